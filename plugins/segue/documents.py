@@ -1,0 +1,289 @@
+"""YAML documents with positions, read as YAML 1.2, and checked against a model.
+
+Definitions are written by hand, so every complaint must name file, line and column, and all
+complaints of a file must come at once. Plain scalars are text unless they are unmistakably a
+number, a boolean or null: ``no``, ``007`` and ``2026-11-22`` are text.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from segue.errors import DefinitionError, Problem
+
+Location = tuple[str | int, ...]
+Model = TypeVar("Model", bound=BaseModel)
+
+_NULL = re.compile(r"~|null|Null|NULL|")
+_TRUE = re.compile(r"true|True|TRUE")
+_FALSE = re.compile(r"false|False|FALSE")
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+
+
+Item = TypeVar("Item")
+Items = Annotated[tuple[Item, ...], Field(strict=False)]  # a YAML list, kept as a tuple
+Name = Annotated[
+    str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", description="lower-case letters, digits, _")
+]
+
+
+class Definition(BaseModel):
+    """The base of every definition's model: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class ProblemsFound(ValueError):
+    """Raised by a validator that found several problems below its own place in a document.
+
+    ``problems`` holds (location relative to the validated value, message) pairs.
+    """
+
+    def __init__(self, problems: Iterable[tuple[Location, str]]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(message for _, message in self.problems))
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One YAML file: plain Python data and where each key or element stands."""
+
+    file: str
+    data: Any
+    positions: Mapping[Location, tuple[int, int]] = field(repr=False)
+
+    def problem(self, location: Location, message: str) -> Problem:
+        """Return a problem at ``location``, or at the nearest place around it that exists."""
+        known = location
+        while known and known not in self.positions:
+            known = known[:-1]
+        line, column = self.positions.get(known, (1, 1))
+        return Problem(self.file, line, column, format_location(location), message)
+
+
+def read_document(path: Path) -> Document:
+    """Read one YAML file; raise DefinitionError for what is not readable or not YAML."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DefinitionError([Problem(str(path), 0, 0, "", f"cannot be read: {reason}")]) from None
+    except UnicodeDecodeError as error:
+        message = f"is not UTF-8 text (byte {error.start})"
+        raise DefinitionError([Problem(str(path), 0, 0, "", message)]) from None
+    return parse_document(text, str(path))
+
+
+def parse_document(text: str, file: str) -> Document:
+    """Parse YAML ``text``; ``file`` is the name that errors carry."""
+    try:
+        node = YAML(typ="rt", pure=True).compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
+        message = f"is not valid YAML: {error.problem or error.context}"
+        raise DefinitionError([Problem(file, line, column, "", message)]) from None
+    except YAMLError as error:
+        raise DefinitionError([Problem(file, 0, 0, "", f"is not valid YAML: {error}")]) from None
+    if node is None:
+        raise DefinitionError([Problem(file, 1, 1, "", "is empty; expected a mapping")])
+    reader = _Reader(file)
+    data = reader.value(node, ())
+    if reader.problems:
+        raise DefinitionError(reader.problems)
+    return Document(file, data, reader.positions)
+
+
+def validate(model: type[Model], document: Document) -> Model:
+    """Return ``document`` as a ``model``; raise DefinitionError with every problem found.
+
+    Validators find the document's folder in ``info.context["folder"]``, for relative paths.
+    """
+    if not isinstance(document.data, dict):
+        found = type(document.data).__name__
+        raise DefinitionError([document.problem((), f"expected a mapping, found {found}")])
+    try:
+        return model.model_validate(
+            document.data, context={"folder": Path(document.file).parent}
+        )
+    except ValidationError as error:
+        raise DefinitionError(problems_of(error, model, document)) from None
+
+
+def problems_of(
+    error: ValidationError, model: type[BaseModel], document: Document, at: Location = ()
+) -> list[Problem]:
+    """Translate a pydantic error about the value at ``at`` into problems with positions."""
+    found: list[Problem] = []
+    for details in error.errors():
+        location = at + _inside(_value_at(document.data, at), details["loc"])
+        raised = details.get("ctx", {}).get("error")
+        if isinstance(raised, ProblemsFound):
+            found += [document.problem(location + path, text) for path, text in raised.problems]
+        else:
+            message = _describe(dict(details), model)
+            found.append(document.problem(location, message))
+    return sorted(set(found), key=lambda problem: (problem.line, problem.column, problem.path))
+
+
+def format_location(location: Location) -> str:
+    """Return ``('match', 'all', 1)`` as ``match.all[1]``."""
+    text = ""
+    for part in location:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return text
+
+
+def did_you_mean(name: str, allowed: Iterable[str]) -> str:
+    """Return ``; did you mean 'x'?`` for the nearest allowed name, or an empty string."""
+    nearest = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.6)
+    return f"; did you mean {nearest[0]!r}?" if nearest else ""
+
+
+class _Reader:
+    """Turns a node graph into plain data, noting positions and refusing duplicate keys."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.positions: dict[Location, tuple[int, int]] = {}
+        self.problems: list[Problem] = []
+
+    def value(self, node: Node, location: Location) -> Any:
+        self.positions.setdefault(location, _position(node))
+        if isinstance(node, MappingNode):
+            return self._mapping(node, location)
+        if isinstance(node, SequenceNode):
+            items = enumerate(node.value)
+            return [self.value(item, (*location, index)) for index, item in items]
+        return _scalar(node)
+
+    def _mapping(self, node: MappingNode, location: Location) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, ScalarNode):
+                self._complain(key_node, location, "a key must be a single word or text")
+                continue
+            key = str(key_node.value)
+            if key in result:
+                first = self.positions[(*location, key)][0]
+                message = f"duplicate key {key!r}; it is on line {first} already"
+                self._complain(key_node, (*location, key), message)
+                continue
+            self.positions[(*location, key)] = _position(key_node)
+            result[key] = self.value(value_node, (*location, key))
+        return result
+
+    def _complain(self, node: Node, location: Location, message: str) -> None:
+        line, column = _position(node)
+        self.problems.append(Problem(self.file, line, column, format_location(location), message))
+
+
+def _position(node: Node) -> tuple[int, int]:
+    return node.start_mark.line + 1, node.start_mark.column + 1
+
+
+def _scalar(node: ScalarNode) -> Any:
+    text = str(node.value)
+    if node.style is not None:  # quoted or a block: text
+        return text
+    if _NULL.fullmatch(text):
+        return None
+    if _TRUE.fullmatch(text):
+        return True
+    if _FALSE.fullmatch(text):
+        return False
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    return text
+
+
+def _inside(data: Any, location: tuple[int | str, ...]) -> Location:
+    """Keep the parts of a pydantic location that exist in the document (no union tags)."""
+    path: list[int | str] = []
+    last = len(location) - 1
+    for index, part in enumerate(location):
+        if isinstance(data, dict) and isinstance(part, str):
+            if part in data:
+                data = data[part]
+                path.append(part)
+            elif index == last and part != "[key]":  # a missing key
+                path.append(part)
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data = data[part]
+            path.append(part)
+    return tuple(path)
+
+
+def _value_at(data: Any, location: Location) -> Any:
+    for part in location:
+        data = data[part]
+    return data
+
+
+def _describe(details: dict[str, Any], model: type[BaseModel]) -> str:
+    kind, location, value = details["type"], details["loc"], details.get("input")
+    if kind == "extra_forbidden":
+        name = str(location[-1])
+        allowed = _keys_at(model, location[:-1])
+        return f"unknown key {name!r}; allowed: {', '.join(allowed)}" + did_you_mean(name, allowed)
+    if kind == "missing":
+        return f"the key {str(location[-1])!r} is missing"
+    if kind == "value_error":
+        return str(details["ctx"]["error"])
+    if kind == "literal_error":
+        return f"found {value!r}; allowed: {details['ctx']['expected']}" + (
+            did_you_mean(value, re.findall(r"'([^']+)'", details["ctx"]["expected"]))
+            if isinstance(value, str)
+            else ""
+        )
+    message = details["msg"][:1].lower() + details["msg"][1:]
+    message = message.replace("input should be a valid dictionary", "expected a mapping")
+    message = message.replace("input should be", "expected").removesuffix(".")
+    shown = repr(value) if not isinstance(value, dict | list) else f"a {_shape(value)}"
+    return f"{message}, found {shown}"
+
+
+def _shape(value: Any) -> str:
+    return "mapping" if isinstance(value, dict) else "list"
+
+
+def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Return the keys that the model at ``location`` below ``model`` understands, in order."""
+    for part in location:
+        if not isinstance(part, str):
+            continue
+        for name, info in model.model_fields.items():
+            if part in (name, info.alias):
+                inner = _model_in(info.annotation)
+                if inner is not None:
+                    model = inner
+    return [info.alias or name for name, info in model.model_fields.items()]
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """Return the model inside ``Model``, ``Model | None``, ``list[Model]``, ``tuple[Model, …]``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    origin = typing.get_origin(annotation)
+    if origin is None and not isinstance(annotation, types.UnionType):
+        return None
+    found = (_model_in(argument) for argument in typing.get_args(annotation))
+    return next((inner for inner in found if inner is not None), None)

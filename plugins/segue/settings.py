@@ -1,0 +1,67 @@
+"""Settings from the environment; the names are a contract (DESIGN.md §3).
+
+SEGUE_HOME       definitions: the folder with directories/, segments/, workflows/, templates/
+SEGUE_LEDGER     SQLAlchemy URL of the ledger, or ``airflow://conn_id`` inside Airflow
+SEGUE_STATE      root of memberships and run areas: a folder or any fsspec URL
+SEGUE_NAMESPACE  prod, staging, …: part of every delivery's key
+SEGUE_SECRET     key of the digests that stand for forgotten contacts
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from segue.errors import SettingsError
+
+BUNDLE_ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one process of Segue works with."""
+
+    home: Path
+    ledger: str
+    state: str
+    namespace: str
+    secret: str | None
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read the settings; raise SettingsError for a namespace that cannot be used."""
+        env = os.environ if environ is None else environ
+        airflow_home = find_airflow_home(env)
+        namespace = env.get("SEGUE_NAMESPACE") or "default"
+        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", namespace):
+            raise SettingsError(
+                f"SEGUE_NAMESPACE is {namespace!r}; allowed: up to 63 lower-case letters, digits, "
+                "'-' and '_'"
+            )
+        return cls(
+            home=Path(env.get("SEGUE_HOME") or _default_home(airflow_home)).expanduser().resolve(),
+            ledger=env.get("SEGUE_LEDGER") or f"sqlite:///{airflow_home / 'segue.db'}",
+            state=env.get("SEGUE_STATE") or str(airflow_home / "segue"),
+            namespace=namespace,
+            secret=env.get("SEGUE_SECRET") or None,
+        )
+
+
+def find_airflow_home(environ: Mapping[str, str]) -> Path:
+    """Return AIRFLOW_HOME, else ``.airflow`` at the bundle's root if it is there, else ~/airflow.
+
+    ``make demo`` and ``make up`` keep their Airflow in ``.airflow``, so that a plain ``segue``
+    in the project shows what they did.
+    """
+    if environ.get("AIRFLOW_HOME"):
+        return Path(environ["AIRFLOW_HOME"]).expanduser().resolve()
+    in_project = BUNDLE_ROOT / ".airflow"
+    return in_project if in_project.is_dir() else Path("~/airflow").expanduser()
+
+
+def _default_home(airflow_home: Path) -> Path:
+    in_bundle = BUNDLE_ROOT / "include"
+    return in_bundle if in_bundle.is_dir() else airflow_home / "include"
