@@ -107,18 +107,18 @@ def parse_document(text: str, file: str) -> Document:
     return Document(file, data, reader.positions)
 
 
-def validate(model: type[Model], document: Document) -> Model:
+def validate(model: type[Model], document: Document, *, templates: Path | None = None) -> Model:
     """Return ``document`` as a ``model``; raise DefinitionError with every problem found.
 
-    Validators find the document's folder in ``info.context["folder"]``, for relative paths.
+    Validators find the document's folder in ``info.context["folder"]``, for relative paths, and
+    the folder of message templates in ``info.context["templates"]``.
     """
     if not isinstance(document.data, dict):
         found = type(document.data).__name__
         raise DefinitionError([document.problem((), f"expected a mapping, found {found}")])
     try:
-        return model.model_validate(
-            document.data, context={"folder": Path(document.file).parent}
-        )
+        context = {"folder": Path(document.file).parent, "templates": templates}
+        return model.model_validate(document.data, context=context)
     except ValidationError as error:
         raise DefinitionError(problems_of(error, model, document)) from None
 

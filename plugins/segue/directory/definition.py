@@ -57,8 +57,10 @@ class DirectoryDefinition(Definition):
     date_keys: Literal["end_of_day", "start_of_day"] = "end_of_day"
     complete_marker: Annotated[str, Field(min_length=1)] | None = None
     settle: DurationField = Duration(60, "s")
-    columns: dict[TableName, dict[str, str]] = {}  # per table: standard name -> theirs
-    fields: dict[TableName, Items[str]] = {}  # declared columns, where no snapshot can be asked
+    # Per table: standard name -> theirs.
+    columns: dict[TableName, dict[str, str]] = Field(default_factory=dict)
+    # Per table: the columns there are, for checks where no snapshot can be asked.
+    fields: dict[TableName, Items[str]] = Field(default_factory=dict)
 
     @property
     def zone(self) -> ZoneInfo:

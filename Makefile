@@ -1,0 +1,80 @@
+# One entry point for users and for CI. `make` alone lists the targets.
+# Plain enough for the GNU make 3.81 of macOS.
+.DEFAULT_GOAL := help
+SHELL := bash
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Tried in this order; `make install PYTHON=/path/to/python` goes first.
+PYTHONS := $(PYTHON) python3.13 python3.12 python3.11 python3
+# Airflow excludes 3.15 and later.
+FIND_PYTHON := for candidate in $(PYTHONS); do "$$candidate" -c 'import sys; assert (3, 11) <= sys.version_info < (3, 15); print(sys.executable)' 2>/dev/null && break; done
+WITH_UV := command -v uv >/dev/null
+
+.PHONY: help install demo up test test-full check bench sandbox lock clean
+
+help:  ## List the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(READY)  ## Create .venv/ with every dependency pinned and Segue itself, editable
+
+demo: $(READY)  ## Run real DAG runs over the sample; print who changed and what was delivered
+	@$(BIN)/python -m segue.demo
+
+up: $(READY)  ## Start Airflow's UI with the sample loaded (Ctrl-C stops it)
+	@$(BIN)/python -m segue.demo up
+
+test: $(READY)  ## Run the tests that are not marked slow
+	@$(BIN)/python -m pytest -m "not slow"
+
+test-full: $(READY)  ## Run every test
+	@$(BIN)/python -m pytest
+
+check: $(READY)  ## Lint, check the format, the types and the import rules
+	@failed=0; \
+	$(BIN)/ruff check || failed=1; \
+	$(BIN)/ruff format --check || failed=1; \
+	$(BIN)/mypy || failed=1; \
+	$(BIN)/lint-imports --no-logo || failed=1; \
+	exit $$failed  # every problem at once
+
+bench: $(READY)  ## Measure the daily run
+	@$(BIN)/python -m tests.benchmarks
+
+sandbox: $(READY)  ## Serve look-alikes of the vendors and an SMTP server on this machine
+	@$(BIN)/segue sandbox
+
+lock:  ## Compile requirements.lock again from pyproject.toml (needs uv)
+	@$(WITH_UV) || { echo "make lock needs uv: https://docs.astral.sh/uv/" >&2; exit 1; }
+	uv pip compile pyproject.toml --quiet --extra postgres --group dev --universal \
+	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
+	  -o requirements.lock
+
+clean:  ## Remove the environment, the demo's Airflow, the sample and every cache
+	rm -rf $(VENV) .airflow include/sample build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@python=$$($(FIND_PYTHON)); \
+	if [ -z "$$python" ]; then \
+	  echo "Segue needs Python 3.11 or newer (up to 3.14); tried: $(strip $(PYTHONS))." >&2; \
+	  echo "Install one, or name it: make install PYTHON=/path/to/python3.12" >&2; \
+	  exit 1; \
+	fi; \
+	echo "Creating $(VENV)/ with $$("$$python" --version) ($$python)"; \
+	rm -rf $(VENV); \
+	if $(WITH_UV); then uv venv --quiet --python "$$python" $(VENV); else "$$python" -m venv $(VENV); fi
+
+# The stamp is written last, so that an interrupted install starts again.
+$(READY): requirements.lock pyproject.toml | $(BIN)/python
+	@echo "Installing the $$(grep -c == requirements.lock) packages of requirements.lock: a few minutes the first time"
+	@if $(WITH_UV); then \
+	  uv pip install --python $(BIN)/python --require-hashes -r requirements.lock && \
+	  uv pip install --python $(BIN)/python --no-build-isolation --no-deps --editable .; \
+	else \
+	  $(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock && \
+	  $(BIN)/python -m pip install --disable-pip-version-check --no-build-isolation --no-deps --editable .; \
+	fi
+	@touch $@
+	@echo "Ready: $(BIN)/segue --help"

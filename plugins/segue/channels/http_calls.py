@@ -1,0 +1,224 @@
+"""What the channels over HTTP share: one session per task, and answers turned into errors.
+
+The session comes from the HTTP provider's hook, so credentials, headers, proxies and certificates
+are those of the Airflow connection (``timeout`` in its extra, in seconds, is honoured). Nothing is
+retried here, and no redirect is followed: a POST that is repeated behind our back is a message
+sent twice, and one that is redirected becomes a GET.
+
+What an answer means for a delivery (DESIGN.md, "Delivery: one door, once"):
+
+    2xx with the body that was promised   delivered
+    2xx with anything else                OutcomeUnknown: it worked, nobody knows as what
+    3xx, 401, 402, 403, 404, 405, 410     ConnectionFailure: credentials, plan or address are wrong
+    408, 425, 429, 5xx                    TransientFailure, after Retry-After where it is given
+    504                                   OutcomeUnknown: a gateway lost the answer, not the request
+    other 4xx                             ContactFailure: this ticket is refused
+
+and what an exception means:
+
+    unknown host, TLS, bad URL            ConnectionFailure
+    refused or not connected in time      TransientFailure: nothing was sent
+    anything later                        OutcomeUnknown: the request had gone out
+
+404 is of the connection because these channels create at a fixed path: no contact can cause it.
+
+Followed: https://requests.readthedocs.io/en/latest/api/#exceptions,
+https://urllib3.readthedocs.io/en/stable/reference/urllib3.exceptions.html, RFC 9110 (status codes
+in section 15, Retry-After in 10.2.3).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
+
+from segue.channels.airflow_connections import find_connection, opened
+from segue.errors import (
+    ConnectionFailure,
+    ContactFailure,
+    DeliveryError,
+    OutcomeUnknown,
+    TransientFailure,
+)
+
+if TYPE_CHECKING:
+    from requests import PreparedRequest, RequestException, Response, Session
+
+CONNECT_TIMEOUT = 10.0  # seconds
+READ_TIMEOUT = 30.0  # seconds without a byte, where the connection's extra gives no `timeout`
+LONGEST_READ = 45.0  # seconds; below every channel's `longest_call`
+
+_OF_THE_CONNECTION = {
+    401: "check the connection's login and password",
+    402: "check the account's plan",
+    403: "check what the connection's user may do",
+    404: "check the connection's host",
+    405: "check the connection's host",
+    410: "check the connection's host",
+}
+_TRY_AGAIN = frozenset({408, 425, 429})
+_GATEWAY_TIMEOUT = 504
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
+
+Answer = TypeVar("Answer")
+Codes = Callable[[Any], Iterator[object]]  # what of a refusal's JSON may be shown, if it is a code
+
+
+class CallRefused(ContactFailure):
+    """The vendor refuses this call for good; ``codes`` are its error codes and field names."""
+
+    def __init__(self, message: str, codes: tuple[str, ...]) -> None:
+        self.codes = codes
+        super().__init__(message)
+
+
+class HttpCalls:
+    """Calls of one vendor over one connection; safe to use from several threads."""
+
+    def __init__(
+        self, vendor: str, session: Session, base_url: str, read_timeout: float = READ_TIMEOUT
+    ) -> None:
+        self.vendor = vendor  # as people call it, for messages
+        self.base_url = base_url  # without a slash at its end
+        self._session = session
+        self._timeout = (CONNECT_TIMEOUT, read_timeout)
+
+    def create(
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        *,
+        headers: Mapping[str, str],
+        codes: Codes,
+        read: Callable[[Any], Answer],
+    ) -> Answer:
+        """POST ``body`` once, and return what ``read`` finds in the answer's JSON.
+
+        ``codes`` yields what may be shown of a refusal: codes and field names. Both may raise
+        what comes of an unexpected shape.
+        """
+        from requests import RequestException
+
+        try:
+            response = self._session.post(
+                f"{self.base_url}{path}",
+                json=body,
+                headers=dict(headers),
+                timeout=self._timeout,
+                allow_redirects=False,
+                stream=False,  # read within this call, whatever the connection's extra says
+            )
+        except RequestException as error:
+            raise failed_call(self.vendor, error) from None
+        if response.status_code not in (200, 201):
+            raise failed_answer(self.vendor, response, codes)
+        try:
+            return read(response.json())
+        except (ValueError, TypeError, LookupError, AttributeError):
+            raise OutcomeUnknown(
+                f"{self.vendor} answered {response.status_code} with a body that is not a ticket"
+            ) from None
+
+    def close(self) -> None:
+        """Close what is open."""
+        self._session.close()
+
+
+def open_calls(vendor: str, connection: str) -> HttpCalls:
+    """Open a session over an Airflow connection of type HTTP."""
+    from airflow.providers.http.hooks.http import HttpHook
+
+    host = find_connection(connection)
+    if not host.host or ("://" not in host.host and not host.schema):
+        raise ConnectionFailure(
+            f"the Airflow connection {connection!r} needs a host that begins with https://"
+        )
+    hook = HttpHook(http_conn_id=connection)
+    session = opened(connection, lambda: hook.get_conn({"Accept": "application/json"}))
+    session.auth = session.auth or _unchanged  # or requests would look for a ~/.netrc
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # calls share nothing
+    timeout = opened(connection, lambda: float(hook.merged_extra.get("timeout") or READ_TIMEOUT))
+    return HttpCalls(vendor, session, hook.base_url.rstrip("/"), min(timeout, LONGEST_READ))
+
+
+def failed_answer(vendor: str, response: Response, codes: Codes) -> DeliveryError:
+    """Return the error that an answer other than success stands for."""
+    status, words = response.status_code, _words(response, codes)
+    said = f"{vendor} answered {status}" + (f": {', '.join(words)}" if words else "")
+    if status < 300:
+        return OutcomeUnknown(f"{said}, which is not the answer to a creation")
+    if status < 400:
+        return ConnectionFailure(f"{said}, a redirect; write its target into the connection")
+    if status in _OF_THE_CONNECTION:
+        return ConnectionFailure(f"{said}; {_OF_THE_CONNECTION[status]}")
+    if status == _GATEWAY_TIMEOUT:
+        return OutcomeUnknown(f"{said}: a gateway passed the request on and got no answer")
+    if status in _TRY_AGAIN or status >= 500:
+        return TransientFailure(said, retry_after=retry_after(response.headers.get("Retry-After")))
+    return CallRefused(said, words)
+
+
+def failed_call(vendor: str, error: RequestException) -> DeliveryError:
+    """Return the error that an exception of requests stands for."""
+    from requests import exceptions as failures
+    from urllib3.exceptions import NameResolutionError, NewConnectionError
+
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(reason, NameResolutionError):
+        return ConnectionFailure(f"the host of {vendor} is unknown; check the connection's host")
+    if isinstance(reason, NewConnectionError) or isinstance(error, failures.ConnectTimeout):
+        return TransientFailure(f"{vendor} cannot be reached; nothing was sent")
+    if isinstance(error, failures.SSLError) and not _broke_off(error):
+        return ConnectionFailure(f"no secure connection to {vendor}; check its certificate")
+    if isinstance(error, failures.ProxyError):
+        return ConnectionFailure(f"the proxy towards {vendor} cannot be used")
+    if isinstance(error, ValueError):  # requests' words for a URL or header that cannot be
+        return ConnectionFailure(f"the connection's host or extra is wrong: {type(error).__name__}")
+    return OutcomeUnknown(f"the answer of {vendor} was lost: {type(error).__name__}")
+
+
+def retry_after(value: str | None, now: datetime | None = None) -> float | None:
+    """Return the seconds that a Retry-After header asks for: a number or a date."""
+    if not value:
+        return None
+    if re.fullmatch(r"\d+(\.\d+)?", value.strip()):
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
+
+
+def is_code(value: object) -> TypeGuard[str]:
+    """Tell whether a value is a code or a field's name, and not a text about somebody."""
+    return isinstance(value, str) and _CODE.fullmatch(value) is not None
+
+
+def _words(response: Response, codes: Codes) -> tuple[str, ...]:
+    try:
+        return tuple(dict.fromkeys(filter(is_code, codes(response.json()))))
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return ()
+
+
+def _broke_off(error: BaseException) -> bool:
+    """Tell whether TLS ended in the middle, perhaps after the request, rather than at its start."""
+    import ssl
+
+    cause: Any = error
+    while isinstance(cause, BaseException):
+        if isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+            return True
+        cause = getattr(cause, "reason", None) or (cause.args[0] if cause.args else None)
+    return False
+
+
+def _unchanged(request: PreparedRequest) -> PreparedRequest:
+    return request

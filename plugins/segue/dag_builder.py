@@ -1,0 +1,172 @@
+"""Builds the DAGs: one per workflow definition, and Segue's own small ones.
+
+A DAG file is parsed again in every task process, so nothing here imports pandas, a channel's SDK
+or the ledger, and a task process builds only the DAG it was started for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import (
+    DAG,
+    BaseOperator,
+    CronDataIntervalTimetable,
+    Param,
+    TaskGroup,
+    get_parsing_context,
+    task,
+    task_group,
+)
+
+from segue.catalog import Catalog
+from segue.delivery.resolved import ResolvedWorkflow
+from segue.errors import DefinitionError
+from segue.operators import (
+    CheckConditions,
+    Deliver,
+    DetectChanges,
+    Guard,
+    LoadContactDetails,
+    Report,
+)
+from segue.sensors import WaitForSnapshot
+from segue.settings import Settings
+
+RUN_PARAMS = {
+    "previous": Param(
+        None, type=["null", "string"], description="Key of the snapshot to compare from"
+    ),
+    "current": Param(
+        None, type=["null", "string"], description="Key of the snapshot to compare to"
+    ),
+    "deliver": Param(
+        False,
+        type="boolean",
+        description="Act on the changes even in a backfill, and whatever their age",
+    ),
+    "accept_rewritten": Param(
+        False,
+        type="boolean",
+        description="Go on although a snapshot's files changed after the run recorded them",
+    ),
+}
+
+
+def workflow_dags() -> Iterator[DAG]:
+    """Yield the DAG of every healthy workflow, or only the one this process was started for.
+
+    A definition that is wrong yields no DAG here; ``check_definitions`` shows what is wrong.
+    """
+    catalog = Catalog(Settings.from_environment().home)
+    wanted = get_parsing_context().dag_id
+    for name in catalog.names("workflows"):
+        if wanted is None or wanted == name:
+            try:
+                resolved = catalog.resolve(name)
+            except DefinitionError:
+                continue
+            yield workflow_dag(resolved)
+
+
+def check_definitions() -> None:
+    """Raise DefinitionError with every problem of every definition: an import error in the UI."""
+    problems = Catalog(Settings.from_environment().home).problems()
+    if problems:
+        raise DefinitionError(problems)
+
+
+def workflow_dag(resolved: ResolvedWorkflow) -> DAG:
+    """Return the DAG of one workflow."""
+    definition = resolved.definition
+    with DAG(
+        dag_id=resolved.name,
+        description=definition.description or resolved.segment.description,
+        schedule=_timetable(resolved),
+        start_date=definition.start_instant(resolved.directory.zone),
+        catchup=True,
+        is_paused_upon_creation=True,
+        max_active_runs=4,
+        default_args={"owner": definition.owner, "retries": 3, "retry_delay": timedelta(minutes=1)},
+        tags={"segue", resolved.segment.segment, *definition.tags},
+        params=RUN_PARAMS,
+        doc_md=_documentation(resolved),
+    ) as dag:
+        wait = WaitForSnapshot(task_id="wait_for_snapshot", workflow=resolved)
+        detect = DetectChanges(task_id="detect_changes", workflow=resolved)
+        guard = Guard(task_id="guard", workflow=resolved)
+        contacts = contact_group(resolved, detect)
+        watched = (wait.task_id, detect.task_id, guard.task_id, *preparing_tasks())
+        report = Report(task_id="report", workflow=resolved, watched=watched)
+        wait >> detect >> guard >> contacts >> report
+    return dag
+
+
+def contact_group(resolved: ResolvedWorkflow, detect: BaseOperator) -> TaskGroup:
+    """Return the mapped ``contact`` group: a branch per contact, or per slice of contacts."""
+
+    @task_group(group_id="contact")
+    def contact(branch):  # type: ignore[no-untyped-def]
+        load = LoadContactDetails(task_id="load_contact_details", workflow=resolved, branch=branch)
+        conditions = CheckConditions(task_id="conditions", workflow=resolved, branch=load.output)
+        tasks = {
+            action.id: Deliver(
+                task_id=action.id,
+                workflow=resolved,
+                action=action.id,
+                branch=conditions.output,
+            )
+            for action in resolved.definition.actions
+        }
+        for action in resolved.definition.actions:
+            for other in action.after:
+                tasks[other] >> tasks[action.id]
+
+    return contact.expand(branch=detect.output)
+
+
+def preparing_tasks() -> tuple[str, ...]:
+    """Return the ids of the tasks that prepare a branch before its actions."""
+    return ("contact.load_contact_details", "contact.conditions")
+
+
+def release_dag() -> DAG:
+    """Return ``segue_release``: it settles what dead workers left behind, every five minutes."""
+    with DAG(
+        dag_id="segue_release",
+        description="Frees expired claims and marks unfinished calls as uncertain",
+        schedule="*/5 * * * *",
+        start_date=datetime(2026, 1, 1, tzinfo=UTC),
+        catchup=False,
+        max_active_runs=1,
+        is_paused_upon_creation=False,
+        tags={"segue"},
+    ) as dag:
+
+        @task
+        def recover() -> dict[str, int]:
+            from segue.operators.environment import open_ledger
+
+            settled = open_ledger().recover(datetime.now(UTC))
+            return {str(state): count for state, count in settled.items()}
+
+        recover()
+    return dag
+
+
+def _timetable(resolved: ResolvedWorkflow) -> CronDataIntervalTimetable | None:
+    cron = resolved.definition.schedule
+    zone = resolved.directory.timezone
+    return CronDataIntervalTimetable(cron, timezone=zone) if cron else None
+
+
+def _documentation(resolved: ResolvedWorkflow) -> str:
+    definition = resolved.definition
+    actions = "\n".join(f"- `{action.id}`: {action.channel}" for action in definition.actions)
+    return (
+        f"Segment **{resolved.segment.segment}** of directory "
+        f"**{resolved.directory.directory}**, changes: {', '.join(definition.changes)}.\n\n"
+        f"Actions:\n{actions}\n\n"
+        "Clearing tasks is safe: what was delivered is never sent again."
+    )

@@ -1,0 +1,170 @@
+"""The interface of a channel: how an action reaches the world.
+
+A channel is one class in one file. Its fields are what a team writes under the channel's name in
+a workflow's YAML; fields that are templates declare their kind, and are rendered here for every
+channel alike. What is left to a channel is to say who is addressed, and to send::
+
+    class PagerAlert(Channel):
+        name: ClassVar[str] = "pager_alert"
+        connection: str = "pager_default"
+        summary: Line
+
+        def connect(self) -> Sender: ...
+
+Built-in channels are listed in ``BUILT_IN``; a team's own is an entry point of the group
+``segue.channels`` whose name is the key used in YAML and whose value is ``module:Class``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import lru_cache
+from importlib.metadata import entry_points
+from typing import Any, ClassVar, Protocol, Self
+
+from segue.documents import Definition, Location
+from segue.errors import ContactFailure
+from segue.workflows.templates import Template, render
+
+BUILT_IN = {
+    "email": "segue.channels.email_message:EmailMessage",
+    "freshdesk_ticket": "segue.channels.freshdesk_ticket:FreshdeskTicket",
+    "slack_message": "segue.channels.slack_message:SlackMessage",
+    "zendesk_ticket": "segue.channels.zendesk_ticket:ZendeskTicket",
+}
+
+
+class Audience(StrEnum):
+    """Who reads the message: consent binds messages to the contact, not those to the team."""
+
+    CONTACT = "contact"
+    TEAM = "team"
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the vendor said of an accepted message.
+
+    ``results`` is what later templates see as ``results.<action id>``; ids and links, never
+    contact text, because the ledger keeps it.
+    """
+
+    external_id: str | None = None
+    url: str | None = None
+    results: Mapping[str, str] = field(default_factory=dict)
+
+
+class NoAddress(ContactFailure):
+    """The contact has no usable address for this channel: the delivery is skipped, not failed."""
+
+
+class Sender(Protocol):
+    """An open connection to a vendor; ``send`` is called from several threads."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
+        """Send one rendered message once; ``key`` is the delivery's key (64 hex digits).
+
+        Raises ContactFailure (permanent, of this contact), NoAddress, TransientFailure (nothing
+        was sent), ConnectionFailure (credentials, host) or OutcomeUnknown (the answer was lost
+        after the request had gone out).
+        """
+        ...
+
+
+class Channel(Definition):
+    """The base of every channel: its fields as written in YAML, templates and all."""
+
+    name: ClassVar[str]
+    concurrency: ClassVar[int] = 4  # calls at once within one task
+    longest_call: ClassVar[float] = 60.0  # seconds after which a call has surely ended
+
+    connection: str  # the id of an Airflow connection; credentials come from nowhere else
+
+    @property
+    def addressed_to(self) -> Audience:
+        """Who reads it; the team unless a channel says otherwise."""
+        return Audience.TEAM
+
+    @abstractmethod
+    def connect(self) -> Sender:
+        """Open the connection; everything shared by threads is built here, before any thread.
+
+        Raises ConnectionFailure where the connection is missing or cannot be used.
+        """
+
+    def render(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields as plain data with every template rendered for one contact.
+
+        Keys are those of the YAML; fields that are None are left out. Raises ContactFailure, with
+        the field's name.
+        """
+        return {
+            key: _rendered(value, variables, key)
+            for key, value in self._written()
+            if key != "connection" and value is not None
+        }
+
+    def templates(self) -> Iterator[tuple[Location, Template]]:
+        """Yield every template of this action with its location below the channel's key."""
+        for key, value in self._written():
+            yield from _templates(value, (key,))
+
+    def _written(self) -> Iterator[tuple[str, Any]]:
+        """Yield every field under the key that it has in YAML."""
+        for name, info in type(self).model_fields.items():
+            yield info.alias or name, getattr(self, name)
+
+
+def channel_names() -> list[str]:
+    """Return the names of all channels that are installed, sorted."""
+    return sorted({*BUILT_IN, *_installed()})
+
+
+def channel_class(name: str) -> type[Channel]:
+    """Return the class of the channel ``name``; KeyError when there is none."""
+    module, _, attribute = {**BUILT_IN, **_installed()}[name].partition(":")
+    found: type[Channel] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+@lru_cache(maxsize=1)
+def _installed() -> dict[str, str]:
+    return {entry.name: entry.value for entry in entry_points(group="segue.channels")}
+
+
+def _rendered(value: Any, variables: Mapping[str, Any], path: str) -> Any:
+    if isinstance(value, Template):
+        try:
+            return render(value, variables)
+        except ContactFailure as error:
+            raise ContactFailure(f"{path}: {error}") from None
+    if isinstance(value, Definition):
+        inner = {name: getattr(value, name) for name in type(value).model_fields}
+        return _rendered({k: v for k, v in inner.items() if v is not None}, variables, path)
+    if isinstance(value, Mapping):
+        return {key: _rendered(item, variables, f"{path}.{key}") for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_rendered(item, variables, f"{path}[{i}]") for i, item in enumerate(value)]
+    return value
+
+
+def _templates(value: Any, location: Location) -> Iterator[tuple[Location, Template]]:
+    if isinstance(value, Template):
+        yield location, value
+    elif isinstance(value, Definition):
+        for name in type(value).model_fields:
+            yield from _templates(getattr(value, name), (*location, name))
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _templates(item, (*location, str(key)))
+    elif isinstance(value, tuple | list):
+        for index, item in enumerate(value):
+            yield from _templates(item, (*location, index))

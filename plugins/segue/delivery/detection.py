@@ -1,0 +1,370 @@
+"""Detection: which span a run covers, and which changes it holds (DESIGN.md §4).
+
+Everything here is a function of the definitions, the snapshots and what the ledger has recorded;
+the clock is a parameter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from segue.delivery.ledger import (
+    SUPPRESSED_BACKFILL,
+    SUPPRESSED_MAX_AGE,
+    DetectedSpan,
+    Ledger,
+    RecordedRun,
+    RecordedSpan,
+    Run,
+    SpanTaken,
+)
+from segue.delivery.resolved import ResolvedWorkflow
+from segue.delivery.spans import Point, Stretch, uncovered
+from segue.directory.snapshots import (
+    Snapshot,
+    choose_span,
+    find_snapshot,
+    fingerprint,
+    list_snapshots,
+)
+from segue.directory.tables import SnapshotTables
+from segue.errors import DataError, SnapshotMissing, SnapshotRewritten
+from segue.segments.changes import segment_changes
+from segue.segments.membership import MembershipStore, missing_for
+
+_ATTEMPTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a person asked of a run through its parameters."""
+
+    previous: str | None = None
+    current: str | None = None
+    deliver: bool = False
+    accept_rewritten: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Detection:
+    """What a run covers: its spans, or why there are none."""
+
+    outcome: str  # recorded | covered | skipped
+    reason: str
+    spans: Sequence[RecordedSpan]
+
+
+def detect(
+    resolved: ResolvedWorkflow,
+    run: Run,
+    wishes: Wishes,
+    *,
+    ledger: Ledger,
+    store: MembershipStore,
+    now: datetime,
+) -> Detection:
+    """Record the spans, changes and planned deliveries of a run; a recorded run is refreshed.
+
+    Raises SnapshotMissing when there is nothing to compare yet, SnapshotRewritten when a recorded
+    snapshot's files changed and the run does not accept that, DataError for unusable snapshots.
+    """
+    recorded = ledger.find_run(run.workflow, run.run_id)
+    if recorded is not None and recorded.outcome == "recorded":
+        return _detect_again(resolved, run, wishes, recorded, ledger, store, now)
+    for _ in range(_ATTEMPTS):
+        try:
+            return _detect_first(resolved, run, wishes, ledger, store, now)
+        except SpanTaken:
+            continue
+    raise DataError(f"other runs of {run.workflow} keep taking this span; clear this task later")
+
+
+def waiting_for(
+    resolved: ResolvedWorkflow, run: Run, wishes: Wishes, ledger: Ledger, now: datetime
+) -> str | None:
+    """Return what a run has to wait for, in words, or None when it can go on.
+
+    A run waits for a current snapshot, and for a newer one of its interval that is being written.
+    """
+    if ledger.find_run(run.workflow, run.run_id) is not None:
+        return None
+    try:
+        _, current = snapshots_for(resolved, run, wishes, ledger, now)
+    except SnapshotMissing as error:
+        return str(error)
+    name = resolved.directory.directory
+    if run.interval is None:
+        return None if current else f"the directory {name} has no complete snapshot"
+    start, end = run.interval
+    snapshots = list_snapshots(resolved.directory, now=now)
+    if snapshots and end < snapshots[0].as_of:
+        return None
+    inside = [item for item in snapshots if start < item.as_of <= end]
+    if inside and not inside[-1].complete:
+        return f"snapshot {inside[-1].key} of {name} is not complete: {inside[-1].why_incomplete}"
+    return None if inside else f"the directory {name} has no snapshot of the run's interval yet"
+
+
+def snapshots_for(
+    resolved: ResolvedWorkflow, run: Run, wishes: Wishes, ledger: Ledger, now: datetime
+) -> tuple[Snapshot | None, Snapshot | None]:
+    """Return the (previous, current) snapshots that a run is to compare; None is missing."""
+    directory = resolved.directory
+    if wishes.current is not None:
+        current = find_snapshot(directory, wishes.current, now=now)
+        complete = [item for item in list_snapshots(directory, now=now) if item.complete]
+        before = [item for item in complete if item.as_of < current.as_of]
+        if wishes.previous is None:
+            return (before[-1] if before else None), current
+        previous = find_snapshot(directory, wishes.previous, now=now)
+        if previous.as_of >= current.as_of:
+            raise DataError(
+                f"the parameter previous ({previous.key}) must be before current ({current.key})"
+            )
+        return previous, current
+    if wishes.previous is not None:
+        raise DataError("the parameter previous needs the parameter current beside it")
+    snapshots = list_snapshots(directory, now=now)
+    if run.interval is not None:
+        return choose_span(snapshots, *run.interval)
+    return _since_last_span(snapshots, ledger.all_spans(run.workflow))
+
+
+def _since_last_span(
+    snapshots: Sequence[Snapshot], recorded: Sequence[RecordedSpan]
+) -> tuple[Snapshot | None, Snapshot | None]:
+    """A manual run without parameters: from the last recorded span to the newest snapshot."""
+    complete = [snapshot for snapshot in snapshots if snapshot.complete]
+    if not complete:
+        return None, None
+    current = complete[-1]
+    if not recorded:
+        before = [item for item in complete if item.as_of < current.as_of]
+        return (before[-1] if before else None), current
+    end = max(span.stretch.current for span in recorded)
+    previous = [item for item in complete if item.as_of <= end.as_of]
+    return (previous[-1] if previous else None), current
+
+
+def _detect_first(
+    resolved: ResolvedWorkflow,
+    run: Run,
+    wishes: Wishes,
+    ledger: Ledger,
+    store: MembershipStore,
+    now: datetime,
+) -> Detection:
+    previous, current = snapshots_for(resolved, run, wishes, ledger, now)
+    if current is None:
+        return _without_current(resolved, run, ledger, now)
+    recorded = ledger.all_spans(run.workflow)
+    if previous is None:
+        first = Point(current.as_of, current.key)
+        parts = [Stretch(first, first)]
+    else:
+        wanted = Stretch(_point(previous), _point(current))
+        parts = [] if wanted.is_empty else uncovered(wanted, (span.stretch for span in recorded))
+    if not parts:
+        return _covered(run, previous, current, recorded, ledger, now)
+    record_only = _records_only(resolved, run, wishes)
+    detected = [
+        _compare(resolved, part, record_only, wishes, store=store, now=now) for part in parts
+    ]
+    ledger.record_spans(
+        run,
+        detected,
+        resolved.action_ids,
+        resolved.fingerprint,
+        now,
+        recorded_only=record_only,
+    )
+    return _recorded(ledger, run)
+
+
+def _detect_again(
+    resolved: ResolvedWorkflow,
+    run: Run,
+    wishes: Wishes,
+    recorded: RecordedRun,
+    ledger: Ledger,
+    store: MembershipStore,
+    now: datetime,
+) -> Detection:
+    record_only = recorded.recorded_only and not wishes.deliver
+    again = []
+    for span in ledger.spans_of(recorded):
+        detected = _compare(resolved, span.stretch, record_only, wishes, store=store, now=now)
+        if not wishes.accept_rewritten:
+            _refuse_rewritten(span, detected)
+        # what was a baseline when it was recorded stays one: nobody is messaged in retrospect
+        if span.kind == "baseline":
+            detected = replace(detected, kind="baseline", reason=span.reason, changes=())
+        again.append((span, detected))
+    ledger.record_again(run, again, resolved.action_ids, now)
+    return _recorded(ledger, run)
+
+
+def _compare(
+    resolved: ResolvedWorkflow,
+    part: Stretch,
+    record_only: bool,
+    wishes: Wishes,
+    *,
+    store: MembershipStore,
+    now: datetime,
+) -> DetectedSpan:
+    """Return the changes between the two ends of ``part`` as the workflow wants them."""
+    directory, segment = resolved.directory, resolved.segment
+    current = find_snapshot(directory, part.current.key, now=now)
+    lacking = missing_for(segment, SnapshotTables(directory, current))
+    if lacking:
+        raise DataError(
+            f"snapshot {current.key} of {directory.directory} lacks {', '.join(lacking)}, which "
+            f"the segment {segment.segment} needs"
+        )
+    if part.is_empty:
+        return _baseline(resolved, part, None, current, "no earlier snapshot", store)
+    previous = find_snapshot(directory, part.previous.key, now=now)
+    lacking = missing_for(segment, SnapshotTables(directory, previous))
+    if lacking:
+        reason = f"new column: {previous.key} lacks {', '.join(lacking)}"
+        return _baseline(resolved, part, previous, current, reason, store)
+    found = segment_changes(segment, directory, previous, current, store)
+    frame = found.changes
+    wanted = frame[frame["change"].isin(list(resolved.definition.changes))]
+    return DetectedSpan(
+        kind="changes",
+        reason="",
+        stretch=part,
+        previous_fingerprint=fingerprint(previous),
+        current_fingerprint=fingerprint(current),
+        previous_size=found.previous_size,
+        current_size=found.current_size,
+        changes=list(zip(wanted["contact_id"], wanted["change"], wanted["reason"], strict=True)),
+        suppressed=_suppressed(resolved, part, record_only, wishes, now),
+    )
+
+
+def _baseline(
+    resolved: ResolvedWorkflow,
+    part: Stretch,
+    previous: Snapshot | None,
+    current: Snapshot,
+    reason: str,
+    store: MembershipStore,
+) -> DetectedSpan:
+    members = store.membership(resolved.segment, resolved.directory, current)
+    return DetectedSpan(
+        kind="baseline",
+        reason=reason,
+        stretch=part,
+        previous_fingerprint=fingerprint(previous) if previous else None,
+        current_fingerprint=fingerprint(current),
+        previous_size=None,
+        current_size=len(members),
+        changes=(),
+    )
+
+
+def _records_only(resolved: ResolvedWorkflow, run: Run, wishes: Wishes) -> bool:
+    return (
+        run.is_backfill
+        and resolved.definition.policies.backfill == "record"
+        and (not wishes.deliver)
+    )
+
+
+def _suppressed(
+    resolved: ResolvedWorkflow, part: Stretch, record_only: bool, wishes: Wishes, now: datetime
+) -> str | None:
+    """Return the policy that keeps a span's deliveries from being released, or None.
+
+    A person who asks for delivery in a run's parameters has decided about its age, too.
+    """
+    if record_only:
+        return SUPPRESSED_BACKFILL
+    max_age = resolved.definition.policies.max_age
+    if max_age is None or wishes.deliver:
+        return None
+    oldest = max_age.before(now, resolved.directory.zone)
+    return SUPPRESSED_MAX_AGE if part.current.as_of < oldest else None
+
+
+def _without_current(
+    resolved: ResolvedWorkflow, run: Run, ledger: Ledger, now: datetime
+) -> Detection:
+    snapshots = list_snapshots(resolved.directory, now=now)
+    name = resolved.directory.directory
+    if run.interval is None:
+        raise SnapshotMissing(f"the directory {name} has no complete snapshot")
+    start, end = run.interval
+    if snapshots and end < snapshots[0].as_of:
+        reason = f"the interval ends before the first snapshot ({snapshots[0].key})"
+    elif resolved.definition.policies.missing_snapshot == "skip":
+        reason = f"no complete snapshot in ({start:%Y-%m-%d %H:%M}, {end:%Y-%m-%d %H:%M}] UTC"
+    else:
+        raise SnapshotMissing(
+            f"the directory {name} has no complete snapshot with an as-of in "
+            f"({start:%Y-%m-%dT%H:%MZ}, {end:%Y-%m-%dT%H:%MZ}]"
+        )
+    ledger.record_nothing(run, "skipped", reason, now)
+    return Detection("skipped", reason, ())
+
+
+def _covered(
+    run: Run,
+    previous: Snapshot | None,
+    current: Snapshot,
+    recorded: Sequence[RecordedSpan],
+    ledger: Ledger,
+    now: datetime,
+) -> Detection:
+    start = previous.as_of if previous else current.as_of
+    by = [
+        span
+        for span in recorded
+        if span.stretch.previous.as_of < current.as_of and span.stretch.current.as_of > start
+    ]
+    if by:
+        runs = ", ".join(sorted({span.run_id for span in by}))
+        reason = f"the span up to {current.key} is covered by {runs}"
+    else:
+        reason = f"there is no snapshot after {current.key}"
+    ledger.record_nothing(run, "covered", reason, now)
+    return Detection("covered", reason, ())
+
+
+def _recorded(ledger: Ledger, run: Run) -> Detection:
+    recorded = ledger.find_run(run.workflow, run.run_id)
+    assert recorded is not None
+    return Detection("recorded", "", ledger.spans_of(recorded))
+
+
+def _refuse_rewritten(span: RecordedSpan, detected: DetectedSpan) -> None:
+    changed = [
+        key
+        for key, before, after in (
+            (
+                span.stretch.previous.key,
+                span.previous_fingerprint,
+                detected.previous_fingerprint,
+            ),
+            (
+                span.stretch.current.key,
+                span.current_fingerprint,
+                detected.current_fingerprint,
+            ),
+        )
+        if before is not None and before != after
+    ]
+    if changed:
+        raise SnapshotRewritten(
+            f"the files of snapshot {', '.join(changed)} changed after this run recorded them; "
+            'to go on with the new files, trigger or clear the run with {"accept_rewritten": true}'
+        )
+
+
+def _point(snapshot: Snapshot) -> Point:
+    return Point(snapshot.as_of, snapshot.key)

@@ -1,0 +1,25 @@
+"""The key of a delivery: what makes "the same message again" the same.
+
+SHA-256 over the JSON array [namespace, workflow, action, contact id, change, snapshot]. Never a
+run id, try number, map index or definition version: replaying a day must give the same keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from segue.segments.kinds import ChangeKind
+
+
+def delivery_key(
+    namespace: str, workflow: str, action: str, contact_id: str, change: str, snapshot: str
+) -> str:
+    """Return 64 hex digits; ``snapshot`` is the canonical key of the current snapshot.
+
+    An ``enrolled`` change has no snapshot in its key: once per contact and action, ever.
+    """
+    instant = None if change == ChangeKind.ENROLLED else snapshot
+    parts = [namespace, workflow, action, contact_id, change, instant]
+    text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,94 @@
+"""The report of a run: every detected change is accounted for, per action, or the run fails."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from segue.delivery.ledger import Ledger, RecordedRun, RecordedSpan
+from segue.delivery.resolved import ResolvedWorkflow
+from segue.delivery.schema import OPEN_STATES, State
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What became of a run's changes: counts per action of (state, reason)."""
+
+    run: RecordedRun
+    spans: Sequence[RecordedSpan]
+    changes: Counter[str]
+    actions: Mapping[str, Counter[tuple[str, str]]]
+    problems: Sequence[str]
+
+    def lines(self) -> list[str]:
+        """Return the report as lines of Markdown; numbers and reasons only, no contact text."""
+        found = [f"Run {self.run.run_id}: {self.run.outcome}"]
+        if self.run.reason:
+            found.append(self.run.reason)
+        found += [_span_line(span) for span in self.spans]
+        if self.changes:
+            found.append("changes: " + _counts(self.changes))
+        for action, counts in self.actions.items():
+            named = Counter({_outcome(*key): count for key, count in counts.items()})
+            found.append(f"- {action}: {_counts(named)}")
+        found += [f"PROBLEM: {problem}" for problem in self.problems]
+        return found
+
+
+def report_run(resolved: ResolvedWorkflow, run: RecordedRun, ledger: Ledger) -> RunReport:
+    """Reconcile a run: changes detected = sum over states, per action."""
+    spans = ledger.spans_of(run)
+    ids = [span.id for span in spans]
+    changes = ledger.count_changes(ids)
+    actions = ledger.tally(ids)
+    problems = list(_problems(resolved, changes, actions))
+    return RunReport(run, spans, changes, actions, problems)
+
+
+def _problems(
+    resolved: ResolvedWorkflow,
+    changes: Counter[str],
+    actions: Mapping[str, Counter[tuple[str, str]]],
+) -> list[str]:
+    problems = []
+    detected = changes.total()
+    for action in resolved.action_ids:
+        accounted = actions.get(action, Counter()).total()
+        if accounted != detected:
+            problems.append(
+                f"{action}: {detected} changes were detected, {accounted} are accounted for"
+            )
+    states: Counter[str] = Counter()
+    for counts in actions.values():
+        for (state, _), count in counts.items():
+            states[state] += count
+    unfinished = sum(states[state] for state in OPEN_STATES)
+    if unfinished:
+        problems.append(
+            f"{unfinished} deliveries were not tried to the end; clear the failed tasks"
+        )
+    if states[State.UNCERTAIN]:
+        problems.append(f"{states[State.UNCERTAIN]} deliveries are uncertain: nobody can tell")
+    allowed = resolved.definition.report.max_failed
+    if states[State.FAILED] > allowed:
+        problems.append(f"{states[State.FAILED]} deliveries failed; report.max_failed is {allowed}")
+    return problems
+
+
+def _span_line(span: RecordedSpan) -> str:
+    if span.kind == "baseline":
+        return f"{span.stretch.current.key}: baseline ({span.reason}), {span.current_size} members"
+    return (
+        f"{span.stretch.previous.key} → {span.stretch.current.key}: "
+        f"{span.previous_size} → {span.current_size} members"
+    )
+
+
+def _outcome(state: str, reason: str) -> str:
+    short = reason.split(":")[0] if state in (State.SKIPPED, State.SUPPRESSED) else ""
+    return f"{state}({short})" if short else state
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))

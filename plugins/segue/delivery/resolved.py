@@ -1,0 +1,45 @@
+"""A workflow with everything it refers to: what detection, the door and the previews work on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from segue.delivery.channel import Channel
+from segue.directory.definition import DirectoryDefinition
+from segue.segments.definition import SegmentDefinition
+from segue.workflows.definition import WorkflowDefinition
+
+
+@dataclass(frozen=True)
+class ResolvedWorkflow:
+    """A workflow, its segment and directory, and the channel of each action by action id."""
+
+    definition: WorkflowDefinition
+    segment: SegmentDefinition
+    directory: DirectoryDefinition
+    channels: Mapping[str, Channel]
+
+    @property
+    def name(self) -> str:
+        """The workflow's name."""
+        return self.definition.workflow
+
+    @property
+    def action_ids(self) -> list[str]:
+        """The ids of the actions in the order they are written."""
+        return [action.id for action in self.definition.actions]
+
+    @cached_property
+    def fingerprint(self) -> tuple[str, str]:
+        """Return (SHA-256, canonical JSON) of all that decides what the workflow does."""
+        parts = {
+            "workflow": self.definition.model_dump(mode="json", by_alias=True),
+            "segment": self.segment.model_dump(mode="json", by_alias=True),
+            "directory": self.directory.model_dump(mode="json", exclude={"snapshots"}),
+        }
+        body = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(body.encode()).hexdigest(), body

@@ -1,0 +1,166 @@
+"""The ledger's tables: runs, spans, changes and deliveries, the only memory that decides.
+
+Times are UTC. ``namespace`` keeps prod and staging apart in one database. Every table is written
+through ``segue.delivery.ledger``; migrations stand in ``migrations/versions``.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+
+class State(StrEnum):
+    """Where a delivery stands (the diagram is in DESIGN.md §6)."""
+
+    PLANNED = "planned"
+    RELEASED = "released"
+    CLAIMED = "claimed"
+    SENDING = "sending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    UNCERTAIN = "uncertain"
+    HELD = "held"
+    SKIPPED = "skipped"
+    SUPPRESSED = "suppressed"
+
+
+OPEN_STATES = frozenset({State.PLANNED, State.RELEASED, State.CLAIMED, State.SENDING})
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware instant, kept as UTC; SQLite has no zones, so none is stored."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+# ids of contacts are compared and sorted byte by byte, on PostgreSQL too
+ContactId = String(collation=None).with_variant(Text(collation="C"), "postgresql")
+Serial = BigInteger().with_variant(Integer, "sqlite")
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+metadata = MetaData(naming_convention=NAMING)
+
+definitions = Table(
+    "definitions",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("workflow", String(64), nullable=False),
+    Column("body", Text, nullable=False),  # canonical JSON of workflow, segment and directory
+    Column("recorded_at", UtcDateTime, nullable=False),
+)
+
+workflows = Table(  # one row per workflow: what a transaction that takes spans locks
+    "workflows",
+    metadata,
+    Column("namespace", String(64), primary_key=True),
+    Column("workflow", String(64), primary_key=True),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("namespace", String(64), nullable=False),
+    Column("workflow", String(64), nullable=False),
+    Column("run_id", String(250), nullable=False),
+    Column("outcome", String(16), nullable=False),  # recorded | covered | skipped
+    Column("reason", Text, nullable=False, default=""),
+    Column("recorded_only", Integer, nullable=False, default=0),  # 1: a backfill that only records
+    Column("interval_start", UtcDateTime),
+    Column("interval_end", UtcDateTime),
+    Column("recorded_at", UtcDateTime, nullable=False),
+    UniqueConstraint("namespace", "workflow", "run_id"),
+)
+
+spans = Table(
+    "spans",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("run", Serial, ForeignKey("runs.id"), nullable=False),
+    Column("namespace", String(64), nullable=False),
+    Column("workflow", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),  # changes | baseline
+    Column("reason", Text, nullable=False, default=""),  # why it is a baseline
+    Column("previous_key", String(32)),
+    Column("current_key", String(32), nullable=False),
+    Column("previous_as_of", UtcDateTime, nullable=False),  # of a first baseline: current_as_of
+    Column("current_as_of", UtcDateTime, nullable=False),
+    Column("previous_fingerprint", String(64)),
+    Column("current_fingerprint", String(64), nullable=False),
+    Column("previous_size", BigInteger),
+    Column("current_size", BigInteger, nullable=False),
+    Column("definition", String(64), ForeignKey("definitions.hash"), nullable=False),
+    Column("recorded_at", UtcDateTime, nullable=False),
+    Index(None, "namespace", "workflow", "current_as_of"),
+    Index(None, "run"),
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("span", Serial, ForeignKey("spans.id"), primary_key=True),
+    Column("contact_id", ContactId, primary_key=True),
+    Column("change", String(16), primary_key=True),
+    Column("reason", String(32), nullable=False, default=""),
+    Index(None, "contact_id"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("namespace", String(64), nullable=False),
+    Column("workflow", String(64), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("contact_id", ContactId, nullable=False),
+    Column("change", String(16), nullable=False),
+    Column("snapshot", String(32), nullable=False),
+    Column("span", Serial, ForeignKey("spans.id"), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text, nullable=False, default=""),
+    Column("external_id", Text),
+    Column("url", Text),
+    Column("results", Text),  # JSON object: what templates see as results.<action>
+    Column("digest", String(64)),  # SHA-256 of the rendered message
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("owner", String(250)),
+    Column("lease_until", UtcDateTime),
+    Column("held_until", UtcDateTime),
+    Column("failed_at_clear", Integer),  # the run's clear number when it failed
+    Column("planned_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index(None, "span", "action", "state"),
+    Index(None, "namespace", "workflow", "state"),
+    Index(None, "contact_id"),
+    Index(None, "state", "lease_until"),
+)

@@ -1,0 +1,49 @@
+"""Spans: which part of time a run covers, so that no change is acted on by two runs.
+
+A span is a pair (previous, current] of snapshots. Recorded spans of a workflow never overlap: a
+run takes only what no other run has taken (DESIGN.md §4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Point:
+    """A snapshot as a point in time."""
+
+    as_of: datetime
+    key: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Stretch:
+    """The time after ``previous`` up to and including ``current``."""
+
+    previous: Point
+    current: Point
+
+    @property
+    def is_empty(self) -> bool:
+        """True where nothing lies between the two points, as of a first baseline."""
+        return self.previous.as_of >= self.current.as_of
+
+
+def uncovered(wanted: Stretch, recorded: Iterable[Stretch]) -> list[Stretch]:
+    """Return the parts of ``wanted`` that no recorded stretch covers, in order of time."""
+    parts = []
+    start = wanted.previous
+    for stretch in sorted(recorded):
+        if stretch.current.as_of <= start.as_of or stretch.is_empty:
+            continue
+        if stretch.previous.as_of >= wanted.current.as_of:
+            break
+        if stretch.previous.as_of > start.as_of:
+            parts.append(Stretch(start, stretch.previous))
+        start = stretch.current
+    if start.as_of < wanted.current.as_of:
+        parts.append(Stretch(start, wanted.current))
+    return parts

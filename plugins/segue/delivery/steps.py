@@ -1,0 +1,193 @@
+"""The steps of a branch: load details, check conditions, deliver an action.
+
+Airflow's operators are one call into this module each; nothing here knows Airflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any
+
+
+from segue.delivery.branches import BranchRef, Change, RunArea
+from segue.delivery.door import Candidate, Door, Pass
+from segue.delivery.ledger import SKIPPED_CONDITIONS, SKIPPED_NOT_FOUND, DeliveryRow, Ledger
+from segue.delivery.resolved import ResolvedWorkflow
+from segue.directory.snapshots import find_snapshot, list_snapshots
+from segue.segments.conditions import Condition, Needs
+from segue.segments.evaluation import Population, evaluate
+from segue.segments.membership import opt_states
+from segue.workflows.definition import Action, prerequisites
+from segue.workflows.details import contact_fields, load_details
+
+
+def load_branch(resolved: ResolvedWorkflow, ref: BranchRef, now: datetime) -> int:
+    """Write the details of a branch's contacts to the run area; returns how many were found."""
+    area = RunArea(ref.area)
+    found = 0
+    for key, changes in _by_details(area.read_slice(ref.number)):
+        snapshot = find_snapshot(resolved.directory, key, now=now)
+        ids = {change.contact_id for change in changes}
+        population = load_details(resolved.definition, resolved.directory, snapshot, ids)
+        area.write_details(ref.number, key, population)
+        found += len(population.contacts)
+    return found
+
+
+def check_branch(
+    resolved: ResolvedWorkflow, ref: BranchRef, ledger: Ledger, now: datetime
+) -> tuple[int, int]:
+    """Judge the workflow's conditions for a branch; returns (passed, judged).
+
+    Records ``skipped(conditions)`` for contacts that fail and takes that back for those who pass.
+    """
+    area = RunArea(ref.area)
+    changes = area.read_slice(ref.number)
+    passed, failed, missing = judge(
+        resolved, changes, lambda key: area.read_details(ref.number, key)
+    )
+    ledger.skip(_keys(resolved, ledger, failed), SKIPPED_CONDITIONS, now)
+    ledger.skip(_keys(resolved, ledger, missing), SKIPPED_NOT_FOUND, now)
+    ledger.unskip(_keys(resolved, ledger, passed), SKIPPED_CONDITIONS, now)
+    ledger.unskip(_keys(resolved, ledger, passed), SKIPPED_NOT_FOUND, now)
+    area.write_passed(ref.number, passed)
+    return len(passed), len(changes)
+
+
+def judge(
+    resolved: ResolvedWorkflow, changes: Sequence[Change], details: Any
+) -> tuple[list[Change], list[Change], list[Change]]:
+    """Split changes into those the workflow's conditions hold for, those they do not, and those
+    whose contact was not found.
+
+    ``details`` returns the Population of the contacts for a snapshot key.
+    """
+    passed: list[Change] = []
+    failed: list[Change] = []
+    missing: list[Change] = []
+    for key, group in _by_details(changes):
+        verdicts = holds(resolved.definition.conditions, details(key), group)
+        for change, verdict in zip(group, verdicts, strict=True):
+            target = missing if verdict is None else passed if verdict else failed
+            target.append(change)
+    return passed, failed, missing
+
+
+def holds(
+    condition: Condition | None, population: Population, changes: Sequence[Change]
+) -> list[bool | None]:
+    """Return whether ``condition`` holds for each change; None where the contact is missing."""
+    rows = {contact: row for row, contact in enumerate(population.contacts["contact_id"])}
+    if condition is None:
+        return [True if change.contact_id in rows else None for change in changes]
+    by_kind = {
+        kind: evaluate(condition, population.with_change(kind))
+        for kind in {change.change for change in changes}
+    }
+    return [
+        bool(by_kind[change.change][rows[change.contact_id]]) if change.contact_id in rows else None
+        for change in changes
+    ]
+
+
+def deliver_action(
+    resolved: ResolvedWorkflow,
+    action: Action,
+    ref: BranchRef,
+    ledger: Ledger,
+    *,
+    owner: str,
+    clear_number: int,
+) -> Pass:
+    """Deliver one action to the contacts of a branch that passed the conditions."""
+    now = datetime.now(UTC)
+    area = RunArea(ref.area)
+    passed = area.read_passed(ref.number)
+    consent = current_consent(resolved, {change.contact_id for change in passed}, now)
+    candidates = [
+        candidate
+        for key, group in _by_details(passed)
+        for candidate in _candidates(
+            resolved, action, group, area.read_details(ref.number, key), consent, ledger
+        )
+    ]
+    door = Door(
+        ledger,
+        resolved.channels[action.id],
+        owner=owner,
+        clear_number=clear_number,
+        variables={"workflow": resolved.name, "segment": resolved.segment.segment},
+    )
+    return door.deliver(candidates)
+
+
+def current_consent(
+    resolved: ResolvedWorkflow, contact_ids: set[str], now: datetime
+) -> Mapping[str, bool]:
+    """Return the effective opt state per contact on the newest complete snapshot.
+
+    A contact that is not there any more is left out.
+    """
+    complete = [item for item in list_snapshots(resolved.directory, now=now) if item.complete]
+    if not complete or not contact_ids:
+        return {}
+    population = Population.load_opt_states(resolved.directory, complete[-1], only=contact_ids)
+    states = opt_states(population, resolved.segment.segment)
+    ids = population.contacts["contact_id"]
+    return dict(zip(ids, map(bool, states), strict=True))
+
+
+def _candidates(
+    resolved: ResolvedWorkflow,
+    action: Action,
+    changes: Sequence[Change],
+    population: Population,
+    consent: Mapping[str, bool],
+    ledger: Ledger,
+) -> Iterable[Candidate]:
+    fields = contact_fields(population, resolved.segment.segment)
+    verdicts = holds(action.condition, population, changes)
+    before = {
+        other: _keys_of(resolved, ledger, other, changes)
+        for other in prerequisites(resolved.definition, action)
+    }
+    rows: dict[str, DeliveryRow] = {}
+    for keys in before.values():
+        rows |= ledger.rows(keys)
+    own = _keys_of(resolved, ledger, action.id, changes)
+    for index, (change, verdict) in enumerate(zip(changes, verdicts, strict=True)):
+        yield Candidate(
+            key=own[index],
+            contact_id=change.contact_id,
+            change=change.change,
+            snapshot=change.snapshot,
+            fields=fields.get(change.contact_id),
+            opted_in=consent.get(change.contact_id),
+            passes_if=bool(verdict),
+            before={other: rows.get(keys[index]) for other, keys in before.items()},
+        )
+
+
+def _keys_of(
+    resolved: ResolvedWorkflow, ledger: Ledger, action: str, changes: Sequence[Change]
+) -> list[str]:
+    return [
+        ledger.key(resolved.name, action, change.contact_id, change.change, change.snapshot)
+        for change in changes
+    ]
+
+
+def _keys(resolved: ResolvedWorkflow, ledger: Ledger, changes: Sequence[Change]) -> list[str]:
+    """Return the keys of all actions for these changes."""
+    return [
+        key for action in resolved.action_ids for key in _keys_of(resolved, ledger, action, changes)
+    ]
+
+
+def _by_details(changes: Iterable[Change]) -> Iterable[tuple[str, list[Change]]]:
+    """Group changes by the snapshot that their contacts' details come from."""
+    ordered = sorted(changes, key=lambda change: (change.details_at, change))
+    for key, group in groupby(ordered, key=lambda change: change.details_at):
+        yield key, list(group)

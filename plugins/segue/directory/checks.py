@@ -1,0 +1,156 @@
+"""The rules that every table's rows must keep, and how a breach of one is told.
+
+Each rule looks at Arrow columns that a reader has made plain. Messages show contact ids and row
+numbers (counted from 1 in each file, without a CSV's header), never other contact text: task logs
+keep them.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from segue.directory.readers import TEXT, Column, is_text, pc
+
+Item = TypeVar("Item")
+ID = "contact_id"
+SHOWN = 10  # offending rows, ids or names that a message lists
+OPT_STATES = {  # table: its opt state column, and what a missing value means
+    "contacts": ("unsubscribed", False),
+    "mailing_lists": ("opted_in", True),
+    "subscriptions": ("opted_in", True),
+}
+ALLOWED_OPT_STATES = "allowed: booleans, 1, 0, true, false, yes, no, or missing"
+_MOST_VALUES = 5  # more different ones are hardly opt states: another column was mapped here
+_LONGEST_VALUE = 12
+_MOST_DIGITS = 3
+_TRUE = pa.array(["true", "yes", "1"], TEXT)
+_FALSE = pa.array(["false", "no", "0"], TEXT)
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedRows:
+    """Rows of a whole table, and where each stands: ``files`` has every file's rows in order."""
+
+    columns: pa.Table
+    files: Sequence[tuple[str, int]]
+
+    def place(self, position: int) -> str:
+        """Return ``row 4``, or ``contacts/part-1.csv row 4`` where the table has several files."""
+        ends = list(accumulate(count for _, count in self.files))
+        index = bisect_right(ends, position)
+        name, count = self.files[index]
+        row = position - ends[index] + count + 1
+        return f"row {row}" if len(self.files) == 1 else f"{name} row {row}"
+
+
+def missing_ids(ids: Column) -> Column:
+    """Mark the rows whose contact id is null or empty."""
+    missing: Column = pc.fill_null(pc.equal(ids, pa.scalar("", TEXT)), True)
+    return missing
+
+
+def has_repeats(sorted_ids: Column) -> bool:
+    """Tell whether any id occurs twice; equal ids must stand side by side."""
+    return bool(pc.any(pc.equal(sorted_ids[:-1], sorted_ids[1:])).as_py())
+
+
+def opt_states(column: Column) -> tuple[Column, Column]:
+    """Return opt states as booleans, null where missing, and a mark on values that are none."""
+    kind = column.type
+    missing: Any
+    true: Any
+    if pa.types.is_boolean(kind):
+        missing, true, false = pc.is_null(column), column, pc.invert(column)
+    elif is_text(kind):
+        text = pc.utf8_lower(column)
+        missing = missing_ids(column)
+        true, false = pc.is_in(text, value_set=_TRUE), pc.is_in(text, value_set=_FALSE)
+    elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        number = column.cast(pa.float64(), safe=False)
+        missing = pc.is_null(column)
+        true, false = pc.equal(number, 1.0), pc.equal(number, 0.0)
+    else:
+        missing = pc.is_null(column)
+        true = false = pc.and_(missing, pc.invert(missing))
+    known = pc.fill_null(pc.or_(true, false), False)
+    states = pc.if_else(missing, pa.scalar(None, pa.bool_()), true)
+    return states, pc.and_not(pc.invert(known), missing)
+
+
+def describe_missing_ids(rows: LocatedRows) -> str | None:
+    """Say which rows have no contact id; None when all have one."""
+    positions = _positions(missing_ids(rows.columns.column(ID)))
+    if not positions:
+        return None
+    places = _some(positions, rows.place)
+    return f"{_count(positions, 'row')} without a {ID}: {places}; every row needs one"
+
+
+def describe_duplicate_ids(rows: LocatedRows) -> str | None:
+    """Say which contact ids occur more than once and where; None when all are unique."""
+    ids = rows.columns.column(ID)
+    counts: Any = ids.filter(pc.invert(missing_ids(ids))).value_counts()
+    repeated = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+    if not len(repeated):
+        return None
+
+    def tell(contact_id: str) -> str:
+        positions = _positions(pc.equal(ids, pa.scalar(contact_id, TEXT)))
+        return f"{contact_id!r} ({_some(positions, rows.place, 3)})"
+
+    in_order = repeated.take(pc.sort_indices(repeated)).to_pylist()
+    listed = _some(in_order, tell)
+    what = f"{_count(in_order, 'contact id')} more than once"
+    return f"{what}: {listed}; expected one row per contact"
+
+
+def describe_opt_states(rows: LocatedRows, column: str) -> str | None:
+    """Say which rows' opt state is no boolean; None when all are."""
+    values = rows.columns.column(column)
+    wrong = _positions(opt_states(values)[1])
+    if not wrong:
+        return None
+    ids = rows.columns.column(ID)
+    found = {str(values[position]) for position in wrong[:1000]}
+    few = len(found) <= _MOST_VALUES
+
+    def tell(position: int) -> str:
+        where = f"{rows.place(position)}, contact {ids[position].as_py()!r}"
+        return f"{where}: {_safe(values[position].as_py())}" if few else where
+
+    what = f"{_count(wrong, 'row')} of {column!r} that are no booleans ({values.type})"
+    return f"{what}: {_some(wrong, tell)}; {ALLOWED_OPT_STATES}"
+
+
+def list_names(names: Sequence[str]) -> str:
+    """Return column names for a message; a CSV without a header has contacts' addresses there."""
+    safe = [name for name in names if "@" not in name]
+    return _some(safe, repr, 20)
+
+
+def _positions(marks: Column) -> list[int]:
+    return [int(position) for position in pc.indices_nonzero(marks).to_pylist()]
+
+
+def _count(found: Sequence[object], what: str) -> str:
+    return f"{len(found)} {what}{'' if len(found) == 1 else 's'}"
+
+
+def _some(items: Sequence[Item], tell: Callable[[Item], str], most: int = SHOWN) -> str:
+    told = ", ".join(tell(item) for item in items[:most])
+    return told + (f" and {len(items) - most} more" if len(items) > most else "")
+
+
+def _safe(value: object) -> str:
+    """Return a value for a message if it can hardly be a name, an address or a number to call."""
+    text = str(value)
+    short = len(text) <= _LONGEST_VALUE and "@" not in text
+    few_digits = len(re.findall(r"\d", text)) <= _MOST_DIGITS
+    return repr(value) if short and few_digits else f"{len(text)} characters"

@@ -1,0 +1,172 @@
+"""The files below a folder, on any file system, and the table each of them belongs to.
+
+A folder is listed once, recursively, never file by file: on object storage every question is a
+request. Nothing here reads a file's content.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from fsspec.implementations.local import LocalFileSystem
+from upath import UPath
+
+from segue.directory.definition import STANDARD_COLUMNS
+from segue.errors import DataError
+
+TABLES = tuple(STANDARD_COLUMNS)
+FORMATS: dict[str, Literal["parquet", "csv"]] = {
+    ".parquet": "parquet",
+    ".csv": "csv",
+    ".csv.gz": "csv",
+}
+_CHECKSUMS = ("md5Hash", "ETag", "etag", "checksum", "content_md5", "crc32c")
+_TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
+_DEEPEST = 8  # levels followed below a local root, so that a loop of links ends
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """One file; ``version`` changes whenever its content does."""
+
+    name: str  # relative to the folder that was listed, with slashes
+    path: str  # as its file system knows it
+    size: int
+    version: str
+    modified: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What is below a folder: its files by name, and the folders directly in it."""
+
+    files: tuple[StoredFile, ...]
+    folders: tuple[str, ...]
+
+
+def list_folder(folder: UPath, where: str) -> Listing:
+    """Return everything below ``folder``; one that does not exist, or is a file, is empty.
+
+    Raises DataError, which begins with ``where``, if the file system cannot be asked.
+    """
+    with storage_errors(where):
+        if isinstance(folder.fs, LocalFileSystem):
+            entries = list(_local_entries(folder.path))
+        else:
+            entries = list(_remote_entries(folder))
+    files = [entry for entry in entries if isinstance(entry, StoredFile)]
+    folders = {entry for entry in entries if isinstance(entry, str)}
+    folders |= {file.name.split("/")[0] for file in files if "/" in file.name}
+    return Listing(tuple(sorted(files, key=lambda file: file.name)), tuple(sorted(folders)))
+
+
+def table_files(files: Iterable[StoredFile]) -> dict[str, list[StoredFile]]:
+    """Return the files of each table that is there, by the table's name.
+
+    ``contacts.parquet``, everything in ``contacts/``, and everything in a folder that is itself
+    called ``contacts.parquet``, as Spark writes it. Names that begin with ``_`` or ``.`` are
+    other programs' own files. Whether the files go together is for the reader to judge.
+    """
+    found: dict[str, list[StoredFile]] = {}
+    for file in files:
+        parts = file.name.split("/")
+        if any(part.startswith(("_", ".")) for part in parts):
+            continue
+        table = _without_suffix(parts[0])
+        if table in TABLES and (len(parts) > 1 or table != parts[0]):
+            found.setdefault(table, []).append(file)
+    return found
+
+
+def suffix_of(name: str) -> str:
+    """Return ``.parquet``, ``.csv`` or ``.csv.gz``; an empty string for any other file."""
+    return next((suffix for suffix in FORMATS if name.lower().endswith(suffix)), "")
+
+
+def shown(location: object) -> str:
+    """Return a path or URL for a message, without a password in it."""
+    return re.sub(r"//[^/@]*@", "//***@", str(location))
+
+
+@contextmanager
+def storage_errors(where: str) -> Iterator[None]:
+    """Turn whatever a file system raises into a DataError that begins with ``where``."""
+    try:
+        yield
+    except DataError:
+        raise
+    except ImportError as error:
+        raise DataError(f"{where} needs a package to be read: {error}") from None
+    except Exception as error:  # each fsspec implementation raises errors of its own
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{where} cannot be read: {shown(reason)}") from error
+
+
+def _without_suffix(name: str) -> str:
+    suffix = suffix_of(name)
+    return name[: -len(suffix)] if suffix else name
+
+
+def _local_entries(root: str) -> Iterator[StoredFile | str]:
+    """Yield files, and the names of folders directly in ``root``; links are followed."""
+    for folder, folders, names in os.walk(root, followlinks=True, onerror=_raise_unless_missing):
+        relative = os.path.relpath(folder, root).replace(os.sep, "/")
+        prefix = "" if relative == "." else f"{relative}/"
+        if not prefix:
+            yield from folders
+        if prefix.count("/") >= _DEEPEST:
+            folders.clear()
+        for name in names:
+            path = Path(folder, name)
+            try:
+                status = path.stat()
+            except FileNotFoundError:  # gone since, or a link to nowhere
+                continue
+            modified = datetime.fromtimestamp(status.st_mtime, UTC)
+            yield StoredFile(
+                prefix + name, str(path), status.st_size, str(status.st_mtime_ns), modified
+            )
+
+
+def _raise_unless_missing(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise error
+
+
+def _remote_entries(folder: UPath) -> Iterator[StoredFile | str]:
+    """Yield files, and the names of folders directly in ``folder``, from one fresh listing."""
+    root = folder.path.rstrip("/")
+    folder.fs.invalidate_cache()  # a sensor asks again and again in one process
+    for path, info in folder.fs.find(folder.path, withdirs=True, detail=True).items():
+        name = path.rstrip("/")[len(root) :].lstrip("/")
+        if info["type"] == "file" and name:
+            yield _remote_file(name, path, info)
+        elif info["type"] == "directory" and name and "/" not in name:
+            yield name
+
+
+def _remote_file(name: str, path: str, info: Mapping[str, Any]) -> StoredFile:
+    modified = next((_instant(info[key]) for key in _TIMES if info.get(key)), None)
+    checksum = next((str(info[key]) for key in _CHECKSUMS if info.get(key)), None)
+    version = checksum or (modified.isoformat() if modified else "")
+    return StoredFile(name, path, int(info.get("size") or 0), version, modified)
+
+
+def _instant(value: Any) -> datetime | None:
+    if isinstance(value, int | float):
+        return datetime.fromtimestamp(value, UTC)
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+    if not isinstance(value, datetime):
+        return None
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)

@@ -1,0 +1,327 @@
+"""Read one Parquet or CSV file of a table: only the asked columns, only the asked contacts.
+
+A reader gives *plain* Arrow columns: text is ``large_string``, dictionaries are decoded, a
+floating NaN is null. Contact ids become text here, so that ``007`` and 7 are told apart once.
+Errors carry the reason only, never a cell's content; the caller knows directory and snapshot.
+"""
+
+from __future__ import annotations
+
+import zlib
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import IO, Any, Literal, Protocol, TypeAlias, cast
+
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+from fsspec import AbstractFileSystem
+from fsspec.implementations.local import LocalFileSystem
+
+from segue.directory.layout import FORMATS, StoredFile, suffix_of
+from segue.errors import DataError
+
+Column: TypeAlias = "pa.ChunkedArray[Any]"
+Ids: TypeAlias = "pa.Array[Any]"
+pc: Any = pyarrow.compute  # the overloads of its stubs refuse correct calls
+TEXT = pa.large_string()
+_BLOCK = 1 << 24  # bytes of CSV parsed at a time; one row must fit
+_PANDAS_INDEX = "__index_level_"  # columns that pandas adds to keep a frame's index
+
+
+class Part(Protocol):
+    """One file of a table, whatever its format."""
+
+    @property
+    def name(self) -> str:
+        """The file's name, relative to the snapshot's folder."""
+
+    @property
+    def columns(self) -> list[str]:
+        """The file's own column names, in its order."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The plain types of the columns."""
+
+    def read(
+        self, columns: Sequence[str], id_column: str | None = None, only: Ids | None = None
+    ) -> pa.Table:
+        """Return the asked columns in file order; ``only`` keeps the rows of these contacts."""
+
+
+@dataclass(frozen=True)
+class ParquetPart:
+    """A Parquet file; with ``only``, row groups without these contacts are not decoded."""
+
+    name: str
+    path: str
+    fs: AbstractFileSystem
+
+    @property
+    def columns(self) -> list[str]:
+        return [name for name in self._arrow_schema.names if not name.startswith(_PANDAS_INDEX)]
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        return _plain_table(self._arrow_schema.empty_table().select(self.columns)).schema
+
+    def read(
+        self, columns: Sequence[str], id_column: str | None = None, only: Ids | None = None
+    ) -> pa.Table:
+        with read_errors(self.name), self._opened() as file:
+            if only is None or id_column is None:
+                return _plain_table(file.read(columns=list(columns)).select(columns), id_column)
+            groups = _groups_of(file, columns, id_column, only)
+            found = [_plain_table(group, id_column) for group in groups]
+            none = _plain_table(file.schema_arrow.empty_table().select(columns), id_column)
+            return pa.concat_tables([none, *found])
+
+    @cached_property
+    def _arrow_schema(self) -> pa.Schema:
+        with read_errors(self.name), self._opened() as file:
+            return file.schema_arrow
+
+    @contextmanager
+    def _opened(self) -> Iterator[pq.ParquetFile]:
+        if isinstance(self.fs, LocalFileSystem):
+            with pq.ParquetFile(self.path) as file:
+                yield file
+        else:
+            with self.fs.open(self.path, "rb") as stream, pq.ParquetFile(stream) as file:
+                yield file
+
+
+@dataclass(frozen=True)
+class CsvPart:
+    """A CSV file, gzipped or not: every column is text, and only the empty field is missing."""
+
+    name: str
+    path: str
+    fs: AbstractFileSystem
+
+    @cached_property
+    def columns(self) -> list[str]:
+        options = pacsv.ReadOptions(use_threads=False)
+        parse = pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=lambda _: "skip")
+        with (
+            read_errors(self.name),
+            self._opened() as stream,
+            pacsv.open_csv(stream, read_options=options, parse_options=parse) as reader,
+        ):
+            return list(reader.schema.names)
+
+    @property
+    def schema(self) -> pa.Schema:
+        return pa.schema([(name, TEXT) for name in self.columns])
+
+    def read(
+        self, columns: Sequence[str], id_column: str | None = None, only: Ids | None = None
+    ) -> pa.Table:
+        ragged: list[Any] = []
+        with read_errors(self.name), self._opened() as stream:
+            if only is None or id_column is None:
+                table = pacsv.read_csv(stream, **self._options(columns, ragged, threads=True))
+            else:
+                table = self._read_only(stream, columns, id_column, only, ragged)
+            if ragged:
+                raise DataError(f"{self.name}: {self._describe_ragged(columns)}")
+            cast(_QuoteCounter, stream).check_quotes()
+        return table.select(list(columns))
+
+    def _read_only(
+        self,
+        stream: IO[bytes],
+        columns: Sequence[str],
+        id_column: str,
+        only: Ids,
+        ragged: list[Any],
+    ) -> pa.Table:
+        with pacsv.open_csv(stream, **self._options(columns, ragged, threads=True)) as reader:
+            found = [reader.schema.empty_table()]
+            for batch in reader:
+                mask = pc.is_in(batch.column(id_column), value_set=only)
+                found.append(pa.Table.from_batches([batch]).filter(mask))
+        return pa.concat_tables(found)
+
+    def _options(
+        self, columns: Sequence[str], ragged: list[Any], *, threads: bool
+    ) -> dict[str, Any]:
+        def note(row: Any) -> Literal["skip"]:
+            ragged.append(row)
+            return "skip"
+
+        return {
+            "read_options": pacsv.ReadOptions(use_threads=threads, block_size=_BLOCK),
+            "parse_options": pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
+            "convert_options": pacsv.ConvertOptions(
+                column_types=dict.fromkeys(columns, TEXT),
+                include_columns=list(columns),
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=True,
+            ),
+        }
+
+    def _describe_ragged(self, columns: Sequence[str]) -> str:
+        """Read again on one thread, which is how Arrow knows the rows' numbers."""
+        ragged: list[Any] = []
+        with self._opened() as stream:
+            pacsv.read_csv(stream, **self._options(columns, ragged, threads=False))
+        rows = ", ".join(f"row {row.number - 1} has {row.actual_columns}" for row in ragged[:10])
+        what = f"rows with another number of fields than the header's {len(self.columns)}"
+        return f"{what} ({len(ragged)} of them): {rows}"
+
+    @contextmanager
+    def _opened(self) -> Iterator[IO[bytes]]:
+        compression = "gzip" if self.name.lower().endswith(".gz") else None
+        with self.fs.open(self.path, "rb", compression=compression) as stream:
+            yield cast(IO[bytes], _QuoteCounter(stream))
+
+
+class _QuoteCounter:
+    """A stream that counts quote characters, to notice one that is never closed.
+
+    Arrow takes everything after it as one value: the rows it swallows would be lost in silence.
+    """
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self.closed = False
+        self._stream = stream
+        self._quotes = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(size)
+        self._quotes += data.count(b'"')
+        return data
+
+    def close(self) -> None:
+        self.closed = True
+
+    def check_quotes(self) -> None:
+        """Raise DataError if a quoted value was never closed."""
+        if self._quotes % 2:
+            raise DataError(
+                "it holds an odd number of quote characters: a quoted value is never closed, or "
+                "one with a quote in it is not quoted (RFC 4180)"
+            )
+
+
+def open_parts(files: Sequence[StoredFile], fs: AbstractFileSystem) -> list[Part]:
+    """Return the readers of one table's files; raise DataError if they do not go together."""
+    formats = {file.name: _format_of(file) for file in files}
+    if len({name.split("/")[0] for name in formats}) > 1 or len(set(formats.values())) > 1:
+        names = ", ".join(list(formats)[:10])
+        raise DataError(f"{names}: expected one file, or one folder of files of one format")
+    if "csv" in formats.values():
+        return [CsvPart(file.name, file.path, fs) for file in files]
+    return [ParquetPart(file.name, file.path, fs) for file in files]
+
+
+def _format_of(file: StoredFile) -> str:
+    if file.name.count("/") > 1:
+        raise DataError(f"{file.name}: is in a folder within the table's; expected no such folder")
+    suffix = suffix_of(file.name)
+    if not suffix:
+        raise DataError(f"{file.name}: is of no known format; allowed: {', '.join(FORMATS)}")
+    return FORMATS[suffix]
+
+
+@contextmanager
+def read_errors(name: str) -> Iterator[None]:
+    """Turn what Arrow and file systems raise into a DataError that begins with the file's name."""
+    try:
+        yield
+    except DataError as error:
+        raise error if str(error).startswith(name) else DataError(f"{name}: {error}") from None
+    except FileNotFoundError:
+        raise DataError(f"{name}: the file is gone") from None
+    except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{name}: cannot be read: {_reason(error)}") from error
+
+
+def plain(column: Column) -> Column:
+    """Return a column without dictionary, extension or NaN; text and nothing as large_string."""
+    kind = column.type
+    if pa.types.is_dictionary(kind):
+        return plain(column.cast(kind.value_type))
+    if isinstance(kind, pa.UuidType):
+        values = [None if value is None else str(value) for value in column.to_pylist()]
+        return pa.chunked_array([pa.array(values, TEXT)])
+    if isinstance(kind, pa.BaseExtensionType):
+        return plain(column.cast(kind.storage_type))
+    if is_text(kind) or pa.types.is_null(kind):
+        return column.cast(TEXT)
+    return _without_nan(column) if pa.types.is_floating(kind) else column
+
+
+def _without_nan(column: Column) -> Column:
+    if pa.types.is_float16(column.type):
+        column = column.cast(pa.float32())
+    not_a_number = pc.is_nan(column)
+    if pc.any(not_a_number).as_py():
+        column = pc.if_else(not_a_number, pa.scalar(None, column.type), column)
+    return column
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Tell whether a type holds text."""
+    return any(
+        test(kind)
+        for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    )
+
+
+def id_text(column: Column) -> Column:
+    """Return contact ids, as plain text; whole numbers become their decimal digits."""
+    column = plain(column)
+    kind = column.type
+    if is_text(kind):
+        return column
+    if pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0):
+        return column.cast(TEXT)
+    raise DataError(f"contact ids are {kind}; allowed: text, or whole numbers of an integer type")
+
+
+def _plain_table(table: pa.Table, id_column: str | None = None) -> pa.Table:
+    columns = [
+        id_text(column) if name == id_column else plain(column)
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    ]
+    return pa.table(columns, names=table.column_names)
+
+
+def _groups_of(
+    file: pq.ParquetFile, columns: Sequence[str], id_column: str, only: Ids
+) -> Iterator[pa.Table]:
+    """Yield the wanted rows of each row group that has any, in file order."""
+    wanted: list[str] = sorted(cast(list[str], only.to_pylist()))
+    for index in range(file.num_row_groups):
+        if not _may_hold(file.metadata.row_group(index), id_column, wanted):
+            continue
+        ids = id_text(file.read_row_group(index, columns=[id_column]).column(0))
+        mask = pc.is_in(ids, value_set=only)
+        if pc.any(mask).as_py():
+            yield file.read_row_group(index, columns=list(columns)).select(columns).filter(mask)
+
+
+def _may_hold(group: pq.RowGroupMetaData, id_column: str, wanted: Sequence[str]) -> bool:
+    """Judge by the least and greatest id that the file notes for a row group of text ids."""
+    for index in range(group.num_columns):
+        chunk = group.column(index)
+        statistics = chunk.statistics
+        if chunk.path_in_schema != id_column or statistics is None:
+            continue
+        least, greatest = statistics.min, statistics.max
+        if isinstance(least, str) and isinstance(greatest, str):
+            first = bisect_left(wanted, least)
+            return first < len(wanted) and wanted[first] <= greatest
+    return True
+
+
+def _reason(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

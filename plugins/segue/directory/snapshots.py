@@ -1,0 +1,208 @@
+"""Find a directory's snapshots: which there are, up to when each one knows, which are complete.
+
+The rules are DESIGN.md §4. A snapshot's *as-of* is the first instant that it does not know.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from urllib.parse import unquote
+
+from upath import UPath
+
+from segue.directory.definition import DirectoryDefinition
+from segue.directory.layout import (
+    Listing,
+    StoredFile,
+    list_folder,
+    shown,
+    storage_errors,
+    table_files,
+)
+from segue.durations import localize
+from segue.errors import DataError, SnapshotMissing
+
+ALLOWED_KEYS = "a date such as 2026-11-22, or a time such as 2026-11-22T06:00:00Z"
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_TIME = re.compile(
+    r"\d{4}-\d{2}-\d{2}T\d{2}(:?\d{2}(:?\d{2}(\.\d{1,6})?)?)?(Z|[+-]\d{2}(:?\d{2})?)?"
+)
+_FOLDER = re.compile(r"(?:snapshot=|ds=)?(?P<key>.+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A directory as it stood at one instant; snapshots are ordered by ``as_of``."""
+
+    key: str  # canonical: 2026-11-22, or 2026-11-22T06:00:00Z
+    as_of: datetime  # aware, UTC: the first instant that the snapshot does not know
+    location: UPath
+    complete: bool
+    why_incomplete: str | None = None
+
+    def __lt__(self, other: Snapshot) -> bool:
+        return (self.as_of, self.key) < (other.as_of, other.key)
+
+
+def list_snapshots(directory: DirectoryDefinition, *, now: datetime) -> list[Snapshot]:
+    """Return the directory's snapshots, incomplete ones included, in ascending order of as-of.
+
+    ``now`` (aware) decides whether files have settled. Folders whose names are no keys are
+    ignored. Raises DataError when the root cannot be listed, or two folders have the same key.
+    """
+    root, listing = _list_root(directory)
+    folders = _folders_by_key(directory, listing.folders)
+    files: dict[str, list[StoredFile]] = {}
+    for file in listing.files:
+        folder, _, name = file.name.partition("/")
+        if name:
+            files.setdefault(folder, []).append(_renamed(file, name))
+    snapshots = []
+    for key, (folder, as_of) in folders.items():
+        why = _why_incomplete(directory, files.get(folder, []), now)
+        snapshots.append(Snapshot(key, as_of, root / folder, why is None, why))
+    return sorted(snapshots)
+
+
+def find_snapshot(directory: DirectoryDefinition, key: str, *, now: datetime) -> Snapshot:
+    """Return the complete snapshot that ``key``, in any spelling, names.
+
+    Raises SnapshotMissing, naming the nearest keys, when there is none or it is not complete.
+    """
+    parsed = parse_key(directory, key)
+    if parsed is None:
+        raise SnapshotMissing(
+            f"directory {directory.directory}: {key!r} is not a snapshot key; "
+            f"allowed: {ALLOWED_KEYS}"
+        )
+    canonical, as_of = parsed
+    snapshots = list_snapshots(directory, now=now)
+    found = next((snapshot for snapshot in snapshots if snapshot.key == canonical), None)
+    if found is None:
+        raise SnapshotMissing(
+            f"directory {directory.directory} has no snapshot {canonical}; "
+            + _available(snapshots, as_of)
+        )
+    if not found.complete:
+        raise SnapshotMissing(
+            f"directory {directory.directory}: snapshot {canonical} is not complete: "
+            f"{found.why_incomplete}"
+        )
+    return found
+
+
+def choose_span(
+    snapshots: Iterable[Snapshot], start: datetime, end: datetime
+) -> tuple[Snapshot | None, Snapshot | None]:
+    """Return the (previous, current) snapshots that the interval (start, end] compares.
+
+    Current is the last complete snapshot with start < as-of <= end; previous the last complete
+    one with as-of <= start.
+    """
+    complete = sorted(snapshot for snapshot in snapshots if snapshot.complete)
+    previous = [snapshot for snapshot in complete if snapshot.as_of <= start]
+    current = [snapshot for snapshot in complete if start < snapshot.as_of <= end]
+    return (previous[-1] if previous else None, current[-1] if current else None)
+
+
+def fingerprint(snapshot: Snapshot) -> str:
+    """Return a digest that changes when any file of the snapshot's tables changes.
+
+    It covers names, sizes and checksums (modification times where there is no checksum), as they
+    are now; marker files and other programs' files do not count.
+    """
+    where = f"snapshot {snapshot.key} in {shown(snapshot.location)}"
+    tables = table_files(list_folder(snapshot.location, where).files).values()
+    facts = sorted((file.name, file.size, file.version) for files in tables for file in files)
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def parse_key(directory: DirectoryDefinition, text: str) -> tuple[str, datetime] | None:
+    """Return the canonical key and the as-of of a key in any spelling; None if it is no key.
+
+    A time without an offset is in the directory's zone.
+    """
+    try:
+        if _DATE.fullmatch(text):
+            return text, _as_of_date(directory, date.fromisoformat(text))
+        if _TIME.fullmatch(text):
+            return _canonical_time(directory, datetime.fromisoformat(text))
+    except (ValueError, OverflowError):  # 30 February, or beyond the calendar
+        return None
+    return None
+
+
+def _as_of_date(directory: DirectoryDefinition, day: date) -> datetime:
+    first = day + timedelta(days=1) if directory.date_keys == "end_of_day" else day
+    return localize(datetime.combine(first, time.min), directory.zone)
+
+
+def _canonical_time(directory: DirectoryDefinition, when: datetime) -> tuple[str, datetime]:
+    instant = when.astimezone(UTC) if when.tzinfo else localize(when, directory.zone)
+    return instant.isoformat().replace("+00:00", "Z"), instant
+
+
+def _list_root(directory: DirectoryDefinition) -> tuple[UPath, Listing]:
+    where = f"directory {directory.directory}: the folder of snapshots {shown(directory.snapshots)}"
+    with storage_errors(where):
+        root = UPath(directory.snapshots)
+        listing = list_folder(root, where)
+        if not (listing.files or listing.folders) and not root.exists():
+            raise DataError(f"{where} does not exist")
+        if not listing.folders and root.is_file():
+            raise DataError(f"{where} is a file; expected a folder")
+    return root, listing
+
+
+def _folders_by_key(
+    directory: DirectoryDefinition, folders: Iterable[str]
+) -> dict[str, tuple[str, datetime]]:
+    found: dict[str, tuple[str, datetime]] = {}
+    for folder in folders:
+        match = _FOLDER.fullmatch(folder)
+        parsed = parse_key(directory, unquote(match["key"])) if match else None
+        if parsed is None:
+            continue
+        key, as_of = parsed
+        if key in found:
+            raise DataError(
+                f"directory {directory.directory}: the folders {found[key][0]!r} and {folder!r} "
+                f"in {shown(directory.snapshots)} are both snapshot {key}; keep one of them"
+            )
+        found[key] = (folder, as_of)
+    return found
+
+
+def _why_incomplete(
+    directory: DirectoryDefinition, files: Sequence[StoredFile], now: datetime
+) -> str | None:
+    if "contacts" not in table_files(files):
+        return "no contacts table"
+    if directory.complete_marker is not None:
+        marked = any(file.name == directory.complete_marker for file in files)
+        return None if marked else f"no marker file {directory.complete_marker}"
+    times = [file.modified for file in files if file.modified is not None]
+    if len(times) < len(files):
+        return "the file system keeps no modification times; use complete_marker"
+    newest = max(times)
+    if now < directory.settle.after(newest, directory.zone):
+        return f"a file changed at {newest:%Y-%m-%dT%H:%M:%SZ}, less than {directory.settle} ago"
+    return None
+
+
+def _available(snapshots: Sequence[Snapshot], as_of: datetime) -> str:
+    if not snapshots:
+        return "it has none yet"
+    nearest = sorted(snapshots, key=lambda snapshot: abs(snapshot.as_of - as_of))[:3]
+    names = ", ".join(snapshot.key for snapshot in sorted(nearest))
+    first, last = snapshots[0].key, snapshots[-1].key
+    return f"the nearest: {names} ({len(snapshots)} in all, from {first} to {last})"
+
+
+def _renamed(file: StoredFile, name: str) -> StoredFile:
+    return StoredFile(name, file.path, file.size, file.version, file.modified)

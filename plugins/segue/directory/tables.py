@@ -1,0 +1,356 @@
+"""Read a snapshot's tables, under Segue's column names, and check what every run relies on.
+
+Frames are Arrow-backed pandas: every column is a ``pd.ArrowDtype``, and every missing value is one
+that ``isna()`` finds. A Parquet file's types become
+
+    text, also dictionary-encoded; UUID; only nulls         large_string
+    integers, decimals, booleans, dates, times, durations   the same type
+    floating point                                          the same type, NaN as missing
+    lists, structs, maps, bytes                             the same type
+
+A CSV file's columns are all ``large_string``; only the empty field, quoted or not, is missing.
+``contact_id`` is always ``large_string`` without a missing value. The opt states, ``unsubscribed``
+of contacts and ``opted_in`` of mailing_lists and subscriptions, are always ``bool`` without one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NoReturn, cast
+
+import pandas as pd
+import pyarrow as pa
+
+from segue.directory import checks
+from segue.directory.checks import ID, OPT_STATES, LocatedRows
+from segue.directory.definition import DirectoryDefinition, TableName
+from segue.directory.layout import TABLES, StoredFile, list_folder, table_files
+from segue.directory.readers import TEXT, Ids, Part, is_text, open_parts, pc
+from segue.directory.snapshots import Snapshot
+from segue.documents import did_you_mean
+from segue.errors import DataError
+
+_NEEDED = {
+    "contacts": (ID,),
+    "transactions": (ID, "date"),
+    "mailing_lists": (ID, "mailing_list"),
+    "subscriptions": (ID, "scope", "opted_in"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckFinding:
+    """One thing wrong with a snapshot; ``message`` says where, and what is expected."""
+
+    table: str
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@dataclass(frozen=True, slots=True)
+class TableReport:
+    """Facts about one table that are worth knowing and are not errors."""
+
+    table: str
+    rows: int
+    unknown_contacts: int  # rows whose contact is not in contacts
+    without_date: int  # rows of transactions whose date is missing or empty
+
+
+class SnapshotTables:
+    """The tables of one snapshot; its files are listed once, when first asked for."""
+
+    def __init__(self, directory: DirectoryDefinition, snapshot: Snapshot) -> None:
+        self.directory = directory
+        self.snapshot = snapshot
+        self._opened: dict[str, list[Part]] = {}
+
+    def has(self, table: str) -> bool:
+        """Tell whether the snapshot has this table."""
+        return table in self._files
+
+    def columns(self, table: str) -> list[str]:
+        """Return the table's columns by their standard names, in file order; [] if it is absent.
+
+        A column that the directory's mapping names and the files lack is left out. Raises
+        DataError where the files cannot be read or do not go together.
+        """
+        return list(self._sources(table)) if self.has(table) else []
+
+    def contacts(
+        self, columns: Collection[str] | None = None, *, only: Collection[str] | None = None
+    ) -> pd.DataFrame:
+        """Return one row per contact, sorted by contact_id in code point order.
+
+        ``contact_id`` comes first, then the asked columns (all when None) in the order asked. Ids
+        are unique and never missing. ``only`` keeps these contacts; ids that the snapshot does
+        not have are left out. Raises DataError where the table breaks a rule.
+        """
+        table = _sorted_by_id(self._read("contacts", columns, only))
+        if checks.has_repeats(table.column(ID)):
+            self._raise("contacts", checks.describe_duplicate_ids)
+        if only is None and table.num_rows == 0:
+            raise self._error("contacts", "the table has no rows; expected one per contact")
+        return _to_pandas(table)
+
+    def rows(
+        self,
+        table: str,
+        columns: Collection[str] | None = None,
+        *,
+        only: Collection[str] | None = None,
+    ) -> pd.DataFrame:
+        """Return one row per row of ``table``, in the order of its files and of their rows.
+
+        ``contact_id`` comes first and is never missing; ``only`` keeps these contacts' rows.
+        Raises DataError where the table breaks a rule or is absent: ask ``has`` first.
+        """
+        return _to_pandas(self._read(table, columns, only))
+
+    def check(self) -> list[CheckFinding]:
+        """Return everything that is wrong in the snapshot; reads every file whole."""
+        if not self.has("contacts"):
+            return [CheckFinding("contacts", str(self._absent("contacts")))]
+        return [
+            CheckFinding(table, message)
+            for table in TABLES
+            if self.has(table)
+            for message in dict.fromkeys(self._problems(table))
+        ]
+
+    def report(self) -> list[TableReport]:
+        """Return the facts about each table that is there; raise DataError where one is broken."""
+        contacts = self._read("contacts", [], None).column(ID).combine_chunks()
+        return [self._facts(table, contacts) for table in TABLES if self.has(table)]
+
+    # Files and columns
+
+    @cached_property
+    def _files(self) -> dict[str, list[StoredFile]]:
+        return table_files(list_folder(self.snapshot.location, self._where).files)
+
+    def _parts(self, table: str) -> list[Part]:
+        """Return the files of a table: of one format, with the same columns."""
+        if table not in self._opened:
+            if not self.has(table):
+                raise self._absent(table)
+            with self._located():
+                parts = open_parts(self._files[table], self.snapshot.location.fs)
+                _require_same_columns(parts, self._mapping(table).get(ID, ID))
+            self._opened[table] = parts
+        return self._opened[table]
+
+    def _sources(self, table: str) -> dict[str, str]:
+        """Return the files' own name of every column, by its standard name."""
+        own, mapping = self._parts(table)[0].columns, self._mapping(table)
+        sources: dict[str, str] = {}
+        for name in own:
+            standards = [standard for standard, theirs in mapping.items() if theirs == name]
+            if not standards and mapping.get(name) in own:
+                raise self._error(
+                    table,
+                    f"two columns are {name!r}: the one of that name, and {mapping[name]!r} by "
+                    "the directory's `columns`; expected one",
+                )
+            if not standards and name not in mapping:
+                standards = [name]
+            sources |= dict.fromkeys(standards, name)
+        return sources
+
+    def _sources_of(self, table: str, columns: Collection[str]) -> dict[str, str]:
+        """Return the sources of ``contact_id`` and ``columns``, in this order."""
+        sources = self._sources(table)
+        asked = list(dict.fromkeys([ID, *columns]))
+        unknown = [self._describe_unknown(table, name) for name in asked if name not in sources]
+        if unknown:
+            raise self._error(table, "; ".join(unknown))
+        return {name: sources[name] for name in asked}
+
+    def _describe_unknown(self, table: str, name: str) -> str:
+        own, mapped = self._parts(table)[0].columns, self._mapping(table).get(name)
+        if mapped is not None:
+            what = f"there is no column {mapped!r}, as the directory's `columns` calls {name!r}"
+            hint = did_you_mean(mapped, own)
+        else:
+            what = f"there is no column {name!r}"
+            hint = did_you_mean(name, self._sources(table))
+        return what + (hint or f"; found {checks.list_names(own)}")
+
+    def _mapping(self, table: str) -> dict[str, str]:
+        return self.directory.columns.get(cast(TableName, table), {})
+
+    # Rows
+
+    def _read(
+        self, table: str, columns: Collection[str] | None, only: Collection[str] | None
+    ) -> pa.Table:
+        """Return the asked columns under their standard names, with sound ids and opt states."""
+        sources = self._sources_of(table, self.columns(table) if columns is None else columns)
+        wanted = None if only is None else pa.array(list(dict.fromkeys(only)), TEXT)
+        rows = _concat(self._read_parts(table, sources, wanted))
+        if pc.any(checks.missing_ids(rows.column(ID))).as_py():
+            self._raise(table, checks.describe_missing_ids)
+        return self._with_opt_states(table, rows)
+
+    def _read_parts(
+        self, table: str, sources: dict[str, str], only: Ids | None = None
+    ) -> list[pa.Table]:
+        """Return each file's rows, under standard names."""
+        own = list(dict.fromkeys(sources.values()))
+        with self._located():
+            read = [part.read(own, sources[ID], only) for part in self._parts(table)]
+        return [rows.select(list(sources.values())).rename_columns(list(sources)) for rows in read]
+
+    def _with_opt_states(self, table: str, rows: pa.Table) -> pa.Table:
+        column, missing_means = OPT_STATES.get(table, ("", False))
+        if column not in rows.column_names:
+            return rows
+        states, wrong = checks.opt_states(rows.column(column))
+        if pc.any(wrong).as_py():
+            self._raise(table, lambda located: checks.describe_opt_states(located, column), column)
+        index = rows.column_names.index(column)
+        return rows.set_column(index, column, pc.fill_null(states, missing_means))
+
+    # What is wrong
+
+    def _raise(
+        self, table: str, describe: Callable[[LocatedRows], str | None], *columns: str
+    ) -> NoReturn:
+        """Raise a broken rule, as the whole table shows it: a slice has no row numbers."""
+        raise self._error(table, describe(self._locate(table, *columns)) or "changed while read")
+
+    def _locate(self, table: str, *columns: str) -> LocatedRows:
+        read = self._read_parts(table, self._sources_of(table, columns))
+        names = [part.name for part in self._parts(table)]
+        files = [(name, rows.num_rows) for name, rows in zip(names, read, strict=True)]
+        return LocatedRows(_concat(read), files)
+
+    def _problems(self, table: str) -> Iterator[str]:
+        """Yield what is wrong with a table; what later steps need ends the search."""
+        try:
+            sources = self._sources(table)
+        except DataError as error:
+            yield str(error)
+            return
+        needed = [*_NEEDED[table], *self._mapping(table)]
+        for name in dict.fromkeys(name for name in needed if name not in sources):
+            yield str(self._error(table, self._describe_unknown(table, name)))
+        unreadable = list(self._unreadable(table))
+        yield from unreadable
+        if ID in sources and not unreadable:
+            yield from self._broken_rules(table, sources)
+
+    def _unreadable(self, table: str) -> Iterator[str]:
+        for part in self._parts(table):
+            try:
+                with self._located():
+                    part.read(part.columns)
+            except DataError as error:
+                yield str(error)
+
+    def _broken_rules(self, table: str, sources: dict[str, str]) -> Iterator[str]:
+        column = OPT_STATES.get(table, ("",))[0]
+        columns = [column] if column in sources else []
+        try:
+            located = self._locate(table, *columns)
+        except DataError as error:
+            yield str(error)
+            return
+        broken = [checks.describe_missing_ids(located)]
+        if table == "contacts":
+            broken.append(checks.describe_duplicate_ids(located))
+            broken.append(None if located.columns.num_rows else "the table has no rows")
+        broken += [checks.describe_opt_states(located, column) for column in columns]
+        yield from (str(self._error(table, message)) for message in broken if message)
+
+    def _facts(self, table: str, contacts: Ids) -> TableReport:
+        dated = table == "transactions" and "date" in self.columns(table)
+        rows = self._read(table, ["date"] if dated else [], None)
+        known = pc.sum(pc.is_in(rows.column(ID), value_set=contacts)).as_py() or 0
+        undated = _count_undated(rows) if table == "transactions" else 0
+        return TableReport(table, rows.num_rows, rows.num_rows - known, undated)
+
+    # Errors
+
+    def _error(self, table: str, message: str) -> DataError:
+        files = self._files.get(table, [])
+        name = files[0].name if len(files) == 1 else table
+        return DataError(f"{self._where}, {name}: {message}")
+
+    def _absent(self, table: str) -> DataError:
+        found = ", ".join(self._files) or "no table"
+        return self._error(table, f"there is no such table; the snapshot has {found}")
+
+    @property
+    def _where(self) -> str:
+        return f"directory {self.directory.directory}, snapshot {self.snapshot.key}"
+
+    @contextmanager
+    def _located(self) -> Iterator[None]:
+        """Complete an error that begins with the name of a file."""
+        try:
+            yield
+        except DataError as error:
+            raise DataError(f"{self._where}, {error}") from error.__cause__
+
+
+def _require_same_columns(parts: Sequence[Part], id_column: str) -> None:
+    """Raise DataError unless all files have the same columns, of types that go together."""
+    for part in parts:
+        _require_same_names(part, parts[0])
+    for name in parts[0].columns:
+        merged = parts[0].schema.field(name)
+        for part in parts[1:] if name != id_column else ():  # ids of any type become text
+            field = part.schema.field(name)
+            try:
+                schemas = [pa.schema([merged]), pa.schema([field])]
+                merged = pa.unify_schemas(schemas, promote_options="permissive").field(0)
+            except pa.ArrowException:
+                raise DataError(
+                    f"{part.name}: column {name!r} is {field.type}; in the files before it "
+                    f"it is {merged.type}; expected one type"
+                ) from None
+
+
+def _require_same_names(part: Part, first: Part) -> None:
+    names = part.columns
+    repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if repeated:
+        raise DataError(f"{part.name}: two columns are named {checks.list_names(repeated)}")
+    missing = [name for name in first.columns if name not in names]
+    if missing:
+        found = checks.list_names(missing)
+        raise DataError(f"{part.name}: has no column {found}, which {first.name} has")
+    extra = [name for name in names if name not in first.columns]
+    if extra:
+        found = checks.list_names(extra)
+        raise DataError(f"{part.name}: has a column {found}, which {first.name} has not")
+
+
+def _concat(tables: Sequence[pa.Table]) -> pa.Table:
+    return pa.concat_tables(tables, promote_options="permissive")
+
+
+def _sorted_by_id(table: pa.Table) -> pa.Table:
+    ids = table.column(ID)
+    if pc.all(pc.less(ids[:-1], ids[1:])).as_py():
+        return table
+    order = pc.sort_indices(ids)
+    return table.combine_chunks().take(order)
+
+
+def _count_undated(transactions: pa.Table) -> int:
+    if "date" not in transactions.column_names:
+        return transactions.num_rows
+    date = transactions.column("date")
+    missing = checks.missing_ids(date) if is_text(date.type) else pc.is_null(date)
+    return int(pc.sum(missing).as_py() or 0)
+
+
+def _to_pandas(table: pa.Table) -> pd.DataFrame:
+    return table.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)

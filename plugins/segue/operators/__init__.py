@@ -1,0 +1,15 @@
+"""Airflow operators: the public building blocks of a Segue DAG, each a call into the core."""
+
+from __future__ import annotations
+
+from segue.operators.branch import CheckConditions, Deliver, LoadContactDetails
+from segue.operators.run import DetectChanges, Guard, Report
+
+__all__ = [
+    "CheckConditions",
+    "Deliver",
+    "DetectChanges",
+    "Guard",
+    "LoadContactDetails",
+    "Report",
+]

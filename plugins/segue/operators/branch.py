@@ -1,0 +1,134 @@
+"""The operators of a branch: load contacts' details, check conditions, deliver an action.
+
+They run inside the mapped ``contact`` task group, one instance per contact or slice. No task
+state is a permission to send: what a delivery may do is decided by the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator, TriggerRule
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+)
+
+from segue.delivery.resolved import ResolvedWorkflow
+from segue.operators.failures import shown_plainly
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+# 1, 2, 4 … 32 minutes, then every hour: 28 retries span 24 hours
+DELIVERY_RETRIES: dict[str, Any] = {
+    "retries": 28,
+    "retry_delay": timedelta(minutes=1),
+    "retry_exponential_backoff": True,
+    "max_retry_delay": timedelta(hours=1),
+}
+_LABEL = "{{ task.branch['label'] if task.branch else '' }}"
+
+
+class _BranchOperator(BaseOperator):
+    """A task of one branch; ``branch`` is a reference to its slice."""
+
+    template_fields: Sequence[str] = ("branch",)
+
+    def __init__(self, *, workflow: ResolvedWorkflow, branch: Any, **kwargs: Any) -> None:
+        super().__init__(**{"map_index_template": _LABEL, **kwargs})
+        self.workflow = workflow
+        self.branch = branch
+
+
+class LoadContactDetails(_BranchOperator):
+    """Load the details of a branch's contacts into the run area; hand on the reference."""
+
+    ui_color = "#ede7f6"
+
+    @shown_plainly
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return the reference to the branch."""
+        from segue.delivery.branches import BranchRef
+        from segue.delivery.steps import load_branch
+
+        ref = BranchRef.from_xcom(self.branch)
+        found = load_branch(self.workflow, ref, datetime.now(UTC))
+        self.log.info("%s: details of %s contacts loaded", ref.label, found)
+        return ref.as_xcom()
+
+
+class CheckConditions(_BranchOperator):
+    """Hand on the contacts that the workflow's conditions hold for; skip when nobody is left."""
+
+    ui_color = "#ede7f6"
+
+    @shown_plainly
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return the reference to the branch; raises AirflowSkipException when nobody passes."""
+        from segue.delivery.branches import BranchRef
+        from segue.delivery.steps import check_branch
+        from segue.operators.environment import open_ledger
+
+        ref = BranchRef.from_xcom(self.branch)
+        passed, judged = check_branch(self.workflow, ref, open_ledger(), datetime.now(UTC))
+        self.log.info("%s: conditions hold for %s of %s changes", ref.label, passed, judged)
+        if not passed:
+            raise AirflowSkipException("the conditions hold for nobody in this branch")
+        return ref.as_xcom()
+
+
+class Deliver(_BranchOperator):
+    """Deliver one action to the contacts of a branch that passed the conditions.
+
+    Tries the whole slice, then raises: to be retried when something may still work, finally when
+    only permanent failures are left.
+    """
+
+    ui_color = "#fce4ec"
+
+    def __init__(self, *, action: str, **kwargs: Any) -> None:
+        defaults = {**DELIVERY_RETRIES, "trigger_rule": TriggerRule.ALL_DONE}
+        super().__init__(**{**defaults, **kwargs})
+        self.action = action
+
+    @shown_plainly
+    def execute(self, context: Context) -> None:
+        """Go through the door once."""
+        from segue.delivery.branches import BranchRef
+        from segue.delivery.steps import deliver_action
+        from segue.operators.environment import open_ledger, run_of
+
+        if self.branch is None:
+            raise AirflowSkipException("no contact of this branch passed the conditions")
+        ref, ti = BranchRef.from_xcom(self.branch), context["ti"]
+        result = deliver_action(
+            self.workflow,
+            self.workflow.definition.action(self.action),
+            ref,
+            open_ledger(),
+            owner=f"{ti.id}/{ti.try_number}",
+            clear_number=run_of(self.workflow.name, context).clear_number,
+        )
+        outcomes = {str(state): count for state, count in sorted(result.outcomes.items())}
+        self.log.info("%s: %s", ref.label, outcomes or "nothing left to send")
+        _raise_for(result)
+
+
+def _raise_for(result: Any) -> None:
+    """Raise what the outcome of a pass asks for; ``result`` is a ``segue.delivery.door.Pass``."""
+    from segue.delivery.schema import State
+
+    if not result.is_complete:
+        why = result.connection or (
+            f"{result.elsewhere} are in another worker's hands" if result.elsewhere else "try later"
+        )
+        raise AirflowException(f"{result.left} deliveries are left to be tried again: {why}")
+    failed, uncertain = result.outcomes[State.FAILED], result.outcomes[State.UNCERTAIN]
+    if failed or uncertain:
+        raise AirflowFailException(f"{failed} deliveries failed, {uncertain} are uncertain")
+    if result.outcomes and set(result.outcomes) == {State.SKIPPED}:
+        raise AirflowSkipException("every delivery of this branch was skipped")

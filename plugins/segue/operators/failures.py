@@ -1,0 +1,31 @@
+"""How Segue's errors look in a task's log: one line that says what to do, not a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from segue.errors import DefinitionError, SegueError, SettingsError, SnapshotRewritten
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+# what no retry can cure: a person has to change something first
+_FINAL = (DefinitionError, SettingsError, SnapshotRewritten)
+
+
+def shown_plainly(execute: Function) -> Function:
+    """Turn Segue's errors into Airflow's: final ones fail at once, others may be retried."""
+
+    @wraps(execute)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return execute(*args, **kwargs)
+        except _FINAL as error:
+            raise AirflowFailException(str(error)) from None
+        except SegueError as error:
+            raise AirflowException(str(error)) from None
+
+    return wrapper  # type: ignore[return-value]

@@ -1,0 +1,14 @@
+"""Loopback look-alikes of the services Segue sends to, so that demos and tests send for real.
+
+Nothing here is reached by Segue's own code paths: a workflow talks to the sandbox because its
+Airflow connections point at it. The look-alikes follow the vendors' public documentation, not
+what Segue's channels happen to send, so that a wrong request is refused here as it would be there.
+
+    store          what was received, in memory and in an append-only file
+    faults         answers that go wrong on purpose, asked for over HTTP
+    wire           the parts of HTTP that all look-alikes share
+    slack_api, zendesk_api, freshdesk_api    one vendor each
+    smtp_server    a mail server that keeps what it accepts
+    inbox          the pages that show what was received
+    server         all of it on one HTTP and one SMTP port
+"""

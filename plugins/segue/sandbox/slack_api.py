@@ -1,0 +1,533 @@
+"""A look-alike of Slack's Web API and of its incoming webhooks.
+
+Follows these public pages:
+    https://docs.slack.dev/reference/methods/chat.postMessage
+    https://docs.slack.dev/reference/methods/auth.test
+    https://docs.slack.dev/reference/methods/conversations.list
+    https://docs.slack.dev/reference/methods/conversations.history
+    https://docs.slack.dev/reference/methods/users.lookupByEmail
+    https://docs.slack.dev/apis/web-api (form or JSON, ``ok: false`` with HTTP 200)
+    https://docs.slack.dev/apis/web-api/rate-limits (429, Retry-After)
+    https://docs.slack.dev/messaging/message-metadata
+    https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
+    https://api.slack.com/changelog/2016-05-17-changes-to-errors-for-incoming-webhooks
+
+There is no directory of channels and people to keep in step with a demo. Any well-formed channel
+name and any e-mail address exists, except by convention: a channel or address that begins with
+``missing-`` does not exist, a channel that begins with ``archived-`` is archived, and into one
+that begins with ``private-`` the app was not invited. A channel id is known once its name was
+posted to, or is one of CHANNELS.
+
+Left out: rate limits of its own (ask for a fault), scopes, threads' replies, files, editing and
+deleting messages. Text over 40,000 characters is refused (msg_too_long), where Slack truncates:
+in a test, a message that lost its end should not look delivered.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI, Request
+from starlette.responses import PlainTextResponse, Response
+
+from segue.sandbox.faults import Fault, FaultKind
+from segue.sandbox.store import Document, Message, Store, Transaction
+from segue.sandbox.wire import (
+    EMAIL,
+    ReceivedRequest,
+    answer_refusals,
+    bearer_token,
+    json_answer,
+    read_request,
+    vendor_app,
+)
+
+SERVICE = "slack"
+TOKEN = "xoxb-sandbox"
+WEBHOOK = "T00000000/B00000000/sandbox"  # what follows /services/ in a webhook's URL
+CHANNELS = ("general", "alerts", "escalations")
+
+TEAM_ID, BOT_ID, BOT_USER_ID = "T00000000", "B00000000", "U00000000"
+MAX_TEXT, MAX_BLOCKS, MAX_ATTACHMENTS = 40_000, 50, 100
+MAX_SECTION, MAX_HEADER = 3_000, 150
+
+_CHANNEL_NAME = re.compile(r"#?([a-z0-9][a-z0-9_-]{0,79})")
+_BLOCK_TYPES = frozenset(
+    {
+        "actions",
+        "context",
+        "context_actions",
+        "divider",
+        "file",
+        "header",
+        "image",
+        "input",
+        "markdown",
+        "rich_text",
+        "section",
+        "table",
+        "video",
+    }
+)
+
+Arguments = dict[str, Any]
+
+
+class SlackError(Exception):
+    """An answer with ``ok: false``."""
+
+    def __init__(self, error: str, **more: object) -> None:
+        self.answer = {"ok": False, "error": error, **more}
+        super().__init__(error)
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """A channel, or the direct messages with one person."""
+
+    id: str
+    name: str
+
+
+def create_app(store: Store) -> FastAPI:
+    """Serve ``/api/METHOD`` and ``/services/T…/B…/X…``."""
+    app = vendor_app()
+    missing = PlainTextResponse("not_found", 404)
+    answer_refusals(app, not_found=missing, not_allowed=missing)
+
+    @app.api_route("/api/{method}", methods=["GET", "POST"])
+    async def call(method: str, request: Request) -> Response:
+        received = await read_request(request)
+        try:
+            arguments = _arguments(received)
+            _authenticate(received, arguments)
+            answer = _method(method)(store, arguments, received)
+        except SlackError as error:
+            return json_answer(error.answer)
+        return json_answer({"ok": True, **answer})
+
+    @app.post("/services/{team}/{hook}/{token}")
+    async def webhook(team: str, hook: str, token: str, request: Request) -> Response:
+        received = await read_request(request)
+        return _webhook(store, received, team, hook, token)
+
+    return app
+
+
+def refusal(fault: Fault, path: str) -> Response:
+    """Refuse a request the way Slack does."""
+    if fault.fault is FaultKind.RATE_LIMITED:
+        retry_after = {"Retry-After": str(fault.retry_after)}
+        return json_answer({"ok": False, "error": "ratelimited"}, 429, retry_after)
+    if fault.fault is FaultKind.UNAUTHORIZED and "/services/" in path:
+        return PlainTextResponse("invalid_token", 403)
+    if fault.fault is FaultKind.UNAUTHORIZED:
+        return json_answer({"ok": False, "error": "invalid_auth"})
+    return json_answer({"ok": False, "error": "service_unavailable"}, 503)
+
+
+def channel_id(name: str) -> str:
+    """Return the id of a channel; the same name has the same id in every sandbox."""
+    return _id("C", name)
+
+
+def user_id(email: str) -> str:
+    """Return the id of the person with an e-mail address."""
+    return _id("U", email.lower())
+
+
+def _id(prefix: str, name: str) -> str:
+    digest = hashlib.sha256(name.encode("utf-8", "replace")).digest()
+    return prefix + base64.b32encode(digest).decode()[:10]
+
+
+# Requests
+
+
+def _arguments(request: ReceivedRequest) -> Arguments:
+    if request.method == "GET" or not request.body:
+        return dict(request.query)
+    if request.content_type == "application/x-www-form-urlencoded":
+        return {**request.query, **request.form()}
+    if request.content_type != "application/json":
+        raise SlackError("invalid_post_type" if request.content_type else "missing_post_type")
+    try:
+        arguments = json.loads(request.body)
+    except ValueError:
+        raise SlackError("invalid_json") from None
+    if not isinstance(arguments, dict):
+        raise SlackError("json_not_object")
+    return {name: value for name, value in arguments.items() if name != "token"}
+
+
+def _authenticate(request: ReceivedRequest, arguments: Arguments) -> None:
+    """Accept a bearer token, or the older ``token`` argument of forms and queries."""
+    token = bearer_token(request.headers) or arguments.pop("token", None)
+    if not token:
+        raise SlackError("not_authed")
+    if token != TOKEN:
+        raise SlackError("invalid_auth")
+
+
+def _method(name: str) -> Callable[[Store, Arguments, ReceivedRequest], Document]:
+    try:
+        return METHODS[name]
+    except KeyError:
+        raise SlackError("unknown_method", req_method=name) from None
+
+
+def _required(arguments: Arguments, name: str) -> str:
+    value = arguments.get(name)
+    if not isinstance(value, str) or not value:
+        messages = [f"[ERROR] missing required field: {name}"]
+        raise SlackError("invalid_arguments", response_metadata={"messages": messages})
+    return value
+
+
+def _is_true(value: object) -> bool:
+    return value is True or str(value).lower() in ("true", "1")
+
+
+# Methods
+
+
+def _auth_test(store: Store, arguments: Arguments, request: ReceivedRequest) -> Document:
+    return {
+        "url": "https://sandbox.slack.example.com/",
+        "team": "Sandbox",
+        "user": "segue",
+        "team_id": TEAM_ID,
+        "user_id": BOT_USER_ID,
+        "bot_id": BOT_ID,
+        "is_enterprise_install": False,
+    }
+
+
+def _post_message(store: Store, arguments: Arguments, request: ReceivedRequest) -> Document:
+    conversation = _conversation_to_post_to(store, _required(arguments, "channel"))
+    content = _content(arguments)
+    with store.transaction() as transaction:
+        ts = _next_ts(transaction, store.clock().timestamp())
+        fields = {"channel": conversation.id, "channel_name": conversation.name, "ts": ts}
+        optional = ("thread_ts", "reply_broadcast", "username")
+        extra = {name: arguments[name] for name in optional if arguments.get(name)}
+        transaction.receive(
+            SERVICE,
+            "message",
+            to=conversation.name,
+            text=_plain_text(content),
+            fields={**fields, **content, **extra},
+            raw=request.raw(),
+        )
+    return {"channel": conversation.id, "ts": ts, "message": _shown({**content, "ts": ts})}
+
+
+def _conversations_list(store: Store, arguments: Arguments, request: ReceivedRequest) -> Document:
+    channels = [one for one in _conversations(store) if one.id.startswith("C")]
+    page, cursor = _page(channels, arguments, default=100)
+    return {
+        "channels": [
+            {
+                "id": channel.id,
+                "name": channel.name.removeprefix("#"),
+                "is_channel": True,
+                "is_private": False,
+                "is_archived": False,
+                "is_member": True,
+            }
+            for channel in page
+        ],
+        "response_metadata": {"next_cursor": cursor},
+    }
+
+
+def _conversations_history(
+    store: Store, arguments: Arguments, request: ReceivedRequest
+) -> Document:
+    channel = _required(arguments, "channel")
+    if channel not in {known.id for known in _conversations(store)}:
+        raise SlackError("channel_not_found")
+    messages = [
+        message.fields
+        for message in reversed(store.messages(service=SERVICE))
+        if message.fields["channel"] == channel
+        and _in_history(message.fields)
+        and _in_timeline(message.fields["ts"], arguments)
+    ]
+    page, cursor = _page(messages, arguments, default=100)
+    with_metadata = _is_true(arguments.get("include_all_metadata"))
+    return {
+        "messages": [_shown(fields, with_metadata=with_metadata) for fields in page],
+        "has_more": bool(cursor),
+        "response_metadata": {"next_cursor": cursor},
+    }
+
+
+def _users_lookup(store: Store, arguments: Arguments, request: ReceivedRequest) -> Document:
+    email = _required(arguments, "email")
+    if not EMAIL.fullmatch(email) or email.startswith("missing-"):
+        raise SlackError("users_not_found")
+    name = email.partition("@")[0]
+    user = {
+        "id": user_id(email),
+        "team_id": TEAM_ID,
+        "name": name,
+        "deleted": False,
+        "is_bot": False,
+        "profile": {"email": email, "real_name": name},
+    }
+    return {"user": user}
+
+
+METHODS: dict[str, Callable[[Store, Arguments, ReceivedRequest], Document]] = {
+    "auth.test": _auth_test,
+    "chat.postMessage": _post_message,
+    "conversations.history": _conversations_history,
+    "conversations.list": _conversations_list,
+    "users.lookupByEmail": _users_lookup,
+}
+
+
+# Conversations
+
+
+def _conversations(store: Store) -> list[Conversation]:
+    """Return every known conversation, once."""
+    known = {channel_id(name): f"#{name}" for name in CHANNELS}
+    for message in store.messages(service=SERVICE):
+        known[message.fields["channel"]] = message.fields["channel_name"]
+    return [Conversation(id, name) for id, name in known.items()]
+
+
+def _conversation_to_post_to(store: Store, wanted: str) -> Conversation:
+    """Find the conversation of an id or a name, or say why it cannot be posted to."""
+    if re.fullmatch(r"[CDU][A-Z0-9]{8,}", wanted):
+        return _conversation_with_id(store, wanted)
+    name = _CHANNEL_NAME.fullmatch(wanted)
+    if name is None or name[1].startswith("missing-"):
+        raise SlackError("channel_not_found")
+    if name[1].startswith("archived-"):
+        raise SlackError("is_archived")
+    if name[1].startswith("private-"):
+        raise SlackError("not_in_channel")
+    return Conversation(channel_id(name[1]), f"#{name[1]}")
+
+
+def _conversation_with_id(store: Store, wanted: str) -> Conversation:
+    if wanted.startswith("U"):  # posting to a person opens the direct messages with them
+        return Conversation(_id("D", wanted), f"@{wanted}")
+    for conversation in _conversations(store):
+        if conversation.id == wanted:
+            return conversation
+    raise SlackError("channel_not_found")
+
+
+def _page(items: list[Any], arguments: Arguments, *, default: int) -> tuple[list[Any], str]:
+    """Return one page and the cursor of the next; the cursor is empty on the last page."""
+    try:
+        limit = min(int(arguments.get("limit") or default), 999)
+        start = int(base64.b64decode(str(arguments.get("cursor") or "")) or 0)
+    except ValueError:
+        raise SlackError("invalid_cursor" if arguments.get("cursor") else "invalid_limit") from None
+    if limit < 1:
+        raise SlackError("invalid_limit")
+    end = start + limit
+    cursor = base64.b64encode(str(end).encode()).decode() if end < len(items) else ""
+    return items[start:end], cursor
+
+
+def _in_history(fields: Document) -> bool:
+    """Tell whether a message is in the channel itself, not in a thread only."""
+    return not fields.get("thread_ts") or _is_true(fields.get("reply_broadcast"))
+
+
+def _in_timeline(ts: str, arguments: Arguments) -> bool:
+    oldest, latest = arguments.get("oldest"), arguments.get("latest")
+    if _is_true(arguments.get("inclusive")) and ts in (oldest, latest):
+        return True
+    try:
+        after = not oldest or float(ts) > float(oldest)
+        before = not latest or float(ts) < float(latest)
+    except ValueError:
+        raise SlackError("invalid_ts_oldest") from None
+    return after and before
+
+
+# Messages
+
+
+def _content(arguments: Arguments) -> Document:
+    """Return what a message says, checked."""
+    text = arguments.get("text") or arguments.get("markdown_text") or ""
+    content: Document = {
+        "text": text if isinstance(text, str) else json.dumps(text),
+        "blocks": _blocks(arguments.get("blocks")),
+        "attachments": _attachments(arguments.get("attachments")),
+        "metadata": _metadata(arguments.get("metadata")),
+    }
+    if not (content["text"].strip() or content["blocks"] or content["attachments"]):
+        raise SlackError("no_text")
+    if len(content["text"]) > MAX_TEXT:
+        raise SlackError("msg_too_long")
+    return {name: value for name, value in content.items() if value or name == "text"}
+
+
+def _parsed(value: object, error: str) -> object:
+    """Undo the JSON text in which forms carry structures."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value) if value else None
+    except ValueError:
+        raise SlackError(error) from None
+
+
+def _attachments(value: object) -> list[Document]:
+    attachments = _parsed(value, "invalid_attachments")
+    if attachments is None:
+        return []
+    if not isinstance(attachments, list):
+        raise SlackError("invalid_attachments")
+    if len(attachments) > MAX_ATTACHMENTS:
+        raise SlackError("too_many_attachments")
+    return attachments
+
+
+def _metadata(value: object) -> Document | None:
+    metadata = _parsed(value, "invalid_metadata_format")
+    if metadata is None:
+        return None
+    if (
+        not isinstance(metadata, dict)
+        or not isinstance(metadata.get("event_type"), str)
+        or not metadata["event_type"]
+        or not isinstance(metadata.get("event_payload"), dict)
+    ):
+        raise SlackError("invalid_metadata_format")
+    return metadata
+
+
+def _blocks(value: object) -> list[Document]:
+    blocks = _parsed(value, "invalid_blocks_format")
+    if blocks is None:
+        return []
+    if not isinstance(blocks, list):
+        raise SlackError("invalid_blocks_format")
+    problems = [f"{what} [json-pointer:{where}]" for where, what in _block_problems(blocks)]
+    if problems:
+        messages = [f"[ERROR] {problem}" for problem in problems]
+        raise SlackError(
+            "invalid_blocks", errors=problems, response_metadata={"messages": messages}
+        )
+    return blocks
+
+
+def _block_problems(blocks: list[Any]) -> list[tuple[str, str]]:
+    """Return where and what is wrong; the limits are those of the block kit's reference."""
+    if len(blocks) > MAX_BLOCKS:
+        return [("/blocks", f"no more than {MAX_BLOCKS} items allowed")]
+    problems = []
+    for index, block in enumerate(blocks):
+        kind = block.get("type") if isinstance(block, dict) else None
+        if kind not in _BLOCK_TYPES:
+            problems.append((f"/blocks/{index}/type", f"unsupported type: {kind}"))
+        elif kind in ("section", "header") and not block.get("fields"):
+            limit = MAX_SECTION if kind == "section" else MAX_HEADER
+            problems += _text_problems(f"/blocks/{index}/text", block.get("text"), limit)
+    return problems
+
+
+def _text_problems(where: str, text: object, limit: int) -> list[tuple[str, str]]:
+    if not isinstance(text, dict) or not isinstance(text.get("text"), str):
+        return [(where, "missing required field: text")]
+    if not text["text"]:
+        return [(f"{where}/text", "must be more than 0 characters")]
+    if len(text["text"]) > limit:
+        return [(f"{where}/text", f"must be less than {limit + 1} characters")]
+    return []
+
+
+def _plain_text(content: Document) -> str:
+    """Return what the inbox shows: the text, or what the blocks say."""
+    blocks = [block["text"]["text"] for block in content.get("blocks", []) if _has_text(block)]
+    attachments = [str(one.get("text", "")) for one in content.get("attachments", [])]
+    return content["text"] or "\n".join([*blocks, *attachments])
+
+
+def _has_text(block: Document) -> bool:
+    return isinstance(block.get("text"), dict) and "text" in block["text"]
+
+
+def _shown(fields: Document, *, with_metadata: bool = True) -> Document:
+    """Return a message as the API shows it."""
+    names = ["text", "blocks", "attachments", "ts", "thread_ts", "username"]
+    names += ["metadata"] if with_metadata else []
+    return {
+        "type": "message",
+        "subtype": "bot_message",
+        "bot_id": BOT_ID,
+        **{name: fields[name] for name in names if name in fields},
+    }
+
+
+def _next_ts(transaction: Transaction, now: float) -> str:
+    """Return a message's timestamp, which is also its id in the channel: never the same twice."""
+    last = transaction.get("slack.ts", "last") or {"micros": 0}
+    micros = max(int(now * 1_000_000), last["micros"] + 1)
+    transaction.put("slack.ts", "last", {"micros": micros})
+    return f"{micros // 1_000_000}.{micros % 1_000_000:06d}"
+
+
+# Incoming webhooks
+
+
+def _webhook(
+    store: Store, request: ReceivedRequest, team: str, hook: str, token: str
+) -> PlainTextResponse:
+    known_team, known_hook, known_token = WEBHOOK.split("/")
+    if team != known_team:
+        return PlainTextResponse("no_team", 404)
+    if hook != known_hook:
+        return PlainTextResponse("no_service", 404)
+    if token != known_token:
+        return PlainTextResponse("invalid_token", 403)
+    try:
+        content = _content(_payload(request))
+    except SlackError as error:
+        return PlainTextResponse(error.answer["error"], 400)
+    _receive_webhook(store, request, content)
+    return PlainTextResponse("ok")
+
+
+def _payload(request: ReceivedRequest) -> Arguments:
+    """Return the JSON object of a webhook: the body, or the form field ``payload``."""
+    form = request.content_type == "application/x-www-form-urlencoded"
+    try:
+        payload = json.loads(request.form().get("payload", "") if form else request.body)
+    except ValueError:
+        raise SlackError("invalid_payload") from None
+    if not isinstance(payload, dict):
+        raise SlackError("invalid_payload")
+    return payload
+
+
+def _receive_webhook(store: Store, request: ReceivedRequest, content: Document) -> Message:
+    """Keep a webhook's message; a webhook is bound to one channel when it is made."""
+    name = CHANNELS[0]
+    with store.transaction() as transaction:
+        ts = _next_ts(transaction, store.clock().timestamp())
+        fields = {"channel": channel_id(name), "channel_name": f"#{name}", "ts": ts}
+        return transaction.receive(
+            SERVICE,
+            "webhook_message",
+            to=f"#{name}",
+            text=_plain_text(content),
+            fields={**fields, **content},
+            raw=request.raw(),
+        )

@@ -1,0 +1,501 @@
+"""A look-alike of the ticket part of Zendesk's Support API v2.
+
+Follows these public pages:
+    https://developer.zendesk.com/api-reference/ticketing/introduction/#idempotency
+    https://developer.zendesk.com/api-reference/ticketing/tickets/tickets/
+    https://developer.zendesk.com/documentation/ticketing/managing-tickets/creating-and-updating-tickets/
+    https://developer.zendesk.com/api-reference/ticketing/users/users/ (show self)
+    https://developer.zendesk.com/api-reference/introduction/security-and-auth/
+    https://developer.zendesk.com/api-reference/introduction/requests/ (JSON, errors, 422 details)
+    https://developer.zendesk.com/api-reference/introduction/rate-limits/ (429, Retry-After)
+
+Idempotency keys live for two hours and belong to the account. Only a created ticket is remembered
+under a key: a request that was refused may be corrected and sent again under the same one.
+
+Left out: rate limits of its own (ask for a fault), search, attachments, asynchronous and bulk
+creation, triggers, cursor pagination. Agents, groups, brands, forms and custom fields are taken
+as they are named: there is no account to look them up in. Unknown attributes are ignored, as
+Zendesk does. The texts of validation errors are close to Zendesk's, their structure is the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, NoReturn
+
+from fastapi import FastAPI, Request
+from starlette.responses import Response
+
+from segue.sandbox.faults import Fault, FaultKind
+from segue.sandbox.store import Document, Store, Transaction, iso
+from segue.sandbox.wire import (
+    EMAIL,
+    ReceivedRequest,
+    Refused,
+    answer_refusals,
+    basic_credentials,
+    bearer_token,
+    json_answer,
+    json_object,
+    mount_url,
+    read_request,
+    vendor_app,
+)
+
+SERVICE = "zendesk"
+EMAIL_ADDRESS = "agent@example.com"  # basic authentication: EMAIL_ADDRESS/token and API_TOKEN
+API_TOKEN = "sandbox"
+OAUTH_TOKEN = "sandbox"  # bearer authentication
+
+KEY_LIFETIME = timedelta(hours=2)
+KEY_LENGTH = 255
+PRIORITIES = ("urgent", "high", "normal", "low")
+STATUSES = ("new", "open", "pending", "hold", "solved", "closed")
+TYPES = ("problem", "incident", "question", "task")
+CHANGEABLE = (
+    "assignee_id",
+    "custom_fields",
+    "due_at",
+    "external_id",
+    "group_id",
+    "priority",
+    "problem_id",
+    "status",
+    "subject",
+    "tags",
+    "type",
+)
+PAGE_SIZE = 100
+
+TICKETS, USERS, KEYS = "zendesk.tickets", "zendesk.users", "zendesk.idempotency_keys"
+AGENT_ID = 1
+
+Problems = dict[str, list[Document]]  # by attribute, as in the ``details`` of an answer
+
+
+def create_app(store: Store) -> FastAPI:
+    """Serve ``/api/v2/tickets`` and ``/api/v2/users/me``, with and without ``.json``."""
+    app = vendor_app()
+    not_found = _error(404, "InvalidEndpoint", "Not found")
+    answer_refusals(app, not_found=not_found, not_allowed=not_found)
+
+    @app.post("/api/v2/tickets")
+    @app.post("/api/v2/tickets.json")
+    async def create(request: Request) -> Response:
+        received = await _authenticated(request)
+        return _create(store, received, _base_url(request))
+
+    @app.get("/api/v2/tickets")
+    @app.get("/api/v2/tickets.json")
+    async def index(request: Request) -> Response:
+        received = await _authenticated(request)
+        return _list(store, received, _base_url(request))
+
+    @app.get("/api/v2/tickets/{ticket}")
+    async def show(ticket: str, request: Request) -> Response:
+        await _authenticated(request)
+        with store.transaction() as transaction:
+            return json_answer({"ticket": _find(transaction, ticket)})
+
+    @app.put("/api/v2/tickets/{ticket}")
+    async def update(ticket: str, request: Request) -> Response:
+        received = await _authenticated(request)
+        return _update(store, received, ticket)
+
+    @app.get("/api/v2/users/me")
+    @app.get("/api/v2/users/me.json")
+    async def me(request: Request) -> Response:
+        await _authenticated(request)
+        return json_answer({"user": _agent(_base_url(request))})
+
+    return app
+
+
+def refusal(fault: Fault, path: str) -> Response:
+    """Refuse a request the way Zendesk does."""
+    if fault.fault is FaultKind.RATE_LIMITED:
+        text = "Number of allowed API requests per minute exceeded"
+        headers = {"Retry-After": str(fault.retry_after), "X-Rate-Limit-Remaining": "0"}
+        return json_answer({"error": "APIRateLimitExceeded", "description": text}, 429, headers)
+    if fault.fault is FaultKind.UNAUTHORIZED:
+        return _unauthorized()
+    return _error(503, "ServiceUnavailable", "Service temporarily unavailable")
+
+
+# Requests
+
+
+async def _authenticated(request: Request) -> ReceivedRequest:
+    received = await read_request(request)
+    token = bearer_token(received.headers)
+    if token is not None and token != OAUTH_TOKEN:
+        text = "The access token provided is expired, revoked, malformed or invalid."
+        raise Refused(json_answer({"error": "invalid_token", "error_description": text}, 401))
+    if token is None and basic_credentials(received.headers) != (
+        f"{EMAIL_ADDRESS}/token",
+        API_TOKEN,
+    ):
+        raise Refused(_unauthorized())
+    return received
+
+
+def _unauthorized() -> Response:
+    headers = {"WWW-Authenticate": 'Basic realm="Web Password"'}
+    return json_answer({"error": "Couldn't authenticate you"}, 401, headers)
+
+
+def _error(status: int, error: str, description: str) -> Response:
+    return json_answer({"error": error, "description": description}, status)
+
+
+def _refuse_attribute(message: str) -> NoReturn:
+    raise Refused(json_answer({"error": {"title": "Invalid attribute", "message": message}}, 400))
+
+
+def _base_url(request: Request) -> str:
+    return f"{mount_url(request)}/api/v2"
+
+
+def _ticket_in(request: ReceivedRequest) -> Document:
+    body = json_object(request.body)
+    if body is None:
+        text = "Server could not parse JSON"
+        raise Refused(json_answer({"error": "Unprocessable Entity", "message": text}, 422))
+    ticket = body.get("ticket")
+    if not isinstance(ticket, dict):
+        _refuse_attribute("Parameter ticket is required")
+    return ticket
+
+
+def _find(transaction: Transaction, ticket: str) -> Document:
+    number = ticket.removesuffix(".json")
+    if not number.isdecimal():
+        _refuse_attribute(
+            "You passed an invalid value for the id attribute. "
+            "Invalid parameter: id must be an integer"
+        )
+    found = transaction.get(TICKETS, number)
+    if found is None:
+        raise Refused(_error(404, "RecordNotFound", "Not found"))
+    return found
+
+
+# Creating
+
+
+def _create(store: Store, request: ReceivedRequest, base_url: str) -> Response:
+    """Create a ticket once per idempotency key."""
+    key = request.headers.get("idempotency-key")
+    with store.transaction() as transaction:
+        if key is None:
+            answer = _new_ticket(transaction, store.clock(), request, base_url)
+            return _created(answer)
+        earlier = _earlier_answer(transaction, store.clock(), request, key)
+        if earlier is not None:
+            return _created(earlier, lookup="hit")
+        answer = _new_ticket(transaction, store.clock(), request, base_url)
+        seen = {"at": store.clock().timestamp(), "request": _fingerprint(request)}
+        transaction.put(KEYS, key, {**seen, "answer": answer})
+    return _created(answer, lookup="miss")
+
+
+def _created(answer: Document, *, lookup: str | None = None) -> Response:
+    headers = {"Location": answer["ticket"]["url"]}
+    if lookup:
+        headers["x-idempotency-lookup"] = lookup
+    return json_answer(answer, 201, headers)
+
+
+def _earlier_answer(
+    transaction: Transaction, now: datetime, request: ReceivedRequest, key: str
+) -> Document | None:
+    """Return the answer that was given under a key, if it was given in the key's life-time."""
+    if len(key) > KEY_LENGTH:
+        text = f"Idempotency key is longer than {KEY_LENGTH} characters"
+        raise Refused(_error(400, "IdempotentRequestError", text))
+    seen = transaction.get(KEYS, key)
+    if seen is None or now.timestamp() - seen["at"] > KEY_LIFETIME.total_seconds():
+        return None
+    if seen["request"] != _fingerprint(request):
+        text = "Request parameters don't match the given idempotency key"
+        raise Refused(_error(400, "IdempotentRequestError", text))
+    answer: Document = seen["answer"]
+    return answer
+
+
+def _fingerprint(request: ReceivedRequest) -> str:
+    """Return what makes two requests the same: the parameters, not their order or spacing."""
+    parameters = json.dumps(json_object(request.body), sort_keys=True)
+    return hashlib.sha256(parameters.encode()).hexdigest()
+
+
+def _new_ticket(
+    transaction: Transaction, now: datetime, request: ReceivedRequest, base_url: str
+) -> Document:
+    given = _ticket_in(request)
+    _refuse_if_any(_problems(transaction, given, creating=True))
+    requester = _requester(transaction, given, base_url)
+    number = transaction.next_id(TICKETS)
+    body = _comment_text(given)
+    ticket = {
+        "url": f"{base_url}/tickets/{number}.json",
+        "id": number,
+        "external_id": given.get("external_id"),
+        "via": {"channel": "api", "source": {"from": {}, "to": {}, "rel": None}},
+        "created_at": _seconds(now),
+        "updated_at": _seconds(now),
+        "type": given.get("type"),
+        "subject": given.get("subject") or body.partition("\n")[0][:150],
+        "raw_subject": given.get("subject") or body.partition("\n")[0][:150],
+        "description": body,
+        "priority": given.get("priority"),
+        "status": given.get("status") or ("open" if given.get("assignee_id") else "new"),
+        "recipient": given.get("recipient"),
+        "requester_id": requester["id"],
+        "submitter_id": given.get("submitter_id") or requester["id"],
+        "assignee_id": given.get("assignee_id"),
+        "organization_id": given.get("organization_id"),
+        "group_id": given.get("group_id"),
+        "collaborator_ids": given.get("collaborator_ids") or [],
+        "follower_ids": [],
+        "email_cc_ids": [],
+        "problem_id": given.get("problem_id"),
+        "has_incidents": False,
+        "is_public": (given.get("comment") or {}).get("public", True),
+        "due_at": given.get("due_at"),
+        "tags": given.get("tags") or [],
+        "custom_fields": given.get("custom_fields") or [],
+        "fields": given.get("custom_fields") or [],
+        "brand_id": given.get("brand_id"),
+        "ticket_form_id": given.get("ticket_form_id"),
+        "satisfaction_rating": None,
+        "allow_channelback": False,
+    }
+    transaction.put(TICKETS, str(number), ticket)
+    _receive(transaction, "ticket", ticket, requester, given, request)
+    return {"ticket": ticket, "audit": _audit(transaction, ticket, given, creating=True)}
+
+
+def _requester(transaction: Transaction, given: Document, base_url: str) -> Document:
+    """Return who asks: a known user, a new one, or the agent whose credentials were used."""
+    wanted = given.get("requester")
+    if isinstance(wanted, dict):
+        return _user(transaction, wanted)
+    known = _user_with_id(transaction, given.get("requester_id"))
+    return known or _agent(base_url)
+
+
+def _user(transaction: Transaction, wanted: Document) -> Document:
+    email = wanted["email"].lower()
+    known = transaction.get(USERS, email)
+    if known:
+        return known
+    user = {
+        "id": transaction.next_id(USERS) + AGENT_ID,
+        "name": wanted["name"],
+        "email": email,
+        "role": "end-user",
+    }
+    transaction.put(USERS, email, user)
+    transaction.put(USERS, str(user["id"]), user)
+    return user
+
+
+def _user_with_id(transaction: Transaction, number: object) -> Document | None:
+    return transaction.get(USERS, str(number)) if number is not None else None
+
+
+def _agent(base_url: str) -> Document:
+    return {
+        "id": AGENT_ID,
+        "url": f"{base_url}/users/{AGENT_ID}.json",
+        "name": "Sandbox agent",
+        "email": EMAIL_ADDRESS,
+        "role": "admin",
+        "active": True,
+        "verified": True,
+        "time_zone": "UTC",
+        "locale": "en-US",
+    }
+
+
+# Updating and listing
+
+
+def _update(store: Store, request: ReceivedRequest, ticket: str) -> Response:
+    with store.transaction() as transaction:
+        old = _find(transaction, ticket)
+        given = _ticket_in(request)
+        problems = _problems(transaction, given, creating=False)
+        if old["status"] == "closed":
+            problems = {"status": [_problem("Status: closed prevents ticket update")]}
+        _refuse_if_any(problems)
+        changes = {name: given[name] for name in CHANGEABLE if name in given}
+        new = {**old, **changes, "updated_at": _seconds(store.clock())}
+        transaction.put(TICKETS, str(new["id"]), new)
+        requester = _user_with_id(transaction, new["requester_id"]) or {"email": EMAIL_ADDRESS}
+        _receive(transaction, "ticket_update", new, requester, given, request)
+        audit = _audit(transaction, new, given, creating=False)
+    return json_answer({"ticket": new, "audit": audit})
+
+
+def _list(store: Store, request: ReceivedRequest, base_url: str) -> Response:
+    external_id = request.query.get("external_id")
+    tickets = [
+        ticket
+        for ticket in store.values(TICKETS)
+        if external_id is None or ticket["external_id"] == external_id
+    ]
+    page = _positive(request.query.get("page"), 1)
+    size = min(_positive(request.query.get("per_page"), PAGE_SIZE), PAGE_SIZE)
+    shown = tickets[(page - 1) * size : page * size]
+    wanted = f"&external_id={external_id}" if external_id is not None else ""
+
+    def url(number: int) -> str:
+        return f"{base_url}/tickets.json?page={number}&per_page={size}{wanted}"
+
+    return json_answer(
+        {
+            "tickets": shown,
+            "next_page": url(page + 1) if page * size < len(tickets) else None,
+            "previous_page": url(page - 1) if page > 1 else None,
+            "count": len(tickets),
+        }
+    )
+
+
+def _positive(text: str | None, default: int) -> int:
+    return int(text) if text and text.isdecimal() and int(text) > 0 else default
+
+
+def _receive(
+    transaction: Transaction,
+    kind: str,
+    ticket: Document,
+    requester: Document,
+    given: Document,
+    request: ReceivedRequest,
+) -> None:
+    comment = given.get("comment") or {}
+    transaction.receive(
+        SERVICE,
+        kind,
+        to=requester.get("email") or EMAIL_ADDRESS,
+        subject=ticket["subject"],
+        text=_comment_text(given),
+        html=comment.get("html_body") or "",
+        fields={
+            "ticket": ticket,
+            "requester": requester,
+            "comment": comment,
+            "idempotency_key": request.headers.get("idempotency-key"),
+        },
+        raw=request.raw(),
+    )
+
+
+def _audit(
+    transaction: Transaction, ticket: Document, given: Document, *, creating: bool
+) -> Document:
+    """Return the record of what a request did to a ticket."""
+    event_type = "Create" if creating else "Change"
+    events = [
+        {"id": transaction.next_id("zendesk.events"), "type": event_type, "field_name": name}
+        | {"value": given[name]}
+        for name in ("subject", "priority", "status", "type", "tags", "external_id")
+        if name in given
+    ]
+    if given.get("comment"):
+        comment = {"type": "Comment", "body": _comment_text(given), "author_id": AGENT_ID}
+        public = given["comment"].get("public", True)
+        number = transaction.next_id("zendesk.events")
+        events.insert(0, {"id": number, **comment, "public": public})
+    return {
+        "id": transaction.next_id("zendesk.audits"),
+        "ticket_id": ticket["id"],
+        "created_at": ticket["updated_at"],
+        "author_id": AGENT_ID,
+        "events": events,
+    }
+
+
+# Validation
+
+
+def _refuse_if_any(problems: Problems) -> None:
+    if problems:
+        answer = {
+            "error": "RecordInvalid",
+            "description": "Record validation errors",
+            "details": problems,
+        }
+        raise Refused(json_answer(answer, 422))
+
+
+def _problem(description: str, error: str = "InvalidValue") -> Document:
+    return {"description": description, "error": error}
+
+
+def _problems(transaction: Transaction, given: Document, *, creating: bool) -> Problems:
+    """Return everything wrong with a ticket, by attribute."""
+    found: Problems = {}
+    for name, allowed in (("priority", PRIORITIES), ("status", STATUSES), ("type", TYPES)):
+        if given.get(name) is not None and given[name] not in allowed:
+            found[name] = [_problem(f"{name.title()}: {given[name]} is not a valid value")]
+    for name, (is_valid, expected) in _SHAPES.items():
+        if given.get(name) is not None and not is_valid(given[name]):
+            found[name] = [_problem(f"{name}: must be {expected}")]
+    if "comment" not in found and creating and not _comment_text(given).strip():
+        found["base"] = [_problem("Description: cannot be blank", "BlankValue")]
+    requester = _requester_problems(transaction, given)
+    return {**found, "requester": requester} if requester else found
+
+
+def _requester_problems(transaction: Transaction, given: Document) -> list[Document]:
+    wanted = given.get("requester")
+    if wanted is None:
+        number = given.get("requester_id")
+        known = number in (None, AGENT_ID) or _user_with_id(transaction, number)
+        return [] if known else [_problem(f"Requester: {number} does not exist")]
+    if not isinstance(wanted, dict):
+        return [_problem("Requester: is invalid")]
+    email, name = wanted.get("email"), wanted.get("name")
+    if not isinstance(email, str) or not EMAIL.fullmatch(email):
+        return [_problem(f"Requester: Email: {email or ''} is not properly formatted")]
+    if transaction.get(USERS, email.lower()) is None and not (isinstance(name, str) and name):
+        return [_problem("Requester: Name: is too short (minimum one character)", "ValueTooShort")]
+    return []
+
+
+def _comment_text(given: Document) -> str:
+    comment = given.get("comment")
+    if isinstance(comment, dict):
+        return str(comment.get("body") or comment.get("html_body") or "")
+    description = given.get("description")
+    return description if isinstance(description, str) else ""
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _is_custom_fields(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(item, dict) and isinstance(item.get("id"), int) for item in value
+    )
+
+
+_SHAPES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "comment": (lambda value: isinstance(value, dict), "an object with body or html_body"),
+    "subject": (lambda value: isinstance(value, str), "a text"),
+    "external_id": (lambda value: isinstance(value, str) and len(value) <= 255, "a short text"),
+    "tags": (_is_texts, "a list of texts"),
+    "custom_fields": (_is_custom_fields, "a list of objects with id and value"),
+}
+
+
+def _seconds(moment: datetime) -> str:
+    return iso(moment)[:19] + "Z"

@@ -1,0 +1,76 @@
+"""What can be made of a contact's transactions: one value per contact, compared like a field.
+
+Adding one is a class here and, if none fits, a method of ``Rows`` (segments/transactions.py).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, ClassVar, TypeVar
+
+if TYPE_CHECKING:
+    from segue.segments.column import Column
+    from segue.segments.transactions import Rows
+
+
+class Aggregate(ABC):
+    """One aggregate over the matching transactions of each contact."""
+
+    name: ClassVar[str]
+    needs_field: ClassVar[bool] = True
+
+    @abstractmethod
+    def of(self, rows: Rows, field: str) -> Column:
+        """Return one value per contact; ``field`` is empty where none is needed."""
+
+
+_AGGREGATES: dict[str, Aggregate] = {}
+AnyAggregate = TypeVar("AnyAggregate", bound=type[Aggregate])
+
+
+def register_aggregate(aggregate: AnyAggregate) -> AnyAggregate:
+    """Add an aggregate class; a name that is taken is an error."""
+    if aggregate.name in _AGGREGATES:
+        raise ValueError(f"the aggregate {aggregate.name!r} exists already")
+    _AGGREGATES[aggregate.name] = aggregate()
+    return aggregate
+
+
+def find_aggregate(name: str) -> Aggregate:
+    """Return the aggregate of that name; raise KeyError if there is none."""
+    return _AGGREGATES[name]
+
+
+def aggregate_names() -> tuple[str, ...]:
+    """Return the names of all aggregates, in order of registration."""
+    return tuple(_AGGREGATES)
+
+
+@register_aggregate
+class Count(Aggregate):
+    """The number of matching rows; 0 without any."""
+
+    name, needs_field = "count", False
+
+    def of(self, rows: Rows, field: str) -> Column:
+        return rows.count()
+
+
+@register_aggregate
+class Sum(Aggregate):
+    """The sum of a number field; 0 without rows, missing amounts left out."""
+
+    name = "sum"
+
+    def of(self, rows: Rows, field: str) -> Column:
+        return rows.sum(field)
+
+
+@register_aggregate
+class Latest(Aggregate):
+    """The greatest value of a date field; missing without rows."""
+
+    name = "latest"
+
+    def of(self, rows: Rows, field: str) -> Column:
+        return rows.latest(field)

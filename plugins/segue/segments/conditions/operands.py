@@ -1,0 +1,173 @@
+"""What may stand to the right of an operator, and how it is read.
+
+An operand's parser takes plain data and returns what the operator works with; it raises
+ValueError with a message that says what was found and what is allowed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from abc import ABC, abstractmethod
+from datetime import datetime
+from typing import Any, ClassVar
+
+from segue.durations import Duration, parse_duration
+
+Scalar = str | bool | int | float
+
+# ISO 8601 dates and date-times in the extended format; the second group is the offset. The same
+# expression is given to RE2 for columns, so it uses nothing that Python has and RE2 lacks.
+_LEAP_YEAR = "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)"
+_MONTH_DAY = (
+    "(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
+    "|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
+    "|02-(?:0[1-9]|1[0-9]|2[0-8]))"
+)
+_DATE = f"(?:[0-9]{{4}}-{_MONTH_DAY}|{_LEAP_YEAR}-02-29)"
+_TIME = "(?:[01][0-9]|2[0-3])(?::[0-5][0-9](?::[0-5][0-9](?:[.,][0-9]{1,9})?)?)?"
+_OFFSET = "(?:[Zz]|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)"
+INSTANT_PATTERN = f"{_DATE}(?:[Tt ]{_TIME}({_OFFSET})?)?"
+_INSTANT = re.compile(INSTANT_PATTERN)
+
+
+class Operand(ABC):
+    """One kind of operand; ``schema`` is its JSON Schema."""
+
+    schema: ClassVar[dict[str, Any]]
+
+    @abstractmethod
+    def parse(self, data: object) -> Any:
+        """Return the operand; raise ValueError for anything that is not one."""
+
+
+class AnyScalar(Operand):
+    """Text, a number or a boolean; its own type decides how a column is read."""
+
+    schema: ClassVar = {"type": ["string", "number", "boolean"]}
+
+    def parse(self, data: object) -> Scalar:
+        if isinstance(data, bool):
+            return data
+        if isinstance(data, int | float):
+            return _finite(data)
+        if isinstance(data, str):
+            return _text(data)
+        if data is None:
+            raise ValueError("the operand is missing; to find missing values write is_empty: true")
+        raise _expected("text, a number or a boolean", data)
+
+
+class ScalarList(Operand):
+    """A list of text, numbers and booleans, each read by its own type."""
+
+    schema: ClassVar = {"type": "array", "minItems": 1, "items": AnyScalar.schema}
+
+    def parse(self, data: object) -> tuple[Scalar, ...]:
+        if not isinstance(data, list | tuple):
+            raise _expected("a list such as [gold, silver]", data)
+        if not data:
+            raise ValueError("expected at least one element, found an empty list")
+        return tuple(AnyScalar().parse(element) for element in data)
+
+
+class Text(Operand):
+    """Text that is not empty."""
+
+    schema: ClassVar = {"type": "string", "minLength": 1}
+
+    def parse(self, data: object) -> str:
+        if not isinstance(data, str):
+            hint = ' (quote it to make it text: "…")' if isinstance(data, int | float) else ""
+            raise _expected("text", data, hint)
+        return _text(data)
+
+
+class Number(Operand):
+    """A finite number."""
+
+    schema: ClassVar = {"type": "number"}
+
+    def parse(self, data: object) -> int | float:
+        if isinstance(data, bool) or not isinstance(data, int | float):
+            raise _expected("a number", data)
+        return _finite(data)
+
+
+class Instant(Operand):
+    """An ISO 8601 date, meaning its midnight, or date-time; naive ones are in the zone."""
+
+    schema: ClassVar = {"type": "string", "examples": ["2026-11-22", "2026-11-22T06:00:00Z"]}
+
+    def parse(self, data: object) -> datetime:
+        found = parse_instant(data) if isinstance(data, str) else None
+        if found is None:
+            raise _expected("a date or time such as 2026-11-22 or 2026-11-22T06:00:00Z", data)
+        return found
+
+
+class Span(Operand):
+    """A duration."""
+
+    schema: ClassVar = {
+        "type": "string",
+        "pattern": "^[0-9]{1,6}(mo|[smhdwy])$",
+        "examples": ["30d"],
+    }
+
+    def parse(self, data: object) -> Duration:
+        return parse_duration(data)
+
+
+class Flag(Operand):
+    """``true``: operators that need no operand take it, because a YAML key needs a value."""
+
+    schema: ClassVar = {"const": True}
+
+    def parse(self, data: object) -> bool:
+        if data is not True:
+            raise _expected("true", data)
+        return True
+
+
+def parse_instant(text: str) -> datetime | None:
+    """Return an ISO 8601 date or date-time, aware if it has an offset; None for other text.
+
+    Digits beyond the microsecond are cut off.
+    """
+    if not _INSTANT.fullmatch(text) or text.startswith("0000"):
+        return None
+    return datetime.fromisoformat(text.upper().replace(",", "."))
+
+
+def shape(data: object) -> str:
+    """Return how an error shows ``data``: text quoted, lists and mappings by name only."""
+    if isinstance(data, dict):
+        return "a mapping"
+    if isinstance(data, list | tuple):
+        return "a list"
+    if data is None:
+        return "nothing"
+    if isinstance(data, bool):
+        return "true" if data else "false"
+    return repr(data)
+
+
+def _expected(allowed: str, data: object, hint: str = "") -> ValueError:
+    return ValueError(f"expected {allowed}, found {shape(data)}{hint}")
+
+
+def _finite(number: int | float) -> int | float:
+    if isinstance(number, float) and not math.isfinite(number):
+        raise ValueError(f"expected a finite number, found {number!r}")
+    return number
+
+
+def _text(text: str) -> str:
+    if not text:
+        raise ValueError('"" matches nothing; to find missing values write is_empty: true')
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("the text is not valid Unicode (it holds a lone surrogate)") from None
+    return text

@@ -1,0 +1,158 @@
+"""The built-in operators (CONDITIONS.md, "Operators"): positives; complements are generated."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from segue.durations import Duration
+from segue.segments.conditions.operands import (
+    AnyScalar,
+    Flag,
+    Instant,
+    Number,
+    Scalar,
+    ScalarList,
+    Span,
+    Text,
+)
+from segue.segments.conditions.registry import Moment, Operator, register
+
+if TYPE_CHECKING:
+    from segue.segments.column import Column
+    from segue.segments.ordered import Mask
+
+
+@register
+class Equals(Operator[Scalar]):
+    """The value is the operand, read as the operand's type."""
+
+    name, complement, takes = "equals", "not_equals", AnyScalar()
+
+    def holds(self, column: Column, operand: Scalar, moment: Moment) -> Mask:
+        if isinstance(operand, bool):
+            return column.booleans.equal(operand)
+        if isinstance(operand, str):
+            return column.texts.equal(operand)
+        return column.numbers.equal(operand)
+
+
+@register
+class OneOf(Operator[tuple[Scalar, ...]]):
+    """The value is one of the elements, each judged by its own type."""
+
+    name, complement, takes = "one_of", "none_of", ScalarList()
+
+    def holds(self, column: Column, operand: tuple[Scalar, ...], moment: Moment) -> Mask:
+        texts = [element for element in operand if isinstance(element, str)]
+        flags = [element for element in operand if isinstance(element, bool)]
+        numbers = [e for e in operand if not isinstance(e, str | bool)]
+        held = ~column.everywhere
+        if texts:
+            held = held | column.texts.one_of(texts)
+        if numbers:
+            held = held | column.numbers.one_of(numbers)
+        for flag in flags:
+            held = held | column.booleans.equal(flag)
+        return held
+
+
+@register
+class IsEmpty(Operator[bool]):
+    """The value is missing."""
+
+    name, complement, takes = "is_empty", "is_set", Flag()
+
+    def holds(self, column: Column, operand: bool, moment: Moment) -> Mask:
+        return column.missing
+
+
+@register
+class Contains(Operator[str]):
+    """The text has the operand somewhere in it."""
+
+    name, complement, takes = "contains", "not_contains", Text()
+
+    def holds(self, column: Column, operand: str, moment: Moment) -> Mask:
+        return column.texts.contains(operand)
+
+
+@register
+class GreaterThan(Operator[float]):
+    """The number is above the operand."""
+
+    name, takes = "greater_than", Number()
+
+    def holds(self, column: Column, operand: float, moment: Moment) -> Mask:
+        return column.numbers.above(operand)
+
+
+@register
+class AtLeast(Operator[float]):
+    """The number is the operand or above it."""
+
+    name, takes = "at_least", Number()
+
+    def holds(self, column: Column, operand: float, moment: Moment) -> Mask:
+        return column.numbers.at_least(operand)
+
+
+@register
+class LessThan(Operator[float]):
+    """The number is below the operand."""
+
+    name, takes = "less_than", Number()
+
+    def holds(self, column: Column, operand: float, moment: Moment) -> Mask:
+        return column.numbers.below(operand)
+
+
+@register
+class AtMost(Operator[float]):
+    """The number is the operand or below it."""
+
+    name, takes = "at_most", Number()
+
+    def holds(self, column: Column, operand: float, moment: Moment) -> Mask:
+        return column.numbers.at_most(operand)
+
+
+@register
+class Before(Operator[datetime]):
+    """The instant is strictly before the operand."""
+
+    name, takes = "before", Instant()
+
+    def holds(self, column: Column, operand: datetime, moment: Moment) -> Mask:
+        return column.instants.below(moment.instant(operand))
+
+
+@register
+class After(Operator[datetime]):
+    """The instant is strictly after the operand."""
+
+    name, takes = "after", Instant()
+
+    def holds(self, column: Column, operand: datetime, moment: Moment) -> Mask:
+        return column.instants.above(moment.instant(operand))
+
+
+@register
+class InPast(Operator[Duration]):
+    """The instant is in [as-of - duration, as-of)."""
+
+    name, complement, takes = "in_past", "not_in_past", Span()
+
+    def holds(self, column: Column, operand: Duration, moment: Moment) -> Mask:
+        since = column.instants.at_least(moment.before(operand))
+        return since & column.instants.below(moment.as_of)
+
+
+@register
+class IsTrue(Operator[bool]):
+    """The value is true; missing counts as false."""
+
+    name, complement, takes = "is_true", "is_false", Flag()
+
+    def holds(self, column: Column, operand: bool, moment: Moment) -> Mask:
+        return column.booleans.equal(True)

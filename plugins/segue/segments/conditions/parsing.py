@@ -1,0 +1,295 @@
+"""Plain data to a condition; every problem is collected, with its place and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from segue.documents import Location, ProblemsFound, did_you_mean
+from segue.durations import Duration, parse_duration
+from segue.segments.conditions.aggregates import aggregate_names, find_aggregate
+from segue.segments.conditions.nodes import (
+    AllOf,
+    AnyOf,
+    ChangeLeaf,
+    Comparison,
+    Condition,
+    FieldLeaf,
+    Not,
+    Test,
+    TransactionsLeaf,
+)
+from segue.segments.conditions.operands import Flag, shape
+from segue.segments.conditions.registry import Registered, find_operator, operator_names
+from segue.segments.kinds import ChangeKind
+
+IGNORE_CASE = "ignore_case"
+CHANGE_OPERATORS = ("equals", "not_equals", "one_of", "none_of")
+
+_SEGMENT = ("all", "any", "not", "field", "transactions")
+_WORKFLOW = (*_SEGMENT, "change")
+_ROWS = ("all", "any", "not", "field")
+_REFUSED = {
+    "transactions": "transactions cannot be nested in the `where` of transactions",
+    "change": "`change` is allowed only in the conditions of a workflow",
+}
+
+
+def parse_condition(data: object, change_allowed: bool = False) -> Condition:
+    """Return ``data`` as a condition; raise ProblemsFound with every problem in it.
+
+    Locations are relative to ``data``. ``change_allowed`` admits ``{change: …}``, which only the
+    conditions of a workflow have.
+    """
+    parser = _Parser()
+    condition = parser.condition(data, (), _WORKFLOW if change_allowed else _SEGMENT)
+    if parser.problems or condition is None:
+        raise ProblemsFound(parser.problems)
+    return condition
+
+
+def parse_workflow_condition(data: object) -> Condition:
+    """Return ``data`` as a condition that may also ask for the kind of change."""
+    return parse_condition(data, change_allowed=True)
+
+
+@dataclass
+class _Parser:
+    problems: list[tuple[Location, str]] = field(default_factory=list)
+
+    def condition(self, data: object, at: Location, shapes: tuple[str, ...]) -> Condition | None:
+        if not isinstance(data, Mapping):
+            self._complain(at, f"expected a condition with {_or(shapes)}, found {shape(data)}")
+            return None
+        kind = self._kind(data, at, shapes)
+        if kind is None:
+            return None
+        if kind in ("all", "any"):
+            return self._group(kind, data, at, shapes)
+        if kind == "not":
+            self._only(data, at, ("not",))
+            part = self.condition(data["not"], (*at, "not"), shapes)
+            return None if part is None else Not(part, at)
+        if kind == "field":
+            return self._field(data, at)
+        return self._transactions(data, at) if kind == "transactions" else self._change(data, at)
+
+    def _kind(self, data: Mapping[str, Any], at: Location, shapes: tuple[str, ...]) -> str | None:
+        found = [key for key in _WORKFLOW if key in data]
+        if len(found) > 1:
+            message = f"found {' and '.join(found)} together; expected exactly one of them"
+            self._complain(at, message)
+            return None
+        if not found:
+            hint = next((text for key in data if (text := did_you_mean(key, shapes))), "")
+            names = ", ".join(data) or "an empty mapping"
+            self._complain(at, f"expected a condition with {_or(shapes)}, found {names}{hint}")
+            return None
+        if found[0] not in shapes:
+            self._complain((*at, found[0]), f"{_REFUSED[found[0]]}; allowed: {', '.join(shapes)}")
+            return None
+        return found[0]
+
+    def _group(
+        self, kind: str, data: Mapping[str, Any], at: Location, shapes: tuple[str, ...]
+    ) -> Condition | None:
+        self._only(data, at, (kind,))
+        parts = data[kind]
+        if not isinstance(parts, list | tuple) or not parts:
+            found = "an empty list" if parts in ([], ()) else shape(parts)
+            message = f"expected a list of at least one condition, found {found}"
+            self._complain((*at, kind), message)
+            return None
+        parsed = [self.condition(p, (*at, kind, i), shapes) for i, p in enumerate(parts)]
+        nodes = tuple(node for node in parsed if node is not None)
+        if len(nodes) < len(parsed):
+            return None
+        return AllOf(nodes, at) if kind == "all" else AnyOf(nodes, at)
+
+    def _field(self, data: Mapping[str, Any], at: Location) -> Condition | None:
+        name = self._name(data["field"], (*at, "field"))
+        comparison = self._comparison(data, at, beside=("field",), field=name)
+        return None if name is None or comparison is None else FieldLeaf(name, comparison, at)
+
+    def _transactions(self, data: Mapping[str, Any], at: Location) -> Condition | None:
+        where, in_past = self._filter(data["transactions"], (*at, "transactions"))
+        aggregate = self._aggregate(data, at)
+        if aggregate is None:
+            return None
+        inside = (*at, aggregate)
+        details = data[aggregate]
+        if not isinstance(details, Mapping):
+            message = f"expected operators such as {{at_least: 5}}, found {shape(details)}"
+            self._complain(inside, message)
+            return None
+        name = self._aggregated_field(aggregate, details, inside)
+        beside = ("field",) if find_aggregate(aggregate).needs_field else ()
+        comparison = self._comparison(details, inside, beside=beside)
+        if comparison is None:
+            return None
+        return TransactionsLeaf(aggregate, comparison, name, where, in_past, at)
+
+    def _filter(self, data: object, at: Location) -> tuple[Condition | None, Duration | None]:
+        if data is None:
+            return None, None
+        if not isinstance(data, Mapping):
+            message = f"expected a mapping with where and in_past, or {{}}, found {shape(data)}"
+            self._complain(at, message)
+            return None, None
+        self._only(data, at, ("where", "in_past"))
+        where = None
+        if "where" in data:
+            where = self.condition(data["where"], (*at, "where"), _ROWS)
+        in_past = None
+        if "in_past" in data:
+            try:
+                in_past = parse_duration(data["in_past"])
+            except ValueError as error:
+                self._complain((*at, "in_past"), str(error))
+        return where, in_past
+
+    def _aggregate(self, data: Mapping[str, Any], at: Location) -> str | None:
+        allowed = aggregate_names()
+        self._only(data, at, ("transactions", *allowed), what="aggregate", named=allowed)
+        found = [name for name in allowed if name in data]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            message = f"found {' and '.join(found)} together; expected exactly one of them"
+            self._complain((*at, found[1]), message)
+        elif len(data) == 1:
+            message = f"expected an aggregate beside transactions: {_or(allowed)}"
+            self._complain((*at, "transactions"), message)
+        return None
+
+    def _aggregated_field(
+        self, aggregate: str, data: Mapping[str, Any], at: Location
+    ) -> str | None:
+        if not find_aggregate(aggregate).needs_field:
+            return None
+        if "field" not in data:
+            self._complain(at, f"{aggregate} needs the key 'field': what it is made of")
+            return None
+        return self._name(data["field"], (*at, "field"))
+
+    def _change(self, data: Mapping[str, Any], at: Location) -> Condition | None:
+        self._only(data, at, ("change",))
+        details, inside = data["change"], (*at, "change")
+        if not isinstance(details, Mapping):
+            message = f"expected a mapping such as {{one_of: [added]}}, found {shape(details)}"
+            self._complain(inside, message)
+            return None
+        self._only(details, inside, CHANGE_OPERATORS, what="operator")
+        known = {key: value for key, value in details.items() if key in CHANGE_OPERATORS}
+        if not known and details:
+            return None
+        comparison = self._comparison(known, inside)
+        if comparison is None:
+            return None
+        for test in comparison.tests:
+            self._check_kinds(test)
+        return ChangeLeaf(comparison, at)
+
+    def _check_kinds(self, test: Test) -> None:
+        allowed = [kind.value for kind in ChangeKind]
+        listed = isinstance(test.operand, tuple)
+        for index, kind in enumerate(test.operand if listed else (test.operand,)):
+            if kind not in allowed:
+                at = (*test.location, index) if listed else test.location
+                hint = did_you_mean(str(kind), allowed)
+                message = f"unknown kind of change {kind!r}; allowed: {', '.join(allowed)}{hint}"
+                self._complain(at, message)
+
+    def _comparison(
+        self,
+        data: Mapping[str, Any],
+        at: Location,
+        *,
+        beside: tuple[str, ...] = (),
+        field: str | None = None,
+    ) -> Comparison | None:
+        """Parse the operators of one leaf; ``beside`` are the keys that are not operators."""
+        keys = [key for key in data if key not in (*beside, IGNORE_CASE)]
+        if not keys:
+            message = f"expected at least one operator; allowed: {', '.join(operator_names())}"
+            self._complain(at, message)
+        parsed = [self._test(key, data[key], (*at, key), field) for key in keys]
+        tests = tuple(test for test in parsed if test is not None)
+        ignore_case = self._ignore_case(data, at, tests, complete=len(tests) == len(keys))
+        return Comparison(tests, ignore_case) if tests and len(tests) == len(keys) else None
+
+    def _test(self, name: str, data: object, at: Location, field: str | None) -> Test | None:
+        allowed = operator_names()
+        if name not in allowed:
+            hint = did_you_mean(name, allowed)
+            self._complain(at, f"unknown operator {name!r}; allowed: {', '.join(allowed)}{hint}")
+            return None
+        registered = find_operator(name)
+        try:
+            operand = registered.operator.takes.parse(data)
+            _refuse_numbers_as_ids(field, operand)
+        except ValueError as error:
+            self._complain(at, _explain(name, registered, data, error))
+            return None
+        return Test(name, operand, tuple(data) if isinstance(data, list) else data, at)
+
+    def _ignore_case(
+        self, data: Mapping[str, Any], at: Location, tests: tuple[Test, ...], *, complete: bool
+    ) -> bool:
+        wanted = data.get(IGNORE_CASE, False)
+        if not isinstance(wanted, bool):
+            self._complain((*at, IGNORE_CASE), f"expected true or false, found {shape(wanted)}")
+        elif wanted and complete and not any(_has_text(test.operand) for test in tests):
+            message = "ignore_case needs an operator with a text operand beside it"
+            self._complain((*at, IGNORE_CASE), message)
+        return wanted is True
+
+    def _name(self, data: object, at: Location) -> str | None:
+        if isinstance(data, str) and data:
+            return data
+        self._complain(at, f"expected the name of a field, found {shape(data)}")
+        return None
+
+    def _only(
+        self,
+        data: Mapping[str, Any],
+        at: Location,
+        allowed: Iterable[str],
+        *,
+        what: str = "key",
+        named: Iterable[str] | None = None,
+    ) -> None:
+        """Complain about every key that is not allowed; ``named`` are the ones to offer."""
+        offered = tuple(allowed if named is None else named)
+        for key in data:
+            if key not in allowed:
+                hint = did_you_mean(str(key), offered)
+                message = f"unknown {what} {key!r}; allowed: {', '.join(offered)}{hint}"
+                self._complain((*at, key), message)
+
+    def _complain(self, at: Location, message: str) -> None:
+        self.problems.append((at, message))
+
+
+def _explain(name: str, registered: Registered, data: object, error: ValueError) -> str:
+    if data is False and isinstance(registered.operator.takes, Flag) and registered.other:
+        return f"{name}: false is not allowed; write {registered.other}: true"
+    return f"{name}: {error}"
+
+
+def _refuse_numbers_as_ids(field: str | None, operand: object) -> None:
+    elements = operand if isinstance(operand, tuple) else (operand,)
+    numbers = [element for element in elements if isinstance(element, int | float)]
+    # is_empty and the like take true, which is no number to compare ids with
+    if field == "contact_id" and any(number is not True for number in numbers):
+        raise ValueError(f'contact ids are text; quote it: "{numbers[0]}"')
+
+
+def _has_text(operand: object) -> bool:
+    return any(isinstance(e, str) for e in (operand if isinstance(operand, tuple) else (operand,)))
+
+
+def _or(names: Iterable[str]) -> str:
+    *most, last = names
+    return f"{', '.join(most)} or {last}" if most else last

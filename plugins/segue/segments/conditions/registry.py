@@ -1,0 +1,117 @@
+"""The operators that conditions may use, under their own names and their complements'.
+
+A team's own operator is registered exactly as the built-in ones are::
+
+    @register
+    class Exceeds(Operator[float]):
+        name, complement, takes = "exceeds", "not_exceeds", Number()
+
+        def holds(self, column, operand, moment):
+            return column.numbers.above(operand)
+
+An operator's module needs no pandas: ``column`` is a view (segments/column.py) that reads the
+values as numbers, text, booleans or instants, and answers with one boolean per row.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from zoneinfo import ZoneInfo
+
+from segue.durations import Duration, localize
+from segue.segments.conditions.operands import Operand
+
+if TYPE_CHECKING:
+    from segue.segments.column import Column
+    from segue.segments.ordered import Mask
+
+T = TypeVar("T")
+AnyOperator = TypeVar("AnyOperator", bound="type[Operator[Any]]")
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The instant and the zone a condition is judged in: the snapshot's, never the clock's."""
+
+    as_of: datetime
+    zone: ZoneInfo
+
+    def before(self, duration: Duration) -> datetime:
+        """Return the instant ``duration`` before as-of, or the earliest there is."""
+        try:
+            return duration.before(self.as_of, self.zone)
+        except (OverflowError, ValueError):  # earlier than the year 1
+            return datetime.min.replace(tzinfo=UTC)
+
+    def instant(self, operand: datetime) -> datetime:
+        """Return a date operand as an aware instant; naive ones are in the directory's zone."""
+        if operand.tzinfo is not None:
+            return operand
+        try:
+            return localize(operand, self.zone)
+        except OverflowError:  # within hours of the first or the last instant there is
+            return operand.replace(tzinfo=UTC)
+
+
+class Operator(ABC, Generic[T]):
+    """One operator: a name, what it takes, and for which rows it holds.
+
+    ``holds`` must be false where the value is missing (only ``is_empty`` differs); the complement
+    is generated as exactly the negation, and so is true there.
+    """
+
+    name: ClassVar[str]
+    complement: ClassVar[str | None] = None
+    takes: ClassVar[Operand]
+
+    @abstractmethod
+    def holds(self, column: Column, operand: T, moment: Moment) -> Mask:
+        """Return one boolean per row of ``column``; ``column`` is not changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """An operator under one of its two names."""
+
+    operator: Operator[Any]
+    negated: bool
+
+    def holds(self, column: Column, operand: Any, moment: Moment) -> Mask:
+        """Return one boolean per row; the complement's are exactly the opposite."""
+        held = self.operator.holds(column, operand, moment)
+        return ~held if self.negated else held
+
+    @property
+    def other(self) -> str | None:
+        """The name of the complement of this name."""
+        return self.operator.name if self.negated else self.operator.complement
+
+
+_OPERATORS: dict[str, Registered] = {}
+
+
+def register(operator: AnyOperator) -> AnyOperator:
+    """Add an operator class, and its complement; a name that is taken is an error."""
+    instance = operator()
+    entries = {instance.name: Registered(instance, negated=False)}
+    if instance.complement is not None:
+        entries[instance.complement] = Registered(instance, negated=True)
+    for name in entries:
+        if name in _OPERATORS:
+            taken = type(_OPERATORS[name].operator).__name__
+            raise ValueError(f"the operator {name!r} exists already, as {taken}")
+    _OPERATORS.update(entries)
+    return operator
+
+
+def find_operator(name: str) -> Registered:
+    """Return the operator of that name; raise KeyError if there is none."""
+    return _OPERATORS[name]
+
+
+def operator_names() -> tuple[str, ...]:
+    """Return every name a condition may use, complements included, in order of registration."""
+    return tuple(_OPERATORS)

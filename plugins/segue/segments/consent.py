@@ -1,0 +1,34 @@
+"""Who is opted in (DESIGN.md §4): everybody, unless a record says otherwise.
+
+A contact is opted out of a segment by ``unsubscribed`` in contacts, or by a row of subscriptions
+with the scope ``directory`` or ``segment:NAME`` of that segment that is not opted in.
+"""
+
+from __future__ import annotations
+
+from segue.segments.arrow import pc
+from segue.segments.column import column_of
+from segue.segments.ordered import Mask
+from segue.segments.population import UNSUBSCRIBED, Population
+from segue.segments.readings import mask_of
+from segue.segments.transactions import ids_of
+
+
+def opt_states(population: Population, segment: str) -> Mask:
+    """Return the effective opt state of each contact for ``segment``, in the contacts' order."""
+    opted_out = _in_subscriptions(population, ("directory", f"segment:{segment}"))
+    if UNSUBSCRIBED in population.contacts.columns:
+        unsubscribed = column_of(population.contacts[UNSUBSCRIBED], population.zone)
+        opted_out = opted_out | unsubscribed.booleans.true
+    return ~opted_out
+
+
+def _in_subscriptions(population: Population, scopes: tuple[str, ...]) -> Mask:
+    """Return which contacts a row of subscriptions opts out of one of ``scopes``."""
+    ids = ids_of(population.contacts)
+    if population.subscriptions is None:
+        return mask_of(ids.is_null())
+    rows = population.subscriptions
+    opted_out = column_of(rows["opted_in"], population.zone).booleans.false
+    in_scope = column_of(rows["scope"], population.zone).texts.one_of(scopes)
+    return mask_of(pc.is_in(ids, value_set=ids_of(rows[opted_out & in_scope])))

@@ -1,0 +1,128 @@
+"""Judge conditions over contacts: ten million of them for a segment, or one for a workflow.
+
+The same engine serves both, and explanations, so that what is explained is what was decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property, reduce
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pandas as pd
+
+from segue.errors import DataError
+from segue.segments.column import Column, column_of
+from segue.segments.conditions import (
+    AllOf,
+    AnyOf,
+    ChangeLeaf,
+    Comparison,
+    Condition,
+    FieldLeaf,
+    Moment,
+    Not,
+    TransactionsLeaf,
+)
+from segue.segments.conditions.aggregates import find_aggregate
+from segue.segments.conditions.registry import find_operator
+from segue.segments.ordered import Mask
+from segue.segments.population import Population
+from segue.segments.transactions import Rows, group_rows, ids_of, visible_rows
+
+__all__ = ["Evaluator", "Population", "evaluate"]
+
+Leaf = FieldLeaf | TransactionsLeaf | ChangeLeaf
+
+
+def evaluate(condition: Condition, population: Population) -> Mask:
+    """Return one boolean per row of ``population.contacts``, in its order."""
+    return Evaluator(population).holds(condition)
+
+
+class _Table:
+    """The columns of one frame, made when first needed and then kept."""
+
+    def __init__(self, name: str, frame: pd.DataFrame, zone: ZoneInfo) -> None:
+        self._name, self._frame, self._zone = name, frame, zone
+        self._columns: dict[str, Column] = {}
+
+    def column(self, name: str) -> Column:
+        if name not in self._columns:
+            if name not in self._frame.columns:
+                raise DataError(f"{self._name} has no column {name!r}, which a condition needs")
+            self._columns[name] = column_of(self._frame[name], self._zone)
+        return self._columns[name]
+
+
+class Evaluator:
+    """Judges any number of conditions over one population; what they share is read once."""
+
+    def __init__(self, population: Population) -> None:
+        self._population = population
+        self._moment = Moment(population.as_of, population.zone)
+        self._contacts = _Table("contacts", population.contacts, population.zone)
+
+    def holds(self, condition: Condition, table: _Table | None = None) -> Mask:
+        """Judge ``condition`` for each row of ``table``, or for each contact."""
+        match condition:
+            case AllOf():
+                return _all(self.holds(part, table) for part in condition.parts)
+            case AnyOf():
+                return ~_all(~self.holds(part, table) for part in condition.parts)
+            case Not():
+                return ~self.holds(condition.part, table)
+            case _:
+                return self._compare(self.column(condition, table), condition.comparison)
+
+    def _compare(self, column: Column, comparison: Comparison) -> Mask:
+        seen = column.ignoring_case() if comparison.ignore_case else column
+        return _all(
+            find_operator(test.operator).holds(seen, test.operand, self._moment)
+            for test in comparison.tests
+        )
+
+    def column(self, leaf: Leaf, table: _Table | None = None) -> Column:
+        match leaf:
+            case FieldLeaf():
+                return (table or self._contacts).column(leaf.field)
+            case TransactionsLeaf():
+                return find_aggregate(leaf.aggregate).of(self._rows(leaf), leaf.field or "")
+            case ChangeLeaf():
+                if self._population.changes is None:
+                    raise DataError("this population has no changes to judge `change` by")
+                return column_of(self._population.changes, self._population.zone)
+
+    def _rows(self, leaf: TransactionsLeaf) -> Rows:
+        table = self._transactions
+        dates = table.column("date").instants
+        counted = visible_rows(dates, self._moment)
+        if leaf.in_past is not None:
+            counted = counted & dates.at_least(self._moment.before(leaf.in_past))
+        if leaf.where is not None:
+            counted = counted & self.holds(leaf.where, table)
+        return group_rows(table.column, self._transaction_ids, counted, self._contact_ids)
+
+    @cached_property
+    def _transactions(self) -> _Table:
+        return _Table("transactions", self._transaction_frame, self._population.zone)
+
+    @cached_property
+    def _transaction_frame(self) -> pd.DataFrame:
+        if self._population.transactions is None:
+            raise DataError("there are no transactions, which a condition needs")
+        return self._population.transactions
+
+    @cached_property
+    def _transaction_ids(self) -> Any:
+        return ids_of(self._transaction_frame)
+
+    @cached_property
+    def _contact_ids(self) -> Any:
+        return ids_of(self._population.contacts)
+
+
+def _all(masks: Iterable[Mask]) -> Mask:
+    return reduce(np.logical_and, masks)

@@ -1,0 +1,166 @@
+"""Who is in a segment at one snapshot, and with what opt-in state; computed, or kept in a store.
+
+The store is a cache and nothing more: delete it, or break a file in it, and every answer stays
+the same (DESIGN.md §4).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import posixpath
+import uuid
+from typing import Any
+
+import fsspec
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from segue.directory.definition import DirectoryDefinition
+from segue.directory.snapshots import Snapshot, fingerprint
+from segue.directory.tables import SnapshotTables
+from segue.segments.arrow import TEXT, pc
+from segue.segments.conditions import needed_columns, to_data
+from segue.segments.consent import opt_states
+from segue.segments.definition import SegmentDefinition
+from segue.segments.evaluation import evaluate
+from segue.segments.population import Population, opt_state_needs
+from segue.segments.transactions import ids_of
+
+__all__ = [
+    "ENGINE_VERSION",
+    "MembershipStore",
+    "membership",
+    "membership_key",
+    "missing_for",
+    "opt_states",
+]
+
+ENGINE_VERSION = 1  # raise it when the same definition may give another answer than before
+_SCHEMA = pa.schema([("contact_id", TEXT), ("opted_in", pa.bool_())])
+_KEY = b"segue.key"
+_log = logging.getLogger(__name__)
+
+
+def membership(
+    segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
+) -> pd.DataFrame:
+    """Return one row per member: contact_id (text), opted_in (bool); sorted by id in byte order.
+
+    Raises DataError if the snapshot lacks a table or column that the segment needs, which
+    ``missing_for`` tells beforehand.
+    """
+    return _to_pandas(_compute(segment, directory, snapshot))
+
+
+def missing_for(segment: SegmentDefinition, tables: SnapshotTables) -> list[str]:
+    """Return what the segment needs and the snapshot lacks, sorted.
+
+    A table is named alone (``transactions``), a column with its table (``contacts.tier``).
+    """
+    needs = needed_columns(segment.match)
+    wanted = {"contacts": needs.contacts, "transactions": needs.transactions}
+    missing = [_missing(tables, table, names) for table, names in wanted.items()]
+    return sorted(name for names in missing for name in names)
+
+
+def membership_key(
+    segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
+) -> str:
+    """Return a digest of everything that a membership follows from."""
+    facts = {
+        "engine": ENGINE_VERSION,
+        "segment": segment.segment,
+        "match": to_data(segment.match),
+        "columns": directory.columns,
+        "timezone": directory.timezone,
+        "date_keys": directory.date_keys,
+        "snapshot": [snapshot.key, snapshot.as_of.isoformat(), fingerprint(snapshot)],
+    }
+    canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+class MembershipStore:
+    """Memberships as Parquet files under ``root``, a folder or any fsspec URL."""
+
+    def __init__(self, root: str) -> None:
+        self._fs, path = fsspec.core.url_to_fs(root)
+        self._folder = posixpath.join(str(path), "memberships")
+
+    def membership(
+        self, segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
+    ) -> pd.DataFrame:
+        """Return the membership as ``membership`` does: read it, or compute it and keep it."""
+        return _to_pandas(self._table(segment, directory, snapshot))
+
+    def _table(
+        self, segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
+    ) -> pa.Table:
+        key = membership_key(segment, directory, snapshot)
+        path = posixpath.join(self._folder, segment.segment, f"{key}.parquet")
+        stored = self._read(path, key)
+        if stored is not None:
+            return stored
+        computed = _compute(segment, directory, snapshot)
+        self._write(path, computed.replace_schema_metadata({_KEY: key.encode()}))
+        return computed
+
+    def _read(self, path: str, key: str) -> pa.Table | None:
+        """Return what is stored under ``path``; None if it is not there, not whole or not ours."""
+        try:
+            with self._fs.open(path, "rb") as file:
+                table = pq.read_table(file, page_checksum_verification=True)
+        except FileNotFoundError:
+            return None
+        except (OSError, pa.ArrowException) as error:
+            _log.warning("the stored membership %s is computed again: %s", path, error)
+            return None
+        known = (table.schema.metadata or {}).get(_KEY) == key.encode()
+        return table if known and table.schema.equals(_SCHEMA) else None
+
+    def _write(self, path: str, table: pa.Table) -> None:
+        """Write beside the place and then move, so that nobody ever reads half a file."""
+        self._fs.makedirs(posixpath.dirname(path), exist_ok=True)
+        temporary = f"{path}.{uuid.uuid4().hex}.tmp"
+        try:
+            with self._fs.open(temporary, "wb") as file:
+                pq.write_table(
+                    table,
+                    file,
+                    compression="zstd",
+                    use_dictionary=False,  # ids are all different
+                    write_page_checksum=True,
+                )
+            self._fs.mv(temporary, path)
+        finally:
+            if self._fs.exists(temporary):
+                self._fs.rm(temporary)
+
+
+def _compute(
+    segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
+) -> pa.Table:
+    tables = SnapshotTables(directory, snapshot)
+    needs = needed_columns(segment.match) | opt_state_needs(tables)
+    population = Population.load(directory, tables, needs, as_of=snapshot.as_of)
+    members = pa.array(evaluate(segment.match, population))
+    states = pa.chunked_array([pa.array(opt_states(population, segment.segment))])
+    columns = [ids_of(population.contacts), states]
+    kept: pa.Table = pc.filter(pa.table(columns, schema=_SCHEMA), members)
+    return kept
+
+
+def _to_pandas(table: pa.Table) -> pd.DataFrame:
+    frame = table.to_pandas()
+    return frame.astype({"contact_id": "str", "opted_in": "bool"})
+
+
+def _missing(tables: SnapshotTables, table: str, names: Any) -> list[str]:
+    if names is None:
+        return []
+    if not tables.has(table):
+        return [table]
+    return [f"{table}.{name}" for name in names if name not in tables.columns(table)]

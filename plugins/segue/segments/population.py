@@ -1,0 +1,98 @@
+"""The contacts that conditions are judged for, and what is known about them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+
+from segue.directory.definition import DirectoryDefinition
+from segue.directory.snapshots import Snapshot
+from segue.directory.tables import SnapshotTables
+from segue.segments.conditions import Needs
+from segue.segments.kinds import ChangeKind
+
+UNSUBSCRIBED = "unsubscribed"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Population:
+    """The contacts that conditions are judged for, one row each, and what is known about them.
+
+    ``changes`` holds the kind of change per row of ``contacts``, for workflow conditions. Frames
+    are not changed. Ids of contacts are unique and not missing.
+    """
+
+    contacts: pd.DataFrame
+    as_of: datetime  # aware; the first instant that the data does not know
+    zone: ZoneInfo
+    transactions: pd.DataFrame | None = None
+    mailing_lists: pd.DataFrame | None = None
+    subscriptions: pd.DataFrame | None = None
+    changes: pd.Series[Any] | None = None
+
+    @classmethod
+    def load(
+        cls,
+        directory: DirectoryDefinition,
+        tables: SnapshotTables,
+        needs: Needs,
+        *,
+        as_of: datetime,
+        only: Collection[str] | None = None,
+    ) -> Population:
+        """Read what ``needs`` names, of all contacts or of ``only`` some."""
+        transactions = None
+        if needs.transactions is not None:
+            transactions = tables.rows("transactions", sorted(needs.transactions), only=only)
+        return cls(
+            tables.contacts(sorted(needs.contacts), only=only),
+            as_of,
+            directory.zone,
+            transactions,
+            tables.rows("mailing_lists", only=only) if needs.mailing_lists else None,
+            tables.rows("subscriptions", only=only) if needs.subscriptions else None,
+        )
+
+    @classmethod
+    def load_opt_states(
+        cls,
+        directory: DirectoryDefinition,
+        snapshot: Snapshot,
+        *,
+        only: Collection[str] | None = None,
+    ) -> Population:
+        """Read what says whether contacts are opted in, and nothing else."""
+        tables = SnapshotTables(directory, snapshot)
+        needs = opt_state_needs(tables)
+        return cls.load(directory, tables, needs, as_of=snapshot.as_of, only=only)
+
+    def with_change(self, kind: ChangeKind | str) -> Population:
+        """Return the same contacts, each seen making this kind of change."""
+        return replace(self, changes=pd.Series([str(kind)] * len(self.contacts), dtype="str"))
+
+    def only(self, contact_id: str) -> Population:
+        """Return the population of one contact; empty if there is no such contact."""
+        chosen = self.contacts["contact_id"] == contact_id
+        return replace(
+            self,
+            contacts=self.contacts[chosen].reset_index(drop=True),
+            transactions=_of_contact(self.transactions, contact_id),
+            mailing_lists=_of_contact(self.mailing_lists, contact_id),
+            subscriptions=_of_contact(self.subscriptions, contact_id),
+            changes=None if self.changes is None else self.changes[chosen.to_numpy()],
+        )
+
+
+def opt_state_needs(tables: SnapshotTables) -> Needs:
+    """Return what a population must hold for ``opt_states`` to answer; every record is optional."""
+    known = {UNSUBSCRIBED} & set(tables.columns("contacts"))
+    return Needs(contacts=frozenset(known), subscriptions=tables.has("subscriptions"))
+
+
+def _of_contact(frame: pd.DataFrame | None, contact_id: str) -> pd.DataFrame | None:
+    return None if frame is None else frame[frame["contact_id"] == contact_id]

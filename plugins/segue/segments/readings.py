@@ -1,0 +1,165 @@
+"""Read text as numbers and as instants, whole columns at a time (CONDITIONS.md, "Meaning" 2, 3)."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from functools import cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from segue.segments.arrow import ArrowArray, ArrowColumn, pc
+from segue.segments.conditions.operands import INSTANT_PATTERN
+from segue.segments.ordered import (
+    Exact,
+    ExactNumbers,
+    Instants,
+    Mask,
+    Numbers,
+    ScaledIntegers,
+    exact_number,
+    no_numbers,
+)
+
+_BLANKS = " \t\n\v\f\r"
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_DIGITS = 18  # decimal digits that always fit 64 bits
+_DAY = 86_400
+_FIRST_DAY = (date.min - date(1970, 1, 1)).days
+_LAST_DAY = (date.max - date(1970, 1, 1)).days
+
+
+def read_numbers(texts: ArrowColumn) -> Numbers:
+    """Return text as numbers, missing where it is not one; exact, whatever the digits."""
+    trimmed = pc.utf8_trim(texts, _BLANKS)
+    numeric = pc.match_substring_regex(trimmed, f"^(?:{_NUMBER.pattern})$")
+    found = pc.if_else(numeric, trimmed, None)
+    if found.null_count == len(found):
+        return no_numbers(len(found))
+    scale = _plain_scale(found)
+    if scale is None:
+        return ExactNumbers([None if t is None else exact_number(t) for t in found.to_pylist()])
+    present = mask_of(found.is_valid())
+    units = unscaled(found.cast(pa.decimal128(_DIGITS + 1, scale)))
+    return ScaledIntegers(units[0], present, scale)
+
+
+def read_number(text: str) -> Exact | None:
+    """Return one text as a number; the same rule as ``read_numbers``."""
+    trimmed = text.strip(_BLANKS)
+    return exact_number(trimmed) if _NUMBER.fullmatch(trimmed) else None
+
+
+def unscaled(decimals: ArrowColumn) -> tuple[npt.NDArray[np.int64], bool]:
+    """Return the units of a decimal128 column (0 where null), and whether 64 bits hold them all."""
+    filled = pc.fill_null(decimals, pa.scalar(Decimal(0), decimals.type))
+    words = [_words(chunk) for chunk in filled.chunks]
+    both = np.concatenate(words) if words else np.zeros((0, 2), dtype=np.int64)
+    low, high = both[:, 0], both[:, 1]
+    return low, bool(np.array_equal(high, low >> 63))
+
+
+def read_instants(texts: ArrowColumn, zone: ZoneInfo) -> Instants:
+    """Return text as instants, missing where it is no ISO 8601 date or date-time."""
+    valid = pc.and_not(
+        pc.match_substring_regex(texts, f"^(?:{INSTANT_PATTERN})$"), pc.starts_with(texts, "0000")
+    )
+    found = pc.if_else(valid, texts, None)
+    present = mask_of(found.is_valid())
+    if not present.any():
+        return Instants(no_numbers(len(found)))
+    plain = _as_arrow_reads_it(found)
+    has_offset = pc.match_substring_regex(plain, "[T ].*(?:Z|[+-][0-9:]+)$")
+    wall = _microseconds(pc.if_else(has_offset, None, plain), None)
+    aware = _microseconds(pc.if_else(has_offset, plain, None), "UTC")
+    units = np.where(mask_of(has_offset), aware, to_utc(wall, 6, zone))
+    return Instants(ScaledIntegers(units, present, 6))
+
+
+def to_utc(wall: npt.NDArray[np.int64], scale: int, zone: ZoneInfo) -> npt.NDArray[np.int64]:
+    """Return wall-clock times (1/10**scale seconds since 1970) of ``zone`` as UTC, same units.
+
+    As ``segue.durations.localize``: the first of two, and forward out of a gap.
+    """
+    if str(zone) == "UTC" or not len(wall):
+        return wall
+    second = 10**scale
+    days = np.clip(wall // (_DAY * second), _FIRST_DAY, _LAST_DAY)
+    first = int(days.min())
+    present = np.zeros(int(days.max()) - first + 1, dtype=bool)
+    present[days - first] = True
+    offsets = np.zeros(len(present), dtype=np.int64)
+    changing = np.zeros(len(present), dtype=bool)
+    for index in np.flatnonzero(present):
+        offsets[index], changing[index] = _offset_of_day(zone, first + int(index))
+    shift = offsets[days - first]
+    rows = np.flatnonzero(changing[days - first])
+    times, which = np.unique(wall[rows] // second, return_inverse=True)
+    shift[rows] = np.array([_offset(zone, int(time)) for time in times], dtype=np.int64)[which]
+    utc: npt.NDArray[np.int64] = wall - shift * second
+    return utc
+
+
+def mask_of(values: ArrowColumn | ArrowArray) -> Mask:
+    """Return an Arrow boolean column as a mask; null is False."""
+    filled: Any = pc.fill_null(values, False)
+    chunked = isinstance(filled, pa.ChunkedArray)
+    mask: Mask = filled.to_numpy() if chunked else filled.to_numpy(zero_copy_only=False)
+    return mask
+
+
+def _plain_scale(numbers: ArrowColumn) -> int | None:
+    """Return the most decimals of any number, None if some need more than 64 bits or have an e."""
+    if pc.any(pc.match_substring_regex(numbers, "[eE]")).as_py():
+        return None
+    length = pc.binary_length(numbers)
+    point = pc.find_substring(numbers, ".")
+    decimals = pc.if_else(pc.equal(point, -1), 0, pc.subtract(pc.subtract(length, point), 1))
+    scale = int(pc.max(decimals).as_py())
+    whole = int(pc.max(pc.subtract(length, decimals)).as_py())
+    return scale if scale + whole <= _DIGITS else None
+
+
+def _words(decimals: ArrowArray) -> npt.NDArray[np.int64]:
+    """Return each decimal's 128 bits as two signed 64-bit words, the low one first."""
+    buffer = decimals.buffers()[1]
+    if buffer is None or not len(decimals):
+        return np.zeros((0, 2), dtype=np.int64)
+    words: npt.NDArray[np.int64] = np.frombuffer(memoryview(buffer), dtype=np.int64).reshape(-1, 2)
+    return words[decimals.offset : decimals.offset + len(decimals)]
+
+
+def _as_arrow_reads_it(texts: ArrowColumn) -> Any:
+    """Return valid instants in the one spelling that Arrow casts: T, Z, a point, six decimals."""
+    upper = pc.ascii_upper(texts)
+    if pc.any(pc.match_substring(upper, ",")).as_py():
+        upper = pc.replace_substring(upper, ",", ".")
+    if pc.any(pc.match_substring_regex(upper, r"\.[0-9]{7}")).as_py():
+        upper = pc.replace_substring_regex(upper, r"(\.[0-9]{6})[0-9]+", r"\1")
+    return upper
+
+
+def _microseconds(texts: ArrowColumn, timezone: str | None) -> npt.NDArray[np.int64]:
+    times = texts.cast(pa.timestamp("us", timezone)).cast(pa.int64())
+    numbers: npt.NDArray[np.int64] = pc.fill_null(times, 0).to_numpy()
+    return numbers
+
+
+@cache
+def _offset_of_day(zone: ZoneInfo, day: int) -> tuple[int, bool]:
+    """Return the offset in seconds at the start of a day, and whether it changes on that day."""
+    start, end = _offset(zone, day * _DAY), _offset(zone, day * _DAY + _DAY - 1)
+    return start, start != end
+
+
+def _offset(zone: ZoneInfo, wall: int) -> int:
+    """Return how many seconds ``zone`` is ahead of UTC at a wall-clock time."""
+    clipped = min(max(wall, _FIRST_DAY * _DAY), _LAST_DAY * _DAY + _DAY - 1)
+    local = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=clipped)
+    offset = local.replace(tzinfo=zone, fold=0).utcoffset() or timedelta()
+    return round(offset.total_seconds())

@@ -1,0 +1,82 @@
+"""A population's transactions, grouped by contact.
+
+Rows dated at or after as-of do not exist; rows without a date or whose contact is not in the
+population are ignored (CONDITIONS.md, "Meaning" 4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from segue.segments.arrow import TEXT, ArrowColumn, pc
+from segue.segments.column import Column, InstantColumn, NumberColumn
+from segue.segments.conditions.registry import Moment
+from segue.segments.ordered import Groups, Instants, Mask, ScaledIntegers
+from segue.segments.readings import mask_of
+
+
+class Rows:
+    """The transactions that match one condition, each with the row number of its contact.
+
+    ``column`` gives a column over all transactions; ``chosen`` marks the ones that count. Every
+    aggregate has one value per contact.
+    """
+
+    def __init__(
+        self, column: Callable[[str], Column], chosen: Mask, groups: Groups, size: int
+    ) -> None:
+        self._column = column
+        self._chosen = chosen
+        self._groups = groups
+        self._size = size
+
+    def count(self) -> Column:
+        """Return the number of rows of each contact."""
+        counts = np.bincount(self._groups, minlength=self._size).astype(np.int64)
+        return NumberColumn(ScaledIntegers(counts, np.ones(self._size, dtype=bool)), self._zone)
+
+    def sum(self, field: str) -> Column:
+        """Return the sum of ``field``; 0 for a contact without rows."""
+        numbers = self._column(field).numbers.rows(self._chosen)
+        return NumberColumn(numbers.sums(self._groups, self._size), self._zone)
+
+    def latest(self, field: str) -> Column:
+        """Return the last instant in ``field``; missing for a contact without any."""
+        column = self._column(field)
+        latest = column.instants.rows(self._chosen).latest(self._groups, self._size)
+        return InstantColumn(latest, self._zone, dates=column.dates_only)
+
+    @cached_property
+    def _zone(self) -> Any:
+        return self._column("date").zone
+
+
+def group_rows(
+    column: Callable[[str], Column], ids: ArrowColumn, visible: Mask, contacts: ArrowColumn
+) -> Rows:
+    """Return the ``visible`` transactions of known contacts, grouped; ``ids`` has one per row."""
+    chosen = np.flatnonzero(visible)
+    found = pc.index_in(pc.take(ids, pa.array(chosen)), value_set=contacts)
+    known = mask_of(found.is_valid())
+    groups = pc.fill_null(found, 0).to_numpy()[known].astype(np.int64)
+    rows = np.zeros(len(visible), dtype=bool)
+    rows[chosen[known]] = True
+    return Rows(column, rows, groups, len(contacts))
+
+
+def visible_rows(dates: Instants, moment: Moment) -> Mask:
+    """Return which rows exist: dated, and before as-of."""
+    return dates.below(moment.as_of)
+
+
+def ids_of(frame: pd.DataFrame) -> ArrowColumn:
+    """Return a frame's contact ids as one Arrow column; a missing id is null."""
+    ids = pa.array(frame["contact_id"], from_pandas=True)
+    chunked = ids if isinstance(ids, pa.ChunkedArray) else pa.chunked_array([ids])
+    return chunked.cast(TEXT)

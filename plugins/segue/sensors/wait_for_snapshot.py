@@ -1,0 +1,54 @@
+"""Waiting for the snapshot that a run compares, without occupying a worker meanwhile."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseSensorOperator
+from airflow.sdk.exceptions import AirflowFailException
+
+from segue.delivery.resolved import ResolvedWorkflow
+from segue.operators.failures import shown_plainly
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+POKE_SECONDS = 60  # never below 15: faster re-queueing loses tasks in Airflow's LocalExecutor
+
+
+class WaitForSnapshot(BaseSensorOperator):
+    """Wait until the run's current snapshot is complete, or its deadline has passed.
+
+    The deadline is the end of the run's interval plus ``policies.wait_timeout``; a run whose
+    deadline is long past does not wait at all. With ``missing_snapshot: fail`` the task fails
+    then; with ``skip`` it ends, and ``detect_changes`` records the skip.
+    """
+
+    ui_color = "#dbe9f6"
+
+    def __init__(self, *, workflow: ResolvedWorkflow, **kwargs: Any) -> None:
+        patience = workflow.definition.policies.wait_timeout.approximate() + timedelta(days=1)
+        defaults = {"mode": "reschedule", "poke_interval": POKE_SECONDS, "retries": 0}
+        super().__init__(**{**defaults, "timeout": patience.total_seconds(), **kwargs})
+        self.workflow = workflow
+
+    @shown_plainly
+    def poke(self, context: Context) -> bool:
+        """Return True when there is nothing to wait for any more."""
+        from segue.delivery.detection import waiting_for
+        from segue.operators.environment import open_ledger, run_of, wishes_of
+
+        run, now = run_of(self.workflow.name, context), datetime.now(UTC)
+        reason = waiting_for(self.workflow, run, wishes_of(context), open_ledger(), now)
+        if reason is None:
+            return True
+        policies = self.workflow.definition.policies
+        begin = run.interval[1] if run.interval else context["dag_run"].run_after
+        deadline = policies.wait_timeout.after(begin, self.workflow.directory.zone)
+        if now < deadline:
+            self.log.info("%s; waiting until %s", reason, f"{deadline:%Y-%m-%d %H:%M} UTC")
+            return False
+        if policies.missing_snapshot == "fail":
+            raise AirflowFailException(f"{reason}, and the deadline {deadline} has passed")
+        return True

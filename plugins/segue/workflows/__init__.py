@@ -1,0 +1,1 @@
+"""Workflows: their definitions, their message templates and the policies over a run's changes."""

@@ -1,0 +1,221 @@
+"""The definition of a workflow: which changes of which segment lead to which actions, and when."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo
+
+from croniter import croniter
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
+
+from segue.documents import Definition, Items, Name, ProblemsFound, did_you_mean
+from segue.durations import Duration, DurationField, localize
+from segue.segments.conditions import WorkflowConditionField
+
+WrittenKind = Literal["added", "removed", "opted_in", "opted_out"]
+
+PRESETS = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@quarterly": "0 0 1 */3 *",
+    "@yearly": "0 0 1 1 *",
+}
+RESERVED_ACTIONS = frozenset({"load_contact_details", "conditions"})
+_SHARE = re.compile(r"(100|[0-9]{1,2}(?:\.[0-9]{1,4})?)%")
+
+
+def _cron(value: str) -> str:
+    """Return a cron expression of five fields; ``"@daily"`` and friends become one."""
+    expression = PRESETS.get(value, value)
+    if value.startswith("@") and value not in PRESETS:
+        raise ValueError(f"found {value!r}; allowed: a cron expression or {', '.join(PRESETS)}")
+    if len(expression.split()) != 5 or not croniter.is_valid(expression):
+        raise ValueError(
+            f"{value!r} is not a cron expression; allowed: five fields (minute hour day month "
+            f'weekday) such as "0 6 * * *", or {", ".join(PRESETS)}'
+        )
+    return expression
+
+
+def _start(value: str) -> str:
+    try:
+        datetime.fromisoformat(value)
+    except ValueError:
+        raise ValueError(
+            f"{value!r} is not a date; allowed: 2026-11-01 or 2026-11-01T06:00"
+        ) from None
+    return value
+
+
+def _share(value: object) -> float:
+    if isinstance(value, float):
+        return value
+    match = _SHARE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"found {value!r}; allowed: a share such as 5%")
+    return float(match[1]) / 100
+
+
+def _ids(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
+
+
+Share = Annotated[
+    float,
+    BeforeValidator(_share),
+    PlainSerializer(lambda share: f"{share * 100:g}%"),
+    WithJsonSchema({"type": "string", "pattern": f"^{_SHARE.pattern}$", "examples": ["5%"]}),
+]
+
+
+class Action(Definition):
+    """One thing a workflow does for a contact, through a channel.
+
+    In YAML the channel's name is a key of the action; here it is ``channel``, and what stands
+    below it is ``fields``, which the channel's own class reads (``segue.catalog``).
+    """
+
+    id: Name
+    after: Annotated[Items[Name], BeforeValidator(_ids)] = ()
+    condition: Annotated[WorkflowConditionField | None, Field(alias="if")] = None
+    channel: str
+    fields: dict[str, Any]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_the_channel(cls, data: Any) -> Any:
+        if not isinstance(data, dict) or "channel" in data:
+            return data
+        own = {key: value for key, value in data.items() if key in ("id", "after", "if")}
+        others = [key for key in data if key not in own]
+        if len(others) != 1:
+            found = f"found {', '.join(others)}" if others else "found none"
+            raise ProblemsFound(
+                [((), f"an action has exactly one channel beside id, after and if; {found}")]
+            )
+        fields = data[others[0]]
+        if not isinstance(fields, dict):
+            raise ProblemsFound([((others[0],), f"expected a mapping of fields, found {fields!r}")])
+        return {**own, "channel": others[0], "fields": fields}
+
+
+class Policies(Definition):
+    """What happens to changes that a careful person might not want acted on."""
+
+    backfill: Literal["record", "deliver"] = "record"
+    max_age: DurationField | None = Duration(2, "d")
+    missing_snapshot: Literal["fail", "skip"] = "fail"
+    wait_timeout: DurationField = Duration(6, "h")
+
+
+class GuardLimits(Definition):
+    """How many changes of one kind a run may act on without being stopped."""
+
+    at_most: Annotated[int, Field(ge=0)] | None = None
+    share: Share | None = None  # of the previous membership
+
+
+class Branches(Definition):
+    """When one branch per contact becomes branches of slices."""
+
+    max: Annotated[int, Field(ge=1, le=1000)] = 100
+    slice_size: Annotated[int, Field(ge=1, le=100_000)] = 500
+
+
+class ReportRules(Definition):
+    """When the report fails its run."""
+
+    max_failed: Annotated[int, Field(ge=0)] = 0
+
+
+class WorkflowDefinition(Definition):
+    """A segment, kinds of change, conditions, actions, policies and a schedule: one DAG."""
+
+    workflow: Annotated[Name, AfterValidator(lambda name: _not_reserved(name))]
+    segment: Name
+    description: str | None = None
+    changes: Annotated[Items[WrittenKind], Field(min_length=1)]
+    schedule: Annotated[str, AfterValidator(_cron)] | None = None
+    start: Annotated[str, AfterValidator(_start)]
+    owner: Annotated[str, Field(min_length=1)] = "segue"
+    tags: Items[str] = ()
+    load: Literal["snapshot", "none"] = "snapshot"
+    conditions: WorkflowConditionField | None = None
+    actions: Annotated[Items[Action], Field(min_length=1)]
+    policies: Policies = Policies()
+    guard: GuardLimits = GuardLimits()
+    branches: Branches = Branches()
+    report: ReportRules = ReportRules()
+
+    @model_validator(mode="after")
+    def _actions_fit_together(self) -> Self:
+        problems = list(_action_problems(self.actions))
+        if problems:
+            raise ProblemsFound(problems)
+        return self
+
+    def action(self, action_id: str) -> Action:
+        """Return the action with this id; KeyError when there is none."""
+        return {action.id: action for action in self.actions}[action_id]
+
+    def start_instant(self, zone: ZoneInfo) -> datetime:
+        """Return ``start`` as an instant in UTC; a date is its midnight in ``zone``."""
+        start = datetime.fromisoformat(self.start)
+        return localize(start, zone) if start.tzinfo is None else start.astimezone(UTC)
+
+
+def _not_reserved(name: str) -> str:
+    if name.startswith("segue_"):
+        raise ValueError(f"{name!r}: names that begin with segue_ are kept for Segue's own DAGs")
+    return name
+
+
+def _action_problems(
+    actions: tuple[Action, ...],
+) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    ids = [action.id for action in actions]
+    after = {action.id: action.after for action in actions}
+    for index, action in enumerate(actions):
+        at = ("actions", index)
+        if action.id in RESERVED_ACTIONS:
+            yield (*at, "id"), f"the id {action.id!r} is a task of Segue's own; choose another"
+        if ids.index(action.id) != index:
+            yield (*at, "id"), f"duplicate id {action.id!r}; each action needs its own"
+        for other in action.after:
+            if other not in ids:
+                hint = did_you_mean(other, ids)
+                yield (
+                    (*at, "after"),
+                    f"there is no action {other!r}; allowed: {', '.join(ids)}{hint}",
+                )
+        if action.id in _reachable(action.id, after):
+            yield (*at, "after"), f"the action {action.id!r} comes after itself"
+
+
+def _reachable(start: str, after: dict[str, tuple[str, ...]]) -> set[str]:
+    """Return the actions that must come before ``start``, directly or not."""
+    seen: set[str] = set()
+    todo = list(after[start])
+    while todo:
+        current = todo.pop()
+        if current not in seen:
+            seen.add(current)
+            todo.extend(after.get(current, ()))
+    return seen
+
+
+def prerequisites(workflow: WorkflowDefinition, action: Action) -> set[str]:
+    """Return the ids of all actions that come before ``action``, directly or not."""
+    return _reachable(action.id, {item.id: item.after for item in workflow.actions})

@@ -1,0 +1,83 @@
+"""A contact's details: what conditions judge and templates print, loaded for a few contacts.
+
+``deleted`` contacts are looked up in the previous snapshot, all others in the current one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import pandas as pd
+
+from segue.directory.definition import DirectoryDefinition
+from segue.directory.snapshots import Snapshot
+from segue.directory.tables import SnapshotTables
+from segue.segments.conditions import Needs, needed_columns
+from segue.segments.evaluation import Population
+from segue.segments.membership import opt_states
+from segue.workflows.definition import WorkflowDefinition
+
+
+def details_needed(workflow: WorkflowDefinition) -> Needs:
+    """Return what the workflow's conditions read; contacts' own columns are loaded anyway."""
+    conditions = [workflow.conditions, *(action.condition for action in workflow.actions)]
+    needs = Needs()
+    for condition in conditions:
+        if condition is not None:
+            needs |= needed_columns(condition)
+    return needs
+
+
+def load_details(
+    workflow: WorkflowDefinition,
+    directory: DirectoryDefinition,
+    snapshot: Snapshot,
+    contact_ids: Collection[str],
+) -> Population:
+    """Load the details of ``contact_ids`` as they stood in ``snapshot``.
+
+    One row per contact that was found, sorted by contact id. With ``load: none`` a contact has
+    nothing but its id.
+    """
+    if workflow.load == "none":
+        contacts = pd.DataFrame({"contact_id": sorted(contact_ids)}, dtype="str")
+        return Population(contacts=contacts, as_of=snapshot.as_of, zone=directory.zone)
+    tables = SnapshotTables(directory, snapshot)
+    own = frozenset(tables.columns("contacts")) - {"contact_id"}
+    lists = Needs(
+        own, mailing_lists=tables.has("mailing_lists"), subscriptions=tables.has("subscriptions")
+    )
+    needs = details_needed(workflow) | lists
+    return Population.load(directory, tables, needs, as_of=snapshot.as_of, only=contact_ids)
+
+
+def contact_fields(population: Population, segment: str) -> dict[str, dict[str, Any]]:
+    """Return, per contact id, what templates see as ``contact``.
+
+    All columns of the contact, ``mailing_lists`` (names of the lists the contact is opted into)
+    and ``opted_in`` (the effective state for ``segment``). Missing values are left out.
+    """
+    opted_in = opt_states(population, segment)
+    lists = _mailing_lists(population)
+    fields = {}
+    for record, opted in zip(_records(population.contacts), opted_in, strict=True):
+        contact_id = record["contact_id"]
+        derived = {"mailing_lists": lists.get(contact_id, []), "opted_in": bool(opted)}
+        fields[contact_id] = {**record, **derived}
+    return fields
+
+
+def _records(frame: pd.DataFrame) -> Iterable[dict[str, Any]]:
+    present = frame.notna()
+    for values, known in zip(frame.to_dict("records"), present.to_dict("records"), strict=True):
+        yield {str(name): value for name, value in values.items() if known[name]}
+
+
+def _mailing_lists(population: Population) -> dict[str, list[str]]:
+    frame = population.mailing_lists
+    if frame is None or frame.empty:
+        return {}
+    opted_in = frame[frame["opted_in"].to_numpy(dtype=bool)]
+    names = opted_in.sort_values(["contact_id", "mailing_list"])
+    return names.groupby("contact_id")["mailing_list"].agg(list).to_dict()

@@ -1,0 +1,370 @@
+"""Message templates: Jinja, sandboxed, rendered for one contact (DESIGN.md §7).
+
+A missing value is undefined: ``default(…)`` gives a substitute, printing it is a failure of the
+contact, never a blank, ``None`` or ``nan``. What comes from a contact is data: each *kind* of
+template escapes what its expressions print, and no filter can switch that off. No error says what
+a field holds: where a template computes a name, the error leaves it out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Annotated, Any
+
+from jinja2 import (
+    DictLoader,
+    FileSystemLoader,
+    StrictUndefined,
+    TemplateError,
+    TemplateNotFound,
+    TemplateSyntaxError,
+    meta,
+    nodes,
+)
+from jinja2.exceptions import SecurityError, UndefinedError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
+
+from segue.errors import ContactFailure
+
+VARIABLES = ("contact", "change", "results", "workflow", "segment", "snapshot")
+
+
+class Kind(StrEnum):
+    """What a rendered template becomes, which decides how expressions are escaped."""
+
+    TEXT = "text"  # plain text
+    LINE = "line"  # one line: a subject, a name, an address
+    HTML = "html"
+    MRKDWN = "mrkdwn"  # Slack's markup
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """One template: its source, its kind, and the folder of those it extends or includes."""
+
+    source: str
+    kind: Kind
+    folder: str | None = None
+    file: str | None = None
+
+    def references(self) -> Iterator[tuple[str, ...]]:
+        """Yield the dotted names that the template reads, such as ``("contact", "email")``.
+
+        Those of the templates it extends or includes are among them.
+        """
+        for _, tree in _trees(self):
+            for node in tree.find_all((nodes.Getattr, nodes.Getitem, nodes.Name)):
+                dotted = _dotted(node)
+                if dotted is not None:
+                    yield dotted
+
+
+class Fields(Mapping[str, Any]):
+    """Values that a template reaches by name; it exposes entries and never methods."""
+
+    def __init__(self, name: str, values: Mapping[str, Any]) -> None:
+        self._name = name
+        self._values = {
+            key: _field_value(f"{name}.{key}", value)
+            for key, value in values.items()
+            if not _is_missing(value)
+        }
+
+    def __getitem__(self, key: str) -> Any:
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"<the fields of {self._name}>"
+
+    def __str__(self) -> str:
+        raise ContactFailure(f"the template prints {self._name} as a whole; name one of its fields")
+
+
+class _MissingField(UndefinedError):
+    """A field that is not there, under a name that stands in the template."""
+
+
+def render(template: Template, variables: Mapping[str, Any]) -> str:
+    """Render ``template``; raise ContactFailure for a missing field or a value that cannot be.
+
+    ``variables`` maps VARIABLES to text or ``Fields``.
+    """
+    try:
+        text: str = _compile(template).render(variables)
+    except _MissingField as error:
+        raise ContactFailure(f"missing field: {error.message}") from None
+    except UndefinedError as error:
+        raise ContactFailure(f"missing field: {_described(error, template)}") from None
+    except SecurityError:
+        raise ContactFailure("the template does what the sandbox does not allow") from None
+    except _MISHAPS as error:
+        # the message of such an error may quote contact text
+        raise ContactFailure(f"the template failed: {type(error).__name__}") from None
+    if template.kind is Kind.MRKDWN:
+        text = _unescape_quotes(text)
+    if template.kind is Kind.LINE and not _is_one_line(text):
+        raise ContactFailure("a line break or control character in a field that is one line")
+    return text
+
+
+# what an expression can raise beside Jinja's own errors: it may call any method of its values
+_MISHAPS = (
+    TemplateError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+def _described(error: UndefinedError, template: Template) -> str:
+    """Return an error's message where it holds no more than the template does."""
+    message = error.message or ""
+    static = {".".join(reference) for reference in template.references()}
+    if message in static or message == _PRINTED_EMPTY:
+        return message
+    return "one whose name the template computes, or an item that is not there"
+
+
+def read_template(kind: Kind, value: object, info: ValidationInfo) -> Template:
+    """Read a template from YAML: text, or ``{file: NAME}`` in the definitions' templates folder."""
+    if isinstance(value, Template):
+        return value
+    folder = (info.context or {}).get("templates")
+    if isinstance(value, str):
+        template = Template(value, kind, str(folder) if folder else None)
+    elif isinstance(value, dict) and list(value) == ["file"] and isinstance(value["file"], str):
+        template = Template(_read(folder, value["file"]), kind, str(folder), value["file"])
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError(f"found the number {value!r}; allowed: text (put it in quotes)")
+    else:
+        raise ValueError(f"found {value!r}; allowed: text, or {{file: NAME}} in templates/")
+    _check(template)
+    return template
+
+
+def _to_data(template: Template) -> object:
+    return {"file": template.file} if template.file else template.source
+
+
+def _field(kind: Kind) -> Any:
+    return Annotated[
+        Template,
+        PlainValidator(partial(read_template, kind)),
+        PlainSerializer(_to_data),
+        WithJsonSchema(
+            {
+                "description": f"a Jinja template ({kind.value})",
+                "anyOf": [
+                    {"type": "string"},
+                    {
+                        "type": "object",
+                        "properties": {"file": {"type": "string"}},
+                        "required": ["file"],
+                        "additionalProperties": False,
+                    },
+                ],
+            }
+        ),
+    ]
+
+
+# the types that channels give their fields
+Text = _field(Kind.TEXT)
+Line = _field(Kind.LINE)
+Html = _field(Kind.HTML)
+Mrkdwn = _field(Kind.MRKDWN)
+
+
+def _read(folder: object, name: str) -> str:
+    if folder is None:
+        raise ValueError(f"{{file: {name}}} needs a templates folder")
+    root = Path(str(folder)).resolve()
+    path = (root / name).resolve()
+    if not path.is_relative_to(root):
+        raise ValueError(f"the template {name!r} is outside of {root}")
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise ValueError(f"the template {name!r} cannot be read from {root}") from None
+
+
+def _check(template: Template) -> None:
+    """Raise ValueError for a template that no contact could make work."""
+    try:
+        for name, tree in _trees(template):
+            _check_tree(tree, f" in {name}" if name else "")
+        _compile(template)
+    except TemplateSyntaxError as error:
+        line = f"{error.name or template.file or 'template'} line {error.lineno}"
+        raise ValueError(f"is not a valid template ({line}): {error.message}") from None
+    except TemplateNotFound as error:
+        raise ValueError(f"the template {error.name!r} does not exist") from None
+
+
+def _check_tree(tree: nodes.Template, where: str) -> None:
+    if next(tree.find_all(nodes.ScopedEvalContextModifier), None) is not None:
+        message = f"{{% autoescape %}} is not allowed{where}: contact text is always escaped"
+        raise ValueError(message)
+    if None in meta.find_referenced_templates(tree):
+        raise ValueError(f"the name of a template is computed{where}; write it as plain text")
+    for name in sorted(meta.find_undeclared_variables(tree) - set(VARIABLES)):
+        raise ValueError(f"unknown name {name!r}{where}; allowed: {', '.join(VARIABLES)}")
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """Jinja's sandbox, with ``Fields`` read by entry only, and nothing changed by a template."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """Return ``obj.attribute``; the name stands in the template."""
+        if isinstance(obj, Fields):
+            return self._entry(obj, attribute, _MissingField)
+        return super().getattr(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """Return ``obj[argument]``; the name may come from a contact."""
+        if isinstance(obj, Fields):
+            return self._entry(obj, argument, UndefinedError)
+        return super().getitem(obj, argument)
+
+    def _entry(self, fields: Fields, name: Any, error: type[UndefinedError]) -> Any:
+        if name in fields:
+            return fields[name]
+        return self.undefined(f"{fields._name}.{name}", obj=fields, name=str(name), exc=error)
+
+
+_PRINTED_EMPTY = "an empty value is printed"
+
+
+def _print_plain(value: Any) -> Any:
+    """Turn a value into what a reader expects: no ``.0``, no ``None``, no ``nan``."""
+    if isinstance(value, str):  # an empty one is what the template asks for: default("")
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if _is_missing(value):
+        raise UndefinedError(_PRINTED_EMPTY)
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    return value
+
+
+def _unescape_quotes(text: str) -> str:
+    """Give back the quotes that HTML escapes and Slack does not know how to read.
+
+    Slack's markup is escaped as HTML is (``&``, ``<``, ``>``), so a contact cannot mention or link
+    (https://docs.slack.dev/messaging/formatting-message-text). An entity in a contact's own text
+    has its ``&`` escaped, so it stays what it was.
+    """
+    return text.replace("&#34;", '"').replace("&#39;", "'")
+
+
+@lru_cache(maxsize=64)
+def _environment(kind: Kind, folder: str | None) -> ImmutableSandboxedEnvironment:
+    environment = _Environment(
+        undefined=StrictUndefined,
+        autoescape=kind in (Kind.HTML, Kind.MRKDWN),
+        finalize=_print_plain,
+        loader=FileSystemLoader(folder) if folder else DictLoader({}),
+        keep_trailing_newline=False,
+    )
+    for name in ("attr", "safe", "urlize", "xmlattr"):  # each trusts text that a contact may write
+        del environment.filters[name]
+    environment.globals.clear()
+    return environment
+
+
+@lru_cache(maxsize=512)
+def _compile(template: Template) -> Any:
+    return _environment(template.kind, template.folder).from_string(template.source)
+
+
+@lru_cache(maxsize=512)
+def _parse(template: Template) -> nodes.Template:
+    return _environment(template.kind, template.folder).parse(template.source)
+
+
+def _trees(template: Template) -> Iterator[tuple[str | None, nodes.Template]]:
+    """Yield the parsed template, then those that it extends, includes or imports, by name."""
+    environment = _environment(template.kind, template.folder)
+    assert environment.loader is not None
+    waiting: list[tuple[str | None, nodes.Template]] = [(template.file, _parse(template))]
+    seen = {template.file, None}
+    while waiting:
+        found, tree = waiting.pop()
+        yield found, tree
+        for name in meta.find_referenced_templates(tree):
+            if name not in seen:
+                seen.add(name)
+                source = environment.loader.get_source(environment, str(name))[0]
+                waiting.append((name, environment.parse(source, name)))
+
+
+def _dotted(node: nodes.Node) -> tuple[str, ...] | None:
+    if isinstance(node, nodes.Name):
+        return (node.name,) if node.ctx == "load" else None
+    if isinstance(node, nodes.Getattr):
+        inner, name = _dotted(node.node), node.attr
+    elif isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Const):
+        inner, name = _dotted(node.node), str(node.arg.value)
+    else:
+        return None
+    return (*inner, name) if inner else None
+
+
+def _is_one_line(text: str) -> bool:
+    return not any(ord(char) < 32 or char in "\x7f\x85\u2028\u2029" for char in text)
+
+
+def _field_value(name: str, value: Any) -> Any:
+    """Return a value as templates handle it: whole floats are integers, wherever they are used."""
+    if isinstance(value, Mapping):
+        return Fields(name, value)
+    if isinstance(value, list | tuple):
+        return [_field_value(f"{name}.{index}", item) for index, item in enumerate(value)]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _is_missing(value: Any) -> bool:
+    if value is None or (isinstance(value, str) and value == ""):
+        return True
+    try:
+        return bool(value != value)  # true of NaN and NaT
+    except TypeError:  # pandas' NA is neither equal nor unequal to itself
+        return True
+    except ValueError:  # an array
+        return False
+
+
+__all__ = [
+    "VARIABLES",
+    "Fields",
+    "Html",
+    "Kind",
+    "Line",
+    "Mrkdwn",
+    "Template",
+    "Text",
+    "render",
+]

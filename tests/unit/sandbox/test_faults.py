@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import time
+
+import httpx
+import pytest
+
+from segue.sandbox import freshdesk_api, slack_api, zendesk_api
+from segue.sandbox.server import Sandbox
+
+BEARER = {"Authorization": f"Bearer {slack_api.TOKEN}"}
+POST_MESSAGE = "/slack/api/chat.postMessage"
+ZENDESK = (f"{zendesk_api.EMAIL_ADDRESS}/token", zendesk_api.API_TOKEN)
+FRESHDESK = (freshdesk_api.API_KEY, "X")
+
+
+def post(web: httpx.Client, text: str = "hello", timeout: float = 5) -> httpx.Response:
+    arguments = {"channel": "general", "text": text}
+    return web.post(POST_MESSAGE, json=arguments, headers=BEARER, timeout=timeout)
+
+
+def test_faults_are_asked_for_listed_and_dropped_over_http(web: httpx.Client) -> None:
+    """POST queues, GET tells what is left, DELETE drops."""
+    asked = web.post(
+        "/sandbox/faults", json={"service": "slack", "fault": "rate_limited", "times": 2}
+    )
+    post(web)
+    left = web.get("/sandbox/faults").json()
+    dropped = web.delete("/sandbox/faults")
+
+    assert (asked.status_code, asked.json()["total_entries"]) == (201, 1)
+    assert left["items"][0]["times"] == 1
+    assert dropped.status_code == 204
+    assert post(web).json()["ok"] is True
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"service": "fax", "fault": "reset"},
+        {"service": "slack", "fault": "explosion"},
+        {"service": "slack", "fault": "reset", "times": 0},
+        {"service": "slack", "fault": "reset", "tims": 1},
+    ],
+)
+def test_a_fault_that_makes_no_sense_is_refused(
+    web: httpx.Client, fault: dict[str, object]
+) -> None:
+    """A mistake in a test's fault does not pass as no fault."""
+    assert web.post("/sandbox/faults", json=fault).status_code == 422
+    assert web.get("/sandbox/faults").json()["total_entries"] == 0
+
+
+def test_a_fault_waits_for_its_text_and_its_service(web: httpx.Client, sandbox: Sandbox) -> None:
+    """Only requests whose body holds the text are hit, however the body is encoded."""
+    sandbox.fault("slack", "server_error", match="two words")
+    sandbox.fault("zendesk", "server_error")
+
+    assert post(web, "other").status_code == 200
+    form = {"channel": "general", "text": "just two words"}
+    assert web.post(POST_MESSAGE, data=form, headers=BEARER).status_code == 503
+    assert post(web, "two words").status_code == 200
+
+
+def test_a_fault_can_wait_for_a_path(web: httpx.Client, sandbox: Sandbox) -> None:
+    """One method of a vendor fails while the others work."""
+    sandbox.fault("slack", "server_error", path="chat.postMessage")
+
+    assert web.post("/slack/api/auth.test", headers=BEARER).json()["ok"] is True
+    assert post(web).status_code == 503
+
+
+@pytest.mark.parametrize(
+    ("service", "fault", "status"),
+    [
+        ("slack", "server_error", 503),
+        ("slack", "unauthorized", 200),
+        ("zendesk", "server_error", 503),
+        ("zendesk", "unauthorized", 401),
+        ("freshdesk", "server_error", 500),
+        ("freshdesk", "unauthorized", 401),
+    ],
+)
+def test_refusals_are_the_vendors_own(
+    web: httpx.Client, sandbox: Sandbox, service: str, fault: str, status: int
+) -> None:
+    """A refused request has the vendor's status and no effect, with right credentials too."""
+    sandbox.fault(service, fault)
+    answers = {
+        "slack": lambda: post(web),
+        "zendesk": lambda: web.post(
+            "/zendesk/api/v2/tickets", json={"ticket": {"comment": {"body": "x"}}}, auth=ZENDESK
+        ),
+        "freshdesk": lambda: web.post(
+            "/freshdesk/api/v2/tickets",
+            json={"subject": "x", "description": "x", "email": "ada@example.com"},
+            auth=FRESHDESK,
+        ),
+    }
+
+    assert answers[service]().status_code == status
+    assert sandbox.messages() == []
+
+
+def test_a_time_out_after_effect_has_its_effect(web: httpx.Client, sandbox: Sandbox) -> None:
+    """The client gives up, the message is there, and was there before the delay."""
+    sandbox.fault("slack", "time_out_after_effect", delay=30)
+    started = time.monotonic()
+
+    with pytest.raises(httpx.ReadTimeout):
+        post(web, timeout=0.3)
+
+    assert time.monotonic() - started < 5
+    assert len(sandbox.messages(service="slack")) == 1
+
+
+def test_a_late_answer_comes_to_those_who_wait(web: httpx.Client, sandbox: Sandbox) -> None:
+    """After the delay the answer is the usual one."""
+    sandbox.fault("slack", "time_out_after_effect", delay=0.2)
+    started = time.monotonic()
+
+    assert post(web).json()["ok"] is True
+    assert time.monotonic() - started >= 0.2
+
+
+def test_a_repeat_after_a_lost_answer_is_a_hit(web: httpx.Client, sandbox: Sandbox) -> None:
+    """Zendesk's idempotency key makes the retry harmless: one ticket, the same answer."""
+    sandbox.fault("zendesk", "reset_after_effect")
+    ticket = {"ticket": {"comment": {"body": "x"}}}
+    headers = {"Idempotency-Key": "k1"}
+
+    with pytest.raises(httpx.ReadError):
+        web.post("/zendesk/api/v2/tickets", json=ticket, headers=headers, auth=ZENDESK)
+    again = web.post("/zendesk/api/v2/tickets", json=ticket, headers=headers, auth=ZENDESK)
+
+    assert again.headers["x-idempotency-lookup"] == "hit"
+    assert len(sandbox.messages(service="zendesk")) == 1
+
+
+def test_a_reset_breaks_the_connection_before_any_effect(
+    web: httpx.Client, sandbox: Sandbox
+) -> None:
+    """The client sees a reset, and nothing was received."""
+    sandbox.fault("slack", "reset")
+
+    with pytest.raises(httpx.ReadError):
+        post(web)
+
+    assert sandbox.messages() == []
+    assert post(web).json()["ok"] is True
+
+
+def test_faults_after_effect_wait_for_a_request_with_an_effect(
+    web: httpx.Client, sandbox: Sandbox
+) -> None:
+    """A look-up by GET does not use up a fault that is meant for the post."""
+    sandbox.fault("slack", "reset_after_effect")
+
+    assert web.get("/slack/api/conversations.list", headers=BEARER).json()["ok"] is True
+    with pytest.raises(httpx.ReadError):
+        post(web)
+
+
+def test_a_sandbox_stops_at_once_while_an_answer_is_late() -> None:
+    """Stopping does not wait for a delay on purpose."""
+    with Sandbox() as sandbox, httpx.Client(base_url=sandbox.url) as web:
+        sandbox.fault("slack", "time_out_after_effect", delay=30)
+        with pytest.raises(httpx.ReadTimeout):
+            post(web, timeout=0.2)
+        started = time.monotonic()
+
+    assert time.monotonic() - started < 5

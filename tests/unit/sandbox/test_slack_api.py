@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+
+from segue.sandbox import slack_api
+from segue.sandbox.server import Sandbox
+
+BEARER = {"Authorization": f"Bearer {slack_api.TOKEN}"}
+METADATA = {"event_type": "segue_delivery", "event_payload": {"key": "abc"}}
+WEBHOOK = f"/slack/services/{slack_api.WEBHOOK}"
+
+
+def post(web: httpx.Client, **arguments: Any) -> dict[str, Any]:
+    """Post a message as JSON and return the answer."""
+    answer = web.post("/slack/api/chat.postMessage", json=arguments, headers=BEARER)
+    assert answer.status_code == 200
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+def test_a_posted_message_is_answered_with_channel_and_ts_and_kept(
+    web: httpx.Client, sandbox: Sandbox
+) -> None:
+    """A message by channel name gets the channel's id and a ts, and is received once."""
+    answer = post(web, channel="#escalations", text="CID_1 is at risk", metadata=METADATA)
+
+    assert answer["ok"] is True
+    assert answer["channel"] == slack_api.channel_id("escalations")
+    [message] = sandbox.messages(service="slack")
+    assert (message.to, message.text) == ("#escalations", "CID_1 is at risk")
+    assert message.fields["ts"] == answer["ts"]
+    assert message.fields["metadata"] == METADATA
+
+
+def test_forms_carry_structures_as_json_text(web: httpx.Client, sandbox: Sandbox) -> None:
+    """A URL-encoded request with blocks and metadata as JSON is the same message."""
+    blocks = [{"type": "section", "text": {"type": "mrkdwn", "text": "Look"}}]
+    form = {"channel": "alerts", "blocks": json.dumps(blocks), "metadata": json.dumps(METADATA)}
+
+    answer = web.post("/slack/api/chat.postMessage", data=form, headers=BEARER)
+
+    assert answer.json()["ok"] is True
+    [message] = sandbox.messages(service="slack")
+    assert message.text == "Look"
+    assert message.fields["blocks"] == blocks
+
+
+def test_two_messages_never_share_a_ts() -> None:
+    """A ts identifies a message in its channel, also when both come at the same instant."""
+    now = datetime(2026, 11, 22, 6, tzinfo=UTC)
+    with Sandbox(clock=lambda: now) as sandbox, httpx.Client(base_url=sandbox.url) as web:
+        stamps = [post(web, channel="general", text="again")["ts"] for _ in range(3)]
+
+    assert stamps == ["1795327200.000000", "1795327200.000001", "1795327200.000002"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "error"),
+    [({}, "not_authed"), ({"Authorization": "Bearer xoxb-other"}, "invalid_auth")],
+)
+def test_wrong_tokens_are_answered_with_200_and_an_error(
+    web: httpx.Client, sandbox: Sandbox, headers: dict[str, str], error: str
+) -> None:
+    """Slack refuses a token with HTTP 200 and ok: false, and nothing is received."""
+    arguments = {"channel": "general", "text": "hello"}
+    answer = web.post("/slack/api/chat.postMessage", json=arguments, headers=headers)
+
+    assert (answer.status_code, answer.json()) == (200, {"ok": False, "error": error})
+    assert sandbox.messages() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"text": "no channel"}, "invalid_arguments"),
+        ({"channel": "missing-team", "text": "x"}, "channel_not_found"),
+        ({"channel": "Not A Name", "text": "x"}, "channel_not_found"),
+        ({"channel": "C0NEVERSEEN", "text": "x"}, "channel_not_found"),
+        ({"channel": "archived-2019", "text": "x"}, "is_archived"),
+        ({"channel": "private-board", "text": "x"}, "not_in_channel"),
+        ({"channel": "general"}, "no_text"),
+        ({"channel": "general", "text": "  "}, "no_text"),
+        ({"channel": "general", "text": "x" * 40_001}, "msg_too_long"),
+        ({"channel": "general", "blocks": "not json"}, "invalid_blocks_format"),
+        ({"channel": "general", "blocks": [{"type": "banner"}]}, "invalid_blocks"),
+        ({"channel": "general", "text": "x", "metadata": {"a": 1}}, "invalid_metadata_format"),
+        ({"channel": "general", "text": "x", "attachments": "{"}, "invalid_attachments"),
+    ],
+)
+def test_wrong_messages_are_refused_by_name(
+    web: httpx.Client, sandbox: Sandbox, arguments: dict[str, Any], error: str
+) -> None:
+    """Each mistake has its documented error, and nothing is received."""
+    answer = post(web, **arguments)
+
+    assert (answer["ok"], answer["error"]) == (False, error)
+    assert sandbox.messages() == []
+
+
+def test_a_block_that_is_too_long_is_named_by_its_position(web: httpx.Client) -> None:
+    """Invalid blocks come with a pointer to what is wrong."""
+    block = {"type": "section", "text": {"type": "mrkdwn", "text": "x" * 3_001}}
+
+    answer = post(web, channel="general", blocks=[block])
+
+    assert answer["errors"] == [
+        "must be less than 3001 characters [json-pointer:/blocks/0/text/text]"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "error"),
+    [
+        (b"{", "application/json", "invalid_json"),
+        (b"[1]", "application/json", "json_not_object"),
+        (b"x", "text/plain", "invalid_post_type"),
+    ],
+)
+def test_unreadable_bodies_are_refused(
+    web: httpx.Client, body: bytes, content_type: str, error: str
+) -> None:
+    """A body that is neither a form nor a JSON object is an error of its own."""
+    headers = {**BEARER, "Content-Type": content_type}
+    answer = web.post("/slack/api/chat.postMessage", content=body, headers=headers)
+
+    assert answer.json() == {"ok": False, "error": error}
+
+
+def test_history_shows_metadata_only_when_asked(web: httpx.Client) -> None:
+    """Looking a delivery up needs include_all_metadata; newest messages come first."""
+    channel = post(web, channel="general", text="first", metadata=METADATA)["channel"]
+    post(web, channel=channel, text="second")
+    post(web, channel="alerts", text="elsewhere")
+    url = "/slack/api/conversations.history"
+
+    plain = web.get(url, params={"channel": channel}, headers=BEARER).json()
+    full = web.post(
+        url, data={"channel": channel, "include_all_metadata": "true"}, headers=BEARER
+    ).json()
+
+    assert [message["text"] for message in plain["messages"]] == ["second", "first"]
+    assert "metadata" not in plain["messages"][1]
+    assert full["messages"][1]["metadata"] == METADATA
+
+
+def test_history_pages_and_keeps_to_its_times(web: httpx.Client) -> None:
+    """A cursor leads from page to page, and oldest excludes the message of that very ts."""
+    stamps = [post(web, channel="general", text=str(number))["ts"] for number in range(3)]
+    url, channel = "/slack/api/conversations.history", slack_api.channel_id("general")
+
+    first = web.get(url, params={"channel": channel, "limit": 2}, headers=BEARER).json()
+    cursor = first["response_metadata"]["next_cursor"]
+    last = web.get(url, params={"channel": channel, "cursor": cursor}, headers=BEARER).json()
+    later = web.get(url, params={"channel": channel, "oldest": stamps[1]}, headers=BEARER).json()
+
+    assert [message["text"] for message in first["messages"]] == ["2", "1"]
+    assert (first["has_more"], last["has_more"]) == (True, False)
+    assert [message["text"] for message in last["messages"]] == ["0"]
+    assert [message["text"] for message in later["messages"]] == ["2"]
+
+
+def test_history_wants_a_channels_id(web: httpx.Client) -> None:
+    """A channel's name, or an id nobody has seen, is not found."""
+    for channel in ("general", "C0NEVERSEEN"):
+        answer = web.get(
+            "/slack/api/conversations.history", params={"channel": channel}, headers=BEARER
+        )
+        assert answer.json() == {"ok": False, "error": "channel_not_found"}
+
+
+def test_a_channel_is_listed_once_it_was_posted_to(web: httpx.Client) -> None:
+    """The list holds the default channels and those with messages, each once."""
+    post(web, channel="#customer-success", text="hello")
+    post(web, channel="#general", text="hello")
+
+    answer = web.get("/slack/api/conversations.list", headers=BEARER).json()
+
+    names = [channel["name"] for channel in answer["channels"]]
+    assert names == [*slack_api.CHANNELS, "customer-success"]
+
+
+def test_a_person_is_found_by_address_and_can_be_written_to(
+    web: httpx.Client, sandbox: Sandbox
+) -> None:
+    """A user's id opens direct messages; an address that begins with missing- has no user."""
+    lookup = "/slack/api/users.lookupByEmail"
+    found = web.get(lookup, params={"email": "ada@example.com"}, headers=BEARER).json()
+    missing = web.get(lookup, params={"email": "missing-ada@example.com"}, headers=BEARER).json()
+
+    answer = post(web, channel=found["user"]["id"], text="hello")
+
+    assert answer["channel"].startswith("D")
+    assert missing == {"ok": False, "error": "users_not_found"}
+    assert len(sandbox.messages()) == 1
+
+
+def test_auth_test_names_the_bot_and_unknown_methods_are_errors(web: httpx.Client) -> None:
+    """The connection test works with the token, and a wrong method is not a 404."""
+    assert web.post("/slack/api/auth.test", headers=BEARER).json()["bot_id"] == slack_api.BOT_ID
+    answer = web.post("/slack/api/chat.shout", headers=BEARER)
+    assert (answer.status_code, answer.json()["error"]) == (200, "unknown_method")
+
+
+def test_rate_limits_are_429_with_retry_after(web: httpx.Client, sandbox: Sandbox) -> None:
+    """The fault refuses once with Retry-After; the next request goes through."""
+    sandbox.fault("slack", "rate_limited", retry_after=7)
+    arguments = {"channel": "general", "text": "hello"}
+
+    refused = web.post("/slack/api/chat.postMessage", json=arguments, headers=BEARER)
+
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "7")
+    assert refused.json() == {"ok": False, "error": "ratelimited"}
+    assert post(web, **arguments)["ok"] is True
+    assert len(sandbox.messages()) == 1
+
+
+def test_the_token_is_kept_nowhere(web: httpx.Client, sandbox: Sandbox) -> None:
+    """Neither the Authorization header nor the token argument reaches the inbox."""
+    post(web, channel="general", text="by header")
+    form = {"channel": "general", "text": "by argument", "token": slack_api.TOKEN}
+    assert web.post("/slack/api/chat.postMessage", data=form).json()["ok"] is True
+
+    assert len(sandbox.messages()) == 2
+    assert sandbox.messages(contains=slack_api.TOKEN) == []
+
+
+def test_a_webhook_answers_ok_in_plain_text(web: httpx.Client, sandbox: Sandbox) -> None:
+    """A JSON body and a form with a payload are both taken."""
+    answers = [
+        web.post(WEBHOOK, json={"text": "one"}),
+        web.post(WEBHOOK, data={"payload": json.dumps({"text": "two"})}),
+    ]
+
+    assert [(answer.status_code, answer.text) for answer in answers] == [(200, "ok")] * 2
+    assert [message.text for message in sandbox.messages(kind="webhook_message")] == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "text"),
+    [
+        (slack_api.WEBHOOK, b"{", 400, "invalid_payload"),
+        (slack_api.WEBHOOK, b"{}", 400, "no_text"),
+        ("T00000000/B00000000/wrong", b'{"text": "x"}', 403, "invalid_token"),
+        ("T00000000/B99999999/sandbox", b'{"text": "x"}', 404, "no_service"),
+        ("T99999999/B00000000/sandbox", b'{"text": "x"}', 404, "no_team"),
+    ],
+)
+def test_a_webhook_refuses_in_plain_text(
+    web: httpx.Client, sandbox: Sandbox, path: str, body: bytes, status: int, text: str
+) -> None:
+    """Each mistake has its status and its word, and nothing is received."""
+    headers = {"Content-Type": "application/json"}
+    answer = web.post(f"/slack/services/{path}", content=body, headers=headers)
+
+    assert (answer.status_code, answer.text) == (status, text)
+    assert sandbox.messages() == []
