@@ -17,7 +17,7 @@ What an answer means for a delivery (DESIGN.md, "Delivery: one door, once"):
 and what an exception means:
 
     unknown host, TLS, bad URL            ConnectionFailure
-    refused or not connected in time      TransientFailure: nothing was sent
+    refused, or no connection in time     TransientFailure: nothing was sent
     anything later                        OutcomeUnknown: the request had gone out
 
 404 is of the connection because these channels create at a fixed path: no contact can cause it.
@@ -30,6 +30,7 @@ in section 15, Retry-After in 10.2.3).
 from __future__ import annotations
 
 import re
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -172,8 +173,10 @@ def failed_call(vendor: str, error: RequestException) -> DeliveryError:
         return ConnectionFailure(f"the host of {vendor} is unknown; check the connection's host")
     if isinstance(reason, NewConnectionError) or isinstance(error, failures.ConnectTimeout):
         return TransientFailure(f"{vendor} cannot be reached; nothing was sent")
-    if isinstance(error, failures.SSLError) and not _broke_off(error):
-        return ConnectionFailure(f"no secure connection to {vendor}; check its certificate")
+    if _in_handshake(error):
+        if isinstance(error, failures.SSLError):
+            return ConnectionFailure(f"no secure connection to {vendor}; check its certificate")
+        return TransientFailure(f"{vendor} did not agree on TLS in time; nothing was sent")
     if isinstance(error, failures.ProxyError):
         return ConnectionFailure(f"the proxy towards {vendor} cannot be used")
     if isinstance(error, ValueError):  # requests' words for a URL or header that cannot be
@@ -208,15 +211,17 @@ def _words(response: Response, codes: Codes) -> tuple[str, ...]:
         return ()
 
 
-def _broke_off(error: BaseException) -> bool:
-    """Tell whether TLS ended in the middle, perhaps after the request, rather than at its start."""
-    import ssl
+def _in_handshake(error: BaseException | None) -> bool:
+    """Tell whether TLS was still being agreed on, when nothing has been sent.
 
-    cause: Any = error
-    while isinstance(cause, BaseException):
-        if isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-            return True
-        cause = getattr(cause, "reason", None) or (cause.args[0] if cause.args else None)
+    The exceptions do not tell: a timeout or a connection that ends looks the same before and after
+    the request. The place where they were raised does.
+    """
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if frame.f_code.co_name == "do_handshake":
+                return True
+        error = error.__context__
     return False
 
 

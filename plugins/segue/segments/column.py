@@ -8,48 +8,22 @@ Views are made when first asked for and kept. Masks and arrays are shared: never
 from __future__ import annotations
 
 import copy
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from datetime import date
 from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 
-from segue.segments.arrow import TEXT, ArrowArray, ArrowColumn, pc
-from segue.segments.conditions.operands import parse_instant
-from segue.segments.ordered import (
-    EPOCH,
-    Doubles,
-    Exact,
-    ExactNumbers,
-    Instants,
-    Mask,
-    Numbers,
-    ScaledIntegers,
-    exact_number,
-    no_numbers,
-    number_text,
-)
-from segue.segments.readings import (
-    mask_of,
-    read_instants,
-    read_number,
-    read_numbers,
-    to_utc,
-    unscaled,
-)
+from segue.segments.arrow import TEXT, ArrowColumn, pc
+from segue.segments.ordered import Instants, Mask, Numbers, no_numbers
+from segue.segments.readings import mask_of, read_instants, read_numbers
 
-_SCALES = {"s": 0, "ms": 3, "us": 6, "ns": 9}
-_TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
-# Object columns that Arrow turns into one type without changing a value.
-_UNIFORM = {"string", "integer", "boolean", "floating", "date", "empty"}
+TRUE_WORDS, FALSE_WORDS = ("true", "yes", "1"), ("false", "no", "0")
 
 
 @dataclass(frozen=True)
@@ -177,7 +151,7 @@ class TextColumn(Column):
     @cached_property
     def booleans(self) -> Booleans:
         lowered = self.texts.ignoring_case()
-        return Booleans(lowered.one_of(_TRUE), lowered.one_of(_FALSE))
+        return Booleans(lowered.one_of(TRUE_WORDS), lowered.one_of(FALSE_WORDS))
 
     @cached_property
     def instants(self) -> Instants:
@@ -260,195 +234,6 @@ class InstantColumn(Column):
         return local.date() if self._dates else local
 
 
-class MixedColumn(Column):
-    """Python objects of several types, one by one: exact, and slow."""
-
-    def __init__(self, values: Sequence[Any], zone: ZoneInfo) -> None:
-        super().__init__(len(values), zone)
-        self._values = [_plain(value) for value in values]
-
-    def find_missing(self) -> Mask:
-        return np.array([value is None for value in self._values], dtype=bool)
-
-    @cached_property
-    def numbers(self) -> Numbers:
-        return ExactNumbers([_as_number(value) for value in self._values])
-
-    @cached_property
-    def texts(self) -> Texts:
-        shown = [_as_text(value) for value in self._values]
-        return Texts(pa.chunked_array([pa.array(shown, TEXT)]))
-
-    @cached_property
-    def booleans(self) -> Booleans:
-        read = [_as_boolean(value) for value in self._values]
-        true = np.array([value is True for value in read], dtype=bool)
-        return Booleans(true, np.array([value is False for value in read], dtype=bool))
-
-    @cached_property
-    def instants(self) -> Instants:
-        times = [_as_time(value) for value in self._values]
-        present = np.array([t is not None for t in times], dtype=bool)
-        naive = np.array([t is not None and t.tzinfo is None for t in times], dtype=bool)
-        units = np.array([0 if t is None else _microseconds(t) for t in times], dtype=np.int64)
-        units = np.where(naive, to_utc(units, 6, self.zone), units)
-        return Instants(ScaledIntegers(units, present, 6))
-
-    def value(self, row: int) -> Any:
-        return self._values[row]
-
-
-def column_of(values: pd.Series[Any] | ArrowArray | ArrowColumn, zone: ZoneInfo) -> Column:
-    """Return a column of whatever type a frame has it in; ``zone`` is that of naive times."""
-    arrow = _to_arrow(values)
-    if arrow is None:
-        return MixedColumn(list(values), zone)
-    kind = arrow.type
-    if pa.types.is_dictionary(kind):
-        return column_of(arrow.cast(kind.value_type), zone)
-    if pa.types.is_null(kind):
-        return TextColumn(arrow.cast(TEXT), zone)
-    for matches, make in _STORED_AS:
-        if matches(kind):
-            return make(arrow, zone)
-    return MixedColumn(arrow.to_pylist(), zone)
-
-
 def instant_text(value: date | None) -> str | None:
     """Return a date or time in ISO 8601."""
     return None if value is None else value.isoformat()
-
-
-def _to_arrow(values: pd.Series[Any] | ArrowArray | ArrowColumn) -> ArrowColumn | None:
-    """Return the values as one Arrow column; None if they are objects of several types."""
-    if isinstance(values, pa.ChunkedArray):
-        return values
-    if isinstance(values, pa.Array):
-        return pa.chunked_array([values])
-    if values.dtype == object and pd.api.types.infer_dtype(values) not in _UNIFORM:
-        return None
-    try:
-        return _to_arrow(pa.array(values, from_pandas=True))
-    except (pa.ArrowException, OverflowError, UnicodeEncodeError):
-        return None
-
-
-def _from_integers(values: ArrowColumn, zone: ZoneInfo) -> Column:
-    stored = values if pa.types.is_uint64(values.type) else values.cast(pa.int64())
-    present = mask_of(values.is_valid())
-    return NumberColumn(ScaledIntegers(pc.fill_null(stored, 0).to_numpy(), present), zone)
-
-
-def _from_floats(values: ArrowColumn, zone: ZoneInfo) -> Column:
-    doubles = pc.fill_null(values.cast(pa.float64()), math.nan)
-    return NumberColumn(Doubles(doubles.to_numpy()), zone)
-
-
-def _from_decimals(values: ArrowColumn, zone: ZoneInfo) -> Column:
-    if pa.types.is_decimal128(values.type) and values.type.scale >= 0:
-        units, fit = unscaled(values)
-        if fit:
-            present = mask_of(values.is_valid())
-            return NumberColumn(ScaledIntegers(units, present, values.type.scale), zone)
-    return MixedColumn(values.to_pylist(), zone)
-
-
-def _from_booleans(values: ArrowColumn, zone: ZoneInfo) -> Column:
-    return BooleanColumn(Booleans(mask_of(values), mask_of(pc.invert(values))), zone)
-
-
-def _from_dates(values: ArrowColumn, zone: ZoneInfo) -> Column:
-    days = values.cast(pa.date32()).cast(pa.int32()).cast(pa.int64())
-    seconds = pc.fill_null(days, 0).to_numpy() * 86_400
-    instants = ScaledIntegers(to_utc(seconds, 0, zone), mask_of(values.is_valid()), 0)
-    return InstantColumn(Instants(instants), zone, dates=True)
-
-
-def _from_timestamps(values: ArrowColumn, zone: ZoneInfo) -> Column:
-    scale = _SCALES[values.type.unit]
-    units = pc.fill_null(values.cast(pa.int64()), 0).to_numpy()
-    utc = units if values.type.tz is not None else to_utc(units, scale, zone)
-    return InstantColumn(Instants(ScaledIntegers(utc, mask_of(values.is_valid()), scale)), zone)
-
-
-_STORED_AS: tuple[tuple[Callable[[Any], bool], Callable[[Any, ZoneInfo], Column]], ...] = (
-    (pa.types.is_string, TextColumn),
-    (pa.types.is_large_string, TextColumn),
-    (pa.types.is_string_view, TextColumn),
-    (pa.types.is_integer, _from_integers),
-    (pa.types.is_floating, _from_floats),
-    (pa.types.is_decimal, _from_decimals),
-    (pa.types.is_boolean, _from_booleans),
-    (pa.types.is_date, _from_dates),
-    (pa.types.is_timestamp, _from_timestamps),
-)
-
-
-def _plain(value: Any) -> Any:
-    """Return an object as None, text, a bool, a number or a time; others stay what they are."""
-    if isinstance(value, np.datetime64):
-        value = pd.Timestamp(value)
-    elif isinstance(value, np.generic):
-        value = value.item()
-    if value is None or value is pd.NA or value is pd.NaT or value == "":
-        return None
-    if isinstance(value, str):
-        return value.encode(errors="replace").decode()  # a lone surrogate is no text
-    if isinstance(value, pd.Timestamp):
-        return value.to_pydatetime(warn=False)
-    if isinstance(value, float):
-        return None if math.isnan(value) else value
-    if isinstance(value, Decimal):
-        return _plain_decimal(value)
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**400:
-        return math.inf if value > 0 else -math.inf
-    return value
-
-
-def _plain_decimal(value: Decimal) -> Exact | None:
-    if value.is_nan():
-        return None
-    return exact_number(str(value)) if value.is_finite() else float(value)
-
-
-def _as_number(value: Any) -> Exact | None:
-    if isinstance(value, str):
-        return read_number(value)
-    return _number_or_none(value)
-
-
-def _number_or_none(value: Any) -> Exact | None:
-    is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
-    return value if is_number else None
-
-
-def _as_text(value: Any) -> str | None:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float | Decimal):
-        return number_text(value)
-    if isinstance(value, date):
-        return instant_text(value)
-    return value if isinstance(value, str) else None
-
-
-def _as_boolean(value: Any) -> bool | None:
-    word = value.lower() if isinstance(value, str) else None
-    if word in _TRUE or (isinstance(value, int | float | Decimal) and value == 1):
-        return True
-    if word in _FALSE or (isinstance(value, int | float | Decimal) and value == 0):
-        return False
-    return None
-
-
-def _as_time(value: Any) -> datetime | None:
-    if isinstance(value, str):
-        return parse_instant(value)
-    if isinstance(value, datetime):
-        return value
-    return datetime.combine(value, time.min) if isinstance(value, date) else None
-
-
-def _microseconds(instant: datetime) -> int:
-    epoch = EPOCH.replace(tzinfo=None) if instant.tzinfo is None else EPOCH
-    return (instant - epoch) // timedelta(microseconds=1)

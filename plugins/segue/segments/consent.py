@@ -7,7 +7,7 @@ with the scope ``directory`` or ``segment:NAME`` of that segment that is not opt
 from __future__ import annotations
 
 from segue.segments.arrow import pc
-from segue.segments.column import column_of
+from segue.segments.column_source import column_of
 from segue.segments.ordered import Mask
 from segue.segments.population import UNSUBSCRIBED, Population
 from segue.segments.readings import mask_of

@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from segue.errors import DataError
-from segue.segments.column import Column, column_of
+from segue.segments.column import Column
+from segue.segments.column_source import column_of
 from segue.segments.conditions import (
     AllOf,
     AnyOf,

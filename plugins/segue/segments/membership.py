@@ -77,6 +77,7 @@ def membership_key(
         "columns": directory.columns,
         "timezone": directory.timezone,
         "date_keys": directory.date_keys,
+        "location": str(snapshot.location),
         "snapshot": [snapshot.key, snapshot.as_of.isoformat(), fingerprint(snapshot)],
     }
     canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

@@ -81,8 +81,8 @@ def to_data(condition: Condition) -> dict[str, Any]:
 
 
 def comparison_data(comparison: Comparison) -> dict[str, Any]:
-    """Return the operators of one leaf as plain data, sorted by name."""
-    tests = sorted(comparison.tests, key=lambda test: test.operator)
+    """Return the operators of one leaf as plain data, sorted by name as they are parsed."""
+    tests = comparison.tests
     data = {t.operator: list(t.data) if isinstance(t.data, tuple) else t.data for t in tests}
     return {**data, "ignore_case": True} if comparison.ignore_case else data
 

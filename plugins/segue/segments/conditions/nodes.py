@@ -28,7 +28,7 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The operators of one leaf; all of them must hold for its value."""
+    """The operators of one leaf, sorted by name; all of them must hold for its value."""
 
     tests: tuple[Test, ...]
     ignore_case: bool = False

@@ -215,7 +215,8 @@ class _Parser:
             message = f"expected at least one operator; allowed: {', '.join(operator_names())}"
             self._complain(at, message)
         parsed = [self._test(key, data[key], (*at, key), field) for key in keys]
-        tests = tuple(test for test in parsed if test is not None)
+        found = (test for test in parsed if test is not None)
+        tests = tuple(sorted(found, key=lambda test: test.operator))
         ignore_case = self._ignore_case(data, at, tests, complete=len(tests) == len(keys))
         return Comparison(tests, ignore_case) if tests and len(tests) == len(keys) else None
 

@@ -1,0 +1,134 @@
+"""The entry point: which commands there are, and how errors and signals end them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from io import TextIOWrapper
+from typing import Annotated, Any
+
+import typer
+
+from segue.cli import (
+    ledger_commands,
+    plan_command,
+    sandbox_command,
+    schema_command,
+    segment_commands,
+    snapshot_commands,
+    validate_command,
+)
+from segue.cli.output import print_error
+from segue.errors import SegueError
+
+FAILED = 2  # wrong input, a broken snapshot, an unusable ledger: something for a person to fix
+_PIPE_CLOSED = 141  # what a shell shows for a program that a closed pipe ended
+
+_DEFINITIONS = "Definitions"
+_DATA = "Directories and segments"
+_WORKFLOWS = "Workflows and deliveries"
+_SETUP = "Setting up"
+
+app = typer.Typer(
+    name="segue",
+    help="Watch contact segments and act on their changes, each once, from Apache Airflow.",
+    epilog="Settings come from SEGUE_HOME, SEGUE_LEDGER, SEGUE_STATE and SEGUE_NAMESPACE.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+db = typer.Typer(no_args_is_help=True, help="Look after the ledger's database.")
+
+
+def _add(
+    group: typer.Typer, function: Callable[..., Any], example: str, panel: str | None = None
+) -> None:
+    group.command(epilog=f"Example: [bold]{example}[/bold]", rich_help_panel=panel)(function)
+
+
+_add(app, validate_command.validate, "segue validate --home include", _DEFINITIONS)
+_add(app, schema_command.schema, "segue schema --folder .schemas", _DEFINITIONS)
+_add(app, snapshot_commands.snapshots, "segue snapshots customers", _DATA)
+_add(app, segment_commands.members, "segue members at_risk --at 2026-11-22 --format csv", _DATA)
+_add(
+    app, segment_commands.changes, "segue changes at_risk --from 2026-11-21 --to 2026-11-22", _DATA
+)
+_add(app, segment_commands.explain, "segue explain at_risk CID_0042 --at 2026-11-22", _DATA)
+_add(app, plan_command.plan, "segue plan escalate_at_risk --at 2026-11-22", _WORKFLOWS)
+_add(
+    app,
+    ledger_commands.deliveries,
+    "segue deliveries --workflow escalate_at_risk --outcome failed",
+    _WORKFLOWS,
+)
+_add(app, ledger_commands.gaps, "segue gaps escalate_at_risk", _WORKFLOWS)
+_add(app, sandbox_command.sandbox, "segue sandbox --folder /tmp/inbox", _SETUP)
+_add(db, ledger_commands.upgrade, "SEGUE_LEDGER=postgresql://… segue db upgrade")
+app.add_typer(db, name="db", rich_help_panel=_SETUP)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from segue import __version__
+
+        typer.echo(f"segue {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Watch contact segments and act on their changes, each once, from Apache Airflow."""
+
+
+def main() -> None:
+    """Run the command line; every error that Segue foresees is one message and exit code 2."""
+    _prepare_streams()
+    sys.exit(_flushed(_run()))
+
+
+def _run() -> int:
+    try:
+        app(prog_name="segue")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else FAILED
+    except BrokenPipeError:
+        return _PIPE_CLOSED
+    except SegueError as error:
+        print_error(str(error))
+        return FAILED
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print_error(f"{where}{error.strerror or error}")
+        return FAILED
+    return 0
+
+
+def _prepare_streams() -> None:
+    """Write UTF-8 into files and pipes; on a terminal, show what it cannot show as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            if stream.isatty():
+                stream.reconfigure(errors="backslashreplace")
+            else:
+                stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def _flushed(code: int) -> int:
+    """Write out what is left; a reader that has gone, as ``head`` does, is no error to speak of."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # type: ignore[union-attr]
+        return _PIPE_CLOSED
+    return code
+
+
+if __name__ == "__main__":
+    main()

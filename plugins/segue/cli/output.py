@@ -1,0 +1,212 @@
+"""What commands print: listings as tables, CSV or JSON on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from segue.errors import Problem
+
+_WIDE = 1_000_000  # columns of a pipe or file: nothing there is ever cut or folded
+_ROWS_AT_ONCE = 1000
+_SLOW_TABLE = 20_000
+_NEEDS_QUOTES = frozenset('",\r\n')
+
+
+class Format(StrEnum):
+    """How a listing is printed."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+def console() -> Console:
+    """Return stdout as Rich sees it now."""
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else _WIDE
+    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
+
+
+def error_console() -> Console:
+    """Return stderr as Rich sees it now."""
+    from rich.console import Console
+
+    return Console(file=sys.stderr, highlight=False, markup=False, emoji=False)
+
+
+def note(text: str) -> None:
+    """Say something beside the result, on stderr."""
+    error_console().print(text, style="dim", soft_wrap=True)
+
+
+def print_error(text: str) -> None:
+    """Say on stderr what went wrong."""
+    from rich.text import Text
+
+    message = Text.assemble(("Error: ", "bold red"), plain(text, keep="\n"))
+    error_console().print(message, soft_wrap=True)
+
+
+@contextmanager
+def working(text: str) -> Iterator[None]:
+    """Show on a terminal's stderr that something is being done."""
+    with error_console().status(f"{text} …"):  # Rich shows nothing unless it is a terminal
+        yield
+
+
+def print_listing(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    output: Format,
+    *,
+    may_shorten: Sequence[str] = (),
+) -> None:
+    """Print rows of values, one per column.
+
+    ``may_shorten`` names columns that a narrow terminal may cut; all others are folded.
+    """
+    if output is Format.CSV:
+        print_csv(columns, rows)
+    elif output is Format.JSON:
+        print_json_array(dict(zip(columns, row, strict=True)) for row in rows)
+    else:
+        _print_table(columns, [[shown(value) for value in row] for row in rows], may_shorten)
+
+
+def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print a header and one record per row; values with commas, quotes or line breaks quoted."""
+    write = sys.stdout.write
+    write(",".join(columns) + "\n")
+    for row in rows:
+        write(",".join([_quoted(text_of(value)) for value in row]) + "\n")
+
+
+def print_json_array(items: Iterable[Mapping[str, Any]]) -> None:
+    """Print a JSON array with one item per line, as it comes."""
+    separator = "[\n  "
+    for item in items:
+        sys.stdout.write(separator + json_of(item))
+        separator = ",\n  "
+    sys.stdout.write("[]\n" if separator.startswith("[") else "\n]\n")
+
+
+def json_of(value: Any, indent: int | None = None) -> str:
+    """Return a value as JSON; instants as ISO 8601 in UTC."""
+    return json.dumps(value, ensure_ascii=False, indent=indent, default=text_of)
+
+
+def text_of(value: Any) -> str:
+    """Return a value as CSV has it: ``true``, ``2026-11-22T06:00:00Z``, empty where missing."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, Mapping | list | tuple):
+        return json_of(value)
+    return str(value)
+
+
+def shown(value: Any) -> str:
+    """Return a value as a table has it: on one line, without control characters."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list | tuple):
+        return ", ".join(shown(item) for item in value)
+    return plain(text_of(value))
+
+
+def plain(text: str, keep: str = "") -> str:
+    """Return text with what could steer a terminal, all but ``keep``, shown as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character in keep or not _is_control(character) else _escape(character)
+        for character in text
+    )
+
+
+def where(problem: Problem) -> str:
+    """Return the file of a problem as one types it here: relative, where it is below."""
+    from pathlib import Path
+
+    path = Path(problem.file)
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else problem.file
+
+
+def count(number: int, singular: str, plural: str | None = None) -> str:
+    """Return ``1 segment`` or ``2,000 segments``."""
+    return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
+
+
+def _print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], may_shorten: Sequence[str]
+) -> None:
+    from rich.cells import cell_len
+
+    if len(rows) > _SLOW_TABLE:
+        note(f"{len(rows):,} rows; --format csv prints as many at once")
+    widths = [
+        max([cell_len(name), *(cell_len(row[index]) for row in rows)])
+        for index, name in enumerate(columns)
+    ]
+    out = console()
+    left, first = iter(rows), True
+    while (batch := list(islice(left, _ROWS_AT_ONCE))) or first:
+        table = _table(columns, widths, may_shorten, header=first)
+        for row in batch:
+            table.add_row(*row)
+        out.print(table)
+        first = False
+
+
+def _table(
+    columns: Sequence[str], widths: Sequence[int], may_shorten: Sequence[str], *, header: bool
+) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, show_header=header, pad_edge=False)
+    for name, width in zip(columns, widths, strict=True):
+        shorten = name in may_shorten
+        table.add_column(
+            name,
+            overflow="ellipsis" if shorten else "fold",
+            no_wrap=shorten,
+            min_width=None if shorten else min(width, 12),
+            max_width=width,
+        )
+    return table
+
+
+def _quoted(text: str) -> str:
+    if _NEEDS_QUOTES.isdisjoint(text):
+        return text
+    escaped = text.replace('"', '""')
+    return f'"{escaped}"'
+
+
+def _is_control(character: str) -> bool:
+    # Cc: escape sequences; Cf: among others what reverses the direction of text; Zl, Zp: breaks
+    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

@@ -1,0 +1,100 @@
+"""Gaps: time since a workflow's ``start`` that no recorded span covers (DESIGN.md §4).
+
+Whoever was added or removed in a gap was never looked at. A gap is filled by a run that names its
+two snapshots; the first snapshot of all is a baseline and needs no filling.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+from croniter import croniter
+
+from segue.delivery.resolved import ResolvedWorkflow
+from segue.delivery.spans import Point, Stretch, uncovered
+from segue.directory.snapshots import Snapshot
+from segue.durations import localize
+
+_JUST = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """The time between two successive snapshots that no span of the workflow covers."""
+
+    workflow: str
+    stretch: Stretch
+    due: datetime | None = None  # when a scheduled run is to cover it by itself; UTC
+    too_old: bool = False  # older than ``max_age``: filling it records and sends nothing
+
+    @property
+    def command(self) -> str:
+        """The shell command whose run fills the gap."""
+        keys = {"previous": self.stretch.previous.key, "current": self.stretch.current.key}
+        conf = shlex.quote(json.dumps(keys))
+        return f"airflow dags trigger {shlex.quote(self.workflow)} --conf {conf}"
+
+
+def gaps(
+    resolved: ResolvedWorkflow,
+    recorded: Iterable[Stretch],
+    snapshots: Iterable[Snapshot],
+    now: datetime,
+) -> list[Gap]:
+    """Return the gaps of a workflow up to the newest complete snapshot, in order of time.
+
+    ``recorded`` are the workflow's recorded spans, ``snapshots`` those of its directory.
+    """
+    watched = _watched(resolved, [snapshot for snapshot in snapshots if snapshot.complete])
+    covered = sorted(recorded)
+    return [
+        Gap(resolved.name, part, _due(resolved, part, now), _is_too_old(resolved, part, now))
+        for previous, current in pairwise(watched)
+        for part in uncovered(Stretch(_point(previous), _point(current)), covered)
+    ]
+
+
+def _watched(resolved: ResolvedWorkflow, complete: Sequence[Snapshot]) -> list[Snapshot]:
+    """Return the snapshots that runs since ``start`` compare.
+
+    The first is the last that the first run's interval begins with: what its run calls previous.
+    """
+    zone = resolved.directory.zone
+    first = resolved.definition.start_instant(zone)
+    cron = resolved.definition.schedule
+    if cron is not None:
+        first = _next_tick(cron, first - _JUST, zone)
+    before = sorted(snapshot for snapshot in complete if snapshot.as_of <= first)
+    return before[-1:] + sorted(snapshot for snapshot in complete if snapshot.as_of > first)
+
+
+def _due(resolved: ResolvedWorkflow, part: Stretch, now: datetime) -> datetime | None:
+    """Return when a scheduled run will cover ``part``; None if that time has passed, or never."""
+    cron = resolved.definition.schedule
+    if cron is None:
+        return None
+    just_before = part.current.as_of - _JUST
+    tick = _next_tick(cron, just_before, resolved.directory.zone)
+    return tick if tick > now else None
+
+
+def _is_too_old(resolved: ResolvedWorkflow, part: Stretch, now: datetime) -> bool:
+    max_age = resolved.definition.policies.max_age
+    oldest = None if max_age is None else max_age.before(now, resolved.directory.zone)
+    return oldest is not None and part.current.as_of < oldest
+
+
+def _next_tick(cron: str, after: datetime, zone: ZoneInfo) -> datetime:
+    """Return the first time of a schedule after ``after``, by the wall clock of ``zone``."""
+    wall = after.astimezone(zone).replace(tzinfo=None)
+    return localize(croniter(cron, wall).get_next(datetime), zone)
+
+
+def _point(snapshot: Snapshot) -> Point:
+    return Point(snapshot.as_of, snapshot.key)

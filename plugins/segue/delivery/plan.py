@@ -1,0 +1,325 @@
+"""The plan: what a run between two snapshots would do, down to each rendered message.
+
+It goes the way of a run (detection, the steps of a branch, the judgement of the door) with the
+same functions, and stops where a run would write or send. What only a vendor can answer, such as
+the link of a ticket, stands in later messages as a placeholder: ``‹results.ticket.url›``.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING, Any, cast
+
+from segue.delivery import detection
+from segue.delivery.branches import Change, changes_of_span
+from segue.delivery.detection import Wishes
+from segue.delivery.door import Candidate, Door
+from segue.delivery.keys import delivery_key
+from segue.delivery.ledger import (
+    SKIPPED_CONDITIONS,
+    SKIPPED_NOT_FOUND,
+    DeliveryRow,
+    DetectedSpan,
+    RecordedSpan,
+)
+from segue.delivery.resolved import ResolvedWorkflow
+from segue.delivery.schema import State
+from segue.delivery.spans import Point, Stretch
+from segue.delivery.steps import current_consent, holds, judge
+from segue.segments.membership import membership
+from segue.workflows.definition import Action, prerequisites
+from segue.workflows.details import contact_fields, load_details
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from segue.delivery.channel import Channel
+    from segue.directory.definition import DirectoryDefinition
+    from segue.directory.snapshots import Snapshot
+    from segue.segments.definition import SegmentDefinition
+    from segue.segments.membership import MembershipStore
+    from segue.segments.population import Population
+
+SEND = "send"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedAction:
+    """What one action would do for one change: ``send``, ``skipped`` or ``failed``, and why."""
+
+    action: str
+    channel: str
+    key: str  # of the delivery
+    outcome: str
+    reason: str = ""
+    message: Mapping[str, Any] | None = None  # the rendered fields, of what would be sent
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedChange:
+    """One change of the span with the verdict of the conditions and its actions, as written."""
+
+    contact_id: str
+    change: str
+    reason: str
+    conditions: str  # passed | failed | contact_not_found
+    opted_in: bool | None  # on the newest complete snapshot; None where the contact is gone
+    actions: Sequence[PlannedAction]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run over (previous, current] would do, were it released now."""
+
+    workflow: str
+    segment: str
+    previous: str | None
+    current: str
+    baseline: str | None  # why nothing is compared and nothing sent
+    suppressed: str | None  # the policy that would keep all of it from being sent
+    previous_size: int | None
+    current_size: int
+    changes: Sequence[PlannedChange]
+
+    def outcomes(self) -> dict[str, Counter[str]]:
+        """Return, per action, how many changes would have each outcome: ``skipped (if)``."""
+        counts: dict[str, Counter[str]] = {}
+        for planned in (action for change in self.changes for action in change.actions):
+            short = planned.reason.split(":")[0]
+            name = f"{planned.outcome} ({short})" if planned.outcome == "skipped" else None
+            counts.setdefault(planned.action, Counter())[name or planned.outcome] += 1
+        return counts
+
+
+def plan(
+    resolved: ResolvedWorkflow,
+    previous: Snapshot | None,
+    current: Snapshot,
+    *,
+    namespace: str,
+    now: datetime,
+) -> Plan:
+    """Return what a run that compares ``previous`` with ``current`` would do; writes nothing.
+
+    Consent is judged, as when sending, on the newest complete snapshot. Raises DataError where a
+    snapshot cannot be used.
+    """
+    span = _compare(resolved, previous, current, now)
+    changes = changes_of_span(cast("RecordedSpan", span), span.changes)  # it reads the stretch
+    snapshots = {item.key: item for item in (previous, current) if item is not None}
+    return Plan(
+        workflow=resolved.name,
+        segment=resolved.segment.segment,
+        previous=previous.key if previous else None,
+        current=current.key,
+        baseline=span.reason if span.kind == "baseline" else None,
+        suppressed=span.suppressed,
+        previous_size=span.previous_size,
+        current_size=span.current_size,
+        changes=_planned(resolved, changes, snapshots, namespace, now) if changes else (),
+    )
+
+
+class Uncached:
+    """Memberships computed when asked for and kept nowhere: looking must leave no trace."""
+
+    def membership(
+        self, segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
+    ) -> pd.DataFrame:
+        """Return the membership as ``segue.segments.membership`` computes it."""
+        return membership(segment, directory, snapshot)
+
+
+def _compare(
+    resolved: ResolvedWorkflow, previous: Snapshot | None, current: Snapshot, now: datetime
+) -> DetectedSpan:
+    end = Point(current.as_of, current.key)
+    begin = Point(previous.as_of, previous.key) if previous else end
+    store = cast("MembershipStore", Uncached())
+    stretch = Stretch(begin, end)
+    return detection._compare(resolved, stretch, False, Wishes(), store=store, now=now)
+
+
+def _planned(
+    resolved: ResolvedWorkflow,
+    changes: Sequence[Change],
+    snapshots: Mapping[str, Snapshot],
+    namespace: str,
+    now: datetime,
+) -> list[PlannedChange]:
+    @cache
+    def details(key: str) -> Population:
+        ids = {change.contact_id for change in changes if change.details_at == key}
+        return load_details(resolved.definition, resolved.directory, snapshots[key], ids)
+
+    passed, failed, missing = judge(resolved, changes, details)
+    verdicts = {
+        **dict.fromkeys(passed, "passed"),
+        **dict.fromkeys(failed, "failed"),
+        **dict.fromkeys(missing, SKIPPED_NOT_FOUND),
+    }
+    consent = current_consent(resolved, {change.contact_id for change in changes}, now)
+    fields = {
+        key: contact_fields(details(key), resolved.segment.segment)
+        for key in {change.details_at for change in changes}
+    }
+    rehearsal = _Rehearsal(resolved, details, fields, consent, namespace)
+    actions = rehearsal.run(passed)
+    for change in failed:
+        actions[change] = rehearsal.all_skipped(change, SKIPPED_CONDITIONS)
+    for change in missing:
+        actions[change] = rehearsal.all_skipped(change, SKIPPED_NOT_FOUND)
+    return [
+        PlannedChange(
+            change.contact_id,
+            change.change,
+            change.reason,
+            verdicts[change],
+            consent.get(change.contact_id),
+            [actions[change][action] for action in resolved.action_ids],
+        )
+        for change in sorted(changes)
+    ]
+
+
+Actions = dict[str, PlannedAction]  # by action id
+
+
+class _Rehearsal:
+    """Takes changes through every action, in the order of ``after``, up to the call itself."""
+
+    def __init__(
+        self,
+        resolved: ResolvedWorkflow,
+        details: Any,
+        fields: Mapping[str, Mapping[str, Mapping[str, Any]]],
+        consent: Mapping[str, bool],
+        namespace: str,
+    ) -> None:
+        self._resolved = resolved
+        self._details = details
+        self._fields = fields
+        self._consent = consent
+        self._namespace = namespace
+        self._placeholders = _placeholders(resolved)
+
+    def run(self, changes: Sequence[Change]) -> dict[Change, Actions]:
+        """Return what every action would do for changes that passed the conditions."""
+        planned: dict[Change, Actions] = {change: {} for change in changes}
+        for action in _in_order(self._resolved):
+            judged = self._judge(action, planned)
+            for change, outcome in judged.items():
+                planned[change][action.id] = outcome
+        return planned
+
+    def all_skipped(self, change: Change, reason: str) -> Actions:
+        """Return every action as skipped for one reason."""
+        return {
+            action.id: self._outcome(action, change, State.SKIPPED, reason)
+            for action in self._resolved.definition.actions
+        }
+
+    def _judge(
+        self, action: Action, planned: Mapping[Change, Actions]
+    ) -> dict[Change, PlannedAction]:
+        candidates = {self._key(action, change): change for change in planned}
+        door = _ClosedDoor(self._resolved.channels[action.id], self._resolved)
+        ready, judged = door.judge(self._candidates(action, planned))
+        outcomes = {
+            candidates[item.key]: self._outcome(
+                action, candidates[item.key], SEND, message=item.message
+            )
+            for item in ready
+        }
+        for item in judged:
+            change = candidates[item.key]
+            outcomes[change] = self._outcome(action, change, item.state, item.reason)
+        return outcomes
+
+    def _candidates(self, action: Action, planned: Mapping[Change, Actions]) -> list[Candidate]:
+        before = prerequisites(self._resolved.definition, action)
+        passes_if = self._holds(action, list(planned))
+        return [
+            Candidate(
+                key=self._key(action, change),
+                contact_id=change.contact_id,
+                change=change.change,
+                snapshot=change.snapshot,
+                fields=self._fields[change.details_at].get(change.contact_id),
+                opted_in=self._consent.get(change.contact_id),
+                passes_if=passes_if[change],
+                before={other: self._row(change, earlier[other]) for other in sorted(before)},
+            )
+            for change, earlier in planned.items()
+        ]
+
+    def _holds(self, action: Action, changes: Sequence[Change]) -> dict[Change, bool]:
+        verdicts: dict[Change, bool] = {}
+        for key in {change.details_at for change in changes}:
+            group = [change for change in changes if change.details_at == key]
+            found = holds(action.condition, self._details(key), group)
+            verdicts |= {c: bool(verdict) for c, verdict in zip(group, found, strict=True)}
+        return verdicts
+
+    def _row(self, change: Change, earlier: PlannedAction) -> DeliveryRow:
+        """Return the delivery as it would stand in the ledger once it was sent."""
+        sent = earlier.outcome == SEND
+        return DeliveryRow(
+            earlier.key,
+            earlier.action,
+            change.contact_id,
+            change.change,
+            0,
+            State.DELIVERED if sent else State(earlier.outcome),
+            earlier.reason,
+            self._placeholders.get(earlier.action, {}) if sent else {},
+        )
+
+    def _outcome(
+        self,
+        action: Action,
+        change: Change,
+        outcome: str,
+        reason: str = "",
+        message: Mapping[str, Any] | None = None,
+    ) -> PlannedAction:
+        key = self._key(action, change)
+        return PlannedAction(action.id, action.channel, key, str(outcome), reason, message)
+
+    def _key(self, action: Action, change: Change) -> str:
+        contact, kind, snapshot = change.contact_id, change.change, change.snapshot
+        return delivery_key(
+            self._namespace, self._resolved.name, action.id, contact, kind, snapshot
+        )
+
+
+class _ClosedDoor(Door):
+    """The door's judgement without its ledger: nothing can be claimed or sent through it."""
+
+    def __init__(self, channel: Channel, resolved: ResolvedWorkflow) -> None:
+        self.channel = channel
+        self.variables = {"workflow": resolved.name, "segment": resolved.segment.segment}
+
+    judge = Door._judge
+
+
+def _in_order(resolved: ResolvedWorkflow) -> list[Action]:
+    """Return the actions so that each comes after those it is ``after``."""
+    definition = resolved.definition
+    return sorted(definition.actions, key=lambda action: len(prerequisites(definition, action)))
+
+
+def _placeholders(resolved: ResolvedWorkflow) -> dict[str, dict[str, str]]:
+    """Return, per action, a stand-in for each of its results that some template reads."""
+    found: dict[str, dict[str, str]] = {}
+    for channel in resolved.channels.values():
+        for _, template in channel.templates():
+            for root, *names in template.references():
+                if root == "results" and len(names) > 1:
+                    action, name = names[0], names[1]
+                    found.setdefault(action, {})[name] = f"‹results.{action}.{name}›"
+    return found

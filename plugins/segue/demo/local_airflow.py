@@ -1,0 +1,321 @@
+"""A real Airflow on this machine: API server, scheduler and DAG processor on SQLite.
+
+Used by the demo and by the tests that need a scheduler. It listens on loopback alone, everybody
+who reaches it is an administrator, and everything it writes is below its home folder. The
+settings are the ones under which Airflow 3.3 on SQLite survives hundreds of short tasks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import requests
+
+from segue.errors import SegueError
+
+PARALLELISM = 8
+_STARTUP_SECONDS = 120
+_STOP_SECONDS = 10
+_COMPONENTS = {
+    "api-server": ("api-server", "--workers", "1"),
+    "scheduler": ("scheduler",),
+    "dag-processor": ("dag-processor",),
+}
+_FINAL_STATES = ("success", "failed")
+
+
+class LocalAirflow:
+    """A running Airflow, used as a context manager; talks to its public REST API."""
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        dags: Path,
+        plugins: Path,
+        environment: Mapping[str, str] | None = None,
+        port: int = 0,
+        with_triggerer: bool = False,
+    ) -> None:
+        self.home = home
+        self.port = port or _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = {
+            **os.environ,
+            **_settings(home, dags, plugins, self.port),
+            **(environment or {}),
+        }
+        self._components = dict(_COMPONENTS)
+        if with_triggerer:
+            self._components["triggerer"] = ("triggerer",)
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._session = requests.Session()
+        self._session.trust_env = False  # a proxy has no business on loopback
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Migrate the database, start every component and wait until the API answers."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        (self.home / "logs").mkdir(exist_ok=True)
+        self.run("db", "migrate")
+        for name, arguments in self._components.items():
+            self._spawn(name, arguments)
+        self._wait_until_up()
+
+    def stop(self) -> None:
+        """End all components, by force where they do not listen."""
+        running = [process for process in self._processes.values() if process.poll() is None]
+        for process in running:
+            _signal_group(process, signal.SIGTERM)
+        deadline = time.monotonic() + _STOP_SECONDS
+        for process in running:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                pass
+        for process in self._processes.values():
+            _signal_group(process, signal.SIGKILL)  # workers that outlived their parent, too
+            process.wait()
+        self._processes.clear()
+
+    def run(self, *arguments: str) -> str:
+        """Run an ``airflow`` command to its end and return what it printed."""
+        command = [_airflow(), *arguments]
+        done = subprocess.run(  # noqa: S603 - our own command line
+            command, env=self.environment, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise SegueError(
+                f"airflow {' '.join(arguments)} ended with {done.returncode}:\n"
+                f"{(done.stdout + done.stderr)[-2000:]}"
+            )
+        return done.stdout
+
+    def alive(self) -> None:
+        """Raise SegueError when a component has ended by itself."""
+        for name, process in self._processes.items():
+            if process.poll() is not None:
+                log = self.home / "logs" / f"{name}.log"
+                tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
+                raise SegueError(f"Airflow's {name} ended by itself; {log} ends with:\n{tail}")
+
+    # ---- the public REST API ---------------------------------------------------------------
+
+    def call(self, method: str, path: str, **arguments: Any) -> Any:
+        """Call ``/api/v2/<path>`` and return the answer's JSON; tries again after a 5xx."""
+        for attempt in range(6):
+            response = self._request(method, f"{self.url}/api/v2/{path}", **arguments)
+            if response.status_code < 500:
+                break
+            time.sleep(0.5 * 2**attempt)
+        if not response.ok:
+            raise SegueError(f"{method} {path}: {response.status_code} {response.text[:500]}")
+        return response.json() if response.content else None
+
+    def wait_for_dags(self, *dag_ids: str, seconds: float = 90) -> None:
+        """Wait until the DAG processor has made these DAGs known."""
+        deadline = time.monotonic() + seconds
+        missing = set(dag_ids)
+        while missing:
+            known = {dag["dag_id"] for dag in self.call("GET", "dags?limit=1000")["dags"]}
+            missing = set(dag_ids) - known
+            if missing and time.monotonic() > deadline:
+                errors = self.call("GET", "importErrors")["import_errors"]
+                raise SegueError(f"Airflow does not know {sorted(missing)}; {errors}")
+            if missing:
+                self.alive()
+                time.sleep(1)
+
+    def unpause(self, dag_id: str) -> None:
+        """Let a DAG's runs start."""
+        self.call("PATCH", f"dags/{dag_id}", json={"is_paused": False})
+
+    def backfill(
+        self,
+        dag_id: str,
+        start: str,
+        end: str,
+        *,
+        conf: Mapping[str, Any] | None = None,
+        reprocess: str = "none",
+    ) -> int:
+        """Create a backfill over the intervals that start in [start, end]; return its id."""
+        body = {
+            "dag_id": dag_id,
+            "from_date": start,
+            "to_date": end,
+            "run_backwards": False,
+            "dag_run_conf": dict(conf or {}),
+            "reprocess_behavior": reprocess,
+            "max_active_runs": 4,
+        }
+        return int(self.call("POST", "backfills", json=body)["id"])
+
+    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, **fields: Any) -> str:
+        """Trigger a manual run and return its run id."""
+        body = {"conf": dict(conf or {}), "logical_date": None, **fields}
+        return str(self.call("POST", f"dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
+
+    def runs(self, dag_id: str = "~") -> list[dict[str, Any]]:
+        """Return the runs of a DAG, or of all, by run id."""
+        found = self.call("GET", f"dags/{dag_id}/dagRuns?limit=1000")["dag_runs"]
+        return sorted(found, key=lambda run: (run["dag_id"], run["dag_run_id"]))
+
+    def wait_for_runs(
+        self, *dag_ids: str, expected: int = 1, seconds: float = 600
+    ) -> Iterator[list[dict[str, Any]]]:
+        """Yield the runs of these DAGs every second until at least ``expected`` all have ended."""
+        deadline = time.monotonic() + seconds
+        while True:
+            runs = [run for run in self.runs() if run["dag_id"] in dag_ids]
+            yield runs
+            ended = [run for run in runs if run["state"] in _FINAL_STATES]
+            if len(ended) == len(runs) >= expected:
+                return
+            if time.monotonic() > deadline:
+                states = {run["dag_run_id"]: run["state"] for run in runs}
+                raise SegueError(f"runs did not end within {seconds:g} s: {states}")
+            self.alive()
+            time.sleep(1)
+
+    def finish(self, *dag_ids: str, expected: int = 1, seconds: float = 600) -> dict[str, str]:
+        """Wait for the runs of these DAGs to end; return their states by run id."""
+        for runs in self.wait_for_runs(*dag_ids, expected=expected, seconds=seconds):
+            last = runs
+        return {run["dag_run_id"]: run["state"] for run in last}
+
+    def task_states(self, dag_id: str, run_id: str) -> dict[tuple[str, int], str]:
+        """Return the state of each task instance of a run by (task id, map index)."""
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=1000"
+        found = self.call("GET", path)["task_instances"]
+        return {(item["task_id"], item["map_index"]): item["state"] for item in found}
+
+    def clear(self, dag_id: str, run_id: str, *task_ids: str) -> None:
+        """Clear tasks of a run (all where none is named), as the button in the UI does."""
+        body: dict[str, Any] = {"dry_run": False, "only_failed": False, "dag_run_id": run_id}
+        if task_ids:
+            body |= {"task_ids": list(task_ids), "include_downstream": True}
+        self.call("POST", f"dags/{dag_id}/clearTaskInstances", json=body)
+
+    def task_log(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> str:
+        """Return the log of a task instance's first try as text."""
+        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/1"
+        found = self.call("GET", f"{path}?map_index={map_index}&full_content=true")
+        return json.dumps(found, ensure_ascii=False)
+
+    # ---- inside ------------------------------------------------------------------------------
+
+    def _request(self, method: str, url: str, **arguments: Any) -> requests.Response:
+        if "Authorization" not in self._session.headers:
+            token = self._session.get(f"{self.url}/auth/token", timeout=30).json()
+            self._session.headers["Authorization"] = f"Bearer {token['access_token']}"
+        return self._session.request(method, url, timeout=60, **arguments)
+
+    def _spawn(self, name: str, arguments: tuple[str, ...]) -> None:
+        with (self.home / "logs" / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(  # noqa: S603 - our own command line
+                [_airflow(), *arguments],
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # so that its workers can be ended with it
+            )
+
+    def _wait_until_up(self) -> None:
+        deadline = time.monotonic() + _STARTUP_SECONDS
+        while True:
+            self.alive()
+            try:
+                health = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=5).json()
+                if all(health[part]["status"] == "healthy" for part in ("scheduler", "metadatabase")):
+                    return
+            except (requests.RequestException, ValueError, KeyError):
+                pass  # not up yet
+            if time.monotonic() > deadline:
+                raise SegueError(
+                    f"Airflow did not come up within {_STARTUP_SECONDS} s; see {self.home / 'logs'}"
+                )
+            time.sleep(0.5)
+
+
+def _settings(home: Path, dags: Path, plugins: Path, port: int) -> dict[str, str]:
+    secret = _kept_secret(home)
+    return {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(plugins),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": str(PARALLELISM),
+        "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"http://127.0.0.1:{port}/execution/",
+        "AIRFLOW__CORE__FERNET_KEY": "",
+        "AIRFLOW__API__HOST": "127.0.0.1",
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
+        "AIRFLOW__API__SECRET_KEY": secret,
+        "AIRFLOW__API_AUTH__JWT_SECRET": secret,
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+        "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+        "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
+        # the sample lies in the past: its schedule would only find missing days
+        "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
+        "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+        "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+    }
+
+
+def _kept_secret(home: Path) -> str:
+    """Return a secret that stays the same for this home, so that a restart keeps log-ins valid."""
+    path = home / ".secret"
+    if not path.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(32))
+    return path.read_text()
+
+
+def _airflow() -> str:
+    return str(Path(sys.executable).parent / "airflow")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        pass

@@ -1,0 +1,77 @@
+"""One running sandbox for all tests of a module, and Airflow connections that point at it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from segue.sandbox.server import Sandbox
+
+# before Airflow is imported, which is when a channel connects
+os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="segue-airflow-"))
+os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "false")
+
+SetConnection = Callable[..., None]
+
+
+@pytest.fixture(scope="module")
+def running_sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def set_connection(monkeypatch: pytest.MonkeyPatch) -> SetConnection:
+    """Set an Airflow connection for one test."""
+
+    def set_to(connection: str, **fields: Any) -> None:
+        monkeypatch.setenv(f"AIRFLOW_CONN_{connection.upper()}", json.dumps(fields))
+
+    return set_to
+
+
+@pytest.fixture
+def sandbox(running_sandbox: Sandbox, set_connection: SetConnection) -> Sandbox:
+    """The sandbox, empty, behind the four connections that the channels use by default."""
+    running_sandbox.clear()
+    url = running_sandbox.url
+    set_connection(
+        "slack_default",
+        conn_type="slack",
+        password="xoxb-sandbox",
+        extra={"base_url": f"{url}/slack/api/", "timeout": 2},
+    )
+    set_connection(
+        "zendesk_default",
+        conn_type="http",
+        host=f"{url}/zendesk",
+        login="agent@example.com/token",
+        password="sandbox",
+        extra={"timeout": 1},
+    )
+    set_connection(
+        "freshdesk_default",
+        conn_type="http",
+        host=f"{url}/freshdesk",
+        login="sandbox",
+        password="X",
+        extra={"timeout": 1},
+    )
+    set_connection(
+        "smtp_default",
+        conn_type="smtp",
+        host=running_sandbox.host,
+        port=running_sandbox.smtp_port,
+        extra={
+            "disable_ssl": True,
+            "disable_tls": True,
+            "timeout": 2,
+            "from_email": "segue@example.com",
+        },
+    )
+    return running_sandbox

@@ -1,0 +1,150 @@
+"""What the channels' tests share: a delivery's key, a contact, and a vendor that misbehaves."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from typing import Any
+
+from segue.delivery.channel import Channel, Receipt
+from segue.workflows.templates import Fields
+
+KEY = "0123456789abcdef" * 4
+OTHER_KEY = "fedcba9876543210" * 4
+
+HOSTILE = {
+    "html": "<script>alert(1)</script> & \"double\" 'single'",
+    "mention": "<!channel> <@U12345678> <https://evil.example.com|click> @here",
+    "line breaks": "first\r\nBcc: victim@example.com\r\n\r\n.\r\nQUIT\r\n",
+    "right to left": "\u202eevil\u202c שלום مرحبا",
+    "emoji": "👩🏽‍🚀 🇺🇳 e\u0301",
+    "ten kilobytes": "x" * 10_000,
+    "template": "{{ contact.email }} {% raw %}",
+    "json": '", "admin": true, "x": "',
+}
+ONE_LINE = {name: text for name, text in HOSTILE.items() if name != "line breaks"}
+
+
+def variables(**contact: Any) -> dict[str, Any]:
+    """Return what a template sees, for a contact with an address and a name."""
+    fields = {"contact_id": "c-1", "email": "ana@example.com", "first_name": "Ana", **contact}
+    return {
+        "contact": Fields("contact", fields),
+        "change": "added",
+        "results": Fields("results", {"ticket": {"url": "https://example.com/?a=1&b=2"}}),
+    }
+
+
+def deliver(channel: Channel, *, key: str = KEY, **contact: Any) -> Receipt:
+    """Render, connect and send, as the door does for one contact."""
+    message = channel.render(variables(**contact))
+    with channel.connect() as sender:
+        return sender.send(message, key=key)
+
+
+@contextmanager
+def vendor(answer: bytes, *, reads: bool = True) -> Iterator[str]:
+    """Serve one answer to every request on loopback, and hang up; yield the server's URL.
+
+    Without ``reads`` it answers whoever connects, before there is a request.
+    """
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        thread = threading.Thread(target=_answer_all, args=(server, answer, reads), daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def http(status: str, body: str = "", headers: Mapping[str, str] | None = None) -> bytes:
+    """Return an HTTP answer as it goes over the wire."""
+    content = body.encode()
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(content)}", "Connection: close"]
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    return "\r\n".join([*lines, "", ""]).encode() + content
+
+
+def closed_port() -> int:
+    """Return a port on loopback that nobody listens on."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def _answer_all(server: socket.socket, answer: bytes, reads: bool) -> None:
+    while True:
+        try:
+            connection, _ = server.accept()
+        except OSError:  # the test is over
+            return
+        with closing(connection):
+            if reads:
+                _read_request(connection)
+            connection.sendall(answer)
+
+
+def _read_request(connection: socket.socket) -> None:
+    """Read a request to its end, so that hanging up is not a reset."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        chunk = connection.recv(65536)
+        if not chunk:
+            return
+        received += chunk
+    head, _, body = received.partition(b"\r\n\r\n")
+    lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")]
+    wanted = int(lengths[0].partition(b":")[2]) if lengths else 0
+    while len(body) < wanted:
+        body += connection.recv(65536)
+
+
+@contextmanager
+def mail_server(**replies: bytes | None) -> Iterator[int]:
+    """Speak SMTP on loopback with the given replies; None hangs up. Yield the port.
+
+    ``greeting`` is said first, ``content`` after the mail; any other is a command in small letters.
+    """
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        thread = threading.Thread(target=_serve_mail, args=(server, replies), daemon=True)
+        thread.start()
+        yield server.getsockname()[1]
+
+
+def _serve_mail(server: socket.socket, replies: Mapping[str, bytes | None]) -> None:
+    known: dict[str, bytes | None] = {
+        "greeting": b"220 ready",
+        "ehlo": b"250-here\r\n250 SIZE 1000000",
+        "data": b"354 go on",
+        "quit": b"221 bye",
+        **replies,
+    }
+    while True:
+        try:
+            connection, _ = server.accept()
+        except OSError:  # the test is over
+            return
+        with closing(connection), connection.makefile("rb") as lines:
+            _converse(connection, lines, known)
+
+
+def _converse(
+    connection: socket.socket, lines: Iterable[bytes], replies: Mapping[str, bytes | None]
+) -> None:
+    in_content = False
+    asked = "greeting"
+    waiting = iter(lines)
+    while True:
+        reply = replies.get(asked, b"250 OK")
+        if reply is None:
+            return
+        connection.sendall(reply + b"\r\n")
+        in_content = asked == "data" and reply.startswith(b"354")
+        for line in waiting:
+            if not in_content:
+                asked = line.split()[0].decode().lower()
+                break
+            if line == b".\r\n":
+                asked = "content"
+                break
+        else:
+            return
