@@ -43,7 +43,7 @@ bench: $(READY)  ## Measure the daily run
 	@$(BIN)/python -m tests.benchmarks
 
 sandbox: $(READY)  ## Serve look-alikes of the vendors and an SMTP server on this machine
-	@$(BIN)/segue sandbox
+	@$(BIN)/segue sandbox --folder .airflow/sandbox
 
 lock:  ## Compile requirements.lock again from pyproject.toml (needs uv)
 	@$(WITH_UV) || { echo "make lock needs uv: https://docs.astral.sh/uv/" >&2; exit 1; }
@@ -70,8 +70,8 @@ $(BIN)/python:
 $(READY): requirements.lock pyproject.toml | $(BIN)/python
 	@echo "Installing the $$(grep -c == requirements.lock) packages of requirements.lock: a few minutes the first time"
 	@if $(WITH_UV); then \
-	  uv pip install --python $(BIN)/python --require-hashes -r requirements.lock && \
-	  uv pip install --python $(BIN)/python --no-build-isolation --no-deps --editable .; \
+	  uv pip install --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.lock && \
+	  uv pip install --compile-bytecode --python $(BIN)/python --no-build-isolation --no-deps --editable .; \
 	else \
 	  $(BIN)/python -m pip install --disable-pip-version-check --require-hashes -r requirements.lock && \
 	  $(BIN)/python -m pip install --disable-pip-version-check --no-build-isolation --no-deps --editable .; \

@@ -1,11 +1,12 @@
 """The channels that come with Segue, one module per vendor, over Airflow's hooks and connections.
 
-    slack_message      a message in a Slack channel
-    email_message      a mail with text and HTML parts, over SMTP
-    zendesk_ticket     a Zendesk ticket
-    freshdesk_ticket   a Freshdesk ticket
-    http_calls         what channels over HTTP share: one session, and answers turned into errors
-    html_text          the plain text of an HTML message
+    slack_message        a message in a Slack channel
+    email_message        a mail with text and HTML parts, over SMTP
+    zendesk_ticket       a Zendesk ticket
+    freshdesk_ticket     a Freshdesk ticket
+    http_calls           what channels over HTTP share: one session, and answers turned into errors
+    html_text            the plain text of an HTML message
+    airflow_connections  opening connections, with Airflow's complaints as Segue's
 
 A channel's module is imported when a workflow names the channel; Airflow's hooks and the vendors'
 SDKs are imported when it connects, so that parsing a DAG costs neither. The interface, and how a

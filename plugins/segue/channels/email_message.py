@@ -53,6 +53,7 @@ if TYPE_CHECKING:
 WITHOUT_SURPRISES = SMTP.clone(cte_type="7bit")  # every server can carry it
 NEEDS_LOGIN = frozenset({530, 534, 535, 538})
 TOO_BIG = 552
+LONGEST_NAME = 255  # characters; a header's line holds no more than 998, and names are not folded
 
 
 class EmailMessage(Channel):
@@ -118,7 +119,7 @@ class EmailMessage(Channel):
         try:
             if self.to is not None:
                 return read_mailbox(render(self.to, variables)).address
-            return read_mailbox(str(variables["contact"]["email"])).address
+            return read_address(str(variables["contact"]["email"]))
         except KeyError:
             raise NoAddress("to: the contact has no email address") from None
         except ContactFailure as error:
@@ -146,13 +147,22 @@ class Mailbox:
 
 def read_mailbox(text: str) -> Mailbox:
     """Read ``a@example.com`` or ``Name <a@example.com>``; raise ValueError for anything else."""
-    from email_validator import validate_email  # its EmailNotValidError is a ValueError
-
     named = re.fullmatch(r"\s*([^<>]*?)\s*<([^<>]*)>\s*", text)
     name, address = named.groups() if named else ("", text)
-    found = validate_email(address.strip(), check_deliverability=False)
-    ascii_address = f"{found.ascii_local_part or found.local_part}@{found.ascii_domain}"
-    return Mailbox(re.sub(r'^"(.*)"$', r"\1", name), ascii_address)
+    if len(name) > LONGEST_NAME:
+        raise ValueError(f"the name before it has more than {LONGEST_NAME} characters")
+    return Mailbox(re.sub(r'^"(.*)"$', r"\1", name), read_address(address))
+
+
+def read_address(text: str) -> str:
+    """Read ``a@example.com``; raise ValueError for anything else.
+
+    Only the spelling is judged: whether there is such a mailbox, the server knows.
+    """
+    from email_validator import validate_email  # its EmailNotValidError is a ValueError
+
+    found = validate_email(text.strip(), check_deliverability=False)
+    return f"{found.ascii_local_part or found.local_part}@{found.ascii_domain}"
 
 
 class Outbox:
@@ -166,9 +176,11 @@ class Outbox:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        with contextlib.suppress(Empty):
-            while True:
-                _close(self._idle.get_nowait())
+        while not self._idle.empty():
+            hook = self._idle.get_nowait()
+            with contextlib.suppress(smtplib.SMTPException, OSError):
+                _client(hook).quit()
+            _close(hook)
 
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
         """Send one mail."""
@@ -210,9 +222,12 @@ def mail_of(message: Mapping[str, Any], key: str, sender: Mailbox) -> Mail:
         mail["Reply-To"] = _mailbox("reply_to", message["reply_to"]).header()
     mail["Subject"] = message["subject"]
     mail["Auto-Submitted"] = "auto-generated"
-    mail.set_content(message.get("text") or plain_text(message["html"]))
-    if "html" in message:
-        mail.add_alternative(message["html"], subtype="html")
+    text, html = message.get("text"), message.get("html")
+    if not f"{text or ''}{html or ''}".strip():
+        raise ContactFailure("text, html: the message is empty")
+    mail.set_content(plain_text(html or "") if text is None else text)
+    if html is not None:
+        mail.add_alternative(html, subtype="html")
     return mail
 
 
@@ -334,12 +349,9 @@ def _client(hook: SmtpHook) -> smtplib.SMTP:
 
 
 def _close(hook: SmtpHook) -> None:
-    if hook._smtp_client is None:
-        return
-    client = _client(hook)
-    with contextlib.suppress(smtplib.SMTPException, OSError):
-        client.quit()
-    client.close()
+    """Drop a connection without a word, which a server that is not answering would not hear."""
+    if hook._smtp_client is not None:
+        _client(hook).close()
 
 
 def _sender(hook: SmtpHook, message: Mapping[str, Any]) -> Mailbox:

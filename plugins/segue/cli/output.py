@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _WIDE = 1_000_000  # columns of a pipe or file: nothing there is ever cut or folded
 _ROWS_AT_ONCE = 1000
 _SLOW_TABLE = 20_000
+_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # reverse text
 _NEEDS_QUOTES = frozenset('",\r\n')
 
 
@@ -127,6 +128,8 @@ def shown(value: Any) -> str:
     """Return a value as a table has it: on one line, without control characters."""
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return text_of(value).replace(":00Z", "Z")  # to the minute, where that is exact
     if isinstance(value, list | tuple):
         return ", ".join(shown(item) for item in value)
     return plain(text_of(value))
@@ -183,7 +186,13 @@ def _table(
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, show_header=header, pad_edge=False)
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        show_header=header,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     for name, width in zip(columns, widths, strict=True):
         shorten = name in may_shorten
         table.add_column(
@@ -204,8 +213,8 @@ def _quoted(text: str) -> str:
 
 
 def _is_control(character: str) -> bool:
-    # Cc: escape sequences; Cf: among others what reverses the direction of text; Zl, Zp: breaks
-    return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+    # Cc: escape sequences; Cs: half a character; Zl, Zp: breaks
+    return character in _DIRECTIONS or unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
 
 
 def _escape(character: str) -> str:

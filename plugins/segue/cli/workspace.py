@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -59,26 +61,49 @@ class Workspace:
         note(f"at {complete[-1].key}, the newest complete snapshot")
         return complete[-1]
 
-    def snapshot_before(self, directory: DirectoryDefinition, current: Snapshot) -> Snapshot | None:
-        """Return the last complete snapshot before ``current``, if there is one."""
-        earlier = [item for item in self.complete_snapshots(directory) if item < current]
-        return earlier[-1] if earlier else None
+    def pair(
+        self, directory: DirectoryDefinition, previous: str | None, current: str | None
+    ) -> tuple[Snapshot | None, Snapshot]:
+        """Return (previous, current); what is not named is the newest, and the one before it."""
+        end = self.snapshot(directory, current)
+        if previous is not None:
+            begin = self.snapshot(directory, previous)
+            if not begin < end:
+                raise SettingsError(f"--from {begin.key} must be earlier than {end.key}")
+            return begin, end
+        earlier = [item for item in self.complete_snapshots(directory) if item < end]
+        if earlier:
+            note(f"from {earlier[-1].key}, the complete snapshot before it")
+        return (earlier[-1] if earlier else None), end
 
 
-def open_ledger(settings: Settings) -> Ledger | None:
-    """Open the ledger; None, said on stderr, where its SQLite file does not exist yet."""
-    from segue.delivery.database import open_engine
+@contextmanager
+def reading_ledger(settings: Settings) -> Iterator[Ledger | None]:
+    """Open the ledger; None, said on stderr, where its SQLite file does not exist yet.
+
+    Raises LedgerError for whatever goes wrong with the database meanwhile.
+    """
+    from sqlalchemy.exc import DBAPIError
+
     from segue.delivery.ledger import Ledger
 
     url = ledger_url(settings)
-    engine = open_engine(url) if not url.startswith("sqlite") else None
-    if engine is None and (missing := _missing_file(url)):
+    missing = _missing_file(url)
+    if missing is not None:
         note(
             f"there is no ledger at {missing} yet: nothing is recorded. SEGUE_LEDGER names "
-            "another; without it, it is segue.db in AIRFLOW_HOME"
+            "another; without it, the ledger is segue.db in AIRFLOW_HOME"
         )
-        return None
-    return Ledger.open(url, settings.namespace)
+        yield None
+        return
+    ledger = Ledger.open(url, settings.namespace)
+    try:
+        yield ledger
+    except DBAPIError as error:
+        reason = re.sub(r"\s+", " ", str(error.orig)).strip()
+        raise LedgerError(f"the ledger cannot be read: {reason}") from None
+    finally:
+        ledger.engine.dispose()
 
 
 def ledger_url(settings: Settings) -> str:
@@ -99,26 +124,8 @@ def _missing_file(url: str) -> str | None:
     from sqlalchemy.exc import ArgumentError
 
     try:
-        database = make_url(url).database
+        parsed = make_url(url)
     except ArgumentError:
         return None  # opening it says what is wrong
-    in_a_file = database not in (None, "", ":memory:")
-    return database if in_a_file and not Path(str(database)).exists() else None
-
-
-def choose_pair(
-    workspace: Workspace, directory: DirectoryDefinition, previous: str | None, current: str | None
-) -> tuple[Snapshot | None, Snapshot]:
-    """Return (previous, current); what is not named is the newest, and the one before it."""
-    now = workspace.snapshot(directory, current)
-    if previous is None:
-        before = workspace.snapshot_before(directory, now)
-        note(f"from {before.key} to {now.key}" if before else f"nothing is earlier than {now.key}")
-        return before, now
-    before = workspace.snapshot(directory, previous)
-    if not before < now:
-        raise SettingsError(f"--from ({before.key}) must be before the other ({now.key})")
-    return before, now
-
-
-__all__: Sequence[str] = ("LedgerError", "Workspace", "choose_pair", "ledger_url", "open_ledger")
+    in_a_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, ":memory:")
+    return parsed.database if in_a_file and not Path(str(parsed.database)).exists() else None

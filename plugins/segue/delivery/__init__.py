@@ -1,1 +1,1 @@
-"""Delivery: the ledger, the one door through which every message goes, and the channel interface."""
+"""Delivery: the ledger, the one door that every message goes through, the channel interface."""

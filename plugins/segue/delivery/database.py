@@ -8,14 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
+from segue.delivery.schema import REVISION
 from segue.errors import LedgerError
 
 _SECONDS_FOR_A_LOCK = 60
@@ -40,27 +37,38 @@ def open_engine(url: str) -> Engine:
 
 def upgrade(engine: Engine) -> str:
     """Bring the schema to this version's and return its revision."""
+    from alembic import command  # only a migration needs it; every task opens the ledger
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with _reachable(engine), engine.begin() as connection:
         if engine.dialect.name == "postgresql":  # one migration at a time
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(5347375545)")
-        config = _alembic_config()
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        return _head()
+        command.upgrade(config, REVISION)
+        return REVISION
 
 
 def require_current_schema(engine: Engine) -> None:
     """Raise LedgerError unless the schema is this version's; SQLite upgrades itself."""
     with _reachable(engine), engine.connect() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
-    if found == _head():
+        found = _revision(connection)
+    if found == REVISION:
         return
-    if engine.dialect.name == "sqlite" and _is_older(found):
+    is_older = found is None or found < REVISION
+    if engine.dialect.name == "sqlite" and is_older:
         upgrade(engine)
         return
     state = "has no tables yet" if found is None else f"is at revision {found}"
-    remedy = "run: segue db upgrade" if _is_older(found) else "install the newer version of Segue"
-    raise LedgerError(f"the ledger's schema {state}, this version needs {_head()}; {remedy}")
+    remedy = "run: segue db upgrade" if is_older else "install the newer version of Segue"
+    raise LedgerError(f"the ledger's schema {state}, this version needs {REVISION}; {remedy}")
+
+
+def _revision(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def _sqlite(url: str, database: str | None) -> Engine:
@@ -89,23 +97,6 @@ def _sqlite(url: str, database: str | None) -> Engine:
 
 def _postgresql(url: Any) -> Engine:
     return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
-
-
-def _alembic_config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    return config
-
-
-def _head() -> str:
-    head = ScriptDirectory.from_config(_alembic_config()).get_current_head()
-    assert head is not None
-    return head
-
-
-def _is_older(revision: str | None) -> bool:
-    script = ScriptDirectory.from_config(_alembic_config())
-    return revision is None or revision in {found.revision for found in script.walk_revisions()}
 
 
 @contextmanager

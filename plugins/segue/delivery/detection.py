@@ -19,6 +19,7 @@ from segue.delivery.ledger import (
     RecordedSpan,
     Run,
     SpanTaken,
+    Wishes,
 )
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.spans import Point, Stretch, uncovered
@@ -35,16 +36,6 @@ from segue.segments.changes import segment_changes
 from segue.segments.membership import MembershipStore, missing_for
 
 _ATTEMPTS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """What a person asked of a run through its parameters."""
-
-    previous: str | None = None
-    current: str | None = None
-    deliver: bool = False
-    accept_rewritten: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,6 +76,16 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a person asked of a run through its parameters."""
+
+    previous: str | None = None
+    current: str | None = None
+    deliver: bool = False
+    accept_rewritten: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class RecordedRun:
     """What the ledger holds of a run: its outcome and why."""
 

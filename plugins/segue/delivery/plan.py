@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from segue.delivery import detection
 from segue.delivery.branches import Change, changes_of_span
-from segue.delivery.detection import Wishes
 from segue.delivery.door import Candidate, Door
 from segue.delivery.keys import delivery_key
 from segue.delivery.ledger import (
@@ -25,6 +24,7 @@ from segue.delivery.ledger import (
     DeliveryRow,
     DetectedSpan,
     RecordedSpan,
+    Wishes,
 )
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.schema import State

@@ -86,7 +86,7 @@ def _span_line(span: RecordedSpan) -> str:
 
 
 def _outcome(state: str, reason: str) -> str:
-    short = reason.split(":")[0] if state in (State.SKIPPED, State.SUPPRESSED) else ""
+    short = reason.split(":", maxsplit=1)[0] if state in (State.SKIPPED, State.SUPPRESSED) else ""
     return f"{state}({short})" if short else state
 
 

@@ -26,6 +26,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+REVISION = "0001"  # the newest of migrations/versions; a test holds the two together
+
 
 class State(StrEnum):
     """Where a delivery stands (the diagram is in DESIGN.md §6)."""

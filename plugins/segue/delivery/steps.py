@@ -10,13 +10,12 @@ from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
 
-
 from segue.delivery.branches import BranchRef, Change, RunArea
 from segue.delivery.door import Candidate, Door, Pass
 from segue.delivery.ledger import SKIPPED_CONDITIONS, SKIPPED_NOT_FOUND, DeliveryRow, Ledger
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.directory.snapshots import find_snapshot, list_snapshots
-from segue.segments.conditions import Condition, Needs
+from segue.segments.conditions import Condition
 from segue.segments.evaluation import Population, evaluate
 from segue.segments.membership import opt_states
 from segue.workflows.definition import Action, prerequisites

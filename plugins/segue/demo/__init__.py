@@ -1,1 +1,1 @@
-"""``make demo`` and ``make up``: Segue at work on a real Airflow with the sample, on this machine."""
+"""``make demo`` and ``make up``: Segue on a real Airflow with the sample, on this machine."""

@@ -16,6 +16,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -56,6 +58,8 @@ class LocalAirflow:
             **_settings(home, dags, plugins, self.port),
             **(environment or {}),
         }
+        # every task is a new process: without compiled modules each takes seconds longer
+        self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self._components = dict(_COMPONENTS)
         if with_triggerer:
             self._components["triggerer"] = ("triggerer",)
@@ -95,10 +99,8 @@ class LocalAirflow:
             _signal_group(process, signal.SIGTERM)
         deadline = time.monotonic() + _STOP_SECONDS
         for process in running:
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                pass
         for process in self._processes.values():
             _signal_group(process, signal.SIGKILL)  # workers that outlived their parent, too
             process.wait()
@@ -177,6 +179,12 @@ class LocalAirflow:
         }
         return int(self.call("POST", "backfills", json=body)["id"])
 
+    def cancel_backfills(self, dag_id: str) -> None:
+        """Cancel the backfills of a DAG that an interrupted demo left active."""
+        for backfill in self.call("GET", f"backfills?dag_id={dag_id}")["backfills"]:
+            if backfill["completed_at"] is None:
+                self.call("PUT", f"backfills/{backfill['id']}/cancel")
+
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, **fields: Any) -> str:
         """Trigger a manual run and return its run id."""
         body = {"conf": dict(conf or {}), "logical_date": None, **fields}
@@ -188,15 +196,22 @@ class LocalAirflow:
         return sorted(found, key=lambda run: (run["dag_id"], run["dag_run_id"]))
 
     def wait_for_runs(
-        self, *dag_ids: str, expected: int = 1, seconds: float = 600
+        self,
+        *dag_ids: str,
+        expected: int = 1,
+        seconds: float = 600,
+        after: datetime | None = None,
     ) -> Iterator[list[dict[str, Any]]]:
-        """Yield the runs of these DAGs every second until at least ``expected`` all have ended."""
+        """Yield the ended runs of these DAGs every second until ``expected`` have ended.
+
+        With ``after`` only runs that ended later count, for runs that are done again.
+        """
         deadline = time.monotonic() + seconds
         while True:
             runs = [run for run in self.runs() if run["dag_id"] in dag_ids]
-            yield runs
-            ended = [run for run in runs if run["state"] in _FINAL_STATES]
-            if len(ended) == len(runs) >= expected:
+            ended = [run for run in runs if _has_ended(run, after)]
+            yield ended
+            if len(ended) >= expected and all(run["state"] in _FINAL_STATES for run in runs):
                 return
             if time.monotonic() > deadline:
                 states = {run["dag_run_id"]: run["state"] for run in runs}
@@ -204,9 +219,9 @@ class LocalAirflow:
             self.alive()
             time.sleep(1)
 
-    def finish(self, *dag_ids: str, expected: int = 1, seconds: float = 600) -> dict[str, str]:
-        """Wait for the runs of these DAGs to end; return their states by run id."""
-        for runs in self.wait_for_runs(*dag_ids, expected=expected, seconds=seconds):
+    def finish(self, dag_id: str, expected: int = 1, seconds: float = 600) -> dict[str, str]:
+        """Wait for the runs of a DAG to end; return their states by run id."""
+        for runs in self.wait_for_runs(dag_id, expected=expected, seconds=seconds):
             last = runs
         return {run["dag_run_id"]: run["state"] for run in last}
 
@@ -254,7 +269,9 @@ class LocalAirflow:
             self.alive()
             try:
                 health = self._session.get(f"{self.url}/api/v2/monitor/health", timeout=5).json()
-                if all(health[part]["status"] == "healthy" for part in ("scheduler", "metadatabase")):
+                if all(
+                    health[part]["status"] == "healthy" for part in ("scheduler", "metadatabase")
+                ):
                     return
             except (requests.RequestException, ValueError, KeyError):
                 pass  # not up yet
@@ -263,6 +280,12 @@ class LocalAirflow:
                     f"Airflow did not come up within {_STARTUP_SECONDS} s; see {self.home / 'logs'}"
                 )
             time.sleep(0.5)
+
+
+def _has_ended(run: Mapping[str, Any], after: datetime | None) -> bool:
+    if run["state"] not in _FINAL_STATES or run["end_date"] is None:
+        return False
+    return after is None or datetime.fromisoformat(run["end_date"]) > after
 
 
 def _settings(home: Path, dags: Path, plugins: Path, port: int) -> dict[str, str]:
@@ -315,7 +338,5 @@ def _free_port() -> int:
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, number)
-    except ProcessLookupError:
-        pass

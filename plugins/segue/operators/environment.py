@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook
 from airflow.sdk.configuration import conf
 
-from segue.delivery.detection import Wishes
-from segue.delivery.ledger import Ledger, Run
+from segue.delivery.ledger import Ledger, Run, Wishes
 from segue.errors import SettingsError
-from segue.segments.membership import MembershipStore
 from segue.settings import Settings
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+    from segue.segments.membership import MembershipStore
 
 _ONE_HOST = frozenset({"LocalExecutor", "SequentialExecutor"})
 
@@ -32,6 +32,8 @@ def open_ledger() -> Ledger:
 
 def open_memberships() -> MembershipStore:
     """Open the cache of memberships below SEGUE_STATE."""
+    from segue.segments.membership import MembershipStore  # brings pandas
+
     return MembershipStore(f"{Settings.from_environment().state}/memberships")
 
 

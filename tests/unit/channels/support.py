@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 from segue.delivery.channel import Channel, Receipt
@@ -77,7 +77,7 @@ def _answer_all(server: socket.socket, answer: bytes, reads: bool) -> None:
             connection, _ = server.accept()
         except OSError:  # the test is over
             return
-        with closing(connection):
+        with closing(connection), suppress(OSError):
             if reads:
                 _read_request(connection)
             connection.sendall(answer)
@@ -123,7 +123,7 @@ def _serve_mail(server: socket.socket, replies: Mapping[str, bytes | None]) -> N
             connection, _ = server.accept()
         except OSError:  # the test is over
             return
-        with closing(connection), connection.makefile("rb") as lines:
+        with closing(connection), connection.makefile("rb") as lines, suppress(OSError):
             _converse(connection, lines, known)
 
 
@@ -141,7 +141,7 @@ def _converse(
         in_content = asked == "data" and reply.startswith(b"354")
         for line in waiting:
             if not in_content:
-                asked = line.split()[0].decode().lower()
+                asked = line.split()[0].decode("ascii", "replace").lower()
                 break
             if line == b".\r\n":
                 asked = "content"

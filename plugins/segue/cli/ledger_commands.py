@@ -1,0 +1,203 @@
+"""``segue deliveries``, ``gaps`` and ``db upgrade``: what the ledger holds, and what it lacks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from segue.cli.arguments import Home, OutputFormat
+from segue.cli.output import Format, console, count, note, plain, print_listing, working
+
+if TYPE_CHECKING:
+    from segue.cli.workspace import Workspace
+    from segue.delivery.gaps import Gap
+    from segue.delivery.ledger import Ledger
+
+# a contract: these first, in this order; more may follow
+_COLUMNS = (
+    *("workflow", "action", "contact_id", "change"),
+    *("snapshot", "outcome", "reason", "external_id"),
+    *("url", "attempts", "updated_at", "key"),
+)
+_IN_A_TABLE = ("snapshot", "workflow", "action", "contact_id", "change", "outcome", "detail")
+_GAP_COLUMNS = (
+    *("workflow", "previous", "current", "previous_as_of", "current_as_of"),
+    *("due", "too_old", "command"),
+)
+_BROKEN = 2
+
+
+def deliveries(
+    workflow: Annotated[
+        str | None,
+        typer.Option(metavar="WORKFLOW", help="Those of one workflow.", show_default=False),
+    ] = None,
+    contact: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Those of one contact.", show_default=False),
+    ] = None,
+    outcome: Annotated[
+        str | None,
+        typer.Option(
+            metavar="OUTCOME",
+            help="Those of one outcome: delivered, failed, skipped, suppressed, uncertain, …",
+            show_default=False,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="At most so many.", show_default=False),
+    ] = None,
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """List deliveries and what became of them, from the ledger."""
+    from segue.cli.workspace import reading_ledger
+    from segue.settings import Settings
+
+    _require_outcome(outcome)
+    settings = Settings.from_environment()
+    with reading_ledger(settings) as ledger:
+        found = [] if ledger is None else _list(ledger, workflow, contact, outcome, limit)
+    if output is Format.TABLE:
+        print_listing(_IN_A_TABLE, map(_table_row, found), output, may_shorten=("detail",))
+    else:
+        rows = ([row[column] for column in _COLUMNS] for row in found)
+        print_listing(_COLUMNS, rows, output)
+    more = " (as many as --limit allows)" if limit is not None and len(found) == limit else ""
+    note(f"{count(len(found), 'delivery', 'deliveries')}{more}")
+
+
+def gaps(
+    workflow: Annotated[
+        str | None,
+        typer.Argument(metavar="WORKFLOW", help="One workflow; all by default."),
+    ] = None,
+    home: Home = None,
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """List time since a workflow's start that no run covers, and the command that fills it."""
+    from segue.cli.workspace import Workspace, reading_ledger
+
+    workspace = Workspace.open(home)
+    names = [workflow] if workflow is not None else workspace.catalog.names("workflows")
+    with reading_ledger(workspace.settings) as ledger, working("Comparing spans with snapshots"):
+        found, unusable = _find_gaps(workspace, ledger, names, one=workflow is not None)
+    _print_gaps(found, output)
+    for reason in unusable:
+        note(f"not looked at: {reason}")
+    if unusable:
+        raise typer.Exit(_BROKEN)
+
+
+def upgrade() -> None:
+    """Bring the ledger's tables to this version's; safe to run again."""
+    from segue.cli.workspace import ledger_url
+    from segue.delivery.database import open_engine
+    from segue.delivery.database import upgrade as upgrade_tables
+    from segue.settings import Settings
+
+    engine = open_engine(ledger_url(Settings.from_environment()))
+    with working("Upgrading"):
+        revision = upgrade_tables(engine)
+    place = engine.url.render_as_string(hide_password=True)
+    engine.dispose()
+    print(f"the ledger at {place} is at revision {revision}")
+
+
+def _require_outcome(outcome: str | None) -> None:
+    from segue.delivery.schema import State
+    from segue.documents import did_you_mean
+    from segue.errors import SettingsError
+
+    names = [str(state) for state in State]
+    if outcome is not None and outcome not in names:
+        raise SettingsError(
+            f"--outcome is {outcome!r}; allowed: {', '.join(names)}{did_you_mean(outcome, names)}"
+        )
+
+
+def _list(
+    ledger: Ledger,
+    workflow: str | None,
+    contact: str | None,
+    outcome: str | None,
+    limit: int | None,
+) -> list[dict[str, Any]]:
+    found = ledger.list_deliveries(
+        workflow=workflow, contact_id=contact, outcome=outcome, limit=limit
+    )
+    if not found and workflow is not None:
+        _require_known(workflow)
+    return found
+
+
+def _require_known(workflow: str) -> None:
+    """Raise for a workflow without deliveries that is not defined either: a mistyped name."""
+    from segue.cli.workspace import Workspace
+
+    Workspace.open().catalog.location("workflows", workflow)
+
+
+def _table_row(row: dict[str, Any]) -> list[Any]:
+    detail = row["reason"] or row["url"] or row["external_id"]
+    return [*(row[column] for column in _IN_A_TABLE[:-1]), detail]
+
+
+def _find_gaps(
+    workspace: Workspace, ledger: Ledger | None, names: list[str], *, one: bool
+) -> tuple[list[Gap], list[str]]:
+    """Return the gaps of these workflows, and why some could not be looked at."""
+    from segue.delivery.gaps import gaps as gaps_of
+    from segue.directory.snapshots import list_snapshots
+    from segue.errors import DataError, DefinitionError
+
+    found: list[Gap] = []
+    unusable = []
+    for name in names:
+        try:
+            resolved = workspace.catalog.resolve(name)
+            snapshots = list_snapshots(resolved.directory, now=workspace.now)
+        except (DefinitionError, DataError) as error:
+            if one:
+                raise
+            unusable.append(f"{name}: {error}")
+            continue
+        spans = ledger.all_spans(name) if ledger else []
+        recorded = [span.stretch for span in spans]
+        found += gaps_of(resolved, recorded, snapshots, workspace.now)
+    return found, unusable
+
+
+def _print_gaps(found: list[Gap], output: Format) -> None:
+    if output is not Format.TABLE:
+        print_listing(_GAP_COLUMNS, map(_gap_row, found), output)
+    elif found:
+        columns = ("workflow", "previous", "current", "note")
+        rows = [
+            [gap.workflow, gap.stretch.previous.key, gap.stretch.current.key, _remark(gap)]
+            for gap in found
+        ]
+        print_listing(columns, rows, output)
+        console().print("\nTo fill them:")
+        for gap in found:
+            console().print(plain(gap.command), soft_wrap=True)
+    if any(gap.too_old for gap in found):
+        note(
+            'Runs record changes older than max_age and send nothing; add "deliver": true to the '
+            "conf of those that should be acted on."
+        )
+    if not found:
+        note("no gap: every snapshot since the start is covered")
+
+
+def _gap_row(gap: Gap) -> list[Any]:
+    previous, current = gap.stretch.previous, gap.stretch.current
+    ends = [previous.key, current.key, previous.as_of, current.as_of]
+    return [gap.workflow, *ends, gap.due, gap.too_old, gap.command]
+
+
+def _remark(gap: Gap) -> str:
+    if gap.due is not None:
+        return f"due at {gap.due:%Y-%m-%d %H:%M} UTC"
+    return "older than max_age" if gap.too_old else ""

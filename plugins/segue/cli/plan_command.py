@@ -1,0 +1,169 @@
+"""``segue plan``: what a run would do, with every message, and without doing it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from segue.cli.arguments import At, Home, OutputFormat
+from segue.cli.output import (
+    Format,
+    console,
+    json_of,
+    note,
+    plain,
+    print_csv,
+    print_json_array,
+    text_of,
+    working,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from segue.delivery.plan import Plan, PlannedAction, PlannedChange
+
+_CSV = (
+    *("contact_id", "change", "reason", "conditions", "opted_in"),
+    *("action", "channel", "outcome", "outcome_reason", "message"),
+)
+_COLORS = {"send": "green", "skipped": "yellow", "failed": "red"}
+
+
+def plan(
+    workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="Name of the workflow.")],
+    previous: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="KEY",
+            help="Key of the snapshot to compare from; the one before --at by default.",
+            show_default=False,
+        ),
+    ] = None,
+    at: At = None,
+    contact: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Show the changes of this contact.", show_default=False),
+    ] = None,
+    home: Home = None,
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """Show what a run would do: each change, its verdict and each rendered message.
+
+    Sends and writes nothing, not even to the ledger: what was delivered before is shown again.
+    """
+    from segue.cli.workspace import Workspace
+    from segue.delivery.plan import plan as planned
+
+    workspace = Workspace.open(home)
+    resolved = workspace.catalog.resolve(workflow)
+    begin, end = workspace.pair(resolved.directory, previous, at)
+    namespace = workspace.settings.namespace
+    with working(f"Planning {workflow}"):
+        found = planned(resolved, begin, end, namespace=namespace, now=workspace.now)
+    if contact is not None:
+        chosen = [change for change in found.changes if change.contact_id == contact]
+        found = replace(found, changes=chosen)
+    _PRINTERS[output](found)
+    _note_summary(found)
+
+
+def _print_json(plan: Plan) -> None:
+    span = {"workflow": plan.workflow, "previous": plan.previous, "snapshot": plan.current}
+    print_json_array({**span, **asdict(change)} for change in plan.changes)
+
+
+def _print_csv(plan: Plan) -> None:
+    print_csv(
+        _CSV,
+        (
+            [
+                *(change.contact_id, change.change, change.reason),
+                *(change.conditions, change.opted_in),
+                *(action.action, action.channel, action.outcome, action.reason),
+                action.message and json_of(action.message),
+            ]
+            for change in plan.changes
+            for action in change.actions
+        ),
+    )
+
+
+def _print_blocks(plan: Plan) -> None:
+    out = console()
+    for change in plan.changes:
+        out.print(_heading(change))
+        for action in change.actions:
+            _print_action(out, action)
+        out.print()
+
+
+def _heading(change: PlannedChange) -> Text:
+    from rich.text import Text
+
+    kind = f"{change.change} ({change.reason})" if change.reason else change.change
+    consent = {True: "opted in", False: "opted out", None: "gone from the newest snapshot"}
+    verdict = {"passed": "conditions hold", "failed": "conditions do not hold"}
+    return Text.assemble(
+        (plain(change.contact_id), "bold"),
+        f"  {kind}",
+        (f"  {verdict.get(change.conditions, change.conditions)}", "dim"),
+        (f"  {consent[change.opted_in]}", "dim"),
+    )
+
+
+def _print_action(out: Console, action: PlannedAction) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    outcome = f"{action.outcome}: {action.reason}" if action.reason else action.outcome
+    line = Text.assemble(
+        f"  {action.action}",
+        (f"  {action.channel}  ", "dim"),
+        (plain(outcome), _COLORS.get(action.outcome, "")),
+    )
+    out.print(line)
+    if action.message:
+        out.print(Padding(_fields(action.message), (0, 0, 0, 4), expand=False))
+
+
+def _fields(message: Mapping[str, Any]) -> Any:
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in message.items():
+        text = ", ".join(map(text_of, value)) if _is_list(value) else text_of(value)
+        grid.add_row(Text(name, "dim"), Text(plain(text.rstrip("\n"), keep="\n\t")))
+    return grid
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _note_summary(plan: Plan) -> None:
+    if plan.baseline is not None:
+        note(f"{plan.current} is a baseline ({plan.baseline}): a run records it and sends nothing")
+        return
+    note(
+        f"{plan.segment}, {plan.previous} to {plan.current}: {plan.previous_size:,} to "
+        f"{plan.current_size:,} members; changes for {plan.workflow}: {len(plan.changes):,}"
+    )
+    for action, counts in plan.outcomes().items():
+        note(f"  {action}: {', '.join(f'{n:,} {name}' for name, n in sorted(counts.items()))}")
+    if plan.suppressed is not None:
+        note(
+            f"a run today would send nothing of this: policies.{plan.suppressed} suppresses it, "
+            'unless it is triggered with {"deliver": true}'
+        )
+
+
+_PRINTERS = {Format.TABLE: _print_blocks, Format.CSV: _print_csv, Format.JSON: _print_json}

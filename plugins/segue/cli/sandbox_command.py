@@ -1,0 +1,32 @@
+"""``segue sandbox``: look-alikes of the vendors and a mail server on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def sandbox(
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; keep it on loopback.")
+    ] = "127.0.0.1",
+    http_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the inbox and the APIs; 0: a free one.")
+    ] = 8090,
+    smtp_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the mail server; 0: a free one.")
+    ] = 1025,
+    folder: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep what is received here.", show_default=False),
+    ] = None,
+) -> None:
+    """Serve Slack, Zendesk and Freshdesk look-alikes, a mail server and an inbox page.
+
+    Runs until Ctrl-C. Without --folder everything received is forgotten at the end.
+    """
+    from segue.sandbox.server import run
+
+    run(host, http_port, smtp_port, folder)

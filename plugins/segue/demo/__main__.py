@@ -1,0 +1,29 @@
+"""Entry point of ``make demo`` (no argument) and ``make up`` (``up``)."""
+
+from __future__ import annotations
+
+import sys
+
+from segue.demo.run import demo, up
+from segue.errors import SegueError
+
+
+def main(arguments: list[str]) -> int:
+    """Run the demo or start the UI; returns the process's exit code."""
+    commands = {(): demo, ("up",): up}
+    command = commands.get(tuple(arguments))
+    if command is None:
+        print("usage: python -m segue.demo [up]", file=sys.stderr)
+        return 2
+    try:
+        return command()
+    except SegueError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,219 @@
+"""The demo: sample, sandbox, five consecutive days of real DAG runs, and what came of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from segue.catalog import Catalog
+from segue.delivery.ledger import Ledger
+from segue.demo.local_airflow import LocalAirflow
+from segue.sample.generator import generate
+from segue.sandbox.server import HTTP_PORT, SMTP_PORT, Sandbox
+from segue.settings import BUNDLE_ROOT, Settings
+
+HOME = BUNDLE_ROOT / ".airflow"
+SAMPLE = BUNDLE_ROOT / "include" / "sample" / "customers"
+FIRST_DAY = date(2026, 11, 9)
+DAYS = 5
+UI_PORT = 8080
+
+
+def demo() -> int:
+    """Run five days of every workflow on a real scheduler; print who changed and what was sent."""
+    console = Console()
+    started = time.monotonic()
+    names = _workflows()
+    with _steps(console) as progress:
+        step = progress.add_task("Writing the sample's snapshots", total=None)
+        generate(SAMPLE)
+        progress.update(step, description="Starting the sandbox and Airflow (logs: .airflow/logs)")
+        with (
+            Sandbox(folder=HOME / "sandbox") as sandbox,
+            _airflow(sandbox, port=0) as airflow,
+        ):
+            before = Counter(message.service for message in sandbox.messages())
+            airflow.wait_for_dags(*names)
+            progress.update(step, description="DAG runs", total=DAYS * len(names), completed=0)
+            runs = _run_days(airflow, names, lambda n: progress.update(step, completed=n))
+            received = Counter(message.service for message in sandbox.messages())
+    _print_days(console, names)
+    _print_received(console, received, before)
+    failed = sorted(
+        f"{run['dag_id']} {run['dag_run_id']}" for run in runs if run["state"] == "failed"
+    )
+    for run in failed:
+        console.print(f"[red]failed:[/] {run}")
+    console.print(_what_next(time.monotonic() - started, len(runs)), highlight=False)
+    return 1 if failed else 0
+
+
+def up() -> int:
+    """Start Airflow's UI with the sample, and the sandbox beside it, until Ctrl-C."""
+    console = Console()
+    console.print("Writing the sample, starting the sandbox and Airflow …")
+    generate(SAMPLE)
+    with (
+        Sandbox(http_port=HTTP_PORT, smtp_port=SMTP_PORT, folder=HOME / "sandbox") as sandbox,
+        _airflow(sandbox, port=UI_PORT, with_triggerer=True) as airflow,
+    ):
+        console.print(_where_things_are(airflow, sandbox), highlight=False)
+        while True:
+            time.sleep(2)
+            airflow.alive()
+
+
+def _workflows() -> list[str]:
+    return Catalog(BUNDLE_ROOT / "include").names("workflows")
+
+
+def _airflow(sandbox: Sandbox, *, port: int, with_triggerer: bool = False) -> LocalAirflow:
+    return LocalAirflow(
+        HOME,
+        dags=BUNDLE_ROOT / "dags",
+        plugins=BUNDLE_ROOT / "plugins",
+        environment={**_no_own_settings(), **connections(sandbox)},
+        port=port,
+        with_triggerer=with_triggerer,
+    )
+
+
+def connections(sandbox: Sandbox) -> dict[str, str]:
+    """Return Airflow's connections to a sandbox, as environment variables."""
+    parts: dict[str, dict[str, Any]] = {
+        "slack": {
+            "conn_type": "slack",
+            "password": "xoxb-sandbox",
+            "extra": {"base_url": f"{sandbox.url}/slack/api/"},
+        },
+        "zendesk": {
+            "conn_type": "http",
+            "host": f"{sandbox.url}/zendesk",
+            "login": "agent@example.com/token",
+            "password": "sandbox",
+        },
+        "freshdesk": {
+            "conn_type": "http",
+            "host": f"{sandbox.url}/freshdesk",
+            "login": "sandbox",
+            "password": "X",
+        },
+        "smtp": {
+            "conn_type": "smtp",
+            "host": sandbox.host,
+            "port": sandbox.smtp_port,
+            "extra": {
+                "disable_ssl": True,
+                "disable_tls": True,
+                "from_email": "segue@example.com",
+            },
+        },
+    }
+    return {
+        f"AIRFLOW_CONN_{name.upper()}_DEFAULT": json.dumps(fields) for name, fields in parts.items()
+    }
+
+
+def _no_own_settings() -> dict[str, str]:
+    """Blank out the user's own SEGUE_… variables: the demo has a ledger of its own."""
+    return {name: "" for name in os.environ if name.startswith("SEGUE_")}
+
+
+def _run_days(airflow: LocalAirflow, names: list[str], progress: Any) -> list[dict[str, Any]]:
+    """Run, or run again, the days of every workflow, and return the runs.
+
+    A backfill only records by default; ``deliver`` is a person's decision to act on it.
+    """
+    now = datetime.now(UTC)
+    first = f"{FIRST_DAY}T06:00:00Z"
+    last = f"{FIRST_DAY + timedelta(days=DAYS - 1)}T06:00:00Z"
+    for name in names:
+        airflow.unpause(name)
+        airflow.cancel_backfills(name)
+        airflow.backfill(name, first, last, conf={"deliver": True}, reprocess="completed")
+    ended: list[dict[str, Any]] = []
+    expected = DAYS * len(names)
+    for ended in airflow.wait_for_runs(*names, expected=expected, after=now):
+        progress(len(ended))
+    return ended
+
+
+@contextmanager
+def _steps(console: Console) -> Iterator[Progress]:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        yield progress
+
+
+def _ledger() -> Ledger:
+    settings = Settings.from_environment({"AIRFLOW_HOME": str(HOME)})
+    return Ledger.open(settings.ledger, settings.namespace)
+
+
+def _print_days(console: Console, names: list[str]) -> None:
+    """Print, per day and workflow, who changed and what was delivered."""
+    rows = _ledger().list_deliveries()
+    for day in sorted({row["snapshot"] for row in rows}):
+        table = Table(title=f"{day}", title_justify="left", title_style="bold", expand=False)
+        for column in ("workflow", "contact", "change", "outcome"):
+            table.add_column(column, no_wrap=True)
+        for name in names:
+            found = [row for row in rows if (row["snapshot"], row["workflow"]) == (day, name)]
+            for contact in sorted({row["contact_id"] for row in found}):
+                of_contact = [row for row in found if row["contact_id"] == contact]
+                outcome = ", ".join(_outcome(row) for row in of_contact)
+                table.add_row(name, contact, of_contact[0]["change"], outcome)
+        console.print(table)
+
+
+def _outcome(row: dict[str, Any]) -> str:
+    if row["outcome"] == "delivered":
+        return f"[green]{row['action']}[/] delivered"
+    return f"{row['action']} {row['outcome']}" + (f"({row['reason']})" if row["reason"] else "")
+
+
+def _print_received(console: Console, received: Counter[str], before: Counter[str]) -> None:
+    table = Table(title="What the servers received", title_justify="left", title_style="bold")
+    for column in ("server", "in this demo", "in all"):
+        table.add_column(column, justify="left" if column == "server" else "right")
+    for service in ("zendesk", "slack", "freshdesk", "smtp"):
+        table.add_row(service, str(received[service] - before[service]), str(received[service]))
+    console.print(table)
+
+
+def _what_next(seconds: float, runs: int) -> str:
+    return (
+        f"{runs} DAG runs in {seconds:.0f} s. Run [bold]make demo[/] again: the same days run "
+        "again, and nothing is delivered twice.\n"
+        f"  every delivery   [bold].venv/bin/segue deliveries[/]\n"
+        f"  the messages     [bold]make sandbox[/], then http://127.0.0.1:{HTTP_PORT}\n"
+        f"  Airflow's UI     [bold]make up[/], then http://127.0.0.1:{UI_PORT}"
+    )
+
+
+def _where_things_are(airflow: LocalAirflow, sandbox: Sandbox) -> str:
+    return (
+        f"Airflow          {airflow.url}   (no log-in; everybody on this machine is admin)\n"
+        f"Inbox            {sandbox.url}   (what Slack, Zendesk, Freshdesk and SMTP received)\n"
+        "The sample covers 2026-11-01 … 2026-11-14, so schedules are switched off here. Unpause a\n"
+        "DAG and trigger it with current: 2026-11-10 and deliver: true, or create a backfill.\n"
+        "Ctrl-C stops everything."
+    )
+
+
+__all__ = ["connections", "demo", "up"]

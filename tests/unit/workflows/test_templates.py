@@ -1,0 +1,409 @@
+"""Message templates: what is printed, what is refused, and that contact text stays data."""
+
+from __future__ import annotations
+
+import html
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from segue.errors import ContactFailure
+from segue.workflows.templates import (
+    Fields,
+    Html,
+    Kind,
+    Line,
+    Mrkdwn,
+    Template,
+    Text,
+    render,
+)
+
+
+def shown(source: str, kind: Kind = Kind.TEXT, **contact: Any) -> str:
+    """Render a template for a contact."""
+    variables = {
+        "contact": Fields("contact", contact),
+        "change": "added",
+        "results": Fields("results", {"ticket": {"url": "https://example.com/?a=1&b=2"}}),
+    }
+    return render(Template(source, kind), variables)
+
+
+def failure(source: str, kind: Kind = Kind.TEXT, **contact: Any) -> str:
+    """Return why a template fails for a contact."""
+    with pytest.raises(ContactFailure) as raised:
+        shown(source, kind, **contact)
+    return str(raised.value)
+
+
+def read(field: Any, value: object, folder: Path | None = None) -> Template:
+    """Read a template as a definition's field does."""
+    template = TypeAdapter(field).validate_python(value, context={"templates": folder})
+    assert isinstance(template, Template)
+    return template
+
+
+def complaint(value: object, folder: Path | None = None, field: Any = Text) -> str:
+    """Return why a definition's field is refused."""
+    with pytest.raises(ValidationError) as raised:
+        read(field, value, folder)
+    return str(raised.value.errors()[0]["ctx"]["error"])
+
+
+# Missing values
+
+
+@pytest.mark.parametrize("value", [None, "", float("nan"), pd.NA, pd.NaT, np.nan, Decimal("NaN")])
+def test_a_missing_value_gives_the_default(value: object):
+    assert shown("Hi {{ contact.name | default('there') }}", name=value) == "Hi there"
+
+
+@pytest.mark.parametrize("value", [None, "", float("nan"), pd.NA, pd.NaT])
+def test_a_missing_value_without_a_default_fails_and_is_named(value: object):
+    assert failure("Hi {{ contact.name }}", name=value) == "missing field: contact.name"
+
+
+def test_a_field_that_is_not_there_is_missing():
+    assert failure("{{ contact.name }}") == "missing field: contact.name"
+    assert failure("{{ contact['first name'] }}") == "missing field: contact.first name"
+    assert failure("{{ results.other.url }}") == "missing field: results.other"
+    assert failure("{{ contact.name | upper }}") == "missing field: contact.name"
+    assert failure("{{ contact.name ~ '!' }}") == "missing field: contact.name"
+    assert failure("{% if contact.name == 'x' %}y{% endif %}") == "missing field: contact.name"
+
+
+def test_a_default_may_be_empty():
+    assert shown("[{{ contact.name | default('') }}]") == "[]"
+    assert shown("[{{ 'VIP' if change == 'removed' else '' }}]") == "[]"
+    assert shown("[{{ 'VIP' if change == 'removed' }}]") == "[]"
+
+
+def test_a_field_can_be_asked_for():
+    template = "{% if contact.name is defined %}{{ contact.name }}{% else %}nobody{% endif %}"
+    assert shown(template, name="Ana") == "Ana"
+    assert shown(template, name=None) == "nobody"
+
+
+@pytest.mark.parametrize("source", ["{{ none }}", "{{ [none][0] }}", "{{ contact.all[0] }}"])
+def test_nothing_is_never_printed(source: str):
+    assert failure(source, all=[None]) == "missing field: an empty value is printed"
+
+
+def test_falsy_values_are_values():
+    assert shown("{{ contact.count }} {{ contact.vip }}", count=0, vip=False) == "0 false"
+
+
+# How values are printed
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (3.0, "3"),
+        (-0.0, "0"),
+        (3.25, "3.25"),
+        (1e22, "10000000000000000000000"),
+        (np.float64(2), "2"),
+        (np.int64(2), "2"),
+        (7, "7"),
+        (Decimal("12.50"), "12.50"),
+        (Decimal("1E+3"), "1000"),
+        (True, "true"),
+        (False, "false"),
+        ("007", "007"),
+        (date(2026, 11, 22), "2026-11-22"),
+        (datetime(2026, 11, 22, 6, tzinfo=UTC), "2026-11-22T06:00:00+00:00"),
+        (pd.Timestamp("2026-11-22T06:00Z"), "2026-11-22T06:00:00+00:00"),
+        ([1.0, 2.5], "[1, 2.5]"),
+        ("None", "None"),
+        ("nan", "nan"),
+    ],
+)
+def test_values_are_printed_as_a_reader_expects(value: object, text: str):
+    assert shown("{{ contact.value }}", value=value) == text
+
+
+def test_whole_floats_have_no_point_wherever_they_are_used():
+    assert shown("{{ contact.n ~ ' of ' ~ contact.n }}", n=3.0) == "3 of 3"
+    assert shown("{{ '%s' | format(contact.n) }} {{ contact.n + 1 }}", n=3.0) == "3 4"
+    assert shown("{{ contact.orders[0].total ~ '!' }}", orders=[{"total": 5.0}]) == "5!"
+    assert shown("{{ contact.all | join(', ') }}", all=[1.0, 2.0]) == "1, 2"
+    assert shown("{{ 4 / 2 }}") == "2"
+
+
+def test_lists_and_mappings_are_read_by_name():
+    orders = [{"sku": "A"}, {"sku": "B"}]
+    assert shown("{% for o in contact.orders %}{{ o.sku }}{% endfor %}", orders=orders) == "AB"
+    assert shown("{{ contact.facts.city }}", facts={"city": "Rīga"}) == "Rīga"
+    assert failure("{{ contact.facts.zip }}", facts={}) == "missing field: contact.facts.zip"
+
+
+# Contact text is data
+
+HOSTILE = [
+    "<script>alert('x')</script>",
+    "<!channel> <@U123> <https://evil.example.com|here>",
+    "&lt;b&gt; &amp; &#34; &#39;",
+    "\"double\" 'single' `tick`",
+    "line\r\nbreak",
+    "{{ contact.secret }}{% for x in y %}",
+    "\u202eright to left\u202c 👩🏽‍🚀",
+    "x" * 10_000,
+]
+
+PRINTED = [
+    "{{ contact.name }}",
+    "{{ contact.name ~ '' }}",
+    "{{ contact['name'] }}",
+    "{{ contact.name | default('x') }}",
+    "{{ contact.none | default(contact.name) }}",
+    "{% set name = contact.name %}{{ name }}",
+    "{% set name %}{{ contact.name }}{% endset %}{{ name }}",
+    "{% macro show(name) %}{{ name }}{% endmacro %}{{ show(contact.name) }}",
+    "{% for name in [contact.name] %}{{ name }}{% endfor %}",
+    "{% with name = contact.name %}{{ name }}{% endwith %}",
+    "{{ [contact.name] | join('<br>') }}",
+    "{{ '%s' | format(contact.name) }}",
+    "{{ '{}'.format(contact.name) }}",
+    "{{ contact.name | replace('no such text', '<b>') }}",
+    "{{ contact.name | string }}",
+    "{{ contact.name | e }}",
+]
+
+
+@pytest.mark.parametrize("source", PRINTED)
+@pytest.mark.parametrize("text", HOSTILE)
+def test_html_is_escaped_however_it_is_printed(source: str, text: str):
+    found = shown(source, Kind.HTML, name=text)
+    assert not set("<>\"'") & set(found)
+    assert html.unescape(found) == text
+
+
+@pytest.mark.parametrize("source", PRINTED)
+@pytest.mark.parametrize("text", HOSTILE)
+def test_slacks_markup_is_escaped_once_and_nothing_else(source: str, text: str):
+    escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    assert shown(source, Kind.MRKDWN, name=text) == escaped
+
+
+@pytest.mark.parametrize("kind", [Kind.HTML, Kind.MRKDWN])
+@given(text=st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1))
+def test_any_text_survives_escaping(kind: Kind, text: str):
+    found = shown("{{ contact.name }}", kind, name=text)
+    assert not set("<>") & set(found)
+    assert html.unescape(found) == html.unescape(html.escape(text))
+
+
+@pytest.mark.parametrize("kind", [Kind.TEXT, Kind.HTML, Kind.MRKDWN])
+def test_what_the_template_says_itself_is_kept(kind: Kind):
+    source = '<!here> *<b>bold</b>* &amp; "it\'s" {{ change }}'
+    assert shown(source, kind) == '<!here> *<b>bold</b>* &amp; "it\'s" added'
+
+
+def test_plain_text_is_not_escaped():
+    assert shown("{{ contact.name }}", name="<O'Neil & Sons>") == "<O'Neil & Sons>"
+
+
+@pytest.mark.parametrize("filter_name", ["safe", "urlize", "xmlattr", "attr"])
+def test_filters_that_would_trust_a_contact_do_not_exist(filter_name: str):
+    assert "No filter named" in complaint("{{ contact.name | " + filter_name + " }}")
+
+
+def test_contact_text_is_never_a_template():
+    name = "{{ contact.secret }}"
+    assert shown("{{ contact.name }}", name=name, secret="s3cret") == name
+
+
+@pytest.mark.parametrize(
+    "char", ["\n", "\r", "\t", "\0", "\x0b", "\x7f", "\x85", "\u2028", "\u2029"]
+)
+def test_a_line_is_one_line(char: str):
+    assert "a line break" in failure("To {{ contact.name }}", Kind.LINE, name=f"a{char}b")
+    assert shown("To {{ contact.name }}", Kind.LINE, name="🦊 עברית") == "To 🦊 עברית"
+
+
+def test_a_line_break_of_the_template_itself_fails_too():
+    assert "a line break" in failure("one\ntwo", Kind.LINE)
+    assert shown("one\n", Kind.LINE) == "one"  # YAML's block texts end with one
+
+
+# The sandbox
+
+
+def test_contact_exposes_fields_and_no_methods():
+    for name in ("items", "get", "keys", "values", "_values", "_name", "__class__", "__dict__"):
+        assert failure(f"{{{{ contact.{name} }}}}", a=1) == f"missing field: contact.{name}"
+        assert shown(f"{{{{ contact.{name} }}}}", **{name: "a field"}) == "a field"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ contact.name.__class__ }}",
+        "{{ ''.__class__.__mro__ }}",
+        "{{ contact.name['__class__'] }}",
+        "{{ '{0.__class__}'.format(contact.name) }}",
+        "{{ contact.tags.append('x') }}",
+        "{{ contact.tags.clear() }}",
+    ],
+)
+def test_what_the_sandbox_forbids_fails_the_contact(source: str):
+    assert failure(source, name="x", tags=["a"]) == (
+        "the template does what the sandbox does not allow"
+    )
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ '{} {}'.format(contact.name) }}",  # IndexError
+        "{{ '{a}'.format(contact.name) }}",  # KeyError
+        "{{ contact.name | dictsort }}",  # AttributeError
+        "{{ contact.name + 1 }}",  # TypeError
+        "{{ contact.name.index('z') }}",  # ValueError
+        "{{ 1 / 0 }}",
+        "{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}",  # RecursionError
+        "{{ contact | tojson }}",
+    ],
+)
+def test_whatever_goes_wrong_is_a_failure_of_the_contact_and_quotes_nothing(source: str):
+    assert failure(source, name="Secret Name").startswith("the template failed: ")
+    assert "Secret" not in failure(source, name="Secret Name")
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_a_contact_is_not_printed_as_a_whole(kind: Kind):
+    assert "prints contact as a whole" in failure("{{ contact }}", kind, name="Ana")
+    assert "prints results.ticket as a whole" in failure("{{ results.ticket }}", kind)
+    assert "Ana" not in shown("{{ '%r' | format(contact) }}", kind, name="Ana")
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["{{ results[contact.name] }}", "{{ contact[contact.name] }}", "{{ 'x'[contact.name] }}"],
+)
+def test_an_error_never_holds_a_name_that_comes_from_a_contact(source: str):
+    message = failure(source, name="Secret Name")
+    assert message.startswith("missing field: ")
+    assert "Secret" not in message
+
+
+def test_rendering_changes_nothing_for_the_next_template():
+    variables = {"contact": Fields("contact", {"tags": ["a"]})}
+    template = Template("{% set tags = contact.tags + ['b'] %}{{ tags | length }}", Kind.TEXT)
+    assert [render(template, variables) for _ in range(2)] == ["2", "2"]
+
+
+# Reading definitions
+
+
+@pytest.mark.parametrize(
+    ("field", "kind"),
+    [(Text, Kind.TEXT), (Line, Kind.LINE), (Html, Kind.HTML), (Mrkdwn, Kind.MRKDWN)],
+)
+def test_a_field_gives_its_kind_to_its_template(field: Any, kind: Kind):
+    assert read(field, "{{ change }}") == Template("{{ change }}", kind)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (7, "found the number 7; allowed: text (put it in quotes)"),
+        (True, "found True; allowed: text"),
+        (None, "found None; allowed: text"),
+        (["a"], "found ['a']; allowed: text"),
+        ({"path": "x"}, "allowed: text, or {file: NAME} in templates/"),
+        ("{{ contact.name", "is not a valid template (template line 1)"),
+        ("a\n{% if %}", "is not a valid template (template line 2)"),
+        ("{{ name }}", "unknown name 'name'; allowed: contact, change, results"),
+        ("{{ range(3) }}", "unknown name 'range'"),
+        ("{% autoescape false %}{% endautoescape %}", "autoescape"),
+        ("{% include 'other.txt' %}", "the template 'other.txt' does not exist"),
+        ("{% include contact.name %}", "the name of a template is computed"),
+        ("{{ contact.name | shout }}", "No filter named 'shout'"),
+    ],
+)
+def test_a_template_that_cannot_work_is_refused(value: object, message: str):
+    assert message in complaint(value)
+
+
+def test_a_file_of_the_templates_folder_is_read(tmp_path: Path):
+    (tmp_path / "hi.txt").write_text("Hi {{ contact.name }}\n", encoding="utf-8")
+    template = read(Text, {"file": "hi.txt"}, tmp_path)
+    assert render(template, {"contact": Fields("contact", {"name": "Žofie"})}) == "Hi Žofie"
+    assert TypeAdapter(Text).dump_python(template) == {"file": "hi.txt"}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("absent.txt", "cannot be read"),
+        ("../secret.txt", "is outside of"),
+        ("/etc/hostname", "is outside of"),
+    ],
+)
+def test_a_file_elsewhere_is_refused(tmp_path: Path, name: str, message: str):
+    folder = tmp_path / "templates"
+    folder.mkdir()
+    (tmp_path / "secret.txt").write_text("secret")
+    assert message in complaint({"file": name}, folder)
+
+
+def test_a_file_without_a_folder_is_refused():
+    assert "needs a templates folder" in complaint({"file": "hi.txt"})
+
+
+def test_a_layout_is_extended_and_escapes_as_well(tmp_path: Path):
+    (tmp_path / "layout.html").write_text("<h1>{% block main %}{% endblock %}</h1>{{ change }}")
+    source = "{% extends 'layout.html' %}{% block main %}{{ contact.name }}{% endblock %}"
+    template = read(Html, source, tmp_path)
+    variables = {"contact": Fields("contact", {"name": "<b>"}), "change": "<i>"}
+    assert render(template, variables) == "<h1>&lt;b&gt;</h1>&lt;i&gt;"
+
+
+def test_what_a_layout_gets_wrong_is_found_with_its_name(tmp_path: Path):
+    for name, source in {
+        "unknown.html": "{{ contakt.name }}",
+        "escape.html": "{% autoescape false %}{{ contact.name }}{% endautoescape %}",
+        "broken.html": "a\n{% if %}",
+        "deep.html": "{% include 'unknown.html' %}",
+        "absent.html": "{% include 'nowhere.html' %}",
+        "circle.html": "{% if change == 'x' %}{% include 'circle.html' %}{% endif %}",
+    }.items():
+        (tmp_path / name).write_text(source)
+
+    def included(name: str) -> str:
+        return complaint(f"{{% include '{name}' %}}", tmp_path, Html)
+
+    assert "unknown name 'contakt' in unknown.html" in included("unknown.html")
+    assert "autoescape %} is not allowed in escape.html" in included("escape.html")
+    assert "broken.html line 2" in included("broken.html")
+    assert "unknown name 'contakt' in unknown.html" in included("deep.html")
+    assert "'nowhere.html' does not exist" in included("absent.html")
+    circle = read(Html, "{% include 'circle.html' %}", tmp_path)
+    assert list(circle.references()) == [("change",)]
+
+
+def test_references_are_the_names_that_are_read(tmp_path: Path):
+    (tmp_path / "footer.txt").write_text("{{ contact.city }}")
+    source = (
+        "{{ contact.name | default(contact['nick name']) }} {{ results.ticket.url }}"
+        "{% if contact.age > 3 %}{{ change }}{% endif %}{% include 'footer.txt' %}"
+    )
+    assert set(read(Text, source, tmp_path).references()) >= {
+        ("contact", "name"),
+        ("contact", "nick name"),
+        ("contact", "age"),
+        ("contact", "city"),
+        ("results", "ticket", "url"),
+        ("change",),
+    }
