@@ -49,7 +49,8 @@ def error_console() -> Console:
 
 
 def note(text: str) -> None:
-    """Say something beside the result, on stderr."""
+    """Say something beside the result, on stderr and after what stdout has so far."""
+    sys.stdout.flush()
     error_console().print(text, style="dim", soft_wrap=True)
 
 

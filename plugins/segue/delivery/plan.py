@@ -241,7 +241,8 @@ class _Rehearsal:
         return outcomes
 
     def _candidates(self, action: Action, planned: Mapping[Change, Actions]) -> list[Candidate]:
-        before = prerequisites(self._resolved.definition, action)
+        earlier = prerequisites(self._resolved.definition, action)
+        before = sorted(earlier, key=self._resolved.action_ids.index)  # as the steps have it
         passes_if = self._holds(action, list(planned))
         return [
             Candidate(
@@ -252,9 +253,9 @@ class _Rehearsal:
                 fields=self._fields[change.details_at].get(change.contact_id),
                 opted_in=self._consent.get(change.contact_id),
                 passes_if=passes_if[change],
-                before={other: self._row(change, earlier[other]) for other in sorted(before)},
+                before={other: self._row(change, actions[other]) for other in before},
             )
-            for change, earlier in planned.items()
+            for change, actions in planned.items()
         ]
 
     def _holds(self, action: Action, changes: Sequence[Change]) -> dict[Change, bool]:

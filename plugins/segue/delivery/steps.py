@@ -150,7 +150,9 @@ def _candidates(
     verdicts = holds(action.condition, population, changes)
     before = {
         other: _keys_of(resolved, ledger, other, changes)
-        for other in prerequisites(resolved.definition, action)
+        for other in sorted(
+            prerequisites(resolved.definition, action), key=resolved.action_ids.index
+        )
     }
     rows: dict[str, DeliveryRow] = {}
     for keys in before.values():

@@ -6,11 +6,12 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -21,6 +22,7 @@ from segue.demo.local_airflow import LocalAirflow
 from segue.sample.generator import generate
 from segue.sandbox.server import HTTP_PORT, SMTP_PORT, Sandbox
 from segue.settings import BUNDLE_ROOT, Settings
+from segue.workflows.definition import WorkflowDefinition
 
 HOME = BUNDLE_ROOT / ".airflow"
 SAMPLE = BUNDLE_ROOT / "include" / "sample" / "customers"
@@ -31,9 +33,10 @@ UI_PORT = 8080
 
 def demo() -> int:
     """Run five days of every workflow on a real scheduler; print who changed and what was sent."""
-    console = Console()
+    console = _console()
     started = time.monotonic()
-    names = _workflows()
+    workflows = _workflows()
+    names = [workflow.workflow for workflow in workflows]
     with _steps(console) as progress:
         step = progress.add_task("Writing the sample's snapshots", total=None)
         generate(SAMPLE)
@@ -47,7 +50,7 @@ def demo() -> int:
             progress.update(step, description="DAG runs", total=DAYS * len(names), completed=0)
             runs = _run_days(airflow, names, lambda n: progress.update(step, completed=n))
             received = Counter(message.service for message in sandbox.messages())
-    _print_days(console, names)
+    _print_days(console, workflows)
     _print_received(console, received, before)
     failed = sorted(
         f"{run['dag_id']} {run['dag_run_id']}" for run in runs if run["state"] == "failed"
@@ -60,7 +63,7 @@ def demo() -> int:
 
 def up() -> int:
     """Start Airflow's UI with the sample, and the sandbox beside it, until Ctrl-C."""
-    console = Console()
+    console = _console()
     console.print("Writing the sample, starting the sandbox and Airflow …")
     generate(SAMPLE)
     with (
@@ -73,8 +76,9 @@ def up() -> int:
             airflow.alive()
 
 
-def _workflows() -> list[str]:
-    return Catalog(BUNDLE_ROOT / "include").names("workflows")
+def _workflows() -> list[WorkflowDefinition]:
+    catalog = Catalog(BUNDLE_ROOT / "include")
+    return [catalog.workflow(name) for name in catalog.names("workflows")]
 
 
 def _airflow(sandbox: Sandbox, *, port: int, with_triggerer: bool = False) -> LocalAirflow:
@@ -148,6 +152,11 @@ def _run_days(airflow: LocalAirflow, names: list[str], progress: Any) -> list[di
     return ended
 
 
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=110)
+
+
 @contextmanager
 def _steps(console: Console) -> Iterator[Progress]:
     columns = (
@@ -165,30 +174,41 @@ def _ledger() -> Ledger:
     return Ledger.open(settings.ledger, settings.namespace)
 
 
-def _print_days(console: Console, names: list[str]) -> None:
+def _print_days(console: Console, workflows: Sequence[WorkflowDefinition]) -> None:
     """Print, per day and workflow, who changed and what was delivered."""
     rows = _ledger().list_deliveries()
     for day in sorted({row["snapshot"] for row in rows}):
-        table = Table(title=f"{day}", title_justify="left", title_style="bold", expand=False)
+        table = Table(title=day, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
         for column in ("workflow", "contact", "change", "outcome"):
-            table.add_column(column, no_wrap=True)
-        for name in names:
-            found = [row for row in rows if (row["snapshot"], row["workflow"]) == (day, name)]
-            for contact in sorted({row["contact_id"] for row in found}):
-                of_contact = [row for row in found if row["contact_id"] == contact]
-                outcome = ", ".join(_outcome(row) for row in of_contact)
-                table.add_row(name, contact, of_contact[0]["change"], outcome)
+            table.add_column(column, overflow="fold")
+        for workflow in workflows:
+            found = [
+                row
+                for row in rows
+                if (row["snapshot"], row["workflow"]) == (day, workflow.workflow)
+            ]
+            for contact, change in sorted({(row["contact_id"], row["change"]) for row in found}):
+                outcomes = {
+                    row["action"]: _outcome(row) for row in found if row["contact_id"] == contact
+                }
+                ordered = [outcomes[action.id] for action in workflow.actions]
+                table.add_row(workflow.workflow, contact, change, ", ".join(ordered))
         console.print(table)
 
 
 def _outcome(row: dict[str, Any]) -> str:
     if row["outcome"] == "delivered":
-        return f"[green]{row['action']}[/] delivered"
+        return f"[green]{row['action']} delivered[/]"
     return f"{row['action']} {row['outcome']}" + (f"({row['reason']})" if row["reason"] else "")
 
 
 def _print_received(console: Console, received: Counter[str], before: Counter[str]) -> None:
-    table = Table(title="What the servers received", title_justify="left", title_style="bold")
+    table = Table(
+        title="What the servers received",
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+    )
     for column in ("server", "in this demo", "in all"):
         table.add_column(column, justify="left" if column == "server" else "right")
     for service in ("zendesk", "slack", "freshdesk", "smtp"):

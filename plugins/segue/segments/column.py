@@ -30,25 +30,25 @@ TRUE_WORDS, FALSE_WORDS = ("true", "yes", "1"), ("false", "no", "0")
 class Texts:
     """Text; empty text is missing. ``ignore_case`` lowers both sides, one code point at a time."""
 
-    values: ArrowColumn
+    arrow: ArrowColumn
     ignore_case: bool = False
 
     def equal(self, text: str) -> Mask:
         """The text is exactly ``text``."""
-        return mask_of(pc.equal(self.values, self._operand(text)))
+        return mask_of(pc.equal(self.arrow, self._operand(text)))
 
     def one_of(self, texts: Sequence[str]) -> Mask:
         """The text is exactly one of ``texts``."""
         wanted = pa.array([self._operand(text).as_py() for text in texts], TEXT)
-        return mask_of(pc.is_in(self.values, value_set=wanted))
+        return mask_of(pc.is_in(self.arrow, value_set=wanted))
 
     def contains(self, part: str) -> Mask:
         """``part`` is somewhere in the text."""
-        return mask_of(pc.match_substring(self.values, self._operand(part).as_py()))
+        return mask_of(pc.match_substring(self.arrow, self._operand(part).as_py()))
 
     def ignoring_case(self) -> Texts:
         """Return the same text, compared without regard to case."""
-        return self if self.ignore_case else Texts(pc.utf8_lower(self.values), ignore_case=True)
+        return self if self.ignore_case else Texts(pc.utf8_lower(self.arrow), ignore_case=True)
 
     def _operand(self, text: str) -> Any:
         operand = pa.scalar(text, TEXT)

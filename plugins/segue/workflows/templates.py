@@ -227,6 +227,13 @@ def _check_tree(tree: nodes.Template, where: str) -> None:
         raise ValueError(f"unknown name {name!r}{where}; allowed: {', '.join(VARIABLES)}")
 
 
+class _Missing(StrictUndefined):
+    """A missing value: false in ``{% if %}`` and for ``or``; an error where it is printed."""
+
+    def __bool__(self) -> bool:
+        return False
+
+
 class _Environment(ImmutableSandboxedEnvironment):
     """Jinja's sandbox, with ``Fields`` read by entry only, and nothing changed by a template."""
 
@@ -281,7 +288,7 @@ def _unescape_quotes(text: str) -> str:
 @lru_cache(maxsize=64)
 def _environment(kind: Kind, folder: str | None) -> ImmutableSandboxedEnvironment:
     environment = _Environment(
-        undefined=StrictUndefined,
+        undefined=_Missing,
         autoescape=kind in (Kind.HTML, Kind.MRKDWN),
         finalize=_print_plain,
         loader=FileSystemLoader(folder) if folder else DictLoader({}),

@@ -20,10 +20,10 @@ from segue.segments.conditions import (
     parse_condition,
     parse_workflow_condition,
     register,
+    registry,
     to_data,
     unknown_fields,
 )
-from segue.segments.conditions import registry
 from segue.segments.conditions.operands import Number, parse_instant
 from segue.segments.definition import SegmentDefinition
 
@@ -293,7 +293,7 @@ def test_instants_are_iso_8601_in_the_extended_format(text, iso):
 def test_parsing_a_condition_imports_no_dataframe_library():
     code = (
         "import sys; from segue.segments.definition import SegmentDefinition as S;"
-        "S.model_validate({'segment': 'a', 'directory': 'b', 'match': {'field': 'x', 'equals': 1}});"
+        "S(segment='a', directory='b', match={'field': 'x', 'equals': 1});"
         "print([m for m in ('pandas', 'pyarrow', 'numpy', 'airflow') if m in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

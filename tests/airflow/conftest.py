@@ -1,0 +1,46 @@
+"""One Airflow for all scheduler tests: the DAGs of dags/, with definitions of the tests' own."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from segue.demo.local_airflow import LocalAirflow
+from segue.demo.run import connections
+from segue.sandbox.server import Sandbox
+from tests.airflow import definitions
+from tests.airflow.world import World
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A running Airflow, and the sandbox that its connections lead to."""
+    home = tmp_path_factory.mktemp("world")
+    dags = home / "dags"
+    shutil.copytree(ROOT / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "tests/airflow/guard_that_releases_nothing.py", dags)
+    ledger = f"sqlite:///{home / 'segue.db'}"
+    with Sandbox() as sandbox:
+        airflow = LocalAirflow(
+            home / "airflow",
+            dags=dags,
+            plugins=ROOT / "plugins",
+            environment={
+                **connections(sandbox),
+                "SEGUE_HOME": str(home / "include"),
+                "SEGUE_LEDGER": ledger,
+                "SEGUE_STATE": str(home / "state"),
+            },
+        )
+        made = World(home, airflow, sandbox, ledger)
+        definitions.write(made)
+        with airflow:
+            airflow.wait_for_dags(*definitions.NAMES)
+            for name in definitions.NAMES:
+                airflow.unpause(name)
+            yield made

@@ -1,0 +1,109 @@
+"""The workflows and snapshots of the scheduler tests, written before Airflow starts."""
+
+from __future__ import annotations
+
+from tests.airflow.world import EMAIL, SLACK, TICKET, World, contact
+
+NAMES = (
+    "conditions_hold_back",
+    "guarded",
+    "once",
+    "late_day",
+    "fresh_backfill",
+    "one_fails",
+    "slice_of_hundreds",
+    "consent",
+)
+SLICE = 250
+
+
+def write(world: World) -> None:
+    """Write all of it."""
+    _conditions_hold_back(world)
+    _guarded(world)
+    _once(world)
+    _late_day(world)
+    _fresh_backfill(world)
+    _failures(world)
+    _consent(world)
+
+
+def _conditions_hold_back(world: World) -> None:
+    silver = [contact(f"cond{n}", tier="silver") for n in range(4)]
+    gold = [contact(f"cond{n}", phone="" if n % 2 else "+44 20 7946 0000") for n in range(4)]
+    world.snapshot("conditions_hold_back", "2026-11-01", silver)
+    world.snapshot("conditions_hold_back", "2026-11-02", gold)
+    after = {**SLACK, "after": "ticket"}
+    world.workflow(
+        "conditions_hold_back",
+        [TICKET, after, EMAIL],
+        conditions={"field": "phone", "is_set": True},
+    )
+
+
+def _guarded(world: World) -> None:
+    world.snapshot("guarded", "2026-11-01", [contact("guard1", tier="silver")])
+    world.snapshot("guarded", "2026-11-02", [contact("guard1")])
+    world.workflow("guarded", [TICKET])  # for its directory and segment: the DAG is by hand
+    (world.home / "include/workflows/guarded.yaml").unlink()
+
+
+def _once(world: World) -> None:
+    """Every day two more contacts turn gold: once1 and once2 on the 2nd, and so on."""
+    for day in range(1, 5):
+        golden = 2 * (day - 1)
+        contacts = [
+            contact(f"once{n}", tier="gold" if n <= golden else "silver") for n in range(1, 9)
+        ]
+        world.snapshot("once", f"2026-11-{day:02}", contacts)
+    world.workflow("once", [TICKET, {**SLACK, "after": ["ticket"]}])
+
+
+def _late_day(world: World) -> None:
+    for day in (1, 2, 4):
+        late_day(world, day)
+    world.workflow("late_day", [SLACK])
+
+
+def late_day(world: World, day: int) -> None:
+    """On each day one more contact turns gold: late2 on the 2nd, late3 on the 3rd …"""
+    contacts = [contact(f"late{n}", tier="gold" if n <= day else "silver") for n in range(2, 6)]
+    world.snapshot("late_day", f"2026-11-{day:02}", contacts)
+
+
+def _fresh_backfill(world: World) -> None:
+    for day in range(1, 4):
+        contacts = [contact(f"fresh{n}", tier="gold" if n <= day else "silver") for n in (2, 3)]
+        world.snapshot("fresh_backfill", f"2026-11-{day:02}", contacts)
+    world.workflow("fresh_backfill", [SLACK])
+
+
+def _failures(world: World) -> None:
+    action = {"id": "mail", "email": {**EMAIL["email"], "text": "Dear {{ contact.first_name }}"}}
+    world.snapshot(
+        "one_fails", "2026-11-01", [contact(f"fail{n}", tier="silver") for n in range(3)]
+    )
+    world.snapshot(
+        "one_fails",
+        "2026-11-02",
+        [contact(f"fail{n}", first_name="" if n == 1 else "Given") for n in range(3)],
+    )
+    world.workflow("one_fails", [action])
+    many = range(SLICE)
+    world.snapshot(
+        "slice_of_hundreds", "2026-11-01", [contact(f"many{n:03}", tier="silver") for n in many]
+    )
+    world.snapshot(
+        "slice_of_hundreds",
+        "2026-11-02",
+        [contact(f"many{n:03}", first_name="" if n == 7 else "Given") for n in many],
+    )
+    world.workflow("slice_of_hundreds", [action], branches={"max": 10, "slice_size": 200})
+
+
+def _consent(world: World) -> None:
+    world.snapshot("consent", "2026-11-01", [contact(f"consent{n}", tier="silver") for n in (1, 2)])
+    world.snapshot(
+        "consent", "2026-11-02", [contact("consent1", unsubscribed="true"), contact("consent2")]
+    )
+    world.workflow("consent", [EMAIL, SLACK])

@@ -1,0 +1,149 @@
+"""What a workflow does on a real scheduler, with servers that count what they receive."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tests.airflow import definitions
+from tests.airflow.world import World
+
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
+
+
+def test_a_condition_that_fails_holds_back_that_contact_alone(world: World):
+    """Of four contacts two have no phone: their action tasks are skipped, nothing is sent."""
+    name = "conditions_hold_back"
+    run_id, state = world.pair(name, "2026-11-01", "2026-11-02", expected=1)
+    assert state == "success"
+    states = world.airflow.task_states(name, run_id)
+    for index, contact_id in enumerate(("cond0", "cond1", "cond2", "cond3")):
+        expected = "skipped" if index % 2 else "success"
+        tasks = ("conditions", "ticket", "alert", "mail")
+        assert {states[f"contact.{task}", index] for task in tasks} == {expected}
+        assert world.received(contact_id).total() == (0 if index % 2 else 3)
+    outcomes = world.outcomes(name)
+    assert outcomes["cond1", "mail"] == "skipped(conditions)"
+    assert outcomes["cond2", "alert"] == "delivered"
+    [slack] = world.sandbox.messages(service="slack", contains="cond2")
+    assert slack.text == "cond2 added"
+
+
+def test_each_branch_is_labelled_with_its_contact(world: World):
+    """The mapped instances carry contact ids in the grid."""
+    [run] = world.airflow.runs("conditions_hold_back")
+    path = f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/taskInstances?limit=100"
+    found = world.airflow.call("GET", path)["task_instances"]
+    labels = {
+        item["rendered_map_index"] for item in found if item["task_id"] == "contact.conditions"
+    }
+    assert labels == {"cond0", "cond1", "cond2", "cond3"}
+
+
+def test_a_guard_that_releases_nothing_means_nothing_is_sent(world: World):
+    """Every action task runs, those behind ``after`` too; the servers hear nothing."""
+    run_id, state = world.pair("guarded", "2026-11-01", "2026-11-02", expected=1)
+    assert state == "failed"  # the report: three deliveries were never tried
+    states = world.airflow.task_states("guarded", run_id)
+    assert states["contact.conditions", 0] == "success"
+    assert states["contact.ticket", 0] is not None
+    assert world.received("guard1") == Counter()
+    assert set(world.outcomes("guarded").values()) == {"planned"}
+
+
+def test_nothing_is_sent_twice_however_a_day_is_done_again(world: World):
+    """Clear a task, clear the run, run the pair again, backfill over it: each message once."""
+    once = Counter({"zendesk": 1, "slack": 1})
+    run_id, state = world.day("once", 3, expected=1)
+    assert state == "success"
+    assert world.received("once1") == once
+    assert world.again("once", run_id, "contact.ticket") == "success"
+    assert world.again("once", run_id) == "success"
+    by_hand, state = world.pair("once", "2026-11-01", "2026-11-02", expected=2)
+    assert state == "success"
+    assert world.airflow.task_states("once", by_hand)["detect_changes", -1] == "skipped"
+    covered = world.ledger.find_run("once", by_hand)
+    assert (covered.outcome, run_id in covered.reason) == ("covered", True)
+    world.airflow.backfill(
+        "once",
+        "2026-11-02T06:00:00Z",
+        "2026-11-04T06:00:00Z",
+        conf={"deliver": True},
+        reprocess="completed",
+    )
+    states = world.airflow.finish("once", expected=4, seconds=240)
+    assert set(states.values()) == {"success"}
+    for number in range(1, 7):
+        assert world.received(f"once{number}") == once
+    assert world.received("once7") == Counter()
+
+
+def test_a_day_that_arrives_late_is_bridged_and_nothing_is_lost_or_doubled(world: World):
+    """The 3rd is missing: its run fails, the next bridges it; cleared later it does nothing."""
+    _, state = world.day("late_day", 3, expected=1)
+    assert state == "success"
+    missing, state = world.day("late_day", 4, expected=2)
+    assert state == "failed"
+    _, state = world.day("late_day", 5, expected=3)
+    assert state == "success"
+    definitions.late_day(world, 3)
+    assert world.again("late_day", missing) == "success"
+    assert world.ledger.find_run("late_day", missing).outcome == "covered"
+    for number in (2, 3, 4):
+        assert world.received(f"late{number}") == Counter({"slack": 1})
+
+
+def test_a_fresh_backfill_records_and_sends_nothing_until_a_person_asks(world: World):
+    """``airflow backfill create`` over two days: suppressed; with deliver: true it is sent."""
+    days = ("2026-11-02T06:00:00Z", "2026-11-03T06:00:00Z")
+    name = "fresh_backfill"
+    world.airflow.backfill(name, *days)
+    states = world.airflow.finish(name, expected=2, seconds=180)
+    assert set(states.values()) == {"success"}
+    assert set(world.outcomes(name).values()) == {"suppressed(backfill)"}
+    assert world.received("fresh") == Counter()
+
+
+def test_one_contacts_failure_fails_the_run_and_stops_nobody_else(world: World):
+    """A branch of one: the template lacks a field for fail1; fail0 and fail2 get their mail."""
+    run_id, state = world.pair("one_fails", "2026-11-01", "2026-11-02", expected=1)
+    assert state == "failed"
+    states = world.airflow.task_states("one_fails", run_id)
+    assert [states["contact.mail", index] for index in range(3)] == ["success", "failed", "success"]
+    assert states["report", -1] == "failed"
+    assert [world.received(f"fail{n}@").total() for n in range(3)] == [1, 0, 1]
+    outcome = world.outcomes("one_fails")["fail1", "mail"]
+    assert outcome == "failed(text: missing field: contact.first_name)"
+
+
+def test_in_a_slice_of_hundreds_one_failure_stops_nobody_else(world: World):
+    """250 contacts in two slices; one has no name."""
+    name = "slice_of_hundreds"
+    run_id, state = world.pair(name, "2026-11-01", "2026-11-02", expected=1)
+    assert state == "failed"
+    states = world.airflow.task_states(name, run_id)
+    assert sorted(index for task, index in states if task == "contact.mail") == [0, 1]
+    counts = Counter(world.outcomes(name).values())
+    assert counts["delivered"] == definitions.SLICE - 1
+    assert world.received("@people.example.com")["smtp"] >= definitions.SLICE - 1
+    assert world.received("many007@") == Counter()
+
+
+def test_an_opted_out_contact_gets_no_email_and_the_team_hears_of_it(world: World):
+    """Consent binds messages to the contact alone."""
+    _, state = world.pair("consent", "2026-11-01", "2026-11-02", expected=1)
+    assert state == "success"
+    assert world.received("consent1") == Counter({"slack": 1})
+    assert world.received("consent2") == Counter({"slack": 1, "smtp": 1})
+    assert world.outcomes("consent")["consent1", "mail"] == "skipped(opted_out)"
+
+
+def test_airflow_keeps_no_text_of_a_contact(world: World):
+    """No name, address or phone number in Airflow's database, XCom or task logs; ids only."""
+    stored, logs = world.everything_airflow_stores(), world.logs()
+    assert "cond2" in stored  # the ids are there: the search looks at the right place
+    assert "cond2" in logs
+    for text in ("Firstname", "Lastname", "people.example.com", "7946"):
+        assert text not in stored
+        assert text not in logs

@@ -1,0 +1,165 @@
+"""A small world for scheduler tests: directories as CSV, definitions, and one running Airflow."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from segue.delivery.ledger import Ledger
+from segue.demo.local_airflow import LocalAirflow
+from segue.sandbox.server import Sandbox
+
+COLUMNS = ("contact_id", "first_name", "last_name", "email", "phone", "tier", "unsubscribed")
+SLACK = {
+    "id": "alert",
+    "slack_message": {"channel": "#team", "text": "{{ contact.contact_id }} {{ change }}"},
+}
+EMAIL = {
+    "id": "mail",
+    "email": {
+        "from": "shop@example.com",
+        "subject": "Hello",
+        "text": "Dear {{ contact.first_name }}",
+    },
+}
+TICKET = {
+    "id": "ticket",
+    "zendesk_ticket": {
+        "subject": "Call {{ contact.contact_id }}",
+        "comment": "{{ contact.first_name | default('somebody') }}",
+    },
+}
+
+
+def contact(contact_id: str, **fields: Any) -> dict[str, Any]:
+    """A contact whose every text names it, so that leaks can be found."""
+    return {
+        "contact_id": contact_id,
+        "first_name": f"Firstname-{contact_id}",
+        "last_name": f"Lastname-{contact_id}",
+        "email": f"{contact_id}@people.example.com",
+        "phone": f"+44 20 7946 {contact_id}",
+        "tier": "gold",
+        "unsubscribed": "false",
+        **fields,
+    }
+
+
+class World:
+    """Definitions and snapshots below ``home``, an Airflow that runs them, and the sandbox."""
+
+    def __init__(self, home: Path, airflow: LocalAirflow, sandbox: Sandbox, ledger: str) -> None:
+        self.home, self.airflow, self.sandbox = home, airflow, sandbox
+        self._ledger = ledger
+
+    @property
+    def ledger(self) -> Ledger:
+        return Ledger.open(self._ledger, "default")
+
+    def snapshot(self, name: str, key: str, contacts: Sequence[Mapping[str, Any]]) -> None:
+        """Write one complete snapshot of the directory ``name``."""
+        folder = self.home / "snapshots" / name / key
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "contacts.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(contacts)
+        (folder / "_SUCCESS").touch()
+
+    def workflow(self, name: str, actions: Sequence[Mapping[str, Any]], **more: Any) -> None:
+        """Define a workflow with a directory and a segment (tier gold) of its own."""
+        self._write(
+            "directories",
+            name,
+            {
+                "directory": name,
+                "snapshots": f"../../snapshots/{name}",
+                "complete_marker": "_SUCCESS",
+            },
+        )
+        match = more.pop("match", {"field": "tier", "equals": "gold"})
+        self._write("segments", name, {"segment": name, "directory": name, "match": match})
+        self._write(
+            "workflows",
+            name,
+            {
+                "workflow": name,
+                "segment": name,
+                "changes": ["added"],
+                "schedule": "0 6 * * *",
+                "start": "2026-11-01",
+                "policies": {"max_age": None},
+                **more,
+                "actions": list(actions),
+            },
+        )
+
+    def _write(self, folder: str, name: str, data: Mapping[str, Any]) -> None:
+        path = self.home / "include" / folder / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True))
+
+    def day(self, dag_id: str, day: int, *, expected: int) -> tuple[str, str]:
+        """Run the interval that ends on ``day`` at 06:00; return (run id, state).
+
+        Its current snapshot is the one of the day before. ``expected`` is the number of runs that
+        the DAG has by then.
+        """
+        end = f"2026-11-{day:02}T06:00:00Z"
+        run_id = self.airflow.trigger(
+            dag_id,
+            logical_date=f"2026-11-{day - 1:02}T06:00:00Z",
+            data_interval_start=f"2026-11-{day - 1:02}T06:00:00Z",
+            data_interval_end=end,
+        )
+        states = self.airflow.finish(dag_id, expected=expected, seconds=180)
+        return run_id, states[run_id]
+
+    def pair(self, dag_id: str, previous: str, current: str, *, expected: int) -> tuple[str, str]:
+        """Run a pair of snapshots by hand; return (run id, state)."""
+        conf = {"previous": previous, "current": current}
+        run_id = self.airflow.trigger(dag_id, conf)
+        return run_id, self.airflow.finish(dag_id, expected=expected, seconds=180)[run_id]
+
+    def again(self, dag_id: str, run_id: str, *task_ids: str) -> str:
+        """Clear tasks of a run, wait for it to end, and return its state."""
+        self.airflow.clear(dag_id, run_id, *task_ids)
+        return self.airflow.finish(dag_id, seconds=180)[run_id]
+
+    def received(self, contains: str) -> Counter[str]:
+        """Count, per service, what the servers received that contains a text."""
+        return Counter(message.service for message in self.sandbox.messages(contains=contains))
+
+    def outcomes(self, dag_id: str) -> dict[tuple[str, str], str]:
+        """Return outcome(reason) of each delivery by (contact, action)."""
+        return {
+            (row["contact_id"], row["action"]): f"{row['outcome']}({row['reason']})".replace(
+                "()", ""
+            )
+            for row in self.ledger.list_deliveries(workflow=dag_id)
+        }
+
+    def everything_airflow_stores(self) -> str:
+        """Return every text in Airflow's database, its XCom included."""
+        connection = sqlite3.connect(self.airflow.home / "airflow.db")
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        return json.dumps(
+            [
+                [str(value) for row in connection.execute(f"SELECT * FROM {name}") for value in row]
+                for (name,) in tables.fetchall()
+            ]
+        )
+
+    def logs(self) -> str:
+        """Return every task log."""
+        return "\n".join(
+            path.read_text(errors="replace")
+            for path in (self.airflow.home / "logs").rglob("dag_id=*/**/*.log")
+        )

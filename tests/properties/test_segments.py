@@ -1,0 +1,490 @@
+"""Laws of conditions and changes, on hostile data.
+
+``Reference`` below judges one contact at a time in plain Python, written from CONDITIONS.md and
+nothing else; the engine must agree with it on whole frames.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from segue.durations import localize, parse_duration
+from segue.segments.changes import membership_changes
+from segue.segments.conditions import parse_condition
+from segue.segments.conditions.registry import find_operator, operator_names
+from segue.segments.evaluation import Population, evaluate
+
+ZONES = [ZoneInfo("UTC"), ZoneInfo("Europe/London"), ZoneInfo("America/St_Johns")]
+AS_OF = datetime(2026, 11, 23, tzinfo=UTC)
+BIG = 2**53
+COMPLEMENTS = [
+    n for n in operator_names() if find_operator(n).other and not find_operator(n).negated
+]
+
+# Values
+
+TEXTS = st.sampled_from(
+    [
+        *["", " ", "gold", "Gold", "GOLD", "gol", "straße", "İstanbul", "e\u0301", "é", "金", "😀"],
+        *["5", " 5 ", "5.0", "+5", "-5", ".5", "5.", "007", "1e3", "1E999", "inf", "nan", "NaN"],
+        *["1_000", "0x1F", "12,5", "true", "TRUE", "no", "1", "0", "yes\n", str(BIG + 1), "0.1"],
+        *[
+            "2026-11-22",
+            "2026-11-22T23:30",
+            "2026-10-25T01:30",
+            "2026-03-29 01:30:00",
+            "2026-02-30",
+        ],
+        *[
+            "2026-11-23T00:00:00Z",
+            "2026-11-22T19:00:00.5-05:00",
+            "1795305600",
+            "0.30000000000000004",
+        ],
+    ]
+)
+INTEGERS = st.sampled_from([0, 1, -1, 5, 7, BIG, BIG + 1, -BIG - 1, 2**63 - 1])
+FLOATS = st.sampled_from([0.0, -0.0, 1.0, 5.0, 0.1, 0.5, -7.25, float(BIG), 1e20, 1e-7, math.inf])
+DECIMALS = st.sampled_from([Decimal(t) for t in ("0", "5.00", "0.10", "19.99", "-7.25", "0.01")])
+DATES = st.dates(date(2026, 10, 20), date(2026, 11, 24))
+TIMES = st.datetimes(datetime(2026, 10, 24), datetime(2026, 11, 24)).map(  # noqa: DTZ001
+    lambda time: time.replace(second=0, microsecond=0)
+)
+MISSING = st.none()
+
+COLUMNS = {  # name: one value, the type it is stored as
+    "text": (TEXTS | MISSING, "str"),
+    "integer": (INTEGERS | MISSING, "Int64"),
+    "float": (FLOATS | MISSING, "float64"),
+    "decimal": (DECIMALS | MISSING, pd.ArrowDtype(pa.decimal128(12, 2))),
+    "boolean": (st.booleans() | MISSING, "boolean"),
+    "day": (DATES | MISSING, pd.ArrowDtype(pa.date32())),
+    "time": (TIMES | MISSING, "datetime64[us]"),
+    "mixed": (TEXTS | INTEGERS | FLOATS | DECIMALS | st.booleans() | DATES | MISSING, "object"),
+}
+ROW_COLUMNS = {
+    "type": COLUMNS["text"],
+    "amount": (st.sampled_from(["0.1", "0.2", "5", "x", "1e3", None]), "str"),
+    "price": (st.sampled_from([0.1, 0.2, 0.3, 1e16, -1e16, 1.0, None]), "float64"),
+    "dollars": COLUMNS["decimal"],
+}
+
+
+@st.composite
+def populations(draw, most=8):
+    size = draw(st.integers(1, most))
+    ids = [f"c{number}" for number in range(size)]
+    contacts = {"contact_id": pd.Series(ids, dtype="str")}
+    for name, (values, dtype) in COLUMNS.items():
+        contacts[name] = pd.Series(
+            draw(st.lists(values, min_size=size, max_size=size)), dtype=dtype
+        )
+    rows = draw(st.integers(0, 3 * size))
+    owners = st.sampled_from([*ids, "stranger"])
+    transactions = {
+        "contact_id": pd.Series(draw(st.lists(owners, min_size=rows, max_size=rows)), dtype="str")
+    }
+    dates = st.lists(TIMES | MISSING, min_size=rows, max_size=rows)
+    transactions["date"] = pd.Series(draw(dates), dtype="datetime64[us]")
+    for name, (values, dtype) in ROW_COLUMNS.items():
+        drawn = draw(st.lists(values, min_size=rows, max_size=rows))
+        transactions[name] = pd.Series(drawn, dtype=dtype)
+    zone = draw(st.sampled_from(ZONES))
+    return Population(pd.DataFrame(contacts), AS_OF, zone, pd.DataFrame(transactions))
+
+
+# Conditions
+
+TEXT_OPERANDS = st.sampled_from(["gold", "GOLD", "5", "true", "é", "o", "2026-11-22", "i"])
+NUMBERS = st.sampled_from([0, 5, 0.1, 0.3, 5.0, 7, BIG, BIG + 1, -7.25, 1000, 19.99])
+SCALARS = TEXT_OPERANDS | NUMBERS | st.booleans()
+INSTANTS = st.sampled_from(["2026-11-22", "2026-10-25T01:30", "2026-11-22T06:00:00Z"])
+SPANS = st.sampled_from(["1d", "24h", "30d", "1mo", "90m", "2w"])
+OPERANDS = {
+    "equals": SCALARS,
+    "one_of": st.lists(SCALARS, min_size=1, max_size=3),
+    "is_empty": st.just(True),
+    "contains": TEXT_OPERANDS,
+    **dict.fromkeys(["greater_than", "at_least", "less_than", "at_most"], NUMBERS),
+    **dict.fromkeys(["before", "after"], INSTANTS),
+    "in_past": SPANS,
+    "is_true": st.just(True),
+}
+
+
+@st.composite
+def operator_tests(draw, *, positive):
+    """One operator with an operand, and perhaps ``ignore_case``."""
+    names = [name for name in operator_names() if not (positive and find_operator(name).negated)]
+    name = draw(st.sampled_from(names))
+    operand = draw(OPERANDS[find_operator(name).operator.name])
+    elements = operand if isinstance(operand, list) else [operand]
+    takes_text = name.removeprefix("not_") in ("equals", "one_of", "contains") or name == "none_of"
+    textual = takes_text and any(isinstance(element, str) for element in elements)
+    return {name: operand, **({"ignore_case": True} if textual and draw(st.booleans()) else {})}
+
+
+def leaves(columns):
+    return st.builds(
+        lambda name, test: {"field": name, **test},
+        st.sampled_from(columns),
+        operator_tests(positive=False),
+    )
+
+
+def nested(leaf):
+    def groups(inner):
+        several = st.lists(inner, min_size=1, max_size=3)
+        return (
+            several.map(lambda parts: {"all": parts})
+            | several.map(lambda parts: {"any": parts})
+            | inner.map(lambda part: {"not": part})
+        )
+
+    return st.recursive(leaf, groups, max_leaves=4)
+
+
+@st.composite
+def transaction_leaves(draw):
+    rows = {}
+    if draw(st.booleans()):
+        rows["where"] = draw(nested(leaves([*ROW_COLUMNS, "date"])))
+    if draw(st.booleans()):
+        rows["in_past"] = draw(SPANS)
+    aggregate = draw(st.sampled_from(["count", "sum", "latest"]))
+    fields = {"sum": ["amount", "price", "dollars", "type"], "latest": ["date", "type"]}
+    field = {"field": draw(st.sampled_from(fields[aggregate]))} if aggregate in fields else {}
+    return {"transactions": rows, aggregate: {**field, **draw(operator_tests(positive=False))}}
+
+
+CONDITIONS = nested(leaves(list(COLUMNS)) | transaction_leaves())
+
+
+# The reference
+
+
+class Reference:
+    """Judges one contact at a time."""
+
+    def __init__(self, population: Population) -> None:
+        self.as_of, self.zone = population.as_of, population.zone
+        self.rows = records(population.transactions)
+
+    def holds(self, data, row):
+        match data:
+            case {"all": parts}:
+                return all(self.holds(part, row) for part in parts)
+            case {"any": parts}:
+                return any(self.holds(part, row) for part in parts)
+            case {"not": part}:
+                return not self.holds(part, row)
+            case {"field": name, **operators}:
+                return self.compare(row[name], operators)
+            case {"transactions": rows, **aggregate}:
+                ((name, operators),) = aggregate.items()
+                field = operators.get("field")
+                tests = {key: value for key, value in operators.items() if key != "field"}
+                value = self.aggregate(name, field, self.matching(rows, row["contact_id"]))
+                return self.compare(value, tests)
+
+    def matching(self, data, contact_id):
+        for row in self.rows:
+            when = self.instant(row["date"])
+            if row["contact_id"] != contact_id or when is None or when >= self.as_of:
+                continue
+            if "in_past" in data and when < self.start(data["in_past"]):
+                continue
+            if "where" not in data or self.holds(data["where"], row):
+                yield row
+
+    def aggregate(self, name, field, rows):
+        values = [row[field] if field else None for row in rows]
+        if name == "count":
+            return len(values)
+        if name == "latest":
+            return max((i for v in values if (i := self.instant(v)) is not None), default=None)
+        numbers = [n for value in values if (n := number(value)) is not None]
+        if any(n in (math.inf, -math.inf) for n in numbers):
+            return sum(map(float, numbers))
+        total = sum((Fraction(n) for n in numbers), Fraction(0))
+        return float(total) if any(isinstance(n, float) for n in numbers) else total
+
+    def compare(self, value, operators):
+        fold = lower if operators.get("ignore_case") else str
+        return all(
+            self.test(name, operand, value, fold)
+            for name, operand in operators.items()
+            if name != "ignore_case"
+        )
+
+    def test(self, name, operand, value, fold):
+        entry = find_operator(name)
+        held = self.positive(entry.operator.name, operand, value, fold)
+        return not held if entry.negated else held
+
+    def positive(self, name, operand, value, fold):
+        if name == "is_empty":
+            return missing(value)
+        if name == "one_of":
+            return any(self.positive("equals", item, value, fold) for item in operand)
+        if name == "is_true" or isinstance(operand, bool):
+            return boolean(value) is operand
+        if name in ("before", "after", "in_past"):
+            return self.dated(name, operand, self.instant(value))
+        if isinstance(operand, str):
+            text = shown(value, self.zone)
+            if text is None:
+                return False
+            return (
+                fold(operand) in fold(text) if name == "contains" else fold(operand) == fold(text)
+            )
+        return compared(name, number(value), operand)
+
+    def dated(self, name, operand, instant):
+        if instant is None:
+            return False
+        if name == "in_past":
+            return self.start(operand) <= instant < self.as_of
+        return (
+            instant < self.instant(operand) if name == "before" else instant > self.instant(operand)
+        )
+
+    def start(self, duration):
+        return parse_duration(duration).before(self.as_of, self.zone)
+
+    def instant(self, value):
+        if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?", value):
+            try:
+                value = datetime.fromisoformat(value)
+            except ValueError:
+                return None
+        elif isinstance(value, date) and not isinstance(value, datetime):
+            value = datetime(value.year, value.month, value.day)  # noqa: DTZ001
+        if not isinstance(value, datetime):
+            return None
+        return localize(value, self.zone) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def records(frame):
+    """Return rows of plain Python values; missing is None, or the empty text."""
+    return [
+        {name: plain(value) for name, value in row.items()}
+        for row in frame.astype(object).to_dict("records")
+    ]
+
+
+def plain(value):
+    if value is None or value is pd.NA or value is pd.NaT or value != value:
+        return None
+    return value.to_pydatetime() if isinstance(value, pd.Timestamp) else value
+
+
+def missing(value):
+    return value is None or value == ""
+
+
+def number(value):
+    """Return an exact number: a Fraction for what is exact, the float itself for a float."""
+    if isinstance(value, str):
+        text = value.strip(" \t\n\v\f\r")
+        if not re.fullmatch(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", text):
+            return None
+        return float(text) if math.isinf(float(text)) else Fraction(text)
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | Fraction):
+        return None
+    return value if isinstance(value, float) else Fraction(value)
+
+
+def compared(name, value, operand):
+    if value is None:
+        return False
+    wanted = operand if isinstance(value, float) else Fraction(repr(operand))
+    return {
+        "equals": value == wanted,
+        "greater_than": value > wanted,
+        "at_least": value >= wanted,
+        "less_than": value < wanted,
+        "at_most": value <= wanted,
+    }[name]
+
+
+def boolean(value):
+    if isinstance(value, str):
+        return {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}.get(
+            value.lower()
+        )
+    return (
+        {1: True, 0: False}.get(value)
+        if isinstance(value, int | float | Decimal | Fraction)
+        else None
+    )
+
+
+def shown(value, zone):
+    if missing(value):
+        return None
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < BIG else repr(value)
+    if isinstance(value, int | Decimal | Fraction):
+        text = f"{Decimal(Fraction(value).numerator) / Fraction(value).denominator:f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    if isinstance(value, datetime):
+        aware = value if value.tzinfo else localize(value, zone)
+        return aware.astimezone(zone).isoformat()
+    return value if isinstance(value, str) else value.isoformat()
+
+
+def lower(text):
+    return "".join(char.lower()[:1] for char in text)
+
+
+# Laws of conditions
+
+
+def verdicts(data, population):
+    return evaluate(parse_condition(data), population).tolist()
+
+
+@settings(max_examples=200)
+@given(populations(), CONDITIONS)
+def test_the_engine_agrees_with_a_plain_reference(population, data):
+    reference = Reference(population)
+    expected = [reference.holds(data, row) for row in records(population.contacts)]
+    assert verdicts(data, population) == expected
+
+
+@settings(max_examples=100)
+@given(populations(), st.sampled_from(list(COLUMNS)), st.sampled_from(COMPLEMENTS), st.data())
+def test_a_complement_is_exactly_not_its_positive(population, column, positive, data):
+    operand = data.draw(OPERANDS[positive])
+    complement = find_operator(positive).other
+    held = verdicts({"field": column, positive: operand}, population)
+    assert verdicts({"field": column, complement: operand}, population) == [not v for v in held]
+
+
+@settings(max_examples=100)
+@given(populations(), st.sampled_from(list(COLUMNS)), operator_tests(positive=True))
+def test_missing_makes_every_positive_operator_false_except_is_empty(population, column, test):
+    empty = verdicts({"field": column, "is_empty": True}, population)
+    held = verdicts({"field": column, **test}, population)
+    for is_missing, verdict in zip(empty, held, strict=True):
+        if is_missing:
+            assert verdict is ("is_empty" in test)
+
+
+@settings(max_examples=50)
+@given(populations(), st.lists(CONDITIONS, min_size=1, max_size=3))
+def test_de_morgan(population, parts):
+    negated = [{"not": part} for part in parts]
+    none_fails = verdicts({"not": {"any": negated}}, population)
+    assert verdicts({"all": parts}, population) == none_fails
+
+
+@settings(max_examples=60)
+@given(populations(), CONDITIONS)
+def test_one_contact_alone_has_the_verdict_it_has_among_all(population, data):
+    together = verdicts(data, population)
+    alone = [verdicts(data, population.only(i)) for i in population.contacts["contact_id"]]
+    assert [[verdict] for verdict in together] == alone
+
+
+@settings(max_examples=60)
+@given(populations(), CONDITIONS, st.randoms(use_true_random=False))
+def test_order_of_rows_and_further_columns_change_nothing(population, data, random):
+    contacts, rows = (
+        shuffled(population.contacts, random),
+        shuffled(population.transactions, random),
+    )
+    other = Population(
+        contacts.assign(further=1), population.as_of, population.zone, rows.assign(further="x")
+    )
+    expected = dict(zip(population.contacts["contact_id"], verdicts(data, population), strict=True))
+    assert dict(zip(contacts["contact_id"], verdicts(data, other), strict=True)) == expected
+
+
+@settings(max_examples=60)
+@given(populations(), CONDITIONS)
+def test_what_happens_later_is_not_seen(population, data):
+    when = population.as_of.astimezone(population.zone).replace(tzinfo=None)
+    rows = population.transactions
+    later = rows.assign(
+        date=pd.Series(when + timedelta(0), index=rows.index, dtype="datetime64[us]")
+    )
+    other = Population(
+        population.contacts, population.as_of, population.zone, pd.concat([rows, later])
+    )
+    assert verdicts(data, other) == verdicts(data, population)
+
+
+def shuffled(frame, random):
+    order = list(range(len(frame)))
+    random.shuffle(order)
+    return frame.iloc[order].reset_index(drop=True)
+
+
+# Laws of changes
+
+MEMBERS = st.dictionaries(
+    st.sampled_from(["007", "7", "A", "a", "NA", "é", "😀", "b c"]), st.booleans()
+)
+
+
+def members(states):
+    ids = pd.Series(sorted(states), dtype="str")
+    states = pd.Series([states[i] for i in ids], dtype="bool")
+    return pd.DataFrame({"contact_id": ids, "opted_in": states})
+
+
+def changes(previous, current, there=()):
+    found = membership_changes(members(previous), members(current), current_contact_ids=there)
+    return {row.contact_id: (row.change, row.reason) for row in found.itertuples()}
+
+
+def of_kind(found, kind):
+    return {contact for contact, (change, _) in found.items() if change == kind}
+
+
+@given(MEMBERS)
+def test_nothing_changes_between_a_membership_and_itself(a):
+    assert changes(a, a) == {}
+
+
+@given(MEMBERS, MEMBERS)
+def test_who_is_added_one_way_is_removed_the_other(a, b):
+    there, back = changes(a, b), changes(b, a)
+    assert of_kind(there, "added") == of_kind(back, "removed")
+    assert of_kind(there, "opted_in") == of_kind(back, "opted_out")
+
+
+@given(MEMBERS, MEMBERS, st.sets(st.sampled_from(["007", "A", "NA"])))
+def test_applying_the_changes_to_previous_gives_current(a, b, there):
+    found = changes(a, b, there)
+    after = dict(a)
+    for contact, (change, reason) in found.items():
+        if change == "removed":
+            del after[contact]
+            assert reason == ("no_longer_matches" if contact in there else "deleted")
+        else:
+            after[contact] = b[contact] if change == "added" else change == "opted_in"
+            assert reason == ""
+    assert after == b
+
+
+@given(MEMBERS, MEMBERS)
+def test_changes_are_sorted_by_the_bytes_of_the_id(a, b):
+    found = membership_changes(members(a), members(b), current_contact_ids=[])[
+        "contact_id"
+    ].tolist()
+    assert found == sorted(found, key=str.encode)

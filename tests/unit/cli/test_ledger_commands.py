@@ -1,0 +1,177 @@
+"""``segue deliveries``, ``gaps`` and ``db upgrade``."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from segue.delivery.ledger import DetectedSpan, Finished, Ledger, Run
+from segue.delivery.schema import State
+from segue.delivery.spans import Point, Stretch
+from tests.unit.cli.conftest import WORKFLOW
+
+NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
+FILL = (
+    "airflow dags trigger welcome --conf "
+    """'{"previous": "2026-11-21", "current": "2026-11-22"}'"""
+)
+
+
+def point(day: int) -> Point:
+    """The snapshot of a day of November 2026."""
+    return Point(datetime(2026, 11, day, tzinfo=UTC) + timedelta(days=1), f"2026-11-{day}")
+
+
+@pytest.fixture
+def ledger(home):
+    """A ledger in which one run delivered to c2 and has not tried c3."""
+    ledger = Ledger.open(f"sqlite:///{home.root / 'segue.db'}", "test")
+    changes = [("c2", "added", ""), ("c3", "added", "")]
+    stretch = Stretch(point(21), point(22))
+    span = DetectedSpan("changes", "", stretch, "a", "b", 3, 7, changes)
+    run = Run("welcome", "run-1")
+    definition = ("0" * 64, "{}")
+    ledger.record_spans(run, [span], ["mail"], definition, NOW, recorded_only=False)
+    spans = ledger.spans_of(ledger.find_run("welcome", "run-1"))
+    ledger.release([span.id for span in spans], NOW)
+    key = ledger.key("welcome", "mail", "c2", "added", "2026-11-22")
+    held = {"owner": "me", "now": NOW, "lease_until": NOW}
+    ledger.claim([key], **held)
+    ledger.advance([], [key], **held)
+    sent = Finished(key, State.DELIVERED, external_id="<1@example.com>", results={})
+    ledger.advance([sent], [], **held)
+    yield ledger
+    ledger.engine.dispose()
+
+
+def test_deliveries_as_json_begin_with_the_promised_keys(segue, ledger):
+    found = json.loads(segue("deliveries", "--format", "json").out)
+    keys = ("workflow", "action", "contact_id", "change", "snapshot", "outcome", "reason")
+    assert list(found[0])[:8] == [*keys, "external_id"]
+    first = ["welcome", "mail", "c2", "added", "2026-11-22", "delivered", "", "<1@example.com>"]
+    assert list(found[0].values())[:8] == first
+    assert (found[1]["contact_id"], found[1]["outcome"]) == ("c3", "released")
+
+
+@pytest.mark.parametrize(
+    ("options", "contacts"),
+    [
+        (("--contact", "c3"), ["c3"]),
+        (("--outcome", "delivered"), ["c2"]),
+        (("--workflow", "welcome", "--limit", "1"), ["c2"]),
+        (("--contact", "nobody"), []),
+    ],
+)
+def test_deliveries_can_be_narrowed_down(segue, ledger, options, contacts):
+    found = json.loads(segue("deliveries", *options, "--format", "json").out)
+    assert [delivery["contact_id"] for delivery in found] == contacts
+
+
+def test_the_table_says_what_became_of_each(segue, ledger):
+    answer = segue("deliveries")
+    assert [line.split() for line in answer.lines[2:]] == [
+        ["2026-11-22", "welcome", "mail", "c2", "added", "delivered", "<1@example.com>"],
+        ["2026-11-22", "welcome", "mail", "c3", "added", "released"],
+    ]
+    assert answer.err == "2 deliveries\n"
+
+
+def test_an_unknown_outcome_is_an_error_with_the_nearest(segue, ledger):
+    answer = segue("deliveries", "--outcome", "deliverd")
+    assert answer.code == 2
+    assert "--outcome is 'deliverd'; allowed: planned, " in answer.err
+    assert "did you mean 'delivered'?" in answer.err
+
+
+def test_an_unknown_workflow_is_an_error_with_the_nearest(segue, ledger):
+    answer = segue("deliveries", "--workflow", "welcom")
+    assert answer.code == 2
+    assert "there is no workflow 'welcom'; allowed: welcome; did you mean" in answer.err
+
+
+def test_without_a_ledger_nothing_is_listed_and_none_is_made(segue, home):
+    answer = segue("deliveries", "--format", "json")
+    assert (answer.code, answer.out) == (0, "[]\n")
+    assert f"there is no ledger at {home.root / 'segue.db'} yet" in answer.err
+    assert not (home.root / "segue.db").exists()
+
+
+@pytest.mark.parametrize("command", [["deliveries"], ["gaps"], ["db", "upgrade"]])
+def test_a_ledger_that_only_airflow_can_find_is_explained(segue, monkeypatch, command):
+    monkeypatch.setenv("SEGUE_LEDGER", "airflow://segue_db")
+    answer = segue(*command)
+    assert answer.code == 2
+    assert "only Airflow's tasks can look the connection 'segue_db' up" in answer.err
+    assert "set SEGUE_LEDGER to the database's own URL" in answer.err
+
+
+def test_a_ledger_that_cannot_be_reached_is_one_message_without_its_password(segue, monkeypatch):
+    monkeypatch.setenv("SEGUE_LEDGER", "postgresql://me:secret@127.0.0.1:1/segue")
+    answer = segue("deliveries")
+    assert answer.code == 2
+    assert answer.err.startswith("Error: the ledger at ")
+    assert "secret" not in answer.err
+
+
+def test_a_ledger_that_breaks_while_it_is_read_is_one_message(segue, ledger, home):
+    with sqlite3.connect(home.root / "segue.db") as database:
+        database.execute("ALTER TABLE deliveries RENAME TO lost")
+    answer = segue("deliveries")
+    assert answer.code == 2
+    assert answer.err.startswith("Error: the ledger cannot be read: no such table")
+
+
+def test_a_gap_comes_with_the_command_that_fills_it(segue):
+    answer = segue("gaps")
+    assert answer.code == 0
+    assert answer.lines[2].split()[:3] == ["welcome", "2026-11-21", "2026-11-22"]
+    assert answer.lines[-1] == FILL
+
+
+def test_gaps_as_json_have_their_ends_and_command(segue):
+    [gap] = json.loads(segue("gaps", "welcome", "--format", "json").out)
+    assert gap["previous_as_of"] == "2026-11-22T00:00:00Z"
+    assert gap["current_as_of"] == "2026-11-23T00:00:00Z"
+    assert gap["command"] == FILL
+
+
+def test_a_recorded_span_leaves_no_gap(segue, ledger):
+    answer = segue("gaps", "--format", "csv")
+    assert len(answer.lines) == 1
+    assert answer.err == "no gap: every snapshot since the start is covered\n"
+
+
+def test_a_broken_workflow_does_not_hide_the_gaps_of_others(segue, home):
+    home.define("workflows", "broken", "workflow: broken\n")
+    answer = segue("gaps", "--format", "csv")
+    assert answer.code == 2
+    assert answer.lines[1].startswith("welcome,2026-11-21,2026-11-22,")
+    assert "not looked at: broken: " in answer.err
+
+
+def test_gaps_that_are_too_old_to_act_on_are_marked(segue, home):
+    text = WORKFLOW.replace("max_age: null", "max_age: 2d").replace("2026-11-21", "2020-01-01")
+    home.define("workflows", "welcome", text)
+    home.snapshot("2020-01-01", "c1,Ann,,+1,silver,us,no\n")
+    home.snapshot("2020-01-02", "c1,Ann,,+1,gold,us,no\n")
+    answer = segue("gaps")
+    assert "older than max_age" in answer.lines[2]
+    assert 'add "deliver": true' in answer.err
+
+
+def test_upgrading_makes_the_tables_and_may_be_repeated(segue, home):
+    first, second = segue("db", "upgrade"), segue("db", "upgrade")
+    assert (first.code, second.code) == (0, 0)
+    assert first.out == second.out
+    assert "is at revision" in first.out
+    assert json.loads(segue("deliveries", "--format", "json").out) == []
+
+
+def test_upgrading_a_database_of_another_kind_is_an_error(segue, monkeypatch):
+    monkeypatch.setenv("SEGUE_LEDGER", "mysql://localhost/segue")
+    answer = segue("db", "upgrade")
+    assert answer.code == 2
+    assert "allowed: sqlite, postgresql" in answer.err

@@ -1,0 +1,99 @@
+"""How the command line starts, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from segue.cli.workspace import Workspace
+
+HEAVY = ("airflow", "pandas", "pyarrow", "numpy", "sqlalchemy", "alembic", "fastapi", "jinja2")
+COMMANDS = [
+    *((), ("validate",), ("snapshots",), ("members",), ("changes",), ("plan",), ("explain",)),
+    *(("deliveries",), ("gaps",), ("db",), ("db", "upgrade"), ("sandbox",), ("schema",)),
+]
+PROBE = """
+import sys
+from segue.cli.main import main
+sys.argv = ["segue", *sys.argv[1:], "--help"]
+try:
+    main()
+finally:
+    print("loaded:", *sorted(set({heavy!r}) & set(sys.modules)), file=sys.stderr)
+"""
+
+
+def command(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
+    """Run the command as a process of its own."""
+    line = [sys.executable, "-m", "segue.cli.main", *arguments]
+    return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False, **options)
+
+
+@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+def test_help_imports_nothing_heavy_and_shows_an_example(arguments):
+    probe = [sys.executable, "-c", PROBE.format(heavy=HEAVY), *arguments]
+    found = subprocess.run(probe, capture_output=True, text=True, timeout=60, check=True)
+    assert found.stderr.strip() == "loaded:"
+    assert "Usage: segue" in found.stdout
+    if arguments not in [(), ("db",)]:
+        assert "Example:" in found.stdout
+
+
+def test_an_error_is_one_message_on_stderr_and_exit_code_2(home):
+    found = command("members", "gild")
+    assert found.returncode == 2
+    assert found.stdout == ""
+    assert found.stderr.startswith("Error: ")
+    assert "there is no segment 'gild'; allowed: gold; did you mean 'gold'?" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_a_home_that_does_not_exist_is_an_error(segue, tmp_path):
+    answer = segue("members", "gold", "--home", str(tmp_path / "nowhere"))
+    assert answer.code == 2
+    assert "nowhere is not a folder; --home or SEGUE_HOME names" in answer.err
+
+
+def test_a_wrong_setting_is_an_error(segue, monkeypatch):
+    monkeypatch.setenv("SEGUE_NAMESPACE", "Über alles")
+    answer = segue("gaps")
+    assert answer.code == 2
+    assert answer.err.startswith("Error: SEGUE_NAMESPACE is 'Über alles'")
+
+
+def test_an_unknown_option_is_exit_code_2(segue):
+    assert segue("members", "gold", "--format", "xml").code == 2
+
+
+def test_ctrl_c_ends_with_130(segue, monkeypatch):
+    def interrupted(home):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Workspace, "open", interrupted)
+    assert segue("validate").code == 130
+
+
+def test_a_reader_that_goes_away_is_no_error_message(home):
+    rows = "".join(f"c{number:06},x,,,gold,us,no\n" for number in range(50_000))
+    home.snapshot("2026-11-23", rows)
+    line = f"{sys.executable} -m segue.cli.main members gold --format csv | head -1"
+    found = subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert found.stdout == "contact_id,opted_in\n"
+    assert "rror" not in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_a_pipe_gets_utf_8_whatever_the_locale(home):
+    home.snapshot("2026-11-23", "客户,x,,,gold,us,no\n")
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    found = command("members", "gold", "--format", "csv", env=environment, encoding="utf-8")
+    assert found.stdout == "contact_id,opted_in\n客户,true\n"
+
+
+def test_the_version_is_shown(segue):
+    assert segue("--version").out.startswith("segue 0.")

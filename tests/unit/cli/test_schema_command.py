@@ -1,0 +1,83 @@
+"""``segue schema``: what editors are told is what Segue accepts."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from segue.cli.editor_schema import definition_schema
+from segue.delivery.channel import channel_names
+from segue.documents import parse_document, read_document
+from tests.unit.cli.conftest import WORKFLOW
+
+INCLUDE = Path(__file__).parents[3] / "include"
+FOLDERS = {"directories": "directory", "segments": "segment", "workflows": "workflow"}
+SAMPLES = [path for folder in FOLDERS for path in sorted((INCLUDE / folder).glob("*.yaml"))]
+
+
+def complaints(kind: str, data: object) -> list[str]:
+    """Return what a validator says about a definition."""
+    validator = Draft202012Validator(definition_schema(kind))
+    return [error.message for error in validator.iter_errors(data)]
+
+
+@pytest.mark.parametrize("kind", FOLDERS.values())
+def test_each_schema_is_one(kind):
+    Draft202012Validator.check_schema(definition_schema(kind))
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_the_sample_s_definitions_are_accepted(path):
+    assert complaints(FOLDERS[path.parent.name], read_document(path).data) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("owner: me", "ownr: me"),
+        ("zendesk_ticket:", "zendesk_tickt:"),
+        ("subject: Welcome", "subjet: Welcome"),
+        ("after: ticket", "after: 5"),
+        ("max_age: null", "max_age: 2 days"),
+        ("is_set: true", "is_set: false"),
+        ("changes: [added,", "changes: [joined,"),
+    ],
+)
+def test_a_mistake_is_not_accepted(old, new):
+    text = WORKFLOW.replace("start:", "owner: me\nstart:")
+    assert complaints("workflow", parse_document(text, "w.yaml").data) == []
+    assert complaints("workflow", parse_document(text.replace(old, new), "w.yaml").data) != []
+
+
+def test_every_channel_has_its_form_of_action():
+    actions = definition_schema("workflow")["properties"]["actions"]["items"]["anyOf"]
+    names = [action["$ref"].rpartition("/")[2] for action in actions]
+    assert names == [f"{name}_action" for name in channel_names()]
+
+
+def test_defaults_are_shown_as_one_writes_them():
+    properties = definition_schema("workflow")["properties"]
+    assert properties["policies"]["default"]["max_age"] == "2d"
+    assert definition_schema("directory")["properties"]["settle"]["default"] == "60s"
+
+
+def test_one_kind_or_all_go_to_stdout(segue):
+    assert json.loads(segue("schema", "segment").out) == definition_schema("segment")
+    assert list(json.loads(segue("schema").out)) == ["directory", "segment", "workflow"]
+
+
+def test_a_folder_gets_a_file_per_kind(segue, tmp_path):
+    answer = segue("schema", "--folder", str(tmp_path / "schemas"))
+    assert (answer.code, answer.out) == (0, "")
+    written = sorted(path.name for path in (tmp_path / "schemas").iterdir())
+    assert written == [f"{kind}.schema.json" for kind in ("directory", "segment", "workflow")]
+
+
+def test_a_folder_that_cannot_be_written_is_one_message(segue, tmp_path):
+    (tmp_path / "file").touch()
+    answer = segue("schema", "--folder", str(tmp_path / "file"))
+    assert answer.code == 2
+    assert answer.err.startswith(f"Error: {tmp_path / 'file'}: ")

@@ -1,0 +1,144 @@
+"""``segue validate``: every problem of every definition, where it stands and what is allowed."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from tests.unit.cli.conftest import WORKFLOW
+
+MISTAKES = {
+    ("segments", "duplicate"): "segment: duplicate\ndirectory: customers\ndirectory: customers\n",
+    ("segments", "unknown_key"): (
+        "segment: unknown_key\ndirectory: customers\nmatsch: {}\n"
+        "match: {field: tier, equals: gold}\n"
+    ),
+    ("segments", "operator"): (
+        "segment: operator\ndirectory: customers\nmatch: {field: tier, equls: gold}\n"
+    ),
+    ("segments", "operand"): (
+        "segment: operand\ndirectory: customers\nmatch: {field: tier, at_least: many}\n"
+    ),
+    ("segments", "field"): (
+        "segment: field\ndirectory: customers\nmatch:\n  all:\n    - {field: teir, equals: gold}\n"
+    ),
+    ("workflows", "cron"): WORKFLOW.replace("welcome", "cron").replace("0 6 * * *", "0 25 * * *"),
+    ("workflows", "channel"): (
+        WORKFLOW.replace("welcome", "channel").replace("zendesk_ticket", "zendesk_tickt")
+    ),
+    ("workflows", "segment"): (
+        WORKFLOW.replace("welcome", "segment").replace("segment: gold", "segment: golden")
+    ),
+    ("workflows", "duration"): (
+        WORKFLOW.replace("welcome", "duration").replace("max_age: null", "max_age: 2 days")
+    ),
+    ("workflows", "template"): (
+        WORKFLOW.replace("welcome", "template").replace("{{ contact.phone }}", "{{ contact.phone")
+    ),
+    ("workflows", "cycle"): (
+        WORKFLOW.replace("welcome", "cycle").replace("id: ticket", "id: ticket\n    after: alert")
+    ),
+    ("workflows", "results"): (
+        WORKFLOW.replace("welcome", "results").replace("    after: ticket\n", "")
+    ),
+    ("workflows", "mention"): (
+        WORKFLOW.replace("welcome", "mention").replace("contact.phone", "contact.fone")
+    ),
+}
+EXPECTED = [
+    r"segments/duplicate\.yaml:3:1: directory: duplicate key 'directory'; it is on line 2 already",
+    r"segments/unknown_key\.yaml:3:1: matsch: unknown key 'matsch'; allowed: .*'match'\?",
+    r"segments/operator\.yaml:3:22: match\.equls: unknown operator 'equls'; .*'equals'\?",
+    r"segments/operand\.yaml:3:22: match\.at_least: .*expected a number, found 'many'",
+    r"segments/field\.yaml:5:8: match\.all\[0\]\.field: unknown field 'teir'.*'tier'\?",
+    r"workflows/cron\.yaml:4:1: schedule: '0 25 \* \* \*' is not a cron expression; allowed: ",
+    r"workflows/channel\.yaml:13:5: .*unknown channel 'zendesk_tickt'; .*'zendesk_ticket'\?",
+    r"workflows/segment\.yaml:2:1: segment: there is no segment 'golden'; allowed: .*'gold'\?",
+    r"workflows/duration\.yaml:16:12: policies\.max_age: '2 days' is not a duration; allowed: ",
+    r"workflows/template\.yaml:13:\d+: actions\[1\]\.zendesk_ticket\.comment: is not a valid temp",
+    r"workflows/cycle\.yaml:9:5: actions\[0\]\.after: the action 'alert' comes after itself",
+    r"workflows/cycle\.yaml:13:5: actions\[1\]\.after: the action 'ticket' comes after itself",
+    r"workflows/results\.yaml:10:\d+: actions\[0\].*: results\.ticket is not there yet; allowed: ",
+    r"workflows/mention\.yaml:13:\d+: .*contact has no field 'fone'; allowed: .*'phone'\?",
+]
+
+
+def test_healthy_definitions_are_counted(segue, home):
+    answer = segue("validate")
+    assert answer.code == 0
+    assert answer.out == (
+        f"1 directory, 1 segment, 1 workflow: no problem found in {home.include}\n"
+    )
+    assert answer.err == "fields checked against customers (2026-11-22)\n"
+
+
+def test_every_mistake_of_a_folder_is_reported_at_once(segue, home):
+    for (kind, name), text in MISTAKES.items():
+        home.define(kind, name, text)
+    answer = segue("validate")
+    assert answer.code == 2
+    unreported = [line for line in EXPECTED if not re.search(line, answer.out)]
+    assert unreported == []
+    assert len(answer.lines) == len(EXPECTED)
+    assert answer.err.endswith(f"{len(EXPECTED)} problems found\n")
+
+
+def test_problems_are_sorted_by_file_and_line(segue, home):
+    for (kind, name), text in MISTAKES.items():
+        home.define(kind, name, text)
+    found = json.loads(segue("validate", "--format", "json").out)
+    places = [(problem["file"], problem["line"], problem["column"]) for problem in found]
+    assert places == sorted(places)
+
+
+def test_files_below_the_working_directory_are_named_as_one_types_them(segue, home, monkeypatch):
+    home.define("segments", "gold", "segment: silver\ndirectory: customers\nmatch: {}\n")
+    monkeypatch.chdir(home.root)
+    assert segue("validate").lines[0].startswith("include/segments/gold.yaml:3:1: match: ")
+
+
+def test_json_has_a_problem_s_parts(segue, home):
+    path = home.define(*("segments", "operator"), MISTAKES["segments", "operator"])
+    answer = segue("validate", "--format", "json")
+    assert answer.code == 2
+    [problem] = json.loads(answer.out)
+    assert list(problem) == ["file", "line", "column", "path", "message"]
+    assert (problem["file"], problem["line"], problem["path"]) == (str(path), 3, "match.equls")
+
+
+def test_without_a_snapshot_fields_are_not_checked_and_that_is_said(segue, home):
+    home.define(*("segments", "field"), MISTAKES["segments", "field"])
+    for key in ("2026-11-21", "2026-11-22"):
+        (home.snapshots / key / "_SUCCESS").unlink()
+    answer = segue("validate")
+    assert answer.code == 0
+    assert "fields are not checked: directory customers has no complete snapshot yet" in answer.err
+
+
+def test_snapshots_that_cannot_be_read_are_said(segue, home):
+    home.define("directories", "customers", "directory: customers\nsnapshots: ../nowhere\n")
+    answer = segue("validate")
+    assert answer.code == 0
+    assert "fields are not checked: directory customers: " in answer.err
+    assert "does not exist" in answer.err
+
+
+def test_declared_fields_go_before_the_snapshot_s(segue, home):
+    declared = "fields: {contacts: [tier, phone, country, name, email, score]}\n"
+    text = "directory: customers\nsnapshots: ../nowhere\n" + declared
+    home.define("directories", "customers", text)
+    match = "match: {all: [{field: score, at_least: 1}, {field: unsubscribed, is_set: true}]}\n"
+    home.define("segments", "scored", f"segment: scored\ndirectory: customers\n{match}")
+    answer = segue("validate")
+    assert answer.code == 2
+    assert len(answer.lines) == 1
+    assert "unknown field 'unsubscribed' in contacts; allowed: contact_id, country" in answer.out
+
+
+def test_declared_transactions_always_have_an_id_and_a_date(segue, home):
+    declared = "fields: {contacts: [tier, phone, country, name, email], transactions: [type]}\n"
+    text = "directory: customers\nsnapshots: ../nowhere\n" + declared
+    home.define("directories", "customers", text)
+    match = "match:\n  transactions: {where: {field: type, equals: a}}\n  count: {at_least: 1}\n"
+    home.define("segments", "active", f"segment: active\ndirectory: customers\n{match}")
+    assert segue("validate").code == 0
