@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import UTC, datetime
 
 import pytest
 
@@ -12,12 +13,18 @@ from tests.airflow.world import World
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
 
 
-def test_a_condition_that_fails_holds_back_that_contact_alone(world: World):
-    """Of four contacts two have no phone: their action tasks are skipped, nothing is sent."""
-    name = "conditions_hold_back"
-    run_id, state = world.pair(name, "2026-11-01", "2026-11-02", expected=1)
+@pytest.fixture(scope="module")
+def held_back(world: World) -> str:
+    """The finished run of four contacts, two of whom have no phone."""
+    run_id, state = world.pair("conditions_hold_back", "2026-11-01", "2026-11-02", expected=1)
     assert state == "success"
-    states = world.airflow.task_states(name, run_id)
+    return run_id
+
+
+def test_a_condition_that_fails_holds_back_that_contact_alone(world: World, held_back: str):
+    """Two of four contacts have no phone: their action tasks are skipped, nothing is sent."""
+    name = "conditions_hold_back"
+    states = world.airflow.task_states(name, held_back)
     for index, contact_id in enumerate(("cond0", "cond1", "cond2", "cond3")):
         expected = "skipped" if index % 2 else "success"
         tasks = ("conditions", "ticket", "alert", "mail")
@@ -30,15 +37,24 @@ def test_a_condition_that_fails_holds_back_that_contact_alone(world: World):
     assert slack.text == "cond2 added"
 
 
-def test_each_branch_is_labelled_with_its_contact(world: World):
+def test_each_branch_is_labelled_with_its_contact(world: World, held_back: str):
     """The mapped instances carry contact ids in the grid."""
-    [run] = world.airflow.runs("conditions_hold_back")
-    path = f"dags/{run['dag_id']}/dagRuns/{run['dag_run_id']}/taskInstances?limit=100"
+    path = f"dags/conditions_hold_back/dagRuns/{held_back}/taskInstances?limit=100"
     found = world.airflow.call("GET", path)["task_instances"]
     labels = {
         item["rendered_map_index"] for item in found if item["task_id"] == "contact.conditions"
     }
     assert labels == {"cond0", "cond1", "cond2", "cond3"}
+
+
+def test_airflow_keeps_no_text_of_a_contact(world: World, held_back: str):
+    """No name, address or phone number in Airflow's database, XCom or task logs; ids only."""
+    stored, logs = world.everything_airflow_stores(), world.logs()
+    assert "cond2" in stored  # the ids are there: the search looks at the right place
+    assert "cond2" in logs
+    for text in ("Firstname", "Lastname", "people.example.com", "+44 20 7946"):
+        assert text not in stored
+        assert text not in logs
 
 
 def test_a_guard_that_releases_nothing_means_nothing_is_sent(world: World):
@@ -102,7 +118,12 @@ def test_a_fresh_backfill_records_and_sends_nothing_until_a_person_asks(world: W
     states = world.airflow.finish(name, expected=2, seconds=180)
     assert set(states.values()) == {"success"}
     assert set(world.outcomes(name).values()) == {"suppressed(backfill)"}
+    before = datetime.now(UTC)
     assert world.received("fresh") == Counter()
+    world.airflow.backfill(name, *days, conf={"deliver": True}, reprocess="completed")
+    for ended in world.airflow.wait_for_runs(name, expected=2, seconds=180, after=before):
+        assert {run["state"] for run in ended} <= {"success"}
+    assert world.received("fresh2") == world.received("fresh3") == Counter({"slack": 1})
 
 
 def test_one_contacts_failure_fails_the_run_and_stops_nobody_else(world: World):
@@ -137,13 +158,3 @@ def test_an_opted_out_contact_gets_no_email_and_the_team_hears_of_it(world: Worl
     assert world.received("consent1") == Counter({"slack": 1})
     assert world.received("consent2") == Counter({"slack": 1, "smtp": 1})
     assert world.outcomes("consent")["consent1", "mail"] == "skipped(opted_out)"
-
-
-def test_airflow_keeps_no_text_of_a_contact(world: World):
-    """No name, address or phone number in Airflow's database, XCom or task logs; ids only."""
-    stored, logs = world.everything_airflow_stores(), world.logs()
-    assert "cond2" in stored  # the ids are there: the search looks at the right place
-    assert "cond2" in logs
-    for text in ("Firstname", "Lastname", "people.example.com", "7946"):
-        assert text not in stored
-        assert text not in logs

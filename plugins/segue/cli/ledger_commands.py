@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from segue.cli.arguments import Home, OutputFormat
-from segue.cli.output import Format, console, count, note, plain, print_listing, working
+from segue.cli.output import Format, Reference, console, count, note, plain, print_listing, working
 
 if TYPE_CHECKING:
     from segue.cli.workspace import Workspace
@@ -60,7 +60,7 @@ def deliveries(
     with reading_ledger(settings) as ledger:
         found = [] if ledger is None else _list(ledger, workflow, contact, outcome, limit)
     if output is Format.TABLE:
-        print_listing(_IN_A_TABLE, map(_table_row, found), output, may_shorten=("detail",))
+        print_listing(_IN_A_TABLE, map(_table_row, found), output)
     else:
         rows = ([row[column] for column in _COLUMNS] for row in found)
         print_listing(_COLUMNS, rows, output)
@@ -140,7 +140,7 @@ def _require_known(workflow: str) -> None:
 
 
 def _table_row(row: dict[str, Any]) -> list[Any]:
-    detail = row["reason"] or row["url"] or row["external_id"]
+    detail = row["reason"] or Reference(row["external_id"] or "")
     return [*(row[column] for column in _IN_A_TABLE[:-1]), detail]
 
 

@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from segue.errors import Problem
 
 _WIDE = 1_000_000  # columns of a pipe or file: nothing there is ever cut or folded
 _ROWS_AT_ONCE = 1000
 _SLOW_TABLE = 20_000
+_BETWEEN = 2  # cells between two columns
+_LEAST_LAST = 10  # cells that the last column keeps
 _DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # reverse text
 _NEEDS_QUOTES = frozenset('",\r\n')
 
@@ -69,23 +72,23 @@ def working(text: str) -> Iterator[None]:
         yield
 
 
-def print_listing(
-    columns: Sequence[str],
-    rows: Iterable[Sequence[Any]],
-    output: Format,
-    *,
-    may_shorten: Sequence[str] = (),
-) -> None:
+class Reference(str):
+    """Text that a narrow terminal may cut, such as a vendor's id; everything else is folded."""
+
+    __slots__ = ()
+
+
+def print_listing(columns: Sequence[str], rows: Iterable[Sequence[Any]], output: Format) -> None:
     """Print rows of values, one per column.
 
-    ``may_shorten`` names columns that a narrow terminal may cut; all others are folded.
+    A table that is too wide for its terminal takes from its last column first.
     """
     if output is Format.CSV:
         print_csv(columns, rows)
     elif output is Format.JSON:
         print_json_array(dict(zip(columns, row, strict=True)) for row in rows)
     else:
-        _print_table(columns, [[shown(value) for value in row] for row in rows], may_shorten)
+        _print_table(columns, [[_cell(value) for value in row] for row in rows])
 
 
 def print_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -160,30 +163,27 @@ def count(number: int, singular: str, plural: str | None = None) -> str:
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
-def _print_table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], may_shorten: Sequence[str]
-) -> None:
+def _print_table(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:
     from rich.cells import cell_len
 
     if len(rows) > _SLOW_TABLE:
         note(f"{len(rows):,} rows; --format csv prints as many at once")
-    widths = [
-        max([cell_len(name), *(cell_len(row[index]) for row in rows)])
+    natural = [
+        max([cell_len(name), *(row[index].cell_len for row in rows)])
         for index, name in enumerate(columns)
     ]
     out = console()
+    widths = fitted(natural, out.width - _BETWEEN * (len(columns) - 1))
     left, first = iter(rows), True
     while (batch := list(islice(left, _ROWS_AT_ONCE))) or first:
-        table = _table(columns, widths, may_shorten, header=first)
+        table = _table(columns, widths, header=first)
         for row in batch:
             table.add_row(*row)
         out.print(table)
         first = False
 
 
-def _table(
-    columns: Sequence[str], widths: Sequence[int], may_shorten: Sequence[str], *, header: bool
-) -> Table:
+def _table(columns: Sequence[str], widths: Sequence[int], *, header: bool) -> Table:
     from rich import box
     from rich.table import Table
 
@@ -192,18 +192,34 @@ def _table(
         show_edge=False,
         show_header=header,
         pad_edge=False,
-        padding=(0, 1, 0, 0),
+        padding=(0, _BETWEEN - 1, 0, 0),
     )
     for name, width in zip(columns, widths, strict=True):
-        shorten = name in may_shorten
-        table.add_column(
-            name,
-            overflow="ellipsis" if shorten else "fold",
-            no_wrap=shorten,
-            min_width=None if shorten else min(width, 12),
-            max_width=width,
-        )
+        table.add_column(name, width=width, overflow="fold")
     return table
+
+
+def fitted(widths: Sequence[int], available: int) -> list[int]:
+    """Return widths of columns that fit: the last gives way, and if that is too much, the widest.
+
+    At least one cell each, even if that does not fit.
+    """
+    *others, last = widths
+    rest = available - sum(others)
+    if rest >= min(last, _LEAST_LAST):
+        return [*others, min(last, rest)]
+    most = max(widths)
+    while most > 1 and sum(min(width, most) for width in widths) > available:
+        most -= 1
+    return [min(width, most) for width in widths]
+
+
+def _cell(value: Any) -> Text:
+    from rich.text import Text
+
+    if isinstance(value, Reference):
+        return Text(shown(value), no_wrap=True, overflow="ellipsis")
+    return Text(shown(value))
 
 
 def _quoted(text: str) -> str:

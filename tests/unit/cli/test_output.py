@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from segue.cli.output import Format, plain, print_listing, working
+from segue.cli.output import Format, Reference, fitted, plain, print_listing, working
 
 ODD = ['a,b "c"', "two\nlines", "old\rmac", " blanks ", "007", "NA", "[bold]x[/bold]", ":smile:"]
 
@@ -35,8 +35,23 @@ def test_json_is_an_array_of_objects(capsys, rows):
 
 def test_a_piped_table_cuts_nothing(capsys):
     long = "x" * 500
-    print_listing(("id", "detail"), [[long, long]], Format.TABLE, may_shorten=("detail",))
+    print_listing(("id", "detail"), [[long, Reference(long)]], Format.TABLE)
     assert capsys.readouterr().out.splitlines()[2].split() == [long, long]
+
+
+@pytest.mark.parametrize(
+    ("widths", "available", "expected"),
+    [
+        ([10, 20, 30], 60, [10, 20, 30]),
+        ([10, 20, 30], 40, [10, 20, 10]),
+        ([10, 20, 30], 39, [10, 14, 14]),
+        ([10, 20, 5], 35, [10, 20, 5]),
+        ([10, 20, 5], 30, [10, 15, 5]),
+        ([9, 9], 1, [1, 1]),
+    ],
+)
+def test_the_last_column_gives_way_first_then_the_widest(widths, available, expected):
+    assert fitted(widths, available) == expected
 
 
 def test_a_table_shows_markup_as_it_is(capsys):

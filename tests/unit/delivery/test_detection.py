@@ -1,0 +1,284 @@
+"""Detection: which span a run covers and what it finds there, whatever the order of runs."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from segue.delivery.database import open_engine, upgrade
+from segue.delivery.detection import Detection, detect, waiting_for
+from segue.delivery.ledger import Ledger, Run, Wishes
+from segue.delivery.resolved import ResolvedWorkflow
+from segue.directory.definition import DirectoryDefinition
+from segue.errors import DataError, SnapshotMissing, SnapshotRewritten
+from segue.segments.definition import SegmentDefinition
+from segue.segments.membership import MembershipStore
+from segue.testing import RecordingChannel
+from segue.workflows.definition import WorkflowDefinition
+
+NOW = datetime(2026, 11, 10, 7, tzinfo=UTC)
+GOLD = {"field": "tier", "equals": "gold"}
+
+
+class Place:
+    """A directory on disk, a ledger, and runs of one workflow over them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        engine = open_engine(f"sqlite:///{folder / 'segue.db'}")
+        upgrade(engine)
+        self.ledger = Ledger(engine, "test")
+        self.now = NOW
+        self.match: Mapping = GOLD
+        self.more: dict = {}
+
+    def snapshot(self, day: int, *golden: str, columns=("contact_id", "tier")) -> None:
+        """Contacts a to f, of whom these are gold."""
+        folder = self.folder / "snapshots" / f"2026-11-{day:02}"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "contacts.csv").open("w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            for contact in "abcdef":
+                writer.writerow(
+                    [contact, "gold" if contact in golden else "silver"][: len(columns)]
+                )
+        (folder / "_SUCCESS").touch()
+
+    @property
+    def workflow(self) -> ResolvedWorkflow:
+        directory = DirectoryDefinition.model_validate(
+            {
+                "directory": "people",
+                "snapshots": str(self.folder / "snapshots"),
+                "complete_marker": "_SUCCESS",
+            }
+        )
+        segment = SegmentDefinition.model_validate(
+            {"segment": "gold", "directory": "people", "match": self.match}
+        )
+        definition = WorkflowDefinition.model_validate(
+            {
+                "workflow": "greet",
+                "segment": "gold",
+                "changes": ["added", "removed"],
+                "start": "2026-11-01",
+                "actions": [{"id": "mail", "recording": {"text": "hi"}}],
+                **self.more,
+            }
+        )
+        channel = RecordingChannel.model_validate({"text": "hi"})
+        return ResolvedWorkflow(definition, segment, directory, {"mail": channel})
+
+    def run(self, name: str, interval=None, wishes: Wishes = Wishes(), **values) -> Detection:
+        run = Run("greet", name, interval=interval, **values)
+        store = MembershipStore(str(self.folder / "state"))
+        return detect(self.workflow, run, wishes, ledger=self.ledger, store=store, now=self.now)
+
+    def day(self, day: int, *, name: str | None = None, **values) -> Detection:
+        """The run of 06:00 on ``day``: it looks at the snapshot of the day before."""
+        return self.run(name or f"day-{day}", _interval(day), **values)
+
+    def planned(self) -> dict[str, str]:
+        """``change@snapshot`` by contact; ``outcome(reason)`` added where it is not planned."""
+        found = {}
+        for row in self.ledger.list_deliveries():
+            text = f"{row['change']}@{row['snapshot'][-2:]}"
+            if row["outcome"] != "planned":
+                text += f" {row['outcome']}({row['reason']})"
+            found[row["contact_id"]] = f"{found.get(row['contact_id'], '')} {text}".strip()
+        return found
+
+    def spans(self) -> list[str]:
+        return [
+            f"{span.kind} {span.stretch.previous.key[-2:]}-{span.stretch.current.key[-2:]}"
+            for span in self.ledger.all_spans("greet")
+        ]
+
+
+def _interval(day: int) -> tuple[datetime, datetime]:
+    end = datetime(2026, 11, day, 6, tzinfo=UTC)
+    return end - timedelta(days=1), end
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    made = Place(tmp_path)
+    made.snapshot(7, "a")
+    made.snapshot(8, "a", "b")
+    made.snapshot(9, "b", "c")
+    return made
+
+
+def test_a_daily_run_compares_the_last_two_days(place):
+    """The run of the 10th at 06:00 compares the 8th with the 9th."""
+    found = place.day(10)
+    assert found.outcome == "recorded"
+    assert place.planned() == {"a": "removed@09", "c": "added@09"}
+    [span] = found.spans
+    assert (span.previous_size, span.current_size) == (2, 2)
+
+
+def test_the_first_run_of_all_records_a_baseline_and_plans_nothing(place):
+    """There is no earlier snapshot: nobody who matches already is messaged."""
+    place.day(8)
+    assert (place.spans(), place.planned()) == (["baseline 07-07"], {})
+
+
+def test_runs_in_any_order_plan_the_same(place):
+    """The 10th before the 9th before the 8th."""
+    for day in (10, 8, 9):
+        place.day(day)
+    assert place.planned() == {"a": "removed@09", "b": "added@08", "c": "added@09"}
+
+
+def test_a_missing_day_is_bridged_and_covered_when_it_arrives(tmp_path):
+    """Without the 8th the 10th's run takes both days; the late 8th finds nothing left."""
+    place = Place(tmp_path)
+    place.snapshot(7, "a")
+    place.snapshot(9, "b", "c")
+    place.day(10)
+    place.snapshot(8, "a", "b")
+    found = place.day(9)
+    assert (found.outcome, "day-10" in found.reason) == ("covered", True)
+    assert place.planned() == {"a": "removed@09", "b": "added@09", "c": "added@09"}
+
+
+def test_a_wide_span_takes_only_what_is_left_around_covered_days(place):
+    """The 8th was run by hand; a run over 6th to 10th takes what lies before and after it."""
+    place.snapshot(6)
+    place.more = {"policies": {"max_age": None}}
+    place.run("by-hand", wishes=Wishes(previous="2026-11-07", current="2026-11-08"))
+    wide = (datetime(2026, 11, 7, 6, tzinfo=UTC), datetime(2026, 11, 10, 6, tzinfo=UTC))
+    place.run("wide", wide)
+    assert place.spans() == ["changes 06-07", "changes 07-08", "changes 08-09"]
+    assert place.planned() == {"a": "added@07 removed@09", "b": "added@08", "c": "added@09"}
+
+
+def test_an_interval_without_a_snapshot_fails_or_is_skipped_as_the_policy_says(place):
+    """``missing_snapshot: fail`` is the default."""
+    place.now += timedelta(days=1)
+    with pytest.raises(SnapshotMissing, match=r"2026-11-10T06:00Z, 2026-11-11T06:00Z"):
+        place.day(11)
+    place.more = {"policies": {"missing_snapshot": "skip"}}
+    assert place.day(11).outcome == "skipped"
+
+
+def test_an_interval_before_the_first_snapshot_is_skipped_and_does_not_fail(place):
+    """Catching up from a start before the directory existed."""
+    found = place.day(3)
+    assert (found.outcome, "before the first snapshot" in found.reason) == ("skipped", True)
+
+
+def test_a_manual_run_covers_from_the_last_span_to_the_newest_snapshot(place):
+    """Without parameters; and once more there is nothing after it."""
+    place.day(9)
+    place.run("manual-1")
+    assert place.spans() == ["changes 07-08", "changes 08-09"]
+    found = place.run("manual-2")
+    assert (found.outcome, found.reason) == ("covered", "there is no snapshot after 2026-11-09")
+
+
+def test_parameters_name_a_pair_and_must_be_in_order(place):
+    """previous after current is an error that names both."""
+    with pytest.raises(DataError, match="must be before"):
+        place.run("r", wishes=Wishes(previous="2026-11-09", current="2026-11-08"))
+    with pytest.raises(SnapshotMissing, match="2026-11-19"):
+        place.run("r", wishes=Wishes(previous="2026-11-08", current="2026-11-19"))
+    with pytest.raises(DataError, match="needs the parameter current"):
+        place.run("r", wishes=Wishes(previous="2026-11-08"))
+
+
+def test_a_cleared_run_reuses_its_span_and_doubles_nothing(place):
+    """A newer snapshot changes nothing about a recorded run."""
+    place.day(10)
+    place.snapshot(9, "b", "c")  # written again
+    with pytest.raises(SnapshotRewritten, match="accept_rewritten"):
+        place.day(10)
+    place.day(10, wishes=Wishes(accept_rewritten=True))
+    assert place.planned() == {"a": "removed@09", "c": "added@09"}
+
+
+def test_a_rewritten_snapshot_that_is_accepted_adds_and_withdraws(place):
+    """c was gold by mistake, d is: d is planned, c is withdrawn."""
+    place.day(10)
+    place.snapshot(9, "b", "d")
+    place.day(10, wishes=Wishes(accept_rewritten=True))
+    assert place.planned()["d"] == "added@09"
+    assert place.planned()["c"] == "added@09 skipped(no_longer_a_change)"
+
+
+def test_a_backfill_only_records_unless_it_is_told_to_deliver(place):
+    """By policy, or by the run's own wish; and cleared with the wish it delivers."""
+    place.day(10, is_backfill=True)
+    assert set(place.planned().values()) == {
+        "removed@09 suppressed(backfill)",
+        "added@09 suppressed(backfill)",
+    }
+    place.day(10, is_backfill=True, wishes=Wishes(deliver=True))
+    assert place.planned() == {"a": "removed@09", "c": "added@09"}
+    place.more = {"policies": {"backfill": "deliver"}}
+    place.day(9, is_backfill=True)
+    assert place.planned()["b"] == "added@08"
+
+
+def test_a_backfill_over_a_scheduled_run_does_not_suppress_it(place):
+    """Airflow rewrites the run's type; what the ledger recorded counts."""
+    place.day(10)
+    place.day(10, is_backfill=True)
+    assert place.planned() == {"a": "removed@09", "c": "added@09"}
+
+
+def test_changes_older_than_max_age_are_suppressed_unless_a_person_asks(place):
+    """After a pause the missed intervals run, and nobody gets last week's message."""
+    place.now += timedelta(days=3)
+    place.day(10)
+    assert place.planned()["c"] == "added@09 suppressed(max_age)"
+    place.day(10, wishes=Wishes(deliver=True))
+    assert place.planned()["c"] == "added@09"
+
+
+def test_an_edited_segment_messages_only_those_who_crossed_the_new_line(place):
+    """Both sides are judged by today's definition: silver contacts who were silver are no news."""
+    place.day(9)
+    place.match = {"field": "tier", "equals": "silver"}
+    place.day(10)
+    assert place.planned() == {"a": "added@09", "b": "added@08", "c": "removed@09"}
+
+
+def test_a_column_that_is_new_makes_a_baseline_and_one_that_is_gone_a_failure(tmp_path):
+    """The definition needs ``tier``: the 7th lacks it, later the 9th does."""
+    place = Place(tmp_path)
+    place.snapshot(7, columns=("contact_id",))
+    place.snapshot(8, "a", "b")
+    place.day(9)
+    assert (place.spans(), place.planned()) == (["baseline 07-08"], {})
+    place.snapshot(9, columns=("contact_id",))
+    with pytest.raises(DataError, match=r"contacts\.tier"):
+        place.day(10)
+
+
+def test_a_baseline_stays_one_when_its_run_is_cleared(place):
+    """An earlier snapshot that arrives later messages nobody in retrospect."""
+    place.day(8)
+    place.snapshot(6)
+    place.day(8)
+    assert (place.spans(), place.planned()) == (["baseline 07-07"], {})
+
+
+def test_a_run_waits_for_its_snapshot_and_for_one_that_is_being_written(place):
+    """Nothing to wait for; no snapshot yet; a newer one without its marker."""
+
+    def reason(day: int) -> str | None:
+        run = Run("greet", f"day-{day}", interval=_interval(day))
+        return waiting_for(place.workflow, run, Wishes(), place.ledger, place.now)
+
+    assert reason(10) is None
+    assert reason(3) is None  # before the first: nothing to wait for
+    assert "no snapshot of the run's interval" in reason(11)
+    (place.folder / "snapshots/2026-11-09/_SUCCESS").unlink()
+    assert "2026-11-09 of people is not complete" in reason(10)
