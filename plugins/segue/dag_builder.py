@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import (
     DAG,
     BaseOperator,
     CronDataIntervalTimetable,
     Param,
-    TaskGroup,
     get_parsing_context,
     task,
     task_group,
@@ -33,6 +33,9 @@ from segue.operators import (
 )
 from segue.sensors import WaitForSnapshot
 from segue.settings import Settings
+
+if TYPE_CHECKING:
+    from airflow.sdk.definitions._internal.node import DAGNode
 
 RUN_PARAMS = {
     "previous": Param(
@@ -103,11 +106,11 @@ def workflow_dag(resolved: ResolvedWorkflow) -> DAG:
     return dag
 
 
-def contact_group(resolved: ResolvedWorkflow, detect: BaseOperator) -> TaskGroup:
+def contact_group(resolved: ResolvedWorkflow, detect: BaseOperator) -> DAGNode:
     """Return the mapped ``contact`` group: a branch per contact, or per slice of contacts."""
 
     @task_group(group_id="contact")
-    def contact(branch):  # type: ignore[no-untyped-def]
+    def contact(branch: Any) -> None:
         load = LoadContactDetails(task_id="load_contact_details", workflow=resolved, branch=branch)
         conditions = CheckConditions(task_id="conditions", workflow=resolved, branch=load.output)
         tasks = {

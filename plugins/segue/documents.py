@@ -171,6 +171,7 @@ class _Reader:
         if isinstance(node, SequenceNode):
             items = enumerate(node.value)
             return [self.value(item, (*location, index)) for index, item in items]
+        assert isinstance(node, ScalarNode)
         return _scalar(node)
 
     def _mapping(self, node: MappingNode, location: Location) -> dict[str, Any]:

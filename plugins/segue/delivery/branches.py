@@ -131,7 +131,7 @@ class RunArea:
     def read_details(self, number: int, key: str) -> Population:
         """Return what ``write_details`` wrote."""
         folder = self._details(number, key)
-        frames = {}
+        frames: dict[str, Any] = {}
         for name in _FRAMES:
             path = folder / f"{name}.parquet"
             if path.exists():

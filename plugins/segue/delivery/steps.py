@@ -58,8 +58,7 @@ def check_branch(
 def judge(
     resolved: ResolvedWorkflow, changes: Sequence[Change], details: Any
 ) -> tuple[list[Change], list[Change], list[Change]]:
-    """Split changes into those the workflow's conditions hold for, those they do not, and those
-    whose contact was not found.
+    """Split changes into passed, failed and contact-not-found, by the workflow's conditions.
 
     ``details`` returns the Population of the contacts for a snapshot key.
     """

@@ -6,6 +6,7 @@ the same (DESIGN.md §4).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -136,9 +137,10 @@ class MembershipStore:
                     write_page_checksum=True,
                 )
             self._fs.mv(temporary, path)
-        finally:
-            if self._fs.exists(temporary):
+        except BaseException:
+            with contextlib.suppress(OSError):
                 self._fs.rm(temporary)
+            raise
 
 
 def _compute(

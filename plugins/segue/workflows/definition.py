@@ -36,6 +36,12 @@ RESERVED_ACTIONS = frozenset({"load_contact_details", "conditions"})
 _SHARE = re.compile(r"(100|[0-9]{1,2}(?:\.[0-9]{1,4})?)%")
 
 
+def _not_reserved(name: str) -> str:
+    if name.startswith("segue_"):
+        raise ValueError(f"{name!r}: names that begin with segue_ are kept for Segue's own DAGs")
+    return name
+
+
 def _cron(value: str) -> str:
     """Return a cron expression of five fields; ``"@daily"`` and friends become one."""
     expression = PRESETS.get(value, value)
@@ -143,7 +149,7 @@ class ReportRules(Definition):
 class WorkflowDefinition(Definition):
     """A segment, kinds of change, conditions, actions, policies and a schedule: one DAG."""
 
-    workflow: Annotated[Name, AfterValidator(lambda name: _not_reserved(name))]
+    workflow: Annotated[Name, AfterValidator(_not_reserved)]
     segment: Name
     description: str | None = None
     changes: Annotated[Items[WrittenKind], Field(min_length=1)]
@@ -174,12 +180,6 @@ class WorkflowDefinition(Definition):
         """Return ``start`` as an instant in UTC; a date is its midnight in ``zone``."""
         start = datetime.fromisoformat(self.start)
         return localize(start, zone) if start.tzinfo is None else start.astimezone(UTC)
-
-
-def _not_reserved(name: str) -> str:
-    if name.startswith("segue_"):
-        raise ValueError(f"{name!r}: names that begin with segue_ are kept for Segue's own DAGs")
-    return name
 
 
 def _action_problems(

@@ -80,4 +80,5 @@ def _mailing_lists(population: Population) -> dict[str, list[str]]:
         return {}
     opted_in = frame[frame["opted_in"].to_numpy(dtype=bool)]
     names = opted_in.sort_values(["contact_id", "mailing_list"])
-    return names.groupby("contact_id")["mailing_list"].agg(list).to_dict()
+    grouped = names.groupby("contact_id")["mailing_list"].agg(list)
+    return {str(contact_id): lists for contact_id, lists in grouped.items()}

@@ -230,7 +230,7 @@ def _check_tree(tree: nodes.Template, where: str) -> None:
 class _Missing(StrictUndefined):
     """A missing value: false in ``{% if %}`` and for ``or``; an error where it is printed."""
 
-    def __bool__(self) -> bool:
+    def __bool__(self) -> bool:  # type: ignore[override]
         return False
 
 

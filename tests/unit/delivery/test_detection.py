@@ -21,6 +21,7 @@ from segue.testing import RecordingChannel
 from segue.workflows.definition import WorkflowDefinition
 
 NOW = datetime(2026, 11, 10, 7, tzinfo=UTC)
+NO_WISHES = Wishes()
 GOLD = {"field": "tier", "equals": "gold"}
 
 
@@ -74,7 +75,7 @@ class Place:
         channel = RecordingChannel.model_validate({"text": "hi"})
         return ResolvedWorkflow(definition, segment, directory, {"mail": channel})
 
-    def run(self, name: str, interval=None, wishes: Wishes = Wishes(), **values) -> Detection:
+    def run(self, name: str, interval=None, wishes: Wishes = NO_WISHES, **values) -> Detection:
         run = Run("greet", name, interval=interval, **values)
         store = MembershipStore(str(self.folder / "state"))
         return detect(self.workflow, run, wishes, ledger=self.ledger, store=store, now=self.now)

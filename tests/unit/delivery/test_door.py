@@ -53,8 +53,7 @@ class Clock:
 
 def door(ledger: Ledger, through: RecordingChannel, owner: str = "me", clear: int = 0) -> Door:
     clock = Clock()
-    made = Door(ledger, through, owner=owner, clear_number=clear, clock=clock, sleep=clock.sleep)
-    return made
+    return Door(ledger, through, owner=owner, clear_number=clear, clock=clock, sleep=clock.sleep)
 
 
 def outcome(ledger: Ledger, contact_id: str) -> str:

@@ -73,6 +73,7 @@ def purchases():
         """,
         [str(FILE)],
     )
+    assert connection.execute("select count(*) from purchases").fetchone() == (69_659,)
     with connection:
         yield connection
 

@@ -233,3 +233,27 @@ def test_writers_at_the_same_time_leave_one_whole_file(folder, tmp_path):
         thread.join()
     assert found == [[("a", True), ("b", True)]] * 6
     assert len(files(tmp_path / "state")) == 1
+
+
+def test_an_empty_membership_is_kept_like_any_other(folder, tmp_path, computed):
+    snapshot = folder.write("2026-11-22", contacts="contact_id,tier a,silver")
+    store = MembershipStore(str(tmp_path / "state"))
+    for _ in range(2):
+        found = store.membership(segment(), folder.directory, snapshot)
+        assert rows(found) == []
+        assert list(found.columns) == ["contact_id", "opted_in"]
+    assert len(computed) == 1
+
+
+def test_a_failed_write_leaves_nothing_behind(folder, tmp_path, monkeypatch):
+    snapshot = folder.write("2026-11-22", contacts="contact_id,tier a,gold")
+    store = MembershipStore(str(tmp_path / "state"))
+
+    def full(table, file, **options):
+        file.write(b"half")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(module.pq, "write_table", full)
+    with pytest.raises(OSError, match="no space"):
+        store.membership(segment(), folder.directory, snapshot)
+    assert files(tmp_path / "state") == []

@@ -1,0 +1,53 @@
+"""What all parts of the ledger share: one database, one namespace, one way to batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, Self, TypeVar
+
+from sqlalchemy import Connection, Engine, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+from segue.delivery.database import open_engine, require_current_schema
+from segue.delivery.keys import delivery_key
+
+BATCH = 2000  # rows of one statement
+T = TypeVar("T")
+
+
+class LedgerDatabase:
+    """The ledger of one namespace in one database."""
+
+    def __init__(self, engine: Engine, namespace: str) -> None:
+        self.engine = engine
+        self.namespace = namespace
+
+    @classmethod
+    def open(cls, url: str, namespace: str) -> Self:
+        """Open the ledger; raise LedgerError when it is unreachable or of another schema."""
+        engine = open_engine(url)
+        require_current_schema(engine)
+        return cls(engine, namespace)
+
+    def key(self, workflow: str, action: str, contact_id: str, change: str, snapshot: str) -> str:
+        """Return the key of a delivery in this namespace."""
+        return delivery_key(self.namespace, workflow, action, contact_id, change, snapshot)
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        options = {"segue_read_only": True}
+        with self.engine.connect().execution_options(**options) as connection:
+            yield connection
+
+    def _insert(self, table: Table) -> Any:
+        module = sqlite if self.engine.dialect.name == "sqlite" else postgresql
+        return module.insert(table)
+
+
+def batched(items: Iterable[T]) -> Iterator[tuple[T, ...]]:
+    """Yield the items in tuples of at most BATCH."""
+    iterator = iter(items)
+    while batch := tuple(islice(iterator, BATCH)):
+        yield batch

@@ -1,0 +1,108 @@
+"""Reading the ledger: what reports, listings and the fan-out ask of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import distinct, exists, func, select
+
+from segue.delivery.ledger.database import LedgerDatabase
+from segue.delivery.schema import State, changes, deliveries
+
+
+class Reading(LedgerDatabase):
+    """Counts and listings."""
+
+    def tally(self, span_ids: Collection[int]) -> dict[str, Counter[tuple[str, str]]]:
+        """Return, per action, how many deliveries stand in each (state, reason)."""
+        query = (
+            select(deliveries.c.action, deliveries.c.state, deliveries.c.reason, func.count())
+            .where(deliveries.c.span.in_(span_ids))
+            .group_by(deliveries.c.action, deliveries.c.state, deliveries.c.reason)
+        )
+        result: dict[str, Counter[tuple[str, str]]] = {}
+        with self._read() as connection:
+            for action, state, reason, count in connection.execute(query):
+                result.setdefault(action, Counter())[(state, reason)] += count
+        return result
+
+    def count_changes(self, span_ids: Collection[int]) -> Counter[str]:
+        """Return how many changes of each kind the spans hold."""
+        query = (
+            select(changes.c.change, func.count())
+            .where(changes.c.span.in_(span_ids))
+            .group_by(changes.c.change)
+        )
+        with self._read() as connection:
+            return Counter(dict(connection.execute(query).tuples()))
+
+    def count_planned(self, span_ids: Collection[int]) -> Counter[str]:
+        """Return, per kind of change, how many contacts have a delivery that waits for release."""
+        query = (
+            select(
+                deliveries.c.change,
+                func.count(distinct(deliveries.c.contact_id)),
+            )
+            .where(deliveries.c.span.in_(span_ids), deliveries.c.state == State.PLANNED)
+            .group_by(deliveries.c.change)
+        )
+        with self._read() as connection:
+            return Counter(dict(connection.execute(query).tuples()))
+
+    def changes_to_handle(self, span_id: int) -> list[tuple[str, str, str]]:
+        """Return (contact_id, change, reason) of a span whose deliveries are not all suppressed.
+
+        Sorted by contact id, then change.
+        """
+        handled = exists().where(
+            deliveries.c.span == span_id,
+            deliveries.c.contact_id == changes.c.contact_id,
+            deliveries.c.change == changes.c.change,
+            deliveries.c.state != State.SUPPRESSED,
+        )
+        query = (
+            select(changes.c.contact_id, changes.c.change, changes.c.reason)
+            .where(changes.c.span == span_id, handled)
+            .order_by(changes.c.contact_id, changes.c.change)
+        )
+        with self._read() as connection:
+            return [tuple(row) for row in connection.execute(query)]
+
+    def list_deliveries(
+        self,
+        *,
+        workflow: str | None = None,
+        contact_id: str | None = None,
+        outcome: str | None = None,
+        limit: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return deliveries as plain mappings, ordered by workflow, snapshot, contact, action."""
+        table = deliveries.c
+        query = select(
+            table.workflow,
+            table.action,
+            table.contact_id,
+            table.change,
+            table.snapshot,
+            table.state.label("outcome"),
+            table.reason,
+            table.external_id,
+            table.url,
+            table.attempts,
+            table.updated_at,
+            table.key,
+        ).where(table.namespace == self.namespace)
+        for column, value in (
+            (table.workflow, workflow),
+            (table.contact_id, contact_id),
+            (table.state, outcome),
+        ):
+            if value is not None:
+                query = query.where(column == value)
+        query = query.order_by(
+            table.workflow, table.snapshot, table.contact_id, table.change, table.action
+        )
+        with self._read() as connection:
+            return [dict(row._mapping) for row in connection.execute(query.limit(limit))]

@@ -1,0 +1,325 @@
+"""Recording runs: their spans, changes and planned deliveries, once and without overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, select, update
+
+from segue.delivery.ledger.database import LedgerDatabase, batched
+from segue.delivery.ledger.records import (
+    NO_LONGER_A_CHANGE,
+    POLICY_REASONS,
+    DetectedSpan,
+    RecordedRun,
+    RecordedSpan,
+    Run,
+    SpanTaken,
+)
+from segue.delivery.schema import State, changes, definitions, deliveries, runs, spans, workflows
+from segue.delivery.spans import Point, Stretch
+
+
+class Recording(LedgerDatabase):
+    """Runs and spans."""
+
+    def find_run(self, workflow: str, run_id: str) -> RecordedRun | None:
+        """Return what is recorded of a run, or None."""
+        with self._read() as connection:
+            row = connection.execute(self._run_query(workflow, run_id)).one_or_none()
+            return None if row is None else _recorded_run(row)
+
+    def spans_of(self, run: RecordedRun) -> list[RecordedSpan]:
+        """Return the spans that a run took, in order of time."""
+        with self._read() as connection:
+            query = _spans_query().where(spans.c.run == run.id).order_by(spans.c.current_as_of)
+            return [_recorded_span(row) for row in connection.execute(query)]
+
+    def all_spans(self, workflow: str) -> list[RecordedSpan]:
+        """Return all recorded spans of a workflow, in order of time."""
+        with self._read() as connection:
+            return self._all_spans(connection, workflow)
+
+    def record_nothing(self, run: Run, outcome: str, reason: str, now: datetime) -> None:
+        """Record that a run took no span: ``covered`` or ``skipped``, and why."""
+        with self.engine.begin() as connection:
+            self._upsert_run(connection, run, outcome, reason, False, now)
+
+    def record_spans(
+        self,
+        run: Run,
+        detected: Sequence[DetectedSpan],
+        actions: Sequence[str],
+        definition: tuple[str, str],
+        now: datetime,
+        *,
+        recorded_only: bool,
+    ) -> None:
+        """Record a run's spans, their changes and planned deliveries, all or nothing.
+
+        ``definition`` is (hash, canonical JSON). Raises SpanTaken when another run has recorded
+        an overlapping span since the caller looked.
+        """
+        with self.engine.begin() as connection:
+            self._lock_workflow(connection, run.workflow)
+            taken = [span.stretch for span in self._all_spans(connection, run.workflow)]
+            for span in detected:
+                if any(_overlap(span.stretch, other) for other in taken):
+                    raise SpanTaken
+            self._record_definition(connection, run.workflow, definition, now)
+            number = self._upsert_run(connection, run, "recorded", "", recorded_only, now)
+            for span in detected:
+                row = self._span_values(run, number, span, definition[0], now)
+                result = connection.execute(spans.insert().values(row).returning(spans.c.id))
+                span_id = result.scalar_one()
+                self._insert_changes(connection, span_id, span)
+                self._insert_deliveries(connection, run.workflow, span_id, span, actions, now)
+
+    def record_again(
+        self,
+        run: Run,
+        again: Sequence[tuple[RecordedSpan, DetectedSpan]],
+        actions: Sequence[str],
+        now: datetime,
+    ) -> None:
+        """Bring a cleared run's recorded spans up to what was detected now.
+
+        New changes are added, what is not a change any more is skipped, and the policies judge
+        everything that was not sent, failed or rejected once more.
+        """
+        for recorded, detected in again:
+            with self.engine.begin() as connection:
+                refreshed = {
+                    "current_fingerprint": detected.current_fingerprint,
+                    "previous_fingerprint": detected.previous_fingerprint,
+                    "current_size": detected.current_size,
+                    "previous_size": detected.previous_size,
+                }
+                query = update(spans).where(spans.c.id == recorded.id).values(refreshed)
+                connection.execute(query)
+                self._insert_changes(connection, recorded.id, detected)
+                self._insert_deliveries(
+                    connection, run.workflow, recorded.id, detected, actions, now
+                )
+                self._withdraw(connection, run.workflow, recorded.id, detected, actions, now)
+                self._judge_again(connection, recorded.id, detected.suppressed, now)
+
+    def _lock_workflow(self, connection: Connection, workflow: str) -> None:
+        values = {"namespace": self.namespace, "workflow": workflow}
+        connection.execute(self._insert(workflows).values(values).on_conflict_do_nothing())
+        query = select(workflows).filter_by(**values).with_for_update()
+        connection.execute(query).one()
+
+    def _run_query(self, workflow: str, run_id: str) -> Any:
+        return select(runs).where(
+            runs.c.namespace == self.namespace,
+            runs.c.workflow == workflow,
+            runs.c.run_id == run_id,
+        )
+
+    def _upsert_run(
+        self,
+        connection: Connection,
+        run: Run,
+        outcome: str,
+        reason: str,
+        recorded_only: bool,
+        now: datetime,
+    ) -> int:
+        start, end = run.interval or (None, None)
+        changing = {
+            "outcome": outcome,
+            "reason": reason,
+            "recorded_only": int(recorded_only),
+            "interval_start": start,
+            "interval_end": end,
+            "recorded_at": now,
+        }
+        fixed = {
+            "namespace": self.namespace,
+            "workflow": run.workflow,
+            "run_id": run.run_id,
+        }
+        query = (
+            self._insert(runs)
+            .values(**fixed, **changing)
+            .on_conflict_do_update(index_elements=list(fixed), set_=changing)
+            .returning(runs.c.id)
+        )
+        return int(connection.execute(query).scalar_one())
+
+    def _all_spans(self, connection: Connection, workflow: str) -> list[RecordedSpan]:
+        query = (
+            _spans_query()
+            .where(spans.c.namespace == self.namespace, spans.c.workflow == workflow)
+            .order_by(spans.c.current_as_of)
+        )
+        return [_recorded_span(row) for row in connection.execute(query)]
+
+    def _record_definition(
+        self, connection: Connection, workflow: str, definition: tuple[str, str], now: datetime
+    ) -> None:
+        digest, body = definition
+        values = {"hash": digest, "workflow": workflow, "body": body, "recorded_at": now}
+        connection.execute(self._insert(definitions).values(values).on_conflict_do_nothing())
+
+    def _span_values(
+        self, run: Run, number: int, span: DetectedSpan, definition: str, now: datetime
+    ) -> dict[str, Any]:
+        stretch = span.stretch
+        return {
+            "run": number,
+            "namespace": self.namespace,
+            "workflow": run.workflow,
+            "kind": span.kind,
+            "reason": span.reason,
+            "previous_key": None if stretch.is_empty else stretch.previous.key,
+            "current_key": stretch.current.key,
+            "previous_as_of": stretch.previous.as_of,
+            "current_as_of": stretch.current.as_of,
+            "previous_fingerprint": span.previous_fingerprint,
+            "current_fingerprint": span.current_fingerprint,
+            "previous_size": span.previous_size,
+            "current_size": span.current_size,
+            "definition": definition,
+            "recorded_at": now,
+        }
+
+    def _insert_changes(self, connection: Connection, span_id: int, span: DetectedSpan) -> None:
+        for batch in batched(span.changes):
+            rows = [
+                {"span": span_id, "contact_id": contact_id, "change": change, "reason": reason}
+                for contact_id, change, reason in batch
+            ]
+            connection.execute(self._insert(changes).on_conflict_do_nothing(), rows)
+
+    def _insert_deliveries(
+        self,
+        connection: Connection,
+        workflow: str,
+        span_id: int,
+        span: DetectedSpan,
+        actions: Sequence[str],
+        now: datetime,
+    ) -> None:
+        state = State.SUPPRESSED if span.suppressed else State.PLANNED
+        common = {
+            "namespace": self.namespace,
+            "workflow": workflow,
+            "snapshot": span.stretch.current.key,
+            "span": span_id,
+            "state": state,
+            "reason": span.suppressed or "",
+            "planned_at": now,
+            "updated_at": now,
+        }
+        for batch in batched(self._planned(workflow, span, actions)):
+            rows = [
+                {"key": key, "action": action, "contact_id": contact, "change": kind, **common}
+                for key, action, contact, kind in batch
+            ]
+            connection.execute(self._insert(deliveries).on_conflict_do_nothing(), rows)
+
+    def _planned(
+        self, workflow: str, span: DetectedSpan, actions: Sequence[str]
+    ) -> Iterator[tuple[str, str, str, str]]:
+        """Yield (key, action, contact_id, change) of every delivery of a span."""
+        snapshot = span.stretch.current.key
+        for contact_id, change, _ in span.changes:
+            for action in actions:
+                key = self.key(workflow, action, contact_id, change, snapshot)
+                yield key, action, contact_id, change
+
+    def _withdraw(
+        self,
+        connection: Connection,
+        workflow: str,
+        span_id: int,
+        span: DetectedSpan,
+        actions: Sequence[str],
+        now: datetime,
+    ) -> None:
+        """Skip what was planned and is not a change any more; take back what is one again."""
+        produced = {key for key, *_ in self._planned(workflow, span, actions)}
+        unsent = (State.PLANNED, State.RELEASED, State.SKIPPED, State.SUPPRESSED)
+        query = select(deliveries.c.key, deliveries.c.reason).where(
+            deliveries.c.span == span_id, deliveries.c.state.in_(unsent)
+        )
+        rows = connection.execute(query).all()
+        gone = [row.key for row in rows if row.key not in produced]
+        back = [row.key for row in rows if row.reason == NO_LONGER_A_CHANGE and row.key in produced]
+        for keys, state, reason in (
+            (gone, State.SKIPPED, NO_LONGER_A_CHANGE),
+            (back, State.PLANNED, ""),
+        ):
+            for batch in batched(keys):
+                values = {"state": state, "reason": reason, "updated_at": now}
+                connection.execute(
+                    update(deliveries).where(deliveries.c.key.in_(batch)).values(values)
+                )
+
+    def _judge_again(
+        self, connection: Connection, span_id: int, suppressed: str | None, now: datetime
+    ) -> None:
+        in_span = deliveries.c.span == span_id
+        if suppressed is None:
+            query = (
+                update(deliveries)
+                .where(
+                    in_span,
+                    deliveries.c.state == State.SUPPRESSED,
+                    deliveries.c.reason.in_(POLICY_REASONS),
+                )
+                .values(state=State.PLANNED, reason="", updated_at=now)
+            )
+        else:
+            query = (
+                update(deliveries)
+                .where(in_span, deliveries.c.state.in_((State.PLANNED, State.RELEASED)))
+                .values(state=State.SUPPRESSED, reason=suppressed, updated_at=now)
+            )
+        connection.execute(query)
+
+
+def _overlap(one: Stretch, other: Stretch) -> bool:
+    return (
+        not one.is_empty
+        and not other.is_empty
+        and one.previous.as_of < other.current.as_of
+        and other.previous.as_of < one.current.as_of
+    )
+
+
+def _spans_query() -> Any:
+    return select(spans, runs.c.run_id).join(runs, runs.c.id == spans.c.run)
+
+
+def _recorded_run(row: Row[Any]) -> RecordedRun:
+    interval = (row.interval_start, row.interval_end) if row.interval_end else None
+    return RecordedRun(
+        row.id,
+        row.workflow,
+        row.run_id,
+        row.outcome,
+        row.reason,
+        bool(row.recorded_only),
+        interval,
+    )
+
+
+def _recorded_span(row: Row[Any]) -> RecordedSpan:
+    current = Point(row.current_as_of, row.current_key)
+    previous = Point(row.previous_as_of, row.previous_key) if row.previous_key else current
+    return RecordedSpan(
+        row.id,
+        row.run_id,
+        row.kind,
+        row.reason,
+        Stretch(previous, current),
+        row.previous_fingerprint,
+        row.current_fingerprint,
+        row.previous_size,
+        row.current_size,
+    )
