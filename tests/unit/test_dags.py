@@ -1,0 +1,180 @@
+"""The DAG files: what parsing builds, what it imports, and what a broken definition does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("pandas", "pyarrow", "fastapi", "slack_sdk")
+
+PARSE = """
+import json, runpy, sys
+import airflow.sdk
+before = set(sys.modules)
+built, errors = {}, {}
+for path in sys.argv[1:]:
+    try:
+        found = runpy.run_path(path)
+    except Exception as error:
+        errors[path.rsplit("/", 1)[-1]] = f"{type(error).__name__}: {error}"
+        continue
+    for value in found.values():
+        if isinstance(value, airflow.sdk.DAG):
+            built[value.dag_id] = {
+                "tasks": value.task_ids,
+                "paused": value.is_paused_upon_creation,
+                "catchup": value.catchup,
+                "owner": value.owner,
+                "tags": sorted(value.tags),
+                "schedule": type(value.timetable).__name__,
+            }
+heavy = sorted({name.partition(".")[0] for name in set(sys.modules) - before} & set(%r))
+print(json.dumps({"dags": built, "errors": errors, "heavy": heavy}))
+""" % (HEAVY,)
+
+
+def parse(*files: Path, home: Path | None = None, **environment: str) -> dict:
+    """Parse DAG files in a new process, as Airflow does."""
+    env = {**os.environ, **environment}
+    if home is not None:
+        env["SEGUE_HOME"] = str(home)
+    command = [sys.executable, "-W", "ignore", "-c", PARSE, *map(str, files)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def home(folder: Path, workflows: int = 1) -> Path:
+    """Definitions with this many healthy workflows."""
+    files = {
+        "directories/people": {"directory": "people", "snapshots": "../snapshots"},
+        "segments/gold": {
+            "segment": "gold",
+            "directory": "people",
+            "match": {"field": "tier", "equals": "gold"},
+        },
+    }
+    for number in range(workflows):
+        files[f"workflows/flow_{number:03}"] = {
+            "workflow": f"flow_{number:03}",
+            "segment": "gold",
+            "changes": ["added"],
+            "schedule": "@daily",
+            "start": "2026-11-01",
+            "owner": "customer-success",
+            "tags": ["vip"],
+            "actions": [{"id": "alert", "slack_message": {"channel": "#a", "text": "hi"}}],
+        }
+    for name, data in files.items():
+        path = folder / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(yaml.safe_dump(data))
+    return folder
+
+
+def test_the_projects_dag_files_parse_without_heavy_imports():
+    """All of dags/: no error, and none of pandas, pyarrow, FastAPI and slack_sdk is imported."""
+    found = parse(*sorted((ROOT / "dags").glob("*.py")))
+    assert (found["errors"], found["heavy"]) == ({}, [])
+    assert set(found["dags"]) == {
+        "escalate_at_risk",
+        "report_opt_outs",
+        "segue_release",
+        "welcome_by_hand",
+        "welcome_high_value",
+    }
+
+
+def test_a_workflow_becomes_one_dag_with_a_task_per_step_and_action(tmp_path):
+    """Created paused, catching up, with its owner and tags, on a timetable with data intervals."""
+    [dag] = parse(ROOT / "dags/segue_workflows.py", home=home(tmp_path))["dags"].values()
+    assert dag == {
+        "tasks": [
+            "wait_for_snapshot",
+            "detect_changes",
+            "guard",
+            "contact.load_contact_details",
+            "contact.conditions",
+            "contact.alert",
+            "report",
+        ],
+        "paused": True,
+        "catchup": True,
+        "owner": "customer-success",
+        "tags": ["gold", "segue", "vip"],
+        "schedule": "CronDataIntervalTimetable",
+    }
+
+
+def test_a_task_process_builds_only_its_own_dag(tmp_path):
+    """Of a hundred workflows, the one that Airflow's parsing context names."""
+    found = parse(
+        ROOT / "dags/segue_workflows.py",
+        home=home(tmp_path, workflows=100),
+        _AIRFLOW_PARSING_CONTEXT_DAG_ID="flow_042",
+    )
+    assert set(found["dags"]) == {"flow_042"}
+
+
+def test_a_broken_definition_is_an_import_error_and_healthy_workflows_stay(tmp_path):
+    """The check's DAG file fails with file and line; the other file still has its DAGs."""
+    broken = home(tmp_path, workflows=2) / "workflows/flow_001.yaml"
+    broken.write_text(broken.read_text().replace("changes:", "chnages:"))
+    found = parse(*sorted((ROOT / "dags").glob("segue_*.py")), home=tmp_path)
+    assert set(found["dags"]) == {"flow_000", "segue_release"}
+    [error] = found["errors"].values()
+    assert "flow_001.yaml:" in error
+    assert "unknown key 'chnages'" in error
+    assert "did you mean 'changes'?" in error
+
+
+def airflow(*arguments: str, folder: Path) -> str:
+    env = {
+        **os.environ,
+        "AIRFLOW_HOME": str(folder),
+        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+    }
+    command = [str(Path(sys.executable).parent / "airflow"), *arguments]
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.mark.airflow
+def test_airflow_lists_the_plugin_once(tmp_path):
+    """``airflow plugins``: Segue from the plugins folder, and no import error."""
+    found = json.loads(airflow("plugins", "--output", "json", folder=tmp_path))
+    assert [row for row in found if row["name"] == "segue"] == [
+        {"name": "segue", "source": "$PLUGINS_FOLDER/segue_plugin.py"}
+    ]
+
+
+@pytest.mark.airflow
+def test_the_plugin_shadows_no_standard_module():
+    """After Airflow has scanned the plugins folder, the standard library is where it was."""
+    code = """
+import sys, sysconfig
+from airflow import plugins_manager
+plugins, errors = plugins_manager._get_plugins()
+assert not errors, errors
+stdlib = sysconfig.get_paths()["stdlib"]
+shadowed = [
+    name for name, module in sys.modules.items()
+    if name in sys.stdlib_module_names and "plugins/segue" in (getattr(module, "__file__", "") or "")
+]
+assert not shadowed, shadowed
+assert "segue_plugin" in {m.rpartition(".")[2] for m in sys.modules}
+heavy = [name for name in ("pandas", "pyarrow", "slack_sdk") if name in sys.modules]
+assert not heavy, heavy
+print("fine")
+"""
+    env = {**os.environ, "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins")}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], env=env, capture_output=True, text=True
+    )
+    assert done.stdout.strip().endswith("fine"), done.stderr
