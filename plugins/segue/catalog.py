@@ -2,12 +2,12 @@
 
 A definition stands in ``directories/``, ``segments/`` or ``workflows/``, in a file named after it,
 so that one definition can be loaded without reading the others; a task process needs just one
-workflow out of hundreds. ``problems`` reads all of them and reports everything that is wrong.
+workflow out of hundreds. ``segue.validation`` reads all of them and finds everything wrong.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,10 +20,9 @@ from segue.directory.definition import DirectoryDefinition
 from segue.documents import Document, did_you_mean, problems_of, read_document, validate
 from segue.errors import DefinitionError, Problem
 from segue.segments.definition import SegmentDefinition
-from segue.workflows.definition import Action, WorkflowDefinition, prerequisites
+from segue.workflows.definition import Action, WorkflowDefinition
 
 Model = TypeVar("Model", bound=BaseModel)
-Columns = Mapping[str, Collection[str]]  # table: standard column names
 
 FOLDERS: dict[str, type[BaseModel]] = {
     "directories": DirectoryDefinition,
@@ -39,7 +38,7 @@ class Catalog:
     def __init__(self, home: Path) -> None:
         self.home = home
         self._document = lru_cache(maxsize=None)(read_document)
-        self._load = lru_cache(maxsize=None)(self._load_once)
+        self.load = lru_cache(maxsize=None)(self._load_once)
 
     def names(self, folder: str) -> list[str]:
         """Return the names of the definitions in ``folder``, sorted."""
@@ -72,22 +71,10 @@ class Catalog:
     def _resolve(self, workflow: WorkflowDefinition, document: Document) -> ResolvedWorkflow:
         segment = self._referred(document, "segments", "segment", workflow.segment)
         assert isinstance(segment, SegmentDefinition)
-        channels, problems = self._channels(workflow, document)
+        channels, problems = self.channels(dict(enumerate(workflow.actions)), document)
         if problems:
             raise DefinitionError(problems)
         return ResolvedWorkflow(workflow, segment, self.directory(segment.directory), channels)
-
-    def problems(self, columns: Mapping[str, Columns] | None = None) -> list[Problem]:
-        """Return everything that is wrong in all definitions, by file and line.
-
-        ``columns`` gives, per directory, the columns that fields may name; without it fields
-        are not checked.
-        """
-        found = list(self._folder_problems())
-        for folder in FOLDERS:
-            for name in self.names(folder):
-                found += self._problems_of(folder, name, columns or {})
-        return sorted(set(found), key=lambda problem: (problem.file, problem.line, problem.column))
 
     def location(self, folder: str, name: str) -> Path:
         """Return the file of a definition; raise DefinitionError when there is none."""
@@ -98,16 +85,17 @@ class Catalog:
     @cached_property
     def _files(self) -> dict[str, dict[str, Path]]:
         return {
-            folder: {path.stem: path for path in _definition_files(self.home / folder)}
+            folder: {path.stem: path for path in definition_files(self.home / folder)}
             for folder in FOLDERS
         }
 
     def _get(self, folder: str, model: type[Model], name: str) -> Model:
-        loaded = self._load(folder, name)
+        loaded = self.load(folder, name)
         assert isinstance(loaded, model)
         return loaded
 
     def _load_once(self, folder: str, name: str) -> BaseModel:
+        """Return a definition by folder and name; raise DefinitionError."""
         path = self.location(folder, name)
         document = self._document(path)
         templates = self.home / "templates"
@@ -130,21 +118,29 @@ class Catalog:
     def _referred(self, document: Document, folder: str, key: str, name: str) -> BaseModel:
         """Load what ``key`` of ``document`` names; an unknown name is a problem at that key."""
         if name not in self._files[folder]:
-            message = self._unknown(folder, name).message
-            raise DefinitionError([document.problem((key,), message)])
-        return self._load(folder, name)
+            raise DefinitionError([document.problem((key,), self.unknown(folder, name))])
+        return self.load(folder, name)
 
-    def _channels(
-        self, workflow: WorkflowDefinition, document: Document
+    def channels(
+        self, actions: Mapping[int, Action], document: Document
     ) -> tuple[dict[str, Channel], list[Problem]]:
+        """Return the channel of each action by its id, and what is wrong with the others."""
         channels: dict[str, Channel] = {}
         problems: list[Problem] = []
-        for index, action in enumerate(workflow.actions):
+        for index, action in actions.items():
             try:
                 channels[action.id] = self._channel(action, document, index)
             except DefinitionError as error:
                 problems += error.problems
         return channels, problems
+
+    def document(self, folder: str, name: str) -> Document:
+        """Return a definition's YAML; raise DefinitionError when it is missing or no YAML."""
+        return self._document(self.location(folder, name))
+
+    def unknown(self, folder: str, name: str) -> str:
+        """Return the message for a name that is not defined in ``folder``."""
+        return self._unknown(folder, name).message
 
     def _channel(self, action: Action, document: Document, index: int) -> Channel:
         at = ("actions", index, action.channel)
@@ -160,118 +156,8 @@ class Catalog:
         except ValidationError as error:
             raise DefinitionError(problems_of(error, model, document, at)) from None
 
-    def _folder_problems(self) -> Iterator[Problem]:
-        if not self.home.is_dir():
-            yield Problem(
-                str(self.home),
-                0,
-                0,
-                "",
-                "is not a folder; SEGUE_HOME names the folder with directories/, segments/ and "
-                "workflows/",
-            )
-            return
-        for folder in FOLDERS:
-            seen: dict[str, Path] = {}
-            for path in _definition_files(self.home / folder):
-                if path.stem in seen:
-                    message = f"the name {path.stem!r} is taken by {seen[path.stem]} already"
-                    yield Problem(str(path), 0, 0, "", message)
-                seen[path.stem] = path
 
-    def _problems_of(self, folder: str, name: str, columns: Mapping[str, Columns]) -> list[Problem]:
-        try:
-            loaded = self._load(folder, name)
-        except DefinitionError as error:
-            return list(error.problems)
-        document = self._document(self._files[folder][name])
-        if isinstance(loaded, SegmentDefinition):
-            return list(self._segment_problems(loaded, document, columns))
-        if isinstance(loaded, WorkflowDefinition):
-            return list(self._workflow_problems(loaded, document, columns))
-        return []
-
-    def _segment_problems(
-        self, segment: SegmentDefinition, document: Document, columns: Mapping[str, Columns]
-    ) -> Iterator[Problem]:
-        from segue.segments.conditions import unknown_fields
-
-        if segment.directory not in self._files["directories"]:
-            message = self._unknown("directories", segment.directory).message
-            yield document.problem(("directory",), message)
-        elif segment.directory in columns:
-            for location, message in unknown_fields(segment.match, columns[segment.directory]):
-                yield document.problem(("match", *location), message)
-
-    def _workflow_problems(
-        self, workflow: WorkflowDefinition, document: Document, columns: Mapping[str, Columns]
-    ) -> Iterator[Problem]:
-        channels, problems = self._channels(workflow, document)
-        yield from problems
-        yield from _result_problems(workflow, channels, document)
-        if workflow.segment not in self._files["segments"]:
-            message = self._unknown("segments", workflow.segment).message
-            yield document.problem(("segment",), message)
-            return
-        try:
-            directory = self.segment(workflow.segment).directory
-        except DefinitionError:
-            return  # reported with the segment's own file
-        if directory in columns:
-            yield from _field_problems(workflow, channels, document, columns[directory])
-
-
-def _definition_files(folder: Path) -> list[Path]:
+def definition_files(folder: Path) -> list[Path]:
+    """Return the YAML files below ``folder``, sorted; names with a leading ``.`` or ``_`` rest."""
     found = [path for path in folder.rglob("*") if path.suffix in (".yaml", ".yml")]
     return sorted(path for path in found if not path.name.startswith((".", "_")))
-
-
-def _field_problems(
-    workflow: WorkflowDefinition,
-    channels: Mapping[str, Channel],
-    document: Document,
-    columns: Columns,
-) -> Iterator[Problem]:
-    from segue.segments.conditions import unknown_fields
-
-    conditions: list[tuple[tuple[str | int, ...], Any]] = [
-        (("conditions",), workflow.conditions),
-        *((("actions", i, "if"), action.condition) for i, action in enumerate(workflow.actions)),
-    ]
-    for at, condition in conditions:
-        if condition is not None:
-            for location, message in unknown_fields(condition, columns):
-                yield document.problem((*at, *location), message)
-    known = sorted({*columns["contacts"], *DERIVED_FIELDS})
-    for index, action in enumerate(workflow.actions):
-        for location, template in channels[action.id].templates() if action.id in channels else ():
-            for name in sorted({ref[1] for ref in template.references() if _is_field(ref)}):
-                if name not in known:
-                    at = ("actions", index, action.channel, *location)
-                    message = f"contact has no field {name!r}; allowed: {', '.join(known)}"
-                    yield document.problem(at, message + did_you_mean(name, known))
-
-
-# what a contact has beside the columns of its table (workflows/details.py)
-DERIVED_FIELDS = ("contact_id", "mailing_lists", "opted_in")
-
-
-def _is_field(reference: tuple[str, ...]) -> bool:
-    return len(reference) > 1 and reference[0] == "contact"
-
-
-def _result_problems(
-    workflow: WorkflowDefinition, channels: Mapping[str, Channel], document: Document
-) -> Iterator[Problem]:
-    """Find templates that read the results of an action that need not have run before."""
-    for index, action in enumerate(workflow.actions):
-        before = prerequisites(workflow, action)
-        for location, template in channels[action.id].templates() if action.id in channels else ():
-            named = {
-                ref[1] for ref in template.references() if len(ref) > 1 and ref[0] == "results"
-            }
-            for other in sorted(named - before):
-                at = ("actions", index, action.channel, *location)
-                allowed = ", ".join(sorted(before)) or "none: this action has no `after`"
-                message = f"results.{other} is not there yet; allowed: {allowed}"
-                yield document.problem(at, message)

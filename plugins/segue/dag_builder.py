@@ -33,6 +33,7 @@ from segue.operators import (
 )
 from segue.sensors import WaitForSnapshot
 from segue.settings import Settings
+from segue.validation import find_problems
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions._internal.node import DAGNode
@@ -75,7 +76,7 @@ def workflow_dags() -> Iterator[DAG]:
 
 def check_definitions() -> None:
     """Raise DefinitionError with every problem of every definition: an import error in the UI."""
-    problems = Catalog(Settings.from_environment().home).problems()
+    problems = find_problems(Catalog(Settings.from_environment().home))
     if problems:
         raise DefinitionError(problems)
 

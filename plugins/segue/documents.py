@@ -26,6 +26,7 @@ from segue.errors import DefinitionError, Problem
 Location = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
+_DEEPEST = 200  # levels; far more than a definition can need
 _NULL = re.compile(r"~|null|Null|NULL|")
 _TRUE = re.compile(r"true|True|TRUE")
 _FALSE = re.compile(r"false|False|FALSE")
@@ -64,6 +65,7 @@ class Document:
     file: str
     data: Any
     positions: Mapping[Location, tuple[int, int]] = field(repr=False)
+    problems: tuple[Problem, ...] = ()  # of the YAML itself, such as duplicate keys
 
     def problem(self, location: Location, message: str) -> Problem:
         """Return a problem at ``location``, or at the nearest place around it that exists."""
@@ -88,9 +90,12 @@ def read_document(path: Path) -> Document:
 
 
 def parse_document(text: str, file: str) -> Document:
-    """Parse YAML ``text``; ``file`` is the name that errors carry."""
+    """Parse YAML ``text``; ``file`` is the name that errors carry.
+
+    Duplicate keys are noted in the document's ``problems``, so that the rest can be checked.
+    """
     try:
-        node = YAML(typ="rt", pure=True).compose(text)
+        node = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
@@ -102,9 +107,7 @@ def parse_document(text: str, file: str) -> Document:
         raise DefinitionError([Problem(file, 1, 1, "", "is empty; expected a mapping")])
     reader = _Reader(file)
     data = reader.value(node, ())
-    if reader.problems:
-        raise DefinitionError(reader.problems)
-    return Document(file, data, reader.positions)
+    return Document(file, data, reader.positions, tuple(reader.problems))
 
 
 def validate(model: type[Model], document: Document, *, templates: Path | None = None) -> Model:
@@ -118,9 +121,13 @@ def validate(model: type[Model], document: Document, *, templates: Path | None =
         raise DefinitionError([document.problem((), f"expected a mapping, found {found}")])
     try:
         context = {"folder": Path(document.file).parent, "templates": templates}
-        return model.model_validate(document.data, context=context)
+        loaded = model.model_validate(document.data, context=context)
     except ValidationError as error:
-        raise DefinitionError(problems_of(error, model, document)) from None
+        found_here = problems_of(error, model, document)
+        raise DefinitionError([*document.problems, *found_here]) from None
+    if document.problems:
+        raise DefinitionError(document.problems)
+    return loaded
 
 
 def problems_of(
@@ -165,6 +172,10 @@ class _Reader:
         self.problems: list[Problem] = []
 
     def value(self, node: Node, location: Location) -> Any:
+        if len(location) > _DEEPEST:
+            message = "is nested too deeply; an alias may refer to a part that it stands in"
+            line, column = _position(node)
+            raise DefinitionError([Problem(self.file, line, column, "", message)])
         self.positions.setdefault(location, _position(node))
         if isinstance(node, MappingNode):
             return self._mapping(node, location)

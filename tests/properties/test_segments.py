@@ -38,7 +38,21 @@ COMPLEMENTS = [
 TEXT_VALUES = [
     *["", " ", "gold", "Gold", "GOLD", "gol", "straße", "İstanbul", "e\u0301", "é", "金", "😀"],
     *["5", " 5 ", "5.0", "+5", "-5", ".5", "5.", "007", "1e3", "1E999", "inf", "nan", "NaN"],
-    *["1_000", "0x1F", "12,5", "true", "TRUE", "no", "1", "0", "yes\n", str(BIG + 1), "0.1"],
+    *[
+        "1_000",
+        "0x1F",
+        "12,5",
+        "true",
+        "TRUE",
+        "no",
+        "1",
+        "0",
+        "yes",
+        "yes\n",
+        "\t5\n",
+        str(BIG + 1),
+        "0.1",
+    ],
     *[
         "2026-11-22",
         "2026-11-22T23:30",
@@ -210,7 +224,8 @@ class Reference:
 
     def __init__(self, population: Population) -> None:
         self.as_of, self.zone = population.as_of, population.zone
-        self.rows = records(population.transactions)
+        rows = population.transactions
+        self.rows = [] if rows is None else records(rows)
 
     def holds(self, data, row):
         match data:

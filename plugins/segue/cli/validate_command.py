@@ -35,11 +35,12 @@ def validate(home: Home = None, output: OutputFormat = Format.TABLE) -> None:
     Fields are checked against the directory's `fields:`, else the newest complete snapshot.
     """
     from segue.cli.workspace import Workspace
+    from segue.validation import find_problems
 
     workspace = Workspace.open(home)
     with working("Checking"):
         checked = _known_columns(workspace)
-        problems = workspace.catalog.problems(checked.columns)
+        problems = find_problems(workspace.catalog, checked.columns)
     for reason in checked.unchecked:
         note(f"fields are not checked: {reason}")
     _print_problems(problems, output)

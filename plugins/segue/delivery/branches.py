@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 from upath import UPath
 
-from segue.delivery.ledger import RecordedSpan
+from segue.delivery.spans import Stretch
 from segue.segments.evaluation import Population
 from segue.segments.kinds import RemovalReason
 from segue.workflows.definition import Branches
@@ -56,9 +56,9 @@ class BranchRef:
         return cls(int(data["number"]), str(data["label"]), str(data["area"]))
 
 
-def changes_of_span(span: RecordedSpan, rows: Iterable[tuple[str, str, str]]) -> list[Change]:
-    """Return the changes of a recorded span; ``rows`` are (contact_id, change, reason)."""
-    current, previous = span.stretch.current.key, span.stretch.previous.key
+def changes_of_span(stretch: Stretch, rows: Iterable[tuple[str, str, str]]) -> list[Change]:
+    """Return the changes of a span; ``rows`` are (contact_id, change, reason)."""
+    current, previous = stretch.current.key, stretch.previous.key
     return [
         Change(
             contact_id,
@@ -136,7 +136,7 @@ class RunArea:
             path = folder / f"{name}.parquet"
             if path.exists():
                 with path.open("rb") as file:
-                    frames[name] = pd.read_parquet(file)
+                    frames[name] = pd.read_parquet(file, dtype_backend="pyarrow")
         moment = json.loads((folder / "moment.json").read_text(encoding="utf-8"))
         as_of, zone = datetime.fromisoformat(moment["as_of"]), ZoneInfo(moment["zone"])
         return Population(**frames, as_of=as_of, zone=zone)

@@ -32,8 +32,8 @@ from segue.directory.snapshots import (
 )
 from segue.directory.tables import SnapshotTables
 from segue.errors import DataError, SnapshotMissing, SnapshotRewritten
-from segue.segments.changes import segment_changes
-from segue.segments.membership import MembershipStore, missing_for
+from segue.segments.changes import Memberships, segment_changes
+from segue.segments.membership import missing_for
 
 _ATTEMPTS = 5
 
@@ -53,7 +53,7 @@ def detect(
     wishes: Wishes,
     *,
     ledger: Ledger,
-    store: MembershipStore,
+    store: Memberships,
     now: datetime,
 ) -> Detection:
     """Record the spans, changes and planned deliveries of a run; a recorded run is refreshed.
@@ -144,7 +144,7 @@ def _detect_first(
     run: Run,
     wishes: Wishes,
     ledger: Ledger,
-    store: MembershipStore,
+    store: Memberships,
     now: datetime,
 ) -> Detection:
     previous, current = snapshots_for(resolved, run, wishes, ledger, now)
@@ -161,7 +161,7 @@ def _detect_first(
         return _covered(run, previous, current, recorded, ledger, now)
     record_only = _records_only(resolved, run, wishes)
     detected = [
-        _compare(resolved, part, record_only, wishes, store=store, now=now) for part in parts
+        compare(resolved, part, record_only, wishes, store=store, now=now) for part in parts
     ]
     ledger.record_spans(
         run,
@@ -180,13 +180,13 @@ def _detect_again(
     wishes: Wishes,
     recorded: RecordedRun,
     ledger: Ledger,
-    store: MembershipStore,
+    store: Memberships,
     now: datetime,
 ) -> Detection:
     record_only = recorded.recorded_only and not wishes.deliver
     again = []
     for span in ledger.spans_of(recorded):
-        detected = _compare(resolved, span.stretch, record_only, wishes, store=store, now=now)
+        detected = compare(resolved, span.stretch, record_only, wishes, store=store, now=now)
         if not wishes.accept_rewritten:
             _refuse_rewritten(span, detected)
         # what was a baseline when it was recorded stays one: nobody is messaged in retrospect
@@ -197,16 +197,19 @@ def _detect_again(
     return _recorded(ledger, run)
 
 
-def _compare(
+def compare(
     resolved: ResolvedWorkflow,
     part: Stretch,
     record_only: bool,
     wishes: Wishes,
     *,
-    store: MembershipStore,
+    store: Memberships,
     now: datetime,
 ) -> DetectedSpan:
-    """Return the changes between the two ends of ``part`` as the workflow wants them."""
+    """Return the changes between the two ends of ``part`` as the workflow wants them.
+
+    Raises DataError for a snapshot that cannot be used. ``record_only``: a backfill's run.
+    """
     directory, segment = resolved.directory, resolved.segment
     current = find_snapshot(directory, part.current.key, now=now)
     lacking = missing_for(segment, SnapshotTables(directory, current))
@@ -244,7 +247,7 @@ def _baseline(
     previous: Snapshot | None,
     current: Snapshot,
     reason: str,
-    store: MembershipStore,
+    store: Memberships,
 ) -> DetectedSpan:
     members = store.membership(resolved.segment, resolved.directory, current)
     return DetectedSpan(

@@ -138,7 +138,7 @@ class Door:
         return sum(row.state in busy for row in self.ledger.rows(by_key).values())
 
     def _work(self, waiting: deque[Candidate], result: Pass) -> None:
-        ready, judged = self._judge(waiting)
+        ready, judged = judge(self.channel, self.variables, waiting)
         self._write(judged, result)
         if not ready:
             return
@@ -150,49 +150,6 @@ class Door:
                 self._rounds(deque(ready), sender, pool, result)
         except ConnectionFailure as error:
             result.connection = str(error)
-
-    def _judge(self, candidates: Iterable[Candidate]) -> tuple[list[Prepared], list[Finished]]:
-        """Split candidates into messages to send and outcomes that need no call."""
-        ready: list[Prepared] = []
-        judged: list[Finished] = []
-        for candidate in candidates:
-            reason = self._why_skip(candidate)
-            if reason is not None:
-                judged.append(Finished(candidate.key, State.SKIPPED, reason))
-                continue
-            try:
-                message = self.channel.render(self._variables(candidate))
-                ready.append(Prepared(candidate.key, message))
-            except NoAddress:
-                judged.append(Finished(candidate.key, State.SKIPPED, SKIPPED_NO_ADDRESS))
-            except ContactFailure as error:
-                judged.append(Finished(candidate.key, State.FAILED, str(error)))
-        return ready, judged
-
-    def _why_skip(self, candidate: Candidate) -> str | None:
-        for action, row in candidate.before.items():
-            if row is None or row.state is not State.DELIVERED:
-                return f"{SKIPPED_AFTER}: {action} {row.state if row else 'not planned'}"
-        if candidate.fields is None:
-            return SKIPPED_NOT_FOUND
-        if not candidate.passes_if:
-            return SKIPPED_IF
-        if self.channel.addressed_to is Audience.CONTACT:
-            if candidate.opted_in is None:
-                return SKIPPED_DELETED
-            if not candidate.opted_in:
-                return SKIPPED_OPTED_OUT
-        return None
-
-    def _variables(self, candidate: Candidate) -> dict[str, Any]:
-        results = {action: row.results for action, row in candidate.before.items() if row}
-        return {
-            **self.variables,
-            "contact": Fields("contact", candidate.fields or {}),
-            "change": candidate.change,
-            "snapshot": candidate.snapshot,
-            "results": Fields("results", results),
-        }
 
     def _rounds(
         self,
@@ -259,6 +216,56 @@ class Door:
 
     def _lease(self) -> datetime:
         return self.clock() + timedelta(seconds=self.channel.longest_call) + _SPARE
+
+
+def judge(
+    channel: Channel, variables: Mapping[str, Any], candidates: Iterable[Candidate]
+) -> tuple[list[Prepared], list[Finished]]:
+    """Split candidates into messages ready to be sent and outcomes that need no call.
+
+    ``variables`` are what templates see beside the candidate's own: workflow and segment.
+    """
+    ready: list[Prepared] = []
+    judged: list[Finished] = []
+    for candidate in candidates:
+        reason = _why_skip(channel, candidate)
+        if reason is not None:
+            judged.append(Finished(candidate.key, State.SKIPPED, reason))
+            continue
+        try:
+            message = channel.render({**variables, **_variables(candidate)})
+            ready.append(Prepared(candidate.key, message))
+        except NoAddress:
+            judged.append(Finished(candidate.key, State.SKIPPED, SKIPPED_NO_ADDRESS))
+        except ContactFailure as error:
+            judged.append(Finished(candidate.key, State.FAILED, str(error)))
+    return ready, judged
+
+
+def _why_skip(channel: Channel, candidate: Candidate) -> str | None:
+    for action, row in candidate.before.items():
+        if row is None or row.state is not State.DELIVERED:
+            return f"{SKIPPED_AFTER}: {action} {row.state if row else 'not planned'}"
+    if candidate.fields is None:
+        return SKIPPED_NOT_FOUND
+    if not candidate.passes_if:
+        return SKIPPED_IF
+    if channel.addressed_to is Audience.CONTACT:
+        if candidate.opted_in is None:
+            return SKIPPED_DELETED
+        if not candidate.opted_in:
+            return SKIPPED_OPTED_OUT
+    return None
+
+
+def _variables(candidate: Candidate) -> dict[str, Any]:
+    results = {action: row.results for action, row in candidate.before.items() if row}
+    return {
+        "contact": Fields("contact", candidate.fields or {}),
+        "change": candidate.change,
+        "snapshot": candidate.snapshot,
+        "results": Fields("results", results),
+    }
 
 
 def _call(sender: Sender, item: Prepared) -> Receipt | DeliveryError:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from segue.delivery.ledger import Ledger, RecordedSpan
 from segue.workflows.definition import GuardLimits
 
 
-def beyond_limits(limits: GuardLimits, spans: Sequence[RecordedSpan], ledger: Ledger) -> list[str]:
+def beyond_limits(limits: GuardLimits, planned: Mapping[str, int], before: int | None) -> list[str]:
     """Return, in words, each limit that the planned changes of a run go beyond.
 
-    Limits hold per kind of change; ``share`` is of the membership before the run's spans.
+    ``planned`` counts contacts per kind of change, and limits hold for each kind; ``share`` is of
+    ``before``, how many members there were before the run's spans.
     """
-    planned = ledger.count_planned([span.id for span in spans])
-    before = next((span.previous_size for span in spans if span.previous_size), None)
     found = []
     for kind, count in sorted(planned.items()):
         if limits.at_most is not None and count > limits.at_most:
@@ -25,6 +24,11 @@ def beyond_limits(limits: GuardLimits, spans: Sequence[RecordedSpan], ledger: Le
                 f"{count} of {before} contacts {kind}, guard.share is {limits.share * 100:g}%"
             )
     return found
+
+
+def members_before(spans: Sequence[RecordedSpan]) -> int | None:
+    """Return how many members the segment had before the first of the spans, where known."""
+    return next((span.previous_size for span in spans if span.previous_size is not None), None)
 
 
 def release(spans: Sequence[RecordedSpan], ledger: Ledger, now: datetime) -> int:

@@ -12,18 +12,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from segue.delivery import detection
+from segue.delivery import detection, door
 from segue.delivery.branches import Change, changes_of_span
-from segue.delivery.door import Candidate, Door
+from segue.delivery.door import Candidate
+from segue.delivery.guard import beyond_limits
 from segue.delivery.keys import delivery_key
 from segue.delivery.ledger import (
     SKIPPED_CONDITIONS,
     SKIPPED_NOT_FOUND,
     DeliveryRow,
     DetectedSpan,
-    RecordedSpan,
     Wishes,
 )
 from segue.delivery.resolved import ResolvedWorkflow
@@ -37,11 +37,9 @@ from segue.workflows.details import contact_fields, load_details
 if TYPE_CHECKING:
     import pandas as pd
 
-    from segue.delivery.channel import Channel
     from segue.directory.definition import DirectoryDefinition
     from segue.directory.snapshots import Snapshot
     from segue.segments.definition import SegmentDefinition
-    from segue.segments.membership import MembershipStore
     from segue.segments.population import Population
 
 SEND = "send"
@@ -83,6 +81,7 @@ class Plan:
     suppressed: str | None  # the policy that would keep all of it from being sent
     previous_size: int | None
     current_size: int
+    beyond_guard: Sequence[str]  # the limits for which the guard would release nothing
     changes: Sequence[PlannedChange]
 
     def outcomes(self) -> dict[str, Counter[str]]:
@@ -109,7 +108,7 @@ def plan(
     snapshot cannot be used.
     """
     span = _compare(resolved, previous, current, now)
-    changes = changes_of_span(cast("RecordedSpan", span), span.changes)  # it reads the stretch
+    changes = changes_of_span(span.stretch, span.changes)
     snapshots = {item.key: item for item in (previous, current) if item is not None}
     return Plan(
         workflow=resolved.name,
@@ -120,8 +119,14 @@ def plan(
         suppressed=span.suppressed,
         previous_size=span.previous_size,
         current_size=span.current_size,
+        beyond_guard=_beyond_guard(resolved, span),
         changes=_planned(resolved, changes, snapshots, namespace, now) if changes else (),
     )
+
+
+def _beyond_guard(resolved: ResolvedWorkflow, span: DetectedSpan) -> list[str]:
+    planned = Counter(kind for _, kind, _ in span.changes)
+    return beyond_limits(resolved.definition.guard, planned, span.previous_size)
 
 
 class Uncached:
@@ -139,9 +144,8 @@ def _compare(
 ) -> DetectedSpan:
     end = Point(current.as_of, current.key)
     begin = Point(previous.as_of, previous.key) if previous else end
-    store = cast("MembershipStore", Uncached())
     stretch = Stretch(begin, end)
-    return detection._compare(resolved, stretch, False, Wishes(), store=store, now=now)
+    return detection.compare(resolved, stretch, False, Wishes(), store=Uncached(), now=now)
 
 
 def _planned(
@@ -227,8 +231,11 @@ class _Rehearsal:
         self, action: Action, planned: Mapping[Change, Actions]
     ) -> dict[Change, PlannedAction]:
         candidates = {self._key(action, change): change for change in planned}
-        door = _ClosedDoor(self._resolved.channels[action.id], self._resolved)
-        ready, judged = door.judge(self._candidates(action, planned))
+        ready, judged = door.judge(
+            self._resolved.channels[action.id],
+            self._resolved.variables,
+            self._candidates(action, planned),
+        )
         outcomes = {
             candidates[item.key]: self._outcome(
                 action, candidates[item.key], SEND, message=item.message
@@ -296,16 +303,6 @@ class _Rehearsal:
         return delivery_key(
             self._namespace, self._resolved.name, action.id, contact, kind, snapshot
         )
-
-
-class _ClosedDoor(Door):
-    """The door's judgement without its ledger: nothing can be claimed or sent through it."""
-
-    def __init__(self, channel: Channel, resolved: ResolvedWorkflow) -> None:
-        self.channel = channel
-        self.variables = {"workflow": resolved.name, "segment": resolved.segment.segment}
-
-    judge = Door._judge
 
 
 def _in_order(resolved: ResolvedWorkflow) -> list[Action]:

@@ -33,6 +33,11 @@ class ResolvedWorkflow:
         """The ids of the actions in the order they are written."""
         return [action.id for action in self.definition.actions]
 
+    @property
+    def variables(self) -> dict[str, str]:
+        """What templates see of the workflow, the same for every contact."""
+        return {"workflow": self.name, "segment": self.segment.segment}
+
     @cached_property
     def fingerprint(self) -> tuple[str, str]:
         """Return (SHA-256, canonical JSON) of all that decides what the workflow does."""

@@ -116,7 +116,7 @@ def deliver_action(
         resolved.channels[action.id],
         owner=owner,
         clear_number=clear_number,
-        variables={"workflow": resolved.name, "segment": resolved.segment.segment},
+        variables=resolved.variables,
     )
     return door.deliver(candidates)
 

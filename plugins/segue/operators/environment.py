@@ -34,7 +34,7 @@ def open_memberships() -> MembershipStore:
     """Open the cache of memberships below SEGUE_STATE."""
     from segue.segments.membership import MembershipStore  # brings pandas
 
-    return MembershipStore(f"{Settings.from_environment().state}/memberships")
+    return MembershipStore(Settings.from_environment().state)
 
 
 def ledger_url(setting: str) -> str:

@@ -65,7 +65,7 @@ class DetectChanges(BaseOperator):
         changes = [
             change
             for span in found.spans
-            for change in changes_of_span(span, ledger.changes_to_handle(span.id))
+            for change in changes_of_span(span.stretch, ledger.changes_to_handle(span.id))
         ]
         counts = ledger.count_changes([span.id for span in found.spans])
         for span in found.spans:
@@ -106,7 +106,7 @@ class Guard(BaseOperator):
     @shown_plainly
     def execute(self, context: Context) -> int:
         """Return how many deliveries were released."""
-        from segue.delivery.guard import beyond_limits, release
+        from segue.delivery.guard import beyond_limits, members_before, release
         from segue.operators.environment import open_ledger, run_of
 
         ledger, run = open_ledger(), run_of(self.workflow.name, context)
@@ -114,7 +114,9 @@ class Guard(BaseOperator):
         if recorded is None:
             raise AirflowFailException("detect_changes has not recorded this run")
         spans = ledger.spans_of(recorded)
-        beyond = beyond_limits(self.workflow.definition.guard, spans, ledger)
+        planned = ledger.count_planned([span.id for span in spans])
+        limits = self.workflow.definition.guard
+        beyond = beyond_limits(limits, planned, members_before(spans))
         if beyond:
             raise AirflowFailException(
                 f"nothing was released: {'; '.join(beyond)}. If this is right, raise the limit in "

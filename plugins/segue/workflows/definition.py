@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
@@ -167,7 +167,8 @@ class WorkflowDefinition(Definition):
 
     @model_validator(mode="after")
     def _actions_fit_together(self) -> Self:
-        problems = list(_action_problems(self.actions))
+        ids = [action.id for action in self.actions]
+        problems = list(action_problems(dict(enumerate(self.actions)), ids))
         if problems:
             raise ProblemsFound(problems)
         return self
@@ -182,32 +183,35 @@ class WorkflowDefinition(Definition):
         return localize(start, zone) if start.tzinfo is None else start.astimezone(UTC)
 
 
-def _action_problems(
-    actions: tuple[Action, ...],
+def action_problems(
+    actions: Mapping[int, Action], ids: Collection[str]
 ) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    ids = [action.id for action in actions]
-    after = {action.id: action.after for action in actions}
-    for index, action in enumerate(actions):
+    """Yield (location, message) for each way in which actions do not fit together.
+
+    ``actions`` are by their place in the list; ``ids`` are those of all actions that were
+    written, even where one could not be read.
+    """
+    after = {action.id: action.after for action in actions.values()}
+    seen: set[str] = set()
+    for index, action in actions.items():
         at = ("actions", index)
         if action.id in RESERVED_ACTIONS:
             yield (*at, "id"), f"the id {action.id!r} is a task of Segue's own; choose another"
-        if ids.index(action.id) != index:
+        if action.id in seen:
             yield (*at, "id"), f"duplicate id {action.id!r}; each action needs its own"
+        seen.add(action.id)
         for other in action.after:
             if other not in ids:
-                hint = did_you_mean(other, ids)
-                yield (
-                    (*at, "after"),
-                    f"there is no action {other!r}; allowed: {', '.join(ids)}{hint}",
-                )
-        if action.id in _reachable(action.id, after):
+                allowed = ", ".join(ids) + did_you_mean(other, ids)
+                yield (*at, "after"), f"there is no action {other!r}; allowed: {allowed}"
+        if action.id in reachable(action.id, after):
             yield (*at, "after"), f"the action {action.id!r} comes after itself"
 
 
-def _reachable(start: str, after: dict[str, tuple[str, ...]]) -> set[str]:
+def reachable(start: str, after: Mapping[str, tuple[str, ...]]) -> set[str]:
     """Return the actions that must come before ``start``, directly or not."""
     seen: set[str] = set()
-    todo = list(after[start])
+    todo = list(after.get(start, ()))
     while todo:
         current = todo.pop()
         if current not in seen:
@@ -218,4 +222,4 @@ def _reachable(start: str, after: dict[str, tuple[str, ...]]) -> set[str]:
 
 def prerequisites(workflow: WorkflowDefinition, action: Action) -> set[str]:
     """Return the ids of all actions that come before ``action``, directly or not."""
-    return _reachable(action.id, {item.id: item.after for item in workflow.actions})
+    return reachable(action.id, {item.id: item.after for item in workflow.actions})

@@ -8,7 +8,10 @@ import re
 from tests.unit.cli.conftest import WORKFLOW
 
 MISTAKES = {
-    ("segments", "duplicate"): "segment: duplicate\ndirectory: customers\ndirectory: customers\n",
+    ("segments", "duplicate"): (
+        "segment: duplicate\ndirectory: customers\ndirectory: customers\n"
+        "match: {field: tier, equals: gold}\n"
+    ),
     ("segments", "unknown_key"): (
         "segment: unknown_key\ndirectory: customers\nmatsch: {}\n"
         "match: {field: tier, equals: gold}\n"
@@ -142,3 +145,51 @@ def test_declared_transactions_always_have_an_id_and_a_date(segue, home):
     match = "match:\n  transactions: {where: {field: type, equals: a}}\n  count: {at_least: 1}\n"
     home.define("segments", "active", f"segment: active\ndirectory: customers\n{match}")
     assert segue("validate").code == 0
+
+
+MANY = """\
+workflow: many
+segment: golden
+changes: [aded]
+schedule: "61 6 * * *"
+start: 2026-13-01
+oner: customer-success
+conditions: {field: tier, equls: gold}
+actions:
+  - id: ticket
+    after: alert
+    zendesk_tickt: {subject: Hello, comment: Hello}
+  - id: alert
+    after: [ticket, nobody]
+    if: {field: teir, equals: gold}
+    slack_message: {channel: "#a", text: "{{ contact.first_nam }} {{ results.mail.id }}"}
+  - id: mail
+    email: {from: shop@example.com, subject: "{{ contact.tier", text: Hello}
+policies: {max_age: 2 days}
+guard: {share: 5}
+"""
+
+EVERY = [
+    r":2:1: segment: there is no segment 'golden'; .*'gold'",
+    r":3:11: changes\[0\]: found 'aded'; allowed: .*'added'",
+    r":4:1: schedule: '61 6",
+    r":5:1: start: '2026-13-01' is not a date",
+    r":6:1: oner: unknown key 'oner'; .*'owner'",
+    r":7:\d+: conditions\.equls: unknown operator",
+    r":10:5: actions\[0\]\.after: the action 'ticket' comes after itself",
+    r":11:5: actions\[0\]\.zendesk_tickt: unknown channel 'zendesk_tickt'; .*'zendesk_ticket'",
+    r":13:5: actions\[1\]\.after: there is no action 'nobody'",
+    r":15:\d+: actions\[1\]\.slack_message\.text: results\.mail is not there yet",
+    r":17:\d+: actions\[2\]\.email\.subject: is not a valid template",
+    r":18:\d+: policies\.max_age: '2 days' is not a duration",
+    r":19:\d+: guard\.share: found 5; allowed: a share such as 5%",
+]
+
+
+def test_every_mistake_of_a_single_file_is_reported_at_once(segue, home):
+    """Thirteen mistakes in one workflow: what can be read of a wrong file is checked further."""
+    home.define("workflows", "many", MANY)
+    answer = segue("validate")
+    assert answer.code == 2
+    assert [line for line in EVERY if not re.search("many.yaml" + line, answer.out)] == []
+    assert "Traceback" not in answer.out + answer.err

@@ -98,7 +98,7 @@ def run(resolved: ResolvedWorkflow, tmp_path: Path) -> dict[tuple[str, str], tup
     changes = [
         change
         for span in spans
-        for change in changes_of_span(span, ledger.changes_to_handle(span.id))
+        for change in changes_of_span(span.stretch, ledger.changes_to_handle(span.id))
     ]
     area = RunArea(str(tmp_path / "area"))
     [ref] = area.write_slices(cut(changes, Branches(max=1)))

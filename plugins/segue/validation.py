@@ -1,0 +1,204 @@
+"""Validation: everything that is wrong in all definitions, at once.
+
+A file that is wrong in one place is checked on with whatever of it can be read, so that one run
+of ``segue validate`` is enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from segue.catalog import FOLDERS, Catalog, definition_files
+from segue.delivery.channel import Channel
+from segue.documents import Document, Location, ProblemsFound, did_you_mean
+from segue.errors import DefinitionError, Problem
+from segue.segments.conditions import (
+    Condition,
+    parse_condition,
+    parse_workflow_condition,
+    unknown_fields,
+)
+from segue.workflows.definition import Action, action_problems, reachable
+
+Columns = Mapping[str, Collection[str]]  # table: standard column names
+
+# what a contact has beside the columns of its table (workflows/details.py)
+DERIVED_FIELDS = ("contact_id", "mailing_lists", "opted_in")
+
+
+def find_problems(catalog: Catalog, columns: Mapping[str, Columns] | None = None) -> list[Problem]:
+    """Return everything that is wrong in all definitions, by file and line.
+
+    ``columns`` gives, per directory, the columns that fields may name; fields of directories that
+    are not in it are not checked.
+    """
+    found = list(_folder_problems(catalog))
+    for folder in FOLDERS:
+        for name in catalog.names(folder):
+            found += _definition_problems(catalog, folder, name, columns or {})
+    return sorted(set(found), key=lambda problem: (problem.file, problem.line, problem.column))
+
+
+def _folder_problems(catalog: Catalog) -> Iterator[Problem]:
+    if not catalog.home.is_dir():
+        message = (
+            "is not a folder; SEGUE_HOME names the folder with directories/, segments/ and "
+            "workflows/"
+        )
+        yield Problem(str(catalog.home), 0, 0, "", message)
+    for folder in FOLDERS:
+        for path in definition_files(catalog.home / folder):
+            taken = catalog.location(folder, path.stem)
+            if taken != path:
+                message = f"the name {path.stem!r} is taken by {taken} already"
+                yield Problem(str(path), 0, 0, "", message)
+
+
+def _definition_problems(
+    catalog: Catalog, folder: str, name: str, columns: Mapping[str, Columns]
+) -> Iterator[Problem]:
+    try:
+        document = catalog.document(folder, name)
+    except DefinitionError as error:
+        yield from error.problems
+        return
+    try:
+        catalog.load(folder, name)
+    except DefinitionError as error:
+        yield from error.problems
+    if isinstance(document.data, dict):
+        if folder == "segments":
+            yield from _segment_problems(catalog, document, columns)
+        if folder == "workflows":
+            yield from _workflow_problems(catalog, document, columns)
+
+
+def _segment_problems(
+    catalog: Catalog, document: Document, columns: Mapping[str, Columns]
+) -> Iterator[Problem]:
+    directory = document.data.get("directory")
+    if not isinstance(directory, str):
+        return
+    if directory not in catalog.names("directories"):
+        yield document.problem(("directory",), catalog.unknown("directories", directory))
+    try:
+        condition = parse_condition(document.data.get("match"))
+    except ProblemsFound:
+        return  # reported by the segment's own model
+    if directory in columns:
+        for location, message in unknown_fields(condition, columns[directory]):
+            yield document.problem(("match", *location), message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What could be read of a workflow; actions by their place in the list."""
+
+    segment: str | None
+    conditions: Condition | None
+    actions: Mapping[int, Action]
+    action_ids: Collection[str]  # of all that were written
+
+    @classmethod
+    def of(cls, document: Document) -> _Parts:
+        data = document.data
+        written = data.get("actions")
+        items = dict(enumerate(written)) if isinstance(written, list) else {}
+        segment = data.get("segment")
+        return cls(
+            segment if isinstance(segment, str) else None,
+            _condition(data.get("conditions")),
+            {index: action for index, item in items.items() if (action := _action(item))},
+            [str(item["id"]) for item in items.values() if isinstance(item, dict) and "id" in item],
+        )
+
+    def before(self, action: Action) -> set[str]:
+        """The ids of all actions that come before this one."""
+        return reachable(action.id, {item.id: item.after for item in self.actions.values()})
+
+
+def _action(data: Any) -> Action | None:
+    try:
+        return Action.model_validate(data)
+    except ValidationError:
+        return None  # reported by the workflow's own model
+
+
+def _condition(data: Any) -> Condition | None:
+    try:
+        return None if data is None else parse_workflow_condition(data)
+    except ProblemsFound:
+        return None  # reported by the workflow's own model
+
+
+def _workflow_problems(
+    catalog: Catalog, document: Document, columns: Mapping[str, Columns]
+) -> Iterator[Problem]:
+    parts = _Parts.of(document)
+    for location, message in action_problems(parts.actions, parts.action_ids):
+        yield document.problem(location, message)
+    channels, problems = catalog.channels(parts.actions, document)
+    yield from problems
+    yield from _result_problems(parts, channels, document)
+    if parts.segment is None:
+        return
+    if parts.segment not in catalog.names("segments"):
+        yield document.problem(("segment",), catalog.unknown("segments", parts.segment))
+        return
+    try:
+        directory = catalog.segment(parts.segment).directory
+    except DefinitionError:
+        return  # reported with the segment's own file
+    if directory in columns:
+        yield from _condition_field_problems(parts, document, columns[directory])
+        yield from _template_field_problems(parts, channels, document, columns[directory])
+
+
+def _condition_field_problems(
+    parts: _Parts, document: Document, columns: Columns
+) -> Iterator[Problem]:
+    conditions: list[tuple[Location, Condition | None]] = [
+        (("conditions",), parts.conditions),
+        *((("actions", index, "if"), item.condition) for index, item in parts.actions.items()),
+    ]
+    for at, condition in conditions:
+        if condition is not None:
+            for location, message in unknown_fields(condition, columns):
+                yield document.problem((*at, *location), message)
+
+
+def _template_field_problems(
+    parts: _Parts, channels: Mapping[str, Channel], document: Document, columns: Columns
+) -> Iterator[Problem]:
+    known = sorted({*columns.get("contacts", ()), *DERIVED_FIELDS})
+    for at, names in _references(parts, channels, "contact"):
+        for name in sorted(names - set(known)):
+            message = f"contact has no field {name!r}; allowed: {', '.join(known)}"
+            yield document.problem(at, message + did_you_mean(name, known))
+
+
+def _result_problems(
+    parts: _Parts, channels: Mapping[str, Channel], document: Document
+) -> Iterator[Problem]:
+    """Find templates that read the results of an action that need not have run before."""
+    for at, names in _references(parts, channels, "results"):
+        before = parts.before(parts.actions[int(at[1])])
+        for other in sorted(names - before):
+            allowed = ", ".join(sorted(before)) or "none: this action has no `after`"
+            message = f"results.{other} is not there yet; allowed: {allowed}"
+            yield document.problem(at, message)
+
+
+def _references(
+    parts: _Parts, channels: Mapping[str, Channel], variable: str
+) -> Iterator[tuple[Location, set[str]]]:
+    """Yield, per template, its place and the names that it reads of ``variable``."""
+    for index, action in parts.actions.items():
+        if action.id in channels:
+            for location, template in channels[action.id].templates():
+                named = {ref[1] for ref in template.references() if ref[0] == variable and ref[1:]}
+                yield ("actions", index, action.channel, *location), named
