@@ -36,7 +36,7 @@ class Reading(LedgerDatabase):
             .group_by(changes.c.change)
         )
         with self._read() as connection:
-            return Counter(dict(connection.execute(query).tuples()))
+            return Counter({row[0]: row[1] for row in connection.execute(query)})
 
     def count_planned(self, span_ids: Collection[int]) -> Counter[str]:
         """Return, per kind of change, how many contacts have a delivery that waits for release."""
@@ -49,7 +49,7 @@ class Reading(LedgerDatabase):
             .group_by(deliveries.c.change)
         )
         with self._read() as connection:
-            return Counter(dict(connection.execute(query).tuples()))
+            return Counter({row[0]: row[1] for row in connection.execute(query)})
 
     def changes_to_handle(self, span_id: int) -> list[tuple[str, str, str]]:
         """Return (contact_id, change, reason) of a span whose deliveries are not all suppressed.
