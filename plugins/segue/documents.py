@@ -267,6 +267,7 @@ def _describe(details: dict[str, Any], model: type[BaseModel]) -> str:
             else ""
         )
     message = details["msg"][:1].lower() + details["msg"][1:]
+    message = re.sub(r" or instance of \w+", "", message)
     message = message.replace("input should be a valid dictionary", "expected a mapping")
     message = message.replace("input should be", "expected").removesuffix(".")
     shown = repr(value) if not isinstance(value, dict | list) else f"a {_shape(value)}"
