@@ -71,16 +71,20 @@ class Candidate:
 class Pass:
     """What one pass through the door came to."""
 
-    outcomes: Counter[State] = field(default_factory=Counter)
-    left: int = 0  # released again, to be tried later
+    outcomes: Counter[State] = field(default_factory=Counter)  # of this pass
+    standing: Counter[State] = field(default_factory=Counter)  # of all candidates, afterwards
     retry_after: float | None = None  # seconds, as the vendor asked
     connection: str | None = None  # why the connection does not work
-    elsewhere: int = 0  # in another worker's hands
+
+    @property
+    def elsewhere(self) -> int:
+        """How many are in another worker's hands, or in those of one that died."""
+        return self.standing[State.CLAIMED] + self.standing[State.SENDING]
 
     @property
     def is_complete(self) -> bool:
         """True when nothing is left that a later pass could send."""
-        return not (self.left or self.elsewhere)
+        return not (self.standing[State.RELEASED] or self.elsewhere)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +133,9 @@ class Door:
         try:
             self._work(deque(by_key[row.key] for row in claimed), result)
         finally:
-            result.left = self.ledger.give_back(self.owner, self.clock())
-        result.elsewhere = self._in_other_hands(by_key)
+            self.ledger.give_back(self.owner, self.clock())
+        result.standing.update(row.state for row in self.ledger.rows(by_key).values())
         return result
-
-    def _in_other_hands(self, by_key: Mapping[str, Candidate]) -> int:
-        busy = (State.CLAIMED, State.SENDING)
-        return sum(row.state in busy for row in self.ledger.rows(by_key).values())
 
     def _work(self, waiting: deque[Candidate], result: Pass) -> None:
         ready, judged = judge(self.channel, self.variables, waiting)

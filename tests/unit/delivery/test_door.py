@@ -127,7 +127,7 @@ def test_a_transient_failure_that_lasts_leaves_the_delivery_released(ledger):
     candidates = released(ledger, "a", "b")
     through = channel().answering(failing_for("a", TransientFailure("503")))
     result = door(ledger, through).deliver(candidates)
-    assert (result.left, result.is_complete) == (1, False)
+    assert (result.standing[State.RELEASED], result.is_complete) == (1, False)
     assert outcome(ledger, "a") == "released:503"
     assert outcome(ledger, "b") == "delivered"
 
@@ -139,7 +139,7 @@ def test_a_vendor_that_asks_for_a_long_pause_ends_the_pass(ledger):
     through = channel().answering(failing_for("c0", error))
     result = door(ledger, through).deliver(candidates)
     assert result.retry_after == 3600
-    assert result.left == 9 - len(through.outbox.received)
+    assert result.standing[State.RELEASED] == 9 - len(through.outbox.received)
 
 
 def test_a_broken_connection_stops_the_slice_and_leaves_it_released(ledger):
@@ -150,9 +150,23 @@ def test_a_broken_connection_stops_the_slice_and_leaves_it_released(ledger):
         raise ConnectionFailure("401")
 
     result = door(ledger, channel().answering(refuse)).deliver(candidates)
-    assert (result.connection, result.left, result.outcomes.total()) == ("401", 100, 0)
+    assert (result.connection, result.standing[State.RELEASED], result.outcomes.total()) == (
+        "401",
+        100,
+        0,
+    )
     attempts = [row["attempts"] for row in ledger.list_deliveries()]
     assert sum(attempts) == RecordingChannel.concurrency
+
+
+def test_a_failure_of_an_earlier_pass_still_counts(ledger):
+    """Airflow retries for the transient one; the permanent one is not forgotten meanwhile."""
+    candidates = released(ledger, "a", "b")
+    through = channel().answering(failing_for("a", ContactFailure("422")))
+    door(ledger, through, "one").deliver(candidates)
+    result = door(ledger, channel(), "two").deliver(candidates)
+    assert result.outcomes == {}
+    assert result.standing == {State.FAILED: 1, State.DELIVERED: 1}
 
 
 def test_a_lost_answer_is_uncertain_and_never_sent_again(ledger):
