@@ -1,4 +1,4 @@
-"""How an action's task ends: by where the deliveries of its branch stand, whoever put them there."""
+"""How an action's task ends: by where the deliveries of its branch stand."""
 
 from __future__ import annotations
 
