@@ -135,7 +135,11 @@ def problems_of(
 ) -> list[Problem]:
     """Translate a pydantic error about the value at ``at`` into problems with positions."""
     found: list[Problem] = []
-    for details in error.errors():
+    all_details = error.errors()
+    inner = {details["loc"][:-1] for details in all_details}
+    for details in all_details:
+        if details["type"] == "too_short" and details["loc"] in inner:
+            continue  # its elements are wrong, and reported
         location = at + _inside(_value_at(document.data, at), details["loc"])
         raised = details.get("ctx", {}).get("error")
         if isinstance(raised, ProblemsFound):

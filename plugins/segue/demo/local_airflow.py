@@ -54,7 +54,7 @@ class LocalAirflow:
         self.port = port or _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {
-            **os.environ,
+            **_without_airflow(os.environ),
             **_settings(home, dags, plugins, self.port),
             **(environment or {}),
         }
@@ -280,6 +280,11 @@ class LocalAirflow:
                     f"Airflow did not come up within {_STARTUP_SECONDS} s; see {self.home / 'logs'}"
                 )
             time.sleep(0.5)
+
+
+def _without_airflow(environ: Mapping[str, str]) -> dict[str, str]:
+    """Drop the user's own Airflow settings: a secrets backend would know real accounts."""
+    return {name: value for name, value in environ.items() if not name.startswith("AIRFLOW_")}
 
 
 def _has_ended(run: Mapping[str, Any], after: datetime | None) -> bool:

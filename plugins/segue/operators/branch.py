@@ -127,13 +127,20 @@ def _raise_for(result: Pass) -> None:
     standing = result.standing
     if not result.is_complete:
         left = standing[State.RELEASED] + result.elsewhere
-        why = result.connection or (
-            f"{result.elsewhere} are in another worker's hands" if result.elsewhere else "try later"
-        )
-        raise AirflowException(f"{left} deliveries are left to be tried again: {why}")
+        raise AirflowException(f"{left} deliveries are left to be tried again: {_why(result)}")
     failed, uncertain = standing[State.FAILED], standing[State.UNCERTAIN]
     if failed or uncertain:
         raise AirflowFailException(f"{failed} deliveries failed, {uncertain} are uncertain")
     if not standing[State.DELIVERED]:
         states = ", ".join(f"{count} {state}" for state, count in sorted(standing.items()))
         raise AirflowSkipException(f"nothing of this branch is to be sent: {states}")
+
+
+def _why(result: Pass) -> str:
+    if result.connection:
+        return result.connection
+    if result.elsewhere:
+        return f"{result.elsewhere} are in another worker's hands"
+    if result.retry_after:
+        return f"the vendor asked for {result.retry_after:.0f} s"
+    return "the failures may pass"

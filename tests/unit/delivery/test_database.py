@@ -63,6 +63,8 @@ def test_a_newer_schema_asks_for_a_newer_segue(ledger):
 @pytest.mark.parametrize(
     ("url", "message"),
     [
+        ("sqlite:///segue.db", "allowed: an absolute path"),
+        ("sqlite://", "allowed: an absolute path"),
         ("nonsense", "SEGUE_LEDGER is not a database URL"),
         ("mysql://localhost/x", "cannot be kept in mysql; allowed: sqlite, postgresql"),
     ],

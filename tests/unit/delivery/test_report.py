@@ -101,4 +101,8 @@ def test_the_guard_counts_contacts_per_kind_of_change(ledger):
     assert beyond_limits(GuardLimits(share="25%"), planned, before) == [
         "3 of 10 contacts added, guard.share is 25%"
     ]
+    assert beyond_limits(GuardLimits(share="5%"), planned, 0) == [
+        "3 of 0 contacts added, guard.share is 5%",
+        "1 of 0 contacts removed, guard.share is 5%",
+    ]
     assert release(ledger.all_spans("welcome"), ledger, NOW) == 8

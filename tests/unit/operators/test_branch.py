@@ -46,7 +46,7 @@ def test_permanent_failures_end_the_task_for_good():
 def test_what_may_still_work_is_retried_before_failures_count():
     """The vendor was busy: the slice is tried again, the failed one waits."""
     assert ending(delivered=5, failed=2, released=3) == (
-        "AirflowException: 3 deliveries are left to be tried again: try later"
+        "AirflowException: 3 deliveries are left to be tried again: the failures may pass"
     )
     assert "left to be tried again: 401" in ending(connection="401", released=3)
     assert "in another worker's hands" in ending(claimed=1, sending=1)

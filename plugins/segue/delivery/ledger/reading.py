@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import distinct, exists, func, select
+from sqlalchemy import and_, distinct, exists, func, select
 
 from segue.delivery.ledger.database import LedgerDatabase
 from segue.delivery.schema import State, changes, deliveries
@@ -16,9 +16,20 @@ class Reading(LedgerDatabase):
     """Counts and listings."""
 
     def tally(self, span_ids: Collection[int]) -> dict[str, Counter[tuple[str, str]]]:
-        """Return, per action, how many deliveries stand in each (state, reason)."""
+        """Return, per action, how many deliveries of the spans' changes stand in (state, reason).
+
+        Deliveries of changes that were withdrawn are not counted.
+        """
         query = (
             select(deliveries.c.action, deliveries.c.state, deliveries.c.reason, func.count())
+            .join(
+                changes,
+                and_(
+                    changes.c.span == deliveries.c.span,
+                    changes.c.contact_id == deliveries.c.contact_id,
+                    changes.c.change == deliveries.c.change,
+                ),
+            )
             .where(deliveries.c.span.in_(span_ids))
             .group_by(deliveries.c.action, deliveries.c.state, deliveries.c.reason)
         )
