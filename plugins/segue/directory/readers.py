@@ -240,6 +240,8 @@ def read_errors(name: str) -> Iterator[None]:
         raise error if str(error).startswith(name) else DataError(f"{name}: {error}") from None
     except FileNotFoundError:
         raise DataError(f"{name}: the file is gone") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{name}: cannot be read: it is not UTF-8 text") from None
     except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
         raise DataError(f"{name}: cannot be read: {_reason(error)}") from error
 

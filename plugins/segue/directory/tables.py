@@ -179,7 +179,14 @@ class SnapshotTables:
         else:
             what = f"there is no column {name!r}"
             hint = did_you_mean(name, self._sources(table))
-        return what + (hint or f"; found {checks.list_names(own)}")
+        return what + (hint or f"; {self._found(table, own)}")
+
+    def _found(self, table: str, own: list[str]) -> str:
+        """Say which columns there are; where there are no ids, a first row may be read as names."""
+        has_ids = self._mapping(table).get(ID, ID) in own
+        if has_ids or self._parts(table)[0].name.endswith(".parquet"):
+            return f"found {checks.list_names(own)}"
+        return f"the file has {len(own)} others; its first line must hold the columns' names"
 
     def _mapping(self, table: str) -> dict[str, str]:
         return self.directory.columns.get(cast(TableName, table), {})
@@ -323,6 +330,8 @@ def _require_same_names(part: Part, first: Part) -> None:
     if repeated:
         raise DataError(f"{part.name}: two columns are named {checks.list_names(repeated)}")
     missing = [name for name in first.columns if name not in names]
+    if missing and len(missing) == len(first.columns):
+        raise DataError(f"{part.name}: has none of the columns of {first.name}")
     if missing:
         found = checks.list_names(missing)
         raise DataError(f"{part.name}: has no column {found}, which {first.name} has")
