@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,12 +16,16 @@ from segue.workflows.definition import WorkflowDefinition
 
 @dataclass(frozen=True)
 class ResolvedWorkflow:
-    """A workflow, its segment and directory, and the channel of each action by action id."""
+    """A workflow, its segment and directory, and the channel of each action by action id.
+
+    ``referred`` are the segments that its conditions refer to, each after those it refers to.
+    """
 
     definition: WorkflowDefinition
     segment: SegmentDefinition
     directory: DirectoryDefinition
     channels: Mapping[str, Channel]
+    referred: Sequence[SegmentDefinition] = ()
 
     @property
     def name(self) -> str:
@@ -43,7 +47,11 @@ class ResolvedWorkflow:
         """Return (SHA-256, canonical JSON) of all that decides what the workflow does."""
         parts = {
             "workflow": self.definition.model_dump(mode="json", by_alias=True),
-            "segment": self.segment.model_dump(mode="json", by_alias=True),
+            "segment": {
+                **self.segment.model_dump(mode="json", by_alias=True),
+                "decided_by": self.segment.facts(),
+            },
+            "referred": [segment.facts() for segment in self.referred],
             "directory": self.directory.model_dump(mode="json", exclude={"snapshots"}),
         }
         body = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

@@ -18,9 +18,9 @@ from pydantic import (
     model_validator,
 )
 
-from segue.documents import Definition, Items, Name, ProblemsFound, did_you_mean
+from segue.documents import Definition, Items, Location, Name, ProblemsFound, did_you_mean
 from segue.durations import Duration, DurationField, localize
-from segue.segments.conditions import WorkflowConditionField
+from segue.segments.conditions import Condition, WorkflowConditionField
 
 WrittenKind = Literal["added", "removed", "opted_in", "opted_out"]
 
@@ -176,6 +176,12 @@ class WorkflowDefinition(Definition):
     def action(self, action_id: str) -> Action:
         """Return the action with this id; KeyError when there is none."""
         return {action.id: action for action in self.actions}[action_id]
+
+    def all_conditions(self) -> list[tuple[Location, Condition]]:
+        """Return the conditions and every action's ``if``, with their places."""
+        written: list[tuple[Location, Condition | None]] = [(("conditions",), self.conditions)]
+        written += [(("actions", i, "if"), a.condition) for i, a in enumerate(self.actions)]
+        return [(at, condition) for at, condition in written if condition is not None]
 
     def start_instant(self, zone: ZoneInfo) -> datetime:
         """Return ``start`` as an instant in UTC; a date is its midnight in ``zone``."""

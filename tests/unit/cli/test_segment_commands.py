@@ -110,7 +110,12 @@ def test_explain_as_json_is_a_tree(segue):
         "snapshot": "2026-11-21",
         "member": False,
         "opted_in": True,
-        "explanation": {"condition": "tier: equals gold", "holds": False, "value": "silver"},
+        "explanation": {
+            "condition": "tier: equals gold",
+            "holds": False,
+            "value": "silver",
+            "tests": [{"operator": "equals", "operand": "gold", "holds": False}],
+        },
     }
 
 

@@ -101,7 +101,7 @@ def test_all_problems_come_at_once_each_with_its_place():
 @pytest.mark.parametrize(
     ("data", "location", "words"),
     [
-        ([], (), ["expected a condition with all, any, not, field or transactions", "a list"]),
+        ([], (), ["expected a condition with all, any, not, field, transactions", "a list"]),
         ({}, (), ["an empty mapping"]),
         ({"fild": "a", "equals": 1}, (), ["found fild, equals", "did you mean 'field'?"]),
         ({"all": [], "any": []}, (), ["all and any together", "exactly one"]),
@@ -133,12 +133,12 @@ def test_all_problems_come_at_once_each_with_its_place():
         ({"field": "contact_id", "at_least": 7}, ("at_least",), ["contact ids are text"]),
         ({"field": "a", "at_least": 1, "ignore_case": True}, ("ignore_case",), ["text operand"]),
         ({"field": "a", "equals": "x", "ignore_case": "y"}, ("ignore_case",), ["true or false"]),
-        ({"transactions": {}}, ("transactions",), ["aggregate", "count, sum or latest"]),
+        ({"transactions": {}}, ("transactions",), ["aggregate", "earliest or latest"]),
         ({"transactions": [], "count": {"at_least": 1}}, ("transactions",), ["a list"]),
         ({"transactions": {}, "count": 5}, ("count",), ["operators such as", "5"]),
         ({"transactions": {}, "count": {}}, ("count",), ["at least one operator"]),
         ({"transactions": {}, "sum": {"at_least": 5}}, ("sum",), ["'field'"]),
-        ({"transactions": {}, "totl": {"at_least": 5}}, ("totl",), ["count, sum, latest"]),
+        ({"transactions": {}, "totl": {"at_least": 5}}, ("totl",), ["count, sum, mean"]),
         (
             {"transactions": {}, "count": {"at_least": 1}, "sum": {"field": "a", "at_least": 1}},
             ("sum",),

@@ -8,13 +8,19 @@ from typing import Any
 
 from segue.documents import Location, did_you_mean
 from segue.segments.conditions.nodes import (
+    DIRECTORY,
+    THIS_SEGMENT,
     AllOf,
     AnyOf,
     ChangeLeaf,
     Comparison,
     Condition,
     FieldLeaf,
+    MailingListLeaf,
     Not,
+    SampleLeaf,
+    SegmentLeaf,
+    SubscriptionLeaf,
     TransactionsLeaf,
 )
 
@@ -27,7 +33,9 @@ class Needs:
     """The tables and columns that a condition reads; ``transactions`` None means none at all.
 
     ``contacts`` names only what conditions ask for: contact ids are there anyway. ``transactions``
-    includes contact_id and date, which every condition on transactions needs.
+    includes contact_id and date, which every condition on transactions needs. ``subscriptions``
+    stands for the records of opt states, each of which may be absent: ``unsubscribed`` of contacts
+    and the table subscriptions. What makes up other segments is not in it.
     """
 
     contacts: frozenset[str] = frozenset()
@@ -49,7 +57,7 @@ class Needs:
 
 def needed_columns(condition: Condition) -> Needs:
     """Return every table and column that judging ``condition`` reads."""
-    needs = Needs()
+    needs = Needs(subscriptions=any(isinstance(x, SubscriptionLeaf) for x in leaves(condition)))
     for use in _uses(condition):
         needs |= use.needs
     return needs
@@ -76,6 +84,10 @@ def to_data(condition: Condition) -> dict[str, Any]:
             return {"field": condition.field, **comparison_data(condition.comparison)}
         case TransactionsLeaf():
             return _transactions_data(condition)
+        case MailingListLeaf() | SubscriptionLeaf() | SegmentLeaf():
+            return {condition.KEY: condition.name, "is": condition.state}
+        case SampleLeaf():
+            return {"sample": condition.share, "salt": condition.salt}
         case ChangeLeaf():
             return {"change": comparison_data(condition.comparison)}
 
@@ -98,8 +110,40 @@ def _transactions_data(leaf: TransactionsLeaf) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
+class SegmentName:
+    """A segment that a condition names: its members, or only its subscriptions."""
+
+    name: str
+    evaluated: bool  # whether who is in it must be known
+    location: Location
+
+
+def named_segments(condition: Condition) -> list[SegmentName]:
+    """Return every mention of a segment, in the order of the condition."""
+    found = []
+    for leaf in leaves(condition):
+        if isinstance(leaf, SegmentLeaf):
+            found.append(SegmentName(leaf.name, True, (*leaf.location, "segment")))
+        if isinstance(leaf, SubscriptionLeaf) and leaf.name not in (THIS_SEGMENT, DIRECTORY):
+            found.append(SegmentName(leaf.name, False, (*leaf.location, "subscription")))
+    return found
+
+
+def leaves(condition: Condition) -> Iterator[Condition]:
+    """Yield every leaf, those inside ``where`` left out, in the order of the condition."""
+    match condition:
+        case AllOf() | AnyOf():
+            for part in condition.parts:
+                yield from leaves(part)
+        case Not():
+            yield from leaves(condition.part)
+        case _:
+            yield condition
+
+
+@dataclass(frozen=True, slots=True)
 class _Use:
-    """One mention of a table's column."""
+    """One mention of a table, and perhaps of its column."""
 
     table: str
     column: str
@@ -109,20 +153,20 @@ class _Use:
     def needs(self) -> Needs:
         if self.table == "transactions":
             return Needs(transactions=frozenset({self.column}))
+        if self.table == "mailing_lists":
+            return Needs(mailing_lists=True)
         return Needs(contacts=frozenset({self.column}) - {ALWAYS_THERE})
 
 
 def _uses(condition: Condition, table: str = "contacts") -> Iterator[_Use]:
-    match condition:
-        case AllOf() | AnyOf():
-            for part in condition.parts:
-                yield from _uses(part, table)
-        case Not():
-            yield from _uses(condition.part, table)
-        case FieldLeaf():
-            yield _Use(table, condition.field, (*condition.location, "field"))
-        case TransactionsLeaf():
-            yield from _transaction_uses(condition)
+    for leaf in leaves(condition):
+        match leaf:
+            case FieldLeaf():
+                yield _Use(table, leaf.field, (*leaf.location, "field"))
+            case TransactionsLeaf():
+                yield from _transaction_uses(leaf)
+            case MailingListLeaf():
+                yield _Use("mailing_lists", ALWAYS_THERE, (*leaf.location, "mailing_list"))
 
 
 def _transaction_uses(leaf: TransactionsLeaf) -> Iterator[_Use]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -45,6 +45,23 @@ class Moment:
             return duration.before(self.as_of, self.zone)
         except (OverflowError, ValueError):  # earlier than the year 1
             return datetime.min.replace(tzinfo=UTC)
+
+    def after(self, duration: Duration) -> datetime:
+        """Return the instant ``duration`` after as-of, or the latest there is."""
+        try:
+            return duration.after(self.as_of, self.zone)
+        except (OverflowError, ValueError):  # later than the year 9999
+            return datetime.max.replace(tzinfo=UTC)
+
+    def midnight(self, day: date) -> datetime:
+        """Return the instant at which a day begins in the zone."""
+        return self.instant(datetime.combine(day, time.min))
+
+    def end_of(self, day: date) -> datetime:
+        """Return the instant at which a day is over in the zone."""
+        if day == date.max:
+            return datetime.max.replace(tzinfo=UTC)
+        return self.midnight(day + timedelta(days=1))
 
     def instant(self, operand: datetime) -> datetime:
         """Return a date operand as an aware instant; naive ones are in the directory's zone."""
