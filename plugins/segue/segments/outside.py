@@ -118,8 +118,7 @@ def _computed(function: PythonFunction, tables: SnapshotTables) -> ArrowColumn:
     try:
         result = function.load()(DirectoryAt(tables))
     except Exception as error:
-        at = traceback.extract_tb(error.__traceback__)[-1]
-        reason = f"{type(error).__name__}: {error} ({at.filename}, line {at.lineno})"
+        reason = f"{type(error).__name__}: {error} ({_place(error, function)})"
         raise DataError(f"{where} failed: {reason}") from error
     mask = _as_mask(result)
     if mask is None:
@@ -130,6 +129,14 @@ def _computed(function: PythonFunction, tables: SnapshotTables) -> ArrowColumn:
             "of contacts()"
         )
     return contacts.filter(pa.array(mask))
+
+
+def _place(error: Exception, function: PythonFunction) -> str:
+    """Return the line of the function's own file that led to an error."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename == str(function.file)]
+    at = (own or frames)[-1]
+    return f"{at.filename}, line {at.lineno}"
 
 
 def _as_mask(result: Any) -> Any:

@@ -57,6 +57,15 @@ def only_problem(data, **options):
         {"transactions": {}, "sum": {"field": "amount", "at_least": 1000.5}},
         {"transactions": {}, "latest": {"field": "date", "not_in_past": "90d"}},
         {"field": "date", "before": "2026-11-22", "after": "2026-01-01T06:00:00Z"},
+        {"field": "email", "matches": r"^\S+@example\.com$", "ignore_case": True},
+        {"field": "age", "between": [18, 65], "not_between": [20, 20.5]},
+        {"field": "born", "on_day": "1990-02-28", "anniversary_in_next": "7d", "in_next": "1mo"},
+        {"transactions": {}, "mean": {"field": "amount", "between": [1, 2]}},
+        {"transactions": {}, "earliest": {"field": "date", "on_day": "2026-11-22"}},
+        {"mailing_list": "Newsletter", "is": "opted_in"},
+        {"subscription": "this_segment", "is": "opted_out"},
+        {"segment": "high_value", "is": "not_member"},
+        {"sample": "0.5%", "salt": "spring-test"},
     ],
 )
 def test_a_condition_survives_its_plain_form(data):
@@ -154,6 +163,30 @@ def test_all_problems_come_at_once_each_with_its_place():
             ("transactions", "where", "transactions"),
             ["cannot be nested", "all, any, not, field"],
         ),
+        ({"field": "a", "matches": "("}, ("matches",), ["not a regular expression", "missing )"]),
+        ({"field": "a", "matches": r"(a)\1"}, ("matches",), ["no backreferences", "invalid"]),
+        ({"field": "a", "not_matches": "a(?=b)"}, ("not_matches",), ["no look-around"]),
+        ({"field": "a", "between": [5, 1]}, ("between",), ["nothing is between 5 and 1"]),
+        ({"field": "a", "between": [1]}, ("between",), ["two numbers such as [18, 65]"]),
+        ({"field": "a", "between": ["a", "b"]}, ("between",), ["expected a number, found 'a'"]),
+        ({"field": "contact_id", "between": [1, 2]}, ("between",), ["contact ids are text"]),
+        ({"field": "a", "on_day": "2026-11-22T06:00"}, ("on_day",), ["a day such as 2026-11-22"]),
+        ({"field": "a", "in_next": "7"}, ("in_next",), ["'7' is not a duration"]),
+        ({"mailing_list": "News"}, (), ["the key 'is' is missing", "member, not_member"]),
+        ({"mailing_list": "News", "is": "on"}, ("is",), ["found 'on'; allowed: member"]),
+        ({"mailing_list": 5, "is": "member"}, ("mailing_list",), ["the name of a mailing list"]),
+        ({"subscription": "x", "is": "member"}, ("is",), ["allowed: opted_in, opted_out"]),
+        ({"segment": "x", "is": "membr"}, ("is",), ["did you mean 'member'?"]),
+        ({"segment": "x", "is": "member", "at": 1}, ("at",), ["unknown key 'at'"]),
+        ({"sample": "10%"}, (), ["the key 'salt' is missing"]),
+        ({"sample": "110%", "salt": "s"}, ("sample",), ["a share from 0% to 100%", "'110%'"]),
+        ({"sample": 0.1, "salt": "s"}, ("sample",), ["such as 10%", "0.1"]),
+        ({"sample": "10%", "salt": ""}, ("salt",), ["salt"]),
+        (
+            {"transactions": {"where": {"segment": "x", "is": "member"}}, "count": {"equals": 0}},
+            ("transactions", "where", "segment"),
+            ["is about a contact"],
+        ),
         ({"change": {"one_of": ["added"]}}, ("change",), ["only in the conditions of a workflow"]),
     ],
 )
@@ -245,7 +278,14 @@ def test_the_schema_accepts_what_the_parser_does_and_refuses_a_misspelled_operat
     schema = SegmentDefinition.model_json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
-    good = {"segment": "a", "directory": "b", "match": {"all": [{"not": CALLS}]}}
+    more = [
+        {"not": CALLS},
+        {"mailing_list": "News", "is": "member"},
+        {"sample": "10%", "salt": "s"},
+        {"field": "x", "between": [1, 2], "matches": "a"},
+        {"transactions": {}, "max": {"field": "amount", "at_least": 5}},
+    ]
+    good = {"segment": "a", "directory": "b", "match": {"all": more}}
     assert validator.is_valid(good)
     assert SegmentDefinition.model_validate(good).model_dump(exclude_none=True) == good
     bad = {**good, "match": {"all": [{"field": "x", "eqals": 1}]}}
