@@ -18,6 +18,7 @@ from pydantic import (
 
 from segue.documents import Definition, Name, ProblemsFound
 from segue.segments.conditions import ConditionField, Needs, needed_columns, to_data
+from segue.segments.conditions.inspection import operator_versions
 from segue.segments.conditions.nodes import DIRECTORY, THIS_SEGMENT
 from segue.segments.python_function import PythonFunction
 
@@ -129,6 +130,7 @@ class SegmentDefinition(Definition):
         facts: dict[str, Any] = {"segment": self.segment}
         if self.match is not None:
             facts["match"] = to_data(self.match)
+            facts["operators"] = operator_versions(self.match)
         if self.python is not None:
             facts["python"] = [self.python, self.function.digest]
         if self.imported is not None:

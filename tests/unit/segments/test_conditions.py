@@ -24,6 +24,7 @@ from segue.segments.conditions import (
     to_data,
     unknown_fields,
 )
+from segue.segments.conditions.inspection import operator_versions
 from segue.segments.conditions.operands import Number, parse_instant
 from segue.segments.definition import SegmentDefinition
 
@@ -304,9 +305,29 @@ def test_a_teams_operator_is_registered_like_a_built_in_one(monkeypatch):
         def holds(self, column, operand, moment):
             return column.numbers.above(operand)
 
-    assert parse_condition({"field": "a", "exceeds": 1, "not_exceeds": 5})
+    condition = parse_condition({"field": "a", "exceeds": 1, "not_exceeds": 5})
+    assert operator_versions(condition) == {}
+    Exceeds.version = 2
+    assert operator_versions(condition) == {"exceeds": 2}
     with pytest.raises(ValueError, match="'exceeds' exists already"):
         register(Exceeds)
+
+
+def test_operators_of_another_package_are_imported_by_their_entry_point(monkeypatch):
+    imported = []
+
+    class Entry:
+        def load(self):
+            imported.append("ours")
+
+    def points(group):
+        return [Entry()] if group == "segue.operators" else []
+
+    monkeypatch.setattr(registry, "entry_points", points)
+    registry._import_installed.cache_clear()
+    parse_condition({"field": "a", "equals": 1})
+    registry._import_installed.cache_clear()
+    assert imported == ["ours"]
 
 
 @pytest.mark.parametrize(

@@ -21,8 +21,10 @@ from segue.segments.conditions.nodes import (
     SampleLeaf,
     SegmentLeaf,
     SubscriptionLeaf,
+    Test,
     TransactionsLeaf,
 )
+from segue.segments.conditions.registry import find_operator
 
 ALWAYS_THERE = "contact_id"
 TRANSACTION_KEYS = frozenset({"contact_id", "date"})
@@ -69,6 +71,12 @@ def unknown_fields(
     """Return a problem for each column or table that ``columns`` (table: names) does not have."""
     problems = (_unknown(use, columns) for use in _uses(condition))
     return list(dict.fromkeys(problem for problem in problems if problem is not None))
+
+
+def operator_versions(condition: Condition) -> dict[str, int]:
+    """Return the version of each operator that was changed since its first, by name."""
+    operators = (find_operator(test.operator).operator for test in _tests(condition))
+    return {each.name: each.version for each in operators if each.version != 1}
 
 
 def to_data(condition: Condition) -> dict[str, Any]:
@@ -139,6 +147,14 @@ def leaves(condition: Condition) -> Iterator[Condition]:
             yield from leaves(condition.part)
         case _:
             yield condition
+
+
+def _tests(condition: Condition) -> Iterator[Test]:
+    for leaf in leaves(condition):
+        if isinstance(leaf, FieldLeaf | TransactionsLeaf | ChangeLeaf):
+            yield from leaf.comparison.tests
+        if isinstance(leaf, TransactionsLeaf) and leaf.where is not None:
+            yield from _tests(leaf.where)
 
 
 @dataclass(frozen=True, slots=True)
