@@ -240,6 +240,7 @@ def test_a_workflows_conditions_are_judged_for_a_slice(home, tmp_path, condition
     resolved = home.catalog.resolve("greet")
     ledger = Ledger.open(f"sqlite:///{tmp_path / 'segue.db'}", "test")
     area = RunArea(str(tmp_path / "area"))
+    area.write_definition(resolved.audience, resolved.fingerprint[1])
     slice_ = [Change(i, "added", "", "2026-11-22", "2026-11-22") for i in ("a", "b", "d")]
     [ref] = area.write_slices([slice_])
     assert isinstance(ref, BranchRef)
@@ -263,12 +264,26 @@ def test_a_workflow_that_names_an_unknown_segment_is_refused_at_its_line(home):
     assert problem in find_problems(home.catalog)
 
 
+def test_a_workflow_that_loads_nothing_cannot_ask_for_segments_and_opt_states(home):
+    text = WORKFLOW.format(condition="{sample: 10%, salt: s}").replace(
+        "start:", "load: none\nstart:"
+    )
+    home.define("workflows/greet", text)
+    with pytest.raises(DefinitionError) as raised:
+        home.catalog.resolve("greet")
+    paths = [problem.path for problem in raised.value.problems]
+    assert paths == ["conditions.all[0].subscription", "actions[0].if.segment"]
+    assert "with `load: none` nothing is known" in str(raised.value)
+
+
 def test_what_a_workflow_refers_to_is_in_its_fingerprint(home):
     home.segment("readers", "match: {mailing_list: News, is: member}")
     home.define("workflows/greet", WORKFLOW.format(condition="{segment: readers, is: member}"))
-    before = home.catalog.resolve("greet").fingerprint
+    before = home.catalog.resolve("greet")
     home.segment("readers", "match: {mailing_list: Offers, is: member}")
-    assert home.catalog.resolve("greet").fingerprint != before
+    after = home.catalog.resolve("greet")
+    assert after.fingerprint != before.fingerprint
+    assert after.audience != before.audience
 
 
 # The engine of regular expressions
