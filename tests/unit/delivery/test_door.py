@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import ClassVar
 
 from segue.delivery.door import Candidate, Door
 from segue.delivery.ledger import DeliveryRow, Ledger
@@ -33,6 +34,12 @@ def candidate(ledger: Ledger, contact_id: str, **values) -> Candidate:
 
 def channel(text: str = "Hello {{ contact.contact_id }}", **fields) -> RecordingChannel:
     return RecordingChannel.model_validate({"text": text, **fields})
+
+
+class Wide(RecordingChannel):
+    """A channel that takes many calls at once, so that large slices are quick."""
+
+    concurrency: ClassVar[int] = 250
 
 
 class Clock:
@@ -192,7 +199,7 @@ def test_a_slice_larger_than_a_statement_allows_goes_through(ledger):
     """More deliveries than one database statement can name."""
     contacts = [f"c{number:05}" for number in range(5000)]
     candidates = released(ledger, *contacts)
-    through = channel()
+    through = Wide.model_validate({"text": "hi"})
     assert door(ledger, through).deliver(candidates).standing == {State.DELIVERED: 5000}
     assert len(set(through.outbox.keys)) == len(through.outbox.keys) == 5000
 
