@@ -89,7 +89,11 @@ def _segment_problems(
     try:
         condition = parse_condition(document.data.get("match"))
     except ProblemsFound:
-        return  # reported by the segment's own model
+        return  # reported by the segment's own model, if it has a match
+    conditions = [(("match",), condition)]
+    yield from catalog.reference_problems(
+        document, conditions, directory, document.data.get("segment")
+    )
     if directory in columns:
         for location, message in unknown_fields(condition, columns[directory]):
             yield document.problem(("match", *location), message)
@@ -116,6 +120,12 @@ class _Parts:
             {index: action for index, item in items.items() if (action := _action(item))},
             [str(item["id"]) for item in items.values() if isinstance(item, dict) and "id" in item],
         )
+
+    def all_conditions(self) -> list[tuple[Location, Condition]]:
+        """Return the conditions and every action's ``if``, with their places."""
+        written: list[tuple[Location, Condition | None]] = [(("conditions",), self.conditions)]
+        written += [(("actions", i, "if"), item.condition) for i, item in self.actions.items()]
+        return [(at, condition) for at, condition in written if condition is not None]
 
     def before(self, action: Action) -> set[str]:
         """The ids of all actions that come before this one."""
@@ -156,6 +166,7 @@ def _workflow_problems(
         directory = catalog.segment(parts.segment).directory
     except DefinitionError:
         return  # reported with the segment's own file
+    yield from catalog.reference_problems(document, parts.all_conditions(), directory)
     if directory in columns and document.data.get("load") != "none":
         yield from _field_problems(parts, channels, document, columns[directory], DERIVED_FIELDS)
 
@@ -175,14 +186,9 @@ def _field_problems(
 def _condition_field_problems(
     parts: _Parts, document: Document, columns: Columns
 ) -> Iterator[Problem]:
-    conditions: list[tuple[Location, Condition | None]] = [
-        (("conditions",), parts.conditions),
-        *((("actions", index, "if"), item.condition) for index, item in parts.actions.items()),
-    ]
-    for at, condition in conditions:
-        if condition is not None:
-            for location, message in unknown_fields(condition, columns):
-                yield document.problem((*at, *location), message)
+    for at, condition in parts.all_conditions():
+        for location, message in unknown_fields(condition, columns):
+            yield document.problem((*at, *location), message)
 
 
 def _template_field_problems(

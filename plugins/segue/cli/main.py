@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from segue.cli import (
+    explain_command,
     ledger_commands,
     plan_command,
     sandbox_command,
@@ -55,7 +56,12 @@ _add(app, segment_commands.members, "segue members at_risk --at 2026-11-22 --for
 _add(
     app, segment_commands.changes, "segue changes at_risk --from 2026-11-21 --to 2026-11-22", _DATA
 )
-_add(app, segment_commands.explain, "segue explain at_risk CID_0042 --at 2026-11-22", _DATA)
+_add(
+    app,
+    explain_command.explain,
+    "segue explain at_risk CID_0042 --from 2026-11-21 --at 2026-11-22",
+    _DATA,
+)
 _add(app, plan_command.plan, "segue plan escalate_at_risk --at 2026-11-22", _WORKFLOWS)
 _add(
     app,

@@ -25,7 +25,7 @@ from segue.segments.evaluation import Population
 from segue.segments.kinds import RemovalReason
 from segue.workflows.definition import Branches
 
-_FRAMES = ("contacts", "transactions", "mailing_lists", "subscriptions")
+_FRAMES = ("contacts", "transactions", "mailing_lists", "subscriptions", "segments")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -136,7 +136,11 @@ class RunArea:
             if frame is not None:
                 with (folder / f"{name}.parquet").open("wb") as file:
                     frame.to_parquet(file, index=False)
-        moment = {"as_of": population.as_of.isoformat(), "zone": str(population.zone)}
+        moment = {
+            "as_of": population.as_of.isoformat(),
+            "zone": str(population.zone),
+            "this_segment": population.this_segment,
+        }
         (folder / "moment.json").write_text(json.dumps(moment), encoding="utf-8")
 
     def read_details(self, number: int, key: str) -> Population:
@@ -150,7 +154,7 @@ class RunArea:
                     frames[name] = pd.read_parquet(file, dtype_backend="pyarrow")
         moment = json.loads(self._text(f"{folder.relative_to(self.root)}/moment.json"))
         as_of, zone = datetime.fromisoformat(moment["as_of"]), ZoneInfo(moment["zone"])
-        return Population(**frames, as_of=as_of, zone=zone)
+        return Population(**frames, as_of=as_of, zone=zone, this_segment=moment["this_segment"])
 
     def _write(self, kind: str, number: int, changes: Sequence[Change]) -> None:
         folder = self.root / kind

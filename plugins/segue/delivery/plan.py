@@ -158,7 +158,13 @@ def _planned(
     @cache
     def details(key: str) -> Population:
         ids = {change.contact_id for change in changes if change.details_at == key}
-        return load_details(resolved.definition, resolved.directory, snapshots[key], ids)
+        return load_details(
+            resolved.definition,
+            resolved.directory,
+            snapshots[key],
+            ids,
+            referred=resolved.referred,
+        )
 
     passed, failed, missing = judge(resolved, changes, details)
     verdicts = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,12 +17,16 @@ from segue.workflows.definition import WorkflowDefinition
 
 @dataclass(frozen=True)
 class ResolvedWorkflow:
-    """A workflow, its segment and directory, and the channel of each action by action id."""
+    """A workflow, its segment and directory, and the channel of each action by action id.
+
+    ``referred`` are the segments that its conditions refer to, each after those it refers to.
+    """
 
     definition: WorkflowDefinition
     segment: SegmentDefinition
     directory: DirectoryDefinition
     channels: Mapping[str, Channel]
+    referred: Sequence[SegmentDefinition] = ()
 
     @property
     def name(self) -> str:
@@ -45,11 +49,17 @@ class ResolvedWorkflow:
         definition = self.definition.model_dump(mode="json", by_alias=True)
         who = {key: definition[key] for key in ("segment", "changes", "load", "conditions")}
         who["if"] = {action["id"]: action["if"] for action in definition["actions"]}
-        return _digest({**who, "match": self._segment_data, "directory": self._directory_data})
+        segments = {"match": self._segment_data, "referred": self._referred_data}
+        return _digest({**who, **segments, "directory": self._directory_data})
 
     @property
     def _segment_data(self) -> Any:
-        return self.segment.model_dump(mode="json", by_alias=True)
+        written = self.segment.model_dump(mode="json", by_alias=True)
+        return {**written, "decided_by": self.segment.facts()}
+
+    @property
+    def _referred_data(self) -> Any:
+        return [segment.facts() for segment in self.referred]
 
     @property
     def _directory_data(self) -> Any:
@@ -62,6 +72,7 @@ class ResolvedWorkflow:
             "workflow": self.definition.model_dump(mode="json", by_alias=True),
             "segment": self._segment_data,
             "directory": self._directory_data,
+            "referred": self._referred_data,
         }
         return _digest(parts), _canonical(parts)
 

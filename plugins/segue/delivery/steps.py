@@ -16,22 +16,37 @@ from segue.delivery.door import Candidate, Door, Pass
 from segue.delivery.ledger import SKIPPED_CONDITIONS, SKIPPED_NOT_FOUND, DeliveryRow, Ledger
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.directory.snapshots import find_snapshot, list_snapshots
+from segue.directory.tables import SnapshotTables
 from segue.errors import DataError, SnapshotMissing
+from segue.segments.changes import Memberships
 from segue.segments.conditions import Condition
 from segue.segments.evaluation import Population, evaluate
+from segue.segments.loading import load_opt_states
 from segue.segments.membership import opt_states
 from segue.workflows.definition import Action, prerequisites
 from segue.workflows.details import contact_fields, load_details
 
 
-def load_branch(resolved: ResolvedWorkflow, ref: BranchRef, now: datetime) -> int:
+def load_branch(
+    resolved: ResolvedWorkflow,
+    ref: BranchRef,
+    now: datetime,
+    memberships: Memberships | None = None,
+) -> int:
     """Write the details of a branch's contacts to the run area; returns how many were found."""
     area = _area(resolved, ref)
     found = 0
     for key, changes in _by_details(area.read_slice(ref.number)):
         snapshot = find_snapshot(resolved.directory, key, now=now)
         ids = {change.contact_id for change in changes}
-        population = load_details(resolved.definition, resolved.directory, snapshot, ids)
+        population = load_details(
+            resolved.definition,
+            resolved.directory,
+            snapshot,
+            ids,
+            referred=resolved.referred,
+            memberships=memberships,
+        )
         area.write_details(ref.number, key, population)
         found += len(population.contacts)
     return found
@@ -145,7 +160,8 @@ def current_consent(
                 "gone or not complete any more, and no newer one is complete"
             )
     contact_ids = {change.contact_id for change in changes}
-    population = Population.load_opt_states(resolved.directory, complete[-1], only=contact_ids)
+    tables = SnapshotTables(resolved.directory, complete[-1])
+    population = load_opt_states(resolved.segment, tables, only=contact_ids)
     states = opt_states(population, resolved.segment.segment)
     ids = population.contacts["contact_id"]
     return dict(zip(ids, map(bool, states), strict=True))

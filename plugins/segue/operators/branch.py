@@ -56,9 +56,10 @@ class LoadContactDetails(_BranchOperator):
         """Return the reference to the branch."""
         from segue.delivery.branches import BranchRef
         from segue.delivery.steps import load_branch
+        from segue.operators.environment import open_memberships
 
         ref = BranchRef.from_xcom(self.branch)
-        found = load_branch(self.workflow, ref, datetime.now(UTC))
+        found = load_branch(self.workflow, ref, datetime.now(UTC), open_memberships())
         self.log.info("%s: details of %s contacts loaded", ref.label, found)
         return ref.as_xcom()
 

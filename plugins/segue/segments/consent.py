@@ -6,6 +6,8 @@ with the scope ``directory`` or ``segment:NAME`` of that segment that is not opt
 
 from __future__ import annotations
 
+import pandas as pd
+
 from segue.segments.arrow import pc
 from segue.segments.column_source import column_of
 from segue.segments.ordered import Mask
@@ -13,14 +15,40 @@ from segue.segments.population import UNSUBSCRIBED, Population
 from segue.segments.readings import mask_of
 from segue.segments.transactions import ids_of
 
+DIRECTORY_SCOPE = "directory"
 
-def opt_states(population: Population, segment: str) -> Mask:
-    """Return the effective opt state of each contact for ``segment``, in the contacts' order."""
-    opted_out = _in_subscriptions(population, ("directory", f"segment:{segment}"))
+
+def segment_scope(segment: str) -> str:
+    """Return the scope of subscriptions that is about one segment."""
+    return f"segment:{segment}"
+
+
+def opt_states(population: Population, segment: str | None) -> Mask:
+    """Return the effective opt state of each contact for ``segment``, in the contacts' order.
+
+    Without a segment it is the state for the directory as a whole.
+    """
+    scopes = (DIRECTORY_SCOPE,) if segment is None else (DIRECTORY_SCOPE, segment_scope(segment))
+    opted_out = _in_subscriptions(population, scopes)
     if UNSUBSCRIBED in population.contacts.columns:
         unsubscribed = column_of(population.contacts[UNSUBSCRIBED], population.zone)
         opted_out = opted_out | unsubscribed.booleans.true
     return ~opted_out
+
+
+def list_states(population: Population, rows: pd.DataFrame, name: str) -> tuple[Mask, Mask]:
+    """Return who is on the mailing list ``name``, and who of these is opted out of it.
+
+    ``rows`` are those of mailing_lists. A missing opt state, or no such column, is opted in; of
+    two rows of one contact, the one that opts out counts.
+    """
+    ids = ids_of(population.contacts)
+    listed = column_of(rows["mailing_list"], population.zone).texts.equal(name)
+    members = mask_of(pc.is_in(ids, value_set=ids_of(rows[listed])))
+    if "opted_in" not in rows.columns:
+        return members, members & False
+    out = listed & column_of(rows["opted_in"], population.zone).booleans.false
+    return members, mask_of(pc.is_in(ids, value_set=ids_of(rows[out])))
 
 
 def _in_subscriptions(population: Population, scopes: tuple[str, ...]) -> Mask:

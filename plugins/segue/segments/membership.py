@@ -23,11 +23,10 @@ from segue.directory.definition import DirectoryDefinition
 from segue.directory.snapshots import Snapshot, fingerprint
 from segue.directory.tables import SnapshotTables
 from segue.segments.arrow import TEXT, pc
-from segue.segments.conditions import needed_columns, to_data
 from segue.segments.consent import opt_states
 from segue.segments.definition import SegmentDefinition
-from segue.segments.evaluation import evaluate
-from segue.segments.population import Population, opt_state_needs
+from segue.segments.loading import judge, load_population
+from segue.segments.outside import outside_missing, outside_version
 from segue.segments.transactions import ids_of
 
 __all__ = [
@@ -61,9 +60,15 @@ def missing_for(segment: SegmentDefinition, tables: SnapshotTables) -> list[str]
 
     A table is named alone (``transactions``), a column with its table (``contacts.tier``).
     """
-    needs = needed_columns(segment.match)
-    wanted = {"contacts": needs.contacts, "transactions": needs.transactions}
+    needs = segment.needs
+    lists = {"mailing_list"} if needs.mailing_lists else None
+    wanted = {
+        "contacts": needs.contacts,
+        "transactions": needs.transactions,
+        "mailing_lists": lists,
+    }
     missing = [_missing(tables, table, names) for table, names in wanted.items()]
+    missing.append(outside_missing(segment, tables.snapshot))
     return sorted(name for names in missing for name in names)
 
 
@@ -73,8 +78,8 @@ def membership_key(
     """Return a digest of everything that a membership follows from."""
     facts = {
         "engine": ENGINE_VERSION,
-        "segment": segment.segment,
-        "match": to_data(segment.match),
+        "definition": segment.facts(),
+        "imported": outside_version(segment, snapshot),
         "columns": directory.columns,
         "timezone": directory.timezone,
         "date_keys": directory.date_keys,
@@ -146,10 +151,8 @@ class MembershipStore:
 def _compute(
     segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
 ) -> pa.Table:
-    tables = SnapshotTables(directory, snapshot)
-    needs = needed_columns(segment.match) | opt_state_needs(tables)
-    population = Population.load(directory, tables, needs, as_of=snapshot.as_of)
-    members = pa.array(evaluate(segment.match, population))
+    population = load_population(segment, SnapshotTables(directory, snapshot))
+    members = pa.array(judge(segment, population))
     states = pa.chunked_array([pa.array(opt_states(population, segment.segment))])
     columns = [ids_of(population.contacts), states]
     kept: pa.Table = pc.filter(pa.table(columns, schema=_SCHEMA), members)

@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from segue.directory.definition import DirectoryDefinition
-from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables
 from segue.segments.conditions import Needs
 from segue.segments.kinds import ChangeKind
+from segue.segments.ordered import Mask
 
 UNSUBSCRIBED = "unsubscribed"
 
@@ -23,7 +23,8 @@ UNSUBSCRIBED = "unsubscribed"
 class Population:
     """The contacts that conditions are judged for, one row each, and what is known about them.
 
-    ``changes`` holds the kind of change per row of ``contacts``, for workflow conditions. Frames
+    ``changes`` holds the kind of change per row of ``contacts``, for workflow conditions, and
+    ``segments`` has a boolean column per segment that conditions refer to, of the same rows. Frames
     are not changed. Ids of contacts are unique and not missing.
     """
 
@@ -34,6 +35,8 @@ class Population:
     mailing_lists: pd.DataFrame | None = None
     subscriptions: pd.DataFrame | None = None
     changes: pd.Series[Any] | None = None
+    segments: pd.DataFrame | None = None
+    this_segment: str | None = None  # the one that `subscription: this_segment` means
 
     @classmethod
     def load(
@@ -49,31 +52,25 @@ class Population:
         transactions = None
         if needs.transactions is not None:
             transactions = tables.rows("transactions", sorted(needs.transactions), only=only)
+        if needs.subscriptions:
+            needs |= opt_state_needs(tables)
         return cls(
             tables.contacts(sorted(needs.contacts), only=only),
             as_of,
             directory.zone,
             transactions,
             tables.rows("mailing_lists", only=only) if needs.mailing_lists else None,
-            tables.rows("subscriptions", only=only) if needs.subscriptions else None,
+            _subscriptions(tables, only) if needs.subscriptions else None,
         )
-
-    @classmethod
-    def load_opt_states(
-        cls,
-        directory: DirectoryDefinition,
-        snapshot: Snapshot,
-        *,
-        only: Collection[str] | None = None,
-    ) -> Population:
-        """Read what says whether contacts are opted in, and nothing else."""
-        tables = SnapshotTables(directory, snapshot)
-        needs = opt_state_needs(tables)
-        return cls.load(directory, tables, needs, as_of=snapshot.as_of, only=only)
 
     def with_change(self, kind: ChangeKind | str) -> Population:
         """Return the same contacts, each seen making this kind of change."""
         return replace(self, changes=pd.Series([str(kind)] * len(self.contacts), dtype="str"))
+
+    def with_segment(self, name: str, members: Mask) -> Population:
+        """Return the same contacts, with who of them is in a segment."""
+        known = {} if self.segments is None else dict(self.segments.items())
+        return replace(self, segments=pd.DataFrame({**known, name: members}))
 
     def only(self, contact_id: str) -> Population:
         """Return the population of one contact; empty if there is no such contact."""
@@ -85,13 +82,18 @@ class Population:
             mailing_lists=_of_contact(self.mailing_lists, contact_id),
             subscriptions=_of_contact(self.subscriptions, contact_id),
             changes=None if self.changes is None else self.changes[chosen.to_numpy()],
+            segments=None if self.segments is None else self.segments[chosen.to_numpy()],
         )
 
 
 def opt_state_needs(tables: SnapshotTables) -> Needs:
     """Return what a population must hold for ``opt_states`` to answer; every record is optional."""
     known = {UNSUBSCRIBED} & set(tables.columns("contacts"))
-    return Needs(contacts=frozenset(known), subscriptions=tables.has("subscriptions"))
+    return Needs(contacts=frozenset(known), subscriptions=True)
+
+
+def _subscriptions(tables: SnapshotTables, only: Collection[str] | None) -> pd.DataFrame | None:
+    return tables.rows("subscriptions", only=only) if tables.has("subscriptions") else None
 
 
 def _of_contact(frame: pd.DataFrame | None, contact_id: str) -> pd.DataFrame | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
@@ -18,9 +18,15 @@ from pydantic import (
     model_validator,
 )
 
-from segue.documents import Definition, Items, Name, ProblemsFound, did_you_mean
+from segue.documents import Definition, Items, Location, Name, ProblemsFound, did_you_mean
 from segue.durations import Duration, DurationField, localize
-from segue.segments.conditions import WorkflowConditionField
+from segue.segments.conditions import (
+    Condition,
+    SegmentLeaf,
+    SubscriptionLeaf,
+    WorkflowConditionField,
+)
+from segue.segments.conditions.inspection import leaves
 
 WrittenKind = Literal["added", "removed", "opted_in", "opted_out"]
 
@@ -184,6 +190,8 @@ class WorkflowDefinition(Definition):
     def _actions_fit_together(self) -> Self:
         ids = [action.id for action in self.actions]
         problems = list(action_problems(dict(enumerate(self.actions)), ids))
+        if self.load == "none":
+            problems += _unloaded(self.all_conditions())
         if problems:
             raise ProblemsFound(problems)
         return self
@@ -192,10 +200,27 @@ class WorkflowDefinition(Definition):
         """Return the action with this id; KeyError when there is none."""
         return {action.id: action for action in self.actions}[action_id]
 
+    def all_conditions(self) -> list[tuple[Location, Condition]]:
+        """Return the conditions and every action's ``if``, with their places."""
+        written: list[tuple[Location, Condition | None]] = [(("conditions",), self.conditions)]
+        written += [(("actions", i, "if"), a.condition) for i, a in enumerate(self.actions)]
+        return [(at, condition) for at, condition in written if condition is not None]
+
     def start_instant(self, zone: ZoneInfo) -> datetime:
         """Return ``start`` as an instant in UTC; a date is its midnight in ``zone``."""
         start = datetime.fromisoformat(self.start)
         return localize(start, zone) if start.tzinfo is None else start.astimezone(UTC)
+
+
+def _unloaded(
+    conditions: Iterable[tuple[Location, Condition]],
+) -> Iterator[tuple[Location, str]]:
+    """Yield a problem for each leaf about segments and opt states, which nothing was loaded for."""
+    for at, condition in conditions:
+        for leaf in leaves(condition):
+            if isinstance(leaf, SegmentLeaf | SubscriptionLeaf):
+                message = f"with `load: none` nothing is known of a contact's {leaf.KEY}s"
+                yield (*at, *leaf.location, leaf.KEY), message
 
 
 def action_problems(
