@@ -72,10 +72,26 @@ def _definition_problems(
     except DefinitionError as error:
         yield from error.problems
     if isinstance(document.data, dict):
+        if folder == "directories":
+            yield from _mapping_problems(document, columns.get(name, {}))
         if folder == "segments":
             yield from _segment_problems(catalog, document, columns)
         if folder == "workflows":
             yield from _workflow_problems(catalog, document, columns)
+
+
+def _mapping_problems(document: Document, columns: Columns) -> Iterator[Problem]:
+    """Find columns that the directory maps and its newest snapshot does not have."""
+    if document.data.get("fields") or not isinstance(document.data.get("columns"), dict):
+        return
+    for table, mapping in document.data["columns"].items():
+        for standard, theirs in mapping.items() if isinstance(mapping, dict) else ():
+            if table in columns and standard not in columns[table]:
+                message = f"the newest snapshot's {table} have no column {theirs!r}"
+                yield document.problem(
+                    ("columns", table, standard),
+                    message + did_you_mean(str(theirs), columns[table]),
+                )
 
 
 def _segment_problems(

@@ -26,6 +26,7 @@ def data(text: str):
         (".inf", ".inf"),
         ("'5'", "5"),
         ("5", 5),
+        ("9" * 5000, "9" * 5000),
         ("-5", -5),
         ("5.50", 5.5),
         ("1e3", 1000.0),
@@ -89,6 +90,7 @@ def test_a_duplicate_key_does_not_hide_other_problems():
         ("", "x.yaml:1:1: is empty; expected a mapping"),
         ("- a\n", "x.yaml:1:1: expected a mapping, found list"),
         ("a: &x [*x]\n", "nested too deeply"),
+        ("a: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
         ("? [a]\n: b\n", "a key must be a single word or text"),
     ],
 )

@@ -22,11 +22,13 @@ def open_engine(url: str) -> Engine:
     """Return an engine for ``sqlite:///…`` or ``postgresql://…``; raise LedgerError otherwise."""
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
+        parsed = None
+    if parsed is None or "@" in (parsed.host or ""):
         raise LedgerError(
             "SEGUE_LEDGER is not a database URL; allowed: sqlite:////path/to/segue.db or "
-            "postgresql://user:password@host/database"
-        ) from None
+            "postgresql://user:password@host/database, with the password percent-encoded"
+        )
     backend = parsed.get_backend_name()
     if backend == "sqlite":
         return _sqlite(url, parsed.database)

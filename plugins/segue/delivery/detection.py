@@ -34,6 +34,7 @@ from segue.directory.snapshots import (
 from segue.directory.tables import SnapshotTables
 from segue.errors import DataError, SnapshotMissing, SnapshotRewritten
 from segue.segments.changes import Memberships, segment_changes
+from segue.segments.consent import refuse_lost_opt_outs
 from segue.segments.membership import missing_for
 
 _ATTEMPTS = 5
@@ -169,21 +170,35 @@ def _detect_first(
     else:
         wanted = Stretch(_point(previous), _point(current))
         parts = [] if wanted.is_empty else uncovered(wanted, (span.stretch for span in recorded))
-    if not parts:
-        return _covered(resolved, run, wishes, previous, current, ledger, store, now)
-    record_only = _records_only(resolved, run, wishes)
-    detected = [
-        compare(resolved, part, record_only, wishes, store=store, now=now) for part in parts
+    if parts:
+        record_only = _records_only(resolved, run, wishes)
+        detected = [
+            compare(resolved, part, record_only, wishes, store=store, now=now) for part in parts
+        ]
+        ledger.record_spans(
+            run,
+            detected,
+            resolved.action_ids,
+            resolved.fingerprint,
+            now,
+            recorded_only=record_only,
+        )
+    others = _within(recorded, previous, current)
+    if wishes.deliver and ledger.take_over(run, others, now):
+        return detect(resolved, run, wishes, ledger=ledger, store=store, now=now)
+    return _recorded(ledger, run) if parts else _covered(run, current, others, ledger, now)
+
+
+def _within(
+    recorded: Sequence[RecordedSpan], previous: Snapshot | None, current: Snapshot
+) -> list[RecordedSpan]:
+    """Return the recorded spans that have a part of what lies between two snapshots."""
+    start = previous.as_of if previous else current.as_of
+    return [
+        span
+        for span in recorded
+        if span.stretch.previous.as_of < current.as_of and span.stretch.current.as_of > start
     ]
-    ledger.record_spans(
-        run,
-        detected,
-        resolved.action_ids,
-        resolved.fingerprint,
-        now,
-        recorded_only=record_only,
-    )
-    return _recorded(ledger, run)
 
 
 def _detect_again(
@@ -246,6 +261,7 @@ def compare(
     if lacking:
         reason = f"new column: {previous.key} lacks {', '.join(lacking)}"
         return _baseline(resolved, part, previous, current, reason, store)
+    refuse_lost_opt_outs(SnapshotTables(directory, previous), SnapshotTables(directory, current))
     read = fingerprint(previous), fingerprint(current)
     found = segment_changes(segment, directory, previous, current, store)
     if read != (fingerprint(previous), fingerprint(current)):
@@ -316,27 +332,9 @@ def _without_current(
 
 
 def _covered(
-    resolved: ResolvedWorkflow,
-    run: Run,
-    wishes: Wishes,
-    previous: Snapshot | None,
-    current: Snapshot,
-    ledger: Ledger,
-    store: Memberships,
-    now: datetime,
+    run: Run, current: Snapshot, by: Sequence[RecordedSpan], ledger: Ledger, now: datetime
 ) -> Detection:
-    """A run whose span other runs have: it does nothing, and says which they are.
-
-    One that a person told to deliver takes over what the others only recorded.
-    """
-    start = previous.as_of if previous else current.as_of
-    by = [
-        span
-        for span in ledger.all_spans(run.workflow)
-        if span.stretch.previous.as_of < current.as_of and span.stretch.current.as_of > start
-    ]
-    if by and wishes.deliver and ledger.take_over(run, by, now):
-        return detect(resolved, run, wishes, ledger=ledger, store=store, now=now)
+    """A run whose span other runs have does nothing, and says which they are."""
     reason = _covered_by(by, ledger) if by else f"there is no snapshot after {current.key}"
     ledger.record_nothing(run, "covered", reason, now)
     return Detection("covered", reason, ())

@@ -15,11 +15,12 @@ from segue.delivery.channel import Audience
 from segue.delivery.door import Candidate, Door, Pass
 from segue.delivery.ledger import SKIPPED_CONDITIONS, SKIPPED_NOT_FOUND, DeliveryRow, Ledger
 from segue.delivery.resolved import ResolvedWorkflow
-from segue.directory.snapshots import find_snapshot, list_snapshots
+from segue.directory.snapshots import find_snapshot, list_snapshots, parse_key
 from segue.directory.tables import SnapshotTables
 from segue.errors import DataError, SnapshotMissing
 from segue.segments.changes import Memberships
 from segue.segments.conditions import Condition
+from segue.segments.consent import refuse_lost_opt_outs
 from segue.segments.evaluation import Population, evaluate
 from segue.segments.loading import load_opt_states
 from segue.segments.membership import opt_states
@@ -150,17 +151,20 @@ def current_consent(
     """
     if not changes:
         return {}
-    snapshots = {item.key: item for item in list_snapshots(resolved.directory, now=now)}
-    complete = [item for item in snapshots.values() if item.complete]
-    for key in sorted({change.snapshot for change in changes}):
-        known = snapshots.get(key)
-        if known is None or not complete or complete[-1].as_of < known.as_of:
-            raise SnapshotMissing(
-                f"consent cannot be judged: snapshot {key} of {resolved.directory.directory} is "
-                "gone or not complete any more, and no newer one is complete"
-            )
+    directory = resolved.directory
+    complete = [item for item in list_snapshots(directory, now=now) if item.complete]
+    keys = sorted({change.snapshot for change in changes})
+    instants = [parsed[1] for key in keys if (parsed := parse_key(directory, key))]
+    if not complete or complete[-1].as_of < max(instants):
+        raise SnapshotMissing(
+            f"consent cannot be judged: snapshot {keys[-1]} of {directory.directory} is not "
+            "complete any more, and no newer one is"
+        )
     contact_ids = {change.contact_id for change in changes}
-    tables = SnapshotTables(resolved.directory, complete[-1])
+    tables = SnapshotTables(directory, complete[-1])
+    for snapshot in complete:
+        if snapshot.key in keys:
+            refuse_lost_opt_outs(SnapshotTables(directory, snapshot), tables)
     population = load_opt_states(resolved.segment, tables, only=contact_ids)
     states = opt_states(population, resolved.segment.segment)
     ids = population.contacts["contact_id"]

@@ -30,7 +30,7 @@ ALLOWED_OPT_STATES = "allowed: booleans, 1, 0, true, false, yes, no, or missing"
 _MOST_VALUES = 5  # more different ones are hardly opt states: another column was mapped here
 # what an opt state may be by mistake; any other value could be a contact's name and is not shown
 _PLAINLY_NO_NAMES = re.compile(
-    r"-?\d{1,3}(\.\d)?|true|false|yes|no|[yntf]|on|off|in|out|none|null|n/?a|nan|unknown|maybe|(in)?active|"
+    r"-?\d{1,3}(\.\d)?|true|false|yes|no|[yntf]|on|off|in|out|none|null|n/?a|nan|unknown|maybe|perhaps|(in)?active|"
     r"(un)?subscribed|opt(ed)?[ _-]?(in|out)",
     re.IGNORECASE,
 )

@@ -91,6 +91,11 @@ def wishes_of(context: Context) -> Wishes:
                 f"the run's conf has the key {key!r}; allowed: {', '.join(known)}{hint}"
             )
     params: dict[str, Any] = dict(context["params"])
+    for key in ("deliver", "accept_rewritten"):
+        if not isinstance(params.get(key, False), bool):
+            raise SettingsError(
+                f"the run's parameter {key} is {params[key]!r}; allowed: true, false"
+            )
     return Wishes(
         previous=params.get("previous") or None,
         current=params.get("current") or None,

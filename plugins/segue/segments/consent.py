@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import pandas as pd
 
+from segue.directory.tables import SnapshotTables
+from segue.errors import DataError
 from segue.segments.arrow import pc
 from segue.segments.column_source import column_of
 from segue.segments.ordered import Mask
-from segue.segments.population import UNSUBSCRIBED, Population
+from segue.segments.population import UNSUBSCRIBED, Population, opt_sources
 from segue.segments.readings import mask_of
 from segue.segments.transactions import ids_of
 
@@ -21,6 +23,20 @@ DIRECTORY_SCOPE = "directory"
 def segment_scope(segment: str) -> str:
     """Return the scope of subscriptions that is about one segment."""
     return f"segment:{segment}"
+
+
+def refuse_lost_opt_outs(earlier: SnapshotTables, later: SnapshotTables) -> None:
+    """Raise DataError where a later snapshot no longer says who opted out, as an earlier one did.
+
+    Everybody would count as opted in, and those who opted out would get messages.
+    """
+    lost = sorted(opt_sources(earlier) - opt_sources(later))
+    if lost:
+        raise DataError(
+            f"snapshot {later.snapshot.key} of {later.directory.directory} lacks "
+            f"{', '.join(lost)}, which {earlier.snapshot.key} has: everybody would count as "
+            "opted in"
+        )
 
 
 def opt_states(population: Population, segment: str | None) -> Mask:

@@ -86,9 +86,22 @@ class Population:
         )
 
 
+def opt_sources(tables: SnapshotTables) -> frozenset[str]:
+    """Return where a snapshot says who opted out: ``contacts.unsubscribed``, ``subscriptions``."""
+    columns = tables.columns("contacts")
+    found = {f"contacts.{UNSUBSCRIBED}"} if UNSUBSCRIBED in columns else set()
+    return frozenset(found | ({"subscriptions"} if tables.has("subscriptions") else set()))
+
+
 def opt_state_needs(tables: SnapshotTables) -> Needs:
-    """Return what a population must hold for ``opt_states`` to answer; every record is optional."""
+    """Return what a population must hold for ``opt_states`` to answer; every record is optional.
+
+    Raises DataError where the directory maps an opt state that the snapshot lacks: without it
+    everybody would count as opted in.
+    """
     known = {UNSUBSCRIBED} & set(tables.columns("contacts"))
+    if UNSUBSCRIBED in tables.directory.columns.get("contacts", {}) and not known:
+        tables.contacts([UNSUBSCRIBED], only=())  # raises, with the names that are there
     return Needs(contacts=frozenset(known), subscriptions=True)
 
 

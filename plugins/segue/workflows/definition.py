@@ -53,7 +53,8 @@ def _cron(value: str) -> str:
     expression = PRESETS.get(value, value)
     if value.startswith("@") and value not in PRESETS:
         raise ValueError(f"found {value!r}; allowed: a cron expression or {', '.join(PRESETS)}")
-    if len(expression.split()) != 5 or not _ever_fires(expression):
+    random = re.search(r"(^|[ ,])[RH]([ ,(/]|$)", expression)  # other times whenever it is asked
+    if random or len(expression.split()) != 5 or not _ever_fires(expression):
         raise ValueError(
             f"{value!r} is not a cron expression; allowed: five fields (minute hour day month "
             f'weekday) such as "0 6 * * *", or {", ".join(PRESETS)}'

@@ -65,6 +65,8 @@ def test_a_newer_schema_asks_for_a_newer_segue(ledger):
     [
         ("sqlite:///segue.db", "allowed: an absolute path"),
         ("sqlite://", "allowed: an absolute path"),
+        ("postgresql://u:se@cret@127.0.0.1/x", "percent-encoded"),
+        ("postgresql://u:p@127.0.0.1:port/x", "percent-encoded"),
         ("nonsense", "SEGUE_LEDGER is not a database URL"),
         ("mysql://localhost/x", "cannot be kept in mysql; allowed: sqlite, postgresql"),
     ],

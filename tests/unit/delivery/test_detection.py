@@ -47,9 +47,8 @@ class Place:
             writer = csv.writer(file)
             writer.writerow(columns)
             for contact in "abcdef":
-                writer.writerow(
-                    [contact, "gold" if contact in golden else "silver"][: len(columns)]
-                )
+                tier = "gold" if contact in golden else "silver"
+                writer.writerow([contact, tier, "false"][: len(columns)])
         (folder / "_SUCCESS").touch()
 
     @property
@@ -283,6 +282,29 @@ def test_a_person_can_deliver_what_an_earlier_run_only_recorded(place):
     found = place.run("second", wishes=Wishes(**pair, deliver=True))
     assert (found.outcome, place.planned()["c"]) == ("recorded", "added@09")
     assert [span.run_id for span in place.ledger.all_spans("greet")] == ["second"]
+
+
+def test_a_person_can_deliver_a_stretch_of_which_only_part_was_recorded(place):
+    """The 8th was recorded by a backfill, the 9th not at all: both are delivered, each once."""
+    place.day(9, is_backfill=True)
+    pair = {"previous": "2026-11-07", "current": "2026-11-09"}
+    place.run("by-hand", wishes=Wishes(**pair, deliver=True))
+    assert place.planned() == {"a": "removed@09", "b": "added@08", "c": "added@09"}
+    assert {span.run_id for span in place.ledger.all_spans("greet")} == {"by-hand"}
+
+
+def test_a_snapshot_that_lost_its_opt_outs_stops_the_run(place):
+    """The 8th says who unsubscribed, the 9th does not: everybody would count as opted in."""
+    place.snapshot(8, "a", "b", columns=("contact_id", "tier", "unsubscribed"))
+    with pytest.raises(DataError, match=r"2026-11-09 of people lacks contacts\.unsubscribed"):
+        place.day(10)
+
+
+def test_a_mapped_opt_out_column_that_is_not_there_stops_the_run(place):
+    """A typing error in the directory's ``columns`` must not opt everybody in."""
+    place.directory = {"columns": {"contacts": {"unsubscribed": "Optout"}}}
+    with pytest.raises(DataError, match="no column 'Optout'"):
+        place.day(10)
 
 
 def test_a_covered_run_says_where_deliveries_are_not_finished(place):

@@ -248,7 +248,8 @@ def test_what_was_only_recorded_can_be_taken_over_and_what_was_released_cannot(l
     assert ledger.take_over(by_hand, ledger.all_spans("welcome")[:1], NOW)
     assert [span.id for span in ledger.spans_of(ledger.find_run("welcome", "by-hand"))] == first
     ledger.release(second, NOW)
-    assert not ledger.take_over(by_hand, ledger.all_spans("welcome"), NOW)
+    assert not ledger.take_over(by_hand, ledger.all_spans("welcome")[1:], NOW)
+    assert [span.run_id for span in ledger.all_spans("welcome")] == ["by-hand", "run-2"]
 
 
 def test_a_cleared_run_is_accounted_for_under_the_definition_it_has_now(ledger):

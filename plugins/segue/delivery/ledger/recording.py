@@ -78,20 +78,22 @@ class Recording(LedgerDatabase):
                 self._insert_deliveries(connection, run.workflow, span_id, span, actions, now)
 
     def take_over(self, run: Run, taken: Sequence[RecordedSpan], now: datetime) -> bool:
-        """Make recorded spans ``run``'s own, if nothing of them was ever released.
+        """Make recorded spans ``run``'s own where nothing of them was ever released.
 
         For a person who decides to deliver what an earlier run only recorded. Returns whether
-        that was possible; all spans are taken or none.
+        any span was taken.
         """
-        ids = [span.id for span in taken]
         untouched = or_(
             deliveries.c.state == State.PLANNED,
             and_(deliveries.c.state == State.SUPPRESSED, deliveries.c.reason.in_(POLICY_REASONS)),
         )
         with self._write() as connection:
             self._lock_workflow(connection, run.workflow)
-            touched = select(deliveries.c.key).where(deliveries.c.span.in_(ids), ~untouched)
-            if connection.execute(touched.limit(1)).first() is not None:
+            ids = [span.id for span in taken if span.kind == "changes"]
+            query = select(deliveries.c.span).where(deliveries.c.span.in_(ids), ~untouched)
+            touched = set(connection.execute(query.distinct()).scalars())
+            ids = [number for number in ids if number not in touched]
+            if not ids:
                 return False
             number = self._upsert_run(connection, run, "recorded", "", False, now)
             connection.execute(update(spans).where(spans.c.id.in_(ids)).values(run=number))
