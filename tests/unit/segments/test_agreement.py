@@ -155,8 +155,8 @@ def test_cdnow_agrees_with_duckdb(purchases, tmp_path, moment):  # noqa: F811
     folder = tmp_path / "1998-06-30"
     folder.mkdir()
     with duckdb.connect() as connection:
-        cursor = purchases.cursor()
-        raw = cursor.sql("select customer, day, dollars from purchases").to_arrow_table()
+        with purchases.cursor() as cursor:
+            raw = cursor.sql("select customer, day, dollars from purchases").to_arrow_table()
         connection.register("raw", raw)
         connection.execute(f"set timezone = '{zone}'")
         connection.execute(
