@@ -244,7 +244,11 @@ class Catalog:
             message = f"unknown channel {action.channel!r}; allowed: {', '.join(names)}"
             hint = did_you_mean(action.channel, names)
             raise DefinitionError([document.problem(at, message + hint)])
-        model = channel_class(action.channel)
+        try:
+            model = channel_class(action.channel)
+        except (ImportError, AttributeError) as error:
+            message = f"the channel {action.channel!r} cannot be loaded: {error}"
+            raise DefinitionError([document.problem(at, message)]) from None
         context = {"templates": self.home / "templates"}
         try:
             return model.model_validate(action.fields, context=context)

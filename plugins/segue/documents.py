@@ -135,7 +135,11 @@ def problems_of(
 ) -> list[Problem]:
     """Translate a pydantic error about the value at ``at`` into problems with positions."""
     found: list[Problem] = []
-    for details in error.errors():
+    all_details = error.errors()
+    inner = {details["loc"][:-1] for details in all_details}
+    for details in all_details:
+        if details["type"] == "too_short" and details["loc"] in inner:
+            continue  # its elements are wrong, and reported
         location = at + _inside(_value_at(document.data, at), details["loc"])
         raised = details.get("ctx", {}).get("error")
         if isinstance(raised, ProblemsFound):
@@ -267,6 +271,7 @@ def _describe(details: dict[str, Any], model: type[BaseModel]) -> str:
             else ""
         )
     message = details["msg"][:1].lower() + details["msg"][1:]
+    message = re.sub(r" or instance of \w+", "", message)
     message = message.replace("input should be a valid dictionary", "expected a mapping")
     message = message.replace("input should be", "expected").removesuffix(".")
     shown = repr(value) if not isinstance(value, dict | list) else f"a {_shape(value)}"

@@ -6,7 +6,7 @@ of ``segue validate`` is enough.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ Columns = Mapping[str, Collection[str]]  # table: standard column names
 
 # what a contact has beside the columns of its table (workflows/details.py)
 DERIVED_FIELDS = ("contact_id", "mailing_lists", "opted_in")
+_ONLY_IDS: Columns = {"contacts": ("contact_id",)}  # what ``load: none`` leaves
 
 
 def find_problems(catalog: Catalog, columns: Mapping[str, Columns] | None = None) -> list[Problem]:
@@ -154,6 +155,8 @@ def _workflow_problems(
     channels, problems = catalog.channels(parts.actions, document)
     yield from problems
     yield from _result_problems(parts, channels, document)
+    if document.data.get("load") == "none":
+        yield from _field_problems(parts, channels, document, _ONLY_IDS, ())
     if parts.segment is None:
         return
     if parts.segment not in catalog.names("segments"):
@@ -164,9 +167,20 @@ def _workflow_problems(
     except DefinitionError:
         return  # reported with the segment's own file
     yield from catalog.reference_problems(document, parts.all_conditions(), directory)
-    if directory in columns:
-        yield from _condition_field_problems(parts, document, columns[directory])
-        yield from _template_field_problems(parts, channels, document, columns[directory])
+    if directory in columns and document.data.get("load") != "none":
+        yield from _field_problems(parts, channels, document, columns[directory], DERIVED_FIELDS)
+
+
+def _field_problems(
+    parts: _Parts,
+    channels: Mapping[str, Channel],
+    document: Document,
+    columns: Columns,
+    derived: Collection[str],
+) -> Iterator[Problem]:
+    yield from _condition_field_problems(parts, document, columns)
+    known = sorted({*columns.get("contacts", ()), *derived})
+    yield from _template_field_problems(parts, channels, document, known)
 
 
 def _condition_field_problems(
@@ -178,9 +192,8 @@ def _condition_field_problems(
 
 
 def _template_field_problems(
-    parts: _Parts, channels: Mapping[str, Channel], document: Document, columns: Columns
+    parts: _Parts, channels: Mapping[str, Channel], document: Document, known: Sequence[str]
 ) -> Iterator[Problem]:
-    known = sorted({*columns.get("contacts", ()), *DERIVED_FIELDS})
     for at, names in _references(parts, channels, "contact"):
         for name in sorted(names - set(known)):
             message = f"contact has no field {name!r}; allowed: {', '.join(known)}"

@@ -96,7 +96,14 @@ def _failures(world: World) -> None:
     world.snapshot(
         "slice_of_hundreds",
         "2026-11-02",
-        [contact(f"many{n:03}", first_name="" if n == 7 else "Given") for n in many],
+        [
+            contact(
+                f"many{n:03}",
+                first_name="" if n == 7 else "Given",
+                email=f"many{n:03}@many.example.com",
+            )
+            for n in many
+        ],
     )
     world.workflow("slice_of_hundreds", [action], branches={"max": 10, "slice_size": 200})
 

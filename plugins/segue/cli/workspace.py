@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 from segue.catalog import Catalog
 from segue.cli.output import note
 from segue.directory.snapshots import Snapshot, find_snapshot, list_snapshots
-from segue.errors import LedgerError, SettingsError, SnapshotMissing
+from segue.errors import SettingsError, SnapshotMissing
 from segue.settings import Settings
 
 if TYPE_CHECKING:
@@ -83,8 +82,6 @@ def reading_ledger(settings: Settings) -> Iterator[Ledger | None]:
 
     Raises LedgerError for whatever goes wrong with the database meanwhile.
     """
-    from sqlalchemy.exc import DBAPIError
-
     from segue.delivery.ledger import Ledger
 
     url = ledger_url(settings)
@@ -99,9 +96,6 @@ def reading_ledger(settings: Settings) -> Iterator[Ledger | None]:
     ledger = Ledger.open(url, settings.namespace)
     try:
         yield ledger
-    except DBAPIError as error:
-        reason = re.sub(r"\s+", " ", str(error.orig)).strip()
-        raise LedgerError(f"the ledger cannot be read: {reason}") from None
     finally:
         ledger.engine.dispose()
 

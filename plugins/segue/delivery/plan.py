@@ -172,9 +172,9 @@ def _planned(
         **dict.fromkeys(failed, "failed"),
         **dict.fromkeys(missing, SKIPPED_NOT_FOUND),
     }
-    consent = current_consent(resolved, {change.contact_id for change in changes}, now)
+    consent = current_consent(resolved, changes, now)
     fields = {
-        key: contact_fields(details(key), resolved.segment.segment)
+        key: contact_fields(resolved.definition, details(key))
         for key in {change.details_at for change in changes}
     }
     rehearsal = _Rehearsal(resolved, details, fields, consent, namespace)

@@ -11,11 +11,13 @@ from itertools import groupby
 from typing import Any
 
 from segue.delivery.branches import BranchRef, Change, RunArea
+from segue.delivery.channel import Audience
 from segue.delivery.door import Candidate, Door, Pass
 from segue.delivery.ledger import SKIPPED_CONDITIONS, SKIPPED_NOT_FOUND, DeliveryRow, Ledger
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.directory.snapshots import find_snapshot, list_snapshots
 from segue.directory.tables import SnapshotTables
+from segue.errors import DataError, SnapshotMissing
 from segue.segments.changes import Memberships
 from segue.segments.conditions import Condition
 from segue.segments.evaluation import Population, evaluate
@@ -32,7 +34,7 @@ def load_branch(
     memberships: Memberships | None = None,
 ) -> int:
     """Write the details of a branch's contacts to the run area; returns how many were found."""
-    area = RunArea(ref.area)
+    area = _area(resolved, ref)
     found = 0
     for key, changes in _by_details(area.read_slice(ref.number)):
         snapshot = find_snapshot(resolved.directory, key, now=now)
@@ -57,7 +59,7 @@ def check_branch(
 
     Records ``skipped(conditions)`` for contacts that fail and takes that back for those who pass.
     """
-    area = RunArea(ref.area)
+    area = _area(resolved, ref)
     changes = area.read_slice(ref.number)
     passed, failed, missing = judge(
         resolved, changes, lambda key: area.read_details(ref.number, key)
@@ -116,9 +118,11 @@ def deliver_action(
 ) -> Pass:
     """Deliver one action to the contacts of a branch that passed the conditions."""
     now = datetime.now(UTC)
-    area = RunArea(ref.area)
+    area = _area(resolved, ref)
     passed = area.read_passed(ref.number)
-    consent = current_consent(resolved, {change.contact_id for change in passed}, now)
+    channel = resolved.channels[action.id]
+    to_contact = channel.addressed_to is Audience.CONTACT
+    consent = current_consent(resolved, passed, now) if to_contact else {}
     candidates = [
         candidate
         for key, group in _by_details(passed)
@@ -128,7 +132,7 @@ def deliver_action(
     ]
     door = Door(
         ledger,
-        resolved.channels[action.id],
+        channel,
         owner=owner,
         clear_number=clear_number,
         variables=resolved.variables,
@@ -137,20 +141,44 @@ def deliver_action(
 
 
 def current_consent(
-    resolved: ResolvedWorkflow, contact_ids: set[str], now: datetime
+    resolved: ResolvedWorkflow, changes: Sequence[Change], now: datetime
 ) -> Mapping[str, bool]:
     """Return the effective opt state per contact on the newest complete snapshot.
 
-    A contact that is not there any more is left out.
+    A contact that is not there any more is left out. Raises SnapshotMissing while the newest
+    complete snapshot is older than the changes: it could not know their contacts.
     """
-    complete = [item for item in list_snapshots(resolved.directory, now=now) if item.complete]
-    if not complete or not contact_ids:
+    if not changes:
         return {}
+    snapshots = {item.key: item for item in list_snapshots(resolved.directory, now=now)}
+    complete = [item for item in snapshots.values() if item.complete]
+    for key in sorted({change.snapshot for change in changes}):
+        known = snapshots.get(key)
+        if known is None or not complete or complete[-1].as_of < known.as_of:
+            raise SnapshotMissing(
+                f"consent cannot be judged: snapshot {key} of {resolved.directory.directory} is "
+                "gone or not complete any more, and no newer one is complete"
+            )
+    contact_ids = {change.contact_id for change in changes}
     tables = SnapshotTables(resolved.directory, complete[-1])
     population = load_opt_states(resolved.segment, tables, only=contact_ids)
     states = opt_states(population, resolved.segment.segment)
     ids = population.contacts["contact_id"]
     return dict(zip(ids, map(bool, states), strict=True))
+
+
+def _area(resolved: ResolvedWorkflow, ref: BranchRef) -> RunArea:
+    """Open a branch's run area; raise DataError where other contacts would be acted on now.
+
+    Messages may be mended and sent again, but who is acted on was decided in detect_changes.
+    """
+    area = RunArea(ref.area)
+    if area.read_audience() != resolved.audience:
+        raise DataError(
+            "the segment, the conditions or the directory were edited after this run detected its "
+            "changes; clear the run from detect_changes to go on with the new definition"
+        )
+    return area
 
 
 def _candidates(
@@ -161,7 +189,7 @@ def _candidates(
     consent: Mapping[str, bool],
     ledger: Ledger,
 ) -> Iterable[Candidate]:
-    fields = contact_fields(population, resolved.segment.segment)
+    fields = contact_fields(resolved.definition, population)
     verdicts = holds(action.condition, population, changes)
     before = {
         other: _keys_of(resolved, ledger, other, changes)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from croniter import croniter
+from croniter import CroniterError, croniter
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -47,7 +47,7 @@ def _cron(value: str) -> str:
     expression = PRESETS.get(value, value)
     if value.startswith("@") and value not in PRESETS:
         raise ValueError(f"found {value!r}; allowed: a cron expression or {', '.join(PRESETS)}")
-    if len(expression.split()) != 5 or not croniter.is_valid(expression):
+    if len(expression.split()) != 5 or not _ever_fires(expression):
         raise ValueError(
             f"{value!r} is not a cron expression; allowed: five fields (minute hour day month "
             f'weekday) such as "0 6 * * *", or {", ".join(PRESETS)}'
@@ -55,19 +55,25 @@ def _cron(value: str) -> str:
     return expression
 
 
+def _ever_fires(expression: str) -> bool:
+    try:
+        croniter(expression, datetime(2026, 1, 1, tzinfo=UTC)).get_next(datetime)
+    except CroniterError:
+        return False
+    return True
+
+
 def _start(value: str) -> str:
     try:
-        datetime.fromisoformat(value)
+        year = datetime.fromisoformat(value).year
     except ValueError:
-        raise ValueError(
-            f"{value!r} is not a date; allowed: 2026-11-01 or 2026-11-01T06:00"
-        ) from None
+        year = 0
+    if not 1970 <= year <= 2200:
+        raise ValueError(f"{value!r} is not a date; allowed: 2026-11-01 or 2026-11-01T06:00")
     return value
 
 
 def _share(value: object) -> float:
-    if isinstance(value, float):
-        return value
     match = _SHARE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError(f"found {value!r}; allowed: a share such as 5%")
@@ -117,13 +123,22 @@ class Action(Definition):
         return {**own, "channel": others[0], "fields": fields}
 
 
+def _within_a_century(duration: Duration) -> Duration:
+    if duration.approximate() > timedelta(days=36525):
+        raise ValueError(f"found {duration}; allowed: up to a century")
+    return duration
+
+
+PolicyDuration = Annotated[DurationField, AfterValidator(_within_a_century)]
+
+
 class Policies(Definition):
     """What happens to changes that a careful person might not want acted on."""
 
     backfill: Literal["record", "deliver"] = "record"
-    max_age: DurationField | None = Duration(2, "d")
+    max_age: PolicyDuration | None = Duration(2, "d")
     missing_snapshot: Literal["fail", "skip"] = "fail"
-    wait_timeout: DurationField = Duration(6, "h")
+    wait_timeout: PolicyDuration = Duration(6, "h")
 
 
 class GuardLimits(Definition):

@@ -65,13 +65,19 @@ def load_details(
     return with_segments(found, referred, tables, memberships)
 
 
-def contact_fields(population: Population, segment: str) -> dict[str, dict[str, Any]]:
+def contact_fields(
+    workflow: WorkflowDefinition, population: Population
+) -> dict[str, dict[str, Any]]:
     """Return, per contact id, what templates see as ``contact``.
 
     All columns of the contact, ``mailing_lists`` (names of the lists the contact is opted into)
-    and ``opted_in`` (the effective state for ``segment``). Missing values are left out.
+    and ``opted_in`` (the effective state for the workflow's segment). Missing values are left out.
+    With ``load: none`` there is the contact's id and nothing else.
     """
-    opted_in = opt_states(population, segment)
+    if workflow.load == "none":
+        ids = population.contacts["contact_id"]
+        return {contact_id: {"contact_id": contact_id} for contact_id in ids}
+    opted_in = opt_states(population, workflow.segment)
     lists = _mailing_lists(population)
     fields = {}
     for record, opted in zip(_records(population.contacts), opted_in, strict=True):

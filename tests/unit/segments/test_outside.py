@@ -5,6 +5,7 @@ from __future__ import annotations
 import jsonschema
 import pytest
 
+from segue.delivery.branches import Change
 from segue.delivery.steps import current_consent
 from segue.errors import DataError, DefinitionError
 from segue.segments.changes import segment_changes
@@ -195,7 +196,8 @@ def test_its_columns_may_have_other_names_and_opt_contacts_out(home):
     assert home.members("imported") == [("a", False), ("b", False), ("c", True)]
     assert home.ids("refused") == ["a", "b"]
     resolved = home.catalog.resolve("greet")
-    assert current_consent(resolved, {"a", "c"}, LATER) == {"a": False, "c": True}
+    changes = [Change(i, "added", "", "2026-11-22", "2026-11-22") for i in ("a", "c")]
+    assert current_consent(resolved, changes, LATER) == {"a": False, "c": True}
 
 
 @pytest.mark.parametrize(
