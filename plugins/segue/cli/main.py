@@ -17,6 +17,7 @@ from segue.cli import (
     sandbox_command,
     schema_command,
     segment_commands,
+    simulate_command,
     snapshot_commands,
     validate_command,
 )
@@ -63,6 +64,12 @@ _add(
     _DATA,
 )
 _add(app, plan_command.plan, "segue plan escalate_at_risk --at 2026-11-22", _WORKFLOWS)
+_add(
+    app,
+    simulate_command.simulate,
+    "segue simulate escalate_at_risk --from 2026-11-01 --plot changes.svg",
+    _WORKFLOWS,
+)
 _add(
     app,
     ledger_commands.deliveries,
