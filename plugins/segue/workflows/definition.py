@@ -21,6 +21,7 @@ from pydantic import (
 from segue.documents import Definition, Items, Location, Name, ProblemsFound, did_you_mean
 from segue.durations import Duration, DurationField, localize
 from segue.segments.conditions import Condition, WorkflowConditionField
+from segue.workflows.examples import WorkflowExample, example_problems
 
 WrittenKind = Literal["added", "removed", "opted_in", "opted_out"]
 
@@ -179,11 +180,14 @@ class WorkflowDefinition(Definition):
     guard: GuardLimits = GuardLimits()
     branches: Branches = Branches()
     report: ReportRules = ReportRules()
+    # Left out of every dump: examples decide nothing, so they change no digest.
+    tests: Annotated[Items[WorkflowExample], Field(exclude=True)] = ()
 
     @model_validator(mode="after")
     def _actions_fit_together(self) -> Self:
         ids = [action.id for action in self.actions]
         problems = list(action_problems(dict(enumerate(self.actions)), ids))
+        problems += example_problems(self.tests, self.changes, ids)
         if problems:
             raise ProblemsFound(problems)
         return self
