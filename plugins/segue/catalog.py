@@ -42,10 +42,14 @@ _NAME_KEY = {"directories": "directory", "segments": "segment", "workflows": "wo
 
 
 class Catalog:
-    """The definitions of one home folder."""
+    """The definitions of one home folder.
 
-    def __init__(self, home: Path) -> None:
+    ``drafts`` are files anywhere that stand in for, or come on top of, those of the folder.
+    """
+
+    def __init__(self, home: Path, drafts: Sequence[Path] = ()) -> None:
         self.home = home
+        self._drafts = drafts
         self._document = lru_cache(maxsize=None)(read_document)
         self.load = lru_cache(maxsize=None)(self._load_once)
         self._segments: dict[str, SegmentDefinition] = {}  # those that know what they refer to
@@ -110,10 +114,24 @@ class Catalog:
 
     @cached_property
     def _files(self) -> dict[str, dict[str, Path]]:
-        return {
+        found = {
             folder: {path.stem: path for path in definition_files(self.home / folder)}
             for folder in FOLDERS
         }
+        for path in self._drafts:
+            folder, name = self._place_of(path)
+            found[folder][name] = path
+        return found
+
+    def _place_of(self, draft: Path) -> tuple[str, str]:
+        """Return the folder and the name of what a draft defines, as its own keys say."""
+        document = self._document(draft)
+        data = document.data if isinstance(document.data, dict) else {}
+        for folder, key in reversed(_NAME_KEY.items()):  # workflows name a segment, and so on
+            if isinstance(data.get(key), str):
+                return folder, data[key]
+        message = f"is no definition; expected one of the keys {', '.join(_NAME_KEY.values())}"
+        raise DefinitionError([document.problem((), message)])
 
     def _get(self, folder: str, model: type[Model], name: str) -> Model:
         loaded = self.load(folder, name)

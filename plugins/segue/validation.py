@@ -22,6 +22,7 @@ from segue.segments.conditions import (
     parse_workflow_condition,
     unknown_fields,
 )
+from segue.segments.examples import unknown_names
 from segue.workflows.definition import Action, action_problems, reachable
 
 Columns = Mapping[str, Collection[str]]  # table: standard column names
@@ -102,6 +103,7 @@ def _segment_problems(
         return
     if directory not in catalog.names("directories"):
         yield document.problem(("directory",), catalog.unknown("directories", directory))
+    yield from _example_problems(catalog, document, columns.get(directory))
     try:
         condition = parse_condition(document.data.get("match"))
     except ProblemsFound:
@@ -113,6 +115,15 @@ def _segment_problems(
     if directory in columns:
         for location, message in unknown_fields(condition, columns[directory]):
             yield document.problem(("match", *location), message)
+
+
+def _example_problems(
+    catalog: Catalog, document: Document, columns: Columns | None
+) -> Iterator[Problem]:
+    """Find fields and segments of examples that are not there."""
+    known = catalog.names("segments")
+    for location, message in unknown_names(document.data.get("tests"), columns, known):
+        yield document.problem(("tests", *location), message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +194,7 @@ def _workflow_problems(
     except DefinitionError:
         return  # reported with the segment's own file
     yield from catalog.reference_problems(document, parts.all_conditions(), directory)
+    yield from _example_problems(catalog, document, columns.get(directory))
     if directory in columns and document.data.get("load") != "none":
         yield from _field_problems(parts, channels, document, columns[directory], DERIVED_FIELDS)
 

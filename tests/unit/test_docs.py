@@ -33,6 +33,7 @@ from segue.sample.generator import generate
 from segue.segments.conditions.aggregates import aggregate_names
 from segue.segments.conditions.registry import find_operator, operator_names
 from segue.segments.definition import ImportedMembership, SegmentDefinition
+from segue.segments.examples import SegmentExample
 from segue.validation import find_problems
 from segue.workflows.definition import (
     PRESETS,
@@ -44,6 +45,7 @@ from segue.workflows.definition import (
     ReportRules,
     WorkflowDefinition,
 )
+from segue.workflows.examples import WorkflowExample
 from segue.workflows.templates import VARIABLES, Kind
 
 ROOT = Path(__file__).parents[2]
@@ -177,6 +179,22 @@ def test_every_definition_in_the_pages_is_valid(block, columns, tmp_path):
     directories = dict.fromkeys(catalog.names("directories"), columns)
     problems = [item for item in find_problems(catalog, directories) if item.file == str(mine)]
     assert [str(problem.message) for problem in problems] == [], str(block)
+
+
+WITH_EXAMPLES = [found for found in named("yaml", "yml") if "\ntests:" in found.values[0].text]
+
+
+@pytest.mark.parametrize("block", WITH_EXAMPLES)
+def test_every_example_in_the_pages_passes(block, tmp_path, capsys):
+    """``segue test`` agrees with the ``tests:`` of a definition."""
+    kind, data = definition_of(block)
+    home = tmp_path / "include"
+    shutil.copytree(INCLUDE, home, ignore=shutil.ignore_patterns("sample"))
+    path = home / FOLDERS[kind] / f"{data[kind]}.yaml"
+    path.write_text(json.dumps(data, ensure_ascii=False))
+    command, rest = walk(["test", data[kind], "--home", str(home)])
+    code = command.main(rest, standalone_mode=False)
+    assert not code, capsys.readouterr()
 
 
 # ---- JSON: connections ------------------------------------------------------------------------
@@ -368,6 +386,9 @@ def allowed(annotation: Any) -> set[str]:
             id="segments",
         ),
         pytest.param("Workflows", workflow_keys(), id="workflows"),
+        pytest.param(
+            "Examples", {**keys_of(SegmentExample), **keys_of(WorkflowExample)}, id="examples"
+        ),
     ],
 )
 def test_the_reference_lists_every_key_with_its_default(heading, keys):
@@ -378,7 +399,9 @@ def test_the_reference_lists_every_key_with_its_default(heading, keys):
         cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", rows[key])[1:-1]]
         assert (cells[2] == "required") == info.is_required(), key
         if isinstance(info.default, str | int) or key in ("settle", "policies.max_age"):
-            assert cells[2] == f"`{info.default}`", key
+            shown = str(info.default)
+            shown = shown.lower() if isinstance(info.default, bool) else shown
+            assert cells[2] == f"`{shown}`", key
         if key not in (
             "columns",
             "fields",

@@ -185,6 +185,11 @@ def _flat(node: _Node, path: str = "match") -> Iterator[list[Any]]:
         yield from _flat(child, f"{path}[{index}]")
 
 
+def drawn(tree: Explanation) -> Tree:
+    """Return an explanation at one snapshot as a tree to print."""
+    return _drawn(_Node(None, tree, False))
+
+
 def _drawn(node: _Node, tree: Tree | None = None) -> Tree:
     from rich.tree import Tree
 

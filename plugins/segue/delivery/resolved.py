@@ -71,8 +71,8 @@ class ResolvedWorkflow:
         parts = {
             "workflow": self.definition.model_dump(mode="json", by_alias=True),
             "segment": self._segment_data,
-            "directory": self._directory_data,
             "referred": self._referred_data,
+            "directory": self._directory_data,
         }
         return _digest(parts), _canonical(parts)
 

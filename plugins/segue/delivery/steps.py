@@ -15,7 +15,7 @@ from segue.delivery.channel import Audience
 from segue.delivery.door import Candidate, Door, Pass
 from segue.delivery.ledger import SKIPPED_CONDITIONS, SKIPPED_NOT_FOUND, DeliveryRow, Ledger
 from segue.delivery.resolved import ResolvedWorkflow
-from segue.directory.snapshots import find_snapshot, list_snapshots, parse_key
+from segue.directory.snapshots import Snapshot, find_snapshot, list_snapshots, parse_key
 from segue.directory.tables import SnapshotTables
 from segue.errors import DataError, SnapshotMissing
 from segue.segments.changes import Memberships
@@ -160,11 +160,19 @@ def current_consent(
             f"consent cannot be judged: snapshot {keys[-1]} of {directory.directory} is not "
             "complete any more, and no newer one is"
         )
-    contact_ids = {change.contact_id for change in changes}
     tables = SnapshotTables(directory, complete[-1])
     for snapshot in complete:
         if snapshot.key in keys:
             refuse_lost_opt_outs(SnapshotTables(directory, snapshot), tables)
+    return consent_at(resolved, changes, complete[-1])
+
+
+def consent_at(
+    resolved: ResolvedWorkflow, changes: Sequence[Change], snapshot: Snapshot
+) -> dict[str, bool]:
+    """Return the effective opt state per contact at a snapshot; who is not there is left out."""
+    contact_ids = {change.contact_id for change in changes}
+    tables = SnapshotTables(resolved.directory, snapshot)
     population = load_opt_states(resolved.segment, tables, only=contact_ids)
     states = opt_states(population, resolved.segment.segment)
     ids = population.contacts["contact_id"]

@@ -16,10 +16,11 @@ from pydantic import (
     model_validator,
 )
 
-from segue.documents import Definition, Name, ProblemsFound
+from segue.documents import Definition, Items, Name, ProblemsFound
 from segue.segments.conditions import ConditionField, Needs, needed_columns, to_data
 from segue.segments.conditions.inspection import operator_versions
 from segue.segments.conditions.nodes import DIRECTORY, THIS_SEGMENT
+from segue.segments.examples import SegmentExample
 from segue.segments.python_function import PythonFunction
 
 KEY_PLACE = "{key}"  # where an imported membership's path has the snapshot's key
@@ -64,6 +65,8 @@ class SegmentDefinition(Definition):
     match: ConditionField | None = None
     python: Annotated[str, Field(min_length=3, examples=["rules/vip.py:members"])] | None = None
     imported: ImportedMembership | None = None
+    # Left out of every dump: examples decide nothing, so they change no digest.
+    tests: Annotated[Items[SegmentExample], Field(exclude=True)] = ()
 
     _folder: Path = PrivateAttr(default_factory=Path)  # of the definition's file
     _refers_to: tuple[SegmentDefinition, ...] = PrivateAttr(default=())
@@ -85,6 +88,11 @@ class SegmentDefinition(Definition):
         if not found:
             message = f"the key 'match' is missing; a segment has exactly one of {', '.join(WAYS)}"
             raise ProblemsFound([((), message)])
+        if self.tests and self.imported is not None:
+            message = (
+                "an imported membership follows from no contact; examples need match or python"
+            )
+            raise ProblemsFound([(("tests",), message)])
         return self
 
     @property

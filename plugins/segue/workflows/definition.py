@@ -27,6 +27,7 @@ from segue.segments.conditions import (
     WorkflowConditionField,
 )
 from segue.segments.conditions.inspection import leaves
+from segue.workflows.examples import WorkflowExample, example_problems
 
 WrittenKind = Literal["added", "removed", "opted_in", "opted_out"]
 
@@ -186,6 +187,8 @@ class WorkflowDefinition(Definition):
     guard: GuardLimits = GuardLimits()
     branches: Branches = Branches()
     report: ReportRules = ReportRules()
+    # Left out of every dump: examples decide nothing, so they change no digest.
+    tests: Annotated[Items[WorkflowExample], Field(exclude=True)] = ()
 
     @model_validator(mode="after")
     def _actions_fit_together(self) -> Self:
@@ -193,6 +196,7 @@ class WorkflowDefinition(Definition):
         problems = list(action_problems(dict(enumerate(self.actions)), ids))
         if self.load == "none":
             problems += _unloaded(self.all_conditions())
+        problems += example_problems(self.tests, self.changes, ids)
         if problems:
             raise ProblemsFound(problems)
         return self

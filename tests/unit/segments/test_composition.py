@@ -242,6 +242,7 @@ def test_a_workflows_conditions_are_judged_for_a_slice(home, tmp_path, condition
     area = RunArea(str(tmp_path / "area"))
     area.write_definition(resolved.audience, resolved.fingerprint[1])
     slice_ = [Change(i, "added", "", "2026-11-22", "2026-11-22") for i in ("a", "b", "d")]
+    area.write_definition(resolved.audience, resolved.fingerprint[1])
     [ref] = area.write_slices([slice_])
     assert isinstance(ref, BranchRef)
     assert load_branch(resolved, ref, LATER, MembershipStore(str(tmp_path / "state"))) == 3
