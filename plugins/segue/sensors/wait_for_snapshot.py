@@ -36,7 +36,7 @@ class WaitForSnapshot(BaseSensorOperator):
     @shown_plainly
     def poke(self, context: Context) -> bool:
         """Return True when there is nothing to wait for any more."""
-        from segue.delivery.detection import has_current, waiting_for
+        from segue.delivery.run_snapshots import has_current, waiting_for
         from segue.operators.environment import open_ledger, run_of, wishes_of
 
         run, now = run_of(self.workflow.name, context), datetime.now(UTC)

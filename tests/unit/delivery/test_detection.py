@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from segue.delivery.database import open_engine, upgrade
-from segue.delivery.detection import Detection, detect, has_current, waiting_for
+from segue.delivery.detection import Detection, detect
 from segue.delivery.ledger import Ledger, Run, Wishes
 from segue.delivery.resolved import ResolvedWorkflow
+from segue.delivery.run_snapshots import has_current, waiting_for
 from segue.directory.definition import DirectoryDefinition
 from segue.errors import DataError, SnapshotMissing, SnapshotRewritten
 from segue.segments.definition import SegmentDefinition

@@ -1,0 +1,88 @@
+"""Which two snapshots a run compares, and what it has to wait for (DESIGN.md §4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from segue.delivery.ledger import Ledger, RecordedSpan, Run, Wishes
+from segue.delivery.resolved import ResolvedWorkflow
+from segue.directory.snapshots import Snapshot, choose_span, find_snapshot, list_snapshots
+from segue.errors import DataError, SnapshotMissing
+
+
+def waiting_for(
+    resolved: ResolvedWorkflow, run: Run, wishes: Wishes, ledger: Ledger, now: datetime
+) -> str | None:
+    """Return what a run has to wait for, in words, or None when it can go on.
+
+    A run waits for a current snapshot, and for a newer one of its interval that is being written.
+    """
+    if ledger.find_run(run.workflow, run.run_id) is not None:
+        return None
+    try:
+        _, current = snapshots_for(resolved, run, wishes, ledger, now)
+    except SnapshotMissing as error:
+        return str(error)
+    name = resolved.directory.directory
+    if run.interval is None or wishes.current is not None:
+        return None if current else f"the directory {name} has no complete snapshot"
+    start, end = run.interval
+    snapshots = list_snapshots(resolved.directory, now=now)
+    if snapshots and end < snapshots[0].as_of:
+        return None
+    inside = [item for item in snapshots if start < item.as_of <= end]
+    if inside and not inside[-1].complete:
+        return f"snapshot {inside[-1].key} of {name} is not complete: {inside[-1].why_incomplete}"
+    return None if inside else f"the directory {name} has no snapshot of the run's interval yet"
+
+
+def has_current(
+    resolved: ResolvedWorkflow, run: Run, wishes: Wishes, ledger: Ledger, now: datetime
+) -> bool:
+    """Tell whether a run has a complete current snapshot, be there a newer one or not."""
+    try:
+        return snapshots_for(resolved, run, wishes, ledger, now)[1] is not None
+    except SnapshotMissing:
+        return False
+
+
+def snapshots_for(
+    resolved: ResolvedWorkflow, run: Run, wishes: Wishes, ledger: Ledger, now: datetime
+) -> tuple[Snapshot | None, Snapshot | None]:
+    """Return the (previous, current) snapshots that a run is to compare; None is missing."""
+    directory = resolved.directory
+    if wishes.current is not None:
+        current = find_snapshot(directory, wishes.current, now=now)
+        complete = [item for item in list_snapshots(directory, now=now) if item.complete]
+        before = [item for item in complete if item.as_of < current.as_of]
+        if wishes.previous is None:
+            return (before[-1] if before else None), current
+        previous = find_snapshot(directory, wishes.previous, now=now)
+        if previous.as_of >= current.as_of:
+            raise DataError(
+                f"the parameter previous ({previous.key}) must be before current ({current.key})"
+            )
+        return previous, current
+    if wishes.previous is not None:
+        raise DataError("the parameter previous needs the parameter current beside it")
+    snapshots = list_snapshots(directory, now=now)
+    if run.interval is not None:
+        return choose_span(snapshots, *run.interval)
+    return _since_last_span(snapshots, ledger.all_spans(run.workflow))
+
+
+def _since_last_span(
+    snapshots: Sequence[Snapshot], recorded: Sequence[RecordedSpan]
+) -> tuple[Snapshot | None, Snapshot | None]:
+    """A manual run without parameters: from the last recorded span to the newest snapshot."""
+    complete = [snapshot for snapshot in snapshots if snapshot.complete]
+    if not complete:
+        return None, None
+    current = complete[-1]
+    if not recorded:
+        before = [item for item in complete if item.as_of < current.as_of]
+        return (before[-1] if before else None), current
+    end = max(span.stretch.current for span in recorded)
+    previous = [item for item in complete if item.as_of <= end.as_of]
+    return (previous[-1] if previous else None), current
