@@ -6,29 +6,36 @@ with the scope ``directory`` or ``segment:NAME`` of that segment that is not opt
 
 from __future__ import annotations
 
-from segue.segments.arrow import pc
+import pyarrow as pa
+
+from segue.segments.arrow import TEXT, pc
 from segue.segments.column_source import column_of
+from segue.segments.id_keys import IdSet
 from segue.segments.ordered import Mask
 from segue.segments.population import UNSUBSCRIBED, Population
-from segue.segments.readings import mask_of
 from segue.segments.transactions import ids_of
 
 
-def opt_states(population: Population, segment: str) -> Mask:
-    """Return the effective opt state of each contact for ``segment``, in the contacts' order."""
-    opted_out = _in_subscriptions(population, ("directory", f"segment:{segment}"))
+def opt_states(population: Population, segment: str, opted_out_ids: IdSet | None = None) -> Mask:
+    """Return the effective opt state of each contact for ``segment``, in the contacts' order.
+
+    ``opted_out_ids`` spares reading the population's subscriptions again.
+    """
+    if opted_out_ids is None:
+        opted_out_ids = opt_outs(population, segment)
+    opted_out = opted_out_ids.holds(ids_of(population.contacts))
     if UNSUBSCRIBED in population.contacts.columns:
         unsubscribed = column_of(population.contacts[UNSUBSCRIBED], population.zone)
         opted_out = opted_out | unsubscribed.booleans.true
     return ~opted_out
 
 
-def _in_subscriptions(population: Population, scopes: tuple[str, ...]) -> Mask:
-    """Return which contacts a row of subscriptions opts out of one of ``scopes``."""
-    ids = ids_of(population.contacts)
-    if population.subscriptions is None:
-        return mask_of(ids.is_null())
+def opt_outs(population: Population, segment: str) -> IdSet:
+    """Return the contacts that a row of subscriptions opts out of ``segment``."""
     rows = population.subscriptions
+    if rows is None:
+        return IdSet(pa.chunked_array([], TEXT))
     opted_out = column_of(rows["opted_in"], population.zone).booleans.false
+    scopes = ("directory", f"segment:{segment}")
     in_scope = column_of(rows["scope"], population.zone).texts.one_of(scopes)
-    return mask_of(pc.is_in(ids, value_set=ids_of(rows[opted_out & in_scope])))
+    return IdSet(pa.chunked_array([pc.unique(ids_of(rows[opted_out & in_scope]))]))

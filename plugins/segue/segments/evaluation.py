@@ -5,7 +5,7 @@ The same engine serves both, and explanations, so that what is explained is what
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property, reduce
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from segue.errors import DataError
+from segue.segments.arrow import ArrowColumn
 from segue.segments.column import Column
 from segue.segments.column_source import column_of
 from segue.segments.conditions import (
@@ -29,12 +30,14 @@ from segue.segments.conditions import (
 )
 from segue.segments.conditions.aggregates import find_aggregate
 from segue.segments.conditions.registry import find_operator
+from segue.segments.id_keys import group_ids
 from segue.segments.ordered import Mask
 from segue.segments.population import Population
-from segue.segments.transactions import Rows, group_rows, ids_of, visible_rows
+from segue.segments.transactions import Rows, Verdicts, group_rows, ids_of, visible_rows
 
 __all__ = ["Evaluator", "Population", "evaluate"]
 
+Decided = Mapping[int, Verdicts]  # by id(): leaves that compare equal may differ, as 1 and true
 Leaf = FieldLeaf | TransactionsLeaf | ChangeLeaf
 
 
@@ -61,8 +64,10 @@ class _Table:
 class Evaluator:
     """Judges any number of conditions over one population; what they share is read once."""
 
-    def __init__(self, population: Population) -> None:
+    def __init__(self, population: Population, decided: Decided | None = None) -> None:
+        """``decided``: verdicts on whole leaves that are known already."""
         self._population = population
+        self._decided = decided or {}
         self._moment = Moment(population.as_of, population.zone)
         self._contacts = _Table("contacts", population.contacts, population.zone)
 
@@ -75,14 +80,18 @@ class Evaluator:
                 return ~_all(~self.holds(part, table) for part in condition.parts)
             case Not():
                 return ~self.holds(condition.part, table)
+            case TransactionsLeaf() if id(condition) in self._decided:
+                return self._decided[id(condition)].of(self._contact_ids)
             case _:
                 return self._compare(self.column(condition, table), condition.comparison)
 
     def _compare(self, column: Column, comparison: Comparison) -> Mask:
         seen = column.ignoring_case() if comparison.ignore_case else column
-        return _all(
-            find_operator(test.operator).holds(seen, test.operand, self._moment)
-            for test in comparison.tests
+        return seen.judged(
+            lambda values: _all(
+                find_operator(test.operator).holds(values, test.operand, self._moment)
+                for test in comparison.tests
+            )
         )
 
     def column(self, leaf: Leaf, table: _Table | None = None) -> Column:
@@ -90,13 +99,32 @@ class Evaluator:
             case FieldLeaf():
                 return (table or self._contacts).column(leaf.field)
             case TransactionsLeaf():
-                return find_aggregate(leaf.aggregate).of(self._rows(leaf), leaf.field or "")
+                return self._aggregate(leaf, self._rows(leaf))
             case ChangeLeaf():
                 if self._population.changes is None:
                     raise DataError("this population has no changes to judge `change` by")
                 return column_of(self._population.changes, self._population.zone)
 
+    def judge_groups(self, leaf: TransactionsLeaf, ids: ArrowColumn) -> Verdicts:
+        """Judge whoever has transactions, all of which ``leaf`` counts; ``ids`` are the rows'."""
+        contacts, groups = group_ids(ids)
+        everything = np.ones(len(ids), dtype=bool)
+        # one contact more than there are, who has no transactions, as most contacts
+        rows = Rows(self._transactions.column, everything, groups, len(contacts) + 1)
+        return Verdicts.from_mask(
+            contacts, self._compare(self._aggregate(leaf, rows), leaf.comparison)
+        )
+
+    def _aggregate(self, leaf: TransactionsLeaf, rows: Rows) -> Column:
+        return find_aggregate(leaf.aggregate).of(rows, leaf.field or "")
+
     def _rows(self, leaf: TransactionsLeaf) -> Rows:
+        counted = self.counted(leaf)
+        column = self._transactions.column
+        return group_rows(column, self._transaction_ids, counted, self._contact_ids)
+
+    def counted(self, leaf: TransactionsLeaf) -> Mask:
+        """Return which transactions ``leaf`` looks at, whosever they are."""
         table = self._transactions
         dates = table.column("date").instants
         counted = visible_rows(dates, self._moment)
@@ -104,7 +132,7 @@ class Evaluator:
             counted = counted & dates.at_least(self._moment.before(leaf.in_past))
         if leaf.where is not None:
             counted = counted & self.holds(leaf.where, table)
-        return group_rows(table.column, self._transaction_ids, counted, self._contact_ids)
+        return counted
 
     @cached_property
     def _transactions(self) -> _Table:

@@ -28,6 +28,7 @@ from segue.segments.consent import opt_states
 from segue.segments.definition import SegmentDefinition
 from segue.segments.evaluation import evaluate
 from segue.segments.population import Population, opt_state_needs
+from segue.segments.sliced_membership import sliced_members
 from segue.segments.transactions import ids_of
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "membership_key",
     "missing_for",
     "opt_states",
+    "plain_members",
 ]
 
 ENGINE_VERSION = 1  # raise it when the same definition may give another answer than before
@@ -146,6 +148,16 @@ class MembershipStore:
 def _compute(
     segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
 ) -> pa.Table:
+    members = sliced_members(segment, directory, snapshot)
+    if members is None:
+        return plain_members(segment, directory, snapshot)
+    return pa.concat_tables(members).cast(_SCHEMA).sort_by("contact_id")
+
+
+def plain_members(
+    segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
+) -> pa.Table:
+    """Return the members, sorted by id, with the snapshot in memory as a whole: the reference."""
     tables = SnapshotTables(directory, snapshot)
     needs = needed_columns(segment.match) | opt_state_needs(tables)
     population = Population.load(directory, tables, needs, as_of=snapshot.as_of)

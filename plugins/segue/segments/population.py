@@ -44,13 +44,19 @@ class Population:
         *,
         as_of: datetime,
         only: Collection[str] | None = None,
+        contacts: pd.DataFrame | None = None,
     ) -> Population:
-        """Read what ``needs`` names, of all contacts or of ``only`` some."""
+        """Read what ``needs`` names, of all contacts or of ``only`` some.
+
+        ``contacts`` takes the place of the snapshot's own.
+        """
+        if contacts is None:
+            contacts = tables.contacts(sorted(needs.contacts), only=only)
         transactions = None
         if needs.transactions is not None:
             transactions = tables.rows("transactions", sorted(needs.transactions), only=only)
         return cls(
-            tables.contacts(sorted(needs.contacts), only=only),
+            contacts,
             as_of,
             directory.zone,
             transactions,

@@ -7,6 +7,7 @@ population are ignored (CONDITIONS.md, "Meaning" 4).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +18,7 @@ import pyarrow as pa
 from segue.segments.arrow import TEXT, ArrowColumn, pc
 from segue.segments.column import Column, InstantColumn, NumberColumn
 from segue.segments.conditions.registry import Moment
+from segue.segments.id_keys import IdSet
 from segue.segments.ordered import Groups, Instants, Mask, ScaledIntegers
 from segue.segments.readings import mask_of
 
@@ -55,6 +57,29 @@ class Rows:
     @cached_property
     def _zone(self) -> Any:
         return self._column("date").zone
+
+
+@dataclass(frozen=True, eq=False)
+class Verdicts:
+    """What a condition on transactions says of every contact there may be.
+
+    ``usual`` is what it says of a contact without transactions; ``others`` are those for whom it
+    says the opposite.
+    """
+
+    usual: bool
+    others: IdSet
+
+    @classmethod
+    def from_mask(cls, ids: ArrowColumn, verdicts: Mask) -> Verdicts:
+        """Make them of a verdict for each of ``ids``, and a last one for everybody else."""
+        usual = bool(verdicts[-1])
+        return cls(usual, IdSet(ids.filter(pa.array(verdicts[:-1] != usual))))
+
+    def of(self, ids: ArrowColumn) -> Mask:
+        """Return the verdict on each contact."""
+        found = self.others.holds(ids)
+        return ~found if self.usual else found
 
 
 def group_rows(

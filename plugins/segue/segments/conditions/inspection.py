@@ -55,6 +55,12 @@ def needed_columns(condition: Condition) -> Needs:
     return needs
 
 
+def where_columns(leaf: TransactionsLeaf) -> frozenset[str]:
+    """Return the columns of transactions by which ``leaf`` chooses rows; date is always one."""
+    uses = () if leaf.where is None else _uses(leaf.where, "transactions")
+    return frozenset({"date"}).union(use.column for use in uses)
+
+
 def unknown_fields(
     condition: Condition, columns: Mapping[str, Collection[str]]
 ) -> list[tuple[Location, str]]:

@@ -1,0 +1,149 @@
+"""64-bit keys of contact ids: numbers are grouped and sorted many times faster than text.
+
+A key is a shortcut and never a verdict. Different ids may have the same key, and an id may have
+been made for that; whoever uses keys compares the ids themselves where keys are equal.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from segue.segments.arrow import TEXT, ArrowArray, ArrowColumn, pc
+from segue.segments.ordered import Groups, Mask
+from segue.segments.readings import mask_of
+
+Keys = npt.NDArray[np.uint64]
+Bytes = npt.NDArray[np.uint8]
+_WORD = 8  # bytes that are mixed in at a time
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / the golden ratio: odd, without a pattern
+_SPARSE = 16  # one in so many ids that are not in a set is looked at twice
+_HALF = np.uint64(32)
+
+
+def id_keys(ids: ArrowColumn) -> Keys:
+    """Return a key per id, which depends on the bytes of the id and on nothing else."""
+    keys = [_chunk_keys(chunk.cast(TEXT)) for chunk in ids.chunks]
+    return np.concatenate(keys) if keys else np.zeros(0, np.uint64)
+
+
+def group_ids(ids: ArrowColumn) -> tuple[ArrowColumn, Groups]:
+    """Return the different ids, and for each row the position of its id among them."""
+    keys = id_keys(ids)
+    order = np.argsort(keys)
+    first = starts_of_runs(keys[order])
+    groups = np.empty(len(keys), np.int64)
+    groups[order] = np.cumsum(first) - 1
+    unique = _take(ids, order[first])
+    repeats = order[~first]
+    if _equal(_take(ids, repeats), _take(unique, groups[repeats])):
+        return unique, groups
+    return _group_plainly(ids)
+
+
+def starts_of_runs(keys: Keys) -> Mask:
+    """Mark the first of each run of equal keys."""
+    first = np.ones(len(keys), dtype=bool)
+    np.not_equal(keys[1:], keys[:-1], out=first[1:])
+    return first
+
+
+class IdSet:
+    """Ids that are looked for among many others; each is in ``ids`` once."""
+
+    def __init__(self, ids: ArrowColumn) -> None:
+        keys = id_keys(ids)
+        order = np.argsort(keys)
+        self._keys, self._ids = keys[order], _take(ids, order)
+        self._has_equal_keys = not starts_of_runs(self._keys).all()
+        bits = max(len(keys) * _SPARSE, 1).bit_length()
+        self._shift = np.uint64(64 - bits)
+        self._seen = np.zeros(1 << bits, dtype=bool)  # by the leading bits of a key
+        self._seen[keys >> self._shift] = True
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def holds(self, ids: ArrowColumn) -> Mask:
+        """Return which of ``ids`` are in the set."""
+        if self._has_equal_keys:
+            return mask_of(pc.is_in(ids, value_set=self._ids))
+        keys = id_keys(ids)
+        candidates = np.flatnonzero(self._seen[keys >> self._shift])
+        candidates = candidates[np.argsort(keys[candidates])]  # neighbours are found together
+        places = np.searchsorted(self._keys, keys[candidates])
+        places[places == len(self._keys)] = 0
+        equal = self._keys[places] == keys[candidates]
+        candidates, places = candidates[equal], places[equal]
+        found = np.zeros(len(ids), dtype=bool)
+        found[candidates] = mask_of(pc.equal(_take(ids, candidates), _take(self._ids, places)))
+        return found
+
+
+def _group_plainly(ids: ArrowColumn) -> tuple[ArrowColumn, Groups]:
+    """Do what ``group_ids`` does with nothing but the ids; slower."""
+    unique = pc.unique(ids)
+    return pa.chunked_array([unique]), pc.index_in(ids, value_set=unique).to_numpy().astype(
+        np.int64
+    )
+
+
+def _take(ids: ArrowColumn, rows: npt.NDArray[Any]) -> ArrowColumn:
+    taken: ArrowColumn = pc.take(ids, pa.array(rows))
+    return taken
+
+
+def _equal(some: ArrowColumn, others: ArrowColumn) -> bool:
+    return bool(pc.all(pc.equal(some, others)).as_py() is not False)
+
+
+def id_bytes(ids: ArrowArray) -> tuple[npt.NDArray[np.int64], Bytes]:
+    """Return the offsets (one more than ids) and the bytes of a chunk of large text, no copies."""
+    _, offsets, data = ids.buffers()
+    assert offsets is not None
+    starts = np.frombuffer(memoryview(offsets), np.int64)[ids.offset : ids.offset + len(ids) + 1]
+    return starts, np.frombuffer(memoryview(data) if data is not None else b"", np.uint8)
+
+
+def _chunk_keys(ids: ArrowArray) -> Keys:
+    if not len(ids):
+        return np.zeros(0, np.uint64)
+    starts, data = id_bytes(ids)
+    lengths = np.diff(starts)
+    first = int(lengths[0])
+    if (lengths == first).all():  # as ids mostly are: read them where they lie
+        return _keys(data[starts[0] : starts[-1]].reshape(len(ids), first))
+    keys = np.empty(len(ids), np.uint64)
+    for length in np.unique(lengths):
+        rows = np.flatnonzero(lengths == length)
+        keys[rows] = _keys(data[starts[rows][:, None] + np.arange(length)])
+    return keys
+
+
+def _keys(ids: Bytes) -> Keys:
+    """Return the keys of ids of one length, a row of bytes each."""
+    count, length = ids.shape
+    keys = np.full(count, length, np.uint64)
+    for start in range(0, length, _WORD):
+        _mix(keys, _word(ids, start))
+    _mix(keys, np.uint64(0))
+    return keys
+
+
+def _word(ids: Bytes, start: int) -> Any:
+    """Return eight bytes of every id as a number; zeros follow the last byte."""
+    count, length = ids.shape
+    if length < _WORD:
+        return _word(np.pad(ids, ((0, 0), (0, _WORD - length))), start)
+    beyond = max(start + _WORD - length, 0)  # then read the last eight, and drop what came before
+    words: Any = np.ndarray((count,), "<u8", ids, offset=start - beyond, strides=(ids.strides[0],))
+    return words >> np.uint64(8 * beyond) if beyond else words
+
+
+def _mix(keys: Keys, words: Any) -> None:
+    keys ^= words
+    keys *= _MULTIPLIER
+    keys ^= keys >> _HALF
