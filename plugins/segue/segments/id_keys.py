@@ -6,6 +6,7 @@ been made for that; whoever uses keys compares the ids themselves where keys are
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,15 @@ _HALF = np.uint64(32)
 
 def id_keys(ids: ArrowColumn) -> Keys:
     """Return a key per id, which depends on the bytes of the id and on nothing else."""
-    keys = [_chunk_keys(chunk.cast(TEXT)) for chunk in ids.chunks]
-    return np.concatenate(keys) if keys else np.zeros(0, np.uint64)
+    return _by_length(ids, _hashed)
+
+
+def leading_keys(ids: ArrowColumn, skip: int) -> Keys:
+    """Return the eight bytes after the first ``skip`` of every id as a number.
+
+    Where those first bytes are the same everywhere, the keys are in the order of the ids.
+    """
+    return _by_length(ids, lambda rows: _word(rows, skip).byteswap())
 
 
 def group_ids(ids: ArrowColumn) -> tuple[ArrowColumn, Groups]:
@@ -100,31 +108,34 @@ def _equal(some: ArrowColumn, others: ArrowColumn) -> bool:
     return bool(pc.all(pc.equal(some, others)).as_py() is not False)
 
 
-def id_bytes(ids: ArrowArray) -> tuple[npt.NDArray[np.int64], Bytes]:
-    """Return the offsets (one more than ids) and the bytes of a chunk of large text, no copies."""
+def _by_length(ids: ArrowColumn, keys_of: Callable[[Bytes], Keys]) -> Keys:
+    """Return the keys of all ids; ``keys_of`` makes those of ids of one length, a row each."""
+    keys = [_chunk_keys(chunk.cast(TEXT), keys_of) for chunk in ids.chunks if len(chunk)]
+    return np.concatenate(keys) if keys else np.zeros(0, np.uint64)
+
+
+def _chunk_keys(ids: ArrowArray, keys_of: Callable[[Bytes], Keys]) -> Keys:
+    starts, data = _buffers(ids)
+    lengths = np.diff(starts)
+    first = int(lengths[0])
+    if (lengths == first).all():  # as ids mostly are: read them where they lie
+        return keys_of(data[starts[0] : starts[-1]].reshape(len(ids), first))
+    keys = np.empty(len(ids), np.uint64)
+    for length in np.unique(lengths):
+        rows = np.flatnonzero(lengths == length)
+        keys[rows] = keys_of(data[starts[rows][:, None] + np.arange(length)])
+    return keys
+
+
+def _buffers(ids: ArrowArray) -> tuple[npt.NDArray[np.int64], Bytes]:
+    """Return the offsets, one more than there are ids, and the bytes of large text; no copies."""
     _, offsets, data = ids.buffers()
     assert offsets is not None
     starts = np.frombuffer(memoryview(offsets), np.int64)[ids.offset : ids.offset + len(ids) + 1]
     return starts, np.frombuffer(memoryview(data) if data is not None else b"", np.uint8)
 
 
-def _chunk_keys(ids: ArrowArray) -> Keys:
-    if not len(ids):
-        return np.zeros(0, np.uint64)
-    starts, data = id_bytes(ids)
-    lengths = np.diff(starts)
-    first = int(lengths[0])
-    if (lengths == first).all():  # as ids mostly are: read them where they lie
-        return _keys(data[starts[0] : starts[-1]].reshape(len(ids), first))
-    keys = np.empty(len(ids), np.uint64)
-    for length in np.unique(lengths):
-        rows = np.flatnonzero(lengths == length)
-        keys[rows] = _keys(data[starts[rows][:, None] + np.arange(length)])
-    return keys
-
-
-def _keys(ids: Bytes) -> Keys:
-    """Return the keys of ids of one length, a row of bytes each."""
+def _hashed(ids: Bytes) -> Keys:
     count, length = ids.shape
     keys = np.full(count, length, np.uint64)
     for start in range(0, length, _WORD):
@@ -134,13 +145,15 @@ def _keys(ids: Bytes) -> Keys:
 
 
 def _word(ids: Bytes, start: int) -> Any:
-    """Return eight bytes of every id as a number; zeros follow the last byte."""
+    """Return eight bytes of every id as a number, the first one lowest; zeros follow the last."""
     count, length = ids.shape
+    if start >= length:
+        return np.zeros(count, np.uint64)
     if length < _WORD:
         return _word(np.pad(ids, ((0, 0), (0, _WORD - length))), start)
     beyond = max(start + _WORD - length, 0)  # then read the last eight, and drop what came before
     words: Any = np.ndarray((count,), "<u8", ids, offset=start - beyond, strides=(ids.strides[0],))
-    return words >> np.uint64(8 * beyond) if beyond else words
+    return words >> np.uint64(8 * beyond) if beyond else words.astype(np.uint64)
 
 
 def _mix(keys: Keys, words: Any) -> None:

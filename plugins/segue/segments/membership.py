@@ -12,6 +12,7 @@ import json
 import logging
 import posixpath
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import fsspec
@@ -36,14 +37,16 @@ __all__ = [
     "MembershipStore",
     "membership",
     "membership_key",
+    "membership_pieces",
     "missing_for",
     "opt_states",
     "plain_members",
 ]
 
-ENGINE_VERSION = 1  # raise it when the same definition may give another answer than before
+ENGINE_VERSION = 2  # raise it when the same definition may give another answer than before
 _SCHEMA = pa.schema([("contact_id", TEXT), ("opted_in", pa.bool_())])
 _KEY = b"segue.key"
+_PIECE = 131_072  # members that are read and compared at a time
 _log = logging.getLogger(__name__)
 
 
@@ -56,6 +59,13 @@ def membership(
     ``missing_for`` tells beforehand.
     """
     return _to_pandas(_compute(segment, directory, snapshot))
+
+
+def membership_pieces(
+    segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
+) -> Iterator[pa.Table]:
+    """Yield what ``membership`` returns as Arrow tables, one after the other."""
+    yield _compute(segment, directory, snapshot)
 
 
 def missing_for(segment: SegmentDefinition, tables: SnapshotTables) -> list[str]:
@@ -98,32 +108,40 @@ class MembershipStore:
         self, segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
     ) -> pd.DataFrame:
         """Return the membership as ``membership`` does: read it, or compute it and keep it."""
-        return _to_pandas(self._table(segment, directory, snapshot))
+        pieces = self.pieces(segment, directory, snapshot)
+        return _to_pandas(pa.concat_tables([_SCHEMA.empty_table(), *pieces]))
 
-    def _table(
+    def pieces(
         self, segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
-    ) -> pa.Table:
+    ) -> Iterator[pa.Table]:
+        """Yield the membership in consecutive pieces, read one by one from where it is kept."""
         key = membership_key(segment, directory, snapshot)
         path = posixpath.join(self._folder, segment.segment, f"{key}.parquet")
-        stored = self._read(path, key)
-        if stored is not None:
-            return stored
-        computed = _compute(segment, directory, snapshot)
-        self._write(path, computed.replace_schema_metadata({_KEY: key.encode()}))
-        return computed
-
-    def _read(self, path: str, key: str) -> pa.Table | None:
-        """Return what is stored under ``path``; None if it is not there, not whole or not ours."""
+        done = 0
         try:
-            with self._fs.open(path, "rb") as file:
-                table = pq.read_table(file, page_checksum_verification=True)
+            for piece in self._read(path, key):
+                yield piece
+                done += piece.num_rows
+            return
         except FileNotFoundError:
-            return None
+            pass
         except (OSError, pa.ArrowException) as error:
             _log.warning("the stored membership %s is computed again: %s", path, error)
-            return None
-        known = (table.schema.metadata or {}).get(_KEY) == key.encode()
-        return table if known and table.schema.equals(_SCHEMA) else None
+        computed = _compute(segment, directory, snapshot)
+        self._write(path, computed.replace_schema_metadata({_KEY: key.encode()}))
+        yield computed.slice(done)  # it is the same again, so what was read of it was right
+
+    def _read(self, path: str, key: str) -> Iterator[pa.Table]:
+        """Yield what is stored under ``path``; raise if it is not there, not whole or not ours."""
+        with (
+            self._fs.open(path, "rb") as stream,
+            pq.ParquetFile(stream, page_checksum_verification=True) as file,
+        ):
+            known = (file.schema_arrow.metadata or {}).get(_KEY) == key.encode()
+            if not known or not file.schema_arrow.equals(_SCHEMA):
+                raise pa.ArrowInvalid("it is not the one that belongs there")
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group).replace_schema_metadata(None)
 
     def _write(self, path: str, table: pa.Table) -> None:
         """Write beside the place and then move, so that nobody ever reads half a file."""
@@ -134,6 +152,7 @@ class MembershipStore:
                 pq.write_table(
                     table,
                     file,
+                    row_group_size=_PIECE,
                     compression="zstd",
                     use_dictionary=False,  # ids are all different
                     write_page_checksum=True,
