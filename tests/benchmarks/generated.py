@@ -21,7 +21,7 @@ HISTORY = timedelta(days=90)
 PER_CONTACT = 3  # transactions
 CHURN = 0.01  # deleted; as many are new
 OPT_FLIPS = 0.01
-TROUBLED = 0.04  # contacts who make a third of all support calls
+TROUBLED = 0.02  # contacts who make half of all support calls
 ROW_GROUP = 250_000
 ALPHABET = np.frombuffer(
     b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", dtype=np.uint8
@@ -79,8 +79,8 @@ def _transactions(
     size = contacts * PER_CONTACT if size is None else size
     kinds = random.choice(4, size, p=[0.4, 0.2, 0.2, 0.2]).astype(np.int32)
     owners = random.integers(0, contacts, size)
-    calls = np.flatnonzero((kinds == 1) & (random.random(size) < 1 / 3))
-    owners[calls] = random.integers(0, int(contacts * TROUBLED), len(calls)) * 25 % contacts
+    calls = np.flatnonzero((kinds == 1) & (random.random(size) < 1 / 2))
+    owners[calls] = random.integers(0, int(contacts * TROUBLED), len(calls)) * 50 % contacts
     return owners, kinds, random.gamma(2.0, 25.0, size).round(2)
 
 
