@@ -32,7 +32,7 @@ pc: Any = pyarrow.compute  # the overloads of its stubs refuse correct calls
 TEXT = pa.large_string()
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-_THREADS = min(4, os.cpu_count() or 1)  # each holds one slice in memory
+_THREADS = min(8, 2 * (os.cpu_count() or 1))  # each holds one slice in memory
 _BLOCK = 1 << 24  # bytes of CSV parsed at a time; one row must fit
 _PANDAS_INDEX = "__index_level_"  # columns that pandas adds to keep a frame's index
 
@@ -146,11 +146,12 @@ class ParquetSlice:
             none = _plain_table(file.schema_arrow.empty_table().select(columns), id_column)
             if not _may_hold(self.bounds(id_column), only):
                 return none
-            ids = id_text(file.read_row_group(self.index, columns=[id_column]).column(0))
-            mask = pc.is_in(ids, value_set=only)
+            rows = file.read_row_group(self.index, columns=[id_column])
+            mask = pc.is_in(id_text(rows.column(0)), value_set=only)
             if not pc.any(mask).as_py():
                 return none
-            rows = file.read_row_group(self.index, columns=list(columns)).select(columns)
+            if list(columns) != [id_column]:
+                rows = file.read_row_group(self.index, columns=list(columns)).select(columns)
             return _plain_table(rows.filter(mask), id_column)
 
     def bounds(self, column: str) -> tuple[Any, Any] | None:

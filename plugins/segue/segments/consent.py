@@ -16,14 +16,13 @@ from segue.segments.population import UNSUBSCRIBED, Population
 from segue.segments.transactions import ids_of
 
 
-def opt_states(population: Population, segment: str, opted_out_ids: IdSet | None = None) -> Mask:
+def opt_states(population: Population, segment: str, opted_out: Mask | None = None) -> Mask:
     """Return the effective opt state of each contact for ``segment``, in the contacts' order.
 
-    ``opted_out_ids`` spares reading the population's subscriptions again.
+    ``opted_out`` marks those that subscriptions opt out, if that is known already.
     """
-    if opted_out_ids is None:
-        opted_out_ids = opt_outs(population, segment)
-    opted_out = opted_out_ids.holds(ids_of(population.contacts))
+    if opted_out is None:
+        opted_out = opt_outs(population, segment).holds(ids_of(population.contacts))
     if UNSUBSCRIBED in population.contacts.columns:
         unsubscribed = column_of(population.contacts[UNSUBSCRIBED], population.zone)
         opted_out = opted_out | unsubscribed.booleans.true

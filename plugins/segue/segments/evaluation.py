@@ -12,9 +12,10 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from segue.errors import DataError
-from segue.segments.arrow import ArrowColumn
+from segue.segments.arrow import ArrowColumn, pc
 from segue.segments.column import Column
 from segue.segments.column_source import column_of
 from segue.segments.conditions import (
@@ -30,14 +31,14 @@ from segue.segments.conditions import (
 )
 from segue.segments.conditions.aggregates import find_aggregate
 from segue.segments.conditions.registry import find_operator
-from segue.segments.id_keys import group_ids
+from segue.segments.id_keys import IdSet, group_ids
 from segue.segments.ordered import Mask
 from segue.segments.population import Population
 from segue.segments.transactions import Rows, Verdicts, group_rows, ids_of, visible_rows
 
 __all__ = ["Evaluator", "Population", "evaluate"]
 
-Decided = Mapping[int, Verdicts]  # by id(): leaves that compare equal may differ, as 1 and true
+Decided = Mapping[int, Mask]  # by id(): leaves that compare equal may differ, as 1 and true
 Leaf = FieldLeaf | TransactionsLeaf | ChangeLeaf
 
 
@@ -65,7 +66,7 @@ class Evaluator:
     """Judges any number of conditions over one population; what they share is read once."""
 
     def __init__(self, population: Population, decided: Decided | None = None) -> None:
-        """``decided``: verdicts on whole leaves that are known already."""
+        """``decided``: which contacts some leaves hold for, where that is known already."""
         self._population = population
         self._decided = decided or {}
         self._moment = Moment(population.as_of, population.zone)
@@ -81,7 +82,7 @@ class Evaluator:
             case Not():
                 return ~self.holds(condition.part, table)
             case TransactionsLeaf() if id(condition) in self._decided:
-                return self._decided[id(condition)].of(self._contact_ids)
+                return self._decided[id(condition)]
             case _:
                 return self._compare(self.column(condition, table), condition.comparison)
 
@@ -107,13 +108,14 @@ class Evaluator:
 
     def judge_groups(self, leaf: TransactionsLeaf, ids: ArrowColumn) -> Verdicts:
         """Judge whoever has transactions, all of which ``leaf`` counts; ``ids`` are the rows'."""
-        contacts, groups = group_ids(ids)
+        first, groups = group_ids(ids)
         everything = np.ones(len(ids), dtype=bool)
         # one contact more than there are, who has no transactions, as most contacts
-        rows = Rows(self._transactions.column, everything, groups, len(contacts) + 1)
-        return Verdicts.from_mask(
-            contacts, self._compare(self._aggregate(leaf, rows), leaf.comparison)
-        )
+        rows = Rows(self._transactions.column, everything, groups, len(first) + 1)
+        verdicts = self._compare(self._aggregate(leaf, rows), leaf.comparison)
+        usual = bool(verdicts[-1])
+        others = first[verdicts[:-1] != usual]
+        return Verdicts(usual, IdSet(pc.take(ids, pa.array(others))))
 
     def _aggregate(self, leaf: TransactionsLeaf, rows: Rows) -> Column:
         return find_aggregate(leaf.aggregate).of(rows, leaf.field or "")

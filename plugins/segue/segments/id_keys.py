@@ -18,7 +18,9 @@ from segue.segments.ordered import Groups, Mask
 from segue.segments.readings import mask_of
 
 Keys = npt.NDArray[np.uint64]
+Rows = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
+_BLOCK = 8192  # ids at a time: what is in between stays in the processor's cache
 _WORD = 8  # bytes that are mixed in at a time
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / the golden ratio: odd, without a pattern
 _SPARSE = 16  # one in so many ids that are not in a set is looked at twice
@@ -38,17 +40,17 @@ def leading_keys(ids: ArrowColumn, skip: int) -> Keys:
     return _by_length(ids, lambda rows: _word(rows, skip).byteswap())
 
 
-def group_ids(ids: ArrowColumn) -> tuple[ArrowColumn, Groups]:
-    """Return the different ids, and for each row the position of its id among them."""
+def group_ids(ids: ArrowColumn) -> tuple[Rows, Groups]:
+    """Return one row of each different id, and for every row the number of its id among them."""
     keys = id_keys(ids)
     order = np.argsort(keys)
     first = starts_of_runs(keys[order])
     groups = np.empty(len(keys), np.int64)
     groups[order] = np.cumsum(first) - 1
-    unique = _take(ids, order[first])
+    rows = order[first]
     repeats = order[~first]
-    if _equal(_take(ids, repeats), _take(unique, groups[repeats])):
-        return unique, groups
+    if _equal(_take(ids, repeats), _take(ids, rows[groups[repeats]])):
+        return rows, groups
     return _group_plainly(ids)
 
 
@@ -75,28 +77,29 @@ class IdSet:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def holds(self, ids: ArrowColumn) -> Mask:
-        """Return which of ``ids`` are in the set."""
+    def holds(self, ids: ArrowColumn, keys: Keys | None = None) -> Mask:
+        """Return which of ``ids`` are in the set; ``keys`` are theirs, if they are known."""
         if self._has_equal_keys:
             return mask_of(pc.is_in(ids, value_set=self._ids))
-        keys = id_keys(ids)
+        found = np.zeros(len(ids), dtype=bool)
+        if not len(self):
+            return found
+        keys = id_keys(ids) if keys is None else keys
         candidates = np.flatnonzero(self._seen[keys >> self._shift])
         candidates = candidates[np.argsort(keys[candidates])]  # neighbours are found together
         places = np.searchsorted(self._keys, keys[candidates])
         places[places == len(self._keys)] = 0
         equal = self._keys[places] == keys[candidates]
         candidates, places = candidates[equal], places[equal]
-        found = np.zeros(len(ids), dtype=bool)
         found[candidates] = mask_of(pc.equal(_take(ids, candidates), _take(self._ids, places)))
         return found
 
 
-def _group_plainly(ids: ArrowColumn) -> tuple[ArrowColumn, Groups]:
+def _group_plainly(ids: ArrowColumn) -> tuple[Rows, Groups]:
     """Do what ``group_ids`` does with nothing but the ids; slower."""
     unique = pc.unique(ids)
-    return pa.chunked_array([unique]), pc.index_in(ids, value_set=unique).to_numpy().astype(
-        np.int64
-    )
+    rows = pc.index_in(unique, value_set=ids.combine_chunks()).to_numpy(zero_copy_only=False)
+    return rows.astype(np.int64), pc.index_in(ids, value_set=unique).to_numpy().astype(np.int64)
 
 
 def _take(ids: ArrowColumn, rows: npt.NDArray[Any]) -> ArrowColumn:
@@ -119,11 +122,13 @@ def _chunk_keys(ids: ArrowArray, keys_of: Callable[[Bytes], Keys]) -> Keys:
     lengths = np.diff(starts)
     first = int(lengths[0])
     if (lengths == first).all():  # as ids mostly are: read them where they lie
-        return keys_of(data[starts[0] : starts[-1]].reshape(len(ids), first))
+        rows = data[starts[0] : starts[-1]].reshape(len(ids), first)
+        blocks = [keys_of(rows[at : at + _BLOCK]) for at in range(0, len(ids), _BLOCK)]
+        return np.concatenate(blocks)
     keys = np.empty(len(ids), np.uint64)
     for length in np.unique(lengths):
-        rows = np.flatnonzero(lengths == length)
-        keys[rows] = keys_of(data[starts[rows][:, None] + np.arange(length)])
+        some = np.flatnonzero(lengths == length)
+        keys[some] = keys_of(data[starts[some][:, None] + np.arange(length)])
     return keys
 
 

@@ -34,7 +34,7 @@ from segue.segments.conditions import (
 from segue.segments.conditions.inspection import where_columns
 from segue.segments.consent import opt_outs, opt_states
 from segue.segments.definition import SegmentDefinition
-from segue.segments.evaluation import Decided, Evaluator
+from segue.segments.evaluation import Evaluator
 from segue.segments.id_keys import Keys, id_keys, starts_of_runs
 from segue.segments.population import Population, opt_state_needs
 from segue.segments.transactions import Verdicts
@@ -59,15 +59,18 @@ def sliced_members(
 
     def judge(piece: TableSlice) -> tuple[Keys, pa.Table]:
         rows = piece.read([ID, *sorted(needs.contacts)])
-        population = replace(base, contacts=_frame(rows))
-        members = pa.array(Evaluator(population, decided).holds(segment.match))
-        states = pa.array(opt_states(population, segment.segment, out))
         ids: ArrowColumn = rows.column(ID)
-        table = pa.table([ids, pa.chunked_array([states])], names=[ID, "opted_in"])
-        return id_keys(ids), table.filter(members)
+        keys = id_keys(ids)
+        population = replace(base, contacts=_frame(rows))
+        known = {leaf: verdicts.of(ids, keys) for leaf, verdicts in decided.items()}
+        members = pa.array(Evaluator(population, known).holds(segment.match))
+        states = opt_states(population, segment.segment, out.holds(ids, keys))
+        columns = [ids, pa.chunked_array([pa.array(states)])]
+        return keys, pa.table(columns, names=[ID, "opted_in"]).filter(members)
 
     judged = in_parallel(judge, tables.slices("contacts"))
-    keys = np.sort(np.concatenate([keys for keys, _ in judged]) if judged else np.zeros(0))
+    keys = np.concatenate([np.zeros(0, np.uint64), *(keys for keys, _ in judged)])
+    keys.sort()
     unique = len(keys) > 0 and bool(starts_of_runs(keys).all())
     return [members for _, members in judged] if unique else None
 
@@ -97,7 +100,7 @@ def _population(
 
 def _decide_all(
     conditions: Iterator[TransactionsLeaf], tables: SnapshotTables, base: Population
-) -> Decided:
+) -> dict[int, Verdicts]:
     leaves = {id(leaf): _Leaf(leaf, base) for leaf in conditions}
     if not leaves:
         return {}
@@ -141,6 +144,7 @@ class _Leaf:
         """Judge every contact by its counted rows."""
         some = [rows for rows in counted if rows is not None]
         rows = pa.concat_tables(some, promote_options="permissive") if some else self._no_rows()
+        rows = rows.combine_chunks()  # ids are taken from anywhere
         evaluator = Evaluator(replace(self.base, transactions=_frame(rows)))
         return evaluator.judge_groups(self.condition, rows.column(ID))
 

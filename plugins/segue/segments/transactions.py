@@ -18,7 +18,7 @@ import pyarrow as pa
 from segue.segments.arrow import TEXT, ArrowColumn, pc
 from segue.segments.column import Column, InstantColumn, NumberColumn
 from segue.segments.conditions.registry import Moment
-from segue.segments.id_keys import IdSet
+from segue.segments.id_keys import IdSet, Keys
 from segue.segments.ordered import Groups, Instants, Mask, ScaledIntegers
 from segue.segments.readings import mask_of
 
@@ -70,15 +70,9 @@ class Verdicts:
     usual: bool
     others: IdSet
 
-    @classmethod
-    def from_mask(cls, ids: ArrowColumn, verdicts: Mask) -> Verdicts:
-        """Make them of a verdict for each of ``ids``, and a last one for everybody else."""
-        usual = bool(verdicts[-1])
-        return cls(usual, IdSet(ids.filter(pa.array(verdicts[:-1] != usual))))
-
-    def of(self, ids: ArrowColumn) -> Mask:
-        """Return the verdict on each contact."""
-        found = self.others.holds(ids)
+    def of(self, ids: ArrowColumn, keys: Keys) -> Mask:
+        """Return the verdict on each contact; ``keys`` are those of ``ids``."""
+        found = self.others.holds(ids, keys)
         return ~found if self.usual else found
 
 

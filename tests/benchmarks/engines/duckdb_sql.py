@@ -50,9 +50,7 @@ def evaluate(database: duckdb.DuckDBPyConnection, job: Job, day: str, table: str
         calls=CALLS,
     )
     database.execute(f"CREATE TABLE {table} AS {query}")
-    database.execute(
-        f"COPY {table} TO '{job.written(day)}' (FORMAT parquet, COMPRESSION zstd)"
-    )
+    database.execute(f"COPY {table} TO '{job.written(day)}' (FORMAT parquet, COMPRESSION zstd)")
 
 
 def compare(database: duckdb.DuckDBPyConnection, job: Job) -> Rows:
@@ -76,9 +74,7 @@ def cold(job: Job) -> Rows:
 
 
 def stored(job: Job) -> Rows:
-    before, now = (
-        f"read_parquet('{job.stored(day, 'everybody')}')" for day in (YESTERDAY, TODAY)
-    )
+    before, now = (f"read_parquet('{job.stored(day, 'everybody')}')" for day in (YESTERDAY, TODAY))
     query = CHANGES.format(before=before, now=now)
     return duckdb.execute(f"SELECT *, '' FROM ({query}) ORDER BY contact_id").fetchall()
 

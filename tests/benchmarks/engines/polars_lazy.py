@@ -83,9 +83,7 @@ def cold(job: Job) -> pl.DataFrame:
 
 
 def stored(job: Job) -> pl.DataFrame:
-    before, now = (
-        pl.scan_parquet(job.stored(day, "everybody")) for day in (YESTERDAY, TODAY)
-    )
+    before, now = (pl.scan_parquet(job.stored(day, "everybody")) for day in (YESTERDAY, TODAY))
     return changes(before, now).collect().with_columns(reason=pl.lit(""))
 
 

@@ -12,9 +12,7 @@ def members(job: Job, day: str) -> tuple[pd.DataFrame, pd.Series]:
     contacts = pd.read_parquet(
         job.table(day, "contacts"), columns=["contact_id", "lifecycle", "unsubscribed"]
     )
-    calls = pd.read_parquet(
-        job.table(day, "transactions"), columns=["contact_id", "date", "type"]
-    )
+    calls = pd.read_parquet(job.table(day, "transactions"), columns=["contact_id", "date", "type"])
     as_of = AS_OF[day]
     recent = (calls["date"] >= as_of - WINDOW) & (calls["date"] < as_of)
     calls = calls[recent & (calls["type"] == "support_call")]
@@ -65,9 +63,7 @@ def cold(job: Job) -> pd.DataFrame:
 
 
 def stored(job: Job) -> pd.DataFrame:
-    before, now = (
-        pd.read_parquet(job.stored(day, "everybody")) for day in (YESTERDAY, TODAY)
-    )
+    before, now = (pd.read_parquet(job.stored(day, "everybody")) for day in (YESTERDAY, TODAY))
     return changes(before, now).assign(reason="")
 
 
