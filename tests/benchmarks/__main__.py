@@ -1,4 +1,4 @@
-"""``python -m tests.benchmarks``: measure the daily run, the cold run and the diff of what is stored.
+"""``python -m tests.benchmarks``: the daily run, the cold run, the diff of what is stored.
 
 Every measurement is the first call in a fresh process. Engines take turns in every round, so that
 what else the machine does meets them all. This process imports no data library: a child inherits
