@@ -120,7 +120,7 @@ class ParquetPart:
     @contextmanager
     def _opened(self, **options: Any) -> Iterator[pq.ParquetFile]:
         if isinstance(self.fs, LocalFileSystem):
-            with pq.ParquetFile(self.path, **options) as file:
+            with pq.ParquetFile(self.path, pre_buffer=False, **options) as file:
                 yield file
         else:
             with self.fs.open(self.path, "rb") as stream, pq.ParquetFile(stream, **options) as file:
@@ -137,8 +137,7 @@ class ParquetSlice:
     def read(self, columns: Sequence[str], id_column: str | None = None) -> pa.Table:
         encoded = [name for name in columns if name != id_column and self._has_few_values(name)]
         with read_errors(self.part.name), self.part.opened(encoded) as file:
-            rows = file.read_row_group(self.index, columns=list(columns)).select(columns)
-            return _plain_table(rows, id_column, encoded)
+            return _plain_table(self._read(file, columns), id_column, encoded)
 
     def read_only(self, columns: Sequence[str], id_column: str, only: Ids) -> pa.Table:
         """Return the rows of these contacts; other columns are decoded only if there are any."""
@@ -146,13 +145,17 @@ class ParquetSlice:
             none = _plain_table(file.schema_arrow.empty_table().select(columns), id_column)
             if not _may_hold(self.bounds(id_column), only):
                 return none
-            rows = file.read_row_group(self.index, columns=[id_column])
+            rows = self._read(file, [id_column])
             mask = pc.is_in(id_text(rows.column(0)), value_set=only)
             if not pc.any(mask).as_py():
                 return none
             if list(columns) != [id_column]:
-                rows = file.read_row_group(self.index, columns=list(columns)).select(columns)
+                rows = self._read(file, columns)
             return _plain_table(rows.filter(mask), id_column)
+
+    def _read(self, file: pq.ParquetFile, columns: Sequence[str]) -> pa.Table:
+        names = list(columns)  # on this thread alone: others read other slices
+        return file.read_row_group(self.index, columns=names, use_threads=False).select(names)
 
     def bounds(self, column: str) -> tuple[Any, Any] | None:
         chunk = self._chunk(column)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from segue.directory.readers import in_parallel
 from segue.segments.arrow import TEXT, ArrowArray, ArrowColumn, pc
 from segue.segments.ordered import Groups, Mask
 from segue.segments.readings import mask_of
@@ -21,6 +22,7 @@ Keys = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 _BLOCK = 8192  # ids at a time: what is in between stays in the processor's cache
+_PART = 131_072  # rows that are grouped at a time
 _WORD = 8  # bytes that are mixed in at a time
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / the golden ratio: odd, without a pattern
 _SPARSE = 16  # one in so many ids that are not in a set is looked at twice
@@ -43,15 +45,37 @@ def leading_keys(ids: ArrowColumn, skip: int) -> Keys:
 def group_ids(ids: ArrowColumn) -> tuple[Rows, Groups]:
     """Return one row of each different id, and for every row the number of its id among them."""
     keys = id_keys(ids)
-    order = np.argsort(keys)
-    first = starts_of_runs(keys[order])
-    groups = np.empty(len(keys), np.int64)
+    parts = _rows_by_leading_bits(keys)
+    grouped = in_parallel(lambda rows: _group_part(ids, keys, rows), parts)
+    groups, firsts, count = np.empty(len(keys), np.int64), [np.zeros(0, np.int64)], 0
+    for rows, part in zip(parts, grouped, strict=True):
+        if part is None:
+            return _group_plainly(ids)
+        firsts.append(part[0])
+        groups[rows] = part[1] + count
+        count += len(part[0])
+    return np.concatenate(firsts), groups
+
+
+def _rows_by_leading_bits(keys: Keys) -> list[Rows]:
+    """Split the rows so that equal keys stay together, in parts that fit the processor's cache."""
+    bits = min((len(keys) // _PART).bit_length(), 16)
+    if not bits:
+        return [np.arange(len(keys))]
+    leading = (keys >> np.uint64(64 - bits)).astype(np.uint16)
+    order = np.argsort(leading, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(leading))[:-1])
+
+
+def _group_part(ids: ArrowColumn, keys: Keys, rows: Rows) -> tuple[Rows, Groups] | None:
+    """Group some rows; None if different ids among them have one key."""
+    order = np.argsort(keys[rows])
+    first = starts_of_runs(keys[rows[order]])
+    groups = np.empty(len(rows), np.int64)
     groups[order] = np.cumsum(first) - 1
-    rows = order[first]
-    repeats = order[~first]
-    if _equal(_take(ids, repeats), _take(ids, rows[groups[repeats]])):
-        return rows, groups
-    return _group_plainly(ids)
+    firsts, repeats = rows[order[first]], order[~first]
+    same = _equal(_take(ids, rows[repeats]), _take(ids, firsts[groups[repeats]]))
+    return (firsts, groups) if same else None
 
 
 def starts_of_runs(keys: Keys) -> Mask:

@@ -72,6 +72,11 @@ def test_rows_are_grouped_by_id():
     check_groups([])
 
 
+def test_rows_are_grouped_by_id_in_parts(monkeypatch):
+    monkeypatch.setattr(module, "_PART", 7)
+    check_groups([f"id{number % 40}" for number in range(200)])
+
+
 def test_rows_are_grouped_by_id_when_different_ids_have_one_key(few_keys):
     check_groups(IDS)
 
