@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,17 @@ def test_a_repeated_or_unsorted_id_sends_both_sides_to_the_plain_way(plainly):
     repeated = pa.concat_tables([members(["a"]), members(["a"])])
     changes_of_pieces(pieces(repeated, 2), pieces(members(["b"]), 1))
     assert plainly == [(2, 1), (2, 1)]
+
+
+def test_no_thread_outlives_a_comparison_that_is_given_up():
+    before = set(threading.enumerate())
+    unsorted = pa.concat_tables([members(["b"]), members(["a"]), members(["c"])])
+    with pytest.raises(sorted_changes.NotSortedError) as raised:
+        sorted_changes.sorted_changes(
+            pieces(unsorted, 1)(), pieces(members(["a", "b", "c"]), 1)(), plain_changes
+        )
+    assert raised.traceback  # which keeps the frames, as an error that is being handled does
+    assert set(threading.enumerate()) == before
 
 
 # Snapshots

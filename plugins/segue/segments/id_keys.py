@@ -42,6 +42,29 @@ def leading_keys(ids: ArrowColumn, skip: int) -> Keys:
     return _by_length(ids, lambda rows: _word(rows, skip).byteswap())
 
 
+def shared_bytes(first: str, last: str) -> int:
+    """Return how many leading bytes all ids from ``first`` to ``last`` have in common."""
+    one, other = first.encode(), last.encode()
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), len(one))
+
+
+def order_of_ids(ids: ArrowColumn) -> Rows:
+    """Return the rows in the order of their ids' bytes, as a sort of the ids themselves would."""
+    bounds = pc.min_max(ids).as_py()
+    if bounds["min"] is None:
+        return np.zeros(0, np.int64)
+    keys = leading_keys(ids, shared_bytes(bounds["min"], bounds["max"]))
+    order = np.argsort(keys)
+    first = starts_of_runs(keys[order])
+    undecided = ~first  # neighbours with one key: the ids decide
+    undecided[:-1] |= ~first[1:]
+    places = np.flatnonzero(undecided)
+    rows = order[places]
+    order[places] = rows[pc.sort_indices(_take(ids, rows)).to_numpy()]
+    return order
+
+
 def group_ids(ids: ArrowColumn) -> tuple[Rows, Groups]:
     """Return one row of each different id, and for every row the number of its id among them."""
     keys = id_keys(ids)

@@ -28,6 +28,7 @@ from segue.segments.conditions import needed_columns, to_data
 from segue.segments.consent import opt_states
 from segue.segments.definition import SegmentDefinition
 from segue.segments.evaluation import evaluate
+from segue.segments.id_keys import order_of_ids
 from segue.segments.population import Population, opt_state_needs
 from segue.segments.sliced_membership import sliced_members
 from segue.segments.transactions import ids_of
@@ -170,7 +171,9 @@ def _compute(
     members = sliced_members(segment, directory, snapshot)
     if members is None:
         return plain_members(segment, directory, snapshot)
-    return pa.concat_tables(members).cast(_SCHEMA).sort_by("contact_id")
+    found = pa.concat_tables(members).cast(_SCHEMA).combine_chunks()
+    order: Any = pa.array(order_of_ids(found.column("contact_id")))
+    return found.take(order)
 
 
 def plain_members(

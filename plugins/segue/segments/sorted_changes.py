@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from segue.segments.arrow import TEXT, ArrowColumn, pc
-from segue.segments.id_keys import Keys, leading_keys, starts_of_runs
+from segue.segments.id_keys import Keys, leading_keys, shared_bytes, starts_of_runs
 from segue.segments.kinds import ChangeKind
 from segue.segments.readings import mask_of
 
@@ -38,8 +38,12 @@ def sorted_changes(
 
     ``compare_plainly`` does the same for two tables in any order. Raises NotSortedError.
     """
-    before, now = (_read_ahead(_ascending(side)) for side in (previous, current))
-    found = [_range_changes(some, others, compare_plainly) for some, others in _ranges(before, now)]
+    # Not a pool per generator: one that is left half-way would be ended by the garbage collector,
+    # at any moment, and wait there for its thread.
+    with ThreadPoolExecutor(2) as pool:
+        before, now = (_read_ahead(_ascending(side), pool) for side in (previous, current))
+        ranges = _ranges(before, now)
+        found = [_range_changes(some, others, compare_plainly) for some, others in ranges]
     return pa.concat_tables([CHANGES.empty_table(), *found])
 
 
@@ -141,13 +145,12 @@ def _ascending(side: Iterator[pa.Table]) -> Iterator[pa.Table]:
         yield piece
 
 
-def _read_ahead(items: Iterator[Item]) -> Iterator[Item]:
+def _read_ahead(items: Iterator[Item], pool: ThreadPoolExecutor) -> Iterator[Item]:
     """Make the next item on another thread while this one is used."""
-    with ThreadPoolExecutor(1) as pool:
+    coming = pool.submit(next, items, None)
+    while (item := coming.result()) is not None:
         coming = pool.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = pool.submit(next, items, None)
-            yield item
+        yield item
 
 
 class _IdSequence(Sequence[str]):
@@ -171,7 +174,5 @@ def _id(members: pa.Table, row: int) -> str:
 def _shared_bytes(previous: pa.Table, current: pa.Table) -> int:
     """Return how many leading bytes all ids of two sorted tables share."""
     sides = [side for side in (previous, current) if side.num_rows]
-    ends = [_id(side, row).encode() for side in sides for row in (0, -1)]
-    first, last = min(ends, default=b""), max(ends, default=b"")
-    pairs = enumerate(zip(first, last, strict=False))
-    return next((place for place, (one, other) in pairs if one != other), len(first))
+    ends = [_id(side, row) for side in sides for row in (0, -1)]
+    return shared_bytes(min(ends, default=""), max(ends, default=""))

@@ -13,6 +13,7 @@ from tests.benchmarks.report import NAMES, TITLES, write_report
 
 pytest.importorskip("polars")
 pytest.importorskip("duckdb")
+pytest.importorskip("matplotlib")
 
 
 @pytest.fixture(scope="module")

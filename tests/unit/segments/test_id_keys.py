@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pytest
 
 from segue.segments import id_keys as module
-from segue.segments.id_keys import IdSet, group_ids, id_keys, leading_keys
+from segue.segments.id_keys import IdSet, group_ids, id_keys, leading_keys, order_of_ids
 
 IDS = ["CID_1", "CID_2", "007", "7", "", "é", "😀", "x" * 8, "x" * 9, "x" * 41, "a\0", "a", "CID_1"]
 
@@ -59,6 +59,21 @@ def _as_text(binary):
 
 def test_leading_keys_skip_what_all_ids_share():
     assert leading_keys(column(["CID_1", "CID_2"]), 4).tolist() == [0x31 << 56, 0x32 << 56]
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        [],
+        ["b"],
+        IDS,
+        [f"shared-beginning-{n % 7}-{n}" for n in range(90, 0, -1)],
+        ["b", "a" * 20, ""],
+    ],
+)
+def test_ids_are_put_in_the_order_of_their_bytes(ids):
+    order = order_of_ids(column(ids[:3], ids[3:]))
+    assert [ids[row] for row in order] == sorted(ids)
 
 
 def check_groups(ids):
