@@ -20,7 +20,7 @@ NAMES = {
 TITLES = {
     "daily": "Daily run: evaluate today, compare with yesterday's stored membership, write today's",
     "cold": "Cold run: evaluate both days, compare, write both",
-    "stored": "Comparing two stored memberships of everybody",
+    "stored": "Stored memberships of everybody: comparing two",
 }
 PACKAGES = ("pandas", "pyarrow", "numpy", "polars", "duckdb")
 PLOT = "cost.png"
