@@ -7,7 +7,7 @@ workflow out of hundreds. ``segue.validation`` reads all of them and finds every
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,12 +17,21 @@ from pydantic import BaseModel, ValidationError
 from segue.delivery.channel import Channel, channel_class, channel_names
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.directory.definition import DirectoryDefinition
-from segue.documents import Document, did_you_mean, problems_of, read_document, validate
+from segue.documents import (
+    Document,
+    Location,
+    did_you_mean,
+    problems_of,
+    read_document,
+    validate,
+)
 from segue.errors import DefinitionError, Problem
+from segue.segments.conditions import Condition, named_segments
 from segue.segments.definition import SegmentDefinition
 from segue.workflows.definition import Action, WorkflowDefinition
 
 Model = TypeVar("Model", bound=BaseModel)
+Conditions = Sequence[tuple[Location, Condition]]  # and where each stands in its document
 
 FOLDERS: dict[str, type[BaseModel]] = {
     "directories": DirectoryDefinition,
@@ -33,12 +42,17 @@ _NAME_KEY = {"directories": "directory", "segments": "segment", "workflows": "wo
 
 
 class Catalog:
-    """The definitions of one home folder."""
+    """The definitions of one home folder.
 
-    def __init__(self, home: Path) -> None:
+    ``drafts`` are files anywhere that stand in for, or come on top of, those of the folder.
+    """
+
+    def __init__(self, home: Path, drafts: Sequence[Path] = ()) -> None:
         self.home = home
+        self._drafts = drafts
         self._document = lru_cache(maxsize=None)(read_document)
         self.load = lru_cache(maxsize=None)(self._load_once)
+        self._segments: dict[str, SegmentDefinition] = {}  # those that know what they refer to
 
     def names(self, folder: str) -> list[str]:
         """Return the names of the definitions in ``folder``, sorted."""
@@ -49,8 +63,19 @@ class Catalog:
         return self._get("directories", DirectoryDefinition, name)
 
     def segment(self, name: str) -> SegmentDefinition:
-        """Return a segment; raise DefinitionError when it is missing or wrong."""
-        return self._get("segments", SegmentDefinition, name)
+        """Return a segment that knows what it refers to; raise DefinitionError.
+
+        It is raised when the segment is missing or wrong, or one that it refers to is.
+        """
+        if name not in self._segments:
+            found = self._get("segments", SegmentDefinition, name)
+            if found.match is not None:
+                document = self.document("segments", name)
+                conditions = [(("match",), found.match)]
+                referred = self._referred_segments(document, conditions, found.directory, name)
+                found = found.referring_to(referred)
+            self._segments[name] = found
+        return self._segments[name]
 
     def workflow(self, name: str) -> WorkflowDefinition:
         """Return a workflow; raise DefinitionError when it is missing or wrong."""
@@ -69,12 +94,17 @@ class Catalog:
         )
 
     def _resolve(self, workflow: WorkflowDefinition, document: Document) -> ResolvedWorkflow:
-        segment = self._referred(document, "segments", "segment", workflow.segment)
-        assert isinstance(segment, SegmentDefinition)
+        if workflow.segment not in self._files["segments"]:
+            message = self.unknown("segments", workflow.segment)
+            raise DefinitionError([document.problem(("segment",), message)])
+        segment = self.segment(workflow.segment)
+        conditions = workflow.all_conditions()
+        referred = self._referred_segments(document, conditions, segment.directory)
         channels, problems = self.channels(dict(enumerate(workflow.actions)), document)
         if problems:
             raise DefinitionError(problems)
-        return ResolvedWorkflow(workflow, segment, self.directory(segment.directory), channels)
+        directory = self.directory(segment.directory)
+        return ResolvedWorkflow(workflow, segment, directory, channels, referred)
 
     def location(self, folder: str, name: str) -> Path:
         """Return the file of a definition; raise DefinitionError when there is none."""
@@ -84,10 +114,24 @@ class Catalog:
 
     @cached_property
     def _files(self) -> dict[str, dict[str, Path]]:
-        return {
+        found = {
             folder: {path.stem: path for path in definition_files(self.home / folder)}
             for folder in FOLDERS
         }
+        for path in self._drafts:
+            folder, name = self._place_of(path)
+            found[folder][name] = path
+        return found
+
+    def _place_of(self, draft: Path) -> tuple[str, str]:
+        """Return the folder and the name of what a draft defines, as its own keys say."""
+        document = self._document(draft)
+        data = document.data if isinstance(document.data, dict) else {}
+        for folder, key in reversed(_NAME_KEY.items()):  # workflows name a segment, and so on
+            if isinstance(data.get(key), str):
+                return folder, data[key]
+        message = f"is no definition; expected one of the keys {', '.join(_NAME_KEY.values())}"
+        raise DefinitionError([document.problem((), message)])
 
     def _get(self, folder: str, model: type[Model], name: str) -> Model:
         loaded = self.load(folder, name)
@@ -115,11 +159,80 @@ class Catalog:
         message = f"there is no {_NAME_KEY[folder]} {name!r}; allowed: {known}"
         return Problem(str(self.home / folder), 0, 0, "", message + did_you_mean(name, names))
 
-    def _referred(self, document: Document, folder: str, key: str, name: str) -> BaseModel:
-        """Load what ``key`` of ``document`` names; an unknown name is a problem at that key."""
-        if name not in self._files[folder]:
-            raise DefinitionError([document.problem((key,), self.unknown(folder, name))])
-        return self.load(folder, name)
+    def _referred_segments(
+        self, document: Document, conditions: Conditions, directory: str, start: str | None = None
+    ) -> tuple[SegmentDefinition, ...]:
+        """Return the segments that conditions refer to, each after those it refers to itself."""
+        problems = list(self.reference_problems(document, conditions, directory, start))
+        if problems:
+            raise DefinitionError(problems)
+        found: dict[str, SegmentDefinition] = {}
+        for _, condition in conditions:
+            for mention in named_segments(condition):
+                other = self.load("segments", mention.name)
+                assert isinstance(other, SegmentDefinition)
+                if mention.evaluated or other.imported is not None:
+                    other = self.segment(mention.name)
+                    for each in (*other.refers_to, other):
+                        found.setdefault(each.segment, each)
+        return tuple(found.values())
+
+    def reference_problems(
+        self, document: Document, conditions: Conditions, directory: str, start: str | None = None
+    ) -> Iterator[Problem]:
+        """Yield what is wrong with the segments that conditions name.
+
+        ``conditions`` stand with their places in ``document`` and judge contacts of ``directory``;
+        ``start`` is the segment whose own they are.
+        """
+        for at, condition in conditions:
+            for mention in named_segments(condition):
+                message = self._misfit(mention.name, directory)
+                if message is None and mention.evaluated and start is not None:
+                    message = self._circle(start, mention.name)
+                if message is not None:
+                    yield document.problem((*at, *mention.location), message)
+
+    def _misfit(self, name: str, directory: str) -> str | None:
+        """Return why there is no segment of that name, or none of this directory."""
+        if name not in self._files["segments"]:
+            return self.unknown("segments", name)
+        other = self._known(name)
+        if other is None or other.directory == directory:
+            return None
+        return (
+            f"the segment {name!r} is of the directory {other.directory!r}; expected one of "
+            f"{directory!r}, because nothing says which contacts of two directories are the same"
+        )
+
+    def _circle(self, start: str, name: str) -> str | None:
+        """Return the message for a chain of references from ``name`` back to ``start``."""
+        chains = [[start, name]]
+        seen: set[str] = set()
+        while chains:
+            chain = chains.pop()
+            if chain[-1] == start:
+                return (
+                    f"segments refer to each other in a circle: {' → '.join(chain)}; who is in "
+                    "them could never be decided"
+                )
+            if chain[-1] not in seen:
+                seen.add(chain[-1])
+                chains += [[*chain, other] for other in self._mentions(chain[-1])]
+        return None
+
+    def _mentions(self, name: str) -> list[str]:
+        found = self._known(name)
+        if found is None or found.match is None:
+            return []
+        return [mention.name for mention in named_segments(found.match) if mention.evaluated]
+
+    def _known(self, name: str) -> SegmentDefinition | None:
+        """Return a segment by itself; None if it is missing or wrong, which others report."""
+        try:
+            return self._get("segments", SegmentDefinition, name)
+        except DefinitionError:
+            return None
 
     def channels(
         self, actions: Mapping[int, Action], document: Document
@@ -149,7 +262,11 @@ class Catalog:
             message = f"unknown channel {action.channel!r}; allowed: {', '.join(names)}"
             hint = did_you_mean(action.channel, names)
             raise DefinitionError([document.problem(at, message + hint)])
-        model = channel_class(action.channel)
+        try:
+            model = channel_class(action.channel)
+        except (ImportError, AttributeError) as error:
+            message = f"the channel {action.channel!r} cannot be loaded: {error}"
+            raise DefinitionError([document.problem(at, message)]) from None
         context = {"templates": self.home / "templates"}
         try:
             return model.model_validate(action.fields, context=context)

@@ -145,6 +145,7 @@ def release_dag() -> DAG:
         catchup=False,
         max_active_runs=1,
         is_paused_upon_creation=False,
+        default_args={"owner": "segue"},
         tags={"segue"},
     ) as dag:
 

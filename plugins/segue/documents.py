@@ -8,6 +8,7 @@ number, a boolean or null: ``no``, ``007`` and ``2026-11-22`` are text.
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import types
 import typing
@@ -30,7 +31,7 @@ _DEEPEST = 200  # levels; far more than a definition can need
 _NULL = re.compile(r"~|null|Null|NULL|")
 _TRUE = re.compile(r"true|True|TRUE")
 _FALSE = re.compile(r"false|False|FALSE")
-_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]{0,999})")  # what is longer stays text
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 
 
@@ -96,6 +97,8 @@ def parse_document(text: str, file: str) -> Document:
     """
     try:
         node = YAML(typ="safe", pure=True).compose(text)
+    except RecursionError:
+        raise DefinitionError([Problem(file, 0, 0, "", "is nested too deeply")]) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
@@ -135,7 +138,11 @@ def problems_of(
 ) -> list[Problem]:
     """Translate a pydantic error about the value at ``at`` into problems with positions."""
     found: list[Problem] = []
-    for details in error.errors():
+    all_details = error.errors()
+    inner = {details["loc"][:-1] for details in all_details}
+    for details in all_details:
+        if details["type"] == "too_short" and details["loc"] in inner:
+            continue  # its elements are wrong, and reported
         location = at + _inside(_value_at(document.data, at), details["loc"])
         raised = details.get("ctx", {}).get("error")
         if isinstance(raised, ProblemsFound):
@@ -223,7 +230,8 @@ def _scalar(node: ScalarNode) -> Any:
     if _INTEGER.fullmatch(text):
         return int(text)
     if _FLOAT.fullmatch(text):
-        return float(text)
+        number = float(text)
+        return number if math.isfinite(number) else text
     return text
 
 
@@ -267,6 +275,7 @@ def _describe(details: dict[str, Any], model: type[BaseModel]) -> str:
             else ""
         )
     message = details["msg"][:1].lower() + details["msg"][1:]
+    message = re.sub(r" or instance of \w+", "", message)
     message = message.replace("input should be a valid dictionary", "expected a mapping")
     message = message.replace("input should be", "expected").removesuffix(".")
     shown = repr(value) if not isinstance(value, dict | list) else f"a {_shape(value)}"

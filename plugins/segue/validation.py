@@ -6,7 +6,7 @@ of ``segue validate`` is enough.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,12 +22,14 @@ from segue.segments.conditions import (
     parse_workflow_condition,
     unknown_fields,
 )
+from segue.segments.examples import unknown_names
 from segue.workflows.definition import Action, action_problems, reachable
 
 Columns = Mapping[str, Collection[str]]  # table: standard column names
 
 # what a contact has beside the columns of its table (workflows/details.py)
 DERIVED_FIELDS = ("contact_id", "mailing_lists", "opted_in")
+_ONLY_IDS: Columns = {"contacts": ("contact_id",)}  # what ``load: none`` leaves
 
 
 def find_problems(catalog: Catalog, columns: Mapping[str, Columns] | None = None) -> list[Problem]:
@@ -71,10 +73,26 @@ def _definition_problems(
     except DefinitionError as error:
         yield from error.problems
     if isinstance(document.data, dict):
+        if folder == "directories":
+            yield from _mapping_problems(document, columns.get(name, {}))
         if folder == "segments":
             yield from _segment_problems(catalog, document, columns)
         if folder == "workflows":
             yield from _workflow_problems(catalog, document, columns)
+
+
+def _mapping_problems(document: Document, columns: Columns) -> Iterator[Problem]:
+    """Find columns that the directory maps and its newest snapshot does not have."""
+    if document.data.get("fields") or not isinstance(document.data.get("columns"), dict):
+        return
+    for table, mapping in document.data["columns"].items():
+        for standard, theirs in mapping.items() if isinstance(mapping, dict) else ():
+            if table in columns and standard not in columns[table]:
+                message = f"the newest snapshot's {table} have no column {theirs!r}"
+                yield document.problem(
+                    ("columns", table, standard),
+                    message + did_you_mean(str(theirs), columns[table]),
+                )
 
 
 def _segment_problems(
@@ -85,13 +103,27 @@ def _segment_problems(
         return
     if directory not in catalog.names("directories"):
         yield document.problem(("directory",), catalog.unknown("directories", directory))
+    yield from _example_problems(catalog, document, columns.get(directory))
     try:
         condition = parse_condition(document.data.get("match"))
     except ProblemsFound:
-        return  # reported by the segment's own model
+        return  # reported by the segment's own model, if it has a match
+    conditions = [(("match",), condition)]
+    yield from catalog.reference_problems(
+        document, conditions, directory, document.data.get("segment")
+    )
     if directory in columns:
         for location, message in unknown_fields(condition, columns[directory]):
             yield document.problem(("match", *location), message)
+
+
+def _example_problems(
+    catalog: Catalog, document: Document, columns: Columns | None
+) -> Iterator[Problem]:
+    """Find fields and segments of examples that are not there."""
+    known = catalog.names("segments")
+    for location, message in unknown_names(document.data.get("tests"), columns, known):
+        yield document.problem(("tests", *location), message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +147,12 @@ class _Parts:
             {index: action for index, item in items.items() if (action := _action(item))},
             [str(item["id"]) for item in items.values() if isinstance(item, dict) and "id" in item],
         )
+
+    def all_conditions(self) -> list[tuple[Location, Condition]]:
+        """Return the conditions and every action's ``if``, with their places."""
+        written: list[tuple[Location, Condition | None]] = [(("conditions",), self.conditions)]
+        written += [(("actions", i, "if"), item.condition) for i, item in self.actions.items()]
+        return [(at, condition) for at, condition in written if condition is not None]
 
     def before(self, action: Action) -> set[str]:
         """The ids of all actions that come before this one."""
@@ -144,6 +182,8 @@ def _workflow_problems(
     channels, problems = catalog.channels(parts.actions, document)
     yield from problems
     yield from _result_problems(parts, channels, document)
+    if document.data.get("load") == "none":
+        yield from _field_problems(parts, channels, document, _ONLY_IDS, ())
     if parts.segment is None:
         return
     if parts.segment not in catalog.names("segments"):
@@ -153,28 +193,35 @@ def _workflow_problems(
         directory = catalog.segment(parts.segment).directory
     except DefinitionError:
         return  # reported with the segment's own file
-    if directory in columns:
-        yield from _condition_field_problems(parts, document, columns[directory])
-        yield from _template_field_problems(parts, channels, document, columns[directory])
+    yield from catalog.reference_problems(document, parts.all_conditions(), directory)
+    yield from _example_problems(catalog, document, columns.get(directory))
+    if directory in columns and document.data.get("load") != "none":
+        yield from _field_problems(parts, channels, document, columns[directory], DERIVED_FIELDS)
+
+
+def _field_problems(
+    parts: _Parts,
+    channels: Mapping[str, Channel],
+    document: Document,
+    columns: Columns,
+    derived: Collection[str],
+) -> Iterator[Problem]:
+    yield from _condition_field_problems(parts, document, columns)
+    known = sorted({*columns.get("contacts", ()), *derived})
+    yield from _template_field_problems(parts, channels, document, known)
 
 
 def _condition_field_problems(
     parts: _Parts, document: Document, columns: Columns
 ) -> Iterator[Problem]:
-    conditions: list[tuple[Location, Condition | None]] = [
-        (("conditions",), parts.conditions),
-        *((("actions", index, "if"), item.condition) for index, item in parts.actions.items()),
-    ]
-    for at, condition in conditions:
-        if condition is not None:
-            for location, message in unknown_fields(condition, columns):
-                yield document.problem((*at, *location), message)
+    for at, condition in parts.all_conditions():
+        for location, message in unknown_fields(condition, columns):
+            yield document.problem((*at, *location), message)
 
 
 def _template_field_problems(
-    parts: _Parts, channels: Mapping[str, Channel], document: Document, columns: Columns
+    parts: _Parts, channels: Mapping[str, Channel], document: Document, known: Sequence[str]
 ) -> Iterator[Problem]:
-    known = sorted({*columns.get("contacts", ()), *DERIVED_FIELDS})
     for at, names in _references(parts, channels, "contact"):
         for name in sorted(names - set(known)):
             message = f"contact has no field {name!r}; allowed: {', '.join(known)}"

@@ -86,7 +86,7 @@ def _failures(world: World) -> None:
     world.snapshot(
         "one_fails",
         "2026-11-02",
-        [contact(f"fail{n}", first_name="" if n == 1 else "Given") for n in range(3)],
+        [contact(f"fail{n}", first_name="" if n == 1 else f"Firstname-{n}") for n in range(3)],
     )
     world.workflow("one_fails", [action])
     many = range(SLICE)
@@ -96,7 +96,14 @@ def _failures(world: World) -> None:
     world.snapshot(
         "slice_of_hundreds",
         "2026-11-02",
-        [contact(f"many{n:03}", first_name="" if n == 7 else "Given") for n in many],
+        [
+            contact(
+                f"many{n:03}",
+                first_name="" if n == 7 else f"Firstname-{n}",
+                email=f"many{n:03}@many.example.com",
+            )
+            for n in many
+        ],
     )
     world.workflow("slice_of_hundreds", [action], branches={"max": 10, "slice_size": 200})
 

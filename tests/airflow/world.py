@@ -7,6 +7,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -106,21 +107,26 @@ class World:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(dict(data), sort_keys=False, allow_unicode=True))
 
-    def day(self, dag_id: str, day: int, *, expected: int) -> tuple[str, str]:
-        """Run the interval that ends on ``day`` at 06:00; return (run id, state).
+    def days(self, dag_id: str, first: int, last: int) -> dict[str, str]:
+        """Run the intervals that end on these days at 06:00; return the states by run id.
 
-        Its current snapshot is the one of the day before. ``expected`` is the number of runs that
-        the DAG has by then.
+        A run's current snapshot is the one of the day before its interval ends. Runs that were
+        completed are done again.
         """
-        end = f"2026-11-{day:02}T06:00:00Z"
-        run_id = self.airflow.trigger(
+        before = datetime.now(UTC)
+        self.airflow.backfill(
             dag_id,
-            logical_date=f"2026-11-{day - 1:02}T06:00:00Z",
-            data_interval_start=f"2026-11-{day - 1:02}T06:00:00Z",
-            data_interval_end=end,
+            f"2026-11-{first - 1:02}T06:00:00Z",
+            f"2026-11-{last - 1:02}T06:00:00Z",
+            conf={"deliver": True},
+            reprocess="completed",
         )
-        states = self.airflow.finish(dag_id, expected=expected, seconds=180)
-        return run_id, states[run_id]
+        ended: list[dict[str, Any]] = []
+        for ended in self.airflow.wait_for_runs(  # noqa: B007
+            dag_id, expected=last - first + 1, seconds=240, after=before
+        ):
+            pass
+        return {run["dag_run_id"]: run["state"] for run in ended}
 
     def pair(self, dag_id: str, previous: str, current: str, *, expected: int) -> tuple[str, str]:
         """Run a pair of snapshots by hand; return (run id, state)."""

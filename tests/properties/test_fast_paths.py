@@ -21,10 +21,19 @@ from segue.directory.tables import SnapshotTables
 from segue.errors import DataError
 from segue.segments import membership, sliced_membership, sorted_changes
 from segue.segments.changes import changes_of_pieces, plain_changes
+from segue.segments.conditions.inspection import named_segments
 from segue.segments.definition import SegmentDefinition
 from segue.segments.membership import plain_members
 from segue.segments.sliced_membership import sliced_members
-from tests.properties.test_segments import AS_OF, CONDITIONS, populations
+from tests.properties.test_segments import (
+    AS_OF,
+    COLUMNS,
+    CONDITIONS,
+    leaves,
+    nested,
+    populations,
+    transaction_leaves,
+)
 
 # Memberships
 
@@ -134,28 +143,62 @@ def write(folder, name, frame, draw):
         pq.write_table(part, folder / name / f"part-{number}.parquet", row_group_size=size)
 
 
-@given(populations(), CONDITIONS, st.data())
-@settings(max_examples=80, deadline=None)
-def test_judging_slice_by_slice_finds_what_judging_everything_finds(population, match, data):
+OTHER = {"segment": "other", "directory": "d", "match": {"field": "integer", "at_least": 1}}
+SLICEABLE = nested(leaves([name for name in COLUMNS if name != "mixed"]) | transaction_leaves())
+
+
+def agreeing(population, match, data):
+    """Judge a population's tables, as files, in both ways; return whether slices were judged."""
     contacts = population.contacts.drop(columns="mixed")
     contacts["mixed"] = [None if v is None or v != v else str(v) for v in population.contacts.mixed]
-    contacts["unsubscribed"] = np.arange(len(contacts)) % 3 == 0
     contacts = contacts.astype({"mixed": "str"})
     with tempfile.TemporaryDirectory() as root:
         write(Path(root), "contacts", contacts, data.draw)
         write(Path(root), "transactions", population.transactions, data.draw)
+        for name, frame in [
+            ("mailing_lists", population.mailing_lists),
+            ("subscriptions", population.subscriptions),
+        ]:
+            write(Path(root), name, frame.astype({"opted_in": "bool"}), data.draw)
         directory = DirectoryDefinition(
             directory="d", snapshots=root, timezone=str(population.zone)
         )
         snapshot = Snapshot("2026-11-23T00:00:00Z", AS_OF, UPath(root), complete=True)
         segment = SegmentDefinition.model_validate(
-            {"segment": "s", "directory": "d", "match": match}
+            {"segment": "this", "directory": "d", "match": match}
         )
+        if any(named.evaluated for named in named_segments(segment.match)):
+            segment = segment.referring_to([SegmentDefinition.model_validate(OTHER)])
         with pytest.MonkeyPatch.context() as patch:
             if data.draw(st.booleans()):  # text stays encoded, as in files with more rows
                 patch.setattr(ParquetSlice, "_has_few_values", is_text_column)
             found = membership._compute(segment, directory, snapshot)
+            in_slices = sliced_members(segment, directory, snapshot) is not None
         assert found.equals(plain_members(segment, directory, snapshot))
+        return in_slices
+
+
+@given(populations(), SLICEABLE, st.data())
+@settings(max_examples=120, deadline=None)
+def test_judging_slice_by_slice_finds_what_judging_everything_finds(population, match, data):
+    assert agreeing(population, match, data)
+
+
+@given(populations(), CONDITIONS, st.data())
+@settings(max_examples=120, deadline=None)
+def test_every_condition_is_judged_as_the_plain_way_judges_it(population, match, data):
+    asked = {key for leaf in leaves_of(match) for key in leaf}
+    others = asked & {"mailing_list", "subscription", "segment", "sample"}
+    assert agreeing(population, match, data) == (not others)
+
+
+def leaves_of(match):
+    match match:
+        case {"all": parts} | {"any": parts}:
+            return [leaf for part in parts for leaf in leaves_of(part)]
+        case {"not": part}:
+            return leaves_of(part)
+    return [match]
 
 
 def is_text_column(piece, column):

@@ -6,8 +6,10 @@ nothing else; the engine must agree with it on whole frames.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -23,6 +25,7 @@ from hypothesis import strategies as st
 from segue.durations import localize, parse_duration
 from segue.segments.changes import membership_changes
 from segue.segments.conditions import parse_condition
+from segue.segments.conditions.aggregates import aggregate_names
 from segue.segments.conditions.registry import find_operator, operator_names
 from segue.segments.evaluation import Population, evaluate
 
@@ -59,6 +62,8 @@ TEXT_VALUES = [
         "2026-10-25T01:30",
         "2026-03-29 01:30:00",
         "2026-02-30",
+        "2024-02-29",
+        "1999-11-25T23:59:59-08:00",
     ],
     *[
         "2026-11-23T00:00:00Z",
@@ -70,7 +75,14 @@ TEXT_VALUES = [
 INTEGER_VALUES = [0, 1, -1, 5, 7, BIG, BIG + 1, -BIG - 1, 2**63 - 1]
 FLOAT_VALUES = [0.0, -0.0, 1.0, 5.0, 0.1, 0.5, -7.25, float(BIG), 1e20, 1e-7, math.inf]
 DECIMAL_VALUES = [Decimal(t) for t in ("0", "5.00", "0.10", "19.99", "-7.25", "0.01")]
-DAY_VALUES = [date(2026, 11, 21), date(2026, 11, 22), date(2026, 11, 23), date(2026, 10, 25)]
+DAY_VALUES = [
+    date(2024, 2, 29),
+    date(1990, 11, 23),
+    date(2026, 11, 21),
+    date(2026, 11, 22),
+    date(2026, 11, 23),
+    date(2026, 10, 25),
+]
 TIME_VALUES = [
     datetime.fromisoformat(text)
     for text in ("2026-11-22T00:00", "2026-11-23T00:00", "2026-10-25T01:30", "2026-11-22T23:30")
@@ -132,7 +144,21 @@ def populations(draw, most=8):
         drawn = draw(st.lists(values, min_size=rows, max_size=rows))
         transactions[name] = pd.Series(drawn, dtype=dtype)
     zone = draw(st.sampled_from(ZONES))
-    return Population(pd.DataFrame(contacts), AS_OF, zone, pd.DataFrame(transactions))
+    flags = st.lists(st.booleans(), min_size=size, max_size=size)
+    contacts["unsubscribed"] = pd.Series(draw(flags), dtype="bool")
+    lists = draw(st.lists(st.tuples(owners, LISTS, st.booleans()), max_size=6))
+    scopes = st.sampled_from(["directory", "segment:this", "segment:other", "segment:third"])
+    records = draw(st.lists(st.tuples(owners, scopes, st.booleans()), max_size=4))
+    return Population(
+        pd.DataFrame(contacts),
+        AS_OF,
+        zone,
+        pd.DataFrame(transactions),
+        pd.DataFrame(lists, columns=["contact_id", "mailing_list", "opted_in"]),
+        pd.DataFrame(records, columns=["contact_id", "scope", "opted_in"]),
+        segments=pd.DataFrame({"other": draw(flags)}),
+        this_segment="this",
+    )
 
 
 # Conditions
@@ -146,11 +172,21 @@ INSTANTS_TRIED = ["2026-11-22", "2026-10-25T01:30", "2026-11-22T06:00:00Z"]
 INSTANTS = st.sampled_from(INSTANTS_TRIED)
 SPANS_TRIED = ["1d", "24h", "30d", "1mo", "90m", "2w"]
 SPANS = st.sampled_from(SPANS_TRIED)
+PATTERNS_TRIED = ["^gold$", "[0-9]+", "o.d", "(?i)GOLD", "é|金", r"^\s*5", "(g|o)+l", "^[^a-z]*$"]
+PATTERNS = st.sampled_from(PATTERNS_TRIED)
+RANGES_TRIED = [[0, 5], [5, 5], [-7.25, 0.1], [0.1, BIG], [BIG + 1, 2**63]]
+RANGES = st.sampled_from(RANGES_TRIED)
+DAYS_TRIED = ["2026-11-22", "2026-10-25", "2026-11-23", "9999-12-31", "0001-01-01"]
+DAYS = st.sampled_from(DAYS_TRIED)
 OPERANDS = {
     "equals": SCALARS,
     "one_of": st.lists(SCALARS, min_size=1, max_size=3),
     "is_empty": st.just(True),
-    "contains": TEXT_OPERANDS,
+    **dict.fromkeys(["contains", "starts_with", "ends_with"], TEXT_OPERANDS),
+    "matches": PATTERNS,
+    "between": RANGES,
+    "on_day": DAYS,
+    **dict.fromkeys(["in_next", "anniversary_in_next"], SPANS),
     **dict.fromkeys(["greater_than", "at_least", "less_than", "at_most"], NUMBERS),
     **dict.fromkeys(["before", "after"], INSTANTS),
     "in_past": SPANS,
@@ -163,7 +199,12 @@ TRIED = {
     "equals": SCALARS_TRIED,
     "one_of": [[scalar] for scalar in SCALARS_TRIED] + [["gold", 5], [7, 0.1, True]],
     "is_empty": [True],
-    "contains": TEXT_OPERANDS_TRIED,
+    **dict.fromkeys(["contains", "starts_with", "ends_with"], TEXT_OPERANDS_TRIED),
+    "matches": PATTERNS_TRIED,
+    "between": RANGES_TRIED,
+    "on_day": DAYS_TRIED,
+    "in_next": [*SPANS_TRIED, "9000y"],
+    "anniversary_in_next": [*SPANS_TRIED, "5y", "9000y"],
     **dict.fromkeys(["greater_than", "at_least", "less_than", "at_most"], NUMBERS_TRIED),
     **dict.fromkeys(["before", "after"], INSTANTS_TRIED),
     "in_past": SPANS_TRIED,
@@ -207,13 +248,36 @@ def transaction_leaves(draw):
         rows["where"] = draw(nested(leaves([*ROW_COLUMNS, "date"])))
     if draw(st.booleans()):
         rows["in_past"] = draw(SPANS)
-    aggregate = draw(st.sampled_from(["count", "sum", "latest"]))
-    fields = {"sum": ["amount", "price", "dollars", "type"], "latest": ["date", "type"]}
+    aggregate = draw(st.sampled_from(aggregate_names()))
+    numeric, dated = ["amount", "price", "dollars", "type"], ["date", "type"]
+    fields = dict.fromkeys(["sum", "mean", "min", "max"], numeric)
+    fields |= dict.fromkeys(["earliest", "latest"], dated)
     field = {"field": draw(st.sampled_from(fields[aggregate]))} if aggregate in fields else {}
     return {"transactions": rows, aggregate: {**field, **draw(operator_tests(positive=False))}}
 
 
-CONDITIONS = nested(leaves(list(COLUMNS)) | transaction_leaves())
+LISTS = st.sampled_from(["News", "news", "Offers"])
+STATE_LEAVES = (
+    st.builds(
+        lambda name, state: {"mailing_list": name, "is": state},
+        LISTS,
+        st.sampled_from(["member", "not_member", "opted_in", "opted_out"]),
+    )
+    | st.builds(
+        lambda name, state: {"subscription": name, "is": state},
+        st.sampled_from(["this_segment", "directory", "other"]),
+        st.sampled_from(["opted_in", "opted_out"]),
+    )
+    | st.builds(
+        lambda state: {"segment": "other", "is": state}, st.sampled_from(["member", "not_member"])
+    )
+    | st.builds(
+        lambda share, salt: {"sample": share, "salt": salt},
+        st.sampled_from(["0%", "0.5%", "50%", "99.9%", "100%"]),
+        st.sampled_from(["a", "spring-test", "é"]),
+    )
+)
+CONDITIONS = nested(leaves(list(COLUMNS)) | transaction_leaves() | STATE_LEAVES)
 
 
 # The reference
@@ -226,6 +290,14 @@ class Reference:
         self.as_of, self.zone = population.as_of, population.zone
         rows = population.transactions
         self.rows = [] if rows is None else records(rows)
+        self.lists, self.scopes, self.others = set(), set(), set()
+        if population.mailing_lists is not None:
+            self.lists = set(population.mailing_lists.itertuples(index=False, name=None))
+            self.scopes = set(population.subscriptions.itertuples(index=False, name=None))
+            known = zip(
+                population.contacts["contact_id"], population.segments["other"], strict=True
+            )
+            self.others = {contact for contact, member in known if member}
 
     def holds(self, data, row):
         match data:
@@ -235,6 +307,16 @@ class Reference:
                 return any(self.holds(part, row) for part in parts)
             case {"not": part}:
                 return not self.holds(part, row)
+            case {"mailing_list": name, "is": state}:
+                return self.on_list(row["contact_id"], name, state)
+            case {"subscription": name, "is": state}:
+                return self.opted_in(row, name) == (state == "opted_in")
+            case {"segment": "other", "is": state}:
+                return (row["contact_id"] in self.others) == (state == "member")
+            case {"sample": share, "salt": salt}:
+                digest = hashlib.sha256(f"{salt}\0{row['contact_id']}".encode()).digest()
+                drawn = Fraction(int.from_bytes(digest[:8], "big"), 2**64)
+                return drawn < Fraction(share.rstrip("%")) / 100
             case {"field": name, **operators}:
                 return self.compare(row[name], operators)
             case {"transactions": rows, **aggregate}:
@@ -243,6 +325,22 @@ class Reference:
                 tests = {key: value for key, value in operators.items() if key != "field"}
                 value = self.aggregate(name, field, self.matching(rows, row["contact_id"]))
                 return self.compare(value, tests)
+
+    def on_list(self, contact_id, name, state):
+        found = {opted_in for who, on, opted_in in self.lists if (who, on) == (contact_id, name)}
+        return {
+            "member": bool(found),
+            "not_member": not found,
+            "opted_in": found == {True},
+            "opted_out": False in found,
+        }[state]
+
+    def opted_in(self, row, name):
+        scopes = {"directory", f"segment:{'this' if name == 'this_segment' else name}"}
+        if name == "directory":
+            scopes = {"directory"}
+        refused = any((row["contact_id"], scope, False) in self.scopes for scope in scopes)
+        return not refused and not row["unsubscribed"]
 
     def matching(self, data, contact_id):
         for row in self.rows:
@@ -258,15 +356,15 @@ class Reference:
         values = [row[field] if field else None for row in rows]
         if name == "count":
             return len(values)
-        if name == "latest":
-            return max((i for v in values if (i := self.instant(v)) is not None), default=None)
+        if name in ("earliest", "latest"):
+            choose = max if name == "latest" else min
+            return choose((i for v in values if (i := self.instant(v)) is not None), default=None)
         numbers = [n for value in values if (n := number(value)) is not None]
-        if any(n in (math.inf, -math.inf) for n in numbers):
-            return sum(map(float, numbers))
-        total = sum((Fraction(n) for n in numbers), Fraction(0))
-        if abs(total) >= 2**1024:
-            return math.inf if total > 0 else -math.inf
-        return float(total) if any(isinstance(n, float) for n in numbers) else total
+        if name in ("min", "max"):
+            return (min if name == "min" else max)(numbers, default=None)
+        if name == "mean":
+            return mean(total(numbers), len(numbers)) if numbers else None
+        return total(numbers)
 
     def compare(self, value, operators):
         fold = lower if operators.get("ignore_case") else str
@@ -288,15 +386,26 @@ class Reference:
             return any(self.positive("equals", item, value, fold) for item in operand)
         if name == "is_true" or isinstance(operand, bool):
             return boolean(value) is operand
-        if name in ("before", "after", "in_past"):
+        if name == "between":
+            least, greatest = operand
+            found = number(value)
+            return compared("at_least", found, least) and compared("at_most", found, greatest)
+        if name in ("before", "after", "in_past", "in_next", "on_day", "anniversary_in_next"):
             return self.dated(name, operand, self.instant(value))
         if isinstance(operand, str):
             text = shown(value, self.zone)
             if text is None:
                 return False
-            return (
-                fold(operand) in fold(text) if name == "contains" else fold(operand) == fold(text)
-            )
+            if name == "matches":
+                flags = 0 if fold is str else re.IGNORECASE
+                return bool(re.search(operand.replace("$", r"\Z"), text, flags | re.ASCII))
+            text, operand = fold(text), fold(operand)
+            return {
+                "equals": text == operand,
+                "contains": operand in text,
+                "starts_with": text.startswith(operand),
+                "ends_with": text.endswith(operand),
+            }[name]
         return compared(name, number(value), operand)
 
     def dated(self, name, operand, instant):
@@ -304,9 +413,32 @@ class Reference:
             return False
         if name == "in_past":
             return self.start(operand) <= instant < self.as_of
+        if name == "in_next":
+            return self.as_of <= instant < self.end(operand)
+        local = instant.astimezone(self.zone).date()
+        if name == "on_day":
+            return local == date.fromisoformat(operand)
+        if name == "anniversary_in_next":
+            return self.comes_round(local, self.end(operand))
         return (
             instant < self.instant(operand) if name == "before" else instant > self.instant(operand)
         )
+
+    def comes_round(self, day, end):
+        for year in range(self.as_of.year - 1, self.as_of.year + 6):
+            try:
+                anniversary = day.replace(year=year)
+            except ValueError:
+                anniversary = date(year, 2, 28)
+            if self.as_of <= self.instant(anniversary) < end:
+                return True
+        return False
+
+    def end(self, duration):
+        try:
+            return parse_duration(duration).after(self.as_of, self.zone)
+        except (ValueError, OverflowError):
+            return datetime.max.replace(tzinfo=UTC)
 
     def start(self, duration):
         return parse_duration(duration).before(self.as_of, self.zone)
@@ -352,6 +484,19 @@ def number(value):
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal | Fraction):
         return None
     return value if isinstance(value, float) else Fraction(value)
+
+
+def total(numbers):
+    if any(n in (math.inf, -math.inf) for n in numbers):
+        return sum(map(float, numbers))
+    exact = sum((Fraction(n) for n in numbers), Fraction(0))
+    if abs(exact) >= 2**1024:
+        return math.inf if exact > 0 else -math.inf
+    return float(exact) if any(isinstance(n, float) for n in numbers) else exact
+
+
+def mean(added, count):
+    return float(added / count)
 
 
 def compared(name, value, operand):
@@ -443,7 +588,9 @@ def test_sums_agree_for_every_three_amounts():
 def options(operator, operand):
     """Return the further keys that a leaf with this operator may have."""
     elements = operand if isinstance(operand, list) else [operand]
-    takes_text = find_operator(operator).operator.name in ("equals", "one_of", "contains")
+    takes_text = find_operator(operator).operator.name in (
+        *("equals", "one_of", "contains", "starts_with", "ends_with", "matches"),
+    )
     textual = takes_text and any(isinstance(element, str) for element in elements)
     return [{}, {"ignore_case": True}] if textual else [{}]
 
@@ -494,12 +641,16 @@ def test_one_contact_alone_has_the_verdict_it_has_among_all(population, data):
 @settings(max_examples=60)
 @given(populations(), CONDITIONS, st.randoms(use_true_random=False))
 def test_order_of_rows_and_further_columns_change_nothing(population, data, random):
-    contacts, rows = (
-        shuffled(population.contacts, random),
-        shuffled(population.transactions, random),
-    )
-    other = Population(
-        contacts.assign(further=1), population.as_of, population.zone, rows.assign(further="x")
+    order = list(range(len(population.contacts)))
+    random.shuffle(order)
+    contacts = population.contacts.iloc[order].reset_index(drop=True)
+    other = replace(
+        population,
+        contacts=contacts.assign(further=1),
+        transactions=shuffled(population.transactions, random).assign(further="x"),
+        mailing_lists=shuffled(population.mailing_lists, random),
+        subscriptions=shuffled(population.subscriptions, random),
+        segments=population.segments.iloc[order].reset_index(drop=True),
     )
     expected = dict(zip(population.contacts["contact_id"], verdicts(data, population), strict=True))
     assert dict(zip(contacts["contact_id"], verdicts(data, other), strict=True)) == expected
@@ -513,9 +664,7 @@ def test_what_happens_later_is_not_seen(population, data):
     later = rows.assign(
         date=pd.Series(when + timedelta(0), index=rows.index, dtype="datetime64[us]")
     )
-    other = Population(
-        population.contacts, population.as_of, population.zone, pd.concat([rows, later])
-    )
+    other = replace(population, transactions=pd.concat([rows, later]))
     assert verdicts(data, other) == verdicts(data, population)
 
 

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage as Mail
+from email.parser import BytesHeaderParser
 from email.policy import SMTP
 from queue import Empty, LifoQueue
 from socket import gaierror
@@ -142,7 +143,7 @@ class Mailbox:
 
     def header(self) -> Address:
         """Return it as what a header takes, quoted and encoded as needed."""
-        return Address(self.name, addr_spec=self.address)
+        return Address(_as_it_stands(self.name), addr_spec=self.address)
 
 
 def read_mailbox(text: str) -> Mailbox:
@@ -220,7 +221,7 @@ def mail_of(message: Mapping[str, Any], key: str, sender: Mailbox) -> Mail:
     mail["From"] = sender.header()
     if "reply_to" in message:
         mail["Reply-To"] = _mailbox("reply_to", message["reply_to"]).header()
-    mail["Subject"] = message["subject"]
+    mail["Subject"] = _as_it_stands(message["subject"])
     mail["Auto-Submitted"] = "auto-generated"
     text, html = message.get("text"), message.get("html")
     if not f"{text or ''}{html or ''}".strip():
@@ -228,7 +229,25 @@ def mail_of(message: Mapping[str, Any], key: str, sender: Mailbox) -> Mail:
     mail.set_content(plain_text(html or "") if text is None else text)
     if html is not None:
         mail.add_alternative(html, subtype="html")
+    _refuse_other_headers(mail)
     return mail
+
+
+def _as_it_stands(text: str) -> str:
+    """Return header text that nobody decodes: ``=?utf-8?q?=0D=0A?=`` would be a line break.
+
+    Python's policies and mail clients read such encoded words (RFC 2047) wherever they stand.
+    """
+    return text.replace("=?", "= ?")
+
+
+def _refuse_other_headers(mail: Mail) -> None:
+    """Raise ContactFailure where a value would end its header or begin another."""
+    for name, value in mail.items():
+        if any(ord(char) < 32 or ord(char) == 127 for char in str(value)):
+            raise ContactFailure(f"{name}: a line break or control character in a header")
+    if BytesHeaderParser().parsebytes(mail.as_bytes()).keys() != mail.keys():
+        raise ContactFailure("a value would change the mail's headers")
 
 
 def _send(hook: SmtpHook, message: Mapping[str, Any], key: str) -> str:

@@ -11,12 +11,15 @@ from typing import Annotated, Any
 import typer
 
 from segue.cli import (
+    explain_command,
     ledger_commands,
     plan_command,
     sandbox_command,
     schema_command,
     segment_commands,
+    simulate_command,
     snapshot_commands,
+    test_command,
     validate_command,
 )
 from segue.cli.output import print_error
@@ -43,20 +46,42 @@ db = typer.Typer(no_args_is_help=True, help="Look after the ledger's database.")
 
 
 def _add(
-    group: typer.Typer, function: Callable[..., Any], example: str, panel: str | None = None
+    group: typer.Typer,
+    function: Callable[..., Any],
+    example: str,
+    panel: str | None = None,
+    name: str | None = None,
 ) -> None:
-    group.command(epilog=f"Example: [bold]{example}[/bold]", rich_help_panel=panel)(function)
+    group.command(name, epilog=f"Example: [bold]{example}[/bold]", rich_help_panel=panel)(function)
 
 
 _add(app, validate_command.validate, "segue validate --home include", _DEFINITIONS)
+_add(
+    app,
+    test_command.run_examples,
+    "segue test at_risk escalate_at_risk",
+    _DEFINITIONS,
+    name="test",
+)
 _add(app, schema_command.schema, "segue schema --folder .schemas", _DEFINITIONS)
 _add(app, snapshot_commands.snapshots, "segue snapshots customers", _DATA)
 _add(app, segment_commands.members, "segue members at_risk --at 2026-11-22 --format csv", _DATA)
 _add(
     app, segment_commands.changes, "segue changes at_risk --from 2026-11-21 --to 2026-11-22", _DATA
 )
-_add(app, segment_commands.explain, "segue explain at_risk CID_0042 --at 2026-11-22", _DATA)
+_add(
+    app,
+    explain_command.explain,
+    "segue explain at_risk CID_0042 --from 2026-11-21 --at 2026-11-22",
+    _DATA,
+)
 _add(app, plan_command.plan, "segue plan escalate_at_risk --at 2026-11-22", _WORKFLOWS)
+_add(
+    app,
+    simulate_command.simulate,
+    "segue simulate escalate_at_risk --from 2026-11-01 --plot changes.svg",
+    _WORKFLOWS,
+)
 _add(
     app,
     ledger_commands.deliveries,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -70,6 +70,30 @@ def working(text: str) -> Iterator[None]:
     """Show on a terminal's stderr that something is being done."""
     with error_console().status(f"{text} …"):  # Rich shows nothing unless it is a terminal
         yield
+
+
+@contextmanager
+def progress(text: str, steps: int) -> Iterator[Callable[[], None]]:
+    """Show a bar on a terminal's stderr; what is given is called after each of the ``steps``."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    out = error_console()
+    with Progress(
+        *columns,
+        TimeRemainingColumn(),
+        console=out,
+        transient=True,
+        disable=not out.is_terminal,
+    ) as bar:
+        task = bar.add_task(plain(text), total=steps)
+        yield lambda: bar.advance(task)
 
 
 class Reference(str):

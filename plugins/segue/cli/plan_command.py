@@ -159,6 +159,8 @@ def _note_summary(plan: Plan) -> None:
     )
     for action, counts in plan.outcomes().items():
         note(f"  {action}: {', '.join(f'{n:,} {name}' for name, n in sorted(counts.items()))}")
+    if plan.beyond_guard:
+        note(f"the guard would release nothing of this: {'; '.join(plan.beyond_guard)}")
     if plan.suppressed is not None:
         note(
             f"a run today would send nothing of this: policies.{plan.suppressed} suppresses it, "

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 from segue.catalog import Catalog
 from segue.cli.output import note
 from segue.directory.snapshots import Snapshot, find_snapshot, list_snapshots
-from segue.errors import LedgerError, SettingsError, SnapshotMissing
+from segue.errors import SettingsError, SnapshotMissing
 from segue.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,9 +27,10 @@ class Workspace:
 
     settings: Settings
     now: datetime
+    drafts: Sequence[Path] = ()  # definitions from elsewhere
 
     @classmethod
-    def open(cls, home: Path | None = None) -> Workspace:
+    def open(cls, home: Path | None = None, drafts: Sequence[Path] = ()) -> Workspace:
         """Read the settings; raise SettingsError where the definitions' folder does not exist."""
         settings = Settings.from_environment()
         if home is not None:
@@ -40,16 +40,31 @@ class Workspace:
                 f"{settings.home} is not a folder; --home or SEGUE_HOME names the folder with "
                 "directories/, segments/ and workflows/"
             )
-        return cls(settings, datetime.now(UTC))
+        return cls(settings, datetime.now(UTC), [path.resolve() for path in drafts])
 
     @cached_property
     def catalog(self) -> Catalog:
         """The definitions."""
-        return Catalog(self.settings.home)
+        return Catalog(self.settings.home, self.drafts)
 
     def complete_snapshots(self, directory: DirectoryDefinition) -> list[Snapshot]:
         """Return the complete snapshots of a directory in order of time."""
         return [item for item in list_snapshots(directory, now=self.now) if item.complete]
+
+    def period(
+        self, directory: DirectoryDefinition, first: str | None, last: str | None
+    ) -> list[Snapshot]:
+        """Return the complete snapshots from ``first`` to ``last``, both included, in order."""
+        found = self.complete_snapshots(directory)
+        if first is not None:
+            begin = find_snapshot(directory, first, now=self.now)
+            found = [item for item in found if not item < begin]
+        if last is not None:
+            end = find_snapshot(directory, last, now=self.now)
+            found = [item for item in found if not end < item]
+        if first is not None and last is not None and not begin < end:
+            raise SettingsError(f"--from {begin.key} must be earlier than {end.key}")
+        return found
 
     def snapshot(self, directory: DirectoryDefinition, key: str | None) -> Snapshot:
         """Return the snapshot ``key``, or the newest complete one; raise SnapshotMissing."""
@@ -83,8 +98,6 @@ def reading_ledger(settings: Settings) -> Iterator[Ledger | None]:
 
     Raises LedgerError for whatever goes wrong with the database meanwhile.
     """
-    from sqlalchemy.exc import DBAPIError
-
     from segue.delivery.ledger import Ledger
 
     url = ledger_url(settings)
@@ -99,9 +112,6 @@ def reading_ledger(settings: Settings) -> Iterator[Ledger | None]:
     ledger = Ledger.open(url, settings.namespace)
     try:
         yield ledger
-    except DBAPIError as error:
-        reason = re.sub(r"\s+", " ", str(error.orig)).strip()
-        raise LedgerError(f"the ledger cannot be read: {reason}") from None
     finally:
         ledger.engine.dispose()
 

@@ -20,11 +20,12 @@ import pandas as pd
 from upath import UPath
 
 from segue.delivery.spans import Stretch
+from segue.errors import DataError
 from segue.segments.evaluation import Population
 from segue.segments.kinds import RemovalReason
 from segue.workflows.definition import Branches
 
-_FRAMES = ("contacts", "transactions", "mailing_lists", "subscriptions")
+_FRAMES = ("contacts", "transactions", "mailing_lists", "subscriptions", "segments")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -96,6 +97,16 @@ class RunArea:
         digest = hashlib.sha256(run_id.encode()).hexdigest()[:16]
         return cls(str(UPath(state) / "runs" / namespace / workflow / digest))
 
+    def write_definition(self, audience: str, body: str) -> None:
+        """Write the resolved definition, and the digest of what decides who is acted on."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        (self.root / "audience").write_text(audience, encoding="utf-8")
+        (self.root / "definition.json").write_text(body, encoding="utf-8")
+
+    def read_audience(self) -> str:
+        """Return the digest that ``write_definition`` wrote; DataError when the area is gone."""
+        return self._text("audience")
+
     def write_slices(self, slices: Sequence[Sequence[Change]]) -> list[BranchRef]:
         """Write the slices and return the references that the fan-out maps over."""
         refs = []
@@ -125,7 +136,11 @@ class RunArea:
             if frame is not None:
                 with (folder / f"{name}.parquet").open("wb") as file:
                     frame.to_parquet(file, index=False)
-        moment = {"as_of": population.as_of.isoformat(), "zone": str(population.zone)}
+        moment = {
+            "as_of": population.as_of.isoformat(),
+            "zone": str(population.zone),
+            "this_segment": population.this_segment,
+        }
         (folder / "moment.json").write_text(json.dumps(moment), encoding="utf-8")
 
     def read_details(self, number: int, key: str) -> Population:
@@ -137,9 +152,9 @@ class RunArea:
             if path.exists():
                 with path.open("rb") as file:
                     frames[name] = pd.read_parquet(file, dtype_backend="pyarrow")
-        moment = json.loads((folder / "moment.json").read_text(encoding="utf-8"))
+        moment = json.loads(self._text(f"{folder.relative_to(self.root)}/moment.json"))
         as_of, zone = datetime.fromisoformat(moment["as_of"]), ZoneInfo(moment["zone"])
-        return Population(**frames, as_of=as_of, zone=zone)
+        return Population(**frames, as_of=as_of, zone=zone, this_segment=moment["this_segment"])
 
     def _write(self, kind: str, number: int, changes: Sequence[Change]) -> None:
         folder = self.root / kind
@@ -148,8 +163,15 @@ class RunArea:
         (folder / f"{number:05}.json").write_text(text, encoding="utf-8")
 
     def _read(self, kind: str, number: int) -> list[Change]:
-        text = (self.root / kind / f"{number:05}.json").read_text(encoding="utf-8")
-        return [Change(**row) for row in json.loads(text)]
+        return [Change(**row) for row in json.loads(self._text(f"{kind}/{number:05}.json"))]
+
+    def _text(self, name: str) -> str:
+        try:
+            return (self.root / name).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise DataError(
+                f"the run's files are gone from {self.root}; clear the run from detect_changes"
+            ) from None
 
     def _details(self, number: int, key: str) -> UPath:
         return self.root / "details" / f"{number:05}" / key.replace(":", "")

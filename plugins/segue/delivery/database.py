@@ -22,11 +22,13 @@ def open_engine(url: str) -> Engine:
     """Return an engine for ``sqlite:///…`` or ``postgresql://…``; raise LedgerError otherwise."""
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
+        parsed = None
+    if parsed is None or "@" in (parsed.host or ""):
         raise LedgerError(
             "SEGUE_LEDGER is not a database URL; allowed: sqlite:////path/to/segue.db or "
-            "postgresql://user:password@host/database"
-        ) from None
+            "postgresql://user:password@host/database, with the password percent-encoded"
+        )
     backend = parsed.get_backend_name()
     if backend == "sqlite":
         return _sqlite(url, parsed.database)
@@ -42,7 +44,7 @@ def upgrade(engine: Engine) -> str:
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with _reachable(engine), engine.begin() as connection:
+    with reachable(engine), engine.begin() as connection:
         if engine.dialect.name == "postgresql":  # one migration at a time
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(5347375545)")
         config.attributes["connection"] = connection
@@ -52,7 +54,7 @@ def upgrade(engine: Engine) -> str:
 
 def require_current_schema(engine: Engine) -> None:
     """Raise LedgerError unless the schema is this version's; SQLite upgrades itself."""
-    with _reachable(engine), engine.connect() as connection:
+    with reachable(engine), engine.connect() as connection:
         found = _revision(connection)
     if found == REVISION:
         return
@@ -72,12 +74,17 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _sqlite(url: str, database: str | None) -> Engine:
-    if database and database != ":memory:":
-        try:
-            Path(database).parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LedgerError(f"the ledger's folder cannot be made: {error}") from None
-    engine = create_engine(url, connect_args={"timeout": _SECONDS_FOR_A_LOCK})
+    if not database or not Path(database).is_absolute():
+        raise LedgerError(
+            f"the ledger cannot be kept in {url}: it would be another one in every process or "
+            "folder; allowed: an absolute path such as sqlite:////var/lib/segue/segue.db"
+        )
+    try:
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LedgerError(f"the ledger's folder cannot be made: {error}") from None
+    connect = {"timeout": _SECONDS_FOR_A_LOCK}
+    engine = create_engine(url, connect_args=connect, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, _record: object) -> None:
@@ -96,11 +103,13 @@ def _sqlite(url: str, database: str | None) -> Engine:
 
 
 def _postgresql(url: Any) -> Engine:
-    return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+    connect = {"connect_timeout": 10}
+    return create_engine(url, pool_pre_ping=True, connect_args=connect, hide_parameters=True)
 
 
 @contextmanager
-def _reachable(engine: Engine) -> Iterator[None]:
+def reachable(engine: Engine) -> Iterator[None]:
+    """Turn a database's failure into a LedgerError of one line, without its parameters."""
     try:
         yield
     except NoSuchModuleError as error:

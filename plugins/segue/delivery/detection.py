@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from segue.delivery.ledger import (
-    SUPPRESSED_BACKFILL,
-    SUPPRESSED_MAX_AGE,
     DetectedSpan,
     Ledger,
     RecordedRun,
@@ -21,7 +19,9 @@ from segue.delivery.ledger import (
     SpanTaken,
     Wishes,
 )
+from segue.delivery.policies import suppressing_policy
 from segue.delivery.resolved import ResolvedWorkflow
+from segue.delivery.schema import OPEN_STATES
 from segue.delivery.spans import Point, Stretch, uncovered
 from segue.directory.snapshots import (
     Snapshot,
@@ -29,10 +29,12 @@ from segue.directory.snapshots import (
     find_snapshot,
     fingerprint,
     list_snapshots,
+    parse_key,
 )
 from segue.directory.tables import SnapshotTables
 from segue.errors import DataError, SnapshotMissing, SnapshotRewritten
 from segue.segments.changes import Memberships, segment_changes
+from segue.segments.consent import refuse_lost_opt_outs
 from segue.segments.membership import missing_for
 
 _ATTEMPTS = 5
@@ -86,7 +88,7 @@ def waiting_for(
     except SnapshotMissing as error:
         return str(error)
     name = resolved.directory.directory
-    if run.interval is None:
+    if run.interval is None or wishes.current is not None:
         return None if current else f"the directory {name} has no complete snapshot"
     start, end = run.interval
     snapshots = list_snapshots(resolved.directory, now=now)
@@ -96,6 +98,16 @@ def waiting_for(
     if inside and not inside[-1].complete:
         return f"snapshot {inside[-1].key} of {name} is not complete: {inside[-1].why_incomplete}"
     return None if inside else f"the directory {name} has no snapshot of the run's interval yet"
+
+
+def has_current(
+    resolved: ResolvedWorkflow, run: Run, wishes: Wishes, ledger: Ledger, now: datetime
+) -> bool:
+    """Tell whether a run has a complete current snapshot, be there a newer one or not."""
+    try:
+        return snapshots_for(resolved, run, wishes, ledger, now)[1] is not None
+    except SnapshotMissing:
+        return False
 
 
 def snapshots_for(
@@ -147,31 +159,46 @@ def _detect_first(
     store: Memberships,
     now: datetime,
 ) -> Detection:
+    recorded = ledger.all_spans(run.workflow)
+    _refuse_moved_instants(resolved, recorded)
     previous, current = snapshots_for(resolved, run, wishes, ledger, now)
     if current is None:
         return _without_current(resolved, run, ledger, now)
-    recorded = ledger.all_spans(run.workflow)
     if previous is None:
         first = Point(current.as_of, current.key)
         parts = [Stretch(first, first)]
     else:
         wanted = Stretch(_point(previous), _point(current))
         parts = [] if wanted.is_empty else uncovered(wanted, (span.stretch for span in recorded))
-    if not parts:
-        return _covered(run, previous, current, recorded, ledger, now)
-    record_only = _records_only(resolved, run, wishes)
-    detected = [
-        compare(resolved, part, record_only, wishes, store=store, now=now) for part in parts
+    if parts:
+        record_only = _records_only(resolved, run, wishes)
+        detected = [
+            compare(resolved, part, record_only, wishes, store=store, now=now) for part in parts
+        ]
+        ledger.record_spans(
+            run,
+            detected,
+            resolved.action_ids,
+            resolved.fingerprint,
+            now,
+            recorded_only=record_only,
+        )
+    others = _within(recorded, previous, current)
+    if wishes.deliver and ledger.take_over(run, others, now):
+        return detect(resolved, run, wishes, ledger=ledger, store=store, now=now)
+    return _recorded(ledger, run) if parts else _covered(run, current, others, ledger, now)
+
+
+def _within(
+    recorded: Sequence[RecordedSpan], previous: Snapshot | None, current: Snapshot
+) -> list[RecordedSpan]:
+    """Return the recorded spans that have a part of what lies between two snapshots."""
+    start = previous.as_of if previous else current.as_of
+    return [
+        span
+        for span in recorded
+        if span.stretch.previous.as_of < current.as_of and span.stretch.current.as_of > start
     ]
-    ledger.record_spans(
-        run,
-        detected,
-        resolved.action_ids,
-        resolved.fingerprint,
-        now,
-        recorded_only=record_only,
-    )
-    return _recorded(ledger, run)
 
 
 def _detect_again(
@@ -193,7 +220,7 @@ def _detect_again(
         if span.kind == "baseline":
             detected = replace(detected, kind="baseline", reason=span.reason, changes=())
         again.append((span, detected))
-    ledger.record_again(run, again, resolved.action_ids, now)
+    ledger.record_again(run, again, resolved.action_ids, resolved.fingerprint, now)
     return _recorded(ledger, run)
 
 
@@ -220,24 +247,37 @@ def compare(
         )
     if part.is_empty:
         return _baseline(resolved, part, None, current, "no earlier snapshot", store)
-    previous = find_snapshot(directory, part.previous.key, now=now)
+    try:
+        previous = find_snapshot(directory, part.previous.key, now=now)
+    except SnapshotMissing as error:
+        if wishes.accept_rewritten:
+            return _baseline(resolved, part, None, current, f"{part.previous.key} is gone", store)
+        raise SnapshotMissing(
+            f"{error}. The last run ended there, so nothing after it can be compared. Put the "
+            'snapshot back, or run again with {"accept_rewritten": true} to begin anew with a '
+            "baseline: the changes in between are then not acted on"
+        ) from None
     lacking = missing_for(segment, SnapshotTables(directory, previous))
     if lacking:
         reason = f"new column: {previous.key} lacks {', '.join(lacking)}"
         return _baseline(resolved, part, previous, current, reason, store)
+    refuse_lost_opt_outs(SnapshotTables(directory, previous), SnapshotTables(directory, current))
+    read = fingerprint(previous), fingerprint(current)
     found = segment_changes(segment, directory, previous, current, store)
+    if read != (fingerprint(previous), fingerprint(current)):
+        raise DataError(f"a snapshot ({previous.key} or {current.key}) changed while it was read")
     frame = found.changes
     wanted = frame[frame["change"].isin(list(resolved.definition.changes))]
     return DetectedSpan(
         kind="changes",
         reason="",
         stretch=part,
-        previous_fingerprint=fingerprint(previous),
-        current_fingerprint=fingerprint(current),
+        previous_fingerprint=read[0],
+        current_fingerprint=read[1],
         previous_size=found.previous_size,
         current_size=found.current_size,
         changes=list(zip(wanted["contact_id"], wanted["change"], wanted["reason"], strict=True)),
-        suppressed=_suppressed(resolved, part, record_only, wishes, now),
+        suppressed=suppressing_policy(resolved, part, wishes, now, record_only=record_only),
     )
 
 
@@ -270,22 +310,6 @@ def _records_only(resolved: ResolvedWorkflow, run: Run, wishes: Wishes) -> bool:
     )
 
 
-def _suppressed(
-    resolved: ResolvedWorkflow, part: Stretch, record_only: bool, wishes: Wishes, now: datetime
-) -> str | None:
-    """Return the policy that keeps a span's deliveries from being released, or None.
-
-    A person who asks for delivery in a run's parameters has decided about its age, too.
-    """
-    if record_only:
-        return SUPPRESSED_BACKFILL
-    max_age = resolved.definition.policies.max_age
-    if max_age is None or wishes.deliver:
-        return None
-    oldest = max_age.before(now, resolved.directory.zone)
-    return SUPPRESSED_MAX_AGE if part.current.as_of < oldest else None
-
-
 def _without_current(
     resolved: ResolvedWorkflow, run: Run, ledger: Ledger, now: datetime
 ) -> Detection:
@@ -308,26 +332,44 @@ def _without_current(
 
 
 def _covered(
-    run: Run,
-    previous: Snapshot | None,
-    current: Snapshot,
-    recorded: Sequence[RecordedSpan],
-    ledger: Ledger,
-    now: datetime,
+    run: Run, current: Snapshot, by: Sequence[RecordedSpan], ledger: Ledger, now: datetime
 ) -> Detection:
-    start = previous.as_of if previous else current.as_of
-    by = [
-        span
-        for span in recorded
-        if span.stretch.previous.as_of < current.as_of and span.stretch.current.as_of > start
-    ]
-    if by:
-        runs = ", ".join(sorted({span.run_id for span in by}))
-        reason = f"the span up to {current.key} is covered by {runs}"
-    else:
-        reason = f"there is no snapshot after {current.key}"
+    """A run whose span other runs have does nothing, and says which they are."""
+    reason = _covered_by(by, ledger) if by else f"there is no snapshot after {current.key}"
     ledger.record_nothing(run, "covered", reason, now)
     return Detection("covered", reason, ())
+
+
+def _covered_by(by: Sequence[RecordedSpan], ledger: Ledger) -> str:
+    runs = ", ".join(sorted({span.run_id for span in by}))
+    tally = ledger.tally([span.id for span in by])
+    unfinished = sum(
+        count
+        for counts in tally.values()
+        for (state, _), count in counts.items()
+        if state in OPEN_STATES
+    )
+    note = f", where {unfinished} deliveries are not finished" if unfinished else ""
+    return f"the span up to {by[-1].stretch.current.key} is covered by {runs}{note}"
+
+
+def _refuse_moved_instants(resolved: ResolvedWorkflow, recorded: Sequence[RecordedSpan]) -> None:
+    """Raise DataError where the directory now gives a recorded key another as-of.
+
+    Under an edited time zone or ``date_keys`` spans would overlap, or leave a day out, unseen.
+    """
+    if not recorded:
+        return
+    newest = max(recorded, key=lambda span: span.stretch.current)
+    point = newest.stretch.current
+    parsed = parse_key(resolved.directory, point.key)
+    if parsed is not None and parsed[1] != point.as_of:
+        raise DataError(
+            f"the snapshot {point.key} was recorded with the as-of {point.as_of:%Y-%m-%dT%H:%MZ} "
+            f"and has {parsed[1]:%Y-%m-%dT%H:%MZ} now: timezone or date_keys of the directory "
+            f"{resolved.directory.directory} was edited. Put it back, or give the workflow a new "
+            "name to begin anew"
+        )
 
 
 def _recorded(ledger: Ledger, run: Run) -> Detection:
@@ -355,8 +397,9 @@ def _refuse_rewritten(span: RecordedSpan, detected: DetectedSpan) -> None:
     ]
     if changed:
         raise SnapshotRewritten(
-            f"the files of snapshot {', '.join(changed)} changed after this run recorded them; "
-            'to go on with the new files, trigger or clear the run with {"accept_rewritten": true}'
+            f"the files of snapshot {', '.join(changed)} changed after this run recorded them. To "
+            "go on with the new files, run it again by a backfill of its interval with "
+            "--reprocess-behavior completed and --dag-run-conf '{\"accept_rewritten\": true}'"
         )
 
 

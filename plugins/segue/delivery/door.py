@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import time
+import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -71,16 +72,20 @@ class Candidate:
 class Pass:
     """What one pass through the door came to."""
 
-    outcomes: Counter[State] = field(default_factory=Counter)
-    left: int = 0  # released again, to be tried later
+    outcomes: Counter[State] = field(default_factory=Counter)  # of this pass
+    standing: Counter[State] = field(default_factory=Counter)  # of all candidates, afterwards
     retry_after: float | None = None  # seconds, as the vendor asked
     connection: str | None = None  # why the connection does not work
-    elsewhere: int = 0  # in another worker's hands
+
+    @property
+    def elsewhere(self) -> int:
+        """How many are in another worker's hands, or in those of one that died."""
+        return self.standing[State.CLAIMED] + self.standing[State.SENDING]
 
     @property
     def is_complete(self) -> bool:
         """True when nothing is left that a later pass could send."""
-        return not (self.left or self.elsewhere)
+        return not (self.standing[State.RELEASED] or self.elsewhere)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,10 @@ class Prepared:
 
     key: str
     message: Mapping[str, Any]
+
+
+class Defect(OutcomeUnknown):
+    """A channel failed in a way it does not know: the call is in doubt, and the pass ends."""
 
 
 class Door:
@@ -129,13 +138,9 @@ class Door:
         try:
             self._work(deque(by_key[row.key] for row in claimed), result)
         finally:
-            result.left = self.ledger.give_back(self.owner, self.clock())
-        result.elsewhere = self._in_other_hands(by_key)
+            self.ledger.give_back(self.owner, self.clock())
+        result.standing.update(row.state for row in self.ledger.rows(by_key).values())
         return result
-
-    def _in_other_hands(self, by_key: Mapping[str, Candidate]) -> int:
-        busy = (State.CLAIMED, State.SENDING)
-        return sum(row.state in busy for row in self.ledger.rows(by_key).values())
 
     def _work(self, waiting: deque[Candidate], result: Pass) -> None:
         ready, judged = judge(self.channel, self.variables, waiting)
@@ -161,7 +166,7 @@ class Door:
         tries: Counter[str] = Counter()
         finished: list[Finished] = []
         while waiting:
-            batch = [waiting.popleft() for _ in range(min(len(waiting), self._at_once))]
+            batch = [waiting.popleft() for _ in range(min(len(waiting), self.channel.concurrency))]
             mine = self._write(finished, result, [item.key for item in batch])
             batch = [item for item in batch if item.key in mine]
             answers = list(pool.map(lambda item: _call(sender, item), batch))
@@ -181,14 +186,10 @@ class Door:
                 self.sleep(pause)
         self._write(finished, result)
 
-    @property
-    def _at_once(self) -> int:
-        return self.channel.concurrency
-
     def _pause(self, answers: Sequence[Receipt | DeliveryError], result: Pass) -> float | None:
         """Return the seconds to wait before the next round, or None when the pass must end."""
         for answer in answers:
-            if isinstance(answer, ConnectionFailure):
+            if isinstance(answer, ConnectionFailure | Defect):
                 result.connection = str(answer)
                 return None
         transient = [answer for answer in answers if isinstance(answer, TransientFailure)]
@@ -269,11 +270,15 @@ def _variables(candidate: Candidate) -> dict[str, Any]:
 
 
 def _call(sender: Sender, item: Prepared) -> Receipt | DeliveryError:
-    """Send one message; a delivery error is a value here, anything else is a defect."""
+    """Send one message; what went wrong is a value here, so that no other answer is lost."""
     try:
         return sender.send(item.message, key=item.key)
     except DeliveryError as error:
         return error
+    except Exception as error:  # noqa: BLE001 - a defect must not lose the round's other answers
+        place = "".join(traceback.format_tb(error.__traceback__))  # its text may be a contact's
+        log.error("%s in the channel at\n%s", type(error).__name__, place)  # noqa: TRY400
+        return Defect(f"a defect in the channel: {type(error).__name__}")
 
 
 def _outcome(item: Prepared, answer: Receipt | DeliveryError) -> Finished:

@@ -19,7 +19,7 @@ def beyond_limits(limits: GuardLimits, planned: Mapping[str, int], before: int |
     for kind, count in sorted(planned.items()):
         if limits.at_most is not None and count > limits.at_most:
             found.append(f"{count} contacts {kind}, guard.at_most is {limits.at_most}")
-        if limits.share is not None and before and count / before > limits.share:
+        if limits.share is not None and before is not None and count > limits.share * before:
             found.append(
                 f"{count} of {before} contacts {kind}, guard.share is {limits.share * 100:g}%"
             )

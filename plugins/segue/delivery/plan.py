@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -40,10 +40,12 @@ if TYPE_CHECKING:
 
     from segue.directory.definition import DirectoryDefinition
     from segue.directory.snapshots import Snapshot
+    from segue.segments.changes import Memberships
     from segue.segments.definition import SegmentDefinition
     from segue.segments.population import Population
 
 SEND = "send"
+Results = Mapping[str, Mapping[str, Any] | None]  # by action; None: it fails
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +110,10 @@ def plan(
     Consent is judged, as when sending, on the newest complete snapshot. Raises DataError where a
     snapshot cannot be used.
     """
-    span = _compare(resolved, previous, current, now)
+    span = compare_pair(resolved, previous, current, store=Uncached(), now=now)
     changes = changes_of_span(span.stretch, span.changes)
     snapshots = {item.key: item for item in (previous, current) if item is not None}
+    consent = current_consent(resolved, changes, now)
     return Plan(
         workflow=resolved.name,
         segment=resolved.segment.segment,
@@ -120,12 +123,13 @@ def plan(
         suppressed=span.suppressed,
         previous_size=span.previous_size,
         current_size=span.current_size,
-        beyond_guard=_beyond_guard(resolved, span),
-        changes=_planned(resolved, changes, snapshots, namespace, now) if changes else (),
+        beyond_guard=stopped_by(resolved, span),
+        changes=rehearse(resolved, changes, snapshots, namespace=namespace, consent=consent),
     )
 
 
-def _beyond_guard(resolved: ResolvedWorkflow, span: DetectedSpan) -> list[str]:
+def stopped_by(resolved: ResolvedWorkflow, span: DetectedSpan) -> list[str]:
+    """Return the limits of the guard for which nothing of a span would be released."""
     planned = Counter(kind for _, kind, _ in span.changes)
     return beyond_limits(resolved.definition.guard, planned, span.previous_size)
 
@@ -146,26 +150,46 @@ class Uncached:
         return membership_pieces(segment, directory, snapshot)
 
 
-def _compare(
-    resolved: ResolvedWorkflow, previous: Snapshot | None, current: Snapshot, now: datetime
+def compare_pair(
+    resolved: ResolvedWorkflow,
+    previous: Snapshot | None,
+    current: Snapshot,
+    *,
+    store: Memberships,
+    now: datetime,
 ) -> DetectedSpan:
+    """Return the changes between two snapshots as detection finds them; raise DataError."""
     end = Point(current.as_of, current.key)
     begin = Point(previous.as_of, previous.key) if previous else end
     stretch = Stretch(begin, end)
-    return detection.compare(resolved, stretch, False, Wishes(), store=Uncached(), now=now)
+    return detection.compare(resolved, stretch, False, Wishes(), store=store, now=now)
 
 
-def _planned(
+def rehearse(
     resolved: ResolvedWorkflow,
     changes: Sequence[Change],
     snapshots: Mapping[str, Snapshot],
+    *,
     namespace: str,
-    now: datetime,
+    consent: Mapping[str, bool],
+    results: Results | None = None,
 ) -> list[PlannedChange]:
+    """Return what every action would do for each change, sorted by contact id.
+
+    ``snapshots`` are those that changes take their details from, by key; ``consent`` is the opt
+    state of the contacts that still exist. ``results`` stand in for what vendors would answer.
+    """
+
     @cache
     def details(key: str) -> Population:
         ids = {change.contact_id for change in changes if change.details_at == key}
-        return load_details(resolved.definition, resolved.directory, snapshots[key], ids)
+        return load_details(
+            resolved.definition,
+            resolved.directory,
+            snapshots[key],
+            ids,
+            referred=resolved.referred,
+        )
 
     passed, failed, missing = judge(resolved, changes, details)
     verdicts = {
@@ -173,12 +197,11 @@ def _planned(
         **dict.fromkeys(failed, "failed"),
         **dict.fromkeys(missing, SKIPPED_NOT_FOUND),
     }
-    consent = current_consent(resolved, {change.contact_id for change in changes}, now)
     fields = {
-        key: contact_fields(details(key), resolved.segment.segment)
+        key: contact_fields(resolved.definition, details(key))
         for key in {change.details_at for change in changes}
     }
-    rehearsal = _Rehearsal(resolved, details, fields, consent, namespace)
+    rehearsal = _Rehearsal(resolved, details, fields, consent, namespace, results or {})
     actions = rehearsal.run(passed)
     for change in failed:
         actions[change] = rehearsal.all_skipped(change, SKIPPED_CONDITIONS)
@@ -210,12 +233,14 @@ class _Rehearsal:
         fields: Mapping[str, Mapping[str, Mapping[str, Any]]],
         consent: Mapping[str, bool],
         namespace: str,
+        results: Results,
     ) -> None:
         self._resolved = resolved
         self._details = details
         self._fields = fields
         self._consent = consent
         self._namespace = namespace
+        self._results = results
         self._placeholders = _placeholders(resolved)
 
     def run(self, changes: Sequence[Change]) -> dict[Change, Actions]:
@@ -282,7 +307,11 @@ class _Rehearsal:
 
     def _row(self, change: Change, earlier: PlannedAction) -> DeliveryRow:
         """Return the delivery as it would stand in the ledger once it was sent."""
+        answer = self._results.get(earlier.action, {})
+        if answer is None and earlier.outcome == SEND:
+            earlier = replace(earlier, outcome=State.FAILED)
         sent = earlier.outcome == SEND
+        results = {**self._placeholders.get(earlier.action, {}), **(answer or {})}
         return DeliveryRow(
             earlier.key,
             earlier.action,
@@ -291,7 +320,7 @@ class _Rehearsal:
             0,
             State.DELIVERED if sent else State(earlier.outcome),
             earlier.reason,
-            self._placeholders.get(earlier.action, {}) if sent else {},
+            results if sent else {},
         )
 
     def _outcome(

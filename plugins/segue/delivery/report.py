@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
+from segue.delivery.gaps import gaps
 from segue.delivery.ledger import Ledger, RecordedRun, RecordedSpan
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.schema import OPEN_STATES, State
+from segue.directory.snapshots import list_snapshots
+
+_SHOWN_GAPS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,20 @@ def report_run(resolved: ResolvedWorkflow, run: RecordedRun, ledger: Ledger) -> 
     return RunReport(run, spans, changes, actions, problems)
 
 
+def gap_lines(resolved: ResolvedWorkflow, ledger: Ledger, now: datetime) -> list[str]:
+    """Return a line for each of the newest gaps of the workflow that no run will cover."""
+    spans = [span.stretch for span in ledger.all_spans(resolved.name)]
+    found = gaps(resolved, spans, list_snapshots(resolved.directory, now=now), now)
+    lost = [gap for gap in found if gap.due is None]
+    lines = [
+        f"GAP: {gap.stretch.previous.key} → {gap.stretch.current.key}; fill it with: {gap.command}"
+        for gap in lost[-_SHOWN_GAPS:]
+    ]
+    if len(lost) > _SHOWN_GAPS:
+        lines.append(f"GAP: and {len(lost) - _SHOWN_GAPS} earlier; see segue gaps {resolved.name}")
+    return lines
+
+
 def _problems(
     resolved: ResolvedWorkflow,
     changes: Counter[str],
@@ -60,8 +79,8 @@ def _problems(
                 f"{action}: {detected} changes were detected, {accounted} are accounted for"
             )
     states: Counter[str] = Counter()
-    for counts in actions.values():
-        for (state, _), count in counts.items():
+    for action in resolved.action_ids:
+        for (state, _), count in actions.get(action, Counter()).items():
             states[state] += count
     unfinished = sum(states[state] for state in OPEN_STATES)
     if unfinished:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from segue.delivery.channel import Channel
 from segue.directory.definition import DirectoryDefinition
@@ -16,12 +17,16 @@ from segue.workflows.definition import WorkflowDefinition
 
 @dataclass(frozen=True)
 class ResolvedWorkflow:
-    """A workflow, its segment and directory, and the channel of each action by action id."""
+    """A workflow, its segment and directory, and the channel of each action by action id.
+
+    ``referred`` are the segments that its conditions refer to, each after those it refers to.
+    """
 
     definition: WorkflowDefinition
     segment: SegmentDefinition
     directory: DirectoryDefinition
     channels: Mapping[str, Channel]
+    referred: Sequence[SegmentDefinition] = ()
 
     @property
     def name(self) -> str:
@@ -39,12 +44,42 @@ class ResolvedWorkflow:
         return {"workflow": self.name, "segment": self.segment.segment}
 
     @cached_property
+    def audience(self) -> str:
+        """SHA-256 of all that decides who is acted on, messages left out."""
+        definition = self.definition.model_dump(mode="json", by_alias=True)
+        who = {key: definition[key] for key in ("segment", "changes", "load", "conditions")}
+        who["if"] = {action["id"]: action["if"] for action in definition["actions"]}
+        segments = {"match": self._segment_data, "referred": self._referred_data}
+        return _digest({**who, **segments, "directory": self._directory_data})
+
+    @property
+    def _segment_data(self) -> Any:
+        written = self.segment.model_dump(mode="json", by_alias=True)
+        return {**written, "decided_by": self.segment.facts()}
+
+    @property
+    def _referred_data(self) -> Any:
+        return [segment.facts() for segment in self.referred]
+
+    @property
+    def _directory_data(self) -> Any:
+        return self.directory.model_dump(mode="json", exclude={"snapshots"})
+
+    @cached_property
     def fingerprint(self) -> tuple[str, str]:
         """Return (SHA-256, canonical JSON) of all that decides what the workflow does."""
         parts = {
             "workflow": self.definition.model_dump(mode="json", by_alias=True),
-            "segment": self.segment.model_dump(mode="json", by_alias=True),
-            "directory": self.directory.model_dump(mode="json", exclude={"snapshots"}),
+            "segment": self._segment_data,
+            "referred": self._referred_data,
+            "directory": self._directory_data,
         }
-        body = json.dumps(parts, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-        return hashlib.sha256(body.encode()).hexdigest(), body
+        return _digest(parts), _canonical(parts)
+
+
+def _canonical(data: Any) -> str:
+    return json.dumps(data, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def _digest(data: Any) -> str:
+    return hashlib.sha256(_canonical(data).encode()).hexdigest()

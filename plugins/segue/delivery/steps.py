@@ -11,25 +11,43 @@ from itertools import groupby
 from typing import Any
 
 from segue.delivery.branches import BranchRef, Change, RunArea
+from segue.delivery.channel import Audience
 from segue.delivery.door import Candidate, Door, Pass
 from segue.delivery.ledger import SKIPPED_CONDITIONS, SKIPPED_NOT_FOUND, DeliveryRow, Ledger
 from segue.delivery.resolved import ResolvedWorkflow
-from segue.directory.snapshots import find_snapshot, list_snapshots
+from segue.directory.snapshots import Snapshot, find_snapshot, list_snapshots, parse_key
+from segue.directory.tables import SnapshotTables
+from segue.errors import DataError, SnapshotMissing
+from segue.segments.changes import Memberships
 from segue.segments.conditions import Condition
+from segue.segments.consent import refuse_lost_opt_outs
 from segue.segments.evaluation import Population, evaluate
+from segue.segments.loading import load_opt_states
 from segue.segments.membership import opt_states
 from segue.workflows.definition import Action, prerequisites
 from segue.workflows.details import contact_fields, load_details
 
 
-def load_branch(resolved: ResolvedWorkflow, ref: BranchRef, now: datetime) -> int:
+def load_branch(
+    resolved: ResolvedWorkflow,
+    ref: BranchRef,
+    now: datetime,
+    memberships: Memberships | None = None,
+) -> int:
     """Write the details of a branch's contacts to the run area; returns how many were found."""
-    area = RunArea(ref.area)
+    area = _area(resolved, ref)
     found = 0
     for key, changes in _by_details(area.read_slice(ref.number)):
         snapshot = find_snapshot(resolved.directory, key, now=now)
         ids = {change.contact_id for change in changes}
-        population = load_details(resolved.definition, resolved.directory, snapshot, ids)
+        population = load_details(
+            resolved.definition,
+            resolved.directory,
+            snapshot,
+            ids,
+            referred=resolved.referred,
+            memberships=memberships,
+        )
         area.write_details(ref.number, key, population)
         found += len(population.contacts)
     return found
@@ -42,7 +60,7 @@ def check_branch(
 
     Records ``skipped(conditions)`` for contacts that fail and takes that back for those who pass.
     """
-    area = RunArea(ref.area)
+    area = _area(resolved, ref)
     changes = area.read_slice(ref.number)
     passed, failed, missing = judge(
         resolved, changes, lambda key: area.read_details(ref.number, key)
@@ -101,9 +119,11 @@ def deliver_action(
 ) -> Pass:
     """Deliver one action to the contacts of a branch that passed the conditions."""
     now = datetime.now(UTC)
-    area = RunArea(ref.area)
+    area = _area(resolved, ref)
     passed = area.read_passed(ref.number)
-    consent = current_consent(resolved, {change.contact_id for change in passed}, now)
+    channel = resolved.channels[action.id]
+    to_contact = channel.addressed_to is Audience.CONTACT
+    consent = current_consent(resolved, passed, now) if to_contact else {}
     candidates = [
         candidate
         for key, group in _by_details(passed)
@@ -113,7 +133,7 @@ def deliver_action(
     ]
     door = Door(
         ledger,
-        resolved.channels[action.id],
+        channel,
         owner=owner,
         clear_number=clear_number,
         variables=resolved.variables,
@@ -122,19 +142,55 @@ def deliver_action(
 
 
 def current_consent(
-    resolved: ResolvedWorkflow, contact_ids: set[str], now: datetime
+    resolved: ResolvedWorkflow, changes: Sequence[Change], now: datetime
 ) -> Mapping[str, bool]:
     """Return the effective opt state per contact on the newest complete snapshot.
 
-    A contact that is not there any more is left out.
+    A contact that is not there any more is left out. Raises SnapshotMissing while the newest
+    complete snapshot is older than the changes: it could not know their contacts.
     """
-    complete = [item for item in list_snapshots(resolved.directory, now=now) if item.complete]
-    if not complete or not contact_ids:
+    if not changes:
         return {}
-    population = Population.load_opt_states(resolved.directory, complete[-1], only=contact_ids)
+    directory = resolved.directory
+    complete = [item for item in list_snapshots(directory, now=now) if item.complete]
+    keys = sorted({change.snapshot for change in changes})
+    instants = [parsed[1] for key in keys if (parsed := parse_key(directory, key))]
+    if not complete or complete[-1].as_of < max(instants):
+        raise SnapshotMissing(
+            f"consent cannot be judged: snapshot {keys[-1]} of {directory.directory} is not "
+            "complete any more, and no newer one is"
+        )
+    tables = SnapshotTables(directory, complete[-1])
+    for snapshot in complete:
+        if snapshot.key in keys:
+            refuse_lost_opt_outs(SnapshotTables(directory, snapshot), tables)
+    return consent_at(resolved, changes, complete[-1])
+
+
+def consent_at(
+    resolved: ResolvedWorkflow, changes: Sequence[Change], snapshot: Snapshot
+) -> dict[str, bool]:
+    """Return the effective opt state per contact at a snapshot; who is not there is left out."""
+    contact_ids = {change.contact_id for change in changes}
+    tables = SnapshotTables(resolved.directory, snapshot)
+    population = load_opt_states(resolved.segment, tables, only=contact_ids)
     states = opt_states(population, resolved.segment.segment)
     ids = population.contacts["contact_id"]
     return dict(zip(ids, map(bool, states), strict=True))
+
+
+def _area(resolved: ResolvedWorkflow, ref: BranchRef) -> RunArea:
+    """Open a branch's run area; raise DataError where other contacts would be acted on now.
+
+    Messages may be mended and sent again, but who is acted on was decided in detect_changes.
+    """
+    area = RunArea(ref.area)
+    if area.read_audience() != resolved.audience:
+        raise DataError(
+            "the segment, the conditions or the directory were edited after this run detected its "
+            "changes; clear the run from detect_changes to go on with the new definition"
+        )
+    return area
 
 
 def _candidates(
@@ -145,7 +201,7 @@ def _candidates(
     consent: Mapping[str, bool],
     ledger: Ledger,
 ) -> Iterable[Candidate]:
-    fields = contact_fields(population, resolved.segment.segment)
+    fields = contact_fields(resolved.definition, population)
     verdicts = holds(action.condition, population, changes)
     before = {
         other: _keys_of(resolved, ledger, other, changes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 from segue.demo.run import demo, up
@@ -15,6 +16,7 @@ def main(arguments: list[str]) -> int:
     if command is None:
         print("usage: python -m segue.demo [up]", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # Airflow is stopped then, too
     try:
         return command()
     except SegueError as error:

@@ -54,7 +54,7 @@ class LocalAirflow:
         self.port = port or _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {
-            **os.environ,
+            **_without_airflow(os.environ),
             **_settings(home, dags, plugins, self.port),
             **(environment or {}),
         }
@@ -177,13 +177,23 @@ class LocalAirflow:
             "reprocess_behavior": reprocess,
             "max_active_runs": 4,
         }
+        self._wait_for_backfills(dag_id)
         return int(self.call("POST", "backfills", json=body)["id"])
+
+    def _wait_for_backfills(self, dag_id: str, seconds: float = 120) -> None:
+        """Wait until no backfill of a DAG is active: Airflow allows one and closes it late."""
+        deadline = time.monotonic() + seconds
+        while self._active_backfills(dag_id) and time.monotonic() < deadline:
+            time.sleep(1)
+
+    def _active_backfills(self, dag_id: str) -> list[int]:
+        found = self.call("GET", f"backfills?dag_id={dag_id}")["backfills"]
+        return [backfill["id"] for backfill in found if backfill["completed_at"] is None]
 
     def cancel_backfills(self, dag_id: str) -> None:
         """Cancel the backfills of a DAG that an interrupted demo left active."""
-        for backfill in self.call("GET", f"backfills?dag_id={dag_id}")["backfills"]:
-            if backfill["completed_at"] is None:
-                self.call("PUT", f"backfills/{backfill['id']}/cancel")
+        for number in self._active_backfills(dag_id):
+            self.call("PUT", f"backfills/{number}/cancel")
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, **fields: Any) -> str:
         """Trigger a manual run and return its run id."""
@@ -280,6 +290,11 @@ class LocalAirflow:
                     f"Airflow did not come up within {_STARTUP_SECONDS} s; see {self.home / 'logs'}"
                 )
             time.sleep(0.5)
+
+
+def _without_airflow(environ: Mapping[str, str]) -> dict[str, str]:
+    """Drop the user's own Airflow settings: a secrets backend would know real accounts."""
+    return {name: value for name, value in environ.items() if not name.startswith("AIRFLOW_")}
 
 
 def _has_ended(run: Mapping[str, Any], after: datetime | None) -> bool:

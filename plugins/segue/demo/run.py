@@ -154,7 +154,7 @@ def _run_days(airflow: LocalAirflow, names: list[str], progress: Any) -> list[di
 
 def _console() -> Console:
     console = Console()
-    return console if console.is_terminal else Console(width=110)
+    return console if console.is_terminal else Console(width=120)
 
 
 @contextmanager

@@ -28,8 +28,12 @@ OPT_STATES = {  # table: its opt state column, and what a missing value means
 }
 ALLOWED_OPT_STATES = "allowed: booleans, 1, 0, true, false, yes, no, or missing"
 _MOST_VALUES = 5  # more different ones are hardly opt states: another column was mapped here
-_LONGEST_VALUE = 12
-_MOST_DIGITS = 3
+# what an opt state may be by mistake; any other value could be a contact's name and is not shown
+_PLAINLY_NO_NAMES = re.compile(
+    r"-?\d{1,3}(\.\d)?|true|false|yes|no|[yntf]|on|off|in|out|none|null|n/?a|nan|unknown|maybe|perhaps|(in)?active|"
+    r"(un)?subscribed|opt(ed)?[ _-]?(in|out)",
+    re.IGNORECASE,
+)
 _TRUE = pa.array(["true", "yes", "1"], TEXT)
 _FALSE = pa.array(["false", "no", "0"], TEXT)
 
@@ -149,8 +153,6 @@ def _some(items: Sequence[Item], tell: Callable[[Item], str], most: int = SHOWN)
 
 
 def _safe(value: object) -> str:
-    """Return a value for a message if it can hardly be a name, an address or a number to call."""
+    """Return a value for a message if it can hardly be a name, an address or a number."""
     text = str(value)
-    short = len(text) <= _LONGEST_VALUE and "@" not in text
-    few_digits = len(re.findall(r"\d", text)) <= _MOST_DIGITS
-    return repr(value) if short and few_digits else f"{len(text)} characters"
+    return repr(value) if _PLAINLY_NO_NAMES.fullmatch(text.strip()) else f"{len(text)} characters"

@@ -162,7 +162,10 @@ class ParquetSlice:
         statistics = None if chunk is None else chunk.statistics
         if statistics is None or not statistics.has_min_max:
             return None
-        return statistics.min, statistics.max
+        try:
+            return statistics.min, statistics.max
+        except (OverflowError, ValueError):  # a date that Python's calendar does not have
+            return None
 
     def _has_few_values(self, column: str) -> bool:
         """Tell whether text is dictionary-encoded throughout: a byte or two per row, no more."""
@@ -338,6 +341,8 @@ def read_errors(name: str) -> Iterator[None]:
         raise error if str(error).startswith(name) else DataError(f"{name}: {error}") from None
     except FileNotFoundError:
         raise DataError(f"{name}: the file is gone") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{name}: cannot be read: it is not UTF-8 text") from None
     except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
         raise DataError(f"{name}: cannot be read: {_reason(error)}") from error
 

@@ -141,6 +141,12 @@ class SnapshotTables:
             parts = [piece for part in self._parts(table) for piece in part.slices()]
         return [TableSlice(self, table, part) for part in parts]
 
+    def has_one_type(self, table: str, columns: Sequence[str]) -> bool:
+        """Tell whether all files of ``table`` give each of ``columns`` in the same type."""
+        names = dict.fromkeys(self._sources_of(table, columns)[name] for name in columns)
+        schemas = [part.schema for part in self._parts(table)]
+        return all(len({schema.field(name).type for schema in schemas}) == 1 for name in names)
+
     def read_slice(self, piece: TableSlice, columns: Sequence[str]) -> pa.Table:
         """Read a slice; for ``TableSlice.read``."""
         sources = self._sources_of(piece.table, columns)
@@ -221,7 +227,14 @@ class SnapshotTables:
         else:
             what = f"there is no column {name!r}"
             hint = did_you_mean(name, self._sources(table))
-        return what + (hint or f"; found {checks.list_names(own)}")
+        return what + (hint or f"; {self._found(table, own)}")
+
+    def _found(self, table: str, own: list[str]) -> str:
+        """Say which columns there are; where there are no ids, a first row may be read as names."""
+        has_ids = self._mapping(table).get(ID, ID) in own
+        if has_ids or self._parts(table)[0].name.endswith(".parquet"):
+            return f"found {checks.list_names(own)}"
+        return f"the file has {len(own)} others; its first line must hold the columns' names"
 
     def _mapping(self, table: str) -> dict[str, str]:
         return self.directory.columns.get(cast(TableName, table), {})
@@ -368,6 +381,8 @@ def _require_same_names(part: Part, first: Part) -> None:
     if repeated:
         raise DataError(f"{part.name}: two columns are named {checks.list_names(repeated)}")
     missing = [name for name in first.columns if name not in names]
+    if missing and len(missing) == len(first.columns):
+        raise DataError(f"{part.name}: has none of the columns of {first.name}")
     if missing:
         found = checks.list_names(missing)
         raise DataError(f"{part.name}: has no column {found}, which {first.name} has")

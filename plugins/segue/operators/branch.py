@@ -23,6 +23,8 @@ from segue.operators.failures import shown_plainly
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from segue.delivery.door import Pass
+
 # 1, 2, 4 … 32 minutes, then every hour: 28 retries span 24 hours
 DELIVERY_RETRIES: dict[str, Any] = {
     "retries": 28,
@@ -54,9 +56,10 @@ class LoadContactDetails(_BranchOperator):
         """Return the reference to the branch."""
         from segue.delivery.branches import BranchRef
         from segue.delivery.steps import load_branch
+        from segue.operators.environment import open_memberships
 
         ref = BranchRef.from_xcom(self.branch)
-        found = load_branch(self.workflow, ref, datetime.now(UTC))
+        found = load_branch(self.workflow, ref, datetime.now(UTC), open_memberships())
         self.log.info("%s: details of %s contacts loaded", ref.label, found)
         return ref.as_xcom()
 
@@ -118,17 +121,27 @@ class Deliver(_BranchOperator):
         _raise_for(result)
 
 
-def _raise_for(result: Any) -> None:
-    """Raise what the outcome of a pass asks for; ``result`` is a ``segue.delivery.door.Pass``."""
+def _raise_for(result: Pass) -> None:
+    """Raise what the standing of the branch's deliveries asks for."""
     from segue.delivery.schema import State
 
+    standing = result.standing
     if not result.is_complete:
-        why = result.connection or (
-            f"{result.elsewhere} are in another worker's hands" if result.elsewhere else "try later"
-        )
-        raise AirflowException(f"{result.left} deliveries are left to be tried again: {why}")
-    failed, uncertain = result.outcomes[State.FAILED], result.outcomes[State.UNCERTAIN]
+        left = standing[State.RELEASED] + result.elsewhere
+        raise AirflowException(f"{left} deliveries are left to be tried again: {_why(result)}")
+    failed, uncertain = standing[State.FAILED], standing[State.UNCERTAIN]
     if failed or uncertain:
         raise AirflowFailException(f"{failed} deliveries failed, {uncertain} are uncertain")
-    if result.outcomes and set(result.outcomes) == {State.SKIPPED}:
-        raise AirflowSkipException("every delivery of this branch was skipped")
+    if not standing[State.DELIVERED]:
+        states = ", ".join(f"{count} {state}" for state, count in sorted(standing.items()))
+        raise AirflowSkipException(f"nothing of this branch is to be sent: {states}")
+
+
+def _why(result: Pass) -> str:
+    if result.connection:
+        return result.connection
+    if result.elsewhere:
+        return f"{result.elsewhere} are in another worker's hands"
+    if result.retry_after:
+        return f"the vendor asked for {result.retry_after:.0f} s"
+    return "the failures may pass"

@@ -5,13 +5,18 @@ Imported by operators when they execute, never when a DAG file is parsed.
 
 from __future__ import annotations
 
+import os
+from dataclasses import fields
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 from airflow.sdk.configuration import conf
+from airflow.sdk.exceptions import AirflowNotFoundException
 
 from segue.delivery.ledger import Ledger, Run, Wishes
+from segue.documents import did_you_mean
 from segue.errors import SettingsError
 from segue.settings import Settings
 
@@ -23,30 +28,46 @@ if TYPE_CHECKING:
 _ONE_HOST = frozenset({"LocalExecutor", "SequentialExecutor"})
 
 
+def task_settings() -> Settings:
+    """Return the settings of a task: Airflow's own home decides where the defaults are."""
+    home = os.environ.get("AIRFLOW_HOME") or str(Path("~/airflow").expanduser())
+    return Settings.from_environment({**os.environ, "AIRFLOW_HOME": home})
+
+
 def open_ledger() -> Ledger:
     """Open this process's ledger; raise LedgerError or SettingsError."""
-    settings = Settings.from_environment()
-    _refuse_local_files_on_many_hosts(settings)
-    return _ledger(ledger_url(settings.ledger), settings.namespace)
+    settings = task_settings()
+    url = ledger_url(settings.ledger)
+    _refuse_local_files_on_many_hosts(url, settings.state)
+    return _ledger(url, settings.namespace)
 
 
 def open_memberships() -> MembershipStore:
     """Open the cache of memberships below SEGUE_STATE."""
     from segue.segments.membership import MembershipStore  # brings pandas
 
-    return MembershipStore(Settings.from_environment().state)
+    return MembershipStore(task_settings().state)
 
 
 def ledger_url(setting: str) -> str:
     """Return a database URL; ``airflow://conn_id`` is looked up among Airflow's connections."""
     scheme, _, conn_id = setting.partition("://")
-    return BaseHook.get_connection(conn_id).get_uri() if scheme == "airflow" else setting
+    if scheme != "airflow":
+        return setting
+    try:
+        return BaseHook.get_connection(conn_id).get_uri()
+    except AirflowNotFoundException:
+        raise SettingsError(
+            f"SEGUE_LEDGER is {setting}, and Airflow has no connection {conn_id!r}"
+        ) from None
 
 
 def run_of(workflow: str, context: Context) -> Run:
     """Return the DAG run of a task as the ledger knows it."""
     dag_run = context["dag_run"]
     start, end = dag_run.data_interval_start, dag_run.data_interval_end
+    if dag_run.run_type == "manual":
+        start = end = None  # Airflow infers one when a person triggers a run: it is nobody's wish
     return Run(
         workflow=workflow,
         run_id=dag_run.run_id,
@@ -57,8 +78,24 @@ def run_of(workflow: str, context: Context) -> Run:
 
 
 def wishes_of(context: Context) -> Wishes:
-    """Return what a person asked of the run, from its parameters."""
+    """Return what a person asked of the run, from its parameters.
+
+    Raises SettingsError for a key that means nothing, so that a slip of the pen is not taken for
+    a run without wishes.
+    """
+    known = [field.name for field in fields(Wishes)]
+    for key in context["dag_run"].conf or {}:
+        if key not in known and key not in context["dag"].params:
+            hint = did_you_mean(key, known)
+            raise SettingsError(
+                f"the run's conf has the key {key!r}; allowed: {', '.join(known)}{hint}"
+            )
     params: dict[str, Any] = dict(context["params"])
+    for key in ("deliver", "accept_rewritten"):
+        if not isinstance(params.get(key, False), bool):
+            raise SettingsError(
+                f"the run's parameter {key} is {params[key]!r}; allowed: true, false"
+            )
     return Wishes(
         previous=params.get("previous") or None,
         current=params.get("current") or None,
@@ -72,20 +109,22 @@ def _ledger(url: str, namespace: str) -> Ledger:
     return Ledger.open(url, namespace)
 
 
-def _refuse_local_files_on_many_hosts(settings: Settings) -> None:
+def _refuse_local_files_on_many_hosts(ledger: str, state: str) -> None:
     """Raise SettingsError where workers on several hosts would each have a ledger of their own."""
+    if "://" not in state and not Path(state).is_absolute():
+        raise SettingsError(f"SEGUE_STATE is {state}; allowed: an absolute path, or a URL")
     executors = {name.strip() for name in conf.get("core", "executor").split(",")}
     elsewhere = sorted(name for name in executors if name.split(":")[-1] not in _ONE_HOST)
     if not elsewhere:
         return
-    if settings.ledger.startswith("sqlite"):
+    if ledger.startswith("sqlite"):
         raise SettingsError(
             f"SEGUE_LEDGER is a SQLite file, and {', '.join(elsewhere)} runs tasks on several "
             "hosts: each would have a ledger of its own and send everything again. Use PostgreSQL"
         )
-    if "://" not in settings.state:
+    if "://" not in state:
         raise SettingsError(
-            f"SEGUE_STATE is the local folder {settings.state}, and {', '.join(elsewhere)} runs "
-            "tasks on several hosts. Use a URL such as s3://bucket/segue, or file:///mnt/segue "
-            "for a folder that all hosts share"
+            f"SEGUE_STATE is the local folder {state}, and {', '.join(elsewhere)} runs tasks on "
+            "several hosts. Use a URL such as s3://bucket/segue, or file:///mnt/segue for a "
+            "folder that all hosts share"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from segue.operators.failures import shown_plainly
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+_MAP_INDEX = re.compile(r"_[0-9]+$")  # Airflow names a mapped instance task_3
 _BROKEN = ("failed", "upstream_failed")
 
 
@@ -47,9 +49,9 @@ class DetectChanges(BaseOperator):
             open_ledger,
             open_memberships,
             run_of,
+            task_settings,
             wishes_of,
         )
-        from segue.settings import Settings
 
         ledger, run = open_ledger(), run_of(self.workflow.name, context)
         found = detect(
@@ -85,8 +87,9 @@ class DetectChanges(BaseOperator):
             "snapshots": [span.stretch.current.key for span in found.spans],
             "changes": dict(counts),
         }
-        settings = Settings.from_environment()
+        settings = task_settings()
         area = RunArea.of_run(settings.state, settings.namespace, run.workflow, run.run_id)
+        area.write_definition(self.workflow.audience, self.workflow.fingerprint[1])
         slices = cut(changes, self.workflow.definition.branches)
         return [ref.as_xcom() for ref in area.write_slices(slices)]
 
@@ -107,13 +110,21 @@ class Guard(BaseOperator):
     def execute(self, context: Context) -> int:
         """Return how many deliveries were released."""
         from segue.delivery.guard import beyond_limits, members_before, release
-        from segue.operators.environment import open_ledger, run_of
+        from segue.delivery.policies import suppressing_policy
+        from segue.operators.environment import open_ledger, run_of, wishes_of
 
         ledger, run = open_ledger(), run_of(self.workflow.name, context)
         recorded = ledger.find_run(run.workflow, run.run_id)
         if recorded is None:
             raise AirflowFailException("detect_changes has not recorded this run")
-        spans = ledger.spans_of(recorded)
+        spans, now = ledger.spans_of(recorded), datetime.now(UTC)
+        wishes = wishes_of(context)
+        record_only = recorded.recorded_only and not wishes.deliver
+        for span in spans:  # this task may be cleared long after detect_changes
+            reason = suppressing_policy(
+                self.workflow, span.stretch, wishes, now, record_only=record_only
+            )
+            ledger.judge_again(span.id, reason, now)
         planned = ledger.count_planned([span.id for span in spans])
         limits = self.workflow.definition.guard
         beyond = beyond_limits(limits, planned, members_before(spans))
@@ -122,7 +133,7 @@ class Guard(BaseOperator):
                 f"nothing was released: {'; '.join(beyond)}. If this is right, raise the limit in "
                 f"{self.workflow.name}.yaml and clear this task"
             )
-        released = release(spans, ledger, datetime.now(UTC))
+        released = release(spans, ledger, now)
         self.log.info("released %s deliveries", released)
         return released
 
@@ -135,14 +146,14 @@ class Report(BaseOperator):
     def __init__(
         self, *, workflow: ResolvedWorkflow, watched: Sequence[str] = (), **kwargs: Any
     ) -> None:
-        super().__init__(**{"trigger_rule": TriggerRule.ALL_DONE, "retries": 0, **kwargs})
+        super().__init__(**{"trigger_rule": TriggerRule.ALL_DONE, **kwargs})
         self.workflow = workflow
         self.watched = tuple(watched)  # tasks whose failure no ledger row can show
 
     @shown_plainly
     def execute(self, context: Context) -> list[str]:
         """Return the report's lines."""
-        from segue.delivery.report import report_run
+        from segue.delivery.report import gap_lines, report_run
         from segue.operators.environment import open_ledger, run_of
 
         broken = self._broken_tasks(context)
@@ -152,11 +163,12 @@ class Report(BaseOperator):
             failed = ", ".join(broken) or "detect_changes recorded nothing"
             raise AirflowFailException(f"the run did not finish: {failed}")
         report = report_run(self.workflow, recorded, ledger)
-        for line in report.lines():
+        lines = [*report.lines(), *gap_lines(self.workflow, ledger, datetime.now(UTC))]
+        for line in lines:
             self.log.info("%s", line)
         if report.problems:
             raise AirflowFailException("; ".join(report.problems))
-        return report.lines()
+        return lines
 
     def _broken_tasks(self, context: Context) -> list[str]:
         ti, run_id = context["ti"], context["dag_run"].run_id
@@ -164,5 +176,5 @@ class Report(BaseOperator):
         return sorted(
             f"{task} {state}"
             for task, state in states.items()
-            if state in _BROKEN and task.startswith(self.watched)
+            if state in _BROKEN and _MAP_INDEX.sub("", task) in self.watched
         )

@@ -70,7 +70,7 @@ def membership_changes(
     needs to hold only those of the removed that still exist. ``reason`` is empty for other kinds;
     one contact makes at most one change.
     """
-    found = plain_changes(_members(previous), _members(current))
+    found = plain_changes(members_table(previous), members_table(current))
     return _with_reasons(found, _as_ids(current_contact_ids))
 
 
@@ -82,6 +82,40 @@ def segment_changes(
     store: Memberships,
 ) -> ChangeSet:
     """Return the changes of ``segment`` from one snapshot to another, under its definition."""
+    find = _plain_segment_changes if segment.asks_outside else _sorted_segment_changes
+    found, sizes = find(segment, directory, previous, current, store)
+    there = _as_ids(())
+    left = _removed(found)
+    if len(left):
+        ids: Any = left.to_pylist()
+        contacts = SnapshotTables(directory, current).contacts((), only=ids)
+        there = ids_of(contacts)
+    return ChangeSet(_with_reasons(found, there), *sizes)
+
+
+def _plain_segment_changes(
+    segment: SegmentDefinition,
+    directory: DirectoryDefinition,
+    previous: Snapshot,
+    current: Snapshot,
+    store: Memberships,
+) -> tuple[pa.Table, tuple[int, int]]:
+    """Ask for each membership once, on this thread: a team's function may decide it."""
+    before, now = (
+        members_table(store.membership(segment, directory, snapshot))
+        for snapshot in (previous, current)
+    )
+    return plain_changes(before, now), (len(before), len(now))
+
+
+def _sorted_segment_changes(
+    segment: SegmentDefinition,
+    directory: DirectoryDefinition,
+    previous: Snapshot,
+    current: Snapshot,
+    store: Memberships,
+) -> tuple[pa.Table, tuple[int, int]]:
+    """Compare the memberships piece by piece."""
     sizes = [0, 0]
 
     def members(side: int) -> Iterator[pa.Table]:
@@ -91,13 +125,7 @@ def segment_changes(
             yield piece
 
     found = changes_of_pieces(lambda: members(0), lambda: members(1))
-    there = _as_ids(())
-    left = _removed(found)
-    if len(left):
-        ids: Any = left.to_pylist()
-        contacts = SnapshotTables(directory, current).contacts((), only=ids)
-        there = ids_of(contacts)
-    return ChangeSet(_with_reasons(found, there), sizes[0], sizes[1])
+    return found, (sizes[0], sizes[1])
 
 
 def changes_of_pieces(
@@ -162,7 +190,8 @@ def _changes(ids: ArrowColumn, kind: ChangeKind) -> pa.Table:
     return pa.table(columns, schema=CHANGES)
 
 
-def _members(frame: pd.DataFrame) -> pa.Table:
+def members_table(frame: pd.DataFrame) -> pa.Table:
+    """Return a membership as an Arrow table."""
     states = pa.array(frame["opted_in"].to_numpy(dtype=bool))
     return pa.table([ids_of(frame), pa.chunked_array([states])], schema=MEMBERS)
 

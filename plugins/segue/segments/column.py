@@ -34,6 +34,7 @@ class Texts:
 
     arrow: ArrowColumn
     ignore_case: bool = False
+    written: ArrowColumn | None = None  # before it was lowered
 
     def equal(self, text: str) -> Mask:
         """The text is exactly ``text``."""
@@ -48,9 +49,27 @@ class Texts:
         """``part`` is somewhere in the text."""
         return mask_of(pc.match_substring(self.arrow, self._operand(part).as_py()))
 
+    def starts_with(self, part: str) -> Mask:
+        """The text begins with ``part``."""
+        return mask_of(pc.starts_with(self.arrow, self._operand(part).as_py()))
+
+    def ends_with(self, part: str) -> Mask:
+        """The text ends with ``part``."""
+        return mask_of(pc.ends_with(self.arrow, self._operand(part).as_py()))
+
+    def matches(self, pattern: str) -> Mask:
+        """The regular expression ``pattern`` (RE2: linear time) is found somewhere in the text.
+
+        Case is ignored by the engine, on the text as it is: a pattern cannot be lowered.
+        """
+        texts = self.arrow if self.written is None else self.written
+        return mask_of(pc.match_substring_regex(texts, pattern, ignore_case=self.ignore_case))
+
     def ignoring_case(self) -> Texts:
         """Return the same text, compared without regard to case."""
-        return self if self.ignore_case else Texts(pc.utf8_lower(self.arrow), ignore_case=True)
+        if self.ignore_case:
+            return self
+        return Texts(pc.utf8_lower(self.arrow), ignore_case=True, written=self.arrow)
 
     def _operand(self, text: str) -> Any:
         operand = pa.scalar(text, TEXT)

@@ -22,7 +22,8 @@ from segue.segments.column import (
 )
 from segue.segments.mixed_column import MixedColumn
 from segue.segments.ordered import Doubles, Instants, ScaledIntegers
-from segue.segments.readings import mask_of, to_utc, unscaled
+from segue.segments.readings import mask_of, unscaled
+from segue.segments.wall_clock import to_utc
 
 _SCALES = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 # Object columns that Arrow turns into one type without changing a value.

@@ -6,35 +6,79 @@ with the scope ``directory`` or ``segment:NAME`` of that segment that is not opt
 
 from __future__ import annotations
 
+import pandas as pd
 import pyarrow as pa
 
-from segue.segments.arrow import TEXT, pc
+from segue.directory.tables import SnapshotTables
+from segue.errors import DataError
+from segue.segments.arrow import TEXT, ArrowColumn, pc
 from segue.segments.column_source import column_of
-from segue.segments.id_keys import IdSet
 from segue.segments.ordered import Mask
-from segue.segments.population import UNSUBSCRIBED, Population
+from segue.segments.population import UNSUBSCRIBED, Population, opt_sources
+from segue.segments.readings import mask_of
 from segue.segments.transactions import ids_of
 
+DIRECTORY_SCOPE = "directory"
 
-def opt_states(population: Population, segment: str, opted_out: Mask | None = None) -> Mask:
+
+def segment_scope(segment: str) -> str:
+    """Return the scope of subscriptions that is about one segment."""
+    return f"segment:{segment}"
+
+
+def refuse_lost_opt_outs(earlier: SnapshotTables, later: SnapshotTables) -> None:
+    """Raise DataError where a later snapshot no longer says who opted out, as an earlier one did.
+
+    Everybody would count as opted in, and those who opted out would get messages.
+    """
+    lost = sorted(opt_sources(earlier) - opt_sources(later))
+    if lost:
+        raise DataError(
+            f"snapshot {later.snapshot.key} of {later.directory.directory} lacks "
+            f"{', '.join(lost)}, which {earlier.snapshot.key} has: everybody would count as "
+            "opted in"
+        )
+
+
+def opt_states(population: Population, segment: str | None, opted_out: Mask | None = None) -> Mask:
     """Return the effective opt state of each contact for ``segment``, in the contacts' order.
 
-    ``opted_out`` marks those that subscriptions opt out, if that is known already.
+    Without a segment it is the state for the directory as a whole. ``opted_out`` marks those whom
+    ``opt_outs`` names, if that is known already.
     """
     if opted_out is None:
-        opted_out = opt_outs(population, segment).holds(ids_of(population.contacts))
+        ids = ids_of(population.contacts)
+        opted_out = mask_of(pc.is_in(ids, value_set=opt_outs(population, segment)))
     if UNSUBSCRIBED in population.contacts.columns:
         unsubscribed = column_of(population.contacts[UNSUBSCRIBED], population.zone)
         opted_out = opted_out | unsubscribed.booleans.true
     return ~opted_out
 
 
-def opt_outs(population: Population, segment: str) -> IdSet:
-    """Return the contacts that a row of subscriptions opts out of ``segment``."""
+def opt_outs(population: Population, segment: str | None) -> ArrowColumn:
+    """Return whom rows of subscriptions opt out of ``segment``, some perhaps more than once.
+
+    Without a segment, of the directory as a whole.
+    """
     rows = population.subscriptions
     if rows is None:
-        return IdSet(pa.chunked_array([], TEXT))
+        return pa.chunked_array([], TEXT)
+    scopes = (DIRECTORY_SCOPE,) if segment is None else (DIRECTORY_SCOPE, segment_scope(segment))
     opted_out = column_of(rows["opted_in"], population.zone).booleans.false
-    scopes = ("directory", f"segment:{segment}")
     in_scope = column_of(rows["scope"], population.zone).texts.one_of(scopes)
-    return IdSet(pa.chunked_array([pc.unique(ids_of(rows[opted_out & in_scope]))]))
+    return ids_of(rows[opted_out & in_scope])
+
+
+def list_states(population: Population, rows: pd.DataFrame, name: str) -> tuple[Mask, Mask]:
+    """Return who is on the mailing list ``name``, and who of these is opted out of it.
+
+    ``rows`` are those of mailing_lists. A missing opt state, or no such column, is opted in; of
+    two rows of one contact, the one that opts out counts.
+    """
+    ids = ids_of(population.contacts)
+    listed = column_of(rows["mailing_list"], population.zone).texts.equal(name)
+    members = mask_of(pc.is_in(ids, value_set=ids_of(rows[listed])))
+    if "opted_in" not in rows.columns:
+        return members, members & False
+    out = listed & column_of(rows["opted_in"], population.zone).booleans.false
+    return members, mask_of(pc.is_in(ids, value_set=ids_of(rows[out])))

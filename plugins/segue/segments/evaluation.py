@@ -25,21 +25,28 @@ from segue.segments.conditions import (
     Comparison,
     Condition,
     FieldLeaf,
+    MailingListLeaf,
     Moment,
     Not,
+    SampleLeaf,
+    SegmentLeaf,
+    SubscriptionLeaf,
     TransactionsLeaf,
 )
 from segue.segments.conditions.aggregates import find_aggregate
+from segue.segments.conditions.nodes import DIRECTORY, THIS_SEGMENT, StateLeaf
 from segue.segments.conditions.registry import find_operator
+from segue.segments.consent import list_states, opt_states
 from segue.segments.id_keys import IdSet, group_ids
 from segue.segments.ordered import Mask
 from segue.segments.population import Population
+from segue.segments.sampling import drawn
 from segue.segments.transactions import Rows, Verdicts, group_rows, ids_of, visible_rows
 
 __all__ = ["Evaluator", "Population", "evaluate"]
 
 Decided = Mapping[int, Mask]  # by id(): leaves that compare equal may differ, as 1 and true
-Leaf = FieldLeaf | TransactionsLeaf | ChangeLeaf
+ValueLeaf = FieldLeaf | TransactionsLeaf | ChangeLeaf
 
 
 def evaluate(condition: Condition, population: Population) -> Mask:
@@ -83,10 +90,58 @@ class Evaluator:
                 return ~self.holds(condition.part, table)
             case TransactionsLeaf() if id(condition) in self._decided:
                 return self._decided[id(condition)]
+            case FieldLeaf() | TransactionsLeaf() | ChangeLeaf():
+                return self.compare(self.column(condition, table), condition.comparison)
             case _:
-                return self._compare(self.column(condition, table), condition.comparison)
+                return self._judge(condition)
 
-    def _compare(self, column: Column, comparison: Comparison) -> Mask:
+    def _judge(self, leaf: StateLeaf | SampleLeaf) -> Mask:
+        """Judge a leaf that is about the contact as a whole, not about one value."""
+        match leaf:
+            case MailingListLeaf():
+                return self._on_list(leaf)
+            case SubscriptionLeaf():
+                opted_in = opt_states(self._population, self._scope(leaf))
+                return opted_in if leaf.state == "opted_in" else ~opted_in
+            case SegmentLeaf():
+                members = self._members(leaf.name)
+                return members if leaf.state == "member" else ~members
+            case SampleLeaf():
+                return drawn(self._contact_ids, leaf.salt, leaf.limit)
+
+    def _on_list(self, leaf: MailingListLeaf) -> Mask:
+        rows = self._population.mailing_lists
+        if rows is None:
+            raise DataError("there are no mailing_lists, which a condition needs")
+        members, opted_out = list_states(self._population, rows, leaf.name)
+        states = {
+            "member": members,
+            "not_member": ~members,
+            "opted_in": members & ~opted_out,
+            "opted_out": opted_out,
+        }
+        return states[leaf.state]
+
+    def _scope(self, leaf: SubscriptionLeaf) -> str | None:
+        """Return the segment that a subscription leaf is about; None is the directory."""
+        if leaf.name == DIRECTORY:
+            return None
+        if leaf.name != THIS_SEGMENT:
+            return leaf.name
+        if self._population.this_segment is None:
+            raise DataError("`subscription: this_segment` is judged for no segment")
+        return self._population.this_segment
+
+    def _members(self, name: str) -> Mask:
+        known = self._population.segments
+        if known is None or name not in known.columns:
+            raise DataError(
+                f"it is not known who is in the segment {name!r}, to which a condition refers"
+            )
+        return known[name].to_numpy(dtype=bool)
+
+    def compare(self, column: Column, comparison: Comparison) -> Mask:
+        """Judge every operator of a leaf for the rows of a column."""
         seen = column.ignoring_case() if comparison.ignore_case else column
         return seen.judged(
             lambda values: _all(
@@ -95,7 +150,8 @@ class Evaluator:
             )
         )
 
-    def column(self, leaf: Leaf, table: _Table | None = None) -> Column:
+    def column(self, leaf: ValueLeaf, table: _Table | None = None) -> Column:
+        """Return what a leaf compares, one value for each row of ``table`` or each contact."""
         match leaf:
             case FieldLeaf():
                 return (table or self._contacts).column(leaf.field)
@@ -112,7 +168,7 @@ class Evaluator:
         everything = np.ones(len(ids), dtype=bool)
         # one contact more than there are, who has no transactions, as most contacts
         rows = Rows(self._transactions.column, everything, groups, len(first) + 1)
-        verdicts = self._compare(self._aggregate(leaf, rows), leaf.comparison)
+        verdicts = self.compare(self._aggregate(leaf, rows), leaf.comparison)
         usual = bool(verdicts[-1])
         others = first[verdicts[:-1] != usual]
         return Verdicts(usual, IdSet(pc.take(ids, pa.array(others))))

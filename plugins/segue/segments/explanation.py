@@ -1,9 +1,12 @@
-"""Why a contact does or does not satisfy a condition: the tree, with value and verdict."""
+"""Why a contact does or does not satisfy a condition: the tree, with value and verdict.
+
+What is explained is what the engine decided: every verdict here is the evaluator's own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from segue.segments.conditions import (
@@ -13,43 +16,134 @@ from segue.segments.conditions import (
     Comparison,
     Condition,
     FieldLeaf,
+    MailingListLeaf,
     Not,
+    SampleLeaf,
+    SegmentLeaf,
+    SubscriptionLeaf,
     TransactionsLeaf,
 )
 from segue.segments.conditions.inspection import comparison_data
+from segue.segments.conditions.nodes import StateLeaf
+from segue.segments.definition import SegmentDefinition
 from segue.segments.evaluation import Evaluator, Population
+from segue.segments.loading import judge
+from segue.segments.sampling import DRAWS, draw
+
+Segments = Mapping[str, SegmentDefinition]
+
+
+@dataclass(frozen=True, slots=True)
+class TestVerdict:
+    """One operator of a leaf, its operand as written, and whether it holds."""
+
+    __test__ = False  # pytest: this is not a test class
+
+    operator: str
+    operand: Any
+    holds: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One node of a condition, for one contact: what it asks, what it saw, its verdict."""
+    """One node of a condition, for one contact: what it asks, what it saw, its verdict.
+
+    The children of a leaf ``segment: …`` explain that segment. The same condition has the same
+    tree for every contact and snapshot.
+    """
 
     text: str  # the node as a reader would say it
     holds: bool
     value: Any = None  # what a leaf compared; None if it was missing, and for groups
     children: Sequence[Explanation] = ()
+    is_leaf: bool = False
+    tests: Sequence[TestVerdict] = ()  # of a leaf that compares a value, sorted by operator
 
 
 def explain(condition: Condition, population: Population, contact_id: str) -> Explanation:
     """Return the verdict of every node for one contact; raise KeyError if it is not there."""
+    alone = _alone(population, contact_id)
+    return _Explainer(alone, {}).explain(condition)
+
+
+def explain_segment(
+    segment: SegmentDefinition, population: Population, contact_id: str
+) -> Explanation:
+    """Return why a contact is in a segment, or not, down into the segments it refers to.
+
+    ``population`` is as ``load_population`` returns it. Raises KeyError for an unknown contact.
+    """
+    alone = _alone(population, contact_id)
+    known = {other.segment: other for other in (*segment.refers_to, segment)}
+    return _Explainer(alone, known).explain_segment(segment)
+
+
+def _alone(population: Population, contact_id: str) -> Population:
     alone = population.only(contact_id)
     if alone.contacts.empty:
         raise KeyError(contact_id)
-    return _explain(condition, Evaluator(alone))
+    return alone
 
 
-def _explain(condition: Condition, evaluator: Evaluator) -> Explanation:
-    held = bool(evaluator.holds(condition)[0])
-    match condition:
-        case AllOf() | AnyOf():
-            text = "all of" if isinstance(condition, AllOf) else "any of"
-            children = tuple(_explain(part, evaluator) for part in condition.parts)
-            return Explanation(text, held, None, children)
-        case Not():
-            return Explanation("not", held, None, (_explain(condition.part, evaluator),))
-        case _:
-            value = evaluator.column(condition).value(0)
-            return Explanation(condition_text(condition), held, value)
+class _Explainer:
+    """Explains conditions for the one contact of a population."""
+
+    def __init__(self, population: Population, segments: Segments) -> None:
+        self._population = population
+        self._segments = segments
+        self._evaluator = Evaluator(population)
+
+    def explain_segment(self, segment: SegmentDefinition) -> Explanation:
+        if segment.match is not None:
+            inside = replace(self._population, this_segment=segment.segment)
+            return _Explainer(inside, self._segments).explain(segment.match)
+        held = bool(judge(segment, self._population)[0])
+        source = segment.imported.path if segment.imported else segment.python
+        text = f"{'imported' if segment.imported else 'python'}: {source}"
+        return Explanation(text, held, _membership(held), is_leaf=True)
+
+    def explain(self, condition: Condition) -> Explanation:
+        held = bool(self._evaluator.holds(condition)[0])
+        text = condition_text(condition)
+        match condition:
+            case AllOf() | AnyOf():
+                text = "all of" if isinstance(condition, AllOf) else "any of"
+                return Explanation(text, held, None, tuple(map(self.explain, condition.parts)))
+            case Not():
+                return Explanation("not", held, None, (self.explain(condition.part),))
+            case FieldLeaf() | TransactionsLeaf() | ChangeLeaf():
+                value = self._evaluator.column(condition).value(0)
+                tests = self._tests(condition)
+                return Explanation(text, held, value, is_leaf=True, tests=tests)
+            case SampleLeaf():
+                return Explanation(text, held, self._drawn(condition), is_leaf=True)
+            case _:
+                value, parts = self._state(condition), self._parts(condition)
+                return Explanation(text, held, value, parts, is_leaf=True)
+
+    def _tests(self, leaf: FieldLeaf | TransactionsLeaf | ChangeLeaf) -> tuple[TestVerdict, ...]:
+        column = self._evaluator.column(leaf)
+        verdicts = []
+        for test in leaf.comparison.tests:
+            alone = Comparison((test,), leaf.comparison.ignore_case)
+            held = bool(self._evaluator.compare(column, alone)[0])
+            operand = list(test.data) if isinstance(test.data, tuple) else test.data
+            verdicts.append(TestVerdict(test.operator, operand, held))
+        return tuple(verdicts)
+
+    def _state(self, leaf: StateLeaf) -> str:
+        """Return which of a leaf's states the contact is in."""
+        states = (replace(leaf, state=state) for state in leaf.FACTS)
+        return next(found.state for found in states if self._evaluator.holds(found)[0])
+
+    def _parts(self, leaf: StateLeaf) -> tuple[Explanation, ...]:
+        if not isinstance(leaf, SegmentLeaf) or leaf.name not in self._segments:
+            return ()
+        return (self.explain_segment(self._segments[leaf.name]),)
+
+    def _drawn(self, leaf: SampleLeaf) -> str:
+        contact = str(self._population.contacts["contact_id"].iloc[0])
+        return f"{draw(contact, leaf.salt) / DRAWS * 100:.4f}%"
 
 
 def condition_text(condition: Condition) -> str:
@@ -65,8 +159,17 @@ def condition_text(condition: Condition) -> str:
             return f"{condition.field}: {_comparison_text(condition.comparison)}"
         case TransactionsLeaf():
             return f"{_aggregate_text(condition)}: {_comparison_text(condition.comparison)}"
+        case MailingListLeaf() | SubscriptionLeaf() | SegmentLeaf():
+            what = condition.KEY.replace("_", " ")
+            return f"{what} {condition.name}: is {condition.state}"
+        case SampleLeaf():
+            return f"sample: {condition.share} with salt {condition.salt}"
         case ChangeLeaf():
             return f"change: {_comparison_text(condition.comparison)}"
+
+
+def _membership(held: bool) -> str:
+    return "member" if held else "not_member"
 
 
 def _aggregate_text(leaf: TransactionsLeaf) -> str:

@@ -24,12 +24,11 @@ from segue.directory.definition import DirectoryDefinition
 from segue.directory.snapshots import Snapshot, fingerprint
 from segue.directory.tables import SnapshotTables
 from segue.segments.arrow import TEXT, pc
-from segue.segments.conditions import needed_columns, to_data
 from segue.segments.consent import opt_states
 from segue.segments.definition import SegmentDefinition
-from segue.segments.evaluation import evaluate
 from segue.segments.id_keys import order_of_ids
-from segue.segments.population import Population, opt_state_needs
+from segue.segments.loading import judge, load_population
+from segue.segments.outside import outside_missing, outside_version
 from segue.segments.sliced_membership import sliced_members
 from segue.segments.transactions import ids_of
 
@@ -74,9 +73,15 @@ def missing_for(segment: SegmentDefinition, tables: SnapshotTables) -> list[str]
 
     A table is named alone (``transactions``), a column with its table (``contacts.tier``).
     """
-    needs = needed_columns(segment.match)
-    wanted = {"contacts": needs.contacts, "transactions": needs.transactions}
+    needs = segment.needs
+    lists = {"mailing_list"} if needs.mailing_lists else None
+    wanted = {
+        "contacts": needs.contacts,
+        "transactions": needs.transactions,
+        "mailing_lists": lists,
+    }
     missing = [_missing(tables, table, names) for table, names in wanted.items()]
+    missing.append(outside_missing(segment, tables.snapshot))
     return sorted(name for names in missing for name in names)
 
 
@@ -86,8 +91,8 @@ def membership_key(
     """Return a digest of everything that a membership follows from."""
     facts = {
         "engine": ENGINE_VERSION,
-        "segment": segment.segment,
-        "match": to_data(segment.match),
+        "definition": segment.facts(),
+        "imported": outside_version(segment, snapshot),
         "columns": directory.columns,
         "timezone": directory.timezone,
         "date_keys": directory.date_keys,
@@ -120,7 +125,9 @@ class MembershipStore:
         path = posixpath.join(self._folder, segment.segment, f"{key}.parquet")
         done = 0
         try:
-            for piece in self._read(path, key):
+            stored = self._read(path, key)
+            # What a function says may differ from call to call: no part of it is ever completed.
+            for piece in list(stored) if segment.asks_outside else stored:
                 yield piece
                 done += piece.num_rows
             return
@@ -180,10 +187,8 @@ def plain_members(
     segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
 ) -> pa.Table:
     """Return the members, sorted by id, with the snapshot in memory as a whole: the reference."""
-    tables = SnapshotTables(directory, snapshot)
-    needs = needed_columns(segment.match) | opt_state_needs(tables)
-    population = Population.load(directory, tables, needs, as_of=snapshot.as_of)
-    members = pa.array(evaluate(segment.match, population))
+    population = load_population(segment, SnapshotTables(directory, snapshot))
+    members = pa.array(judge(segment, population))
     states = pa.chunked_array([pa.array(opt_states(population, segment.segment))])
     columns = [ids_of(population.contacts), states]
     kept: pa.Table = pc.filter(pa.table(columns, schema=_SCHEMA), members)

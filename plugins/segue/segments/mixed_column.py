@@ -28,7 +28,8 @@ from segue.segments.ordered import (
     exact_number,
     number_text,
 )
-from segue.segments.readings import read_number, to_utc
+from segue.segments.readings import read_number
+from segue.segments.wall_clock import to_utc
 
 
 class MixedColumn(Column):

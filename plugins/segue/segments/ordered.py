@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from fractions import Fraction
 from typing import Any, Generic, TypeAlias, TypeVar
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +26,7 @@ import pyarrow as pa
 
 from segue.segments.arrow import TEXT, pc
 from segue.segments.exact_sums import group_sums
+from segue.segments.wall_clock import local_days
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Integers: TypeAlias = npt.NDArray[Any]  # int64, or uint64 where a column is
@@ -81,6 +83,18 @@ class Numbers(Ordered[int | float]):
     @abstractmethod
     def sums(self, groups: Groups, size: int) -> Numbers:
         """Return the sum of each of ``size`` groups; missing values add nothing."""
+
+    @abstractmethod
+    def means(self, groups: Groups, size: int) -> Doubles:
+        """Return the mean of each group, rounded to a double; missing where a group has none."""
+
+    @abstractmethod
+    def least(self, groups: Groups, size: int) -> Numbers:
+        """Return the least number of each group; missing where a group has none."""
+
+    @abstractmethod
+    def greatest(self, groups: Groups, size: int) -> Numbers:
+        """Return the greatest number of each group; missing where a group has none."""
 
     @abstractmethod
     def texts(self) -> Any:
@@ -153,14 +167,22 @@ class ScaledIntegers(Numbers):
         units = int(self.units[row])
         return units if self.scale == 0 else Decimal(units).scaleb(-self.scale, _ARITHMETIC)
 
-    def latest(self, groups: Groups, size: int) -> ScaledIntegers:
-        """Return the greatest value of each group; missing where a group has none."""
+    def means(self, groups: Groups, size: int) -> Doubles:
+        return _means(self.sums(groups, size), _counts(self.present, groups, size))
+
+    def least(self, groups: Groups, size: int) -> ScaledIntegers:
+        return self._extreme(np.minimum, np.iinfo(self.units.dtype).max, groups, size)
+
+    def greatest(self, groups: Groups, size: int) -> ScaledIntegers:
+        return self._extreme(np.maximum, np.iinfo(self.units.dtype).min, groups, size)
+
+    def _extreme(self, choose: np.ufunc, start: int, groups: Groups, size: int) -> ScaledIntegers:
         units, groups = self.units[self.present], groups[self.present]
         found = np.zeros(size, dtype=bool)
         found[groups] = True
-        greatest = np.full(size, np.iinfo(np.int64).min, dtype=np.int64)
-        np.maximum.at(greatest, groups, units)
-        return ScaledIntegers(greatest, found, self.scale)
+        extreme = np.full(size, start, dtype=self.units.dtype)
+        choose.at(extreme, groups, units)
+        return ScaledIntegers(extreme, found, self.scale)
 
     def _exact(self) -> ExactNumbers:
         """Return the present rows as Python numbers."""
@@ -210,6 +232,20 @@ class Doubles(Numbers):
         present = self.present
         return Doubles(group_sums(self.values[present], groups[present], size))
 
+    def means(self, groups: Groups, size: int) -> Doubles:
+        return _means(self.sums(groups, size), _counts(self.present, groups, size))
+
+    def least(self, groups: Groups, size: int) -> Doubles:
+        return self._extreme(np.fmin, groups, size)
+
+    def greatest(self, groups: Groups, size: int) -> Doubles:
+        return self._extreme(np.fmax, groups, size)
+
+    def _extreme(self, choose: np.ufunc, groups: Groups, size: int) -> Doubles:
+        extreme = np.full(size, math.nan)
+        choose.at(extreme, groups, self.values)  # these pass over NaN, which is missing
+        return Doubles(extreme)
+
     def texts(self) -> Any:
         whole = np.isfinite(self.values) & (np.trunc(self.values) == self.values)
         whole &= np.abs(self.values) < 2.0**63
@@ -245,11 +281,23 @@ class ExactNumbers(Numbers):
         return ExactNumbers([self.values[int(row)] for row in np.flatnonzero(chosen)])
 
     def sums(self, groups: Groups, size: int) -> ExactNumbers:
-        members: dict[int, list[Exact]] = {}
+        return ExactNumbers([_exact_sum(values) for values in self._by_group(groups, size)])
+
+    def means(self, groups: Groups, size: int) -> Doubles:
+        return _means(self.sums(groups, size), _counts(self.present, groups, size))
+
+    def least(self, groups: Groups, size: int) -> ExactNumbers:
+        return ExactNumbers([min(v, default=None) for v in self._by_group(groups, size)])
+
+    def greatest(self, groups: Groups, size: int) -> ExactNumbers:
+        return ExactNumbers([max(v, default=None) for v in self._by_group(groups, size)])
+
+    def _by_group(self, groups: Groups, size: int) -> list[list[Exact]]:
+        members: list[list[Exact]] = [[] for _ in range(size)]
         for group, value in zip(groups.tolist(), self.values, strict=True):
             if value is not None:
-                members.setdefault(group, []).append(value)
-        return ExactNumbers([_exact_sum(members.get(group, [])) for group in range(size)])
+                members[group].append(value)
+        return members
 
     def texts(self) -> Any:
         shown = [None if value is None else number_text(value) for value in self.values]
@@ -291,7 +339,21 @@ class Instants(Ordered[datetime]):
 
     def latest(self, groups: Groups, size: int) -> Instants:
         """Return the last instant of each of ``size`` groups; missing where there is none."""
-        return Instants(self.seconds.latest(groups, size))
+        return Instants(self.seconds.greatest(groups, size))
+
+    def earliest(self, groups: Groups, size: int) -> Instants:
+        """Return the first instant of each of ``size`` groups; missing where there is none."""
+        return Instants(self.seconds.least(groups, size))
+
+    def on_anniversary(self, days: Collection[tuple[int, int]], zone: ZoneInfo) -> Mask:
+        """Return where (month, day) in ``zone`` is one of ``days``; the year does not matter."""
+        local = local_days(self.seconds.units, self.seconds.scale, zone).astype("datetime64[D]")
+        months = local.astype("datetime64[M]")
+        month = months.astype(np.int64) % 12 + 1
+        day = (local - months).astype(np.int64) + 1
+        wanted = np.array([month * 100 + day for month, day in sorted(days)], dtype=np.int64)
+        found: Mask = np.isin(month * 100 + day, wanted)
+        return self.present & found
 
     def value(self, row: int) -> datetime | None:
         """Return one instant in UTC, cut to microseconds; None too where Python's calendar ends."""
@@ -335,6 +397,43 @@ def _nearest_double(operand: int | float) -> float:
         return float(operand)
     except OverflowError:
         return math.inf if operand > 0 else -math.inf
+
+
+def _counts(present: Mask, groups: Groups, size: int) -> npt.NDArray[np.int64]:
+    """Return how many present values each group has."""
+    return np.bincount(groups[present], minlength=size).astype(np.int64)
+
+
+def _means(sums: Numbers, counts: npt.NDArray[np.int64]) -> Doubles:
+    """Return sums divided by counts, each the nearest double to the exact quotient."""
+    fast = _quick_means(sums, np.maximum(counts, 1))
+    if fast is not None:
+        return Doubles(np.where(counts > 0, fast, math.nan))
+    means = np.full(len(counts), math.nan)
+    for group in np.flatnonzero(counts):
+        means[group] = _quotient(sums.value(int(group)), int(counts[group]))
+    return Doubles(means)
+
+
+def _quick_means(sums: Numbers, counts: npt.NDArray[np.int64]) -> Floats | None:
+    """Return the quotients by one division of doubles, where both sides are exact in them."""
+    if isinstance(sums, Doubles):
+        return sums.values / counts
+    if not isinstance(sums, ScaledIntegers):
+        return None
+    largest = max(np.abs(sums.units).max(initial=0), int(counts.max(initial=1)) * 10**sums.scale)
+    return sums.units / (counts * 10**sums.scale) if largest < 2**53 else None
+
+
+def _quotient(total: Exact | None, count: int) -> float:
+    if total is None:  # inf - inf
+        return math.nan
+    if isinstance(total, float):
+        return total / count
+    try:
+        return float(Fraction(total) / count)
+    except OverflowError:
+        return math.inf if total > 0 else -math.inf
 
 
 def _exact_sum(values: Sequence[Exact]) -> Exact | None:

@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 
 from segue.directory.definition import DirectoryDefinition
-from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables
 from segue.segments.conditions import Needs
 from segue.segments.kinds import ChangeKind
+from segue.segments.ordered import Mask
 
 UNSUBSCRIBED = "unsubscribed"
 
@@ -23,7 +23,8 @@ UNSUBSCRIBED = "unsubscribed"
 class Population:
     """The contacts that conditions are judged for, one row each, and what is known about them.
 
-    ``changes`` holds the kind of change per row of ``contacts``, for workflow conditions. Frames
+    ``changes`` holds the kind of change per row of ``contacts``, for workflow conditions, and
+    ``segments`` has a boolean column per segment that conditions refer to, of the same rows. Frames
     are not changed. Ids of contacts are unique and not missing.
     """
 
@@ -34,6 +35,8 @@ class Population:
     mailing_lists: pd.DataFrame | None = None
     subscriptions: pd.DataFrame | None = None
     changes: pd.Series[Any] | None = None
+    segments: pd.DataFrame | None = None
+    this_segment: str | None = None  # the one that `subscription: this_segment` means
 
     @classmethod
     def load(
@@ -50,36 +53,30 @@ class Population:
 
         ``contacts`` takes the place of the snapshot's own.
         """
-        if contacts is None:
-            contacts = tables.contacts(sorted(needs.contacts), only=only)
         transactions = None
         if needs.transactions is not None:
             transactions = tables.rows("transactions", sorted(needs.transactions), only=only)
+        if needs.subscriptions:
+            needs |= opt_state_needs(tables)
+        if contacts is None:
+            contacts = tables.contacts(sorted(needs.contacts), only=only)
         return cls(
             contacts,
             as_of,
             directory.zone,
             transactions,
             tables.rows("mailing_lists", only=only) if needs.mailing_lists else None,
-            tables.rows("subscriptions", only=only) if needs.subscriptions else None,
+            _subscriptions(tables, only) if needs.subscriptions else None,
         )
-
-    @classmethod
-    def load_opt_states(
-        cls,
-        directory: DirectoryDefinition,
-        snapshot: Snapshot,
-        *,
-        only: Collection[str] | None = None,
-    ) -> Population:
-        """Read what says whether contacts are opted in, and nothing else."""
-        tables = SnapshotTables(directory, snapshot)
-        needs = opt_state_needs(tables)
-        return cls.load(directory, tables, needs, as_of=snapshot.as_of, only=only)
 
     def with_change(self, kind: ChangeKind | str) -> Population:
         """Return the same contacts, each seen making this kind of change."""
         return replace(self, changes=pd.Series([str(kind)] * len(self.contacts), dtype="str"))
+
+    def with_segment(self, name: str, members: Mask) -> Population:
+        """Return the same contacts, with who of them is in a segment."""
+        known = {} if self.segments is None else dict(self.segments.items())
+        return replace(self, segments=pd.DataFrame({**known, name: members}))
 
     def only(self, contact_id: str) -> Population:
         """Return the population of one contact; empty if there is no such contact."""
@@ -91,13 +88,31 @@ class Population:
             mailing_lists=_of_contact(self.mailing_lists, contact_id),
             subscriptions=_of_contact(self.subscriptions, contact_id),
             changes=None if self.changes is None else self.changes[chosen.to_numpy()],
+            segments=None if self.segments is None else self.segments[chosen.to_numpy()],
         )
 
 
+def opt_sources(tables: SnapshotTables) -> frozenset[str]:
+    """Return where a snapshot says who opted out: ``contacts.unsubscribed``, ``subscriptions``."""
+    columns = tables.columns("contacts")
+    found = {f"contacts.{UNSUBSCRIBED}"} if UNSUBSCRIBED in columns else set()
+    return frozenset(found | ({"subscriptions"} if tables.has("subscriptions") else set()))
+
+
 def opt_state_needs(tables: SnapshotTables) -> Needs:
-    """Return what a population must hold for ``opt_states`` to answer; every record is optional."""
+    """Return what a population must hold for ``opt_states`` to answer; every record is optional.
+
+    Raises DataError where the directory maps an opt state that the snapshot lacks: without it
+    everybody would count as opted in.
+    """
     known = {UNSUBSCRIBED} & set(tables.columns("contacts"))
-    return Needs(contacts=frozenset(known), subscriptions=tables.has("subscriptions"))
+    if UNSUBSCRIBED in tables.directory.columns.get("contacts", {}) and not known:
+        tables.contacts([UNSUBSCRIBED], only=())  # raises, with the names that are there
+    return Needs(contacts=frozenset(known), subscriptions=True)
+
+
+def _subscriptions(tables: SnapshotTables, only: Collection[str] | None) -> pd.DataFrame | None:
+    return tables.rows("subscriptions", only=only) if tables.has("subscriptions") else None
 
 
 def _of_contact(frame: pd.DataFrame | None, contact_id: str) -> pd.DataFrame | None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -25,13 +23,11 @@ from segue.segments.ordered import (
     exact_number,
     no_numbers,
 )
+from segue.segments.wall_clock import to_utc
 
 _BLANKS = " \t\n\v\f\r"
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _DIGITS = 18  # decimal digits that always fit 64 bits
-_DAY = 86_400
-_FIRST_DAY = (date.min - date(1970, 1, 1)).days
-_LAST_DAY = (date.max - date(1970, 1, 1)).days
 
 
 def read_numbers(texts: ArrowColumn) -> Numbers:
@@ -81,30 +77,6 @@ def read_instants(texts: ArrowColumn, zone: ZoneInfo) -> Instants:
     return Instants(ScaledIntegers(units, present, 6))
 
 
-def to_utc(wall: npt.NDArray[np.int64], scale: int, zone: ZoneInfo) -> npt.NDArray[np.int64]:
-    """Return wall-clock times (1/10**scale seconds since 1970) of ``zone`` as UTC, same units.
-
-    As ``segue.durations.localize``: the first of two, and forward out of a gap.
-    """
-    if str(zone) == "UTC" or not len(wall):
-        return wall
-    second = 10**scale
-    days = np.clip(wall // (_DAY * second), _FIRST_DAY, _LAST_DAY)
-    first = int(days.min())
-    present = np.zeros(int(days.max()) - first + 1, dtype=bool)
-    present[days - first] = True
-    offsets = np.zeros(len(present), dtype=np.int64)
-    changing = np.zeros(len(present), dtype=bool)
-    for index in np.flatnonzero(present):
-        offsets[index], changing[index] = _offset_of_day(zone, first + int(index))
-    shift = offsets[days - first]
-    rows = np.flatnonzero(changing[days - first])
-    times, which = np.unique(wall[rows] // second, return_inverse=True)
-    shift[rows] = np.array([_offset(zone, int(time)) for time in times], dtype=np.int64)[which]
-    utc: npt.NDArray[np.int64] = wall - shift * second
-    return utc
-
-
 def mask_of(values: ArrowColumn | ArrowArray) -> Mask:
     """Return an Arrow boolean column as a mask; null is False."""
     filled: Any = pc.fill_null(values, False)
@@ -148,18 +120,3 @@ def _microseconds(texts: ArrowColumn, timezone: str | None) -> npt.NDArray[np.in
     times = texts.cast(pa.timestamp("us", timezone)).cast(pa.int64())
     numbers: npt.NDArray[np.int64] = pc.fill_null(times, 0).to_numpy()
     return numbers
-
-
-@cache
-def _offset_of_day(zone: ZoneInfo, day: int) -> tuple[int, bool]:
-    """Return the offset in seconds at the start of a day, and whether it changes on that day."""
-    start, end = _offset(zone, day * _DAY), _offset(zone, day * _DAY + _DAY - 1)
-    return start, start != end
-
-
-def _offset(zone: ZoneInfo, wall: int) -> int:
-    """Return how many seconds ``zone`` is ahead of UTC at a wall-clock time."""
-    clipped = min(max(wall, _FIRST_DAY * _DAY), _LAST_DAY * _DAY + _DAY - 1)
-    local = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=clipped)
-    offset = local.replace(tzinfo=zone, fold=0).utcoffset() or timedelta()
-    return round(offset.total_seconds())

@@ -20,42 +20,54 @@ from segue.directory.definition import DirectoryDefinition
 from segue.directory.readers import in_parallel, plain
 from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables, TableSlice
-from segue.segments.arrow import TEXT, ArrowColumn
+from segue.segments.arrow import TEXT, ArrowColumn, pc
 from segue.segments.conditions import (
     AllOf,
     AnyOf,
     Condition,
+    FieldLeaf,
     Moment,
     Needs,
     Not,
     TransactionsLeaf,
+    aggregates,
     needed_columns,
+    operators,
 )
-from segue.segments.conditions.inspection import where_columns
+from segue.segments.conditions.aggregates import find_aggregate
+from segue.segments.conditions.inspection import leaves, operators_of, where_columns
 from segue.segments.consent import opt_outs, opt_states
 from segue.segments.definition import SegmentDefinition
 from segue.segments.evaluation import Evaluator
-from segue.segments.id_keys import Keys, id_keys, starts_of_runs
+from segue.segments.id_keys import IdSet, Keys, id_keys, starts_of_runs
 from segue.segments.population import Population, opt_state_needs
 from segue.segments.transactions import Verdicts
 
 ID = "contact_id"
 _ANY_ZONE = timedelta(days=1)  # no wall clock is further from UTC
+_OUR_JUDGES = frozenset({aggregates.__name__, operators.__name__})
 _NOBODY = pd.DataFrame({ID: pd.Series([], dtype="str")})
 
 
 def sliced_members(
     segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
 ) -> list[pa.Table] | None:
-    """Return the members in the order of the snapshot's rows; None where ids may not be unique.
+    """Return the members in the order of the snapshot's rows; None where the plain path must tell.
 
-    Two contacts with one key are one contact twice, or a coincidence: the plain path will tell.
+    That is where the segment does not follow from each contact's own rows alone, where files give
+    a column in several types, and where ids may not be unique: two contacts with one key are one
+    contact twice, or a coincidence.
     """
+    match = segment.match
+    if match is None or segment.refers_to or not is_judged_row_by_row(match):
+        return None
     tables = SnapshotTables(directory, snapshot)
-    needs = needed_columns(segment.match) | opt_state_needs(tables)
+    needs = needed_columns(match) | opt_state_needs(tables)
+    if not _keep_their_types(tables, needs):
+        return None
     base = _population(directory, tables, needs, snapshot.as_of)
-    decided = _decide_all(transaction_leaves(segment.match), tables, base)
-    out = opt_outs(base, segment.segment)
+    decided = _decide_all(transaction_leaves(match), tables, base)
+    out = IdSet(pa.chunked_array([pc.unique(opt_outs(base, segment.segment))]))
 
     def judge(piece: TableSlice) -> tuple[Keys, pa.Table]:
         rows = piece.read([ID, *sorted(needs.contacts)])
@@ -63,7 +75,7 @@ def sliced_members(
         keys = id_keys(ids)
         population = replace(base, contacts=_frame(rows))
         known = {leaf: verdicts.of(ids, keys) for leaf, verdicts in decided.items()}
-        members = pa.array(Evaluator(population, known).holds(segment.match))
+        members = pa.array(Evaluator(population, known).holds(match))
         states = opt_states(population, segment.segment, out.holds(ids, keys))
         columns = [ids, pa.chunked_array([pa.array(states)])]
         return keys, pa.table(columns, names=[ID, "opted_in"]).filter(members)
@@ -73,6 +85,18 @@ def sliced_members(
     keys.sort()
     unique = len(keys) > 0 and bool(starts_of_runs(keys).all())
     return [members for _, members in judged] if unique else None
+
+
+def is_judged_row_by_row(condition: Condition) -> bool:
+    """Tell whether judging slices is known to be judging the whole.
+
+    It is for values of contacts and their transactions and for operators and aggregates of our
+    own. Others' may look at a whole column; what other leaves need is loaded by the plain path.
+    """
+    known = all(isinstance(leaf, FieldLeaf | TransactionsLeaf) for leaf in leaves(condition))
+    judges: list[Any] = [*operators_of(condition)]
+    judges += [find_aggregate(leaf.aggregate) for leaf in transaction_leaves(condition)]
+    return known and all(type(each).__module__ in _OUR_JUDGES for each in judges)
 
 
 def transaction_leaves(condition: Condition) -> Iterator[TransactionsLeaf]:
@@ -85,6 +109,16 @@ def transaction_leaves(condition: Condition) -> Iterator[TransactionsLeaf]:
             yield from transaction_leaves(condition.part)
         case TransactionsLeaf():
             yield condition
+
+
+def _keep_their_types(tables: SnapshotTables, needs: Needs) -> bool:
+    """Tell whether a slice read alone has the types that it has among the others."""
+    wanted = {"transactions": needs.transactions, "contacts": needs.contacts}
+    return all(
+        tables.has_one_type(table, sorted(columns - {ID}))
+        for table, columns in wanted.items()
+        if columns is not None
+    )
 
 
 def _population(
@@ -101,16 +135,16 @@ def _population(
 def _decide_all(
     conditions: Iterator[TransactionsLeaf], tables: SnapshotTables, base: Population
 ) -> dict[int, Verdicts]:
-    leaves = {id(leaf): _Leaf(leaf, base) for leaf in conditions}
-    if not leaves:
+    known = {id(leaf): _Leaf(leaf, base) for leaf in conditions}
+    if not known:
         return {}
     counted = in_parallel(
-        lambda piece: _counted_rows(piece, list(leaves.values()), base),
+        lambda piece: _counted_rows(piece, list(known.values()), base),
         tables.slices("transactions"),
     )
     return {
         key: leaf.verdicts([rows[number] for rows in counted])
-        for number, (key, leaf) in enumerate(leaves.items())
+        for number, (key, leaf) in enumerate(known.items())
     }
 
 
@@ -153,20 +187,20 @@ class _Leaf:
 
 
 def _counted_rows(
-    piece: TableSlice, leaves: Sequence[_Leaf], base: Population
+    piece: TableSlice, asked: Sequence[_Leaf], base: Population
 ) -> list[pa.Table | None]:
     """Return for each condition the rows of a slice that it counts, None where there are none.
 
     Columns are read when they are known to matter: first those that choose the rows.
     """
-    open_leaves = [leaf.may_count(piece) for leaf in leaves]
+    open_leaves = [leaf.may_count(piece) for leaf in asked]
     choosing = [
         where_columns(leaf.condition)
-        for leaf, is_open in zip(leaves, open_leaves, strict=True)
+        for leaf, is_open in zip(asked, open_leaves, strict=True)
         if is_open
     ]
     if not choosing:
-        return [None] * len(leaves)
+        return [None] * len(asked)
     rows = piece.read(sorted(frozenset().union(*choosing)))
     evaluator = Evaluator(replace(base, transactions=_frame(rows)))
 
@@ -180,7 +214,7 @@ def _counted_rows(
         columns = [plain(column) for column in found]  # dictionaries differ from slice to slice
         return pa.table(columns, names=leaf.kept).filter(pa.array(counted))
 
-    pairs = zip(leaves, open_leaves, strict=True)
+    pairs = zip(asked, open_leaves, strict=True)
     return [keep(leaf) if is_open else None for leaf, is_open in pairs]
 
 

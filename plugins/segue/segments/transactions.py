@@ -48,6 +48,27 @@ class Rows:
         numbers = self._column(field).numbers.rows(self._chosen)
         return NumberColumn(numbers.sums(self._groups, self._size), self._zone)
 
+    def mean(self, field: str) -> Column:
+        """Return the mean of ``field``; missing for a contact without any number."""
+        numbers = self._column(field).numbers.rows(self._chosen)
+        return NumberColumn(numbers.means(self._groups, self._size), self._zone)
+
+    def least(self, field: str) -> Column:
+        """Return the least number in ``field``; missing for a contact without any."""
+        numbers = self._column(field).numbers.rows(self._chosen)
+        return NumberColumn(numbers.least(self._groups, self._size), self._zone)
+
+    def greatest(self, field: str) -> Column:
+        """Return the greatest number in ``field``; missing for a contact without any."""
+        numbers = self._column(field).numbers.rows(self._chosen)
+        return NumberColumn(numbers.greatest(self._groups, self._size), self._zone)
+
+    def earliest(self, field: str) -> Column:
+        """Return the first instant in ``field``; missing for a contact without any."""
+        column = self._column(field)
+        earliest = column.instants.rows(self._chosen).earliest(self._groups, self._size)
+        return InstantColumn(earliest, self._zone, dates=column.dates_only)
+
     def latest(self, field: str) -> Column:
         """Return the last instant in ``field``; missing for a contact without any."""
         column = self._column(field)

@@ -29,18 +29,19 @@ class WaitForSnapshot(BaseSensorOperator):
 
     def __init__(self, *, workflow: ResolvedWorkflow, **kwargs: Any) -> None:
         patience = workflow.definition.policies.wait_timeout.approximate() + timedelta(days=1)
-        defaults = {"mode": "reschedule", "poke_interval": POKE_SECONDS, "retries": 0}
+        defaults = {"mode": "reschedule", "poke_interval": POKE_SECONDS}
         super().__init__(**{**defaults, "timeout": patience.total_seconds(), **kwargs})
         self.workflow = workflow
 
     @shown_plainly
     def poke(self, context: Context) -> bool:
         """Return True when there is nothing to wait for any more."""
-        from segue.delivery.detection import waiting_for
+        from segue.delivery.detection import has_current, waiting_for
         from segue.operators.environment import open_ledger, run_of, wishes_of
 
         run, now = run_of(self.workflow.name, context), datetime.now(UTC)
-        reason = waiting_for(self.workflow, run, wishes_of(context), open_ledger(), now)
+        wishes, ledger = wishes_of(context), open_ledger()
+        reason = waiting_for(self.workflow, run, wishes, ledger, now)
         if reason is None:
             return True
         policies = self.workflow.definition.policies
@@ -49,6 +50,9 @@ class WaitForSnapshot(BaseSensorOperator):
         if now < deadline:
             self.log.info("%s; waiting until %s", reason, f"{deadline:%Y-%m-%d %H:%M} UTC")
             return False
+        if has_current(self.workflow, run, wishes, ledger, now):
+            self.log.warning("%s; going on with the last complete one", reason)
+            return True
         if policies.missing_snapshot == "fail":
             raise AirflowFailException(f"{reason}, and the deadline {deadline} has passed")
         return True

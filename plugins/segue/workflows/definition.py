@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from croniter import croniter
+from croniter import CroniterError, croniter
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -18,9 +18,16 @@ from pydantic import (
     model_validator,
 )
 
-from segue.documents import Definition, Items, Name, ProblemsFound, did_you_mean
+from segue.documents import Definition, Items, Location, Name, ProblemsFound, did_you_mean
 from segue.durations import Duration, DurationField, localize
-from segue.segments.conditions import WorkflowConditionField
+from segue.segments.conditions import (
+    Condition,
+    SegmentLeaf,
+    SubscriptionLeaf,
+    WorkflowConditionField,
+)
+from segue.segments.conditions.inspection import leaves
+from segue.workflows.examples import WorkflowExample, example_problems
 
 WrittenKind = Literal["added", "removed", "opted_in", "opted_out"]
 
@@ -47,7 +54,8 @@ def _cron(value: str) -> str:
     expression = PRESETS.get(value, value)
     if value.startswith("@") and value not in PRESETS:
         raise ValueError(f"found {value!r}; allowed: a cron expression or {', '.join(PRESETS)}")
-    if len(expression.split()) != 5 or not croniter.is_valid(expression):
+    random = re.search(r"(^|[ ,])[RH]([ ,(/]|$)", expression)  # other times whenever it is asked
+    if random or len(expression.split()) != 5 or not _ever_fires(expression):
         raise ValueError(
             f"{value!r} is not a cron expression; allowed: five fields (minute hour day month "
             f'weekday) such as "0 6 * * *", or {", ".join(PRESETS)}'
@@ -55,19 +63,25 @@ def _cron(value: str) -> str:
     return expression
 
 
+def _ever_fires(expression: str) -> bool:
+    try:
+        croniter(expression, datetime(2026, 1, 1, tzinfo=UTC)).get_next(datetime)
+    except CroniterError:
+        return False
+    return True
+
+
 def _start(value: str) -> str:
     try:
-        datetime.fromisoformat(value)
+        year = datetime.fromisoformat(value).year
     except ValueError:
-        raise ValueError(
-            f"{value!r} is not a date; allowed: 2026-11-01 or 2026-11-01T06:00"
-        ) from None
+        year = 0
+    if not 1970 <= year <= 2200:
+        raise ValueError(f"{value!r} is not a date; allowed: 2026-11-01 or 2026-11-01T06:00")
     return value
 
 
 def _share(value: object) -> float:
-    if isinstance(value, float):
-        return value
     match = _SHARE.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError(f"found {value!r}; allowed: a share such as 5%")
@@ -117,13 +131,22 @@ class Action(Definition):
         return {**own, "channel": others[0], "fields": fields}
 
 
+def _within_a_century(duration: Duration) -> Duration:
+    if duration.approximate() > timedelta(days=36525):
+        raise ValueError(f"found {duration}; allowed: up to a century")
+    return duration
+
+
+PolicyDuration = Annotated[DurationField, AfterValidator(_within_a_century)]
+
+
 class Policies(Definition):
     """What happens to changes that a careful person might not want acted on."""
 
     backfill: Literal["record", "deliver"] = "record"
-    max_age: DurationField | None = Duration(2, "d")
+    max_age: PolicyDuration | None = Duration(2, "d")
     missing_snapshot: Literal["fail", "skip"] = "fail"
-    wait_timeout: DurationField = Duration(6, "h")
+    wait_timeout: PolicyDuration = Duration(6, "h")
 
 
 class GuardLimits(Definition):
@@ -164,11 +187,16 @@ class WorkflowDefinition(Definition):
     guard: GuardLimits = GuardLimits()
     branches: Branches = Branches()
     report: ReportRules = ReportRules()
+    # Left out of every dump: examples decide nothing, so they change no digest.
+    tests: Annotated[Items[WorkflowExample], Field(exclude=True)] = ()
 
     @model_validator(mode="after")
     def _actions_fit_together(self) -> Self:
         ids = [action.id for action in self.actions]
         problems = list(action_problems(dict(enumerate(self.actions)), ids))
+        if self.load == "none":
+            problems += _unloaded(self.all_conditions())
+        problems += example_problems(self.tests, self.changes, ids)
         if problems:
             raise ProblemsFound(problems)
         return self
@@ -177,10 +205,27 @@ class WorkflowDefinition(Definition):
         """Return the action with this id; KeyError when there is none."""
         return {action.id: action for action in self.actions}[action_id]
 
+    def all_conditions(self) -> list[tuple[Location, Condition]]:
+        """Return the conditions and every action's ``if``, with their places."""
+        written: list[tuple[Location, Condition | None]] = [(("conditions",), self.conditions)]
+        written += [(("actions", i, "if"), a.condition) for i, a in enumerate(self.actions)]
+        return [(at, condition) for at, condition in written if condition is not None]
+
     def start_instant(self, zone: ZoneInfo) -> datetime:
         """Return ``start`` as an instant in UTC; a date is its midnight in ``zone``."""
         start = datetime.fromisoformat(self.start)
         return localize(start, zone) if start.tzinfo is None else start.astimezone(UTC)
+
+
+def _unloaded(
+    conditions: Iterable[tuple[Location, Condition]],
+) -> Iterator[tuple[Location, str]]:
+    """Yield a problem for each leaf about segments and opt states, which nothing was loaded for."""
+    for at, condition in conditions:
+        for leaf in leaves(condition):
+            if isinstance(leaf, SegmentLeaf | SubscriptionLeaf):
+                message = f"with `load: none` nothing is known of a contact's {leaf.KEY}s"
+                yield (*at, *leaf.location, leaf.KEY), message
 
 
 def action_problems(

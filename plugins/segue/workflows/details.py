@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -13,19 +14,20 @@ import pandas as pd
 from segue.directory.definition import DirectoryDefinition
 from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables
+from segue.segments.changes import Memberships
 from segue.segments.conditions import Needs, needed_columns
+from segue.segments.definition import SegmentDefinition
 from segue.segments.evaluation import Population
+from segue.segments.loading import with_segments
 from segue.segments.membership import opt_states
 from segue.workflows.definition import WorkflowDefinition
 
 
 def details_needed(workflow: WorkflowDefinition) -> Needs:
     """Return what the workflow's conditions read; contacts' own columns are loaded anyway."""
-    conditions = [workflow.conditions, *(action.condition for action in workflow.actions)]
     needs = Needs()
-    for condition in conditions:
-        if condition is not None:
-            needs |= needed_columns(condition)
+    for _, condition in workflow.all_conditions():
+        needs |= needed_columns(condition)
     return needs
 
 
@@ -34,31 +36,48 @@ def load_details(
     directory: DirectoryDefinition,
     snapshot: Snapshot,
     contact_ids: Collection[str],
+    *,
+    referred: Sequence[SegmentDefinition] = (),
+    memberships: Memberships | None = None,
 ) -> Population:
     """Load the details of ``contact_ids`` as they stood in ``snapshot``.
 
     One row per contact that was found, sorted by contact id. With ``load: none`` a contact has
-    nothing but its id.
+    nothing but its id. ``referred`` are the segments that the workflow's conditions refer to, in
+    order; ``memberships`` keeps those that are expensive to decide.
     """
     if workflow.load == "none":
         contacts = pd.DataFrame({"contact_id": sorted(contact_ids)}, dtype="str")
-        return Population(contacts=contacts, as_of=snapshot.as_of, zone=directory.zone)
+        return Population(
+            contacts=contacts,
+            as_of=snapshot.as_of,
+            zone=directory.zone,
+            this_segment=workflow.segment,
+        )
     tables = SnapshotTables(directory, snapshot)
     own = frozenset(tables.columns("contacts")) - {"contact_id"}
-    lists = Needs(
-        own, mailing_lists=tables.has("mailing_lists"), subscriptions=tables.has("subscriptions")
-    )
+    lists = Needs(own, mailing_lists=tables.has("mailing_lists"), subscriptions=True)
     needs = details_needed(workflow) | lists
-    return Population.load(directory, tables, needs, as_of=snapshot.as_of, only=contact_ids)
+    for segment in referred:
+        needs |= segment.needs
+    found = Population.load(directory, tables, needs, as_of=snapshot.as_of, only=contact_ids)
+    found = replace(found, this_segment=workflow.segment)
+    return with_segments(found, referred, tables, memberships)
 
 
-def contact_fields(population: Population, segment: str) -> dict[str, dict[str, Any]]:
+def contact_fields(
+    workflow: WorkflowDefinition, population: Population
+) -> dict[str, dict[str, Any]]:
     """Return, per contact id, what templates see as ``contact``.
 
     All columns of the contact, ``mailing_lists`` (names of the lists the contact is opted into)
-    and ``opted_in`` (the effective state for ``segment``). Missing values are left out.
+    and ``opted_in`` (the effective state for the workflow's segment). Missing values are left out.
+    With ``load: none`` there is the contact's id and nothing else.
     """
-    opted_in = opt_states(population, segment)
+    if workflow.load == "none":
+        ids = population.contacts["contact_id"]
+        return {contact_id: {"contact_id": contact_id} for contact_id in ids}
+    opted_in = opt_states(population, workflow.segment)
     lists = _mailing_lists(population)
     fields = {}
     for record, opted in zip(_records(population.contacts), opted_in, strict=True):
@@ -78,7 +97,8 @@ def _mailing_lists(population: Population) -> dict[str, list[str]]:
     frame = population.mailing_lists
     if frame is None or frame.empty:
         return {}
-    opted_in = frame[frame["opted_in"].to_numpy(dtype=bool)]
-    names = opted_in.sort_values(["contact_id", "mailing_list"])
+    if "opted_in" in frame.columns:
+        frame = frame[frame["opted_in"].to_numpy(dtype=bool)]
+    names = frame.sort_values(["contact_id", "mailing_list"])
     grouped = names.groupby("contact_id")["mailing_list"].agg(list)
     return {str(contact_id): lists for contact_id, lists in grouped.items()}

@@ -215,6 +215,8 @@ def _check(template: Template) -> None:
         raise ValueError(f"is not a valid template ({line}): {error.message}") from None
     except TemplateNotFound as error:
         raise ValueError(f"the template {error.name!r} does not exist") from None
+    except RecursionError:
+        raise ValueError("is not a valid template: it is nested too deeply") from None
 
 
 def _check_tree(tree: nodes.Template, where: str) -> None:
@@ -223,6 +225,11 @@ def _check_tree(tree: nodes.Template, where: str) -> None:
         raise ValueError(message)
     if None in meta.find_referenced_templates(tree):
         raise ValueError(f"the name of a template is computed{where}; write it as plain text")
+    known = _environment(Kind.TEXT, None)
+    for kind, words in ((nodes.Filter, known.filters), (nodes.Test, known.tests)):
+        for node in tree.find_all(kind):  # inside an `if` Jinja would find out at run time only
+            if node.name not in words:
+                raise ValueError(f"No {kind.__name__.lower()} named {node.name!r}{where}")
     for name in sorted(meta.find_undeclared_variables(tree) - set(VARIABLES)):
         raise ValueError(f"unknown name {name!r}{where}; allowed: {', '.join(VARIABLES)}")
 

@@ -140,6 +140,34 @@ def test_contact_text_is_data_in_the_subject(sandbox: Sandbox, name: str):
     assert received.fields["rcpt_to"] == ["ana@example.com"]
 
 
+ENCODED_WORDS = [
+    "=?utf-8?q?=0D=0ABcc:=20victim@example.com=0D=0A=0D=0AYour account is locked?=",
+    "=?utf-8?b?DQpCY2M6IHZpY3RpbUBleGFtcGxlLmNvbQ0K?=",
+    "=?utf-8?q?=00?=",
+    "a =?iso-8859-1?q?=0D=0AReply-To:_evil@example.com?= b",
+]
+
+
+@pytest.mark.parametrize("name", ENCODED_WORDS)
+def test_an_encoded_word_of_a_contact_adds_no_header(sandbox: Sandbox, name: str):
+    """A name that decodes to a line break stays the text that it is, in every header."""
+    fields = {
+        "subject": "Welcome {{ contact.first_name }}",
+        "from": "{{ contact.first_name }} <shop@example.com>",
+        "reply_to": "{{ contact.first_name }} <care@example.com>",
+    }
+    deliver(mail(**fields), first_name=name)
+    [received] = sandbox.messages(service="smtp")
+    found = parsed(received)
+    assert [key.lower() for key in found.keys()] == [  # noqa: SIM118 - a mail's keys repeat
+        *("to", "message-id", "date", "from", "reply-to", "subject", "auto-submitted"),
+        *("content-type", "content-transfer-encoding", "mime-version"),
+    ]
+    assert received.subject == f"Welcome {name.replace('=?', '= ?')}"
+    assert received.fields["rcpt_to"] == ["ana@example.com"]
+    assert "locked" not in received.text
+
+
 @pytest.mark.parametrize("name", ["right to left", "emoji", "template"])
 def test_contact_text_is_data_in_a_senders_name(sandbox: Sandbox, name: str):
     deliver(

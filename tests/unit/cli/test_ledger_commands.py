@@ -121,7 +121,7 @@ def test_a_ledger_that_breaks_while_it_is_read_is_one_message(segue, ledger, hom
         database.execute("ALTER TABLE deliveries RENAME TO lost")
     answer = segue("deliveries")
     assert answer.code == 2
-    assert answer.err.startswith("Error: the ledger cannot be read: no such table")
+    assert answer.err.endswith("cannot be used: no such table: deliveries\n")
 
 
 def test_a_gap_comes_with_the_command_that_fills_it(segue):

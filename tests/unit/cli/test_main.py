@@ -14,6 +14,7 @@ HEAVY = ("airflow", "pandas", "pyarrow", "numpy", "sqlalchemy", "alembic", "fast
 COMMANDS = [
     *((), ("validate",), ("snapshots",), ("members",), ("changes",), ("plan",), ("explain",)),
     *(("deliveries",), ("gaps",), ("db",), ("db", "upgrade"), ("sandbox",), ("schema",)),
+    *(("simulate",), ("test",)),
 ]
 PROBE = """
 import sys

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -110,7 +111,12 @@ def test_explain_as_json_is_a_tree(segue):
         "snapshot": "2026-11-21",
         "member": False,
         "opted_in": True,
-        "explanation": {"condition": "tier: equals gold", "holds": False, "value": "silver"},
+        "explanation": {
+            "condition": "tier: equals gold",
+            "holds": False,
+            "value": "silver",
+            "tests": [{"operator": "equals", "operand": "gold", "holds": False}],
+        },
     }
 
 
@@ -137,3 +143,102 @@ def test_looking_leaves_no_trace(segue, home):
     segue("deliveries")
     segue("gaps")
     assert home.files() == before
+
+
+CALLS = """
+segment: at_risk
+directory: customers
+match:
+  all:
+    - {segment: gold, is: member}
+    - transactions: {in_past: 30d}
+      count: {at_least: 5}
+"""
+
+
+@pytest.fixture
+def calls(home):
+    """c1 called four times by the 21st and once more on the 22nd; c2 never."""
+    home.define("segments", "at_risk", CALLS)
+    dates = ["2026-11-01", "2026-11-02", "2026-11-20", "2026-11-21", "2026-11-22"]
+    for key, known in (("2026-11-21", dates[:4]), ("2026-11-22", dates)):
+        rows = "".join(f"c1,{day}\n" for day in known)
+        path = home.snapshots / key / "transactions.csv"
+        path.write_text(f"contact_id,date\n{rows}")
+    return home
+
+
+def test_explain_across_a_change_shows_both_values_and_verdicts(segue, calls):
+    answer = segue("explain", "at_risk", "c1", "--from", "2026-11-21", "--at", "2026-11-22")
+    assert answer.lines == [
+        "c1 was not in at_risk at 2026-11-21; opted in",
+        "c1 is in at_risk at 2026-11-22; opted in",
+        "✗→✓ all of",
+        "├── ✓ segment gold: is member  it was member, it is member",
+        "│   └── ✓ tier: equals gold  it was gold, it is gold",
+        "└── ✗→✓ count of transactions (in_past 30d): at_least 5  it was 4, it is 5",
+    ]
+
+
+def test_explain_across_a_change_as_json_has_the_earlier_verdict_at_each_node(segue, calls):
+    span = ("--from", "2026-11-21", "--at", "2026-11-22", "--format", "json")
+    found = json.loads(segue("explain", "at_risk", "c1", *span).out)
+    assert found["from"] == {"snapshot": "2026-11-21", "member": False, "opted_in": True}
+    assert (found["snapshot"], found["member"]) == ("2026-11-22", True)
+    count = found["explanation"]["parts"][1]
+    assert (count["value"], count["holds"]) == (5, True)
+    assert (count["from"]["value"], count["from"]["holds"]) == (4, False)
+    assert count["tests"] == [{"operator": "at_least", "operand": 5, "holds": True}]
+
+
+def test_explain_across_a_change_as_csv_has_both_sides_in_a_row(segue, calls):
+    span = ("--from", "2026-11-21", "--at", "2026-11-22", "--format", "csv")
+    lines = segue("explain", "at_risk", "c1", *span).lines
+    assert lines[0] == "node,condition,value,holds,value_from,holds_from"
+    assert lines[-1].endswith("at_least 5,5,true,4,false")
+
+
+def test_explain_of_somebody_who_was_deleted(segue, home):
+    answer = segue("explain", "gold", "c4", "--from", "2026-11-21", "--at", "2026-11-22")
+    assert answer.lines == [
+        "c4 was in gold at 2026-11-21; opted in",
+        "c4 is not in the directory at 2026-11-22",
+        "✓→– tier: equals gold  it was gold, it is not there",
+    ]
+
+
+def test_explain_shows_what_lists_subscriptions_and_samples_decided_by(segue, home):
+    parts = [
+        "{mailing_list: News, is: member}",
+        "{subscription: this_segment, is: opted_out}",
+        "{sample: 10%, salt: spring}",
+        "{segment: vip, is: not_member}",
+        "{field: tier, equals: gold, not_equals: silver}",
+    ]
+    lines = "".join(f"    - {part}\n" for part in parts)
+    home.define("segments", "many", f"segment: many\ndirectory: customers\nmatch:\n  any:\n{lines}")
+    home.define("segments", "vip", "segment: vip\ndirectory: customers\npython: vip.py:members\n")
+    (home.include / "segments" / "vip.py").write_text("def members(at):\n    return ['c3']\n")
+    lists = home.snapshots / "2026-11-22" / "mailing_lists.csv"
+    lists.write_text("contact_id,mailing_list,opted_in\nc3,News,no\n")
+    answer = segue("explain", "many", "c3", "--at", "2026-11-22")
+    assert answer.lines[1:] == [
+        "✓ any of",
+        "├── ✓ mailing list News: is member  it is opted_out",
+        "├── ✓ subscription this_segment: is opted_out  it is opted_out",
+        f"├── ✗ sample: 10% with salt spring  it is {drawn('spring', 'c3')}",
+        "├── ✗ segment vip: is not_member  it is member",
+        "│   └── ✓ python: vip.py:members  it is member",
+        "└── ✓ tier: equals gold, not_equals silver  it is gold",
+    ]
+    found = json.loads(segue("explain", "many", "c3", "--at", "2026-11-22", "--format", "json").out)
+    tests = found["explanation"]["parts"][-1]["tests"]
+    assert [(test["operator"], test["holds"]) for test in tests] == [
+        ("equals", True),
+        ("not_equals", True),
+    ]
+
+
+def drawn(salt, contact):
+    digest = hashlib.sha256(f"{salt}\0{contact}".encode()).digest()
+    return f"{int.from_bytes(digest[:8], 'big') / 2**64 * 100:.4f}%"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from segue.delivery.database import open_engine, upgrade
-from segue.delivery.detection import Detection, detect, waiting_for
+from segue.delivery.detection import Detection, detect, has_current, waiting_for
 from segue.delivery.ledger import Ledger, Run, Wishes
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.directory.definition import DirectoryDefinition
@@ -36,6 +37,7 @@ class Place:
         self.now = NOW
         self.match: Mapping = GOLD
         self.more: dict = {}
+        self.directory: dict = {}
 
     def snapshot(self, day: int, *golden: str, columns=("contact_id", "tier")) -> None:
         """Contacts a to f, of whom these are gold."""
@@ -45,9 +47,8 @@ class Place:
             writer = csv.writer(file)
             writer.writerow(columns)
             for contact in "abcdef":
-                writer.writerow(
-                    [contact, "gold" if contact in golden else "silver"][: len(columns)]
-                )
+                tier = "gold" if contact in golden else "silver"
+                writer.writerow([contact, tier, "false"][: len(columns)])
         (folder / "_SUCCESS").touch()
 
     @property
@@ -57,6 +58,7 @@ class Place:
                 "directory": "people",
                 "snapshots": str(self.folder / "snapshots"),
                 "complete_marker": "_SUCCESS",
+                **self.directory,
             }
         )
         segment = SegmentDefinition.model_validate(
@@ -269,6 +271,87 @@ def test_a_baseline_stays_one_when_its_run_is_cleared(place):
     place.snapshot(6)
     place.day(8)
     assert (place.spans(), place.planned()) == (["baseline 07-07"], {})
+
+
+def test_a_person_can_deliver_what_an_earlier_run_only_recorded(place):
+    """By hand, too old, and then by hand with deliver: the later run takes the span over."""
+    place.now += timedelta(days=3)
+    pair = {"previous": "2026-11-08", "current": "2026-11-09"}
+    place.run("first", wishes=Wishes(**pair))
+    assert place.planned()["c"] == "added@09 suppressed(max_age)"
+    found = place.run("second", wishes=Wishes(**pair, deliver=True))
+    assert (found.outcome, place.planned()["c"]) == ("recorded", "added@09")
+    assert [span.run_id for span in place.ledger.all_spans("greet")] == ["second"]
+
+
+def test_a_person_can_deliver_a_stretch_of_which_only_part_was_recorded(place):
+    """The 8th was recorded by a backfill, the 9th not at all: both are delivered, each once."""
+    place.day(9, is_backfill=True)
+    pair = {"previous": "2026-11-07", "current": "2026-11-09"}
+    place.run("by-hand", wishes=Wishes(**pair, deliver=True))
+    assert place.planned() == {"a": "removed@09", "b": "added@08", "c": "added@09"}
+    assert {span.run_id for span in place.ledger.all_spans("greet")} == {"by-hand"}
+
+
+def test_a_snapshot_that_lost_its_opt_outs_stops_the_run(place):
+    """The 8th says who unsubscribed, the 9th does not: everybody would count as opted in."""
+    place.snapshot(8, "a", "b", columns=("contact_id", "tier", "unsubscribed"))
+    with pytest.raises(DataError, match=r"2026-11-09 of people lacks contacts\.unsubscribed"):
+        place.day(10)
+
+
+def test_a_mapped_opt_out_column_that_is_not_there_stops_the_run(place):
+    """A typing error in the directory's ``columns`` must not opt everybody in."""
+    place.directory = {"columns": {"contacts": {"unsubscribed": "Optout"}}}
+    with pytest.raises(DataError, match="no column 'Optout'"):
+        place.day(10)
+
+
+def test_a_covered_run_says_where_deliveries_are_not_finished(place):
+    """The covering run died before its guard."""
+    place.day(10)
+    found = place.run("by-hand", wishes=Wishes(previous="2026-11-08", current="2026-11-09"))
+    assert found.reason == (
+        "the span up to 2026-11-09 is covered by day-10, where 2 deliveries are not finished"
+    )
+
+
+def test_an_edit_of_the_directorys_clock_stops_the_workflow(place):
+    """Under another time zone or date_keys a day would be left out unseen."""
+    place.day(9)
+    place.directory = {"date_keys": "start_of_day"}
+    with pytest.raises(DataError, match="timezone or date_keys of the directory people"):
+        place.day(10)
+
+
+def test_a_span_that_ends_at_a_deleted_snapshot_needs_a_persons_word(place):
+    """The 8th is gone: the next run stops, and with accept_rewritten it begins anew."""
+    place.snapshot(6)
+    place.day(9)
+    shutil.rmtree(place.folder / "snapshots/2026-11-08")
+    with pytest.raises(SnapshotMissing, match="accept_rewritten"):
+        place.day(10)
+    place.day(10, wishes=Wishes(accept_rewritten=True))
+    assert place.spans()[-1] == "baseline 08-09"
+    assert place.planned() == {"b": "added@08"}
+
+
+def test_a_pair_named_by_hand_does_not_wait_for_todays_snapshot(place):
+    """Triggered in the UI, where Airflow infers an interval."""
+    pair = Wishes(previous="2026-11-08", current="2026-11-09")
+    run = Run("greet", "by-hand", interval=_interval(11))
+    assert waiting_for(place.workflow, run, pair, place.ledger, place.now) is None
+
+
+def test_an_unfinished_newer_snapshot_is_waited_for_and_then_done_without(place):
+    """Two snapshots in the interval, the later one without its marker."""
+    interval = (_interval(9)[0], _interval(10)[1])
+    (place.folder / "snapshots/2026-11-09/_SUCCESS").unlink()
+    run = Run("greet", "wide", interval=interval)
+    assert "not complete" in waiting_for(place.workflow, run, Wishes(), place.ledger, place.now)
+    assert has_current(place.workflow, run, Wishes(), place.ledger, place.now)
+    place.run("wide", interval)
+    assert place.spans() == ["changes 07-08"]
 
 
 def test_a_run_waits_for_its_snapshot_and_for_one_that_is_being_written(place):

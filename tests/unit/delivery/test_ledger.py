@@ -18,6 +18,7 @@ from segue.delivery.ledger import (
 from segue.delivery.schema import State
 from tests.unit.delivery.builders import NOW, added, detected, record, run, stretch
 
+DEFINITION = ("1" * 64, "{}")
 LEASE = NOW + timedelta(minutes=2)
 LATER = NOW + timedelta(minutes=3)
 
@@ -197,7 +198,7 @@ def test_a_suppressed_span_is_planned_again_when_the_policy_lets_go(ledger):
     assert ledger.release(ids, NOW) == 0
     again = detected(stretch(21, 22), added("a"))
     recorded = ledger.spans_of(ledger.find_run("welcome", "run-1"))
-    ledger.record_again(run_, [(recorded[0], again)], ("mail",), NOW)
+    ledger.record_again(run_, [(recorded[0], again)], ("mail",), DEFINITION, NOW)
     assert states(ledger)["a", "mail"] == "planned"
 
 
@@ -210,8 +211,56 @@ def test_a_cleared_run_that_is_too_old_suppresses_what_it_did_not_send(ledger):
     ledger.advance([finished], [], owner="me", now=NOW, lease_until=LEASE)
     again = detected(stretch(21, 22), added("a", "b"), SUPPRESSED_MAX_AGE)
     recorded = ledger.spans_of(ledger.find_run("welcome", "run-1"))
-    ledger.record_again(run(), [(recorded[0], again)], ("mail",), NOW)
+    ledger.record_again(run(), [(recorded[0], again)], ("mail",), DEFINITION, NOW)
     assert states(ledger) == {("a", "mail"): "delivered", ("b", "mail"): "suppressed:max_age"}
+
+
+def test_an_old_run_that_is_cleared_sends_neither_what_it_skipped_nor_what_failed(ledger):
+    """Ninety days later the contact has opted in again: max age binds skipped and failed, too."""
+    ids = record(ledger, run(), detected(stretch(21, 22), added("a", "b")))
+    ledger.release(ids, NOW)
+    claim(ledger, "a", "b")
+    outcomes = [
+        Finished(key(ledger, "a"), State.SKIPPED, "opted_out"),
+        Finished(key(ledger, "b"), State.FAILED, "422"),
+    ]
+    ledger.advance(outcomes, [], owner="me", now=NOW, lease_until=LEASE)
+    ledger.judge_again(ids[0], SUPPRESSED_MAX_AGE, LATER)
+    assert set(states(ledger).values()) == {"suppressed:max_age"}
+    assert claim(ledger, "a", "b", now=LATER, clear_number=9) == []
+
+
+def test_a_rejection_is_not_taken_back_by_a_policy(ledger):
+    """Only what a policy suppressed can a policy let go."""
+    ids = record(ledger, run(), detected(stretch(21, 22), added("a"), "rejected"))
+    ledger.judge_again(ids[0], None, NOW)
+    [span] = ledger.all_spans("welcome")
+    again = detected(stretch(21, 22))
+    ledger.record_again(run(), [(span, again)], ("mail",), DEFINITION, NOW)
+    assert set(states(ledger).values()) == {"suppressed:rejected"}
+
+
+def test_what_was_only_recorded_can_be_taken_over_and_what_was_released_cannot(ledger):
+    """A person decides to deliver what an earlier run recorded."""
+    first = record(ledger, run(), detected(stretch(20, 21), added("a"), SUPPRESSED_MAX_AGE))
+    second = record(ledger, run("run-2"), detected(stretch(21, 22), added("b")))
+    by_hand = run("by-hand")
+    assert ledger.take_over(by_hand, ledger.all_spans("welcome")[:1], NOW)
+    assert [span.id for span in ledger.spans_of(ledger.find_run("welcome", "by-hand"))] == first
+    ledger.release(second, NOW)
+    assert not ledger.take_over(by_hand, ledger.all_spans("welcome")[1:], NOW)
+    assert [span.run_id for span in ledger.all_spans("welcome")] == ["by-hand", "run-2"]
+
+
+def test_a_cleared_run_is_accounted_for_under_the_definition_it_has_now(ledger):
+    """b is no change any more and an action was added: one change, each action once."""
+    ledger.release(record(ledger, run(), detected(stretch(21, 22), added("a", "b"))), NOW)
+    [span] = ledger.all_spans("welcome")
+    again = detected(stretch(21, 22), added("a"))
+    ledger.record_again(run(), [(span, again)], ("mail", "ticket"), DEFINITION, NOW)
+    assert ledger.count_changes([span.id]) == {"added": 1}
+    tally = ledger.tally([span.id])
+    assert {action: counts.total() for action, counts in tally.items()} == {"mail": 1, "ticket": 1}
 
 
 def test_a_change_that_is_none_any_more_is_withdrawn_and_can_come_back(ledger):
@@ -219,14 +268,16 @@ def test_a_change_that_is_none_any_more_is_withdrawn_and_can_come_back(ledger):
     ledger.release(record(ledger, run(), detected(stretch(21, 22), added("a", "b"))), NOW)
     [span] = ledger.spans_of(ledger.find_run("welcome", "run-1"))
     edited = detected(stretch(21, 22), added("a", "c"))
-    ledger.record_again(run(), [(span, edited)], ("mail",), NOW)
+    ledger.record_again(run(), [(span, edited)], ("mail",), DEFINITION, NOW)
     assert states(ledger) == {
         ("a", "mail"): "released",
         ("b", "mail"): f"skipped:{NO_LONGER_A_CHANGE}",
         ("c", "mail"): "planned",
     }
     assert claim(ledger, "b") == []
-    ledger.record_again(run(), [(span, detected(stretch(21, 22), added("a", "b")))], ("mail",), NOW)
+    ledger.record_again(
+        run(), [(span, detected(stretch(21, 22), added("a", "b")))], ("mail",), DEFINITION, NOW
+    )
     assert states(ledger)["b", "mail"] == "planned"
 
 

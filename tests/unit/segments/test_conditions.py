@@ -24,6 +24,7 @@ from segue.segments.conditions import (
     to_data,
     unknown_fields,
 )
+from segue.segments.conditions.inspection import operator_versions
 from segue.segments.conditions.operands import Number, parse_instant
 from segue.segments.definition import SegmentDefinition
 
@@ -57,6 +58,15 @@ def only_problem(data, **options):
         {"transactions": {}, "sum": {"field": "amount", "at_least": 1000.5}},
         {"transactions": {}, "latest": {"field": "date", "not_in_past": "90d"}},
         {"field": "date", "before": "2026-11-22", "after": "2026-01-01T06:00:00Z"},
+        {"field": "email", "matches": r"^\S+@example\.com$", "ignore_case": True},
+        {"field": "age", "between": [18, 65], "not_between": [20, 20.5]},
+        {"field": "born", "on_day": "1990-02-28", "anniversary_in_next": "7d", "in_next": "1mo"},
+        {"transactions": {}, "mean": {"field": "amount", "between": [1, 2]}},
+        {"transactions": {}, "earliest": {"field": "date", "on_day": "2026-11-22"}},
+        {"mailing_list": "Newsletter", "is": "opted_in"},
+        {"subscription": "this_segment", "is": "opted_out"},
+        {"segment": "high_value", "is": "not_member"},
+        {"sample": "0.5%", "salt": "spring-test"},
     ],
 )
 def test_a_condition_survives_its_plain_form(data):
@@ -101,7 +111,7 @@ def test_all_problems_come_at_once_each_with_its_place():
 @pytest.mark.parametrize(
     ("data", "location", "words"),
     [
-        ([], (), ["expected a condition with all, any, not, field or transactions", "a list"]),
+        ([], (), ["expected a condition with all, any, not, field, transactions", "a list"]),
         ({}, (), ["an empty mapping"]),
         ({"fild": "a", "equals": 1}, (), ["found fild, equals", "did you mean 'field'?"]),
         ({"all": [], "any": []}, (), ["all and any together", "exactly one"]),
@@ -133,12 +143,12 @@ def test_all_problems_come_at_once_each_with_its_place():
         ({"field": "contact_id", "at_least": 7}, ("at_least",), ["contact ids are text"]),
         ({"field": "a", "at_least": 1, "ignore_case": True}, ("ignore_case",), ["text operand"]),
         ({"field": "a", "equals": "x", "ignore_case": "y"}, ("ignore_case",), ["true or false"]),
-        ({"transactions": {}}, ("transactions",), ["aggregate", "count, sum or latest"]),
+        ({"transactions": {}}, ("transactions",), ["aggregate", "earliest or latest"]),
         ({"transactions": [], "count": {"at_least": 1}}, ("transactions",), ["a list"]),
         ({"transactions": {}, "count": 5}, ("count",), ["operators such as", "5"]),
         ({"transactions": {}, "count": {}}, ("count",), ["at least one operator"]),
         ({"transactions": {}, "sum": {"at_least": 5}}, ("sum",), ["'field'"]),
-        ({"transactions": {}, "totl": {"at_least": 5}}, ("totl",), ["count, sum, latest"]),
+        ({"transactions": {}, "totl": {"at_least": 5}}, ("totl",), ["count, sum, mean"]),
         (
             {"transactions": {}, "count": {"at_least": 1}, "sum": {"field": "a", "at_least": 1}},
             ("sum",),
@@ -153,6 +163,30 @@ def test_all_problems_come_at_once_each_with_its_place():
             {"transactions": {"where": CALLS}, "count": {"at_least": 1}},
             ("transactions", "where", "transactions"),
             ["cannot be nested", "all, any, not, field"],
+        ),
+        ({"field": "a", "matches": "("}, ("matches",), ["not a regular expression", "missing )"]),
+        ({"field": "a", "matches": r"(a)\1"}, ("matches",), ["no backreferences", "invalid"]),
+        ({"field": "a", "not_matches": "a(?=b)"}, ("not_matches",), ["no look-around"]),
+        ({"field": "a", "between": [5, 1]}, ("between",), ["nothing is between 5 and 1"]),
+        ({"field": "a", "between": [1]}, ("between",), ["two numbers such as [18, 65]"]),
+        ({"field": "a", "between": ["a", "b"]}, ("between",), ["expected a number, found 'a'"]),
+        ({"field": "contact_id", "between": [1, 2]}, ("between",), ["contact ids are text"]),
+        ({"field": "a", "on_day": "2026-11-22T06:00"}, ("on_day",), ["a day such as 2026-11-22"]),
+        ({"field": "a", "in_next": "7"}, ("in_next",), ["'7' is not a duration"]),
+        ({"mailing_list": "News"}, (), ["the key 'is' is missing", "member, not_member"]),
+        ({"mailing_list": "News", "is": "on"}, ("is",), ["found 'on'; allowed: member"]),
+        ({"mailing_list": 5, "is": "member"}, ("mailing_list",), ["the name of a mailing list"]),
+        ({"subscription": "x", "is": "member"}, ("is",), ["allowed: opted_in, opted_out"]),
+        ({"segment": "x", "is": "membr"}, ("is",), ["did you mean 'member'?"]),
+        ({"segment": "x", "is": "member", "at": 1}, ("at",), ["unknown key 'at'"]),
+        ({"sample": "10%"}, (), ["the key 'salt' is missing"]),
+        ({"sample": "110%", "salt": "s"}, ("sample",), ["a share from 0% to 100%", "'110%'"]),
+        ({"sample": 0.1, "salt": "s"}, ("sample",), ["such as 10%", "0.1"]),
+        ({"sample": "10%", "salt": ""}, ("salt",), ["salt"]),
+        (
+            {"transactions": {"where": {"segment": "x", "is": "member"}}, "count": {"equals": 0}},
+            ("transactions", "where", "segment"),
+            ["is about a contact"],
         ),
         ({"change": {"one_of": ["added"]}}, ("change",), ["only in the conditions of a workflow"]),
     ],
@@ -245,7 +279,14 @@ def test_the_schema_accepts_what_the_parser_does_and_refuses_a_misspelled_operat
     schema = SegmentDefinition.model_json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
-    good = {"segment": "a", "directory": "b", "match": {"all": [{"not": CALLS}]}}
+    more = [
+        {"not": CALLS},
+        {"mailing_list": "News", "is": "member"},
+        {"sample": "10%", "salt": "s"},
+        {"field": "x", "between": [1, 2], "matches": "a"},
+        {"transactions": {}, "max": {"field": "amount", "at_least": 5}},
+    ]
+    good = {"segment": "a", "directory": "b", "match": {"all": more}}
     assert validator.is_valid(good)
     assert SegmentDefinition.model_validate(good).model_dump(exclude_none=True) == good
     bad = {**good, "match": {"all": [{"field": "x", "eqals": 1}]}}
@@ -264,9 +305,29 @@ def test_a_teams_operator_is_registered_like_a_built_in_one(monkeypatch):
         def holds(self, column, operand, moment):
             return column.numbers.above(operand)
 
-    assert parse_condition({"field": "a", "exceeds": 1, "not_exceeds": 5})
+    condition = parse_condition({"field": "a", "exceeds": 1, "not_exceeds": 5})
+    assert operator_versions(condition) == {}
+    Exceeds.version = 2
+    assert operator_versions(condition) == {"exceeds": 2}
     with pytest.raises(ValueError, match="'exceeds' exists already"):
         register(Exceeds)
+
+
+def test_operators_of_another_package_are_imported_by_their_entry_point(monkeypatch):
+    imported = []
+
+    class Entry:
+        def load(self):
+            imported.append("ours")
+
+    def points(group):
+        return [Entry()] if group == "segue.operators" else []
+
+    monkeypatch.setattr(registry, "entry_points", points)
+    registry._import_installed.cache_clear()
+    parse_condition({"field": "a", "equals": 1})
+    registry._import_installed.cache_clear()
+    assert imported == ["ours"]
 
 
 @pytest.mark.parametrize(

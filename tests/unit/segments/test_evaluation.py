@@ -66,6 +66,35 @@ def verdicts(data, people):
         ({"in_past": "1d"}, ["2026-11-22", "2026-11-21T23:59", "2026-11-23", None], [1, 0, 0, 0]),
         ({"not_in_past": "1d"}, ["2026-11-22", "2026-11-23", "x", None], [0, 1, 1, 1]),
         ({"in_past": "999999y"}, ["0001-01-02", "2026-11-23"], [1, 0]),
+        ({"starts_with": "go"}, ["gold", "Gold", "ego", "", None], [1, 0, 0, 0, 0]),
+        ({"ends_with": "LD", "ignore_case": True}, ["gold", "old!", None], [1, 0, 0]),
+        ({"not_ends_with": "ld"}, ["gold", "x", None], [0, 1, 1]),
+        ({"matches": "^[a-z]+[0-9]$"}, ["gold1", "Gold1", "x1\n", "", None], [1, 0, 0, 0, 0]),
+        ({"matches": "^GOLD", "ignore_case": True}, ["gold1", "old"], [1, 0]),
+        ({"matches": r"^\S+$", "ignore_case": True}, ["gold", "a b"], [1, 0]),
+        ({"matches": ".*"}, ["x", "", None], [1, 0, 0]),
+        ({"not_matches": "^g"}, ["gold", "x", None], [0, 1, 1]),
+        ({"matches": r"^\d{2}$"}, [42.0, 4.2, None], [1, 0, 0]),
+        ({"between": [5, 6.5]}, ["5", "6.5", "6.51", "x", None], [1, 1, 0, 0, 0]),
+        ({"not_between": [5, 6.5]}, ["5", "7", "x", None], [0, 1, 1, 1]),
+        (
+            {"on_day": "2026-11-22"},
+            ["2026-11-22", "2026-11-22T23:59:59", "2026-11-23", "2026-11-21T23:59", None],
+            [1, 1, 0, 0, 0],
+        ),
+        ({"on_day": "2026-07-01"}, ["2026-06-30T23:30:00Z", "2026-07-01T23:30:00Z"], [1, 0]),
+        ({"not_on_day": "2026-11-22"}, ["2026-11-22", "x", None], [0, 1, 1]),
+        ({"in_next": "1d"}, ["2026-11-23", "2026-11-23T23:59", "2026-11-24", None], [1, 1, 0, 0]),
+        ({"not_in_next": "1d"}, ["2026-11-23", "2026-11-22", None], [0, 1, 1]),
+        ({"in_next": "999999y"}, ["9999-12-31", "2026-11-22"], [1, 0]),
+        (
+            {"anniversary_in_next": "7d"},
+            ["1990-11-23", "2030-11-29T23:00", "1990-11-30", "1990-11-22", "x", None],
+            [1, 1, 0, 0, 0, 0],
+        ),
+        ({"anniversary_in_next": "2mo"}, ["1990-01-22", "1990-01-23", "2024-02-29"], [1, 0, 0]),
+        ({"anniversary_in_next": "4mo"}, ["1990-02-28", "2024-02-29"], [1, 1]),
+        ({"anniversary_in_next": "5y"}, ["1990-11-22", "2024-02-29", None], [1, 1, 0]),
     ],
 )
 def test_what_an_operator_holds_for(leaf, values, expected):
@@ -79,6 +108,27 @@ def test_days_are_calendar_steps_and_hours_are_exact_where_the_clock_changes():
     people = Population(contacts, as_of, LONDON)
     assert verdicts({"field": "seen", "in_past": "1d"}, people) == [True]
     assert verdicts({"field": "seen", "in_past": "24h"}, people) == [False]
+
+
+def test_29_february_has_its_own_day_in_a_leap_year_only():
+    contacts = pd.DataFrame({"contact_id": ["a", "b"], "born": ["2000-02-29", "2000-02-28"]})
+    tomorrow = {"field": "born", "anniversary_in_next": "1d"}
+    found = {}
+    for as_of in ("2027-02-28", "2028-02-28", "2028-02-29"):
+        people = Population(contacts, datetime.fromisoformat(f"{as_of}T00:00:00Z"), LONDON)
+        found[as_of] = verdicts(tomorrow, people)
+    assert found == {
+        "2027-02-28": [True, True],
+        "2028-02-28": [False, True],
+        "2028-02-29": [True, False],
+    }
+
+
+def test_a_day_that_a_zone_never_had_is_nobodys():
+    contacts = pd.DataFrame({"contact_id": ["a", "b"], "seen": ["2011-12-29T23:00", "2011-12-31"]})
+    people = Population(contacts, AS_OF, ZoneInfo("Pacific/Apia"))
+    assert verdicts({"field": "seen", "on_day": "2011-12-30"}, people) == [False, False]
+    assert verdicts({"field": "seen", "on_day": "2011-12-31"}, people) == [False, True]
 
 
 def test_groups_and_negation():
@@ -117,6 +167,13 @@ SALES = {
         ({"transactions": {}, "sum": {"field": "amount", "equals": 3.3}}, [1, 0, 0]),
         ({"transactions": {}, "sum": {"field": "amount", "equals": 0}}, [0, 1, 1]),
         ({"transactions": {}, "sum": {"field": "amount", "equals": "3.3"}}, [1, 0, 0]),
+        ({"transactions": {}, "mean": {"field": "amount", "equals": 1.65}}, [1, 0, 0]),
+        ({"transactions": {}, "mean": {"field": "amount", "is_empty": True}}, [0, 1, 1]),
+        ({"transactions": {}, "min": {"field": "amount", "equals": 1.1}}, [1, 0, 0]),
+        ({"transactions": {}, "max": {"field": "amount", "between": [2, 3]}}, [1, 0, 0]),
+        ({"transactions": {}, "max": {"field": "amount", "not_between": [2, 3]}}, [0, 1, 1]),
+        ({"transactions": {}, "earliest": {"field": "date", "on_day": "2026-11-01"}}, [1, 0, 0]),
+        ({"transactions": {}, "earliest": {"field": "date", "is_set": True}}, [1, 1, 0]),
         ({"transactions": {}, "latest": {"field": "date", "in_past": "1d"}}, [1, 0, 0]),
         ({"transactions": {}, "latest": {"field": "date", "not_in_past": "1d"}}, [0, 1, 1]),
         ({"transactions": {}, "latest": {"field": "date", "is_empty": True}}, [0, 0, 1]),

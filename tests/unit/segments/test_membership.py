@@ -19,7 +19,7 @@ from segue.errors import DataError
 from segue.segments import membership as module
 from segue.segments.changes import segment_changes
 from segue.segments.definition import SegmentDefinition
-from segue.segments.evaluation import Population
+from segue.segments.loading import load_opt_states
 from segue.segments.membership import (
     MembershipStore,
     membership,
@@ -82,7 +82,8 @@ def test_a_contact_is_opted_out_by_the_directory_or_by_this_segment(folder):
     )
     found = membership(segment(), folder.directory, snapshot)
     assert rows(found) == [("a", False), ("b", False), ("c", False), ("d", True), ("e", True)]
-    some = Population.load_opt_states(folder.directory, snapshot, only=["d", "x", "c"])
+    tables = SnapshotTables(folder.directory, snapshot)
+    some = load_opt_states(segment(), tables, only=["d", "x", "c"])
     assert some.contacts["contact_id"].tolist() == ["c", "d"]
     assert opt_states(some, "gold").tolist() == [False, True]
     assert opt_states(some, "other").tolist() == [True, False]

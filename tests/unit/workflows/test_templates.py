@@ -407,3 +407,18 @@ def test_references_are_the_names_that_are_read(tmp_path: Path):
         ("results", "ticket", "url"),
         ("change",),
     }
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% if contact.tier %}{{ contact.tier | nosuch }}{% endif %}",
+        "{{ (contact.tier | safe) if contact.tier else '' }}",
+        "{% if contact.tier is nosuch %}x{% endif %}",
+        "{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}",
+    ],
+)
+def test_what_would_fail_for_every_contact_is_refused_when_it_is_read(source):
+    """Inside an ``if`` Jinja looks filters and tests up only when it renders."""
+    with pytest.raises(ValueError, match=r"No (filter|test) named|nested too deeply"):
+        TypeAdapter(Text).validate_python(source)

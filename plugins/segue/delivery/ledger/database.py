@@ -10,7 +10,7 @@ from typing import Any, Self, TypeVar
 from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
-from segue.delivery.database import open_engine, require_current_schema
+from segue.delivery.database import open_engine, reachable, require_current_schema
 from segue.delivery.keys import delivery_key
 
 BATCH = 2000  # rows of one statement
@@ -38,7 +38,12 @@ class LedgerDatabase:
     @contextmanager
     def _read(self) -> Iterator[Connection]:
         options = {"segue_read_only": True}
-        with self.engine.connect().execution_options(**options) as connection:
+        with reachable(self.engine), self.engine.connect() as connection:
+            yield connection.execution_options(**options)
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        with reachable(self.engine), self.engine.begin() as connection:
             yield connection
 
     def _insert(self, table: Table) -> Any:

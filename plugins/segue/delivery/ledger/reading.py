@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import distinct, exists, func, select
+from sqlalchemy import and_, distinct, exists, func, select
 
 from segue.delivery.ledger.database import LedgerDatabase
 from segue.delivery.schema import State, changes, deliveries
@@ -16,9 +16,20 @@ class Reading(LedgerDatabase):
     """Counts and listings."""
 
     def tally(self, span_ids: Collection[int]) -> dict[str, Counter[tuple[str, str]]]:
-        """Return, per action, how many deliveries stand in each (state, reason)."""
+        """Return, per action, how many deliveries of the spans' changes stand in (state, reason).
+
+        Deliveries of changes that were withdrawn are not counted.
+        """
         query = (
             select(deliveries.c.action, deliveries.c.state, deliveries.c.reason, func.count())
+            .join(
+                changes,
+                and_(
+                    changes.c.span == deliveries.c.span,
+                    changes.c.contact_id == deliveries.c.contact_id,
+                    changes.c.change == deliveries.c.change,
+                ),
+            )
             .where(deliveries.c.span.in_(span_ids))
             .group_by(deliveries.c.action, deliveries.c.state, deliveries.c.reason)
         )
@@ -36,7 +47,7 @@ class Reading(LedgerDatabase):
             .group_by(changes.c.change)
         )
         with self._read() as connection:
-            return Counter(dict(connection.execute(query).tuples()))
+            return Counter({row[0]: row[1] for row in connection.execute(query)})
 
     def count_planned(self, span_ids: Collection[int]) -> Counter[str]:
         """Return, per kind of change, how many contacts have a delivery that waits for release."""
@@ -49,7 +60,7 @@ class Reading(LedgerDatabase):
             .group_by(deliveries.c.change)
         )
         with self._read() as connection:
-            return Counter(dict(connection.execute(query).tuples()))
+            return Counter({row[0]: row[1] for row in connection.execute(query)})
 
     def changes_to_handle(self, span_id: int) -> list[tuple[str, str, str]]:
         """Return (contact_id, change, reason) of a span whose deliveries are not all suppressed.

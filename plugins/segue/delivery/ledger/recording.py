@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, or_, select, update
 
 from segue.delivery.ledger.database import LedgerDatabase, batched
 from segue.delivery.ledger.records import (
@@ -44,7 +44,7 @@ class Recording(LedgerDatabase):
 
     def record_nothing(self, run: Run, outcome: str, reason: str, now: datetime) -> None:
         """Record that a run took no span: ``covered`` or ``skipped``, and why."""
-        with self.engine.begin() as connection:
+        with self._write() as connection:
             self._upsert_run(connection, run, outcome, reason, False, now)
 
     def record_spans(
@@ -62,7 +62,7 @@ class Recording(LedgerDatabase):
         ``definition`` is (hash, canonical JSON). Raises SpanTaken when another run has recorded
         an overlapping span since the caller looked.
         """
-        with self.engine.begin() as connection:
+        with self._write() as connection:
             self._lock_workflow(connection, run.workflow)
             taken = [span.stretch for span in self._all_spans(connection, run.workflow)]
             for span in detected:
@@ -77,21 +77,46 @@ class Recording(LedgerDatabase):
                 self._insert_changes(connection, span_id, span)
                 self._insert_deliveries(connection, run.workflow, span_id, span, actions, now)
 
+    def take_over(self, run: Run, taken: Sequence[RecordedSpan], now: datetime) -> bool:
+        """Make recorded spans ``run``'s own where nothing of them was ever released.
+
+        For a person who decides to deliver what an earlier run only recorded. Returns whether
+        any span was taken.
+        """
+        untouched = or_(
+            deliveries.c.state == State.PLANNED,
+            and_(deliveries.c.state == State.SUPPRESSED, deliveries.c.reason.in_(POLICY_REASONS)),
+        )
+        with self._write() as connection:
+            self._lock_workflow(connection, run.workflow)
+            ids = [span.id for span in taken if span.kind == "changes"]
+            query = select(deliveries.c.span).where(deliveries.c.span.in_(ids), ~untouched)
+            touched = set(connection.execute(query.distinct()).scalars())
+            ids = [number for number in ids if number not in touched]
+            if not ids:
+                return False
+            number = self._upsert_run(connection, run, "recorded", "", False, now)
+            connection.execute(update(spans).where(spans.c.id.in_(ids)).values(run=number))
+            return True
+
     def record_again(
         self,
         run: Run,
         again: Sequence[tuple[RecordedSpan, DetectedSpan]],
         actions: Sequence[str],
+        definition: tuple[str, str],
         now: datetime,
     ) -> None:
         """Bring a cleared run's recorded spans up to what was detected now.
 
-        New changes are added, what is not a change any more is skipped, and the policies judge
-        everything that was not sent, failed or rejected once more.
+        New changes are added, what is not a change any more is withdrawn, and the policies judge
+        everything that was not sent once more.
         """
         for recorded, detected in again:
-            with self.engine.begin() as connection:
+            with self._write() as connection:
+                self._record_definition(connection, run.workflow, definition, now)
                 refreshed = {
+                    "definition": definition[0],
                     "current_fingerprint": detected.current_fingerprint,
                     "previous_fingerprint": detected.previous_fingerprint,
                     "current_size": detected.current_size,
@@ -104,7 +129,12 @@ class Recording(LedgerDatabase):
                     connection, run.workflow, recorded.id, detected, actions, now
                 )
                 self._withdraw(connection, run.workflow, recorded.id, detected, actions, now)
-                self._judge_again(connection, recorded.id, detected.suppressed, now)
+                self._judge(connection, recorded.id, detected.suppressed, now)
+
+    def judge_again(self, span_id: int, suppressed: str | None, now: datetime) -> None:
+        """Let a policy judge what a span has not sent: ``suppressed`` is its reason, or None."""
+        with self._write() as connection:
+            self._judge(connection, span_id, suppressed, now)
 
     def _lock_workflow(self, connection: Connection, workflow: str) -> None:
         values = {"namespace": self.namespace, "workflow": workflow}
@@ -188,12 +218,17 @@ class Recording(LedgerDatabase):
         }
 
     def _insert_changes(self, connection: Connection, span_id: int, span: DetectedSpan) -> None:
+        query = self._insert(changes)
+        query = query.on_conflict_do_update(
+            index_elements=["span", "contact_id", "change"],
+            set_={"reason": query.excluded.reason},
+        )
         for batch in batched(span.changes):
             rows = [
                 {"span": span_id, "contact_id": contact_id, "change": change, "reason": reason}
                 for contact_id, change, reason in batch
             ]
-            connection.execute(self._insert(changes).on_conflict_do_nothing(), rows)
+            connection.execute(query, rows)
 
     def _insert_deliveries(
         self,
@@ -242,10 +277,10 @@ class Recording(LedgerDatabase):
         now: datetime,
     ) -> None:
         """Skip what was planned and is not a change any more; take back what is one again."""
+        self._delete_changes(connection, span_id, span)
         produced = {key for key, *_ in self._planned(workflow, span, actions)}
-        unsent = (State.PLANNED, State.RELEASED, State.SKIPPED, State.SUPPRESSED)
         query = select(deliveries.c.key, deliveries.c.reason).where(
-            deliveries.c.span == span_id, deliveries.c.state.in_(unsent)
+            deliveries.c.span == span_id, _unsent()
         )
         rows = connection.execute(query).all()
         gone = [row.key for row in rows if row.key not in produced]
@@ -260,7 +295,21 @@ class Recording(LedgerDatabase):
                     update(deliveries).where(deliveries.c.key.in_(batch)).values(values)
                 )
 
-    def _judge_again(
+    def _delete_changes(self, connection: Connection, span_id: int, span: DetectedSpan) -> None:
+        produced = {(contact_id, change) for contact_id, change, _ in span.changes}
+        columns = changes.c.contact_id, changes.c.change
+        recorded = connection.execute(select(*columns).where(changes.c.span == span_id))
+        gone = [tuple(row) for row in recorded if tuple(row) not in produced]
+        for contact_id, change in gone:
+            connection.execute(
+                delete(changes).where(
+                    changes.c.span == span_id,
+                    changes.c.contact_id == contact_id,
+                    changes.c.change == change,
+                )
+            )
+
+    def _judge(
         self, connection: Connection, span_id: int, suppressed: str | None, now: datetime
     ) -> None:
         in_span = deliveries.c.span == span_id
@@ -277,10 +326,22 @@ class Recording(LedgerDatabase):
         else:
             query = (
                 update(deliveries)
-                .where(in_span, deliveries.c.state.in_((State.PLANNED, State.RELEASED)))
+                .where(in_span, _unsent(), deliveries.c.reason != NO_LONGER_A_CHANGE)
                 .values(state=State.SUPPRESSED, reason=suppressed, updated_at=now)
             )
         connection.execute(query)
+
+
+def _unsent() -> ColumnElement[bool]:
+    """What a policy or an edited definition may still take back; a rejection stays."""
+    states = (State.PLANNED, State.RELEASED, State.SKIPPED, State.FAILED)
+    return or_(
+        deliveries.c.state.in_(states),
+        and_(
+            deliveries.c.state == State.SUPPRESSED,
+            deliveries.c.reason.in_(POLICY_REASONS),
+        ),
+    )
 
 
 def _overlap(one: Stretch, other: Stretch) -> bool:

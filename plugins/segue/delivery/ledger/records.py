@@ -63,7 +63,7 @@ class RecordedRun:
 
 @dataclass(frozen=True, slots=True)
 class RecordedSpan:
-    """One span as recorded; ``id`` is None while it is not."""
+    """One span as recorded."""
 
     id: int
     run_id: str

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, update
 
 from segue.delivery.ledger.database import LedgerDatabase, batched
 from segue.delivery.ledger.records import NO_LONGER_A_CHANGE, DeliveryRow, Finished
@@ -25,7 +25,7 @@ class Sending(LedgerDatabase):
             .where(deliveries.c.span.in_(span_ids), deliveries.c.state == State.PLANNED)
             .values(state=State.RELEASED, updated_at=now)
         )
-        with self.engine.begin() as connection:
+        with self._write() as connection:
             return connection.execute(query).rowcount
 
     def claim(
@@ -63,7 +63,7 @@ class Sending(LedgerDatabase):
         }
         claimed: list[DeliveryRow] = []
         for batch in batched(sorted(keys)):
-            with self.engine.begin() as connection:
+            with self._write() as connection:
                 query = (
                     select(deliveries)
                     .where(deliveries.c.key.in_(batch), free)
@@ -92,7 +92,7 @@ class Sending(LedgerDatabase):
         Returns the keys of ``starting`` that are now ``sending`` and may be called; one that is
         missing was lost to another owner. Renews the lease of all that ``owner`` has claimed.
         """
-        with self.engine.begin() as connection:
+        with self._write() as connection:
             for outcome in finished:
                 self._finish(connection, outcome, owner, now, clear_number)
             mine = and_(deliveries.c.owner == owner, deliveries.c.state == State.CLAIMED)
@@ -120,38 +120,38 @@ class Sending(LedgerDatabase):
                 updated_at=now,
             )
         )
-        with self.engine.begin() as connection:
+        with self._write() as connection:
             return connection.execute(query).rowcount
 
-    def recover(self, now: datetime, keys: Collection[str] | None = None) -> Counter[State]:
-        """Settle what dead workers left: expired claims are free, expired sends uncertain."""
-        expired = and_(
-            deliveries.c.namespace == self.namespace,
-            deliveries.c.lease_until < now,
-        )
-        if keys is not None:
-            expired = and_(expired, deliveries.c.key.in_(keys))
-        ended = {"owner": None, "lease_until": None, "updated_at": now}
+    def recover(self, now: datetime, keys: Iterable[str] | None = None) -> Counter[State]:
+        """Settle what dead workers left: expired claims are free, expired sends uncertain.
+
+        ``keys`` limits it to some deliveries; None means all of the namespace.
+        """
+        expired = and_(deliveries.c.namespace == self.namespace, deliveries.c.lease_until < now)
+        if keys is None:
+            return self._settle_expired(expired, now)
+        settled: Counter[State] = Counter()
+        for batch in batched(sorted(keys)):
+            settled += self._settle_expired(and_(expired, deliveries.c.key.in_(batch)), now)
+        return settled
+
+    def _settle_expired(self, expired: ColumnElement[bool], now: datetime) -> Counter[State]:
+        ended = {"lease_until": None, "updated_at": now}
         free = (
             update(deliveries)
             .where(expired, deliveries.c.state == State.CLAIMED)
-            .values(state=State.RELEASED, **ended)
+            .values(state=State.RELEASED, owner=None, **ended)
         )
-        doubtful = (
+        doubtful = (  # the owner stays: its late answer is still welcome
             update(deliveries)
             .where(expired, deliveries.c.state == State.SENDING)
-            .values(
-                state=State.UNCERTAIN,
-                reason="the worker ended during the call",
-                **{**ended, "owner": deliveries.c.owner},  # its late answer is still welcome
-            )
+            .values(state=State.UNCERTAIN, reason="the worker ended during the call", **ended)
         )
-        with self.engine.begin() as connection:
+        with self._write() as connection:
+            freed = connection.execute(free).rowcount
             return Counter(
-                {
-                    State.RELEASED: connection.execute(free).rowcount,
-                    State.UNCERTAIN: connection.execute(doubtful).rowcount,
-                }
+                {State.RELEASED: freed, State.UNCERTAIN: connection.execute(doubtful).rowcount}
             )
 
     def skip(self, keys: Iterable[str], reason: str, now: datetime) -> int:
@@ -172,7 +172,7 @@ class Sending(LedgerDatabase):
                 )
                 .values(state=State.RELEASED, reason="", updated_at=now)
             )
-            with self.engine.begin() as connection:
+            with self._write() as connection:
                 total += connection.execute(query).rowcount
         return total
 
@@ -241,7 +241,7 @@ class Sending(LedgerDatabase):
                 )
                 .values(state=target, reason=reason, updated_at=now)
             )
-            with self.engine.begin() as connection:
+            with self._write() as connection:
                 total += connection.execute(query).rowcount
         return total
 

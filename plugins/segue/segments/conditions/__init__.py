@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from segue.segments.conditions import operators as _builtin  # noqa: F401 - registers them
 from segue.segments.conditions.aggregates import Aggregate, register_aggregate
-from segue.segments.conditions.inspection import Needs, needed_columns, to_data, unknown_fields
+from segue.segments.conditions.inspection import (
+    Needs,
+    SegmentName,
+    named_segments,
+    needed_columns,
+    to_data,
+    unknown_fields,
+)
 from segue.segments.conditions.nodes import (
     AllOf,
     AnyOf,
@@ -16,7 +23,11 @@ from segue.segments.conditions.nodes import (
     Comparison,
     Condition,
     FieldLeaf,
+    MailingListLeaf,
     Not,
+    SampleLeaf,
+    SegmentLeaf,
+    SubscriptionLeaf,
     Test,
     TransactionsLeaf,
 )
@@ -33,13 +44,19 @@ __all__ = [
     "Condition",
     "ConditionField",
     "FieldLeaf",
+    "MailingListLeaf",
     "Moment",
     "Needs",
     "Not",
     "Operator",
+    "SampleLeaf",
+    "SegmentLeaf",
+    "SegmentName",
+    "SubscriptionLeaf",
     "Test",
     "TransactionsLeaf",
     "WorkflowConditionField",
+    "named_segments",
     "needed_columns",
     "parse_condition",
     "parse_workflow_condition",

@@ -67,8 +67,48 @@ class Sum(Aggregate):
 
 
 @register_aggregate
+class Mean(Aggregate):
+    """The mean of a number field, the nearest double to it; missing without numbers."""
+
+    name = "mean"
+
+    def of(self, rows: Rows, field: str) -> Column:
+        return rows.mean(field)
+
+
+@register_aggregate
+class Min(Aggregate):
+    """The least value of a number field; missing without numbers."""
+
+    name = "min"
+
+    def of(self, rows: Rows, field: str) -> Column:
+        return rows.least(field)
+
+
+@register_aggregate
+class Max(Aggregate):
+    """The greatest value of a number field; missing without numbers."""
+
+    name = "max"
+
+    def of(self, rows: Rows, field: str) -> Column:
+        return rows.greatest(field)
+
+
+@register_aggregate
+class Earliest(Aggregate):
+    """The least value of a date field; missing without dates."""
+
+    name = "earliest"
+
+    def of(self, rows: Rows, field: str) -> Column:
+        return rows.earliest(field)
+
+
+@register_aggregate
 class Latest(Aggregate):
-    """The greatest value of a date field; missing without rows."""
+    """The greatest value of a date field; missing without dates."""
 
     name = "latest"
 

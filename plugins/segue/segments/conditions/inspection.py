@@ -8,15 +8,23 @@ from typing import Any
 
 from segue.documents import Location, did_you_mean
 from segue.segments.conditions.nodes import (
+    DIRECTORY,
+    THIS_SEGMENT,
     AllOf,
     AnyOf,
     ChangeLeaf,
     Comparison,
     Condition,
     FieldLeaf,
+    MailingListLeaf,
     Not,
+    SampleLeaf,
+    SegmentLeaf,
+    SubscriptionLeaf,
+    Test,
     TransactionsLeaf,
 )
+from segue.segments.conditions.registry import Operator, find_operator
 
 ALWAYS_THERE = "contact_id"
 TRANSACTION_KEYS = frozenset({"contact_id", "date"})
@@ -27,7 +35,9 @@ class Needs:
     """The tables and columns that a condition reads; ``transactions`` None means none at all.
 
     ``contacts`` names only what conditions ask for: contact ids are there anyway. ``transactions``
-    includes contact_id and date, which every condition on transactions needs.
+    includes contact_id and date, which every condition on transactions needs. ``subscriptions``
+    stands for the records of opt states, each of which may be absent: ``unsubscribed`` of contacts
+    and the table subscriptions. What makes up other segments is not in it.
     """
 
     contacts: frozenset[str] = frozenset()
@@ -49,7 +59,7 @@ class Needs:
 
 def needed_columns(condition: Condition) -> Needs:
     """Return every table and column that judging ``condition`` reads."""
-    needs = Needs()
+    needs = Needs(subscriptions=any(isinstance(x, SubscriptionLeaf) for x in leaves(condition)))
     for use in _uses(condition):
         needs |= use.needs
     return needs
@@ -69,6 +79,17 @@ def unknown_fields(
     return list(dict.fromkeys(problem for problem in problems if problem is not None))
 
 
+def operator_versions(condition: Condition) -> dict[str, int]:
+    """Return the version of each operator that was changed since its first, by name."""
+    operators = (find_operator(test.operator).operator for test in _tests(condition))
+    return {each.name: each.version for each in operators if each.version != 1}
+
+
+def operators_of(condition: Condition) -> frozenset[Operator[Any]]:
+    """Return the operators that judge ``condition``, those inside ``where`` among them."""
+    return frozenset(find_operator(test.operator).operator for test in _tests(condition))
+
+
 def to_data(condition: Condition) -> dict[str, Any]:
     """Return the condition as plain data, always in the same form; it parses to the same again."""
     match condition:
@@ -82,6 +103,10 @@ def to_data(condition: Condition) -> dict[str, Any]:
             return {"field": condition.field, **comparison_data(condition.comparison)}
         case TransactionsLeaf():
             return _transactions_data(condition)
+        case MailingListLeaf() | SubscriptionLeaf() | SegmentLeaf():
+            return {condition.KEY: condition.name, "is": condition.state}
+        case SampleLeaf():
+            return {"sample": condition.share, "salt": condition.salt}
         case ChangeLeaf():
             return {"change": comparison_data(condition.comparison)}
 
@@ -104,8 +129,48 @@ def _transactions_data(leaf: TransactionsLeaf) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
+class SegmentName:
+    """A segment that a condition names: its members, or only its subscriptions."""
+
+    name: str
+    evaluated: bool  # whether who is in it must be known
+    location: Location
+
+
+def named_segments(condition: Condition) -> list[SegmentName]:
+    """Return every mention of a segment, in the order of the condition."""
+    found = []
+    for leaf in leaves(condition):
+        if isinstance(leaf, SegmentLeaf):
+            found.append(SegmentName(leaf.name, True, (*leaf.location, "segment")))
+        if isinstance(leaf, SubscriptionLeaf) and leaf.name not in (THIS_SEGMENT, DIRECTORY):
+            found.append(SegmentName(leaf.name, False, (*leaf.location, "subscription")))
+    return found
+
+
+def leaves(condition: Condition) -> Iterator[Condition]:
+    """Yield every leaf, those inside ``where`` left out, in the order of the condition."""
+    match condition:
+        case AllOf() | AnyOf():
+            for part in condition.parts:
+                yield from leaves(part)
+        case Not():
+            yield from leaves(condition.part)
+        case _:
+            yield condition
+
+
+def _tests(condition: Condition) -> Iterator[Test]:
+    for leaf in leaves(condition):
+        if isinstance(leaf, FieldLeaf | TransactionsLeaf | ChangeLeaf):
+            yield from leaf.comparison.tests
+        if isinstance(leaf, TransactionsLeaf) and leaf.where is not None:
+            yield from _tests(leaf.where)
+
+
+@dataclass(frozen=True, slots=True)
 class _Use:
-    """One mention of a table's column."""
+    """One mention of a table, and perhaps of its column."""
 
     table: str
     column: str
@@ -115,20 +180,20 @@ class _Use:
     def needs(self) -> Needs:
         if self.table == "transactions":
             return Needs(transactions=frozenset({self.column}))
+        if self.table == "mailing_lists":
+            return Needs(mailing_lists=True)
         return Needs(contacts=frozenset({self.column}) - {ALWAYS_THERE})
 
 
 def _uses(condition: Condition, table: str = "contacts") -> Iterator[_Use]:
-    match condition:
-        case AllOf() | AnyOf():
-            for part in condition.parts:
-                yield from _uses(part, table)
-        case Not():
-            yield from _uses(condition.part, table)
-        case FieldLeaf():
-            yield _Use(table, condition.field, (*condition.location, "field"))
-        case TransactionsLeaf():
-            yield from _transaction_uses(condition)
+    for leaf in leaves(condition):
+        match leaf:
+            case FieldLeaf():
+                yield _Use(table, leaf.field, (*leaf.location, "field"))
+            case TransactionsLeaf():
+                yield from _transaction_uses(leaf)
+            case MailingListLeaf():
+                yield _Use("mailing_lists", ALWAYS_THERE, (*leaf.location, "mailing_list"))
 
 
 def _transaction_uses(leaf: TransactionsLeaf) -> Iterator[_Use]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from segue.documents import Location
 from segue.durations import Duration
@@ -87,4 +87,66 @@ class ChangeLeaf:
     location: Location = dataclasses.field(default=(), compare=False, repr=False)
 
 
-Condition = AllOf | AnyOf | Not | FieldLeaf | TransactionsLeaf | ChangeLeaf
+@dataclass(frozen=True, slots=True)
+class MailingListLeaf:
+    """Whether the contact is on a mailing list, and with what opt state."""
+
+    name: str
+    state: str  # one of STATES
+    location: Location = dataclasses.field(default=(), compare=False, repr=False)
+
+    KEY: ClassVar = "mailing_list"
+    STATES: ClassVar = ("member", "not_member", "opted_in", "opted_out")
+    FACTS: ClassVar = ("opted_in", "opted_out", "not_member")  # of these exactly one holds
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionLeaf:
+    """The effective opt state (DESIGN.md §4) of the directory as a whole, or for a segment."""
+
+    name: str  # THIS_SEGMENT, DIRECTORY or a segment's
+    state: str
+    location: Location = dataclasses.field(default=(), compare=False, repr=False)
+
+    KEY: ClassVar = "subscription"
+    STATES: ClassVar = ("opted_in", "opted_out")
+    FACTS: ClassVar = STATES
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentLeaf:
+    """Whether the contact is in another segment of the same directory, at the same as-of."""
+
+    name: str
+    state: str
+    location: Location = dataclasses.field(default=(), compare=False, repr=False)
+
+    KEY: ClassVar = "segment"
+    STATES: ClassVar = ("member", "not_member")
+    FACTS: ClassVar = STATES
+
+
+@dataclass(frozen=True, slots=True)
+class SampleLeaf:
+    """Whether the contact is drawn: its digest with ``salt`` is below ``limit``."""
+
+    share: str  # as it was written: 10%
+    salt: str
+    limit: int = dataclasses.field(compare=False)  # of 2**64; the share, exactly
+    location: Location = dataclasses.field(default=(), compare=False, repr=False)
+
+
+THIS_SEGMENT, DIRECTORY = "this_segment", "directory"
+StateLeaf = MailingListLeaf | SubscriptionLeaf | SegmentLeaf
+Condition = (
+    AllOf
+    | AnyOf
+    | Not
+    | FieldLeaf
+    | TransactionsLeaf
+    | MailingListLeaf
+    | SubscriptionLeaf
+    | SegmentLeaf
+    | SampleLeaf
+    | ChangeLeaf
+)

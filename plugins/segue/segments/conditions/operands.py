@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 import re
 from abc import ABC, abstractmethod
-from datetime import datetime
+from datetime import date, datetime
+from fractions import Fraction
+from functools import cache
 from typing import Any, ClassVar
 
 from segue.durations import Duration, parse_duration
@@ -29,6 +31,7 @@ _TIME = "(?:[01][0-9]|2[0-3])(?::[0-5][0-9](?::[0-5][0-9](?:[.,][0-9]{1,9})?)?)?
 _OFFSET = "(?:[Zz]|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)"
 INSTANT_PATTERN = f"{_DATE}(?:[Tt ]{_TIME}({_OFFSET})?)?"
 _INSTANT = re.compile(INSTANT_PATTERN)
+_SHARE = re.compile(r"((?:100|[0-9]{1,2})(?:\.[0-9]{1,9})?)%")
 
 
 class Operand(ABC):
@@ -83,6 +86,22 @@ class Text(Operand):
         return _text(data)
 
 
+class Pattern(Operand):
+    """A regular expression in the syntax of RE2, which needs linear time and so no backtracking."""
+
+    schema: ClassVar = {"type": "string", "minLength": 1, "examples": ["^\\\\+44"]}
+
+    def parse(self, data: object) -> str:
+        pattern = Text().parse(data)
+        reason = _why_no_pattern(pattern)
+        if reason:
+            raise ValueError(
+                f"{pattern!r} is not a regular expression of RE2, which has no backreferences and "
+                f"no look-around: {reason}"
+            )
+        return pattern
+
+
 class Number(Operand):
     """A finite number."""
 
@@ -92,6 +111,42 @@ class Number(Operand):
         if isinstance(data, bool) or not isinstance(data, int | float):
             raise _expected("a number", data)
         return _finite(data)
+
+
+class NumberRange(Operand):
+    """The least and the greatest number of a range, both of them in it."""
+
+    schema: ClassVar = {
+        "type": "array",
+        "minItems": 2,
+        "maxItems": 2,
+        "items": Number.schema,
+        "examples": [[18, 65]],
+    }
+
+    def parse(self, data: object) -> tuple[int | float, int | float]:
+        if not isinstance(data, list | tuple) or len(data) != 2:
+            raise _expected("two numbers such as [18, 65]", data)
+        least, greatest = (Number().parse(bound) for bound in data)
+        if least > greatest:
+            raise ValueError(f"nothing is between {least} and {greatest}; the lesser comes first")
+        return least, greatest
+
+
+class Day(Operand):
+    """A calendar day."""
+
+    schema: ClassVar = {
+        "type": "string",
+        "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
+        "examples": ["2026-11-22"],
+    }
+
+    def parse(self, data: object) -> date:
+        found = parse_instant(data) if isinstance(data, str) and len(data) == 10 else None
+        if found is None:
+            raise _expected("a day such as 2026-11-22", data)
+        return found.date()
 
 
 class Instant(Operand):
@@ -119,6 +174,22 @@ class Span(Operand):
         return parse_duration(data)
 
 
+class Share(Operand):
+    """A percentage from 0% to 100%; parsed to how many of 2**64 equally likely draws it takes."""
+
+    schema: ClassVar = {
+        "type": "string",
+        "pattern": "^(100|[0-9]{1,2})(\\.[0-9]{1,9})?%$",
+        "examples": ["10%"],
+    }
+
+    def parse(self, data: object) -> int:
+        found = _SHARE.fullmatch(data) if isinstance(data, str) else None
+        if found is None or Fraction(found[1]) > 100:
+            raise _expected("a share from 0% to 100%, such as 10% or 0.5%", data)
+        return math.ceil(Fraction(found[1]) / 100 * 2**64)
+
+
 class Flag(Operand):
     """``true``: operators that need no operand take it, because a YAML key needs a value."""
 
@@ -138,6 +209,21 @@ def parse_instant(text: str) -> datetime | None:
     if not _INSTANT.fullmatch(text) or text.startswith("0000"):
         return None
     return datetime.fromisoformat(text.upper().replace(",", "."))
+
+
+@cache
+def _why_no_pattern(pattern: str) -> str | None:
+    """Return why RE2 refuses a pattern; None if it does not."""
+    # Only definitions with a pattern pay for the import when they are read. The engine that
+    # judges columns is asked itself: no other one accepts exactly what it does.
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        pc.match_substring_regex(pa.array([""]), pattern)
+    except pa.ArrowInvalid as error:
+        return str(error).removeprefix("Invalid regular expression: ")
+    return None
 
 
 def shape(data: object) -> str:

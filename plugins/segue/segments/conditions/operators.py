@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from calendar import isleap
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from segue.durations import Duration
 from segue.segments.conditions.operands import (
     AnyScalar,
+    Day,
     Flag,
     Instant,
     Number,
+    NumberRange,
+    Pattern,
     Scalar,
     ScalarList,
     Span,
@@ -21,6 +25,8 @@ from segue.segments.conditions.registry import Moment, Operator, register
 if TYPE_CHECKING:
     from segue.segments.column import Column
     from segue.segments.ordered import Mask
+
+_ALL_ANNIVERSARIES = 1500  # days after which each has come round, 29 February in its own year
 
 
 @register
@@ -78,6 +84,36 @@ class Contains(Operator[str]):
 
 
 @register
+class StartsWith(Operator[str]):
+    """The text begins with the operand."""
+
+    name, complement, takes = "starts_with", "not_starts_with", Text()
+
+    def holds(self, column: Column, operand: str, moment: Moment) -> Mask:
+        return column.texts.starts_with(operand)
+
+
+@register
+class EndsWith(Operator[str]):
+    """The text ends with the operand."""
+
+    name, complement, takes = "ends_with", "not_ends_with", Text()
+
+    def holds(self, column: Column, operand: str, moment: Moment) -> Mask:
+        return column.texts.ends_with(operand)
+
+
+@register
+class Matches(Operator[str]):
+    """A regular expression is found somewhere in the text."""
+
+    name, complement, takes = "matches", "not_matches", Pattern()
+
+    def holds(self, column: Column, operand: str, moment: Moment) -> Mask:
+        return column.texts.matches(operand)
+
+
+@register
 class GreaterThan(Operator[float]):
     """The number is above the operand."""
 
@@ -118,6 +154,17 @@ class AtMost(Operator[float]):
 
 
 @register
+class Between(Operator[tuple[float, float]]):
+    """The number is one of the two operands or between them."""
+
+    name, complement, takes = "between", "not_between", NumberRange()
+
+    def holds(self, column: Column, operand: tuple[float, float], moment: Moment) -> Mask:
+        least, greatest = operand
+        return column.numbers.at_least(least) & column.numbers.at_most(greatest)
+
+
+@register
 class Before(Operator[datetime]):
     """The instant is strictly before the operand."""
 
@@ -138,6 +185,17 @@ class After(Operator[datetime]):
 
 
 @register
+class OnDay(Operator[date]):
+    """The instant is on that calendar day in the directory's zone."""
+
+    name, complement, takes = "on_day", "not_on_day", Day()
+
+    def holds(self, column: Column, operand: date, moment: Moment) -> Mask:
+        since = column.instants.at_least(moment.midnight(operand))
+        return since & column.instants.below(moment.end_of(operand))
+
+
+@register
 class InPast(Operator[Duration]):
     """The instant is in [as-of - duration, as-of)."""
 
@@ -149,6 +207,30 @@ class InPast(Operator[Duration]):
 
 
 @register
+class InNext(Operator[Duration]):
+    """The instant is in [as-of, as-of + duration)."""
+
+    name, complement, takes = "in_next", "not_in_next", Span()
+
+    def holds(self, column: Column, operand: Duration, moment: Moment) -> Mask:
+        until = column.instants.below(moment.after(operand))
+        return until & column.instants.at_least(moment.as_of)
+
+
+@register
+class AnniversaryInNext(Operator[Duration]):
+    """The day and month come round in [as-of, as-of + duration): the anniversary's midnight does.
+
+    29 February counts as 28 in years that do not have it.
+    """
+
+    name, takes = "anniversary_in_next", Span()
+
+    def holds(self, column: Column, operand: Duration, moment: Moment) -> Mask:
+        return column.instants.on_anniversary(anniversaries(operand, moment), moment.zone)
+
+
+@register
 class IsTrue(Operator[bool]):
     """The value is true; missing counts as false."""
 
@@ -156,3 +238,20 @@ class IsTrue(Operator[bool]):
 
     def holds(self, column: Column, operand: bool, moment: Moment) -> Mask:
         return column.booleans.equal(True)
+
+
+def anniversaries(window: Duration, moment: Moment) -> frozenset[tuple[int, int]]:
+    """Return every (month, day) whose midnight is in [as-of, as-of + window)."""
+    end = moment.after(window)
+    day = moment.as_of.astimezone(moment.zone).date()
+    found: set[tuple[int, int]] = set()
+    for _ in range(_ALL_ANNIVERSARIES):
+        midnight = moment.midnight(day)
+        if moment.as_of <= midnight < end:
+            found.add((day.month, day.day))
+            if (day.month, day.day) == (2, 28) and not isleap(day.year):
+                found.add((2, 29))
+        if midnight >= end or day == date.max:
+            break
+        day += timedelta(days=1)
+    return frozenset(found)

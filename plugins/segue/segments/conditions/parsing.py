@@ -16,23 +16,35 @@ from segue.segments.conditions.nodes import (
     Comparison,
     Condition,
     FieldLeaf,
+    MailingListLeaf,
     Not,
+    SampleLeaf,
+    SegmentLeaf,
+    StateLeaf,
+    SubscriptionLeaf,
     Test,
     TransactionsLeaf,
 )
-from segue.segments.conditions.operands import Flag, shape
+from segue.segments.conditions.operands import Flag, Share, Text, shape
 from segue.segments.conditions.registry import Registered, find_operator, operator_names
 from segue.segments.kinds import ChangeKind
 
 IGNORE_CASE = "ignore_case"
 CHANGE_OPERATORS = ("equals", "not_equals", "one_of", "none_of")
 
-_SEGMENT = ("all", "any", "not", "field", "transactions")
-_WORKFLOW = (*_SEGMENT, "change")
 _ROWS = ("all", "any", "not", "field")
+_SEGMENT = (*_ROWS, "transactions", "mailing_list", "subscription", "segment", "sample")
+_WORKFLOW = (*_SEGMENT, "change")
 _REFUSED = {
+    **{
+        name: f"`{name}` is about a contact, and `where` is about one transaction"
+        for name in ("mailing_list", "subscription", "segment", "sample")
+    },
     "transactions": "transactions cannot be nested in the `where` of transactions",
     "change": "`change` is allowed only in the conditions of a workflow",
+}
+STATE_LEAVES: dict[str, type[StateLeaf]] = {
+    leaf.KEY: leaf for leaf in (MailingListLeaf, SubscriptionLeaf, SegmentLeaf)
 }
 
 
@@ -71,9 +83,15 @@ class _Parser:
             self._only(data, at, ("not",))
             part = self.condition(data["not"], (*at, "not"), shapes)
             return None if part is None else Not(part, at)
-        if kind == "field":
-            return self._field(data, at)
-        return self._transactions(data, at) if kind == "transactions" else self._change(data, at)
+        if kind in STATE_LEAVES:
+            return self._state(kind, data, at)
+        leaves = {
+            "field": self._field,
+            "transactions": self._transactions,
+            "sample": self._sample,
+            "change": self._change,
+        }
+        return leaves[kind](data, at)
 
     def _kind(self, data: Mapping[str, Any], at: Location, shapes: tuple[str, ...]) -> str | None:
         found = [key for key in _WORKFLOW if key in data]
@@ -173,6 +191,40 @@ class _Parser:
             return None
         return self._name(data["field"], (*at, "field"))
 
+    def _state(self, kind: str, data: Mapping[str, Any], at: Location) -> Condition | None:
+        """Parse ``{mailing_list: NAME, is: STATE}`` and its like."""
+        leaf = STATE_LEAVES[kind]
+        self._only(data, at, (kind, "is"))
+        name = self._name(data[kind], (*at, kind), f"the name of a {kind.replace('_', ' ')}")
+        state = data.get("is")
+        if "is" not in data:
+            self._complain(at, f"the key 'is' is missing; allowed: is: {_or(leaf.STATES)}")
+        elif state not in leaf.STATES:
+            message = f"found {shape(state)}; allowed: {', '.join(leaf.STATES)}"
+            self._complain((*at, "is"), message + did_you_mean(str(state), leaf.STATES))
+        if name is None or state not in leaf.STATES:
+            return None
+        return leaf(name, str(state), at)
+
+    def _sample(self, data: Mapping[str, Any], at: Location) -> Condition | None:
+        self._only(data, at, ("sample", "salt"))
+        limit = salt = None
+        try:
+            limit = Share().parse(data["sample"])
+        except ValueError as error:
+            self._complain((*at, "sample"), str(error))
+        if "salt" not in data:
+            message = "the key 'salt' is missing: a word of this sample's own, such as spring-test"
+            self._complain(at, f"{message}; samples with the same salt draw the same contacts")
+        else:
+            try:
+                salt = Text().parse(data["salt"])
+            except ValueError as error:
+                self._complain((*at, "salt"), f"salt: {error}")
+        return (
+            None if limit is None or salt is None else SampleLeaf(data["sample"], salt, limit, at)
+        )
+
     def _change(self, data: Mapping[str, Any], at: Location) -> Condition | None:
         self._only(data, at, ("change",))
         details, inside = data["change"], (*at, "change")
@@ -246,10 +298,10 @@ class _Parser:
             self._complain((*at, IGNORE_CASE), message)
         return wanted is True
 
-    def _name(self, data: object, at: Location) -> str | None:
+    def _name(self, data: object, at: Location, what: str = "the name of a field") -> str | None:
         if isinstance(data, str) and data:
             return data
-        self._complain(at, f"expected the name of a field, found {shape(data)}")
+        self._complain(at, f"expected {what}, found {shape(data)}")
         return None
 
     def _only(

@@ -9,6 +9,9 @@ A team's own operator is registered exactly as the built-in ones are::
         def holds(self, column, operand, moment):
             return column.numbers.above(operand)
 
+A module that registers operators is named by an entry point of the group ``segue.operators`` in
+the team's own package, and imported before the first condition is read.
+
 An operator's module needs no pandas: ``column`` is a view (segments/column.py) that reads the
 values as numbers, text, booleans or instants, and answers with one boolean per row.
 """
@@ -17,7 +20,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -46,6 +51,23 @@ class Moment:
         except (OverflowError, ValueError):  # earlier than the year 1
             return datetime.min.replace(tzinfo=UTC)
 
+    def after(self, duration: Duration) -> datetime:
+        """Return the instant ``duration`` after as-of, or the latest there is."""
+        try:
+            return duration.after(self.as_of, self.zone)
+        except (OverflowError, ValueError):  # later than the year 9999
+            return datetime.max.replace(tzinfo=UTC)
+
+    def midnight(self, day: date) -> datetime:
+        """Return the instant at which a day begins in the zone."""
+        return self.instant(datetime.combine(day, time.min))
+
+    def end_of(self, day: date) -> datetime:
+        """Return the instant at which a day is over in the zone."""
+        if day == date.max:
+            return datetime.max.replace(tzinfo=UTC)
+        return self.midnight(day + timedelta(days=1))
+
     def instant(self, operand: datetime) -> datetime:
         """Return a date operand as an aware instant; naive ones are in the directory's zone."""
         if operand.tzinfo is not None:
@@ -66,6 +88,7 @@ class Operator(ABC, Generic[T]):
     name: ClassVar[str]
     complement: ClassVar[str | None] = None
     takes: ClassVar[Operand]
+    version: ClassVar[int] = 1  # raised when the same operand may give another answer than before
 
     @abstractmethod
     def holds(self, column: Column, operand: T, moment: Moment) -> Mask:
@@ -109,9 +132,18 @@ def register(operator: AnyOperator) -> AnyOperator:
 
 def find_operator(name: str) -> Registered:
     """Return the operator of that name; raise KeyError if there is none."""
+    _import_installed()
     return _OPERATORS[name]
 
 
 def operator_names() -> tuple[str, ...]:
     """Return every name a condition may use, complements included, in order of registration."""
+    _import_installed()
     return tuple(_OPERATORS)
+
+
+@cache
+def _import_installed() -> None:
+    """Import the modules of other packages that register operators."""
+    for entry in entry_points(group="segue.operators"):
+        entry.load()

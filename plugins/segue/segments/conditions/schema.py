@@ -11,10 +11,11 @@ from pydantic_core import CoreSchema
 from segue.segments.conditions.aggregates import aggregate_names, find_aggregate
 from segue.segments.conditions.inspection import to_data
 from segue.segments.conditions.nodes import Condition
-from segue.segments.conditions.operands import Span
+from segue.segments.conditions.operands import Share, Span, Text
 from segue.segments.conditions.parsing import (
     CHANGE_OPERATORS,
     IGNORE_CASE,
+    STATE_LEAVES,
     parse_condition,
     parse_workflow_condition,
 )
@@ -27,7 +28,8 @@ REFERENCE = "#/$defs/{}"
 def condition_schemas() -> dict[str, JsonSchemaValue]:
     """Return the schemas of a segment's conditions, of a workflow's and of ``where``, by name."""
     leaves = [_field_schema()]
-    segment = [*leaves, *_transactions_schemas()]
+    states = [_state_schema(name, leaf.STATES) for name, leaf in STATE_LEAVES.items()]
+    segment = [*leaves, *_transactions_schemas(), *states, _sample_schema()]
     return {
         "Condition": _recursive("Condition", segment),
         "WorkflowCondition": _recursive("WorkflowCondition", [*segment, _change_schema()]),
@@ -111,6 +113,20 @@ def _aggregate_schema(name: str) -> JsonSchemaValue:
     if find_aggregate(name).needs_field:
         return _field_schema()
     return _mapping(_operators_schema(), [], "What the value must satisfy", at_least=1)
+
+
+def _state_schema(name: str, states: tuple[str, ...]) -> JsonSchemaValue:
+    what = name.replace("_", " ")
+    properties: dict[str, JsonSchemaValue] = {
+        name: {"type": "string", "minLength": 1},
+        "is": {"enum": list(states)},
+    }
+    return _mapping(properties, [name, "is"], f"A {what} and the contact's state in it")
+
+
+def _sample_schema() -> JsonSchemaValue:
+    properties = {"sample": dict(Share.schema), "salt": dict(Text.schema)}
+    return _mapping(properties, ["sample", "salt"], "A stable share of all contacts")
 
 
 def _change_schema() -> JsonSchemaValue:

@@ -1,0 +1,264 @@
+"""``segue test``: hold segments and workflows against the examples beside them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from segue.cli.arguments import Home, OutputFormat
+from segue.cli.output import (
+    Format,
+    console,
+    count,
+    json_of,
+    note,
+    plain,
+    print_csv,
+    print_error,
+    print_json_array,
+    where,
+    working,
+)
+from segue.documents import did_you_mean, format_location
+from segue.errors import DefinitionError, SettingsError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from segue.catalog import Catalog
+    from segue.delivery.examples import Difference, Verdict
+    from segue.documents import Document
+    from segue.errors import Problem
+
+_FAILED, _INVALID = 1, 2
+_KINDS = {"segments": "segment", "workflows": "workflow"}
+_CSV = ("kind", "name", "example", "passed", "file", "line", "path", "expected", "found")
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """One example of one definition."""
+
+    kind: str
+    name: str
+    document: Document
+    index: int
+    verdict: Verdict
+
+    @property
+    def problems(self) -> list[tuple[Problem, Difference | None]]:
+        """What is wrong, each with its place in the file."""
+        at = ("tests", self.index)
+        if self.verdict.error is not None:
+            return [(self.document.problem(at, self.verdict.error), None)]
+        return [
+            (self.document.problem((*at, *each.location), format_location(each.location)), each)
+            for each in self.verdict.differences
+        ]
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """The examples in order, the definitions without one, and what is wrong with others."""
+
+    judged: Sequence[_Judged]
+    without: Sequence[str]
+    invalid: Sequence[Problem]
+
+
+def run_examples(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[NAME]...",
+            help="Segments and workflows; all by default.",
+            show_default=False,
+        ),
+    ] = None,
+    home: Home = None,
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """Hold segments and workflows against their examples: the `tests:` beside them.
+
+    Exit code 1 when an example fails, 2 when a definition is wrong. Sends nothing, and needs no
+    snapshot.
+    """
+    from segue.cli.workspace import Workspace
+
+    catalog = Workspace.open(home).catalog
+    wanted = _wanted(catalog, names or [])
+    with working("Testing"), TemporaryDirectory(prefix="segue-test-") as folder:
+        outcome = _judge_all(catalog, wanted, Path(folder))
+    _PRINTERS[output](outcome.judged)
+    _note_summary(outcome)
+    if outcome.invalid:
+        print_error(str(DefinitionError(outcome.invalid)))
+        raise typer.Exit(_INVALID)
+    if not all(each.verdict.passed for each in outcome.judged):
+        raise typer.Exit(_FAILED)
+
+
+def _wanted(catalog: Catalog, names: Sequence[str]) -> list[tuple[str, str]]:
+    """Return (folder, name) of what is asked for; a name may be a segment's and a workflow's."""
+    known = [(folder, name) for folder in _KINDS for name in catalog.names(folder)]
+    allowed = sorted({name for _, name in known})
+    for name in names:
+        if name not in allowed:
+            hint = did_you_mean(name, allowed)
+            raise SettingsError(
+                f"there is no segment or workflow {name!r}; allowed: {', '.join(allowed)}{hint}"
+            )
+    return [(folder, name) for folder, name in known if not names or name in names]
+
+
+def _judge_all(catalog: Catalog, wanted: Sequence[tuple[str, str]], folder: Path) -> _Outcome:
+    judged: list[_Judged] = []
+    without: list[str] = []
+    invalid: list[Problem] = []
+    for kind, name in wanted:
+        try:
+            verdicts = list(_verdicts(catalog, kind, name, folder))
+        except DefinitionError as error:
+            invalid += error.problems
+            continue
+        document = catalog.document(kind, name)
+        judged += [
+            _Judged(_KINDS[kind], name, document, index, verdict)
+            for index, verdict in enumerate(verdicts)
+        ]
+        if not verdicts:
+            without.append(name)
+    return _Outcome(judged, without, list(dict.fromkeys(invalid)))
+
+
+def _verdicts(catalog: Catalog, kind: str, name: str, folder: Path) -> Iterator[Verdict]:
+    """Judge the examples of one definition, each in a folder of its own."""
+    from segue.delivery.examples import judge_segment_example, judge_workflow_example
+
+    def empty(index: int) -> Path:
+        path = folder / kind / name / str(index)
+        path.mkdir(parents=True)
+        return path
+
+    if kind == "segments":
+        segment = catalog.segment(name)
+        directory = catalog.directory(segment.directory)
+        for index, example in enumerate(segment.tests):
+            yield judge_segment_example(segment, directory, example, empty(index))
+    else:
+        resolved = catalog.resolve(name)
+        for index, case in enumerate(resolved.definition.tests):
+            yield judge_workflow_example(resolved, case, empty(index))
+
+
+def _print_blocks(judged: Sequence[_Judged]) -> None:
+    from rich.text import Text
+
+    out = console()
+    last = None
+    for each in judged:
+        if (each.kind, each.name) != last:
+            last = (each.kind, each.name)
+            out.print(Text.assemble((each.kind, "dim"), " ", (each.name, "bold")))
+        mark = ("✓", "green") if each.verdict.passed else ("✗", "red")
+        out.print(Text.assemble("  ", mark, f" {plain(each.verdict.example.name)}"))
+        for problem, difference in each.problems:
+            _print_problem(out, problem, difference)
+        if each.verdict.explanation is not None:
+            _print_explanation(out, each.verdict)
+
+
+def _print_problem(out: Console, problem: Problem, difference: Difference | None) -> None:
+    place = f"{where(problem)}:{problem.line}:{problem.column}"
+    out.print(f"    {plain(place)}: {plain(problem.message)}", style="red", soft_wrap=True)
+    if difference is not None:
+        for line in _compared(difference.expected, difference.found):
+            color = {"-": "red", "+": "green"}.get(line[0], "dim")
+            out.print(f"      {plain(line)}", style=color, soft_wrap=True)
+
+
+def _compared(expected: Any, found: Any) -> Iterator[str]:
+    """Yield what is expected after ``-`` and what was found after ``+``; texts line by line."""
+    texts = [value for value in (expected, found) if isinstance(value, str)]
+    if len(texts) == 2 and any("\n" in text.rstrip("\n") for text in texts):
+        before, after = (text.rstrip("\n").split("\n") for text in texts)
+        yield from (line for line in difflib.ndiff(before, after) if line[0] != "?")
+        return
+    yield f"- expected: {_one_line(expected)}"
+    yield f"+ found:    {_one_line(found)}"
+
+
+def _one_line(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "nothing" if value is None else value if isinstance(value, str) else json_of(value)
+
+
+def _print_explanation(out: Console, verdict: Verdict) -> None:
+    from rich.padding import Padding
+
+    from segue.cli.explain_command import drawn
+
+    assert verdict.explanation is not None
+    out.print(Padding(drawn(verdict.explanation), (0, 0, 0, 6), expand=False))
+
+
+def _print_json(judged: Sequence[_Judged]) -> None:
+    print_json_array(
+        {
+            "kind": each.kind,
+            "name": each.name,
+            "example": each.verdict.example.name,
+            "passed": each.verdict.passed,
+            "file": where(each.document.problem((), "")),
+            "line": each.document.problem(("tests", each.index), "").line,
+            "error": each.verdict.error,
+            "differences": [
+                {
+                    "path": format_location(difference.location),
+                    "line": problem.line,
+                    "column": problem.column,
+                    "expected": difference.expected,
+                    "found": difference.found,
+                }
+                for problem, difference in each.problems
+                if difference is not None
+            ],
+        }
+        for each in judged
+    )
+
+
+def _print_csv(judged: Sequence[_Judged]) -> None:
+    print_csv(_CSV, (row for each in judged for row in _csv_rows(each)))
+
+
+def _csv_rows(each: _Judged) -> Iterator[list[Any]]:
+    """Yield a row per difference, or one where there is none."""
+    facts = [each.kind, each.name, each.verdict.example.name, each.verdict.passed]
+    start = each.document.problem(("tests", each.index), "")
+    if not each.problems:
+        yield [*facts, where(start), start.line, "", None, None]
+    for problem, difference in each.problems:
+        place = [*facts, where(problem), problem.line]
+        if difference is None:
+            yield [*place, "", None, problem.message]
+        else:
+            yield [*place, problem.message, difference.expected, difference.found]
+
+
+def _note_summary(outcome: _Outcome) -> None:
+    passed = sum(each.verdict.passed for each in outcome.judged)
+    failed = len(outcome.judged) - passed
+    note(f"{count(len(outcome.judged), 'example')}: {passed:,} passed, {failed:,} failed")
+    if outcome.without:
+        note(f"without examples: {', '.join(outcome.without)}")
+
+
+_PRINTERS = {Format.TABLE: _print_blocks, Format.CSV: _print_csv, Format.JSON: _print_json}

@@ -1,0 +1,298 @@
+"""Hold definitions against their examples (``tests:``), with the engine that runs use.
+
+An example is written as a snapshot of one contact, into a folder that the caller gives and throws
+away, and then read, judged and rendered as any other snapshot is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from upath import UPath
+
+from segue.delivery.branches import Change
+from segue.delivery.plan import PlannedAction, rehearse
+from segue.delivery.resolved import ResolvedWorkflow
+from segue.delivery.steps import consent_at
+from segue.directory.snapshots import Snapshot
+from segue.directory.tables import SnapshotTables
+from segue.documents import Location
+from segue.errors import DataError
+from segue.segments.conditions import Condition, Needs, named_segments
+from segue.segments.consent import opt_states
+from segue.segments.definition import SegmentDefinition
+from segue.segments.examples import Example, SegmentExample
+from segue.segments.explanation import Explanation, explain_segment
+from segue.segments.kinds import ChangeKind, RemovalReason
+from segue.segments.loading import judge, load_population
+from segue.workflows.details import details_needed
+from segue.workflows.examples import Expectation, WorkflowExample
+
+if TYPE_CHECKING:
+    from segue.directory.definition import DirectoryDefinition
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One thing that is not as an example expects it."""
+
+    location: Location  # below the example
+    expected: Any
+    found: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a definition does what one of its examples expects."""
+
+    example: Example
+    differences: Sequence[Difference] = ()
+    error: str | None = None  # why it could not be judged
+    explanation: Explanation | None = None  # of a segment's membership that is not as expected
+
+    @property
+    def passed(self) -> bool:
+        """True where everything is as expected."""
+        return not self.differences and self.error is None
+
+
+def judge_segment_example(
+    segment: SegmentDefinition,
+    directory: DirectoryDefinition,
+    example: SegmentExample,
+    folder: Path,
+) -> Verdict:
+    """Return whether a segment decides as an example expects; ``folder`` is new and empty."""
+    try:
+        return _judged_segment(segment, directory, example, folder)
+    except DataError as error:
+        return Verdict(example, error=str(error))
+
+
+def judge_workflow_example(
+    resolved: ResolvedWorkflow, example: WorkflowExample, folder: Path
+) -> Verdict:
+    """Return whether a workflow acts as an example expects; ``folder`` is new and empty."""
+    try:
+        planned = _planned(resolved, example, folder)
+    except DataError as error:
+        return Verdict(example, error=str(error))
+    differences = [
+        difference
+        for name, expected in example.expect.items()
+        for difference in _differences(("expect", name), expected, planned[name])
+    ]
+    return Verdict(example, differences)
+
+
+# Segments
+
+
+def _judged_segment(
+    segment: SegmentDefinition, directory: DirectoryDefinition, example: SegmentExample, path: Path
+) -> Verdict:
+    conditions = [] if segment.match is None else [segment.match]
+    known = _known_segments(conditions, segment.refers_to, example.segments)
+    segment = segment.referring_to(known)
+    tables = _tables(example, directory, segment.needs, path)
+    population = load_population(segment, tables)
+    found = {
+        "member": bool(judge(segment, population)[0]),
+        "opted_in": bool(opt_states(population, segment.segment)[0]),
+    }
+    expected = {"member": example.member, "opted_in": example.opted_in}
+    differences = [
+        Difference((key,), expected[key], value)
+        for key, value in found.items()
+        if expected[key] not in (None, value)
+    ]
+    if found["member"] == example.member:
+        return Verdict(example, differences)
+    tree = explain_segment(segment, population, example.contact_id)
+    return Verdict(example, differences, explanation=tree)
+
+
+def _known_segments(
+    conditions: Iterable[Condition],
+    segments: Sequence[SegmentDefinition],
+    stated: Mapping[str, bool],
+) -> tuple[SegmentDefinition, ...]:
+    """Return, of ``segments``, those that conditions need; of some the example states the answer.
+
+    Raises DataError for an imported one whose answer is not stated.
+    """
+    by_name = {segment.segment: segment for segment in segments}
+    todo = [name for condition in conditions for name in _names_in(condition)]
+    needed: set[str] = set()
+    while todo:
+        name = todo.pop()
+        if name in needed or name not in by_name:
+            continue
+        needed.add(name)
+        match = by_name[name].match
+        if match is not None and name not in stated:
+            todo += _names_in(match)
+        if by_name[name].imported is not None and name not in stated:
+            raise DataError(
+                f"the segment {name!r} is imported; say whether the contact is in it: "
+                f"segments: {{{name}: true}}"
+            )
+    return tuple(
+        _stand_in(segment, stated[segment.segment]) if segment.segment in stated else segment
+        for segment in segments
+        if segment.segment in needed
+    )
+
+
+def _names_in(condition: Condition) -> list[str]:
+    return [mention.name for mention in named_segments(condition)]
+
+
+def _stand_in(segment: SegmentDefinition, member: bool) -> SegmentDefinition:
+    """Return a segment of the same name that holds everybody, or nobody."""
+    operator = "is_set" if member else "is_empty"
+    match = {"field": "contact_id", operator: True}
+    data = {"segment": segment.segment, "directory": segment.directory, "match": match}
+    return SegmentDefinition.model_validate(data)
+
+
+# Workflows
+
+
+def _planned(
+    resolved: ResolvedWorkflow, example: WorkflowExample, folder: Path
+) -> dict[str, PlannedAction]:
+    """Return what each action would do for the change of an example."""
+    definition = resolved.definition
+    conditions = [condition for _, condition in definition.all_conditions()]
+    referred = _known_segments(conditions, resolved.referred, example.segments)
+    needs = details_needed(definition)
+    for segment in referred:
+        needs |= segment.needs
+    tables = _tables(example, resolved.directory, needs, folder)
+    own = resolved.segment
+    alone = dataclasses.replace(
+        resolved,
+        directory=tables.directory,
+        segment=_stand_in(own, True) if own.imported else own,
+        referred=referred,
+    )
+    change = _change(resolved, example, tables.snapshot.key)
+    consent = {} if example.deleted else consent_at(alone, [change], tables.snapshot)
+    (planned,) = rehearse(
+        alone,
+        [change],
+        {tables.snapshot.key: tables.snapshot},
+        namespace="test",
+        consent=consent,
+        results={
+            action: None if isinstance(found, str) else found
+            for action, found in example.results.items()
+        },
+    )
+    return {action.action: action for action in planned.actions}
+
+
+def _change(resolved: ResolvedWorkflow, example: WorkflowExample, key: str) -> Change:
+    kind = example.change or resolved.definition.changes[0]
+    removed = RemovalReason.DELETED if example.deleted else RemovalReason.NO_LONGER_MATCHES
+    reason = removed.value if kind == ChangeKind.REMOVED else ""
+    return Change(example.contact_id, kind, reason, key, key)
+
+
+def _differences(
+    location: Location, expected: Expectation, found: PlannedAction
+) -> Iterable[Difference]:
+    if not _is_outcome(expected, found):
+        wanted = f"{expected.outcome}: {expected.reason}" if expected.reason else expected.outcome
+        was = f"{found.outcome}: {found.reason}" if found.reason else found.outcome
+        yield Difference(location, wanted, was)
+        return
+    message = found.message or {}
+    for field, value in (expected.send or {}).items():
+        if _comparable(message.get(field)) != _comparable(value):
+            yield Difference((*location, "send", field), value, message.get(field))
+
+
+def _is_outcome(expected: Expectation, found: PlannedAction) -> bool:
+    if found.outcome != expected.outcome:
+        return False
+    if expected.outcome == "skipped" and expected.reason:
+        return expected.reason in (found.reason, found.reason.split(":")[0])
+    return expected.reason in found.reason
+
+
+def _comparable(value: Any) -> Any:
+    """Return a rendered or expected value; how many line breaks end a text does not matter."""
+    if isinstance(value, Mapping):
+        return {key: _comparable(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_comparable(item) for item in value]
+    return value.rstrip("\n") if isinstance(value, str) else value
+
+
+# The example as a snapshot
+
+
+def _tables(
+    example: Example, directory: DirectoryDefinition, needs: Needs, folder: Path
+) -> SnapshotTables:
+    """Write an example below ``folder``; what it does not say, of what is read, is missing."""
+    own = {"contact_id": example.contact_id}
+    _write(folder, "contacts", [{**own, **example.contact}], needs.contacts)
+    if example.transactions or needs.transactions is not None:
+        columns = {"date", *(needs.transactions or ())}
+        rows = [{**own, **row} for row in example.transactions]
+        _write(folder, "transactions", rows, columns)
+    lists = example.mailing_lists.items()
+    rows = [{**own, "mailing_list": name, "opted_in": opted_in} for name, opted_in in lists]
+    _write(folder, "mailing_lists", rows, ("mailing_list", "opted_in"))
+    scopes = example.subscriptions.items()
+    rows = [{**own, "scope": scope, "opted_in": opted_in} for scope, opted_in in scopes]
+    _write(folder, "subscriptions", rows, ("scope", "opted_in"))
+    plain = directory.model_copy(update={"snapshots": str(folder), "columns": {}})
+    as_of = example.instant(directory.zone)
+    snapshot = Snapshot(_key(as_of, directory), as_of, UPath(str(folder)), complete=True)
+    return SnapshotTables(plain, snapshot)
+
+
+def _key(as_of: datetime, directory: DirectoryDefinition) -> str:
+    """Return the key that a snapshot with this as-of has: a date where it is a midnight."""
+    wall = as_of.astimezone(directory.zone)
+    if (wall.hour, wall.minute, wall.second, wall.microsecond) != (0, 0, 0, 0):
+        return as_of.isoformat().replace("+00:00", "Z")
+    back = timedelta(days=1 if directory.date_keys == "end_of_day" else 0)
+    return (wall.date() - back).isoformat()
+
+
+def _write(
+    folder: Path, table: str, rows: Sequence[Mapping[str, Any]], columns: Collection[str]
+) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = dict.fromkeys(["contact_id", *sorted(columns), *(name for row in rows for name in row)])
+    arrays = {name: _array([row.get(name) for row in rows]) for name in names}
+    pq.write_table(pa.table(arrays), folder / f"{table}.parquet")
+
+
+def _array(values: Sequence[Any]) -> Any:
+    """Return values as a column; as text where they are not of one kind."""
+    import pyarrow as pa
+
+    kinds = {type(value) for value in values if value is not None}
+    try:
+        if len(kinds) <= 1 or kinds == {int, float}:
+            return pa.array(values)
+    except (pa.ArrowException, OverflowError):
+        pass
+    return pa.array([None if value is None else _text(value) for value in values])
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,30 @@
+"""Policies over a whole span: reasons for which none of its deliveries is released."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from segue.delivery.ledger import SUPPRESSED_BACKFILL, SUPPRESSED_MAX_AGE, Wishes
+from segue.delivery.resolved import ResolvedWorkflow
+from segue.delivery.spans import Stretch
+
+
+def suppressing_policy(
+    resolved: ResolvedWorkflow,
+    part: Stretch,
+    wishes: Wishes,
+    now: datetime,
+    *,
+    record_only: bool,
+) -> str | None:
+    """Return the policy that keeps a span's deliveries from being released, or None.
+
+    A person who asks for delivery in a run's parameters has decided about its age, too.
+    """
+    if record_only:
+        return SUPPRESSED_BACKFILL
+    max_age = resolved.definition.policies.max_age
+    if max_age is None or wishes.deliver:
+        return None
+    oldest = max_age.before(now, resolved.directory.zone)
+    return SUPPRESSED_MAX_AGE if part.current.as_of < oldest else None

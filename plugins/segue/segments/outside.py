@@ -1,0 +1,245 @@
+"""Memberships that no condition decides: by a Python function, or imported per snapshot."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from upath import UPath
+
+from segue.directory.checks import opt_states as read_opt_states
+from segue.directory.layout import list_folder, shown, storage_errors
+from segue.directory.readers import open_parts
+from segue.directory.snapshots import Snapshot
+from segue.directory.tables import SnapshotTables
+from segue.documents import did_you_mean
+from segue.errors import DataError
+from segue.segments.arrow import TEXT, ArrowColumn, pc
+from segue.segments.column_source import column_of
+from segue.segments.definition import SegmentDefinition
+from segue.segments.python_function import PythonFunction
+from segue.segments.readings import mask_of
+from segue.segments.transactions import ids_of
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """Contact ids of one segment in one snapshot; ``opted_out`` are some of ``ids``."""
+
+    ids: ArrowColumn
+    opted_out: ArrowColumn
+
+
+class DirectoryAt:
+    """What a segment's Python function is given: a directory as one snapshot knows it."""
+
+    def __init__(self, tables: SnapshotTables) -> None:
+        self._tables = tables
+        self.key = tables.snapshot.key
+        self.as_of = tables.snapshot.as_of  # aware, UTC: the first instant that is not known
+        self.zone = tables.directory.zone
+
+    def has(self, table: str) -> bool:
+        """Tell whether the snapshot has this table."""
+        return self._tables.has(table)
+
+    def columns(self, table: str) -> list[str]:
+        """Return a table's columns by their standard names."""
+        return self._tables.columns(table)
+
+    def contacts(self, columns: Collection[str] | None = None) -> pd.DataFrame:
+        """Return one row per contact, sorted by contact_id; all columns, or contact_id and some."""
+        return self._tables.contacts(columns)
+
+    def transactions(self, columns: Collection[str] | None = None) -> pd.DataFrame:
+        """Return the transactions before as-of, with contact_id and date, in the files' order."""
+        asked = None if columns is None else list(dict.fromkeys(["date", *columns]))
+        rows = self._tables.rows("transactions", asked)
+        dates = column_of(rows["date"], self.zone).instants
+        return rows[dates.below(self.as_of)].reset_index(drop=True)
+
+    def mailing_lists(self) -> pd.DataFrame:
+        """Return the rows of mailing_lists."""
+        return self._tables.rows("mailing_lists")
+
+    def subscriptions(self) -> pd.DataFrame:
+        """Return the rows of subscriptions."""
+        return self._tables.rows("subscriptions")
+
+
+def outside_members(segment: SegmentDefinition, tables: SnapshotTables) -> Members:
+    """Return who a Python function or an imported table says is in ``segment``.
+
+    Raises DataError where the function fails or returns what is no membership, and where the
+    table is missing, broken or names contacts that the snapshot does not have.
+    """
+    if segment.python is not None:
+        return Members(_computed(segment.function, tables), _no_ids())
+    return _imported(segment, tables)
+
+
+def opted_out_by_import(segment: SegmentDefinition, tables: SnapshotTables) -> ArrowColumn:
+    """Return the contacts that the segment's imported table opts out; nobody for other segments."""
+    return _no_ids() if segment.imported is None else _imported(segment, tables).opted_out
+
+
+def outside_version(segment: SegmentDefinition, snapshot: Snapshot) -> list[Any]:
+    """Return what changes when the imported tables do that ``segment`` follows from."""
+    places = [
+        UPath(part.import_location(snapshot.key))
+        for part in (segment, *segment.refers_to)
+        if part.imported is not None
+    ]
+    return [[place.name, *_version(place)] for place in places]
+
+
+def outside_missing(segment: SegmentDefinition, snapshot: Snapshot) -> list[str]:
+    """Return the imported tables that ``segment`` needs and that are not there."""
+    return [
+        f"the imported membership {shown(part.import_location(snapshot.key))}"
+        for part in (segment, *segment.refers_to)
+        if part.imported is not None and not _version(UPath(part.import_location(snapshot.key)))
+    ]
+
+
+# Python
+
+
+def _computed(function: PythonFunction, tables: SnapshotTables) -> ArrowColumn:
+    contacts = ids_of(tables.contacts(()))
+    where = f"{function.source} for snapshot {tables.snapshot.key}"
+    try:
+        result = function.load()(DirectoryAt(tables))
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error} ({_place(error, function)})"
+        raise DataError(f"{where} failed: {reason}") from error
+    mask = _as_mask(result)
+    if mask is None:
+        return _known(_as_ids(result, where), contacts, where)
+    if len(mask) != len(contacts):
+        raise DataError(
+            f"{where} returned a mask of {len(mask)} rows; expected {len(contacts)}, one per row "
+            "of contacts()"
+        )
+    return contacts.filter(pa.array(mask))
+
+
+def _place(error: Exception, function: PythonFunction) -> str:
+    """Return the line of the function's own file that led to an error."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if frame.filename == str(function.file)]
+    at = (own or frames)[-1]
+    return f"{at.filename}, line {at.lineno}"
+
+
+def _as_mask(result: Any) -> Any:
+    """Return a mask over the contacts, None for ids."""
+    if isinstance(result, pa.Array | pa.ChunkedArray):
+        return mask_of(result) if pa.types.is_boolean(result.type) else None
+    if isinstance(result, pd.Series | np.ndarray) and pd.api.types.is_bool_dtype(result.dtype):
+        return pd.Series(result).fillna(value=False).to_numpy(dtype=bool)
+    return None
+
+
+def _as_ids(result: Any, where: str) -> ArrowColumn:
+    if isinstance(result, pa.Array | pa.ChunkedArray):
+        result = result.to_pylist()
+    if isinstance(result, str | bytes | dict | pd.DataFrame) or not isinstance(result, Iterable):
+        raise DataError(
+            f"{where} returned {type(result).__name__}; expected contact ids, or a mask with a "
+            "boolean per row of contacts()"
+        )
+    ids = list(result)
+    wrong = next((each for each in ids if not isinstance(each, str)), None)
+    if wrong is not None:
+        raise DataError(f"{where} returned {wrong!r} among the ids; contact ids are text")
+    return pa.chunked_array([pa.array(ids, TEXT)])
+
+
+# Imported
+
+
+def _imported(segment: SegmentDefinition, tables: SnapshotTables) -> Members:
+    location = segment.import_location(tables.snapshot.key)
+    where = f"the imported membership of {segment.segment}, {shown(location)},"
+    assert segment.imported is not None
+    rows = _read_import(segment, UPath(location), where)
+    ids = rows.column("contact_id")
+    if ids.null_count or pc.any(pc.equal(ids, "")).as_py():
+        raise DataError(f"{where} has rows without a contact id")
+    counts = ids.value_counts()
+    repeated = [row["values"].as_py() for row in counts if row["counts"].as_py() > 1]
+    if repeated:
+        raise DataError(f"{where} has contacts more than once: {_some(repeated)}")
+    contacts = ids_of(tables.contacts(()))
+    if segment.imported.unknown_contacts == "refuse":
+        _known(ids, contacts, where)
+    there = rows.filter(pc.is_in(ids, value_set=contacts))
+    out = there.filter(pc.invert(there.column("opted_in"))).column("contact_id")
+    return Members(there.column("contact_id"), out)
+
+
+def _read_import(segment: SegmentDefinition, location: UPath, where: str) -> pa.Table:
+    """Return contact_id (text) and opted_in (boolean) of an imported table."""
+    assert segment.imported is not None
+    folder = location.parent
+    files = [f for f in list_folder(folder, where).files if f.name == location.name]
+    if not files:
+        raise DataError(f"{where} is not there")
+    (part,) = open_parts(files, folder.fs)
+    mapped: dict[str, str] = {str(k): v for k, v in segment.imported.columns.items()}
+    theirs = {"contact_id": "contact_id", "opted_in": "opted_in", **mapped}
+    for name in ("contact_id", *mapped):
+        if theirs[name] not in part.columns:
+            hint = did_you_mean(theirs[name], part.columns)
+            raise DataError(f"{where} has no column {theirs[name]!r}{hint}")
+    names: list[str] = [name for name, own in theirs.items() if own in part.columns]
+    with storage_errors(where):
+        table = part.read([theirs[name] for name in names], theirs["contact_id"])
+    table = table.rename_columns(names)
+    columns: list[Any] = [table.column("contact_id"), _states(table, where)]
+    return pa.table(columns, names=["contact_id", "opted_in"])
+
+
+def _states(table: pa.Table, where: str) -> Any:
+    if "opted_in" not in table.column_names:
+        return pa.chunked_array([pa.repeat(pa.scalar(value=True), table.num_rows)])
+    states, wrong = read_opt_states(table.column("opted_in"))
+    if pc.any(wrong).as_py():
+        found = table.column("contact_id").filter(wrong).to_pylist()
+        raise DataError(f"{where} has an opt state that is no boolean for {_some(found)}")
+    return pc.fill_null(states, True)
+
+
+def _known(ids: ArrowColumn, contacts: ArrowColumn, where: str) -> ArrowColumn:
+    """Return ``ids``; raise DataError for those that are not among the snapshot's contacts."""
+    unknown = ids.filter(pa.array(~mask_of(pc.is_in(ids, value_set=contacts)))).to_pylist()
+    if unknown:
+        raise DataError(
+            f"{where} names {len(unknown)} contacts that the snapshot does not have: "
+            f"{_some(unknown)}"
+        )
+    return ids
+
+
+def _some(ids: list[Any]) -> str:
+    shown_ids = ", ".join(repr(each) for each in ids[:_SHOWN])
+    return shown_ids if len(ids) <= _SHOWN else f"{shown_ids} and {len(ids) - _SHOWN} more"
+
+
+def _version(location: UPath) -> list[Any]:
+    """Return size and version of a file; empty if it is not there."""
+    where = f"the folder {shown(location.parent)}"
+    listed = list_folder(location.parent, where).files
+    return next(([f.size, f.version] for f in listed if f.name == location.name), [])
+
+
+def _no_ids() -> ArrowColumn:
+    return pa.chunked_array([pa.array([], TEXT)])

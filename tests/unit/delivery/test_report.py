@@ -1,0 +1,108 @@
+"""The report: every detected change is accounted for, or the run fails and says why."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from segue.delivery.guard import beyond_limits, members_before, release
+from segue.delivery.ledger import Finished, Ledger
+from segue.delivery.report import RunReport, report_run
+from segue.delivery.schema import State, deliveries
+from segue.workflows.definition import GuardLimits, ReportRules
+from tests.unit.delivery.builders import NOW, added, detected, record, run, stretch
+
+LEASE = NOW + timedelta(minutes=2)
+
+
+def reported(ledger: Ledger, max_failed: int = 0, actions=("mail",)) -> RunReport:
+    workflow = SimpleNamespace(
+        action_ids=list(actions),
+        definition=SimpleNamespace(report=ReportRules(max_failed=max_failed)),
+    )
+    return report_run(workflow, ledger.find_run("welcome", "run-1"), ledger)
+
+
+def finish(ledger: Ledger, **outcomes: Finished) -> None:
+    """Give contacts' deliveries an outcome: contact=State or (State, reason)."""
+    for contact_id, (state, reason) in outcomes.items():
+        key = ledger.key("welcome", "mail", contact_id, "added", "2026-11-22")
+        ledger.claim([key], owner="me", now=NOW, lease_until=LEASE)
+        ledger.advance([Finished(key, state, reason)], [], owner="me", now=NOW, lease_until=LEASE)
+
+
+@pytest.fixture
+def three(ledger):
+    """A run of three added contacts, released."""
+    ledger.release(record(ledger, run(), detected(stretch(21, 22), added("a", "b", "c"))), NOW)
+    return ledger
+
+
+def test_a_run_whose_deliveries_all_ended_well_has_no_problem(three):
+    """Delivered, skipped and suppressed are outcomes, held back for a reason."""
+    finish(three, a=(State.DELIVERED, ""), b=(State.SKIPPED, "opted_out"), c=(State.DELIVERED, ""))
+    report = reported(three)
+    assert report.problems == []
+    assert report.changes == Counter(added=3)
+    assert report.lines() == [
+        "Run run-1: recorded",
+        "2026-11-21 → 2026-11-22: 10 → 11 members",
+        "changes: 3 added",
+        "- mail: 2 delivered, 1 skipped(opted_out)",
+    ]
+
+
+def test_a_failed_delivery_fails_the_run_beyond_what_is_allowed(three):
+    """``max_failed`` is how many may fail."""
+    finish(three, a=(State.FAILED, "422"), b=(State.DELIVERED, ""), c=(State.DELIVERED, ""))
+    assert reported(three).problems == ["1 deliveries failed; report.max_failed is 0"]
+    assert reported(three, max_failed=1).problems == []
+
+
+def test_deliveries_that_were_not_tried_fail_the_run(three):
+    """Released and never sent: an action's task crashed, or its connection does not work."""
+    finish(three, a=(State.DELIVERED, ""))
+    assert reported(three).problems == [
+        "2 deliveries were not tried to the end; clear the failed tasks"
+    ]
+
+
+def test_an_uncertain_delivery_fails_the_run(three):
+    """Nobody can tell whether it was sent: a person has to look."""
+    finish(three, a=(State.UNCERTAIN, "x"), b=(State.DELIVERED, ""), c=(State.DELIVERED, ""))
+    assert reported(three).problems == ["1 deliveries are uncertain: nobody can tell"]
+
+
+def test_a_change_without_a_delivery_fails_the_run(three):
+    """The sum over the states must be the number of changes, for each action."""
+    finish(three, a=(State.DELIVERED, ""), b=(State.DELIVERED, ""), c=(State.DELIVERED, ""))
+    with three.engine.begin() as connection:
+        connection.execute(deliveries.delete().where(deliveries.c.contact_id == "b"))
+    assert reported(three).problems == ["mail: 3 changes were detected, 2 are accounted for"]
+    assert "ticket: 3 changes were detected, 0 are accounted for" in (
+        reported(three, actions=("mail", "ticket")).problems
+    )
+
+
+def test_the_guard_counts_contacts_per_kind_of_change(ledger):
+    """Three added of ten members: more than two, and more than a quarter."""
+    changes = [*added("a", "b", "c"), ("d", "removed", "deleted")]
+    ids = record(ledger, run(), detected(stretch(21, 22), sorted(changes)), actions=("x", "y"))
+    planned = ledger.count_planned(ids)
+    before = members_before(ledger.all_spans("welcome"))
+    assert (planned, before) == (Counter(added=3, removed=1), 10)
+    assert beyond_limits(GuardLimits(at_most=3), planned, before) == []
+    assert beyond_limits(GuardLimits(at_most=2), planned, before) == [
+        "3 contacts added, guard.at_most is 2"
+    ]
+    assert beyond_limits(GuardLimits(share="25%"), planned, before) == [
+        "3 of 10 contacts added, guard.share is 25%"
+    ]
+    assert beyond_limits(GuardLimits(share="5%"), planned, 0) == [
+        "3 of 0 contacts added, guard.share is 5%",
+        "1 of 0 contacts removed, guard.share is 5%",
+    ]
+    assert release(ledger.all_spans("welcome"), ledger, NOW) == 8

@@ -1,0 +1,59 @@
+"""How an action's task ends: by where the deliveries of its branch stand."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+
+import pytest
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+)
+
+from segue.delivery.door import Pass
+from segue.operators.branch import DELIVERY_RETRIES, _raise_for
+
+
+def ending(connection: str | None = None, **standing: int) -> str:
+    """The kind of exception and its message, or an empty text."""
+    try:
+        _raise_for(Pass(standing=Counter(standing), connection=connection))
+    except AirflowException as error:
+        return f"{type(error).__name__}: {error}"
+    return ""
+
+
+def test_delivered_and_skipped_is_success():
+    """Some of the slice were opted out."""
+    assert ending(delivered=2, skipped=1) == ""
+
+
+@pytest.mark.parametrize("standing", [{"skipped": 2}, {"planned": 1}, {"suppressed": 3}])
+def test_where_nothing_is_to_be_sent_the_task_is_skipped(standing):
+    """Nobody may be sent to, or the guard released nothing."""
+    assert ending(**standing).startswith(f"{AirflowSkipException.__name__}: nothing of this branch")
+
+
+def test_permanent_failures_end_the_task_for_good():
+    """Airflow's retries would not help."""
+    assert ending(delivered=5, failed=2, uncertain=1) == (
+        f"{AirflowFailException.__name__}: 2 deliveries failed, 1 are uncertain"
+    )
+
+
+def test_what_may_still_work_is_retried_before_failures_count():
+    """The vendor was busy: the slice is tried again, the failed one waits."""
+    assert ending(delivered=5, failed=2, released=3) == (
+        "AirflowException: 3 deliveries are left to be tried again: the failures may pass"
+    )
+    assert "left to be tried again: 401" in ending(connection="401", released=3)
+    assert "in another worker's hands" in ending(claimed=1, sending=1)
+
+
+def test_an_actions_retries_span_a_day():
+    """1, 2, 4 … minutes, then every hour."""
+    delay, longest = DELIVERY_RETRIES["retry_delay"], DELIVERY_RETRIES["max_retry_delay"]
+    waits = [min(delay * 2**n, longest) for n in range(DELIVERY_RETRIES["retries"])]
+    assert timedelta(hours=22) < sum(waits, timedelta()) < timedelta(hours=26)

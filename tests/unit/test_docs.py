@@ -1,0 +1,491 @@
+"""The pages say what the code does: blocks, commands, links and lists are held against it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import typer
+from pydantic import BaseModel
+
+from segue.catalog import Catalog
+from segue.cli.main import app
+from segue.dag_builder import RUN_PARAMS
+from segue.delivery.channel import channel_class, channel_names
+from segue.delivery.ledger import records
+from segue.delivery.schema import State
+from segue.directory.definition import DirectoryDefinition
+from segue.directory.layout import TABLES
+from segue.directory.snapshots import list_snapshots
+from segue.directory.tables import SnapshotTables
+from segue.documents import parse_document
+from segue.sample.generator import generate
+from segue.segments.conditions.aggregates import aggregate_names
+from segue.segments.conditions.registry import find_operator, operator_names
+from segue.segments.definition import ImportedMembership, SegmentDefinition
+from segue.segments.examples import SegmentExample
+from segue.validation import find_problems
+from segue.workflows.definition import (
+    PRESETS,
+    RESERVED_ACTIONS,
+    Action,
+    Branches,
+    GuardLimits,
+    Policies,
+    ReportRules,
+    WorkflowDefinition,
+)
+from segue.workflows.examples import WorkflowExample
+from segue.workflows.templates import VARIABLES, Kind
+
+ROOT = Path(__file__).parents[2]
+INCLUDE = ROOT / "include"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FOLDERS = {"directory": "directories", "segment": "segments", "workflow": "workflows"}
+CONDITION_KEYS = {"all", "any", "not", "field", "transactions", "change"}
+SHELLS = ("console", "sh", "shell", "bash")
+CONNECTION_FIELDS = {"conn_type", "host", "login", "password", "schema", "port", "extra"}
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block of a page."""
+
+    page: Path
+    line: int
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.page.name}:{self.line}"
+
+
+def blocks_of(page: Path) -> Iterator[Block]:
+    """Yield the fenced blocks of a page, without the indentation they have in a list."""
+    opened: tuple[int, str, str] | None = None
+    lines: list[str] = []
+    for number, line in enumerate(page.read_text().splitlines(), start=1):
+        fence = re.match(r"(\s*)```(\S*)", line)
+        if fence is None:
+            lines.append(line)
+        elif opened is None:
+            opened, lines = (number, fence[1], fence[2]), []
+        else:
+            start, indent, language = opened
+            text = "\n".join(text.removeprefix(indent) for text in lines)
+            yield Block(page, start, language, text)
+            opened = None
+    assert opened is None, f"{page.name}: a block is not closed"
+
+
+def prose_of(page: Path) -> str:
+    """Return a page without its fenced blocks."""
+    return re.sub(r"(?ms)^\s*```.*?^\s*```$", "", page.read_text())
+
+
+def spans_of(page: Path) -> list[str]:
+    """Return the code spans of a page's prose."""
+    return [re.sub(r"\s+", " ", span) for span in re.findall(r"`([^`]+)`", prose_of(page))]
+
+
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+
+
+def named(*languages: str) -> list[Any]:
+    found = [block for block in BLOCKS if block.language in languages]
+    return [pytest.param(block, id=str(block)) for block in found]
+
+
+def page(name: str) -> Path:
+    return ROOT / "docs" / name
+
+
+# ---- YAML -------------------------------------------------------------------------------------
+
+
+def definition_of(block: Block) -> tuple[str, dict[str, Any]]:
+    """Return (kind, whole definition) of a YAML block; a part is put into the rest of one.
+
+    Parts are understood by their keys: of a directory, of a workflow, an action, a condition.
+    """
+    data = parse_document(block.text, str(block)).data
+    assert isinstance(data, dict), f"{block}: not a mapping"
+    for kind in ("workflow", "segment", "directory"):
+        if kind in data:
+            return kind, data
+    keys = set(data)
+    directory = {"directory": "a_part", "snapshots": "."}
+    segment = {"segment": "a_part", "directory": "customers"}
+    workflow = {
+        "workflow": "a_part",
+        "segment": "at_risk",
+        "changes": ["added"],
+        "start": "2026-11-01",
+    }
+    alert = {"id": "alert", "slack_message": {"channel": "#a", "text": "{{ change }}"}}
+    ticket = {"id": "ticket", "zendesk_ticket": {"subject": "s", "comment": "c"}}
+    if "id" in keys:
+        before = [ticket] if data.get("after") == "ticket" else []
+        return "workflow", {**workflow, "actions": [*before, data]}
+    if keys & CONDITION_KEYS and "change" not in keys:
+        return "segment", {**segment, "match": data}
+    if keys <= set(DirectoryDefinition.model_fields):
+        return "directory", {**directory, **data}
+    if keys <= set(WorkflowDefinition.model_fields) | {"change"}:
+        whole = {"conditions": data} if "change" in keys else data
+        return "workflow", {**workflow, "actions": [alert], **whole}
+    raise AssertionError(f"{block}: not a definition, nor a part of one: {sorted(keys)}")
+
+
+@pytest.fixture(scope="module")
+def columns(tmp_path_factory) -> Mapping[str, list[str]]:
+    """The columns of the sample, for the names of fields in the pages."""
+    folder = tmp_path_factory.mktemp("sample")
+    generate(folder, first=date(2026, 11, 1), days=1, contacts=1000)
+    directory = Catalog(INCLUDE).directory("customers")
+    directory = directory.model_copy(update={"snapshots": str(folder)})
+    snapshot = list_snapshots(directory, now=datetime.now(UTC))[-1]
+    tables = SnapshotTables(directory, snapshot)
+    return {name: tables.columns(name) for name in TABLES}
+
+
+# conditions.md is one directory, whose examples test_docs_conditions.py runs.
+@pytest.mark.parametrize(
+    "block",
+    [found for found in named("yaml", "yml") if found.values[0].page.name != "conditions.md"],
+)
+def test_every_definition_in_the_pages_is_valid(block, columns, tmp_path):
+    """Together with what it refers to: other definitions of its page, else those of include/."""
+    home = tmp_path / "include"
+    shutil.copytree(INCLUDE, home, ignore=shutil.ignore_patterns("sample"))
+    for other in [found for found in BLOCKS if found.page == block.page] + [block]:
+        if other.language in ("yaml", "yml"):
+            kind, data = definition_of(other)
+            path = home / FOLDERS[kind] / f"{data[kind]}.yaml"
+            path.write_text(json.dumps(data, ensure_ascii=False))
+            if other == block:
+                mine = path
+    catalog = Catalog(home)
+    directories = dict.fromkeys(catalog.names("directories"), columns)
+    problems = [item for item in find_problems(catalog, directories) if item.file == str(mine)]
+    assert [str(problem.message) for problem in problems] == [], str(block)
+
+
+WITH_EXAMPLES = [found for found in named("yaml", "yml") if "\ntests:" in found.values[0].text]
+
+
+@pytest.mark.parametrize("block", WITH_EXAMPLES)
+def test_every_example_in_the_pages_passes(block, tmp_path, capsys):
+    """``segue test`` agrees with the ``tests:`` of a definition."""
+    kind, data = definition_of(block)
+    home = tmp_path / "include"
+    shutil.copytree(INCLUDE, home, ignore=shutil.ignore_patterns("sample"))
+    path = home / FOLDERS[kind] / f"{data[kind]}.yaml"
+    path.write_text(json.dumps(data, ensure_ascii=False))
+    command, rest = walk(["test", data[kind], "--home", str(home)])
+    code = command.main(rest, standalone_mode=False)
+    assert not code, capsys.readouterr()
+
+
+# ---- JSON: connections ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", named("json"))
+def test_every_json_block_is_an_airflow_connection(block):
+    """Right keys, a type that a channel opens, and an extra that is a mapping."""
+    connection = json.loads(block.text)
+    assert set(connection) <= CONNECTION_FIELDS
+    assert connection["conn_type"] in ("slack", "http", "smtp")
+    assert isinstance(connection.get("extra", {}), dict)
+
+
+def test_each_channels_own_connection_is_shown():
+    """``slack_default`` and so on, as the environment variable that Airflow reads."""
+    text = page("operations.md").read_text()
+    for name in channel_names():
+        default = channel_class(name).model_fields["connection"].default
+        assert f"AIRFLOW_CONN_{default.upper()}" in text
+
+
+# ---- commands ---------------------------------------------------------------------------------
+
+COMMANDS = typer.main.get_command(app)
+
+
+def command_lines(block: Block) -> Iterator[str]:
+    """Yield the commands of a shell block; in a ``console`` they are the lines after ``$``."""
+    for line in block.text.replace("\\\n", " ").splitlines():
+        prompted = line.strip().startswith("$ ")
+        if prompted or block.language != "console":
+            command = re.sub(r"\s+#.*$", "", line.strip().removeprefix("$ "))
+            yield from re.split(r"\s(?:&&|\|\|?|;)\s", command)
+
+
+def segue_arguments(line: str) -> list[str] | None:
+    """Return the arguments of ``segue`` in a command line; None where it is another command."""
+    words = shlex.split(line.split(" > ", maxsplit=1)[0])
+    while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+        words = words[1:]
+    if words[:1] and words[0].split("/")[-1] == "segue":
+        return words[1:]
+    if words[1:3] == ["-m", "segue.cli.main"]:
+        return words[3:]
+    return None
+
+
+def walk(arguments: list[str]) -> tuple[Any, list[str]]:
+    """Return the command that arguments name, and what is left of them."""
+    command: Any = COMMANDS
+    rest = list(arguments)
+    while rest and hasattr(command, "commands") and not rest[0].startswith("-"):
+        assert rest[0] in command.commands, f"there is no command {rest[0]!r}"
+        command = command.commands[rest.pop(0)]
+    return command, rest
+
+
+SHELL_COMMANDS = [
+    pytest.param(arguments, id=f"{block}-{' '.join(arguments)}")
+    for block in BLOCKS
+    if block.language in SHELLS
+    for line in command_lines(block)
+    if (arguments := segue_arguments(line)) is not None
+]
+MENTIONED = sorted(
+    {
+        span
+        for path in PAGES
+        for span in spans_of(path)
+        if re.match(r"segue(?: |$)", span) and span != "segue"
+    }
+)
+
+
+@pytest.mark.parametrize("arguments", SHELL_COMMANDS)
+def test_every_command_shown_can_be_typed(arguments):
+    """It exists, has these options, and its required arguments are there."""
+    command, rest = walk(arguments)
+    with suppress(typer.Exit):  # --help, --version
+        command.make_context("segue", rest)
+
+
+@pytest.mark.parametrize("span", MENTIONED)
+def test_every_command_mentioned_exists_with_its_options(span):
+    """In prose arguments may be left out."""
+    command, rest = walk([word for word in shlex.split(span)[1:] if word != "COMMAND"])
+    known = {name for parameter in command.params for name in parameter.opts} | {"--help", "-h"}
+    assert {word for word in rest if word.startswith("-")} <= known
+
+
+# ---- links, paths -----------------------------------------------------------------------------
+
+
+def anchors_of(path: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"(?m)^#+ (.+)$", prose_of(path))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+LINKS = [
+    pytest.param(path, target, id=f"{path.name}-{target}")
+    for path in PAGES
+    for target in sorted(set(re.findall(r"\]\(([^)\s]+)\)", prose_of(path))))
+    if not re.match(r"[a-z]+:", target)
+]
+
+
+@pytest.mark.parametrize(("path", "target"), LINKS)
+def test_every_link_leads_somewhere(path, target):
+    name, _, anchor = target.partition("#")
+    found = (path.parent / name).resolve() if name else path
+    assert found.exists(), f"{path.name}: {target}"
+    if anchor:
+        assert anchor in anchors_of(found), f"{path.name}: {target}"
+
+
+def test_every_module_that_architecture_names_exists():
+    """Code spans with a slash or a ``.py``, and the folders of the tree."""
+    package = ROOT / "plugins" / "segue"
+    text = page("architecture.md").read_text()
+    spans = [span for span in spans_of(page("architecture.md")) if re.fullmatch(r"[\w/.]+", span)]
+    paths = [span for span in spans if "/" in span or span.endswith(".py")]
+    tree = next(block for block in blocks_of(page("architecture.md")) if "plugins/" in block.text)
+    paths += re.findall(r"\b[a-z_]+(?:/|\.py)(?=\s|,|;|$)", tree.text)
+    assert len(paths) > 25
+    for path in paths:
+        found = [base / path for base in (package, ROOT, ROOT / "plugins")]
+        assert any(each.exists() for each in found), path
+    for folder in package.iterdir():
+        if folder.is_dir() and not folder.name.startswith("_"):
+            assert f"{folder.name}/" in text, f"architecture.md leaves out {folder.name}/"
+
+
+# ---- lists that the code has, too -------------------------------------------------------------
+
+
+@cache
+def rows_of(name: str, heading: str) -> dict[str, str]:
+    """Return the table rows below a heading, by the first code span of their first cell."""
+    text = page(name).read_text()
+    section = re.search(rf"(?ms)^(#+) {re.escape(heading)}$(.*?)(?=^#{{1,2}} |^\1 |\Z)", text)
+    assert section is not None, f"{name} has no section {heading!r}"
+    found: dict[str, str] = {}
+    for line in section[2].splitlines():
+        cell = re.match(r"\| (?:`([^`]+)`)", line)
+        if cell:
+            found.setdefault(cell[1], line)
+    return found
+
+
+def keys_of(model: type[BaseModel], prefix: str = "") -> dict[str, Any]:
+    """Return the keys that a model has in YAML, with their field's facts."""
+    return {f"{prefix}{info.alias or name}": info for name, info in model.model_fields.items()}
+
+
+def workflow_keys() -> dict[str, Any]:
+    parts = {
+        "policies": Policies,
+        "guard": GuardLimits,
+        "branches": Branches,
+        "report": ReportRules,
+    }
+    return keys_with_parts(WorkflowDefinition, parts)
+
+
+def keys_with_parts(model: type[BaseModel], parts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a model's keys, those of its parts in place of the parts themselves."""
+    own = {key: info for key, info in keys_of(model).items() if key not in parts}
+    for name, model in parts.items():
+        own |= keys_of(model, f"{name}.")
+    return own
+
+
+def allowed(annotation: Any) -> set[str]:
+    """Return the texts that a Literal anywhere in an annotation allows."""
+    arguments = get_args(annotation)
+    texts = {each for each in arguments if isinstance(each, str)}
+    return texts.union(*(allowed(each) for each in arguments if not isinstance(each, str)))
+
+
+@pytest.mark.parametrize(
+    ("heading", "keys"),
+    [
+        pytest.param("Directories", keys_of(DirectoryDefinition), id="directories"),
+        pytest.param(
+            "Segments",
+            keys_with_parts(SegmentDefinition, {"imported": ImportedMembership}),
+            id="segments",
+        ),
+        pytest.param("Workflows", workflow_keys(), id="workflows"),
+        pytest.param(
+            "Examples", {**keys_of(SegmentExample), **keys_of(WorkflowExample)}, id="examples"
+        ),
+    ],
+)
+def test_the_reference_lists_every_key_with_its_default(heading, keys):
+    """Exactly those that the model has; choices, defaults and ``required`` are the model's."""
+    rows = rows_of("reference.md", heading)
+    assert list(rows) == list(keys)
+    for key, info in keys.items():
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", rows[key])[1:-1]]
+        assert (cells[2] == "required") == info.is_required(), key
+        if isinstance(info.default, str | int) or key in ("settle", "policies.max_age"):
+            shown = str(info.default)
+            shown = shown.lower() if isinstance(info.default, bool) else shown
+            assert cells[2] == f"`{shown}`", key
+        if key not in (
+            "columns",
+            "fields",
+            "imported.columns",
+        ):  # by table, which the page names once
+            for choice in allowed(info.annotation):
+                assert f"`{choice}`" in cells[1], f"{key}: {choice}"
+
+
+def test_the_reference_lists_what_an_action_has():
+    """``id``, ``after``, ``if`` and the channels with all of their fields."""
+    rows = rows_of("reference.md", "Actions")
+    own = [key for key in keys_of(Action) if key not in ("channel", "fields")]
+    assert list(rows) == [*own, *channel_names()]
+    for name in channel_names():
+        fields = set(keys_of(channel_class(name)))
+        assert set(re.findall(r"`([^`]+)`", rows[name])) == {name, *fields}
+    assert all(f"`{name}`" in rows["id"] for name in RESERVED_ACTIONS)
+    assert all(f"`{name}`" in rows_of("reference.md", "Workflows")["schedule"] for name in PRESETS)
+
+
+@pytest.mark.parametrize("name", channel_names())
+def test_the_channels_page_has_every_field(name):
+    """With its default, and what it may be."""
+    rows = rows_of("channels.md", name)
+    keys = keys_of(channel_class(name))
+    assert set(rows) == set(keys)
+    for key, info in keys.items():
+        _, kind, default, _ = [cell.strip() for cell in rows[key].split("|")[1:-1]]
+        assert (default == "required") == info.is_required(), key
+        if isinstance(info.default, str):
+            assert default == f"`{info.default}`", key
+        assert all(f"`{choice}`" in kind for choice in allowed(info.annotation)), key
+
+
+def test_the_reference_lists_every_operator_once_beside_its_complement():
+    section = page("reference.md").read_text().split("### Operators")[1].split("\n- ")[0]
+    rows = [line.split("|")[2:4] for line in section.splitlines() if line.startswith("| ")][1:]
+    pairs = [re.findall(r"`([a-z_]+)`", "".join(row)) for row in rows]
+    listed = [name for pair in pairs for name in pair]
+    assert sorted(listed) == sorted(operator_names())
+    for pair in pairs:
+        assert find_operator(pair[0]).other == (pair[1] if pair[1:] else None)
+
+
+def test_the_reference_lists_aggregates_variables_kinds_and_parameters():
+    conditions = rows_of("reference.md", "Conditions")
+    templates = rows_of("reference.md", "Templates")
+    assert set(aggregate_names()) <= set(conditions)
+    assert list(templates) == [*VARIABLES, *(kind.value for kind in Kind)]
+    assert list(rows_of("reference.md", "Parameters of a run")) == list(RUN_PARAMS)
+
+
+REASONS = {
+    value for name, value in vars(records).items() if name.isupper() and isinstance(value, str)
+}
+
+
+def test_both_pages_list_every_state_and_reason():
+    """operations.md explains them, reference.md names them."""
+    section = page("operations.md").read_text().split("## Outcomes and reasons")[1]
+    assert set(rows_of("operations.md", "Outcomes and reasons")) == set(State)
+    explained = re.findall(r"(?m)^\| `(?:skipped|suppressed)` \| `([a-z_]+)` \|", section)
+    assert sorted(explained) == sorted(REASONS)
+    listed = page("reference.md").read_text().split("## States and reasons")[1].split("##")[0]
+    spans = set(re.findall(r"`([a-z_]+)`", listed))
+    assert spans == {*State, *REASONS}
+
+
+def test_the_reference_lists_every_command_with_exactly_its_options():
+    rows = rows_of("reference.md", "Command line")
+    leaves = {
+        " ".join(filter(None, (group, name))): command
+        for group, commands in (("", COMMANDS.commands), ("db", COMMANDS.commands["db"].commands))
+        for name, command in commands.items()
+        if not hasattr(command, "commands")
+    }
+    assert set(leaves) == {name for name in rows if not name.isdigit()}
+    for name, command in leaves.items():
+        options = {text for item in command.params for text in item.opts if text.startswith("--")}
+        assert set(re.findall(r"`(--[a-z-]+)`", rows[name])) == options, name
+
+
+def test_every_setting_is_explained():
+    source = (ROOT / "plugins/segue/settings.py").read_text()
+    settings = set(re.findall(r"SEGUE_[A-Z]+", source))
+    assert set(rows_of("operations.md", "Settings")) == settings

@@ -1,0 +1,109 @@
+"""YAML documents: YAML 1.2's scalars, positions, and every problem at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from segue.documents import Definition, Items, parse_document, read_document, validate
+from segue.errors import DefinitionError
+
+
+def data(text: str):
+    return parse_document(text, "x.yaml").data
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("no", "no"),
+        ("yes", "yes"),
+        ("on", "on"),
+        ("007", "007"),
+        ("2026-11-22", "2026-11-22"),
+        ("06:00", "06:00"),
+        ("1_000", "1_000"),
+        ("0x1F", "0x1F"),
+        (".inf", ".inf"),
+        ("'5'", "5"),
+        ("5", 5),
+        ("9" * 5000, "9" * 5000),
+        ("-5", -5),
+        ("5.50", 5.5),
+        ("1e3", 1000.0),
+        ("true", True),
+        ("False", False),
+        ("~", None),
+        ("", None),
+        ("null", None),
+    ],
+)
+def test_a_plain_scalar_is_text_unless_unmistakably_something_else(text, value):
+    """``no`` is text, ``007`` is text, dates are text."""
+    found = data(f"key: {text}\n")["key"]
+    assert (found, type(found)) == (value, type(value))
+
+
+def test_folded_text_has_single_blanks_and_no_control_characters():
+    """The message of a ``>-`` scalar is one line."""
+    assert data("key: >-\n  one\n  two\n") == {"key": "one two"}
+
+
+class Inner(Definition):
+    count: int = 0
+
+
+class Outer(Definition):
+    name: str
+    inner: Inner = Inner()
+    items: Items[Inner] = ()
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(DefinitionError) as caught:
+        validate(Outer, parse_document(text, "x.yaml"))
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_every_problem_of_a_file_is_reported_with_its_place():
+    """Line, column, path, what was found and what is allowed."""
+    assert problems("nme: a\ninner: {cuont: 1}\nitems:\n  - {count: many}\n  - 7\n") == [
+        "x.yaml:1:1: name: the key 'name' is missing",
+        "x.yaml:1:1: nme: unknown key 'nme'; allowed: name, inner, items; did you mean 'name'?",
+        "x.yaml:2:9: inner.cuont: unknown key 'cuont'; allowed: count; did you mean 'count'?",
+        "x.yaml:4:6: items[0].count: expected a valid integer, found 'many'",
+        "x.yaml:5:5: items[1]: expected a mapping, found 7",
+    ]
+
+
+def test_a_duplicate_key_does_not_hide_other_problems():
+    """Both the duplicate and the unknown key."""
+    assert problems("name: a\nname: b\nother: c\n") == [
+        "x.yaml:2:1: name: duplicate key 'name'; it is on line 1 already",
+        "x.yaml:3:1: other: unknown key 'other'; allowed: name, inner, items",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1,\n", "x.yaml:2:1: is not valid YAML"),
+        ("", "x.yaml:1:1: is empty; expected a mapping"),
+        ("- a\n", "x.yaml:1:1: expected a mapping, found list"),
+        ("a: &x [*x]\n", "nested too deeply"),
+        ("a: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
+        ("? [a]\n: b\n", "a key must be a single word or text"),
+    ],
+)
+def test_what_is_no_mapping_is_one_clear_problem(text, message):
+    """Never a traceback."""
+    with pytest.raises(DefinitionError, match=message.replace("[", r"\[").replace("?", r"\?")):
+        validate(Outer, parse_document(text, "x.yaml"))
+
+
+def test_a_file_that_cannot_be_read_says_why(tmp_path):
+    """Missing, and not UTF-8."""
+    with pytest.raises(DefinitionError, match="cannot be read: No such file"):
+        read_document(tmp_path / "a.yaml")
+    (tmp_path / "b.yaml").write_bytes(b"name: \xff")
+    with pytest.raises(DefinitionError, match="not UTF-8 text"):
+        read_document(tmp_path / "b.yaml")

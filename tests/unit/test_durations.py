@@ -1,0 +1,62 @@
+"""Durations: exact ones count seconds, calendar ones keep the wall clock of the zone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from segue.durations import Duration, localize, parse_duration
+
+LONDON = ZoneInfo("Europe/London")
+
+
+def instant(text: str, zone=LONDON) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=zone)
+
+
+@pytest.mark.parametrize(
+    ("duration", "at", "before"),
+    [
+        ("45m", "2026-11-22T00:00", "2026-11-21T23:15"),
+        ("30d", "2026-11-22T00:00", "2026-10-23T00:00"),  # over the end of summer time
+        ("12h", "2026-10-25T06:00", "2026-10-24T19:00"),  # 12 hours, not 12 on the wall clock
+        ("1mo", "2026-03-31T09:00", "2026-02-28T09:00"),  # the last day of February
+        ("1mo", "2024-03-31T09:00", "2024-02-29T09:00"),
+        ("1y", "2024-02-29T09:00", "2023-02-28T09:00"),
+        ("2w", "2026-11-22T00:00", "2026-11-08T00:00"),
+        ("1d", "2026-03-30T01:30", "2026-03-29T02:30"),  # 01:30 did not exist: it moves forward
+        ("1d", "2026-10-26T01:30", "2026-10-25T01:30"),  # 01:30 was twice: the first
+    ],
+)
+def test_a_duration_before_an_instant(duration, at, before):
+    """CONDITIONS.md, Meaning 3."""
+    found = parse_duration(duration).before(instant(at), LONDON)
+    assert found == instant(before).astimezone(UTC)
+    assert found.tzinfo is UTC
+
+
+def test_the_first_of_two_equal_wall_clock_times_is_meant():
+    """01:30 on the night the clocks go back is in summer time."""
+    twice = datetime.fromisoformat("2026-10-25T01:30")
+    assert localize(twice, LONDON) == datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+
+
+def test_after_is_the_way_forward():
+    """31 January + 1 month is the last day of February."""
+    found = parse_duration("1mo").after(instant("2026-01-31T12:00"), LONDON)
+    assert found == instant("2026-02-28T12:00")
+
+
+@pytest.mark.parametrize("text", ["", "30", "d", "30 d", "-1d", "1.5h", "30D", "1e3d", 30, None])
+def test_anything_else_is_refused_with_what_is_allowed(text):
+    """The message shows the form."""
+    with pytest.raises(ValueError, match="such as 30d"):
+        parse_duration(text)
+
+
+def test_a_duration_prints_as_it_was_written():
+    """It goes back into YAML and into hashes."""
+    assert str(parse_duration("3mo")) == "3mo"
+    assert Duration(2, "d").approximate() == timedelta(days=2)
