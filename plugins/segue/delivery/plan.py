@@ -8,7 +8,7 @@ the link of a ticket, stands in later messages as a placeholder: ``‹results.ti
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -30,12 +30,13 @@ from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.schema import State
 from segue.delivery.spans import Point, Stretch
 from segue.delivery.steps import current_consent, holds, judge
-from segue.segments.membership import membership
+from segue.segments.membership import membership, membership_pieces
 from segue.workflows.definition import Action, prerequisites
 from segue.workflows.details import contact_fields, load_details
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
     from segue.directory.definition import DirectoryDefinition
     from segue.directory.snapshots import Snapshot
@@ -141,6 +142,12 @@ class Uncached:
     ) -> pd.DataFrame:
         """Return the membership as ``segue.segments.membership`` computes it."""
         return membership(segment, directory, snapshot)
+
+    def pieces(
+        self, segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
+    ) -> Iterator[pa.Table]:
+        """Yield the same in Arrow tables."""
+        return membership_pieces(segment, directory, snapshot)
 
 
 def compare_pair(

@@ -7,7 +7,7 @@ computed once and kept only until the next pair is done; nothing is written and 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -19,10 +19,12 @@ from segue.delivery.plan import PlannedChange, compare_pair, rehearse, stopped_b
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.steps import consent_at
 from segue.errors import DataError, SnapshotMissing
+from segue.segments.changes import members_table
 from segue.segments.membership import membership
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
     from segue.directory.definition import DirectoryDefinition
     from segue.directory.snapshots import Snapshot
@@ -134,6 +136,12 @@ class _LastTwo:
             self._known = dict(list(self._known.items())[-1:])
             self._known[snapshot.key] = membership(segment, directory, snapshot)
         return self._known[snapshot.key]
+
+    def pieces(
+        self, segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
+    ) -> Iterator[pa.Table]:
+        """Yield the same as one Arrow table."""
+        yield members_table(self.membership(segment, directory, snapshot))
 
 
 class _Study:

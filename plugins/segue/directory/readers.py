@@ -7,13 +7,14 @@ Errors carry the reason only, never a cell's content; the caller knows directory
 
 from __future__ import annotations
 
+import os
 import zlib
-from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import IO, Any, Literal, Protocol, TypeAlias, cast
+from typing import IO, Any, Literal, Protocol, TypeAlias, TypeVar, cast
 
 import pyarrow as pa
 import pyarrow.compute
@@ -29,8 +30,21 @@ Column: TypeAlias = "pa.ChunkedArray[Any]"
 Ids: TypeAlias = "pa.Array[Any]"
 pc: Any = pyarrow.compute  # the overloads of its stubs refuse correct calls
 TEXT = pa.large_string()
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+_THREADS = min(8, 2 * (os.cpu_count() or 1))  # each holds one slice in memory
 _BLOCK = 1 << 24  # bytes of CSV parsed at a time; one row must fit
 _PANDAS_INDEX = "__index_level_"  # columns that pandas adds to keep a frame's index
+
+
+class Slice(Protocol):
+    """Some rows of a file that can be read alone: a row group of Parquet, or the whole of a CSV."""
+
+    def read(self, columns: Sequence[str], id_column: str | None = None) -> pa.Table:
+        """Return the asked columns; text with few values may stay dictionary-encoded."""
+
+    def bounds(self, column: str) -> tuple[Any, Any] | None:
+        """Return the least and the greatest value of a column where the file notes them."""
 
 
 class Part(Protocol):
@@ -52,6 +66,9 @@ class Part(Protocol):
         self, columns: Sequence[str], id_column: str | None = None, only: Ids | None = None
     ) -> pa.Table:
         """Return the asked columns in file order; ``only`` keeps the rows of these contacts."""
+
+    def slices(self) -> Sequence[Slice]:
+        """Return the parts of the file that can be read alone, in file order."""
 
 
 @dataclass(frozen=True)
@@ -76,24 +93,94 @@ class ParquetPart:
         with read_errors(self.name), self._opened() as file:
             if only is None or id_column is None:
                 return _plain_table(file.read(columns=list(columns)).select(columns), id_column)
-            groups = _groups_of(file, columns, id_column, only)
-            found = [_plain_table(group, id_column) for group in groups]
-            none = _plain_table(file.schema_arrow.empty_table().select(columns), id_column)
-            return pa.concat_tables([none, *found])
+        found = in_parallel(lambda piece: piece.read_only(columns, id_column, only), self.slices())
+        none = _plain_table(self._arrow_schema.empty_table().select(columns), id_column)
+        return pa.concat_tables([none, *found])
+
+    def slices(self) -> Sequence[ParquetSlice]:
+        return [ParquetSlice(self, index) for index in range(self.metadata.num_row_groups)]
+
+    @cached_property
+    def metadata(self) -> pq.FileMetaData:
+        """The file's footer, read once."""
+        with read_errors(self.name), self._opened() as file:
+            return file.metadata
 
     @cached_property
     def _arrow_schema(self) -> pa.Schema:
-        with read_errors(self.name), self._opened() as file:
-            return file.schema_arrow
+        with read_errors(self.name):
+            return self.metadata.schema.to_arrow_schema()
 
     @contextmanager
-    def _opened(self) -> Iterator[pq.ParquetFile]:
+    def opened(self, dictionaries: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
+        """Open the file anew, without its footer; text columns that are to stay encoded."""
+        with self._opened(metadata=self.metadata, read_dictionary=list(dictionaries)) as file:
+            yield file
+
+    @contextmanager
+    def _opened(self, **options: Any) -> Iterator[pq.ParquetFile]:
         if isinstance(self.fs, LocalFileSystem):
-            with pq.ParquetFile(self.path) as file:
+            with pq.ParquetFile(self.path, pre_buffer=False, **options) as file:
                 yield file
         else:
-            with self.fs.open(self.path, "rb") as stream, pq.ParquetFile(stream) as file:
+            with self.fs.open(self.path, "rb") as stream, pq.ParquetFile(stream, **options) as file:
                 yield file
+
+
+@dataclass(frozen=True)
+class ParquetSlice:
+    """One row group of a Parquet file."""
+
+    part: ParquetPart
+    index: int
+
+    def read(self, columns: Sequence[str], id_column: str | None = None) -> pa.Table:
+        encoded = [name for name in columns if name != id_column and self._has_few_values(name)]
+        with read_errors(self.part.name), self.part.opened(encoded) as file:
+            return _plain_table(self._read(file, columns), id_column, encoded)
+
+    def read_only(self, columns: Sequence[str], id_column: str, only: Ids) -> pa.Table:
+        """Return the rows of these contacts; other columns are decoded only if there are any."""
+        with read_errors(self.part.name), self.part.opened() as file:
+            none = _plain_table(file.schema_arrow.empty_table().select(columns), id_column)
+            if not _may_hold(self.bounds(id_column), only):
+                return none
+            rows = self._read(file, [id_column])
+            mask = pc.is_in(id_text(rows.column(0)), value_set=only)
+            if not pc.any(mask).as_py():
+                return none
+            if list(columns) != [id_column]:
+                rows = self._read(file, columns)
+            return _plain_table(rows.filter(mask), id_column)
+
+    def _read(self, file: pq.ParquetFile, columns: Sequence[str]) -> pa.Table:
+        names = list(columns)  # on this thread alone: others read other slices
+        return file.read_row_group(self.index, columns=names, use_threads=False).select(names)
+
+    def bounds(self, column: str) -> tuple[Any, Any] | None:
+        chunk = self._chunk(column)
+        statistics = None if chunk is None else chunk.statistics
+        if statistics is None or not statistics.has_min_max:
+            return None
+        try:
+            return statistics.min, statistics.max
+        except (OverflowError, ValueError):  # a date that Python's calendar does not have
+            return None
+
+    def _has_few_values(self, column: str) -> bool:
+        """Tell whether text is dictionary-encoded throughout: a byte or two per row, no more."""
+        chunk = self._chunk(column)
+        return (
+            chunk is not None
+            and is_text(self.part.schema.field(column).type)
+            and any(encoding.endswith("DICTIONARY") for encoding in chunk.encodings)
+            and chunk.total_uncompressed_size <= 2 * chunk.num_values
+        )
+
+    def _chunk(self, column: str) -> pq.ColumnChunkMetaData | None:
+        group = self.part.metadata.row_group(self.index)
+        chunks = (group.column(number) for number in range(group.num_columns))
+        return next((chunk for chunk in chunks if chunk.path_in_schema == column), None)
 
 
 @dataclass(frozen=True)
@@ -132,6 +219,12 @@ class CsvPart:
                 raise DataError(f"{self.name}: {self._describe_ragged(columns)}")
             cast(_QuoteCounter, stream).check_quotes()
         return table.select(list(columns))
+
+    def slices(self) -> Sequence[CsvPart]:
+        return [self]
+
+    def bounds(self, column: str) -> tuple[Any, Any] | None:
+        return None
 
     def _read_only(
         self,
@@ -209,6 +302,14 @@ class _QuoteCounter:
                 "it holds an odd number of quote characters: a quoted value is never closed, or "
                 "one with a quote in it is not quoted (RFC 4180)"
             )
+
+
+def in_parallel(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """Return the work's results in the items' order; Arrow and numpy leave Python's lock free."""
+    if len(items) < 2:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(min(len(items), _THREADS)) as pool:
+        return list(pool.map(work, items))
 
 
 def open_parts(files: Sequence[StoredFile], fs: AbstractFileSystem) -> list[Part]:
@@ -289,40 +390,22 @@ def id_text(column: Column) -> Column:
     raise DataError(f"contact ids are {kind}; allowed: text, or whole numbers of an integer type")
 
 
-def _plain_table(table: pa.Table, id_column: str | None = None) -> pa.Table:
+def _plain_table(
+    table: pa.Table, id_column: str | None = None, encoded: Collection[str] = ()
+) -> pa.Table:
     columns = [
-        id_text(column) if name == id_column else plain(column)
+        id_text(column) if name == id_column else (column if name in encoded else plain(column))
         for name, column in zip(table.column_names, table.columns, strict=True)
     ]
     return pa.table(columns, names=table.column_names)
 
 
-def _groups_of(
-    file: pq.ParquetFile, columns: Sequence[str], id_column: str, only: Ids
-) -> Iterator[pa.Table]:
-    """Yield the wanted rows of each row group that has any, in file order."""
-    wanted: list[str] = sorted(cast(list[str], only.to_pylist()))
-    for index in range(file.num_row_groups):
-        if not _may_hold(file.metadata.row_group(index), id_column, wanted):
-            continue
-        ids = id_text(file.read_row_group(index, columns=[id_column]).column(0))
-        mask = pc.is_in(ids, value_set=only)
-        if pc.any(mask).as_py():
-            yield file.read_row_group(index, columns=list(columns)).select(columns).filter(mask)
-
-
-def _may_hold(group: pq.RowGroupMetaData, id_column: str, wanted: Sequence[str]) -> bool:
-    """Judge by the least and greatest id that the file notes for a row group of text ids."""
-    for index in range(group.num_columns):
-        chunk = group.column(index)
-        statistics = chunk.statistics
-        if chunk.path_in_schema != id_column or statistics is None:
-            continue
-        least, greatest = statistics.min, statistics.max
-        if isinstance(least, str) and isinstance(greatest, str):
-            first = bisect_left(wanted, least)
-            return first < len(wanted) and wanted[first] <= greatest
-    return True
+def _may_hold(bounds: tuple[Any, Any] | None, only: Ids) -> bool:
+    """Judge by the least and greatest id that a file notes for a row group of text ids."""
+    if bounds is None or not all(isinstance(bound, str) for bound in bounds):
+        return True
+    inside = pc.and_(pc.greater_equal(only, bounds[0]), pc.less_equal(only, bounds[1]))
+    return bool(pc.any(inside).as_py())
 
 
 def _reason(error: BaseException) -> str:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NoReturn, cast
+from typing import Any, NoReturn, cast
 
 import pandas as pd
 import pyarrow as pa
@@ -28,7 +28,7 @@ from segue.directory import checks
 from segue.directory.checks import ID, OPT_STATES, LocatedRows
 from segue.directory.definition import DirectoryDefinition, TableName
 from segue.directory.layout import TABLES, StoredFile, list_folder, table_files
-from segue.directory.readers import TEXT, Ids, Part, is_text, open_parts, pc
+from segue.directory.readers import TEXT, Ids, Part, Slice, is_text, open_parts, pc, plain
 from segue.directory.snapshots import Snapshot
 from segue.documents import did_you_mean
 from segue.errors import DataError
@@ -60,6 +60,26 @@ class TableReport:
     rows: int
     unknown_contacts: int  # rows whose contact is not in contacts
     without_date: int  # rows of transactions whose date is missing or empty
+
+
+@dataclass(frozen=True)
+class TableSlice:
+    """Some rows of a table that can be read alone, under standard names."""
+
+    tables: SnapshotTables
+    table: str
+    part: Slice
+
+    def read(self, columns: Sequence[str]) -> pa.Table:
+        """Return the columns in the order asked; ids and opt states among them are sound.
+
+        Text of which there are few different values may be a dictionary.
+        """
+        return self.tables.read_slice(self, columns)
+
+    def bounds(self, column: str) -> tuple[Any, Any] | None:
+        """Return the least and the greatest value of a column, where the file notes them."""
+        return self.tables.bounds_of(self, column)
 
 
 class SnapshotTables:
@@ -111,6 +131,34 @@ class SnapshotTables:
         Raises DataError where the table breaks a rule or is absent: ask ``has`` first.
         """
         return _to_pandas(self._read(table, columns, only))
+
+    def slices(self, table: str) -> list[TableSlice]:
+        """Return the pieces that ``table`` can be read in, in the order of its rows.
+
+        Reading them all checks what ``rows`` checks; that contacts are unique is for the caller.
+        """
+        with self._located():
+            parts = [piece for part in self._parts(table) for piece in part.slices()]
+        return [TableSlice(self, table, part) for part in parts]
+
+    def has_one_type(self, table: str, columns: Sequence[str]) -> bool:
+        """Tell whether all files of ``table`` give each of ``columns`` in the same type."""
+        names = dict.fromkeys(self._sources_of(table, columns)[name] for name in columns)
+        schemas = [part.schema for part in self._parts(table)]
+        return all(len({schema.field(name).type for schema in schemas}) == 1 for name in names)
+
+    def read_slice(self, piece: TableSlice, columns: Sequence[str]) -> pa.Table:
+        """Read a slice; for ``TableSlice.read``."""
+        sources = self._sources_of(piece.table, columns)
+        own = list(dict.fromkeys(sources[name] for name in columns))
+        with self._located():
+            read = piece.part.read(own, sources[ID])
+        rows = read.select([sources[name] for name in columns]).rename_columns(list(columns))
+        return self._checked(piece.table, rows)
+
+    def bounds_of(self, piece: TableSlice, column: str) -> tuple[Any, Any] | None:
+        """Return the bounds of a slice's column; for ``TableSlice.bounds``."""
+        return piece.part.bounds(self._sources_of(piece.table, [column])[column])
 
     def check(self) -> list[CheckFinding]:
         """Return everything that is wrong in the snapshot; reads every file whole."""
@@ -199,8 +247,11 @@ class SnapshotTables:
         """Return the asked columns under their standard names, with sound ids and opt states."""
         sources = self._sources_of(table, self.columns(table) if columns is None else columns)
         wanted = None if only is None else pa.array(list(dict.fromkeys(only)), TEXT)
-        rows = _concat(self._read_parts(table, sources, wanted))
-        if pc.any(checks.missing_ids(rows.column(ID))).as_py():
+        return self._checked(table, _concat(self._read_parts(table, sources, wanted)))
+
+    def _checked(self, table: str, rows: pa.Table) -> pa.Table:
+        """Return rows whose ids are all there, with opt states as booleans; or raise DataError."""
+        if ID in rows.column_names and pc.any(checks.missing_ids(rows.column(ID))).as_py():
             self._raise(table, checks.describe_missing_ids)
         return self._with_opt_states(table, rows)
 
@@ -217,7 +268,7 @@ class SnapshotTables:
         column, missing_means = OPT_STATES.get(table, ("", False))
         if column not in rows.column_names:
             return rows
-        states, wrong = checks.opt_states(rows.column(column))
+        states, wrong = checks.opt_states(plain(rows.column(column)))
         if pc.any(wrong).as_py():
             self._raise(table, lambda located: checks.describe_opt_states(located, column), column)
         index = rows.column_names.index(column)

@@ -1,16 +1,16 @@
 """Who crossed the line of a segment between two snapshots (DESIGN.md §4).
 
-This is the plain, exact path: ids are compared as they are, through one hash table of the
-previous members.
+``membership_changes`` is the plain path: ids are compared as they are, through one hash table of
+the previous members, in any order. ``segment_changes`` takes memberships as they are stored, in
+the order of ids, and compares them in one pass (sorted_changes.py), which gives the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -20,8 +20,8 @@ from segue.directory.tables import SnapshotTables
 from segue.segments.arrow import TEXT, ArrowColumn, pc
 from segue.segments.definition import SegmentDefinition
 from segue.segments.kinds import ChangeKind, RemovalReason
-from segue.segments.ordered import Mask
 from segue.segments.readings import mask_of
+from segue.segments.sorted_changes import CHANGES, MEMBERS, NotSortedError, sorted_changes
 from segue.segments.transactions import ids_of
 
 __all__ = [
@@ -54,6 +54,11 @@ class Memberships(Protocol):
     ) -> pd.DataFrame:
         """Return contact_id and opted_in, sorted by contact_id."""
 
+    def pieces(
+        self, segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
+    ) -> Iterator[pa.Table]:
+        """Yield the same, in consecutive Arrow tables."""
+
 
 def membership_changes(
     previous: pd.DataFrame, current: pd.DataFrame, *, current_contact_ids: Collection[str]
@@ -65,9 +70,8 @@ def membership_changes(
     needs to hold only those of the removed that still exist. ``reason`` is empty for other kinds;
     one contact makes at most one change.
     """
-    removed = _as_ids(removed_ids(previous, current))
-    parts = [*_present_changes(previous, current), _removed(removed, current_contact_ids)]
-    return _to_pandas(pa.concat_tables(parts).sort_by("contact_id"))
+    found = plain_changes(members_table(previous), members_table(current))
+    return _with_reasons(found, _as_ids(current_contact_ids))
 
 
 def segment_changes(
@@ -78,75 +82,121 @@ def segment_changes(
     store: Memberships,
 ) -> ChangeSet:
     """Return the changes of ``segment`` from one snapshot to another, under its definition."""
-    before = store.membership(segment, directory, previous)
-    now = store.membership(segment, directory, current)
-    left = removed_ids(before, now)
-    still_there: Collection[str] = ()
-    if left:
-        contacts = SnapshotTables(directory, current).contacts((), only=left)
-        still_there = contacts["contact_id"].tolist()
-    changes = membership_changes(before, now, current_contact_ids=still_there)
-    return ChangeSet(changes, len(before), len(now))
+    find = _plain_segment_changes if segment.asks_outside else _sorted_segment_changes
+    found, sizes = find(segment, directory, previous, current, store)
+    there = _as_ids(())
+    left = _removed(found)
+    if len(left):
+        ids: Any = left.to_pylist()
+        contacts = SnapshotTables(directory, current).contacts((), only=ids)
+        there = ids_of(contacts)
+    return ChangeSet(_with_reasons(found, there), *sizes)
 
 
-def removed_ids(previous: pd.DataFrame, current: pd.DataFrame) -> list[str]:
-    """Return the ids of ``previous`` that are not in ``current``, in the order of ``previous``."""
-    before = ids_of(previous)
-    gone: Any = before.filter(pa.array(~_is_in(before, ids_of(current))))
-    ids: list[str] = gone.to_pylist()
-    return ids
+def _plain_segment_changes(
+    segment: SegmentDefinition,
+    directory: DirectoryDefinition,
+    previous: Snapshot,
+    current: Snapshot,
+    store: Memberships,
+) -> tuple[pa.Table, tuple[int, int]]:
+    """Ask for each membership once, on this thread: a team's function may decide it."""
+    before, now = (
+        members_table(store.membership(segment, directory, snapshot))
+        for snapshot in (previous, current)
+    )
+    return plain_changes(before, now), (len(before), len(now))
 
 
-def enrolments(current: pd.DataFrame) -> pd.DataFrame:
-    """Return every member as ``enrolled``, in the form of ``membership_changes``."""
-    return _to_pandas(_changes(ids_of(current), ChangeKind.ENROLLED).sort_by("contact_id"))
+def _sorted_segment_changes(
+    segment: SegmentDefinition,
+    directory: DirectoryDefinition,
+    previous: Snapshot,
+    current: Snapshot,
+    store: Memberships,
+) -> tuple[pa.Table, tuple[int, int]]:
+    """Compare the memberships piece by piece."""
+    sizes = [0, 0]
+
+    def members(side: int) -> Iterator[pa.Table]:
+        sizes[side] = 0
+        for piece in store.pieces(segment, directory, (previous, current)[side]):
+            sizes[side] += piece.num_rows
+            yield piece
+
+    found = changes_of_pieces(lambda: members(0), lambda: members(1))
+    return found, (sizes[0], sizes[1])
 
 
-def _present_changes(previous: pd.DataFrame, current: pd.DataFrame) -> list[pa.Table]:
-    """Return who was added, and whose opt state flipped while in both."""
-    now = ids_of(current)
-    place = pc.index_in(now, value_set=ids_of(previous))
+def changes_of_pieces(
+    previous: Callable[[], Iterator[pa.Table]], current: Callable[[], Iterator[pa.Table]]
+) -> pa.Table:
+    """Return contact_id and change, sorted by id, of two memberships in consecutive pieces.
+
+    Pieces that turn out not to be in the order of ids are asked for again and compared plainly.
+    """
+    try:
+        return sorted_changes(previous(), current(), plain_changes)
+    except NotSortedError:
+        before, now = (pa.concat_tables([MEMBERS.empty_table(), *s()]) for s in (previous, current))
+        return plain_changes(before, now)
+
+
+def plain_changes(previous: pa.Table, current: pa.Table) -> pa.Table:
+    """Return contact_id and change, sorted by id, of two memberships in any order."""
+    before, now = previous.column("contact_id"), current.column("contact_id")
+    place = pc.index_in(now, value_set=before)
     known = mask_of(place.is_valid())
-    opted_in = _opt_states(current)
+    opted_in = mask_of(current.column("opted_in"))
     flipped = known.copy()
-    flipped[known] = opted_in[known] != _opt_states(previous)[place.drop_null().to_numpy()]
-    return [
+    flipped[known] = (
+        opted_in[known] != mask_of(previous.column("opted_in"))[place.drop_null().to_numpy()]
+    )
+    gone = ~mask_of(pc.is_in(before, value_set=now))
+    parts = [
+        _changes(before.filter(pa.array(gone)), ChangeKind.REMOVED),
         _changes(now.filter(pa.array(~known)), ChangeKind.ADDED),
         _changes(now.filter(pa.array(flipped & opted_in)), ChangeKind.OPTED_IN),
         _changes(now.filter(pa.array(flipped & ~opted_in)), ChangeKind.OPTED_OUT),
     ]
+    return pa.concat_tables(parts).sort_by("contact_id")
 
 
-def _removed(removed: ArrowColumn, current_contact_ids: Collection[str]) -> pa.Table:
-    # The few removed are looked up among the contacts' ids by a table of the removed: it is small.
-    there = _as_ids(current_contact_ids)
-    still_there = _is_in(removed, there.filter(pa.array(_is_in(there, removed))))
-    reasons = np.where(still_there, RemovalReason.NO_LONGER_MATCHES, RemovalReason.DELETED)
-    return _changes(removed, ChangeKind.REMOVED, pa.array(reasons, TEXT))
+def enrolments(current: pd.DataFrame) -> pd.DataFrame:
+    """Return every member as ``enrolled``, in the form of ``membership_changes``."""
+    everybody = _changes(ids_of(current), ChangeKind.ENROLLED).sort_by("contact_id")
+    return _with_reasons(everybody, _as_ids(()))
 
 
-def _changes(ids: ArrowColumn, kind: ChangeKind, reasons: Any = None) -> pa.Table:
-    size = len(ids)
-    kinds = pa.repeat(pa.scalar(kind.value, TEXT), size)
-    if reasons is None:
-        reasons = pa.repeat(pa.scalar("", TEXT), size)
-    columns: list[Any] = [ids, kinds, reasons]
-    return pa.table(columns, names=["contact_id", "change", "reason"])
+def _with_reasons(changes: pa.Table, still_there: ArrowColumn) -> pd.DataFrame:
+    """Add why a contact was removed: ``deleted`` unless it is among those still there."""
+    ids = changes.column("contact_id")
+    # The few that changed are looked up by a table of themselves: still_there may be everybody.
+    there = still_there.filter(pc.is_in(still_there, value_set=ids))
+    kept = pc.is_in(ids, value_set=there)
+    reasons = pc.if_else(kept, RemovalReason.NO_LONGER_MATCHES, RemovalReason.DELETED)
+    removed = pc.equal(changes.column("change"), pa.scalar(ChangeKind.REMOVED, TEXT))
+    frame = changes.append_column("reason", pc.if_else(removed, reasons, "")).to_pandas()
+    return frame.astype("str")
 
 
-def _is_in(ids: ArrowColumn, others: ArrowColumn) -> Mask:
-    return mask_of(pc.is_in(ids, value_set=others))
+def _removed(changes: pa.Table) -> ArrowColumn:
+    removed = pc.equal(changes.column("change"), pa.scalar(ChangeKind.REMOVED, TEXT))
+    return changes.filter(removed).column("contact_id")
+
+
+def _changes(ids: ArrowColumn, kind: ChangeKind) -> pa.Table:
+    columns: list[Any] = [ids, pa.repeat(pa.scalar(kind, TEXT), len(ids))]
+    return pa.table(columns, schema=CHANGES)
+
+
+def members_table(frame: pd.DataFrame) -> pa.Table:
+    """Return a membership as an Arrow table."""
+    states = pa.array(frame["opted_in"].to_numpy(dtype=bool))
+    return pa.table([ids_of(frame), pa.chunked_array([states])], schema=MEMBERS)
 
 
 def _as_ids(ids: Collection[str]) -> ArrowColumn:
     if isinstance(ids, pd.Series):
         return ids_of(ids.to_frame("contact_id"))
     return pa.chunked_array([pa.array(list(ids), TEXT)])
-
-
-def _opt_states(members: pd.DataFrame) -> Mask:
-    return members["opted_in"].to_numpy(dtype=bool)
-
-
-def _to_pandas(changes: pa.Table) -> pd.DataFrame:
-    return changes.to_pandas().astype("str")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -17,12 +17,14 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from segue.segments.arrow import TEXT, ArrowColumn, pc
 from segue.segments.ordered import Instants, Mask, Numbers, no_numbers
 from segue.segments.readings import mask_of, read_instants, read_numbers
 
+Codes = npt.NDArray[np.int64]
 TRUE_WORDS, FALSE_WORDS = ("true", "yes", "1"), ("false", "no", "0")
 
 
@@ -101,6 +103,10 @@ class Column(ABC):
     def value(self, row: int) -> Any:
         """Return one value for people to read: None, text, a number, a boolean or a time."""
 
+    def judged(self, holds: Callable[[Column], Mask]) -> Mask:
+        """Return what ``holds`` says of each row: it must judge each value by itself alone."""
+        return holds(self)
+
     @cached_property
     def missing(self) -> Mask:
         """Rows without a value: null, NaN, NaT, empty text."""
@@ -178,6 +184,57 @@ class TextColumn(Column):
 
     def value(self, row: int) -> Any:
         return self._values[row].as_py()
+
+
+class EncodedColumn(Column):
+    """A column of few different values: each is judged once, however many rows have it.
+
+    ``codes`` say which of ``values`` a row has; ``decode`` makes the column as if it had never
+    been encoded, for whoever asks for all its values.
+    """
+
+    def __init__(self, codes: Codes, values: Column, decode: Callable[[], Column]) -> None:
+        super().__init__(len(codes), values.zone)
+        self._codes, self._values, self._decode = codes, values, decode
+
+    def judged(self, holds: Callable[[Column], Mask]) -> Mask:
+        verdicts: Mask = self._values.judged(holds)[self._codes]
+        return verdicts
+
+    def find_missing(self) -> Mask:
+        missing: Mask = self._values.missing[self._codes]
+        return missing
+
+    def value(self, row: int) -> Any:
+        return self._values.value(int(self._codes[row]))
+
+    def ignoring_case(self) -> Column:
+        lowered = self._values.ignoring_case()
+        return EncodedColumn(self._codes, lowered, self._plain.ignoring_case)
+
+    @property
+    def dates_only(self) -> bool:
+        return self._values.dates_only
+
+    @cached_property
+    def _plain(self) -> Column:
+        return self._decode()
+
+    @cached_property
+    def numbers(self) -> Numbers:
+        return self._plain.numbers
+
+    @cached_property
+    def texts(self) -> Texts:
+        return self._plain.texts
+
+    @cached_property
+    def booleans(self) -> Booleans:
+        return self._plain.booleans
+
+    @cached_property
+    def instants(self) -> Instants:
+        return self._plain.instants
 
 
 class NumberColumn(Column):

@@ -15,6 +15,7 @@ from segue.segments.column import (
     BooleanColumn,
     Booleans,
     Column,
+    EncodedColumn,
     InstantColumn,
     NumberColumn,
     TextColumn,
@@ -36,7 +37,7 @@ def column_of(values: pd.Series[Any] | ArrowArray | ArrowColumn, zone: ZoneInfo)
         return MixedColumn(list(values), zone)
     kind = arrow.type
     if pa.types.is_dictionary(kind):
-        return column_of(arrow.cast(kind.value_type), zone)
+        return _from_dictionary(arrow, zone)
     if pa.types.is_null(kind):
         return TextColumn(arrow.cast(TEXT), zone)
     for matches, make in _STORED_AS:
@@ -57,6 +58,17 @@ def _to_arrow(values: pd.Series[Any] | ArrowArray | ArrowColumn) -> ArrowColumn 
         return _to_arrow(pa.array(values, from_pandas=True))
     except (pa.ArrowException, OverflowError, UnicodeEncodeError):
         return None
+
+
+def _from_dictionary(encoded: ArrowColumn, zone: ZoneInfo) -> Column:
+    one: Any = encoded.unify_dictionaries().combine_chunks()
+    values = one.dictionary
+    codes = pc.fill_null(one.indices.cast(pa.int64()), len(values)).to_numpy()
+    return EncodedColumn(
+        codes,
+        column_of(pa.chunked_array([values, pa.nulls(1, values.type)]), zone),
+        lambda: column_of(encoded.cast(values.type), zone),
+    )
 
 
 def _from_integers(values: ArrowColumn, zone: ZoneInfo) -> Column:

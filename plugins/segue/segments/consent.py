@@ -7,10 +7,11 @@ with the scope ``directory`` or ``segment:NAME`` of that segment that is not opt
 from __future__ import annotations
 
 import pandas as pd
+import pyarrow as pa
 
 from segue.directory.tables import SnapshotTables
 from segue.errors import DataError
-from segue.segments.arrow import pc
+from segue.segments.arrow import TEXT, ArrowColumn, pc
 from segue.segments.column_source import column_of
 from segue.segments.ordered import Mask
 from segue.segments.population import UNSUBSCRIBED, Population, opt_sources
@@ -39,17 +40,33 @@ def refuse_lost_opt_outs(earlier: SnapshotTables, later: SnapshotTables) -> None
         )
 
 
-def opt_states(population: Population, segment: str | None) -> Mask:
+def opt_states(population: Population, segment: str | None, opted_out: Mask | None = None) -> Mask:
     """Return the effective opt state of each contact for ``segment``, in the contacts' order.
 
-    Without a segment it is the state for the directory as a whole.
+    Without a segment it is the state for the directory as a whole. ``opted_out`` marks those whom
+    ``opt_outs`` names, if that is known already.
     """
-    scopes = (DIRECTORY_SCOPE,) if segment is None else (DIRECTORY_SCOPE, segment_scope(segment))
-    opted_out = _in_subscriptions(population, scopes)
+    if opted_out is None:
+        ids = ids_of(population.contacts)
+        opted_out = mask_of(pc.is_in(ids, value_set=opt_outs(population, segment)))
     if UNSUBSCRIBED in population.contacts.columns:
         unsubscribed = column_of(population.contacts[UNSUBSCRIBED], population.zone)
         opted_out = opted_out | unsubscribed.booleans.true
     return ~opted_out
+
+
+def opt_outs(population: Population, segment: str | None) -> ArrowColumn:
+    """Return whom rows of subscriptions opt out of ``segment``, some perhaps more than once.
+
+    Without a segment, of the directory as a whole.
+    """
+    rows = population.subscriptions
+    if rows is None:
+        return pa.chunked_array([], TEXT)
+    scopes = (DIRECTORY_SCOPE,) if segment is None else (DIRECTORY_SCOPE, segment_scope(segment))
+    opted_out = column_of(rows["opted_in"], population.zone).booleans.false
+    in_scope = column_of(rows["scope"], population.zone).texts.one_of(scopes)
+    return ids_of(rows[opted_out & in_scope])
 
 
 def list_states(population: Population, rows: pd.DataFrame, name: str) -> tuple[Mask, Mask]:
@@ -65,14 +82,3 @@ def list_states(population: Population, rows: pd.DataFrame, name: str) -> tuple[
         return members, members & False
     out = listed & column_of(rows["opted_in"], population.zone).booleans.false
     return members, mask_of(pc.is_in(ids, value_set=ids_of(rows[out])))
-
-
-def _in_subscriptions(population: Population, scopes: tuple[str, ...]) -> Mask:
-    """Return which contacts a row of subscriptions opts out of one of ``scopes``."""
-    ids = ids_of(population.contacts)
-    if population.subscriptions is None:
-        return mask_of(ids.is_null())
-    rows = population.subscriptions
-    opted_out = column_of(rows["opted_in"], population.zone).booleans.false
-    in_scope = column_of(rows["scope"], population.zone).texts.one_of(scopes)
-    return mask_of(pc.is_in(ids, value_set=ids_of(rows[opted_out & in_scope])))

@@ -119,6 +119,11 @@ class SegmentDefinition(Definition):
         return needs
 
     @property
+    def asks_outside(self) -> bool:
+        """Whether a Python function or an imported table has a say in who is in the segment."""
+        return any(segment.match is None for segment in (self, *self._refers_to))
+
+    @property
     def function(self) -> PythonFunction:
         """The function of ``python``."""
         assert self.python is not None

@@ -5,15 +5,17 @@ The same engine serves both, and explanations, so that what is explained is what
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property, reduce
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from segue.errors import DataError
+from segue.segments.arrow import ArrowColumn, pc
 from segue.segments.column import Column
 from segue.segments.column_source import column_of
 from segue.segments.conditions import (
@@ -35,13 +37,15 @@ from segue.segments.conditions.aggregates import find_aggregate
 from segue.segments.conditions.nodes import DIRECTORY, THIS_SEGMENT, StateLeaf
 from segue.segments.conditions.registry import find_operator
 from segue.segments.consent import list_states, opt_states
+from segue.segments.id_keys import IdSet, group_ids
 from segue.segments.ordered import Mask
 from segue.segments.population import Population
 from segue.segments.sampling import drawn
-from segue.segments.transactions import Rows, group_rows, ids_of, visible_rows
+from segue.segments.transactions import Rows, Verdicts, group_rows, ids_of, visible_rows
 
 __all__ = ["Evaluator", "Population", "evaluate"]
 
+Decided = Mapping[int, Mask]  # by id(): leaves that compare equal may differ, as 1 and true
 ValueLeaf = FieldLeaf | TransactionsLeaf | ChangeLeaf
 
 
@@ -68,8 +72,10 @@ class _Table:
 class Evaluator:
     """Judges any number of conditions over one population; what they share is read once."""
 
-    def __init__(self, population: Population) -> None:
+    def __init__(self, population: Population, decided: Decided | None = None) -> None:
+        """``decided``: which contacts some leaves hold for, where that is known already."""
         self._population = population
+        self._decided = decided or {}
         self._moment = Moment(population.as_of, population.zone)
         self._contacts = _Table("contacts", population.contacts, population.zone)
 
@@ -82,6 +88,8 @@ class Evaluator:
                 return ~_all(~self.holds(part, table) for part in condition.parts)
             case Not():
                 return ~self.holds(condition.part, table)
+            case TransactionsLeaf() if id(condition) in self._decided:
+                return self._decided[id(condition)]
             case FieldLeaf() | TransactionsLeaf() | ChangeLeaf():
                 return self.compare(self.column(condition, table), condition.comparison)
             case _:
@@ -135,9 +143,11 @@ class Evaluator:
     def compare(self, column: Column, comparison: Comparison) -> Mask:
         """Judge every operator of a leaf for the rows of a column."""
         seen = column.ignoring_case() if comparison.ignore_case else column
-        return _all(
-            find_operator(test.operator).holds(seen, test.operand, self._moment)
-            for test in comparison.tests
+        return seen.judged(
+            lambda values: _all(
+                find_operator(test.operator).holds(values, test.operand, self._moment)
+                for test in comparison.tests
+            )
         )
 
     def column(self, leaf: ValueLeaf, table: _Table | None = None) -> Column:
@@ -146,13 +156,33 @@ class Evaluator:
             case FieldLeaf():
                 return (table or self._contacts).column(leaf.field)
             case TransactionsLeaf():
-                return find_aggregate(leaf.aggregate).of(self._rows(leaf), leaf.field or "")
+                return self._aggregate(leaf, self._rows(leaf))
             case ChangeLeaf():
                 if self._population.changes is None:
                     raise DataError("this population has no changes to judge `change` by")
                 return column_of(self._population.changes, self._population.zone)
 
+    def judge_groups(self, leaf: TransactionsLeaf, ids: ArrowColumn) -> Verdicts:
+        """Judge whoever has transactions, all of which ``leaf`` counts; ``ids`` are the rows'."""
+        first, groups = group_ids(ids)
+        everything = np.ones(len(ids), dtype=bool)
+        # one contact more than there are, who has no transactions, as most contacts
+        rows = Rows(self._transactions.column, everything, groups, len(first) + 1)
+        verdicts = self.compare(self._aggregate(leaf, rows), leaf.comparison)
+        usual = bool(verdicts[-1])
+        others = first[verdicts[:-1] != usual]
+        return Verdicts(usual, IdSet(pc.take(ids, pa.array(others))))
+
+    def _aggregate(self, leaf: TransactionsLeaf, rows: Rows) -> Column:
+        return find_aggregate(leaf.aggregate).of(rows, leaf.field or "")
+
     def _rows(self, leaf: TransactionsLeaf) -> Rows:
+        counted = self.counted(leaf)
+        column = self._transactions.column
+        return group_rows(column, self._transaction_ids, counted, self._contact_ids)
+
+    def counted(self, leaf: TransactionsLeaf) -> Mask:
+        """Return which transactions ``leaf`` looks at, whosever they are."""
         table = self._transactions
         dates = table.column("date").instants
         counted = visible_rows(dates, self._moment)
@@ -160,7 +190,7 @@ class Evaluator:
             counted = counted & dates.at_least(self._moment.before(leaf.in_past))
         if leaf.where is not None:
             counted = counted & self.holds(leaf.where, table)
-        return group_rows(table.column, self._transaction_ids, counted, self._contact_ids)
+        return counted
 
     @cached_property
     def _transactions(self) -> _Table:

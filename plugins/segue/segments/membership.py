@@ -12,6 +12,7 @@ import json
 import logging
 import posixpath
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import fsspec
@@ -25,8 +26,10 @@ from segue.directory.tables import SnapshotTables
 from segue.segments.arrow import TEXT, pc
 from segue.segments.consent import opt_states
 from segue.segments.definition import SegmentDefinition
+from segue.segments.id_keys import order_of_ids
 from segue.segments.loading import judge, load_population
 from segue.segments.outside import outside_missing, outside_version
+from segue.segments.sliced_membership import sliced_members
 from segue.segments.transactions import ids_of
 
 __all__ = [
@@ -34,13 +37,16 @@ __all__ = [
     "MembershipStore",
     "membership",
     "membership_key",
+    "membership_pieces",
     "missing_for",
     "opt_states",
+    "plain_members",
 ]
 
-ENGINE_VERSION = 1  # raise it when the same definition may give another answer than before
+ENGINE_VERSION = 2  # raise it when the same definition may give another answer than before
 _SCHEMA = pa.schema([("contact_id", TEXT), ("opted_in", pa.bool_())])
 _KEY = b"segue.key"
+_PIECE = 131_072  # members that are read and compared at a time
 _log = logging.getLogger(__name__)
 
 
@@ -53,6 +59,13 @@ def membership(
     ``missing_for`` tells beforehand.
     """
     return _to_pandas(_compute(segment, directory, snapshot))
+
+
+def membership_pieces(
+    segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
+) -> Iterator[pa.Table]:
+    """Yield what ``membership`` returns as Arrow tables, one after the other."""
+    yield _compute(segment, directory, snapshot)
 
 
 def missing_for(segment: SegmentDefinition, tables: SnapshotTables) -> list[str]:
@@ -101,32 +114,42 @@ class MembershipStore:
         self, segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
     ) -> pd.DataFrame:
         """Return the membership as ``membership`` does: read it, or compute it and keep it."""
-        return _to_pandas(self._table(segment, directory, snapshot))
+        pieces = self.pieces(segment, directory, snapshot)
+        return _to_pandas(pa.concat_tables([_SCHEMA.empty_table(), *pieces]))
 
-    def _table(
+    def pieces(
         self, segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
-    ) -> pa.Table:
+    ) -> Iterator[pa.Table]:
+        """Yield the membership in consecutive pieces, read one by one from where it is kept."""
         key = membership_key(segment, directory, snapshot)
         path = posixpath.join(self._folder, segment.segment, f"{key}.parquet")
-        stored = self._read(path, key)
-        if stored is not None:
-            return stored
-        computed = _compute(segment, directory, snapshot)
-        self._write(path, computed.replace_schema_metadata({_KEY: key.encode()}))
-        return computed
-
-    def _read(self, path: str, key: str) -> pa.Table | None:
-        """Return what is stored under ``path``; None if it is not there, not whole or not ours."""
+        done = 0
         try:
-            with self._fs.open(path, "rb") as file:
-                table = pq.read_table(file, page_checksum_verification=True)
+            stored = self._read(path, key)
+            # What a function says may differ from call to call: no part of it is ever completed.
+            for piece in list(stored) if segment.asks_outside else stored:
+                yield piece
+                done += piece.num_rows
+            return
         except FileNotFoundError:
-            return None
+            pass
         except (OSError, pa.ArrowException) as error:
             _log.warning("the stored membership %s is computed again: %s", path, error)
-            return None
-        known = (table.schema.metadata or {}).get(_KEY) == key.encode()
-        return table if known and table.schema.equals(_SCHEMA) else None
+        computed = _compute(segment, directory, snapshot)
+        self._write(path, computed.replace_schema_metadata({_KEY: key.encode()}))
+        yield computed.slice(done)  # it is the same again, so what was read of it was right
+
+    def _read(self, path: str, key: str) -> Iterator[pa.Table]:
+        """Yield what is stored under ``path``; raise if it is not there, not whole or not ours."""
+        with (
+            self._fs.open(path, "rb") as stream,
+            pq.ParquetFile(stream, page_checksum_verification=True) as file,
+        ):
+            known = (file.schema_arrow.metadata or {}).get(_KEY) == key.encode()
+            if not known or not file.schema_arrow.equals(_SCHEMA):
+                raise pa.ArrowInvalid("it is not the one that belongs there")
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group).replace_schema_metadata(None)
 
     def _write(self, path: str, table: pa.Table) -> None:
         """Write beside the place and then move, so that nobody ever reads half a file."""
@@ -137,6 +160,7 @@ class MembershipStore:
                 pq.write_table(
                     table,
                     file,
+                    row_group_size=_PIECE,
                     compression="zstd",
                     use_dictionary=False,  # ids are all different
                     write_page_checksum=True,
@@ -151,6 +175,18 @@ class MembershipStore:
 def _compute(
     segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
 ) -> pa.Table:
+    members = sliced_members(segment, directory, snapshot)
+    if members is None:
+        return plain_members(segment, directory, snapshot)
+    found = pa.concat_tables(members).cast(_SCHEMA).combine_chunks()
+    order: Any = pa.array(order_of_ids(found.column("contact_id")))
+    return found.take(order)
+
+
+def plain_members(
+    segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
+) -> pa.Table:
+    """Return the members, sorted by id, with the snapshot in memory as a whole: the reference."""
     population = load_population(segment, SnapshotTables(directory, snapshot))
     members = pa.array(judge(segment, population))
     states = pa.chunked_array([pa.array(opt_states(population, segment.segment))])

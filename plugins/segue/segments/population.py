@@ -47,15 +47,21 @@ class Population:
         *,
         as_of: datetime,
         only: Collection[str] | None = None,
+        contacts: pd.DataFrame | None = None,
     ) -> Population:
-        """Read what ``needs`` names, of all contacts or of ``only`` some."""
+        """Read what ``needs`` names, of all contacts or of ``only`` some.
+
+        ``contacts`` takes the place of the snapshot's own.
+        """
         transactions = None
         if needs.transactions is not None:
             transactions = tables.rows("transactions", sorted(needs.transactions), only=only)
         if needs.subscriptions:
             needs |= opt_state_needs(tables)
+        if contacts is None:
+            contacts = tables.contacts(sorted(needs.contacts), only=only)
         return cls(
-            tables.contacts(sorted(needs.contacts), only=only),
+            contacts,
             as_of,
             directory.zone,
             transactions,

@@ -7,6 +7,7 @@ population are ignored (CONDITIONS.md, "Meaning" 4).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +18,7 @@ import pyarrow as pa
 from segue.segments.arrow import TEXT, ArrowColumn, pc
 from segue.segments.column import Column, InstantColumn, NumberColumn
 from segue.segments.conditions.registry import Moment
+from segue.segments.id_keys import IdSet, Keys
 from segue.segments.ordered import Groups, Instants, Mask, ScaledIntegers
 from segue.segments.readings import mask_of
 
@@ -76,6 +78,23 @@ class Rows:
     @cached_property
     def _zone(self) -> Any:
         return self._column("date").zone
+
+
+@dataclass(frozen=True, eq=False)
+class Verdicts:
+    """What a condition on transactions says of every contact there may be.
+
+    ``usual`` is what it says of a contact without transactions; ``others`` are those for whom it
+    says the opposite.
+    """
+
+    usual: bool
+    others: IdSet
+
+    def of(self, ids: ArrowColumn, keys: Keys) -> Mask:
+        """Return the verdict on each contact; ``keys`` are those of ``ids``."""
+        found = self.others.holds(ids, keys)
+        return ~found if self.usual else found
 
 
 def group_rows(

@@ -183,6 +183,24 @@ def test_a_broken_file_is_computed_again(folder, tmp_path, computed, harm):
     assert len(computed) == 2
 
 
+def test_a_file_that_breaks_off_in_the_middle_is_computed_again(
+    folder, tmp_path, computed, monkeypatch
+):
+    monkeypatch.setattr(module, "_PIECE", 500)
+    ids = " ".join(f"id{n:05},gold" for n in range(2000))
+    snapshot = folder.write("2026-11-22", contacts=f"contact_id,tier {ids}")
+    store = MembershipStore(str(tmp_path / "state"))
+    first = store.membership(segment(), folder.directory, snapshot)
+    (path,) = files(tmp_path / "state")
+    break_at(0.5)(path)
+    pieces = list(store.pieces(segment(), folder.directory, snapshot))
+    assert len(pieces) > 1  # some of it could be read
+    assert len(computed) == 2
+    again = pa.concat_tables(pieces).to_pandas()
+    assert again["contact_id"].tolist() == first["contact_id"].tolist()
+    assert len(list(store.pieces(segment(), folder.directory, snapshot))) == 4
+
+
 def test_the_key_covers_everything_a_membership_follows_from(folder):
     snapshot = folder.write("2026-11-22", contacts="contact_id,tier a,gold")
     base = membership_key(segment(), folder.directory, snapshot)

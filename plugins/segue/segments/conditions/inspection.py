@@ -24,7 +24,7 @@ from segue.segments.conditions.nodes import (
     Test,
     TransactionsLeaf,
 )
-from segue.segments.conditions.registry import find_operator
+from segue.segments.conditions.registry import Operator, find_operator
 
 ALWAYS_THERE = "contact_id"
 TRANSACTION_KEYS = frozenset({"contact_id", "date"})
@@ -65,6 +65,12 @@ def needed_columns(condition: Condition) -> Needs:
     return needs
 
 
+def where_columns(leaf: TransactionsLeaf) -> frozenset[str]:
+    """Return the columns of transactions by which ``leaf`` chooses rows; date is always one."""
+    uses = () if leaf.where is None else _uses(leaf.where, "transactions")
+    return frozenset({"date"}).union(use.column for use in uses)
+
+
 def unknown_fields(
     condition: Condition, columns: Mapping[str, Collection[str]]
 ) -> list[tuple[Location, str]]:
@@ -77,6 +83,11 @@ def operator_versions(condition: Condition) -> dict[str, int]:
     """Return the version of each operator that was changed since its first, by name."""
     operators = (find_operator(test.operator).operator for test in _tests(condition))
     return {each.name: each.version for each in operators if each.version != 1}
+
+
+def operators_of(condition: Condition) -> frozenset[Operator[Any]]:
+    """Return the operators that judge ``condition``, those inside ``where`` among them."""
+    return frozenset(find_operator(test.operator).operator for test in _tests(condition))
 
 
 def to_data(condition: Condition) -> dict[str, Any]:

@@ -1,0 +1,229 @@
+"""Judge a directory slice by slice: in bounded memory, on every core, reading only what counts.
+
+The answer is that of ``plain_members`` (membership.py), which reads everything and stays the
+reference. Conditions on transactions are decided first, for whoever has any that count; then
+contacts are judged, a slice at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from segue.directory.definition import DirectoryDefinition
+from segue.directory.readers import in_parallel, plain
+from segue.directory.snapshots import Snapshot
+from segue.directory.tables import SnapshotTables, TableSlice
+from segue.segments.arrow import TEXT, ArrowColumn, pc
+from segue.segments.conditions import (
+    AllOf,
+    AnyOf,
+    Condition,
+    FieldLeaf,
+    Moment,
+    Needs,
+    Not,
+    TransactionsLeaf,
+    aggregates,
+    needed_columns,
+    operators,
+)
+from segue.segments.conditions.aggregates import find_aggregate
+from segue.segments.conditions.inspection import leaves, operators_of, where_columns
+from segue.segments.consent import opt_outs, opt_states
+from segue.segments.definition import SegmentDefinition
+from segue.segments.evaluation import Evaluator
+from segue.segments.id_keys import IdSet, Keys, id_keys, starts_of_runs
+from segue.segments.population import Population, opt_state_needs
+from segue.segments.transactions import Verdicts
+
+ID = "contact_id"
+_ANY_ZONE = timedelta(days=1)  # no wall clock is further from UTC
+_OUR_JUDGES = frozenset({aggregates.__name__, operators.__name__})
+_NOBODY = pd.DataFrame({ID: pd.Series([], dtype="str")})
+
+
+def sliced_members(
+    segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
+) -> list[pa.Table] | None:
+    """Return the members in the order of the snapshot's rows; None where the plain path must tell.
+
+    That is where the segment does not follow from each contact's own rows alone, where files give
+    a column in several types, and where ids may not be unique: two contacts with one key are one
+    contact twice, or a coincidence.
+    """
+    match = segment.match
+    if match is None or segment.refers_to or not is_judged_row_by_row(match):
+        return None
+    tables = SnapshotTables(directory, snapshot)
+    needs = needed_columns(match) | opt_state_needs(tables)
+    if not _keep_their_types(tables, needs):
+        return None
+    base = _population(directory, tables, needs, snapshot.as_of)
+    decided = _decide_all(transaction_leaves(match), tables, base)
+    out = IdSet(pa.chunked_array([pc.unique(opt_outs(base, segment.segment))]))
+
+    def judge(piece: TableSlice) -> tuple[Keys, pa.Table]:
+        rows = piece.read([ID, *sorted(needs.contacts)])
+        ids: ArrowColumn = rows.column(ID)
+        keys = id_keys(ids)
+        population = replace(base, contacts=_frame(rows))
+        known = {leaf: verdicts.of(ids, keys) for leaf, verdicts in decided.items()}
+        members = pa.array(Evaluator(population, known).holds(match))
+        states = opt_states(population, segment.segment, out.holds(ids, keys))
+        columns = [ids, pa.chunked_array([pa.array(states)])]
+        return keys, pa.table(columns, names=[ID, "opted_in"]).filter(members)
+
+    judged = in_parallel(judge, tables.slices("contacts"))
+    keys = np.concatenate([np.zeros(0, np.uint64), *(keys for keys, _ in judged)])
+    keys.sort()
+    unique = len(keys) > 0 and bool(starts_of_runs(keys).all())
+    return [members for _, members in judged] if unique else None
+
+
+def is_judged_row_by_row(condition: Condition) -> bool:
+    """Tell whether judging slices is known to be judging the whole.
+
+    It is for values of contacts and their transactions and for operators and aggregates of our
+    own. Others' may look at a whole column; what other leaves need is loaded by the plain path.
+    """
+    known = all(isinstance(leaf, FieldLeaf | TransactionsLeaf) for leaf in leaves(condition))
+    judges: list[Any] = [*operators_of(condition)]
+    judges += [find_aggregate(leaf.aggregate) for leaf in transaction_leaves(condition)]
+    return known and all(type(each).__module__ in _OUR_JUDGES for each in judges)
+
+
+def transaction_leaves(condition: Condition) -> Iterator[TransactionsLeaf]:
+    """Yield the conditions on transactions, as they stand in the tree."""
+    match condition:
+        case AllOf() | AnyOf():
+            for part in condition.parts:
+                yield from transaction_leaves(part)
+        case Not():
+            yield from transaction_leaves(condition.part)
+        case TransactionsLeaf():
+            yield condition
+
+
+def _keep_their_types(tables: SnapshotTables, needs: Needs) -> bool:
+    """Tell whether a slice read alone has the types that it has among the others."""
+    wanted = {"transactions": needs.transactions, "contacts": needs.contacts}
+    return all(
+        tables.has_one_type(table, sorted(columns - {ID}))
+        for table, columns in wanted.items()
+        if columns is not None
+    )
+
+
+def _population(
+    directory: DirectoryDefinition, tables: SnapshotTables, needs: Needs, as_of: datetime
+) -> Population:
+    """Load all but contacts and transactions."""
+    rest = replace(needs, contacts=frozenset(), transactions=None)
+    return Population.load(directory, tables, rest, as_of=as_of, contacts=_NOBODY)
+
+
+# Transactions
+
+
+def _decide_all(
+    conditions: Iterator[TransactionsLeaf], tables: SnapshotTables, base: Population
+) -> dict[int, Verdicts]:
+    known = {id(leaf): _Leaf(leaf, base) for leaf in conditions}
+    if not known:
+        return {}
+    counted = in_parallel(
+        lambda piece: _counted_rows(piece, list(known.values()), base),
+        tables.slices("transactions"),
+    )
+    return {
+        key: leaf.verdicts([rows[number] for rows in counted])
+        for number, (key, leaf) in enumerate(known.items())
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    """A condition on transactions, and the population that it is judged in."""
+
+    condition: TransactionsLeaf
+    base: Population
+
+    @property
+    def kept(self) -> list[str]:
+        """The columns that count once rows are chosen."""
+        field = self.condition.field
+        return list(dict.fromkeys([ID, "date", *([] if field is None else [field])]))
+
+    def may_count(self, piece: TableSlice) -> bool:
+        """Tell by the dates that a file notes whether a slice can hold rows that count."""
+        bounds = piece.bounds("date")
+        least, greatest = (None, None) if bounds is None else map(_instant, bounds)
+        if least is None or greatest is None:
+            return True
+        since, moment = self.condition.in_past, Moment(self.base.as_of, self.base.zone)
+        try:
+            past = since is not None and greatest + _ANY_ZONE < moment.before(since)
+            return not past and least - _ANY_ZONE < self.base.as_of
+        except OverflowError:
+            return True
+
+    def verdicts(self, counted: Sequence[pa.Table | None]) -> Verdicts:
+        """Judge every contact by its counted rows."""
+        some = [rows for rows in counted if rows is not None]
+        rows = pa.concat_tables(some, promote_options="permissive") if some else self._no_rows()
+        rows = rows.combine_chunks()  # ids are taken from anywhere
+        evaluator = Evaluator(replace(self.base, transactions=_frame(rows)))
+        return evaluator.judge_groups(self.condition, rows.column(ID))
+
+    def _no_rows(self) -> pa.Table:
+        return pa.table({name: pa.nulls(0, TEXT) for name in self.kept})
+
+
+def _counted_rows(
+    piece: TableSlice, asked: Sequence[_Leaf], base: Population
+) -> list[pa.Table | None]:
+    """Return for each condition the rows of a slice that it counts, None where there are none.
+
+    Columns are read when they are known to matter: first those that choose the rows.
+    """
+    open_leaves = [leaf.may_count(piece) for leaf in asked]
+    choosing = [
+        where_columns(leaf.condition)
+        for leaf, is_open in zip(asked, open_leaves, strict=True)
+        if is_open
+    ]
+    if not choosing:
+        return [None] * len(asked)
+    rows = piece.read(sorted(frozenset().union(*choosing)))
+    evaluator = Evaluator(replace(base, transactions=_frame(rows)))
+
+    def keep(leaf: _Leaf) -> pa.Table | None:
+        counted = evaluator.counted(leaf.condition)
+        if not counted.any():
+            return None
+        missing = [name for name in leaf.kept if name not in rows.column_names]
+        more = piece.read(missing)
+        found = [(more if name in missing else rows).column(name) for name in leaf.kept]
+        columns = [plain(column) for column in found]  # dictionaries differ from slice to slice
+        return pa.table(columns, names=leaf.kept).filter(pa.array(counted))
+
+    pairs = zip(asked, open_leaves, strict=True)
+    return [keep(leaf) if is_open else None for leaf, is_open in pairs]
+
+
+def _instant(value: Any) -> datetime | None:
+    """Return a date or a time as a file notes it; None for what is neither."""
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value
+    return datetime.combine(value, time.min, UTC) if isinstance(value, date) else None
+
+
+def _frame(rows: pa.Table) -> pd.DataFrame:
+    return rows.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
