@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -29,6 +30,7 @@ from segue.errors import SegueError
 PARALLELISM = 8
 _STARTUP_SECONDS = 120
 _STOP_SECONDS = 10
+_MOST_RESTARTS = 3  # of one component
 _COMPONENTS = {
     "api-server": ("api-server", "--workers", "1"),
     "scheduler": ("scheduler",),
@@ -64,6 +66,7 @@ class LocalAirflow:
         if with_triggerer:
             self._components["triggerer"] = ("triggerer",)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._restarts: Counter[str] = Counter()
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy has no business on loopback
 
@@ -120,12 +123,20 @@ class LocalAirflow:
         return done.stdout
 
     def alive(self) -> None:
-        """Raise SegueError when a component has ended by itself."""
-        for name, process in self._processes.items():
-            if process.poll() is not None:
+        """Start a component that ended by itself again; SegueError when it does so repeatedly.
+
+        Airflow's scheduler on SQLite now and then loses a race for a run (StaleDataError).
+        """
+        for name, process in list(self._processes.items()):
+            if process.poll() is None:
+                continue
+            self._restarts[name] += 1
+            if self._restarts[name] > _MOST_RESTARTS:
                 log = self.home / "logs" / f"{name}.log"
                 tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
                 raise SegueError(f"Airflow's {name} ended by itself; {log} ends with:\n{tail}")
+            _signal_group(process, signal.SIGKILL)
+            self._spawn(name, self._components[name])
 
     # ---- the public REST API ---------------------------------------------------------------
 
