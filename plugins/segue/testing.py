@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import PrivateAttr
 
-from segue.delivery.channel import Audience, Channel, Receipt
+from segue.delivery.channel import Audience, Channel, Receipt, Sender
 from segue.workflows.templates import Text
 
 
@@ -63,15 +63,9 @@ def _accept(key: str, message: Mapping[str, Any]) -> None:
     """Play a vendor that takes everything."""
 
 
-class _RecordingSender:
+class _RecordingSender(Sender):
     def __init__(self, outbox: Outbox, answer: Callable[[str, Mapping[str, Any]], None]) -> None:
         self._outbox, self._answer, self._lock = outbox, answer, Lock()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        return None
 
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
         with self._lock:

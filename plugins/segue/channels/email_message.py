@@ -37,7 +37,7 @@ from pydantic import Field, model_validator
 
 from segue.channels.airflow_connections import find_connection
 from segue.channels.html_text import plain_text
-from segue.delivery.channel import Audience, Channel, NoAddress, Receipt
+from segue.delivery.channel import Audience, Channel, NoAddress, Receipt, Sender
 from segue.documents import Location, ProblemsFound
 from segue.errors import (
     ConnectionFailure,
@@ -166,15 +166,12 @@ def read_address(text: str) -> str:
     return f"{found.ascii_local_part or found.local_part}@{found.ascii_domain}"
 
 
-class Outbox:
+class Outbox(Sender):
     """Connections to one mail server, each used by one thread at a time and kept for the next."""
 
     def __init__(self, connection: str) -> None:
         self._connection = connection
         self._idle: LifoQueue[SmtpHook] = LifoQueue()
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *exc: object) -> None:
         while not self._idle.empty():

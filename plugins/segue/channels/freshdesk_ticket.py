@@ -14,12 +14,12 @@ The connection is of type HTTP: host ``https://DOMAIN.freshdesk.com``, login the
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
 from segue.channels.http_calls import HttpCalls, open_calls
-from segue.delivery.channel import Channel, Receipt
+from segue.delivery.channel import Channel, Receipt, Sender
 from segue.documents import Items
 from segue.workflows.templates import Html, Line
 
@@ -60,14 +60,11 @@ class FreshdeskTicket(Channel):
         return FreshdeskTickets(open_calls("Freshdesk", self.connection))
 
 
-class FreshdeskTickets:
+class FreshdeskTickets(Sender):
     """An open connection to Freshdesk."""
 
     def __init__(self, calls: HttpCalls) -> None:
         self._calls = calls
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *exc: object) -> None:
         self._calls.close()

@@ -16,11 +16,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from segue.channels.airflow_connections import opened
 from segue.channels.http_calls import is_code, retry_after
-from segue.delivery.channel import Channel, Receipt
+from segue.delivery.channel import Channel, Receipt, Sender
 from segue.errors import (
     ConnectionFailure,
     ContactFailure,
@@ -109,17 +109,11 @@ class SlackMessage(Channel):
         return SlackMessages(hook)
 
 
-class SlackMessages:
+class SlackMessages(Sender):
     """A client of one workspace; the SDK opens a connection for each call."""
 
     def __init__(self, hook: SlackHook) -> None:
         self._hook = hook
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        """There is nothing to close."""
 
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
         """Post one message."""

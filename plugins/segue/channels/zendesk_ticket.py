@@ -15,10 +15,10 @@ password an API token; or an extra ``{"Authorization": "Bearer …"}`` for OAuth
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 from segue.channels.http_calls import CallRefused, HttpCalls, open_calls
-from segue.delivery.channel import Channel, Receipt
+from segue.delivery.channel import Channel, Receipt, Sender
 from segue.documents import Definition, Items
 from segue.errors import OutcomeUnknown
 from segue.workflows.templates import Line, Text
@@ -68,14 +68,11 @@ class ZendeskTicket(Channel):
         return ZendeskTickets(open_calls("Zendesk", self.connection))
 
 
-class ZendeskTickets:
+class ZendeskTickets(Sender):
     """An open connection to Zendesk."""
 
     def __init__(self, calls: HttpCalls) -> None:
         self._calls = calls
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *exc: object) -> None:
         self._calls.close()

@@ -18,13 +18,14 @@ Built-in channels are listed in ``BUILT_IN``; a team's own is an entry point of 
 from __future__ import annotations
 
 import importlib
-from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from importlib.metadata import entry_points
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Self
 
 from segue.documents import Definition, Location
 from segue.errors import ContactFailure
@@ -62,13 +63,25 @@ class NoAddress(ContactFailure):
     """The contact has no usable address for this channel: the delivery is skipped, not failed."""
 
 
-class Sender(Protocol):
-    """An open connection to a vendor; ``send`` is called from several threads."""
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most ``count`` calls in ``seconds``; all tasks that name the same ``scope`` share it."""
 
-    def __enter__(self) -> Self: ...
+    scope: str  # what the vendor counts by: a connection, or a connection and a Slack channel
+    count: int
+    seconds: float
 
-    def __exit__(self, *exc: object) -> None: ...
 
+class Sender(ABC):
+    """An open connection to a vendor; its methods are called from several threads."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Close what is open."""
+
+    @abstractmethod
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
         """Send one rendered message once; ``key`` is the delivery's key (64 hex digits).
 
@@ -76,7 +89,21 @@ class Sender(Protocol):
         was sent), ConnectionFailure (credentials, host) or OutcomeUnknown (the answer was lost
         after the request had gone out).
         """
-        ...
+
+    def find(
+        self, traces: Mapping[str, Mapping[str, str]], since: datetime
+    ) -> Mapping[str, Receipt]:
+        """Ask the vendor which of these deliveries it has; what is left out it surely has not.
+
+        ``traces`` maps keys of deliveries to what ``Channel.trace`` said of their messages; none
+        of the calls began before ``since``. Only asked where ``can_be_asked``. Raises
+        TransientFailure, ConnectionFailure, or OutcomeUnknown where the vendor cannot tell.
+        """
+        raise NotImplementedError
+
+    def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
+        """Return the limits that a call with this message counts under."""
+        return ()
 
 
 class Channel(Definition):
@@ -85,6 +112,7 @@ class Channel(Definition):
     name: ClassVar[str]
     concurrency: ClassVar[int] = 4  # calls at once within one task
     longest_call: ClassVar[float] = 60.0  # seconds after which a call has surely ended
+    can_be_asked: ClassVar[bool] = False  # whether its sender can ``find`` a message again
 
     connection: str  # the id of an Airflow connection; credentials come from nowhere else
 
@@ -99,6 +127,13 @@ class Channel(Definition):
 
         Raises ConnectionFailure where the connection is missing or cannot be used.
         """
+
+    def trace(self, message: Mapping[str, Any]) -> dict[str, str]:
+        """Return what ``Sender.find`` needs of a rendered message; the ledger keeps it.
+
+        Never contact text.
+        """
+        return {}
 
     def render(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields as plain data with every template rendered for one contact.

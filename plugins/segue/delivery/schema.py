@@ -26,7 +26,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISION = "0001"  # the newest of migrations/versions; a test holds the two together
+REVISION = "0002"  # the newest of migrations/versions; a test holds the two together
 
 
 class State(StrEnum):
@@ -86,6 +86,7 @@ workflows = Table(  # one row per workflow: what a transaction that takes spans 
     metadata,
     Column("namespace", String(64), primary_key=True),
     Column("workflow", String(64), primary_key=True),
+    Column("watermark", UtcDateTime),  # pruned up to here: earlier changes are never sent again
 )
 
 runs = Table(
@@ -101,6 +102,9 @@ runs = Table(
     Column("interval_start", UtcDateTime),
     Column("interval_end", UtcDateTime),
     Column("recorded_at", UtcDateTime, nullable=False),
+    Column("decision", String(16)),  # what a person, or the deadline, said to the guard's question
+    Column("decided_by", String(250)),
+    Column("decided_at", UtcDateTime),
     UniqueConstraint("namespace", "workflow", "run_id"),
 )
 
@@ -111,7 +115,7 @@ spans = Table(
     Column("run", Serial, ForeignKey("runs.id"), nullable=False),
     Column("namespace", String(64), nullable=False),
     Column("workflow", String(64), nullable=False),
-    Column("kind", String(16), nullable=False),  # changes | baseline
+    Column("kind", String(16), nullable=False),  # changes | baseline | enrolment | withdrawn
     Column("reason", Text, nullable=False, default=""),  # why it is a baseline
     Column("previous_key", String(32)),
     Column("current_key", String(32), nullable=False),
@@ -148,6 +152,8 @@ deliveries = Table(
     Column("change", String(16), nullable=False),
     Column("snapshot", String(32), nullable=False),
     Column("span", Serial, ForeignKey("spans.id"), nullable=False),
+    Column("channel", String(64), nullable=False, server_default=""),
+    Column("event_at", UtcDateTime),  # the as-of of the snapshot that shows the change
     Column("state", String(16), nullable=False),
     Column("reason", Text, nullable=False, default=""),
     Column("external_id", Text),
@@ -159,10 +165,66 @@ deliveries = Table(
     Column("lease_until", UtcDateTime),
     Column("held_until", UtcDateTime),
     Column("failed_at_clear", Integer),  # the run's clear number when it failed
+    Column("trace", Text),  # JSON object: where a message of the last call can be looked for
     Column("planned_at", UtcDateTime, nullable=False),
+    Column("called_at", UtcDateTime),  # when the last call began
+    Column("delivered_at", UtcDateTime),
     Column("updated_at", UtcDateTime, nullable=False),
     Index(None, "span", "action", "state"),
     Index(None, "namespace", "workflow", "state"),
     Index(None, "contact_id"),
     Index(None, "state", "lease_until"),
+)
+
+requests = Table(  # what people ask of segue_release: only Airflow tasks send
+    "requests",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("namespace", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),  # retry | settle
+    Column("body", Text, nullable=False),  # JSON object: which deliveries, and what is to be done
+    Column("requested_by", String(250), nullable=False),
+    Column("requested_at", UtcDateTime, nullable=False),
+    Column("done_at", UtcDateTime),
+    Column("outcome", Text, nullable=False, server_default=""),
+    Index(None, "namespace", "done_at"),
+)
+
+stops = Table(  # what `segue stop` stopped; the workflow "*" is all of them
+    "stops",
+    metadata,
+    Column("namespace", String(64), primary_key=True),
+    Column("workflow", String(64), primary_key=True),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("stopped_by", String(250), nullable=False),
+    Column("stopped_at", UtcDateTime, nullable=False),
+)
+
+rates = Table(  # when the next call under a limit may begin; shared by all tasks
+    "rates",
+    metadata,
+    Column("scope", String(250), primary_key=True),
+    Column("next_at", UtcDateTime, nullable=False),
+)
+
+suppressions = Table(  # contacts who are never written to, or forgotten altogether
+    "suppressions",
+    metadata,
+    Column("namespace", String(64), primary_key=True),
+    Column("digest", String(64), primary_key=True),  # keyed digest of the contact id
+    Column("contact_id", ContactId),  # NULL where the contact was forgotten
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("added_by", String(250), nullable=False),
+    Column("added_at", UtcDateTime, nullable=False),
+)
+
+quarantines = Table(  # snapshots that no run may use
+    "quarantines",
+    metadata,
+    Column("namespace", String(64), primary_key=True),
+    Column("directory", String(64), primary_key=True),
+    Column("key", String(32), primary_key=True),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("added_by", String(250), nullable=False),
+    Column("added_at", UtcDateTime, nullable=False),
 )
