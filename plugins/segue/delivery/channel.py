@@ -78,7 +78,7 @@ class Sender(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, *exc: object) -> None:  # noqa: B027 - most have nothing to close
         """Close what is open."""
 
     @abstractmethod
