@@ -6,55 +6,77 @@ transaction, or several where it works in batches and any prefix of them is a va
 
 from __future__ import annotations
 
+from segue.delivery.ledger.limiting import Limiting
 from segue.delivery.ledger.reading import Reading
 from segue.delivery.ledger.recording import Recording
 from segue.delivery.ledger.records import (
+    HELD_QUIET_HOURS,
     NO_LONGER_A_CHANGE,
     POLICY_REASONS,
     SKIPPED_AFTER,
+    SKIPPED_CAP,
     SKIPPED_CONDITIONS,
     SKIPPED_DELETED,
+    SKIPPED_EXPIRED,
+    SKIPPED_HOLDOUT,
     SKIPPED_IF,
     SKIPPED_NO_ADDRESS,
     SKIPPED_NOT_FOUND,
+    SKIPPED_ONCE,
     SKIPPED_OPTED_OUT,
+    SKIPPED_RECHECK,
+    SKIPPED_SUPPRESSED,
     SUPPRESSED_BACKFILL,
     SUPPRESSED_MAX_AGE,
     DeliveryRow,
     DetectedSpan,
     Finished,
+    OncePerContact,
     RecordedRun,
     RecordedSpan,
     Run,
     SpanTaken,
+    Started,
+    StartRules,
     Wishes,
 )
+from segue.delivery.ledger.recovering import Recovering
 from segue.delivery.ledger.sending import Sending
 
 
-class Ledger(Recording, Sending, Reading):
+class Ledger(Recording, Sending, Recovering, Limiting, Reading):
     """The ledger of one namespace in one database."""
 
 
 __all__ = [
+    "HELD_QUIET_HOURS",
     "NO_LONGER_A_CHANGE",
     "POLICY_REASONS",
     "SKIPPED_AFTER",
+    "SKIPPED_CAP",
     "SKIPPED_CONDITIONS",
     "SKIPPED_DELETED",
+    "SKIPPED_EXPIRED",
+    "SKIPPED_HOLDOUT",
     "SKIPPED_IF",
     "SKIPPED_NOT_FOUND",
     "SKIPPED_NO_ADDRESS",
+    "SKIPPED_ONCE",
     "SKIPPED_OPTED_OUT",
+    "SKIPPED_RECHECK",
+    "SKIPPED_SUPPRESSED",
     "SUPPRESSED_BACKFILL",
     "SUPPRESSED_MAX_AGE",
     "DeliveryRow",
     "DetectedSpan",
     "Finished",
     "Ledger",
+    "OncePerContact",
     "RecordedRun",
     "RecordedSpan",
     "Run",
     "SpanTaken",
+    "StartRules",
+    "Started",
     "Wishes",
 ]
