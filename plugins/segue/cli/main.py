@@ -19,6 +19,7 @@ from segue.cli import (
     segment_commands,
     simulate_command,
     snapshot_commands,
+    stop_commands,
     test_command,
     validate_command,
 )
@@ -31,6 +32,7 @@ _PIPE_CLOSED = 141  # what a shell shows for a program that a closed pipe ended
 _DEFINITIONS = "Definitions"
 _DATA = "Directories and segments"
 _WORKFLOWS = "Workflows and deliveries"
+_HAND = "Stopping, mending, forgetting"
 _SETUP = "Setting up"
 
 app = typer.Typer(
@@ -89,6 +91,8 @@ _add(
     _WORKFLOWS,
 )
 _add(app, ledger_commands.gaps, "segue gaps escalate_at_risk", _WORKFLOWS)
+_add(app, stop_commands.stop, "segue stop escalate_at_risk --reason 'wrong text'", _HAND)
+_add(app, stop_commands.go, "segue go escalate_at_risk", _HAND)
 _add(app, sandbox_command.sandbox, "segue sandbox --folder /tmp/inbox", _SETUP)
 _add(db, ledger_commands.upgrade, "SEGUE_LEDGER=postgresql://… segue db upgrade")
 app.add_typer(db, name="db", rich_help_panel=_SETUP)

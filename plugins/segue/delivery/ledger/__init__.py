@@ -30,9 +30,10 @@ from segue.delivery.ledger.records import (
     Wishes,
 )
 from segue.delivery.ledger.sending import Sending
+from segue.delivery.ledger.stopping import Stop, Stopping
 
 
-class Ledger(Recording, Sending, Reading):
+class Ledger(Recording, Sending, Reading, Stopping):
     """The ledger of one namespace in one database."""
 
 
@@ -56,5 +57,6 @@ __all__ = [
     "RecordedSpan",
     "Run",
     "SpanTaken",
+    "Stop",
     "Wishes",
 ]

@@ -9,11 +9,17 @@ from typing import Any
 from sqlalchemy import and_, distinct, exists, func, select
 
 from segue.delivery.ledger.database import LedgerDatabase
-from segue.delivery.schema import State, changes, deliveries
+from segue.delivery.schema import State, changes, deliveries, runs
 
 
 class Reading(LedgerDatabase):
     """Counts and listings."""
+
+    def workflow_names(self) -> set[str]:
+        """Return the workflows that have recorded anything, be they defined still or not."""
+        query = select(runs.c.workflow).where(runs.c.namespace == self.namespace)
+        with self._read() as connection:
+            return set(connection.execute(query.distinct()).scalars())
 
     def tally(self, span_ids: Collection[int]) -> dict[str, Counter[tuple[str, str]]]:
         """Return, per action, how many deliveries of the spans' changes stand in (state, reason).
