@@ -14,6 +14,7 @@ from segue.cli import (
     explain_command,
     ledger_commands,
     plan_command,
+    request_commands,
     sandbox_command,
     schema_command,
     segment_commands,
@@ -90,7 +91,11 @@ _add(
     "segue deliveries --workflow escalate_at_risk --outcome failed",
     _WORKFLOWS,
 )
+_add(app, ledger_commands.delivery, "segue delivery 8d0c… --format json", _WORKFLOWS)
 _add(app, ledger_commands.gaps, "segue gaps escalate_at_risk", _WORKFLOWS)
+_add(app, request_commands.retry, "segue retry escalate_at_risk --error invalid_auth", _HAND)
+_add(app, request_commands.settle, "segue settle --workflow escalate_at_risk --delivered", _HAND)
+_add(app, request_commands.requests, "segue requests", _HAND)
 _add(app, stop_commands.stop, "segue stop escalate_at_risk --reason 'wrong text'", _HAND)
 _add(app, stop_commands.go, "segue go escalate_at_risk", _HAND)
 _add(app, sandbox_command.sandbox, "segue sandbox --folder /tmp/inbox", _SETUP)

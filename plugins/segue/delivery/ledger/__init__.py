@@ -29,11 +29,18 @@ from segue.delivery.ledger.records import (
     SpanTaken,
     Wishes,
 )
+from segue.delivery.ledger.requesting import (
+    Request,
+    Requesting,
+    RequestKind,
+    Selection,
+    Settlement,
+)
 from segue.delivery.ledger.sending import Sending
 from segue.delivery.ledger.stopping import Stop, Stopping
 
 
-class Ledger(Recording, Sending, Reading, Stopping):
+class Ledger(Recording, Sending, Reading, Stopping, Requesting):
     """The ledger of one namespace in one database."""
 
 
@@ -55,7 +62,11 @@ __all__ = [
     "Ledger",
     "RecordedRun",
     "RecordedSpan",
+    "Request",
+    "RequestKind",
     "Run",
+    "Selection",
+    "Settlement",
     "SpanTaken",
     "Stop",
     "Wishes",
