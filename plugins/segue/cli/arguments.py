@@ -30,3 +30,4 @@ At = Annotated[
         show_default=False,
     ),
 ]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask: for scripts.")]

@@ -1,13 +1,24 @@
-"""``segue deliveries``, ``gaps`` and ``db upgrade``: what the ledger holds, and what it lacks."""
+"""``segue deliveries``, ``delivery``, ``gaps`` and ``db upgrade``: what the ledger holds, and what it lacks."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from segue.cli.arguments import Home, OutputFormat
-from segue.cli.output import Format, Reference, console, count, note, plain, print_listing, working
+from segue.cli.output import (
+    Format,
+    Reference,
+    console,
+    count,
+    note,
+    plain,
+    print_listing,
+    shown,
+    working,
+)
 
 if TYPE_CHECKING:
     from segue.cli.workspace import Workspace
@@ -19,6 +30,7 @@ _COLUMNS = (
     *("workflow", "action", "contact_id", "change"),
     *("snapshot", "outcome", "reason", "external_id"),
     *("url", "attempts", "updated_at", "key"),
+    *("channel", "planned_at", "called_at", "delivered_at", "held_until", "digest"),
 )
 _IN_A_TABLE = ("snapshot", "workflow", "action", "contact_id", "change", "outcome", "detail")
 _GAP_COLUMNS = (
@@ -33,15 +45,37 @@ def deliveries(
         str | None,
         typer.Option(metavar="WORKFLOW", help="Those of one workflow.", show_default=False),
     ] = None,
+    action: Annotated[
+        str | None,
+        typer.Option(metavar="ACTION", help="Those of one action.", show_default=False),
+    ] = None,
     contact: Annotated[
         str | None,
         typer.Option(metavar="ID", help="Those of one contact.", show_default=False),
+    ] = None,
+    snapshot: Annotated[
+        str | None,
+        typer.Option(metavar="KEY", help="Those of one snapshot's changes.", show_default=False),
     ] = None,
     outcome: Annotated[
         str | None,
         typer.Option(
             metavar="OUTCOME",
             help="Those of one outcome: delivered, failed, skipped, suppressed, uncertain, …",
+            show_default=False,
+        ),
+    ] = None,
+    error: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT", help="Those whose reason contains this text.", show_default=False
+        ),
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHEN",
+            help="Those that moved since then: 7d, or 2026-11-22 (UTC).",
             show_default=False,
         ),
     ] = None,
@@ -56,9 +90,18 @@ def deliveries(
     from segue.settings import Settings
 
     _require_outcome(outcome)
-    settings = Settings.from_environment()
-    with reading_ledger(settings) as ledger:
-        found = [] if ledger is None else _list(ledger, workflow, contact, outcome, limit)
+    wanted = {
+        "workflow": workflow,
+        "action": action,
+        "contact_id": contact,
+        "snapshot": snapshot,
+        "outcome": outcome,
+        "error": error,
+        "since": None if since is None else _instant(since),
+        "limit": limit,
+    }
+    with reading_ledger(Settings.from_environment()) as ledger:
+        found = [] if ledger is None else _list(ledger, wanted)
     if output is Format.TABLE:
         print_listing(_IN_A_TABLE, map(_table_row, found), output)
     else:
@@ -66,6 +109,28 @@ def deliveries(
         print_listing(_COLUMNS, rows, output)
     more = " (as many as --limit allows)" if limit is not None and len(found) == limit else ""
     note(f"{count(len(found), 'delivery', 'deliveries')}{more}")
+
+
+def delivery(
+    key: Annotated[str, typer.Argument(metavar="KEY", help="Key of the delivery.")],
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """Show all that the ledger holds of one delivery: its times, its run, what the vendor said."""
+    from segue.cli.workspace import reading_ledger
+    from segue.errors import SettingsError
+    from segue.settings import Settings
+
+    with reading_ledger(Settings.from_environment()) as ledger:
+        found = None if ledger is None else ledger.find_delivery(key)
+    if found is None:
+        raise SettingsError(
+            f"there is no delivery with the key {key!r}; segue deliveries --format json lists keys"
+        )
+    if output is Format.TABLE:
+        for name, value in found.items():
+            print(f"{name:<15} {shown(value)}".rstrip())
+    else:
+        print_listing(tuple(found), [list(found.values())], output)
 
 
 def gaps(
@@ -117,26 +182,35 @@ def _require_outcome(outcome: str | None) -> None:
         )
 
 
-def _list(
-    ledger: Ledger,
-    workflow: str | None,
-    contact: str | None,
-    outcome: str | None,
-    limit: int | None,
-) -> list[dict[str, Any]]:
-    found = ledger.list_deliveries(
-        workflow=workflow, contact_id=contact, outcome=outcome, limit=limit
-    )
-    if not found and workflow is not None:
-        _require_known(workflow)
+def _instant(text: str) -> datetime:
+    """Read ``7d`` (before now) or an ISO date or time (UTC where it names no zone)."""
+    from zoneinfo import ZoneInfo
+
+    from segue.durations import parse_duration
+    from segue.errors import SettingsError
+
+    try:
+        return parse_duration(text).before(datetime.now(UTC), ZoneInfo("UTC"))
+    except ValueError:
+        pass
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise SettingsError(
+            f"--since is {text!r}; allowed: a duration such as 7d, a date such as 2026-11-22, or "
+            "a time such as 2026-11-22T06:00:00Z"
+        ) from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def _list(ledger: Ledger, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what is wanted; raise for a workflow that does not exist: a mistyped name."""
+    from segue.cli.workspace import require_workflow
+
+    found = ledger.list_deliveries(**wanted)
+    if not found and wanted["workflow"] is not None:
+        require_workflow(wanted["workflow"], ledger)
     return found
-
-
-def _require_known(workflow: str) -> None:
-    """Raise for a workflow without deliveries that is not defined either: a mistyped name."""
-    from segue.cli.workspace import Workspace
-
-    Workspace.open().catalog.location("workflows", workflow)
 
 
 def _table_row(row: dict[str, Any]) -> list[Any]:

@@ -14,11 +14,13 @@ from segue.cli import (
     explain_command,
     ledger_commands,
     plan_command,
+    request_commands,
     sandbox_command,
     schema_command,
     segment_commands,
     simulate_command,
     snapshot_commands,
+    stop_commands,
     test_command,
     validate_command,
 )
@@ -31,6 +33,7 @@ _PIPE_CLOSED = 141  # what a shell shows for a program that a closed pipe ended
 _DEFINITIONS = "Definitions"
 _DATA = "Directories and segments"
 _WORKFLOWS = "Workflows and deliveries"
+_HAND = "Stopping, mending, forgetting"
 _SETUP = "Setting up"
 
 app = typer.Typer(
@@ -88,7 +91,13 @@ _add(
     "segue deliveries --workflow escalate_at_risk --outcome failed",
     _WORKFLOWS,
 )
+_add(app, ledger_commands.delivery, "segue delivery 8d0c… --format json", _WORKFLOWS)
 _add(app, ledger_commands.gaps, "segue gaps escalate_at_risk", _WORKFLOWS)
+_add(app, request_commands.retry, "segue retry escalate_at_risk --error invalid_auth", _HAND)
+_add(app, request_commands.settle, "segue settle --workflow escalate_at_risk --delivered", _HAND)
+_add(app, request_commands.requests, "segue requests", _HAND)
+_add(app, stop_commands.stop, "segue stop escalate_at_risk --reason 'wrong text'", _HAND)
+_add(app, stop_commands.go, "segue go escalate_at_risk", _HAND)
 _add(app, sandbox_command.sandbox, "segue sandbox --folder /tmp/inbox", _SETUP)
 _add(db, ledger_commands.upgrade, "SEGUE_LEDGER=postgresql://… segue db upgrade")
 app.add_typer(db, name="db", rich_help_panel=_SETUP)

@@ -65,6 +65,19 @@ def print_error(text: str) -> None:
     error_console().print(message, soft_wrap=True)
 
 
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask a person on a terminal, unless ``yes`` was said; raise SettingsError elsewhere."""
+    import typer
+
+    from segue.errors import SettingsError
+
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise SettingsError("nobody can be asked here; add --yes")
+    typer.confirm(question, abort=True, err=True)
+
+
 @contextmanager
 def working(text: str) -> Iterator[None]:
     """Show on a terminal's stderr that something is being done."""

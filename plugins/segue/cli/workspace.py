@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
+import os
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,7 +16,7 @@ from typing import TYPE_CHECKING
 from segue.catalog import Catalog
 from segue.cli.output import note
 from segue.directory.snapshots import Snapshot, find_snapshot, list_snapshots
-from segue.errors import SettingsError, SnapshotMissing
+from segue.errors import LedgerError, SettingsError, SnapshotMissing
 from segue.settings import Settings
 
 if TYPE_CHECKING:
@@ -98,8 +101,6 @@ def reading_ledger(settings: Settings) -> Iterator[Ledger | None]:
 
     Raises LedgerError for whatever goes wrong with the database meanwhile.
     """
-    from segue.delivery.ledger import Ledger
-
     url = ledger_url(settings)
     missing = _missing_file(url)
     if missing is not None:
@@ -109,7 +110,47 @@ def reading_ledger(settings: Settings) -> Iterator[Ledger | None]:
         )
         yield None
         return
-    ledger = Ledger.open(url, settings.namespace)
+    with _opened(url, settings) as ledger:
+        yield ledger
+
+
+@contextmanager
+def writing_ledger(settings: Settings) -> Iterator[Ledger]:
+    """Open the ledger; raise LedgerError where its SQLite file does not exist yet.
+
+    A new file beside the one that runs use would take a person's word and have no effect.
+    """
+    url = ledger_url(settings)
+    missing = _missing_file(url)
+    if missing is not None:
+        raise LedgerError(
+            f"there is no ledger at {missing}. SEGUE_LEDGER names another; without it, the ledger "
+            "is segue.db in AIRFLOW_HOME. Before the first run, segue db upgrade makes it"
+        )
+    with _opened(url, settings) as ledger:
+        yield ledger
+
+
+def require_workflow(name: str, ledger: Ledger | None) -> None:
+    """Raise DefinitionError for a workflow that is neither defined nor known to the ledger."""
+    if ledger is None or name not in ledger.workflow_names():
+        Workspace.open().catalog.location("workflows", name)
+
+
+def person() -> str:
+    """Return who runs this command, ``user@host``, as the ledger notes it."""
+    try:
+        user = getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a container whose user has no name
+        user = f"uid-{os.getuid()}" if hasattr(os, "getuid") else "unknown"
+    return f"{user}@{socket.gethostname()}"
+
+
+@contextmanager
+def _opened(url: str, settings: Settings) -> Iterator[Ledger]:
+    from segue.delivery.ledger import Ledger
+
+    ledger = Ledger.open(url, settings.namespace, settings.secret)
     try:
         yield ledger
     finally:

@@ -270,9 +270,7 @@ class _Rehearsal:
             self._candidates(action, planned),
         )
         outcomes = {
-            by_key[item.key]: self._outcome(
-                action, by_key[item.key], SEND, message=item.message
-            )
+            by_key[item.key]: self._outcome(action, by_key[item.key], SEND, message=item.message)
             for item in ready
         }
         for item in judged:

@@ -77,6 +77,7 @@ def deliver_action(
     *,
     owner: str,
     clear_number: int,
+    memberships: Memberships | None = None,
 ) -> Pass:
     """Deliver one action to the contacts of a branch that passed the conditions."""
     area = _area(resolved, ref)
@@ -89,6 +90,7 @@ def deliver_action(
         ledger,
         owner=owner,
         clear_number=clear_number,
+        memberships=memberships,
     )
 
 

@@ -39,7 +39,7 @@ def open_ledger() -> Ledger:
     settings = task_settings()
     url = ledger_url(settings.ledger)
     _refuse_local_files_on_many_hosts(url, settings.state)
-    return _ledger(url, settings.namespace)
+    return _ledger(url, settings.namespace, settings.secret)
 
 
 def open_memberships() -> MembershipStore:
@@ -105,8 +105,8 @@ def wishes_of(context: Context) -> Wishes:
 
 
 @lru_cache(maxsize=4)
-def _ledger(url: str, namespace: str) -> Ledger:
-    return Ledger.open(url, namespace)
+def _ledger(url: str, namespace: str, secret: str | None) -> Ledger:
+    return Ledger.open(url, namespace, secret)
 
 
 def _refuse_local_files_on_many_hosts(ledger: str, state: str) -> None:

@@ -12,6 +12,7 @@ from segue.delivery.ledger import DetectedSpan, Finished, Ledger, Run
 from segue.delivery.schema import State
 from segue.delivery.spans import Point, Stretch
 from tests.unit.cli.conftest import WORKFLOW
+from tests.unit.delivery.builders import advance
 
 NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
 FILL = (
@@ -40,9 +41,9 @@ def ledger(home):
     key = ledger.key("welcome", "mail", "c2", "added", "2026-11-22")
     held = {"owner": "me", "now": NOW, "lease_until": NOW}
     ledger.claim([key], **held)
-    ledger.advance([], [key], **held)
+    advance(ledger, [], [key], **held)
     sent = Finished(key, State.DELIVERED, external_id="<1@example.com>", results={})
-    ledger.advance([sent], [], **held)
+    advance(ledger, [sent], [], **held)
     yield ledger
     ledger.engine.dispose()
 
@@ -63,6 +64,14 @@ def test_deliveries_as_json_begin_with_the_promised_keys(segue, ledger):
         (("--outcome", "delivered"), ["c2"]),
         (("--workflow", "welcome", "--limit", "1"), ["c2"]),
         (("--contact", "nobody"), []),
+        (("--action", "mail"), ["c2", "c3"]),
+        (("--action", "ticket"), []),
+        (("--snapshot", "2026-11-22"), ["c2", "c3"]),
+        (("--snapshot", "2026-11-21"), []),
+        (("--error", "anything"), []),
+        (("--since", "2026-11-23T06:00:00Z"), ["c2", "c3"]),
+        (("--since", "2026-11-23T08:00:01+02:00"), []),
+        (("--since", "5y"), ["c2", "c3"]),
     ],
 )
 def test_deliveries_can_be_narrowed_down(segue, ledger, options, contacts):
@@ -77,6 +86,38 @@ def test_the_table_says_what_became_of_each(segue, ledger):
         ["2026-11-22", "welcome", "mail", "c3", "added", "released"],
     ]
     assert answer.err == "2 deliveries\n"
+
+
+def test_deliveries_as_json_end_with_their_times_and_digest(segue, ledger):
+    sent, waiting = json.loads(segue("deliveries", "--format", "json").out)
+    assert list(sent)[8:] == [
+        *("url", "attempts", "updated_at", "key", "channel", "planned_at", "called_at"),
+        *("delivered_at", "held_until", "digest"),
+    ]
+    assert (sent["planned_at"], waiting["held_until"]) == ("2026-11-23T06:00:00Z", None)
+
+
+def test_one_delivery_is_shown_with_its_run_its_span_and_its_definition(segue, ledger):
+    key = ledger.key("welcome", "mail", "c2", "added", "2026-11-22")
+    found = dict(line.split(maxsplit=1) for line in segue("delivery", key).lines if " " in line)
+    assert (found["outcome"], found["attempts"]) == ("delivered", "1")
+    assert (found["external_id"], found["run_id"]) == ("<1@example.com>", "run-1")
+    assert (found["previous_key"], found["current_key"]) == ("2026-11-21", "2026-11-22")
+    assert (found["definition"], found["key"]) == ("0" * 64, key)
+    [as_json] = json.loads(segue("delivery", key, "--format", "json").out)
+    assert as_json["results"] == {}
+
+
+def test_a_key_that_is_no_deliverys_is_an_error(segue, ledger):
+    answer = segue("delivery", "nonsense")
+    assert (answer.code, answer.out) == (2, "")
+    assert "there is no delivery with the key 'nonsense'" in answer.err
+
+
+def test_a_since_that_is_no_time_is_an_error(segue, ledger):
+    answer = segue("deliveries", "--since", "yesterday")
+    assert answer.code == 2
+    assert "--since is 'yesterday'; allowed: a duration such as 7d" in answer.err
 
 
 def test_an_unknown_outcome_is_an_error_with_the_nearest(segue, ledger):

@@ -30,6 +30,7 @@ from segue.delivery.ledger.records import (
     SUPPRESSED_MAX_AGE,
     DeliveryRow,
     DetectedSpan,
+    DueDelivery,
     Finished,
     OncePerContact,
     RecordedRun,
@@ -41,10 +42,18 @@ from segue.delivery.ledger.records import (
     Wishes,
 )
 from segue.delivery.ledger.recovering import Recovering
+from segue.delivery.ledger.requesting import (
+    Request,
+    Requesting,
+    RequestKind,
+    Selection,
+    Settlement,
+)
 from segue.delivery.ledger.sending import Sending
+from segue.delivery.ledger.stopping import Stop, Stopping
 
 
-class Ledger(Recording, Sending, Recovering, Limiting, Reading):
+class Ledger(Recording, Sending, Recovering, Limiting, Stopping, Requesting, Reading):
     """The ledger of one namespace in one database."""
 
 
@@ -69,14 +78,20 @@ __all__ = [
     "SUPPRESSED_MAX_AGE",
     "DeliveryRow",
     "DetectedSpan",
+    "DueDelivery",
     "Finished",
     "Ledger",
     "OncePerContact",
     "RecordedRun",
     "RecordedSpan",
+    "Request",
+    "RequestKind",
     "Run",
+    "Selection",
+    "Settlement",
     "SpanTaken",
     "StartRules",
     "Started",
+    "Stop",
     "Wishes",
 ]

@@ -18,18 +18,22 @@ T = TypeVar("T")
 
 
 class LedgerDatabase:
-    """The ledger of one namespace in one database."""
+    """The ledger of one namespace in one database.
 
-    def __init__(self, engine: Engine, namespace: str) -> None:
+    ``secret`` keys the digests that stand for forgotten contacts.
+    """
+
+    def __init__(self, engine: Engine, namespace: str, secret: str | None = None) -> None:
         self.engine = engine
         self.namespace = namespace
+        self.secret = secret
 
     @classmethod
-    def open(cls, url: str, namespace: str) -> Self:
+    def open(cls, url: str, namespace: str, secret: str | None = None) -> Self:
         """Open the ledger; raise LedgerError when it is unreachable or of another schema."""
         engine = open_engine(url)
         require_current_schema(engine)
-        return cls(engine, namespace)
+        return cls(engine, namespace, secret)
 
     def key(self, workflow: str, action: str, contact_id: str, change: str, snapshot: str) -> str:
         """Return the key of a delivery in this namespace."""

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import and_, distinct, exists, func, select
 
 from segue.delivery.ledger.database import LedgerDatabase
-from segue.delivery.schema import State, changes, deliveries
+from segue.delivery.schema import State, changes, deliveries, runs, spans
 
 
 class Reading(LedgerDatabase):
     """Counts and listings."""
+
+    def workflow_names(self) -> set[str]:
+        """Return the workflows that have recorded anything, be they defined still or not."""
+        query = select(runs.c.workflow).where(runs.c.namespace == self.namespace)
+        with self._read() as connection:
+            return set(connection.execute(query.distinct()).scalars())
 
     def tally(self, span_ids: Collection[int]) -> dict[str, Counter[tuple[str, str]]]:
         """Return, per action, how many deliveries of the spans' changes stand in (state, reason).
@@ -85,35 +93,85 @@ class Reading(LedgerDatabase):
         self,
         *,
         workflow: str | None = None,
+        action: str | None = None,
         contact_id: str | None = None,
+        snapshot: str | None = None,
         outcome: str | None = None,
+        error: str | None = None,
+        since: datetime | None = None,
         limit: int | None = None,
     ) -> list[dict[str, Any]]:
-        """Return deliveries as plain mappings, ordered by workflow, snapshot, contact, action."""
+        """Return deliveries as plain mappings, ordered by workflow, snapshot, contact, action.
+
+        ``error`` is contained in the reason, whatever its case; ``since`` is the earliest last
+        change of a row.
+        """
         table = deliveries.c
-        query = select(
-            table.workflow,
-            table.action,
-            table.contact_id,
-            table.change,
-            table.snapshot,
-            table.state.label("outcome"),
-            table.reason,
-            table.external_id,
-            table.url,
-            table.attempts,
-            table.updated_at,
-            table.key,
-        ).where(table.namespace == self.namespace)
+        query = select(*_LISTED).where(table.namespace == self.namespace)
         for column, value in (
             (table.workflow, workflow),
+            (table.action, action),
             (table.contact_id, contact_id),
+            (table.snapshot, snapshot),
             (table.state, outcome),
         ):
             if value is not None:
                 query = query.where(column == value)
+        if error is not None:
+            query = query.where(table.reason.icontains(error, autoescape=True))
+        if since is not None:
+            query = query.where(table.updated_at >= since)
         query = query.order_by(
             table.workflow, table.snapshot, table.contact_id, table.change, table.action
         )
         with self._read() as connection:
             return [dict(row._mapping) for row in connection.execute(query.limit(limit))]
+
+    def find_delivery(self, key: str) -> dict[str, Any] | None:
+        """Return all that is known of one delivery, its run and its span included, or None."""
+        table = deliveries.c
+        query = (
+            select(
+                *_LISTED,
+                table.results,
+                spans.c.definition,
+                runs.c.run_id,
+                spans.c.kind.label("span_kind"),
+                spans.c.previous_key,
+                spans.c.previous_as_of,
+                spans.c.current_key,
+                spans.c.current_as_of,
+            )
+            .join(spans, spans.c.id == table.span)
+            .join(runs, runs.c.id == spans.c.run)
+            .where(table.namespace == self.namespace, table.key == key)
+        )
+        with self._read() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        found = dict(row._mapping)
+        return {**found, "results": json.loads(found["results"] or "{}")}
+
+
+_LISTED = (  # the first twelve, in this order, are a contract of the command line
+    deliveries.c.workflow,
+    deliveries.c.action,
+    deliveries.c.contact_id,
+    deliveries.c.change,
+    deliveries.c.snapshot,
+    deliveries.c.state.label("outcome"),
+    deliveries.c.reason,
+    deliveries.c.external_id,
+    deliveries.c.url,
+    deliveries.c.attempts,
+    deliveries.c.updated_at,
+    deliveries.c.key,
+    deliveries.c.channel,
+    deliveries.c.event_at,
+    deliveries.c.planned_at,
+    deliveries.c.called_at,
+    deliveries.c.delivered_at,
+    deliveries.c.held_until,
+    deliveries.c.digest,
+)

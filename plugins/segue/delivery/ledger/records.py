@@ -127,6 +127,17 @@ class DeliveryRow:
 
 
 @dataclass(frozen=True, slots=True)
+class DueDelivery:
+    """A delivery to take up again; ``previous`` and ``current`` are its span's snapshot keys."""
+
+    contact_id: str
+    change: str
+    reason: str  # of the change
+    previous: str | None
+    current: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The outcome of one delivery, to be written.
 

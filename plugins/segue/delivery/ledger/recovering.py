@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, select, update
+from sqlalchemy import ColumnElement, and_, or_, select, update
 
 from segue.delivery.ledger.database import LedgerDatabase, batched
-from segue.delivery.ledger.records import DeliveryRow
+from segue.delivery.ledger.records import DeliveryRow, DueDelivery
 from segue.delivery.ledger.sending import delivery_row
-from segue.delivery.schema import State, deliveries
+from segue.delivery.schema import State, changes, deliveries, spans
 
 
 class Recovering(LedgerDatabase):
@@ -66,6 +66,55 @@ class Recovering(LedgerDatabase):
                 connection.execute(update(deliveries).where(mine).values(values))
             taken += rows
         return taken
+
+    def actions_with_work(self, now: datetime) -> list[tuple[str, str]]:
+        """Return (workflow, action) of all deliveries that are held and due, or in doubt."""
+        query = (
+            select(deliveries.c.workflow, deliveries.c.action)
+            .where(deliveries.c.namespace == self.namespace, _to_take_up(now, now))
+            .distinct()
+            .order_by(deliveries.c.workflow, deliveries.c.action)
+        )
+        with self._read() as connection:
+            return [(row.workflow, row.action) for row in connection.execute(query)]
+
+    def due(
+        self, workflow: str, action: str, now: datetime, ended: datetime, limit: int
+    ) -> list[DueDelivery]:
+        """Return an action's deliveries that are held and due, or in doubt; the oldest first."""
+        query = (
+            select(
+                deliveries.c.contact_id,
+                deliveries.c.change,
+                changes.c.reason,
+                spans.c.previous_key,
+                spans.c.current_key,
+            )
+            .join(spans, spans.c.id == deliveries.c.span)
+            .join(
+                changes,
+                and_(
+                    changes.c.span == deliveries.c.span,
+                    changes.c.contact_id == deliveries.c.contact_id,
+                    changes.c.change == deliveries.c.change,
+                ),
+            )
+            .where(
+                deliveries.c.namespace == self.namespace,
+                deliveries.c.workflow == workflow,
+                deliveries.c.action == action,
+                _to_take_up(now, ended),
+            )
+            .order_by(deliveries.c.planned_at, deliveries.c.contact_id, deliveries.c.key)
+            .limit(limit)
+        )
+        with self._read() as connection:
+            return [DueDelivery(*row) for row in connection.execute(query)]
+
+
+def _to_take_up(now: datetime, ended: datetime) -> ColumnElement[bool]:
+    held = and_(deliveries.c.state == State.HELD, deliveries.c.held_until <= now)
+    return or_(held, _in_doubt(ended))
 
 
 def _in_doubt(ended: datetime) -> ColumnElement[bool]:

@@ -310,7 +310,7 @@ _OUTCOME = (
         deliveries.c.key == bindparam("of_key"),
         deliveries.c.owner == bindparam("of_owner"),
         # an answer that comes after recovery called the delivery uncertain is still the truth
-        deliveries.c.state.in_((State.CLAIMED, State.SENDING, State.UNCERTAIN)),
+        or_(*(deliveries.c.state == state for state in (*_IN_ONES_HANDS, State.UNCERTAIN))),
     )
     .values(
         state=bindparam("new_state"),

@@ -1,0 +1,154 @@
+"""``segue retry``, ``settle`` and ``requests``: what people ask for; Airflow's tasks do it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from segue.cli.arguments import OutputFormat, Yes
+from segue.cli.output import Format, confirm, count, note, plain, print_listing
+
+if TYPE_CHECKING:
+    from segue.delivery.ledger import Ledger, Request, RequestKind, Selection, Settlement
+
+_COLUMNS = (
+    *("id", "kind", "settlement", "workflow", "action", "contact", "error", "keys"),
+    *("requested_by", "requested_at", "done_at", "outcome"),
+)
+_IN_A_TABLE = ("id", "requested_at", "request", "outcome")
+
+ActionOption = Annotated[
+    str | None, typer.Option("--action", metavar="ACTION", help="Of one action.")
+]
+
+
+def retry(
+    workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="Name of the workflow.")],
+    action: ActionOption = None,
+    contact: Annotated[str | None, typer.Option(metavar="ID", help="Of one contact.")] = None,
+    error: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Whose reason contains this text.")
+    ] = None,
+    key: Annotated[
+        list[str] | None, typer.Option(metavar="KEY", help="This delivery; may be repeated.")
+    ] = None,
+    yes: Yes = False,
+) -> None:
+    """Ask that failed deliveries be sent again; segue_release does it within five minutes."""
+    from segue.cli.workspace import require_workflow, writing_ledger
+    from segue.delivery.ledger import RequestKind, Selection
+    from segue.settings import Settings
+
+    selection = Selection(workflow, action, contact, error, tuple(key or ()))
+    with writing_ledger(Settings.from_environment()) as ledger:
+        require_workflow(workflow, ledger)
+        _file(ledger, RequestKind.RETRY, selection, None, yes=yes)
+        stopped = ledger.stopped(workflow)
+    if stopped is not None:
+        note(f"it waits until segue go: {plain(str(stopped))}")
+
+
+def settle(
+    keys: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="KEY", help="Keys of uncertain deliveries.", show_default=False),
+    ] = None,
+    delivered: Annotated[bool, typer.Option("--delivered", help="They have arrived.")] = False,
+    not_delivered: Annotated[
+        bool, typer.Option("--not-delivered", help="They have not: send them again.")
+    ] = False,
+    workflow: Annotated[
+        str | None, typer.Option(metavar="WORKFLOW", help="All uncertain ones of a workflow.")
+    ] = None,
+    action: ActionOption = None,
+    yes: Yes = False,
+) -> None:
+    """Say what became of uncertain deliveries; segue_release records it within five minutes."""
+    from segue.cli.workspace import require_workflow, writing_ledger
+    from segue.delivery.ledger import RequestKind, Selection, Settlement
+    from segue.errors import SettingsError
+    from segue.settings import Settings
+
+    if delivered == not_delivered:
+        raise SettingsError("expected one of: --delivered, --not-delivered")
+    if bool(keys) == (workflow is not None):
+        raise SettingsError("expected one of: keys of deliveries, --workflow")
+    if keys and action is not None:
+        raise SettingsError("--action goes with --workflow; a key names one delivery")
+    settlement = Settlement.DELIVERED if delivered else Settlement.NOT_DELIVERED
+    with writing_ledger(Settings.from_environment()) as ledger:
+        if workflow is not None:
+            require_workflow(workflow, ledger)
+        _require_uncertain(ledger, keys or [])
+        selection = Selection(workflow, action, keys=tuple(keys or ()))
+        _file(ledger, RequestKind.SETTLE, selection, settlement, yes=yes)
+
+
+def requests(output: OutputFormat = Format.TABLE) -> None:
+    """List what was asked for with retry and settle, and what came of it."""
+    from segue.cli.workspace import reading_ledger
+    from segue.settings import Settings
+
+    with reading_ledger(Settings.from_environment()) as ledger:
+        found = [] if ledger is None else ledger.list_requests()
+    if output is Format.TABLE:
+        print_listing(_IN_A_TABLE, map(_table_row, found), output)
+    else:
+        print_listing(_COLUMNS, map(_row, found), output)
+    note(f"{count(len(found), 'request')}, {sum(not request.done_at for request in found)} open")
+
+
+def _file(
+    ledger: Ledger,
+    kind: RequestKind,
+    selection: Selection,
+    settlement: Settlement | None,
+    *,
+    yes: bool,
+) -> None:
+    """Show how many deliveries are meant, ask, and file; raise SettingsError for none."""
+    from segue.cli.workspace import person
+    from segue.errors import SettingsError
+
+    state = "failed" if settlement is None else "uncertain"
+    number = ledger.matching(kind, selection)
+    if not number:
+        raise SettingsError(f"there is no {state} delivery of {selection}; nothing was requested")
+    found = count(number, f"{state} delivery", f"{state} deliveries")
+    note(f"{found} of {plain(str(selection))}")
+    done = {"delivered": "Settle as delivered?", "not_delivered": "Send again?"}
+    confirm("Send again?" if settlement is None else done[settlement], yes=yes)
+    request = ledger.file_request(kind, selection, person(), datetime.now(UTC), settlement)
+    print(f"request {request} is filed; segue_release carries it out within five minutes")
+
+
+def _require_uncertain(ledger: Ledger, keys: list[str]) -> None:
+    """Raise SettingsError that names each key which is no uncertain delivery's."""
+    from segue.delivery.schema import State
+    from segue.errors import SettingsError
+
+    found = ledger.rows(keys)
+    wrong = [
+        f"{key}: {f'it is {found[key].state}' if key in found else 'there is no such delivery'}"
+        for key in keys
+        if key not in found or found[key].state is not State.UNCERTAIN
+    ]
+    if wrong:
+        raise SettingsError("only uncertain deliveries can be settled\n" + "\n".join(wrong))
+
+
+def _row(request: Request) -> list[Any]:
+    meant = request.selection
+    return [
+        *(request.id, request.kind, request.settlement),
+        *(meant.workflow, meant.action, meant.contact, meant.error, list(meant.keys)),
+        *(request.requested_by, request.requested_at, request.done_at, request.outcome),
+    ]
+
+
+def _table_row(request: Request) -> list[Any]:
+    verb = f"{request.kind} as {request.settlement}" if request.settlement else request.kind
+    text = f"{verb}: {request.selection}"
+    return [request.id, request.requested_at, text, request.outcome if request.done_at else "open"]

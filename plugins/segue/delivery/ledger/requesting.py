@@ -1,0 +1,190 @@
+"""What people ask of segue_release: to send again what failed, to settle what is uncertain.
+
+The command line and the UI only file a request; an Airflow task carries it out, and what is to be
+sent becomes ``held`` and due, so that it goes through the one door like everything else.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, update
+
+from segue.delivery.ledger.database import LedgerDatabase
+from segue.delivery.schema import State, deliveries, requests
+from segue.errors import LedgerError
+
+
+class RequestKind(StrEnum):
+    """What is asked for."""
+
+    RETRY = "retry"  # send failed deliveries again
+    SETTLE = "settle"  # say what became of uncertain ones
+
+
+class Settlement(StrEnum):
+    """What a person found out about an uncertain delivery."""
+
+    DELIVERED = "delivered"
+    NOT_DELIVERED = "not_delivered"  # send it again
+
+
+_CONCERNS = {RequestKind.RETRY: State.FAILED, RequestKind.SETTLE: State.UNCERTAIN}
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which deliveries are meant: those that all given parts hold for. At least one is given.
+
+    ``error`` is contained in the reason, whatever its case.
+    """
+
+    workflow: str | None = None
+    action: str | None = None
+    contact: str | None = None
+    error: str | None = None
+    keys: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        given = [
+            f"{name} {value}"
+            for name in ("workflow", "action", "contact", "error")
+            if (value := getattr(self, name)) is not None
+        ]
+        return ", ".join([*given, *(f"key {key}" for key in self.keys)])
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request; ``done_at`` is None until it was carried out, ``outcome`` says what came of it.
+
+    ``settlement`` is of a ``settle``.
+    """
+
+    id: int
+    kind: str
+    selection: Selection
+    settlement: str | None
+    requested_by: str
+    requested_at: datetime
+    done_at: datetime | None
+    outcome: str
+
+
+class Requesting(LedgerDatabase):
+    """Requests: filed by people, carried out by segue_release."""
+
+    def matching(self, kind: RequestKind, selection: Selection) -> int:
+        """Return how many deliveries a request would concern now."""
+        query = select(func.count()).where(self._meant(kind, selection))
+        with self._read() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def file_request(
+        self,
+        kind: RequestKind,
+        selection: Selection,
+        by: str,
+        now: datetime,
+        settlement: Settlement | None = None,
+    ) -> int:
+        """Record what a person asks for and return the request's number."""
+        if not any(asdict(selection).values()):
+            raise LedgerError("a request must say which deliveries it means")
+        if (kind is RequestKind.SETTLE) != (settlement is not None):
+            raise LedgerError(f"a request to {kind} with the settlement {settlement}")
+        body = {"selection": asdict(selection), "settlement": settlement}
+        values = {
+            "namespace": self.namespace,
+            "kind": kind,
+            "body": json.dumps(body, ensure_ascii=False),
+            "requested_by": by,
+            "requested_at": now,
+        }
+        query = requests.insert().values(values).returning(requests.c.id)
+        with self._write() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def open_requests(self) -> list[Request]:
+        """Return the requests that are not done, oldest first."""
+        return [request for request in self.list_requests() if request.done_at is None]
+
+    def list_requests(self) -> list[Request]:
+        """Return all requests, oldest first."""
+        query = (
+            select(requests).where(requests.c.namespace == self.namespace).order_by(requests.c.id)
+        )
+        with self._read() as connection:
+            return [_request(row) for row in connection.execute(query)]
+
+    def carry_out(self, request: Request, now: datetime) -> str:
+        """Do what a request asks for, once, and return its outcome in words.
+
+        It moves rows and sends nothing. One transaction: a request that is done already, be it by
+        another worker in the meantime, returns the outcome that it had.
+        """
+        with self._write() as connection:
+            query = select(requests).where(requests.c.id == request.id).with_for_update()
+            stored = _request(connection.execute(query).one())
+            if stored.done_at is not None:
+                return stored.outcome
+            outcome = self._carry_out(connection, stored, now)
+            done = update(requests).where(requests.c.id == request.id)
+            connection.execute(done.values(done_at=now, outcome=outcome))
+            return outcome
+
+    def _carry_out(self, connection: Connection, request: Request, now: datetime) -> str:
+        kind = RequestKind(request.kind)
+        moved = update(deliveries).where(self._meant(kind, request.selection))
+        common = {"owner": None, "lease_until": None, "updated_at": now}
+        if request.settlement == Settlement.DELIVERED:
+            settled = {
+                "state": State.DELIVERED,
+                "reason": f"settled by {request.requested_by}",
+                "delivered_at": func.coalesce(deliveries.c.called_at, now),
+            }
+            count = connection.execute(moved.values(**settled, **common)).rowcount
+            return f"{count} settled as delivered"
+        asked = "retry requested" if kind is RequestKind.RETRY else "settled as not delivered"
+        due = {
+            "state": State.HELD,
+            "reason": f"{asked} by {request.requested_by}",
+            "held_until": now,
+        }
+        count = connection.execute(moved.values(**due, **common)).rowcount
+        return f"{count} to be sent again"
+
+    def _meant(self, kind: RequestKind, selection: Selection) -> ColumnElement[bool]:
+        table = deliveries.c
+        parts = [table.namespace == self.namespace, table.state == _CONCERNS[kind]]
+        for column, value in (
+            (table.workflow, selection.workflow),
+            (table.action, selection.action),
+            (table.contact_id, selection.contact),
+        ):
+            if value is not None:
+                parts.append(column == value)
+        if selection.error is not None:
+            parts.append(table.reason.icontains(selection.error, autoescape=True))
+        if selection.keys:
+            parts.append(table.key.in_(selection.keys))
+        return and_(*parts)
+
+
+def _request(row: Row[Any]) -> Request:
+    body: Mapping[str, Any] = json.loads(row.body)
+    return Request(
+        row.id,
+        row.kind,
+        Selection(**body["selection"]),
+        body["settlement"],
+        row.requested_by,
+        row.requested_at,
+        row.done_at,
+        row.outcome,
+    )
