@@ -1,4 +1,4 @@
-"""``segue deliveries``, ``delivery``, ``gaps`` and ``db upgrade``: what the ledger holds, and what it lacks."""
+"""``segue deliveries``, ``delivery``, ``gaps``, ``db upgrade``: what the ledger holds and lacks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from segue.cli.arguments import Home, OutputFormat
-from segue.cli.output import Format, Reference, console, count, note, plain, print_listing, shown, working
+from segue.cli.output import (
+    Format,
+    Reference,
+    console,
+    count,
+    note,
+    plain,
+    print_listing,
+    shown,
+    working,
+)
 
 if TYPE_CHECKING:
     from segue.cli.workspace import Workspace
