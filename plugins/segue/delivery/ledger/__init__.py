@@ -6,6 +6,7 @@ transaction, or several where it works in batches and any prefix of them is a va
 
 from __future__ import annotations
 
+from segue.delivery.ledger.forgetting import ErasedRows, Forgetting
 from segue.delivery.ledger.reading import Reading
 from segue.delivery.ledger.recording import Recording
 from segue.delivery.ledger.records import (
@@ -19,6 +20,7 @@ from segue.delivery.ledger.records import (
     SKIPPED_NOT_FOUND,
     SKIPPED_OPTED_OUT,
     SUPPRESSED_BACKFILL,
+    SUPPRESSED_FORGOTTEN,
     SUPPRESSED_MAX_AGE,
     DeliveryRow,
     DetectedSpan,
@@ -38,9 +40,10 @@ from segue.delivery.ledger.requesting import (
 )
 from segue.delivery.ledger.sending import Sending
 from segue.delivery.ledger.stopping import Stop, Stopping
+from segue.delivery.ledger.suppressing import Suppression, SuppressionKind
 
 
-class Ledger(Recording, Sending, Reading, Stopping, Requesting):
+class Ledger(Recording, Sending, Reading, Stopping, Requesting, Forgetting):
     """The ledger of one namespace in one database."""
 
 
@@ -55,9 +58,11 @@ __all__ = [
     "SKIPPED_NO_ADDRESS",
     "SKIPPED_OPTED_OUT",
     "SUPPRESSED_BACKFILL",
+    "SUPPRESSED_FORGOTTEN",
     "SUPPRESSED_MAX_AGE",
     "DeliveryRow",
     "DetectedSpan",
+    "ErasedRows",
     "Finished",
     "Ledger",
     "RecordedRun",
@@ -69,5 +74,7 @@ __all__ = [
     "Settlement",
     "SpanTaken",
     "Stop",
+    "Suppression",
+    "SuppressionKind",
     "Wishes",
 ]

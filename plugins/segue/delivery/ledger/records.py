@@ -20,6 +20,7 @@ SKIPPED_NOT_FOUND = "contact_not_found"
 NO_LONGER_A_CHANGE = "no_longer_a_change"
 SUPPRESSED_BACKFILL = "backfill"
 SUPPRESSED_MAX_AGE = "max_age"
+SUPPRESSED_FORGOTTEN = "forgotten"  # stays, as a rejection does: no policy's reason
 POLICY_REASONS = (SUPPRESSED_BACKFILL, SUPPRESSED_MAX_AGE)
 
 
