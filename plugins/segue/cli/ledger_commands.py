@@ -1,4 +1,4 @@
-"""``segue deliveries``, ``delivery``, ``gaps`` and ``db upgrade``: what the ledger holds, and what it lacks."""
+"""``segue deliveries``, ``delivery``, ``gaps``, ``db upgrade``: what the ledger holds and lacks."""
 
 from __future__ import annotations
 

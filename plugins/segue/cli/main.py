@@ -21,6 +21,7 @@ from segue.cli import (
     simulate_command,
     snapshot_commands,
     stop_commands,
+    suppress_command,
     test_command,
     validate_command,
 )
@@ -98,6 +99,12 @@ _add(app, request_commands.settle, "segue settle --workflow escalate_at_risk --d
 _add(app, request_commands.requests, "segue requests", _HAND)
 _add(app, stop_commands.stop, "segue stop escalate_at_risk --reason 'wrong text'", _HAND)
 _add(app, stop_commands.go, "segue go escalate_at_risk", _HAND)
+_add(
+    app,
+    suppress_command.suppress,
+    "segue suppress CID_0042 --reason 'asked on the phone'",
+    _HAND,
+)
 _add(app, sandbox_command.sandbox, "segue sandbox --folder /tmp/inbox", _SETUP)
 _add(db, ledger_commands.upgrade, "SEGUE_LEDGER=postgresql://… segue db upgrade")
 app.add_typer(db, name="db", rich_help_panel=_SETUP)

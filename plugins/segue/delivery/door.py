@@ -18,15 +18,17 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from segue.delivery.candidates import Candidate, Prepared, Terms, judge, message_digest
-from segue.delivery.channel import Channel, NoAddress, Receipt, Sender
+from segue.delivery.channel import Audience, Channel, NoAddress, Receipt, Sender
 from segue.delivery.heartbeat import LEASE, heartbeat
 from segue.delivery.ledger import (
     HELD_QUIET_HOURS,
     SKIPPED_EXPIRED,
     SKIPPED_NO_ADDRESS,
+    SKIPPED_SUPPRESSED,
     DeliveryRow,
     Finished,
     Ledger,
+    SuppressionKind,
 )
 from segue.delivery.policies import start_rules
 from segue.delivery.recovery import ask_at_once, delivered, recover, trace_of
@@ -164,10 +166,15 @@ class Door:
         self, claimed: Sequence[tuple[DeliveryRow, Candidate]], now: datetime
     ) -> tuple[list[Finished], list[Candidate]]:
         """Split what was claimed into what the ledger's own knowledge forbids, and the rest."""
+        suppressed = self.ledger.suppressed([row.contact_id for row, _ in claimed])
+        to_contact = self.channel.addressed_to is Audience.CONTACT
         refused: list[Finished] = []
         allowed: list[Candidate] = []
         for row, candidate in claimed:
-            if self._waited_too_long(row, now):
+            kind = suppressed.get(row.contact_id)
+            if kind is SuppressionKind.FORGOTTEN or (kind is not None and to_contact):
+                refused.append(Finished(row.key, State.SKIPPED, SKIPPED_SUPPRESSED))
+            elif self._waited_too_long(row, now):
                 refused.append(Finished(row.key, State.SKIPPED, SKIPPED_EXPIRED))
             else:
                 allowed.append(candidate)

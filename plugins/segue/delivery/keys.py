@@ -7,6 +7,7 @@ run id, try number, map index or definition version: replaying a day must give t
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 
 from segue.segments.kinds import ChangeKind
@@ -23,3 +24,9 @@ def delivery_key(
     parts = [namespace, workflow, action, contact_id, change, instant]
     text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def keyed_digest(secret: str, *parts: str) -> str:
+    """Return the HMAC-SHA256 of ``parts``, 64 hex digits: nobody without the secret can try ids."""
+    text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
+    return hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()

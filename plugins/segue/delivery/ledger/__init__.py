@@ -6,6 +6,7 @@ transaction, or several where it works in batches and any prefix of them is a va
 
 from __future__ import annotations
 
+from segue.delivery.ledger.forgetting import ErasedRows, Forgetting
 from segue.delivery.ledger.limiting import Limiting
 from segue.delivery.ledger.reading import Reading
 from segue.delivery.ledger.recording import Recording
@@ -27,6 +28,7 @@ from segue.delivery.ledger.records import (
     SKIPPED_RECHECK,
     SKIPPED_SUPPRESSED,
     SUPPRESSED_BACKFILL,
+    SUPPRESSED_FORGOTTEN,
     SUPPRESSED_MAX_AGE,
     DeliveryRow,
     DetectedSpan,
@@ -51,9 +53,10 @@ from segue.delivery.ledger.requesting import (
 )
 from segue.delivery.ledger.sending import Sending
 from segue.delivery.ledger.stopping import Stop, Stopping
+from segue.delivery.ledger.suppressing import Suppression, SuppressionKind
 
 
-class Ledger(Recording, Sending, Recovering, Limiting, Stopping, Requesting, Reading):
+class Ledger(Recording, Sending, Recovering, Limiting, Stopping, Requesting, Forgetting, Reading):
     """The ledger of one namespace in one database."""
 
 
@@ -75,10 +78,12 @@ __all__ = [
     "SKIPPED_RECHECK",
     "SKIPPED_SUPPRESSED",
     "SUPPRESSED_BACKFILL",
+    "SUPPRESSED_FORGOTTEN",
     "SUPPRESSED_MAX_AGE",
     "DeliveryRow",
     "DetectedSpan",
     "DueDelivery",
+    "ErasedRows",
     "Finished",
     "Ledger",
     "OncePerContact",
@@ -93,5 +98,7 @@ __all__ = [
     "StartRules",
     "Started",
     "Stop",
+    "Suppression",
+    "SuppressionKind",
     "Wishes",
 ]

@@ -1,0 +1,86 @@
+"""``segue suppress``: the list of contacts who are never written to."""
+
+from __future__ import annotations
+
+import csv
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from segue.cli.arguments import OutputFormat
+from segue.cli.output import Format, count, note, print_listing
+from segue.errors import SettingsError
+
+if TYPE_CHECKING:
+    from segue.settings import Settings
+
+_COLUMNS = ("contact_id", "kind", "added_at", "added_by", "reason")
+
+
+def suppress(
+    contacts: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="ID", help="Ids of contacts.", show_default=False),
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="A CSV file with the column contact_id.", show_default=False
+        ),
+    ] = None,
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="Why; shown in the list.", show_default=False)
+    ] = "",
+    remove: Annotated[bool, typer.Option("--remove", help="Take them off the list.")] = False,
+    listing: Annotated[bool, typer.Option("--list", help="Print the list.")] = False,
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """Never write to these contacts, whatever their opt state; forget erases them as well."""
+    from segue.cli.workspace import person, writing_ledger
+    from segue.settings import Settings
+
+    settings = Settings.from_environment()
+    if listing:
+        _print_list(settings, output)
+        return
+    ids = [*(contacts or []), *(_ids_in(file) if file is not None else [])]
+    if not ids:
+        raise SettingsError("expected one of: ids of contacts, --file, --list")
+    with writing_ledger(settings) as ledger:
+        if remove:
+            number = ledger.unsuppress(ids)
+            print(f"{count(number, 'contact')} taken off the list")
+        else:
+            number = ledger.suppress(ids, person(), reason, datetime.now(UTC))
+            print(f"{count(number, 'contact')} put on the list")
+    if number != len(set(ids)):
+        state = "not on it, or forgotten for good" if remove else "on it already, or forgotten"
+        note(f"{count(len(set(ids)) - number, 'contact')} {state}")
+
+
+def _print_list(settings: Settings, output: Format) -> None:
+    from segue.cli.workspace import reading_ledger
+
+    with reading_ledger(settings) as ledger:
+        found = [] if ledger is None else ledger.list_suppressions()
+    rows = (
+        [item.contact_id, item.kind, item.added_at, item.added_by, item.reason] for item in found
+    )
+    print_listing(_COLUMNS, rows, output)
+    note(count(len(found), "contact"))
+
+
+def _ids_in(file: Path) -> list[str]:
+    """Return the contact ids of a CSV file as they stand there; raise SettingsError."""
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.DictReader(stream)
+        if "contact_id" not in (reader.fieldnames or ()):
+            found = ", ".join(reader.fieldnames or ()) or "nothing"
+            raise SettingsError(f"{file} has no column contact_id; its first line has: {found}")
+        ids = [(reader.line_num, row["contact_id"]) for row in reader]
+    for line, contact in ids:
+        if not contact:
+            raise SettingsError(f"{file}:{line}: the contact_id is empty")
+    return [contact for _, contact in ids]

@@ -1,0 +1,79 @@
+"""``segue suppress``."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _upgraded(segue):
+    segue("db", "upgrade")
+
+
+def listed(segue) -> list[str]:
+    rows = json.loads(segue("suppress", "--list", "--format", "json").out)
+    return [row["contact_id"] for row in rows]
+
+
+def test_contacts_are_put_on_the_list_and_taken_off(segue):
+    assert segue("suppress", "c1", "007", "--reason", "asked").out == "2 contacts put on the list\n"
+    assert listed(segue) == ["007", "c1"]
+    answer = segue("suppress", "c1", "--remove")
+    assert answer.out == "1 contact taken off the list\n"
+    assert listed(segue) == ["007"]
+
+
+def test_the_list_says_who_put_them_on_and_why(segue):
+    segue("suppress", "c1", "--reason", "asked on the phone")
+    answer = segue("suppress", "--list")
+    assert answer.lines[0].split() == ["contact_id", "kind", "added_at", "added_by", "reason"]
+    assert answer.lines[2].startswith("c1          suppressed  ")
+    assert answer.lines[2].endswith("  asked on the phone")
+    assert answer.err == "1 contact\n"
+
+
+def test_ids_are_read_from_a_file_as_they_stand(segue, tmp_path):
+    file = tmp_path / "ids.csv"
+    file.write_text('name,contact_id\nAnn,007\nBob,"a, b"\n', encoding="utf-8-sig")
+    assert segue("suppress", "--file", str(file)).code == 0
+    assert listed(segue) == ["007", "a, b"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("c1\nc2\n", "has no column contact_id; its first line has: c1"),
+        ("", "has no column contact_id; its first line has: nothing"),
+        ("contact_id,name\nc1,Ann\n,Bob\n", "ids.csv:3: the contact_id is empty"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_an_error_and_nobody_is_listed(
+    segue, tmp_path, text, message
+):
+    file = tmp_path / "ids.csv"
+    file.write_text(text)
+    answer = segue("suppress", "--file", str(file))
+    assert answer.code == 2
+    assert message in answer.err
+    assert listed(segue) == []
+
+
+def test_a_file_that_is_not_there_is_one_message(segue, tmp_path):
+    answer = segue("suppress", "--file", str(tmp_path / "none.csv"))
+    assert answer.code == 2
+    assert "No such file" in answer.err
+
+
+def test_nobody_named_is_an_error(segue):
+    answer = segue("suppress")
+    assert answer.code == 2
+    assert "expected one of: ids of contacts, --file, --list" in answer.err
+
+
+def test_who_is_on_the_list_already_is_counted_apart(segue):
+    segue("suppress", "c1")
+    answer = segue("suppress", "c1", "c2")
+    assert answer.out == "1 contact put on the list\n"
+    assert answer.err == "1 contact on it already, or forgotten\n"
