@@ -177,7 +177,8 @@ class SlackMessages(Sender):
         found: dict[str, Receipt] = {}
         try:
             for channel in self._ids({trace["channel"] for trace in traces.values()}):
-                found |= self._in_history(channel, begin, traces.keys() - found.keys())
+                if keys := traces.keys() - found.keys():
+                    found |= self._in_history(channel, begin, keys)
         except (KeyError, TypeError, AttributeError) as error:
             name = type(error).__name__
             raise OutcomeUnknown(f"Slack's answer does not tell what was posted ({name})") from None

@@ -312,6 +312,17 @@ def test_a_channel_that_was_renamed_is_read_beside_the_one_that_has_its_name_now
     assert found[KEY].results["channel"] == "C2"
 
 
+def test_nothing_is_read_once_every_message_is_found(set_connection):
+    answer, requests = scripted(
+        {"id": "C1", "name": "alerts"},
+        {"id": "C2", "name": "alerts-old", "previous_names": ["alerts"]},
+        histories={"C1": [{"messages": [posted(KEY)]}]},
+    )
+    with vendor(answer) as url:
+        assert find(at(set_connection, f"{url}/"), sent()).keys() == {KEY}
+    assert calls(requests) == ["conversations.list", "conversations.history C1"]
+
+
 def test_the_metadata_of_others_is_no_message_of_ours(set_connection):
     other = {"ts": "1.0", "metadata": {"event_type": "task", "event_payload": {"delivery": KEY}}}
     answer, _ = scripted(histories={"C0123456789": [{"messages": [other, posted(OTHER_KEY)]}]})
