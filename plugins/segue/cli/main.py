@@ -12,6 +12,7 @@ import typer
 
 from segue.cli import (
     explain_command,
+    forget_command,
     ledger_commands,
     plan_command,
     request_commands,
@@ -105,6 +106,7 @@ _add(
     "segue suppress CID_0042 --reason 'asked on the phone'",
     _HAND,
 )
+_add(app, forget_command.forget, "segue forget CID_0042", _HAND)
 _add(app, sandbox_command.sandbox, "segue sandbox --folder /tmp/inbox", _SETUP)
 _add(db, ledger_commands.upgrade, "SEGUE_LEDGER=postgresql://… segue db upgrade")
 app.add_typer(db, name="db", rich_help_panel=_SETUP)
