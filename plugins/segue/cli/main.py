@@ -15,6 +15,7 @@ from segue.cli import (
     forget_command,
     ledger_commands,
     plan_command,
+    prune_command,
     request_commands,
     sandbox_command,
     schema_command,
@@ -107,6 +108,7 @@ _add(
     _HAND,
 )
 _add(app, forget_command.forget, "segue forget CID_0042", _HAND)
+_add(app, prune_command.prune, "segue prune --older-than 400d --dry-run", _HAND)
 _add(app, sandbox_command.sandbox, "segue sandbox --folder /tmp/inbox", _SETUP)
 _add(db, ledger_commands.upgrade, "SEGUE_LEDGER=postgresql://… segue db upgrade")
 app.add_typer(db, name="db", rich_help_panel=_SETUP)

@@ -7,6 +7,7 @@ transaction, or several where it works in batches and any prefix of them is a va
 from __future__ import annotations
 
 from segue.delivery.ledger.forgetting import ErasedRows, Forgetting
+from segue.delivery.ledger.pruning import Pruned, Pruning
 from segue.delivery.ledger.reading import Reading
 from segue.delivery.ledger.recording import Recording
 from segue.delivery.ledger.records import (
@@ -22,6 +23,7 @@ from segue.delivery.ledger.records import (
     SUPPRESSED_BACKFILL,
     SUPPRESSED_FORGOTTEN,
     SUPPRESSED_MAX_AGE,
+    SUPPRESSED_PRUNED,
     DeliveryRow,
     DetectedSpan,
     Finished,
@@ -43,7 +45,7 @@ from segue.delivery.ledger.stopping import Stop, Stopping
 from segue.delivery.ledger.suppressing import Suppression, SuppressionKind
 
 
-class Ledger(Recording, Sending, Reading, Stopping, Requesting, Forgetting):
+class Ledger(Recording, Sending, Reading, Stopping, Requesting, Forgetting, Pruning):
     """The ledger of one namespace in one database."""
 
 
@@ -60,11 +62,13 @@ __all__ = [
     "SUPPRESSED_BACKFILL",
     "SUPPRESSED_FORGOTTEN",
     "SUPPRESSED_MAX_AGE",
+    "SUPPRESSED_PRUNED",
     "DeliveryRow",
     "DetectedSpan",
     "ErasedRows",
     "Finished",
     "Ledger",
+    "Pruned",
     "RecordedRun",
     "RecordedSpan",
     "Request",

@@ -6,7 +6,6 @@ as-of up to which spans were deleted, and whatever begins before it is never act
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -87,9 +86,9 @@ class Pruning(LedgerDatabase):
         )
 
     def would_prune(self, cut: datetime, workflow: str | None = None) -> Pruned:
-        """Return what ``prune`` would delete now, but for runs and definitions that come free."""
+        """Return what ``prune`` would delete now."""
         old, kept = self._old_spans(cut, workflow)
-        ids = [span.id for span in old]
+        going = select(spans.c.id).where(*self._free(cut, workflow))
         with self._read() as connection:
 
             def count(table: Any, condition: ColumnElement[bool]) -> int:
@@ -98,10 +97,10 @@ class Pruning(LedgerDatabase):
 
             return Pruned(
                 spans=len(old),
-                changes=count(changes, changes.c.span.in_(ids)),
-                deliveries=count(deliveries, deliveries.c.span.in_(ids)),
-                runs=count(runs, self._old_runs(cut, workflow, ids)),
-                definitions=count(definitions, self._unused(cut, workflow, ids)),
+                changes=count(changes, changes.c.span.in_(going)),
+                deliveries=count(deliveries, deliveries.c.span.in_(going)),
+                runs=count(runs, self._old_runs(cut, workflow, going)),
+                definitions=count(definitions, self._unused(cut, workflow, going)),
                 requests=0 if workflow else count(requests, self._old_requests(cut)),
                 kept_spans=kept,
             )
@@ -121,16 +120,20 @@ class Pruning(LedgerDatabase):
 
     def _old_spans(self, cut: datetime, workflow: str | None) -> tuple[list[_Span], int]:
         """Return the spans to delete, in order of time, and how many old ones have to stay."""
-        old = [spans.c.namespace == self.namespace, spans.c.current_as_of < cut]
-        if workflow is not None:
-            old.append(spans.c.workflow == workflow)
         columns = spans.c.id, spans.c.workflow, spans.c.current_as_of
-        free = select(*columns).where(*old, ~_has_to_stay(spans.c.id))
-        everything = select(func.count()).select_from(spans).where(*old)
+        query = select(*columns).where(*self._free(cut, workflow))
+        every = select(func.count()).select_from(spans).where(*self._old(cut, workflow))
         with self._read() as connection:
-            query = free.order_by(spans.c.current_as_of, spans.c.id)
-            found = [_Span(*row) for row in connection.execute(query)]
-            return found, int(connection.execute(everything).scalar_one()) - len(found)
+            rows = connection.execute(query.order_by(spans.c.current_as_of, spans.c.id))
+            found = [_Span(*row) for row in rows]
+            return found, int(connection.execute(every).scalar_one()) - len(found)
+
+    def _old(self, cut: datetime, workflow: str | None) -> list[ColumnElement[bool]]:
+        old = [spans.c.namespace == self.namespace, spans.c.current_as_of < cut]
+        return old if workflow is None else [*old, spans.c.workflow == workflow]
+
+    def _free(self, cut: datetime, workflow: str | None) -> list[ColumnElement[bool]]:
+        return [*self._old(cut, workflow), ~_has_to_stay(spans.c.id)]
 
     def _prune_span(self, span: _Span) -> tuple[int, int] | None:
         """Delete one span; returns how many (changes, deliveries), or None where it has to stay.
@@ -170,9 +173,9 @@ class Pruning(LedgerDatabase):
         )
 
     def _old_runs(
-        self, cut: datetime, workflow: str | None, without: Sequence[int] = ()
+        self, cut: datetime, workflow: str | None, without: Any = ()
     ) -> ColumnElement[bool]:
-        """Runs of before ``cut`` that have no span, or only those that are to be deleted."""
+        """Runs of before ``cut`` that have no span but those that are to be deleted."""
         has_span = exists().where(spans.c.run == runs.c.id, spans.c.id.not_in(without))
         parts = [
             runs.c.namespace == self.namespace,
@@ -184,7 +187,7 @@ class Pruning(LedgerDatabase):
         return and_(*parts)
 
     def _unused(
-        self, cut: datetime, workflow: str | None, without: Sequence[int] = ()
+        self, cut: datetime, workflow: str | None, without: Any = ()
     ) -> ColumnElement[bool]:
         used = exists().where(spans.c.definition == definitions.c.hash, spans.c.id.not_in(without))
         parts = [definitions.c.recorded_at < cut, ~used]
