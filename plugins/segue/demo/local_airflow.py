@@ -30,6 +30,7 @@ from segue.errors import SegueError
 PARALLELISM = 8
 _STARTUP_SECONDS = 120
 _STOP_SECONDS = 10
+_TRIES = 6  # of one call
 _MOST_RESTARTS = 3  # of one component
 _COMPONENTS = {
     "api-server": ("api-server", "--workers", "1"),
@@ -142,7 +143,7 @@ class LocalAirflow:
 
     def call(self, method: str, path: str, **arguments: Any) -> Any:
         """Call ``/api/v2/<path>`` and return the answer's JSON; tries again after a 5xx."""
-        for attempt in range(6):
+        for attempt in range(_TRIES):
             response = self._request(method, f"{self.url}/api/v2/{path}", **arguments)
             if response.status_code < 500:
                 break
@@ -164,6 +165,10 @@ class LocalAirflow:
             if missing:
                 self.alive()
                 time.sleep(1)
+
+    def pause(self, dag_id: str) -> None:
+        """Pause a DAG: its queued runs wait."""
+        self.call("PATCH", f"dags/{dag_id}", json={"is_paused": True})
 
     def unpause(self, dag_id: str) -> None:
         """Let a DAG's runs start."""
@@ -189,7 +194,16 @@ class LocalAirflow:
             "max_active_runs": 4,
         }
         self._wait_for_backfills(dag_id)
-        return int(self.call("POST", "backfills", json=body)["id"])
+        for attempt in range(_TRIES):
+            answer = self._request("POST", f"{self.url}/api/v2/backfills", json=body)
+            if answer.ok:
+                return int(answer.json()["id"])
+            if answer.status_code < 500:
+                break
+            # SQLite was locked half way: what is there of it would refuse another with a 409
+            time.sleep(0.5 * 2**attempt)
+            self.cancel_backfills(dag_id)
+        raise SegueError(f"backfill of {dag_id}: {answer.status_code} {answer.text[:500]}")
 
     def _wait_for_backfills(self, dag_id: str, seconds: float = 120) -> None:
         """Wait until no backfill of a DAG is active: Airflow allows one and closes it late."""

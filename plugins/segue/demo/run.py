@@ -141,10 +141,13 @@ def _run_days(airflow: LocalAirflow, names: list[str], progress: Any) -> list[di
     now = datetime.now(UTC)
     first = f"{FIRST_DAY}T06:00:00Z"
     last = f"{FIRST_DAY + timedelta(days=DAYS - 1)}T06:00:00Z"
+    for name in names:  # paused, or on SQLite the scheduler would race for the runs being made
+        airflow.pause(name)
+        airflow.cancel_backfills(name)
+    for name in names:
+        airflow.backfill(name, first, last, conf={"deliver": True}, reprocess="completed")
     for name in names:
         airflow.unpause(name)
-        airflow.cancel_backfills(name)
-        airflow.backfill(name, first, last, conf={"deliver": True}, reprocess="completed")
     ended: list[dict[str, Any]] = []
     expected = DAYS * len(names)
     for ended in airflow.wait_for_runs(*names, expected=expected, after=now):
