@@ -16,7 +16,6 @@ from airflow.sdk import (
     CronDataIntervalTimetable,
     Param,
     get_parsing_context,
-    task,
     task_group,
 )
 
@@ -27,9 +26,11 @@ from segue.operators import (
     CheckConditions,
     Deliver,
     DetectChanges,
+    FindWork,
     Guard,
     LoadContactDetails,
     Report,
+    Resume,
 )
 from segue.sensors import WaitForSnapshot
 from segue.settings import Settings
@@ -136,10 +137,10 @@ def preparing_tasks() -> tuple[str, ...]:
 
 
 def release_dag() -> DAG:
-    """Return ``segue_release``: it settles what dead workers left behind, every five minutes."""
+    """Return ``segue_release``: what no run does by itself, every five minutes."""
     with DAG(
         dag_id="segue_release",
-        description="Frees expired claims and marks unfinished calls as uncertain",
+        description="Sends what was held or asked for, settles calls in doubt, applies retention",
         schedule="*/5 * * * *",
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
         catchup=False,
@@ -148,15 +149,8 @@ def release_dag() -> DAG:
         default_args={"owner": "segue"},
         tags={"segue"},
     ) as dag:
-
-        @task
-        def recover() -> dict[str, int]:
-            from segue.operators.environment import open_ledger
-
-            settled = open_ledger().recover(datetime.now(UTC))
-            return {str(state): count for state, count in settled.items()}
-
-        recover()
+        find = FindWork(task_id="find_work")
+        Resume.partial(task_id="resume").expand(work=find.output)
     return dag
 
 

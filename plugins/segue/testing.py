@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from threading import Lock
 from typing import Any, ClassVar, Self
 
 from pydantic import PrivateAttr
 
-from segue.delivery.channel import Audience, Channel, Receipt, Sender
+from segue.delivery.channel import Audience, Channel, Limit, Receipt, Sender
 from segue.workflows.templates import Text
+
+Answer = Callable[[str, Mapping[str, Any]], None]  # key and message; may raise
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One call of ``Sender.find``."""
+
+    traces: Mapping[str, Mapping[str, str]]
+    since: datetime
 
 
 @dataclass
@@ -19,6 +30,7 @@ class Outbox:
 
     received: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
     connections: int = 0  # how often the channel was connected
+    questions: list[Question] = field(default_factory=list)  # what an askable channel was asked
 
     @property
     def keys(self) -> list[str]:
@@ -27,7 +39,7 @@ class Outbox:
 
 
 class RecordingChannel(Channel):
-    """A channel whose messages end in an ``Outbox``; ``answers`` may raise to play a vendor."""
+    """A channel whose messages end in an ``Outbox``; what is given to it plays a vendor."""
 
     name: ClassVar[str] = "recording"
 
@@ -36,16 +48,31 @@ class RecordingChannel(Channel):
     text: Text
 
     _outbox: Outbox = PrivateAttr(default_factory=Outbox)
-    _answer: Callable[[str, Mapping[str, Any]], None] = PrivateAttr(default_factory=lambda: _accept)
+    _answer: Answer = PrivateAttr(default_factory=lambda: _accept)
+    _lose: Answer = PrivateAttr(default_factory=lambda: _accept)
+    _limits: Sequence[Limit] = PrivateAttr(default=())
 
     @property
     def outbox(self) -> Outbox:
         """What has been received so far."""
         return self._outbox
 
-    def answering(self, answer: Callable[[str, Mapping[str, Any]], None]) -> Self:
+    def answering(self, answer: Answer) -> Self:
         """Return this channel; ``answer(key, message)`` is called before a message is kept."""
         self._answer = answer
+        return self
+
+    def losing(self, lose: Answer) -> Self:
+        """Return this channel; ``lose(key, message)`` is called once a message has been kept.
+
+        What it raises is an answer that was lost after the effect.
+        """
+        self._lose = lose
+        return self
+
+    def limited(self, *limits: Limit) -> Self:
+        """Return this channel; every call counts under these limits."""
+        self._limits = limits
         return self
 
     @property
@@ -53,25 +80,81 @@ class RecordingChannel(Channel):
         """The contact where ``to_contact`` is set, otherwise the team."""
         return Audience.CONTACT if self.to_contact else Audience.TEAM
 
-    def connect(self) -> _RecordingSender:
+    def connect(self) -> RecordingSender:
         """Open the outbox."""
         self._outbox.connections += 1
-        return _RecordingSender(self._outbox, self._answer)
+        return RecordingSender(self._outbox, self._answer, self._lose, self._limits)
+
+
+class AskableChannel(RecordingChannel):
+    """A recording channel that can be asked: it has what is in its outbox, and nothing else."""
+
+    name: ClassVar[str] = "askable"
+    can_be_asked: ClassVar[bool] = True
+
+    _asked: Callable[[Question], None] = PrivateAttr(default_factory=lambda: _listen)
+
+    def asked(self, answer: Callable[[Question], None]) -> Self:
+        """Return this channel; ``answer(question)`` is called before it looks, and may raise."""
+        self._asked = answer
+        return self
+
+    def trace(self, message: Mapping[str, Any]) -> dict[str, str]:
+        """Return something to see again in a question."""
+        return {"characters": str(len(message["text"]))}
+
+    def connect(self) -> RecordingSender:
+        """Open the outbox."""
+        sender = super().connect()
+        sender.asked = self._asked
+        return sender
 
 
 def _accept(key: str, message: Mapping[str, Any]) -> None:
     """Play a vendor that takes everything."""
 
 
-class _RecordingSender(Sender):
-    def __init__(self, outbox: Outbox, answer: Callable[[str, Mapping[str, Any]], None]) -> None:
-        self._outbox, self._answer, self._lock = outbox, answer, Lock()
+def _listen(question: Question) -> None:
+    """Play a vendor that can tell."""
+
+
+class RecordingSender(Sender):
+    """The connection of both channels to their outbox."""
+
+    def __init__(
+        self, outbox: Outbox, answer: Answer, lose: Answer, limits: Sequence[Limit]
+    ) -> None:
+        self.asked: Callable[[Question], None] = _listen
+        self._outbox, self._answer, self._lose, self._limits = outbox, answer, lose, limits
+        self._lock = Lock()
 
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
+        """Keep one message."""
         with self._lock:
             self._answer(key, message)
             self._outbox.received.append((key, message))
-            number = str(len(self._outbox.received))
-        return Receipt(
-            external_id=number, url=f"https://example.com/{number}", results={"id": number}
-        )
+            number = len(self._outbox.received)
+            self._lose(key, message)
+        return _receipt(number)
+
+    def find(
+        self, traces: Mapping[str, Mapping[str, str]], since: datetime
+    ) -> Mapping[str, Receipt]:
+        """Return receipts for what is in the outbox."""
+        question = Question(traces, since)
+        self._outbox.questions.append(question)
+        self.asked(question)
+        kept = enumerate(self._outbox.keys, start=1)
+        return {key: _receipt(number) for number, key in kept if key in traces}
+
+    def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
+        """Return the limits that the channel was given."""
+        return self._limits
+
+
+def _receipt(number: int) -> Receipt:
+    return Receipt(
+        external_id=str(number),
+        url=f"https://example.com/{number}",
+        results={"id": str(number)},
+    )

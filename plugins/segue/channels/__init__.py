@@ -6,6 +6,9 @@
     freshdesk_ticket     a Freshdesk ticket
     http_calls           what channels over HTTP share: one session, and answers turned into errors
     html_text            the plain text of an HTML message
+    addressing           who reads a message of a channel that writes to the team
+    look_ups             from when on a doubtful message is looked for at its vendor
+    rates                how often a connection may be called
     airflow_connections  opening connections, with Airflow's complaints as Segue's
 
 A channel's module is imported when a workflow names the channel; Airflow's hooks and the vendors'

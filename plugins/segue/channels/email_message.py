@@ -11,7 +11,7 @@ it sends up to six times after any error, which is how people get a mail six tim
 text part. So the conversation is held here, command by command, because a delivery must know
 whether the server had been given the message when a connection broke.
 
-The connection is of type SMTP. Its extra may give ``from_email`` and ``timeout``;
+The connection is of type SMTP. Its extra may give ``from_email``, ``timeout`` and ``segue_rate``;
 ``disable_ssl`` for a server that speaks STARTTLS or nothing, ``disable_tls`` for one without
 STARTTLS.
 """
@@ -22,7 +22,7 @@ import contextlib
 import re
 import smtplib
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.headerregistry import Address
@@ -35,9 +35,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
 
 from pydantic import Field, model_validator
 
-from segue.channels.airflow_connections import find_connection
+from segue.channels.addressing import audience_is_missing, is_template
 from segue.channels.html_text import plain_text
-from segue.delivery.channel import Audience, Channel, NoAddress, Receipt, Sender
+from segue.channels.rates import UNLIMITED, limits_of
+from segue.delivery.channel import Audience, Channel, Limit, NoAddress, Receipt, Sender
 from segue.documents import Location, ProblemsFound
 from segue.errors import (
     ConnectionFailure,
@@ -68,10 +69,11 @@ class EmailMessage(Channel):
 
     A contact without a usable address is skipped. The mail's Message-ID is made of the delivery's
     key, so that it can be found in a mailbox or a server's log. Limits are the server's: its
-    4xx replies are tried again, 5xx to a recipient or a message are final.
+    4xx replies are tried again, 5xx to a recipient or a message are final; ``segue_rate`` in the
+    connection's extra keeps below them.
 
     *Uncertain* means that the connection broke after the server had been given the message.
-    SMTP has no way to ask: such a delivery waits for a person, or for the workflow's policy.
+    SMTP has no way to ask: such a delivery is settled by the workflow's policy or by a person.
     """
 
     name: ClassVar[str] = "email"
@@ -93,7 +95,7 @@ class EmailMessage(Channel):
             problems.append(((), "the keys 'text' and 'html' are missing; one of them is needed"))
         addresses = {"to": self.to, "from": self.from_address, "reply_to": self.reply_to}
         for name, address in addresses.items():
-            if address is not None and not _is_template(address):
+            if address is not None and not is_template(address):
                 problems += _address_problems(name, address.source)
         if problems:
             raise ProblemsFound(problems)
@@ -112,8 +114,7 @@ class EmailMessage(Channel):
 
     def connect(self) -> Outbox:
         """Look the connection up; it is opened with the first mail."""
-        find_connection(self.connection)
-        return Outbox(self.connection)
+        return Outbox(self.connection, limits_of(self.connection, default=UNLIMITED))
 
     def _recipient(self, variables: Mapping[str, Any]) -> str:
         unusable = NoAddress if self.addressed_to is Audience.CONTACT else ContactFailure
@@ -169,8 +170,9 @@ def read_address(text: str) -> str:
 class Outbox(Sender):
     """Connections to one mail server, each used by one thread at a time and kept for the next."""
 
-    def __init__(self, connection: str) -> None:
+    def __init__(self, connection: str, limits: Sequence[Limit]) -> None:
         self._connection = connection
+        self._limits = limits
         self._idle: LifoQueue[SmtpHook] = LifoQueue()
 
     def __exit__(self, *exc: object) -> None:
@@ -196,6 +198,10 @@ class Outbox(Sender):
             else:
                 _close(hook)
         return Receipt(external_id=message_id, results={"message_id": message_id})
+
+    def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
+        """Return the connection's own limit, if it gives one: a mail server publishes none."""
+        return self._limits
 
     def _take(self) -> SmtpHook:
         """Return a connection that works: an idle one, reset, or a new one."""
@@ -392,17 +398,12 @@ def _mailbox(name: str, text: str) -> Mailbox:
     return mailbox
 
 
-def _is_template(line: Template) -> bool:
-    return "{{" in line.source or "{%" in line.source
-
-
 def _audience_problems(to: Template | None, audience: str | None) -> list[tuple[Location, str]]:
     if to is None:
         wrong = audience == "team"
         text = "without 'to' the contact is addressed; give 'to', or leave 'audience' out"
-    elif _is_template(to):
-        wrong = audience is None
-        text = "is missing: 'to' is a template; say 'audience: contact' or 'audience: team'"
+    elif is_template(to):
+        return [audience_is_missing("to")] if audience is None else []
     else:
         wrong = audience == "contact"
         text = "a plain address in 'to' is the team's; write 'audience: team', or leave it out"

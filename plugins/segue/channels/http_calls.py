@@ -5,7 +5,7 @@ are those of the Airflow connection (``timeout`` in its extra, in seconds, is ho
 retried here, and no redirect is followed: a POST that is repeated behind our back is a message
 sent twice, and one that is redirected becomes a GET.
 
-What an answer means for a delivery (DESIGN.md, "Delivery: one door, once"):
+What an answer to a creation means for a delivery (DESIGN.md, "Delivery: one door, once"):
 
     2xx with the body that was promised   delivered
     2xx with anything else                OutcomeUnknown: it worked, nobody knows as what
@@ -21,6 +21,17 @@ and what an exception means:
     anything later                        OutcomeUnknown: the request had gone out
 
 404 is of the connection because these channels create at a fixed path: no contact can cause it.
+
+A look-up changes nothing, so it may be repeated, and must never say "not there" by mistake:
+
+    2xx with the body that was promised   what the vendor has
+    2xx with other JSON                   OutcomeUnknown: it cannot tell
+    2xx with what is not JSON             TransientFailure: cut short, or not from the vendor
+    3xx, 401, 402, 404, 405, 410          ConnectionFailure, as above
+    403, other 4xx                        OutcomeUnknown: the user may create, but not list
+    408, 425, 429, 5xx                    TransientFailure, after Retry-After where it is given
+    a lost answer                         TransientFailure
+    unknown host, TLS, bad URL            ConnectionFailure
 
 Followed: https://requests.readthedocs.io/en/latest/api/#exceptions,
 https://urllib3.readthedocs.io/en/stable/reference/urllib3.exceptions.html, RFC 9110 (status codes
@@ -38,6 +49,7 @@ from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
 
 from segue.channels.airflow_connections import find_connection, opened
+from segue.channels.rates import SEGUE_RATE
 from segue.errors import (
     ConnectionFailure,
     ContactFailure,
@@ -105,14 +117,7 @@ class HttpCalls:
         from requests import RequestException
 
         try:
-            response = self._session.post(
-                f"{self.base_url}{path}",
-                json=body,
-                headers=dict(headers),
-                timeout=self._timeout,
-                allow_redirects=False,
-                stream=False,  # read within this call, whatever the connection's extra says
-            )
+            response = self._request("POST", path, json=body, headers=dict(headers))
         except RequestException as error:
             raise failed_call(self.vendor, error) from None
         if response.status_code not in (200, 201):
@@ -124,9 +129,49 @@ class HttpCalls:
                 f"{self.vendor} answered {response.status_code} with a body that is not a ticket"
             ) from None
 
+    def ask(
+        self,
+        path: str,
+        query: Mapping[str, str],
+        *,
+        codes: Codes,
+        read: Callable[[Any, bool], Answer],
+    ) -> Answer:
+        """GET once, and return what ``read`` finds in the answer.
+
+        ``read`` is given the JSON, and whether a Link header leads to a further page; it may raise
+        what comes of an unexpected shape.
+        """
+        from requests import JSONDecodeError, RequestException
+
+        try:
+            response = self._request("GET", path, params=dict(query))
+        except RequestException as error:
+            raise failed_question(self.vendor, failed_call(self.vendor, error)) from None
+        if response.status_code != 200:
+            raise no_answer(self.vendor, response, codes)
+        try:
+            return read(response.json(), "next" in response.links)
+        except JSONDecodeError:
+            raise TransientFailure(f"{self.vendor} answered 200 with what is not JSON") from None
+        except (ValueError, TypeError, LookupError, AttributeError):
+            raise OutcomeUnknown(
+                f"{self.vendor} answered 200 with a body that does not tell"
+            ) from None
+
     def close(self) -> None:
         """Close what is open."""
         self._session.close()
+
+    def _request(self, method: str, path: str, **arguments: Any) -> Response:
+        return self._session.request(
+            method,
+            f"{self.base_url}{path}",
+            timeout=self._timeout,
+            allow_redirects=False,
+            stream=False,  # read within this call, whatever the connection's extra says
+            **arguments,
+        )
 
 
 def open_calls(vendor: str, connection: str) -> HttpCalls:
@@ -142,14 +187,15 @@ def open_calls(vendor: str, connection: str) -> HttpCalls:
     session = opened(connection, lambda: hook.get_conn({"Accept": "application/json"}))
     session.auth = session.auth or _unchanged  # or requests would look for a ~/.netrc
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # calls share nothing
+    session.headers.pop(SEGUE_RATE, None)  # the hook takes what it does not know for a header
     timeout = opened(connection, lambda: float(hook.merged_extra.get("timeout") or READ_TIMEOUT))
     return HttpCalls(vendor, session, hook.base_url.rstrip("/"), min(timeout, LONGEST_READ))
 
 
 def failed_answer(vendor: str, response: Response, codes: Codes) -> DeliveryError:
-    """Return the error that an answer other than success stands for."""
+    """Return the error that an answer other than success to a creation stands for."""
     status, words = response.status_code, _words(response, codes)
-    said = f"{vendor} answered {status}" + (f": {', '.join(words)}" if words else "")
+    said = _said(vendor, response, codes)
     if status < 300:
         return OutcomeUnknown(f"{said}, which is not the answer to a creation")
     if status < 400:
@@ -161,6 +207,24 @@ def failed_answer(vendor: str, response: Response, codes: Codes) -> DeliveryErro
     if status in _TRY_AGAIN or status >= 500:
         return TransientFailure(said, retry_after=retry_after(response.headers.get("Retry-After")))
     return CallRefused(said, words)
+
+
+def no_answer(vendor: str, response: Response, codes: Codes) -> DeliveryError:
+    """Return the error that an answer other than success to a look-up stands for."""
+    failure = failed_answer(vendor, response, codes)
+    status, said = response.status_code, _said(vendor, response, codes)
+    if status >= 500:
+        return TransientFailure(said, retry_after=retry_after(response.headers.get("Retry-After")))
+    if status == 403 or status < 300 or isinstance(failure, ContactFailure):
+        return OutcomeUnknown(f"{said} when asked for its tickets; check what its user may list")
+    return failure
+
+
+def failed_question(vendor: str, failure: DeliveryError) -> DeliveryError:
+    """Return the error of a look-up for that of a creation: asking may be repeated."""
+    if isinstance(failure, OutcomeUnknown):
+        return TransientFailure(f"{vendor} was asked for its tickets, and its answer was lost")
+    return failure
 
 
 def failed_call(vendor: str, error: RequestException) -> DeliveryError:
@@ -202,6 +266,11 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
 def is_code(value: object) -> TypeGuard[str]:
     """Tell whether a value is a code or a field's name, and not a text about somebody."""
     return isinstance(value, str) and _CODE.fullmatch(value) is not None
+
+
+def _said(vendor: str, response: Response, codes: Codes) -> str:
+    words = _words(response, codes)
+    return f"{vendor} answered {response.status_code}" + (f": {', '.join(words)}" if words else "")
 
 
 def _words(response: Response, codes: Codes) -> tuple[str, ...]:

@@ -1,26 +1,43 @@
 """Slack messages, through the Slack provider's hook and ``chat.postMessage``.
 
 Followed:
-    https://docs.slack.dev/reference/methods/chat.postMessage (arguments, errors, 40,000 characters)
+    https://docs.slack.dev/reference/methods/chat.postMessage (arguments, errors, 40,000 characters;
+    one message a second and channel, several hundred a minute and workspace)
+    https://docs.slack.dev/reference/methods/conversations.history (by id, never by name; only where
+    the app is a member; include_all_metadata; cursors)
+    https://docs.slack.dev/reference/methods/conversations.list (types, cursors)
+    https://docs.slack.dev/reference/objects/conversation-object (name, previous_names)
     https://docs.slack.dev/messaging/message-metadata
     https://docs.slack.dev/messaging/formatting-message-text (what is escaped, unfurling)
-    https://docs.slack.dev/apis/web-api/rate-limits (429, Retry-After)
+    https://docs.slack.dev/apis/web-api/rate-limits (tiers; 429, Retry-After)
     https://airflow.apache.org/docs/apache-airflow-providers-slack/stable/connections/slack.html
 
 The connection is of type Slack API: the password is a bot token with the scope ``chat:write``
-(and ``chat:write.public`` for channels the app is not a member of). Its extra may give
-``timeout``, ``base_url`` and ``proxy``.
+(and ``chat:write.public`` for channels the app is not a member of). To look a message up again it
+needs ``channels:history`` (private channels: ``groups:history``), membership of the channel, and,
+where ``channel`` is a name, ``channels:read`` and ``groups:read``. Its extra may give ``timeout``,
+``base_url``, ``proxy`` and ``segue_rate``.
+
+What an answer to a look-up means: the token is dead, ConnectionFailure; a limit, an internal error
+or a lost answer, TransientFailure, because asking may be repeated; anything else, OutcomeUnknown.
+A missing scope is among the last: posting works without it, so the connection is not broken, and
+"not there" would be a guess.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from segue.channels.addressing import TeamChannel
 from segue.channels.airflow_connections import opened
 from segue.channels.http_calls import is_code, retry_after
-from segue.delivery.channel import Channel, Receipt, Sender
+from segue.channels.look_ups import look_from
+from segue.channels.rates import limits_of
+from segue.delivery.channel import Limit, Receipt, Sender
 from segue.errors import (
     ConnectionFailure,
     ContactFailure,
@@ -38,6 +55,11 @@ if TYPE_CHECKING:
 
 EVENT_TYPE = "segue_delivery"
 LONGEST_TEXT = 40_000  # characters; Slack cuts off what is beyond
+RATE = "300/minute"  # of the workspace: "several hundred"
+CHANNEL_SECONDS = 1.0  # between two messages to one channel
+PAGE_SIZE = 999  # what a list or a history has at most
+MOST_PAGES = 1000  # of one list or history; more is a cursor that leads nowhere
+CHANNEL_ID = re.compile(r"[CDG][A-Z0-9]{8,}")
 
 # of the errors that chat.postMessage documents, those that are not about one message
 OF_THE_CONNECTION = frozenset(
@@ -70,27 +92,36 @@ TRY_AGAIN = frozenset(
         "team_added_to_org",  # the workspace is being migrated
     }
 )
+# of those, and of the errors that are documented for look-ups, those of a token that is dead
+OF_THE_TOKEN = frozenset(
+    {"account_inactive", "invalid_auth", "not_authed", "token_expired", "token_revoked"}
+)
 # "It's possible some aspect of the operation succeeded before the error was raised."
 UNKNOWN_OUTCOME = frozenset({"fatal_error", "internal_error"})
 
 
-class SlackMessage(Channel):
+class SlackMessage(TeamChannel):
     """Post a message to a channel; the team reads it.
 
     ``channel`` is a name (``#escalations``) or an id. ``text`` is Slack's markup: what expressions
     print is escaped, so no contact can mention or format a link; links are not unfurled. More than
-    40,000 characters fail, where Slack would cut them off.
+    40,000 characters fail, where Slack would cut them off. A channel that is shared with customers
+    may be one for the contact: ``audience: contact`` leaves out who opted out.
 
-    Slack allows about one message a second and channel, and answers 429 with Retry-After beyond.
+    Slack allows about one message a second and channel and several hundred a minute and workspace,
+    and answers 429 with Retry-After beyond.
 
-    *Uncertain* means that the answer was lost, or was an internal error of Slack's that may have
-    come after the message. ``chat.postMessage`` is not idempotent: the message carries the
-    delivery's key as metadata, by which it can be found in the channel's history; until Segue does
-    so itself, such a delivery waits for a person.
+    A delivery is doubtful when the answer was lost, or was an internal error of Slack's that may
+    have come after the message. ``chat.postMessage`` is not idempotent: the message carries the
+    delivery's key as metadata, and is looked for in the history of the channel, and of every other
+    channel that ever had its name. *Uncertain* is what is left: the token lacks a scope, the app is
+    not in the channel, or the channel is a person. A message that somebody has deleted in the
+    meantime is posted again.
     """
 
     name: ClassVar[str] = "slack_message"
     longest_call: ClassVar[float] = 120.0
+    can_be_asked: ClassVar[bool] = True
 
     connection: str = "slack_default"
     channel: Line
@@ -106,56 +137,140 @@ class SlackMessage(Channel):
             logger=_silent(),  # the SDK's debug lines hold whole messages
         )
         opened(self.connection, lambda: hook.client)
-        return SlackMessages(hook)
+        return SlackMessages(hook, self.connection, limits_of(self.connection, default=RATE))
+
+    def trace(self, message: Mapping[str, Any]) -> dict[str, str]:
+        """Return the channel as the template gave it: a name or an id."""
+        return {"channel": message["channel"]}
 
 
 class SlackMessages(Sender):
     """A client of one workspace; the SDK opens a connection for each call."""
 
-    def __init__(self, hook: SlackHook) -> None:
+    def __init__(self, hook: SlackHook, connection: str, limits: Sequence[Limit]) -> None:
         self._hook = hook
+        self._connection = connection
+        self._limits = limits  # of the workspace
 
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
         """Post one message."""
         if len(message["text"]) > LONGEST_TEXT:
             raise ContactFailure(f"text: more than {LONGEST_TEXT} characters, which Slack cuts off")
-        answer = self._post(
-            {
-                "channel": message["channel"],
-                "text": message["text"],
-                "unfurl_links": False,
-                "unfurl_media": False,
-                "link_names": False,
-                "metadata": {"event_type": EVENT_TYPE, "event_payload": {"delivery": key}},
-            }
-        )
+        arguments = {
+            "channel": message["channel"],
+            "text": message["text"],
+            "unfurl_links": False,
+            "unfurl_media": False,
+            "link_names": False,
+            "metadata": {"event_type": EVENT_TYPE, "event_payload": {"delivery": key}},
+        }
+        answer = self._call("chat.postMessage", failed_answer, OutcomeUnknown, json=arguments)
         try:
-            ts, channel = str(answer["ts"]), str(answer["channel"])
+            return _receipt(str(answer["ts"]), str(answer["channel"]))
         except (KeyError, TypeError):
             raise OutcomeUnknown("Slack's answer does not name the message") from None
-        return Receipt(external_id=ts, results={"ts": ts, "channel": channel})
 
-    def _post(self, arguments: Mapping[str, Any]) -> Any:
+    def find(
+        self, traces: Mapping[str, Mapping[str, str]], since: datetime
+    ) -> Mapping[str, Receipt]:
+        """Read the history of each channel once and look for the keys in the metadata."""
+        begin = look_from(since)
+        found: dict[str, Receipt] = {}
+        try:
+            for channel in self._ids({trace["channel"] for trace in traces.values()}):
+                found |= self._in_history(channel, begin, traces.keys() - found.keys())
+        except (KeyError, TypeError, AttributeError) as error:
+            name = type(error).__name__
+            raise OutcomeUnknown(f"Slack's answer does not tell what was posted ({name})") from None
+        return found
+
+    def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
+        """Return the workspace's limit and the channel's; none where there is none."""
+        scope = f"{self._connection} {message['channel']}"
+        return [*self._limits, Limit(scope, 1, CHANNEL_SECONDS)] if self._limits else ()
+
+    def _ids(self, channels: Set[str]) -> Sequence[str]:
+        """Return the ids of these channels, sorted: for a name, of all that have or had it.
+
+        Who renames a channel may give its old name to another one, and the message is in one of
+        the two. Raises OutcomeUnknown for a name that no channel has that the token may list.
+        """
+        ids = {channel for channel in channels if CHANNEL_ID.fullmatch(channel)}
+        names = {channel.removeprefix("#") for channel in channels - ids}
+        missing = set(names)
+        for page in self._pages(types="public_channel,private_channel") if names else ():
+            for channel in page["channels"]:
+                borne = names & {channel["name"], *(channel.get("previous_names") or ())}
+                ids |= {channel["id"]} if borne else set()
+                missing -= borne
+        if missing:
+            raise OutcomeUnknown(
+                "Slack lists no channel of that name to this token; invite the app to the channel, "
+                "or give the channel's id in the workflow"
+            )
+        return sorted(ids)
+
+    def _in_history(self, channel: str, begin: datetime, keys: Set[str]) -> dict[str, Receipt]:
+        """Return receipts for those of the deliveries that are in one channel since ``begin``."""
+        found: dict[str, Receipt] = {}
+        oldest = f"{begin.timestamp():.6f}"
+        for page in self._pages(channel=channel, oldest=oldest, include_all_metadata="true"):
+            for message in page["messages"]:
+                metadata = message.get("metadata") or {}
+                if metadata.get("event_type") == EVENT_TYPE:
+                    key = metadata["event_payload"]["delivery"]  # KeyError where it is withheld
+                    found |= {key: _receipt(message["ts"], channel)} if key in keys else {}
+            if keys <= found.keys():
+                break
+        return found
+
+    def _pages(self, **arguments: str) -> Iterator[Any]:
+        """Yield the pages of a channel's history, or of the list where no channel is named."""
+        method = "conversations.history" if "channel" in arguments else "conversations.list"
+        cursor = ""
+        for _ in range(MOST_PAGES):
+            page = self._call(
+                method,
+                no_answer,
+                lost_question,
+                data={**arguments, "limit": PAGE_SIZE, **({"cursor": cursor} if cursor else {})},
+            )
+            yield page
+            cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
+            if not cursor and not page.get("has_more"):
+                return
+            if not cursor:
+                break
+        raise OutcomeUnknown(f"Slack does not show {method} to its end")
+
+    def _call(
+        self,
+        method: str,
+        refused: Callable[[SlackApiError], DeliveryError],
+        lost: Callable[[str], DeliveryError],
+        **request: Mapping[str, Any],
+    ) -> Any:
+        """Call a method once; ``refused`` and ``lost`` say what it means when that fails."""
         from http.client import HTTPException
         from urllib.error import URLError
 
         from slack_sdk.errors import SlackApiError, SlackRequestError
 
         try:
-            return self._hook.call("chat.postMessage", json=arguments).data
+            return self._hook.call(method, **request).data
         except SlackApiError as error:
-            raise failed_answer(error) from None
+            raise refused(error) from None
         except SlackRequestError:
             raise ConnectionFailure("the connection's base_url is not one of HTTP") from None
         except URLError as error:
             raise failed_request(error) from None
         except (OSError, HTTPException, ValueError, AttributeError) as error:
             # from here on urllib was waiting for the answer, or the SDK was reading it
-            raise OutcomeUnknown(f"Slack's answer was lost: {type(error).__name__}") from None
+            raise lost(f"Slack's answer was lost: {type(error).__name__}") from None
 
 
 def failed_answer(error: SlackApiError) -> DeliveryError:
-    """Return the error that an answer without ``ok: true`` stands for."""
+    """Return the error that an answer without ``ok: true`` to a message stands for."""
     status, headers, code = _status(error), _headers(error), _code(error)
     said = f"Slack answered {code or status}"
     if code in UNKNOWN_OUTCOME or status == 504:
@@ -169,6 +284,24 @@ def failed_answer(error: SlackApiError) -> DeliveryError:
     return ContactFailure(said)
 
 
+def no_answer(error: SlackApiError) -> DeliveryError:
+    """Return the error that an answer without ``ok: true`` to a look-up stands for."""
+    status, headers, code = _status(error), _headers(error), _code(error)
+    said = f"Slack answered {code or status} when asked for a message"
+    if code in TRY_AGAIN | UNKNOWN_OUTCOME or status == 429 or status >= 500:
+        return TransientFailure(said, retry_after=retry_after(headers.get("retry-after")))
+    if code in OF_THE_TOKEN or status in (401, 403, 404):
+        return ConnectionFailure(f"{said}; check the connection's token and base_url")
+    if code is None:
+        return lost_question(said)
+    return OutcomeUnknown(f"{said}; check the token's scopes, and invite the app to the channel")
+
+
+def lost_question(said: str) -> DeliveryError:
+    """Return the error for a look-up whose answer was lost or is no JSON: it may be repeated."""
+    return TransientFailure(f"{said}; nothing was changed by asking")
+
+
 def failed_request(error: URLError) -> DeliveryError:
     """Return the error for a request that did not get out whole: Slack cannot have acted on it."""
     import socket
@@ -179,6 +312,10 @@ def failed_request(error: URLError) -> DeliveryError:
     if isinstance(error.reason, ssl.SSLError):
         return ConnectionFailure("no secure connection to Slack; check its certificate")
     return TransientFailure("Slack cannot be reached; nothing was sent")
+
+
+def _receipt(ts: str, channel: str) -> Receipt:
+    return Receipt(external_id=ts, results={"ts": ts, "channel": channel})
 
 
 def _status(error: SlackApiError) -> int:

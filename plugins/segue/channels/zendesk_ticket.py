@@ -2,28 +2,40 @@
 
 Followed:
     https://developer.zendesk.com/api-reference/ticketing/tickets/tickets/#create-ticket
+    https://developer.zendesk.com/api-reference/ticketing/tickets/tickets/#list-tickets (by
+    external_id; without archived tickets and those the agent may not see; 100 calls a minute)
+    https://developer.zendesk.com/api-reference/ticketing/users/users/ (self, ticket_restriction)
     https://developer.zendesk.com/documentation/ticketing/managing-tickets/creating-and-updating-tickets/
     https://developer.zendesk.com/api-reference/ticketing/introduction/#idempotency
     https://developer.zendesk.com/api-reference/introduction/requests/ (status codes, 422 details)
-    https://developer.zendesk.com/api-reference/introduction/rate-limits/ (429, Retry-After)
+    https://developer.zendesk.com/api-reference/introduction/rate-limits/ (by plan;
+    200 calls a minute on Team, the lowest; 429, Retry-After)
     https://developer.zendesk.com/api-reference/introduction/security-and-auth/
 
 The connection is of type HTTP: host ``https://SUBDOMAIN.zendesk.com``, login ``EMAIL/token``,
-password an API token; or an extra ``{"Authorization": "Bearer …"}`` for OAuth.
+password an API token; or an extra ``{"Authorization": "Bearer …"}`` for OAuth. Its agent must be
+one who sees every ticket. Its extra may give ``segue_rate``, for an account of a larger plan.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, ClassVar, Literal, Self
 
+from pydantic import model_validator
+
+from segue.channels.addressing import TeamChannel
 from segue.channels.http_calls import CallRefused, HttpCalls, open_calls
-from segue.delivery.channel import Channel, Receipt, Sender
+from segue.channels.look_ups import look_from
+from segue.channels.rates import limits_of
+from segue.delivery.channel import Limit, Receipt, Sender
 from segue.documents import Definition, Items
 from segue.errors import OutcomeUnknown
 from segue.workflows.templates import Line, Text
 
 KEY_REUSED = "IdempotentRequestError"
+RATE = "200/minute"  # of the account, on the lowest plan
 
 
 class Requester(Definition):
@@ -33,24 +45,27 @@ class Requester(Definition):
     name: Line | None = None  # Zendesk wants one for a person it does not know
 
 
-class ZendeskTicket(Channel):
+class ZendeskTicket(TeamChannel):
     """Create a ticket for the team.
 
-    ``requester`` is the connection's agent where it is left out; if it is the contact, Zendesk's
-    own triggers may write to them, so leave it out in workflows for people who opted out, or make
-    the comment private (``public: false``).
+    ``requester`` is the connection's agent where it is left out. If it is the contact, Zendesk's
+    own triggers may write to them: say ``audience: contact``, so that nobody who opted out is
+    written to, or make the comment private (``public: false``) and say ``audience: team``. A
+    template in ``requester.email`` must say which.
 
-    Zendesk allows a few hundred calls a minute for the whole account and answers 429 with
-    Retry-After beyond. The delivery's key is both the Idempotency-Key, under which Zendesk gives
-    the first ticket again for about two hours, and the ticket's ``external_id``.
+    Zendesk allows 200 calls a minute for an account of the lowest plan, 2,500 of the highest, and
+    answers 429 with Retry-After beyond. The delivery's key is both the Idempotency-Key, under which
+    Zendesk gives the first ticket again for about two hours, and the ticket's ``external_id``.
 
-    *Uncertain* means that the answer was lost, or that Zendesk holds a ticket under the key that
-    was made of other text. The ticket can be looked up by ``external_id``; until that is done for
-    you, a delivery that is uncertain waits for a person.
+    A delivery is doubtful when the answer was lost, or when Zendesk holds a ticket under the key
+    that was made of other text. The ticket is then looked up by its ``external_id``. *Uncertain* is
+    what is left: the agent may not list every ticket, or the call was months ago. A ticket that
+    somebody has deleted in the meantime is created again.
     """
 
     name: ClassVar[str] = "zendesk_ticket"
     longest_call: ClassVar[float] = 120.0
+    can_be_asked: ClassVar[bool] = True
 
     connection: str = "zendesk_default"
     subject: Line
@@ -63,16 +78,24 @@ class ZendeskTicket(Channel):
     group_id: int | None = None
     assignee_id: int | None = None
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        address = self.requester.email if self.requester else None
+        self.require_audience("requester.email", address)
+        return self
+
     def connect(self) -> ZendeskTickets:
         """Open a session; nothing is sent yet."""
-        return ZendeskTickets(open_calls("Zendesk", self.connection))
+        limits = limits_of(self.connection, default=RATE)
+        return ZendeskTickets(open_calls("Zendesk", self.connection), limits)
 
 
 class ZendeskTickets(Sender):
     """An open connection to Zendesk."""
 
-    def __init__(self, calls: HttpCalls) -> None:
+    def __init__(self, calls: HttpCalls, limits: Sequence[Limit]) -> None:
         self._calls = calls
+        self._limits = limits
 
     def __exit__(self, *exc: object) -> None:
         self._calls.close()
@@ -94,6 +117,50 @@ class ZendeskTickets(Sender):
                     f"look for the external_id {key}"
                 ) from None
             raise
+        return self._receipt(number)
+
+    def find(
+        self, traces: Mapping[str, Mapping[str, str]], since: datetime
+    ) -> Mapping[str, Receipt]:
+        """Look each ticket up by its external_id, in one call each."""
+        look_from(since)
+        numbers = {key: self._number_of(key) for key in traces}
+        if None in numbers.values():
+            self._require_sight_of_all()
+        return {key: self._receipt(number) for key, number in numbers.items() if number}
+
+    def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
+        """Return the account's limit; it is the same for every call."""
+        return self._limits
+
+    def _number_of(self, key: str) -> str | None:
+        """Return the first ticket's number, because Zendesk wants no external_id to be unique."""
+
+        def read(answer: Any, _: bool) -> list[int]:
+            tickets = answer["tickets"]
+            if any(ticket["external_id"] != key for ticket in tickets):
+                raise ValueError("it has not filtered, so the ticket may be on another page")
+            return sorted(int(ticket["id"]) for ticket in tickets)
+
+        query = {"external_id": key}
+        numbers = self._calls.ask("/api/v2/tickets.json", query, codes=_codes, read=read)
+        return str(numbers[0]) if numbers else None
+
+    def _require_sight_of_all(self) -> None:
+        """Raise OutcomeUnknown where the list leaves out what the agent may not see."""
+        restriction = self._calls.ask(
+            "/api/v2/users/me.json",
+            {},
+            codes=_codes,
+            read=lambda answer, _: answer["user"]["ticket_restriction"],
+        )
+        if restriction is not None:
+            raise OutcomeUnknown(
+                "Zendesk lists no such ticket, but the connection's agent does not see every "
+                "ticket; use one without a ticket restriction"
+            )
+
+    def _receipt(self, number: str) -> Receipt:
         url = f"{self._calls.base_url}/agent/tickets/{number}"
         return Receipt(external_id=number, url=url, results={"id": number, "url": url})
 

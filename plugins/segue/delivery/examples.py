@@ -18,7 +18,7 @@ from upath import UPath
 from segue.delivery.branches import Change
 from segue.delivery.plan import PlannedAction, rehearse
 from segue.delivery.resolved import ResolvedWorkflow
-from segue.delivery.steps import consent_at
+from segue.delivery.standing import consent_at
 from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables
 from segue.documents import Location

@@ -14,9 +14,9 @@ from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from segue.delivery import detection, door
+from segue.delivery import candidates, detection
 from segue.delivery.branches import Change, changes_of_span
-from segue.delivery.door import Candidate
+from segue.delivery.candidates import Candidate, Terms
 from segue.delivery.guard import beyond_limits
 from segue.delivery.keys import delivery_key
 from segue.delivery.ledger import (
@@ -29,7 +29,8 @@ from segue.delivery.ledger import (
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.schema import State
 from segue.delivery.spans import Point, Stretch
-from segue.delivery.steps import current_consent, holds, judge
+from segue.delivery.standing import current_consent
+from segue.delivery.verdicts import holds, judge
 from segue.segments.membership import membership, membership_pieces
 from segue.workflows.definition import Action, prerequisites
 from segue.workflows.details import contact_fields, load_details
@@ -262,20 +263,18 @@ class _Rehearsal:
     def _judge(
         self, action: Action, planned: Mapping[Change, Actions]
     ) -> dict[Change, PlannedAction]:
-        candidates = {self._key(action, change): change for change in planned}
-        ready, judged = door.judge(
+        by_key = {self._key(action, change): change for change in planned}
+        ready, judged = candidates.judge(
             self._resolved.channels[action.id],
-            self._resolved.variables,
+            Terms.of(self._resolved),
             self._candidates(action, planned),
         )
         outcomes = {
-            candidates[item.key]: self._outcome(
-                action, candidates[item.key], SEND, message=item.message
-            )
+            by_key[item.key]: self._outcome(action, by_key[item.key], SEND, message=item.message)
             for item in ready
         }
         for item in judged:
-            change = candidates[item.key]
+            change = by_key[item.key]
             outcomes[change] = self._outcome(action, change, item.state, item.reason)
         return outcomes
 

@@ -1,20 +1,32 @@
-"""Policies over a whole span: reasons for which none of its deliveries is released."""
+"""What a careful person might not want acted on: a whole span, or one delivery right now."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
 
+from segue.delivery.channel import Audience, Channel
 from segue.delivery.ledger import (
     SUPPRESSED_BACKFILL,
     SUPPRESSED_MAX_AGE,
     SUPPRESSED_PRUNED,
     DetectedSpan,
     Ledger,
+    OncePerContact,
+    StartRules,
     Wishes,
 )
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.spans import Stretch
+from segue.durations import localize
+from segue.workflows.definition import Policies, QuietHours
+
+_PARTS = 1 << 64
 
 
 def suppressing_policy(
@@ -50,3 +62,58 @@ def bounded(detected: DetectedSpan, ledger: Ledger, workflow: str) -> DetectedSp
     if watermark is not None and detected.stretch.previous.as_of < watermark:
         return replace(detected, changes=kept, suppressed=SUPPRESSED_PRUNED)
     return replace(detected, changes=kept)
+
+
+def start_rules(channel: Channel, policies: Policies, zone: ZoneInfo) -> StartRules:
+    """Return what the ledger has to check when a call of this channel begins."""
+    once = policies.once_per_contact
+    to_contact = channel.addressed_to is Audience.CONTACT
+    return StartRules(
+        channel.name,
+        channel.addressed_to,
+        None if once is None else OncePerContact(None if once == "ever" else once, zone),
+        policies.frequency_cap.get(channel.name) if to_contact else None,
+    )
+
+
+def is_held_out(workflow: str, contact_id: str, share: float) -> bool:
+    """Tell whether a contact belongs to the share that a workflow never acts on.
+
+    It is the same contacts every time: by SHA-256 of the JSON array [workflow, contact id].
+    """
+    text = json.dumps([workflow, contact_id], ensure_ascii=False, separators=(",", ":"))
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
+    return number < share * _PARTS
+
+
+def quiet_until(
+    hours: QuietHours, fields: Mapping[str, Any], zone: ZoneInfo, now: datetime
+) -> datetime | None:
+    """Return when the quiet hours end that ``now`` lies in, or None.
+
+    ``fields`` are the contact's, ``zone`` is the directory's.
+    """
+    local = now.astimezone(_zone_of(hours, fields, zone))
+    clock = local.time().replace(tzinfo=None)
+    overnight = hours.begin > hours.end
+    inside = (
+        hours.begin <= clock or clock < hours.end
+        if overnight
+        else (hours.begin <= clock < hours.end)
+    )
+    if not inside:
+        return None
+    days = 1 if overnight and clock >= hours.begin else 0
+    wall = datetime.combine(local.date() + timedelta(days=days), hours.end)
+    ends = localize(wall, ZoneInfo(str(local.tzinfo)))
+    return max(ends, now.astimezone(UTC) + timedelta(seconds=1))  # the hour that clocks repeat
+
+
+def _zone_of(hours: QuietHours, fields: Mapping[str, Any], zone: ZoneInfo) -> ZoneInfo:
+    own = fields.get(hours.timezone_field) if hours.timezone_field else None
+    if isinstance(own, str):
+        try:
+            return ZoneInfo(own)
+        except (KeyError, ValueError, OSError):
+            pass  # not a zone anybody knows: the workflow's holds
+    return ZoneInfo(hours.timezone) if hours.timezone else zone

@@ -152,7 +152,8 @@ deliveries = Table(
     Column("change", String(16), nullable=False),
     Column("snapshot", String(32), nullable=False),
     Column("span", Serial, ForeignKey("spans.id"), nullable=False),
-    Column("channel", String(64), nullable=False, server_default=""),
+    Column("channel", String(64), nullable=False, server_default=""),  # of the last call
+    Column("addressed_to", String(16), nullable=False, server_default=""),  # contact | team
     Column("event_at", UtcDateTime),  # the as-of of the snapshot that shows the change
     Column("state", String(16), nullable=False),
     Column("reason", Text, nullable=False, default=""),

@@ -17,7 +17,7 @@ from segue.delivery.branches import Change, changes_of_span
 from segue.delivery.ledger import DetectedSpan
 from segue.delivery.plan import PlannedChange, compare_pair, rehearse, stopped_by
 from segue.delivery.resolved import ResolvedWorkflow
-from segue.delivery.steps import consent_at
+from segue.delivery.standing import consent_at
 from segue.errors import DataError, SnapshotMissing
 from segue.segments.changes import members_table
 from segue.segments.membership import membership

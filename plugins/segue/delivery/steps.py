@@ -5,25 +5,21 @@ Airflow's operators are one call into this module each; nothing here knows Airfl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import groupby
-from typing import Any
 
 from segue.delivery.branches import BranchRef, Change, RunArea
+from segue.delivery.candidates import Candidate, Terms
 from segue.delivery.channel import Audience
-from segue.delivery.door import Candidate, Door, Pass
+from segue.delivery.door import Door, Pass
 from segue.delivery.ledger import SKIPPED_CONDITIONS, SKIPPED_NOT_FOUND, DeliveryRow, Ledger
 from segue.delivery.resolved import ResolvedWorkflow
-from segue.directory.snapshots import Snapshot, find_snapshot, list_snapshots, parse_key
-from segue.directory.tables import SnapshotTables
-from segue.errors import DataError, SnapshotMissing
+from segue.delivery.standing import current_consent, recheck
+from segue.delivery.verdicts import by_details, holds, judge
+from segue.directory.snapshots import find_snapshot
+from segue.errors import DataError
 from segue.segments.changes import Memberships
-from segue.segments.conditions import Condition
-from segue.segments.consent import refuse_lost_opt_outs
-from segue.segments.evaluation import Population, evaluate
-from segue.segments.loading import load_opt_states
-from segue.segments.membership import opt_states
+from segue.segments.evaluation import Population
 from segue.workflows.definition import Action, prerequisites
 from segue.workflows.details import contact_fields, load_details
 
@@ -37,7 +33,7 @@ def load_branch(
     """Write the details of a branch's contacts to the run area; returns how many were found."""
     area = _area(resolved, ref)
     found = 0
-    for key, changes in _by_details(area.read_slice(ref.number)):
+    for key, changes in by_details(area.read_slice(ref.number)):
         snapshot = find_snapshot(resolved.directory, key, now=now)
         ids = {change.contact_id for change in changes}
         population = load_details(
@@ -73,41 +69,6 @@ def check_branch(
     return len(passed), len(changes)
 
 
-def judge(
-    resolved: ResolvedWorkflow, changes: Sequence[Change], details: Any
-) -> tuple[list[Change], list[Change], list[Change]]:
-    """Split changes into passed, failed and contact-not-found, by the workflow's conditions.
-
-    ``details`` returns the Population of the contacts for a snapshot key.
-    """
-    passed: list[Change] = []
-    failed: list[Change] = []
-    missing: list[Change] = []
-    for key, group in _by_details(changes):
-        verdicts = holds(resolved.definition.conditions, details(key), group)
-        for change, verdict in zip(group, verdicts, strict=True):
-            target = missing if verdict is None else passed if verdict else failed
-            target.append(change)
-    return passed, failed, missing
-
-
-def holds(
-    condition: Condition | None, population: Population, changes: Sequence[Change]
-) -> list[bool | None]:
-    """Return whether ``condition`` holds for each change; None where the contact is missing."""
-    rows = {contact: row for row, contact in enumerate(population.contacts["contact_id"])}
-    if condition is None:
-        return [True if change.contact_id in rows else None for change in changes]
-    by_kind = {
-        kind: evaluate(condition, population.with_change(kind))
-        for kind in {change.change for change in changes}
-    }
-    return [
-        bool(by_kind[change.change][rows[change.contact_id]]) if change.contact_id in rows else None
-        for change in changes
-    ]
-
-
 def deliver_action(
     resolved: ResolvedWorkflow,
     action: Action,
@@ -116,67 +77,54 @@ def deliver_action(
     *,
     owner: str,
     clear_number: int,
+    memberships: Memberships | None = None,
 ) -> Pass:
     """Deliver one action to the contacts of a branch that passed the conditions."""
-    now = datetime.now(UTC)
     area = _area(resolved, ref)
     passed = area.read_passed(ref.number)
-    channel = resolved.channels[action.id]
-    to_contact = channel.addressed_to is Audience.CONTACT
-    consent = current_consent(resolved, passed, now) if to_contact else {}
-    candidates = [
-        candidate
-        for key, group in _by_details(passed)
-        for candidate in _candidates(
-            resolved, action, group, area.read_details(ref.number, key), consent, ledger
-        )
-    ]
-    door = Door(
+    return send(
+        resolved,
+        action,
+        passed,
+        lambda key: area.read_details(ref.number, key),
         ledger,
-        channel,
         owner=owner,
         clear_number=clear_number,
-        variables=resolved.variables,
+        memberships=memberships,
     )
-    return door.deliver(candidates)
 
 
-def current_consent(
-    resolved: ResolvedWorkflow, changes: Sequence[Change], now: datetime
-) -> Mapping[str, bool]:
-    """Return the effective opt state per contact on the newest complete snapshot.
+def send(
+    resolved: ResolvedWorkflow,
+    action: Action,
+    changes: Sequence[Change],
+    details: Callable[[str], Population],
+    ledger: Ledger,
+    *,
+    owner: str,
+    clear_number: int = 0,
+    memberships: Memberships | None = None,
+) -> Pass:
+    """Take changes that passed the conditions through the door, for one action.
 
-    A contact that is not there any more is left out. Raises SnapshotMissing while the newest
-    complete snapshot is older than the changes: it could not know their contacts.
+    ``details`` returns the contacts' details as they stood in the snapshot with a key.
     """
-    if not changes:
-        return {}
-    directory = resolved.directory
-    complete = [item for item in list_snapshots(directory, now=now) if item.complete]
-    keys = sorted({change.snapshot for change in changes})
-    instants = [parsed[1] for key in keys if (parsed := parse_key(directory, key))]
-    if not complete or complete[-1].as_of < max(instants):
-        raise SnapshotMissing(
-            f"consent cannot be judged: snapshot {keys[-1]} of {directory.directory} is not "
-            "complete any more, and no newer one is"
+    now = datetime.now(UTC)
+    channel = resolved.channels[action.id]
+    to_contact = channel.addressed_to is Audience.CONTACT
+    consent = current_consent(resolved, changes, now) if to_contact else {}
+    withdrawn = (
+        recheck(resolved, changes, now, memberships) if resolved.definition.policies.recheck else {}
+    )
+    candidates = [
+        candidate
+        for key, group in by_details(changes)
+        for candidate in _candidates(
+            resolved, action, group, details(key), consent, withdrawn, ledger
         )
-    tables = SnapshotTables(directory, complete[-1])
-    for snapshot in complete:
-        if snapshot.key in keys:
-            refuse_lost_opt_outs(SnapshotTables(directory, snapshot), tables)
-    return consent_at(resolved, changes, complete[-1])
-
-
-def consent_at(
-    resolved: ResolvedWorkflow, changes: Sequence[Change], snapshot: Snapshot
-) -> dict[str, bool]:
-    """Return the effective opt state per contact at a snapshot; who is not there is left out."""
-    contact_ids = {change.contact_id for change in changes}
-    tables = SnapshotTables(resolved.directory, snapshot)
-    population = load_opt_states(resolved.segment, tables, only=contact_ids)
-    states = opt_states(population, resolved.segment.segment)
-    ids = population.contacts["contact_id"]
-    return dict(zip(ids, map(bool, states), strict=True))
+    ]
+    door = Door(ledger, channel, Terms.of(resolved), owner=owner, clear_number=clear_number)
+    return door.deliver(candidates)
 
 
 def _area(resolved: ResolvedWorkflow, ref: BranchRef) -> RunArea:
@@ -199,6 +147,7 @@ def _candidates(
     changes: Sequence[Change],
     population: Population,
     consent: Mapping[str, bool],
+    withdrawn: Mapping[Change, str],
     ledger: Ledger,
 ) -> Iterable[Candidate]:
     fields = contact_fields(resolved.definition, population)
@@ -223,6 +172,7 @@ def _candidates(
             opted_in=consent.get(change.contact_id),
             passes_if=bool(verdict),
             before={other: rows.get(keys[index]) for other, keys in before.items()},
+            withdrawn=withdrawn.get(change),
         )
 
 
@@ -240,10 +190,3 @@ def _keys(resolved: ResolvedWorkflow, ledger: Ledger, changes: Sequence[Change])
     return [
         key for action in resolved.action_ids for key in _keys_of(resolved, ledger, action, changes)
     ]
-
-
-def _by_details(changes: Iterable[Change]) -> Iterable[tuple[str, list[Change]]]:
-    """Group changes by the snapshot that their contacts' details come from."""
-    ordered = sorted(changes, key=lambda change: (change.details_at, change))
-    for key, group in groupby(ordered, key=lambda change: change.details_at):
-        yield key, list(group)

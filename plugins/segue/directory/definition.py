@@ -32,7 +32,8 @@ STANDARD_COLUMNS: dict[str, tuple[str, ...]] = {
 }
 
 
-def _known_zone(name: str) -> str:
+def known_zone(name: str) -> str:
+    """Return the name of a time zone; raise ValueError for one that nobody knows."""
     if name not in available_timezones():
         hint = did_you_mean(name, available_timezones())
         raise ValueError(f"{name!r} is not a time zone; allowed: names such as Europe/London{hint}")
@@ -53,7 +54,7 @@ class DirectoryDefinition(Definition):
     directory: Name
     description: str | None = None
     snapshots: Annotated[str, Field(min_length=1), AfterValidator(_resolve)]
-    timezone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
+    timezone: Annotated[str, AfterValidator(known_zone)] = "UTC"
     date_keys: Literal["end_of_day", "start_of_day"] = "end_of_day"
     complete_marker: Annotated[str, Field(min_length=1)] | None = None
     settle: DurationField = Duration(60, "s")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from segue.operators.branch import CheckConditions, Deliver, LoadContactDetails
+from segue.operators.release import FindWork, Resume
 from segue.operators.run import DetectChanges, Guard, Report
 
 __all__ = [
     "CheckConditions",
     "Deliver",
     "DetectChanges",
+    "FindWork",
     "Guard",
     "LoadContactDetails",
     "Report",
+    "Resume",
 ]

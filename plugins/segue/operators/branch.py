@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 
     from segue.delivery.door import Pass
 
-# 1, 2, 4 … 32 minutes, then every hour: 28 retries span 24 hours
-DELIVERY_RETRIES: dict[str, Any] = {
-    "retries": 28,
+# 1, 2, 4 … 32 minutes, then every hour: the 28 retries of a workflow's default span 24 hours
+BACKOFF: dict[str, Any] = {
     "retry_delay": timedelta(minutes=1),
     "retry_exponential_backoff": True,
     "max_retry_delay": timedelta(hours=1),
@@ -94,7 +93,8 @@ class Deliver(_BranchOperator):
     ui_color = "#fce4ec"
 
     def __init__(self, *, action: str, **kwargs: Any) -> None:
-        defaults = {**DELIVERY_RETRIES, "trigger_rule": TriggerRule.ALL_DONE}
+        retries = kwargs["workflow"].definition.retries
+        defaults = {"retries": retries, **BACKOFF, "trigger_rule": TriggerRule.ALL_DONE}
         super().__init__(**{**defaults, **kwargs})
         self.action = action
 
@@ -103,7 +103,7 @@ class Deliver(_BranchOperator):
         """Go through the door once."""
         from segue.delivery.branches import BranchRef
         from segue.delivery.steps import deliver_action
-        from segue.operators.environment import open_ledger, run_of
+        from segue.operators.environment import open_ledger, open_memberships, run_of
 
         if self.branch is None:
             raise AirflowSkipException("no contact of this branch passed the conditions")
@@ -115,6 +115,7 @@ class Deliver(_BranchOperator):
             open_ledger(),
             owner=f"{ti.id}/{ti.try_number}",
             clear_number=run_of(self.workflow.name, context).clear_number,
+            memberships=open_memberships(),
         )
         outcomes = {str(state): count for state, count in sorted(result.outcomes.items())}
         self.log.info("%s: %s", ref.label, outcomes or "nothing left to send")
@@ -138,6 +139,8 @@ def _raise_for(result: Pass) -> None:
 
 
 def _why(result: Pass) -> str:
+    if result.stopped:
+        return f"{result.stopped}; segue go lets it go on"
     if result.connection:
         return result.connection
     if result.elsewhere:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -18,8 +18,9 @@ from pydantic import (
     model_validator,
 )
 
+from segue.directory.definition import known_zone
 from segue.documents import Definition, Items, Location, Name, ProblemsFound, did_you_mean
-from segue.durations import Duration, DurationField, localize
+from segue.durations import Duration, DurationField, localize, parse_duration
 from segue.segments.conditions import (
     Condition,
     SegmentLeaf,
@@ -40,6 +41,9 @@ PRESETS = {
     "@yearly": "0 0 1 1 *",
 }
 RESERVED_ACTIONS = frozenset({"load_contact_details", "conditions"})
+_CAP = re.compile(r"([1-9][0-9]{0,3}) per (day|week)")
+_WALL_CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
+_DAY = timedelta(days=1)
 _SHARE = re.compile(r"(100|[0-9]{1,2}(?:\.[0-9]{1,4})?)%")
 
 
@@ -86,6 +90,20 @@ def _share(value: object) -> float:
     if match is None:
         raise ValueError(f"found {value!r}; allowed: a share such as 5%")
     return float(match[1]) / 100
+
+
+def _cap(value: object) -> tuple[int, timedelta]:
+    match = _CAP.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"found {value!r}; allowed: a number per day or week, such as 2 per week")
+    return int(match[1]), _DAY if match[2] == "day" else 7 * _DAY
+
+
+def _wall_clock(value: object) -> time:
+    match = _WALL_CLOCK.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f'found {value!r}; allowed: a time of day in quotes, such as "21:00"')
+    return time(int(match[1]), int(match[2]))
 
 
 def _ids(value: object) -> object:
@@ -140,6 +158,49 @@ def _within_a_century(duration: Duration) -> Duration:
 PolicyDuration = Annotated[DurationField, AfterValidator(_within_a_century)]
 
 
+Once = Annotated[
+    Duration | Literal["ever"],
+    BeforeValidator(lambda value: value if value == "ever" else parse_duration(value)),
+    PlainSerializer(str),
+    WithJsonSchema({"type": "string", "examples": ["ever", "30d"]}),
+]
+Cap = Annotated[
+    tuple[int, timedelta],
+    BeforeValidator(_cap),
+    PlainSerializer(lambda cap: f"{cap[0]} per {'day' if cap[1] == _DAY else 'week'}"),
+    WithJsonSchema({"type": "string", "pattern": f"^{_CAP.pattern}$", "examples": ["2 per week"]}),
+]
+WallClock = Annotated[
+    time,
+    BeforeValidator(_wall_clock),
+    PlainSerializer(lambda value: f"{value:%H:%M}"),
+    WithJsonSchema(
+        {"type": "string", "pattern": f"^{_WALL_CLOCK.pattern}$", "examples": ["21:00"]}
+    ),
+]
+
+
+class QuietHours(Definition):
+    """The hours in which no message to a contact goes out; it is held until they end.
+
+    They are those of ``timezone`` (the directory's where left out), or of the zone that the
+    contact's own field ``timezone_field`` names, where it names one. A message that waited longer
+    than ``expires`` since its change was found is not sent any more.
+    """
+
+    begin: Annotated[WallClock, Field(alias="from")]
+    end: Annotated[WallClock, Field(alias="to")]
+    timezone: Annotated[str, AfterValidator(known_zone)] | None = None
+    timezone_field: str | None = None
+    expires: PolicyDuration = Duration(24, "h")
+
+    @model_validator(mode="after")
+    def _has_an_end(self) -> Self:
+        if self.begin == self.end:
+            raise ValueError(f"from and to are both {self.begin:%H:%M}; allowed: two times")
+        return self
+
+
 class Policies(Definition):
     """What happens to changes that a careful person might not want acted on."""
 
@@ -147,6 +208,12 @@ class Policies(Definition):
     max_age: PolicyDuration | None = Duration(2, "d")
     missing_snapshot: Literal["fail", "skip"] = "fail"
     wait_timeout: PolicyDuration = Duration(6, "h")
+    once_per_contact: Once | None = None  # each action; by the time of the change
+    quiet_hours: QuietHours | None = None
+    frequency_cap: dict[str, Cap] = Field(default_factory=dict)  # by channel, across workflows
+    holdout: Share | None = None
+    recheck: bool = False
+    on_uncertain: Literal["hold", "resend"] = "hold"
 
 
 class GuardLimits(Definition):
@@ -186,6 +253,7 @@ class WorkflowDefinition(Definition):
     policies: Policies = Policies()
     guard: GuardLimits = GuardLimits()
     branches: Branches = Branches()
+    retries: Annotated[int, Field(ge=0, le=1000)] = 28  # of an action's task: they span 24 hours
     report: ReportRules = ReportRules()
     # Left out of every dump: examples decide nothing, so they change no digest.
     tests: Annotated[Items[WorkflowExample], Field(exclude=True)] = ()

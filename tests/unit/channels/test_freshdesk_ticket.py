@@ -27,6 +27,7 @@ def test_a_ticket_arrives_field_by_field(sandbox: Sandbox):
     receipt = deliver(
         ticket(
             email="{{ contact.email }}",
+            audience="contact",
             name="{{ contact.first_name }}",
             priority="urgent",
             status="pending",
@@ -76,7 +77,7 @@ def test_contact_text_is_escaped_in_the_description(sandbox: Sandbox, name: str)
 
 def test_a_refused_ticket_is_of_the_contact_and_names_fields_only(sandbox: Sandbox):
     with pytest.raises(ContactFailure) as raised:
-        deliver(ticket(email="{{ contact.email }}"), email="ana@nowhere")
+        deliver(ticket(email="{{ contact.email }}", audience="contact"), email="ana@nowhere")
     assert str(raised.value) == "Freshdesk answered 400: email, invalid_value"
 
 

@@ -27,6 +27,7 @@ def test_a_ticket_arrives_field_by_field(sandbox: Sandbox):
             type="task",
             tags=["segue", "tier_{{ contact.tier }}"],
             requester={"name": "{{ contact.first_name }}", "email": "{{ contact.email }}"},
+            audience="contact",
             group_id=7,
             assignee_id=8,
             public=False,
@@ -100,13 +101,15 @@ def test_contact_text_is_data_in_the_subject_too(sandbox: Sandbox, name: str):
 
 def test_a_refused_ticket_is_of_the_contact_and_names_fields_only(sandbox: Sandbox):
     with pytest.raises(ContactFailure) as raised:
-        deliver(ticket(requester={"email": "{{ contact.email }}"}), email="ana@nowhere")
+        asked_by = {"email": "{{ contact.email }}"}
+        deliver(ticket(requester=asked_by, audience="contact"), email="ana@nowhere")
     assert str(raised.value) == "Zendesk answered 422: RecordInvalid, requester"
 
 
 def test_a_missing_field_names_its_place(sandbox: Sandbox):
     with pytest.raises(ContactFailure, match=r"^requester\.name: missing field: contact\.nick$"):
-        deliver(ticket(requester={"email": "{{ contact.email }}", "name": "{{ contact.nick }}"}))
+        asked_by = {"email": "{{ contact.email }}", "name": "{{ contact.nick }}"}
+        deliver(ticket(requester=asked_by, audience="contact"))
     assert sandbox.messages() == []
 
 

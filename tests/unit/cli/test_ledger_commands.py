@@ -12,6 +12,7 @@ from segue.delivery.ledger import DetectedSpan, Finished, Ledger, Run
 from segue.delivery.schema import State
 from segue.delivery.spans import Point, Stretch
 from tests.unit.cli.conftest import WORKFLOW
+from tests.unit.delivery.builders import advance
 
 NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
 FILL = (
@@ -40,9 +41,9 @@ def ledger(home):
     key = ledger.key("welcome", "mail", "c2", "added", "2026-11-22")
     held = {"owner": "me", "now": NOW, "lease_until": NOW}
     ledger.claim([key], **held)
-    ledger.advance([], [key], **held)
+    advance(ledger, [], [key], **held)
     sent = Finished(key, State.DELIVERED, external_id="<1@example.com>", results={})
-    ledger.advance([sent], [], **held)
+    advance(ledger, [sent], [], **held)
     yield ledger
     ledger.engine.dispose()
 

@@ -12,6 +12,7 @@ import pytest
 from segue.delivery.ledger import DetectedSpan, Finished, Ledger, Run
 from segue.delivery.schema import State
 from tests.unit.cli.test_ledger_commands import NOW, Stretch, point
+from tests.unit.delivery.builders import advance
 
 
 @pytest.fixture
@@ -27,9 +28,9 @@ def ledger(home):
     keys = [key(ledger, "c2"), key(ledger, "c3")]
     mine = {"owner": "me", "now": NOW, "lease_until": NOW}
     ledger.claim(keys, **mine)
-    ledger.advance([], keys, **mine)
+    advance(ledger, [], keys, **mine)
     failed = Finished(keys[0], State.FAILED, "550 no such user")
-    ledger.advance([failed, Finished(keys[1], State.UNCERTAIN, "lost")], [], **mine)
+    advance(ledger, [failed, Finished(keys[1], State.UNCERTAIN, "lost")], [], **mine)
     yield ledger
     ledger.engine.dispose()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from segue.delivery.ledger import DetectedSpan, Ledger, Run
+from segue.delivery.ledger import DetectedSpan, Finished, Ledger, Run, StartRules
 from segue.delivery.spans import Point, Stretch
 
 NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
@@ -45,3 +45,12 @@ def record(
     ledger.record_spans(run_, spans, actions, ("0" * 64, "{}"), NOW, recorded_only=False)
     recorded = ledger.find_run(run_.workflow, run_.run_id)
     return [span.id for span in ledger.spans_of(recorded)]
+
+
+RULES = StartRules("recording", "team")
+
+
+def advance(ledger: Ledger, finished: Sequence[Finished], starting: Sequence[str], **values):
+    """Write outcomes and begin calls as the door does; returns the keys of the begun."""
+    traces = {key: {} for key in starting}
+    return ledger.advance(finished, traces, **{"rules": RULES, **values}).mine

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import ClassVar
 
-from segue.delivery.door import Candidate, Door
-from segue.delivery.ledger import DeliveryRow, Ledger
+from pydantic import PrivateAttr
+
+from segue.delivery.candidates import Candidate, Terms
+from segue.delivery.channel import Limit, Receipt
+from segue.delivery.door import Door
+from segue.delivery.heartbeat import LEASE
+from segue.delivery.ledger import DeliveryRow, Ledger, Run, StartRules
+from segue.delivery.policies import is_held_out
+from segue.delivery.recovery import trace_of
 from segue.delivery.schema import State
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 from segue.testing import RecordingChannel
+from segue.workflows.definition import Policies
 from tests.unit.delivery.builders import NOW, added, detected, record, run, stretch
 
 
@@ -56,14 +67,36 @@ class Clock:
         self.now += timedelta(seconds=seconds)
 
 
-def door(ledger: Ledger, through: RecordingChannel, owner: str = "me", clear: int = 0) -> Door:
+def door(
+    ledger: Ledger, through: RecordingChannel, owner: str = "me", clear: int = 0, **policies
+) -> Door:
     clock = Clock()
-    return Door(ledger, through, owner=owner, clear_number=clear, clock=clock, sleep=clock.sleep)
+    return Door(
+        ledger,
+        through,
+        Terms("welcome", Policies.model_validate(policies)),
+        owner=owner,
+        clear_number=clear,
+        clock=clock,
+        sleep=clock.sleep,
+    )
 
 
 def outcome(ledger: Ledger, contact_id: str) -> str:
     [row] = ledger.list_deliveries(contact_id=contact_id)
     return ":".join(filter(None, (row["outcome"], row["reason"])))
+
+
+def outcomes(ledger: Ledger) -> dict[str, str]:
+    """The outcome of each delivery by its snapshot."""
+    return {
+        row["snapshot"]: ":".join(filter(None, (row["outcome"], row["reason"])))
+        for row in ledger.list_deliveries()
+    }
+
+
+def people(count: int) -> list[str]:
+    return [f"c{number:03}" for number in range(count)]
 
 
 def failing_for(contact_id: str, error: Exception, times: int = 1_000_000):
@@ -123,7 +156,7 @@ def test_a_transient_failure_is_tried_again_after_what_the_vendor_asked(ledger):
     through = channel().answering(failing_for("a", error, times=1))
     made = door(ledger, through)
     assert made.deliver(candidates).is_complete
-    assert made.sleep.__self__.naps == [7]
+    assert sum(made.sleep.__self__.naps) == 7
     assert outcome(ledger, "a") == "delivered"
 
 
@@ -243,3 +276,340 @@ def test_a_delivery_in_another_workers_hands_is_waited_for(ledger):
     ledger.claim([candidates[0].key], owner="other", now=NOW, lease_until=lease)
     result = door(ledger, channel()).deliver(candidates)
     assert (result.elsewhere, result.is_complete) == (1, False)
+
+
+# What dead workers left, and what only the vendor knows
+
+
+class Askable(RecordingChannel):
+    """A vendor that can be asked which deliveries it has."""
+
+    can_be_asked: ClassVar[bool] = True
+
+    _asking: Callable[[], None] = PrivateAttr(default_factory=lambda: lambda: None)
+
+    def connect(self):
+        sender = super().connect()
+        sender.find = self._find
+        return sender
+
+    def _find(self, traces, since):
+        self._asking()
+        return {key: Receipt("found") for key in self.outbox.keys if key in traces}
+
+
+def askable() -> Askable:
+    return Askable.model_validate({"text": "Hello {{ contact.contact_id }}"})
+
+
+def die_in_the_call(ledger: Ledger, candidates: list[Candidate], through: RecordingChannel):
+    """Leave what a worker leaves that is killed while its calls are under way."""
+    keys = [item.key for item in candidates]
+    ledger.claim(keys, owner="dead", now=NOW, lease_until=NOW + LEASE)
+    traces = {key: trace_of(through, {}) for key in keys}
+    rules = StartRules(through.name, "team")
+    ledger.advance([], traces, rules=rules, owner="dead", now=NOW, lease_until=NOW + LEASE)
+
+
+def later_door(ledger: Ledger, through: RecordingChannel, **policies) -> Door:
+    """A door after the dead worker's lease and the longest call are over."""
+    made = door(ledger, through, owner="heir", **policies)
+    made.clock.now += timedelta(seconds=through.longest_call) + 2 * LEASE
+    return made
+
+
+def test_a_call_in_doubt_that_the_vendor_has_is_delivered_and_not_sent_again(ledger):
+    candidates, through = released(ledger, "a", "b"), askable()
+    die_in_the_call(ledger, candidates, through)
+    through.outbox.received.append((candidates[0].key, {}))
+    assert later_door(ledger, through).deliver(candidates).is_complete
+    assert through.outbox.keys == [candidates[0].key, candidates[1].key]
+    assert [outcome(ledger, contact) for contact in "ab"] == ["delivered", "delivered"]
+
+
+def test_nobody_asks_before_the_longest_call_is_over(ledger):
+    """A call of the dead worker's may still arrive: a vendor's no would mean nothing yet."""
+    candidates, through = released(ledger, "a"), askable()
+    die_in_the_call(ledger, candidates, through)
+    made = door(ledger, through, owner="heir")
+    made.clock.now += 1.5 * LEASE
+    assert not made.deliver(candidates).is_complete
+    assert through.outbox.keys == []
+    assert outcome(ledger, "a") == "sending"
+
+
+def test_a_vendor_that_cannot_tell_leaves_the_call_uncertain(ledger):
+    def cannot_tell():
+        raise OutcomeUnknown("the history cannot be read")
+
+    candidates, through = released(ledger, "a"), askable()
+    die_in_the_call(ledger, candidates, through)
+    through._asking = cannot_tell
+    later_door(ledger, through).deliver(candidates)
+    assert outcome(ledger, "a") == "uncertain:the vendor cannot tell: the history cannot be read"
+    assert through.outbox.keys == []
+
+
+def test_a_vendor_that_cannot_be_asked_now_is_asked_again_later(ledger):
+    def unreachable():
+        raise TransientFailure("503")
+
+    candidates, through = released(ledger, "a"), askable()
+    die_in_the_call(ledger, candidates, through)
+    through._asking = unreachable
+    assert not later_door(ledger, through).deliver(candidates).is_complete
+    assert outcome(ledger, "a").startswith("sending")
+    through._asking = lambda: None
+    made = later_door(ledger, through)
+    made.clock.now += timedelta(hours=1)
+    assert made.deliver(candidates).is_complete
+    assert through.outbox.keys == [candidates[0].key]
+
+
+def test_a_call_is_looked_for_where_it_was_made_even_after_an_edit(ledger):
+    """The action uses another connection now; its call of yesterday went to the old one."""
+    candidates, through = released(ledger, "a"), askable()
+    die_in_the_call(ledger, candidates, through)
+    asked = []
+    edited = askable().model_copy(update={"connection": "another"})
+    edited._outbox.received.append((candidates[0].key, {}))
+    find = Askable._find
+    Askable._find = lambda self, *args: (asked.append(self.connection), find(self, *args))[1]
+    try:
+        later_door(ledger, edited).deliver(candidates)
+    finally:
+        Askable._find = find
+    assert asked == ["recording_default"]
+
+
+def test_a_call_through_another_channel_is_uncertain(ledger):
+    """An action that was a ticket yesterday and is a Slack message today cannot be asked about."""
+    candidates, through = released(ledger, "a"), askable()
+
+    class Other(Askable):
+        name: ClassVar[str] = "other"
+
+    die_in_the_call(ledger, candidates, Other.model_validate({"text": "Hello"}))
+    later_door(ledger, through).deliver(candidates)
+    assert outcome(ledger, "a").startswith("uncertain:the vendor cannot tell: the call went")
+
+
+def test_a_channel_that_cannot_be_asked_leaves_the_call_uncertain(ledger):
+    candidates, through = released(ledger, "a"), channel()
+    die_in_the_call(ledger, candidates, through)
+    later_door(ledger, through).deliver(candidates)
+    assert outcome(ledger, "a") == "uncertain:the worker ended during the call"
+    assert through.outbox.keys == []
+
+
+def test_on_uncertain_resend_sends_once_more_and_no_more(ledger):
+    candidates = released(ledger, "a")
+    through = channel().answering(failing_for("a", OutcomeUnknown("lost")))
+    for number in range(4):
+        door(ledger, through, owner=str(number), on_uncertain="resend").deliver(candidates)
+    [row] = ledger.list_deliveries(contact_id="a")
+    assert (row["outcome"], row["attempts"]) == ("uncertain", 2)
+
+
+def test_a_lost_answer_is_asked_for_at_once(ledger):
+    """The vendor had the effect and the connection broke: no need to wait for recovery."""
+    candidates, through = released(ledger, "a"), askable()
+
+    def taken_but_unanswered(key, message):
+        through.outbox.received.append((key, message))
+        raise OutcomeUnknown("the answer was lost")
+
+    through.answering(taken_but_unanswered)
+    assert door(ledger, through).deliver(candidates).is_complete
+    assert (outcome(ledger, "a"), len(through.outbox.keys)) == ("delivered", 1)
+
+
+def test_a_lost_answer_that_is_not_found_at_once_waits_for_the_longest_call(ledger):
+    candidates = released(ledger, "a")
+    through = askable().answering(failing_for("a", OutcomeUnknown("lost"), times=1))
+    made = door(ledger, through)
+    assert not made.deliver(candidates).is_complete
+    assert outcome(ledger, "a") == "sending:lost"
+    assert later_door(ledger, through).deliver(candidates).is_complete
+    assert through.outbox.keys == [candidates[0].key]
+
+
+# Stops, rates and policies
+
+
+def test_a_stopped_workflow_sends_nothing_until_it_may_go_on(ledger):
+    candidates, through = released(ledger, "a"), channel()
+    ledger.stop("welcome", "ann", "wrong text", NOW)
+    result = door(ledger, through).deliver(candidates)
+    assert "was stopped by ann" in result.stopped
+    assert not result.is_complete
+    ledger.go("welcome")
+    assert door(ledger, through).deliver(candidates).is_complete
+    assert through.outbox.keys == [candidates[0].key]
+
+
+def test_a_running_slice_obeys_a_stop_between_two_rounds(ledger):
+    candidates = released(ledger, *(f"c{number:02}" for number in range(40)))
+    through = channel()
+    made = door(ledger, through)
+
+    def stop_at_the_tenth(key, message):
+        made.clock.now += timedelta(seconds=1)
+        if len(through.outbox.received) == 9:
+            ledger.stop(None, "ann", "", NOW)
+
+    through.answering(stop_at_the_tenth)
+    assert made.deliver(candidates).stopped
+    assert 10 <= len(through.outbox.keys) <= 10 + 2 * through.concurrency
+
+
+class Limited(RecordingChannel):
+    """A vendor that takes one message a second."""
+
+    def connect(self):
+        sender = super().connect()
+        sender.limits = lambda message: [Limit("vendor_default", 60, 60)]
+        return sender
+
+
+def test_calls_under_a_limit_are_spaced(ledger):
+    """Five messages at one a second take four seconds."""
+    candidates = released(ledger, *"abcde")
+    made = door(ledger, Limited.model_validate({"text": "Hello"}))
+    assert made.deliver(candidates).is_complete
+    assert 4 <= (made.clock.now - NOW).total_seconds() < 6
+
+
+def test_a_limit_is_shared_with_other_tasks(ledger):
+    """Another task has taken the next minute's calls."""
+    ledger.reserve([[Limit("vendor_default", 60, 60)]] * 30, NOW, timedelta(hours=1))
+    candidates = released(ledger, "a")
+    made = door(ledger, Limited.model_validate({"text": "Hello"}))
+    assert made.deliver(candidates).is_complete
+    assert 30 <= (made.clock.now - NOW).total_seconds() < 33
+
+
+def test_a_vendor_that_asks_one_task_to_wait_makes_all_wait(ledger):
+    candidates = released(ledger, "a", "b")
+    through = Limited.model_validate({"text": "Hello {{ contact.contact_id }}"})
+    through.answering(failing_for("a", TransientFailure("429", retry_after=300), times=1))
+    assert door(ledger, through).deliver(candidates[:1]).retry_after == 300
+    result = door(ledger, through, owner="another task").deliver(candidates[1:])
+    assert 295 < result.retry_after <= 301
+    assert through.outbox.keys == []
+
+
+def test_once_per_contact_skips_another_change_within_the_time(ledger):
+    """Added on the 22nd, and again on the 29th: within 30 days one message, of any day's run."""
+    week = released(ledger, "a")
+    ids = record(ledger, run("run-2"), detected(stretch(28, 29), added("a")))
+    ledger.release(ids, NOW)
+    again = candidate(
+        ledger,
+        "a",
+        key=ledger.key("welcome", "mail", "a", "added", "2026-11-29"),
+        snapshot="2026-11-29",
+    )
+    through = channel()
+    assert door(ledger, through, once_per_contact="30d").deliver([again]).is_complete
+    door(ledger, through, once_per_contact="30d").deliver(week)
+    assert through.outbox.keys == [again.key]
+    assert outcomes(ledger) == {
+        "2026-11-22": "skipped:once_per_contact",
+        "2026-11-29": "delivered",
+    }
+    door(ledger, through, once_per_contact="7d").deliver(week)
+    assert len(through.outbox.keys) == 2
+
+
+def test_of_two_runs_that_race_one_reaches_the_contact(ledger):
+    """Both workers have claimed their delivery before either begins its call."""
+    ids = record(
+        ledger,
+        run(),
+        detected(stretch(21, 22), added(*people(40))),
+        detected(stretch(22, 23), added(*people(40))),
+    )
+    ledger.release(ids, NOW)
+    slices = [
+        [
+            candidate(
+                ledger, who, key=ledger.key("welcome", "mail", who, "added", f"2026-11-{day}")
+            )
+            for who in people(40)
+        ]
+        for day in (22, 23)
+    ]
+    through = channel()
+    with ThreadPoolExecutor(2) as pool:
+        list(
+            pool.map(
+                lambda number: door(
+                    ledger, through, owner=str(number), once_per_contact="ever"
+                ).deliver(slices[number]),
+                (0, 1),
+            )
+        )
+    reached = Counter(message["text"] for _, message in through.outbox.received)
+    assert set(reached.values()) == {1}
+
+
+def test_the_frequency_cap_counts_what_other_workflows_sent(ledger):
+    """Two mails a week, whatever the workflow; the message to the team does not count."""
+    through = channel(to_contact=True)
+    cap = {"frequency_cap": {"recording": "2 per week"}}
+    for number, name in enumerate(("one", "two", "three")):
+        ids = record(ledger, Run(name, "run"), detected(stretch(21, 22), added("a")))
+        ledger.release(ids, NOW)
+        key = ledger.key(name, "mail", "a", "added", "2026-11-22")
+        to_team = channel() if number == 0 else through
+        door(ledger, to_team, owner=name, **cap).deliver([candidate(ledger, "a", key=key)])
+    ids = record(ledger, Run("four", "run"), detected(stretch(21, 22), added("a")))
+    ledger.release(ids, NOW)
+    last = candidate(ledger, "a", key=ledger.key("four", "mail", "a", "added", "2026-11-22"))
+    door(ledger, through, owner="four", **cap).deliver([last])
+    assert len(through.outbox.keys) == 2
+    made = door(ledger, through, owner="a week later", **cap)
+    made.clock.now += timedelta(days=7, seconds=1)
+    made.deliver([last])
+    assert through.outbox.keys[-1] == last.key
+
+
+def test_quiet_hours_hold_messages_to_the_contact_until_they_end(ledger):
+    candidates = released(ledger, "a")
+    hours = {"quiet_hours": {"from": "21:00", "to": "08:00"}}  # NOW is 06:00
+    through = channel(to_contact=True)
+    result = door(ledger, through, **hours).deliver(candidates)
+    assert (outcome(ledger, "a"), result.is_complete) == ("held:quiet_hours", True)
+    made = door(ledger, through, owner="release", **hours)
+    made.clock.now += timedelta(hours=2)
+    made.deliver(candidates)
+    assert outcome(ledger, "a") == "delivered"
+
+
+def test_what_was_held_too_long_is_not_sent_any_more(ledger):
+    candidates = released(ledger, "a")
+    hours = {"quiet_hours": {"from": "21:00", "to": "08:00", "expires": "12h"}}
+    through = channel(to_contact=True)
+    door(ledger, through, **hours).deliver(candidates)
+    made = door(ledger, through, owner="release", **hours)
+    made.clock.now += timedelta(hours=13)
+    made.deliver(candidates)
+    assert (outcome(ledger, "a"), through.outbox.keys) == ("skipped:expired", [])
+
+
+def test_a_held_out_contact_is_never_written_to(ledger):
+    ids = people(400)
+    candidates = released(ledger, *ids)
+    through = Wide.model_validate({"text": "{{ contact.contact_id }}"})
+    door(ledger, through, holdout="25%").deliver(candidates)
+    reached = {message["text"] for _, message in through.outbox.received}
+    assert 260 < len(reached) < 340
+    assert {c for c in ids if not is_held_out("welcome", c, 0.25)} == reached
+
+
+def test_a_change_that_does_not_stand_any_more_is_skipped(ledger):
+    released(ledger, "a")
+    gone = candidate(ledger, "a", withdrawn="not a member any more")
+    door(ledger, channel()).deliver([gone])
+    assert outcome(ledger, "a") == "skipped:recheck: not a member any more"

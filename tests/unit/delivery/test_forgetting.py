@@ -17,7 +17,7 @@ from segue.delivery.schema import State, metadata
 from segue.errors import LedgerError, SettingsError
 from segue.segments.membership import MembershipStore
 from segue.segments.population import Population
-from tests.unit.delivery.builders import NOW, added, detected, record, run, stretch
+from tests.unit.delivery.builders import NOW, added, advance, detected, record, run, stretch
 
 LATER = NOW + timedelta(minutes=5)
 WHO = "CID_who"
@@ -34,14 +34,14 @@ def keyed(ledger) -> Ledger:
     sent = keys[:3]
     mine = {"owner": "me", "now": NOW, "lease_until": LATER}
     ledger.claim(sent, **mine)
-    ledger.advance([], sent, **mine)
+    advance(ledger, [], sent, **mine)
     vendor = {"external_id": WHO, "url": f"https://x/{WHO}", "results": {"id": WHO}}
     outcomes = [
         Finished(keys[0], State.DELIVERED, digest="d" * 64, **vendor),
         Finished(keys[1], State.FAILED, f"no such user {WHO}", digest="d" * 64),
         Finished(keys[2], State.UNCERTAIN, f"lost {WHO}"),
     ]
-    ledger.advance(outcomes, [], **mine)
+    advance(ledger, outcomes, [], **mine)
     return ledger
 
 
@@ -130,12 +130,12 @@ def test_a_delivery_under_way_puts_erasing_off_but_stops_what_follows(keyed, sen
     mine = {"owner": "me", "now": NOW, "lease_until": LATER}
     keyed.claim([key(keyed, "survey")], **mine)
     if sending:
-        keyed.advance([], [key(keyed, "survey")], **mine)
+        advance(keyed, [], [key(keyed, "survey")], **mine)
     with pytest.raises(LedgerError, match="run the command again"):
         keyed.forget(WHO, "ann", NOW)
     assert keyed.suppressed([WHO]) == {WHO: "forgotten"}
     assert WHO in everything(keyed)
-    keyed.advance([Finished(key(keyed, "survey"), State.FAILED, "no")], [], **mine)
+    advance(keyed, [Finished(key(keyed, "survey"), State.FAILED, "no")], [], **mine)
     keyed.forget(WHO, "ann", NOW)
     assert WHO not in everything(keyed)
 

@@ -16,7 +16,7 @@ from segue.delivery.ledger import (
     SpanTaken,
 )
 from segue.delivery.schema import State
-from tests.unit.delivery.builders import NOW, added, detected, record, run, stretch
+from tests.unit.delivery.builders import NOW, added, advance, detected, record, run, stretch
 
 DEFINITION = ("1" * 64, "{}")
 LEASE = NOW + timedelta(minutes=2)
@@ -112,7 +112,7 @@ def test_only_claimed_deliveries_become_sending(ledger):
     claim(ledger, "a", owner="one")
     claim(ledger, "a", owner="two", now=LATER)
     keys = [key(ledger, "a"), key(ledger, "b")]
-    assert ledger.advance([], keys, owner="one", now=LATER, lease_until=LATER) == set()
+    assert advance(ledger, [], keys, owner="one", now=LATER, lease_until=LATER) == set()
     assert states(ledger)["a", "mail"] == "claimed"
 
 
@@ -122,7 +122,7 @@ def test_a_delivered_message_can_never_be_claimed_again(ledger):
     ledger.release(ids, NOW)
     claim(ledger, "a")
     finished = Finished(key(ledger, "a"), State.DELIVERED, external_id="7", results={"id": "7"})
-    ledger.advance([finished], [], owner="me", now=NOW, lease_until=LEASE)
+    advance(ledger, [finished], [], owner="me", now=NOW, lease_until=LEASE)
     assert ledger.release(ids, LATER) == 0
     assert claim(ledger, "a", now=LATER, clear_number=9) == []
     row = ledger.rows([key(ledger, "a")])[key(ledger, "a")]
@@ -133,7 +133,8 @@ def test_a_failed_delivery_is_tried_again_only_after_a_person_cleared_the_run(le
     """Airflow's own retries keep the clear number; clearing raises it."""
     ledger.release(record(ledger, run(), detected(stretch(21, 22), added("a"))), NOW)
     claim(ledger, "a")
-    ledger.advance(
+    advance(
+        ledger,
         [Finished(key(ledger, "a"), State.FAILED, "refused")],
         [],
         owner="me",
@@ -149,8 +150,8 @@ def test_a_worker_that_died_before_the_call_leaves_the_delivery_free(ledger):
     """Claimed under an expired lease goes back to released."""
     ledger.release(record(ledger, run(), detected(stretch(21, 22), added("a"))), NOW)
     claim(ledger, "a")
-    assert ledger.recover(NOW) == {State.RELEASED: 0, State.UNCERTAIN: 0}
-    assert ledger.recover(LATER)[State.RELEASED] == 1
+    assert ledger.free_expired(NOW) == 0
+    assert ledger.free_expired(LATER) == 1
     assert states(ledger)["a", "mail"] == "released"
 
 
@@ -158,8 +159,8 @@ def test_a_worker_that_died_during_the_call_leaves_the_delivery_uncertain(ledger
     """Nobody can tell whether it was sent, so it is neither resent nor dropped."""
     ledger.release(record(ledger, run(), detected(stretch(21, 22), added("a"))), NOW)
     claim(ledger, "a")
-    ledger.advance([], [key(ledger, "a")], owner="me", now=NOW, lease_until=LEASE)
-    assert ledger.recover(LATER)[State.UNCERTAIN] == 1
+    advance(ledger, [], [key(ledger, "a")], owner="me", now=NOW, lease_until=LEASE)
+    assert ledger.call_uncertain([key(ledger, "a")], LATER, LATER) == 1
     assert claim(ledger, "a", now=LATER, clear_number=9) == []
 
 
@@ -167,10 +168,10 @@ def test_the_answer_of_a_slow_call_is_the_truth_even_after_recovery(ledger):
     """The owner comes back with the answer after its delivery was called uncertain."""
     ledger.release(record(ledger, run(), detected(stretch(21, 22), added("a"))), NOW)
     claim(ledger, "a")
-    ledger.advance([], [key(ledger, "a")], owner="me", now=NOW, lease_until=LEASE)
-    ledger.recover(LATER)
+    advance(ledger, [], [key(ledger, "a")], owner="me", now=NOW, lease_until=LEASE)
+    ledger.call_uncertain([key(ledger, "a")], LATER, LATER)
     finished = Finished(key(ledger, "a"), State.DELIVERED)
-    ledger.advance([finished], [], owner="me", now=LATER, lease_until=LATER)
+    advance(ledger, [finished], [], owner="me", now=LATER, lease_until=LATER)
     assert states(ledger)["a", "mail"] == "delivered"
 
 
@@ -208,7 +209,7 @@ def test_a_cleared_run_that_is_too_old_suppresses_what_it_did_not_send(ledger):
     ledger.release(ids, NOW)
     claim(ledger, "a")
     finished = Finished(key(ledger, "a"), State.DELIVERED)
-    ledger.advance([finished], [], owner="me", now=NOW, lease_until=LEASE)
+    advance(ledger, [finished], [], owner="me", now=NOW, lease_until=LEASE)
     again = detected(stretch(21, 22), added("a", "b"), SUPPRESSED_MAX_AGE)
     recorded = ledger.spans_of(ledger.find_run("welcome", "run-1"))
     ledger.record_again(run(), [(recorded[0], again)], ("mail",), DEFINITION, NOW)
@@ -224,7 +225,7 @@ def test_an_old_run_that_is_cleared_sends_neither_what_it_skipped_nor_what_faile
         Finished(key(ledger, "a"), State.SKIPPED, "opted_out"),
         Finished(key(ledger, "b"), State.FAILED, "422"),
     ]
-    ledger.advance(outcomes, [], owner="me", now=NOW, lease_until=LEASE)
+    advance(ledger, outcomes, [], owner="me", now=NOW, lease_until=LEASE)
     ledger.judge_again(ids[0], SUPPRESSED_MAX_AGE, LATER)
     assert set(states(ledger).values()) == {"suppressed:max_age"}
     assert claim(ledger, "a", "b", now=LATER, clear_number=9) == []

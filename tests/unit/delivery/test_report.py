@@ -13,7 +13,7 @@ from segue.delivery.ledger import Finished, Ledger
 from segue.delivery.report import RunReport, report_run
 from segue.delivery.schema import State, deliveries
 from segue.workflows.definition import GuardLimits, ReportRules
-from tests.unit.delivery.builders import NOW, added, detected, record, run, stretch
+from tests.unit.delivery.builders import NOW, added, advance, detected, record, run, stretch
 
 LEASE = NOW + timedelta(minutes=2)
 
@@ -31,7 +31,7 @@ def finish(ledger: Ledger, **outcomes: Finished) -> None:
     for contact_id, (state, reason) in outcomes.items():
         key = ledger.key("welcome", "mail", contact_id, "added", "2026-11-22")
         ledger.claim([key], owner="me", now=NOW, lease_until=LEASE)
-        ledger.advance([Finished(key, state, reason)], [], owner="me", now=NOW, lease_until=LEASE)
+        advance(ledger, [Finished(key, state, reason)], [], owner="me", now=NOW, lease_until=LEASE)
 
 
 @pytest.fixture

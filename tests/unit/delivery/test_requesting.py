@@ -16,7 +16,7 @@ from segue.delivery.ledger import (
 )
 from segue.delivery.schema import State
 from segue.errors import LedgerError
-from tests.unit.delivery.builders import NOW, added, detected, record, run, stretch
+from tests.unit.delivery.builders import NOW, added, advance, detected, record, run, stretch
 
 LATER = NOW + timedelta(minutes=5)
 RETRY, SETTLE = RequestKind.RETRY, RequestKind.SETTLE
@@ -34,14 +34,14 @@ def ended(ledger):
     keys = [key(ledger, contact) for contact in "abcd"]
     mine = {"owner": "me", "now": NOW, "lease_until": LATER}
     ledger.claim(keys, **mine)
-    ledger.advance([], keys, **mine)
+    advance(ledger, [], keys, **mine)
     outcomes = [
         Finished(keys[0], State.DELIVERED),
         Finished(keys[1], State.FAILED, "550 No Such User"),
         Finished(keys[2], State.FAILED, "100%_odd"),
         Finished(keys[3], State.UNCERTAIN, "the answer was lost"),
     ]
-    ledger.advance(outcomes, [], **mine)
+    advance(ledger, outcomes, [], **mine)
     return ledger
 
 

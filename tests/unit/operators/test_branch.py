@@ -13,7 +13,8 @@ from airflow.sdk.exceptions import (
 )
 
 from segue.delivery.door import Pass
-from segue.operators.branch import DELIVERY_RETRIES, _raise_for
+from segue.operators.branch import BACKOFF, _raise_for
+from segue.workflows.definition import WorkflowDefinition
 
 
 def ending(connection: str | None = None, **standing: int) -> str:
@@ -54,6 +55,9 @@ def test_what_may_still_work_is_retried_before_failures_count():
 
 def test_an_actions_retries_span_a_day():
     """1, 2, 4 … minutes, then every hour."""
-    delay, longest = DELIVERY_RETRIES["retry_delay"], DELIVERY_RETRIES["max_retry_delay"]
-    waits = [min(delay * 2**n, longest) for n in range(DELIVERY_RETRIES["retries"])]
+    delay, longest = BACKOFF["retry_delay"], BACKOFF["max_retry_delay"]
+    waits = [
+        min(delay * 2**n, longest)
+        for n in range(WorkflowDefinition.model_fields["retries"].default)
+    ]
     assert timedelta(hours=22) < sum(waits, timedelta()) < timedelta(hours=26)

@@ -7,32 +7,45 @@ transaction, or several where it works in batches and any prefix of them is a va
 from __future__ import annotations
 
 from segue.delivery.ledger.forgetting import ErasedRows, Forgetting
+from segue.delivery.ledger.limiting import Limiting
 from segue.delivery.ledger.pruning import Pruned, Pruning
 from segue.delivery.ledger.reading import Reading
 from segue.delivery.ledger.recording import Recording
 from segue.delivery.ledger.records import (
+    HELD_QUIET_HOURS,
     NO_LONGER_A_CHANGE,
     POLICY_REASONS,
     SKIPPED_AFTER,
+    SKIPPED_CAP,
     SKIPPED_CONDITIONS,
     SKIPPED_DELETED,
+    SKIPPED_EXPIRED,
+    SKIPPED_HOLDOUT,
     SKIPPED_IF,
     SKIPPED_NO_ADDRESS,
     SKIPPED_NOT_FOUND,
+    SKIPPED_ONCE,
     SKIPPED_OPTED_OUT,
+    SKIPPED_RECHECK,
+    SKIPPED_SUPPRESSED,
     SUPPRESSED_BACKFILL,
     SUPPRESSED_FORGOTTEN,
     SUPPRESSED_MAX_AGE,
     SUPPRESSED_PRUNED,
     DeliveryRow,
     DetectedSpan,
+    DueDelivery,
     Finished,
+    OncePerContact,
     RecordedRun,
     RecordedSpan,
     Run,
     SpanTaken,
+    Started,
+    StartRules,
     Wishes,
 )
+from segue.delivery.ledger.recovering import Recovering
 from segue.delivery.ledger.requesting import (
     Request,
     Requesting,
@@ -45,29 +58,48 @@ from segue.delivery.ledger.stopping import Stop, Stopping
 from segue.delivery.ledger.suppressing import Suppression, SuppressionKind
 
 
-class Ledger(Recording, Sending, Reading, Stopping, Requesting, Forgetting, Pruning):
+class Ledger(
+    Recording,
+    Sending,
+    Recovering,
+    Limiting,
+    Stopping,
+    Requesting,
+    Forgetting,
+    Pruning,
+    Reading,
+):
     """The ledger of one namespace in one database."""
 
 
 __all__ = [
+    "HELD_QUIET_HOURS",
     "NO_LONGER_A_CHANGE",
     "POLICY_REASONS",
     "SKIPPED_AFTER",
+    "SKIPPED_CAP",
     "SKIPPED_CONDITIONS",
     "SKIPPED_DELETED",
+    "SKIPPED_EXPIRED",
+    "SKIPPED_HOLDOUT",
     "SKIPPED_IF",
     "SKIPPED_NOT_FOUND",
     "SKIPPED_NO_ADDRESS",
+    "SKIPPED_ONCE",
     "SKIPPED_OPTED_OUT",
+    "SKIPPED_RECHECK",
+    "SKIPPED_SUPPRESSED",
     "SUPPRESSED_BACKFILL",
     "SUPPRESSED_FORGOTTEN",
     "SUPPRESSED_MAX_AGE",
     "SUPPRESSED_PRUNED",
     "DeliveryRow",
     "DetectedSpan",
+    "DueDelivery",
     "ErasedRows",
     "Finished",
     "Ledger",
+    "OncePerContact",
     "Pruned",
     "RecordedRun",
     "RecordedSpan",
@@ -77,6 +109,8 @@ __all__ = [
     "Selection",
     "Settlement",
     "SpanTaken",
+    "StartRules",
+    "Started",
     "Stop",
     "Suppression",
     "SuppressionKind",

@@ -245,6 +245,7 @@ class Recording(LedgerDatabase):
             "workflow": workflow,
             "snapshot": span.stretch.current.key,
             "span": span_id,
+            "event_at": span.stretch.current.as_of,
             "state": state,
             "reason": span.suppressed or "",
             "planned_at": now,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from segue.delivery.schema import State
 from segue.delivery.spans import Stretch
+from segue.durations import Duration
 
 # why a delivery is skipped or suppressed; what follows a colon is for the reader
 SKIPPED_CONDITIONS = "conditions"
@@ -17,6 +19,13 @@ SKIPPED_OPTED_OUT = "opted_out"
 SKIPPED_DELETED = "deleted"
 SKIPPED_NO_ADDRESS = "no_address"
 SKIPPED_NOT_FOUND = "contact_not_found"
+SKIPPED_SUPPRESSED = "suppression_list"
+SKIPPED_HOLDOUT = "holdout"
+SKIPPED_ONCE = "once_per_contact"
+SKIPPED_CAP = "frequency_cap"
+SKIPPED_RECHECK = "recheck"
+SKIPPED_EXPIRED = "expired"
+HELD_QUIET_HOURS = "quiet_hours"
 NO_LONGER_A_CHANGE = "no_longer_a_change"
 SUPPRESSED_BACKFILL = "backfill"
 SUPPRESSED_MAX_AGE = "max_age"
@@ -100,7 +109,11 @@ class DetectedSpan:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryRow:
-    """What later steps need of one delivery."""
+    """What later steps need of one delivery.
+
+    ``event_at`` is the as-of of the snapshot that shows the change, ``called_at`` when the last
+    call began, ``trace`` where its message can be looked for.
+    """
 
     key: str
     action: str
@@ -110,11 +123,30 @@ class DeliveryRow:
     state: State
     reason: str
     results: Mapping[str, str]
+    planned_at: datetime | None = None
+    event_at: datetime | None = None
+    called_at: datetime | None = None
+    trace: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DueDelivery:
+    """A delivery to take up again; ``previous`` and ``current`` are its span's snapshot keys."""
+
+    contact_id: str
+    change: str
+    reason: str  # of the change
+    previous: str | None
+    current: str
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The outcome of one delivery, to be written."""
+    """The outcome of one delivery, to be written.
+
+    ``RELEASED`` gives it back, ``CLAIMED`` keeps it for another try, and ``SENDING`` says that the
+    answer was lost and the channel is to be asked once the call is surely over.
+    """
 
     key: str
     state: State
@@ -123,3 +155,49 @@ class Finished:
     url: str | None = None
     results: Mapping[str, str] | None = None
     digest: str | None = None
+    held_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OncePerContact:
+    """An action reaches a contact once ever, or once ``within`` a duration of event time."""
+
+    within: Duration | None
+    zone: ZoneInfo
+
+    def forbids(self, one: datetime, other: datetime) -> bool:
+        """Tell whether two events are too close for both to be acted on."""
+        first, second = sorted((one, other))
+        return self.within is None or self.within.before(second, self.zone) < first
+
+
+@dataclass(frozen=True, slots=True)
+class StartRules:
+    """What a call must satisfy in the very transaction that lets it begin.
+
+    ``once`` looks at the same action's deliveries to the contact for other changes. ``cap`` is
+    (how many, within which time) of messages to the contact through this channel, whatever the
+    workflow.
+    """
+
+    channel: str
+    addressed_to: str
+    once: OncePerContact | None = None
+    cap: tuple[int, timedelta] | None = None
+
+    @property
+    def look_at_contacts(self) -> bool:
+        """True where other deliveries to the same contact matter."""
+        return self.once is not None or self.cap is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Which calls may begin now.
+
+    ``refused`` holds the reason for those that a rule forbids, by key. What is in neither was
+    lost to another owner, or waits for the outcome of another delivery to the same contact.
+    """
+
+    mine: frozenset[str] = frozenset()
+    refused: Mapping[str, str] = field(default_factory=dict)

@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from segue.delivery.ledger.database import LedgerDatabase, batched
-from segue.delivery.ledger.records import NO_LONGER_A_CHANGE, DeliveryRow, Finished
+from segue.delivery.ledger.records import (
+    NO_LONGER_A_CHANGE,
+    SKIPPED_CAP,
+    SKIPPED_ONCE,
+    DeliveryRow,
+    Finished,
+    Started,
+    StartRules,
+)
 from segue.delivery.schema import State, deliveries
+
+_MOST_SENT_AGAIN = 2  # calls of a delivery whose workflow says `on_uncertain: resend`
+_IN_ONES_HANDS = (State.CLAIMED, State.SENDING)
 
 
 class Sending(LedgerDatabase):
@@ -36,24 +57,15 @@ class Sending(LedgerDatabase):
         now: datetime,
         lease_until: datetime,
         clear_number: int = 0,
+        resend_uncertain: bool = False,
     ) -> list[DeliveryRow]:
         """Take the deliveries that may be tried now, for ``owner`` until ``lease_until``.
 
-        These are: released; claimed under a lease that ran out; skipped at the door before (the
-        reason is judged again); failed before a person cleared the task (``clear_number``).
+        These are: released; held until now; claimed under a lease that ran out; skipped at the
+        door before (the reason is judged again); failed before a person cleared the task
+        (``clear_number``); with ``resend_uncertain``, uncertain after its first call.
         """
-        free = or_(
-            deliveries.c.state == State.RELEASED,
-            and_(deliveries.c.state == State.CLAIMED, deliveries.c.lease_until < now),
-            and_(
-                deliveries.c.state == State.SKIPPED,
-                deliveries.c.reason != NO_LONGER_A_CHANGE,
-            ),
-            and_(
-                deliveries.c.state == State.FAILED,
-                deliveries.c.failed_at_clear < clear_number,
-            ),
-        )
+        free = _free(now, clear_number, resend_uncertain=resend_uncertain)
         values = {
             "state": State.CLAIMED,
             "reason": "",
@@ -69,7 +81,7 @@ class Sending(LedgerDatabase):
                     .where(deliveries.c.key.in_(batch), free)
                     .with_for_update(skip_locked=True)
                 )
-                rows = [_delivery_row(row) for row in connection.execute(query)]
+                rows = [delivery_row(row) for row in connection.execute(query)]
                 taken = [row.key for row in rows]
                 connection.execute(
                     update(deliveries).where(deliveries.c.key.in_(taken)).values(values)
@@ -80,84 +92,87 @@ class Sending(LedgerDatabase):
     def advance(
         self,
         finished: Sequence[Finished],
-        starting: Sequence[str],
+        starting: Mapping[str, Mapping[str, str]],
         *,
+        rules: StartRules,
         owner: str,
         now: datetime,
         lease_until: datetime,
         clear_number: int = 0,
-    ) -> set[str]:
+    ) -> Started:
         """Write outcomes and mark the calls about to start, in one transaction.
 
-        Returns the keys of ``starting`` that are now ``sending`` and may be called; one that is
-        missing was lost to another owner. Renews the lease of all that ``owner`` has claimed.
+        ``starting`` maps the keys of those calls to their traces.
         """
         with self._write() as connection:
-            for outcome in finished:
-                self._finish(connection, outcome, owner, now, clear_number)
-            mine = and_(deliveries.c.owner == owner, deliveries.c.state == State.CLAIMED)
-            renewed = update(deliveries).where(mine).values(lease_until=lease_until)
-            connection.execute(renewed)
+            _finish(connection, finished, owner, now, lease_until, clear_number)
             if not starting:
-                return set()
-            mark = (
-                update(deliveries)
-                .where(mine, deliveries.c.key.in_(starting))
-                .values(state=State.SENDING, attempts=deliveries.c.attempts + 1, updated_at=now)
-                .returning(deliveries.c.key)
-            )
-            return set(connection.execute(mark).scalars())
+                return Started()
+            refused: dict[str, str] = {}
+            waiting: set[str] = set()
+            if rules.look_at_contacts:
+                refused, waiting = self._judge_contacts(connection, list(starting), rules, now)
+            mine: set[str] = set()
+            may_start = [key for key in starting if key not in refused and key not in waiting]
+            for trace, keys in _by_trace(starting, may_start).items():
+                mark = (
+                    update(deliveries)
+                    .where(
+                        deliveries.c.owner == owner,
+                        deliveries.c.state == State.CLAIMED,
+                        deliveries.c.key.in_(keys),
+                    )
+                    .values(
+                        state=State.SENDING,
+                        attempts=deliveries.c.attempts + 1,
+                        channel=rules.channel,
+                        addressed_to=rules.addressed_to,
+                        trace=trace,
+                        called_at=now,
+                        lease_until=lease_until,
+                        updated_at=now,
+                    )
+                    .returning(deliveries.c.key)
+                )
+                mine.update(connection.execute(mark).scalars())
+            return Started(frozenset(mine), refused)
+
+    def renew(self, owner: str, lease_until: datetime) -> None:
+        """Extend the lease of all that ``owner`` has in its hands."""
+        query = (
+            update(deliveries)
+            .where(deliveries.c.owner == owner, deliveries.c.state.in_(_IN_ONES_HANDS))
+            .values(lease_until=lease_until)
+        )
+        with self._write() as connection:
+            connection.execute(query)
 
     def give_back(self, owner: str, now: datetime) -> int:
         """Return all that ``owner`` has claimed and not begun to ``released``."""
         query = (
             update(deliveries)
             .where(deliveries.c.owner == owner, deliveries.c.state == State.CLAIMED)
-            .values(
-                state=State.RELEASED,
-                owner=None,
-                lease_until=None,
-                updated_at=now,
-            )
+            .values(state=State.RELEASED, owner=None, lease_until=None, updated_at=now)
         )
         with self._write() as connection:
             return connection.execute(query).rowcount
 
-    def recover(self, now: datetime, keys: Iterable[str] | None = None) -> Counter[State]:
-        """Settle what dead workers left: expired claims are free, expired sends uncertain.
-
-        ``keys`` limits it to some deliveries; None means all of the namespace.
-        """
-        expired = and_(deliveries.c.namespace == self.namespace, deliveries.c.lease_until < now)
-        if keys is None:
-            return self._settle_expired(expired, now)
-        settled: Counter[State] = Counter()
-        for batch in batched(sorted(keys)):
-            settled += self._settle_expired(and_(expired, deliveries.c.key.in_(batch)), now)
-        return settled
-
-    def _settle_expired(self, expired: ColumnElement[bool], now: datetime) -> Counter[State]:
-        ended = {"lease_until": None, "updated_at": now}
-        free = (
-            update(deliveries)
-            .where(expired, deliveries.c.state == State.CLAIMED)
-            .values(state=State.RELEASED, owner=None, **ended)
-        )
-        doubtful = (  # the owner stays: its late answer is still welcome
-            update(deliveries)
-            .where(expired, deliveries.c.state == State.SENDING)
-            .values(state=State.UNCERTAIN, reason="the worker ended during the call", **ended)
-        )
-        with self._write() as connection:
-            freed = connection.execute(free).rowcount
-            return Counter(
-                {State.RELEASED: freed, State.UNCERTAIN: connection.execute(doubtful).rowcount}
-            )
-
     def skip(self, keys: Iterable[str], reason: str, now: datetime) -> int:
-        """Record ``skipped(reason)`` for deliveries that were released and not sent."""
-        skippable = (State.RELEASED, State.SKIPPED)
-        return self._move(keys, skippable, State.SKIPPED, reason, now, NO_LONGER_A_CHANGE)
+        """Record ``skipped(reason)`` for deliveries that were released, or held, and not sent."""
+        total = 0
+        for batch in batched(keys):
+            query = (
+                update(deliveries)
+                .where(
+                    deliveries.c.key.in_(batch),
+                    deliveries.c.state.in_((State.RELEASED, State.SKIPPED, State.HELD)),
+                    deliveries.c.reason != NO_LONGER_A_CHANGE,
+                )
+                .values(state=State.SKIPPED, reason=reason, held_until=None, updated_at=now)
+            )
+            with self._write() as connection:
+                total += connection.execute(query).rowcount
+        return total
 
     def unskip(self, keys: Iterable[str], reason: str, now: datetime) -> int:
         """Return deliveries that were skipped for ``reason``, and pass now, to ``released``."""
@@ -182,71 +197,179 @@ class Sending(LedgerDatabase):
         for batch in batched(sorted(set(keys))):
             with self._read() as connection:
                 query = select(deliveries).where(deliveries.c.key.in_(batch))
-                found |= {row.key: _delivery_row(row) for row in connection.execute(query)}
+                found |= {row.key: delivery_row(row) for row in connection.execute(query)}
         return found
 
-    def _finish(
-        self,
-        connection: Connection,
-        outcome: Finished,
-        owner: str,
-        now: datetime,
-        clear_number: int,
-    ) -> None:
-        values: dict[str, Any] = {
-            "state": outcome.state,
-            "reason": outcome.reason,
-            "lease_until": None,
-            "updated_at": now,
-        }
-        if outcome.state is State.DELIVERED:
-            values |= {
-                "external_id": outcome.external_id,
-                "url": outcome.url,
-                "results": json.dumps(dict(outcome.results or {})),
-            }
-        if outcome.digest is not None:
-            values["digest"] = outcome.digest
-        if outcome.state is State.FAILED:
-            values["failed_at_clear"] = clear_number
-        # an answer that comes after recovery called the delivery uncertain is still the truth
-        undecided = (State.CLAIMED, State.SENDING, State.UNCERTAIN)
-        connection.execute(
-            update(deliveries)
-            .where(
-                deliveries.c.key == outcome.key,
-                deliveries.c.owner == owner,
-                deliveries.c.state.in_(undecided),
+    def _judge_contacts(
+        self, connection: Connection, starting: Sequence[str], rules: StartRules, now: datetime
+    ) -> tuple[dict[str, str], set[str]]:
+        """Return what the rules refuse, by key, and what has to wait for another's outcome.
+
+        Calls for one contact begin one transaction at a time, so of two that race one is seen.
+        """
+        query = select(deliveries).where(deliveries.c.key.in_(starting))
+        own = connection.execute(query.order_by(deliveries.c.contact_id, deliveries.c.key)).all()
+        contacts = sorted({row.contact_id for row in own})
+        if self.engine.dialect.name == "postgresql":
+            for contact in contacts:
+                name = func.hashtextextended(f"{self.namespace}/{contact}", 0)
+                connection.execute(select(func.pg_advisory_xact_lock(name)))
+        reached = (State.SENDING, State.DELIVERED, State.UNCERTAIN)
+        others = connection.execute(
+            select(deliveries).where(
+                deliveries.c.namespace == self.namespace,
+                deliveries.c.contact_id.in_(contacts),
+                deliveries.c.state.in_(reached),
             )
-            .values(values)
+        ).all()
+        refused: dict[str, str] = {}
+        waiting: set[str] = set()
+        begun: list[Row[Any]] = []  # of this very transaction
+        for row in own:
+            rivals = [
+                other
+                for other in (*others, *begun)
+                if other.contact_id == row.contact_id and other.key != row.key
+            ]
+            against = _once(rules, row, rivals) or _cap(rules, rivals, now)
+            if against is None:
+                begun.append(row)
+                continue
+            reason, decided = against
+            if decided:
+                refused[row.key] = reason
+            else:
+                waiting.add(row.key)
+        return refused, waiting
+
+
+def _once(rules: StartRules, row: Row[Any], rivals: list[Row[Any]]) -> tuple[str, bool] | None:
+    """Return why a delivery may not begin, and whether that is final, or None."""
+    once = rules.once
+    if once is None:
+        return None
+    near = [
+        other
+        for other in rivals
+        if (other.workflow, other.action) == (row.workflow, row.action)
+        and once.forbids(other.event_at, row.event_at)
+    ]
+    return _against(SKIPPED_ONCE, near, 1)
+
+
+def _cap(rules: StartRules, rivals: list[Row[Any]], now: datetime) -> tuple[str, bool] | None:
+    if rules.cap is None:
+        return None
+    at_most, within = rules.cap
+    recent = [
+        other
+        for other in rivals
+        if other.state == State.CLAIMED  # begun in this transaction, and read before that
+        or (
+            (other.channel, other.addressed_to) == (rules.channel, rules.addressed_to)
+            and other.called_at > now - within
         )
-
-    def _move(
-        self,
-        keys: Iterable[str],
-        sources: Collection[State],
-        target: State,
-        reason: str,
-        now: datetime,
-        except_reason: str,
-    ) -> int:
-        total = 0
-        for batch in batched(keys):
-            query = (
-                update(deliveries)
-                .where(
-                    deliveries.c.key.in_(batch),
-                    deliveries.c.state.in_(sources),
-                    deliveries.c.reason != except_reason,
-                )
-                .values(state=target, reason=reason, updated_at=now)
-            )
-            with self._write() as connection:
-                total += connection.execute(query).rowcount
-        return total
+    ]
+    return _against(SKIPPED_CAP, recent, at_most)
 
 
-def _delivery_row(row: Row[Any]) -> DeliveryRow:
+def _against(reason: str, rivals: list[Row[Any]], enough: int) -> tuple[str, bool] | None:
+    """Final where the rivals that have been sent suffice; else those under way must end first."""
+    if len(rivals) < enough:
+        return None
+    settled = [other for other in rivals if other.state in (State.DELIVERED, State.UNCERTAIN)]
+    return reason, len(settled) >= enough
+
+
+def _free(now: datetime, clear_number: int, *, resend_uncertain: bool) -> ColumnElement[bool]:
+    state = deliveries.c.state
+    ways = [
+        state == State.RELEASED,
+        and_(state == State.HELD, deliveries.c.held_until <= now),
+        and_(state == State.CLAIMED, deliveries.c.lease_until < now),
+        and_(state == State.SKIPPED, deliveries.c.reason != NO_LONGER_A_CHANGE),
+        and_(state == State.FAILED, deliveries.c.failed_at_clear < clear_number),
+    ]
+    if resend_uncertain:
+        ways.append(and_(state == State.UNCERTAIN, deliveries.c.attempts < _MOST_SENT_AGAIN))
+    return or_(*ways)
+
+
+def _by_trace(
+    starting: Mapping[str, Mapping[str, str]], keys: Iterable[str]
+) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for key in keys:
+        found.setdefault(json.dumps(dict(starting[key]), sort_keys=True), []).append(key)
+    return found
+
+
+_OUTCOME = (
+    update(deliveries)
+    .where(
+        deliveries.c.key == bindparam("of_key"),
+        deliveries.c.owner == bindparam("of_owner"),
+        # an answer that comes after recovery called the delivery uncertain is still the truth
+        or_(*(deliveries.c.state == state for state in (*_IN_ONES_HANDS, State.UNCERTAIN))),
+    )
+    .values(
+        state=bindparam("new_state"),
+        reason=bindparam("new_reason"),
+        owner=case(
+            (bindparam("let_go") == 1, None),
+            else_=deliveries.c.owner,
+        ),
+        lease_until=bindparam("new_lease"),
+        held_until=bindparam("new_held_until"),
+        external_id=func.coalesce(bindparam("new_external_id"), deliveries.c.external_id),
+        url=func.coalesce(bindparam("new_url"), deliveries.c.url),
+        results=func.coalesce(bindparam("new_results"), deliveries.c.results),
+        digest=func.coalesce(bindparam("new_digest"), deliveries.c.digest),
+        failed_at_clear=func.coalesce(bindparam("new_clear"), deliveries.c.failed_at_clear),
+        delivered_at=func.coalesce(bindparam("new_delivered_at"), deliveries.c.delivered_at),
+        updated_at=bindparam("new_updated_at"),
+    )
+)
+
+
+def _finish(
+    connection: Connection,
+    finished: Sequence[Finished],
+    owner: str,
+    now: datetime,
+    lease_until: datetime,
+    clear_number: int,
+) -> None:
+    if finished:
+        values = [_values(item, owner, now, lease_until, clear_number) for item in finished]
+        connection.execute(_OUTCOME, values)
+
+
+def _values(
+    item: Finished, owner: str, now: datetime, lease_until: datetime, clear_number: int
+) -> dict[str, Any]:
+    delivered = item.state is State.DELIVERED
+    in_ones_hands = item.state in _IN_ONES_HANDS
+    return {
+        "of_key": item.key,
+        "of_owner": owner,
+        "new_state": item.state,
+        "new_reason": item.reason,
+        "let_go": int(item.state is State.RELEASED),
+        "new_lease": lease_until if in_ones_hands else None,
+        "new_held_until": item.held_until,
+        "new_external_id": item.external_id,
+        "new_url": item.url,
+        "new_results": json.dumps(dict(item.results or {})) if delivered else None,
+        "new_digest": item.digest,
+        "new_clear": clear_number if item.state is State.FAILED else None,
+        "new_delivered_at": now if delivered else None,
+        "new_updated_at": now,
+    }
+
+
+def delivery_row(row: Row[Any]) -> DeliveryRow:
+    """Return a row of the table as plain facts."""
     return DeliveryRow(
         row.key,
         row.action,
@@ -256,4 +379,8 @@ def _delivery_row(row: Row[Any]) -> DeliveryRow:
         State(row.state),
         row.reason,
         json.loads(row.results) if row.results else {},
+        row.planned_at,
+        row.event_at,
+        row.called_at,
+        json.loads(row.trace) if row.trace else {},
     )

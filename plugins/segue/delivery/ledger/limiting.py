@@ -1,0 +1,71 @@
+"""Rates that all tasks share: when the next call under a vendor's limit may begin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, bindparam, case, select, update
+
+from segue.delivery.ledger.database import LedgerDatabase
+from segue.delivery.schema import rates
+
+if TYPE_CHECKING:
+    from segue.delivery.channel import Limit
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+Limits = Sequence["Limit"]
+
+
+class Limiting(LedgerDatabase):
+    """The next free moment of each scope; calls are spaced evenly, without bursts."""
+
+    def reserve(
+        self, calls: Sequence[Limits], now: datetime, horizon: timedelta
+    ) -> tuple[list[float], float]:
+        """Reserve a moment for the first of these calls, as many as can begin by the horizon.
+
+        ``calls`` holds the limits that each call counts under. Returns the seconds from now until
+        each reserved call may begin, and, where a call was left out, until it could (else 0).
+        """
+        scopes = sorted({limit.scope for limits in calls for limit in limits})
+        if not scopes:
+            return [0.0] * len(calls), 0.0
+        waits: list[float] = []
+        left_out = 0.0
+        with self._write() as connection:
+            free = self._next_moments(connection, scopes)
+            for limits in calls:
+                moment = max([now, *(free[limit.scope] for limit in limits)])
+                if moment > now + horizon:
+                    left_out = (moment - now).total_seconds()
+                    break
+                waits.append((moment - now).total_seconds())
+                for limit in limits:
+                    free[limit.scope] = moment + timedelta(seconds=limit.seconds / limit.count)
+            _write_moments(connection, free)
+        return waits, left_out
+
+    def hold_back(self, scopes: Iterable[str], until: datetime) -> None:
+        """Let no call under these scopes begin before ``until``, as a vendor asked."""
+        wanted = sorted(set(scopes))
+        if not wanted:
+            return
+        with self._write() as connection:
+            self._next_moments(connection, wanted)
+            later = case((rates.c.next_at < until, until), else_=rates.c.next_at)
+            connection.execute(update(rates).where(rates.c.scope.in_(wanted)).values(next_at=later))
+
+    def _next_moments(self, connection: Connection, scopes: Sequence[str]) -> dict[str, datetime]:
+        """Lock the scopes, in order, and return when each is free."""
+        rows = [{"scope": scope, "next_at": _LONG_AGO} for scope in scopes]
+        connection.execute(self._insert(rates).on_conflict_do_nothing(), rows)
+        query = select(rates).where(rates.c.scope.in_(scopes)).order_by(rates.c.scope)
+        return {row.scope: row.next_at for row in connection.execute(query.with_for_update())}
+
+
+def _write_moments(connection: Connection, free: Mapping[str, datetime]) -> None:
+    query = update(rates).where(rates.c.scope == bindparam("of_scope"))
+    values = [{"of_scope": scope, "moment": moment} for scope, moment in free.items()]
+    connection.execute(query.values(next_at=bindparam("moment")), values)

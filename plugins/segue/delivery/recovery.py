@@ -1,0 +1,127 @@
+"""Recovery: calls that a worker began and whose outcome nobody wrote down.
+
+A delivery found ``sending`` after its lease, and after the channel's longest call, is neither sent
+again nor given up: the channel is asked whether it has it. It has: delivered. It has not: free to
+be sent. It cannot tell: ``uncertain`` (DESIGN.md §6).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import Any
+
+from segue.delivery.channel import Channel, Receipt, Sender
+from segue.delivery.heartbeat import LEASE
+from segue.delivery.ledger import DeliveryRow, Finished, Ledger, StartRules
+from segue.delivery.schema import State
+from segue.errors import DeliveryError, OutcomeUnknown
+
+log = logging.getLogger(__name__)
+
+
+def trace_of(channel: Channel, message: Mapping[str, Any]) -> dict[str, str]:
+    """Return where a message can be looked for later, even after its workflow was edited."""
+    found = {"channel": channel.name, "connection": channel.connection}
+    return {**found, **channel.trace(message)}
+
+
+def recover(
+    ledger: Ledger,
+    channel: Channel,
+    rules: StartRules,
+    keys: Iterable[str],
+    *,
+    owner: str,
+    now: datetime,
+) -> DeliveryError | None:
+    """Settle those of the deliveries whose call is in doubt and surely over.
+
+    Returns why a channel could not be asked, where it could not; those deliveries stay in doubt.
+    """
+    ended = now - timedelta(seconds=channel.longest_call)
+    if not channel.can_be_asked:
+        ledger.call_uncertain(keys, ended, now)
+        return None
+    doubtful = ledger.take_doubtful(keys, ended, owner=owner, lease_until=now + LEASE)
+    trouble: DeliveryError | None = None
+    for connection, rows in _by_connection(doubtful):
+        try:
+            settled = _ask(_as_it_was(channel, connection), rows)
+        except OutcomeUnknown as error:
+            why = f"the vendor cannot tell: {error}"
+            settled = [Finished(row.key, State.UNCERTAIN, why) for row in rows]
+        except DeliveryError as error:
+            trouble = error
+            settled = [_still_in_doubt(row, error) for row in rows]
+        lease_until = now + LEASE
+        ledger.advance(settled, {}, rules=rules, owner=owner, now=now, lease_until=lease_until)
+    if doubtful:
+        log.info("%s calls were in doubt; the channel was asked for them", len(doubtful))
+    return trouble
+
+
+def delivered(key: str, receipt: Receipt, digest: str | None = None) -> Finished:
+    """Return the outcome of a delivery that the vendor has."""
+    return Finished(
+        key,
+        State.DELIVERED,
+        external_id=receipt.external_id,
+        url=receipt.url,
+        results=receipt.results,
+        digest=digest,
+    )
+
+
+def ask_at_once(
+    sender: Sender, traces: Mapping[str, Mapping[str, str]], since: datetime
+) -> dict[str, Receipt]:
+    """Return what the vendor has already of calls whose answer was lost a moment ago.
+
+    What it has not may still be under way, so nothing follows from that, nor from a failure.
+    """
+    try:
+        return dict(sender.find(traces, since))
+    except DeliveryError as error:
+        log.info("the channel could not be asked yet: %s", error)
+        return {}
+
+
+def _ask(channel: Channel, rows: Sequence[DeliveryRow]) -> list[Finished]:
+    """Raise OutcomeUnknown where the vendor cannot tell, another DeliveryError where not now."""
+    begun = [row.called_at for row in rows if row.called_at is not None]
+    with channel.connect() as sender:
+        found = sender.find({row.key: row.trace for row in rows}, min(begun))
+    return [
+        delivered(row.key, found[row.key])
+        if row.key in found
+        else Finished(row.key, State.RELEASED)
+        for row in rows
+    ]
+
+
+def _still_in_doubt(row: DeliveryRow, error: DeliveryError) -> Finished:
+    return Finished(row.key, State.SENDING, f"the channel could not be asked: {error}")
+
+
+def _by_connection(
+    rows: Iterable[DeliveryRow],
+) -> Iterable[tuple[tuple[str, str], list[DeliveryRow]]]:
+    def where(row: DeliveryRow) -> tuple[str, str]:
+        return row.trace.get("channel", ""), row.trace.get("connection", "")
+
+    for key, group in groupby(sorted(rows, key=lambda row: (where(row), row.key)), key=where):
+        yield key, list(group)
+
+
+def _as_it_was(channel: Channel, where: tuple[str, str]) -> Channel:
+    """Return the channel that a call went through; the action may have been edited since."""
+    name, connection = where
+    if name != channel.name:
+        raise OutcomeUnknown(
+            f"the call went through {name or 'a channel that was not recorded'}, and the action "
+            f"is a {channel.name} now"
+        )
+    return channel.model_copy(update={"connection": connection})

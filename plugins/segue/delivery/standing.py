@@ -1,0 +1,139 @@
+"""Whether a change still stands when its message is sent: consent, and what may have changed since.
+
+Both are judged on the newest complete snapshot, whatever the run's own are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from segue.delivery.branches import Change
+from segue.delivery.resolved import ResolvedWorkflow
+from segue.delivery.verdicts import holds
+from segue.directory.snapshots import Snapshot, list_snapshots, parse_key
+from segue.directory.tables import SnapshotTables
+from segue.errors import SnapshotMissing
+from segue.segments.changes import Memberships
+from segue.segments.consent import refuse_lost_opt_outs
+from segue.segments.kinds import ChangeKind, RemovalReason
+from segue.segments.loading import judge, load_opt_states, load_population
+from segue.segments.membership import opt_states
+from segue.workflows.details import load_details
+
+
+def current_consent(
+    resolved: ResolvedWorkflow, changes: Sequence[Change], now: datetime
+) -> Mapping[str, bool]:
+    """Return the effective opt state per contact on the newest complete snapshot.
+
+    A contact that is not there any more is left out. Raises SnapshotMissing while the newest
+    complete snapshot is older than the changes: it could not know their contacts.
+    """
+    if not changes:
+        return {}
+    directory = resolved.directory
+    complete = [item for item in list_snapshots(directory, now=now) if item.complete]
+    keys = sorted({change.snapshot for change in changes})
+    instants = [parsed[1] for key in keys if (parsed := parse_key(directory, key))]
+    if not complete or complete[-1].as_of < max(instants):
+        raise SnapshotMissing(
+            f"consent cannot be judged: snapshot {keys[-1]} of {directory.directory} is not "
+            "complete any more, and no newer one is"
+        )
+    tables = SnapshotTables(directory, complete[-1])
+    for snapshot in complete:
+        if snapshot.key in keys:
+            refuse_lost_opt_outs(SnapshotTables(directory, snapshot), tables)
+    return consent_at(resolved, changes, complete[-1])
+
+
+def consent_at(
+    resolved: ResolvedWorkflow, changes: Sequence[Change], snapshot: Snapshot
+) -> dict[str, bool]:
+    """Return the effective opt state per contact at a snapshot; who is not there is left out."""
+    contact_ids = {change.contact_id for change in changes}
+    tables = SnapshotTables(resolved.directory, snapshot)
+    population = load_opt_states(resolved.segment, tables, only=contact_ids)
+    states = opt_states(population, resolved.segment.segment)
+    ids = population.contacts["contact_id"]
+    return dict(zip(ids, map(bool, states), strict=True))
+
+
+def recheck(
+    resolved: ResolvedWorkflow,
+    changes: Sequence[Change],
+    now: datetime,
+    memberships: Memberships | None = None,
+) -> dict[Change, str]:
+    """Return why changes do not stand any more on the newest complete snapshot, in words.
+
+    A change stands while its contact is in the segment (after ``removed``: is not), in the opt
+    state that the change brought about, and the workflow's conditions hold. Of a deleted contact
+    only the first is known.
+    """
+    newest = [item for item in list_snapshots(resolved.directory, now=now) if item.complete][-1:]
+    asked = [change for change in changes if newest and change.snapshot != newest[0].key]
+    if not asked:
+        return {}
+    states = _states(resolved, asked, newest[0])
+    found = {change: _why_not(change, states.get(change.contact_id)) for change in asked}
+    judged = [
+        change
+        for change in asked
+        if found[change] is None and change.reason != RemovalReason.DELETED
+    ]
+    verdicts = _conditions(resolved, judged, newest[0], memberships)
+    found |= {
+        change: None if verdict else "the conditions do not hold any more"
+        for change, verdict in zip(judged, verdicts, strict=True)
+    }
+    return {change: reason for change, reason in found.items() if reason is not None}
+
+
+def _states(
+    resolved: ResolvedWorkflow, changes: Sequence[Change], snapshot: Snapshot
+) -> dict[str, tuple[bool, bool]]:
+    """Return (is a member, is opted in) of the contacts that are in the snapshot."""
+    tables = SnapshotTables(resolved.directory, snapshot)
+    ids = {change.contact_id for change in changes}
+    population = load_population(resolved.segment, tables, only=ids)
+    members = judge(resolved.segment, population)
+    opted_in = opt_states(population, resolved.segment.segment)
+    pairs = zip(map(bool, members), map(bool, opted_in), strict=True)
+    return dict(zip(population.contacts["contact_id"], pairs, strict=True))
+
+
+def _why_not(change: Change, state: tuple[bool, bool] | None) -> str | None:
+    if change.change == ChangeKind.REMOVED:
+        return "a member again" if state and state[0] else None
+    if state is None:
+        return "not in the directory any more"
+    is_member, opted_in = state
+    if not is_member:
+        return "not a member any more"
+    if change.change == ChangeKind.OPTED_IN and not opted_in:
+        return "opted out again"
+    if change.change == ChangeKind.OPTED_OUT and opted_in:
+        return "opted in again"
+    return None
+
+
+def _conditions(
+    resolved: ResolvedWorkflow,
+    changes: Sequence[Change],
+    snapshot: Snapshot,
+    memberships: Memberships | None,
+) -> list[bool | None]:
+    if not changes or resolved.definition.conditions is None:
+        return [True] * len(changes)
+    ids = {change.contact_id for change in changes}
+    details = load_details(
+        resolved.definition,
+        resolved.directory,
+        snapshot,
+        ids,
+        referred=resolved.referred,
+        memberships=memberships,
+    )
+    return holds(resolved.definition.conditions, details, changes)

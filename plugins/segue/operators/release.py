@@ -1,0 +1,91 @@
+"""The operators of ``segue_release``: what no run of a workflow does by itself.
+
+Requests are carried out, claims of dead workers freed, and whatever is due is taken through the
+door, one task per workflow and action.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from segue.operators.failures import shown_plainly
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from segue.delivery.resumption import Resumed
+
+_LABEL = "{{ task.work['workflow'] }} {{ task.work['action'] }}"
+
+
+class FindWork(BaseOperator):
+    """Carry out what people requested and free expired claims; return what is to be resumed."""
+
+    ui_color = "#fde8c8"
+
+    @shown_plainly
+    def execute(self, context: Context) -> list[dict[str, str]]:
+        """Return a workflow and an action for each task that is to come."""
+        from segue.operators.environment import open_ledger
+
+        ledger, now = open_ledger(), datetime.now(UTC)
+        for request in ledger.open_requests():
+            outcome = ledger.carry_out(request, now)
+            self.log.info("request %s by %s: %s", request.id, request.requested_by, outcome)
+        freed = ledger.free_expired(now)
+        if freed:
+            self.log.info("%s claims of workers that ended are free again", freed)
+        return [
+            {"workflow": workflow, "action": action}
+            for workflow, action in ledger.actions_with_work(now)
+        ]
+
+
+class Resume(BaseOperator):
+    """Take up what is due of one action of one workflow."""
+
+    template_fields: Sequence[str] = ("work",)
+    ui_color = "#fce4ec"
+
+    def __init__(self, *, work: Any, **kwargs: Any) -> None:
+        super().__init__(**{"map_index_template": _LABEL, "retries": 0, **kwargs})
+        self.work = work
+
+    @shown_plainly
+    def execute(self, context: Context) -> None:
+        """Go through the door; the next run, minutes later, is the retry."""
+        from segue.catalog import Catalog
+        from segue.delivery.resumption import resume
+        from segue.operators.environment import open_ledger, open_memberships, task_settings
+
+        name, action = self.work["workflow"], self.work["action"]
+        resolved = Catalog(task_settings().home).resolve(name)
+        if action not in resolved.action_ids:
+            raise AirflowFailException(
+                f"the workflow {name} has no action {action} any more, and deliveries of it are "
+                f"held or in doubt: segue deliveries --workflow {name} --action {action}"
+            )
+        ti = context["ti"]
+        found = resume(
+            resolved,
+            action,
+            open_ledger(),
+            owner=f"{ti.id}/{ti.try_number}",
+            memberships=open_memberships(),
+        )
+        for each in found.passes:
+            outcomes = {str(state): count for state, count in sorted(each.outcomes.items())}
+            self.log.info("%s %s: %s", name, action, outcomes or "nothing could be sent yet")
+        _raise_for(found)
+
+
+def _raise_for(found: Resumed) -> None:
+    """Raise where something did not work that a person should look at."""
+    troubles = [*found.problems, *(each.connection for each in found.passes if each.connection)]
+    if troubles:
+        raise AirflowException("; ".join(troubles))
