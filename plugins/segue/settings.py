@@ -5,6 +5,8 @@ SEGUE_LEDGER     SQLAlchemy URL of the ledger, or ``airflow://conn_id`` inside A
 SEGUE_STATE      root of memberships and run areas: a folder or any fsspec URL
 SEGUE_NAMESPACE  prod, staging, …: part of every delivery's key
 SEGUE_SECRET     key of the digests that stand for forgotten contacts
+SEGUE_RETENTION  how long the ledger keeps runs, such as 400d; for ever by default
+SEGUE_RUN_AREAS  how long run areas are kept
 """
 
 from __future__ import annotations
@@ -14,9 +16,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from segue.durations import Duration, parse_duration
 from segue.errors import SettingsError
 
+Default = TypeVar("Default")
+RUN_AREAS = Duration(30, "d")
 BUNDLE_ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -29,6 +35,8 @@ class Settings:
     state: str
     namespace: str
     secret: str | None
+    retention: Duration | None  # None: for ever
+    run_areas: Duration
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -47,6 +55,8 @@ class Settings:
             state=env.get("SEGUE_STATE") or str(airflow_home / "segue"),
             namespace=namespace,
             secret=env.get("SEGUE_SECRET") or None,
+            retention=_duration(env, "SEGUE_RETENTION", None),
+            run_areas=_duration(env, "SEGUE_RUN_AREAS", RUN_AREAS),
         )
 
 
@@ -65,3 +75,13 @@ def find_airflow_home(environ: Mapping[str, str]) -> Path:
 def _default_home(airflow_home: Path) -> Path:
     in_bundle = BUNDLE_ROOT / "include"
     return in_bundle if in_bundle.is_dir() else airflow_home / "include"
+
+
+def _duration(env: Mapping[str, str], name: str, default: Default) -> Duration | Default:
+    """Return a setting's duration; raise SettingsError that says what is allowed."""
+    if not env.get(name):
+        return default
+    try:
+        return parse_duration(env[name])
+    except ValueError as error:
+        raise SettingsError(f"{name}: {error}") from None

@@ -239,7 +239,8 @@ def _find_gaps(
             continue
         spans = ledger.all_spans(name) if ledger else []
         recorded = [span.stretch for span in spans]
-        found += gaps_of(resolved, recorded, snapshots, workspace.now)
+        watermark = ledger.watermark(name) if ledger else None
+        found += gaps_of(resolved, recorded, snapshots, workspace.now, watermark)
     return found, unusable
 
 

@@ -12,8 +12,10 @@ import typer
 
 from segue.cli import (
     explain_command,
+    forget_command,
     ledger_commands,
     plan_command,
+    prune_command,
     request_commands,
     sandbox_command,
     schema_command,
@@ -105,6 +107,8 @@ _add(
     "segue suppress CID_0042 --reason 'asked on the phone'",
     _HAND,
 )
+_add(app, forget_command.forget, "segue forget CID_0042", _HAND)
+_add(app, prune_command.prune, "segue prune --older-than 400d --dry-run", _HAND)
 _add(app, sandbox_command.sandbox, "segue sandbox --folder /tmp/inbox", _SETUP)
 _add(db, ledger_commands.upgrade, "SEGUE_LEDGER=postgresql://… segue db upgrade")
 app.add_typer(db, name="db", rich_help_panel=_SETUP)

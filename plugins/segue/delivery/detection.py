@@ -19,7 +19,7 @@ from segue.delivery.ledger import (
     SpanTaken,
     Wishes,
 )
-from segue.delivery.policies import suppressing_policy
+from segue.delivery.policies import bounded, suppressing_policy
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.run_snapshots import snapshots_for
 from segue.delivery.schema import OPEN_STATES
@@ -100,7 +100,7 @@ def _detect_first(
         ]
         ledger.record_spans(
             run,
-            detected,
+            [bounded(span, ledger, run.workflow) for span in detected],
             resolved.action_ids,
             resolved.fingerprint,
             now,
@@ -142,7 +142,7 @@ def _detect_again(
         # what was a baseline when it was recorded stays one: nobody is messaged in retrospect
         if span.kind == "baseline":
             detected = replace(detected, kind="baseline", reason=span.reason, changes=())
-        again.append((span, detected))
+        again.append((span, bounded(detected, ledger, run.workflow)))
     ledger.record_again(run, again, resolved.action_ids, resolved.fingerprint, now)
     return _recorded(ledger, run)
 

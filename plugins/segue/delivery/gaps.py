@@ -46,10 +46,12 @@ def gaps(
     recorded: Iterable[Stretch],
     snapshots: Iterable[Snapshot],
     now: datetime,
+    watermark: datetime | None = None,
 ) -> list[Gap]:
     """Return the gaps of a workflow up to the newest complete snapshot, in order of time.
 
-    ``recorded`` are the workflow's recorded spans, ``snapshots`` those of its directory.
+    ``recorded`` are the workflow's recorded spans, ``snapshots`` those of its directory. Before
+    the ``watermark`` of its retention nothing is a gap: nobody knows any more what was covered.
     """
     watched = _watched(resolved, [snapshot for snapshot in snapshots if snapshot.complete])
     covered = sorted(recorded)
@@ -57,6 +59,7 @@ def gaps(
         Gap(resolved.name, part, _due(resolved, part, now), _is_too_old(resolved, part, now))
         for previous, current in pairwise(watched)
         for part in uncovered(Stretch(_point(previous), _point(current)), covered)
+        if watermark is None or part.previous.as_of >= watermark
     ]
 
 

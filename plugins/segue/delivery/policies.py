@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,6 +14,9 @@ from segue.delivery.channel import Audience, Channel
 from segue.delivery.ledger import (
     SUPPRESSED_BACKFILL,
     SUPPRESSED_MAX_AGE,
+    SUPPRESSED_PRUNED,
+    DetectedSpan,
+    Ledger,
     OncePerContact,
     StartRules,
     Wishes,
@@ -44,6 +48,20 @@ def suppressing_policy(
         return None
     oldest = max_age.before(now, resolved.directory.zone)
     return SUPPRESSED_MAX_AGE if part.current.as_of < oldest else None
+
+
+def bounded(detected: DetectedSpan, ledger: Ledger, workflow: str) -> DetectedSpan:
+    """Return what may be recorded of a span: nobody who was forgotten, nothing to send twice.
+
+    Where part of it lies before the workflow's watermark, the ledger may have forgotten what was
+    sent: all of it is ``suppressed(pruned)``, whatever a person asks of the run.
+    """
+    gone = ledger.forgotten(contact for contact, _, _ in detected.changes)
+    kept = [change for change in detected.changes if change[0] not in gone]
+    watermark = ledger.watermark(workflow)
+    if watermark is not None and detected.stretch.previous.as_of < watermark:
+        return replace(detected, changes=kept, suppressed=SUPPRESSED_PRUNED)
+    return replace(detected, changes=kept)
 
 
 def start_rules(channel: Channel, policies: Policies, zone: ZoneInfo) -> StartRules:

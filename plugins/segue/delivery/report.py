@@ -54,7 +54,8 @@ def report_run(resolved: ResolvedWorkflow, run: RecordedRun, ledger: Ledger) -> 
 def gap_lines(resolved: ResolvedWorkflow, ledger: Ledger, now: datetime) -> list[str]:
     """Return a line for each of the newest gaps of the workflow that no run will cover."""
     spans = [span.stretch for span in ledger.all_spans(resolved.name)]
-    found = gaps(resolved, spans, list_snapshots(resolved.directory, now=now), now)
+    snapshots = list_snapshots(resolved.directory, now=now)
+    found = gaps(resolved, spans, snapshots, now, ledger.watermark(resolved.name))
     lost = [gap for gap in found if gap.due is None]
     lines = [
         f"GAP: {gap.stretch.previous.key} → {gap.stretch.current.key}; fill it with: {gap.command}"

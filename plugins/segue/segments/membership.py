@@ -139,6 +139,27 @@ class MembershipStore:
         self._write(path, computed.replace_schema_metadata({_KEY: key.encode()}))
         yield computed.slice(done)  # it is the same again, so what was read of it was right
 
+    def forget(self, contact_id: str) -> int:
+        """Delete the stored memberships that have a contact, or cannot be read; returns how many.
+
+        Other runs compute them again where they need them.
+        """
+        removed = 0
+        for path in self._fs.glob(posixpath.join(self._folder, "**", "*.parquet")):
+            if self._holds(path, contact_id):
+                self._fs.rm(path)
+                removed += 1
+        return removed
+
+    def _holds(self, path: str, contact_id: str) -> bool:
+        try:
+            with self._fs.open(path, "rb") as stream:
+                wanted = pc.field("contact_id") == contact_id
+                rows = pq.read_table(stream, columns=["contact_id"], filters=wanted)
+        except (OSError, pa.ArrowException):
+            return True
+        return rows.num_rows > 0
+
     def _read(self, path: str, key: str) -> Iterator[pa.Table]:
         """Yield what is stored under ``path``; raise if it is not there, not whole or not ours."""
         with (

@@ -130,3 +130,9 @@ def test_the_command_triggers_a_run_over_exactly_the_gap():
         "airflow dags trigger welcome --conf "
         """'{"previous": "2026-11-20", "current": "2026-11-21"}'"""
     )
+
+
+def test_before_the_retentions_watermark_nothing_is_a_gap():
+    there = snapshots(20, 21, 22, 23)
+    after = gaps(workflow(), [], there, NOW, watermark=point(22).as_of)
+    assert [gap.stretch.previous.key for gap in after] == ["2026-11-22"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from segue.delivery.ledger.forgetting import ErasedRows, Forgetting
 from segue.delivery.ledger.limiting import Limiting
+from segue.delivery.ledger.pruning import Pruned, Pruning
 from segue.delivery.ledger.reading import Reading
 from segue.delivery.ledger.recording import Recording
 from segue.delivery.ledger.records import (
@@ -30,6 +31,7 @@ from segue.delivery.ledger.records import (
     SUPPRESSED_BACKFILL,
     SUPPRESSED_FORGOTTEN,
     SUPPRESSED_MAX_AGE,
+    SUPPRESSED_PRUNED,
     DeliveryRow,
     DetectedSpan,
     DueDelivery,
@@ -56,7 +58,17 @@ from segue.delivery.ledger.stopping import Stop, Stopping
 from segue.delivery.ledger.suppressing import Suppression, SuppressionKind
 
 
-class Ledger(Recording, Sending, Recovering, Limiting, Stopping, Requesting, Forgetting, Reading):
+class Ledger(
+    Recording,
+    Sending,
+    Recovering,
+    Limiting,
+    Stopping,
+    Requesting,
+    Forgetting,
+    Pruning,
+    Reading,
+):
     """The ledger of one namespace in one database."""
 
 
@@ -80,6 +92,7 @@ __all__ = [
     "SUPPRESSED_BACKFILL",
     "SUPPRESSED_FORGOTTEN",
     "SUPPRESSED_MAX_AGE",
+    "SUPPRESSED_PRUNED",
     "DeliveryRow",
     "DetectedSpan",
     "DueDelivery",
@@ -87,6 +100,7 @@ __all__ = [
     "Finished",
     "Ledger",
     "OncePerContact",
+    "Pruned",
     "RecordedRun",
     "RecordedSpan",
     "Request",

@@ -8,6 +8,7 @@ plain SHA-256 could be undone by trying contact ids.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -89,7 +90,7 @@ class Forgetting(Suppressing):
         connection: Connection,
         contact_id: str,
         pseudonym: str,
-        new_keys: dict[str, str],
+        new_keys: Mapping[str, str],
     ) -> int:
         """Take the contact out of requests; what a person typed about it goes as well."""
         erased = 0
@@ -111,7 +112,7 @@ class Forgetting(Suppressing):
         return erased
 
 
-def _refuse_under_way(rows: list[Row[Any]], now: datetime) -> None:
+def _refuse_under_way(rows: Sequence[Row[Any]], now: datetime) -> None:
     """Raise LedgerError while a worker has one of these deliveries in its hands."""
     under_way = [
         row
@@ -128,8 +129,8 @@ def _refuse_under_way(rows: list[Row[Any]], now: datetime) -> None:
 
 def _erase_deliveries(
     connection: Connection,
-    rows: list[Row[Any]],
-    new_keys: dict[str, str],
+    rows: Sequence[Row[Any]],
+    new_keys: Mapping[str, str],
     pseudonym: str,
     now: datetime,
 ) -> None:
@@ -150,7 +151,10 @@ def _erase_deliveries(
         delivered = row.state == State.DELIVERED
         state = State.DELIVERED if delivered else State.SUPPRESSED
         reason = "" if delivered else SUPPRESSED_FORGOTTEN
-        # a row that was recorded anew after the contact was forgotten gives way to the first one
-        connection.execute(delete(deliveries).where(table.key == new_keys[row.key]))
-        values = {**erased, "key": new_keys[row.key], "state": state, "reason": reason}
-        connection.execute(update(deliveries).where(table.key == row.key).values(values))
+        mine, new_key = table.key == row.key, new_keys[row.key]
+        if connection.execute(select(table.key).where(table.key == new_key)).first():
+            # recorded again after the contact was forgotten: the first row is the true one
+            connection.execute(delete(deliveries).where(mine))
+            continue
+        values = {**erased, "key": new_key, "state": state, "reason": reason}
+        connection.execute(update(deliveries).where(mine).values(values))

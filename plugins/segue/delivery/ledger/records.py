@@ -29,7 +29,9 @@ HELD_QUIET_HOURS = "quiet_hours"
 NO_LONGER_A_CHANGE = "no_longer_a_change"
 SUPPRESSED_BACKFILL = "backfill"
 SUPPRESSED_MAX_AGE = "max_age"
-SUPPRESSED_FORGOTTEN = "forgotten"  # stays, as a rejection does: no policy's reason
+# these stay, as a rejection does: they are no policies
+SUPPRESSED_FORGOTTEN = "forgotten"
+SUPPRESSED_PRUNED = "pruned"
 POLICY_REASONS = (SUPPRESSED_BACKFILL, SUPPRESSED_MAX_AGE)
 
 

@@ -1,0 +1,52 @@
+"""``segue prune``: delete from the ledger what is older than one wants to keep."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from segue.cli.output import note, working
+
+
+def prune(
+    older_than: Annotated[
+        str,
+        typer.Option(metavar="DURATION", help="Delete spans that end before so long ago: 400d."),
+    ],
+    workflow: Annotated[
+        str | None,
+        typer.Option(metavar="WORKFLOW", help="Of one workflow.", show_default=False),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would be deleted.")
+    ] = False,
+) -> None:
+    """Delete old runs and deliveries; what they covered is never sent again."""
+    from zoneinfo import ZoneInfo
+
+    from segue.cli.workspace import require_workflow, writing_ledger
+    from segue.durations import parse_duration
+    from segue.errors import SettingsError
+    from segue.settings import Settings
+
+    try:
+        duration = parse_duration(older_than)
+    except ValueError as error:
+        raise SettingsError(f"--older-than: {error}") from None
+    cut = duration.before(datetime.now(UTC), ZoneInfo("UTC"))
+    with writing_ledger(Settings.from_environment()) as ledger, working("Pruning"):
+        if workflow is not None:
+            require_workflow(workflow, ledger)
+        found = ledger.would_prune(cut, workflow) if dry_run else ledger.prune(cut, workflow)
+    print("would be deleted" if dry_run else "deleted", f"(before {cut:%Y-%m-%d %H:%M} UTC):")
+    for field in fields(found):
+        if field.name != "kept_spans":
+            print(f"  {field.name:<12}{getattr(found, field.name):>10,}")
+    if found.kept_spans:
+        note(
+            f"{found.kept_spans} old spans stay: something of theirs is open, held or uncertain, "
+            "or was enrolled"
+        )

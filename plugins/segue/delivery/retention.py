@@ -1,0 +1,34 @@
+"""Housekeeping on a schedule: what is older than people want to keep goes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from segue.delivery.ledger import Ledger
+from segue.delivery.run_areas import remove_areas
+from segue.durations import Duration
+
+_UTC = ZoneInfo("UTC")
+
+
+def keep_house(
+    ledger: Ledger,
+    state: str,
+    now: datetime,
+    *,
+    retention: Duration | None,
+    run_areas: Duration,
+) -> dict[str, int]:
+    """Prune the ledger and delete old run areas; returns counts for the log, by what was deleted.
+
+    ``retention`` None keeps the ledger for ever. An area stays while its run has anything that is
+    open, held or uncertain: it may still be sent from there.
+    """
+    counts: dict[str, int] = {}
+    if retention is not None:
+        counts |= asdict(ledger.prune(retention.before(now, _UTC)))
+    needed = ledger.needed_runs(run_areas.before(now, _UTC))
+    counts["run_areas"] = remove_areas(state, ledger.namespace, needed)
+    return counts

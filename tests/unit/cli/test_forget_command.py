@@ -1,0 +1,53 @@
+"""``segue forget``."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.unit.cli.test_ledger_commands import ledger
+
+__all__ = ["ledger"]
+
+
+@pytest.fixture(autouse=True)
+def _secret(monkeypatch):
+    monkeypatch.setenv("SEGUE_SECRET", "s3cret")
+
+
+def test_what_was_erased_is_printed_and_nothing_of_the_contact_is_listed(segue, ledger):
+    answer = segue("forget", "c2", "--yes")
+    assert answer.code == 0
+    assert answer.lines[1:] == [
+        "  1 delivery",
+        "  1 change",
+        "  0 requests",
+        "  0 run areas",
+        "  0 stored memberships",
+    ]
+    assert answer.err.startswith("1 delivery of this contact in the ledger\n")
+    assert "c2" not in segue("deliveries", "--format", "json").out
+    [listed] = json.loads(segue("suppress", "--list", "--format", "json").out)
+    assert (listed["contact_id"], listed["kind"]) == (None, "forgotten")
+
+
+def test_a_contact_that_is_nowhere_is_forgotten_for_the_future(segue, ledger):
+    answer = segue("forget", "nobody", "--yes")
+    assert answer.lines[1] == "  0 deliveries"
+    assert len(json.loads(segue("suppress", "--list", "--format", "json").out)) == 1
+
+
+def test_without_a_secret_forgetting_is_refused_with_the_remedy(segue, ledger, monkeypatch):
+    monkeypatch.delenv("SEGUE_SECRET")
+    answer = segue("forget", "c2", "--yes")
+    assert (answer.code, answer.out) == (2, "")
+    assert "set SEGUE_SECRET to a long random text" in answer.err
+    assert "c2" in segue("deliveries", "--format", "json").out
+
+
+def test_in_a_script_yes_must_be_said(segue, ledger):
+    answer = segue("forget", "c2")
+    assert answer.code == 2
+    assert "add --yes" in answer.err
+    assert json.loads(segue("suppress", "--list", "--format", "json").out) == []
