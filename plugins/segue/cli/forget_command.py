@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -16,7 +15,7 @@ def forget(
     yes: Yes = False,
 ) -> None:
     """Erase a contact for good; a keyed digest stays, so that it is never written to again."""
-    from segue.cli.workspace import person, writing_ledger
+    from segue.cli.workspace import person, this_second, writing_ledger
     from segue.delivery.forgetting import forget as erase
     from segue.settings import Settings
 
@@ -26,7 +25,7 @@ def forget(
         note(f"{count(number, 'delivery', 'deliveries')} of this contact in the ledger")
         confirm("Erase the contact? This cannot be undone.", yes=yes)
         with working("Erasing"):
-            found = erase(ledger, settings.state, contact, person(), datetime.now(UTC))
+            found = erase(ledger, settings.state, contact, person(), this_second())
     rows = found.rows
     print("the contact is forgotten: nothing is ever sent to or about it. Erased from")
     for number, one, many in (

@@ -42,7 +42,9 @@ _SETUP = "Setting up"
 app = typer.Typer(
     name="segue",
     help="Watch contact segments and act on their changes, each once, from Apache Airflow.",
-    epilog="Settings come from SEGUE_HOME, SEGUE_LEDGER, SEGUE_STATE and SEGUE_NAMESPACE.",
+    epilog=(
+        "Settings come from SEGUE_HOME, SEGUE_LEDGER, SEGUE_STATE, SEGUE_NAMESPACE, SEGUE_SECRET."
+    ),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from segue.cli.output import note, working
+from segue.cli.output import count, note, working
 
 
 def prune(
@@ -47,6 +47,6 @@ def prune(
             print(f"  {field.name:<12}{getattr(found, field.name):>10,}")
     if found.kept_spans:
         note(
-            f"{found.kept_spans} old spans stay: something of theirs is open, held or uncertain, "
-            "or was enrolled"
+            f"left as they are: {count(found.kept_spans, 'old span')} with something open, held, "
+            "uncertain or enrolled"
         )

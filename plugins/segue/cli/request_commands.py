@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -109,7 +108,7 @@ def _file(
     yes: bool,
 ) -> None:
     """Show how many deliveries are meant, ask, and file; raise SettingsError for none."""
-    from segue.cli.workspace import person
+    from segue.cli.workspace import person, this_second
     from segue.errors import SettingsError
 
     state = "failed" if settlement is None else "uncertain"
@@ -120,7 +119,7 @@ def _file(
     note(f"{found} of {plain(str(selection))}")
     done = {"delivered": "Settle as delivered?", "not_delivered": "Send again?"}
     confirm("Send again?" if settlement is None else done[settlement], yes=yes)
-    request = ledger.file_request(kind, selection, person(), datetime.now(UTC), settlement)
+    request = ledger.file_request(kind, selection, person(), this_second(), settlement)
     print(f"request {request} is filed; segue_release carries it out within five minutes")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,7 +32,7 @@ def stop(
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """Stop sending, in tasks that are running too; what is stopped waits until `segue go`."""
-    from segue.cli.workspace import person, reading_ledger, writing_ledger
+    from segue.cli.workspace import person, reading_ledger, this_second, writing_ledger
     from segue.settings import Settings
 
     settings = Settings.from_environment()
@@ -43,7 +42,7 @@ def stop(
         return
     with writing_ledger(settings) as ledger:
         _require_one(workflow, everything, ledger)
-        made = ledger.stop(workflow, person(), reason, datetime.now(UTC))
+        made = ledger.stop(workflow, person(), reason, this_second())
     print(plain(str(made)))
     note("calls that are under way end; nothing else is sent until segue go")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,7 +37,7 @@ def suppress(
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """Never write to these contacts, whatever their opt state; forget erases them as well."""
-    from segue.cli.workspace import person, writing_ledger
+    from segue.cli.workspace import person, this_second, writing_ledger
     from segue.settings import Settings
 
     settings = Settings.from_environment()
@@ -53,7 +52,7 @@ def suppress(
             number = ledger.unsuppress(ids)
             print(f"{count(number, 'contact')} taken off the list")
         else:
-            number = ledger.suppress(ids, person(), reason, datetime.now(UTC))
+            number = ledger.suppress(ids, person(), reason, this_second())
             print(f"{count(number, 'contact')} put on the list")
     if number != len(set(ids)):
         state = "not on it, or forgotten for good" if remove else "on it already, or forgotten"

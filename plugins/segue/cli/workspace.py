@@ -137,6 +137,11 @@ def require_workflow(name: str, ledger: Ledger | None) -> None:
         Workspace.open().catalog.location("workflows", name)
 
 
+def this_second() -> datetime:
+    """Return the time to note beside what a person does: nobody reads its microseconds."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
 def person() -> str:
     """Return who runs this command, ``user@host``, as the ledger notes it."""
     try:

@@ -40,7 +40,7 @@ def test_a_dry_run_deletes_nothing(segue, finished):
 def test_what_is_unfinished_stays_and_is_mentioned(segue, ledger):
     answer = segue("prune", "--older-than", "1s")
     assert printed(answer.lines)["spans"] == "0"
-    assert answer.err.startswith("1 old spans stay: ")
+    assert answer.err.startswith("left as they are: 1 old span with something open")
     assert len(ledger.list_deliveries()) == 2
 
 

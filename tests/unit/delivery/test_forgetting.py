@@ -146,6 +146,17 @@ def test_a_claim_that_ran_out_is_not_under_way(keyed):
     assert WHO not in everything(keyed)
 
 
+def test_a_call_in_doubt_puts_erasing_off_for_an_hour_at_most(keyed):
+    """Its vendor may not answer for days, or its action be gone from the workflow."""
+    mine = {"owner": "dead", "now": NOW, "lease_until": NOW}
+    keyed.claim([key(keyed, "survey")], **mine)
+    advance(keyed, [], [key(keyed, "survey")], **mine)
+    with pytest.raises(LedgerError, match="under way"):
+        keyed.forget(WHO, "ann", NOW + timedelta(hours=1))
+    keyed.forget(WHO, "ann", NOW + timedelta(hours=1, seconds=1))
+    assert WHO not in everything(keyed)
+
+
 def test_a_contact_that_the_ledger_does_not_know_is_suppressed_all_the_same(keyed):
     found = keyed.forget("nobody", "ann", NOW)
     assert (found.deliveries, found.changes, found.requests) == (0, 0, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -151,6 +152,22 @@ def test_a_span_that_came_back_to_life_in_the_meantime_stays(filled, monkeypatch
     finish(filled, State.HELD, days=[20])
     assert filled._prune_span(old[0]) is None
     assert snapshots_left(filled)[0] == "2026-11-20"
+
+
+def test_pruning_and_recording_at_once_get_in_each_others_way_in_nothing(filled):
+    """Runs record days, others take them over, and two workers prune meanwhile."""
+
+    def work(number: int) -> None:
+        if number % 2:
+            filled.prune(point(30).as_of)
+        else:
+            day = 22 + number // 2
+            record(filled, run(f"day-{day}"), detected(stretch(day, day + 1), added("a", "b")))
+            filled.take_over(run(f"again-{day}"), filled.all_spans("welcome"), NOW)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(14)))
+    assert snapshots_left(filled) == [f"2026-11-{day}" for day in range(23, 30)]
 
 
 # ---- what detection makes of it ---------------------------------------------------------------

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, select, update
@@ -22,6 +22,8 @@ from segue.delivery.schema import State, changes, deliveries, requests, spans, s
 from segue.errors import LedgerError
 
 PSEUDONYM = "forgotten:"  # and the first half of the digest
+# a call whose lease ran out that long ago is over, and what became of it nobody may be able to ask
+_IN_DOUBT = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +116,15 @@ class Forgetting(Suppressing):
 
 def _refuse_under_way(rows: Sequence[Row[Any]], now: datetime) -> None:
     """Raise LedgerError while a worker has one of these deliveries in its hands."""
+    leases = {State.CLAIMED: now, State.SENDING: now - _IN_DOUBT}
     under_way = [
         row
         for row in rows
-        if row.state == State.SENDING
-        or (row.state == State.CLAIMED and row.lease_until is not None and row.lease_until >= now)
+        if row.state in leases and row.lease_until and row.lease_until >= leases[row.state]
     ]
     if under_way:
         raise LedgerError(
-            f"{len(under_way)} deliveries to this contact are under way at this moment. From now "
+            f"{len(under_way)} of this contact's deliveries are under way at this moment. From now "
             "on nothing more is sent; run the command again in a few minutes to erase the rest"
         )
 
