@@ -39,8 +39,9 @@ check: $(READY)  ## Lint, check the format, the types and the import rules
 	$(BIN)/lint-imports --no-logo || failed=1; \
 	exit $$failed  # every problem at once
 
-bench: $(READY)  ## Measure the daily run
+bench: $(READY)  ## Measure the daily run beside its peers, and the door beside the bare client
 	@$(BIN)/python -m tests.benchmarks
+	@$(BIN)/python -m tests.benchmarks.delivery
 
 sandbox: $(READY)  ## Serve look-alikes of the vendors and an SMTP server on this machine
 	@$(BIN)/segue sandbox --folder .airflow/sandbox

@@ -1,9 +1,10 @@
 """The one door: every message of every path goes through ``Door.deliver``.
 
 The ledger decides what may be sent: a delivery is claimed, judged, marked ``sending`` in a
-committed transaction, called, and its outcome written. Calls go out in rounds of the channel's
-concurrency, and one transaction writes a round's outcomes and marks the next round, so that a
-crash leaves at most one round in doubt (DESIGN.md §6).
+committed transaction, called, and its outcome written. As many calls are under way as the
+channel's concurrency allows; one transaction writes the outcomes of those that were answered and
+marks those that take their place, so that a crash leaves no more than these in doubt (DESIGN.md
+§6).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -44,7 +45,6 @@ log = logging.getLogger(__name__)
 
 _TRIES = 3  # of one delivery within one pass
 _LONGEST_PAUSE = 60.0  # seconds; a vendor that asks for more ends the pass
-_HORIZON = timedelta(seconds=1)  # a call is marked as begun no earlier than this before it begins
 _LOOK_EVERY = timedelta(seconds=1)
 _NAP = 2.0  # seconds; a pause is slept in naps, so that `segue stop` is obeyed meanwhile
 
@@ -63,6 +63,11 @@ class Pass:
     def elsewhere(self) -> int:
         """How many are in another worker's hands, in those of one that died, or in doubt."""
         return self.standing[State.CLAIMED] + self.standing[State.SENDING]
+
+    @property
+    def is_over(self) -> bool:
+        """True when no further call is to begin in this pass."""
+        return self.connection is not None or self.retry_after is not None
 
     @property
     def is_complete(self) -> bool:
@@ -158,7 +163,7 @@ class Door:
                 self.channel.connect() as sender,
                 ThreadPoolExecutor(self.channel.concurrency) as pool,
             ):
-                self._rounds(deque(ready), sender, pool, result)
+                self._call_all(deque(ready), sender, pool, result)
         except ConnectionFailure as error:
             result.connection = str(error)
 
@@ -187,95 +192,80 @@ class Door:
         assert row.planned_at is not None
         return hours.expires.after(row.planned_at, self.terms.zone) < now
 
-    def _rounds(
+    def _call_all(
         self, waiting: deque[Prepared], sender: Sender, pool: ThreadPoolExecutor, result: Pass
     ) -> None:
+        """Keep calls under way until nothing waits, or the pass has to end."""
         tries: Counter[str] = Counter()
+        under_way: dict[Future[Answer], Prepared] = {}
         finished: list[Finished] = []
         doubts: list[Prepared] = []
-        began = self.clock()
-        while waiting and not self._is_stopped(result):
-            batch, delays, pause = self._next_round(waiting, sender)
-            if batch:
-                batch, delays = self._start(batch, delays, finished, result)
-                answers = self._call(sender, pool, batch, delays)
-                pairs = list(zip(batch, answers, strict=True))
-                finished = [self._outcome(*pair) for pair in pairs]
-                doubts += [item for item, answer in pairs if isinstance(answer, OutcomeUnknown)]
-                tries.update(item.key for item in batch)
-                waiting.extend(
-                    item
-                    for item, answer in pairs
-                    if isinstance(answer, TransientFailure) and tries[item.key] < _TRIES
-                )
-                asked = self._pause_after(pairs, sender, result)
-                if asked is None:
+        began = not_before = self.clock()
+        while True:
+            over = result.is_over or self._is_stopped(result)
+            batch: list[Prepared] = []
+            if waiting and not over and self.clock() >= not_before:
+                free = self.channel.concurrency - len(under_way)
+                batch, pause = self._next_calls(waiting, sender, free)
+                not_before = self._pause(pause, not_before, result)
+            mine = self._advance(finished, batch, result)
+            finished = []
+            under_way |= {
+                pool.submit(_send, sender, item): item for item in batch if item.key in mine
+            }
+            if not under_way:
+                if not waiting or result.is_over or result.stopped:
                     break
-                pause = asked
-            if pause > _LONGEST_PAUSE:
-                result.retry_after = pause
-                break
-            if pause and waiting:
-                self._advance(finished, [], result)
-                finished = []
-                self._rest(pause, result)
-        self._advance(finished, [], result)
+                self._rest((not_before - self.clock()).total_seconds(), result)
+                continue
+            may_begin = not_before if waiting and not over else None
+            for item, answer in self._next_answers(under_way, may_begin):
+                finished.append(self._outcome(item, answer))
+                tries[item.key] += 1
+                if isinstance(answer, TransientFailure) and tries[item.key] < _TRIES:
+                    waiting.append(item)
+                if isinstance(answer, OutcomeUnknown):
+                    doubts.append(item)
+                pause = self._pause_after(item, answer, sender, result)
+                not_before = self._pause(pause, not_before, result)
         self._ask_about(doubts, sender, began, result)
 
-    def _next_round(
-        self, waiting: deque[Prepared], sender: Sender
-    ) -> tuple[list[Prepared], list[float], float]:
-        """Take what may be called now from the front; returns (calls, their delays, pause)."""
-        size = min(len(waiting), self.channel.concurrency)
+    def _next_calls(
+        self, waiting: deque[Prepared], sender: Sender, most: int
+    ) -> tuple[list[Prepared], float]:
+        """Take what may be called now from the front; returns it, and how long the next waits."""
+        size = min(len(waiting), most)
         limits = [sender.limits(waiting[index].message) for index in range(size)]
-        delays, pause = self.ledger.reserve(limits, self.clock(), _HORIZON)
-        return [waiting.popleft() for _ in delays], delays, 0.0 if delays else pause
+        granted, pause = self.ledger.reserve(limits, self.clock())
+        return [waiting.popleft() for _ in range(granted)], pause
 
-    def _start(
-        self,
-        batch: Sequence[Prepared],
-        delays: Sequence[float],
-        finished: Sequence[Finished],
-        result: Pass,
-    ) -> tuple[list[Prepared], list[float]]:
-        """Mark the calls as begun; return those that may be made, with their delays."""
-        mine = self._advance(finished, batch, result)
-        kept = [pair for pair in zip(batch, delays, strict=True) if pair[0].key in mine]
-        return [item for item, _ in kept], [delay for _, delay in kept]
+    def _next_answers(
+        self, under_way: dict[Future[Answer], Prepared], not_before: datetime | None
+    ) -> list[tuple[Prepared, Answer]]:
+        """Wait for an answer, or until the next call may begin; return what has been answered."""
+        seconds = None
+        if not_before is not None and len(under_way) < self.channel.concurrency:
+            seconds = max(0.0, (not_before - self.clock()).total_seconds())
+        done, _ = wait(under_way, timeout=seconds, return_when=FIRST_COMPLETED)
+        return [(under_way.pop(call), call.result()) for call in done]
 
-    def _call(
-        self,
-        sender: Sender,
-        pool: ThreadPoolExecutor,
-        batch: Sequence[Prepared],
-        delays: Sequence[float],
-    ) -> list[Answer]:
-        """Make the calls, each after its delay; what went wrong is a value among the answers."""
-        calls: list[Future[Answer]] = []
-        waited = 0.0
-        for item, delay in zip(batch, delays, strict=True):
-            if delay > waited:
-                self.sleep(delay - waited)
-                waited = delay
-            calls.append(pool.submit(_send, sender, item))
-        return [call.result() for call in calls]
+    def _pause(self, seconds: float, not_before: datetime, result: Pass) -> datetime:
+        """Return when the next call may begin; too long a pause ends the pass."""
+        if seconds > _LONGEST_PAUSE:
+            result.retry_after = max(seconds, result.retry_after or 0.0)
+        return max(not_before, self.clock() + timedelta(seconds=seconds))
 
-    def _pause_after(
-        self, answers: Sequence[tuple[Prepared, Answer]], sender: Sender, result: Pass
-    ) -> float | None:
-        """Return the seconds to wait before the next round, or None when the pass must end."""
-        pause = 0.0
-        for item, answer in answers:
-            if isinstance(answer, ConnectionFailure | Defect):
-                result.connection = str(answer)
-                return None
-            if isinstance(answer, TransientFailure):
-                pause = max(pause, answer.retry_after or 1.0)
-                if answer.retry_after:  # every task that shares the limit has to wait
-                    scopes = [limit.scope for limit in sender.limits(item.message)]
-                    until = self.clock() + timedelta(seconds=answer.retry_after)
-                    self.ledger.hold_back(scopes, until)
-        return pause
+    def _pause_after(self, item: Prepared, answer: Answer, sender: Sender, result: Pass) -> float:
+        """Return the seconds that an answer asks everybody to wait."""
+        if isinstance(answer, ConnectionFailure | Defect):
+            result.connection = str(answer)
+        if not isinstance(answer, TransientFailure):
+            return 0.0
+        if answer.retry_after:  # every task that shares the limit has to wait
+            scopes = [limit.scope for limit in sender.limits(item.message)]
+            until = self.clock() + timedelta(seconds=answer.retry_after)
+            self.ledger.hold_back(scopes, until)
+        return answer.retry_after or 1.0
 
     def _rest(self, seconds: float, result: Pass) -> None:
         """Sleep, unless the workflow is stopped meanwhile."""
@@ -310,6 +300,8 @@ class Door:
         self, finished: Sequence[Finished], starting: Sequence[Prepared], result: Pass
     ) -> frozenset[str]:
         """Write outcomes and mark calls as begun; return the keys of those that may be made."""
+        if not finished and not starting:
+            return frozenset()
         final = (item.state for item in finished if item.state is not State.CLAIMED)
         result.outcomes.update(final)
         started = self.ledger.advance(

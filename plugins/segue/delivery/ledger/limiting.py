@@ -21,31 +21,28 @@ Limits = Sequence["Limit"]
 class Limiting(LedgerDatabase):
     """The next free moment of each scope; calls are spaced evenly, without bursts."""
 
-    def reserve(
-        self, calls: Sequence[Limits], now: datetime, horizon: timedelta
-    ) -> tuple[list[float], float]:
-        """Reserve a moment for the first of these calls, as many as can begin by the horizon.
+    def reserve(self, calls: Sequence[Limits], now: datetime) -> tuple[int, float]:
+        """Let the first of these calls begin now, as many as their limits allow.
 
-        ``calls`` holds the limits that each call counts under. Returns the seconds from now until
-        each reserved call may begin, and, where a call was left out, until it could (else 0).
+        ``calls`` holds the limits that each call counts under. Returns how many may begin and, if
+        not all, the seconds until the next may.
         """
         scopes = sorted({limit.scope for limits in calls for limit in limits})
         if not scopes:
-            return [0.0] * len(calls), 0.0
-        waits: list[float] = []
-        left_out = 0.0
+            return len(calls), 0.0
+        granted, pause = 0, 0.0
         with self._write() as connection:
             free = self._next_moments(connection, scopes)
             for limits in calls:
                 moment = max([now, *(free[limit.scope] for limit in limits)])
-                if moment > now + horizon:
-                    left_out = (moment - now).total_seconds()
+                if moment > now:
+                    pause = (moment - now).total_seconds()
                     break
-                waits.append((moment - now).total_seconds())
+                granted += 1
                 for limit in limits:
-                    free[limit.scope] = moment + timedelta(seconds=limit.seconds / limit.count)
+                    free[limit.scope] = now + timedelta(seconds=limit.seconds / limit.count)
             _write_moments(connection, free)
-        return waits, left_out
+        return granted, pause
 
     def hold_back(self, scopes: Iterable[str], until: datetime) -> None:
         """Let no call under these scopes begin before ``until``, as a vendor asked."""
