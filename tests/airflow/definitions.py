@@ -14,6 +14,7 @@ NAMES = (
     "slice_of_hundreds",
     "consent",
     "asked_again",
+    "ten_days",
 )
 SLICE = 250
 
@@ -28,6 +29,7 @@ def write(world: World) -> None:
     _failures(world)
     _consent(world)
     _asked_again(world)
+    _ten_days(world)
 
 
 def _conditions_hold_back(world: World) -> None:
@@ -127,3 +129,14 @@ def _asked_again(world: World) -> None:
     text = "{{ contact.contact_id }} {{ contact.last_name }}"
     message = {"channel": "#team", "text": text}
     world.workflow("asked_again", [{**SLACK, "slack_message": message}])
+
+
+def _ten_days(world: World) -> None:
+    """Each day one contact turns gold, and each day's contact leaves two days later."""
+    for day in range(1, 12):
+        contacts = [
+            contact(f"ten{n:02}", tier="gold" if n <= day < n + 2 else "silver")
+            for n in range(1, 12)
+        ]
+        world.snapshot("ten_days", f"2026-11-{day:02}", contacts)
+    world.workflow("ten_days", [TICKET], changes=["added", "removed"])
