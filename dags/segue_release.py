@@ -1,4 +1,4 @@
-"""Segue's own Airflow DAG: settles what dead workers left behind."""
+"""Segue's own Airflow DAG for what no run of a workflow does: held, requested, in doubt."""
 
 from segue.dag_builder import release_dag
 

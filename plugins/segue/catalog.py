@@ -237,9 +237,12 @@ class Catalog:
     def channels(
         self, actions: Mapping[int, Action], document: Document
     ) -> tuple[dict[str, Channel], list[Problem]]:
-        """Return the channel of each action by its id, and what is wrong with the others."""
+        """Return the channel of each action by its id, and what is wrong with the others.
+
+        Channels that only ``frequency_cap`` names are looked at, too.
+        """
         channels: dict[str, Channel] = {}
-        problems: list[Problem] = []
+        problems = list(_cap_problems(document))
         for index, action in actions.items():
             try:
                 channels[action.id] = self._channel(action, document, index)
@@ -257,11 +260,8 @@ class Catalog:
 
     def _channel(self, action: Action, document: Document, index: int) -> Channel:
         at = ("actions", index, action.channel)
-        names = channel_names()
-        if action.channel not in names:
-            message = f"unknown channel {action.channel!r}; allowed: {', '.join(names)}"
-            hint = did_you_mean(action.channel, names)
-            raise DefinitionError([document.problem(at, message + hint)])
+        if action.channel not in channel_names():
+            raise DefinitionError([document.problem(at, _unknown_channel(action.channel))])
         try:
             model = channel_class(action.channel)
         except (ImportError, AttributeError) as error:
@@ -272,6 +272,19 @@ class Catalog:
             return model.model_validate(action.fields, context=context)
         except ValidationError as error:
             raise DefinitionError(problems_of(error, model, document, at)) from None
+
+
+def _cap_problems(document: Document) -> Iterator[Problem]:
+    policies = document.data.get("policies") if isinstance(document.data, dict) else None
+    caps = policies.get("frequency_cap") if isinstance(policies, dict) else None
+    for name in caps if isinstance(caps, dict) else ():
+        if name not in channel_names():
+            yield document.problem(("policies", "frequency_cap", name), _unknown_channel(name))
+
+
+def _unknown_channel(name: str) -> str:
+    names = channel_names()
+    return f"unknown channel {name!r}; allowed: {', '.join(names)}{did_you_mean(name, names)}"
 
 
 def definition_files(folder: Path) -> list[Path]:

@@ -28,6 +28,7 @@ from segue.operators import (
     DetectChanges,
     FindWork,
     Guard,
+    KeepHouse,
     LoadContactDetails,
     Report,
     Resume,
@@ -138,20 +139,33 @@ def preparing_tasks() -> tuple[str, ...]:
 
 def release_dag() -> DAG:
     """Return ``segue_release``: what no run does by itself, every five minutes."""
-    with DAG(
-        dag_id="segue_release",
-        description="Sends what was held or asked for, settles calls in doubt, applies retention",
-        schedule="*/5 * * * *",
+    about = "Sends what was held or asked for, and settles calls in doubt"
+    with _own_dag("segue_release", about, "*/5 * * * *") as dag:
+        find = FindWork(task_id="find_work")
+        Resume.partial(task_id="resume").expand(work=find.output)
+    return dag
+
+
+def housekeeping_dag() -> DAG:
+    """Return ``segue_housekeeping``: what is older than the settings say goes, every night."""
+    about = "Applies SEGUE_RETENTION and SEGUE_RUN_AREAS"
+    with _own_dag("segue_housekeeping", about, "0 2 * * *") as dag:
+        KeepHouse(task_id="keep_house")
+    return dag
+
+
+def _own_dag(dag_id: str, description: str, schedule: str) -> DAG:
+    return DAG(
+        dag_id=dag_id,
+        description=description,
+        schedule=schedule,
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
         catchup=False,
         max_active_runs=1,
         is_paused_upon_creation=False,
         default_args={"owner": "segue"},
         tags={"segue"},
-    ) as dag:
-        find = FindWork(task_id="find_work")
-        Resume.partial(task_id="resume").expand(work=find.output)
-    return dag
+    )
 
 
 def _timetable(resolved: ResolvedWorkflow) -> CronDataIntervalTimetable | None:

@@ -13,6 +13,7 @@ NAMES = (
     "one_fails",
     "slice_of_hundreds",
     "consent",
+    "asked_again",
 )
 SLICE = 250
 
@@ -26,6 +27,7 @@ def write(world: World) -> None:
     _fresh_backfill(world)
     _failures(world)
     _consent(world)
+    _asked_again(world)
 
 
 def _conditions_hold_back(world: World) -> None:
@@ -114,3 +116,14 @@ def _consent(world: World) -> None:
         "consent", "2026-11-02", [contact("consent1", unsubscribed="true"), contact("consent2")]
     )
     world.workflow("consent", [EMAIL, SLACK])
+
+
+def _asked_again(world: World) -> None:
+    """One of two contacts has no last name, and the message needs one."""
+    people = [contact("again1"), contact("again2", last_name="")]
+    silver = [{**person, "tier": "silver"} for person in people]
+    world.snapshot("asked_again", "2026-11-01", silver)
+    world.snapshot("asked_again", "2026-11-02", people)
+    text = "{{ contact.contact_id }} {{ contact.last_name }}"
+    message = {"channel": "#team", "text": text}
+    world.workflow("asked_again", [{**SLACK, "slack_message": message}])

@@ -61,6 +61,15 @@ class World:
         self._ledger = ledger
 
     @property
+    def settings(self) -> dict[str, str]:
+        """The environment in which the command line sees this world."""
+        return {
+            "SEGUE_HOME": str(self.home / "include"),
+            "SEGUE_LEDGER": self._ledger,
+            "SEGUE_STATE": str(self.home / "state"),
+        }
+
+    @property
     def ledger(self) -> Ledger:
         return Ledger.open(self._ledger, "default")
 

@@ -85,6 +85,7 @@ def test_the_projects_dag_files_parse_without_heavy_imports():
     assert set(found["dags"]) == {
         "escalate_at_risk",
         "report_opt_outs",
+        "segue_housekeeping",
         "segue_release",
         "welcome_by_hand",
         "welcome_high_value",
@@ -127,7 +128,7 @@ def test_a_broken_definition_is_an_import_error_and_healthy_workflows_stay(tmp_p
     broken = home(tmp_path, workflows=2) / "workflows/flow_001.yaml"
     broken.write_text(broken.read_text().replace("changes:", "chnages:"))
     found = parse(*sorted((ROOT / "dags").glob("segue_*.py")), home=tmp_path)
-    assert set(found["dags"]) == {"flow_000", "segue_release"}
+    assert set(found["dags"]) == {"flow_000", "segue_housekeeping", "segue_release"}
     [error] = found["errors"].values()
     assert "flow_001.yaml:" in error
     assert "unknown key 'chnages'" in error

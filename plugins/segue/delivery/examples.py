@@ -176,8 +176,10 @@ def _planned(
         needs |= segment.needs
     tables = _tables(example, resolved.directory, needs, folder)
     own = resolved.segment
+    everybody = definition.policies.model_copy(update={"holdout": None})  # whoever is the example
     alone = dataclasses.replace(
         resolved,
+        definition=definition.model_copy(update={"policies": everybody}),
         directory=tables.directory,
         segment=_stand_in(own, True) if own.imported else own,
         referred=referred,

@@ -21,11 +21,12 @@ from segue.errors import DeliveryError, OutcomeUnknown
 
 log = logging.getLogger(__name__)
 
+_THROUGH, _CONNECTION = "segue_channel", "segue_connection"  # Slack's own trace has a "channel"
+
 
 def trace_of(channel: Channel, message: Mapping[str, Any]) -> dict[str, str]:
     """Return where a message can be looked for later, even after its workflow was edited."""
-    found = {"channel": channel.name, "connection": channel.connection}
-    return {**found, **channel.trace(message)}
+    return {**channel.trace(message), _THROUGH: channel.name, _CONNECTION: channel.connection}
 
 
 def recover(
@@ -47,9 +48,9 @@ def recover(
         return None
     doubtful = ledger.take_doubtful(keys, ended, owner=owner, lease_until=now + LEASE)
     trouble: DeliveryError | None = None
-    for connection, rows in _by_connection(doubtful):
+    for rows in _by_place(doubtful):
         try:
-            settled = _ask(_as_it_was(channel, connection), rows)
+            settled = _ask(_as_it_was(channel, rows[0].trace), rows)
         except OutcomeUnknown as error:
             why = f"the vendor cannot tell: {error}"
             settled = [Finished(row.key, State.UNCERTAIN, why) for row in rows]
@@ -106,19 +107,19 @@ def _still_in_doubt(row: DeliveryRow, error: DeliveryError) -> Finished:
     return Finished(row.key, State.SENDING, f"the channel could not be asked: {error}")
 
 
-def _by_connection(
-    rows: Iterable[DeliveryRow],
-) -> Iterable[tuple[tuple[str, str], list[DeliveryRow]]]:
-    def where(row: DeliveryRow) -> tuple[str, str]:
-        return row.trace.get("channel", ""), row.trace.get("connection", "")
+def _by_place(rows: Iterable[DeliveryRow]) -> Iterable[list[DeliveryRow]]:
+    """Group by trace: of two Slack channels, one may be unreadable."""
 
-    for key, group in groupby(sorted(rows, key=lambda row: (where(row), row.key)), key=where):
-        yield key, list(group)
+    def place(row: DeliveryRow) -> list[tuple[str, str]]:
+        return sorted(row.trace.items())
+
+    for _, group in groupby(sorted(rows, key=place), key=place):
+        yield list(group)
 
 
-def _as_it_was(channel: Channel, where: tuple[str, str]) -> Channel:
+def _as_it_was(channel: Channel, trace: Mapping[str, str]) -> Channel:
     """Return the channel that a call went through; the action may have been edited since."""
-    name, connection = where
+    name, connection = trace.get(_THROUGH, ""), trace.get(_CONNECTION, "")
     if name != channel.name:
         raise OutcomeUnknown(
             f"the call went through {name or 'a channel that was not recorded'}, and the action "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from segue.operators.branch import CheckConditions, Deliver, LoadContactDetails
-from segue.operators.release import FindWork, Resume
+from segue.operators.release import FindWork, KeepHouse, Resume
 from segue.operators.run import DetectChanges, Guard, Report
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "DetectChanges",
     "FindWork",
     "Guard",
+    "KeepHouse",
     "LoadContactDetails",
     "Report",
     "Resume",

@@ -1,4 +1,4 @@
-"""The operators of ``segue_release``: what no run of a workflow does by itself.
+"""The operators of Segue's own DAGs: what no run of a workflow does by itself.
 
 Requests are carried out, claims of dead workers freed, and whatever is due is taken through the
 door, one task per workflow and action.
@@ -44,6 +44,27 @@ class FindWork(BaseOperator):
             {"workflow": workflow, "action": action}
             for workflow, action in ledger.actions_with_work(now)
         ]
+
+
+class KeepHouse(BaseOperator):
+    """Delete what is older than the settings say."""
+
+    ui_color = "#e2f0d9"
+
+    @shown_plainly
+    def execute(self, context: Context) -> dict[str, int]:
+        """Return how many of each were deleted."""
+        from segue.delivery.retention import keep_house
+        from segue.operators.environment import open_ledger, task_settings
+
+        settings = task_settings()
+        return keep_house(
+            open_ledger(),
+            settings.state,
+            datetime.now(UTC),
+            retention=settings.retention,
+            run_areas=settings.run_areas,
+        )
 
 
 class Resume(BaseOperator):

@@ -44,6 +44,11 @@ MISTAKES = {
     ("workflows", "results"): (
         WORKFLOW.replace("welcome", "results").replace("    after: ticket\n", "")
     ),
+    ("workflows", "requester"): (
+        WORKFLOW.replace("welcome", "requester").replace(
+            'comment: "on', 'requester: {email: "{{ contact.email }}"}, comment: "on'
+        )
+    ),
     ("workflows", "mention"): (
         WORKFLOW.replace("welcome", "mention").replace("contact.phone", "contact.fone")
     ),
@@ -62,6 +67,7 @@ EXPECTED = [
     r"workflows/cycle\.yaml:9:5: actions\[0\]\.after: the action 'alert' comes after itself",
     r"workflows/cycle\.yaml:13:5: actions\[1\]\.after: the action 'ticket' comes after itself",
     r"workflows/results\.yaml:10:\d+: actions\[0\].*: results\.ticket is not there yet; allowed: ",
+    r"workflows/requester\.yaml:13:5: .*\.audience: is missing: 'requester\.email' is a temp",
     r"workflows/mention\.yaml:13:\d+: .*contact has no field 'fone'; allowed: .*'phone'\?",
 ]
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import ClassVar
 
-from pydantic import PrivateAttr
-
 from segue.delivery.candidates import Candidate, Terms
-from segue.delivery.channel import Limit, Receipt
+from segue.delivery.channel import Limit
 from segue.delivery.door import Door
 from segue.delivery.heartbeat import LEASE
 from segue.delivery.ledger import DeliveryRow, Ledger, Run, StartRules
@@ -19,7 +16,7 @@ from segue.delivery.policies import is_held_out
 from segue.delivery.recovery import trace_of
 from segue.delivery.schema import State
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
-from segue.testing import RecordingChannel
+from segue.testing import AskableChannel, RecordingChannel
 from segue.workflows.definition import Policies
 from tests.unit.delivery.builders import NOW, added, detected, record, run, stretch
 
@@ -281,32 +278,15 @@ def test_a_delivery_in_another_workers_hands_is_waited_for(ledger):
 # What dead workers left, and what only the vendor knows
 
 
-class Askable(RecordingChannel):
-    """A vendor that can be asked which deliveries it has."""
-
-    can_be_asked: ClassVar[bool] = True
-
-    _asking: Callable[[], None] = PrivateAttr(default_factory=lambda: lambda: None)
-
-    def connect(self):
-        sender = super().connect()
-        sender.find = self._find
-        return sender
-
-    def _find(self, traces, since):
-        self._asking()
-        return {key: Receipt("found") for key in self.outbox.keys if key in traces}
-
-
-def askable() -> Askable:
-    return Askable.model_validate({"text": "Hello {{ contact.contact_id }}"})
+def askable() -> AskableChannel:
+    return AskableChannel.model_validate({"text": "Hello {{ contact.contact_id }}"})
 
 
 def die_in_the_call(ledger: Ledger, candidates: list[Candidate], through: RecordingChannel):
     """Leave what a worker leaves that is killed while its calls are under way."""
     keys = [item.key for item in candidates]
     ledger.claim(keys, owner="dead", now=NOW, lease_until=NOW + LEASE)
-    traces = {key: trace_of(through, {}) for key in keys}
+    traces = {key: trace_of(through, {"text": ""}) for key in keys}
     rules = StartRules(through.name, "team")
     ledger.advance([], traces, rules=rules, owner="dead", now=NOW, lease_until=NOW + LEASE)
 
@@ -339,27 +319,27 @@ def test_nobody_asks_before_the_longest_call_is_over(ledger):
 
 
 def test_a_vendor_that_cannot_tell_leaves_the_call_uncertain(ledger):
-    def cannot_tell():
+    def cannot_tell(question):
         raise OutcomeUnknown("the history cannot be read")
 
     candidates, through = released(ledger, "a"), askable()
     die_in_the_call(ledger, candidates, through)
-    through._asking = cannot_tell
+    through.asked(cannot_tell)
     later_door(ledger, through).deliver(candidates)
     assert outcome(ledger, "a") == "uncertain:the vendor cannot tell: the history cannot be read"
     assert through.outbox.keys == []
 
 
 def test_a_vendor_that_cannot_be_asked_now_is_asked_again_later(ledger):
-    def unreachable():
+    def unreachable(question):
         raise TransientFailure("503")
 
     candidates, through = released(ledger, "a"), askable()
     die_in_the_call(ledger, candidates, through)
-    through._asking = unreachable
+    through.asked(unreachable)
     assert not later_door(ledger, through).deliver(candidates).is_complete
     assert outcome(ledger, "a").startswith("sending")
-    through._asking = lambda: None
+    through.asked(lambda question: None)
     made = later_door(ledger, through)
     made.clock.now += timedelta(hours=1)
     assert made.deliver(candidates).is_complete
@@ -370,28 +350,44 @@ def test_a_call_is_looked_for_where_it_was_made_even_after_an_edit(ledger):
     """The action uses another connection now; its call of yesterday went to the old one."""
     candidates, through = released(ledger, "a"), askable()
     die_in_the_call(ledger, candidates, through)
-    asked = []
-    edited = askable().model_copy(update={"connection": "another"})
-    edited._outbox.received.append((candidates[0].key, {}))
-    find = Askable._find
-    Askable._find = lambda self, *args: (asked.append(self.connection), find(self, *args))[1]
-    try:
-        later_door(ledger, edited).deliver(candidates)
-    finally:
-        Askable._find = find
-    assert asked == ["recording_default"]
+    connected = []
+
+    class Elsewhere(AskableChannel):
+        def connect(self):
+            connected.append(self.connection)
+            return super().connect()
+
+    edited = Elsewhere.model_validate({"text": "Hello", "connection": "another"})
+    later_door(ledger, edited).deliver(candidates)
+    assert connected == ["recording_default", "another"]  # asked there, then sent here
 
 
 def test_a_call_through_another_channel_is_uncertain(ledger):
     """An action that was a ticket yesterday and is a Slack message today cannot be asked about."""
     candidates, through = released(ledger, "a"), askable()
 
-    class Other(Askable):
+    class Other(AskableChannel):
         name: ClassVar[str] = "other"
 
     die_in_the_call(ledger, candidates, Other.model_validate({"text": "Hello"}))
     later_door(ledger, through).deliver(candidates)
     assert outcome(ledger, "a").startswith("uncertain:the vendor cannot tell: the call went")
+
+
+def test_a_channels_own_trace_may_use_any_name(ledger):
+    """Slack's says in which "channel" the message was posted; recovery keeps that apart."""
+
+    own = {"channel": "#alerts", "connection": "the third from the left"}
+
+    class Posting(AskableChannel):
+        def trace(self, message):
+            return own
+
+    candidates, through = released(ledger, "a"), Posting.model_validate({"text": "Hello"})
+    die_in_the_call(ledger, candidates, through)
+    later_door(ledger, through).deliver(candidates)
+    [question] = through.outbox.questions
+    assert dict(question.traces[candidates[0].key]).items() >= own.items()
 
 
 def test_a_channel_that_cannot_be_asked_leaves_the_call_uncertain(ledger):
@@ -415,11 +411,10 @@ def test_a_lost_answer_is_asked_for_at_once(ledger):
     """The vendor had the effect and the connection broke: no need to wait for recovery."""
     candidates, through = released(ledger, "a"), askable()
 
-    def taken_but_unanswered(key, message):
-        through.outbox.received.append((key, message))
+    def lose(key, message):
         raise OutcomeUnknown("the answer was lost")
 
-    through.answering(taken_but_unanswered)
+    through.losing(lose)
     assert door(ledger, through).deliver(candidates).is_complete
     assert (outcome(ledger, "a"), len(through.outbox.keys)) == ("delivered", 1)
 
@@ -463,19 +458,15 @@ def test_a_running_slice_obeys_a_stop_between_two_rounds(ledger):
     assert 10 <= len(through.outbox.keys) <= 10 + 2 * through.concurrency
 
 
-class Limited(RecordingChannel):
+def limited(text: str = "Hello") -> RecordingChannel:
     """A vendor that takes one message a second."""
-
-    def connect(self):
-        sender = super().connect()
-        sender.limits = lambda message: [Limit("vendor_default", 60, 60)]
-        return sender
+    return channel(text).limited(Limit("vendor_default", 60, 60))
 
 
 def test_calls_under_a_limit_are_spaced(ledger):
     """Five messages at one a second take four seconds."""
     candidates = released(ledger, *"abcde")
-    made = door(ledger, Limited.model_validate({"text": "Hello"}))
+    made = door(ledger, limited())
     assert made.deliver(candidates).is_complete
     assert 4 <= (made.clock.now - NOW).total_seconds() < 6
 
@@ -484,14 +475,14 @@ def test_a_limit_is_shared_with_other_tasks(ledger):
     """Another task has taken the next minute's calls."""
     ledger.reserve([[Limit("vendor_default", 60, 60)]] * 30, NOW, timedelta(hours=1))
     candidates = released(ledger, "a")
-    made = door(ledger, Limited.model_validate({"text": "Hello"}))
+    made = door(ledger, limited())
     assert made.deliver(candidates).is_complete
     assert 30 <= (made.clock.now - NOW).total_seconds() < 33
 
 
 def test_a_vendor_that_asks_one_task_to_wait_makes_all_wait(ledger):
     candidates = released(ledger, "a", "b")
-    through = Limited.model_validate({"text": "Hello {{ contact.contact_id }}"})
+    through = limited("Hello {{ contact.contact_id }}")
     through.answering(failing_for("a", TransientFailure("429", retry_after=300), times=1))
     assert door(ledger, through).deliver(candidates[:1]).retry_after == 300
     result = door(ledger, through, owner="another task").deliver(candidates[1:])

@@ -1,0 +1,83 @@
+"""What a careful person might not want acted on: quiet hours and the share held out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from pydantic import ValidationError
+
+from segue.delivery.policies import is_held_out, quiet_until
+from segue.workflows.definition import Policies, QuietHours
+
+LONDON = ZoneInfo("Europe/London")
+
+
+def hours(begin: str, end: str, **more: str) -> QuietHours:
+    return QuietHours.model_validate({"from": begin, "to": end, **more})
+
+
+@pytest.mark.parametrize(
+    ("begin", "end", "now", "until"),
+    [
+        ("21:00", "08:00", "2026-11-23T20:59:59", None),
+        ("21:00", "08:00", "2026-11-23T21:00", "2026-11-24T08:00"),
+        ("21:00", "08:00", "2026-11-24T07:59:59", "2026-11-24T08:00"),
+        ("21:00", "08:00", "2026-11-24T08:00", None),
+        ("12:00", "14:00", "2026-11-24T13:00", "2026-11-24T14:00"),
+        ("12:00", "14:00", "2026-11-24T14:00", None),
+        ("22:00", "00:00", "2026-11-24T23:30", "2026-11-25T00:00"),
+        ("00:00", "06:00", "2026-11-24T00:00", "2026-11-24T06:00"),
+        # the night in which London's clocks jump from 01:00 to 02:00: 01:30 does not exist
+        ("21:00", "01:30", "2026-03-29T00:59", "2026-03-29T01:30"),
+        # the hour that is there twice: the first 01:30 has passed when it is 01:15 again
+        ("21:00", "01:30", "2026-10-25T01:15", "2026-10-25T01:15:01"),
+    ],
+)
+def test_quiet_hours_end_at_their_wall_clock_time(begin, end, now, until):
+    """Times are UTC, and London keeps UTC in winter."""
+    moment = datetime.fromisoformat(now).replace(tzinfo=UTC)
+    found = quiet_until(hours(begin, end), {}, LONDON, moment)
+    assert found == (until and datetime.fromisoformat(until).replace(tzinfo=UTC))
+
+
+def test_quiet_hours_are_those_of_the_contacts_own_zone():
+    """22:00 in Tokyo is 13:00 in UTC; a zone that nobody knows leaves the workflow's."""
+    quiet = hours("21:00", "08:00", timezone_field="tz")
+    moment = datetime(2026, 11, 23, 13, tzinfo=UTC)
+    assert quiet_until(quiet, {"tz": "Asia/Tokyo"}, LONDON, moment) == datetime(
+        2026, 11, 23, 23, tzinfo=UTC
+    )
+    for zone in ("Atlantis/Capital", "", "../etc/passwd", 7, None):
+        assert quiet_until(quiet, {"tz": zone}, LONDON, moment) is None
+
+
+def test_a_contact_is_held_out_by_workflow_and_id_alone():
+    """Known answers: a stable share must not move when the code does."""
+    people = [f"c{number}" for number in range(10_000)]
+    held = [contact for contact in people if is_held_out("welcome", contact, 0.05)]
+    assert held[:3] == ["c54", "c75", "c93"]
+    assert 400 < len(held) < 600
+    larger = {contact for contact in people if is_held_out("welcome", contact, 0.1)}
+    assert set(held) < larger
+    assert held != [contact for contact in people if is_held_out("goodbye", contact, 0.05)]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("once_per_contact", "often", "such as 30d"),
+        ("frequency_cap", {"email": "2 per month"}, "such as 2 per week"),
+        ("frequency_cap", {"email": "0 per day"}, "such as 2 per week"),
+        ("quiet_hours", {"from": "21:00", "to": "21:00"}, "two times"),
+        ("quiet_hours", {"from": "24:00", "to": "08:00"}, 'such as "21:00"'),
+        ("quiet_hours", {"from": "21:00", "to": "08:00", "timezone": "London"}, "Europe/London"),
+        ("holdout", "5", "such as 5%"),
+        ("on_uncertain", "panic", "resend"),
+    ],
+)
+def test_a_policy_that_means_nothing_is_refused(key, value, allowed):
+    with pytest.raises(ValidationError) as error:
+        Policies.model_validate({key: value})
+    assert allowed in str(error.value)

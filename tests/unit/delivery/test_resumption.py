@@ -1,0 +1,253 @@
+"""What segue_release takes up: held and due, asked for again, or in doubt."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from segue.catalog import Catalog
+from segue.delivery.branches import BranchRef, RunArea, changes_of_span, cut
+from segue.delivery.detection import detect
+from segue.delivery.ledger import Ledger, RequestKind, Run, Selection, Wishes
+from segue.delivery.resolved import ResolvedWorkflow
+from segue.delivery.resumption import resume
+from segue.delivery.schema import State, deliveries
+from segue.delivery.steps import check_branch, deliver_action, load_branch
+from segue.errors import ContactFailure
+from segue.segments.membership import MembershipStore
+from segue.testing import RecordingChannel
+from segue.workflows.definition import Branches
+from tests.unit.delivery.builders import advance
+
+NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
+DEFINITIONS = {
+    "directories/customers": (
+        "directory: customers\nsnapshots: ../snapshots\ncomplete_marker: _SUCCESS\n"
+    ),
+    "segments/gold": "segment: gold\ndirectory: customers\nmatch: {field: tier, equals: gold}\n",
+    "workflows/welcome": """
+workflow: welcome
+segment: gold
+changes: [added, removed]
+start: 2026-11-01
+conditions: {field: phone, is_set: true}
+policies: POLICIES
+actions:
+  - {id: mail, slack_message: {channel: c, text: x}}
+""",
+}
+DAYS = {
+    "2026-11-21": "a,1,silver\nb,2,silver\nd,4,gold\n",
+    "2026-11-22": "a,1,gold\nb,2,gold\n",
+}
+
+
+class World:
+    """One workflow whose run of the 22nd was released and tried."""
+
+    def __init__(self, root: Path, ledger: Ledger, policies: str = "{}", **channel) -> None:
+        self.root, self.ledger = root, ledger
+        for name, text in DEFINITIONS.items():
+            path = root / "include" / f"{name}.yaml"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text.replace("POLICIES", policies))
+        for key, rows in DAYS.items():
+            self.snapshot(key, rows)
+        self.mail = RecordingChannel.model_validate(
+            {"text": "{{ contact.contact_id }} {{ contact.phone }}", **channel}
+        )
+        found = Catalog(root / "include").resolve("welcome")
+        self.resolved = ResolvedWorkflow(
+            found.definition, found.segment, found.directory, {"mail": self.mail}
+        )
+
+    def snapshot(self, key: str, rows: str) -> None:
+        folder = self.root / "include" / "snapshots" / key
+        folder.mkdir(parents=True)
+        (folder / "contacts.csv").write_text("contact_id,phone,tier\n" + rows)
+        (folder / "_SUCCESS").touch()
+
+    def run(self) -> None:
+        """Detect, release, and deliver as the tasks of a run do."""
+        store = MembershipStore(str(self.root / "state"))
+        wishes = Wishes(previous="2026-11-21", current="2026-11-22", deliver=True)
+        run = Run("welcome", "run-1")
+        found = detect(self.resolved, run, wishes, ledger=self.ledger, store=store, now=NOW)
+        (span,) = found.spans
+        self.ledger.release([span.id], NOW)
+        area = RunArea(str(self.root / "area"))
+        area.write_definition(self.resolved.audience, "{}")
+        changes = changes_of_span(span.stretch, self.ledger.changes_to_handle(span.id))
+        (ref,) = area.write_slices(cut(changes, Branches(max=1)))
+        ref = BranchRef(ref.number, ref.label, str(self.root / "area"))
+        load_branch(self.resolved, ref, NOW)
+        check_branch(self.resolved, ref, self.ledger, NOW)
+        action = self.resolved.definition.action("mail")
+        deliver_action(self.resolved, action, ref, self.ledger, owner="task", clear_number=0)
+
+    def resume(self):
+        return resume(self.resolved, "mail", self.ledger, owner="release")
+
+    @property
+    def outcomes(self) -> dict[str, str]:
+        return {
+            row["contact_id"]: f"{row['outcome']}:{row['reason']}".rstrip(":")
+            for row in self.ledger.list_deliveries()
+        }
+
+    @property
+    def received(self) -> list[str]:
+        return sorted(message["text"] for _, message in self.mail.outbox.received)
+
+
+def far_quiet() -> str:
+    """Quiet hours that began an hour ago and end in an hour."""
+    now = datetime.now(UTC)
+    begin, end = now - timedelta(hours=1), now + timedelta(hours=1)
+    return f'{{quiet_hours: {{from: "{begin:%H:%M}", to: "{end:%H:%M}"}}}}'
+
+
+def make_due(ledger: Ledger) -> None:
+    """Let the quiet hours of all held deliveries be over."""
+    with ledger.engine.begin() as connection:
+        connection.execute(
+            update(deliveries)
+            .where(deliveries.c.state == State.HELD)
+            .values(held_until=datetime.now(UTC) - timedelta(minutes=1))
+        )
+
+
+def test_what_was_held_is_sent_when_it_is_due_with_the_details_of_its_day(tmp_path, ledger):
+    world = World(tmp_path, ledger, far_quiet(), to_contact=True)
+    world.run()
+    assert set(world.outcomes.values()) == {"held:quiet_hours", "skipped:deleted"}
+    assert ledger.actions_with_work(datetime.now(UTC)) == []
+    make_due(ledger)
+    assert ledger.actions_with_work(datetime.now(UTC)) == [("welcome", "mail")]
+    policies = {"quiet_hours": None}  # the hour has passed
+    ended = world.resolved.definition.model_copy(
+        update={"policies": world.resolved.definition.policies.model_copy(update=policies)}
+    )
+    world.resolved = dataclasses.replace(world.resolved, definition=ended)
+    world.resume()
+    assert world.received == ["a 1", "b 2"]
+    assert ledger.actions_with_work(datetime.now(UTC)) == []
+
+
+def test_a_retry_that_was_asked_for_sends_what_failed_and_nothing_else(tmp_path, ledger):
+    world = World(tmp_path, ledger)
+
+    def refuse_a(key, message):
+        if message["text"].startswith("a"):
+            raise ContactFailure("refused")
+
+    world.mail.answering(refuse_a)
+    world.run()
+    assert world.outcomes["a"] == "failed:refused"
+    world.mail.answering(lambda key, message: None)
+    world.resume()
+    assert world.received == ["b 2", "d 4"]
+    ledger.file_request(RequestKind.RETRY, Selection(workflow="welcome"), "ann@host", NOW)
+    for request in ledger.open_requests():
+        ledger.carry_out(request, datetime.now(UTC))
+    world.resume()
+    world.resume()
+    assert world.received == ["a 1", "b 2", "d 4"]
+
+
+def test_a_deleted_contacts_details_are_those_of_the_snapshot_before(tmp_path, ledger):
+    """The removed contact d is not in the 22nd's snapshot any more."""
+    world = World(tmp_path, ledger)
+    world.mail.answering(refuse)
+    world.run()
+    world.mail.answering(lambda key, message: None)
+    retry(ledger)
+    world.resume()
+    assert "d 4" in world.received
+
+
+def test_conditions_are_those_of_the_workflow_as_it_is_now(tmp_path, ledger):
+    world = World(tmp_path, ledger)
+    world.mail.answering(refuse)
+    world.run()
+    world.mail.answering(lambda key, message: None)
+    retry(ledger)
+    path = tmp_path / "include" / "workflows" / "welcome.yaml"
+    path.write_text(path.read_text().replace("is_set: true", 'equals: "2"'))
+    found = Catalog(tmp_path / "include").resolve("welcome")
+    world.resolved = ResolvedWorkflow(
+        found.definition, found.segment, found.directory, {"mail": world.mail}
+    )
+    world.resume()
+    assert world.received == ["b 2"]
+    assert world.outcomes["a"] == "skipped:conditions"
+
+
+def test_a_snapshot_that_is_gone_leaves_its_deliveries_held_and_says_so(tmp_path, ledger):
+    world = World(tmp_path, ledger)
+    world.mail.answering(refuse)
+    world.run()
+    retry(ledger)
+    (tmp_path / "include" / "snapshots" / "2026-11-22" / "_SUCCESS").unlink()
+    found = world.resume()
+    assert any("2026-11-22" in problem for problem in found.problems)
+    assert world.outcomes["a"].startswith("held")
+
+
+def test_a_call_in_doubt_is_settled_without_its_run(tmp_path, ledger):
+    """The channel cannot be asked, so nobody can tell."""
+    world = World(tmp_path, ledger)
+    world.mail.answering(refuse)
+    world.run()
+    key = next(row["key"] for row in ledger.list_deliveries(contact_id="a"))
+    long_ago = datetime.now(UTC) - timedelta(hours=1)
+    mine = {"owner": "dead", "now": long_ago, "lease_until": long_ago}
+    ledger.claim([key], clear_number=1, **mine)
+    advance(ledger, [], [key], **mine)
+    assert ledger.actions_with_work(datetime.now(UTC)) == [("welcome", "mail")]
+    world.resume()
+    assert world.outcomes["a"] == "uncertain:the worker ended during the call"
+
+
+RECHECK = "{recheck: true, max_age: null}"
+
+
+@pytest.mark.parametrize(
+    ("newest", "outcomes"),
+    [
+        (
+            "a,1,gold\nb,2,silver\n",
+            {"a": "delivered", "b": "skipped:recheck: not a member any more", "d": "delivered"},
+        ),
+        (
+            "a,,gold\nd,4,gold\n",
+            {
+                "a": "skipped:recheck: the conditions do not hold any more",
+                "b": "skipped:recheck: not in the directory any more",
+                "d": "skipped:recheck: a member again",
+            },
+        ),
+    ],
+)
+def test_recheck_skips_what_does_not_stand_on_the_newest_snapshot(
+    tmp_path, ledger, newest, outcomes
+):
+    world = World(tmp_path, ledger, RECHECK)
+    world.snapshot("2026-11-23", newest)
+    world.run()
+    assert world.outcomes == outcomes
+
+
+def refuse(key, message):
+    raise ContactFailure("refused")
+
+
+def retry(ledger: Ledger) -> None:
+    """Ask for a retry of all that failed, and carry it out."""
+    ledger.file_request(RequestKind.RETRY, Selection(workflow="welcome"), "ann@host", NOW)
+    for request in ledger.open_requests():
+        ledger.carry_out(request, datetime.now(UTC))
