@@ -24,6 +24,8 @@ from segue.delivery.ledger import (
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.spans import Stretch
 from segue.durations import localize
+from segue.errors import LedgerError
+from segue.segments.kinds import ChangeKind
 from segue.workflows.definition import Policies, QuietHours
 
 _PARTS = 1 << 64
@@ -54,11 +56,17 @@ def bounded(detected: DetectedSpan, ledger: Ledger, workflow: str) -> DetectedSp
     """Return what may be recorded of a span: nobody who was forgotten, nothing to send twice.
 
     Where part of it lies before the workflow's watermark, the ledger may have forgotten what was
-    sent: all of it is ``suppressed(pruned)``, whatever a person asks of the run.
+    sent: all of it is ``suppressed(pruned)``, whatever a person asks of the run. Raises LedgerError
+    for an enrolment in a workflow that has a watermark: it would write to old members again.
     """
     gone = ledger.forgotten(contact for contact, _, _ in detected.changes)
     kept = [change for change in detected.changes if change[0] not in gone]
     watermark = ledger.watermark(workflow)
+    if watermark is not None and any(change == ChangeKind.ENROLLED for _, change, _ in kept):
+        raise LedgerError(
+            f"deliveries of {workflow} up to {watermark:%Y-%m-%d} were pruned, so nobody knows "
+            "which members it has written to. Enrol them in a workflow of another name"
+        )
     if watermark is not None and detected.stretch.previous.as_of < watermark:
         return replace(detected, changes=kept, suppressed=SUPPRESSED_PRUNED)
     return replace(detected, changes=kept)

@@ -11,9 +11,11 @@ from sqlalchemy import func, select, update
 
 from segue.delivery.branches import RunArea
 from segue.delivery.ledger import Ledger, RequestKind, Run, Selection
+from segue.delivery.policies import bounded
 from segue.delivery.retention import keep_house
 from segue.delivery.schema import State, definitions, deliveries, metadata, runs, spans
 from segue.durations import Duration
+from segue.errors import LedgerError
 from tests.unit.delivery.builders import NOW, added, detected, point, record, run, stretch
 from tests.unit.delivery.test_detection import Place, Wishes, place
 
@@ -230,6 +232,14 @@ def test_days_after_the_watermark_are_acted_on(pruned):
     assert [row["outcome"] for row in pruned.ledger.list_deliveries(snapshot="2026-11-11")] == [
         "planned"
     ]
+
+
+def test_nobody_is_enrolled_in_a_workflow_that_does_not_remember_whom_it_reached(pruned):
+    """Members who were added, and written to, before retention would be written to again."""
+    span = detected(stretch(22, 22), [("a", "enrolled", "")])
+    with pytest.raises(LedgerError, match="nobody knows which members it has written to"):
+        bounded(span, pruned.ledger, "greet")
+    assert bounded(span, pruned.ledger, "other").changes == [("a", "enrolled", "")]
 
 
 def test_who_was_forgotten_is_not_recorded_again(place):
