@@ -5,7 +5,7 @@ Airflow's operators are one call into this module each; nothing here knows Airfl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import groupby
 from typing import Any
@@ -15,7 +15,7 @@ from segue.delivery.channel import Audience
 from segue.delivery.door import Candidate, Door, Pass
 from segue.delivery.ledger import SKIPPED_CONDITIONS, SKIPPED_NOT_FOUND, DeliveryRow, Ledger
 from segue.delivery.resolved import ResolvedWorkflow
-from segue.directory.snapshots import Snapshot, find_snapshot, list_snapshots, parse_key
+from segue.directory.snapshots import Snapshot, find_snapshot, parse_key, usable_snapshots
 from segue.directory.tables import SnapshotTables
 from segue.errors import DataError, SnapshotMissing
 from segue.segments.changes import Memberships
@@ -123,7 +123,8 @@ def deliver_action(
     passed = area.read_passed(ref.number)
     channel = resolved.channels[action.id]
     to_contact = channel.addressed_to is Audience.CONTACT
-    consent = current_consent(resolved, passed, now) if to_contact else {}
+    quarantined = ledger.quarantined(resolved.directory.directory)
+    consent = current_consent(resolved, passed, now, quarantined) if to_contact else {}
     candidates = [
         candidate
         for key, group in _by_details(passed)
@@ -142,9 +143,12 @@ def deliver_action(
 
 
 def current_consent(
-    resolved: ResolvedWorkflow, changes: Sequence[Change], now: datetime
+    resolved: ResolvedWorkflow,
+    changes: Sequence[Change],
+    now: datetime,
+    quarantined: Collection[str] = (),
 ) -> Mapping[str, bool]:
-    """Return the effective opt state per contact on the newest complete snapshot.
+    """Return the effective opt state per contact on the newest complete, usable snapshot.
 
     A contact that is not there any more is left out. Raises SnapshotMissing while the newest
     complete snapshot is older than the changes: it could not know their contacts.
@@ -152,7 +156,8 @@ def current_consent(
     if not changes:
         return {}
     directory = resolved.directory
-    complete = [item for item in list_snapshots(directory, now=now) if item.complete]
+    usable = usable_snapshots(directory, quarantined, now=now)
+    complete = [item for item in usable if item.complete]
     keys = sorted({change.snapshot for change in changes})
     instants = [parsed[1] for key in keys if (parsed := parse_key(directory, key))]
     if not complete or complete[-1].as_of < max(instants):

@@ -6,6 +6,8 @@ transaction, or several where it works in batches and any prefix of them is a va
 
 from __future__ import annotations
 
+from segue.delivery.ledger.deciding import Deciding
+from segue.delivery.ledger.quarantining import Quarantining
 from segue.delivery.ledger.reading import Reading
 from segue.delivery.ledger.recording import Recording
 from segue.delivery.ledger.records import (
@@ -20,19 +22,23 @@ from segue.delivery.ledger.records import (
     SKIPPED_OPTED_OUT,
     SUPPRESSED_BACKFILL,
     SUPPRESSED_MAX_AGE,
+    SUPPRESSED_REJECTED,
+    Decision,
     DeliveryRow,
     DetectedSpan,
     Finished,
+    Quarantined,
     RecordedRun,
     RecordedSpan,
     Run,
+    SpanKind,
     SpanTaken,
     Wishes,
 )
 from segue.delivery.ledger.sending import Sending
 
 
-class Ledger(Recording, Sending, Reading):
+class Ledger(Recording, Deciding, Quarantining, Sending, Reading):
     """The ledger of one namespace in one database."""
 
 
@@ -48,13 +54,17 @@ __all__ = [
     "SKIPPED_OPTED_OUT",
     "SUPPRESSED_BACKFILL",
     "SUPPRESSED_MAX_AGE",
+    "SUPPRESSED_REJECTED",
+    "Decision",
     "DeliveryRow",
     "DetectedSpan",
     "Finished",
     "Ledger",
+    "Quarantined",
     "RecordedRun",
     "RecordedSpan",
     "Run",
+    "SpanKind",
     "SpanTaken",
     "Wishes",
 ]

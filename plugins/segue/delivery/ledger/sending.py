@@ -18,16 +18,6 @@ from segue.delivery.schema import State, deliveries
 class Sending(LedgerDatabase):
     """The states of deliveries."""
 
-    def release(self, span_ids: Collection[int], now: datetime) -> int:
-        """Turn ``planned`` into ``released``: the guard's permission to send. Returns how many."""
-        query = (
-            update(deliveries)
-            .where(deliveries.c.span.in_(span_ids), deliveries.c.state == State.PLANNED)
-            .values(state=State.RELEASED, updated_at=now)
-        )
-        with self._write() as connection:
-            return connection.execute(query).rowcount
-
     def claim(
         self,
         keys: Iterable[str],
