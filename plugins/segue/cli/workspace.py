@@ -58,20 +58,15 @@ class Workspace:
 
         Empty, with a remark, where the ledger cannot be asked: looking at data needs none.
         """
-        from segue.delivery.ledger import Ledger
-
         try:
             url = ledger_url(self.settings)
             if _missing_file(url) is not None:
                 return {}
-            ledger = Ledger.open(url, self.settings.namespace)
+            with _opened(url, self.settings) as ledger:
+                return ledger.quarantined(directory.directory)
         except (LedgerError, SettingsError) as error:
             note(f"whether snapshots are quarantined is not known: {error}")
             return {}
-        try:
-            return ledger.quarantined(directory.directory)
-        finally:
-            ledger.engine.dispose()
 
     def period(
         self, directory: DirectoryDefinition, first: str | None, last: str | None
@@ -120,8 +115,6 @@ def reading_ledger(settings: Settings) -> Iterator[Ledger | None]:
 
     Raises LedgerError for whatever goes wrong with the database meanwhile.
     """
-    from segue.delivery.ledger import Ledger
-
     url = ledger_url(settings)
     missing = _missing_file(url)
     if missing is not None:
@@ -131,6 +124,28 @@ def reading_ledger(settings: Settings) -> Iterator[Ledger | None]:
         )
         yield None
         return
+    with _opened(url, settings) as ledger:
+        yield ledger
+
+
+@contextmanager
+def writing_ledger(settings: Settings) -> Iterator[Ledger]:
+    """Open the ledger that runs write to; SettingsError where its SQLite file does not exist."""
+    url = ledger_url(settings)
+    missing = _missing_file(url)
+    if missing is not None:
+        raise SettingsError(
+            f"there is no ledger at {missing}; SEGUE_LEDGER names the one that runs use, without "
+            "it segue.db in AIRFLOW_HOME"
+        )
+    with _opened(url, settings) as ledger:
+        yield ledger
+
+
+@contextmanager
+def _opened(url: str, settings: Settings) -> Iterator[Ledger]:
+    from segue.delivery.ledger import Ledger
+
     ledger = Ledger.open(url, settings.namespace)
     try:
         yield ledger

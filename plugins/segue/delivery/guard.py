@@ -6,7 +6,9 @@ a person. What is asked holds counts, limits and contact ids, and nothing else a
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,6 +38,7 @@ class Question:
     reasons: Sequence[str]
     waiting: Mapping[str, int]  # by kind of change
     examples: Mapping[str, Sequence[str]]  # contact ids by kind of change
+    digest: str  # of everybody it is about
 
     @property
     def subject(self) -> str:
@@ -66,6 +69,17 @@ class Question:
             f"Without an answer by {deadline:%Y-%m-%d %H:%M} UTC it is rejected and the run fails.",
         ]
         return "\n".join(lines)
+
+    @property
+    def command_to_ask(self) -> str:
+        """The shell command whose run takes the spans over and asks about them."""
+        stretches = [span.stretch for span in self.spans]
+        current = stretches[-1].current.key
+        if stretches[0].is_empty:
+            conf: dict[str, object] = {"enroll_current_members": True, "current": current}
+        else:
+            conf = {"previous": stretches[0].previous.key, "current": current, "deliver": True}
+        return f"airflow dags trigger {self.workflow} --conf {shlex.quote(json.dumps(conf))}"
 
     @property
     def _command(self) -> str:
@@ -112,7 +126,8 @@ def question(resolved: ResolvedWorkflow, run: RecordedRun, ledger: Ledger) -> Qu
         return None
     examples = {kind: ledger.waiting_contacts(ids, kind, _EXAMPLES) for kind in waiting}
     segment = resolved.segment.segment
-    return Question(resolved.name, segment, spans, reasons, waiting, examples)
+    digest = ledger.waiting_digest(ids)
+    return Question(resolved.name, segment, spans, reasons, waiting, examples, digest)
 
 
 def _reasons(

@@ -18,12 +18,13 @@ from segue.operators.notices import notifiers
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from segue.delivery.branches import RunArea
+    from segue.delivery.guard import Question
     from segue.delivery.ledger import Decision, Ledger, RecordedRun
     from segue.delivery.report import RunReport
 
 _MAP_INDEX = re.compile(r"_[0-9]+$")  # Airflow names a mapped instance task_3
 _BROKEN = ("failed", "upstream_failed")
-_ASKED = "asked"  # the XCom that says what a person was asked about
 QUARANTINE = "quarantine"
 _QUARANTINE_HELP = (
     "With Reject: the snapshot itself is wrong. No workflow of the directory uses it any more, and "
@@ -148,9 +149,35 @@ class Guard(ApprovalOperator):
         self.subject, self.body = asked.subject, asked.body(deadline)
         self.response_timeout = deadline - now
         self.log.info("asking a person: %s", "; ".join(asked.reasons))
+        self._require_shown(asked, context)
         ledger.begin_asking(run)
-        context["ti"].xcom_push(key=_ASKED, value=dict(asked.waiting))
         return super().execute(context)
+
+    def _require_shown(self, asked: Question, context: Context) -> None:
+        """Raise AirflowFailException where Airflow would show an earlier question about others.
+
+        It keeps the text of a task's first question when the task is cleared and asks again.
+        """
+        area = self._area(context)
+        if context["ti"].try_number <= 1:
+            area.forget_question()
+        shown = area.read_question()
+        if shown is None:
+            area.write_question(asked.digest)
+        elif shown != asked.digest:
+            raise AirflowFailException(
+                f"nothing was released: {asked.subject} {'; '.join(asked.reasons)}. Airflow would "
+                "show the question of the first time, which was about others. To be asked, run "
+                f"{asked.command_to_ask}; to go on without a question, change guard in "
+                f"{self.workflow.name}.yaml and clear this task"
+            )
+
+    def _area(self, context: Context) -> RunArea:
+        from segue.delivery.branches import RunArea
+        from segue.operators.environment import run_of, task_settings
+
+        settings, run = task_settings(), run_of(self.workflow.name, context)
+        return RunArea.of_run(settings.state, settings.namespace, run.workflow, run.run_id)
 
     @shown_plainly
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
@@ -192,12 +219,10 @@ class Guard(ApprovalOperator):
         from segue.delivery.guard import live_spans
 
         ids = [span.id for span in live_spans(run, ledger)]
-        asked = context["ti"].xcom_pull(task_ids=self.task_id, key=_ASKED)
-        waiting = dict(ledger.count_waiting(ids))
-        if waiting != asked:
+        if ledger.waiting_digest(ids) != self._area(context).read_question():
             raise AirflowFailException(
-                f"nothing was released: {asked} were asked about, and it is {waiting or 'nothing'} "
-                "by now. Clear this task to be asked again"
+                f"nothing was released: {dict(ledger.count_waiting(ids)) or 'nothing'} would be, "
+                "and the question was about others. Clear this task to be asked again"
             )
         released = ledger.approve(run, ids, decision)
         self.log.info("approved by %s: released %s deliveries", decision.by, released)

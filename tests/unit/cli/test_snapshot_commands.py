@@ -15,6 +15,7 @@ def test_snapshots_are_listed_in_order_with_what_is_missing(segue, home):
             "complete": True,
             "tables": ["contacts"],
             "why_incomplete": None,
+            "quarantined": None,
         },
         {
             "snapshot": "2026-11-22",
@@ -22,6 +23,7 @@ def test_snapshots_are_listed_in_order_with_what_is_missing(segue, home):
             "complete": False,
             "tables": ["contacts"],
             "why_incomplete": "no marker file _SUCCESS",
+            "quarantined": None,
         },
     ]
 
@@ -67,5 +69,5 @@ def test_a_directory_without_snapshots_says_so(segue, home):
     home.define("directories", "customers", "directory: customers\nsnapshots: ../none\n")
     answer = segue("snapshots", "customers", "--format", "csv")
     assert answer.code == 0
-    assert answer.lines == ["snapshot,as_of,complete,tables,why_incomplete"]
+    assert answer.lines == ["snapshot,as_of,complete,tables,why_incomplete,quarantined"]
     assert answer.err == "directory customers has no snapshot yet\n"

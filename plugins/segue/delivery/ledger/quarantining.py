@@ -52,9 +52,9 @@ class Quarantining(LedgerDatabase):
             insert = self._insert(quarantines).values(values).on_conflict_do_nothing()
             connection.execute(insert)
             touching = self._touching(connection, directory, key)
-            for workflow in sorted({workflow for workflow, _ in touching}):
+            for workflow in sorted({span.workflow for span in touching}):
                 self._lock_workflow(connection, workflow)
-            found = [span for _, span in self._touching(connection, directory, key)]
+            found = self._touching(connection, directory, key)
             rejected = self._reject_unsent(connection, [span.id for span in found], now)
             tried = self._tried(connection, [span.id for span in found])
             withdrawn = [span for span in found if span.id not in tried]
@@ -72,10 +72,8 @@ class Quarantining(LedgerDatabase):
         with self._write() as connection:
             return bool(connection.execute(query).rowcount)
 
-    def _touching(
-        self, connection: Connection, directory: str, key: str
-    ) -> list[tuple[str, RecordedSpan]]:
-        """Return (workflow, span) of the directory's spans that begin or end at a snapshot."""
+    def _touching(self, connection: Connection, directory: str, key: str) -> list[RecordedSpan]:
+        """Return the directory's spans that begin or end at a snapshot."""
         query = (
             spans_query()
             .add_columns(definitions.c.body)
@@ -88,7 +86,7 @@ class Quarantining(LedgerDatabase):
             .order_by(spans.c.workflow, spans.c.current_as_of)
         )
         return [
-            (row.workflow, recorded_span(row))
+            recorded_span(row)
             for row in connection.execute(query)
             if json.loads(row.body)["directory"]["directory"] == directory
         ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Collection
 from typing import Any
@@ -72,6 +74,23 @@ class Reading(LedgerDatabase):
     def count_waiting(self, span_ids: Collection[int]) -> Counter[str]:
         """Return, per kind of change, how many contacts an approval would release."""
         return self._count_contacts(span_ids, or_(deliveries.c.state == State.PLANNED, rejected()))
+
+    def waiting_digest(self, span_ids: Collection[int]) -> str:
+        """Return a digest of whom, and by which kinds of change, an approval would release."""
+        query = (
+            select(deliveries.c.contact_id, deliveries.c.change)
+            .where(
+                deliveries.c.span.in_(span_ids),
+                or_(deliveries.c.state == State.PLANNED, rejected()),
+            )
+            .distinct()
+            .order_by(deliveries.c.contact_id, deliveries.c.change)
+        )
+        digest = hashlib.sha256()
+        with self._read() as connection:
+            for row in connection.execute(query):
+                digest.update(json.dumps(list(row)).encode())
+        return digest.hexdigest()
 
     def waiting_contacts(self, span_ids: Collection[int], change: str, limit: int) -> list[str]:
         """Return the first ids of contacts with a planned or rejected delivery of one kind."""

@@ -86,17 +86,13 @@ class Recording(LedgerDatabase):
     def take_over(self, run: Run, taken: Sequence[RecordedSpan], now: datetime) -> bool:
         """Make recorded spans ``run``'s own where nothing of them was ever released.
 
-        For a person who decides to deliver what an earlier run only recorded. Returns whether
-        any span was taken.
+        For a person who decides to deliver what an earlier run only recorded. What was rejected
+        stays so: the guard asks again. Returns whether any span was taken.
         """
-        untouched = or_(
-            deliveries.c.state == State.PLANNED,
-            and_(deliveries.c.state == State.SUPPRESSED, deliveries.c.reason.in_(POLICY_REASONS)),
-        )
         with self._write() as connection:
             self._lock_workflow(connection, run.workflow)
             ids = [span.id for span in taken if span.kind == SpanKind.CHANGES]
-            query = select(deliveries.c.span).where(deliveries.c.span.in_(ids), ~untouched)
+            query = select(deliveries.c.span).where(deliveries.c.span.in_(ids), ~never_released())
             touched = set(connection.execute(query.distinct()).scalars())
             ids = [number for number in ids if number not in touched]
             if not ids:
@@ -444,6 +440,7 @@ def recorded_span(row: Row[Any]) -> RecordedSpan:
     previous = Point(row.previous_as_of, row.previous_key) if row.previous_key else current
     return RecordedSpan(
         row.id,
+        row.workflow,
         row.run_id,
         SpanKind(row.kind),
         row.reason,

@@ -91,6 +91,7 @@ class RecordedSpan:
     """One span as recorded."""
 
     id: int
+    workflow: str
     run_id: str
     kind: SpanKind
     reason: str
