@@ -31,14 +31,20 @@ def odd_about(limits: GuardLimits, previous: SnapshotTables, current: SnapshotTa
 def _lost_contacts(
     limits: GuardLimits, previous: SnapshotTables, current: SnapshotTables
 ) -> Iterator[str]:
+    """A day whose contacts are missing makes two odd days: they come back on the next."""
     before, now = previous.count("contacts"), current.count("contacts")
     key, earlier = current.snapshot.key, previous.snapshot.key
-    if now == 0:
-        yield f"snapshot {key} has no contacts; {earlier} had {before}"
-    elif limits.shrunk_to is not None and before and now <= limits.shrunk_to * before:
+    limit = 0.0 if limits.shrunk_to is None else limits.shrunk_to
+    if before and now <= limit * before:
+        share = "no contacts" if now == 0 else f"{now} contacts, {now / before:.0%}"
         yield (
-            f"snapshot {key} has {now} contacts, {now / before:.0%} of the {before} of {earlier}; "
-            f"guard.shrunk_to is {limits.shrunk_to * 100:g}%"
+            f"snapshot {key} has {share} of the {before} of {earlier}; "
+            f"guard.shrunk_to is {limit * 100:g}%"
+        )
+    elif now and before <= limit * now:
+        yield (
+            f"snapshot {key} has {now} contacts, and {earlier} had {before or 'none'}: whoever was "
+            f"missing there counts as new. If it was incomplete, quarantine {earlier}, not {key}"
         )
 
 

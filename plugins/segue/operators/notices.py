@@ -8,7 +8,7 @@ from typing import Any
 from airflow.sdk import BaseNotifier
 
 from segue.workflows.definition import Notice
-from segue.workflows.notices import notifier_class
+from segue.workflows.notices import build_notifier
 
 
 class NamedNotifier(BaseNotifier):
@@ -25,7 +25,7 @@ class NamedNotifier(BaseNotifier):
     def __call__(self, *args: Any) -> None:
         """Build the notifier and call it as Airflow called this one."""
         try:
-            notifier_class(self.notice)(**self.notice.arguments)(*args)
+            build_notifier(self.notice)(*args)
         except Exception:  # whatever a vendor's client raises
             self.log.exception("%s could not tell anybody", self.notice.notifier)
 

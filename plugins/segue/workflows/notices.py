@@ -8,28 +8,35 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 from segue.workflows.definition import Notice
 
 
-def notifier_class(notice: Notice) -> Callable[..., Any]:
-    """Return the class that a notice names; ImportError, saying why, where there is none."""
-    module, _, name = notice.notifier.rpartition(".")
+def build_notifier(notice: Notice) -> Callable[..., Any]:
+    """Return the notifier that a notice describes; raise ValueError saying why there is none."""
     try:
-        found = getattr(import_module(module), name, None)
-    except Exception as error:  # an import runs whatever the module holds
-        raise ImportError(f"{module} cannot be imported: {error}") from error
+        made = _notifier_class(notice)(**notice.arguments)
+    except Exception as error:  # a constructor refuses in its own way
+        raise ValueError(f"{notice.notifier}: {error}") from error
+    return cast("Callable[..., Any]", made)
+
+
+def _notifier_class(notice: Notice) -> Callable[..., Any]:
+    module, _, name = notice.notifier.rpartition(".")
+    found = getattr(import_module(module), name, None)
     if not inspect.isclass(found) or not callable(getattr(found, "notify", None)):
         raise ImportError(f"{module} has no notifier {name!r}: a class with the method notify")
     return found
 
 
 def notice_problem(notice: Notice) -> str | None:
-    """Return what is wrong with a notice: no such class, or arguments it does not take."""
+    """Return what is wrong with a notice: no such class, or arguments it cannot be made with.
+
+    One is made to find out, since some hand on whatever they are given; that tells nobody.
+    """
     try:
-        signature = inspect.signature(notifier_class(notice))
-        signature.bind(**notice.arguments)
-    except (ImportError, TypeError) as error:
-        return f"{notice.notifier}: {error}"
+        build_notifier(notice)
+    except ValueError as error:
+        return str(error)
     return None
