@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.airflow.world import EMAIL, SLACK, TICKET, World, contact
 
+ASKING = ("asks_approved", "asks_rejected", "asks_late", "asks_contradicted")
+BROWSING = ("browser_approves", "browser_rejects")
 NAMES = (
     "conditions_hold_back",
     "guarded",
@@ -13,7 +15,8 @@ NAMES = (
     "one_fails",
     "slice_of_hundreds",
     "consent",
-    *(f"asks_{name}" for name in ("approved", "rejected", "late", "contradicted")),
+    *ASKING,
+    *BROWSING,
     "half",
     "enrolled",
 )
@@ -130,7 +133,7 @@ def _consent(world: World) -> None:
 def _asking(world: World) -> None:
     """Two contacts turn gold, and one may without a question."""
     tell = {"notifier": "told.FileNotifier", "path": str(world.home / "told.txt")}
-    for name in ("asks_approved", "asks_rejected", "asks_late", "asks_contradicted"):
+    for name in (*ASKING, *BROWSING):
         silver = [contact(f"{name}{n}", tier="silver") for n in range(2)]
         world.snapshot(name, "2026-11-01", silver)
         world.snapshot(name, "2026-11-02", [contact(f"{name}{n}") for n in range(2)])

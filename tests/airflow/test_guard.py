@@ -44,6 +44,7 @@ def test_beyond_a_limit_the_guard_asks_and_an_approval_releases(world: World):
     assert "2 contacts added, guard.at_most is 1" in question["body"]
     assert f"| added | 2 | `{name}0`, `{name}1` |" in question["body"]
     assert "Firstname" not in str(question)
+    assert list(question["params"]) == ["quarantine"]
     assert f"{name}: act on 2 added?" in world.told()
     assert world.received(name) == Counter()
     world.answer(name, run_id, "Approve")

@@ -121,10 +121,11 @@ class Guard(ApprovalOperator):
         defaults: dict[str, Any] = {
             "retries": 0,  # a time-out that is retried would ask again
             "subject": f"{workflow.name}: act on these changes?",
-            "params": {QUARANTINE: Param(False, type="boolean", description=_QUARANTINE_HELP)},
             "notifiers": notifiers(workflow.definition.notify.on_approval),
         }
-        super().__init__(**{**defaults, **kwargs})
+        tick = Param(False, type="boolean", source="task", description=_QUARANTINE_HELP)
+        # the DAG's own parameters, which Airflow adds to kwargs, are not the question's
+        super().__init__(**{**defaults, **kwargs, "params": {QUARANTINE: tick}})
         self.workflow = workflow
 
     @shown_plainly
