@@ -33,6 +33,7 @@ from segue.operators import (
     Report,
     Resume,
 )
+from segue.operators.notices import notifiers
 from segue.sensors import WaitForSnapshot
 from segue.settings import Settings
 from segue.validation import find_problems
@@ -56,6 +57,11 @@ RUN_PARAMS = {
         False,
         type="boolean",
         description="Go on although a snapshot's files changed after the run recorded them",
+    ),
+    "enroll_current_members": Param(
+        False,
+        type="boolean",
+        description="Act on the segment's present members, after approval, instead of changes",
     ),
 }
 
@@ -98,6 +104,7 @@ def workflow_dag(resolved: ResolvedWorkflow) -> DAG:
         tags={"segue", resolved.segment.segment, *definition.tags},
         params=RUN_PARAMS,
         doc_md=_documentation(resolved),
+        on_failure_callback=[*notifiers(definition.notify.on_failure)] or None,
     ) as dag:
         wait = WaitForSnapshot(task_id="wait_for_snapshot", workflow=resolved)
         detect = DetectChanges(task_id="detect_changes", workflow=resolved)

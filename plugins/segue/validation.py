@@ -23,7 +23,8 @@ from segue.segments.conditions import (
     unknown_fields,
 )
 from segue.segments.examples import unknown_names
-from segue.workflows.definition import Action, action_problems, reachable
+from segue.workflows.definition import Action, Notify, action_problems, reachable
+from segue.workflows.notices import notice_problem
 
 Columns = Mapping[str, Collection[str]]  # table: standard column names
 
@@ -182,6 +183,7 @@ def _workflow_problems(
     channels, problems = catalog.channels(parts.actions, document)
     yield from problems
     yield from _result_problems(parts, channels, document)
+    yield from _notice_problems(document)
     if document.data.get("load") == "none":
         yield from _field_problems(parts, channels, document, _ONLY_IDS, ())
     if parts.segment is None:
@@ -197,6 +199,19 @@ def _workflow_problems(
     yield from _example_problems(catalog, document, columns.get(directory))
     if directory in columns and document.data.get("load") != "none":
         yield from _field_problems(parts, channels, document, columns[directory], DERIVED_FIELDS)
+
+
+def _notice_problems(document: Document) -> Iterator[Problem]:
+    """Find notifiers that are not there, or not made of these arguments."""
+    try:
+        notify = Notify.model_validate(document.data.get("notify", {}))
+    except ValidationError:
+        return  # reported by the workflow's own model
+    for key in Notify.model_fields:
+        for index, notice in enumerate(getattr(notify, key)):
+            message = notice_problem(notice)
+            if message is not None:
+                yield document.problem(("notify", key, index, "notifier"), message)
 
 
 def _field_problems(

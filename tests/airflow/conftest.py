@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     dags = home / "dags"
     shutil.copytree(ROOT / "dags", dags, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "tests/airflow/guard_that_releases_nothing.py", dags)
+    modules = home / "modules"
+    modules.mkdir()
+    shutil.copy(ROOT / "tests/airflow/told.py", modules)
     ledger = f"sqlite:///{home / 'segue.db'}"
     with Sandbox() as sandbox:
         airflow = LocalAirflow(
@@ -32,6 +36,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             plugins=ROOT / "plugins",
             environment={
                 **connections(sandbox),
+                "PYTHONPATH": os.pathsep.join([str(modules), os.environ.get("PYTHONPATH", "")]),
                 "SEGUE_HOME": str(home / "include"),
                 "SEGUE_LEDGER": ledger,
                 "SEGUE_STATE": str(home / "state"),

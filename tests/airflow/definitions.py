@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tests.airflow.world import EMAIL, SLACK, TICKET, World, contact
 
+ASKING = ("asks_approved", "asks_rejected", "asks_late", "asks_contradicted")
+BROWSING = ("browser_approves", "browser_rejects")
 NAMES = (
     "conditions_hold_back",
     "guarded",
@@ -15,6 +17,10 @@ NAMES = (
     "consent",
     "asked_again",
     "ten_days",
+    *ASKING,
+    *BROWSING,
+    "half",
+    "enrolled",
 )
 SLICE = 250
 
@@ -30,6 +36,9 @@ def write(world: World) -> None:
     _consent(world)
     _asked_again(world)
     _ten_days(world)
+    _asking(world)
+    _half(world)
+    _enrolled(world)
 
 
 def _conditions_hold_back(world: World) -> None:
@@ -109,7 +118,12 @@ def _failures(world: World) -> None:
             for n in many
         ],
     )
-    world.workflow("slice_of_hundreds", [action], branches={"max": 10, "slice_size": 200})
+    world.workflow(
+        "slice_of_hundreds",
+        [action],
+        branches={"max": 10, "slice_size": 200},
+        guard={"share": None},
+    )
 
 
 def _consent(world: World) -> None:
@@ -140,3 +154,37 @@ def _ten_days(world: World) -> None:
         ]
         world.snapshot("ten_days", f"2026-11-{day:02}", contacts)
     world.workflow("ten_days", [TICKET], changes=["added", "removed"])
+
+
+def _asking(world: World) -> None:
+    """Two contacts turn gold, and one may without a question."""
+    tell = {"notifier": "told.FileNotifier", "path": str(world.home / "told.txt")}
+    for name in (*ASKING, *BROWSING):
+        silver = [contact(f"{name}{n}", tier="silver") for n in range(2)]
+        world.snapshot(name, "2026-11-01", silver)
+        world.snapshot(name, "2026-11-02", [contact(f"{name}{n}") for n in range(2)])
+        world.workflow(
+            name,
+            [TICKET, {**SLACK, "after": "ticket"}],
+            guard={"at_most": 1, "deadline": "5s" if name == "asks_late" else "1h"},
+            notify={
+                "on_approval": {**tell, "text": "{{ task.subject }}"},
+                "on_failure": {**tell, "text": "{{ dag.dag_id }} failed"},
+            },
+        )
+
+
+def _half(world: World) -> None:
+    """On the 2nd half of the rows are missing; on the 3rd only half03 has really gone."""
+    everybody = [contact(f"half{n:02}") for n in range(12)]
+    world.snapshot("half", "2026-11-01", everybody)
+    world.snapshot("half", "2026-11-02", everybody[:6])
+    world.snapshot(
+        "half", "2026-11-03", [row for row in everybody if row["contact_id"] != "half03"]
+    )
+    world.workflow("half", [TICKET, {**SLACK, "after": "ticket"}], changes=["added", "removed"])
+
+
+def _enrolled(world: World) -> None:
+    world.snapshot("enrolled", "2026-11-01", [contact(f"enrol{n}") for n in range(2)])
+    world.workflow("enrolled", [SLACK], policies={"max_age": "1d"})

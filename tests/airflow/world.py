@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -142,6 +143,31 @@ class World:
         conf = {"previous": previous, "current": current}
         run_id = self.airflow.trigger(dag_id, conf)
         return run_id, self.airflow.finish(dag_id, expected=expected, seconds=180)[run_id]
+
+    def asked(self, dag_id: str, run_id: str) -> dict[str, Any]:
+        """Wait until the run's guard asks a person; return the question."""
+        deadline = time.monotonic() + 120
+        while self.airflow.task_states(dag_id, run_id).get(("guard", -1)) != "awaiting_input":
+            assert time.monotonic() < deadline, self.airflow.task_states(dag_id, run_id)
+            self.airflow.alive()
+            time.sleep(1)
+        return dict(self.airflow.call("GET", self._question(dag_id, run_id)))
+
+    def answer(self, dag_id: str, run_id: str, option: str, **params: Any) -> None:
+        """Answer the guard's question once it is asked."""
+        self.asked(dag_id, run_id)
+        time.sleep(3)  # Airflow's LocalExecutor loses a task that is queued again at once
+        body = {"chosen_options": [option], "params_input": params}
+        self.airflow.call("PATCH", self._question(dag_id, run_id), json=body)
+
+    @staticmethod
+    def _question(dag_id: str, run_id: str) -> str:
+        return f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/guard/-1/hitlDetails"
+
+    def told(self) -> str:
+        """Return what the notifiers of ``tests/airflow/told.py`` were asked to tell."""
+        path = self.home / "told.txt"
+        return path.read_text() if path.exists() else ""
 
     def again(self, dag_id: str, run_id: str, *task_ids: str) -> str:
         """Clear tasks of a run, wait for it to end, and return its state."""

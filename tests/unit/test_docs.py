@@ -41,6 +41,7 @@ from segue.workflows.definition import (
     Action,
     Branches,
     GuardLimits,
+    Notify,
     Policies,
     QuietHours,
     ReportRules,
@@ -249,6 +250,8 @@ def walk(arguments: list[str]) -> tuple[Any, list[str]]:
     command: Any = COMMANDS
     rest = list(arguments)
     while rest and hasattr(command, "commands") and not rest[0].startswith("-"):
+        if "list" in command.commands and rest[0] not in command.commands:
+            rest.insert(0, "list")
         assert rest[0] in command.commands, f"there is no command {rest[0]!r}"
         command = command.commands[rest.pop(0)]
     return command, rest
@@ -356,6 +359,7 @@ def workflow_keys() -> dict[str, Any]:
     parts = {
         "policies": Policies,
         "guard": GuardLimits,
+        "notify": Notify,
         "branches": Branches,
         "report": ReportRules,
     }
@@ -477,7 +481,10 @@ def test_the_reference_lists_every_command_with_exactly_its_options():
     rows = rows_of("reference.md", "Command line")
     leaves = {
         " ".join(filter(None, (group, name))): command
-        for group, commands in (("", COMMANDS.commands), ("db", COMMANDS.commands["db"].commands))
+        for group, commands in (
+            ("", COMMANDS.commands),
+            *((name, COMMANDS.commands[name].commands) for name in ("db", "snapshots")),
+        )
         for name, command in commands.items()
         if not hasattr(command, "commands")
     }

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from segue.cli.output import Format
+
+
+class ListByDefault(TyperGroup):
+    """A group whose command ``list`` needs no name: ``segue snapshots customers`` lists."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put ``list`` before arguments that begin with no command's name."""
+        if args and args[0] not in (*self.commands, *ctx.help_option_names):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
 
 Home = Annotated[
     Path | None,

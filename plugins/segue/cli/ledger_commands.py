@@ -223,7 +223,7 @@ def _find_gaps(
 ) -> tuple[list[Gap], list[str]]:
     """Return the gaps of these workflows, and why some could not be looked at."""
     from segue.delivery.gaps import gaps as gaps_of
-    from segue.directory.snapshots import list_snapshots
+    from segue.directory.snapshots import usable_snapshots
     from segue.errors import DataError, DefinitionError
 
     found: list[Gap] = []
@@ -231,7 +231,9 @@ def _find_gaps(
     for name in names:
         try:
             resolved = workspace.catalog.resolve(name)
-            snapshots = list_snapshots(resolved.directory, now=workspace.now)
+            directory = resolved.directory
+            bad = ledger.quarantined(directory.directory) if ledger else {}
+            snapshots = usable_snapshots(directory, bad, now=workspace.now)
         except (DefinitionError, DataError) as error:
             if one:
                 raise
@@ -240,7 +242,7 @@ def _find_gaps(
         spans = ledger.all_spans(name) if ledger else []
         recorded = [span.stretch for span in spans]
         watermark = ledger.watermark(name) if ledger else None
-        found += gaps_of(resolved, recorded, snapshots, workspace.now, watermark)
+        found += gaps_of(resolved, recorded, snapshots, workspace.now, bad, watermark)
     return found, unusable
 
 

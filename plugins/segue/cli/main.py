@@ -27,6 +27,7 @@ from segue.cli import (
     test_command,
     validate_command,
 )
+from segue.cli.arguments import ListByDefault
 from segue.cli.output import print_error
 from segue.errors import SegueError
 
@@ -50,6 +51,12 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+snapshots = typer.Typer(
+    cls=ListByDefault,
+    no_args_is_help=True,
+    help="List a directory's snapshots, check one, or let no run use one.",
+    epilog="Example: [bold]segue snapshots customers[/bold] is short for snapshots list",
+)
 db = typer.Typer(no_args_is_help=True, help="Look after the ledger's database.")
 
 
@@ -72,7 +79,18 @@ _add(
     name="test",
 )
 _add(app, schema_command.schema, "segue schema --folder .schemas", _DEFINITIONS)
-_add(app, snapshot_commands.snapshots, "segue snapshots customers", _DATA)
+_add(snapshots, snapshot_commands.snapshots, "segue snapshots customers", name="list")
+_add(
+    snapshots,
+    snapshot_commands.quarantine,
+    "segue snapshots quarantine 2026-11-22 --directory customers --reason 'half is missing'",
+)
+_add(
+    snapshots,
+    snapshot_commands.release,
+    "segue snapshots release 2026-11-22 --directory customers",
+)
+app.add_typer(snapshots, name="snapshots", rich_help_panel=_DATA)
 _add(app, segment_commands.members, "segue members at_risk --at 2026-11-22 --format csv", _DATA)
 _add(
     app, segment_commands.changes, "segue changes at_risk --from 2026-11-21 --to 2026-11-22", _DATA

@@ -65,7 +65,14 @@ def plan(
     begin, end = workspace.pair(resolved.directory, previous, at)
     namespace = workspace.settings.namespace
     with working(f"Planning {workflow}"):
-        found = planned(resolved, begin, end, namespace=namespace, now=workspace.now)
+        found = planned(
+            resolved,
+            begin,
+            end,
+            namespace=namespace,
+            now=workspace.now,
+            quarantined=workspace.quarantined(resolved.directory),
+        )
     if contact is not None:
         chosen = [change for change in found.changes if change.contact_id == contact]
         found = replace(found, changes=chosen)
@@ -160,7 +167,7 @@ def _note_summary(plan: Plan) -> None:
     for action, counts in plan.outcomes().items():
         note(f"  {action}: {', '.join(f'{n:,} {name}' for name, n in sorted(counts.items()))}")
     if plan.beyond_guard:
-        note(f"the guard would release nothing of this: {'; '.join(plan.beyond_guard)}")
+        note(f"the guard would ask before it releases this: {'; '.join(plan.beyond_guard)}")
     if plan.suppressed is not None:
         note(
             f"a run today would send nothing of this: policies.{plan.suppressed} suppresses it, "

@@ -1,7 +1,8 @@
-"""``segue snapshots``: which snapshots a directory has, and whether one of them is sound."""
+"""``segue snapshots``: which there are, whether one is sound, and which no run may use."""
 
 from __future__ import annotations
 
+import getpass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,11 +11,12 @@ from segue.cli.arguments import Home, OutputFormat
 from segue.cli.output import Format, count, note, print_listing, working
 
 if TYPE_CHECKING:
+    from segue.delivery.ledger import RecordedSpan
     from segue.directory.definition import DirectoryDefinition
     from segue.directory.snapshots import Snapshot
 
 _UNSOUND = 2
-_COLUMNS = ("snapshot", "as_of", "complete", "tables", "why_incomplete")
+_COLUMNS = ("snapshot", "as_of", "complete", "tables", "why_incomplete", "quarantined")
 _IN_A_TABLE = ("snapshot", "as_of", "complete", "tables")
 _CHECK_COLUMNS = ("table", "rows", "unknown_contacts", "without_date", "problem")
 
@@ -43,13 +45,71 @@ def snapshots(
     from segue.directory.snapshots import list_snapshots
 
     with working(f"Listing {directory}"):
-        rows = [_row(definition, item) for item in list_snapshots(definition, now=workspace.now)]
+        quarantined = workspace.quarantined(definition)
+        found = list_snapshots(definition, now=workspace.now)
+        rows = [[*_row(definition, item), quarantined.get(item.key)] for item in found]
     if not rows:
         note(f"directory {directory} has no snapshot yet")
     if output is Format.TABLE:
         print_listing(_IN_A_TABLE, map(_table_row, rows), output)
     else:
         print_listing(_COLUMNS, rows, output)
+
+
+_Key = Annotated[str, typer.Argument(metavar="KEY", help="Key of the snapshot.")]
+_Directory = Annotated[
+    str, typer.Option("--directory", metavar="DIRECTORY", help="Name of the directory.")
+]
+
+
+def quarantine(
+    key: _Key,
+    directory: _Directory,
+    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for others to read.")] = "",
+    home: Home = None,
+) -> None:
+    """Let no run use a snapshot; the next run compares with the one before it.
+
+    What was not sent of its changes is rejected; what was sent stays recorded.
+    """
+    from segue.cli.workspace import Workspace, writing_ledger
+    from segue.directory.snapshots import find_snapshot
+
+    workspace = Workspace.open(home)
+    definition = workspace.catalog.directory(directory)
+    found = find_snapshot(definition, key, now=workspace.now)
+    with writing_ledger(workspace.settings) as ledger:
+        done = ledger.quarantine(
+            directory, found.key, reason=reason, by=getpass.getuser(), now=workspace.now
+        )
+    print(f"{found.key} of {directory} is quarantined: no run uses it")
+    for span in done.withdrawn:
+        print(f"withdrawn: {_of_span(span)}")
+    for span in done.kept:
+        print(f"kept, because something of it was sent: {_of_span(span)}")
+    note(f"{count(done.rejected, 'delivery', 'deliveries')} not sent, and rejected")
+
+
+def release(key: _Key, directory: _Directory, home: Home = None) -> None:
+    """Let runs use a quarantined snapshot again."""
+    from segue.cli.workspace import Workspace, writing_ledger
+    from segue.directory.snapshots import parse_key
+    from segue.errors import SettingsError
+
+    workspace = Workspace.open(home)
+    parsed = parse_key(workspace.catalog.directory(directory), key)
+    canonical = parsed[0] if parsed else key
+    with writing_ledger(workspace.settings) as ledger:
+        if not ledger.end_quarantine(directory, canonical):
+            known = ", ".join(sorted(ledger.quarantined(directory))) or "none"
+            raise SettingsError(f"{key} of {directory} is not quarantined; quarantined: {known}")
+    print(f"{canonical} of {directory} may be used again")
+    note("clear the runs that were withdrawn, from wait_for_snapshot, to do them anew")
+
+
+def _of_span(span: RecordedSpan) -> str:
+    keys = dict.fromkeys((span.stretch.previous.key, span.stretch.current.key))
+    return f"{span.workflow} {' → '.join(keys)} (run {span.run_id})"
 
 
 def _row(directory: DirectoryDefinition, snapshot: Snapshot) -> list[Any]:
@@ -62,7 +122,9 @@ def _row(directory: DirectoryDefinition, snapshot: Snapshot) -> list[Any]:
 
 
 def _table_row(row: list[Any]) -> list[Any]:
-    key, as_of, complete, tables, why = row
+    key, as_of, complete, tables, why, quarantined = row
+    if quarantined is not None:
+        return [key, as_of, f"quarantined: {quarantined}".removesuffix(": "), tables]
     return [key, as_of, complete or f"no: {why}", tables]
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from segue.catalog import Catalog
 from segue.cli.output import note
-from segue.directory.snapshots import Snapshot, find_snapshot, list_snapshots
+from segue.directory.snapshots import Snapshot, find_snapshot, usable_snapshots
 from segue.errors import LedgerError, SettingsError, SnapshotMissing
 from segue.settings import Settings
 
@@ -51,8 +51,25 @@ class Workspace:
         return Catalog(self.settings.home, self.drafts)
 
     def complete_snapshots(self, directory: DirectoryDefinition) -> list[Snapshot]:
-        """Return the complete snapshots of a directory in order of time."""
-        return [item for item in list_snapshots(directory, now=self.now) if item.complete]
+        """Return the complete snapshots of a directory that runs may use, in order of time."""
+        quarantined = self.quarantined(directory)
+        found = usable_snapshots(directory, quarantined, now=self.now)
+        return [item for item in found if item.complete]
+
+    def quarantined(self, directory: DirectoryDefinition) -> dict[str, str]:
+        """Return the keys of the quarantined snapshots, and why.
+
+        Empty, with a remark, where the ledger cannot be asked: looking at data needs none.
+        """
+        try:
+            url = ledger_url(self.settings)
+            if _missing_file(url) is not None:
+                return {}
+            with _opened(url, self.settings) as ledger:
+                return ledger.quarantined(directory.directory)
+        except (LedgerError, SettingsError) as error:
+            note(f"whether snapshots are quarantined is not known: {error}")
+            return {}
 
     def period(
         self, directory: DirectoryDefinition, first: str | None, last: str | None

@@ -107,6 +107,23 @@ class RunArea:
         """Return the digest that ``write_definition`` wrote; DataError when the area is gone."""
         return self._text("audience")
 
+    def write_question(self, digest: str) -> None:
+        """Remember what a person is shown: see ``read_question``."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        (self.root / "question").write_text(digest, encoding="utf-8")
+
+    def read_question(self) -> str | None:
+        """Return the digest of what the guard's question shows, or None if it was never asked.
+
+        Airflow shows a question as it was first asked, whatever a cleared guard asks later.
+        """
+        path = self.root / "question"
+        return path.read_text(encoding="utf-8") if path.exists() else None
+
+    def forget_question(self) -> None:
+        """Forget the question of a run that was deleted in Airflow: it shows nothing any more."""
+        (self.root / "question").unlink(missing_ok=True)
+
     def write_slices(self, slices: Sequence[Sequence[Change]]) -> list[BranchRef]:
         """Write the slices and return the references that the fan-out maps over."""
         refs = []

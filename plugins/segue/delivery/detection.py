@@ -6,22 +6,23 @@ the clock is a parameter.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from segue.delivery.ledger import (
     DetectedSpan,
     Ledger,
-    RecordedRun,
     RecordedSpan,
     Run,
+    SpanKind,
     SpanTaken,
     Wishes,
 )
 from segue.delivery.policies import bounded, suppressing_policy
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.run_snapshots import snapshots_for
+from segue.delivery.sanity import odd_about
 from segue.delivery.schema import OPEN_STATES
 from segue.delivery.spans import Point, Stretch, uncovered
 from segue.directory.snapshots import (
@@ -32,8 +33,8 @@ from segue.directory.snapshots import (
     parse_key,
 )
 from segue.directory.tables import SnapshotTables
-from segue.errors import DataError, SnapshotMissing, SnapshotRewritten
-from segue.segments.changes import Memberships, segment_changes
+from segue.errors import DataError, SettingsError, SnapshotMissing, SnapshotRewritten
+from segue.segments.changes import ChangeKind, Memberships, enrolments, segment_changes
 from segue.segments.consent import refuse_lost_opt_outs
 from segue.segments.membership import missing_for
 
@@ -65,7 +66,13 @@ def detect(
     """
     recorded = ledger.find_run(run.workflow, run.run_id)
     if recorded is not None and recorded.outcome == "recorded":
-        return _detect_again(resolved, run, wishes, recorded, ledger, store, now)
+        spans = ledger.spans_of(recorded)
+        live = [span for span in spans if not span.is_withdrawn]
+        if live or not spans:
+            record_only = recorded.recorded_only and not wishes.deliver
+            return _detect_again(resolved, run, wishes, live, record_only, ledger, store, now)
+    if wishes.enroll_current_members:
+        return _enrol(resolved, run, wishes, ledger, store, now)
     for _ in range(_ATTEMPTS):
         try:
             return _detect_first(resolved, run, wishes, ledger, store, now)
@@ -92,7 +99,12 @@ def _detect_first(
         parts = [Stretch(first, first)]
     else:
         wanted = Stretch(_point(previous), _point(current))
-        parts = [] if wanted.is_empty else uncovered(wanted, (span.stretch for span in recorded))
+        bad = ledger.quarantined(resolved.directory.directory)
+        parts = [
+            part
+            for part in uncovered(wanted, (span.stretch for span in recorded))
+            if not {part.previous.key, part.current.key} & bad.keys()
+        ]
     if parts:
         record_only = _records_only(resolved, run, wishes)
         detected = [
@@ -128,23 +140,85 @@ def _detect_again(
     resolved: ResolvedWorkflow,
     run: Run,
     wishes: Wishes,
-    recorded: RecordedRun,
+    recorded: Sequence[RecordedSpan],
+    record_only: bool,
     ledger: Ledger,
     store: Memberships,
     now: datetime,
 ) -> Detection:
-    record_only = recorded.recorded_only and not wishes.deliver
     again = []
-    for span in ledger.spans_of(recorded):
-        detected = compare(resolved, span.stretch, record_only, wishes, store=store, now=now)
+    for span in recorded:
+        if span.kind == SpanKind.ENROLMENT:
+            current = find_snapshot(resolved.directory, span.stretch.current.key, now=now)
+            reached = ledger.reached_contacts(run.workflow, but_span=span.id)
+            detected = enrolment(resolved, current, reached, store)
+        else:
+            detected = compare(resolved, span.stretch, record_only, wishes, store=store, now=now)
         if not wishes.accept_rewritten:
             _refuse_rewritten(span, detected)
         # what was a baseline when it was recorded stays one: nobody is messaged in retrospect
-        if span.kind == "baseline":
-            detected = replace(detected, kind="baseline", reason=span.reason, changes=())
+        if span.kind == SpanKind.BASELINE:
+            detected = replace(detected, kind=span.kind, reason=span.reason, changes=())
         again.append((span, bounded(detected, ledger, run.workflow)))
     ledger.record_again(run, again, resolved.action_ids, resolved.fingerprint, now)
     return _recorded(ledger, run)
+
+
+def _enrol(
+    resolved: ResolvedWorkflow,
+    run: Run,
+    wishes: Wishes,
+    ledger: Ledger,
+    store: Memberships,
+    now: datetime,
+) -> Detection:
+    """Plan an action for every present member whom this workflow has not reached yet."""
+    if run.interval is not None or wishes.previous is not None:
+        raise SettingsError(
+            "enroll_current_members is for a run that a person triggers, without an interval; "
+            "beside it, current may name the snapshot, and previous means nothing"
+        )
+    current = snapshots_for(resolved, run, wishes, ledger, now)[1]
+    if current is None:
+        return _without_current(resolved, run, ledger, now)
+    everybody = enrolment(resolved, current, ledger.reached_contacts(run.workflow), store)
+    detected = bounded(everybody, ledger, run.workflow)
+    ledger.record_spans(
+        run, [detected], resolved.action_ids, resolved.fingerprint, now, recorded_only=False
+    )
+    return _recorded(ledger, run)
+
+
+def enrolment(
+    resolved: ResolvedWorkflow, current: Snapshot, reached: Collection[str], store: Memberships
+) -> DetectedSpan:
+    """Return the present members but those ``reached`` as ``enrolled``; it takes no time."""
+    _require_needed(resolved, current)
+    members = store.membership(resolved.segment, resolved.directory, current)
+    rows = enrolments(members)
+    ids = [contact_id for contact_id in rows["contact_id"] if contact_id not in reached]
+    point = _point(current)
+    return DetectedSpan(
+        kind=SpanKind.ENROLMENT,
+        reason="",
+        stretch=Stretch(point, point),
+        previous_fingerprint=None,
+        current_fingerprint=fingerprint(current),
+        previous_size=None,
+        current_size=len(members),
+        changes=[(contact_id, ChangeKind.ENROLLED, "") for contact_id in ids],
+    )
+
+
+def _require_needed(resolved: ResolvedWorkflow, current: Snapshot) -> None:
+    """Raise DataError where a snapshot lacks a column or table that the segment needs."""
+    directory, segment = resolved.directory, resolved.segment
+    lacking = missing_for(segment, SnapshotTables(directory, current))
+    if lacking:
+        raise DataError(
+            f"snapshot {current.key} of {directory.directory} lacks {', '.join(lacking)}, which "
+            f"the segment {segment.segment} needs"
+        )
 
 
 def compare(
@@ -162,12 +236,7 @@ def compare(
     """
     directory, segment = resolved.directory, resolved.segment
     current = find_snapshot(directory, part.current.key, now=now)
-    lacking = missing_for(segment, SnapshotTables(directory, current))
-    if lacking:
-        raise DataError(
-            f"snapshot {current.key} of {directory.directory} lacks {', '.join(lacking)}, which "
-            f"the segment {segment.segment} needs"
-        )
+    _require_needed(resolved, current)
     if part.is_empty:
         return _baseline(resolved, part, None, current, "no earlier snapshot", store)
     try:
@@ -184,7 +253,8 @@ def compare(
     if lacking:
         reason = f"new column: {previous.key} lacks {', '.join(lacking)}"
         return _baseline(resolved, part, previous, current, reason, store)
-    refuse_lost_opt_outs(SnapshotTables(directory, previous), SnapshotTables(directory, current))
+    tables = SnapshotTables(directory, previous), SnapshotTables(directory, current)
+    refuse_lost_opt_outs(*tables)
     read = fingerprint(previous), fingerprint(current)
     found = segment_changes(segment, directory, previous, current, store)
     if read != (fingerprint(previous), fingerprint(current)):
@@ -192,8 +262,8 @@ def compare(
     frame = found.changes
     wanted = frame[frame["change"].isin(list(resolved.definition.changes))]
     return DetectedSpan(
-        kind="changes",
-        reason="",
+        kind=SpanKind.CHANGES,
+        reason="\n".join(odd_about(resolved.definition.guard, *tables)),
         stretch=part,
         previous_fingerprint=read[0],
         current_fingerprint=read[1],
@@ -214,7 +284,7 @@ def _baseline(
 ) -> DetectedSpan:
     members = store.membership(resolved.segment, resolved.directory, current)
     return DetectedSpan(
-        kind="baseline",
+        kind=SpanKind.BASELINE,
         reason=reason,
         stretch=part,
         previous_fingerprint=fingerprint(previous) if previous else None,
@@ -236,19 +306,23 @@ def _records_only(resolved: ResolvedWorkflow, run: Run, wishes: Wishes) -> bool:
 def _without_current(
     resolved: ResolvedWorkflow, run: Run, ledger: Ledger, now: datetime
 ) -> Detection:
-    snapshots = list_snapshots(resolved.directory, now=now)
     name = resolved.directory.directory
+    quarantined = ledger.quarantined(name)
+    every = list_snapshots(resolved.directory, now=now)
+    snapshots = [item for item in every if item.key not in quarantined]
     if run.interval is None:
         raise SnapshotMissing(f"the directory {name} has no complete snapshot")
     start, end = run.interval
+    bad = [item.key for item in every if start < item.as_of <= end and item.key in quarantined]
+    but = f" but {', '.join(bad)}, which is quarantined" if bad else ""
     if snapshots and end < snapshots[0].as_of:
         reason = f"the interval ends before the first snapshot ({snapshots[0].key})"
     elif resolved.definition.policies.missing_snapshot == "skip":
-        reason = f"no complete snapshot in ({start:%Y-%m-%d %H:%M}, {end:%Y-%m-%d %H:%M}] UTC"
+        reason = f"no complete snapshot in ({start:%Y-%m-%d %H:%M}, {end:%Y-%m-%d %H:%M}] UTC{but}"
     else:
         raise SnapshotMissing(
             f"the directory {name} has no complete snapshot with an as-of in "
-            f"({start:%Y-%m-%dT%H:%MZ}, {end:%Y-%m-%dT%H:%MZ}]"
+            f"({start:%Y-%m-%dT%H:%MZ}, {end:%Y-%m-%dT%H:%MZ}]{but}"
         )
     ledger.record_nothing(run, "skipped", reason, now)
     return Detection("skipped", reason, ())

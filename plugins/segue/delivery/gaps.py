@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -46,12 +46,14 @@ def gaps(
     recorded: Iterable[Stretch],
     snapshots: Iterable[Snapshot],
     now: datetime,
+    quarantined: Collection[str] = (),
     watermark: datetime | None = None,
 ) -> list[Gap]:
     """Return the gaps of a workflow up to the newest complete snapshot, in order of time.
 
-    ``recorded`` are the workflow's recorded spans, ``snapshots`` those of its directory. Before
-    the ``watermark`` of its retention nothing is a gap: nobody knows any more what was covered.
+    ``recorded`` are the workflow's recorded spans, ``snapshots`` those of its directory that runs
+    may use. What begins or ends at a ``quarantined`` one cannot be filled and is none; nor is what
+    lies before the ``watermark`` of its retention: nobody knows any more what was covered.
     """
     watched = _watched(resolved, [snapshot for snapshot in snapshots if snapshot.complete])
     covered = sorted(recorded)
@@ -59,6 +61,7 @@ def gaps(
         Gap(resolved.name, part, _due(resolved, part, now), _is_too_old(resolved, part, now))
         for previous, current in pairwise(watched)
         for part in uncovered(Stretch(_point(previous), _point(current)), covered)
+        if part.previous.key not in quarantined and part.current.key not in quarantined
         if watermark is None or part.previous.as_of >= watermark
     ]
 

@@ -1,25 +1,168 @@
-"""The guard: the only thing that turns ``planned`` deliveries into ``released``."""
+"""The guard: the only thing that turns ``planned`` deliveries into ``released``.
+
+Within the workflow's limits it does so at once; beyond them, and for whatever looks odd, it asks
+a person. What is asked holds counts, limits and contact ids, and nothing else about a contact.
+"""
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from segue.delivery.ledger import Ledger, RecordedSpan
+from segue.delivery.ledger import Ledger, RecordedRun, RecordedSpan, SpanKind, Wishes
+from segue.delivery.policies import suppressing_policy
+from segue.delivery.resolved import ResolvedWorkflow
 from segue.workflows.definition import GuardLimits
+
+_EXAMPLES = 10  # contact ids of each kind of change that a person is shown
+_ODD = re.compile(r"[^\w.:@+=/ -]")  # what could break out of a cell
+
+_CHOICES = (
+    "**Approve** releases all of it. **Reject** sends nothing of it, now or later; tick "
+    "*quarantine* where the snapshot itself is wrong: no workflow of the directory uses it then, "
+    "and the next run compares with the one before."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a person is asked before a run releases anything; ``waiting`` counts contacts."""
+
+    workflow: str
+    segment: str
+    spans: Sequence[RecordedSpan]
+    reasons: Sequence[str]
+    waiting: Mapping[str, int]  # by kind of change
+    examples: Mapping[str, Sequence[str]]  # contact ids by kind of change
+    digest: str  # of everybody it is about
+
+    @property
+    def subject(self) -> str:
+        """The headline: how many, of what."""
+        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(self.waiting.items()))
+        return f"{self.workflow}: act on {counts}?"
+
+    def body(self, deadline: datetime) -> str:
+        """Return what there is to know before an answer, as Markdown."""
+        rows = [
+            f"| {kind} | {count} | {_ids(self.examples[kind], count)} |"
+            for kind, count in sorted(self.waiting.items())
+        ]
+        lines = [
+            *(f"Snapshots {_pair(span)}" for span in self.spans),
+            "",
+            "Asked because:",
+            *(f"- {reason}" for reason in self.reasons),
+            "",
+            "| change | contacts | ids |",
+            "|---|---|---|",
+            *rows,
+            "",
+            f"See every message first: `{self._command}`",
+            "",
+            _CHOICES,
+            "",
+            f"Without an answer by {deadline:%Y-%m-%d %H:%M} UTC it is rejected and the run fails.",
+        ]
+        return "\n".join(lines)
+
+    @property
+    def command_to_ask(self) -> str:
+        """The shell command whose run takes the spans over and asks about them."""
+        stretches = [span.stretch for span in self.spans]
+        current = stretches[-1].current.key
+        if stretches[0].is_empty:
+            conf: dict[str, object] = {"enroll_current_members": True, "current": current}
+        else:
+            conf = {"previous": stretches[0].previous.key, "current": current, "deliver": True}
+        return f"airflow dags trigger {self.workflow} --conf {shlex.quote(json.dumps(conf))}"
+
+    @property
+    def _command(self) -> str:
+        stretch = self.spans[-1].stretch
+        if stretch.is_empty:
+            return f"segue members {self.segment} --at {stretch.current.key}"
+        return (
+            f"segue plan {self.workflow} --from {stretch.previous.key} --at {stretch.current.key}"
+        )
+
+
+def live_spans(run: RecordedRun, ledger: Ledger) -> list[RecordedSpan]:
+    """Return the spans of a run that something may be released of."""
+    return [span for span in ledger.spans_of(run) if not span.is_withdrawn]
+
+
+def judge_policies(
+    resolved: ResolvedWorkflow, run: RecordedRun, wishes: Wishes, ledger: Ledger, now: datetime
+) -> None:
+    """Let the policies judge a run's spans again: the guard may run long after detection.
+
+    An enrolment is a person's decision of now, whatever its snapshot's age.
+    """
+    record_only = run.recorded_only and not wishes.deliver
+    for span in live_spans(run, ledger):
+        if span.kind != SpanKind.ENROLMENT:
+            reason = suppressing_policy(
+                resolved, span.stretch, wishes, now, record_only=record_only
+            )
+            ledger.judge_again(span.id, reason, now)
+
+
+def question(resolved: ResolvedWorkflow, run: RecordedRun, ledger: Ledger) -> Question | None:
+    """Return what to ask a person before the run's deliveries are released; None: nothing.
+
+    Where nothing is planned there is nothing to ask, however odd the snapshot. What was rejected
+    before waits for another answer, with whatever else is planned by now.
+    """
+    spans = live_spans(run, ledger)
+    ids = [span.id for span in spans]
+    waiting = ledger.count_waiting(ids)
+    reasons = _reasons(resolved, spans, ids, ledger) if waiting else []
+    if not reasons:
+        return None
+    examples = {kind: ledger.waiting_contacts(ids, kind, _EXAMPLES) for kind in waiting}
+    segment = resolved.segment.segment
+    digest = ledger.waiting_digest(ids)
+    return Question(resolved.name, segment, spans, reasons, waiting, examples, digest)
+
+
+def _reasons(
+    resolved: ResolvedWorkflow, spans: Sequence[RecordedSpan], ids: Sequence[int], ledger: Ledger
+) -> list[str]:
+    planned, rejected = ledger.count_planned(ids), ledger.count_rejected(ids)
+    quarantined = ledger.quarantined(resolved.directory.directory)
+    enrolment = any(span.kind == SpanKind.ENROLMENT for span in spans)
+    asked_for = "present members are enrolled because a person asked for it"
+    return [
+        *beyond_limits(resolved.definition.guard, planned, members_before(spans)),
+        *(finding for span in spans for finding in span.findings),
+        *([asked_for] if enrolment else []),
+        *(f"{count} contacts {kind} were rejected before" for kind, count in rejected.items()),
+        *(
+            f"snapshot {span.stretch.current.key} is quarantined"
+            for span in spans
+            if span.stretch.current.key in quarantined
+        ),
+    ]
 
 
 def beyond_limits(limits: GuardLimits, planned: Mapping[str, int], before: int | None) -> list[str]:
     """Return, in words, each limit that the planned changes of a run go beyond.
 
     ``planned`` counts contacts per kind of change, and limits hold for each kind; ``share`` is of
-    ``before``, how many members there were before the run's spans.
+    ``before``, how many members there were before the run's spans, and counts above ``floor``.
     """
     found = []
     for kind, count in sorted(planned.items()):
         if limits.at_most is not None and count > limits.at_most:
             found.append(f"{count} contacts {kind}, guard.at_most is {limits.at_most}")
-        if limits.share is not None and before is not None and count > limits.share * before:
+        if limits.share is None or before is None or count <= limits.floor:
+            continue
+        if count > limits.share * before:
             found.append(
                 f"{count} of {before} contacts {kind}, guard.share is {limits.share * 100:g}%"
             )
@@ -31,6 +174,17 @@ def members_before(spans: Sequence[RecordedSpan]) -> int | None:
     return next((span.previous_size for span in spans if span.previous_size is not None), None)
 
 
-def release(spans: Sequence[RecordedSpan], ledger: Ledger, now: datetime) -> int:
-    """Release everything that is planned in the spans; returns how many deliveries."""
-    return ledger.release([span.id for span in spans], now)
+def _pair(span: RecordedSpan) -> str:
+    stretch = span.stretch
+    if stretch.is_empty:
+        return f"{stretch.current.key}: {span.current_size} members"
+    return (
+        f"{stretch.previous.key} → {stretch.current.key}: "
+        f"{span.previous_size} → {span.current_size} members"
+    )
+
+
+def _ids(examples: Sequence[str], count: int) -> str:
+    """Return ids for a cell of a Markdown table; an id may hold any character."""
+    more = f" and {count - len(examples)} more" if count > len(examples) else ""
+    return ", ".join(f"`{_ODD.sub('?', contact_id)}`" for contact_id in examples) + more

@@ -8,7 +8,7 @@ the link of a ticket, stands in later messages as a placeholder: ``‹results.ti
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -24,6 +24,7 @@ from segue.delivery.ledger import (
     SKIPPED_NOT_FOUND,
     DeliveryRow,
     DetectedSpan,
+    SpanKind,
     Wishes,
 )
 from segue.delivery.resolved import ResolvedWorkflow
@@ -85,7 +86,7 @@ class Plan:
     suppressed: str | None  # the policy that would keep all of it from being sent
     previous_size: int | None
     current_size: int
-    beyond_guard: Sequence[str]  # the limits for which the guard would release nothing
+    beyond_guard: Sequence[str]  # why the guard would ask a person first
     changes: Sequence[PlannedChange]
 
     def outcomes(self) -> dict[str, Counter[str]]:
@@ -105,16 +106,18 @@ def plan(
     *,
     namespace: str,
     now: datetime,
+    quarantined: Collection[str] = (),
 ) -> Plan:
     """Return what a run that compares ``previous`` with ``current`` would do; writes nothing.
 
-    Consent is judged, as when sending, on the newest complete snapshot. Raises DataError where a
+    Consent is judged, as when sending, on the newest complete snapshot that is not among the
+    ``quarantined``. Raises DataError where a
     snapshot cannot be used.
     """
     span = compare_pair(resolved, previous, current, store=Uncached(), now=now)
     changes = changes_of_span(span.stretch, span.changes)
     snapshots = {item.key: item for item in (previous, current) if item is not None}
-    consent = current_consent(resolved, changes, now)
+    consent = current_consent(resolved, changes, now, quarantined)
     return Plan(
         workflow=resolved.name,
         segment=resolved.segment.segment,
@@ -130,9 +133,10 @@ def plan(
 
 
 def stopped_by(resolved: ResolvedWorkflow, span: DetectedSpan) -> list[str]:
-    """Return the limits of the guard for which nothing of a span would be released."""
+    """Return why the guard would ask a person before it releases anything of a span."""
     planned = Counter(kind for _, kind, _ in span.changes)
-    return beyond_limits(resolved.definition.guard, planned, span.previous_size)
+    odd = span.reason.splitlines() if span.kind == SpanKind.CHANGES and planned else []
+    return [*beyond_limits(resolved.definition.guard, planned, span.previous_size), *odd]
 
 
 class Uncached:

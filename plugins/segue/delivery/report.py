@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from segue.delivery.gaps import gaps
-from segue.delivery.ledger import Ledger, RecordedRun, RecordedSpan
+from segue.delivery.gaps import Gap, gaps
+from segue.delivery.ledger import Decision, Ledger, RecordedRun, RecordedSpan, SpanKind
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.schema import OPEN_STATES, State
-from segue.directory.snapshots import list_snapshots
+from segue.directory.snapshots import usable_snapshots
 
 _SHOWN_GAPS = 5
 
@@ -26,12 +26,24 @@ class RunReport:
     actions: Mapping[str, Counter[tuple[str, str]]]
     problems: Sequence[str]
 
+    @property
+    def states(self) -> Counter[str]:
+        """How many deliveries stand in each state, over all actions."""
+        found: Counter[str] = Counter()
+        for counts in self.actions.values():
+            for (state, _), count in counts.items():
+                found[state] += count
+        return found
+
     def lines(self) -> list[str]:
         """Return the report as lines of Markdown; numbers and reasons only, no contact text."""
         found = [f"Run {self.run.run_id}: {self.run.outcome}"]
         if self.run.reason:
             found.append(self.run.reason)
-        found += [_span_line(span) for span in self.spans]
+        for span in self.spans:
+            found += [_span_line(span), *(f"- odd: {finding}" for finding in span.findings)]
+        if self.run.decision:
+            found.append(_decision_line(self.run.decision))
         if self.changes:
             found.append("changes: " + _counts(self.changes))
         for action, counts in self.actions.items():
@@ -51,12 +63,19 @@ def report_run(resolved: ResolvedWorkflow, run: RecordedRun, ledger: Ledger) -> 
     return RunReport(run, spans, changes, actions, problems)
 
 
+def lost_gaps(resolved: ResolvedWorkflow, ledger: Ledger, now: datetime) -> list[Gap]:
+    """Return the gaps of the workflow that no run will cover by itself, in order of time."""
+    bad = ledger.quarantined(resolved.directory.directory)
+    spans = [span.stretch for span in ledger.all_spans(resolved.name)]
+    snapshots = usable_snapshots(resolved.directory, bad, now=now)
+    watermark = ledger.watermark(resolved.name)
+    found = gaps(resolved, spans, snapshots, now, bad, watermark)
+    return [gap for gap in found if gap.due is None]
+
+
 def gap_lines(resolved: ResolvedWorkflow, ledger: Ledger, now: datetime) -> list[str]:
     """Return a line for each of the newest gaps of the workflow that no run will cover."""
-    spans = [span.stretch for span in ledger.all_spans(resolved.name)]
-    snapshots = list_snapshots(resolved.directory, now=now)
-    found = gaps(resolved, spans, snapshots, now, ledger.watermark(resolved.name))
-    lost = [gap for gap in found if gap.due is None]
+    lost = lost_gaps(resolved, ledger, now)
     lines = [
         f"GAP: {gap.stretch.previous.key} → {gap.stretch.current.key}; fill it with: {gap.command}"
         for gap in lost[-_SHOWN_GAPS:]
@@ -97,12 +116,23 @@ def _problems(
 
 
 def _span_line(span: RecordedSpan) -> str:
-    if span.kind == "baseline":
+    if span.kind == SpanKind.BASELINE:
         return f"{span.stretch.current.key}: baseline ({span.reason}), {span.current_size} members"
+    if span.kind == SpanKind.ENROLMENT:
+        return f"{span.stretch.current.key}: enrolment of {span.current_size} present members"
+    if span.is_withdrawn:
+        ends = dict.fromkeys((span.stretch.previous.key, span.stretch.current.key))
+        return f"{' → '.join(ends)}: withdrawn ({span.reason})"
     return (
         f"{span.stretch.previous.key} → {span.stretch.current.key}: "
         f"{span.previous_size} → {span.current_size} members"
     )
+
+
+def _decision_line(decision: Decision) -> str:
+    word = decision.word.replace("_", " ")
+    by = f" by {decision.by}" if decision.by else ""
+    return f"decision: {word}{by} at {decision.at:%Y-%m-%d %H:%M} UTC"
 
 
 def _outcome(state: str, reason: str) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from segue.delivery.ledger import Ledger, RecordedSpan, Run, Wishes
 from segue.delivery.resolved import ResolvedWorkflow
-from segue.directory.snapshots import Snapshot, choose_span, find_snapshot, list_snapshots
+from segue.directory.snapshots import Snapshot, choose_span, find_usable, usable_snapshots
 from segue.errors import DataError, SnapshotMissing
 
 
@@ -28,7 +28,7 @@ def waiting_for(
     if run.interval is None or wishes.current is not None:
         return None if current else f"the directory {name} has no complete snapshot"
     start, end = run.interval
-    snapshots = list_snapshots(resolved.directory, now=now)
+    snapshots = usable_snapshots(resolved.directory, ledger.quarantined(name), now=now)
     if snapshots and end < snapshots[0].as_of:
         return None
     inside = [item for item in snapshots if start < item.as_of <= end]
@@ -50,15 +50,20 @@ def has_current(
 def snapshots_for(
     resolved: ResolvedWorkflow, run: Run, wishes: Wishes, ledger: Ledger, now: datetime
 ) -> tuple[Snapshot | None, Snapshot | None]:
-    """Return the (previous, current) snapshots that a run is to compare; None is missing."""
+    """Return the (previous, current) snapshots that a run is to compare; None is missing.
+
+    A quarantined snapshot is neither.
+    """
     directory = resolved.directory
+    quarantined = ledger.quarantined(directory.directory)
+    snapshots = usable_snapshots(directory, quarantined, now=now)
     if wishes.current is not None:
-        current = find_snapshot(directory, wishes.current, now=now)
-        complete = [item for item in list_snapshots(directory, now=now) if item.complete]
+        current = find_usable(directory, wishes.current, quarantined, now=now)
+        complete = [item for item in snapshots if item.complete]
         before = [item for item in complete if item.as_of < current.as_of]
         if wishes.previous is None:
             return (before[-1] if before else None), current
-        previous = find_snapshot(directory, wishes.previous, now=now)
+        previous = find_usable(directory, wishes.previous, quarantined, now=now)
         if previous.as_of >= current.as_of:
             raise DataError(
                 f"the parameter previous ({previous.key}) must be before current ({current.key})"
@@ -66,7 +71,6 @@ def snapshots_for(
         return previous, current
     if wishes.previous is not None:
         raise DataError("the parameter previous needs the parameter current beside it")
-    snapshots = list_snapshots(directory, now=now)
     if run.interval is not None:
         return choose_span(snapshots, *run.interval)
     return _since_last_span(snapshots, ledger.all_spans(run.workflow))

@@ -5,13 +5,13 @@ Both are judged on the newest complete snapshot, whatever the run's own are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from segue.delivery.branches import Change
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.verdicts import holds
-from segue.directory.snapshots import Snapshot, list_snapshots, parse_key
+from segue.directory.snapshots import Snapshot, parse_key, usable_snapshots
 from segue.directory.tables import SnapshotTables
 from segue.errors import SnapshotMissing
 from segue.segments.changes import Memberships
@@ -23,9 +23,12 @@ from segue.workflows.details import load_details
 
 
 def current_consent(
-    resolved: ResolvedWorkflow, changes: Sequence[Change], now: datetime
+    resolved: ResolvedWorkflow,
+    changes: Sequence[Change],
+    now: datetime,
+    quarantined: Collection[str] = (),
 ) -> Mapping[str, bool]:
-    """Return the effective opt state per contact on the newest complete snapshot.
+    """Return the effective opt state per contact on the newest complete, usable snapshot.
 
     A contact that is not there any more is left out. Raises SnapshotMissing while the newest
     complete snapshot is older than the changes: it could not know their contacts.
@@ -33,7 +36,8 @@ def current_consent(
     if not changes:
         return {}
     directory = resolved.directory
-    complete = [item for item in list_snapshots(directory, now=now) if item.complete]
+    usable = usable_snapshots(directory, quarantined, now=now)
+    complete = [item for item in usable if item.complete]
     keys = sorted({change.snapshot for change in changes})
     instants = [parsed[1] for key in keys if (parsed := parse_key(directory, key))]
     if not complete or complete[-1].as_of < max(instants):
@@ -64,15 +68,17 @@ def recheck(
     resolved: ResolvedWorkflow,
     changes: Sequence[Change],
     now: datetime,
+    quarantined: Collection[str] = (),
     memberships: Memberships | None = None,
 ) -> dict[Change, str]:
-    """Return why changes do not stand any more on the newest complete snapshot, in words.
+    """Return why changes do not stand any more on the newest complete, usable snapshot, in words.
 
     A change stands while its contact is in the segment (after ``removed``: is not), in the opt
     state that the change brought about, and the workflow's conditions hold. Of a deleted contact
     only the first is known.
     """
-    newest = [item for item in list_snapshots(resolved.directory, now=now) if item.complete][-1:]
+    usable = usable_snapshots(resolved.directory, quarantined, now=now)
+    newest = [item for item in usable if item.complete][-1:]
     asked = [change for change in changes if newest and change.snapshot != newest[0].key]
     if not asked:
         return {}

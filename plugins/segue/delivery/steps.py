@@ -112,10 +112,11 @@ def send(
     now = datetime.now(UTC)
     channel = resolved.channels[action.id]
     to_contact = channel.addressed_to is Audience.CONTACT
-    consent = current_consent(resolved, changes, now) if to_contact else {}
-    withdrawn = (
-        recheck(resolved, changes, now, memberships) if resolved.definition.policies.recheck else {}
-    )
+    quarantined = ledger.quarantined(resolved.directory.directory)
+    consent = current_consent(resolved, changes, now, quarantined) if to_contact else {}
+    withdrawn: Mapping[Change, str] = {}
+    if resolved.definition.policies.recheck:
+        withdrawn = recheck(resolved, changes, now, quarantined, memberships)
     candidates = [
         candidate
         for key, group in by_details(changes)

@@ -70,6 +70,9 @@ class Part(Protocol):
     def slices(self) -> Sequence[Slice]:
         """Return the parts of the file that can be read alone, in file order."""
 
+    def count(self) -> int:
+        """Return the number of rows; of a Parquet file its footer says so."""
+
 
 @dataclass(frozen=True)
 class ParquetPart:
@@ -99,6 +102,9 @@ class ParquetPart:
 
     def slices(self) -> Sequence[ParquetSlice]:
         return [ParquetSlice(self, index) for index in range(self.metadata.num_row_groups)]
+
+    def count(self) -> int:
+        return int(self.metadata.num_rows)
 
     @cached_property
     def metadata(self) -> pq.FileMetaData:
@@ -222,6 +228,9 @@ class CsvPart:
 
     def slices(self) -> Sequence[CsvPart]:
         return [self]
+
+    def count(self) -> int:
+        return self.read(self.columns[:1]).num_rows
 
     def bounds(self, column: str) -> tuple[Any, Any] | None:
         return None

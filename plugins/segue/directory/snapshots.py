@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from urllib.parse import unquote
@@ -96,6 +96,32 @@ def find_snapshot(directory: DirectoryDefinition, key: str, *, now: datetime) ->
     return found
 
 
+def usable_snapshots(
+    directory: DirectoryDefinition, quarantined: Collection[str], *, now: datetime
+) -> list[Snapshot]:
+    """Return the directory's snapshots without those that are quarantined, in order of as-of.
+
+    ``quarantined`` holds their keys. Whoever chooses a snapshot chooses from these.
+    """
+    found = list_snapshots(directory, now=now)
+    return [snapshot for snapshot in found if snapshot.key not in quarantined]
+
+
+def find_usable(
+    directory: DirectoryDefinition, key: str, quarantined: Mapping[str, str], *, now: datetime
+) -> Snapshot:
+    """Return the complete snapshot ``key``; SnapshotMissing where it is quarantined, saying why."""
+    found = find_snapshot(directory, key, now=now)
+    if found.key in quarantined:
+        why = f" ({quarantined[found.key]})" if quarantined[found.key] else ""
+        raise SnapshotMissing(
+            f"directory {directory.directory}: snapshot {found.key} is quarantined{why}; "
+            f"segue snapshots release {found.key} --directory {directory.directory} lets runs use "
+            "it again"
+        )
+    return found
+
+
 def choose_span(
     snapshots: Iterable[Snapshot], start: datetime, end: datetime
 ) -> tuple[Snapshot | None, Snapshot | None]:
@@ -116,10 +142,37 @@ def fingerprint(snapshot: Snapshot) -> str:
     It covers names, sizes and checksums (modification times where there is no checksum), as they
     are now; marker files and other programs' files do not count.
     """
+    facts = [(file.name, file.size, file.version) for file in _table_files(snapshot)]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def same_content(one: Snapshot, other: Snapshot) -> bool:
+    """Tell whether two snapshots' tables hold the same files: nothing was taken anew.
+
+    Contents are compared only where names and sizes are the same.
+    """
+    files = [_table_files(one), _table_files(other)]
+    if [(file.name, file.size) for file in files[0]] != [(f.name, f.size) for f in files[1]]:
+        return False
+    if [file.version for file in files[0]] == [file.version for file in files[1]]:
+        return True
+    return all(
+        _digest(one, mine) == _digest(other, theirs) for mine, theirs in zip(*files, strict=True)
+    )
+
+
+def _table_files(snapshot: Snapshot) -> list[StoredFile]:
     where = f"snapshot {snapshot.key} in {shown(snapshot.location)}"
     tables = table_files(list_folder(snapshot.location, where).files).values()
-    facts = sorted((file.name, file.size, file.version) for files in tables for file in files)
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    return sorted((file for files in tables for file in files), key=lambda file: file.name)
+
+
+def _digest(snapshot: Snapshot, file: StoredFile) -> bytes:
+    with (
+        storage_errors(f"snapshot {snapshot.key}, {file.name}"),
+        snapshot.location.fs.open(file.path, "rb") as stream,
+    ):
+        return hashlib.file_digest(stream, "blake2b").digest()
 
 
 def parse_key(directory: DirectoryDefinition, text: str) -> tuple[str, datetime] | None:

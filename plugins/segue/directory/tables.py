@@ -102,6 +102,24 @@ class SnapshotTables:
         """
         return list(self._sources(table)) if self.has(table) else []
 
+    def count(self, table: str) -> int:
+        """Return the table's number of rows, cheaply where the files note it; 0 if it is absent."""
+        if not self.has(table):
+            return 0
+        with self._located():
+            return sum(part.count() for part in self._parts(table))
+
+    def kinds(self, table: str) -> dict[str, str]:
+        """Return what each column holds, by standard name: text, number, boolean, time or other.
+
+        Types that hold the same are one kind: a column of integers with a gap becomes floating.
+        """
+        if not self.has(table):
+            return {}
+        sources = self._sources(table)
+        schema = self._parts(table)[0].schema
+        return {name: kind_of(schema.field(own).type) for name, own in sources.items()}
+
     def contacts(
         self, columns: Collection[str] | None = None, *, only: Collection[str] | None = None
     ) -> pd.DataFrame:
@@ -114,8 +132,6 @@ class SnapshotTables:
         table = _sorted_by_id(self._read("contacts", columns, only))
         if checks.has_repeats(table.column(ID)):
             self._raise("contacts", checks.describe_duplicate_ids)
-        if only is None and table.num_rows == 0:
-            raise self._error("contacts", "the table has no rows; expected one per contact")
         return _to_pandas(table)
 
     def rows(
@@ -355,6 +371,18 @@ class SnapshotTables:
             yield
         except DataError as error:
             raise DataError(f"{self._where}, {error}") from error.__cause__
+
+
+def kind_of(kind: pa.DataType) -> str:
+    """Return what a column of this Arrow type holds: text, number, boolean, time or other."""
+    types = pa.types
+    if is_text(kind):
+        return "text"
+    if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
+        return "number"
+    if types.is_boolean(kind):
+        return "boolean"
+    return "time" if types.is_temporal(kind) else "other"
 
 
 def _require_same_columns(parts: Sequence[Part], id_column: str) -> None:

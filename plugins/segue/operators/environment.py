@@ -91,7 +91,7 @@ def wishes_of(context: Context) -> Wishes:
                 f"the run's conf has the key {key!r}; allowed: {', '.join(known)}{hint}"
             )
     params: dict[str, Any] = dict(context["params"])
-    for key in ("deliver", "accept_rewritten"):
+    for key in ("deliver", "accept_rewritten", "enroll_current_members"):
         if not isinstance(params.get(key, False), bool):
             raise SettingsError(
                 f"the run's parameter {key} is {params[key]!r}; allowed: true, false"
@@ -101,6 +101,7 @@ def wishes_of(context: Context) -> Wishes:
         current=params.get("current") or None,
         deliver=bool(params.get("deliver")),
         accept_rewritten=bool(params.get("accept_rewritten")),
+        enroll_current_members=bool(params.get("enroll_current_members")),
     )
 
 

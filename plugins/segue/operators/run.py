@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset, BaseOperator, TriggerRule
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import Asset, BaseOperator, Param, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.operators.failures import shown_plainly
+from segue.operators.notices import notifiers
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from segue.delivery.branches import RunArea
+    from segue.delivery.guard import Question
+    from segue.delivery.ledger import Decision, Ledger, RecordedRun
+    from segue.delivery.report import RunReport
+
 _MAP_INDEX = re.compile(r"_[0-9]+$")  # Airflow names a mapped instance task_3
 _BROKEN = ("failed", "upstream_failed")
+QUARANTINE = "quarantine"
+_QUARANTINE_HELP = (
+    "With Reject: the snapshot itself is wrong. No workflow of the directory uses it any more, and "
+    "the next run compares with the one before."
+)
 
 
 def segment_asset(workflow: ResolvedWorkflow) -> Asset:
@@ -94,48 +106,167 @@ class DetectChanges(BaseOperator):
         return [ref.as_xcom() for ref in area.write_slices(slices)]
 
 
-class Guard(BaseOperator):
+class Guard(ApprovalOperator):
     """Release the run's planned deliveries: the only permission to send.
 
-    Fails, and releases nothing, where the workflow's ``guard`` limits are exceeded.
+    Beyond the workflow's ``guard`` limits, or where a snapshot looks odd, it asks a person first:
+    approved, all of it is released; rejected, nothing of it is sent and the run ends well; without
+    an answer by the deadline it is rejected and the task fails. Clearing it asks anew.
     """
 
     ui_color = "#fde8c8"
+    template_fields = ()  # the question is put together here; ids are no templates
 
     def __init__(self, *, workflow: ResolvedWorkflow, **kwargs: Any) -> None:
-        super().__init__(**{"retries": 0, **kwargs})
+        defaults: dict[str, Any] = {
+            "retries": 0,  # a time-out that is retried would ask again
+            "subject": f"{workflow.name}: act on these changes?",
+            "notifiers": notifiers(workflow.definition.notify.on_approval),
+        }
+        tick = Param(False, type="boolean", source="task", description=_QUARANTINE_HELP)
+        # the DAG's own parameters, which Airflow adds to kwargs, are not the question's
+        super().__init__(**{**defaults, **kwargs, "params": {QUARANTINE: tick}})
         self.workflow = workflow
 
     @shown_plainly
-    def execute(self, context: Context) -> int:
-        """Return how many deliveries were released."""
-        from segue.delivery.guard import beyond_limits, members_before, release
-        from segue.delivery.policies import suppressing_policy
-        from segue.operators.environment import open_ledger, run_of, wishes_of
+    def execute(self, context: Context) -> Any:
+        """Return how many deliveries were released, or wait for a person's answer."""
+        from segue.delivery.guard import judge_policies, live_spans, question
+        from segue.operators.environment import open_ledger, wishes_of
 
-        ledger, run = open_ledger(), run_of(self.workflow.name, context)
-        recorded = ledger.find_run(run.workflow, run.run_id)
-        if recorded is None:
-            raise AirflowFailException("detect_changes has not recorded this run")
-        spans, now = ledger.spans_of(recorded), datetime.now(UTC)
-        wishes = wishes_of(context)
-        record_only = recorded.recorded_only and not wishes.deliver
-        for span in spans:  # this task may be cleared long after detect_changes
-            reason = suppressing_policy(
-                self.workflow, span.stretch, wishes, now, record_only=record_only
-            )
-            ledger.judge_again(span.id, reason, now)
-        planned = ledger.count_planned([span.id for span in spans])
+        ledger, run = open_ledger(), self._recorded(context)
+        spans, now = live_spans(run, ledger), datetime.now(UTC)
+        judge_policies(self.workflow, run, wishes_of(context), ledger, now)
+        for span in spans:
+            for finding in span.findings:
+                self.log.warning("%s", finding)
+        asked = question(self.workflow, run, ledger)
+        if asked is None:
+            released = ledger.release([span.id for span in spans], now)
+            self.log.info("released %s deliveries", released)
+            return released
         limits = self.workflow.definition.guard
-        beyond = beyond_limits(limits, planned, members_before(spans))
-        if beyond:
+        deadline = limits.deadline.after(now, self.workflow.directory.zone)
+        self.subject, self.body = asked.subject, asked.body(deadline)
+        self.response_timeout = deadline - now
+        self.log.info("asking a person: %s", "; ".join(asked.reasons))
+        self._require_shown(asked, context)
+        ledger.begin_asking(run)
+        return super().execute(context)
+
+    def _require_shown(self, asked: Question, context: Context) -> None:
+        """Raise AirflowFailException where Airflow would show an earlier question about others.
+
+        It keeps the text of a task's first question when the task is cleared and asks again.
+        """
+        area = self._area(context)
+        if context["ti"].try_number <= 1:
+            area.forget_question()
+        shown = area.read_question()
+        if shown is None:
+            area.write_question(asked.digest)
+        elif shown != asked.digest:
             raise AirflowFailException(
-                f"nothing was released: {'; '.join(beyond)}. If this is right, raise the limit in "
+                f"nothing was released: {asked.subject} {'; '.join(asked.reasons)}. Airflow would "
+                "show the question of the first time, which was about others. To be asked, run "
+                f"{asked.command_to_ask}; to go on without a question, change guard in "
                 f"{self.workflow.name}.yaml and clear this task"
             )
-        released = release(spans, ledger, now)
-        self.log.info("released %s deliveries", released)
-        return released
+
+    def _area(self, context: Context) -> RunArea:
+        from segue.delivery.branches import RunArea
+        from segue.operators.environment import run_of, task_settings
+
+        settings, run = task_settings(), run_of(self.workflow.name, context)
+        return RunArea.of_run(settings.state, settings.namespace, run.workflow, run.run_id)
+
+    @shown_plainly
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Do what the answer says, and record it; raises AirflowFailException without one."""
+        from segue.delivery.ledger import Decision
+        from segue.operators.environment import open_ledger
+
+        ledger, run, now = open_ledger(), self._recorded(context), datetime.now(UTC)
+        if event.get("error_type") == "timeout":
+            self._reject(ledger, run, Decision("timed_out", "", now))
+            raise AirflowFailException(
+                f"nobody answered within {self.workflow.definition.guard.deadline}: nothing was "
+                "sent. Clear this task to be asked again"
+            )
+        chosen, quarantine = _answer(event)
+        user = event["responded_by_user"] or {}
+        by = str(user.get("name") or user.get("id") or "")
+        if self.APPROVE in chosen:
+            self._approve(ledger, run, Decision("approved", by, now), context)
+        elif self.REJECT in chosen:
+            self._reject(ledger, run, Decision("rejected", by, now))
+            if quarantine:
+                self._quarantine(ledger, run, by, now)
+        return super().execute_complete(context, event)
+
+    def _recorded(self, context: Context) -> RecordedRun:
+        from segue.operators.environment import open_ledger, run_of
+
+        run = run_of(self.workflow.name, context)
+        recorded = open_ledger().find_run(run.workflow, run.run_id)
+        if recorded is None:
+            raise AirflowFailException("detect_changes has not recorded this run")
+        return recorded
+
+    def _approve(
+        self, ledger: Ledger, run: RecordedRun, decision: Decision, context: Context
+    ) -> None:
+        """Release what was asked about; AirflowFailException where it is something else by now."""
+        from segue.delivery.guard import live_spans
+
+        ids = [span.id for span in live_spans(run, ledger)]
+        if ledger.waiting_digest(ids) != self._area(context).read_question():
+            raise AirflowFailException(
+                f"nothing was released: {dict(ledger.count_waiting(ids)) or 'nothing'} would be, "
+                "and the question was about others. Clear this task to be asked again"
+            )
+        released = ledger.approve(run, ids, decision)
+        self.log.info("approved by %s: released %s deliveries", decision.by, released)
+
+    def _reject(self, ledger: Ledger, run: RecordedRun, decision: Decision) -> None:
+        from segue.delivery.guard import live_spans
+
+        rejected = ledger.reject(run, [span.id for span in live_spans(run, ledger)], decision)
+        self.log.info("%s: rejected %s deliveries", decision.word, rejected)
+
+    def _quarantine(self, ledger: Ledger, run: RecordedRun, by: str, now: datetime) -> None:
+        spans = ledger.spans_of(run)
+        if not spans:
+            return
+        key = spans[-1].stretch.current.key
+        name = self.workflow.directory.directory
+        reason = f"rejected in {self.workflow.name}"
+        found = ledger.quarantine(name, key, reason=reason, by=by, now=now)
+        self.log.info("quarantined snapshot %s of %s", key, name)
+        for span in found.kept:
+            self.log.warning(
+                "%s → %s of %s stays recorded: something of it was sent",
+                span.stretch.previous.key,
+                span.stretch.current.key,
+                span.run_id,
+            )
+
+
+def _answer(event: Mapping[str, Any]) -> tuple[Sequence[str], bool]:
+    """Return (chosen options, quarantine); the API checks no parameters, so it is done here."""
+    chosen, given = event["chosen_options"], dict(event["params_input"] or {})
+    quarantine = given.pop(QUARANTINE, False)
+    if given or not isinstance(quarantine, bool):
+        raise AirflowFailException(
+            f"the answer's params_input may hold {QUARANTINE}: true or false, found "
+            f"{event['params_input']}. Nothing was decided; clear this task to be asked again"
+        )
+    if quarantine and ApprovalOperator.REJECT not in chosen:
+        raise AirflowFailException(
+            "to approve changes and to quarantine their snapshot contradict each other. Nothing "
+            "was decided; clear this task to be asked again"
+        )
+    return chosen, quarantine
 
 
 class Report(BaseOperator):
@@ -153,22 +284,35 @@ class Report(BaseOperator):
     @shown_plainly
     def execute(self, context: Context) -> list[str]:
         """Return the report's lines."""
-        from segue.delivery.report import gap_lines, report_run
+        from segue.delivery.report import gap_lines, lost_gaps, report_run
         from segue.operators.environment import open_ledger, run_of
+        from segue.operators.metrics import emit
 
         broken = self._broken_tasks(context)
         ledger, run = open_ledger(), run_of(self.workflow.name, context)
         recorded = ledger.find_run(run.workflow, run.run_id)
-        if recorded is None or broken:
+        if recorded is None:
             failed = ", ".join(broken) or "detect_changes recorded nothing"
             raise AirflowFailException(f"the run did not finish: {failed}")
-        report = report_run(self.workflow, recorded, ledger)
-        lines = [*report.lines(), *gap_lines(self.workflow, ledger, datetime.now(UTC))]
+        report, now = report_run(self.workflow, recorded, ledger), datetime.now(UTC)
+        lines = [*report.lines(), *gap_lines(self.workflow, ledger, now)]
         for line in lines:
             self.log.info("%s", line)
-        if report.problems:
-            raise AirflowFailException("; ".join(report.problems))
+        emit(report, len(lost_gaps(self.workflow, ledger, now)))
+        self._tell_of_held(report, lines, context)
+        problems = [f"the run did not finish: {', '.join(broken)}"] if broken else []
+        problems += report.problems
+        if problems:
+            raise AirflowFailException("; ".join(problems))
         return lines
+
+    def _tell_of_held(self, report: RunReport, lines: list[str], context: Context) -> None:
+        """Tell whom the workflow's ``notify.on_held`` names of deliveries that need a look."""
+        from segue.delivery.schema import State
+
+        if report.states[State.HELD] or report.states[State.UNCERTAIN]:
+            for notifier in notifiers(self.workflow.definition.notify.on_held):
+                notifier({**context, "report": lines})
 
     def _broken_tasks(self, context: Context) -> list[str]:
         ti, run_id = context["ti"], context["dag_run"].run_id

@@ -12,6 +12,7 @@ from croniter import CroniterError, croniter
 from pydantic import (
     AfterValidator,
     BeforeValidator,
+    ConfigDict,
     Field,
     PlainSerializer,
     WithJsonSchema,
@@ -217,10 +218,41 @@ class Policies(Definition):
 
 
 class GuardLimits(Definition):
-    """How many changes of one kind a run may act on without being stopped."""
+    """Beyond which a run asks a person before anything is sent; ``null`` switches a limit off."""
 
-    at_most: Annotated[int, Field(ge=0)] | None = None
-    share: Share | None = None  # of the previous membership
+    at_most: Annotated[int, Field(ge=0)] | None = 1000  # contacts of one kind of change
+    share: Share | None = 0.2  # the same, of the members before
+    floor: Annotated[int, Field(ge=0)] = 25  # up to so many contacts, ``share`` does not count
+    shrunk_to: Share | None = 0.5  # contacts left of the previous snapshot's
+    deadline: PolicyDuration = Duration(24, "h")  # for a person's answer
+
+
+class Notice(Definition):
+    """A notifier of Airflow by its class; the other keys are its arguments."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+    notifier: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)+$")]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What the notifier is made with."""
+        return dict(self.__pydantic_extra__ or {})
+
+
+def _notices(value: object) -> object:
+    return (value,) if isinstance(value, dict) else value
+
+
+Notices = Annotated[Items[Notice], BeforeValidator(_notices)]
+
+
+class Notify(Definition):
+    """Who is told of a failed run, of deliveries that need a look, of the guard's question."""
+
+    on_failure: Notices = ()
+    on_held: Notices = ()
+    on_approval: Notices = ()
 
 
 class Branches(Definition):
@@ -252,6 +284,7 @@ class WorkflowDefinition(Definition):
     actions: Annotated[Items[Action], Field(min_length=1)]
     policies: Policies = Policies()
     guard: GuardLimits = GuardLimits()
+    notify: Notify = Notify()
     branches: Branches = Branches()
     retries: Annotated[int, Field(ge=0, le=1000)] = 28  # of an action's task: they span 24 hours
     report: ReportRules = ReportRules()

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from segue.delivery.ledger import Ledger
+from segue.delivery.schema import deliveries
+from tests.unit.delivery.builders import NOW, added, detected, run, stretch
+
 
 def test_snapshots_are_listed_in_order_with_what_is_missing(segue, home):
     (home.snapshots / "2026-11-22" / "_SUCCESS").unlink()
@@ -15,6 +21,7 @@ def test_snapshots_are_listed_in_order_with_what_is_missing(segue, home):
             "complete": True,
             "tables": ["contacts"],
             "why_incomplete": None,
+            "quarantined": None,
         },
         {
             "snapshot": "2026-11-22",
@@ -22,6 +29,7 @@ def test_snapshots_are_listed_in_order_with_what_is_missing(segue, home):
             "complete": False,
             "tables": ["contacts"],
             "why_incomplete": "no marker file _SUCCESS",
+            "quarantined": None,
         },
     ]
 
@@ -67,5 +75,64 @@ def test_a_directory_without_snapshots_says_so(segue, home):
     home.define("directories", "customers", "directory: customers\nsnapshots: ../none\n")
     answer = segue("snapshots", "customers", "--format", "csv")
     assert answer.code == 0
-    assert answer.lines == ["snapshot,as_of,complete,tables,why_incomplete"]
+    assert answer.lines == ["snapshot,as_of,complete,tables,why_incomplete,quarantined"]
     assert answer.err == "directory customers has no snapshot yet\n"
+
+
+SECOND = ("2026-11-22", "--directory", "customers")
+
+
+@pytest.fixture
+def recorded(home) -> Ledger:
+    """A ledger in which a run took the span to the second snapshot; nothing was sent."""
+    ledger = Ledger.open(f"sqlite:///{home.root / 'segue.db'}", "test")
+    definition = ("1" * 64, '{"directory": {"directory": "customers"}}')
+    span = detected(stretch(21, 22), added("c2"))
+    ledger.record_spans(run(), [span], ["mail"], definition, NOW, recorded_only=False)
+    yield ledger
+    ledger.engine.dispose()
+
+
+def test_a_quarantined_snapshot_is_used_nowhere_and_its_span_is_withdrawn(segue, recorded):
+    """The list says so, and commands look at the one before."""
+    answer = segue("snapshots", "quarantine", *SECOND, "--reason", "half of it is missing")
+    assert answer.lines == [
+        "2026-11-22 of customers is quarantined: no run uses it",
+        "withdrawn: welcome 2026-11-21 → 2026-11-22 (run run-1)",
+    ]
+    assert answer.err == "1 delivery not sent, and rejected\n"
+    assert recorded.all_spans("welcome") == []
+    assert "quarantined: half of it is missing" in segue("snapshots", "customers").lines[3]
+    found = json.loads(segue("snapshots", "list", "customers", "--format", "json").out)
+    assert [row["quarantined"] for row in found] == [None, "half of it is missing"]
+    assert "at 2026-11-21, the newest complete snapshot" in segue("members", "gold").err
+
+
+def test_what_was_sent_stays_recorded_and_is_said(segue, recorded):
+    """One delivery is out."""
+    with recorded.engine.begin() as connection:
+        connection.execute(deliveries.update().values(state="delivered"))
+    answer = segue("snapshots", "quarantine", *SECOND)
+    assert answer.lines[1] == (
+        "kept, because something of it was sent: welcome 2026-11-21 → 2026-11-22 (run run-1)"
+    )
+
+
+def test_a_quarantine_ends_by_command(segue, recorded):
+    """Once; a second time there is none to end."""
+    segue("snapshots", "quarantine", *SECOND)
+    assert segue("snapshots", "release", *SECOND).lines == [
+        "2026-11-22 of customers may be used again"
+    ]
+    assert recorded.quarantined("customers") == {}
+    answer = segue("snapshots", "release", *SECOND)
+    assert (answer.code, "is not quarantined; quarantined: none" in answer.err) == (2, True)
+
+
+def test_a_quarantine_needs_a_snapshot_that_is_there_and_the_ledger_of_the_runs(segue, home):
+    """A slip of the pen, in the key or in SEGUE_LEDGER, must not pass for done."""
+    assert (
+        "has no snapshot 2026-11-29"
+        in segue("snapshots", "quarantine", "2026-11-29", "--directory", "customers").err
+    )
+    assert "there is no ledger at" in segue("snapshots", "quarantine", *SECOND).err

@@ -29,6 +29,10 @@ MISTAKES = {
     ("workflows", "channel"): (
         WORKFLOW.replace("welcome", "channel").replace("zendesk_ticket", "zendesk_tickt")
     ),
+    ("workflows", "notifier"): (
+        WORKFLOW.replace("welcome", "notifier")
+        + "notify:\n  on_failure:\n    - {notifier: airflow.sdk.NoSuchNotifier, text: hi}\n"
+    ),
     ("workflows", "segment"): (
         WORKFLOW.replace("welcome", "segment").replace("segment: gold", "segment: golden")
     ),
@@ -63,6 +67,7 @@ EXPECTED = [
     r"workflows/channel\.yaml:13:5: .*unknown channel 'zendesk_tickt'; .*'zendesk_ticket'\?",
     r"workflows/segment\.yaml:2:1: segment: there is no segment 'golden'; allowed: .*'gold'\?",
     r"workflows/duration\.yaml:16:12: policies\.max_age: '2 days' is not a duration; allowed: ",
+    r"workflows/notifier\.yaml:19:\d+: notify\.on_failure\[0\]\.notifier: .*has no notifier 'NoS",
     r"workflows/template\.yaml:13:\d+: actions\[1\]\.zendesk_ticket\.comment: is not a valid temp",
     r"workflows/cycle\.yaml:9:5: actions\[0\]\.after: the action 'alert' comes after itself",
     r"workflows/cycle\.yaml:13:5: actions\[1\]\.after: the action 'ticket' comes after itself",

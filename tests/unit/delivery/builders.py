@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from segue.delivery.ledger import DetectedSpan, Finished, Ledger, Run, StartRules
+from segue.delivery.ledger import DetectedSpan, Finished, Ledger, Run, SpanKind, StartRules
 from segue.delivery.spans import Point, Stretch
 
 NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
+DEFINITION = ("0" * 64, '{"directory": {"directory": "people"}}')
 
 
 def point(day: int) -> Point:
@@ -30,7 +31,26 @@ def detected(
     span: Stretch, changes: Sequence[tuple[str, str, str]] = (), suppressed: str | None = None
 ) -> DetectedSpan:
     """A span as detection hands it to the ledger."""
-    return DetectedSpan("changes", "", span, "before", "after", 10, 11, list(changes), suppressed)
+    return DetectedSpan(
+        SpanKind.CHANGES, "", span, "before", "after", 10, 11, list(changes), suppressed
+    )
+
+
+def enrolled(day: int, *contact_ids: str) -> DetectedSpan:
+    """An enrolment at a day's snapshot."""
+    changes = [(contact_id, "enrolled", "") for contact_id in sorted(contact_ids)]
+    span = Stretch(point(day), point(day))
+    return DetectedSpan(SpanKind.ENROLMENT, "", span, None, "after", None, 11, changes)
+
+
+def states(ledger: Ledger) -> dict[str, str]:
+    """``delivered`` or ``suppressed:rejected`` by contact and snapshot's day: ``a@22``."""
+    return {
+        f"{row['contact_id']}@{row['snapshot'][-2:]}": ":".join(
+            filter(None, (row["outcome"], row["reason"]))
+        )
+        for row in ledger.list_deliveries()
+    }
 
 
 def added(*contact_ids: str) -> list[tuple[str, str, str]]:
@@ -42,7 +62,7 @@ def record(
     ledger: Ledger, run_: Run, *spans: DetectedSpan, actions: tuple[str, ...] = ("mail",)
 ) -> list[int]:
     """Record a run with these spans and return their ids."""
-    ledger.record_spans(run_, spans, actions, ("0" * 64, "{}"), NOW, recorded_only=False)
+    ledger.record_spans(run_, spans, actions, DEFINITION, NOW, recorded_only=False)
     recorded = ledger.find_run(run_.workflow, run_.run_id)
     return [span.id for span in ledger.spans_of(recorded)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,10 +14,11 @@ import pytest
 from segue.delivery.database import open_engine, upgrade
 from segue.delivery.detection import Detection, detect
 from segue.delivery.ledger import Ledger, Run, Wishes
+from segue.delivery.report import lost_gaps
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.run_snapshots import has_current, waiting_for
 from segue.directory.definition import DirectoryDefinition
-from segue.errors import DataError, SnapshotMissing, SnapshotRewritten
+from segue.errors import DataError, SettingsError, SnapshotMissing, SnapshotRewritten
 from segue.segments.definition import SegmentDefinition
 from segue.segments.membership import MembershipStore
 from segue.testing import RecordingChannel
@@ -367,3 +369,157 @@ def test_a_run_waits_for_its_snapshot_and_for_one_that_is_being_written(place):
     assert "no snapshot of the run's interval" in reason(11)
     (place.folder / "snapshots/2026-11-09/_SUCCESS").unlink()
     assert "2026-11-09 of people is not complete" in reason(10)
+
+
+def quarantine(place: Place, key: str) -> None:
+    place.ledger.quarantine("people", key, reason="half", by="ann", now=place.now)
+
+
+def test_the_day_after_a_quarantined_snapshot_compares_with_the_one_before(place):
+    """The 8th is wrong: the run of the 10th compares the 7th with the 9th."""
+    place.day(9)
+    quarantine(place, "2026-11-08")
+    place.day(10)
+    assert place.spans() == ["changes 07-09"]
+    assert place.planned() == {
+        "a": "removed@09",
+        "b": "added@08 suppressed(rejected) added@09",
+        "c": "added@09",
+    }
+
+
+def test_a_manual_run_goes_on_from_the_snapshot_before_the_quarantined_one(place):
+    """The newest is quarantined and its span withdrawn: there is nothing after the 8th."""
+    place.day(9)
+    place.day(10)
+    quarantine(place, "2026-11-09")
+    assert place.run("manual").reason == "there is no snapshot after 2026-11-08"
+
+
+def test_a_run_whose_only_snapshot_is_quarantined_has_none(place):
+    """Cleared, it says so; and it waits like a run without a snapshot."""
+    place.day(10)
+    quarantine(place, "2026-11-09")
+    with pytest.raises(SnapshotMissing, match="but 2026-11-09, which is quarantined"):
+        place.day(10)
+    run = Run("greet", "new", interval=_interval(10))
+    assert "no snapshot of the run's interval" in waiting_for(
+        place.workflow, run, Wishes(), place.ledger, place.now
+    )
+
+
+def test_a_released_quarantine_lets_the_cleared_run_record_its_span_anew(place):
+    """With the mended files, under the same keys; what was rejected waits for an answer."""
+    place.day(10)
+    quarantine(place, "2026-11-09")
+    place.ledger.end_quarantine("people", "2026-11-09")
+    place.snapshot(9, "b", "d")
+    found = place.day(10)
+    assert [span.kind for span in found.spans] == ["withdrawn", "changes"]
+    assert place.planned() == {
+        "a": "removed@09 suppressed(rejected)",
+        "c": "added@09 suppressed(rejected)",
+        "d": "added@09",
+    }
+
+
+def test_a_pair_that_names_a_quarantined_snapshot_is_refused(place):
+    """Both ends; the message says how to go on."""
+    quarantine(place, "2026-11-08")
+    for pair in (("2026-11-07", "2026-11-08"), ("2026-11-08", "2026-11-09")):
+        with pytest.raises(SnapshotMissing, match=r"quarantined \(half\); segue snapshots release"):
+            place.run("r", wishes=Wishes(previous=pair[0], current=pair[1]))
+
+
+def test_time_next_to_a_kept_span_of_a_quarantined_snapshot_is_nobodys(place):
+    """8 to 9 was sent and stays; 7 to 8 cannot be compared, and is no gap to fill."""
+    [span] = place.day(10).spans
+    place.ledger.release([span.id], place.now)
+    key = place.ledger.key("greet", "mail", "c", "added", "2026-11-09")
+    lease = place.now + timedelta(minutes=1)
+    place.ledger.claim([key], owner="me", now=place.now, lease_until=lease)
+    quarantine(place, "2026-11-08")
+    wide = (datetime(2026, 11, 8, 6, tzinfo=UTC), datetime(2026, 11, 10, 6, tzinfo=UTC))
+    assert place.run("wide", wide).outcome == "covered"
+    assert place.spans() == ["changes 08-09"]
+    assert lost_gaps(place.workflow, place.ledger, place.now) == []
+
+
+def test_odd_things_are_kept_with_the_span_for_the_guard(place):
+    """A copy of the day before; cleared with other files, it is judged again."""
+    place.snapshot(9, "a", "b")
+    [span] = place.day(10).spans
+    assert span.findings == [
+        "snapshot 2026-11-09 is stale: its files are those of 2026-11-08, byte for byte"
+    ]
+    place.snapshot(9, "b", "c")
+    [span] = place.day(10, wishes=Wishes(accept_rewritten=True)).spans
+    assert span.findings == []
+
+
+def test_a_snapshot_without_contacts_is_compared_and_its_span_says_so(place):
+    """Everybody is removed: for the guard to ask about, not for the run to fail."""
+    (place.folder / "snapshots/2026-11-09/contacts.csv").write_text("contact_id,tier\n")
+    [span] = place.day(10).spans
+    assert span.findings[0] == (
+        "snapshot 2026-11-09 has no contacts of the 6 of 2026-11-08; guard.shrunk_to is 50%"
+    )
+    assert place.planned() == {"a": "removed@09", "b": "removed@09"}
+
+
+ENROL = Wishes(enroll_current_members=True)
+
+
+def test_an_enrolment_plans_every_present_member_once(place):
+    """b and c are gold; a second one finds them waiting, and moves them."""
+    place.more = {"policies": {"max_age": "1d"}}
+    place.now += timedelta(days=30)
+    found = place.run("first", wishes=ENROL)
+    assert [span.kind for span in found.spans] == ["enrolment"]
+    assert place.planned() == {"b": "enrolled@09", "c": "enrolled@09"}
+    place.ledger.release([found.spans[0].id], place.now)
+    place.snapshot(10, "b", "c", "d")
+    place.run("second", wishes=ENROL)
+    assert place.planned() == {
+        "b": "enrolled@09 released()",
+        "c": "enrolled@09 released()",
+        "d": "enrolled@10",
+    }
+
+
+def test_an_enrolment_covers_no_time_and_a_daily_run_goes_on_as_before(place):
+    """In either order."""
+    place.run("enrol", wishes=ENROL)
+    place.day(10)
+    place.run("enrol-again", wishes=ENROL)
+    assert place.spans() == ["changes 08-09"]
+    assert place.planned() == {"a": "removed@09", "b": "enrolled@09", "c": "added@09 enrolled@09"}
+
+
+def test_an_enrolment_leaves_out_those_whose_added_went_out(place):
+    """c was released by the daily run; its removal would not matter."""
+    [span] = place.day(10).spans
+    place.ledger.release([span.id], place.now)
+    place.run("enrol", wishes=ENROL)
+    assert place.planned()["c"] == "added@09 released()"
+    assert place.planned()["b"] == "enrolled@09"
+
+
+def test_a_cleared_enrolment_is_the_same_enrolment(place):
+    """At its own snapshot, whatever is newer; what was released stays."""
+    [span] = place.run("enrol", wishes=ENROL).spans
+    place.ledger.release([span.id], place.now)
+    place.snapshot(10, "d")
+    place.run("enrol", wishes=ENROL)
+    assert place.planned() == {"b": "enrolled@09 released()", "c": "enrolled@09 released()"}
+    assert len(place.ledger.spans_of(place.ledger.find_run("greet", "enrol"))) == 1
+
+
+def test_an_enrolment_can_name_its_snapshot_and_is_for_runs_by_hand(place):
+    """Not for a schedule's interval, nor for a pair."""
+    place.run("enrol", wishes=replace(ENROL, current="2026-11-08"))
+    assert place.planned() == {"a": "enrolled@08", "b": "enrolled@08"}
+    with pytest.raises(SettingsError, match="for a run that a person triggers"):
+        place.day(10, wishes=ENROL)
+    with pytest.raises(SettingsError, match="previous means nothing"):
+        place.run("r", wishes=replace(ENROL, previous="2026-11-07", current="2026-11-08"))

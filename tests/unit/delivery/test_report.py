@@ -8,11 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from segue.delivery.guard import beyond_limits, members_before, release
 from segue.delivery.ledger import Finished, Ledger
 from segue.delivery.report import RunReport, report_run
 from segue.delivery.schema import State, deliveries
-from segue.workflows.definition import GuardLimits, ReportRules
+from segue.workflows.definition import ReportRules
 from tests.unit.delivery.builders import NOW, added, advance, detected, record, run, stretch
 
 LEASE = NOW + timedelta(minutes=2)
@@ -85,24 +84,3 @@ def test_a_change_without_a_delivery_fails_the_run(three):
     assert "ticket: 3 changes were detected, 0 are accounted for" in (
         reported(three, actions=("mail", "ticket")).problems
     )
-
-
-def test_the_guard_counts_contacts_per_kind_of_change(ledger):
-    """Three added of ten members: more than two, and more than a quarter."""
-    changes = [*added("a", "b", "c"), ("d", "removed", "deleted")]
-    ids = record(ledger, run(), detected(stretch(21, 22), sorted(changes)), actions=("x", "y"))
-    planned = ledger.count_planned(ids)
-    before = members_before(ledger.all_spans("welcome"))
-    assert (planned, before) == (Counter(added=3, removed=1), 10)
-    assert beyond_limits(GuardLimits(at_most=3), planned, before) == []
-    assert beyond_limits(GuardLimits(at_most=2), planned, before) == [
-        "3 contacts added, guard.at_most is 2"
-    ]
-    assert beyond_limits(GuardLimits(share="25%"), planned, before) == [
-        "3 of 10 contacts added, guard.share is 25%"
-    ]
-    assert beyond_limits(GuardLimits(share="5%"), planned, 0) == [
-        "3 of 0 contacts added, guard.share is 5%",
-        "1 of 0 contacts removed, guard.share is 5%",
-    ]
-    assert release(ledger.all_spans("welcome"), ledger, NOW) == 8

@@ -6,9 +6,11 @@ transaction, or several where it works in batches and any prefix of them is a va
 
 from __future__ import annotations
 
+from segue.delivery.ledger.deciding import Deciding
 from segue.delivery.ledger.forgetting import ErasedRows, Forgetting
 from segue.delivery.ledger.limiting import Limiting
 from segue.delivery.ledger.pruning import Pruned, Pruning
+from segue.delivery.ledger.quarantining import Quarantining
 from segue.delivery.ledger.reading import Reading
 from segue.delivery.ledger.recording import Recording
 from segue.delivery.ledger.records import (
@@ -32,14 +34,18 @@ from segue.delivery.ledger.records import (
     SUPPRESSED_FORGOTTEN,
     SUPPRESSED_MAX_AGE,
     SUPPRESSED_PRUNED,
+    SUPPRESSED_REJECTED,
+    Decision,
     DeliveryRow,
     DetectedSpan,
     DueDelivery,
     Finished,
     OncePerContact,
+    Quarantined,
     RecordedRun,
     RecordedSpan,
     Run,
+    SpanKind,
     SpanTaken,
     Started,
     StartRules,
@@ -60,6 +66,8 @@ from segue.delivery.ledger.suppressing import Suppression, SuppressionKind
 
 class Ledger(
     Recording,
+    Deciding,
+    Quarantining,
     Sending,
     Recovering,
     Limiting,
@@ -93,6 +101,8 @@ __all__ = [
     "SUPPRESSED_FORGOTTEN",
     "SUPPRESSED_MAX_AGE",
     "SUPPRESSED_PRUNED",
+    "SUPPRESSED_REJECTED",
+    "Decision",
     "DeliveryRow",
     "DetectedSpan",
     "DueDelivery",
@@ -101,6 +111,7 @@ __all__ = [
     "Ledger",
     "OncePerContact",
     "Pruned",
+    "Quarantined",
     "RecordedRun",
     "RecordedSpan",
     "Request",
@@ -108,6 +119,7 @@ __all__ = [
     "Run",
     "Selection",
     "Settlement",
+    "SpanKind",
     "SpanTaken",
     "StartRules",
     "Started",

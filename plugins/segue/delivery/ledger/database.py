@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Connection, Engine, Table
+from sqlalchemy import Connection, Engine, Table, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from segue.delivery.database import open_engine, reachable, require_current_schema
 from segue.delivery.keys import delivery_key
+from segue.delivery.schema import workflows
 
 BATCH = 2000  # rows of one statement
 T = TypeVar("T")
@@ -49,6 +50,13 @@ class LedgerDatabase:
     def _write(self) -> Iterator[Connection]:
         with reachable(self.engine), self.engine.begin() as connection:
             yield connection
+
+    def _lock_workflow(self, connection: Connection, workflow: str) -> None:
+        """Let nobody else record, release, reject or withdraw until the transaction ends."""
+        values = {"namespace": self.namespace, "workflow": workflow}
+        connection.execute(self._insert(workflows).values(values).on_conflict_do_nothing())
+        query = select(workflows).filter_by(**values).with_for_update()
+        connection.execute(query).one()
 
     def _insert(self, table: Table) -> Any:
         module = sqlite if self.engine.dialect.name == "sqlite" else postgresql

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import and_, distinct, exists, func, select
+from sqlalchemy import ColumnElement, and_, distinct, exists, func, not_, or_, select
 
 from segue.delivery.ledger.database import LedgerDatabase
+from segue.delivery.ledger.deciding import rejected
+from segue.delivery.ledger.recording import never_released
 from segue.delivery.schema import State, changes, deliveries, runs, spans
+from segue.segments.kinds import ChangeKind
+
+_GONE_OUT = (
+    State.DELIVERED,
+    State.UNCERTAIN,
+    State.SENDING,
+    State.CLAIMED,
+    State.RELEASED,
+    State.HELD,
+)
 
 
 class Reading(LedgerDatabase):
@@ -59,12 +72,73 @@ class Reading(LedgerDatabase):
 
     def count_planned(self, span_ids: Collection[int]) -> Counter[str]:
         """Return, per kind of change, how many contacts have a delivery that waits for release."""
+        return self._count_contacts(span_ids, deliveries.c.state == State.PLANNED)
+
+    def count_rejected(self, span_ids: Collection[int]) -> Counter[str]:
+        """Return, per kind of change, how many contacts have a delivery that was rejected."""
+        return self._count_contacts(span_ids, rejected())
+
+    def count_waiting(self, span_ids: Collection[int]) -> Counter[str]:
+        """Return, per kind of change, how many contacts an approval would release."""
+        return self._count_contacts(span_ids, or_(deliveries.c.state == State.PLANNED, rejected()))
+
+    def waiting_digest(self, span_ids: Collection[int]) -> str:
+        """Return a digest of whom, and by which kinds of change, an approval would release."""
         query = (
-            select(
-                deliveries.c.change,
-                func.count(distinct(deliveries.c.contact_id)),
+            select(deliveries.c.contact_id, deliveries.c.change)
+            .where(
+                deliveries.c.span.in_(span_ids),
+                or_(deliveries.c.state == State.PLANNED, rejected()),
             )
-            .where(deliveries.c.span.in_(span_ids), deliveries.c.state == State.PLANNED)
+            .distinct()
+            .order_by(deliveries.c.contact_id, deliveries.c.change)
+        )
+        digest = hashlib.sha256()
+        with self._read() as connection:
+            for row in connection.execute(query):
+                digest.update(json.dumps(list(row)).encode())
+        return digest.hexdigest()
+
+    def waiting_contacts(self, span_ids: Collection[int], change: str, limit: int) -> list[str]:
+        """Return the first ids of contacts with a planned or rejected delivery of one kind."""
+        query = (
+            select(deliveries.c.contact_id)
+            .where(
+                deliveries.c.span.in_(span_ids),
+                deliveries.c.change == change,
+                or_(deliveries.c.state == State.PLANNED, rejected()),
+            )
+            .distinct()
+            .order_by(deliveries.c.contact_id)
+            .limit(limit)
+        )
+        with self._read() as connection:
+            return list(connection.execute(query).scalars())
+
+    def reached_contacts(self, workflow: str, *, but_span: int | None = None) -> set[str]:
+        """Return whom an enrolment leaves out: those whose ``added`` or ``enrolled`` went out.
+
+        ``added`` counts when it was delivered or may yet be; ``enrolled`` when it was ever
+        released. ``but_span`` is an enrolment that is detected again: its own do not count.
+        """
+        added = and_(deliveries.c.change == ChangeKind.ADDED, deliveries.c.state.in_(_GONE_OUT))
+        enrolled = and_(deliveries.c.change == ChangeKind.ENROLLED, not_(never_released()))
+        query = select(deliveries.c.contact_id).where(
+            deliveries.c.namespace == self.namespace,
+            deliveries.c.workflow == workflow,
+            or_(added, enrolled),
+        )
+        if but_span is not None:
+            query = query.where(deliveries.c.span != but_span)
+        with self._read() as connection:
+            return set(connection.execute(query.distinct()).scalars())
+
+    def _count_contacts(
+        self, span_ids: Collection[int], waiting: ColumnElement[bool]
+    ) -> Counter[str]:
+        query = (
+            select(deliveries.c.change, func.count(distinct(deliveries.c.contact_id)))
+            .where(deliveries.c.span.in_(span_ids), waiting)
             .group_by(deliveries.c.change)
         )
         with self._read() as connection:
@@ -73,13 +147,14 @@ class Reading(LedgerDatabase):
     def changes_to_handle(self, span_id: int) -> list[tuple[str, str, str]]:
         """Return (contact_id, change, reason) of a span whose deliveries are not all suppressed.
 
-        Sorted by contact id, then change.
+        Those that a person rejected are among them: the guard asks again, and an answer may
+        release them. Sorted by contact id, then change.
         """
         handled = exists().where(
             deliveries.c.span == span_id,
             deliveries.c.contact_id == changes.c.contact_id,
             deliveries.c.change == changes.c.change,
-            deliveries.c.state != State.SUPPRESSED,
+            or_(deliveries.c.state != State.SUPPRESSED, rejected()),
         )
         query = (
             select(changes.c.contact_id, changes.c.change, changes.c.reason)

@@ -10,15 +10,19 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, delete, or_, select
 
 from segue.delivery.ledger.database import LedgerDatabase, batched
 from segue.delivery.ledger.records import (
+    COVERING_KINDS,
     NO_LONGER_A_CHANGE,
     POLICY_REASONS,
+    SUPPRESSED_REJECTED,
+    Decision,
     DetectedSpan,
     RecordedRun,
     RecordedSpan,
     Run,
+    SpanKind,
     SpanTaken,
 )
-from segue.delivery.schema import State, changes, definitions, deliveries, runs, spans, workflows
+from segue.delivery.schema import State, changes, definitions, deliveries, runs, spans
 from segue.delivery.spans import Point, Stretch
 
 
@@ -32,13 +36,13 @@ class Recording(LedgerDatabase):
             return None if row is None else _recorded_run(row)
 
     def spans_of(self, run: RecordedRun) -> list[RecordedSpan]:
-        """Return the spans that a run took, in order of time."""
+        """Return the spans that a run took, withdrawn ones too, in order of time."""
         with self._read() as connection:
-            query = _spans_query().where(spans.c.run == run.id).order_by(spans.c.current_as_of)
-            return [_recorded_span(row) for row in connection.execute(query)]
+            query = spans_query().where(spans.c.run == run.id).order_by(spans.c.current_as_of)
+            return [recorded_span(row) for row in connection.execute(query)]
 
     def all_spans(self, workflow: str) -> list[RecordedSpan]:
-        """Return all recorded spans of a workflow, in order of time."""
+        """Return the spans of a workflow that cover time, in order of time."""
         with self._read() as connection:
             return self._all_spans(connection, workflow)
 
@@ -75,22 +79,20 @@ class Recording(LedgerDatabase):
                 result = connection.execute(spans.insert().values(row).returning(spans.c.id))
                 span_id = result.scalar_one()
                 self._insert_changes(connection, span_id, span)
+                self._adopt(connection, run.workflow, span_id, span, actions, now)
                 self._insert_deliveries(connection, run.workflow, span_id, span, actions, now)
+                self._judge(connection, span_id, span.suppressed, now)
 
     def take_over(self, run: Run, taken: Sequence[RecordedSpan], now: datetime) -> bool:
         """Make recorded spans ``run``'s own where nothing of them was ever released.
 
-        For a person who decides to deliver what an earlier run only recorded. Returns whether
-        any span was taken.
+        For a person who decides to deliver what an earlier run only recorded. What was rejected
+        stays so: the guard asks again. Returns whether any span was taken.
         """
-        untouched = or_(
-            deliveries.c.state == State.PLANNED,
-            and_(deliveries.c.state == State.SUPPRESSED, deliveries.c.reason.in_(POLICY_REASONS)),
-        )
         with self._write() as connection:
             self._lock_workflow(connection, run.workflow)
-            ids = [span.id for span in taken if span.kind == "changes"]
-            query = select(deliveries.c.span).where(deliveries.c.span.in_(ids), ~untouched)
+            ids = [span.id for span in taken if span.kind == SpanKind.CHANGES]
+            query = select(deliveries.c.span).where(deliveries.c.span.in_(ids), ~never_released())
             touched = set(connection.execute(query.distinct()).scalars())
             ids = [number for number in ids if number not in touched]
             if not ids:
@@ -121,10 +123,12 @@ class Recording(LedgerDatabase):
                     "previous_fingerprint": detected.previous_fingerprint,
                     "current_size": detected.current_size,
                     "previous_size": detected.previous_size,
+                    "reason": detected.reason,
                 }
                 query = update(spans).where(spans.c.id == recorded.id).values(refreshed)
                 connection.execute(query)
                 self._insert_changes(connection, recorded.id, detected)
+                self._adopt(connection, run.workflow, recorded.id, detected, actions, now)
                 self._insert_deliveries(
                     connection, run.workflow, recorded.id, detected, actions, now
                 )
@@ -135,12 +139,6 @@ class Recording(LedgerDatabase):
         """Let a policy judge what a span has not sent: ``suppressed`` is its reason, or None."""
         with self._write() as connection:
             self._judge(connection, span_id, suppressed, now)
-
-    def _lock_workflow(self, connection: Connection, workflow: str) -> None:
-        values = {"namespace": self.namespace, "workflow": workflow}
-        connection.execute(self._insert(workflows).values(values).on_conflict_do_nothing())
-        query = select(workflows).filter_by(**values).with_for_update()
-        connection.execute(query).one()
 
     def _run_query(self, workflow: str, run_id: str) -> Any:
         return select(runs).where(
@@ -182,11 +180,15 @@ class Recording(LedgerDatabase):
 
     def _all_spans(self, connection: Connection, workflow: str) -> list[RecordedSpan]:
         query = (
-            _spans_query()
-            .where(spans.c.namespace == self.namespace, spans.c.workflow == workflow)
+            spans_query()
+            .where(
+                spans.c.namespace == self.namespace,
+                spans.c.workflow == workflow,
+                spans.c.kind.in_(COVERING_KINDS),
+            )
             .order_by(spans.c.current_as_of)
         )
-        return [_recorded_span(row) for row in connection.execute(query)]
+        return [recorded_span(row) for row in connection.execute(query)]
 
     def _record_definition(
         self, connection: Connection, workflow: str, definition: tuple[str, str], now: datetime
@@ -258,6 +260,46 @@ class Recording(LedgerDatabase):
             ]
             connection.execute(self._insert(deliveries).on_conflict_do_nothing(), rows)
 
+    def _adopt(
+        self,
+        connection: Connection,
+        workflow: str,
+        span_id: int,
+        span: DetectedSpan,
+        actions: Sequence[str],
+        now: datetime,
+    ) -> None:
+        """Move deliveries of the same key here from spans that were withdrawn, or never released.
+
+        Without it the span's changes would have none: a key is unique. Each span stays accounted
+        for, since the change moves with its deliveries. A rejection stays a rejection.
+        """
+        loose = set(connection.execute(self._loose_spans(workflow, span_id)).scalars())
+        if not loose:
+            return
+        values = {"span": span_id, "snapshot": span.stretch.current.key, "updated_at": now}
+        for batch in batched(self._planned(workflow, span, actions)):
+            by_key = {key: (contact_id, kind) for key, _, contact_id, kind in batch}
+            query = select(deliveries.c.key, deliveries.c.span).where(
+                deliveries.c.key.in_(list(by_key)), deliveries.c.span.in_(loose), never_released()
+            )
+            moved = connection.execute(query).all()
+            keys = [row.key for row in moved]
+            mine = update(deliveries).where(deliveries.c.key.in_(keys))
+            connection.execute(mine.values(values))
+            again = mine.where(deliveries.c.state == State.SKIPPED)
+            connection.execute(again.values(state=State.PLANNED, reason=""))
+            for old, contact_id, kind in {(row.span, *by_key[row.key]) for row in moved}:
+                _delete_change(connection, old, contact_id, kind)
+
+    def _loose_spans(self, workflow: str, but: int) -> Any:
+        return select(spans.c.id).where(
+            spans.c.namespace == self.namespace,
+            spans.c.workflow == workflow,
+            spans.c.kind.not_in(COVERING_KINDS),
+            spans.c.id != but,
+        )
+
     def _planned(
         self, workflow: str, span: DetectedSpan, actions: Sequence[str]
     ) -> Iterator[tuple[str, str, str, str]]:
@@ -302,13 +344,7 @@ class Recording(LedgerDatabase):
         recorded = connection.execute(select(*columns).where(changes.c.span == span_id))
         gone = [tuple(row) for row in recorded if tuple(row) not in produced]
         for contact_id, change in gone:
-            connection.execute(
-                delete(changes).where(
-                    changes.c.span == span_id,
-                    changes.c.contact_id == contact_id,
-                    changes.c.change == change,
-                )
-            )
+            _delete_change(connection, span_id, contact_id, change)
 
     def _judge(
         self, connection: Connection, span_id: int, suppressed: str | None, now: datetime
@@ -345,6 +381,32 @@ def _unsent() -> ColumnElement[bool]:
     )
 
 
+def never_released() -> ColumnElement[bool]:
+    """Deliveries of which the guard released none: planned, rejected, or withdrawn before that."""
+    return or_(
+        deliveries.c.state == State.PLANNED,
+        and_(
+            deliveries.c.state == State.SUPPRESSED,
+            deliveries.c.reason.in_((*POLICY_REASONS, SUPPRESSED_REJECTED)),
+        ),
+        and_(
+            deliveries.c.state == State.SKIPPED,
+            deliveries.c.reason == NO_LONGER_A_CHANGE,
+            deliveries.c.attempts == 0,
+        ),
+    )
+
+
+def _delete_change(connection: Connection, span_id: int, contact_id: str, change: str) -> None:
+    connection.execute(
+        delete(changes).where(
+            changes.c.span == span_id,
+            changes.c.contact_id == contact_id,
+            changes.c.change == change,
+        )
+    )
+
+
 def _overlap(one: Stretch, other: Stretch) -> bool:
     return (
         not one.is_empty
@@ -354,7 +416,8 @@ def _overlap(one: Stretch, other: Stretch) -> bool:
     )
 
 
-def _spans_query() -> Any:
+def spans_query() -> Any:
+    """Return the query of spans with the run id of each."""
     return select(spans, runs.c.run_id).join(runs, runs.c.id == spans.c.run)
 
 
@@ -368,16 +431,19 @@ def _recorded_run(row: Row[Any]) -> RecordedRun:
         row.reason,
         bool(row.recorded_only),
         interval,
+        Decision(row.decision, row.decided_by or "", row.decided_at) if row.decision else None,
     )
 
 
-def _recorded_span(row: Row[Any]) -> RecordedSpan:
+def recorded_span(row: Row[Any]) -> RecordedSpan:
+    """Return a row of ``spans_query`` as a fact."""
     current = Point(row.current_as_of, row.current_key)
     previous = Point(row.previous_as_of, row.previous_key) if row.previous_key else current
     return RecordedSpan(
         row.id,
+        row.workflow,
         row.run_id,
-        row.kind,
+        SpanKind(row.kind),
         row.reason,
         Stretch(previous, current),
         row.previous_fingerprint,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from segue.delivery.schema import State
@@ -32,7 +33,20 @@ SUPPRESSED_MAX_AGE = "max_age"
 # these stay, as a rejection does: they are no policies
 SUPPRESSED_FORGOTTEN = "forgotten"
 SUPPRESSED_PRUNED = "pruned"
+SUPPRESSED_REJECTED = "rejected"
 POLICY_REASONS = (SUPPRESSED_BACKFILL, SUPPRESSED_MAX_AGE)
+
+
+class SpanKind(StrEnum):
+    """What a recorded span is."""
+
+    CHANGES = "changes"
+    BASELINE = "baseline"  # nothing to compare with: nobody is acted on
+    ENROLMENT = "enrolment"  # of present members, because a person asked: takes no time
+    WITHDRAWN = "withdrawn"  # a snapshot of it was quarantined: takes no time any more
+
+
+COVERING_KINDS = (SpanKind.CHANGES, SpanKind.BASELINE)  # a run has taken their time
 
 
 class SpanTaken(Exception):
@@ -58,6 +72,7 @@ class Wishes:
     current: str | None = None
     deliver: bool = False
     accept_rewritten: bool = False
+    enroll_current_members: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +86,16 @@ class RecordedRun:
     reason: str
     recorded_only: bool
     interval: tuple[datetime, datetime] | None
+    decision: Decision | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What came of the guard's question: ``approved``, ``rejected`` or ``timed_out``."""
+
+    word: str
+    by: str  # who answered; empty where nobody did
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +103,25 @@ class RecordedSpan:
     """One span as recorded."""
 
     id: int
+    workflow: str
     run_id: str
-    kind: str
+    kind: SpanKind
     reason: str
     stretch: Stretch
     previous_fingerprint: str | None
     current_fingerprint: str
     previous_size: int | None
     current_size: int
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """True where a snapshot of the span was quarantined: nothing of it is ever released."""
+        return self.kind == SpanKind.WITHDRAWN
+
+    @property
+    def findings(self) -> list[str]:
+        """What is odd about the current snapshot, for the guard to ask about."""
+        return self.reason.splitlines() if self.kind == SpanKind.CHANGES else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +132,8 @@ class DetectedSpan:
     that keeps all of its deliveries from being released, or None.
     """
 
-    kind: str  # changes | baseline
-    reason: str
+    kind: SpanKind
+    reason: str  # why it is a baseline; of changes, a line for each thing that looks odd
     stretch: Stretch
     previous_fingerprint: str | None
     current_fingerprint: str
@@ -105,6 +141,18 @@ class DetectedSpan:
     current_size: int
     changes: Sequence[tuple[str, str, str]]
     suppressed: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """What a quarantine did to recorded spans that begin or end at the snapshot.
+
+    ``withdrawn`` count as never covered; of those that are ``kept`` something was sent.
+    """
+
+    withdrawn: Sequence[RecordedSpan]
+    kept: Sequence[RecordedSpan]
+    rejected: int  # deliveries that were not sent, and are not going to be
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -38,16 +38,6 @@ _IN_ONES_HANDS = (State.CLAIMED, State.SENDING)
 
 class Sending(LedgerDatabase):
     """The states of deliveries."""
-
-    def release(self, span_ids: Collection[int], now: datetime) -> int:
-        """Turn ``planned`` into ``released``: the guard's permission to send. Returns how many."""
-        query = (
-            update(deliveries)
-            .where(deliveries.c.span.in_(span_ids), deliveries.c.state == State.PLANNED)
-            .values(state=State.RELEASED, updated_at=now)
-        )
-        with self._write() as connection:
-            return connection.execute(query).rowcount
 
     def claim(
         self,

@@ -1,0 +1,87 @@
+"""What the guard decides: the only way from ``planned`` to ``released``, or to ``rejected``.
+
+Each decision holds the workflow's lock, so that it cannot cross with a quarantine: nothing of a
+span that was withdrawn is ever released.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
+
+from segue.delivery.ledger.database import LedgerDatabase
+from segue.delivery.ledger.records import SUPPRESSED_REJECTED, Decision, RecordedRun, SpanKind
+from segue.delivery.schema import State, deliveries, runs, spans
+
+
+class Deciding(LedgerDatabase):
+    """Releases and rejections of whole spans."""
+
+    def release(self, span_ids: Collection[int], now: datetime) -> int:
+        """Turn ``planned`` into ``released``: the guard's permission to send. Returns how many."""
+        with self._write() as connection:
+            return self._release(connection, span_ids, _PLANNED, now)
+
+    def begin_asking(self, run: RecordedRun) -> None:
+        """Take an earlier answer back: the question is open again."""
+        with self._write() as connection:
+            self._write_decision(connection, run, None)
+
+    def approve(self, run: RecordedRun, span_ids: Collection[int], decision: Decision) -> int:
+        """Record a person's approval and release what is planned or was rejected before."""
+        with self._write() as connection:
+            self._write_decision(connection, run, decision)
+            return self._release(connection, span_ids, or_(_PLANNED, rejected()), decision.at)
+
+    def reject(self, run: RecordedRun, span_ids: Collection[int], decision: Decision) -> int:
+        """Record a rejection; what is planned becomes ``suppressed(rejected)``. Returns how many.
+
+        That is sticky: only ``approve`` takes it back.
+        """
+        query = (
+            update(deliveries)
+            .where(deliveries.c.span.in_(span_ids), _PLANNED)
+            .values(state=State.SUPPRESSED, reason=SUPPRESSED_REJECTED, updated_at=decision.at)
+        )
+        with self._write() as connection:
+            self._lock_workflow(connection, run.workflow)
+            self._write_decision(connection, run, decision)
+            return connection.execute(query).rowcount
+
+    def _release(
+        self,
+        connection: Connection,
+        span_ids: Collection[int],
+        which: ColumnElement[bool],
+        now: datetime,
+    ) -> int:
+        chosen = spans.c.id.in_(span_ids)
+        for workflow in connection.execute(select(spans.c.workflow).where(chosen).distinct()).all():
+            self._lock_workflow(connection, workflow[0])
+        live = select(spans.c.id).where(chosen, spans.c.kind != SpanKind.WITHDRAWN)
+        query = (
+            update(deliveries)
+            .where(deliveries.c.span.in_(live), which)
+            .values(state=State.RELEASED, reason="", updated_at=now)
+        )
+        return connection.execute(query).rowcount
+
+    def _write_decision(
+        self, connection: Connection, run: RecordedRun, decision: Decision | None
+    ) -> None:
+        values = {
+            "decision": decision.word if decision else None,
+            "decided_by": decision.by if decision else None,
+            "decided_at": decision.at if decision else None,
+        }
+        connection.execute(update(runs).where(runs.c.id == run.id).values(values))
+
+
+_PLANNED = deliveries.c.state == State.PLANNED
+
+
+def rejected() -> ColumnElement[bool]:
+    """Deliveries that a person, or the deadline, rejected."""
+    return and_(deliveries.c.state == State.SUPPRESSED, deliveries.c.reason == SUPPRESSED_REJECTED)

@@ -1,0 +1,155 @@
+"""What the guard decides in the ledger, and what takes a decision back; on both databases."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from segue.delivery.ledger import SUPPRESSED_MAX_AGE, Decision, Finished, Ledger
+from segue.delivery.schema import State
+from tests.unit.delivery.builders import (
+    DEFINITION,
+    NOW,
+    added,
+    advance,
+    detected,
+    enrolled,
+    record,
+    run,
+    states,
+    stretch,
+)
+
+LEASE = NOW + timedelta(minutes=2)
+NO = Decision("rejected", "ann", NOW)
+YES = Decision("approved", "bob", NOW)
+
+
+@pytest.fixture
+def two(ledger) -> Ledger:
+    """A run of two added contacts, planned."""
+    record(ledger, run(), detected(stretch(21, 22), added("a", "b")))
+    return ledger
+
+
+def recorded(ledger: Ledger, name: str = "run-1"):
+    return ledger.find_run("welcome", name)
+
+
+def ids(ledger: Ledger) -> list[int]:
+    return [span.id for span in ledger.spans_of(recorded(ledger))]
+
+
+def test_a_rejection_is_recorded_and_no_later_release_takes_it_back(two):
+    """Who, when, and what; the guard's own release leaves it alone."""
+    assert two.reject(recorded(two), ids(two), NO) == 2
+    assert recorded(two).decision == NO
+    assert two.release(ids(two), NOW) == 0
+    assert states(two) == {"a@22": "suppressed:rejected", "b@22": "suppressed:rejected"}
+
+
+def test_a_rejection_outlives_a_cleared_run_and_every_policy(two):
+    """Detected again, suppressed as too old, and let go: it stays rejected."""
+    two.reject(recorded(two), ids(two), NO)
+    [span] = two.spans_of(recorded(two))
+    for suppressed in (None, SUPPRESSED_MAX_AGE, None):
+        again = detected(stretch(21, 22), added("a", "b"), suppressed)
+        two.record_again(run(), [(span, again)], ("mail",), DEFINITION, NOW)
+        assert set(states(two).values()) == {"suppressed:rejected"}
+
+
+def test_an_approval_releases_what_is_planned_and_what_was_rejected_before(two):
+    """The same question, asked again."""
+    two.reject(recorded(two), ids(two), NO)
+    assert two.count_waiting(ids(two)) == {"added": 2}
+    assert [row[0] for row in two.changes_to_handle(ids(two)[0])] == ["a", "b"]
+    assert two.approve(recorded(two), ids(two), YES) == 2
+    assert set(states(two).values()) == {"released"}
+    assert recorded(two).decision == YES
+
+
+def test_a_question_that_is_asked_again_is_open(two):
+    """The old answer is no answer to it."""
+    two.reject(recorded(two), ids(two), NO)
+    two.begin_asking(recorded(two))
+    assert recorded(two).decision is None
+
+
+def test_a_rejection_leaves_alone_what_was_released_before(two):
+    """A cleared run found c as well: c is rejected, a and b go on."""
+    two.release(ids(two), NOW)
+    [span] = two.spans_of(recorded(two))
+    again = detected(stretch(21, 22), added("a", "b", "c"))
+    two.record_again(run(), [(span, again)], ("mail",), DEFINITION, NOW)
+    assert two.reject(recorded(two), ids(two), NO) == 1
+    assert states(two) == {"a@22": "released", "b@22": "released", "c@22": "suppressed:rejected"}
+
+
+def test_a_rejected_span_can_be_taken_over_and_stays_rejected(two):
+    """A person triggers the pair with deliver: the guard asks about it anew."""
+    two.reject(recorded(two), ids(two), NO)
+    assert two.take_over(run("by-hand"), two.all_spans("welcome"), NOW)
+    assert set(states(two).values()) == {"suppressed:rejected"}
+
+
+def test_the_digest_is_of_everybody_that_waits(two):
+    """The same after a rejection, another one where somebody joined."""
+    before = two.waiting_digest(ids(two))
+    two.reject(recorded(two), ids(two), NO)
+    assert two.waiting_digest(ids(two)) == before
+    [span] = two.spans_of(recorded(two))
+    again = detected(stretch(21, 22), added("a", "c"))
+    two.record_again(run(), [(span, again)], ("mail",), DEFINITION, NOW)
+    assert two.waiting_digest(ids(two)) != before
+
+
+def test_an_enrolment_overlaps_nothing_and_covers_nothing(two):
+    """It stands at one instant, inside a recorded span or not."""
+    record(two, run("enrol"), enrolled(22, "c"))
+    record(two, run("again"), enrolled(22, "d"))
+    assert [span.run_id for span in two.all_spans("welcome")] == ["run-1"]
+
+
+def test_whom_the_workflow_reached_is_left_out_of_an_enrolment(ledger):
+    """Delivered or about to be: yes. Planned, rejected, failed: not."""
+    contacts = added("delivered", "failed", "planned", "released")
+    record(ledger, run(), detected(stretch(21, 22), contacts))
+    [span] = ledger.spans_of(recorded(ledger))
+    keys = {c: ledger.key("welcome", "mail", c, "added", "2026-11-22") for c, *_ in contacts}
+    ledger.release([span.id], NOW)
+    outcomes = {"delivered": State.DELIVERED, "failed": State.FAILED}
+    ledger.claim([keys[c] for c in outcomes], owner="me", now=NOW, lease_until=LEASE)
+    finished = [Finished(keys[c], state) for c, state in outcomes.items()]
+    advance(ledger, finished, [], owner="me", now=NOW, lease_until=LEASE)
+    record(ledger, run("later"), detected(stretch(22, 23), added("planned")))
+    assert ledger.reached_contacts("welcome") == {"delivered", "released", "planned"}
+
+
+def test_rows_of_an_enrolment_that_was_never_released_move_to_the_next(ledger):
+    """Rejected, or never answered; both runs' sums close, and the rejection stays."""
+    record(ledger, run("first"), enrolled(21, "a", "b"))
+    [first] = ledger.spans_of(recorded(ledger, "first"))
+    ledger.reject(recorded(ledger, "first"), [first.id], NO)
+    assert ledger.reached_contacts("welcome") == set()
+    record(ledger, run("second"), enrolled(22, "a", "c"))
+    [second] = ledger.spans_of(recorded(ledger, "second"))
+    assert states(ledger) == {
+        "a@22": "suppressed:rejected",
+        "b@21": "suppressed:rejected",
+        "c@22": "planned",
+    }
+    for span, count in ((first, 1), (second, 2)):
+        assert ledger.count_changes([span.id]).total() == count
+        assert ledger.tally([span.id])["mail"].total() == count
+
+
+def test_an_enrolment_that_was_released_keeps_its_rows(ledger):
+    """Once per contact and action, ever."""
+    record(ledger, run("first"), enrolled(21, "a"))
+    [first] = ledger.spans_of(recorded(ledger, "first"))
+    ledger.approve(recorded(ledger, "first"), [first.id], YES)
+    assert ledger.reached_contacts("welcome") == {"a"}
+    assert ledger.reached_contacts("welcome", but_span=first.id) == set()
+    record(ledger, run("second"), enrolled(22, "a"))
+    assert states(ledger) == {"a@21": "released"}

@@ -1,0 +1,143 @@
+"""Quarantined snapshots: what becomes of recorded spans; on both databases."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from segue.delivery.ledger import Decision, Finished, Ledger, Quarantined
+from segue.delivery.schema import State
+from tests.unit.delivery.builders import (
+    DEFINITION,
+    NOW,
+    added,
+    advance,
+    detected,
+    enrolled,
+    record,
+    run,
+    states,
+    stretch,
+)
+
+LEASE = NOW + timedelta(minutes=2)
+YES = Decision("approved", "bob", NOW)
+
+
+def quarantine(ledger: Ledger, day: int = 22, directory: str = "people") -> Quarantined:
+    key = f"2026-11-{day:02}"
+    return ledger.quarantine(directory, key, reason="half is missing", by="ann", now=NOW)
+
+
+def deliver(ledger: Ledger, contact_id: str, day: int) -> None:
+    key = ledger.key("welcome", "mail", contact_id, "added", f"2026-11-{day:02}")
+    ledger.claim([key], owner="me", now=NOW, lease_until=LEASE)
+    done = Finished(key, State.DELIVERED)
+    advance(ledger, [done], [], owner="me", now=NOW, lease_until=LEASE)
+
+
+def test_a_quarantine_is_known_with_its_reason_until_it_ends(ledger):
+    """Of this directory alone; ended once."""
+    quarantine(ledger)
+    assert ledger.quarantined("people") == {"2026-11-22": "half is missing"}
+    assert ledger.quarantined("others") == {}
+    assert ledger.end_quarantine("people", "2026-11-22")
+    assert not ledger.end_quarantine("people", "2026-11-22")
+    assert ledger.quarantined("people") == {}
+
+
+def test_a_span_of_which_nothing_was_sent_is_withdrawn_and_its_time_free(ledger):
+    """The next day can take 21 to 23, and nothing of the 22nd can be released any more."""
+    [number] = record(ledger, run(), detected(stretch(21, 22), added("a", "b")))
+    done = quarantine(ledger)
+    assert [span.id for span in done.withdrawn] == [number]
+    assert (done.kept, done.rejected) == ([], 2)
+    assert ledger.all_spans("welcome") == []
+    assert set(states(ledger).values()) == {"suppressed:rejected"}
+    assert ledger.release([number], NOW) == 0
+    assert ledger.approve(ledger.find_run("welcome", "run-1"), [number], YES) == 0
+    record(ledger, run("run-2"), detected(stretch(21, 23), added("c")))
+    assert [span.stretch for span in ledger.all_spans("welcome")] == [stretch(21, 23)]
+
+
+def test_what_was_released_and_not_sent_is_taken_back(ledger):
+    """Released or skipped at the door: a cleared task must not send it."""
+    [number] = record(ledger, run(), detected(stretch(21, 22), added("a", "b")))
+    ledger.release([number], NOW)
+    key = ledger.key("welcome", "mail", "a", "added", "2026-11-22")
+    ledger.skip([key], "opted_out", NOW)
+    assert [span.id for span in quarantine(ledger).withdrawn] == [number]
+    assert ledger.claim([key], owner="me", now=NOW, lease_until=LEASE, clear_number=9) == []
+
+
+def test_a_span_of_which_something_was_sent_stays_and_the_rest_is_rejected(ledger):
+    """The message is out: nobody gets it again, and nobody else gets it."""
+    [number] = record(ledger, run(), detected(stretch(21, 22), added("a", "b")))
+    ledger.release([number], NOW)
+    deliver(ledger, "a", 22)
+    done = quarantine(ledger)
+    assert ([span.id for span in done.kept], done.withdrawn, done.rejected) == ([number], [], 1)
+    assert states(ledger) == {"a@22": "delivered", "b@22": "suppressed:rejected"}
+    assert [span.id for span in ledger.all_spans("welcome")] == [number]
+
+
+def test_a_span_that_begins_at_the_snapshot_is_withdrawn_too(ledger):
+    """What was added from a half-empty day to a whole one is no news."""
+    record(ledger, run(), detected(stretch(21, 22), added("a")))
+    record(ledger, run("run-2"), detected(stretch(22, 23), added("b")))
+    record(ledger, run("run-3"), detected(stretch(23, 24), added("c")))
+    assert len(quarantine(ledger).withdrawn) == 2
+    assert [span.stretch for span in ledger.all_spans("welcome")] == [stretch(23, 24)]
+
+
+def test_spans_of_another_directory_are_left_alone(ledger):
+    """Two directories have a snapshot of that day."""
+    record(ledger, run(), detected(stretch(21, 22), added("a")))
+    assert quarantine(ledger, directory="others").withdrawn == []
+    assert states(ledger) == {"a@22": "planned"}
+
+
+def test_an_enrolment_at_the_snapshot_is_withdrawn(ledger):
+    """Its members are those of a wrong snapshot; enrolled again, the rows move."""
+    record(ledger, run(), enrolled(22, "a"))
+    assert len(quarantine(ledger).withdrawn) == 1
+    record(ledger, run("run-2"), enrolled(23, "a"))
+    assert states(ledger) == {"a@23": "suppressed:rejected"}
+
+
+def test_once_it_may_be_used_again_the_same_pair_is_recorded_anew_and_both_sums_close(ledger):
+    """A delivery's key is unique: it moves to the new span, still rejected."""
+    [old] = record(ledger, run(), detected(stretch(21, 22), added("a", "b")))
+    quarantine(ledger)
+    ledger.end_quarantine("people", "2026-11-22")
+    ledger.record_spans(
+        run(),
+        [detected(stretch(21, 22), added("a", "c"))],
+        ("mail",),
+        DEFINITION,
+        NOW,
+        recorded_only=False,
+    )
+    [new] = [span.id for span in ledger.all_spans("welcome")]
+    assert states(ledger) == {
+        "a@22": "suppressed:rejected",
+        "b@22": "suppressed:rejected",
+        "c@22": "planned",
+    }
+    for span_id, count in ((old, 1), (new, 2)):
+        assert ledger.count_changes([span_id]).total() == count
+        assert ledger.tally([span_id])["mail"].total() == count
+    assert ledger.count_waiting([new]) == {"added": 2}
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_a_release_and_a_quarantine_at_once_never_leave_something_released(ledger, attempt):
+    """Whichever comes first: of a withdrawn span nothing can be sent."""
+    numbers = record(ledger, run(), detected(stretch(21, 22), added(*"abcdefgh")))
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(ledger.release, numbers, NOW)
+        done = pool.submit(quarantine, ledger).result()
+    assert len(done.withdrawn) == 1
+    assert set(states(ledger).values()) == {"suppressed:rejected"}

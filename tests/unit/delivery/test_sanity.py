@@ -1,0 +1,135 @@
+"""What looks odd about a snapshot as the successor of the one before."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from upath import UPath
+
+from segue.delivery.sanity import odd_about
+from segue.directory.definition import DirectoryDefinition
+from segue.directory.snapshots import Snapshot, same_content
+from segue.directory.tables import SnapshotTables
+from segue.workflows.definition import GuardLimits
+
+LIMITS = GuardLimits()
+
+
+class Pair:
+    """Two snapshots as folders: ``before`` (the 21st) and ``now`` (the 22nd)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.before, self.now = folder / "2026-11-21", folder / "2026-11-22"
+        for path in (self.before, self.now):
+            path.mkdir(parents=True)
+
+    def write(self, folder: Path, rows: int, *, table: str = "contacts", suffix=".parquet", **more):
+        frame = pd.DataFrame({"contact_id": [f"c{n}" for n in range(rows)], **more})
+        if suffix == ".csv":
+            frame.to_csv(folder / f"{table}.csv", index=False)
+        else:
+            frame.to_parquet(folder / f"{table}.parquet", index=False)
+
+    def tables(self, folder: Path, **mapping) -> SnapshotTables:
+        directory = DirectoryDefinition.model_validate(
+            {"directory": "people", "snapshots": str(folder.parent), "columns": mapping}
+        )
+        as_of = datetime(2026, 11, int(folder.name[-2:]) + 1, tzinfo=UTC)
+        return SnapshotTables(directory, Snapshot(folder.name, as_of, UPath(str(folder)), True))
+
+    def odd(self, limits: GuardLimits = LIMITS, **mapping) -> list[str]:
+        before, now = self.tables(self.before, **mapping), self.tables(self.now, **mapping)
+        return odd_about(limits, before, now)
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Pair:
+    return Pair(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_a_snapshot_with_half_of_the_contacts_or_fewer_is_odd(pair, suffix):
+    """51 of 100 are not, 50 are; the limit can be another one, or none."""
+    pair.write(pair.before, 100, suffix=suffix)
+    pair.write(pair.now, 51, suffix=suffix)
+    assert pair.odd() == []
+    assert len(pair.odd(GuardLimits(shrunk_to="60%"))) == 1
+    pair.write(pair.now, 50, suffix=suffix)
+    assert pair.odd() == [
+        "snapshot 2026-11-22 has 50 contacts, 50% of the 100 of 2026-11-21; guard.shrunk_to is 50%"
+    ]
+    assert pair.odd(GuardLimits(shrunk_to=None)) == []
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_a_snapshot_without_contacts_is_odd_whatever_the_limits(pair, suffix):
+    """Only the header was written."""
+    pair.write(pair.before, 3, suffix=suffix)
+    pair.write(pair.now, 0, suffix=suffix)
+    [found] = [line for line in pair.odd(GuardLimits(shrunk_to=None)) if "has no" in line]
+    assert found.startswith("snapshot 2026-11-22 has no contacts of the 3 of 2026-11-21")
+
+
+@pytest.mark.parametrize("before", [0, 50])
+def test_the_day_on_which_missing_contacts_come_back_is_odd_too(pair, before):
+    """Half were missing on the 21st, and nobody looked: they would all be new."""
+    pair.write(pair.before, before, suffix=".csv")
+    pair.write(pair.now, 100, suffix=".csv")
+    [found] = pair.odd()
+    assert found.startswith(
+        f"snapshot 2026-11-22 has 100 contacts, and 2026-11-21 had {before or 'none'}"
+    )
+    assert found.endswith("quarantine 2026-11-21, not 2026-11-22")
+
+
+def test_a_copy_of_the_snapshot_before_is_stale_and_a_single_refreshed_table_is_not(pair):
+    """The copy's files are newer and hold the same; then the transactions grow."""
+    for table in ("contacts", "transactions"):
+        pair.write(pair.before, 5, table=table)
+        shutil.copyfile(pair.before / f"{table}.parquet", pair.now / f"{table}.parquet")
+    assert pair.odd() == [
+        "snapshot 2026-11-22 is stale: its files are those of 2026-11-21, byte for byte"
+    ]
+    pair.write(pair.now, 6, table="transactions")
+    assert pair.odd() == []
+
+
+def test_files_of_the_same_size_and_other_content_are_not_stale(pair):
+    """One letter differs."""
+    for folder, letter in ((pair.before, "a"), (pair.now, "b")):
+        (folder / "contacts.csv").write_text(f"contact_id\n{letter}\n")
+    before, now = pair.tables(pair.before), pair.tables(pair.now)
+    assert not same_content(before.snapshot, now.snapshot)
+    (pair.now / "contacts.csv").write_text("contact_id\na\n")
+    assert same_content(before.snapshot, now.snapshot)
+
+
+def test_a_column_that_is_gone_is_odd_and_a_new_one_is_not(pair):
+    """Under the directory's own names."""
+    pair.write(pair.before, 2, Mail=["x", "y"])
+    pair.write(pair.now, 2, tier=["gold", "gold"])
+    found = pair.odd(contacts={"email": "Mail"})
+    assert found == ["contacts of 2026-11-22 lacks 'email', which 2026-11-21 has"]
+
+
+def test_a_table_that_is_gone_is_odd(pair):
+    """No transactions today: everybody would look inactive."""
+    pair.write(pair.before, 2)
+    pair.write(pair.before, 2, table="transactions", amount=[1, 2])
+    pair.write(pair.now, 3)
+    assert pair.odd() == ["snapshot 2026-11-22 has no table transactions; 2026-11-21 has one"]
+
+
+def test_a_changed_type_is_odd_and_another_size_of_number_is_not(pair):
+    """Integers with a gap are written as floating; a number that became text is news."""
+    pair.write(pair.before, 2, table="transactions", amount=[1, 2], code=[1, 2])
+    pair.write(pair.now, 2, table="transactions", amount=[1.5, None], code=["1", "2"])
+    pair.write(pair.before, 2)
+    pair.write(pair.now, 2, tier=["a", "b"])
+    [found] = pair.odd()
+    assert found.startswith("transactions of 2026-11-22: a column's type changed since 2026-11-21:")
+    assert found.endswith(" 'code' from number to text")

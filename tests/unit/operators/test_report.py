@@ -1,0 +1,130 @@
+"""The report's task: metrics, whom it tells, and what it says of a run that did not finish."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.observability import stats
+from airflow.sdk.observability.metrics.stats_utils import get_stats_factory
+
+from segue.delivery.schema import State, deliveries
+from segue.operators import Report
+from tests.unit.delivery.test_detection import Place
+
+
+class Gauges:
+    """Airflow's metrics, kept."""
+
+    def __init__(self) -> None:
+        self.values: dict = {}
+
+    def gauge(self, name, value, *, tags) -> None:
+        self.values[name, tags["workflow"]] = value
+
+
+@pytest.fixture
+def gauges() -> Gauges:
+    found = Gauges()
+    stats.initialize(factory=lambda: found, export_legacy_names=True)
+    yield found
+    stats.initialize(factory=get_stats_factory(), export_legacy_names=True)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch) -> Place:
+    """The run of the 10th: a removed, c added."""
+    monkeypatch.setenv("SEGUE_LEDGER", f"sqlite:///{tmp_path / 'segue.db'}")
+    monkeypatch.setenv("SEGUE_NAMESPACE", "test")
+    made = Place(tmp_path)
+    for day, golden in ((7, "a"), (8, "ab"), (9, "bc")):
+        made.snapshot(day, *golden)
+    tell = {"notifier": "tests.airflow.told.FileNotifier", "path": str(tmp_path / "told")}
+    made.more = {"notify": {"on_held": {**tell, "text": "{{ report | join(' / ') }}"}}}
+    made.day(10)
+    return made
+
+
+def stand(place: Place, **by_contact: State) -> None:
+    with place.ledger.engine.begin() as connection:
+        for contact_id, state in by_contact.items():
+            row = deliveries.c.contact_id == contact_id
+            connection.execute(deliveries.update().where(row).values(state=state))
+
+
+def report(place: Place, **states: str) -> list[str]:
+    """Run the task; ``states`` are those of the run's other tasks."""
+    run = SimpleNamespace(
+        run_id="day-10",
+        run_type="scheduled",
+        data_interval_start=None,
+        data_interval_end=None,
+        clear_number=0,
+    )
+    ti = SimpleNamespace(dag_id="greet", get_task_states=lambda **_: {"day-10": states})
+    task = Report(task_id="report", workflow=place.workflow, watched=["guard"])
+    return task.execute({"ti": ti, "dag_run": run, "dag": None})
+
+
+def test_every_run_sets_its_gauges(place, gauges):
+    """Tagged with the workflow; the gap is 7 to 8."""
+    stand(place, a=State.DELIVERED, c=State.HELD)
+    report(place)
+    assert gauges.values == {
+        ("segue.delivered", "greet"): 1,
+        ("segue.failed", "greet"): 0,
+        ("segue.held", "greet"): 1,
+        ("segue.uncertain", "greet"): 0,
+        ("segue.waiting", "greet"): 0,
+        ("segue.gaps", "greet"): 1,
+    }
+
+
+def test_a_run_that_fails_sets_them_too(place, gauges):
+    """Both deliveries were never released."""
+    with pytest.raises(AirflowFailException, match="2 deliveries were not tried"):
+        report(place)
+    assert gauges.values["segue.waiting", "greet"] == 2
+
+
+def test_held_deliveries_fail_no_run_and_somebody_is_told(place, tmp_path):
+    """With the report's own lines."""
+    stand(place, a=State.DELIVERED, c=State.HELD)
+    lines = report(place)
+    assert "- mail: 1 delivered, 1 held" in lines
+    assert (tmp_path / "told").read_text() == " / ".join(lines) + "\n"
+
+
+def test_nobody_is_told_where_nothing_is_held(place, tmp_path):
+    stand(place, a=State.DELIVERED, c=State.DELIVERED)
+    report(place)
+    assert not (tmp_path / "told").exists()
+
+
+def test_a_notifier_that_fails_stops_nothing(place, tmp_path, caplog):
+    """It is in the log."""
+    (tmp_path / "told").mkdir()  # cannot be written to
+    stand(place, a=State.DELIVERED, c=State.HELD)
+    assert "- mail: 1 delivered, 1 held" in report(place)
+
+
+def test_a_run_that_did_not_finish_is_accounted_for_and_fails(place):
+    """The guard's deadline passed; what was rejected is no problem of its own."""
+    stand(place, a=State.SUPPRESSED, c=State.SUPPRESSED)
+    with pytest.raises(AirflowFailException, match=r"^the run did not finish: guard failed$"):
+        report(place, guard="failed")
+
+
+def test_the_report_names_odd_snapshots_and_who_decided(place):
+    """In its lines, which are its XCom."""
+    from segue.delivery.ledger import Decision
+
+    place.ledger.reject(
+        place.ledger.find_run("greet", "day-10"),
+        [span.id for span in place.ledger.all_spans("greet")],
+        Decision("rejected", "ann", place.now),
+    )
+    lines = report(place)
+    assert "decision: rejected by ann at 2026-11-10 07:00 UTC" in lines
+    assert "- mail: 2 suppressed(rejected)" in lines
