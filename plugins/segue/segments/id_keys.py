@@ -6,7 +6,7 @@ been made for that; whoever uses keys compares the ids themselves where keys are
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,12 +82,17 @@ def group_ids(ids: ArrowColumn) -> tuple[Rows, Groups]:
 
 def _rows_by_leading_bits(keys: Keys) -> list[Rows]:
     """Split the rows so that equal keys stay together, in parts that fit the processor's cache."""
-    bits = min((len(keys) // _PART).bit_length(), 16)
+    bits = _leading_bits(len(keys))
     if not bits:
         return [np.arange(len(keys))]
     leading = (keys >> np.uint64(64 - bits)).astype(np.uint16)
     order = np.argsort(leading, kind="stable")
     return np.split(order, np.cumsum(np.bincount(leading))[:-1])
+
+
+def _leading_bits(count: int) -> int:
+    """Return how many bits split so many keys into parts that fit the processor's cache."""
+    return min((count // _PART).bit_length(), 16)
 
 
 def _group_part(ids: ArrowColumn, keys: Keys, rows: Rows) -> tuple[Rows, Groups] | None:
@@ -99,6 +104,20 @@ def _group_part(ids: ArrowColumn, keys: Keys, rows: Rows) -> tuple[Rows, Groups]
     firsts, repeats = rows[order[first]], order[~first]
     same = _equal(_take(ids, rows[repeats]), _take(ids, firsts[groups[repeats]]))
     return (firsts, groups) if same else None
+
+
+def all_differ(parts: Sequence[Keys]) -> bool:
+    """Tell whether no key occurs twice, in one part or in several; each part is sorted."""
+    bits = _leading_bits(sum(map(len, parts)))
+    edges = np.arange(1, 1 << bits, dtype=np.uint64) << np.uint64(64 - bits)
+    ranges = zip(*(np.split(keys, np.searchsorted(keys, edges)) for keys in parts), strict=True)
+
+    def differ(some: Sequence[Keys]) -> bool:
+        keys = np.concatenate(some)
+        keys.sort()
+        return bool(starts_of_runs(keys).all())
+
+    return all(in_parallel(differ, list(ranges)))
 
 
 def starts_of_runs(keys: Keys) -> Mask:

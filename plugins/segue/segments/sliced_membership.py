@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -39,7 +38,7 @@ from segue.segments.conditions.inspection import leaves, operators_of, where_col
 from segue.segments.consent import opt_outs, opt_states
 from segue.segments.definition import SegmentDefinition
 from segue.segments.evaluation import Evaluator
-from segue.segments.id_keys import IdSet, Keys, id_keys, starts_of_runs
+from segue.segments.id_keys import IdSet, Keys, all_differ, id_keys
 from segue.segments.population import Population, opt_state_needs
 from segue.segments.transactions import Verdicts
 
@@ -78,12 +77,12 @@ def sliced_members(
         members = pa.array(Evaluator(population, known).holds(match))
         states = opt_states(population, segment.segment, out.holds(ids, keys))
         columns = [ids, pa.chunked_array([pa.array(states)])]
+        keys.sort()
         return keys, pa.table(columns, names=[ID, "opted_in"]).filter(members)
 
     judged = in_parallel(judge, tables.slices("contacts"))
-    keys = np.concatenate([np.zeros(0, np.uint64), *(keys for keys, _ in judged)])
-    keys.sort()
-    unique = len(keys) > 0 and bool(starts_of_runs(keys).all())
+    some = any(len(keys) for keys, _ in judged)
+    unique = some and all_differ([keys for keys, _ in judged])
     return [members for _, members in judged] if unique else None
 
 
