@@ -127,21 +127,38 @@ def starts_of_runs(keys: Keys) -> Mask:
     return first
 
 
+class KeySet:
+    """Keys, ascending, that are looked for among many others."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+        bits = max(len(keys) * _SPARSE, 1).bit_length()
+        self._shift = np.uint64(64 - bits)
+        self._seen = np.zeros(1 << bits, dtype=bool)  # by the leading bits of a key
+        self._seen[keys >> self._shift] = True
+
+    def find(self, keys: Keys) -> tuple[Rows, Rows]:
+        """Return which rows of ``keys`` are in the set, and where in it."""
+        rows = np.flatnonzero(self._seen[keys >> self._shift])
+        rows = rows[np.argsort(keys[rows])]  # neighbours are found together
+        places = np.searchsorted(self._keys, keys[rows])
+        places[places == len(self._keys)] = 0
+        equal = self._keys[places] == keys[rows] if len(rows) else np.zeros(0, dtype=bool)
+        return rows[equal], places[equal]
+
+
 class IdSet:
     """Ids that are looked for among many others; each is in ``ids`` once."""
 
     def __init__(self, ids: ArrowColumn) -> None:
         keys = id_keys(ids)
         order = np.argsort(keys)
-        self._keys, self._ids = keys[order], _take(ids, order)
-        self._has_equal_keys = not starts_of_runs(self._keys).all()
-        bits = max(len(keys) * _SPARSE, 1).bit_length()
-        self._shift = np.uint64(64 - bits)
-        self._seen = np.zeros(1 << bits, dtype=bool)  # by the leading bits of a key
-        self._seen[keys >> self._shift] = True
+        keys, self._ids = keys[order], _take(ids, order)
+        self._has_equal_keys = not starts_of_runs(keys).all()
+        self._keys = KeySet(keys)
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self._ids)
 
     def holds(self, ids: ArrowColumn, keys: Keys | None = None) -> Mask:
         """Return which of ``ids`` are in the set; ``keys`` are theirs, if they are known."""
@@ -150,14 +167,8 @@ class IdSet:
         found = np.zeros(len(ids), dtype=bool)
         if not len(self):
             return found
-        keys = id_keys(ids) if keys is None else keys
-        candidates = np.flatnonzero(self._seen[keys >> self._shift])
-        candidates = candidates[np.argsort(keys[candidates])]  # neighbours are found together
-        places = np.searchsorted(self._keys, keys[candidates])
-        places[places == len(self._keys)] = 0
-        equal = self._keys[places] == keys[candidates]
-        candidates, places = candidates[equal], places[equal]
-        found[candidates] = mask_of(pc.equal(_take(ids, candidates), _take(self._ids, places)))
+        rows, places = self._keys.find(id_keys(ids) if keys is None else keys)
+        found[rows] = mask_of(pc.equal(_take(ids, rows), _take(self._ids, places)))
         return found
 
 

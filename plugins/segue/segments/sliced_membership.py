@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -38,7 +39,8 @@ from segue.segments.conditions.inspection import leaves, operators_of, where_col
 from segue.segments.consent import opt_outs, opt_states
 from segue.segments.definition import SegmentDefinition
 from segue.segments.evaluation import Evaluator
-from segue.segments.id_keys import IdSet, Keys, all_differ, id_keys
+from segue.segments.id_keys import IdSet, Keys, KeySet, all_differ, id_keys
+from segue.segments.ordered import Mask
 from segue.segments.population import Population, opt_state_needs
 from segue.segments.transactions import Verdicts
 
@@ -48,14 +50,28 @@ _OUR_JUDGES = frozenset({aggregates.__name__, operators.__name__})
 _NOBODY = pd.DataFrame({ID: pd.Series([], dtype="str")})
 
 
+@dataclass(slots=True)
+class Leavers:
+    """Those of some former members who are in the directory still, but in the segment no more.
+
+    Found while contacts are judged, which saves reading all of them once more.
+    """
+
+    former: KeySet
+    found: ArrowColumn | None = None  # None: nobody looked
+
+
 def sliced_members(
-    segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
+    segment: SegmentDefinition,
+    directory: DirectoryDefinition,
+    snapshot: Snapshot,
+    leavers: Leavers | None = None,
 ) -> list[pa.Table] | None:
     """Return the members in the order of the snapshot's rows; None where the plain path must tell.
 
     That is where the segment does not follow from each contact's own rows alone, where files give
     a column in several types, and where ids may not be unique: two contacts with one key are one
-    contact twice, or a coincidence.
+    contact twice, or a coincidence. Where there is an answer, ``leavers`` get theirs.
     """
     match = segment.match
     if match is None or segment.refers_to or not is_judged_row_by_row(match):
@@ -68,22 +84,42 @@ def sliced_members(
     decided = _decide_all(transaction_leaves(match), tables, base)
     out = IdSet(pa.chunked_array([pc.unique(opt_outs(base, segment.segment))]))
 
-    def judge(piece: TableSlice) -> tuple[Keys, pa.Table]:
+    def judge(piece: TableSlice) -> _Judged:
         rows = piece.read([ID, *sorted(needs.contacts)])
         ids: ArrowColumn = rows.column(ID)
         keys = id_keys(ids)
         population = replace(base, contacts=_frame(rows))
         known = {leaf: verdicts.of(ids, keys) for leaf, verdicts in decided.items()}
-        members = pa.array(Evaluator(population, known).holds(match))
+        holds = Evaluator(population, known).holds(match)
         states = opt_states(population, segment.segment, out.holds(ids, keys))
         columns = [ids, pa.chunked_array([pa.array(states)])]
+        members = pa.table(columns, names=[ID, "opted_in"]).filter(pa.array(holds))
+        left = _with_keys(leavers.former, ids, keys, ~holds) if leavers else ids[:0]
         keys.sort()
-        return keys, pa.table(columns, names=[ID, "opted_in"]).filter(members)
+        return _Judged(members, left, keys)
 
     judged = in_parallel(judge, tables.slices("contacts"))
-    some = any(len(keys) for keys, _ in judged)
-    unique = some and all_differ([keys for keys, _ in judged])
-    return [members for _, members in judged] if unique else None
+    keys = [each.keys for each in judged]
+    if not any(map(len, keys)) or not all_differ(keys):
+        return None
+    if leavers is not None:
+        leavers.found = pa.chunked_array([ids for each in judged for ids in each.left.chunks])
+    return [each.members for each in judged]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Judged:
+    """What was found in one slice of the contacts."""
+
+    members: pa.Table
+    left: ArrowColumn  # ids of others whose keys are those of former members
+    keys: Keys  # of all, ascending
+
+
+def _with_keys(wanted: KeySet, ids: ArrowColumn, keys: Keys, among: Mask) -> ArrowColumn:
+    rows = np.flatnonzero(among)
+    found: ArrowColumn = pc.take(ids, pa.array(rows[wanted.find(keys[rows])[0]]))
+    return found
 
 
 def is_judged_row_by_row(condition: Condition) -> bool:
