@@ -145,7 +145,7 @@ class MembershipStore:
             pass
         except (OSError, pa.ArrowException) as error:
             _log.warning("the stored membership %s is computed again: %s", path, error)
-        computed = _compute(segment, directory, snapshot, leavers)
+        computed = _compute(segment, directory, snapshot, leavers, self)
         self._write(path, computed.replace_schema_metadata({_KEY: key.encode()}))
         yield computed.slice(done)  # it is the same again, so what was read of it was right
 
@@ -187,20 +187,27 @@ def _compute(
     directory: DirectoryDefinition,
     snapshot: Snapshot,
     leavers: Leavers | None = None,
+    known: MembershipStore | None = None,
 ) -> pa.Table:
     members = sliced_members(segment, directory, snapshot, leavers)
     if members is None:
-        return plain_members(segment, directory, snapshot)
+        return plain_members(segment, directory, snapshot, known)
     found = pa.concat_tables(members).cast(_SCHEMA).combine_chunks()
     order: Any = pa.array(order_of_ids(found.column("contact_id")))
     return found.take(order)
 
 
 def plain_members(
-    segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
+    segment: SegmentDefinition,
+    directory: DirectoryDefinition,
+    snapshot: Snapshot,
+    known: MembershipStore | None = None,
 ) -> pa.Table:
-    """Return the members, sorted by id, with the snapshot in memory as a whole: the reference."""
-    population = load_population(segment, SnapshotTables(directory, snapshot))
+    """Return the members, sorted by id, with the snapshot in memory as a whole: the reference.
+
+    ``known`` keeps what Python functions say of segments that this one refers to.
+    """
+    population = load_population(segment, SnapshotTables(directory, snapshot), memberships=known)
     members = pa.array(judge(segment, population))
     states = pa.chunked_array([pa.array(opt_states(population, segment.segment))])
     columns = [ids_of(population.contacts), states]
