@@ -29,6 +29,7 @@ from segue.segments.conditions import (
     Moment,
     Needs,
     Not,
+    SampleLeaf,
     TransactionsLeaf,
     aggregates,
     needed_columns,
@@ -125,10 +126,12 @@ def _with_keys(wanted: KeySet, ids: ArrowColumn, keys: Keys, among: Mask) -> Arr
 def is_judged_row_by_row(condition: Condition) -> bool:
     """Tell whether judging slices is known to be judging the whole.
 
-    It is for values of contacts and their transactions and for operators and aggregates of our
-    own. Others' may look at a whole column; what other leaves need is loaded by the plain path.
+    It is for samples, values of contacts and their transactions, and for operators and aggregates
+    of our own. Others' may look at a whole column; what other leaves need is loaded by the plain
+    path.
     """
-    known = all(isinstance(leaf, FieldLeaf | TransactionsLeaf) for leaf in leaves(condition))
+    ours = FieldLeaf | TransactionsLeaf | SampleLeaf
+    known = all(isinstance(leaf, ours) for leaf in leaves(condition))
     judges: list[Any] = [*operators_of(condition)]
     judges += [find_aggregate(leaf.aggregate) for leaf in transaction_leaves(condition)]
     return known and all(type(each).__module__ in _OUR_JUDGES for each in judges)
