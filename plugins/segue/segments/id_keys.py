@@ -97,12 +97,14 @@ def _leading_bits(count: int) -> int:
 
 def _group_part(ids: ArrowColumn, keys: Keys, rows: Rows) -> tuple[Rows, Groups] | None:
     """Group some rows; None if different ids among them have one key."""
-    order = np.argsort(keys[rows])
-    first = starts_of_runs(keys[rows[order]])
+    some = keys.take(rows)
+    order = np.argsort(some)
+    first = starts_of_runs(some.take(order))
     groups = np.empty(len(rows), np.int64)
     groups[order] = np.cumsum(first) - 1
-    firsts, repeats = rows[order[first]], order[~first]
-    same = _equal(_take(ids, rows[repeats]), _take(ids, firsts[groups[repeats]]))
+    firsts, repeats = rows.take(order[first]), order[~first]
+    originals = firsts.take(groups.take(repeats))
+    same = _equal(_take(ids, rows.take(repeats)), _take(ids, originals))
     return (firsts, groups) if same else None
 
 
@@ -139,11 +141,13 @@ class KeySet:
 
     def find(self, keys: Keys) -> tuple[Rows, Rows]:
         """Return which rows of ``keys`` are in the set, and where in it."""
-        rows = np.flatnonzero(self._seen[keys >> self._shift])
-        rows = rows[np.argsort(keys[rows])]  # neighbours are found together
-        places = np.searchsorted(self._keys, keys[rows])
-        places[places == len(self._keys)] = 0
-        equal = self._keys[places] == keys[rows] if len(rows) else np.zeros(0, dtype=bool)
+        leading = (keys >> self._shift).view(np.int64)
+        rows = np.flatnonzero(self._seen.take(leading))  # many times faster than by brackets
+        wanted = keys.take(rows)
+        order = np.argsort(wanted)  # neighbours are found together
+        rows, wanted = rows.take(order), wanted.take(order)
+        places = np.searchsorted(self._keys, wanted)
+        equal = self._keys.take(places, mode="clip") == wanted if len(rows) else rows > 0
         return rows[equal], places[equal]
 
 

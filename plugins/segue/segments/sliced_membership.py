@@ -118,8 +118,8 @@ class _Judged:
 
 
 def _with_keys(wanted: KeySet, ids: ArrowColumn, keys: Keys, among: Mask) -> ArrowColumn:
-    rows = np.flatnonzero(among)
-    found: ArrowColumn = pc.take(ids, pa.array(rows[wanted.find(keys[rows])[0]]))
+    rows, _ = wanted.find(keys)
+    found: ArrowColumn = pc.take(ids, pa.array(rows[among.take(rows)]))
     return found
 
 
