@@ -48,6 +48,9 @@ class Slice(Protocol):
     def bounds(self, column: str) -> tuple[Any, Any] | None:
         """Return the least and the greatest value of a column where the file notes them."""
 
+    def is_complete(self, column: str) -> bool:
+        """Tell whether the file notes that no value of a column is missing."""
+
 
 class Part(Protocol):
     """One file of a table, whatever its format."""
@@ -169,6 +172,11 @@ class ParquetSlice:
         except (OverflowError, ValueError):  # a date that Python's calendar does not have
             return None
 
+    def is_complete(self, column: str) -> bool:
+        chunk = self._chunk(column)
+        statistics = None if chunk is None else chunk.statistics
+        return statistics is not None and statistics.has_null_count and not statistics.null_count
+
     def _has_few_values(self, column: str) -> bool:
         """Tell whether text is dictionary-encoded throughout: a byte or two per row, no more."""
         chunk = self._chunk(column)
@@ -227,6 +235,9 @@ class CsvPart:
 
     def bounds(self, column: str) -> tuple[Any, Any] | None:
         return None
+
+    def is_complete(self, column: str) -> bool:
+        return False
 
     def _read_only(
         self,

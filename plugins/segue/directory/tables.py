@@ -79,7 +79,11 @@ class TableSlice:
 
     def bounds(self, column: str) -> tuple[Any, Any] | None:
         """Return the least and the greatest value of a column, where the file notes them."""
-        return self.tables.bounds_of(self, column)
+        return self.part.bounds(self.tables.own_name(self.table, column))
+
+    def is_complete(self, column: str) -> bool:
+        """Tell whether the file notes that no value of a column is missing."""
+        return self.part.is_complete(self.tables.own_name(self.table, column))
 
 
 class SnapshotTables:
@@ -156,9 +160,9 @@ class SnapshotTables:
         rows = read.select([sources[name] for name in columns]).rename_columns(list(columns))
         return self._checked(piece.table, rows)
 
-    def bounds_of(self, piece: TableSlice, column: str) -> tuple[Any, Any] | None:
-        """Return the bounds of a slice's column; for ``TableSlice.bounds``."""
-        return piece.part.bounds(self._sources_of(piece.table, [column])[column])
+    def own_name(self, table: str, column: str) -> str:
+        """Return what the files of a table call a column."""
+        return self._sources_of(table, [column])[column]
 
     def check(self) -> list[CheckFinding]:
         """Return everything that is wrong in the snapshot; reads every file whole."""

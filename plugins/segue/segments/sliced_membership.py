@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -197,20 +196,27 @@ class _Leaf:
     def kept(self) -> list[str]:
         """The columns that count once rows are chosen."""
         field = self.condition.field
-        return list(dict.fromkeys([ID, "date", *([] if field is None else [field])]))
+        return list(dict.fromkeys([ID, *([] if field is None else [field])]))
 
-    def may_count(self, piece: TableSlice) -> bool:
-        """Tell by the dates that a file notes whether a slice can hold rows that count."""
+    def in_time(self, piece: TableSlice) -> bool | None:
+        """Tell by the dates that a file notes whether all rows of a slice count, or none can.
+
+        None: the rows' own dates must tell.
+        """
         bounds = piece.bounds("date")
         least, greatest = (None, None) if bounds is None else map(_instant, bounds)
         if least is None or greatest is None:
-            return True
+            return None
         since, moment = self.condition.in_past, Moment(self.base.as_of, self.base.zone)
         try:
-            past = since is not None and greatest + _ANY_ZONE < moment.before(since)
-            return not past and least - _ANY_ZONE < self.base.as_of
+            earliest, latest = least - _ANY_ZONE, greatest + _ANY_ZONE
+            start = earliest if since is None else moment.before(since)
         except OverflowError:
-            return True
+            return None
+        if latest < start or earliest >= self.base.as_of:
+            return False
+        inside = start <= earliest and latest < self.base.as_of
+        return True if inside and piece.is_complete("date") else None
 
     def verdicts(self, counted: Sequence[pa.Table | None]) -> Verdicts:
         """Judge every contact by its counted rows."""
@@ -231,19 +237,19 @@ def _counted_rows(
 
     Columns are read when they are known to matter: first those that choose the rows.
     """
-    open_leaves = [leaf.may_count(piece) for leaf in asked]
+    in_time = [leaf.in_time(piece) for leaf in asked]
     choosing = [
-        where_columns(leaf.condition)
-        for leaf, is_open in zip(asked, open_leaves, strict=True)
-        if is_open
+        where_columns(leaf.condition) | ({"date"} if dates is None else set())
+        for leaf, dates in zip(asked, in_time, strict=True)
+        if dates is not False
     ]
     if not choosing:
         return [None] * len(asked)
-    rows = piece.read(sorted(frozenset().union(*choosing)))
+    rows = piece.read(sorted(frozenset().union(*choosing)) or [ID])
     evaluator = Evaluator(replace(base, transactions=_frame(rows)))
 
-    def keep(leaf: _Leaf) -> pa.Table | None:
-        counted = evaluator.counted(leaf.condition)
+    def keep(leaf: _Leaf, dates: bool | None) -> pa.Table | None:
+        counted = evaluator.counted(leaf.condition, all_in_time=dates is True)
         if not counted.any():
             return None
         missing = [name for name in leaf.kept if name not in rows.column_names]
@@ -252,8 +258,8 @@ def _counted_rows(
         columns = [plain(column) for column in found]  # dictionaries differ from slice to slice
         return pa.table(columns, names=leaf.kept).filter(pa.array(counted))
 
-    pairs = zip(asked, open_leaves, strict=True)
-    return [keep(leaf) if is_open else None for leaf, is_open in pairs]
+    pairs = zip(asked, in_time, strict=True)
+    return [None if dates is False else keep(leaf, dates) for leaf, dates in pairs]
 
 
 def _instant(value: Any) -> datetime | None:
