@@ -175,7 +175,7 @@ class ParquetSlice:
     def is_complete(self, column: str) -> bool:
         chunk = self._chunk(column)
         statistics = None if chunk is None else chunk.statistics
-        return statistics is not None and statistics.has_null_count and not statistics.null_count
+        return statistics is not None and statistics.null_count == 0
 
     def _has_few_values(self, column: str) -> bool:
         """Tell whether text is dictionary-encoded throughout: a byte or two per row, no more."""
