@@ -47,6 +47,7 @@ from segue.segments.transactions import Verdicts
 ID = "contact_id"
 _ANY_ZONE = timedelta(days=1)  # no wall clock is further from UTC
 _OUR_JUDGES = frozenset({aggregates.__name__, operators.__name__})
+_NO_IDS: ArrowColumn = pa.chunked_array([], TEXT)
 _NOBODY = pd.DataFrame({ID: pd.Series([], dtype="str")})
 
 
@@ -94,7 +95,8 @@ def sliced_members(
         states = opt_states(population, segment.segment, out.holds(ids, keys))
         columns = [ids, pa.chunked_array([pa.array(states)])]
         members = pa.table(columns, names=[ID, "opted_in"]).filter(pa.array(holds))
-        left = _with_keys(leavers.former, ids, keys, ~holds) if leavers else ids[:0]
+        # not a slice of the ids, which would keep them all in memory
+        left = _with_keys(leavers.former, ids, keys, ~holds) if leavers else _NO_IDS
         keys.sort()
         return _Judged(members, left, keys)
 
@@ -103,7 +105,8 @@ def sliced_members(
     if not any(map(len, keys)) or not all_differ(keys):
         return None
     if leavers is not None:
-        leavers.found = pa.chunked_array([ids for each in judged for ids in each.left.chunks])
+        found = [ids for each in judged for ids in each.left.chunks]
+        leavers.found = pa.chunked_array(found, TEXT)
     return [each.members for each in judged]
 
 
