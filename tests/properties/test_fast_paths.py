@@ -188,7 +188,7 @@ def test_judging_slice_by_slice_finds_what_judging_everything_finds(population, 
 @settings(max_examples=120, deadline=None)
 def test_every_condition_is_judged_as_the_plain_way_judges_it(population, match, data):
     asked = {key for leaf in leaves_of(match) for key in leaf}
-    others = asked & {"mailing_list", "subscription", "segment", "sample"}
+    others = asked & {"mailing_list", "subscription", "segment"}
     assert agreeing(population, match, data) == (not others)
 
 
@@ -254,22 +254,65 @@ def test_text_of_few_values_is_read_encoded_and_judged_the_same(tmp_path):
         assert len(found) == expected
 
 
-def test_slices_whose_dates_are_outside_the_window_are_not_read(tmp_path, monkeypatch):
-    segment, directory, snapshot = snapshot_of(tmp_path, ["a", "b"], ["gold", "gold"])
-    days = np.datetime64("2026-11-22T12:00", "us") - np.arange(100) * np.timedelta64(1, "D")
-    rows = pa.table({"contact_id": ["a", "b"] * 50, "date": days})
-    pq.write_table(rows, tmp_path / "transactions.parquet", row_group_size=10)
-    recent = {"transactions": {"in_past": "7d"}, "count": {"at_least": 4}}
-    segment = SegmentDefinition.model_validate({**segment.model_dump(), "match": recent})
-    read = []
-    counted = sliced_membership.Evaluator.counted
+RECENT = {"transactions": {"in_past": "7d"}, "count": {"at_least": 1}}
+NOON = np.datetime64("2026-11-22T12:00", "us")  # half a day before as-of
 
-    def counting(self, leaf):
-        mask = counted(self, leaf)
-        read.append(len(mask))
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Note, for every slice whose rows are counted, how many it has and the columns read of it."""
+    slices = []
+    of_evaluator = sliced_membership.Evaluator.counted
+
+    def counting(self, leaf, *, all_in_time=False):
+        mask = of_evaluator(self, leaf, all_in_time=all_in_time)
+        slices.append((len(mask), list(self._population.transactions.columns)))
         return mask
 
     monkeypatch.setattr(sliced_membership.Evaluator, "counted", counting)
-    found = membership._compute(segment, directory, snapshot)
-    assert found.column("contact_id").to_pylist() == ["a"]
-    assert read == [10]
+    return slices
+
+
+def recent(folder, dates, match=RECENT, **columns):
+    """Return who has transactions of the last week; ten to a slice, one after the other's."""
+    segment, directory, snapshot = snapshot_of(folder, ["a", "b"], ["gold", "gold"])
+    ids = [("a", "b")[row // 10 % 2] for row in range(len(dates))]
+    rows = pa.table({"contact_id": ids, "date": dates, **columns})
+    pq.write_table(rows, folder / "transactions.parquet", row_group_size=10)
+    asked = SegmentDefinition.model_validate({**segment.model_dump(), "match": match})
+    found = membership._compute(asked, directory, snapshot)
+    assert found.equals(plain_members(asked, directory, snapshot))
+    return found.column("contact_id").to_pylist()
+
+
+def test_slices_whose_dates_are_outside_the_window_are_not_read(tmp_path, counted):
+    days = NOON - np.arange(100) * np.timedelta64(1, "D")
+    assert recent(tmp_path, days) == ["a"]
+    assert counted[0] == (10, ["date"])
+    assert len(counted) == 2  # a slice, and the plain way
+
+
+def test_dates_are_not_read_of_slices_that_are_wholly_in_the_window(tmp_path, counted):
+    hours = NOON - np.timedelta64(2, "D") - np.arange(20) * np.timedelta64(1, "h")
+    assert recent(tmp_path, hours) == ["a", "b"]
+    assert [columns for _, columns in counted[:2]] == [["contact_id"]] * 2
+    match = {**RECENT, "transactions": {"in_past": "7d", "where": {"field": "n", "at_least": 15}}}
+    assert recent(tmp_path, hours, match, n=range(20)) == ["b"]
+    assert [columns for _, columns in counted[3:5]] == [["n"]] * 2
+    latest = {"transactions": {"in_past": "7d"}, "latest": {"field": "date", "after": "2026-11-22"}}
+    assert recent(tmp_path, hours, latest) == []
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        [None, *[NOON - np.timedelta64(2, "D")] * 9],
+        [NOON - np.timedelta64(6, "D"), *[NOON - np.timedelta64(7, "D")] * 9],
+        [NOON, *[NOON + np.timedelta64(1, "D")] * 9],
+    ],
+    ids=["one is missing", "some are too old", "some are not yet"],
+)
+def test_dates_are_read_where_one_of_them_may_not_count(tmp_path, counted, dates):
+    enough = {**RECENT, "count": {"at_least": 10}}
+    assert recent(tmp_path, pa.array(dates, pa.timestamp("us")), enough) == []
+    assert counted[0] == (10, ["date"])

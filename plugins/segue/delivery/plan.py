@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from segue.segments.changes import Memberships
     from segue.segments.definition import SegmentDefinition
     from segue.segments.population import Population
+    from segue.segments.sliced_membership import Leavers
 
 SEND = "send"
 Results = Mapping[str, Mapping[str, Any] | None]  # by action; None: it fails
@@ -149,10 +150,14 @@ class Uncached:
         return membership(segment, directory, snapshot)
 
     def pieces(
-        self, segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
+        self,
+        segment: SegmentDefinition,
+        directory: DirectoryDefinition,
+        snapshot: Snapshot,
+        leavers: Leavers | None = None,
     ) -> Iterator[pa.Table]:
         """Yield the same in Arrow tables."""
-        return membership_pieces(segment, directory, snapshot)
+        return membership_pieces(segment, directory, snapshot, leavers)
 
 
 def compare_pair(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from segue.directory.definition import DirectoryDefinition
     from segue.directory.snapshots import Snapshot
     from segue.segments.definition import SegmentDefinition
+    from segue.segments.sliced_membership import Leavers
 
 Outcomes = Mapping[str, Mapping[str, int]]  # by action: send, skipped, failed
 
@@ -138,7 +139,11 @@ class _LastTwo:
         return self._known[snapshot.key]
 
     def pieces(
-        self, segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
+        self,
+        segment: SegmentDefinition,
+        directory: DirectoryDefinition,
+        snapshot: Snapshot,
+        leavers: Leavers | None = None,
     ) -> Iterator[pa.Table]:
         """Yield the same as one Arrow table."""
         yield members_table(self.membership(segment, directory, snapshot))

@@ -8,12 +8,13 @@ Errors carry the reason only, never a cell's content; the caller knows directory
 from __future__ import annotations
 
 import os
+import threading
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import IO, Any, Literal, Protocol, TypeAlias, TypeVar, cast
 
 import pyarrow as pa
@@ -32,7 +33,8 @@ pc: Any = pyarrow.compute  # the overloads of its stubs refuse correct calls
 TEXT = pa.large_string()
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-_THREADS = min(8, 2 * (os.cpu_count() or 1))  # each holds one slice in memory
+_THREADS = min(8, os.cpu_count() or 1)  # each holds one slice in memory
+_worker = threading.local()  # ``busy`` is set on the threads that work for ``in_parallel``
 _BLOCK = 1 << 24  # bytes of CSV parsed at a time; one row must fit
 _PANDAS_INDEX = "__index_level_"  # columns that pandas adds to keep a frame's index
 
@@ -45,6 +47,9 @@ class Slice(Protocol):
 
     def bounds(self, column: str) -> tuple[Any, Any] | None:
         """Return the least and the greatest value of a column where the file notes them."""
+
+    def is_complete(self, column: str) -> bool:
+        """Tell whether the file notes that no value of a column is missing."""
 
 
 class Part(Protocol):
@@ -173,6 +178,11 @@ class ParquetSlice:
         except (OverflowError, ValueError):  # a date that Python's calendar does not have
             return None
 
+    def is_complete(self, column: str) -> bool:
+        chunk = self._chunk(column)
+        statistics = None if chunk is None else chunk.statistics
+        return statistics is not None and statistics.null_count == 0
+
     def _has_few_values(self, column: str) -> bool:
         """Tell whether text is dictionary-encoded throughout: a byte or two per row, no more."""
         chunk = self._chunk(column)
@@ -234,6 +244,9 @@ class CsvPart:
 
     def bounds(self, column: str) -> tuple[Any, Any] | None:
         return None
+
+    def is_complete(self, column: str) -> bool:
+        return False
 
     def _read_only(
         self,
@@ -314,11 +327,22 @@ class _QuoteCounter:
 
 
 def in_parallel(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    """Return the work's results in the items' order; Arrow and numpy leave Python's lock free."""
-    if len(items) < 2:
+    """Return the work's results in the items' order; Arrow and numpy leave Python's lock free.
+
+    Work that asks for it again does its items one by one: it holds a thread already.
+    """
+    if len(items) < 2 or getattr(_worker, "busy", False):
         return [work(item) for item in items]
-    with ThreadPoolExecutor(min(len(items), _THREADS)) as pool:
-        return list(pool.map(work, items))
+    return list(_workers().map(work, items))
+
+
+@cache
+def _workers() -> ThreadPoolExecutor:
+    """Start threads that stay: the memory a thread has used is at hand for its next work."""
+    return ThreadPoolExecutor(_THREADS, initializer=setattr, initargs=(_worker, "busy", True))
+
+
+os.register_at_fork(after_in_child=_workers.cache_clear)  # threads do not live on in a child
 
 
 def open_parts(files: Sequence[StoredFile], fs: AbstractFileSystem) -> list[Part]:

@@ -15,7 +15,7 @@ of contacts and ``opted_in`` of mailing_lists and subscriptions, are always ``bo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -28,7 +28,7 @@ from segue.directory import checks
 from segue.directory.checks import ID, OPT_STATES, LocatedRows
 from segue.directory.definition import DirectoryDefinition, TableName
 from segue.directory.layout import TABLES, StoredFile, list_folder, table_files
-from segue.directory.readers import TEXT, Ids, Part, Slice, is_text, open_parts, pc, plain
+from segue.directory.readers import TEXT, Column, Ids, Part, Slice, is_text, open_parts, pc, plain
 from segue.directory.snapshots import Snapshot
 from segue.documents import did_you_mean
 from segue.errors import DataError
@@ -79,7 +79,11 @@ class TableSlice:
 
     def bounds(self, column: str) -> tuple[Any, Any] | None:
         """Return the least and the greatest value of a column, where the file notes them."""
-        return self.tables.bounds_of(self, column)
+        return self.part.bounds(self.tables.own_name(self.table, column))
+
+    def is_complete(self, column: str) -> bool:
+        """Tell whether the file notes that no value of a column is missing."""
+        return self.part.is_complete(self.tables.own_name(self.table, column))
 
 
 class SnapshotTables:
@@ -172,9 +176,9 @@ class SnapshotTables:
         rows = read.select([sources[name] for name in columns]).rename_columns(list(columns))
         return self._checked(piece.table, rows)
 
-    def bounds_of(self, piece: TableSlice, column: str) -> tuple[Any, Any] | None:
-        """Return the bounds of a slice's column; for ``TableSlice.bounds``."""
-        return piece.part.bounds(self._sources_of(piece.table, [column])[column])
+    def own_name(self, table: str, column: str) -> str:
+        """Return what the files of a table call a column."""
+        return self._sources_of(table, [column])[column]
 
     def check(self) -> list[CheckFinding]:
         """Return everything that is wrong in the snapshot; reads every file whole."""
@@ -263,7 +267,7 @@ class SnapshotTables:
         """Return the asked columns under their standard names, with sound ids and opt states."""
         sources = self._sources_of(table, self.columns(table) if columns is None else columns)
         wanted = None if only is None else pa.array(list(dict.fromkeys(only)), TEXT)
-        return self._checked(table, _concat(self._read_parts(table, sources, wanted)))
+        return self._checked(table, self._concat(table, self._read_parts(table, sources, wanted)))
 
     def _checked(self, table: str, rows: pa.Table) -> pa.Table:
         """Return rows whose ids are all there, with opt states as booleans; or raise DataError."""
@@ -279,6 +283,19 @@ class SnapshotTables:
         with self._located():
             read = [part.read(own, sources[ID], only) for part in self._parts(table)]
         return [rows.select(list(sources.values())).rename_columns(list(sources)) for rows in read]
+
+    def _concat(self, table: str, read: Sequence[pa.Table]) -> pa.Table:
+        """Return the rows of all files; raise DataError where no one type holds a column's values.
+
+        Files' types go together where their values usually do: whole numbers with others.
+        """
+        try:
+            return pa.concat_tables(read, promote_options="permissive")
+        except pa.ArrowInvalid:
+            names = [part.name for part in self._parts(table)]
+            with self._located():
+                _refuse_mixture(dict(zip(names, read, strict=True)))
+            raise
 
     def _with_opt_states(self, table: str, rows: pa.Table) -> pa.Table:
         column, missing_means = OPT_STATES.get(table, ("", False))
@@ -302,7 +319,7 @@ class SnapshotTables:
         read = self._read_parts(table, self._sources_of(table, columns))
         names = [part.name for part in self._parts(table)]
         files = [(name, rows.num_rows) for name, rows in zip(names, read, strict=True)]
-        return LocatedRows(_concat(read), files)
+        return LocatedRows(self._concat(table, read), files)
 
     def _problems(self, table: str) -> Iterator[str]:
         """Yield what is wrong with a table; what later steps need ends the search."""
@@ -330,8 +347,9 @@ class SnapshotTables:
     def _broken_rules(self, table: str, sources: dict[str, str]) -> Iterator[str]:
         column = OPT_STATES.get(table, ("",))[0]
         columns = [column] if column in sources else []
+        mixed = [name for name in sources if not self.has_one_type(table, [name])]
         try:
-            located = self._locate(table, *columns)
+            located = self._locate(table, *columns, *mixed)
         except DataError as error:
             yield str(error)
             return
@@ -403,6 +421,28 @@ def _require_same_columns(parts: Sequence[Part], id_column: str) -> None:
                 ) from None
 
 
+def _refuse_mixture(files: Mapping[str, pa.Table]) -> None:
+    """Raise DataError for the first file with values that the type of all files does not hold."""
+    merged = pa.unify_schemas([r.schema for r in files.values()], promote_options="permissive")
+    for field in merged:
+        types = {name: rows.schema.field(field.name).type for name, rows in files.items()}
+        for name, rows in files.items():
+            if not _fits(rows.column(field.name), field.type):
+                other = next(other for other, kind in types.items() if kind != types[name])
+                raise DataError(
+                    f"{name}: column {field.name!r} is {types[name]} with values that no "
+                    f"{field.type} equals; in {other} it is {types[other]}; expected one type"
+                )
+
+
+def _fits(column: Column, kind: pa.DataType) -> bool:
+    try:
+        column.cast(kind)
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
 def _require_same_names(part: Part, first: Part) -> None:
     names = part.columns
     repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
@@ -418,10 +458,6 @@ def _require_same_names(part: Part, first: Part) -> None:
     if extra:
         found = checks.list_names(extra)
         raise DataError(f"{part.name}: has a column {found}, which {first.name} has not")
-
-
-def _concat(tables: Sequence[pa.Table]) -> pa.Table:
-    return pa.concat_tables(tables, promote_options="permissive")
 
 
 def _sorted_by_id(table: pa.Table) -> pa.Table:

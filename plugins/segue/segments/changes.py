@@ -7,10 +7,12 @@ the order of ids, and compares them in one pass (sorted_changes.py), which gives
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -19,8 +21,10 @@ from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables
 from segue.segments.arrow import TEXT, ArrowColumn, pc
 from segue.segments.definition import SegmentDefinition
+from segue.segments.id_keys import KeySet, id_keys
 from segue.segments.kinds import ChangeKind, RemovalReason
 from segue.segments.readings import mask_of
+from segue.segments.sliced_membership import Leavers
 from segue.segments.sorted_changes import CHANGES, MEMBERS, NotSortedError, sorted_changes
 from segue.segments.transactions import ids_of
 
@@ -32,6 +36,8 @@ __all__ = [
     "membership_changes",
     "segment_changes",
 ]
+
+_FEW = 1_000_000  # former members who are looked for among the contacts as these are judged
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,9 +61,13 @@ class Memberships(Protocol):
         """Return contact_id and opted_in, sorted by contact_id."""
 
     def pieces(
-        self, segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
+        self,
+        segment: SegmentDefinition,
+        directory: DirectoryDefinition,
+        snapshot: Snapshot,
+        leavers: Leavers | None = None,
     ) -> Iterator[pa.Table]:
-        """Yield the same, in consecutive Arrow tables."""
+        """Yield the same, in consecutive Arrow tables; ``leavers`` may be found on the way."""
 
 
 def membership_changes(
@@ -83,13 +93,11 @@ def segment_changes(
 ) -> ChangeSet:
     """Return the changes of ``segment`` from one snapshot to another, under its definition."""
     find = _plain_segment_changes if segment.asks_outside else _sorted_segment_changes
-    found, sizes = find(segment, directory, previous, current, store)
-    there = _as_ids(())
-    left = _removed(found)
-    if len(left):
-        ids: Any = left.to_pylist()
-        contacts = SnapshotTables(directory, current).contacts((), only=ids)
-        there = ids_of(contacts)
+    found, sizes, there = find(segment, directory, previous, current, store)
+    if there is None:
+        ids: Any = _removed(found).to_pylist()
+        contacts = SnapshotTables(directory, current).contacts((), only=ids) if ids else None
+        there = _as_ids(()) if contacts is None else ids_of(contacts)
     return ChangeSet(_with_reasons(found, there), *sizes)
 
 
@@ -99,13 +107,13 @@ def _plain_segment_changes(
     previous: Snapshot,
     current: Snapshot,
     store: Memberships,
-) -> tuple[pa.Table, tuple[int, int]]:
+) -> tuple[pa.Table, tuple[int, int], None]:
     """Ask for each membership once, on this thread: a team's function may decide it."""
     before, now = (
         members_table(store.membership(segment, directory, snapshot))
         for snapshot in (previous, current)
     )
-    return plain_changes(before, now), (len(before), len(now))
+    return plain_changes(before, now), (len(before), len(now)), None
 
 
 def _sorted_segment_changes(
@@ -114,18 +122,41 @@ def _sorted_segment_changes(
     previous: Snapshot,
     current: Snapshot,
     store: Memberships,
-) -> tuple[pa.Table, tuple[int, int]]:
-    """Compare the memberships piece by piece."""
+) -> tuple[pa.Table, tuple[int, int], ArrowColumn | None]:
+    """Compare the memberships piece by piece; few former members are looked for on the way.
+
+    Returns the changes, both sizes, and which of the removed are still there, if that is known.
+    """
     sizes = [0, 0]
 
-    def members(side: int) -> Iterator[pa.Table]:
+    def members(side: int, leavers: Leavers | None = None) -> Iterator[pa.Table]:
         sizes[side] = 0
-        for piece in store.pieces(segment, directory, (previous, current)[side]):
+        for piece in store.pieces(segment, directory, (previous, current)[side], leavers):
             sizes[side] += piece.num_rows
             yield piece
 
-    found = changes_of_pieces(lambda: members(0), lambda: members(1))
-    return found, (sizes[0], sizes[1])
+    before = members(0)
+    first = _some(before)
+    leavers = Leavers(_keys_of(first)) if sizes[0] <= _FEW else None
+    begun = iter([chain(first, before)])
+    found = changes_of_pieces(lambda: next(begun, members(0)), lambda: members(1, leavers))
+    return found, (sizes[0], sizes[1]), None if leavers is None else leavers.found
+
+
+def _some(pieces: Iterator[pa.Table]) -> list[pa.Table]:
+    """Take pieces until they are more than a few members; all of them if they are not."""
+    taken, rows = [], 0
+    for piece in pieces:
+        taken.append(piece)
+        rows += piece.num_rows
+        if rows > _FEW:
+            break
+    return taken
+
+
+def _keys_of(members: Sequence[pa.Table]) -> KeySet:
+    everybody = pa.concat_tables([MEMBERS.empty_table(), *members])
+    return KeySet(np.sort(id_keys(everybody.column("contact_id"))))
 
 
 def changes_of_pieces(

@@ -167,7 +167,8 @@ class Evaluator:
         first, groups = group_ids(ids)
         everything = np.ones(len(ids), dtype=bool)
         # one contact more than there are, who has no transactions, as most contacts
-        rows = Rows(self._transactions.column, everything, groups, len(first) + 1)
+        column, zone = self._transactions.column, self._population.zone
+        rows = Rows(column, everything, groups, len(first) + 1, zone)
         verdicts = self.compare(self._aggregate(leaf, rows), leaf.comparison)
         usual = bool(verdicts[-1])
         others = first[verdicts[:-1] != usual]
@@ -178,19 +179,28 @@ class Evaluator:
 
     def _rows(self, leaf: TransactionsLeaf) -> Rows:
         counted = self.counted(leaf)
-        column = self._transactions.column
-        return group_rows(column, self._transaction_ids, counted, self._contact_ids)
+        column, zone = self._transactions.column, self._population.zone
+        return group_rows(column, self._transaction_ids, counted, self._contact_ids, zone)
 
-    def counted(self, leaf: TransactionsLeaf) -> Mask:
-        """Return which transactions ``leaf`` looks at, whosever they are."""
-        table = self._transactions
-        dates = table.column("date").instants
-        counted = visible_rows(dates, self._moment)
-        if leaf.in_past is not None:
-            counted = counted & dates.at_least(self._moment.before(leaf.in_past))
+    def counted(self, leaf: TransactionsLeaf, *, all_in_time: bool = False) -> Mask:
+        """Return which transactions ``leaf`` looks at, whosever they are.
+
+        ``all_in_time``: it is known already that the dates of all are ones that count.
+        """
+        if all_in_time:
+            counted = np.ones(len(self._transaction_frame), dtype=bool)
+        else:
+            counted = self._in_time(leaf)
         if leaf.where is not None:
-            counted = counted & self.holds(leaf.where, table)
+            counted = counted & self.holds(leaf.where, self._transactions)
         return counted
+
+    def _in_time(self, leaf: TransactionsLeaf) -> Mask:
+        dates = self._transactions.column("date").instants
+        visible = visible_rows(dates, self._moment)
+        if leaf.in_past is None:
+            return visible
+        return visible & dates.at_least(self._moment.before(leaf.in_past))
 
     @cached_property
     def _transactions(self) -> _Table:

@@ -6,7 +6,7 @@ been made for that; whoever uses keys compares the ids themselves where keys are
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,7 +82,7 @@ def group_ids(ids: ArrowColumn) -> tuple[Rows, Groups]:
 
 def _rows_by_leading_bits(keys: Keys) -> list[Rows]:
     """Split the rows so that equal keys stay together, in parts that fit the processor's cache."""
-    bits = min((len(keys) // _PART).bit_length(), 16)
+    bits = _leading_bits(len(keys))
     if not bits:
         return [np.arange(len(keys))]
     leading = (keys >> np.uint64(64 - bits)).astype(np.uint16)
@@ -90,15 +90,36 @@ def _rows_by_leading_bits(keys: Keys) -> list[Rows]:
     return np.split(order, np.cumsum(np.bincount(leading))[:-1])
 
 
+def _leading_bits(count: int) -> int:
+    """Return how many bits split so many keys into parts that fit the processor's cache."""
+    return min((count // _PART).bit_length(), 16)
+
+
 def _group_part(ids: ArrowColumn, keys: Keys, rows: Rows) -> tuple[Rows, Groups] | None:
     """Group some rows; None if different ids among them have one key."""
-    order = np.argsort(keys[rows])
-    first = starts_of_runs(keys[rows[order]])
+    some = keys.take(rows)
+    order = np.argsort(some)
+    first = starts_of_runs(some.take(order))
     groups = np.empty(len(rows), np.int64)
     groups[order] = np.cumsum(first) - 1
-    firsts, repeats = rows[order[first]], order[~first]
-    same = _equal(_take(ids, rows[repeats]), _take(ids, firsts[groups[repeats]]))
+    firsts, repeats = rows.take(order[first]), order[~first]
+    originals = firsts.take(groups.take(repeats))
+    same = _equal(_take(ids, rows.take(repeats)), _take(ids, originals))
     return (firsts, groups) if same else None
+
+
+def all_differ(parts: Sequence[Keys]) -> bool:
+    """Tell whether no key occurs twice, in one part or in several; each part is sorted."""
+    bits = _leading_bits(sum(map(len, parts)))
+    edges = np.arange(1, 1 << bits, dtype=np.uint64) << np.uint64(64 - bits)
+    ranges = zip(*(np.split(keys, np.searchsorted(keys, edges)) for keys in parts), strict=True)
+
+    def differ(some: Sequence[Keys]) -> bool:
+        keys = np.concatenate(some)
+        keys.sort()
+        return bool(starts_of_runs(keys).all())
+
+    return all(in_parallel(differ, list(ranges)))
 
 
 def starts_of_runs(keys: Keys) -> Mask:
@@ -108,21 +129,40 @@ def starts_of_runs(keys: Keys) -> Mask:
     return first
 
 
+class KeySet:
+    """Keys, ascending, that are looked for among many others."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+        bits = max(len(keys) * _SPARSE, 1).bit_length()
+        self._shift = np.uint64(64 - bits)
+        self._seen = np.zeros(1 << bits, dtype=bool)  # by the leading bits of a key
+        self._seen[keys >> self._shift] = True
+
+    def find(self, keys: Keys) -> tuple[Rows, Rows]:
+        """Return which rows of ``keys`` are in the set, and where in it."""
+        leading = (keys >> self._shift).view(np.int64)
+        rows = np.flatnonzero(self._seen.take(leading))  # many times faster than by brackets
+        wanted = keys.take(rows)
+        order = np.argsort(wanted)  # neighbours are found together
+        rows, wanted = rows.take(order), wanted.take(order)
+        places = np.searchsorted(self._keys, wanted)
+        equal = self._keys.take(places, mode="clip") == wanted if len(rows) else rows > 0
+        return rows[equal], places[equal]
+
+
 class IdSet:
     """Ids that are looked for among many others; each is in ``ids`` once."""
 
     def __init__(self, ids: ArrowColumn) -> None:
         keys = id_keys(ids)
         order = np.argsort(keys)
-        self._keys, self._ids = keys[order], _take(ids, order)
-        self._has_equal_keys = not starts_of_runs(self._keys).all()
-        bits = max(len(keys) * _SPARSE, 1).bit_length()
-        self._shift = np.uint64(64 - bits)
-        self._seen = np.zeros(1 << bits, dtype=bool)  # by the leading bits of a key
-        self._seen[keys >> self._shift] = True
+        keys, self._ids = keys[order], _take(ids, order)
+        self._has_equal_keys = not starts_of_runs(keys).all()
+        self._keys = KeySet(keys)
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self._ids)
 
     def holds(self, ids: ArrowColumn, keys: Keys | None = None) -> Mask:
         """Return which of ``ids`` are in the set; ``keys`` are theirs, if they are known."""
@@ -131,14 +171,8 @@ class IdSet:
         found = np.zeros(len(ids), dtype=bool)
         if not len(self):
             return found
-        keys = id_keys(ids) if keys is None else keys
-        candidates = np.flatnonzero(self._seen[keys >> self._shift])
-        candidates = candidates[np.argsort(keys[candidates])]  # neighbours are found together
-        places = np.searchsorted(self._keys, keys[candidates])
-        places[places == len(self._keys)] = 0
-        equal = self._keys[places] == keys[candidates]
-        candidates, places = candidates[equal], places[equal]
-        found[candidates] = mask_of(pc.equal(_take(ids, candidates), _take(self._ids, places)))
+        rows, places = self._keys.find(id_keys(ids) if keys is None else keys)
+        found[rows] = mask_of(pc.equal(_take(ids, rows), _take(self._ids, places)))
         return found
 
 

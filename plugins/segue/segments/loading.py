@@ -29,17 +29,23 @@ if TYPE_CHECKING:
 
 
 def load_population(
-    segment: SegmentDefinition, tables: SnapshotTables, *, only: Collection[str] | None = None
+    segment: SegmentDefinition,
+    tables: SnapshotTables,
+    *,
+    only: Collection[str] | None = None,
+    memberships: Memberships | None = None,
 ) -> Population:
     """Read what judges ``segment`` and its contacts' opt states, of all contacts or ``only`` some.
 
+    ``memberships`` gives those of segments that it refers to, as for ``with_segments``.
     Raises DataError where the snapshot lacks something, which ``missing_for`` tells beforehand.
     """
     needs = segment.needs | Needs(subscriptions=True)
     as_of = tables.snapshot.as_of
     population = Population.load(tables.directory, tables, needs, as_of=as_of, only=only)
     population = replace(population, this_segment=segment.segment)
-    return with_segments(population, _to_be_known(segment), tables)
+    population = with_segments(population, segment.refers_to, tables, memberships)
+    return with_segments(population, () if segment.match is not None else (segment,), tables)
 
 
 def load_opt_states(
@@ -83,10 +89,6 @@ def with_segments(
             members = _among(population, found.ids)
         population = population.with_segment(segment.segment, members)
     return population
-
-
-def _to_be_known(segment: SegmentDefinition) -> tuple[SegmentDefinition, ...]:
-    return segment.refers_to if segment.match is not None else (*segment.refers_to, segment)
 
 
 def _among(population: Population, ids: ArrowColumn) -> Mask:

@@ -29,7 +29,7 @@ from segue.segments.definition import SegmentDefinition
 from segue.segments.id_keys import order_of_ids
 from segue.segments.loading import judge, load_population
 from segue.segments.outside import outside_missing, outside_version
-from segue.segments.sliced_membership import sliced_members
+from segue.segments.sliced_membership import Leavers, sliced_members
 from segue.segments.transactions import ids_of
 
 __all__ = [
@@ -62,10 +62,13 @@ def membership(
 
 
 def membership_pieces(
-    segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
+    segment: SegmentDefinition,
+    directory: DirectoryDefinition,
+    snapshot: Snapshot,
+    leavers: Leavers | None = None,
 ) -> Iterator[pa.Table]:
     """Yield what ``membership`` returns as Arrow tables, one after the other."""
-    yield _compute(segment, directory, snapshot)
+    yield _compute(segment, directory, snapshot, leavers)
 
 
 def missing_for(segment: SegmentDefinition, tables: SnapshotTables) -> list[str]:
@@ -118,9 +121,16 @@ class MembershipStore:
         return _to_pandas(pa.concat_tables([_SCHEMA.empty_table(), *pieces]))
 
     def pieces(
-        self, segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
+        self,
+        segment: SegmentDefinition,
+        directory: DirectoryDefinition,
+        snapshot: Snapshot,
+        leavers: Leavers | None = None,
     ) -> Iterator[pa.Table]:
-        """Yield the membership in consecutive pieces, read one by one from where it is kept."""
+        """Yield the membership in consecutive pieces, read one by one from where it is kept.
+
+        ``leavers`` are looked for if it is computed.
+        """
         key = membership_key(segment, directory, snapshot)
         path = posixpath.join(self._folder, segment.segment, f"{key}.parquet")
         done = 0
@@ -135,7 +145,7 @@ class MembershipStore:
             pass
         except (OSError, pa.ArrowException) as error:
             _log.warning("the stored membership %s is computed again: %s", path, error)
-        computed = _compute(segment, directory, snapshot)
+        computed = _compute(segment, directory, snapshot, leavers, self)
         self._write(path, computed.replace_schema_metadata({_KEY: key.encode()}))
         yield computed.slice(done)  # it is the same again, so what was read of it was right
 
@@ -194,21 +204,31 @@ class MembershipStore:
 
 
 def _compute(
-    segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
+    segment: SegmentDefinition,
+    directory: DirectoryDefinition,
+    snapshot: Snapshot,
+    leavers: Leavers | None = None,
+    known: MembershipStore | None = None,
 ) -> pa.Table:
-    members = sliced_members(segment, directory, snapshot)
+    members = sliced_members(segment, directory, snapshot, leavers)
     if members is None:
-        return plain_members(segment, directory, snapshot)
+        return plain_members(segment, directory, snapshot, known)
     found = pa.concat_tables(members).cast(_SCHEMA).combine_chunks()
     order: Any = pa.array(order_of_ids(found.column("contact_id")))
     return found.take(order)
 
 
 def plain_members(
-    segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
+    segment: SegmentDefinition,
+    directory: DirectoryDefinition,
+    snapshot: Snapshot,
+    known: MembershipStore | None = None,
 ) -> pa.Table:
-    """Return the members, sorted by id, with the snapshot in memory as a whole: the reference."""
-    population = load_population(segment, SnapshotTables(directory, snapshot))
+    """Return the members, sorted by id, with the snapshot in memory as a whole: the reference.
+
+    ``known`` keeps what Python functions say of segments that this one refers to.
+    """
+    population = load_population(segment, SnapshotTables(directory, snapshot), memberships=known)
     members = pa.array(judge(segment, population))
     states = pa.chunked_array([pa.array(opt_states(population, segment.segment))])
     columns = [ids_of(population.contacts), states]

@@ -53,9 +53,15 @@ class PythonFunction:
         """A digest of the file's content."""
         return hashlib.sha256(self.file.read_bytes()).hexdigest()
 
+    @property
+    def _module_of_file(self) -> str:
+        """A name of this file's own with this content: a module knows its place, and has state."""
+        facts = f"{self.file}\0{self.digest}"
+        return f"segue_segment_{hashlib.sha256(facts.encode()).hexdigest()[:16]}"
+
     def load(self) -> Callable[..., Any]:
         """Execute the module and return the function; raise DefinitionError if it is none."""
-        name = self.module or f"segue_segment_{self.digest[:16]}"
+        name = self.module or self._module_of_file
         if name not in sys.modules:
             spec = importlib.util.spec_from_file_location(name, self.file)
             _execute(spec, name)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -29,6 +28,7 @@ from segue.segments.conditions import (
     Moment,
     Needs,
     Not,
+    SampleLeaf,
     TransactionsLeaf,
     aggregates,
     needed_columns,
@@ -39,24 +39,40 @@ from segue.segments.conditions.inspection import leaves, operators_of, where_col
 from segue.segments.consent import opt_outs, opt_states
 from segue.segments.definition import SegmentDefinition
 from segue.segments.evaluation import Evaluator
-from segue.segments.id_keys import IdSet, Keys, id_keys, starts_of_runs
+from segue.segments.id_keys import IdSet, Keys, KeySet, all_differ, id_keys
+from segue.segments.ordered import Mask
 from segue.segments.population import Population, opt_state_needs
 from segue.segments.transactions import Verdicts
 
 ID = "contact_id"
 _ANY_ZONE = timedelta(days=1)  # no wall clock is further from UTC
 _OUR_JUDGES = frozenset({aggregates.__name__, operators.__name__})
+_NO_IDS: ArrowColumn = pa.chunked_array([], TEXT)
 _NOBODY = pd.DataFrame({ID: pd.Series([], dtype="str")})
 
 
+@dataclass(slots=True)
+class Leavers:
+    """Those of some former members who are in the directory still, but in the segment no more.
+
+    Found while contacts are judged, which saves reading all of them once more.
+    """
+
+    former: KeySet
+    found: ArrowColumn | None = None  # None: nobody looked
+
+
 def sliced_members(
-    segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
+    segment: SegmentDefinition,
+    directory: DirectoryDefinition,
+    snapshot: Snapshot,
+    leavers: Leavers | None = None,
 ) -> list[pa.Table] | None:
     """Return the members in the order of the snapshot's rows; None where the plain path must tell.
 
     That is where the segment does not follow from each contact's own rows alone, where files give
     a column in several types, and where ids may not be unique: two contacts with one key are one
-    contact twice, or a coincidence.
+    contact twice, or a coincidence. Where there is an answer, ``leavers`` get theirs.
     """
     match = segment.match
     if match is None or segment.refers_to or not is_judged_row_by_row(match):
@@ -69,31 +85,55 @@ def sliced_members(
     decided = _decide_all(transaction_leaves(match), tables, base)
     out = IdSet(pa.chunked_array([pc.unique(opt_outs(base, segment.segment))]))
 
-    def judge(piece: TableSlice) -> tuple[Keys, pa.Table]:
+    def judge(piece: TableSlice) -> _Judged:
         rows = piece.read([ID, *sorted(needs.contacts)])
         ids: ArrowColumn = rows.column(ID)
         keys = id_keys(ids)
         population = replace(base, contacts=_frame(rows))
         known = {leaf: verdicts.of(ids, keys) for leaf, verdicts in decided.items()}
-        members = pa.array(Evaluator(population, known).holds(match))
+        holds = Evaluator(population, known).holds(match)
         states = opt_states(population, segment.segment, out.holds(ids, keys))
         columns = [ids, pa.chunked_array([pa.array(states)])]
-        return keys, pa.table(columns, names=[ID, "opted_in"]).filter(members)
+        members = pa.table(columns, names=[ID, "opted_in"]).filter(pa.array(holds))
+        # not a slice of the ids, which would keep them all in memory
+        left = _with_keys(leavers.former, ids, keys, ~holds) if leavers else _NO_IDS
+        keys.sort()
+        return _Judged(members, left, keys)
 
     judged = in_parallel(judge, tables.slices("contacts"))
-    keys = np.concatenate([np.zeros(0, np.uint64), *(keys for keys, _ in judged)])
-    keys.sort()
-    unique = len(keys) > 0 and bool(starts_of_runs(keys).all())
-    return [members for _, members in judged] if unique else None
+    keys = [each.keys for each in judged]
+    if not any(map(len, keys)) or not all_differ(keys):
+        return None
+    if leavers is not None:
+        found = [ids for each in judged for ids in each.left.chunks]
+        leavers.found = pa.chunked_array(found, TEXT)
+    return [each.members for each in judged]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Judged:
+    """What was found in one slice of the contacts."""
+
+    members: pa.Table
+    left: ArrowColumn  # ids of others whose keys are those of former members
+    keys: Keys  # of all, ascending
+
+
+def _with_keys(wanted: KeySet, ids: ArrowColumn, keys: Keys, among: Mask) -> ArrowColumn:
+    rows, _ = wanted.find(keys)
+    found: ArrowColumn = pc.take(ids, pa.array(rows[among.take(rows)]))
+    return found
 
 
 def is_judged_row_by_row(condition: Condition) -> bool:
     """Tell whether judging slices is known to be judging the whole.
 
-    It is for values of contacts and their transactions and for operators and aggregates of our
-    own. Others' may look at a whole column; what other leaves need is loaded by the plain path.
+    It is for samples, values of contacts and their transactions, and for operators and aggregates
+    of our own. Others' may look at a whole column; what other leaves need is loaded by the plain
+    path.
     """
-    known = all(isinstance(leaf, FieldLeaf | TransactionsLeaf) for leaf in leaves(condition))
+    ours = FieldLeaf | TransactionsLeaf | SampleLeaf
+    known = all(isinstance(leaf, ours) for leaf in leaves(condition))
     judges: list[Any] = [*operators_of(condition)]
     judges += [find_aggregate(leaf.aggregate) for leaf in transaction_leaves(condition)]
     return known and all(type(each).__module__ in _OUR_JUDGES for each in judges)
@@ -159,20 +199,27 @@ class _Leaf:
     def kept(self) -> list[str]:
         """The columns that count once rows are chosen."""
         field = self.condition.field
-        return list(dict.fromkeys([ID, "date", *([] if field is None else [field])]))
+        return list(dict.fromkeys([ID, *([] if field is None else [field])]))
 
-    def may_count(self, piece: TableSlice) -> bool:
-        """Tell by the dates that a file notes whether a slice can hold rows that count."""
+    def in_time(self, piece: TableSlice) -> bool | None:
+        """Tell by the dates that a file notes whether all rows of a slice count, or none can.
+
+        None: the rows' own dates must tell.
+        """
         bounds = piece.bounds("date")
         least, greatest = (None, None) if bounds is None else map(_instant, bounds)
         if least is None or greatest is None:
-            return True
+            return None
         since, moment = self.condition.in_past, Moment(self.base.as_of, self.base.zone)
         try:
-            past = since is not None and greatest + _ANY_ZONE < moment.before(since)
-            return not past and least - _ANY_ZONE < self.base.as_of
+            earliest, latest = least - _ANY_ZONE, greatest + _ANY_ZONE
+            start = earliest if since is None else moment.before(since)
         except OverflowError:
-            return True
+            return None
+        if latest < start or earliest >= self.base.as_of:
+            return False
+        inside = start <= earliest and latest < self.base.as_of
+        return True if inside and piece.is_complete("date") else None
 
     def verdicts(self, counted: Sequence[pa.Table | None]) -> Verdicts:
         """Judge every contact by its counted rows."""
@@ -193,19 +240,19 @@ def _counted_rows(
 
     Columns are read when they are known to matter: first those that choose the rows.
     """
-    open_leaves = [leaf.may_count(piece) for leaf in asked]
+    in_time = [leaf.in_time(piece) for leaf in asked]
     choosing = [
-        where_columns(leaf.condition)
-        for leaf, is_open in zip(asked, open_leaves, strict=True)
-        if is_open
+        where_columns(leaf.condition) | ({"date"} if dates is None else set())
+        for leaf, dates in zip(asked, in_time, strict=True)
+        if dates is not False
     ]
     if not choosing:
         return [None] * len(asked)
-    rows = piece.read(sorted(frozenset().union(*choosing)))
+    rows = piece.read(sorted(frozenset().union(*choosing)) or [ID])
     evaluator = Evaluator(replace(base, transactions=_frame(rows)))
 
-    def keep(leaf: _Leaf) -> pa.Table | None:
-        counted = evaluator.counted(leaf.condition)
+    def keep(leaf: _Leaf, dates: bool | None) -> pa.Table | None:
+        counted = evaluator.counted(leaf.condition, all_in_time=dates is True)
         if not counted.any():
             return None
         missing = [name for name in leaf.kept if name not in rows.column_names]
@@ -214,8 +261,8 @@ def _counted_rows(
         columns = [plain(column) for column in found]  # dictionaries differ from slice to slice
         return pa.table(columns, names=leaf.kept).filter(pa.array(counted))
 
-    pairs = zip(asked, open_leaves, strict=True)
-    return [keep(leaf) if is_open else None for leaf, is_open in pairs]
+    pairs = zip(asked, in_time, strict=True)
+    return [None if dates is False else keep(leaf, dates) for leaf, dates in pairs]
 
 
 def _instant(value: Any) -> datetime | None:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -31,12 +30,18 @@ class Rows:
     """
 
     def __init__(
-        self, column: Callable[[str], Column], chosen: Mask, groups: Groups, size: int
+        self,
+        column: Callable[[str], Column],
+        chosen: Mask,
+        groups: Groups,
+        size: int,
+        zone: ZoneInfo,
     ) -> None:
         self._column = column
         self._chosen = chosen
         self._groups = groups
         self._size = size
+        self._zone = zone
 
     def count(self) -> Column:
         """Return the number of rows of each contact."""
@@ -75,10 +80,6 @@ class Rows:
         latest = column.instants.rows(self._chosen).latest(self._groups, self._size)
         return InstantColumn(latest, self._zone, dates=column.dates_only)
 
-    @cached_property
-    def _zone(self) -> Any:
-        return self._column("date").zone
-
 
 @dataclass(frozen=True, eq=False)
 class Verdicts:
@@ -98,7 +99,11 @@ class Verdicts:
 
 
 def group_rows(
-    column: Callable[[str], Column], ids: ArrowColumn, visible: Mask, contacts: ArrowColumn
+    column: Callable[[str], Column],
+    ids: ArrowColumn,
+    visible: Mask,
+    contacts: ArrowColumn,
+    zone: ZoneInfo,
 ) -> Rows:
     """Return the ``visible`` transactions of known contacts, grouped; ``ids`` has one per row."""
     chosen = np.flatnonzero(visible)
@@ -107,7 +112,7 @@ def group_rows(
     groups = pc.fill_null(found, 0).to_numpy()[known].astype(np.int64)
     rows = np.zeros(len(visible), dtype=bool)
     rows[chosen[known]] = True
-    return Rows(column, rows, groups, len(contacts))
+    return Rows(column, rows, groups, len(contacts), zone)
 
 
 def visible_rows(dates: Instants, moment: Moment) -> Mask:

@@ -121,6 +121,27 @@ class TestShapes:
         assert frame["n"].tolist() == [2**40, 1]
         assert frame["t"].isna().tolist() == [False, True]
 
+    @pytest.mark.parametrize(
+        ("whole", "other", "merged"),
+        [
+            (pa.array([5, 2**60 + 1]), pa.array([0.5, None]), "double"),
+            (pa.array([2**63 + 1, 1], pa.uint64()), pa.array([-1, 1]), "int64"),
+        ],
+    )
+    def test_values_that_no_common_type_holds(self, folder, whole, other, merged):
+        """Where a common type would change a value, files, column and types are named, no value."""
+        for number, values in enumerate([other, whole]):
+            rows = pa.table({"contact_id": [f"a{number}", f"b{number}"], "n": values})
+            folder.write(f"{KEY}/contacts/{number}.parquet", rows)
+        told = (
+            f"contacts/1.parquet: column 'n' is {whole.type} with values that no {merged} "
+            f"equals; in contacts/0.parquet it is {other.type}"
+        )
+        fails(folder.tables().contacts, told)
+        (finding,) = folder.tables().check()
+        assert told in finding.message
+        assert str(max(whole.to_pylist())) not in finding.message
+
     def test_has_and_columns(self, folder):
         """`has` and `columns` answer for every table; an absent one has no columns."""
         folder.write(f"{KEY}/contacts.csv", "plan,CustomerID\nx,a\n")

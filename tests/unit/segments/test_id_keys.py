@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 import pytest
 
 from segue.segments import id_keys as module
-from segue.segments.id_keys import IdSet, group_ids, id_keys, leading_keys, order_of_ids
+from segue.segments.id_keys import IdSet, all_differ, group_ids, id_keys, leading_keys, order_of_ids
 
 IDS = ["CID_1", "CID_2", "007", "7", "", "é", "😀", "x" * 8, "x" * 9, "x" * 41, "a\0", "a", "CID_1"]
 
@@ -104,3 +104,22 @@ def test_a_set_holds_its_ids_and_no_others(held):
 @pytest.mark.parametrize("held", [["CID_1"], ["CID_1", "CID_3"], ["7", "a", "CID_2"]])
 def test_a_set_holds_its_ids_alone_when_others_have_their_keys(few_keys, held):
     assert IdSet(column(held)).holds(column(IDS)).tolist() == [one in held for one in IDS]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_one_key_that_is_there_twice_is_found_wherever_it_is(size, monkeypatch):
+    monkeypatch.setattr(module, "_PART", size)  # from one range of keys to very many
+    random = np.random.default_rng(size)
+    parts = [np.sort(random.integers(0, 2**64, 300, dtype=np.uint64)) for _ in range(3)]
+    parts[0][-1], parts[2][0] = 2**64 - 1, 0
+    assert all_differ(parts)
+    for part, place in [(0, 299), (2, 0), (1, 150)]:
+        key = parts[part][place]
+        assert not all_differ([*parts, np.array([key])])
+        parts_with = [*parts[:part], np.sort(np.append(parts[part], key)), *parts[part + 1 :]]
+        assert not all_differ(parts_with)
+
+
+def test_no_keys_all_differ():
+    assert all_differ([])
+    assert all_differ([np.zeros(0, np.uint64)])

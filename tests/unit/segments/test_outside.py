@@ -257,3 +257,56 @@ def test_changes_of_an_imported_membership(home, tmp_path):
         ("b", "added", ""),
         ("c", "removed", "deleted"),
     ]
+
+
+# A function's module, and how often it is asked
+
+
+COUNTING = """
+calls = []
+
+def members(at):
+    calls.append(at.key)
+    (__import__("pathlib").Path(__file__).parent / "calls").write_text("\\n".join(calls))
+    return ["a", "b"]
+"""
+
+
+def calls(home, folder="."):
+    return (home.root / folder / "calls").read_text().splitlines()
+
+
+def test_files_of_one_content_in_two_folders_are_two_modules(home):
+    for folder in ("one", "two"):
+        home.write(f"{folder}/rules.py", COUNTING)
+        home.segment(folder, f"python: ../{folder}/rules.py:members")
+        assert home.ids(folder) == ["a", "b"]
+    assert calls(home, "one") == calls(home, "two") == ["2026-11-22"]
+
+
+def test_a_file_that_is_written_again_is_another_module(home):
+    home.write("rules.py", COUNTING)
+    home.segment("decided", "python: ../rules.py:members")
+    assert home.ids("decided") == ["a", "b"]
+    home.write("rules.py", COUNTING.replace('["a", "b"]', '["c"]'))
+    assert home.ids("decided") == ["c"]
+    assert calls(home) == ["2026-11-22"]
+
+
+def test_a_function_is_asked_once_for_all_segments_that_refer_to_its_own(home, tmp_path):
+    home.write("rules.py", COUNTING)
+    home.segment("decided", "python: ../rules.py:members")
+    for name in ("one", "two"):
+        home.segment(name, f"description: {name}\nmatch: {{segment: decided, is: not_member}}")
+    tables = home.tables("2026-11-22")
+    store = MembershipStore(str(tmp_path / "state"))
+    members = {
+        name: store.membership(home.catalog.segment(name), tables.directory, tables.snapshot)
+        for name in ("one", "two", "decided")
+    }
+    assert {name: list(found["contact_id"]) for name, found in members.items()} == {
+        "one": ["007", "c"],
+        "two": ["007", "c"],
+        "decided": ["a", "b"],
+    }
+    assert calls(home) == ["2026-11-22"]

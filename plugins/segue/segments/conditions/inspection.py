@@ -66,9 +66,9 @@ def needed_columns(condition: Condition) -> Needs:
 
 
 def where_columns(leaf: TransactionsLeaf) -> frozenset[str]:
-    """Return the columns of transactions by which ``leaf`` chooses rows; date is always one."""
+    """Return the columns of transactions by which the ``where`` of ``leaf`` chooses rows."""
     uses = () if leaf.where is None else _uses(leaf.where, "transactions")
-    return frozenset({"date"}).union(use.column for use in uses)
+    return frozenset(use.column for use in uses)
 
 
 def unknown_fields(
