@@ -63,7 +63,7 @@ def test_a_person_approves_in_the_browser(world: World, page, tmp_path):
     name = "browser_approves"
     run_id = open_question(world, page, name)
     shoot(page, "question", tmp_path)
-    for text in ("2 contacts added, guard.at_most is 1", f"{name}0", "Approve", "quarantine"):
+    for text in ("2 contacts added, guard.at_most is 1", f"{name}0", "Quarantine the snapshot"):
         assert page.get_by_text(text).first.is_visible(), text
     page.get_by_role("button", name="Approve", exact=True).first.click()
     assert finished(world, name, run_id) == "success"
@@ -71,11 +71,12 @@ def test_a_person_approves_in_the_browser(world: World, page, tmp_path):
 
 
 def test_a_person_rejects_and_quarantines_in_the_browser(world: World, page, tmp_path):
-    """Ticked, then rejected: nothing is sent, and no run uses the snapshot again."""
+    """Switched on, then rejected: nothing is sent, and no run uses the snapshot again."""
     name = "browser_rejects"
     run_id = open_question(world, page, name)
     page.locator("label:has(input[name*=quarantine])").first.click()
-    shoot(page, "ticked", tmp_path)
+    page.wait_for_timeout(500)  # the switch moves
+    shoot(page, "quarantined", tmp_path)
     page.get_by_role("button", name="Reject", exact=True).first.click()
     assert finished(world, name, run_id) == "success"
     assert world.received(name) == Counter()

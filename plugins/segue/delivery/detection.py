@@ -372,7 +372,8 @@ def _refuse_moved_instants(resolved: ResolvedWorkflow, recorded: Sequence[Record
 def _recorded(ledger: Ledger, run: Run) -> Detection:
     recorded = ledger.find_run(run.workflow, run.run_id)
     assert recorded is not None
-    return Detection("recorded", "", ledger.spans_of(recorded))
+    spans = [span for span in ledger.spans_of(recorded) if not span.is_withdrawn]
+    return Detection("recorded", "", spans)
 
 
 def _refuse_rewritten(span: RecordedSpan, detected: DetectedSpan) -> None:

@@ -22,9 +22,9 @@ _EXAMPLES = 10  # contact ids of each kind of change that a person is shown
 _ODD = re.compile(r"[^\w.:@+=/ -]")  # what could break out of a cell
 
 _CHOICES = (
-    "**Approve** releases all of it. **Reject** sends nothing of it, now or later; tick "
-    "*quarantine* where the snapshot itself is wrong: no workflow of the directory uses it then, "
-    "and the next run compares with the one before."
+    "**Approve** releases all of it. **Reject** sends nothing of it, now or later; where the "
+    "snapshot itself is wrong, switch *quarantine* on first: no workflow of the directory uses it "
+    "then, and the next run compares with the one before."
 )
 
 

@@ -35,10 +35,11 @@ def _lost_contacts(
     before, now = previous.count("contacts"), current.count("contacts")
     key, earlier = current.snapshot.key, previous.snapshot.key
     limit = 0.0 if limits.shrunk_to is None else limits.shrunk_to
-    if before and now <= limit * before:
-        share = "no contacts" if now == 0 else f"{now} contacts, {now / before:.0%}"
+    if before and now == 0:
+        yield f"snapshot {key} has no contacts; {earlier} had {before}"
+    elif before and now <= limit * before:
         yield (
-            f"snapshot {key} has {share} of the {before} of {earlier}; "
+            f"snapshot {key} has {now} contacts, {now / before:.0%} of the {before} of {earlier}; "
             f"guard.shrunk_to is {limit * 100:g}%"
         )
     elif now and before <= limit * now:

@@ -26,10 +26,13 @@ if TYPE_CHECKING:
 _MAP_INDEX = re.compile(r"_[0-9]+$")  # Airflow names a mapped instance task_3
 _BROKEN = ("failed", "upstream_failed")
 QUARANTINE = "quarantine"
-_QUARANTINE_HELP = (
-    "With Reject: the snapshot itself is wrong. No workflow of the directory uses it any more, and "
-    "the next run compares with the one before."
-)
+_QUARANTINE_SHOWN = {
+    "title": "Quarantine the snapshot",
+    "description": (
+        "With Reject: the snapshot itself is wrong. No workflow of the directory uses it any more, "
+        "and the next run compares with the one before."
+    ),
+}
 
 
 def segment_asset(workflow: ResolvedWorkflow) -> Asset:
@@ -123,9 +126,9 @@ class Guard(ApprovalOperator):
             "subject": f"{workflow.name}: act on these changes?",
             "notifiers": notifiers(workflow.definition.notify.on_approval),
         }
-        tick = Param(False, type="boolean", source="task", description=_QUARANTINE_HELP)
+        switch = Param(False, type="boolean", source="task", **_QUARANTINE_SHOWN)
         # the DAG's own parameters, which Airflow adds to kwargs, are not the question's
-        super().__init__(**{**defaults, **kwargs, "params": {QUARANTINE: tick}})
+        super().__init__(**{**defaults, **kwargs, "params": {QUARANTINE: switch}})
         self.workflow = workflow
 
     @shown_plainly

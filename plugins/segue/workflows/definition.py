@@ -217,13 +217,18 @@ class Policies(Definition):
     on_uncertain: Literal["hold", "resend"] = "hold"
 
 
+def _shown_as(default: str) -> Any:
+    """Let a schema show a default as YAML has it."""
+    return Field(json_schema_extra={"default": default})
+
+
 class GuardLimits(Definition):
     """Beyond which a run asks a person before anything is sent; ``null`` switches a limit off."""
 
     at_most: Annotated[int, Field(ge=0)] | None = 1000  # contacts of one kind of change
-    share: Share | None = 0.2  # the same, of the members before
+    share: Annotated[Share | None, _shown_as("20%")] = 0.2  # the same, of the members before
     floor: Annotated[int, Field(ge=0)] = 25  # up to so many contacts, ``share`` does not count
-    shrunk_to: Share | None = 0.5  # contacts left of the previous snapshot's
+    shrunk_to: Annotated[Share | None, _shown_as("50%")] = 0.5  # of the contacts before
     deadline: PolicyDuration = Duration(24, "h")  # for a person's answer
 
 
@@ -244,7 +249,9 @@ def _notices(value: object) -> object:
     return (value,) if isinstance(value, dict) else value
 
 
-Notices = Annotated[Items[Notice], BeforeValidator(_notices)]
+Notices = Annotated[
+    Items[Notice], BeforeValidator(_notices, json_schema_input_type=Notice | Items[Notice])
+]
 
 
 class Notify(Definition):

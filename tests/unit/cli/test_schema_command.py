@@ -81,3 +81,19 @@ def test_a_folder_that_cannot_be_written_is_one_message(segue, tmp_path):
     answer = segue("schema", "--folder", str(tmp_path / "file"))
     assert answer.code == 2
     assert answer.err.startswith(f"Error: {tmp_path / 'file'}: ")
+
+
+def test_a_workflows_schema_shows_what_the_guard_and_notify_take(segue):
+    """Shares as YAML has them; one notifier, or a list."""
+    schema = json.loads(segue("schema", "workflow").out)
+    limits = schema["$defs"]["GuardLimits"]["properties"]
+    assert {
+        key: limits[key]["default"] for key in ("at_most", "share", "shrunk_to", "deadline")
+    } == {
+        "at_most": 1000,
+        "share": "20%",
+        "shrunk_to": "50%",
+        "deadline": "24h",
+    }
+    shapes = schema["$defs"]["Notify"]["properties"]["on_failure"]["anyOf"]
+    assert [shape.get("type", "a notifier") for shape in shapes] == ["a notifier", "array"]
