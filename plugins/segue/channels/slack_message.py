@@ -58,7 +58,6 @@ LONGEST_TEXT = 40_000  # characters; Slack cuts off what is beyond
 RATE = "300/minute"  # of the workspace: "several hundred"
 CHANNEL_SECONDS = 1.0  # between two messages to one channel
 PAGE_SIZE = 999  # what a list or a history has at most
-MOST_PAGES = 1000  # of one list or history; more is a cursor that leads nowhere
 CHANNEL_ID = re.compile(r"[CDG][A-Z0-9]{8,}")
 
 # of the errors that chat.postMessage documents, those that are not about one message
@@ -227,21 +226,18 @@ class SlackMessages(Sender):
     def _pages(self, **arguments: str) -> Iterator[Any]:
         """Yield the pages of a channel's history, or of the list where no channel is named."""
         method = "conversations.history" if "channel" in arguments else "conversations.list"
-        cursor = ""
-        for _ in range(MOST_PAGES):
-            page = self._call(
-                method,
-                no_answer,
-                lost_question,
-                data={**arguments, "limit": PAGE_SIZE, **({"cursor": cursor} if cursor else {})},
-            )
+        cursors = [""]
+        while True:
+            asked = {**arguments, "limit": PAGE_SIZE}
+            asked |= {"cursor": cursors[-1]} if cursors[-1] else {}
+            page = self._call(method, no_answer, lost_question, data=asked)
             yield page
             cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
             if not cursor and not page.get("has_more"):
                 return
-            if not cursor:
-                break
-        raise OutcomeUnknown(f"Slack does not show {method} to its end")
+            if cursor in cursors:
+                raise OutcomeUnknown(f"Slack does not show {method} to its end")
+            cursors.append(cursor)
 
     def _call(
         self,

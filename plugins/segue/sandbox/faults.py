@@ -12,12 +12,12 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Self
 from urllib.parse import unquote_plus
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -34,17 +34,22 @@ class FaultKind(StrEnum):
     RESET = "reset"  # the connection breaks before anything happened
     TIME_OUT_AFTER_EFFECT = "time_out_after_effect"  # done, but the answer comes late
     RESET_AFTER_EFFECT = "reset_after_effect"  # done, and the connection breaks
+    RESET_MID_ANSWER = "reset_mid_answer"  # done, and the connection breaks within the answer
+    MALFORMED_ANSWER = "malformed_answer"  # done, and the body, half of it, is no longer JSON
 
 
 ALL_KINDS = frozenset(FaultKind)
 AFTER_EFFECT = frozenset({FaultKind.TIME_OUT_AFTER_EFFECT, FaultKind.RESET_AFTER_EFFECT})
+IN_THE_ANSWER = frozenset({FaultKind.RESET_MID_ANSWER, FaultKind.MALFORMED_ANSWER})
 WITH_EFFECT = frozenset({"POST", "PUT", "DATA"})
+HALF_AN_ANSWER = 0.05  # seconds for the first half to arrive before the connection breaks
 
 
 class Fault(BaseModel):
     """One fault and the requests it is for.
 
-    Faults after effect wait for a request that can have one (POST, PUT, an SMTP DATA).
+    Faults after effect wait for a request that can have one (POST, PUT, an SMTP DATA); those in
+    the answer take any. SMTP has no answers with a body.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -56,6 +61,12 @@ class Fault(BaseModel):
     delay: float = Field(default=30, ge=0, description="seconds, for time_out_after_effect")
     match: str | None = Field(default=None, description="text that must be in the body")
     path: str | None = Field(default=None, description="text that must be in the path")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.service == "smtp" and self.fault in IN_THE_ANSWER:
+            raise ValueError(f"smtp answers without a body; {self.fault} is for HTTP")
+        return self
 
     def applies_to(self, service: str, method: str, path: str, body: str) -> bool:
         """Tell whether a request is one this fault waits for."""
@@ -134,6 +145,8 @@ class FaultInjector:
             await self.app(scope, receive, send)
         elif fault.fault in AFTER_EFFECT:
             await self.app(scope, receive, _spoiled(send, scope, fault, self.faults.closed))
+        elif fault.fault in IN_THE_ANSWER:
+            await self.app(scope, receive, _Halved(send, scope[TRANSPORT], fault.fault))
         elif fault.fault is FaultKind.RESET:
             await _reset(scope, receive)
         else:
@@ -185,6 +198,38 @@ def _spoiled(send: Send, scope: Scope, fault: Fault, closed: threading.Event) ->
         await send(message)
 
     return spoil
+
+
+class _Halved:
+    """Hands on the first half of an answer's body; then the answer ends, or the connection does."""
+
+    def __init__(self, send: Send, transport: asyncio.Transport, fault: FaultKind) -> None:
+        self._send = send
+        self._transport = transport
+        self._breaks = fault is FaultKind.RESET_MID_ANSWER
+        self._start: Message = {}
+        self._body = b""
+
+    async def __call__(self, message: Message) -> None:
+        """Collect the answer, and spoil it once it is whole."""
+        if message["type"] == "http.response.start":
+            self._start = message
+            return
+        self._body += message.get("body", b"")
+        if message.get("more_body"):
+            return
+        half = self._body[: len(self._body) // 2]
+        length = len(self._body) if self._breaks else len(half)
+        await self._send({**self._start, "headers": _with_length(self._start["headers"], length)})
+        await self._send({"type": message["type"], "body": half, "more_body": self._breaks})
+        if self._breaks:
+            await asyncio.sleep(HALF_AN_ANSWER)
+            abort(self._transport)
+
+
+def _with_length(headers: Iterable[tuple[bytes, bytes]], length: int) -> list[tuple[bytes, bytes]]:
+    others = [(name, value) for name, value in headers if name.lower() != b"content-length"]
+    return [*others, (b"content-length", str(length).encode())]
 
 
 async def _wait(delay: float, transport: asyncio.Transport, closed: threading.Event) -> None:

@@ -4,14 +4,17 @@ Follows these sections of https://developers.freshdesk.com/api/:
     #authentication (basic: API key and any password), #ratelimit (X-RateLimit-*, Retry-After),
     #error (400 "Validation failed", errors[] of field, message and code; 401 invalid_credentials),
     #pagination (page, per_page up to 100, Link), #ticket_attributes, #create_ticket,
-    #view_a_ticket, #list_all_tickets (updated_since, email, include=description), #update_ticket,
+    #view_a_ticket, #list_all_tickets (updated_since, email, filter, order_by, order_type,
+    include=description; 300 pages at most), #update_ticket, #delete_a_ticket (into the trash),
     #me (the agent whose key it is)
 
 Creating has no idempotency: the same request twice makes two tickets. Without ``updated_since`` a
-list holds the tickets created in the past 30 days.
+list holds the tickets created in the past 30 days, and without ``filter`` neither spam nor what
+was deleted. Only a subject that begins with ``spam-`` is spam.
 
 Left out: limits that bite (ask for a fault; the X-RateLimit headers count, and that is all),
-attachments (multipart bodies get 415), filters, search, replies and notes. Any custom field whose
+attachments (multipart bodies get 415), the filters of an agent's own tickets, search, restoring,
+replies and notes. Any custom field whose
 name begins with ``cf_`` exists. Subject and description are required, which is how a new account
 is set up. Agents, groups, products and companies are taken as they are numbered.
 """
@@ -59,7 +62,9 @@ REQUESTER_FIELDS = (
     "unique_external_id",
 )
 CALLS_PER_MINUTE = 400
-SUBJECT_LENGTH, TAG_LENGTH, PAGE_SIZE = 255, 32, 100
+SUBJECT_LENGTH, TAG_LENGTH, PAGE_SIZE, LAST_PAGE = 255, 32, 100, 300
+ORDERS = ("created_at", "due_by", "updated_at", "status")
+FILTERS = ("spam", "deleted")
 LIST_WINDOW = timedelta(days=30)
 
 TICKETS, CONTACTS = "freshdesk.tickets", "freshdesk.contacts"
@@ -99,6 +104,7 @@ _TYPES: dict[str, tuple[type, str]] = {
     "cc_emails": (list, "Array"),
     "custom_fields": (dict, "key/value pair"),
 }
+_KEPT_IN_LINKS = ("updated_since", "email", "filter", "order_by", "order_type", "include")
 _CHOICES = {"priority": PRIORITIES, "status": STATUSES, "source": SOURCES}
 
 
@@ -131,6 +137,11 @@ def create_app(store: Store) -> FastAPI:
     @app.put("/api/v2/tickets/{ticket}")
     async def update(ticket: str, request: Request) -> Response:
         return _update(store, await _authenticated(request), ticket)
+
+    @app.delete("/api/v2/tickets/{ticket}")
+    async def delete(ticket: str, request: Request) -> Response:
+        await _authenticated(request)
+        return _delete(store, ticket)
 
     @app.get("/api/v2/agents/me")
     async def me(request: Request) -> Response:
@@ -252,7 +263,8 @@ def _ticket(number: int, given: Document, requester: Document, now: datetime) ->
         "requester_id": requester["id"],
         "responder_id": given.get("responder_id"),
         "source": given.get("source") or 2,
-        "spam": False,
+        "spam": given["subject"].startswith("spam-"),
+        "deleted": False,
         "status": given.get("status") or 2,
         "subject": given["subject"],
         "company_id": given.get("company_id"),
@@ -295,20 +307,46 @@ def _list(store: Store, request: ReceivedRequest, base_url: str) -> Response:
     query = request.query
     page = _number(query, "page", default=1)
     size = _number(query, "per_page", default=30)
-    tickets = sorted(_listed(store, query), key=lambda ticket: -ticket["id"])
+    tickets = _ordered(_listed(store, query), query)
     shown = tickets[(page - 1) * size : page * size]
     if query.get("include") != "description":
         shown = [_without_description(ticket) for ticket in shown]
     headers = {}
     if page * size < len(tickets):
         url = f"{base_url}/api/v2/tickets?page={page + 1}&per_page={size}"
-        kept = [f"&{name}={query[name]}" for name in ("updated_since", "email") if name in query]
+        kept = [f"&{name}={query[name]}" for name in _KEPT_IN_LINKS if name in query]
         headers["Link"] = f'<{url}{"".join(kept)}>; rel="next"'
     return json_answer(shown, 200, headers)
 
 
+def _delete(store: Store, ticket: str) -> Response:
+    """Put a ticket into the trash, where it stays for 30 days."""
+    with store.transaction() as transaction:
+        old = _find(transaction, ticket)
+        new = {**old, "deleted": True, "updated_at": _seconds(store.clock())}
+        transaction.put(TICKETS, ticket, new)
+    return Response(status_code=204)
+
+
+def _ordered(tickets: list[Document], query: Mapping[str, str]) -> list[Document]:
+    by = _choice(query, "order_by", ORDERS, default="created_at")
+    descends = _choice(query, "order_type", ("asc", "desc"), default="desc") == "desc"
+    return sorted(tickets, key=lambda ticket: (ticket[by], ticket["id"]), reverse=descends)
+
+
+def _choice(
+    query: Mapping[str, str], name: str, allowed: tuple[str, ...], *, default: str = ""
+) -> str:
+    value = query.get(name, default)
+    if value and value not in allowed:
+        text = f"It should be one of these values: '{','.join(allowed)}'"
+        _refuse([_problem(name, text, "invalid_value")])
+    return value
+
+
 def _listed(store: Store, query: Mapping[str, str]) -> list[Document]:
-    tickets = store.values(TICKETS)
+    wanted = _choice(query, "filter", FILTERS)
+    tickets = [one for one in store.values(TICKETS) if _place_of(one) == wanted]
     if "updated_since" in query:
         since = _moment(query["updated_since"])
         tickets = [one for one in tickets if one["updated_at"] >= since]
@@ -319,6 +357,13 @@ def _listed(store: Store, query: Mapping[str, str]) -> list[Document]:
         contact = _contact(store, query["email"])
         tickets = [one for one in tickets if one["requester_id"] == contact["id"]]
     return tickets
+
+
+def _place_of(ticket: Document) -> str:
+    """Return the filter under which a ticket is listed; empty for the usual list."""
+    if ticket["deleted"]:
+        return "deleted"
+    return "spam" if ticket["spam"] else ""
 
 
 def _contact(store: Store, email: str) -> Document:
@@ -332,7 +377,7 @@ def _contact(store: Store, email: str) -> Document:
 
 def _number(query: Mapping[str, str], name: str, *, default: int) -> int:
     text = query.get(name, str(default))
-    largest = PAGE_SIZE if name == "per_page" else 2**31
+    largest = PAGE_SIZE if name == "per_page" else LAST_PAGE
     if not text.isdecimal() or not 0 < int(text) <= largest:
         message = f"It should be a Positive Integer less than or equal to {largest}"
         _refuse([_problem(name, message, "invalid_value")])

@@ -15,12 +15,17 @@ Follows these public pages:
 There is no directory of channels and people to keep in step with a demo. Any well-formed channel
 name and any e-mail address exists, except by convention: a channel or address that begins with
 ``missing-`` does not exist, a channel that begins with ``archived-`` is archived, and into one
-that begins with ``private-`` the app was not invited. A channel id is known once its name was
-posted to, or is one of CHANNELS.
+that begins with ``private-`` the app was not invited; one that begins with ``public-`` takes
+messages of an app that has not joined it, but shows it no history. A channel id is known once its
+name was posted to, or is one of CHANNELS. All of them are public: a list of private channels is
+empty.
 
-Left out: rate limits of its own (ask for a fault), scopes, threads' replies, files, editing and
-deleting messages. Text over 40,000 characters is refused (msg_too_long), where Slack truncates:
-in a test, a message that lost its end should not look delivered.
+The token ``xoxb-sandbox-post-only`` has no scope but chat:write, and is good for nothing else.
+
+Left out: rate limits of its own (ask for a fault), other combinations of scopes, renaming, threads'
+replies, files, editing and deleting messages. Text over 40,000 characters is refused
+(msg_too_long), where Slack truncates: in a test, a message that lost its end should not look
+delivered.
 """
 
 from __future__ import annotations
@@ -50,6 +55,7 @@ from segue.sandbox.wire import (
 
 SERVICE = "slack"
 TOKEN = "xoxb-sandbox"
+TOKEN_TO_POST = "xoxb-sandbox-post-only"
 WEBHOOK = "T00000000/B00000000/sandbox"  # what follows /services/ in a webhook's URL
 CHANNELS = ("general", "alerts", "escalations")
 
@@ -57,6 +63,7 @@ TEAM_ID, BOT_ID, BOT_USER_ID = "T00000000", "B00000000", "U00000000"
 MAX_TEXT, MAX_BLOCKS, MAX_ATTACHMENTS = 40_000, 50, 100
 MAX_SECTION, MAX_HEADER = 3_000, 150
 
+TYPES = ("public_channel", "private_channel", "mpim", "im")
 _CHANNEL_NAME = re.compile(r"#?([a-z0-9][a-z0-9_-]{0,79})")
 _BLOCK_TYPES = frozenset(
     {
@@ -94,6 +101,11 @@ class Conversation:
     id: str
     name: str
 
+    @property
+    def is_joined(self) -> bool:
+        """Whether the app is a member, and may read."""
+        return not self.name.startswith("#public-")
+
 
 def create_app(store: Store) -> FastAPI:
     """Serve ``/api/METHOD`` and ``/services/T…/B…/X…``."""
@@ -106,8 +118,10 @@ def create_app(store: Store) -> FastAPI:
         received = await read_request(request)
         try:
             arguments = _arguments(received)
-            _authenticate(received, arguments)
-            answer = _method(method)(store, arguments, received)
+            token = _authenticate(received, arguments)
+            call = _method(method)
+            _authorize(token, method)
+            answer = call(store, arguments, received)
         except SlackError as error:
             return json_answer(error.answer)
         return json_answer({"ok": True, **answer})
@@ -166,13 +180,20 @@ def _arguments(request: ReceivedRequest) -> Arguments:
     return {name: value for name, value in arguments.items() if name != "token"}
 
 
-def _authenticate(request: ReceivedRequest, arguments: Arguments) -> None:
-    """Accept a bearer token, or the older ``token`` argument of forms and queries."""
+def _authenticate(request: ReceivedRequest, arguments: Arguments) -> str:
+    """Return a bearer token, or the older ``token`` argument of forms and queries."""
     token = bearer_token(request.headers) or arguments.pop("token", None)
     if not token:
         raise SlackError("not_authed")
-    if token != TOKEN:
+    if token not in (TOKEN, TOKEN_TO_POST):
         raise SlackError("invalid_auth")
+    return str(token)
+
+
+def _authorize(token: str, method: str) -> None:
+    needed = SCOPES.get(method)
+    if token == TOKEN_TO_POST and needed:
+        raise SlackError("missing_scope", needed=needed, provided="chat:write")
 
 
 def _method(name: str) -> Callable[[Store, Arguments, ReceivedRequest], Document]:
@@ -229,17 +250,23 @@ def _post_message(store: Store, arguments: Arguments, request: ReceivedRequest) 
 
 
 def _conversations_list(store: Store, arguments: Arguments, request: ReceivedRequest) -> Document:
-    channels = [one for one in _conversations(store) if one.id.startswith("C")]
+    types = {kind.strip() for kind in str(arguments.get("types") or TYPES[0]).split(",")}
+    if not types <= set(TYPES):
+        raise SlackError("invalid_types")
+    public = _conversations(store) if "public_channel" in types else []
+    channels = [one for one in public if one.id.startswith("C")]
     page, cursor = _page(channels, arguments, default=100)
     return {
         "channels": [
             {
                 "id": channel.id,
                 "name": channel.name.removeprefix("#"),
+                "name_normalized": channel.name.removeprefix("#"),
+                "previous_names": [],
                 "is_channel": True,
                 "is_private": False,
                 "is_archived": False,
-                "is_member": True,
+                "is_member": channel.is_joined,
             }
             for channel in page
         ],
@@ -251,8 +278,11 @@ def _conversations_history(
     store: Store, arguments: Arguments, request: ReceivedRequest
 ) -> Document:
     channel = _required(arguments, "channel")
-    if channel not in {known.id for known in _conversations(store)}:
+    known = {conversation.id: conversation for conversation in _conversations(store)}
+    if channel not in known:
         raise SlackError("channel_not_found")
+    if not known[channel].is_joined:
+        raise SlackError("not_in_channel")
     messages = [
         message.fields
         for message in reversed(store.messages(service=SERVICE))
@@ -291,6 +321,13 @@ METHODS: dict[str, Callable[[Store, Arguments, ReceivedRequest], Document]] = {
     "conversations.history": _conversations_history,
     "conversations.list": _conversations_list,
     "users.lookupByEmail": _users_lookup,
+}
+
+
+SCOPES = {
+    "conversations.history": "channels:history",
+    "conversations.list": "channels:read,groups:read",
+    "users.lookupByEmail": "users:read.email",
 }
 
 

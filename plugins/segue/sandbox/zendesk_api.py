@@ -319,6 +319,7 @@ def _agent(base_url: str) -> Document:
         "verified": True,
         "time_zone": "UTC",
         "locale": "en-US",
+        "ticket_restriction": None,
     }
 
 

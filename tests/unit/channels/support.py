@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from typing import Any
 
 from segue.delivery.channel import Channel, Receipt
@@ -44,9 +45,19 @@ def deliver(channel: Channel, *, key: str = KEY, **contact: Any) -> Receipt:
         return sender.send(message, key=key)
 
 
+def find(channel: Channel, *traced: tuple[str, Mapping[str, Any]], since: datetime | None = None):
+    """Ask for the messages of these (key, rendered message), as the door does after a crash."""
+    traces = {key: channel.trace(message) for key, message in traced}
+    with channel.connect() as sender:
+        return sender.find(traces, since or datetime.now(UTC))
+
+
+Scripted = Callable[[str], bytes]  # the answer to a request: its head and body
+
+
 @contextmanager
-def vendor(answer: bytes, *, reads: bool = True) -> Iterator[str]:
-    """Serve one answer to every request on loopback, and hang up; yield the server's URL.
+def vendor(answer: bytes | Scripted, *, reads: bool = True) -> Iterator[str]:
+    """Serve one answer, or a script, to every request on loopback, and hang up; yield the URL.
 
     Without ``reads`` it answers whoever connects, before there is a request.
     """
@@ -71,31 +82,31 @@ def closed_port() -> int:
         return port
 
 
-def _answer_all(server: socket.socket, answer: bytes, reads: bool) -> None:
+def _answer_all(server: socket.socket, answer: bytes | Scripted, reads: bool) -> None:
     while True:
         try:
             connection, _ = server.accept()
         except OSError:  # the test is over
             return
         with closing(connection), suppress(OSError):
-            if reads:
-                _read_request(connection)
-            connection.sendall(answer)
+            request = _read_request(connection) if reads else ""
+            connection.sendall(answer if isinstance(answer, bytes) else answer(request))
 
 
-def _read_request(connection: socket.socket) -> None:
+def _read_request(connection: socket.socket) -> str:
     """Read a request to its end, so that hanging up is not a reset."""
     received = b""
     while b"\r\n\r\n" not in received:
         chunk = connection.recv(65536)
         if not chunk:
-            return
+            return ""
         received += chunk
     head, _, body = received.partition(b"\r\n\r\n")
     lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")]
     wanted = int(lengths[0].partition(b":")[2]) if lengths else 0
     while len(body) < wanted:
         body += connection.recv(65536)
+    return (head + b"\r\n\r\n" + body).decode()
 
 
 @contextmanager

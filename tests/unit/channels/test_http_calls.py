@@ -16,7 +16,7 @@ from segue.errors import (
     SegueError,
     TransientFailure,
 )
-from tests.unit.channels.support import closed_port, deliver, http, vendor
+from tests.unit.channels.support import KEY, closed_port, deliver, find, http, vendor
 
 
 def ticket(set_connection, host: str, **extra: object):
@@ -59,6 +59,44 @@ def test_what_a_status_means(set_connection, status: str, expected: type[SegueEr
         deliver(ticket(set_connection, url))
     assert type(raised.value) is expected or expected is ContactFailure
     assert status[:3] in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("204 No Content", OutcomeUnknown),
+        ("301 Moved Permanently", ConnectionFailure),
+        ("400 Bad Request", OutcomeUnknown),
+        ("401 Unauthorized", ConnectionFailure),
+        ("402 Payment Required", ConnectionFailure),
+        ("403 Forbidden", OutcomeUnknown),
+        ("404 Not Found", ConnectionFailure),
+        ("422 Unprocessable Content", OutcomeUnknown),
+        ("429 Too Many Requests", TransientFailure),
+        ("500 Internal Server Error", TransientFailure),
+        ("504 Gateway Timeout", TransientFailure),
+    ],
+)
+def test_what_a_status_means_for_a_look_up(set_connection, status: str, expected):
+    headers = {"Location": "http://127.0.0.1:1/"}
+    with vendor(http(status, "", headers)) as url, pytest.raises(expected) as raised:
+        find(ticket(set_connection, url), (KEY, {}))
+    assert status[:3] in str(raised.value)
+
+
+@pytest.mark.parametrize("body", ["", "<html>ana@example.com", '{"tickets": [{"id": 7, "ext'])
+def test_a_look_up_that_is_not_answered_in_json_is_transient(set_connection, body: str):
+    with (
+        vendor(http("200 OK", body)) as url,
+        pytest.raises(TransientFailure, match="not JSON") as raised,
+    ):
+        find(ticket(set_connection, url), (KEY, {}))
+    assert "ana" not in str(raised.value)
+
+
+def test_a_look_up_that_reaches_nobody_is_transient(set_connection):
+    with pytest.raises(TransientFailure):
+        find(ticket(set_connection, f"http://127.0.0.1:{closed_port()}"), (KEY, {}))
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
+from datetime import UTC, datetime
 from urllib.error import URLError
 
 import pytest
@@ -13,7 +15,18 @@ from segue.channels.slack_message import LONGEST_TEXT, SlackMessage
 from segue.delivery.channel import Audience, Receipt
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 from segue.sandbox.server import Sandbox
-from tests.unit.channels.support import HOSTILE, KEY, closed_port, deliver, http, vendor
+from segue.sandbox.slack_api import TOKEN_TO_POST
+from tests.unit.channels.support import (
+    HOSTILE,
+    KEY,
+    OTHER_KEY,
+    closed_port,
+    deliver,
+    find,
+    http,
+    variables,
+    vendor,
+)
 
 
 def message(text: str = "{{ contact.first_name }} is here", channel: str = "#alerts"):
@@ -197,3 +210,193 @@ def test_unknown_keys_and_missing_ones_are_refused():
         (("channel",), "missing"),
         (("chanel",), "extra_forbidden"),
     }
+
+
+# ---- asking whether a message is there --------------------------------------------------------
+
+
+def sent(key: str = KEY, channel: str = "#alerts"):
+    return key, {"channel": channel, "text": "hello"}
+
+
+def calls(requests: list[str]) -> list[str]:
+    """Return the methods called, with the channel of each history."""
+    found = [re.match(r"POST /(\S+)[\s\S]*?(?:channel=(\w+)[\s\S]*)?$", one) for one in requests]
+    return [" ".join(filter(None, match.groups())) for match in found if match]
+
+
+def scripted(*channels: dict[str, object], histories: dict[str, list[dict[str, object]]]):
+    """Return a script of a workspace with these channels and histories, and what it was asked."""
+    requests: list[str] = []
+
+    def answer(request: str) -> bytes:
+        requests.append(request)
+        if "conversations.list" in request:
+            return http("200 OK", json.dumps({"ok": True, "channels": channels}))
+        channel = re.search(r"channel=(\w+)", request)
+        pages = histories[channel[1] if channel else ""]
+        cursor = re.search(r"cursor=(\d+)", request)
+        return http("200 OK", json.dumps({"ok": True} | pages[int(cursor[1]) if cursor else 0]))
+
+    return answer, requests
+
+
+def posted(key: str, ts: str = "1.000001") -> dict[str, object]:
+    payload = {"delivery": key}
+    return {"ts": ts, "metadata": {"event_type": "segue_delivery", "event_payload": payload}}
+
+
+def test_the_trace_is_the_channel_as_the_template_gave_it():
+    channel = message(channel="#{{ contact.team }}")
+    assert channel.trace(channel.render(variables(team="north"))) == {"channel": "#north"}
+
+
+def test_a_message_in_a_channel_with_an_id_is_found_without_a_list(set_connection):
+    answer, requests = scripted(histories={"C0123456789": [{"messages": [posted(KEY)]}]})
+    with vendor(answer) as url:
+        found = find(at(set_connection, f"{url}/"), sent(channel="C0123456789"))
+    results = {"ts": "1.000001", "channel": "C0123456789"}
+    assert found == {KEY: Receipt(external_id="1.000001", results=results)}
+    assert calls(requests) == ["conversations.history C0123456789"]
+
+
+def test_each_channel_is_read_once_for_all_of_its_messages(sandbox: Sandbox, set_connection):
+    for key in ("a" * 64, "b" * 64):
+        deliver(message(), key=key)
+    deliver(message(channel="#other"), key="c" * 64)
+    wanted = [sent("a" * 64), sent("b" * 64), sent("d" * 64), sent("c" * 64, channel="other")]
+    assert find(message(), *wanted).keys() == {"a" * 64, "b" * 64, "c" * 64}
+
+    answer, requests = scripted(
+        {"id": "C1", "name": "alerts"},
+        {"id": "C2", "name": "other"},
+        histories={"C1": [{"messages": []}], "C2": [{"messages": []}]},
+    )
+    with vendor(answer) as url:
+        assert find(at(set_connection, f"{url}/"), *wanted) == {}
+    assert calls(requests) == [
+        "conversations.list",
+        "conversations.history C1",
+        "conversations.history C2",
+    ]
+
+
+def test_only_messages_since_then_are_read_with_five_minutes_for_the_clocks(set_connection):
+    answer, requests = scripted(histories={"C0123456789": [{"messages": []}]})
+    since = datetime.now(UTC)
+    with vendor(answer) as url:
+        find(at(set_connection, f"{url}/"), sent(channel="C0123456789"), since=since)
+    oldest = re.search(r"oldest=([\d.]+)", requests[0])
+    assert oldest
+    assert float(oldest[1]) == pytest.approx(since.timestamp() - 300, abs=0.001)
+    assert "include_all_metadata=true" in requests[0]
+
+
+def test_a_history_is_read_to_its_last_page(set_connection):
+    next_page = {"response_metadata": {"next_cursor": "1"}, "has_more": True}
+    pages = [{"messages": [{"ts": "2.0"}], **next_page}, {"messages": [posted(KEY)]}]
+    answer, _ = scripted(histories={"C0123456789": pages})
+    with vendor(answer) as url:
+        assert find(at(set_connection, f"{url}/"), sent(channel="C0123456789"))
+
+
+def test_a_channel_that_was_renamed_is_read_beside_the_one_that_has_its_name_now(set_connection):
+    answer, _ = scripted(
+        {"id": "C1", "name": "alerts", "previous_names": []},
+        {"id": "C2", "name": "alerts-old", "previous_names": ["alerts"]},
+        {"id": "C3", "name": "elsewhere", "previous_names": ["general"]},
+        histories={"C1": [{"messages": []}], "C2": [{"messages": [posted(KEY)]}]},
+    )
+    with vendor(answer) as url:
+        found = find(at(set_connection, f"{url}/"), sent())
+    assert found[KEY].results["channel"] == "C2"
+
+
+def test_the_metadata_of_others_is_no_message_of_ours(set_connection):
+    other = {"ts": "1.0", "metadata": {"event_type": "task", "event_payload": {"delivery": KEY}}}
+    answer, _ = scripted(histories={"C0123456789": [{"messages": [other, posted(OTHER_KEY)]}]})
+    with vendor(answer) as url:
+        assert find(at(set_connection, f"{url}/"), sent(channel="C0123456789")) == {}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {},
+        {"messages": None},
+        {"messages": [], "has_more": True},  # and no cursor
+        {"messages": [], "response_metadata": {"next_cursor": "0"}},  # round and round
+        {"messages": [{"ts": "1.0", "metadata": {"event_type": "segue_delivery"}}]},  # withheld
+        {"messages": [{"ts": "1.0", "metadata": "text"}]},
+    ],
+)
+def test_a_history_that_does_not_tell_is_unknown(set_connection, page: dict[str, object]):
+    answer, _ = scripted(histories={"C0123456789": [page]})
+    with vendor(answer) as url, pytest.raises(OutcomeUnknown):
+        find(at(set_connection, f"{url}/"), sent(channel="C0123456789"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        ('{"ok": false, "error": "missing_scope"}', OutcomeUnknown),
+        ('{"ok": false, "error": "channel_not_found"}', OutcomeUnknown),
+        ('{"ok": false, "error": "not_in_channel"}', OutcomeUnknown),
+        ('{"ok": false, "error": "something_new"}', OutcomeUnknown),
+        ('{"ok": false, "error": "invalid_auth"}', ConnectionFailure),
+        ('{"ok": false, "error": "token_expired"}', ConnectionFailure),
+        ('{"ok": false, "error": "account_inactive"}', ConnectionFailure),
+        ('{"ok": false, "error": "internal_error"}', TransientFailure),
+        ('{"ok": false, "error": "fatal_error"}', TransientFailure),
+        ('{"ok": false, "error": "ratelimited"}', TransientFailure),
+        ("<html>", TransientFailure),
+        ("", TransientFailure),
+    ],
+)
+def test_what_an_answer_to_a_question_means(set_connection, answer: str, expected: type[Exception]):
+    with vendor(http("200 OK", answer)) as url, pytest.raises(expected):
+        find(at(set_connection, f"{url}/"), sent(channel="C0123456789"))
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ("403 Forbidden", ConnectionFailure),
+        ("404 Not Found", ConnectionFailure),
+        ("502 Bad Gateway", TransientFailure),
+        ("504 Gateway Timeout", TransientFailure),
+    ],
+)
+def test_what_a_status_means_for_a_question(set_connection, status: str, expected):
+    with vendor(http(status, "")) as url, pytest.raises(expected):
+        find(at(set_connection, f"{url}/"), sent(channel="C0123456789"))
+
+
+def test_a_token_that_may_only_post_posts_and_cannot_tell(sandbox: Sandbox, set_connection):
+    extra = {"base_url": f"{sandbox.url}/slack/api/"}
+    set_connection("slack_default", conn_type="slack", password=TOKEN_TO_POST, extra=extra)
+    deliver(message())
+    with pytest.raises(OutcomeUnknown, match=r"missing_scope.*scopes"):
+        find(message(), sent())
+
+
+def test_a_channel_the_app_has_not_joined_cannot_be_read(sandbox: Sandbox):
+    deliver(message(channel="#public-lobby"))
+    with pytest.raises(OutcomeUnknown, match=r"not_in_channel.*invite"):
+        find(message(), sent(channel="#public-lobby"))
+
+
+@pytest.mark.parametrize("channel", ["#private-one", "U0123456789", "@ana"])
+def test_a_channel_that_is_not_listed_is_unknown(sandbox: Sandbox, channel: str):
+    with pytest.raises(OutcomeUnknown, match="no channel of that name"):
+        find(message(), sent(channel=channel))
+
+
+def test_a_message_without_a_trace_is_unknown(sandbox: Sandbox):
+    with message().connect() as sender, pytest.raises(OutcomeUnknown):
+        sender.find({KEY: {}}, datetime.now(UTC))
+
+
+def test_an_audience_may_be_said():
+    fields = {"channel": "#a", "text": "b", "audience": "contact"}
+    assert SlackMessage.model_validate(fields).addressed_to is Audience.CONTACT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import ValidationError
@@ -11,7 +12,16 @@ from segue.channels.zendesk_ticket import ZendeskTicket
 from segue.delivery.channel import Audience
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 from segue.sandbox.server import Sandbox
-from tests.unit.channels.support import HOSTILE, KEY, ONE_LINE, OTHER_KEY, deliver
+from tests.unit.channels.support import (
+    HOSTILE,
+    KEY,
+    ONE_LINE,
+    OTHER_KEY,
+    deliver,
+    find,
+    http,
+    vendor,
+)
 
 
 def ticket(**fields: object) -> ZendeskTicket:
@@ -163,3 +173,93 @@ def test_after_a_lost_answer_sending_again_makes_no_second_ticket(sandbox: Sandb
 def test_fields_that_cannot_be_are_refused(fields):
     with pytest.raises(ValidationError):
         ticket(**fields)
+
+
+# ---- asking whether a ticket is there ---------------------------------------------------------
+
+
+def sent(key: str = KEY):
+    return key, {}
+
+
+def listing(*tickets: dict[str, object], restriction: str | None = None):
+    """Return a script of an account whose list holds these tickets, whatever is asked for."""
+
+    def answer(request: str) -> bytes:
+        if "/users/me" in request:
+            return http("200 OK", json.dumps({"user": {"ticket_restriction": restriction}}))
+        return http("200 OK", json.dumps({"tickets": tickets}))
+
+    return answer
+
+
+def at(set_connection, url: str) -> ZendeskTicket:
+    set_connection("zendesk_default", conn_type="http", host=url, login="x", password="y")
+    return ticket()
+
+
+def test_tickets_are_found_by_external_id_among_others(sandbox: Sandbox):
+    receipts = {key: deliver(ticket(), key=key) for key in (KEY, OTHER_KEY, "a" * 64)}
+    found = find(ticket(), sent(KEY), sent(OTHER_KEY), sent("b" * 64))
+    assert found == {KEY: receipts[KEY], OTHER_KEY: receipts[OTHER_KEY]}
+
+
+def test_a_ticket_whose_key_was_reused_is_found(sandbox: Sandbox):
+    receipt = deliver(ticket())
+    with pytest.raises(OutcomeUnknown):
+        deliver(ticket(comment="another text"))
+    assert find(ticket(), sent()) == {KEY: receipt}
+
+
+def test_of_several_tickets_with_one_external_id_the_first_counts(set_connection):
+    both = [{"id": 9, "external_id": KEY}, {"id": 7, "external_id": KEY}]
+    with vendor(listing(*both)) as url:
+        assert find(at(set_connection, url), sent())[KEY].external_id == "7"
+
+
+def test_an_agent_who_does_not_see_every_ticket_cannot_tell(set_connection):
+    with (
+        vendor(listing(restriction="assigned")) as url,
+        pytest.raises(OutcomeUnknown, match="does not see every ticket"),
+    ):
+        find(at(set_connection, url), sent())
+
+
+def test_what_such_an_agent_does_see_is_there(set_connection):
+    seen = {"id": 7, "external_id": KEY}
+    with vendor(listing(seen, restriction="assigned")) as url:
+        assert find(at(set_connection, url), sent()).keys() == {KEY}
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["{}", "[]", '{"tickets": null}', '{"tickets": [{"id": 7, "external_id": "another"}]}'],
+)
+def test_a_list_that_does_not_tell_is_unknown(set_connection, body: str):
+    with vendor(http("200 OK", body)) as url, pytest.raises(OutcomeUnknown):
+        find(at(set_connection, url), sent())
+
+
+def test_a_call_of_months_ago_cannot_be_told(sandbox: Sandbox):
+    deliver(ticket())
+    with pytest.raises(OutcomeUnknown, match="80 days"):
+        find(ticket(), sent(), since=datetime.now(UTC) - timedelta(days=81))
+
+
+# ---- who reads it -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("audience", ["contact", "team"])
+def test_an_audience_may_be_said(audience: str):
+    asked_by = {"email": "{{ contact.email }}"}
+    assert ticket(requester=asked_by, audience=audience).addressed_to is Audience(audience)
+
+
+@pytest.mark.parametrize("email", ["{{ contact.email }}", "{% if true %}a@example.com{% endif %}"])
+def test_a_requester_that_a_template_finds_needs_an_audience(email: str):
+    with pytest.raises(ValidationError, match=r"'requester\.email' is a template; say 'audience:"):
+        ticket(requester={"email": email})
+
+
+def test_a_requester_who_is_always_the_same_needs_none():
+    assert ticket(requester={"email": "team@example.com"}).addressed_to is Audience.TEAM

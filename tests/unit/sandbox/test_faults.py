@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import time
 
 import httpx
@@ -170,3 +171,49 @@ def test_a_sandbox_stops_at_once_while_an_answer_is_late() -> None:
         started = time.monotonic()
 
     assert time.monotonic() - started < 5
+
+
+def test_a_reset_mid_answer_has_its_effect_and_half_an_answer(
+    web: httpx.Client, sandbox: Sandbox
+) -> None:
+    """The headers and the first half arrive, then the connection breaks; the message is there."""
+    sandbox.fault("slack", "reset_mid_answer")
+    request = web.build_request(
+        "POST", POST_MESSAGE, json={"channel": "general", "text": "hello"}, headers=BEARER
+    )
+    answer = web.send(request, stream=True)
+    received = b""
+
+    with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
+        for chunk in answer.iter_raw():
+            received += chunk
+
+    assert answer.status_code == 200
+    assert received.startswith(b'{"ok": true')
+    assert len(received) < int(answer.headers["Content-Length"])
+    assert len(sandbox.messages(service="slack")) == 1
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_malformed_answer_is_whole_and_not_json(
+    web: httpx.Client, sandbox: Sandbox, method: str
+) -> None:
+    """The vendor's own status, a length that is right, and JSON that is cut; look-ups too."""
+    sandbox.fault("zendesk", "malformed_answer")
+    body = {"ticket": {"comment": {"body": "x"}}} if method == "POST" else None
+
+    answer = web.request(method, "/zendesk/api/v2/tickets", json=body, auth=ZENDESK)
+
+    assert answer.status_code == (201 if method == "POST" else 200)
+    assert int(answer.headers["Content-Length"]) == len(answer.content) > 0
+    with pytest.raises(json.JSONDecodeError):
+        answer.json()
+    assert len(sandbox.messages()) == (1 if method == "POST" else 0)
+
+
+@pytest.mark.parametrize("fault", ["reset_mid_answer", "malformed_answer"])
+def test_mail_has_no_answers_to_spoil(web: httpx.Client, fault: str) -> None:
+    """A fault that SMTP cannot have is refused."""
+    asked = web.post("/sandbox/faults", json={"service": "smtp", "fault": fault})
+
+    assert asked.status_code == 422

@@ -173,6 +173,45 @@ def test_lists_have_pages(web: httpx.Client) -> None:
     assert web.get(TICKETS, params={"per_page": 101}, auth=AUTH).status_code == 400
 
 
+def test_lists_come_in_the_order_that_is_asked_for(web: httpx.Client) -> None:
+    """Newest first by default; a field or direction that is not documented is refused."""
+    for subject in ("one", "two"):
+        create(web, subject=subject)
+
+    def subjects(**params: str) -> list[str]:
+        return [ticket["subject"] for ticket in web.get(TICKETS, params=params, auth=AUTH).json()]
+
+    assert subjects() == subjects(order_by="created_at", order_type="desc") == ["two", "one"]
+    assert subjects(order_type="asc") == ["one", "two"]
+    for params in ({"order_by": "subject"}, {"order_type": "down"}, {"filter": "mine"}):
+        assert web.get(TICKETS, params=params, auth=AUTH).status_code == 400
+
+
+def test_spam_and_deleted_tickets_are_listed_by_filter_only(web: httpx.Client) -> None:
+    """The usual list leaves both out, with updated_since too."""
+    create(web, subject="usual")
+    create(web, subject="spam-like")
+    url = create(web, subject="mistake").headers["Location"]
+    assert web.delete(url, auth=AUTH).status_code == 204
+
+    def subjects(**params: str) -> list[str]:
+        params = {"updated_since": "2020-01-01T00:00:00Z", **params}
+        return [ticket["subject"] for ticket in web.get(TICKETS, params=params, auth=AUTH).json()]
+
+    assert subjects() == ["usual"]
+    assert subjects(filter="spam") == ["spam-like"]
+    assert subjects(filter="deleted") == ["mistake"]
+
+
+def test_there_is_no_page_301(web: httpx.Client) -> None:
+    """A list ends at 300 pages."""
+    statuses = [
+        web.get(TICKETS, params={"page": page}, auth=AUTH).status_code for page in (300, 301)
+    ]
+
+    assert statuses == [200, 400]
+
+
 def test_a_ticket_is_updated(web: httpx.Client, sandbox: Sandbox) -> None:
     """PUT changes what it names, merges custom fields, and is received."""
     url = create(web).headers["Location"]

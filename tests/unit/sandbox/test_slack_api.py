@@ -184,6 +184,45 @@ def test_a_channel_is_listed_once_it_was_posted_to(web: httpx.Client) -> None:
     assert names == [*slack_api.CHANNELS, "customer-success"]
 
 
+def test_lists_hold_the_types_that_are_asked_for(web: httpx.Client) -> None:
+    """Public channels are the default, there are no private ones, and other words are refused."""
+    url = "/slack/api/conversations.list"
+
+    def listed(types: str) -> dict[str, Any]:
+        body: dict[str, Any] = web.get(url, params={"types": types}, headers=BEARER).json()
+        return body
+
+    both = listed("public_channel,private_channel")["channels"]
+    assert [channel["name"] for channel in both] == [*slack_api.CHANNELS]
+    assert listed("private_channel")["channels"] == []
+    assert listed("secret_channel")["error"] == "invalid_types"
+
+
+def test_a_channel_the_app_has_not_joined_takes_messages_and_shows_none(web: httpx.Client) -> None:
+    """chat:write.public allows posting; the history is for members."""
+    channel = post(web, channel="#public-lobby", text="hello")["channel"]
+
+    history = web.get(
+        "/slack/api/conversations.history", params={"channel": channel}, headers=BEARER
+    )
+
+    assert history.json() == {"ok": False, "error": "not_in_channel"}
+
+
+@pytest.mark.parametrize("method", ["conversations.list", "conversations.history"])
+def test_a_token_that_may_only_post_lacks_every_other_scope(web: httpx.Client, method: str) -> None:
+    """Posting works with chat:write alone, and a refusal names the scopes."""
+    headers = {"Authorization": f"Bearer {slack_api.TOKEN_TO_POST}"}
+    arguments = {"channel": "general", "text": "hello"}
+
+    posted = web.post("/slack/api/chat.postMessage", json=arguments, headers=headers).json()
+    answer = web.get(f"/slack/api/{method}", headers=headers).json()
+
+    assert posted["ok"] is True
+    assert (answer["error"], answer["provided"]) == ("missing_scope", "chat:write")
+    assert answer["needed"] == slack_api.SCOPES[method]
+
+
 def test_a_person_is_found_by_address_and_can_be_written_to(
     web: httpx.Client, sandbox: Sandbox
 ) -> None:
