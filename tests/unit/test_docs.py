@@ -42,6 +42,7 @@ from segue.workflows.definition import (
     Branches,
     GuardLimits,
     Policies,
+    QuietHours,
     ReportRules,
     WorkflowDefinition,
 )
@@ -386,6 +387,7 @@ def allowed(annotation: Any) -> set[str]:
             id="segments",
         ),
         pytest.param("Workflows", workflow_keys(), id="workflows"),
+        pytest.param("Quiet hours", keys_of(QuietHours), id="quiet hours"),
         pytest.param(
             "Examples", {**keys_of(SegmentExample), **keys_of(WorkflowExample)}, id="examples"
         ),
@@ -464,7 +466,7 @@ def test_both_pages_list_every_state_and_reason():
     """operations.md explains them, reference.md names them."""
     section = page("operations.md").read_text().split("## Outcomes and reasons")[1]
     assert set(rows_of("operations.md", "Outcomes and reasons")) == set(State)
-    explained = re.findall(r"(?m)^\| `(?:skipped|suppressed)` \| `([a-z_]+)` \|", section)
+    explained = re.findall(r"(?m)^\| `(?:skipped|held|suppressed)` \| `([a-z_]+)` \|", section)
     assert sorted(explained) == sorted(REASONS)
     listed = page("reference.md").read_text().split("## States and reasons")[1].split("##")[0]
     spans = set(re.findall(r"`([a-z_]+)`", listed))
