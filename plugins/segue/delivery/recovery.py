@@ -21,11 +21,12 @@ from segue.errors import DeliveryError, OutcomeUnknown
 
 log = logging.getLogger(__name__)
 
+_THROUGH, _CONNECTION = "segue_channel", "segue_connection"  # Slack's own trace has a "channel"
+
 
 def trace_of(channel: Channel, message: Mapping[str, Any]) -> dict[str, str]:
     """Return where a message can be looked for later, even after its workflow was edited."""
-    found = {"channel": channel.name, "connection": channel.connection}
-    return {**found, **channel.trace(message)}
+    return {**channel.trace(message), _THROUGH: channel.name, _CONNECTION: channel.connection}
 
 
 def recover(
@@ -110,7 +111,7 @@ def _by_connection(
     rows: Iterable[DeliveryRow],
 ) -> Iterable[tuple[tuple[str, str], list[DeliveryRow]]]:
     def where(row: DeliveryRow) -> tuple[str, str]:
-        return row.trace.get("channel", ""), row.trace.get("connection", "")
+        return row.trace.get(_THROUGH, ""), row.trace.get(_CONNECTION, "")
 
     for key, group in groupby(sorted(rows, key=lambda row: (where(row), row.key)), key=where):
         yield key, list(group)

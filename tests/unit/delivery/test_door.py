@@ -394,6 +394,23 @@ def test_a_call_through_another_channel_is_uncertain(ledger):
     assert outcome(ledger, "a").startswith("uncertain:the vendor cannot tell: the call went")
 
 
+def test_a_channels_own_trace_may_use_any_name(ledger):
+    """Slack's says in which "channel" the message was posted; recovery keeps that apart."""
+
+    class Posting(Askable):
+        def trace(self, message):
+            return {"channel": "#alerts", "connection": "the third from the left"}
+
+        def _find(self, traces, since):
+            return {key: Receipt("found") for key in traces if traces[key]["channel"] == "#alerts"}
+
+    candidates, through = released(ledger, "a"), Posting.model_validate({"text": "Hello"})
+    die_in_the_call(ledger, candidates, through)
+    later_door(ledger, through).deliver(candidates)
+    assert outcome(ledger, "a") == "delivered"
+    assert through.outbox.keys == []
+
+
 def test_a_channel_that_cannot_be_asked_leaves_the_call_uncertain(ledger):
     candidates, through = released(ledger, "a"), channel()
     die_in_the_call(ledger, candidates, through)
