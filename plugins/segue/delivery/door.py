@@ -197,8 +197,9 @@ class Door:
         while waiting and not self._is_stopped(result):
             batch, delays, pause = self._next_round(waiting, sender)
             if batch:
+                in_time = self._lease()  # no later than the one that the marks are written with
                 batch, delays = self._start(batch, delays, finished, result)
-                answers = self._call(sender, pool, batch, delays)
+                answers = self._call(sender, pool, batch, delays, in_time)
                 pairs = list(zip(batch, answers, strict=True))
                 finished = [self._outcome(*pair) for pair in pairs]
                 doubts += [item for item, answer in pairs if isinstance(answer, OutcomeUnknown)]
@@ -249,6 +250,7 @@ class Door:
         pool: ThreadPoolExecutor,
         batch: Sequence[Prepared],
         delays: Sequence[float],
+        in_time: datetime,
     ) -> list[Answer]:
         """Make the calls, each after its delay; what went wrong is a value among the answers."""
         calls: list[Future[Answer]] = []
@@ -257,8 +259,17 @@ class Door:
             if delay > waited:
                 self.sleep(delay - waited)
                 waited = delay
-            calls.append(pool.submit(_send, sender, item))
+            calls.append(pool.submit(self._send_in_time, sender, item, in_time))
         return [call.result() for call in calls]
+
+    def _send_in_time(self, sender: Sender, item: Prepared, in_time: datetime) -> Answer:
+        """Send one message, unless another worker may have taken the call over.
+
+        A process can be frozen after the mark, and wake up when it is thought to be dead.
+        """
+        if self.clock() > in_time:
+            return TransientFailure("the worker was held up before the call; nothing was sent")
+        return _send(sender, item)
 
     def _pause_after(
         self, answers: Sequence[tuple[Prepared, Answer]], sender: Sender, result: Pass
