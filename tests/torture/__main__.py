@@ -80,8 +80,11 @@ def _carry_out_all(
     ):
         bar = progress.add_task("torture", total=len(experiments))
         for done in as_completed([pool.submit(one_result, one) for one in experiments]):
-            yield done.result()
+            experiment, _ = result = done.result()
+            yield result
             progress.advance(bar)
+            if not console.is_terminal:  # a bar is shown at its end only
+                console.print(f"{experiment.name}, {experiment.vendor}, {experiment.database}")
 
 
 def _report(results: Sequence[Result], seconds: float, console: Console) -> int:

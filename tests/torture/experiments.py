@@ -39,8 +39,9 @@ STEPS = (
 )
 OF_A_PASS = frozenset({BEFORE_CLAIM, AFTER_CLAIM, TASK_END})  # once per slice
 OF_A_ROUND = frozenset({BEFORE_COMMIT, AFTER_COMMIT})  # once per some four calls
+OF_A_WORKER = sorted(OF_A_PASS | OF_A_ROUND)  # that it comes to by itself
 SLICE = 20  # contacts of one mapped task, where slices are what is counted
-LONGEST_LIFE = 0.15  # seconds of a worker that may die at any moment; its start takes a third
+FIRST_LIFE = 0.1  # seconds, from its first claim, of a worker that may die at any moment
 PATIENCE = 60  # tries in a row that deliver nothing more, before a trial is given up
 RACERS = 4
 MOST_REFUSED = 4  # requests of one pass over a broken connection: one round of calls
@@ -136,28 +137,32 @@ def _kill(made: Trial, bench: Bench, experiment: Experiment, rng: random.Random)
     """Kill a worker, let Airflow try again, and so on; the last ones may live."""
     left = made.slices(SLICE)
     kills = idle = 0
+    life = FIRST_LIFE
     while left and idle < PATIENCE:
-        before = len(left)
+        before, had = len(left), made.received()
         deaths_left = experiment.interruptions - kills
         step = experiment.name if deaths_left else None
         nth = _draw_nth(step, len(left), deaths_left, rng) if step else 0
-        ending = _life(made, bench.forge(), made.job(left, step, nth), rng)
+        ending = _life(made, bench.forge(), made.job(left, step, nth), rng.uniform(0, life))
         kills += ending.was_killed
         left = {number: one for number, one in left.items() if number not in ending.done}
         idle = 0 if step or len(left) < before else idle + 1
         made.wait_out_leases()
+        share = len(left) * SLICE / max(1, deaths_left)  # of what is left, however fast this is
+        life *= 1.5 if made.received() - had < share / 4 else 0.7
     return made.figures(kills)
 
 
-def _life(made: Trial, forge: Forge, job: Mapping[str, Any], rng: random.Random) -> Ending:
+def _life(made: Trial, forge: Forge, job: Mapping[str, Any], seconds: float) -> Ending:
     """Let one worker live, until the step at which it is to die."""
     victim, faults, step = Victim(), made.sandbox.faults, job["step"]
-    timer = threading.Timer(rng.uniform(0, LONGEST_LIFE), victim.kill)
+    timer = threading.Timer(seconds, victim.kill)
     if step in (BEFORE_EFFECT, AFTER_EFFECT):
         faults.arm(job["nth"], victim.kill, after_effect=step == AFTER_EFFECT)
-    if step == ANY_MOMENT:
-        timer.start()
     victim.is_called(forge.start(job))
+    if step == ANY_MOMENT:
+        forge.wait_for_claim()
+        timer.start()
     ending = forge.wait()
     victim.has_ended()
     faults.disarm()
@@ -294,12 +299,14 @@ def _racer(made: Trial, forge: Forge, deaths: int, rng: random.Random) -> int:
     for _ in range(20 * PATIENCE):
         slices = list(made.slices(SLICE).items())
         rng.shuffle(slices)
-        job = made.job(dict(slices), ANY_MOMENT if kills < deaths else None)
-        ending = _life(made, forge, job, rng)
+        step = rng.choice(OF_A_WORKER) if kills < deaths else None
+        job = made.job(dict(slices), step, rng.randint(1, 3))
+        forge.start(job)
+        ending = forge.wait()
         if ending.was_killed:
             kills += 1
             made.wait_out_leases(job["owner"])
-        if ending.code == 0:
+        if ending.code == 0 and kills == deaths:
             break
     return kills
 

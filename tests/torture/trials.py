@@ -53,6 +53,7 @@ class Forge:
     """A warm parent of workers; one worker at a time."""
 
     def __init__(self, folder: Path) -> None:
+        self._facts: list[dict[str, Any]] = []  # of the present worker
         self._folder = folder  # for Airflow's home and the workers' log
 
     def __enter__(self) -> Self:
@@ -93,13 +94,19 @@ class Forge:
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
-        self._facts: list[dict[str, Any]] = []
+        self._facts = []
         return int(self._hear("started")["started"])
+
+    def wait_for_claim(self) -> None:
+        """Wait until the worker is about to claim something, or has ended before."""
+        self._hear("claims", "ended")
 
     def wait(self) -> Ending:
         """Return how the worker ended; a code of its own means a defect, and is raised."""
         ending = Ending(int(self._hear("ended")["ended"]))
         for facts in self._facts:
+            if "slice" not in facts:
+                continue
             ending.standing.update(facts["standing"])
             ending.done |= {facts["slice"]} if facts["done"] else set()
             ending.connections += [facts["connection"]] if facts["connection"] else []
@@ -108,13 +115,17 @@ class Forge:
             raise RuntimeError(f"a worker failed by itself:\n{self._log.read()[-4000:]}")
         return ending
 
-    def _hear(self, wanted: str) -> dict[str, Any]:
+    def _hear(self, *wanted: str) -> dict[str, Any]:
+        """Return the first fact of a kind, whether it was heard before or is yet to come."""
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            facts: dict[str, Any] = json.loads(line)
-            if wanted in facts:
+        for facts in self._facts:
+            if not facts.keys().isdisjoint(wanted):
                 return facts
+        for line in self._process.stdout:
+            facts = json.loads(line)
             self._facts.append(facts)
+            if not facts.keys().isdisjoint(wanted):
+                return facts
         self._log.seek(0)
         raise RuntimeError(f"the workers' parent ended:\n{self._log.read()[-4000:]}")
 
@@ -165,6 +176,10 @@ class Trial:
         """Return the keys of all deliveries, in the contacts' order."""
         key = self._ledger.key
         return [key(WORKFLOW, ACTION, one, "added", SNAPSHOT) for one in self.contacts]
+
+    def received(self) -> int:
+        """Return how many messages the server has."""
+        return len(self.sandbox.messages(service=self.vendor.service))
 
     def slices(self, size: int) -> dict[str, list[str]]:
         """Return the contacts in slices, by number."""

@@ -132,6 +132,7 @@ def _work(job: dict[str, Any], say: Any) -> int:
     ledger.fate = Fate(job["step"], job["nth"])
     channel = channel_class(job["channel"]).model_validate(job["fields"])
     is_complete = True
+    say(claims=True)
     for number, contacts in job["slices"].items():
         door = Door(
             ledger,
