@@ -16,6 +16,8 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, text
 
+PACKAGED = Path("/usr/lib/postgresql")  # where Debian puts each version's programs
+
 
 class NoPostgresql(Exception):
     """There are no PostgreSQL server programs on this machine."""
@@ -92,13 +94,13 @@ def cluster() -> Iterator[Cluster]:
 
 def _programs() -> Path:
     """Return the folder of the newest initdb and pg_ctl."""
-    folders = list(Path("/usr/lib/postgresql").glob("*/bin"))
+    folders = list(PACKAGED.glob("*/bin"))
     folders.sort(key=lambda folder: [int(part) for part in re.findall(r"\d+", str(folder))])
     on_path = shutil.which("initdb")
     folders += [Path(on_path).parent] if on_path else []
     usable = [one for one in folders if (one / "initdb").exists() and (one / "pg_ctl").exists()]
     if not usable:
-        raise NoPostgresql("no initdb and pg_ctl in /usr/lib/postgresql/*/bin or on the PATH")
+        raise NoPostgresql(f"no initdb and pg_ctl in {PACKAGED}/*/bin or on the PATH")
     return usable[-1]
 
 

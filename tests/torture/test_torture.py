@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.torture import databases
 from tests.torture.databases import Cluster, NoPostgresql, cluster
 from tests.torture.experiments import (
     AFTER_EFFECT,
@@ -97,6 +99,15 @@ def test_a_restart_of_the_ledgers_server_loses_and_repeats_nothing(
     bench: Bench, postgresql: Cluster
 ):
     assert problems(bench, RESTARTS, "freshdesk", "postgresql", 400, 2) == []
+
+
+def test_a_machine_without_postgresql_is_told_where_it_was_looked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    monkeypatch.setattr(databases, "PACKAGED", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NoPostgresql, match="no initdb and pg_ctl in .* or on the PATH"):
+        cluster().__enter__()
 
 
 def test_figures_name_what_breaks_the_guarantee():
