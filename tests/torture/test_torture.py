@@ -106,7 +106,7 @@ def test_a_machine_without_postgresql_is_told_where_it_was_looked_for(
 ):
     monkeypatch.setattr(databases, "PACKAGED", tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(NoPostgresql, match="no initdb and pg_ctl in .* or on the PATH"):
+    with pytest.raises(NoPostgresql, match=r"no initdb and pg_ctl in .* or on the PATH"):
         cluster().__enter__()
 
 

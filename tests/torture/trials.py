@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from queue import Queue
+from threading import Event, Timer
 from types import TracebackType
 from typing import Any, Self
 
@@ -31,6 +32,7 @@ from tests.unit.delivery.builders import NOW, added, detected, record, run, stre
 
 NAMESPACE = "torture"
 LONG_AGO = timedelta(hours=1)  # more than a lease and any channel's longest call
+TOO_LONG = 600  # seconds, for one worker
 ROOT = Path(__file__).parents[2]
 
 
@@ -95,7 +97,12 @@ class Forge:
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
         self._facts = []
-        return int(self._hear("started")["started"])
+        pid = int(self._hear("started")["started"])
+        self._hangs = Event()
+        self._watch = Timer(TOO_LONG, self._end_a_hanging, [pid])
+        self._watch.daemon = True
+        self._watch.start()
+        return pid
 
     def wait_for_claim(self) -> None:
         """Wait until the worker is about to claim something, or has ended before."""
@@ -104,6 +111,9 @@ class Forge:
     def wait(self) -> Ending:
         """Return how the worker ended; a code of its own means a defect, and is raised."""
         ending = Ending(int(self._hear("ended")["ended"]))
+        self._watch.cancel()
+        if self._hangs.is_set():
+            raise RuntimeError(f"a worker did not end within {TOO_LONG} seconds")
         for facts in self._facts:
             if "slice" not in facts:
                 continue
@@ -114,6 +124,10 @@ class Forge:
             self._log.seek(0)
             raise RuntimeError(f"a worker failed by itself:\n{self._log.read()[-4000:]}")
         return ending
+
+    def _end_a_hanging(self, pid: int) -> None:
+        self._hangs.set()
+        os.kill(pid, signal.SIGKILL)
 
     def _hear(self, *wanted: str) -> dict[str, Any]:
         """Return the first fact of a kind, whether it was heard before or is yet to come."""
