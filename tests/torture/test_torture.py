@@ -53,8 +53,8 @@ def problems(bench: Bench, *experiment: object) -> list[str]:
 
 
 def test_workers_killed_after_the_server_acted_send_nothing_twice(bench: Bench):
-    """Three workers of eighty Slack messages die before they hear the answer."""
-    assert problems(bench, AFTER_EFFECT, "slack", "sqlite", 80, 3) == []
+    """Three workers of sixty Slack messages die before they hear the answer."""
+    assert problems(bench, AFTER_EFFECT, "slack", "sqlite", 60, 3) == []
 
 
 NAMES = list(BY_NAME)
