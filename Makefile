@@ -12,7 +12,7 @@ PYTHONS := $(PYTHON) python3.13 python3.12 python3.11 python3
 FIND_PYTHON := for candidate in $(PYTHONS); do "$$candidate" -c 'import sys; assert (3, 11) <= sys.version_info < (3, 15); print(sys.executable)' 2>/dev/null && break; done
 WITH_UV := command -v uv >/dev/null
 
-.PHONY: help install demo up test test-full check bench sandbox lock clean
+.PHONY: help install demo up test test-full torture check bench sandbox lock clean
 
 help:  ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test: $(READY)  ## Run the tests that are not marked slow
 
 test-full: $(READY)  ## Run every test
 	@$(BIN)/python -m pytest
+
+torture: $(READY)  ## Kill workers at every step and count what servers received (FULL=1: all of it)
+	@$(BIN)/python -m tests.torture $(if $(FULL),--full)
 
 check: $(READY)  ## Lint, check the format, the types and the import rules
 	@failed=0; \

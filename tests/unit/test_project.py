@@ -19,7 +19,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCK = (ROOT / "requirements.lock").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = [
-    *("help", "install", "demo", "up", "test", "test-full", "check", "bench", "sandbox"),
+    *("help", "install", "demo", "up", "test", "test-full", "torture", "check", "bench", "sandbox"),
     *("lock", "clean"),
 ]
 

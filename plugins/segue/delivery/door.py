@@ -208,10 +208,13 @@ class Door:
                 free = self.channel.concurrency - len(under_way)
                 batch, pause = self._next_calls(waiting, sender, free)
                 not_before = self._pause(pause, not_before, result)
+            in_time = self._lease()  # no later than the one that the marks are written with
             mine = self._advance(finished, batch, result)
             finished = []
             under_way |= {
-                pool.submit(_send, sender, item): item for item in batch if item.key in mine
+                pool.submit(self._send_in_time, sender, item, in_time): item
+                for item in batch
+                if item.key in mine
             }
             if not under_way:
                 if not waiting or result.is_over or result.stopped:
@@ -238,6 +241,15 @@ class Door:
         limits = [sender.limits(waiting[index].message) for index in range(size)]
         granted, pause = self.ledger.reserve(limits, self.clock())
         return [waiting.popleft() for _ in range(granted)], pause
+
+    def _send_in_time(self, sender: Sender, item: Prepared, in_time: datetime) -> Answer:
+        """Send one message, unless another worker may have taken the call over.
+
+        A process can be frozen after the mark, and wake up when it is thought to be dead.
+        """
+        if self.clock() > in_time:
+            return TransientFailure("the worker was held up before the call; nothing was sent")
+        return _send(sender, item)
 
     def _next_answers(
         self, under_way: dict[Future[Answer], Prepared], not_before: datetime | None

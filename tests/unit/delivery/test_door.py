@@ -363,6 +363,23 @@ def test_a_call_is_looked_for_where_it_was_made_even_after_an_edit(ledger):
     assert connected == ["recording_default", "another"]  # asked there, then sent here
 
 
+def test_a_worker_that_was_frozen_before_its_call_does_not_make_it_any_more(ledger):
+    """It wakes up when it was thought to be dead, and another worker has delivered."""
+    candidates, through = released(ledger, "a"), askable()
+
+    class Freezing(Ledger):
+        def advance(self, finished, starting, **values):
+            started = super().advance(finished, starting, **values)
+            if starting:
+                frozen.clock.now += timedelta(seconds=through.longest_call) + 2 * LEASE
+                assert later_door(ledger, through).deliver(candidates).is_complete
+            return started
+
+    frozen = door(Freezing(ledger.engine, ledger.namespace), through)
+    assert frozen.deliver(candidates).standing == {State.DELIVERED: 1}
+    assert through.outbox.keys == [candidates[0].key]
+
+
 def test_a_call_through_another_channel_is_uncertain(ledger):
     """An action that was a ticket yesterday and is a Slack message today cannot be asked about."""
     candidates, through = released(ledger, "a"), askable()
