@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -30,6 +31,7 @@ WIDTH = 130  # columns of the table in a file
 
 def main() -> int:
     """Carry out the experiments and print the table."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or PostgreSQL would outlive us
     arguments = _arguments()
     console = Console()
     if not console.is_terminal:
@@ -79,12 +81,15 @@ def _carry_out_all(
         ProcessPoolExecutor(jobs, spawn, set_up, of_a_bench) as pool,
     ):
         bar = progress.add_task("torture", total=len(experiments))
-        for done in as_completed([pool.submit(one_result, one) for one in experiments]):
-            experiment, _ = result = done.result()
-            yield result
-            progress.advance(bar)
-            if not console.is_terminal:  # a bar is shown at its end only
-                console.print(f"{experiment.name}, {experiment.vendor}, {experiment.database}")
+        try:
+            for done in as_completed([pool.submit(one_result, one) for one in experiments]):
+                experiment, _ = result = done.result()
+                yield result
+                progress.advance(bar)
+                if not console.is_terminal:  # a bar is shown at its end only
+                    console.print(f"{experiment.name}, {experiment.vendor}, {experiment.database}")
+        finally:
+            pool.shutdown(cancel_futures=True)  # after Ctrl-C, only what has begun ends
 
 
 def _report(results: Sequence[Result], seconds: float, console: Console) -> int:

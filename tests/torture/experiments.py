@@ -269,7 +269,7 @@ def _restart(
     for number in range(PATIENCE):
         bench.forge().start(made.job(made.slices(len(made.contacts))))
         if restarts < experiment.interruptions:
-            time.sleep(rng.uniform(0.1, 0.6))
+            time.sleep(rng.uniform(0.05, 0.25))
             server.stop("immediate" if number % 2 else "fast")
             server.start()
             restarts += 1

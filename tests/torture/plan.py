@@ -34,7 +34,7 @@ def plan(*, full: bool) -> list[Experiment]:
         LOST_ANSWERS: (few // 2, 0),
         RACE: (many, 0),
         RACE_AND_KILLS: (few, 48 if full else 8),
-        RESTARTS: (few, 10 if full else 2),
+        RESTARTS: (few, 8 if full else 2),
     }
     return [
         Experiment(name, vendor, database, *size)
