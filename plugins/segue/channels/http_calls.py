@@ -64,6 +64,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 10.0  # seconds
 READ_TIMEOUT = 30.0  # seconds without a byte, where the connection's extra gives no `timeout`
 LONGEST_READ = 45.0  # seconds; below every channel's `longest_call`
+LONGEST_PAUSE = 86_400.0  # seconds; no vendor means more
 
 _OF_THE_CONNECTION = {
     401: "check the connection's login and password",
@@ -249,18 +250,19 @@ def failed_call(vendor: str, error: RequestException) -> DeliveryError:
 
 
 def retry_after(value: str | None, now: datetime | None = None) -> float | None:
-    """Return the seconds that a Retry-After header asks for: a number or a date."""
+    """Return the seconds that a Retry-After header asks for: a number or a date; a day at most."""
     if not value:
         return None
     if re.fullmatch(r"\d+(\.\d+)?", value.strip()):
-        return float(value)
+        return min(float(value), LONGEST_PAUSE)
     try:
         moment = parsedate_to_datetime(value)
     except ValueError:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
+    seconds = (moment - (now or datetime.now(UTC))).total_seconds()
+    return min(max(0.0, seconds), LONGEST_PAUSE)
 
 
 def is_code(value: object) -> TypeGuard[str]:

@@ -77,8 +77,13 @@ class Terms:
 class Prepared:
     """A message ready to be sent."""
 
-    key: str
+    candidate: Candidate
     message: Mapping[str, Any]
+
+    @property
+    def key(self) -> str:
+        """The delivery's key."""
+        return self.candidate.key
 
 
 def judge(
@@ -117,12 +122,21 @@ def _judge(
         return Finished(candidate.key, State.SKIPPED, SKIPPED_NO_ADDRESS)
     except ContactFailure as error:
         return Finished(candidate.key, State.FAILED, str(error))
+    held = None if now is None else held_back(channel, terms, candidate, now)
+    return held or Prepared(candidate, message)
+
+
+def held_back(
+    channel: Channel, terms: Terms, candidate: Candidate, now: datetime
+) -> Finished | None:
+    """Return the outcome of a message to a contact whose quiet hours it is, else None."""
     hours = terms.policies.quiet_hours
-    if hours is not None and now is not None and channel.addressed_to is Audience.CONTACT:
-        until = quiet_until(hours, candidate.fields or {}, terms.zone, now)
-        if until is not None:
-            return Finished(candidate.key, State.HELD, HELD_QUIET_HOURS, held_until=until)
-    return Prepared(candidate.key, message)
+    if hours is None or channel.addressed_to is not Audience.CONTACT:
+        return None
+    until = quiet_until(hours, candidate.fields or {}, terms.zone, now)
+    if until is None:
+        return None
+    return Finished(candidate.key, State.HELD, HELD_QUIET_HOURS, held_until=until)
 
 
 def _why_skip(channel: Channel, terms: Terms, candidate: Candidate) -> str | None:

@@ -18,11 +18,18 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from segue.delivery.candidates import Candidate, Prepared, Terms, judge, message_digest
+from segue.delivery.candidates import (
+    Candidate,
+    Prepared,
+    Terms,
+    held_back,
+    judge,
+    message_digest,
+)
 from segue.delivery.channel import Audience, Channel, NoAddress, Receipt, Sender
 from segue.delivery.heartbeat import LEASE, heartbeat
 from segue.delivery.ledger import (
-    HELD_QUIET_HOURS,
+    SENT_AGAIN,
     SKIPPED_EXPIRED,
     SKIPPED_NO_ADDRESS,
     SKIPPED_SUPPRESSED,
@@ -37,6 +44,7 @@ from segue.delivery.schema import State
 from segue.errors import (
     ConnectionFailure,
     DeliveryError,
+    LedgerError,
     OutcomeUnknown,
     TransientFailure,
 )
@@ -46,6 +54,7 @@ log = logging.getLogger(__name__)
 _TRIES = 3  # of one delivery within one pass
 _LONGEST_PAUSE = 60.0  # seconds; a vendor that asks for more ends the pass
 _LOOK_EVERY = timedelta(seconds=1)
+_PATIENCE = (1.0, 2.0, 4.0, 8.0, 15.0, 15.0)  # seconds before each try to write answers down
 _NAP = 2.0  # seconds; a pause is slept in naps, so that `segue stop` is obeyed meanwhile
 
 
@@ -55,6 +64,7 @@ class Pass:
 
     outcomes: Counter[State] = field(default_factory=Counter)  # of this pass
     standing: Counter[State] = field(default_factory=Counter)  # of all candidates, afterwards
+    to_resend: int = 0  # of the uncertain ones, those that the next pass sends again
     retry_after: float | None = None  # seconds, as the vendor asked
     connection: str | None = None  # why the connection does not work
     stopped: str | None = None  # why the workflow was stopped
@@ -72,7 +82,7 @@ class Pass:
     @property
     def is_complete(self) -> bool:
         """True when nothing is left that a later pass could send."""
-        return not (self.standing[State.RELEASED] or self.elsewhere)
+        return not (self.standing[State.RELEASED] or self.elsewhere or self.to_resend)
 
 
 class Defect(OutcomeUnknown):
@@ -95,7 +105,7 @@ class Door:
         terms: Terms,
         *,
         owner: str,
-        clear_number: int = 0,
+        clear_number: int | None = 0,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -107,7 +117,8 @@ class Door:
         self.clock = clock
         self.sleep = sleep
         self.rules = start_rules(channel, terms.policies, terms.zone)
-        self._looked_at: datetime | None = None  # whether the workflow was stopped
+        self._again: set[str] = set()  # what is sent once more, in doubt
+        self._looked_at = datetime.min.replace(tzinfo=UTC)
 
     def deliver(self, candidates: Sequence[Candidate]) -> Pass:
         """Try every candidate that the ledger allows, and return what came of it."""
@@ -117,29 +128,69 @@ class Door:
             with heartbeat(self.ledger, self.owner, self.clock):
                 self._recover(by_key, result)
                 try:
-                    self._work([(row, by_key[row.key]) for row in self._claim(by_key)], result)
+                    claimed = self._claim(by_key)
+                    self._again = {row.key for row in claimed if row.state is State.UNCERTAIN}
+                    self._work([(row, by_key[row.key]) for row in claimed], result)
                 finally:
                     self.ledger.give_back(self.owner, self.clock())
-        result.standing.update(row.state for row in self.ledger.rows(by_key).values())
+        standing = self.ledger.rows(by_key).values()
+        result.standing.update(row.state for row in standing)
+        if self._resends:
+            again = [row for row in standing if row.state is State.UNCERTAIN]
+            result.to_resend = sum(not row.reason.startswith(SENT_AGAIN) for row in again)
         return result
 
+    @property
+    def _resends(self) -> bool:
+        return self.terms.policies.on_uncertain == "resend"
+
     def _is_stopped(self, result: Pass) -> bool:
-        """Ask the ledger, once a second at most."""
+        stop = self.ledger.stopped(self.terms.workflow)
+        result.stopped = str(stop) if stop else None
+        return stop is not None
+
+    def _look_around(self, waiting: deque[Prepared], result: Pass) -> list[Finished]:
+        """Ask, once a second at most, what a pass of an hour must not have missed.
+
+        The workflow may have been stopped, a contact suppressed, and quiet hours may have begun.
+        Takes what must not be sent any more out of ``waiting`` and returns its outcomes.
+        """
         now = self.clock()
-        if self._looked_at is None or now - self._looked_at >= _LOOK_EVERY:
-            self._looked_at = now
-            stop = self.ledger.stopped(self.terms.workflow)
-            result.stopped = str(stop) if stop else None
-        return result.stopped is not None
+        if now - self._looked_at < _LOOK_EVERY:
+            return []
+        self._looked_at = now
+        if self._is_stopped(result) or not waiting:
+            return []
+        forbidden = self._suppressed(item.candidate for item in waiting)
+        refused = [Finished(key, State.SKIPPED, SKIPPED_SUPPRESSED) for key in forbidden]
+        for item in waiting:
+            held = held_back(self.channel, self.terms, item.candidate, now)
+            if held is not None and item.key not in forbidden:
+                refused.append(held)
+        gone = {item.key for item in refused}
+        if gone:
+            kept = [item for item in waiting if item.key not in gone]
+            waiting.clear()
+            waiting.extend(kept)
+        return refused
+
+    def _suppressed(self, candidates: Iterable[Candidate]) -> set[str]:
+        """Return the keys of those that the suppression list forbids."""
+        contacts = {candidate.key: candidate.contact_id for candidate in candidates}
+        listed = self.ledger.suppressed(list(set(contacts.values())))
+        to_contact = self.channel.addressed_to is Audience.CONTACT
+        return {
+            key
+            for key, contact in contacts.items()
+            if (kind := listed.get(contact)) is not None
+            and (to_contact or kind is SuppressionKind.FORGOTTEN)
+        }
 
     def _recover(self, keys: Iterable[str], result: Pass) -> None:
         trouble = recover(
             self.ledger, self.channel, self.rules, keys, owner=self.owner, now=self.clock()
         )
-        if isinstance(trouble, TransientFailure):
-            result.retry_after = trouble.retry_after
-        elif trouble is not None:
-            result.connection = str(trouble)
+        result.connection = str(trouble) if trouble else None
 
     def _claim(self, keys: Iterable[str]) -> list[DeliveryRow]:
         return self.ledger.claim(
@@ -148,7 +199,7 @@ class Door:
             now=self.clock(),
             lease_until=self._lease(),
             clear_number=self.clear_number,
-            resend_uncertain=self.terms.policies.on_uncertain == "resend",
+            resend_uncertain=self._resends,
         )
 
     def _work(self, claimed: Sequence[tuple[DeliveryRow, Candidate]], result: Pass) -> None:
@@ -171,13 +222,11 @@ class Door:
         self, claimed: Sequence[tuple[DeliveryRow, Candidate]], now: datetime
     ) -> tuple[list[Finished], list[Candidate]]:
         """Split what was claimed into what the ledger's own knowledge forbids, and the rest."""
-        suppressed = self.ledger.suppressed([row.contact_id for row, _ in claimed])
-        to_contact = self.channel.addressed_to is Audience.CONTACT
+        forbidden = self._suppressed(candidate for _, candidate in claimed)
         refused: list[Finished] = []
         allowed: list[Candidate] = []
         for row, candidate in claimed:
-            kind = suppressed.get(row.contact_id)
-            if kind is SuppressionKind.FORGOTTEN or (kind is not None and to_contact):
+            if row.key in forbidden:
                 refused.append(Finished(row.key, State.SKIPPED, SKIPPED_SUPPRESSED))
             elif self._waited_too_long(row, now):
                 refused.append(Finished(row.key, State.SKIPPED, SKIPPED_EXPIRED))
@@ -187,22 +236,45 @@ class Door:
 
     def _waited_too_long(self, row: DeliveryRow, now: datetime) -> bool:
         hours = self.terms.policies.quiet_hours
-        if hours is None or (row.state, row.reason) != (State.HELD, HELD_QUIET_HOURS):
+        if hours is None or row.held_since is None:
             return False
-        assert row.planned_at is not None
-        return hours.expires.after(row.planned_at, self.terms.zone) < now
+        return hours.expires.after(row.held_since, self.terms.zone) < now
 
     def _call_all(
         self, waiting: deque[Prepared], sender: Sender, pool: ThreadPoolExecutor, result: Pass
     ) -> None:
         """Keep calls under way until nothing waits, or the pass has to end."""
-        tries: Counter[str] = Counter()
         under_way: dict[Future[Answer], Prepared] = {}
         finished: list[Finished] = []
+        began = self.clock()
+        try:
+            doubts = self._keep_calling(waiting, under_way, finished, sender, pool, result)
+        except LedgerError:
+            # the answers of calls that were made must not be lost with the ledger's bad minute
+            finished += [self._outcome(item, call.result()) for call, item in under_way.items()]
+            self._write_down(finished, result)
+            raise
+        self._ask_about(doubts, sender, began, result)
+
+    def _keep_calling(
+        self,
+        waiting: deque[Prepared],
+        under_way: dict[Future[Answer], Prepared],
+        finished: list[Finished],
+        sender: Sender,
+        pool: ThreadPoolExecutor,
+        result: Pass,
+    ) -> list[Prepared]:
+        """Return the calls whose answer was lost.
+
+        ``under_way`` and ``finished`` hold, at every moment, what has not been written down yet.
+        """
+        tries: Counter[str] = Counter()
         doubts: list[Prepared] = []
-        began = not_before = self.clock()
+        not_before = self.clock()
         while True:
-            over = result.is_over or self._is_stopped(result)
+            finished += self._look_around(waiting, result)
+            over = result.is_over or result.stopped is not None
             batch: list[Prepared] = []
             if waiting and not over and self.clock() >= not_before:
                 free = self.channel.concurrency - len(under_way)
@@ -210,7 +282,7 @@ class Door:
                 not_before = self._pause(pause, not_before, result)
             in_time = self._lease()  # no later than the one that the marks are written with
             mine = self._advance(finished, batch, result)
-            finished = []
+            finished.clear()
             under_way |= {
                 pool.submit(self._send_in_time, sender, item, in_time): item
                 for item in batch
@@ -218,7 +290,7 @@ class Door:
             }
             if not under_way:
                 if not waiting or result.is_over or result.stopped:
-                    break
+                    return doubts
                 self._rest((not_before - self.clock()).total_seconds(), result)
                 continue
             may_begin = not_before if waiting and not over else None
@@ -231,7 +303,17 @@ class Door:
                     doubts.append(item)
                 pause = self._pause_after(item, answer, sender, result)
                 not_before = self._pause(pause, not_before, result)
-        self._ask_about(doubts, sender, began, result)
+
+    def _write_down(self, finished: Sequence[Finished], result: Pass) -> None:
+        """Write outcomes although the ledger has just failed; try as long as the lease may last."""
+        for pause in _PATIENCE:
+            self.sleep(pause)
+            try:
+                self._advance(finished, [], result)
+            except LedgerError as error:
+                log.warning("%s answers could not be written down yet: %s", len(finished), error)
+            else:
+                return
 
     def _next_calls(
         self, waiting: deque[Prepared], sender: Sender, most: int
@@ -306,7 +388,8 @@ class Door:
         state = State.FAILED
         if isinstance(answer, OutcomeUnknown):
             state = State.SENDING if self.channel.can_be_asked else State.UNCERTAIN
-        return Finished(item.key, state, str(answer), digest=digest)
+        said = f"{SENT_AGAIN}: {answer}" if item.key in self._again else str(answer)
+        return Finished(item.key, state, said, digest=digest)
 
     def _advance(
         self, finished: Sequence[Finished], starting: Sequence[Prepared], result: Pass
@@ -314,8 +397,6 @@ class Door:
         """Write outcomes and mark calls as begun; return the keys of those that may be made."""
         if not finished and not starting:
             return frozenset()
-        final = (item.state for item in finished if item.state is not State.CLAIMED)
-        result.outcomes.update(final)
         started = self.ledger.advance(
             finished,
             {item.key: trace_of(self.channel, item.message) for item in starting},
@@ -325,6 +406,8 @@ class Door:
             lease_until=self._lease(),
             clear_number=self.clear_number,
         )
+        final = (item.state for item in finished if item.state is not State.CLAIMED)
+        result.outcomes.update(final)
         if started.refused:
             refused = [
                 Finished(key, State.SKIPPED, reason) for key, reason in started.refused.items()

@@ -17,7 +17,7 @@ from segue.delivery.channel import Channel, Receipt, Sender
 from segue.delivery.heartbeat import LEASE
 from segue.delivery.ledger import DeliveryRow, Finished, Ledger, StartRules
 from segue.delivery.schema import State
-from segue.errors import DeliveryError, OutcomeUnknown
+from segue.errors import ConnectionFailure, DeliveryError, OutcomeUnknown
 
 log = logging.getLogger(__name__)
 
@@ -37,25 +37,30 @@ def recover(
     *,
     owner: str,
     now: datetime,
-) -> DeliveryError | None:
+) -> ConnectionFailure | None:
     """Settle those of the deliveries whose call is in doubt and surely over.
 
-    Returns why a channel could not be asked, where it could not; those deliveries stay in doubt.
+    Returns why the channel's own connection does not work, where it does not; those deliveries
+    stay in doubt, as do those that could not be asked for at this moment.
     """
     ended = now - timedelta(seconds=channel.longest_call)
     if not channel.can_be_asked:
         ledger.call_uncertain(keys, ended, now)
         return None
     doubtful = ledger.take_doubtful(keys, ended, owner=owner, lease_until=now + LEASE)
-    trouble: DeliveryError | None = None
+    trouble: ConnectionFailure | None = None
     for rows in _by_place(doubtful):
         try:
-            settled = _ask(_as_it_was(channel, rows[0].trace), rows)
+            settled = _ask(_as_it_was(channel, rows[0].trace), rows, now)
         except OutcomeUnknown as error:
-            why = f"the vendor cannot tell: {error}"
-            settled = [Finished(row.key, State.UNCERTAIN, why) for row in rows]
+            settled = [_nobody_can_tell(row, str(error)) for row in rows]
+        except ConnectionFailure as error:
+            if rows[0].trace.get(_CONNECTION) == channel.connection:
+                trouble = error
+                settled = [_still_in_doubt(row, error) for row in rows]
+            else:  # the action uses another connection now, and nobody may mend this one
+                settled = [_nobody_can_tell(row, str(error)) for row in rows]
         except DeliveryError as error:
-            trouble = error
             settled = [_still_in_doubt(row, error) for row in rows]
         lease_until = now + LEASE
         ledger.advance(settled, {}, rules=rules, owner=owner, now=now, lease_until=lease_until)
@@ -90,7 +95,7 @@ def ask_at_once(
         return {}
 
 
-def _ask(channel: Channel, rows: Sequence[DeliveryRow]) -> list[Finished]:
+def _ask(channel: Channel, rows: Sequence[DeliveryRow], now: datetime) -> list[Finished]:
     """Raise OutcomeUnknown where the vendor cannot tell, another DeliveryError where not now."""
     begun = [row.called_at for row in rows if row.called_at is not None]
     with channel.connect() as sender:
@@ -98,9 +103,14 @@ def _ask(channel: Channel, rows: Sequence[DeliveryRow]) -> list[Finished]:
     return [
         delivered(row.key, found[row.key])
         if row.key in found
-        else Finished(row.key, State.RELEASED)
+        # held and due: whoever comes first sends it, a task or segue_release
+        else Finished(row.key, State.HELD, "the vendor has not got it", held_until=now)
         for row in rows
     ]
+
+
+def _nobody_can_tell(row: DeliveryRow, why: str) -> Finished:
+    return Finished(row.key, State.UNCERTAIN, f"the vendor cannot tell: {why}")
 
 
 def _still_in_doubt(row: DeliveryRow, error: DeliveryError) -> Finished:

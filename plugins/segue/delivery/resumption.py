@@ -17,9 +17,12 @@ from segue.delivery.door import Pass
 from segue.delivery.ledger import (
     SKIPPED_CONDITIONS,
     SKIPPED_NOT_FOUND,
+    SKIPPED_REMOVED,
     DueDelivery,
     Ledger,
 )
+from segue.delivery.policies import start_rules
+from segue.delivery.recovery import recover
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.steps import send
 from segue.delivery.verdicts import by_details, judge
@@ -30,12 +33,13 @@ from segue.segments.evaluation import Population
 from segue.segments.kinds import RemovalReason
 from segue.workflows.details import load_details
 
-AT_ONCE = 2000  # deliveries of one pass, so that a pass ends within minutes
+AT_ONCE = 500  # deliveries of one pass, so that a pass ends within minutes
+_LATER = timedelta(hours=1)  # when what cannot be read is looked at again
 
 
 @dataclass(slots=True)
 class Resumed:
-    """What came of a resumption: the passes through the door, and what could not be read."""
+    """What came of a resumption: the passes through the door, and what did not work."""
 
     passes: list[Pass] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
@@ -50,31 +54,61 @@ def resume(
     memberships: Memberships | None = None,
     at_once: int = AT_ONCE,
 ) -> Resumed:
-    """Take up what is due of one action. Messages whose snapshot is gone stay where they are."""
+    """Settle the calls of one action that are in doubt, and take up what is due.
+
+    What cannot be read, because a snapshot is gone, waits for an hour and is a problem.
+    """
     now = datetime.now(UTC)
-    channel = resolved.channels[action_id]
-    in_doubt_since = now - timedelta(seconds=channel.longest_call)
-    due = ledger.due(resolved.name, action_id, now, in_doubt_since, at_once)
     found = Resumed()
+    _settle_doubts(resolved, action_id, ledger, owner, now, found)
+    due = ledger.due(resolved.name, action_id, now, at_once)
     for snapshot, changes in by_details([_change(item) for item in due]):
         try:
             details = _details(resolved, snapshot, changes, memberships, now)
-        except DataError as error:
-            found.problems.append(f"{len(changes)} deliveries of {snapshot}: {error}")
-            continue
-        passed = _passing(resolved, action_id, changes, details, ledger, now)
-        found.passes.append(
-            send(
-                resolved,
-                resolved.definition.action(action_id),
-                passed,
-                partial(_same, details),
-                ledger,
-                owner=f"{owner}/{snapshot}",
-                memberships=memberships,
+            passed = _passing(resolved, action_id, changes, details, ledger, now)
+            found.passes.append(
+                send(
+                    resolved,
+                    resolved.definition.action(action_id),
+                    passed,
+                    partial(_same, details),
+                    ledger,
+                    owner=f"{owner}/{snapshot}",
+                    memberships=memberships,
+                )
             )
-        )
+        except DataError as error:
+            keys = _keys(resolved, action_id, changes, ledger)
+            ledger.postpone(keys, f"waits: {error}", now + _LATER, now)
+            found.problems.append(f"{len(changes)} deliveries of {snapshot}: {error}")
     return found
+
+
+def forget_action(workflow: str, action: str, ledger: Ledger) -> str:
+    """Settle what is left of an action that is not defined any more; returns what was done.
+
+    What is held is skipped, and of calls in doubt nobody can tell: there is no channel to ask.
+    """
+    now = datetime.now(UTC)
+    uncertain = ledger.call_uncertain(ledger.in_doubt(workflow, action, now), now, now)
+    skipped = ledger.settle_removed(workflow, action, SKIPPED_REMOVED, now)
+    return f"{skipped} that were held are skipped, {uncertain} calls in doubt are uncertain"
+
+
+def _settle_doubts(
+    resolved: ResolvedWorkflow,
+    action_id: str,
+    ledger: Ledger,
+    owner: str,
+    now: datetime,
+    found: Resumed,
+) -> None:
+    channel = resolved.channels[action_id]
+    rules = start_rules(channel, resolved.definition.policies, resolved.directory.zone)
+    keys = ledger.in_doubt(resolved.name, action_id, now)
+    trouble = recover(ledger, channel, rules, keys, owner=f"{owner}/doubts", now=now)
+    if trouble is not None:
+        found.problems.append(str(trouble))
 
 
 def _same(details: Population, _: str) -> Population:
@@ -114,9 +148,14 @@ def _passing(
     """Return the changes that the workflow's conditions hold for; the others are skipped."""
     passed, failed, missing = judge(resolved, changes, partial(_same, details))
     for refused, reason in ((failed, SKIPPED_CONDITIONS), (missing, SKIPPED_NOT_FOUND)):
-        keys = [
-            ledger.key(resolved.name, action_id, item.contact_id, item.change, item.snapshot)
-            for item in refused
-        ]
-        ledger.skip(keys, reason, now)
+        ledger.skip(_keys(resolved, action_id, refused, ledger), reason, now)
     return passed
+
+
+def _keys(
+    resolved: ResolvedWorkflow, action_id: str, changes: Sequence[Change], ledger: Ledger
+) -> list[str]:
+    return [
+        ledger.key(resolved.name, action_id, item.contact_id, item.change, item.snapshot)
+        for item in changes
+    ]

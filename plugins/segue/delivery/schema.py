@@ -164,7 +164,8 @@ deliveries = Table(
     Column("attempts", Integer, nullable=False, default=0),
     Column("owner", String(250)),
     Column("lease_until", UtcDateTime),
-    Column("held_until", UtcDateTime),
+    Column("held_until", UtcDateTime),  # segue_release takes up what is due, until it is settled
+    Column("held_since", UtcDateTime),  # when quiet hours first held it back
     Column("failed_at_clear", Integer),  # the run's clear number when it failed
     Column("trace", Text),  # JSON object: where a message of the last call can be looked for
     Column("planned_at", UtcDateTime, nullable=False),

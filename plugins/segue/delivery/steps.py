@@ -102,12 +102,13 @@ def send(
     ledger: Ledger,
     *,
     owner: str,
-    clear_number: int = 0,
+    clear_number: int | None = None,
     memberships: Memberships | None = None,
 ) -> Pass:
     """Take changes that passed the conditions through the door, for one action.
 
-    ``details`` returns the contacts' details as they stood in the snapshot with a key.
+    ``details`` returns the contacts' details as they stood in the snapshot with a key. Without a
+    ``clear_number`` nothing that failed is tried again.
     """
     now = datetime.now(UTC)
     channel = resolved.channels[action.id]

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import AirflowException
 
 from segue.operators.failures import shown_plainly
 
@@ -37,9 +37,11 @@ class FindWork(BaseOperator):
         for request in ledger.open_requests():
             outcome = ledger.carry_out(request, now)
             self.log.info("request %s by %s: %s", request.id, request.requested_by, outcome)
-        freed = ledger.free_expired(now)
+        freed, dropped = ledger.free_expired(now), ledger.drop_withdrawn(now)
         if freed:
             self.log.info("%s claims of workers that ended are free again", freed)
+        if dropped:
+            self.log.info("%s were held of changes that were taken back meanwhile", dropped)
         return [
             {"workflow": workflow, "action": action}
             for workflow, action in ledger.actions_with_work(now)
@@ -81,21 +83,21 @@ class Resume(BaseOperator):
     def execute(self, context: Context) -> None:
         """Go through the door; the next run, minutes later, is the retry."""
         from segue.catalog import Catalog
-        from segue.delivery.resumption import resume
+        from segue.delivery.resumption import forget_action, resume
         from segue.operators.environment import open_ledger, open_memberships, task_settings
 
         name, action = self.work["workflow"], self.work["action"]
-        resolved = Catalog(task_settings().home).resolve(name)
-        if action not in resolved.action_ids:
-            raise AirflowFailException(
-                f"the workflow {name} has no action {action} any more, and deliveries of it are "
-                f"held or in doubt: segue deliveries --workflow {name} --action {action}"
-            )
+        catalog, ledger = Catalog(task_settings().home), open_ledger()
+        resolved = catalog.resolve(name) if name in catalog.names("workflows") else None
+        if resolved is None or action not in resolved.action_ids:
+            done = forget_action(name, action, ledger)
+            self.log.warning("%s %s is not defined any more: %s", name, action, done)
+            return
         ti = context["ti"]
         found = resume(
             resolved,
             action,
-            open_ledger(),
+            ledger,
             owner=f"{ti.id}/{ti.try_number}",
             memberships=open_memberships(),
         )

@@ -29,6 +29,7 @@ from segue.delivery.ledger.records import (
     SKIPPED_ONCE,
     SKIPPED_OPTED_OUT,
     SKIPPED_RECHECK,
+    SKIPPED_REMOVED,
     SKIPPED_SUPPRESSED,
     SUPPRESSED_BACKFILL,
     SUPPRESSED_FORGOTTEN,
@@ -59,7 +60,7 @@ from segue.delivery.ledger.requesting import (
     Selection,
     Settlement,
 )
-from segue.delivery.ledger.sending import Sending
+from segue.delivery.ledger.sending import SENT_AGAIN, Sending
 from segue.delivery.ledger.stopping import Stop, Stopping
 from segue.delivery.ledger.suppressing import Suppression, SuppressionKind
 
@@ -84,6 +85,7 @@ __all__ = [
     "HELD_QUIET_HOURS",
     "NO_LONGER_A_CHANGE",
     "POLICY_REASONS",
+    "SENT_AGAIN",
     "SKIPPED_AFTER",
     "SKIPPED_CAP",
     "SKIPPED_CONDITIONS",
@@ -96,6 +98,7 @@ __all__ = [
     "SKIPPED_ONCE",
     "SKIPPED_OPTED_OUT",
     "SKIPPED_RECHECK",
+    "SKIPPED_REMOVED",
     "SKIPPED_SUPPRESSED",
     "SUPPRESSED_BACKFILL",
     "SUPPRESSED_FORGOTTEN",

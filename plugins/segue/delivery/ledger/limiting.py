@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from segue.delivery.channel import Limit
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+_LONGEST_SCOPE = 200  # characters; a longer one is known by its digest
 Limits = Sequence["Limit"]
 
 
@@ -27,26 +29,26 @@ class Limiting(LedgerDatabase):
         ``calls`` holds the limits that each call counts under. Returns how many may begin and, if
         not all, the seconds until the next may.
         """
-        scopes = sorted({limit.scope for limits in calls for limit in limits})
+        scopes = sorted({_name(limit.scope) for limits in calls for limit in limits})
         if not scopes:
             return len(calls), 0.0
         granted, pause = 0, 0.0
         with self._write() as connection:
             free = self._next_moments(connection, scopes)
             for limits in calls:
-                moment = max([now, *(free[limit.scope] for limit in limits)])
+                moment = max([now, *(free[_name(limit.scope)] for limit in limits)])
                 if moment > now:
                     pause = (moment - now).total_seconds()
                     break
                 granted += 1
                 for limit in limits:
-                    free[limit.scope] = now + timedelta(seconds=limit.seconds / limit.count)
+                    free[_name(limit.scope)] = now + timedelta(seconds=limit.seconds / limit.count)
             _write_moments(connection, free)
         return granted, pause
 
     def hold_back(self, scopes: Iterable[str], until: datetime) -> None:
         """Let no call under these scopes begin before ``until``, as a vendor asked."""
-        wanted = sorted(set(scopes))
+        wanted = sorted({_name(scope) for scope in scopes})
         if not wanted:
             return
         with self._write() as connection:
@@ -60,6 +62,12 @@ class Limiting(LedgerDatabase):
         connection.execute(self._insert(rates).on_conflict_do_nothing(), rows)
         query = select(rates).where(rates.c.scope.in_(scopes)).order_by(rates.c.scope)
         return {row.scope: row.next_at for row in connection.execute(query.with_for_update())}
+
+
+def _name(scope: str) -> str:
+    if len(scope) <= _LONGEST_SCOPE:
+        return scope
+    return scope[:100] + hashlib.sha256(scope.encode()).hexdigest()
 
 
 def _write_moments(connection: Connection, free: Mapping[str, datetime]) -> None:

@@ -371,7 +371,7 @@ class Recording(LedgerDatabase):
 
 def _unsent() -> ColumnElement[bool]:
     """What a policy or an edited definition may still take back; a rejection stays."""
-    states = (State.PLANNED, State.RELEASED, State.SKIPPED, State.FAILED)
+    states = (State.PLANNED, State.RELEASED, State.HELD, State.SKIPPED, State.FAILED)
     return or_(
         deliveries.c.state.in_(states),
         and_(

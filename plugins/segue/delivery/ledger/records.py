@@ -26,6 +26,7 @@ SKIPPED_ONCE = "once_per_contact"
 SKIPPED_CAP = "frequency_cap"
 SKIPPED_RECHECK = "recheck"
 SKIPPED_EXPIRED = "expired"
+SKIPPED_REMOVED = "action_removed"
 HELD_QUIET_HOURS = "quiet_hours"
 NO_LONGER_A_CHANGE = "no_longer_a_change"
 SUPPRESSED_BACKFILL = "backfill"
@@ -174,6 +175,7 @@ class DeliveryRow:
     planned_at: datetime | None = None
     event_at: datetime | None = None
     called_at: datetime | None = None
+    held_since: datetime | None = None
     trace: Mapping[str, str] = field(default_factory=dict)
 
 

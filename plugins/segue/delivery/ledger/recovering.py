@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, exists, literal, or_, select, update
 
 from segue.delivery.ledger.database import LedgerDatabase, batched
-from segue.delivery.ledger.records import DeliveryRow, DueDelivery
-from segue.delivery.ledger.sending import delivery_row
+from segue.delivery.ledger.records import (
+    NO_LONGER_A_CHANGE,
+    SKIPPED_AFTER,
+    DeliveryRow,
+    DueDelivery,
+)
+from segue.delivery.ledger.sending import SENT_AGAIN, delivery_row, free_again
 from segue.delivery.schema import State, changes, deliveries, spans
 
 
@@ -17,7 +22,7 @@ class Recovering(LedgerDatabase):
     """Deliveries whose lease ran out."""
 
     def free_expired(self, now: datetime) -> int:
-        """Return claims under a lease that ran out to ``released``; returns how many."""
+        """Return claims under a lease that ran out to where they came from; returns how many."""
         query = (
             update(deliveries)
             .where(
@@ -25,7 +30,7 @@ class Recovering(LedgerDatabase):
                 deliveries.c.state == State.CLAIMED,
                 deliveries.c.lease_until < now,
             )
-            .values(state=State.RELEASED, owner=None, lease_until=None, updated_at=now)
+            .values(state=free_again(), owner=None, lease_until=None, updated_at=now)
         )
         with self._write() as connection:
             return connection.execute(query).rowcount
@@ -35,9 +40,11 @@ class Recovering(LedgerDatabase):
 
         In doubt is what stands in ``sending`` under a lease that ran out before ``ended``.
         """
+        why = "the worker ended during the call"
+        again = deliveries.c.reason.like(f"{SENT_AGAIN}%")
         values = {
             "state": State.UNCERTAIN,
-            "reason": "the worker ended during the call",
+            "reason": case((again, f"{SENT_AGAIN}: {why}"), else_=why),
             "lease_until": None,  # the owner stays: its late answer is still welcome
             "updated_at": now,
         }
@@ -68,20 +75,70 @@ class Recovering(LedgerDatabase):
         return taken
 
     def actions_with_work(self, now: datetime) -> list[tuple[str, str]]:
-        """Return (workflow, action) of all deliveries that are held and due, or in doubt."""
-        query = (
-            select(deliveries.c.workflow, deliveries.c.action)
-            .where(deliveries.c.namespace == self.namespace, _to_take_up(now, now))
-            .distinct()
-            .order_by(deliveries.c.workflow, deliveries.c.action)
+        """Return (workflow, action) of all deliveries that are due, or in doubt."""
+        mine = deliveries.c.namespace == self.namespace
+        pair = deliveries.c.workflow, deliveries.c.action
+        query = select(*pair).where(mine, or_(_to_take_up(now), _in_doubt(now))).distinct()
+        with self._read() as connection:
+            return sorted((row.workflow, row.action) for row in connection.execute(query))
+
+    def in_doubt(self, workflow: str, action: str, now: datetime) -> list[str]:
+        """Return the keys of an action's calls whose lease ran out."""
+        query = select(deliveries.c.key).where(
+            deliveries.c.namespace == self.namespace,
+            deliveries.c.workflow == workflow,
+            deliveries.c.action == action,
+            _in_doubt(now),
         )
         with self._read() as connection:
-            return [(row.workflow, row.action) for row in connection.execute(query)]
+            return list(connection.execute(query).scalars())
 
-    def due(
-        self, workflow: str, action: str, now: datetime, ended: datetime, limit: int
-    ) -> list[DueDelivery]:
-        """Return an action's deliveries that are held and due, or in doubt; the oldest first."""
+    def settle_removed(self, workflow: str, action: str, reason: str, now: datetime) -> int:
+        """Skip what is held of an action that is not defined any more; returns how many."""
+        query = (
+            update(deliveries)
+            .where(
+                deliveries.c.namespace == self.namespace,
+                deliveries.c.workflow == workflow,
+                deliveries.c.action == action,
+                deliveries.c.state == State.HELD,
+            )
+            .values(state=State.SKIPPED, reason=reason, held_until=None, updated_at=now)
+        )
+        with self._write() as connection:
+            return connection.execute(query).rowcount
+
+    def drop_withdrawn(self, now: datetime) -> int:
+        """Skip what is held of changes that were taken back meanwhile; returns how many."""
+        query = (
+            update(deliveries)
+            .where(
+                deliveries.c.namespace == self.namespace,
+                deliveries.c.state == State.HELD,
+                ~exists().where(_its_change()),
+            )
+            .values(state=State.SKIPPED, reason=NO_LONGER_A_CHANGE, held_until=None, updated_at=now)
+        )
+        with self._write() as connection:
+            return connection.execute(query).rowcount
+
+    def postpone(self, keys: Iterable[str], reason: str, until: datetime, now: datetime) -> None:
+        """Let what is held wait on: it cannot be read now."""
+        for batch in batched(sorted(keys)):
+            query = (
+                update(deliveries)
+                .where(deliveries.c.key.in_(batch), deliveries.c.state == State.HELD)
+                .values(held_until=until, reason=reason, updated_at=now)
+            )
+            with self._write() as connection:
+                connection.execute(query)
+
+    def due(self, workflow: str, action: str, now: datetime, limit: int) -> list[DueDelivery]:
+        """Return an action's deliveries that are due; the oldest first.
+
+        Due is what was held until now, and what was skipped because of an action before it that
+        has been delivered since.
+        """
         query = (
             select(
                 deliveries.c.contact_id,
@@ -91,19 +148,12 @@ class Recovering(LedgerDatabase):
                 spans.c.current_key,
             )
             .join(spans, spans.c.id == deliveries.c.span)
-            .join(
-                changes,
-                and_(
-                    changes.c.span == deliveries.c.span,
-                    changes.c.contact_id == deliveries.c.contact_id,
-                    changes.c.change == deliveries.c.change,
-                ),
-            )
+            .join(changes, _its_change())
             .where(
                 deliveries.c.namespace == self.namespace,
                 deliveries.c.workflow == workflow,
                 deliveries.c.action == action,
-                _to_take_up(now, ended),
+                _to_take_up(now),
             )
             .order_by(deliveries.c.planned_at, deliveries.c.contact_id, deliveries.c.key)
             .limit(limit)
@@ -112,9 +162,30 @@ class Recovering(LedgerDatabase):
             return [DueDelivery(*row) for row in connection.execute(query)]
 
 
-def _to_take_up(now: datetime, ended: datetime) -> ColumnElement[bool]:
+def _its_change() -> ColumnElement[bool]:
+    return and_(
+        changes.c.span == deliveries.c.span,
+        changes.c.contact_id == deliveries.c.contact_id,
+        changes.c.change == deliveries.c.change,
+    )
+
+
+def _to_take_up(now: datetime) -> ColumnElement[bool]:
     held = and_(deliveries.c.state == State.HELD, deliveries.c.held_until <= now)
-    return or_(held, _in_doubt(ended))
+    before = deliveries.alias("before")
+    waited_for = exists().where(
+        before.c.span == deliveries.c.span,
+        before.c.contact_id == deliveries.c.contact_id,
+        before.c.change == deliveries.c.change,
+        before.c.state == State.DELIVERED,
+        deliveries.c.reason.like(literal(f"{SKIPPED_AFTER}: ") + before.c.action + " %"),
+    )
+    skipped = and_(
+        deliveries.c.state == State.SKIPPED,
+        deliveries.c.reason.like(f"{SKIPPED_AFTER}: %"),
+        waited_for,
+    )
+    return or_(held, skipped)
 
 
 def _in_doubt(ended: datetime) -> ColumnElement[bool]:

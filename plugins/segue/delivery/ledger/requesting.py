@@ -155,6 +155,7 @@ class Requesting(LedgerDatabase):
             "state": State.HELD,
             "reason": f"{asked} by {request.requested_by}",
             "held_until": now,
+            "held_since": None,  # it waits anew
         }
         count = connection.execute(moved.values(**due, **common)).rowcount
         return f"{count} to be sent again"

@@ -22,9 +22,12 @@ from sqlalchemy import (
 
 from segue.delivery.ledger.database import LedgerDatabase, batched
 from segue.delivery.ledger.records import (
+    HELD_QUIET_HOURS,
     NO_LONGER_A_CHANGE,
     SKIPPED_CAP,
+    SKIPPED_EXPIRED,
     SKIPPED_ONCE,
+    SKIPPED_REMOVED,
     DeliveryRow,
     Finished,
     Started,
@@ -32,7 +35,9 @@ from segue.delivery.ledger.records import (
 )
 from segue.delivery.schema import State, deliveries
 
-_MOST_SENT_AGAIN = 2  # calls of a delivery whose workflow says `on_uncertain: resend`
+SENT_AGAIN = "sent again"  # begins the reason of a call that was made once more, in doubt
+# skips that no later pass judges again
+_FINAL_SKIPS = (NO_LONGER_A_CHANGE, SKIPPED_EXPIRED, SKIPPED_REMOVED)
 _IN_ONES_HANDS = (State.CLAIMED, State.SENDING)
 
 
@@ -46,19 +51,20 @@ class Sending(LedgerDatabase):
         owner: str,
         now: datetime,
         lease_until: datetime,
-        clear_number: int = 0,
+        clear_number: int | None = 0,
         resend_uncertain: bool = False,
     ) -> list[DeliveryRow]:
         """Take the deliveries that may be tried now, for ``owner`` until ``lease_until``.
 
         These are: released; held until now; claimed under a lease that ran out; skipped at the
         door before (the reason is judged again); failed before a person cleared the task
-        (``clear_number``); with ``resend_uncertain``, uncertain after its first call.
+        (``clear_number``); with ``resend_uncertain``, uncertain and not sent again before.
         """
         free = _free(now, clear_number, resend_uncertain=resend_uncertain)
+        doubted = deliveries.c.state == State.UNCERTAIN
         values = {
             "state": State.CLAIMED,
-            "reason": "",
+            "reason": case((doubted, SENT_AGAIN), else_=""),
             "owner": owner,
             "lease_until": lease_until,
             "updated_at": now,
@@ -88,7 +94,7 @@ class Sending(LedgerDatabase):
         owner: str,
         now: datetime,
         lease_until: datetime,
-        clear_number: int = 0,
+        clear_number: int | None = 0,
     ) -> Started:
         """Write outcomes and mark the calls about to start, in one transaction.
 
@@ -129,20 +135,19 @@ class Sending(LedgerDatabase):
 
     def renew(self, owner: str, lease_until: datetime) -> None:
         """Extend the lease of all that ``owner`` has in its hands."""
-        query = (
-            update(deliveries)
-            .where(deliveries.c.owner == owner, deliveries.c.state.in_(_IN_ONES_HANDS))
-            .values(lease_until=lease_until)
-        )
+        held = deliveries.c.owner == owner, deliveries.c.state.in_(_IN_ONES_HANDS)
+        # what the pass itself has locked gets its lease there; waiting for it could be a deadlock
+        free = select(deliveries.c.key).where(*held).with_for_update(skip_locked=True)
+        query = update(deliveries).where(deliveries.c.key.in_(free)).values(lease_until=lease_until)
         with self._write() as connection:
             connection.execute(query)
 
     def give_back(self, owner: str, now: datetime) -> int:
-        """Return all that ``owner`` has claimed and not begun to ``released``."""
+        """Return all that ``owner`` has claimed and not begun to where it was taken from."""
         query = (
             update(deliveries)
             .where(deliveries.c.owner == owner, deliveries.c.state == State.CLAIMED)
-            .values(state=State.RELEASED, owner=None, lease_until=None, updated_at=now)
+            .values(state=free_again(), owner=None, lease_until=None, updated_at=now)
         )
         with self._write() as connection:
             return connection.execute(query).rowcount
@@ -156,7 +161,7 @@ class Sending(LedgerDatabase):
                 .where(
                     deliveries.c.key.in_(batch),
                     deliveries.c.state.in_((State.RELEASED, State.SKIPPED, State.HELD)),
-                    deliveries.c.reason != NO_LONGER_A_CHANGE,
+                    deliveries.c.reason.not_in(_FINAL_SKIPS),
                 )
                 .values(state=State.SKIPPED, reason=reason, held_until=None, updated_at=now)
             )
@@ -271,18 +276,28 @@ def _against(reason: str, rivals: list[Row[Any]], enough: int) -> tuple[str, boo
     return reason, len(settled) >= enough
 
 
-def _free(now: datetime, clear_number: int, *, resend_uncertain: bool) -> ColumnElement[bool]:
+def _free(
+    now: datetime, clear_number: int | None, *, resend_uncertain: bool
+) -> ColumnElement[bool]:
     state = deliveries.c.state
     ways = [
         state == State.RELEASED,
         and_(state == State.HELD, deliveries.c.held_until <= now),
         and_(state == State.CLAIMED, deliveries.c.lease_until < now),
-        and_(state == State.SKIPPED, deliveries.c.reason != NO_LONGER_A_CHANGE),
-        and_(state == State.FAILED, deliveries.c.failed_at_clear < clear_number),
+        and_(state == State.SKIPPED, deliveries.c.reason.not_in(_FINAL_SKIPS)),
     ]
+    if clear_number is not None:
+        failed_before = deliveries.c.failed_at_clear < clear_number
+        ways.append(and_(state == State.FAILED, failed_before))
     if resend_uncertain:
-        ways.append(and_(state == State.UNCERTAIN, deliveries.c.attempts < _MOST_SENT_AGAIN))
+        once = deliveries.c.reason.not_like(f"{SENT_AGAIN}%")
+        ways.append(and_(state == State.UNCERTAIN, once))
     return or_(*ways)
+
+
+def free_again() -> ColumnElement[str]:
+    """Return the state of a claim that is given up: what was held is due again."""
+    return case((deliveries.c.held_until.is_not(None), State.HELD), else_=State.RELEASED)
 
 
 def _by_trace(
@@ -310,12 +325,25 @@ _OUTCOME = (
             else_=deliveries.c.owner,
         ),
         lease_until=bindparam("new_lease"),
-        held_until=bindparam("new_held_until"),
+        held_until=case(
+            (
+                bindparam("still_open") == 1,
+                func.coalesce(bindparam("new_held_until"), deliveries.c.held_until),
+            ),
+            else_=None,
+        ),
+        held_since=case(
+            (
+                bindparam("still_open") == 1,
+                func.coalesce(deliveries.c.held_since, bindparam("new_held_since")),
+            ),
+            else_=None,
+        ),
         external_id=func.coalesce(bindparam("new_external_id"), deliveries.c.external_id),
         url=func.coalesce(bindparam("new_url"), deliveries.c.url),
         results=func.coalesce(bindparam("new_results"), deliveries.c.results),
         digest=func.coalesce(bindparam("new_digest"), deliveries.c.digest),
-        failed_at_clear=func.coalesce(bindparam("new_clear"), deliveries.c.failed_at_clear),
+        failed_at_clear=func.coalesce(bindparam("new_clear"), deliveries.c.failed_at_clear, 0),
         delivered_at=func.coalesce(bindparam("new_delivered_at"), deliveries.c.delivered_at),
         updated_at=bindparam("new_updated_at"),
     )
@@ -328,7 +356,7 @@ def _finish(
     owner: str,
     now: datetime,
     lease_until: datetime,
-    clear_number: int,
+    clear_number: int | None,
 ) -> None:
     if finished:
         values = [_values(item, owner, now, lease_until, clear_number) for item in finished]
@@ -336,7 +364,7 @@ def _finish(
 
 
 def _values(
-    item: Finished, owner: str, now: datetime, lease_until: datetime, clear_number: int
+    item: Finished, owner: str, now: datetime, lease_until: datetime, clear_number: int | None
 ) -> dict[str, Any]:
     delivered = item.state is State.DELIVERED
     in_ones_hands = item.state in _IN_ONES_HANDS
@@ -345,9 +373,11 @@ def _values(
         "of_owner": owner,
         "new_state": item.state,
         "new_reason": item.reason,
-        "let_go": int(item.state is State.RELEASED),
+        "let_go": int(item.state in (State.RELEASED, State.HELD)),
         "new_lease": lease_until if in_ones_hands else None,
+        "still_open": int(item.state in (*_IN_ONES_HANDS, State.RELEASED, State.HELD)),
         "new_held_until": item.held_until,
+        "new_held_since": now if item.reason == HELD_QUIET_HOURS else None,
         "new_external_id": item.external_id,
         "new_url": item.url,
         "new_results": json.dumps(dict(item.results or {})) if delivered else None,
@@ -372,5 +402,6 @@ def delivery_row(row: Row[Any]) -> DeliveryRow:
         row.planned_at,
         row.event_at,
         row.called_at,
+        row.held_since,
         json.loads(row.trace) if row.trace else {},
     )

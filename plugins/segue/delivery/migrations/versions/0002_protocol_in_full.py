@@ -22,6 +22,7 @@ def upgrade() -> None:
     op.add_column('deliveries', sa.Column('channel', sa.String(length=64), nullable=False, server_default=''))
     op.add_column('deliveries', sa.Column('addressed_to', sa.String(length=16), nullable=False, server_default=''))
     op.add_column('deliveries', sa.Column('event_at', sa.DateTime(), nullable=True))
+    op.add_column('deliveries', sa.Column('held_since', sa.DateTime(), nullable=True))
     op.add_column('deliveries', sa.Column('trace', sa.Text(), nullable=True))
     op.add_column('deliveries', sa.Column('called_at', sa.DateTime(), nullable=True))
     op.add_column('deliveries', sa.Column('delivered_at', sa.DateTime(), nullable=True))
