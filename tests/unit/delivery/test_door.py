@@ -7,6 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import ClassVar
 
+import pytest
+from sqlalchemy import select
+
 from segue.delivery.candidates import Candidate, Terms
 from segue.delivery.channel import Limit
 from segue.delivery.door import Door
@@ -14,8 +17,14 @@ from segue.delivery.heartbeat import LEASE
 from segue.delivery.ledger import DeliveryRow, Ledger, Run, StartRules
 from segue.delivery.policies import is_held_out
 from segue.delivery.recovery import trace_of
-from segue.delivery.schema import State
-from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
+from segue.delivery.schema import State, deliveries
+from segue.errors import (
+    ConnectionFailure,
+    ContactFailure,
+    LedgerError,
+    OutcomeUnknown,
+    TransientFailure,
+)
 from segue.testing import AskableChannel, RecordingChannel
 from segue.workflows.definition import Policies
 from tests.unit.delivery.builders import NOW, added, detected, record, run, stretch
@@ -623,3 +632,140 @@ def test_a_change_that_does_not_stand_any_more_is_skipped(ledger):
     gone = candidate(ledger, "a", withdrawn="not a member any more")
     door(ledger, channel()).deliver([gone])
     assert outcome(ledger, "a") == "skipped:recheck: not a member any more"
+
+
+# What a long or broken pass must not do
+
+
+def test_the_heartbeat_never_waits_for_rows_that_its_own_pass_has_locked(ledger):
+    """On PostgreSQL the two would lock each other out: here the pass holds a row's lock."""
+    candidates = released(ledger, "a", "b")
+    ledger.claim([c.key for c in candidates], owner="me", now=NOW, lease_until=NOW + LEASE)
+    if ledger.engine.dialect.name == "sqlite":
+        ledger.renew("me", NOW + 2 * LEASE)  # one writer at a time: there is nothing to skip
+        return
+    with ledger.engine.begin() as connection:
+        locked = select(deliveries).where(deliveries.c.key == candidates[0].key)
+        connection.execute(locked.with_for_update())
+        ledger.renew("me", NOW + 2 * LEASE)
+    leases = "SELECT count(*) FROM deliveries WHERE lease_until > '2026-11-23 06:01:30'"
+    with ledger.engine.connect() as connection:
+        assert connection.exec_driver_sql(leases).scalar() == 1
+
+
+def test_answers_survive_a_ledger_that_fails_for_a_moment(ledger):
+    """The ledger refuses one transaction in the middle: what was sent is delivered, once."""
+    candidates = released(ledger, *people(20))
+    through = channel()
+
+    class Failing(Ledger):
+        calls = 0
+
+        def advance(self, finished, starting, **values):
+            Failing.calls += 1
+            if Failing.calls == 4:
+                raise LedgerError("the database is restarting")
+            return super().advance(finished, starting, **values)
+
+    failing = Failing(ledger.engine, ledger.namespace)
+    with pytest.raises(LedgerError):
+        door(failing, through).deliver(candidates)
+    sent = len(through.outbox.keys)
+    assert 0 < sent < 20
+    states = Counter(row["outcome"] for row in ledger.list_deliveries())
+    assert states == {"delivered": sent, "released": 20 - sent}
+    door(ledger, through).deliver(candidates)
+    assert sorted(through.outbox.keys) == sorted(c.key for c in candidates)
+
+
+def test_quiet_hours_that_begin_during_a_pass_hold_the_rest(ledger):
+    """One call a minute from 06:00, quiet from 06:10 on."""
+    candidates = released(ledger, *people(30))
+    through = channel(to_contact=True).limited(Limit("vendor_default", 1, 60))
+    hours = {"quiet_hours": {"from": "06:10", "to": "08:00"}}
+    door(ledger, through, **hours).deliver(candidates)
+    assert len(through.outbox.keys) == 10
+    states = Counter(row["outcome"] for row in ledger.list_deliveries())
+    assert states == {"delivered": 10, "held": 20}
+
+
+def test_a_contact_suppressed_during_a_pass_is_not_written_to_any_more(ledger):
+    candidates = released(ledger, *people(10))
+    through = channel(to_contact=True).limited(Limit("vendor_default", 1, 60))
+
+    def suppress_the_last(key, message):
+        ledger.suppress([people(10)[-1]], "ann", "asked on the phone", NOW)
+
+    through.answering(suppress_the_last)
+    door(ledger, through).deliver(candidates)
+    assert len(through.outbox.keys) == 9
+    assert outcome(ledger, people(10)[-1]) == "skipped:suppression_list"
+
+
+def test_what_expired_stays_so_in_later_passes(ledger):
+    candidates = released(ledger, "a")
+    hours = {"quiet_hours": {"from": "21:00", "to": "08:00", "expires": "12h"}}
+    through = channel(to_contact=True)
+    door(ledger, through, **hours).deliver(candidates)
+    for number in range(2):
+        made = door(ledger, through, owner=str(number), **hours)
+        made.clock.now += timedelta(hours=13)
+        made.deliver(candidates)
+    assert (outcome(ledger, "a"), through.outbox.keys) == ("skipped:expired", [])
+
+
+def test_a_held_message_that_meets_a_transient_failure_stays_due(ledger):
+    """segue_release finds it again: its run's task has ended long ago."""
+    candidates = released(ledger, "a")
+    hours = {"quiet_hours": {"from": "21:00", "to": "08:00"}}
+    through = channel(to_contact=True)
+    door(ledger, through, **hours).deliver(candidates)
+    through.answering(failing_for("a", TransientFailure("503")))
+    made = door(ledger, through, owner="release", **hours)
+    made.clock.now += timedelta(hours=3)
+    made.deliver(candidates)
+    assert outcome(ledger, "a").startswith("held")
+    assert ledger.actions_with_work(made.clock.now) == [("welcome", "mail")]
+
+
+def test_a_worker_that_dies_with_a_held_message_leaves_it_due(ledger):
+    candidates = released(ledger, "a")
+    hours = {"quiet_hours": {"from": "21:00", "to": "08:00"}}
+    door(ledger, channel(to_contact=True), **hours).deliver(candidates)
+    later = NOW + timedelta(hours=3)
+    ledger.claim([candidates[0].key], owner="dead", now=later, lease_until=later)
+    assert ledger.free_expired(later + timedelta(minutes=2)) == 1
+    assert outcome(ledger, "a") == "held"
+
+
+def test_trouble_with_a_connection_of_the_past_does_not_stop_the_slice(ledger):
+    """The old connection was deleted: of its call nobody can tell, and all others go out."""
+    candidates, through = released(ledger, "a", "b"), askable()
+
+    class Renamed(AskableChannel):
+        def connect(self):
+            if self.connection == "recording_default":
+                raise ConnectionFailure("there is no connection 'recording_default'")
+            return super().connect()
+
+    die_in_the_call(ledger, candidates[:1], through)
+    renamed = Renamed.model_validate({"text": "Hello", "connection": "new"})
+    later_door(ledger, renamed).deliver(candidates)
+    assert outcome(ledger, "a").startswith("uncertain:the vendor cannot tell")
+    assert outcome(ledger, "b") == "delivered"
+
+
+def test_a_pass_with_something_to_resend_is_not_complete(ledger):
+    """So that the task is retried, as `on_uncertain: resend` promises."""
+    candidates = released(ledger, "a")
+    through = channel().answering(failing_for("a", OutcomeUnknown("lost"), times=1))
+    assert not door(ledger, through, on_uncertain="resend").deliver(candidates).is_complete
+    assert door(ledger, through, owner="2", on_uncertain="resend").deliver(candidates).is_complete
+    assert outcome(ledger, "a") == "delivered"
+
+
+def test_a_scope_of_any_length_is_a_scope(ledger):
+    """A Slack channel's name comes from a contact's field."""
+    limits = [[Limit("x" * 400, 1, 60)], [Limit("x" * 400, 1, 60)]]
+    assert ledger.reserve(limits, NOW) == (1, 60.0)
+    assert ledger.reserve([[Limit("x" * 401, 1, 60)]], NOW) == (1, 0.0)

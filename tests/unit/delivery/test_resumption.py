@@ -12,9 +12,9 @@ from sqlalchemy import update
 from segue.catalog import Catalog
 from segue.delivery.branches import BranchRef, RunArea, changes_of_span, cut
 from segue.delivery.detection import detect
-from segue.delivery.ledger import Ledger, RequestKind, Run, Selection, Wishes
+from segue.delivery.ledger import Finished, Ledger, RequestKind, Run, Selection, Wishes
 from segue.delivery.resolved import ResolvedWorkflow
-from segue.delivery.resumption import resume
+from segue.delivery.resumption import forget_action, resume
 from segue.delivery.schema import State, deliveries
 from segue.delivery.steps import check_branch, deliver_action, load_branch
 from segue.errors import ContactFailure
@@ -251,3 +251,85 @@ def retry(ledger: Ledger) -> None:
     ledger.file_request(RequestKind.RETRY, Selection(workflow="welcome"), "ann@host", NOW)
     for request in ledger.open_requests():
         ledger.carry_out(request, datetime.now(UTC))
+
+
+def test_an_action_after_a_held_one_is_taken_up_once_that_is_delivered(tmp_path, ledger):
+    """mail was held, so note was skipped; mail is delivered in the morning, and note follows."""
+    world = World(tmp_path, ledger)
+    path = tmp_path / "include" / "workflows" / "welcome.yaml"
+    path.write_text(
+        path.read_text() + "  - {id: note, after: mail, slack_message: {channel: c, text: x}}\n"
+    )
+    found = Catalog(tmp_path / "include").resolve("welcome")
+    note = RecordingChannel.model_validate({"text": "note {{ contact.contact_id }}"})
+    world.resolved = ResolvedWorkflow(
+        found.definition, found.segment, found.directory, {"mail": world.mail, "note": note}
+    )
+    world.mail.answering(refuse)
+    world.run()
+    area = RunArea(str(tmp_path / "area"))
+    ref = BranchRef(0, "", str(area.root))
+    action = found.definition.action("note")
+    deliver_action(world.resolved, action, ref, ledger, owner="task", clear_number=0)
+    reasons = {row["reason"] for row in ledger.list_deliveries() if row["action"] == "note"}
+    assert reasons == {"after: mail failed"}
+    world.mail.answering(lambda key, message: None)
+    retry(ledger)
+    assert ledger.actions_with_work(datetime.now(UTC)) == [("welcome", "mail")]
+    world.resume()
+    assert ledger.actions_with_work(datetime.now(UTC)) == [("welcome", "note")]
+    resume(world.resolved, "note", ledger, owner="release")
+    assert len(note.outbox.keys) == 3
+    assert ledger.actions_with_work(datetime.now(UTC)) == []
+
+
+def test_a_retry_that_fails_again_does_not_make_airflows_own_retry_send_it(tmp_path, ledger):
+    """It failed after the run was cleared twice; a request is one call, not two."""
+    world = World(tmp_path, ledger)
+    world.mail.answering(refuse)
+    world.run()
+    key = next(row["key"] for row in ledger.list_deliveries(contact_id="a"))
+    mine = {"owner": "task", "now": NOW, "lease_until": NOW}
+    ledger.claim([key], clear_number=2, **mine)
+    advance(ledger, [Finished(key, State.FAILED, "refused")], [], clear_number=2, **mine)
+    retry(ledger)
+    world.resume()
+    assert world.outcomes["a"] == "failed:refused"
+    assert ledger.claim([key], clear_number=2, **mine) == []
+    assert len(ledger.claim([key], clear_number=3, **mine)) == 1
+
+
+def test_what_cannot_be_read_waits_an_hour_and_does_not_stand_in_the_way(tmp_path, ledger):
+    world = World(tmp_path, ledger)
+    world.mail.answering(refuse)
+    world.run()
+    retry(ledger)
+    (tmp_path / "include" / "snapshots" / "2026-11-22" / "_SUCCESS").unlink()
+    world.mail.answering(lambda key, message: None)
+    world.resume()
+    assert ledger.actions_with_work(datetime.now(UTC)) == []
+    assert ledger.actions_with_work(datetime.now(UTC) + timedelta(hours=2)) == [("welcome", "mail")]
+    assert world.outcomes["a"].startswith("held:waits: ")
+
+
+def test_what_is_left_of_an_action_that_was_removed_is_settled(tmp_path, ledger):
+    world = World(tmp_path, ledger)
+    world.mail.answering(refuse)
+    world.run()
+    retry(ledger)
+    assert forget_action("welcome", "mail", ledger).startswith("3 that were held are skipped")
+    assert set(world.outcomes.values()) == {"skipped:action_removed"}
+    assert ledger.actions_with_work(datetime.now(UTC)) == []
+
+
+def test_a_retry_in_quiet_hours_waits_anew(tmp_path, ledger):
+    """Planned long ago: its expiry counts from when it was held, not from its change."""
+    world = World(tmp_path, ledger, far_quiet(), to_contact=True)
+    world.run()
+    long_ago = datetime.now(UTC) - timedelta(days=3)
+    with ledger.engine.begin() as connection:
+        connection.execute(update(deliveries).values(planned_at=long_ago, held_since=long_ago))
+        connection.execute(update(deliveries).values(state=State.FAILED))
+    retry(ledger)
+    world.resume()
+    assert world.outcomes["a"] == "held:quiet_hours"
