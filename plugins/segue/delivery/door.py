@@ -49,6 +49,17 @@ _LOOK_EVERY = timedelta(seconds=1)
 _NAP = 2.0  # seconds; a pause is slept in naps, so that `segue stop` is obeyed meanwhile
 
 
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The time (UTC), and how it is waited for; tests have one of their own."""
+
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    sleep: Callable[[float], None] = time.sleep
+
+
+REAL_CLOCK = Clock()
+
+
 @dataclass(slots=True)
 class Pass:
     """What one pass through the door came to."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from segue.delivery.branches import Change
-from segue.delivery.door import Pass
+from segue.delivery.door import REAL_CLOCK, Clock, Pass
 from segue.delivery.ledger import (
     SKIPPED_CONDITIONS,
     SKIPPED_NOT_FOUND,
@@ -49,9 +49,10 @@ def resume(
     owner: str,
     memberships: Memberships | None = None,
     at_once: int = AT_ONCE,
+    clock: Clock = REAL_CLOCK,
 ) -> Resumed:
     """Take up what is due of one action. Messages whose snapshot is gone stay where they are."""
-    now = datetime.now(UTC)
+    now = clock.now()
     channel = resolved.channels[action_id]
     in_doubt_since = now - timedelta(seconds=channel.longest_call)
     due = ledger.due(resolved.name, action_id, now, in_doubt_since, at_once)
@@ -72,6 +73,7 @@ def resume(
                 ledger,
                 owner=f"{owner}/{snapshot}",
                 memberships=memberships,
+                clock=clock,
             )
         )
     return found
