@@ -46,6 +46,7 @@ _TRIES = 3  # of one delivery within one pass
 _LONGEST_PAUSE = 60.0  # seconds; a vendor that asks for more ends the pass
 _HORIZON = timedelta(seconds=1)  # a call is marked as begun no earlier than this before it begins
 _LOOK_EVERY = timedelta(seconds=1)
+_HELD_ONCE = ((State.HELD, HELD_QUIET_HOURS), (State.SKIPPED, SKIPPED_EXPIRED))
 _NAP = 2.0  # seconds; a pause is slept in naps, so that `segue stop` is obeyed meanwhile
 
 
@@ -193,7 +194,8 @@ class Door:
 
     def _waited_too_long(self, row: DeliveryRow, now: datetime) -> bool:
         hours = self.terms.policies.quiet_hours
-        if hours is None or (row.state, row.reason) != (State.HELD, HELD_QUIET_HOURS):
+        was_held = (row.state, row.reason) in _HELD_ONCE
+        if hours is None or not was_held:
             return False
         assert row.planned_at is not None
         return hours.expires.after(row.planned_at, self.terms.zone) < now

@@ -1,8 +1,8 @@
 """Recovery: calls that a worker began and whose outcome nobody wrote down.
 
 A delivery found ``sending`` after its lease, and after the channel's longest call, is neither sent
-again nor given up: the channel is asked whether it has it. It has: delivered. It has not: free to
-be sent. It cannot tell: ``uncertain`` (DESIGN.md §6).
+again nor given up: the channel is asked whether it has it. It has: delivered. It has not: held,
+and due at once. It cannot tell: ``uncertain`` (DESIGN.md §6).
 """
 
 from __future__ import annotations
@@ -15,7 +15,13 @@ from typing import Any
 
 from segue.delivery.channel import Channel, Receipt, Sender
 from segue.delivery.heartbeat import LEASE
-from segue.delivery.ledger import DeliveryRow, Finished, Ledger, StartRules
+from segue.delivery.ledger import (
+    HELD_NOT_FOUND,
+    DeliveryRow,
+    Finished,
+    Ledger,
+    StartRules,
+)
 from segue.delivery.schema import State
 from segue.errors import DeliveryError, OutcomeUnknown
 
@@ -49,7 +55,7 @@ def recover(
     trouble: DeliveryError | None = None
     for connection, rows in _by_connection(doubtful):
         try:
-            settled = _ask(_as_it_was(channel, connection), rows)
+            settled = _ask(_as_it_was(channel, connection), rows, now)
         except OutcomeUnknown as error:
             why = f"the vendor cannot tell: {error}"
             settled = [Finished(row.key, State.UNCERTAIN, why) for row in rows]
@@ -89,7 +95,7 @@ def ask_at_once(
         return {}
 
 
-def _ask(channel: Channel, rows: Sequence[DeliveryRow]) -> list[Finished]:
+def _ask(channel: Channel, rows: Sequence[DeliveryRow], now: datetime) -> list[Finished]:
     """Raise OutcomeUnknown where the vendor cannot tell, another DeliveryError where not now."""
     begun = [row.called_at for row in rows if row.called_at is not None]
     with channel.connect() as sender:
@@ -97,7 +103,7 @@ def _ask(channel: Channel, rows: Sequence[DeliveryRow]) -> list[Finished]:
     return [
         delivered(row.key, found[row.key])
         if row.key in found
-        else Finished(row.key, State.RELEASED)
+        else Finished(row.key, State.HELD, HELD_NOT_FOUND, held_until=now)  # due at once
         for row in rows
     ]
 

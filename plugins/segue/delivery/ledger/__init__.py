@@ -11,6 +11,7 @@ from segue.delivery.ledger.limiting import Limiting
 from segue.delivery.ledger.reading import Reading
 from segue.delivery.ledger.recording import Recording
 from segue.delivery.ledger.records import (
+    HELD_NOT_FOUND,
     HELD_QUIET_HOURS,
     NO_LONGER_A_CHANGE,
     POLICY_REASONS,
@@ -61,6 +62,7 @@ class Ledger(Recording, Sending, Recovering, Limiting, Stopping, Requesting, For
 
 
 __all__ = [
+    "HELD_NOT_FOUND",
     "HELD_QUIET_HOURS",
     "NO_LONGER_A_CHANGE",
     "POLICY_REASONS",

@@ -26,6 +26,7 @@ SKIPPED_CAP = "frequency_cap"
 SKIPPED_RECHECK = "recheck"
 SKIPPED_EXPIRED = "expired"
 HELD_QUIET_HOURS = "quiet_hours"
+HELD_NOT_FOUND = "the vendor did not have it"  # after a call in doubt
 NO_LONGER_A_CHANGE = "no_longer_a_change"
 SUPPRESSED_BACKFILL = "backfill"
 SUPPRESSED_MAX_AGE = "max_age"

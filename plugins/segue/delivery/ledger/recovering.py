@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, and_, or_, select, update
 
 from segue.delivery.ledger.database import LedgerDatabase, batched
 from segue.delivery.ledger.records import DeliveryRow, DueDelivery
-from segue.delivery.ledger.sending import delivery_row
+from segue.delivery.ledger.sending import delivery_row, where_from
 from segue.delivery.schema import State, changes, deliveries, spans
 
 
@@ -17,7 +17,7 @@ class Recovering(LedgerDatabase):
     """Deliveries whose lease ran out."""
 
     def free_expired(self, now: datetime) -> int:
-        """Return claims under a lease that ran out to ``released``; returns how many."""
+        """Return claims under a lease that ran out to where they came from; returns how many."""
         query = (
             update(deliveries)
             .where(
@@ -25,7 +25,7 @@ class Recovering(LedgerDatabase):
                 deliveries.c.state == State.CLAIMED,
                 deliveries.c.lease_until < now,
             )
-            .values(state=State.RELEASED, owner=None, lease_until=None, updated_at=now)
+            .values(state=where_from(), owner=None, lease_until=None, updated_at=now)
         )
         with self._write() as connection:
             return connection.execute(query).rowcount

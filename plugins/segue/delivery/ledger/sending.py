@@ -66,9 +66,10 @@ class Sending(LedgerDatabase):
         (``clear_number``); with ``resend_uncertain``, uncertain after its first call.
         """
         free = _free(now, clear_number, resend_uncertain=resend_uncertain)
+        was_held = deliveries.c.state == State.HELD
         values = {
             "state": State.CLAIMED,
-            "reason": "",
+            "reason": case((was_held, deliveries.c.reason), else_=""),  # it may be held again
             "owner": owner,
             "lease_until": lease_until,
             "updated_at": now,
@@ -148,11 +149,11 @@ class Sending(LedgerDatabase):
             connection.execute(query)
 
     def give_back(self, owner: str, now: datetime) -> int:
-        """Return all that ``owner`` has claimed and not begun to ``released``."""
+        """Return all that ``owner`` has claimed and not begun to where it was taken from."""
         query = (
             update(deliveries)
             .where(deliveries.c.owner == owner, deliveries.c.state == State.CLAIMED)
-            .values(state=State.RELEASED, owner=None, lease_until=None, updated_at=now)
+            .values(state=where_from(), owner=None, lease_until=None, updated_at=now)
         )
         with self._write() as connection:
             return connection.execute(query).rowcount
@@ -304,6 +305,15 @@ def _by_trace(
     return found
 
 
+def where_from() -> ColumnElement[str]:
+    """Return the state that a claim which ends without a call goes back to.
+
+    What was held is due, and nobody but segue_release takes it up: as ``released`` it were lost.
+    """
+    return case((deliveries.c.held_until.is_not(None), State.HELD), else_=State.RELEASED)
+
+
+_STAYS_CLAIMED = bindparam("stays_claimed") == 1
 _OUTCOME = (
     update(deliveries)
     .where(
@@ -314,13 +324,18 @@ _OUTCOME = (
     )
     .values(
         state=bindparam("new_state"),
-        reason=bindparam("new_reason"),
+        reason=case(
+            (and_(_STAYS_CLAIMED, deliveries.c.held_until.is_not(None)), deliveries.c.reason),
+            else_=bindparam("new_reason"),
+        ),
         owner=case(
             (bindparam("let_go") == 1, None),
             else_=deliveries.c.owner,
         ),
         lease_until=bindparam("new_lease"),
-        held_until=bindparam("new_held_until"),
+        held_until=case(
+            (_STAYS_CLAIMED, deliveries.c.held_until), else_=bindparam("new_held_until")
+        ),
         external_id=func.coalesce(bindparam("new_external_id"), deliveries.c.external_id),
         url=func.coalesce(bindparam("new_url"), deliveries.c.url),
         results=func.coalesce(bindparam("new_results"), deliveries.c.results),
@@ -355,7 +370,8 @@ def _values(
         "of_owner": owner,
         "new_state": item.state,
         "new_reason": item.reason,
-        "let_go": int(item.state is State.RELEASED),
+        "let_go": int(item.state in (State.RELEASED, State.HELD)),
+        "stays_claimed": int(item.state is State.CLAIMED),
         "new_lease": lease_until if in_ones_hands else None,
         "new_held_until": item.held_until,
         "new_external_id": item.external_id,
