@@ -58,6 +58,17 @@ _PATIENCE = (1.0, 2.0, 4.0, 8.0, 15.0, 15.0)  # seconds before each try to write
 _NAP = 2.0  # seconds; a pause is slept in naps, so that `segue stop` is obeyed meanwhile
 
 
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The time (UTC), and how it is waited for; tests have one of their own."""
+
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    sleep: Callable[[float], None] = time.sleep
+
+
+REAL_CLOCK = Clock()
+
+
 @dataclass(slots=True)
 class Pass:
     """What one pass through the door came to."""

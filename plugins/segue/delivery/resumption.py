@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from segue.delivery.branches import Change
-from segue.delivery.door import Pass
+from segue.delivery.door import REAL_CLOCK, Clock, Pass
 from segue.delivery.ledger import (
     SKIPPED_CONDITIONS,
     SKIPPED_NOT_FOUND,
@@ -53,12 +53,13 @@ def resume(
     owner: str,
     memberships: Memberships | None = None,
     at_once: int = AT_ONCE,
+    clock: Clock = REAL_CLOCK,
 ) -> Resumed:
     """Settle the calls of one action that are in doubt, and take up what is due.
 
     What cannot be read, because a snapshot is gone, waits for an hour and is a problem.
     """
-    now = datetime.now(UTC)
+    now = clock.now()
     found = Resumed()
     _settle_doubts(resolved, action_id, ledger, owner, now, found)
     due = ledger.due(resolved.name, action_id, now, at_once)
@@ -75,6 +76,7 @@ def resume(
                     ledger,
                     owner=f"{owner}/{snapshot}",
                     memberships=memberships,
+                    clock=clock,
                 )
             )
         except DataError as error:

@@ -6,12 +6,12 @@ Airflow's operators are one call into this module each; nothing here knows Airfl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 
 from segue.delivery.branches import BranchRef, Change, RunArea
 from segue.delivery.candidates import Candidate, Terms
 from segue.delivery.channel import Audience
-from segue.delivery.door import Door, Pass
+from segue.delivery.door import REAL_CLOCK, Clock, Door, Pass
 from segue.delivery.ledger import SKIPPED_CONDITIONS, SKIPPED_NOT_FOUND, DeliveryRow, Ledger
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.standing import current_consent, recheck
@@ -78,6 +78,7 @@ def deliver_action(
     owner: str,
     clear_number: int,
     memberships: Memberships | None = None,
+    clock: Clock = REAL_CLOCK,
 ) -> Pass:
     """Deliver one action to the contacts of a branch that passed the conditions."""
     area = _area(resolved, ref)
@@ -91,6 +92,7 @@ def deliver_action(
         owner=owner,
         clear_number=clear_number,
         memberships=memberships,
+        clock=clock,
     )
 
 
@@ -104,13 +106,14 @@ def send(
     owner: str,
     clear_number: int | None = None,
     memberships: Memberships | None = None,
+    clock: Clock = REAL_CLOCK,
 ) -> Pass:
     """Take changes that passed the conditions through the door, for one action.
 
     ``details`` returns the contacts' details as they stood in the snapshot with a key. Without a
     ``clear_number`` nothing that failed is tried again.
     """
-    now = datetime.now(UTC)
+    now = clock.now()
     channel = resolved.channels[action.id]
     to_contact = channel.addressed_to is Audience.CONTACT
     quarantined = ledger.quarantined(resolved.directory.directory)
@@ -125,7 +128,15 @@ def send(
             resolved, action, group, details(key), consent, withdrawn, ledger
         )
     ]
-    door = Door(ledger, channel, Terms.of(resolved), owner=owner, clear_number=clear_number)
+    door = Door(
+        ledger,
+        channel,
+        Terms.of(resolved),
+        owner=owner,
+        clear_number=clear_number,
+        clock=clock.now,
+        sleep=clock.sleep,
+    )
     return door.deliver(candidates)
 
 

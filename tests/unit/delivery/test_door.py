@@ -769,3 +769,61 @@ def test_a_scope_of_any_length_is_a_scope(ledger):
     limits = [[Limit("x" * 400, 1, 60)], [Limit("x" * 400, 1, 60)]]
     assert ledger.reserve(limits, NOW) == (1, 60.0)
     assert ledger.reserve([[Limit("x" * 401, 1, 60)]], NOW) == (1, 0.0)
+
+
+HOURS = {"quiet_hours": {"from": "21:00", "to": "08:00", "expires": "24h"}}  # NOW is 06:00
+
+
+def held_for_the_night(ledger: Ledger, through: RecordingChannel) -> list[Candidate]:
+    """A message to the contact that waits until 08:00."""
+    candidates = released(ledger, "a")
+    door(ledger, through, **HOURS).deliver(candidates)
+    return candidates
+
+
+def by_release(ledger: Ledger, through: RecordingChannel, hours: int, **policies) -> Door:
+    """The door as segue_release opens it, some hours later."""
+    made = door(ledger, through, owner=f"release {hours}", **policies)
+    made.clock.now += timedelta(hours=hours)
+    return made
+
+
+def test_what_was_held_stays_held_when_the_vendor_is_down_as_it_falls_due(ledger):
+    """Its run is over: as ``released`` nobody would take it up any more."""
+    through = channel(to_contact=True)
+    candidates = held_for_the_night(ledger, through)
+    through.answering(failing_for("a", TransientFailure("503"), times=3))
+    by_release(ledger, through, 3, **HOURS).deliver(candidates)
+    assert outcome(ledger, "a") == "held:503"
+    assert ledger.actions_with_work(NOW + timedelta(hours=4)) == [("welcome", "mail")]
+    by_release(ledger, through, 4, **HOURS).deliver(candidates)
+    assert outcome(ledger, "a") == "delivered"
+
+
+def test_what_was_held_stays_held_when_the_worker_dies_before_the_call(ledger):
+    through = channel(to_contact=True)
+    [candidate_] = held_for_the_night(ledger, through)
+    due = NOW + timedelta(hours=3)
+    ledger.claim([candidate_.key], owner="dead", now=due, lease_until=due + LEASE)
+    ledger.free_expired(due + 2 * LEASE)
+    assert outcome(ledger, "a") == "held"
+
+
+def test_a_message_that_the_vendor_did_not_have_is_due_until_it_is_sent(ledger):
+    """segue_release asks, and is refused for the moment: the next one tries again."""
+    candidates, through = released(ledger, "a"), askable()
+    through.answering(failing_for("a", OutcomeUnknown("lost"), times=1))
+    door(ledger, through).deliver(candidates)
+    through.answering(failing_for("a", TransientFailure("503")))
+    by_release(ledger, through, 1).deliver(candidates)
+    assert outcome(ledger, "a") == "held:the vendor did not have it"
+    assert ledger.actions_with_work(NOW + timedelta(hours=2)) == [("welcome", "mail")]
+
+
+def test_what_expired_in_quiet_hours_is_not_sent_by_a_later_retry_either(ledger):
+    through = channel(to_contact=True)
+    candidates = held_for_the_night(ledger, through)
+    for hours in (26, 28):
+        by_release(ledger, through, hours, **HOURS).deliver(candidates)
+        assert outcome(ledger, "a") == "skipped:expired"
+    assert through.outbox.keys == []

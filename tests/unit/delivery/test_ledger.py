@@ -298,3 +298,18 @@ def test_contact_ids_are_sorted_byte_by_byte(ledger):
     assert found == ["B", "_", "a", "b", "é"]
     [span] = ledger.all_spans("welcome")
     assert [row[0] for row in ledger.changes_to_handle(span.id)] == found
+
+
+def test_a_held_delivery_is_withdrawn_with_its_change(ledger):
+    """It fell due day by day and, without its change, could never be taken up."""
+    [span] = record(ledger, run(), detected(stretch(21, 22), added("a")))
+    ledger.release([span], NOW)
+    key = ledger.key("welcome", "mail", "a", "added", "2026-11-22")
+    ledger.claim([key], owner="me", now=NOW, lease_until=LATER)
+    hold = Finished(key, State.HELD, "quiet_hours", held_until=NOW)
+    advance(ledger, [hold], [], owner="me", now=NOW, lease_until=LATER)
+    [recorded] = ledger.spans_of(ledger.find_run("welcome", "run-1"))
+    again = [(recorded, detected(stretch(21, 22)))]
+    ledger.record_again(run(), again, ("mail",), ("0" * 64, "{}"), NOW)
+    assert ledger.actions_with_work(LATER) == []
+    assert ledger.list_deliveries()[0]["reason"] == "no_longer_a_change"

@@ -323,7 +323,7 @@ class Recording(LedgerDatabase):
         self._delete_changes(connection, span_id, span)
         produced = {key for key, *_ in self._planned(workflow, span, actions)}
         query = select(deliveries.c.key, deliveries.c.reason).where(
-            deliveries.c.span == span_id, _unsent()
+            deliveries.c.span == span_id, or_(_unsent(), deliveries.c.state == State.HELD)
         )
         rows = connection.execute(query).all()
         gone = [row.key for row in rows if row.key not in produced]
@@ -333,7 +333,7 @@ class Recording(LedgerDatabase):
             (back, State.PLANNED, ""),
         ):
             for batch in batched(keys):
-                values = {"state": state, "reason": reason, "updated_at": now}
+                values = {"state": state, "reason": reason, "held_until": None, "updated_at": now}
                 connection.execute(
                     update(deliveries).where(deliveries.c.key.in_(batch)).values(values)
                 )

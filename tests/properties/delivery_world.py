@@ -1,0 +1,747 @@
+"""A world for the delivery model: real snapshots, a real ledger, a vendor with moods, a clock.
+
+``World`` does what Airflow and its operators do, task by task. ``Vendor`` notes every message
+that really arrived and holds it, at that very moment, against what ``Model`` knows of the
+snapshots; what is wrong is collected in ``World.violations``. The model shares no code with
+detection, the door or the ledger.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Connection, Engine
+
+from segue.delivery.branches import BranchRef, RunArea, changes_of_span, cut
+from segue.delivery.detection import detect
+from segue.delivery.door import Clock
+from segue.delivery.gaps import gaps
+from segue.delivery.ledger import Ledger, RequestKind, Run, Selection, Settlement, Wishes
+from segue.delivery.policies import suppressing_policy
+from segue.delivery.report import report_run
+from segue.delivery.resolved import ResolvedWorkflow
+from segue.delivery.resumption import resume
+from segue.delivery.steps import check_branch, deliver_action, load_branch
+from segue.directory.definition import DirectoryDefinition
+from segue.directory.snapshots import list_snapshots
+from segue.errors import (
+    ConnectionFailure,
+    ContactFailure,
+    OutcomeUnknown,
+    SegueError,
+    TransientFailure,
+)
+from segue.segments.definition import SegmentDefinition
+from segue.segments.membership import MembershipStore
+from segue.testing import AskableChannel, Outbox, RecordingChannel
+from segue.workflows.definition import WorkflowDefinition
+
+CONTACTS = "abcdef"
+FIRST_DAY = date(2026, 11, 1)
+ACTIONS = ("tell", "mail", "follow")  # to the team; to the contact; to the team, after mail
+KINDS = ("added", "removed", "opted_in", "opted_out")
+TEXT = "{{ contact.contact_id }} {{ change }} {{ snapshot }}"
+NAME = "greet"
+
+
+# The model: what is true, whatever Segue does
+
+
+@dataclass(frozen=True)
+class Person:
+    """One contact in one snapshot."""
+
+    gold: bool
+    opted_in: bool
+    phone: bool
+
+
+Population = Mapping[str, Person]  # by contact id; who is not in it is not in the directory
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What makes a message "the same message": one per action and change."""
+
+    action: str
+    contact: str
+    change: str
+    snapshot: str
+
+
+def true_changes(previous: Population, current: Population) -> set[tuple[str, str, bool]]:
+    """Return (contact, change, was deleted) of the contacts that crossed the line."""
+    found = set()
+    for contact in {*previous, *current}:
+        before, after = previous.get(contact), current.get(contact)
+        was, is_ = bool(before and before.gold), bool(after and after.gold)
+        if was != is_:
+            found.add((contact, "added" if is_ else "removed", after is None))
+        elif was and before.opted_in != after.opted_in:
+            found.add((contact, "opted_in" if after.opted_in else "opted_out", False))
+    return found
+
+
+def key_of(day: int) -> str:
+    """The key of the snapshot of a day."""
+    return (FIRST_DAY + timedelta(days=day)).isoformat()
+
+
+def as_of(day: int) -> datetime:
+    """The midnight at which a day's snapshot ends."""
+    return datetime.combine(FIRST_DAY + timedelta(days=day + 1), datetime.min.time(), UTC)
+
+
+def held_out(contact: str, share: float) -> bool:
+    """The documented rule: SHA-256 of the JSON array [workflow, contact id], as a share of 2^64."""
+    digest = hashlib.sha256(f'["{NAME}","{contact}"]'.encode()).digest()
+    return int.from_bytes(digest[:8]) < share * 2**64
+
+
+# The vendor, and workers that die
+
+
+class Died(BaseException):
+    """The worker's process ended: nothing of it runs any more."""
+
+
+@dataclass
+class Mood:
+    """How the vendor and the machine behave during one operation.
+
+    ``answers`` are given in turn to the calls for a contact, then all is well; ``dies_at`` is the
+    transaction before which the worker dies.
+    """
+
+    answers: dict[str, list[str]] = field(default_factory=dict)
+    dies_at: int | None = None
+    dead: bool = False
+
+    def next_answer(self, contact: str) -> str:
+        waiting = self.answers.get(contact)
+        return waiting.pop(0) if waiting else "accept"
+
+
+ANSWERS = {
+    "refuse": lambda: ContactFailure("422"),
+    "later": lambda: TransientFailure("503"),
+    "much later": lambda: TransientFailure("429", retry_after=600),
+    "no connection": lambda: ConnectionFailure("401"),
+    "lost before": lambda: OutcomeUnknown("reset"),
+    "die before": Died,
+}
+ANSWERS_AFTER = {
+    "lost after": lambda: OutcomeUnknown("reset"),
+    "defect after": lambda: RuntimeError("a channel's defect"),
+    "die after": Died,
+}
+MOODS = ["accept", *ANSWERS, *ANSWERS_AFTER]
+
+
+class MortalLedger(Ledger):
+    """The ledger as one worker sees it: once the worker died, it does nothing more."""
+
+    mood: Mood
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        mood = self.mood
+        if mood.dies_at is not None:
+            mood.dead |= mood.dies_at == 0
+            mood.dies_at -= 1
+        if mood.dead:
+            raise Died
+        with super()._write() as connection:
+            yield connection
+
+    @contextmanager
+    def _read(self) -> Iterator[Connection]:
+        if self.mood.dead:
+            raise Died
+        with super()._read() as connection:
+            yield connection
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A message that really reached the vendor."""
+
+    identity: Identity
+    at: datetime
+    key: str
+
+
+# The world
+
+
+@dataclass
+class DagRun:
+    """One DAG run: what Airflow keeps of it."""
+
+    run: Run
+    wishes: Wishes
+    refs: Sequence[BranchRef] = ()  # what detect_changes returned
+    prepared: bool = False  # detect_changes, the guard and the conditions have ended well
+    passed: set[int] = field(default_factory=set)  # branches behind their conditions
+    ended: set[tuple[str, int]] = field(default_factory=set)  # actions' tasks not to be retried
+
+
+class World:
+    """A directory, a workflow, a ledger, a vendor and the clock on the wall."""
+
+    def __init__(
+        self, folder: Path, engine: Engine, namespace: str, *, askable: bool = False, slices: int
+    ) -> None:
+        self.folder, self.engine, self.namespace = folder, engine, namespace
+        self.slices, self.askable = slices, askable
+        self.ledger = Ledger(engine, namespace)
+        self.store = MembershipStore(str(folder / "state"))
+        self.now = as_of(0) + timedelta(hours=7)
+        self.policies: dict[str, Any] = {"max_age": "100d"}
+        self.wording = ""
+        self.snapshots: dict[int, Population] = {}  # by day; complete or not
+        self.incomplete: set[int] = set()
+        self.runs: dict[str, DagRun] = {}
+        self.released: set[str] = set()  # snapshots of spans that the guard had a say about
+        self.arrivals: list[Arrival] = []
+        self.resends = False  # whether `on_uncertain: resend` was ever in force
+        self.recorded_under: dict[str, str] = {}  # `backfill` when a run took its span
+        self.violations: list[str] = []
+        self.mood = Mood()
+        self.workers = 0
+        self.outboxes = {action: Outbox() for action in ACTIONS}
+        self.clock = Clock(lambda: self.now, self.sleep)
+
+    def sleep(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    # Snapshots
+
+    def snapshot(self, day: int, people: Population, *, complete: bool = True) -> None:
+        """A snapshot appears, at the earliest an hour after its day."""
+        folder = self.folder / "snapshots" / key_of(day)
+        folder.mkdir(parents=True)
+        rows = [
+            {
+                "contact_id": contact,
+                "tier": "gold" if person.gold else "silver",
+                "phone": "1" if person.phone else "",
+                "unsubscribed": "false" if person.opted_in else "true",
+            }
+            for contact, person in sorted({**people, "z": Person(False, True, True)}.items())
+        ]
+        if day % 2:
+            frame = pd.DataFrame(rows).astype("str").replace({"phone": {"": None}})
+            frame["unsubscribed"] = frame["unsubscribed"] == "true"
+            frame.to_parquet(folder / "contacts.parquet", index=False)
+        else:
+            with (folder / "contacts.csv").open("w", newline="") as file:
+                writer = csv.DictWriter(file, list(rows[0]))
+                writer.writeheader()
+                writer.writerows(rows)
+        self.snapshots[day] = people
+        self.incomplete.add(day)
+        if complete:
+            self.complete(day)
+        self.now = max(self.now, as_of(day) + timedelta(hours=1))
+
+    def complete(self, day: int) -> None:
+        (self.folder / "snapshots" / key_of(day) / "_SUCCESS").touch()
+        self.incomplete.discard(day)
+
+    @property
+    def complete_days(self) -> list[int]:
+        return sorted(set(self.snapshots) - self.incomplete)
+
+    @property
+    def newest(self) -> Population:
+        return self.snapshots[self.complete_days[-1]]
+
+    # Definitions
+
+    @property
+    def workflow(self) -> ResolvedWorkflow:
+        """The workflow as it is written at this moment."""
+        directory = {
+            "directory": "people",
+            "snapshots": str(self.folder / "snapshots"),
+            "complete_marker": "_SUCCESS",
+        }
+        gold = {"field": "tier", "equals": "gold"}
+        segment = {"segment": "gold", "directory": "people", "match": gold}
+        text = TEXT + self.wording
+        definition = {
+            "workflow": NAME,
+            "segment": "gold",
+            "changes": list(KINDS),
+            "start": "2026-11-01",
+            "conditions": {"field": "phone", "is_set": True},
+            "actions": [
+                {"id": "tell", "recording": {"text": text}},
+                {"id": "mail", "recording": {"text": text, "to_contact": True}},
+                {"id": "follow", "after": "mail", "recording": {"text": text}},
+            ],
+            "branches": {"max": self.slices, "slice_size": 4},
+            "policies": self.policies,
+        }
+        return ResolvedWorkflow(
+            WorkflowDefinition.model_validate(definition),
+            SegmentDefinition.model_validate(segment),
+            DirectoryDefinition.model_validate(directory),
+            {action: self._channel(action, text) for action in ACTIONS},
+        )
+
+    def _channel(self, action: str, text: str) -> RecordingChannel:
+        kind = AskableChannel if self.askable else RecordingChannel
+        channel = kind.model_validate({"text": text, "to_contact": action == "mail"})
+        channel._outbox = self.outboxes[action]  # the vendor's, whatever becomes of the definition
+        return channel.answering(self._before).losing(partial_of(self._after, action))
+
+    # The vendor
+
+    def _before(self, key: str, message: Mapping[str, Any]) -> None:
+        self._answer = self.mood.next_answer(message["text"][0])
+        self._raise(ANSWERS.get(self._answer))
+
+    def _after(self, action: str, key: str, message: Mapping[str, Any]) -> None:
+        identity = Identity(action, *message["text"].split()[:3])
+        self.violations += [f"{identity}: {problem}" for problem in self._wrong_with(identity)]
+        self.arrivals.append(Arrival(identity, self.now, key))
+        self._raise(ANSWERS_AFTER.get(self._answer))
+
+    def _raise(self, error: Any) -> None:
+        if error is not None:
+            made = error()
+            self.mood.dead |= isinstance(made, Died)
+            raise made
+
+    # What may be said of a message in the moment in which it arrives
+
+    def received(self, **parts: str) -> list[Arrival]:
+        """Return what arrived of an action, a contact, a change, a snapshot."""
+        return [
+            arrival
+            for arrival in self.arrivals
+            if all(getattr(arrival.identity, name) == value for name, value in parts.items())
+        ]
+
+    def _wrong_with(self, it: Identity) -> Iterator[str]:
+        before = sum(arrival.identity == it for arrival in self.arrivals)
+        if before > self.resends:
+            yield f"received {before + 1} times"
+        if it.snapshot not in self.released:
+            yield "the guard has not released it"
+        if self.ledger.stopped(NAME):
+            yield "the workflow is stopped"
+        span = self._span_of(it.snapshot)
+        change = span and self._change_in(span, it)
+        if not change:
+            yield "no recorded span has such a change"
+            return
+        if not self._details(span, change)[it.contact].phone:
+            yield "the conditions do not hold"
+        share = self._share
+        if share is not None and held_out(it.contact, share):
+            yield "the contact is held out"
+        if it.action == "mail":
+            yield from self._wrong_for_contact(it)
+        if it.action == "follow" and not self.received(**{**vars(it), "action": "mail"}):
+            yield "the action before it was not delivered"
+        yield from self._too_often(it)
+        if self.policies.get("recheck") and not self._stands(it):
+            yield "the change does not stand any more"
+
+    def _wrong_for_contact(self, it: Identity) -> Iterator[str]:
+        person = self.newest.get(it.contact)
+        if person is None or not person.opted_in:
+            yield "the contact is opted out, or gone"
+        if self.policies.get("quiet_hours") and self.is_quiet:
+            yield "it is quiet"
+        if (cap := self._cap) is not None:
+            recent = {
+                a.identity
+                for a in self.received(action="mail", contact=it.contact)
+                if a.at > self.now - cap[1]
+            }
+            if len(self._known(recent - {it})) >= cap[0]:
+                yield "the cap is exceeded"
+
+    def _too_often(self, it: Identity) -> Iterator[str]:
+        once = self.policies.get("once_per_contact")
+        if once is None:
+            return
+        for arrival in self.received(action=it.action, contact=it.contact):
+            near = self._near(once, it.snapshot, arrival.identity.snapshot)
+            if arrival.identity != it and near and self._known({arrival.identity}):
+                yield f"once_per_contact: {arrival.identity} was received before"
+
+    def _known(self, identities: set[Identity]) -> set[Identity]:
+        """Leave out what arrived in doubt and was, by `on_uncertain: resend`, begun again."""
+        if not self.resends:
+            return identities
+        reached = ("sending", "delivered", "uncertain")
+        rows = self.ledger.list_deliveries()
+        return identities & {_identity(row) for row in rows if row["outcome"] in reached}
+
+    @staticmethod
+    def _near(once: str, one: str, other: str) -> bool:
+        apart = abs((date.fromisoformat(one) - date.fromisoformat(other)).days)
+        return once == "ever" or apart < int(once.removesuffix("d"))
+
+    @property
+    def is_quiet(self) -> bool:
+        return self.now.hour >= 21 or self.now.hour < 8
+
+    @property
+    def _share(self) -> float | None:
+        share = self.policies.get("holdout")
+        return None if share is None else float(share.removesuffix("%")) / 100
+
+    @property
+    def _cap(self) -> tuple[int, timedelta] | None:
+        caps = self.policies.get("frequency_cap")
+        if not caps:
+            return None
+        count, unit = next(iter(caps.values())).split(" per ")
+        return int(count), timedelta(days=1 if unit == "day" else 7)
+
+    def _span_of(self, snapshot: str) -> tuple[int, int] | None:
+        """Return the days of the recorded span of changes that ends with a snapshot."""
+        for span in self.ledger.all_spans(NAME):
+            if span.kind == "changes" and span.stretch.current.key == snapshot:
+                return day_of(span.stretch.previous.key), day_of(span.stretch.current.key)
+        return None
+
+    def _change_in(self, span: tuple[int, int], it: Identity) -> tuple[str, str, bool] | None:
+        found = true_changes(*(self.snapshots[day] for day in span))
+        return next((each for each in found if each[:2] == (it.contact, it.change)), None)
+
+    def _details(self, span: tuple[int, int], change: tuple[str, str, bool]) -> Population:
+        """Return the snapshot that a change's details come from: of the deleted, the previous."""
+        return self.snapshots[span[0] if change[2] else span[1]]
+
+    def _stands(self, it: Identity) -> bool:
+        if day_of(it.snapshot) == self.complete_days[-1]:
+            return True
+        person = self.newest.get(it.contact)
+        if it.change == "removed":
+            return not (person and person.gold)
+        if person is None or not person.gold or not person.phone:
+            return False
+        return it.change == "added" or person.opted_in == (it.change == "opted_in")
+
+    # What Airflow does
+
+    def start(self, run: Run, wishes: Wishes, mood: Mood, *, until: str = "report") -> DagRun:
+        """A DAG run, or the same one once more after a person cleared it from detect_changes."""
+        known = self.runs.get(run.run_id)
+        clear = known.run.clear_number + 1 if known else 0
+        dag_run = DagRun(replace(run, clear_number=clear), wishes)
+        self.runs[run.run_id] = dag_run
+        with self._worker(mood) as ledger:
+            self._detect(dag_run, ledger)
+            if until != "detect_changes":
+                self._guard_and_prepare(dag_run, ledger)
+        if until == "report" and not mood.dead:
+            self.deliver(dag_run, ACTIONS, mood)
+        return dag_run
+
+    def clear(self, dag_run: DagRun, mood: Mood) -> DagRun:
+        """A person clears the run from detect_changes."""
+        return self.start(dag_run.run, dag_run.wishes, mood)
+
+    def clear_guard(self, dag_run: DagRun, mood: Mood) -> None:
+        """A person clears the run from the guard: its branches stay as they were cut."""
+        self._raise_clear_number(dag_run, ACTIONS)
+        with self._worker(mood) as ledger:
+            self._guard_and_prepare(dag_run, ledger)
+        self.deliver(dag_run, ACTIONS, mood)
+
+    def clear_action(self, dag_run: DagRun, action: str, mood: Mood) -> None:
+        """A person clears one action's tasks and all behind them."""
+        actions = ("mail", "follow") if action == "mail" else (action,)
+        self._raise_clear_number(dag_run, actions)
+        self.deliver(dag_run, actions, mood)
+
+    def _raise_clear_number(self, dag_run: DagRun, actions: Sequence[str]) -> None:
+        dag_run.run = replace(dag_run.run, clear_number=dag_run.run.clear_number + 1)
+        dag_run.ended = {task for task in dag_run.ended if task[0] not in actions}
+
+    def deliver(self, dag_run: DagRun, actions: Iterable[str], mood: Mood) -> None:
+        """Try those of the actions' tasks that have not ended; each has a process of its own."""
+        for action in actions:
+            for ref in dag_run.refs:
+                task = (action, ref.number)
+                if ref.number not in dag_run.passed or task in dag_run.ended:
+                    continue
+                mood.dead = False
+                with self._worker(mood) as ledger:
+                    if self._deliver(dag_run, action, ref, ledger):
+                        dag_run.ended.add(task)
+
+    def _deliver(self, dag_run: DagRun, action: str, ref: BranchRef, ledger: Ledger) -> bool:
+        resolved = self.workflow
+        return deliver_action(
+            resolved,
+            resolved.definition.action(action),
+            ref,
+            ledger,
+            owner=self._owner(),
+            clear_number=dag_run.run.clear_number,
+            memberships=self.store,
+            clock=self.clock,
+        ).is_complete
+
+    def release(self, mood: Mood) -> None:
+        """One run of segue_release."""
+        work = []
+        with self._worker(mood) as ledger:
+            for request in ledger.open_requests():
+                ledger.carry_out(request, self.now)
+            ledger.free_expired(self.now)
+            work = ledger.actions_with_work(self.now)
+        for _, action in work:
+            mood.dead = False
+            with self._worker(mood) as ledger:
+                resume(
+                    self.workflow,
+                    action,
+                    ledger,
+                    owner=self._owner(),
+                    memberships=self.store,
+                    clock=self.clock,
+                )
+
+    def settle(self) -> None:
+        """A person finds out what became of each uncertain delivery, and says so."""
+        for row in self.ledger.list_deliveries(outcome="uncertain"):
+            arrived = any(arrival.key == row["key"] for arrival in self.arrivals)
+            settlement = Settlement.DELIVERED if arrived else Settlement.NOT_DELIVERED
+            meant = Selection(keys=(row["key"],))
+            request = self.ledger.file_request(
+                RequestKind.SETTLE, meant, "ann", self.now, settlement
+            )
+            [filed] = [each for each in self.ledger.open_requests() if each.id == request]
+            self.ledger.carry_out(filed, self.now)
+
+    def request_retry(self) -> None:
+        self.ledger.file_request(RequestKind.RETRY, Selection(workflow=NAME), "ann", self.now)
+
+    @contextmanager
+    def _worker(self, mood: Mood) -> Iterator[Ledger]:
+        """The process of a task: what Segue raises fails it, and death ends it."""
+        ledger = MortalLedger(self.engine, self.namespace)
+        ledger.mood = self.mood = mood
+        self.resends |= self.policies.get("on_uncertain") == "resend"
+        with suppress(SegueError, Died):
+            yield ledger
+
+    def _owner(self) -> str:
+        self.workers += 1
+        return f"worker-{self.workers}"
+
+    def _detect(self, dag_run: DagRun, ledger: Ledger) -> None:
+        resolved = self.workflow
+        recorded = ledger.find_run(NAME, dag_run.run.run_id)
+        if recorded is None or recorded.outcome != "recorded":
+            self.recorded_under[dag_run.run.run_id] = self.policies.get("backfill", "record")
+        found = detect(
+            resolved, dag_run.run, dag_run.wishes, ledger=ledger, store=self.store, now=self.now
+        )
+        changes = [
+            change
+            for span in found.spans
+            for change in changes_of_span(span.stretch, ledger.changes_to_handle(span.id))
+        ]
+        area = RunArea.of_run(str(self.folder / "state"), self.namespace, NAME, dag_run.run.run_id)
+        area.write_definition(resolved.audience, resolved.fingerprint[1])
+        dag_run.refs = area.write_slices(cut(changes, resolved.definition.branches))
+
+    def _guard(self, dag_run: DagRun, ledger: Ledger) -> None:
+        recorded = ledger.find_run(NAME, dag_run.run.run_id)
+        spans = ledger.spans_of(recorded)
+        record_only = recorded.recorded_only and not dag_run.wishes.deliver
+        for span in spans:
+            reason = suppressing_policy(
+                self.workflow, span.stretch, dag_run.wishes, self.now, record_only=record_only
+            )
+            ledger.judge_again(span.id, reason, self.now)
+            if self._may_be_released(dag_run, span.stretch.current.key):
+                self.released.add(span.stretch.current.key)
+        ledger.release([span.id for span in spans], self.now)
+
+    def _may_be_released(self, dag_run: DagRun, snapshot: str) -> bool:
+        """What the policies ``backfill`` and ``max_age`` say, in the model's own words."""
+        if dag_run.wishes.deliver:
+            return True
+        if dag_run.run.is_backfill and self.recorded_under.get(dag_run.run.run_id) == "record":
+            return False
+        days = int(self.policies["max_age"].removesuffix("d"))
+        return as_of(day_of(snapshot)) >= self.now - timedelta(days=days)
+
+    def _guard_and_prepare(self, dag_run: DagRun, ledger: Ledger) -> None:
+        if ledger.find_run(NAME, dag_run.run.run_id) is None:
+            return  # detect_changes failed: nothing runs behind it
+        self._guard(dag_run, ledger)
+        for ref in dag_run.refs:
+            load_branch(self.workflow, ref, self.now, self.store)
+            if check_branch(self.workflow, ref, ledger, self.now)[0]:
+                dag_run.passed.add(ref.number)
+            else:
+                dag_run.passed.discard(ref.number)
+        dag_run.prepared = True
+
+    # The end: everything is well, and nothing is done by a person that Segue does by itself
+
+    def let_it_end(self) -> None:
+        """Airflow retries what has not ended, segue_release takes up what is due, for days."""
+        self.ledger.go(NAME)
+        for day in list(self.incomplete):
+            self.complete(day)
+        for dag_run in list(self.runs.values()):
+            if not dag_run.prepared:
+                self.start(dag_run.run, dag_run.wishes, Mood())
+        for _ in range(3):
+            self.now = _noon_after(self.now)
+            for dag_run in self.runs.values():
+                self.deliver(dag_run, ACTIONS, Mood())
+            self.release(Mood())
+
+    def cover_everything(self) -> None:
+        """Every day has its run, and `segue gaps` names the others."""
+        days = sorted(self.snapshots)
+        for day in range(days[0], days[-1] + 1):
+            end = as_of(day) + timedelta(hours=6)
+            run = Run(NAME, f"scheduled {end}", (end - timedelta(days=1), end))
+            if run.run_id not in self.runs:
+                self.start(run, Wishes(), Mood())
+        spans = [span.stretch for span in self.ledger.all_spans(NAME)]
+        resolved = self.workflow
+        snapshots = list_snapshots(resolved.directory, now=self.now)
+        for gap in gaps(resolved, spans, snapshots, self.now):
+            wishes = Wishes(gap.stretch.previous.key, gap.stretch.current.key)
+            self.start(Run(NAME, f"gap {wishes.previous} {wishes.current}"), wishes, Mood())
+
+    def clear_everything(self) -> None:
+        """A person settles what is uncertain and clears every run."""
+        self.now = _noon_after(self.now)
+        self.settle()
+        for dag_run in list(self.runs.values()):
+            self.clear(dag_run, Mood())
+
+    # What must hold, at any time and at the end
+
+    def overlapping(self) -> list[str]:
+        """Return the pairs of recorded spans that have time in common."""
+        spans = [s.stretch for s in self.ledger.all_spans(NAME) if not s.stretch.is_empty]
+        ordered = sorted(spans, key=lambda stretch: stretch.previous.as_of)
+        return [
+            f"{one} {other}"
+            for one, other in pairwise(ordered)
+            if other.previous.as_of < one.current.as_of
+        ]
+
+    def uncovered(self) -> list[int]:
+        """Return the days between the first snapshot and the last that no span covers."""
+        covered = {
+            day
+            for span in self.ledger.all_spans(NAME)
+            for day in range(
+                day_of(span.stretch.previous.key) + 1, day_of(span.stretch.current.key) + 1
+            )
+        }
+        days = sorted(self.snapshots)
+        return [day for day in range(days[0] + 1, days[-1] + 1) if day not in covered]
+
+    def unfinished(self) -> list[str]:
+        """Return the deliveries that nothing takes up any more and that have no outcome."""
+        final = ("delivered", "failed", "uncertain", "skipped", "suppressed")
+        rows = self.ledger.list_deliveries()
+        return [f"{_identity(r)} {r['outcome']}" for r in rows if r["outcome"] not in final]
+
+    def lost(self) -> list[str]:
+        """Return the true changes of covered time that were neither delivered nor, rightly, not."""
+        rows = {_identity(row): row for row in self.ledger.list_deliveries()}
+        problems = []
+        for span in self.ledger.all_spans(NAME):
+            if span.kind != "changes":
+                continue
+            days = day_of(span.stretch.previous.key), day_of(span.stretch.current.key)
+            for change in sorted(true_changes(*(self.snapshots[day] for day in days))):
+                for action in ACTIONS:
+                    it = Identity(action, *change[:2], span.stretch.current.key)
+                    row = rows.get(it)
+                    if row is None or not self._accounted_for(it, row, days, change):
+                        stands = row and (row["outcome"], row["reason"])
+                        problems.append(f"{it} {stands}")
+        return problems
+
+    def _accounted_for(
+        self, it: Identity, row: Mapping[str, Any], days: tuple[int, int], change: Any
+    ) -> bool:
+        arrived = bool(self.received(**vars(it)))
+        if row["outcome"] == "delivered":
+            return arrived
+        if row["outcome"] == "suppressed":
+            return not arrived and self._rightly_suppressed(it, row)
+        if row["outcome"] != "skipped":
+            return False
+        reason, _, _ = row["reason"].partition(":")
+        person, policies = self.newest.get(it.contact), self.policies
+        once = policies.get("once_per_contact")
+        others = self.received(action=it.action, contact=it.contact)
+        return {
+            "conditions": lambda: not self._details(days, change)[it.contact].phone,
+            "after": lambda: not self.received(**{**vars(it), "action": "mail"}),
+            "opted_out": lambda: person is not None and not person.opted_in,
+            "deleted": lambda: person is None,
+            "holdout": lambda: self._share is not None and held_out(it.contact, self._share),
+            "once_per_contact": lambda: any(
+                once is not None and self._near(once, it.snapshot, other.identity.snapshot)
+                for other in others
+                if other.identity != it
+            ),
+            "frequency_cap": lambda: self._cap is not None and len(others) >= self._cap[0],
+            "expired": lambda: "quiet_hours" in policies,
+            "recheck": lambda: policies.get("recheck", False),
+        }[reason]()
+
+    def _rightly_suppressed(self, it: Identity, row: Mapping[str, Any]) -> bool:
+        runs = {span.stretch.current.key: span.run_id for span in self.ledger.all_spans(NAME)}
+        dag_run = self.runs[runs[it.snapshot]]
+        return not self._may_be_released(dag_run, it.snapshot)
+
+    def unaccounted(self) -> list[str]:
+        """Return the problems that the report of a run shows."""
+        problems = []
+        for dag_run in self.runs.values():
+            recorded = self.ledger.find_run(NAME, dag_run.run.run_id)
+            if recorded is not None:
+                problems += report_run(self.workflow, recorded, self.ledger).problems
+        return problems
+
+
+def _noon_after(now: datetime) -> datetime:
+    return now.replace(hour=12, minute=0, second=0) + timedelta(days=1)
+
+
+def partial_of(method, action):
+    return lambda key, message: method(action, key, message)
+
+
+def day_of(key: str) -> int:
+    """The day of a snapshot's key."""
+    return (date.fromisoformat(key) - FIRST_DAY).days
+
+
+def _identity(row: Mapping[str, Any]) -> Identity:
+    return Identity(row["action"], row["contact_id"], row["change"], row["snapshot"])

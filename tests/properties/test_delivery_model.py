@@ -1,0 +1,307 @@
+"""Random sequences of runs, held against a simple model: never twice, never lost, no overlap.
+
+Everything is real but the vendor, the clock and Airflow's scheduler, whose part
+``delivery_world.World`` plays.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import event
+
+from segue.delivery.ledger import Ledger, Run, Wishes
+from tests.properties.delivery_world import (
+    ACTIONS,
+    CONTACTS,
+    MOODS,
+    NAME,
+    Mood,
+    Person,
+    World,
+    as_of,
+)
+
+DAYS = 12  # of snapshots, at most
+NO_WISHES = Wishes()
+
+persons = st.sampled_from(
+    [
+        None,
+        Person(gold=False, opted_in=True, phone=True),
+        Person(gold=False, opted_in=True, phone=True),
+        Person(gold=True, opted_in=True, phone=True),
+        Person(gold=True, opted_in=True, phone=True),
+        Person(gold=True, opted_in=False, phone=True),
+        Person(gold=True, opted_in=True, phone=False),
+    ]
+)
+people = st.tuples(*[persons] * len(CONTACTS)).map(
+    lambda found: {who: person for who, person in zip(CONTACTS, found, strict=True) if person}
+)
+calm = st.builds(Mood)
+moods = calm | st.builds(
+    Mood,
+    st.dictionaries(
+        st.sampled_from(CONTACTS),
+        st.lists(st.sampled_from(MOODS), min_size=1, max_size=3),
+        min_size=1,
+        max_size=4,
+    ),
+    st.sampled_from([None, None, None, *range(20)]),
+)
+waits = st.sampled_from([0, 5, 90, 300, 3600, 6 * 3600])  # seconds before an operation
+policies = {
+    "max_age": st.sampled_from(["1d", "2d", "100d"]),
+    "once_per_contact": st.sampled_from([None, None, "ever", "2d"]),
+    "quiet_hours": st.sampled_from([None, "24h", "6h"]).map(
+        lambda expires: expires and {"from": "21:00", "to": "08:00", "expires": expires}
+    ),
+    "frequency_cap": st.sampled_from([None, "1 per day", "2 per week"]),
+    "holdout": st.sampled_from([None, "30%"]),
+    "on_uncertain": st.sampled_from(["hold", "resend"]),
+    "backfill": st.sampled_from(["record", "deliver"]),
+    "recheck": st.booleans(),
+    "missing_snapshot": st.sampled_from(["fail", "skip"]),
+}
+
+
+class Sequences(RuleBasedStateMachine):
+    """One workflow through everything that may happen to it."""
+
+    ledger: Ledger  # its database; each example has a namespace of its own
+
+    @initialize(
+        askable=st.booleans(),
+        slices=st.sampled_from([1, 100]),
+        first=people,
+        written=st.fixed_dictionaries({}, optional=policies),
+    )
+    def begin(self, askable, slices, first, written):
+        self.folder = Path(tempfile.mkdtemp(prefix="segue-model-"))
+        namespace = uuid.uuid4().hex
+        self.world = World(
+            self.folder, self.ledger.engine, namespace, askable=askable, slices=slices
+        )
+        self.world.snapshot(0, first)
+        for name, value in written.items():
+            self._write_policy(name, value)
+
+    def teardown(self):
+        if hasattr(self, "world"):
+            try:
+                self.all_is_accounted_for()
+            finally:
+                shutil.rmtree(self.folder)
+
+    # Snapshots and time
+
+    @rule(people=people, days=st.sampled_from([1, 1, 1, 2]), complete=st.sampled_from([1, 1, 0]))
+    def a_snapshot_appears(self, people, days, complete):
+        day = max(self.world.snapshots) + days
+        if day < DAYS:
+            self.world.snapshot(day, people, complete=bool(complete))
+
+    @rule(people=people)
+    def a_snapshot_arrives_late(self, people):
+        missing = set(range(max(self.world.snapshots))) - set(self.world.snapshots)
+        if missing:
+            self.world.snapshot(min(missing), people)
+
+    @precondition(lambda self: self.world.incomplete)
+    @rule()
+    def a_snapshot_is_completed(self):
+        self.world.complete(min(self.world.incomplete))
+
+    @rule(hours=st.sampled_from([1, 5, 14, 24, 60]))
+    def time_passes(self, hours):
+        self.world.now += timedelta(hours=hours)
+
+    # Runs
+
+    @rule(people=people, wait=waits, mood=moods)
+    def a_day_passes(self, people, wait, mood):
+        """A snapshot appears and its scheduled run looks at it."""
+        day = max(self.world.snapshots) + 1
+        if day < DAYS:
+            self.world.snapshot(day, people)
+            self._interval(day, 6, 24, mood, wait=wait)
+
+    @rule(
+        data=st.data(),
+        hour=st.sampled_from([6, 6, 18]),
+        length=st.sampled_from([24, 24, 24, 12, 48, 168]),
+        backfill=st.booleans(),
+        deliver=st.booleans(),
+        until=st.sampled_from(["report", "report", "report", "detect_changes", "conditions"]),
+        mood=moods,
+    )
+    def a_run_of_an_interval(self, data, hour, length, backfill, deliver, until, mood):
+        """Scheduled or a backfill's; at whatever time the schedule was that made it."""
+        day = data.draw(st.sampled_from(sorted(self.world.snapshots)), label="day")
+        wishes = Wishes(deliver=backfill and deliver)
+        self._interval(day, hour, length, mood, wishes, until=until, backfill=backfill)
+
+    def _interval(
+        self, day, hour, length, mood, wishes=NO_WISHES, *, wait=0, until="report", backfill=False
+    ):
+        end = as_of(day) + timedelta(hours=hour)
+        name = f"{'backfill' if backfill else 'scheduled'} {length} {end}"
+        run = Run(NAME, name, (end - timedelta(hours=length), end), is_backfill=backfill)
+        self.world.now = max(self.world.now, end + timedelta(seconds=wait))
+        self.world.start(run, wishes, mood, until=until)
+
+    @rule(mood=moods)
+    def a_manual_run(self, mood):
+        self.world.start(Run(NAME, f"manual {len(self.world.runs)}"), NO_WISHES, mood)
+
+    @rule(data=st.data(), deliver=st.booleans(), mood=moods)
+    def a_manual_run_between_two_snapshots(self, data, deliver, mood):
+        days = st.sampled_from(sorted(self.world.snapshots))
+        previous, current = sorted((data.draw(days), data.draw(days)))
+        if previous < current:
+            keys = [as_of(day - 1).date().isoformat() for day in (previous, current)]
+            run = Run(NAME, f"manual {len(self.world.runs)}")
+            self.world.start(run, Wishes(*keys, deliver=deliver), mood)
+
+    @precondition(lambda self: self.world.runs)
+    @rule(data=st.data(), wait=waits, mood=moods)
+    def airflow_retries(self, data, wait, mood):
+        run = self._some_run(data, wait)
+        if run.prepared:
+            self.world.deliver(run, ACTIONS, mood)
+        else:
+            self.world.start(run.run, run.wishes, mood)
+
+    @precondition(lambda self: self.world.runs)
+    @rule(data=st.data(), wait=waits, mood=moods)
+    def a_run_is_cleared(self, data, wait, mood):
+        self.world.clear(self._some_run(data, wait), mood)
+
+    @precondition(lambda self: self.world.runs)
+    @rule(data=st.data(), wait=waits, mood=moods)
+    def a_guard_is_cleared(self, data, wait, mood):
+        self.world.clear_guard(self._some_run(data, wait), mood)
+
+    @precondition(lambda self: self.world.runs)
+    @rule(data=st.data(), action=st.sampled_from(ACTIONS), wait=waits, mood=moods)
+    def an_action_is_cleared(self, data, action, wait, mood):
+        self.world.clear_action(self._some_run(data, wait), action, mood)
+
+    def _some_run(self, data, wait):
+        self.world.now += timedelta(seconds=wait)
+        name = data.draw(st.sampled_from(sorted(self.world.runs)), label="run")
+        return self.world.runs[name]
+
+    # What else goes on
+
+    @rule(wait=waits, mood=moods)
+    def segue_release_runs(self, wait, mood):
+        self.world.now += timedelta(seconds=wait)
+        self.world.release(mood)
+
+    @rule()
+    def a_person_settles_what_is_uncertain(self):
+        self.world.settle()
+
+    @rule()
+    def a_person_asks_for_failed_ones_again(self):
+        self.world.request_retry()
+
+    @rule(stop=st.booleans())
+    def a_person_stops_the_workflow_or_lets_it_go(self, stop):
+        if stop:
+            self.world.ledger.stop(NAME, "ann", "", self.world.now)
+        else:
+            self.world.ledger.go(NAME)
+
+    @rule(name=st.sampled_from(sorted(policies)), data=st.data())
+    def a_policy_is_edited(self, name, data):
+        self._write_policy(name, data.draw(policies[name], label=name))
+
+    def _write_policy(self, name, value):
+        if name == "frequency_cap" and value:
+            value = {"askable" if self.world.askable else "recording": value}
+        self.world.policies.pop(name, None)
+        if value is not None:
+            self.world.policies[name] = value
+
+    @rule(wording=st.sampled_from(["", " v2", " v3"]))
+    def a_message_is_edited(self, wording):
+        self.world.wording = wording
+
+    # What must hold
+
+    @invariant()
+    def nothing_went_wrong(self):
+        if hasattr(self, "world"):
+            assert self.world.violations == []
+            assert self.world.overlapping() == []
+
+    def all_is_accounted_for(self):
+        world = self.world
+        world.let_it_end()
+        self.nothing_went_wrong()
+        assert world.unfinished() == []
+        world.cover_everything()
+        world.clear_everything()
+        self.nothing_went_wrong()
+        assert world.uncovered() == []
+        assert world.unfinished() == []
+        assert world.lost() == []
+        assert world.unaccounted() == []
+
+
+def check(ledger: Ledger, *, examples: int, steps: int) -> None:
+    """Go through sequences of so many steps; raise for the shortest that breaks the model."""
+
+    class OnThisDatabase(Sequences):
+        pass
+
+    OnThisDatabase.ledger = ledger
+    if ledger.engine.dialect.name == "sqlite":
+        _do_not_wait_for_the_disk(ledger)
+    profile = settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+    )
+    run_state_machine_as_test(OnThisDatabase, settings=profile)
+
+
+def _do_not_wait_for_the_disk(ledger: Ledger) -> None:
+    @event.listens_for(ledger.engine, "connect")
+    def _hurry(connection, _record):
+        connection.execute("PRAGMA synchronous=OFF")  # no power cut is played here
+
+    ledger.engine.dispose()  # what is open already was set up without it
+
+
+def test_every_change_is_delivered_once_or_accounted_for(ledger):
+    """Never twice, never lost, spans never overlap: see ``Sequences`` for what may happen."""
+    on_sqlite = ledger.engine.dialect.name == "sqlite"
+    check(ledger, examples=15 if on_sqlite else 4, steps=15)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_every_change_is_delivered_once_or_accounted_for_in_long_sequences(ledger):
+    """The same, over many more and longer sequences."""
+    on_sqlite = ledger.engine.dialect.name == "sqlite"
+    check(ledger, examples=400 if on_sqlite else 60, steps=40)
