@@ -34,6 +34,7 @@ from segue.workflows.templates import Template, render
 BUILT_IN = {
     "email": "segue.channels.email_message:EmailMessage",
     "freshdesk_ticket": "segue.channels.freshdesk_ticket:FreshdeskTicket",
+    "http_request": "segue.channels.http_request:HttpRequest",
     "slack_message": "segue.channels.slack_message:SlackMessage",
     "zendesk_ticket": "segue.channels.zendesk_ticket:ZendeskTicket",
 }
@@ -112,7 +113,6 @@ class Channel(Definition):
     name: ClassVar[str]
     concurrency: ClassVar[int] = 4  # calls at once within one task
     longest_call: ClassVar[float] = 60.0  # seconds after which a call has surely ended
-    can_be_asked: ClassVar[bool] = False  # whether its sender can ``find`` a message again
 
     connection: str  # the id of an Airflow connection; credentials come from nowhere else
 
@@ -120,6 +120,11 @@ class Channel(Definition):
     def addressed_to(self) -> Audience:
         """Who reads it; the team unless a channel says otherwise."""
         return Audience.TEAM
+
+    @property
+    def can_be_asked(self) -> bool:
+        """Whether its sender can ``find`` a message again; it may depend on the fields."""
+        return False
 
     @abstractmethod
     def connect(self) -> Sender:
