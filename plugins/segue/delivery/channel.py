@@ -12,7 +12,8 @@ channel alike. What is left to a channel is to say who is addressed, and to send
         def connect(self) -> Sender: ...
 
 Built-in channels are listed in ``BUILT_IN``; a team's own is an entry point of the group
-``segue.channels`` whose name is the key used in YAML and whose value is ``module:Class``.
+``segue.channels`` whose name is the key used in YAML and whose value is ``module:Class``
+(docs/adding-a-channel.md has a complete one).
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 from segue.channels import http_calls
 from segue.channels.http_request import LARGEST_ANSWER, LONGEST_RESULT, HttpRequest
 from segue.delivery.channel import Audience
-from segue.documents import ProblemsFound
+from segue.documents import ProblemsFound, parse_document
 from segue.errors import (
     ConnectionFailure,
     ContactFailure,
@@ -36,6 +37,7 @@ from tests.unit.channels.support import (
     vendor,
 )
 
+CHANNELS_PAGE = Path(__file__).parents[3] / "docs" / "channels.md"
 FAILING = ("reset_after_effect", "reset_mid_answer", "malformed_answer", "time_out_after_effect")
 LOOK_UP = {
     "path": "/notes",
@@ -192,6 +194,29 @@ def test_a_path_of_the_host_is_kept(sandbox: Sandbox, set_connection):
     deliver(request())
     [received] = sandbox.messages(service="http")
     assert received.raw["path"] == "/http/v2/notes"
+
+
+def test_the_example_in_the_pages_works(sandbox: Sandbox, set_connection):
+    """channels.md shows an action and its connection; both are used as they stand, but the port."""
+    section = CHANNELS_PAGE.read_text().split("## http_request\n")[1].split("\n## ")[0]
+    written = re.search(r"```yaml\n(.*?)```", section, re.DOTALL)
+    shown = re.search(r"```json\n(.*?)```", section, re.DOTALL)
+    assert written is not None
+    assert shown is not None
+    action = parse_document(written[1], "channels.md").data["http_request"]
+    connection = json.loads(shown[1].replace("http://127.0.0.1:8090", sandbox.url))
+    set_connection("crm", **connection)
+    receipt = deliver(HttpRequest.model_validate(action))
+    [received] = sandbox.messages(service="http")
+    assert json.loads(received.raw["body"]) == {
+        "contact": "c-1",
+        "external_id": KEY,
+        "text": "At risk: Ana",
+        "tags": ["segue"],
+        "pinned": True,
+    }
+    assert find(HttpRequest.model_validate(action), (KEY, {})) == {KEY: receipt}
+    assert set(receipt.results) == {"id", "url"}
 
 
 # ---- hostile contact data ---------------------------------------------------------------------
