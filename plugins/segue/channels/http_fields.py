@@ -134,7 +134,10 @@ Scalar = Annotated[
     Any,
     PlainValidator(_read_scalar),
     WithJsonSchema(
-        {"description": "a Jinja template (text)", "type": ["string", "number", "boolean"]}
+        {
+            "description": "a Jinja template (text)",
+            "type": ["string", "number", "boolean", "object"],
+        }
     ),
 ]
 Headers = Annotated[dict[str, Line], AfterValidator(_own_headers)]

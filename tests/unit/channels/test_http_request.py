@@ -10,6 +10,8 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from segue.channels import http_calls
@@ -269,6 +271,19 @@ def test_what_cannot_be_a_segment_is_refused_before_anything_is_sent(sandbox: Sa
     with pytest.raises(ContactFailure, match=r"^path: "):
         deliver(request(path="/a/{{ contact.x }}/b"), x=value)
     assert sandbox.messages() == []
+
+
+@given(st.text(min_size=1))
+def test_any_value_is_one_segment_or_refused(value: str):
+    """Nothing in between: what is sent decodes to the value and to nothing more."""
+    try:
+        path = request(path="/a/{{ contact.x }}/b").render(variables(x=value))["path"]
+    except ContactFailure:
+        assert value in (".", "..") or any(ord(char) < 32 or ord(char) == 127 for char in value)
+        return
+    before, segment, after = path.removeprefix("/").split("/")
+    assert (before, unquote(segment), after) == ("a", value, "b")
+    assert segment.isascii()
 
 
 def test_an_empty_segment_is_refused(sandbox: Sandbox):
@@ -574,6 +589,17 @@ def test_a_get_whose_answer_was_lost_is_transient(sandbox: Sandbox, fault: str):
     sandbox.fault("http", fault)
     with pytest.raises(TransientFailure):
         deliver(request(method="GET", results={"count": "length(items)"}))
+
+
+def test_calls_share_one_connection(sandbox: Sandbox):
+    """Each answer is read to its end, so the next call does not shake hands again."""
+    action = request()
+    with action.connect() as sender:
+        for key in ("1", "2", "3"):
+            sender.send(action.render(variables()), key=key)
+        pools = sender._calls._session.get_adapter(sandbox.url).poolmanager.pools
+        [pool] = [pools[name] for name in pools.keys()]  # noqa: SIM118 - it is no mapping
+        assert (pool.num_connections, pool.num_requests) == (1, 3)
 
 
 def test_a_rate_comes_from_the_connection(sandbox: Sandbox, set_connection):
