@@ -90,7 +90,6 @@ class AskableChannel(RecordingChannel):
     """A recording channel that can be asked: it has what is in its outbox, and nothing else."""
 
     name: ClassVar[str] = "askable"
-    can_be_asked: ClassVar[bool] = True
 
     _asked: Callable[[Question], None] = PrivateAttr(default_factory=lambda: _listen)
 
@@ -98,6 +97,11 @@ class AskableChannel(RecordingChannel):
         """Return this channel; ``answer(question)`` is called before it looks, and may raise."""
         self._asked = answer
         return self
+
+    @property
+    def can_be_asked(self) -> bool:
+        """Always."""
+        return True
 
     def trace(self, message: Mapping[str, Any]) -> dict[str, str]:
         """Return something to see again in a question."""

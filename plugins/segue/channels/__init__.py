@@ -4,7 +4,9 @@
     email_message        a mail with text and HTML parts, over SMTP
     zendesk_ticket       a Zendesk ticket
     freshdesk_ticket     a Freshdesk ticket
+    http_request         a request to any HTTP API
     http_calls           what channels over HTTP share: one session, and answers turned into errors
+    expressions          what a definition says about an answer's JSON, in JMESPath
     html_text            the plain text of an HTML message
     addressing           who reads a message of a channel that writes to the team
     look_ups             from when on a doubtful message is looked for at its vendor

@@ -64,7 +64,6 @@ class FreshdeskTicket(TeamChannel):
 
     name: ClassVar[str] = "freshdesk_ticket"
     longest_call: ClassVar[float] = 120.0
-    can_be_asked: ClassVar[bool] = True
 
     connection: str = "freshdesk_default"
     email: Line
@@ -79,6 +78,11 @@ class FreshdeskTicket(TeamChannel):
     def _check(self) -> Self:
         self.require_audience("email", self.email)
         return self
+
+    @property
+    def can_be_asked(self) -> bool:
+        """Always: a ticket carries the key in a tag."""
+        return True
 
     def connect(self) -> FreshdeskTickets:
         """Open a session; nothing is sent yet."""

@@ -20,7 +20,9 @@ and what an exception means:
     refused, or no connection in time     TransientFailure: nothing was sent
     anything later                        OutcomeUnknown: the request had gone out
 
-404 is of the connection because these channels create at a fixed path: no contact can cause it.
+An answer that is too large or takes too long to arrive is a lost one. 404 and 410 are of the
+connection where the path is fixed, because no contact can cause them; a channel whose path names
+a contact says that they are of the contact.
 
 A look-up changes nothing, so it may be repeated, and must never say "not there" by mistake:
 
@@ -31,6 +33,7 @@ A look-up changes nothing, so it may be repeated, and must never say "not there"
     403, other 4xx                        OutcomeUnknown: the user may create, but not list
     408, 425, 429, 5xx                    TransientFailure, after Retry-After where it is given
     a lost answer                         TransientFailure
+    an answer that is too large           OutcomeUnknown
     unknown host, TLS, bad URL            ConnectionFailure
 
 Followed: https://requests.readthedocs.io/en/latest/api/#exceptions,
@@ -41,8 +44,9 @@ in section 15, Retry-After in 10.2.3).
 from __future__ import annotations
 
 import re
+import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
@@ -65,6 +69,10 @@ CONNECT_TIMEOUT = 10.0  # seconds
 READ_TIMEOUT = 30.0  # seconds without a byte, where the connection's extra gives no `timeout`
 LONGEST_READ = 45.0  # seconds; below every channel's `longest_call`
 LONGEST_PAUSE = 86_400.0  # seconds; no vendor means more
+LONGEST_ANSWER = 60.0  # seconds from the call's beginning, after which its body is not read on
+LARGEST_ANSWER = 16_000_000  # bytes; a page of a hundred tickets is far below
+
+_CHUNK = 65_536  # bytes
 
 _OF_THE_CONNECTION = {
     401: "check the connection's login and password",
@@ -94,12 +102,18 @@ class HttpCalls:
     """Calls of one vendor over one connection; safe to use from several threads."""
 
     def __init__(
-        self, vendor: str, session: Session, base_url: str, read_timeout: float = READ_TIMEOUT
+        self,
+        vendor: str,
+        session: Session,
+        base_url: str,
+        read_timeout: float = READ_TIMEOUT,
+        largest_answer: int = LARGEST_ANSWER,
     ) -> None:
         self.vendor = vendor  # as people call it, for messages
         self.base_url = base_url  # without a slash at its end
         self._session = session
         self._timeout = (CONNECT_TIMEOUT, read_timeout)
+        self._largest_answer = largest_answer  # bytes
 
     def create(
         self,
@@ -130,6 +144,36 @@ class HttpCalls:
                 f"{self.vendor} answered {response.status_code} with a body that is not a ticket"
             ) from None
 
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str],
+        headers: Mapping[str, str | bytes],
+        body: bytes | None,
+        codes: Codes,
+        of_the_contact: Collection[int] = (),
+    ) -> Response:
+        """Make one call that may change something, and return an answer of success (any 2xx).
+
+        ``of_the_contact`` are statuses that refuse this call alone, where they would otherwise
+        mean that the connection is wrong.
+        """
+        from requests import RequestException
+
+        arguments = {"params": dict(query), "headers": dict(headers), "data": body}
+        try:
+            response = self._request(method, path, **arguments)
+        except RequestException as error:
+            raise failed_call(self.vendor, error) from None
+        if 200 <= response.status_code < 300:
+            return response
+        if response.status_code in of_the_contact:
+            words = _words(response, codes)
+            raise CallRefused(_said(self.vendor, response, codes), words)
+        raise failed_answer(self.vendor, response, codes)
+
     def ask(
         self,
         path: str,
@@ -137,11 +181,13 @@ class HttpCalls:
         *,
         codes: Codes,
         read: Callable[[Any, bool], Answer],
+        cannot_tell: Collection[int] = (),
     ) -> Answer:
         """GET once, and return what ``read`` finds in the answer.
 
         ``read`` is given the JSON, and whether a Link header leads to a further page; it may raise
-        what comes of an unexpected shape.
+        what comes of an unexpected shape. ``cannot_tell`` are statuses that say nothing, where
+        they would otherwise mean that the connection is wrong.
         """
         from requests import JSONDecodeError, RequestException
 
@@ -149,6 +195,11 @@ class HttpCalls:
             response = self._request("GET", path, params=dict(query))
         except RequestException as error:
             raise failed_question(self.vendor, failed_call(self.vendor, error)) from None
+        if response.status_code in cannot_tell:
+            raise OutcomeUnknown(
+                f"{self.vendor} answered {response.status_code} when asked, which may mean that "
+                "it has no such thing or that the path is wrong"
+            )
         if response.status_code != 200:
             raise no_answer(self.vendor, response, codes)
         try:
@@ -165,17 +216,46 @@ class HttpCalls:
         self._session.close()
 
     def _request(self, method: str, path: str, **arguments: Any) -> Response:
-        return self._session.request(
+        """Return an answer whose body has been read, within this class's bounds."""
+        ends = time.monotonic() + LONGEST_ANSWER
+        response = self._session.request(
             method,
             f"{self.base_url}{path}",
             timeout=self._timeout,
             allow_redirects=False,
-            stream=False,  # read within this call, whatever the connection's extra says
+            stream=True,  # read below, whatever the connection's extra says
             **arguments,
         )
+        with response:
+            response.raw = _Bounded(response.raw, self._largest_answer, ends)
+            response.content  # noqa: B018 - reads it
+        return response
 
 
-def open_calls(vendor: str, connection: str) -> HttpCalls:
+class _Bounded:
+    """An answer's body that ends in an error when it is too large or too late."""
+
+    def __init__(self, raw: Any, largest: int, ends: float) -> None:
+        self._raw, self._largest, self._ends = raw, largest, ends
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._raw, name)
+
+    def stream(self, amount: int | None, *, decode_content: bool) -> Iterator[bytes]:
+        """Yield what has arrived, as requests asks for it."""
+        from requests.exceptions import ReadTimeout
+
+        size = 0
+        while chunk := self._raw.read1(_CHUNK, decode_content=decode_content):
+            size += len(chunk)
+            if size > self._largest:
+                raise OutcomeUnknown(f"the answer is larger than {self._largest} bytes")
+            if time.monotonic() > self._ends:
+                raise ReadTimeout("the answer's body takes too long")
+            yield chunk
+
+
+def open_calls(vendor: str, connection: str, *, largest_answer: int = LARGEST_ANSWER) -> HttpCalls:
     """Open a session over an Airflow connection of type HTTP."""
     from airflow.providers.http.hooks.http import HttpHook
 
@@ -190,7 +270,8 @@ def open_calls(vendor: str, connection: str) -> HttpCalls:
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # calls share nothing
     session.headers.pop(SEGUE_RATE, None)  # the hook takes what it does not know for a header
     timeout = opened(connection, lambda: float(hook.merged_extra.get("timeout") or READ_TIMEOUT))
-    return HttpCalls(vendor, session, hook.base_url.rstrip("/"), min(timeout, LONGEST_READ))
+    base_url = hook.base_url.rstrip("/")
+    return HttpCalls(vendor, session, base_url, min(timeout, LONGEST_READ), largest_answer)
 
 
 def failed_answer(vendor: str, response: Response, codes: Codes) -> DeliveryError:
@@ -217,14 +298,14 @@ def no_answer(vendor: str, response: Response, codes: Codes) -> DeliveryError:
     if status >= 500:
         return TransientFailure(said, retry_after=retry_after(response.headers.get("Retry-After")))
     if status == 403 or status < 300 or isinstance(failure, ContactFailure):
-        return OutcomeUnknown(f"{said} when asked for its tickets; check what its user may list")
+        return OutcomeUnknown(f"{said} when asked what it has; check what its user may list")
     return failure
 
 
 def failed_question(vendor: str, failure: DeliveryError) -> DeliveryError:
     """Return the error of a look-up for that of a creation: asking may be repeated."""
     if isinstance(failure, OutcomeUnknown):
-        return TransientFailure(f"{vendor} was asked for its tickets, and its answer was lost")
+        return TransientFailure(f"{vendor} was asked what it has, and its answer was lost")
     return failure
 
 

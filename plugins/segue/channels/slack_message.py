@@ -120,11 +120,15 @@ class SlackMessage(TeamChannel):
 
     name: ClassVar[str] = "slack_message"
     longest_call: ClassVar[float] = 120.0
-    can_be_asked: ClassVar[bool] = True
 
     connection: str = "slack_default"
     channel: Line
     text: Mrkdwn
+
+    @property
+    def can_be_asked(self) -> bool:
+        """Always: a message carries the key in its metadata."""
+        return True
 
     def connect(self) -> SlackMessages:
         """Build the client, once for all threads; nothing is sent yet."""

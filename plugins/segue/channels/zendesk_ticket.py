@@ -65,7 +65,6 @@ class ZendeskTicket(TeamChannel):
 
     name: ClassVar[str] = "zendesk_ticket"
     longest_call: ClassVar[float] = 120.0
-    can_be_asked: ClassVar[bool] = True
 
     connection: str = "zendesk_default"
     subject: Line
@@ -83,6 +82,11 @@ class ZendeskTicket(TeamChannel):
         address = self.requester.email if self.requester else None
         self.require_audience("requester.email", address)
         return self
+
+    @property
+    def can_be_asked(self) -> bool:
+        """Always: a ticket carries the key as its external_id."""
+        return True
 
     def connect(self) -> ZendeskTickets:
         """Open a session; nothing is sent yet."""

@@ -23,7 +23,7 @@ def sandbox(
         typer.Option(metavar="DIR", help="Keep what is received here.", show_default=False),
     ] = None,
 ) -> None:
-    """Serve Slack, Zendesk and Freshdesk look-alikes, a mail server and an inbox page.
+    """Serve look-alikes of Slack, Zendesk, Freshdesk and any HTTP API, a mail server and an inbox.
 
     Runs until Ctrl-C. Without --folder everything received is forgotten at the end.
     """

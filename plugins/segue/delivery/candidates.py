@@ -166,5 +166,6 @@ def _variables(candidate: Candidate) -> dict[str, Any]:
         "contact": Fields("contact", candidate.fields or {}),
         "change": candidate.change,
         "snapshot": candidate.snapshot,
+        "key": candidate.key,
         "results": Fields("results", results),
     }

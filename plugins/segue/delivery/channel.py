@@ -12,7 +12,8 @@ channel alike. What is left to a channel is to say who is addressed, and to send
         def connect(self) -> Sender: ...
 
 Built-in channels are listed in ``BUILT_IN``; a team's own is an entry point of the group
-``segue.channels`` whose name is the key used in YAML and whose value is ``module:Class``.
+``segue.channels`` whose name is the key used in YAML and whose value is ``module:Class``
+(docs/adding-a-channel.md has a complete one).
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ from segue.workflows.templates import Template, render
 BUILT_IN = {
     "email": "segue.channels.email_message:EmailMessage",
     "freshdesk_ticket": "segue.channels.freshdesk_ticket:FreshdeskTicket",
+    "http_request": "segue.channels.http_request:HttpRequest",
     "slack_message": "segue.channels.slack_message:SlackMessage",
     "zendesk_ticket": "segue.channels.zendesk_ticket:ZendeskTicket",
 }
@@ -112,7 +114,6 @@ class Channel(Definition):
     name: ClassVar[str]
     concurrency: ClassVar[int] = 4  # calls at once within one task
     longest_call: ClassVar[float] = 60.0  # seconds after which a call has surely ended
-    can_be_asked: ClassVar[bool] = False  # whether its sender can ``find`` a message again
 
     connection: str  # the id of an Airflow connection; credentials come from nowhere else
 
@@ -120,6 +121,11 @@ class Channel(Definition):
     def addressed_to(self) -> Audience:
         """Who reads it; the team unless a channel says otherwise."""
         return Audience.TEAM
+
+    @property
+    def can_be_asked(self) -> bool:
+        """Whether its sender can ``find`` a message again; it may depend on the fields."""
+        return False
 
     @abstractmethod
     def connect(self) -> Sender:

@@ -41,20 +41,20 @@ class FaultKind(StrEnum):
 ALL_KINDS = frozenset(FaultKind)
 AFTER_EFFECT = frozenset({FaultKind.TIME_OUT_AFTER_EFFECT, FaultKind.RESET_AFTER_EFFECT})
 IN_THE_ANSWER = frozenset({FaultKind.RESET_MID_ANSWER, FaultKind.MALFORMED_ANSWER})
-WITH_EFFECT = frozenset({"POST", "PUT", "DATA"})
+WITH_EFFECT = frozenset({"POST", "PUT", "PATCH", "DELETE", "DATA"})
 HALF_AN_ANSWER = 0.05  # seconds for the first half to arrive before the connection breaks
 
 
 class Fault(BaseModel):
     """One fault and the requests it is for.
 
-    Faults after effect wait for a request that can have one (POST, PUT, an SMTP DATA); those in
-    the answer take any. SMTP has no answers with a body.
+    Faults after effect wait for a request that can have one (POST, PUT, PATCH, DELETE, an SMTP
+    DATA); those in the answer take any. SMTP has no answers with a body.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    service: Literal["slack", "zendesk", "freshdesk", "smtp"]
+    service: Literal["slack", "zendesk", "freshdesk", "http", "smtp"]
     fault: FaultKind
     times: int = Field(default=1, ge=1)
     retry_after: int = Field(default=1, ge=0, description="seconds, for rate_limited")

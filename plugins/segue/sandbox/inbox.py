@@ -16,7 +16,7 @@ from fastapi import APIRouter, HTTPException, Query
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
-from segue.sandbox import freshdesk_api, slack_api, smtp_server, zendesk_api
+from segue.sandbox import freshdesk_api, http_api, slack_api, smtp_server, zendesk_api
 from segue.sandbox.faults import Fault, Faults
 from segue.sandbox.store import Message, Store
 from segue.sandbox.wire import json_answer
@@ -26,6 +26,7 @@ TITLES = {
     slack_api.SERVICE: "Slack",
     zendesk_api.SERVICE: "Zendesk",
     freshdesk_api.SERVICE: "Freshdesk",
+    http_api.SERVICE: "HTTP",
 }
 KINDS = {  # where the service alone does not say it
     "webhook_message": "Message by webhook",

@@ -21,7 +21,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from segue.errors import SegueError, SettingsError
-from segue.sandbox import freshdesk_api, inbox, slack_api, smtp_server, zendesk_api
+from segue.sandbox import freshdesk_api, http_api, inbox, slack_api, smtp_server, zendesk_api
 from segue.sandbox.faults import Fault, FaultInjector, FaultKind, Faults, LoopbackProtocol
 from segue.sandbox.store import Clock, Message, Store, utc_now
 
@@ -30,7 +30,7 @@ HTTP_PORT = 8090
 SMTP_PORT = 1025
 START_TIMEOUT = 15  # seconds
 
-VENDORS = (slack_api, zendesk_api, freshdesk_api)
+VENDORS = (slack_api, zendesk_api, freshdesk_api, http_api)
 
 
 def create_app(store: Store, faults: Faults | None = None) -> FastAPI:
@@ -216,6 +216,7 @@ def describe(sandbox: Sandbox, folder: Path | str | None) -> str:
             f"{zendesk_api.EMAIL_ADDRESS}/token : {zendesk_api.API_TOKEN}",
         ),
         ("Freshdesk", f"{sandbox.url}/freshdesk", f"API key {freshdesk_api.API_KEY}"),
+        ("Any HTTP API", f"{sandbox.url}/http", f"token {http_api.TOKEN}"),
         (
             "SMTP",
             f"{sandbox.host}:{sandbox.smtp_port}",

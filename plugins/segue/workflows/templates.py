@@ -16,6 +16,7 @@ from enum import StrEnum
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from jinja2 import (
     DictLoader,
@@ -33,7 +34,7 @@ from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSc
 
 from segue.errors import ContactFailure
 
-VARIABLES = ("contact", "change", "results", "workflow", "segment", "snapshot")
+VARIABLES = ("contact", "change", "results", "workflow", "segment", "snapshot", "key")
 
 
 class Kind(StrEnum):
@@ -43,6 +44,7 @@ class Kind(StrEnum):
     LINE = "line"  # one line: a subject, a name, an address
     HTML = "html"
     MRKDWN = "mrkdwn"  # Slack's markup
+    PATH = "path"  # the path of a URL: what an expression prints is within one segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def render(template: Template, variables: Mapping[str, Any]) -> str:
         raise ContactFailure(f"the template failed: {type(error).__name__}") from None
     if template.kind is Kind.MRKDWN:
         text = _unescape_quotes(text)
-    if template.kind is Kind.LINE and not _is_one_line(text):
+    if template.kind in (Kind.LINE, Kind.PATH) and not _is_one_line(text):
         raise ContactFailure("a line break or control character in a field that is one line")
     return text
 
@@ -189,6 +191,7 @@ Text = _field(Kind.TEXT)
 Line = _field(Kind.LINE)
 Html = _field(Kind.HTML)
 Mrkdwn = _field(Kind.MRKDWN)
+UrlPath = _field(Kind.PATH)
 
 
 def _read(folder: object, name: str) -> str:
@@ -282,6 +285,11 @@ def _print_plain(value: Any) -> Any:
     return value
 
 
+def _print_in_segment(value: Any) -> str:
+    """Print a value so that it stays within one segment of a path (RFC 3986, section 3.3)."""
+    return quote(str(_print_plain(value)), safe="")
+
+
 def _unescape_quotes(text: str) -> str:
     """Give back the quotes that HTML escapes and Slack does not know how to read.
 
@@ -297,7 +305,7 @@ def _environment(kind: Kind, folder: str | None) -> ImmutableSandboxedEnvironmen
     environment = _Environment(
         undefined=_Missing,
         autoescape=kind in (Kind.HTML, Kind.MRKDWN),
-        finalize=_print_plain,
+        finalize=_print_in_segment if kind is Kind.PATH else _print_plain,
         loader=FileSystemLoader(folder) if folder else DictLoader({}),
         keep_trailing_newline=False,
     )
@@ -380,5 +388,6 @@ __all__ = [
     "Mrkdwn",
     "Template",
     "Text",
+    "UrlPath",
     "render",
 ]

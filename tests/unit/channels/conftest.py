@@ -37,7 +37,7 @@ def set_connection(monkeypatch: pytest.MonkeyPatch) -> SetConnection:
 
 @pytest.fixture
 def sandbox(running_sandbox: Sandbox, set_connection: SetConnection) -> Sandbox:
-    """The sandbox, empty, behind the four connections that the channels use by default."""
+    """The sandbox, empty, behind the connections that the channels use by default, and ``crm``."""
     running_sandbox.clear()
     url = running_sandbox.url
     set_connection(
@@ -61,6 +61,12 @@ def sandbox(running_sandbox: Sandbox, set_connection: SetConnection) -> Sandbox:
         login="sandbox",
         password="X",
         extra={"timeout": 1},
+    )
+    set_connection(
+        "crm",
+        conn_type="http",
+        host=f"{url}/http",
+        extra={"Authorization": "Bearer sandbox", "timeout": 1},
     )
     set_connection(
         "smtp_default",

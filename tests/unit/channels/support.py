@@ -34,6 +34,7 @@ def variables(**contact: Any) -> dict[str, Any]:
     return {
         "contact": Fields("contact", fields),
         "change": "added",
+        "key": KEY,
         "results": Fields("results", {"ticket": {"url": "https://example.com/?a=1&b=2"}}),
     }
 

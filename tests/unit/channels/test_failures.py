@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from segue.channels.freshdesk_ticket import FreshdeskTicket
+from segue.channels.http_request import HttpRequest
 from segue.channels.slack_message import SlackMessage
 from segue.channels.zendesk_ticket import ZendeskTicket
 from segue.delivery.channel import Channel
@@ -17,6 +18,19 @@ CHANNELS: dict[str, Channel] = {
     "zendesk": ZendeskTicket.model_validate({"subject": "s", "comment": "c"}),
     "freshdesk": FreshdeskTicket.model_validate(
         {"email": "team@example.com", "subject": "s", "description": "d"}
+    ),
+    "http": HttpRequest.model_validate(
+        {
+            "connection": "crm",
+            "path": "/notes",
+            "results": {"id": "id"},
+            "look_up": {
+                "path": "/notes",
+                "query": {"idempotency_key": "{{ key }}"},
+                "found": "length(items) > `0`",
+                "results": {"id": "items[0].id"},
+            },
+        }
     ),
 }
 ANYWHERE = "http://nobody.invalid/"
@@ -105,7 +119,7 @@ def test_credentials_that_have_expired_are_of_the_connection(sandbox: Sandbox, v
 @pytest.mark.parametrize("vendor", CHANNELS)
 def test_an_unknown_host_is_of_the_connection(set_connection, vendor: str):
     set_connection("slack_default", conn_type="slack", password="x", extra={"base_url": ANYWHERE})
-    for name in ("zendesk_default", "freshdesk_default"):
+    for name in ("zendesk_default", "freshdesk_default", "crm"):
         set_connection(name, conn_type="http", host=ANYWHERE)
     with pytest.raises(ConnectionFailure, match="host"):
         deliver(CHANNELS[vendor])

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from segue.workflows.templates import (
     Mrkdwn,
     Template,
     Text,
+    UrlPath,
     render,
 )
 
@@ -57,6 +59,27 @@ def complaint(value: object, folder: Path | None = None, field: Any = Text) -> s
     with pytest.raises(ValidationError) as raised:
         read(field, value, folder)
     return str(raised.value.errors()[0]["ctx"]["error"])
+
+
+# The path of a URL
+
+
+@pytest.mark.parametrize("value", ["a/b", "a?b=c#d", "../x", "é 👩", "a%2fb", "a&b;c\\d"])
+def test_a_value_in_a_path_is_percent_encoded_as_one_segment(value: str):
+    path = shown("/a/{{ contact.x }}/{{ contact.x ~ '/' }}?", Kind.PATH, x=value)
+    first, second = path.removeprefix("/a/").removesuffix("?").split("/")
+    assert path.isascii()
+    assert (unquote(first), unquote(second)) == (value, f"{value}/")
+
+
+def test_no_filter_switches_the_encoding_of_a_path_off():
+    assert shown("/{{ contact.x | string }}", Kind.PATH, x="a/b") == "/a%2Fb"
+    assert "safe" in complaint("/{{ contact.x | safe }}", field=UrlPath)
+    assert failure("/{{ contact.y }}", Kind.PATH) == "missing field: contact.y"
+
+
+def test_a_number_in_a_path_has_no_trailing_zero():
+    assert shown("/{{ contact.x }}", Kind.PATH, x=7.0) == "/7"
 
 
 # Missing values

@@ -1,0 +1,146 @@
+"""The fields of a request, as a definition writes them: path, JSON, query, headers.
+
+Each is checked where it stands, so that ``segue validate`` names every mistake at once. What a
+contact's values make of them is checked again when they are rendered.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+from urllib.parse import unquote
+
+from pydantic import AfterValidator, PlainValidator, ValidationInfo, WithJsonSchema
+
+from segue.channels.addressing import is_template
+from segue.documents import Location, ProblemsFound
+from segue.errors import ContactFailure
+from segue.workflows.templates import Kind, Line, Template, UrlPath, read_template
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a header's name
+_FIELD_VALUE = re.compile(r"[\x20-\x7e]*")
+_MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(\s*;[\x20-\x7e]*)?", re.ASCII)
+_STRUCTURED = re.compile(r"application/(.+\+)?json|application/x-www-form-urlencoded")
+_EXPRESSIONS = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+# what the connection, the body's kind or HTTP itself decides
+_NOT_YOURS = {
+    *("authorization", "cookie", "proxy-authorization", "content-type", "content-length"),
+    *("connection", "host", "te", "trailer", "transfer-encoding", "upgrade"),
+}
+
+
+def path_problem(path: str) -> str | None:
+    """Return what is wrong with a path, as it is written or as it is rendered."""
+    if not path.startswith("/"):
+        return "must begin with /; the host is the connection's"
+    if "//" in path:
+        return "has an empty segment (//)"
+    if any(unquote(segment) in (".", "..") for segment in path.split("/")):
+        return "has a segment . or .., which would lead elsewhere"
+    if re.search(r"[ ?#\\]", path) or re.search(r"[\x00-\x1f\x7f]", unquote(path)):
+        return "has a space, a control character, or one of ? # \\; a query stands in `query`"
+    return None
+
+
+def header_value(name: str, value: str) -> str:
+    """Return a header's value without the spaces around it, which HTTP does not carry."""
+    if not _FIELD_VALUE.fullmatch(value):
+        raise ContactFailure(f"headers.{name}: a character that a header cannot carry (not ASCII)")
+    return value.strip()
+
+
+def header_problem(name: str) -> str | None:
+    """Return why an action cannot give a header of this name."""
+    if not _TOKEN.fullmatch(name):
+        return f"{name!r} is not a header's name"
+    if name.lower() in _NOT_YOURS:
+        return f"{name!r} comes from the connection, or from the kind of body"
+    return None
+
+
+def _read_json(value: object, info: ValidationInfo) -> Any:
+    """Read a value whose texts are templates; raise ProblemsFound with every one that is wrong."""
+    problems: list[tuple[Location, str]] = []
+
+    def read(part: object, at: Location) -> Any:
+        if isinstance(part, Mapping):
+            computed = [key for key in part if "{{" in key or "{%" in key]
+            problems.extend(((*at, key), "a key cannot be a template") for key in computed)
+            return {key: read(item, (*at, key)) for key, item in part.items()}
+        if isinstance(part, list | tuple):
+            return tuple(read(item, (*at, index)) for index, item in enumerate(part))
+        if not isinstance(part, str):
+            return part
+        try:
+            return read_template(Kind.TEXT, part, info)
+        except ValueError as error:
+            problems.append((at, str(error)))
+            return None
+
+    found = read(value, ())
+    if problems:
+        raise ProblemsFound(problems)
+    return found
+
+
+def _read_scalar(value: object, info: ValidationInfo) -> Template | int | float | bool:
+    if isinstance(value, bool | int | float):
+        return value
+    return read_template(Kind.TEXT, value, info)
+
+
+def _safe_path(path: Template) -> Template:
+    problem = path_problem(_EXPRESSIONS.sub("x", path.source))
+    if problem:
+        raise ValueError(f"the path {problem}")
+    return path
+
+
+def _own_headers(headers: dict[str, Template]) -> dict[str, Template]:
+    problems: list[tuple[Location, str]] = []
+    for name, value in headers.items():
+        problem = header_problem(name)
+        if problem is None and not is_template(value) and not _FIELD_VALUE.fullmatch(value.source):
+            problem = "a header carries ASCII only, on one line"
+        if problem:
+            problems.append(((name,), problem))
+    if problems:
+        raise ProblemsFound(problems)
+    return headers
+
+
+def _key_header(name: str) -> str:
+    problem = header_problem(name)
+    if problem:
+        raise ValueError(problem)
+    return name
+
+
+def _media_type(written: str) -> str:
+    if not _MEDIA_TYPE.fullmatch(written):
+        raise ValueError(f"found {written!r}; allowed: a media type such as text/csv")
+    if _STRUCTURED.fullmatch(written.partition(";")[0].strip().lower()):
+        raise ValueError(f"{written!r} has rules that `text` does not keep; write `json` or `form`")
+    return written
+
+
+Json = Annotated[
+    Any,
+    PlainValidator(_read_json),
+    WithJsonSchema({"description": "any JSON; its texts are Jinja templates (text)"}),
+]
+Scalar = Annotated[
+    Any,
+    PlainValidator(_read_scalar),
+    WithJsonSchema(
+        {
+            "description": "a Jinja template (text)",
+            "type": ["string", "number", "boolean", "object"],
+        }
+    ),
+]
+Headers = Annotated[dict[str, Line], AfterValidator(_own_headers)]
+KeyHeader = Annotated[str, AfterValidator(_key_header)]
+MediaType = Annotated[str, AfterValidator(_media_type)]
+RequestPath = Annotated[UrlPath, AfterValidator(_safe_path)]
