@@ -38,6 +38,7 @@ from segue.channels.mailboxes import (
 )
 from segue.channels.rates import UNLIMITED, limits_of
 from segue.channels.smtp_conversation import (
+    LONGEST_CALL,
     Recipient,
     client_of,
     close,
@@ -90,7 +91,7 @@ class EmailMessage(Channel):
     """
 
     name: ClassVar[str] = "email"
-    longest_call: ClassVar[float] = 300.0  # LONGEST_OPENING, and four waits of 30 at most
+    longest_call: ClassVar[float] = LONGEST_CALL
 
     connection: str = "smtp_default"
     to: Annotated[Addresses, Field(min_length=1)] | None = None
@@ -319,8 +320,8 @@ def mail_of(
         mail.add_attachment(
             file.data, maintype=file.maintype, subtype=file.subtype, filename=file.filename
         )
-    content = "".join(f"{name}: {value}\r\n" for name, value in head.items()).encode()
-    content += mail.as_bytes()
+    written = "".join(f"{name}: {value}\r\n" for name, value in head.items()).encode()
+    content = written + mail.as_bytes()
     _refuse_other_headers(content, mail, [*head, *mail.keys()])
     return content
 
@@ -368,7 +369,8 @@ def _refuse_other_headers(content: bytes, mail: Mail, wanted: Sequence[str]) -> 
     for name, value in mail.items():
         if any(ord(char) < 32 or ord(char) == 127 for char in str(value)):
             raise ContactFailure(f"{name}: a line break or control character in a header")
-    if BytesHeaderParser().parsebytes(content).keys() != wanted:
+    headers = content[: content.index(b"\r\n\r\n") + 4]  # the rest may be megabytes
+    if BytesHeaderParser().parsebytes(headers).keys() != wanted:
         raise ContactFailure("a value would change the mail's headers")
 
 

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 NEEDS_LOGIN = frozenset({530, 534, 535, 538})
 TOO_BIG = 552
-LONGEST_OPENING = 180.0  # seconds from a call's begin to its DATA, after which it gives up
+LONGEST_CALL = 300.0  # seconds; a call that might last longer gives up before it sends anything
+LONGEST_TIMEOUT = 60  # seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,9 @@ def transmit(
         options = _mail_options(client, recipients, content)
         _expect(client.mail(sender, options), "the sender", wanted=(250,))
         for recipient in recipients:
-            _check_time(began)
+            _check_time(client, began)
             _expect(client.rcpt(recipient.address), recipient.what, wanted=(250, 251))
-        _check_time(began)
+        _check_time(client, began)
         _expect(client.docmd("DATA"), "the message", wanted=(354,))
         client.send(_transparent(content))  # without its end a server delivers none of it
     except (smtplib.SMTPException, OSError) as error:
@@ -83,9 +84,12 @@ def transmit(
     _expect(reply, "the message", wanted=(250,))
 
 
-def _check_time(began: float) -> None:
-    """Raise TransientFailure where the call might outlast what a channel says is its longest."""
-    if time.monotonic() - began > LONGEST_OPENING:
+def _check_time(client: smtplib.SMTP, began: float) -> None:
+    """Raise TransientFailure where the call might last too long.
+
+    Four waits are left before DATA: for leave to go on, for the content, its end and the answer.
+    """
+    if time.monotonic() - began > LONGEST_CALL - 4 * client.timeout:
         raise TransientFailure("the mail server is too slow; nothing was sent")
 
 
@@ -143,6 +147,12 @@ def open_connection(connection: str) -> SmtpHook:
         raise ConnectionFailure(
             f"the Airflow connection {connection!r} cannot be used ({name}); check its extra"
         ) from None
+    if hook.timeout > LONGEST_TIMEOUT:
+        close(hook)
+        raise ConnectionFailure(
+            f"the Airflow connection {connection!r}: timeout in its extra is {hook.timeout}; "
+            f"allowed: up to {LONGEST_TIMEOUT} seconds"
+        )
     return hook
 
 

@@ -793,9 +793,16 @@ def test_a_connection_that_breaks_within_the_content_is_transient(set_connection
 
 def test_a_server_that_is_too_slow_is_given_nothing(sandbox: Sandbox, monkeypatch):
     """A call that outlasts its time must not send: others take it for over by then."""
-    monkeypatch.setattr(smtp_conversation, "LONGEST_OPENING", -1.0)
+    monkeypatch.setattr(smtp_conversation, "LONGEST_CALL", 8.0)
     with pytest.raises(TransientFailure, match="too slow; nothing was sent"):
         deliver(mail())
+    assert sandbox.messages() == []
+
+
+def test_a_timeout_that_a_call_has_no_time_for_is_of_the_connection(sandbox, set_connection):
+    channel = at(set_connection, sandbox.smtp_port, timeout=61)
+    with pytest.raises(ConnectionFailure, match="timeout in its extra is 61; allowed: up to 60"):
+        deliver(channel)
     assert sandbox.messages() == []
 
 
