@@ -1,19 +1,12 @@
-"""Mail with text and HTML parts, over SMTP, through the SMTP provider's hook.
+"""Mail with text and HTML parts and files, over SMTP, through the SMTP provider's hook.
 
 Followed:
-    https://airflow.apache.org/docs/apache-airflow-providers-smtp/stable/connections/smtp.html
-    https://www.rfc-editor.org/rfc/rfc5321 (4.2 replies, 4.5.2 transparency, 6.1 who is responsible)
-    https://www.rfc-editor.org/rfc/rfc5322 (3.6.4 Message-ID), rfc6531 (SMTPUTF8)
-    https://www.rfc-editor.org/rfc/rfc3834 (Auto-Submitted)
-
-The hook opens the connection: host, TLS, login or OAuth. Its own ``send_email_smtp`` is not used:
-it sends up to six times after any error, which is how people get a mail six times, and it has no
-text part. So the conversation is held here, command by command, because a delivery must know
-whether the server had been given the message when a connection broke.
+    https://www.rfc-editor.org/rfc/rfc5322 (3.6.4 Message-ID), rfc3834 (Auto-Submitted)
+    https://www.rfc-editor.org/rfc/rfc2369 (3.2 List-Unsubscribe), rfc8058 (one click)
 
 The connection is of type SMTP. Its extra may give ``from_email``, ``timeout`` and ``segue_rate``;
 ``disable_ssl`` for a server that speaks STARTTLS or nothing, ``disable_tls`` for one without
-STARTTLS.
+STARTTLS, which includes those that speak TLS from the start.
 """
 
 from __future__ import annotations
@@ -21,51 +14,72 @@ from __future__ import annotations
 import contextlib
 import re
 import smtplib
-import ssl
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from email.headerregistry import Address
 from email.message import EmailMessage as Mail
 from email.parser import BytesHeaderParser
 from email.policy import SMTP
 from queue import Empty, LifoQueue
-from socket import gaierror
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from urllib.parse import quote
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, TypeAdapter, WithJsonSchema, model_validator
 
 from segue.channels.addressing import audience_is_missing, is_template
+from segue.channels.attachments import LARGEST, Attached, Attachment, Content, read_all
 from segue.channels.html_text import plain_text
-from segue.channels.rates import UNLIMITED, limits_of
-from segue.delivery.channel import Audience, Channel, Limit, NoAddress, Receipt, Sender
-from segue.documents import Location, ProblemsFound
-from segue.errors import (
-    ConnectionFailure,
-    ContactFailure,
-    DeliveryError,
-    OutcomeUnknown,
-    TransientFailure,
+from segue.channels.mailboxes import (
+    Mailbox,
+    as_it_stands,
+    header_of,
+    read_address,
+    read_mailbox,
 )
-from segue.workflows.templates import Html, Line, Template, Text, render
+from segue.channels.rates import UNLIMITED, limits_of
+from segue.channels.smtp_conversation import (
+    LONGEST_CALL,
+    Recipient,
+    client_of,
+    close,
+    open_connection,
+    transmit,
+)
+from segue.delivery.channel import Audience, Channel, Limit, NoAddress, Receipt, Sender
+from segue.documents import Items, Location, ProblemsFound
+from segue.errors import ConnectionFailure, ContactFailure
+from segue.workflows.templates import Html, Line, Template, Text, Url, render
 
 if TYPE_CHECKING:
     from airflow.providers.smtp.hooks.smtp import SmtpHook
 
 WITHOUT_SURPRISES = SMTP.clone(cte_type="7bit")  # every server can carry it
-NEEDS_LOGIN = frozenset({530, 534, 535, 538})
-TOO_BIG = 552
-LONGEST_NAME = 255  # characters; a header's line holds no more than 998, and names are not folded
+RECIPIENTS = ("to", "cc", "bcc")
+MOST_RECIPIENTS = 30
+LONGEST_URL = 900  # characters; a header's line holds no more than 998
+_URL = re.compile(
+    r"https?://[A-Za-z0-9.-]+(:[0-9]+)?([/?#][^\x00-\x20\x7f-\U0010ffff<>\"\\^`{|}]*)?"
+)
+_START = re.compile(r"https?://|\{%")
+_LINE = TypeAdapter(Line).json_schema()
+
+Addresses: Any = Annotated[
+    Items[Line],
+    BeforeValidator(lambda value: value if isinstance(value, list | tuple) else (value,)),
+    WithJsonSchema({"anyOf": [_LINE, {"type": "array", "items": _LINE}]}),
+]
 
 
 class EmailMessage(Channel):
     """Send a mail to the contact, or to the team.
 
     ``to`` is the contact's ``email`` where it is left out, the team where it is a plain address;
-    a template there must say whom it finds (``audience: contact`` or ``team``). ``from`` and
-    ``reply_to`` are addresses, with or without a name (``Shop <shop@example.com>``); ``from`` is
-    the connection's ``from_email`` where it is left out. ``html`` without ``text`` gets a text
-    part made from it.
+    a template there, in ``cc`` or in ``bcc`` must say whom it finds (``audience: contact`` or
+    ``team``), unless the mail is the contact's anyhow. Each is one address or a list of them,
+    30 in all, with or without a name (``Shop <shop@example.com>``). A mail goes to all of them
+    or, where the server refuses one, to none. ``from`` is the connection's ``from_email`` where
+    it is left out. ``html`` without ``text`` gets a text part made from it. ``attachments`` are
+    files beside the definitions.
 
     A contact without a usable address is skipped. The mail's Message-ID is made of the delivery's
     key, so that it can be found in a mailbox or a server's log. Limits are the server's: its
@@ -77,117 +91,166 @@ class EmailMessage(Channel):
     """
 
     name: ClassVar[str] = "email"
-    longest_call: ClassVar[float] = 300.0  # some ten replies, each within the timeout of 30
+    longest_call: ClassVar[float] = LONGEST_CALL
 
     connection: str = "smtp_default"
-    to: Line | None = None
+    to: Annotated[Addresses, Field(min_length=1)] | None = None
+    cc: Addresses = ()
+    bcc: Addresses = ()
     audience: Literal["contact", "team"] | None = None
     from_address: Line | None = Field(default=None, alias="from")
     reply_to: Line | None = None
     subject: Line
     text: Text | None = None
     html: Html | None = None
+    attachments: Items[Attached] = ()
+    unsubscribe_url: Url | None = None
+    unsubscribe_mailto: Line | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        problems = [*_audience_problems(self.to, self.audience)]
+        problems = [
+            *self._audience_problems(),
+            *self._recipient_problems(),
+            *self._unsubscribe_problems(),
+            *_size_problems(self.attachments),
+        ]
         if self.text is None and self.html is None:
             problems.append(((), "the keys 'text' and 'html' are missing; one of them is needed"))
-        addresses = {"to": self.to, "from": self.from_address, "reply_to": self.reply_to}
-        for name, address in addresses.items():
-            if address is not None and not is_template(address):
-                problems += _address_problems(name, address.source)
+        ours = {
+            "from": self.from_address,
+            "reply_to": self.reply_to,
+            "unsubscribe_mailto": self.unsubscribe_mailto,
+        }
+        for name, address in ours.items():
+            if address is not None:
+                problems += _address_problems((name,), address)
         if problems:
             raise ProblemsFound(problems)
         return self
 
     @property
     def addressed_to(self) -> Audience:
-        """The contact where ``to`` is left out or says so, else the team."""
+        """The contact where ``to`` is left out or ``audience`` says so, else the team."""
         found = self.audience or ("contact" if self.to is None else "team")
         return Audience(found)
 
     def render(self, variables: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the fields for one contact, ``to`` included; raise NoAddress if there is none."""
-        recipient = self._recipient(variables)
-        return {**super().render(variables), "to": recipient}
+        """Return the fields for one contact, ``to`` included; raise NoAddress if there is none.
+
+        Each address is in one of ``to``, ``cc`` and ``bcc``, the first that names it.
+        """
+        recipients = self._recipients(variables)
+        message = {**super().render(variables), **recipients}
+        message["attachments"] = [attachment.name for attachment in self.attachments]
+        return {key: value for key, value in message.items() if value != []}
 
     def connect(self) -> Outbox:
-        """Look the connection up; it is opened with the first mail."""
-        return Outbox(self.connection, limits_of(self.connection, default=UNLIMITED))
+        """Look the connection up and read the files; it is opened with the first mail."""
+        limits = limits_of(self.connection, default=UNLIMITED)
+        return Outbox(self.connection, limits, self.addressed_to, read_all(self.attachments))
 
-    def _recipient(self, variables: Mapping[str, Any]) -> str:
-        unusable = NoAddress if self.addressed_to is Audience.CONTACT else ContactFailure
+    def _lines(self, field: str) -> Sequence[Template]:
+        """Return the addresses of ``to``, ``cc`` or ``bcc`` as they are written."""
+        found: Sequence[Template] = getattr(self, field) or ()
+        return found
+
+    def _recipients(self, variables: Mapping[str, Any]) -> dict[str, str | list[str]]:
+        """Return the addresses of each field: text where it is one, else a list."""
+        found: dict[str, str | list[str]] = {}
+        seen: set[str] = set()
+        for field in RECIPIENTS:
+            mailboxes = self._mailboxes(field, variables)
+            texts = [str(mailbox) for mailbox in _first_of_each(mailboxes, seen)]
+            found[field] = texts[0] if len(texts) == 1 else texts
+        if not found["to"]:
+            raise self._unusable("to")("to: there is no address")
+        return found
+
+    def _mailboxes(self, field: str, variables: Mapping[str, Any]) -> Iterator[Mailbox]:
+        """Yield a field's addresses; those that render to nothing are left out."""
+        unusable = self._unusable(field)
         try:
-            if self.to is not None:
-                return read_mailbox(render(self.to, variables)).address
-            return read_address(str(variables["contact"]["email"]))
+            if field == "to" and self.to is None:
+                yield Mailbox("", read_address(str(variables["contact"]["email"])))
+            for line in self._lines(field):
+                text = render(line, variables)
+                if text.strip():
+                    yield read_mailbox(text)
         except KeyError:
             raise NoAddress("to: the contact has no email address") from None
         except ContactFailure as error:
-            raise unusable(f"to: {error}") from None
+            raise unusable(f"{field}: {error}") from None
         except ValueError:
-            raise unusable("to: it is not an email address") from None
+            raise unusable(f"{field}: it is not an email address") from None
 
+    def _unusable(self, field: str) -> type[ContactFailure]:
+        return unusable_address(field, self.addressed_to)
 
-@dataclass(frozen=True, slots=True)
-class Mailbox:
-    """A name and an address; the address is ASCII unless its local part cannot be."""
+    def _audience_problems(self) -> list[tuple[Location, str]]:
+        finding = [field for field in RECIPIENTS if any(map(is_template, self._lines(field)))]
+        if self.to is None:
+            wrong = self.audience == "team"
+            text = "without 'to' the contact is addressed; give 'to', or leave 'audience' out"
+        elif finding:
+            return [audience_is_missing(finding[0])] if self.audience is None else []
+        else:
+            wrong = self.audience == "contact"
+            text = "a plain address in 'to' is the team's; write 'audience: team', or leave it out"
+        return [(("audience",), text)] if wrong else []
 
-    name: str
-    address: str
+    def _recipient_problems(self) -> Iterator[tuple[Location, str]]:
+        for field in RECIPIENTS:
+            written = self._lines(field)
+            for index, line in enumerate(written):
+                at: Location = (field,) if len(written) == 1 else (field, index)
+                yield from _address_problems(at, line)
+        count = max(1, len(self._lines("to"))) + len(self.cc) + len(self.bcc)
+        if count > MOST_RECIPIENTS:
+            field = max(RECIPIENTS, key=lambda name: len(self._lines(name)))
+            message = f"found {count} recipients in to, cc and bcc; allowed: {MOST_RECIPIENTS}"
+            yield (field,), message
 
-    @property
-    def domain(self) -> str:
-        """What follows the @, in ASCII."""
-        return self.address.rpartition("@")[2]
-
-    def header(self) -> Address:
-        """Return it as what a header takes, quoted and encoded as needed."""
-        return Address(_as_it_stands(self.name), addr_spec=self.address)
-
-
-def read_mailbox(text: str) -> Mailbox:
-    """Read ``a@example.com`` or ``Name <a@example.com>``; raise ValueError for anything else."""
-    named = re.fullmatch(r"\s*([^<>]*?)\s*<([^<>]*)>\s*", text)
-    name, address = named.groups() if named else ("", text)
-    if len(name) > LONGEST_NAME:
-        raise ValueError(f"the name before it has more than {LONGEST_NAME} characters")
-    return Mailbox(re.sub(r'^"(.*)"$', r"\1", name), read_address(address))
-
-
-def read_address(text: str) -> str:
-    """Read ``a@example.com``; raise ValueError for anything else.
-
-    Only the spelling is judged: whether there is such a mailbox, the server knows.
-    """
-    from email_validator import validate_email  # its EmailNotValidError is a ValueError
-
-    found = validate_email(text.strip(), check_deliverability=False)
-    return f"{found.ascii_local_part or found.local_part}@{found.ascii_domain}"
+    def _unsubscribe_problems(self) -> Iterator[tuple[Location, str]]:
+        url = self.unsubscribe_url
+        if url is None:
+            return
+        may_be = _START.match(url.source) if is_template(url) else _is_url(url.source)
+        if not may_be:
+            allowed = "an http or https URL; a template prints parts of it, never its beginning"
+            yield ("unsubscribe_url",), f"found {url.source!r}; allowed: {allowed}"
 
 
 class Outbox(Sender):
     """Connections to one mail server, each used by one thread at a time and kept for the next."""
 
-    def __init__(self, connection: str, limits: Sequence[Limit]) -> None:
+    def __init__(
+        self,
+        connection: str,
+        limits: Sequence[Limit],
+        audience: Audience,
+        attached: Sequence[Content],
+    ) -> None:
         self._connection = connection
         self._limits = limits
+        self._audience = audience
+        self._attached = attached
         self._idle: LifoQueue[SmtpHook] = LifoQueue()
 
     def __exit__(self, *exc: object) -> None:
         while not self._idle.empty():
             hook = self._idle.get_nowait()
             with contextlib.suppress(smtplib.SMTPException, OSError):
-                _client(hook).quit()
-            _close(hook)
+                client_of(hook).quit()
+            close(hook)
 
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
         """Send one mail."""
+        began = time.monotonic()
         hook = self._take()
         answered = False  # whether the server has answered all it was asked
         try:
-            message_id = _send(hook, message, key)
+            message_id = self._send(hook, message, key, began)
             answered = True
         except ContactFailure:
             answered = True
@@ -196,12 +259,29 @@ class Outbox(Sender):
             if answered:
                 self._idle.put(hook)
             else:
-                _close(hook)
+                close(hook)
         return Receipt(external_id=message_id, results={"message_id": message_id})
 
     def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
         """Return the connection's own limit, if it gives one: a mail server publishes none."""
         return self._limits
+
+    def _send(self, hook: SmtpHook, message: Mapping[str, Any], key: str, began: float) -> str:
+        """Send one mail over an open connection and return its Message-ID."""
+        sender = _sender(hook, message)
+        message_id = f"<{key}@segue.{sender.domain}>"
+        mailboxes = {field: _mailboxes_in(message, field) for field in RECIPIENTS}
+        recipients = [
+            _recipient(field, mailbox, self._audience)
+            for field, found in mailboxes.items()
+            for mailbox in found
+        ]
+        try:
+            content = mail_of(message, mailboxes, sender, message_id, self._attached)
+        except UnicodeError:
+            raise ContactFailure("the message has characters that are not text") from None
+        transmit(client_of(hook), sender.address, recipients, content, began=began)
+        return message_id
 
     def _take(self) -> SmtpHook:
         """Return a connection that works: an idle one, reset, or a new one."""
@@ -209,171 +289,89 @@ class Outbox(Sender):
             try:
                 hook = self._idle.get_nowait()
             except Empty:
-                return _open(self._connection)
+                return open_connection(self._connection)
             with contextlib.suppress(smtplib.SMTPException, OSError):
-                if _client(hook).rset()[0] == 250:
+                if client_of(hook).rset()[0] == 250:
                     return hook
-            _close(hook)
+            close(hook)
 
 
-def mail_of(message: Mapping[str, Any], key: str, sender: Mailbox) -> Mail:
-    """Return a rendered message as a mail, all but its ``To``."""
-    mail = Mail(policy=WITHOUT_SURPRISES)
-    mail["Message-ID"] = f"<{key}@segue.{sender.domain}>"
-    mail["Date"] = datetime.now(UTC)
-    mail["From"] = sender.header()
+def mail_of(
+    message: Mapping[str, Any],
+    mailboxes: Mapping[str, Sequence[Mailbox]],
+    sender: Mailbox,
+    message_id: str,
+    attached: Sequence[Content],
+) -> bytes:
+    """Return a rendered message as a mail; ``bcc`` is in none of its headers."""
+    head = {"From": sender.header(), "To": header_of(mailboxes["to"])}
+    if mailboxes["cc"]:
+        head["Cc"] = header_of(mailboxes["cc"])
     if "reply_to" in message:
-        mail["Reply-To"] = _mailbox("reply_to", message["reply_to"]).header()
-    mail["Subject"] = _as_it_stands(message["subject"])
+        head["Reply-To"] = _mailbox("reply_to", message["reply_to"]).header()
+    head |= _unsubscribe_headers(message)
+    mail = Mail(policy=WITHOUT_SURPRISES)
+    mail["Message-ID"] = message_id
+    mail["Date"] = datetime.now(UTC)
+    mail["Subject"] = as_it_stands(message["subject"])
     mail["Auto-Submitted"] = "auto-generated"
-    text, html = message.get("text"), message.get("html")
+    _fill(mail, message.get("text"), message.get("html"))
+    for file in attached:
+        mail.add_attachment(
+            file.data, maintype=file.maintype, subtype=file.subtype, filename=file.filename
+        )
+    written = "".join(f"{name}: {value}\r\n" for name, value in head.items()).encode()
+    content = written + mail.as_bytes()
+    _refuse_other_headers(content, mail, [*head, *mail.keys()])
+    return content
+
+
+def unusable_address(field: str, audience: Audience) -> type[ContactFailure]:
+    """Return what an address means that cannot be written to: the contact is skipped for its own.
+
+    Anybody else's fails the delivery, so that a person hears of it.
+    """
+    is_own = field == "to" and audience is Audience.CONTACT
+    return NoAddress if is_own else ContactFailure
+
+
+def _fill(mail: Mail, text: str | None, html: str | None) -> None:
     if not f"{text or ''}{html or ''}".strip():
         raise ContactFailure("text, html: the message is empty")
     mail.set_content(plain_text(html or "") if text is None else text)
     if html is not None:
         mail.add_alternative(html, subtype="html")
-    _refuse_other_headers(mail)
-    return mail
 
 
-def _as_it_stands(text: str) -> str:
-    """Return header text that nobody decodes: ``=?utf-8?q?=0D=0A?=`` would be a line break.
+def _unsubscribe_headers(message: Mapping[str, Any]) -> dict[str, str]:
+    """Return the headers that give a mail program its button; one click needs https."""
+    ways = []
+    url = message.get("unsubscribe_url")
+    if url is not None:
+        if not _is_url(url):
+            raise ContactFailure("unsubscribe_url: it is not an http or https URL")
+        ways.append(f"<{url}>")
+    if "unsubscribe_mailto" in message:
+        address = _mailbox("unsubscribe_mailto", message["unsubscribe_mailto"]).address
+        ways.append(f"<mailto:{quote(address, safe='@')}>")
+    headers = {"List-Unsubscribe": ",\r\n ".join(ways)} if ways else {}
+    if url is not None and url.startswith("https:"):
+        headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    return headers
 
-    Python's policies and mail clients read such encoded words (RFC 2047) wherever they stand.
-    """
-    return text.replace("=?", "= ?")
+
+def _is_url(text: str) -> bool:
+    return len(text) <= LONGEST_URL and _URL.fullmatch(text) is not None
 
 
-def _refuse_other_headers(mail: Mail) -> None:
+def _refuse_other_headers(content: bytes, mail: Mail, wanted: Sequence[str]) -> None:
     """Raise ContactFailure where a value would end its header or begin another."""
     for name, value in mail.items():
         if any(ord(char) < 32 or ord(char) == 127 for char in str(value)):
             raise ContactFailure(f"{name}: a line break or control character in a header")
-    if BytesHeaderParser().parsebytes(mail.as_bytes()).keys() != mail.keys():
+    headers = content[: content.index(b"\r\n\r\n") + 4]  # the rest may be megabytes
+    if BytesHeaderParser().parsebytes(headers).keys() != wanted:
         raise ContactFailure("a value would change the mail's headers")
-
-
-def _send(hook: SmtpHook, message: Mapping[str, Any], key: str) -> str:
-    """Send one mail over an open connection and return its Message-ID."""
-    sender = _sender(hook, message)
-    recipient: str = message["to"]
-    try:
-        mail = mail_of(message, key, sender)
-        # by hand, because Python 3.11 cannot write a local part that is not ASCII
-        content = f"To: {recipient}\r\n".encode() + mail.as_bytes()
-    except UnicodeError:
-        raise ContactFailure("the message has characters that are not text") from None
-    _transmit(_client(hook), sender.address, recipient, content)
-    return str(mail["Message-ID"])
-
-
-def _transmit(client: smtplib.SMTP, sender: str, recipient: str, content: bytes) -> None:
-    """Hold the conversation; until the server asks for the content, nothing has been sent."""
-    try:
-        client.ehlo_or_helo_if_needed()
-        options = _mail_options(client, recipient, content)
-        _expect(client.mail(sender, options), "the sender", wanted=(250,))
-        _expect(client.rcpt(recipient), "the recipient", wanted=(250, 251))
-        _expect(client.docmd("DATA"), "the message", wanted=(354,))
-    except (smtplib.SMTPException, OSError) as error:
-        raise failed_opening(error) from None
-    try:
-        client.send(_transparent(content))
-        reply = client.getreply()
-    except (smtplib.SMTPException, OSError) as error:
-        name = type(error).__name__
-        raise OutcomeUnknown(f"the mail server's answer to the message was lost: {name}") from None
-    if reply[0] != 250 and not 400 <= reply[0] < 600:
-        raise OutcomeUnknown(f"the mail server's answer to the message makes no sense: {reply[0]}")
-    _expect(reply, "the message", wanted=(250,))
-
-
-def _expect(reply: tuple[int, bytes], what: str, *, wanted: tuple[int, ...]) -> None:
-    """Raise the failure that a reply stands for; its text is left out, as it may name people."""
-    code, text = reply
-    if code in wanted:
-        return
-    enhanced = re.match(rb"[245]\.\d{1,3}\.\d{1,3}(?!\S)", text)  # RFC 2034
-    said = f"the mail server refuses {what}: {code}" + (
-        f" {enhanced[0].decode()}" if enhanced else ""
-    )
-    if not 500 <= code < 600:
-        raise TransientFailure(said)
-    if code in NEEDS_LOGIN or (what == "the sender" and code != TOO_BIG):
-        raise ConnectionFailure(f"{said}; check the connection's login, and `from`")
-    raise ContactFailure(said)
-
-
-def _mail_options(client: smtplib.SMTP, recipient: str, content: bytes) -> list[str]:
-    options = [f"SIZE={len(content)}"] if client.has_extn("size") else []
-    if recipient.isascii():
-        return options
-    if not client.has_extn("smtputf8"):
-        raise ContactFailure("the mail server takes no addresses outside of ASCII")
-    return [*options, "SMTPUTF8"]
-
-
-def _transparent(content: bytes) -> bytes:
-    """Return a mail as it goes over the wire: CRLF, no line that is a lone dot, and the end."""
-    lines = re.sub(rb"\r\n|\r|\n", b"\r\n", content).removesuffix(b"\r\n")
-    return re.sub(rb"(?m)^\.", b"..", lines) + b"\r\n.\r\n"
-
-
-def _open(connection: str) -> SmtpHook:
-    """Open a connection and log in."""
-    from airflow.providers.common.compat.sdk import AirflowException
-    from airflow.providers.smtp.hooks.smtp import SmtpHook
-
-    hook = SmtpHook(smtp_conn_id=connection)
-    try:
-        hook.get_conn()
-    except (smtplib.SMTPException, OSError) as error:
-        _close(hook)
-        raise failed_opening(error) from None
-    except (AirflowException, RuntimeError, ValueError) as error:
-        _close(hook)
-        if isinstance(error.__context__, smtplib.SMTPServerDisconnected):
-            raise TransientFailure("the mail server hangs up at once") from None
-        name = type(error).__name__
-        raise ConnectionFailure(
-            f"the Airflow connection {connection!r} cannot be used ({name}); check its extra"
-        ) from None
-    return hook
-
-
-def failed_opening(error: smtplib.SMTPException | OSError) -> DeliveryError:
-    """Return the error for a conversation that ended before there was a message to lose."""
-    if isinstance(error, smtplib.SMTPResponseException):
-        said = f"the mail server refuses the connection: {error.smtp_code}"
-        if 400 <= error.smtp_code < 500:
-            return TransientFailure(said)
-        return ConnectionFailure(f"{said}; check its login and password")
-    if isinstance(error, smtplib.SMTPServerDisconnected):
-        return TransientFailure("the mail server hung up; nothing was sent")
-    if isinstance(error, smtplib.SMTPException):
-        name = type(error).__name__
-        return ConnectionFailure(
-            f"the mail server cannot do what the connection asks for ({name}); "
-            "see disable_tls, disable_ssl and auth_type in its extra"
-        )
-    if isinstance(error, ssl.SSLError):
-        return ConnectionFailure(
-            "no secure connection to the mail server; check its certificate and disable_ssl"
-        )
-    if isinstance(error, gaierror):
-        return ConnectionFailure("the mail server's host is unknown; check the connection's host")
-    return TransientFailure("the mail server cannot be reached; nothing was sent")
-
-
-def _client(hook: SmtpHook) -> smtplib.SMTP:
-    """Return the client that the hook has opened; it has no public name for it."""
-    return cast("smtplib.SMTP", hook._smtp_client)
-
-
-def _close(hook: SmtpHook) -> None:
-    """Drop a connection without a word, which a server that is not answering would not hear."""
-    if hook._smtp_client is not None:
-        _client(hook).close()
 
 
 def _sender(hook: SmtpHook, message: Mapping[str, Any]) -> Mailbox:
@@ -388,7 +386,10 @@ def _sender(hook: SmtpHook, message: Mapping[str, Any]) -> Mailbox:
 
 
 def _mailbox(name: str, text: str) -> Mailbox:
-    """Read an address of ours; raise ContactFailure, because a template made it of a contact."""
+    """Read an address of ours; raise ContactFailure, because a template made it of a contact.
+
+    It is ASCII: a mail from any other goes to nobody whose server takes no such addresses.
+    """
     try:
         mailbox = read_mailbox(text)
     except ValueError:
@@ -398,26 +399,41 @@ def _mailbox(name: str, text: str) -> Mailbox:
     return mailbox
 
 
-def _audience_problems(to: Template | None, audience: str | None) -> list[tuple[Location, str]]:
-    if to is None:
-        wrong = audience == "team"
-        text = "without 'to' the contact is addressed; give 'to', or leave 'audience' out"
-    elif is_template(to):
-        return [audience_is_missing("to")] if audience is None else []
-    else:
-        wrong = audience == "contact"
-        text = "a plain address in 'to' is the team's; write 'audience: team', or leave it out"
-    return [(("audience",), text)] if wrong else []
+def _mailboxes_in(message: Mapping[str, Any], field: str) -> list[Mailbox]:
+    """Read what ``EmailMessage.render`` wrote."""
+    found = message.get(field, [])
+    return [read_mailbox(text) for text in ([found] if isinstance(found, str) else found)]
 
 
-def _address_problems(name: str, text: str) -> list[tuple[Location, str]]:
+def _recipient(field: str, mailbox: Mailbox, audience: Audience) -> Recipient:
+    what = "the recipient" if field == "to" else f"the recipient in {field}"
+    return Recipient(mailbox.address, what, unusable_address(field, audience))
+
+
+def _first_of_each(mailboxes: Iterable[Mailbox], seen: set[str]) -> Iterator[Mailbox]:
+    """Yield those whose address was not seen, and note it: nobody gets a mail twice."""
+    for mailbox in mailboxes:
+        known = mailbox.address.casefold()
+        if known not in seen:
+            seen.add(known)
+            yield mailbox
+
+
+def _address_problems(at: Location, written: Template) -> list[tuple[Location, str]]:
+    if is_template(written):
+        return []
     try:
-        if name == "to":
-            read_mailbox(text)
+        if at[0] in RECIPIENTS:
+            read_mailbox(written.source)
         else:
-            _mailbox(name, text)
-    except ValueError as error:
-        return [((name,), f"found {text!r}; allowed: an email address ({error})")]
-    except ContactFailure as error:
-        return [((name,), f"found {text!r}; allowed: an email address ({error})")]
+            _mailbox(str(at[0]), written.source)
+    except (ValueError, ContactFailure) as error:
+        return [(at, f"found {written.source!r}; allowed: an email address ({error})")]
     return []
+
+
+def _size_problems(attachments: Sequence[Attachment]) -> list[tuple[Location, str]]:
+    size = sum(attachment.size for attachment in attachments)
+    if size <= LARGEST:
+        return []
+    return [(("attachments",), f"have {size:,} bytes in all; allowed: up to {LARGEST:,}")]

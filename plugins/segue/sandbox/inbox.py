@@ -177,6 +177,7 @@ def _facts(message: Message) -> list[tuple[str, str]]:
         "To": message.to,
         "Cc": known.get("cc"),
         "Reply to": known.get("reply_to"),
+        "Attachments": ", ".join(file["name"] or "?" for file in known.get("attachments") or []),
         "Message id": known.get("message_id"),
         "Timestamp": known.get("ts"),
         "Metadata": json.dumps(metadata, ensure_ascii=False) if metadata else None,

@@ -45,6 +45,7 @@ class Kind(StrEnum):
     HTML = "html"
     MRKDWN = "mrkdwn"  # Slack's markup
     PATH = "path"  # the path of a URL: what an expression prints is within one segment
+    URL = "url"  # one line, whose expressions are parts of a path or a query
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def render(template: Template, variables: Mapping[str, Any]) -> str:
         raise ContactFailure(f"the template failed: {type(error).__name__}") from None
     if template.kind is Kind.MRKDWN:
         text = _unescape_quotes(text)
-    if template.kind in (Kind.LINE, Kind.PATH) and not _is_one_line(text):
+    if template.kind in (Kind.LINE, Kind.PATH, Kind.URL) and not _is_one_line(text):
         raise ContactFailure("a line break or control character in a field that is one line")
     return text
 
@@ -192,6 +193,7 @@ Line = _field(Kind.LINE)
 Html = _field(Kind.HTML)
 Mrkdwn = _field(Kind.MRKDWN)
 UrlPath = _field(Kind.PATH)
+Url = _field(Kind.URL)
 
 
 def _read(folder: object, name: str) -> str:
@@ -217,7 +219,7 @@ def _check(template: Template) -> None:
         line = f"{error.name or template.file or 'template'} line {error.lineno}"
         raise ValueError(f"is not a valid template ({line}): {error.message}") from None
     except TemplateNotFound as error:
-        raise ValueError(f"the template {error.name!r} does not exist") from None
+        raise ValueError(f"the template {error.name!r} does not exist in templates/") from None
     except RecursionError:
         raise ValueError("is not a valid template: it is nested too deeply") from None
 
@@ -285,8 +287,11 @@ def _print_plain(value: Any) -> Any:
     return value
 
 
-def _print_in_segment(value: Any) -> str:
-    """Print a value so that it stays within one segment of a path (RFC 3986, section 3.3)."""
+def _print_in_url(value: Any) -> str:
+    """Turn a value into part of a URL: what a contact wrote begins no parameter and no path.
+
+    It stays within one segment of a path (RFC 3986, section 3.3).
+    """
     return quote(str(_print_plain(value)), safe="")
 
 
@@ -300,13 +305,28 @@ def _unescape_quotes(text: str) -> str:
     return text.replace("&#34;", '"').replace("&#39;", "'")
 
 
+class _Folder(FileSystemLoader):
+    """The templates of a folder, never what a link in it leads to outside."""
+
+    def get_source(self, environment: Any, template: str) -> Any:
+        """Return a template's source; raise TemplateNotFound where it cannot be read."""
+        try:
+            found = super().get_source(environment, template)
+        except (OSError, UnicodeDecodeError):  # TemplateNotFound is an OSError
+            raise TemplateNotFound(template) from None
+        root = Path(self.searchpath[0]).resolve()
+        if not Path(found[1]).resolve().is_relative_to(root):
+            raise TemplateNotFound(template)
+        return found
+
+
 @lru_cache(maxsize=64)
 def _environment(kind: Kind, folder: str | None) -> ImmutableSandboxedEnvironment:
     environment = _Environment(
         undefined=_Missing,
         autoescape=kind in (Kind.HTML, Kind.MRKDWN),
-        finalize=_print_in_segment if kind is Kind.PATH else _print_plain,
-        loader=FileSystemLoader(folder) if folder else DictLoader({}),
+        finalize=_print_in_url if kind in (Kind.PATH, Kind.URL) else _print_plain,
+        loader=_Folder(folder) if folder else DictLoader({}),
         keep_trailing_newline=False,
     )
     for name in ("attr", "safe", "urlize", "xmlattr"):  # each trusts text that a contact may write
@@ -388,6 +408,7 @@ __all__ = [
     "Mrkdwn",
     "Template",
     "Text",
+    "Url",
     "UrlPath",
     "render",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -120,6 +121,28 @@ def mail_server(**replies: bytes | None) -> Iterator[int]:
         thread = threading.Thread(target=_serve_mail, args=(server, replies), daemon=True)
         thread.start()
         yield server.getsockname()[1]
+
+
+@contextmanager
+def broken_off() -> Iterator[int]:
+    """Speak SMTP on loopback until the first of a mail's content, then reset; yield the port."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        thread = threading.Thread(target=_break_off, args=(server,), daemon=True)
+        thread.start()
+        yield server.getsockname()[1]
+
+
+def _break_off(server: socket.socket) -> None:
+    with suppress(OSError):
+        connection, _ = server.accept()
+        with closing(connection):
+            connection.sendall(b"220 ready\r\n")
+            while b"DATA" not in connection.recv(1000).upper():
+                connection.sendall(b"250 OK\r\n")
+            connection.sendall(b"354 go on\r\n")
+            connection.recv(1000)
+            at_once = struct.pack("ii", 1, 0)  # a reset, not an orderly end
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
 
 
 def _serve_mail(server: socket.socket, replies: Mapping[str, bytes | None]) -> None:

@@ -9,14 +9,17 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from email import policy
 from email.message import EmailMessage as Mail
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from pydantic import ValidationError
 
-from segue.channels import email_message
-from segue.channels.email_message import EmailMessage, Mailbox, Outbox, read_mailbox
+from segue.channels import email_message, smtp_conversation
+from segue.channels.email_message import EmailMessage, Outbox
+from segue.channels.mailboxes import Mailbox, read_mailbox
 from segue.delivery.channel import Audience, NoAddress
-from segue.documents import ProblemsFound
+from segue.documents import ProblemsFound, parse_document
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 from segue.sandbox.server import Sandbox
 from segue.sandbox.store import Message
@@ -25,11 +28,14 @@ from tests.unit.channels.support import (
     HOSTILE,
     KEY,
     ONE_LINE,
+    broken_off,
     closed_port,
     deliver,
     mail_server,
     variables,
 )
+
+ROOT = Path(__file__).parents[3]
 
 
 def mail(**fields: object) -> EmailMessage:
@@ -160,7 +166,7 @@ def test_an_encoded_word_of_a_contact_adds_no_header(sandbox: Sandbox, name: str
     [received] = sandbox.messages(service="smtp")
     found = parsed(received)
     assert [key.lower() for key in found.keys()] == [  # noqa: SIM118 - a mail's keys repeat
-        *("to", "message-id", "date", "from", "reply-to", "subject", "auto-submitted"),
+        *("from", "to", "reply-to", "message-id", "date", "subject", "auto-submitted"),
         *("content-type", "content-transfer-encoding", "mime-version"),
     ]
     assert received.subject == f"Welcome {name.replace('=?', '= ?')}"
@@ -290,9 +296,292 @@ def test_an_address_outside_of_ascii_arrives_where_the_server_takes_it(sandbox: 
     assert "To: 用户@example.com\r\n" in received.raw["mail"]
 
 
-def test_an_address_outside_of_ascii_fails_where_the_server_does_not(set_connection):
-    with mail_server() as port, pytest.raises(ContactFailure, match="outside of ASCII"):
+def test_a_contact_whose_address_the_server_cannot_take_is_skipped(set_connection):
+    with mail_server() as port, pytest.raises(NoAddress, match="outside of ASCII"):
         deliver(at(set_connection, port), email="用户@example.com")
+
+
+# Several recipients
+
+
+def test_a_mail_goes_to_all_and_bcc_is_in_no_header(sandbox: Sandbox):
+    deliver(
+        mail(
+            to=["Zoë, B. <zoe@example.com>", "team@example.com"],
+            cc="Łukasz <cc@example.com>",
+            bcc=["hidden@example.com", "archive@example.com"],
+        )
+    )
+    [received] = sandbox.messages(service="smtp")
+    assert received.fields["rcpt_to"] == [
+        *("zoe@example.com", "team@example.com", "cc@example.com"),
+        *("hidden@example.com", "archive@example.com"),
+    ]
+    found = parsed(received)
+    names = [(one.display_name, one.addr_spec) for one in found["to"].addresses]
+    assert names == [("Zoë, B.", "zoe@example.com"), ("", "team@example.com")]
+    assert found["cc"].addresses[0].display_name == "Łukasz"
+    assert "bcc" not in found
+    assert "hidden" not in received.raw["mail"]
+
+
+def test_nobody_gets_a_mail_twice(sandbox: Sandbox):
+    """An address is written to once, in the first field that names it, however it is spelt."""
+    deliver(
+        mail(
+            cc=["ANA@Example.com", "bob@example.com", "Bob <bob@EXAMPLE.com>"],
+            bcc=["bob@example.com", "eve@example.com"],
+        )
+    )
+    [received] = sandbox.messages(service="smtp")
+    assert received.fields["rcpt_to"] == ["ana@example.com", "bob@example.com", "eve@example.com"]
+    assert received.fields["cc"] == "bob@example.com"
+
+
+def test_an_address_that_renders_to_nothing_is_left_out(sandbox: Sandbox):
+    channel = mail(
+        cc=["{{ contact.manager | default('') }}", "care@example.com"],
+        bcc="{{ contact.agent | default('') }}",
+    )
+    message = channel.render(variables())
+    assert message["cc"] == "care@example.com"
+    assert "bcc" not in message
+    assert channel.render(variables(manager="m@example.com"))["cc"] == [
+        "m@example.com",
+        "care@example.com",
+    ]
+
+
+def test_with_nobody_left_the_contact_is_skipped_and_the_team_fails():
+    line = "{{ contact.agent | default('') }}"
+    with pytest.raises(NoAddress, match="there is no address"):
+        mail(to=line, audience="contact").render(variables())
+    with pytest.raises(ContactFailure) as raised:
+        mail(to=[line, line], audience="team").render(variables())
+    assert type(raised.value) is ContactFailure
+
+
+@pytest.mark.parametrize("field", ["cc", "bcc"])
+@pytest.mark.parametrize(
+    "address",
+    ["nobody", "a@example.com, b@example.com", "a@example.com\r\nRCPT TO:<b@example.com>"],
+)
+def test_a_copy_that_has_no_usable_address_fails_and_names_the_field(
+    sandbox: Sandbox, field: str, address: str
+):
+    """And a contact's comma or line break adds no recipient."""
+    with pytest.raises(ContactFailure, match=f"^{field}: ") as raised:
+        deliver(mail(**{field: "{{ contact.manager }}"}), manager=address)
+    assert type(raised.value) is ContactFailure
+    assert "example.com" not in str(raised.value)
+    assert sandbox.messages() == []
+
+
+def test_thirty_recipients_are_allowed(sandbox: Sandbox):
+    deliver(mail(cc=[f"c{n}@example.com" for n in range(14)], bcc=["b@example.com"] * 15))
+    [received] = sandbox.messages(service="smtp")
+    assert len(received.fields["rcpt_to"]) == 16
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"to": ["a@example.com"] * 31}, "to"),
+        ({"cc": ["a@example.com"] * 15, "bcc": ["b@example.com"] * 15}, "cc"),
+        ({"to": ["a@example.com"] * 2, "bcc": ["{{ change }}"] * 29, "audience": "team"}, "bcc"),
+    ],
+)
+def test_more_than_thirty_are_refused(fields, field: str):
+    """The contact counts, where ``to`` is left out, and a template as one."""
+    [(location, message)] = problems(**fields)
+    assert location == (field,)
+    assert message == "found 31 recipients in to, cc and bcc; allowed: 30"
+
+
+@pytest.mark.parametrize("field", ["cc", "bcc"])
+def test_a_template_in_a_copy_needs_an_audience_as_in_to(field: str):
+    plain = {"to": "team@example.com", field: ["care@example.com", "{{ contact.email }}"]}
+    [(location, message)] = problems(**plain)
+    assert location == ("audience",)
+    assert f"{field!r} is a template" in message
+    assert mail(**plain, audience="contact").addressed_to is Audience.CONTACT
+    assert mail(**plain, audience="team").addressed_to is Audience.TEAM
+    assert mail(**{field: "{{ contact.manager }}"}).addressed_to is Audience.CONTACT
+
+
+def test_an_address_of_a_list_is_checked_where_it_stands():
+    [(location, message)] = problems(cc=["care@example.com", "nobody at home"])
+    assert location == ("cc", 1)
+    assert "'nobody at home'" in message
+
+
+def test_a_list_of_nobody_is_refused():
+    with pytest.raises(ValidationError, match="at least 1"):
+        mail(to=[])
+
+
+@pytest.mark.parametrize("name", ["html", "mention", "json", "emoji", "right to left", "template"])
+def test_contact_text_in_a_recipients_name_adds_nobody(sandbox: Sandbox, name: str):
+    channel = mail(
+        to="{{ contact.first_name }} <{{ contact.email }}>",
+        cc="care@example.com",
+        audience="contact",
+    )
+    if name in ("html", "mention"):  # there is an address in it, or what looks like one
+        with pytest.raises(NoAddress):
+            deliver(channel, first_name=HOSTILE[name])
+        return
+    deliver(channel, first_name=HOSTILE[name])
+    [received] = sandbox.messages(service="smtp")
+    assert received.fields["rcpt_to"] == ["ana@example.com", "care@example.com"]
+    assert [one.addr_spec for one in parsed(received)["to"].addresses] == ["ana@example.com"]
+
+
+def test_a_long_name_of_a_contact_does_not_forge_the_sender(sandbox: Sandbox):
+    """A name of more than a line is quoted too; its comma begins no other address."""
+    forged = "x" * 80 + ", ceo@example.org"
+    deliver(mail(**{"from": "{{ contact.first_name }} <shop@example.com>"}), first_name=forged)
+    [received] = sandbox.messages(service="smtp")
+    [sender] = parsed(received)["from"].addresses
+    assert (sender.display_name, sender.addr_spec) == (forged, "shop@example.com")
+
+
+@pytest.mark.parametrize(
+    ("refused", "expected"),
+    [("reject-550@example.com", ContactFailure), ("reject-450@example.com", TransientFailure)],
+)
+@pytest.mark.parametrize("field", ["to", "cc", "bcc"])
+def test_where_one_recipient_is_refused_nobody_is_sent_anything(
+    sandbox: Sandbox, field: str, refused: str, expected: type[Exception]
+):
+    """So whoever is tried again got nothing the first time."""
+    fields = {"to": ["team@example.com"], "cc": ["care@example.com"], "bcc": ["a@example.com"]}
+    fields[field].append(refused)
+    with pytest.raises(expected) as raised:
+        deliver(mail(**fields))
+    assert type(raised.value) is expected
+    where = "" if field == "to" else f" in {field}"
+    assert f"refuses the recipient{where}: {refused[7:10]}" in str(raised.value)
+    assert sandbox.messages() == []
+
+
+def test_a_colleagues_address_that_the_server_cannot_take_fails(set_connection):
+    """Only the contact's own is a reason to skip."""
+    with mail_server() as port:
+        at(set_connection, port)
+        with pytest.raises(ContactFailure, match="outside of ASCII: the recipient in cc") as raised:
+            deliver(mail(cc="用户@example.com"))
+    assert type(raised.value) is ContactFailure
+
+
+def test_a_domain_outside_of_ascii_is_written_in_ascii(sandbox: Sandbox):
+    """So that every server takes it."""
+    deliver(mail(cc="Büro <post@bücher.example>"))
+    [received] = sandbox.messages(service="smtp")
+    assert received.fields["rcpt_to"] == ["ana@example.com", "post@xn--bcher-kva.example"]
+
+
+# Unsubscribing
+
+LINK = "https://example.com/u?c={{ contact.contact_id }}&s=1"
+
+
+def headers(received: Message, *names: str) -> list[str | None]:
+    found = parsed(received)
+    return [str(found[name]) if name in found else None for name in names]
+
+
+def test_an_https_url_gets_the_one_click_header(sandbox: Sandbox):
+    deliver(mail(unsubscribe_url=LINK))
+    [received] = sandbox.messages(service="smtp")
+    assert headers(received, "List-Unsubscribe", "List-Unsubscribe-Post") == [
+        "<https://example.com/u?c=c-1&s=1>",
+        "List-Unsubscribe=One-Click",
+    ]
+
+
+def test_other_ways_to_unsubscribe_have_no_one_click(sandbox: Sandbox):
+    deliver(mail(unsubscribe_url="http://example.com/u", unsubscribe_mailto="out@example.com"))
+    deliver(mail(unsubscribe_mailto="out+%{{ contact.contact_id }}@example.com"))
+    deliver(mail())
+    first, second, third = sandbox.messages(service="smtp")
+    names = ("List-Unsubscribe", "List-Unsubscribe-Post")
+    assert headers(first, *names) == ["<http://example.com/u>, <mailto:out@example.com>", None]
+    assert headers(second, *names) == ["<mailto:out%2B%25c-1@example.com>", None]
+    assert headers(third, *names) == [None, None]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_contact_text_in_the_url_is_one_value(sandbox: Sandbox, name: str):
+    """Percent-encoded: it begins no parameter, no header and no other link."""
+    channel = mail(unsubscribe_url=LINK)
+    if name == "ten kilobytes":
+        with pytest.raises(ContactFailure, match=r"^unsubscribe_url: "):
+            deliver(channel, contact_id=HOSTILE[name])
+        return
+    deliver(channel, contact_id=HOSTILE[name])
+    [received] = sandbox.messages(service="smtp")
+    [line] = [line for line in received.raw["mail"].split("\r\n") if "List-Unsubscribe:" in line]
+    url = line.removeprefix("List-Unsubscribe: <").removesuffix(">")
+    query = parse_qs(urlsplit(url).query, keep_blank_values=True)
+    assert query == {"c": [HOSTILE[name]], "s": ["1"]}
+    assert urlsplit(url).hostname == "example.com"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "example.com/u",
+        "ftp://example.com/u",
+        "javascript:alert(1)",
+        "https://",
+        "https://example.com/a b",
+        "https://example.com/ü",
+        "https://example.com/>,<mailto:x@example.com",
+        "https://user@example.org/",
+        "{{ contact.link }}",
+        "ftp://example.com/{{ contact.contact_id }}",
+    ],
+)
+def test_an_address_that_no_header_can_hold_is_refused_at_once(url: str):
+    [(location, message)] = problems(unsubscribe_url=url)
+    assert location == ("unsubscribe_url",)
+    assert "allowed: an http or https URL" in message
+
+
+def test_a_contact_cannot_be_the_host(sandbox: Sandbox):
+    with pytest.raises(ContactFailure, match=r"^unsubscribe_url: it is not an http or https URL$"):
+        deliver(mail(unsubscribe_url="https://{{ contact.note }}.example.com/"), note="evil.org/")
+    assert sandbox.messages() == []
+
+
+def test_without_a_value_for_the_url_nothing_is_sent(sandbox: Sandbox):
+    with pytest.raises(ContactFailure, match=r"^unsubscribe_url: missing field: contact\.token$"):
+        deliver(mail(unsubscribe_url="https://example.com/{{ contact.token }}"))
+    assert sandbox.messages() == []
+
+
+# The pages
+
+
+def test_the_example_of_the_page_arrives(sandbox: Sandbox):
+    """With both bodies, the layout around one, the file, and the way to unsubscribe."""
+    section = (ROOT / "docs" / "channels.md").read_text().split("## email\n")[1]
+    example = parse_document(section.split("```yaml\n")[1].split("```")[0], "channels.md").data
+    fields = example["actions"][0]["email"]
+    context = {"templates": ROOT / "include" / "templates"}
+    channel = EmailMessage.model_validate(fields, context=context)
+    deliver(channel, contact_id="a&b", first_name="<Zoë>", last_name="B.")
+    [received] = sandbox.messages(service="smtp")
+    assert received.fields["rcpt_to"] == ["ana@example.com", "archive@example.com"]
+    assert received.html.startswith("<!doctype html>")
+    assert "<p>Dear &lt;Zoë&gt; B.,</p>" in received.html
+    assert received.text.startswith("Dear <Zoë>,")
+    assert received.fields["attachments"] == [{"name": "benefits.csv", "content_type": "text/csv"}]
+    assert headers(received, "List-Unsubscribe", "List-Unsubscribe-Post") == [
+        "<https://example.com/unsubscribe?contact=a%26b>, <mailto:unsubscribe@example.com>",
+        "List-Unsubscribe=One-Click",
+    ]
 
 
 # What a definition may say
@@ -316,7 +605,7 @@ def test_a_mail_needs_a_text_or_html():
     assert "'text' and 'html'" in message
 
 
-@pytest.mark.parametrize("field", ["to", "from", "reply_to"])
+@pytest.mark.parametrize("field", ["to", "cc", "bcc", "from", "reply_to", "unsubscribe_mailto"])
 def test_an_address_written_out_is_checked_at_once(field: str):
     [(location, message)] = problems(**{field: "nobody at home"})
     assert location == (field,)
@@ -403,8 +692,10 @@ def test_the_sandbox_refuses_recipients(sandbox: Sandbox, recipient: str, expect
 
 def test_a_refusal_leaves_the_connection_usable(sandbox: Sandbox, monkeypatch):
     opened = []
-    connect = email_message._open
-    monkeypatch.setattr(email_message, "_open", lambda name: opened.append(1) or connect(name))
+    connect = email_message.open_connection
+    monkeypatch.setattr(
+        email_message, "open_connection", lambda name: opened.append(1) or connect(name)
+    )
     channel = mail()
     with channel.connect() as sender:
         with pytest.raises(ContactFailure):
@@ -490,6 +781,29 @@ def test_a_server_without_tls_is_of_the_connection(set_connection):
 def test_a_server_without_starttls_is_of_the_connection(set_connection):
     with mail_server() as port, pytest.raises(ConnectionFailure, match="disable_tls"):
         deliver(at(set_connection, port, disable_tls=False))
+
+
+def test_a_connection_that_breaks_within_the_content_is_transient(set_connection):
+    """A mail without its end is delivered by no server, so it may be sent again."""
+    with broken_off() as port:
+        channel = at(set_connection, port)
+        with pytest.raises(TransientFailure, match="nothing was sent"):
+            deliver(mail(text="word " * 2_000_000, connection=channel.connection))
+
+
+def test_a_server_that_is_too_slow_is_given_nothing(sandbox: Sandbox, monkeypatch):
+    """A call that outlasts its time must not send: others take it for over by then."""
+    monkeypatch.setattr(smtp_conversation, "LONGEST_CALL", 8.0)
+    with pytest.raises(TransientFailure, match="too slow; nothing was sent"):
+        deliver(mail())
+    assert sandbox.messages() == []
+
+
+def test_a_timeout_that_a_call_has_no_time_for_is_of_the_connection(sandbox, set_connection):
+    channel = at(set_connection, sandbox.smtp_port, timeout=61)
+    with pytest.raises(ConnectionFailure, match="timeout in its extra is 61; allowed: up to 60"):
+        deliver(channel)
+    assert sandbox.messages() == []
 
 
 def test_an_unknown_host_is_of_the_connection(set_connection):

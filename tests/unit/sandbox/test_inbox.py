@@ -19,13 +19,15 @@ def post(web: httpx.Client, text: str, channel: str = "general") -> None:
     assert web.post("/slack/api/chat.postMessage", json=arguments, headers=BEARER).json()["ok"]
 
 
-def send(sandbox: Sandbox, subject: str, html: str) -> None:
+def send(sandbox: Sandbox, subject: str, html: str, *files: str) -> None:
     message = EmailMessage()
     message["From"] = "segue@example.org"
     message["To"] = "ada@example.com"
     message["Subject"] = subject
     message.set_content("plain text")
     message.add_alternative(html, subtype="html")
+    for name in files:
+        message.add_attachment(b"x", maintype="text", subtype="csv", filename=name)
     with smtplib.SMTP("127.0.0.1", sandbox.smtp_port) as smtp:
         smtp.send_message(message)
 
@@ -63,6 +65,15 @@ def test_hostile_text_is_shown_as_text(web: httpx.Client, sandbox: Sandbox) -> N
         assert Page(page.text).named("img") == []
         assert "default-src 'none'" in page.headers["Content-Security-Policy"]
     assert "&lt;script&gt;" in pages[0].text
+
+
+def test_the_files_of_a_mail_are_named(web: httpx.Client, sandbox: Sandbox) -> None:
+    """Their names came from outside, as all the rest."""
+    send(sandbox, "Hello", "<p>fine</p>", "list.csv", "<img src=x>.csv")
+
+    page = web.get(f"/messages/{sandbox.messages()[0].id}").text
+
+    assert "<dt>Attachments</dt><dd>list.csv, &lt;img src=x&gt;.csv</dd>" in page
 
 
 def test_html_mail_is_shown_in_a_frame_that_may_do_nothing(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import html
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,7 @@ from segue.workflows.templates import (
     Mrkdwn,
     Template,
     Text,
+    Url,
     UrlPath,
     render,
 )
@@ -259,6 +261,26 @@ def test_a_line_break_of_the_template_itself_fails_too():
     assert shown("one\n", Kind.LINE) == "one"  # YAML's block texts end with one
 
 
+@pytest.mark.parametrize("source", PRINTED)
+@pytest.mark.parametrize("text", HOSTILE)
+def test_what_a_url_prints_ends_no_part_of_it(source: str, text: str):
+    """However it is printed, a value holds nothing that means something in a URL."""
+    assert re.fullmatch(r"[A-Za-z0-9%._~-]*", shown(source, Kind.URL, name=text))
+
+
+@given(text=st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=1))
+def test_any_text_survives_a_url(text: str):
+    found = shown("https://example.com/a?b={{ contact.name }}&c=d", Kind.URL, name=text)
+    assert parse_qs(urlsplit(found).query, errors="strict") == {"b": [text], "c": ["d"]}
+
+
+def test_a_url_prints_values_as_others_do_and_is_one_line():
+    assert shown("{{ contact.age }},{{ contact.vip }}", Kind.URL, age=3.0, vip=True) == "3,true"
+    assert failure("u/{{ contact.id }}", Kind.URL) == "missing field: contact.id"
+    assert "a line break" in failure("one\ntwo", Kind.URL)
+    assert read(Url, "https://example.com/").kind is Kind.URL
+
+
 # The sandbox
 
 
@@ -414,6 +436,32 @@ def test_what_a_layout_gets_wrong_is_found_with_its_name(tmp_path: Path):
     assert "'nowhere.html' does not exist" in included("absent.html")
     circle = read(Html, "{% include 'circle.html' %}", tmp_path)
     assert list(circle.references()) == [("change",)]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../secret.txt", "/etc/hostname", "link.txt", "linked/secret.txt", "latin.txt", "folder"],
+)
+@pytest.mark.parametrize("tag", ["extends", "include"])
+def test_only_text_of_the_templates_folder_is_included(tmp_path: Path, tag: str, name: str):
+    """Neither ``..`` nor a link leads out, and what is no text is not read."""
+    folder = tmp_path / "templates"
+    (folder / "folder").mkdir(parents=True)
+    (tmp_path / "secret.txt").write_text("secret")
+    (folder / "link.txt").symlink_to(tmp_path / "secret.txt")
+    (folder / "linked").symlink_to(tmp_path)
+    (folder / "latin.txt").write_bytes(b"gr\xfc\xdfe")
+    found = complaint(f"{{% {tag} '{name}' %}}", folder, Html)
+    assert found == f"the template {name!r} does not exist in templates/"
+
+
+def test_a_folder_of_templates_may_itself_be_a_link(tmp_path: Path):
+    """As where a checkout is swapped by moving a link."""
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "layout.txt").write_text("[{% block main %}{% endblock %}]")
+    (tmp_path / "current").symlink_to(tmp_path / "one")
+    source = "{% extends 'layout.txt' %}{% block main %}hi{% endblock %}"
+    assert render(read(Text, source, tmp_path / "current"), {}) == "[hi]"
 
 
 def test_references_are_the_names_that_are_read(tmp_path: Path):

@@ -1,0 +1,191 @@
+"""The conversation with a mail server, command by command.
+
+A delivery must know whether the server had been given the message when a connection broke. So
+the SMTP provider's hook opens the connection (host, TLS, login or OAuth), and the rest is held
+here. Its own ``send_email_smtp`` is not used: it sends up to six times after any error, which is
+how people get a mail six times, and it has no text part.
+
+Followed:
+    https://airflow.apache.org/docs/apache-airflow-providers-smtp/stable/connections/smtp.html
+    https://www.rfc-editor.org/rfc/rfc5321 (4.1.1.4 and 4.1.4 what an unfinished mail is, 4.2
+    replies, 4.5.2 transparency, 6.1 who is responsible), rfc1870 (SIZE), rfc6531 (SMTPUTF8)
+"""
+
+from __future__ import annotations
+
+import re
+import smtplib
+import ssl
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from socket import gaierror
+from typing import TYPE_CHECKING, cast
+
+from segue.errors import (
+    ConnectionFailure,
+    ContactFailure,
+    DeliveryError,
+    OutcomeUnknown,
+    TransientFailure,
+)
+
+if TYPE_CHECKING:
+    from airflow.providers.smtp.hooks.smtp import SmtpHook
+
+NEEDS_LOGIN = frozenset({530, 534, 535, 538})
+TOO_BIG = 552
+LONGEST_CALL = 300.0  # seconds; a call that might last longer gives up before it sends anything
+LONGEST_TIMEOUT = 60  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One address of the envelope."""
+
+    address: str
+    what: str  # for messages, which never name people
+    unusable: type[ContactFailure]  # what it means that it cannot be written to
+
+
+def transmit(
+    client: smtplib.SMTP,
+    sender: str,
+    recipients: Sequence[Recipient],
+    content: bytes,
+    *,
+    began: float,
+) -> None:
+    """Give a mail to all of its recipients, or to none.
+
+    A recipient that is refused ends the conversation before the content, so that whoever is
+    tried again was sent nothing. ``began`` is when the call did, by ``time.monotonic``.
+    """
+    try:
+        client.ehlo_or_helo_if_needed()
+        options = _mail_options(client, recipients, content)
+        _expect(client.mail(sender, options), "the sender", wanted=(250,))
+        for recipient in recipients:
+            _check_time(client, began)
+            _expect(client.rcpt(recipient.address), recipient.what, wanted=(250, 251))
+        _check_time(client, began)
+        _expect(client.docmd("DATA"), "the message", wanted=(354,))
+        client.send(_transparent(content))  # without its end a server delivers none of it
+    except (smtplib.SMTPException, OSError) as error:
+        raise failed_opening(error) from None
+    try:
+        client.send(b".\r\n")
+        reply = client.getreply()
+    except (smtplib.SMTPException, OSError) as error:
+        name = type(error).__name__
+        raise OutcomeUnknown(f"the mail server's answer to the message was lost: {name}") from None
+    if reply[0] != 250 and not 400 <= reply[0] < 600:
+        raise OutcomeUnknown(f"the mail server's answer to the message makes no sense: {reply[0]}")
+    _expect(reply, "the message", wanted=(250,))
+
+
+def _check_time(client: smtplib.SMTP, began: float) -> None:
+    """Raise TransientFailure where the call might last too long.
+
+    Four waits are left before DATA: for leave to go on, for the content, its end and the answer.
+    """
+    if time.monotonic() - began > LONGEST_CALL - 4 * client.timeout:
+        raise TransientFailure("the mail server is too slow; nothing was sent")
+
+
+def _expect(reply: tuple[int, bytes], what: str, *, wanted: tuple[int, ...]) -> None:
+    """Raise the failure that a reply stands for; its text is left out, as it may name people."""
+    code, text = reply
+    if code in wanted:
+        return
+    enhanced = re.match(rb"[245]\.\d{1,3}\.\d{1,3}(?!\S)", text)  # RFC 2034
+    said = f"the mail server refuses {what}: {code}" + (
+        f" {enhanced[0].decode()}" if enhanced else ""
+    )
+    if not 500 <= code < 600:
+        raise TransientFailure(said)
+    if code in NEEDS_LOGIN or (what == "the sender" and code != TOO_BIG):
+        raise ConnectionFailure(f"{said}; check the connection's login, and `from`")
+    raise ContactFailure(said)
+
+
+def _mail_options(
+    client: smtplib.SMTP, recipients: Sequence[Recipient], content: bytes
+) -> list[str]:
+    options = [f"SIZE={len(content)}"] if client.has_extn("size") else []
+    beyond = [recipient for recipient in recipients if not recipient.address.isascii()]
+    if not beyond:
+        return options
+    if not client.has_extn("smtputf8"):
+        what = beyond[0].what
+        raise beyond[0].unusable(f"the mail server takes no addresses outside of ASCII: {what}")
+    return [*options, "SMTPUTF8"]
+
+
+def _transparent(content: bytes) -> bytes:
+    """Return a mail as it goes over the wire, all but its end: CRLF, no line that is a dot."""
+    lines = re.sub(rb"\r\n|\r|\n", b"\r\n", content).removesuffix(b"\r\n")
+    return re.sub(rb"(?m)^\.", b"..", lines) + b"\r\n"
+
+
+def open_connection(connection: str) -> SmtpHook:
+    """Open a connection and log in."""
+    from airflow.providers.common.compat.sdk import AirflowException
+    from airflow.providers.smtp.hooks.smtp import SmtpHook
+
+    hook = SmtpHook(smtp_conn_id=connection)
+    try:
+        hook.get_conn()
+    except (smtplib.SMTPException, OSError) as error:
+        close(hook)
+        raise failed_opening(error) from None
+    except (AirflowException, RuntimeError, ValueError) as error:
+        close(hook)
+        if isinstance(error.__context__, smtplib.SMTPServerDisconnected):
+            raise TransientFailure("the mail server hangs up at once") from None
+        name = type(error).__name__
+        raise ConnectionFailure(
+            f"the Airflow connection {connection!r} cannot be used ({name}); check its extra"
+        ) from None
+    if hook.timeout > LONGEST_TIMEOUT:
+        close(hook)
+        raise ConnectionFailure(
+            f"the Airflow connection {connection!r}: timeout in its extra is {hook.timeout}; "
+            f"allowed: up to {LONGEST_TIMEOUT} seconds"
+        )
+    return hook
+
+
+def failed_opening(error: smtplib.SMTPException | OSError) -> DeliveryError:
+    """Return the error for a conversation that ended before there was a message to lose."""
+    if isinstance(error, smtplib.SMTPResponseException):
+        said = f"the mail server refuses the connection: {error.smtp_code}"
+        if 400 <= error.smtp_code < 500:
+            return TransientFailure(said)
+        return ConnectionFailure(f"{said}; check its login and password")
+    if isinstance(error, smtplib.SMTPServerDisconnected):
+        return TransientFailure("the mail server hung up; nothing was sent")
+    if isinstance(error, smtplib.SMTPException):
+        name = type(error).__name__
+        return ConnectionFailure(
+            f"the mail server cannot do what the connection asks for ({name}); "
+            "see disable_tls, disable_ssl and auth_type in its extra"
+        )
+    if isinstance(error, ssl.SSLError):
+        return ConnectionFailure(
+            "no secure connection to the mail server; check its certificate and disable_ssl"
+        )
+    if isinstance(error, gaierror):
+        return ConnectionFailure("the mail server's host is unknown; check the connection's host")
+    return TransientFailure("the mail server cannot be reached; nothing was sent")
+
+
+def client_of(hook: SmtpHook) -> smtplib.SMTP:
+    """Return the client that the hook has opened; it has no public name for it."""
+    return cast("smtplib.SMTP", hook._smtp_client)
+
+
+def close(hook: SmtpHook) -> None:
+    """Drop a connection without a word, which a server that is not answering would not hear."""
+    if hook._smtp_client is not None:
+        client_of(hook).close()
