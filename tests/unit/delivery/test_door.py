@@ -816,7 +816,7 @@ def test_a_message_that_the_vendor_did_not_have_is_due_until_it_is_sent(ledger):
     door(ledger, through).deliver(candidates)
     through.answering(failing_for("a", TransientFailure("503")))
     by_release(ledger, through, 1).deliver(candidates)
-    assert outcome(ledger, "a") == "held:the vendor did not have it"
+    assert outcome(ledger, "a") == "held:503"
     assert ledger.actions_with_work(NOW + timedelta(hours=2)) == [("welcome", "mail")]
 
 
