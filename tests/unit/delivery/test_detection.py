@@ -23,6 +23,7 @@ from segue.segments.definition import SegmentDefinition
 from segue.segments.membership import MembershipStore
 from segue.testing import RecordingChannel
 from segue.workflows.definition import WorkflowDefinition
+from tests.unit.delivery.builders import advance
 
 NOW = datetime(2026, 11, 10, 7, tzinfo=UTC)
 NO_WISHES = Wishes()
@@ -438,6 +439,7 @@ def test_time_next_to_a_kept_span_of_a_quarantined_snapshot_is_nobodys(place):
     key = place.ledger.key("greet", "mail", "c", "added", "2026-11-09")
     lease = place.now + timedelta(minutes=1)
     place.ledger.claim([key], owner="me", now=place.now, lease_until=lease)
+    advance(place.ledger, [], [key], owner="me", now=place.now, lease_until=lease)
     quarantine(place, "2026-11-08")
     wide = (datetime(2026, 11, 8, 6, tzinfo=UTC), datetime(2026, 11, 10, 6, tzinfo=UTC))
     assert place.run("wide", wide).outcome == "covered"

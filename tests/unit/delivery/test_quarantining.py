@@ -7,7 +7,14 @@ from datetime import timedelta
 
 import pytest
 
-from segue.delivery.ledger import Decision, Finished, Ledger, Quarantined
+from segue.delivery.ledger import (
+    Decision,
+    Finished,
+    Ledger,
+    Quarantined,
+    RequestKind,
+    Selection,
+)
 from segue.delivery.schema import State
 from tests.unit.delivery.builders import (
     DEFINITION,
@@ -81,6 +88,48 @@ def test_a_span_of_which_something_was_sent_stays_and_the_rest_is_rejected(ledge
     assert ([span.id for span in done.kept], done.withdrawn, done.rejected) == ([number], [], 1)
     assert states(ledger) == {"a@22": "delivered", "b@22": "suppressed:rejected"}
     assert [span.id for span in ledger.all_spans("welcome")] == [number]
+
+
+def claimed(ledger: Ledger, *contact_ids: str) -> list[str]:
+    """The 22nd, released and claimed by ``me``; returns the keys."""
+    ledger.release(record(ledger, run(), detected(stretch(21, 22), added(*contact_ids))), NOW)
+    keys = [ledger.key("welcome", "mail", c, "added", "2026-11-22") for c in contact_ids]
+    ledger.claim(keys, owner="me", now=NOW, lease_until=LEASE)
+    return keys
+
+
+def test_a_worker_that_has_claimed_deliveries_begins_none_after_a_quarantine(ledger):
+    """Nor does what it gives back, or a late word of its own, bring one to life."""
+    keys = claimed(ledger, "a", "b")
+    done = quarantine(ledger)
+    assert (len(done.withdrawn), done.rejected) == (1, 2)
+    late = [Finished(keys[0], State.RELEASED), Finished(keys[1], State.CLAIMED)]
+    assert advance(ledger, late, keys, owner="me", now=NOW, lease_until=LEASE) == frozenset()
+    assert ledger.give_back("me", NOW) == 0
+    assert ledger.free_expired(LEASE + timedelta(days=1)) == 0
+    assert set(states(ledger).values()) == {"suppressed:rejected"}
+
+
+def test_what_failed_before_any_call_is_rejected_and_its_span_withdrawn(ledger):
+    """A missing field: neither a cleared task nor `segue retry` sends it."""
+    [key] = claimed(ledger, "a")
+    failed = Finished(key, State.FAILED, "missing field")
+    advance(ledger, [failed], [], owner="me", now=NOW, lease_until=LEASE)
+    done = quarantine(ledger)
+    assert (len(done.withdrawn), done.kept, done.rejected) == (1, [], 1)
+    assert ledger.claim([key], owner="me", now=NOW, lease_until=LEASE, clear_number=9) == []
+    assert ledger.matching(RequestKind.RETRY, Selection("welcome")) == 0
+
+
+def test_what_a_vendor_refused_is_rejected_and_its_span_stays(ledger):
+    """The call was made: nobody can know all of what it did."""
+    [key] = claimed(ledger, "a")
+    advance(ledger, [], [key], owner="me", now=NOW, lease_until=LEASE)
+    refused = Finished(key, State.FAILED, "422")
+    advance(ledger, [refused], [], owner="me", now=NOW, lease_until=LEASE)
+    done = quarantine(ledger)
+    assert (done.withdrawn, len(done.kept), done.rejected) == ([], 1, 1)
+    assert states(ledger) == {"a@22": "suppressed:rejected"}
 
 
 def test_a_span_that_begins_at_the_snapshot_is_withdrawn_too(ledger):

@@ -23,8 +23,15 @@ from segue.delivery.ledger.records import (
 )
 from segue.delivery.schema import State, definitions, deliveries, quarantines, spans
 
-_UNSENT = (State.PLANNED, State.RELEASED, State.HELD, State.SKIPPED)
-_TRIED = (State.CLAIMED, State.SENDING, State.DELIVERED, State.UNCERTAIN, State.FAILED)
+_UNSENT = (
+    State.PLANNED,
+    State.RELEASED,
+    State.CLAIMED,  # its worker finds out when it wants to begin the call
+    State.HELD,
+    State.SKIPPED,
+    State.FAILED,  # a cleared task or `segue retry` would send it
+)
+_REACHED = (State.SENDING, State.DELIVERED, State.UNCERTAIN)
 
 
 class Quarantining(LedgerDatabase):
@@ -99,15 +106,23 @@ class Quarantining(LedgerDatabase):
                 deliveries.c.state.in_(_UNSENT),
                 deliveries.c.reason != NO_LONGER_A_CHANGE,
             )
-            .values(state=State.SUPPRESSED, reason=SUPPRESSED_REJECTED, updated_at=now)
+            .values(
+                state=State.SUPPRESSED,
+                reason=SUPPRESSED_REJECTED,
+                owner=None,
+                lease_until=None,
+                held_until=None,
+                updated_at=now,
+            )
         )
         return connection.execute(query).rowcount
 
     def _tried(self, connection: Connection, span_ids: Sequence[int]) -> set[int]:
+        """Return the spans of which a call was begun, be it in vain."""
         query = select(deliveries.c.span).where(
             deliveries.c.span.in_(span_ids),
             or_(
-                deliveries.c.state.in_(_TRIED),
+                deliveries.c.state.in_(_REACHED),
                 and_(deliveries.c.attempts > 0, deliveries.c.reason != NO_LONGER_A_CHANGE),
             ),
         )
