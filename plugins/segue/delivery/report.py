@@ -24,6 +24,7 @@ class RunReport:
     spans: Sequence[RecordedSpan]
     changes: Counter[str]
     actions: Mapping[str, Counter[tuple[str, str]]]
+    withdrawn: int  # deliveries of changes that were none any more when the run was cleared
     problems: Sequence[str]
 
     @property
@@ -49,6 +50,10 @@ class RunReport:
         for action, counts in self.actions.items():
             named = Counter({_outcome(*key): count for key, count in counts.items()})
             found.append(f"- {action}: {_counts(named)}")
+        if self.withdrawn:
+            found.append(
+                f"withdrawn: {self.withdrawn} deliveries of changes that are none any more"
+            )
         found += [f"PROBLEM: {problem}" for problem in self.problems]
         return found
 
@@ -60,7 +65,7 @@ def report_run(resolved: ResolvedWorkflow, run: RecordedRun, ledger: Ledger) -> 
     changes = ledger.count_changes(ids)
     actions = ledger.tally(ids)
     problems = list(_problems(resolved, changes, actions))
-    return RunReport(run, spans, changes, actions, problems)
+    return RunReport(run, spans, changes, actions, ledger.count_withdrawn(ids), problems)
 
 
 def lost_gaps(resolved: ResolvedWorkflow, ledger: Ledger, now: datetime) -> list[Gap]:

@@ -389,6 +389,19 @@ def test_the_day_after_a_quarantined_snapshot_compares_with_the_one_before(place
     }
 
 
+def test_a_snapshot_that_is_quarantined_during_detection_is_compared_with_by_no_run(place):
+    """The 8th, as the run of the 10th is about to record: it chooses the 7th instead."""
+    record_spans = place.ledger.record_spans
+
+    def meanwhile(*arguments, **named):
+        quarantine(place, "2026-11-08")
+        record_spans(*arguments, **named)
+
+    place.ledger.record_spans = meanwhile
+    place.day(10)
+    assert place.spans() == ["changes 07-09"]
+
+
 def test_a_manual_run_goes_on_from_the_snapshot_before_the_quarantined_one(place):
     """The newest is quarantined and its span withdrawn: there is nothing after the 8th."""
     place.day(9)

@@ -17,7 +17,16 @@ from segue.delivery.schema import State, metadata
 from segue.errors import LedgerError, SettingsError
 from segue.segments.membership import MembershipStore
 from segue.segments.population import Population
-from tests.unit.delivery.builders import NOW, added, advance, detected, record, run, stretch
+from tests.unit.delivery.builders import (
+    DEFINITION,
+    NOW,
+    added,
+    advance,
+    detected,
+    record,
+    run,
+    stretch,
+)
 
 LATER = NOW + timedelta(minutes=5)
 WHO = "CID_who"
@@ -169,7 +178,7 @@ def test_forgetting_again_erases_what_was_recorded_in_between(keyed):
     [span] = keyed.all_spans("welcome")
     again = detected(stretch(21, 22), added(WHO, "other"))
     actions = ["mail", "ticket", "alert", "survey"]
-    keyed.record_again(run(), [(span, again)], actions, ("0" * 64, "{}"), NOW)
+    keyed.record_again(run(), [(span, again)], actions, DEFINITION, NOW)
     assert WHO in everything(keyed)
     keyed.forget(WHO, "ann", LATER)
     assert WHO not in everything(keyed)

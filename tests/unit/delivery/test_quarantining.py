@@ -14,6 +14,7 @@ from segue.delivery.ledger import (
     Quarantined,
     RequestKind,
     Selection,
+    SpanTaken,
 )
 from segue.delivery.schema import State
 from tests.unit.delivery.builders import (
@@ -179,6 +180,39 @@ def test_once_it_may_be_used_again_the_same_pair_is_recorded_anew_and_both_sums_
         assert ledger.count_changes([span_id]).total() == count
         assert ledger.tally([span_id])["mail"].total() == count
     assert ledger.count_waiting([new]) == {"added": 2}
+
+
+@pytest.mark.parametrize("pair", [(21, 22), (22, 23)])
+def test_a_span_whose_snapshot_was_quarantined_while_it_was_detected_is_not_recorded(ledger, pair):
+    """Whichever end it is; that of another directory does no harm."""
+    quarantine(ledger)
+    quarantine(ledger, 23, "others")
+    for span in (detected(stretch(*pair), added("a")), enrolled(22, "a")):
+        with pytest.raises(SpanTaken):
+            record(ledger, run(), span)
+    assert ledger.find_run("welcome", "run-1") is None
+
+
+def test_a_span_that_was_withdrawn_while_it_was_detected_again_stays_withdrawn(ledger):
+    """A cleared run must not bring it back."""
+    record(ledger, run(), detected(stretch(21, 22), added("a")))
+    [span] = ledger.all_spans("welcome")
+    quarantine(ledger)
+    again = [(span, detected(stretch(21, 22), added("a", "b")))]
+    with pytest.raises(SpanTaken):
+        ledger.record_again(run(), again, ("mail",), DEFINITION, NOW)
+    assert ledger.all_spans("welcome") == []
+    assert states(ledger) == {"a@22": "suppressed:rejected"}
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_a_recording_and_a_quarantine_at_once_never_leave_a_span(ledger, attempt):
+    """Whichever comes first: it is refused, or withdrawn."""
+    spans = [detected(stretch(21, 22), added(*"abcdefgh"))]
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(record, ledger, run(), *spans)
+        pool.submit(quarantine, ledger).result()
+    assert ledger.all_spans("welcome") == []
 
 
 @pytest.mark.parametrize("attempt", range(5))

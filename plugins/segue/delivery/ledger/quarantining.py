@@ -6,14 +6,13 @@ covers no time any more, and the next run compares with the snapshot before.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, and_, delete, or_, select, update
 
 from segue.delivery.ledger.database import LedgerDatabase
-from segue.delivery.ledger.recording import recorded_span, spans_query
+from segue.delivery.ledger.recording import directory_of, recorded_span, spans_query
 from segue.delivery.ledger.records import (
     NO_LONGER_A_CHANGE,
     SUPPRESSED_REJECTED,
@@ -56,6 +55,7 @@ class Quarantining(LedgerDatabase):
         fixed = {"namespace": self.namespace, "directory": directory, "key": key}
         values = {**fixed, "reason": reason, "added_by": by, "added_at": now}
         with self._write() as connection:
+            self._lock_directory(connection, directory, alone=True)
             insert = self._insert(quarantines).values(values).on_conflict_do_nothing()
             connection.execute(insert)
             touching = self._touching(connection, directory, key)
@@ -95,7 +95,7 @@ class Quarantining(LedgerDatabase):
         return [
             recorded_span(row)
             for row in connection.execute(query)
-            if json.loads(row.body)["directory"]["directory"] == directory
+            if directory_of(row.body) == directory
         ]
 
     def _reject_unsent(self, connection: Connection, span_ids: Sequence[int], now: datetime) -> int:
