@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from segue.delivery.ledger import (
+    SUPPRESSED_PRUNED,
     Decision,
     Finished,
     Ledger,
@@ -180,6 +181,18 @@ def test_once_it_may_be_used_again_the_same_pair_is_recorded_anew_and_both_sums_
         assert ledger.count_changes([span_id]).total() == count
         assert ledger.tally([span_id])["mail"].total() == count
     assert ledger.count_waiting([new]) == {"added": 2}
+
+
+def test_recorded_anew_what_lies_before_the_watermark_moves_and_stays_suppressed(ledger):
+    """Else the new span's change would have no delivery."""
+    span = detected(stretch(21, 22), added("a"), SUPPRESSED_PRUNED)
+    record(ledger, run(), span)
+    quarantine(ledger)
+    ledger.end_quarantine("people", "2026-11-22")
+    old, new = record(ledger, run(), span)
+    assert ledger.tally([old]) == {}
+    assert ledger.tally([new]) == {"mail": {("suppressed", "pruned"): 1}}
+    assert ledger.count_changes([old]).total() == 0
 
 
 @pytest.mark.parametrize("pair", [(21, 22), (22, 23)])

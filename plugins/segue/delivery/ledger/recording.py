@@ -14,7 +14,6 @@ from segue.delivery.ledger.records import (
     COVERING_KINDS,
     NO_LONGER_A_CHANGE,
     POLICY_REASONS,
-    SUPPRESSED_REJECTED,
     Decision,
     DetectedSpan,
     RecordedRun,
@@ -305,7 +304,7 @@ class Recording(LedgerDatabase):
         """Move deliveries of the same key here from spans that were withdrawn, or never released.
 
         Without it the span's changes would have none: a key is unique. Each span stays accounted
-        for, since the change moves with its deliveries. A rejection stays a rejection.
+        for, since the change moves with its deliveries. What is suppressed stays so.
         """
         loose = set(connection.execute(self._loose_spans(workflow, span_id)).scalars())
         if not loose:
@@ -415,13 +414,13 @@ def _unsent() -> ColumnElement[bool]:
 
 
 def never_released() -> ColumnElement[bool]:
-    """Deliveries of which the guard released none: planned, rejected, or withdrawn before that."""
+    """Deliveries of which the guard released none: planned, suppressed, or withdrawn before that.
+
+    What is suppressed for good, as of a forgotten contact or before the watermark, counts as
+    such, whatever became of it earlier: it stands in nobody's way.
+    """
     return or_(
-        deliveries.c.state == State.PLANNED,
-        and_(
-            deliveries.c.state == State.SUPPRESSED,
-            deliveries.c.reason.in_((*POLICY_REASONS, SUPPRESSED_REJECTED)),
-        ),
+        deliveries.c.state.in_((State.PLANNED, State.SUPPRESSED)),
         and_(
             deliveries.c.state == State.SKIPPED,
             deliveries.c.reason == NO_LONGER_A_CHANGE,
