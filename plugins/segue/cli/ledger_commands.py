@@ -184,13 +184,11 @@ def _require_outcome(outcome: str | None) -> None:
 
 def _instant(text: str) -> datetime:
     """Read ``7d`` (before now) or an ISO date or time (UTC where it names no zone)."""
-    from zoneinfo import ZoneInfo
-
-    from segue.durations import parse_duration
+    from segue.cli.workspace import ago
     from segue.errors import SettingsError
 
     try:
-        return parse_duration(text).before(datetime.now(UTC), ZoneInfo("UTC"))
+        return ago(text)
     except ValueError:
         pass
     try:

@@ -372,6 +372,25 @@ def test_a_run_waits_for_its_snapshot_and_for_one_that_is_being_written(place):
     assert "2026-11-09 of people is not complete" in reason(10)
 
 
+def test_a_parameter_that_no_time_can_cure_is_refused_before_any_waiting(place):
+    """No key, or a quarantined one, at either end; one that is not there yet is waited for."""
+
+    def reason(previous: str | None, current: str) -> str | None:
+        wishes = Wishes(previous=previous, current=current)
+        return waiting_for(place.workflow, Run("greet", "hand"), wishes, place.ledger, place.now)
+
+    quarantine(place, "2026-11-08")
+    for previous, current in (("08.11.2026", "2026-11-09"), (None, "09.11.2026")):
+        with pytest.raises(SettingsError, match="is not a snapshot key"):
+            reason(previous, current)
+    for previous, current in (("2026-11-08", "2026-11-09"), ("2026-11-07", "2026-11-08")):
+        with pytest.raises(SettingsError, match="is quarantined"):
+            reason(previous, current)
+    assert "has no snapshot 2026-11-19" in reason("2026-11-07", "2026-11-19")
+    (place.folder / "snapshots/2026-11-09/_SUCCESS").unlink()
+    assert "2026-11-09 is not complete" in reason("2026-11-07", "2026-11-09")
+
+
 def quarantine(place: Place, key: str) -> None:
     place.ledger.quarantine("people", key, reason="half", by="ann", now=place.now)
 
@@ -441,7 +460,7 @@ def test_a_pair_that_names_a_quarantined_snapshot_is_refused(place):
     """Both ends; the message says how to go on."""
     quarantine(place, "2026-11-08")
     for pair in (("2026-11-07", "2026-11-08"), ("2026-11-08", "2026-11-09")):
-        with pytest.raises(SnapshotMissing, match=r"quarantined \(half\); segue snapshots release"):
+        with pytest.raises(SettingsError, match=r"quarantined \(half\); segue snapshots release"):
             place.run("r", wishes=Wishes(previous=pair[0], current=pair[1]))
 
 
