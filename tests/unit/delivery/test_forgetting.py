@@ -199,7 +199,7 @@ def test_another_namespace_keeps_what_it_has(keyed):
 def write_area(state: str, run_id: str, *slices: tuple[str, ...]) -> RunArea:
     """The area of a run whose slices hold these contacts, with all kinds of details."""
     area = RunArea.of_run(state, "test", "welcome", run_id)
-    area.write_definition("audience", "{}")
+    area.write_audience("audience")
     rows = [[Change(c, "added", "", "2026-11-22", "2026-11-22") for c in ids] for ids in slices]
     area.write_slices(rows)
     for number, ids in enumerate(slices):
@@ -266,7 +266,7 @@ def test_areas_that_nobody_needs_are_removed(tmp_path):
     for run_id in ("run-1", "run-2"):
         write_area(str(tmp_path), run_id, ("a",))
     elsewhere = RunArea.of_run(str(tmp_path), "staging", "welcome", "run-1")
-    elsewhere.write_definition("audience", "{}")
+    elsewhere.write_audience("audience")
     assert remove_areas(str(tmp_path), "test", {("welcome", "run-2")}) == 1
     kept = RunArea.of_run(str(tmp_path), "test", "welcome", "run-2")
     assert kept.read_audience() == elsewhere.read_audience() == "audience"

@@ -275,7 +275,7 @@ def keep(ledger: Ledger, state, retention: Duration | None = None) -> dict[str, 
 
 def area(state, name: str) -> RunArea:
     made = RunArea.of_run(str(state), "test", "welcome", name)
-    made.write_definition("audience", "{}")
+    made.write_audience("audience")
     return made
 
 
