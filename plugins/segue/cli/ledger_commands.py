@@ -184,13 +184,11 @@ def _require_outcome(outcome: str | None) -> None:
 
 def _instant(text: str) -> datetime:
     """Read ``7d`` (before now) or an ISO date or time (UTC where it names no zone)."""
-    from zoneinfo import ZoneInfo
-
-    from segue.durations import parse_duration
+    from segue.cli.workspace import ago
     from segue.errors import SettingsError
 
     try:
-        return parse_duration(text).before(datetime.now(UTC), ZoneInfo("UTC"))
+        return ago(text)
     except ValueError:
         pass
     try:
@@ -222,27 +220,18 @@ def _find_gaps(
     workspace: Workspace, ledger: Ledger | None, names: list[str], *, one: bool
 ) -> tuple[list[Gap], list[str]]:
     """Return the gaps of these workflows, and why some could not be looked at."""
-    from segue.delivery.gaps import gaps as gaps_of
-    from segue.directory.snapshots import usable_snapshots
+    from segue.delivery.report import all_gaps
     from segue.errors import DataError, DefinitionError
 
     found: list[Gap] = []
     unusable = []
     for name in names:
         try:
-            resolved = workspace.catalog.resolve(name)
-            directory = resolved.directory
-            bad = ledger.quarantined(directory.directory) if ledger else {}
-            snapshots = usable_snapshots(directory, bad, now=workspace.now)
+            found += all_gaps(workspace.catalog.resolve(name), ledger, workspace.now)
         except (DefinitionError, DataError) as error:
             if one:
                 raise
             unusable.append(f"{name}: {error}")
-            continue
-        spans = ledger.all_spans(name) if ledger else []
-        recorded = [span.stretch for span in spans]
-        watermark = ledger.watermark(name) if ledger else None
-        found += gaps_of(resolved, recorded, snapshots, workspace.now, bad, watermark)
     return found, unusable
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -25,18 +24,14 @@ def prune(
     ] = False,
 ) -> None:
     """Delete old runs and deliveries; what they covered is never sent again."""
-    from zoneinfo import ZoneInfo
-
-    from segue.cli.workspace import require_workflow, writing_ledger
-    from segue.durations import parse_duration
+    from segue.cli.workspace import ago, require_workflow, writing_ledger
     from segue.errors import SettingsError
     from segue.settings import Settings
 
     try:
-        duration = parse_duration(older_than)
+        cut = ago(older_than)
     except ValueError as error:
         raise SettingsError(f"--older-than: {error}") from None
-    cut = duration.before(datetime.now(UTC), ZoneInfo("UTC"))
     with writing_ledger(Settings.from_environment()) as ledger, working("Pruning"):
         if workflow is not None:
             require_workflow(workflow, ledger)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -72,17 +71,22 @@ def quarantine(
 
     What was not sent of its changes is rejected; what was sent stays recorded.
     """
-    from segue.cli.workspace import Workspace, writing_ledger
-    from segue.directory.snapshots import find_snapshot
+    from segue.cli.workspace import Workspace, person, this_second, writing_ledger
+    from segue.directory.snapshots import find_snapshot, require_key
+    from segue.errors import SnapshotMissing
 
     workspace = Workspace.open(home)
     definition = workspace.catalog.directory(directory)
-    found = find_snapshot(definition, key, now=workspace.now)
+    canonical = require_key(definition, key)[0]
     with writing_ledger(workspace.settings) as ledger:
         done = ledger.quarantine(
-            directory, found.key, reason=reason, by=getpass.getuser(), now=workspace.now
+            directory, canonical, reason=reason, by=person(), now=this_second()
         )
-    print(f"{found.key} of {directory} is quarantined: no run uses it")
+    print(f"{canonical} of {directory} is quarantined: no run uses it")
+    try:
+        find_snapshot(definition, canonical, now=workspace.now)
+    except SnapshotMissing as error:  # deleted already, or being written anew
+        note(str(error))
     for span in done.withdrawn:
         print(f"withdrawn: {_of_span(span)}")
     for span in done.kept:

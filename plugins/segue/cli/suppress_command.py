@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -73,13 +74,29 @@ def _print_list(settings: Settings, output: Format) -> None:
 
 def _ids_in(file: Path) -> list[str]:
     """Return the contact ids of a CSV file as they stand there; raise SettingsError."""
-    with file.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream)
+    reader = csv.DictReader(io.StringIO(_text(file), newline=""))
+    try:
         if "contact_id" not in (reader.fieldnames or ()):
             found = ", ".join(reader.fieldnames or ()) or "nothing"
             raise SettingsError(f"{file} has no column contact_id; its first line has: {found}")
         ids = [(reader.line_num, row["contact_id"]) for row in reader]
+    except csv.Error as error:
+        raise SettingsError(
+            f"{file}:{reader.reader.line_num}: cannot be read as CSV: {error}"
+        ) from None
     for line, contact in ids:
         if not contact:
             raise SettingsError(f"{file}:{line}: the contact_id is empty")
     return [contact for _, contact in ids]
+
+
+def _text(file: Path) -> str:
+    """Return a file's text without a byte order mark; SettingsError where it is not UTF-8."""
+    data = file.read_bytes()
+    try:
+        return data.decode().removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise SettingsError(
+            f"{file}:{line}: the byte 0x{data[error.start]:02x} is not UTF-8; save it as UTF-8"
+        ) from None

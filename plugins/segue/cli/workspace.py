@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from segue.catalog import Catalog
 from segue.cli.output import note
 from segue.directory.snapshots import Snapshot, find_snapshot, usable_snapshots
+from segue.durations import parse_duration
 from segue.errors import LedgerError, SettingsError, SnapshotMissing
 from segue.settings import Settings
 
@@ -157,6 +159,15 @@ def require_workflow(name: str, ledger: Ledger | None) -> None:
 def this_second() -> datetime:
     """Return the time to note beside what a person does: nobody reads its microseconds."""
     return datetime.now(UTC).replace(microsecond=0)
+
+
+def ago(text: str) -> datetime:
+    """Return when it was, a duration such as ``7d`` ago; ValueError says what is allowed."""
+    duration = parse_duration(text)
+    try:
+        return duration.before(datetime.now(UTC), ZoneInfo("UTC"))
+    except (OverflowError, ValueError):
+        raise ValueError(f"{text} ago is before the year 1") from None
 
 
 def person() -> str:

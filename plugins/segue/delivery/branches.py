@@ -97,14 +97,13 @@ class RunArea:
         digest = hashlib.sha256(run_id.encode()).hexdigest()[:16]
         return cls(str(UPath(state) / "runs" / namespace / workflow / digest))
 
-    def write_definition(self, audience: str, body: str) -> None:
-        """Write the resolved definition, and the digest of what decides who is acted on."""
+    def write_audience(self, audience: str) -> None:
+        """Write the digest of what decides who is acted on."""
         self.root.mkdir(parents=True, exist_ok=True)
         (self.root / "audience").write_text(audience, encoding="utf-8")
-        (self.root / "definition.json").write_text(body, encoding="utf-8")
 
     def read_audience(self) -> str:
-        """Return the digest that ``write_definition`` wrote; DataError when the area is gone."""
+        """Return the digest that ``write_audience`` wrote; DataError when the area is gone."""
         return self._text("audience")
 
     def write_question(self, digest: str) -> None:

@@ -64,6 +64,22 @@ def detect(
     Raises SnapshotMissing when there is nothing to compare yet, SnapshotRewritten when a recorded
     snapshot's files changed and the run does not accept that, DataError for unusable snapshots.
     """
+    for _ in range(_ATTEMPTS):
+        try:
+            return _detect(resolved, run, wishes, ledger, store, now)
+        except SpanTaken:
+            continue
+    raise DataError(f"other runs of {run.workflow} keep taking this span; clear this task later")
+
+
+def _detect(
+    resolved: ResolvedWorkflow,
+    run: Run,
+    wishes: Wishes,
+    ledger: Ledger,
+    store: Memberships,
+    now: datetime,
+) -> Detection:
     recorded = ledger.find_run(run.workflow, run.run_id)
     if recorded is not None and recorded.outcome == "recorded":
         spans = ledger.spans_of(recorded)
@@ -73,12 +89,7 @@ def detect(
             return _detect_again(resolved, run, wishes, live, record_only, ledger, store, now)
     if wishes.enroll_current_members:
         return _enrol(resolved, run, wishes, ledger, store, now)
-    for _ in range(_ATTEMPTS):
-        try:
-            return _detect_first(resolved, run, wishes, ledger, store, now)
-        except SpanTaken:
-            continue
-    raise DataError(f"other runs of {run.workflow} keep taking this span; clear this task later")
+    return _detect_first(resolved, run, wishes, ledger, store, now)
 
 
 def _detect_first(

@@ -143,9 +143,9 @@ def _reasons(
         *([asked_for] if enrolment else []),
         *(f"{count} contacts {kind} were rejected before" for kind, count in rejected.items()),
         *(
-            f"snapshot {span.stretch.current.key} is quarantined"
-            for span in spans
-            if span.stretch.current.key in quarantined
+            f"snapshot {key} is quarantined"
+            for key in dict.fromkeys(key for span in spans for key in span.stretch.keys)
+            if key in quarantined
         ),
     ]
 

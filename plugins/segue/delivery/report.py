@@ -24,6 +24,7 @@ class RunReport:
     spans: Sequence[RecordedSpan]
     changes: Counter[str]
     actions: Mapping[str, Counter[tuple[str, str]]]
+    withdrawn: int  # deliveries of changes that were none any more when the run was cleared
     problems: Sequence[str]
 
     @property
@@ -49,6 +50,10 @@ class RunReport:
         for action, counts in self.actions.items():
             named = Counter({_outcome(*key): count for key, count in counts.items()})
             found.append(f"- {action}: {_counts(named)}")
+        if self.withdrawn:
+            found.append(
+                f"withdrawn: {self.withdrawn} deliveries of changes that are none any more"
+            )
         found += [f"PROBLEM: {problem}" for problem in self.problems]
         return found
 
@@ -60,28 +65,31 @@ def report_run(resolved: ResolvedWorkflow, run: RecordedRun, ledger: Ledger) -> 
     changes = ledger.count_changes(ids)
     actions = ledger.tally(ids)
     problems = list(_problems(resolved, changes, actions))
-    return RunReport(run, spans, changes, actions, problems)
+    return RunReport(run, spans, changes, actions, ledger.count_withdrawn(ids), problems)
 
 
 def lost_gaps(resolved: ResolvedWorkflow, ledger: Ledger, now: datetime) -> list[Gap]:
     """Return the gaps of the workflow that no run will cover by itself, in order of time."""
-    bad = ledger.quarantined(resolved.directory.directory)
-    spans = [span.stretch for span in ledger.all_spans(resolved.name)]
+    return [gap for gap in all_gaps(resolved, ledger, now) if gap.due is None]
+
+
+def all_gaps(resolved: ResolvedWorkflow, ledger: Ledger | None, now: datetime) -> list[Gap]:
+    """Return the gaps of the workflow in order of time; without a ledger nothing is covered."""
+    bad = ledger.quarantined(resolved.directory.directory) if ledger else {}
     snapshots = usable_snapshots(resolved.directory, bad, now=now)
-    watermark = ledger.watermark(resolved.name)
-    found = gaps(resolved, spans, snapshots, now, bad, watermark)
-    return [gap for gap in found if gap.due is None]
+    spans = [span.stretch for span in ledger.all_spans(resolved.name)] if ledger else []
+    watermark = ledger.watermark(resolved.name) if ledger else None
+    return gaps(resolved, spans, snapshots, now, bad, watermark)
 
 
-def gap_lines(resolved: ResolvedWorkflow, ledger: Ledger, now: datetime) -> list[str]:
-    """Return a line for each of the newest gaps of the workflow that no run will cover."""
-    lost = lost_gaps(resolved, ledger, now)
+def gap_lines(workflow: str, lost: Sequence[Gap]) -> list[str]:
+    """Return a line for each of the newest of a workflow's lost gaps."""
     lines = [
         f"GAP: {gap.stretch.previous.key} → {gap.stretch.current.key}; fill it with: {gap.command}"
         for gap in lost[-_SHOWN_GAPS:]
     ]
     if len(lost) > _SHOWN_GAPS:
-        lines.append(f"GAP: and {len(lost) - _SHOWN_GAPS} earlier; see segue gaps {resolved.name}")
+        lines.append(f"GAP: and {len(lost) - _SHOWN_GAPS} earlier; see segue gaps {workflow}")
     return lines
 
 

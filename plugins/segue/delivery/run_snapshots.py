@@ -17,6 +17,7 @@ def waiting_for(
     """Return what a run has to wait for, in words, or None when it can go on.
 
     A run waits for a current snapshot, and for a newer one of its interval that is being written.
+    Raises SettingsError where no time helps: a parameter is no key, or names a quarantined one.
     """
     if ledger.find_run(run.workflow, run.run_id) is not None:
         return None

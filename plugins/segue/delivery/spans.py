@@ -31,6 +31,11 @@ class Stretch:
         """True where nothing lies between the two points, as of a first baseline."""
         return self.previous.as_of >= self.current.as_of
 
+    @property
+    def keys(self) -> tuple[str, str]:
+        """The keys of the two snapshots."""
+        return self.previous.key, self.current.key
+
 
 def uncovered(wanted: Stretch, recorded: Iterable[Stretch]) -> list[Stretch]:
     """Return the parts of ``wanted`` that no recorded stretch covers, in order of time."""

@@ -25,7 +25,7 @@ from segue.directory.layout import (
     table_files,
 )
 from segue.durations import localize
-from segue.errors import DataError, SnapshotMissing
+from segue.errors import DataError, SettingsError, SnapshotMissing
 
 ALLOWED_KEYS = "a date such as 2026-11-22, or a time such as 2026-11-22T06:00:00Z"
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -72,15 +72,10 @@ def list_snapshots(directory: DirectoryDefinition, *, now: datetime) -> list[Sna
 def find_snapshot(directory: DirectoryDefinition, key: str, *, now: datetime) -> Snapshot:
     """Return the complete snapshot that ``key``, in any spelling, names.
 
-    Raises SnapshotMissing, naming the nearest keys, when there is none or it is not complete.
+    Raises SnapshotMissing, naming the nearest keys, when there is none or it is not complete, and
+    SettingsError for what is no key: waiting does not help there.
     """
-    parsed = parse_key(directory, key)
-    if parsed is None:
-        raise SnapshotMissing(
-            f"directory {directory.directory}: {key!r} is not a snapshot key; "
-            f"allowed: {ALLOWED_KEYS}"
-        )
-    canonical, as_of = parsed
+    canonical, as_of = require_key(directory, key)
     snapshots = list_snapshots(directory, now=now)
     found = next((snapshot for snapshot in snapshots if snapshot.key == canonical), None)
     if found is None:
@@ -110,16 +105,16 @@ def usable_snapshots(
 def find_usable(
     directory: DirectoryDefinition, key: str, quarantined: Mapping[str, str], *, now: datetime
 ) -> Snapshot:
-    """Return the complete snapshot ``key``; SnapshotMissing where it is quarantined, saying why."""
-    found = find_snapshot(directory, key, now=now)
-    if found.key in quarantined:
-        why = f" ({quarantined[found.key]})" if quarantined[found.key] else ""
-        raise SnapshotMissing(
-            f"directory {directory.directory}: snapshot {found.key} is quarantined{why}; "
-            f"segue snapshots release {found.key} --directory {directory.directory} lets runs use "
+    """Return the complete snapshot ``key``; SettingsError where it is quarantined, saying why."""
+    canonical, _ = require_key(directory, key)
+    if canonical in quarantined:
+        why = f" ({quarantined[canonical]})" if quarantined[canonical] else ""
+        raise SettingsError(
+            f"directory {directory.directory}: snapshot {canonical} is quarantined{why}; "
+            f"segue snapshots release {canonical} --directory {directory.directory} lets runs use "
             "it again"
         )
-    return found
+    return find_snapshot(directory, canonical, now=now)
 
 
 def choose_span(
@@ -188,6 +183,17 @@ def parse_key(directory: DirectoryDefinition, text: str) -> tuple[str, datetime]
     except (ValueError, OverflowError):  # 30 February, or beyond the calendar
         return None
     return None
+
+
+def require_key(directory: DirectoryDefinition, text: str) -> tuple[str, datetime]:
+    """Return what ``parse_key`` does; raise SettingsError, with what is allowed, for no key."""
+    parsed = parse_key(directory, text)
+    if parsed is None:
+        raise SettingsError(
+            f"directory {directory.directory}: {text!r} is not a snapshot key; "
+            f"allowed: {ALLOWED_KEYS}"
+        )
+    return parsed
 
 
 def _as_of_date(directory: DirectoryDefinition, day: date) -> datetime:

@@ -104,7 +104,7 @@ class DetectChanges(BaseOperator):
         }
         settings = task_settings()
         area = RunArea.of_run(settings.state, settings.namespace, run.workflow, run.run_id)
-        area.write_definition(self.workflow.audience, self.workflow.fingerprint[1])
+        area.write_audience(self.workflow.audience)
         slices = cut(changes, self.workflow.definition.branches)
         return [ref.as_xcom() for ref in area.write_slices(slices)]
 
@@ -298,10 +298,11 @@ class Report(BaseOperator):
             failed = ", ".join(broken) or "detect_changes recorded nothing"
             raise AirflowFailException(f"the run did not finish: {failed}")
         report, now = report_run(self.workflow, recorded, ledger), datetime.now(UTC)
-        lines = [*report.lines(), *gap_lines(self.workflow, ledger, now)]
+        lost = lost_gaps(self.workflow, ledger, now)
+        lines = [*report.lines(), *gap_lines(self.workflow.name, lost)]
         for line in lines:
             self.log.info("%s", line)
-        emit(report, len(lost_gaps(self.workflow, ledger, now)))
+        emit(report, len(lost))
         self._tell_of_held(report, lines, context)
         problems = [f"the run did not finish: {', '.join(broken)}"] if broken else []
         problems += report.problems

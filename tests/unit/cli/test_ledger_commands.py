@@ -34,7 +34,7 @@ def ledger(home):
     stretch = Stretch(point(21), point(22))
     span = DetectedSpan("changes", "", stretch, "a", "b", 3, 7, changes)
     run = Run("welcome", "run-1")
-    definition = ("0" * 64, "{}")
+    definition = ("0" * 64, '{"directory": {"directory": "customers"}}')
     ledger.record_spans(run, [span], ["mail"], definition, NOW, recorded_only=False)
     spans = ledger.spans_of(ledger.find_run("welcome", "run-1"))
     ledger.release([span.id for span in spans], NOW)
@@ -114,10 +114,11 @@ def test_a_key_that_is_no_deliverys_is_an_error(segue, ledger):
     assert "there is no delivery with the key 'nonsense'" in answer.err
 
 
-def test_a_since_that_is_no_time_is_an_error(segue, ledger):
-    answer = segue("deliveries", "--since", "yesterday")
+@pytest.mark.parametrize("since", ["yesterday", "9999y", "999999d"])
+def test_a_since_that_is_no_time_is_an_error(segue, ledger, since):
+    answer = segue("deliveries", "--since", since)
     assert answer.code == 2
-    assert "--since is 'yesterday'; allowed: a duration such as 7d" in answer.err
+    assert f"--since is '{since}'; allowed: a duration such as 7d" in answer.err
 
 
 def test_an_unknown_outcome_is_an_error_with_the_nearest(segue, ledger):

@@ -53,6 +53,8 @@ def test_pruned_days_are_no_gaps(segue, finished):
     ("arguments", "message"),
     [
         (("--older-than", "400"), "--older-than: '400' is not a duration; allowed: "),
+        (("--older-than", "9999y"), "--older-than: 9999y ago is before the year 1"),
+        (("--older-than", "999999d"), "--older-than: 999999d ago is before the year 1"),
         (("--older-than", "1d", "--workflow", "welcom"), "did you mean 'welcome'?"),
         ((), "Missing option '--older-than'"),
     ],

@@ -22,7 +22,8 @@ def ledger(home):
     changes = [("c2", "added", ""), ("c3", "added", "")]
     span = DetectedSpan("changes", "", Stretch(point(21), point(22)), "a", "b", 3, 7, changes)
     run = Run("welcome", "run-1")
-    ledger.record_spans(run, [span], ["mail"], ("0" * 64, "{}"), NOW, recorded_only=False)
+    definition = ("0" * 64, '{"directory": {"directory": "customers"}}')
+    ledger.record_spans(run, [span], ["mail"], definition, NOW, recorded_only=False)
     spans = ledger.spans_of(ledger.find_run("welcome", "run-1"))
     ledger.release([span.id for span in spans], NOW)
     keys = [key(ledger, "c2"), key(ledger, "c3")]

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
+from segue.cli.workspace import person
 from segue.delivery.ledger import Ledger
-from segue.delivery.schema import deliveries
+from segue.delivery.schema import deliveries, quarantines
 from tests.unit.delivery.builders import NOW, added, detected, run, stretch
 
 
@@ -129,10 +130,29 @@ def test_a_quarantine_ends_by_command(segue, recorded):
     assert (answer.code, "is not quarantined; quarantined: none" in answer.err) == (2, True)
 
 
-def test_a_quarantine_needs_a_snapshot_that_is_there_and_the_ledger_of_the_runs(segue, home):
+def test_a_snapshot_that_is_deleted_or_being_written_anew_can_be_quarantined(segue, recorded, home):
+    """Its changes are not to be sent, whatever becomes of the files; what it lacks is said."""
+    (home.snapshots / "2026-11-22" / "_SUCCESS").unlink()
+    answer = segue("snapshots", "quarantine", *SECOND)
+    assert (answer.code, len(answer.lines)) == (0, 2)
+    assert "snapshot 2026-11-22 is not complete: no marker file" in answer.err
+    assert recorded.all_spans("welcome") == []
+    answer = segue("snapshots", "quarantine", "2026-11-29", "--directory", "customers")
+    assert answer.code == 0
+    assert "has no snapshot 2026-11-29; the nearest: " in answer.err
+    assert set(recorded.quarantined("customers")) == {"2026-11-22", "2026-11-29"}
+
+
+def test_the_ledger_holds_who_quarantined_a_snapshot_as_every_other_command_does(segue, recorded):
+    """``user@host``, to the second; in a container whose user has no name as well."""
+    segue("snapshots", "quarantine", *SECOND)
+    with recorded.engine.connect() as connection:
+        row = connection.execute(quarantines.select()).one()
+    assert (row.added_by, row.added_at.microsecond) == (person(), 0)
+
+
+def test_a_quarantine_needs_a_key_and_the_ledger_of_the_runs(segue, home):
     """A slip of the pen, in the key or in SEGUE_LEDGER, must not pass for done."""
-    assert (
-        "has no snapshot 2026-11-29"
-        in segue("snapshots", "quarantine", "2026-11-29", "--directory", "customers").err
-    )
+    answer = segue("snapshots", "quarantine", "22.11.2026", "--directory", "customers")
+    assert (answer.code, "'22.11.2026' is not a snapshot key" in answer.err) == (2, True)
     assert "there is no ledger at" in segue("snapshots", "quarantine", *SECOND).err

@@ -60,6 +60,25 @@ def test_a_file_that_cannot_be_used_is_an_error_and_nobody_is_listed(
     assert listed(segue) == []
 
 
+def test_a_file_of_another_encoding_is_an_error_that_names_the_line(segue, tmp_path):
+    file = tmp_path / "ids.csv"
+    file.write_bytes("contact_id,name\nc1,Ann\nc2,René\n".encode("latin-1"))
+    answer = segue("suppress", "--file", str(file))
+    assert answer.code == 2
+    assert "ids.csv:3: the byte 0xe9 is not UTF-8; save it as UTF-8" in answer.err
+    assert listed(segue) == []
+
+
+@pytest.mark.parametrize(("before", "line"), [("", 1), ("contact_id\n", 2)])
+def test_a_field_that_is_too_long_is_an_error_that_names_the_line(segue, tmp_path, before, line):
+    file = tmp_path / "ids.csv"
+    file.write_text(f"{before}{'x' * 200_000}\n")
+    answer = segue("suppress", "--file", str(file))
+    assert answer.code == 2
+    assert f"ids.csv:{line}: cannot be read as CSV: field larger than" in answer.err
+    assert listed(segue) == []
+
+
 def test_a_file_that_is_not_there_is_one_message(segue, tmp_path):
     answer = segue("suppress", "--file", str(tmp_path / "none.csv"))
     assert answer.code == 2

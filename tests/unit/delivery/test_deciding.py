@@ -6,7 +6,14 @@ from datetime import timedelta
 
 import pytest
 
-from segue.delivery.ledger import SUPPRESSED_MAX_AGE, Decision, Finished, Ledger
+from segue.delivery.ledger import (
+    SUPPRESSED_BACKFILL,
+    SUPPRESSED_MAX_AGE,
+    SUPPRESSED_PRUNED,
+    Decision,
+    Finished,
+    Ledger,
+)
 from segue.delivery.schema import State
 from tests.unit.delivery.builders import (
     DEFINITION,
@@ -91,6 +98,25 @@ def test_a_rejected_span_can_be_taken_over_and_stays_rejected(two):
     two.reject(recorded(two), ids(two), NO)
     assert two.take_over(run("by-hand"), two.all_spans("welcome"), NOW)
     assert set(states(two).values()) == {"suppressed:rejected"}
+
+
+def test_a_forgotten_contact_is_in_nobodys_way(ledger):
+    """What an earlier run only recorded is taken over; the forgotten one stays suppressed."""
+    ledger.secret = "s3cret"
+    record(ledger, run(), detected(stretch(21, 22), added("a", "b"), SUPPRESSED_BACKFILL))
+    ledger.forget("b", "ann", NOW)
+    assert ledger.take_over(run("by-hand"), ledger.all_spans("welcome"), NOW)
+    [span] = ledger.spans_of(recorded(ledger, "by-hand"))
+    ledger.judge_again(span.id, None, NOW)
+    outcomes = sorted(states(ledger).values())
+    assert outcomes == ["planned", "suppressed:forgotten"]
+
+
+def test_what_lies_before_the_watermark_is_taken_over_and_stays_suppressed(ledger):
+    """The run that a person triggered says so in its report, and does nothing."""
+    record(ledger, run(), detected(stretch(21, 22), added("a"), SUPPRESSED_PRUNED))
+    assert ledger.take_over(run("by-hand"), ledger.all_spans("welcome"), NOW)
+    assert states(ledger) == {"a@22": "suppressed:pruned"}
 
 
 def test_the_digest_is_of_everybody_that_waits(two):

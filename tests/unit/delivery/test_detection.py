@@ -23,6 +23,7 @@ from segue.segments.definition import SegmentDefinition
 from segue.segments.membership import MembershipStore
 from segue.testing import RecordingChannel
 from segue.workflows.definition import WorkflowDefinition
+from tests.unit.delivery.builders import advance
 
 NOW = datetime(2026, 11, 10, 7, tzinfo=UTC)
 NO_WISHES = Wishes()
@@ -371,6 +372,25 @@ def test_a_run_waits_for_its_snapshot_and_for_one_that_is_being_written(place):
     assert "2026-11-09 of people is not complete" in reason(10)
 
 
+def test_a_parameter_that_no_time_can_cure_is_refused_before_any_waiting(place):
+    """No key, or a quarantined one, at either end; one that is not there yet is waited for."""
+
+    def reason(previous: str | None, current: str) -> str | None:
+        wishes = Wishes(previous=previous, current=current)
+        return waiting_for(place.workflow, Run("greet", "hand"), wishes, place.ledger, place.now)
+
+    quarantine(place, "2026-11-08")
+    for previous, current in (("08.11.2026", "2026-11-09"), (None, "09.11.2026")):
+        with pytest.raises(SettingsError, match="is not a snapshot key"):
+            reason(previous, current)
+    for previous, current in (("2026-11-08", "2026-11-09"), ("2026-11-07", "2026-11-08")):
+        with pytest.raises(SettingsError, match="is quarantined"):
+            reason(previous, current)
+    assert "has no snapshot 2026-11-19" in reason("2026-11-07", "2026-11-19")
+    (place.folder / "snapshots/2026-11-09/_SUCCESS").unlink()
+    assert "2026-11-09 is not complete" in reason("2026-11-07", "2026-11-09")
+
+
 def quarantine(place: Place, key: str) -> None:
     place.ledger.quarantine("people", key, reason="half", by="ann", now=place.now)
 
@@ -386,6 +406,19 @@ def test_the_day_after_a_quarantined_snapshot_compares_with_the_one_before(place
         "b": "added@08 suppressed(rejected) added@09",
         "c": "added@09",
     }
+
+
+def test_a_snapshot_that_is_quarantined_during_detection_is_compared_with_by_no_run(place):
+    """The 8th, as the run of the 10th is about to record: it chooses the 7th instead."""
+    record_spans = place.ledger.record_spans
+
+    def meanwhile(*arguments, **named):
+        quarantine(place, "2026-11-08")
+        record_spans(*arguments, **named)
+
+    place.ledger.record_spans = meanwhile
+    place.day(10)
+    assert place.spans() == ["changes 07-09"]
 
 
 def test_a_manual_run_goes_on_from_the_snapshot_before_the_quarantined_one(place):
@@ -427,7 +460,7 @@ def test_a_pair_that_names_a_quarantined_snapshot_is_refused(place):
     """Both ends; the message says how to go on."""
     quarantine(place, "2026-11-08")
     for pair in (("2026-11-07", "2026-11-08"), ("2026-11-08", "2026-11-09")):
-        with pytest.raises(SnapshotMissing, match=r"quarantined \(half\); segue snapshots release"):
+        with pytest.raises(SettingsError, match=r"quarantined \(half\); segue snapshots release"):
             place.run("r", wishes=Wishes(previous=pair[0], current=pair[1]))
 
 
@@ -438,6 +471,7 @@ def test_time_next_to_a_kept_span_of_a_quarantined_snapshot_is_nobodys(place):
     key = place.ledger.key("greet", "mail", "c", "added", "2026-11-09")
     lease = place.now + timedelta(minutes=1)
     place.ledger.claim([key], owner="me", now=place.now, lease_until=lease)
+    advance(place.ledger, [], [key], owner="me", now=place.now, lease_until=lease)
     quarantine(place, "2026-11-08")
     wide = (datetime(2026, 11, 8, 6, tzinfo=UTC), datetime(2026, 11, 10, 6, tzinfo=UTC))
     assert place.run("wide", wide).outcome == "covered"

@@ -17,7 +17,16 @@ from segue.delivery.schema import State, metadata
 from segue.errors import LedgerError, SettingsError
 from segue.segments.membership import MembershipStore
 from segue.segments.population import Population
-from tests.unit.delivery.builders import NOW, added, advance, detected, record, run, stretch
+from tests.unit.delivery.builders import (
+    DEFINITION,
+    NOW,
+    added,
+    advance,
+    detected,
+    record,
+    run,
+    stretch,
+)
 
 LATER = NOW + timedelta(minutes=5)
 WHO = "CID_who"
@@ -169,7 +178,7 @@ def test_forgetting_again_erases_what_was_recorded_in_between(keyed):
     [span] = keyed.all_spans("welcome")
     again = detected(stretch(21, 22), added(WHO, "other"))
     actions = ["mail", "ticket", "alert", "survey"]
-    keyed.record_again(run(), [(span, again)], actions, ("0" * 64, "{}"), NOW)
+    keyed.record_again(run(), [(span, again)], actions, DEFINITION, NOW)
     assert WHO in everything(keyed)
     keyed.forget(WHO, "ann", LATER)
     assert WHO not in everything(keyed)
@@ -190,7 +199,7 @@ def test_another_namespace_keeps_what_it_has(keyed):
 def write_area(state: str, run_id: str, *slices: tuple[str, ...]) -> RunArea:
     """The area of a run whose slices hold these contacts, with all kinds of details."""
     area = RunArea.of_run(state, "test", "welcome", run_id)
-    area.write_definition("audience", "{}")
+    area.write_audience("audience")
     rows = [[Change(c, "added", "", "2026-11-22", "2026-11-22") for c in ids] for ids in slices]
     area.write_slices(rows)
     for number, ids in enumerate(slices):
@@ -257,7 +266,7 @@ def test_areas_that_nobody_needs_are_removed(tmp_path):
     for run_id in ("run-1", "run-2"):
         write_area(str(tmp_path), run_id, ("a",))
     elsewhere = RunArea.of_run(str(tmp_path), "staging", "welcome", "run-1")
-    elsewhere.write_definition("audience", "{}")
+    elsewhere.write_audience("audience")
     assert remove_areas(str(tmp_path), "test", {("welcome", "run-2")}) == 1
     kept = RunArea.of_run(str(tmp_path), "test", "welcome", "run-2")
     assert kept.read_audience() == elsewhere.read_audience() == "audience"

@@ -12,7 +12,17 @@ import pytest
 from segue.delivery.guard import Question, beyond_limits, members_before, question
 from segue.delivery.ledger import Decision, Ledger
 from segue.workflows.definition import GuardLimits
-from tests.unit.delivery.builders import NOW, added, detected, enrolled, record, run, stretch
+from tests.unit.delivery.builders import (
+    DEFINITION,
+    NOW,
+    added,
+    advance,
+    detected,
+    enrolled,
+    record,
+    run,
+    stretch,
+)
 from tests.unit.delivery.test_detection import Place, place  # noqa: F401 - a fixture
 
 NO = Decision("rejected", "ann", NOW)
@@ -113,10 +123,17 @@ def test_an_enrolment_is_always_asked_about(ledger):
 
 
 def test_a_snapshot_that_was_quarantined_meanwhile_is_asked_about(ledger):
-    """A run that chose it in the same instant must not release on its own."""
-    ledger.quarantine("people", "2026-11-22", reason="", by="ann", now=NOW)
-    record(ledger, run(), detected(stretch(21, 22), added("a")))
-    assert asked(ledger).reasons == ["snapshot 2026-11-22 is quarantined"]
+    """Whichever end of a span that stays, as b was written to: a cleared run found a as well."""
+    [number] = record(ledger, run(), detected(stretch(21, 22), added("b")))
+    ledger.release([number], NOW)
+    key, lease = ledger.key("welcome", "mail", "b", "added", "2026-11-22"), NOW + timedelta(hours=1)
+    ledger.claim([key], owner="me", now=NOW, lease_until=lease)
+    advance(ledger, [], [key], owner="me", now=NOW, lease_until=lease)
+    for end in ("2026-11-21", "2026-11-22"):
+        ledger.quarantine("people", end, reason="", by="ann", now=NOW)
+        again = [(ledger.all_spans("welcome")[0], detected(stretch(21, 22), added("a", "b")))]
+        ledger.record_again(run(), again, ("mail",), DEFINITION, NOW)
+        assert f"snapshot {end} is quarantined" in asked(ledger).reasons
 
 
 @pytest.mark.parametrize(("kinds", "asks_on"), [(["removed"], 8), (["added"], 9)])

@@ -101,7 +101,7 @@ def run(resolved: ResolvedWorkflow, tmp_path: Path) -> dict[tuple[str, str], tup
         for change in changes_of_span(span.stretch, ledger.changes_to_handle(span.id))
     ]
     area = RunArea(str(tmp_path / "area"))
-    area.write_definition(resolved.audience, resolved.fingerprint[1])
+    area.write_audience(resolved.audience)
     [ref] = area.write_slices(cut(changes, Branches(max=1)))
     deliver_all(resolved, ref, ledger)
     rows = ledger.list_deliveries()

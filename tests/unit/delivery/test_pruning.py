@@ -16,7 +16,16 @@ from segue.delivery.retention import keep_house
 from segue.delivery.schema import State, definitions, deliveries, metadata, runs, spans
 from segue.durations import Duration
 from segue.errors import LedgerError
-from tests.unit.delivery.builders import NOW, added, detected, point, record, run, stretch
+from tests.unit.delivery.builders import (
+    DEFINITION,
+    NOW,
+    added,
+    detected,
+    point,
+    record,
+    run,
+    stretch,
+)
 from tests.unit.delivery.test_detection import Place, Wishes, place
 
 __all__ = ["place"]
@@ -102,7 +111,7 @@ def test_an_enrolment_is_never_pruned(filled):
 def test_only_the_named_workflow_is_pruned(filled):
     other = Run("other", "day-19")
     filled.record_spans(
-        other, [detected(stretch(19, 20))], ["mail"], ("1" * 64, "{}"), NOW, recorded_only=False
+        other, [detected(stretch(19, 20))], ["mail"], DEFINITION, NOW, recorded_only=False
     )
     assert filled.prune(CUT, "other").spans == 1
     assert snapshots_left(filled) == ["2026-11-20", "2026-11-21", "2026-11-22"]
@@ -266,7 +275,7 @@ def keep(ledger: Ledger, state, retention: Duration | None = None) -> dict[str, 
 
 def area(state, name: str) -> RunArea:
     made = RunArea.of_run(str(state), "test", "welcome", name)
-    made.write_definition("audience", "{}")
+    made.write_audience("audience")
     return made
 
 
@@ -289,6 +298,18 @@ def test_areas_of_old_runs_go_unless_something_may_be_sent_from_there(filled, tm
     areas = {name: area(tmp_path, name) for name in ("day-19", "day-20", "day-21", "pruned")}
     assert keep(filled, tmp_path)["run_areas"] == 2
     assert {name for name, made in areas.items() if made.root.exists()} == {"day-19", "day-21"}
+
+
+def test_the_area_of_an_old_run_that_was_cleared_stays(filled, tmp_path):
+    """Its deliveries are all rejected, and the guard asks about them again."""
+    with filled.engine.begin() as connection:
+        connection.execute(update(runs).values(recorded_at=NOW - timedelta(days=31)))
+    [span] = filled.spans_of(filled.find_run("welcome", "day-20"))
+    again = detected(stretch(20, 21), added("a", "b"))
+    filled.record_again(run("day-20"), [(span, again)], ("mail",), DEFINITION, NOW)
+    areas = {name: area(tmp_path, name) for name in ("day-19", "day-20")}
+    assert keep(filled, tmp_path)["run_areas"] == 1
+    assert areas["day-20"].root.exists()
 
 
 def test_a_state_folder_that_is_not_there_yet_is_no_error(filled, tmp_path):

@@ -7,7 +7,16 @@ from datetime import timedelta
 
 import pytest
 
-from segue.delivery.ledger import Decision, Finished, Ledger, Quarantined
+from segue.delivery.ledger import (
+    SUPPRESSED_PRUNED,
+    Decision,
+    Finished,
+    Ledger,
+    Quarantined,
+    RequestKind,
+    Selection,
+    SpanTaken,
+)
 from segue.delivery.schema import State
 from tests.unit.delivery.builders import (
     DEFINITION,
@@ -83,6 +92,48 @@ def test_a_span_of_which_something_was_sent_stays_and_the_rest_is_rejected(ledge
     assert [span.id for span in ledger.all_spans("welcome")] == [number]
 
 
+def claimed(ledger: Ledger, *contact_ids: str) -> list[str]:
+    """The 22nd, released and claimed by ``me``; returns the keys."""
+    ledger.release(record(ledger, run(), detected(stretch(21, 22), added(*contact_ids))), NOW)
+    keys = [ledger.key("welcome", "mail", c, "added", "2026-11-22") for c in contact_ids]
+    ledger.claim(keys, owner="me", now=NOW, lease_until=LEASE)
+    return keys
+
+
+def test_a_worker_that_has_claimed_deliveries_begins_none_after_a_quarantine(ledger):
+    """Nor does what it gives back, or a late word of its own, bring one to life."""
+    keys = claimed(ledger, "a", "b")
+    done = quarantine(ledger)
+    assert (len(done.withdrawn), done.rejected) == (1, 2)
+    late = [Finished(keys[0], State.RELEASED), Finished(keys[1], State.CLAIMED)]
+    assert advance(ledger, late, keys, owner="me", now=NOW, lease_until=LEASE) == frozenset()
+    assert ledger.give_back("me", NOW) == 0
+    assert ledger.free_expired(LEASE + timedelta(days=1)) == 0
+    assert set(states(ledger).values()) == {"suppressed:rejected"}
+
+
+def test_what_failed_before_any_call_is_rejected_and_its_span_withdrawn(ledger):
+    """A missing field: neither a cleared task nor `segue retry` sends it."""
+    [key] = claimed(ledger, "a")
+    failed = Finished(key, State.FAILED, "missing field")
+    advance(ledger, [failed], [], owner="me", now=NOW, lease_until=LEASE)
+    done = quarantine(ledger)
+    assert (len(done.withdrawn), done.kept, done.rejected) == (1, [], 1)
+    assert ledger.claim([key], owner="me", now=NOW, lease_until=LEASE, clear_number=9) == []
+    assert ledger.matching(RequestKind.RETRY, Selection("welcome")) == 0
+
+
+def test_what_a_vendor_refused_is_rejected_and_its_span_stays(ledger):
+    """The call was made: nobody can know all of what it did."""
+    [key] = claimed(ledger, "a")
+    advance(ledger, [], [key], owner="me", now=NOW, lease_until=LEASE)
+    refused = Finished(key, State.FAILED, "422")
+    advance(ledger, [refused], [], owner="me", now=NOW, lease_until=LEASE)
+    done = quarantine(ledger)
+    assert (done.withdrawn, len(done.kept), done.rejected) == ([], 1, 1)
+    assert states(ledger) == {"a@22": "suppressed:rejected"}
+
+
 def test_a_span_that_begins_at_the_snapshot_is_withdrawn_too(ledger):
     """What was added from a half-empty day to a whole one is no news."""
     record(ledger, run(), detected(stretch(21, 22), added("a")))
@@ -130,6 +181,51 @@ def test_once_it_may_be_used_again_the_same_pair_is_recorded_anew_and_both_sums_
         assert ledger.count_changes([span_id]).total() == count
         assert ledger.tally([span_id])["mail"].total() == count
     assert ledger.count_waiting([new]) == {"added": 2}
+
+
+def test_recorded_anew_what_lies_before_the_watermark_moves_and_stays_suppressed(ledger):
+    """Else the new span's change would have no delivery."""
+    span = detected(stretch(21, 22), added("a"), SUPPRESSED_PRUNED)
+    record(ledger, run(), span)
+    quarantine(ledger)
+    ledger.end_quarantine("people", "2026-11-22")
+    old, new = record(ledger, run(), span)
+    assert ledger.tally([old]) == {}
+    assert ledger.tally([new]) == {"mail": {("suppressed", "pruned"): 1}}
+    assert ledger.count_changes([old]).total() == 0
+
+
+@pytest.mark.parametrize("pair", [(21, 22), (22, 23)])
+def test_a_span_whose_snapshot_was_quarantined_while_it_was_detected_is_not_recorded(ledger, pair):
+    """Whichever end it is; that of another directory does no harm."""
+    quarantine(ledger)
+    quarantine(ledger, 23, "others")
+    for span in (detected(stretch(*pair), added("a")), enrolled(22, "a")):
+        with pytest.raises(SpanTaken):
+            record(ledger, run(), span)
+    assert ledger.find_run("welcome", "run-1") is None
+
+
+def test_a_span_that_was_withdrawn_while_it_was_detected_again_stays_withdrawn(ledger):
+    """A cleared run must not bring it back."""
+    record(ledger, run(), detected(stretch(21, 22), added("a")))
+    [span] = ledger.all_spans("welcome")
+    quarantine(ledger)
+    again = [(span, detected(stretch(21, 22), added("a", "b")))]
+    with pytest.raises(SpanTaken):
+        ledger.record_again(run(), again, ("mail",), DEFINITION, NOW)
+    assert ledger.all_spans("welcome") == []
+    assert states(ledger) == {"a@22": "suppressed:rejected"}
+
+
+@pytest.mark.parametrize("attempt", range(5))
+def test_a_recording_and_a_quarantine_at_once_never_leave_a_span(ledger, attempt):
+    """Whichever comes first: it is refused, or withdrawn."""
+    spans = [detected(stretch(21, 22), added(*"abcdefgh"))]
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(record, ledger, run(), *spans)
+        pool.submit(quarantine, ledger).result()
+    assert ledger.all_spans("welcome") == []
 
 
 @pytest.mark.parametrize("attempt", range(5))

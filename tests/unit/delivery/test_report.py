@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
 
-from segue.delivery.ledger import Finished, Ledger
+from segue.delivery.ledger import Finished, Ledger, SpanKind
 from segue.delivery.report import RunReport, report_run
 from segue.delivery.schema import State, deliveries
 from segue.workflows.definition import ReportRules
-from tests.unit.delivery.builders import NOW, added, advance, detected, record, run, stretch
+from tests.unit.delivery.builders import (
+    DEFINITION,
+    NOW,
+    added,
+    advance,
+    detected,
+    record,
+    run,
+    stretch,
+)
 
 LEASE = NOW + timedelta(minutes=2)
 
@@ -73,6 +83,21 @@ def test_an_uncertain_delivery_fails_the_run(three):
     """Nobody can tell whether it was sent: a person has to look."""
     finish(three, a=(State.UNCERTAIN, "x"), b=(State.DELIVERED, ""), c=(State.DELIVERED, ""))
     assert reported(three).problems == ["1 deliveries are uncertain: nobody can tell"]
+
+
+def test_a_span_that_turned_into_a_baseline_is_one_and_what_was_withdrawn_is_counted(three):
+    """The earlier snapshot is gone, or lacks a column that the definition has needed since."""
+    finish(three, a=(State.DELIVERED, ""))
+    again = replace(
+        detected(stretch(21, 22)), kind=SpanKind.BASELINE, reason="new column: 2026-11-21 lacks vip"
+    )
+    [span] = three.all_spans("welcome")
+    three.record_again(run(), [(span, again)], ("mail",), DEFINITION, NOW)
+    assert reported(three).lines() == [
+        "Run run-1: recorded",
+        "2026-11-22: baseline (new column: 2026-11-21 lacks vip), 11 members",
+        "withdrawn: 2 deliveries of changes that are none any more",
+    ]
 
 
 def test_a_change_without_a_delivery_fails_the_run(three):

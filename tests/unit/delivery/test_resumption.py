@@ -80,7 +80,7 @@ class World:
         (span,) = found.spans
         self.ledger.release([span.id], NOW)
         area = RunArea(str(self.root / "area"))
-        area.write_definition(self.resolved.audience, "{}")
+        area.write_audience(self.resolved.audience)
         changes = changes_of_span(span.stretch, self.ledger.changes_to_handle(span.id))
         (ref,) = area.write_slices(cut(changes, Branches(max=1)))
         ref = BranchRef(ref.number, ref.label, str(self.root / "area"))

@@ -35,7 +35,7 @@ class Sending(Place):
         [span] = self.day(9).spans
         self.ledger.release([span.id], self.now)
         area = RunArea(str(self.folder / "area"))
-        area.write_definition(self.workflow.audience, "{}")
+        area.write_audience(self.workflow.audience)
         changes = changes_of_span(span.stretch, self.ledger.changes_to_handle(span.id))
         [ref] = area.write_slices([changes])
         load_branch(self.workflow, ref, self.now)

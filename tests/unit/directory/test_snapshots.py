@@ -16,7 +16,7 @@ from segue.directory.snapshots import (
     list_snapshots,
     parse_key,
 )
-from segue.errors import DataError, SnapshotMissing
+from segue.errors import DataError, SettingsError, SnapshotMissing
 
 from .conftest import LATER, SnapshotFolder
 
@@ -244,9 +244,7 @@ class TestFinding:
 
     def test_no_key(self, folder):
         """What is no key is an error that shows the two forms of one."""
-        with pytest.raises(
-            SnapshotMissing, match="'yesterday' is not a snapshot key; allowed: a d"
-        ):
+        with pytest.raises(SettingsError, match="'yesterday' is not a snapshot key; allowed: a d"):
             find_snapshot(folder.definition(), "yesterday", now=LATER)
 
     def test_incomplete(self, folder):

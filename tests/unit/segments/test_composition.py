@@ -240,9 +240,9 @@ def test_a_workflows_conditions_are_judged_for_a_slice(home, tmp_path, condition
     resolved = home.catalog.resolve("greet")
     ledger = Ledger.open(f"sqlite:///{tmp_path / 'segue.db'}", "test")
     area = RunArea(str(tmp_path / "area"))
-    area.write_definition(resolved.audience, resolved.fingerprint[1])
+    area.write_audience(resolved.audience)
     slice_ = [Change(i, "added", "", "2026-11-22", "2026-11-22") for i in ("a", "b", "d")]
-    area.write_definition(resolved.audience, resolved.fingerprint[1])
+    area.write_audience(resolved.audience)
     [ref] = area.write_slices([slice_])
     assert isinstance(ref, BranchRef)
     assert load_branch(resolved, ref, LATER, MembershipStore(str(tmp_path / "state"))) == 3

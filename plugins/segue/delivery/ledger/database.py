@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, select
+from sqlalchemy import Connection, Engine, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from segue.delivery.database import open_engine, reachable, require_current_schema
@@ -57,6 +57,16 @@ class LedgerDatabase:
         connection.execute(self._insert(workflows).values(values).on_conflict_do_nothing())
         query = select(workflows).filter_by(**values).with_for_update()
         connection.execute(query).one()
+
+    def _lock_directory(self, connection: Connection, directory: str, *, alone: bool) -> None:
+        """Keep apart, until the transaction ends, a quarantine (``alone``) and recorded spans.
+
+        Comes before any workflow's lock. On SQLite there is one writer at a time anyway.
+        """
+        if self.engine.dialect.name == "postgresql":
+            lock = func.pg_advisory_xact_lock if alone else func.pg_advisory_xact_lock_shared
+            name = func.hashtextextended(f"{self.namespace}/directories/{directory}", 0)
+            connection.execute(select(lock(name)))
 
     def _insert(self, table: Table) -> Any:
         module = sqlite if self.engine.dialect.name == "sqlite" else postgresql

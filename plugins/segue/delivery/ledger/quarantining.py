@@ -6,14 +6,13 @@ covers no time any more, and the next run compares with the snapshot before.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, and_, delete, or_, select, update
 
 from segue.delivery.ledger.database import LedgerDatabase
-from segue.delivery.ledger.recording import recorded_span, spans_query
+from segue.delivery.ledger.recording import directory_of, recorded_span, spans_query
 from segue.delivery.ledger.records import (
     NO_LONGER_A_CHANGE,
     SUPPRESSED_REJECTED,
@@ -23,8 +22,15 @@ from segue.delivery.ledger.records import (
 )
 from segue.delivery.schema import State, definitions, deliveries, quarantines, spans
 
-_UNSENT = (State.PLANNED, State.RELEASED, State.HELD, State.SKIPPED)
-_TRIED = (State.CLAIMED, State.SENDING, State.DELIVERED, State.UNCERTAIN, State.FAILED)
+_UNSENT = (
+    State.PLANNED,
+    State.RELEASED,
+    State.CLAIMED,  # its worker finds out when it wants to begin the call
+    State.HELD,
+    State.SKIPPED,
+    State.FAILED,  # a cleared task or `segue retry` would send it
+)
+_REACHED = (State.SENDING, State.DELIVERED, State.UNCERTAIN)
 
 
 class Quarantining(LedgerDatabase):
@@ -49,6 +55,7 @@ class Quarantining(LedgerDatabase):
         fixed = {"namespace": self.namespace, "directory": directory, "key": key}
         values = {**fixed, "reason": reason, "added_by": by, "added_at": now}
         with self._write() as connection:
+            self._lock_directory(connection, directory, alone=True)
             insert = self._insert(quarantines).values(values).on_conflict_do_nothing()
             connection.execute(insert)
             touching = self._touching(connection, directory, key)
@@ -88,7 +95,7 @@ class Quarantining(LedgerDatabase):
         return [
             recorded_span(row)
             for row in connection.execute(query)
-            if json.loads(row.body)["directory"]["directory"] == directory
+            if directory_of(row.body) == directory
         ]
 
     def _reject_unsent(self, connection: Connection, span_ids: Sequence[int], now: datetime) -> int:
@@ -99,15 +106,23 @@ class Quarantining(LedgerDatabase):
                 deliveries.c.state.in_(_UNSENT),
                 deliveries.c.reason != NO_LONGER_A_CHANGE,
             )
-            .values(state=State.SUPPRESSED, reason=SUPPRESSED_REJECTED, updated_at=now)
+            .values(
+                state=State.SUPPRESSED,
+                reason=SUPPRESSED_REJECTED,
+                owner=None,
+                lease_until=None,
+                held_until=None,
+                updated_at=now,
+            )
         )
         return connection.execute(query).rowcount
 
     def _tried(self, connection: Connection, span_ids: Sequence[int]) -> set[int]:
+        """Return the spans of which a call was begun, be it in vain."""
         query = select(deliveries.c.span).where(
             deliveries.c.span.in_(span_ids),
             or_(
-                deliveries.c.state.in_(_TRIED),
+                deliveries.c.state.in_(_REACHED),
                 and_(deliveries.c.attempts > 0, deliveries.c.reason != NO_LONGER_A_CHANGE),
             ),
         )

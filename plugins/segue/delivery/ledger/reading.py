@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, and_, distinct, exists, func, not_, or_, s
 from segue.delivery.ledger.database import LedgerDatabase
 from segue.delivery.ledger.deciding import rejected
 from segue.delivery.ledger.recording import never_released
+from segue.delivery.ledger.records import NO_LONGER_A_CHANGE
 from segue.delivery.schema import State, changes, deliveries, runs, spans
 from segue.segments.kinds import ChangeKind
 
@@ -69,6 +70,16 @@ class Reading(LedgerDatabase):
         )
         with self._read() as connection:
             return Counter({row[0]: row[1] for row in connection.execute(query)})
+
+    def count_withdrawn(self, span_ids: Collection[int]) -> int:
+        """Return how many deliveries of the spans are of changes that are none any more."""
+        query = select(func.count()).where(
+            deliveries.c.span.in_(span_ids),
+            deliveries.c.state == State.SKIPPED,
+            deliveries.c.reason == NO_LONGER_A_CHANGE,
+        )
+        with self._read() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def count_planned(self, span_ids: Collection[int]) -> Counter[str]:
         """Return, per kind of change, how many contacts have a delivery that waits for release."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,6 @@ from segue.delivery.ledger.records import (
     COVERING_KINDS,
     NO_LONGER_A_CHANGE,
     POLICY_REASONS,
-    SUPPRESSED_REJECTED,
     Decision,
     DetectedSpan,
     RecordedRun,
@@ -22,7 +22,15 @@ from segue.delivery.ledger.records import (
     SpanKind,
     SpanTaken,
 )
-from segue.delivery.schema import State, changes, definitions, deliveries, runs, spans
+from segue.delivery.schema import (
+    State,
+    changes,
+    definitions,
+    deliveries,
+    quarantines,
+    runs,
+    spans,
+)
 from segue.delivery.spans import Point, Stretch
 
 
@@ -64,13 +72,18 @@ class Recording(LedgerDatabase):
         """Record a run's spans, their changes and planned deliveries, all or nothing.
 
         ``definition`` is (hash, canonical JSON). Raises SpanTaken when another run has recorded
-        an overlapping span since the caller looked.
+        an overlapping span since the caller looked, or a snapshot was quarantined.
         """
+        directory = directory_of(definition[1])
         with self._write() as connection:
+            self._lock_directory(connection, directory, alone=False)
             self._lock_workflow(connection, run.workflow)
             taken = [span.stretch for span in self._all_spans(connection, run.workflow)]
+            bad = self._quarantined_keys(connection, directory)
             for span in detected:
                 if any(_overlap(span.stretch, other) for other in taken):
+                    raise SpanTaken
+                if not bad.isdisjoint(span.stretch.keys):
                     raise SpanTaken
             self._record_definition(connection, run.workflow, definition, now)
             number = self._upsert_run(connection, run, "recorded", "", recorded_only, now)
@@ -112,12 +125,16 @@ class Recording(LedgerDatabase):
         """Bring a cleared run's recorded spans up to what was detected now.
 
         New changes are added, what is not a change any more is withdrawn, and the policies judge
-        everything that was not sent once more.
+        everything that was not sent once more. Raises SpanTaken when a quarantine has withdrawn a
+        span since the caller looked.
         """
         for recorded, detected in again:
             with self._write() as connection:
+                self._lock_workflow(connection, run.workflow)
                 self._record_definition(connection, run.workflow, definition, now)
+                self._touch_run(connection, run, now)
                 refreshed = {
+                    "kind": detected.kind,
                     "definition": definition[0],
                     "current_fingerprint": detected.current_fingerprint,
                     "previous_fingerprint": detected.previous_fingerprint,
@@ -125,8 +142,9 @@ class Recording(LedgerDatabase):
                     "previous_size": detected.previous_size,
                     "reason": detected.reason,
                 }
-                query = update(spans).where(spans.c.id == recorded.id).values(refreshed)
-                connection.execute(query)
+                live = and_(spans.c.id == recorded.id, spans.c.kind != SpanKind.WITHDRAWN)
+                if not connection.execute(update(spans).where(live).values(refreshed)).rowcount:
+                    raise SpanTaken
                 self._insert_changes(connection, recorded.id, detected)
                 self._adopt(connection, run.workflow, recorded.id, detected, actions, now)
                 self._insert_deliveries(
@@ -141,7 +159,10 @@ class Recording(LedgerDatabase):
             self._judge(connection, span_id, suppressed, now)
 
     def _run_query(self, workflow: str, run_id: str) -> Any:
-        return select(runs).where(
+        return select(runs).where(self._is_run(workflow, run_id))
+
+    def _is_run(self, workflow: str, run_id: str) -> ColumnElement[bool]:
+        return and_(
             runs.c.namespace == self.namespace,
             runs.c.workflow == workflow,
             runs.c.run_id == run_id,
@@ -178,6 +199,11 @@ class Recording(LedgerDatabase):
         )
         return int(connection.execute(query).scalar_one())
 
+    def _touch_run(self, connection: Connection, run: Run, now: datetime) -> None:
+        """Note that a run was recorded again: its run area is needed as long as a new one's."""
+        this = self._is_run(run.workflow, run.run_id)
+        connection.execute(update(runs).where(this).values(recorded_at=now))
+
     def _all_spans(self, connection: Connection, workflow: str) -> list[RecordedSpan]:
         query = (
             spans_query()
@@ -189,6 +215,12 @@ class Recording(LedgerDatabase):
             .order_by(spans.c.current_as_of)
         )
         return [recorded_span(row) for row in connection.execute(query)]
+
+    def _quarantined_keys(self, connection: Connection, directory: str) -> set[str]:
+        query = select(quarantines.c.key).where(
+            quarantines.c.namespace == self.namespace, quarantines.c.directory == directory
+        )
+        return set(connection.execute(query).scalars())
 
     def _record_definition(
         self, connection: Connection, workflow: str, definition: tuple[str, str], now: datetime
@@ -272,7 +304,7 @@ class Recording(LedgerDatabase):
         """Move deliveries of the same key here from spans that were withdrawn, or never released.
 
         Without it the span's changes would have none: a key is unique. Each span stays accounted
-        for, since the change moves with its deliveries. A rejection stays a rejection.
+        for, since the change moves with its deliveries. What is suppressed stays so.
         """
         loose = set(connection.execute(self._loose_spans(workflow, span_id)).scalars())
         if not loose:
@@ -382,13 +414,13 @@ def _unsent() -> ColumnElement[bool]:
 
 
 def never_released() -> ColumnElement[bool]:
-    """Deliveries of which the guard released none: planned, rejected, or withdrawn before that."""
+    """Deliveries of which the guard released none: planned, suppressed, or withdrawn before that.
+
+    What is suppressed for good, as of a forgotten contact or before the watermark, counts as
+    such, whatever became of it earlier: it stands in nobody's way.
+    """
     return or_(
-        deliveries.c.state == State.PLANNED,
-        and_(
-            deliveries.c.state == State.SUPPRESSED,
-            deliveries.c.reason.in_((*POLICY_REASONS, SUPPRESSED_REJECTED)),
-        ),
+        deliveries.c.state.in_((State.PLANNED, State.SUPPRESSED)),
         and_(
             deliveries.c.state == State.SKIPPED,
             deliveries.c.reason == NO_LONGER_A_CHANGE,
@@ -414,6 +446,11 @@ def _overlap(one: Stretch, other: Stretch) -> bool:
         and one.previous.as_of < other.current.as_of
         and other.previous.as_of < one.current.as_of
     )
+
+
+def directory_of(definition: str) -> str:
+    """Return the directory's name in a recorded definition, which is canonical JSON."""
+    return str(json.loads(definition)["directory"]["directory"])
 
 
 def spans_query() -> Any:

@@ -51,7 +51,7 @@ COVERING_KINDS = (SpanKind.CHANGES, SpanKind.BASELINE)  # a run has taken their 
 
 
 class SpanTaken(Exception):
-    """Another run took part of the span in the meantime; detect again with what is left."""
+    """Another run, or a quarantine, took from the span meanwhile; detect again with the rest."""
 
 
 @dataclass(frozen=True, slots=True)
