@@ -12,19 +12,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, distinct, exists, func, not_, or_, select
 
 from segue.delivery.ledger.database import LedgerDatabase
-from segue.delivery.ledger.deciding import rejected
+from segue.delivery.ledger.reaching import GONE_OUT, rejected
 from segue.delivery.ledger.recording import never_released
 from segue.delivery.schema import State, changes, deliveries, runs, spans
 from segue.segments.kinds import ChangeKind
-
-_GONE_OUT = (
-    State.DELIVERED,
-    State.UNCERTAIN,
-    State.SENDING,
-    State.CLAIMED,
-    State.RELEASED,
-    State.HELD,
-)
 
 
 class Reading(LedgerDatabase):
@@ -118,10 +109,12 @@ class Reading(LedgerDatabase):
     def reached_contacts(self, workflow: str, *, but_span: int | None = None) -> set[str]:
         """Return whom an enrolment leaves out: those whose ``added`` or ``enrolled`` went out.
 
-        ``added`` counts when it was delivered or may yet be; ``enrolled`` when it was ever
-        released. ``but_span`` is an enrolment that is detected again: its own do not count.
+        ``added`` counts when it was delivered or may yet be, one that waits at the guard included;
+        ``enrolled`` when it was ever released. ``but_span`` is an enrolment that is detected
+        again: its own do not count.
         """
-        added = and_(deliveries.c.change == ChangeKind.ADDED, deliveries.c.state.in_(_GONE_OUT))
+        states = (*GONE_OUT, State.PLANNED)
+        added = and_(deliveries.c.change == ChangeKind.ADDED, deliveries.c.state.in_(states))
         enrolled = and_(deliveries.c.change == ChangeKind.ENROLLED, not_(never_released()))
         query = select(deliveries.c.contact_id).where(
             deliveries.c.namespace == self.namespace,

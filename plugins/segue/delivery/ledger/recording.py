@@ -9,10 +9,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, or_, select, update
 
 from segue.delivery.ledger.database import LedgerDatabase, batched
+from segue.delivery.ledger.reaching import suppress_reached
 from segue.delivery.ledger.records import (
     COVERING_KINDS,
     NO_LONGER_A_CHANGE,
     POLICY_REASONS,
+    SUPPRESSED_REACHED,
     SUPPRESSED_REJECTED,
     Decision,
     DetectedSpan,
@@ -367,6 +369,7 @@ class Recording(LedgerDatabase):
                 .values(state=State.SUPPRESSED, reason=suppressed, updated_at=now)
             )
         connection.execute(query)
+        suppress_reached(connection, [span_id], now)
 
 
 def _unsent() -> ColumnElement[bool]:
@@ -387,7 +390,7 @@ def never_released() -> ColumnElement[bool]:
         deliveries.c.state == State.PLANNED,
         and_(
             deliveries.c.state == State.SUPPRESSED,
-            deliveries.c.reason.in_((*POLICY_REASONS, SUPPRESSED_REJECTED)),
+            deliveries.c.reason.in_((*POLICY_REASONS, SUPPRESSED_REACHED, SUPPRESSED_REJECTED)),
         ),
         and_(
             deliveries.c.state == State.SKIPPED,
