@@ -126,6 +126,15 @@ class Reading(LedgerDatabase):
         with self._read() as connection:
             return set(connection.execute(query.distinct()).scalars())
 
+    def tried_changes(self, span_ids: Collection[int]) -> set[tuple[str, str]]:
+        """Return (contact_id, change) of what the spans sent, tried to send or are about to."""
+        query = select(deliveries.c.contact_id, deliveries.c.change).where(
+            deliveries.c.span.in_(span_ids),
+            deliveries.c.state.not_in((State.PLANNED, State.SUPPRESSED, State.SKIPPED)),
+        )
+        with self._read() as connection:
+            return {(row[0], row[1]) for row in connection.execute(query.distinct())}
+
     def _count_contacts(
         self, span_ids: Collection[int], waiting: ColumnElement[bool]
     ) -> Counter[str]:
