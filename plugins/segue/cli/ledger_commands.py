@@ -245,8 +245,10 @@ def _print_gaps(found: list[Gap], output: Format) -> None:
             for gap in found
         ]
         print_listing(columns, rows, output)
-        console().print("\nTo fill them:")
-        for gap in found:
+        fillable = [gap for gap in found if gap.fillable]
+        if fillable:
+            console().print("\nTo fill them:")
+        for gap in fillable:
             console().print(plain(gap.command), soft_wrap=True)
     if any(gap.too_old for gap in found):
         note(
@@ -264,6 +266,8 @@ def _gap_row(gap: Gap) -> list[Any]:
 
 
 def _remark(gap: Gap) -> str:
+    if not gap.fillable:
+        return "nobody's: a snapshot is quarantined"
     if gap.due is not None:
         return f"due at {gap.due:%Y-%m-%d %H:%M} UTC"
     return "older than max_age" if gap.too_old else ""

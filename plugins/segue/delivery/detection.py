@@ -19,12 +19,13 @@ from segue.delivery.ledger import (
     SpanTaken,
     Wishes,
 )
+from segue.delivery.neighbours import beside
 from segue.delivery.policies import bounded, suppressing_policy
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.run_snapshots import snapshots_for
 from segue.delivery.sanity import odd_about
 from segue.delivery.schema import OPEN_STATES
-from segue.delivery.spans import Point, Stretch, uncovered
+from segue.delivery.spans import Point, Stretch, uncovered, usable_part
 from segue.directory.snapshots import (
     Snapshot,
     find_snapshot,
@@ -105,22 +106,16 @@ def _detect_first(
     previous, current = snapshots_for(resolved, run, wishes, ledger, now)
     if current is None:
         return _without_current(resolved, run, ledger, now)
-    if previous is None:
-        first = Point(current.as_of, current.key)
-        parts = [Stretch(first, first)]
-    else:
-        wanted = Stretch(_point(previous), _point(current))
-        bad = ledger.quarantined(resolved.directory.directory)
-        parts = [
-            part
-            for part in uncovered(wanted, (span.stretch for span in recorded))
-            if not {part.previous.key, part.current.key} & bad.keys()
-        ]
+    start = _point(previous) if previous else _last_end_before(current, recorded)
+    wanted = Stretch(start, _point(current))
+    is_first = previous is None and wanted.is_empty
+    parts, lost = ([wanted], []) if is_first else _open_parts(resolved, wanted, recorded, ledger)
     if parts:
         record_only = _records_only(resolved, run, wishes)
         detected = [
             compare(resolved, part, record_only, wishes, store=store, now=now) for part in parts
         ]
+        detected = [beside(resolved, span, recorded, ledger) for span in detected]
         ledger.record_spans(
             run,
             [bounded(span, ledger, run.workflow) for span in detected],
@@ -129,22 +124,50 @@ def _detect_first(
             now,
             recorded_only=record_only,
         )
-    others = _within(recorded, previous, current)
-    if wishes.deliver and ledger.take_over(run, others, now):
+    others = [span for span in recorded if _overlap(span.stretch, wanted)]
+    inside = [span for span in others if _contains(wanted, span.stretch)]
+    if wishes.deliver and ledger.take_over(run, inside, now):
         return detect(resolved, run, wishes, ledger=ledger, store=store, now=now)
-    return _recorded(ledger, run) if parts else _covered(run, current, others, ledger, now)
-
-
-def _within(
-    recorded: Sequence[RecordedSpan], previous: Snapshot | None, current: Snapshot
-) -> list[RecordedSpan]:
-    """Return the recorded spans that have a part of what lies between two snapshots."""
-    start = previous.as_of if previous else current.as_of
-    return [
-        span
-        for span in recorded
-        if span.stretch.previous.as_of < current.as_of and span.stretch.current.as_of > start
+    if parts:
+        return _recorded(ledger, run)
+    wider = [span for span in others if span not in inside] if wishes.deliver else []
+    reasons = [
+        _covered_by(others, ledger) if others else f"there is no snapshot after {current.key}",
+        *(f"{_pair(span.stretch)} reaches beyond that and is not taken over" for span in wider),
+        *(f"{_pair(part)} is looked at by nobody: a snapshot is quarantined" for part in lost),
     ]
+    reason = "; ".join(reasons)
+    ledger.record_nothing(run, "covered", reason, now)
+    return Detection("covered", reason, ())
+
+
+def _last_end_before(current: Snapshot, recorded: Sequence[RecordedSpan]) -> Point:
+    """Return where the last span before ``current`` ends; ``current`` itself where there is none.
+
+    Without an earlier snapshot it is a baseline only in a workflow that has covered nothing yet.
+    """
+    ends = [span.stretch.current for span in recorded]
+    return max((end for end in ends if end.as_of < current.as_of), default=_point(current))
+
+
+def _open_parts(
+    resolved: ResolvedWorkflow, wanted: Stretch, recorded: Sequence[RecordedSpan], ledger: Ledger
+) -> tuple[list[Stretch], list[Stretch]]:
+    """Return the parts that no run has taken: as they can be compared, and those that cannot."""
+    taken = [span.stretch for span in recorded]
+    bad = ledger.quarantined(resolved.directory.directory)
+    found = [(part, usable_part(part, taken, bad)) for part in uncovered(wanted, taken)]
+    return [use for _, use in found if use], [part for part, use in found if use is None]
+
+
+def _overlap(one: Stretch, other: Stretch) -> bool:
+    return one.previous.as_of < other.current.as_of and one.current.as_of > other.previous.as_of
+
+
+def _contains(wanted: Stretch, part: Stretch) -> bool:
+    return (
+        wanted.previous.as_of <= part.previous.as_of and part.current.as_of <= wanted.current.as_of
+    )
 
 
 def _detect_again(
@@ -158,6 +181,8 @@ def _detect_again(
     now: datetime,
 ) -> Detection:
     again = []
+    mine = {span.id for span in recorded}
+    others = [span for span in ledger.all_spans(run.workflow) if span.id not in mine]
     for span in recorded:
         if span.kind == SpanKind.ENROLMENT:
             current = find_snapshot(resolved.directory, span.stretch.current.key, now=now)
@@ -170,6 +195,7 @@ def _detect_again(
         # what was a baseline when it was recorded stays one: nobody is messaged in retrospect
         if span.kind == SpanKind.BASELINE:
             detected = replace(detected, kind=span.kind, reason=span.reason, changes=())
+        detected = beside(resolved, detected, others, ledger)
         again.append((span, bounded(detected, ledger, run.workflow)))
     ledger.record_again(run, again, resolved.action_ids, resolved.fingerprint, now)
     return _recorded(ledger, run)
@@ -339,15 +365,6 @@ def _without_current(
     return Detection("skipped", reason, ())
 
 
-def _covered(
-    run: Run, current: Snapshot, by: Sequence[RecordedSpan], ledger: Ledger, now: datetime
-) -> Detection:
-    """A run whose span other runs have does nothing, and says which they are."""
-    reason = _covered_by(by, ledger) if by else f"there is no snapshot after {current.key}"
-    ledger.record_nothing(run, "covered", reason, now)
-    return Detection("covered", reason, ())
-
-
 def _covered_by(by: Sequence[RecordedSpan], ledger: Ledger) -> str:
     runs = ", ".join(sorted({span.run_id for span in by}))
     tally = ledger.tally([span.id for span in by])
@@ -410,6 +427,10 @@ def _refuse_rewritten(span: RecordedSpan, detected: DetectedSpan) -> None:
             "go on with the new files, run it again by a backfill of its interval with "
             "--reprocess-behavior completed and --dag-run-conf '{\"accept_rewritten\": true}'"
         )
+
+
+def _pair(stretch: Stretch) -> str:
+    return f"{stretch.previous.key} → {stretch.current.key}"
 
 
 def _point(snapshot: Snapshot) -> Point:

@@ -17,10 +17,11 @@ from zoneinfo import ZoneInfo
 from croniter import croniter
 
 from segue.delivery.resolved import ResolvedWorkflow
-from segue.delivery.spans import Point, Stretch, uncovered
+from segue.delivery.spans import Point, Stretch, uncovered, usable_part
 from segue.directory.snapshots import Snapshot
 from segue.durations import localize
 
+LEFT_OVER = "a snapshot at its ends is quarantined, and what was sent from that one stays"
 _JUST = timedelta(microseconds=1)
 
 
@@ -32,10 +33,13 @@ class Gap:
     stretch: Stretch
     due: datetime | None = None  # when a scheduled run is to cover it by itself; UTC
     too_old: bool = False  # older than ``max_age``: filling it records and sends nothing
+    fillable: bool = True  # False: it ends at a quarantined snapshot of which something was sent
 
     @property
     def command(self) -> str:
-        """The shell command whose run fills the gap."""
+        """The shell command whose run fills the gap; empty where none does."""
+        if not self.fillable:
+            return ""
         keys = {"previous": self.stretch.previous.key, "current": self.stretch.current.key}
         conf = shlex.quote(json.dumps(keys))
         return f"airflow dags trigger {shlex.quote(self.workflow)} --conf {conf}"
@@ -52,18 +56,19 @@ def gaps(
     """Return the gaps of a workflow up to the newest complete snapshot, in order of time.
 
     ``recorded`` are the workflow's recorded spans, ``snapshots`` those of its directory that runs
-    may use. What begins or ends at a ``quarantined`` one cannot be filled and is none; nor is what
-    lies before the ``watermark`` of its retention: nobody knows any more what was covered.
+    may use. What a kept span of a ``quarantined`` one leaves over is filled as runs fill it, or not
+    at all. What lies before the ``watermark`` of its retention is no gap: nobody knows any more
+    what was covered.
     """
     watched = _watched(resolved, [snapshot for snapshot in snapshots if snapshot.complete])
     covered = sorted(recorded)
-    return [
-        Gap(resolved.name, part, _due(resolved, part, now), _is_too_old(resolved, part, now))
-        for previous, current in pairwise(watched)
-        for part in uncovered(Stretch(_point(previous), _point(current)), covered)
-        if part.previous.key not in quarantined and part.current.key not in quarantined
-        if watermark is None or part.previous.as_of >= watermark
-    ]
+    found = []
+    for previous, current in pairwise(watched):
+        for part in uncovered(Stretch(_point(previous), _point(current)), covered):
+            usable = usable_part(part, covered, quarantined)
+            due, too_old = _due(resolved, part, now), _is_too_old(resolved, part, now)
+            found.append(Gap(resolved.name, usable or part, due, too_old, usable is not None))
+    return [gap for gap in found if watermark is None or gap.stretch.previous.as_of >= watermark]
 
 
 def _watched(resolved: ResolvedWorkflow, complete: Sequence[Snapshot]) -> list[Snapshot]:

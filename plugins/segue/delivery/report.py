@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from segue.delivery.gaps import Gap, gaps
+from segue.delivery.gaps import LEFT_OVER, Gap, gaps
 from segue.delivery.ledger import Decision, Ledger, RecordedRun, RecordedSpan, SpanKind
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.schema import OPEN_STATES, State
@@ -69,8 +69,16 @@ def report_run(resolved: ResolvedWorkflow, run: RecordedRun, ledger: Ledger) -> 
 
 
 def lost_gaps(resolved: ResolvedWorkflow, ledger: Ledger, now: datetime) -> list[Gap]:
-    """Return the gaps of the workflow that no run will cover by itself, in order of time."""
-    return [gap for gap in all_gaps(resolved, ledger, now) if gap.due is None]
+    """Return the gaps before the newest recorded span, in order of time.
+
+    What comes after it is still to be covered, by runs that catch up or by the next one.
+    """
+    spans = [span.stretch for span in ledger.all_spans(resolved.name)]
+    if not spans:
+        return []
+    before = max(spans, key=lambda stretch: stretch.current).previous.as_of
+    found = all_gaps(resolved, ledger, now)
+    return [gap for gap in found if gap.due is None and gap.stretch.current.as_of <= before]
 
 
 def all_gaps(resolved: ResolvedWorkflow, ledger: Ledger | None, now: datetime) -> list[Gap]:
@@ -84,13 +92,15 @@ def all_gaps(resolved: ResolvedWorkflow, ledger: Ledger | None, now: datetime) -
 
 def gap_lines(workflow: str, lost: Sequence[Gap]) -> list[str]:
     """Return a line for each of the newest of a workflow's lost gaps."""
-    lines = [
-        f"GAP: {gap.stretch.previous.key} → {gap.stretch.current.key}; fill it with: {gap.command}"
-        for gap in lost[-_SHOWN_GAPS:]
-    ]
+    lines = [_gap_line(gap) for gap in lost[-_SHOWN_GAPS:]]
     if len(lost) > _SHOWN_GAPS:
         lines.append(f"GAP: and {len(lost) - _SHOWN_GAPS} earlier; see segue gaps {workflow}")
     return lines
+
+
+def _gap_line(gap: Gap) -> str:
+    remedy = f"fill it with: {gap.command}" if gap.fillable else f"nobody looks at it: {LEFT_OVER}"
+    return f"GAP: {gap.stretch.previous.key} → {gap.stretch.current.key}; {remedy}"
 
 
 def _problems(

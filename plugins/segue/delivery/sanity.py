@@ -1,8 +1,8 @@
 """Whether a snapshot looks like a sound successor of the one before it.
 
 What is found is a reason to ask a person before anything is sent, never a failure: an export may
-have ended half-way, and a directory may really have shrunk. Nothing here reads a contact's data:
-counts and types are those that the files note.
+have ended half-way, and a directory may really have shrunk. Counts and types are those that the
+files note; of contacts' data only the opt states are read.
 """
 
 from __future__ import annotations
@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from segue.directory.checks import list_names
+from segue.directory.readers import in_parallel, pc
 from segue.directory.snapshots import same_content
 from segue.directory.tables import SnapshotTables
 from segue.workflows.definition import GuardLimits
 
 _TABLES = ("contacts", "transactions")  # whose columns segments and messages are made of
+_COUNTED = ("contacts", "transactions", "subscriptions")
 _SHOWN = 10  # changed types in one finding
 
 
@@ -23,30 +25,70 @@ def odd_about(limits: GuardLimits, previous: SnapshotTables, current: SnapshotTa
 
     One line each; numbers and names of columns only.
     """
-    return [*_lost_contacts(limits, previous, current), *_unchanged(previous, current)] + [
-        line for table in _TABLES for line in _drift(table, previous, current)
+    return [
+        *_lost_rows(limits, previous, current),
+        *_returned_contacts(limits, previous, current),
+        *_unchanged(previous, current),
+        *(line for table in _TABLES for line in _drift(table, previous, current)),
     ]
 
 
-def _lost_contacts(
+def _lost_rows(
+    limits: GuardLimits, previous: SnapshotTables, current: SnapshotTables
+) -> Iterator[str]:
+    """Without their opt-outs people get what they said no to: these count like a table's rows."""
+    key, earlier = current.snapshot.key, previous.snapshot.key
+    for what, before, now in _counts(previous, current):
+        if before and now == 0:
+            yield f"snapshot {key} has no {what}; {earlier} had {before}"
+        elif _is_shrunken(limits, before, now):
+            yield (
+                f"snapshot {key} has {now} {what}, {now / before:.0%} of the {before} of "
+                f"{earlier}; guard.shrunk_to is {(limits.shrunk_to or 0) * 100:g}%"
+            )
+
+
+def _returned_contacts(
     limits: GuardLimits, previous: SnapshotTables, current: SnapshotTables
 ) -> Iterator[str]:
     """A day whose contacts are missing makes two odd days: they come back on the next."""
     before, now = previous.count("contacts"), current.count("contacts")
     key, earlier = current.snapshot.key, previous.snapshot.key
-    limit = 0.0 if limits.shrunk_to is None else limits.shrunk_to
-    if before and now == 0:
-        yield f"snapshot {key} has no contacts; {earlier} had {before}"
-    elif before and now <= limit * before:
-        yield (
-            f"snapshot {key} has {now} contacts, {now / before:.0%} of the {before} of {earlier}; "
-            f"guard.shrunk_to is {limit * 100:g}%"
-        )
-    elif now and before <= limit * now:
+    if now and (before == 0 or _is_shrunken(limits, now, before)):
         yield (
             f"snapshot {key} has {now} contacts, and {earlier} had {before or 'none'}: whoever was "
             f"missing there counts as new. If it was incomplete, quarantine {earlier}, not {key}"
         )
+
+
+def _counts(previous: SnapshotTables, current: SnapshotTables) -> Iterator[tuple[str, int, int]]:
+    """Yield what is counted, and how many there were and are."""
+    for table in _COUNTED:
+        if current.has(table):  # one that is gone is told of elsewhere
+            yield table, previous.count(table), current.count(table)
+    yield "opt-outs", _opt_outs(previous), _opt_outs(current)
+
+
+def _opt_outs(tables: SnapshotTables) -> int:
+    """Count the contacts that are unsubscribed and the subscriptions that are not opted in."""
+    unsubscribed, _ = _opt_states("contacts", "unsubscribed", tables)
+    _, opted_out = _opt_states("subscriptions", "opted_in", tables)
+    return unsubscribed + opted_out
+
+
+def _opt_states(table: str, column: str, tables: SnapshotTables) -> tuple[int, int]:
+    """Count a column's true and false values; it has no others."""
+    if column not in tables.columns(table):
+        return 0, 0
+    pieces = in_parallel(lambda piece: piece.read([column]).column(column), tables.slices(table))
+    true = sum(pc.sum(states).as_py() or 0 for states in pieces)
+    return true, sum(map(len, pieces)) - true
+
+
+def _is_shrunken(limits: GuardLimits, before: int, now: int) -> bool:
+    """Small numbers come and go: up to ``floor`` rows make no difference."""
+    limit = limits.shrunk_to
+    return limit is not None and now <= limit * before and before - now > limits.floor
 
 
 def _unchanged(previous: SnapshotTables, current: SnapshotTables) -> Iterator[str]:

@@ -6,7 +6,7 @@ run takes only what no other run has taken (DESIGN.md §4).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -52,3 +52,20 @@ def uncovered(wanted: Stretch, recorded: Iterable[Stretch]) -> list[Stretch]:
     if start.as_of < wanted.current.as_of:
         parts.append(Stretch(start, wanted.current))
     return parts
+
+
+def usable_part(
+    part: Stretch, recorded: Iterable[Stretch], quarantined: Collection[str]
+) -> Stretch | None:
+    """Return an uncovered part as it can be compared without quarantined snapshots, or None.
+
+    Where the span before it ends at one and was kept, because something was sent, the part begins
+    at the same instant and is compared with the snapshot that the kept span begins at.
+    """
+    begins = {stretch.current: stretch.previous for stretch in recorded if not stretch.is_empty}
+    compared = part.previous
+    while compared.key in quarantined and compared in begins:
+        compared = begins[compared]
+    if compared.key in quarantined or part.current.key in quarantined:
+        return None
+    return Stretch(Point(part.previous.as_of, compared.key), part.current)

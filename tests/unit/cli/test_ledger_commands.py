@@ -204,6 +204,25 @@ def test_gaps_that_are_too_old_to_act_on_are_marked(segue, home):
     assert 'add "deliver": true' in answer.err
 
 
+def test_a_gap_that_nothing_fills_says_so_and_has_no_command(segue, home):
+    """The 21st is quarantined, and the span from there to the 22nd stays."""
+    home.define("workflows", "welcome", WORKFLOW.replace("2026-11-21", "2026-11-20"))
+    home.snapshot("2026-11-20", "c1,Ann,,+1,silver,us,no\n")
+    ledger = Ledger.open(f"sqlite:///{home.root / 'segue.db'}", "test")
+    ledger.quarantine("customers", "2026-11-21", reason="", by="ann", now=NOW)
+    span = DetectedSpan("changes", "", Stretch(point(21), point(22)), "a", "b", 3, 7, [])
+    definition = ("0" * 64, "{}")
+    ledger.record_spans(
+        Run("welcome", "run-1"), [span], ["mail"], definition, NOW, recorded_only=False
+    )
+    ledger.engine.dispose()
+    answer = segue("gaps")
+    assert "nobody's: a snapshot is quarantined" in answer.out
+    assert "To fill them" not in answer.out
+    [gap] = json.loads(segue("gaps", "--format", "json").out)
+    assert (gap["previous"], gap["current"], gap["command"]) == ("2026-11-20", "2026-11-21", "")
+
+
 def test_upgrading_makes_the_tables_and_may_be_repeated(segue, home):
     first, second = segue("db", "upgrade"), segue("db", "upgrade")
     assert (first.code, second.code) == (0, 0)

@@ -179,3 +179,24 @@ def test_an_enrolment_that_was_released_keeps_its_rows(ledger):
     assert ledger.reached_contacts("welcome", but_span=first.id) == set()
     record(ledger, run("second"), enrolled(22, "a"))
     assert states(ledger) == {"a@21": "released"}
+
+
+def test_what_an_enrolment_reached_in_the_meantime_is_not_released(ledger):
+    """Both were planned; a is added where the enrolment found a member, b was never enrolled."""
+    enrolment = record(ledger, run("enrol"), enrolled(22, "a"))
+    daily = record(ledger, run("daily"), detected(stretch(21, 22), added("a", "b")))
+    assert ledger.release(enrolment, NOW) == 1
+    assert ledger.release(daily, NOW) == 1
+    found = {(row["contact_id"], row["change"]): row for row in ledger.list_deliveries()}
+    assert found["a", "added"]["reason"] == "reached"
+    assert found["b", "added"]["outcome"] == "released"
+
+
+def test_what_a_daily_run_reached_in_the_meantime_is_not_released_by_an_enrolment(ledger):
+    """The other way round, by a person's approval."""
+    enrolment = record(ledger, run("enrol"), enrolled(22, "a", "b"))
+    daily = record(ledger, run("daily"), detected(stretch(21, 22), added("a")))
+    assert ledger.release(daily, NOW) == 1
+    assert ledger.approve(ledger.find_run("welcome", "enrol"), enrolment, YES) == 1
+    found = {(row["contact_id"], row["change"]): row for row in ledger.list_deliveries()}
+    assert found["a", "enrolled"]["reason"] == "reached"

@@ -13,8 +13,8 @@ import pytest
 
 from segue.delivery.database import open_engine, upgrade
 from segue.delivery.detection import Detection, detect
-from segue.delivery.ledger import Ledger, Run, Wishes
-from segue.delivery.report import lost_gaps
+from segue.delivery.ledger import Decision, Ledger, Run, Wishes
+from segue.delivery.report import gap_lines, lost_gaps
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.run_snapshots import has_current, waiting_for
 from segue.directory.definition import DirectoryDefinition
@@ -297,6 +297,21 @@ def test_a_person_can_deliver_a_stretch_of_which_only_part_was_recorded(place):
     assert {span.run_id for span in place.ledger.all_spans("greet")} == {"by-hand"}
 
 
+def test_taking_over_stays_within_the_pair_that_was_named(place):
+    """7 to 9 was only recorded, the 8th came late: 8 to 9 cannot be delivered alone."""
+    late = place.folder / "snapshots/2026-11-08"
+    late.rename(place.folder / "late")
+    place.day(10, is_backfill=True)
+    (place.folder / "late").rename(late)
+    pair = {"previous": "2026-11-08", "current": "2026-11-09", "deliver": True}
+    found = place.run("by-hand", wishes=Wishes(**pair))
+    assert found.outcome == "covered"
+    assert found.reason.endswith(
+        "2026-11-07 → 2026-11-09 reaches beyond that and is not taken over"
+    )
+    assert place.planned()["c"] == "added@09 suppressed(backfill)"
+
+
 def test_a_snapshot_that_lost_its_opt_outs_stops_the_run(place):
     """The 8th says who unsubscribed, the 9th does not: everybody would count as opted in."""
     place.snapshot(8, "a", "b", columns=("contact_id", "tier", "unsubscribed"))
@@ -338,6 +353,17 @@ def test_a_span_that_ends_at_a_deleted_snapshot_needs_a_persons_word(place):
     place.day(10, wishes=Wishes(accept_rewritten=True))
     assert place.spans()[-1] == "baseline 08-09"
     assert place.planned() == {"b": "added@08"}
+
+
+def test_without_any_earlier_snapshot_a_workflow_that_has_run_needs_a_persons_word_too(place):
+    """The 7th and the 8th are gone: no silent baseline."""
+    place.day(9)
+    for day in (7, 8):
+        shutil.rmtree(place.folder / f"snapshots/2026-11-{day:02}")
+    with pytest.raises(SnapshotMissing, match=r"2026-11-08.*accept_rewritten"):
+        place.day(10)
+    [span] = place.day(10, wishes=Wishes(accept_rewritten=True)).spans
+    assert (span.kind, span.reason) == ("baseline", "2026-11-08 is gone")
 
 
 def test_a_pair_named_by_hand_does_not_wait_for_todays_snapshot(place):
@@ -464,19 +490,82 @@ def test_a_pair_that_names_a_quarantined_snapshot_is_refused(place):
             place.run("r", wishes=Wishes(previous=pair[0], current=pair[1]))
 
 
-def test_time_next_to_a_kept_span_of_a_quarantined_snapshot_is_nobodys(place):
-    """8 to 9 was sent and stays; 7 to 8 cannot be compared, and is no gap to fill."""
-    [span] = place.day(10).spans
-    place.ledger.release([span.id], place.now)
-    key = place.ledger.key("greet", "mail", "c", "added", "2026-11-09")
-    lease = place.now + timedelta(minutes=1)
-    place.ledger.claim([key], owner="me", now=place.now, lease_until=lease)
-    advance(place.ledger, [], [key], owner="me", now=place.now, lease_until=lease)
+def lines(place: Place) -> list[str]:
+    """The report's lines about gaps."""
+    return gap_lines("greet", lost_gaps(place.workflow, place.ledger, place.now))
+
+
+def begin_sending(place: Place, name: str, contact_id: str, change: str, day: int) -> None:
+    """Release a run and begin one of its calls: its span is kept whatever is quarantined."""
+    run = place.ledger.find_run("greet", name)
+    place.ledger.release([span.id for span in place.ledger.spans_of(run)], place.now)
+    key = place.ledger.key("greet", "mail", contact_id, change, f"2026-11-{day:02}")
+    lease = {"owner": "me", "now": place.now, "lease_until": place.now + timedelta(minutes=1)}
+    place.ledger.claim([key], **lease)
+    assert advance(place.ledger, [], [key], **lease) == {key}
+
+
+def test_time_before_a_kept_span_of_a_quarantined_snapshot_is_nobodys_and_every_report_says_so(
+    place,
+):
+    """8 to 9 was sent and stays; 7 to 8 cannot be compared."""
+    place.day(10)
+    begin_sending(place, "day-10", "c", "added", 9)
     quarantine(place, "2026-11-08")
     wide = (datetime(2026, 11, 8, 6, tzinfo=UTC), datetime(2026, 11, 10, 6, tzinfo=UTC))
-    assert place.run("wide", wide).outcome == "covered"
-    assert place.spans() == ["changes 08-09"]
-    assert lost_gaps(place.workflow, place.ledger, place.now) == []
+    found = place.run("wide", wide)
+    assert (found.outcome, place.spans()) == ("covered", ["changes 08-09"])
+    assert found.reason.endswith(
+        "2026-11-07 → 2026-11-08 is looked at by nobody: a snapshot is quarantined"
+    )
+    [line] = lines(place)
+    assert line == (
+        "GAP: 2026-11-07 → 2026-11-08; nobody looks at it: a snapshot at its ends is quarantined, "
+        "and what was sent from that one stays"
+    )
+
+
+def test_the_day_after_a_kept_span_compares_with_the_snapshot_before_it(place):
+    """From the 8th, which is quarantined, b was sent: 7 to 9 is acted on but for b."""
+    place.snapshot(9, "b", "c")
+    place.day(9)
+    begin_sending(place, "day-9", "b", "added", 8)
+    quarantine(place, "2026-11-08")
+    for _ in range(2):  # and so it is when the run is cleared
+        [span] = place.day(10).spans
+        assert (span.stretch.previous.key, span.stretch.current.key) == ("2026-11-07", "2026-11-09")
+        assert place.planned() == {
+            "a": "removed@09",
+            "b": "added@08 sending()",
+            "c": "added@09",
+        }
+    assert lines(place) == []
+
+
+def test_two_kept_spans_in_a_row_are_bridged_as_one(place):
+    """Of the 8th b was sent, of the 9th a's removal: 7 to 10 is acted on but for these."""
+    place.day(9)
+    begin_sending(place, "day-9", "b", "added", 8)
+    place.day(10)
+    begin_sending(place, "day-10", "a", "removed", 9)
+    for day in (8, 9):
+        quarantine(place, f"2026-11-{day:02}")
+    place.snapshot(10, "b", "d")
+    place.now += timedelta(days=1)
+    place.day(11)
+    assert place.spans() == ["changes 07-08", "changes 08-09", "changes 07-10"]
+    assert place.planned()["d"] == "added@10"
+    assert "10" not in place.planned()["a"] + place.planned()["b"]
+
+
+def test_a_workflow_without_a_schedule_goes_on_after_a_kept_span(place):
+    """The last span ends at the quarantined 8th."""
+    place.run("first", wishes=Wishes(current="2026-11-08"))
+    begin_sending(place, "first", "b", "added", 8)
+    quarantine(place, "2026-11-08")
+    place.run("second")
+    assert place.spans() == ["changes 07-08", "changes 07-09"]
+    assert place.run("third").reason == "there is no snapshot after 2026-11-09"
 
 
 def test_odd_things_are_kept_with_the_span_for_the_guard(place):
@@ -497,6 +586,44 @@ def test_a_snapshot_without_contacts_is_compared_and_its_span_says_so(place):
     [span] = place.day(10).spans
     assert span.findings[0] == ("snapshot 2026-11-09 has no contacts; 2026-11-08 had 6")
     assert place.planned() == {"a": "removed@09", "b": "removed@09"}
+
+
+def test_a_snapshot_that_another_run_compared_with_other_files_is_for_a_person(place):
+    """The 8th lacked c when the 9th was run: cleared with the whole files, c is added again."""
+    place.snapshot(9, "a", "b", "c")
+    place.day(9)
+    place.day(10)
+    place.snapshot(8, "a", "b", "c")
+    [span] = place.day(9, wishes=Wishes(accept_rewritten=True)).spans
+    assert place.planned()["c"] == "added@08 added@09"
+    [finding] = span.findings
+    assert finding == (
+        "snapshot 2026-11-08 was rewritten after day-10 compared it: whom that run acted on may be "
+        "among these"
+    )
+
+
+def test_a_run_after_a_rewritten_snapshot_asks_and_the_next_one_does_not(place):
+    """The 8th had b when the run of the 9th added b, and lacks b when the 9th is compared."""
+    place.day(9)
+    place.snapshot(8, "a")
+    [span] = place.day(10).spans
+    assert "2026-11-08 was rewritten after day-9 compared it" in span.findings[0]
+    place.snapshot(10, "b", "d")
+    place.now += timedelta(days=1)
+    [span] = place.day(11).spans
+    assert span.findings == []
+
+
+def test_reports_list_no_gap_that_runs_are_about_to_cover(place):
+    """Catching up from the 8th: what comes after the newest span is still to be run."""
+    place.more = {"schedule": "0 6 * * *"}
+    place.snapshot(6)
+    place.day(8)
+    assert lines(place) == []
+    place.day(10)
+    [line] = lines(place)
+    assert line.startswith("GAP: 2026-11-07 → 2026-11-08; fill it with: airflow dags trigger greet")
 
 
 ENROL = Wishes(enroll_current_members=True)
@@ -523,9 +650,9 @@ def test_an_enrolment_covers_no_time_and_a_daily_run_goes_on_as_before(place):
     """In either order."""
     place.run("enrol", wishes=ENROL)
     place.day(10)
+    assert place.planned() == {"a": "removed@09", "b": "enrolled@09", "c": "added@09 enrolled@09"}
     place.run("enrol-again", wishes=ENROL)
     assert place.spans() == ["changes 08-09"]
-    assert place.planned() == {"a": "removed@09", "b": "enrolled@09", "c": "added@09 enrolled@09"}
 
 
 def test_an_enrolment_leaves_out_those_whose_added_went_out(place):
@@ -555,3 +682,60 @@ def test_an_enrolment_can_name_its_snapshot_and_is_for_runs_by_hand(place):
         place.day(10, wishes=ENROL)
     with pytest.raises(SettingsError, match="previous means nothing"):
         place.run("r", wishes=replace(ENROL, previous="2026-11-07", current="2026-11-08"))
+
+
+def approve(place: Place, name: str) -> None:
+    run = place.ledger.find_run("greet", name)
+    ids = [span.id for span in place.ledger.spans_of(run)]
+    place.ledger.approve(run, ids, Decision("approved", "ann", place.now))
+
+
+def test_a_daily_run_after_an_enrolment_at_its_snapshot_does_not_act_again(place):
+    """c was enrolled at the 9th before the run that finds c added there; a's removal is news."""
+    place.run("enrol", wishes=ENROL)
+    approve(place, "enrol")
+    place.day(10)
+    assert place.planned() == {
+        "a": "removed@09",
+        "b": "enrolled@09 released()",
+        "c": "added@09 suppressed(reached) enrolled@09 released()",
+    }
+    place.day(10)
+    place.day(9)  # an older day that was late
+    assert place.planned()["b"] == "added@08 suppressed(reached) enrolled@09 released()"
+
+
+def test_who_is_removed_after_an_enrolment_and_added_again_is_news(place):
+    """c was enrolled at the 9th, gone at the 10th, back at the 11th."""
+    place.run("enrol", wishes=ENROL)
+    approve(place, "enrol")
+    place.snapshot(10, "b")
+    place.snapshot(11, "b", "c")
+    place.now += timedelta(days=2)
+    place.day(11)
+    place.day(12)
+    assert place.planned()["c"] == "enrolled@09 released() removed@10 added@11"
+
+
+def test_an_enrolment_leaves_out_those_whose_added_waits_at_the_guard(place):
+    """Approving both would reach c twice."""
+    place.day(10)
+    place.run("enrol", wishes=ENROL)
+    assert place.planned()["c"] == "added@09"
+
+
+def test_an_enrolment_that_waited_does_not_release_whom_a_daily_run_reached(place):
+    """Both were recorded; the daily run's guard was faster than the person, or slower."""
+    place.run("enrol", wishes=ENROL)
+    place.day(10)
+    approve(place, "day-10")
+    approve(place, "enrol")
+    assert place.planned()["c"] == "added@09 released() enrolled@09 suppressed(reached)"
+    place.day(9)
+    place.snapshot(10, "b", "c", "d")
+    place.now += timedelta(days=1)
+    place.run("enrol-2", wishes=ENROL)
+    place.day(11)
+    approve(place, "enrol-2")
+    approve(place, "day-11")
+    assert place.planned()["d"] == "added@10 suppressed(reached) enrolled@10 released()"

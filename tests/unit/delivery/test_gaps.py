@@ -136,3 +136,17 @@ def test_before_the_retentions_watermark_nothing_is_a_gap():
     there = snapshots(20, 21, 22, 23)
     after = gaps(workflow(), [], there, NOW, watermark=point(22).as_of)
     assert [gap.stretch.previous.key for gap in after] == ["2026-11-22"]
+
+
+def test_after_a_kept_span_of_a_quarantined_snapshot_the_command_names_the_one_before():
+    """20 to 21 was sent and stays, 21 is quarantined: the rest is compared from the 20th."""
+    bad = {"2026-11-21"}
+    [gap] = gaps(workflow(), [stretch(20, 21)], snapshots(20, 22), NOW, bad)
+    assert gap.fillable
+    assert '"previous": "2026-11-20", "current": "2026-11-22"' in gap.command
+
+
+def test_before_a_kept_span_that_begins_at_a_quarantined_snapshot_nothing_fills_the_gap():
+    """21 to 22 was sent and stays: from the 20th to the 21st nothing can be compared."""
+    [gap] = gaps(workflow(), [stretch(21, 22)], snapshots(20, 22), NOW, {"2026-11-21"})
+    assert (gap.fillable, gap.command) == (False, "")

@@ -133,3 +133,53 @@ def test_a_changed_type_is_odd_and_another_size_of_number_is_not(pair):
     [found] = pair.odd()
     assert found.startswith("transactions of 2026-11-22: a column's type changed since 2026-11-21:")
     assert found.endswith(" 'code' from number to text")
+
+
+def test_small_numbers_come_and_go_unasked(pair):
+    """3 contacts and 6: up to ``floor`` make no difference, in either direction."""
+    pair.write(pair.before, 3)
+    pair.write(pair.now, 6)
+    assert pair.odd() == []
+    assert len(pair.odd(GuardLimits(floor=2))) == 1
+    pair.before, pair.now = pair.now, pair.before
+    assert pair.odd() == []
+    assert len(pair.odd(GuardLimits(floor=2))) == 1
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".csv"])
+def test_shrunken_and_emptied_transactions_are_odd(pair, suffix):
+    """They decide who is a member as contacts do."""
+    for folder, rows in ((pair.before, 100), (pair.now, 50)):
+        pair.write(folder, 2 if folder is pair.now else 3, suffix=suffix)
+        pair.write(folder, rows, table="transactions", suffix=suffix)
+    assert pair.odd() == [
+        (
+            "snapshot 2026-11-22 has 50 transactions, 50% of the 100 of 2026-11-21; "
+            "guard.shrunk_to is 50%"
+        )
+    ]
+    pair.write(pair.now, 0, table="transactions", suffix=suffix)
+    assert "snapshot 2026-11-22 has no transactions; 2026-11-21 had 100" in pair.odd()
+
+
+def test_an_emptied_table_of_subscriptions_is_odd_however_small(pair):
+    """Two who opted out would get messages."""
+    for folder, rows in ((pair.before, 2), (pair.now, 0)):
+        pair.write(folder, 3, tier=["a", "b", "c"])
+        no = {"scope": ["directory"] * rows, "opted_in": ["false"] * rows}
+        pair.write(folder, rows, table="subscriptions", suffix=".csv", **no)
+    assert "snapshot 2026-11-22 has no subscriptions; 2026-11-21 had 2" in pair.odd()
+    assert "snapshot 2026-11-22 has no opt-outs; 2026-11-21 had 2" in pair.odd()
+
+
+def test_opt_outs_that_vanish_are_odd_though_no_row_does(pair):
+    """``unsubscribed`` lost its values, under the directory's own name; then 40 of 100 did."""
+    pair.write(pair.before, 100, Optout=[True] * 100)
+    pair.write(pair.now, 100, Optout=[None] * 99 + [False])
+    mapping = {"contacts": {"unsubscribed": "Optout"}}
+    assert "snapshot 2026-11-22 has no opt-outs; 2026-11-21 had 100" in pair.odd(**mapping)
+    pair.write(pair.now, 100, Optout=[True] * 40 + [False] * 60)
+    [found] = pair.odd(**mapping)
+    assert found.startswith("snapshot 2026-11-22 has 40 opt-outs, 40% of the 100 of 2026-11-21")
+    pair.write(pair.now, 100, Optout=[True] * 60 + [False] * 40)
+    assert pair.odd(**mapping) == []

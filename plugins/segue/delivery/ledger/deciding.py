@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, or_, select, update
 
 from segue.delivery.ledger.database import LedgerDatabase
+from segue.delivery.ledger.reaching import rejected, suppress_reached
 from segue.delivery.ledger.records import SUPPRESSED_REJECTED, Decision, RecordedRun, SpanKind
 from segue.delivery.schema import State, deliveries, runs, spans
 
@@ -60,6 +61,7 @@ class Deciding(LedgerDatabase):
         chosen = spans.c.id.in_(span_ids)
         for workflow in connection.execute(select(spans.c.workflow).where(chosen).distinct()).all():
             self._lock_workflow(connection, workflow[0])
+        suppress_reached(connection, span_ids, now)
         live = select(spans.c.id).where(chosen, spans.c.kind != SpanKind.WITHDRAWN)
         query = (
             update(deliveries)
@@ -80,8 +82,3 @@ class Deciding(LedgerDatabase):
 
 
 _PLANNED = deliveries.c.state == State.PLANNED
-
-
-def rejected() -> ColumnElement[bool]:
-    """Deliveries that a person, or the deadline, rejected."""
-    return and_(deliveries.c.state == State.SUPPRESSED, deliveries.c.reason == SUPPRESSED_REJECTED)

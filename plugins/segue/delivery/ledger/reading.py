@@ -12,20 +12,11 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, distinct, exists, func, not_, or_, select
 
 from segue.delivery.ledger.database import LedgerDatabase
-from segue.delivery.ledger.deciding import rejected
+from segue.delivery.ledger.reaching import GONE_OUT, rejected
 from segue.delivery.ledger.recording import never_released
 from segue.delivery.ledger.records import NO_LONGER_A_CHANGE
 from segue.delivery.schema import State, changes, deliveries, runs, spans
 from segue.segments.kinds import ChangeKind
-
-_GONE_OUT = (
-    State.DELIVERED,
-    State.UNCERTAIN,
-    State.SENDING,
-    State.CLAIMED,
-    State.RELEASED,
-    State.HELD,
-)
 
 
 class Reading(LedgerDatabase):
@@ -129,10 +120,12 @@ class Reading(LedgerDatabase):
     def reached_contacts(self, workflow: str, *, but_span: int | None = None) -> set[str]:
         """Return whom an enrolment leaves out: those whose ``added`` or ``enrolled`` went out.
 
-        ``added`` counts when it was delivered or may yet be; ``enrolled`` when it was ever
-        released. ``but_span`` is an enrolment that is detected again: its own do not count.
+        ``added`` counts when it was delivered or may yet be, one that waits at the guard included;
+        ``enrolled`` when it was ever released. ``but_span`` is an enrolment that is detected
+        again: its own do not count.
         """
-        added = and_(deliveries.c.change == ChangeKind.ADDED, deliveries.c.state.in_(_GONE_OUT))
+        states = (*GONE_OUT, State.PLANNED)
+        added = and_(deliveries.c.change == ChangeKind.ADDED, deliveries.c.state.in_(states))
         enrolled = and_(deliveries.c.change == ChangeKind.ENROLLED, not_(never_released()))
         query = select(deliveries.c.contact_id).where(
             deliveries.c.namespace == self.namespace,
@@ -143,6 +136,15 @@ class Reading(LedgerDatabase):
             query = query.where(deliveries.c.span != but_span)
         with self._read() as connection:
             return set(connection.execute(query.distinct()).scalars())
+
+    def tried_changes(self, span_ids: Collection[int]) -> set[tuple[str, str]]:
+        """Return (contact_id, change) of what the spans sent, tried to send or are about to."""
+        query = select(deliveries.c.contact_id, deliveries.c.change).where(
+            deliveries.c.span.in_(span_ids),
+            deliveries.c.state.not_in((State.PLANNED, State.SUPPRESSED, State.SKIPPED)),
+        )
+        with self._read() as connection:
+            return {(row[0], row[1]) for row in connection.execute(query.distinct())}
 
     def _count_contacts(
         self, span_ids: Collection[int], waiting: ColumnElement[bool]

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, or_, select, update
 
 from segue.delivery.ledger.database import LedgerDatabase, batched
+from segue.delivery.ledger.reaching import suppress_reached
 from segue.delivery.ledger.records import (
     COVERING_KINDS,
     NO_LONGER_A_CHANGE,
@@ -399,6 +400,7 @@ class Recording(LedgerDatabase):
                 .values(state=State.SUPPRESSED, reason=suppressed, updated_at=now)
             )
         connection.execute(query)
+        suppress_reached(connection, [span_id], now)
 
 
 def _unsent() -> ColumnElement[bool]:

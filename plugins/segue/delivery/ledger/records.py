@@ -34,6 +34,7 @@ SUPPRESSED_MAX_AGE = "max_age"
 # these stay, as a rejection does: they are no policies
 SUPPRESSED_FORGOTTEN = "forgotten"
 SUPPRESSED_PRUNED = "pruned"
+SUPPRESSED_REACHED = "reached"
 SUPPRESSED_REJECTED = "rejected"
 POLICY_REASONS = (SUPPRESSED_BACKFILL, SUPPRESSED_MAX_AGE)
 

@@ -1,0 +1,63 @@
+"""What the spans that are recorded already mean for one that was just detected.
+
+Spans do not overlap, and still two may find the same change: where a snapshot between them was
+rewritten, or quarantined after something was sent from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from segue.delivery.ledger import DetectedSpan, Ledger, RecordedSpan, SpanKind
+from segue.delivery.resolved import ResolvedWorkflow
+from segue.directory.snapshots import parse_key
+
+
+def beside(
+    resolved: ResolvedWorkflow,
+    detected: DetectedSpan,
+    others: Sequence[RecordedSpan],
+    ledger: Ledger,
+) -> DetectedSpan:
+    """Return a span without what kept spans have acted on, and with a finding for rewritten files.
+
+    ``others`` are the workflow's other recorded spans.
+    """
+    if detected.kind != SpanKind.CHANGES:
+        return detected
+    acted_on = ledger.tried_changes(_compared_again(resolved, detected, others))
+    return replace(
+        detected,
+        reason="\n".join(filter(None, [detected.reason, *_rewritten(detected, others)])),
+        changes=[change for change in detected.changes if change[:2] not in acted_on],
+    )
+
+
+def _compared_again(
+    resolved: ResolvedWorkflow, detected: DetectedSpan, others: Sequence[RecordedSpan]
+) -> list[int]:
+    """Return the spans between the snapshot compared with and the time the span begins at."""
+    begin = detected.stretch.previous
+    parsed = parse_key(resolved.directory, begin.key)
+    compared = parsed[1] if parsed else begin.as_of
+    return [span.id for span in others if compared < span.stretch.current.as_of <= begin.as_of]
+
+
+def _rewritten(detected: DetectedSpan, others: Sequence[RecordedSpan]) -> Iterator[str]:
+    """Yield a line for each snapshot that another run compared with other files than these."""
+    files = {
+        detected.stretch.previous.key: detected.previous_fingerprint,
+        detected.stretch.current.key: detected.current_fingerprint,
+    }
+    for span in others:
+        for key, compared in (
+            (span.stretch.previous.key, span.previous_fingerprint),
+            (span.stretch.current.key, span.current_fingerprint),
+        ):
+            now = files.get(key)
+            if None not in (now, compared) and now != compared:
+                yield (
+                    f"snapshot {key} was rewritten after {span.run_id} compared it: whom that run "
+                    "acted on may be among these"
+                )
