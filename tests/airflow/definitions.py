@@ -182,7 +182,9 @@ def _half(world: World) -> None:
     world.snapshot(
         "half", "2026-11-03", [row for row in everybody if row["contact_id"] != "half03"]
     )
-    world.workflow("half", [TICKET, {**SLACK, "after": "ticket"}], changes=["added", "removed"])
+    kinds = ["added", "removed"]
+    actions = [TICKET, {**SLACK, "after": "ticket"}]
+    world.workflow("half", actions, changes=kinds, guard={"floor": 0})
 
 
 def _enrolled(world: World) -> None:

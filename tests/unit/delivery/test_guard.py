@@ -143,7 +143,7 @@ def test_half_a_snapshot_is_asked_about_on_the_day_or_the_day_after(
     asks_on,
 ):
     """d, e and f are missing on the 8th: nobody is told they left, or that they came."""
-    place.more = {"changes": kinds}
+    place.more = {"changes": kinds, "guard": {"floor": 0}}
     contacts = place.folder / "snapshots/2026-11-{:02}/contacts.csv"
     for day, there in ((7, "abcdef"), (8, "abc"), (9, "abcdef")):
         rows = "".join(f"{contact},gold\n" for contact in there)
