@@ -563,7 +563,7 @@ class World:
             for change in changes_of_span(span.stretch, ledger.changes_to_handle(span.id))
         ]
         area = RunArea.of_run(str(self.folder / "state"), self.namespace, NAME, dag_run.run.run_id)
-        area.write_definition(resolved.audience, resolved.fingerprint[1])
+        area.write_audience(resolved.audience)
         dag_run.refs = area.write_slices(cut(changes, resolved.definition.branches))
 
     def _guard(self, dag_run: DagRun, ledger: Ledger) -> None:
