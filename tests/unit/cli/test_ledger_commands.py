@@ -12,7 +12,7 @@ from segue.delivery.ledger import DetectedSpan, Finished, Ledger, Run
 from segue.delivery.schema import State
 from segue.delivery.spans import Point, Stretch
 from tests.unit.cli.conftest import WORKFLOW
-from tests.unit.delivery.builders import advance
+from tests.unit.delivery.builders import DEFINITION, advance
 
 NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
 FILL = (
@@ -211,7 +211,7 @@ def test_a_gap_that_nothing_fills_says_so_and_has_no_command(segue, home):
     ledger = Ledger.open(f"sqlite:///{home.root / 'segue.db'}", "test")
     ledger.quarantine("customers", "2026-11-21", reason="", by="ann", now=NOW)
     span = DetectedSpan("changes", "", Stretch(point(21), point(22)), "a", "b", 3, 7, [])
-    definition = ("0" * 64, "{}")
+    definition = DEFINITION  # recorded before anybody thought of a quarantine
     ledger.record_spans(
         Run("welcome", "run-1"), [span], ["mail"], definition, NOW, recorded_only=False
     )
