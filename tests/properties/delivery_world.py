@@ -455,6 +455,13 @@ class World:
             self.deliver(dag_run, ACTIONS, mood)
         return dag_run
 
+    def retry(self, dag_run: DagRun, mood: Mood) -> None:
+        """Airflow tries again what did not end; a person, where a step before it failed."""
+        if dag_run.prepared:
+            self.deliver(dag_run, ACTIONS, mood)
+        else:
+            self.start(dag_run.run, dag_run.wishes, mood)
+
     def clear(self, dag_run: DagRun, mood: Mood) -> DagRun:
         """A person clears the run from detect_changes."""
         return self.start(dag_run.run, dag_run.wishes, mood)
@@ -462,6 +469,7 @@ class World:
     def clear_guard(self, dag_run: DagRun, mood: Mood) -> None:
         """A person clears the run from the guard: its branches stay as they were cut."""
         self._raise_clear_number(dag_run, ACTIONS)
+        dag_run.prepared = False
         with self._worker(mood) as ledger:
             self._guard_and_prepare(dag_run, ledger)
         self.deliver(dag_run, ACTIONS, mood)
@@ -602,19 +610,22 @@ class World:
 
     # The end: everything is well, and nothing is done by a person that Segue does by itself
 
-    def let_it_end(self) -> None:
-        """Airflow retries what has not ended, segue_release takes up what is due, for days."""
+    def let_it_end(self, troubles: Sequence[Mood]) -> None:
+        """Airflow retries what has not ended, segue_release takes up what is due, for days.
+
+        ``troubles`` are the first days' moods.
+        """
         self.ledger.go(NAME)
         for day in list(self.incomplete):
             self.complete(day)
         for dag_run in list(self.runs.values()):
             if not dag_run.prepared:
                 self.start(dag_run.run, dag_run.wishes, Mood())
-        for _ in range(3):
+        for mood in (*troubles, Mood(), Mood(), Mood()):
             self.now = _noon_after(self.now)
+            self.release(mood)
             for dag_run in self.runs.values():
-                self.deliver(dag_run, ACTIONS, Mood())
-            self.release(Mood())
+                self.deliver(dag_run, ACTIONS, mood)
 
     def cover_everything(self) -> None:
         """Every day has its run, and `segue gaps` names the others."""
@@ -692,7 +703,8 @@ class World:
         if row["outcome"] == "delivered":
             return arrived
         if row["outcome"] == "suppressed":
-            return not arrived and self._rightly_suppressed(it, row)
+            # what was in doubt and is to be sent again may have arrived, and nobody knows it
+            return (self.resends or not arrived) and self._rightly_suppressed(it, row)
         if row["outcome"] != "skipped":
             return False
         reason, _, _ = row["reason"].partition(":")
@@ -701,7 +713,7 @@ class World:
         others = self.received(action=it.action, contact=it.contact)
         return {
             "conditions": lambda: not self._details(days, change)[it.contact].phone,
-            "after": lambda: not self.received(**{**vars(it), "action": "mail"}),
+            "after": lambda: self.resends or not self.received(**{**vars(it), "action": "mail"}),
             "opted_out": lambda: person is not None and not person.opted_in,
             "deleted": lambda: person is None,
             "holdout": lambda: self._share is not None and held_out(it.contact, self._share),
@@ -731,7 +743,8 @@ class World:
 
 
 def _noon_after(now: datetime) -> datetime:
-    return now.replace(hour=12, minute=0, second=0) + timedelta(days=1)
+    noon = now.replace(hour=12, minute=0, second=0, microsecond=0)
+    return noon if now < noon else noon + timedelta(days=1)
 
 
 def partial_of(method, action):

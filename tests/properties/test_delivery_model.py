@@ -54,22 +54,36 @@ persons = st.sampled_from(
 people = st.tuples(*[persons] * len(CONTACTS)).map(
     lambda found: {who: person for who, person in zip(CONTACTS, found, strict=True) if person}
 )
-calm = st.builds(Mood)
-moods = calm | st.builds(
+answers = st.lists(st.sampled_from(MOODS), min_size=1, max_size=3)
+moods = st.builds(
     Mood,
-    st.dictionaries(
-        st.sampled_from(CONTACTS),
-        st.lists(st.sampled_from(MOODS), min_size=1, max_size=3),
-        min_size=1,
-        max_size=4,
+    st.one_of(
+        st.dictionaries(st.sampled_from(CONTACTS), answers, max_size=4),
+        answers.map(lambda found: {who: list(found) for who in CONTACTS}),
     ),
     st.sampled_from([None, None, None, *range(20)]),
 )
-waits = st.sampled_from([0, 5, 90, 300, 3600, 6 * 3600])  # seconds before an operation
+waits = st.sampled_from([0, 5, 90, 90, 300, 300, 3600, 6 * 3600])  # seconds before an operation
+aftermaths = st.lists(
+    st.tuples(
+        waits,
+        st.sampled_from(
+            [
+                lambda world, run, mood: world.retry(run, mood),
+                lambda world, run, mood: world.retry(run, mood),
+                lambda world, run, mood: world.clear(run, mood),
+                lambda world, run, mood: world.clear_action(run, "mail", mood),
+                lambda world, run, mood: world.release(mood),
+            ]
+        ),
+        moods,
+    ),
+    max_size=3,
+)
 policies = {
     "max_age": st.sampled_from(["1d", "2d", "100d"]),
     "once_per_contact": st.sampled_from([None, None, "ever", "2d"]),
-    "quiet_hours": st.sampled_from([None, "24h", "6h"]).map(
+    "quiet_hours": st.sampled_from([None, "100h", "6h"]).map(
         lambda expires: expires and {"from": "21:00", "to": "08:00", "expires": expires}
     ),
     "frequency_cap": st.sampled_from([None, "1 per day", "2 per week"]),
@@ -91,8 +105,10 @@ class Sequences(RuleBasedStateMachine):
         slices=st.sampled_from([1, 100]),
         first=people,
         written=st.fixed_dictionaries({}, optional=policies),
+        farewell=st.lists(moods, min_size=2, max_size=2),
     )
-    def begin(self, askable, slices, first, written):
+    def begin(self, askable, slices, first, written, farewell):
+        self.farewell = farewell
         self.folder = Path(tempfile.mkdtemp(prefix="segue-model-"))
         namespace = uuid.uuid4().hex
         self.world = World(
@@ -134,13 +150,16 @@ class Sequences(RuleBasedStateMachine):
 
     # Runs
 
-    @rule(people=people, wait=waits, mood=moods)
-    def a_day_passes(self, people, wait, mood):
-        """A snapshot appears and its scheduled run looks at it."""
+    @rule(people=people, wait=waits, mood=moods, aftermath=aftermaths)
+    def a_day_passes(self, people, wait, mood, aftermath):
+        """A snapshot appears, its scheduled run looks at it, and what failed is tried again."""
         day = max(self.world.snapshots) + 1
         if day < DAYS:
             self.world.snapshot(day, people)
-            self._interval(day, 6, 24, mood, wait=wait)
+            run = self._interval(day, 6, 24, mood, wait=wait)
+            for seconds, then, mood_then in aftermath:
+                self.world.now += timedelta(seconds=seconds)
+                then(self.world, self.world.runs[run.run.run_id], mood_then)
 
     @rule(
         data=st.data(),
@@ -164,7 +183,7 @@ class Sequences(RuleBasedStateMachine):
         name = f"{'backfill' if backfill else 'scheduled'} {length} {end}"
         run = Run(NAME, name, (end - timedelta(hours=length), end), is_backfill=backfill)
         self.world.now = max(self.world.now, end + timedelta(seconds=wait))
-        self.world.start(run, wishes, mood, until=until)
+        return self.world.start(run, wishes, mood, until=until)
 
     @rule(mood=moods)
     def a_manual_run(self, mood):
@@ -182,11 +201,7 @@ class Sequences(RuleBasedStateMachine):
     @precondition(lambda self: self.world.runs)
     @rule(data=st.data(), wait=waits, mood=moods)
     def airflow_retries(self, data, wait, mood):
-        run = self._some_run(data, wait)
-        if run.prepared:
-            self.world.deliver(run, ACTIONS, mood)
-        else:
-            self.world.start(run.run, run.wishes, mood)
+        self.world.retry(self._some_run(data, wait), mood)
 
     @precondition(lambda self: self.world.runs)
     @rule(data=st.data(), wait=waits, mood=moods)
@@ -255,7 +270,7 @@ class Sequences(RuleBasedStateMachine):
 
     def all_is_accounted_for(self):
         world = self.world
-        world.let_it_end()
+        world.let_it_end(self.farewell)
         self.nothing_went_wrong()
         assert world.unfinished() == []
         world.cover_everything()
@@ -297,6 +312,23 @@ def test_every_change_is_delivered_once_or_accounted_for(ledger):
     """Never twice, never lost, spans never overlap: see ``Sequences`` for what may happen."""
     on_sqlite = ledger.engine.dialect.name == "sqlite"
     check(ledger, examples=15 if on_sqlite else 4, steps=15)
+
+
+@pytest.mark.parametrize("dies_at", [None, *range(8)])
+def test_what_follows_a_late_delivery_stays_due_until_it_is_sent(ledger, tmp_path, dies_at):
+    """segue_release takes it up; the vendor is down, or its worker dies before a transaction."""
+    world = World(tmp_path, ledger.engine, "follow", slices=1)
+    world.snapshot(0, {})
+    world.snapshot(1, {"a": Person(gold=True, opted_in=True, phone=True)})
+    end = as_of(1) + timedelta(hours=6)
+    run = Run(NAME, "run", (end - timedelta(days=1), end))
+    dag_run = world.start(run, NO_WISHES, Mood({"a": ["accept", "no connection"]}))
+    world.deliver(dag_run, ["mail"], Mood())
+    trouble = Mood({"a": ["no connection"]}) if dies_at is None else Mood({}, dies_at)
+    for mood in (trouble, Mood(), Mood()):
+        world.now += timedelta(hours=1)
+        world.release(mood)
+    assert world.unfinished() == []
 
 
 @pytest.mark.slow

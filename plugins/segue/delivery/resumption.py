@@ -62,8 +62,9 @@ def resume(
     now = clock.now()
     found = Resumed()
     _settle_doubts(resolved, action_id, ledger, owner, now, found)
-    due = ledger.due(resolved.name, action_id, now, at_once)
-    for snapshot, changes in by_details([_change(item) for item in due]):
+    due = [_change(item) for item in ledger.due(resolved.name, action_id, now, at_once)]
+    ledger.hold_followers(_keys(resolved, action_id, due, ledger), now)
+    for snapshot, changes in by_details(due):
         try:
             details = _details(resolved, snapshot, changes, memberships, now)
             passed = _passing(resolved, action_id, changes, details, ledger, now)

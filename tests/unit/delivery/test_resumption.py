@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from segue.catalog import Catalog
 from segue.delivery.branches import BranchRef, RunArea, changes_of_span, cut
@@ -17,7 +17,7 @@ from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.resumption import forget_action, resume
 from segue.delivery.schema import State, deliveries
 from segue.delivery.steps import check_branch, deliver_action, load_branch
-from segue.errors import ContactFailure
+from segue.errors import ContactFailure, TransientFailure
 from segue.segments.membership import MembershipStore
 from segue.testing import RecordingChannel
 from segue.workflows.definition import Branches
@@ -333,3 +333,26 @@ def test_a_retry_in_quiet_hours_waits_anew(tmp_path, ledger):
     retry(ledger)
     world.resume()
     assert world.outcomes["a"] == "held:quiet_hours"
+
+
+def test_a_follower_that_meets_a_transient_failure_stays_due(tmp_path, ledger):
+    """Its run ended when it was skipped: as ``released`` nobody would take it up any more."""
+    world = World(tmp_path, ledger)
+    world.mail.answering(unavailable)
+    world.run()
+    with ledger.engine.begin() as connection:
+        followed = {"state": State.SKIPPED, "reason": "after: first held"}
+        connection.execute(update(deliveries).values(followed))
+        row = connection.execute(select(deliveries).limit(1)).mappings().one()
+        first = {**row, "key": "f" * 64, "action": "first", "state": State.DELIVERED}
+        connection.execute(deliveries.insert().values(first))
+    world.resume()
+    states = {item["outcome"] for item in ledger.list_deliveries(contact_id=row["contact_id"])}
+    assert states == {"delivered", "held"}
+    world.mail.answering(lambda key, message: None)
+    world.resume()
+    assert len(world.received) == 1
+
+
+def unavailable(key, message):
+    raise TransientFailure("503")

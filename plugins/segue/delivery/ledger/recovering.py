@@ -133,6 +133,24 @@ class Recovering(LedgerDatabase):
             with self._write() as connection:
                 connection.execute(query)
 
+    def hold_followers(self, keys: Iterable[str], now: datetime) -> None:
+        """Let what was skipped because of an action before it be held, and due.
+
+        Then a pass that does not finish it, or dies, leaves it due; as ``released`` it were lost.
+        """
+        for batch in batched(sorted(keys)):
+            query = (
+                update(deliveries)
+                .where(
+                    deliveries.c.key.in_(batch),
+                    deliveries.c.state == State.SKIPPED,
+                    deliveries.c.reason.like(f"{SKIPPED_AFTER}: %"),
+                )
+                .values(state=State.HELD, held_until=now, updated_at=now)
+            )
+            with self._write() as connection:
+                connection.execute(query)
+
     def due(self, workflow: str, action: str, now: datetime, limit: int) -> list[DueDelivery]:
         """Return an action's deliveries that are due; the oldest first.
 
