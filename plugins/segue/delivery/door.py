@@ -53,6 +53,7 @@ log = logging.getLogger(__name__)
 
 _TRIES = 3  # of one delivery within one pass
 _LONGEST_PAUSE = 60.0  # seconds; a vendor that asks for more ends the pass
+_GATHER = 0.005  # seconds; a vendor's answer takes many times as long
 _LOOK_EVERY = timedelta(seconds=1)
 _PATIENCE = (1.0, 2.0, 4.0, 8.0, 15.0, 15.0)  # seconds before each try to write answers down
 _NAP = 2.0  # seconds; a pause is slept in naps, so that `segue stop` is obeyed meanwhile
@@ -352,6 +353,8 @@ class Door:
         if not_before is not None and len(under_way) < self.channel.concurrency:
             seconds = max(0.0, (not_before - self.clock()).total_seconds())
         done, _ = wait(under_way, timeout=seconds, return_when=FIRST_COMPLETED)
+        if done:  # one transaction for several answers, where they come at nearly the same time
+            done, _ = wait(under_way, timeout=_GATHER)
         return [(under_way.pop(call), call.result()) for call in done]
 
     def _pause(self, seconds: float, not_before: datetime, result: Pass) -> datetime:
