@@ -189,7 +189,7 @@ class DagRun:
 
     run: Run
     wishes: Wishes
-    refs: Sequence[BranchRef] = ()  # what detect_changes returned
+    refs: Sequence[BranchRef] | None = None  # what detect_changes returned; None: it failed
     prepared: bool = False  # detect_changes, the guard and the conditions have ended well
     passed: set[int] = field(default_factory=set)  # branches behind their conditions
     ended: set[tuple[str, int]] = field(default_factory=set)  # actions' tasks not to be retried
@@ -487,7 +487,7 @@ class World:
     def deliver(self, dag_run: DagRun, actions: Iterable[str], mood: Mood) -> None:
         """Try those of the actions' tasks that have not ended; each has a process of its own."""
         for action in actions:
-            for ref in dag_run.refs:
+            for ref in dag_run.refs or ():
                 task = (action, ref.number)
                 if ref.number not in dag_run.passed or task in dag_run.ended:
                     continue
@@ -597,8 +597,8 @@ class World:
         return as_of(day_of(snapshot)) >= self.now - timedelta(days=days)
 
     def _guard_and_prepare(self, dag_run: DagRun, ledger: Ledger) -> None:
-        if ledger.find_run(NAME, dag_run.run.run_id) is None:
-            return  # detect_changes failed: nothing runs behind it
+        if dag_run.refs is None:
+            return  # detect_changes failed: nothing runs behind it, whoever clears the guard
         self._guard(dag_run, ledger)
         for ref in dag_run.refs:
             load_branch(self.workflow, ref, self.now, self.store)

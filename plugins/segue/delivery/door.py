@@ -141,7 +141,7 @@ class Door:
                 self._recover(by_key, result)
                 try:
                     claimed = self._claim(by_key)
-                    self._again = {row.key for row in claimed if row.state is State.UNCERTAIN}
+                    self._again = {row.key for row in claimed if _is_again(row)}
                     self._work([(row, by_key[row.key]) for row in claimed], result)
                 finally:
                     self.ledger.give_back(self.owner, self.clock())
@@ -397,12 +397,12 @@ class Door:
             return delivered(item.key, answer, digest)
         if isinstance(answer, NoAddress):
             return Finished(item.key, State.SKIPPED, SKIPPED_NO_ADDRESS)
+        said = f"{SENT_AGAIN}: {answer}" if item.key in self._again else str(answer)
         if isinstance(answer, TransientFailure | ConnectionFailure):
-            return Finished(item.key, State.CLAIMED, str(answer))
+            return Finished(item.key, State.CLAIMED, said)
         state = State.FAILED
         if isinstance(answer, OutcomeUnknown):
             state = State.SENDING if self.channel.can_be_asked else State.UNCERTAIN
-        said = f"{SENT_AGAIN}: {answer}" if item.key in self._again else str(answer)
         return Finished(item.key, state, said, digest=digest)
 
     def _advance(
@@ -431,6 +431,11 @@ class Door:
 
     def _lease(self) -> datetime:
         return self.clock() + LEASE
+
+
+def _is_again(row: DeliveryRow) -> bool:
+    """True where a call in doubt is made once more."""
+    return row.state is State.UNCERTAIN or row.reason.startswith(SENT_AGAIN)
 
 
 def _send(sender: Sender, item: Prepared) -> Answer:

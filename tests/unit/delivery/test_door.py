@@ -827,3 +827,18 @@ def test_what_expired_in_quiet_hours_is_not_sent_by_a_later_retry_either(ledger)
         by_release(ledger, through, hours, **HOURS).deliver(candidates)
         assert outcome(ledger, "a") == "skipped:expired"
     assert through.outbox.keys == []
+
+
+def test_a_resent_message_that_meets_a_429_is_still_sent_again_only_once(ledger):
+    candidates = released(ledger, "a")
+    answers = [OutcomeUnknown("lost"), TransientFailure("429", retry_after=600)]
+    answers += [OutcomeUnknown("lost")] * 3
+
+    def next_answer(key, message):
+        raise answers.pop(0)
+
+    through = channel().answering(next_answer)
+    for number in range(5):
+        door(ledger, through, owner=str(number), on_uncertain="resend").deliver(candidates)
+    assert len(answers) == 2
+    assert outcome(ledger, "a") == "uncertain:sent again: lost"

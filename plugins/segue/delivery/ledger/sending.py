@@ -61,7 +61,8 @@ class Sending(LedgerDatabase):
         (``clear_number``); with ``resend_uncertain``, uncertain and not sent again before.
         """
         free = _free(now, clear_number, resend_uncertain=resend_uncertain)
-        doubted = deliveries.c.state == State.UNCERTAIN
+        marked = deliveries.c.reason.like(f"{SENT_AGAIN}%")
+        doubted = or_(deliveries.c.state == State.UNCERTAIN, marked)
         values = {
             "state": State.CLAIMED,
             "reason": case((doubted, SENT_AGAIN), else_=""),
