@@ -11,6 +11,7 @@ from datetime import datetime
 from segue.delivery.branches import BranchRef, Change, RunArea
 from segue.delivery.candidates import Candidate, Terms
 from segue.delivery.channel import Audience
+from segue.delivery.details import details_of
 from segue.delivery.door import REAL_CLOCK, Clock, Door, Pass
 from segue.delivery.ledger import SKIPPED_CONDITIONS, SKIPPED_NOT_FOUND, DeliveryRow, Ledger
 from segue.delivery.resolved import ResolvedWorkflow
@@ -21,7 +22,7 @@ from segue.errors import DataError
 from segue.segments.changes import Memberships
 from segue.segments.evaluation import Population
 from segue.workflows.definition import Action, prerequisites
-from segue.workflows.details import contact_fields, load_details
+from segue.workflows.details import contact_fields
 
 
 def load_branch(
@@ -35,15 +36,7 @@ def load_branch(
     found = 0
     for key, changes in by_details(area.read_slice(ref.number)):
         snapshot = find_snapshot(resolved.directory, key, now=now)
-        ids = {change.contact_id for change in changes}
-        population = load_details(
-            resolved.definition,
-            resolved.directory,
-            snapshot,
-            ids,
-            referred=resolved.referred,
-            memberships=memberships,
-        )
+        population = details_of(resolved, snapshot, changes, memberships)
         area.write_details(ref.number, key, population)
         found += len(population.contacts)
     return found
@@ -134,8 +127,7 @@ def send(
         Terms.of(resolved),
         owner=owner,
         clear_number=clear_number,
-        clock=clock.now,
-        sleep=clock.sleep,
+        clock=clock,
     )
     return door.deliver(candidates)
 
