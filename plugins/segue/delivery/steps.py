@@ -18,7 +18,7 @@ from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.standing import current_consent, recheck
 from segue.delivery.verdicts import by_details, holds, judge
 from segue.directory.snapshots import find_snapshot
-from segue.errors import DataError
+from segue.errors import AudienceEdited
 from segue.segments.changes import Memberships
 from segue.segments.evaluation import Population
 from segue.workflows.definition import Action, prerequisites
@@ -133,13 +133,13 @@ def send(
 
 
 def _area(resolved: ResolvedWorkflow, ref: BranchRef) -> RunArea:
-    """Open a branch's run area; raise DataError where other contacts would be acted on now.
+    """Open a branch's run area; raise AudienceEdited where other contacts would be acted on now.
 
     Messages may be mended and sent again, but who is acted on was decided in detect_changes.
     """
     area = RunArea(ref.area)
     if area.read_audience() != resolved.audience:
-        raise DataError(
+        raise AudienceEdited(
             "the segment, the conditions or the directory were edited after this run detected its "
             "changes; clear the run from detect_changes to go on with the new definition"
         )
