@@ -9,6 +9,7 @@ from __future__ import annotations
 from segue.delivery.ledger.deciding import Deciding
 from segue.delivery.ledger.forgetting import ErasedRows, Forgetting
 from segue.delivery.ledger.limiting import Limiting
+from segue.delivery.ledger.looking import OPEN_ENDS, Looking, Outcomes
 from segue.delivery.ledger.pruning import Pruned, Pruning
 from segue.delivery.ledger.quarantining import Quarantining
 from segue.delivery.ledger.reading import Reading
@@ -78,6 +79,7 @@ class Ledger(
     Forgetting,
     Pruning,
     Reading,
+    Looking,
 ):
     """The ledger of one namespace in one database."""
 
@@ -85,6 +87,7 @@ class Ledger(
 __all__ = [
     "HELD_QUIET_HOURS",
     "NO_LONGER_A_CHANGE",
+    "OPEN_ENDS",
     "POLICY_REASONS",
     "SENT_AGAIN",
     "SKIPPED_AFTER",
@@ -115,6 +118,7 @@ __all__ = [
     "Finished",
     "Ledger",
     "OncePerContact",
+    "Outcomes",
     "Pruned",
     "Quarantined",
     "RecordedRun",
