@@ -110,6 +110,11 @@ def message_digest(message: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def rendered(channel: Channel, terms: Terms, candidate: Candidate) -> dict[str, Any]:
+    """Return the message to one contact; raise ContactFailure, NoAddress among them."""
+    return channel.render({**terms.variables, **_variables(candidate)})
+
+
 def _judge(
     channel: Channel, terms: Terms, candidate: Candidate, now: datetime | None
 ) -> Prepared | Finished:
@@ -117,7 +122,7 @@ def _judge(
     if reason is not None:
         return Finished(candidate.key, State.SKIPPED, reason)
     try:
-        message = channel.render({**terms.variables, **_variables(candidate)})
+        message = rendered(channel, terms, candidate)
     except NoAddress:
         return Finished(candidate.key, State.SKIPPED, SKIPPED_NO_ADDRESS)
     except ContactFailure as error:

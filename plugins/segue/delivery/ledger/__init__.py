@@ -9,7 +9,9 @@ from __future__ import annotations
 from segue.delivery.ledger.deciding import Deciding
 from segue.delivery.ledger.forgetting import ErasedRows, Forgetting
 from segue.delivery.ledger.limiting import Limiting
+from segue.delivery.ledger.listing import ChangeRow, Filter, Listing, RunRow
 from segue.delivery.ledger.looking import OPEN_ENDS, Looking, Outcomes
+from segue.delivery.ledger.noting import Noting
 from segue.delivery.ledger.pruning import Pruned, Pruning
 from segue.delivery.ledger.quarantining import Quarantining
 from segue.delivery.ledger.reading import Reading
@@ -80,6 +82,8 @@ class Ledger(
     Pruning,
     Reading,
     Looking,
+    Listing,
+    Noting,
 ):
     """The ledger of one namespace in one database."""
 
@@ -110,11 +114,13 @@ __all__ = [
     "SUPPRESSED_PRUNED",
     "SUPPRESSED_REACHED",
     "SUPPRESSED_REJECTED",
+    "ChangeRow",
     "Decision",
     "DeliveryRow",
     "DetectedSpan",
     "DueDelivery",
     "ErasedRows",
+    "Filter",
     "Finished",
     "Ledger",
     "OncePerContact",
@@ -126,6 +132,7 @@ __all__ = [
     "Request",
     "RequestKind",
     "Run",
+    "RunRow",
     "Selection",
     "Settlement",
     "SpanKind",
