@@ -126,7 +126,10 @@ def candidates(ledger: Ledger, count: int) -> list[Candidate]:
     changes = [(contact, "added", "") for contact in people]
     span = DetectedSpan("changes", "", STRETCH, "a", "b", 0, count, changes)
     run = Run("bench", "run")
-    definition = (uuid.uuid4().hex * 2, '{"directory": {"directory": "people"}}')
+    definition = (
+        uuid.uuid4().hex * 2,
+        '{"directory": {"directory": "people"}, "segment": {"segment": "vip"}}',
+    )
     ledger.record_spans(run, [span], ["ticket"], definition, NOW, recorded_only=False)
     recorded = ledger.find_run("bench", "run")
     assert recorded is not None

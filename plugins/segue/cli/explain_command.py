@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
     from segue.directory.tables import SnapshotTables
-    from segue.segments.definition import SegmentDefinition
     from segue.segments.explanation import Explanation
+    from segue.segments.verdict import Verdict
 
 Earlier = Annotated[
     str | None,
@@ -33,22 +33,6 @@ Earlier = Annotated[
         show_default=False,
     ),
 ]
-
-
-@dataclass(frozen=True)
-class _Verdict:
-    """One contact at one snapshot; without a tree the contact was not there."""
-
-    snapshot: str
-    tree: Explanation | None
-    opted_in: bool | None
-
-    @property
-    def member(self) -> bool:
-        return self.tree is not None and self.tree.holds
-
-    def facts(self) -> dict[str, Any]:
-        return {"snapshot": self.snapshot, "member": self.member, "opted_in": self.opted_in}
 
 
 @dataclass(frozen=True)
@@ -83,6 +67,7 @@ def explain(
     """Show why a contact is in a segment or not: every condition, its value and its verdict."""
     from segue.cli.workspace import Workspace
     from segue.directory.tables import SnapshotTables
+    from segue.segments.verdict import contact_verdict
 
     workspace = Workspace.open(home)
     definition, directory = load(workspace, segment)
@@ -92,23 +77,10 @@ def explain(
         pair = workspace.pair(directory, earlier, at)
         tables = [SnapshotTables(directory, snapshot) for snapshot in pair if snapshot]
     with working(f"Reading {contact}"):
-        verdicts = [_verdict(definition, each, contact) for each in tables]
+        verdicts = [contact_verdict(definition, each, contact) for each in tables]
         if all(verdict.tree is None for verdict in verdicts):
             raise _no_contact(tables[-1], contact)
     _print(segment, contact, verdicts, output)
-
-
-def _verdict(segment: SegmentDefinition, tables: SnapshotTables, contact: str) -> _Verdict:
-    from segue.segments.consent import opt_states
-    from segue.segments.explanation import explain_segment
-    from segue.segments.loading import load_population
-
-    population = load_population(segment, tables, only=[contact])
-    if population.contacts.empty:
-        return _Verdict(tables.snapshot.key, None, None)
-    tree = explain_segment(segment, population, contact)
-    opted_in = bool(opt_states(population, segment.segment)[0])
-    return _Verdict(tables.snapshot.key, tree, opted_in)
 
 
 def _no_contact(tables: SnapshotTables, contact: str) -> SettingsError:
@@ -126,14 +98,14 @@ def _similar(ids: list[str], wanted: str) -> str:
     return f"; did you mean {found[0]!r}?" if found else ""
 
 
-def _print(segment: str, contact: str, verdicts: list[_Verdict], output: Format) -> None:
+def _print(segment: str, contact: str, verdicts: list[Verdict], output: Format) -> None:
     across = len(verdicts) > 1
     last = verdicts[-1]
     node = _Node(verdicts[0].tree if across else None, last.tree, across)
     facts: dict[str, Any] = {"contact_id": contact, "segment": segment}
     if output is Format.JSON:
-        earlier = {"from": verdicts[0].facts()} if across else {}
-        facts = {**facts, **last.facts(), **earlier, "explanation": _data(node)}
+        earlier = {"from": _facts(verdicts[0])} if across else {}
+        facts = {**facts, **_facts(last), **earlier, "explanation": _data(node)}
         print(json_of(facts, indent=2))
     elif output is Format.CSV:
         columns = ["node", "condition", "value", "holds"]
@@ -145,7 +117,15 @@ def _print(segment: str, contact: str, verdicts: list[_Verdict], output: Format)
         out.print(_drawn(node))
 
 
-def _headline(segment: str, contact: str, verdict: _Verdict, *, past: bool) -> str:
+def _facts(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "snapshot": verdict.snapshot,
+        "member": verdict.member,
+        "opted_in": verdict.opted_in,
+    }
+
+
+def _headline(segment: str, contact: str, verdict: Verdict, *, past: bool) -> str:
     if verdict.tree is None:
         return f"{contact} {'was' if past else 'is'} not in the directory at {verdict.snapshot}"
     verb = "was" if past else "is"

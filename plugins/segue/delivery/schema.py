@@ -26,7 +26,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISION = "0004"  # the newest of migrations/versions; a test holds the two together
+REVISION = "0005"  # the newest of migrations/versions; a test holds the two together
 
 
 class State(StrEnum):
@@ -115,6 +115,7 @@ spans = Table(
     Column("run", Serial, ForeignKey("runs.id"), nullable=False),
     Column("namespace", String(64), nullable=False),
     Column("workflow", String(64), nullable=False),
+    Column("segment", String(64), nullable=False, server_default=""),  # as the definition says
     Column("kind", String(16), nullable=False),  # changes | baseline | enrolment | withdrawn
     Column("reason", Text, nullable=False, default=""),  # why it is a baseline
     Column("previous_key", String(32)),
@@ -128,6 +129,7 @@ spans = Table(
     Column("definition", String(64), ForeignKey("definitions.hash"), nullable=False),
     Column("recorded_at", UtcDateTime, nullable=False),
     Index(None, "namespace", "workflow", "current_as_of"),
+    Index(None, "namespace", "segment", "current_as_of"),
     Index(None, "run"),
 )
 
@@ -139,6 +141,7 @@ changes = Table(
     Column("change", String(16), primary_key=True),
     Column("reason", String(32), nullable=False, default=""),
     Index(None, "contact_id"),
+    Index(None, "span", "change"),
 )
 
 deliveries = Table(

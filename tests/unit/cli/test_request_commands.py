@@ -22,7 +22,10 @@ def ledger(home):
     changes = [("c2", "added", ""), ("c3", "added", "")]
     span = DetectedSpan("changes", "", Stretch(point(21), point(22)), "a", "b", 3, 7, changes)
     run = Run("welcome", "run-1")
-    definition = ("0" * 64, '{"directory": {"directory": "customers"}}')
+    definition = (
+        "0" * 64,
+        '{"directory": {"directory": "customers"}, "segment": {"segment": "vip"}}',
+    )
     ledger.record_spans(run, [span], ["mail"], definition, NOW, recorded_only=False)
     spans = ledger.spans_of(ledger.find_run("welcome", "run-1"))
     ledger.release([span.id for span in spans], NOW)

@@ -87,7 +87,10 @@ SECOND = ("2026-11-22", "--directory", "customers")
 def recorded(home) -> Ledger:
     """A ledger in which a run took the span to the second snapshot; nothing was sent."""
     ledger = Ledger.open(f"sqlite:///{home.root / 'segue.db'}", "test")
-    definition = ("1" * 64, '{"directory": {"directory": "customers"}}')
+    definition = (
+        "1" * 64,
+        '{"directory": {"directory": "customers"}, "segment": {"segment": "vip"}}',
+    )
     span = detected(stretch(21, 22), added("c2"))
     ledger.record_spans(run(), [span], ["mail"], definition, NOW, recorded_only=False)
     yield ledger

@@ -9,7 +9,7 @@ from segue.delivery.ledger import DetectedSpan, Finished, Ledger, Run, SpanKind,
 from segue.delivery.spans import Point, Stretch
 
 NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
-DEFINITION = ("0" * 64, '{"directory": {"directory": "people"}}')
+DEFINITION = ("0" * 64, '{"directory": {"directory": "people"}, "segment": {"segment": "vip"}}')
 
 
 def point(day: int) -> Point:

@@ -18,7 +18,7 @@ from segue.delivery.ledger import (
 from segue.delivery.schema import State
 from tests.unit.delivery.builders import NOW, added, advance, detected, record, run, stretch
 
-DEFINITION = ("1" * 64, '{"directory": {"directory": "people"}}')
+DEFINITION = ("1" * 64, '{"directory": {"directory": "people"}, "segment": {"segment": "vip"}}')
 LEASE = NOW + timedelta(minutes=2)
 LATER = NOW + timedelta(minutes=3)
 

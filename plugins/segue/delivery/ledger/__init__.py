@@ -65,8 +65,10 @@ from segue.delivery.ledger.requesting import (
     Settlement,
 )
 from segue.delivery.ledger.sending import SENT_AGAIN, Sending
+from segue.delivery.ledger.sizing import Crossings, Size, Sizing, Version
 from segue.delivery.ledger.stopping import Stop, Stopping
 from segue.delivery.ledger.suppressing import Suppression, SuppressionKind
+from segue.delivery.ledger.tracing import Event, Tracing
 
 
 class Ledger(
@@ -84,6 +86,8 @@ class Ledger(
     Looking,
     Listing,
     Noting,
+    Sizing,
+    Tracing,
 ):
     """The ledger of one namespace in one database."""
 
@@ -115,11 +119,13 @@ __all__ = [
     "SUPPRESSED_REACHED",
     "SUPPRESSED_REJECTED",
     "ChangeRow",
+    "Crossings",
     "Decision",
     "DeliveryRow",
     "DetectedSpan",
     "DueDelivery",
     "ErasedRows",
+    "Event",
     "Filter",
     "Finished",
     "Ledger",
@@ -135,6 +141,7 @@ __all__ = [
     "RunRow",
     "Selection",
     "Settlement",
+    "Size",
     "SpanKind",
     "SpanTaken",
     "StartRules",
@@ -142,5 +149,6 @@ __all__ = [
     "Stop",
     "Suppression",
     "SuppressionKind",
+    "Version",
     "Wishes",
 ]

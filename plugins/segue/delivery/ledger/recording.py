@@ -89,7 +89,7 @@ class Recording(LedgerDatabase):
             self._record_definition(connection, run.workflow, definition, now)
             number = self._upsert_run(connection, run, "recorded", "", recorded_only, now)
             for span in detected:
-                row = self._span_values(run, number, span, definition[0], now)
+                row = self._span_values(run, number, span, definition, now)
                 result = connection.execute(spans.insert().values(row).returning(spans.c.id))
                 span_id = result.scalar_one()
                 self._insert_changes(connection, span_id, span)
@@ -137,6 +137,7 @@ class Recording(LedgerDatabase):
                 refreshed = {
                     "kind": detected.kind,
                     "definition": definition[0],
+                    "segment": segment_of(definition[1]),
                     "current_fingerprint": detected.current_fingerprint,
                     "previous_fingerprint": detected.previous_fingerprint,
                     "current_size": detected.current_size,
@@ -231,13 +232,19 @@ class Recording(LedgerDatabase):
         connection.execute(self._insert(definitions).values(values).on_conflict_do_nothing())
 
     def _span_values(
-        self, run: Run, number: int, span: DetectedSpan, definition: str, now: datetime
+        self,
+        run: Run,
+        number: int,
+        span: DetectedSpan,
+        definition: tuple[str, str],
+        now: datetime,
     ) -> dict[str, Any]:
         stretch = span.stretch
         return {
             "run": number,
             "namespace": self.namespace,
             "workflow": run.workflow,
+            "segment": segment_of(definition[1]),
             "kind": span.kind,
             "reason": span.reason,
             "previous_key": None if stretch.is_empty else stretch.previous.key,
@@ -248,7 +255,7 @@ class Recording(LedgerDatabase):
             "current_fingerprint": span.current_fingerprint,
             "previous_size": span.previous_size,
             "current_size": span.current_size,
-            "definition": definition,
+            "definition": definition[0],
             "recorded_at": now,
         }
 
@@ -444,6 +451,11 @@ def _delete_change(connection: Connection, span_id: int, contact_id: str, change
 def _share_time(one: Stretch, other: Stretch) -> bool:
     """Tell whether two spans take the same time; a first baseline takes none."""
     return not one.is_empty and not other.is_empty and overlap(one, other)
+
+
+def segment_of(definition: str) -> str:
+    """Return the segment's name in a recorded definition, which is canonical JSON."""
+    return str(json.loads(definition)["segment"]["segment"])
 
 
 def directory_of(definition: str) -> str:
