@@ -60,15 +60,24 @@ def go(ledger: Ledger, workflow: str | None, by: str, now: datetime) -> bool:
     return lifted
 
 
-def suppress(ledger: Ledger, contacts: Sequence[str], by: str, reason: str, now: datetime) -> int:
+def suppress(
+    ledger: Ledger,
+    contacts: Sequence[str],
+    by: str,
+    reason: str,
+    now: datetime,
+    workflow: str | None = None,
+) -> int:
     """Never write to these contacts; returns how many are new on the list.
 
-    One contact is named in the note; of many, each has its own row of the suppression list.
+    One contact is named in the note, with the ``workflow`` that it was seen in; of many, each has
+    its own row of the suppression list.
     """
     added = ledger.suppress(contacts, by, reason, now)
     if added:
-        about = Selection(contact=contacts[0]) if len(set(contacts)) == 1 else Selection()
+        one = contacts[0] if len(set(contacts)) == 1 else None
         outcome = f"{added} put on the suppression list"
+        about = Selection(workflow, contact=one)
         ledger.note("suppress", about, by, now, reason=reason, outcome=outcome)
     return added
 

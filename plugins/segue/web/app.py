@@ -15,13 +15,19 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segue.errors import SegueError
-from segue.web import files, workflows
+from segue.web import actions, deliveries, files, runs, workflows
 from segue.web.connections import NothingRecorded
 from segue.web.pages import page
 
 log = logging.getLogger(__name__)
 
-ROUTERS = (files.router, workflows.router)
+ROUTERS = (
+    files.router,
+    workflows.router,
+    runs.router,
+    deliveries.router,
+    actions.router,
+)
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -38,6 +44,7 @@ _TITLES = {
     403: "You may not see this",
     404: "There is nothing here",
     405: "This cannot be done here",
+    409: "There is nothing to do any more",
     422: "This address is not complete",
 }
 

@@ -20,7 +20,10 @@ from segue.web.forms import csrf_field
 FOLDER = Path(__file__).parent
 STATIC = FOLDER / "static"
 
-NAVIGATION = (("workflows", "Workflows"),)  # routes' names, and what is shown
+NAVIGATION = (
+    ("workflows", "Workflows"),
+    ("requests", "Requests"),
+)  # routes' names, and what is shown
 
 _templates = Environment(
     loader=FileSystemLoader(FOLDER / "templates"),
@@ -112,6 +115,10 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
+def _pretty(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2, default=str)
+
+
 _templates.filters.update(
-    time=_time, number=_number, state=_state, web_link=_web_link, to_json=_json
+    pretty=_pretty, time=_time, number=_number, state=_state, web_link=_web_link, to_json=_json
 )

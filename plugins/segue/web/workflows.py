@@ -14,14 +14,22 @@ from segue.delivery.ledger import Ledger
 from segue.delivery.ledger.stopping import Stop
 from segue.delivery.schema import State
 from segue.errors import DefinitionError
-from segue.web.access import Person, ReadableWorkflow, Viewer
+from segue.web.access import ContactsWorkflow, Person, ReadableWorkflow, Viewer
 from segue.web.charts import Bar, Days, bars, by_day
 from segue.web.connections import Definitions, OpenLedger
 from segue.web.dags import DagFacts, dag_facts
 from segue.web.pages import link, page
+from segue.web.planning import MOST, make_plan, next_pair
 
 DAYS = 30
 AT_ONCE = 50  # workflows on one page
+RUNS = 10  # on a workflow's page
+# a frame without an address of its own has its page's policy, and a mail's HTML styles itself
+_PREVIEW_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'; frame-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'self'"
+)
 router = APIRouter(include_in_schema=False)
 
 
@@ -90,12 +98,41 @@ def workflows(
 
 @router.get("/workflow", name="workflow")
 def workflow(
-    request: Request, name: ReadableWorkflow, ledger: OpenLedger, catalog: Definitions
+    request: Request,
+    name: ReadableWorkflow,
+    viewer: Viewer,
+    ledger: OpenLedger,
+    catalog: Definitions,
 ) -> HTMLResponse:
     """Show one workflow: what it does, how it went, what waits for somebody."""
     require_known(name, ledger, catalog)
     (item,) = _listed([name], ledger, catalog)
-    return page(request, "workflow.html", item=item, days=DAYS, everything=ledger.stopped(name))
+    return page(
+        request,
+        "workflow.html",
+        item=item,
+        days=DAYS,
+        stopped=ledger.stopped(name),
+        defined=None if item.problem else catalog.workflow(name),
+        runs=ledger.recent_runs(name, RUNS),
+        may_edit=viewer.may_edit(name),
+        sees=viewer.may_see_contacts(name),
+    )
+
+
+@router.get("/plan", name="plan")
+def plan(
+    request: Request, name: ContactsWorkflow, ledger: OpenLedger, catalog: Definitions
+) -> HTMLResponse:
+    """Show what the next run would do, with the first messages as they would read."""
+    require_known(name, ledger, catalog)
+    resolved = catalog.resolve(name)
+    pair = next_pair(resolved, ledger, datetime.now(UTC))
+    bad = ledger.quarantined(resolved.directory.directory)
+    made = make_plan(name, pair, sorted(bad)) if pair is not None else None
+    answer = page(request, "plan.html", workflow=name, pair=pair, plan=made, most=MOST)
+    answer.headers["Content-Security-Policy"] = _PREVIEW_POLICY
+    return answer
 
 
 def require_known(name: str, ledger: Ledger, catalog: Catalog) -> None:

@@ -209,6 +209,17 @@ class Listing(LedgerDatabase):
         with self._read() as connection:
             return sorted(connection.execute(query).scalars())
 
+    def knows_contact(self, workflow: str, contact_id: str) -> bool:
+        """Tell whether the workflow has any delivery to, or about, a contact."""
+        table = deliveries.c
+        query = select(table.key).where(
+            table.namespace == self.namespace,
+            table.workflow == workflow,
+            table.contact_id == contact_id,
+        )
+        with self._read() as connection:
+            return connection.execute(query.limit(1)).first() is not None
+
     def _rows(self, span_ids: Sequence[int], chosen: Filter) -> Select[Any]:
         """Return (span, contact, change) of a list: from the changes, or from their deliveries."""
         table = deliveries.c if chosen.concerns_deliveries else changes.c

@@ -10,13 +10,24 @@ import json
 from dataclasses import asdict
 from datetime import datetime
 
+from sqlalchemy import select
+
 from segue.delivery.ledger.database import LedgerDatabase
-from segue.delivery.ledger.requesting import Selection
+from segue.delivery.ledger.requesting import Request, Selection, read_request
 from segue.delivery.schema import requests
 
 
 class Noting(LedgerDatabase):
-    """What was done, by whom."""
+    """What was asked and done, by whom."""
+
+    def newest_requests(self, limit: int, before: int | None = None) -> list[Request]:
+        """Return requests and notes, the newest first, from those older than number ``before``."""
+        query = select(requests).where(requests.c.namespace == self.namespace)
+        if before is not None:
+            query = query.where(requests.c.id < before)
+        with self._read() as connection:
+            found = connection.execute(query.order_by(requests.c.id.desc()).limit(limit))
+            return [read_request(row) for row in found]
 
     def note(
         self, kind: str, about: Selection, by: str, now: datetime, *, reason: str, outcome: str

@@ -120,7 +120,7 @@ class Requesting(LedgerDatabase):
             select(requests).where(requests.c.namespace == self.namespace).order_by(requests.c.id)
         )
         with self._read() as connection:
-            return [_request(row) for row in connection.execute(query)]
+            return [read_request(row) for row in connection.execute(query)]
 
     def carry_out(self, request: Request, now: datetime) -> str:
         """Do what a request asks for, once, and return its outcome in words.
@@ -130,7 +130,7 @@ class Requesting(LedgerDatabase):
         """
         with self._write() as connection:
             query = select(requests).where(requests.c.id == request.id).with_for_update()
-            stored = _request(connection.execute(query).one())
+            stored = read_request(connection.execute(query).one())
             if stored.done_at is not None:
                 return stored.outcome
             outcome = self._carry_out(connection, stored, now)
@@ -177,7 +177,8 @@ class Requesting(LedgerDatabase):
         return and_(*parts)
 
 
-def _request(row: Row[Any]) -> Request:
+def read_request(row: Row[Any]) -> Request:
+    """Return a row of the table as a request."""
     body: Mapping[str, Any] = json.loads(row.body)
     return Request(
         row.id,
