@@ -129,7 +129,7 @@ spans = Table(
     Column("definition", String(64), ForeignKey("definitions.hash"), nullable=False),
     Column("recorded_at", UtcDateTime, nullable=False),
     Index(None, "namespace", "workflow", "current_as_of"),
-    Index(None, "namespace", "segment", "current_as_of"),
+    Index(None, "namespace", "segment", "workflow", "current_as_of"),
     Index(None, "run"),
 )
 

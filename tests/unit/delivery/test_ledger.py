@@ -310,6 +310,6 @@ def test_a_held_delivery_is_withdrawn_with_its_change(ledger):
     advance(ledger, [hold], [], owner="me", now=NOW, lease_until=LATER)
     [recorded] = ledger.spans_of(ledger.find_run("welcome", "run-1"))
     again = [(recorded, detected(stretch(21, 22)))]
-    ledger.record_again(run(), again, ("mail",), ("0" * 64, "{}"), NOW)
+    ledger.record_again(run(), again, ("mail",), DEFINITION, NOW)
     assert ledger.actions_with_work(LATER) == []
     assert ledger.list_deliveries()[0]["reason"] == "no_longer_a_change"

@@ -19,5 +19,5 @@ def upgrade() -> None:
     fill = sa.text('UPDATE spans SET segment = :segment WHERE definition = :hash')
     for row in connection.execute(sa.text('SELECT hash, body FROM definitions')).all():
         connection.execute(fill, {'segment': json.loads(row.body)['segment']['segment'], 'hash': row.hash})
-    op.create_index(op.f('ix_spans_namespace_segment_current_as_of'), 'spans', ['namespace', 'segment', 'current_as_of'])
+    op.create_index(op.f('ix_spans_namespace_segment_workflow_current_as_of'), 'spans', ['namespace', 'segment', 'workflow', 'current_as_of'])
     op.create_index(op.f('ix_changes_span_change'), 'changes', ['span', 'change'])

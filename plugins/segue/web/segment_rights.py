@@ -1,0 +1,90 @@
+"""Which segments a person may see: those of workflows that the person may read.
+
+A segment has no DAG of its own. It is seen by whoever may read a workflow on it, or on a segment
+that refers to it; one that no workflow uses by whoever may read all of Segue's workflows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fastapi import HTTPException
+
+from segue.catalog import Catalog
+from segue.delivery.ledger import Ledger
+from segue.errors import DefinitionError
+from segue.web.access import Person
+
+
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """Who uses a segment: workflows on it, by definition or in the ledger, and through others."""
+
+    on_it: set[str] = field(default_factory=set)
+    through_others: set[str] = field(default_factory=set)
+
+    @property
+    def all(self) -> set[str]:
+        """Every workflow whose readers may see the segment."""
+        return self.on_it | self.through_others
+
+
+def uses(ledger: Ledger, catalog: Catalog) -> dict[str, Uses]:
+    """Return every segment that is defined or recorded, and the workflows that use it."""
+    found = {name: Uses() for name in catalog.names("segments")}
+    for segment, workflow in ledger.recorded_segments():
+        found.setdefault(segment, Uses()).on_it.add(workflow)
+    for workflow in catalog.names("workflows"):
+        try:
+            segment = catalog.workflow(workflow).segment
+            referred = catalog.segment(segment).refers_to
+        except DefinitionError:
+            continue  # the workflow's own page says what is wrong with it
+        found[segment].on_it.add(workflow)
+        for other in referred:
+            found.setdefault(other.segment, Uses()).through_others.add(workflow)
+    return found
+
+
+def readable_segments(viewer: Person, ledger: Ledger, catalog: Catalog) -> dict[str, list[str]]:
+    """Return the segments that a person may see, with the workflows on each that may be read."""
+    found = uses(ledger, catalog)
+    everything = _everything(found, ledger, catalog)
+    allowed = viewer.readable(everything)
+    return {
+        name: sorted(use.on_it & allowed)
+        for name, use in sorted(found.items())
+        if (use.all & allowed if use.all else allowed == everything)
+    }
+
+
+def require_segment(name: str, viewer: Person, ledger: Ledger, catalog: Catalog) -> list[str]:
+    """Return the workflows on a segment that may be read; a 403 where none of its users may be.
+
+    A segment that does not exist is a 404 only to who may read all of Segue's workflows.
+    """
+    found = uses(ledger, catalog)
+    everything = _everything(found, ledger, catalog)
+    allowed = viewer.readable(everything)
+    use = found.get(name, Uses())
+    if not (use.all & allowed if use.all else allowed == everything):
+        raise HTTPException(403, f"You may read no workflow that uses the segment {name}.")
+    if name not in found:
+        raise HTTPException(404, f"{name} is no segment of Segue: it is not defined or recorded.")
+    return sorted(use.on_it & allowed)
+
+
+def sees_contacts(name: str, viewer: Person, ledger: Ledger, catalog: Catalog) -> bool:
+    """Tell whether a person may see who is in a segment."""
+    found = uses(ledger, catalog)
+    users = found[name].all
+    if users:
+        return bool(viewer.seeing_contacts(users))
+    everything = _everything(found, ledger, catalog)
+    return bool(everything) and viewer.seeing_contacts(everything) == everything
+
+
+def _everything(found: Mapping[str, Uses], ledger: Ledger, catalog: Catalog) -> set[str]:
+    recorded = {name for use in found.values() for name in use.all}
+    return recorded | set(catalog.names("workflows")) | ledger.workflow_names()

@@ -1,0 +1,304 @@
+"""Segments: how large they are, who came and went, how they are defined, who is in them and why."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi.responses import HTMLResponse
+
+from segue.catalog import Catalog
+from segue.delivery.ledger import Ledger, Size, Version
+from segue.directory.definition import DirectoryDefinition
+from segue.directory.snapshots import Snapshot, require_key, usable_snapshots
+from segue.directory.tables import SnapshotTables
+from segue.documents import Document, validate
+from segue.errors import DataError, DefinitionError
+from segue.operators.environment import open_memberships
+from segue.segments.definition import SegmentDefinition
+from segue.segments.outline import outline
+from segue.segments.verdict import contact_verdict
+from segue.web.access import Viewer
+from segue.web.connections import Definitions, OpenLedger
+from segue.web.pages import link, page
+from segue.web.segment_charts import Course, age, course, is_late
+from segue.web.segment_rights import readable_segments, require_segment, sees_contacts
+
+DAYS = 30
+AT_ONCE = 10  # segments on one page: each has two charts
+HISTORY = 365  # days that the history of a definition goes back
+PERIODS = (30, 90, 365)  # days that a segment's page can show
+_OFFERED = 60  # snapshots to choose from
+router = APIRouter(include_in_schema=False)
+
+Name = Annotated[str, Query(alias="segment", max_length=64)]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One segment on a page."""
+
+    name: str
+    definition: SegmentDefinition | None
+    problem: str | None  # what is wrong with the definition
+    workflows: Sequence[str]
+    newest: Size | None
+    late: bool
+    age: str
+    course: Course
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """The segment as runs began to judge by it, and what had changed from before."""
+
+    version: Version
+    lines: Sequence[str]
+    difference: Sequence[str]  # empty for the earliest that is known
+
+
+@router.get("/segments", name="segments")
+def segments(
+    request: Request,
+    viewer: Viewer,
+    ledger: OpenLedger,
+    catalog: Definitions,
+    search: Annotated[str, Query(max_length=64)] = "",
+    number: Annotated[int, Query(alias="page", ge=1, le=100_000)] = 1,
+) -> HTMLResponse:
+    """List the segments of the workflows that the viewer may read."""
+    readable = readable_segments(viewer, ledger, catalog)
+    found = [name for name in readable if search.strip().lower() in name]
+    listed = {name: readable[name] for name in found[(number - 1) * AT_ONCE : number * AT_ONCE]}
+
+    def address(**parameters: int) -> str:
+        return link(request, "segments", search=search, **parameters)
+
+    return page(
+        request,
+        "segments.html",
+        listed=_shown(listed, ledger, catalog, DAYS),
+        search=search,
+        any=bool(readable),
+        total=len(found),
+        number=number,
+        pages=max(1, -(-len(found) // AT_ONCE)),
+        address=address,
+        days=DAYS,
+    )
+
+
+@router.get("/segment", name="segment")
+def segment(
+    request: Request,
+    name: Name,
+    viewer: Viewer,
+    ledger: OpenLedger,
+    catalog: Definitions,
+    days: Annotated[int, Query(ge=1, le=max(PERIODS))] = DAYS,
+) -> HTMLResponse:
+    """Show one segment: its course, its definition now and before, its directory."""
+    workflows = require_segment(name, viewer, ledger, catalog)
+    (item,) = _shown({name: workflows}, ledger, catalog, days)
+    since = datetime.now(UTC) - timedelta(days=HISTORY)
+    directory, snapshots, trouble = _snapshots(item.definition, ledger, catalog)
+    complete = [found for found in snapshots if found.complete]
+    return page(
+        request,
+        "segment.html",
+        item=item,
+        days=days,
+        periods=PERIODS,
+        outline=outline(item.definition) if item.definition else None,
+        written=_written(name, catalog),
+        edits=_edits(ledger.versions_since(name, workflows, since)),
+        history=HISTORY,
+        directory=directory,
+        snapshots=complete[-_OFFERED:],
+        unfinished=[found for found in snapshots if not found.complete][-3:],
+        trouble=trouble,
+        ago=age(complete[-1].as_of, datetime.now(UTC)) if complete else "",
+        sees=sees_contacts(name, viewer, ledger, catalog),
+    )
+
+
+@router.get("/segment/explain", name="explain")
+def explain(
+    request: Request,
+    name: Name,
+    viewer: Viewer,
+    ledger: OpenLedger,
+    catalog: Definitions,
+    contact: Annotated[str, Query(min_length=1, max_length=250)],
+    at: Annotated[str, Query(max_length=40)] = "",
+    earlier: Annotated[str, Query(alias="from", max_length=40)] = "",
+) -> HTMLResponse:
+    """Show why a contact is in a segment or not, at one snapshot or at two."""
+    require_segment(name, viewer, ledger, catalog)
+    if not sees_contacts(name, viewer, ledger, catalog):
+        raise HTTPException(
+            403, f"Seeing contacts of {name} needs the right to edit the DAG of a workflow on it."
+        )
+    definition = catalog.segment(name)
+    directory, snapshots, trouble = _snapshots(definition, ledger, catalog)
+    if directory is None or trouble:
+        raise DataError(trouble or f"the directory {definition.directory} is not defined")
+    complete = [found for found in snapshots if found.complete]
+    chosen = [_at(directory, complete, key) for key in ([earlier, at] if earlier else [at])]
+    memberships = open_memberships() if definition.asks_outside else None
+    verdicts = [
+        contact_verdict(definition, SnapshotTables(directory, each), contact, memberships)
+        for each in chosen
+    ]
+    return page(
+        request,
+        "explain.html",
+        segment=name,
+        contact=contact,
+        asked=at,
+        verdicts=verdicts,
+        chosen=chosen,
+        snapshots=complete[-_OFFERED:],
+    )
+
+
+def _shown(
+    listed: Mapping[str, Sequence[str]], ledger: Ledger, catalog: Catalog, days: int
+) -> list[Shown]:
+    now = datetime.now(UTC)
+    since = now - timedelta(days=days + 1)
+    workflows = {name for each in listed.values() for name in each}
+    sizes = ledger.sizes_since(listed, workflows, since)
+    crossings = ledger.crossings_since(listed, workflows, since)
+    result = []
+    for name, on_it in listed.items():
+        definition, problem = _definition(name, catalog)
+        mine = [size for size in sizes if size.segment == name]
+        newest = mine[-1] if mine else ledger.newest_size(name, on_it)
+        result.append(
+            Shown(
+                name=name,
+                definition=definition,
+                problem=problem,
+                workflows=on_it,
+                newest=newest,
+                late=newest is not None and is_late(mine, newest, now),
+                age=age(newest.as_of, now) if newest else "",
+                course=course(
+                    mine,
+                    (item for item in crossings if item.segment == name),
+                    now,
+                    days,
+                    _zone(definition, catalog),
+                ),
+            )
+        )
+    return result
+
+
+def _definition(name: str, catalog: Catalog) -> tuple[SegmentDefinition | None, str | None]:
+    """Return (definition, what is wrong with it); one of the two is None."""
+    if name not in catalog.names("segments"):
+        return None, "not defined any more"
+    try:
+        return catalog.segment(name), None
+    except DefinitionError as error:
+        return None, str(error)
+
+
+def _zone(definition: SegmentDefinition | None, catalog: Catalog) -> tzinfo:
+    """Return the zone whose days a chart has: the directory's, or UTC where it is not known."""
+    try:
+        return catalog.directory(definition.directory).zone if definition else UTC
+    except DefinitionError:
+        return UTC
+
+
+def _written(name: str, catalog: Catalog) -> str | None:
+    """Return the definition's file as its team wrote it."""
+    if name not in catalog.names("segments"):
+        return None
+    return catalog.location("segments", name).read_text(encoding="utf-8", errors="replace")
+
+
+def _snapshots(
+    definition: SegmentDefinition | None, ledger: Ledger, catalog: Catalog
+) -> tuple[DirectoryDefinition | None, Sequence[Snapshot], str | None]:
+    """Return (directory, its snapshots that runs may use, why they cannot be listed)."""
+    if definition is None:
+        return None, (), None
+    try:
+        directory = catalog.directory(definition.directory)
+    except DefinitionError as error:
+        return None, (), str(error)
+    bad = ledger.quarantined(directory.directory)
+    try:
+        return directory, usable_snapshots(directory, bad, now=datetime.now(UTC)), None
+    except DataError as error:
+        return directory, (), str(error)
+
+
+def _at(directory: DirectoryDefinition, complete: Sequence[Snapshot], text: str) -> Snapshot:
+    """Return the complete snapshot that a key names, or the last one that a date's end knows.
+
+    Without a text it is the newest. Raises a 404 that names what there is.
+    """
+    found: Sequence[Snapshot] = complete
+    if text:
+        key, as_of = require_key(directory, text)
+        same = [snapshot for snapshot in complete if snapshot.key == key]
+        day = [each for each in complete if each.as_of <= as_of and each.key.startswith(key)]
+        found = same or day
+    if not found:
+        known = f"from {complete[0].key} to {complete[-1].key}" if complete else "none"
+        raise HTTPException(
+            404,
+            f"{directory.directory} has no complete snapshot {text} that runs may use; "
+            f"there are {len(complete)}: {known}.",
+        )
+    return found[-1]
+
+
+# ---- history ----------------------------------------------------------------------------------
+
+
+def _edits(versions: Sequence[Version]) -> list[Edit]:
+    """Return where the segment's own definition changed, the newest first.
+
+    A version is of a workflow as a whole, so most differ in something else.
+    """
+    edits: list[Edit] = []
+    for version in reversed(versions):
+        lines = _lines(json.loads(version.body))
+        if edits and edits[-1].lines == lines:
+            continue
+        difference = _difference(edits[-1].lines, lines) if edits else []
+        edits.append(Edit(version, lines, difference))
+    return edits[::-1]
+
+
+def _lines(recorded: Mapping[str, Any]) -> list[str]:
+    """Return a recorded segment as readable lines; as JSON where this version cannot read it."""
+    segment = dict(recorded["segment"])
+    decided_by = segment.pop("decided_by", {})
+    try:
+        document = Document("a recorded definition", segment, {})
+        lines = list(outline(validate(SegmentDefinition, document)).lines())
+    except DefinitionError:
+        lines = json.dumps(segment, ensure_ascii=False, indent=2, sort_keys=True).splitlines()
+    if "python" in decided_by:
+        lines.append(f"code {decided_by['python'][1][:12]}")
+    for other in decided_by.get("refers_to", ()):
+        rule = json.dumps(other, ensure_ascii=False, sort_keys=True)
+        lines.append(f"where {other['segment']} is {rule}")
+    return lines
+
+
+def _difference(before: Sequence[str], after: Sequence[str]) -> list[str]:
+    lines = difflib.unified_diff(before, after, lineterm="", n=20)
+    return [line for line in lines if not line.startswith(("---", "+++", "@@"))]
