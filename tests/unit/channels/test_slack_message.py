@@ -11,7 +11,8 @@ from urllib.error import URLError
 import pytest
 from pydantic import ValidationError
 
-from segue.channels.slack_message import LONGEST_TEXT, SlackMessage
+from segue.channels.slack_blocks import LONGEST_TEXT
+from segue.channels.slack_message import SlackMessage
 from segue.delivery.channel import Audience, Receipt
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 from segue.sandbox.server import Sandbox
@@ -207,9 +208,13 @@ def test_unknown_keys_and_missing_ones_are_refused():
     with pytest.raises(ValidationError) as raised:
         SlackMessage.model_validate({"chanel": "#a", "text": "b"})
     assert {(error["loc"], error["type"]) for error in raised.value.errors()} == {
-        (("channel",), "missing"),
         (("chanel",), "extra_forbidden"),
     }
+    with pytest.raises(ValidationError) as raised:
+        SlackMessage.model_validate({"channel": "#a"})
+    assert [(error["loc"], error["type"]) for error in raised.value.errors()] == [
+        (("text",), "missing")
+    ]
 
 
 # ---- asking whether a message is there --------------------------------------------------------
