@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -926,3 +927,21 @@ def test_a_question_is_repeated_within_the_pass(ledger):
     through = unaddressed(failing_to_ask("a", TransientFailure("503"), times=2))
     assert door(ledger, through).deliver(released(ledger, "a")).is_complete
     assert len(through.outbox.keys) == 1
+
+
+def test_an_answered_question_is_no_outcome_when_the_ledger_fails_meanwhile(ledger):
+    """The mark of one call fails while another message is still being completed."""
+    candidates = released(ledger, "a", "b")
+
+    class Failing(Ledger):
+        def advance(self, finished, starting, **values):
+            if starting:
+                raise LedgerError("the database is restarting")
+            return super().advance(finished, starting, **values)
+
+    through = unaddressed(lambda text: time.sleep(0.3 if text == "Hello b" else 0))
+    with pytest.raises(LedgerError):
+        door(Failing(ledger.engine, ledger.namespace), through).deliver(candidates)
+    assert [outcome(ledger, name) for name in "ab"] == ["released", "released"]
+    door(ledger, through).deliver(candidates)
+    assert len(through.outbox.keys) == 2
