@@ -37,8 +37,9 @@ MOST_BLOCKS = 50
 LONGEST_MARKUP = 3_000  # characters of a text object, where its place allows no less
 
 BLOCK_TYPES = (
-    *("actions", "context", "context_actions", "divider", "file", "header", "image", "input"),
-    *("markdown", "rich_text", "section", "table", "video"),
+    *("actions", "alert", "auth_provider", "card", "carousel", "container", "context"),
+    *("context_actions", "divider", "file", "header", "image", "input", "markdown", "plan"),
+    *("rich_text", "section", "table", "task_card", "video"),
 )
 # by the type of what they are in (an option has none), and their key: the longest text
 TEXTS = {
@@ -67,9 +68,6 @@ LISTS = {
 }
 STRINGS = {"alt_text": 2_000, "value": 2_000, "accessibility_label": 75}
 IDS = {"block_id": 255, "action_id": 255}
-URLS = frozenset(
-    {"image_url", "provider_icon_url", "thumbnail_url", "title_url", "url", "video_url"}
-)
 LONGEST_URL = 3_000
 TEXT_PLACES = frozenset({*TEXTS, ("section", "text")})  # a text object, and nothing else
 REQUIRED: Mapping[str, tuple[tuple[str, ...], ...]] = {  # of each tuple one key is needed
@@ -141,7 +139,7 @@ def _read_text(text: str, owner: str, key: str, info: ValidationInfo) -> Templat
 
 def _kind_of(text: str, owner: str, key: str) -> Kind | None:
     """Return what a text becomes; None for what is the same for every contact."""
-    if key in URLS:  # an expression within a URL is escaped, one that is the URL cannot be
+    if _is_url(key):  # an expression within a URL is escaped, one that is the URL cannot be
         return Kind.URL if _HTTP.match(text) else Kind.LINE
     if key in STRINGS:
         return Kind.TEXT
@@ -219,11 +217,11 @@ def _text_problem(part: Any, owner: str, key: str) -> str | None:
         if not isinstance(part, str | Template):
             return "allowed: text (put it in quotes)"
         return "it is empty, which Slack refuses" if _size(part) == 0 else None
-    longest = LONGEST_URL if key in URLS else {**STRINGS, **IDS}.get(key)
+    longest = LONGEST_URL if _is_url(key) else {**STRINGS, **IDS}.get(key)
     if longest is not None and (_size(part) or 0) > longest:
         return f"more than {longest} characters, all that Slack takes here"
     written = _written(part)
-    return _url_problem(written) if key in URLS and written is not None else None
+    return _url_problem(written) if _is_url(key) and written is not None else None
 
 
 def _url_problem(url: str) -> str | None:
@@ -234,6 +232,10 @@ def _url_problem(url: str) -> str | None:
     if parts.scheme.lower() not in ("http", "https") or not parts.hostname:
         return _URL
     return "has a space or another character that no URL has" if _NO_URL.search(url) else None
+
+
+def _is_url(key: str) -> bool:
+    return key == "url" or key.endswith("_url")
 
 
 def _written(part: Any) -> str | None:

@@ -20,6 +20,11 @@ MAX_BUTTON, MAX_BUTTON_VALUE = 75, 2_000
 _TYPES = frozenset(
     {
         "actions",
+        "alert",
+        "auth_provider",
+        "card",
+        "carousel",
+        "container",
         "context",
         "context_actions",
         "divider",
@@ -28,9 +33,11 @@ _TYPES = frozenset(
         "image",
         "input",
         "markdown",
+        "plan",
         "rich_text",
         "section",
         "table",
+        "task_card",
         "video",
     }
 )
