@@ -235,7 +235,7 @@ def test_a_missing_field_names_its_place():
     ("block", "place", "said"),
     [
         ({"type": "sektion"}, "blocks[0].type", "did you mean 'section'"),
-        ({"text": plain("a")}, "blocks[0].type", "is missing; allowed: actions, context"),
+        ({"text": plain("a")}, "blocks[0].type", "is missing; allowed: actions, alert"),
         ("section", "blocks[0]", "a mapping with a type"),
         ({"type": "section"}, "blocks[0].text", "a section needs text or fields"),
         ({"type": "section", "text": "Hello"}, "blocks[0].text", "a text object"),
