@@ -1,10 +1,11 @@
 """The one door: every message of every path goes through ``Door.deliver``.
 
 The ledger decides what may be sent: a delivery is claimed, judged, marked ``sending`` in a
-committed transaction, called, and its outcome written. As many calls are under way as the
-channel's concurrency allows; one transaction writes the outcomes of those that were answered and
-marks those that take their place, so that a crash leaves no more than these in doubt (DESIGN.md
-§6).
+committed transaction, called, and its outcome written. What a message lacks (the id of whom an
+address belongs to) is asked for while it is claimed, so that nothing is in doubt then. As many
+calls are under way as the channel's concurrency allows; one transaction writes the outcomes of
+those that were answered and marks those that take their place, so that a crash leaves no more than
+these in doubt (DESIGN.md §6).
 """
 
 from __future__ import annotations

@@ -53,12 +53,9 @@ def recorded(sandbox: Sandbox, set_connection, token: str = "xoxb-sandbox") -> I
         head, _, body = request.partition("\r\n\r\n")
         first, *lines = head.split("\r\n")
         path = first.split(" ")[1]
-        headers = {
-            name.lower(): value for name, _, value in (line.partition(": ") for line in lines)
-        }
-        kept = {
-            name: headers[name] for name in ("authorization", "content-type") if name in headers
-        }
+        pairs = (line.partition(": ") for line in lines)
+        headers = {name.lower(): value for name, _, value in pairs}
+        kept = {name: headers[name] for name in ("authorization", "content-type")}
         answer = httpx.post(f"{sandbox.url}{path}", content=body.encode(), headers=kept)
         is_form = headers["content-type"].startswith("application/x-www-form-urlencoded")
         arguments = dict(parse_qsl(body)) if is_form else json.loads(body)
@@ -75,9 +72,9 @@ def check_request(exchange: Exchange) -> None:
     """Raise ValidationError where Slack describes no such request."""
     method = DESCRIPTION["methods"][exchange.method]
     described = {**method["arguments"], **method["newer"]}
-    types = {
-        name: FORM[kind] if exchange.is_form else {"type": kind} for name, kind in described.items()
-    }
+    types: dict[str, Any] = {name: {"type": kind} for name, kind in described.items()}
+    if exchange.is_form:
+        types = {name: FORM[kind] for name, kind in described.items()}
     if not exchange.is_form:  # in JSON a structure stands as it is, not as text
         types |= {name: {"type": ["array", "object"]} for name in method["structures"]}
         types["blocks"] = {"$ref": "#/definitions/blocks"}
