@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from queue import Queue
@@ -20,7 +19,7 @@ from threading import Event, Timer
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from segue.delivery.database import open_engine, upgrade
 from segue.delivery.ledger import Ledger
@@ -28,10 +27,9 @@ from segue.delivery.schema import State, deliveries
 from tests.torture.deadly import DeadlySandbox
 from tests.torture.vendors import Vendor
 from tests.torture.worker import ACTION, LEFT_TO_RETRY, SNAPSHOT, WORKFLOW
-from tests.unit.delivery.builders import NOW, added, detected, record, run, stretch
+from tests.unit.delivery.builders import NOW, added, detected, end_leases, record, run, stretch
 
 NAMESPACE = "torture"
-LONG_AGO = timedelta(hours=1)  # more than a lease and any channel's longest call
 TOO_LONG = 600  # seconds, for one worker
 ROOT = Path(__file__).parents[2]
 
@@ -219,16 +217,9 @@ class Trial:
         }
 
     def wait_out_leases(self, owner: str = "") -> None:
-        """Let the leases of a dead worker, or of all, and their longest calls be over.
-
-        Nobody's clock is changed: the leases are moved into the past, when their owner is dead.
-        """
+        """Let the leases of a dead worker, or of all, and their longest calls be over."""
         self.sandbox.settle()
-        over = update(deliveries).where(
-            deliveries.c.lease_until.is_not(None), deliveries.c.owner.startswith(owner)
-        )
-        with self._ledger.engine.begin() as connection:
-            connection.execute(over.values(lease_until=datetime.now(UTC) - LONG_AGO))
+        end_leases(self._ledger, owner)
 
     def figures(self, interruptions: int, wrong: str = "") -> Figures:
         """Count what the server has, and what the ledger says of the rest."""
