@@ -189,6 +189,11 @@ class Trial:
         key = self._ledger.key
         return [key(WORKFLOW, ACTION, one, "added", SNAPSHOT) for one in self.contacts]
 
+    def marks(self) -> dict[str, str]:
+        """Return what the server sees of each delivery, by its key."""
+        keys, mark_of = self.delivery_keys(), self.vendor.case.mark_of
+        return {key: mark_of(key, one) for key, one in zip(keys, self.contacts, strict=True)}
+
     def received(self) -> int:
         """Return how many messages the server has."""
         return len(self.sandbox.messages(service=self.vendor.service))
@@ -207,9 +212,9 @@ class Trial:
         return {
             "ledger": self.url,
             "namespace": NAMESPACE,
-            "channel": self.vendor.channel,
-            "fields": dict(self.vendor.fields),
-            "environment": {self.vendor.connection_variable: self.connection},
+            "channel": self.vendor.case.channel,
+            "fields": dict(self.vendor.case.short),
+            "environment": {self.vendor.case.connection_variable: self.connection},
             "owner": f"try {next(self._tries)}/",
             "slices": slices,
             "step": step,
@@ -224,21 +229,20 @@ class Trial:
     def figures(self, interruptions: int, wrong: str = "") -> Figures:
         """Count what the server has, and what the ledger says of the rest."""
         self.sandbox.settle()
-        received, mark_of = self.vendor.received(self.sandbox), self.vendor.mark_of
+        received, marks = self.vendor.received(self.sandbox), self.marks()
         with self._ledger.engine.connect() as connection:
             query = select(deliveries.c.key, deliveries.c.state)
             states = {row.key: State(row.state) for row in connection.execute(query)}
-        keys = self.delivery_keys()
-        uncertain = {one for one in keys if states[one] is State.UNCERTAIN}
+        uncertain = {one for one in marks if states[one] is State.UNCERTAIN}
         final = (State.DELIVERED, State.UNCERTAIN)
         return Figures(
-            deliveries=len(keys),
+            deliveries=len(marks),
             interruptions=interruptions,
-            received=sum(received[mark_of(one)] > 0 for one in keys),
+            received=sum(received[mark] > 0 for mark in marks.values()),
             duplicates=received.total() - len(received),
-            lost=sum(not received[mark_of(one)] and one not in uncertain for one in keys),
+            lost=sum(not received[mark] and one not in uncertain for one, mark in marks.items()),
             uncertain=len(uncertain),
-            unsettled=sum(states[one] not in final for one in keys),
+            unsettled=sum(states[one] not in final for one in marks),
             wrong=wrong,
         )
 
