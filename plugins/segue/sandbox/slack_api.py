@@ -160,6 +160,11 @@ def user_id(email: str) -> str:
     return _id("U", email.lower())
 
 
+def direct_messages_id(user: str) -> str:
+    """Return the id of the direct messages with the person of an id."""
+    return _id("D", user)
+
+
 def _id(prefix: str, name: str) -> str:
     digest = hashlib.sha256(name.encode("utf-8", "replace")).digest()
     return prefix + base64.b32encode(digest).decode()[:10]
