@@ -10,6 +10,8 @@ Followed:
     https://docs.slack.dev/messaging/message-metadata
     https://docs.slack.dev/messaging/formatting-message-text (what is escaped, unfurling)
     https://docs.slack.dev/apis/web-api/rate-limits (tiers; 429, Retry-After)
+    https://docs.slack.dev/reference/methods/auth.test
+    https://docs.slack.dev/legacy/legacy-authentication/legacy-oauth-scopes (X-OAuth-Scopes)
     https://airflow.apache.org/docs/apache-airflow-providers-slack/stable/connections/slack.html
 
 The connection is of type Slack API: the password is a bot token with the scope ``chat:write``
@@ -37,12 +39,13 @@ from segue.channels.airflow_connections import opened
 from segue.channels.http_calls import is_code, retry_after
 from segue.channels.look_ups import look_from
 from segue.channels.rates import limits_of
-from segue.delivery.channel import Limit, Receipt, Sender
+from segue.delivery.channel import Finding, Limit, Receipt, Sender, Tried
 from segue.errors import (
     ConnectionFailure,
     ContactFailure,
     DeliveryError,
     OutcomeUnknown,
+    SettingsError,
     TransientFailure,
 )
 from segue.workflows.templates import Line, Mrkdwn
@@ -57,8 +60,12 @@ EVENT_TYPE = "segue_delivery"
 LONGEST_TEXT = 40_000  # characters; Slack cuts off what is beyond
 RATE = "300/minute"  # of the workspace: "several hundred"
 CHANNEL_SECONDS = 1.0  # between two messages to one channel
+SCOPES = "x-oauth-scopes"  # the header that tells what a token may do
 PAGE_SIZE = 999  # what a list or a history has at most
 CHANNEL_ID = re.compile(r"[CDG][A-Z0-9]{8,}")
+TESTER = re.compile(r"[CDGUW][A-Z0-9]{8,}|#[^\s#@<>&,]{1,80}")  # a channel, or a person's id
+# what a token may lack and still post: messages in doubt cannot be looked up then
+TO_LOOK_UP = frozenset({"channels:history", "channels:read", "groups:read"})
 
 # of the errors that chat.postMessage documents, those that are not about one message
 OF_THE_CONNECTION = frozenset(
@@ -130,6 +137,26 @@ class SlackMessage(TeamChannel):
         """Always: a message carries the key in its metadata."""
         return True
 
+    @property
+    def needs(self) -> Set[str]:
+        """The scopes to post and to look up; a channel's name is looked up in the lists."""
+        if CHANNEL_ID.fullmatch(self.channel.source):
+            return {"chat:write", "channels:history"}
+        return {"chat:write", *TO_LOOK_UP}
+
+    def tester(self, to: str) -> str:
+        """Return another channel, or a person's id."""
+        if not TESTER.fullmatch(to):
+            raise SettingsError(
+                f"{to!r} is no place in Slack; allowed: a channel such as #tests, or the id of a "
+                "channel or a person such as U0123456789"
+            )
+        return to
+
+    def readdressed(self, message: Mapping[str, Any], tester: str) -> dict[str, Any]:
+        """Return the message for another channel, or for a person."""
+        return {**message, "channel": tester, "text": f"[test] {message['text']}"}
+
     def connect(self) -> SlackMessages:
         """Build the client, once for all threads; nothing is sent yet."""
         from airflow.providers.slack.hooks.slack import SlackHook
@@ -193,6 +220,31 @@ class SlackMessages(Sender):
         scope = f"{self._connection} {message['channel']}"
         return [*self._limits, Limit(scope, 1, CHANNEL_SECONDS)] if self._limits else ()
 
+    def check(self, needs: Set[str]) -> Finding:
+        """Ask who the token is, and compare its scopes with those that are needed."""
+        response = self._respond("auth.test", failed_check, lost_question)
+        try:
+            whose = f"{response.data['user']} in the workspace {response.data['team']}"
+        except (KeyError, TypeError):
+            raise ConnectionFailure(
+                "Slack's answer is not one of its API; check the base_url"
+            ) from None
+        told = {name.lower(): value for name, value in response.headers.items()}.get(SCOPES)
+        if told is None:
+            return Finding(Tried.LIMITED, f"{whose}; Slack does not tell the token's scopes")
+        granted = {scope.strip() for scope in str(told).split(",")}
+        if "groups:history" in granted:  # all that a private channel needs; which it is, is unknown
+            granted.add("channels:history")
+        missing = needs - granted
+        names = ", ".join(sorted(missing))
+        remedy = "add it to the app's bot token scopes, and install the app again"
+        if missing - TO_LOOK_UP:
+            raise ConnectionFailure(f"{whose}; the token lacks {names}: {remedy}")
+        if missing:
+            cost = "messages in doubt cannot be looked up"
+            return Finding(Tried.LIMITED, f"{whose}; {cost} without {names}: {remedy}")
+        return Finding(Tried.OK, whose)
+
     def _ids(self, channels: Set[str]) -> Sequence[str]:
         """Return the ids of these channels, sorted: for a name, of all that have or had it.
 
@@ -251,6 +303,16 @@ class SlackMessages(Sender):
         lost: Callable[[str], DeliveryError],
         **request: Mapping[str, Any],
     ) -> Any:
+        """Call a method once and return its answer's data; see ``_respond``."""
+        return self._respond(method, refused, lost, **request).data
+
+    def _respond(
+        self,
+        method: str,
+        refused: Callable[[SlackApiError], DeliveryError],
+        lost: Callable[[str], DeliveryError],
+        **request: Mapping[str, Any],
+    ) -> Any:
         """Call a method once; ``refused`` and ``lost`` say what it means when that fails."""
         from http.client import HTTPException
         from urllib.error import URLError
@@ -258,7 +320,7 @@ class SlackMessages(Sender):
         from slack_sdk.errors import SlackApiError, SlackRequestError
 
         try:
-            return self._hook.call(method, **request).data
+            return self._hook.call(method, **request)
         except SlackApiError as error:
             raise refused(error) from None
         except SlackRequestError:
@@ -296,6 +358,17 @@ def no_answer(error: SlackApiError) -> DeliveryError:
     if code is None:
         return lost_question(said)
     return OutcomeUnknown(f"{said}; check the token's scopes, and invite the app to the channel")
+
+
+def failed_check(error: SlackApiError) -> DeliveryError:
+    """Return the error that an answer without ``ok: true`` to ``auth.test`` stands for."""
+    failure = failed_answer(error)
+    if isinstance(failure, TransientFailure):
+        return failure
+    said = f"Slack answered {_code(error) or _status(error)}"
+    if isinstance(failure, OutcomeUnknown) and _code(error) is not None:
+        return lost_question(said)
+    return ConnectionFailure(f"{said}; check the connection's token and base_url")
 
 
 def lost_question(said: str) -> DeliveryError:
