@@ -211,7 +211,7 @@ def test_every_json_block_is_an_airflow_connection(block):
     """Right keys, a type that a channel opens, and an extra that is a mapping."""
     connection = json.loads(block.text)
     assert set(connection) <= CONNECTION_FIELDS
-    assert connection["conn_type"] in ("slack", "http", "smtp")
+    assert connection["conn_type"] in ("slack", "slackwebhook", "http", "smtp")
     assert isinstance(connection.get("extra", {}), dict)
 
 

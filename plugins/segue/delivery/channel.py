@@ -37,6 +37,7 @@ BUILT_IN = {
     "freshdesk_ticket": "segue.channels.freshdesk_ticket:FreshdeskTicket",
     "http_request": "segue.channels.http_request:HttpRequest",
     "slack_message": "segue.channels.slack_message:SlackMessage",
+    "slack_webhook": "segue.channels.slack_webhook:SlackWebhook",
     "zendesk_ticket": "segue.channels.zendesk_ticket:ZendeskTicket",
 }
 
@@ -99,6 +100,18 @@ class Sender(ABC):
 
     def __exit__(self, *exc: object) -> None:  # noqa: B027 - most have nothing to close
         """Close what is open."""
+
+    def lacks(self, message: Mapping[str, Any]) -> bool:
+        """Tell whether the vendor must be asked for something before this message is sent."""
+        return False
+
+    def complete(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a message that ``lacks`` something with what the vendor says, such as an id.
+
+        Asked before the call is recorded as begun, so that ``Channel.trace`` and ``limits`` see
+        the complete message. It changes nothing at the vendor. Raises as ``send`` does.
+        """
+        return message
 
     @abstractmethod
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:

@@ -30,6 +30,7 @@ from segue.directory.snapshots import Snapshot, find_snapshot, usable_snapshots
 from segue.documents import did_you_mean
 from segue.errors import (
     DataError,
+    DeliveryError,
     LedgerError,
     OutcomeUnknown,
     SegueError,
@@ -136,14 +137,18 @@ def _send(
     channel = resolved.channels[wanted.action]
     with channel.connect() as sender:
         _wait_for_leave(ledger, sender.limits(prepared.message), clock)
+        if sender.lacks(prepared.message):
+            prepared = replace(prepared, message=sender.complete(prepared.message))
+            _wait_for_leave(ledger, sender.limits(prepared.message), clock)
         require_listed_nowhere(ledger, wanted)  # the last moment for a stop
         over_by = clock.now() + timedelta(seconds=channel.longest_call) + LEASE
         if not ledger.begin_test(request.id, owner, over_by):
             return None
         answer = send_once(sender, prepared)
-    if not isinstance(answer, Receipt):
+    if isinstance(answer, DeliveryError):
         raise answer
-    known_as = f" as {answer.external_id}" if answer.external_id else ""
+    number = answer.external_id if isinstance(answer, Receipt) else None
+    known_as = f" as {number}" if number else ""
     return Trial(TrialResult.SENT, f"sent to {wanted.to}{known_as}{remark}")
 
 

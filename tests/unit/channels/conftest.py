@@ -47,6 +47,13 @@ def sandbox(running_sandbox: Sandbox, set_connection: SetConnection) -> Sandbox:
         extra={"base_url": f"{url}/slack/api/", "timeout": 2},
     )
     set_connection(
+        "slack_webhook_default",
+        conn_type="slackwebhook",
+        host=f"{url}/slack/services",
+        password="T00000000/B00000000/sandbox",
+        extra={"timeout": 2},
+    )
+    set_connection(
         "zendesk_default",
         conn_type="http",
         host=f"{url}/zendesk",

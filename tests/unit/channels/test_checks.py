@@ -17,7 +17,7 @@ from segue.errors import (
     SettingsError,
     TransientFailure,
 )
-from segue.sandbox.slack_api import TOKEN_TO_POST
+from segue.sandbox.slack_api import TOKEN_TO_POST, user_id
 from tests.unit.channels.support import KEY, closed_port, http, mail_server, variables, vendor
 
 SLACK = SlackMessage.model_validate({"channel": "#alerts", "text": "{{ contact.first_name }}"})
@@ -98,6 +98,13 @@ def test_what_slack_answers_to_the_check(set_connection, answer, error, said):
 def test_a_channel_by_id_needs_no_list():
     by_id = SlackMessage.model_validate({"channel": "C0123456789", "text": "x"})
     assert by_id.needs == {"chat:write", "channels:history"}
+
+
+def test_a_person_needs_other_scopes():
+    by_id = SlackMessage.model_validate({"user": "U0123456789", "text": "x"})
+    assert by_id.needs == {"chat:write", "im:history", "im:write"}
+    by_email = SlackMessage.model_validate({"email": "a@example.com", "text": "x"})
+    assert by_email.needs - by_id.needs == {"users:read.email"}
 
 
 def test_zendesk_and_freshdesk_name_their_agents(sandbox):
@@ -265,17 +272,32 @@ def test_a_mail_goes_to_one_plain_address(to):
         EMAIL.tester(to)
 
 
-@pytest.mark.parametrize("to", ["#tests", "U0123456789"])
-def test_a_message_goes_to_the_testers_channel(sandbox, to):
-    message = SLACK.readdressed(SLACK.render(variables()), SLACK.tester(to))
-    with SLACK.connect() as sender:
-        sender.send(message, key=KEY)
-    [posted] = sandbox.messages(service="slack")
-    assert posted.text == "[test] Ana"
-    assert posted.to == ("#tests" if to == "#tests" else "@U0123456789")
+@pytest.mark.parametrize(
+    ("to", "reached"),
+    [
+        ("#tests", "#tests"),
+        ("U0123456789", "@U0123456789"),
+        ("me@example.com", f"@{user_id('me@example.com')}"),
+    ],
+)
+@pytest.mark.parametrize(
+    "place", [{"channel": "#alerts"}, {"email": "{{ contact.email }}", "audience": "contact"}]
+)
+def test_a_message_goes_to_the_testers_channel(sandbox, to, reached, place):
+    blocks = [{"type": "section", "text": {"type": "mrkdwn", "text": "Look"}}]
+    channel = SlackMessage.model_validate({**place, "text": "of {{ contact.email }}"})
+    for fields in ({}, {"blocks": blocks}):
+        message = channel.readdressed({**channel.render(variables()), **fields}, channel.tester(to))
+        with channel.connect() as sender:
+            sender.send(message, key=KEY)
+    plain, rich = sandbox.messages(service="slack")
+    assert {plain.to, rich.to} == {reached}
+    assert plain.text == "[test] of ana@example.com"
+    assert rich.fields["blocks"][1:] == blocks
+    assert rich.fields["blocks"][0]["elements"][0]["text"] == "[test]"
 
 
-@pytest.mark.parametrize("to", ["tests", "me@example.com", "#a b", "#a\n", "<!channel>", ""])
+@pytest.mark.parametrize("to", ["tests", "#a b", "#a\n", "<!channel>", ""])
 def test_a_message_goes_to_one_channel_or_person(to):
     with pytest.raises(SettingsError, match="is no place in Slack"):
         SLACK.tester(to)
