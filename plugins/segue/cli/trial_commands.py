@@ -61,7 +61,7 @@ def check_connections(
         number = ledger.file_check(workflows or [], person(), this_second())
         done = None if no_wait else _wait(ledger, number, longest)
     if done is None:
-        print(f"request {number} is filed; segue_release carries it out within five minutes")
+        _print_filed(number, output)
         return
     columns = _IN_A_TABLE if output is Format.TABLE else _CHECK_COLUMNS
     print_listing(columns, ([row[name] for name in columns] for row in done.found), output)
@@ -120,7 +120,7 @@ def send_test(
         number = ledger.file_test(wanted, person(), this_second())
         done = None if no_wait else _wait(ledger, number, longest)
     if done is None:
-        print(f"request {number} is filed; segue_release carries it out within five minutes")
+        _print_filed(number, output)
         return
     if output is Format.TABLE:
         print(plain(done.outcome))
@@ -190,7 +190,7 @@ def _wait(ledger: Ledger, number: int, longest: Duration) -> Request:
     from segue.errors import SegueError
 
     until = time.monotonic() + longest.approximate().total_seconds()
-    _say_filed(number)
+    note(_filed(number))
     with working("Waiting for segue_release"):
         while True:
             found = ledger.find_request(number)
@@ -207,8 +207,15 @@ def _wait(ledger: Ledger, number: int, longest: Duration) -> Request:
     )
 
 
-def _say_filed(number: int) -> None:
-    note(f"request {number} is filed; segue_release carries it out within five minutes")
+def _filed(number: int) -> str:
+    return f"request {number} is filed; segue_release carries it out within five minutes"
+
+
+def _print_filed(number: int, output: Format) -> None:
+    if output is Format.TABLE:
+        print(_filed(number))
+    else:
+        print_listing(("request",), [[number]], output)
 
 
 def _of_release() -> str:

@@ -107,7 +107,7 @@ def require_kind(resolved: ResolvedWorkflow, wanted: str | None) -> str:
 
 def require_address(channel: Channel, to: str) -> str:
     """Return the address ``to`` as a channel writes it; raise SettingsError unless it is one."""
-    if not 0 < len(to) <= _LONGEST_ADDRESS or not to.isprintable() or set(to) & set(" ,;<>\"'"):
+    if not 0 < len(to) <= _LONGEST_ADDRESS or not to.isprintable() or set(to) & set(' ,;<>"'):
         raise SettingsError(
             f"--to is {to[:_LONGEST_ADDRESS]!r}; allowed: one address, without a name, blanks, "
             "commas or line breaks"

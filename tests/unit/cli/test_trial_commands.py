@@ -103,11 +103,13 @@ def test_who_does_not_wait_is_told_the_number(segue, ledger):
     )
     answer = segue("send-test", "welcome", *TO, "--action", "mail", "--no-wait")
     assert answer.out.startswith("request 2 is filed")
+    answer = segue("check-connections", "--no-wait", "--format", "json")
+    assert json.loads(answer.out) == [{"request": 3}]
     listed = segue("requests")
     assert "check connections: all workflows" in listed.lines[2]
     meant = "send test: workflow welcome, action mail, contact c1, to me@example.com"
     assert meant in listed.lines[3]
-    assert listed.err == "2 requests, 2 open\n"
+    assert listed.err == "3 requests, 3 open\n"
 
 
 def test_a_request_under_way_is_listed_as_such(segue, ledger):

@@ -421,3 +421,4 @@ def test_the_kind_of_change_is_one_of_the_workflows(world):
 def test_an_address_is_one_address(world, to):
     with pytest.raises(SettingsError, match="allowed: one address"):
         require_address(world.mail, to)
+    assert require_address(world.mail, "o'neill@example.com") == "o'neill@example.com"
