@@ -83,6 +83,7 @@ LOOK_UPS = 50  # of addresses in a minute: "tier 3"
 CHANNEL_ID = re.compile(r"[CDG][A-Z0-9]{8,}")
 CHANNEL = re.compile(r"[CDG][A-Z0-9]{8,}|#[^\s#@<>&,]{1,80}")  # that a tester may name
 USER_ID = re.compile(r"[UW][A-Z0-9]{2,}")
+PERSON = re.compile(r"[UW][A-Z0-9]{8,}")  # where channels' names may stand, too
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 PLACES = ("channel", "user", "email")
 UNKNOWN_ADDRESS = "users_not_found"
@@ -180,6 +181,8 @@ class SlackMessage(SlackText):
     def render(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the message for one contact; raise NoAddress where they cannot be reached."""
         message = super().render(variables)
+        if PERSON.fullmatch(message.get("channel", "")):  # or nobody would say whose it is
+            raise ContactFailure("channel: it is the id of a person; write it as `user`")
         if not USER_ID.fullmatch(message.get("user", "U00")):
             raise ContactFailure("user: it is not the id of a person in Slack (U0123456789)")
         if not EMAIL.fullmatch(message.get("email", "a@b")):
@@ -361,7 +364,7 @@ def _place_problems(name: str, written: Template) -> list[tuple[Location, str]]:
     """Return what is wrong with a place that is the same for every contact."""
     if is_template(written):
         return []
-    if name == "channel" and USER_ID.fullmatch(written.source) and len(written.source) > 8:
+    if name == "channel" and PERSON.fullmatch(written.source):
         return [((name,), f"{written.source!r} is a person's id; write it as `user`")]
     if name == "user" and not USER_ID.fullmatch(written.source):
         text = f"found {written.source!r}; allowed: the id of a person, such as U0123456789"

@@ -513,6 +513,13 @@ def test_what_is_no_persons_id_fails_before_it_is_sent(sandbox: Sandbox, written
     assert sandbox.messages() == []
 
 
+def test_a_person_is_no_channel_without_saying_who_it_is(sandbox: Sandbox):
+    """Else a contact who opted out could be written to."""
+    with pytest.raises(ContactFailure, match="write it as `user`"):
+        deliver(message(channel="{{ contact.slack }}"), slack=ANA)
+    assert sandbox.messages() == []
+
+
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
