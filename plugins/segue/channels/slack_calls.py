@@ -5,6 +5,7 @@ Followed:
     https://docs.slack.dev/apis/web-api/rate-limits (tiers; 429, Retry-After)
     https://docs.slack.dev/reference/methods/chat.postMessage (errors)
     https://docs.slack.dev/reference/methods/users.lookupByEmail (errors)
+    https://docs.slack.dev/reference/methods/auth.test (errors)
 
 The SDK retries nothing here and logs nothing: it would post again after a lost answer, and its
 debug lines hold whole messages and the secret URLs of webhooks. None of its exceptions' texts is
@@ -91,14 +92,21 @@ class SlackApi:
         lost: Callable[[str], DeliveryError],
         **request: Mapping[str, Any],
     ) -> Any:
+        """Call a method once and return its answer's data; see ``respond``."""
+        return self.respond(method, refused, lost, **request).data
+
+    def respond(
+        self,
+        method: str,
+        refused: Callable[[SlackApiError], DeliveryError],
+        lost: Callable[[str], DeliveryError],
+        **request: Mapping[str, Any],
+    ) -> Any:
         """Call a method once; ``refused`` and ``lost`` say what it means when that fails."""
         from slack_sdk.errors import SlackApiError
 
-        def made() -> Any:
-            return self._hook.call(method, **request).data
-
         try:
-            return guarded(made, lost)
+            return guarded(lambda: self._hook.call(method, **request), lost)
         except SlackApiError as error:
             raise refused(error) from None
 
@@ -181,6 +189,17 @@ def unknown_person(error: SlackApiError) -> DeliveryError:
     if isinstance(failure, OutcomeUnknown):
         return lost_question(f"Slack answered {code_of(error) or _status(error)}")
     return failure
+
+
+def failed_check(error: SlackApiError) -> DeliveryError:
+    """Return the error that an answer without ``ok: true`` to ``auth.test`` stands for."""
+    failure = failed_answer(error)
+    if isinstance(failure, TransientFailure):
+        return failure
+    said = f"Slack answered {code_of(error) or _status(error)}"
+    if isinstance(failure, OutcomeUnknown) and code_of(error) is not None:
+        return lost_question(said)
+    return ConnectionFailure(f"{said}; check the connection's token and base_url")
 
 
 def lost_question(said: str) -> DeliveryError:

@@ -13,6 +13,8 @@ Followed:
     https://docs.slack.dev/reference/objects/conversation-object (name, previous_names)
     https://docs.slack.dev/messaging/message-metadata
     https://docs.slack.dev/messaging/formatting-message-text (what is escaped, unfurling)
+    https://docs.slack.dev/reference/methods/auth.test
+    https://docs.slack.dev/legacy/legacy-authentication/legacy-oauth-scopes (X-OAuth-Scopes)
     https://airflow.apache.org/docs/apache-airflow-providers-slack/stable/connections/slack.html
 
 The connection is of type Slack API: the password is a bot token with the scope ``chat:write``
@@ -36,18 +38,34 @@ from segue.channels.addressing import is_template
 from segue.channels.airflow_connections import opened
 from segue.channels.look_ups import look_from
 from segue.channels.rates import limits_of
-from segue.channels.slack_blocks import SlackText, content_of
+from segue.channels.slack_blocks import MOST_BLOCKS, SlackText, content_of
 from segue.channels.slack_calls import (
     SlackApi,
     code_of,
     failed_answer,
+    failed_check,
     lost_question,
     silent,
     unknown_person,
 )
-from segue.delivery.channel import Audience, Limit, NoAddress, Receipt, Sender
+from segue.delivery.channel import (
+    Audience,
+    Finding,
+    Limit,
+    NoAddress,
+    Receipt,
+    Sender,
+    Tried,
+)
 from segue.documents import Location, ProblemsFound
-from segue.errors import ContactFailure, DeliveryError, OutcomeUnknown, TransientFailure
+from segue.errors import (
+    ConnectionFailure,
+    ContactFailure,
+    DeliveryError,
+    OutcomeUnknown,
+    SettingsError,
+    TransientFailure,
+)
 from segue.workflows.templates import Line, Template
 
 if TYPE_CHECKING:
@@ -55,9 +73,15 @@ if TYPE_CHECKING:
 
 EVENT_TYPE = "segue_delivery"
 RATE = "300/minute"  # of the workspace: "several hundred"
+SCOPES = "x-oauth-scopes"  # the header that tells what a token may do
+# what a token may lack and still post: messages in doubt cannot be looked up then
+TO_LOOK_UP = frozenset(
+    {"channels:history", "channels:read", "groups:read", "im:history", "im:write"}
+)
 CHANNEL_SECONDS = 1.0  # between two messages to one channel
 LOOK_UPS = 50  # of addresses in a minute: "tier 3"
 CHANNEL_ID = re.compile(r"[CDG][A-Z0-9]{8,}")
+CHANNEL = re.compile(r"[CDG][A-Z0-9]{8,}|#[^\s#@<>&,]{1,80}")  # that a tester may name
 USER_ID = re.compile(r"[UW][A-Z0-9]{2,}")
 PERSON = re.compile(r"[UW][A-Z0-9]{8,}")  # where channels' names may stand, too
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
@@ -115,6 +139,35 @@ class SlackMessage(SlackText):
     def can_be_asked(self) -> bool:
         """Always: a message carries the key in its metadata."""
         return True
+
+    @property
+    def needs(self) -> Set[str]:
+        """The scopes to post and to look up; a channel's name is looked up in the lists."""
+        if self.channel is None:
+            person = {"chat:write", "im:history", "im:write"}
+            return person if self.email is None else {*person, "users:read.email"}
+        if CHANNEL_ID.fullmatch(self.channel.source):
+            return {"chat:write", "channels:history"}
+        return {"chat:write", "channels:history", "channels:read", "groups:read"}
+
+    def tester(self, to: str) -> str:
+        """Return another channel, or a person's id or address."""
+        if not any(kind.fullmatch(to) for kind in (CHANNEL, USER_ID, EMAIL)):
+            raise SettingsError(
+                f"{to!r} is no place in Slack; allowed: a channel such as #tests, the id of a "
+                "channel or a person such as U0123456789, or a person's email address"
+            )
+        return to
+
+    def readdressed(self, message: Mapping[str, Any], tester: str) -> dict[str, Any]:
+        """Return the message for another channel, or for a person."""
+        kinds = {"channel": CHANNEL, "user": USER_ID, "email": EMAIL}
+        place = next(name for name, kind in kinds.items() if kind.fullmatch(tester))
+        said = {key: value for key, value in message.items() if key not in PLACES}
+        if 0 < len(said.get("blocks", ())) < MOST_BLOCKS:  # what people see, then
+            mark = {"type": "context", "elements": [{"type": "mrkdwn", "text": "[test]"}]}
+            said["blocks"] = [mark, *said["blocks"]]
+        return {**said, place: tester, "text": f"[test] {said['text']}"}
 
     def connect(self) -> SlackMessages:
         """Build the client, once for all threads; nothing is sent yet."""
@@ -209,6 +262,31 @@ class SlackMessages(Sender):
         if message["email"] in self._people:
             return ()
         return [Limit(f"{self._connection} users.lookupByEmail", LOOK_UPS, 60.0)]
+
+    def check(self, needs: Set[str]) -> Finding:
+        """Ask who the token is, and compare its scopes with those that are needed."""
+        response = self._api.respond("auth.test", failed_check, lost_question)
+        try:
+            whose = f"{response.data['user']} in the workspace {response.data['team']}"
+        except (KeyError, TypeError):
+            raise ConnectionFailure(
+                "Slack's answer is not one of its API; check the base_url"
+            ) from None
+        told = {name.lower(): value for name, value in response.headers.items()}.get(SCOPES)
+        if told is None:
+            return Finding(Tried.LIMITED, f"{whose}; Slack does not tell the token's scopes")
+        granted = {scope.strip() for scope in str(told).split(",")}
+        if "groups:history" in granted:  # all that a private channel needs; which it is, is unknown
+            granted.add("channels:history")
+        missing = needs - granted
+        names = ", ".join(sorted(missing))
+        remedy = "add it to the app's bot token scopes, and install the app again"
+        if missing - TO_LOOK_UP:
+            raise ConnectionFailure(f"{whose}; the token lacks {names}: {remedy}")
+        if missing:
+            cost = "messages in doubt cannot be looked up"
+            return Finding(Tried.LIMITED, f"{whose}; {cost} without {names}: {remedy}")
+        return Finding(Tried.OK, whose)
 
     def _person(self, email: str) -> str:
         """Return the id of the person with an address."""

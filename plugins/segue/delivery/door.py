@@ -355,7 +355,7 @@ class Door:
         """
         if self.clock() > in_time:
             return TransientFailure("the worker was held up before the call; nothing was sent")
-        return _send(sender, item)
+        return send_once(sender, item)
 
     def _next_answers(
         self, under_way: dict[Future[Answer], Prepared], not_before: datetime | None
@@ -450,7 +450,7 @@ def _is_again(row: DeliveryRow) -> bool:
     return row.resent or row.state is State.UNCERTAIN
 
 
-def _send(sender: Sender, item: Prepared) -> Answer:
+def send_once(sender: Sender, item: Prepared) -> Answer:
     """Send one message."""
     return _answered(lambda: sender.send(item.message, key=item.key))
 

@@ -11,6 +11,8 @@ Follows these public pages:
     https://docs.slack.dev/reference/block-kit (slack_blocks.py beside this module has the limits)
     https://docs.slack.dev/apis/web-api (form or JSON, ``ok: false`` with HTTP 200)
     https://docs.slack.dev/apis/web-api/rate-limits (429, Retry-After)
+    https://docs.slack.dev/legacy/legacy-authentication/legacy-oauth-scopes (X-OAuth-Scopes, of the
+    token, with every answer)
     https://docs.slack.dev/messaging/message-metadata
     https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
     https://api.slack.com/changelog/2016-05-17-changes-to-errors-for-incoming-webhooks
@@ -116,15 +118,17 @@ def create_app(store: Store) -> FastAPI:
     @app.api_route("/api/{method}", methods=["GET", "POST"])
     async def call(method: str, request: Request) -> Response:
         received = await read_request(request)
+        headers: dict[str, str] = {}
         try:
             arguments = _arguments(received)
             token = _authenticate(received, arguments)
+            headers["X-OAuth-Scopes"] = ",".join(SCOPES_OF[token])
             call = _method(method)
             _authorize(token, method, arguments)
             answer = call(store, arguments, received)
         except SlackError as error:
-            return json_answer(error.answer)
-        return json_answer({"ok": True, **answer})
+            return json_answer(error.answer, headers=headers)
+        return json_answer({"ok": True, **answer}, headers=headers)
 
     @app.post("/services/{team}/{hook}/{token}")
     async def webhook(team: str, hook: str, token: str, request: Request) -> Response:
@@ -359,6 +363,23 @@ SCOPES = {
     "conversations.list": "channels:read,groups:read",
     "conversations.open": "im:write",
     "users.lookupByEmail": "users:read.email",
+}
+
+# what each token may do
+SCOPES_OF = {
+    TOKEN: (
+        "chat:write",
+        "chat:write.public",
+        "channels:history",
+        "channels:read",
+        "groups:history",
+        "groups:read",
+        "im:history",
+        "im:write",
+        "users:read",
+        "users:read.email",
+    ),
+    TOKEN_TO_POST: ("chat:write",),
 }
 
 

@@ -420,6 +420,21 @@ def test_auth_test_names_the_bot_and_unknown_methods_are_errors(web: httpx.Clien
     assert (answer.status_code, answer.json()["error"]) == (200, "unknown_method")
 
 
+@pytest.mark.parametrize(
+    ("token", "scopes"),
+    [(slack_api.TOKEN, "users:read.email"), (slack_api.TOKEN_TO_POST, "chat:write"), ("x", None)],
+)
+@pytest.mark.parametrize("method", ["auth.test", "conversations.list", "no.such"])
+def test_every_answer_tells_the_scopes_of_its_token(
+    web: httpx.Client, token: str, scopes: str | None, method: str
+) -> None:
+    """In X-OAuth-Scopes, refusals too; of a token that is none nothing is told."""
+    answer = web.post(f"/slack/api/{method}", headers={"Authorization": f"Bearer {token}"})
+
+    told = answer.headers.get("X-OAuth-Scopes")
+    assert (told.split(",")[-1] if told else told) == scopes
+
+
 def test_rate_limits_are_429_with_retry_after(web: httpx.Client, sandbox: Sandbox) -> None:
     """The fault refuses once with Retry-After; the next request goes through."""
     sandbox.fault("slack", "rate_limited", retry_after=7)
