@@ -109,6 +109,7 @@ CASE = ChannelCase(
             "success": "status == 'created'",
             "results": RESULTS,
             "look_up": LOOK_UP,
+            "check": "/notes",
         },
         expected,
     ),
