@@ -39,6 +39,7 @@ def write(world: World) -> None:
     _asking(world)
     _half(world)
     _enrolled(world)
+    _tried_out(world)
 
 
 def _conditions_hold_back(world: World) -> None:
@@ -190,3 +191,17 @@ def _half(world: World) -> None:
 def _enrolled(world: World) -> None:
     world.snapshot("enrolled", "2026-11-01", [contact(f"enrol{n}") for n in range(2)])
     world.workflow("enrolled", [SLACK], policies={"max_age": "1d"})
+
+
+def _tried_out(world: World) -> None:
+    """Nothing of it is ever run: its connections are checked, and a tester gets its messages."""
+    world.snapshot("tried_out", "2026-11-01", [contact("tried1"), contact("tried2", tier="silver")])
+    mail = {**EMAIL["email"], "cc": "boss@example.com", "text": "{{ contact.first_name }}"}
+    lost = {"id": "lost", "slack_message": {**SLACK["slack_message"], "connection": "absent"}}
+    note = {"connection": "zendesk_default", "path": "/notes", "check": "/api/v2/users/me"}
+    actions = [TICKET, SLACK, {"id": "mail", "after": "ticket", "email": mail}, lost]
+    world.workflow(
+        "tried_out",
+        [*actions, {"id": "note", "http_request": note}],
+        conditions={"field": "tier", "equals": "gold"},
+    )

@@ -93,7 +93,11 @@ def definitions(place: Path) -> Callable[[str], None]:
 
     def define(name: str, **more) -> None:
         parts = {
-            "directories": {"directory": name, "snapshots": str(place / "snapshots" / name)},
+            "directories": {
+                "directory": name,
+                "snapshots": str(place / "snapshots" / name),
+                "settle": "0s",
+            },
             "segments": {
                 "segment": name,
                 "directory": name,

@@ -37,7 +37,10 @@ def record(
     back: int,
     *contacts: str,
     actions: tuple[str, ...] = ("mail",),
-    definition: tuple[str, str] = ("0" * 64, '{"directory": {"directory": "people"}}'),
+    definition: tuple[str, str] = (
+        "0" * 64,
+        '{"directory": {"directory": "people"}, "segment": {"segment": "vip"}}',
+    ),
 ) -> None:
     """Record a run with these contacts added, so many days ago."""
     run = Run(workflow, run_id)

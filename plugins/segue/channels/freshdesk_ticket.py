@@ -21,7 +21,7 @@ account of a larger plan.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal, Self
@@ -32,7 +32,7 @@ from segue.channels.addressing import TeamChannel
 from segue.channels.http_calls import HttpCalls, open_calls
 from segue.channels.look_ups import look_from
 from segue.channels.rates import limits_of
-from segue.delivery.channel import Limit, Receipt, Sender
+from segue.delivery.channel import Finding, Limit, Receipt, Sender, Tried
 from segue.documents import Items
 from segue.errors import OutcomeUnknown
 from segue.workflows.templates import Html, Line
@@ -130,6 +130,20 @@ class FreshdeskTickets(Sender):
     def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
         """Return the account's limit on creating tickets; it is the same for every call."""
         return self._limits
+
+    def check(self, needs: Set[str]) -> Finding:
+        """Ask who the connection's agent is."""
+        number, scope = self._calls.ask(
+            "/api/v2/agents/me",
+            {},
+            codes=_codes,
+            read=lambda answer, _: (int(answer["id"]), answer["ticket_scope"]),
+        )
+        whose = f"the agent {number}"
+        if scope == GLOBAL_ACCESS:
+            return Finding(Tried.OK, whose)
+        cost = "tickets in doubt cannot be looked up: use an agent with global access"
+        return Finding(Tried.LIMITED, f"{whose} does not see every ticket; {cost}")
 
     def _created_since(self, begin: datetime, filtered: Mapping[str, str]) -> Iterator[Listed]:
         """Yield the tickets created since ``begin``, newest first; raise if there is no end."""

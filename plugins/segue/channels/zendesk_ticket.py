@@ -19,7 +19,7 @@ one who sees every ticket. Its extra may give ``segue_rate``, for an account of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from datetime import datetime
 from typing import Any, ClassVar, Literal, Self
 
@@ -29,9 +29,9 @@ from segue.channels.addressing import TeamChannel
 from segue.channels.http_calls import CallRefused, HttpCalls, open_calls
 from segue.channels.look_ups import look_from
 from segue.channels.rates import limits_of
-from segue.delivery.channel import Limit, Receipt, Sender
+from segue.delivery.channel import Finding, Limit, Receipt, Sender, Tried
 from segue.documents import Definition, Items
-from segue.errors import OutcomeUnknown
+from segue.errors import ConnectionFailure, OutcomeUnknown
 from segue.workflows.templates import Line, Text
 
 KEY_REUSED = "IdempotentRequestError"
@@ -136,6 +136,27 @@ class ZendeskTickets(Sender):
     def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
         """Return the account's limit; it is the same for every call."""
         return self._limits
+
+    def check(self, needs: Set[str]) -> Finding:
+        """Ask who the connection's user is; nobody in particular is an end user, too."""
+        number, role, restriction = self._calls.ask(
+            "/api/v2/users/me.json",
+            {},
+            codes=_codes,
+            read=lambda answer, _: tuple(
+                answer["user"].get(name) for name in ("id", "role", "ticket_restriction")
+            ),
+        )
+        if role not in ("agent", "admin"):
+            raise ConnectionFailure(
+                "Zendesk takes the connection's user for an end user; check its login and "
+                "password: EMAIL/token and an API token of an agent's"
+            )
+        whose = f"the {role} {number}"
+        if restriction is None:
+            return Finding(Tried.OK, whose)
+        cost = "tickets in doubt cannot be looked up: use an agent without a ticket restriction"
+        return Finding(Tried.LIMITED, f"{whose} does not see every ticket; {cost}")
 
     def _number_of(self, key: str) -> str | None:
         """Return the first ticket's number, because Zendesk wants no external_id to be unique."""

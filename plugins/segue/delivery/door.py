@@ -1,10 +1,11 @@
 """The one door: every message of every path goes through ``Door.deliver``.
 
 The ledger decides what may be sent: a delivery is claimed, judged, marked ``sending`` in a
-committed transaction, called, and its outcome written. As many calls are under way as the
-channel's concurrency allows; one transaction writes the outcomes of those that were answered and
-marks those that take their place, so that a crash leaves no more than these in doubt (DESIGN.md
-§6).
+committed transaction, called, and its outcome written. What a message lacks (the id of whom an
+address belongs to) is asked for while it is claimed, so that nothing is in doubt then. As many
+calls are under way as the channel's concurrency allows; one transaction writes the outcomes of
+those that were answered and marks those that take their place, so that a crash leaves no more than
+these in doubt (DESIGN.md §6).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from segue.delivery.candidates import (
@@ -101,7 +102,7 @@ class Defect(OutcomeUnknown):
     """A channel failed in a way it does not know: the call is in doubt, and the pass ends."""
 
 
-Answer = Receipt | DeliveryError
+Answer = Receipt | DeliveryError | Prepared  # prepared: a message that is complete now
 
 
 class Door:
@@ -262,7 +263,12 @@ class Door:
             doubts = self._keep_calling(waiting, under_way, finished, sender, pool, result)
         except LedgerError:
             # the answers of calls that were made must not be lost with the ledger's bad minute
-            finished += [self._outcome(item, call.result()) for call, item in under_way.items()]
+            answers = [(item, call.result()) for call, item in under_way.items()]
+            finished += [
+                self._outcome(item, answer)
+                for item, answer in answers
+                if not isinstance(answer, Prepared)
+            ]
             self._write_down(finished, result)
             raise
         self._ask_about(doubts, sender, began, result)
@@ -291,12 +297,16 @@ class Door:
                 free = self.channel.concurrency - len(under_way)
                 batch, pause = self._next_calls(waiting, sender, free)
                 not_before = self._pause(pause, not_before, result)
+            lacking = [item for item in batch if sender.lacks(item.message)]
+            asking = {item.key for item in lacking}
+            whole = [item for item in batch if item.key not in asking]
             in_time = self._lease()  # no later than the one that the marks are written with
-            mine = self._advance(finished, batch, result)
+            mine = self._advance(finished, whole, result)
             finished.clear()
+            under_way |= {pool.submit(_complete, sender, item): item for item in lacking}
             under_way |= {
                 pool.submit(self._send_in_time, sender, item, in_time): item
-                for item in batch
+                for item in whole
                 if item.key in mine
             }
             if not under_way:
@@ -306,6 +316,9 @@ class Door:
                 continue
             may_begin = not_before if waiting and not over else None
             for item, answer in self._next_answers(under_way, may_begin):
+                if isinstance(answer, Prepared):
+                    waiting.appendleft(answer)
+                    continue
                 finished.append(self._outcome(item, answer))
                 tries[item.key] += 1
                 if isinstance(answer, TransientFailure) and tries[item.key] < _TRIES:
@@ -342,7 +355,7 @@ class Door:
         """
         if self.clock() > in_time:
             return TransientFailure("the worker was held up before the call; nothing was sent")
-        return _send(sender, item)
+        return send_once(sender, item)
 
     def _next_answers(
         self, under_way: dict[Future[Answer], Prepared], not_before: datetime | None
@@ -389,7 +402,7 @@ class Door:
             found = ask_at_once(sender, traces, began)
             self._advance([delivered(key, receipt) for key, receipt in found.items()], [], result)
 
-    def _outcome(self, item: Prepared, answer: Answer) -> Finished:
+    def _outcome(self, item: Prepared, answer: Receipt | DeliveryError) -> Finished:
         """Return what an answer means; what may pass leaves the delivery claimed."""
         digest = message_digest(item.message)
         if isinstance(answer, Receipt):
@@ -437,10 +450,23 @@ def _is_again(row: DeliveryRow) -> bool:
     return row.resent or row.state is State.UNCERTAIN
 
 
-def _send(sender: Sender, item: Prepared) -> Answer:
-    """Send one message; what went wrong is a value here, so that no other answer is lost."""
+def send_once(sender: Sender, item: Prepared) -> Answer:
+    """Send one message."""
+    return _answered(lambda: sender.send(item.message, key=item.key))
+
+
+def _complete(sender: Sender, item: Prepared) -> Answer:
+    """Ask for what a message lacks; no call has begun, so that nothing can be in doubt."""
+    answer = _answered(lambda: replace(item, message=sender.complete(item.message)))
+    if isinstance(answer, Defect):
+        return ConnectionFailure(str(answer))
+    return TransientFailure(str(answer)) if isinstance(answer, OutcomeUnknown) else answer
+
+
+def _answered(call: Callable[[], Answer]) -> Answer:
+    """Make a call; what went wrong is a value here, so that no other answer is lost."""
     try:
-        return sender.send(item.message, key=item.key)
+        return call()
     except DeliveryError as error:
         return error
     except Exception as error:  # noqa: BLE001 - a defect must not lose the round's other answers

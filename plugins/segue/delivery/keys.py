@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from datetime import UTC, datetime
 
 from segue.segments.kinds import ChangeKind
 
@@ -24,6 +25,12 @@ def delivery_key(
     parts = [namespace, workflow, action, contact_id, change, instant]
     text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def trial_key(namespace: str, request: int, requested_at: datetime) -> str:
+    """Return the key of a message to a tester, 64 hex digits: no delivery's, and never twice."""
+    parts = [namespace, "send-test", request, requested_at.astimezone(UTC).isoformat()]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def keyed_digest(secret: str, *parts: str) -> str:

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from segue.directory.tables import SnapshotTables
 from segue.segments.consent import opt_states
 from segue.segments.definition import SegmentDefinition
 from segue.segments.explanation import Explanation, explain_segment
 from segue.segments.loading import load_population
-
-if TYPE_CHECKING:
-    from segue.segments.changes import Memberships
 
 
 @dataclass(frozen=True)
@@ -30,17 +26,13 @@ class Verdict:
 
 
 def contact_verdict(
-    segment: SegmentDefinition,
-    tables: SnapshotTables,
-    contact: str,
-    memberships: Memberships | None = None,
+    segment: SegmentDefinition, tables: SnapshotTables, contact: str
 ) -> Verdict:
     """Return whether a contact is in a segment and why.
 
-    ``memberships`` are as for ``load_population``. Raises DataError where the snapshot lacks
-    something.
+    Raises DataError where the snapshot lacks something that the segment needs.
     """
-    population = load_population(segment, tables, only=[contact], memberships=memberships)
+    population = load_population(segment, tables, only=[contact])
     if population.contacts.empty:
         return Verdict(tables.snapshot.key, None, None)
     tree = explain_segment(segment, population, contact)

@@ -15,7 +15,7 @@ from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.models.dag import DagModel
-from fastapi import Depends, HTTPException, Query
+from fastapi import Depends, HTTPException
 
 from segue.operators.environment import task_settings
 
@@ -80,13 +80,14 @@ def _person(user: GetUserDep) -> Person:
 Viewer = Annotated[Person, Depends(_person)]
 
 
-def _readable(workflow: Annotated[str, Query(max_length=250)], viewer: Viewer) -> str:
+# ``workflow`` is part of the path where the route has it there, else of the query
+def _readable(workflow: str, viewer: Viewer) -> str:
     if not viewer.may_read(workflow):
         raise HTTPException(403, f"You may not read the DAG {workflow}.")
     return workflow
 
 
-def _contacts(workflow: Annotated[str, Query(max_length=250)], viewer: Viewer) -> str:
+def _contacts(workflow: str, viewer: Viewer) -> str:
     _readable(workflow, viewer)
     require_contacts(workflow, viewer)
     return workflow

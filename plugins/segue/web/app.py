@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segue.errors import SegueError
-from segue.web import actions, deliveries, files, runs, workflows
+from segue.web import actions, api, deliveries, files, runs, workflows
 from segue.web.connections import NothingRecorded
 from segue.web.pages import page
 
@@ -27,6 +27,7 @@ ROUTERS = (
     runs.router,
     deliveries.router,
     actions.router,
+    api.router,
 )
 HEADERS = {
     "Content-Security-Policy": (

@@ -19,7 +19,6 @@ from segue.directory.snapshots import Snapshot, require_key, usable_snapshots
 from segue.directory.tables import SnapshotTables
 from segue.documents import Document, validate
 from segue.errors import DataError, DefinitionError
-from segue.operators.environment import open_memberships
 from segue.segments.definition import SegmentDefinition
 from segue.segments.outline import outline
 from segue.segments.verdict import contact_verdict
@@ -145,15 +144,18 @@ def explain(
             403, f"Seeing contacts of {name} needs the right to edit the DAG of a workflow on it."
         )
     definition = catalog.segment(name)
+    if any(each.python for each in (definition, *definition.refers_to)):
+        raise DataError(
+            f"{name} is decided by a Python function, which no page runs: it may look at every "
+            f"contact. On the command line: segue explain {name} CONTACT --at KEY"
+        )
     directory, snapshots, trouble = _snapshots(definition, ledger, catalog)
     if directory is None or trouble:
         raise DataError(trouble or f"the directory {definition.directory} is not defined")
     complete = [found for found in snapshots if found.complete]
     chosen = [_at(directory, complete, key) for key in ([earlier, at] if earlier else [at])]
-    memberships = open_memberships() if definition.asks_outside else None
     verdicts = [
-        contact_verdict(definition, SnapshotTables(directory, each), contact, memberships)
-        for each in chosen
+        contact_verdict(definition, SnapshotTables(directory, each), contact) for each in chosen
     ]
     return page(
         request,
@@ -286,17 +288,23 @@ def _lines(recorded: Mapping[str, Any]) -> list[str]:
     """Return a recorded segment as readable lines; as JSON where this version cannot read it."""
     segment = dict(recorded["segment"])
     decided_by = segment.pop("decided_by", {})
-    try:
-        document = Document("a recorded definition", segment, {})
-        lines = list(outline(validate(SegmentDefinition, document)).lines())
-    except DefinitionError:
-        lines = json.dumps(segment, ensure_ascii=False, indent=2, sort_keys=True).splitlines()
+    lines = _readable(segment)
     if "python" in decided_by:
-        lines.append(f"code {decided_by['python'][1][:12]}")
+        source, digest = decided_by["python"]
+        lines = [f"python: {source}", f"its code: {digest[:12]}"]
     for other in decided_by.get("refers_to", ()):
         rule = json.dumps(other, ensure_ascii=False, sort_keys=True)
         lines.append(f"where {other['segment']} is {rule}")
     return lines
+
+
+def _readable(segment: Mapping[str, Any]) -> list[str]:
+    try:
+        document = Document("a recorded definition", segment, {})
+        return list(outline(validate(SegmentDefinition, document)).lines())
+    except DefinitionError:
+        text = json.dumps(segment, ensure_ascii=False, indent=2, sort_keys=True)
+        return text.splitlines()
 
 
 def _difference(before: Sequence[str], after: Sequence[str]) -> list[str]:

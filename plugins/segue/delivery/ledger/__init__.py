@@ -57,18 +57,13 @@ from segue.delivery.ledger.records import (
     Wishes,
 )
 from segue.delivery.ledger.recovering import Recovering
-from segue.delivery.ledger.requesting import (
-    Request,
-    Requesting,
-    RequestKind,
-    Selection,
-    Settlement,
-)
+from segue.delivery.ledger.requesting import Request, RequestKind, Selection, Settlement
 from segue.delivery.ledger.sending import SENT_AGAIN, Sending
 from segue.delivery.ledger.sizing import Crossings, Size, Sizing, Version
 from segue.delivery.ledger.stopping import Stop, Stopping
 from segue.delivery.ledger.suppressing import Suppression, SuppressionKind
 from segue.delivery.ledger.tracing import Event, Tracing
+from segue.delivery.ledger.trying import TrialResult, Trying, Wanted
 
 
 class Ledger(
@@ -79,7 +74,7 @@ class Ledger(
     Recovering,
     Limiting,
     Stopping,
-    Requesting,
+    Trying,
     Forgetting,
     Pruning,
     Reading,
@@ -149,6 +144,8 @@ __all__ = [
     "Stop",
     "Suppression",
     "SuppressionKind",
+    "TrialResult",
     "Version",
+    "Wanted",
     "Wishes",
 ]
