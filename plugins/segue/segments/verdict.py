@@ -25,9 +25,7 @@ class Verdict:
         return self.tree is not None and self.tree.holds
 
 
-def contact_verdict(
-    segment: SegmentDefinition, tables: SnapshotTables, contact: str
-) -> Verdict:
+def contact_verdict(segment: SegmentDefinition, tables: SnapshotTables, contact: str) -> Verdict:
     """Return whether a contact is in a segment and why.
 
     Raises DataError where the snapshot lacks something that the segment needs.

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segue.errors import SegueError
-from segue.web import actions, api, deliveries, files, runs, workflows
+from segue.web import actions, api, contacts, deliveries, files, runs, segments, workflows
 from segue.web.connections import NothingRecorded
 from segue.web.pages import page
 
@@ -26,6 +26,8 @@ ROUTERS = (
     workflows.router,
     runs.router,
     deliveries.router,
+    segments.router,
+    contacts.router,
     actions.router,
     api.router,
 )

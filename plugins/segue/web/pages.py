@@ -22,6 +22,8 @@ STATIC = FOLDER / "static"
 
 NAVIGATION = (
     ("workflows", "Workflows"),
+    ("segments", "Segments"),
+    ("contact", "Contacts"),
     ("requests", "Requests"),
 )  # routes' names, and what is shown
 

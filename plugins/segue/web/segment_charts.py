@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
-from statistics import median
+from itertools import pairwise
 
 from segue.delivery.ledger import Crossings, Size
 from segue.segments.kinds import ChangeKind
@@ -94,8 +94,8 @@ def course(
 def is_late(sizes: Sequence[Size], newest: Size, now: datetime) -> bool:
     """Tell whether the newest snapshot is older than twice the usual time between two."""
     instants = sorted({size.as_of for size in sizes})
-    steps = [later - earlier for earlier, later in zip(instants, instants[1:], strict=False)]
-    usual = median(steps) if steps else timedelta(days=1)
+    steps = sorted(later - earlier for earlier, later in pairwise(instants))
+    usual = steps[len(steps) // 2] if steps else timedelta(days=1)
     return now - newest.as_of > 2 * usual
 
 

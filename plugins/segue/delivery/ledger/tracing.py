@@ -62,7 +62,10 @@ class Tracing(LedgerDatabase):
             by_event: dict[tuple[int, str], list[Mapping[str, Any]]] = {}
             for row in sent:
                 by_event.setdefault((row.span, row.change), []).append(dict(row._mapping))
-        return [Event(*row, by_event.get((row.span, row.change), ())) for row in found]
+        return [
+            Event(**row._mapping, deliveries=by_event.get((row.span, row.change), ()))
+            for row in found
+        ]
 
     def contacts_beginning(
         self, text: str, workflows: Collection[str], limit: int
@@ -105,9 +108,9 @@ class Tracing(LedgerDatabase):
                 spans.c.workflow,
                 runs.c.run_id,
                 spans.c.kind,
-                spans.c.previous_key,
-                spans.c.current_key,
-                spans.c.current_as_of,
+                spans.c.previous_key.label("previous"),
+                spans.c.current_key.label("current"),
+                spans.c.current_as_of.label("as_of"),
             )
             .join(spans, spans.c.id == found.c.span)
             .join(runs, runs.c.id == spans.c.run)

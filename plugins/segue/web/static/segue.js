@@ -58,6 +58,7 @@ function colour(name) {
 }
 
 function drawStack(canvas) {
+  const line = canvas.dataset.kind === "line";
   const data = JSON.parse(canvas.dataset.chart);
   const day = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric", timeZone: "UTC" });
   const grid = { color: colour("border") };
@@ -71,8 +72,10 @@ function drawStack(canvas) {
         data: series.values,
         backgroundColor: colour(`series-${series.name}`),
         borderColor: colour(`series-${series.name}`),
-        borderWidth: canvas.dataset.kind === "line" ? 2 : 0,
-        pointRadius: canvas.dataset.kind === "line" ? 2 : 0,
+        borderWidth: line ? 2 : 0,
+        pointRadius: line ? 2 : 0,
+        pointHitRadius: 12,
+        spanGaps: true, // days without a snapshot
         maxBarThickness: 28,
       })),
     },
@@ -82,16 +85,16 @@ function drawStack(canvas) {
       maintainAspectRatio: false,
       interaction: { mode: "index", intersect: false },
       scales: {
-        x: { stacked: canvas.dataset.kind !== "line", grid: { display: false }, ticks },
+        x: { stacked: !line, grid: { display: false }, ticks },
         y: {
-          stacked: canvas.dataset.kind !== "line", beginAtZero: true, grid,
+          stacked: !line, beginAtZero: !line, grace: line ? "10%" : 0, grid,
           ticks: { ...ticks, precision: 0 },
           title: { display: Boolean(canvas.dataset.unit), text: canvas.dataset.unit, color: colour("muted") },
         },
       },
       plugins: {
-        legend: { position: "bottom", labels: { color: colour("text"), boxWidth: 12, boxHeight: 12 } },
-        tooltip: { filter: (item) => item.raw !== 0 },
+        legend: { display: !line, position: "bottom", labels: { color: colour("text"), boxWidth: 12, boxHeight: 12 } },
+        tooltip: { filter: (item) => line || item.raw !== 0 },
       },
     },
   });

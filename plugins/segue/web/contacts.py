@@ -1,0 +1,147 @@
+"""One contact: the segments it entered and left, and everything that was sent or not, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi.responses import HTMLResponse
+
+from segue.delivery.ledger import Event, SpanKind
+from segue.segments.kinds import ChangeKind, RemovalReason
+from segue.web.access import ContactsWorkflow, Person, Viewer
+from segue.web.connections import Definitions, OpenLedger
+from segue.web.deliveries import rendered
+from segue.web.pages import link, page
+from segue.web.reasons import in_words
+
+AT_ONCE = 25  # events on one page
+_SIMILAR = 20  # ids that are offered where there is no such contact
+_DEEPEST = 10_000
+router = APIRouter(include_in_schema=False)
+
+_WORDS = {
+    ChangeKind.ADDED: "entered",
+    ChangeKind.REMOVED: "left",
+    ChangeKind.OPTED_IN: "opted in to",
+    ChangeKind.OPTED_OUT: "opted out of",
+    ChangeKind.ENROLLED: "was enrolled in",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One change of the contact, and what each workflow on the segment made of it."""
+
+    events: Sequence[Event]  # at least one
+
+    @property
+    def event(self) -> Event:
+        """What all of them have in common."""
+        return self.events[0]
+
+    @property
+    def what(self) -> str:
+        """What the contact did, before the segment's name."""
+        return _WORDS[ChangeKind(self.event.change)]
+
+    @property
+    def why(self) -> str:
+        """More about it, or nothing."""
+        if self.event.reason == RemovalReason.DELETED:
+            return "the contact was deleted from the directory"
+        if all(event.reason is None for event in self.events):
+            return "compared again, this is no change any more"
+        if all(event.kind == SpanKind.WITHDRAWN for event in self.events):
+            return "withdrawn: a snapshot was quarantined"
+        return ""
+
+
+@router.get("/contact", name="contact")
+def contact(
+    request: Request,
+    viewer: Viewer,
+    ledger: OpenLedger,
+    catalog: Definitions,
+    contact_id: Annotated[str, Query(alias="id", max_length=250)] = "",
+    number: Annotated[int, Query(alias="page", ge=1, le=_DEEPEST)] = 1,
+) -> HTMLResponse:
+    """Find a contact by its id, and show what happened to it in workflows of the viewer."""
+    known = {*catalog.names("workflows"), *ledger.workflow_names()}
+    workflows = _visible(viewer, known)
+    total = ledger.count_events(contact_id, workflows) if contact_id else 0
+    offset = (number - 1) * AT_ONCE
+    events = (
+        ledger.events(contact_id, workflows, limit=AT_ONCE, offset=offset) if contact_id else []
+    )
+    editable = [event.workflow for event in events if viewer.may_edit(event.workflow)][:1]
+    similar = (
+        ledger.contacts_beginning(contact_id.strip(), workflows, _SIMILAR)
+        if contact_id.strip() and not total
+        else []
+    )
+
+    def address(**parameters: int) -> str:
+        return link(request, "contact", id=contact_id, **parameters)
+
+    return page(
+        request,
+        "contact.html",
+        id=contact_id,
+        moments=moments(events),
+        similar=similar,
+        in_words=in_words,
+        acts_on=editable[0] if editable else None,
+        suppressed=bool(contact_id) and ledger.is_suppressed(contact_id),
+        hidden=len(known - workflows),
+        stopped=None,
+        total=total,
+        number=number,
+        pages=max(1, -(-total // AT_ONCE)),
+        address=address,
+    )
+
+
+@router.get("/contact/message", name="contact_message")
+def contact_message(
+    request: Request,
+    workflow: ContactsWorkflow,
+    key: Annotated[str, Query(max_length=64)],
+    ledger: OpenLedger,
+    catalog: Definitions,
+) -> HTMLResponse:
+    """Return the message of one delivery, for a page to put in its place."""
+    found = ledger.find_delivery(key)
+    if found is None or found["workflow"] != workflow:
+        raise HTTPException(404, f"{workflow} has no delivery with the key {key}.")
+    return page(
+        request,
+        "contact_message.html",
+        workflow=workflow,
+        item=found,
+        message=rendered(found, ledger, catalog),
+    )
+
+
+def moments(events: Iterable[Event]) -> list[Moment]:
+    """Return events as moments: the same change, as several workflows recorded it, is one."""
+
+    def same(event: Event) -> tuple[object, ...]:
+        return (event.as_of, event.segment, event.change)
+
+    return [Moment(list(group)) for _, group in groupby(events, same)]
+
+
+def _visible(viewer: Person, known: set[str]) -> set[str]:
+    """Return the workflows whose contacts the person may see; a 403 where there are none."""
+    workflows = viewer.seeing_contacts(known)
+    if known and not workflows:
+        raise HTTPException(
+            403,
+            "Contacts are shown to whoever may edit the DAG of a workflow (SEGUE_UI_CONTACTS). "
+            "You may edit none of Segue's.",
+        )
+    return workflows
