@@ -117,7 +117,7 @@ class Requesting(LedgerDatabase):
         mine = (requests.c.namespace == self.namespace) & (requests.c.id == number)
         with self._read() as connection:
             row = connection.execute(select(requests).where(mine)).one_or_none()
-            return None if row is None else _request(row)
+            return None if row is None else read_request(row)
 
     def list_requests(self) -> list[Request]:
         """Return all requests, oldest first."""
