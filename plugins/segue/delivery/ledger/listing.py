@@ -25,7 +25,8 @@ class Filter:
     """What a list is narrowed down to; empty means everything.
 
     ``contact`` is how the contact's id begins, ``error`` what the reason contains, whatever its
-    case. An ``action`` alone narrows nothing down: every change has a delivery of each.
+    case, of what is not delivered unless that is asked for. An ``action`` alone narrows nothing
+    down: every change has a delivery of each.
     """
 
     contact: str = ""
@@ -138,9 +139,9 @@ class Listing(LedgerDatabase):
         descending: bool = False,
     ) -> list[ChangeRow]:
         """Return a page of the spans' changes by contact id, each with all of its deliveries."""
-        found = self._rows(span_ids, chosen).subquery()
-        order = [found.c.contact_id, found.c.change, found.c.span]
-        query = select(found).order_by(*([part.desc() for part in order] if descending else order))
+        query = self._rows(span_ids, chosen)
+        order = list(query.selected_columns)
+        query = query.order_by(*([part.desc() for part in order] if descending else order))
         with self._read() as connection:
             page = connection.execute(query.limit(limit).offset(offset)).all()
             if not page:
@@ -221,10 +222,17 @@ class Listing(LedgerDatabase):
             return connection.execute(query.limit(1)).first() is not None
 
     def _rows(self, span_ids: Sequence[int], chosen: Filter) -> Select[Any]:
-        """Return (span, contact, change) of a list: from the changes, or from their deliveries."""
+        """Return (contact, change, span) of a list: from the changes, or from their deliveries.
+
+        Nearly every run has one span, and then an index has the rows in order.
+        """
         table = deliveries.c if chosen.concerns_deliveries else changes.c
-        query = select(table.span, table.contact_id, table.change)
-        query = query.where(table.span.in_(span_ids), *_of_contact(table, chosen))
+        one = len(span_ids) == 1
+        query = select(table.contact_id, table.change, table.span)
+        query = query.where(
+            table.span == span_ids[0] if one else table.span.in_(span_ids),
+            *_of_contact(table, chosen),
+        )
         if chosen.concerns_deliveries:
             query = query.where(*_of_delivery(chosen)).distinct()
         return query
@@ -269,6 +277,8 @@ def _of_delivery(chosen: Filter) -> list[ColumnElement[bool]]:
         parts.append(table.action == chosen.action)
     if chosen.state:
         parts.append(table.state == chosen.state)
+    elif chosen.error:  # nearly all are delivered, and have no reason
+        parts.append(table.state.in_([state for state in State if state is not State.DELIVERED]))
     if chosen.error:
         parts.append(table.reason.icontains(chosen.error, autoescape=True))
     return parts
