@@ -52,6 +52,7 @@ class LocalAirflow:
         environment: Mapping[str, str] | None = None,
         port: int = 0,
         with_triggerer: bool = False,
+        login: Mapping[str, str] | None = None,
     ) -> None:
         self.home = home
         self.port = port or _free_port()
@@ -68,6 +69,7 @@ class LocalAirflow:
             self._components["triggerer"] = ("triggerer",)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._restarts: Counter[str] = Counter()
+        self._login = login  # username and password, where not everybody is an administrator
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy has no business on loopback
 
@@ -283,7 +285,10 @@ class LocalAirflow:
 
     def _request(self, method: str, url: str, **arguments: Any) -> requests.Response:
         if "Authorization" not in self._session.headers:
-            token = self._session.get(f"{self.url}/auth/token", timeout=30).json()
+            verb = "GET" if self._login is None else "POST"
+            body = None if self._login is None else dict(self._login)
+            place = f"{self.url}/auth/token"
+            token = self._session.request(verb, place, json=body, timeout=30).json()
             self._session.headers["Authorization"] = f"Bearer {token['access_token']}"
         return self._session.request(method, url, timeout=60, **arguments)
 

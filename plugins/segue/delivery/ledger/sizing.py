@@ -61,7 +61,7 @@ class Sizing(LedgerDatabase):
         """Return the sizes of segments in snapshots since then, in order of time."""
         query = (
             select(*_SIZE)
-            .where(*self._of(segments, workflows), spans.c.current_as_of >= since)
+            .where(*self._of_segments(segments, workflows), spans.c.current_as_of >= since)
             .order_by(spans.c.current_as_of, spans.c.id)
         )
         with self._read() as connection:
@@ -71,7 +71,7 @@ class Sizing(LedgerDatabase):
         """Return the size of a segment in the newest snapshot that a run used, however old."""
         query = (
             select(*_SIZE)
-            .where(*self._of([segment], workflows))
+            .where(*self._of_segments([segment], workflows))
             .order_by(spans.c.current_as_of.desc(), spans.c.id.desc())
         )
         with self._read() as connection:
@@ -83,7 +83,7 @@ class Sizing(LedgerDatabase):
     ) -> Sequence[Crossings]:
         """Return how many changes of each kind the snapshots since then show, in order of time."""
         wanted = select(spans.c.id).where(
-            *self._of(segments, workflows), spans.c.current_as_of >= since
+            *self._of_segments(segments, workflows), spans.c.current_as_of >= since
         )
         counted = (
             select(changes.c.span, changes.c.change, func.count().label("count"))
@@ -123,7 +123,7 @@ class Sizing(LedgerDatabase):
                 spans.c.definition,
                 before.label("before"),
             )
-            .where(*self._of([segment], workflows), spans.c.current_as_of >= since)
+            .where(*self._of_segments([segment], workflows), spans.c.current_as_of >= since)
             .subquery()
         )
         begun = or_(used.c.before.is_(None), used.c.before != used.c.definition)
@@ -151,7 +151,7 @@ class Sizing(LedgerDatabase):
         with self._read() as connection:
             return {(row.segment, row.workflow) for row in connection.execute(query.distinct())}
 
-    def _of(
+    def _of_segments(
         self, segments: Collection[str], workflows: Collection[str]
     ) -> Sequence[ColumnElement[bool]]:
         return (

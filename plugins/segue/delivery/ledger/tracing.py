@@ -42,7 +42,7 @@ class Tracing(LedgerDatabase):
 
     def count_events(self, contact_id: str, workflows: Collection[str]) -> int:
         """Return how many events of a contact these workflows have recorded."""
-        query = select(func.count()).select_from(self._events(contact_id, workflows).subquery())
+        query = select(func.count()).select_from(self._events_of(contact_id, workflows).subquery())
         with self._read() as connection:
             return int(connection.execute(query).scalar_one())
 
@@ -53,7 +53,7 @@ class Tracing(LedgerDatabase):
 
         Those of one segment between the same snapshots follow each other.
         """
-        query = self._events(contact_id, workflows).order_by(
+        query = self._events_of(contact_id, workflows).order_by(
             spans.c.current_as_of.desc(), spans.c.segment, "change", spans.c.workflow, spans.c.id
         )
         with self._read() as connection:
@@ -86,7 +86,7 @@ class Tracing(LedgerDatabase):
         with self._read() as connection:
             return list(connection.execute(query.limit(limit)).scalars())
 
-    def _events(self, contact_id: str, workflows: Collection[str]) -> Select[Any]:
+    def _events_of(self, contact_id: str, workflows: Collection[str]) -> Select[Any]:
         of_changes = select(changes.c.span, changes.c.change).where(
             changes.c.contact_id == contact_id
         )
