@@ -77,3 +77,14 @@ def test_a_defect_is_a_page_without_a_trace(client, ledger, definitions, monkeyp
     assert "Something went wrong" in answer.text
     assert "ZeroDivisionError" not in answer.text
     assert "frame-ancestors 'self'" in answer.headers["content-security-policy"]
+
+
+def test_a_ledger_by_the_name_of_a_connection_is_looked_up(client, place, monkeypatch):
+    """As tasks do, by Airflow's own means."""
+    monkeypatch.setenv("SEGUE_LEDGER", "airflow://the_ledger")
+    answer = client("vera").get("/segue/workflows")
+    assert "Airflow has no connection &#39;the_ledger&#39;" in answer.text
+    url = "postgresql://segue:hunter2@127.0.0.1:1/segue"
+    monkeypatch.setenv("AIRFLOW_CONN_THE_LEDGER", url)
+    answer = client("vera").get("/segue/workflows")
+    assert "the ledger at postgresql+psycopg://segue:***@127.0.0.1:1/segue cannot be" in answer.text

@@ -2,12 +2,14 @@
 
 // ---- times: in the viewer's zone, UTC on hover -------------------------------------------------
 
-const wall = new Intl.DateTimeFormat(undefined, {
-  year: "numeric", month: "short", day: "numeric", hour: "2-digit", minute: "2-digit",
-});
+const parts = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" };
+const thisYear = new Intl.DateTimeFormat(undefined, parts);
+const anyYear = new Intl.DateTimeFormat(undefined, { year: "numeric", ...parts });
 for (const element of document.querySelectorAll("time[datetime]")) {
   element.title = element.textContent;
-  element.textContent = wall.format(new Date(element.dateTime));
+  const instant = new Date(element.dateTime);
+  const near = instant.getFullYear() === new Date().getFullYear();
+  element.textContent = (near ? thisYear : anyYear).format(instant);
 }
 
 // ---- links out of the frame --------------------------------------------------------------------
