@@ -52,3 +52,17 @@ def test_airflow_accepts_every_view():
         "task_instance",
     ]
     assert len({view["url_route"] for view in views}) == len(views)
+
+
+def test_the_process_that_makes_a_plan_imports_neither_airflow_nor_the_pages():
+    """It is started for every preview: only what plans is worth waiting for."""
+    code = "import sys; import segue.web.planner; print('\\n'.join(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "plugins")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    heavy = ("airflow", "fastapi", "segue.web.app")
+    assert [name for name in done.stdout.split() if name.startswith(heavy)] == []

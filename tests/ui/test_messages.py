@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 from pathlib import Path
 
 import pytest
@@ -109,14 +108,12 @@ def test_html_is_served_under_a_policy_that_lets_it_do_nothing(client, sent):
 
 
 def test_the_plan_of_the_next_run_shows_messages_to_whoever_may_see_them(
-    client, ledger, definitions, place, monkeypatch
+    client, ledger, definitions, place
 ):
     """Made by a process of its own, from the same definitions."""
     definitions("welcome", actions=[{"id": "mail", "email": MAIL}], policies={"max_age": None})
     for back, rows in ((2, []), (1, [{"contact_id": "ann", "first_name": HOSTILE}])):
         snapshot(place, back, [{"contact_id": "old", "first_name": "Old"}, *rows])
-    root = str(Path(__file__).parents[2] / "plugins")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([root, os.environ.get("PYTHONPATH", "")]))
     answer = client("una").get("/segue/plan?workflow=welcome")
     assert answer.status_code == 200, answer.text
     assert f"{day_key(2)} → {day_key(1)}" in answer.text

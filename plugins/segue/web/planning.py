@@ -7,12 +7,14 @@ memory nor its time for a preview: one at a time, for a minute at the most.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from segue.delivery.ledger import Ledger, Run, Wishes
@@ -24,6 +26,7 @@ from segue.operators.environment import task_settings
 
 MOST = 50  # changes whose messages are rendered
 _SECONDS = 60
+_PACKAGES = Path(__file__).parents[2]  # Airflow puts the plugins' folder on the path by itself
 _one_at_a_time = threading.BoundedSemaphore(1)
 
 
@@ -57,13 +60,23 @@ def next_pair(resolved: ResolvedWorkflow, ledger: Ledger, now: datetime) -> Next
 
 def make_plan(name: str, pair: NextPair, quarantined: Sequence[str]) -> Mapping[str, Any]:
     """Return the plan as plain data; raise PlanUnavailable."""
-    wish = {**asdict(pair), "workflow": name, "quarantined": list(quarantined)}
+    settings = task_settings()
+    wish = {
+        "workflow": name,
+        "previous": pair.previous,
+        "current": pair.current,
+        "quarantined": list(quarantined),
+        "home": str(settings.home),
+        "namespace": settings.namespace,
+        "most": MOST,
+    }
     if not _one_at_a_time.acquire(blocking=False):
         raise PlanUnavailable("another preview is being made at this moment; try again in a minute")
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "segue.web.planning"],
+            [sys.executable, "-m", "segue.web.planner"],
             input=json.dumps(wish),
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(_PACKAGES), *_own_path()])},
             capture_output=True,
             text=True,
             timeout=_SECONDS,
@@ -84,40 +97,10 @@ def make_plan(name: str, pair: NextPair, quarantined: Sequence[str]) -> Mapping[
     return plan
 
 
+def _own_path() -> list[str]:
+    return [path for path in [os.environ.get("PYTHONPATH", "")] if path]
+
+
 def _complete(resolved: ResolvedWorkflow, ledger: Ledger, now: datetime) -> list[Snapshot]:
     bad = ledger.quarantined(resolved.directory.directory)
     return [item for item in usable_snapshots(resolved.directory, bad, now=now) if item.complete]
-
-
-def main() -> None:
-    """Read what is wished from stdin and write the plan, or the problem, to stdout."""
-    try:
-        answer = _planned(json.load(sys.stdin))
-    except SegueError as error:
-        answer = {"problem": str(error)}
-    sys.stdout.write(json.dumps(answer, ensure_ascii=False, default=str) + "\n")
-
-
-def _planned(wish: Mapping[str, Any]) -> dict[str, Any]:
-    from segue.catalog import Catalog
-    from segue.delivery.plan import plan
-    from segue.directory.snapshots import find_snapshot
-
-    settings, now = task_settings(), datetime.now(UTC)
-    resolved = Catalog(settings.home).resolve(wish["workflow"])
-    directory = resolved.directory
-    before = wish["previous"]
-    found = plan(
-        resolved,
-        find_snapshot(directory, before, now=now) if before else None,
-        find_snapshot(directory, wish["current"], now=now),
-        namespace=settings.namespace,
-        now=now,
-        quarantined=wish["quarantined"],
-        most=MOST,
-    )
-    return {**asdict(found), "counts": dict(found.counts)}
-
-
-if __name__ == "__main__":
-    main()

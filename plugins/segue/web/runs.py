@@ -181,7 +181,7 @@ def _recorded(
 
 def _branch(workflow: str, run: str, branch: str) -> tuple[list[str] | None, str | None]:
     """Return the contacts of a branch (None: of all), and why it is not known who they are."""
-    if not branch.isdigit():
+    if not branch.isdecimal():
         return None, None  # no mapped task, or all of its branches
     settings = task_settings()
     area = RunArea.of_run(settings.state, settings.namespace, workflow, run)

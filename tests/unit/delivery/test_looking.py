@@ -180,6 +180,15 @@ def test_deliveries_that_moved_at_the_same_instant_are_on_one_page_or_the_other(
     assert len({row["key"] for row in (*first, *rest)}) == 60
 
 
+def test_an_export_goes_on_after_the_row_where_a_page_ended(filled: Ledger, monkeypatch):
+    """A contact with two changes is not lost between two pages."""
+    two = [("dora", "added", ""), ("dora", "opted_in", ""), ("ed", "added", "")]
+    record(filled, run("more"), detected(stretch(22, 23), two))
+    monkeypatch.setattr("segue.delivery.ledger.listing.BATCH", 4)  # pages of one row
+    found = filled.all_change_rows(spans_of(filled, "more"), Filter())
+    assert [(row.contact_id, row.change) for row in found] == [two[0][:2], two[1][:2], two[2][:2]]
+
+
 def test_recent_runs_are_the_newest_first_with_their_snapshots(filled: Ledger):
     found = filled.recent_runs("welcome", 10)
     assert [(item.run_id, item.previous, item.current) for item in found] == [

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_
 
 from segue.delivery.ledger.database import BATCH, LedgerDatabase
 from segue.delivery.ledger.reading import LISTED
@@ -49,6 +49,7 @@ class ChangeRow:
     contact_id: str
     change: str
     reason: str  # of the change
+    span: int
     deliveries: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
 
     @property
@@ -137,10 +138,16 @@ class Listing(LedgerDatabase):
         limit: int,
         offset: int = 0,
         descending: bool = False,
+        after: ChangeRow | None = None,
     ) -> list[ChangeRow]:
-        """Return a page of the spans' changes by contact id, each with all of its deliveries."""
+        """Return a page of the spans' changes by contact id, each with all of its deliveries.
+
+        It begins after ``offset`` rows, or after the row ``after``.
+        """
         query = self._rows(span_ids, chosen)
         order = list(query.selected_columns)
+        if after is not None:
+            query = query.where(tuple_(*order) > (after.contact_id, after.change, after.span))
         query = query.order_by(*([part.desc() for part in order] if descending else order))
         with self._read() as connection:
             page = connection.execute(query.limit(limit).offset(offset)).all()
@@ -157,14 +164,17 @@ class Listing(LedgerDatabase):
                     dict(row._mapping)
                 )
         keys = [(row.span, row.contact_id, row.change) for row in page]
-        return [ChangeRow(key[1], key[2], reasons.get(key, ""), sent.get(key, ())) for key in keys]
+        return [
+            ChangeRow(key[1], key[2], reasons.get(key, ""), key[0], sent.get(key, ()))
+            for key in keys
+        ]
 
     def all_change_rows(self, span_ids: Sequence[int], chosen: Filter) -> Iterator[ChangeRow]:
         """Yield every row of a list, read in pages: what an export writes."""
-        offset = 0
-        while rows := self.change_rows(span_ids, chosen, limit=BATCH // 4, offset=offset):
+        last: ChangeRow | None = None
+        while rows := self.change_rows(span_ids, chosen, limit=BATCH // 4, after=last):
             yield from rows
-            offset += len(rows)
+            last = rows[-1]
 
     def newest_deliveries(
         self,
