@@ -12,10 +12,10 @@ PYTHONS := $(PYTHON) python3.13 python3.12 python3.11 python3
 FIND_PYTHON := for candidate in $(PYTHONS); do "$$candidate" -c 'import sys; assert (3, 11) <= sys.version_info < (3, 15); print(sys.executable)' 2>/dev/null && break; done
 WITH_UV := command -v uv >/dev/null
 
-.PHONY: help install demo up test test-full torture check bench sandbox lock clean
+.PHONY: help install demo up test test-full torture check bench screenshots sandbox lock clean
 
 help:  ## List the targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-11s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(READY)  ## Create .venv/ with every dependency pinned and Segue itself, editable
 
@@ -45,6 +45,9 @@ check: $(READY)  ## Lint, check the format, the types and the import rules
 bench: $(READY)  ## Measure the daily run beside its peers, and the door beside the bare client
 	@$(BIN)/python -m tests.benchmarks
 	@$(BIN)/python -m tests.benchmarks.delivery
+
+screenshots: $(READY)  ## Take the pictures in docs/images of a real Airflow (needs Chromium)
+	@$(BIN)/python -m tests.ui.screenshots
 
 sandbox: $(READY)  ## Serve look-alikes of the vendors and an SMTP server on this machine
 	@$(BIN)/segue sandbox --folder .airflow/sandbox

@@ -10,10 +10,11 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from segue.demo.local_airflow import LocalAirflow
 from segue.demo.run import connections
@@ -50,6 +51,10 @@ CONTACTS = (
     contact("CID_2005", first_name="Odd", email="odd@people.example.com", unsubscribed="true"),
     contact("CID_2006", first_name=HOSTILE, last_name=HOSTILE, email="h@people.example.com"),
     contact(HOSTILE, first_name="Robin", email="r@people.example.com"),
+    *(
+        contact(f"CID_{number}", first_name=name, email=f"{number}@people.example.com")
+        for number, name in enumerate(["Ada", "Björn", "Chidi", "Dolores", "Emre"] * 11, 2100)
+    ),
 )
 
 
@@ -106,12 +111,19 @@ def _write_renewals(world: World, last: date) -> None:
     before = contact("CID_2000", tier="gold", first_name="Wren")
     world.snapshot(RENEWALS, (last - timedelta(days=1)).isoformat(), [before])
     world.snapshot(RENEWALS, last.isoformat(), [before, *CONTACTS])
+    write_renewals_workflow(world, MAIL)
+
+
+def write_renewals_workflow(world: World, mail: Mapping[str, Any]) -> None:
+    """Define the workflow of renewals with this mail."""
     world.workflow(
         RENEWALS,
-        [MAIL, ALERT],
-        start=(last - timedelta(days=7)).isoformat(),
+        [mail, ALERT],
+        start=(datetime.now(UTC).date() - timedelta(days=9)).isoformat(),
         conditions={"field": "phone", "is_set": True},
         owner="sales",
+        guard={"share": None},
+        branches={"max": 2, "slice_size": 500},
     )
 
 

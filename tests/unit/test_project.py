@@ -19,8 +19,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCK = (ROOT / "requirements.lock").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = [
-    *("help", "install", "demo", "up", "test", "test-full", "torture", "check", "bench", "sandbox"),
-    *("lock", "clean"),
+    *("help", "install", "demo", "up", "test", "test-full", "torture", "check", "bench"),
+    *("screenshots", "sandbox", "lock", "clean"),
 ]
 
 # Names that a file of ours would take from a package which something here imports.

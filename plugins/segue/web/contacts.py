@@ -77,7 +77,7 @@ def contact(
     events = (
         ledger.events(contact_id, workflows, limit=AT_ONCE, offset=offset) if contact_id else []
     )
-    editable = [event.workflow for event in events if viewer.may_edit(event.workflow)][:1]
+    theirs = dict.fromkeys(event.workflow for event in events)
     similar = (
         ledger.contacts_beginning(contact_id.strip(), workflows, _SIMILAR)
         if contact_id.strip() and not total
@@ -94,7 +94,7 @@ def contact(
         moments=moments(events),
         similar=similar,
         in_words=in_words,
-        acts_on=editable[0] if editable else None,
+        acts_on=next((name for name in theirs if viewer.may_edit(name)), None),
         suppressed=bool(contact_id) and ledger.is_suppressed(contact_id),
         hidden=len(known - workflows),
         stopped=None,
