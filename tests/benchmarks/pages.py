@@ -56,11 +56,11 @@ TEXT = """# What the pages take
 
 Written by `python -m tests.benchmarks.pages`. A ledger with {count:,} deliveries and {changed:,}
 changes: {workflows} workflows on {segments} segments, {days} days of runs, and one run with
-{huge:,} contacts. Each page is asked for through Airflow's application, signed in, in one process; medians
-of {repeats} calls after a first one, in milliseconds. A page may take {limit} ms. *Rows* are what
-the page reads from the ledger. No page goes through a whole table of deliveries or changes, as the
-databases' own plans say; one that did would be marked. Contacts' details come from a small
-snapshot: what is measured is the ledger.
+{huge:,} contacts. Each page is asked for through Airflow's application, signed in, in one process;
+medians of {repeats} calls after a first one, in milliseconds. A page may take {limit} ms. *Rows*
+are what the page reads from the ledger. No page goes through a whole table of deliveries or
+changes, as the databases' own plans say; one that did would be marked. Contacts' details come from
+a small snapshot: what is measured is the ledger.
 
 {table}
 
