@@ -124,6 +124,17 @@ def test_a_late_answer_comes_to_those_who_wait(web: httpx.Client, sandbox: Sandb
     assert time.monotonic() - started >= 0.2
 
 
+def test_a_bad_gateway_after_effect_has_its_effect(web: httpx.Client, sandbox: Sandbox) -> None:
+    """The proxy's 502 hides the ticket that was made; a question gets its answer."""
+    sandbox.fault("zendesk", "bad_gateway_after_effect")
+    url = "/zendesk/api/v2/tickets.json"
+    auth = ("agent@example.com/token", "sandbox")
+    assert web.get(url, auth=auth).status_code == 200
+    answer = web.post(url, json={"ticket": {"comment": {"body": "x"}}}, auth=auth)
+    assert (answer.status_code, "502 Bad Gateway" in answer.text) == (502, True)
+    assert len(sandbox.messages()) == 1
+
+
 def test_a_repeat_after_a_lost_answer_is_a_hit(web: httpx.Client, sandbox: Sandbox) -> None:
     """Zendesk's idempotency key makes the retry harmless: one ticket, the same answer."""
     sandbox.fault("zendesk", "reset_after_effect")
