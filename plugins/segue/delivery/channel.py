@@ -29,7 +29,7 @@ from importlib.metadata import entry_points
 from typing import Any, ClassVar, Self
 
 from segue.documents import Definition, Location
-from segue.errors import ContactFailure
+from segue.errors import ContactFailure, OutcomeUnknown
 from segue.workflows.templates import Template, render
 
 BUILT_IN = {
@@ -108,7 +108,7 @@ class Sender(ABC):
         of the calls began before ``since``. Only asked where ``can_be_asked``. Raises
         TransientFailure, ConnectionFailure, or OutcomeUnknown where the vendor cannot tell.
         """
-        raise NotImplementedError
+        raise OutcomeUnknown(f"{type(self).__name__} has no way to ask")
 
     def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
         """Return the limits that a call with this message counts under."""
