@@ -202,8 +202,7 @@ def refusal(fault: Fault, path: str) -> Response:
         return json_answer({"message": text}, 429, headers)
     if fault.fault is FaultKind.UNAUTHORIZED:
         return _unauthorized()
-    text = "We're sorry, but something went wrong."
-    return json_answer({"code": "internal_error", "message": text}, 500)
+    return json_answer({"message": "Service temporarily unavailable"}, 503)
 
 
 class _Meter:

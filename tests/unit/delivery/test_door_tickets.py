@@ -28,6 +28,7 @@ from tests.unit.channels.conftest import (  # noqa: F401 - fixtures
     sandbox,
     set_connection,
 )
+from tests.unit.channels.support import http, vendor
 from tests.unit.delivery.builders import NOW, added, detected, record, run, stretch
 from tests.unit.delivery.test_door import candidate, outcome, released
 
@@ -45,9 +46,7 @@ def channel(name: str, on_existing: str = "create") -> TicketChannel:
 
 
 def deliver(ledger: Ledger, name: str, owner: str = "one", after: timedelta = timedelta(0)) -> Pass:
-    clock = lambda: datetime.now(UTC) + after  # noqa: E731
-    terms = Terms("welcome")
-    door = Door(ledger, channel(name), terms, owner=owner, clock=clock, sleep=lambda _: None)
+    door = Door(ledger, channel(name), Terms("welcome"), owner=owner, clock=_Clock(after))
     return door.deliver([candidate(ledger, "a")])
 
 
@@ -66,11 +65,18 @@ def test_a_502_after_the_effect_makes_one_ticket(ledger, sandbox, name):  # noqa
     assert len(sandbox.messages()) == 1
 
 
-def test_a_500_before_any_effect_makes_one_ticket_in_the_end(ledger, sandbox):  # noqa: F811
+def test_a_500_before_any_effect_makes_one_ticket_in_the_end(
+    ledger,
+    sandbox,  # noqa: F811
+    set_connection,  # noqa: F811
+):
     """In doubt at first, because absent now may be under way; sent once it surely is not."""
     released(ledger, "a")
-    sandbox.fault("freshdesk", "server_error")
-    assert deliver(ledger, "freshdesk").standing == {State.SENDING: 1}
+    with vendor(http("500 X")) as url:
+        set_connection("freshdesk_default", conn_type="http", host=url)
+        assert deliver(ledger, "freshdesk").standing == {State.SENDING: 1}
+    host = f"{sandbox.url}/freshdesk"
+    set_connection("freshdesk_default", conn_type="http", host=host, login="sandbox", password="X")
     assert deliver(ledger, "freshdesk", "two").standing == {State.SENDING: 1}
     assert sandbox.messages() == []
     assert deliver(ledger, "freshdesk", "three", LATER).is_complete

@@ -88,7 +88,7 @@ def test_a_fault_can_wait_for_a_method(web: httpx.Client, sandbox: Sandbox) -> N
         ("slack", "unauthorized", 200),
         ("zendesk", "server_error", 503),
         ("zendesk", "unauthorized", 401),
-        ("freshdesk", "server_error", 500),
+        ("freshdesk", "server_error", 503),
         ("freshdesk", "unauthorized", 401),
     ],
 )
