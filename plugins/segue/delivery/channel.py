@@ -68,6 +68,13 @@ class NoAddress(ContactFailure):
     """The contact has no usable address for this channel: the delivery is skipped, not failed."""
 
 
+class OpenTicket(ContactFailure):
+    """The contact has an open ticket, and the action says ``skip``: the delivery is skipped.
+
+    Its message is the ticket's number.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """At most ``count`` calls in ``seconds``; all tasks that name the same ``scope`` share it."""
@@ -119,9 +126,9 @@ class Sender(ABC):
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
         """Send one rendered message once; ``key`` is the delivery's key (64 hex digits).
 
-        Raises ContactFailure (permanent, of this contact), NoAddress, TransientFailure (nothing
-        was sent), ConnectionFailure (credentials, host) or OutcomeUnknown (the answer was lost
-        after the request had gone out).
+        Raises ContactFailure (permanent, of this contact), NoAddress, OpenTicket,
+        TransientFailure (nothing was sent), ConnectionFailure (credentials, host) or
+        OutcomeUnknown (the answer was lost after the request had gone out).
         """
 
     def find(
@@ -165,6 +172,14 @@ class Channel(Definition):
     @property
     def can_be_asked(self) -> bool:
         """Whether its sender can ``find`` a message again; it may depend on the fields."""
+        return False
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether ``render`` wants ``earlier``: the vendor's ids of what the contact has had.
+
+        They are those of the same action's deliveries through the same connection, newest first.
+        """
         return False
 
     @abstractmethod

@@ -27,12 +27,13 @@ from segue.delivery.candidates import (
     judge,
     message_digest,
 )
-from segue.delivery.channel import Audience, Channel, NoAddress, Receipt, Sender
+from segue.delivery.channel import Audience, Channel, NoAddress, OpenTicket, Receipt, Sender
 from segue.delivery.heartbeat import LEASE, heartbeat
 from segue.delivery.ledger import (
     SENT_AGAIN,
     SKIPPED_EXPIRED,
     SKIPPED_NO_ADDRESS,
+    SKIPPED_OPEN_TICKET,
     SKIPPED_SUPPRESSED,
     DeliveryRow,
     Finished,
@@ -409,6 +410,8 @@ class Door:
             return delivered(item.key, answer, digest)
         if isinstance(answer, NoAddress):
             return Finished(item.key, State.SKIPPED, SKIPPED_NO_ADDRESS)
+        if isinstance(answer, OpenTicket):
+            return Finished(item.key, State.SKIPPED, f"{SKIPPED_OPEN_TICKET}: {answer}")
         said = f"{SENT_AGAIN}: {answer}" if item.key in self._again else str(answer)
         if isinstance(answer, TransientFailure | ConnectionFailure):
             return Finished(item.key, State.CLAIMED, said)
