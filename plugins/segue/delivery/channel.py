@@ -29,7 +29,7 @@ from importlib.metadata import entry_points
 from typing import Any, ClassVar, Self
 
 from segue.documents import Definition, Location
-from segue.errors import ContactFailure
+from segue.errors import ContactFailure, OutcomeUnknown
 from segue.workflows.templates import Template, render
 
 BUILT_IN = {
@@ -37,6 +37,8 @@ BUILT_IN = {
     "freshdesk_ticket": "segue.channels.freshdesk_ticket:FreshdeskTicket",
     "http_request": "segue.channels.http_request:HttpRequest",
     "slack_message": "segue.channels.slack_message:SlackMessage",
+    "teams_message": "segue.channels.teams_message:TeamsMessage",
+    "text_message": "segue.channels.text_message:TextMessage",
     "zendesk_ticket": "segue.channels.zendesk_ticket:ZendeskTicket",
 }
 
@@ -65,6 +67,18 @@ class NoAddress(ContactFailure):
     """The contact has no usable address for this channel: the delivery is skipped, not failed."""
 
 
+class OptedOut(ContactFailure):
+    """The vendor knows that the contact wants no messages: the delivery is skipped, not failed."""
+
+
+class PartlyFound(OutcomeUnknown):
+    """A vendor was asked: it has the messages of ``found``, and cannot tell about the others."""
+
+    def __init__(self, message: str, found: Mapping[str, Receipt]) -> None:
+        self.found = found
+        super().__init__(message)
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """At most ``count`` calls in ``seconds``; all tasks that name the same ``scope`` share it."""
@@ -87,9 +101,9 @@ class Sender(ABC):
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
         """Send one rendered message once; ``key`` is the delivery's key (64 hex digits).
 
-        Raises ContactFailure (permanent, of this contact), NoAddress, TransientFailure (nothing
-        was sent), ConnectionFailure (credentials, host) or OutcomeUnknown (the answer was lost
-        after the request had gone out).
+        Raises ContactFailure (permanent, of this contact), NoAddress, OptedOut, TransientFailure
+        (nothing was sent), ConnectionFailure (credentials, host) or OutcomeUnknown (the answer was
+        lost after the request had gone out).
         """
 
     def find(
@@ -99,7 +113,8 @@ class Sender(ABC):
 
         ``traces`` maps keys of deliveries to what ``Channel.trace`` said of their messages; none
         of the calls began before ``since``. Only asked where ``can_be_asked``. Raises
-        TransientFailure, ConnectionFailure, or OutcomeUnknown where the vendor cannot tell.
+        TransientFailure, ConnectionFailure, OutcomeUnknown where the vendor cannot tell, or
+        PartlyFound where it can tell of some.
         """
         raise NotImplementedError
 

@@ -26,12 +26,13 @@ from segue.delivery.candidates import (
     judge,
     message_digest,
 )
-from segue.delivery.channel import Audience, Channel, NoAddress, Receipt, Sender
+from segue.delivery.channel import Audience, Channel, NoAddress, OptedOut, Receipt, Sender
 from segue.delivery.heartbeat import LEASE, heartbeat
 from segue.delivery.ledger import (
     SENT_AGAIN,
     SKIPPED_EXPIRED,
     SKIPPED_NO_ADDRESS,
+    SKIPPED_OPTED_OUT,
     SKIPPED_SUPPRESSED,
     DeliveryRow,
     Finished,
@@ -397,6 +398,8 @@ class Door:
             return delivered(item.key, answer, digest)
         if isinstance(answer, NoAddress):
             return Finished(item.key, State.SKIPPED, SKIPPED_NO_ADDRESS)
+        if isinstance(answer, OptedOut):
+            return Finished(item.key, State.SKIPPED, SKIPPED_OPTED_OUT)
         said = f"{SENT_AGAIN}: {answer}" if item.key in self._again else str(answer)
         if isinstance(answer, TransientFailure | ConnectionFailure):
             return Finished(item.key, State.CLAIMED, said)
