@@ -191,7 +191,7 @@ def _create(store: Store, request: ReceivedRequest) -> Response:
             fields={"sid": sid, "from": sender or service, "tags": tags},
             raw=request.raw(),
         )
-    return json_answer({**_shown(message), "date_sent": None}, 201)
+    return json_answer(_shown({**message, "sent": None}), 201)
 
 
 def _checked(given: Mapping[str, str]) -> tuple[str, str, str, str]:
