@@ -299,7 +299,7 @@ def _print_in_url(value: Any) -> str:
 
 
 _CARD_MARKS = re.compile(r"[\\`*_{}\[\]()<>~]|&(?=#?\w+;)")
-_CARD_LISTS = re.compile(r"^([ \t]*)(?:([-+#])(?=[\s#-]|$)|([0-9]+)(\.)(?=\s|$))", re.MULTILINE)
+_CARD_LISTS = re.compile(r"^([ \t]*)(?:([-+#=])(?=[\s#=-]|$)|([0-9]+)(\.)(?=\s|$))", re.MULTILINE)
 
 
 def _print_in_card(value: Any) -> str:

@@ -181,13 +181,13 @@ def kinds_of(markdown: str) -> set[str]:
 def shown(markdown: str) -> str:
     """Return what a reader of CommonMark sees."""
     return "\n".join(
-        "".join("\n" if one.type == "softbreak" else one.content for one in token.children or [])
+        "".join("\n" if "break" in one.type else one.content for one in token.children or [token])
         for token in MARKDOWN.parse(markdown)
-        if token.type == "inline"
     )
 
 
-PLAIN = {"paragraph_open", "paragraph_close", "inline", "text", "text_special", "softbreak"}
+PLAIN = {"paragraph_open", "paragraph_close", "inline", "text", "text_special"}
+PLAIN |= {"softbreak", "hardbreak", "code_block"}  # lines, and lines that are indented
 MISCHIEF = {
     "a link": "[click](https://evil.example.com)",
     "a link in pieces": "x](https://evil.example.com)",
