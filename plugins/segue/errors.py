@@ -5,7 +5,8 @@
     ├── SettingsError        fix an environment variable or a command's argument
     ├── DataError            fix a snapshot, or wait until it is there
     │   ├── SnapshotMissing
-    │   └── SnapshotRewritten
+    │   ├── SnapshotRewritten
+    │   └── AudienceEdited   clear the run from detect_changes
     ├── LedgerError          fix or migrate the ledger's database
     └── DeliveryError        one delivery, or a whole connection, did not work
         ├── ContactFailure   permanent, of this contact: record it, go on with the next
@@ -64,6 +65,10 @@ class SnapshotMissing(DataError):
 
 class SnapshotRewritten(DataError):
     """A snapshot's files changed after a run recorded them."""
+
+
+class AudienceEdited(DataError):
+    """The definitions that decide who is acted on changed after a run recorded its changes."""
 
 
 class LedgerError(SegueError):

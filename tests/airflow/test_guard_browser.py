@@ -19,10 +19,6 @@ pytestmark = [
     pytest.mark.browser,
     pytest.mark.slow,
     pytest.mark.timeout(600),
-    pytest.mark.skipif(
-        CHROMIUM is None,
-        reason="there is no chromium on the PATH; SEGUE_TEST_CHROMIUM names another browser",
-    ),
 ]
 
 
@@ -31,6 +27,11 @@ def page(world: World) -> Iterator:
     """A page of a headless Chromium."""
     from playwright.sync_api import sync_playwright
 
+    if CHROMIUM is None:
+        missing = "there is no chromium on the PATH; SEGUE_TEST_CHROMIUM names another browser"
+        if os.environ.get("SEGUE_TEST_REQUIRE_SERVICES"):
+            pytest.fail(missing)
+        pytest.skip(missing)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--headless", "--no-sandbox", "--disable-gpu"]

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 from segue.delivery.candidates import Candidate, Terms
 from segue.delivery.channel import channel_class
-from segue.delivery.door import Door
+from segue.delivery.door import Clock, Door
 from segue.delivery.ledger import Ledger
 from segue.delivery.schema import State
 from segue.errors import LedgerError
@@ -139,7 +139,7 @@ def _work(job: dict[str, Any], say: Any) -> int:
             channel,
             Terms(WORKFLOW),
             owner=f"{job['owner']}{number}",
-            sleep=lambda seconds: time.sleep(min(seconds, LONGEST_NAP)),
+            clock=Clock(sleep=lambda seconds: time.sleep(min(seconds, LONGEST_NAP))),
         )
         result = door.deliver([_candidate(ledger, contact_id) for contact_id in contacts])
         ledger.fate.comes(TASK_END)

@@ -116,7 +116,7 @@ class Sender(ABC):
         TransientFailure, ConnectionFailure, OutcomeUnknown where the vendor cannot tell, or
         PartlyFound where it can tell of some.
         """
-        raise NotImplementedError
+        raise OutcomeUnknown(f"{type(self).__name__} has no way to ask")
 
     def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
         """Return the limits that a call with this message counts under."""

@@ -25,7 +25,7 @@ from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.run_snapshots import snapshots_for
 from segue.delivery.sanity import odd_about
 from segue.delivery.schema import OPEN_STATES
-from segue.delivery.spans import Point, Stretch, uncovered, usable_part
+from segue.delivery.spans import Point, Stretch, overlap, uncovered, usable_part
 from segue.directory.snapshots import (
     Snapshot,
     find_snapshot,
@@ -124,7 +124,7 @@ def _detect_first(
             now,
             recorded_only=record_only,
         )
-    others = [span for span in recorded if _overlap(span.stretch, wanted)]
+    others = [span for span in recorded if overlap(span.stretch, wanted)]
     inside = [span for span in others if _contains(wanted, span.stretch)]
     if wishes.deliver and ledger.take_over(run, inside, now):
         return detect(resolved, run, wishes, ledger=ledger, store=store, now=now)
@@ -158,10 +158,6 @@ def _open_parts(
     bad = ledger.quarantined(resolved.directory.directory)
     found = [(part, usable_part(part, taken, bad)) for part in uncovered(wanted, taken)]
     return [use for _, use in found if use], [part for part, use in found if use is None]
-
-
-def _overlap(one: Stretch, other: Stretch) -> bool:
-    return one.previous.as_of < other.current.as_of and one.current.as_of > other.previous.as_of
 
 
 def _contains(wanted: Stretch, part: Stretch) -> bool:

@@ -119,16 +119,15 @@ class Door:
         *,
         owner: str,
         clear_number: int | None = 0,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        sleep: Callable[[float], None] = time.sleep,
+        clock: Clock = REAL_CLOCK,
     ) -> None:
         self.ledger = ledger
         self.channel = channel
         self.terms = terms
         self.owner = owner
         self.clear_number = clear_number
-        self.clock = clock
-        self.sleep = sleep
+        self.clock = clock.now
+        self.sleep = clock.sleep
         self.rules = start_rules(channel, terms.policies, terms.zone)
         self._again: set[str] = set()  # what is sent once more, in doubt
         self._looked_at = datetime.min.replace(tzinfo=UTC)
@@ -149,8 +148,8 @@ class Door:
         standing = self.ledger.rows(by_key).values()
         result.standing.update(row.state for row in standing)
         if self._resends:
-            again = [row for row in standing if row.state is State.UNCERTAIN]
-            result.to_resend = sum(not row.reason.startswith(SENT_AGAIN) for row in again)
+            uncertain = [row for row in standing if row.state is State.UNCERTAIN]
+            result.to_resend = sum(not row.resent for row in uncertain)
         return result
 
     @property
@@ -437,8 +436,8 @@ class Door:
 
 
 def _is_again(row: DeliveryRow) -> bool:
-    """True where a call in doubt is made once more."""
-    return row.state is State.UNCERTAIN or row.reason.startswith(SENT_AGAIN)
+    """True where a call in doubt is made once more; the row is as it was before the claim."""
+    return row.resent or row.state is State.UNCERTAIN
 
 
 def _send(sender: Sender, item: Prepared) -> Answer:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from segue.delivery import candidates, detection
 from segue.delivery.branches import Change, changes_of_span
 from segue.delivery.candidates import Candidate, Terms
+from segue.delivery.details import details_of
 from segue.delivery.guard import beyond_limits
 from segue.delivery.keys import delivery_key
 from segue.delivery.ledger import (
@@ -34,7 +35,7 @@ from segue.delivery.standing import current_consent
 from segue.delivery.verdicts import holds, judge
 from segue.segments.membership import membership, membership_pieces
 from segue.workflows.definition import Action, prerequisites
-from segue.workflows.details import contact_fields, load_details
+from segue.workflows.details import contact_fields
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -192,14 +193,8 @@ def rehearse(
 
     @cache
     def details(key: str) -> Population:
-        ids = {change.contact_id for change in changes if change.details_at == key}
-        return load_details(
-            resolved.definition,
-            resolved.directory,
-            snapshots[key],
-            ids,
-            referred=resolved.referred,
-        )
+        asked = [change for change in changes if change.details_at == key]
+        return details_of(resolved, snapshots[key], asked)
 
     passed, failed, missing = judge(resolved, changes, details)
     verdicts = {

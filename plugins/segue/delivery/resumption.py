@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from segue.delivery.branches import Change
+from segue.delivery.details import details_of
 from segue.delivery.door import REAL_CLOCK, Clock, Pass
 from segue.delivery.ledger import (
     SKIPPED_CONDITIONS,
@@ -31,7 +32,6 @@ from segue.errors import DataError
 from segue.segments.changes import Memberships
 from segue.segments.evaluation import Population
 from segue.segments.kinds import RemovalReason
-from segue.workflows.details import load_details
 
 AT_ONCE = 500  # deliveries of one pass, so that a pass ends within minutes
 _LATER = timedelta(hours=1)  # when what cannot be read is looked at again
@@ -64,9 +64,10 @@ def resume(
     _settle_doubts(resolved, action_id, ledger, owner, now, found)
     due = [_change(item) for item in ledger.due(resolved.name, action_id, now, at_once)]
     ledger.hold_followers(_keys(resolved, action_id, due, ledger), now)
-    for snapshot, changes in by_details(due):
+    for key, changes in by_details(due):
         try:
-            details = _details(resolved, snapshot, changes, memberships, now)
+            snapshot = find_snapshot(resolved.directory, key, now=now)
+            details = details_of(resolved, snapshot, changes, memberships)
             passed = _passing(resolved, action_id, changes, details, ledger, now)
             found.passes.append(
                 send(
@@ -75,7 +76,7 @@ def resume(
                     passed,
                     partial(_same, details),
                     ledger,
-                    owner=f"{owner}/{snapshot}",
+                    owner=f"{owner}/{key}",
                     memberships=memberships,
                     clock=clock,
                 )
@@ -83,7 +84,7 @@ def resume(
         except DataError as error:
             keys = _keys(resolved, action_id, changes, ledger)
             ledger.postpone(keys, f"waits: {error}", now + _LATER, now)
-            found.problems.append(f"{len(changes)} deliveries of {snapshot}: {error}")
+            found.problems.append(f"{len(changes)} deliveries of {key}: {error}")
     return found
 
 
@@ -121,23 +122,6 @@ def _same(details: Population, _: str) -> Population:
 def _change(item: DueDelivery) -> Change:
     at = item.previous if item.reason == RemovalReason.DELETED else item.current
     return Change(item.contact_id, item.change, item.reason, item.current, at or item.current)
-
-
-def _details(
-    resolved: ResolvedWorkflow,
-    key: str,
-    changes: Sequence[Change],
-    memberships: Memberships | None,
-    now: datetime,
-) -> Population:
-    return load_details(
-        resolved.definition,
-        resolved.directory,
-        find_snapshot(resolved.directory, key, now=now),
-        {change.contact_id for change in changes},
-        referred=resolved.referred,
-        memberships=memberships,
-    )
 
 
 def _passing(

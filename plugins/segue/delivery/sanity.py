@@ -28,7 +28,7 @@ def odd_about(limits: GuardLimits, previous: SnapshotTables, current: SnapshotTa
     return [
         *_lost_rows(limits, previous, current),
         *_returned_contacts(limits, previous, current),
-        *_unchanged(previous, current),
+        *(_unchanged(previous, current) if limits.stale else ()),
         *(line for table in _TABLES for line in _drift(table, previous, current)),
     ]
 

@@ -37,6 +37,11 @@ class Stretch:
         return self.previous.key, self.current.key
 
 
+def overlap(one: Stretch, other: Stretch) -> bool:
+    """Tell whether two stretches share some time."""
+    return one.previous.as_of < other.current.as_of and other.previous.as_of < one.current.as_of
+
+
 def uncovered(wanted: Stretch, recorded: Iterable[Stretch]) -> list[Stretch]:
     """Return the parts of ``wanted`` that no recorded stretch covers, in order of time."""
     parts = []

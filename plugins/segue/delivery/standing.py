@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from segue.delivery.branches import Change
+from segue.delivery.details import details_of
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.verdicts import holds
 from segue.directory.snapshots import Snapshot, parse_key, usable_snapshots
@@ -19,7 +20,6 @@ from segue.segments.consent import refuse_lost_opt_outs
 from segue.segments.kinds import ChangeKind, RemovalReason
 from segue.segments.loading import judge, load_opt_states, load_population
 from segue.segments.membership import opt_states
-from segue.workflows.details import load_details
 
 
 def current_consent(
@@ -133,13 +133,5 @@ def _conditions(
 ) -> list[bool | None]:
     if not changes or resolved.definition.conditions is None:
         return [True] * len(changes)
-    ids = {change.contact_id for change in changes}
-    details = load_details(
-        resolved.definition,
-        resolved.directory,
-        snapshot,
-        ids,
-        referred=resolved.referred,
-        memberships=memberships,
-    )
+    details = details_of(resolved, snapshot, changes, memberships)
     return holds(resolved.definition.conditions, details, changes)

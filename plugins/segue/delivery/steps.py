@@ -11,17 +11,18 @@ from datetime import datetime
 from segue.delivery.branches import BranchRef, Change, RunArea
 from segue.delivery.candidates import Candidate, Terms
 from segue.delivery.channel import Audience
+from segue.delivery.details import details_of
 from segue.delivery.door import REAL_CLOCK, Clock, Door, Pass
 from segue.delivery.ledger import SKIPPED_CONDITIONS, SKIPPED_NOT_FOUND, DeliveryRow, Ledger
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.standing import current_consent, recheck
 from segue.delivery.verdicts import by_details, holds, judge
 from segue.directory.snapshots import find_snapshot
-from segue.errors import DataError
+from segue.errors import AudienceEdited
 from segue.segments.changes import Memberships
 from segue.segments.evaluation import Population
 from segue.workflows.definition import Action, prerequisites
-from segue.workflows.details import contact_fields, load_details
+from segue.workflows.details import contact_fields
 
 
 def load_branch(
@@ -35,15 +36,7 @@ def load_branch(
     found = 0
     for key, changes in by_details(area.read_slice(ref.number)):
         snapshot = find_snapshot(resolved.directory, key, now=now)
-        ids = {change.contact_id for change in changes}
-        population = load_details(
-            resolved.definition,
-            resolved.directory,
-            snapshot,
-            ids,
-            referred=resolved.referred,
-            memberships=memberships,
-        )
+        population = details_of(resolved, snapshot, changes, memberships)
         area.write_details(ref.number, key, population)
         found += len(population.contacts)
     return found
@@ -134,20 +127,19 @@ def send(
         Terms.of(resolved),
         owner=owner,
         clear_number=clear_number,
-        clock=clock.now,
-        sleep=clock.sleep,
+        clock=clock,
     )
     return door.deliver(candidates)
 
 
 def _area(resolved: ResolvedWorkflow, ref: BranchRef) -> RunArea:
-    """Open a branch's run area; raise DataError where other contacts would be acted on now.
+    """Open a branch's run area; raise AudienceEdited where other contacts would be acted on now.
 
     Messages may be mended and sent again, but who is acted on was decided in detect_changes.
     """
     area = RunArea(ref.area)
     if area.read_audience() != resolved.audience:
-        raise DataError(
+        raise AudienceEdited(
             "the segment, the conditions or the directory were edited after this run detected its "
             "changes; clear the run from detect_changes to go on with the new definition"
         )

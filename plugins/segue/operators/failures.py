@@ -8,12 +8,18 @@ from typing import Any, TypeVar
 
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
-from segue.errors import DefinitionError, SegueError, SettingsError, SnapshotRewritten
+from segue.errors import (
+    AudienceEdited,
+    DefinitionError,
+    SegueError,
+    SettingsError,
+    SnapshotRewritten,
+)
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # what no retry can cure: a person has to change something first
-_FINAL = (DefinitionError, SettingsError, SnapshotRewritten)
+_FINAL = (AudienceEdited, DefinitionError, SettingsError, SnapshotRewritten)
 
 
 def shown_plainly(execute: Function) -> Function:

@@ -229,6 +229,7 @@ class GuardLimits(Definition):
     share: Annotated[Share | None, _shown_as("20%")] = 0.2  # the same, of the members before
     floor: Annotated[int, Field(ge=0)] = 25  # up to so many contacts, ``share`` does not count
     shrunk_to: Annotated[Share | None, _shown_as("50%")] = 0.5  # of the contacts before
+    stale: bool = True  # ask where the files are those of the earlier snapshot
     deadline: PolicyDuration = Duration(24, "h")  # for a person's answer
 
 

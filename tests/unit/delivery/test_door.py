@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from segue.delivery.candidates import Candidate, Terms
 from segue.delivery.channel import Limit, OptedOut, PartlyFound, Receipt
+from segue.delivery.door import Clock as DoorClock
 from segue.delivery.door import Door
 from segue.delivery.heartbeat import LEASE
 from segue.delivery.ledger import DeliveryRow, Ledger, Run, StartRules
@@ -83,8 +84,7 @@ def door(
         Terms("welcome", Policies.model_validate(policies)),
         owner=owner,
         clear_number=clear,
-        clock=clock,
-        sleep=clock.sleep,
+        clock=DoorClock(clock, clock.sleep),
     )
 
 
@@ -881,3 +881,23 @@ def test_a_resent_message_that_meets_a_429_is_still_sent_again_only_once(ledger)
         door(ledger, through, owner=str(number), on_uncertain="resend").deliver(candidates)
     assert len(answers) == 2
     assert outcome(ledger, "a") == "uncertain:sent again: lost"
+
+
+def test_a_resent_message_that_is_held_on_the_way_is_still_sent_again_only_once(ledger):
+    """Lost by day, held in the night, lost again in the morning: no third call."""
+    candidates = released(ledger, "a")
+    calls = []
+
+    def lost(key, message):
+        calls.append(key)
+        raise OutcomeUnknown("lost")
+
+    through = channel(to_contact=True).answering(lost)
+    rules = {"on_uncertain": "resend", **HOURS}
+    seen = []
+    for hours in (3, 16, 27, 28, 29):
+        by_release(ledger, through, hours, **rules).deliver(candidates)
+        seen.append(outcome(ledger, "a"))
+    assert seen[1] == "held:quiet_hours"
+    assert seen[-1] == "uncertain:sent again: lost"
+    assert len(calls) == 2

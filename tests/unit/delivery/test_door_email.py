@@ -12,6 +12,7 @@ import pytest
 
 from segue.channels.email_message import EmailMessage
 from segue.delivery.candidates import Candidate, Terms
+from segue.delivery.door import Clock as DoorClock
 from segue.delivery.door import Door, Pass
 from segue.delivery.ledger import Ledger
 from segue.sandbox.server import Sandbox
@@ -82,8 +83,7 @@ def deliver(ledger: Ledger, candidates: list[Candidate], clear: int = 0, **field
         Terms("welcome", Policies()),
         owner=f"pass {clear}",
         clear_number=clear,
-        clock=clock,
-        sleep=clock.sleep,
+        clock=DoorClock(clock, clock.sleep),
     )
     return door.deliver(candidates)
 

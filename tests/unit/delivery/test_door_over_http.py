@@ -8,7 +8,7 @@ import pytest
 
 from segue.channels.http_request import HttpRequest
 from segue.delivery.candidates import Terms
-from segue.delivery.door import Door, Pass
+from segue.delivery.door import Clock, Door, Pass
 from segue.delivery.heartbeat import LEASE
 from segue.delivery.ledger import Ledger
 from segue.delivery.schema import State
@@ -58,8 +58,8 @@ def deliver(
 ) -> Pass:
     """Pass contact ``a`` through the door, some time from now."""
     terms = Terms("welcome", Policies.model_validate(policies))
-    clock = lambda: datetime.now(UTC) + after  # noqa: E731
-    door = Door(ledger, through, terms, owner=owner, clock=clock, sleep=lambda _: None)
+    clock = Clock(now=lambda: datetime.now(UTC) + after, sleep=lambda _: None)
+    door = Door(ledger, through, terms, owner=owner, clock=clock)
     return door.deliver([candidate(ledger, "a")])
 
 

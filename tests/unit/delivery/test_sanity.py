@@ -94,6 +94,7 @@ def test_a_copy_of_the_snapshot_before_is_stale_and_a_single_refreshed_table_is_
     assert pair.odd() == [
         "snapshot 2026-11-22 is stale: its files are those of 2026-11-21, byte for byte"
     ]
+    assert pair.odd(GuardLimits(stale=False)) == []
     pair.write(pair.now, 6, table="transactions")
     assert pair.odd() == []
 

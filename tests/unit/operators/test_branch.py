@@ -12,9 +12,11 @@ from airflow.sdk.exceptions import (
     AirflowSkipException,
 )
 
+from segue.delivery.branches import RunArea
 from segue.delivery.door import Pass
-from segue.operators.branch import BACKOFF, _raise_for
+from segue.operators.branch import BACKOFF, LoadContactDetails, _raise_for
 from segue.workflows.definition import WorkflowDefinition
+from tests.unit.delivery.test_detection import Place
 
 
 def ending(connection: str | None = None, **standing: int) -> str:
@@ -61,3 +63,16 @@ def test_an_actions_retries_span_a_day():
         for n in range(WorkflowDefinition.model_fields["retries"].default)
     ]
     assert timedelta(hours=22) < sum(waits, timedelta()) < timedelta(hours=26)
+
+
+def test_an_edited_segment_ends_the_task_for_good(tmp_path, monkeypatch):
+    """Only a person can say with which definition the run goes on; a day of retries cannot."""
+    monkeypatch.setenv("SEGUE_STATE", str(tmp_path / "state"))
+    area = RunArea(str(tmp_path / "area"))
+    area.write_audience("of the definitions as they were")
+    [ref] = area.write_slices([[]])
+    task = LoadContactDetails(
+        task_id="load", workflow=Place(tmp_path).workflow, branch=ref.as_xcom()
+    )
+    with pytest.raises(AirflowFailException, match="clear the run from detect_changes"):
+        task.execute({})

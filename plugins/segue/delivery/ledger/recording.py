@@ -32,7 +32,7 @@ from segue.delivery.schema import (
     runs,
     spans,
 )
-from segue.delivery.spans import Point, Stretch
+from segue.delivery.spans import Point, Stretch, overlap
 
 
 class Recording(LedgerDatabase):
@@ -82,7 +82,7 @@ class Recording(LedgerDatabase):
             taken = [span.stretch for span in self._all_spans(connection, run.workflow)]
             bad = self._quarantined_keys(connection, directory)
             for span in detected:
-                if any(_overlap(span.stretch, other) for other in taken):
+                if any(_share_time(span.stretch, other) for other in taken):
                     raise SpanTaken
                 if not bad.isdisjoint(span.stretch.keys):
                     raise SpanTaken
@@ -356,7 +356,7 @@ class Recording(LedgerDatabase):
         self._delete_changes(connection, span_id, span)
         produced = {key for key, *_ in self._planned(workflow, span, actions)}
         query = select(deliveries.c.key, deliveries.c.reason).where(
-            deliveries.c.span == span_id, or_(_unsent(), deliveries.c.state == State.HELD)
+            deliveries.c.span == span_id, _unsent()
         )
         rows = connection.execute(query).all()
         gone = [row.key for row in rows if row.key not in produced]
@@ -397,7 +397,7 @@ class Recording(LedgerDatabase):
             query = (
                 update(deliveries)
                 .where(in_span, _unsent(), deliveries.c.reason != NO_LONGER_A_CHANGE)
-                .values(state=State.SUPPRESSED, reason=suppressed, updated_at=now)
+                .values(state=State.SUPPRESSED, reason=suppressed, held_until=None, updated_at=now)
             )
         connection.execute(query)
         suppress_reached(connection, [span_id], now)
@@ -441,13 +441,9 @@ def _delete_change(connection: Connection, span_id: int, contact_id: str, change
     )
 
 
-def _overlap(one: Stretch, other: Stretch) -> bool:
-    return (
-        not one.is_empty
-        and not other.is_empty
-        and one.previous.as_of < other.current.as_of
-        and other.previous.as_of < one.current.as_of
-    )
+def _share_time(one: Stretch, other: Stretch) -> bool:
+    """Tell whether two spans take the same time; a first baseline takes none."""
+    return not one.is_empty and not other.is_empty and overlap(one, other)
 
 
 def directory_of(definition: str) -> str:

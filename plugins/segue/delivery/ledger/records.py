@@ -162,7 +162,8 @@ class DeliveryRow:
     """What later steps need of one delivery.
 
     ``event_at`` is the as-of of the snapshot that shows the change, ``called_at`` when the last
-    call began, ``trace`` where its message can be looked for.
+    call began, ``trace`` where its message can be looked for; ``resent`` says that it was called
+    once more in doubt.
     """
 
     key: str
@@ -178,6 +179,7 @@ class DeliveryRow:
     called_at: datetime | None = None
     held_since: datetime | None = None
     trace: Mapping[str, str] = field(default_factory=dict)
+    resent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

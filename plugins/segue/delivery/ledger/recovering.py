@@ -41,10 +41,9 @@ class Recovering(LedgerDatabase):
         In doubt is what stands in ``sending`` under a lease that ran out before ``ended``.
         """
         why = "the worker ended during the call"
-        again = deliveries.c.reason.like(f"{SENT_AGAIN}%")
         values = {
             "state": State.UNCERTAIN,
-            "reason": case((again, f"{SENT_AGAIN}: {why}"), else_=why),
+            "reason": case((deliveries.c.resent == 1, f"{SENT_AGAIN}: {why}"), else_=why),
             "lease_until": None,  # the owner stays: its late answer is still welcome
             "updated_at": now,
         }

@@ -35,7 +35,7 @@ from segue.delivery.ledger.records import (
 )
 from segue.delivery.schema import State, deliveries
 
-SENT_AGAIN = "sent again"  # begins the reason of a call that was made once more, in doubt
+SENT_AGAIN = "sent again"  # begins what is said of a call that was made once more, in doubt
 # skips that no later pass judges again
 _FINAL_SKIPS = (NO_LONGER_A_CHANGE, SKIPPED_EXPIRED, SKIPPED_REMOVED)
 _IN_ONES_HANDS = (State.CLAIMED, State.SENDING)
@@ -61,11 +61,10 @@ class Sending(LedgerDatabase):
         (``clear_number``); with ``resend_uncertain``, uncertain and not sent again before.
         """
         free = _free(now, clear_number, resend_uncertain=resend_uncertain)
-        marked = deliveries.c.reason.like(f"{SENT_AGAIN}%")
-        doubted = or_(deliveries.c.state == State.UNCERTAIN, marked)
         values = {
             "state": State.CLAIMED,
-            "reason": case((doubted, SENT_AGAIN), else_=""),
+            "reason": "",
+            "resent": case((deliveries.c.state == State.UNCERTAIN, 1), else_=deliveries.c.resent),
             "owner": owner,
             "lease_until": lease_until,
             "updated_at": now,
@@ -291,8 +290,7 @@ def _free(
         failed_before = deliveries.c.failed_at_clear < clear_number
         ways.append(and_(state == State.FAILED, failed_before))
     if resend_uncertain:
-        once = deliveries.c.reason.not_like(f"{SENT_AGAIN}%")
-        ways.append(and_(state == State.UNCERTAIN, once))
+        ways.append(and_(state == State.UNCERTAIN, deliveries.c.resent == 0))
     return or_(*ways)
 
 
@@ -405,4 +403,5 @@ def delivery_row(row: Row[Any]) -> DeliveryRow:
         row.called_at,
         row.held_since,
         json.loads(row.trace) if row.trace else {},
+        bool(row.resent),
     )
