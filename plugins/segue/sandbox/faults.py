@@ -61,6 +61,7 @@ class Fault(BaseModel):
     delay: float = Field(default=30, ge=0, description="seconds, for time_out_after_effect")
     match: str | None = Field(default=None, description="text that must be in the body")
     path: str | None = Field(default=None, description="text that must be in the path")
+    method: str | None = Field(default=None, description="of HTTP, in capitals")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -74,6 +75,7 @@ class Fault(BaseModel):
             service == self.service
             and (self.fault not in AFTER_EFFECT or method in WITH_EFFECT)
             and (self.path is None or self.path in path)
+            and (self.method is None or self.method == method)
             and (self.match is None or self.match in body or self.match in unquote_plus(body))
         )
 

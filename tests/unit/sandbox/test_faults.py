@@ -6,7 +6,7 @@ import time
 import httpx
 import pytest
 
-from segue.sandbox import freshdesk_api, slack_api, zendesk_api
+from segue.sandbox import freshdesk_api, http_api, slack_api, zendesk_api
 from segue.sandbox.server import Sandbox
 
 BEARER = {"Authorization": f"Bearer {slack_api.TOKEN}"}
@@ -69,6 +69,16 @@ def test_a_fault_can_wait_for_a_path(web: httpx.Client, sandbox: Sandbox) -> Non
 
     assert web.post("/slack/api/auth.test", headers=BEARER).json()["ok"] is True
     assert post(web).status_code == 503
+
+
+def test_a_fault_can_wait_for_a_method(web: httpx.Client, sandbox: Sandbox) -> None:
+    """A list fails while what it lists can be created at the same path."""
+    sandbox.fault("http", "server_error", path="/notes", method="GET")
+    headers = {"Authorization": f"Bearer {http_api.TOKEN}"}
+
+    assert web.post("/http/notes", json={}, headers=headers).status_code == 201
+    assert web.get("/http/notes", headers=headers).status_code == 503
+    assert web.get("/http/notes", headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize(
