@@ -98,7 +98,9 @@ def test_run_prints_where_things_are_and_stops_cleanly(
         text=True,
     ) as process:
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(9)]
+        lines = [process.stdout.readline()]
+        while lines[-1] and not lines[-1].startswith("  Kept in"):
+            lines.append(process.stdout.readline())
         url = re.search(r"Inbox\s+(http://127\.0\.0\.1:\d+)/", "".join(lines))
         assert url is not None
         assert post_message(url[1]).json()["ok"] is True
