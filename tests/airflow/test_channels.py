@@ -102,7 +102,7 @@ def test_an_error_that_passes_costs_nothing(played, name):
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_rate_limit_is_waited_out(stage, played, name):
-    """As long as the server asks for; a second where it does not say."""
+    """By everybody, as long as the server asks for; by a second where it does not say."""
     case, limited = played.case, played.first.of(people.LIMITED)
     assert is_delivered_once(case, limited)
     [refused] = [
@@ -110,8 +110,13 @@ def test_a_rate_limit_is_waited_out(stage, played, name):
         for moment, fault in stage.faults.met
         if fault.match == limited.sent.contact_id and fault.service == case.service
     ]
-    pause = timedelta(seconds=PAUSE if case.says_when else 1)
-    assert datetime.fromisoformat(limited.messages[0].received_at) - refused >= pause
+    ends = refused + timedelta(seconds=PAUSE if case.says_when else 1)
+    assert datetime.fromisoformat(limited.messages[0].received_at) >= ends
+    if case.says_when:  # what was under way has ended, and a shorter pause would be over
+        quiet = refused + timedelta(seconds=0.9)
+        calls = [moment for moment, service in stage.faults.requests if service == case.service]
+        assert calls[-1] > ends
+        assert not [moment for moment in calls if quiet <= moment < ends]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -126,10 +131,20 @@ def test_an_error_that_outlasts_a_pass_is_tried_again_by_the_next(played, name):
 
 
 @pytest.mark.parametrize("name", ASKED)
-def test_after_a_lost_answer_the_server_is_asked_and_has_it(played, name):
-    """At once: the same results as if the answer had arrived, and nothing is sent again."""
-    for run in (played.first, played.again):
-        assert is_delivered_once(played.case, run.of(people.LOST))
+def test_after_a_lost_answer_the_server_is_asked_at_once(stage, played, name):
+    """The same results as if the answer had arrived, and nothing is sent again."""
+    overdue = played.again.of(people.OVERDUE)
+    met = [fault.fault for _, fault in stage.faults.met if fault.match == overdue.sent.contact_id]
+    assert met == ["server_error"] * 3 + ["reset_after_effect"]
+    assert is_delivered_once(played.case, overdue)
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_a_server_that_could_not_be_asked_at_once_is_asked_later(played, name):
+    """Until then nobody knows; then it has the message, and nothing is sent again."""
+    lost = played.first.of(people.LOST)
+    assert (lost.row["outcome"], len(lost.messages)) == ("sending", 1)
+    assert is_delivered_once(played.case, played.again.of(people.LOST))
 
 
 @pytest.mark.parametrize("name", DENYING)

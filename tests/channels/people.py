@@ -14,9 +14,10 @@ REFUSED = "refused"  # by the server, for good
 TRANSIENT = "transient"  # an error that passes within a pass
 PERSISTENT = "persistent"  # one that outlasts the pass, and has passed at the next
 LIMITED = "limited"  # the server asks for a pause
-LOST = "lost"  # done, and the answer is lost
+LOST = "lost"  # done, the answer is lost, and so is the answer to the first question after it
 UNSENT = "unsent"  # the connection breaks before anything is done, which nobody here can know
-IN_TROUBLE = (REFUSED, TRANSIENT, PERSISTENT, LIMITED, LOST, UNSENT)
+OVERDUE = "overdue"  # outlasts the pass; done at the next, the answer lost, and asked for at once
+IN_TROUBLE = (REFUSED, TRANSIENT, PERSISTENT, LIMITED, LOST, UNSENT, OVERDUE)
 
 # by kind: what the contact wrote; in "a line of breaks" it stands where templates want one line
 HOSTILE = {name.replace(" ", "_"): text for name, text in TEXTS.items()}

@@ -29,27 +29,32 @@ from tests.unit.delivery.builders import end_leases
 ROOT = Path(__file__).resolve().parents[2]
 PAUSE = 2  # seconds that a rate limit asks for; after other errors a second is waited
 RATE = "100/second"  # more than the vendors' own limits: they would space the calls out
+OUTLASTS_A_PASS = {"fault": "server_error", "times": 3}
 FAULTS: dict[str, dict[str, Any]] = {
     people.TRANSIENT: {"fault": "server_error"},
-    people.PERSISTENT: {"fault": "server_error", "times": 3},
+    people.PERSISTENT: OUTLASTS_A_PASS,
     people.LIMITED: {"fault": "rate_limited", "retry_after": PAUSE},
     people.LOST: {"fault": "reset_after_effect"},
     people.UNSENT: {"fault": "reset"},
+    people.OVERDUE: OUTLASTS_A_PASS,
 }
 
 
 class WatchedFaults(Faults):
-    """Faults that remember when each was met."""
+    """Faults that remember when each was met, and when each request came."""
 
     def __init__(self) -> None:
         super().__init__()
         self.met: list[tuple[datetime, Fault]] = []
+        self.requests: list[tuple[datetime, str]] = []  # to which service
 
     def take(self, service: str, **request: Any) -> Fault | None:
         """Return the fault for a request, and note the time."""
+        now = datetime.now(UTC)
+        self.requests.append((now, service))
         fault = super().take(service, **request)
         if fault is not None:
-            self.met.append((datetime.now(UTC), fault))
+            self.met.append((now, fault))
         return fault
 
 
@@ -149,8 +154,13 @@ class Stage:
         for kind, options in FAULTS.items():
             match = people.contact_id(case.channel, kind)
             self.sandbox.fault(case.service, match=match, **options)
+        if case.can_be_asked:
+            self.sandbox.fault(case.service, "server_error", **case.look_up)
         first = self._run(case)
         end_leases(self.ledger)
+        if case.can_be_asked:
+            match = people.contact_id(case.channel, people.OVERDUE)
+            self.sandbox.fault(case.service, "reset_after_effect", match=match)
         return first, self._run(case)
 
     def _run(self, case: ChannelCase) -> Run:

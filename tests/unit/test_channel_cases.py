@@ -26,6 +26,12 @@ def test_every_channel_has_a_case():
     assert set(CASES) == set(BUILT_IN)
 
 
+def test_no_contacts_id_is_part_of_anothers():
+    """A fault is for a request with the id of its contact in it."""
+    ids = {people.contact_id(name, kind) for name in CASES for kind in people.KINDS}
+    assert not [(one, other) for one in ids for other in ids if one != other and one in other]
+
+
 @pytest.mark.parametrize("full", [False, True])
 def test_every_channel_is_in_every_experiment_of_the_torture(full):
     done = {(one.name, one.vendor) for one in plan(full=full)}
