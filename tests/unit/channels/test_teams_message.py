@@ -140,14 +140,15 @@ def test_a_person_of_the_teams_can_be_mentioned_in_a_card_of_ones_own(sandbox: S
     mention = {
         "type": "mention",
         "text": "<at>Ann</at>",
-        "mentioned": {"id": "{{ contact.agent }}", "name": "Ann"},
+        "mentioned": {"id": "{{ contact.agent }}", "name": "{{ contact.agent }}"},
     }
     block = {"type": "TextBlock", "text": "<at>Ann</at>: {{ contact.first_name }}"}
     content = {**OWN_CARD, "body": [block], "msteams": {"entities": [mention]}}
     deliver(own(content), agent="ann_b@example.com", first_name="<at>Ann</at>")
     [received] = sandbox.messages()
     sent = body_in(received)["attachments"][0]["content"]
-    assert sent["msteams"]["entities"][0]["mentioned"]["id"] == "ann_b@example.com"
+    who = {"id": "ann_b@example.com", "name": "ann_b@example.com"}
+    assert sent["msteams"]["entities"][0]["mentioned"] == who
     assert sent["body"][0]["text"].count("<at>Ann</at>") == 1
 
 
@@ -471,7 +472,8 @@ def test_the_url_goes_out_as_it_was_written(set_connection):
 
     path = f"/workflows/x/paths/invoke?api-version=1&sp=%2Ftriggers%2Fmanual%2Frun&sig={SECRET}"
     with vendor(answer) as url:
-        point_at(set_connection, f" {url}{path}\n")
+        written = f" {url}{path}\n"
+        set_connection("teams_default", conn_type="http", login="somebody", password=written)
         deliver(card())
     assert seen[0].startswith(f"POST {path} HTTP/1.1\r\n")
     assert "authorization" not in seen[0].lower()
