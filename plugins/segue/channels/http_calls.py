@@ -125,11 +125,13 @@ class HttpCalls:
         headers: Mapping[str, str],
         codes: Codes,
         read: Callable[[Any], Answer],
+        of_the_contact: Collection[int] = (),
     ) -> Answer:
         """POST ``body`` once, and return what ``read`` finds in the answer's JSON.
 
         ``codes`` yields what may be shown of a refusal: codes and field names. Both may raise
-        what comes of an unexpected shape.
+        what comes of an unexpected shape. ``of_the_contact`` are statuses that refuse this call
+        alone, where they would otherwise mean that the connection is wrong.
         """
         from requests import RequestException
 
@@ -137,6 +139,8 @@ class HttpCalls:
             response = self._request("POST", path, json=body, headers=dict(headers))
         except RequestException as error:
             raise failed_call(self.vendor, error) from None
+        if response.status_code in of_the_contact:
+            raise _refused(self.vendor, response, codes)
         if response.status_code not in (200, 201):
             raise failed_answer(self.vendor, response, codes)
         try:
@@ -172,8 +176,7 @@ class HttpCalls:
         if 200 <= response.status_code < 300:
             return response
         if response.status_code in of_the_contact:
-            words = _words(response, codes)
-            raise CallRefused(_said(self.vendor, response, codes), words)
+            raise _refused(self.vendor, response, codes)
         raise failed_answer(self.vendor, response, codes)
 
     def ask(
@@ -322,8 +325,7 @@ def _open(connection: str, own: Collection[str]) -> tuple[HttpHook, Session, flo
 
 def failed_answer(vendor: str, response: Response, codes: Codes) -> DeliveryError:
     """Return the error that an answer other than success to a creation stands for."""
-    status, words = response.status_code, _words(response, codes)
-    said = _said(vendor, response, codes)
+    status, said = response.status_code, _said(vendor, response, codes)
     if status < 300:
         return OutcomeUnknown(f"{said}, which is not the answer to a creation")
     if status < 400:
@@ -334,7 +336,7 @@ def failed_answer(vendor: str, response: Response, codes: Codes) -> DeliveryErro
         return OutcomeUnknown(f"{said}: a gateway passed the request on and got no answer")
     if status in _TRY_AGAIN or status >= 500:
         return TransientFailure(said, retry_after=retry_after(response.headers.get("Retry-After")))
-    return CallRefused(said, words)
+    return _refused(vendor, response, codes)
 
 
 def no_answer(vendor: str, response: Response, codes: Codes) -> DeliveryError:
@@ -395,6 +397,10 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
 def is_code(value: object) -> TypeGuard[str]:
     """Tell whether a value is a code or a field's name, and not a text about somebody."""
     return isinstance(value, str) and _CODE.fullmatch(value) is not None
+
+
+def _refused(vendor: str, response: Response, codes: Codes) -> CallRefused:
+    return CallRefused(_said(vendor, response, codes), _words(response, codes))
 
 
 def _said(vendor: str, response: Response, codes: Codes) -> str:

@@ -36,6 +36,8 @@ BUILT_IN = {
     "email": "segue.channels.email_message:EmailMessage",
     "freshdesk_ticket": "segue.channels.freshdesk_ticket:FreshdeskTicket",
     "http_request": "segue.channels.http_request:HttpRequest",
+    "jira_issue": "segue.channels.jira_issue:JiraIssue",
+    "servicenow_record": "segue.channels.servicenow_record:ServiceNowRecord",
     "slack_message": "segue.channels.slack_message:SlackMessage",
     "teams_message": "segue.channels.teams_message:TeamsMessage",
     "text_message": "segue.channels.text_message:TextMessage",

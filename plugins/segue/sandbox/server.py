@@ -25,6 +25,8 @@ from segue.sandbox import (
     freshdesk_api,
     http_api,
     inbox,
+    jira_api,
+    servicenow_api,
     slack_api,
     smtp_server,
     teams_api,
@@ -39,7 +41,16 @@ HTTP_PORT = 8090
 SMTP_PORT = 1025
 START_TIMEOUT = 15  # seconds
 
-VENDORS = (slack_api, zendesk_api, freshdesk_api, twilio_api, teams_api, http_api)
+VENDORS = (
+    slack_api,
+    zendesk_api,
+    freshdesk_api,
+    jira_api,
+    servicenow_api,
+    twilio_api,
+    teams_api,
+    http_api,
+)
 
 
 def create_app(store: Store, faults: Faults | None = None) -> FastAPI:
@@ -225,6 +236,12 @@ def describe(sandbox: Sandbox, folder: Path | str | None) -> str:
             f"{zendesk_api.EMAIL_ADDRESS}/token : {zendesk_api.API_TOKEN}",
         ),
         ("Freshdesk", f"{sandbox.url}/freshdesk", f"API key {freshdesk_api.API_KEY}"),
+        ("Jira", f"{sandbox.url}/jira", f"{jira_api.EMAIL_ADDRESS} : {jira_api.API_TOKEN}"),
+        (
+            "ServiceNow",
+            f"{sandbox.url}/servicenow",
+            f"{servicenow_api.USER} : {servicenow_api.PASSWORD}",
+        ),
         (
             "Twilio",
             f"{sandbox.url}/twilio",

@@ -64,6 +64,22 @@ def sandbox(running_sandbox: Sandbox, set_connection: SetConnection) -> Sandbox:
         extra={"timeout": 1},
     )
     set_connection(
+        "jira_default",
+        conn_type="http",
+        host=f"{url}/jira",
+        login="agent@example.com",
+        password="sandbox",
+        extra={"timeout": 1},
+    )
+    set_connection(
+        "servicenow_default",
+        conn_type="http",
+        host=f"{url}/servicenow",
+        login="segue.integration",
+        password="sandbox",
+        extra={"timeout": 1},
+    )
+    set_connection(
         "twilio_default",
         conn_type="http",
         host=f"{url}/twilio",
