@@ -19,6 +19,8 @@ from starlette.responses import Response
 from segue.sandbox import (
     freshdesk_api,
     http_api,
+    jira_api,
+    servicenow_api,
     slack_api,
     smtp_server,
     teams_api,
@@ -34,6 +36,8 @@ TITLES = {
     slack_api.SERVICE: "Slack",
     zendesk_api.SERVICE: "Zendesk",
     freshdesk_api.SERVICE: "Freshdesk",
+    jira_api.SERVICE: "Jira",
+    servicenow_api.SERVICE: "ServiceNow",
     twilio_api.SERVICE: "Text messages",
     teams_api.SERVICE: "Teams",
     http_api.SERVICE: "HTTP",
