@@ -12,9 +12,15 @@ What an answer to a creation means for a delivery (DESIGN.md, "Delivery: one doo
     3xx, 401, 402, 403, 404, 405, 410     ConnectionFailure: credentials, plan or address are wrong
     408, 425, 429, 5xx                    TransientFailure, after Retry-After where it is given
     504                                   OutcomeUnknown: a gateway lost the answer, not the request
+    500, 502 of a channel that can ask    OutcomeUnknown: it may have failed after the effect
     other 4xx                             ContactFailure: this ticket is refused
 
-and what an exception means:
+500 and 502 do not say whether anything was done: a server may stumble once the ticket is there,
+and a proxy loses answers as a gateway does. Where the vendor can be asked, doubt costs one question
+(and a few minutes, where the answer is no). Where it cannot, it would cost a person's time for each
+hiccup of the vendor, so there they are taken for "nothing was sent", as 503 is everywhere.
+
+What an exception means:
 
     unknown host, TLS, bad URL            ConnectionFailure
     refused, or no connection in time     TransientFailure: nothing was sent
@@ -51,6 +57,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 from segue.channels.airflow_connections import find_connection, opened
 from segue.channels.rates import SEGUE_RATE
@@ -63,6 +70,7 @@ from segue.errors import (
 )
 
 if TYPE_CHECKING:
+    from airflow.providers.http.hooks.http import HttpHook
     from requests import PreparedRequest, RequestException, Response, Session
 
 CONNECT_TIMEOUT = 10.0  # seconds
@@ -84,6 +92,7 @@ _OF_THE_CONNECTION = {
 }
 _TRY_AGAIN = frozenset({408, 425, 429})
 _GATEWAY_TIMEOUT = 504
+_PERHAPS_DONE = frozenset({500, 502})
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 Answer = TypeVar("Answer")
@@ -93,9 +102,14 @@ Codes = Callable[[Any], Iterator[object]]  # what of a refusal's JSON may be sho
 class CallRefused(ContactFailure):
     """The vendor refuses this call for good; ``codes`` are its error codes and field names."""
 
-    def __init__(self, message: str, codes: tuple[str, ...]) -> None:
+    def __init__(self, message: str, codes: tuple[str, ...], status: int) -> None:
         self.codes = codes
+        self.status = status
         super().__init__(message)
+
+
+class CannotTell(OutcomeUnknown):
+    """A question was answered with a status of ``cannot_tell``: there may be no such thing."""
 
 
 class HttpCalls:
@@ -108,8 +122,11 @@ class HttpCalls:
         base_url: str,
         read_timeout: float = READ_TIMEOUT,
         largest_answer: int = LARGEST_ANSWER,
+        *,
+        can_be_asked: bool = False,
     ) -> None:
         self.vendor = vendor  # as people call it, for messages
+        self.can_be_asked = can_be_asked  # whether doubt is cheap: a look-up ends it
         self.base_url = base_url  # without a slash at its end
         self._session = session
         self._timeout = (CONNECT_TIMEOUT, read_timeout)
@@ -123,9 +140,10 @@ class HttpCalls:
         headers: Mapping[str, str],
         codes: Codes,
         read: Callable[[Any], Answer],
+        method: str = "POST",
         of_the_contact: Collection[int] = (),
     ) -> Answer:
-        """POST ``body`` once, and return what ``read`` finds in the answer's JSON.
+        """Send ``body`` as JSON once, and return what ``read`` finds in the answer's JSON.
 
         ``codes`` yields what may be shown of a refusal: codes and field names. Both may raise
         what comes of an unexpected shape. ``of_the_contact`` are statuses that refuse this call
@@ -134,13 +152,11 @@ class HttpCalls:
         from requests import RequestException
 
         try:
-            response = self._request("POST", path, json=body, headers=dict(headers))
+            response = self._request(method, path, json=body, headers=dict(headers))
         except RequestException as error:
             raise failed_call(self.vendor, error) from None
-        if response.status_code in of_the_contact:
-            raise _refused(self.vendor, response, codes)
         if response.status_code not in (200, 201):
-            raise failed_answer(self.vendor, response, codes)
+            raise self._failed(response, codes, of_the_contact)
         try:
             return read(response.json())
         except (ValueError, TypeError, LookupError, AttributeError):
@@ -173,9 +189,7 @@ class HttpCalls:
             raise failed_call(self.vendor, error) from None
         if 200 <= response.status_code < 300:
             return response
-        if response.status_code in of_the_contact:
-            raise _refused(self.vendor, response, codes)
-        raise failed_answer(self.vendor, response, codes)
+        raise self._failed(response, codes, of_the_contact)
 
     def ask(
         self,
@@ -190,7 +204,7 @@ class HttpCalls:
 
         ``read`` is given the JSON, and whether a Link header leads to a further page; it may raise
         what comes of an unexpected shape. ``cannot_tell`` are statuses that say nothing, where
-        they would otherwise mean that the connection is wrong.
+        they would otherwise mean that the connection is wrong; they raise CannotTell.
         """
         from requests import JSONDecodeError, RequestException
 
@@ -199,7 +213,7 @@ class HttpCalls:
         except RequestException as error:
             raise failed_question(self.vendor, failed_call(self.vendor, error)) from None
         if response.status_code in cannot_tell:
-            raise OutcomeUnknown(
+            raise CannotTell(
                 f"{self.vendor} answered {response.status_code} when asked, which may mean that "
                 "it has no such thing or that the path is wrong"
             )
@@ -217,6 +231,17 @@ class HttpCalls:
     def close(self) -> None:
         """Close what is open."""
         self._session.close()
+
+    def _failed(
+        self, response: Response, codes: Codes, of_the_contact: Collection[int]
+    ) -> DeliveryError:
+        """Return the error that an answer other than success stands for, in this connection."""
+        if response.status_code in of_the_contact:
+            return _refused(self.vendor, response, codes)
+        if self.can_be_asked and response.status_code in _PERHAPS_DONE:
+            said = _said(self.vendor, response, codes)
+            return OutcomeUnknown(f"{said}, perhaps after the effect")
+        return failed_answer(self.vendor, response, codes)
 
     def _request(self, method: str, path: str, **arguments: Any) -> Response:
         """Return an answer whose body has been read, within this class's bounds."""
@@ -258,23 +283,71 @@ class _Bounded:
             yield chunk
 
 
-def open_calls(vendor: str, connection: str, *, largest_answer: int = LARGEST_ANSWER) -> HttpCalls:
-    """Open a session over an Airflow connection of type HTTP."""
-    from airflow.providers.http.hooks.http import HttpHook
+def open_calls(
+    vendor: str,
+    connection: str,
+    *,
+    largest_answer: int = LARGEST_ANSWER,
+    can_be_asked: bool = False,
+    own: Collection[str] = (),
+) -> HttpCalls:
+    """Open a session over an Airflow connection of type HTTP.
 
+    ``can_be_asked`` is the channel's own: whether a call in doubt can be looked up.
+
+    ``own`` are keys of its extra that are the channel's; any other is a header of every call.
+    """
     host = find_connection(connection)
     if not host.host or ("://" not in host.host and not host.schema):
         raise ConnectionFailure(
             f"the Airflow connection {connection!r} needs a host that begins with https://"
         )
+    hook, session, timeout = _open(connection, own)
+    session.auth = session.auth or _unchanged  # or requests would look for a ~/.netrc
+    base_url = hook.base_url.rstrip("/")
+    return HttpCalls(vendor, session, base_url, timeout, largest_answer, can_be_asked=can_be_asked)
+
+
+def open_webhook(vendor: str, connection: str) -> tuple[HttpCalls, str]:
+    """Open a session to the URL that is the password of an Airflow connection of type HTTP.
+
+    Returns it with the URL's path and query, which are as secret as a password: Airflow is told to
+    mask them in logs, and no error shows them.
+    """
+    from airflow.providers.common.compat.sdk import mask_secret
+
+    written = find_connection(connection).password or ""
+    try:
+        url = urlsplit(written.strip())
+        usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConnectionFailure(
+            f"the Airflow connection {connection!r} needs the webhook's whole URL, as {vendor} "
+            "shows it, for its password"
+        )
+    secret = f"{url.path}?{url.query}" if url.query else url.path
+    mask_secret(secret)
+    for signature in parse_qs(url.query).get("sig", []):
+        mask_secret(signature)
+    _, session, timeout = _open(connection, ())
+    session.auth = _unchanged  # the password is no password
+    calls = HttpCalls(vendor, session, f"{url.scheme}://{url.netloc}", timeout)
+    return calls, secret
+
+
+def _open(connection: str, own: Collection[str]) -> tuple[HttpHook, Session, float]:
+    """Return the provider's hook, its session, and how long that waits for a byte (seconds)."""
+    from airflow.providers.http.hooks.http import HttpHook
+
     hook = HttpHook(http_conn_id=connection)
     session = opened(connection, lambda: hook.get_conn({"Accept": "application/json"}))
-    session.auth = session.auth or _unchanged  # or requests would look for a ~/.netrc
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # calls share nothing
-    session.headers.pop(SEGUE_RATE, None)  # the hook takes what it does not know for a header
+    for name in (SEGUE_RATE, *own):  # the hook takes what it does not know for a header
+        session.headers.pop(name, None)
     timeout = opened(connection, lambda: float(hook.merged_extra.get("timeout") or READ_TIMEOUT))
-    base_url = hook.base_url.rstrip("/")
-    return HttpCalls(vendor, session, base_url, min(timeout, LONGEST_READ), largest_answer)
+    return hook, session, min(timeout, LONGEST_READ)
 
 
 def failed_answer(vendor: str, response: Response, codes: Codes) -> DeliveryError:
@@ -354,7 +427,8 @@ def is_code(value: object) -> TypeGuard[str]:
 
 
 def _refused(vendor: str, response: Response, codes: Codes) -> CallRefused:
-    return CallRefused(_said(vendor, response, codes), _words(response, codes))
+    said, words = _said(vendor, response, codes), _words(response, codes)
+    return CallRefused(said, words, response.status_code)
 
 
 def _said(vendor: str, response: Response, codes: Codes) -> str:

@@ -158,7 +158,12 @@ class HttpRequest(TeamChannel):
     def connect(self) -> HttpRequests:
         """Open a session; nothing is sent yet."""
         limits = limits_of(self.connection, default=UNLIMITED)
-        calls = open_calls(self.connection, self.connection, largest_answer=LARGEST_ANSWER)
+        calls = open_calls(
+            self.connection,
+            self.connection,
+            largest_answer=LARGEST_ANSWER,
+            can_be_asked=self.can_be_asked,
+        )
         if set(calls.base_url) & set("?#"):
             raise ConnectionFailure(
                 f"the Airflow connection {self.connection!r}: its host has a ? or #; write queries "

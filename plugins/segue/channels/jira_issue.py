@@ -98,7 +98,9 @@ class JiraIssue(TeamChannel):
     def connect(self) -> JiraIssues:
         """Open a session; nothing is sent yet."""
         limits = limits_of(self.connection, default=RATE)
-        return JiraIssues(open_calls("Jira", self.connection), limits)
+        return JiraIssues(
+            open_calls("Jira", self.connection, can_be_asked=self.can_be_asked), limits
+        )
 
     def trace(self, message: Mapping[str, Any]) -> dict[str, str]:
         """Return the project: issues are listed in it."""

@@ -98,7 +98,9 @@ class ServiceNowRecord(TeamChannel):
     def connect(self) -> ServiceNowRecords:
         """Open a session; nothing is sent yet."""
         limits = limits_of(self.connection, default=RATE)
-        return ServiceNowRecords(open_calls("ServiceNow", self.connection), limits)
+        return ServiceNowRecords(
+            open_calls("ServiceNow", self.connection, can_be_asked=self.can_be_asked), limits
+        )
 
     def trace(self, message: Mapping[str, Any]) -> dict[str, str]:
         """Return the table that the record is in."""

@@ -75,6 +75,7 @@ TRY_AGAIN = frozenset(
 OF_THE_TOKEN = frozenset(
     {"account_inactive", "invalid_auth", "not_authed", "token_expired", "token_revoked"}
 )
+PERHAPS_DONE = frozenset({500, 502, 504})  # with no word of Slack's: a proxy lost the answer
 # "It's possible some aspect of the operation succeeded before the error was raised."
 UNKNOWN_OUTCOME = frozenset({"fatal_error", "internal_error"})
 
@@ -156,7 +157,7 @@ def failed_answer(error: SlackApiError) -> DeliveryError:
     """Return the error that an answer without ``ok: true`` to a message stands for."""
     status, headers, code = _status(error), _headers(error), code_of(error)
     said = f"Slack answered {code or status}"
-    if code in UNKNOWN_OUTCOME or status == 504:
+    if code in UNKNOWN_OUTCOME or (code is None and status in PERHAPS_DONE):
         return OutcomeUnknown(f"{said}; the message may have been posted")
     if code in TRY_AGAIN or status == 429 or status >= 500:
         return TransientFailure(said, retry_after=retry_after(headers.get("retry-after")))
@@ -197,7 +198,7 @@ def failed_check(error: SlackApiError) -> DeliveryError:
     if isinstance(failure, TransientFailure):
         return failure
     said = f"Slack answered {code_of(error) or _status(error)}"
-    if isinstance(failure, OutcomeUnknown) and code_of(error) is not None:
+    if isinstance(failure, OutcomeUnknown) and (code_of(error) or _status(error) >= 500):
         return lost_question(said)
     return ConnectionFailure(f"{said}; check the connection's token and base_url")
 

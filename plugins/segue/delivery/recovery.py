@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from segue.delivery.channel import Channel, Receipt, Sender
+from segue.delivery.channel import Channel, PartlyFound, Receipt, Sender
 from segue.delivery.heartbeat import LEASE
 from segue.delivery.ledger import DeliveryRow, Finished, Ledger, StartRules
 from segue.delivery.schema import State
@@ -27,6 +27,22 @@ _THROUGH, _CONNECTION = "segue_channel", "segue_connection"  # Slack's own trace
 def trace_of(channel: Channel, message: Mapping[str, Any]) -> dict[str, str]:
     """Return where a message can be looked for later, even after its workflow was edited."""
     return {**channel.trace(message), _THROUGH: channel.name, _CONNECTION: channel.connection}
+
+
+def earlier_ids(
+    ledger: Ledger, workflow: str, action: str, channel: Channel, contact_ids: Iterable[str]
+) -> dict[str, list[str]]:
+    """Return the vendor's ids of what an action delivered to contacts before, newest first.
+
+    Only of what went through the same channel and connection: elsewhere an id means another thing.
+    """
+    found: dict[str, list[str]] = {}
+    for contact_id, external_id, trace in ledger.earlier_deliveries(workflow, action, contact_ids):
+        ids = found.setdefault(contact_id, [])
+        here = (trace.get(_THROUGH), trace.get(_CONNECTION)) == (channel.name, channel.connection)
+        if here and external_id not in ids:
+            ids.append(external_id)
+    return found
 
 
 def recover(
@@ -53,7 +69,13 @@ def recover(
         try:
             settled = _ask(_as_it_was(channel, rows[0].trace), rows, now)
         except OutcomeUnknown as error:
-            settled = [_nobody_can_tell(row, str(error)) for row in rows]
+            found = error.found if isinstance(error, PartlyFound) else {}
+            settled = [
+                delivered(row.key, found[row.key])
+                if row.key in found
+                else _nobody_can_tell(row, str(error))
+                for row in rows
+            ]
         except ConnectionFailure as error:
             if rows[0].trace.get(_CONNECTION) == channel.connection:
                 trouble = error
@@ -90,6 +112,8 @@ def ask_at_once(
     """
     try:
         return dict(sender.find(traces, since))
+    except PartlyFound as error:
+        return dict(error.found)
     except DeliveryError as error:
         log.info("the channel could not be asked yet: %s", error)
         return {}

@@ -9,7 +9,10 @@ from segue.sandbox.freshdesk_api import API_KEY
 from segue.sandbox.store import Message
 from tests.channels.case import ChannelCase, Sent, Servers, Written, quoted_alike
 
-FIELDS = ("subject", "priority", "status", "tags")
+FIELDS = (
+    *("subject", "priority", "status", "tags", "source", "type", "cc_emails"),
+    *("group_id", "responder_id", "custom_fields"),
+)
 
 
 def connection(servers: Servers) -> dict[str, Any]:
@@ -45,6 +48,12 @@ def expected(sent: Sent) -> dict[str, Any]:
         "priority": 4,
         "status": 3,
         "tags": ["at-risk", sent.place, mark_of(sent.key, sent.contact_id)],
+        "source": 3,
+        "type": "Incident",
+        "cc_emails": ["boss@example.com"],
+        "group_id": 3,
+        "responder_id": 4,
+        "custom_fields": {"cf_tier": sent.place, "cf_calls": 5},
         "requester": {"email": sent.email, "name": sent.first_name},
     }
 
@@ -65,6 +74,14 @@ CASE = ChannelCase(
             "priority": "urgent",
             "status": "pending",
             "tags": ["at-risk", "{{ contact.place }}"],
+            "source": "phone",
+            "type": "Incident",
+            "cc_emails": ["boss@example.com"],
+            "group_id": 3,
+            "responder_id": 4,
+            "custom_fields": {"cf_tier": "{{ contact.place }}", "cf_calls": {"number": "5"}},
+            "on_existing": "comment",
+            "public": True,
         },
         expected,
         outcomes={

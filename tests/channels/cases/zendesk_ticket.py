@@ -18,6 +18,9 @@ FIELDS = (
     "tags",
     "group_id",
     "assignee_id",
+    "status",
+    "ticket_form_id",
+    "custom_fields",
 )
 
 
@@ -54,8 +57,25 @@ def expected(sent: Sent) -> dict[str, Any]:
         "tags": ["segue", sent.place],
         "group_id": 7,
         "assignee_id": 8,
+        "status": "pending",
+        "ticket_form_id": 9,
+        "custom_fields": [{"id": 360001, "value": sent.place}, {"id": 360002, "value": 5}],
         "requester": {"email": sent.email, "name": sent.first_name},
         "idempotency_key": sent.key,
+    }
+
+
+def expected_of_html(sent: Sent) -> dict[str, Any]:
+    return {
+        **expected(sent),
+        "subject": "Call",
+        "description": f"<p>{sent.contact_id}</p>",
+        "is_public": True,
+        "tags": [],
+        **dict.fromkeys(("priority", "type", "group_id", "assignee_id", "ticket_form_id")),
+        "status": "new",
+        "custom_fields": [],
+        "requester": {"email": EMAIL_ADDRESS, "name": "Sandbox agent"},
     }
 
 
@@ -77,6 +97,10 @@ CASE = ChannelCase(
             "requester": {"email": "{{ contact.email }}", "name": "{{ contact.first_name }}"},
             "group_id": 7,
             "assignee_id": 8,
+            "status": "pending",
+            "ticket_form_id": 9,
+            "custom_fields": {"360001": "{{ contact.place }}", "360002": {"number": "5"}},
+            "on_existing": "comment",
         },
         expected,
         outcomes={
@@ -94,4 +118,10 @@ CASE = ChannelCase(
         "comment": "Hello {{ contact.contact_id }}",
     },
     look_up={"path": "users/me"},
+    variants={
+        "html": Written(
+            {"subject": "Call", "comment_html": "<p>{{ contact.contact_id }}</p>"},
+            expected_of_html,
+        )
+    },
 )

@@ -30,8 +30,14 @@ ONE_LINE = {name: text for name, text in HOSTILE.items() if name != "line breaks
 
 
 def variables(**contact: Any) -> dict[str, Any]:
-    """Return what a template sees, for a contact with an address and a name."""
-    fields = {"contact_id": "c-1", "email": "ana@example.com", "first_name": "Ana", **contact}
+    """Return what a template sees, for a contact with addresses and a name."""
+    fields = {
+        "contact_id": "c-1",
+        "email": "ana@example.com",
+        "phone": "+447700900123",
+        "first_name": "Ana",
+        **contact,
+    }
     return {
         "contact": Fields("contact", fields),
         "change": "added",
@@ -43,6 +49,13 @@ def variables(**contact: Any) -> dict[str, Any]:
 def deliver(channel: Channel, *, key: str = KEY, **contact: Any) -> Receipt:
     """Render, connect and send, as the door does for one contact."""
     message = channel.render(variables(**contact))
+    with channel.connect() as sender:
+        return sender.send(message, key=key)
+
+
+def deliver_after(channel: Channel, *earlier: str, key: str = OTHER_KEY, **contact: Any) -> Receipt:
+    """Send to a contact who had these tickets before, the newest first."""
+    message = channel.render({**variables(**contact), "earlier": earlier})
     with channel.connect() as sender:
         return sender.send(message, key=key)
 

@@ -43,6 +43,7 @@ LOST_AFTER_EFFECT = (
     "reset_mid_answer",
     "malformed_answer",
     "time_out_after_effect",
+    "bad_gateway_after_effect",
 )
 
 
