@@ -39,3 +39,8 @@ def log_in(page: Any, url: str, name: str) -> None:
 def frame_of(page: Any) -> Any:
     """Return the frame in which Airflow shows a page of Segue."""
     return page.frame_locator("iframe").first
+
+
+def inner_of(page: Any) -> Any:
+    """Return the same frame, to be led to another of our pages."""
+    return next(frame for frame in page.frames if frame.parent_frame and "/segue/" in frame.url)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.ui.browsing import browser, frame_of, log_in
-from tests.ui.showroom import RENEWALS, ROOT, release, showroom
+from tests.ui.browsing import browser, frame_of, inner_of, log_in
+from tests.ui.showroom import RENEWALS, ROOT, SAMPLE, release, showroom
 
 DAYS = 10
 IMAGES = ROOT / "docs/images"
@@ -48,11 +49,8 @@ def _pages(world: Any) -> Iterator[tuple[str, int, str]]:
     """Yield (name, height in pixels, address) of each picture."""
     ledger = world.ledger
     (renewal, *_) = ledger.recent_runs(RENEWALS, 1)
-    risky = max(
-        (row for row in ledger.list_deliveries(workflow="escalate_at_risk", outcome="delivered")),
-        key=lambda row: row["snapshot"],
-    )
-    contact = risky["contact_id"]
+    (risky, *_) = ledger.list_deliveries(workflow="escalate_at_risk", outcome="delivered")
+    contact = _eventful(world)
     nav = "segue/{}"
     yield "workflows", 720, nav.format("workflows")
     yield "workflow", 1150, nav.format("workflow?workflow=escalate_at_risk")
@@ -61,12 +59,22 @@ def _pages(world: Any) -> Iterator[tuple[str, int, str]]:
     yield (
         "explain",
         620,
-        nav.format(f"segment/explain?segment=at_risk&contact={contact}&at={risky['snapshot']}"),
+        nav.format(
+            f"segment/explain?segment=at_risk&contact={risky['contact_id']}&at={risky['snapshot']}"
+        ),
     )
     yield "contact", 900, nav.format(f"contact?id={contact}")
     yield "deliveries", 720, nav.format(f"deliveries?workflow={RENEWALS}&state=failed")
     yield "requests", 620, nav.format("requests")
     yield "run", 900, f"tab:dags/{RENEWALS}/runs/{renewal.run_id}/plugin/segue-run"
+
+
+def _eventful(world: Any) -> str:
+    """Return the contact of the sample to whom most happened."""
+    happened = Counter(
+        row["contact_id"] for name in SAMPLE for row in world.ledger.list_deliveries(workflow=name)
+    )
+    return max(happened, key=lambda contact: (happened[contact], contact))
 
 
 def _open(chromium: Any, url: str, theme: str, height: int) -> Any:
@@ -88,7 +96,7 @@ def _show(page: Any, url: str, path: str) -> None:
         page.goto(f"{url}/plugin/segue", wait_until="networkidle")
         frame = frame_of(page)
         frame.locator("main h1").wait_for()
-        page.frame(url=lambda address: "/segue/" in address).goto(f"{url}/{path}")
+        inner_of(page).goto(f"{url}/{path}")
     for summary in frame_of(page).locator("details[data-loads] > summary").all()[:1]:
         summary.click()
     page.wait_for_load_state("networkidle")

@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -26,6 +26,7 @@ from tests.ui.filled import HOSTILE
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ("escalate_at_risk", "report_opt_outs", "welcome_high_value")
 RENEWALS = "remind_renewals"  # what goes wrong, goes wrong here
+Person = Mapping[str, Any]
 USERS = {"anna": ("admin", "an admin's password"), "vera": ("viewer", "a viewer's password")}
 MAIL = {
     "id": "mail",
@@ -49,7 +50,10 @@ CONTACTS = (
     contact("CID_2003", first_name="Tariq", email="lost@people.example.com"),
     contact("CID_2004", first_name="Ines", email="ines@people.example.com", phone=""),
     contact("CID_2005", first_name="Odd", email="odd@people.example.com", unsubscribed="true"),
-    contact("CID_2006", first_name=HOSTILE, last_name=HOSTILE, email="h@people.example.com"),
+    contact("CID_2006", first_name="Ngozi", email="ngozi@people.example.com"),
+)
+CROWD = (  # for tests: people with hostile names and ids, and more than a page shows
+    contact("CID_2007", first_name=HOSTILE, last_name=HOSTILE, email="h@people.example.com"),
     contact(HOSTILE, first_name="Robin", email="r@people.example.com"),
     *(
         contact(f"CID_{number}", first_name=name, email=f"{number}@people.example.com")
@@ -59,8 +63,11 @@ CONTACTS = (
 
 
 @contextmanager
-def showroom(home: Path, days: int) -> Iterator[World]:
-    """Run, or run again, an Airflow in ``home`` in which that many days were carried out."""
+def showroom(home: Path, days: int, crowd: Sequence[Person] = ()) -> Iterator[World]:
+    """Run, or run again, an Airflow in ``home`` in which that many days were carried out.
+
+    ``crowd`` are further contacts of the workflow in which things go wrong.
+    """
     new = not (home / "segue.db").exists()
     last = datetime.now(UTC).date() - timedelta(days=2)
     if new:
@@ -91,7 +98,7 @@ def showroom(home: Path, days: int) -> Iterator[World]:
         )
         world = World(home, airflow, sandbox, ledger)
         if new:
-            _write_renewals(world, last)
+            _write_renewals(world, last, crowd)
         with airflow:
             airflow.wait_for_dags(*SAMPLE, RENEWALS)
             if new:
@@ -107,10 +114,10 @@ def _write_definitions(home: Path, start: date) -> None:
         path.write_text(re.sub(r"(?m)^start: .*$", f"start: {start}", path.read_text()))
 
 
-def _write_renewals(world: World, last: date) -> None:
+def _write_renewals(world: World, last: date, crowd: Sequence[Person]) -> None:
     before = contact("CID_2000", tier="gold", first_name="Wren")
     world.snapshot(RENEWALS, (last - timedelta(days=1)).isoformat(), [before])
-    world.snapshot(RENEWALS, last.isoformat(), [before, *CONTACTS])
+    world.snapshot(RENEWALS, last.isoformat(), [before, *CONTACTS, *crowd])
     write_renewals_workflow(world, MAIL)
 
 

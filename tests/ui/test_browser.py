@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,9 @@ from urllib.parse import quote
 import pytest
 
 from tests.airflow.world import World
-from tests.ui.browsing import CHROMIUM, browser, frame_of, log_in
+from tests.ui.browsing import CHROMIUM, browser, frame_of, inner_of, log_in
 from tests.ui.filled import HOSTILE
-from tests.ui.showroom import MAIL, RENEWALS, release, showroom, write_renewals_workflow
+from tests.ui.showroom import CROWD, MAIL, RENEWALS, release, showroom, write_renewals_workflow
 
 DAYS = 2
 pytestmark = [
@@ -34,7 +33,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         pytest.skip(missing)
     kept = os.environ.get("SEGUE_TEST_SHOWROOM")  # a folder, to use its Airflow again
     home = Path(kept) if kept else tmp_path_factory.mktemp("showroom")
-    with showroom(home, DAYS) as world:
+    with showroom(home, DAYS, CROWD) as world:
         if world.ledger.list_deliveries(workflow=RENEWALS, outcome="sending"):
             release(world)
         yield world
@@ -71,7 +70,7 @@ class Visitor:
         """Open one of Segue's pages in Airflow's frame, and return the frame."""
         self.page.goto(f"{self.url}/plugin/segue", wait_until="domcontentloaded")
         frame_of(self.page).locator("main h1").first.wait_for()
-        self.page.frame(url=re.compile("/segue/")).goto(f"{self.url}/segue/{path}")
+        inner_of(self.page).goto(f"{self.url}/segue/{path}")
         return frame_of(self.page)
 
     def tab(self, path: str) -> Any:
@@ -145,7 +144,7 @@ def test_segments_draw_real_charts_and_say_what_a_day_was(anna: Visitor):
     frame.get_by_role("heading", name="History of the definition").wait_for()
     assert frame.locator("ul.tree").get_by_text("lifecycle: equals customer").is_visible()
     frame.get_by_label("Period").select_option("90")
-    frame.get_by_text("in 90 days").wait_for()
+    frame.locator("option[value='90'][selected]").wait_for(state="attached")
 
 
 def test_why_a_contact_is_in_a_segment_is_a_click_away_from_its_page(anna: Visitor, room):
@@ -214,9 +213,9 @@ def test_a_viewer_sees_no_contact_and_nothing_to_press(chromium, room):
     "path",
     [
         "contact?id={hostile}",
-        "contact?id=CID_2006",
+        "contact?id=CID_2007",
         "segment/explain?segment={workflow}&contact={hostile}",
-        "segment/explain?segment={workflow}&contact=CID_2006",
+        "segment/explain?segment={workflow}&contact=CID_2007",
         "delivery?workflow={workflow}&key={key}",
         "delivery?workflow={workflow}&key={key_of_hostile}",
         "deliveries?workflow={workflow}&state=delivered&contact={hostile}",
@@ -230,7 +229,7 @@ def test_hostile_names_are_text_wherever_they_stand(anna: Visitor, room, path):
         "hostile": quote(HOSTILE),
         "workflow": RENEWALS,
         "run": quote(run_of(room)),
-        "key": key_of(room, "CID_2006"),
+        "key": key_of(room, "CID_2007"),
         "key_of_hostile": key_of(room, HOSTILE),
     }
     asked: list[str] = []

@@ -20,12 +20,12 @@ from segue.web.forms import csrf_field
 FOLDER = Path(__file__).parent
 STATIC = FOLDER / "static"
 
-NAVIGATION = (
-    ("workflows", "Workflows"),
-    ("segments", "Segments"),
-    ("contact", "Contacts"),
-    ("requests", "Requests"),
-)  # routes' names, and what is shown
+NAVIGATION = (  # routes' names, what is shown, and how the paths of the pages below begin
+    ("workflows", "Workflows", ("/workflow", "/run", "/task", "/deliver", "/plan")),
+    ("segments", "Segments", ("/segment",)),
+    ("contact", "Contacts", ("/contact",)),
+    ("requests", "Requests", ("/request",)),
+)
 
 _templates = Environment(
     loader=FileSystemLoader(FOLDER / "templates"),
@@ -46,7 +46,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         request=request,
         url=url,
         airflow=lambda path: f"{_root(request, of_airflow=True)}/{path}",
-        here=request.scope.get("path", ""),
+        here=str(request.scope.get("path", "")).removeprefix(_root(request)),
         navigation=NAVIGATION,
         in_tab=request.query_params.get("tab") == "1",
         csrf_field=lambda: csrf_field(request),

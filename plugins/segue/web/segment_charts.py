@@ -43,18 +43,23 @@ class Course:
         return sum(self.changes.values(), Counter[str]())
 
     @property
+    def known(self) -> Sequence[date]:
+        """The days of which the size is known."""
+        return [day for day in self.days if day in self.members]
+
+    @property
     def growth(self) -> int | None:
-        """How many more members there are than at the earliest of these days."""
-        known = [self.members[day] for day in self.days if day in self.members]
-        return known[-1] - known[0] if len(known) > 1 else None
+        """How many more members there are than on the earliest of the days that are known."""
+        if len(self.known) < 2:
+            return None
+        return self.members[self.known[-1]] - self.members[self.known[0]]
 
     def words(self) -> str:
         """Return the sizes as a sentence, for who cannot see the line."""
-        known = [(day, self.members[day]) for day in self.days if day in self.members]
-        if not known:
+        if not self.known:
             return "no snapshot in these days"
-        (first, before), (last, now) = known[0], known[-1]
-        return f"{before:,} members on {first}, {now:,} on {last}"
+        first, last = self.known[0], self.known[-1]
+        return f"{self.members[first]:,} members on {first}, {self.members[last]:,} on {last}"
 
     def change_words(self) -> str:
         """Return the changes as a sentence."""

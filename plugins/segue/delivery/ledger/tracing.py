@@ -127,5 +127,5 @@ def _deliveries_of(contact_id: str, span_ids: Sequence[int]) -> Select[Any]:
     return (
         select(table.span, *LISTED)
         .where(table.contact_id == contact_id, table.span.in_(span_ids))
-        .order_by(table.planned_at, table.action)
+        .order_by(func.coalesce(table.called_at, table.updated_at), table.action)
     )

@@ -87,7 +87,10 @@ function drawStack(canvas) {
       maintainAspectRatio: false,
       interaction: { mode: "index", intersect: false },
       scales: {
-        x: { stacked: !line, grid: { display: false }, ticks },
+        x: {
+          stacked: !line, grid: { display: false },
+          ticks: { ...ticks, maxRotation: 0, autoSkipPadding: 14 },
+        },
         y: {
           stacked: !line, beginAtZero: !line, grace: line ? "10%" : 0, grid,
           ticks: { ...ticks, precision: 0 },
