@@ -9,14 +9,16 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from segue.delivery import asking
+from segue.delivery.ledger import Selection
 from tests.ui.browsing import browser, frame_of, inner_of, log_in
-from tests.ui.showroom import RENEWALS, ROOT, SAMPLE, release, showroom
+from tests.ui.showroom import RENEWALS, ROOT, release, showroom
 
 DAYS = 10
 IMAGES = ROOT / "docs/images"
@@ -36,6 +38,9 @@ def main() -> None:
     with _home(arguments.home) as home, showroom(home, DAYS) as world, browser() as chromium:
         if world.ledger.list_deliveries(workflow=RENEWALS, outcome="sending"):
             release(world)  # finds out that nobody can tell
+        if not world.ledger.list_requests():
+            now = datetime.now(UTC)
+            asking.retry(world.ledger, Selection(RENEWALS, action="mail"), "anna", now)
         for theme in THEMES:
             for name, height, path in _pages(world):
                 if arguments.only in (None, name):
@@ -50,7 +55,7 @@ def _pages(world: Any) -> Iterator[tuple[str, int, str]]:
     ledger = world.ledger
     (renewal, *_) = ledger.recent_runs(RENEWALS, 1)
     (risky, *_) = ledger.list_deliveries(workflow="escalate_at_risk", outcome="delivered")
-    contact = _eventful(world)
+    (welcomed, *_) = ledger.list_deliveries(workflow="welcome_high_value", outcome="delivered")
     nav = "segue/{}"
     yield "workflows", 720, nav.format("workflows")
     yield "workflow", 1150, nav.format("workflow?workflow=escalate_at_risk")
@@ -63,18 +68,10 @@ def _pages(world: Any) -> Iterator[tuple[str, int, str]]:
             f"segment/explain?segment=at_risk&contact={risky['contact_id']}&at={risky['snapshot']}"
         ),
     )
-    yield "contact", 900, nav.format(f"contact?id={contact}")
+    yield "contact", 900, nav.format(f"contact?id={welcomed['contact_id']}")
     yield "deliveries", 720, nav.format(f"deliveries?workflow={RENEWALS}&state=failed")
     yield "requests", 620, nav.format("requests")
     yield "run", 900, f"tab:dags/{RENEWALS}/runs/{renewal.run_id}/plugin/segue-run"
-
-
-def _eventful(world: Any) -> str:
-    """Return the contact of the sample to whom most happened."""
-    happened = Counter(
-        row["contact_id"] for name in SAMPLE for row in world.ledger.list_deliveries(workflow=name)
-    )
-    return max(happened, key=lambda contact: (happened[contact], contact))
 
 
 def _open(chromium: Any, url: str, theme: str, height: int) -> Any:
