@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from sqlalchemy import Engine, create_engine, event, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, select, text
 
 from segue.delivery.database import open_engine, upgrade
 from segue.delivery.schema import State, changes, definitions, deliveries, requests, runs, spans
@@ -95,20 +95,21 @@ def fill(engine: Engine, days: int, huge: int) -> int:
     """Write the runs; return how many deliveries there are."""
     chance = random.Random(7)
     states = chance.choices(list(STATES), list(STATES.values()), k=10_000)
-    total = 0
-    with engine.begin() as connection:
+    total = run = 0
+    with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":  # the keys are random: without a cache it takes hours
+            connection.exec_driver_sql("PRAGMA cache_size = -2000000")
         for number in range(WORKFLOWS):
             body = json.dumps(_definition(number))
             row = {"hash": _hash(number), "workflow": _name(number), "body": body}
             connection.execute(definitions.insert(), {**row, "recorded_at": TODAY})
-    run_number = 0
-    for number in range(WORKFLOWS):
-        for back in range(days, 0, -1):
-            run_number += 1
-            total += _write_run(engine, run_number, number, back, CONTACTS, chance, states)
-    total += _write_run(engine, run_number + 1, 0, 0, huge, chance, states)
-    with engine.begin() as connection:
+        for number in range(WORKFLOWS):
+            for back in range(days, 0, -1):
+                run += 1
+                total += _write_run(connection, run, number, back, CONTACTS, chance, states)
+        total += _write_run(connection, run + 1, 0, 0, huge, chance, states)
         connection.execute(requests.insert(), [_request(number) for number in range(1000)])
+        connection.commit()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE" if engine.dialect.name == "sqlite" else "VACUUM ANALYZE"))
     return total
@@ -147,7 +148,7 @@ def _request(number: int) -> dict[str, Any]:
 
 
 def _write_run(
-    engine: Engine,
+    connection: Connection,
     run: int,
     number: int,
     back: int,
@@ -205,12 +206,11 @@ def _write_run(
         for index, contact in enumerate(chosen)
         for turn, action in enumerate(ACTIONS)
     ]
-    with engine.begin() as connection:
-        outcome = {"outcome": "recorded", "recorded_at": as_of}
-        connection.execute(runs.insert(), {**run_row, **outcome})
-        connection.execute(spans.insert(), span_row)
-        connection.execute(changes.insert(), change_rows)
-        connection.execute(deliveries.insert(), rows)
+    outcome = {"outcome": "recorded", "recorded_at": as_of}
+    connection.execute(runs.insert(), {**run_row, **outcome})
+    connection.execute(spans.insert(), span_row)
+    connection.execute(changes.insert(), change_rows)
+    connection.execute(deliveries.insert(), rows)
     return len(rows)
 
 

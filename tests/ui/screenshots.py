@@ -55,7 +55,7 @@ def _pages(world: Any) -> Iterator[tuple[str, int, str]]:
     ledger = world.ledger
     (renewal, *_) = ledger.recent_runs(RENEWALS, 1)
     (risky, *_) = ledger.list_deliveries(workflow="escalate_at_risk", outcome="delivered")
-    (welcomed, *_) = ledger.list_deliveries(workflow="welcome_high_value", outcome="delivered")
+    (*_, welcomed) = ledger.list_deliveries(workflow="welcome_high_value", outcome="delivered")
     nav = "segue/{}"
     yield "workflows", 720, nav.format("workflows")
     yield "workflow", 1150, nav.format("workflow?workflow=escalate_at_risk")
