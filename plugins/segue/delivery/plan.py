@@ -270,12 +270,13 @@ class _Rehearsal:
         by_key = {self._key(action, change): change for change in planned}
         ready, judged = candidates.judge(
             self._resolved.channels[action.id],
-            Terms.of(self._resolved),
+            Terms.of(self._resolved, action),
             self._candidates(action, planned),
         )
         outcomes = {
-            by_key[item.key]: self._outcome(action, by_key[item.key], SEND, message=item.message)
+            by_key[key]: self._outcome(action, by_key[key], SEND, message=item.message)
             for item in ready
+            for key in item.keys
         }
         for item in judged:
             change = by_key[item.key]
@@ -353,10 +354,9 @@ def _in_order(resolved: ResolvedWorkflow) -> list[Action]:
 def _placeholders(resolved: ResolvedWorkflow) -> dict[str, dict[str, str]]:
     """Return, per action, a stand-in for each of its results that some template reads."""
     found: dict[str, dict[str, str]] = {}
-    for channel in resolved.channels.values():
-        for _, template in channel.templates():
-            for root, *names in template.references():
-                if root == "results" and len(names) > 1:
-                    action, name = names[0], names[1]
-                    found.setdefault(action, {})[name] = f"‹results.{action}.{name}›"
+    for action in resolved.definition.actions:
+        for _, template in resolved.channels[action.id].templates():
+            for other, *names in template.references_to("results", digest=action.digest):
+                if names:
+                    found.setdefault(other, {})[names[0]] = f"‹results.{other}.{names[0]}›"
     return found

@@ -262,4 +262,5 @@ _LISTED = (  # the first twelve, in this order, are a contract of the command li
     deliveries.c.delivered_at,
     deliveries.c.held_until,
     deliveries.c.digest,
+    deliveries.c.message_key,
 )
