@@ -30,7 +30,7 @@ _COLUMNS = (
     *("workflow", "action", "contact_id", "change"),
     *("snapshot", "outcome", "reason", "external_id"),
     *("url", "attempts", "updated_at", "key"),
-    *("channel", "planned_at", "called_at", "delivered_at", "held_until", "digest"),
+    *("channel", "planned_at", "called_at", "delivered_at", "held_until", "digest", "message_key"),
 )
 _IN_A_TABLE = ("snapshot", "workflow", "action", "contact_id", "change", "outcome", "detail")
 _GAP_COLUMNS = (

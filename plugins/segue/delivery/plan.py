@@ -62,6 +62,7 @@ class PlannedAction:
     outcome: str
     reason: str = ""
     message: Mapping[str, Any] | None = None  # the rendered fields, of what would be sent
+    digest_of: int | None = None  # how many changes the one message is about, where it is a digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,19 @@ class Plan:
             name = f"{planned.outcome} ({short})" if planned.outcome == "skipped" else None
             counts.setdefault(planned.action, Counter())[name or planned.outcome] += 1
         return counts
+
+    def without_repeats(self) -> Plan:
+        """Return the plan with each digest's message at the first of its changes alone."""
+        shown: set[str] = set()
+        changes = []
+        for change in self.changes:
+            actions = [
+                replace(action, message=None) if action.action in shown else action
+                for action in change.actions
+            ]
+            shown |= {action.action for action in actions if action.digest_of and action.message}
+            changes.append(replace(change, actions=actions))
+        return replace(self, changes=changes)
 
 
 def plan(
@@ -274,7 +288,10 @@ class _Rehearsal:
             self._candidates(action, planned),
         )
         outcomes = {
-            by_key[key]: self._outcome(action, by_key[key], SEND, message=item.message)
+            by_key[key]: replace(
+                self._outcome(action, by_key[key], SEND, message=item.message),
+                digest_of=len(item.keys) if action.digest else None,
+            )
             for item in ready
             for key in item.keys
         }

@@ -92,7 +92,7 @@ def test_deliveries_as_json_end_with_their_times_and_digest(segue, ledger):
     sent, waiting = json.loads(segue("deliveries", "--format", "json").out)
     assert list(sent)[8:] == [
         *("url", "attempts", "updated_at", "key", "channel", "planned_at", "called_at"),
-        *("delivered_at", "held_until", "digest"),
+        *("delivered_at", "held_until", "digest", "message_key"),
     ]
     assert (sent["planned_at"], waiting["held_until"]) == ("2026-11-23T06:00:00Z", None)
 
