@@ -170,8 +170,11 @@ class Figures:
 class Trial:
     """Contacts whose deliveries are released, and the server that is to receive them."""
 
-    def __init__(self, vendor: Vendor, sandbox: DeadlySandbox, url: str, contacts: int) -> None:
+    def __init__(
+        self, vendor: Vendor, sandbox: DeadlySandbox, url: str, contacts: int, *, digest: bool
+    ) -> None:
         self.vendor, self.sandbox, self.url = vendor, sandbox, url
+        self.digest = digest  # one message per slice
         self.contacts = [f"c{number:05}" for number in range(contacts)]
         self.connection = vendor.connection(sandbox)
         self._tries = count(1)
@@ -210,7 +213,8 @@ class Trial:
             "ledger": self.url,
             "namespace": NAMESPACE,
             "channel": self.vendor.channel,
-            "fields": dict(self.vendor.fields),
+            "fields": self.vendor.digest_fields if self.digest else dict(self.vendor.fields),
+            "digest": self.digest,
             "environment": {self.vendor.connection_variable: self.connection},
             "owner": f"try {next(self._tries)}/",
             "slices": slices,
@@ -233,19 +237,26 @@ class Trial:
     def figures(self, interruptions: int, wrong: str = "") -> Figures:
         """Count what the server has, and what the ledger says of the rest."""
         self.sandbox.settle()
-        received, mark_of = self.vendor.received(self.sandbox), self.vendor.mark_of
+        keys = self.delivery_keys()
+        if self.digest:  # the server's count is of contacts, each of which is a delivery
+            received, marks = (
+                self.vendor.told(self.sandbox),
+                dict(zip(keys, self.contacts, strict=True)),
+            )
+        else:
+            received = self.vendor.received(self.sandbox)
+            marks = {key: self.vendor.mark_of(key) for key in keys}
         with self._ledger.engine.connect() as connection:
             query = select(deliveries.c.key, deliveries.c.state)
             states = {row.key: State(row.state) for row in connection.execute(query)}
-        keys = self.delivery_keys()
         uncertain = {one for one in keys if states[one] is State.UNCERTAIN}
         final = (State.DELIVERED, State.UNCERTAIN)
         return Figures(
             deliveries=len(keys),
             interruptions=interruptions,
-            received=sum(received[mark_of(one)] > 0 for one in keys),
+            received=sum(received[marks[one]] > 0 for one in keys),
             duplicates=received.total() - len(received),
-            lost=sum(not received[mark_of(one)] and one not in uncertain for one in keys),
+            lost=sum(not received[marks[one]] and one not in uncertain for one in keys),
             uncertain=len(uncertain),
             unsettled=sum(states[one] not in final for one in keys),
             wrong=wrong,
@@ -257,10 +268,10 @@ class Trial:
 
 
 @contextmanager
-def trial(vendor: Vendor, url: str, contacts: int) -> Iterator[Trial]:
+def trial(vendor: Vendor, url: str, contacts: int, *, digest: bool = False) -> Iterator[Trial]:
     """Set up a trial on an empty database."""
     with DeadlySandbox(vendor) as sandbox:
-        made = Trial(vendor, sandbox, url, contacts)
+        made = Trial(vendor, sandbox, url, contacts, digest=digest)
         try:
             yield made
         finally:

@@ -12,6 +12,7 @@ from typing import Any
 from segue.sandbox.server import Sandbox
 
 TEXT = "Hello {{ contact.contact_id }}"
+LIST = "{% for contact in digest.contacts %}told {{ contact.contact_id }}\n{% endfor %}"
 
 
 @dataclass(frozen=True)
@@ -37,11 +38,29 @@ class Vendor:
         """Return the marks in a request's body or in a mail."""
         return re.findall(self.mark, text)
 
+    @property
+    def digest_fields(self) -> dict[str, Any]:
+        """The fields of an action that is a digest: its contacts stand in the text alone."""
+        listing = {"text", "comment", "description"} & self.fields.keys()
+        headings = dict.fromkeys({"subject"} & self.fields.keys(), "A digest")
+        to_team = {"to": "team@example.com"} if self.channel == "email" else {}
+        return {**self.fields, **to_team, **headings, **dict.fromkeys(listing, LIST)}
+
     def received(self, sandbox: Sandbox) -> Counter[str]:
-        """Return how often the server has each delivery: its own count, and nothing of ours."""
+        """Return how often the server has each message: its own count, and nothing of ours."""
+        return Counter(mark for text in self._texts(sandbox) for mark in self.marks_in(text))
+
+    def told(self, sandbox: Sandbox) -> Counter[str]:
+        """Return how often the server has been told of each contact, in digests."""
+        return Counter(
+            contact
+            for text in self._texts(sandbox)
+            for contact in re.findall(r"told (c\d{5})", text)
+        )
+
+    def _texts(self, sandbox: Sandbox) -> list[str]:
         messages = sandbox.messages(service=self.service)
-        texts = (message.raw.get("body") or message.raw.get("mail", "") for message in messages)
-        return Counter(mark for text in texts for mark in self.marks_in(text))
+        return [message.raw.get("body") or message.raw.get("mail", "") for message in messages]
 
     def connection(self, sandbox: Sandbox, *, host: str | None = None, timeout: int = 10) -> str:
         """Return the Airflow connection to the sandbox, or to another host, as JSON."""
