@@ -30,7 +30,7 @@ Columns = Mapping[str, Collection[str]]  # table: standard column names
 
 # what a contact has beside the columns of its table (workflows/details.py)
 DERIVED_FIELDS = ("contact_id", "mailing_lists", "opted_in")
-_DIGEST_FIELDS = ("change", "results")  # of each contact in a digest
+_DIGEST_FIELDS = ("change", "snapshot", "results")  # of each contact in a digest
 _ONLY_IDS: Columns = {"contacts": ("contact_id",)}  # what ``load: none`` leaves
 
 

@@ -220,7 +220,12 @@ def _digest_variables(members: Sequence[Candidate], link: str, key: str) -> dict
     contacts = [
         Fields(
             "contact",
-            {**(one.fields or {}), "change": one.change, "results": _results(one)},
+            {
+                **(one.fields or {}),
+                "change": one.change,
+                "snapshot": one.snapshot,
+                "results": _results(one),
+            },
         )
         for one in members
     ]
