@@ -450,3 +450,14 @@ def test_contact_text_in_a_list_is_data(ledger):
     assert (
         made.message["text"] == "&lt;!channel&gt; &lt;b&gt;&amp;;{{ digest.count }};\u202eabc 🎉;"
     )
+
+
+def test_forgetting_a_contact_leaves_no_trace_of_whose_digest_it_was_in(ledger):
+    """The digest's key is made of keys, and theirs of contact ids that somebody may try."""
+    ledger = Ledger(ledger.engine, ledger.namespace, "secret")
+    candidates = released(ledger, "a", "b")
+    door(ledger, channel()).deliver(candidates)
+    ledger.forget("a", "ann", NOW)
+    keys = {row["contact_id"]: row["message_key"] for row in ledger.list_deliveries()}
+    assert keys.pop("b") == message_key(item.key for item in candidates)
+    assert list(keys.values()) == [None]
