@@ -33,6 +33,7 @@ from segue.operators import (
     LoadContactDetails,
     Report,
     Resume,
+    TryOut,
 )
 from segue.operators.notices import notifiers
 from segue.sensors import WaitForSnapshot
@@ -169,10 +170,11 @@ def preparing_tasks() -> tuple[str, ...]:
 
 def release_dag() -> DAG:
     """Return ``segue_release``: what no run does by itself, every five minutes."""
-    about = "Sends what was held or asked for, and settles calls in doubt"
+    about = "Sends what was held or asked for, settles calls in doubt, tries connections"
     with _own_dag("segue_release", about, "*/5 * * * *") as dag:
         find = FindWork(task_id="find_work")
         Resume.partial(task_id="resume").expand(work=find.output)
+        TryOut(task_id="try_out")
     return dag
 
 

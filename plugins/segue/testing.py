@@ -80,6 +80,14 @@ class RecordingChannel(Channel):
         """The contact where ``to_contact`` is set, otherwise the team."""
         return Audience.CONTACT if self.to_contact else Audience.TEAM
 
+    def tester(self, to: str) -> str:
+        """Return any text."""
+        return to
+
+    def readdressed(self, message: Mapping[str, Any], tester: str) -> dict[str, Any]:
+        """Return the message with its addressee."""
+        return {**message, "to": tester}
+
     def connect(self) -> RecordingSender:
         """Open the outbox."""
         self._outbox.connections += 1

@@ -41,6 +41,7 @@ def write(world: World) -> None:
     _half(world)
     _enrolled(world)
     _digests(world)
+    _tried_out(world)
 
 
 def _conditions_hold_back(world: World) -> None:
@@ -238,4 +239,18 @@ def digests(world: World, last_name: str) -> None:
             },
         ],
         conditions={"field": "phone", "is_set": True},
+    )
+
+
+def _tried_out(world: World) -> None:
+    """Nothing of it is ever run: its connections are checked, and a tester gets its messages."""
+    world.snapshot("tried_out", "2026-11-01", [contact("tried1"), contact("tried2", tier="silver")])
+    mail = {**EMAIL["email"], "cc": "boss@example.com", "text": "{{ contact.first_name }}"}
+    lost = {"id": "lost", "slack_message": {**SLACK["slack_message"], "connection": "absent"}}
+    note = {"connection": "zendesk_default", "path": "/notes", "check": "/api/v2/users/me"}
+    actions = [TICKET, SLACK, {"id": "mail", "after": "ticket", "email": mail}, lost]
+    world.workflow(
+        "tried_out",
+        [*actions, {"id": "note", "http_request": note}],
+        conditions={"field": "tier", "equals": "gold"},
     )

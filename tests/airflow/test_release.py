@@ -1,4 +1,4 @@
-"""What segue_release does on a real scheduler: it sends what a person asked for."""
+"""What segue_release does on a real scheduler: it sends, and tries, what a person asked for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,13 +16,34 @@ from tests.airflow.world import SLACK, World
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
 
 
-def segue(world: World, *arguments: str) -> str:
-    """Run the command line as a person does, and return what it printed."""
-    environment = {**os.environ, **world.settings}
+def begun(world: World, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+    """Begin a command as a person does."""
     command = [str(Path(sys.executable).parent / "segue"), *arguments]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    settings = {**os.environ, **world.settings, **environment}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, env=settings, stdout=pipe, stderr=pipe, text=True)
+
+
+def segue(world: World, *arguments: str) -> str:
+    """Run the command line to its end, and return what it printed."""
+    running = begun(world, *arguments)
+    out, err = running.communicate(timeout=120)
+    assert running.returncode == 0, out + err
+    return out
+
+
+def waited_for(world: World, *arguments: str) -> tuple[int, str, str]:
+    """Run a command that waits for segue_release, which comes by; return code, stdout, stderr."""
+    before = len(world.ledger.list_requests())
+    running = begun(world, *arguments)
+    deadline = time.monotonic() + 60
+    while len(world.ledger.list_requests()) == before:
+        assert running.poll() is None, running.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert release(world)["try_out", -1] == "success"
+    out, err = running.communicate(timeout=60)
+    return running.returncode, out, err
 
 
 def release(world: World) -> dict[tuple[str, int], str]:
@@ -65,3 +87,67 @@ def test_what_failed_is_mended_asked_for_again_and_sent_once(world: World):
     assert world.received("again2").total() == 1
     assert world.again("asked_again", run_id) == "success"
     assert world.received("again2").total() == 1
+
+
+def test_connections_are_tried_and_nothing_is_sent(world: World):
+    before = len(world.sandbox.messages())
+    code, out, err = waited_for(world, "check-connections", "tried_out", "--format", "json")
+    found = {(row["connection"], row["channel"]): row for row in json.loads(out)}
+    assert {place: row["result"] for place, row in found.items()} == {
+        ("absent", "slack_message"): "failed",
+        ("slack_default", "slack_message"): "ok",
+        ("smtp_default", "email"): "ok",
+        ("zendesk_default", "http_request"): "ok",
+        ("zendesk_default", "zendesk_ticket"): "ok",
+    }
+    absent = found["absent", "slack_message"]
+    assert "'absent'" in absent["detail"]
+    assert absent["used_by"] == ["tried_out.lost"]
+    assert found["slack_default", "slack_message"]["detail"] == "segue in the workspace Sandbox"
+    assert code == 1
+    assert "5 connections: 4 ok, 1 failed" in err
+    assert len(world.sandbox.messages()) == before
+    assert "xoxb" not in out + err
+
+
+@pytest.mark.parametrize(
+    ("action", "to", "service"),
+    [("mail", "tester@example.com", "smtp"), ("alert", "#tests", "slack")],
+)
+def test_a_tester_gets_the_contacts_message_and_the_contact_none(world, action, to, service):
+    arguments = ("tried_out", "--contact", "tried1", "--to", to, "--action", action)
+    code, out, err = waited_for(world, "send-test", *arguments)
+    assert (code, out.startswith(f"sent to {to} as ")) == (0, True), out + err
+    [message] = [
+        found
+        for found in world.sandbox.messages(service=service, contains="tried1")
+        if found.to == to
+    ]
+    if service == "smtp":
+        assert message.fields["rcpt_to"] == [to]
+        assert (message.subject, message.text.strip()) == ("[test] Hello", "Firstname-tried1")
+        assert "boss@" not in message.raw["mail"]
+    else:
+        assert message.text == "[test] tried1 added"
+    assert world.received("tried1@people.example.com").total() == 0
+    assert world.ledger.list_deliveries(workflow="tried_out") == []
+    assert "Firstname-tried1" not in out + world.everything_airflow_stores() + world.logs()
+
+
+def test_conditions_that_would_have_held_it_back_are_told(world: World):
+    arguments = ("tried_out", "--contact", "tried2", "--to", "tester@example.com")
+    code, out, _ = waited_for(world, "send-test", *arguments, "--action", "mail")
+    assert code == 0
+    assert out.rstrip().endswith("; a run would not have sent it: skipped (conditions)")
+    assert world.received("Firstname-tried2").total() == 1
+
+
+def test_who_waits_in_vain_is_told_that_segue_release_is_paused(world: World):
+    world.airflow.pause("segue_release")
+    arguments = ("check-connections", "tried_out", "--timeout", "1s")
+    running = begun(world, *arguments, **world.airflow.environment)
+    out, err = running.communicate(timeout=120)
+    assert (running.returncode, out) == (2, "")
+    assert "was not carried out within 1s: the DAG segue_release is paused; run: " in err
+    release(world)
+    assert world.ledger.open_trials() == []

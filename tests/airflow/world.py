@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,6 @@ from segue.delivery.ledger import Ledger
 from segue.demo.local_airflow import LocalAirflow
 from segue.sandbox.server import Sandbox
 
-COLUMNS = ("contact_id", "first_name", "last_name", "email", "phone", "tier", "unsubscribed")
 SLACK = {
     "id": "alert",
     "slack_message": {"channel": "#team", "text": "{{ contact.contact_id }} {{ change }}"},
@@ -79,7 +79,7 @@ class World:
         folder = self.home / "snapshots" / name / key
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "contacts.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS)
+            writer = csv.DictWriter(file, list(contacts[0]))
             writer.writeheader()
             writer.writerows(contacts)
         (folder / "_SUCCESS").touch()
@@ -189,18 +189,24 @@ class World:
 
     def everything_airflow_stores(self) -> str:
         """Return every text in Airflow's database, its XCom included."""
-        connection = sqlite3.connect(self.airflow.home / "airflow.db")
-        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        return json.dumps(
-            [
-                [str(value) for row in connection.execute(f"SELECT * FROM {name}") for value in row]
-                for (name,) in tables.fetchall()
-            ]
-        )
+        return everything_stored(self.airflow.home / "airflow.db")
 
     def logs(self) -> str:
         """Return every task log."""
         return "\n".join(
             path.read_text(errors="replace")
             for path in (self.airflow.home / "logs").rglob("dag_id=*/**/*.log")
+        )
+
+
+def everything_stored(path: Path) -> str:
+    """Return every value in a SQLite database."""
+    with closing(sqlite3.connect(path)) as connection:
+        tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        return json.dumps(
+            [
+                [str(value) for row in connection.execute(f"SELECT * FROM {name}") for value in row]
+                for (name,) in tables.fetchall()
+            ],
+            ensure_ascii=False,
         )

@@ -3,7 +3,7 @@
 Workers deliver through the real door and the real channels to the sandbox; they are killed, servers
 misbehave, the ledger's database restarts. What went out is counted by the servers.
 
-    vendors      the four channels: their connections, and how a delivery is known at the server
+    vendors      the channels, as tests/channels says: their connections, and what names a delivery
     databases    a PostgreSQL server of the test's own, in a temporary folder
     deadly       a sandbox that kills the worker whose request it is serving
     worker       a warm process that forks one worker after another

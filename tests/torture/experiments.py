@@ -71,7 +71,7 @@ class Experiment:
 
     def problems(self, figures: Figures) -> list[str]:
         """Return what is wrong with the figures of this experiment."""
-        found = figures.problems(can_be_asked=BY_NAME[self.vendor].look_up is not None)
+        found = figures.problems(can_be_asked=BY_NAME[self.vendor].case.can_be_asked)
         if figures.interruptions < self.interruptions:
             found.append(f"{figures.interruptions} of {self.interruptions} interruptions")
         return found
@@ -205,11 +205,12 @@ def _lose_answers(made: Trial, bench: Bench, experiment: Experiment, rng: random
     vendor, sandbox = made.vendor, made.sandbox
     made.connection = vendor.connection(sandbox, timeout=1)
     kinds = ["reset", "reset_after_effect"]
-    if vendor.look_up:
+    if vendor.service != "smtp":  # whose answers have no body
         kinds += ["reset_mid_answer", "malformed_answer"]
+    if vendor.look_up:
         for fault in ("server_error", "malformed_answer", "reset_mid_answer", "rate_limited"):
-            sandbox.fault(vendor.service, fault, path=vendor.look_up)
-    marks = [vendor.mark_of(key) for key in made.delivery_keys()]
+            sandbox.fault(vendor.service, fault, **vendor.look_up)
+    marks = list(made.marks().values())
     chosen = rng.sample(marks, len(marks) // 3)
     for number, mark in enumerate(chosen):  # a time-out takes a second, so there are fewer
         late = number % 20 == 0
@@ -236,7 +237,7 @@ def _misdirect(made: Trial, bench: Bench, experiment: Experiment, rng: random.Ra
     """Let the connection name a host that nobody knows, then the right one."""
     right, made.connection = (
         made.connection,
-        made.vendor.connection(made.sandbox, host="http://nobody.invalid"),
+        made.vendor.connection(made.sandbox, host="nobody.invalid"),
     )
     wrong = _broken_pass(made, bench.forge())
     made.connection = right

@@ -56,12 +56,15 @@ def problems(bench: Bench, *experiment: object) -> list[str]:
 
 def test_workers_killed_after_the_server_acted_send_nothing_twice(bench: Bench):
     """Three workers of sixty Slack messages die before they hear the answer."""
-    assert problems(bench, AFTER_EFFECT, "slack", "sqlite", 60, 3) == []
+    assert problems(bench, AFTER_EFFECT, "slack_message", "sqlite", 60, 3) == []
 
 
 NAMES = list(BY_NAME)
-AT_A_STEP = [(step, NAMES[number % 4]) for number, step in enumerate(STEPS)]
-AT_ANOTHER = [(step, NAMES[(number + number // 4 + 1) % 4]) for number, step in enumerate(STEPS)]
+AT_A_STEP = [(step, NAMES[number % len(NAMES)]) for number, step in enumerate(STEPS)]
+AT_ANOTHER = [
+    (step, NAMES[(number + number // len(NAMES) + 1) % len(NAMES)])
+    for number, step in enumerate(STEPS)
+]
 
 
 @pytest.mark.slow
@@ -92,7 +95,7 @@ def test_a_server_that_is_unwell_gets_each_message_once(bench: Bench, vendor: st
 @pytest.mark.slow
 @pytest.mark.parametrize(("race", "kills"), [(RACE, 0), (RACE_AND_KILLS, 4)])
 def test_workers_that_race_send_each_message_once(bench: Bench, race: str, kills: int):
-    assert problems(bench, race, "zendesk", "sqlite", 200 if kills else 2000, kills) == []
+    assert problems(bench, race, "zendesk_ticket", "sqlite", 200 if kills else 2000, kills) == []
 
 
 def test_workers_killed_at_digests_tell_of_each_contact_once(bench: Bench):
@@ -112,7 +115,7 @@ def test_digests_are_told_once_whatever_happens(bench: Bench, vendor: str, name:
 def test_a_restart_of_the_ledgers_server_loses_and_repeats_nothing(
     bench: Bench, postgresql: Cluster
 ):
-    assert problems(bench, RESTARTS, "freshdesk", "postgresql", 400, 2) == []
+    assert problems(bench, RESTARTS, "freshdesk_ticket", "postgresql", 400, 2) == []
 
 
 def test_a_machine_without_postgresql_is_told_where_it_was_looked_for(
@@ -127,8 +130,8 @@ def test_a_machine_without_postgresql_is_told_where_it_was_looked_for(
 def test_figures_name_what_breaks_the_guarantee():
     """Only a channel that cannot be asked may leave deliveries uncertain."""
     figures = Figures(100, 5, 98, duplicates=1, lost=2, uncertain=3, unsettled=4)
-    asked = Experiment(AFTER_EFFECT, "slack", "sqlite", 100, 6)
-    mail = Experiment(AFTER_EFFECT, "smtp", "sqlite", 100, 5)
+    asked = Experiment(AFTER_EFFECT, "slack_message", "sqlite", 100, 6)
+    mail = Experiment(AFTER_EFFECT, "email", "sqlite", 100, 5)
     broken = ["1 duplicates", "2 lost", "4 unsettled"]
     assert mail.problems(figures) == broken
     assert asked.problems(figures) == [*broken, "3 uncertain", "5 of 6 interruptions"]

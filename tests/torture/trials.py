@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from queue import Queue
@@ -20,7 +19,7 @@ from threading import Event, Timer
 from types import TracebackType
 from typing import Any, Self
 
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from segue.delivery.database import open_engine, upgrade
 from segue.delivery.ledger import Ledger
@@ -28,10 +27,9 @@ from segue.delivery.schema import State, deliveries
 from tests.torture.deadly import DeadlySandbox
 from tests.torture.vendors import Vendor
 from tests.torture.worker import ACTION, LEFT_TO_RETRY, SNAPSHOT, WORKFLOW
-from tests.unit.delivery.builders import NOW, added, detected, record, run, stretch
+from tests.unit.delivery.builders import NOW, added, detected, end_leases, record, run, stretch
 
 NAMESPACE = "torture"
-LONG_AGO = timedelta(hours=1)  # more than a lease and any channel's longest call
 TOO_LONG = 600  # seconds, for one worker
 ROOT = Path(__file__).parents[2]
 
@@ -194,6 +192,11 @@ class Trial:
         key = self._ledger.key
         return [key(WORKFLOW, ACTION, one, "added", SNAPSHOT) for one in self.contacts]
 
+    def marks(self) -> dict[str, str]:
+        """Return what the server sees of each delivery, by its key."""
+        keys, mark_of = self.delivery_keys(), self.vendor.case.mark_of
+        return {key: mark_of(key, one) for key, one in zip(keys, self.contacts, strict=True)}
+
     def received(self) -> int:
         """Return how many messages the server has."""
         return len(self.sandbox.messages(service=self.vendor.service))
@@ -212,10 +215,10 @@ class Trial:
         return {
             "ledger": self.url,
             "namespace": NAMESPACE,
-            "channel": self.vendor.channel,
-            "fields": self.vendor.digest_fields if self.digest else dict(self.vendor.fields),
+            "channel": self.vendor.case.channel,
+            "fields": self.vendor.digest_fields if self.digest else dict(self.vendor.case.short),
             "digest": self.digest,
-            "environment": {self.vendor.connection_variable: self.connection},
+            "environment": {self.vendor.case.connection_variable: self.connection},
             "owner": f"try {next(self._tries)}/",
             "slices": slices,
             "step": step,
@@ -223,42 +226,30 @@ class Trial:
         }
 
     def wait_out_leases(self, owner: str = "") -> None:
-        """Let the leases of a dead worker, or of all, and their longest calls be over.
-
-        Nobody's clock is changed: the leases are moved into the past, when their owner is dead.
-        """
+        """Let the leases of a dead worker, or of all, and their longest calls be over."""
         self.sandbox.settle()
-        over = update(deliveries).where(
-            deliveries.c.lease_until.is_not(None), deliveries.c.owner.startswith(owner)
-        )
-        with self._ledger.engine.begin() as connection:
-            connection.execute(over.values(lease_until=datetime.now(UTC) - LONG_AGO))
+        end_leases(self._ledger, owner)
 
     def figures(self, interruptions: int, wrong: str = "") -> Figures:
         """Count what the server has, and what the ledger says of the rest."""
         self.sandbox.settle()
-        keys = self.delivery_keys()
+        received, marks = self.vendor.received(self.sandbox), self.marks()
         if self.digest:  # the server's count is of contacts, each of which is a delivery
-            received, marks = (
-                self.vendor.told(self.sandbox),
-                dict(zip(keys, self.contacts, strict=True)),
-            )
-        else:
-            received = self.vendor.received(self.sandbox)
-            marks = {key: self.vendor.mark_of(key) for key in keys}
+            received = self.vendor.told(self.sandbox)
+            marks = dict(zip(marks, self.contacts, strict=True))
         with self._ledger.engine.connect() as connection:
             query = select(deliveries.c.key, deliveries.c.state)
             states = {row.key: State(row.state) for row in connection.execute(query)}
-        uncertain = {one for one in keys if states[one] is State.UNCERTAIN}
+        uncertain = {one for one in marks if states[one] is State.UNCERTAIN}
         final = (State.DELIVERED, State.UNCERTAIN)
         return Figures(
-            deliveries=len(keys),
+            deliveries=len(marks),
             interruptions=interruptions,
-            received=sum(received[marks[one]] > 0 for one in keys),
+            received=sum(received[mark] > 0 for mark in marks.values()),
             duplicates=received.total() - len(received),
-            lost=sum(not received[marks[one]] and one not in uncertain for one in keys),
+            lost=sum(not received[mark] and one not in uncertain for one, mark in marks.items()),
             uncertain=len(uncertain),
-            unsettled=sum(states[one] not in final for one in keys),
+            unsettled=sum(states[one] not in final for one in marks),
             wrong=wrong,
         )
 

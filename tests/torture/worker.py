@@ -19,7 +19,7 @@ import traceback
 from typing import Any, NoReturn
 
 from segue.delivery.candidates import Candidate, Terms
-from segue.delivery.channel import channel_class
+from segue.delivery.channel import BUILT_IN, channel_class
 from segue.delivery.door import Clock, Door
 from segue.delivery.ledger import Ledger
 from segue.delivery.schema import State
@@ -106,7 +106,7 @@ def _warm_up() -> None:
     from airflow.providers.slack.hooks.slack import SlackHook  # noqa: F401
     from airflow.providers.smtp.hooks.smtp import SmtpHook  # noqa: F401
 
-    for name in ("slack_message", "zendesk_ticket", "freshdesk_ticket", "email"):
+    for name in BUILT_IN:
         channel_class(name)
 
 

@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from segue.catalog import Catalog
 from segue.cli.main import app
 from segue.dag_builder import RUN_PARAMS
-from segue.delivery.channel import channel_class, channel_names
+from segue.delivery.channel import BUILT_IN, channel_class, channel_names
 from segue.delivery.ledger import records
 from segue.delivery.schema import State
 from segue.directory.definition import DirectoryDefinition
@@ -49,6 +49,7 @@ from segue.workflows.definition import (
 )
 from segue.workflows.examples import WorkflowExample
 from segue.workflows.templates import VARIABLES, Kind
+from tests.channels.cases import CASES
 
 ROOT = Path(__file__).parents[2]
 INCLUDE = ROOT / "include"
@@ -211,7 +212,7 @@ def test_every_json_block_is_an_airflow_connection(block):
     """Right keys, a type that a channel opens, and an extra that is a mapping."""
     connection = json.loads(block.text)
     assert set(connection) <= CONNECTION_FIELDS
-    assert connection["conn_type"] in ("slack", "http", "smtp")
+    assert connection["conn_type"] in ("slack", "slackwebhook", "http", "smtp")
     assert isinstance(connection.get("extra", {}), dict)
 
 
@@ -434,6 +435,31 @@ def test_the_reference_lists_what_an_action_has():
         assert set(re.findall(r"`([^`]+)`", rows[name])) == {name, *fields}
     assert all(f"`{name}`" in rows["id"] for name in RESERVED_ACTIONS)
     assert all(f"`{name}`" in rows_of("reference.md", "Workflows")["schedule"] for name in PRESETS)
+
+
+def rows_at_the_top(name: str) -> dict[str, list[str]]:
+    """Return the cells of the table before a page's first section, by channel."""
+    top = page(name).read_text().split("\n## ")[0]
+    found = re.findall(r"(?m)^\| \[`(\w+)`\]\(#\w+\) \|(.*)\|$", top)
+    return {channel: [cell.strip() for cell in row.split("|")] for channel, row in found}
+
+
+def test_the_channels_page_begins_with_a_row_for_each_channel():
+    assert sorted(rows_at_the_top("channels.md")) == sorted(BUILT_IN)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_channels_row_is_what_its_code_says(name):
+    """Fields, required ones in bold; its connection; whether it can be asked; nothing left out."""
+    fields, connection, needs, limits, asked, uncertain, who = rows_at_the_top("channels.md")[name]
+    keys = {key: info for key, info in keys_of(channel_class(name)).items() if key != "connection"}
+    assert re.findall(r"`(\w+)`", fields) == list(keys)
+    required = [key for key, info in keys.items() if info.is_required()]
+    assert re.findall(r"\*\*`(\w+)`\*\*", fields) == required
+    default = channel_class(name).model_fields["connection"].get_default()
+    assert connection.startswith(f"`{default}` (" if isinstance(default, str) else "any (")
+    assert asked.startswith("yes" if CASES[name].can_be_asked else "no")
+    assert all((needs, limits, uncertain, who))
 
 
 @pytest.mark.parametrize("name", channel_names())

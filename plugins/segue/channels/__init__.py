@@ -1,6 +1,9 @@
 """The channels that come with Segue, one module per vendor, over Airflow's hooks and connections.
 
-    slack_message        a message in a Slack channel
+    slack_message        a message in Slack, to a channel or a person
+    slack_webhook        a message in Slack, through an incoming webhook
+    slack_blocks         what a message in Slack says: text, and blocks of Block Kit
+    slack_calls          calls of Slack's SDK, and what its answers mean
     email_message        a mail with text and HTML parts, over SMTP
     zendesk_ticket       a Zendesk ticket
     freshdesk_ticket     a Freshdesk ticket

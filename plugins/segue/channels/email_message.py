@@ -15,7 +15,7 @@ import contextlib
 import re
 import smtplib
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from email.message import EmailMessage as Mail
 from email.parser import BytesHeaderParser
@@ -43,11 +43,21 @@ from segue.channels.smtp_conversation import (
     client_of,
     close,
     open_connection,
+    say_nothing,
     transmit,
 )
-from segue.delivery.channel import Audience, Channel, Limit, NoAddress, Receipt, Sender
+from segue.delivery.channel import (
+    Audience,
+    Channel,
+    Finding,
+    Limit,
+    NoAddress,
+    Receipt,
+    Sender,
+    Tried,
+)
 from segue.documents import Items, Location, ProblemsFound
-from segue.errors import ConnectionFailure, ContactFailure
+from segue.errors import ConnectionFailure, ContactFailure, DeliveryError, SettingsError
 from segue.workflows.templates import Html, Line, Template, Text, Url, render
 
 if TYPE_CHECKING:
@@ -56,6 +66,7 @@ if TYPE_CHECKING:
 WITHOUT_SURPRISES = SMTP.clone(cte_type="7bit")  # every server can carry it
 RECIPIENTS = ("to", "cc", "bcc")
 MOST_RECIPIENTS = 30
+FROM_EMAIL = "from_email"
 LONGEST_URL = 900  # characters; a header's line holds no more than 998
 _URL = re.compile(
     r"https?://[A-Za-z0-9.-]+(:[0-9]+)?([/?#][^\x00-\x20\x7f-\U0010ffff<>\"\\^`{|}]*)?"
@@ -144,6 +155,27 @@ class EmailMessage(Channel):
         message = {**super().render(variables), **recipients}
         message["attachments"] = [attachment.name for attachment in self.attachments]
         return {key: value for key, value in message.items() if value != []}
+
+    @property
+    def needs(self) -> Set[str]:
+        """The connection's sender, where the action names none."""
+        return frozenset({FROM_EMAIL} if self.from_address is None else ())
+
+    def tester(self, to: str) -> str:
+        """Return one address, without a name."""
+        try:
+            return read_address(to)
+        except ValueError as error:
+            raise SettingsError(f"{to!r} is no email address ({error})") from None
+
+    def readdressed(self, message: Mapping[str, Any], tester: str) -> dict[str, Any]:
+        """Return the mail for one other address.
+
+        Without copies, and without the headers of a button that would unsubscribe the contact.
+        """
+        left_out = {"cc", "bcc", "unsubscribe_url", "unsubscribe_mailto"}
+        kept = {key: value for key, value in message.items() if key not in left_out}
+        return {**kept, "to": tester, "subject": f"[test] {message['subject']}"}
 
     def connect(self) -> Outbox:
         """Look the connection up and read the files; it is opened with the first mail."""
@@ -265,6 +297,20 @@ class Outbox(Sender):
     def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
         """Return the connection's own limit, if it gives one: a mail server publishes none."""
         return self._limits
+
+    def check(self, needs: Set[str]) -> Finding:
+        """Connect, agree on TLS and log in as for a mail, and say nothing."""
+        hook = self._take()
+        try:
+            how = say_nothing(client_of(hook))
+            if FROM_EMAIL in needs:
+                _sender(hook, {})
+        except DeliveryError:
+            close(hook)
+            raise
+        self._idle.put(hook)
+        user = "logged in" if hook.smtp_user else "without a login"
+        return Finding(Tried.OK, f"{how}, {user}")
 
     def _send(self, hook: SmtpHook, message: Mapping[str, Any], key: str, began: float) -> str:
         """Send one mail over an open connection and return its Message-ID."""

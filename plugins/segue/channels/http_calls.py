@@ -12,9 +12,15 @@ What an answer to a creation means for a delivery (DESIGN.md, "Delivery: one doo
     3xx, 401, 402, 403, 404, 405, 410     ConnectionFailure: credentials, plan or address are wrong
     408, 425, 429, 5xx                    TransientFailure, after Retry-After where it is given
     504                                   OutcomeUnknown: a gateway lost the answer, not the request
+    500, 502 of a channel that can ask    OutcomeUnknown: it may have failed after the effect
     other 4xx                             ContactFailure: this ticket is refused
 
-and what an exception means:
+500 and 502 do not say whether anything was done: a server may stumble once the ticket is there,
+and a proxy loses answers as a gateway does. Where the vendor can be asked, doubt costs one question
+(and a few minutes, where the answer is no). Where it cannot, it would cost a person's time for each
+hiccup of the vendor, so there they are taken for "nothing was sent", as 503 is everywhere.
+
+What an exception means:
 
     unknown host, TLS, bad URL            ConnectionFailure
     refused, or no connection in time     TransientFailure: nothing was sent
@@ -84,6 +90,7 @@ _OF_THE_CONNECTION = {
 }
 _TRY_AGAIN = frozenset({408, 425, 429})
 _GATEWAY_TIMEOUT = 504
+_PERHAPS_DONE = frozenset({500, 502})
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 
 Answer = TypeVar("Answer")
@@ -93,9 +100,14 @@ Codes = Callable[[Any], Iterator[object]]  # what of a refusal's JSON may be sho
 class CallRefused(ContactFailure):
     """The vendor refuses this call for good; ``codes`` are its error codes and field names."""
 
-    def __init__(self, message: str, codes: tuple[str, ...]) -> None:
+    def __init__(self, message: str, codes: tuple[str, ...], status: int) -> None:
         self.codes = codes
+        self.status = status
         super().__init__(message)
+
+
+class CannotTell(OutcomeUnknown):
+    """A question was answered with a status of ``cannot_tell``: there may be no such thing."""
 
 
 class HttpCalls:
@@ -108,8 +120,11 @@ class HttpCalls:
         base_url: str,
         read_timeout: float = READ_TIMEOUT,
         largest_answer: int = LARGEST_ANSWER,
+        *,
+        can_be_asked: bool = False,
     ) -> None:
         self.vendor = vendor  # as people call it, for messages
+        self.can_be_asked = can_be_asked  # whether doubt is cheap: a look-up ends it
         self.base_url = base_url  # without a slash at its end
         self._session = session
         self._timeout = (CONNECT_TIMEOUT, read_timeout)
@@ -123,20 +138,23 @@ class HttpCalls:
         headers: Mapping[str, str],
         codes: Codes,
         read: Callable[[Any], Answer],
+        method: str = "POST",
+        of_the_contact: Collection[int] = (),
     ) -> Answer:
-        """POST ``body`` once, and return what ``read`` finds in the answer's JSON.
+        """Send ``body`` as JSON once, and return what ``read`` finds in the answer's JSON.
 
         ``codes`` yields what may be shown of a refusal: codes and field names. Both may raise
-        what comes of an unexpected shape.
+        what comes of an unexpected shape. ``of_the_contact`` are statuses that refuse this call
+        alone, where they would otherwise mean that the connection is wrong.
         """
         from requests import RequestException
 
         try:
-            response = self._request("POST", path, json=body, headers=dict(headers))
+            response = self._request(method, path, json=body, headers=dict(headers))
         except RequestException as error:
             raise failed_call(self.vendor, error) from None
         if response.status_code not in (200, 201):
-            raise failed_answer(self.vendor, response, codes)
+            raise self._failed(response, codes, of_the_contact)
         try:
             return read(response.json())
         except (ValueError, TypeError, LookupError, AttributeError):
@@ -169,10 +187,7 @@ class HttpCalls:
             raise failed_call(self.vendor, error) from None
         if 200 <= response.status_code < 300:
             return response
-        if response.status_code in of_the_contact:
-            words = _words(response, codes)
-            raise CallRefused(_said(self.vendor, response, codes), words)
-        raise failed_answer(self.vendor, response, codes)
+        raise self._failed(response, codes, of_the_contact)
 
     def ask(
         self,
@@ -187,7 +202,7 @@ class HttpCalls:
 
         ``read`` is given the JSON, and whether a Link header leads to a further page; it may raise
         what comes of an unexpected shape. ``cannot_tell`` are statuses that say nothing, where
-        they would otherwise mean that the connection is wrong.
+        they would otherwise mean that the connection is wrong; they raise CannotTell.
         """
         from requests import JSONDecodeError, RequestException
 
@@ -196,7 +211,7 @@ class HttpCalls:
         except RequestException as error:
             raise failed_question(self.vendor, failed_call(self.vendor, error)) from None
         if response.status_code in cannot_tell:
-            raise OutcomeUnknown(
+            raise CannotTell(
                 f"{self.vendor} answered {response.status_code} when asked, which may mean that "
                 "it has no such thing or that the path is wrong"
             )
@@ -214,6 +229,17 @@ class HttpCalls:
     def close(self) -> None:
         """Close what is open."""
         self._session.close()
+
+    def _failed(
+        self, response: Response, codes: Codes, of_the_contact: Collection[int]
+    ) -> DeliveryError:
+        """Return the error that an answer other than success stands for, in this connection."""
+        if response.status_code in of_the_contact:
+            return _refused(self.vendor, response, codes)
+        if self.can_be_asked and response.status_code in _PERHAPS_DONE:
+            said = _said(self.vendor, response, codes)
+            return OutcomeUnknown(f"{said}, perhaps after the effect")
+        return failed_answer(self.vendor, response, codes)
 
     def _request(self, method: str, path: str, **arguments: Any) -> Response:
         """Return an answer whose body has been read, within this class's bounds."""
@@ -255,8 +281,17 @@ class _Bounded:
             yield chunk
 
 
-def open_calls(vendor: str, connection: str, *, largest_answer: int = LARGEST_ANSWER) -> HttpCalls:
-    """Open a session over an Airflow connection of type HTTP."""
+def open_calls(
+    vendor: str,
+    connection: str,
+    *,
+    largest_answer: int = LARGEST_ANSWER,
+    can_be_asked: bool = False,
+) -> HttpCalls:
+    """Open a session over an Airflow connection of type HTTP.
+
+    ``can_be_asked`` is the channel's own: whether a call in doubt can be looked up.
+    """
     from airflow.providers.http.hooks.http import HttpHook
 
     host = find_connection(connection)
@@ -271,13 +306,15 @@ def open_calls(vendor: str, connection: str, *, largest_answer: int = LARGEST_AN
     session.headers.pop(SEGUE_RATE, None)  # the hook takes what it does not know for a header
     timeout = opened(connection, lambda: float(hook.merged_extra.get("timeout") or READ_TIMEOUT))
     base_url = hook.base_url.rstrip("/")
-    return HttpCalls(vendor, session, base_url, min(timeout, LONGEST_READ), largest_answer)
+    read_timeout = min(timeout, LONGEST_READ)
+    return HttpCalls(
+        vendor, session, base_url, read_timeout, largest_answer, can_be_asked=can_be_asked
+    )
 
 
 def failed_answer(vendor: str, response: Response, codes: Codes) -> DeliveryError:
     """Return the error that an answer other than success to a creation stands for."""
-    status, words = response.status_code, _words(response, codes)
-    said = _said(vendor, response, codes)
+    status, said = response.status_code, _said(vendor, response, codes)
     if status < 300:
         return OutcomeUnknown(f"{said}, which is not the answer to a creation")
     if status < 400:
@@ -288,7 +325,7 @@ def failed_answer(vendor: str, response: Response, codes: Codes) -> DeliveryErro
         return OutcomeUnknown(f"{said}: a gateway passed the request on and got no answer")
     if status in _TRY_AGAIN or status >= 500:
         return TransientFailure(said, retry_after=retry_after(response.headers.get("Retry-After")))
-    return CallRefused(said, words)
+    return _refused(vendor, response, codes)
 
 
 def no_answer(vendor: str, response: Response, codes: Codes) -> DeliveryError:
@@ -349,6 +386,11 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
 def is_code(value: object) -> TypeGuard[str]:
     """Tell whether a value is a code or a field's name, and not a text about somebody."""
     return isinstance(value, str) and _CODE.fullmatch(value) is not None
+
+
+def _refused(vendor: str, response: Response, codes: Codes) -> CallRefused:
+    said, words = _said(vendor, response, codes), _words(response, codes)
+    return CallRefused(said, words, response.status_code)
 
 
 def _said(vendor: str, response: Response, codes: Codes) -> str:

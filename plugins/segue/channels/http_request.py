@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -42,7 +42,7 @@ from segue.channels.http_fields import (
 )
 from segue.channels.look_ups import look_from
 from segue.channels.rates import UNLIMITED, limits_of
-from segue.delivery.channel import Limit, Receipt, Sender
+from segue.delivery.channel import Finding, Limit, Receipt, Sender, Tried
 from segue.documents import Definition, Location, Name, ProblemsFound
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 from segue.workflows.templates import (
@@ -130,6 +130,7 @@ class HttpRequest(TeamChannel):
     success: Expression | None = None
     results: dict[Name, Expression] = Field(default_factory=dict)
     look_up: LookUp | None = None
+    check: RequestPath | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -138,6 +139,8 @@ class HttpRequest(TeamChannel):
             *_header_problems(self),
             *_look_up_problems(self),
         ]
+        if self.check is not None and is_template(self.check):
+            problems.append((("check",), "is asked for without a contact: no template"))
         if problems:
             raise ProblemsFound(problems)
         return self
@@ -147,10 +150,20 @@ class HttpRequest(TeamChannel):
         """Where a look-up was written."""
         return self.look_up is not None
 
+    @property
+    def needs(self) -> Set[str]:
+        """The path that shows whether the connection works, where one was written."""
+        return frozenset({self.check.source} if self.check else ())
+
     def connect(self) -> HttpRequests:
         """Open a session; nothing is sent yet."""
         limits = limits_of(self.connection, default=UNLIMITED)
-        calls = open_calls(self.connection, self.connection, largest_answer=LARGEST_ANSWER)
+        calls = open_calls(
+            self.connection,
+            self.connection,
+            largest_answer=LARGEST_ANSWER,
+            can_be_asked=self.can_be_asked,
+        )
         if set(calls.base_url) & set("?#"):
             raise ConnectionFailure(
                 f"the Airflow connection {self.connection!r}: its host has a ? or #; write queries "
@@ -212,6 +225,14 @@ class HttpRequests(Sender):
     def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
         """Return the connection's limit; it is the same for every call."""
         return self._limits
+
+    def check(self, needs: Set[str]) -> Finding:
+        """GET each path that an action gives for it; any answer of success will do."""
+        for path in sorted(needs):
+            self._calls.call("GET", path, query={}, headers={}, body=None, codes=_codes)
+        if needs:
+            return Finding(Tried.OK, f"answers GET {', '.join(sorted(needs))}")
+        return Finding(Tried.UNTRIED, "it is defined; give a path in `check` to try it")
 
     def _call(self, request: _Request) -> Any:
         """Return the answer's JSON, or None where nobody reads it."""

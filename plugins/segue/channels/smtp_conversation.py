@@ -84,6 +84,17 @@ def transmit(
     _expect(reply, "the message", wanted=(250,))
 
 
+def say_nothing(client: smtplib.SMTP) -> str:
+    """Ask an open connection whether it is one, by NOOP; return how it is protected."""
+    try:
+        reply = client.noop()
+    except (smtplib.SMTPException, OSError) as error:
+        raise failed_opening(error) from None
+    _expect(reply, "a command that does nothing", wanted=(250,))
+    sock = client.sock
+    return f"over {sock.version()}" if isinstance(sock, ssl.SSLSocket) else "without TLS"
+
+
 def _check_time(client: smtplib.SMTP, began: float) -> None:
     """Raise TransientFailure where the call might last too long.
 

@@ -25,6 +25,7 @@ from segue.cli import (
     stop_commands,
     suppress_command,
     test_command,
+    trial_commands,
     validate_command,
 )
 from segue.cli.arguments import ListByDefault
@@ -119,6 +120,20 @@ _add(app, ledger_commands.gaps, "segue gaps escalate_at_risk", _WORKFLOWS)
 _add(app, request_commands.retry, "segue retry escalate_at_risk --error invalid_auth", _HAND)
 _add(app, request_commands.settle, "segue settle --workflow escalate_at_risk --delivered", _HAND)
 _add(app, request_commands.requests, "segue requests", _HAND)
+_add(
+    app,
+    trial_commands.check_connections,
+    "segue check-connections escalate_at_risk",
+    _HAND,
+    name="check-connections",
+)
+_add(
+    app,
+    trial_commands.send_test,
+    "segue send-test welcome_high_value --contact CID_0042 --to me@example.com",
+    _HAND,
+    name="send-test",
+)
 _add(app, stop_commands.stop, "segue stop escalate_at_risk --reason 'wrong text'", _HAND)
 _add(app, stop_commands.go, "segue go escalate_at_risk", _HAND)
 _add(

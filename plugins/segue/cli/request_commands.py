@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _COLUMNS = (
     *("id", "kind", "settlement", "workflow", "action", "contact", "error", "keys"),
     *("requested_by", "requested_at", "done_at", "outcome"),
+    *("asked", "result", "found"),
 )
 _IN_A_TABLE = ("id", "requested_at", "request", "outcome")
 
@@ -86,7 +87,7 @@ def settle(
 
 
 def requests(output: OutputFormat = Format.TABLE) -> None:
-    """List what was asked for with retry and settle, and what came of it."""
+    """List what was asked of segue_release, by whom, and what came of it."""
     from segue.cli.workspace import reading_ledger
     from segue.settings import Settings
 
@@ -144,10 +145,20 @@ def _row(request: Request) -> list[Any]:
         *(request.id, request.kind, request.settlement),
         *(meant.workflow, meant.action, meant.contact, meant.error, list(meant.keys)),
         *(request.requested_by, request.requested_at, request.done_at, request.outcome),
+        *(request.asked, request.result, request.found),
     ]
 
 
 def _table_row(request: Request) -> list[Any]:
+    state = request.outcome if request.done_at else "under way" if request.begun else "open"
+    return [request.id, request.requested_at, _words(request), state]
+
+
+def _words(request: Request) -> str:
+    """Return what was asked for, in one line."""
+    if request.kind == "check":
+        return f"check connections: {', '.join(request.asked['workflows']) or 'all workflows'}"
+    if request.kind == "test":
+        return f"send test: {request.selection}, to {request.asked['to']}"
     verb = f"{request.kind} as {request.settlement}" if request.settlement else request.kind
-    text = f"{verb}: {request.selection}"
-    return [request.id, request.requested_at, text, request.outcome if request.done_at else "open"]
+    return f"{verb}: {request.selection}"

@@ -47,6 +47,8 @@ class Candidate:
     ``opted_in`` is the effective state on the newest snapshot, None where the contact is gone.
     ``before`` holds the deliveries of all actions that come before this one, by action id.
     ``withdrawn`` says why a change does not stand any more, where the workflow rechecks.
+    ``earlier`` are the vendor's ids of what the action delivered to the contact, newest first,
+    where the channel looks back.
     """
 
     key: str
@@ -58,6 +60,7 @@ class Candidate:
     passes_if: bool = True
     before: Mapping[str, DeliveryRow | None] = field(default_factory=dict)
     withdrawn: str | None = None
+    earlier: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +216,7 @@ def _variables(candidate: Candidate) -> dict[str, Any]:
         "snapshot": candidate.snapshot,
         "key": candidate.key,
         "results": _results(candidate),
+        "earlier": tuple(candidate.earlier),
     }
 
 

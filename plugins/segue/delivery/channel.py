@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -29,14 +29,17 @@ from importlib.metadata import entry_points
 from typing import Any, ClassVar, Self
 
 from segue.documents import Definition, Location
-from segue.errors import ContactFailure, OutcomeUnknown
+from segue.errors import ContactFailure, OutcomeUnknown, SettingsError
 from segue.workflows.templates import Template, render
 
 BUILT_IN = {
     "email": "segue.channels.email_message:EmailMessage",
     "freshdesk_ticket": "segue.channels.freshdesk_ticket:FreshdeskTicket",
     "http_request": "segue.channels.http_request:HttpRequest",
+    "jira_issue": "segue.channels.jira_issue:JiraIssue",
+    "servicenow_record": "segue.channels.servicenow_record:ServiceNowRecord",
     "slack_message": "segue.channels.slack_message:SlackMessage",
+    "slack_webhook": "segue.channels.slack_webhook:SlackWebhook",
     "zendesk_ticket": "segue.channels.zendesk_ticket:ZendeskTicket",
 }
 
@@ -65,6 +68,13 @@ class NoAddress(ContactFailure):
     """The contact has no usable address for this channel: the delivery is skipped, not failed."""
 
 
+class OpenTicket(ContactFailure):
+    """The contact has an open ticket, and the action says ``skip``: the delivery is skipped.
+
+    Its message is the ticket's number.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Limit:
     """At most ``count`` calls in ``seconds``; all tasks that name the same ``scope`` share it."""
@@ -72,6 +82,23 @@ class Limit:
     scope: str  # what the vendor counts by: a connection, or a connection and a Slack channel
     count: int
     seconds: float
+
+
+class Tried(StrEnum):
+    """What trying a connection came to."""
+
+    OK = "ok"
+    LIMITED = "limited"  # it sends, and something is missing that makes the rest worse
+    UNTRIED = "untried"  # it opens; only sending would show more
+    FAILED = "failed"  # nothing can be sent
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What ``Sender.check`` found. ``detail`` says whose the account is, or what to do."""
+
+    tried: Tried
+    detail: str
 
 
 class Sender(ABC):
@@ -83,13 +110,25 @@ class Sender(ABC):
     def __exit__(self, *exc: object) -> None:  # noqa: B027 - most have nothing to close
         """Close what is open."""
 
+    def lacks(self, message: Mapping[str, Any]) -> bool:
+        """Tell whether the vendor must be asked for something before this message is sent."""
+        return False
+
+    def complete(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a message that ``lacks`` something with what the vendor says, such as an id.
+
+        Asked before the call is recorded as begun, so that ``Channel.trace`` and ``limits`` see
+        the complete message. It changes nothing at the vendor. Raises as ``send`` does.
+        """
+        return message
+
     @abstractmethod
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
         """Send one rendered message once; ``key`` is the delivery's key (64 hex digits).
 
-        Raises ContactFailure (permanent, of this contact), NoAddress, TransientFailure (nothing
-        was sent), ConnectionFailure (credentials, host) or OutcomeUnknown (the answer was lost
-        after the request had gone out).
+        Raises ContactFailure (permanent, of this contact), NoAddress, OpenTicket,
+        TransientFailure (nothing was sent), ConnectionFailure (credentials, host) or
+        OutcomeUnknown (the answer was lost after the request had gone out).
         """
 
     def find(
@@ -106,6 +145,14 @@ class Sender(ABC):
     def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
         """Return the limits that a call with this message counts under."""
         return ()
+
+    def check(self, needs: Set[str]) -> Finding:
+        """Try the connection without sending anything, for ``segue check-connections``.
+
+        ``needs`` is what ``Channel.needs`` says of all actions that share the connection. Raises
+        ConnectionFailure, TransientFailure or OutcomeUnknown, which say what to do.
+        """
+        return Finding(Tried.UNTRIED, "it opens, and cannot be tried without sending")
 
 
 class Channel(Definition):
@@ -127,6 +174,14 @@ class Channel(Definition):
         """Whether its sender can ``find`` a message again; it may depend on the fields."""
         return False
 
+    @property
+    def looks_back(self) -> bool:
+        """Whether ``render`` wants ``earlier``: the vendor's ids of what the contact has had.
+
+        They are those of the same action's deliveries through the same connection, newest first.
+        """
+        return False
+
     @abstractmethod
     def connect(self) -> Sender:
         """Open the connection; everything shared by threads is built here, before any thread.
@@ -140,6 +195,25 @@ class Channel(Definition):
         Never contact text.
         """
         return {}
+
+    @property
+    def needs(self) -> Set[str]:
+        """What ``Sender.check`` is to look for, such as scopes; each channel has its own words."""
+        return frozenset()
+
+    def tester(self, to: str) -> str:
+        """Return the address of somebody who tests, as this channel writes it.
+
+        Raises SettingsError where it is none, or, as by default, nothing can be sent elsewhere.
+        """
+        raise SettingsError(
+            f"a {self.name} cannot be sent to a tester: it has no address that could be another; "
+            "segue plan shows it as it would be sent"
+        )
+
+    def readdressed(self, message: Mapping[str, Any], tester: str) -> dict[str, Any]:
+        """Return a rendered message for a tester, and for nobody else; see ``tester``."""
+        raise NotImplementedError
 
     def render(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields as plain data with every template rendered for one contact.

@@ -18,6 +18,12 @@ def digest_problems(action: Action, channel: Channel) -> Iterator[tuple[Location
             "addresses written out, or `audience: team`"
         )
         yield (action.channel,), message
+    if action.digest and channel.looks_back:
+        message = (
+            "a digest is about many contacts, so none of their open tickets is looked for; "
+            "allowed: `create`, or `on_existing` left out"
+        )
+        yield (action.channel, "on_existing"), message
     for location, template in channel.templates():
         at = (action.channel, *location)
         read = template.reads()

@@ -1,10 +1,11 @@
 """The one door: every message of every path goes through ``Door.deliver``.
 
 The ledger decides what may be sent: a delivery is claimed, judged, marked ``sending`` in a
-committed transaction, called, and its outcome written. As many calls are under way as the
-channel's concurrency allows; one transaction writes the outcomes of those that were answered and
-marks those that take their place, so that a crash leaves no more than these in doubt (DESIGN.md
-§6).
+committed transaction, called, and its outcome written. What a message lacks (the id of whom an
+address belongs to) is asked for while it is claimed, so that nothing is in doubt then. As many
+calls are under way as the channel's concurrency allows; one transaction writes the outcomes of
+those that were answered and marks those that take their place, so that a crash leaves no more than
+these in doubt (DESIGN.md §6).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence, Set
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from segue.delivery.candidates import (
@@ -27,12 +28,13 @@ from segue.delivery.candidates import (
     judge,
     message_digest,
 )
-from segue.delivery.channel import Audience, Channel, NoAddress, Receipt, Sender
+from segue.delivery.channel import Audience, Channel, NoAddress, OpenTicket, Receipt, Sender
 from segue.delivery.heartbeat import LEASE, heartbeat
 from segue.delivery.ledger import (
     SENT_AGAIN,
     SKIPPED_EXPIRED,
     SKIPPED_NO_ADDRESS,
+    SKIPPED_OPEN_TICKET,
     SKIPPED_SUPPRESSED,
     DeliveryRow,
     Finished,
@@ -102,7 +104,7 @@ class Defect(OutcomeUnknown):
     """A channel failed in a way it does not know: the call is in doubt, and the pass ends."""
 
 
-Answer = Receipt | DeliveryError
+Answer = Receipt | DeliveryError | Prepared  # prepared: a message that is complete now
 
 
 class Door:
@@ -279,7 +281,9 @@ class Door:
         except LedgerError:
             # the answers of calls that were made must not be lost with the ledger's bad minute
             for call, item in under_way.items():
-                finished += self._outcomes(item, call.result())
+                answer = call.result()
+                if not isinstance(answer, Prepared):
+                    finished += self._outcomes(item, answer)
             self._write_down(finished, result)
             raise
         self._ask_about(doubts, sender, began, result)
@@ -308,13 +312,17 @@ class Door:
                 free = self.channel.concurrency - len(under_way)
                 batch, pause = self._next_calls(waiting, sender, free)
                 not_before = self._pause(pause, not_before, result)
+            lacking = [item for item in batch if sender.lacks(item.message)]
+            asking = {item.key for item in lacking}
+            whole = [item for item in batch if item.key not in asking]
             in_time = self._lease()  # no later than the one that the marks are written with
-            mine = self._advance(finished, batch, result)
+            mine = self._advance(finished, whole, result)
             finished.clear()
-            waiting.extendleft(self._left_of(batch, mine, result))
+            waiting.extendleft(self._left_of(whole, mine, result))
+            under_way |= {pool.submit(_complete, sender, item): item for item in lacking}
             under_way |= {
                 pool.submit(self._send_in_time, sender, item, in_time): item
-                for item in batch
+                for item in whole
                 if mine.issuperset(item.keys)
             }
             if not under_way:
@@ -324,6 +332,9 @@ class Door:
                 continue
             may_begin = not_before if waiting and not over else None
             for item, answer in self._next_answers(under_way, may_begin):
+                if isinstance(answer, Prepared):
+                    waiting.appendleft(answer)
+                    continue
                 finished += self._outcomes(item, answer)
                 tries[item.key] += 1
                 if isinstance(answer, TransientFailure) and tries[item.key] < _TRIES:
@@ -374,7 +385,7 @@ class Door:
         """
         if self.clock() > in_time:
             return TransientFailure("the worker was held up before the call; nothing was sent")
-        return _send(sender, item)
+        return send_once(sender, item)
 
     def _next_answers(
         self, under_way: dict[Future[Answer], Prepared], not_before: datetime | None
@@ -423,17 +434,19 @@ class Door:
             known = [delivered(key, found[item.key]) for item in has for key in item.keys]
             self._advance(known, [], result)
 
-    def _outcomes(self, item: Prepared, answer: Answer) -> list[Finished]:
+    def _outcomes(self, item: Prepared, answer: Receipt | DeliveryError) -> list[Finished]:
         """Return what an answer means for each delivery of a message."""
         digest = message_digest(item.message)
         return [self._outcome(key, answer, digest) for key in item.keys]
 
-    def _outcome(self, key: str, answer: Answer, digest: str) -> Finished:
+    def _outcome(self, key: str, answer: Receipt | DeliveryError, digest: str) -> Finished:
         """Return what an answer means; what may pass leaves the delivery claimed."""
         if isinstance(answer, Receipt):
             return delivered(key, answer, digest)
         if isinstance(answer, NoAddress):
             return Finished(key, State.SKIPPED, SKIPPED_NO_ADDRESS)
+        if isinstance(answer, OpenTicket):
+            return Finished(key, State.SKIPPED, f"{SKIPPED_OPEN_TICKET}: {answer}")
         said = f"{SENT_AGAIN}: {answer}" if key in self._again else str(answer)
         if isinstance(answer, TransientFailure | ConnectionFailure):
             return Finished(key, State.CLAIMED, said)
@@ -482,10 +495,23 @@ def _is_again(row: DeliveryRow) -> bool:
     return row.resent or row.state is State.UNCERTAIN
 
 
-def _send(sender: Sender, item: Prepared) -> Answer:
-    """Send one message; what went wrong is a value here, so that no other answer is lost."""
+def send_once(sender: Sender, item: Prepared) -> Answer:
+    """Send one message."""
+    return _answered(lambda: sender.send(item.message, key=item.key))
+
+
+def _complete(sender: Sender, item: Prepared) -> Answer:
+    """Ask for what a message lacks; no call has begun, so that nothing can be in doubt."""
+    answer = _answered(lambda: replace(item, message=sender.complete(item.message)))
+    if isinstance(answer, Defect):
+        return ConnectionFailure(str(answer))
+    return TransientFailure(str(answer)) if isinstance(answer, OutcomeUnknown) else answer
+
+
+def _answered(call: Callable[[], Answer]) -> Answer:
+    """Make a call; what went wrong is a value here, so that no other answer is lost."""
     try:
-        return sender.send(item.message, key=item.key)
+        return call()
     except DeliveryError as error:
         return error
     except Exception as error:  # noqa: BLE001 - a defect must not lose the round's other answers

@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 from segue.segments.kinds import ChangeKind
 
@@ -33,6 +34,12 @@ def message_key(keys: Iterable[str]) -> str:
     SHA-256 of the JSON array of the deliveries' keys, sorted.
     """
     return hashlib.sha256(json.dumps(sorted(keys)).encode()).hexdigest()
+
+
+def trial_key(namespace: str, request: int, requested_at: datetime) -> str:
+    """Return the key of a message to a tester, 64 hex digits: no delivery's, and never twice."""
+    parts = [namespace, "send-test", request, requested_at.astimezone(UTC).isoformat()]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def keyed_digest(secret: str, *parts: str) -> str:

@@ -260,7 +260,7 @@ class _Rehearsal:
         self._consent = consent
         self._namespace = namespace
         self._results = results
-        self._placeholders = _placeholders(resolved)
+        self._placeholders = placeholders(resolved)
 
     def run(self, changes: Sequence[Change]) -> dict[Change, Actions]:
         """Return what every action would do for changes that passed the conditions."""
@@ -368,7 +368,7 @@ def _in_order(resolved: ResolvedWorkflow) -> list[Action]:
     return sorted(definition.actions, key=lambda action: len(prerequisites(definition, action)))
 
 
-def _placeholders(resolved: ResolvedWorkflow) -> dict[str, dict[str, str]]:
+def placeholders(resolved: ResolvedWorkflow) -> dict[str, dict[str, str]]:
     """Return, per action, a stand-in for each of its results that some template reads."""
     found: dict[str, dict[str, str]] = {}
     for action in resolved.definition.actions:

@@ -29,6 +29,22 @@ def trace_of(channel: Channel, message: Mapping[str, Any]) -> dict[str, str]:
     return {**channel.trace(message), _THROUGH: channel.name, _CONNECTION: channel.connection}
 
 
+def earlier_ids(
+    ledger: Ledger, workflow: str, action: str, channel: Channel, contact_ids: Iterable[str]
+) -> dict[str, list[str]]:
+    """Return the vendor's ids of what an action delivered to contacts before, newest first.
+
+    Only of what went through the same channel and connection: elsewhere an id means another thing.
+    """
+    found: dict[str, list[str]] = {}
+    for contact_id, external_id, trace in ledger.earlier_deliveries(workflow, action, contact_ids):
+        ids = found.setdefault(contact_id, [])
+        here = (trace.get(_THROUGH), trace.get(_CONNECTION)) == (channel.name, channel.connection)
+        if here and external_id not in ids:
+            ids.append(external_id)
+    return found
+
+
 def recover(
     ledger: Ledger,
     channel: Channel,

@@ -185,7 +185,7 @@ requests = Table(  # what people ask of segue_release: only Airflow tasks send
     metadata,
     Column("id", Serial, primary_key=True),
     Column("namespace", String(64), nullable=False),
-    Column("kind", String(16), nullable=False),  # retry | settle
+    Column("kind", String(16), nullable=False),  # retry | settle | check | test
     Column("body", Text, nullable=False),  # JSON object: which deliveries, and what is to be done
     Column("requested_by", String(250), nullable=False),
     Column("requested_at", UtcDateTime, nullable=False),

@@ -16,6 +16,7 @@ from segue.delivery.channel import Audience
 from segue.delivery.details import details_of
 from segue.delivery.door import REAL_CLOCK, Clock, Door, Pass
 from segue.delivery.ledger import SKIPPED_CONDITIONS, SKIPPED_NOT_FOUND, DeliveryRow, Ledger
+from segue.delivery.recovery import earlier_ids
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.standing import current_consent, recheck
 from segue.delivery.verdicts import by_details, holds, judge
@@ -210,6 +211,11 @@ def _candidates(
     for keys in before.values():
         rows |= ledger.rows(keys)
     own = _keys_of(resolved, ledger, action.id, changes)
+    channel = resolved.channels[action.id]
+    earlier: Mapping[str, Sequence[str]] = {}
+    if channel.looks_back:
+        ids = [change.contact_id for change in changes]
+        earlier = earlier_ids(ledger, resolved.name, action.id, channel, ids)
     for index, (change, verdict) in enumerate(zip(changes, verdicts, strict=True)):
         yield Candidate(
             key=own[index],
@@ -221,6 +227,7 @@ def _candidates(
             passes_if=bool(verdict),
             before={other: rows.get(keys[index]) for other, keys in before.items()},
             withdrawn=withdrawn.get(change),
+            earlier=earlier.get(change.contact_id, ()),
         )
 
 

@@ -112,6 +112,18 @@ def connections(sandbox: Sandbox) -> dict[str, str]:
             "login": "sandbox",
             "password": "X",
         },
+        "jira": {
+            "conn_type": "http",
+            "host": f"{sandbox.url}/jira",
+            "login": "agent@example.com",
+            "password": "sandbox",
+        },
+        "servicenow": {
+            "conn_type": "http",
+            "host": f"{sandbox.url}/servicenow",
+            "login": "segue.integration",
+            "password": "sandbox",
+        },
         "smtp": {
             "conn_type": "smtp",
             "host": sandbox.host,

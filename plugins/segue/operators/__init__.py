@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from segue.operators.branch import CheckConditions, Deliver, DeliverDigest, LoadContactDetails
-from segue.operators.release import FindWork, KeepHouse, Resume
+from segue.operators.release import FindWork, KeepHouse, Resume, TryOut
 from segue.operators.run import DetectChanges, Guard, Report
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "LoadContactDetails",
     "Report",
     "Resume",
+    "TryOut",
 ]

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException
 
+from segue.errors import SegueError
 from segue.operators.failures import shown_plainly
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from segue.catalog import Catalog
+    from segue.delivery.ledger import Ledger, Request
     from segue.delivery.resumption import Resumed
 
 _LABEL = "{{ task.work['workflow'] }} {{ task.work['action'] }}"
@@ -46,6 +49,48 @@ class FindWork(BaseOperator):
             {"workflow": workflow, "action": action}
             for workflow, action in ledger.actions_with_work(now)
         ]
+
+
+class TryOut(BaseOperator):
+    """Carry out what people asked for that is no delivery: checks of connections, test messages."""
+
+    ui_color = "#fde8c8"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"retries": 0, **kwargs})
+
+    @shown_plainly
+    def execute(self, context: Context) -> None:
+        """Write down what came of each; one that goes wrong does not hold up the others."""
+        from segue.catalog import Catalog
+        from segue.operators.environment import open_ledger, task_settings
+
+        ledger, ti = open_ledger(), context["ti"]
+        for number in ledger.end_dead_tests(datetime.now(UTC)):
+            self.log.warning("request %s was perhaps carried out: its worker ended", number)
+        problems = []
+        for request in ledger.open_trials():
+            try:
+                catalog = Catalog(task_settings().home)
+                words = _carry_out(request, catalog, ledger, f"{ti.id}/{ti.try_number}")
+                self.log.info("request %s by %s: %s", request.id, request.requested_by, words)
+            except SegueError as error:
+                problems.append(f"request {request.id}: {error}")
+        if problems:
+            raise AirflowException("; ".join(problems))
+
+
+def _carry_out(request: Request, catalog: Catalog, ledger: Ledger, owner: str) -> str:
+    """Check connections or send a test; return what came of it, in words."""
+    from segue.delivery.connection_checks import carry_out_check
+    from segue.delivery.ledger import RequestKind
+    from segue.delivery.trials import send_test
+
+    if request.kind == RequestKind.CHECK:
+        names = request.asked["workflows"] or catalog.names("workflows")
+        return carry_out_check(request, names, catalog.resolve, ledger, owner=owner)
+    trial = send_test(request, catalog.resolve, ledger, owner=owner)
+    return trial.words if trial else "another worker has it"
 
 
 class KeepHouse(BaseOperator):

@@ -34,14 +34,22 @@ class FaultKind(StrEnum):
     RESET = "reset"  # the connection breaks before anything happened
     TIME_OUT_AFTER_EFFECT = "time_out_after_effect"  # done, but the answer comes late
     RESET_AFTER_EFFECT = "reset_after_effect"  # done, and the connection breaks
+    BAD_GATEWAY_AFTER_EFFECT = "bad_gateway_after_effect"  # done, and a proxy answers 502
     RESET_MID_ANSWER = "reset_mid_answer"  # done, and the connection breaks within the answer
     MALFORMED_ANSWER = "malformed_answer"  # done, and the body, half of it, is no longer JSON
 
 
 ALL_KINDS = frozenset(FaultKind)
-AFTER_EFFECT = frozenset({FaultKind.TIME_OUT_AFTER_EFFECT, FaultKind.RESET_AFTER_EFFECT})
+AFTER_EFFECT = frozenset(
+    {
+        FaultKind.TIME_OUT_AFTER_EFFECT,
+        FaultKind.RESET_AFTER_EFFECT,
+        FaultKind.BAD_GATEWAY_AFTER_EFFECT,
+    }
+)
 IN_THE_ANSWER = frozenset({FaultKind.RESET_MID_ANSWER, FaultKind.MALFORMED_ANSWER})
 WITH_EFFECT = frozenset({"POST", "PUT", "PATCH", "DELETE", "DATA"})
+BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head></html>"
 HALF_AN_ANSWER = 0.05  # seconds for the first half to arrive before the connection breaks
 
 
@@ -54,17 +62,19 @@ class Fault(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    service: Literal["slack", "zendesk", "freshdesk", "http", "smtp"]
+    service: Literal["slack", "zendesk", "freshdesk", "jira", "servicenow", "http", "smtp"]
     fault: FaultKind
     times: int = Field(default=1, ge=1)
     retry_after: int = Field(default=1, ge=0, description="seconds, for rate_limited")
     delay: float = Field(default=30, ge=0, description="seconds, for time_out_after_effect")
     match: str | None = Field(default=None, description="text that must be in the body")
     path: str | None = Field(default=None, description="text that must be in the path")
+    method: str | None = Field(default=None, description="of HTTP, in capitals")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.service == "smtp" and self.fault in IN_THE_ANSWER:
+        of_http = {*IN_THE_ANSWER, FaultKind.BAD_GATEWAY_AFTER_EFFECT}
+        if self.service == "smtp" and self.fault in of_http:
             raise ValueError(f"smtp answers without a body; {self.fault} is for HTTP")
         return self
 
@@ -74,6 +84,7 @@ class Fault(BaseModel):
             service == self.service
             and (self.fault not in AFTER_EFFECT or method in WITH_EFFECT)
             and (self.path is None or self.path in path)
+            and (self.method is None or self.method == method)
             and (self.match is None or self.match in body or self.match in unquote_plus(body))
         )
 
@@ -143,6 +154,9 @@ class FaultInjector:
         receive = _replay(body, receive)
         if fault is None:
             await self.app(scope, receive, send)
+        elif fault.fault is FaultKind.BAD_GATEWAY_AFTER_EFFECT:
+            await self.app(scope, receive, _unheard)
+            await Response(BAD_GATEWAY, 502, media_type="text/html")(scope, receive, send)
         elif fault.fault in AFTER_EFFECT:
             await self.app(scope, receive, _spoiled(send, scope, fault, self.faults.closed))
         elif fault.fault in IN_THE_ANSWER:
@@ -175,6 +189,10 @@ def abort(transport: asyncio.BaseTransport) -> None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     if isinstance(transport, asyncio.WriteTransport):
         transport.abort()
+
+
+async def _unheard(message: Message) -> None:
+    """Take an answer that goes to nobody."""
 
 
 async def _reset(scope: Scope, receive: Receive) -> None:

@@ -6,6 +6,7 @@ Follows these sections of https://developers.freshdesk.com/api/:
     #pagination (page, per_page up to 100, Link), #ticket_attributes, #create_ticket,
     #view_a_ticket, #list_all_tickets (updated_since, email, filter, order_by, order_type,
     include=description; 300 pages at most), #update_ticket, #delete_a_ticket (into the trash),
+    #add_note_to_a_ticket, #reply_ticket, #list_all_ticket_notes (conversations, oldest first),
     #me (the agent whose key it is)
 
 Creating has no idempotency: the same request twice makes two tickets. Without ``updated_since`` a
@@ -13,10 +14,10 @@ list holds the tickets created in the past 30 days, and without ``filter`` neith
 was deleted. Only a subject that begins with ``spam-`` is spam.
 
 Left out: limits that bite (ask for a fault; the X-RateLimit headers count, and that is all),
-attachments (multipart bodies get 415), the filters of an agent's own tickets, search, restoring,
-replies and notes. Any custom field whose
-name begins with ``cf_`` exists. Subject and description are required, which is how a new account
-is set up. Agents, groups, products and companies are taken as they are numbered.
+attachments (multipart bodies get 415), the filters of an agent's own tickets, search, restoring.
+The account has the custom fields of ``CUSTOM_FIELDS``; any other is ``invalid_field``. Subject and
+description are required, which is how a new account is set up. Agents, groups, products and
+companies are taken as they are numbered.
 """
 
 from __future__ import annotations
@@ -67,7 +68,16 @@ ORDERS = ("created_at", "due_by", "updated_at", "status")
 FILTERS = ("spam", "deleted")
 LIST_WINDOW = timedelta(days=30)
 
+CUSTOM_FIELDS: dict[str, tuple[type | tuple[type, ...], str]] = {
+    "cf_segue_key": (str, "String"),
+    "cf_tier": (str, "String"),
+    "cf_calls": (int, "Integer"),
+    "cf_revenue": ((int, float), "Number"),
+    "cf_vip": (bool, "Boolean"),
+    "cf_interests": (list, "Array"),
+}
 TICKETS, CONTACTS = "freshdesk.tickets", "freshdesk.contacts"
+CONVERSATIONS = "freshdesk.conversations"  # by the ticket's number, a document with all of them
 AGENT_ID = 1
 
 Problem = dict[str, str]
@@ -104,12 +114,26 @@ _TYPES: dict[str, tuple[type, str]] = {
     "cc_emails": (list, "Array"),
     "custom_fields": (dict, "key/value pair"),
 }
+_NOTE: dict[str, tuple[type, str]] = {
+    "body": (str, "String"),
+    "incoming": (bool, "Boolean"),
+    "private": (bool, "Boolean"),
+    "notify_emails": (list, "Array"),
+    "user_id": (int, "Integer"),
+}
+_REPLY: dict[str, tuple[type, str]] = {
+    "body": (str, "String"),
+    "from_email": (str, "String"),
+    "user_id": (int, "Integer"),
+    "cc_emails": (list, "Array"),
+    "bcc_emails": (list, "Array"),
+}
 _KEPT_IN_LINKS = ("updated_since", "email", "filter", "order_by", "order_type", "include")
 _CHOICES = {"priority": PRIORITIES, "status": STATUSES, "source": SOURCES}
 
 
 def create_app(store: Store) -> FastAPI:
-    """Serve ``/api/v2/tickets`` and ``/api/v2/agents/me``."""
+    """Serve tickets with their conversations, and ``/api/v2/agents/me``."""
     app = vendor_app()
     answer_refusals(app, not_found=Response(status_code=404), not_allowed=_not_allowed())
     meter = _Meter(store.clock)
@@ -148,7 +172,22 @@ def create_app(store: Store) -> FastAPI:
         await _authenticated(request)
         return json_answer(_agent())
 
+    _serve_conversations(app, store)
     return app
+
+
+def _serve_conversations(app: FastAPI, store: Store) -> None:
+    @app.post("/api/v2/tickets/{ticket}/notes")
+    async def note(ticket: str, request: Request) -> Response:
+        return _converse(store, await _authenticated(request), ticket, _NOTE)
+
+    @app.post("/api/v2/tickets/{ticket}/reply")
+    async def reply(ticket: str, request: Request) -> Response:
+        return _converse(store, await _authenticated(request), ticket, _REPLY)
+
+    @app.get("/api/v2/tickets/{ticket}/conversations")
+    async def conversations(ticket: str, request: Request) -> Response:
+        return _conversations(store, await _authenticated(request), ticket, mount_url(request))
 
 
 def refusal(fault: Fault, path: str) -> Response:
@@ -163,8 +202,7 @@ def refusal(fault: Fault, path: str) -> Response:
         return json_answer({"message": text}, 429, headers)
     if fault.fault is FaultKind.UNAUTHORIZED:
         return _unauthorized()
-    text = "We're sorry, but something went wrong."
-    return json_answer({"code": "internal_error", "message": text}, 500)
+    return json_answer({"message": "Service temporarily unavailable"}, 503)
 
 
 class _Meter:
@@ -326,6 +364,66 @@ def _delete(store: Store, ticket: str) -> Response:
         new = {**old, "deleted": True, "updated_at": _seconds(store.clock())}
         transaction.put(TICKETS, ticket, new)
     return Response(status_code=204)
+
+
+def _converse(
+    store: Store, request: ReceivedRequest, ticket: str, allowed: Mapping[str, tuple[type, str]]
+) -> Response:
+    """Add a note or a reply to a ticket; a note is private unless it says otherwise."""
+    given = _fields_in(request)
+    is_note = allowed is _NOTE
+    with store.transaction() as transaction:
+        found = _find(transaction, ticket)
+        problems = _conversation_problems(given, allowed)
+        if problems:
+            _refuse(problems)
+        entry = {
+            "body": given["body"],
+            "body_text": _plain_text(given["body"]),
+            "id": transaction.next_id(CONVERSATIONS),
+            "incoming": given.get("incoming", False),
+            "private": given.get("private", True) if is_note else False,
+            "user_id": given.get("user_id") or AGENT_ID,
+            "support_email": None,
+            "source": 2 if is_note else 0,
+            "ticket_id": found["id"],
+            "created_at": _seconds(store.clock()),
+            "updated_at": _seconds(store.clock()),
+            "attachments": [],
+        }
+        kept = (transaction.get(CONVERSATIONS, ticket) or {"entries": []})["entries"]
+        transaction.put(CONVERSATIONS, ticket, {"entries": [*kept, entry]})
+        shown = {"description": given["body"]}
+        _receive(transaction, "note" if is_note else "reply", found, shown, request)
+    return json_answer(entry, 201)
+
+
+def _conversation_problems(
+    given: Document, allowed: Mapping[str, tuple[type, str]]
+) -> list[Problem]:
+    problems = []
+    if not given.get("body"):
+        problems.append(_problem("body", "It should be a/an String", "missing_field"))
+    for name, value in given.items():
+        if name not in allowed:
+            text = "Unexpected/invalid field in request"
+            problems.append(_problem(name, text, "invalid_field"))
+        elif value is not None and not isinstance(value, allowed[name][0]):
+            problems.append(_wrong_type(name, value, allowed[name][1]))
+    return problems
+
+
+def _conversations(store: Store, request: ReceivedRequest, ticket: str, base_url: str) -> Response:
+    page = _number(request.query, "page", default=1)
+    size = _number(request.query, "per_page", default=30)
+    with store.transaction() as transaction:
+        _find(transaction, ticket)
+        entries = (transaction.get(CONVERSATIONS, ticket) or {"entries": []})["entries"]
+    headers = {}
+    if page * size < len(entries):
+        url = f"{base_url}/api/v2/tickets/{ticket}/conversations?page={page + 1}&per_page={size}"
+        headers["Link"] = f'<{url}>; rel="next"'
+    return json_answer(entries[(page - 1) * size : page * size], 200, headers)
 
 
 def _ordered(tickets: list[Document], query: Mapping[str, str]) -> list[Document]:
@@ -528,10 +626,24 @@ def _value_problems(name: str, value: Any) -> list[Problem]:
     if name in ("tags", "cc_emails"):
         return _list_problems(name, value)
     if name == "custom_fields":
-        text = "Unexpected/invalid field in request"
-        unknown = [field for field in value if not field.startswith("cf_")]
-        return [_problem(f"custom_fields.{field}", text, "invalid_field") for field in unknown]
+        return _custom_field_problems(value)
     return []
+
+
+def _custom_field_problems(fields: Document) -> list[Problem]:
+    problems = []
+    for name, value in fields.items():
+        if name not in CUSTOM_FIELDS:
+            text = "Unexpected/invalid field in request"
+            problems.append(_problem(f"custom_fields.{name}", text, "invalid_field"))
+            continue
+        expected, called = CUSTOM_FIELDS[name]
+        is_boolean = isinstance(value, bool)
+        if value is not None and (
+            is_boolean != (expected is bool) or not isinstance(value, expected)
+        ):
+            problems.append(_wrong_type(f"custom_fields.{name}", value, called))
+    return problems
 
 
 def _list_problems(name: str, values: list[Any]) -> list[Problem]:

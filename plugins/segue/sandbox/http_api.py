@@ -5,7 +5,8 @@ things. A query filters by what the body gave at its top level, or by ``idempote
 PATCH and DELETE are taken at any path.
 
 Authentication is ``Authorization: Bearer`` or basic, with the same secret. A body that says it is
-JSON must be JSON.
+JSON must be JSON. By convention there is nothing at a path with a segment that begins with
+``missing-``: 404, as for a contact that the API does not know.
 
 Idempotency is Stripe's, of which these pages speak:
     https://docs.stripe.com/api/idempotent_requests (the first answer is given again for 24 hours
@@ -63,6 +64,8 @@ def create_app(store: Store) -> FastAPI:
     async def take(path: str, request: Request) -> Response:
         received = await read_request(request)
         _require_credentials(received)
+        if any(segment.startswith("missing-") for segment in path.split("/")):
+            raise Refused(not_found)
         if request.method == "GET":
             return _list(store, received, path)
         return _take(store, received, path, mount_url(request))
@@ -133,7 +136,7 @@ def _effect(
         "request",
         to=f"{request.method} /{path}",
         text=request.body,
-        fields={"fields": fields, "idempotency_key": key, "query": request.query},
+        fields={"id": number, "fields": fields, "idempotency_key": key, "query": request.query},
         raw=request.raw(),
     )
     return _shown(thing)

@@ -21,7 +21,16 @@ import uvicorn
 from fastapi import FastAPI
 
 from segue.errors import SegueError, SettingsError
-from segue.sandbox import freshdesk_api, http_api, inbox, slack_api, smtp_server, zendesk_api
+from segue.sandbox import (
+    freshdesk_api,
+    http_api,
+    inbox,
+    jira_api,
+    servicenow_api,
+    slack_api,
+    smtp_server,
+    zendesk_api,
+)
 from segue.sandbox.faults import Fault, FaultInjector, FaultKind, Faults, LoopbackProtocol
 from segue.sandbox.store import Clock, Message, Store, utc_now
 
@@ -30,7 +39,7 @@ HTTP_PORT = 8090
 SMTP_PORT = 1025
 START_TIMEOUT = 15  # seconds
 
-VENDORS = (slack_api, zendesk_api, freshdesk_api, http_api)
+VENDORS = (slack_api, zendesk_api, freshdesk_api, jira_api, servicenow_api, http_api)
 
 
 def create_app(store: Store, faults: Faults | None = None) -> FastAPI:
@@ -216,6 +225,12 @@ def describe(sandbox: Sandbox, folder: Path | str | None) -> str:
             f"{zendesk_api.EMAIL_ADDRESS}/token : {zendesk_api.API_TOKEN}",
         ),
         ("Freshdesk", f"{sandbox.url}/freshdesk", f"API key {freshdesk_api.API_KEY}"),
+        ("Jira", f"{sandbox.url}/jira", f"{jira_api.EMAIL_ADDRESS} : {jira_api.API_TOKEN}"),
+        (
+            "ServiceNow",
+            f"{sandbox.url}/servicenow",
+            f"{servicenow_api.USER} : {servicenow_api.PASSWORD}",
+        ),
         ("Any HTTP API", f"{sandbox.url}/http", f"token {http_api.TOKEN}"),
         (
             "SMTP",

@@ -5,27 +5,34 @@ Follows these public pages:
     https://docs.slack.dev/reference/methods/auth.test
     https://docs.slack.dev/reference/methods/conversations.list
     https://docs.slack.dev/reference/methods/conversations.history
+    https://docs.slack.dev/reference/methods/conversations.open
     https://docs.slack.dev/reference/methods/users.lookupByEmail
+    https://docs.slack.dev/reference/objects/conversation-object
+    https://docs.slack.dev/reference/block-kit (slack_blocks.py beside this module has the limits)
     https://docs.slack.dev/apis/web-api (form or JSON, ``ok: false`` with HTTP 200)
     https://docs.slack.dev/apis/web-api/rate-limits (429, Retry-After)
+    https://docs.slack.dev/legacy/legacy-authentication/legacy-oauth-scopes (X-OAuth-Scopes, of the
+    token, with every answer)
     https://docs.slack.dev/messaging/message-metadata
     https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks
     https://api.slack.com/changelog/2016-05-17-changes-to-errors-for-incoming-webhooks
 
 There is no directory of channels and people to keep in step with a demo. Any well-formed channel
-name and any e-mail address exists, except by convention: a channel or address that begins with
-``missing-`` does not exist, a channel that begins with ``archived-`` is archived, and into one
-that begins with ``private-`` the app was not invited; one that begins with ``public-`` takes
-messages of an app that has not joined it, but shows it no history. A channel id is known once its
-name was posted to, or is one of CHANNELS. All of them are public: a list of private channels is
+name, e-mail address and person's id exists, except by convention: a channel or address that begins
+with ``missing-`` does not exist, nor a person whose id begins with ``UMISSING``, a channel that
+begins with ``archived-`` is archived, and into one that begins with ``private-`` the app was not
+invited; one that begins with ``public-`` takes messages of an app that has not joined it, but shows
+it no history. A channel id is known once its name was posted to, or is one of CHANNELS; direct
+messages once they were opened or posted to. All channels are public: a list of private ones is
 empty.
 
 The token ``xoxb-sandbox-post-only`` has no scope but chat:write, and is good for nothing else.
+Beside WEBHOOK, the webhooks of FAILING_WEBHOOKS are there, whose channel takes nothing.
 
 Left out: rate limits of its own (ask for a fault), other combinations of scopes, renaming, threads'
-replies, files, editing and deleting messages. Text over 40,000 characters is refused
-(msg_too_long), where Slack truncates: in a test, a message that lost its end should not look
-delivered.
+replies, files, editing and deleting messages, conversations.open with ``prevent_creation``, whose
+answer is not documented. Text over 40,000 characters is refused (msg_too_long), where Slack
+truncates: in a test, a message that lost its end should not look delivered.
 """
 
 from __future__ import annotations
@@ -42,6 +49,7 @@ from fastapi import FastAPI, Request
 from starlette.responses import PlainTextResponse, Response
 
 from segue.sandbox.faults import Fault, FaultKind
+from segue.sandbox.slack_blocks import block_problems
 from segue.sandbox.store import Document, Message, Store, Transaction
 from segue.sandbox.wire import (
     EMAIL,
@@ -58,30 +66,19 @@ TOKEN = "xoxb-sandbox"
 TOKEN_TO_POST = "xoxb-sandbox-post-only"
 WEBHOOK = "T00000000/B00000000/sandbox"  # what follows /services/ in a webhook's URL
 CHANNELS = ("general", "alerts", "escalations")
+FAILING_WEBHOOKS = {  # by the part between the team and the token: status and error
+    "B0ARCHIVED": (410, "channel_is_archived"),
+    "B0DELETED": (404, "channel_not_found"),
+    "B0PROHIBITED": (403, "action_prohibited"),
+}
 
 TEAM_ID, BOT_ID, BOT_USER_ID = "T00000000", "B00000000", "U00000000"
-MAX_TEXT, MAX_BLOCKS, MAX_ATTACHMENTS = 40_000, 50, 100
-MAX_SECTION, MAX_HEADER = 3_000, 150
+MAX_TEXT, MAX_ATTACHMENTS, MAX_PEOPLE = 40_000, 100, 8
+CREATED = 1_700_000_000  # when everything here was made, in seconds since 1970
 
 TYPES = ("public_channel", "private_channel", "mpim", "im")
 _CHANNEL_NAME = re.compile(r"#?([a-z0-9][a-z0-9_-]{0,79})")
-_BLOCK_TYPES = frozenset(
-    {
-        "actions",
-        "context",
-        "context_actions",
-        "divider",
-        "file",
-        "header",
-        "image",
-        "input",
-        "markdown",
-        "rich_text",
-        "section",
-        "table",
-        "video",
-    }
-)
+_USER_ID = re.compile(r"[UW][A-Z0-9]{2,}")
 
 Arguments = dict[str, Any]
 
@@ -96,15 +93,20 @@ class SlackError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A channel, or the direct messages with one person."""
+    """A channel, or the direct messages with one person or several."""
 
     id: str
-    name: str
+    name: str  # a person's id behind an @, several ids behind a comma each
 
     @property
     def is_joined(self) -> bool:
         """Whether the app is a member, and may read."""
         return not self.name.startswith("#public-")
+
+    @property
+    def kind(self) -> str:
+        """One of TYPES."""
+        return {"C": "public_channel", "G": "mpim", "D": "im"}[self.id[0]]
 
 
 def create_app(store: Store) -> FastAPI:
@@ -116,15 +118,17 @@ def create_app(store: Store) -> FastAPI:
     @app.api_route("/api/{method}", methods=["GET", "POST"])
     async def call(method: str, request: Request) -> Response:
         received = await read_request(request)
+        headers: dict[str, str] = {}
         try:
             arguments = _arguments(received)
             token = _authenticate(received, arguments)
+            headers["X-OAuth-Scopes"] = ",".join(SCOPES_OF[token])
             call = _method(method)
-            _authorize(token, method)
+            _authorize(token, method, arguments)
             answer = call(store, arguments, received)
         except SlackError as error:
-            return json_answer(error.answer)
-        return json_answer({"ok": True, **answer})
+            return json_answer(error.answer, headers=headers)
+        return json_answer({"ok": True, **answer}, headers=headers)
 
     @app.post("/services/{team}/{hook}/{token}")
     async def webhook(team: str, hook: str, token: str, request: Request) -> Response:
@@ -138,11 +142,15 @@ def refusal(fault: Fault, path: str) -> Response:
     """Refuse a request the way Slack does."""
     if fault.fault is FaultKind.RATE_LIMITED:
         retry_after = {"Retry-After": str(fault.retry_after)}
+        if "/services/" in path:
+            return PlainTextResponse("rate_limited", 429, retry_after)
         return json_answer({"ok": False, "error": "ratelimited"}, 429, retry_after)
     if fault.fault is FaultKind.UNAUTHORIZED and "/services/" in path:
         return PlainTextResponse("invalid_token", 403)
     if fault.fault is FaultKind.UNAUTHORIZED:
         return json_answer({"ok": False, "error": "invalid_auth"})
+    if "/services/" in path:
+        return PlainTextResponse("service_unavailable", 503)
     return json_answer({"ok": False, "error": "service_unavailable"}, 503)
 
 
@@ -154,6 +162,11 @@ def channel_id(name: str) -> str:
 def user_id(email: str) -> str:
     """Return the id of the person with an e-mail address."""
     return _id("U", email.lower())
+
+
+def direct_messages_id(user: str) -> str:
+    """Return the id of the direct messages with the person of an id."""
+    return _id("D", user)
 
 
 def _id(prefix: str, name: str) -> str:
@@ -190,8 +203,10 @@ def _authenticate(request: ReceivedRequest, arguments: Arguments) -> str:
     return str(token)
 
 
-def _authorize(token: str, method: str) -> None:
+def _authorize(token: str, method: str, arguments: Arguments) -> None:
     needed = SCOPES.get(method)
+    if method == "conversations.history" and str(arguments.get("channel", "")).startswith("D"):
+        needed = "im:history"
     if token == TOKEN_TO_POST and needed:
         raise SlackError("missing_scope", needed=needed, provided="chat:write")
 
@@ -253,24 +268,32 @@ def _conversations_list(store: Store, arguments: Arguments, request: ReceivedReq
     types = {kind.strip() for kind in str(arguments.get("types") or TYPES[0]).split(",")}
     if not types <= set(TYPES):
         raise SlackError("invalid_types")
-    public = _conversations(store) if "public_channel" in types else []
-    channels = [one for one in public if one.id.startswith("C")]
-    page, cursor = _page(channels, arguments, default=100)
+    known = [one for one in _conversations(store) if one.kind in types]
+    page, cursor = _page(known, arguments, default=100)
     return {
-        "channels": [
-            {
-                "id": channel.id,
-                "name": channel.name.removeprefix("#"),
-                "name_normalized": channel.name.removeprefix("#"),
-                "previous_names": [],
-                "is_channel": True,
-                "is_private": False,
-                "is_archived": False,
-                "is_member": channel.is_joined,
-            }
-            for channel in page
-        ],
+        "channels": [_conversation_object(conversation) for conversation in page],
         "response_metadata": {"next_cursor": cursor},
+    }
+
+
+def _conversations_open(store: Store, arguments: Arguments, request: ReceivedRequest) -> Document:
+    """Open direct messages; the same people always share the same ones."""
+    if arguments.get("channel"):
+        conversation = _conversation_with_id(store, str(arguments["channel"]))
+        if conversation.kind == "public_channel":
+            raise SlackError("method_not_supported_for_channel_type")
+    else:
+        conversation = _conversation_with(str(arguments.get("users") or ""))
+    is_open = conversation in _conversations(store)
+    with store.transaction() as transaction:
+        opened = {"id": conversation.id, "name": conversation.name}
+        transaction.put("slack.opened", conversation.id, opened)
+    if not _is_true(arguments.get("return_im")):
+        return {"channel": {"id": conversation.id}}
+    return {
+        "no_op": is_open,
+        "already_open": is_open,
+        "channel": _conversation_object(conversation),
     }
 
 
@@ -295,6 +318,9 @@ def _conversations_history(
     return {
         "messages": [_shown(fields, with_metadata=with_metadata) for fields in page],
         "has_more": bool(cursor),
+        "pin_count": 0,
+        "channel_actions_ts": None,
+        "channel_actions_count": 0,
         "response_metadata": {"next_cursor": cursor},
     }
 
@@ -304,13 +330,20 @@ def _users_lookup(store: Store, arguments: Arguments, request: ReceivedRequest) 
     if not EMAIL.fullmatch(email) or email.startswith("missing-"):
         raise SlackError("users_not_found")
     name = email.partition("@")[0]
+    names = ("real_name", "real_name_normalized", "display_name", "display_name_normalized")
+    profile = {"avatar_hash": "0", "email": email, "team": TEAM_ID} | dict.fromkeys(names, name)
     user = {
         "id": user_id(email),
         "team_id": TEAM_ID,
         "name": name,
         "deleted": False,
+        "real_name": name,
+        "profile": profile,
+        "is_restricted": False,
+        "is_ultra_restricted": False,
         "is_bot": False,
-        "profile": {"email": email, "real_name": name},
+        "is_app_user": False,
+        "updated": CREATED,
     }
     return {"user": user}
 
@@ -320,6 +353,7 @@ METHODS: dict[str, Callable[[Store, Arguments, ReceivedRequest], Document]] = {
     "chat.postMessage": _post_message,
     "conversations.history": _conversations_history,
     "conversations.list": _conversations_list,
+    "conversations.open": _conversations_open,
     "users.lookupByEmail": _users_lookup,
 }
 
@@ -327,7 +361,25 @@ METHODS: dict[str, Callable[[Store, Arguments, ReceivedRequest], Document]] = {
 SCOPES = {
     "conversations.history": "channels:history",
     "conversations.list": "channels:read,groups:read",
+    "conversations.open": "im:write",
     "users.lookupByEmail": "users:read.email",
+}
+
+# what each token may do
+SCOPES_OF = {
+    TOKEN: (
+        "chat:write",
+        "chat:write.public",
+        "channels:history",
+        "channels:read",
+        "groups:history",
+        "groups:read",
+        "im:history",
+        "im:write",
+        "users:read",
+        "users:read.email",
+    ),
+    TOKEN_TO_POST: ("chat:write",),
 }
 
 
@@ -337,6 +389,7 @@ SCOPES = {
 def _conversations(store: Store) -> list[Conversation]:
     """Return every known conversation, once."""
     known = {channel_id(name): f"#{name}" for name in CHANNELS}
+    known |= {opened["id"]: opened["name"] for opened in store.values("slack.opened")}
     for message in store.messages(service=SERVICE):
         known[message.fields["channel"]] = message.fields["channel_name"]
     return [Conversation(id, name) for id, name in known.items()]
@@ -344,7 +397,7 @@ def _conversations(store: Store) -> list[Conversation]:
 
 def _conversation_to_post_to(store: Store, wanted: str) -> Conversation:
     """Find the conversation of an id or a name, or say why it cannot be posted to."""
-    if re.fullmatch(r"[CDU][A-Z0-9]{8,}", wanted):
+    if re.fullmatch(r"[CDGUW][A-Z0-9]{8,}", wanted):
         return _conversation_with_id(store, wanted)
     name = _CHANNEL_NAME.fullmatch(wanted)
     if name is None or name[1].startswith("missing-"):
@@ -357,12 +410,64 @@ def _conversation_to_post_to(store: Store, wanted: str) -> Conversation:
 
 
 def _conversation_with_id(store: Store, wanted: str) -> Conversation:
-    if wanted.startswith("U"):  # posting to a person opens the direct messages with them
-        return Conversation(_id("D", wanted), f"@{wanted}")
+    if wanted[0] in "UW":  # posting to a person opens the direct messages with them
+        if wanted.startswith("UMISSING"):
+            raise SlackError("channel_not_found")
+        return _conversation_with(wanted)
     for conversation in _conversations(store):
         if conversation.id == wanted:
             return conversation
     raise SlackError("channel_not_found")
+
+
+def _conversation_with(users: str) -> Conversation:
+    """Return the direct messages with people, by their ids with commas between."""
+    people = sorted({user.strip() for user in users.split(",") if user.strip()})
+    if not people:
+        raise SlackError("users_list_not_supplied")
+    if len(people) > MAX_PEOPLE:
+        raise SlackError("too_many_users")
+    if any(not _USER_ID.fullmatch(user) or user.startswith("UMISSING") for user in people):
+        raise SlackError("user_not_found")
+    names = ",".join(people)
+    return Conversation(_id("D" if len(people) == 1 else "G", names), f"@{names}")
+
+
+def _conversation_object(conversation: Conversation) -> Document:
+    """Return a conversation as the API shows it; direct messages have no name."""
+    if conversation.kind == "im":
+        return {
+            "id": conversation.id,
+            "created": CREATED,
+            "is_im": True,
+            "is_org_shared": False,
+            "user": conversation.name.removeprefix("@"),
+            "is_user_deleted": False,
+            "priority": 0,
+        }
+    name = conversation.name.lstrip("#@").replace(",", "-").lower()
+    empty = {"value": "", "creator": "", "last_set": 0}
+    is_channel = conversation.kind == "public_channel"
+    return {
+        "id": conversation.id,
+        "name": name,
+        "name_normalized": name,
+        "previous_names": [],
+        "created": CREATED,
+        "creator": BOT_USER_ID,
+        "is_channel": is_channel,
+        "is_group": False,
+        "is_im": False,
+        "is_mpim": not is_channel,
+        "is_private": not is_channel,
+        "is_archived": False,
+        "is_general": name == CHANNELS[0],
+        "is_shared": False,
+        "is_org_shared": False,
+        "is_member": conversation.is_joined,
+        "topic": empty,
+        "purpose": empty,
+    }
 
 
 def _page(items: list[Any], arguments: Arguments, *, default: int) -> tuple[list[Any], str]:
@@ -456,38 +561,13 @@ def _blocks(value: object) -> list[Document]:
         return []
     if not isinstance(blocks, list):
         raise SlackError("invalid_blocks_format")
-    problems = [f"{what} [json-pointer:{where}]" for where, what in _block_problems(blocks)]
+    problems = [f"{what} [json-pointer:{where}]" for where, what in block_problems(blocks)]
     if problems:
         messages = [f"[ERROR] {problem}" for problem in problems]
         raise SlackError(
             "invalid_blocks", errors=problems, response_metadata={"messages": messages}
         )
     return blocks
-
-
-def _block_problems(blocks: list[Any]) -> list[tuple[str, str]]:
-    """Return where and what is wrong; the limits are those of the block kit's reference."""
-    if len(blocks) > MAX_BLOCKS:
-        return [("/blocks", f"no more than {MAX_BLOCKS} items allowed")]
-    problems = []
-    for index, block in enumerate(blocks):
-        kind = block.get("type") if isinstance(block, dict) else None
-        if kind not in _BLOCK_TYPES:
-            problems.append((f"/blocks/{index}/type", f"unsupported type: {kind}"))
-        elif kind in ("section", "header") and not block.get("fields"):
-            limit = MAX_SECTION if kind == "section" else MAX_HEADER
-            problems += _text_problems(f"/blocks/{index}/text", block.get("text"), limit)
-    return problems
-
-
-def _text_problems(where: str, text: object, limit: int) -> list[tuple[str, str]]:
-    if not isinstance(text, dict) or not isinstance(text.get("text"), str):
-        return [(where, "missing required field: text")]
-    if not text["text"]:
-        return [(f"{where}/text", "must be more than 0 characters")]
-    if len(text["text"]) > limit:
-        return [(f"{where}/text", f"must be less than {limit + 1} characters")]
-    return []
 
 
 def _plain_text(content: Document) -> str:
@@ -530,6 +610,9 @@ def _webhook(
     known_team, known_hook, known_token = WEBHOOK.split("/")
     if team != known_team:
         return PlainTextResponse("no_team", 404)
+    if hook in FAILING_WEBHOOKS and token == known_token:
+        status, error = FAILING_WEBHOOKS[hook]
+        return PlainTextResponse(error, status)
     if hook != known_hook:
         return PlainTextResponse("no_service", 404)
     if token != known_token:

@@ -4,6 +4,13 @@ Follows these public pages:
     https://developer.zendesk.com/api-reference/ticketing/introduction/#idempotency
     https://developer.zendesk.com/api-reference/ticketing/tickets/tickets/
     https://developer.zendesk.com/documentation/ticketing/managing-tickets/creating-and-updating-tickets/
+    (metadata: up to a kilobyte, kept as ``metadata.custom`` of the audit; safe_update with
+    updated_stamp: 409 UpdateConflict)
+    https://developer.zendesk.com/api-reference/ticketing/tickets/ticket_audits/
+    https://developer.zendesk.com/api-reference/ticketing/tickets/ticket_comments/
+    https://developer.zendesk.com/api-reference/ticketing/tickets/ticket_fields/ (types)
+    https://developer.zendesk.com/api-reference/introduction/pagination/ (by cursor: page[size],
+    page[after], meta.has_more)
     https://developer.zendesk.com/api-reference/ticketing/users/users/ (show self)
     https://developer.zendesk.com/api-reference/introduction/security-and-auth/
     https://developer.zendesk.com/api-reference/introduction/requests/ (JSON, errors, 422 details)
@@ -13,15 +20,18 @@ Idempotency keys live for two hours and belong to the account. Only a created ti
 under a key: a request that was refused may be corrected and sent again under the same one.
 
 Left out: rate limits of its own (ask for a fault), search, attachments, asynchronous and bulk
-creation, triggers, cursor pagination. Agents, groups, brands, forms and custom fields are taken
-as they are named: there is no account to look them up in. Unknown attributes are ignored, as
-Zendesk does. The texts of validation errors are close to Zendesk's, their structure is the same.
+creation, triggers. Agents, groups, brands and forms are taken as they are named: there is no
+account to look them up in. The custom fields are those of ``CUSTOM_FIELDS``; the pages do not say
+what becomes of an id that is none of them, and it is ignored here, as unknown attributes are. A
+deleted ticket is shown by nothing. Comments and audits are listed by cursor only. The texts of
+validation errors are close to Zendesk's, their structure is the same.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
@@ -68,16 +78,26 @@ CHANGEABLE = (
     "tags",
     "type",
 )
+CUSTOM_FIELDS = {  # by id, with the type
+    360001: "text",
+    360002: "integer",
+    360003: "date",
+    360004: "checkbox",
+    360005: "multiselect",
+}
 PAGE_SIZE = 100
+METADATA_SIZE = 1024  # bytes of JSON
+MOST_SHOWN = 100  # tickets, of show_many
 
 TICKETS, USERS, KEYS = "zendesk.tickets", "zendesk.users", "zendesk.idempotency_keys"
+AUDITS = "zendesk.audits_of_tickets"  # by the ticket's number, a document with all of them
 AGENT_ID = 1
 
 Problems = dict[str, list[Document]]  # by attribute, as in the ``details`` of an answer
 
 
 def create_app(store: Store) -> FastAPI:
-    """Serve ``/api/v2/tickets`` and ``/api/v2/users/me``, with and without ``.json``."""
+    """Serve tickets with their audits and comments, and the agent; ``.json`` may be left out."""
     app = vendor_app()
     not_found = _error(404, "InvalidEndpoint", "Not found")
     answer_refusals(app, not_found=not_found, not_allowed=not_found)
@@ -93,6 +113,23 @@ def create_app(store: Store) -> FastAPI:
     async def index(request: Request) -> Response:
         received = await _authenticated(request)
         return _list(store, received, _base_url(request))
+
+    @app.get("/api/v2/tickets/show_many")
+    @app.get("/api/v2/tickets/show_many.json")
+    async def show_many(request: Request) -> Response:
+        return _show_many(store, await _authenticated(request))
+
+    @app.get("/api/v2/tickets/{ticket}/{what}")
+    async def history(ticket: str, what: str, request: Request) -> Response:
+        return _history(store, await _authenticated(request), ticket, what.removesuffix(".json"))
+
+    @app.delete("/api/v2/tickets/{ticket}")
+    async def delete(ticket: str, request: Request) -> Response:
+        await _authenticated(request)
+        with store.transaction() as transaction:
+            found = _find(transaction, ticket)
+            transaction.put(TICKETS, str(found["id"]), {**found, "status": "deleted"})
+        return Response(status_code=204)
 
     @app.get("/api/v2/tickets/{ticket}")
     async def show(ticket: str, request: Request) -> Response:
@@ -178,7 +215,7 @@ def _find(transaction: Transaction, ticket: str) -> Document:
             "Invalid parameter: id must be an integer"
         )
     found = transaction.get(TICKETS, number)
-    if found is None:
+    if found is None or found["status"] == "deleted":
         raise Refused(_error(404, "RecordNotFound", "Not found"))
     return found
 
@@ -334,6 +371,8 @@ def _update(store: Store, request: ReceivedRequest, ticket: str) -> Response:
         if old["status"] == "closed":
             problems = {"status": [_problem("Status: closed prevents ticket update")]}
         _refuse_if_any(problems)
+        if "safe_update" in given and given.get("updated_stamp") != old["updated_at"]:
+            raise Refused(_error(409, "UpdateConflict", _OUTDATED))
         changes = {name: given[name] for name in CHANGEABLE if name in given}
         new = {**old, **changes, "updated_at": _seconds(store.clock())}
         transaction.put(TICKETS, str(new["id"]), new)
@@ -348,7 +387,8 @@ def _list(store: Store, request: ReceivedRequest, base_url: str) -> Response:
     tickets = [
         ticket
         for ticket in store.values(TICKETS)
-        if external_id is None or ticket["external_id"] == external_id
+        if ticket["status"] != "deleted"
+        and (external_id is None or ticket["external_id"] == external_id)
     ]
     page = _positive(request.query.get("page"), 1)
     size = min(_positive(request.query.get("per_page"), PAGE_SIZE), PAGE_SIZE)
@@ -366,6 +406,48 @@ def _list(store: Store, request: ReceivedRequest, base_url: str) -> Response:
             "count": len(tickets),
         }
     )
+
+
+def _show_many(store: Store, request: ReceivedRequest) -> Response:
+    """Show tickets by their ids; those that are not there are left out."""
+    ids = [number for number in request.query.get("ids", "").split(",") if number]
+    if len(ids) > MOST_SHOWN or not all(number.isdecimal() for number in ids):
+        _refuse_attribute(f"ids must be up to {MOST_SHOWN} numbers")
+    wanted = set(ids)
+    shown = [
+        ticket
+        for ticket in store.values(TICKETS)
+        if str(ticket["id"]) in wanted and ticket["status"] != "deleted"
+    ]
+    answer = {"tickets": shown, "next_page": None, "previous_page": None, "count": len(shown)}
+    return json_answer(answer)
+
+
+def _history(store: Store, request: ReceivedRequest, ticket: str, what: str) -> Response:
+    """List a ticket's audits, or its comments, oldest first."""
+    if what not in ("audits", "comments"):
+        raise Refused(_error(404, "InvalidEndpoint", "Not found"))
+    with store.transaction() as transaction:
+        found = _find(transaction, ticket)
+        audits = (transaction.get(AUDITS, str(found["id"])) or {"audits": []})["audits"]
+    items = audits if what == "audits" else [one for audit in audits for one in _comments(audit)]
+    size = min(_positive(request.query.get("page[size]"), PAGE_SIZE), PAGE_SIZE)
+    begin = _positive(request.query.get("page[after]"), 0)
+    has_more = begin + size < len(items)
+    meta = {
+        "has_more": has_more,
+        "after_cursor": str(begin + size) if has_more else None,
+        "before_cursor": None,
+    }
+    return json_answer({what: items[begin : begin + size], "meta": meta})
+
+
+def _comments(audit: Document) -> list[Document]:
+    return [
+        {**event, "audit_id": audit["id"], "created_at": audit["created_at"]}
+        for event in audit["events"]
+        if event["type"] == "Comment"
+    ]
 
 
 def _positive(text: str | None, default: int) -> int:
@@ -401,7 +483,7 @@ def _receive(
 def _audit(
     transaction: Transaction, ticket: Document, given: Document, *, creating: bool
 ) -> Document:
-    """Return the record of what a request did to a ticket."""
+    """Keep the record of what a request did to a ticket, and return it."""
     event_type = "Create" if creating else "Change"
     events = [
         {"id": transaction.next_id("zendesk.events"), "type": event_type, "field_name": name}
@@ -411,16 +493,23 @@ def _audit(
     ]
     if given.get("comment"):
         comment = {"type": "Comment", "body": _comment_text(given), "author_id": AGENT_ID}
+        comment["html_body"] = given["comment"].get("html_body") or comment["body"]
         public = given["comment"].get("public", True)
         number = transaction.next_id("zendesk.events")
         events.insert(0, {"id": number, **comment, "public": public})
-    return {
+    audit = {
         "id": transaction.next_id("zendesk.audits"),
         "ticket_id": ticket["id"],
         "created_at": ticket["updated_at"],
         "author_id": AGENT_ID,
+        "metadata": {"system": {}, "custom": given.get("metadata") or {}},
+        "via": ticket["via"],
         "events": events,
     }
+    of_ticket = str(ticket["id"])
+    kept = (transaction.get(AUDITS, of_ticket) or {"audits": []})["audits"]
+    transaction.put(AUDITS, of_ticket, {"audits": [*kept, audit]})
+    return audit
 
 
 # Validation
@@ -449,10 +538,35 @@ def _problems(transaction: Transaction, given: Document, *, creating: bool) -> P
     for name, (is_valid, expected) in _SHAPES.items():
         if given.get(name) is not None and not is_valid(given[name]):
             found[name] = [_problem(f"{name}: must be {expected}")]
+    wrong = _wrong_fields(given) if "custom_fields" not in found else []
+    if wrong:
+        found["base"] = wrong
     if "comment" not in found and creating and not _comment_text(given).strip():
         found["base"] = [_problem("Description: cannot be blank", "BlankValue")]
     requester = _requester_problems(transaction, given)
     return {**found, "requester": requester} if requester else found
+
+
+def _wrong_fields(given: Document) -> list[Document]:
+    """Return what is wrong with the values of custom fields that the account has."""
+    return [
+        _problem(f"Field {field['id']}: is invalid")
+        for field in given.get("custom_fields") or ()
+        if field.get("value") is not None
+        and not _is_value(CUSTOM_FIELDS.get(field["id"]), field["value"])
+    ]
+
+
+def _is_value(kind: str | None, value: Any) -> bool:
+    if kind == "checkbox":
+        return isinstance(value, bool)
+    if kind == "multiselect":
+        return _is_texts(value)
+    if kind == "integer":
+        return re.fullmatch(r"-?\d+(\.\d+)?", str(value)) is not None
+    if kind == "date":
+        return re.fullmatch(r"\d{4}-\d{2}-\d{2}", str(value)) is not None
+    return True
 
 
 def _requester_problems(transaction: Transaction, given: Document) -> list[Document]:
@@ -489,12 +603,22 @@ def _is_custom_fields(value: Any) -> bool:
     )
 
 
+def _is_metadata(value: Any) -> bool:
+    return isinstance(value, dict) and len(json.dumps(value)) <= METADATA_SIZE
+
+
+_OUTDATED = (
+    "Safe Update prevented the update due to outdated ticket data. "
+    "Please fetch the latest ticket data and try again."
+)
 _SHAPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "comment": (lambda value: isinstance(value, dict), "an object with body or html_body"),
     "subject": (lambda value: isinstance(value, str), "a text"),
     "external_id": (lambda value: isinstance(value, str) and len(value) <= 255, "a short text"),
     "tags": (_is_texts, "a list of texts"),
     "custom_fields": (_is_custom_fields, "a list of objects with id and value"),
+    "metadata": (_is_metadata, "an object of up to a kilobyte"),
+    "ticket_form_id": (lambda value: isinstance(value, int), "a number"),
 }
 
 

@@ -47,6 +47,13 @@ def sandbox(running_sandbox: Sandbox, set_connection: SetConnection) -> Sandbox:
         extra={"base_url": f"{url}/slack/api/", "timeout": 2},
     )
     set_connection(
+        "slack_webhook_default",
+        conn_type="slackwebhook",
+        host=f"{url}/slack/services",
+        password="T00000000/B00000000/sandbox",
+        extra={"timeout": 2},
+    )
+    set_connection(
         "zendesk_default",
         conn_type="http",
         host=f"{url}/zendesk",
@@ -60,6 +67,22 @@ def sandbox(running_sandbox: Sandbox, set_connection: SetConnection) -> Sandbox:
         host=f"{url}/freshdesk",
         login="sandbox",
         password="X",
+        extra={"timeout": 1},
+    )
+    set_connection(
+        "jira_default",
+        conn_type="http",
+        host=f"{url}/jira",
+        login="agent@example.com",
+        password="sandbox",
+        extra={"timeout": 1},
+    )
+    set_connection(
+        "servicenow_default",
+        conn_type="http",
+        host=f"{url}/servicenow",
+        login="segue.integration",
+        password="sandbox",
         extra={"timeout": 1},
     )
     set_connection(

@@ -47,6 +47,13 @@ def deliver(channel: Channel, *, key: str = KEY, **contact: Any) -> Receipt:
         return sender.send(message, key=key)
 
 
+def deliver_after(channel: Channel, *earlier: str, key: str = OTHER_KEY, **contact: Any) -> Receipt:
+    """Send to a contact who had these tickets before, the newest first."""
+    message = channel.render({**variables(**contact), "earlier": earlier})
+    with channel.connect() as sender:
+        return sender.send(message, key=key)
+
+
 def find(channel: Channel, *traced: tuple[str, Mapping[str, Any]], since: datetime | None = None):
     """Ask for the messages of these (key, rendered message), as the door does after a crash."""
     traces = {key: channel.trace(message) for key, message in traced}

@@ -6,6 +6,8 @@ import pytest
 
 from segue.channels.freshdesk_ticket import FreshdeskTicket
 from segue.channels.http_request import HttpRequest
+from segue.channels.jira_issue import JiraIssue
+from segue.channels.servicenow_record import ServiceNowRecord
 from segue.channels.slack_message import SlackMessage
 from segue.channels.zendesk_ticket import ZendeskTicket
 from segue.delivery.channel import Channel
@@ -19,6 +21,8 @@ CHANNELS: dict[str, Channel] = {
     "freshdesk": FreshdeskTicket.model_validate(
         {"email": "team@example.com", "subject": "s", "description": "d"}
     ),
+    "jira": JiraIssue.model_validate({"project": "SEG", "summary": "s"}),
+    "servicenow": ServiceNowRecord.model_validate({"short_description": "s"}),
     "http": HttpRequest.model_validate(
         {
             "connection": "crm",
@@ -39,6 +43,7 @@ LOST_AFTER_EFFECT = (
     "reset_mid_answer",
     "malformed_answer",
     "time_out_after_effect",
+    "bad_gateway_after_effect",
 )
 
 
@@ -118,9 +123,9 @@ def test_credentials_that_have_expired_are_of_the_connection(sandbox: Sandbox, v
 
 @pytest.mark.parametrize("vendor", CHANNELS)
 def test_an_unknown_host_is_of_the_connection(set_connection, vendor: str):
-    set_connection("slack_default", conn_type="slack", password="x", extra={"base_url": ANYWHERE})
-    for name in ("zendesk_default", "freshdesk_default", "crm"):
+    for name in (f"{vendor}_default", "crm"):
         set_connection(name, conn_type="http", host=ANYWHERE)
+    set_connection("slack_default", conn_type="slack", password="x", extra={"base_url": ANYWHERE})
     with pytest.raises(ConnectionFailure, match="host"):
         deliver(CHANNELS[vendor])
     with pytest.raises(ConnectionFailure, match="host"):

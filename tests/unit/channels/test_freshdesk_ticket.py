@@ -101,8 +101,15 @@ def test_a_rate_limit_is_transient_and_says_how_long(sandbox: Sandbox):
 
 def test_a_server_that_is_unwell_is_transient(sandbox: Sandbox):
     sandbox.fault("freshdesk", "server_error")
-    with pytest.raises(TransientFailure, match="500: internal_error"):
+    with pytest.raises(TransientFailure, match="503"):
         deliver(ticket())
+
+
+def test_a_server_that_stumbles_may_have_made_the_ticket(set_connection):
+    with vendor(http("500 X", '{"code": "internal_error"}')) as url:
+        set_connection("freshdesk_default", conn_type="http", host=url)
+        with pytest.raises(OutcomeUnknown, match="500: internal_error"):
+            deliver(ticket())
 
 
 @pytest.mark.parametrize("fault", ["reset_after_effect", "time_out_after_effect"])

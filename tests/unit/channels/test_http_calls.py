@@ -8,6 +8,7 @@ import pytest
 
 from segue.channels import http_calls
 from segue.channels.http_calls import LONGEST_READ, open_calls, retry_after
+from segue.channels.http_request import HttpRequest
 from segue.channels.zendesk_ticket import ZendeskTicket
 from segue.errors import (
     ConnectionFailure,
@@ -47,8 +48,8 @@ def ticket(set_connection, host: str, **extra: object):
         ("413 Content Too Large", ContactFailure),
         ("422 Unprocessable Content", ContactFailure),
         ("429 Too Many Requests", TransientFailure),
-        ("500 Internal Server Error", TransientFailure),
-        ("502 Bad Gateway", TransientFailure),
+        ("500 Internal Server Error", OutcomeUnknown),
+        ("502 Bad Gateway", OutcomeUnknown),
         ("503 Service Unavailable", TransientFailure),
         ("504 Gateway Timeout", OutcomeUnknown),
     ],
@@ -82,6 +83,19 @@ def test_what_a_status_means_for_a_look_up(set_connection, status: str, expected
     with vendor(http(status, "", headers)) as url, pytest.raises(expected) as raised:
         find(ticket(set_connection, url), (KEY, {}))
     assert status[:3] in str(raised.value)
+
+
+@pytest.mark.parametrize("status", ["500 Internal Server Error", "502 Bad Gateway"])
+def test_without_a_look_up_a_server_that_stumbles_has_sent_nothing(set_connection, status: str):
+    """Doubt would need a person each time; with a look-up it needs one question."""
+    with vendor(http(status)) as url:
+        set_connection("crm", conn_type="http", host=url)
+        request = {"connection": "crm", "path": "/notes"}
+        with pytest.raises(TransientFailure, match=status[:3]):
+            deliver(HttpRequest.model_validate(request))
+        look_up = {"path": "/notes/{{ key }}", "found": "found"}
+        with pytest.raises(OutcomeUnknown, match=status[:3]):
+            deliver(HttpRequest.model_validate({**request, "look_up": look_up}))
 
 
 @pytest.mark.parametrize("body", ["", "<html>ana@example.com", '{"tickets": [{"id": 7, "ext'])

@@ -11,11 +11,12 @@ from urllib.error import URLError
 import pytest
 from pydantic import ValidationError
 
-from segue.channels.slack_message import LONGEST_TEXT, SlackMessage
-from segue.delivery.channel import Audience, Receipt
+from segue.channels.slack_blocks import LONGEST_TEXT
+from segue.channels.slack_message import SlackMessage
+from segue.delivery.channel import Audience, Limit, NoAddress, Receipt
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 from segue.sandbox.server import Sandbox
-from segue.sandbox.slack_api import TOKEN_TO_POST
+from segue.sandbox.slack_api import TOKEN_TO_POST, user_id
 from tests.unit.channels.support import (
     HOSTILE,
     KEY,
@@ -33,14 +34,19 @@ def message(text: str = "{{ contact.first_name }} is here", channel: str = "#ale
     return SlackMessage.model_validate({"channel": channel, "text": text})
 
 
-def at(set_connection, base_url: str):
+def to_person(**fields: str):
+    """Return a message to a person: their ``user`` or ``email``, and perhaps an ``audience``."""
+    return SlackMessage.model_validate({"text": "{{ contact.first_name }} is here", **fields})
+
+
+def at(set_connection, base_url: str, channel: SlackMessage | None = None):
     set_connection(
         "slack_default",
         conn_type="slack",
         password="xoxb-sandbox",
         extra={"base_url": base_url, "timeout": 1},
     )
-    return message()
+    return channel or message()
 
 
 def test_a_message_is_posted_with_its_key_and_nothing_unfurled(sandbox: Sandbox):
@@ -166,7 +172,8 @@ def test_an_error_that_may_come_after_the_message_is_unknown(set_connection, cod
         (b"", OutcomeUnknown),
         (http("403 Forbidden", "<html>ana@example.com</html>"), ConnectionFailure),
         (http("404 Not Found", "not_found"), ConnectionFailure),
-        (http("502 Bad Gateway", "<html>ana@example.com</html>"), TransientFailure),
+        (http("502 Bad Gateway", "<html>ana@example.com</html>"), OutcomeUnknown),
+        (http("503 Unavailable", "<html>ana@example.com</html>"), TransientFailure),
         (http("504 Gateway Timeout", ""), OutcomeUnknown),
         (http("200 OK", '{"ok": false, "error": "missing_scope"}'), ConnectionFailure),
         (http("200 OK", '{"ok": false, "error": "team_added_to_org"}'), TransientFailure),
@@ -207,9 +214,13 @@ def test_unknown_keys_and_missing_ones_are_refused():
     with pytest.raises(ValidationError) as raised:
         SlackMessage.model_validate({"chanel": "#a", "text": "b"})
     assert {(error["loc"], error["type"]) for error in raised.value.errors()} == {
-        (("channel",), "missing"),
         (("chanel",), "extra_forbidden"),
     }
+    with pytest.raises(ValidationError) as raised:
+        SlackMessage.model_validate({"channel": "#a"})
+    assert [(error["loc"], error["type"]) for error in raised.value.errors()] == [
+        (("text",), "missing")
+    ]
 
 
 # ---- asking whether a message is there --------------------------------------------------------
@@ -411,3 +422,214 @@ def test_a_message_without_a_trace_is_unknown(sandbox: Sandbox):
 def test_an_audience_may_be_said():
     fields = {"channel": "#a", "text": "b", "audience": "contact"}
     assert SlackMessage.model_validate(fields).addressed_to is Audience.CONTACT
+
+
+# ---- people -----------------------------------------------------------------------------------
+
+ANA = user_id("ana@example.com")
+CONTACT = {"email": "{{ contact.email }}", "audience": "contact"}
+TEAM = {"email": "boss@example.com"}
+
+
+def completed(channel: SlackMessage, **contact: str):
+    """Complete and send a message as the door does, and return its trace."""
+    rendered = channel.render(variables(**contact))
+    with channel.connect() as sender:
+        whole = sender.complete(rendered)
+        assert not sender.lacks(whole)
+        sender.send(whole, key=KEY)
+    return channel.trace(whole)
+
+
+def test_a_person_is_written_to_by_id(sandbox: Sandbox):
+    receipt = deliver(to_person(user="{{ contact.slack }}", audience="contact"), slack=ANA)
+    [received] = sandbox.messages(service="slack")
+    assert received.to == f"@{ANA}"
+    assert receipt.results["channel"].startswith("D")
+    assert received.fields["metadata"]["event_payload"] == {"delivery": KEY}
+
+
+def test_a_person_is_written_to_by_address(sandbox: Sandbox):
+    """Also where nobody asked for what it lacks: the first thing that is asked is the address."""
+    deliver(to_person(**CONTACT))
+    [received] = sandbox.messages(service="slack")
+    assert received.to == f"@{ANA}"
+    assert "ana@example.com" not in str(received.raw)
+
+
+def test_the_trace_of_a_person_is_the_id_and_never_the_address(sandbox: Sandbox):
+    channel = to_person(**CONTACT)
+    assert completed(channel) == {"user": ANA}
+    assert channel.trace(channel.render(variables())) == {}
+
+
+def test_an_address_is_looked_up_once(set_connection):
+    asked: list[str] = []
+
+    def answer(request: str) -> bytes:
+        asked.append(request)
+        return http("200 OK", json.dumps({"ok": True, "user": {"id": "U1"}}))
+
+    channel = to_person(**TEAM)
+    rendered = channel.render(variables())
+    with vendor(answer) as url, at(set_connection, f"{url}/", channel).connect() as sender:
+        assert [sender.complete(rendered)["user"] for _ in range(3)] == ["U1"] * 3
+    assert len(asked) == 1
+    assert "boss%40example.com" in asked[0].partition("\r\n\r\n")[2]  # not in the URL
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"), [(CONTACT, NoAddress), (TEAM, ContactFailure)], ids=["contact", "team"]
+)
+@pytest.mark.parametrize("address", ["missing-ana@example.com", "no address", ""])
+def test_an_address_that_finds_nobody_is_an_outcome(sandbox: Sandbox, fields, expected, address):
+    """The contact whose it is has no address here; where it is the team's, it is a failure."""
+    written = {**fields, "email": "{{ contact.email | default('') }}", "audience": "contact"}
+    if expected is ContactFailure:
+        written["audience"] = "team"
+    with pytest.raises(ContactFailure) as raised:
+        deliver(to_person(**written), email=address)
+    assert type(raised.value) is expected
+    assert "ana" not in str(raised.value)
+    assert sandbox.messages() == []
+
+
+def test_a_person_who_has_left_is_nobody(set_connection):
+    answer = http("200 OK", json.dumps({"ok": True, "user": {"id": "U1", "deleted": True}}))
+    with vendor(answer) as url, pytest.raises(NoAddress):
+        completed(at(set_connection, f"{url}/", to_person(**CONTACT)))
+
+
+def test_an_id_that_slack_does_not_know_fails(sandbox: Sandbox):
+    with pytest.raises(ContactFailure, match="channel_not_found"):
+        deliver(to_person(user="UMISSING01"))
+
+
+@pytest.mark.parametrize("written", ["ana@example.com", "<!channel>", "#general", "u012", ""])
+def test_what_is_no_persons_id_fails_before_it_is_sent(sandbox: Sandbox, written: str):
+    channel = to_person(user="{{ contact.slack | default('') }}", audience="contact")
+    with pytest.raises(ContactFailure, match="not the id of a person") as raised:
+        deliver(channel, slack=written)
+    assert not written or written not in str(raised.value)
+    assert sandbox.messages() == []
+
+
+def test_a_person_is_no_channel_without_saying_who_it_is(sandbox: Sandbox):
+    """Else a contact who opted out could be written to."""
+    with pytest.raises(ContactFailure, match="write it as `user`"):
+        deliver(message(channel="{{ contact.slack }}"), slack=ANA)
+    assert sandbox.messages() == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (http("200 OK", '{"ok": false, "error": "missing_scope"}'), ConnectionFailure),
+        (http("200 OK", '{"ok": false, "error": "invalid_auth"}'), ConnectionFailure),
+        (http("200 OK", '{"ok": false, "error": "internal_error"}'), TransientFailure),
+        (http("200 OK", '{"ok": false, "error": "ratelimited"}'), TransientFailure),
+        (http("200 OK", '{"ok": false, "error": "something_new"}'), ContactFailure),
+        (http("200 OK", '{"ok": false, "error": "Ana, ana@example.com"}'), TransientFailure),
+        (http("200 OK", '{"ok": true, "user": "ana@example.com"}'), TransientFailure),
+        (http("200 OK", "<html>ana@example.com</html>"), TransientFailure),
+        (http("504 Gateway Timeout", ""), TransientFailure),
+        (b"", TransientFailure),
+    ],
+)
+def test_what_an_answer_about_an_address_means(set_connection, answer: bytes, expected):
+    """Nothing has been sent, so nothing is in doubt."""
+    with vendor(answer) as url, pytest.raises(expected) as raised:
+        completed(at(set_connection, f"{url}/", to_person(**CONTACT)))
+    assert type(raised.value) is expected
+    assert not re.search("ana", str(raised.value), re.IGNORECASE)
+
+
+def test_a_rate_limit_of_addresses_says_how_long(sandbox: Sandbox):
+    sandbox.fault("slack", "rate_limited", retry_after=9, path="users.lookupByEmail")
+    with pytest.raises(TransientFailure, match="ratelimited") as raised:
+        completed(to_person(**CONTACT))
+    assert raised.value.retry_after == 9
+
+
+def test_looking_addresses_up_has_a_limit_of_its_own(sandbox: Sandbox):
+    channel = to_person(**CONTACT)
+    rendered = channel.render(variables())
+    with channel.connect() as sender:
+        assert sender.limits(rendered) == [Limit("slack_default users.lookupByEmail", 50, 60)]
+        whole = sender.complete(rendered)
+        assert sender.limits(rendered) == ()  # it is known now
+        assert sender.limits(whole)[1:] == [Limit(f"slack_default {ANA}", 1, 1)]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_contact_text_cannot_mention_or_link_in_direct_messages(sandbox: Sandbox, name: str):
+    deliver(to_person(**CONTACT), first_name=HOSTILE[name])
+    [received] = sandbox.messages(service="slack")
+    assert not set("<>") & set(received.text)
+
+
+@pytest.mark.parametrize("fault", ["reset_after_effect", "malformed_answer", "reset"])
+def test_a_lost_answer_from_a_person_is_looked_up(sandbox: Sandbox, fault: str):
+    """In the direct messages with them, by the id that the trace has."""
+    channel = to_person(**CONTACT)
+    rendered = channel.render(variables())
+    with channel.connect() as sender:
+        whole = sender.complete(rendered)
+        sandbox.fault("slack", fault, path="chat.postMessage")
+        with pytest.raises(OutcomeUnknown):
+            sender.send(whole, key=KEY)
+    received = sandbox.messages(service="slack")
+    found = find(channel, (KEY, whole), (OTHER_KEY, whole))
+    assert [found[key].external_id for key in found] == [one.fields["ts"] for one in received]
+    assert set(found) == ({KEY} if fault != "reset" else set())
+
+
+def test_one_question_reads_channels_and_people(sandbox: Sandbox):
+    channel = to_person(user=ANA)
+    deliver(channel, key="a" * 64)
+    deliver(message(), key="b" * 64)
+    traces = {"a" * 64: {"user": ANA}, "b" * 64: {"channel": "#alerts"}, "c" * 64: {"user": ANA}}
+    with channel.connect() as sender:
+        assert set(sender.find(traces, datetime.now(UTC))) == {"a" * 64, "b" * 64}
+
+
+@pytest.mark.parametrize("error", ["missing_scope", "user_not_found", "user_disabled"])
+def test_direct_messages_that_cannot_be_opened_cannot_be_told(set_connection, error: str):
+    answer = http("200 OK", json.dumps({"ok": False, "error": error}))
+    channel = to_person(user=ANA)
+    with vendor(answer) as url, pytest.raises(OutcomeUnknown, match=error):
+        find(at(set_connection, f"{url}/", channel), (KEY, {"user": ANA}))
+
+
+def test_a_token_that_may_only_post_writes_to_people_and_cannot_tell(
+    sandbox: Sandbox, set_connection
+):
+    extra = {"base_url": f"{sandbox.url}/slack/api/"}
+    set_connection("slack_default", conn_type="slack", password=TOKEN_TO_POST, extra=extra)
+    deliver(to_person(user=ANA))
+    with pytest.raises(OutcomeUnknown, match="missing_scope"):
+        find(to_person(user=ANA), (KEY, {"user": ANA}))
+    with pytest.raises(ConnectionFailure, match="missing_scope"):
+        deliver(to_person(**CONTACT))
+
+
+@pytest.mark.parametrize(
+    ("fields", "key", "said"),
+    [
+        ({}, "channel", "found none; allowed: one of channel, user, email"),
+        ({"channel": "#a", "email": "a@b"}, "email", "found channel and email"),
+        ({"user": "U01234567", "email": "a@b"}, "email", "found user and email"),
+        ({"user": "ana@example.com"}, "user", "an address stands in `email`"),
+        ({"email": "ana"}, "email", "allowed: an email address"),
+        ({"channel": "U0123456789"}, "channel", "a person's id; write it as `user`"),
+        ({"user": "{{ contact.slack }}"}, "audience", "'user' is a template"),
+        ({"email": "{{ contact.email }}"}, "audience", "'email' is a template"),
+    ],
+)
+def test_whom_it_is_for_is_said_once(fields: dict[str, str], key: str, said: str):
+    with pytest.raises(ValidationError) as raised:
+        to_person(**fields)
+    [problems] = [error["ctx"]["error"] for error in raised.value.errors()]
+    [(at_key, text)] = problems.problems
+    assert at_key == (key,)
+    assert said in text

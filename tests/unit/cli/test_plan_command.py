@@ -74,8 +74,8 @@ def test_people_read_blocks_and_a_summary(segue):
     start = answer.lines.index("c2  added  conditions hold  opted in")
     assert answer.lines[start + 1 : start + 4] == [
         "  alert  slack_message  send",
-        "    channel  #gold",
         "    text     c2: ‹results.ticket.url›",
+        "    channel  #gold",
     ]
     assert "  mail  email  skipped: opted_out" in answer.lines
     assert "gold, 2026-11-21 to 2026-11-22: 3 to 7 members; changes for welcome: 7" in answer.err

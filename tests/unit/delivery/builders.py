@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+from sqlalchemy import update
+
 from segue.delivery.ledger import DetectedSpan, Finished, Ledger, Run, SpanKind, StartRules
+from segue.delivery.schema import deliveries
 from segue.delivery.spans import Point, Stretch
 
 NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
+LONG_AGO = timedelta(hours=1)  # more than a lease and any channel's longest call
 DEFINITION = ("0" * 64, '{"directory": {"directory": "people"}}')
 
 
@@ -74,3 +78,15 @@ def advance(ledger: Ledger, finished: Sequence[Finished], starting: Sequence[str
     """Write outcomes and begin calls as the door does; returns the keys of the begun."""
     traces = {key: {} for key in starting}
     return ledger.advance(finished, traces, **{"rules": RULES, **values}).mine
+
+
+def end_leases(ledger: Ledger, owner: str = "") -> None:
+    """Let the leases of an owner who is dead, or of all, and their longest calls be over.
+
+    Nobody's clock is changed: the leases are moved into the past.
+    """
+    over = update(deliveries).where(
+        deliveries.c.lease_until.is_not(None), deliveries.c.owner.startswith(owner)
+    )
+    with ledger.engine.begin() as connection:
+        connection.execute(over.values(lease_until=datetime.now(UTC) - LONG_AGO))

@@ -112,3 +112,11 @@ def test_only_a_digest_may_come_after_a_digest(tmp_path):
 def test_a_digest_is_not_named_as_a_task_of_the_run(tmp_path):
     [problem] = problems(tmp_path, slack(LIST).replace("team", "report"))
     assert "'report' is a task of Segue's own" in problem
+
+
+def test_a_digest_looks_for_no_open_ticket(tmp_path):
+    """Whose would it be?"""
+    ticket = "{id: team, digest: true, zendesk_ticket: {on_existing: KIND, subject: s, comment: c}}"
+    [problem] = problems(tmp_path, ticket.replace("KIND", "comment"))
+    assert "none of their open tickets is looked for" in problem
+    assert problems(tmp_path, ticket.replace("KIND", "create")) == []

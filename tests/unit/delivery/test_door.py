@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import ClassVar
 
 import pytest
+from pydantic import PrivateAttr
 from sqlalchemy import select
 
 from segue.delivery.candidates import Candidate, Terms
-from segue.delivery.channel import Limit
+from segue.delivery.channel import Limit, NoAddress
 from segue.delivery.door import Clock as DoorClock
 from segue.delivery.door import Door
 from segue.delivery.heartbeat import LEASE
@@ -26,7 +29,7 @@ from segue.errors import (
     OutcomeUnknown,
     TransientFailure,
 )
-from segue.testing import AskableChannel, RecordingChannel
+from segue.testing import AskableChannel, RecordingChannel, RecordingSender
 from segue.workflows.definition import Policies
 from tests.unit.delivery.builders import NOW, added, detected, record, run, stretch
 
@@ -862,3 +865,103 @@ def test_a_resent_message_that_is_held_on_the_way_is_still_sent_again_only_once(
     assert seen[1] == "held:quiet_hours"
     assert seen[-1] == "uncertain:sent again: lost"
     assert len(calls) == 2
+
+
+class Unaddressed(AskableChannel):
+    """A channel whose messages lack an address until the vendor is asked for it."""
+
+    _asking: Callable[[str], None] = PrivateAttr(default_factory=lambda: lambda text: None)
+
+    def connect(self):
+        asking = self._asking
+
+        class AskingFirst(RecordingSender):
+            def lacks(self, message):
+                return "address" not in message
+
+            def complete(self, message):
+                asking(message["text"])
+                return {**message, "address": f"address of {message['text'][-1]}"}
+
+        sender = super().connect()
+        sender.__class__ = AskingFirst
+        return sender
+
+    def trace(self, message):
+        return {"address": message["address"]}
+
+    def asking(self, answer):
+        self._asking = answer
+        return self
+
+
+def unaddressed(answer=lambda text: None) -> Unaddressed:
+    return Unaddressed.model_validate({"text": "Hello {{ contact.contact_id }}"}).asking(answer)
+
+
+def test_what_a_message_lacks_is_asked_for_before_its_call_begins(ledger):
+    """The trace has what was found, and nothing is in doubt while the vendor is asked."""
+    states = []
+    through = unaddressed(lambda text: states.append(outcome(ledger, text[-1])))
+    result = door(ledger, through).deliver(released(ledger, *"abcdefgh"))
+    assert result.outcomes == {State.DELIVERED: 8}
+    assert len(through.outbox.keys) == len(set(through.outbox.keys)) == 8
+    assert set(states) == {"claimed"}
+    assert {message["address"][-1] for _, message in through.outbox.received} == set("abcdefgh")
+    rows = ledger.rows(through.outbox.keys).values()
+    assert {row.trace["address"] for row in rows} == {f"address of {name}" for name in "abcdefgh"}
+
+
+def failing_to_ask(contact_id: str, error: Exception, times: int = 1_000_000):
+    answer = failing_for(contact_id, error, times)
+    return lambda text: answer("", {"text": text})
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (NoAddress("nobody"), "skipped:no_address"),
+        (ContactFailure("refused"), "failed:refused"),
+        (TransientFailure("503"), "released:503"),
+        (OutcomeUnknown("lost"), "released:lost"),
+    ],
+)
+def test_a_question_that_fails_concerns_its_own_contact(ledger, error, expected):
+    """The others go out; a lost answer to a question leaves nothing in doubt."""
+    through = unaddressed(failing_to_ask("b", error))
+    door(ledger, through).deliver(released(ledger, *"abc"))
+    assert [outcome(ledger, name) for name in "abc"] == ["delivered", expected, "delivered"]
+    assert len(through.outbox.keys) == 2
+
+
+@pytest.mark.parametrize("error", [ConnectionFailure("no scope"), RuntimeError("a defect")])
+def test_a_question_that_cannot_be_asked_stops_the_slice(ledger, error):
+    """Nothing has been sent, so everything stays free for the next pass."""
+    through = unaddressed(failing_to_ask("a", error))
+    result = door(ledger, through).deliver(released(ledger, "a"))
+    assert result.connection
+    assert outcome(ledger, "a").startswith("released")
+
+
+def test_a_question_is_repeated_within_the_pass(ledger):
+    through = unaddressed(failing_to_ask("a", TransientFailure("503"), times=2))
+    assert door(ledger, through).deliver(released(ledger, "a")).is_complete
+    assert len(through.outbox.keys) == 1
+
+
+def test_an_answered_question_is_no_outcome_when_the_ledger_fails_meanwhile(ledger):
+    """The mark of one call fails while another message is still being completed."""
+    candidates = released(ledger, "a", "b")
+
+    class Failing(Ledger):
+        def advance(self, finished, starting, **values):
+            if starting:
+                raise LedgerError("the database is restarting")
+            return super().advance(finished, starting, **values)
+
+    through = unaddressed(lambda text: time.sleep(0.3 if text == "Hello b" else 0))
+    with pytest.raises(LedgerError):
+        door(Failing(ledger.engine, ledger.namespace), through).deliver(candidates)
+    assert [outcome(ledger, name) for name in "ab"] == ["released", "released"]
+    door(ledger, through).deliver(candidates)
+    assert len(through.outbox.keys) == 2

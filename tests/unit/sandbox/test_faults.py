@@ -6,7 +6,7 @@ import time
 import httpx
 import pytest
 
-from segue.sandbox import freshdesk_api, slack_api, zendesk_api
+from segue.sandbox import freshdesk_api, http_api, slack_api, zendesk_api
 from segue.sandbox.server import Sandbox
 
 BEARER = {"Authorization": f"Bearer {slack_api.TOKEN}"}
@@ -71,6 +71,16 @@ def test_a_fault_can_wait_for_a_path(web: httpx.Client, sandbox: Sandbox) -> Non
     assert post(web).status_code == 503
 
 
+def test_a_fault_can_wait_for_a_method(web: httpx.Client, sandbox: Sandbox) -> None:
+    """A list fails while what it lists can be created at the same path."""
+    sandbox.fault("http", "server_error", path="/notes", method="GET")
+    headers = {"Authorization": f"Bearer {http_api.TOKEN}"}
+
+    assert web.post("/http/notes", json={}, headers=headers).status_code == 201
+    assert web.get("/http/notes", headers=headers).status_code == 503
+    assert web.get("/http/notes", headers=headers).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("service", "fault", "status"),
     [
@@ -78,7 +88,7 @@ def test_a_fault_can_wait_for_a_path(web: httpx.Client, sandbox: Sandbox) -> Non
         ("slack", "unauthorized", 200),
         ("zendesk", "server_error", 503),
         ("zendesk", "unauthorized", 401),
-        ("freshdesk", "server_error", 500),
+        ("freshdesk", "server_error", 503),
         ("freshdesk", "unauthorized", 401),
     ],
 )
@@ -122,6 +132,17 @@ def test_a_late_answer_comes_to_those_who_wait(web: httpx.Client, sandbox: Sandb
 
     assert post(web).json()["ok"] is True
     assert time.monotonic() - started >= 0.2
+
+
+def test_a_bad_gateway_after_effect_has_its_effect(web: httpx.Client, sandbox: Sandbox) -> None:
+    """The proxy's 502 hides the ticket that was made; a question gets its answer."""
+    sandbox.fault("zendesk", "bad_gateway_after_effect")
+    url = "/zendesk/api/v2/tickets.json"
+    auth = ("agent@example.com/token", "sandbox")
+    assert web.get(url, auth=auth).status_code == 200
+    answer = web.post(url, json={"ticket": {"comment": {"body": "x"}}}, auth=auth)
+    assert (answer.status_code, "502 Bad Gateway" in answer.text) == (502, True)
+    assert len(sandbox.messages()) == 1
 
 
 def test_a_repeat_after_a_lost_answer_is_a_hit(web: httpx.Client, sandbox: Sandbox) -> None:

@@ -75,6 +75,8 @@ def test_wrong_credentials_are_401(
         ({"tags": ["x" * 33]}, "tags", "invalid_value"),
         ({"subject": "x" * 256}, "subject", "invalid_value"),
         ({"custom_fields": {"segue": 1}}, "custom_fields.segue", "invalid_field"),
+        ({"custom_fields": {"cf_calls": "5"}}, "custom_fields.cf_calls", "datatype_mismatch"),
+        ({"custom_fields": {"cf_calls": True}}, "custom_fields.cf_calls", "datatype_mismatch"),
         ({"urgency": 1}, "urgency", "invalid_field"),
     ],
 )
@@ -216,10 +218,10 @@ def test_a_ticket_is_updated(web: httpx.Client, sandbox: Sandbox) -> None:
     """PUT changes what it names, merges custom fields, and is received."""
     url = create(web).headers["Location"]
 
-    answer = web.put(url, json={"status": 4, "custom_fields": {"cf_a": 1}}, auth=AUTH)
+    answer = web.put(url, json={"status": 4, "custom_fields": {"cf_calls": 1}}, auth=AUTH)
 
     assert answer.json()["status"] == 4
-    assert answer.json()["custom_fields"] == {"cf_segue_key": "abc", "cf_a": 1}
+    assert answer.json()["custom_fields"] == {"cf_segue_key": "abc", "cf_calls": 1}
     assert web.put(url, json={"status": 9}, auth=AUTH).status_code == 400
     assert [message.kind for message in sandbox.messages()] == ["ticket", "ticket_update"]
 
@@ -250,3 +252,36 @@ def test_rate_limits_are_counted_in_headers_and_429_with_retry_after(
     assert counted.headers["X-RateLimit-Total"] == str(freshdesk_api.CALLS_PER_MINUTE)
     assert (refused.status_code, refused.headers["Retry-After"]) == (429, "12")
     assert len(sandbox.messages()) == 1
+
+
+def test_notes_and_replies_are_kept_by_page(web: httpx.Client, sandbox: Sandbox) -> None:
+    """A note is private unless it says otherwise, a reply never is; oldest first, with a Link."""
+    url = f"{TICKETS}/{create(web).json()['id']}"
+    note = web.post(f"{url}/notes", json={"body": "<p>one</p>"}, auth=AUTH)
+    web.post(f"{url}/notes", json={"body": "two", "private": False}, auth=AUTH)
+    web.post(f"{url}/reply", json={"body": "three"}, auth=AUTH)
+
+    assert (note.status_code, note.json()["body_text"], note.json()["private"]) == (
+        201,
+        "one",
+        True,
+    )
+    first = web.get(f"{url}/conversations", params={"per_page": 2}, auth=AUTH)
+    rest = web.get(first.links["next"]["url"], auth=AUTH)
+    shown = [(item["body_text"], item["private"]) for item in first.json() + rest.json()]
+    assert shown == [("one", True), ("two", False), ("three", False)]
+    kinds = [message.kind for message in sandbox.messages()]
+    assert kinds == ["ticket", "note", "note", "reply"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [({}, "missing_field"), ({"body": "x", "text": "y"}, "invalid_field")],
+)
+def test_wrong_notes_are_400(web: httpx.Client, body: dict[str, Any], code: str) -> None:
+    """As wrong tickets are; a note of a ticket that is not there is 404."""
+    url = f"{TICKETS}/{create(web).json()['id']}/notes"
+    refused = web.post(url, json=body, auth=AUTH)
+    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (400, code)
+    missing = web.post(f"{TICKETS}/999/notes", json={"body": "x"}, auth=AUTH)
+    assert missing.status_code == 404

@@ -102,3 +102,16 @@ def test_what_says_it_is_json_must_be(sandbox: Sandbox) -> None:
 
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, "invalid_json")
     assert sandbox.messages() == []
+
+
+@pytest.mark.parametrize("path", ["/contacts/missing-c1/notes", "/missing-notes"])
+def test_there_is_nothing_at_a_path_that_says_missing(sandbox: Sandbox, path) -> None:
+    assert post(sandbox, path, json={}).status_code == 404
+    assert httpx.get(f"{sandbox.url}/http{path}", headers=HEADERS).status_code == 404
+    assert sandbox.messages(service="http") == []
+
+
+def test_a_kept_request_has_the_number_of_what_it_made(sandbox: Sandbox) -> None:
+    number = post(sandbox, json={}).json()["id"]
+    [message] = sandbox.messages(service="http")
+    assert message.fields["id"] == number

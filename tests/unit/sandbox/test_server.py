@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 import httpx
@@ -98,7 +99,7 @@ def test_run_prints_where_things_are_and_stops_cleanly(
         text=True,
     ) as process:
         assert process.stdout is not None
-        lines = [process.stdout.readline() for _ in range(9)]
+        lines = list(takewhile(lambda line: "Kept in" not in line, process.stdout))
         url = re.search(r"Inbox\s+(http://127\.0\.0\.1:\d+)/", "".join(lines))
         assert url is not None
         assert post_message(url[1]).json()["ok"] is True

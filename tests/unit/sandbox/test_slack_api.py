@@ -209,7 +209,10 @@ def test_a_channel_the_app_has_not_joined_takes_messages_and_shows_none(web: htt
     assert history.json() == {"ok": False, "error": "not_in_channel"}
 
 
-@pytest.mark.parametrize("method", ["conversations.list", "conversations.history"])
+@pytest.mark.parametrize(
+    "method",
+    ["conversations.list", "conversations.history", "conversations.open", "users.lookupByEmail"],
+)
 def test_a_token_that_may_only_post_lacks_every_other_scope(web: httpx.Client, method: str) -> None:
     """Posting works with chat:write alone, and a refusal names the scopes."""
     headers = {"Authorization": f"Bearer {slack_api.TOKEN_TO_POST}"}
@@ -238,11 +241,198 @@ def test_a_person_is_found_by_address_and_can_be_written_to(
     assert len(sandbox.messages()) == 1
 
 
+def call(web: httpx.Client, method: str, token: str = slack_api.TOKEN, **arguments: Any) -> Any:
+    """Call a method with a form and return the answer."""
+    headers = {"Authorization": f"Bearer {token}"}
+    return web.post(f"/slack/api/{method}", data=arguments, headers=headers).json()
+
+
+def test_the_same_person_always_has_the_same_direct_messages(web: httpx.Client) -> None:
+    """They are opened by id, posted to by either id, and their history shows what came."""
+    ada = slack_api.user_id("ada@example.com")
+    opened = call(web, "conversations.open", users=ada)
+    again = call(web, "conversations.open", users=ada, return_im="true")
+    posted = [
+        post(web, channel=channel, text="hello") for channel in (ada, opened["channel"]["id"])
+    ]
+
+    assert opened == {"ok": True, "channel": {"id": opened["channel"]["id"]}}
+    assert opened["channel"]["id"].startswith("D")
+    assert (again["no_op"], again["already_open"]) == (True, True)
+    assert again["channel"]["user"] == ada
+    assert [answer["channel"] for answer in posted] == [opened["channel"]["id"]] * 2
+    history = call(web, "conversations.history", channel=opened["channel"]["id"])
+    assert [message["text"] for message in history["messages"]] == ["hello", "hello"]
+
+
+def test_several_people_share_direct_messages_of_their_own(web: httpx.Client) -> None:
+    """In any order, eight at most."""
+    one, other, many = (
+        call(web, "conversations.open", users=users)
+        for users in ("U01,U02", "U02, U01", ",".join(f"U0{number}" for number in range(9)))
+    )
+
+    assert one == other
+    assert one["channel"]["id"].startswith("G")
+    assert many["error"] == "too_many_users"
+    resumed = call(web, "conversations.open", channel=one["channel"]["id"])
+    assert resumed["channel"] == one["channel"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({}, "users_list_not_supplied"),
+        ({"users": "ada@example.com"}, "user_not_found"),
+        ({"users": "UMISSING1"}, "user_not_found"),
+        ({"channel": slack_api.channel_id("general")}, "method_not_supported_for_channel_type"),
+        ({"channel": "D0NEVERSEEN"}, "channel_not_found"),
+    ],
+)
+def test_direct_messages_with_nobody_are_refused(
+    web: httpx.Client, arguments: dict[str, str], error: str
+) -> None:
+    """Each mistake has its documented error."""
+    assert call(web, "conversations.open", **arguments) == {"ok": False, "error": error}
+
+
+def test_direct_messages_are_listed_where_they_are_asked_for(web: httpx.Client) -> None:
+    """Once opened or posted to; they have a person in place of a name."""
+    opened = call(web, "conversations.open", users="U01")["channel"]["id"]
+    post(web, channel="W0123456789", text="hello")
+
+    listed = call(web, "conversations.list", types="im")["channels"]
+
+    assert {channel["user"] for channel in listed} == {"U01", "W0123456789"}
+    assert opened in {channel["id"] for channel in listed}
+    channels = call(web, "conversations.list")["channels"]
+    assert [channel["name"] for channel in channels] == [*slack_api.CHANNELS]
+
+
+def test_nobody_is_written_to_whose_id_does_not_exist(web: httpx.Client, sandbox: Sandbox) -> None:
+    """chat.postMessage calls a person it does not know a channel."""
+    assert post(web, channel="UMISSING01", text="hello")["error"] == "channel_not_found"
+    assert sandbox.messages() == []
+
+
+def test_direct_messages_are_read_with_a_scope_of_their_own(web: httpx.Client) -> None:
+    """im:history, where channels have channels:history."""
+    channel = post(web, channel="U0123456789", text="hello")["channel"]
+    answer = call(web, "conversations.history", slack_api.TOKEN_TO_POST, channel=channel)
+    assert answer["needed"] == "im:history"
+
+
+def text(kind: str, said: str, **more: object) -> dict[str, object]:
+    return {"type": kind, "text": said, **more}
+
+
+PLAIN = text("plain_text", "a")
+LONG = "x" * 3_001
+
+
+@pytest.mark.parametrize(
+    ("block", "problem"),
+    [
+        ({"type": "section"}, "missing required field: text [json-pointer:/blocks/0/text]"),
+        (
+            {"type": "section", "text": "a"},
+            "missing required field: text [json-pointer:/blocks/0/text]",
+        ),
+        (
+            {"type": "section", "text": text("mrkdwn", "a", emoji=True)},
+            "invalid additional property: emoji [json-pointer:/blocks/0/text]",
+        ),
+        (
+            {"type": "section", "fields": [PLAIN] * 11},
+            "no more than 10 items allowed [json-pointer:/blocks/0/fields]",
+        ),
+        (
+            {"type": "section", "fields": [text("mrkdwn", LONG)]},
+            "must be less than 2001 characters [json-pointer:/blocks/0/fields/0/text]",
+        ),
+        (
+            {"type": "header", "text": text("mrkdwn", "a")},
+            "unsupported type: mrkdwn [json-pointer:/blocks/0/text/type]",
+        ),
+        (
+            {"type": "header", "text": text("plain_text", LONG)},
+            "must be less than 151 characters [json-pointer:/blocks/0/text/text]",
+        ),
+        (
+            {"type": "header", "text": text("plain_text", "")},
+            "must be more than 0 characters [json-pointer:/blocks/0/text/text]",
+        ),
+        (
+            {"type": "context", "elements": []},
+            "must provide at least 1 item [json-pointer:/blocks/0/elements]",
+        ),
+        (
+            {"type": "context", "elements": [PLAIN] * 11},
+            "no more than 10 items allowed [json-pointer:/blocks/0/elements]",
+        ),
+        (
+            {"type": "actions", "elements": [{"type": "button", "text": text("mrkdwn", "a")}]},
+            "unsupported type: mrkdwn [json-pointer:/blocks/0/elements/0/text/type]",
+        ),
+        (
+            {
+                "type": "section",
+                "text": PLAIN,
+                "accessory": {"type": "button", "text": PLAIN, "url": "javascript:1"},
+            },
+            "invalid url [json-pointer:/blocks/0/accessory/url]",
+        ),
+        (
+            {"type": "image", "image_url": "https://example.com/a.png"},
+            "missing required field: alt_text [json-pointer:/blocks/0/alt_text]",
+        ),
+        (
+            {"type": "markdown", "text": "x" * 12_001},
+            "must be less than 12001 characters [json-pointer:/blocks/0/text]",
+        ),
+        (
+            {"type": "divider", "block_id": "x" * 256},
+            "must be less than 256 characters [json-pointer:/blocks/0/block_id]",
+        ),
+    ],
+)
+def test_a_wrong_block_is_refused_with_what_is_wrong(
+    web: httpx.Client, sandbox: Sandbox, block: dict[str, object], problem: str
+) -> None:
+    """The limits of Block Kit's reference, with a pointer to the place."""
+    answer = post(web, channel="general", text="x", blocks=[block])
+    assert (answer["error"], answer["errors"]) == ("invalid_blocks", [problem])
+    assert sandbox.messages() == []
+
+
+def test_a_message_has_fifty_blocks_at_most(web: httpx.Client) -> None:
+    """The fifty-first is refused, for all of them."""
+    blocks = [{"type": "divider"}] * 51
+    assert post(web, channel="general", text="x", blocks=blocks[:50])["ok"] is True
+    answer = post(web, channel="general", text="x", blocks=blocks)
+    assert answer["errors"] == ["no more than 50 items allowed [json-pointer:/blocks]"]
+
+
 def test_auth_test_names_the_bot_and_unknown_methods_are_errors(web: httpx.Client) -> None:
     """The connection test works with the token, and a wrong method is not a 404."""
     assert web.post("/slack/api/auth.test", headers=BEARER).json()["bot_id"] == slack_api.BOT_ID
     answer = web.post("/slack/api/chat.shout", headers=BEARER)
     assert (answer.status_code, answer.json()["error"]) == (200, "unknown_method")
+
+
+@pytest.mark.parametrize(
+    ("token", "scopes"),
+    [(slack_api.TOKEN, "users:read.email"), (slack_api.TOKEN_TO_POST, "chat:write"), ("x", None)],
+)
+@pytest.mark.parametrize("method", ["auth.test", "conversations.list", "no.such"])
+def test_every_answer_tells_the_scopes_of_its_token(
+    web: httpx.Client, token: str, scopes: str | None, method: str
+) -> None:
+    """In X-OAuth-Scopes, refusals too; of a token that is none nothing is told."""
+    answer = web.post(f"/slack/api/{method}", headers={"Authorization": f"Bearer {token}"})
+
+    told = answer.headers.get("X-OAuth-Scopes")
+    assert (told.split(",")[-1] if told else told) == scopes
 
 
 def test_rate_limits_are_429_with_retry_after(web: httpx.Client, sandbox: Sandbox) -> None:
@@ -287,6 +477,10 @@ def test_a_webhook_answers_ok_in_plain_text(web: httpx.Client, sandbox: Sandbox)
         ("T00000000/B00000000/wrong", b'{"text": "x"}', 403, "invalid_token"),
         ("T00000000/B99999999/sandbox", b'{"text": "x"}', 404, "no_service"),
         ("T99999999/B00000000/sandbox", b'{"text": "x"}', 404, "no_team"),
+        ("T00000000/B0ARCHIVED/sandbox", b'{"text": "x"}', 410, "channel_is_archived"),
+        ("T00000000/B0DELETED/sandbox", b'{"text": "x"}', 404, "channel_not_found"),
+        ("T00000000/B0PROHIBITED/sandbox", b'{"text": "x"}', 403, "action_prohibited"),
+        (slack_api.WEBHOOK, b'{"text": "x", "blocks": [{}]}', 400, "invalid_blocks"),
     ],
 )
 def test_a_webhook_refuses_in_plain_text(
@@ -297,4 +491,21 @@ def test_a_webhook_refuses_in_plain_text(
     answer = web.post(f"/slack/services/{path}", content=body, headers=headers)
 
     assert (answer.status_code, answer.text) == (status, text)
+    assert sandbox.messages() == []
+
+
+def test_a_webhook_refuses_in_plain_text_on_purpose_too(
+    web: httpx.Client, sandbox: Sandbox
+) -> None:
+    """A webhook's limit has a Retry-After as the Web API's has, and no JSON."""
+    sandbox.fault("slack", "rate_limited", retry_after=7)
+    sandbox.fault("slack", "server_error")
+    sandbox.fault("slack", "unauthorized")
+
+    limited, unwell, wrong = (web.post(WEBHOOK, json={"text": "x"}) for _ in range(3))
+
+    assert (limited.status_code, limited.headers["Retry-After"]) == (429, "7")
+    assert limited.text == "rate_limited"
+    assert (unwell.status_code, unwell.text) == (503, "service_unavailable")
+    assert (wrong.status_code, wrong.text) == (403, "invalid_token")
     assert sandbox.messages() == []

@@ -236,3 +236,58 @@ def test_rate_limits_are_429_with_retry_after(web: httpx.Client, sandbox: Sandbo
     assert (refused.status_code, refused.headers["Retry-After"]) == (429, "93")
     assert create(web, key="k1").headers["x-idempotency-lookup"] == "miss"
     assert len(sandbox.messages()) == 1
+
+
+def test_an_update_leaves_an_audit_with_its_metadata(web: httpx.Client) -> None:
+    """Audits and comments are listed oldest first, by cursor."""
+    url = create(web).headers["Location"]
+    update = {"comment": {"html_body": "<b>more</b>", "public": False}, "metadata": {"mark": "k"}}
+    assert web.put(url, json={"ticket": update}, auth=AUTH).status_code == 200
+
+    page = url.replace(".json", "/audits.json")
+    first = web.get(page, params={"page[size]": 1}, auth=AUTH).json()
+    after = {"page[size]": 1, "page[after]": first["meta"]["after_cursor"]}
+    last = web.get(page, params=after, auth=AUTH).json()
+    marks = [audit["metadata"]["custom"] for audit in first["audits"] + last["audits"]]
+    assert marks == [{}, {"mark": "k"}]
+    assert (first["meta"]["has_more"], last["meta"]["has_more"]) == (True, False)
+    comments = web.get(url.replace(".json", "/comments.json"), auth=AUTH).json()["comments"]
+    shown = [(one["html_body"], one["public"]) for one in comments]
+    assert shown == [("CID_1 called five times", True), ("<b>more</b>", False)]
+
+
+def test_a_safe_update_needs_the_newest_ticket() -> None:
+    """An update made of an older state is 409, and changes nothing."""
+    now = datetime(2026, 11, 22, 6, tzinfo=UTC)
+    with Sandbox(clock=lambda: now) as sandbox, httpx.Client(base_url=sandbox.url) as web:
+        created = create(web)
+        url, stamp = created.headers["Location"], created.json()["ticket"]["updated_at"]
+        safe = {"safe_update": True, "updated_stamp": stamp}
+        now += timedelta(seconds=5)
+        assert web.put(url, json={"ticket": {**safe, "tags": ["a"]}}, auth=AUTH).status_code == 200
+        late = web.put(url, json={"ticket": {**safe, "tags": ["b"]}}, auth=AUTH)
+        assert (late.status_code, late.json()["error"]) == (409, "UpdateConflict")
+        assert web.get(url, auth=AUTH).json()["ticket"]["tags"] == ["a"]
+
+
+def test_many_tickets_are_shown_but_for_those_that_are_gone(web: httpx.Client) -> None:
+    """A deleted ticket is in no list, and cannot be shown."""
+    first, second = (create(web).json()["ticket"] for _ in range(2))
+    assert web.delete(first["url"], auth=AUTH).status_code == 204
+
+    ids = {"ids": f"{first['id']},{second['id']},999"}
+    shown = web.get("/zendesk/api/v2/tickets/show_many.json", params=ids, auth=AUTH).json()
+    assert [ticket["id"] for ticket in shown["tickets"]] == [second["id"]]
+    assert web.get(first["url"], auth=AUTH).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("number", "value"),
+    [(360002, "five"), (360003, "22.11.2026"), (360004, "yes"), (360005, "one")],
+)
+def test_custom_fields_have_types(web: httpx.Client, number: int, value: object) -> None:
+    """A wrong value is refused; what the account does not have is ignored."""
+    refused = create(web, {**TICKET, "custom_fields": [{"id": number, "value": value}]})
+    assert (refused.status_code, list(refused.json()["details"])) == (422, ["base"])
+    ignored = create(web, {**TICKET, "custom_fields": [{"id": 1, "value": value}]})
+    assert ignored.status_code == 201

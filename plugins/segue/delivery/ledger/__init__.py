@@ -27,6 +27,7 @@ from segue.delivery.ledger.records import (
     SKIPPED_NO_ADDRESS,
     SKIPPED_NOT_FOUND,
     SKIPPED_ONCE,
+    SKIPPED_OPEN_TICKET,
     SKIPPED_OPTED_OUT,
     SKIPPED_RECHECK,
     SKIPPED_REMOVED,
@@ -54,16 +55,11 @@ from segue.delivery.ledger.records import (
     Wishes,
 )
 from segue.delivery.ledger.recovering import Recovering
-from segue.delivery.ledger.requesting import (
-    Request,
-    Requesting,
-    RequestKind,
-    Selection,
-    Settlement,
-)
+from segue.delivery.ledger.requesting import Request, RequestKind, Selection, Settlement
 from segue.delivery.ledger.sending import SENT_AGAIN, Sending
 from segue.delivery.ledger.stopping import Stop, Stopping
 from segue.delivery.ledger.suppressing import Suppression, SuppressionKind
+from segue.delivery.ledger.trying import TrialResult, Trying, Wanted
 
 
 class Ledger(
@@ -74,7 +70,7 @@ class Ledger(
     Recovering,
     Limiting,
     Stopping,
-    Requesting,
+    Trying,
     Forgetting,
     Pruning,
     Reading,
@@ -97,6 +93,7 @@ __all__ = [
     "SKIPPED_NOT_FOUND",
     "SKIPPED_NO_ADDRESS",
     "SKIPPED_ONCE",
+    "SKIPPED_OPEN_TICKET",
     "SKIPPED_OPTED_OUT",
     "SKIPPED_RECHECK",
     "SKIPPED_REMOVED",
@@ -131,5 +128,7 @@ __all__ = [
     "Stop",
     "Suppression",
     "SuppressionKind",
+    "TrialResult",
+    "Wanted",
     "Wishes",
 ]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, distinct, exists, func, not_, or_, select
 
-from segue.delivery.ledger.database import LedgerDatabase
+from segue.delivery.ledger.database import LedgerDatabase, batched
 from segue.delivery.ledger.reaching import GONE_OUT, rejected
 from segue.delivery.ledger.recording import never_released
 from segue.delivery.ledger.records import NO_LONGER_A_CHANGE
@@ -153,6 +153,29 @@ class Reading(LedgerDatabase):
             query = query.where(deliveries.c.span != but_span)
         with self._read() as connection:
             return set(connection.execute(query.distinct()).scalars())
+
+    def earlier_deliveries(
+        self, workflow: str, action: str, contact_ids: Iterable[str]
+    ) -> Iterator[tuple[str, str, dict[str, str]]]:
+        """Yield (contact_id, external_id, trace) of what an action delivered, newest first."""
+        table = deliveries.c
+        for batch in batched(sorted(set(contact_ids))):
+            query = (
+                select(table.contact_id, table.external_id, table.trace)
+                .where(
+                    table.contact_id.in_(batch),
+                    table.namespace == self.namespace,
+                    table.workflow == workflow,
+                    table.action == action,
+                    table.state == State.DELIVERED,
+                    table.external_id.is_not(None),
+                )
+                .order_by(table.delivered_at.desc(), table.key)
+            )
+            with self._read() as connection:
+                rows = connection.execute(query).all()
+            for contact_id, external_id, trace in rows:
+                yield contact_id, external_id, json.loads(trace or "{}")
 
     def tried_changes(self, span_ids: Collection[int]) -> set[tuple[str, str]]:
         """Return (contact_id, change) of what the spans sent, tried to send or are about to."""

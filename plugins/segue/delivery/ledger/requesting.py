@@ -1,14 +1,15 @@
 """What people ask of segue_release: to send again what failed, to settle what is uncertain.
 
 The command line and the UI only file a request; an Airflow task carries it out, and what is to be
-sent becomes ``held`` and due, so that it goes through the one door like everything else.
+sent becomes ``held`` and due, so that it goes through the one door like everything else. What
+moves no delivery, such as trying connections, is in ``trying``.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -25,6 +26,8 @@ class RequestKind(StrEnum):
 
     RETRY = "retry"  # send failed deliveries again
     SETTLE = "settle"  # say what became of uncertain ones
+    CHECK = "check"  # try connections, sending nothing
+    TEST = "test"  # send one message to a tester
 
 
 class Settlement(StrEnum):
@@ -63,7 +66,8 @@ class Selection:
 class Request:
     """One request; ``done_at`` is None until it was carried out, ``outcome`` says what came of it.
 
-    ``settlement`` is of a ``settle``.
+    ``settlement`` is of a ``settle``. ``asked`` is what else was said of a ``check`` or ``test``,
+    ``result`` its outcome in a word, ``found`` what a check found, by connection.
     """
 
     id: int
@@ -74,6 +78,10 @@ class Request:
     requested_at: datetime
     done_at: datetime | None
     outcome: str
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    begun: Mapping[str, str] = field(default_factory=dict)  # of a test: the worker, and until when
+    result: str = ""
+    found: Sequence[Mapping[str, Any]] = ()
 
 
 class Requesting(LedgerDatabase):
@@ -96,23 +104,20 @@ class Requesting(LedgerDatabase):
         """Record what a person asks for and return the request's number."""
         if not any(asdict(selection).values()):
             raise LedgerError("a request must say which deliveries it means")
-        if (kind is RequestKind.SETTLE) != (settlement is not None):
+        if kind not in _CONCERNS or (kind is RequestKind.SETTLE) != (settlement is not None):
             raise LedgerError(f"a request to {kind} with the settlement {settlement}")
-        body = {"selection": asdict(selection), "settlement": settlement}
-        values = {
-            "namespace": self.namespace,
-            "kind": kind,
-            "body": json.dumps(body, ensure_ascii=False),
-            "requested_by": by,
-            "requested_at": now,
-        }
-        query = requests.insert().values(values).returning(requests.c.id)
-        with self._write() as connection:
-            return int(connection.execute(query).scalar_one())
+        return self._file(kind, selection, by, now, settlement=settlement)
 
     def open_requests(self) -> list[Request]:
-        """Return the requests that are not done, oldest first."""
-        return [request for request in self.list_requests() if request.done_at is None]
+        """Return the requests about deliveries that are not done, oldest first."""
+        return [request for request in self._undone() if request.kind in _CONCERNS]
+
+    def find_request(self, number: int) -> Request | None:
+        """Return one request; None where there is none of that number."""
+        mine = (requests.c.namespace == self.namespace) & (requests.c.id == number)
+        with self._read() as connection:
+            row = connection.execute(select(requests).where(mine)).one_or_none()
+            return None if row is None else _request(row)
 
     def list_requests(self) -> list[Request]:
         """Return all requests, oldest first."""
@@ -137,6 +142,24 @@ class Requesting(LedgerDatabase):
             done = update(requests).where(requests.c.id == request.id)
             connection.execute(done.values(done_at=now, outcome=outcome))
             return outcome
+
+    def _file(
+        self, kind: RequestKind, selection: Selection, by: str, now: datetime, **more: Any
+    ) -> int:
+        body = {"selection": asdict(selection), "settlement": None, **more}
+        values = {
+            "namespace": self.namespace,
+            "kind": kind,
+            "body": json.dumps(body, ensure_ascii=False),
+            "requested_by": by,
+            "requested_at": now,
+        }
+        query = requests.insert().values(values).returning(requests.c.id)
+        with self._write() as connection:
+            return int(connection.execute(query).scalar_one())
+
+    def _undone(self) -> list[Request]:
+        return [request for request in self.list_requests() if request.done_at is None]
 
     def _carry_out(self, connection: Connection, request: Request, now: datetime) -> str:
         kind = RequestKind(request.kind)
@@ -188,4 +211,8 @@ def _request(row: Row[Any]) -> Request:
         row.requested_at,
         row.done_at,
         row.outcome,
+        body.get("asked", {}),
+        body.get("begun", {}),
+        body.get("result", ""),
+        body.get("found", ()),
     )

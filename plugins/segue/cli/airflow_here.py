@@ -1,0 +1,44 @@
+"""What the Airflow of this machine says, asked by its own command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from segue.settings import find_airflow_home
+
+_SECONDS = 60
+
+
+def is_paused(dag_id: str) -> bool | None:
+    """Return whether a DAG is paused; None where no Airflow is set up here, or it has no such DAG.
+
+    An Airflow that is not set up is not asked: its command line would set one up.
+    """
+    home = find_airflow_home(os.environ)
+    is_set_up = (home / "airflow.cfg").exists() or "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" in (
+        os.environ
+    )
+    program = Path(sys.executable).with_name("airflow")
+    found = str(program) if program.exists() else shutil.which("airflow")
+    if not is_set_up or found is None:
+        return None
+    command = [found, "dags", "list", "--columns", "dag_id,is_paused", "--output", "json"]
+    try:
+        done = subprocess.run(  # noqa: S603 - Airflow's own command line
+            command,
+            env={**os.environ, "AIRFLOW_HOME": str(home)},
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=True,
+        )
+        rows = json.loads(next(line for line in done.stdout.splitlines() if line[:2] == "[{"))
+        states = {row["dag_id"]: str(row["is_paused"]) for row in rows}
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError, StopIteration):
+        return None
+    return states[dag_id] == "True" if dag_id in states else None

@@ -1,0 +1,234 @@
+"""``segue check-connections`` and ``send-test``: asked for here, carried out by an Airflow task.
+
+Only tasks see connections and may send, so both file a request and wait for segue_release.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from segue.cli.airflow_here import is_paused
+from segue.cli.arguments import Home, OutputFormat
+from segue.cli.output import Format, count, note, plain, print_listing, working
+
+if TYPE_CHECKING:
+    from segue.cli.workspace import Workspace
+    from segue.delivery.ledger import Ledger, Request, Wanted
+    from segue.delivery.resolved import ResolvedWorkflow
+    from segue.durations import Duration
+
+RELEASE = "segue_release"
+_LOOK_EVERY = 2.0  # seconds
+_FAILED = 1
+_CHECK_COLUMNS = ("connection", "channel", "result", "detail", "used_by")
+_IN_A_TABLE = ("connection", "channel", "result", "used_by", "detail")
+_TEST_COLUMNS = ("request", "workflow", "action", "contact", "to", "result", "outcome")
+
+NoWait = Annotated[
+    bool,
+    typer.Option("--no-wait", help="File the request and end; segue requests shows the outcome."),
+]
+Timeout = Annotated[
+    str, typer.Option("--timeout", metavar="DURATION", help="How long to wait: 90s, 10m.")
+]
+
+
+def check_connections(
+    workflows: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[WORKFLOW]...", help="Workflows; all by default.", show_default=False
+        ),
+    ] = None,
+    no_wait: NoWait = False,
+    timeout: Timeout = "10m",
+    home: Home = None,
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """Try every connection that workflows use, sending nothing; segue_release does it.
+
+    Exit code 1 when one of them does not work, 2 when nobody tried them in time.
+    """
+    from segue.cli.workspace import Workspace, person, this_second, writing_ledger
+
+    workspace, longest = Workspace.open(home), _duration(timeout)
+    for name in workflows or []:
+        workspace.catalog.location("workflows", name)
+    with writing_ledger(workspace.settings) as ledger:
+        number = ledger.file_check(workflows or [], person(), this_second())
+        done = None if no_wait else _wait(ledger, number, longest)
+    if done is None:
+        _print_filed(number, output)
+        return
+    columns = _IN_A_TABLE if output is Format.TABLE else _CHECK_COLUMNS
+    print_listing(columns, ([row[name] for name in columns] for row in done.found), output)
+    note(f"{count(len(done.found), 'connection')}: {plain(done.outcome)}")
+    if done.result == "failed":
+        raise typer.Exit(_FAILED)
+
+
+def send_test(
+    workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="Name of the workflow.")],
+    contact: Annotated[
+        str, typer.Option(metavar="ID", help="Whose details the message is made of.")
+    ],
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="ADDRESS", help="The tester: a mail address; in Slack a channel or a user's id."
+        ),
+    ],
+    action: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="The action, where there are several.", show_default=False),
+    ] = None,
+    snapshot: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="Whose details these are; the newest complete one by default.",
+            show_default=False,
+        ),
+    ] = None,
+    change: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND",
+            help="Kind of change; the workflow's first by default.",
+            show_default=False,
+        ),
+    ] = None,
+    no_wait: NoWait = False,
+    timeout: Timeout = "10m",
+    home: Home = None,
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """Send one rendered message to a tester, never to the contact; segue_release does it.
+
+    It is no delivery: nothing is recorded of it but the request. Exit code 1 when it was not sent.
+    """
+    from segue.cli.workspace import Workspace, person, this_second, writing_ledger
+
+    workspace, longest = Workspace.open(home), _duration(timeout)
+    resolved = workspace.catalog.resolve(workflow)
+    wanted = _wanted(workspace, resolved, action, contact, to, change, snapshot)
+    with writing_ledger(workspace.settings) as ledger:
+        _rehearse(resolved, wanted, ledger, workspace)
+        number = ledger.file_test(wanted, person(), this_second())
+        done = None if no_wait else _wait(ledger, number, longest)
+    if done is None:
+        _print_filed(number, output)
+        return
+    if output is Format.TABLE:
+        print(plain(done.outcome))
+    else:
+        meant = done.selection
+        row = [done.id, meant.workflow, meant.action, meant.contact, to, done.result, done.outcome]
+        print_listing(_TEST_COLUMNS, [row], output)
+    if done.result != "sent":
+        raise typer.Exit(_FAILED)
+
+
+def _wanted(
+    workspace: Workspace,
+    resolved: ResolvedWorkflow,
+    action: str | None,
+    contact: str,
+    to: str,
+    change: str | None,
+    snapshot: str | None,
+) -> Wanted:
+    """Return what is to be sent; raise SettingsError for what the definitions do not allow."""
+    from segue.delivery.ledger import Wanted
+    from segue.delivery.trials import find_action, require_address, require_kind
+    from segue.directory.snapshots import find_snapshot
+
+    found = find_action(resolved, action)
+    require_address(resolved.channels[found.id], to)
+    if snapshot is not None:
+        snapshot = find_snapshot(resolved.directory, snapshot, now=workspace.now).key
+    kind = require_kind(resolved, change)
+    return Wanted(resolved.name, found.id, contact, to, kind, snapshot)
+
+
+def _rehearse(
+    resolved: ResolvedWorkflow, wanted: Wanted, ledger: Ledger, workspace: Workspace
+) -> None:
+    """Raise what would keep the message from being sent, where it can be seen from here.
+
+    Details from elsewhere than a snapshot, and snapshots that this machine does not see, are the
+    task's to look at.
+    """
+    from segue.delivery.trials import prepare, require_listed_nowhere
+    from segue.errors import SnapshotMissing
+
+    require_listed_nowhere(ledger, wanted)
+    if not isinstance(resolved.definition.load, str):
+        return
+    try:
+        with working("Looking at the message"):
+            prepare(resolved, wanted, ledger, "0" * 64, workspace.now)
+    except (SnapshotMissing, OSError) as error:
+        note(f"not looked at here: {plain(str(error))}")
+
+
+def _duration(text: str) -> Duration:
+    from segue.durations import parse_duration
+    from segue.errors import SettingsError
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise SettingsError(f"--timeout: {error}") from None
+
+
+def _wait(ledger: Ledger, number: int, longest: Duration) -> Request:
+    """Return a request once it is done; raise SegueError when that takes too long."""
+    from segue.errors import SegueError
+
+    until = time.monotonic() + longest.approximate().total_seconds()
+    note(_filed(number))
+    with working("Waiting for segue_release"):
+        while True:
+            found = ledger.find_request(number)
+            if found is not None and found.done_at is not None:
+                return found
+            left = until - time.monotonic()
+            if left <= 0:
+                break
+            time.sleep(min(_LOOK_EVERY, left))
+    state = "was begun and has not ended" if found and found.begun else "was not carried out"
+    raise SegueError(
+        f"request {number} {state} within {longest}: {_of_release()}. The request stays: "
+        "segue requests shows what comes of it"
+    )
+
+
+def _filed(number: int) -> str:
+    return f"request {number} is filed; segue_release carries it out within five minutes"
+
+
+def _print_filed(number: int, output: Format) -> None:
+    if output is Format.TABLE:
+        print(_filed(number))
+    else:
+        print_listing(("request",), [[number]], output)
+
+
+def _of_release() -> str:
+    """Return what can be found out here about the DAG that has to run, and what to do."""
+    paused = is_paused(RELEASE)
+    if paused is None:
+        return (
+            f"the DAG {RELEASE} has to run for it, and whether it is paused cannot be found out "
+            f"here; where Airflow runs: airflow dags unpause {RELEASE}"
+        )
+    if paused:
+        return f"the DAG {RELEASE} is paused; run: airflow dags unpause {RELEASE}"
+    return (
+        f"the DAG {RELEASE} is not paused, so see whether the scheduler runs, and the log of its "
+        f"task try_out; to let it run now: airflow dags trigger {RELEASE}"
+    )

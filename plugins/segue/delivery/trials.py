@@ -1,0 +1,282 @@
+"""A message to a tester: rendered for a contact, sent to somebody else, and no delivery.
+
+The contact's details are real and so is the message, but for whom it reaches and a ``[test]`` in
+its subject. No row of ``deliveries`` is read or written. What a vendor would have answered to
+actions before it comes from the workflow's own ``tests:``, else it is a placeholder such as
+``‹results.ticket.url›``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from segue.delivery import candidates
+from segue.delivery.branches import Change
+from segue.delivery.candidates import Candidate, Prepared, Terms
+from segue.delivery.channel import Channel, Receipt
+from segue.delivery.details import details_of
+from segue.delivery.door import REAL_CLOCK, Clock, send_once
+from segue.delivery.heartbeat import LEASE
+from segue.delivery.keys import trial_key
+from segue.delivery.ledger import DeliveryRow, Ledger, Request, TrialResult, Wanted
+from segue.delivery.plan import SEND, placeholders, rehearse
+from segue.delivery.resolved import ResolvedWorkflow
+from segue.delivery.schema import State
+from segue.directory.snapshots import Snapshot, find_snapshot, usable_snapshots
+from segue.documents import did_you_mean
+from segue.errors import (
+    DataError,
+    DeliveryError,
+    LedgerError,
+    OutcomeUnknown,
+    SegueError,
+    SettingsError,
+    SnapshotMissing,
+    TransientFailure,
+)
+from segue.segments.kinds import ChangeKind, RemovalReason
+from segue.workflows.definition import Action, prerequisites
+from segue.workflows.details import contact_fields
+
+STALE = timedelta(hours=1)  # nobody waits for a test any more that was asked for so long ago
+_LONGEST_PAUSE = 60.0  # seconds
+_LONGEST_ADDRESS = 320  # characters, of a mail address
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What came of a test, in a word and in words."""
+
+    result: TrialResult
+    words: str
+
+
+def send_test(
+    request: Request,
+    resolve: Callable[[str], ResolvedWorkflow],
+    ledger: Ledger,
+    *,
+    owner: str,
+    clock: Clock = REAL_CLOCK,
+) -> Trial | None:
+    """Send the message that a request asks for, at most once, and write down what came of it.
+
+    None where another worker has it. What cannot be sent is an outcome; a LedgerError is raised.
+    """
+    try:
+        resolved = resolve(str(request.selection.workflow))
+        trial = _send(request, resolved, ledger, owner, clock)
+    except LedgerError:
+        raise
+    except OutcomeUnknown as error:
+        trial = Trial(TrialResult.UNCERTAIN, f"perhaps sent, and not sent again: {error}")
+    except SegueError as error:
+        trial = Trial(TrialResult.NOT_SENT, f"not sent: {error}")
+    if trial is not None:
+        ledger.finish_trial(request.id, trial.result, trial.words, clock.now(), owner=owner)
+    return trial
+
+
+def find_action(resolved: ResolvedWorkflow, wanted: str | None) -> Action:
+    """Return the action to test; raise SettingsError where it is none, or one must be named."""
+    ids = resolved.action_ids
+    if wanted is None and len(ids) == 1:
+        return resolved.definition.actions[0]
+    if wanted is None:
+        raise SettingsError(
+            f"the workflow has several actions; say which one: --action {' or '.join(ids)}"
+        )
+    if wanted not in ids:
+        hint = did_you_mean(wanted, ids)
+        raise SettingsError(f"there is no action {wanted!r}; allowed: {', '.join(ids)}{hint}")
+    return resolved.definition.action(wanted)
+
+
+def require_kind(resolved: ResolvedWorkflow, wanted: str | None) -> str:
+    """Return the kind of change to test, the workflow's first by default; raise SettingsError."""
+    allowed = [*map(str, resolved.definition.changes), str(ChangeKind.ENROLLED)]
+    if wanted is not None and wanted not in allowed:
+        hint = did_you_mean(wanted, allowed)
+        raise SettingsError(f"--change is {wanted!r}; allowed: {', '.join(allowed)}{hint}")
+    return wanted or allowed[0]
+
+
+def require_address(channel: Channel, to: str) -> str:
+    """Return the address ``to`` as a channel writes it; raise SettingsError unless it is one."""
+    if not 0 < len(to) <= _LONGEST_ADDRESS or not to.isprintable() or set(to) & set(' ,;<>"'):
+        raise SettingsError(
+            f"--to is {to[:_LONGEST_ADDRESS]!r}; allowed: one address, without a name, blanks, "
+            "commas or line breaks"
+        )
+    return channel.tester(to)
+
+
+def require_listed_nowhere(ledger: Ledger, wanted: Wanted) -> None:
+    """Raise SettingsError where the workflow is stopped, or the contact must not be used."""
+    stop = ledger.stopped(wanted.workflow)
+    if stop is not None:
+        raise SettingsError(f"nothing of this workflow is sent until segue go: {stop}")
+    kind = ledger.suppressed([wanted.contact]).get(wanted.contact)
+    if kind is not None:
+        raise SettingsError(f"the contact is {kind}: nothing is made of its details")
+
+
+def _send(
+    request: Request, resolved: ResolvedWorkflow, ledger: Ledger, owner: str, clock: Clock
+) -> Trial | None:
+    if request.requested_at < clock.now() - STALE:
+        raise SettingsError("it was asked for more than an hour ago; ask again")
+    wanted = _wanted(request)
+    require_listed_nowhere(ledger, wanted)
+    key = trial_key(ledger.namespace, request.id, request.requested_at)
+    prepared, remark = prepare(resolved, wanted, ledger, key, clock.now())
+    channel = resolved.channels[wanted.action]
+    with channel.connect() as sender:
+        _wait_for_leave(ledger, sender.limits(prepared.message), clock)
+        if sender.lacks(prepared.message):
+            prepared = replace(prepared, message=sender.complete(prepared.message))
+            _wait_for_leave(ledger, sender.limits(prepared.message), clock)
+        require_listed_nowhere(ledger, wanted)  # the last moment for a stop
+        over_by = clock.now() + timedelta(seconds=channel.longest_call) + LEASE
+        if not ledger.begin_test(request.id, owner, over_by):
+            return None
+        answer = send_once(sender, prepared)
+    if isinstance(answer, DeliveryError):
+        raise answer
+    number = answer.external_id if isinstance(answer, Receipt) else None
+    known_as = f" as {number}" if number else ""
+    return Trial(TrialResult.SENT, f"sent to {wanted.to}{known_as}{remark}")
+
+
+def _wanted(request: Request) -> Wanted:
+    meant, asked = request.selection, request.asked
+    workflow, action, contact = str(meant.workflow), str(meant.action), str(meant.contact)
+    return Wanted(workflow, action, contact, asked["to"], asked["change"], asked["snapshot"])
+
+
+def prepare(
+    resolved: ResolvedWorkflow, wanted: Wanted, ledger: Ledger, key: str, now: datetime
+) -> tuple[Prepared, str]:
+    """Return the message as the tester gets it, and what a run would have done instead.
+
+    Raises SegueError where there is no such message.
+    """
+    action = find_action(resolved, wanted.action)
+    channel = resolved.channels[action.id]
+    tester = require_address(channel, wanted.to)
+    snapshot = _snapshot(resolved, wanted.snapshot, ledger, now)
+    change = _change(wanted.contact, wanted.change, snapshot.key)
+    fields = _fields(resolved, change, snapshot)
+    _refuse_own_address(channel, fields, tester)
+    made = _render(resolved, action, change, fields, key)
+    readdressed = replace(made, message=channel.readdressed(made.message, tester))
+    return readdressed, _remark(resolved, action, change, snapshot, ledger.namespace)
+
+
+def _snapshot(
+    resolved: ResolvedWorkflow, key: str | None, ledger: Ledger, now: datetime
+) -> Snapshot:
+    if key is not None:
+        return find_snapshot(resolved.directory, key, now=now)
+    name = resolved.directory.directory
+    usable = usable_snapshots(resolved.directory, ledger.quarantined(name), now=now)
+    complete = [snapshot for snapshot in usable if snapshot.complete]
+    if not complete:
+        raise SnapshotMissing(f"directory {name} has no complete snapshot")
+    return complete[-1]
+
+
+def _change(contact: str, kind: str, key: str) -> Change:
+    reason = RemovalReason.NO_LONGER_MATCHES.value if kind == ChangeKind.REMOVED else ""
+    return Change(contact, kind, reason, key, key)
+
+
+def _fields(resolved: ResolvedWorkflow, change: Change, snapshot: Snapshot) -> Mapping[str, Any]:
+    population = details_of(resolved, snapshot, [change])
+    found = contact_fields(resolved.definition, population).get(change.contact_id)
+    if found is None:
+        raise DataError(
+            f"there is no contact {change.contact_id!r} in snapshot {snapshot.key} of "
+            f"{resolved.directory.directory}; ids are compared exactly"
+        )
+    return found
+
+
+def _render(
+    resolved: ResolvedWorkflow,
+    action: Action,
+    change: Change,
+    fields: Mapping[str, Any],
+    key: str,
+) -> Prepared:
+    """Return the message as the contact would get it, whatever would keep it from being sent."""
+    before = {
+        other: _delivered(resolved, change, other)
+        for other in prerequisites(resolved.definition, action)
+    }
+    candidate = Candidate(
+        key, change.contact_id, change.change, change.snapshot, fields, opted_in=True, before=before
+    )
+    everybody = resolved.definition.policies.model_copy(update={"holdout": None})
+    terms = replace(Terms.of(resolved, action), policies=everybody)
+    ready, refused = candidates.judge(resolved.channels[action.id], terms, [candidate])
+    if refused:
+        raise SettingsError(f"the message cannot be made: {refused[0].reason}")
+    return ready[0]
+
+
+def _delivered(resolved: ResolvedWorkflow, change: Change, action: str) -> DeliveryRow:
+    """Return an action before it as if it had been delivered, with what it would have answered."""
+    examples = (example.results.get(action) for example in resolved.definition.tests)
+    stated = next((found for found in examples if isinstance(found, Mapping)), {})
+    results = {**placeholders(resolved).get(action, {}), **stated}
+    return DeliveryRow(
+        "", action, change.contact_id, change.change, 0, State.DELIVERED, "", results
+    )
+
+
+def _remark(
+    resolved: ResolvedWorkflow, action: Action, change: Change, snapshot: Snapshot, namespace: str
+) -> str:
+    """Return, for the outcome, why a run would not have sent it; consent is left aside."""
+    (planned,) = rehearse(
+        resolved,
+        [change],
+        {snapshot.key: snapshot},
+        namespace=namespace,
+        consent={change.contact_id: True},
+    )
+    found = next(each for each in planned.actions if each.action == action.id)
+    if found.outcome == SEND:
+        return ""
+    return f"; a run would not have sent it: {found.outcome} ({found.reason})"
+
+
+def _refuse_own_address(channel: Channel, fields: Mapping[str, Any], tester: str) -> None:
+    """Raise SettingsError where the tester's address is one of the contact's, however spelt."""
+    for value in fields.values():
+        if not isinstance(value, str) or len(value) > _LONGEST_ADDRESS:
+            continue
+        with suppress(SettingsError):  # most values are no addresses
+            if channel.tester(value.strip()).casefold() == tester.casefold():
+                break
+    else:
+        return
+    raise SettingsError("the address is the contact's own, and a test never goes to the contact")
+
+
+def _wait_for_leave(ledger: Ledger, limits: Any, clock: Clock) -> None:
+    """Wait until the limits that all tasks share allow a call; raise TransientFailure if long."""
+    while True:
+        granted, pause = ledger.reserve([limits], clock.now())
+        if granted:
+            return
+        if pause > _LONGEST_PAUSE:
+            raise TransientFailure(
+                f"the connection's limit allows no call for {pause:.0f} seconds; ask again then"
+            )
+        clock.sleep(pause)
