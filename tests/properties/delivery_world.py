@@ -654,11 +654,14 @@ class World:
             self.start(Run(NAME, f"gap {wishes.previous} {wishes.current}"), wishes, Mood())
 
     def clear_everything(self) -> None:
-        """A person settles what is uncertain and clears every run."""
+        """A person settles what is uncertain and clears every run; Airflow retries what is left.
+
+        Of two changes of a contact in one run, the later waits for what becomes of the first.
+        """
         self.now = _noon_after(self.now)
         self.settle()
         for dag_run in list(self.runs.values()):
-            self.clear(dag_run, Mood())
+            self.retry(self.clear(dag_run, Mood()), Mood())
 
     # What must hold, at any time and at the end
 

@@ -100,7 +100,7 @@ def test_workers_that_race_send_each_message_once(bench: Bench, race: str, kills
 
 def test_workers_killed_at_digests_tell_of_each_contact_once(bench: Bench):
     """Six die at any step of twenty-four digests of five contacts."""
-    assert problems(bench, DIGESTS, "slack", "sqlite", 120, 6) == []
+    assert problems(bench, DIGESTS, "slack_message", "sqlite", 120, 6) == []
 
 
 @pytest.mark.slow
