@@ -20,6 +20,8 @@ from tests.channels.stage import FAULTS, PAUSE, Delivery, Run, Stage
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
 ASKED = [name for name, case in CASES.items() if case.can_be_asked]
+DENYING = [name for name in ASKED if CASES[name].can_deny]
+NOT_DENYING = [name for name in ASKED if not CASES[name].can_deny]
 NOT_ASKED = [name for name, case in CASES.items() if not case.can_be_asked]
 HOSTILE = [
     pytest.param(name, action, kind, id=f"{name}-{action}-{kind}")
@@ -145,11 +147,20 @@ def test_a_server_that_could_not_be_asked_at_once_is_asked_later(played, name):
     assert is_delivered_once(played.case, played.again.of(people.LOST))
 
 
-@pytest.mark.parametrize("name", ASKED)
+@pytest.mark.parametrize("name", DENYING)
 def test_what_the_server_has_not_got_is_sent_once_the_call_is_surely_over(played, name):
     first, again = played.first.of(people.UNSENT), played.again.of(people.UNSENT)
     assert (first.row["outcome"], first.messages) == ("sending", ())
     assert is_delivered_once(played.case, again)
+
+
+@pytest.mark.parametrize("name", NOT_DENYING)
+def test_what_the_server_does_not_show_is_left_to_a_person(played, name):
+    """It may be there all the same, so that it is not sent again."""
+    first, again = played.first.of(people.UNSENT), played.again.of(people.UNSENT)
+    assert (first.row["outcome"], first.messages) == ("sending", ())
+    assert (again.row["outcome"], again.messages) == ("uncertain", ())
+    assert again.row["reason"].startswith("the vendor cannot tell: ")
 
 
 @pytest.mark.parametrize("name", NOT_ASKED)

@@ -72,6 +72,7 @@ class ChannelCase:
     variants: Mapping[str, Written] = field(default_factory=dict)
     mark_of: Callable[[str, str], str] = lambda key, contact_id: key
     can_be_asked: bool = True  # else a lost answer is `uncertain`
+    can_deny: bool = True  # whether what it does not find is surely not there; else `uncertain`
     look_up: Fields = field(default_factory=dict)  # a fault's options that hit look-ups alone
     says_when: bool = True  # whether a refusal for a limit has a Retry-After
 

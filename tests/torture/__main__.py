@@ -131,7 +131,8 @@ def _sum_up(results: Sequence[Result], seconds: float, console: Console) -> int:
         f"\n{len(results)} experiments in {seconds / 60:.1f} minutes: "
         f"{total['deliveries']:,} deliveries, {total['interruptions']:,} kills and restarts; "
         f"{total['duplicates']} duplicates, {total['lost']} lost; "
-        f"{total['uncertain']} uncertain and reported, all where nobody can be asked"
+        f"{total['uncertain']} uncertain and reported, all where the server cannot be asked or "
+        "cannot tell"
     )
     wrong = [(one, problems) for one, figures in results if (problems := one.problems(figures))]
     for experiment, problems in wrong:

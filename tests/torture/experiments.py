@@ -71,7 +71,7 @@ class Experiment:
 
     def problems(self, figures: Figures) -> list[str]:
         """Return what is wrong with the figures of this experiment."""
-        found = figures.problems(can_be_asked=BY_NAME[self.vendor].case.can_be_asked)
+        found = figures.problems(can_be_asked=BY_NAME[self.vendor].can_tell)
         if figures.interruptions < self.interruptions:
             found.append(f"{figures.interruptions} of {self.interruptions} interruptions")
         return found

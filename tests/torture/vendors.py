@@ -27,6 +27,11 @@ class Vendor:
         return self.case.service
 
     @property
+    def can_tell(self) -> bool:
+        """Whether the server says yes or no to every question."""
+        return self.case.can_be_asked and self.case.can_deny
+
+    @property
     def look_up(self) -> dict[str, Any]:
         """The options of a fault that hits questions alone; empty where nobody can be asked."""
         return dict(self.case.look_up)

@@ -7,10 +7,14 @@
     email_message        a mail with text and HTML parts, over SMTP
     zendesk_ticket       a Zendesk ticket
     freshdesk_ticket     a Freshdesk ticket
+    text_message         a text message (SMS) through Twilio
+    teams_message        a card in Microsoft Teams
     http_request         a request to any HTTP API
     http_calls           what channels over HTTP share: one session, and answers turned into errors
     expressions          what a definition says about an answer's JSON, in JMESPath
     html_text            the plain text of an HTML message
+    adaptive_cards       the cards of Microsoft Teams, and the templates in them
+    phone_numbers        how phone numbers are read
     addressing           who reads a message of a channel that writes to the team
     look_ups             from when on a doubtful message is looked for at its vendor
     rates                how often a connection may be called

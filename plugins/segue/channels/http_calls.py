@@ -57,6 +57,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, TypeGuard, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 from segue.channels.airflow_connections import find_connection, opened
 from segue.channels.rates import SEGUE_RATE
@@ -69,6 +70,7 @@ from segue.errors import (
 )
 
 if TYPE_CHECKING:
+    from airflow.providers.http.hooks.http import HttpHook
     from requests import PreparedRequest, RequestException, Response, Session
 
 CONNECT_TIMEOUT = 10.0  # seconds
@@ -287,29 +289,65 @@ def open_calls(
     *,
     largest_answer: int = LARGEST_ANSWER,
     can_be_asked: bool = False,
+    own: Collection[str] = (),
 ) -> HttpCalls:
     """Open a session over an Airflow connection of type HTTP.
 
     ``can_be_asked`` is the channel's own: whether a call in doubt can be looked up.
-    """
-    from airflow.providers.http.hooks.http import HttpHook
 
+    ``own`` are keys of its extra that are the channel's; any other is a header of every call.
+    """
     host = find_connection(connection)
     if not host.host or ("://" not in host.host and not host.schema):
         raise ConnectionFailure(
             f"the Airflow connection {connection!r} needs a host that begins with https://"
         )
+    hook, session, timeout = _open(connection, own)
+    session.auth = session.auth or _unchanged  # or requests would look for a ~/.netrc
+    base_url = hook.base_url.rstrip("/")
+    return HttpCalls(vendor, session, base_url, timeout, largest_answer, can_be_asked=can_be_asked)
+
+
+def open_webhook(vendor: str, connection: str) -> tuple[HttpCalls, str]:
+    """Open a session to the URL that is the password of an Airflow connection of type HTTP.
+
+    Returns it with the URL's path and query, which are as secret as a password: Airflow is told to
+    mask them in logs, and no error shows them.
+    """
+    from airflow.providers.common.compat.sdk import mask_secret
+
+    written = find_connection(connection).password or ""
+    try:
+        url = urlsplit(written.strip())
+        usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConnectionFailure(
+            f"the Airflow connection {connection!r} needs the webhook's whole URL, as {vendor} "
+            "shows it, for its password"
+        )
+    secret = f"{url.path}?{url.query}" if url.query else url.path
+    mask_secret(secret)
+    for signature in parse_qs(url.query).get("sig", []):
+        mask_secret(signature)
+    _, session, timeout = _open(connection, ())
+    session.auth = _unchanged  # the password is no password
+    calls = HttpCalls(vendor, session, f"{url.scheme}://{url.netloc}", timeout)
+    return calls, secret
+
+
+def _open(connection: str, own: Collection[str]) -> tuple[HttpHook, Session, float]:
+    """Return the provider's hook, its session, and how long that waits for a byte (seconds)."""
+    from airflow.providers.http.hooks.http import HttpHook
+
     hook = HttpHook(http_conn_id=connection)
     session = opened(connection, lambda: hook.get_conn({"Accept": "application/json"}))
-    session.auth = session.auth or _unchanged  # or requests would look for a ~/.netrc
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # calls share nothing
-    session.headers.pop(SEGUE_RATE, None)  # the hook takes what it does not know for a header
+    for name in (SEGUE_RATE, *own):  # the hook takes what it does not know for a header
+        session.headers.pop(name, None)
     timeout = opened(connection, lambda: float(hook.merged_extra.get("timeout") or READ_TIMEOUT))
-    base_url = hook.base_url.rstrip("/")
-    read_timeout = min(timeout, LONGEST_READ)
-    return HttpCalls(
-        vendor, session, base_url, read_timeout, largest_answer, can_be_asked=can_be_asked
-    )
+    return hook, session, min(timeout, LONGEST_READ)
 
 
 def failed_answer(vendor: str, response: Response, codes: Codes) -> DeliveryError:

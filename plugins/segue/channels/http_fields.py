@@ -7,7 +7,7 @@ contact's values make of them is checked again when they are rendered.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 from urllib.parse import unquote
 
@@ -59,29 +59,40 @@ def header_problem(name: str) -> str | None:
     return None
 
 
-def _read_json(value: object, info: ValidationInfo) -> Any:
-    """Read a value whose texts are templates; raise ProblemsFound with every one that is wrong."""
+ReadText = Callable[[str, Location, Mapping[str, Any]], Template]
+
+
+def read_json(value: object, read_text: ReadText) -> Any:
+    """Read a value whose texts are templates; raise ProblemsFound with every one that is wrong.
+
+    ``read_text`` is given a text, where it stands, and the mapping that holds it; it raises
+    ValueError for one that cannot be.
+    """
     problems: list[tuple[Location, str]] = []
 
-    def read(part: object, at: Location) -> Any:
+    def read(part: object, at: Location, holder: Mapping[str, Any]) -> Any:
         if isinstance(part, Mapping):
             computed = [key for key in part if "{{" in key or "{%" in key]
             problems.extend(((*at, key), "a key cannot be a template") for key in computed)
-            return {key: read(item, (*at, key)) for key, item in part.items()}
+            return {key: read(item, (*at, key), part) for key, item in part.items()}
         if isinstance(part, list | tuple):
-            return tuple(read(item, (*at, index)) for index, item in enumerate(part))
+            return tuple(read(item, (*at, index), holder) for index, item in enumerate(part))
         if not isinstance(part, str):
             return part
         try:
-            return read_template(Kind.TEXT, part, info)
+            return read_text(part, at, holder)
         except ValueError as error:
             problems.append((at, str(error)))
             return None
 
-    found = read(value, ())
+    found = read(value, (), {})
     if problems:
         raise ProblemsFound(problems)
     return found
+
+
+def _read_json(value: object, info: ValidationInfo) -> Any:
+    return read_json(value, lambda text, *_: read_template(Kind.TEXT, text, info))
 
 
 def _read_scalar(value: object, info: ValidationInfo) -> Template | int | float | bool:

@@ -23,7 +23,7 @@ def sandbox(
         typer.Option(metavar="DIR", help="Keep what is received here.", show_default=False),
     ] = None,
 ) -> None:
-    """Serve look-alikes of Slack, Zendesk, Freshdesk and any HTTP API, a mail server and an inbox.
+    """Serve look-alikes of Slack, Zendesk, Freshdesk, Twilio, Teams and any HTTP API, and mail.
 
     Runs until Ctrl-C. Without --folder everything received is forgotten at the end.
     """

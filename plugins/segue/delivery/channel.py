@@ -40,6 +40,8 @@ BUILT_IN = {
     "servicenow_record": "segue.channels.servicenow_record:ServiceNowRecord",
     "slack_message": "segue.channels.slack_message:SlackMessage",
     "slack_webhook": "segue.channels.slack_webhook:SlackWebhook",
+    "teams_message": "segue.channels.teams_message:TeamsMessage",
+    "text_message": "segue.channels.text_message:TextMessage",
     "zendesk_ticket": "segue.channels.zendesk_ticket:ZendeskTicket",
 }
 
@@ -73,6 +75,18 @@ class OpenTicket(ContactFailure):
 
     Its message is the ticket's number.
     """
+
+
+class OptedOut(ContactFailure):
+    """The vendor knows that the contact wants no messages: the delivery is skipped, not failed."""
+
+
+class PartlyFound(OutcomeUnknown):
+    """A vendor was asked: it has the messages of ``found``, and cannot tell about the others."""
+
+    def __init__(self, message: str, found: Mapping[str, Receipt]) -> None:
+        self.found = found
+        super().__init__(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +140,7 @@ class Sender(ABC):
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
         """Send one rendered message once; ``key`` is the delivery's key (64 hex digits).
 
-        Raises ContactFailure (permanent, of this contact), NoAddress, OpenTicket,
+        Raises ContactFailure (permanent, of this contact), NoAddress, OptedOut, OpenTicket,
         TransientFailure (nothing was sent), ConnectionFailure (credentials, host) or
         OutcomeUnknown (the answer was lost after the request had gone out).
         """
@@ -138,7 +152,8 @@ class Sender(ABC):
 
         ``traces`` maps keys of deliveries to what ``Channel.trace`` said of their messages; none
         of the calls began before ``since``. Only asked where ``can_be_asked``. Raises
-        TransientFailure, ConnectionFailure, or OutcomeUnknown where the vendor cannot tell.
+        TransientFailure, ConnectionFailure, OutcomeUnknown where the vendor cannot tell, or
+        PartlyFound where it can tell of some.
         """
         raise OutcomeUnknown(f"{type(self).__name__} has no way to ask")
 

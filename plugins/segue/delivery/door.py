@@ -28,13 +28,22 @@ from segue.delivery.candidates import (
     judge,
     message_digest,
 )
-from segue.delivery.channel import Audience, Channel, NoAddress, OpenTicket, Receipt, Sender
+from segue.delivery.channel import (
+    Audience,
+    Channel,
+    NoAddress,
+    OpenTicket,
+    OptedOut,
+    Receipt,
+    Sender,
+)
 from segue.delivery.heartbeat import LEASE, heartbeat
 from segue.delivery.ledger import (
     SENT_AGAIN,
     SKIPPED_EXPIRED,
     SKIPPED_NO_ADDRESS,
     SKIPPED_OPEN_TICKET,
+    SKIPPED_OPTED_OUT,
     SKIPPED_SUPPRESSED,
     DeliveryRow,
     Finished,
@@ -443,10 +452,9 @@ class Door:
         """Return what an answer means; what may pass leaves the delivery claimed."""
         if isinstance(answer, Receipt):
             return delivered(key, answer, digest)
-        if isinstance(answer, NoAddress):
-            return Finished(key, State.SKIPPED, SKIPPED_NO_ADDRESS)
-        if isinstance(answer, OpenTicket):
-            return Finished(key, State.SKIPPED, f"{SKIPPED_OPEN_TICKET}: {answer}")
+        skipped = _skipped(answer)
+        if skipped is not None:
+            return Finished(key, State.SKIPPED, skipped)
         said = f"{SENT_AGAIN}: {answer}" if key in self._again else str(answer)
         if isinstance(answer, TransientFailure | ConnectionFailure):
             return Finished(key, State.CLAIMED, said)
@@ -493,6 +501,17 @@ class Door:
 def _is_again(row: DeliveryRow) -> bool:
     """True where a call in doubt is made once more; the row is as it was before the claim."""
     return row.resent or row.state is State.UNCERTAIN
+
+
+def _skipped(answer: DeliveryError) -> str | None:
+    """Return why there was nothing to send after all, or None."""
+    if isinstance(answer, NoAddress):
+        return SKIPPED_NO_ADDRESS
+    if isinstance(answer, OptedOut):
+        return SKIPPED_OPTED_OUT
+    if isinstance(answer, OpenTicket):
+        return f"{SKIPPED_OPEN_TICKET}: {answer}"
+    return None
 
 
 def send_once(sender: Sender, item: Prepared) -> Answer:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from segue.delivery.channel import Channel, Receipt, Sender
+from segue.delivery.channel import Channel, PartlyFound, Receipt, Sender
 from segue.delivery.heartbeat import LEASE
 from segue.delivery.ledger import DeliveryRow, Finished, Ledger, StartRules
 from segue.delivery.schema import State
@@ -69,7 +69,13 @@ def recover(
         try:
             settled = _ask(_as_it_was(channel, rows[0].trace), rows, now)
         except OutcomeUnknown as error:
-            settled = [_nobody_can_tell(row, str(error)) for row in rows]
+            found = error.found if isinstance(error, PartlyFound) else {}
+            settled = [
+                delivered(row.key, found[row.key])
+                if row.key in found
+                else _nobody_can_tell(row, str(error))
+                for row in rows
+            ]
         except ConnectionFailure as error:
             if rows[0].trace.get(_CONNECTION) == channel.connection:
                 trouble = error
@@ -106,6 +112,8 @@ def ask_at_once(
     """
     try:
         return dict(sender.find(traces, since))
+    except PartlyFound as error:
+        return dict(error.found)
     except DeliveryError as error:
         log.info("the channel could not be asked yet: %s", error)
         return {}

@@ -62,7 +62,9 @@ class Fault(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    service: Literal["slack", "zendesk", "freshdesk", "jira", "servicenow", "http", "smtp"]
+    service: Literal[
+        "slack", "zendesk", "freshdesk", "jira", "servicenow", "twilio", "teams", "http", "smtp"
+    ]
     fault: FaultKind
     times: int = Field(default=1, ge=1)
     retry_after: int = Field(default=1, ge=0, description="seconds, for rate_limited")

@@ -16,7 +16,17 @@ from fastapi import APIRouter, HTTPException, Query
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
-from segue.sandbox import freshdesk_api, http_api, slack_api, smtp_server, zendesk_api
+from segue.sandbox import (
+    freshdesk_api,
+    http_api,
+    jira_api,
+    servicenow_api,
+    slack_api,
+    smtp_server,
+    teams_api,
+    twilio_api,
+    zendesk_api,
+)
 from segue.sandbox.faults import Fault, Faults
 from segue.sandbox.store import Message, Store
 from segue.sandbox.wire import json_answer
@@ -26,6 +36,10 @@ TITLES = {
     slack_api.SERVICE: "Slack",
     zendesk_api.SERVICE: "Zendesk",
     freshdesk_api.SERVICE: "Freshdesk",
+    jira_api.SERVICE: "Jira",
+    servicenow_api.SERVICE: "ServiceNow",
+    twilio_api.SERVICE: "Text messages",
+    teams_api.SERVICE: "Teams",
     http_api.SERVICE: "HTTP",
 }
 KINDS = {  # where the service alone does not say it
@@ -178,7 +192,7 @@ def _facts(message: Message) -> list[tuple[str, str]]:
         "Cc": known.get("cc"),
         "Reply to": known.get("reply_to"),
         "Attachments": ", ".join(file["name"] or "?" for file in known.get("attachments") or []),
-        "Message id": known.get("message_id"),
+        "Message id": known.get("message_id") or known.get("sid"),
         "Timestamp": known.get("ts"),
         "Metadata": json.dumps(metadata, ensure_ascii=False) if metadata else None,
         "Ticket": ticket.get("id"),

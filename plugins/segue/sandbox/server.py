@@ -29,6 +29,8 @@ from segue.sandbox import (
     servicenow_api,
     slack_api,
     smtp_server,
+    teams_api,
+    twilio_api,
     zendesk_api,
 )
 from segue.sandbox.faults import Fault, FaultInjector, FaultKind, Faults, LoopbackProtocol
@@ -39,7 +41,16 @@ HTTP_PORT = 8090
 SMTP_PORT = 1025
 START_TIMEOUT = 15  # seconds
 
-VENDORS = (slack_api, zendesk_api, freshdesk_api, jira_api, servicenow_api, http_api)
+VENDORS = (
+    slack_api,
+    zendesk_api,
+    freshdesk_api,
+    jira_api,
+    servicenow_api,
+    twilio_api,
+    teams_api,
+    http_api,
+)
 
 
 def create_app(store: Store, faults: Faults | None = None) -> FastAPI:
@@ -231,6 +242,12 @@ def describe(sandbox: Sandbox, folder: Path | str | None) -> str:
             f"{sandbox.url}/servicenow",
             f"{servicenow_api.USER} : {servicenow_api.PASSWORD}",
         ),
+        (
+            "Twilio",
+            f"{sandbox.url}/twilio",
+            f"{twilio_api.ACCOUNT_SID} : {twilio_api.AUTH_TOKEN}",
+        ),
+        ("Teams webhook", f"{sandbox.url}/teams{teams_api.WEBHOOK}", ""),
         ("Any HTTP API", f"{sandbox.url}/http", f"token {http_api.TOKEN}"),
         (
             "SMTP",

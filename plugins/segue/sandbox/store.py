@@ -36,8 +36,8 @@ class Message:
     """One accepted effect: a mail, a Slack message, a ticket created or updated."""
 
     id: int  # counts up from 1, across services, never reused
-    service: str  # slack, zendesk, freshdesk, http or smtp
-    kind: str  # message, webhook_message, ticket, ticket_update, request or mail
+    service: str  # slack, zendesk, freshdesk, twilio, teams, http or smtp
+    kind: str  # message, webhook_message, ticket, ticket_update, text, card, request or mail
     received_at: str  # UTC, ISO 8601
     to: str  # the channel, requester or recipients, as a person would name them
     subject: str

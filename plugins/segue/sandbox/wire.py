@@ -19,6 +19,7 @@ REMOVED = "(removed)"
 EMAIL = re.compile(r"[^@\s<>\"]+@[^@\s<>\"]+\.[^@\s<>\".]+")
 
 _SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
+_SIGNATURE_IN_PATH = re.compile(r"([?&]sig=)[^&]*")
 _TOKEN_IN_BODY = re.compile(r'((?:^|&)token=|"token"\s*:\s*")[^&"]*')
 
 
@@ -48,7 +49,8 @@ class ReceivedRequest:
             for name, value in self.headers.items()
         }
         body = _TOKEN_IN_BODY.sub(rf"\g<1>{REMOVED}", self.body)
-        return {"method": self.method, "path": self.path, "headers": headers, "body": body}
+        path = _SIGNATURE_IN_PATH.sub(rf"\g<1>{REMOVED}", self.path)
+        return {"method": self.method, "path": path, "headers": headers, "body": body}
 
 
 async def read_request(request: Request) -> ReceivedRequest:

@@ -8,6 +8,7 @@ a field holds: where a template computes a name, the error leaves it out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -47,6 +48,7 @@ class Kind(StrEnum):
     MRKDWN = "mrkdwn"  # Slack's markup
     PATH = "path"  # the path of a URL: what an expression prints is within one segment
     URL = "url"  # one line, whose expressions are parts of a path or a query
+    CARD = "card"  # the Markdown of an Adaptive Card
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +234,7 @@ Html = _field(Kind.HTML)
 Mrkdwn = _field(Kind.MRKDWN)
 UrlPath = _field(Kind.PATH)
 Url = _field(Kind.URL)
+CardText = _field(Kind.CARD)
 
 
 def _read(folder: object, name: str) -> str:
@@ -333,6 +336,25 @@ def _print_in_url(value: Any) -> str:
     return quote(str(_print_plain(value)), safe="")
 
 
+_CARD_MARKS = re.compile(r"[\\`*_{}\[\]()<>~]|&(?=#?\w+;)")
+_CARD_LISTS = re.compile(r"^([ \t]*)(?:([-+#=])(?=[\s#=-]|$)|([0-9]+)(\.)(?=\s|$))", re.MULTILINE)
+
+
+def _print_in_card(value: Any) -> str:
+    """Turn a value into text of a card's Markdown: nobody can link, mention or format.
+
+    Cards understand a part of CommonMark, where a backslash makes any mark a character
+    (https://learn.microsoft.com/adaptive-cards/authoring-cards/text-features,
+    https://spec.commonmark.org/0.31.2/#backslash-escapes). Brackets, parentheses and braces are
+    each escaped, so that no link, ``<at>`` or ``{{DATE(…)}}`` is left for a client that does not
+    know about backslashes; some on phones show them.
+    """
+    text = _CARD_MARKS.sub(r"\\\g<0>", str(_print_plain(value)))
+    return _CARD_LISTS.sub(
+        lambda found: "".join([found[1], found[3] or "", "\\", found[2] or found[4]]), text
+    )
+
+
 def _unescape_quotes(text: str) -> str:
     """Give back the quotes that HTML escapes and Slack does not know how to read.
 
@@ -358,12 +380,15 @@ class _Folder(FileSystemLoader):
         return found
 
 
+_FINALIZE = {Kind.PATH: _print_in_url, Kind.URL: _print_in_url, Kind.CARD: _print_in_card}
+
+
 @lru_cache(maxsize=64)
 def _environment(kind: Kind, folder: str | None) -> ImmutableSandboxedEnvironment:
     environment = _Environment(
         undefined=_Missing,
         autoescape=kind in (Kind.HTML, Kind.MRKDWN),
-        finalize=_print_in_url if kind in (Kind.PATH, Kind.URL) else _print_plain,
+        finalize=_FINALIZE.get(kind, _print_plain),
         loader=_Folder(folder) if folder else DictLoader({}),
         keep_trailing_newline=False,
     )
@@ -454,6 +479,7 @@ def _is_missing(value: Any) -> bool:
 
 __all__ = [
     "VARIABLES",
+    "CardText",
     "Fields",
     "Html",
     "Kind",

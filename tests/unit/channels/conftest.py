@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from segue.sandbox import teams_api, twilio_api
 from segue.sandbox.server import Sandbox
 
 # before Airflow is imported, which is when a channel connects
@@ -83,6 +84,20 @@ def sandbox(running_sandbox: Sandbox, set_connection: SetConnection) -> Sandbox:
         host=f"{url}/servicenow",
         login="segue.integration",
         password="sandbox",
+        extra={"timeout": 1},
+    )
+    set_connection(
+        "twilio_default",
+        conn_type="http",
+        host=f"{url}/twilio",
+        login=twilio_api.ACCOUNT_SID,
+        password=twilio_api.AUTH_TOKEN,
+        extra={"timeout": 1},
+    )
+    set_connection(
+        "teams_default",
+        conn_type="http",
+        password=f"{url}/teams{teams_api.WEBHOOK}",
         extra={"timeout": 1},
     )
     set_connection(

@@ -30,8 +30,14 @@ ONE_LINE = {name: text for name, text in HOSTILE.items() if name != "line breaks
 
 
 def variables(**contact: Any) -> dict[str, Any]:
-    """Return what a template sees, for a contact with an address and a name."""
-    fields = {"contact_id": "c-1", "email": "ana@example.com", "first_name": "Ana", **contact}
+    """Return what a template sees, for a contact with addresses and a name."""
+    fields = {
+        "contact_id": "c-1",
+        "email": "ana@example.com",
+        "phone": "+447700900123",
+        "first_name": "Ana",
+        **contact,
+    }
     return {
         "contact": Fields("contact", fields),
         "change": "added",

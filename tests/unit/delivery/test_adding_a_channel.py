@@ -126,5 +126,5 @@ def test_every_error_in_the_pages_table_is_one_that_the_door_knows():
     from segue import errors
 
     named = re.findall(r"(?m)^\| `(\w+)` \|", PAGE)
-    assert len(named) == 5
+    assert {"ContactFailure", "NoAddress", "OptedOut", "OutcomeUnknown"} <= set(named)
     assert all(hasattr(errors, name) or hasattr(channels, name) for name in named)

@@ -14,7 +14,7 @@ from pydantic import PrivateAttr
 from sqlalchemy import select
 
 from segue.delivery.candidates import Candidate, Terms
-from segue.delivery.channel import Limit, NoAddress
+from segue.delivery.channel import Limit, NoAddress, OptedOut, PartlyFound, Receipt
 from segue.delivery.door import Clock as DoorClock
 from segue.delivery.door import Door
 from segue.delivery.heartbeat import LEASE
@@ -216,6 +216,15 @@ def test_a_failure_of_an_earlier_pass_still_counts(ledger):
     assert result.standing == {State.FAILED: 1, State.DELIVERED: 1}
 
 
+def test_a_contact_whom_the_vendor_knows_to_have_opted_out_is_skipped(ledger):
+    """They answered STOP to the vendor; the next contact goes on."""
+    candidates = released(ledger, "a", "b")
+    through = channel().answering(failing_for("a", OptedOut("21610")))
+    assert door(ledger, through).deliver(candidates).is_complete
+    assert outcome(ledger, "a") == "skipped:opted_out"
+    assert outcome(ledger, "b") == "delivered"
+
+
 def test_a_lost_answer_is_uncertain_and_never_sent_again(ledger):
     """Nobody can tell whether it had its effect."""
     candidates = released(ledger, "a")
@@ -341,6 +350,36 @@ def test_a_vendor_that_cannot_tell_leaves_the_call_uncertain(ledger):
     later_door(ledger, through).deliver(candidates)
     assert outcome(ledger, "a") == "uncertain:the vendor cannot tell: the history cannot be read"
     assert through.outbox.keys == []
+
+
+def test_a_vendor_that_can_tell_of_some_leaves_the_others_uncertain(ledger):
+    """What it has is delivered; what it does not show may be there, and is not sent again."""
+    candidates, through = released(ledger, "a", "b"), askable()
+    die_in_the_call(ledger, candidates, through)
+
+    def has_the_first(question):
+        raise PartlyFound("the rest is not shown", {candidates[0].key: Receipt("7")})
+
+    through.asked(has_the_first)
+    later_door(ledger, through).deliver(candidates)
+    assert outcome(ledger, "a") == "delivered"
+    assert outcome(ledger, "b") == "uncertain:the vendor cannot tell: the rest is not shown"
+    assert through.outbox.keys == []
+
+
+def test_a_vendor_that_can_tell_of_some_at_once_is_believed(ledger):
+    candidates = released(ledger, "a", "b")
+
+    def lose(key, message):
+        raise OutcomeUnknown("the answer was lost")
+
+    def has_the_first(question):
+        raise PartlyFound("the rest is not shown", {candidates[0].key: Receipt("7")})
+
+    through = askable().losing(lose).asked(has_the_first)
+    door(ledger, through).deliver(candidates)
+    assert outcome(ledger, "a") == "delivered"
+    assert outcome(ledger, "b") == "sending:the answer was lost"
 
 
 def test_a_vendor_that_cannot_be_asked_now_is_asked_again_later(ledger):

@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 import httpx
 import pytest
 
-from segue.sandbox import slack_api
-from segue.sandbox.server import Sandbox
+from segue.sandbox import inbox, slack_api
+from segue.sandbox.server import VENDORS, Sandbox
 
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 BEARER = {"Authorization": f"Bearer {slack_api.TOKEN}"}
@@ -175,3 +175,8 @@ def test_delete_clears_the_inbox(web: httpx.Client, sandbox: Sandbox) -> None:
 
     assert web.delete("/sandbox/messages").status_code == 204
     assert sandbox.messages() == []
+
+
+def test_every_service_has_a_name_on_the_page() -> None:
+    """Without one, the page of its messages could not be shown."""
+    assert {vendor.SERVICE for vendor in VENDORS} <= set(inbox.TITLES)

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from segue.errors import ContactFailure
 from segue.workflows.templates import (
+    CardText,
     Fields,
     Html,
     Kind,
@@ -348,12 +349,47 @@ def test_rendering_changes_nothing_for_the_next_template():
     assert [render(template, variables) for _ in range(2)] == ["2", "2"]
 
 
+@pytest.mark.parametrize("source", PRINTED)
+@pytest.mark.parametrize("text", [*HOSTILE, "**a** [b](c) _d_ `e` <at>f</at> \\\\[g\\](h)"])
+def test_no_mark_of_a_cards_markdown_is_left_without_a_backslash(source: str, text: str):
+    """However it is printed; a backslash that the contact wrote is a character, too."""
+    found = shown(source, Kind.CARD, name=text)
+    assert not set("\\`*_{}[]()<>~") & set(re.sub(r"\\.", "", found))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("- a", "\\- a"),
+        ("a\n  # b", "a\n  \\# b"),
+        ("12. a", "12\\. a"),
+        ("---", "\\---"),
+        ("&amp; &#60; M&S", "\\&amp; \\&#60; M&S"),
+        ("-5 a-b 3.14 2026-11-22", "-5 a-b 3.14 2026-11-22"),
+    ],
+)
+def test_what_would_begin_a_line_of_a_list_in_a_card_is_text(text: str, found: str):
+    assert shown("{{ contact.name }}", Kind.CARD, name=text) == found
+
+
+def test_a_card_prints_values_as_others_do():
+    assert shown("{{ contact.age }},{{ contact.vip }}", Kind.CARD, age=3.0, vip=True) == "3,true"
+    assert failure("*{{ contact.id }}*", Kind.CARD) == "missing field: contact.id"
+    assert shown("**{{ change }}**\n- x", Kind.CARD) == "**added**\n- x"
+
+
 # Reading definitions
 
 
 @pytest.mark.parametrize(
     ("field", "kind"),
-    [(Text, Kind.TEXT), (Line, Kind.LINE), (Html, Kind.HTML), (Mrkdwn, Kind.MRKDWN)],
+    [
+        (Text, Kind.TEXT),
+        (Line, Kind.LINE),
+        (Html, Kind.HTML),
+        (Mrkdwn, Kind.MRKDWN),
+        (CardText, Kind.CARD),
+    ],
 )
 def test_a_field_gives_its_kind_to_its_template(field: Any, kind: Kind):
     assert read(field, "{{ change }}") == Template("{{ change }}", kind)

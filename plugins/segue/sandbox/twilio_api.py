@@ -1,0 +1,355 @@
+"""A look-alike of the messages of Twilio's API of 2010-04-01.
+
+Follows these public pages:
+    https://www.twilio.com/docs/messaging/api/message-resource (create, fetch, list)
+    https://github.com/twilio/twilio-oai, spec/json/twilio_api_v2010.json (shapes; ``Tags``)
+    https://www.twilio.com/docs/bulk-messaging/tags (limits of tags)
+    https://www.twilio.com/docs/usage/requests-to-twilio (basic: account SID and auth token, or an
+    API key's SID and secret)
+    https://www.twilio.com/docs/usage/twilios-response (errors, paging by next_page_uri)
+    https://www.twilio.com/docs/api/errors (numbers and texts of errors)
+    https://www.twilio.com/docs/iam/test-credentials (the numbers that fail on purpose)
+
+Any well-formed number can be written to and from, except Twilio's own test numbers:
+
+    to    +15005550001   no number (21211)           from  +15005550001   no number (21212)
+          +15005550002   cannot be routed (21612)          +15005550007   not the account's (21606)
+          +15005550003   region not allowed (21408)        +15005550008   its queue is full (21611)
+          +15005550004   answered STOP (21610)
+          +15005550009   cannot receive texts (21614)
+
+There is one messaging service, MESSAGING_SERVICE. A message leaves its queue at once, except one
+from a name that begins with ``Queue``, which stays: it has no ``date_sent``, and no filter by
+that date lists it.
+
+Creating has no idempotency: the same request twice makes two messages. Left out: limits of its own
+(ask for a fault), media, scheduling, templates, channels other than SMS, redacting and deleting.
+The number of the error for tags that cannot be is not published; here it is 20001.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from email.utils import format_datetime, parsedate_to_datetime
+from math import ceil
+from typing import NoReturn
+from urllib.parse import urlencode
+
+from fastapi import FastAPI, Request
+from starlette.responses import Response
+
+from segue.sandbox.faults import Fault, FaultKind
+from segue.sandbox.store import Document, Store
+from segue.sandbox.wire import (
+    ReceivedRequest,
+    Refused,
+    answer_refusals,
+    basic_credentials,
+    json_answer,
+    read_request,
+    vendor_app,
+)
+
+SERVICE = "twilio"
+ACCOUNT_SID = "AC" + "5e90e" * 6 + "00"
+AUTH_TOKEN = "sandbox"
+API_KEY, API_SECRET = "SK" + "5e90e" * 6 + "00", "sandbox-secret"
+MESSAGING_SERVICE = "MG" + "5e90e" * 6 + "00"
+
+LONGEST_BODY, LARGEST_PAGE, USUAL_PAGE = 1_600, 1_000, 50
+MOST_TAGS, LONGEST_TAG_NAME, LONGEST_TAG = 10, 128, 256
+DATE_FILTERS = ("DateSent", "DateSent<", "DateSent>")
+MESSAGES = "twilio.messages"
+
+_NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
+_SHORT_CODE = re.compile(r"[0-9]{3,8}")
+_NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9 &_+-]{1,11}")
+_TAG = re.compile(r"[A-Za-z0-9._~-]+")
+
+NOT_A_NUMBER = "+15005550001"
+TO_ERRORS = {
+    NOT_A_NUMBER: 21211,
+    "+15005550002": 21612,
+    "+15005550003": 21408,
+    "+15005550004": 21610,
+    "+15005550009": 21614,
+}
+FROM_ERRORS = {NOT_A_NUMBER: 21212, "+15005550007": 21606, "+15005550008": 21611}
+TEXTS = {
+    20001: "Invalid parameter",
+    20003: "Authenticate",
+    20404: "The requested resource was not found",
+    20429: "Too Many Requests",
+    20503: "Service Unavailable",
+    21211: "Invalid 'To' Phone Number: {}",
+    21212: "Invalid 'From' Number: {}",
+    21408: "Permission to send an SMS has not been enabled for the region indicated by the 'To' "
+    "number: {}",
+    21602: "Message body is required.",
+    21603: "A 'From' phone number is required.",
+    21604: "A 'To' phone number is required.",
+    21606: "The 'From' phone number {} is not a valid, SMS-capable inbound phone number or short "
+    "code for your account.",
+    21610: "Attempt to send to unsubscribed recipient",
+    21611: "This 'From' number has exceeded the maximum number of queued messages",
+    21612: "Message cannot be sent with the current combination of 'To' ({}) and/or 'From' "
+    "parameters.",
+    21614: "'To' number is not a valid mobile number: {}",
+    21617: "The concatenated message body exceeds the 1600 character limit.",
+    21701: "The Messaging Service does not exist.",
+}
+
+
+def create_app(store: Store) -> FastAPI:
+    """Serve ``/2010-04-01/Accounts/AC…/Messages.json`` and ``…/Messages/SM….json``."""
+    app = vendor_app()
+    missing = _error(20404, 404)
+    answer_refusals(app, not_found=missing, not_allowed=_error(20404, 405))
+    messages = "/2010-04-01/Accounts/{account}/Messages"
+
+    @app.post(messages + ".json")
+    async def create(account: str, request: Request) -> Response:
+        return _create(store, await _authenticated(request, account))
+
+    @app.get(messages + ".json")
+    async def index(account: str, request: Request) -> Response:
+        return _list(store, await _authenticated(request, account))
+
+    @app.get(messages + "/{sid}.json")
+    async def show(account: str, sid: str, request: Request) -> Response:
+        await _authenticated(request, account)
+        with store.transaction() as transaction:
+            found = transaction.get(MESSAGES, sid)
+        return json_answer(_shown(found)) if found else missing
+
+    return app
+
+
+def refusal(fault: Fault, path: str) -> Response:
+    """Refuse a request the way Twilio does."""
+    if fault.fault is FaultKind.RATE_LIMITED:
+        return _error(20429, 429, headers={"Retry-After": str(fault.retry_after)})
+    if fault.fault is FaultKind.UNAUTHORIZED:
+        return _error(20003, 401)
+    return _error(20503, 503)
+
+
+def _error(
+    code: int, status: int = 400, about: str = "", headers: Mapping[str, str] | None = None
+) -> Response:
+    more_info = f"https://www.twilio.com/docs/errors/{code}"
+    error = {"code": code, "message": TEXTS[code].format(about), "more_info": more_info}
+    return json_answer({**error, "status": status}, status, headers)
+
+
+def _refuse(code: int, status: int = 400, about: str = "") -> NoReturn:
+    raise Refused(_error(code, status, about))
+
+
+async def _authenticated(request: Request, account: str) -> ReceivedRequest:
+    received = await read_request(request)
+    known = ((ACCOUNT_SID, AUTH_TOKEN), (API_KEY, API_SECRET))
+    if basic_credentials(received.headers) not in known:
+        _refuse(20003, 401)
+    if account != ACCOUNT_SID:
+        _refuse(20404, 404)
+    return received
+
+
+# Creating
+
+
+def _create(store: Store, request: ReceivedRequest) -> Response:
+    given = request.form() if request.content_type == "application/x-www-form-urlencoded" else {}
+    to, sender, service, body = _checked(given)
+    tags = _tags(given.get("Tags"))
+    with store.transaction() as transaction:
+        sid = f"SM{transaction.next_id(MESSAGES):032x}"
+        is_queued = sender.startswith("Queue")
+        now = store.clock()
+        message = {
+            "sid": sid,
+            "to": to,
+            "from": sender or None,
+            "messaging_service_sid": service or None,
+            "body": body,
+            "tags": tags,
+            "status": "accepted" if service else "queued",
+            "num_segments": "0" if service else str(_segments(body)),
+            "created": now.isoformat(),
+            "sent": None if is_queued else now.isoformat(),
+        }
+        transaction.put(MESSAGES, sid, message)
+        transaction.receive(
+            SERVICE,
+            "text",
+            to=to,
+            text=body,
+            fields={"sid": sid, "from": sender or service, "tags": tags},
+            raw=request.raw(),
+        )
+    return json_answer(_shown({**message, "sent": None}), 201)
+
+
+def _checked(given: Mapping[str, str]) -> tuple[str, str, str, str]:
+    """Return To, From, MessagingServiceSid and Body; refuse what cannot be sent."""
+    to, sender = given.get("To", ""), given.get("From", "")
+    service, body = given.get("MessagingServiceSid", ""), given.get("Body", "")
+    if not to:
+        _refuse(21604)
+    if not sender and not service:
+        _refuse(21603)
+    if service and service != MESSAGING_SERVICE:
+        _refuse(21701, 404)
+    if not body:
+        _refuse(21602)
+    if len(body.encode("utf-16-le", "surrogatepass")) // 2 > LONGEST_BODY:
+        _refuse(21617)
+    if not _NUMBER.fullmatch(to):
+        _refuse(21211, about=to)
+    if sender and not any(one.fullmatch(sender) for one in (_NUMBER, _SHORT_CODE, _NAME)):
+        _refuse(21212, about=sender)
+    if sender in FROM_ERRORS:
+        _refuse(FROM_ERRORS[sender], about=sender)
+    if to in TO_ERRORS:
+        _refuse(TO_ERRORS[to], about=to)
+    return to, sender, service, body
+
+
+def _tags(written: str | None) -> dict[str, str]:
+    try:
+        tags = json.loads(written) if written else {}
+    except ValueError:
+        _refuse(20001)
+    if not isinstance(tags, dict) or len(tags) > MOST_TAGS:
+        _refuse(20001)
+    for name, value in tags.items():
+        if not (_TAG.fullmatch(name) and isinstance(value, str) and _TAG.fullmatch(value)):
+            _refuse(20001)
+        if len(name) > LONGEST_TAG_NAME or len(value) > LONGEST_TAG:
+            _refuse(20001)
+    return tags
+
+
+def _segments(body: str) -> int:
+    """Return how many parts a body is sent in; what is not ASCII is taken for outside of GSM-7."""
+    size = len(body) if body.isascii() else len(body.encode("utf-16-le", "surrogatepass")) // 2
+    alone, in_parts = (160, 153) if body.isascii() else (70, 67)
+    return 1 if size <= alone else ceil(size / in_parts)
+
+
+# Listing
+
+
+def _list(store: Store, request: ReceivedRequest) -> Response:
+    query = request.query
+    size = _number(query, "PageSize", USUAL_PAGE, smallest=1)
+    page = _number(query, "Page", 0, smallest=0)
+    found = [one for one in _newest_first(store) if _is_wanted(one, query)]
+    start = _start(found, query)
+    shown = found[start : start + size]
+    kept = {name: value for name, value in query.items() if name not in ("Page", "PageToken")}
+    path = request.path.partition("?")[0].removeprefix(f"/{SERVICE}")
+
+    def uri(number: int, **token: str) -> str:
+        return f"{path}?{urlencode({**kept, 'PageSize': size, 'Page': number, **token})}"
+
+    following = None
+    if start + size < len(found):
+        following = uri(page + 1, PageToken=f"PA{shown[-1]['sid']}")
+    return json_answer(
+        {
+            "messages": [_shown(one) for one in shown],
+            "first_page_uri": uri(0),
+            "next_page_uri": following,
+            "previous_page_uri": uri(page - 1) if page else None,
+            "uri": uri(page),
+            "page": page,
+            "page_size": size,
+            "start": start,
+            "end": max(start, start + len(shown) - 1),
+        }
+    )
+
+
+def _newest_first(store: Store) -> list[Document]:
+    """Order by the date of sending; those that were never sent come last."""
+    return sorted(
+        store.values(MESSAGES), key=lambda one: (one["sent"] or "", one["sid"]), reverse=True
+    )
+
+
+def _start(found: list[Document], query: Mapping[str, str]) -> int:
+    """Return where a page begins: behind the message that its token names."""
+    token = query.get("PageToken", "")
+    sids = [one["sid"] for one in found]
+    return sids.index(token[2:]) + 1 if token[2:] in sids else 0
+
+
+def _is_wanted(message: Document, query: Mapping[str, str]) -> bool:
+    return (
+        query.get("To", message["to"]) == message["to"]
+        and query.get("From", message["from"]) == message["from"]
+        and all(_is_on(message, name, query[name]) for name in DATE_FILTERS if name in query)
+    )
+
+
+def _is_on(message: Document, name: str, written: str) -> bool:
+    """Tell whether a message was sent on the days of a filter (GMT); one in the queue is not."""
+    wanted = _day(written)
+    if message["sent"] is None:
+        return False
+    day = datetime.fromisoformat(message["sent"]).astimezone(UTC).date()
+    if name == "DateSent<":
+        return day <= wanted
+    return day >= wanted if name == "DateSent>" else day == wanted
+
+
+def _day(written: str) -> date:
+    """Read a date, in one of the ways that the OpenAPI's examples have."""
+    try:
+        return date.fromisoformat(written[:10])
+    except ValueError:
+        pass
+    try:
+        return parsedate_to_datetime(written).astimezone(UTC).date()
+    except ValueError:
+        _refuse(20001)
+
+
+def _number(query: Mapping[str, str], name: str, usual: int, *, smallest: int) -> int:
+    text = query.get(name, str(usual))
+    if not text.isdecimal() or int(text) < smallest:
+        _refuse(20001)
+    return min(int(text), LARGEST_PAGE) if name == "PageSize" else int(text)
+
+
+def _shown(message: Document) -> Document:
+    """Return a message as the API shows it."""
+    created, sent = message["created"], message["sent"]
+    uri = f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages/{message['sid']}"
+    same = ("sid", "to", "from", "messaging_service_sid", "body", "num_segments", "tags")
+    return {
+        **{name: message[name] for name in same},
+        "account_sid": ACCOUNT_SID,
+        "api_version": "2010-04-01",
+        "date_created": _rfc_2822(created),
+        "date_sent": _rfc_2822(sent),
+        "date_updated": _rfc_2822(sent or created),
+        "direction": "outbound-api",
+        "error_code": None,
+        "error_message": None,
+        "num_media": "0",
+        "price": None,
+        "price_unit": "USD",
+        "status": "sent" if sent else message["status"],
+        "subresource_uris": {"media": f"{uri}/Media.json"},
+        "uri": f"{uri}.json",
+    }
+
+
+def _rfc_2822(moment: str | None) -> str | None:
+    return None if moment is None else format_datetime(datetime.fromisoformat(moment))
