@@ -143,6 +143,11 @@ def message_digest(message: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def rendered(channel: Channel, terms: Terms, candidate: Candidate) -> Mapping[str, Any]:
+    """Return the message to one contact; raise ContactFailure, NoAddress among them."""
+    return channel.render({**terms.variables, **_variables(candidate)})
+
+
 def _judge(
     channel: Channel, terms: Terms, candidate: Candidate, now: datetime | None
 ) -> Prepared | Finished:

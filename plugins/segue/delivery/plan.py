@@ -91,6 +91,7 @@ class Plan:
     current_size: int
     beyond_guard: Sequence[str]  # why the guard would ask a person first
     changes: Sequence[PlannedChange]
+    counts: Mapping[str, int]  # of all changes by kind, be they among ``changes`` or not
 
     def outcomes(self) -> dict[str, Counter[str]]:
         """Return, per action, how many changes would have each outcome: ``skipped (if)``."""
@@ -123,15 +124,16 @@ def plan(
     namespace: str,
     now: datetime,
     quarantined: Collection[str] = (),
+    most: int | None = None,
 ) -> Plan:
     """Return what a run that compares ``previous`` with ``current`` would do; writes nothing.
 
     Consent is judged, as when sending, on the newest complete snapshot that is not among the
-    ``quarantined``. Raises DataError where a
-    snapshot cannot be used.
+    ``quarantined``. Of more changes than ``most``, the first by contact id are looked at. Raises
+    DataError where a snapshot cannot be used.
     """
     span = compare_pair(resolved, previous, current, store=Uncached(), now=now)
-    changes = changes_of_span(span.stretch, span.changes)
+    changes = sorted(changes_of_span(span.stretch, span.changes))[:most]
     snapshots = {item.key: item for item in (previous, current) if item is not None}
     consent = current_consent(resolved, changes, now, quarantined)
     return Plan(
@@ -145,6 +147,7 @@ def plan(
         current_size=span.current_size,
         beyond_guard=stopped_by(resolved, span),
         changes=rehearse(resolved, changes, snapshots, namespace=namespace, consent=consent),
+        counts=Counter(kind for _, kind, _ in span.changes),
     )
 
 

@@ -26,7 +26,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISION = "0004"  # the newest of migrations/versions; a test holds the two together
+REVISION = "0005"  # the newest of migrations/versions; a test holds the two together
 
 
 class State(StrEnum):
@@ -175,7 +175,9 @@ deliveries = Table(
     Column("delivered_at", UtcDateTime),
     Column("updated_at", UtcDateTime, nullable=False),
     Index(None, "span", "action", "state"),
-    Index(None, "namespace", "workflow", "state"),
+    Index(None, "span", "state", "contact_id", "change"),
+    Index(None, "namespace", "workflow", "state", "updated_at"),
+    Index(None, "namespace", "workflow", "event_at", "state"),
     Index(None, "contact_id"),
     Index(None, "state", "lease_until"),
 )

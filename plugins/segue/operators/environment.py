@@ -39,7 +39,7 @@ def open_ledger() -> Ledger:
     """Open this process's ledger; raise LedgerError or SettingsError."""
     settings = task_settings()
     url = ledger_url(settings.ledger)
-    _refuse_local_files_on_many_hosts(url, settings.state)
+    refuse_local_files_on_many_hosts(url, settings.state)
     return _ledger(url, settings.namespace, settings.secret)
 
 
@@ -117,12 +117,7 @@ def workflow_link(dag_id: str) -> str:
     return f"{base.rstrip('/')}/dags/{quote(dag_id)}"
 
 
-@lru_cache(maxsize=4)
-def _ledger(url: str, namespace: str, secret: str | None) -> Ledger:
-    return Ledger.open(url, namespace, secret)
-
-
-def _refuse_local_files_on_many_hosts(ledger: str, state: str) -> None:
+def refuse_local_files_on_many_hosts(ledger: str, state: str) -> None:
     """Raise SettingsError where workers on several hosts would each have a ledger of their own."""
     if "://" not in state and not Path(state).is_absolute():
         raise SettingsError(f"SEGUE_STATE is {state}; allowed: an absolute path, or a URL")
@@ -141,3 +136,8 @@ def _refuse_local_files_on_many_hosts(ledger: str, state: str) -> None:
             "several hosts. Use a URL such as s3://bucket/segue, or file:///mnt/segue for a "
             "folder that all hosts share"
         )
+
+
+@lru_cache(maxsize=4)
+def _ledger(url: str, namespace: str, secret: str | None) -> Ledger:
+    return Ledger.open(url, namespace, secret)

@@ -106,6 +106,7 @@ class Forgetting(Suppressing):
             meant["keys"] = keys
             if meant["contact"] == contact_id:
                 meant |= {"contact": pseudonym, "error": None}
+                body.get("asked", {}).pop("reason", None)
             body_text = json.dumps(body, ensure_ascii=False)
             connection.execute(
                 update(requests).where(requests.c.id == row.id).values(body=body_text)

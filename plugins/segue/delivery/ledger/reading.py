@@ -15,7 +15,7 @@ from segue.delivery.ledger.database import LedgerDatabase, batched
 from segue.delivery.ledger.reaching import GONE_OUT, rejected
 from segue.delivery.ledger.recording import never_released
 from segue.delivery.ledger.records import NO_LONGER_A_CHANGE
-from segue.delivery.schema import State, changes, deliveries, runs, spans
+from segue.delivery.schema import State, changes, definitions, deliveries, runs, spans
 from segue.segments.kinds import ChangeKind
 
 
@@ -236,7 +236,7 @@ class Reading(LedgerDatabase):
         reason, whatever its case; ``since`` is the earliest last change of a row.
         """
         table = deliveries.c
-        query = select(*_LISTED).where(table.namespace == self.namespace)
+        query = select(*LISTED).where(table.namespace == self.namespace)
         for column, value in (
             (table.workflow, workflow),
             (table.action, action),
@@ -257,12 +257,18 @@ class Reading(LedgerDatabase):
         with self._read() as connection:
             return [dict(row._mapping) for row in connection.execute(query.limit(limit))]
 
+    def definition(self, digest: str) -> str | None:
+        """Return the canonical JSON of a workflow as it was when a span was recorded, or None."""
+        query = select(definitions.c.body).where(definitions.c.hash == digest)
+        with self._read() as connection:
+            return connection.execute(query).scalar_one_or_none()
+
     def find_delivery(self, key: str) -> dict[str, Any] | None:
         """Return all that is known of one delivery, its run and its span included, or None."""
         table = deliveries.c
         query = (
             select(
-                *_LISTED,
+                *LISTED,
                 table.results,
                 spans.c.definition,
                 runs.c.run_id,
@@ -271,9 +277,18 @@ class Reading(LedgerDatabase):
                 spans.c.previous_as_of,
                 spans.c.current_key,
                 spans.c.current_as_of,
+                changes.c.reason.label("change_reason"),
             )
             .join(spans, spans.c.id == table.span)
             .join(runs, runs.c.id == spans.c.run)
+            .outerjoin(
+                changes,
+                and_(
+                    changes.c.span == table.span,
+                    changes.c.contact_id == table.contact_id,
+                    changes.c.change == table.change,
+                ),
+            )
             .where(table.namespace == self.namespace, table.key == key)
         )
         with self._read() as connection:
@@ -284,7 +299,7 @@ class Reading(LedgerDatabase):
         return {**found, "results": json.loads(found["results"] or "{}")}
 
 
-_LISTED = (  # the first twelve, in this order, are a contract of the command line
+LISTED = (  # the first twelve, in this order, are a contract of the command line
     deliveries.c.workflow,
     deliveries.c.action,
     deliveries.c.contact_id,
