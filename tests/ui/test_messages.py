@@ -133,3 +133,12 @@ def test_a_plan_that_cannot_be_made_says_why(client, ledger, definitions, place)
     answer = client("una").get("/segue/plan?workflow=welcome")
     assert answer.status_code == 200
     assert "There is nothing to compare yet" in answer.text
+
+
+def test_a_digest_is_not_shown_as_if_it_were_about_one_contact(client, ledger, sent):
+    """The page says how to find all whom it was about."""
+    settle(ledger, "ann", State.DELIVERED, message_key="d" * 64)
+    text = client("una").get(page_of(sent)).text
+    assert "It went out in a digest" in text
+    assert f"segue deliveries --message {'d' * 64}" in text
+    assert "Dear " not in text

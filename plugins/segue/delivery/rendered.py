@@ -15,6 +15,7 @@ from typing import Any
 
 from segue.delivery.branches import Change
 from segue.delivery.candidates import Candidate, Terms, message_digest, rendered
+from segue.delivery.details import details_of
 from segue.delivery.ledger import Ledger
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.directory.snapshots import find_snapshot
@@ -22,7 +23,7 @@ from segue.errors import ContactFailure, DataError, DefinitionError
 from segue.segments.changes import Memberships
 from segue.segments.kinds import RemovalReason
 from segue.workflows.definition import prerequisites
-from segue.workflows.details import contact_fields, load_details
+from segue.workflows.details import contact_fields
 
 Resolve = Callable[[Mapping[str, Any] | None], ResolvedWorkflow]  # None: as it is defined now
 
@@ -50,6 +51,8 @@ def message_of(
 
     ``resolve`` returns the workflow written as the mapping says, or as it is defined now.
     """
+    if found["message_key"]:
+        return RenderedMessage(None, None, _OF_A_DIGEST.format(found["message_key"]))
     message, why = None, ""
     for resolved in _versions(found, ledger, resolve):
         try:
@@ -66,10 +69,15 @@ def message_of(
     return RenderedMessage(message, False, _DIFFERS)
 
 
+_OF_A_DIGEST = (
+    "It went out in a digest, one message about many contacts. "
+    "segue deliveries --message {} lists them."
+)
 _NO_WAY = "the workflow, or this action of it, is not defined any more"
 _DIFFERS = (
     "Not exactly what was sent: the workflow, its templates or the snapshot's files were edited "
-    "since. This is how the message reads with what is there now."
+    "since, or the message held what the vendor alone knew, such as a person's id or an open "
+    "ticket. This is how the message reads with what is there now."
 )
 
 
@@ -99,14 +107,8 @@ def _message(
     key = found["previous_key"] if deleted and found["previous_key"] else found["snapshot"]
     contact = found["contact_id"]
     change = Change(contact, found["change"], found["change_reason"] or "", found["snapshot"], key)
-    population = load_details(
-        resolved.definition,
-        resolved.directory,
-        find_snapshot(resolved.directory, key, now=now),
-        {contact},
-        referred=resolved.referred,
-        memberships=memberships,
-    )
+    snapshot = find_snapshot(resolved.directory, key, now=now)
+    population = details_of(resolved, snapshot, [change], memberships)
     fields = contact_fields(resolved.definition, population).get(contact)
     if fields is None:
         raise DataError(f"the contact is not in snapshot {key}")
@@ -126,4 +128,4 @@ def _message(
         opted_in=None,
         before={other: rows.get(key) for other, key in keys.items()},
     )
-    return rendered(resolved.channels[action.id], Terms.of(resolved), candidate)
+    return rendered(resolved.channels[action.id], Terms.of(resolved, action), candidate)

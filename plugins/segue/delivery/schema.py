@@ -166,6 +166,7 @@ deliveries = Table(
     Column("digest", String(64)),  # SHA-256 of the rendered message
     Column("attempts", Integer, nullable=False, default=0),
     Column("resent", Integer, nullable=False, server_default="0"),  # 1: called again in doubt
+    Column("message_key", String(64)),  # of the digest that the last call sent; else NULL
     Column("owner", String(250)),
     Column("lease_until", UtcDateTime),
     Column("held_until", UtcDateTime),  # segue_release takes up what is due, until it is settled

@@ -10,6 +10,7 @@ from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from airflow.sdk import BaseHook
 from airflow.sdk.configuration import conf
@@ -103,6 +104,17 @@ def wishes_of(context: Context) -> Wishes:
         accept_rewritten=bool(params.get("accept_rewritten")),
         enroll_current_members=bool(params.get("enroll_current_members")),
     )
+
+
+def run_link(dag_id: str, run_id: str) -> str:
+    """Return the address of a run in Airflow's UI."""
+    return f"{workflow_link(dag_id)}/runs/{quote(run_id)}"
+
+
+def workflow_link(dag_id: str) -> str:
+    """Return the address of a DAG in Airflow's UI."""
+    base = conf.get("api", "base_url", fallback="http://localhost:8080/")
+    return f"{base.rstrip('/')}/dags/{quote(dag_id)}"
 
 
 def refuse_local_files_on_many_hosts(ledger: str, state: str) -> None:

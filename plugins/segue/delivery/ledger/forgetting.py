@@ -145,6 +145,7 @@ def _erase_deliveries(
         "results": None,
         "digest": None,
         "trace": None,
+        "message_key": None,
         "owner": None,
         "lease_until": None,
         "held_until": None,

@@ -28,6 +28,23 @@ class Reading(LedgerDatabase):
         with self._read() as connection:
             return set(connection.execute(query.distinct()).scalars())
 
+    def count_digests(self, span_ids: Collection[int]) -> dict[str, int]:
+        """Return, per action that is a digest, how many messages the delivered ones arrived in."""
+        query = (
+            select(
+                deliveries.c.action,
+                func.count(distinct(deliveries.c.message_key)).label("messages"),
+            )
+            .where(
+                deliveries.c.span.in_(span_ids),
+                deliveries.c.state == State.DELIVERED,
+                deliveries.c.message_key.is_not(None),
+            )
+            .group_by(deliveries.c.action)
+        )
+        with self._read() as connection:
+            return {row.action: row.messages for row in connection.execute(query)}
+
     def tally(self, span_ids: Collection[int]) -> dict[str, Counter[tuple[str, str]]]:
         """Return, per action, how many deliveries of the spans' changes stand in (state, reason).
 
@@ -208,14 +225,15 @@ class Reading(LedgerDatabase):
         contact_id: str | None = None,
         snapshot: str | None = None,
         outcome: str | None = None,
+        message: str | None = None,
         error: str | None = None,
         since: datetime | None = None,
         limit: int | None = None,
     ) -> list[dict[str, Any]]:
         """Return deliveries as plain mappings, ordered by workflow, snapshot, contact, action.
 
-        ``error`` is contained in the reason, whatever its case; ``since`` is the earliest last
-        change of a row.
+        ``message`` is the key of the digest they went out with; ``error`` is contained in the
+        reason, whatever its case; ``since`` is the earliest last change of a row.
         """
         table = deliveries.c
         query = select(*LISTED).where(table.namespace == self.namespace)
@@ -225,6 +243,7 @@ class Reading(LedgerDatabase):
             (table.contact_id, contact_id),
             (table.snapshot, snapshot),
             (table.state, outcome),
+            (table.message_key, message),
         ):
             if value is not None:
                 query = query.where(column == value)
@@ -300,4 +319,5 @@ LISTED = (  # the first twelve, in this order, are a contract of the command lin
     deliveries.c.delivered_at,
     deliveries.c.held_until,
     deliveries.c.digest,
+    deliveries.c.message_key,
 )
