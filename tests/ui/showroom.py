@@ -129,7 +129,7 @@ def write_renewals_workflow(world: World, mail: Mapping[str, Any]) -> None:
         start=(datetime.now(UTC).date() - timedelta(days=9)).isoformat(),
         conditions={"field": "phone", "is_set": True},
         owner="sales",
-        guard={"share": None},
+        guard={"share": None, "shrunk_to": None},
         branches={"max": 2, "slice_size": 500},
     )
 

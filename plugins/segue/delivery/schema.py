@@ -26,7 +26,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISION = "0005"  # the newest of migrations/versions; a test holds the two together
+REVISION = "0006"  # the newest of migrations/versions; a test holds the two together
 
 
 class State(StrEnum):

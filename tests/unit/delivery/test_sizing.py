@@ -160,7 +160,7 @@ def test_spans_of_before_learn_their_segment_from_their_definition(tmp_path):
     config.set_main_option("script_location", "plugins/segue/delivery/migrations")
     with engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "0004")
+        command.upgrade(config, "0005")
         connection.execute(
             text("INSERT INTO definitions VALUES (:hash, 'welcome', :body, '2026-11-01')"),
             {"hash": DEFINITION[0], "body": DEFINITION[1]},
@@ -181,6 +181,6 @@ def test_spans_of_before_learn_their_segment_from_their_definition(tmp_path):
             ),
             {"hash": DEFINITION[0]},
         )
-        command.upgrade(config, "0005")
+        command.upgrade(config, "0006")
         assert connection.execute(text("SELECT segment FROM spans")).scalar() == "vip"
     engine.dispose()
