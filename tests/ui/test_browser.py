@@ -15,7 +15,7 @@ from tests.ui.browsing import CHROMIUM, browser, frame_of, inner_of, log_in
 from tests.ui.filled import HOSTILE
 from tests.ui.showroom import CROWD, MAIL, RENEWALS, release, showroom, write_renewals_workflow
 
-DAYS = 2
+DAYS = 1
 pytestmark = [
     pytest.mark.airflow,
     pytest.mark.browser,

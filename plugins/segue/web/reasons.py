@@ -18,6 +18,7 @@ WORDS = {
     records.SKIPPED_ONCE: "this action has reached the contact before",
     records.SKIPPED_CAP: "the contact had as many messages as the frequency cap allows",
     records.SKIPPED_RECHECK: "just before sending, the change did not stand any more",
+    records.SKIPPED_OPEN_TICKET: "there is an open ticket about the contact already",
     records.SKIPPED_EXPIRED: "it had waited too long for the end of quiet hours",
     records.SKIPPED_REMOVED: "the action is not defined any more",
     records.NO_LONGER_A_CHANGE: "the run compared again, and this is no change any more",
