@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, and_, func, select, union
+from sqlalchemy import Select, and_, exists, func, select, union
 
 from segue.delivery.ledger.database import LedgerDatabase
 from segue.delivery.ledger.reading import LISTED
@@ -71,16 +71,19 @@ class Tracing(LedgerDatabase):
         self, text: str, workflows: Collection[str], limit: int
     ) -> Sequence[str]:
         """Return the first ids of contacts that begin so and that these workflows know."""
+        known = exists().where(  # not a join: ids are read in order, until there are enough
+            spans.c.id == changes.c.span,
+            spans.c.namespace == self.namespace,
+            spans.c.workflow.in_(sorted(workflows)),
+        )
         query = (
             select(changes.c.contact_id)
-            .join(spans, spans.c.id == changes.c.span)
             .where(
                 changes.c.contact_id >= text,
                 changes.c.contact_id < text + _LAST,
-                spans.c.namespace == self.namespace,
-                spans.c.workflow.in_(sorted(workflows)),
+                known,
             )
-            .group_by(changes.c.contact_id)
+            .distinct()
             .order_by(changes.c.contact_id)
         )
         with self._read() as connection:
