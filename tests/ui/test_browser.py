@@ -215,7 +215,6 @@ def test_a_viewer_sees_no_contact_and_nothing_to_press(chromium, room):
         "contact?id={hostile}",
         "contact?id=CID_2007",
         "segment/explain?segment={workflow}&contact={hostile}",
-        "segment/explain?segment={workflow}&contact=CID_2007",
         "delivery?workflow={workflow}&key={key}",
         "delivery?workflow={workflow}&key={key_of_hostile}",
         "deliveries?workflow={workflow}&state=delivered&contact={hostile}",
