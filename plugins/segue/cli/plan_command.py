@@ -14,6 +14,7 @@ from segue.cli.output import (
     console,
     json_of,
     note,
+    note_live,
     plain,
     print_csv,
     print_json_array,
@@ -77,6 +78,7 @@ def plan(
         chosen = [change for change in found.changes if change.contact_id == contact]
         found = replace(found, changes=chosen)
     _PRINTERS[output](found)
+    note_live(resolved)
     _note_summary(found)
 
 

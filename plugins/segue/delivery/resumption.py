@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from segue.delivery.branches import Change
-from segue.delivery.details import details_of
+from segue.delivery.details import live_details_of
 from segue.delivery.door import REAL_CLOCK, Clock, Pass
 from segue.delivery.ledger import (
     SKIPPED_CONDITIONS,
@@ -22,13 +22,14 @@ from segue.delivery.ledger import (
     DueDelivery,
     Ledger,
 )
+from segue.delivery.looking_up import Desk
 from segue.delivery.policies import start_rules
 from segue.delivery.recovery import recover
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.steps import send
 from segue.delivery.verdicts import by_details, judge
 from segue.directory.snapshots import find_snapshot
-from segue.errors import DataError
+from segue.errors import ConnectionFailure, DataError, TransientFailure
 from segue.segments.changes import Memberships
 from segue.segments.evaluation import Population
 from segue.segments.kinds import RemovalReason
@@ -57,7 +58,8 @@ def resume(
 ) -> Resumed:
     """Settle the calls of one action that are in doubt, and take up what is due.
 
-    What cannot be read, because a snapshot is gone, waits for an hour and is a problem.
+    What cannot be read, because a snapshot is gone, waits for an hour and is a problem. Where a
+    live source cannot be asked it waits for the next time.
     """
     now = clock.now()
     found = Resumed()
@@ -67,7 +69,7 @@ def resume(
     for key, changes in by_details(due):
         try:
             snapshot = find_snapshot(resolved.directory, key, now=now)
-            details = details_of(resolved, snapshot, changes, memberships)
+            details = live_details_of(resolved, snapshot, changes, Desk(ledger, clock), memberships)
             passed = _passing(resolved, action_id, changes, details, ledger, now)
             found.passes.append(
                 send(
@@ -85,6 +87,8 @@ def resume(
             keys = _keys(resolved, action_id, changes, ledger)
             ledger.postpone(keys, f"waits: {error}", now + _LATER, now)
             found.problems.append(f"{len(changes)} deliveries of {key}: {error}")
+        except (ConnectionFailure, TransientFailure) as error:
+            found.problems.append(f"{len(changes)} deliveries of {key} wait: {error}")
     return found
 
 
