@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from segue.delivery.channel import Channel, channel_class, channel_names
+from segue.delivery.digests import digest_problems
 from segue.delivery.live import LiveSource, source_class, source_names
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.directory.definition import DirectoryDefinition
@@ -286,9 +287,16 @@ class Catalog:
             raise DefinitionError([document.problem(at, message)]) from None
         context = {"templates": self.home / "templates"}
         try:
-            return model.model_validate(action.fields, context=context)
+            channel = model.model_validate(action.fields, context=context)
         except ValidationError as error:
             raise DefinitionError(problems_of(error, model, document, at)) from None
+        problems = [
+            document.problem((*at[:2], *location), message)
+            for location, message in digest_problems(action, channel)
+        ]
+        if problems:
+            raise DefinitionError(problems)
+        return channel
 
 
 def _cap_problems(document: Document) -> Iterator[Problem]:

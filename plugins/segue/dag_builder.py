@@ -25,6 +25,7 @@ from segue.errors import DefinitionError
 from segue.operators import (
     CheckConditions,
     Deliver,
+    DeliverDigest,
     DetectChanges,
     FindWork,
     Guard,
@@ -114,6 +115,7 @@ def workflow_dag(resolved: ResolvedWorkflow) -> DAG:
         watched = (wait.task_id, detect.task_id, guard.task_id, *preparing_tasks())
         report = Report(task_id="report", workflow=resolved, watched=watched)
         wait >> detect >> guard >> contacts >> report
+        add_digests(dag, resolved, report)
     return dag
 
 
@@ -124,6 +126,7 @@ def contact_group(resolved: ResolvedWorkflow, detect: BaseOperator) -> DAGNode:
     def contact(branch: Any) -> None:
         load = LoadContactDetails(task_id="load_contact_details", workflow=resolved, branch=branch)
         conditions = CheckConditions(task_id="conditions", workflow=resolved, branch=load.output)
+        each = [action for action in resolved.definition.actions if not action.digest]
         tasks = {
             action.id: Deliver(
                 task_id=action.id,
@@ -131,13 +134,33 @@ def contact_group(resolved: ResolvedWorkflow, detect: BaseOperator) -> DAGNode:
                 action=action.id,
                 branch=conditions.output,
             )
-            for action in resolved.definition.actions
+            for action in each
         }
-        for action in resolved.definition.actions:
+        for action in each:
             for other in action.after:
                 tasks[other] >> tasks[action.id]
 
     return contact.expand(branch=detect.output)
+
+
+def add_digests(dag: DAG, resolved: ResolvedWorkflow, report: BaseOperator) -> None:
+    """Add a task per digest, behind the conditions of all branches and before the report.
+
+    They stand outside the mapped group: a digest is one message about the whole run.
+    """
+    conditions = dag.get_task("contact.conditions")
+    digests = [action for action in resolved.definition.actions if action.digest]
+    tasks = {
+        action.id: DeliverDigest(
+            task_id=action.id, workflow=resolved, action=action.id, branches=conditions.output
+        )
+        for action in digests
+    }
+    for action in digests:
+        for other in action.after:
+            before = tasks[other] if other in tasks else dag.get_task(f"contact.{other}")
+            before >> tasks[action.id]
+        tasks[action.id] >> report
 
 
 def preparing_tasks() -> tuple[str, ...]:
@@ -185,7 +208,10 @@ def _timetable(resolved: ResolvedWorkflow) -> CronDataIntervalTimetable | None:
 
 def _documentation(resolved: ResolvedWorkflow) -> str:
     definition = resolved.definition
-    actions = "\n".join(f"- `{action.id}`: {action.channel}" for action in definition.actions)
+    actions = "\n".join(
+        f"- `{action.id}`: {action.channel}{', one message per run' if action.digest else ''}"
+        for action in definition.actions
+    )
     return (
         f"Segment **{resolved.segment.segment}** of directory "
         f"**{resolved.directory.directory}**, changes: {', '.join(definition.changes)}.\n\n"

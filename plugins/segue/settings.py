@@ -7,13 +7,14 @@ SEGUE_NAMESPACE  prod, staging, …: part of every delivery's key
 SEGUE_SECRET     key of the digests that stand for forgotten contacts
 SEGUE_RETENTION  how long the ledger keeps runs, such as 400d; for ever by default
 SEGUE_RUN_AREAS  how long run areas are kept
+SEGUE_UI_CONTACTS  who sees contacts and messages in Airflow's UI: read, edit (the DAG) or nobody
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +24,7 @@ from segue.errors import SettingsError
 
 Default = TypeVar("Default")
 RUN_AREAS = Duration(30, "d")
+UI_CONTACTS = ("edit", "read", "nobody")
 BUNDLE_ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -37,10 +39,11 @@ class Settings:
     secret: str | None
     retention: Duration | None  # None: for ever
     run_areas: Duration
+    ui_contacts: str = UI_CONTACTS[0]  # the right to a DAG that seeing its contacts needs
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
-        """Read the settings; raise SettingsError for a namespace that cannot be used."""
+        """Read the settings; raise SettingsError for a value that cannot be used."""
         env = os.environ if environ is None else environ
         airflow_home = find_airflow_home(env)
         namespace = env.get("SEGUE_NAMESPACE") or "default"
@@ -57,6 +60,7 @@ class Settings:
             secret=env.get("SEGUE_SECRET") or None,
             retention=_duration(env, "SEGUE_RETENTION", None),
             run_areas=_duration(env, "SEGUE_RUN_AREAS", RUN_AREAS),
+            ui_contacts=_choice(env, "SEGUE_UI_CONTACTS", UI_CONTACTS),
         )
 
 
@@ -75,6 +79,14 @@ def find_airflow_home(environ: Mapping[str, str]) -> Path:
 def _default_home(airflow_home: Path) -> Path:
     in_bundle = BUNDLE_ROOT / "include"
     return in_bundle if in_bundle.is_dir() else airflow_home / "include"
+
+
+def _choice(env: Mapping[str, str], name: str, allowed: Sequence[str]) -> str:
+    """Return a setting's word, by default the first; raise SettingsError for any other."""
+    word = env.get(name) or allowed[0]
+    if word not in allowed:
+        raise SettingsError(f"{name} is {word!r}; allowed: {', '.join(allowed)}")
+    return word
 
 
 def _duration(env: Mapping[str, str], name: str, default: Default) -> Duration | Default:

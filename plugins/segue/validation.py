@@ -32,6 +32,7 @@ Columns = Mapping[str, Collection[str]]  # table: standard column names
 # what a contact has beside the columns of its table (workflows/details.py)
 DERIVED_FIELDS = ("contact_id", "mailing_lists", "opted_in")
 _LOAD: TypeAdapter[Any] = TypeAdapter(Load)
+_DIGEST_FIELDS = ("change", "snapshot", "results")  # of each contact in a digest
 _ONLY_IDS: Columns = {"contacts": ("contact_id",)}  # what ``load: none`` leaves
 
 
@@ -272,9 +273,11 @@ def _template_field_problems(
     parts: _Parts, channels: Mapping[str, Channel], document: Document, known: Sequence[str]
 ) -> Iterator[Problem]:
     for at, names in _references(parts, channels, "contact"):
-        for name in sorted(names - set(known)):
-            message = f"contact has no field {name!r}; allowed: {', '.join(known)}"
-            yield document.problem(at, message + did_you_mean(name, known))
+        of_digest = _DIGEST_FIELDS if parts.actions[int(at[1])].digest else ()
+        there = sorted({*known, *of_digest})
+        for name in sorted(names - set(there)):
+            message = f"contact has no field {name!r}; allowed: {', '.join(there)}"
+            yield document.problem(at, message + did_you_mean(name, there))
 
 
 def _result_problems(
@@ -292,9 +295,13 @@ def _result_problems(
 def _references(
     parts: _Parts, channels: Mapping[str, Channel], variable: str
 ) -> Iterator[tuple[Location, set[str]]]:
-    """Yield, per template, its place and the names that it reads of ``variable``."""
+    """Yield, per template, its place and the names that it reads of ``variable``.
+
+    In a digest's template they are those of each contact in a loop.
+    """
     for index, action in parts.actions.items():
         if action.id in channels:
             for location, template in channels[action.id].templates():
-                named = {ref[1] for ref in template.references() if ref[0] == variable and ref[1:]}
+                read = template.references_to(variable, digest=action.digest)
+                named = {reference[0] for reference in read}
                 yield ("actions", index, action.channel, *location), named

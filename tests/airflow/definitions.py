@@ -21,6 +21,7 @@ NAMES = (
     *BROWSING,
     "half",
     "enrolled",
+    "digests",
 )
 SLICE = 250
 
@@ -39,6 +40,7 @@ def write(world: World) -> None:
     _asking(world)
     _half(world)
     _enrolled(world)
+    _digests(world)
     _tried_out(world)
 
 
@@ -191,6 +193,53 @@ def _half(world: World) -> None:
 def _enrolled(world: World) -> None:
     world.snapshot("enrolled", "2026-11-01", [contact(f"enrol{n}") for n in range(2)])
     world.workflow("enrolled", [SLACK], policies={"max_age": "1d"})
+
+
+def _digests(world: World) -> None:
+    """Four contacts: digest1 has no phone, digest2 an evil name, digest3 no last name."""
+    people = [contact(f"digest{n}") for n in range(4)]
+    people[1]["phone"] = ""
+    people[2]["first_name"] = "Firstname-<!channel> <b>&"
+    people[3]["last_name"] = ""
+    silver = [{**person, "tier": "silver"} for person in people]
+    world.snapshot("digests", "2026-11-01", silver)
+    world.snapshot("digests", "2026-11-02", people)
+    digests(world, "{{ contact.last_name }}")
+
+
+def digests(world: World, last_name: str) -> None:
+    """Write a workflow that tells the team once per run, in Slack and by mail."""
+    slack = (
+        "{{ digest.count }} new <{{ digest.link }}|run>\n{% for contact in digest.contacts %}"
+        f"{{{{ contact.first_name }}}} {last_name} {{{{ contact.results.ticket.url }}}}\n"
+        "{% endfor %}"
+    )
+    mail = "<ul>{% for contact in digest.contacts %}<li>{{ contact.first_name }}</li>{% endfor %}"
+    world.workflow(
+        "digests",
+        [
+            TICKET,
+            {
+                "id": "tell",
+                "digest": True,
+                "after": "ticket",
+                "slack_message": {"channel": "#team", "text": slack},
+            },
+            {
+                "id": "list",
+                "digest": True,
+                "after": "tell",
+                "email": {
+                    "from": "shop@example.com",
+                    "to": "team@example.com",
+                    "subject": "{{ digest.count }} new in {{ segment }}",
+                    "text": "{{ digest.contacts | map(attribute='first_name') | join(', ') }}",
+                    "html": mail + "</ul>",
+                },
+            },
+        ],
+        conditions={"field": "phone", "is_set": True},
+    )
 
 
 def _tried_out(world: World) -> None:

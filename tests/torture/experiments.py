@@ -41,6 +41,7 @@ OF_A_PASS = frozenset({BEFORE_CLAIM, AFTER_CLAIM, TASK_END})  # once per slice
 OF_A_ROUND = frozenset({BEFORE_COMMIT, AFTER_COMMIT})  # once per some four calls
 OF_A_WORKER = sorted(OF_A_PASS | OF_A_ROUND)  # that it comes to by itself
 SLICE = 20  # contacts of one mapped task, where slices are what is counted
+DIGEST = 5  # contacts of one message, where slices are digests
 FIRST_LIFE = 0.1  # seconds, from its first claim, of a worker that may die at any moment
 PATIENCE = 60  # tries in a row that deliver nothing more, before a trial is given up
 RACERS = 4
@@ -54,6 +55,8 @@ WRONG_HOST = "a wrong host"
 RESTARTS = "the ledger's PostgreSQL restarts"
 RACE = "four workers race over the same contacts"
 RACE_AND_KILLS = "four workers race, and some are killed"
+DIGESTS = "digests, at any of these steps"
+DIGEST_RACE = "four workers race for digests, and some are killed"
 
 
 @dataclass(frozen=True)
@@ -109,9 +112,11 @@ def carry_out(experiment: Experiment, bench: Bench) -> Figures:
     vendor = BY_NAME[experiment.vendor]
     with (
         _database(experiment, bench) as (url, server),
-        trial(vendor, url, experiment.contacts) as made,
+        trial(
+            vendor, url, experiment.contacts, digest=experiment.name in (DIGESTS, DIGEST_RACE)
+        ) as made,
     ):
-        if experiment.name in STEPS:
+        if experiment.name in (*STEPS, DIGESTS):
             return _kill(made, bench, experiment, rng)
         if experiment.name == RESTARTS:
             assert server is not None
@@ -135,14 +140,17 @@ def _database(experiment: Experiment, bench: Bench) -> Iterator[tuple[str, Clust
 
 def _kill(made: Trial, bench: Bench, experiment: Experiment, rng: random.Random) -> Figures:
     """Kill a worker, let Airflow try again, and so on; the last ones may live."""
-    left = made.slices(SLICE)
+    left = made.slices(DIGEST if made.digest else SLICE)
     kills = idle = 0
     life = FIRST_LIFE
     while left and idle < PATIENCE:
         before, had = len(left), made.received()
         deaths_left = experiment.interruptions - kills
         step = experiment.name if deaths_left else None
-        nth = _draw_nth(step, len(left), deaths_left, rng) if step else 0
+        if step == DIGESTS:
+            step, nth = rng.choice(STEPS), rng.randint(1, min(2, len(left)))
+        else:
+            nth = _draw_nth(step, len(left), deaths_left, rng) if step else 0
         ending = _life(made, bench.forge(), made.job(left, step, nth), rng.uniform(0, life))
         kills += ending.was_killed
         if ending.was_killed or not step:  # who outlived a death is cleared, and done again
@@ -298,7 +306,7 @@ def _racer(made: Trial, forge: Forge, deaths: int, rng: random.Random) -> int:
     """Take all slices until nothing is left, dying and trying again meanwhile."""
     kills = 0
     for _ in range(20 * PATIENCE):
-        slices = list(made.slices(SLICE).items())
+        slices = list(made.slices(DIGEST if made.digest else SLICE).items())
         rng.shuffle(slices)
         step = rng.choice(OF_A_WORKER) if kills < deaths else None
         job = made.job(dict(slices), step, rng.randint(1, 3))
@@ -320,4 +328,5 @@ OTHERS: dict[str, Callable[[Trial, Bench, Experiment, random.Random], Figures]] 
     WRONG_HOST: _misdirect,
     RACE: _race,
     RACE_AND_KILLS: _race,
+    DIGEST_RACE: _race,
 }

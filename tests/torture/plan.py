@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tests.torture.databases import Cluster
 from tests.torture.experiments import (
+    DIGEST_RACE,
+    DIGESTS,
     LOST_ANSWERS,
     OTHERS,
     RACE,
@@ -34,6 +36,8 @@ def plan(*, full: bool) -> list[Experiment]:
         LOST_ANSWERS: (few // 2, 0),
         RACE: (many, 0),
         RACE_AND_KILLS: (few, 48 if full else 8),
+        DIGESTS: (few, 50 if full else 10),
+        DIGEST_RACE: (few, 48 if full else 8),
         RESTARTS: (few, 8 if full else 2),
     }
     return [

@@ -12,6 +12,8 @@ from tests.torture import databases
 from tests.torture.databases import Cluster, NoPostgresql, cluster
 from tests.torture.experiments import (
     AFTER_EFFECT,
+    DIGEST_RACE,
+    DIGESTS,
     EXPIRED,
     LOST_ANSWERS,
     RACE,
@@ -94,6 +96,18 @@ def test_a_server_that_is_unwell_gets_each_message_once(bench: Bench, vendor: st
 @pytest.mark.parametrize(("race", "kills"), [(RACE, 0), (RACE_AND_KILLS, 4)])
 def test_workers_that_race_send_each_message_once(bench: Bench, race: str, kills: int):
     assert problems(bench, race, "zendesk_ticket", "sqlite", 200 if kills else 2000, kills) == []
+
+
+def test_workers_killed_at_digests_tell_of_each_contact_once(bench: Bench):
+    """Six die at any step of twenty-four digests of five contacts."""
+    assert problems(bench, DIGESTS, "slack_message", "sqlite", 120, 6) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("vendor", BY_NAME)
+@pytest.mark.parametrize("name", [DIGESTS, DIGEST_RACE])
+def test_digests_are_told_once_whatever_happens(bench: Bench, vendor: str, name: str):
+    assert problems(bench, name, vendor, "sqlite", 120, 4) == []
 
 
 @pytest.mark.slow

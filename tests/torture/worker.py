@@ -137,7 +137,7 @@ def _work(job: dict[str, Any], say: Any) -> int:
         door = Door(
             ledger,
             channel,
-            Terms(WORKFLOW),
+            Terms(WORKFLOW, digest=job["digest"]),
             owner=f"{job['owner']}{number}",
             clock=Clock(sleep=lambda seconds: time.sleep(min(seconds, LONGEST_NAP))),
         )

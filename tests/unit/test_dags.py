@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from segue.catalog import Catalog
+from segue.dag_builder import workflow_dag
+
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"pandas", "pyarrow", "fastapi", "slack_sdk"}
 
@@ -182,3 +185,23 @@ print("fine")
         check=False,
     )
     assert done.stdout.strip().endswith("fine"), done.stderr
+
+
+def test_a_digest_stands_behind_all_branches_and_before_the_report(tmp_path):
+    """And behind what it comes after; it is no task of a branch."""
+    folder = home(tmp_path)
+    path = folder / "workflows/flow_000.yaml"
+    data = yaml.safe_load(path.read_text())
+    slack = {"channel": "#a", "text": "{{ digest.count }}"}
+    data["actions"] += [
+        {"id": "tell", "digest": True, "after": "alert", "slack_message": slack},
+        {"id": "sum", "digest": True, "after": "tell", "slack_message": slack},
+    ]
+    path.write_text(yaml.safe_dump(data))
+    dag = workflow_dag(Catalog(folder).resolve("flow_000"))
+    before = {name: dag.get_task(name).upstream_task_ids for name in ("tell", "sum", "report")}
+    assert before["tell"] == {"contact.conditions", "contact.alert"}
+    assert before["sum"] == {"contact.conditions", "tell"}
+    assert {"tell", "sum", "contact.alert"} <= before["report"]
+    assert dag.get_task("tell").trigger_rule == "all_done"
+    assert dag.get_task("tell").retries == 28

@@ -30,7 +30,7 @@ _COLUMNS = (
     *("workflow", "action", "contact_id", "change"),
     *("snapshot", "outcome", "reason", "external_id"),
     *("url", "attempts", "updated_at", "key"),
-    *("channel", "planned_at", "called_at", "delivered_at", "held_until", "digest"),
+    *("channel", "planned_at", "called_at", "delivered_at", "held_until", "digest", "message_key"),
 )
 _IN_A_TABLE = ("snapshot", "workflow", "action", "contact_id", "change", "outcome", "detail")
 _GAP_COLUMNS = (
@@ -65,6 +65,12 @@ def deliveries(
             show_default=False,
         ),
     ] = None,
+    message: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY", help="Those that went out with one digest.", show_default=False
+        ),
+    ] = None,
     error: Annotated[
         str | None,
         typer.Option(
@@ -96,6 +102,7 @@ def deliveries(
         "contact_id": contact,
         "snapshot": snapshot,
         "outcome": outcome,
+        "message": message,
         "error": error,
         "since": None if since is None else _instant(since),
         "limit": limit,
@@ -122,6 +129,12 @@ def delivery(
 
     with reading_ledger(Settings.from_environment()) as ledger:
         found = None if ledger is None else ledger.find_delivery(key)
+        told = ledger is not None and found is None and ledger.list_deliveries(message=key, limit=1)
+    if told:
+        raise SettingsError(
+            f"{key!r} is the key of a digest; whom it was about is listed by segue deliveries "
+            f"--message {key}"
+        )
     if found is None:
         raise SettingsError(
             f"there is no delivery with the key {key!r}; segue deliveries --format json lists keys"

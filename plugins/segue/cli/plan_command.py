@@ -12,6 +12,7 @@ from segue.cli.arguments import At, Home, OutputFormat
 from segue.cli.output import (
     Format,
     console,
+    count,
     json_of,
     note,
     note_live,
@@ -77,7 +78,7 @@ def plan(
     if contact is not None:
         chosen = [change for change in found.changes if change.contact_id == contact]
         found = replace(found, changes=chosen)
-    _PRINTERS[output](found)
+    _PRINTERS[output](found.without_repeats())
     note_live(resolved)
     _note_summary(found)
 
@@ -131,6 +132,8 @@ def _print_action(out: Console, action: PlannedAction) -> None:
     from rich.text import Text
 
     outcome = f"{action.outcome}: {action.reason}" if action.reason else action.outcome
+    if action.digest_of:
+        outcome += f", one message about {count(action.digest_of, 'change')}"
     line = Text.assemble(
         f"  {action.action}",
         (f"  {action.channel}  ", "dim"),
@@ -166,8 +169,12 @@ def _note_summary(plan: Plan) -> None:
         f"{plan.segment}, {plan.previous} to {plan.current}: {plan.previous_size:,} to "
         f"{plan.current_size:,} members; changes for {plan.workflow}: {len(plan.changes):,}"
     )
+    digests = {
+        action.action for change in plan.changes for action in change.actions if action.digest_of
+    }
     for action, counts in plan.outcomes().items():
-        note(f"  {action}: {', '.join(f'{n:,} {name}' for name, n in sorted(counts.items()))}")
+        shown = ", ".join(f"{n:,} {name}" for name, n in sorted(counts.items()))
+        note(f"  {action}: {shown}{', in one message' if action in digests else ''}")
     if plan.beyond_guard:
         note(f"the guard would ask before it releases this: {'; '.join(plan.beyond_guard)}")
     if plan.suppressed is not None:

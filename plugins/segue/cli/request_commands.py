@@ -10,7 +10,7 @@ from segue.cli.arguments import OutputFormat, Yes
 from segue.cli.output import Format, confirm, count, note, plain, print_listing
 
 if TYPE_CHECKING:
-    from segue.delivery.ledger import Ledger, Request, RequestKind, Selection, Settlement
+    from segue.delivery.ledger import Ledger, Request, Selection, Settlement
 
 _COLUMNS = (
     *("id", "kind", "settlement", "workflow", "action", "contact", "error", "keys"),
@@ -38,13 +38,13 @@ def retry(
 ) -> None:
     """Ask that failed deliveries be sent again; segue_release does it within five minutes."""
     from segue.cli.workspace import require_workflow, writing_ledger
-    from segue.delivery.ledger import RequestKind, Selection
+    from segue.delivery.ledger import Selection
     from segue.settings import Settings
 
     selection = Selection(workflow, action, contact, error, tuple(key or ()))
     with writing_ledger(Settings.from_environment()) as ledger:
         require_workflow(workflow, ledger)
-        _file(ledger, RequestKind.RETRY, selection, None, yes=yes)
+        _file(ledger, selection, None, yes=yes)
         stopped = ledger.stopped(workflow)
     if stopped is not None:
         note(f"it waits until segue go: {plain(str(stopped))}")
@@ -67,7 +67,7 @@ def settle(
 ) -> None:
     """Say what became of uncertain deliveries; segue_release records it within five minutes."""
     from segue.cli.workspace import require_workflow, writing_ledger
-    from segue.delivery.ledger import RequestKind, Selection, Settlement
+    from segue.delivery.ledger import Selection, Settlement
     from segue.errors import SettingsError
     from segue.settings import Settings
 
@@ -81,13 +81,12 @@ def settle(
     with writing_ledger(Settings.from_environment()) as ledger:
         if workflow is not None:
             require_workflow(workflow, ledger)
-        _require_uncertain(ledger, keys or [])
         selection = Selection(workflow, action, keys=tuple(keys or ()))
-        _file(ledger, RequestKind.SETTLE, selection, settlement, yes=yes)
+        _file(ledger, selection, settlement, yes=yes)
 
 
 def requests(output: OutputFormat = Format.TABLE) -> None:
-    """List what was asked of segue_release, by whom, and what came of it."""
+    """List what people asked for or did, by whom, and what came of it."""
     from segue.cli.workspace import reading_ledger
     from segue.settings import Settings
 
@@ -102,7 +101,6 @@ def requests(output: OutputFormat = Format.TABLE) -> None:
 
 def _file(
     ledger: Ledger,
-    kind: RequestKind,
     selection: Selection,
     settlement: Settlement | None,
     *,
@@ -110,33 +108,19 @@ def _file(
 ) -> None:
     """Show how many deliveries are meant, ask, and file; raise SettingsError for none."""
     from segue.cli.workspace import person, this_second
-    from segue.errors import SettingsError
+    from segue.delivery import asking
 
     state = "failed" if settlement is None else "uncertain"
-    number = ledger.matching(kind, selection)
-    if not number:
-        raise SettingsError(f"there is no {state} delivery of {selection}; nothing was requested")
+    number = asking.count_meant(ledger, selection, settlement)
     found = count(number, f"{state} delivery", f"{state} deliveries")
     note(f"{found} of {plain(str(selection))}")
     done = {"delivered": "Settle as delivered?", "not_delivered": "Send again?"}
     confirm("Send again?" if settlement is None else done[settlement], yes=yes)
-    request = ledger.file_request(kind, selection, person(), this_second(), settlement)
+    if settlement is None:
+        request = asking.retry(ledger, selection, person(), this_second())
+    else:
+        request = asking.settle(ledger, selection, settlement, person(), this_second())
     print(f"request {request} is filed; segue_release carries it out within five minutes")
-
-
-def _require_uncertain(ledger: Ledger, keys: list[str]) -> None:
-    """Raise SettingsError that names each key which is no uncertain delivery's."""
-    from segue.delivery.schema import State
-    from segue.errors import SettingsError
-
-    found = ledger.rows(keys)
-    wrong = [
-        f"{key}: {f'it is {found[key].state}' if key in found else 'there is no such delivery'}"
-        for key in keys
-        if key not in found or found[key].state is not State.UNCERTAIN
-    ]
-    if wrong:
-        raise SettingsError("only uncertain deliveries can be settled\n" + "\n".join(wrong))
 
 
 def _row(request: Request) -> list[Any]:

@@ -33,6 +33,7 @@ def stop(
 ) -> None:
     """Stop sending, in tasks that are running too; what is stopped waits until `segue go`."""
     from segue.cli.workspace import person, reading_ledger, this_second, writing_ledger
+    from segue.delivery import asking
     from segue.settings import Settings
 
     settings = Settings.from_environment()
@@ -42,19 +43,20 @@ def stop(
         return
     with writing_ledger(settings) as ledger:
         _require_one(workflow, everything, ledger)
-        made = ledger.stop(workflow, person(), reason, this_second())
+        made = asking.stop(ledger, workflow, person(), reason, this_second())
     print(plain(str(made)))
     note("calls that are under way end; nothing else is sent until segue go")
 
 
 def go(workflow: OneWorkflow = None, everything: All = False) -> None:
     """Lift a stop: what waited is sent by the tasks' retries, or when they are cleared."""
-    from segue.cli.workspace import writing_ledger
+    from segue.cli.workspace import person, this_second, writing_ledger
+    from segue.delivery import asking
     from segue.settings import Settings
 
     with writing_ledger(Settings.from_environment()) as ledger:
         _require_one(workflow, everything, ledger)
-        lifted = ledger.go(workflow)
+        lifted = asking.go(ledger, workflow, person(), this_second())
         left = ledger.stops()
     name = "everything" if workflow is None else workflow
     print(f"{name} may go" if lifted else f"{name} was not stopped")

@@ -39,6 +39,7 @@ def suppress(
 ) -> None:
     """Never write to these contacts, whatever their opt state; forget erases them as well."""
     from segue.cli.workspace import person, this_second, writing_ledger
+    from segue.delivery import asking
     from segue.settings import Settings
 
     settings = Settings.from_environment()
@@ -50,10 +51,10 @@ def suppress(
         raise SettingsError("expected one of: ids of contacts, --file, --list")
     with writing_ledger(settings) as ledger:
         if remove:
-            number = ledger.unsuppress(ids)
+            number = asking.allow(ledger, ids, person(), this_second())
             print(f"{count(number, 'contact')} taken off the list")
         else:
-            number = ledger.suppress(ids, person(), reason, this_second())
+            number = asking.suppress(ledger, ids, person(), reason, this_second())
             print(f"{count(number, 'contact')} put on the list")
     if number != len(set(ids)):
         state = "not on it, or forgotten for good" if remove else "on it already, or forgotten"

@@ -63,9 +63,11 @@ class Workspace:
 
         Empty, with a remark, where the ledger cannot be asked: looking at data needs none.
         """
+        from segue.delivery.database import missing_file
+
         try:
             url = ledger_url(self.settings)
-            if _missing_file(url) is not None:
+            if missing_file(url) is not None:
                 return {}
             with _opened(url, self.settings) as ledger:
                 return ledger.quarantined(directory.directory)
@@ -120,8 +122,10 @@ def reading_ledger(settings: Settings) -> Iterator[Ledger | None]:
 
     Raises LedgerError for whatever goes wrong with the database meanwhile.
     """
+    from segue.delivery.database import missing_file
+
     url = ledger_url(settings)
-    missing = _missing_file(url)
+    missing = missing_file(url)
     if missing is not None:
         note(
             f"there is no ledger at {missing} yet: nothing is recorded. SEGUE_LEDGER names "
@@ -139,8 +143,10 @@ def writing_ledger(settings: Settings) -> Iterator[Ledger]:
 
     A new file beside the one that runs use would take a person's word and have no effect.
     """
+    from segue.delivery.database import missing_file
+
     url = ledger_url(settings)
-    missing = _missing_file(url)
+    missing = missing_file(url)
     if missing is not None:
         raise LedgerError(
             f"there is no ledger at {missing}. SEGUE_LEDGER names another; without it, the ledger "
@@ -200,16 +206,3 @@ def ledger_url(settings: Settings) -> str:
             "URL, such as postgresql://user:password@host/database"
         )
     return settings.ledger
-
-
-def _missing_file(url: str) -> str | None:
-    """Return the file of a SQLite URL if it does not exist."""
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        return None  # opening it says what is wrong
-    in_a_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, ":memory:")
-    return parsed.database if in_a_file and not Path(str(parsed.database)).exists() else None

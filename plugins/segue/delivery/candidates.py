@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +16,7 @@ from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 from segue.delivery.channel import Audience, Channel, NoAddress
+from segue.delivery.keys import message_key
 from segue.delivery.ledger import (
     HELD_QUIET_HOURS,
     SKIPPED_AFTER,
@@ -32,7 +34,8 @@ from segue.delivery.policies import is_held_out, quiet_until
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.schema import State
 from segue.errors import ContactFailure
-from segue.workflows.definition import Policies
+from segue.segments.kinds import ChangeKind
+from segue.workflows.definition import Action, Policies
 from segue.workflows.templates import Fields
 
 
@@ -63,31 +66,41 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What a workflow asks of all its messages. ``zone`` is its directory's."""
+    """What a workflow asks of all messages of an action. ``zone`` is its directory's.
+
+    With ``digest`` they are one message; ``link`` is what its template sees as ``digest.link``.
+    """
 
     workflow: str
     policies: Policies = field(default_factory=Policies)
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     variables: Mapping[str, Any] = field(default_factory=dict)  # the same for every contact
+    digest: bool = False
+    link: str = "‹digest.link›"  # a placeholder, as previews show it
 
     @classmethod
-    def of(cls, resolved: ResolvedWorkflow) -> Self:
-        """Return the terms of a workflow."""
+    def of(cls, resolved: ResolvedWorkflow, action: Action) -> Self:
+        """Return the terms of one action of a workflow."""
         policies, zone = resolved.definition.policies, resolved.directory.zone
-        return cls(resolved.name, policies, zone, resolved.variables)
+        return cls(resolved.name, policies, zone, resolved.variables, action.digest)
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A message ready to be sent."""
+    """A message ready to be sent: that of one delivery, or a digest of all its candidates'.
 
-    candidate: Candidate
+    ``key`` is what the vendor is to know it by: the delivery's key, or that of the digest, which
+    says whose digest it is.
+    """
+
+    candidates: Sequence[Candidate]
     message: Mapping[str, Any]
+    key: str
 
     @property
-    def key(self) -> str:
-        """The delivery's key."""
-        return self.candidate.key
+    def keys(self) -> list[str]:
+        """The keys of its deliveries."""
+        return [candidate.key for candidate in self.candidates]
 
 
 def judge(
@@ -95,7 +108,8 @@ def judge(
 ) -> tuple[list[Prepared], list[Finished]]:
     """Split candidates into messages ready to be sent and outcomes that need no call.
 
-    Without ``now`` the time of day holds nothing back.
+    Without ``now`` the time of day holds nothing back. A digest is rendered for each contact alone
+    first, so that one who lacks a field is missing from it and fails alone.
     """
     ready: list[Prepared] = []
     judged: list[Finished] = []
@@ -105,13 +119,34 @@ def judge(
             ready.append(answer)
         else:
             judged.append(answer)
+    if terms.digest and ready:
+        members = [candidate for item in ready for candidate in item.candidates]
+        ready, failed = as_digest(channel, terms, members)
+        judged += failed
     return ready, judged
+
+
+def as_digest(
+    channel: Channel, terms: Terms, members: Iterable[Candidate]
+) -> tuple[list[Prepared], list[Finished]]:
+    """Return the one message about all members; where it cannot be made, each one's outcome."""
+    ordered = sorted(members, key=lambda one: (one.contact_id, one.snapshot, one.change))
+    made = _rendered(channel, terms, ordered)
+    if isinstance(made, Prepared):
+        return [made], []
+    state, reason = made
+    return [], [Finished(one.key, state, reason) for one in ordered]
 
 
 def message_digest(message: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a rendered message, which the ledger keeps instead of its text."""
     text = json.dumps(message, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def rendered(channel: Channel, terms: Terms, candidate: Candidate) -> Mapping[str, Any]:
+    """Return the message to one contact; raise ContactFailure, NoAddress among them."""
+    return channel.render({**terms.variables, **_variables(candidate)})
 
 
 def _judge(
@@ -122,14 +157,30 @@ def _judge(
         return Finished(candidate.key, State.SKIPPED, reason)
     if candidate.problem is not None:
         return Finished(candidate.key, State.FAILED, candidate.problem)
-    try:
-        message = channel.render({**terms.variables, **_variables(candidate)})
-    except NoAddress:
-        return Finished(candidate.key, State.SKIPPED, SKIPPED_NO_ADDRESS)
-    except ContactFailure as error:
-        return Finished(candidate.key, State.FAILED, str(error))
+    made = _rendered(channel, terms, [candidate])
+    if not isinstance(made, Prepared):
+        return Finished(candidate.key, *made)
     held = None if now is None else held_back(channel, terms, candidate, now)
-    return held or Prepared(candidate, message)
+    return held or made
+
+
+def _rendered(
+    channel: Channel, terms: Terms, candidates: Sequence[Candidate]
+) -> Prepared | tuple[State, str]:
+    """Return the message, or the outcome of all candidates and its reason."""
+    if terms.digest:
+        key = message_key(one.key for one in candidates)
+        variables = _digest_variables(candidates, terms.link, key)
+    else:
+        [candidate] = candidates
+        key, variables = candidate.key, _variables(candidate)
+    try:
+        message = channel.render({**terms.variables, **variables})
+    except NoAddress:
+        return State.SKIPPED, SKIPPED_NO_ADDRESS
+    except ContactFailure as error:
+        return State.FAILED, str(error)
+    return Prepared(candidates, message, key)
 
 
 def held_back(
@@ -167,12 +218,39 @@ def _why_skip(channel: Channel, terms: Terms, candidate: Candidate) -> str | Non
 
 
 def _variables(candidate: Candidate) -> dict[str, Any]:
-    results = {action: row.results for action, row in candidate.before.items() if row}
     return {
         "contact": Fields("contact", candidate.fields or {}),
         "change": candidate.change,
         "snapshot": candidate.snapshot,
         "key": candidate.key,
-        "results": Fields("results", results),
+        "results": _results(candidate),
         "earlier": tuple(candidate.earlier),
     }
+
+
+def _digest_variables(members: Sequence[Candidate], link: str, key: str) -> dict[str, Any]:
+    contacts = [
+        Fields(
+            "contact",
+            {
+                **(one.fields or {}),
+                "change": one.change,
+                "snapshot": one.snapshot,
+                "results": _results(one),
+            },
+        )
+        for one in members
+    ]
+    found = Counter(one.change for one in members)
+    counts = {str(kind): found[kind] for kind in ChangeKind}
+    facts = {"contacts": contacts, "count": len(contacts), "counts": counts, "link": link}
+    return {
+        "digest": Fields("digest", facts),
+        "snapshot": max(one.snapshot for one in members),
+        "key": key,
+    }
+
+
+def _results(candidate: Candidate) -> Fields:
+    results = {action: row.results for action, row in candidate.before.items() if row}
+    return Fields("results", results)

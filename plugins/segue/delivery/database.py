@@ -37,6 +37,16 @@ def open_engine(url: str) -> Engine:
     raise LedgerError(f"the ledger cannot be kept in {backend}; allowed: sqlite, postgresql")
 
 
+def missing_file(url: str) -> str | None:
+    """Return the file of a SQLite URL if it does not exist: opening it would make it."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return None  # opening it says what is wrong
+    in_a_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, ":memory:")
+    return parsed.database if in_a_file and not Path(str(parsed.database)).exists() else None
+
+
 def upgrade(engine: Engine) -> str:
     """Bring the schema to this version's and return its revision."""
     from alembic import command  # only a migration needs it; every task opens the ledger
@@ -52,14 +62,14 @@ def upgrade(engine: Engine) -> str:
         return REVISION
 
 
-def require_current_schema(engine: Engine) -> None:
-    """Raise LedgerError unless the schema is this version's; SQLite upgrades itself."""
+def require_current_schema(engine: Engine, *, may_upgrade: bool = True) -> None:
+    """Raise LedgerError unless the schema is this version's; SQLite upgrades itself if it may."""
     with reachable(engine), engine.connect() as connection:
         found = _revision(connection)
     if found == REVISION:
         return
     is_older = found is None or found < REVISION
-    if engine.dialect.name == "sqlite" and is_older:
+    if may_upgrade and engine.dialect.name == "sqlite" and is_older:
         upgrade(engine)
         return
     state = "has no tables yet" if found is None else f"is at revision {found}"

@@ -14,7 +14,7 @@ import logging
 import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -23,6 +23,7 @@ from segue.delivery.candidates import (
     Candidate,
     Prepared,
     Terms,
+    as_digest,
     held_back,
     judge,
     message_digest,
@@ -183,18 +184,33 @@ class Door:
         self._looked_at = now
         if self._is_stopped(result) or not waiting:
             return []
-        forbidden = self._suppressed(item.candidate for item in waiting)
+        candidates = [one for item in waiting for one in item.candidates]
+        forbidden = self._suppressed(candidates)
         refused = [Finished(key, State.SKIPPED, SKIPPED_SUPPRESSED) for key in forbidden]
-        for item in waiting:
-            held = held_back(self.channel, self.terms, item.candidate, now)
-            if held is not None and item.key not in forbidden:
+        for candidate in candidates:
+            held = held_back(self.channel, self.terms, candidate, now)
+            if held is not None and candidate.key not in forbidden:
                 refused.append(held)
         gone = {item.key for item in refused}
         if gone:
-            kept = [item for item in waiting if item.key not in gone]
+            kept = [left for item in waiting for left in self._without(item, gone, refused)]
             waiting.clear()
             waiting.extend(kept)
         return refused
+
+    def _without(
+        self, item: Prepared, gone: Set[str], refused: list[Finished]
+    ) -> Sequence[Prepared]:
+        """Return what is left of a message when some deliveries are gone: a digest of the rest.
+
+        Where that cannot be made, its outcomes are added to ``refused``.
+        """
+        left = [one for one in item.candidates if one.key not in gone]
+        if len(left) == len(item.candidates) or not left:
+            return [item] if left else []
+        made, failed = as_digest(self.channel, self.terms, left)
+        refused += failed
+        return made
 
     def _suppressed(self, candidates: Iterable[Candidate]) -> set[str]:
         """Return the keys of those that the suppression list forbids."""
@@ -273,12 +289,10 @@ class Door:
             doubts = self._keep_calling(waiting, under_way, finished, sender, pool, result)
         except LedgerError:
             # the answers of calls that were made must not be lost with the ledger's bad minute
-            answers = [(item, call.result()) for call, item in under_way.items()]
-            finished += [
-                self._outcome(item, answer)
-                for item, answer in answers
-                if not isinstance(answer, Prepared)
-            ]
+            for call, item in under_way.items():
+                answer = call.result()
+                if not isinstance(answer, Prepared):
+                    finished += self._outcomes(item, answer)
             self._write_down(finished, result)
             raise
         self._ask_about(doubts, sender, began, result)
@@ -313,11 +327,12 @@ class Door:
             in_time = self._lease()  # no later than the one that the marks are written with
             mine = self._advance(finished, whole, result)
             finished.clear()
+            waiting.extendleft(self._left_of(whole, mine, result))
             under_way |= {pool.submit(_complete, sender, item): item for item in lacking}
             under_way |= {
                 pool.submit(self._send_in_time, sender, item, in_time): item
                 for item in whole
-                if item.key in mine
+                if mine.issuperset(item.keys)
             }
             if not under_way:
                 if not waiting or result.is_over or result.stopped:
@@ -329,7 +344,7 @@ class Door:
                 if isinstance(answer, Prepared):
                     waiting.appendleft(answer)
                     continue
-                finished.append(self._outcome(item, answer))
+                finished += self._outcomes(item, answer)
                 tries[item.key] += 1
                 if isinstance(answer, TransientFailure) and tries[item.key] < _TRIES:
                     waiting.append(item)
@@ -337,6 +352,20 @@ class Door:
                     doubts.append(item)
                 pause = self._pause_after(item, answer, sender, result)
                 not_before = self._pause(pause, not_before, result)
+
+    def _left_of(
+        self, batch: Sequence[Prepared], mine: frozenset[str], result: Pass
+    ) -> list[Prepared]:
+        """Return what is left of the messages that may not begin as they are."""
+        refused: list[Finished] = []
+        left = [
+            rest
+            for item in batch
+            if not mine.issuperset(item.keys)
+            for rest in self._without(item, set(item.keys) - mine, refused)
+        ]
+        self._advance(refused, [], result)
+        return left
 
     def _write_down(self, finished: Sequence[Finished], result: Pass) -> None:
         """Write outcomes although the ledger has just failed; try as long as the lease may last."""
@@ -410,33 +439,46 @@ class Door:
         if doubts and self.channel.can_be_asked:
             traces = {item.key: trace_of(self.channel, item.message) for item in doubts}
             found = ask_at_once(sender, traces, began)
-            self._advance([delivered(key, receipt) for key, receipt in found.items()], [], result)
+            has = [item for item in doubts if item.key in found]
+            known = [delivered(key, found[item.key]) for item in has for key in item.keys]
+            self._advance(known, [], result)
 
-    def _outcome(self, item: Prepared, answer: Receipt | DeliveryError) -> Finished:
-        """Return what an answer means; what may pass leaves the delivery claimed."""
+    def _outcomes(self, item: Prepared, answer: Receipt | DeliveryError) -> list[Finished]:
+        """Return what an answer means for each delivery of a message."""
         digest = message_digest(item.message)
+        return [self._outcome(key, answer, digest) for key in item.keys]
+
+    def _outcome(self, key: str, answer: Receipt | DeliveryError, digest: str) -> Finished:
+        """Return what an answer means; what may pass leaves the delivery claimed."""
         if isinstance(answer, Receipt):
-            return delivered(item.key, answer, digest)
+            return delivered(key, answer, digest)
         skipped = _skipped(answer)
         if skipped is not None:
-            return Finished(item.key, State.SKIPPED, skipped)
-        said = f"{SENT_AGAIN}: {answer}" if item.key in self._again else str(answer)
+            return Finished(key, State.SKIPPED, skipped)
+        said = f"{SENT_AGAIN}: {answer}" if key in self._again else str(answer)
         if isinstance(answer, TransientFailure | ConnectionFailure):
-            return Finished(item.key, State.CLAIMED, said)
+            return Finished(key, State.CLAIMED, said)
         state = State.FAILED
         if isinstance(answer, OutcomeUnknown):
             state = State.SENDING if self.channel.can_be_asked else State.UNCERTAIN
-        return Finished(item.key, state, said, digest=digest)
+        return Finished(key, state, said, digest=digest)
 
     def _advance(
         self, finished: Sequence[Finished], starting: Sequence[Prepared], result: Pass
     ) -> frozenset[str]:
-        """Write outcomes and mark calls as begun; return the keys of those that may be made."""
+        """Write outcomes and mark calls as begun; return the keys of those that may be made.
+
+        Of a digest some may be left: see ``Started``.
+        """
         if not finished and not starting:
             return frozenset()
+        traces: dict[str, dict[str, str]] = {}
+        for item in starting:
+            traces |= dict.fromkeys(item.keys, trace_of(self.channel, item.message))
         started = self.ledger.advance(
             finished,
-            {item.key: trace_of(self.channel, item.message) for item in starting},
+            traces,
+            together=starting[0].key if starting and self.terms.digest else None,
             rules=self.rules,
             owner=self.owner,
             now=self.clock(),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from segue.segments.kinds import ChangeKind
@@ -25,6 +26,14 @@ def delivery_key(
     parts = [namespace, workflow, action, contact_id, change, instant]
     text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def message_key(keys: Iterable[str]) -> str:
+    """Return the key of a digest, 64 hex digits: other deliveries, another message.
+
+    SHA-256 of the JSON array of the deliveries' keys, sorted.
+    """
+    return hashlib.sha256(json.dumps(sorted(keys)).encode()).hexdigest()
 
 
 def trial_key(namespace: str, request: int, requested_at: datetime) -> str:

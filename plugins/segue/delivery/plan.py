@@ -62,6 +62,7 @@ class PlannedAction:
     outcome: str
     reason: str = ""
     message: Mapping[str, Any] | None = None  # the rendered fields, of what would be sent
+    digest_of: int | None = None  # how many changes the one message is about, where it is a digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +91,7 @@ class Plan:
     current_size: int
     beyond_guard: Sequence[str]  # why the guard would ask a person first
     changes: Sequence[PlannedChange]
+    counts: Mapping[str, int]  # of all changes by kind, be they among ``changes`` or not
 
     def outcomes(self) -> dict[str, Counter[str]]:
         """Return, per action, how many changes would have each outcome: ``skipped (if)``."""
@@ -100,6 +102,19 @@ class Plan:
             counts.setdefault(planned.action, Counter())[name or planned.outcome] += 1
         return counts
 
+    def without_repeats(self) -> Plan:
+        """Return the plan with each digest's message at the first of its changes alone."""
+        shown: set[str] = set()
+        changes = []
+        for change in self.changes:
+            actions = [
+                replace(action, message=None) if action.action in shown else action
+                for action in change.actions
+            ]
+            shown |= {action.action for action in actions if action.digest_of and action.message}
+            changes.append(replace(change, actions=actions))
+        return replace(self, changes=changes)
+
 
 def plan(
     resolved: ResolvedWorkflow,
@@ -109,15 +124,16 @@ def plan(
     namespace: str,
     now: datetime,
     quarantined: Collection[str] = (),
+    most: int | None = None,
 ) -> Plan:
     """Return what a run that compares ``previous`` with ``current`` would do; writes nothing.
 
     Consent is judged, as when sending, on the newest complete snapshot that is not among the
-    ``quarantined``. Raises DataError where a
-    snapshot cannot be used.
+    ``quarantined``. Of more changes than ``most``, the first by contact id are looked at. Raises
+    DataError where a snapshot cannot be used.
     """
     span = compare_pair(resolved, previous, current, store=Uncached(), now=now)
-    changes = changes_of_span(span.stretch, span.changes)
+    changes = sorted(changes_of_span(span.stretch, span.changes))[:most]
     snapshots = {item.key: item for item in (previous, current) if item is not None}
     consent = current_consent(resolved, changes, now, quarantined)
     return Plan(
@@ -131,6 +147,7 @@ def plan(
         current_size=span.current_size,
         beyond_guard=stopped_by(resolved, span),
         changes=rehearse(resolved, changes, snapshots, namespace=namespace, consent=consent),
+        counts=Counter(kind for _, kind, _ in span.changes),
     )
 
 
@@ -275,12 +292,16 @@ class _Rehearsal:
         by_key = {self._key(action, change): change for change in planned}
         ready, judged = candidates.judge(
             self._resolved.channels[action.id],
-            Terms.of(self._resolved),
+            Terms.of(self._resolved, action),
             self._candidates(action, planned),
         )
         outcomes = {
-            by_key[item.key]: self._outcome(action, by_key[item.key], SEND, message=item.message)
+            by_key[key]: replace(
+                self._outcome(action, by_key[key], SEND, message=item.message),
+                digest_of=len(item.keys) if action.digest else None,
+            )
             for item in ready
+            for key in item.keys
         }
         for item in judged:
             change = by_key[item.key]
@@ -358,10 +379,9 @@ def _in_order(resolved: ResolvedWorkflow) -> list[Action]:
 def placeholders(resolved: ResolvedWorkflow) -> dict[str, dict[str, str]]:
     """Return, per action, a stand-in for each of its results that some template reads."""
     found: dict[str, dict[str, str]] = {}
-    for channel in resolved.channels.values():
-        for _, template in channel.templates():
-            for root, *names in template.references():
-                if root == "results" and len(names) > 1:
-                    action, name = names[0], names[1]
-                    found.setdefault(action, {})[name] = f"‹results.{action}.{name}›"
+    for action in resolved.definition.actions:
+        for _, template in resolved.channels[action.id].templates():
+            for other, *names in template.references_to("results", digest=action.digest):
+                if names:
+                    found.setdefault(other, {})[names[0]] = f"‹results.{other}.{names[0]}›"
     return found

@@ -123,10 +123,10 @@ def _ask(channel: Channel, rows: Sequence[DeliveryRow], now: datetime) -> list[F
     """Raise OutcomeUnknown where the vendor cannot tell, another DeliveryError where not now."""
     begun = [row.called_at for row in rows if row.called_at is not None]
     with channel.connect() as sender:
-        found = sender.find({row.key: row.trace for row in rows}, min(begun))
+        found = sender.find({row.called_as: row.trace for row in rows}, min(begun))
     return [
-        delivered(row.key, found[row.key])
-        if row.key in found
+        delivered(row.key, found[row.called_as])
+        if row.called_as in found
         # held and due: whoever comes first sends it, a task or segue_release
         else Finished(row.key, State.HELD, "the vendor has not got it", held_until=now)
         for row in rows

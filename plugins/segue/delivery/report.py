@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from segue.delivery.gaps import LEFT_OVER, Gap, gaps
@@ -26,6 +26,7 @@ class RunReport:
     actions: Mapping[str, Counter[tuple[str, str]]]
     withdrawn: int  # deliveries of changes that were none any more when the run was cleared
     problems: Sequence[str]
+    digests: Mapping[str, int] = field(default_factory=dict)  # messages, per action that is one
 
     @property
     def states(self) -> Counter[str]:
@@ -49,7 +50,9 @@ class RunReport:
             found.append("changes: " + _counts(self.changes))
         for action, counts in self.actions.items():
             named = Counter({_outcome(*key): count for key, count in counts.items()})
-            found.append(f"- {action}: {_counts(named)}")
+            number = self.digests.get(action, 0)
+            told = f", in {number} message{'' if number == 1 else 's'}" if number else ""
+            found.append(f"- {action}: {_counts(named)}{told}")
         if self.withdrawn:
             found.append(
                 f"withdrawn: {self.withdrawn} deliveries of changes that are none any more"
@@ -65,7 +68,8 @@ def report_run(resolved: ResolvedWorkflow, run: RecordedRun, ledger: Ledger) -> 
     changes = ledger.count_changes(ids)
     actions = ledger.tally(ids)
     problems = list(_problems(resolved, changes, actions))
-    return RunReport(run, spans, changes, actions, ledger.count_withdrawn(ids), problems)
+    withdrawn, digests = ledger.count_withdrawn(ids), ledger.count_digests(ids)
+    return RunReport(run, spans, changes, actions, withdrawn, problems, digests)
 
 
 def lost_gaps(resolved: ResolvedWorkflow, ledger: Ledger, now: datetime) -> list[Gap]:

@@ -26,7 +26,7 @@ from segue.delivery.looking_up import Desk
 from segue.delivery.policies import start_rules
 from segue.delivery.recovery import recover
 from segue.delivery.resolved import ResolvedWorkflow
-from segue.delivery.steps import send
+from segue.delivery.steps import Slice, send
 from segue.delivery.verdicts import by_details, judge
 from segue.directory.snapshots import find_snapshot
 from segue.errors import ConnectionFailure, DataError, TransientFailure
@@ -55,40 +55,58 @@ def resume(
     memberships: Memberships | None = None,
     at_once: int = AT_ONCE,
     clock: Clock = REAL_CLOCK,
+    link: str | None = None,
 ) -> Resumed:
     """Settle the calls of one action that are in doubt, and take up what is due.
 
     What cannot be read, because a snapshot is gone, waits for an hour and is a problem. Where a
-    live source cannot be asked it waits for the next time.
+    live source cannot be asked, it waits for the next time. Of a digest all that is due becomes
+    one message, whose template sees ``link``.
     """
     now = clock.now()
     found = Resumed()
+    action = resolved.definition.action(action_id)
     _settle_doubts(resolved, action_id, ledger, owner, now, found)
-    due = [_change(item) for item in ledger.due(resolved.name, action_id, now, at_once)]
+    most = None if action.digest else at_once
+    due = [_change(item) for item in ledger.due(resolved.name, action_id, now, most)]
     ledger.hold_followers(_keys(resolved, action_id, due, ledger), now)
+
+    def deliver(slices: Sequence[Slice], part: str) -> None:
+        each = send(
+            resolved,
+            action,
+            slices,
+            ledger,
+            owner=f"{owner}/{part}",
+            link=link,
+            memberships=memberships,
+            clock=clock,
+        )
+        found.passes.append(each)
+
+    def wait(changes: Sequence[Change], part: str, error: DataError) -> None:
+        keys = _keys(resolved, action_id, changes, ledger)
+        ledger.postpone(keys, f"waits: {error}", now + _LATER, now)
+        found.problems.append(f"{len(changes)} deliveries of {part}: {error}")
+
+    readable: list[Slice] = []
     for key, changes in by_details(due):
         try:
             snapshot = find_snapshot(resolved.directory, key, now=now)
             details = live_details_of(resolved, snapshot, changes, Desk(ledger, clock), memberships)
             passed = _passing(resolved, action_id, changes, details, ledger, now)
-            found.passes.append(
-                send(
-                    resolved,
-                    resolved.definition.action(action_id),
-                    passed,
-                    partial(_same, details),
-                    ledger,
-                    owner=f"{owner}/{key}",
-                    memberships=memberships,
-                    clock=clock,
-                )
-            )
+            readable.append(Slice(passed, partial(_same, details)))
+            if not action.digest:
+                deliver(readable[-1:], key)
         except DataError as error:
-            keys = _keys(resolved, action_id, changes, ledger)
-            ledger.postpone(keys, f"waits: {error}", now + _LATER, now)
-            found.problems.append(f"{len(changes)} deliveries of {key}: {error}")
+            wait(changes, key, error)
         except (ConnectionFailure, TransientFailure) as error:
             found.problems.append(f"{len(changes)} deliveries of {key} wait: {error}")
+    if action.digest and readable:
+        try:
+            deliver(readable, "digest")
+        except DataError as error:
+            wait([change for each in readable for change in each.changes], "the digest", error)
     return found
 
 

@@ -26,7 +26,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-REVISION = "0003"  # the newest of migrations/versions; a test holds the two together
+REVISION = "0005"  # the newest of migrations/versions; a test holds the two together
 
 
 class State(StrEnum):
@@ -163,6 +163,7 @@ deliveries = Table(
     Column("digest", String(64)),  # SHA-256 of the rendered message
     Column("attempts", Integer, nullable=False, default=0),
     Column("resent", Integer, nullable=False, server_default="0"),  # 1: called again in doubt
+    Column("message_key", String(64)),  # of the digest that the last call sent; else NULL
     Column("owner", String(250)),
     Column("lease_until", UtcDateTime),
     Column("held_until", UtcDateTime),  # segue_release takes up what is due, until it is settled
@@ -174,7 +175,9 @@ deliveries = Table(
     Column("delivered_at", UtcDateTime),
     Column("updated_at", UtcDateTime, nullable=False),
     Index(None, "span", "action", "state"),
-    Index(None, "namespace", "workflow", "state"),
+    Index(None, "span", "state", "contact_id", "change"),
+    Index(None, "namespace", "workflow", "state", "updated_at"),
+    Index(None, "namespace", "workflow", "event_at", "state"),
     Index(None, "contact_id"),
     Index(None, "state", "lease_until"),
 )

@@ -6,7 +6,9 @@ Airflow's operators are one call into this module each; nothing here knows Airfl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from segue.delivery.branches import BranchRef, Change, RunArea
 from segue.delivery.candidates import Candidate, Terms
@@ -79,13 +81,10 @@ def deliver_action(
     clock: Clock = REAL_CLOCK,
 ) -> Pass:
     """Deliver one action to the contacts of a branch that passed the conditions."""
-    area = _area(resolved, ref)
-    passed = area.read_passed(ref.number)
     return send(
         resolved,
         action,
-        passed,
-        lambda key: area.read_details(ref.number, key),
+        [_passed(resolved, ref)],
         ledger,
         owner=owner,
         clear_number=clear_number,
@@ -94,29 +93,69 @@ def deliver_action(
     )
 
 
+def deliver_digest(
+    resolved: ResolvedWorkflow,
+    action: Action,
+    refs: Iterable[BranchRef],
+    ledger: Ledger,
+    *,
+    owner: str,
+    clear_number: int,
+    link: str,
+    memberships: Memberships | None = None,
+    clock: Clock = REAL_CLOCK,
+) -> Pass:
+    """Deliver a digest to the contacts of all branches that passed the conditions."""
+    return send(
+        resolved,
+        action,
+        [_passed(resolved, ref) for ref in refs],
+        ledger,
+        owner=owner,
+        clear_number=clear_number,
+        link=link,
+        memberships=memberships,
+        clock=clock,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Changes that passed the conditions.
+
+    ``details`` returns their contacts' details as they stood in the snapshot with a key.
+    """
+
+    changes: Sequence[Change]
+    details: Callable[[str], Population]
+
+
 def send(
     resolved: ResolvedWorkflow,
     action: Action,
-    changes: Sequence[Change],
-    details: Callable[[str], Population],
+    slices: Sequence[Slice],
     ledger: Ledger,
     *,
     owner: str,
     clear_number: int | None = None,
+    link: str | None = None,
     memberships: Memberships | None = None,
     clock: Clock = REAL_CLOCK,
 ) -> Pass:
-    """Take changes that passed the conditions through the door, for one action.
+    """Take changes through the door, for one action; a digest is about all of them.
 
-    ``details`` returns the contacts' details as they stood in the snapshot with a key. Without a
-    ``clear_number`` nothing that failed is tried again.
+    Without a ``clear_number`` nothing that failed is tried again. ``link`` is what a digest shows.
     """
     now = clock.now()
+    changes = [change for each in slices for change in each.changes]
     channel = resolved.channels[action.id]
+    terms = Terms.of(resolved, action)
     to_contact = channel.addressed_to is Audience.CONTACT
     quarantined = ledger.quarantined(resolved.directory.directory)
     consent = current_consent(resolved, changes, now, quarantined) if to_contact else {}
-    groups = [(group, details(key)) for key, group in by_details(changes)]
+    groups = [
+        (group, each.details(key)) for each in slices for key, group in by_details(each.changes)
+    ]
     withdrawn: Mapping[Change, str] = {}
     if resolved.definition.policies.recheck:
         answers = recalled(resolved.live, [population for _, population in groups])
@@ -131,12 +170,17 @@ def send(
     door = Door(
         ledger,
         channel,
-        Terms.of(resolved),
+        terms if link is None else replace(terms, link=link),
         owner=owner,
         clear_number=clear_number,
         clock=clock,
     )
     return door.deliver(candidates)
+
+
+def _passed(resolved: ResolvedWorkflow, ref: BranchRef) -> Slice:
+    area = _area(resolved, ref)
+    return Slice(area.read_passed(ref.number), partial(area.read_details, ref.number))
 
 
 def _area(resolved: ResolvedWorkflow, ref: BranchRef) -> RunArea:

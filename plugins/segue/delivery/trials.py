@@ -230,7 +230,7 @@ def _render(
         key, change.contact_id, change.change, change.snapshot, fields, opted_in=True, before=before
     )
     everybody = resolved.definition.policies.model_copy(update={"holdout": None})
-    terms = replace(Terms.of(resolved), policies=everybody)
+    terms = replace(Terms.of(resolved, action), policies=everybody)
     ready, refused = candidates.judge(resolved.channels[action.id], terms, [candidate])
     if refused:
         raise SettingsError(f"the message cannot be made: {refused[0].reason}")

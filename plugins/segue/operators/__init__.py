@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from segue.operators.branch import CheckConditions, Deliver, LoadContactDetails
+from segue.operators.branch import CheckConditions, Deliver, DeliverDigest, LoadContactDetails
 from segue.operators.release import FindWork, KeepHouse, Resume, TryOut
 from segue.operators.run import DetectChanges, Guard, Report
 
 __all__ = [
     "CheckConditions",
     "Deliver",
+    "DeliverDigest",
     "DetectChanges",
     "FindWork",
     "Guard",

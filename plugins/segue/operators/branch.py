@@ -1,6 +1,7 @@
 """The operators of a branch: load contacts' details, check conditions, deliver an action.
 
-They run inside the mapped ``contact`` task group, one instance per contact or slice. No task
+They run inside the mapped ``contact`` task group, one instance per contact or slice; a digest runs
+once, behind all of them. No task
 state is a permission to send: what a delivery may do is decided by the ledger.
 """
 
@@ -131,6 +132,51 @@ class Deliver(_BranchOperator):
         _raise_for(result)
 
 
+class DeliverDigest(BaseOperator):
+    """Deliver one message about the contacts of all branches that passed the conditions.
+
+    ``branches`` are the references that ``conditions`` handed on.
+    """
+
+    ui_color = "#fce4ec"
+    template_fields: Sequence[str] = ("branches",)
+
+    def __init__(
+        self, *, workflow: ResolvedWorkflow, action: str, branches: Any, **kwargs: Any
+    ) -> None:
+        retries = workflow.definition.retries
+        defaults = {"retries": retries, **BACKOFF, "trigger_rule": TriggerRule.ALL_DONE}
+        super().__init__(**{**defaults, **kwargs})
+        self.workflow = workflow
+        self.action = action
+        self.branches = branches
+
+    @shown_plainly
+    def execute(self, context: Context) -> None:
+        """Go through the door once."""
+        from segue.delivery.branches import BranchRef
+        from segue.delivery.steps import deliver_digest
+        from segue.operators.environment import open_ledger, open_memberships, run_link, run_of
+
+        refs = [BranchRef.from_xcom(each) for each in self.branches or () if each]
+        if not refs:
+            raise AirflowSkipException("no contact of this run passed the conditions")
+        ti = context["ti"]
+        result = deliver_digest(
+            self.workflow,
+            self.workflow.definition.action(self.action),
+            refs,
+            open_ledger(),
+            owner=f"{ti.id}/{ti.try_number}",
+            clear_number=run_of(self.workflow.name, context).clear_number,
+            link=run_link(ti.dag_id, ti.run_id),
+            memberships=open_memberships(),
+        )
+        outcomes = {str(state): count for state, count in sorted(result.outcomes.items())}
+        self.log.info("%s", outcomes or "nothing left to send")
+        _raise_for(result)
+
+
 def _raise_for(result: Pass) -> None:
     """Raise what the standing of the branch's deliveries asks for."""
     from segue.delivery.schema import State
@@ -144,7 +190,7 @@ def _raise_for(result: Pass) -> None:
         raise AirflowFailException(f"{failed} deliveries failed, {uncertain} are uncertain")
     if not standing[State.DELIVERED]:
         states = ", ".join(f"{count} {state}" for state, count in sorted(standing.items()))
-        raise AirflowSkipException(f"nothing of this branch is to be sent: {states}")
+        raise AirflowSkipException(f"nothing is to be sent: {states}")
 
 
 def _why(result: Pass) -> str:

@@ -10,6 +10,7 @@ from dataclasses import fields
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from airflow.sdk import BaseHook
 from airflow.sdk.configuration import conf
@@ -38,7 +39,7 @@ def open_ledger() -> Ledger:
     """Open this process's ledger; raise LedgerError or SettingsError."""
     settings = task_settings()
     url = ledger_url(settings.ledger)
-    _refuse_local_files_on_many_hosts(url, settings.state)
+    refuse_local_files_on_many_hosts(url, settings.state)
     return _ledger(url, settings.namespace, settings.secret)
 
 
@@ -105,12 +106,18 @@ def wishes_of(context: Context) -> Wishes:
     )
 
 
-@lru_cache(maxsize=4)
-def _ledger(url: str, namespace: str, secret: str | None) -> Ledger:
-    return Ledger.open(url, namespace, secret)
+def run_link(dag_id: str, run_id: str) -> str:
+    """Return the address of a run in Airflow's UI."""
+    return f"{workflow_link(dag_id)}/runs/{quote(run_id)}"
 
 
-def _refuse_local_files_on_many_hosts(ledger: str, state: str) -> None:
+def workflow_link(dag_id: str) -> str:
+    """Return the address of a DAG in Airflow's UI."""
+    base = conf.get("api", "base_url", fallback="http://localhost:8080/")
+    return f"{base.rstrip('/')}/dags/{quote(dag_id)}"
+
+
+def refuse_local_files_on_many_hosts(ledger: str, state: str) -> None:
     """Raise SettingsError where workers on several hosts would each have a ledger of their own."""
     if "://" not in state and not Path(state).is_absolute():
         raise SettingsError(f"SEGUE_STATE is {state}; allowed: an absolute path, or a URL")
@@ -129,3 +136,8 @@ def _refuse_local_files_on_many_hosts(ledger: str, state: str) -> None:
             "several hosts. Use a URL such as s3://bucket/segue, or file:///mnt/segue for a "
             "folder that all hosts share"
         )
+
+
+@lru_cache(maxsize=4)
+def _ledger(url: str, namespace: str, secret: str | None) -> Ledger:
+    return Ledger.open(url, namespace, secret)

@@ -129,7 +129,12 @@ class Resume(BaseOperator):
         """Go through the door; the next run, minutes later, is the retry."""
         from segue.catalog import Catalog
         from segue.delivery.resumption import forget_action, resume
-        from segue.operators.environment import open_ledger, open_memberships, task_settings
+        from segue.operators.environment import (
+            open_ledger,
+            open_memberships,
+            task_settings,
+            workflow_link,
+        )
 
         name, action = self.work["workflow"], self.work["action"]
         catalog, ledger = Catalog(task_settings().home), open_ledger()
@@ -145,6 +150,7 @@ class Resume(BaseOperator):
             ledger,
             owner=f"{ti.id}/{ti.try_number}",
             memberships=open_memberships(),
+            link=workflow_link(name),
         )
         for each in found.passes:
             outcomes = {str(state): count for state, count in sorted(each.outcomes.items())}

@@ -45,6 +45,8 @@ PRESETS = {
 }
 LOADS = ("snapshot", "none")
 RESERVED_ACTIONS = frozenset({"load_contact_details", "conditions"})
+# a digest's task stands beside these, and not in the group ``contact``
+RESERVED_DIGESTS = frozenset({"wait_for_snapshot", "detect_changes", "guard", "contact", "report"})
 _CAP = re.compile(r"([1-9][0-9]{0,3}) per (day|week)")
 _WALL_CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _DAY = timedelta(days=1)
@@ -132,6 +134,7 @@ class Action(Definition):
     id: Name
     after: Annotated[Items[Name], BeforeValidator(_ids)] = ()
     condition: Annotated[WorkflowConditionField | None, Field(alias="if")] = None
+    digest: bool = False  # one message per run, about all contacts
     channel: str
     fields: dict[str, Any]
 
@@ -140,13 +143,12 @@ class Action(Definition):
     def _name_the_channel(cls, data: Any) -> Any:
         if not isinstance(data, dict) or "channel" in data:
             return data
-        own = {key: value for key, value in data.items() if key in ("id", "after", "if")}
+        own = {key: data[key] for key in ("id", "after", "if", "digest") if key in data}
         others = [key for key in data if key not in own]
         if len(others) != 1:
             found = f"found {', '.join(others)}" if others else "found none"
-            raise ProblemsFound(
-                [((), f"an action has exactly one channel beside id, after and if; {found}")]
-            )
+            message = f"an action has exactly one channel beside id, after, if and digest; {found}"
+            raise ProblemsFound([((), message)])
         fields = data[others[0]]
         if not isinstance(fields, dict):
             raise ProblemsFound([((others[0],), f"expected a mapping of fields, found {fields!r}")])
@@ -389,10 +391,11 @@ def action_problems(
     written, even where one could not be read.
     """
     after = {action.id: action.after for action in actions.values()}
+    digests = {action.id for action in actions.values() if action.digest}
     seen: set[str] = set()
     for index, action in actions.items():
         at = ("actions", index)
-        if action.id in RESERVED_ACTIONS:
+        if action.id in RESERVED_ACTIONS or (action.digest and action.id in RESERVED_DIGESTS):
             yield (*at, "id"), f"the id {action.id!r} is a task of Segue's own; choose another"
         if action.id in seen:
             yield (*at, "id"), f"duplicate id {action.id!r}; each action needs its own"
@@ -401,6 +404,12 @@ def action_problems(
             if other not in ids:
                 allowed = ", ".join(ids) + did_you_mean(other, ids)
                 yield (*at, "after"), f"there is no action {other!r}; allowed: {allowed}"
+            elif other in digests and not action.digest:
+                message = (
+                    f"{other!r} is a digest, which goes out when all contacts are through; "
+                    f"allowed: another action, or `digest: true` for {action.id!r}, too"
+                )
+                yield (*at, "after"), message
         if action.id in reachable(action.id, after):
             yield (*at, "after"), f"the action {action.id!r} comes after itself"
 

@@ -35,7 +35,8 @@ from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSc
 
 from segue.errors import ContactFailure
 
-VARIABLES = ("contact", "change", "results", "workflow", "segment", "snapshot", "key")
+OF_ONE_CONTACT = ("contact", "change", "results")  # in a digest there is ``digest`` instead
+VARIABLES = (*OF_ONE_CONTACT, "workflow", "segment", "snapshot", "key", "digest")
 
 
 class Kind(StrEnum):
@@ -69,6 +70,43 @@ class Template:
                 dotted = _dotted(node)
                 if dotted is not None:
                     yield dotted
+
+    def reads(self) -> set[str]:
+        """Return the variables that the template needs from outside.
+
+        What a template that it includes reads may be the variable of a loop around it.
+        """
+        trees = [tree for _, tree in _trees(self)]
+        looped = {
+            loop.target.name
+            for tree in trees
+            for loop in tree.find_all(nodes.For)
+            if isinstance(loop.target, nodes.Name)
+        }
+        own, *others = [meta.find_undeclared_variables(tree) for tree in trees]
+        return own.union(*(names - looped for names in others))
+
+    def references_to(self, variable: str, *, digest: bool = False) -> Iterator[tuple[str, ...]]:
+        """Yield what is read of ``contact`` or ``results``, such as ``("email",)``.
+
+        In a digest's template that is of each contact, in loops over ``digest.contacts``.
+        """
+        begins = {(variable,)}
+        if digest:
+            below = () if variable == "contact" else (variable,)
+            begins = {(name, *below) for name in self._names_of_contacts()}
+        for reference in self.references():
+            for begin in begins:
+                if reference[: len(begin)] == begin and len(reference) > len(begin):
+                    yield reference[len(begin) :]
+
+    def _names_of_contacts(self) -> set[str]:
+        return {
+            loop.target.name
+            for _, tree in _trees(self)
+            for loop in tree.find_all(nodes.For)
+            if isinstance(loop.target, nodes.Name) and _are_contacts(loop.iter)
+        }
 
 
 class Fields(Mapping[str, Any]):
@@ -386,6 +424,19 @@ def _trees(template: Template) -> Iterator[tuple[str | None, nodes.Template]]:
                 waiting.append((name, environment.parse(source, name)))
 
 
+_OF_THE_SAME = frozenset({"list", "rejectattr", "reverse", "selectattr", "sort", "unique"})
+
+
+def _are_contacts(node: nodes.Node) -> bool:
+    """Tell whether an expression is ``digest.contacts``, or some of them, or in another order."""
+    while isinstance(node, nodes.Getitem | nodes.Filter) and node.node is not None:
+        same = node.name in _OF_THE_SAME if isinstance(node, nodes.Filter) else True
+        if not same or (isinstance(node, nodes.Getitem) and not isinstance(node.arg, nodes.Slice)):
+            break
+        node = node.node
+    return _dotted(node) == ("digest", "contacts")
+
+
 def _dotted(node: nodes.Node) -> tuple[str, ...] | None:
     if isinstance(node, nodes.Name):
         return (node.name,) if node.ctx == "load" else None
@@ -404,6 +455,8 @@ def _is_one_line(text: str) -> bool:
 
 def _field_value(name: str, value: Any) -> Any:
     """Return a value as templates handle it: whole floats are integers, wherever they are used."""
+    if isinstance(value, Fields):
+        return value
     if isinstance(value, Mapping):
         return Fields(name, value)
     if isinstance(value, list | tuple):

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from segue.delivery.ledger import DetectedSpan, Finished, Ledger, Run
+from segue.delivery.keys import message_key
+from segue.delivery.ledger import DetectedSpan, Finished, Ledger, Run, StartRules
 from segue.delivery.schema import State
 from segue.delivery.spans import Point, Stretch
 from tests.unit.cli.conftest import WORKFLOW
@@ -92,7 +93,7 @@ def test_deliveries_as_json_end_with_their_times_and_digest(segue, ledger):
     sent, waiting = json.loads(segue("deliveries", "--format", "json").out)
     assert list(sent)[8:] == [
         *("url", "attempts", "updated_at", "key", "channel", "planned_at", "called_at"),
-        *("delivered_at", "held_until", "digest"),
+        *("delivered_at", "held_until", "digest", "message_key"),
     ]
     assert (sent["planned_at"], waiting["held_until"]) == ("2026-11-23T06:00:00Z", None)
 
@@ -236,3 +237,17 @@ def test_upgrading_a_database_of_another_kind_is_an_error(segue, monkeypatch):
     answer = segue("db", "upgrade")
     assert answer.code == 2
     assert "allowed: sqlite, postgresql" in answer.err
+
+
+def test_whom_a_digest_was_about_is_listed_by_its_key(segue, ledger):
+    """The key is what the vendor has: in Slack's metadata, or a mail's Message-ID."""
+    keys = [row["key"] for row in ledger.list_deliveries(contact_id="c3")]
+    digest, later = message_key(keys), NOW + timedelta(hours=1)
+    how = {"owner": "me", "now": later, "lease_until": later}
+    ledger.claim(keys, **how)
+    rules = StartRules("recording", "team")
+    ledger.advance([], {key: {} for key in keys}, together=digest, rules=rules, **how)
+    found = json.loads(segue("deliveries", "--message", digest, "--format", "json").out)
+    assert [row["contact_id"] for row in found] == ["c3"]
+    answer = segue("delivery", digest)
+    assert (answer.code, f"--message {digest}" in answer.err) == (2, True)

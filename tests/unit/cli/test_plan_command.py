@@ -104,3 +104,33 @@ def test_a_definition_that_is_wrong_is_an_error_with_its_place(segue, home):
     answer = segue("plan", "welcome")
     assert answer.code == 2
     assert "welcome.yaml:2:1: segment: there is no segment 'golden'" in answer.err
+
+
+DIGEST = """
+  - id: team
+    digest: true
+    after: ticket
+    slack_message:
+      channel: "#gold"
+      text: "{{ digest.count }}: {% for contact in digest.contacts %}{{ contact.contact_id }} \\
+        {{ contact.results.ticket.url }} {% endfor %}{{ digest.link }}"
+policies"""
+
+
+def test_a_digest_is_one_message_and_is_shown_once(segue, home):
+    home.define("workflows", "welcome", WORKFLOW.replace("policies", DIGEST.lstrip("\n")))
+    found = planned(segue)
+    team = {contact: change["actions"][3] for contact, change in found.items()}
+    sent = [contact for contact, action in team.items() if action["outcome"] == "send"]
+    assert sent == ["c2", "c3", "c4", "c6", "c8"]
+    assert {team[contact]["digest_of"] for contact in sent} == {5}
+    assert team["c2"]["message"]["text"] == (
+        "5: c2 ‹results.ticket.url› c3 ‹results.ticket.url› c4 ‹results.ticket.url› "
+        "c6 ‹results.ticket.url› c8 ‹results.ticket.url› ‹digest.link›"
+    )
+    assert [contact for contact in sent if team[contact]["message"]] == ["c2"]
+    assert outcomes(found["c7"])["team"] == "skipped: after: ticket failed"
+    answer = segue("plan", "welcome", "--contact", "c3")
+    assert "  team  slack_message  send, one message about 5 changes" in answer.lines
+    assert any("5: c2" in line for line in answer.lines)  # the first that is shown has the message
+    assert "  team: 1 send, in one message" in answer.err

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -222,3 +224,38 @@ def test_a_failure_of_one_contact_says_why(resolved):
     first = nameless.actions[2]
     assert first.outcome == "failed"
     assert first.reason.startswith("text: missing field: ")
+
+
+def test_a_digest_is_planned_as_it_is_sent(resolved, tmp_path):
+    """One message about those who pass ``first``; it is what the vendor then gets."""
+    text = (
+        "{% for contact in digest.contacts %}{{ contact.name }} {{ contact.change }} "
+        "{{ contact.results.first.id }}, {% endfor %}{{ digest.count }}"
+    )
+    actions = [
+        action.model_copy(update={"digest": action.id == "second"})
+        for action in resolved.definition.actions
+    ]
+    channel = RecordingChannel(text=Template(text, Kind.TEXT))
+    resolved = dataclasses.replace(
+        resolved,
+        definition=resolved.definition.model_copy(update={"actions": tuple(actions)}),
+        channels={**resolved.channels, "second": channel},
+    )
+    found = planned(resolved, "2026-11-21", "2026-11-22")
+    about = [
+        (change.contact_id, action)
+        for change in found.changes
+        for action in change.actions
+        if action.action == "second" and action.outcome == "send"
+    ]
+    assert [contact for contact, _ in about] == ["a", "z"]
+    assert {action.digest_of for _, action in about} == {2}
+    (message,) = {action.message["text"] for _, action in about}
+    assert message == "Ann added ‹results.first.id›, Zoe added ‹results.first.id›, 2"
+    run(resolved, tmp_path)
+    assert (
+        re.sub(r"\b[1-9]\b,", "‹results.first.id›,", channel.outbox.received[0][1]["text"])
+        == message
+    )
+    assert len(channel.outbox.received) == 1

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from segue.delivery.keys import message_key
 from segue.delivery.ledger import Finished, Ledger, SpanKind
 from segue.delivery.report import RunReport, report_run
 from segue.delivery.schema import State, deliveries
@@ -109,3 +110,15 @@ def test_a_change_without_a_delivery_fails_the_run(three):
     assert "ticket: 3 changes were detected, 0 are accounted for" in (
         reported(three, actions=("mail", "ticket")).problems
     )
+
+
+def test_a_digest_is_reported_contact_by_contact_with_the_number_of_its_messages(three):
+    """Two were told in one message, the third in another; each has its own delivery."""
+    keys = [three.key("welcome", "mail", one, "added", "2026-11-22") for one in "abc"]
+    when = {"owner": "me", "now": NOW, "lease_until": LEASE}
+    for together in (keys[:2], keys[2:]):
+        three.claim(together, **when)
+        advance(three, [], together, together=message_key(together), **when)
+        advance(three, [Finished(key, State.DELIVERED) for key in together], [], **when)
+    assert reported(three).problems == []
+    assert reported(three).lines()[-1] == "- mail: 3 delivered, in 2 messages"

@@ -19,9 +19,9 @@ from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.resumption import forget_action, resume
 from segue.delivery.schema import State, deliveries
 from segue.delivery.steps import check_branch, deliver_action, load_branch
-from segue.errors import ContactFailure, TransientFailure
+from segue.errors import ContactFailure, OutcomeUnknown, TransientFailure
 from segue.segments.membership import MembershipStore
-from segue.testing import RecordingChannel
+from segue.testing import AskableChannel, RecordingChannel
 from segue.workflows.definition import Branches
 from tests.unit.delivery.builders import advance
 
@@ -358,3 +358,68 @@ def test_a_follower_that_meets_a_transient_failure_stays_due(tmp_path, ledger):
 
 def unavailable(key, message):
     raise TransientFailure("503")
+
+
+DIGEST = (
+    "{% for contact in digest.contacts %}{{ contact.contact_id }} {% endfor %}{{ digest.link }}"
+)
+
+
+def as_digest(world: World) -> World:
+    """Let the world's action be one message per run."""
+    path = world.root / "include" / "workflows" / "welcome.yaml"
+    text = path.read_text().replace("{id: mail, slack", "{id: mail, digest: true, slack")
+    path.write_text(text)
+    found = Catalog(world.root / "include").resolve("welcome")
+    world.resolved = dataclasses.replace(world.resolved, definition=found.definition)
+    return world
+
+
+def test_what_is_due_of_a_digest_is_another_digest(tmp_path, ledger):
+    """Of all snapshots at once: d was deleted, and is described by the one before."""
+    world = as_digest(World(tmp_path, ledger, text=DIGEST))
+    world.mail.answering(refuse)
+    world.run()
+    assert set(world.outcomes.values()) == {"failed:refused"}
+    world.mail.answering(lambda key, message: None)
+    retry(ledger)
+    for _ in range(2):
+        resume(world.resolved, "mail", ledger, owner="release", at_once=1, link="https://dag")
+    assert world.received == ["a b d https://dag"]
+    assert set(world.outcomes.values()) == {"delivered"}
+
+
+def test_where_a_snapshot_is_gone_the_digest_is_about_the_others(tmp_path, ledger):
+    world = as_digest(World(tmp_path, ledger, text=DIGEST))
+    world.mail.answering(refuse)
+    world.run()
+    world.mail.answering(lambda key, message: None)
+    retry(ledger)
+    (tmp_path / "include" / "snapshots" / "2026-11-22" / "_SUCCESS").unlink()
+    found = resume(world.resolved, "mail", ledger, owner="release", link="")
+    assert any("2026-11-22" in problem for problem in found.problems)
+    assert world.outcomes["a"].startswith("held")
+
+
+def test_a_digest_in_doubt_is_settled_as_one(tmp_path, ledger):
+    """Its answers were lost, and no run of the workflow comes back for it."""
+    world = as_digest(World(tmp_path, ledger, text=DIGEST))
+    through = AskableChannel.model_validate({"text": DIGEST})
+    world.resolved = dataclasses.replace(world.resolved, channels={"mail": through})
+
+    def lose(key, message):
+        raise OutcomeUnknown("reset")
+
+    def busy(question):
+        raise TransientFailure("503")
+
+    through.losing(lose).asked(busy)
+    world.run()
+    assert {each.split(":")[0] for each in world.outcomes.values()} == {"sending"}
+    with ledger.engine.begin() as connection:
+        over = datetime.now(UTC) - timedelta(hours=1)
+        connection.execute(update(deliveries).values(lease_until=over))
+    through.asked(lambda question: None)
+    resume(world.resolved, "mail", ledger, owner="release", link="")
+    assert set(world.outcomes.values()) == {"delivered"}
+    assert len(through.outbox.received) == 1

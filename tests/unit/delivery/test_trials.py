@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -422,3 +423,19 @@ def test_an_address_is_one_address(world, to):
     with pytest.raises(SettingsError, match="allowed: one address"):
         require_address(world.mail, to)
     assert require_address(world.mail, "o'neill@example.com") == "o'neill@example.com"
+
+
+def test_a_digest_is_tried_with_the_one_contact(world):
+    """Its key is one of its own, too."""
+    digests = [
+        action.model_copy(update={"digest": action.id == "mail"})
+        for action in world.found.definition.actions
+    ]
+    definition = world.found.definition.model_copy(update={"actions": tuple(digests)})
+    world.found = replace(world.found, definition=definition)
+    text = "{{ digest.count }}{% for contact in digest.contacts %} {{ contact.email }}{% endfor %}"
+    world.mail = RecordingChannel.model_validate({"text": text})
+    assert sent(world)[0] == "sent"
+    [(key, message)] = world.received
+    assert message["text"] == "1 Ann@example.com"
+    assert len(key) == 64

@@ -10,7 +10,9 @@ import pytest
 from segue.delivery.connection_checks import check_connections
 from segue.delivery.ledger import Wanted
 from segue.delivery.looking_up import Desk
+from segue.delivery.plan import plan
 from segue.delivery.trials import prepare
+from segue.directory.snapshots import find_snapshot
 from segue.errors import ConnectionFailure, ContactFailure, DataError, TransientFailure
 from segue.sandbox import qualtrics_api
 from tests.unit.live.world import NOW, TEXT, World, at_qualtrics, change_at_qualtrics
@@ -334,3 +336,43 @@ def test_the_connection_is_tried_for_the_task_that_looks_up(tmp_path, ledger, sa
     assert found.used_by == ["welcome.load_contact_details"]
     found = {each.channel: each for each in check_connections([other.resolved])}["qualtrics"]
     assert (found.result, found.detail[:31]) == ("failed", "Qualtrics has no directory 'POO")
+
+
+def test_fields_that_only_the_source_has_are_missing_where_nothing_is_looked_up(tmp_path, ledger):
+    """As in a plan: also the opt-out, which then keeps nobody from being opted in."""
+    world = World(tmp_path, ledger, text=TEXT + " {{ contact.opted_in }}", to_contact=True)
+    for key, tier in (("2026-11-21", "silver"), ("2026-11-22", "gold")):
+        world.snapshot(key, f"a,Ann,{tier}\n", columns="contact_id,first_name,tier\n")
+    snapshots = [
+        find_snapshot(world.resolved.directory, key, now=NOW)
+        for key in ("2026-11-21", "2026-11-22")
+    ]
+    [change] = plan(world.resolved, *snapshots, namespace="test", now=NOW).changes
+
+    assert change.actions[0].message["text"] == "a Ann gold - - true"
+
+
+def test_an_opt_out_that_only_the_source_knows_counts(tmp_path, ledger, sandbox):
+    """Where no snapshot has a column for it."""
+    out, stays = at_qualtrics(sandbox, unsubscribed=True), at_qualtrics(sandbox)
+    world = World(tmp_path, ledger, to_contact=True)
+    for key, tier in (("2026-11-21", "silver"), ("2026-11-22", "gold")):
+        rows = f"{out},Ann,{tier}\n{stays},Bob,{tier}\n"
+        world.snapshot(key, rows, columns="contact_id,first_name,tier\n")
+    world.run()
+
+    assert world.outcomes == {out: "skipped:opted_out", stays: "delivered"}
+
+
+def test_looking_up_is_retried_as_deliveries_are(tmp_path, ledger):
+    """A source may be away for hours; a snapshot's details keep the DAG's own retries."""
+    from segue.operators.branch import BACKOFF, LoadContactDetails
+
+    live, plain = World(tmp_path / "a", ledger), World(tmp_path / "b", ledger, "snapshot")
+    tasks = [
+        LoadContactDetails(task_id="load", workflow=world.resolved, branch={})
+        for world in (live, plain)
+    ]
+    assert tasks[0].retries == live.resolved.definition.retries
+    assert tasks[0].max_retry_delay == BACKOFF["max_retry_delay"]
+    assert tasks[1].retries == 0

@@ -36,7 +36,7 @@ def test_delivered_and_skipped_is_success():
 @pytest.mark.parametrize("standing", [{"skipped": 2}, {"planned": 1}, {"suppressed": 3}])
 def test_where_nothing_is_to_be_sent_the_task_is_skipped(standing):
     """Nobody may be sent to, or the guard released nothing."""
-    assert ending(**standing).startswith(f"{AirflowSkipException.__name__}: nothing of this branch")
+    assert ending(**standing).startswith(f"{AirflowSkipException.__name__}: nothing is to be sent")
 
 
 def test_permanent_failures_end_the_task_for_good():

@@ -9,6 +9,9 @@ from __future__ import annotations
 from segue.delivery.ledger.deciding import Deciding
 from segue.delivery.ledger.forgetting import ErasedRows, Forgetting
 from segue.delivery.ledger.limiting import Limiting
+from segue.delivery.ledger.listing import ChangeRow, Filter, Listing, RunRow
+from segue.delivery.ledger.looking import OPEN_ENDS, Looking, Outcomes
+from segue.delivery.ledger.noting import Noting
 from segue.delivery.ledger.pruning import Pruned, Pruning
 from segue.delivery.ledger.quarantining import Quarantining
 from segue.delivery.ledger.reading import Reading
@@ -74,6 +77,9 @@ class Ledger(
     Forgetting,
     Pruning,
     Reading,
+    Looking,
+    Listing,
+    Noting,
 ):
     """The ledger of one namespace in one database."""
 
@@ -81,6 +87,7 @@ class Ledger(
 __all__ = [
     "HELD_QUIET_HOURS",
     "NO_LONGER_A_CHANGE",
+    "OPEN_ENDS",
     "POLICY_REASONS",
     "SENT_AGAIN",
     "SKIPPED_AFTER",
@@ -104,14 +111,17 @@ __all__ = [
     "SUPPRESSED_PRUNED",
     "SUPPRESSED_REACHED",
     "SUPPRESSED_REJECTED",
+    "ChangeRow",
     "Decision",
     "DeliveryRow",
     "DetectedSpan",
     "DueDelivery",
     "ErasedRows",
+    "Filter",
     "Finished",
     "Ledger",
     "OncePerContact",
+    "Outcomes",
     "Pruned",
     "Quarantined",
     "RecordedRun",
@@ -119,6 +129,7 @@ __all__ = [
     "Request",
     "RequestKind",
     "Run",
+    "RunRow",
     "Selection",
     "Settlement",
     "SpanKind",

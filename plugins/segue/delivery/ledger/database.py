@@ -30,10 +30,12 @@ class LedgerDatabase:
         self.secret = secret
 
     @classmethod
-    def open(cls, url: str, namespace: str, secret: str | None = None) -> Self:
+    def open(
+        cls, url: str, namespace: str, secret: str | None = None, *, may_upgrade: bool = True
+    ) -> Self:
         """Open the ledger; raise LedgerError when it is unreachable or of another schema."""
         engine = open_engine(url)
-        require_current_schema(engine)
+        require_current_schema(engine, may_upgrade=may_upgrade)
         return cls(engine, namespace, secret)
 
     def key(self, workflow: str, action: str, contact_id: str, change: str, snapshot: str) -> str:

@@ -106,6 +106,7 @@ class Forgetting(Suppressing):
             meant["keys"] = keys
             if meant["contact"] == contact_id:
                 meant |= {"contact": pseudonym, "error": None}
+                body.get("asked", {}).pop("reason", None)
             body_text = json.dumps(body, ensure_ascii=False)
             connection.execute(
                 update(requests).where(requests.c.id == row.id).values(body=body_text)
@@ -144,6 +145,7 @@ def _erase_deliveries(
         "results": None,
         "digest": None,
         "trace": None,
+        "message_key": None,
         "owner": None,
         "lease_until": None,
         "held_until": None,

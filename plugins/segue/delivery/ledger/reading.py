@@ -15,7 +15,7 @@ from segue.delivery.ledger.database import LedgerDatabase, batched
 from segue.delivery.ledger.reaching import GONE_OUT, rejected
 from segue.delivery.ledger.recording import never_released
 from segue.delivery.ledger.records import NO_LONGER_A_CHANGE
-from segue.delivery.schema import State, changes, deliveries, runs, spans
+from segue.delivery.schema import State, changes, definitions, deliveries, runs, spans
 from segue.segments.kinds import ChangeKind
 
 
@@ -27,6 +27,23 @@ class Reading(LedgerDatabase):
         query = select(runs.c.workflow).where(runs.c.namespace == self.namespace)
         with self._read() as connection:
             return set(connection.execute(query.distinct()).scalars())
+
+    def count_digests(self, span_ids: Collection[int]) -> dict[str, int]:
+        """Return, per action that is a digest, how many messages the delivered ones arrived in."""
+        query = (
+            select(
+                deliveries.c.action,
+                func.count(distinct(deliveries.c.message_key)).label("messages"),
+            )
+            .where(
+                deliveries.c.span.in_(span_ids),
+                deliveries.c.state == State.DELIVERED,
+                deliveries.c.message_key.is_not(None),
+            )
+            .group_by(deliveries.c.action)
+        )
+        with self._read() as connection:
+            return {row.action: row.messages for row in connection.execute(query)}
 
     def tally(self, span_ids: Collection[int]) -> dict[str, Counter[tuple[str, str]]]:
         """Return, per action, how many deliveries of the spans' changes stand in (state, reason).
@@ -208,23 +225,25 @@ class Reading(LedgerDatabase):
         contact_id: str | None = None,
         snapshot: str | None = None,
         outcome: str | None = None,
+        message: str | None = None,
         error: str | None = None,
         since: datetime | None = None,
         limit: int | None = None,
     ) -> list[dict[str, Any]]:
         """Return deliveries as plain mappings, ordered by workflow, snapshot, contact, action.
 
-        ``error`` is contained in the reason, whatever its case; ``since`` is the earliest last
-        change of a row.
+        ``message`` is the key of the digest they went out with; ``error`` is contained in the
+        reason, whatever its case; ``since`` is the earliest last change of a row.
         """
         table = deliveries.c
-        query = select(*_LISTED).where(table.namespace == self.namespace)
+        query = select(*LISTED).where(table.namespace == self.namespace)
         for column, value in (
             (table.workflow, workflow),
             (table.action, action),
             (table.contact_id, contact_id),
             (table.snapshot, snapshot),
             (table.state, outcome),
+            (table.message_key, message),
         ):
             if value is not None:
                 query = query.where(column == value)
@@ -238,12 +257,18 @@ class Reading(LedgerDatabase):
         with self._read() as connection:
             return [dict(row._mapping) for row in connection.execute(query.limit(limit))]
 
+    def definition(self, digest: str) -> str | None:
+        """Return the canonical JSON of a workflow as it was when a span was recorded, or None."""
+        query = select(definitions.c.body).where(definitions.c.hash == digest)
+        with self._read() as connection:
+            return connection.execute(query).scalar_one_or_none()
+
     def find_delivery(self, key: str) -> dict[str, Any] | None:
         """Return all that is known of one delivery, its run and its span included, or None."""
         table = deliveries.c
         query = (
             select(
-                *_LISTED,
+                *LISTED,
                 table.results,
                 spans.c.definition,
                 runs.c.run_id,
@@ -252,9 +277,18 @@ class Reading(LedgerDatabase):
                 spans.c.previous_as_of,
                 spans.c.current_key,
                 spans.c.current_as_of,
+                changes.c.reason.label("change_reason"),
             )
             .join(spans, spans.c.id == table.span)
             .join(runs, runs.c.id == spans.c.run)
+            .outerjoin(
+                changes,
+                and_(
+                    changes.c.span == table.span,
+                    changes.c.contact_id == table.contact_id,
+                    changes.c.change == table.change,
+                ),
+            )
             .where(table.namespace == self.namespace, table.key == key)
         )
         with self._read() as connection:
@@ -265,7 +299,7 @@ class Reading(LedgerDatabase):
         return {**found, "results": json.loads(found["results"] or "{}")}
 
 
-_LISTED = (  # the first twelve, in this order, are a contract of the command line
+LISTED = (  # the first twelve, in this order, are a contract of the command line
     deliveries.c.workflow,
     deliveries.c.action,
     deliveries.c.contact_id,
@@ -285,4 +319,5 @@ _LISTED = (  # the first twelve, in this order, are a contract of the command li
     deliveries.c.delivered_at,
     deliveries.c.held_until,
     deliveries.c.digest,
+    deliveries.c.message_key,
 )

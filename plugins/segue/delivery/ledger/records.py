@@ -164,7 +164,7 @@ class DeliveryRow:
 
     ``event_at`` is the as-of of the snapshot that shows the change, ``called_at`` when the last
     call began, ``trace`` where its message can be looked for; ``resent`` says that it was called
-    once more in doubt.
+    once more in doubt. ``message_key`` is that of the digest that the last call sent, if any.
     """
 
     key: str
@@ -181,6 +181,12 @@ class DeliveryRow:
     held_since: datetime | None = None
     trace: Mapping[str, str] = field(default_factory=dict)
     resent: bool = False
+    message_key: str | None = None
+
+    @property
+    def called_as(self) -> str:
+        """The key that the vendor knows the last call by."""
+        return self.message_key or self.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +256,9 @@ class Started:
     """Which calls may begin now.
 
     ``refused`` holds the reason for those that a rule forbids, by key. What is in neither was
-    lost to another owner, or waits for the outcome of another delivery to the same contact.
+    lost to another owner, or waits for the outcome of another delivery to the same contact. Of a
+    digest either all are in ``mine``, or those that another digest could begin with: then none of
+    them was marked.
     """
 
     mine: frozenset[str] = frozenset()

@@ -150,7 +150,9 @@ class Recovering(LedgerDatabase):
             with self._write() as connection:
                 connection.execute(query)
 
-    def due(self, workflow: str, action: str, now: datetime, limit: int) -> list[DueDelivery]:
+    def due(
+        self, workflow: str, action: str, now: datetime, limit: int | None
+    ) -> list[DueDelivery]:
         """Return an action's deliveries that are due; the oldest first.
 
         Due is what was held until now, and what was skipped because of an action before it that

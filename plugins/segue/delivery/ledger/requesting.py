@@ -117,7 +117,7 @@ class Requesting(LedgerDatabase):
         mine = (requests.c.namespace == self.namespace) & (requests.c.id == number)
         with self._read() as connection:
             row = connection.execute(select(requests).where(mine)).one_or_none()
-            return None if row is None else _request(row)
+            return None if row is None else read_request(row)
 
     def list_requests(self) -> list[Request]:
         """Return all requests, oldest first."""
@@ -125,7 +125,7 @@ class Requesting(LedgerDatabase):
             select(requests).where(requests.c.namespace == self.namespace).order_by(requests.c.id)
         )
         with self._read() as connection:
-            return [_request(row) for row in connection.execute(query)]
+            return [read_request(row) for row in connection.execute(query)]
 
     def carry_out(self, request: Request, now: datetime) -> str:
         """Do what a request asks for, once, and return its outcome in words.
@@ -135,7 +135,7 @@ class Requesting(LedgerDatabase):
         """
         with self._write() as connection:
             query = select(requests).where(requests.c.id == request.id).with_for_update()
-            stored = _request(connection.execute(query).one())
+            stored = read_request(connection.execute(query).one())
             if stored.done_at is not None:
                 return stored.outcome
             outcome = self._carry_out(connection, stored, now)
@@ -200,7 +200,8 @@ class Requesting(LedgerDatabase):
         return and_(*parts)
 
 
-def _request(row: Row[Any]) -> Request:
+def read_request(row: Row[Any]) -> Request:
+    """Return a row of the table as a request."""
     body: Mapping[str, Any] = json.loads(row.body)
     return Request(
         row.id,

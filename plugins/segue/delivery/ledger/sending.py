@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -39,6 +40,7 @@ SENT_AGAIN = "sent again"  # begins what is said of a call that was made once mo
 # skips that no later pass judges again
 _FINAL_SKIPS = (NO_LONGER_A_CHANGE, SKIPPED_EXPIRED, SKIPPED_REMOVED)
 _IN_ONES_HANDS = (State.CLAIMED, State.SENDING)
+_LOCKS = 256  # of a transaction at most
 
 
 class Sending(LedgerDatabase):
@@ -95,10 +97,12 @@ class Sending(LedgerDatabase):
         now: datetime,
         lease_until: datetime,
         clear_number: int | None = 0,
+        together: str | None = None,
     ) -> Started:
         """Write outcomes and mark the calls about to start, in one transaction.
 
-        ``starting`` maps the keys of those calls to their traces.
+        ``starting`` maps the keys of those calls to their traces. With ``together``, the key of a
+        digest, they are one call: all of them begin, or none.
         """
         with self._write() as connection:
             _finish(connection, finished, owner, now, lease_until, clear_number)
@@ -110,7 +114,11 @@ class Sending(LedgerDatabase):
                 refused, waiting = self._judge_contacts(connection, list(starting), rules, now)
             mine: set[str] = set()
             may_start = [key for key in starting if key not in refused and key not in waiting]
-            for trace, keys in _by_trace(starting, may_start).items():
+            if together is not None:
+                may_start = _still_claimed(connection, may_start, owner)
+                if len(may_start) < len(starting):
+                    return Started(frozenset(may_start), refused)
+            for trace, keys in _by_trace(starting, may_start):
                 mark = (
                     update(deliveries)
                     .where(
@@ -124,6 +132,7 @@ class Sending(LedgerDatabase):
                         channel=rules.channel,
                         addressed_to=rules.addressed_to,
                         trace=trace,
+                        message_key=together,
                         called_at=now,
                         lease_until=lease_until,
                         updated_at=now,
@@ -202,33 +211,22 @@ class Sending(LedgerDatabase):
 
         Calls for one contact begin one transaction at a time, so of two that race one is seen.
         """
-        query = select(deliveries).where(deliveries.c.key.in_(starting))
-        own = connection.execute(query.order_by(deliveries.c.contact_id, deliveries.c.key)).all()
-        contacts = sorted({row.contact_id for row in own})
-        if self.engine.dialect.name == "postgresql":
-            for contact in contacts:
-                name = func.hashtextextended(f"{self.namespace}/{contact}", 0)
-                connection.execute(select(func.pg_advisory_xact_lock(name)))
-        reached = (State.SENDING, State.DELIVERED, State.UNCERTAIN)
-        others = connection.execute(
-            select(deliveries).where(
-                deliveries.c.namespace == self.namespace,
-                deliveries.c.contact_id.in_(contacts),
-                deliveries.c.state.in_(reached),
-            )
-        ).all()
+        found = [
+            row
+            for batch in batched(starting)
+            for row in connection.execute(select(deliveries).where(deliveries.c.key.in_(batch)))
+        ]
+        own = sorted(found, key=lambda row: (row.contact_id, row.key))
+        contacts = {row.contact_id for row in own}
+        self._lock_contacts(connection, contacts)
+        reached = self._reached(connection, contacts)  # and then what this transaction begins
         refused: dict[str, str] = {}
         waiting: set[str] = set()
-        begun: list[Row[Any]] = []  # of this very transaction
         for row in own:
-            rivals = [
-                other
-                for other in (*others, *begun)
-                if other.contact_id == row.contact_id and other.key != row.key
-            ]
+            rivals = [other for other in reached.get(row.contact_id, ()) if other.key != row.key]
             against = _once(rules, row, rivals) or _cap(rules, rivals, now)
             if against is None:
-                begun.append(row)
+                reached.setdefault(row.contact_id, []).append(row)
                 continue
             reason, decided = against
             if decided:
@@ -236,6 +234,31 @@ class Sending(LedgerDatabase):
             else:
                 waiting.add(row.key)
         return refused, waiting
+
+    def _lock_contacts(self, connection: Connection, contacts: Iterable[str]) -> None:
+        """Let no other transaction begin calls for these contacts; on SQLite there is none.
+
+        A lock stands for many contacts: a digest has more than a PostgreSQL server has locks.
+        """
+        if self.engine.dialect.name == "postgresql":
+            for lock in sorted({zlib.crc32(one.encode()) % _LOCKS for one in contacts}):
+                name = func.hashtextextended(f"{self.namespace}/contacts/{lock}", 0)
+                connection.execute(select(func.pg_advisory_xact_lock(name)))
+
+    def _reached(
+        self, connection: Connection, contacts: Iterable[str]
+    ) -> dict[str, list[Row[Any]]]:
+        """Return, by contact, the deliveries that reached it, or may have."""
+        found: dict[str, list[Row[Any]]] = {}
+        for batch in batched(sorted(contacts)):
+            query = select(deliveries).where(
+                deliveries.c.namespace == self.namespace,
+                deliveries.c.contact_id.in_(batch),
+                deliveries.c.state.in_((State.SENDING, State.DELIVERED, State.UNCERTAIN)),
+            )
+            for row in connection.execute(query):
+                found.setdefault(row.contact_id, []).append(row)
+        return found
 
 
 def _once(rules: StartRules, row: Row[Any], rivals: list[Row[Any]]) -> tuple[str, bool] | None:
@@ -299,13 +322,29 @@ def free_again() -> ColumnElement[str]:
     return case((deliveries.c.held_until.is_not(None), State.HELD), else_=State.RELEASED)
 
 
+def _still_claimed(connection: Connection, keys: Iterable[str], owner: str) -> list[str]:
+    """Lock those that ``owner`` has claimed, so that nobody takes one before it is marked."""
+    found: list[str] = []
+    for batch in batched(sorted(keys)):
+        query = select(deliveries.c.key).where(
+            deliveries.c.owner == owner,
+            deliveries.c.state == State.CLAIMED,
+            deliveries.c.key.in_(batch),
+        )
+        found += connection.execute(query.with_for_update()).scalars()
+    return found
+
+
 def _by_trace(
     starting: Mapping[str, Mapping[str, str]], keys: Iterable[str]
-) -> dict[str, list[str]]:
+) -> Iterator[tuple[str, Sequence[str]]]:
+    """Yield the keys with the same trace, as many as one statement may name."""
     found: dict[str, list[str]] = {}
     for key in keys:
         found.setdefault(json.dumps(dict(starting[key]), sort_keys=True), []).append(key)
-    return found
+    for trace, same in found.items():
+        for batch in batched(same):
+            yield trace, batch
 
 
 _OUTCOME = (
@@ -404,4 +443,5 @@ def delivery_row(row: Row[Any]) -> DeliveryRow:
         row.held_since,
         json.loads(row.trace) if row.trace else {},
         bool(row.resent),
+        row.message_key,
     )

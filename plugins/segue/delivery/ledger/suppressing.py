@@ -99,6 +99,12 @@ class Suppressing(LedgerDatabase):
                 found |= self._forgotten(connection, batch)
         return found
 
+    def is_suppressed(self, contact_id: str) -> bool:
+        """Tell whether a contact is on the list by name; nobody is asked for SEGUE_SECRET."""
+        query = select(suppressions.c.digest).where(self._row_in([self._open_digest(contact_id)]))
+        with self._read() as connection:
+            return connection.execute(query).first() is not None
+
     def list_suppressions(self) -> list[Suppression]:
         """Return the list, the oldest row first."""
         query = (

@@ -1,0 +1,104 @@
+"""What a person may ask for, in the command line and in the UI alike, with the same checks.
+
+``retry`` and ``settle`` are filed, and ``segue_release`` carries them out; ``stop``, ``go``,
+``suppress`` and ``allow`` take effect at once and are noted beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from segue.delivery.ledger import Ledger, RequestKind, Selection, Settlement, Stop
+from segue.delivery.schema import State
+from segue.errors import SettingsError
+
+
+def count_meant(ledger: Ledger, selection: Selection, settlement: Settlement | None = None) -> int:
+    """Return how many deliveries a retry, or a settlement, would concern; SettingsError for none.
+
+    Keys to be settled are each those of an uncertain delivery, or the error names the others.
+    """
+    if settlement is not None:
+        _require_uncertain(ledger, selection.keys)
+    kind = RequestKind.RETRY if settlement is None else RequestKind.SETTLE
+    number = ledger.matching(kind, selection)
+    if not number:
+        state = "failed" if settlement is None else "uncertain"
+        raise SettingsError(f"there is no {state} delivery of {selection}; nothing was requested")
+    return number
+
+
+def retry(ledger: Ledger, selection: Selection, by: str, now: datetime) -> int:
+    """Ask that failed deliveries be sent again; returns the request's number."""
+    count_meant(ledger, selection)
+    return ledger.file_request(RequestKind.RETRY, selection, by, now)
+
+
+def settle(
+    ledger: Ledger, selection: Selection, settlement: Settlement, by: str, now: datetime
+) -> int:
+    """Say what became of uncertain deliveries; returns the request's number."""
+    count_meant(ledger, selection, settlement)
+    return ledger.file_request(RequestKind.SETTLE, selection, by, now, settlement)
+
+
+def stop(ledger: Ledger, workflow: str | None, by: str, reason: str, now: datetime) -> Stop:
+    """Stop a workflow, or all (None), at once."""
+    made = ledger.stop(workflow, by, reason, now)
+    ledger.note("stop", Selection(workflow), by, now, reason=reason, outcome=str(made))
+    return made
+
+
+def go(ledger: Ledger, workflow: str | None, by: str, now: datetime) -> bool:
+    """Lift a stop; returns whether there was one."""
+    lifted = ledger.go(workflow)
+    if lifted:
+        name = "everything" if workflow is None else workflow
+        outcome = f"{name} may go"
+        ledger.note("go", Selection(workflow), by, now, reason="", outcome=outcome)
+    return lifted
+
+
+def suppress(
+    ledger: Ledger,
+    contacts: Sequence[str],
+    by: str,
+    reason: str,
+    now: datetime,
+    workflow: str | None = None,
+) -> int:
+    """Never write to these contacts; returns how many are new on the list.
+
+    One contact is named in the note, with the ``workflow`` that it was seen in; of many, each has
+    its own row of the suppression list.
+    """
+    added = ledger.suppress(contacts, by, reason, now)
+    if added:
+        one = contacts[0] if len(set(contacts)) == 1 else None
+        outcome = f"{added} put on the suppression list"
+        about = Selection(workflow, contact=one)
+        ledger.note("suppress", about, by, now, reason=reason, outcome=outcome)
+    return added
+
+
+def allow(ledger: Ledger, contacts: Sequence[str], by: str, now: datetime) -> int:
+    """Take contacts off the suppression list; returns how many were on it."""
+    removed = ledger.unsuppress(contacts)
+    if removed:
+        about = Selection(contact=contacts[0]) if len(set(contacts)) == 1 else Selection()
+        outcome = f"{removed} taken off the suppression list"
+        ledger.note("allow", about, by, now, reason="", outcome=outcome)
+    return removed
+
+
+def _require_uncertain(ledger: Ledger, keys: Sequence[str]) -> None:
+    """Raise SettingsError that names each key which is no uncertain delivery's."""
+    found = ledger.rows(keys)
+    wrong = [
+        f"{key}: {f'it is {found[key].state}' if key in found else 'there is no such delivery'}"
+        for key in keys
+        if key not in found or found[key].state is not State.UNCERTAIN
+    ]
+    if wrong:
+        raise SettingsError("only uncertain deliveries can be settled\n" + "\n".join(wrong))

@@ -1,0 +1,93 @@
+"""What Airflow knows of the workflows' DAGs: paused, last and next run, questions that wait."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from airflow.models.dag import DagModel
+from airflow.models.dagrun import DagRun
+from airflow.models.hitl import HITLDetail
+from airflow.models.taskinstance import TaskInstance
+from airflow.utils.session import create_session
+from sqlalchemy import func, select
+
+
+@dataclass(frozen=True, slots=True)
+class LastRun:
+    """The newest run of a DAG."""
+
+    run_id: str
+    state: str
+    started: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question of a guard that nobody has answered yet."""
+
+    run_id: str
+    task_id: str
+    subject: str
+    asked: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DagFacts:
+    """What Airflow knows of one DAG; ``paused`` is None where it does not know the DAG."""
+
+    paused: bool | None = None
+    next_run: datetime | None = None
+    last_run: LastRun | None = None
+    questions: Sequence[Question] = ()
+
+
+def dag_facts(dag_ids: Collection[str]) -> dict[str, DagFacts]:
+    """Return the facts of each of these DAGs, with one query per kind of fact."""
+    wanted = sorted(dag_ids)
+    with create_session() as session:
+        known = {
+            row.dag_id: row
+            for row in session.execute(
+                select(
+                    DagModel.dag_id,
+                    DagModel.is_paused,
+                    DagModel.is_stale,
+                    DagModel.next_dagrun_create_after,
+                ).where(DagModel.dag_id.in_(wanted))
+            )
+        }
+        newest = (
+            select(func.max(DagRun.id)).where(DagRun.dag_id.in_(wanted)).group_by(DagRun.dag_id)
+        )
+        columns = (DagRun.dag_id, DagRun.run_id, DagRun.state, DagRun.start_date)
+        last = {
+            row.dag_id: LastRun(row.run_id, str(row.state), row.start_date)
+            for row in session.execute(select(*columns).where(DagRun.id.in_(newest)))
+        }
+        asked: dict[str, list[Question]] = {}
+        open_questions = (
+            select(
+                TaskInstance.dag_id,
+                TaskInstance.run_id,
+                TaskInstance.task_id,
+                HITLDetail.subject,
+                HITLDetail.created_at,
+            )
+            .join(TaskInstance, TaskInstance.id == HITLDetail.ti_id)
+            .where(TaskInstance.dag_id.in_(wanted), HITLDetail.responded_at.is_(None))
+            .where(TaskInstance.state.not_in(("success", "failed", "skipped")))
+            .order_by(HITLDetail.created_at)
+        )
+        for dag_id, run_id, task_id, subject, created in session.execute(open_questions):
+            asked.setdefault(dag_id, []).append(Question(run_id, task_id, subject, created))
+    return {
+        name: DagFacts(
+            paused=known[name].is_paused if name in known and not known[name].is_stale else None,
+            next_run=known[name].next_dagrun_create_after if name in known else None,
+            last_run=last.get(name),
+            questions=asked.get(name, ()),
+        )
+        for name in wanted
+    }

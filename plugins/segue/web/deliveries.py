@@ -1,0 +1,150 @@
+"""Deliveries by outcome, such as dead letters, and all that is known of one delivery."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi.responses import HTMLResponse
+
+from segue.delivery.ledger import Filter, Ledger
+from segue.delivery.rendered import RenderedMessage, message_of
+from segue.delivery.schema import State
+from segue.web.access import ReadableWorkflow, Viewer, require_contacts
+from segue.web.connections import Definitions, OpenLedger
+from segue.web.pages import link, page
+from segue.web.runs import STATES, Chosen
+from segue.web.workflows import require_known
+
+AT_ONCE = 50
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/deliveries", name="deliveries")
+def deliveries(
+    request: Request,
+    workflow: ReadableWorkflow,
+    chosen: Chosen,
+    viewer: Viewer,
+    ledger: OpenLedger,
+    catalog: Definitions,
+    before: Annotated[str, Query(max_length=120)] = "",
+) -> HTMLResponse:
+    """List the deliveries of a workflow in one state, the last moved first."""
+    require_known(workflow, ledger, catalog)
+    state = chosen.state or str(State.FAILED)
+    narrowed = Filter(chosen.contact, chosen.change, chosen.action, state, chosen.error)
+    found = ledger.newest_deliveries(
+        workflow, narrowed, limit=AT_ONCE + 1, before=parse_cursor(before)
+    )
+    more = len(found) > AT_ONCE
+    rows = found[:AT_ONCE]
+    return page(
+        request,
+        "deliveries.html",
+        workflow=workflow,
+        rows=rows,
+        chosen=narrowed,
+        states=STATES,
+        actions=ledger.actions_of(workflow),
+        may_edit=viewer.may_edit(workflow),
+        stopped=ledger.stopped(workflow),
+        first=not before,
+        older=link(
+            request,
+            "deliveries",
+            workflow=workflow,
+            state=state,
+            action=chosen.action,
+            contact=chosen.contact,
+            error=chosen.error,
+            before=cursor(rows[-1]),
+        )
+        if more
+        else None,
+    )
+
+
+@router.get("/delivery", name="delivery")
+def delivery(
+    request: Request,
+    workflow: ReadableWorkflow,
+    key: Annotated[str, Query(max_length=64)],
+    viewer: Viewer,
+    ledger: OpenLedger,
+    catalog: Definitions,
+) -> HTMLResponse:
+    """Show one delivery: its course, its run, and its message to whoever may see it."""
+    found = ledger.find_delivery(key)
+    if found is None or found["workflow"] != workflow:
+        raise HTTPException(404, f"{workflow} has no delivery with the key {key}.")
+    sees = viewer.may_see_contacts(workflow)
+    return page(
+        request,
+        "delivery.html",
+        workflow=workflow,
+        item=found,
+        message=rendered(found, ledger, catalog) if sees else None,
+        sees=sees,
+        may_edit=viewer.may_edit(workflow),
+        stopped=ledger.stopped(workflow),
+        suppressed=ledger.is_suppressed(found["contact_id"]),
+    )
+
+
+@router.get("/message", name="message_html")
+def message_html(
+    workflow: ReadableWorkflow,
+    key: Annotated[str, Query(max_length=64)],
+    viewer: Viewer,
+    ledger: OpenLedger,
+    catalog: Definitions,
+) -> HTMLResponse:
+    """Return the HTML part of a message, for a frame that may run, load and reach nothing."""
+    require_contacts(workflow, viewer)
+    found = ledger.find_delivery(key)
+    if found is None or found["workflow"] != workflow:
+        raise HTTPException(404, f"{workflow} has no delivery with the key {key}.")
+    message = rendered(found, ledger, catalog).message or {}
+    return framed(message.get("html"))
+
+
+def framed(html: Any) -> HTMLResponse:
+    """Return HTML of a message under a policy that lets it do nothing but be looked at."""
+    if not isinstance(html, str):
+        raise HTTPException(404, "This message has no HTML part.")
+    policy = (
+        "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
+        "form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
+    )
+    return HTMLResponse(html, headers={"Content-Security-Policy": policy})
+
+
+def rendered(found: Mapping[str, Any], ledger: Ledger, catalog: Definitions) -> RenderedMessage:
+    """Return the message of a delivery, rendered again."""
+
+    def resolve(written: Mapping[str, Any] | None) -> Any:
+        return catalog.resolve(found["workflow"]) if written is None else catalog.build(written)
+
+    return message_of(found, ledger, resolve, datetime.now(UTC))
+
+
+def cursor(row: Mapping[str, Any]) -> str:
+    """Return where a list goes on after a row."""
+    return f"{row['updated_at'].isoformat()}|{row['key']}"
+
+
+def parse_cursor(text: str) -> tuple[datetime, str] | None:
+    """Return (updated_at, key) of a cursor; a 422 says that it is none."""
+    if not text:
+        return None
+    moved, _, key = text.partition("|")
+    try:
+        instant = datetime.fromisoformat(moved)
+    except ValueError:
+        raise HTTPException(422, "before is not where a page of this list ended") from None
+    if instant.tzinfo is None or not key:
+        raise HTTPException(422, "before is not where a page of this list ended")
+    return instant, key

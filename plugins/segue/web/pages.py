@@ -1,0 +1,124 @@
+"""Pages: templates that escape everything, and the headers that go with them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from starlette.datastructures import URL
+
+from segue.web.forms import csrf_field
+
+FOLDER = Path(__file__).parent
+STATIC = FOLDER / "static"
+
+NAVIGATION = (
+    ("workflows", "Workflows"),
+    ("requests", "Requests"),
+)  # routes' names, and what is shown
+
+_templates = Environment(
+    loader=FileSystemLoader(FOLDER / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def page(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+    """Return a rendered page. ``tab`` in the query leaves out Segue's own navigation."""
+
+    def url(name: str, **parameters: Any) -> str:
+        return link(request, name, **parameters)
+
+    text = _templates.get_template(template).render(
+        request=request,
+        url=url,
+        airflow=lambda path: f"{_root(request, of_airflow=True)}/{path}",
+        here=request.scope.get("path", ""),
+        navigation=NAVIGATION,
+        in_tab=request.query_params.get("tab") == "1",
+        csrf_field=lambda: csrf_field(request),
+        version=static_version(),
+        **values,
+    )
+    return HTMLResponse(text, status_code=status)
+
+
+def link(request: Request, name: str, **parameters: Any) -> str:
+    """Return the path of a route, below the address that Airflow is served at.
+
+    Parameters that are no part of the path become the query; those that are None are left out.
+    """
+    route = next(route for route in request.app.routes if getattr(route, "name", None) == name)
+    in_path = {key: parameters.pop(key) for key in route.param_convertors}
+    path = str(request.app.url_path_for(name, **in_path))
+    query = {
+        key: "true" if value is True else str(value)
+        for key, value in parameters.items()
+        if value is not None and value is not False and value != ""
+    }
+    return str(URL(_root(request) + path).include_query_params(**query))
+
+
+def _root(request: Request, *, of_airflow: bool = False) -> str:
+    """Return the path that Segue's pages, or Airflow itself, are served at."""
+    root = str(request.scope.get("root_path", "")).rstrip("/")
+    return root.removesuffix("/segue") if of_airflow else root
+
+
+@lru_cache(maxsize=1)
+def static_version() -> str:
+    """Return a digest of all static files: a new version is a new address for the browser."""
+    digest = hashlib.sha256()
+    for path in sorted(STATIC.rglob("*")):
+        if path.is_file():
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _time(value: datetime | None, missing: str = "—") -> Markup:
+    """Return an instant in UTC; segue.js shows it in the viewer's zone and UTC on hover."""
+    if value is None:
+        return Markup('<span class="none">{}</span>').format(missing)
+    utc = value.astimezone(UTC)
+    return Markup('<time datetime="{}">{} UTC</time>').format(
+        utc.isoformat(), f"{utc:%Y-%m-%d %H:%M}"
+    )
+
+
+def _number(value: int | None) -> str:
+    return "—" if value is None else f"{value:,}"
+
+
+def _state(value: str) -> Markup:
+    return Markup('<span class="state state-{}">{}</span>').format(value, value)
+
+
+def _web_link(value: str | None) -> str | None:
+    """Return an address that a link may have: a vendor's answer could hold ``javascript:``."""
+    if value is None or not value.lower().startswith(("https://", "http://")):
+        return None
+    return value
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _pretty(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2, default=str)
+
+
+_templates.filters.update(
+    pretty=_pretty, time=_time, number=_number, state=_state, web_link=_web_link, to_json=_json
+)

@@ -1,0 +1,229 @@
+"""One run, or one of its tasks: every contact with what changed and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi.responses import HTMLResponse, StreamingResponse
+
+from segue.delivery.branches import RunArea
+from segue.delivery.ledger import ChangeRow, Filter, Ledger, RecordedRun, RecordedSpan
+from segue.delivery.schema import State
+from segue.errors import DataError
+from segue.operators.environment import task_settings
+from segue.segments.kinds import ChangeKind
+from segue.web.access import ReadableWorkflow, Viewer
+from segue.web.connections import Definitions, OpenLedger
+from segue.web.csv_export import csv_response
+from segue.web.pages import link, page
+from segue.web.workflows import require_known
+
+AT_ONCE = 50  # contacts on one page
+_DEEPEST = 20_000  # the last page that is offered: further down, a filter finds more
+router = APIRouter(include_in_schema=False)
+
+STATES = [str(state) for state in State]
+KINDS = [str(kind) for kind in ChangeKind]
+RunId = Annotated[str, Query(max_length=250)]
+_EXPORTED = (
+    *("contact_id", "change", "change_reason", "conditions", "action", "channel", "outcome"),
+    *("reason", "external_id", "url", "attempts", "called_at", "delivered_at", "updated_at", "key"),
+)
+
+
+def _filter(
+    contact: Annotated[str, Query(max_length=250)] = "",
+    change: Annotated[str, Query(max_length=16)] = "",
+    action: Annotated[str, Query(max_length=64)] = "",
+    state: Annotated[str, Query(max_length=16)] = "",
+    error: Annotated[str, Query(max_length=200)] = "",
+) -> Filter:
+    for name, value, allowed in (("state", state, STATES), ("change", change, KINDS)):
+        if value and value not in allowed:
+            raise HTTPException(422, f"{name} is {value!r}; allowed: {', '.join(allowed)}")
+    return Filter(contact, change, action, state, error.strip())
+
+
+Chosen = Annotated[Filter, Depends(_filter)]
+
+
+@router.get("/run", name="run")
+def run(
+    request: Request,
+    workflow: ReadableWorkflow,
+    run: RunId,
+    chosen: Chosen,
+    viewer: Viewer,
+    ledger: OpenLedger,
+    catalog: Definitions,
+    number: Annotated[int, Query(alias="page", ge=1, le=_DEEPEST)] = 1,
+    descending: bool = False,
+) -> HTMLResponse:
+    """Show a run's contacts: a page of them, narrowed down and sorted by the database."""
+    require_known(workflow, ledger, catalog)
+    recorded, spans = _recorded(ledger, workflow, run)
+    ids = [span.id for span in spans]
+    tally = ledger.outcomes_of_spans(ids)
+    total = ledger.count_rows(ids, chosen)
+    rows = ledger.change_rows(
+        ids, chosen, limit=AT_ONCE, offset=(number - 1) * AT_ONCE, descending=descending
+    )
+
+    def address(**changed: Any) -> str:
+        kept = {"descending": descending, **_query(chosen), **changed}
+        tab = request.query_params.get("tab")
+        return link(request, "run", workflow=workflow, run=run, tab=tab, **kept)
+
+    return page(
+        request,
+        "run.html",
+        workflow=workflow,
+        run_id=run,
+        recorded=recorded,
+        spans=spans,
+        tally=tally,
+        actions=list(tally),
+        rows=rows,
+        chosen=chosen,
+        states=STATES,
+        kinds=KINDS,
+        number=number,
+        pages=min(_DEEPEST, max(1, -(-total // AT_ONCE))),
+        total=total,
+        descending=descending,
+        address=address,
+        may_edit=viewer.may_edit(workflow),
+        export=link(request, "run_csv", workflow=workflow, run=run, **_query(chosen)),
+    )
+
+
+@router.get("/run.csv", name="run_csv")
+def run_csv(
+    workflow: ReadableWorkflow,
+    run: RunId,
+    chosen: Chosen,
+    ledger: OpenLedger,
+    catalog: Definitions,
+) -> StreamingResponse:
+    """Return all of a run's deliveries that a filter leaves, one per line."""
+    require_known(workflow, ledger, catalog)
+    _, spans = _recorded(ledger, workflow, run)
+    rows = ledger.all_change_rows([span.id for span in spans], chosen)
+    return csv_response(f"{workflow} {run}", _EXPORTED, _lines(rows, chosen))
+
+
+@router.get("/task", name="task")
+def task(
+    request: Request,
+    workflow: ReadableWorkflow,
+    task: Annotated[str, Query(max_length=250)],
+    chosen: Chosen,
+    viewer: Viewer,
+    ledger: OpenLedger,
+    catalog: Definitions,
+    run: RunId = "",
+    branch: Annotated[str, Query(max_length=12)] = "-1",
+    number: Annotated[int, Query(alias="page", ge=1, le=_DEEPEST)] = 1,
+) -> HTMLResponse:
+    """Show the deliveries of one task: of its branch in a run, or the newest of all runs."""
+    require_known(workflow, ledger, catalog)
+    action = task.rsplit(".", 1)[-1]
+    known = action in _actions(workflow, ledger, catalog)
+    common: dict[str, Any] = {
+        "workflow": workflow,
+        "run_id": run,
+        "task": task,
+        "action": action,
+        "known": known,
+    }
+    if not run:
+        chosen = replace(
+            chosen, action=action, state=chosen.state or _worth_a_look(ledger, workflow)
+        )
+        found = ledger.newest_deliveries(workflow, chosen, limit=AT_ONCE) if known else []
+        return page(
+            request, "task.html", rows=found, chosen=chosen, states=STATES, gone=None, **common
+        )
+    _, spans = _recorded(ledger, workflow, run)
+    contacts, gone = _branch(workflow, run, branch)
+    narrowed = replace(chosen, contacts=contacts)
+    ids = [span.id for span in spans]
+    total = ledger.count_rows(ids, narrowed)
+    rows = ledger.change_rows(ids, narrowed, limit=AT_ONCE, offset=(number - 1) * AT_ONCE)
+
+    def address(**changed: Any) -> str:
+        kept = {**request.query_params, **changed}
+        return link(request, "task", **kept)
+
+    return page(
+        request,
+        "branch.html",
+        rows=rows,
+        number=number,
+        pages=max(1, -(-total // AT_ONCE)),
+        total=total,
+        address=address,
+        gone=gone,
+        may_edit=viewer.may_edit(workflow),
+        **common,
+    )
+
+
+def _recorded(
+    ledger: Ledger, workflow: str, run_id: str
+) -> tuple[RecordedRun | None, Sequence[RecordedSpan]]:
+    recorded = ledger.find_run(workflow, run_id)
+    return recorded, ledger.spans_of(recorded) if recorded else ()
+
+
+def _branch(workflow: str, run: str, branch: str) -> tuple[list[str] | None, str | None]:
+    """Return the contacts of a branch (None: of all), and why it is not known who they are."""
+    if not branch.isdecimal():
+        return None, None  # no mapped task, or all of its branches
+    settings = task_settings()
+    area = RunArea.of_run(settings.state, settings.namespace, workflow, run)
+    try:
+        return sorted({change.contact_id for change in area.read_slice(int(branch))}), None
+    except DataError:
+        return None, (
+            f"Which contacts branch {branch} handled is not known any more: the run's files were "
+            "deleted after SEGUE_RUN_AREAS. These are all of the run."
+        )
+
+
+def _actions(workflow: str, ledger: Ledger, catalog: Definitions) -> list[str]:
+    if workflow in catalog.names("workflows"):
+        return [action.id for action in catalog.workflow(workflow).actions]
+    return ledger.actions_of(workflow)
+
+
+def _worth_a_look(ledger: Ledger, workflow: str) -> str:
+    """Return the state that a list of an action begins with: what waits for a person first."""
+    ends = ledger.open_ends([workflow])[workflow]
+    worrying = (State.FAILED, State.UNCERTAIN, State.HELD)
+    return next((str(state) for state in worrying if ends[state]), str(State.DELIVERED))
+
+
+def _query(chosen: Filter) -> dict[str, str]:
+    names = ("contact", "change", "action", "state", "error")
+    return {name: getattr(chosen, name) for name in names}
+
+
+def _lines(rows: Iterator[ChangeRow], chosen: Filter) -> Iterator[Sequence[Any]]:
+    for row in rows:
+        for sent in row.deliveries:
+            if _is_chosen(sent, chosen):
+                own = (row.contact_id, row.change, row.reason, row.verdict)
+                yield (*own, *(sent[name] for name in _EXPORTED[len(own) :]))
+
+
+def _is_chosen(sent: Mapping[str, Any], chosen: Filter) -> bool:
+    """Tell whether a delivery itself is what a filter asks for, not only its contact."""
+    return (
+        chosen.action in ("", sent["action"])
+        and chosen.state in ("", sent["outcome"])
+        and chosen.error.lower() in sent["reason"].lower()
+    )

@@ -1,0 +1,183 @@
+"""The workflows: what each does, how it went, and what waits for somebody."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from segue.catalog import Catalog
+from segue.delivery.ledger import Ledger
+from segue.delivery.ledger.stopping import Stop
+from segue.delivery.schema import State
+from segue.errors import DefinitionError
+from segue.web.access import ContactsWorkflow, Person, ReadableWorkflow, Viewer
+from segue.web.charts import Bar, Days, bars, by_day
+from segue.web.connections import Definitions, OpenLedger
+from segue.web.dags import DagFacts, dag_facts
+from segue.web.pages import link, page
+from segue.web.planning import MOST, make_plan, next_pair
+
+DAYS = 30
+AT_ONCE = 50  # workflows on one page
+RUNS = 10  # on a workflow's page
+# a frame without an address of its own has its page's policy, and a mail's HTML styles itself
+_PREVIEW_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'; frame-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'self'"
+)
+router = APIRouter(include_in_schema=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One workflow in the list."""
+
+    name: str
+    segment: str | None  # None where it is not defined any more, or wrongly
+    problem: str | None
+    dag: DagFacts
+    stop: Stop | None
+    days: Days
+    failed: int
+    uncertain: int
+    held: int
+
+    @property
+    def bars(self) -> list[Bar]:
+        """The small drawing of the past days."""
+        return bars(self.days)
+
+    @property
+    def summary(self) -> str:
+        """The drawing in words."""
+        return self.days.words()
+
+
+@router.get("/", name="start")
+def start(request: Request) -> RedirectResponse:
+    """Lead to the first page."""
+    return RedirectResponse(link(request, "workflows"))
+
+
+@router.get("/workflows", name="workflows")
+def workflows(
+    request: Request,
+    viewer: Viewer,
+    ledger: OpenLedger,
+    catalog: Definitions,
+    search: Annotated[str, Query(max_length=250)] = "",
+    number: Annotated[int, Query(alias="page", ge=1, le=100_000)] = 1,
+) -> HTMLResponse:
+    """List the workflows that the viewer may read."""
+    names = readable_names(viewer, ledger, catalog)
+    found = [name for name in names if search.strip().lower() in name.lower()]
+    shown = found[(number - 1) * AT_ONCE : number * AT_ONCE]
+
+    def address(**parameters: int) -> str:
+        return link(request, "workflows", search=search, **parameters)
+
+    return page(
+        request,
+        "workflows.html",
+        address=address,
+        listed=_listed(shown, ledger, catalog),
+        everything=next((stop for stop in ledger.stops() if stop.workflow is None), None),
+        search=search,
+        total=len(found),
+        any=bool(names),
+        number=number,
+        pages=max(1, -(-len(found) // AT_ONCE)),
+        days=DAYS,
+    )
+
+
+@router.get("/workflow", name="workflow")
+def workflow(
+    request: Request,
+    name: ReadableWorkflow,
+    viewer: Viewer,
+    ledger: OpenLedger,
+    catalog: Definitions,
+) -> HTMLResponse:
+    """Show one workflow: what it does, how it went, what waits for somebody."""
+    require_known(name, ledger, catalog)
+    (item,) = _listed([name], ledger, catalog)
+    return page(
+        request,
+        "workflow.html",
+        item=item,
+        days=DAYS,
+        stopped=ledger.stopped(name),
+        defined=None if item.problem else catalog.workflow(name),
+        runs=ledger.recent_runs(name, RUNS),
+        may_edit=viewer.may_edit(name),
+        sees=viewer.may_see_contacts(name),
+    )
+
+
+@router.get("/plan", name="plan")
+def plan(
+    request: Request, name: ContactsWorkflow, ledger: OpenLedger, catalog: Definitions
+) -> HTMLResponse:
+    """Show what the next run would do, with the first messages as they would read."""
+    require_known(name, ledger, catalog)
+    resolved = catalog.resolve(name)
+    pair = next_pair(resolved, ledger, datetime.now(UTC))
+    bad = ledger.quarantined(resolved.directory.directory)
+    made = make_plan(name, pair, sorted(bad)) if pair is not None else None
+    answer = page(request, "plan.html", workflow=name, pair=pair, plan=made, most=MOST)
+    answer.headers["Content-Security-Policy"] = _PREVIEW_POLICY
+    return answer
+
+
+def require_known(name: str, ledger: Ledger, catalog: Catalog) -> None:
+    """Raise a 404 for what is no workflow, neither by definition nor in the ledger."""
+    if name not in catalog.names("workflows") and name not in ledger.workflow_names():
+        raise HTTPException(
+            404, f"{name} is no workflow of Segue: it is not defined, and no run of it is recorded."
+        )
+
+
+def readable_names(viewer: Person, ledger: Ledger, catalog: Catalog) -> list[str]:
+    """Return the workflows that are defined, or were, and that the viewer may read; sorted."""
+    return sorted(viewer.readable({*catalog.names("workflows"), *ledger.workflow_names()}))
+
+
+def _listed(names: list[str], ledger: Ledger, catalog: Catalog) -> list[Listed]:
+    now = datetime.now(UTC)
+    outcomes = ledger.outcomes_since(names, now - timedelta(days=DAYS + 1))
+    ends = ledger.open_ends(names)
+    stops = {stop.workflow: stop for stop in ledger.stops()}
+    facts = dag_facts(names)
+    result = []
+    for name in names:
+        segment, problem = _segment_of(name, catalog)
+        result.append(
+            Listed(
+                name=name,
+                segment=segment,
+                problem=problem,
+                dag=facts[name],
+                stop=stops.get(name),
+                days=by_day((item for item in outcomes if item.workflow == name), now, DAYS),
+                failed=ends[name][State.FAILED],
+                uncertain=ends[name][State.UNCERTAIN],
+                held=ends[name][State.HELD],
+            )
+        )
+    return result
+
+
+def _segment_of(name: str, catalog: Catalog) -> tuple[str | None, str | None]:
+    """Return (segment, what is wrong with the definition); one of the two is None."""
+    if name not in catalog.names("workflows"):
+        return None, "not defined any more"
+    try:
+        return catalog.workflow(name).segment, None
+    except DefinitionError:
+        return None, "its definition has errors"

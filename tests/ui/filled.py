@@ -1,0 +1,59 @@
+"""A ledger with something of everything, as the pages' tests look at it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from segue.delivery.ledger import DetectedSpan, Ledger, Run, SpanKind
+from segue.delivery.schema import State, deliveries
+from segue.delivery.spans import Point, Stretch
+
+HOSTILE = "<img src=x onerror=alert(1)>\"'{{ 7*7 }}"
+
+
+def day_key(back: int) -> str:
+    """The key of the snapshot that shows the changes of so many days ago."""
+    return (datetime.now(UTC) - timedelta(days=back)).date().isoformat()
+
+
+def span(back: int, *contacts: str, change: str = "added") -> DetectedSpan:
+    """A span that ends so many days ago."""
+    ends = [
+        datetime.combine(
+            (datetime.now(UTC) - timedelta(days=number)).date(), datetime.min.time(), UTC
+        )
+        + timedelta(days=1)
+        for number in (back + 1, back)
+    ]
+    points = [Point(at, (at - timedelta(days=1)).date().isoformat()) for at in ends]
+    changes = [(contact, change, "") for contact in sorted(contacts)]
+    return DetectedSpan(SpanKind.CHANGES, "", Stretch(*points), "p", "c", 10, 12, changes)
+
+
+def record(
+    ledger: Ledger,
+    workflow: str,
+    run_id: str,
+    back: int,
+    *contacts: str,
+    actions: tuple[str, ...] = ("mail",),
+    definition: tuple[str, str] = ("0" * 64, '{"directory": {"directory": "people"}}'),
+) -> None:
+    """Record a run with these contacts added, so many days ago."""
+    run = Run(workflow, run_id)
+    spans = [span(back, *contacts)]
+    now = datetime.now(UTC)
+    ledger.record_spans(run, spans, actions, definition, now, recorded_only=False)
+
+
+def settle(ledger: Ledger, contact: str, state: State, **values) -> str:
+    """Put the deliveries of a contact into a state; returns the key of the last."""
+    found = ledger.list_deliveries(contact_id=contact)
+    for row in found:
+        with ledger.engine.begin() as connection:
+            connection.execute(
+                deliveries.update()
+                .where(deliveries.c.key == row["key"])
+                .values(state=state, updated_at=datetime.now(UTC), **values)
+            )
+    return found[-1]["key"]

@@ -1,0 +1,164 @@
+"""What people do from the pages: only by their own forms, only with the right, with their name."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from segue.delivery.ledger import Ledger
+from segue.delivery.schema import State
+from tests.ui.filled import record, settle
+
+FORMS = {
+    "retry": {},
+    "settle": {"settlement": "delivered"},
+    "stop": {"reason": "a person says so"},
+    "go": {},
+    "suppress": {"contact": "bob"},
+}
+
+
+@pytest.fixture
+def filled(ledger: Ledger, definitions) -> Ledger:
+    definitions("welcome")
+    record(ledger, "welcome", "run", 1, "ann", "bob", "carl")
+    settle(ledger, "ann", State.DELIVERED)
+    settle(ledger, "bob", State.FAILED, reason="400: no")
+    settle(ledger, "carl", State.UNCERTAIN)
+    return ledger
+
+
+def token(client, path: str = "/segue/workflow?workflow=welcome") -> str:
+    return re.search(r'name="csrf" value="([^"]+)"', client.get(path).text)[1]
+
+
+def press(client, name: str, **values):
+    data = {"workflow": "welcome", "csrf": token(client), **FORMS[name], **values}
+    return client.post(f"/segue/{name}", data=data)
+
+
+def key_of(ledger: Ledger, contact: str) -> str:
+    (row,) = ledger.list_deliveries(contact_id=contact)
+    return row["key"]
+
+
+def test_a_failed_delivery_is_retried_on_request(client, filled):
+    """Filed for segue_release, which carries it out: the pages send nothing themselves."""
+    answer = press(client("una"), "retry", key=key_of(filled, "bob"))
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/segue/requests"
+    (request,) = filled.open_requests()
+    assert (request.kind, request.requested_by) == ("retry", "una")
+    assert request.selection.keys == [key_of(filled, "bob")]
+    (row,) = filled.list_deliveries(contact_id="bob")
+    assert row["outcome"] == State.FAILED
+    listing = client("vera").get("/segue/requests").text
+    assert "una" in listing
+    assert "open" in listing
+
+
+@pytest.mark.parametrize("settlement", ["delivered", "not_delivered"])
+def test_an_uncertain_delivery_is_settled_on_request(client, filled, settlement):
+    key = key_of(filled, "carl")
+    assert press(client("una"), "settle", key=key, settlement=settlement).status_code == 303
+    (request,) = filled.open_requests()
+    assert (request.kind, request.settlement) == ("settle", settlement)
+
+
+def test_a_workflow_is_stopped_and_let_go_at_once_and_both_are_noted(client, filled):
+    una = client("una")
+    assert press(una, "stop").status_code == 303
+    stop = filled.stopped("welcome")
+    assert (stop.stopped_by, stop.reason) == ("una", "a person says so")
+    page = una.get("/segue/workflow?workflow=welcome").text
+    assert "Nothing of it is sent until it may go again" in page
+    assert press(una, "go").status_code == 303
+    assert filled.stopped("welcome") is None
+    noted = [
+        (note.kind, note.requested_by, note.done_at is None) for note in filled.list_requests()
+    ]
+    assert noted == [("stop", "una", False), ("go", "una", False)]
+
+
+def test_a_contact_of_the_workflow_is_suppressed_and_it_is_noted(client, filled):
+    assert press(client("una"), "suppress", reason="asked by phone").status_code == 303
+    (row,) = filled.list_suppressions()
+    assert (row.contact_id, row.added_by, row.reason) == ("bob", "una", "asked by phone")
+    (note,) = filled.list_requests()
+    assert (note.kind, note.selection.contact) == ("suppress", "bob")
+    assert press(client("una"), "suppress", contact="stranger").status_code == 404
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_viewer_has_no_buttons_and_is_refused(client, filled, name):
+    foreign = token(client("una"))
+    data = {"workflow": "welcome", "csrf": foreign, **FORMS[name]}
+    assert client("vera").post(f"/segue/{name}", data=data).status_code == 403
+    assert filled.list_requests() == []
+
+
+@pytest.mark.parametrize("name", FORMS)
+@pytest.mark.parametrize("csrf", ["", "nonsense", "of somebody else"])
+def test_a_form_of_somebody_else_is_refused(client, filled, name, csrf):
+    """A cookie alone, a made-up token, and one that another person was given."""
+    if csrf == "of somebody else":
+        csrf = token(client("anna"))
+    answer = press(client("una"), name, csrf=csrf)
+    assert answer.status_code == 403
+    assert "not sent by one of Segue" in answer.text
+    assert filled.list_requests() == []
+    assert filled.stopped("welcome") is None
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_nothing_is_done_by_get(client, filled, name):
+    answer = client("anna").get(f"/segue/{name}?workflow=welcome")
+    assert answer.status_code in (404, 405)
+    assert filled.list_requests() == []
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_workflow_that_one_may_not_edit_is_refused(client, filled, only_reads, name):
+    una = client("una")
+    csrf = token(una)
+    only_reads("other")
+    data = {"workflow": "welcome", "csrf": csrf, **FORMS[name]}
+    assert una.post(f"/segue/{name}", data=data).status_code == 403
+
+
+def test_what_somebody_else_has_done_meanwhile_is_said(client, filled):
+    una, key = client("una"), key_of(filled, "bob")
+    settle(filled, "bob", State.DELIVERED)
+    answer = press(una, "retry", key=key)
+    assert answer.status_code == 409
+    assert "there is no failed delivery of" in answer.text
+
+
+def test_a_key_of_another_workflow_is_not_touched(client, filled, definitions):
+    definitions("other")
+    record(filled, "other", "run", 1, "xavier")
+    settle(filled, "xavier", State.FAILED)
+    answer = press(client("una"), "retry", key=key_of(filled, "xavier"))
+    assert answer.status_code == 409
+    assert filled.list_requests() == []
+
+
+def test_requests_about_what_one_may_not_read_are_not_listed(
+    client, filled, only_reads, definitions
+):
+    """Those about no workflow name contacts: only who may read all workflows sees them."""
+    definitions("other")
+    record(filled, "other", "run", 1, "xavier")
+    press(client("una"), "stop", reason="the secret reason")
+    from segue.delivery import asking
+    from tests.unit.delivery.builders import NOW
+
+    asking.suppress(filled, ["someone"], "cli@host", "", NOW)
+    both = client("vera").get("/segue/requests").text
+    assert "someone" in both
+    assert "a stop" in both or "stop" in both
+    only_reads("other")
+    some = client("vera").get("/segue/requests").text
+    assert "someone" not in some
+    assert "welcome" not in some

@@ -1,0 +1,90 @@
+"""The pages with a ledger that is missing, empty, unreachable, or of another schema."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import text
+
+
+def test_without_a_ledger_the_page_says_so_and_makes_none(client, place):
+    answer = client("vera").get("/segue/workflows")
+    assert answer.status_code == 503
+    assert "Nothing is recorded yet" in answer.text
+    assert not (place / "segue.db").exists()
+
+
+def test_an_empty_ledger_shows_what_is_defined(client, ledger, definitions):
+    definitions("welcome")
+    answer = client("vera").get("/segue/workflows")
+    assert answer.status_code == 200
+    assert "welcome" in answer.text
+    assert "never" in answer.text
+
+
+def test_with_nothing_defined_the_page_says_how_to_begin(client, ledger):
+    answer = client("vera").get("/segue/workflows")
+    assert answer.status_code == 200
+    assert "No workflows yet" in answer.text
+
+
+@pytest.mark.parametrize("found", ["0002", "9999"])
+def test_another_schema_is_named_and_not_touched(client, ledger, found):
+    """Looking does not migrate, not even SQLite: a task does, or ``segue db upgrade``."""
+    with ledger.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :it"), {"it": found})
+    answer = client("vera").get("/segue/workflows")
+    assert answer.status_code == 503
+    assert f"is at revision {found}" in answer.text
+    remedy = "run: segue db upgrade" if found == "0002" else "install the newer version of Segue"
+    assert remedy in answer.text
+    with ledger.engine.connect() as connection:
+        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == found
+
+
+def test_an_unreachable_ledger_is_a_page_without_its_password(client, place, monkeypatch):
+    url = "postgresql://segue:hunter2@127.0.0.1:1/segue"
+    monkeypatch.setenv("SEGUE_LEDGER", url)
+    answer = client("vera").get("/segue/workflows")
+    assert answer.status_code == 503
+    assert "cannot be used" in answer.text
+    assert "hunter2" not in answer.text
+    assert "Traceback" not in answer.text
+
+
+def test_a_ledger_that_breaks_later_is_a_page_too(client, ledger):
+    """Opened once, and then its tables are gone."""
+    assert client("vera").get("/segue/workflows").status_code == 200
+    with ledger.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE deliveries RENAME TO elsewhere"))
+    answer = client("vera").get("/segue/workflows")
+    assert answer.status_code == 503
+    assert "no such table: deliveries" in answer.text
+
+
+def test_a_setting_that_cannot_be_used_is_a_page(client, ledger, monkeypatch):
+    monkeypatch.setenv("SEGUE_UI_CONTACTS", "all")
+    answer = client("vera").get("/segue/workflows")
+    assert answer.status_code == 503
+    assert "SEGUE_UI_CONTACTS is &#39;all&#39;; allowed: edit, read, nobody" in answer.text
+
+
+def test_a_defect_is_a_page_without_a_trace(client, ledger, definitions, monkeypatch):
+    """And with the headers of every other page."""
+    definitions("welcome")
+    monkeypatch.setattr("segue.web.workflows._listed", lambda *_: 1 / 0)
+    answer = client("vera").get("/segue/workflows")
+    assert answer.status_code == 500
+    assert "Something went wrong" in answer.text
+    assert "ZeroDivisionError" not in answer.text
+    assert "frame-ancestors 'self'" in answer.headers["content-security-policy"]
+
+
+def test_a_ledger_by_the_name_of_a_connection_is_looked_up(client, place, monkeypatch):
+    """As tasks do, by Airflow's own means."""
+    monkeypatch.setenv("SEGUE_LEDGER", "airflow://the_ledger")
+    answer = client("vera").get("/segue/workflows")
+    assert "Airflow has no connection &#39;the_ledger&#39;" in answer.text
+    url = "postgresql://segue:hunter2@127.0.0.1:1/segue"
+    monkeypatch.setenv("AIRFLOW_CONN_THE_LEDGER", url)
+    answer = client("vera").get("/segue/workflows")
+    assert "the ledger at postgresql+psycopg://segue:***@127.0.0.1:1/segue cannot be" in answer.text

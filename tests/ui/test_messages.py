@@ -1,0 +1,144 @@
+"""Rendered messages: exactly what was sent or not, to whom they are shown, and never run."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from segue.catalog import Catalog
+from segue.delivery.candidates import message_digest
+from segue.delivery.ledger import Ledger
+from segue.delivery.schema import State
+from tests.ui.filled import HOSTILE, day_key, record, settle
+
+MAIL = {
+    "from": "shop@example.com",
+    "subject": "Hello",
+    "text": "Dear {{ contact.first_name }}",
+    "html": "<p>Dear {{ contact.first_name }}</p>",
+}
+
+
+def snapshot(place: Path, back: int, rows: list[dict[str, str]]) -> None:
+    folder = place / "snapshots" / "welcome" / day_key(back)
+    folder.mkdir(parents=True)
+    columns = ["contact_id", "first_name", "email", "tier"]
+    with (folder / "contacts.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows({"email": "a@example.com", "tier": "gold", **row} for row in rows)
+
+
+@pytest.fixture
+def sent(ledger: Ledger, definitions, place, monkeypatch) -> str:
+    """A delivered mail to a contact with a hostile name; returns its key."""
+    definitions("welcome", actions=[{"id": "mail", "email": MAIL}])
+    snapshot(place, 2, [{"contact_id": "old", "first_name": "Old"}])
+    snapshot(place, 1, [{"contact_id": "ann", "first_name": HOSTILE}])
+    resolved = Catalog(place / "include").resolve("welcome")
+    record(ledger, "welcome", "run", 1, "ann", definition=resolved.fingerprint)
+    message = resolved.channels["mail"].render(
+        {"contact": {"first_name": HOSTILE, "email": "a@example.com"}, "key": "", "change": "added"}
+    )
+    return settle(ledger, "ann", State.DELIVERED, digest=message_digest(message))
+
+
+def page_of(key: str, path: str = "delivery") -> str:
+    return f"/segue/{path}?workflow=welcome&key={key}"
+
+
+def test_what_was_sent_is_shown_as_exactly_that_and_as_text(client, sent):
+    text = client("una").get(page_of(sent)).text
+    assert "Exactly what was sent." in text
+    assert "Dear &lt;img src=x onerror=alert(1)&gt;" in text
+    assert "<img" not in text
+
+
+def test_an_edited_workflow_does_not_change_what_was_sent(client, sent, definitions):
+    """The run recorded the workflow as it was."""
+    edited = {**MAIL, "text": "Goodbye {{ contact.first_name }}"}
+    definitions("welcome", actions=[{"id": "mail", "email": edited}])
+    text = client("una").get(page_of(sent)).text
+    assert "Exactly what was sent." in text
+    assert "Goodbye" not in text
+
+
+def test_a_rewritten_snapshot_is_said_to_differ(client, sent, place):
+    file = place / "snapshots/welcome" / day_key(1) / "contacts.csv"
+    file.write_text(file.read_text().replace("img", "b"))
+    text = client("una").get(page_of(sent)).text
+    assert "Not exactly what was sent" in text
+
+
+def test_a_snapshot_that_is_gone_is_said(client, sent, place):
+    folder = place / "snapshots/welcome" / day_key(1)
+    (folder / "contacts.csv").unlink()
+    folder.rmdir()
+    text = client("una").get(page_of(sent)).text
+    assert "The text cannot be rendered again" in text
+    assert "Dear" not in text
+
+
+def test_a_viewer_sees_the_delivery_and_not_its_message(client, sent):
+    text = client("vera").get(page_of(sent)).text
+    assert "needs the right to edit this DAG" in text
+    assert "Dear" not in text
+    assert client("vera").get(page_of(sent, "message")).status_code == 403
+    assert client(None).get(page_of(sent, "message")).status_code == 401
+
+
+def test_the_right_to_see_messages_is_a_setting(client, sent, monkeypatch):
+    monkeypatch.setenv("SEGUE_UI_CONTACTS", "read")
+    assert "Exactly what was sent." in client("vera").get(page_of(sent)).text
+    monkeypatch.setenv("SEGUE_UI_CONTACTS", "nobody")
+    assert "Exactly what was sent." not in client("anna").get(page_of(sent)).text
+    assert client("anna").get(page_of(sent, "message")).status_code == 403
+
+
+def test_html_is_served_under_a_policy_that_lets_it_do_nothing(client, sent):
+    """Escaped by the template already; whatever gets through still runs and loads nothing."""
+    answer = client("una").get(page_of(sent, "message"))
+    policy = answer.headers["content-security-policy"]
+    assert policy.startswith("sandbox;")
+    assert "default-src 'none'" in policy
+    assert "script-src" not in policy
+    assert answer.text == "<p>Dear &lt;img src=x onerror=alert(1)&gt;&#34;&#39;{{ 7*7 }}</p>"
+
+
+def test_the_plan_of_the_next_run_shows_messages_to_whoever_may_see_them(
+    client, ledger, definitions, place
+):
+    """Made by a process of its own, from the same definitions."""
+    definitions("welcome", actions=[{"id": "mail", "email": MAIL}], policies={"max_age": None})
+    for back, rows in ((2, []), (1, [{"contact_id": "ann", "first_name": HOSTILE}])):
+        snapshot(place, back, [{"contact_id": "old", "first_name": "Old"}, *rows])
+    answer = client("una").get("/segue/plan?workflow=welcome")
+    assert answer.status_code == 200, answer.text
+    assert f"{day_key(2)} → {day_key(1)}" in answer.text
+    assert "1 added" in answer.text
+    assert "Dear &lt;img src=x onerror=alert(1)&gt;" in answer.text
+    assert "<img" not in answer.text
+    assert client("vera").get("/segue/plan?workflow=welcome").status_code == 403
+    assert ledger.list_deliveries() == []
+
+
+def test_a_plan_that_cannot_be_made_says_why(client, ledger, definitions, place):
+    definitions("welcome")
+    answer = client("una").get("/segue/plan?workflow=welcome")
+    assert answer.status_code == 503
+    assert "the folder of snapshots" in answer.text
+    (place / "snapshots" / "welcome").mkdir(parents=True)
+    answer = client("una").get("/segue/plan?workflow=welcome")
+    assert answer.status_code == 200
+    assert "There is nothing to compare yet" in answer.text
+
+
+def test_a_digest_is_not_shown_as_if_it_were_about_one_contact(client, ledger, sent):
+    """The page says how to find all whom it was about."""
+    settle(ledger, "ann", State.DELIVERED, message_key="d" * 64)
+    text = client("una").get(page_of(sent)).text
+    assert "It went out in a digest" in text
+    assert f"segue deliveries --message {'d' * 64}" in text
+    assert "Dear " not in text
