@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from segue.delivery.channel import Channel, channel_class, channel_names
 from segue.delivery.digests import digest_problems
+from segue.delivery.live import LiveSource, source_class, source_names
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.directory.definition import DirectoryDefinition
 from segue.documents import (
@@ -29,7 +30,7 @@ from segue.documents import (
 from segue.errors import DefinitionError, Problem
 from segue.segments.conditions import Condition, named_segments
 from segue.segments.definition import SegmentDefinition
-from segue.workflows.definition import Action, WorkflowDefinition
+from segue.workflows.definition import Action, LiveLoad, WorkflowDefinition
 
 Model = TypeVar("Model", bound=BaseModel)
 Conditions = Sequence[tuple[Location, Condition]]  # and where each stands in its document
@@ -104,8 +105,9 @@ class Catalog:
         channels, problems = self.channels(dict(enumerate(workflow.actions)), document)
         if problems:
             raise DefinitionError(problems)
+        live = self.live_source(workflow.load, document)
         directory = self.directory(segment.directory)
-        return ResolvedWorkflow(workflow, segment, directory, channels, referred)
+        return ResolvedWorkflow(workflow, segment, directory, channels, referred, live)
 
     def location(self, folder: str, name: str) -> Path:
         """Return the file of a definition; raise DefinitionError when there is none."""
@@ -258,6 +260,21 @@ class Catalog:
     def unknown(self, folder: str, name: str) -> str:
         """Return the message for a name that is not defined in ``folder``."""
         return self._unknown(folder, name).message
+
+    def live_source(self, load: str | LiveLoad, document: Document) -> LiveSource | None:
+        """Return what ``load`` looks details up in, None for a snapshot; raise DefinitionError."""
+        if not isinstance(load, LiveLoad):
+            return None
+        at, names = ("load", load.source), source_names()
+        if load.source not in names:
+            hint = did_you_mean(load.source, names)
+            message = f"unknown live source {load.source!r}; allowed: {', '.join(names)}{hint}"
+            raise DefinitionError([document.problem(at, message)])
+        model = source_class(load.source)
+        try:
+            return model.model_validate(load.fields, context={"templates": self.home / "templates"})
+        except ValidationError as error:
+            raise DefinitionError(problems_of(error, model, document, at)) from None
 
     def _channel(self, action: Action, document: Document, index: int) -> Channel:
         at = ("actions", index, action.channel)

@@ -10,10 +10,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from segue.catalog import FOLDERS, Catalog, definition_files
 from segue.delivery.channel import Channel
+from segue.delivery.live import LiveSource
 from segue.documents import Document, Location, ProblemsFound, did_you_mean
 from segue.errors import DefinitionError, Problem
 from segue.segments.conditions import (
@@ -23,13 +24,14 @@ from segue.segments.conditions import (
     unknown_fields,
 )
 from segue.segments.examples import unknown_names
-from segue.workflows.definition import Action, Notify, action_problems, reachable
+from segue.workflows.definition import Action, Load, Notify, action_problems, reachable
 from segue.workflows.notices import notice_problem
 
 Columns = Mapping[str, Collection[str]]  # table: standard column names
 
 # what a contact has beside the columns of its table (workflows/details.py)
 DERIVED_FIELDS = ("contact_id", "mailing_lists", "opted_in")
+_LOAD: TypeAdapter[Any] = TypeAdapter(Load)
 _DIGEST_FIELDS = ("change", "snapshot", "results")  # of each contact in a digest
 _ONLY_IDS: Columns = {"contacts": ("contact_id",)}  # what ``load: none`` leaves
 
@@ -185,6 +187,8 @@ def _workflow_problems(
     yield from problems
     yield from _result_problems(parts, channels, document)
     yield from _notice_problems(document)
+    source, wrong = _live_source(catalog, document)
+    yield from wrong
     if document.data.get("load") == "none":
         yield from _field_problems(parts, channels, document, _ONLY_IDS, ())
     if parts.segment is None:
@@ -197,9 +201,39 @@ def _workflow_problems(
     except DefinitionError:
         return  # reported with the segment's own file
     yield from catalog.reference_problems(document, parts.all_conditions(), directory)
-    yield from _example_problems(catalog, document, columns.get(directory))
-    if directory in columns and document.data.get("load") != "none":
-        yield from _field_problems(parts, channels, document, columns[directory], DERIVED_FIELDS)
+    own = columns.get(directory)
+    if source is not None and own is not None:
+        yield from _source_field_problems(source, document, own)
+        own = {**own, "contacts": sorted({*own.get("contacts", ()), *source.provides})}
+    yield from _example_problems(catalog, document, own)
+    if own is not None and not wrong and document.data.get("load") != "none":
+        yield from _field_problems(parts, channels, document, own, DERIVED_FIELDS)
+
+
+def _live_source(
+    catalog: Catalog, document: Document
+) -> tuple[LiveSource | None, Sequence[Problem]]:
+    """Return what ``load`` looks details up in, and what is wrong with it."""
+    try:
+        load = _LOAD.validate_python(document.data.get("load", "snapshot"))
+        return catalog.live_source(load, document), ()
+    except DefinitionError as error:
+        return None, error.problems
+    except (ValidationError, ProblemsFound):
+        return None, ()  # reported by the workflow's own model
+
+
+def _source_field_problems(
+    source: LiveSource, document: Document, columns: Columns
+) -> Iterator[Problem]:
+    """Find fields that a look-up is made with and that the snapshot does not have."""
+    known = sorted({*columns.get("contacts", ()), *DERIVED_FIELDS})
+    for location, template in source.templates():
+        named = {ref[1] for ref in template.references() if ref[0] == "contact" and ref[1:]}
+        for name in sorted(named - set(known)):
+            message = f"the snapshot's contacts have no field {name!r}; allowed: {', '.join(known)}"
+            at = ("load", source.name, *location)
+            yield document.problem(at, message + did_you_mean(name, known))
 
 
 def _notice_problems(document: Document) -> Iterator[Problem]:

@@ -26,6 +26,7 @@ from segue.delivery.detection import detect
 from segue.delivery.door import Clock
 from segue.delivery.gaps import gaps
 from segue.delivery.ledger import Ledger, RequestKind, Run, Selection, Settlement, Wishes
+from segue.delivery.looking_up import Desk
 from segue.delivery.policies import suppressing_policy
 from segue.delivery.report import report_run
 from segue.delivery.resolved import ResolvedWorkflow
@@ -612,7 +613,7 @@ class World:
             return  # detect_changes failed: nothing runs behind it, whoever clears the guard
         self._guard(dag_run, ledger)
         for ref in dag_run.refs:
-            load_branch(self.workflow, ref, self.now, self.store)
+            load_branch(self.workflow, ref, Desk(ledger, self.clock), self.store)
             if check_branch(self.workflow, ref, ledger, self.now)[0]:
                 dag_run.passed.add(ref.number)
             else:

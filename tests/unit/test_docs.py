@@ -23,6 +23,7 @@ from segue.cli.main import app
 from segue.dag_builder import RUN_PARAMS
 from segue.delivery.channel import BUILT_IN, channel_class, channel_names
 from segue.delivery.ledger import records
+from segue.delivery.live import source_class, source_names
 from segue.delivery.schema import State
 from segue.directory.definition import DirectoryDefinition
 from segue.directory.layout import TABLES
@@ -492,6 +493,26 @@ def test_the_reference_lists_aggregates_variables_kinds_and_parameters():
     assert set(aggregate_names()) <= set(conditions)
     assert list(templates) == [*VARIABLES, *(kind.value for kind in Kind)]
     assert list(rows_of("reference.md", "Parameters of a run")) == list(RUN_PARAMS)
+
+
+@pytest.mark.parametrize("name", source_names())
+def test_the_page_on_live_details_has_every_field(name):
+    """At its top, required ones in bold, and in the source's own section with its default."""
+    keys = keys_of(source_class(name))
+    [row] = re.findall(
+        rf"(?m)^\| \[`{name}`\]\(#{name}\) \|([^|]*)\|", page("live-details.md").read_text()
+    )
+    assert re.findall(r"`(\w+)`", row) == list(keys)
+    required = [key for key, info in keys.items() if info.is_required()]
+    assert re.findall(r"\*\*`(\w+)`\*\*", row) == required
+    rows = rows_of("live-details.md", name)
+    assert list(rows) == list(keys)
+    for key, info in keys.items():
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", rows[key])[1:-1]]
+        assert (cells[2] == "required") == info.is_required(), key
+        if isinstance(info.default, str):
+            assert cells[2] == f"`{info.default}`", key
+    assert f"`{name}`" in rows_of("reference.md", "Workflows")["load"]
 
 
 REASONS = {

@@ -228,6 +228,36 @@ class HttpCalls:
                 f"{self.vendor} answered 200 with a body that does not tell"
             ) from None
 
+    def fetch(
+        self,
+        path: str,
+        query: Mapping[str, str],
+        *,
+        codes: Codes,
+        is_absent: Callable[[Response], bool],
+    ) -> Any:
+        """GET once what is there, and return its JSON; None where the answer says that it is not.
+
+        Raises CallRefused, or another ContactFailure, for an answer that no repetition betters,
+        TransientFailure and ConnectionFailure.
+        """
+        from requests import RequestException
+
+        try:
+            response = self._request("GET", path, params=dict(query))
+        except RequestException as error:
+            raise failed_question(self.vendor, failed_call(self.vendor, error)) from None
+        except OutcomeUnknown as error:  # the answer is too large
+            raise ContactFailure(str(error)) from None
+        if is_absent(response):
+            return None
+        if response.status_code != 200:
+            raise no_details(self.vendor, response, codes)
+        try:
+            return response.json()
+        except (ValueError, RecursionError):
+            raise TransientFailure(f"{self.vendor} answered 200 with what is not JSON") from None
+
     def close(self) -> None:
         """Close what is open."""
         self._session.close()
@@ -288,10 +318,11 @@ def open_calls(
     connection: str,
     *,
     largest_answer: int = LARGEST_ANSWER,
+    headers: Mapping[str, str] | None = None,
     can_be_asked: bool = False,
     own: Collection[str] = (),
 ) -> HttpCalls:
-    """Open a session over an Airflow connection of type HTTP.
+    """Open a session over an Airflow connection of type HTTP; every call carries ``headers``.
 
     ``can_be_asked`` is the channel's own: whether a call in doubt can be looked up.
 
@@ -302,7 +333,7 @@ def open_calls(
         raise ConnectionFailure(
             f"the Airflow connection {connection!r} needs a host that begins with https://"
         )
-    hook, session, timeout = _open(connection, own)
+    hook, session, timeout = _open(connection, own, headers)
     session.auth = session.auth or _unchanged  # or requests would look for a ~/.netrc
     base_url = hook.base_url.rstrip("/")
     return HttpCalls(vendor, session, base_url, timeout, largest_answer, can_be_asked=can_be_asked)
@@ -337,12 +368,15 @@ def open_webhook(vendor: str, connection: str) -> tuple[HttpCalls, str]:
     return calls, secret
 
 
-def _open(connection: str, own: Collection[str]) -> tuple[HttpHook, Session, float]:
+def _open(
+    connection: str, own: Collection[str], headers: Mapping[str, str] | None = None
+) -> tuple[HttpHook, Session, float]:
     """Return the provider's hook, its session, and how long that waits for a byte (seconds)."""
     from airflow.providers.http.hooks.http import HttpHook
 
     hook = HttpHook(http_conn_id=connection)
-    session = opened(connection, lambda: hook.get_conn({"Accept": "application/json"}))
+    every = {"Accept": "application/json", **(headers or {})}
+    session = opened(connection, lambda: hook.get_conn(every))
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # calls share nothing
     for name in (SEGUE_RATE, *own):  # the hook takes what it does not know for a header
         session.headers.pop(name, None)
@@ -374,6 +408,19 @@ def no_answer(vendor: str, response: Response, codes: Codes) -> DeliveryError:
         return TransientFailure(said, retry_after=retry_after(response.headers.get("Retry-After")))
     if status == 403 or status < 300 or isinstance(failure, ContactFailure):
         return OutcomeUnknown(f"{said} when asked what it has; check what its user may list")
+    return failure
+
+
+def no_details(vendor: str, response: Response, codes: Codes) -> DeliveryError:
+    """Return the error that an answer other than 200 to a request for details stands for."""
+    failure = failed_answer(vendor, response, codes)
+    if response.status_code >= 500:
+        return TransientFailure(
+            _said(vendor, response, codes),
+            retry_after=retry_after(response.headers.get("Retry-After")),
+        )
+    if isinstance(failure, OutcomeUnknown):
+        return ContactFailure(f"{_said(vendor, response, codes)}, without details")
     return failure
 
 
@@ -429,6 +476,28 @@ def is_code(value: object) -> TypeGuard[str]:
 def _refused(vendor: str, response: Response, codes: Codes) -> CallRefused:
     said, words = _said(vendor, response, codes), _words(response, codes)
     return CallRefused(said, words, response.status_code)
+
+
+def usual_codes(answer: Any) -> Iterator[object]:
+    """Yield what APIs commonly call an error's code."""
+    error = answer.get("error")
+    yield answer.get("code")
+    yield answer.get("type")
+    yield error
+    if isinstance(error, Mapping):
+        yield error.get("code")
+        yield error.get("type")
+
+
+def unless_sent(codes: Codes, sent: str) -> Codes:
+    """Return ``codes`` without those that repeat what was sent: they may be a contact's text."""
+
+    def others(answer: Any) -> Iterator[object]:
+        for code in codes(answer):
+            if isinstance(code, str) and code.casefold() not in sent.casefold():
+                yield code
+
+    return others
 
 
 def _said(vendor: str, response: Response, codes: Codes) -> str:

@@ -29,7 +29,13 @@ from pydantic import (
 
 from segue.channels.addressing import TeamChannel, is_template
 from segue.channels.expressions import Expression, is_true, search
-from segue.channels.http_calls import CallRefused, HttpCalls, open_calls
+from segue.channels.http_calls import (
+    CallRefused,
+    HttpCalls,
+    open_calls,
+    unless_sent,
+    usual_codes,
+)
 from segue.channels.http_fields import (
     Headers,
     Json,
@@ -229,7 +235,7 @@ class HttpRequests(Sender):
     def check(self, needs: Set[str]) -> Finding:
         """GET each path that an action gives for it; any answer of success will do."""
         for path in sorted(needs):
-            self._calls.call("GET", path, query={}, headers={}, body=None, codes=_codes)
+            self._calls.call("GET", path, query={}, headers={}, body=None, codes=usual_codes)
         if needs:
             return Finding(Tried.OK, f"answers GET {', '.join(sorted(needs))}")
         return Finding(Tried.UNTRIED, "it is defined; give a path in `check` to try it")
@@ -278,7 +284,7 @@ class HttpRequests(Sender):
         path = render(look_up.path, {"key": key})
         query = _texts({name: _rendered(item, key) for name, item in look_up.query.items()})
         cannot_tell = _NAMED_BY_THE_PATH if is_template(look_up.path) else ()
-        return self._calls.ask(path, query, codes=_codes, read=read, cannot_tell=cannot_tell)
+        return self._calls.ask(path, query, codes=usual_codes, read=read, cannot_tell=cannot_tell)
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,23 +297,10 @@ class _Request:
     body: bytes | None
 
     def codes_of(self, answer: Any) -> Iterator[object]:
-        """Yield the codes of a refusal that do not repeat what was sent."""
+        """Return the codes of a refusal that do not repeat what was sent."""
         sent = " ".join([self.path, *self.query.values(), *map(str, self.headers.values())])
-        sent = (sent + (self.body or b"").decode("utf-8", "replace")).casefold()
-        for code in _codes(answer):
-            if isinstance(code, str) and code.casefold() not in sent:
-                yield code
-
-
-def _codes(answer: Any) -> Iterator[object]:
-    """Yield what APIs commonly call an error's code."""
-    error = answer.get("error")
-    yield answer.get("code")
-    yield answer.get("type")
-    yield error
-    if isinstance(error, Mapping):
-        yield error.get("code")
-        yield error.get("type")
+        sent += (self.body or b"").decode("utf-8", "replace")
+        return unless_sent(usual_codes, sent)(answer)
 
 
 def _request_of(channel: HttpRequest, message: Mapping[str, Any], key: str) -> _Request:

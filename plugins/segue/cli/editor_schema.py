@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, create_model
 from pydantic.json_schema import GenerateJsonSchema
 
 from segue.delivery.channel import Channel, channel_class, channel_names
+from segue.delivery.live import source_class, source_names
 from segue.directory.definition import DirectoryDefinition
 from segue.documents import Definition, Items, Name
 from segue.durations import Duration
 from segue.segments.conditions import WorkflowConditionField
 from segue.segments.definition import SegmentDefinition
-from segue.workflows.definition import WorkflowDefinition
+from segue.workflows.definition import LOADS, WorkflowDefinition
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _NAMES = {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,62}$"}
@@ -61,7 +62,16 @@ def _workflow_model() -> type[BaseModel]:
     items: Any = Items
     forms = reduce(or_, (_action_model(name, channel_class(name)) for name in channel_names()))
     actions: Any = (items[forms], Field(min_length=1))
-    return create_model("Workflow", __base__=WorkflowDefinition, actions=actions)
+    loads: Any = reduce(or_, map(_load_model, source_names()), Literal[LOADS])
+    return create_model(
+        "Workflow", __base__=WorkflowDefinition, actions=actions, load=(loads, "snapshot")
+    )
+
+
+def _load_model(name: str) -> Any:
+    text = f"A look-up in the live source {name}."
+    fields: dict[str, Any] = {name: (source_class(name), ...)}
+    return create_model(f"load_{name}", __base__=Definition, __doc__=text, **fields)
 
 
 def _action_model(name: str, channel: type[Channel]) -> Any:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from segue.delivery.resolved import ResolvedWorkflow
     from segue.errors import Problem
 
 _WIDE = 1_000_000  # columns of a pipe or file: nothing there is ever cut or folded
@@ -55,6 +56,15 @@ def note(text: str) -> None:
     """Say something beside the result, on stderr and after what stdout has so far."""
     sys.stdout.flush()
     error_console().print(text, style="dim", soft_wrap=True)
+
+
+def note_live(workflow: ResolvedWorkflow) -> None:
+    """Say that nothing is looked up here, where the workflow looks contacts' details up live."""
+    if workflow.live is not None:
+        note(
+            f"not looked up in {workflow.live.name} here, which only Airflow's tasks can: live "
+            "fields are what the snapshot has of that name, or missing"
+        )
 
 
 def print_error(text: str) -> None:

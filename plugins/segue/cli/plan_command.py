@@ -15,6 +15,7 @@ from segue.cli.output import (
     count,
     json_of,
     note,
+    note_live,
     plain,
     print_csv,
     print_json_array,
@@ -78,6 +79,7 @@ def plan(
         chosen = [change for change in found.changes if change.contact_id == contact]
         found = replace(found, changes=chosen)
     _PRINTERS[output](found.without_repeats())
+    note_live(resolved)
     _note_summary(found)
 
 

@@ -16,6 +16,7 @@ from segue.cli.output import (
     count,
     json_of,
     note,
+    note_live,
     print_csv,
     print_listing,
     progress,
@@ -100,6 +101,8 @@ def simulate(
             done=lambda _day: advance(),
         )
     _PRINTERS[output](resolved, found)
+    if messages:
+        note_live(resolved)
     _note_summary(resolved, found)
     if plot is not None:
         kinds = list(resolved.definition.changes)

@@ -116,7 +116,7 @@ def send_test(
     resolved = workspace.catalog.resolve(workflow)
     wanted = _wanted(workspace, resolved, action, contact, to, change, snapshot)
     with writing_ledger(workspace.settings) as ledger:
-        _rehearse(resolved, wanted, ledger, workspace)
+        _rehearse(resolved, wanted, ledger)
         number = ledger.file_test(wanted, person(), this_second())
         done = None if no_wait else _wait(ledger, number, longest)
     if done is None:
@@ -154,23 +154,21 @@ def _wanted(
     return Wanted(resolved.name, found.id, contact, to, kind, snapshot)
 
 
-def _rehearse(
-    resolved: ResolvedWorkflow, wanted: Wanted, ledger: Ledger, workspace: Workspace
-) -> None:
+def _rehearse(resolved: ResolvedWorkflow, wanted: Wanted, ledger: Ledger) -> None:
     """Raise what would keep the message from being sent, where it can be seen from here.
 
-    Details from elsewhere than a snapshot, and snapshots that this machine does not see, are the
-    task's to look at.
+    Details that are looked up live, and snapshots that this machine does not see, are the task's
+    to look at.
     """
     from segue.delivery.trials import prepare, require_listed_nowhere
     from segue.errors import SnapshotMissing
 
     require_listed_nowhere(ledger, wanted)
-    if not isinstance(resolved.definition.load, str):
+    if resolved.live is not None:
         return
     try:
         with working("Looking at the message"):
-            prepare(resolved, wanted, ledger, "0" * 64, workspace.now)
+            prepare(resolved, wanted, ledger, "0" * 64)
     except (SnapshotMissing, OSError) as error:
         note(f"not looked at here: {plain(str(error))}")
 

@@ -25,7 +25,7 @@ from segue.segments.evaluation import Population
 from segue.segments.kinds import RemovalReason
 from segue.workflows.definition import Branches
 
-_FRAMES = ("contacts", "transactions", "mailing_lists", "subscriptions", "segments")
+_FRAMES = ("contacts", "transactions", "mailing_lists", "subscriptions", "segments", "looked_up")
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -48,7 +48,7 @@ class Candidate:
     ``before`` holds the deliveries of all actions that come before this one, by action id.
     ``withdrawn`` says why a change does not stand any more, where the workflow rechecks.
     ``earlier`` are the vendor's ids of what the action delivered to the contact, newest first,
-    where the channel looks back.
+    where the channel looks back. ``problem`` says why its details could not be looked up.
     """
 
     key: str
@@ -61,6 +61,7 @@ class Candidate:
     before: Mapping[str, DeliveryRow | None] = field(default_factory=dict)
     withdrawn: str | None = None
     earlier: Sequence[str] = ()
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,8 @@ def _judge(
     reason = _why_skip(channel, terms, candidate)
     if reason is not None:
         return Finished(candidate.key, State.SKIPPED, reason)
+    if candidate.problem is not None:
+        return Finished(candidate.key, State.FAILED, candidate.problem)
     made = _rendered(channel, terms, [candidate])
     if not isinstance(made, Prepared):
         return Finished(candidate.key, *made)

@@ -245,7 +245,7 @@ class Channel(Definition):
     def templates(self) -> Iterator[tuple[Location, Template]]:
         """Yield every template of this action with its location below the channel's key."""
         for key, value in self._written():
-            yield from _templates(value, (key,))
+            yield from templates_in(value, (key,))
 
     def _written(self) -> Iterator[tuple[str, Any]]:
         """Yield every field under the key that it has in YAML."""
@@ -286,15 +286,16 @@ def _rendered(value: Any, variables: Mapping[str, Any], path: str) -> Any:
     return value
 
 
-def _templates(value: Any, location: Location) -> Iterator[tuple[Location, Template]]:
+def templates_in(value: Any, location: Location) -> Iterator[tuple[Location, Template]]:
+    """Yield every template in a field's value, each with its location."""
     if isinstance(value, Template):
         yield location, value
     elif isinstance(value, Definition):
         for name in type(value).model_fields:
-            yield from _templates(getattr(value, name), (*location, name))
+            yield from templates_in(getattr(value, name), (*location, name))
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _templates(item, (*location, str(key)))
+            yield from templates_in(item, (*location, str(key)))
     elif isinstance(value, tuple | list):
         for index, item in enumerate(value):
-            yield from _templates(item, (*location, index))
+            yield from templates_in(item, (*location, index))

@@ -16,6 +16,7 @@ from itertools import groupby
 
 from segue.delivery.channel import Channel, Finding, Tried
 from segue.delivery.ledger import Ledger, Request
+from segue.delivery.live import LiveSource
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.errors import DefinitionError, SegueError
 
@@ -24,7 +25,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What became of one connection; ``used_by`` are actions, as ``workflow.action``."""
+    """What became of one connection; ``used_by`` are actions, as ``workflow.action``.
+
+    A live source stands for a channel, and the task that looks contacts up in it for an action.
+    """
 
     connection: str
     channel: str
@@ -36,7 +40,7 @@ class Checked:
 @dataclass(frozen=True, slots=True)
 class _Use:
     connection: str
-    channel: Channel
+    channel: Channel | LiveSource
     action: str
 
     @property
@@ -83,6 +87,9 @@ def check_connections(workflows: Iterable[ResolvedWorkflow]) -> list[Checked]:
 def _uses(resolved: ResolvedWorkflow) -> Iterator[_Use]:
     for action, channel in resolved.channels.items():
         yield _Use(channel.connection, channel, f"{resolved.name}.{action}")
+    if resolved.live is not None:
+        name = f"{resolved.name}.load_contact_details"
+        yield _Use(resolved.live.connection, resolved.live, name)
 
 
 def _checked(place: tuple[str, str], uses: Sequence[_Use]) -> Checked:
@@ -91,7 +98,7 @@ def _checked(place: tuple[str, str], uses: Sequence[_Use]) -> Checked:
     return Checked(*place, found.tried, found.detail, [use.action for use in uses])
 
 
-def _try(channel: Channel, needs: frozenset[str]) -> Finding:
+def _try(channel: Channel | LiveSource, needs: frozenset[str]) -> Finding:
     """Return what was found; what goes wrong is a finding, so that the others are tried, too."""
     try:
         with channel.connect() as sender:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from segue.delivery.branches import Change
+from segue.delivery.looking_up import Desk, lay_over, look_up
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.directory.snapshots import Snapshot
 from segue.segments.changes import Memberships
 from segue.segments.evaluation import Population
-from segue.workflows.details import load_details
+from segue.segments.kinds import RemovalReason
+from segue.workflows.details import contact_fields, load_details
 
 
 def details_of(
     resolved: ResolvedWorkflow,
     snapshot: Snapshot,
-    changes: Iterable[Change],
+    changes: Sequence[Change],
     memberships: Memberships | None = None,
 ) -> Population:
     """Load the details of the contacts of these changes as they stood in ``snapshot``.
 
-    One row per contact that was found, sorted by contact id.
+    One row per contact that was found, sorted by contact id. Nothing is looked up live: of a live
+    source's fields there is what the snapshot has of that name, or nothing.
     """
     return load_details(
         resolved.definition,
@@ -29,4 +32,26 @@ def details_of(
         {change.contact_id for change in changes},
         referred=resolved.referred,
         memberships=memberships,
+        live=resolved.live.provides if resolved.live else (),
     )
+
+
+def live_details_of(
+    resolved: ResolvedWorkflow,
+    snapshot: Snapshot,
+    changes: Sequence[Change],
+    desk: Desk,
+    memberships: Memberships | None = None,
+) -> Population:
+    """Load the same, with what the workflow's live source has of the contacts now laid over it.
+
+    Without a live source they are the snapshot's. Only a task can do this: it calls an Airflow
+    connection. Raises TransientFailure or ConnectionFailure where nobody can be looked up.
+    """
+    found = details_of(resolved, snapshot, changes, memberships)
+    if resolved.live is None:
+        return found
+    gone = {change.contact_id for change in changes if change.reason == RemovalReason.DELETED}
+    known = contact_fields(resolved.definition, found)
+    asked = {contact: fields for contact, fields in known.items() if contact not in gone}
+    return lay_over(found, resolved.live, look_up(resolved.live, asked, desk), gone)

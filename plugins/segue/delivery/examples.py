@@ -23,6 +23,7 @@ from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables
 from segue.documents import Location
 from segue.errors import DataError
+from segue.segments.arrow import array_of
 from segue.segments.conditions import Condition, Needs, named_segments
 from segue.segments.consent import opt_states
 from segue.segments.definition import SegmentDefinition
@@ -279,22 +280,5 @@ def _write(
     import pyarrow.parquet as pq
 
     names = dict.fromkeys(["contact_id", *sorted(columns), *(name for row in rows for name in row)])
-    arrays = {name: _array([row.get(name) for row in rows]) for name in names}
+    arrays = {name: array_of([row.get(name) for row in rows]) for name in names}
     pq.write_table(pa.table(arrays), folder / f"{table}.parquet")
-
-
-def _array(values: Sequence[Any]) -> Any:
-    """Return values as a column; as text where they are not of one kind."""
-    import pyarrow as pa
-
-    kinds = {type(value) for value in values if value is not None}
-    try:
-        if len(kinds) <= 1 or kinds == {int, float}:
-            return pa.array(values)
-    except (pa.ArrowException, OverflowError):
-        pass
-    return pa.array([None if value is None else _text(value) for value in values])
-
-
-def _text(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -201,15 +201,20 @@ def rehearse(
     namespace: str,
     consent: Mapping[str, bool],
     results: Results | None = None,
+    loaded: Population | None = None,
 ) -> list[PlannedChange]:
     """Return what every action would do for each change, sorted by contact id.
 
     ``snapshots`` are those that changes take their details from, by key; ``consent`` is the opt
     state of the contacts that still exist. ``results`` stand in for what vendors would answer.
+    ``loaded`` are the contacts' details; without them the snapshots are read, and nothing is
+    looked up live.
     """
 
     @cache
     def details(key: str) -> Population:
+        if loaded is not None:
+            return loaded
         asked = [change for change in changes if change.details_at == key]
         return details_of(resolved, snapshots[key], asked)
 

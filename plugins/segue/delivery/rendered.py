@@ -77,7 +77,8 @@ _NO_WAY = "the workflow, or this action of it, is not defined any more"
 _DIFFERS = (
     "Not exactly what was sent: the workflow, its templates or the snapshot's files were edited "
     "since, or the message held what the vendor alone knew, such as a person's id or an open "
-    "ticket. This is how the message reads with what is there now."
+    "ticket, or details that were looked up live. This is how the message reads with what is there "
+    "now."
 )
 
 

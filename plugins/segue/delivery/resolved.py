@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from segue.delivery.channel import Channel
+from segue.delivery.live import LiveSource
 from segue.directory.definition import DirectoryDefinition
 from segue.segments.definition import SegmentDefinition
 from segue.workflows.definition import WorkflowDefinition
@@ -19,7 +20,8 @@ from segue.workflows.definition import WorkflowDefinition
 class ResolvedWorkflow:
     """A workflow, its segment and directory, and the channel of each action by action id.
 
-    ``referred`` are the segments that its conditions refer to, each after those it refers to.
+    ``referred`` are the segments that its conditions refer to, each after those it refers to;
+    ``live`` is what contacts' details are looked up in, where the workflow says so.
     """
 
     definition: WorkflowDefinition
@@ -27,6 +29,7 @@ class ResolvedWorkflow:
     directory: DirectoryDefinition
     channels: Mapping[str, Channel]
     referred: Sequence[SegmentDefinition] = ()
+    live: LiveSource | None = None
 
     @property
     def name(self) -> str:

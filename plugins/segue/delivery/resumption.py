@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from segue.delivery.branches import Change
-from segue.delivery.details import details_of
+from segue.delivery.details import live_details_of
 from segue.delivery.door import REAL_CLOCK, Clock, Pass
 from segue.delivery.ledger import (
     SKIPPED_CONDITIONS,
@@ -22,13 +22,14 @@ from segue.delivery.ledger import (
     DueDelivery,
     Ledger,
 )
+from segue.delivery.looking_up import Desk
 from segue.delivery.policies import start_rules
 from segue.delivery.recovery import recover
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.steps import Slice, send
 from segue.delivery.verdicts import by_details, judge
 from segue.directory.snapshots import find_snapshot
-from segue.errors import DataError
+from segue.errors import ConnectionFailure, DataError, TransientFailure
 from segue.segments.changes import Memberships
 from segue.segments.evaluation import Population
 from segue.segments.kinds import RemovalReason
@@ -58,8 +59,9 @@ def resume(
 ) -> Resumed:
     """Settle the calls of one action that are in doubt, and take up what is due.
 
-    What cannot be read, because a snapshot is gone, waits for an hour and is a problem. Of a
-    digest all that is due becomes one message, whose template sees ``link``.
+    What cannot be read, because a snapshot is gone, waits for an hour and is a problem. Where a
+    live source cannot be asked, it waits for the next time. Of a digest all that is due becomes
+    one message, whose template sees ``link``.
     """
     now = clock.now()
     found = Resumed()
@@ -91,13 +93,15 @@ def resume(
     for key, changes in by_details(due):
         try:
             snapshot = find_snapshot(resolved.directory, key, now=now)
-            details = details_of(resolved, snapshot, changes, memberships)
+            details = live_details_of(resolved, snapshot, changes, Desk(ledger, clock), memberships)
             passed = _passing(resolved, action_id, changes, details, ledger, now)
             readable.append(Slice(passed, partial(_same, details)))
             if not action.digest:
                 deliver(readable[-1:], key)
         except DataError as error:
             wait(changes, key, error)
+        except (ConnectionFailure, TransientFailure) as error:
+            found.problems.append(f"{len(changes)} deliveries of {key} wait: {error}")
     if action.digest and readable:
         try:
             deliver(readable, "digest")

@@ -10,6 +10,8 @@ from datetime import datetime
 
 from segue.delivery.branches import Change
 from segue.delivery.details import details_of
+from segue.delivery.live import Answer
+from segue.delivery.looking_up import lay_over
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.verdicts import holds
 from segue.directory.snapshots import Snapshot, parse_key, usable_snapshots
@@ -70,12 +72,13 @@ def recheck(
     now: datetime,
     quarantined: Collection[str] = (),
     memberships: Memberships | None = None,
+    answers: Mapping[str, Answer] | None = None,
 ) -> dict[Change, str]:
     """Return why changes do not stand any more on the newest complete, usable snapshot, in words.
 
     A change stands while its contact is in the segment (after ``removed``: is not), in the opt
     state that the change brought about, and the workflow's conditions hold. Of a deleted contact
-    only the first is known.
+    only the first is known. ``answers`` are what was looked up live of the contacts.
     """
     usable = usable_snapshots(resolved.directory, quarantined, now=now)
     newest = [item for item in usable if item.complete][-1:]
@@ -89,7 +92,7 @@ def recheck(
         for change in asked
         if found[change] is None and change.reason != RemovalReason.DELETED
     ]
-    verdicts = _conditions(resolved, judged, newest[0], memberships)
+    verdicts = _conditions(resolved, judged, newest[0], memberships, answers or {})
     found |= {
         change: None if verdict else "the conditions do not hold any more"
         for change, verdict in zip(judged, verdicts, strict=True)
@@ -130,8 +133,11 @@ def _conditions(
     changes: Sequence[Change],
     snapshot: Snapshot,
     memberships: Memberships | None,
+    answers: Mapping[str, Answer],
 ) -> list[bool | None]:
     if not changes or resolved.definition.conditions is None:
         return [True] * len(changes)
     details = details_of(resolved, snapshot, changes, memberships)
+    if resolved.live is not None:
+        details = lay_over(details, resolved.live, answers)
     return holds(resolved.definition.conditions, details, changes)

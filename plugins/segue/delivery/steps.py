@@ -13,9 +13,10 @@ from functools import partial
 from segue.delivery.branches import BranchRef, Change, RunArea
 from segue.delivery.candidates import Candidate, Terms
 from segue.delivery.channel import Audience
-from segue.delivery.details import details_of
+from segue.delivery.details import live_details_of
 from segue.delivery.door import REAL_CLOCK, Clock, Door, Pass
 from segue.delivery.ledger import SKIPPED_CONDITIONS, SKIPPED_NOT_FOUND, DeliveryRow, Ledger
+from segue.delivery.looking_up import Desk, opted_out_live, problems_of, recalled
 from segue.delivery.recovery import earlier_ids
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.standing import current_consent, recheck
@@ -31,15 +32,18 @@ from segue.workflows.details import contact_fields
 def load_branch(
     resolved: ResolvedWorkflow,
     ref: BranchRef,
-    now: datetime,
+    desk: Desk,
     memberships: Memberships | None = None,
 ) -> int:
-    """Write the details of a branch's contacts to the run area; returns how many were found."""
+    """Write the details of a branch's contacts to the run area; returns how many were found.
+
+    Raises TransientFailure or ConnectionFailure where a live source cannot be asked.
+    """
     area = _area(resolved, ref)
     found = 0
     for key, changes in by_details(area.read_slice(ref.number)):
-        snapshot = find_snapshot(resolved.directory, key, now=now)
-        population = details_of(resolved, snapshot, changes, memberships)
+        snapshot = find_snapshot(resolved.directory, key, now=desk.clock.now())
+        population = live_details_of(resolved, snapshot, changes, desk, memberships)
         area.write_details(ref.number, key, population)
         found += len(population.contacts)
     return found
@@ -149,15 +153,18 @@ def send(
     to_contact = channel.addressed_to is Audience.CONTACT
     quarantined = ledger.quarantined(resolved.directory.directory)
     consent = current_consent(resolved, changes, now, quarantined) if to_contact else {}
+    groups = [
+        (group, each.details(key)) for each in slices for key, group in by_details(each.changes)
+    ]
     withdrawn: Mapping[Change, str] = {}
     if resolved.definition.policies.recheck:
-        withdrawn = recheck(resolved, changes, now, quarantined, memberships)
+        answers = recalled(resolved.live, [population for _, population in groups])
+        withdrawn = recheck(resolved, changes, now, quarantined, memberships, answers)
     candidates = [
         candidate
-        for each in slices
-        for key, group in by_details(each.changes)
+        for group, population in groups
         for candidate in _candidates(
-            resolved, action, group, each.details(key), consent, withdrawn, ledger
+            resolved, action, group, population, consent, withdrawn, ledger
         )
     ]
     door = Door(
@@ -200,6 +207,7 @@ def _candidates(
     ledger: Ledger,
 ) -> Iterable[Candidate]:
     fields = contact_fields(resolved.definition, population)
+    problems, opted_out = problems_of(population), opted_out_live(population)
     verdicts = holds(action.condition, population, changes)
     before = {
         other: _keys_of(resolved, ledger, other, changes)
@@ -223,11 +231,12 @@ def _candidates(
             change=change.change,
             snapshot=change.snapshot,
             fields=fields.get(change.contact_id),
-            opted_in=consent.get(change.contact_id),
+            opted_in=consent.get(change.contact_id) and change.contact_id not in opted_out,
             passes_if=bool(verdict),
             before={other: rows.get(keys[index]) for other, keys in before.items()},
             withdrawn=withdrawn.get(change),
             earlier=earlier.get(change.contact_id, ()),
+            problem=problems.get(change.contact_id),
         )
 
 

@@ -18,17 +18,19 @@ from segue.delivery import candidates
 from segue.delivery.branches import Change
 from segue.delivery.candidates import Candidate, Prepared, Terms
 from segue.delivery.channel import Channel, Receipt
-from segue.delivery.details import details_of
+from segue.delivery.details import live_details_of
 from segue.delivery.door import REAL_CLOCK, Clock, send_once
 from segue.delivery.heartbeat import LEASE
 from segue.delivery.keys import trial_key
 from segue.delivery.ledger import DeliveryRow, Ledger, Request, TrialResult, Wanted
+from segue.delivery.looking_up import Desk, problems_of
 from segue.delivery.plan import SEND, placeholders, rehearse
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.schema import State
 from segue.directory.snapshots import Snapshot, find_snapshot, usable_snapshots
 from segue.documents import did_you_mean
 from segue.errors import (
+    ContactFailure,
     DataError,
     DeliveryError,
     LedgerError,
@@ -38,6 +40,7 @@ from segue.errors import (
     SnapshotMissing,
     TransientFailure,
 )
+from segue.segments.evaluation import Population
 from segue.segments.kinds import ChangeKind, RemovalReason
 from segue.workflows.definition import Action, prerequisites
 from segue.workflows.details import contact_fields
@@ -133,7 +136,7 @@ def _send(
     wanted = _wanted(request)
     require_listed_nowhere(ledger, wanted)
     key = trial_key(ledger.namespace, request.id, request.requested_at)
-    prepared, remark = prepare(resolved, wanted, ledger, key, clock.now())
+    prepared, remark = prepare(resolved, wanted, ledger, key, clock)
     channel = resolved.channels[wanted.action]
     with channel.connect() as sender:
         _wait_for_leave(ledger, sender.limits(prepared.message), clock)
@@ -159,22 +162,25 @@ def _wanted(request: Request) -> Wanted:
 
 
 def prepare(
-    resolved: ResolvedWorkflow, wanted: Wanted, ledger: Ledger, key: str, now: datetime
+    resolved: ResolvedWorkflow, wanted: Wanted, ledger: Ledger, key: str, clock: Clock = REAL_CLOCK
 ) -> tuple[Prepared, str]:
     """Return the message as the tester gets it, and what a run would have done instead.
+
+    The contact's details are looked up where the workflow has a live source.
 
     Raises SegueError where there is no such message.
     """
     action = find_action(resolved, wanted.action)
     channel = resolved.channels[action.id]
     tester = require_address(channel, wanted.to)
-    snapshot = _snapshot(resolved, wanted.snapshot, ledger, now)
+    snapshot = _snapshot(resolved, wanted.snapshot, ledger, clock.now())
     change = _change(wanted.contact, wanted.change, snapshot.key)
-    fields = _fields(resolved, change, snapshot)
+    details = live_details_of(resolved, snapshot, [change], Desk(ledger, clock))
+    fields = _fields(resolved, change, details)
     _refuse_own_address(channel, fields, tester)
     made = _render(resolved, action, change, fields, key)
     readdressed = replace(made, message=channel.readdressed(made.message, tester))
-    return readdressed, _remark(resolved, action, change, snapshot, ledger.namespace)
+    return readdressed, _remark(resolved, action, change, details, ledger.namespace)
 
 
 def _snapshot(
@@ -195,13 +201,15 @@ def _change(contact: str, kind: str, key: str) -> Change:
     return Change(contact, kind, reason, key, key)
 
 
-def _fields(resolved: ResolvedWorkflow, change: Change, snapshot: Snapshot) -> Mapping[str, Any]:
-    population = details_of(resolved, snapshot, [change])
-    found = contact_fields(resolved.definition, population).get(change.contact_id)
+def _fields(resolved: ResolvedWorkflow, change: Change, details: Population) -> Mapping[str, Any]:
+    for problem in problems_of(details).values():
+        raise ContactFailure(problem)
+    found = contact_fields(resolved.definition, details).get(change.contact_id)
     if found is None:
+        source = f", or the source {resolved.live.name} has none" if resolved.live else ""
         raise DataError(
-            f"there is no contact {change.contact_id!r} in snapshot {snapshot.key} of "
-            f"{resolved.directory.directory}; ids are compared exactly"
+            f"there is no contact {change.contact_id!r} in snapshot {change.details_at} of "
+            f"{resolved.directory.directory}{source}; ids are compared exactly"
         )
     return found
 
@@ -240,15 +248,16 @@ def _delivered(resolved: ResolvedWorkflow, change: Change, action: str) -> Deliv
 
 
 def _remark(
-    resolved: ResolvedWorkflow, action: Action, change: Change, snapshot: Snapshot, namespace: str
+    resolved: ResolvedWorkflow, action: Action, change: Change, details: Population, namespace: str
 ) -> str:
     """Return, for the outcome, why a run would not have sent it; consent is left aside."""
     (planned,) = rehearse(
         resolved,
         [change],
-        {snapshot.key: snapshot},
+        {},
         namespace=namespace,
         consent={change.contact_id: True},
+        loaded=details,
     )
     found = next(each for each in planned.actions if each.action == action.id)
     if found.outcome == SEND:

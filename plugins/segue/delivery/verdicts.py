@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 
 from segue.delivery.branches import Change
+from segue.delivery.looking_up import problems_of
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.segments.conditions import Condition
 from segue.segments.evaluation import Population, evaluate
@@ -32,7 +33,10 @@ def judge(
 def holds(
     condition: Condition | None, population: Population, changes: Sequence[Change]
 ) -> list[bool | None]:
-    """Return whether ``condition`` holds for each change; None where the contact is missing."""
+    """Return whether ``condition`` holds for each change; None where the contact is missing.
+
+    It holds for a contact whose live details were refused: the door says what was wrong.
+    """
     rows = {contact: row for row, contact in enumerate(population.contacts["contact_id"])}
     if condition is None:
         return [True if change.contact_id in rows else None for change in changes]
@@ -40,8 +44,11 @@ def holds(
         kind: evaluate(condition, population.with_change(kind))
         for kind in {change.change for change in changes}
     }
+    unknown = problems_of(population)
     return [
-        bool(by_kind[change.change][rows[change.contact_id]]) if change.contact_id in rows else None
+        change.contact_id in unknown or bool(by_kind[change.change][rows[change.contact_id]])
+        if change.contact_id in rows
+        else None
         for change in changes
     ]
 

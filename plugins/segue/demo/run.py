@@ -124,6 +124,11 @@ def connections(sandbox: Sandbox) -> dict[str, str]:
             "login": "segue.integration",
             "password": "sandbox",
         },
+        "qualtrics": {
+            "conn_type": "http",
+            "host": f"{sandbox.url}/qualtrics",
+            "password": "sandbox",
+        },
         "smtp": {
             "conn_type": "smtp",
             "host": sandbox.host,

@@ -47,19 +47,28 @@ class _BranchOperator(BaseOperator):
 
 
 class LoadContactDetails(_BranchOperator):
-    """Load the details of a branch's contacts into the run area; hand on the reference."""
+    """Load the details of a branch's contacts into the run area; hand on the reference.
+
+    A live look-up is retried as deliveries are.
+    """
 
     ui_color = "#ede7f6"
+
+    def __init__(self, **kwargs: Any) -> None:
+        workflow = kwargs["workflow"]
+        retried = {"retries": workflow.definition.retries, **BACKOFF} if workflow.live else {}
+        super().__init__(**{**retried, **kwargs})
 
     @shown_plainly
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the reference to the branch."""
         from segue.delivery.branches import BranchRef
+        from segue.delivery.looking_up import Desk
         from segue.delivery.steps import load_branch
-        from segue.operators.environment import open_memberships
+        from segue.operators.environment import open_ledger, open_memberships
 
         ref = BranchRef.from_xcom(self.branch)
-        found = load_branch(self.workflow, ref, datetime.now(UTC), open_memberships())
+        found = load_branch(self.workflow, ref, Desk(open_ledger()), open_memberships())
         self.log.info("%s: details of %s contacts loaded", ref.label, found)
         return ref.as_xcom()
 

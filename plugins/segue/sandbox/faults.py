@@ -63,7 +63,16 @@ class Fault(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     service: Literal[
-        "slack", "zendesk", "freshdesk", "jira", "servicenow", "twilio", "teams", "http", "smtp"
+        "slack",
+        "zendesk",
+        "freshdesk",
+        "jira",
+        "servicenow",
+        "twilio",
+        "teams",
+        "qualtrics",
+        "http",
+        "smtp",
     ]
     fault: FaultKind
     times: int = Field(default=1, ge=1)

@@ -20,6 +20,7 @@ from segue.sandbox import (
     freshdesk_api,
     http_api,
     jira_api,
+    qualtrics_api,
     servicenow_api,
     slack_api,
     smtp_server,
@@ -40,6 +41,7 @@ TITLES = {
     servicenow_api.SERVICE: "ServiceNow",
     twilio_api.SERVICE: "Text messages",
     teams_api.SERVICE: "Teams",
+    qualtrics_api.SERVICE: "Qualtrics",
     http_api.SERVICE: "HTTP",
 }
 KINDS = {  # where the service alone does not say it

@@ -26,6 +26,7 @@ from segue.sandbox import (
     http_api,
     inbox,
     jira_api,
+    qualtrics_api,
     servicenow_api,
     slack_api,
     smtp_server,
@@ -49,6 +50,7 @@ VENDORS = (
     servicenow_api,
     twilio_api,
     teams_api,
+    qualtrics_api,
     http_api,
 )
 
@@ -248,6 +250,7 @@ def describe(sandbox: Sandbox, folder: Path | str | None) -> str:
             f"{twilio_api.ACCOUNT_SID} : {twilio_api.AUTH_TOKEN}",
         ),
         ("Teams webhook", f"{sandbox.url}/teams{teams_api.WEBHOOK}", ""),
+        ("Qualtrics", f"{sandbox.url}/qualtrics", f"token {qualtrics_api.API_TOKEN}"),
         ("Any HTTP API", f"{sandbox.url}/http", f"token {http_api.TOKEN}"),
         (
             "SMTP",

@@ -18,7 +18,7 @@ from starlette.responses import Response
 REMOVED = "(removed)"
 EMAIL = re.compile(r"[^@\s<>\"]+@[^@\s<>\"]+\.[^@\s<>\".]+")
 
-_SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization"})
+_SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-token"})
 _SIGNATURE_IN_PATH = re.compile(r"([?&]sig=)[^&]*")
 _TOKEN_IN_BODY = re.compile(r'((?:^|&)token=|"token"\s*:\s*")[^&"]*')
 

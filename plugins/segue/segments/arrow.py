@@ -7,6 +7,7 @@ they become masks and arrays.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -16,3 +17,25 @@ pc: Any = pyarrow.compute
 ArrowColumn: TypeAlias = "pa.ChunkedArray[Any]"
 ArrowArray: TypeAlias = "pa.Array[Any]"
 TEXT: Any = pa.large_string()  # what pandas keeps text in; Parquet gives pa.string()
+
+
+def array_of(values: Sequence[Any]) -> ArrowArray:
+    """Return Python values as an array; as text where they are not of one kind, or too large."""
+    kinds = {(type(value), _is_aware(value)) for value in values if value is not None}
+    types = {kind for kind, _ in kinds}
+    if len(kinds) <= 1 or types == {int, float}:
+        try:
+            array: ArrowArray = pa.array(values)
+        except (pa.ArrowException, OverflowError):
+            pass
+        else:
+            return array.cast(TEXT) if pa.types.is_null(array.type) else array
+    return pa.array([None if value is None else _text(value) for value in values])
+
+
+def _is_aware(value: Any) -> bool:
+    return getattr(value, "tzinfo", None) is not None
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

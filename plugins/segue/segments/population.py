@@ -24,8 +24,10 @@ class Population:
     """The contacts that conditions are judged for, one row each, and what is known about them.
 
     ``changes`` holds the kind of change per row of ``contacts``, for workflow conditions, and
-    ``segments`` has a boolean column per segment that conditions refer to, of the same rows. Frames
-    are not changed. Ids of contacts are unique and not missing.
+    ``segments`` has a boolean column per segment that conditions refer to, of the same rows.
+    ``looked_up`` has a row per contact that a live source was asked for: contact_id, ``problem``
+    (why its details could not be looked up) and ``opted_out`` (the source says that it wants no
+    messages). Frames are not changed. Ids of contacts are unique and not missing.
     """
 
     contacts: pd.DataFrame
@@ -36,6 +38,7 @@ class Population:
     subscriptions: pd.DataFrame | None = None
     changes: pd.Series[Any] | None = None
     segments: pd.DataFrame | None = None
+    looked_up: pd.DataFrame | None = None
     this_segment: str | None = None  # the one that `subscription: this_segment` means
 
     @classmethod
@@ -89,6 +92,7 @@ class Population:
             subscriptions=_of_contact(self.subscriptions, contact_id),
             changes=None if self.changes is None else self.changes[chosen.to_numpy()],
             segments=None if self.segments is None else self.segments[chosen.to_numpy()],
+            looked_up=_of_contact(self.looked_up, contact_id),
         )
 
 

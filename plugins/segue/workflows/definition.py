@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
@@ -15,6 +16,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    PlainValidator,
     WithJsonSchema,
     model_validator,
 )
@@ -41,6 +43,7 @@ PRESETS = {
     "@quarterly": "0 0 1 */3 *",
     "@yearly": "0 0 1 1 *",
 }
+LOADS = ("snapshot", "none")
 RESERVED_ACTIONS = frozenset({"load_contact_details", "conditions"})
 # a digest's task stands beside these, and not in the group ``contact``
 RESERVED_DIGESTS = frozenset({"wait_for_snapshot", "detect_changes", "guard", "contact", "report"})
@@ -150,6 +153,46 @@ class Action(Definition):
         if not isinstance(fields, dict):
             raise ProblemsFound([((others[0],), f"expected a mapping of fields, found {fields!r}")])
         return {**own, "channel": others[0], "fields": fields}
+
+
+@dataclass(frozen=True, slots=True)
+class LiveLoad:
+    """A live source that contacts' details are looked up in, by its name in YAML.
+
+    ``fields`` is what stands below the name, which the source's own class reads
+    (``segue.catalog``).
+    """
+
+    source: str
+    fields: Mapping[str, Any]
+
+
+def _load(value: object) -> object:
+    if isinstance(value, LiveLoad) or value in LOADS:
+        return value
+    if not isinstance(value, dict):
+        hint = did_you_mean(value, LOADS) if isinstance(value, str) else ""
+        allowed = f"{', '.join(LOADS)}, or a live source with its fields"
+        raise ValueError(f"found {value!r}; allowed: {allowed}{hint}")  # noqa: TRY004
+    if len(value) != 1:
+        found = f"found {', '.join(value)}" if value else "found none"
+        raise ValueError(f"a live look-up has exactly one source; {found}")
+    [(source, fields)] = value.items()
+    if not isinstance(fields, dict):
+        raise ProblemsFound([((source,), f"expected a mapping of fields, found {fields!r}")])
+    return LiveLoad(source, fields)
+
+
+def _load_as_written(load: str | LiveLoad) -> Any:
+    return {load.source: load.fields} if isinstance(load, LiveLoad) else load
+
+
+Load = Annotated[
+    str | LiveLoad,
+    PlainValidator(_load),
+    PlainSerializer(_load_as_written),
+    WithJsonSchema({"anyOf": [{"enum": list(LOADS)}, {"type": "object"}]}),
+]
 
 
 def _within_a_century(duration: Duration) -> Duration:
@@ -289,7 +332,7 @@ class WorkflowDefinition(Definition):
     start: Annotated[str, AfterValidator(_start)]
     owner: Annotated[str, Field(min_length=1)] = "segue"
     tags: Items[str] = ()
-    load: Literal["snapshot", "none"] = "snapshot"
+    load: Load = "snapshot"
     conditions: WorkflowConditionField | None = None
     actions: Annotated[Items[Action], Field(min_length=1)]
     policies: Policies = Policies()

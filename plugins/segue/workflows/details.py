@@ -39,12 +39,14 @@ def load_details(
     *,
     referred: Sequence[SegmentDefinition] = (),
     memberships: Memberships | None = None,
+    live: Collection[str] = (),
 ) -> Population:
     """Load the details of ``contact_ids`` as they stood in ``snapshot``.
 
     One row per contact that was found, sorted by contact id. With ``load: none`` a contact has
     nothing but its id. ``referred`` are the segments that the workflow's conditions refer to, in
-    order; ``memberships`` keeps those that are expensive to decide.
+    order; ``memberships`` keeps those that are expensive to decide. ``live`` are fields that are
+    looked up later: what the snapshot does not have of them is missing.
     """
     if workflow.load == "none":
         contacts = pd.DataFrame({"contact_id": sorted(contact_ids)}, dtype="str")
@@ -58,11 +60,18 @@ def load_details(
     own = frozenset(tables.columns("contacts")) - {"contact_id"}
     lists = Needs(own, mailing_lists=tables.has("mailing_lists"), subscriptions=True)
     needs = details_needed(workflow) | lists
+    needs = replace(needs, contacts=needs.contacts - (frozenset(live) - own))
     for segment in referred:
         needs |= segment.needs
     found = Population.load(directory, tables, needs, as_of=snapshot.as_of, only=contact_ids)
-    found = replace(found, this_segment=workflow.segment)
+    contacts = _with_columns(found.contacts, sorted(frozenset(live) - own))
+    found = replace(found, contacts=contacts, this_segment=workflow.segment)
     return with_segments(found, referred, tables, memberships)
+
+
+def _with_columns(contacts: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Return contacts with further columns, in which everything is missing."""
+    return contacts.assign(**{name: pd.Series(dtype="str") for name in names})
 
 
 def contact_fields(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from segue.sandbox import teams_api, twilio_api
+from segue.sandbox import qualtrics_api, teams_api, twilio_api
 from segue.sandbox.server import Sandbox
 
 # before Airflow is imported, which is when a channel connects
@@ -98,6 +98,13 @@ def sandbox(running_sandbox: Sandbox, set_connection: SetConnection) -> Sandbox:
         "teams_default",
         conn_type="http",
         password=f"{url}/teams{teams_api.WEBHOOK}",
+        extra={"timeout": 1},
+    )
+    set_connection(
+        "qualtrics_default",
+        conn_type="http",
+        host=f"{url}/qualtrics",
+        password=qualtrics_api.API_TOKEN,
         extra={"timeout": 1},
     )
     set_connection(

@@ -12,11 +12,14 @@ def test_reading_definitions_of_all_channels_imports_nothing_expensive():
     code = f"""
 import sys
 from segue.delivery.channel import BUILT_IN, channel_class
+from segue.delivery.live import source_class, source_names
 email = channel_class("email").model_validate(
     {{"to": "a@example.com", "from": "b@example.com", "subject": "a", "text": "b"}}
 )
 for name in BUILT_IN:
     assert channel_class(name).name == name
+for name in source_names():
+    assert source_class(name).name == name
 print([name for name in {EXPENSIVE!r} if name in sys.modules])
 """
     done = subprocess.run(

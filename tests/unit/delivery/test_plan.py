@@ -12,7 +12,9 @@ import pytest
 from segue.catalog import Catalog
 from segue.delivery.branches import BranchRef, RunArea, changes_of_span, cut
 from segue.delivery.detection import detect
+from segue.delivery.door import Clock
 from segue.delivery.ledger import Ledger, Run, Wishes
+from segue.delivery.looking_up import Desk
 from segue.delivery.plan import plan
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.steps import check_branch, deliver_action, load_branch
@@ -113,7 +115,7 @@ def run(resolved: ResolvedWorkflow, tmp_path: Path) -> dict[tuple[str, str], tup
 
 def deliver_all(resolved: ResolvedWorkflow, ref: BranchRef, ledger: Ledger) -> None:
     """Go through a branch's steps, its actions in the order of ``after``."""
-    load_branch(resolved, ref, NOW)
+    load_branch(resolved, ref, Desk(ledger, Clock(lambda: NOW)))
     check_branch(resolved, ref, ledger, NOW)
     for name in ("first", "second", "third", "personal"):
         action = resolved.definition.action(name)

@@ -12,7 +12,9 @@ from sqlalchemy import select, update
 from segue.catalog import Catalog
 from segue.delivery.branches import BranchRef, RunArea, changes_of_span, cut
 from segue.delivery.detection import detect
+from segue.delivery.door import Clock
 from segue.delivery.ledger import Finished, Ledger, RequestKind, Run, Selection, Wishes
+from segue.delivery.looking_up import Desk
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.resumption import forget_action, resume
 from segue.delivery.schema import State, deliveries
@@ -84,7 +86,7 @@ class World:
         changes = changes_of_span(span.stretch, self.ledger.changes_to_handle(span.id))
         (ref,) = area.write_slices(cut(changes, Branches(max=1)))
         ref = BranchRef(ref.number, ref.label, str(self.root / "area"))
-        load_branch(self.resolved, ref, NOW)
+        load_branch(self.resolved, ref, Desk(self.ledger, Clock(lambda: NOW)))
         check_branch(self.resolved, ref, self.ledger, NOW)
         action = self.resolved.definition.action("mail")
         deliver_action(self.resolved, action, ref, self.ledger, owner="task", clear_number=0)

@@ -7,6 +7,8 @@ from datetime import timedelta
 import pytest
 
 from segue.delivery.branches import BranchRef, RunArea, changes_of_span
+from segue.delivery.door import Clock
+from segue.delivery.looking_up import Desk
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.steps import check_branch, deliver_action, load_branch
 from segue.errors import SnapshotMissing
@@ -38,7 +40,7 @@ class Sending(Place):
         area.write_audience(self.workflow.audience)
         changes = changes_of_span(span.stretch, self.ledger.changes_to_handle(span.id))
         [ref] = area.write_slices([changes])
-        load_branch(self.workflow, ref, self.now)
+        load_branch(self.workflow, ref, Desk(self.ledger, Clock(lambda: self.now)))
         check_branch(self.workflow, ref, self.ledger, self.now)
         return ref
 

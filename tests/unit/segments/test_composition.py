@@ -8,7 +8,9 @@ from datetime import timedelta
 import pytest
 
 from segue.delivery.branches import BranchRef, Change, RunArea
+from segue.delivery.door import Clock
 from segue.delivery.ledger import Ledger
+from segue.delivery.looking_up import Desk
 from segue.delivery.plan import plan
 from segue.delivery.steps import check_branch, load_branch
 from segue.directory.snapshots import find_snapshot
@@ -245,7 +247,8 @@ def test_a_workflows_conditions_are_judged_for_a_slice(home, tmp_path, condition
     area.write_audience(resolved.audience)
     [ref] = area.write_slices([slice_])
     assert isinstance(ref, BranchRef)
-    assert load_branch(resolved, ref, LATER, MembershipStore(str(tmp_path / "state"))) == 3
+    desk = Desk(ledger, Clock(lambda: LATER))
+    assert load_branch(resolved, ref, desk, MembershipStore(str(tmp_path / "state"))) == 3
     check_branch(resolved, ref, ledger, LATER)
     assert [change.contact_id for change in area.read_passed(0)] == list(expected)
     ledger.engine.dispose()

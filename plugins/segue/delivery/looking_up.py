@@ -1,0 +1,287 @@
+"""Live look-ups: contacts' details as a source has them now, laid over those of a snapshot.
+
+The fields that the source gives take the place of the snapshot's of the same name, missing ones
+among them; all others stay the snapshot's. Only opt-outs are never taken back: a contact is
+unsubscribed where either says so. A contact that the source has not is left out, as one that a
+snapshot has not; one that could not be looked up is kept with the reason, and fails at the door.
+
+A deleted contact is not looked up: its details are the last that a snapshot has.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import traceback
+from collections.abc import Collection, Iterable, Mapping
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from threading import Lock
+from typing import Any
+from uuid import UUID
+
+import pandas as pd
+
+from segue.delivery.door import REAL_CLOCK, Clock
+from segue.delivery.ledger import Ledger
+from segue.delivery.live import Answer, LiveReader, LiveSource
+from segue.errors import ConnectionFailure, ContactFailure, DeliveryError, TransientFailure
+from segue.segments.arrow import array_of
+from segue.segments.column import FALSE_WORDS, TRUE_WORDS
+from segue.segments.column_source import column_of
+from segue.segments.evaluation import Population
+from segue.segments.population import UNSUBSCRIBED
+
+log = logging.getLogger(__name__)
+
+PROBLEM = "look_up"  # begins the reason of what failed because its details were refused
+_TRIES = 3  # of one call within one task
+_LONGEST_PAUSE = 60.0  # seconds; a source that asks for more ends the task
+_LARGEST = 100_000  # characters of one value
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a look-up works with beside its source: the ledger that keeps rates, and the time."""
+
+    ledger: Ledger
+    clock: Clock = REAL_CLOCK
+
+
+def look_up(
+    source: LiveSource, contacts: Mapping[str, Mapping[str, Any]], desk: Desk
+) -> dict[str, Answer]:
+    """Return what a source has of these contacts, by id; those left out it has not.
+
+    ``contacts`` maps ids to the fields that the snapshot has. Raises TransientFailure or
+    ConnectionFailure, and then nothing is known of anybody.
+    """
+    if not contacts:
+        return {}
+    with (
+        source.connect() as reader,
+        ThreadPoolExecutor(source.concurrency) as pool,
+    ):
+        caller = _Caller(reader, desk)
+        parts = list(contacts.items())
+        calls = [
+            pool.submit(caller.look_up, dict(parts[start : start + source.at_once]))
+            for start in range(0, len(parts), source.at_once)
+        ]
+        done, left = wait(calls, return_when=FIRST_EXCEPTION)
+        for call in left:
+            call.cancel()
+        answers: dict[str, Answer] = {}
+        for call in done:
+            answers |= call.result()
+    return {contact: _checked(answer, source) for contact, answer in answers.items()}
+
+
+class _Caller:
+    """Calls a source from several threads, within its limits and as often as it takes."""
+
+    def __init__(self, reader: LiveReader, desk: Desk) -> None:
+        self._reader = reader
+        self._limits = reader.limits()
+        self._desk = desk
+        self._lock = Lock()
+        self._not_before = desk.clock.now()
+
+    def look_up(self, contacts: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Answer]:
+        for tried in range(1, _TRIES + 1):
+            self._wait_for_its_turn()
+            try:
+                return self._call(contacts)
+            except TransientFailure as error:
+                self._hold_back(error.retry_after or 2.0**tried, for_all=bool(error.retry_after))
+                if tried == _TRIES:
+                    raise
+        raise AssertionError
+
+    def _call(self, contacts: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Answer]:
+        try:
+            return self._reader.look_up(contacts)
+        except DeliveryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - of any kind, and its text stays here
+            place = "".join(traceback.format_tb(error.__traceback__))  # its text may be a contact's
+            name = type(error).__name__
+            log.error("%s in the look-up at\n%s", name, place)  # noqa: TRY400
+            raise ConnectionFailure(f"a defect in the look-up: {name}") from None
+
+    def _wait_for_its_turn(self) -> None:
+        """Sleep until a call may begin; raise TransientFailure where that is too far away."""
+        granted = False
+        while not granted:
+            now = self._desk.clock.now()
+            pause = (self._not_before - now).total_seconds()
+            if pause <= 0:
+                calls, pause = self._desk.ledger.reserve([self._limits], now)
+                granted = calls == 1
+            if pause > _LONGEST_PAUSE:
+                raise TransientFailure(f"the source asked for {pause:.0f} s", retry_after=pause)
+            if not granted:
+                self._desk.clock.sleep(pause)
+
+    def _hold_back(self, seconds: float, *, for_all: bool) -> None:
+        """Let no call of this task begin for a while, and of no other where the source asked."""
+        until = self._desk.clock.now() + timedelta(seconds=seconds)
+        with self._lock:
+            self._not_before = max(self._not_before, until)
+        if for_all:
+            self._desk.ledger.hold_back([limit.scope for limit in self._limits], until)
+
+
+def lay_over(
+    population: Population,
+    source: LiveSource,
+    answers: Mapping[str, Answer],
+    unasked: Collection[str] = (),
+) -> Population:
+    """Return the details with what was looked up; contacts that the source has not are left out.
+
+    ``unasked`` are contacts that keep the snapshot's details.
+    """
+    contacts = population.contacts
+    ids = contacts["contact_id"]
+    kept = ids.isin({*answers, *unasked}).to_numpy(dtype=bool)
+    contacts = contacts[kept].reset_index(drop=True)
+    asked = [contact for contact in contacts["contact_id"] if contact in answers]
+    problems = {c: str(a) for c in asked if isinstance(a := answers[c], ContactFailure)}
+    opted_out = {c for c in asked if c not in problems and _fields(answers[c]).get(UNSUBSCRIBED)}
+    columns = {
+        name: _live_column(contacts, name, answers)
+        for name in source.provides
+        if name != UNSUBSCRIBED
+    }
+    if UNSUBSCRIBED in source.provides:
+        columns[UNSUBSCRIBED] = _opt_outs(contacts, opted_out, population)
+    looked_up = pd.DataFrame(
+        {
+            "contact_id": pd.Series(asked, dtype="str"),
+            "problem": pd.Series([problems.get(contact) for contact in asked], dtype="str"),
+            "opted_out": pd.Series([contact in opted_out for contact in asked], dtype=bool),
+        }
+    )
+    segments = population.segments
+    return replace(
+        population,
+        contacts=contacts.assign(**columns),
+        segments=None if segments is None else segments[kept].reset_index(drop=True),
+        looked_up=looked_up,
+    )
+
+
+def problems_of(population: Population) -> dict[str, str]:
+    """Return why contacts could not be looked up, by id."""
+    rows = population.looked_up
+    if rows is None:
+        return {}
+    rows = rows[rows["problem"].notna()]
+    return {
+        str(contact): f"{PROBLEM}: {problem}"
+        for contact, problem in zip(rows["contact_id"], rows["problem"], strict=True)
+    }
+
+
+def opted_out_live(population: Population) -> frozenset[str]:
+    """Return the contacts that, by the live source, want no messages."""
+    rows = population.looked_up
+    if rows is None:
+        return frozenset()
+    return frozenset(map(str, rows["contact_id"][rows["opted_out"].to_numpy(dtype=bool)]))
+
+
+def recalled(source: LiveSource | None, loaded: Iterable[Population]) -> dict[str, Answer]:
+    """Return the answers that were laid over these details, by contact."""
+    answers: dict[str, Answer] = {}
+    if source is None:
+        return answers
+    for population in loaded:
+        problems = {c: ContactFailure(p) for c, p in problems_of(population).items()}
+        frame, rows = population.contacts, population.looked_up
+        asked = () if rows is None else set(rows["contact_id"])
+        for row, contact in enumerate(frame["contact_id"]):
+            if contact in asked:
+                fields = {name: _plain_or_none(frame[name].iloc[row]) for name in source.provides}
+                answers[contact] = problems.get(contact, fields)
+    return answers
+
+
+def _fields(answer: Answer) -> Mapping[str, Any]:
+    return {} if isinstance(answer, ContactFailure) else answer
+
+
+def _live_column(contacts: pd.DataFrame, name: str, answers: Mapping[str, Answer]) -> Any:
+    """Return a column of what was looked up; the snapshot's values where nobody was asked."""
+    theirs = contacts[name] if name in contacts.columns else None
+    values = [
+        _fields(answers[contact]).get(name)
+        if contact in answers
+        else _plain_or_none(None if theirs is None else theirs.iloc[row])
+        for row, contact in enumerate(contacts["contact_id"])
+    ]
+    return pd.arrays.ArrowExtensionArray(array_of(values))
+
+
+def _opt_outs(contacts: pd.DataFrame, opted_out: Collection[str], population: Population) -> Any:
+    """Return who is unsubscribed: by the source, or by the snapshot."""
+    live = contacts["contact_id"].isin(opted_out).to_numpy(dtype=bool)
+    if UNSUBSCRIBED in contacts.columns:
+        live = live | column_of(contacts[UNSUBSCRIBED], population.zone).booleans.true
+    return live
+
+
+# Values
+
+
+def _checked(answer: Answer, source: LiveSource) -> Answer:
+    """Return the fields that a source provides as plain values, or why they cannot be."""
+    if isinstance(answer, ContactFailure):
+        return answer
+    try:
+        fields = {name: _plain(name, answer.get(name)) for name in source.provides}
+        fields[UNSUBSCRIBED] = _boolean(fields.get(UNSUBSCRIBED))
+    except ContactFailure as failure:
+        return failure
+    return fields
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return a value as conditions and templates take it; None where it is missing."""
+    if isinstance(value, str):
+        if len(value) > _LARGEST:
+            raise ContactFailure(f"{name} is longer than {_LARGEST:,} characters")
+        return value.encode(errors="replace").decode() or None  # half a surrogate pair is no text
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, float | Decimal) and not math.isfinite(value):
+        return None
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value.astimezone(UTC)
+    if value is None or isinstance(value, bool | int | float | Decimal | date):
+        return value
+    raise ContactFailure(
+        f"{name} is a {type(value).__name__}; allowed: a text, number, boolean, date or time"
+    )
+
+
+def _plain_or_none(value: Any) -> Any:
+    """Return a value of a snapshot as plain Python has it."""
+    if value is None or pd.isna(value):
+        return None
+    if isinstance(value, pd.Timestamp):
+        return value.to_pydatetime(warn=False)
+    return value.item() if hasattr(value, "item") else value
+
+
+def _boolean(value: Any) -> bool | None:
+    """Return an opt-out as the source says it; what is no boolean must not pass for consent."""
+    word = str(value).lower()
+    if value is None or word in FALSE_WORDS:
+        return None if value is None else False
+    if word in TRUE_WORDS:
+        return True
+    raise ContactFailure(f"{UNSUBSCRIBED} is no boolean; allowed: true, false, yes, no, 1, 0")

@@ -1,0 +1,145 @@
+"""Details from any HTTP API: one GET per contact, and where its fields are in the answer.
+
+Where the request goes and with which credentials is the Airflow connection's affair, as for the
+channel ``http_request``. What an answer means (RFC 9110, section 15):
+
+    200 with JSON                         the contact's details
+    404, 410 where the path has an expression, 200 with no ``result``   there is no such contact
+    other 4xx, 200 with another shape     ContactFailure: of this contact
+    408, 425, 429, 5xx, a lost answer     TransientFailure, after Retry-After where it is given
+    3xx, 401, 402, 403, 405, 404 of a fixed path     ConnectionFailure
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from urllib.parse import urlencode
+
+from pydantic import Field, model_validator
+
+from segue.channels.addressing import is_template
+from segue.channels.expressions import Expression, search
+from segue.channels.http_calls import HttpCalls, open_calls, unless_sent, usual_codes
+from segue.channels.http_fields import RequestPath, Scalar, path_problem
+from segue.channels.rates import UNLIMITED, limits_of
+from segue.delivery.channel import Limit
+from segue.delivery.live import FOUND_BY, NOT_OURS, Answer, LiveReader, LiveSource
+from segue.documents import Location, Name, ProblemsFound
+from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown
+from segue.workflows.templates import Fields, Template, render
+
+if TYPE_CHECKING:
+    from requests import Response
+
+LARGEST_ANSWER = 1_000_000  # bytes
+
+_NAMED_BY_THE_PATH = frozenset({404, 410})
+
+
+class HttpDetails(LiveSource):
+    """Ask any HTTP API for a contact's details.
+
+    ``path`` and ``query`` are templates that see the snapshot's fields as ``contact``. ``result``
+    finds the contact in the answer, and ``fields`` its fields below that.
+    """
+
+    name: ClassVar[str] = "http"
+
+    path: RequestPath
+    query: dict[str, Scalar] = Field(default_factory=dict)
+    result: Expression = "@"
+    fields: Annotated[dict[Name, Expression], FOUND_BY, NOT_OURS]
+
+    @model_validator(mode="after")
+    def _ask_for_the_contact(self) -> Self:
+        problems: list[tuple[Location, str]] = []
+        for at, template in self.templates():
+            others = {ref[0] for ref in template.references()} - {"contact"}
+            if others:
+                problems.append((at, f"found {', '.join(sorted(others))}; allowed: contact"))
+        if not any(is_template(template) for _, template in self.templates()):
+            problems.append(((), "asks for no contact: say {{ contact.… }} in its path or query"))
+        if problems:
+            raise ProblemsFound(problems)
+        return self
+
+    @property
+    def provides(self) -> Collection[str]:
+        """Those of ``fields``."""
+        return tuple(self.fields)
+
+    def connect(self) -> HttpReader:
+        """Open a session; nothing is asked yet."""
+        limits = limits_of(self.connection, default=UNLIMITED)
+        calls = open_calls(self.connection, self.connection, largest_answer=LARGEST_ANSWER)
+        if set(calls.base_url) & set("?#"):
+            raise ConnectionFailure(
+                f"the Airflow connection {self.connection!r}: its host has a ? or #; write queries "
+                "into the look-up"
+            )
+        return HttpReader(self, calls, limits)
+
+
+class HttpReader(LiveReader):
+    """An open session with an API."""
+
+    def __init__(self, source: HttpDetails, calls: HttpCalls, limits: Sequence[Limit]) -> None:
+        self._source = source
+        self._calls = calls
+        self._limits = limits
+
+    def __exit__(self, *exc: object) -> None:
+        self._calls.close()
+
+    def look_up(self, contacts: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Answer]:
+        """Ask for one contact."""
+        [(contact, known)] = contacts.items()
+        try:
+            found = self._details(known)
+        except ContactFailure as failure:
+            return {contact: failure}
+        return {} if found is None else {contact: found}
+
+    def limits(self) -> Sequence[Limit]:
+        """Return the connection's limit."""
+        return self._limits
+
+    def _details(self, known: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        source, vendor = self._source, self._calls.vendor
+        path, query = _request(source, known)
+        sent = " ".join([path, *query.values()])
+        codes = unless_sent(usual_codes, sent)
+        answer = self._calls.fetch(path, query, codes=codes, is_absent=self._is_absent)
+        try:
+            found = None if answer is None else search(vendor, source.result, answer)
+            if found is None:
+                return None
+            return {name: search(vendor, where, found) for name, where in source.fields.items()}
+        except OutcomeUnknown as error:  # it expects another shape
+            raise ContactFailure(str(error)) from None
+
+    def _is_absent(self, response: Response) -> bool:
+        return is_template(self._source.path) and response.status_code in _NAMED_BY_THE_PATH
+
+
+def _request(source: HttpDetails, known: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+    """Return path and query for a contact; raise ContactFailure where they cannot be made."""
+    variables = {"contact": Fields("contact", known)}
+    path = render(source.path, variables)
+    problem = path_problem(path)
+    if problem:
+        raise ContactFailure(f"path: {problem}")
+    query = {
+        name: render(value, variables) if isinstance(value, Template) else _written(value)
+        for name, value in source.query.items()
+    }
+    try:
+        urlencode(query)
+    except UnicodeEncodeError:
+        raise ContactFailure("the query has a character that UTF-8 cannot carry") from None
+    return path, query
+
+
+def _written(value: bool | float) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

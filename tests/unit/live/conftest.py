@@ -1,0 +1,33 @@
+"""The sandbox behind Airflow connections, as for the channels, and a ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from segue.delivery.door import Clock
+from segue.delivery.ledger import Ledger
+from tests.unit.channels.conftest import running_sandbox, sandbox, set_connection
+
+__all__ = ["running_sandbox", "sandbox", "set_connection"]
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    ledger = Ledger.open(f"sqlite:///{tmp_path / 'segue.db'}", "test")
+    yield ledger
+    ledger.engine.dispose()
+
+
+@pytest.fixture
+def no_pause() -> Clock:
+    """A clock on which pauses take no time."""
+    world = {"now": datetime(2026, 11, 23, 6, tzinfo=UTC)}
+
+    def sleep(seconds: float) -> None:
+        world["now"] += timedelta(seconds=seconds)
+
+    return Clock(lambda: world["now"], sleep)
