@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 
 from segue.cli.editor_schema import definition_schema
+from segue.delivery.ledger import Ledger
 from tests.unit.cli.conftest import WORKFLOW
 
 LOAD = """load:
@@ -130,11 +131,16 @@ def test_editors_know_the_sources(load, fits):
     assert validator.is_valid(workflow) is fits
 
 
-def test_a_test_message_is_looked_at_in_airflow(segue, live, home):
+@pytest.mark.parametrize("load", ["live", "snapshot"])
+def test_a_test_message_is_looked_at_in_airflow(segue, live, home, load):
     """The request is filed without a look at the contact: only a task could look it up."""
+    Ledger.open(f"sqlite:///{home.root / 'segue.db'}", "test").engine.dispose()
+    if load == "snapshot":
+        live.write_text(LIVE.replace(LOAD, ""))
     answer = segue(
         *("send-test", "welcome", "--action", "mail", "--contact", "nobody"),
-        *("--to", "me@example.com", "--timeout", "0s"),
+        *("--to", "me@example.com", "--no-wait"),
     )
-    assert "Traceback" not in answer.err
-    assert "there is no contact" not in answer.err
+
+    assert answer.code == (0 if load == "live" else 2)
+    assert ("there is no contact 'nobody'" in answer.err) == (load == "snapshot")
