@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from segue.delivery.channel import channel_class
 from tests.torture.databases import Cluster
 from tests.torture.experiments import (
     DIGEST_RACE,
@@ -46,6 +47,7 @@ def plan(*, full: bool) -> list[Experiment]:
         for vendor in BY_NAME
         for database in ("sqlite", "postgresql")
         if name != RESTARTS or database == "postgresql"
+        if name not in (DIGESTS, DIGEST_RACE) or not channel_class(vendor).about_one
     ]
 
 

@@ -11,7 +11,7 @@ from segue.delivery.channel import BUILT_IN, channel_class
 from segue.sandbox.faults import Fault
 from tests.channels import people
 from tests.channels.cases import CASES
-from tests.torture.experiments import OTHERS, RESTARTS, STEPS
+from tests.torture.experiments import DIGEST_RACE, OTHERS, RESTARTS, STEPS
 from tests.torture.plan import plan
 
 TEMPLATES = Path(__file__).parents[2] / "include/templates"
@@ -35,7 +35,9 @@ def test_no_contacts_id_is_part_of_anothers():
 @pytest.mark.parametrize("full", [False, True])
 def test_every_channel_is_in_every_experiment_of_the_torture(full):
     done = {(one.name, one.vendor) for one in plan(full=full)}
-    assert done >= {(name, channel) for name in (*STEPS, *OTHERS, RESTARTS) for channel in BUILT_IN}
+    wanted = {(name, channel) for name in (*STEPS, *OTHERS, RESTARTS) for channel in BUILT_IN}
+    no_digest = {(DIGEST_RACE, channel) for channel in BUILT_IN if channel_class(channel).about_one}
+    assert done >= wanted - no_digest
 
 
 @pytest.mark.parametrize("name", CASES)

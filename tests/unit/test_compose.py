@@ -212,7 +212,7 @@ def test_airflow_s_services_share_their_settings():
 def test_connections_are_what_airflow_reads(airflow_reads):
     assert set(airflow_reads.connections) == {
         *("slack_default", "zendesk_default", "freshdesk_default", "smtp_default"),
-        *("twilio_default", "teams_default"),
+        *("twilio_default", "teams_default", "qualtrics_default"),
     }
     for name, host in airflow_reads.connections.items():
         assert re.search(r"\bsandbox:8090/|^mailpit$", host), f"{name} leaves this machine"

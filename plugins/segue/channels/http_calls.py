@@ -161,7 +161,8 @@ class HttpCalls:
             return read(response.json())
         except (ValueError, TypeError, LookupError, AttributeError):
             raise OutcomeUnknown(
-                f"{self.vendor} answered {response.status_code} with a body that is not a ticket"
+                f"{self.vendor} answered {response.status_code} with a body that does not say what "
+                "was made"
             ) from None
 
     def call(
@@ -199,8 +200,9 @@ class HttpCalls:
         codes: Codes,
         read: Callable[[Any, bool], Answer],
         cannot_tell: Collection[int] = (),
+        body: Mapping[str, Any] | None = None,
     ) -> Answer:
-        """GET once, and return what ``read`` finds in the answer.
+        """GET once, or POST a question that is a ``body``, and return what ``read`` finds.
 
         ``read`` is given the JSON, and whether a Link header leads to a further page; it may raise
         what comes of an unexpected shape. ``cannot_tell`` are statuses that say nothing, where
@@ -209,7 +211,8 @@ class HttpCalls:
         from requests import JSONDecodeError, RequestException
 
         try:
-            response = self._request("GET", path, params=dict(query))
+            method = "GET" if body is None else "POST"
+            response = self._request(method, path, params=dict(query), json=body)
         except RequestException as error:
             raise failed_question(self.vendor, failed_call(self.vendor, error)) from None
         if response.status_code in cannot_tell:

@@ -37,9 +37,13 @@ BUILT_IN = {
     "freshdesk_ticket": "segue.channels.freshdesk_ticket:FreshdeskTicket",
     "http_request": "segue.channels.http_request:HttpRequest",
     "jira_issue": "segue.channels.jira_issue:JiraIssue",
+    "qualtrics_contact": "segue.channels.qualtrics_contact:QualtricsContact",
+    "qualtrics_ticket": "segue.channels.qualtrics_ticket:QualtricsTicket",
     "servicenow_record": "segue.channels.servicenow_record:ServiceNowRecord",
     "slack_message": "segue.channels.slack_message:SlackMessage",
     "slack_webhook": "segue.channels.slack_webhook:SlackWebhook",
+    "survey_invitation": "segue.channels.survey_invitation:SurveyInvitation",
+    "survey_link": "segue.channels.survey_link:SurveyLink",
     "teams_message": "segue.channels.teams_message:TeamsMessage",
     "text_message": "segue.channels.text_message:TextMessage",
     "zendesk_ticket": "segue.channels.zendesk_ticket:ZendeskTicket",
@@ -176,6 +180,7 @@ class Channel(Definition):
     name: ClassVar[str]
     concurrency: ClassVar[int] = 4  # calls at once within one task
     longest_call: ClassVar[float] = 60.0  # seconds after which a call has surely ended
+    about_one: ClassVar[bool] = False  # it does something to one contact: never a digest
 
     connection: str  # the id of an Airflow connection; credentials come from nowhere else
 

@@ -18,6 +18,9 @@ def digest_problems(action: Action, channel: Channel) -> Iterator[tuple[Location
             "addresses written out, or `audience: team`"
         )
         yield (action.channel,), message
+    if action.digest and channel.about_one:
+        message = f"a digest is about many contacts, and {action.channel!r} is about one"
+        yield (action.channel,), message
     if action.digest and channel.looks_back:
         message = (
             "a digest is about many contacts, so none of their open tickets is looked for; "

@@ -7,7 +7,8 @@ what Segue's channels happen to send, so that a wrong request is refused here as
     store          what was received, in memory and in an append-only file
     faults         answers that go wrong on purpose, asked for over HTTP
     wire           the parts of HTTP that all look-alikes share
-    slack_api, zendesk_api, freshdesk_api, twilio_api, teams_api, qualtrics_api    one vendor each
+    slack_api, zendesk_api, freshdesk_api, twilio_api, teams_api    one vendor each
+    qualtrics_api  XM Directory, distributions, tickets and JSON events of Qualtrics
     http_api       an API of nobody in particular, for the channel http_request
     smtp_server    a mail server that keeps what it accepts
     inbox          the pages that show what was received

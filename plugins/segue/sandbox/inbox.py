@@ -48,6 +48,9 @@ KINDS = {  # where the service alone does not say it
     "webhook_message": "Message by webhook",
     "ticket": "Ticket created",
     "ticket_update": "Ticket updated",
+    "survey_invitation": "Invitation to a survey",
+    "survey_text": "Invitation by SMS",
+    "contact_update": "Contact updated",
 }
 PAGE_SIZE = 50
 PREVIEW = 240

@@ -1,37 +1,47 @@
-"""A look-alike of the contacts of Qualtrics' API v3: XM Directory.
+"""A look-alike of the parts of Qualtrics' API v3 that Segue calls, and of JSON events.
 
-Follows these public pages:
-    https://api.qualtrics.com/2b4ffbd8af74e-api-authentication (X-API-TOKEN, or a bearer of OAuth)
-    https://developers.qodex.ai/qualtrics-public/contacts (a mirror of Qualtrics' own collection:
-    creating, listing and updating contacts; ``result``, ``meta``, ``elements`` and ``nextPage``)
-    https://api.qualtrics.com/dd105bd826317-get-directory-contact (one contact; its fields and their
-    kinds as https://github.com/Qualtrics/qualtrics_api has them)
-    https://api.qualtrics.com/a5e9a1a304902-limits (429)
+Follows:
+    https://api.qualtrics.com/dd105bd826317-get-directory-contact (the fields of its answer, as
+    public clients of it show them: times are milliseconds since 1970)
+    https://developers.qodex.ai/qualtrics-public/ (a mirror of Qualtrics' published collection:
+    the envelope of ``result`` and ``meta``, ``nextPage``; contacts, transactions and their batches,
+    distributions, SMS distributions, tickets)
+    https://www.qualtrics.com/support/survey-platform/actions-module/json-events/ (X-API-TOKEN or
+    basic authentication with user and token; 100 KB)
+What public clients rely on is inferred: ``createdTransactions``,
+``CreateTransactionBatchDistribution``, ``key`` of a ticket in a search. What a request without a
+token (400 ATP_2), with a wrong one (401 DCD_7), to an unknown path (404 without a code) and without
+a body (411) is answered was seen at the vendor's by others; other codes and texts are inferred.
 
-A call without a token is 400 ``ATP_2``, one with a wrong one 401 ``DCD_7``, a POST without a body
-411, and an unknown path a 404 without a code, as seen live. All other codes are not published:
-those here are made up.
+There is one directory with one mailing list, and one JSON event. **A contact whose id is lower-case
+letters and digits exists**, as one of a team's own directory, in the list and with an address of
+each kind: not if it begins with ``missing-``; ``unlisted-`` is not in the list, ``silent-`` has no
+addresses, ``leaver-`` is opted out. All others are created first, and are called ``CID_``. Every
+survey exists but ``SV_missing``; links of ``SV_closed`` are refused, as of one that is not active.
+The event's workflow is the one that Segue's page on channels describes: its Tickets task makes a
+ticket at once and keeps ``segue_delivery``, and all of ``data``, as ticket data.
 
-There are the directories DIRECTORY and OTHER_DIRECTORY. Left out: deleting, mailing lists (every
-membership is empty), transactions, de-duplication, the limits themselves (ask for a fault).
+Left out: limits that bite (ask for a fault), search, libraries, the delay of a workflow.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
 from datetime import datetime
-from typing import NoReturn
+from typing import Any
 from urllib.parse import urlencode
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import Response
 
 from segue.sandbox.faults import Fault, FaultKind
 from segue.sandbox.store import Document, Store, Transaction
 from segue.sandbox.wire import (
+    EMAIL,
     ReceivedRequest,
     Refused,
     answer_refusals,
+    basic_credentials,
     bearer_token,
     json_answer,
     json_object,
@@ -41,57 +51,146 @@ from segue.sandbox.wire import (
 )
 
 SERVICE = "qualtrics"
-API_TOKEN = "sandbox"  # or a bearer of OAuth
-DIRECTORY = "POOL_012345678901234"
-OTHER_DIRECTORY = "POOL_567890123456789"
+TOKEN = "sandbox"
+USER_ID = "UR_5e90e5e90e5e90e"
+DIRECTORY = "POOL_sandbox"
+MAILING_LIST = "CG_5e90e5e90e5e90e"
+EVENT = "5e90e5e9-0e5e-90e5-e90e-5e90e5e90e00"
 
-USUAL_PAGE, LARGEST_PAGE = 100, 500
-CONTACTS = "qualtrics.contacts"
-
-_TEXTS = ("firstName", "lastName", "email", "phone", "extRef", "language")
-_LISTED = ("contactId", *_TEXTS, "unsubscribed", "embeddedData")
-_PHRASES = {
-    200: "OK",
-    400: "Bad Request",
-    401: "Unauthorized",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    411: "Length Required",
-    429: "Too Many Requests",
-    503: "Service Unavailable",
+API = "/API/v3"
+PAGE_SIZE, LARGEST_PAGE = 100, 500
+LARGEST_EVENT = 100_000  # bytes
+LONGEST_NAME, LONGEST_VALUE, MOST_DATA = 200, 1024, 10
+LINK_TYPES = ("Individual", "Multiple", "Anonymous")
+SMS_METHODS = ("Invite", "Interactive", "Reminder", "ThankYou")
+GENERATE = {
+    "createdistribution": "mailingListId",
+    "createtransactionbatchdistribution": "transactionBatchId",
 }
+INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z")
+WALL_CLOCK = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}")
+MADE_UP = re.compile(r"(?!missing-)[a-z][a-z0-9_.-]{0,99}")  # ids of contacts nobody created
+
+CONTACTS = "qualtrics.contacts"
+TRANSACTIONS = "qualtrics.transactions"
+BATCHES = "qualtrics.batches"
+DISTRIBUTIONS = "qualtrics.distributions"
+SMS = "qualtrics.sms"
+TICKETS = "qualtrics.tickets"
 
 
 def create_app(store: Store) -> FastAPI:
-    """Serve ``/API/v3/directories/POOL_…/contacts`` and ``…/contacts/CID_…``."""
+    """Serve ``/API/v3`` and ``/inbound-event``."""
     app = vendor_app()
-    missing = _error(404, None, "The requested resource does not exist.")
-    answer_refusals(app, not_found=missing, not_allowed=_error(405, None, "Method not allowed."))
-    contacts = "/API/v3/directories/{directory}/contacts"
+    answer_refusals(app, not_found=_error(404, None), not_allowed=_error(405, None))
+    for routes in (_directory_routes, _distribution_routes, _ticket_routes):
+        app.include_router(routes(store))
+    return app
+
+
+def _directory_routes(store: Store) -> APIRouter:
+    app = APIRouter()
+
+    @app.get(f"{API}/whoami")
+    async def whoami(request: Request) -> Response:
+        await _authenticated(request)
+        return _ok({"userId": USER_ID, "brandId": "sandbox", "userName": "sandbox"})
+
+    contacts = f"{API}/directories/{{directory}}/contacts"
 
     @app.post(contacts)
-    async def create(directory: str, request: Request) -> Response:
-        return _create(store, await _allowed(request, directory), directory)
+    async def create_contact(directory: str, request: Request) -> Response:
+        received = await _authenticated(request)
+        _require_directory(directory)
+        return _create_contact(store, received)
 
     @app.get(contacts)
-    async def index(directory: str, request: Request) -> Response:
-        received = await _allowed(request, directory)
-        return _list(store, received, directory, f"{mount_url(request)}{contacts}")
+    async def list_contacts(directory: str, request: Request) -> Response:
+        received = await _authenticated(request)
+        _require_directory(directory)
+        return _list_contacts(store, received, mount_url(request))
 
     @app.get(contacts + "/{contact}")
-    async def show(directory: str, contact: str, request: Request) -> Response:
-        await _allowed(request, directory)
+    async def show_contact(directory: str, contact: str, request: Request) -> Response:
+        await _authenticated(request)
         with store.transaction() as transaction:
-            return _answer(_shown(_found(transaction, directory, contact)))
+            return _ok(_contact(transaction, directory, contact))
 
     @app.put(contacts + "/{contact}")
-    async def update(directory: str, contact: str, request: Request) -> Response:
-        received = await _allowed(request, directory)
+    async def update_contact(directory: str, contact: str, request: Request) -> Response:
+        return _update_contact(store, await _authenticated(request), directory, contact)
+
+    @app.delete(contacts + "/{contact}")
+    async def delete_contact(directory: str, contact: str, request: Request) -> Response:
+        await _authenticated(request)
         with store.transaction() as transaction:
-            before = _found(transaction, directory, contact)
-            after = {**before, **_given(received, before), "modified": _now(store)}
-            transaction.put(CONTACTS, contact, _with_opt_out(before, after))
-        return _answer(None)
+            found = _contact(transaction, directory, contact)
+            transaction.put(CONTACTS, contact, {**found, "deleted": True})
+        return _ok()
+
+    @app.get(f"{API}/directories/{{directory}}/contacts/{{contact}}/transactions")
+    async def list_transactions(directory: str, contact: str, request: Request) -> Response:
+        received = await _authenticated(request)
+        with store.transaction() as transaction:
+            _contact(transaction, directory, contact)
+        theirs = [one for one in store.values(TRANSACTIONS) if one["contactId"] == contact]
+        return _listed(received, theirs, mount_url(request))
+
+    @app.post(f"{API}/directories/{{directory}}/transactions")
+    async def create_transactions(directory: str, request: Request) -> Response:
+        return _create_transactions(store, await _authenticated(request), directory)
+
+    @app.post(f"{API}/directories/{{directory}}/transactionbatches")
+    async def create_batch(directory: str, request: Request) -> Response:
+        return _create_batch(store, await _authenticated(request), directory)
+
+    return app
+
+
+def _distribution_routes(store: Store) -> APIRouter:
+    app = APIRouter()
+
+    @app.post(f"{API}/distributions")
+    async def create_distribution(request: Request) -> Response:
+        return _create_distribution(store, await _authenticated(request), mount_url(request))
+
+    @app.get(f"{API}/distributions")
+    async def list_distributions(request: Request) -> Response:
+        return _list_distributions(store, await _authenticated(request), mount_url(request))
+
+    @app.post(f"{API}/distributions/sms")
+    async def create_sms(request: Request) -> Response:
+        return _create_sms(store, await _authenticated(request))
+
+    @app.get(f"{API}/distributions/sms")
+    async def list_sms(request: Request) -> Response:
+        received = await _authenticated(request)
+        theirs = [one for one in store.values(SMS) if one["surveyId"] == _survey_in(received)]
+        return _listed(received, theirs, mount_url(request))
+
+    @app.get(f"{API}/distributions/{{distribution}}")
+    async def show_distribution(distribution: str, request: Request) -> Response:
+        await _authenticated(request)
+        return _ok(_shown(_distribution(store, distribution), single=True))
+
+    @app.get(f"{API}/distributions/{{distribution}}/links")
+    async def list_links(distribution: str, request: Request) -> Response:
+        received = await _authenticated(request)
+        return _listed(received, _distribution(store, distribution)["links"], mount_url(request))
+
+    return app
+
+
+def _ticket_routes(store: Store) -> APIRouter:
+    app = APIRouter()
+
+    @app.post(f"{API}/tickets/search")
+    async def search_tickets(request: Request) -> Response:
+        return _search_tickets(store, await _authenticated(request))
+
+    @app.post("/inbound-event/v1/events/json/triggers")
+    async def trigger(request: Request) -> Response:
+        return _trigger(store, await _authenticated(request))
 
     return app
 
@@ -100,134 +199,604 @@ def refusal(fault: Fault, path: str) -> Response:
     """Refuse a request the way Qualtrics does."""
     if fault.fault is FaultKind.RATE_LIMITED:
         headers = {"Retry-After": str(fault.retry_after)}
-        return _error(429, "RTL_2", "Too many requests.", headers)
+        return _error(429, "RATELIMIT_1", "Too many requests.", headers)
     if fault.fault is FaultKind.UNAUTHORIZED:
         return _error(401, "DCD_7", "Unrecognized X-API-TOKEN.")
-    return _error(503, "ISE_1", "The service is temporarily unavailable.")
+    return _error(503, "ISE_1", "The service is unavailable.")
 
 
-def _answer(result: Document | None) -> Response:
-    """Answer 200 in Qualtrics' envelope; without a result where there is none."""
-    own = {} if result is None else {"result": result}
-    return json_answer({**own, "meta": _meta(200)})
+# Requests and answers
 
-
-def _error(
-    status: int, code: str | None, message: str, headers: Mapping[str, str] | None = None
-) -> Response:
-    error = {"errorMessage": message} | ({} if code is None else {"errorCode": code})
-    return json_answer({"meta": {**_meta(status), "error": error}}, status, headers)
+_STATUS = {
+    200: "OK",
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    411: "Length Required",
+    413: "Payload Too Large",
+    429: "Too Many Requests",
+    503: "Service Unavailable",
+}
+_REQUEST_ID = "5e90e5e9-0e5e-4e90-a5e9-5e90e5e90e5e"
 
 
 def _meta(status: int) -> Document:
-    return {
-        "httpStatus": f"{status} - {_PHRASES[status]}",
-        "requestId": "5e90e000-0000-4000-8000-000000000000",
-    }
+    return {"httpStatus": f"{status} - {_STATUS[status]}", "requestId": _REQUEST_ID}
 
 
-def _refuse(status: int, code: str | None, message: str) -> NoReturn:
-    raise Refused(_error(status, code, message))
+def _ok(result: object = None) -> Response:
+    found = {} if result is None else {"result": result}
+    return json_answer({**found, "meta": _meta(200)})
 
 
-async def _allowed(request: Request, directory: str) -> ReceivedRequest:
-    """Read a request with the sandbox's token, to one of its directories; refuse any other."""
+def _error(
+    status: int, code: str | None, message: str = "", headers: dict[str, str] | None = None
+) -> Response:
+    error = {"errorMessage": message, **({"errorCode": code} if code else {})}
+    return json_answer({"meta": {**_meta(status), "error": error}}, status, headers)
+
+
+def _refuse(status: int, code: str, message: str = "") -> Refused:
+    return Refused(_error(status, code, message))
+
+
+async def _authenticated(request: Request) -> ReceivedRequest:
     received = await read_request(request)
-    token = received.headers.get("x-api-token") or bearer_token(received.headers)
-    if not token:
-        _refuse(400, "ATP_2", "Missing X-API-TOKEN header.")
-    if token != API_TOKEN:
-        _refuse(401, "DCD_7", "Unrecognized X-API-TOKEN.")
-    if received.method == "POST" and not received.body:
-        _refuse(411, None, "Length required.")
-    if directory not in (DIRECTORY, OTHER_DIRECTORY):
-        _refuse(404, "DIRECTORY_NOT_FOUND", "The directory was not found.")
+    basic = basic_credentials(received.headers)
+    bearer = bearer_token(received.headers)
+    token = received.headers.get("x-api-token") or (basic[1] if basic else None)
+    if token is None and bearer is None:
+        raise _refuse(400, "ATP_2", "The X-API-TOKEN header is missing")
+    if (token or bearer) != TOKEN:
+        raise _refuse(401, "DCD_7", "Invalid API token")
+    if request.method == "POST" and not received.body:
+        raise Refused(_error(411, None))
     return received
 
 
-def _create(store: Store, request: ReceivedRequest, directory: str) -> Response:
-    blank: Document = {**dict.fromkeys(_TEXTS, ""), "embeddedData": {}, "unsubscribed": False}
-    given = _given(request, blank)
-    with store.transaction() as transaction:
-        contact = f"CID_{transaction.next_id(CONTACTS):015d}"
-        now = _now(store)
-        own = {"contactId": contact, "directory": directory, "created": now, "modified": now}
-        before = {**blank, **own, "unsubscribedAt": None}
-        transaction.put(CONTACTS, contact, _with_opt_out(before, {**before, **given}))
-    return _answer({"id": contact})
-
-
-def _given(request: ReceivedRequest, before: Document) -> Document:
-    """Return the fields of a body; embedded data is added to what a contact has."""
+def _body(request: ReceivedRequest) -> Document:
     given = json_object(request.body)
     if given is None:
-        _refuse(400, "QVAL_1", "The body is not a JSON object.")
-    for name, value in given.items():
-        if name not in (*_TEXTS, "unsubscribed", "embeddedData"):
-            _refuse(400, "QVAL_1", f"Unexpected json key provided: {name}")
-        kind = {"unsubscribed": bool, "embeddedData": dict}.get(name, str)
-        if not isinstance(value, kind) and not (kind is str and value is None):
-            _refuse(400, "QVAL_1", f"Invalid value for {name}: {value}")
-    if "embeddedData" in given:
-        given["embeddedData"] = {**before["embeddedData"], **given["embeddedData"]}
+        raise _refuse(400, "INVALID_JSON", "The body is not a JSON object")
     return given
 
 
-def _with_opt_out(before: Document, after: Document) -> Document:
-    """Note when a contact opted out, which is when it was last written."""
-    if not after["unsubscribed"]:
-        return {**after, "unsubscribedAt": None}
-    since = before["unsubscribedAt"] if before["unsubscribed"] else after["modified"]
-    return {**after, "unsubscribedAt": since}
-
-
-def _found(transaction: Transaction, directory: str, contact: str) -> Document:
-    found = transaction.get(CONTACTS, contact)
-    if found is None or found["directory"] != directory:
-        _refuse(404, "GET_CONTACT_NOT_FOUND", f"The contact {contact} was not found.")
+def _object(given: Document, field: str) -> Document:
+    found = given.get(field)
+    if not isinstance(found, dict):
+        raise _refuse(400, f"INVALID_{field}", f"{field} is not an object")
     return found
 
 
-def _list(store: Store, request: ReceivedRequest, directory: str, address: str) -> Response:
-    query = request.query
-    size, skip = _number(query, "pageSize", USUAL_PAGE), _number(query, "skipToken", 0)
-    if not 1 <= size <= LARGEST_PAGE:
-        _refuse(400, "QVAL_1", f"pageSize must be from 1 to {LARGEST_PAGE}.")
-    found = [each for each in store.values(CONTACTS) if each["directory"] == directory]
-    elements = [{name: each[name] for name in _LISTED} for each in found[skip : skip + size]]
+def _require(is_valid: object, field: str) -> None:
+    if not is_valid:
+        raise _refuse(400, f"INVALID_{field}", f"The value of {field} cannot be used")
+
+
+def _listed(request: ReceivedRequest, elements: list[Any], base_url: str) -> Response:
+    """Answer one page of a list, with the URL of the next."""
+    written = request.query.get("pageSize", str(PAGE_SIZE)), request.query.get("skipToken", "0")
+    if not all(one.isdecimal() for one in written) or not 1 <= int(written[0]) <= LARGEST_PAGE:
+        raise _refuse(400, "QVAL_1", "Invalid pageSize or skipToken.")
+    size, begin = map(int, written)
     following = None
-    if skip + size < len(found):
-        more = urlencode({"pageSize": size, "skipToken": skip + size})
-        following = f"{address.format(directory=directory)}?{more}"
-    return _answer({"elements": elements, "nextPage": following})
+    if begin + size < len(elements):
+        query = urlencode({**request.query, "skipToken": begin + size})
+        path = request.path.partition("?")[0]
+        following = f"{base_url.removesuffix('/' + SERVICE)}{path}?{query}"
+    return _ok({"elements": elements[begin : begin + size], "nextPage": following})
 
 
-def _number(query: Mapping[str, str], name: str, usual: int) -> int:
-    text = query.get(name, str(usual))
-    if not text.isdecimal():
-        _refuse(400, "QVAL_1", f"{name} is not a number.")
-    return int(text)
+def _instant(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _shown(contact: Document) -> Document:
-    """Return one contact as GET shows it; times are milliseconds since 1970."""
+def _number(transaction: Transaction, prefix: str) -> str:
+    return f"{prefix}_{transaction.next_id(f'qualtrics.{prefix}'):015d}"
+
+
+# Contacts and their transactions
+
+_TEXTS = ("firstName", "lastName", "email", "phone", "extRef", "language")
+_KEYS = (*_TEXTS, "embeddedData", "unsubscribed")
+
+
+def _require_directory(directory: str) -> None:
+    if directory != DIRECTORY:
+        text = "The request was unable to find the directory."
+        raise _refuse(404, "DIRECTORY_NOT_FOUND", text)
+
+
+def _contact(transaction: Transaction, directory: str, contact: str) -> Document:
+    """Return a contact of the directory as it is now."""
+    _require_directory(directory)
+    known = transaction.get(CONTACTS, contact)
+    if known is None and MADE_UP.fullmatch(contact):
+        return _made_up(contact)
+    if known is None or known.get("deleted"):
+        text = "The request was unable to find the contact."
+        raise _refuse(404, "GET_CONTACT_NOT_FOUND", text)
+    return known
+
+
+def _made_up(contact: str) -> Document:
+    """Return a contact that nobody created."""
+    found = _new_contact(contact, 0)
+    if not contact.startswith("silent-"):
+        found |= {"email": "contact@example.com", "phone": "+15005550006"}
+    if contact.startswith("unlisted-"):
+        found["mailingListMembership"] = {}
+    return {**found, "directoryUnsubscribed": contact.startswith("leaver-")}
+
+
+def _create_contact(store: Store, request: ReceivedRequest) -> Response:
+    given = _fields_in(request)
+    now = _milliseconds(store)
+    with store.transaction() as transaction:
+        contact = f"CID_{transaction.next_id(CONTACTS):015}"
+        transaction.put(CONTACTS, contact, _changed(_new_contact(contact, now), given, now))
+    return _ok({"id": contact})
+
+
+def _update_contact(
+    store: Store, request: ReceivedRequest, directory: str, contact: str
+) -> Response:
+    """Change what is given, and leave the rest alone."""
+    with store.transaction() as transaction:
+        old = _contact(transaction, directory, contact)
+        given = _fields_in(request)
+        new = _changed(old, given, _milliseconds(store))
+        transaction.put(CONTACTS, contact, new)
+        transaction.receive(
+            SERVICE,
+            "contact_update",
+            to=contact,
+            subject="Contact updated",
+            fields={"contact": new, "update": given},
+            raw=request.raw(),
+        )
+    return _ok()
+
+
+def _list_contacts(store: Store, request: ReceivedRequest, base_url: str) -> Response:
+    keys = ("contactId", *_TEXTS, "embeddedData")
+    elements = [
+        {**{key: found[key] for key in keys}, "unsubscribed": found["directoryUnsubscribed"]}
+        for found in store.values(CONTACTS)
+        if not found.get("deleted")
+    ]
+    return _listed(request, elements, base_url)
+
+
+def _fields_in(request: ReceivedRequest) -> Document:
+    """Return the fields that a body gives a contact; refuse what is none."""
+    given = _body(request)
+    for problem in _problems(given):
+        raise _refuse(400, "QVAL_1", problem)
+    return given
+
+
+def _problems(given: Document) -> list[str]:
+    unknown = [f"Unexpected json key provided: {key}" for key in given if key not in _KEYS]
+    texts = [
+        f"Invalid type for {key}" for key in _TEXTS if not isinstance(given.get(key), str | None)
+    ]
+    email = given.get("email")
+    if isinstance(email, str) and email and not EMAIL.fullmatch(email):
+        texts.append("Invalid email")
+    if not isinstance(given.get("unsubscribed"), bool | None):
+        texts.append("Invalid type for unsubscribed")
+    data = given.get("embeddedData")
+    if data is not None and not _is_embedded_data(data):
+        texts.append("Invalid type for embeddedData")
+    return unknown + texts
+
+
+def _new_contact(contact: str, now: int) -> Document:
     return {
-        "contactId": contact["contactId"],
-        "creationDate": contact["created"],
-        "lastModified": contact["modified"],
-        **{name: contact[name] for name in _TEXTS},
-        "emailDomain": (contact["email"] or "").rpartition("@")[2],
+        "contactId": contact,
+        "creationDate": now,
+        **dict.fromkeys(_TEXTS),
+        "emailDomain": None,
         "writeBlanks": False,
-        "embeddedData": contact["embeddedData"],
+        "embeddedData": {},
         "transactionData": [],
         "stats": {},
         "skipped": False,
-        "directoryUnsubscribed": contact["unsubscribed"],
-        "directoryUnsubscribeDate": contact["unsubscribedAt"],
-        "mailingListMembership": {},
+        "directoryUnsubscribed": False,
+        "directoryUnsubscribeDate": None,
+        "mailingListMembership": {
+            MAILING_LIST: {
+                "contactLookupId": f"CGC_{contact}",
+                "name": "Sandbox",
+                "ownerId": USER_ID,
+                "unsubscribed": False,
+                "unsubscribeDate": None,
+            }
+        },
     }
 
 
-def _now(store: Store) -> int:
-    now: datetime = store.clock()
-    return int(now.timestamp() * 1000)
+def _changed(contact: Document, given: Document, now: int) -> Document:
+    """Return a contact with what a request gives; embedded data that it does not name stays."""
+    changed = {**contact, **{key: given[key] for key in _TEXTS if key in given}}
+    changed["embeddedData"] = {**contact["embeddedData"], **(given.get("embeddedData") or {})}
+    changed["emailDomain"] = (changed["email"] or "").partition("@")[2] or None
+    changed["lastModified"] = now
+    opted_out = given.get("unsubscribed")
+    if opted_out is not None and opted_out != contact["directoryUnsubscribed"]:
+        changed["directoryUnsubscribed"] = opted_out
+        changed["directoryUnsubscribeDate"] = now if opted_out else None
+    return changed
+
+
+def _milliseconds(store: Store) -> int:
+    return int(store.clock().timestamp() * 1000)
+
+
+def _is_embedded_data(data: object, most: int | None = None) -> bool:
+    return (
+        isinstance(data, dict)
+        and (most is None or len(data) <= most)
+        and all(
+            0 < len(name) <= LONGEST_NAME and _is_data_value(value) for name, value in data.items()
+        )
+    )
+
+
+def _is_data_value(value: object) -> bool:
+    """Tell whether a value is a text or none, or a multi-value text set."""
+    if isinstance(value, list):
+        return all(isinstance(one, str) and len(one) <= LONGEST_VALUE for one in value)
+    return isinstance(value, str | None) and len(value or "") <= LONGEST_VALUE
+
+
+def _create_transactions(store: Store, request: ReceivedRequest, directory: str) -> Response:
+    created: Document = {}
+    unprocessed: Document = {}
+    with store.transaction() as transaction:
+        for name, given in _body(request).items():
+            _require(isinstance(given, dict), "transaction")
+            _require(WALL_CLOCK.fullmatch(str(given.get("transactionDate"))), "transactionDate")
+            _require(_is_embedded_data(given.get("data", {})), "data")
+            contact = str(given.get("contactId"))
+            try:
+                _member(transaction, directory, given.get("mailingListId"), contact)
+            except Refused:
+                unprocessed[name] = {"errorCode": "CONTACT_NOT_FOUND"}
+                continue
+            number = _number(transaction, "CTR")
+            kept = {**given, "transactionId": number}
+            transaction.put(TRANSACTIONS, number, kept)
+            created[name] = {"id": number}
+            transaction.receive(
+                SERVICE,
+                "transaction",
+                to=contact,
+                subject="Transaction",
+                fields={"transaction": kept},
+                raw=request.raw(),
+            )
+    return _ok({"createdTransactions": created, "unprocessedTransactions": unprocessed})
+
+
+def _member(
+    transaction: Transaction, directory: str, mailing_list: object, contact: str
+) -> Document:
+    """Return a contact that is in the mailing list."""
+    found = _contact(transaction, directory, contact)
+    if mailing_list not in found["mailingListMembership"]:
+        raise _refuse(404, "GET_CONTACT_FROM_LIST_NOT_FOUND", "The contact is not in the list")
+    return found
+
+
+def _create_batch(store: Store, request: ReceivedRequest, directory: str) -> Response:
+    given = _body(request)
+    with store.transaction() as transaction:
+        _require(directory == DIRECTORY, "directoryId")
+        _require(INSTANT.fullmatch(str(given.get("creationDate"))), "creationDate")
+        ids = given.get("transactionIds")
+        _require(isinstance(ids, list), "transactionIds")
+        _require(
+            all(transaction.get(TRANSACTIONS, str(one)) for one in ids or []), "transactionIds"
+        )
+        number = _number(transaction, "BT")
+        transaction.put(BATCHES, number, {"batchId": number, "transactionIds": ids})
+    return _ok({"id": number})
+
+
+# Distributions
+
+
+def _create_distribution(store: Store, request: ReceivedRequest, base_url: str) -> Response:
+    given = _body(request)
+    if "action" in given:
+        return _generate_links(store, given, base_url)
+    with store.transaction() as transaction:
+        contact = _recipient(transaction, given)
+        header, link = _object(given, "header"), _object(given, "surveyLink")
+        _require(header.get("subject"), "subject")
+        for field in ("fromEmail", "replyToEmail"):
+            _require(EMAIL.fullmatch(str(header.get(field))), field)
+        _require_survey(link.get("surveyId"))
+        _require(link.get("type") in LINK_TYPES, "type")
+        _require(INSTANT.fullmatch(str(link.get("expirationDate"))), "expirationDate")
+        _require(INSTANT.fullmatch(str(given.get("sendDate"))), "sendDate")
+        _require(_is_message(given.get("message")), "message")
+        data = given.get("embeddedData", {})
+        _require(_is_embedded_data(data, MOST_DATA), "embeddedData")
+        distribution = _new(store, transaction, "Invite", link["surveyId"], link) | {
+            "sendDate": given["sendDate"],
+            "headers": header,
+            "recipients": _recipients(given["recipients"]),
+            "message": _kept(given["message"]),
+            "embeddedData": data,
+        }
+        transaction.put(DISTRIBUTIONS, distribution["id"], distribution)
+        transaction.receive(
+            SERVICE,
+            "survey_invitation",
+            to=contact["email"] or "",
+            subject=header["subject"],
+            html=given["message"].get("messageText") or "",
+            fields={"distribution": distribution, "contact": contact},
+            raw=request.raw(),
+        )
+    return _ok({"id": distribution["id"]})
+
+
+def _recipient(transaction: Transaction, given: Document) -> Document:
+    """Return the contact that a distribution goes to, by its id in the list."""
+    recipients = _object(given, "recipients")
+    lookup_id = str(recipients.get("contactId"))
+    _require(lookup_id.startswith("CGC_"), "contactId")
+    mailing_list = recipients.get("mailingListId")
+    return _member(transaction, DIRECTORY, mailing_list, lookup_id.removeprefix("CGC_"))
+
+
+def _recipients(given: Document) -> Document:
+    none = dict.fromkeys(("mailingListId", "contactId", "sampleId"))
+    return {**none, "libraryId": USER_ID, **given}
+
+
+def _require_survey(survey: object) -> None:
+    _require(isinstance(survey, str) and survey.startswith("SV_"), "surveyId")
+    if survey == "SV_missing":
+        raise _refuse(404, "SURVEY_NOT_FOUND", "There is no such survey")
+
+
+def _is_message(message: object) -> bool:
+    """Tell whether there is either a library's message or a text."""
+    if not isinstance(message, dict):
+        return False
+    in_library = bool(message.get("libraryId")) and bool(message.get("messageId"))
+    return in_library != bool(message.get("messageText"))
+
+
+def _kept(message: Document) -> Document:
+    kind = "Inline" if message.get("messageText") else "Library"
+    return {
+        **dict.fromkeys(("libraryId", "messageId", "messageText")),
+        **message,
+        "messageType": kind,
+    }
+
+
+def _new(
+    store: Store, transaction: Transaction, kind: str, survey: str, link: Document
+) -> Document:
+    """Return a distribution that is not addressed yet."""
+    now = _instant(store.clock())
+    kept = {"surveyId": survey, "expirationDate": link["expirationDate"]}
+    return {
+        "id": _number(transaction, "EMD"),
+        "parentDistributionId": None,
+        "ownerId": USER_ID,
+        "organizationId": "sandbox",
+        "requestStatus": "Pending" if kind == "Invite" else "Generated",
+        "requestType": kind,
+        "sendDate": now,
+        "createdDate": now,
+        "modifiedDate": now,
+        "customHeaders": {},
+        "headers": dict.fromkeys(("fromEmail", "replyToEmail", "fromName")),
+        "surveyLink": {**kept, "linkType": link.get("type") or link.get("linkType")},
+        "message": dict.fromkeys(("libraryId", "messageId", "messageType")),
+        "embeddedData": None,
+        "stats": dict.fromkeys(_STATS, 0),
+        "links": [],
+    }
+
+
+_STATS = (
+    *("sent", "failed", "started", "bounced", "opened", "skipped", "finished", "complaints"),
+    "blocked",
+)
+
+
+def _generate_links(store: Store, given: Document, base_url: str) -> Response:
+    """Make links without sending them: for a mailing list, or for a batch of transactions."""
+    field = GENERATE.get(str(given["action"]).lower())
+    _require(field, "action")
+    _require(given.get("linkType") in LINK_TYPES, "linkType")
+    _require(isinstance(given.get("description"), str), "description")
+    expires = str(given.get("expirationDate"))
+    _require(WALL_CLOCK.fullmatch(expires) or INSTANT.fullmatch(expires), "expirationDate")
+    _require(given.get("mailingListId") == MAILING_LIST, "mailingListId")
+    _require_survey(given.get("surveyId"))
+    _require(given["surveyId"] != "SV_closed", "survey")
+    with store.transaction() as transaction:
+        batch = transaction.get(BATCHES, str(given.get("transactionBatchId")))
+        _require(field == "mailingListId" or batch, "transactionBatchId")
+        distribution = _new(store, transaction, "GeneratedInvite", given["surveyId"], given)
+        distribution["recipients"] = _recipients({"mailingListId": given["mailingListId"]})
+        distribution["links"] = [
+            _link(transaction, number, given, base_url)
+            for number in (batch or {"transactionIds": []})["transactionIds"]
+        ]
+        transaction.put(DISTRIBUTIONS, distribution["id"], distribution)
+    return _ok({"id": distribution["id"]})
+
+
+def _link(transaction: Transaction, number: str, given: Document, base_url: str) -> Document:
+    recorded = transaction.get(TRANSACTIONS, number)
+    assert recorded is not None
+    contact = _contact(transaction, DIRECTORY, recorded["contactId"])
+    lookup_id = contact["mailingListMembership"][MAILING_LIST]["contactLookupId"]
+    survey = given["surveyId"]
+    return {
+        "contactId": lookup_id,
+        "transactionId": number,
+        "link": f"{base_url}/jfe/form/{survey}?Q_DL={number}_{survey}&Q_CHL=gl",
+        "exceededContactFrequency": False,
+        "linkExpiration": given["expirationDate"],
+        "status": "Email not Sent",
+        "lastName": contact["lastName"] or "",
+        "firstName": contact["firstName"] or "",
+        "externalDataReference": contact["extRef"],
+        "email": contact["email"] or "",
+        "unsubscribed": contact["directoryUnsubscribed"],
+    }
+
+
+def _survey_in(request: ReceivedRequest) -> str:
+    survey = request.query.get("surveyId")
+    _require_survey(survey)
+    return str(survey)
+
+
+def _distribution(store: Store, number: str) -> Document:
+    with store.transaction() as transaction:
+        found = transaction.get(DISTRIBUTIONS, number)
+    if found is None:
+        raise _refuse(404, "DISTRIBUTION_NOT_FOUND", "There is no such distribution")
+    return found
+
+
+def _shown(distribution: Document, *, single: bool) -> Document:
+    """Return a distribution as a list shows it, or with the text and data of a single one."""
+    shown = {name: value for name, value in distribution.items() if name != "links"}
+    if single:
+        return shown
+    message = {name: value for name, value in shown["message"].items() if name != "messageText"}
+    return {**shown, "message": message, "embeddedData": None}
+
+
+def _list_distributions(store: Store, request: ReceivedRequest, base_url: str) -> Response:
+    survey, query = _survey_in(request), request.query
+    found = [
+        _shown(one, single=False)
+        for one in store.values(DISTRIBUTIONS)
+        if one["surveyLink"]["surveyId"] == survey
+        and query.get("mailingListId") in (None, one["recipients"]["mailingListId"])
+        and query.get("distributionRequestType") in (None, one["requestType"])
+        and query.get("sendStartDate", "") <= one["sendDate"] <= query.get("sendEndDate", "9")
+    ]
+    return _listed(request, found, base_url)
+
+
+def _create_sms(store: Store, request: ReceivedRequest) -> Response:
+    given = _body(request)
+    with store.transaction() as transaction:
+        contact = _recipient(transaction, given)
+        _require_survey(given.get("surveyId"))
+        _require(given.get("method") in SMS_METHODS, "method")
+        _require(isinstance(given.get("name"), str) and given["name"], "name")
+        _require(INSTANT.fullmatch(str(given.get("sendDate"))), "sendDate")
+        _require(_is_message(given.get("message")), "message")
+        distribution = {
+            "id": _number(transaction, "SMSD"),
+            "ownerId": USER_ID,
+            "organizationId": "sandbox",
+            "requestStatus": "Scheduled",
+            "requestType": given["method"],
+            "surveyId": given["surveyId"],
+            "name": given["name"],
+            "sendDate": given["sendDate"],
+            "recipients": _recipients(given["recipients"])
+            | dict.fromkeys(("transactionId", "transactionBatchId")),
+            "message": {
+                **dict.fromkeys(("libraryId", "messageId", "messageText")),
+                **given["message"],
+            },
+            "stats": dict.fromkeys(
+                ("sent", "failed", "started", "finished", "credits", "segments"), 0
+            ),
+        }
+        transaction.put(SMS, distribution["id"], distribution)
+        transaction.receive(
+            SERVICE,
+            "survey_text",
+            to=contact["phone"] or "",
+            text=given["message"].get("messageText") or "",
+            fields={"distribution": distribution, "contact": contact},
+            raw=request.raw(),
+        )
+    return _ok(distribution)
+
+
+# Tickets
+
+
+def _trigger(store: Store, request: ReceivedRequest) -> Response:
+    """Take an event, and run its workflow: a ticket is made of what the event has."""
+    if request.query.get("urlTokenId") != EVENT:
+        raise _refuse(404, "EVENT_NOT_FOUND", "There is no such event")
+    if len(request.body.encode("utf-8", "replace")) > LARGEST_EVENT:
+        raise _refuse(413, "PAYLOAD_TOO_LARGE", "The payload is larger than 100 KB")
+    given = _body(request)
+    _require(given.get("name"), "name")
+    data = given.get("data") or {}
+    with store.transaction() as transaction:
+        number = transaction.next_id(TICKETS)
+        ticket = {
+            "key": f"T-{number}",
+            "name": given["name"],
+            "ownerId": given.get("owner"),
+            "ticketTeamId": given.get("team"),
+            "priority": given.get("priority"),
+            "status": given.get("status") or "Open",
+            "comment": given.get("comment"),
+            "createdAt": _instant(store.clock()),
+            "data": {**data, "segue_delivery": given.get("segue_delivery")},
+        }
+        transaction.put(TICKETS, ticket["key"], ticket)
+        transaction.receive(
+            SERVICE,
+            "ticket",
+            to=str(ticket["ownerId"] or ticket["ticketTeamId"] or ""),
+            subject=str(ticket["name"]),
+            text=str(ticket["comment"] or ""),
+            fields={"ticket": ticket},
+            raw=request.raw(),
+        )
+    return _ok()
+
+
+def _search_tickets(store: Store, request: ReceivedRequest) -> Response:
+    query = _body(request).get("query")
+    _require(isinstance(query, dict), "query")
+    size = int(request.query.get("pageSize", 50))
+    found = [one for one in store.values(TICKETS) if _matches(one, query or {})]
+    shown = [{name: value for name, value in one.items() if name != "data"} for one in found[:size]]
+    return _ok({"elements": shown, "links": {"next": {"href": None}}})
+
+
+def _matches(ticket: Document, query: Document) -> bool:
+    """Tell whether a ticket is one that a query asks for: by a field, or by ticket data."""
+    kind, comparison, value = (query.get(name) for name in ("queryType", "comparison", "value"))
+    if kind == "compound":
+        return all(_matches(ticket, child) for child in query["children"])
+    found = ticket["data"].get(query.get("key")) if kind == "keyValue" else ticket.get(str(kind))
+    results: Document = {
+        "eq": found == value,
+        "neq": found != value,
+        "exists": found is not None,
+        "doesnotexist": found is None,
+        "contains": isinstance(found, str) and str(value) in found,
+        "gt": found is not None and str(found) > str(value),
+    }
+    _require(comparison in results, "comparison")
+    return bool(results[str(comparison)])

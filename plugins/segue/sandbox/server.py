@@ -249,8 +249,12 @@ def describe(sandbox: Sandbox, folder: Path | str | None) -> str:
             f"{sandbox.url}/twilio",
             f"{twilio_api.ACCOUNT_SID} : {twilio_api.AUTH_TOKEN}",
         ),
+        (
+            "Qualtrics",
+            f"{sandbox.url}/qualtrics",
+            f"token {qualtrics_api.TOKEN}, directory {qualtrics_api.DIRECTORY}",
+        ),
         ("Teams webhook", f"{sandbox.url}/teams{teams_api.WEBHOOK}", ""),
-        ("Qualtrics", f"{sandbox.url}/qualtrics", f"token {qualtrics_api.API_TOKEN}"),
         ("Any HTTP API", f"{sandbox.url}/http", f"token {http_api.TOKEN}"),
         (
             "SMTP",

@@ -95,16 +95,16 @@ def sandbox(running_sandbox: Sandbox, set_connection: SetConnection) -> Sandbox:
         extra={"timeout": 1},
     )
     set_connection(
-        "teams_default",
-        conn_type="http",
-        password=f"{url}/teams{teams_api.WEBHOOK}",
-        extra={"timeout": 1},
-    )
-    set_connection(
         "qualtrics_default",
         conn_type="http",
         host=f"{url}/qualtrics",
-        password=qualtrics_api.API_TOKEN,
+        password=qualtrics_api.TOKEN,
+        extra={"timeout": 1},
+    )
+    set_connection(
+        "teams_default",
+        conn_type="http",
+        password=f"{url}/teams{teams_api.WEBHOOK}",
         extra={"timeout": 1},
     )
     set_connection(

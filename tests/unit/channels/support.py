@@ -47,9 +47,11 @@ def variables(**contact: Any) -> dict[str, Any]:
 
 
 def deliver(channel: Channel, *, key: str = KEY, **contact: Any) -> Receipt:
-    """Render, connect and send, as the door does for one contact."""
-    message = channel.render(variables(**contact))
+    """Render, connect, complete and send, as the door does for one contact."""
+    message: Mapping[str, Any] = channel.render(variables(**contact))
     with channel.connect() as sender:
+        if sender.lacks(message):
+            message = sender.complete(message)
         return sender.send(message, key=key)
 
 

@@ -120,7 +120,7 @@ def test_a_look_up_that_reaches_nobody_is_transient(set_connection):
 def test_a_success_without_a_ticket_is_unknown(set_connection, body: str):
     with (
         vendor(http("201 Created", body)) as url,
-        pytest.raises(OutcomeUnknown, match="not a ticket") as raised,
+        pytest.raises(OutcomeUnknown, match="does not say what was made") as raised,
     ):
         deliver(ticket(set_connection, url))
     assert "ana" not in str(raised.value)

@@ -120,3 +120,14 @@ def test_a_digest_looks_for_no_open_ticket(tmp_path):
     [problem] = problems(tmp_path, ticket.replace("KIND", "comment"))
     assert "none of their open tickets is looked for" in problem
     assert problems(tmp_path, ticket.replace("KIND", "create")) == []
+
+
+def test_what_is_done_to_one_contact_is_no_digest(tmp_path):
+    """An update in XM Directory, a link that is the contact's own: there is no contact."""
+    link = "survey_link: {directory: POOL_a, mailing_list: CG_a, survey: SV_a}"
+    found = [
+        str(one)
+        for one in find_problems(catalog(tmp_path, f"{{id: a, digest: true, {link}}}"), COLUMNS)
+    ]
+    assert len(found) == 1
+    assert "a digest is about many contacts, and 'survey_link' is about one" in found[0]

@@ -161,7 +161,7 @@ def at_qualtrics(sandbox: Sandbox, **fields: Any) -> str:
     answer = httpx.post(
         f"{sandbox.url}/qualtrics/API/v3/directories/{qualtrics_api.DIRECTORY}/contacts",
         json={"firstName": "New", **fields},
-        headers={"X-API-TOKEN": qualtrics_api.API_TOKEN},
+        headers={"X-API-TOKEN": qualtrics_api.TOKEN},
     )
     return str(answer.json()["result"]["id"])
 
@@ -171,5 +171,5 @@ def change_at_qualtrics(sandbox: Sandbox, contact: str, **fields: Any) -> None:
     httpx.put(
         f"{sandbox.url}/qualtrics/API/v3/directories/{qualtrics_api.DIRECTORY}/contacts/{contact}",
         json=fields,
-        headers={"X-API-TOKEN": qualtrics_api.API_TOKEN},
+        headers={"X-API-TOKEN": qualtrics_api.TOKEN},
     ).raise_for_status()
