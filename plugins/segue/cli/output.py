@@ -63,7 +63,8 @@ def note_live(workflow: ResolvedWorkflow) -> None:
     if workflow.live is not None:
         note(
             f"not looked up in {workflow.live.name} here, which only Airflow's tasks can: live "
-            "fields are what the snapshot has of that name, or missing"
+            "fields are what the snapshot has of that name; else conditions take them for missing, "
+            "and messages show where they would stand"
         )
 
 

@@ -128,6 +128,11 @@ NOT_OURS = AfterValidator(_not_ours)
 FoundByName = Annotated[dict[Name, str], FOUND_BY, NOT_OURS]
 
 
+def stand_ins(source: LiveSource | None) -> dict[str, str]:
+    """Return what previews show of each field that is looked up: ``‹contact.tier›``."""
+    return {name: f"‹contact.{name}›" for name in source.provides} if source else {}
+
+
 def source_names() -> list[str]:
     """Return the names of all live sources, sorted."""
     return sorted(BUILT_IN)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import math
 import traceback
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
@@ -41,6 +41,8 @@ _TRIES = 3  # of one call within one task
 _LONGEST_PAUSE = 60.0  # seconds; a source that asks for more ends the task
 _LARGEST = 100_000  # characters of one value
 
+Part = Mapping[str, Mapping[str, Any]]  # contacts of one call, with their fields in the snapshot
+
 
 @dataclass(frozen=True, slots=True)
 class Desk:
@@ -50,9 +52,7 @@ class Desk:
     clock: Clock = REAL_CLOCK
 
 
-def look_up(
-    source: LiveSource, contacts: Mapping[str, Mapping[str, Any]], desk: Desk
-) -> dict[str, Answer]:
+def look_up(source: LiveSource, contacts: Part, desk: Desk) -> dict[str, Answer]:
     """Return what a source has of these contacts, by id; those left out it has not.
 
     ``contacts`` maps ids to the fields that the snapshot has. Raises TransientFailure or
@@ -60,23 +60,39 @@ def look_up(
     """
     if not contacts:
         return {}
-    with (
-        source.connect() as reader,
-        ThreadPoolExecutor(source.concurrency) as pool,
-    ):
-        caller = _Caller(reader, desk)
-        parts = list(contacts.items())
-        calls = [
-            pool.submit(caller.look_up, dict(parts[start : start + source.at_once]))
-            for start in range(0, len(parts), source.at_once)
-        ]
+    known, size = list(contacts.items()), source.at_once
+    parts = [dict(known[start : start + size]) for start in range(0, len(known), size)]
+    with source.connect() as reader:
+        found = _ask_all(_Caller(reader, desk), parts, source.concurrency)
+    answers = {
+        contact: _checked(answer, source) for part in found for contact, answer in part.items()
+    }
+    _tell(source, len(contacts), answers)
+    return answers
+
+
+def _ask_all(caller: _Caller, parts: Sequence[Part], at_once: int) -> list[Mapping[str, Answer]]:
+    """Make a call for each part; the first that goes wrong ends it, when those begun have ended."""
+    if at_once == 1:  # in the thread that connected: a driver may allow no other
+        return [caller.look_up(part) for part in parts]
+    with ThreadPoolExecutor(at_once) as pool:
+        calls = [pool.submit(caller.look_up, part) for part in parts]
         done, left = wait(calls, return_when=FIRST_EXCEPTION)
         for call in left:
             call.cancel()
-        answers: dict[str, Answer] = {}
-        for call in done:
-            answers |= call.result()
-    return {contact: _checked(answer, source) for contact, answer in answers.items()}
+        return [call.result() for call in calls if call in done]
+
+
+def _tell(source: LiveSource, asked: int, answers: Mapping[str, Answer]) -> None:
+    """Log what was found; that nobody is there may be a slip in the look-up."""
+    refused = sum(isinstance(answer, ContactFailure) for answer in answers.values())
+    absent = asked - len(answers)
+    log.info(
+        "%s contacts looked up through %s: %s are not there, %s were refused",
+        *(asked, source.connection, absent, refused),
+    )
+    if absent == asked > 1:
+        log.warning("%s has none of the contacts; is the look-up right?", source.connection)
 
 
 class _Caller:
@@ -89,7 +105,7 @@ class _Caller:
         self._lock = Lock()
         self._not_before = desk.clock.now()
 
-    def look_up(self, contacts: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Answer]:
+    def look_up(self, contacts: Part) -> Mapping[str, Answer]:
         for tried in range(1, _TRIES + 1):
             self._wait_for_its_turn()
             try:
@@ -100,7 +116,7 @@ class _Caller:
                     raise
         raise AssertionError
 
-    def _call(self, contacts: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Answer]:
+    def _call(self, contacts: Part) -> Mapping[str, Answer]:
         try:
             return self._reader.look_up(contacts)
         except DeliveryError:

@@ -28,6 +28,7 @@ from segue.delivery.ledger import (
     SpanKind,
     Wishes,
 )
+from segue.delivery.live import stand_ins
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.schema import State
 from segue.delivery.spans import Point, Stretch
@@ -146,7 +147,14 @@ def plan(
         previous_size=span.previous_size,
         current_size=span.current_size,
         beyond_guard=stopped_by(resolved, span),
-        changes=rehearse(resolved, changes, snapshots, namespace=namespace, consent=consent),
+        changes=rehearse(
+            resolved,
+            changes,
+            snapshots,
+            namespace=namespace,
+            consent=consent,
+            standing_in=stand_ins(resolved.live),
+        ),
         counts=Counter(kind for _, kind, _ in span.changes),
     )
 
@@ -202,13 +210,14 @@ def rehearse(
     consent: Mapping[str, bool],
     results: Results | None = None,
     loaded: Population | None = None,
+    standing_in: Mapping[str, str] | None = None,
 ) -> list[PlannedChange]:
     """Return what every action would do for each change, sorted by contact id.
 
     ``snapshots`` are those that changes take their details from, by key; ``consent`` is the opt
     state of the contacts that still exist. ``results`` stand in for what vendors would answer.
     ``loaded`` are the contacts' details; without them the snapshots are read, and nothing is
-    looked up live.
+    looked up live: ``standing_in`` is what messages show of such fields.
     """
 
     @cache
@@ -224,8 +233,12 @@ def rehearse(
         **dict.fromkeys(failed, "failed"),
         **dict.fromkeys(missing, SKIPPED_NOT_FOUND),
     }
+    standing = standing_in or {}
     fields = {
-        key: contact_fields(resolved.definition, details(key))
+        key: {
+            contact: {**standing, **known}
+            for contact, known in contact_fields(resolved.definition, details(key)).items()
+        }
         for key in {change.details_at for change in changes}
     }
     rehearsal = _Rehearsal(resolved, details, fields, consent, namespace, results or {})

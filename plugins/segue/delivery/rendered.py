@@ -17,6 +17,7 @@ from segue.delivery.branches import Change
 from segue.delivery.candidates import Candidate, Terms, message_digest, rendered
 from segue.delivery.details import details_of
 from segue.delivery.ledger import Ledger
+from segue.delivery.live import stand_ins
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.directory.snapshots import find_snapshot
 from segue.errors import ContactFailure, DataError, DefinitionError
@@ -76,9 +77,8 @@ _OF_A_DIGEST = (
 _NO_WAY = "the workflow, or this action of it, is not defined any more"
 _DIFFERS = (
     "Not exactly what was sent: the workflow, its templates or the snapshot's files were edited "
-    "since, or the message held what the vendor alone knew, such as a person's id or an open "
-    "ticket, or details that were looked up live. This is how the message reads with what is there "
-    "now."
+    "since, details were looked up elsewhere, or the message held what the vendor alone knew, such "
+    "as a person's id or an open ticket. This is how the message reads with what is there now."
 )
 
 
@@ -125,7 +125,7 @@ def _message(
         contact_id=contact,
         change=change.change,
         snapshot=change.snapshot,
-        fields=fields,
+        fields={**stand_ins(resolved.live), **fields},
         opted_in=None,
         before={other: rows.get(key) for other, key in keys.items()},
     )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from segue.delivery.branches import Change, changes_of_span
 from segue.delivery.ledger import DetectedSpan
+from segue.delivery.live import stand_ins
 from segue.delivery.plan import PlannedChange, compare_pair, rehearse, stopped_by
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.standing import consent_at
@@ -198,6 +199,7 @@ class _Study:
             {item.key: item for item in (previous, current)},
             namespace=self._namespace,
             consent=consent_at(self._resolved, changes, current) if changes else {},
+            standing_in=stand_ins(self._resolved.live),
         )
         return {action: _counts(planned, action) for action in self._resolved.action_ids}
 

@@ -52,6 +52,24 @@ def test_each_contact_has_its_own_outcome(tmp_path, ledger, sandbox):
     assert [text.split()[:2] for text in world.received] == [[fine, "New"]]
 
 
+@pytest.mark.parametrize("somebody", [True, False])
+def test_the_log_counts_and_doubts_a_look_up_that_finds_nobody(
+    tmp_path, ledger, sandbox, caplog, somebody
+):
+    """A slip in a path may look like contacts who are not there."""
+    first = at_qualtrics(sandbox) if somebody else "CID_1"
+    world = World(tmp_path, ledger)
+    world.days(first, "CID_2")
+    world.detect()
+    with caplog.at_level("INFO"):
+        world.load()
+
+    absent = 1 if somebody else 2
+    counted = f"2 contacts looked up through qualtrics_default: {absent} are not there, 0 were"
+    assert counted in caplog.text
+    assert ("has none of the contacts; is the look-up right?" in caplog.text) != somebody
+
+
 def test_a_refused_contact_fails_whatever_conditions_would_say(tmp_path, ledger, sandbox):
     """They cannot be judged; a failure must not look like a skip."""
     refused = at_qualtrics(sandbox, **REFUSED)
@@ -338,8 +356,8 @@ def test_the_connection_is_tried_for_the_task_that_looks_up(tmp_path, ledger, sa
     assert (found.result, found.detail[:31]) == ("failed", "Qualtrics has no directory 'POO")
 
 
-def test_fields_that_only_the_source_has_are_missing_where_nothing_is_looked_up(tmp_path, ledger):
-    """As in a plan: also the opt-out, which then keeps nobody from being opted in."""
+def test_a_plan_shows_where_fields_that_only_the_source_has_would_stand(tmp_path, ledger):
+    """Nothing is looked up there: also the opt-out, which then keeps nobody from being opted in."""
     world = World(tmp_path, ledger, text=TEXT + " {{ contact.opted_in }}", to_contact=True)
     for key, tier in (("2026-11-21", "silver"), ("2026-11-22", "gold")):
         world.snapshot(key, f"a,Ann,{tier}\n", columns="contact_id,first_name,tier\n")
@@ -349,7 +367,8 @@ def test_fields_that_only_the_source_has_are_missing_where_nothing_is_looked_up(
     ]
     [change] = plan(world.resolved, *snapshots, namespace="test", now=NOW).changes
 
-    assert change.actions[0].message["text"] == "a Ann gold - - true"
+    text = change.actions[0].message["text"]
+    assert text == "a Ann gold ‹contact.level› ‹contact.phone› true"
 
 
 def test_an_opt_out_that_only_the_source_knows_counts(tmp_path, ledger, sandbox):

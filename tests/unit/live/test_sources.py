@@ -306,9 +306,30 @@ def sqlite_hook(tmp_path):
         placeholder = "?"
 
         def get_conn(self):
-            return sqlite3.connect(path, check_same_thread=False)
+            return sqlite3.connect(path)
 
     return SqliteHook()
+
+
+class OverHook(SqlDetails):
+    """A source over a hook that is given."""
+
+    _hook: Any = PrivateAttr()
+
+    def connect(self):
+        return SqlReader(self, self._hook)
+
+
+@pytest.mark.parametrize("query", [ONE, MANY])
+def test_a_driver_that_allows_one_thread_is_called_in_it(sqlite_hook, ledger, query):
+    """As sqlite3 does: what connects also asks and closes."""
+    source = OverHook.model_validate(sql(query).model_dump())
+    source._hook = sqlite_hook
+    answers = asked(source, {"a": {}, "o'b": {}, "nobody": {}}, ledger)
+    assert {key: answer["first_name"] for key, answer in answers.items()} == {
+        "a": "Ann",
+        "o'b": "O'B",
+    }
 
 
 @pytest.mark.parametrize("query", [ONE, MANY])
