@@ -223,7 +223,7 @@ def test_a_stop_or_the_suppression_list_is_told_at_once(segue, ledger):
     segue("stop", "welcome", "--reason", "wrong text")
     answer = segue("send-test", "welcome", *TO, "--action", "mail")
     assert "nothing of this workflow is sent until segue go: welcome was stopped by" in answer.err
-    assert filed(ledger) == []
+    assert [request.kind for request in filed(ledger)] == ["suppress", "stop"]
 
 
 def test_a_workflow_that_does_not_exist_is_not_checked(segue, ledger):
