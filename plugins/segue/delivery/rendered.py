@@ -77,8 +77,9 @@ _OF_A_DIGEST = (
 _NO_WAY = "the workflow, or this action of it, is not defined any more"
 _DIFFERS = (
     "Not exactly what was sent: the workflow, its templates or the snapshot's files were edited "
-    "since, details were looked up elsewhere, or the message held what the vendor alone knew, such "
-    "as a person's id or an open ticket. This is how the message reads with what is there now."
+    "since, Segue was upgraded, details were looked up elsewhere, or the message held what the "
+    "vendor alone knew, such as a person's id or an open ticket. This is how the message reads "
+    "with what is there now."
 )
 
 
