@@ -5,7 +5,8 @@ Follows these pages of https://developer.atlassian.com/cloud/jira/platform/:
     rest/v3/api-group-issue-properties/ (get issue property)
     rest/v3/api-group-issue-search/ (GET search/jql: jql, fields, properties, maxResults,
     nextPageToken; only bounded queries; isLast)
-    rest/v3/api-group-permissions/ (mypermissions), rest/v3/api-group-myself/
+    rest/v3/api-group-permissions/ (mypermissions: 400 for a key that is none),
+    rest/v3/api-group-myself/
     apis/document/structure/ (what a document must have)
     basic-auth-for-rest-apis/ (address and API token; a wrong one is answered as anonymous: 401)
     rate-limiting/ (429, Retry-After, RateLimit-Reason)
@@ -15,7 +16,8 @@ below, and two fields of their own: customfield_10010 is a text, customfield_100
 label has no space, a summary 255 characters. Creating has no idempotency.
 
 Left out: limits that bite (ask for a fault), the delay with which a new issue is found, JQL beyond
-``project = "KEY"`` and ``created >= "-Nm"``, updating, screens and security levels.
+``project = "KEY"`` and ``created >= "-Nm"``, fields of a found issue other than ``created``,
+permissions other than those below, updating, screens and security levels.
 """
 
 from __future__ import annotations
@@ -51,6 +53,11 @@ PROJECTS = ("OPS", "SEG")
 ISSUE_TYPES = ("Bug", "Story", "Task")
 PRIORITIES = ("Highest", "High", "Medium", "Low", "Lowest")
 REQUIRED = ("project", "issuetype", "summary")
+PERMISSIONS = {  # of a project, with their ids
+    "BROWSE_PROJECTS": "10",
+    "CREATE_ISSUES": "11",
+    "EDIT_ISSUES": "12",
+}
 SUMMARY_LENGTH, PAGE_SIZE = 255, 5000
 DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 JQL = re.compile(
@@ -289,20 +296,29 @@ def _search(store: Store, request: ReceivedRequest, base_url: str) -> Response:
     begin = int(request.query.get("nextPageToken", "0"))
     shown = found[begin : begin + size]
     names = [name for name in request.query.get("properties", "").split(",") if name]
+    only_id = request.query.get("fields", "id") == "id"
     more = begin + size < len(found)
-    answer = {"issues": [_shown(issue, names, base_url) for issue in shown], "isLast": not more}
+    issues = [
+        ({"id": issue["id"]} if only_id else _shown(issue, base_url)) | _properties(issue, names)
+        for issue in shown
+    ]
+    answer = {"issues": issues, "isLast": not more}
     return json_answer({**answer, "nextPageToken": str(begin + size)} if more else answer)
 
 
-def _shown(issue: Document, names: list[str], base_url: str) -> Document:
-    properties = {name: issue["properties"][name] for name in names if name in issue["properties"]}
+def _shown(issue: Document, base_url: str) -> Document:
     return {
         "id": issue["id"],
         "key": issue["key"],
         "self": f"{base_url}/rest/api/3/issue/{issue['id']}",
         "fields": {"created": issue["created"]},
-        **({"properties": properties} if names else {}),
     }
+
+
+def _properties(issue: Document, names: list[str]) -> Document:
+    """Return the properties asked for, and nothing where none were."""
+    held = {name: issue["properties"][name] for name in names if name in issue["properties"]}
+    return {"properties": held} if names else {}
 
 
 def _permissions(request: ReceivedRequest) -> Response:
@@ -313,8 +329,17 @@ def _permissions(request: ReceivedRequest) -> Response:
     names = [name for name in request.query.get("permissions", "").split(",") if name]
     if not names:
         raise Refused(_error(400, "The 'permissions' query parameter is required."))
+    unknown = {name: "Unrecognized permission" for name in names if name not in PERMISSIONS}
+    if unknown:
+        raise Refused(_error(400, **unknown))
     held = {
-        name: {"id": "10", "key": name, "name": name, "type": "PROJECT", "havePermission": True}
+        name: {
+            "id": PERMISSIONS[name],
+            "key": name,
+            "name": name.replace("_", " ").title(),
+            "type": "PROJECT",
+            "havePermission": True,
+        }
         for name in names
     }
     return json_answer({"permissions": held})

@@ -88,14 +88,21 @@ def test_issues_are_listed_newest_first_with_their_properties(web: httpx.Client)
     keys = [create(web, name).json()["key"] for name in "abc"]
     create(web, project={"key": "OPS"})
     jql = 'project = "SEG" AND created >= "-5m" ORDER BY created DESC'
-    first = search(web, jql, properties="segue.delivery", maxResults="2").json()
+    first = search(web, jql, fields="created", properties="segue.delivery", maxResults="2").json()
     assert [issue["key"] for issue in first["issues"]] == [keys[2], keys[1]]
     assert first["issues"][0]["properties"] == {"segue.delivery": {"key": "c"}}
     assert first["isLast"] is False
-    rest = search(web, jql, maxResults="2", nextPageToken=first["nextPageToken"]).json()
+    token = first["nextPageToken"]
+    rest = search(web, jql, fields="created", maxResults="2", nextPageToken=token).json()
     assert [issue["key"] for issue in rest["issues"]] == [keys[0]]
     assert rest.keys() == {"issues", "isLast"}
     assert "properties" not in rest["issues"][0]
+
+
+def test_a_search_shows_ids_only_unless_it_asks_for_fields(web: httpx.Client) -> None:
+    created = create(web).json()
+    found = search(web, 'project = "SEG" AND created >= "-5m"').json()
+    assert found["issues"] == [{"id": created["id"]}]
 
 
 @pytest.mark.parametrize(
@@ -109,6 +116,9 @@ def test_permissions_are_told_by_project(web: httpx.Client) -> None:
     query = {"projectKey": "SEG", "permissions": "BROWSE_PROJECTS"}
     held = web.get(f"{API}/mypermissions", params=query, auth=AUTH).json()["permissions"]
     assert held["BROWSE_PROJECTS"]["havePermission"] is True
+    wrong = {**query, "permissions": "BROWSE_PROJECTS,BROWSE"}
+    refused = web.get(f"{API}/mypermissions", params=wrong, auth=AUTH)
+    assert (refused.status_code, list(refused.json()["errors"])) == (400, ["BROWSE"])
     query["projectKey"] = "NONE"
     assert web.get(f"{API}/mypermissions", params=query, auth=AUTH).status_code == 404
 
