@@ -19,7 +19,7 @@ from segue.delivery.heartbeat import LEASE
 from segue.delivery.ledger import Ledger
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.schema import State
-from segue.delivery.steps import send
+from segue.delivery.steps import Slice, send
 from segue.directory.snapshots import find_snapshot
 from segue.segments.evaluation import Population
 from segue.workflows.details import load_details
@@ -135,7 +135,8 @@ class Home:
         change = Change("a", "added", "", f"2026-11-{day}", "2026-11-20")
         clock = _Clock(after)
         name = owner or f"task-{day}"
-        send(self.resolved, action, [change], self.details, self.ledger, owner=name, clock=clock)
+        slices = [Slice([change], self.details)]
+        send(self.resolved, action, slices, self.ledger, owner=name, clock=clock)
         found = self.ledger.find_delivery(key)
         assert found is not None
         words = (found["outcome"], found["reason"], found["external_id"])
