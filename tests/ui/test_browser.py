@@ -180,15 +180,18 @@ def test_a_runs_contacts_are_searched_filtered_sorted_and_paged(anna: Visitor, r
     frame.get_by_role("link", name="Next").click()
     frame.get_by_text("page 2 of 2").wait_for()
     frame.get_by_label("Outcome").select_option("failed")
+    apply = frame.get_by_role("button", name="Apply")
+    apply.click()  # a choice is applied by itself, but not while the page still loads
     frame.get_by_text("1 change", exact=True).wait_for()
     assert frame.locator("tbody th[scope=rowgroup]").all_inner_texts() == ["CID_2002"]
     frame.get_by_label("Outcome").select_option("")
+    apply.click()
     frame.get_by_text("page 1 of 2").wait_for()
     frame.get_by_label("Contact").fill("CID_210")
-    frame.get_by_role("button", name="Apply").click()
+    apply.click()
     frame.get_by_text("10 changes").wait_for()
     frame.get_by_label("Contact").fill("")
-    frame.get_by_role("button", name="Apply").click()
+    apply.click()
     frame.get_by_text("page 1 of 2").wait_for()
     frame.get_by_title("turn the order round").click()
     last = frame.locator("tbody th[scope=rowgroup]").first
