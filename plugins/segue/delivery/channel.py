@@ -232,8 +232,11 @@ class Channel(Definition):
         )
 
     def readdressed(self, message: Mapping[str, Any], tester: str) -> dict[str, Any]:
-        """Return a rendered message for a tester, and for nobody else; see ``tester``."""
-        raise NotImplementedError
+        """Return a rendered message for a tester, and for nobody else; see ``tester``.
+
+        Raises SettingsError where, as by default, the channel cannot do that.
+        """
+        raise SettingsError(f"a {self.name} has no way to put a tester's address into a message")
 
     def render(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields as plain data with every template rendered for one contact.

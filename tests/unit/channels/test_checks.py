@@ -307,3 +307,15 @@ def test_a_message_goes_to_one_channel_or_person(to):
 def test_what_has_no_other_address_is_refused(channel):
     with pytest.raises(SettingsError, match=f"a {channel.name} cannot be sent to a tester"):
         channel.tester("me@example.com")
+
+
+def test_a_channel_that_knows_testers_and_cannot_readdress_refuses_plainly():
+    """One of a team's own that is not finished; nothing goes to the contact instead."""
+
+    class Half(ZendeskTicket):
+        def tester(self, to: str) -> str:
+            return to
+
+    half = Half.model_validate({"subject": "s", "comment": "c"})
+    with pytest.raises(SettingsError, match="no way to put a tester's address"):
+        half.readdressed(half.render(variables()), half.tester("me"))
