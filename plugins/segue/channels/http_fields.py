@@ -7,7 +7,7 @@ contact's values make of them is checked again when they are rendered.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Annotated, Any
 from urllib.parse import unquote
 
@@ -89,6 +89,17 @@ def read_json(value: object, read_text: ReadText) -> Any:
     if problems:
         raise ProblemsFound(problems)
     return found
+
+
+def none_of(own: Set[str]) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Return a check that further fields are none of a channel's own; it raises ValueError."""
+
+    def check(fields: dict[str, Any]) -> dict[str, Any]:
+        for name in sorted(own & fields.keys()):
+            raise ValueError(f"{name!r} has a key of its own in the action, or is not to be given")
+        return fields
+
+    return check
 
 
 def _read_json(value: object, info: ValidationInfo) -> Any:

@@ -33,7 +33,7 @@ from pydantic import AfterValidator, Field
 
 from segue.channels.addressing import TeamChannel
 from segue.channels.http_calls import HttpCalls, open_calls
-from segue.channels.http_fields import Json
+from segue.channels.http_fields import Json, none_of
 from segue.channels.look_ups import look_from
 from segue.channels.rates import limits_of
 from segue.delivery.channel import Limit, Receipt, Sender
@@ -49,12 +49,6 @@ OWN_FIELDS = frozenset(
 )
 
 ProjectKey = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
-
-
-def _further_fields(fields: dict[str, Any]) -> dict[str, Any]:
-    for name in sorted(OWN_FIELDS & fields.keys()):
-        raise ValueError(f"{name!r} has a key of its own in the action, or is not to be given")
-    return fields
 
 
 class JiraIssue(TeamChannel):
@@ -88,7 +82,7 @@ class JiraIssue(TeamChannel):
     labels: Items[Line] = ()
     assignee: str | None = None
     due_date: Line | None = None  # 2026-11-22
-    fields: Annotated[dict[str, Json], AfterValidator(_further_fields)] = {}  # noqa: RUF012
+    fields: Annotated[dict[str, Json], AfterValidator(none_of(OWN_FIELDS))] = {}  # noqa: RUF012
 
     @property
     def can_be_asked(self) -> bool:

@@ -28,7 +28,7 @@ from pydantic import AfterValidator, Field
 
 from segue.channels.addressing import TeamChannel
 from segue.channels.http_calls import CallRefused, HttpCalls, open_calls
-from segue.channels.http_fields import Scalar
+from segue.channels.http_fields import Scalar, none_of
 from segue.channels.look_ups import look_from
 from segue.channels.rates import limits_of
 from segue.delivery.channel import Limit, Receipt, Sender
@@ -54,12 +54,6 @@ OWN_FIELDS = frozenset(
 )
 
 TableName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-
-
-def _further_fields(fields: dict[str, Any]) -> dict[str, Any]:
-    for name in sorted(OWN_FIELDS & fields.keys()):
-        raise ValueError(f"{name!r} has a key of its own in the action, or is not to be given")
-    return fields
 
 
 class ServiceNowRecord(TeamChannel):
@@ -88,7 +82,7 @@ class ServiceNowRecord(TeamChannel):
     table: TableName = "incident"
     short_description: Line
     description: Text | None = None
-    fields: Annotated[dict[str, Scalar], AfterValidator(_further_fields)] = {}  # noqa: RUF012
+    fields: Annotated[dict[str, Scalar], AfterValidator(none_of(OWN_FIELDS))] = {}  # noqa: RUF012
 
     @property
     def can_be_asked(self) -> bool:
