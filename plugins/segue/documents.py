@@ -7,7 +7,6 @@ number, a boolean or null: ``no``, ``007`` and ``2026-11-22`` are text.
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 import types
@@ -23,6 +22,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from segue.errors import DefinitionError, Problem
+from segue.hints import did_you_mean as did_you_mean  # noqa: PLC0414 - most who need it read documents
 
 Location = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
@@ -162,12 +162,6 @@ def format_location(location: Location) -> str:
         else:
             text += f".{part}" if text else part
     return text
-
-
-def did_you_mean(name: str, allowed: Iterable[str]) -> str:
-    """Return ``; did you mean 'x'?`` for the nearest allowed name, or an empty string."""
-    nearest = difflib.get_close_matches(name, list(allowed), n=1, cutoff=0.6)
-    return f"; did you mean {nearest[0]!r}?" if nearest else ""
 
 
 class _Reader:

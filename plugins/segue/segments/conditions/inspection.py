@@ -213,5 +213,5 @@ def _unknown(use: _Use, columns: Mapping[str, Collection[str]]) -> tuple[Locatio
     if use.column in known:
         return None
     allowed = ", ".join(sorted(known))
-    hint = did_you_mean(use.column, known)
+    hint = did_you_mean(use.column.rpartition(".")[2], known)
     return use.location, (f"unknown field {use.column!r} in {use.table}; allowed: {allowed}{hint}")

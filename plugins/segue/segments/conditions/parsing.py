@@ -275,8 +275,8 @@ class _Parser:
     def _test(self, name: str, data: object, at: Location, field: str | None) -> Test | None:
         allowed = operator_names()
         if name not in allowed:
-            hint = did_you_mean(name, allowed)
-            self._complain(at, f"unknown operator {name!r}; allowed: {', '.join(allowed)}{hint}")
+            message = f"unknown operator {name!r}{_hint(name, allowed)}; allowed: "
+            self._complain(at, message + ", ".join(allowed))
             return None
         registered = find_operator(name)
         try:
@@ -323,6 +323,16 @@ class _Parser:
 
     def _complain(self, at: Location, message: str) -> None:
         self.problems.append((at, message))
+
+
+def _hint(name: str, allowed: Iterable[str]) -> str:
+    """Return what was probably meant by an operator's name that there is not."""
+    positive = name.removeprefix("is_").removeprefix("not_")
+    if name.endswith(f"not_{positive}") and positive in allowed:
+        return f"; to negate {positive} write not: {{…, {positive}: …}}"
+    if name.isdecimal():
+        return "; a comma begins the next key, so a number is written without: 1000"
+    return did_you_mean(name, allowed)
 
 
 def _explain(name: str, registered: Registered, data: object, error: ValueError) -> str:
