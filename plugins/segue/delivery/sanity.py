@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from segue.directory.checks import list_names
+from segue.directory.column_kinds import are_alike
 from segue.directory.readers import in_parallel, pc
 from segue.directory.snapshots import same_content
 from segue.directory.tables import SnapshotTables
@@ -112,7 +113,7 @@ def _drift(table: str, previous: SnapshotTables, current: SnapshotTables) -> Ite
     turned = [
         f"{list_names([name])} from {kind} to {now[name]}"
         for name, kind in before.items()
-        if now.get(name, kind) != kind
+        if not are_alike(now.get(name, kind), kind)
     ]
     if turned:
         yield f"{table} of {key}: a column's type changed since {earlier}: " + "; ".join(

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import IO, Any, Literal, Protocol, TypeAlias, TypeVar, cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.csv as pacsv
@@ -24,6 +25,7 @@ import pyarrow.parquet as pq
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
+from segue.directory.column_kinds import ColumnKind
 from segue.directory.layout import FORMATS, StoredFile, suffix_of
 from segue.errors import DataError
 
@@ -36,6 +38,7 @@ Result = TypeVar("Result")
 _THREADS = min(8, os.cpu_count() or 1)  # each holds one slice in memory
 _worker = threading.local()  # ``busy`` is set on the threads that work for ``in_parallel``
 _BLOCK = 1 << 24  # bytes of CSV parsed at a time; one row must fit
+_TIMES: Any = {"coerce_int96_timestamp_unit": "us"}  # nanoseconds end in 2262
 _PANDAS_INDEX = "__index_level_"  # columns that pandas adds to keep a frame's index
 
 
@@ -67,6 +70,10 @@ class Part(Protocol):
     def schema(self) -> pa.Schema:
         """The plain types of the columns."""
 
+    @property
+    def kinds(self) -> dict[str, ColumnKind]:
+        """What the columns hold, by the file's own names."""
+
     def read(
         self, columns: Sequence[str], id_column: str | None = None, only: Ids | None = None
     ) -> pa.Table:
@@ -95,6 +102,10 @@ class ParquetPart:
     def schema(self) -> pa.Schema:
         return _plain_table(self._arrow_schema.empty_table().select(self.columns)).schema
 
+    @property
+    def kinds(self) -> dict[str, ColumnKind]:
+        return {name: kind_of(self._arrow_schema.field(name).type) for name in self.columns}
+
     def read(
         self, columns: Sequence[str], id_column: str | None = None, only: Ids | None = None
     ) -> pa.Table:
@@ -103,7 +114,7 @@ class ParquetPart:
                 return _plain_table(file.read(columns=list(columns)).select(columns), id_column)
         found = in_parallel(lambda piece: piece.read_only(columns, id_column, only), self.slices())
         none = _plain_table(self._arrow_schema.empty_table().select(columns), id_column)
-        return pa.concat_tables([none, *found])
+        return pa.concat_tables([none, *found], promote_options="permissive")  # text and bytes
 
     def slices(self) -> Sequence[ParquetSlice]:
         return [ParquetSlice(self, index) for index in range(self.metadata.num_row_groups)]
@@ -111,16 +122,20 @@ class ParquetPart:
     def count(self) -> int:
         return int(self.metadata.num_rows)
 
-    @cached_property
+    @property
     def metadata(self) -> pq.FileMetaData:
-        """The file's footer, read once."""
-        with read_errors(self.name), self._opened() as file:
-            return file.metadata
+        """The file's footer."""
+        return self._footer[0]
+
+    @property
+    def _arrow_schema(self) -> pa.Schema:
+        return self._footer[1]
 
     @cached_property
-    def _arrow_schema(self) -> pa.Schema:
-        with read_errors(self.name):
-            return self.metadata.schema.to_arrow_schema()
+    def _footer(self) -> tuple[pq.FileMetaData, pa.Schema]:
+        """The footer and the types that columns are read in, from one reading."""
+        with read_errors(self.name), self._opened() as file:
+            return file.metadata, file.schema_arrow
 
     @contextmanager
     def opened(self, dictionaries: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
@@ -131,10 +146,13 @@ class ParquetPart:
     @contextmanager
     def _opened(self, **options: Any) -> Iterator[pq.ParquetFile]:
         if isinstance(self.fs, LocalFileSystem):
-            with pq.ParquetFile(self.path, pre_buffer=False, **options) as file:
+            with pq.ParquetFile(self.path, pre_buffer=False, **_TIMES, **options) as file:
                 yield file
         else:
-            with self.fs.open(self.path, "rb") as stream, pq.ParquetFile(stream, **options) as file:
+            with (
+                self.fs.open(self.path, "rb") as stream,
+                pq.ParquetFile(stream, **_TIMES, **options) as file,
+            ):
                 yield file
 
 
@@ -162,7 +180,7 @@ class ParquetSlice:
                 return none
             if list(columns) != [id_column]:
                 rows = self._read(file, columns)
-            return _plain_table(rows.filter(mask), id_column)
+            return _plain_table(rows, id_column).filter(mask)
 
     def _read(self, file: pq.ParquetFile, columns: Sequence[str]) -> pa.Table:
         names = list(columns)  # on this thread alone: others read other slices
@@ -221,6 +239,10 @@ class CsvPart:
     @property
     def schema(self) -> pa.Schema:
         return pa.schema([(name, TEXT) for name in self.columns])
+
+    @property
+    def kinds(self) -> dict[str, ColumnKind]:
+        return dict.fromkeys(self.columns, ColumnKind.TEXT)
 
     def read(
         self, columns: Sequence[str], id_column: str | None = None, only: Ids | None = None
@@ -381,7 +403,11 @@ def read_errors(name: str) -> Iterator[None]:
 
 
 def plain(column: Column) -> Column:
-    """Return a column without dictionary, extension or NaN; text and nothing as large_string."""
+    """Return a column without dictionary, extension or NaN.
+
+    Text is large_string, and so are bytes that are UTF-8; floating point is double, each value
+    the one that is nearest to its shortest decimal: a ``float`` of 0.7 is 0.7.
+    """
     kind = column.type
     if pa.types.is_dictionary(kind):
         return plain(column.cast(kind.value_type))
@@ -390,18 +416,45 @@ def plain(column: Column) -> Column:
         return pa.chunked_array([pa.array(values, TEXT)])
     if isinstance(kind, pa.BaseExtensionType):
         return plain(column.cast(kind.storage_type))
-    if is_text(kind) or pa.types.is_null(kind):
+    if is_text(kind):
         return column.cast(TEXT)
-    return _without_nan(column) if pa.types.is_floating(kind) else column
+    if is_bytes(kind):
+        return _as_text(column)
+    return _as_doubles(column) if pa.types.is_floating(kind) else column
 
 
-def _without_nan(column: Column) -> Column:
-    if pa.types.is_float16(column.type):
-        column = column.cast(pa.float32())
-    not_a_number = pc.is_nan(column)
+def _as_text(column: Column) -> Column:
+    try:
+        return column.cast(TEXT)
+    except pa.ArrowInvalid:  # not UTF-8: who reads it as text is told so
+        return column.cast(pa.large_binary())
+
+
+def _as_doubles(column: Column) -> Column:
+    doubles: Any = _WIDENED.get(column.type, lambda values: values)(column)
+    not_a_number = pc.is_nan(doubles)
     if pc.any(not_a_number).as_py():
-        column = pc.if_else(not_a_number, pa.scalar(None, column.type), column)
-    return column
+        doubles = pc.if_else(not_a_number, pa.scalar(None, pa.float64()), doubles)
+    return cast(Column, doubles)
+
+
+def _from_floats(column: Column) -> Column:
+    return column.cast(TEXT).cast(pa.float64())  # Arrow writes the shortest decimal
+
+
+def _from_halves(column: Column) -> Column:
+    doubles = [_halves().take(chunk.view(pa.uint16())) for chunk in column.chunks]
+    return pa.chunked_array(doubles, pa.float64())
+
+
+@cache
+def _halves() -> Any:
+    """Return the double of every half-precision number, by its bits."""
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    return pa.array([float(str(number)) for number in every])
+
+
+_WIDENED = {pa.float16(): _from_halves, pa.float32(): _from_floats}
 
 
 def is_text(kind: pa.DataType) -> bool:
@@ -410,6 +463,52 @@ def is_text(kind: pa.DataType) -> bool:
         test(kind)
         for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     )
+
+
+def is_bytes(kind: pa.DataType) -> bool:
+    """Tell whether a type holds bytes."""
+    return any(
+        test(kind)
+        for test in (
+            pa.types.is_binary,
+            pa.types.is_large_binary,
+            pa.types.is_binary_view,
+            pa.types.is_fixed_size_binary,
+        )
+    )
+
+
+def is_number(kind: pa.DataType) -> bool:
+    """Tell whether a type holds numbers."""
+    return any(
+        test(kind) for test in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+    )
+
+
+_KINDS: tuple[tuple[Callable[[pa.DataType], bool], ColumnKind], ...] = (
+    (is_text, ColumnKind.TEXT),
+    (is_number, ColumnKind.NUMBER),
+    (pa.types.is_boolean, ColumnKind.BOOLEAN),
+    (pa.types.is_null, ColumnKind.NULL),
+    (pa.types.is_date, ColumnKind.DATE),
+    (pa.types.is_timestamp, ColumnKind.INSTANT),
+    (pa.types.is_time, ColumnKind.TIME),
+    (pa.types.is_temporal, ColumnKind.DURATION),
+    (is_bytes, ColumnKind.BYTES),
+    (lambda kind: pa.types.is_struct(kind) or pa.types.is_map(kind), ColumnKind.STRUCT),
+    (pa.types.is_nested, ColumnKind.LIST),
+)
+
+
+def kind_of(kind: pa.DataType) -> ColumnKind:
+    """Return what a column of this Arrow type holds."""
+    if pa.types.is_dictionary(kind):
+        return kind_of(kind.value_type)
+    if isinstance(kind, pa.UuidType):
+        return ColumnKind.TEXT
+    if isinstance(kind, pa.BaseExtensionType):
+        return kind_of(kind.storage_type)
+    return next(found for holds, found in _KINDS if holds(kind))
 
 
 def id_text(column: Column) -> Column:

@@ -15,7 +15,7 @@ of contacts and ``opted_in`` of mailing_lists and subscriptions, are always ``bo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,9 +26,21 @@ import pyarrow as pa
 
 from segue.directory import checks
 from segue.directory.checks import ID, OPT_STATES, LocatedRows
+from segue.directory.column_kinds import ColumnKind, kind_of_all
 from segue.directory.definition import DirectoryDefinition, TableName
 from segue.directory.layout import TABLES, StoredFile, list_folder, table_files
-from segue.directory.readers import TEXT, Column, Ids, Part, Slice, is_text, open_parts, pc, plain
+from segue.directory.readers import (
+    TEXT,
+    Column,
+    Ids,
+    Part,
+    Slice,
+    is_bytes,
+    is_text,
+    open_parts,
+    pc,
+    plain,
+)
 from segue.directory.snapshots import Snapshot
 from segue.documents import did_you_mean
 from segue.errors import DataError
@@ -93,6 +105,7 @@ class SnapshotTables:
         self.directory = directory
         self.snapshot = snapshot
         self._opened: dict[str, list[Part]] = {}
+        self._types: dict[str, dict[str, pa.DataType]] = {}  # by the files' own names
 
     def has(self, table: str) -> bool:
         """Tell whether the snapshot has this table."""
@@ -113,16 +126,19 @@ class SnapshotTables:
         with self._located():
             return sum(part.count() for part in self._parts(table))
 
-    def kinds(self, table: str) -> dict[str, str]:
-        """Return what each column holds, by standard name: text, number, boolean, time or other.
+    def kinds(self, table: str) -> dict[str, ColumnKind]:
+        """Return what each column holds, by standard name; {} if the table is absent.
 
-        Types that hold the same are one kind: a column of integers with a gap becomes floating.
+        One of ``ColumnKind`` (they are strings: ``text``, ``number`` …), for all files together.
+        It follows from the types that the files note; no row is read, so this is as cheap as
+        ``columns``. In CSV every column is ``text``. A column that is ``null`` in some files has
+        the kind of the others; one that is ``null`` has no value in any file.
         """
         if not self.has(table):
             return {}
         sources = self._sources(table)
-        schema = self._parts(table)[0].schema
-        return {name: kind_of(schema.field(own).type) for name, own in sources.items()}
+        kinds = [part.kinds for part in self._parts(table)]
+        return {name: kind_of_all(each[own] for each in kinds) for name, own in sources.items()}
 
     def contacts(
         self, columns: Collection[str] | None = None, *, only: Collection[str] | None = None
@@ -162,17 +178,21 @@ class SnapshotTables:
         return [TableSlice(self, table, part) for part in parts]
 
     def has_one_type(self, table: str, columns: Sequence[str]) -> bool:
-        """Tell whether all files of ``table`` give each of ``columns`` in the same type."""
+        """Tell whether all files of ``table`` give each of ``columns`` in the same type.
+
+        A file that has no value in a column gives it in any type.
+        """
         names = dict.fromkeys(self._sources_of(table, columns)[name] for name in columns)
         schemas = [part.schema for part in self._parts(table)]
-        return all(len({schema.field(name).type for schema in schemas}) == 1 for name in names)
+        found = ({schema.field(name).type for schema in schemas} for name in names)
+        return all(len(types - {pa.null()}) <= 1 for types in found)
 
     def read_slice(self, piece: TableSlice, columns: Sequence[str]) -> pa.Table:
         """Read a slice; for ``TableSlice.read``."""
         sources = self._sources_of(piece.table, columns)
         own = list(dict.fromkeys(sources[name] for name in columns))
         with self._located():
-            read = piece.part.read(own, sources[ID])
+            read = self._typed(piece.table, piece.part.read(own, sources[ID]))
         rows = read.select([sources[name] for name in columns]).rename_columns(list(columns))
         return self._checked(piece.table, rows)
 
@@ -209,7 +229,7 @@ class SnapshotTables:
                 raise self._absent(table)
             with self._located():
                 parts = open_parts(self._files[table], self.snapshot.location.fs)
-                _require_same_columns(parts, self._mapping(table).get(ID, ID))
+                self._types[table] = _common_types(parts, self._mapping(table).get(ID, ID))
             self._opened[table] = parts
         return self._opened[table]
 
@@ -281,21 +301,43 @@ class SnapshotTables:
         """Return each file's rows, under standard names."""
         own = list(dict.fromkeys(sources.values()))
         with self._located():
-            read = [part.read(own, sources[ID], only) for part in self._parts(table)]
+            read = [
+                self._typed(table, part.read(own, sources[ID], only), part.name)
+                for part in self._parts(table)
+            ]
         return [rows.select(list(sources.values())).rename_columns(list(sources)) for rows in read]
 
     def _concat(self, table: str, read: Sequence[pa.Table]) -> pa.Table:
-        """Return the rows of all files; raise DataError where no one type holds a column's values.
+        """Return the rows of all files: text with bytes are bytes, other types are the same."""
+        return pa.concat_tables(read, promote_options="permissive")
 
-        Files' types go together where their values usually do: whole numbers with others.
+    def _typed(self, table: str, rows: pa.Table, file: str = "") -> pa.Table:
+        """Return columns in the types that they have among the other files' rows.
+
+        Raises DataError where a file has values that no one type of all files holds. Whatever is
+        known to be right already stays as it is: dictionaries, ids, and bytes that are no text.
         """
+        types = self._types[table]
+        columns: dict[str, Any] = dict(zip(rows.column_names, rows.columns, strict=True))
+        for name, column in columns.items():
+            kept = pa.types.is_dictionary(column.type) or is_bytes(column.type)
+            if not kept and column.type != types[name]:
+                columns[name] = self._cast(table, file, name, column)
+        return pa.table(columns)
+
+    def _cast(self, table: str, file: str, name: str, column: Column) -> Column:
+        kind = self._types[table][name]
         try:
-            return pa.concat_tables(read, promote_options="permissive")
+            return column.cast(kind)
         except pa.ArrowInvalid:
-            names = [part.name for part in self._parts(table)]
-            with self._located():
-                _refuse_mixture(dict(zip(names, read, strict=True)))
-            raise
+            parts = self._parts(table)
+            other = next(
+                p for p in parts if p.schema.field(name).type not in (column.type, pa.null())
+            )
+            raise DataError(
+                f"{file}: column {name!r} is {column.type} with values that no {kind} equals; in "
+                f"{other.name} it is {other.schema.field(name).type}; expected one type"
+            ) from None
 
     def _with_opt_states(self, table: str, rows: pa.Table) -> pa.Table:
         column, missing_means = OPT_STATES.get(table, ("", False))
@@ -391,56 +433,49 @@ class SnapshotTables:
             raise DataError(f"{self._where}, {error}") from error.__cause__
 
 
-def kind_of(kind: pa.DataType) -> str:
-    """Return what a column of this Arrow type holds: text, number, boolean, time or other."""
-    types = pa.types
-    if is_text(kind):
-        return "text"
-    if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
-        return "number"
-    if types.is_boolean(kind):
-        return "boolean"
-    return "time" if types.is_temporal(kind) else "other"
+def _common_types(parts: Sequence[Part], id_column: str) -> dict[str, pa.DataType]:
+    """Return the type that each column has in all files together, by the files' own names.
 
-
-def _require_same_columns(parts: Sequence[Part], id_column: str) -> None:
-    """Raise DataError unless all files have the same columns, of types that go together."""
+    Raises DataError unless they have the same columns, of types that go together. Types do where
+    their values usually do: whole numbers with others, and what is null throughout with any.
+    """
     for part in parts:
         _require_same_names(part, parts[0])
-    for name in parts[0].columns:
-        merged = parts[0].schema.field(name)
-        for part in parts[1:] if name != id_column else ():  # ids of any type become text
-            field = part.schema.field(name)
-            try:
-                schemas = [pa.schema([merged]), pa.schema([field])]
-                merged = pa.unify_schemas(schemas, promote_options="permissive").field(0)
-            except pa.ArrowException:
-                raise DataError(
-                    f"{part.name}: column {name!r} is {field.type}; in the files before it "
-                    f"it is {merged.type}; expected one type"
-                ) from None
+    types = {name: _common_type(name, parts) for name in parts[0].columns if name != id_column}
+    return {id_column: TEXT, **types}  # ids of any type become text
 
 
-def _refuse_mixture(files: Mapping[str, pa.Table]) -> None:
-    """Raise DataError for the first file with values that the type of all files does not hold."""
-    merged = pa.unify_schemas([r.schema for r in files.values()], promote_options="permissive")
-    for field in merged:
-        types = {name: rows.schema.field(field.name).type for name, rows in files.items()}
-        for name, rows in files.items():
-            if not _fits(rows.column(field.name), field.type):
-                other = next(other for other, kind in types.items() if kind != types[name])
-                raise DataError(
-                    f"{name}: column {field.name!r} is {types[name]} with values that no "
-                    f"{field.type} equals; in {other} it is {types[other]}; expected one type"
-                )
+def _common_type(name: str, parts: Sequence[Part]) -> pa.DataType:
+    merged: pa.DataType = pa.null()
+    for part in parts:
+        kind = part.schema.field(name).type
+        try:
+            merged = _both(merged, kind)
+        except pa.ArrowException:
+            raise DataError(
+                f"{part.name}: column {name!r} is {kind}; in the files before it it is {merged}; "
+                "expected one type"
+            ) from None
+    return TEXT if pa.types.is_null(merged) else merged
 
 
-def _fits(column: Column, kind: pa.DataType) -> bool:
-    try:
-        column.cast(kind)
-    except pa.ArrowInvalid:
-        return False
-    return True
+def _both(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+    """Return the type that holds the values of both; raise ArrowException if there is none."""
+    pairs: list[tuple[Any, Any]] = [(one, other), (other, one)]
+    for decimal, whole in pairs:
+        if pa.types.is_decimal(decimal) and pa.types.is_integer(whole):
+            return _decimal_for(decimal, whole)
+    schemas = [pa.schema([("", kind)]) for kind in (one, other)]
+    merged: pa.DataType = pa.unify_schemas(schemas, promote_options="permissive").types[0]
+    return merged
+
+
+def _decimal_for(decimal: Any, whole: Any) -> pa.DataType:
+    """Return a decimal with room for every integer; Arrow's own is a digit short."""
+    digits = max(decimal.precision - decimal.scale, len(str(2**whole.bit_width)))
+    precision = digits + max(decimal.scale, 0)
+    wide = pa.decimal256(precision, decimal.scale) if precision > 38 else None
+    return wide or pa.decimal128(precision, decimal.scale)
 
 
 def _require_same_names(part: Part, first: Part) -> None:
