@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
+from segue.delivery.schema import VERSION_TABLE
+
 
 def test_without_a_ledger_the_page_says_so_and_makes_none(client, place):
     answer = client("vera").get("/segue/workflows")
@@ -31,14 +33,14 @@ def test_with_nothing_defined_the_page_says_how_to_begin(client, ledger):
 def test_another_schema_is_named_and_not_touched(client, ledger, found):
     """Looking does not migrate, not even SQLite: a task does, or ``segue db upgrade``."""
     with ledger.engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = :it"), {"it": found})
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = :it"), {"it": found})
     answer = client("vera").get("/segue/workflows")
     assert answer.status_code == 503
     assert f"is at revision {found}" in answer.text
     remedy = "run: segue db upgrade" if found == "0002" else "install the newer version of Segue"
     assert remedy in answer.text
     with ledger.engine.connect() as connection:
-        assert connection.scalar(text("SELECT version_num FROM alembic_version")) == found
+        assert connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}")) == found
 
 
 def test_an_unreachable_ledger_is_a_page_without_its_password(client, place, monkeypatch):

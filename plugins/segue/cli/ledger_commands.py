@@ -171,16 +171,15 @@ def gaps(
 def upgrade() -> None:
     """Bring the ledger's tables to this version's; safe to run again."""
     from segue.cli.workspace import ledger_url
-    from segue.delivery.database import open_engine
+    from segue.delivery.database import open_engine, shown
     from segue.delivery.database import upgrade as upgrade_tables
     from segue.settings import Settings
 
     engine = open_engine(ledger_url(Settings.from_environment()))
     with working("Upgrading"):
         revision = upgrade_tables(engine)
-    place = engine.url.render_as_string(hide_password=True)
     engine.dispose()
-    print(f"the ledger at {place} is at revision {revision}")
+    print(f"the ledger at {shown(engine)} is at revision {revision}")
 
 
 def _require_outcome(outcome: str | None) -> None:

@@ -8,14 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
-from sqlalchemy.engine import make_url
+from sqlalchemy import Connection, Engine, column, create_engine, event, inspect, select
+from sqlalchemy import table as sql_table
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from segue.delivery.schema import REVISION
+from segue.delivery.schema import REVISION, VERSION_TABLE, deliveries
 from segue.errors import LedgerError
 
 _SECONDS_FOR_A_LOCK = 60
+_EARLIER_VERSION_TABLE = "alembic_version"  # up to revision 0006; Airflow's database has one, too
 
 
 def open_engine(url: str) -> Engine:
@@ -48,7 +50,10 @@ def missing_file(url: str) -> str | None:
 
 
 def upgrade(engine: Engine) -> str:
-    """Bring the schema to this version's and return its revision."""
+    """Bring the schema to this version's and return its revision.
+
+    Raises LedgerError where it is a newer version's.
+    """
     from alembic import command  # only a migration needs it; every task opens the ledger
     from alembic.config import Config
 
@@ -57,6 +62,10 @@ def upgrade(engine: Engine) -> str:
     with reachable(engine), engine.begin() as connection:
         if engine.dialect.name == "postgresql":  # one migration at a time
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(5347375545)")
+        _refuse_newer(_revision(connection))
+        if _version_table(connection) == _EARLIER_VERSION_TABLE:
+            rename = f"ALTER TABLE {_EARLIER_VERSION_TABLE} RENAME TO {VERSION_TABLE}"
+            connection.exec_driver_sql(rename)
         config.attributes["connection"] = connection
         command.upgrade(config, REVISION)
         return REVISION
@@ -68,19 +77,45 @@ def require_current_schema(engine: Engine, *, may_upgrade: bool = True) -> None:
         found = _revision(connection)
     if found == REVISION:
         return
-    is_older = found is None or found < REVISION
-    if may_upgrade and engine.dialect.name == "sqlite" and is_older:
+    _refuse_newer(found)
+    if may_upgrade and engine.dialect.name == "sqlite":
         upgrade(engine)
         return
     state = "has no tables yet" if found is None else f"is at revision {found}"
-    remedy = "run: segue db upgrade" if is_older else "install the newer version of Segue"
-    raise LedgerError(f"the ledger's schema {state}, this version needs {REVISION}; {remedy}")
+    raise LedgerError(
+        f"the ledger's schema {state}, this version needs {REVISION}; run: segue db upgrade"
+    )
+
+
+def _refuse_newer(found: str | None) -> None:
+    if found is not None and found > REVISION:
+        raise LedgerError(
+            f"the ledger's schema is at revision {found}, this version needs {REVISION}; "
+            "install the newer version of Segue"
+        )
 
 
 def _revision(connection: Connection) -> str | None:
-    if not inspect(connection).has_table("alembic_version"):
+    table = _version_table(connection)
+    return None if table is None else _version_in(connection, table)
+
+
+def _version_table(connection: Connection) -> str | None:
+    """Return the table that holds the ledger's revision; None where there is no ledger yet.
+
+    In a database that is shared, ``alembic_version`` is another program's: ours held four digits.
+    """
+    tables = set(inspect(connection).get_table_names())
+    if VERSION_TABLE in tables:
+        return VERSION_TABLE
+    if not tables.issuperset({_EARLIER_VERSION_TABLE, deliveries.name}):
         return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    found = _version_in(connection, _EARLIER_VERSION_TABLE) or ""
+    return _EARLIER_VERSION_TABLE if re.fullmatch(r"\d{4}", found) else None
+
+
+def _version_in(connection: Connection, table: str) -> str | None:
+    return connection.execute(select(column("version_num")).select_from(sql_table(table))).scalar()
 
 
 def _sqlite(url: str, database: str | None) -> Engine:
@@ -112,9 +147,22 @@ def _sqlite(url: str, database: str | None) -> Engine:
     return engine
 
 
-def _postgresql(url: Any) -> Engine:
-    connect = {"connect_timeout": 10}
-    return create_engine(url, pool_pre_ping=True, connect_args=connect, hide_parameters=True)
+def _postgresql(url: URL) -> Engine:
+    """Return an engine that relies on no default of the server, nor on one session staying ours.
+
+    Locks are taken first and rows read after, which is sound under READ COMMITTED alone. A pooler
+    such as PgBouncer hands each transaction another session: none has our prepared statements.
+    """
+    ours: dict[str, Any] = {"prepare_threshold": None, "client_encoding": "utf8"}
+    if "connect_timeout" not in url.query:
+        ours["connect_timeout"] = 10
+    return create_engine(
+        url,
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,
+        connect_args=ours,
+        hide_parameters=True,
+    )
 
 
 @contextmanager
@@ -125,6 +173,10 @@ def reachable(engine: Engine) -> Iterator[None]:
     except NoSuchModuleError as error:
         raise LedgerError(f"the ledger's database driver is missing: {error}") from None
     except DBAPIError as error:
-        url = engine.url.render_as_string(hide_password=True)
         reason = re.sub(r"\s+", " ", str(error.orig)).strip()
-        raise LedgerError(f"the ledger at {url} cannot be used: {reason}") from None
+        raise LedgerError(f"the ledger at {shown(engine)} cannot be used: {reason}") from None
+
+
+def shown(engine: Engine) -> str:
+    """Return where the ledger is, for people: without its password and its options."""
+    return engine.url.set(query={}).render_as_string(hide_password=True)

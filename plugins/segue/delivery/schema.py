@@ -27,6 +27,9 @@ from sqlalchemy import (
 )
 
 REVISION = "0006"  # the newest of migrations/versions; a test holds the two together
+VERSION_TABLE = (
+    "segue_alembic_version"  # where the revision stands; the ledger may share a database
+)
 
 
 class State(StrEnum):

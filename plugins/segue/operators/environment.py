@@ -5,6 +5,7 @@ Imported by operators when they execute, never when a DAG file is parsed.
 
 from __future__ import annotations
 
+import difflib
 import os
 from dataclasses import fields
 from functools import lru_cache
@@ -15,6 +16,7 @@ from urllib.parse import quote
 from airflow.sdk import BaseHook
 from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowNotFoundException
+from sqlalchemy import URL
 
 from segue.delivery.ledger import Ledger, Run, Wishes
 from segue.documents import did_you_mean
@@ -22,10 +24,11 @@ from segue.errors import SettingsError
 from segue.settings import Settings
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Connection, Context
 
     from segue.segments.membership import MembershipStore
 
+_OF_FIELDS = frozenset({"host", "port", "user", "password", "dbname"})  # not an extra's
 _ONE_HOST = frozenset({"LocalExecutor", "SequentialExecutor"})
 
 
@@ -56,11 +59,64 @@ def ledger_url(setting: str) -> str:
     if scheme != "airflow":
         return setting
     try:
-        return BaseHook.get_connection(conn_id).get_uri()
+        connection = BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
         raise SettingsError(
             f"SEGUE_LEDGER is {setting}, and Airflow has no connection {conn_id!r}"
         ) from None
+    if connection.conn_type not in ("postgres", "postgresql"):
+        raise SettingsError(
+            f"SEGUE_LEDGER is {setting}, a connection of type {connection.conn_type!r}; "
+            "allowed: postgres"
+        )
+    host = connection.host or ""
+    options = _libpq_options(setting, connection)
+    if host.startswith("/"):  # the folder of a socket
+        options["host"], host = host, ""
+    return URL.create(
+        "postgresql",
+        username=connection.login or None,
+        password=connection.password or None,
+        host=host or None,
+        port=connection.port,
+        database=connection.schema or None,
+        query=options,
+    ).render_as_string(hide_password=False)
+
+
+def _libpq_options(setting: str, connection: Connection) -> dict[str, str]:
+    """Return the extras that PostgreSQL's client library knows, as text.
+
+    Extras that other programs read, such as ``cursor``, are left out. One that looks like a slip
+    of the pen is an error: without ``sslmode`` a connection may be made that nobody wanted.
+    """
+    from psycopg.pq import Conninfo
+
+    extras = connection.extra_dejson
+    if extras.get("iam") in (True, "true"):
+        raise SettingsError(
+            f"SEGUE_LEDGER is {setting}, whose extra has iam: true; a ledger's password cannot be "
+            "fetched from AWS: give the connection a login and a password"
+        )
+    options = {option.keyword.decode() for option in Conninfo.get_defaults()} - _OF_FIELDS
+    for key in extras.keys() - options - _OF_FIELDS:
+        if difflib.get_close_matches(key.lower(), options, n=1, cutoff=0.8):
+            raise SettingsError(
+                f"SEGUE_LEDGER is {setting}, whose extra has {key!r}, which PostgreSQL does not "
+                f"know{did_you_mean(key, options)}"
+            )
+    return {key: _option(setting, key, extras[key]) for key in extras.keys() & options}
+
+
+def _option(setting: str, key: str, value: object) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise SettingsError(
+        f"SEGUE_LEDGER is {setting}, whose extra {key!r} is {type(value).__name__}; "
+        "allowed: a text, a number, true or false"
+    )
 
 
 def run_of(workflow: str, context: Context) -> Run:

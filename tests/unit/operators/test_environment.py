@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+import json
 
+import pytest
+from sqlalchemy import make_url
+
+from segue.delivery.database import open_engine
 from segue.errors import SettingsError
 from segue.operators import environment
 
@@ -39,4 +43,66 @@ def test_an_airflow_connection_can_hold_the_ledgers_address(monkeypatch):
     """``airflow://conn_id``: the password stays where the other passwords are."""
     monkeypatch.setenv("AIRFLOW_CONN_LEDGER", "postgres://segue:secret@db.example.com:5432/segue")
     found = environment.ledger_url("airflow://ledger")
-    assert found == "postgres://segue:secret@db.example.com:5432/segue"
+    assert found == "postgresql://segue:secret@db.example.com:5432/segue"
+
+
+@pytest.mark.parametrize(
+    ("extra", "query"),
+    [
+        ({}, {}),
+        ({"sslmode": "require", "sslrootcert": "/a b/ca.pem"}, ...),
+        ({"keepalives_idle": 30, "keepalives": True, "sslsni": False}, ...),
+        ({"cursor": "dictcursor", "iam": False, "redshift": False, "aws_conn_id": "aws"}, {}),
+        ({"sqlalchemy_query": {"application_name": "x"}, "region_name": "eu"}, {}),
+        ({"host": "elsewhere", "password": "other", "dbname": "other", "user": "u"}, {}),
+        (
+            {"options": "-c statement_timeout=0", "cursor": None},
+            {"options": "-c statement_timeout=0"},
+        ),
+    ],
+)
+def test_of_a_connections_extras_postgresqls_own_are_passed_on(monkeypatch, extra, query):
+    """Whatever else Airflow keeps there, and of whatever type, the ledger opens."""
+    fields = {"host": "db", "login": "ann", "password": "p@ss/w:rd", "schema": "segue"}
+    connection = {"conn_type": "postgres", **fields, "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps(connection))
+    url = make_url(environment.ledger_url("airflow://ledger"))
+    if query is ...:
+        query = {key: str(int(v)) if isinstance(v, bool) else str(v) for key, v in extra.items()}
+    assert dict(url.query) == query
+    assert (url.host, url.database, url.password) == ("db", "segue", "p@ss/w:rd")
+    assert open_engine(url.render_as_string(hide_password=False)).url.query == query
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ({"ssl_mode": "require"}, "'ssl_mode', which PostgreSQL does not know; did you mean 'ssl"),
+        ({"SSLMODE": "require"}, "'SSLMODE', which PostgreSQL does not know"),
+        ({"sslmode": {"x": "hunter2"}}, "'sslmode' is dict; allowed: a text"),
+        ({"iam": True}, "iam: true; a ledger's password cannot be fetched"),
+    ],
+)
+def test_extras_that_would_be_lost_are_an_error(monkeypatch, extra, message):
+    """A connection without TLS is not what somebody wanted who wrote ``ssl_mode``."""
+    connection = {"conn_type": "postgres", "host": "db", "password": "hunter2", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps(connection))
+    with pytest.raises(SettingsError, match=message) as caught:
+        environment.ledger_url("airflow://ledger")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_socket_is_a_host_too(monkeypatch):
+    """libpq takes the folder of the server's socket for a host."""
+    connection = {"conn_type": "postgres", "host": "/var/run/postgresql", "schema": "segue"}
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps(connection))
+    url = make_url(environment.ledger_url("airflow://ledger"))
+    assert (url.host, url.query) == (None, {"host": "/var/run/postgresql"})
+
+
+@pytest.mark.parametrize("kind", ["mysql", "sqlite", "http"])
+def test_a_connection_to_something_else_is_refused(monkeypatch, kind):
+    """With what is allowed."""
+    monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps({"conn_type": kind, "host": "db"}))
+    with pytest.raises(SettingsError, match=f"of type '{kind}'; allowed: postgres"):
+        environment.ledger_url("airflow://ledger")

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from segue.delivery.database import open_engine, reachable, require_current_schema
@@ -73,6 +73,16 @@ class LedgerDatabase:
     def _insert(self, table: Table) -> Any:
         module = sqlite if self.engine.dialect.name == "sqlite" else postgresql
         return module.insert(table)
+
+
+def unindexed(column: ColumnElement[str]) -> ColumnElement[str]:
+    """Return a column of texts for a condition that no index is chosen for.
+
+    Where there are no statistics yet, or those of before a large run, a database cannot tell how
+    few rows an index leads to: by a state or a workflow it may read a whole run for every row of
+    another. So whatever is looked up row by row, or by key, has one condition with an index.
+    """
+    return column.concat("")
 
 
 def batched(items: Iterable[T]) -> Iterator[tuple[T, ...]]:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, or_, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select, update
 
+from segue.delivery.ledger.database import unindexed
 from segue.delivery.ledger.records import (
     NO_LONGER_A_CHANGE,
     SUPPRESSED_REACHED,
     SUPPRESSED_REJECTED,
+    SpanKind,
 )
 from segue.delivery.schema import State, deliveries, spans
 from segue.segments.kinds import ChangeKind
@@ -42,32 +45,42 @@ def suppress_reached(connection: Connection, span_ids: Collection[int], now: dat
     snapshot that is not before the one its span begins at: who was a member there and is added
     later was removed in between, and that is news.
     """
+    enrolments = spans.alias("enrolments")
+    has_enrolled = exists().where(
+        enrolments.c.namespace == spans.c.namespace,
+        enrolments.c.workflow == spans.c.workflow,
+        enrolments.c.kind == SpanKind.ENROLMENT,
+    )
+    query = select(spans.c.id, spans.c.kind, spans.c.previous_as_of).where(
+        spans.c.id.in_(span_ids), has_enrolled
+    )
+    for span in connection.execute(query).all():
+        waiting = or_(deliveries.c.state == State.PLANNED, rejected())
+        connection.execute(
+            update(deliveries)
+            .where(deliveries.c.span == span.id, waiting, _reached(span))
+            .values(state=State.SUPPRESSED, reason=SUPPRESSED_REACHED, updated_at=now)
+        )
+
+
+def _reached(span: Any) -> ColumnElement[bool]:
+    """Deliveries of a span to contacts who were reached: of an enrolment, or of changes."""
     other = deliveries.alias("other")
     was_enrolled = and_(
         deliveries.c.change == ChangeKind.ADDED,
         other.c.change == ChangeKind.ENROLLED,
         other.c.state.not_in((State.PLANNED, State.SUPPRESSED)),
         other.c.reason != NO_LONGER_A_CHANGE,
-        other.c.event_at >= spans.c.previous_as_of,
+        other.c.event_at >= span.previous_as_of,
     )
     was_added = and_(
         deliveries.c.change == ChangeKind.ENROLLED,
         other.c.change == ChangeKind.ADDED,
-        other.c.state.in_(GONE_OUT),
+        unindexed(other.c.state).in_(GONE_OUT),
     )
-    reached = exists().where(
-        spans.c.id == deliveries.c.span,
+    return exists().where(
         other.c.contact_id == deliveries.c.contact_id,
-        other.c.namespace == deliveries.c.namespace,
-        other.c.workflow == deliveries.c.workflow,
-        or_(was_enrolled, was_added),
-    )
-    connection.execute(
-        update(deliveries)
-        .where(
-            deliveries.c.span.in_(span_ids),
-            or_(deliveries.c.state == State.PLANNED, rejected()),
-            reached,
-        )
-        .values(state=State.SUPPRESSED, reason=SUPPRESSED_REACHED, updated_at=now)
+        unindexed(other.c.namespace) == deliveries.c.namespace,
+        unindexed(other.c.workflow) == deliveries.c.workflow,
+        was_added if span.kind == SpanKind.ENROLMENT else was_enrolled,
     )

@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from segue.delivery.ledger.database import LedgerDatabase, batched
+from segue.delivery.ledger.database import LedgerDatabase, batched, unindexed
 from segue.delivery.ledger.records import (
     HELD_QUIET_HOURS,
     NO_LONGER_A_CHANGE,
@@ -252,9 +252,11 @@ class Sending(LedgerDatabase):
         found: dict[str, list[Row[Any]]] = {}
         for batch in batched(sorted(contacts)):
             query = select(deliveries).where(
-                deliveries.c.namespace == self.namespace,
                 deliveries.c.contact_id.in_(batch),
-                deliveries.c.state.in_((State.SENDING, State.DELIVERED, State.UNCERTAIN)),
+                unindexed(deliveries.c.namespace) == self.namespace,
+                unindexed(deliveries.c.state).in_(
+                    (State.SENDING, State.DELIVERED, State.UNCERTAIN)
+                ),
             )
             for row in connection.execute(query):
                 found.setdefault(row.contact_id, []).append(row)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from alembic import context
 
-from segue.delivery.schema import metadata
+from segue.delivery.schema import VERSION_TABLE, metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
+    version_table=VERSION_TABLE,
     render_as_batch=True,
 )
 with context.begin_transaction():
