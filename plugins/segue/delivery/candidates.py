@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
+import traceback
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +39,8 @@ from segue.errors import ContactFailure
 from segue.segments.kinds import ChangeKind
 from segue.workflows.definition import Action, Policies
 from segue.workflows.templates import Fields
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +184,10 @@ def _rendered(
         return State.SKIPPED, SKIPPED_NO_ADDRESS
     except ContactFailure as error:
         return State.FAILED, str(error)
+    except Exception as error:  # noqa: BLE001 - of any kind: the others' messages go out
+        place = "".join(traceback.format_tb(error.__traceback__))  # its text may be a contact's
+        log.error("%s in %s at\n%s", type(error).__name__, channel.name, place)  # noqa: TRY400
+        return State.FAILED, f"a defect in the channel {channel.name}: {type(error).__name__}"
     return Prepared(candidates, message, key)
 
 

@@ -28,7 +28,7 @@ from segue.delivery.door import REAL_CLOCK, Clock
 from segue.delivery.ledger import Ledger
 from segue.delivery.live import Answer, LiveReader, LiveSource
 from segue.errors import ConnectionFailure, ContactFailure, DeliveryError, TransientFailure
-from segue.segments.arrow import array_of
+from segue.segments.arrow import array_of, values_of
 from segue.segments.column import FALSE_WORDS, TRUE_WORDS
 from segue.segments.column_source import column_of
 from segue.segments.evaluation import Population
@@ -219,9 +219,10 @@ def recalled(source: LiveSource | None, loaded: Iterable[Population]) -> dict[st
         problems = {c: ContactFailure(p) for c, p in problems_of(population).items()}
         frame, rows = population.contacts, population.looked_up
         asked = () if rows is None else set(rows["contact_id"])
+        columns = {name: values_of(frame[name]) for name in source.provides}
         for row, contact in enumerate(frame["contact_id"]):
             if contact in asked:
-                fields = {name: _plain_or_none(frame[name].iloc[row]) for name in source.provides}
+                fields = {name: values[row] for name, values in columns.items()}
                 answers[contact] = problems.get(contact, fields)
     return answers
 
@@ -232,12 +233,10 @@ def _fields(answer: Answer) -> Mapping[str, Any]:
 
 def _live_column(contacts: pd.DataFrame, name: str, answers: Mapping[str, Answer]) -> Any:
     """Return a column of what was looked up; the snapshot's values where nobody was asked."""
-    theirs = contacts[name] if name in contacts.columns else None
+    before = values_of(contacts[name]) if name in contacts.columns else [None] * len(contacts)
     values = [
-        _fields(answers[contact]).get(name)
-        if contact in answers
-        else _plain_or_none(None if theirs is None else theirs.iloc[row])
-        for row, contact in enumerate(contacts["contact_id"])
+        _fields(answers[contact]).get(name) if contact in answers else theirs
+        for contact, theirs in zip(contacts["contact_id"], before, strict=True)
     ]
     return pd.arrays.ArrowExtensionArray(array_of(values))
 
@@ -257,6 +256,8 @@ def _checked(answer: Answer, source: LiveSource) -> Answer:
     """Return the fields that a source provides as plain values, or why they cannot be."""
     if isinstance(answer, ContactFailure):
         return answer
+    if not isinstance(answer, Mapping):
+        return ContactFailure(f"the source answers a {type(answer).__name__}; allowed: fields")
     try:
         fields = {name: _plain(name, answer.get(name)) for name in source.provides}
         fields[UNSUBSCRIBED] = _boolean(fields.get(UNSUBSCRIBED))
@@ -273,10 +274,12 @@ def _plain(name: str, value: Any) -> Any:
         return value.encode(errors="replace").decode() or None  # half a surrogate pair is no text
     if isinstance(value, UUID):
         return str(value)
-    if isinstance(value, float | Decimal) and not math.isfinite(value):
+    if isinstance(value, Decimal):
+        return value if value.is_finite() else None
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, datetime) and value.tzinfo is not None:
-        return value.astimezone(UTC)
+        return _in_utc(value)
     if value is None or isinstance(value, bool | int | float | Decimal | date):
         return value
     raise ContactFailure(
@@ -284,13 +287,11 @@ def _plain(name: str, value: Any) -> Any:
     )
 
 
-def _plain_or_none(value: Any) -> Any:
-    """Return a value of a snapshot as plain Python has it."""
-    if value is None or pd.isna(value):
+def _in_utc(value: datetime) -> datetime | None:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:  # the last hours of the calendar
         return None
-    if isinstance(value, pd.Timestamp):
-        return value.to_pydatetime(warn=False)
-    return value.item() if hasattr(value, "item") else value
 
 
 def _boolean(value: Any) -> bool | None:

@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
+
+from segue.directory.python_values import python_values
 
 pc: Any = pyarrow.compute
 ArrowColumn: TypeAlias = "pa.ChunkedArray[Any]"
@@ -31,6 +34,13 @@ def array_of(values: Sequence[Any]) -> ArrowArray:
         else:
             return array.cast(TEXT) if pa.types.is_null(array.type) else array
     return pa.array([None if value is None else _text(value) for value in values])
+
+
+def values_of(series: pd.Series[Any]) -> list[Any]:
+    """Return a frame's column as plain Python; see ``python_values``."""
+    if isinstance(series.dtype, pd.ArrowDtype):
+        return python_values(pa.chunked_array(pa.array(series)))
+    return [None if value is pd.NA or value is pd.NaT else value for value in series]
 
 
 def _is_aware(value: Any) -> bool:

@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from segue.directory.python_values import python_value, python_values
 from segue.segments.arrow import TEXT, ArrowColumn, pc
 from segue.segments.ordered import Instants, Mask, Numbers, no_numbers
 from segue.segments.readings import mask_of, read_instants, read_numbers
@@ -162,6 +163,13 @@ class TextColumn(Column):
         # Views into one buffer of text are all there is: Arrow compares large strings only alike.
         self._values = pc.if_else(pc.equal(pc.binary_length(values), 0), None, values.cast(TEXT))
 
+    def judged(self, holds: Callable[[Column], Mask]) -> Mask:
+        try:
+            return holds(self)
+        except pa.ArrowInvalid:  # somewhere it is not UTF-8: missing there, and no other's trouble
+            readable = pa.chunked_array([pa.array(python_values(self._values), TEXT)])
+            return holds(TextColumn(readable, self.zone))
+
     def find_missing(self) -> Mask:
         return mask_of(self._values.is_null())
 
@@ -183,7 +191,9 @@ class TextColumn(Column):
         return read_instants(self._values, self.zone)
 
     def value(self, row: int) -> Any:
-        return self._values[row].as_py()
+        stored = self._values[row]
+        value = python_value(stored)
+        return "bytes that are no UTF-8" if value is None and stored.is_valid else value
 
 
 class EncodedColumn(Column):
@@ -296,10 +306,15 @@ class InstantColumn(Column):
 
     @cached_property
     def texts(self) -> Texts:
-        shown = [instant_text(self.value(row)) for row in range(self.size)]
+        shown = [instant_text(self._local(row)) for row in range(self.size)]
         return Texts(pa.chunked_array([pa.array(shown, TEXT)]))
 
     def value(self, row: int) -> Any:
+        if self.instants.present[row]:
+            return self._local(row) or self.instants.beyond(row)
+        return None
+
+    def _local(self, row: int) -> date | None:
         instant = self.instants.value(row)
         if instant is None:
             return None

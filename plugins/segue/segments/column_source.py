@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import pyarrow as pa
 
+from segue.directory.python_values import python_values
 from segue.segments.arrow import TEXT, ArrowArray, ArrowColumn, pc
 from segue.segments.column import (
     BooleanColumn,
@@ -43,7 +44,7 @@ def column_of(values: pd.Series[Any] | ArrowArray | ArrowColumn, zone: ZoneInfo)
     for matches, make in _STORED_AS:
         if matches(kind):
             return make(arrow, zone)
-    return MixedColumn(arrow.to_pylist(), zone)
+    return MixedColumn(python_values(arrow), zone)
 
 
 def _to_arrow(values: pd.Series[Any] | ArrowArray | ArrowColumn) -> ArrowColumn | None:
@@ -88,7 +89,7 @@ def _from_decimals(values: ArrowColumn, zone: ZoneInfo) -> Column:
         if fit:
             present = mask_of(values.is_valid())
             return NumberColumn(ScaledIntegers(units, present, values.type.scale), zone)
-    return MixedColumn(values.to_pylist(), zone)
+    return MixedColumn(python_values(values), zone)
 
 
 def _from_booleans(values: ArrowColumn, zone: ZoneInfo) -> Column:
@@ -96,8 +97,11 @@ def _from_booleans(values: ArrowColumn, zone: ZoneInfo) -> Column:
 
 
 def _from_dates(values: ArrowColumn, zone: ZoneInfo) -> Column:
-    days = values.cast(pa.date32()).cast(pa.int32()).cast(pa.int64())
-    seconds = pc.fill_null(days, 0).to_numpy() * 86_400
+    if pa.types.is_date64(values.type):  # milliseconds, of which date32 does not hold all
+        days = pc.fill_null(values.cast(pa.int64()), 0).to_numpy() // 86_400_000
+    else:
+        days = pc.fill_null(values.cast(pa.int32()).cast(pa.int64()), 0).to_numpy()
+    seconds = days * 86_400
     instants = ScaledIntegers(to_utc(seconds, 0, zone), mask_of(values.is_valid()), 0)
     return InstantColumn(Instants(instants), zone, dates=True)
 

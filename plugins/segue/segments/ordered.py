@@ -365,6 +365,10 @@ class Instants(Ordered[datetime]):
         except OverflowError:
             return None
 
+    def beyond(self, row: int) -> str:
+        """Say on which side of Python's calendar an instant lies that ``value`` cannot return."""
+        return "later than 9999-12-31" if self.seconds.units[row] > 0 else "earlier than 0001-01-01"
+
 
 def no_numbers(size: int) -> ScaledIntegers:
     """Return ``size`` missing numbers."""

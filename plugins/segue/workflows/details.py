@@ -14,6 +14,7 @@ import pandas as pd
 from segue.directory.definition import DirectoryDefinition
 from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables
+from segue.segments.arrow import values_of
 from segue.segments.changes import Memberships
 from segue.segments.conditions import Needs, needed_columns
 from segue.segments.definition import SegmentDefinition
@@ -21,6 +22,7 @@ from segue.segments.evaluation import Population
 from segue.segments.loading import with_segments
 from segue.segments.membership import opt_states
 from segue.workflows.definition import WorkflowDefinition
+from segue.workflows.templates import is_missing
 
 
 def details_needed(workflow: WorkflowDefinition) -> Needs:
@@ -97,9 +99,11 @@ def contact_fields(
 
 
 def _records(frame: pd.DataFrame) -> Iterable[dict[str, Any]]:
-    present = frame.notna()
-    for values, known in zip(frame.to_dict("records"), present.to_dict("records"), strict=True):
-        yield {str(name): value for name, value in values.items() if known[name]}
+    """Yield each row's values by column, without those that are missing."""
+    names = [str(name) for name in frame.columns]
+    columns = [values_of(frame[name]) for name in frame.columns]
+    for row in zip(*columns, strict=True):
+        yield {name: value for name, value in zip(names, row, strict=True) if not is_missing(value)}
 
 
 def _mailing_lists(population: Population) -> dict[str, list[str]]:

@@ -9,9 +9,9 @@ a field holds: where a template computes a name, the error leaves it out.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache, partial
@@ -23,7 +23,6 @@ from jinja2 import (
     DictLoader,
     FileSystemLoader,
     StrictUndefined,
-    TemplateError,
     TemplateNotFound,
     TemplateSyntaxError,
     meta,
@@ -34,6 +33,20 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
 
 from segue.errors import ContactFailure
+from segue.workflows.bounds import (
+    MADE,
+    ROUNDS,
+    TooMuch,
+    binary,
+    bounded,
+    bounded_filter,
+    call_within,
+    count_printed,
+    joined,
+    made,
+    rounds,
+    with_bounds,
+)
 
 OF_ONE_CONTACT = ("contact", "change", "results")  # in a digest there is ``digest`` instead
 VARIABLES = (*OF_ONE_CONTACT, "workflow", "segment", "snapshot", "key", "digest")
@@ -117,7 +130,7 @@ class Fields(Mapping[str, Any]):
         self._values = {
             key: _field_value(f"{name}.{key}", value)
             for key, value in values.items()
-            if not _is_missing(value)
+            if not is_missing(value)
         }
 
     def __getitem__(self, key: str) -> Any:
@@ -136,6 +149,20 @@ class Fields(Mapping[str, Any]):
         raise ContactFailure(f"the template prints {self._name} as a whole; name one of its fields")
 
 
+class FieldText(str):
+    """A field's text: ``{% if contact.vip %}`` is as conditions read it, so ``no`` is false.
+
+    Any other text that is not empty is true.
+    """
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        from segue.segments.column import FALSE_WORDS  # dear: DAG files are parsed without Arrow
+
+        return len(self) > 0 and self.lower() not in FALSE_WORDS
+
+
 class _MissingField(UndefinedError):
     """A field that is not there, under a name that stands in the template."""
 
@@ -146,14 +173,19 @@ def render(template: Template, variables: Mapping[str, Any]) -> str:
     ``variables`` maps VARIABLES to text or ``Fields``.
     """
     try:
-        text: str = _compile(template).render(variables)
+        with bounded():
+            text = joined(_compile(template).generate(variables))
+    except ContactFailure:
+        raise
+    except TooMuch as error:
+        raise ContactFailure(f"the template does too much for one message: {error}") from None
     except _MissingField as error:
         raise ContactFailure(f"missing field: {error.message}") from None
     except UndefinedError as error:
         raise ContactFailure(f"missing field: {_described(error, template)}") from None
     except SecurityError:
         raise ContactFailure("the template does what the sandbox does not allow") from None
-    except _MISHAPS as error:
+    except Exception as error:  # noqa: BLE001 - of any kind: it is this contact's values alone
         # the message of such an error may quote contact text
         raise ContactFailure(f"the template failed: {type(error).__name__}") from None
     if template.kind is Kind.MRKDWN:
@@ -161,18 +193,6 @@ def render(template: Template, variables: Mapping[str, Any]) -> str:
     if template.kind in (Kind.LINE, Kind.PATH, Kind.URL) and not _is_one_line(text):
         raise ContactFailure("a line break or control character in a field that is one line")
     return text
-
-
-# what an expression can raise beside Jinja's own errors: it may call any method of its values
-_MISHAPS = (
-    TemplateError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
 
 
 def _described(error: UndefinedError, template: Template) -> str:
@@ -288,7 +308,12 @@ class _Missing(StrictUndefined):
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    """Jinja's sandbox, with ``Fields`` read by entry only, and nothing changed by a template."""
+    """Jinja's sandbox, with ``Fields`` read by entry only, and nothing changed by a template.
+
+    What a template costs is bounded: see ``segue.workflows.bounds``.
+    """
+
+    intercepted_binops = frozenset({"*", "**", "%", "+"})
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """Return ``obj.attribute``; the name stands in the template."""
@@ -301,6 +326,23 @@ class _Environment(ImmutableSandboxedEnvironment):
         if isinstance(obj, Fields):
             return self._entry(obj, argument, UndefinedError)
         return super().getitem(obj, argument)
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        """Return what an operator gives, within bounds."""
+        return binary(operator, left, right, self.binop_table[operator])
+
+    def call(__self, __context: Any, __obj: Any, *args: Any, **named: Any) -> Any:  # noqa: N805
+        """Call a macro or a method, within bounds."""
+        method = getattr(__obj, "__wrapped__", __obj)  # Jinja's own around str.format
+        return call_within(
+            lambda: super(_Environment, __self).call(__context, __obj, *args, **named),
+            getattr(method, "__name__", ""),
+            getattr(method, "__self__", None),
+            [*args, *named.values()],
+        )
+
+    def _generate(self, source: Any, *args: Any, **named: Any) -> str:
+        return super()._generate(with_bounds(source), *args, **named)
 
     def _entry(self, fields: Fields, name: Any, error: type[UndefinedError]) -> Any:
         if name in fields:
@@ -317,15 +359,53 @@ def _print_plain(value: Any) -> Any:
         return value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if _is_missing(value):
+    if is_missing(value):
         raise UndefinedError(_PRINTED_EMPTY)
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
     if isinstance(value, Decimal):
         return format(value, "f")
-    if isinstance(value, datetime | date):
+    if isinstance(value, datetime | date | time):
         return value.isoformat()
-    return value
+    if isinstance(value, bytes):
+        return _decoded(value)
+    return _print_parts(value) if isinstance(value, _COMPOSED) else _print_whole(value)
+
+
+def _print_whole(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value) if isinstance(value, int | float | timedelta) else value
+
+
+def _print_parts(value: Any) -> str:
+    if value == []:
+        raise UndefinedError(_PRINTED_EMPTY)
+    if isinstance(value, list) and not any(isinstance(item, _COMPOSED) for item in value):
+        return ", ".join(str(_print_plain(item)) for item in value)
+    raise ContactFailure("the template prints a list or a record as a whole; print its parts")
+
+
+_COMPOSED = (list, tuple, dict)
+
+
+def _decoded(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise ContactFailure("the template prints bytes that are no text") from None
+
+
+def _number(value: Any) -> Any:
+    """Return a field as a number, as conditions read it; a ContactFailure where it is none."""
+    from segue.segments.readings import read_number  # dear: DAG files are parsed without Arrow
+
+    found = read_number(value) if isinstance(value, str) else value
+    if isinstance(found, bool) or not isinstance(found, int | float | Decimal):
+        if isinstance(value, StrictUndefined):
+            return value
+        raise ContactFailure("the filter `number` meets a value that is no number")
+    if isinstance(value, str) and isinstance(found, Decimal):
+        return int(found) if found == found.to_integral_value() else float(found)
+    return found
 
 
 def _print_in_url(value: Any) -> str:
@@ -388,14 +468,22 @@ def _environment(kind: Kind, folder: str | None) -> ImmutableSandboxedEnvironmen
     environment = _Environment(
         undefined=_Missing,
         autoescape=kind in (Kind.HTML, Kind.MRKDWN),
-        finalize=_FINALIZE.get(kind, _print_plain),
+        finalize=_printing(_FINALIZE.get(kind, _print_plain)),
         loader=_Folder(folder) if folder else DictLoader({}),
         keep_trailing_newline=False,
     )
     for name in ("attr", "safe", "urlize", "xmlattr"):  # each trusts text that a contact may write
         del environment.filters[name]
+    environment.filters |= {"number": _number}
+    filters = environment.filters.items()
+    environment.filters = {name: bounded_filter(name, function) for name, function in filters}
+    environment.filters |= {ROUNDS: rounds, MADE: made}
     environment.globals.clear()
     return environment
+
+
+def _printing(print_: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: count_printed(print_(value))
 
 
 @lru_cache(maxsize=512)
@@ -463,10 +551,11 @@ def _field_value(name: str, value: Any) -> Any:
         return [_field_value(f"{name}.{index}", item) for index, item in enumerate(value)]
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    return value
+    return FieldText(value) if isinstance(value, str) else value
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
+    """Tell whether a field has no value: None, NaN, NaT or an empty text."""
     if value is None or (isinstance(value, str) and value == ""):
         return True
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -149,7 +149,11 @@ def test_falsy_values_are_values():
         (date(2026, 11, 22), "2026-11-22"),
         (datetime(2026, 11, 22, 6, tzinfo=UTC), "2026-11-22T06:00:00+00:00"),
         (pd.Timestamp("2026-11-22T06:00Z"), "2026-11-22T06:00:00+00:00"),
-        ([1.0, 2.5], "[1, 2.5]"),
+        ([1.0, 2.5], "1, 2.5"),
+        (["vip", "gold"], "vip, gold"),
+        (b"gold", "gold"),
+        (timedelta(hours=5), "5:00:00"),
+        (time(1, 2, 3), "01:02:03"),
         ("None", "None"),
         ("nan", "nan"),
     ],
@@ -529,3 +533,98 @@ def test_what_would_fail_for_every_contact_is_refused_when_it_is_read(source):
     """Inside an ``if`` Jinja looks filters and tests up only when it renders."""
     with pytest.raises(ValueError, match=r"No (filter|test) named|nested too deeply"):
         TypeAdapter(Text).validate_python(source)
+
+
+@pytest.mark.parametrize("value", [b"\xff", {"a": 1}, [[1]], [{"a": 1}], [("k", "v")]])
+def test_what_no_reader_could_read_fails_instead_of_being_printed(value: object):
+    assert failure("{{ contact.value }}", value=value) != ""
+
+
+TOO_MUCH = [
+    "{{ '*' * contact.n }}",
+    "{{ contact.n * '*' }}",
+    "{{ [0] * contact.n }}",
+    "{{ contact.n ** contact.n }}",
+    "{{ '%*d' % (contact.n, 1) }}",
+    "{{ '%999999999d' % 1 }}",
+    "{{ '%999999999d' | format(1) }}",
+    "{{ '{:>{w}}'.format(1, w=contact.n) }}",
+    "{{ '{:>999999999}'.format(1) }}",
+    "{{ 'x' | center(contact.n) }}",
+    "{{ 'x'.ljust(contact.n) }}",
+    "{{ 'x'.zfill(contact.n) }}",
+    "{{ '\t'.expandtabs(contact.n) }}",
+    "{{ 'x' | indent(contact.n, first=true) }}",
+    "{{ contact.long | replace('', contact.long) }}",
+    "{{ contact.long.replace('', contact.long) }}",
+    "{{ contact.long.join(contact.long) }}",
+    "{{ contact.long | join(contact.long) }}",
+    "{{ ['x'] | map('center', contact.n) | list }}",
+    "{{ [1] | batch(contact.n, 'x') | list }}",
+    "{{ [1] | tojson(indent=contact.n) }}",
+    "{{ 2.5 | round(contact.n, 'floor') }}",
+    "{% for a in contact.long %}{% for b in contact.long %}{% endfor %}{% endfor %}",
+    "{% for a in contact.long %}{% for b in contact.long | map('upper') %}{% endfor %}{% endfor %}",
+    "{% for a in contact.long %}{{ contact.long }}{% endfor %}",
+    "{% set x %}{% for a in contact.long %}{{ contact.long }}{% endfor %}{% endset %}",
+    "{% macro m(s, n) %}{{ s if n == 0 else m(s ~ s, n - 1) }}{% endmacro %}{{ m('ab', 40) }}",
+    "{% macro m(s, n) %}{{ s if n == 0 else m(s + s, n - 1) }}{% endmacro %}{{ m('ab', 40) }}",
+]
+
+
+@pytest.mark.parametrize("source", TOO_MUCH)
+def test_a_message_that_costs_too_much_fails_at_once(source: str):
+    """A contact's own number or text must not take the memory and the time of all others."""
+    failed = failure(source, n=10**12, long="long " * 1000)
+    assert failed.startswith("the template does too much for one message: it")
+
+
+def test_usual_messages_are_far_within_the_bounds():
+    people = [{"name": f"Person {number}"} for number in range(20_000)]
+    source = (
+        "{% for one in contact.people %}{{ loop.index }}/{{ loop.length }} "
+        "{{ one.name | upper }} {% endfor %}"
+    )
+    assert shown(source, people=people).startswith("1/20000 PERSON 0 2/20000")
+    long = "word " * 20_000
+    assert shown("{{ contact.long | truncate(20) }}", long=long) == "word word word..."
+    assert len(shown("{{ contact.long | replace(' ', '<br>') }}", long=long)) == 160_000
+    assert shown("{{ '{:,}'.format(contact.n) }}", n=12_345_678_901) == "12,345,678,901"
+    assert shown("{{ contact.none | default(1764460000) }}") == "1764460000"
+
+
+@pytest.mark.parametrize("text", ["no", "NO", "false", "False", "0"])
+def test_a_text_that_conditions_read_as_false_is_false(text: str):
+    source = "{% if contact.vip %}lounge{% else %}bar{% endif %}"
+    assert shown(source, vip=text) == "bar"
+    assert shown("{{ 'lounge' if contact.vip else 'bar' }}", vip=text) == "bar"
+    assert shown("{{ not contact.vip }}", vip=text) == "true"
+    assert shown("{% if contact.vip is defined %}{{ contact.vip }}{% endif %}", vip=text) == text
+
+
+@pytest.mark.parametrize("text", ["yes", "true", "1", "Ann", "nobody", " "])
+def test_any_other_text_is_true(text: str):
+    assert shown("{% if contact.vip %}lounge{% endif %}", vip=text) == "lounge"
+
+
+@pytest.mark.parametrize(
+    ("source", "balance", "text"),
+    [
+        ("{{ contact.balance | number == 0 }}", "0", "true"),
+        ("{{ contact.balance | number | round }}", "12.6", "13"),
+        ("{{ contact.balance | number + 1 }}", "1e3", "1001"),
+        ("{{ contact.balance | number }}", "0.10", "0.1"),
+        ("{{ contact.balance | number > 5 }}", " 7 ", "true"),
+        ("{{ contact.balance | number }}", 12.5, "12.5"),
+        ("{{ contact.missing | default(0) | number }}", "x", "0"),
+    ],
+)
+def test_the_filter_number_reads_text_as_conditions_do(source: str, balance: object, text: str):
+    assert shown(source, balance=balance) == text
+
+
+@pytest.mark.parametrize("balance", ["12,5", "£12.50", "nan", "abc", True])
+def test_what_is_no_number_fails_the_contact_and_is_not_quoted(balance: object):
+    failed = failure("{{ contact.balance | number }}", balance=balance)
+    assert failed == "the filter `number` meets a value that is no number"
+    assert "missing field" in failure("{{ contact.none | number }}")

@@ -1,0 +1,231 @@
+"""What the template of one message may cost: rounds of loops and calls, and characters.
+
+What a contact's fields hold decides how often a loop goes round and how long a text becomes. With
+bounds, ``{{ '*' * contact.points }}`` fails the one contact with a thousand million points;
+without, it takes the memory of the task that serves all the others.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import wraps
+from typing import Any
+
+from jinja2 import Undefined, nodes, pass_context
+
+MOST_STEPS = 2_000_000  # rounds of all loops, and calls of filters, macros and methods
+LONGEST = 10_000_000  # characters of what is rendered, and of every text on the way there
+_MOST_BITS = 100_000  # of a whole number
+
+# what makes a text as long as a number says, and what makes each of its parts longer
+_PADDING = frozenset({"batch", "center", "ljust", "rjust", "slice", "tojson", "truncate", "zfill"})
+_MULTIPLYING = frozenset({"expandtabs", "indent", "join", "replace", "wordwrap"})
+_FORMATS = frozenset({"format", "format_map"})
+_WIDTH = re.compile(r"\d{7}")
+_COMPUTED_WIDTH = re.compile(r"\{[^{}]*\{|\*")
+
+ROUNDS, MADE = "_rounds", "_made"  # filters that no template can name
+
+
+class TooMuch(Exception):
+    """A template does more than one message may cost; says what."""
+
+
+class _Budget:
+    """What is left to one rendering."""
+
+    def __init__(self) -> None:
+        self.steps, self.printed = 0, 0
+
+    def step(self, count: int = 1) -> None:
+        self.steps += count
+        if self.steps > MOST_STEPS:
+            raise TooMuch(f"its loops and calls go round more than {MOST_STEPS:,} times")
+
+    def count_printed(self, text: str) -> None:
+        self.printed += len(text)
+        _require_short(self.printed)
+
+
+_budget: ContextVar[_Budget] = ContextVar("budget")
+
+
+@contextmanager
+def bounded() -> Iterator[None]:
+    """Give what is rendered within a budget of its own."""
+    token = _budget.set(_Budget())
+    try:
+        yield
+    finally:
+        _budget.reset(token)
+
+
+def joined(pieces: Iterable[str]) -> str:
+    """Return the pieces of a rendering as one text; raise TooMuch where it would be too long."""
+    kept, length = [], 0
+    for piece in pieces:
+        length += len(piece)
+        _require_short(length)
+        kept.append(piece)
+    return "".join(kept)
+
+
+def count_printed(value: Any) -> Any:
+    """Return what an expression prints; raise TooMuch where all of it is too much."""
+    if isinstance(value, str) and (budget := _budget.get(None)) is not None:
+        budget.count_printed(value)
+    return value
+
+
+def with_bounds(tree: nodes.Template) -> nodes.Template:
+    """Return a template whose loops are counted, and whose joined texts are measured."""
+    for loop in list(tree.find_all(nodes.For)):
+        loop.iter = _through(ROUNDS, loop.iter)
+    _wrap_joined(tree)
+    return tree
+
+
+def call_within(call: Callable[..., Any], name: str, value: Any, arguments: Sequence[Any]) -> Any:
+    """Make a call that a template asks for; raise TooMuch before or after one that costs it."""
+    _step()
+    _require_modest(name, value, arguments)
+    return _measured(call())
+
+
+def bounded_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a filter of Jinja's that stays within bounds."""
+    skipped = 1 if getattr(function, "jinja_pass_arg", None) else 0
+
+    @wraps(function)
+    def within(*args: Any, **named: Any) -> Any:
+        value, *others = args[skipped:]
+        call = lambda: function(*args, **named)  # noqa: E731 - made to be called once, below
+        return call_within(call, name, value, [*others, *named.values()])
+
+    return within
+
+
+def binary(operator: str, left: Any, right: Any, apply: Callable[[Any, Any], Any]) -> Any:
+    """Return ``left operator right``; raise TooMuch where that would be too large."""
+    _step()
+    if operator == "*":
+        _require_modest_product(left, right)
+    if operator == "**" and isinstance(left, int) and isinstance(right, int):
+        _require_few_bits(left.bit_length() * max(right, 1))
+    if operator == "%" and isinstance(left, str):
+        arguments = right if isinstance(right, tuple) else (right,)
+        _require_modest("format", left, arguments)
+    return _measured(apply(left, right))
+
+
+@pass_context
+def rounds(_context: Any, items: Any) -> Any:
+    """Return what a loop goes through, counted."""
+    if isinstance(items, Undefined):
+        return items
+    if isinstance(items, Sized):
+        _step(len(items))
+        return items
+    return _counted(items)
+
+
+@pass_context
+def made(_context: Any, value: Any) -> Any:
+    """Return a text that was joined of others; raise TooMuch where it is too long."""
+    return _measured(value)
+
+
+def _counted(items: Iterable[Any]) -> Iterator[Any]:
+    for item in items:
+        _step()
+        yield item
+
+
+def _through(name: str, node: Any) -> Any:
+    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
+
+
+def _wrap_joined(node: nodes.Node) -> None:
+    """Put ``a ~ b`` through the filter that measures it, wherever it stands."""
+    for field, value in node.iter_fields():
+        if isinstance(value, list):
+            setattr(node, field, [_wrapped(item) for item in value])
+        else:
+            setattr(node, field, _wrapped(value))
+
+
+def _wrapped(value: Any) -> Any:
+    if isinstance(value, nodes.Node):
+        _wrap_joined(value)
+    return _through(MADE, value) if isinstance(value, nodes.Concat) else value
+
+
+def _step(count: int = 1) -> None:
+    budget = _budget.get(None)  # None while a template is compiled
+    if budget is not None:
+        budget.step(count)
+
+
+def _measured(value: Any) -> Any:
+    if isinstance(value, str | list | tuple):
+        _require_short(len(value))
+    return value
+
+
+def _require_modest(name: str, value: Any, arguments: Sequence[Any]) -> None:
+    numbers = [abs(each) for each in arguments if isinstance(each, int)]
+    if name in _PADDING:
+        _require_short(max(numbers, default=0))
+    elif name == "round":
+        _require_few_bits(max(numbers, default=0))
+    elif name in _MULTIPLYING:
+        lengths = (len(each) for each in arguments if isinstance(each, Sized))
+        _require_short((_length(value) + 1) * (sum(numbers) + sum(lengths) + 1))
+    elif name in _FORMATS and isinstance(value, str):
+        if _WIDTH.search(value):
+            raise TooMuch(f"it makes a text longer than {LONGEST:,} characters")
+        if _COMPUTED_WIDTH.search(value):
+            _require_short(max(numbers, default=0))
+
+
+def _require_modest_product(left: Any, right: Any) -> None:
+    for value, times in ((left, right), (right, left)):
+        if isinstance(value, str | bytes | list | tuple) and isinstance(times, int):
+            _require_short(len(value) * max(times, 0))
+    if isinstance(left, int) and isinstance(right, int):
+        _require_few_bits(left.bit_length() + right.bit_length())
+
+
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, Sized) and not isinstance(value, Undefined) else 0
+
+
+def _require_short(length: int) -> None:
+    if length > LONGEST:
+        raise TooMuch(f"it makes a text longer than {LONGEST:,} characters")
+
+
+def _require_few_bits(bits: int) -> None:
+    if bits > _MOST_BITS:
+        raise TooMuch("it makes a number of too many digits")
+
+
+__all__ = [
+    "LONGEST",
+    "MADE",
+    "MOST_STEPS",
+    "ROUNDS",
+    "TooMuch",
+    "binary",
+    "bounded",
+    "bounded_filter",
+    "call_within",
+    "count_printed",
+    "joined",
+    "made",
+    "rounds",
+    "with_bounds",
+]
