@@ -20,6 +20,7 @@ from segue.directory.readers import TEXT, Column, is_text, pc
 
 Item = TypeVar("Item")
 ID = "contact_id"
+LONGEST_ID = 2000  # bytes; an index of PostgreSQL holds 2,704, the names beside an id among them
 SHOWN = 10  # offending rows, ids or names that a message lists
 OPT_STATES = {  # table: its opt state column, and what a missing value means
     "contacts": ("unsubscribed", False),
@@ -60,6 +61,13 @@ def missing_ids(ids: Column) -> Column:
     return missing
 
 
+def unfit_ids(ids: Column) -> Column:
+    """Mark the rows whose contact id no ledger could keep: with a NUL, or longer than its index."""
+    long = pc.greater(pc.binary_length(ids), LONGEST_ID)
+    unfit: Column = pc.fill_null(pc.or_(long, pc.match_substring(ids, "\0")), False)
+    return unfit
+
+
 def has_repeats(sorted_ids: Column) -> bool:
     """Tell whether any id occurs twice; equal ids must stand side by side."""
     return bool(pc.any(pc.equal(sorted_ids[:-1], sorted_ids[1:])).as_py())
@@ -95,6 +103,18 @@ def describe_missing_ids(rows: LocatedRows) -> str | None:
         return None
     places = _some(positions, rows.place)
     return f"{_count(positions, 'row')} without a {ID}: {places}; every row needs one"
+
+
+def describe_unfit_ids(rows: LocatedRows) -> str | None:
+    """Say which rows have a contact id that the ledger cannot keep; None when there is none."""
+    positions = _positions(unfit_ids(rows.columns.column(ID)))
+    if not positions:
+        return None
+    places = _some(positions, rows.place)
+    return (
+        f"{_count(positions, 'row')} with a {ID} that cannot be kept: {places}; allowed: up to "
+        f"{LONGEST_ID} bytes, without a NUL character"
+    )
 
 
 def describe_duplicate_ids(rows: LocatedRows) -> str | None:

@@ -249,13 +249,19 @@ class CsvPart:
     ) -> pa.Table:
         ragged: list[Any] = []
         with read_errors(self.name), self._opened() as stream:
-            if only is None or id_column is None:
-                table = pacsv.read_csv(stream, **self._options(columns, ragged, threads=True))
-            else:
-                table = self._read_only(stream, columns, id_column, only, ragged)
+            quotes = cast(_QuoteReader, stream)
+            try:
+                if only is None or id_column is None:
+                    table = pacsv.read_csv(stream, **self._options(columns, ragged, threads=True))
+                else:
+                    table = self._read_only(stream, columns, id_column, only, ragged)
+            except pa.ArrowInvalid as error:
+                if "straddl" in str(error):  # a value of many megabytes: one that is never closed
+                    quotes.check_quotes()
+                raise
+            quotes.check_quotes()
             if ragged:
                 raise DataError(f"{self.name}: {self._describe_ragged(columns)}")
-            cast(_QuoteCounter, stream).check_quotes()
         return table.select(list(columns))
 
     def slices(self) -> Sequence[CsvPart]:
@@ -317,35 +323,87 @@ class CsvPart:
     def _opened(self) -> Iterator[IO[bytes]]:
         compression = "gzip" if self.name.lower().endswith(".gz") else None
         with self.fs.open(self.path, "rb", compression=compression) as stream:
-            yield cast(IO[bytes], _QuoteCounter(stream))
+            yield cast(IO[bytes], _QuoteReader(stream))
 
 
-class _QuoteCounter:
-    """A stream that counts quote characters, to notice one that is never closed.
+class _QuoteReader:
+    """A stream that looks at every quote character passing, for one that is out of place.
 
-    Arrow takes everything after it as one value: the rows it swallows would be lost in silence.
+    Arrow joins what follows an opening quote until the next one, over as many lines as it takes:
+    the rows in between would be lost in silence. By RFC 4180 an opening quote begins a value and
+    a closing one ends it; in between a quote is doubled, so that it closes and opens again.
     """
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.closed = False
         self._stream = stream
         self._quotes = 0
+        self._lines = 1
+        self._last = b"\n"  # the byte before those to come
+        self._problem: str | None = None
 
     def read(self, size: int = -1) -> bytes:
         data = self._stream.read(size)
-        self._quotes += data.count(b'"')
+        if self._last == b"\n" and self._lines == 1 and data.startswith(_BOM):
+            self._look(data[len(_BOM) :])
+        else:
+            self._look(data)
         return data
 
     def close(self) -> None:
         self.closed = True
 
     def check_quotes(self) -> None:
-        """Raise DataError if a quoted value was never closed."""
+        """Raise DataError if a quote character is out of place, or a value is never closed."""
+        if self._problem is not None:
+            raise DataError(self._problem)
         if self._quotes % 2:
             raise DataError(
                 "it holds an odd number of quote characters: a quoted value is never closed, or "
                 "one with a quote in it is not quoted (RFC 4180)"
             )
+
+    def _look(self, data: bytes) -> None:
+        if not data or self._problem is not None:
+            return
+        if b'"' in data or self._last == b'"':
+            self._problem = self._out_of_place(self._last + data)
+            self._quotes += data.count(b'"')
+        self._lines += data.count(b"\n") or data.count(b"\r")
+        self._last = data[-1:]
+
+    def _out_of_place(self, data: bytes) -> str | None:
+        """Judge the quotes after the first byte, and the first byte by the one that follows it.
+
+        A quote in the last place that closes a value is judged with the next bytes.
+        """
+        characters = np.frombuffer(data, np.uint8)
+        places = np.flatnonzero(characters == ord('"'))
+        closed = (self._quotes - int(data[:1] == b'"')) % 2  # whether the first one closes a value
+        opening, closing = places[closed::2], places[1 - closed :: 2]
+        opening, closing = opening[opening > 0], closing[closing + 1 < len(data)]
+        wrong = [
+            *opening[~_BESIDE_QUOTES[characters[opening - 1]]][:1],
+            *closing[~_BESIDE_QUOTES[characters[closing + 1]]][:1],
+        ]
+        if not wrong:
+            return None
+        index = int(np.searchsorted(places, min(wrong)))
+        line, start = (self._line(data, places[max(n, 0)]) for n in (index, index - 1))
+        opens = index % 2 == closed
+        since = "" if opens or start == line else f", for a value that begins in line {start}"
+        return (
+            f"line {line}: a quote character is out of place{since}; a value that holds one is "
+            "quoted as a whole and the quote in it doubled (RFC 4180): a backslash does not do"
+        )
+
+    def _line(self, data: bytes, place: int) -> int:
+        before = data[1 : int(place)]
+        return self._lines + (before.count(b"\n") or before.count(b"\r"))
+
+
+_BOM = b"\xef\xbb\xbf"
+_BESIDE_QUOTES = np.isin(np.arange(256), list(b',\r\n"'))  # what a quote may stand beside
 
 
 def in_parallel(work: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:

@@ -53,6 +53,9 @@ _NEEDED = {
 }
 
 
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
 @dataclass(frozen=True, slots=True)
 class CheckFinding:
     """One thing wrong with a snapshot; ``message`` says where, and what is expected."""
@@ -261,6 +264,15 @@ class SnapshotTables:
 
     def _describe_unknown(self, table: str, name: str) -> str:
         own, mapped = self._parts(table)[0].columns, self._mapping(table).get(name)
+        for mark, separators in _SEPARATORS.items() if len(own) == 1 else ():
+            if mark in own[0]:
+                return f"its first line is separated by {separators}; expected commas"
+        alike = next((theirs for theirs in own if _is_alike(theirs, mapped or name)), None)
+        if alike is not None:
+            return (
+                f"there is no column {mapped or name!r}, but {alike!r}: names are compared "
+                f"exactly; the directory's `columns` says which one is {name!r}"
+            )
         if mapped is not None:
             what = f"there is no column {mapped!r}, as the directory's `columns` calls {name!r}"
             hint = did_you_mean(mapped, own)
@@ -291,8 +303,11 @@ class SnapshotTables:
 
     def _checked(self, table: str, rows: pa.Table) -> pa.Table:
         """Return rows whose ids are all there, with opt states as booleans; or raise DataError."""
-        if ID in rows.column_names and pc.any(checks.missing_ids(rows.column(ID))).as_py():
-            self._raise(table, checks.describe_missing_ids)
+        if ID in rows.column_names:
+            if pc.any(checks.missing_ids(rows.column(ID))).as_py():
+                self._raise(table, checks.describe_missing_ids)
+            if pc.any(checks.unfit_ids(rows.column(ID))).as_py():
+                self._raise(table, checks.describe_unfit_ids)
         return self._with_opt_states(table, rows)
 
     def _read_parts(
@@ -395,7 +410,7 @@ class SnapshotTables:
         except DataError as error:
             yield str(error)
             return
-        broken = [checks.describe_missing_ids(located)]
+        broken = [checks.describe_missing_ids(located), checks.describe_unfit_ids(located)]
         if table == "contacts":
             broken.append(checks.describe_duplicate_ids(located))
             broken.append(None if located.columns.num_rows else "the table has no rows")
@@ -431,6 +446,11 @@ class SnapshotTables:
             yield
         except DataError as error:
             raise DataError(f"{self._where}, {error}") from error.__cause__
+
+
+def _is_alike(theirs: str, wanted: str) -> bool:
+    """Tell whether two names differ in case and blanks only."""
+    return theirs != wanted and theirs.strip().casefold() == wanted.strip().casefold()
 
 
 def _common_types(parts: Sequence[Part], id_column: str) -> dict[str, pa.DataType]:

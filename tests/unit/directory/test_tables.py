@@ -193,6 +193,54 @@ class TestCsv:
         fails(lambda: tables.contacts(only=only), "a quoted value is never closed")
 
     @pytest.mark.parametrize(
+        ("text", "told"),
+        [
+            (
+                'a,x\nb,"Rocky\nc,y\nd,"Duke\n',
+                "line 5: a quote character is out of place, for a value",
+            ),
+            ('a,"Acme \\"West\\" Ltd"\n', "line 2: a quote character is out of place"),
+            ('a,5" nail 6" nail\n', "line 2: a quote character is out of place"),
+            ('a, "x"\n', "line 2: a quote character is out of place"),
+            ('a,"x" \nb,y\n', "line 2: a quote character is out of place"),
+            ('a,"x"y\n', "line 2: a quote character is out of place"),
+            ('a,""x""\n', "line 2: a quote character is out of place"),
+        ],
+    )
+    @pytest.mark.parametrize("suffix", ["csv", "csv.gz"])
+    @pytest.mark.parametrize("only", [None, ["a"]])
+    def test_stray_quotes(self, folder, text, told, suffix, only):
+        """Quotes that RFC 4180 does not allow are refused: Arrow would join the rows between."""
+        tables = contacts_of(folder, "contact_id,note\n" + text, suffix)
+        message = fails(lambda: tables.contacts(only=only), told)
+        assert "Duke" not in message
+        assert told in str(tables.check()[0])
+
+    @pytest.mark.parametrize("size", [3, 4, 7, 1000])
+    @pytest.mark.parametrize("end", ["\n", "\r\n", "\r", ""])
+    def test_quotes_in_their_place(self, size, end):
+        """Whatever bytes come together, a value may be quoted, empty, and hold quotes and lines."""
+        text = '\ufeff"id","n"\n1,""\n2,"x, ""y""\r\nz"\n"3",""""\n4,"' + '"""' + end
+        stream = readers._QuoteReader(io.BytesIO(text.encode()))
+        while stream.read(size):
+            pass
+        stream.check_quotes()
+
+    @pytest.mark.parametrize(
+        ("header", "told"),
+        [
+            ("contact_id;name", "separated by semicolons; expected commas"),
+            ("contact_id\tname", "separated by tabs; expected commas"),
+            ("contact_id|name", "separated by bars; expected commas"),
+            ("CONTACT_ID,NAME", "but 'CONTACT_ID': names are compared exactly"),
+            (" contact_id,name", "but ' contact_id': names are compared exactly"),
+        ],
+    )
+    def test_headers_of_others(self, folder, header, told):
+        """Another separator, upper case or a blank in the header are told as what they are."""
+        fails(contacts_of(folder, f"{header}\n").contacts, told)
+
+    @pytest.mark.parametrize(
         ("content", "told"),
         [
             (b"", "Empty CSV"),
@@ -454,6 +502,14 @@ class TestIds:
         """An empty text is no id in Parquet either."""
         tables = contacts_of(folder, pa.table({"contact_id": ["", "a", None]}), "parquet")
         fails(tables.contacts, "2 rows without a contact_id: row 1, row 3")
+
+    @pytest.mark.parametrize("contact_id", ["a\0b", "\0", "x" * 2001, "é" * 1001])
+    def test_ids_that_no_ledger_keeps(self, folder, contact_id):
+        """A NUL, or an id that an index cannot hold, is told with its row, whatever the ledger."""
+        tables = contacts_of(folder, f"contact_id\na\n{contact_id}\n")
+        fails(tables.contacts, "1 row with a contact_id that cannot be kept: row 2; allowed: up to")
+        assert "row 2" in str(tables.check()[0])
+        ids(contacts_of(folder, f"contact_id\n{'x' * 2000}\n").contacts())
 
     def test_missing_in_other_tables(self, folder):
         """Rows of other tables need a contact id too."""
