@@ -7,7 +7,8 @@ workflow out of hundreds. ``segue.validation`` reads all of them and finds every
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -61,8 +62,12 @@ class Catalog:
         return sorted(self._files[folder])
 
     def directory(self, name: str) -> DirectoryDefinition:
-        """Return a directory; raise DefinitionError when it is missing or wrong."""
-        return self._get("directories", DirectoryDefinition, name)
+        """Return a directory that knows its segments; raise DefinitionError.
+
+        It is raised when the directory is missing or wrong.
+        """
+        found = self._get("directories", DirectoryDefinition, name)
+        return found.knowing(_SegmentsOf(self, name))
 
     def segment(self, name: str) -> SegmentDefinition:
         """Return a segment that knows what it refers to; raise DefinitionError.
@@ -230,6 +235,13 @@ class Catalog:
             return []
         return [mention.name for mention in named_segments(found.match) if mention.evaluated]
 
+    def has_segment(self, name: str, directory: str) -> bool:
+        """Tell whether a directory has this segment; one that is wrong may be any directory's."""
+        if name not in self._files["segments"]:
+            return False
+        known = self._known(name)
+        return known is None or known.directory == directory
+
     def _known(self, name: str) -> SegmentDefinition | None:
         """Return a segment by itself; None if it is missing or wrong, which others report."""
         try:
@@ -297,6 +309,17 @@ class Catalog:
         if problems:
             raise DefinitionError(problems)
         return channel
+
+
+@dataclass(frozen=True, slots=True)
+class _SegmentsOf(Container[str]):
+    """The names of a directory's segments: each is looked up when it is asked for."""
+
+    catalog: Catalog
+    directory: str
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self.catalog.has_segment(name, self.directory)
 
 
 def _cap_problems(document: Document) -> Iterator[Problem]:

@@ -25,7 +25,7 @@ from segue.delivery.channel import BUILT_IN, channel_class, channel_names
 from segue.delivery.ledger import records
 from segue.delivery.live import source_class, source_names
 from segue.delivery.schema import State
-from segue.directory.definition import DirectoryDefinition
+from segue.directory.definition import Consent, DirectoryDefinition
 from segue.directory.layout import TABLES
 from segue.directory.snapshots import list_snapshots
 from segue.directory.tables import SnapshotTables
@@ -394,6 +394,7 @@ def allowed(annotation: Any) -> set[str]:
     ("heading", "keys"),
     [
         pytest.param("Directories", keys_of(DirectoryDefinition), id="directories"),
+        pytest.param("Consent", keys_of(Consent), id="consent"),
         pytest.param(
             "Segments",
             keys_with_parts(SegmentDefinition, {"imported": ImportedMembership}),

@@ -41,14 +41,17 @@ def snapshots(
     if check is not None:
         _check(definition, workspace.snapshot(definition, check), output)
         return
-    from segue.directory.snapshots import list_snapshots
+    from segue.directory.snapshots import describe_unkeyed, list_snapshots, unkeyed_folders
 
     with working(f"Listing {directory}"):
         quarantined = workspace.quarantined(definition)
         found = list_snapshots(definition, now=workspace.now)
         rows = [[*_row(definition, item), quarantined.get(item.key)] for item in found]
+        left_out = describe_unkeyed(unkeyed_folders(definition))
     if not rows:
         note(f"directory {directory} has no snapshot yet")
+    if left_out is not None:
+        note(left_out)
     if output is Format.TABLE:
         print_listing(_IN_A_TABLE, map(_table_row, rows), output)
     else:
@@ -150,4 +153,5 @@ def _check(directory: DirectoryDefinition, snapshot: Snapshot, output: Format) -
     if findings:
         note(f"{count(len(findings), 'problem')} found in {snapshot.key}")
         raise typer.Exit(_UNSOUND)
+    note(str(tables.opt_outs()))
     note(f"{snapshot.key} is sound")

@@ -36,7 +36,7 @@ from segue.directory.snapshots import (
 from segue.directory.tables import SnapshotTables
 from segue.errors import DataError, SettingsError, SnapshotMissing, SnapshotRewritten
 from segue.segments.changes import ChangeKind, Memberships, enrolments, segment_changes
-from segue.segments.consent import refuse_lost_opt_outs
+from segue.segments.consent import new_opt_states, refuse_lost_opt_outs
 from segue.segments.membership import missing_for
 
 _ATTEMPTS = 5
@@ -244,9 +244,11 @@ def enrolment(
 
 
 def _require_needed(resolved: ResolvedWorkflow, current: Snapshot) -> None:
-    """Raise DataError where a snapshot lacks a column or table that the segment needs."""
+    """Raise DataError where a snapshot lacks what the segment needs, or has opt states unread."""
     directory, segment = resolved.directory, resolved.segment
-    lacking = missing_for(segment, SnapshotTables(directory, current))
+    tables = SnapshotTables(directory, current)
+    tables.refuse_unread()
+    lacking = missing_for(segment, tables)
     if lacking:
         raise DataError(
             f"snapshot {current.key} of {directory.directory} lacks {', '.join(lacking)}, which "
@@ -282,12 +284,11 @@ def compare(
             'snapshot back, or run again with {"accept_rewritten": true} to begin anew with a '
             "baseline: the changes in between are then not acted on"
         ) from None
-    lacking = missing_for(segment, SnapshotTables(directory, previous))
-    if lacking:
-        reason = f"new column: {previous.key} lacks {', '.join(lacking)}"
-        return _baseline(resolved, part, previous, current, reason, store)
     tables = SnapshotTables(directory, previous), SnapshotTables(directory, current)
     refuse_lost_opt_outs(*tables)
+    incomparable = _why_incomparable(resolved, *tables)
+    if incomparable is not None:
+        return _baseline(resolved, part, previous, current, incomparable, store)
     read = fingerprint(previous), fingerprint(current)
     found = segment_changes(segment, directory, previous, current, store)
     if read != (fingerprint(previous), fingerprint(current)):
@@ -305,6 +306,21 @@ def compare(
         changes=list(zip(wanted["contact_id"], wanted["change"], wanted["reason"], strict=True)),
         suppressed=suppressing_policy(resolved, part, wishes, now, record_only=record_only),
     )
+
+
+def _why_incomparable(
+    resolved: ResolvedWorkflow, previous: SnapshotTables, current: SnapshotTables
+) -> str | None:
+    """Say why nothing between two snapshots is news, in words; None where they can be compared."""
+    key = previous.snapshot.key
+    lacking = missing_for(resolved.segment, previous)
+    if lacking:
+        return f"new column: {key} lacks {', '.join(lacking)}"
+    if previous.unread():  # it was corrected since
+        return f"{key} has opt states, or tables, that are not read"
+    kinds = set(resolved.definition.changes) & {ChangeKind.OPTED_IN, ChangeKind.OPTED_OUT}
+    needs_states = bool(kinds) or resolved.segment.needs.subscriptions
+    return new_opt_states(previous, current) if needs_states else None
 
 
 def _baseline(

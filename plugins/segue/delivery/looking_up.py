@@ -27,12 +27,12 @@ import pandas as pd
 from segue.delivery.door import REAL_CLOCK, Clock
 from segue.delivery.ledger import Ledger
 from segue.delivery.live import Answer, LiveReader, LiveSource
+from segue.directory.definition import UNSUBSCRIBED
 from segue.errors import ConnectionFailure, ContactFailure, DeliveryError, TransientFailure
 from segue.segments.arrow import array_of, values_of
 from segue.segments.column import FALSE_WORDS, TRUE_WORDS
 from segue.segments.column_source import column_of
 from segue.segments.evaluation import Population
-from segue.segments.population import UNSUBSCRIBED
 
 log = logging.getLogger(__name__)
 

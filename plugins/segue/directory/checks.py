@@ -16,17 +16,21 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from segue.directory.readers import TEXT, Column, is_text, pc
+from segue.directory.definition import UNSUBSCRIBED, DirectoryDefinition
+from segue.directory.readers import TEXT, Column, is_text, pc, plain
 
 Item = TypeVar("Item")
 ID = "contact_id"
 LONGEST_ID = 2000  # bytes; an index of PostgreSQL holds 2,704, the names beside an id among them
 SHOWN = 10  # offending rows, ids or names that a message lists
-OPT_STATES = {  # table: its opt state column, and what a missing value means
-    "contacts": ("unsubscribed", False),
+OPT_STATES: dict[str, tuple[str, bool | None]] = {
+    # table: its opt state column, and what a missing value means; None where there is none
+    "contacts": (UNSUBSCRIBED, False),
     "mailing_lists": ("opted_in", True),
-    "subscriptions": ("opted_in", True),
+    "subscriptions": ("opted_in", None),
 }
+DIRECTORY_SCOPE = "directory"
+SEGMENT_SCOPE = "segment:"
 ALLOWED_OPT_STATES = "allowed: booleans, 1, 0, true, false, yes, no, or missing"
 _MOST_VALUES = 5  # more different ones are hardly opt states: another column was mapped here
 # what an opt state may be by mistake; any other value could be a contact's name and is not shown
@@ -35,6 +39,7 @@ _PLAINLY_NO_NAMES = re.compile(
     r"(un)?subscribed|opt(ed)?[ _-]?(in|out)",
     re.IGNORECASE,
 )
+_LONGEST_SCOPE = 80
 _TRUE = pa.array(["true", "yes", "1"], TEXT)
 _FALSE = pa.array(["false", "no", "0"], TEXT)
 
@@ -45,6 +50,11 @@ class LocatedRows:
 
     columns: pa.Table
     files: Sequence[tuple[str, int]]
+
+    def contact_at(self, position: int) -> str:
+        """Return a row's place and whose it is."""
+        contact_id = self.columns.column(ID)[position].as_py()
+        return f"{self.place(position)}, contact {contact_id!r}"
 
     def place(self, position: int) -> str:
         """Return ``row 4``, or ``contacts/part-1.csv row 4`` where the table has several files."""
@@ -141,16 +151,65 @@ def describe_opt_states(rows: LocatedRows, column: str) -> str | None:
     wrong = _positions(opt_states(values)[1])
     if not wrong:
         return None
-    ids = rows.columns.column(ID)
     found = {str(values[position]) for position in wrong[:1000]}
     few = len(found) <= _MOST_VALUES
 
     def tell(position: int) -> str:
-        where = f"{rows.place(position)}, contact {ids[position].as_py()!r}"
+        where = rows.contact_at(position)
         return f"{where}: {_safe(values[position].as_py())}" if few else where
 
     what = f"{_count(wrong, 'row')} of {column!r} that are no booleans ({values.type})"
     return f"{what}: {_some(wrong, tell)}; {ALLOWED_OPT_STATES}"
+
+
+def describe_missing_opt_states(rows: LocatedRows, column: str) -> str | None:
+    """Say which rows have no opt state, where each must; None when all have."""
+    states, wrong = opt_states(rows.columns.column(column))
+    missing = _positions(pc.and_not(pc.is_null(states), wrong))
+    if not missing:
+        return None
+    what = f"{_count(missing, 'row')} without {column!r}"
+    return f"{what}: {_some(missing, rows.contact_at)}; each must say true or false"
+
+
+def unknown_scopes(rows: pa.Table, directory: DirectoryDefinition) -> Column:
+    """Mark the rows of subscriptions that opt out of what nobody knows.
+
+    ``opted_in`` may be as the files have it.
+    """
+    scopes = plain(rows.column("scope"))
+    known = [scope for scope in pc.unique(scopes).to_pylist() if is_scope(scope, directory)]
+    unknown = pc.invert(pc.is_in(scopes, value_set=pa.array(known, scopes.type)))
+    out: Column = pc.fill_null(pc.invert(opt_states(plain(rows.column("opted_in")))[0]), False)
+    marks: Column = pc.and_(unknown, out)
+    return marks
+
+
+def is_scope(scope: object, directory: DirectoryDefinition) -> bool:
+    """Tell whether a scope is ``directory``, or ``segment:`` and a segment of the directory."""
+    if scope == DIRECTORY_SCOPE:
+        return True
+    text = scope if isinstance(scope, str) else ""
+    name = text.removeprefix(SEGMENT_SCOPE)
+    return text.startswith(SEGMENT_SCOPE) and directory.knows_segment(name)
+
+
+def describe_unknown_scopes(rows: LocatedRows, directory: DirectoryDefinition) -> str | None:
+    """Say which rows opt out of a scope that nobody knows; None when there are none."""
+    wrong = _positions(unknown_scopes(rows.columns, directory))
+    if not wrong:
+        return None
+    scopes = rows.columns.column("scope")
+
+    def tell(position: int) -> str:
+        return f"{rows.contact_at(position)}: {_shown_scope(scopes[position].as_py())}"
+
+    return (
+        f"{_count(wrong, 'row')} that opt out of an unknown scope: {_some(wrong, tell)}; allowed: "
+        f"{DIRECTORY_SCOPE}, or {SEGMENT_SCOPE} and the name of a segment of the directory, as "
+        "it is written there; one that is gone may stand in the directory's "
+        "consent.former_segments"
+    )
 
 
 def list_names(names: Sequence[str]) -> str:
@@ -176,3 +235,12 @@ def _safe(value: object) -> str:
     """Return a value for a message if it can hardly be a name, an address or a number."""
     text = str(value)
     return repr(value) if _PLAINLY_NO_NAMES.fullmatch(text.strip()) else f"{len(text)} characters"
+
+
+def _shown_scope(scope: object) -> str:
+    """Return a scope for a message: it names no person, unless another column was mapped."""
+    text = "" if scope is None else str(scope)
+    if text in ("", "None"):
+        return "no scope"
+    is_safe = len(text) <= _LONGEST_SCOPE and "@" not in text
+    return repr(text) if is_safe else f"{len(text)} characters"

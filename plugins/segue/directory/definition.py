@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterator
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
-from segue.documents import Definition, Items, Name, did_you_mean
+from segue.directory.look_alikes import says_opted_in
+from segue.documents import Definition, Items, Location, Name, ProblemsFound, did_you_mean
 from segue.durations import Duration, DurationField
 
 TableName = Literal["contacts", "transactions", "mailing_lists", "subscriptions"]
+
+UNSUBSCRIBED = "unsubscribed"
 
 STANDARD_COLUMNS: dict[str, tuple[str, ...]] = {
     "contacts": (
@@ -22,7 +26,7 @@ STANDARD_COLUMNS: dict[str, tuple[str, ...]] = {
         "phone",
         "language",
         "external_reference",
-        "unsubscribed",
+        UNSUBSCRIBED,
         "created_at",
         "modified_at",
     ),
@@ -48,6 +52,54 @@ def _resolve(location: str, info: ValidationInfo) -> str:
     return str((Path(folder) / Path(location).expanduser()).resolve())
 
 
+_STATES: dict[TableName, tuple[str, bool]] = {  # its opt state, and whether it says who opted in
+    "contacts": (UNSUBSCRIBED, False),
+    "mailing_lists": ("opted_in", True),
+    "subscriptions": ("opted_in", True),
+}
+
+
+def _turned_round(name: str, is_in: bool) -> str | None:
+    """Say that a column's name says the opposite of what it is read as; None where it does not."""
+    says_in = says_opted_in(name)
+    if says_in is None or says_in == is_in:
+        return None
+    found, wanted = ("in", "out") if says_in else ("out", "in")
+    return (
+        f"{name!r} seems to say who opted {found}; here stands a column that says who opted "
+        f"{wanted}. Of contacts, write consent: {{opted_{found}: {name}}}; elsewhere, write it the "
+        "other way round into the snapshot"
+    )
+
+
+class Consent(Definition):
+    """Where a directory says who opted out, beside the rows of subscriptions."""
+
+    # A column of contacts, theirs or ours; without one, the standard `unsubscribed`.
+    opted_in: Annotated[str, Field(min_length=1)] | None = None
+    opted_out: Annotated[str, Field(min_length=1)] | None = None
+    # Columns whose names look like an opt state and that are fields like any other.
+    not_opt_states: Items[str] = ()
+    # Segments that are gone: rows of subscriptions about them mean nothing any more.
+    former_segments: Items[Name] = ()
+
+    @model_validator(mode="after")
+    def _has_one_direction(self) -> Self:
+        if self.opted_in is not None and self.opted_out is not None:
+            message = "found opted_in and opted_out together; expected one of them"
+            raise ProblemsFound([(("opted_out",), message)])
+        named = self.column
+        if named is not None and named in self.not_opt_states:
+            message = f"{named!r} is the opt state; it cannot be none"
+            raise ProblemsFound([(("not_opt_states",), message)])
+        return self
+
+    @property
+    def column(self) -> str | None:
+        """The column of contacts that says who opted in or out."""
+        return self.opted_in if self.opted_in is not None else self.opted_out
+
+
 class DirectoryDefinition(Definition):
     """A population of contacts and where its snapshots are found."""
 
@@ -62,6 +114,62 @@ class DirectoryDefinition(Definition):
     columns: dict[TableName, dict[str, str]] = Field(default_factory=dict)
     # Per table: the columns there are, for checks where no snapshot can be asked.
     fields: dict[TableName, Items[str]] = Field(default_factory=dict)
+    # Without it: the column `unsubscribed` of contacts, and the table subscriptions.
+    consent: Consent | Literal["none"] | None = None
+
+    _segments: Container[str] | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _takes_no_for_no(self) -> Self:
+        """A column that says who opted in, read as one that says who opted out, writes to them."""
+        problems = [
+            (at, message)
+            for at, name, is_in in self._opt_state_names()
+            if (message := _turned_round(name, is_in)) is not None
+        ]
+        if problems:
+            raise ProblemsFound(problems)
+        return self
+
+    def _opt_state_names(self) -> Iterator[tuple[Location, str, bool]]:
+        """Yield where an opt state is named, its name, and whether it is to say who opted in."""
+        for table, (column, is_in) in _STATES.items():
+            named = self.columns.get(table, {}).get(column)
+            if named is not None:
+                yield ("columns", table, column), named, is_in
+        for key in ("opted_in", "opted_out"):
+            named = getattr(self.opt_state, key)
+            if named is not None:
+                yield ("consent", key), named, key == "opted_in"
+
+    @model_validator(mode="after")
+    def _says_once_who_opted_out(self) -> Self:
+        mapped = self.columns.get("contacts", {}).get(UNSUBSCRIBED)
+        if mapped is not None and (self.consent == "none" or self.opt_state.column):
+            at: Location = ("columns", "contacts", UNSUBSCRIBED)
+            message = f"{UNSUBSCRIBED!r} is mapped, and `consent` says otherwise; expected one"
+            raise ProblemsFound([(at, message)])
+        return self
+
+    @property
+    def opt_state(self) -> Consent:
+        """What ``consent`` says beside ``none``."""
+        return self.consent if isinstance(self.consent, Consent) else Consent()
+
+    def knowing(self, segments: Container[str]) -> Self:
+        """Return the same directory, knowing the names of its segments."""
+        copy = self.model_copy()
+        copy._segments = segments
+        return copy
+
+    def knows_segment(self, name: str) -> bool:
+        """Tell whether opt-outs may be about this segment: it is one, or was.
+
+        Where nobody has told which segments there are, any may be.
+        """
+        if name in self.opt_state.former_segments:
+            return True
+        return self._segments is None or name in self._segments
 
     @property
     def zone(self) -> ZoneInfo:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ from fsspec.implementations.local import LocalFileSystem
 from upath import UPath
 
 from segue.directory.definition import STANDARD_COLUMNS
+from segue.directory.look_alikes import looks_like_table
 from segue.errors import DataError
 
 TABLES = tuple(STANDARD_COLUMNS)
@@ -29,6 +30,7 @@ FORMATS: dict[str, Literal["parquet", "csv"]] = {
 }
 _CHECKSUMS = ("md5Hash", "ETag", "etag", "checksum", "content_md5", "crc32c")
 _TIMES = ("mtime", "LastModified", "last_modified", "updated", "modified", "created")
+_LAKES = {"_delta_log": "Delta", ".hoodie": "Hudi"}  # the folder of a log, and whose it is
 _DEEPEST = 8  # levels followed below a local root, so that a loop of links ends
 
 
@@ -41,6 +43,7 @@ class StoredFile:
     size: int
     version: str
     modified: datetime | None
+    is_checksum: bool = False  # ``version`` follows from the content, not from the clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +54,16 @@ class Listing:
     folders: tuple[str, ...]
 
 
-def list_folder(folder: UPath, where: str) -> Listing:
+def list_folder(folder: UPath, where: str, entered: Callable[[str], bool] | None = None) -> Listing:
     """Return everything below ``folder``; one that does not exist, or is a file, is empty.
 
-    Raises DataError, which begins with ``where``, if the file system cannot be asked.
+    Of the folders directly in it only those that are ``entered`` are looked into; local ones that
+    are not need not be readable, such as the ``lost+found`` of a mounted volume. Raises DataError,
+    which begins with ``where``, if the file system cannot be asked.
     """
     with storage_errors(where):
         if isinstance(folder.fs, LocalFileSystem):
-            entries = list(_local_entries(folder.path))
+            entries = list(_local_entries(folder.path, entered))
         else:
             entries = list(_remote_entries(folder))
     files = [entry for entry in entries if isinstance(entry, StoredFile)]
@@ -83,6 +88,36 @@ def table_files(files: Iterable[StoredFile]) -> dict[str, list[StoredFile]]:
         if table in TABLES and (len(parts) > 1 or table != parts[0]):
             found.setdefault(table, []).append(file)
     return found
+
+
+def unread_tables(files: Iterable[StoredFile]) -> list[str]:
+    """Return the files and folders of a snapshot that seem to be tables and are none, sorted.
+
+    Names that begin with ``_`` or ``.`` are other programs' own.
+    """
+    files = list(files)
+    read = {file.name for table in table_files(files).values() for file in table}
+    tops = {file.name.split("/")[0] for file in files}
+    of_tables = {name.split("/")[0] for name in read}
+    return sorted(
+        name
+        for name in tops - of_tables
+        if not name.startswith(("_", ".")) and looks_like_table(name)
+    )
+
+
+def lake_of(table: str, files: Iterable[StoredFile]) -> str | None:
+    """Return the format of a table's folder that keeps several versions; None for plain files.
+
+    Their files hold rows that were deleted since: only their own log tells which count.
+    """
+    for file in files:
+        top, *below = file.name.split("/")
+        if below and _without_suffix(top) == table:
+            found = next((_LAKES[part] for part in below[:-1] if part in _LAKES), None)
+            if found is not None or below[-1].endswith(".metadata.json"):
+                return found or "Iceberg"
+    return None
 
 
 def suffix_of(name: str) -> str:
@@ -114,13 +149,14 @@ def _without_suffix(name: str) -> str:
     return name[: -len(suffix)] if suffix else name
 
 
-def _local_entries(root: str) -> Iterator[StoredFile | str]:
+def _local_entries(root: str, entered: Callable[[str], bool] | None) -> Iterator[StoredFile | str]:
     """Yield files, and the names of folders directly in ``root``; links are followed."""
     for folder, folders, names in os.walk(root, followlinks=True, onerror=_raise_unless_missing):
         relative = os.path.relpath(folder, root).replace(os.sep, "/")
         prefix = "" if relative == "." else f"{relative}/"
         if not prefix:
             yield from folders
+            folders[:] = folders if entered is None else filter(entered, folders)
         if prefix.count("/") >= _DEEPEST:
             folders.clear()
         for name in names:
@@ -156,7 +192,8 @@ def _remote_file(name: str, path: str, info: Mapping[str, Any]) -> StoredFile:
     modified = next((_instant(info[key]) for key in _TIMES if info.get(key)), None)
     checksum = next((str(info[key]) for key in _CHECKSUMS if info.get(key)), None)
     version = checksum or (modified.isoformat() if modified else "")
-    return StoredFile(name, path, int(info.get("size") or 0), version, modified)
+    size = int(info.get("size") or 0)
+    return StoredFile(name, path, size, version, modified, is_checksum=checksum is not None)
 
 
 def _instant(value: Any) -> datetime | None:

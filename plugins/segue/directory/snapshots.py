@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from urllib.parse import unquote
 
@@ -23,6 +23,7 @@ from segue.directory.layout import (
     shown,
     storage_errors,
     table_files,
+    unread_tables,
 )
 from segue.durations import localize
 from segue.errors import DataError, SettingsError, SnapshotMissing
@@ -32,7 +33,7 @@ _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _TIME = re.compile(
     r"\d{4}-\d{2}-\d{2}T\d{2}(:?\d{2}(:?\d{2}(\.\d{1,6})?)?)?(Z|[+-]\d{2}(:?\d{2})?)?"
 )
-_FOLDER = re.compile(r"(?:snapshot=|ds=)?(?P<key>.+)")
+_FOLDER = re.compile(r"(?:(?:snapshot|ds|dt|date|day)=)?(?P<key>.+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,9 @@ class Snapshot:
 def list_snapshots(directory: DirectoryDefinition, *, now: datetime) -> list[Snapshot]:
     """Return the directory's snapshots, incomplete ones included, in ascending order of as-of.
 
-    ``now`` (aware) decides whether files have settled. Folders whose names are no keys are
-    ignored. Raises DataError when the root cannot be listed, or two folders have the same key.
+    ``now`` (aware) decides whether files have settled, and which as-of lies in the future. Folders
+    whose names are no keys are ignored; ``unkeyed_folders`` tells which. Raises DataError when the
+    root cannot be listed, or two folders have the same key.
     """
     root, listing = _list_root(directory)
     folders = _folders_by_key(directory, listing.folders)
@@ -61,12 +63,39 @@ def list_snapshots(directory: DirectoryDefinition, *, now: datetime) -> list[Sna
     for file in listing.files:
         folder, _, name = file.name.partition("/")
         if name:
-            files.setdefault(folder, []).append(_renamed(file, name))
+            files.setdefault(folder, []).append(replace(file, name=name))
     snapshots = []
     for key, (folder, as_of) in folders.items():
-        why = _why_incomplete(directory, files.get(folder, []), now)
+        why = _why_early(directory, as_of, now) or _why_incomplete(
+            directory, files.get(folder, []), now
+        )
         snapshots.append(Snapshot(key, as_of, root / folder, why is None, why))
     return sorted(snapshots)
+
+
+def unkeyed_folders(directory: DirectoryDefinition) -> list[str]:
+    """Return the folders beside the snapshots whose names are no keys, sorted.
+
+    Those that begin with ``_`` or ``.`` are other programs' own, as is ``lost+found``.
+    """
+    return [
+        folder
+        for folder in _list_root(directory)[1].folders
+        if _key_of_folder(directory, folder) is None
+        and not folder.startswith(("_", "."))
+        and folder != "lost+found"
+    ]
+
+
+def describe_unkeyed(folders: Sequence[str]) -> str | None:
+    """Say how many folders are no snapshots for their names, with an example; None for none."""
+    if not folders:
+        return None
+    count, example = len(folders), repr(folders[0])
+    what = f"the name of the folder {example} is no key"
+    if count > 1:
+        what = f"the names of {count} folders are no keys, such as {example}"
+    return f"{what}; a key is {ALLOWED_KEYS}"
 
 
 def find_snapshot(directory: DirectoryDefinition, key: str, *, now: datetime) -> Snapshot:
@@ -144,16 +173,20 @@ def fingerprint(snapshot: Snapshot) -> str:
 def same_content(one: Snapshot, other: Snapshot) -> bool:
     """Tell whether two snapshots' tables hold the same files: nothing was taken anew.
 
-    Contents are compared only where names and sizes are the same.
+    Contents are compared only where names and sizes are the same, and no checksums tell: times of
+    modification say nothing of it, since an unpacked archive gives all files the same.
     """
     files = [_table_files(one), _table_files(other)]
     if [(file.name, file.size) for file in files[0]] != [(f.name, f.size) for f in files[1]]:
         return False
-    if [file.version for file in files[0]] == [file.version for file in files[1]]:
-        return True
     return all(
-        _digest(one, mine) == _digest(other, theirs) for mine, theirs in zip(*files, strict=True)
+        _same_checksum(mine, theirs) or _digest(one, mine) == _digest(other, theirs)
+        for mine, theirs in zip(*files, strict=True)
     )
+
+
+def _same_checksum(one: StoredFile, other: StoredFile) -> bool:
+    return one.is_checksum and other.is_checksum and one.version == other.version
 
 
 def _table_files(snapshot: Snapshot) -> list[StoredFile]:
@@ -210,7 +243,7 @@ def _list_root(directory: DirectoryDefinition) -> tuple[UPath, Listing]:
     where = f"directory {directory.directory}: the folder of snapshots {shown(directory.snapshots)}"
     with storage_errors(where):
         root = UPath(directory.snapshots)
-        listing = list_folder(root, where)
+        listing = list_folder(root, where, lambda name: _key_of_folder(directory, name) is not None)
         if not (listing.files or listing.folders) and not root.exists():
             raise DataError(f"{where} does not exist")
         if not listing.folders and root.is_file():
@@ -223,8 +256,7 @@ def _folders_by_key(
 ) -> dict[str, tuple[str, datetime]]:
     found: dict[str, tuple[str, datetime]] = {}
     for folder in folders:
-        match = _FOLDER.fullmatch(folder)
-        parsed = parse_key(directory, unquote(match["key"])) if match else None
+        parsed = _key_of_folder(directory, folder)
         if parsed is None:
             continue
         key, as_of = parsed
@@ -237,14 +269,36 @@ def _folders_by_key(
     return found
 
 
+def _key_of_folder(directory: DirectoryDefinition, folder: str) -> tuple[str, datetime] | None:
+    match = _FOLDER.fullmatch(folder)
+    return parse_key(directory, unquote(match["key"])) if match else None
+
+
+def _why_early(directory: DirectoryDefinition, as_of: datetime, now: datetime) -> str | None:
+    """Say that a snapshot knows what has not happened yet; None where it does not.
+
+    Consent is judged on the newest snapshot: one of a mistyped year would be the newest for years.
+    """
+    if as_of <= now:
+        return None
+    why = f"its as-of {as_of.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ} is in the future"
+    if directory.date_keys == "end_of_day" and as_of - now <= timedelta(days=1):
+        why += "; of a directory photographed in the morning, say date_keys: start_of_day"
+    return why
+
+
 def _why_incomplete(
     directory: DirectoryDefinition, files: Sequence[StoredFile], now: datetime
 ) -> str | None:
-    if "contacts" not in table_files(files):
-        return "no contacts table"
+    tables = table_files(files)
+    if "contacts" not in tables:
+        others = ", ".join(map(repr, unread_tables(files)))
+        hint = (
+            f"; {others} is not read: expected contacts.parquet, .csv or .csv.gz" if others else ""
+        )
+        return "no contacts table" + hint
     if directory.complete_marker is not None:
-        marked = any(file.name == directory.complete_marker for file in files)
-        return None if marked else f"no marker file {directory.complete_marker}"
+        return _why_unmarked(directory.complete_marker, tables, {file.name for file in files})
     times = [file.modified for file in files if file.modified is not None]
     if len(times) < len(files):
         return "the file system keeps no modification times; use complete_marker"
@@ -254,6 +308,26 @@ def _why_incomplete(
     return None
 
 
+def _why_unmarked(
+    marker: str, tables: Mapping[str, Sequence[StoredFile]], names: Collection[str]
+) -> str | None:
+    """Say which marker is missing; it stands beside the tables, or in the folder of each.
+
+    Spark and Hadoop write theirs into the folder that they write, which is a table's.
+    """
+    if marker in names:
+        return None
+    parts = sorted({file.name for files in tables.values() for file in files})
+    if all("/" in name for name in parts):
+        folders = dict.fromkeys(name.split("/")[0] for name in parts)
+        missing = [f"{folder}/{marker}" for folder in folders if f"{folder}/{marker}" not in names]
+        if not missing:
+            return None
+        if len(missing) < len(folders):
+            return f"no marker file {', '.join(missing)}"
+    return f"no marker file {marker}"
+
+
 def _available(snapshots: Sequence[Snapshot], as_of: datetime) -> str:
     if not snapshots:
         return "it has none yet"
@@ -261,7 +335,3 @@ def _available(snapshots: Sequence[Snapshot], as_of: datetime) -> str:
     names = ", ".join(snapshot.key for snapshot in sorted(nearest))
     first, last = snapshots[0].key, snapshots[-1].key
     return f"the nearest: {names} ({len(snapshots)} in all, from {first} to {last})"
-
-
-def _renamed(file: StoredFile, name: str) -> StoredFile:
-    return StoredFile(name, file.path, file.size, file.version, file.modified)

@@ -15,7 +15,7 @@ of contacts and ``opted_in`` of mailing_lists and subscriptions, are always ``bo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,14 +27,23 @@ import pyarrow as pa
 from segue.directory import checks
 from segue.directory.checks import ID, OPT_STATES, LocatedRows
 from segue.directory.column_kinds import ColumnKind, kind_of_all
-from segue.directory.definition import DirectoryDefinition, TableName
-from segue.directory.layout import TABLES, StoredFile, list_folder, table_files
+from segue.directory.definition import UNSUBSCRIBED, DirectoryDefinition, TableName
+from segue.directory.layout import (
+    TABLES,
+    StoredFile,
+    lake_of,
+    list_folder,
+    table_files,
+    unread_tables,
+)
+from segue.directory.look_alikes import opt_state_columns
 from segue.directory.readers import (
     TEXT,
     Column,
     Ids,
     Part,
     Slice,
+    in_parallel,
     is_bytes,
     is_text,
     open_parts,
@@ -54,6 +63,19 @@ _NEEDED = {
 
 
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_UNREAD_TABLE = (
+    "seems to be a table and is not read; a table is a file NAME.parquet, NAME.csv or NAME.csv.gz, "
+    f"or a folder NAME of such files, and NAME is one of {', '.join(TABLES)}. What is none begins "
+    "with _"
+)
+NOTHING_SAYS = (
+    "nothing says who opted out: everybody counts as opted in; the directory's `consent` names the "
+    "column of contacts that says it"
+)
+_LAKE = (
+    "the folder holds a {kind} table, whose files are of several versions; expected plain files: "
+    "export the version that the snapshot stands for"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +97,20 @@ class TableReport:
     rows: int
     unknown_contacts: int  # rows whose contact is not in contacts
     without_date: int  # rows of transactions whose date is missing or empty
+
+
+@dataclass(frozen=True, slots=True)
+class OptOuts:
+    """Who opted out, and where it is read."""
+
+    contacts: int  # that are opted out of the directory
+    places: Mapping[str, int]  # rows that opt out, by column, or by scope of subscriptions
+
+    def __str__(self) -> str:
+        if not self.places:
+            return NOTHING_SAYS
+        read = ", ".join(f"{place} {rows}" for place, rows in self.places.items())
+        return f"{self.contacts} opted out of the directory; opt-outs: {read}"
 
 
 @dataclass(frozen=True)
@@ -171,6 +207,16 @@ class SnapshotTables:
         """
         return _to_pandas(self._read(table, columns, only))
 
+    def subscriptions(self, *, only: Collection[str] | None = None) -> pd.DataFrame:
+        """Return the rows of subscriptions, as ``rows`` does.
+
+        Raises DataError where one opts out of what nobody knows, too: it would have no effect.
+        """
+        rows = self._read("subscriptions", ["scope", "opted_in"], only)
+        if pc.any(checks.unknown_scopes(rows, self.directory)).as_py():
+            self.refuse_unread()
+        return _to_pandas(rows)
+
     def slices(self, table: str) -> list[TableSlice]:
         """Return the pieces that ``table`` can be read in, in the order of its rows.
 
@@ -199,6 +245,35 @@ class SnapshotTables:
         rows = read.select([sources[name] for name in columns]).rename_columns(list(columns))
         return self._checked(piece.table, rows)
 
+    def opt_sources(self) -> dict[str, str]:
+        """Return where the snapshot says who opted out, and what to call each place.
+
+        ``contacts.unsubscribed`` is the standard column, or the one that ``consent`` names;
+        ``subscriptions`` is the table.
+        """
+        sources = self._sources("contacts") if self.has("contacts") else {}
+        found = {}
+        if UNSUBSCRIBED in sources:
+            found[f"contacts.{UNSUBSCRIBED}"] = f"contacts.{sources[UNSUBSCRIBED]}"
+        return found | ({"subscriptions": "subscriptions"} if self.has("subscriptions") else {})
+
+    def unread(self) -> list[CheckFinding]:
+        """Return what looks like an opt state or a table and is not read, in words.
+
+        Of files and columns the names are compared; of subscriptions the scopes are read. A
+        message that goes by these is a message to somebody who said no.
+        """
+        found = [CheckFinding("contacts", message) for message in self._unread_names()]
+        if self.has("subscriptions") and not any(each.table == "subscriptions" for each in found):
+            found += [CheckFinding("subscriptions", text) for text in self._unread_scopes()]
+        return found
+
+    def refuse_unread(self, *, rows: bool = True) -> None:
+        """Raise DataError where something is ``unread``; ``rows`` reads those of subscriptions."""
+        found = self.unread() if rows else self._unread_names()
+        if found:
+            raise DataError("; ".join(map(str, found)))
+
     def own_name(self, table: str, column: str) -> str:
         """Return what the files of a table call a column."""
         return self._sources_of(table, [column])[column]
@@ -207,29 +282,119 @@ class SnapshotTables:
         """Return everything that is wrong in the snapshot; reads every file whole."""
         if not self.has("contacts"):
             return [CheckFinding("contacts", str(self._absent("contacts")))]
-        return [
+        found = [
             CheckFinding(table, message)
             for table in TABLES
             if self.has(table)
             for message in dict.fromkeys(self._problems(table))
         ]
+        return list(dict.fromkeys([*found, *self._unread_or_broken(found)]))
 
     def report(self) -> list[TableReport]:
         """Return the facts about each table that is there; raise DataError where one is broken."""
         contacts = self._read("contacts", [], None).column(ID).combine_chunks()
         return [self._facts(table, contacts) for table in TABLES if self.has(table)]
 
+    def opt_outs(self) -> OptOuts:
+        """Count who opted out, and where it is read; raise DataError where a table is broken."""
+        contacts = self._read("contacts", [ID, *self._own_opt_state()], None)
+        out, places = pa.chunked_array([], TEXT), {}
+        if UNSUBSCRIBED in contacts.column_names:
+            out = contacts.filter(contacts.column(UNSUBSCRIBED)).column(ID)
+            places[self.opt_sources()[f"contacts.{UNSUBSCRIBED}"]] = len(out)
+        if self.has("subscriptions"):
+            rows = self._read("subscriptions", ["scope", "opted_in"], None)
+            rows = rows.filter(pc.invert(rows.column("opted_in")))
+            counts: Any = pc.value_counts(rows.column("scope"))
+            scopes = zip(counts.field("values"), counts.field("counts"), strict=True)
+            by_scope = {f"subscriptions {s.as_py()}": n.as_py() for s, n in scopes}
+            places |= dict(sorted(by_scope.items())) or {"subscriptions": 0}
+            of_all = rows.filter(pc.equal(rows.column("scope"), checks.DIRECTORY_SCOPE))
+            out = pa.chunked_array([*out.chunks, *of_all.column(ID).chunks], TEXT)
+        known = pc.is_in(contacts.column(ID), value_set=pc.unique(out))
+        return OptOuts(pc.sum(known).as_py() or 0, places)
+
+    def _own_opt_state(self) -> list[str]:
+        return [UNSUBSCRIBED] if UNSUBSCRIBED in self._sources("contacts") else []
+
+    # What is not read
+
+    def _unread_or_broken(self, broken: Sequence[CheckFinding]) -> list[CheckFinding]:
+        """Return what is unread; what cannot be told for ``broken`` tables is told with them."""
+        try:
+            return self.unread()
+        except DataError:
+            if broken:
+                return []
+            raise
+
+    def _unread_names(self) -> list[str]:
+        consent = self.directory.consent
+        found = [str(self._error(name, _UNREAD_TABLE)) for name in self._unread_files]
+        if consent == "none" and self.opt_sources():
+            where = ", ".join(self.opt_sources().values())
+            found.append(f"{self._where}: has {where}, and the directory says `consent: none`")
+        column = self.directory.opt_state.column
+        if column and self.has("contacts") and UNSUBSCRIBED not in self._sources("contacts"):
+            text = f"there is no column {column!r}, as the directory's `consent` calls it"
+            hint = did_you_mean(column, self._sources("contacts"))
+            found.append(str(self._error("contacts", text + hint)))
+        for table in OPT_STATES:
+            columns = self._unread_columns(table) if self.has(table) else []
+            if columns:
+                names = checks.list_names(columns)
+                found.append(str(self._error(table, f"{names} {_unread_column(table)}")))
+        return found
+
+    def _unread_columns(self, table: str) -> list[str]:
+        """Return the columns that look like an opt state and are none, as the files call them."""
+        sources = self._sources(table)
+        states = {sources.get(OPT_STATES[table][0])}
+        fields = self.directory.opt_state.not_opt_states
+        ours = {own: standard for standard, own in sources.items()}
+        mapped = set(self._mapping(table).values())
+        others = [
+            name
+            for name, standard in ours.items()
+            if not states & {name} and name not in mapped and not {name, standard} & set(fields)
+        ]
+        return opt_state_columns(others, others_read=states != {None})
+
+    def _unread_scopes(self) -> Iterator[str]:
+        """Yield what is wrong with the scopes of subscriptions; they are read slice by slice."""
+        columns = ["scope", "opted_in"]
+
+        def is_wrong(piece: TableSlice) -> bool:
+            marks = checks.unknown_scopes(piece.read(columns), self.directory)
+            return bool(pc.any(marks).as_py())
+
+        if any(in_parallel(is_wrong, self.slices("subscriptions"))):
+            located = self._locate("subscriptions", *columns)
+            message = checks.describe_unknown_scopes(located, self.directory)
+            yield str(self._error("subscriptions", message or "changed while read"))
+
     # Files and columns
 
     @cached_property
+    def _listed(self) -> Sequence[StoredFile]:
+        return list_folder(self.snapshot.location, self._where).files
+
+    @cached_property
     def _files(self) -> dict[str, list[StoredFile]]:
-        return table_files(list_folder(self.snapshot.location, self._where).files)
+        return table_files(self._listed)
+
+    @cached_property
+    def _unread_files(self) -> list[str]:
+        return unread_tables(self._listed)
 
     def _parts(self, table: str) -> list[Part]:
         """Return the files of a table: of one format, with the same columns."""
         if table not in self._opened:
             if not self.has(table):
                 raise self._absent(table)
+            kind = lake_of(table, self._listed)
+            if kind is not None:
+                raise DataError(f"{self._where}, {table}: {_LAKE.format(kind=kind)}")
             with self._located():
                 parts = open_parts(self._files[table], self.snapshot.location.fs)
                 self._types[table] = _common_types(parts, self._mapping(table).get(ID, ID))
@@ -251,7 +416,16 @@ class SnapshotTables:
             if not standards and name not in mapping:
                 standards = [name]
             sources |= dict.fromkeys(standards, name)
-        return sources
+        return sources | self._opt_source(table, sources)
+
+    def _opt_source(self, table: str, sources: Mapping[str, str]) -> dict[str, str]:
+        """Return the source of ``unsubscribed`` where ``consent`` names it, ours or theirs."""
+        column = self.directory.opt_state.column if table == "contacts" else None
+        if column is None:
+            return {}
+        if column in sources:
+            return {UNSUBSCRIBED: sources[column]}
+        return {UNSUBSCRIBED: column} if column in sources.values() else {}
 
     def _sources_of(self, table: str, columns: Collection[str]) -> dict[str, str]:
         """Return the sources of ``contact_id`` and ``columns``, in this order."""
@@ -361,6 +535,12 @@ class SnapshotTables:
         states, wrong = checks.opt_states(plain(rows.column(column)))
         if pc.any(wrong).as_py():
             self._raise(table, lambda located: checks.describe_opt_states(located, column), column)
+        if missing_means is None and states.null_count:
+            self._raise(
+                table, lambda located: checks.describe_missing_opt_states(located, column), column
+            )
+        if table == "contacts" and self.directory.opt_state.opted_in is not None:
+            states, missing_means = pc.invert(states), True  # nobody said yes
         index = rows.column_names.index(column)
         return rows.set_column(index, column, pc.fill_null(states, missing_means))
 
@@ -415,6 +595,8 @@ class SnapshotTables:
             broken.append(checks.describe_duplicate_ids(located))
             broken.append(None if located.columns.num_rows else "the table has no rows")
         broken += [checks.describe_opt_states(located, column) for column in columns]
+        if OPT_STATES.get(table, ("", False))[1] is None:
+            broken += [checks.describe_missing_opt_states(located, column) for column in columns]
         yield from (str(self._error(table, message)) for message in broken if message)
 
     def _facts(self, table: str, contacts: Ids) -> TableReport:
@@ -451,6 +633,17 @@ class SnapshotTables:
 def _is_alike(theirs: str, wanted: str) -> bool:
     """Tell whether two names differ in case and blanks only."""
     return theirs != wanted and theirs.strip().casefold() == wanted.strip().casefold()
+
+
+def _unread_column(table: str) -> str:
+    column = OPT_STATES[table][0]
+    named = f"`columns: {{{table}: {{{column}: COLUMN}}}}`"
+    if table == "contacts":
+        named = "`consent: {opted_out: COLUMN}`, `consent: {opted_in: COLUMN}`"
+    return (
+        f"looks like an opt state and is not read: say in the directory what it is, with {named} "
+        "or, of a field like any other, `consent: {not_opt_states: [COLUMN]}`"
+    )
 
 
 def _common_types(parts: Sequence[Part], id_column: str) -> dict[str, pa.DataType]:

@@ -9,21 +9,21 @@ from __future__ import annotations
 import pandas as pd
 import pyarrow as pa
 
+from segue.directory.checks import DIRECTORY_SCOPE, SEGMENT_SCOPE
+from segue.directory.definition import UNSUBSCRIBED
 from segue.directory.tables import SnapshotTables
 from segue.errors import DataError
 from segue.segments.arrow import TEXT, ArrowColumn, pc
 from segue.segments.column_source import column_of
 from segue.segments.ordered import Mask
-from segue.segments.population import UNSUBSCRIBED, Population, opt_sources
+from segue.segments.population import Population
 from segue.segments.readings import mask_of
 from segue.segments.transactions import ids_of
-
-DIRECTORY_SCOPE = "directory"
 
 
 def segment_scope(segment: str) -> str:
     """Return the scope of subscriptions that is about one segment."""
-    return f"segment:{segment}"
+    return f"{SEGMENT_SCOPE}{segment}"
 
 
 def refuse_lost_opt_outs(earlier: SnapshotTables, later: SnapshotTables) -> None:
@@ -31,13 +31,25 @@ def refuse_lost_opt_outs(earlier: SnapshotTables, later: SnapshotTables) -> None
 
     Everybody would count as opted in, and those who opted out would get messages.
     """
-    lost = sorted(opt_sources(earlier) - opt_sources(later))
+    lost = sorted(set(earlier.opt_sources()) - set(later.opt_sources()))
     if lost:
         raise DataError(
             f"snapshot {later.snapshot.key} of {later.directory.directory} lacks "
             f"{', '.join(lost)}, which {earlier.snapshot.key} has: everybody would count as "
             "opted in"
         )
+
+
+def new_opt_states(earlier: SnapshotTables, later: SnapshotTables) -> str | None:
+    """Say why the opt states of two snapshots cannot be compared; None where they can.
+
+    The first snapshot that says who opted out says it of years: none of it is news.
+    """
+    new = later.opt_sources().keys() - earlier.opt_sources().keys()
+    if not new:
+        return None
+    lacking = sorted(place for source, place in later.opt_sources().items() if source in new)
+    return f"new column: {earlier.snapshot.key} lacks {', '.join(lacking)}"
 
 
 def opt_states(population: Population, segment: str | None, opted_out: Mask | None = None) -> Mask:

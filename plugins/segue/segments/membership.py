@@ -97,6 +97,7 @@ def membership_key(
         "definition": segment.facts(),
         "imported": outside_version(segment, snapshot),
         "columns": directory.columns,
+        "consent": directory.model_dump(mode="json", include={"consent"}),
         "timezone": directory.timezone,
         "date_keys": directory.date_keys,
         "location": str(snapshot.location),

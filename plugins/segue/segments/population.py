@@ -10,13 +10,11 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from segue.directory.definition import DirectoryDefinition
+from segue.directory.definition import UNSUBSCRIBED, DirectoryDefinition
 from segue.directory.tables import SnapshotTables
 from segue.segments.conditions import Needs
 from segue.segments.kinds import ChangeKind
 from segue.segments.ordered import Mask
-
-UNSUBSCRIBED = "unsubscribed"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,7 +66,7 @@ class Population:
             as_of,
             directory.zone,
             transactions,
-            tables.rows("mailing_lists", only=only) if needs.mailing_lists else None,
+            _mailing_lists(tables, only) if needs.mailing_lists else None,
             _subscriptions(tables, only) if needs.subscriptions else None,
         )
 
@@ -96,19 +94,13 @@ class Population:
         )
 
 
-def opt_sources(tables: SnapshotTables) -> frozenset[str]:
-    """Return where a snapshot says who opted out: ``contacts.unsubscribed``, ``subscriptions``."""
-    columns = tables.columns("contacts")
-    found = {f"contacts.{UNSUBSCRIBED}"} if UNSUBSCRIBED in columns else set()
-    return frozenset(found | ({"subscriptions"} if tables.has("subscriptions") else set()))
-
-
 def opt_state_needs(tables: SnapshotTables) -> Needs:
     """Return what a population must hold for ``opt_states`` to answer; every record is optional.
 
-    Raises DataError where the directory maps an opt state that the snapshot lacks: without it
-    everybody would count as opted in.
+    Raises DataError where something looks like an opt state and is not read, or where the
+    directory maps one that the snapshot lacks: without it everybody would count as opted in.
     """
+    tables.refuse_unread(rows=False)
     known = {UNSUBSCRIBED} & set(tables.columns("contacts"))
     if UNSUBSCRIBED in tables.directory.columns.get("contacts", {}) and not known:
         tables.contacts([UNSUBSCRIBED], only=())  # raises, with the names that are there
@@ -116,7 +108,15 @@ def opt_state_needs(tables: SnapshotTables) -> Needs:
 
 
 def _subscriptions(tables: SnapshotTables, only: Collection[str] | None) -> pd.DataFrame | None:
-    return tables.rows("subscriptions", only=only) if tables.has("subscriptions") else None
+    """Return the rows of subscriptions; raise DataError where one opts out of an unknown scope."""
+    if not tables.has("subscriptions"):
+        return None
+    return tables.subscriptions(only=only)
+
+
+def _mailing_lists(tables: SnapshotTables, only: Collection[str] | None) -> pd.DataFrame:
+    columns = dict.fromkeys(["mailing_list", *tables.columns("mailing_lists")])
+    return tables.rows("mailing_lists", columns, only=only)
 
 
 def _of_contact(frame: pd.DataFrame | None, contact_id: str) -> pd.DataFrame | None:

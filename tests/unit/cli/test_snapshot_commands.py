@@ -49,7 +49,8 @@ def test_a_sound_snapshot_is_reported(segue):
         "table,rows,unknown_contacts,without_date,problem",
         "contacts,7,0,0,",
     ]
-    assert answer.err == "2026-11-22 is sound\n"
+    counted = "1 opted out of the directory; opt-outs: contacts.unsubscribed 1\n"
+    assert answer.err == f"{counted}2026-11-22 is sound\n"
 
 
 def test_an_unsound_snapshot_is_exit_code_2_and_every_problem(segue, home):
@@ -159,3 +160,36 @@ def test_a_quarantine_needs_a_key_and_the_ledger_of_the_runs(segue, home):
     answer = segue("snapshots", "quarantine", "22.11.2026", "--directory", "customers")
     assert (answer.code, "'22.11.2026' is not a snapshot key" in answer.err) == (2, True)
     assert "there is no ledger at" in segue("snapshots", "quarantine", *SECOND).err
+
+
+def test_an_opt_state_that_is_not_read_is_unsound(segue, home):
+    path = home.snapshots / "2026-11-22" / "contacts.csv"
+    path.write_text("contact_id,Unsubscribed\nc1,yes\n")
+    answer = segue("snapshots", "customers", "--check", "2026-11-22")
+    assert answer.code == 2
+    assert "'Unsubscribed' looks like an opt state and is not read" in answer.out
+
+
+def test_it_is_said_that_nothing_says_who_opted_out(segue, home):
+    path = home.snapshots / "2026-11-22" / "contacts.csv"
+    path.write_text("contact_id\nc1\n")
+    answer = segue("snapshots", "customers", "--check", "2026-11-22")
+    assert answer.err.startswith("nothing says who opted out: everybody counts as opted in")
+
+
+def test_folders_that_are_no_keys_are_told_of(segue, home):
+    for name in ("20261120", "v2", "_logs", "lost+found"):
+        (home.snapshots / name).mkdir()
+    answer = segue("snapshots", "customers")
+    assert "the names of 2 folders are no keys, such as '20261120'; a key is a date" in answer.err
+
+
+def test_a_snapshot_of_the_future_is_not_complete(segue, home):
+    (home.snapshots / "2026-11-22").rename(home.snapshots / "2062-11-22")
+    assert (
+        "no: its as-of 2062-11-23T00:00:00Z is in the future" in segue("snapshots", "customers").out
+    )
+    assert "at 2026-11-21, the newest complete snapshot" in segue("members", "gold").err
+    answer = segue("members", "gold", "--at", "2062-11-22")
+    assert answer.code == 2
+    assert "is not complete: its as-of 2062-11-23T00:00:00Z is in the future" in answer.err

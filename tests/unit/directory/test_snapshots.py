@@ -4,17 +4,22 @@ import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from upath import UPath
 
+from segue.directory.layout import StoredFile
 from segue.directory.snapshots import (
     Snapshot,
     choose_span,
+    describe_unkeyed,
     find_snapshot,
     fingerprint,
     list_snapshots,
     parse_key,
+    same_content,
+    unkeyed_folders,
 )
 from segue.errors import DataError, SettingsError, SnapshotMissing
 
@@ -98,6 +103,43 @@ class TestListing:
         assert all(snapshot.complete for snapshot in found)
         assert found[1].location.name == "2026-11-22T060000Z"
 
+    @pytest.mark.parametrize("prefix", ["dt=", "date=", "day=", "DS=", "Snapshot="])
+    def test_prefixes_of_other_programs(self, folder, prefix):
+        """What warehouses call their folders of a day is understood, in any case."""
+        folder.write(f"{prefix}2026-11-22/contacts.csv", CONTACTS)
+        assert keys(list_snapshots(folder.definition(), now=LATER)) == ["2026-11-22"]
+
+    def test_names_that_are_no_keys(self, folder):
+        """They are counted, with an example; other programs' own are not."""
+        for name in ("20261122", "2026-11-22_full", "year=2026", "_logs", ".tmp", "lost+found"):
+            folder.write(f"{name}/contacts.csv", CONTACTS)
+        found = unkeyed_folders(folder.definition())
+        assert found == ["2026-11-22_full", "20261122", "year=2026"]
+        told = "the names of 3 folders are no keys, such as '2026-11-22_full'; a key is a date"
+        assert describe_unkeyed(found).startswith(told)
+        one = "the name of the folder 'year=2026' is no key; a key is a date"
+        assert describe_unkeyed(found[2:]).startswith(one)
+        assert describe_unkeyed([]) is None
+
+    def test_folders_that_are_never_entered(self, local):
+        """A folder that is no snapshot need not be readable: volumes have their lost+found."""
+        local.write("2026-11-22/contacts.csv", CONTACTS)
+        local.write("lost+found/deep/contacts.csv", CONTACTS)
+        entered = []
+        walk = os.walk
+
+        def seen(*args, **keys):
+            for folder, folders, names in walk(*args, **keys):
+                entered.append(Path(folder).name)
+                yield folder, folders, names
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(os, "walk", seen)
+            (found,) = list_snapshots(local.definition(), now=LATER)
+        assert found.complete
+        assert "2026-11-22" in entered
+        assert "lost+found" not in entered
+
     def test_escaped_colons(self, folder):
         """Hive-style writers escape the colons of a time; the key is the time all the same."""
         folder.write("ds=2026-11-22T06%3A00%3A00Z/contacts.csv", CONTACTS)
@@ -167,7 +209,8 @@ class TestCompleteness:
         """A snapshot without a contacts table is incomplete."""
         folder.write(f"2026-11-22/{name}", CONTACTS)
         (found,) = list_snapshots(folder.definition(), now=LATER)
-        assert (found.complete, found.why_incomplete) == (False, "no contacts table")
+        assert not found.complete
+        assert found.why_incomplete.startswith("no contacts table")
 
     def test_empty_folder(self, folder):
         """An empty folder is an incomplete snapshot."""
@@ -219,6 +262,53 @@ class TestCompleteness:
         folder.write("2026-11-22/_SUCCESS", "")
         (found,) = list_snapshots(folder.definition(complete_marker="_SUCCESS"), now=LATER)
         assert found.why_incomplete == "no contacts table"
+
+    @pytest.mark.parametrize("more", [{}, {"complete_marker": "_SUCCESS"}])
+    def test_a_future_as_of(self, folder, more):
+        """A snapshot that knows what has not happened is not complete, be it moments."""
+        for key in ("2026-11-22", "2026-11-22T12:00:00Z", "2062-11-22"):
+            folder.write(f"{key}/contacts.csv", CONTACTS)
+            folder.write(f"{key}/_SUCCESS", "")
+        definition = folder.definition(settle="0s", **more)
+
+        def complete(now):
+            return keys(s for s in list_snapshots(definition, now=at(now)) if s.complete)
+
+        assert complete("2026-11-22T11:59:59Z") == []
+        if more:  # the files are as old as the test, and have not settled then
+            assert complete("2026-11-22T12:00:00Z") == ["2026-11-22T12:00:00Z"]
+            assert len(complete("2026-11-23T00:00:00Z")) == 2
+            assert len(complete("2062-11-23T00:00:00Z")) == 3
+        *_, last = list_snapshots(definition, now=at("2026-11-22T12:00:00Z"))
+        assert last.why_incomplete == "its as-of 2062-11-23T00:00:00Z is in the future"
+        early = list_snapshots(definition, now=at("2026-11-22T12:00:00Z"))[1]
+        assert early.why_incomplete.endswith("say date_keys: start_of_day")
+
+    def test_marker_in_the_folders_of_tables(self, folder):
+        """Spark writes one into each folder that it writes: each table needs its own then."""
+        definition = folder.definition(complete_marker="_SUCCESS")
+
+        def why():
+            return list_snapshots(definition, now=LATER)[0].why_incomplete
+
+        folder.write("2026-11-22/contacts/part-0.csv", CONTACTS)
+        folder.write("2026-11-22/transactions/part-0.csv", "contact_id,date\n")
+        assert why() == "no marker file _SUCCESS"
+        folder.write("2026-11-22/contacts/_SUCCESS", "")
+        assert why() == "no marker file transactions/_SUCCESS"
+        folder.write("2026-11-22/transactions/_SUCCESS", "")
+        assert why() is None
+        folder.write("2026-11-22/subscriptions.csv", "contact_id,scope,opted_in\n")
+        assert why() == "no marker file _SUCCESS"
+
+    @pytest.mark.parametrize("name", ["Contacts.CSV", "contacts.xlsx", "contacts.csv.zip"])
+    def test_contacts_of_almost_the_right_name(self, folder, name):
+        """The file that is meant is named."""
+        folder.write(f"2026-11-22/{name}", CONTACTS)
+        (found,) = list_snapshots(folder.definition(), now=LATER)
+        assert found.why_incomplete == (
+            f"no contacts table; {name!r} is not read: expected contacts.parquet, .csv or .csv.gz"
+        )
 
 
 class TestFinding:
@@ -346,3 +436,21 @@ def test_imports():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+    def test_same_content_is_what_files_hold(self, local):
+        """Equal sizes and times, as an unpacked archive has them, do not make files equal."""
+        for key, contact in (("2026-11-21", "C1"), ("2026-11-22", "C2"), ("2026-11-23", "C1")):
+            local.write(f"{key}/contacts.csv", f"contact_id\n{contact}\n")
+            os.utime(local.root / key / "contacts.csv", (1, 1))
+        first, second, third = list_snapshots(local.definition(), now=LATER)
+        assert not same_content(first, second)
+        assert same_content(first, third)
+
+    def test_equal_checksums_are_not_read(self, local, monkeypatch):
+        """Where the file system keeps checksums they decide, and nothing is opened."""
+        for key in ("2026-11-21", "2026-11-22"):
+            local.write(f"{key}/contacts.csv", CONTACTS)
+        one, other = list_snapshots(local.definition(), now=LATER)
+        file = StoredFile("contacts.csv", "nowhere", 1, "sum", None, is_checksum=True)
+        monkeypatch.setattr("segue.directory.snapshots._table_files", lambda snapshot: [file])
+        assert same_content(one, other)

@@ -582,12 +582,21 @@ class TestOptStates:
         frame = contacts_of(folder, table, "parquet").contacts(["unsubscribed"])
         assert frame["unsubscribed"].tolist() == [True, False, False]
 
-    @pytest.mark.parametrize("table", ["mailing_lists", "subscriptions"])
-    def test_missing_means_opted_in(self, folder, table):
-        """In mailing_lists and subscriptions no record of an opt-out means opted in."""
+    def test_missing_in_mailing_lists_means_opted_in(self, folder):
+        """In mailing_lists no record of an opt-out means opted in."""
         contacts = contacts_of(folder, "contact_id\na\n")
-        folder.write(f"{KEY}/{table}.csv", "contact_id,opted_in\na,\na,no\n")
-        assert contacts.rows(table)["opted_in"].tolist() == [True, False]
+        folder.write(f"{KEY}/mailing_lists.csv", "contact_id,opted_in\na,\na,no\n")
+        assert contacts.rows("mailing_lists")["opted_in"].tolist() == [True, False]
+
+    def test_a_subscription_must_say_yes_or_no(self, folder):
+        """A row of subscriptions exists to say who opted in or out: one that does not is wrong."""
+        tables = contacts_of(folder, "contact_id\na\n")
+        rows = "contact_id,scope,opted_in\na,directory,yes\na,directory,\n"
+        folder.write(f"{KEY}/subscriptions.csv", rows)
+        expected = "1 row without 'opted_in': row 2, contact 'a'; each must say true or false"
+        with pytest.raises(DataError, match=expected):
+            tables.rows("subscriptions")
+        assert [each.message for each in tables.check() if expected in each.message]
 
     def test_all_missing(self, folder):
         """A column of nothing means that nobody opted out."""

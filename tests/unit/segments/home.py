@@ -18,7 +18,9 @@ class Home:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.define("directories/customers", "directory: customers\nsnapshots: ../snapshots\n")
+        text = "directory: customers\nsnapshots: ../snapshots\n"
+        former = "consent: {former_segments: [other]}\n"  # rows of tables still speak of it
+        self.define("directories/customers", text + former)
 
     def define(self, name: str, text: str) -> Path:
         return self.write(f"{name}.yaml", text)

@@ -1,0 +1,77 @@
+"""Names that look like an opt state or a table, and those that do not."""
+
+from __future__ import annotations
+
+import pytest
+
+from segue.directory.look_alikes import looks_like_table, opt_state_columns, says_opted_in
+
+OUT = """
+unsubscribed|Unsubscribed|UNSUBSCRIBED|un_subscribed|unsubscribe|is_unsubscribed|opted_out|opt_out
+optout|OptOut|opted-out|Opted Out|email_opt_out|HasOptedOutOfEmail|has_opted_out_of_email
+do_not_contact|DoNotCall|do not email|don't_contact|donotmarket|hs_email_optout|hs_email_optout_42
+Unsubscribed from all email|Opt_Out__c|no_email|no_contact|dnc|suppressed|email_suppressed
+unsubcribed|unsuscribed|unsubsribed|unsubscirbed|optde_out|opted_ot|donotcontct
+"""
+IN = """
+opted_in|opt_in|OptIn|OPTED_IN|sms_opt_in|newsletter_opt_in|accepts_marketing|AcceptsMarketing
+Accepts Email Marketing|accepts_sms|subscribed|is_subscribed|newsletter_subscribed|consent
+marketing_consent|gdpr_consent|email_consent_given|consented|can_email|may_contact|allow_marketing
+receives_newsletter|wants_offers|email_permission|email_subscription_status|contactable
+accepts_marketng
+"""
+FIELDS = """
+contact_id|first_name|email|phone|language|external_reference|created_at|modified_at|lifecycle|tier
+status|city|notes|subscription|subscription_plan|subscription_status|subscriber|subscriber_id
+options|optional|adopted|adopted_in|no_emails|no_calls|newsletter|consent_form_url|opt_in_source
+described|cancelled|marketing_channel|email_domain|last_contacted|call_count|contact_owner|mail
+permission|accepted|may_2026|allowed_logins|contacted_at|valid_until|output|outcome|blocked_seats
+"""
+
+
+def names(text: str) -> list[str]:
+    return [name for line in text.strip().splitlines() for name in line.split("|")]
+
+
+def test_names_of_opt_states():
+    """Case, blanks, punctuation, words around and a wrong letter make no difference."""
+    both = names(OUT) + names(IN)
+    assert opt_state_columns(both, others_read=True) == both
+    assert {name: says_opted_in(name) for name in names(OUT)} == dict.fromkeys(names(OUT), False)
+    assert {name: says_opted_in(name) for name in names(IN)} == dict.fromkeys(names(IN), True)
+
+
+def test_names_of_fields():
+    """What people call other fields is none."""
+    assert opt_state_columns(names(FIELDS), others_read=False) == []
+    assert {says_opted_in(name) for name in names(FIELDS)} == {None}
+
+
+def test_a_moment_goes_with_a_state():
+    """When somebody opted out says that they did, unless another column says so already."""
+    moments = ["unsubscribed_at", "opt_out_date", "OptedInOn"]
+    assert opt_state_columns(moments, others_read=False) == moments
+    assert opt_state_columns(moments, others_read=True) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    names("""
+Contacts.csv|contact.csv|CONTACTS.parquet|contacts|contacts.xlsx|contacts_0_0_0.csv|dbo.contacts.csv
+transaction.csv|Transactions.parquet|transactons.csv|Subscriptions.csv|subscription.csv
+subscriptions_0_0_0.csv|subscriptions.json|subscriptions.csv.zst|subscriptions.snappy.parquet
+subcriptions.csv|crm_subscriptions.csv|Subscriptions|MailingLists.csv|mailing-lists.csv
+opt_outs.csv|optouts|unsubscribes.csv|suppression_list.csv|do_not_contact.csv|opt-ins.csv
+"""),
+)
+def test_names_of_tables(name):
+    """A table of almost the right name is meant to be read, as is one that is about opt-outs."""
+    assert looks_like_table(name)
+
+
+@pytest.mark.parametrize(
+    "name", names("_SUCCESS|orders.parquet|README.md|manifest.json|products.csv|actions.csv|x")
+)
+def test_names_of_other_files(name):
+    """Other files may lie beside the tables."""
+    assert not looks_like_table(name)
