@@ -10,6 +10,8 @@ READY := $(VENV)/.ready
 PYTHONS := $(PYTHON) python3.13 python3.12 python3.11 python3
 # Airflow excludes 3.15 and later.
 FIND_PYTHON := for candidate in $(PYTHONS); do "$$candidate" -c 'import sys; assert (3, 11) <= sys.version_info < (3, 15); print(sys.executable)' 2>/dev/null && break; done
+# A worker per core. A file's tests share one; the slowest folders come first by their names.
+PARALLEL := --numprocesses logical --maxprocesses 8 --no-loadscope-reorder
 WITH_UV := command -v uv >/dev/null
 
 .PHONY: help install demo up test test-full torture check bench screenshots sandbox lock clean
@@ -26,10 +28,10 @@ up: $(READY)  ## Start Airflow's UI with the sample loaded (Ctrl-C stops it)
 	@$(BIN)/python -m segue.demo up
 
 test: $(READY)  ## Run the tests that are not marked slow
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" $(PARALLEL)
 
 test-full: $(READY)  ## Run every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(PARALLEL)
 
 torture: $(READY)  ## Kill workers at every step and count what servers received (FULL=1: all of it)
 	@$(BIN)/python -m tests.torture $(if $(FULL),--full)

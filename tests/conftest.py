@@ -1,9 +1,15 @@
-"""For every test: no setting of the developer's own, and an Airflow home that is thrown away."""
+"""For every test: no setting of the developer's own, and an Airflow home that is thrown away.
+
+With several workers (``make test``) each has its own, and a file's tests go to one of them.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
+
+import pytest
+from xdist.scheduler import LoadFileScheduling
 
 _home = tempfile.TemporaryDirectory(prefix="segue-tests-")
 for _name in [name for name in os.environ if name.startswith("SEGUE_")]:
@@ -12,3 +18,20 @@ for _name in [name for name in os.environ if name.startswith("SEGUE_")]:
 os.environ["AIRFLOW_HOME"] = _home.name
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "False"
+
+# Their tests share an Airflow, which takes longer to start than most files take to run.
+TOGETHER = ("tests/airflow/", "tests/ui/")
+APART = ("tests/airflow/test_channels.py", "tests/ui/test_browser.py")  # have one of their own
+
+
+class ByFile(LoadFileScheduling):
+    """One unit of work per file, or per folder whose files share what is slow to start."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        shared = (folder for folder in TOGETHER if file.startswith(folder))
+        return file if file in APART else next(shared, file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
+    return ByFile(config, log)

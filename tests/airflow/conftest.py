@@ -18,6 +18,17 @@ from tests.airflow.world import World
 ROOT = Path(__file__).resolve().parents[2]
 
 
+HERE = Path(__file__).parent
+_running: list[LocalAirflow] = []
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End Airflow with the folder: idle, it would take a quarter of a core from all other tests."""
+    if nextitem is None or nextitem.path.parent != HERE:
+        while _running:
+            _running.pop().stop()
+
+
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A running Airflow, and the sandbox that its connections lead to."""
@@ -45,6 +56,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         made = World(home, airflow, sandbox, ledger)
         definitions.write(made)
         with airflow:
+            _running.append(airflow)
             airflow.wait_for_dags(*definitions.NAMES)
             for name in definitions.NAMES:
                 airflow.unpause(name)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,10 +10,6 @@ import pytest
 
 from segue.sandbox import qualtrics_api, teams_api, twilio_api
 from segue.sandbox.server import Sandbox
-
-# before Airflow is imported, which is when a channel connects
-os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="segue-airflow-"))
-os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "false")
 
 SetConnection = Callable[..., None]
 

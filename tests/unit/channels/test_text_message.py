@@ -106,7 +106,7 @@ def test_without_an_account_nothing_is_called(sandbox: Sandbox, set_connection, 
     assert "secret-token" not in str(raised.value)
 
 
-@pytest.mark.parametrize("name", HOSTILE.keys() - {"ten kilobytes"})
+@pytest.mark.parametrize("name", sorted(HOSTILE.keys() - {"ten kilobytes"}))
 def test_contact_text_arrives_as_it_is(sandbox: Sandbox, name: str):
     send(first_name=HOSTILE[name])
     [received] = sandbox.messages(service="twilio")

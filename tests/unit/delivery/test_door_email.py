@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
@@ -19,9 +17,6 @@ from segue.sandbox.server import Sandbox
 from segue.workflows.definition import Policies
 from tests.unit.channels.support import mail_server
 from tests.unit.delivery.builders import NOW, added, detected, record, run, stretch
-
-# before Airflow is imported, which is when a channel connects
-os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="segue-airflow-"))
 
 
 @pytest.fixture(scope="module")
