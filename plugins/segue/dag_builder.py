@@ -73,7 +73,8 @@ def workflow_dags() -> Iterator[DAG]:
 
     A definition that is wrong yields no DAG here; ``check_definitions`` shows what is wrong.
     """
-    catalog = Catalog(Settings.from_environment().home)
+    settings = Settings.from_environment()
+    catalog = Catalog(settings.home)
     wanted = get_parsing_context().dag_id
     for name in catalog.names("workflows"):
         if wanted is None or wanted == name:
@@ -81,7 +82,7 @@ def workflow_dags() -> Iterator[DAG]:
                 resolved = catalog.resolve(name)
             except DefinitionError:
                 continue
-            yield workflow_dag(resolved)
+            yield workflow_dag(resolved, catch_up=settings.catch_up)
 
 
 def check_definitions() -> None:
@@ -91,15 +92,15 @@ def check_definitions() -> None:
         raise DefinitionError(problems)
 
 
-def workflow_dag(resolved: ResolvedWorkflow) -> DAG:
-    """Return the DAG of one workflow."""
+def workflow_dag(resolved: ResolvedWorkflow, *, catch_up: bool = True) -> DAG:
+    """Return the DAG of one workflow; ``catch_up``: it runs what it missed while it was off."""
     definition = resolved.definition
     with DAG(
         dag_id=resolved.name,
         description=definition.description or resolved.segment.description,
         schedule=_timetable(resolved),
         start_date=definition.start_instant(resolved.directory.zone),
-        catchup=True,
+        catchup=catch_up,
         is_paused_upon_creation=True,
         max_active_runs=4,
         default_args={"owner": definition.owner, "retries": 3, "retry_delay": timedelta(minutes=1)},

@@ -7,6 +7,7 @@ SEGUE_NAMESPACE  prod, staging, …: part of every delivery's key
 SEGUE_SECRET     key of the digests that stand for forgotten contacts
 SEGUE_RETENTION  how long the ledger keeps runs, such as 400d; for ever by default
 SEGUE_RUN_AREAS  how long run areas are kept
+SEGUE_CATCH_UP   whether a DAG that was off runs the intervals it missed: true or false
 SEGUE_UI_CONTACTS  who sees contacts and messages in Airflow's UI: read, edit (the DAG) or nobody
 """
 
@@ -24,6 +25,7 @@ from segue.errors import SettingsError
 
 Default = TypeVar("Default")
 RUN_AREAS = Duration(30, "d")
+CATCH_UP = ("true", "false")
 UI_CONTACTS = ("edit", "read", "nobody")
 BUNDLE_ROOT = Path(__file__).resolve().parents[2]
 
@@ -39,6 +41,7 @@ class Settings:
     secret: str | None
     retention: Duration | None  # None: for ever
     run_areas: Duration
+    catch_up: bool = True  # run what was missed while a DAG was off, from its start on
     ui_contacts: str = UI_CONTACTS[0]  # the right to a DAG that seeing its contacts needs
 
     @classmethod
@@ -60,6 +63,7 @@ class Settings:
             secret=env.get("SEGUE_SECRET") or None,
             retention=_duration(env, "SEGUE_RETENTION", None),
             run_areas=_duration(env, "SEGUE_RUN_AREAS", RUN_AREAS),
+            catch_up=_choice(env, "SEGUE_CATCH_UP", CATCH_UP) == "true",
             ui_contacts=_choice(env, "SEGUE_UI_CONTACTS", UI_CONTACTS),
         )
 

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = YAML(typ="safe").load(ROOT / "docker-compose.yaml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
-OURS = (*AIRFLOW, "init", "sandbox")
+OURS = (*AIRFLOW, "init", "sample", "sandbox")
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 
 every_service = pytest.mark.parametrize("service", SERVICES)
@@ -266,6 +266,23 @@ def test_segue_knows_the_command(command):
     )
     assert shown.returncode == 0, shown.stderr
     assert all(option in shown.stdout for option in options)
+
+
+def test_the_sample_grows_where_airflow_looks_for_it(monkeypatch):
+    """Written before Airflow starts, then day by day; a start of years ago is not caught up."""
+    from segue.sample import __main__ as command
+
+    module, folder = SERVICES["sample"]["command"][2:4]
+    environment = SERVICES["scheduler"]["environment"]
+    assert (module, folder) == ("segue.sample", f"{environment['SEGUE_HOME']}/sample/customers")
+    assert interpolated(environment["SEGUE_CATCH_UP"]) == "false"
+    written = []
+    monkeypatch.setattr(command, "write_up_to", lambda last, asked: written.append(asked))
+    monkeypatch.setattr(command.time, "sleep", lambda seconds: 1 / 0)
+    monkeypatch.setattr("sys.argv", SERVICES["sample"]["command"][2:])
+    with pytest.raises(ZeroDivisionError):
+        command.main()
+    assert [str(asked.folder) for asked in written] == [folder]
 
 
 def test_the_image_has_what_it_copies():

@@ -116,6 +116,13 @@ def test_a_workflow_becomes_one_dag_with_a_task_per_step_and_action(tmp_path):
     }
 
 
+def test_where_nothing_is_caught_up_a_dag_begins_with_its_newest_interval(tmp_path):
+    """SEGUE_CATCH_UP, for trying out: a start of years ago is not years of runs."""
+    file = ROOT / "dags/segue_workflows.py"
+    [dag] = parse(file, home=home(tmp_path), SEGUE_CATCH_UP="false")["dags"].values()
+    assert dag["catchup"] is False
+
+
 def test_a_task_process_builds_only_its_own_dag(tmp_path):
     """Of a hundred workflows, the one that Airflow's parsing context names."""
     found = parse(

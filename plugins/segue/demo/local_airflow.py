@@ -41,7 +41,10 @@ _FINAL_STATES = ("success", "failed")
 
 
 class LocalAirflow:
-    """A running Airflow, used as a context manager; talks to its public REST API."""
+    """A running Airflow, used as a context manager; talks to its public REST API.
+
+    Unless it is ``scheduled``, nothing runs but what is triggered or backfilled.
+    """
 
     def __init__(
         self,
@@ -52,6 +55,7 @@ class LocalAirflow:
         environment: Mapping[str, str] | None = None,
         port: int = 0,
         with_triggerer: bool = False,
+        scheduled: bool = False,
         login: Mapping[str, str] | None = None,
     ) -> None:
         self.home = home
@@ -60,6 +64,7 @@ class LocalAirflow:
         self.environment = {
             **_without_airflow(os.environ),
             **_settings(home, dags, plugins, self.port),
+            "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": str(scheduled),
             **(environment or {}),
         }
         # every task is a new process: without compiled modules each takes seconds longer
@@ -353,8 +358,6 @@ def _settings(home: Path, dags: Path, plugins: Path, port: int) -> dict[str, str
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
         "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
-        # the sample lies in the past: its schedule would only find missing days
-        "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": "False",
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
         "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
         "NO_PROXY": "127.0.0.1,localhost",

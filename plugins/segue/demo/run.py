@@ -19,14 +19,13 @@ from rich.table import Table
 from segue.catalog import Catalog
 from segue.delivery.ledger import Ledger
 from segue.demo.local_airflow import LocalAirflow
-from segue.sample.generator import generate
+from segue.sample.generator import keep_up, newest_day
 from segue.sandbox.server import HTTP_PORT, SMTP_PORT, Sandbox
 from segue.settings import BUNDLE_ROOT, Settings
 from segue.workflows.definition import WorkflowDefinition
 
 HOME = BUNDLE_ROOT / ".airflow"
 SAMPLE = BUNDLE_ROOT / "include" / "sample" / "customers"
-FIRST_DAY = date(2026, 11, 9)
 DAYS = 5
 UI_PORT = 8080
 
@@ -37,9 +36,11 @@ def demo() -> int:
     started = time.monotonic()
     workflows = _workflows()
     names = [workflow.workflow for workflow in workflows]
+    newest = newest_day(datetime.now(UTC))
+    days = days_shown(newest)
     with _steps(console) as progress:
         step = progress.add_task("Writing the sample's snapshots", total=None)
-        generate(SAMPLE)
+        keep_up(SAMPLE, newest)
         progress.update(step, description="Starting the sandbox and Airflow (logs: .airflow/logs)")
         with (
             Sandbox(folder=HOME / "sandbox") as sandbox,
@@ -48,9 +49,9 @@ def demo() -> int:
             before = Counter(message.service for message in sandbox.messages())
             airflow.wait_for_dags(*names)
             progress.update(step, description="DAG runs", total=DAYS * len(names), completed=0)
-            runs = _run_days(airflow, names, lambda n: progress.update(step, completed=n))
+            runs = _run_days(airflow, names, days, lambda n: progress.update(step, completed=n))
             received = Counter(message.service for message in sandbox.messages())
-    _print_days(console, workflows)
+    _print_days(console, workflows, days)
     _print_received(console, received, before)
     failed = sorted(
         f"{run['dag_id']} {run['dag_run_id']}" for run in runs if run["state"] == "failed"
@@ -65,15 +66,24 @@ def up() -> int:
     """Start Airflow's UI with the sample, and the sandbox beside it, until Ctrl-C."""
     console = _console()
     console.print("Writing the sample, starting the sandbox and Airflow …")
-    generate(SAMPLE)
+    newest = newest_day(datetime.now(UTC))
+    first = keep_up(SAMPLE, newest)
     with (
         Sandbox(http_port=HTTP_PORT, smtp_port=SMTP_PORT, folder=HOME / "sandbox") as sandbox,
-        _airflow(sandbox, port=UI_PORT, with_triggerer=True) as airflow,
+        _airflow(sandbox, port=UI_PORT, with_triggerer=True, scheduled=True) as airflow,
     ):
-        console.print(_where_things_are(airflow, sandbox), highlight=False)
+        console.print(_where_things_are(airflow, sandbox, first, newest), highlight=False)
         while True:
             time.sleep(2)
             airflow.alive()
+            if newest < newest_day(datetime.now(UTC)):  # a day is over: its snapshot is due
+                newest = newest_day(datetime.now(UTC))
+                keep_up(SAMPLE, newest)
+
+
+def days_shown(newest: date) -> list[date]:
+    """Return the days that the demo runs: the last but the newest, which is left for ``up``."""
+    return [newest - timedelta(days=ago) for ago in range(DAYS, 0, -1)]
 
 
 def _workflows() -> list[WorkflowDefinition]:
@@ -81,14 +91,19 @@ def _workflows() -> list[WorkflowDefinition]:
     return [catalog.workflow(name) for name in catalog.names("workflows")]
 
 
-def _airflow(sandbox: Sandbox, *, port: int, with_triggerer: bool = False) -> LocalAirflow:
+def _airflow(
+    sandbox: Sandbox, *, port: int, with_triggerer: bool = False, scheduled: bool = False
+) -> LocalAirflow:
+    # the sample is two weeks old, and its workflows' start may be years ago
+    ours = {**connections(sandbox), "SEGUE_CATCH_UP": "false"}
     return LocalAirflow(
         HOME,
         dags=BUNDLE_ROOT / "dags",
         plugins=BUNDLE_ROOT / "plugins",
-        environment={**_no_own_settings(), **connections(sandbox)},
+        environment={**_no_own_settings(), **ours},
         port=port,
         with_triggerer=with_triggerer,
+        scheduled=scheduled,
     )
 
 
@@ -150,14 +165,15 @@ def _no_own_settings() -> dict[str, str]:
     return {name: "" for name in os.environ if name.startswith("SEGUE_")}
 
 
-def _run_days(airflow: LocalAirflow, names: list[str], progress: Any) -> list[dict[str, Any]]:
+def _run_days(
+    airflow: LocalAirflow, names: list[str], days: Sequence[date], progress: Any
+) -> list[dict[str, Any]]:
     """Run, or run again, the days of every workflow, and return the runs.
 
     A backfill only records by default; ``deliver`` is a person's decision to act on it.
     """
     now = datetime.now(UTC)
-    first = f"{FIRST_DAY}T06:00:00Z"
-    last = f"{FIRST_DAY + timedelta(days=DAYS - 1)}T06:00:00Z"
+    first, last = f"{days[0]}T06:00:00Z", f"{days[-1]}T06:00:00Z"
     for name in names:  # paused, or on SQLite the scheduler would race for the runs being made
         airflow.pause(name)
         airflow.cancel_backfills(name)
@@ -169,6 +185,8 @@ def _run_days(airflow: LocalAirflow, names: list[str], progress: Any) -> list[di
     expected = DAYS * len(names)
     for ended in airflow.wait_for_runs(*names, expected=expected, after=now):
         progress(len(ended))
+    for name in names:  # as it was: ``make up`` starts with every workflow off
+        airflow.pause(name)
     return ended
 
 
@@ -194,10 +212,12 @@ def _ledger() -> Ledger:
     return Ledger.open(settings.ledger, settings.namespace)
 
 
-def _print_days(console: Console, workflows: Sequence[WorkflowDefinition]) -> None:
+def _print_days(
+    console: Console, workflows: Sequence[WorkflowDefinition], days: Sequence[date]
+) -> None:
     """Print, per day and workflow, who changed and what was delivered."""
     rows = _ledger().list_deliveries()
-    for day in sorted({row["snapshot"] for row in rows}):
+    for day in map(str, days):
         table = Table(title=day, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
         for column in ("workflow", "contact", "change", "outcome"):
             table.add_column(column, overflow="fold")
@@ -246,12 +266,13 @@ def _what_next(seconds: float, runs: int) -> str:
     )
 
 
-def _where_things_are(airflow: LocalAirflow, sandbox: Sandbox) -> str:
+def _where_things_are(airflow: LocalAirflow, sandbox: Sandbox, first: date, newest: date) -> str:
     return (
         f"Airflow          {airflow.url}   (no log-in; everybody on this machine is admin)\n"
         f"Inbox            {sandbox.url}   (what Slack, Zendesk, Freshdesk and SMTP received)\n"
-        "The sample covers 2026-11-01 … 2026-11-14, so schedules are switched off here. Unpause a\n"
-        "DAG and trigger it with current: 2026-11-10 and deliver: true, or create a backfill.\n"
+        f"The sample covers {first} … {newest} and grows by a day at midnight in London.\n"
+        "Turn a workflow on: its newest interval runs at once, and then one every morning at six.\n"
+        "For an earlier day, trigger it with current: DAY, deliver: true, or create a backfill.\n"
         "Ctrl-C stops everything."
     )
 

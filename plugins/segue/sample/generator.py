@@ -8,7 +8,8 @@ sources may use as fingerprints, stay too.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import date, timedelta
+from contextlib import suppress
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -18,12 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from segue.sample.days import Day, State, after_a_day, first_state
+from segue.sample.days import ZONE, Day, State, after_a_day, first_state
 
 Columns = Mapping[str, pa.DataType]
 
-FIRST = date(2026, 11, 1)
-DAYS = 14
+DAYS = 14  # of a new sample
 FEWEST_CONTACTS = 1000  # fewer leave too few customers near the segments' lines
 MARKER = "_SUCCESS"
 INSTANT = pa.timestamp("us", tz="UTC")
@@ -66,8 +66,23 @@ SUBSCRIPTIONS: Columns = {
 }
 
 
+def newest_day(now: datetime) -> date:
+    """Return yesterday in the directory's zone: the newest day that is over."""
+    return now.astimezone(ZONE).date() - timedelta(days=1)
+
+
+def keep_up(folder: Path, last: date, *, contacts: int = 3000, seed: int = 7) -> date:
+    """Write the snapshots up to ``last``, two weeks in a new folder; return the first day.
+
+    A sample that is there goes on from its own first day, so that its past stays as it was.
+    """
+    first = min([*_days_in(folder), last - timedelta(days=DAYS - 1)])
+    generate(folder, first=first, days=(last - first).days + 1, contacts=contacts, seed=seed)
+    return first
+
+
 def generate(
-    folder: Path, *, first: date = FIRST, days: int = DAYS, contacts: int = 3000, seed: int = 7
+    folder: Path, *, first: date, days: int = DAYS, contacts: int = 3000, seed: int = 7
 ) -> None:
     """Write one snapshot per day into `folder`, the completion marker last.
 
@@ -77,6 +92,12 @@ def generate(
         raise ValueError(f"The sample needs at least {FEWEST_CONTACTS} contacts, not {contacts}.")
     for day, state in _life(first, days, contacts, seed):
         _write_snapshot(folder / day.date.isoformat(), _tables(state))
+
+
+def _days_in(folder: Path) -> Iterator[date]:
+    for path in folder.glob("*"):
+        with suppress(ValueError):
+            yield date.fromisoformat(path.name)
 
 
 def _life(first: date, days: int, contacts: int, seed: int) -> Iterator[tuple[Day, State]]:

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from segue.sample.generator import FIRST, generate
+from segue.sample.generator import generate
 
 INCLUDE = Path(__file__).parents[3] / "include"
-DAYS = 3
+FIRST, DAYS = date(2026, 11, 1), 3
 
 
 @pytest.fixture(scope="module")

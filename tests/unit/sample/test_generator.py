@@ -9,19 +9,23 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from segue.sample.generator import DAYS, FIRST, MARKER, generate
+from segue.demo.run import days_shown
+from segue.sample import __main__ as command
+from segue.sample.days import ZONE
+from segue.sample.generator import DAYS, MARKER, generate, keep_up, newest_day
 from segue.sample.names import HOSTILE
 from segue.sample.people import DOMAINS, FICTION_RANGES
 
+FIRST = date(2026, 11, 1)  # the sample of the pages in docs/
 EVERY_DAY = [FIRST + timedelta(days=n) for n in range(DAYS)]
-SHOWN_BY_THE_DEMO = [date(2026, 11, day) for day in range(9, 14)]
+SHOWN_BY_THE_DEMO = days_shown(EVERY_DAY[-1])
 FEW = range(2, 5)
 
 
@@ -77,7 +81,7 @@ DIRECTORY_CONSENT = """
 @pytest.fixture(scope="module")
 def sample(tmp_path_factory) -> Iterator[Sample]:
     root = tmp_path_factory.mktemp("customers")
-    generate(root)
+    generate(root, first=FIRST)
     with duckdb.connect() as sql:
         sql.execute("set timezone = 'Europe/London'")
         yield Sample(root, sql)
@@ -88,19 +92,19 @@ def contents(root: Path) -> dict[str, bytes]:
 
 
 def test_same_arguments_give_the_same_bytes(sample, tmp_path):
-    generate(tmp_path)
+    generate(tmp_path, first=FIRST)
     assert contents(tmp_path) == contents(sample.root)
 
 
 def test_a_snapshot_does_not_depend_on_how_many_follow(sample, tmp_path):
-    generate(tmp_path, days=3)
+    generate(tmp_path, first=FIRST, days=3)
     every_file = contents(sample.root)
     assert contents(tmp_path) == {name: every_file[name] for name in contents(tmp_path)}
     assert len(contents(tmp_path)) == 3 * 5
 
 
 def test_another_seed_gives_another_directory(sample, tmp_path):
-    generate(tmp_path, days=1, seed=8)
+    generate(tmp_path, first=FIRST, days=1, seed=8)
     assert (
         contents(tmp_path)
         .items()
@@ -111,24 +115,24 @@ def test_another_seed_gives_another_directory(sample, tmp_path):
 
 
 def test_writing_again_leaves_the_files_alone(tmp_path):
-    generate(tmp_path, days=1, contacts=1000)
+    generate(tmp_path, first=FIRST, days=1, contacts=1000)
     before = {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")}
-    generate(tmp_path, days=1, contacts=1000)
+    generate(tmp_path, first=FIRST, days=1, contacts=1000)
     assert {p: p.stat().st_mtime_ns for p in tmp_path.rglob("*")} == before
 
 
 def test_a_damaged_snapshot_is_mended(tmp_path):
-    generate(tmp_path, days=1, contacts=1000)
+    generate(tmp_path, first=FIRST, days=1, contacts=1000)
     good = contents(tmp_path)
     (tmp_path / FIRST.isoformat() / "contacts.parquet").write_bytes(b"half a fi")
     (tmp_path / FIRST.isoformat() / MARKER).unlink()
-    generate(tmp_path, days=1, contacts=1000)
+    generate(tmp_path, first=FIRST, days=1, contacts=1000)
     assert contents(tmp_path) == good
 
 
 def test_too_few_contacts_are_refused(tmp_path):
     with pytest.raises(ValueError, match="at least 1000 contacts, not 10"):
-        generate(tmp_path, contacts=10)
+        generate(tmp_path, first=FIRST, contacts=10)
 
 
 @pytest.mark.parametrize("day", EVERY_DAY[1:], ids=str)
@@ -249,11 +253,80 @@ def test_amounts_are_exact_and_may_be_unknown(sample):
     assert 0 < amounts.null_count < len(amounts)
 
 
-def test_the_command_line_writes_the_same_snapshots(sample, tmp_path, monkeypatch, capsys):
-    from segue.sample.__main__ import main
+# ---- on any date ------------------------------------------------------------------------------
 
-    monkeypatch.setattr("sys.argv", ["segue.sample", str(tmp_path), "--days", "1"])
-    main()
-    assert "1 snapshots from 2026-11-01" in capsys.readouterr().out
-    every_file = contents(sample.root)
-    assert contents(tmp_path) == {name: every_file[name] for name in contents(tmp_path)}
+
+@pytest.mark.parametrize(
+    ("now", "newest"),
+    [
+        ("2026-11-30T00:00+00:00", "2026-11-29"),
+        ("2026-11-29T23:59+00:00", "2026-11-28"),
+        ("2027-06-30T22:59+00:00", "2027-06-29"),  # summer: midnight in London is 23:00 UTC
+        ("2027-06-30T23:00+00:00", "2027-06-30"),
+        ("2028-03-01T09:00+09:00", "2028-02-29"),
+    ],
+)
+def test_the_newest_snapshot_is_of_yesterday_in_london_and_never_ahead_of_now(now, newest):
+    found = newest_day(datetime.fromisoformat(now))
+    assert found == date.fromisoformat(newest)
+    as_of = datetime.combine(found + timedelta(days=1), datetime.min.time(), ZONE)
+    assert as_of <= datetime.fromisoformat(now) < as_of + timedelta(days=1)
+
+
+def test_a_sample_that_is_there_grows_and_its_past_stays(tmp_path):
+    """Also after days in which nobody looked, and on a clock that was set back."""
+    first = date(2027, 3, 25)
+    generate(tmp_path, first=first, days=2, contacts=1000)
+    (tmp_path / "notes").mkdir()  # not a day
+    before = contents(tmp_path)
+    assert keep_up(tmp_path, first + timedelta(days=4), contacts=1000) == first
+    after = contents(tmp_path)
+    assert {name: after[name] for name in before} == before
+    assert len(list(tmp_path.glob("*/_SUCCESS"))) == 5
+    assert keep_up(tmp_path, first + timedelta(days=3), contacts=1000) == first
+    assert contents(tmp_path) == after
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        date(2027, 4, 2),
+        pytest.param(date(2027, 11, 3), marks=pytest.mark.slow),
+        pytest.param(date(2028, 3, 6), marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
+def test_whatever_its_dates_the_demo_shows_a_few_changes_a_day(tmp_path, last):
+    """A fortnight that ends with its last day; clocks change in it, or it has a leap day."""
+    assert keep_up(tmp_path, last) == last - timedelta(days=DAYS - 1)
+    assert max(path.name for path in tmp_path.iterdir()) == last.isoformat()
+    with duckdb.connect() as sql:
+        sql.execute("set timezone = 'Europe/London'")
+        sample = Sample(tmp_path, sql)
+        for day in [*days_shown(last), last]:
+            assert len(sample.added(AT_RISK, day)) in FEW
+            assert len(sample.added(HIGH_VALUE, day)) in FEW
+            assert len(sample.flipped(ACTIVE, day, opted_in=False)) in FEW
+
+
+def run(monkeypatch, *arguments: object) -> None:
+    monkeypatch.setattr("sys.argv", ["segue.sample", *map(str, arguments)])
+    command.main()
+
+
+def test_the_command_line_writes_the_same_snapshots(sample, tmp_path, monkeypatch, capsys):
+    run(monkeypatch, tmp_path, "--last", EVERY_DAY[-1])
+    assert capsys.readouterr().out == f"Snapshots 2026-11-01 to 2026-11-14 in {tmp_path}\n"
+    assert contents(tmp_path) == contents(sample.root)
+
+
+def test_the_command_line_follows_the_days(tmp_path, monkeypatch, capsys):
+    """It writes up to yesterday, then each day's snapshot once it is over."""
+    generate(tmp_path, first=date(2026, 12, 31), days=1, contacts=1000)
+    days = [date(2027, 1, 1), date(2027, 1, 1), date(2027, 1, 2), date(2027, 1, 3)]
+    monkeypatch.setattr(command, "newest_day", lambda now: days.pop(0))
+    monkeypatch.setattr(command.time, "sleep", lambda seconds: None)
+    with pytest.raises(IndexError):  # the clock's end is the only one
+        run(monkeypatch, tmp_path, "--follow", "--contacts", 1000)
+    told = [line.split(" in ")[0] for line in capsys.readouterr().out.splitlines()]
+    assert told == [f"Snapshots 2026-12-31 to 2027-01-0{day}" for day in (1, 2, 3)]
