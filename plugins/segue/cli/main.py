@@ -119,6 +119,7 @@ _add(app, ledger_commands.delivery, "segue delivery 8d0c… --format json", _WOR
 _add(app, ledger_commands.gaps, "segue gaps escalate_at_risk", _WORKFLOWS)
 _add(app, request_commands.retry, "segue retry escalate_at_risk --error invalid_auth", _HAND)
 _add(app, request_commands.settle, "segue settle --workflow escalate_at_risk --delivered", _HAND)
+_add(app, request_commands.drop, "segue drop escalate_at_risk --action alert", _HAND)
 _add(app, request_commands.requests, "segue requests", _HAND)
 _add(
     app,

@@ -1,4 +1,4 @@
-"""``segue retry``, ``settle`` and ``requests``: what people ask for; Airflow's tasks do it."""
+"""``segue retry``, ``settle``, ``drop``, ``requests``: people ask for it, Airflow's tasks do it."""
 
 from __future__ import annotations
 
@@ -83,6 +83,34 @@ def settle(
             require_workflow(workflow, ledger)
         selection = Selection(workflow, action, keys=tuple(keys or ()))
         _file(ledger, selection, settlement, yes=yes)
+
+
+def drop(
+    workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="Name of the workflow.")],
+    action: ActionOption = None,
+    contact: Annotated[
+        str | None, typer.Option("--contact", metavar="ID", help="Of one contact.")
+    ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option("--key", metavar="KEY", help="This delivery; may be repeated."),
+    ] = None,
+    yes: Yes = False,
+) -> None:
+    """Give up what is held; clearing its runs from detect_changes takes that back."""
+    from segue.cli.workspace import person, require_workflow, this_second, writing_ledger
+    from segue.delivery import asking
+    from segue.delivery.ledger import Selection
+    from segue.settings import Settings
+
+    selection = Selection(workflow, action, contact, None, tuple(key or ()))
+    with writing_ledger(Settings.from_environment()) as ledger:
+        require_workflow(workflow, ledger)
+        number = asking.count_held(ledger, selection)
+        note(f"{count(number, 'held delivery', 'held deliveries')} of {plain(str(selection))}")
+        confirm("Give up?", yes=yes)
+        request = asking.drop(ledger, selection, person(), this_second())
+    print(f"request {request} is filed; segue_release carries it out within five minutes")
 
 
 def requests(output: OutputFormat = Format.TABLE) -> None:

@@ -1,7 +1,7 @@
 """What a person may ask for, in the command line and in the UI alike, with the same checks.
 
-``retry`` and ``settle`` are filed, and ``segue_release`` carries them out; ``stop``, ``go``,
-``suppress`` and ``allow`` take effect at once and are noted beside them.
+``retry``, ``settle`` and ``drop`` are filed, and ``segue_release`` carries them out; ``stop``,
+``go``, ``suppress`` and ``allow`` take effect at once and are noted beside them.
 """
 
 from __future__ import annotations
@@ -41,6 +41,20 @@ def settle(
     """Say what became of uncertain deliveries; returns the request's number."""
     count_meant(ledger, selection, settlement)
     return ledger.file_request(RequestKind.SETTLE, selection, by, now, settlement)
+
+
+def count_held(ledger: Ledger, selection: Selection) -> int:
+    """Return how many held deliveries would be dropped; SettingsError for none."""
+    number = ledger.matching(RequestKind.DROP, selection)
+    if not number:
+        raise SettingsError(f"there is no held delivery of {selection}; nothing was requested")
+    return number
+
+
+def drop(ledger: Ledger, selection: Selection, by: str, now: datetime) -> int:
+    """Ask that what is held be given up; returns the request's number."""
+    count_held(ledger, selection)
+    return ledger.file_request(RequestKind.DROP, selection, by, now)
 
 
 def stop(ledger: Ledger, workflow: str | None, by: str, reason: str, now: datetime) -> Stop:

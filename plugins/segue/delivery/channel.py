@@ -22,7 +22,7 @@ import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from importlib.metadata import entry_points
@@ -100,6 +100,11 @@ class Limit:
     scope: str  # what the vendor counts by: a connection, or a connection and a Slack channel
     count: int
     seconds: float
+
+    @property
+    def spacing(self) -> timedelta:
+        """The time between two calls that are spread evenly."""
+        return timedelta(seconds=self.seconds / self.count)
 
 
 class Tried(StrEnum):

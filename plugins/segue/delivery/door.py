@@ -14,7 +14,7 @@ import logging
 import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -50,11 +50,13 @@ from segue.delivery.ledger import (
     Ledger,
     SuppressionKind,
 )
-from segue.delivery.policies import start_rules
+from segue.delivery.pacing import LONGEST_PAUSE, Pause, longest_pause
+from segue.delivery.policies import start_rules, waited_too_long
 from segue.delivery.recovery import ask_at_once, delivered, recover, trace_of
 from segue.delivery.schema import State
 from segue.errors import (
     ConnectionFailure,
+    ContactFailure,
     DeliveryError,
     LedgerError,
     OutcomeUnknown,
@@ -64,10 +66,11 @@ from segue.errors import (
 log = logging.getLogger(__name__)
 
 _TRIES = 3  # of one delivery within one pass
-_LONGEST_PAUSE = 60.0  # seconds; a vendor that asks for more ends the pass
 _GATHER = 0.005  # seconds; a vendor's answer takes many times as long
 _LOOK_EVERY = timedelta(seconds=1)
-_PATIENCE = (1.0, 2.0, 4.0, 8.0, 15.0, 15.0)  # seconds before each try to write answers down
+_PATIENCE = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0)  # seconds before each try to write answers down
+# so many lost answers in a row end a pass: whatever comes next would be lost as well
+_LOST_IN_A_ROW, _ASKABLE_LOST_IN_A_ROW = 5, 20
 _NAP = 2.0  # seconds; a pause is slept in naps, so that `segue stop` is obeyed meanwhile
 
 
@@ -109,6 +112,18 @@ class Pass:
         return not (self.standing[State.RELEASED] or self.elsewhere or self.to_resend)
 
 
+@dataclass(slots=True)
+class _Calls:
+    """The calls of a pass: at every moment ``finished`` holds what was not written down yet."""
+
+    waiting: deque[Prepared]
+    pause: Pause
+    under_way: dict[Future[Answer], Prepared] = field(default_factory=dict)
+    finished: list[Finished] = field(default_factory=list)
+    doubts: list[Prepared] = field(default_factory=list)  # whose answer was lost
+    tries: Counter[str] = field(default_factory=Counter)
+
+
 class Defect(OutcomeUnknown):
     """A channel failed in a way it does not know: the call is in doubt, and the pass ends."""
 
@@ -119,7 +134,9 @@ Answer = Receipt | DeliveryError | Prepared  # prepared: a message that is compl
 class Door:
     """Delivers one action's messages for a slice of contacts.
 
-    ``owner`` names this worker's pass; no two may have the same name.
+    ``owner`` names this worker's pass; no two may have the same name. Without a ``clear_number``
+    there is no run any more, whose report would tell of what goes wrong: it is marked ``untold``.
+    After ``until`` no further call begins.
     """
 
     def __init__(
@@ -131,6 +148,7 @@ class Door:
         owner: str,
         clear_number: int | None = 0,
         clock: Clock = REAL_CLOCK,
+        until: datetime | None = None,
     ) -> None:
         self.ledger = ledger
         self.channel = channel
@@ -140,7 +158,9 @@ class Door:
         self.clock = clock.now
         self.sleep = clock.sleep
         self.rules = start_rules(channel, terms.policies, terms.zone)
+        self.until = until
         self._again: set[str] = set()  # what is sent once more, in doubt
+        self._lost_in_a_row = 0
         self._looked_at = datetime.min.replace(tzinfo=UTC)
 
     def deliver(self, candidates: Sequence[Candidate]) -> Pass:
@@ -226,7 +246,14 @@ class Door:
 
     def _recover(self, keys: Iterable[str], result: Pass) -> None:
         trouble = recover(
-            self.ledger, self.channel, self.rules, keys, owner=self.owner, now=self.clock()
+            self.ledger,
+            self.channel,
+            self.rules,
+            keys,
+            owner=self.owner,
+            now=self.clock(),
+            resends=self._resends,
+            in_run=self.clear_number is not None,
         )
         result.connection = str(trouble) if trouble else None
 
@@ -266,92 +293,85 @@ class Door:
         for row, candidate in claimed:
             if row.key in forbidden:
                 refused.append(Finished(row.key, State.SKIPPED, SKIPPED_SUPPRESSED))
-            elif self._waited_too_long(row, now):
+            elif waited_too_long(row, self.terms.policies, self.terms.zone, now):
                 refused.append(Finished(row.key, State.SKIPPED, SKIPPED_EXPIRED))
             else:
                 allowed.append(candidate)
         return refused, allowed
 
-    def _waited_too_long(self, row: DeliveryRow, now: datetime) -> bool:
-        hours = self.terms.policies.quiet_hours
-        if hours is None or row.held_since is None:
-            return False
-        return hours.expires.after(row.held_since, self.terms.zone) < now
-
     def _call_all(
         self, waiting: deque[Prepared], sender: Sender, pool: ThreadPoolExecutor, result: Pass
     ) -> None:
         """Keep calls under way until nothing waits, or the pass has to end."""
-        under_way: dict[Future[Answer], Prepared] = {}
-        finished: list[Finished] = []
+        calls = _Calls(waiting, Pause(self.clock))
         began = self.clock()
         try:
-            doubts = self._keep_calling(waiting, under_way, finished, sender, pool, result)
-        except LedgerError:
-            # the answers of calls that were made must not be lost with the ledger's bad minute
-            for call, item in under_way.items():
-                answer = call.result()
-                if not isinstance(answer, Prepared):
-                    finished += self._outcomes(item, answer)
-            self._write_down(finished, result)
+            while self._begin_calls(calls, sender, pool, result):
+                self._hear(calls, sender, result)
+        except BaseException:  # a task may be ended at any moment, and the ledger have a bad minute
+            self._write_down(calls.finished, result)
+            answers = [(item, call.result()) for call, item in calls.under_way.items()]
+            self._write_down(self._heard(answers), result)
             raise
-        self._ask_about(doubts, sender, began, result)
+        self._ask_about(calls.doubts, sender, began, result)
 
-    def _keep_calling(
-        self,
-        waiting: deque[Prepared],
-        under_way: dict[Future[Answer], Prepared],
-        finished: list[Finished],
-        sender: Sender,
-        pool: ThreadPoolExecutor,
-        result: Pass,
-    ) -> list[Prepared]:
-        """Return the calls whose answer was lost.
+    def _begin_calls(
+        self, calls: _Calls, sender: Sender, pool: ThreadPoolExecutor, result: Pass
+    ) -> bool:
+        """Begin what may begin now; returns whether there is anything left to do."""
+        calls.finished += self._look_around(calls.waiting, result)
+        batch = self._next_calls(calls, sender, result)
+        lacking = [item for item in batch if sender.lacks(item.message)]
+        asking = {item.key for item in lacking}
+        whole = [item for item in batch if item.key not in asking]
+        in_time = self._lease()  # no later than the one that the marks are written with
+        mine = self._advance(calls.finished, whole, result)
+        calls.finished.clear()
+        calls.under_way |= {
+            pool.submit(self._send_in_time, sender, item, in_time): item
+            for item in whole
+            if mine.issuperset(item.keys)
+        }
+        calls.under_way |= {pool.submit(_complete, sender, item): item for item in lacking}
+        calls.waiting.extendleft(self._left_of(whole, mine, result))
+        return bool(calls.under_way) or self._may_begin(calls, result)
 
-        ``under_way`` and ``finished`` hold, at every moment, what has not been written down yet.
-        """
-        tries: Counter[str] = Counter()
-        doubts: list[Prepared] = []
-        not_before = self.clock()
-        while True:
-            finished += self._look_around(waiting, result)
-            over = result.is_over or result.stopped is not None
-            batch: list[Prepared] = []
-            if waiting and not over and self.clock() >= not_before:
-                free = self.channel.concurrency - len(under_way)
-                batch, pause = self._next_calls(waiting, sender, free)
-                not_before = self._pause(pause, not_before, result)
-            lacking = [item for item in batch if sender.lacks(item.message)]
-            asking = {item.key for item in lacking}
-            whole = [item for item in batch if item.key not in asking]
-            in_time = self._lease()  # no later than the one that the marks are written with
-            mine = self._advance(finished, whole, result)
-            finished.clear()
-            waiting.extendleft(self._left_of(whole, mine, result))
-            under_way |= {pool.submit(_complete, sender, item): item for item in lacking}
-            under_way |= {
-                pool.submit(self._send_in_time, sender, item, in_time): item
-                for item in whole
-                if mine.issuperset(item.keys)
-            }
-            if not under_way:
-                if not waiting or result.is_over or result.stopped:
-                    return doubts
-                self._rest((not_before - self.clock()).total_seconds(), result)
+    def _hear(self, calls: _Calls, sender: Sender, result: Pass) -> None:
+        """Wait for answers, or for the end of a pause, and do what the answers say."""
+        may_begin = self._may_begin(calls, result)
+        if not calls.under_way:
+            self._rest(calls.pause.left, result)
+            return
+        done = self._answered(calls.under_way, calls.pause if may_begin else None)
+        answers = [(calls.under_way[call], call.result()) for call in done]
+        calls.finished += self._heard(answers)  # all of them, before anything can go wrong
+        for call in done:
+            del calls.under_way[call]
+        for item, answer in answers:
+            if isinstance(answer, Prepared):
+                calls.waiting.appendleft(answer)
                 continue
-            may_begin = not_before if waiting and not over else None
-            for item, answer in self._next_answers(under_way, may_begin):
-                if isinstance(answer, Prepared):
-                    waiting.appendleft(answer)
-                    continue
-                finished += self._outcomes(item, answer)
-                tries[item.key] += 1
-                if isinstance(answer, TransientFailure) and tries[item.key] < _TRIES:
-                    waiting.append(item)
-                if isinstance(answer, OutcomeUnknown):
-                    doubts.append(item)
-                pause = self._pause_after(item, answer, sender, result)
-                not_before = self._pause(pause, not_before, result)
+            calls.tries[item.key] += 1
+            if isinstance(answer, TransientFailure) and calls.tries[item.key] < _TRIES:
+                calls.waiting.append(item)
+            if isinstance(answer, OutcomeUnknown):
+                calls.doubts.append(item)
+            self._heed(item, answer, sender, calls.pause, result)
+
+    def _heard(self, answers: Iterable[tuple[Prepared, Answer]]) -> list[Finished]:
+        return [
+            outcome
+            for item, answer in answers
+            if not isinstance(answer, Prepared)
+            for outcome in self._outcomes(item, answer)
+        ]
+
+    def _may_begin(self, calls: _Calls, result: Pass) -> bool:
+        """Tell whether a further call is to begin, now or after the pause."""
+        if not calls.waiting or result.is_over or result.stopped is not None:
+            return False
+        begins = self.clock() + timedelta(seconds=calls.pause.left)
+        return self.until is None or begins <= self.until
 
     def _left_of(
         self, batch: Sequence[Prepared], mine: frozenset[str], result: Pass
@@ -368,7 +388,7 @@ class Door:
         return left
 
     def _write_down(self, finished: Sequence[Finished], result: Pass) -> None:
-        """Write outcomes although the ledger has just failed; try as long as the lease may last."""
+        """Write outcomes although the ledger may have failed; try as long as the lease may last."""
         for pause in _PATIENCE:
             self.sleep(pause)
             try:
@@ -378,14 +398,21 @@ class Door:
             else:
                 return
 
-    def _next_calls(
-        self, waiting: deque[Prepared], sender: Sender, most: int
-    ) -> tuple[list[Prepared], float]:
-        """Take what may be called now from the front; returns it, and how long the next waits."""
-        size = min(len(waiting), most)
+    def _next_calls(self, calls: _Calls, sender: Sender, result: Pass) -> list[Prepared]:
+        """Take what may be called now from the front; the next has to wait for its turn.
+
+        However slow the rate, that turn is waited for; only a vendor's own longer pause ends the
+        pass.
+        """
+        waiting = calls.waiting
+        size = min(len(waiting), self.channel.concurrency - len(calls.under_way))
+        if not size or calls.pause.left or not self._may_begin(calls, result):
+            return []
         limits = [sender.limits(waiting[index].message) for index in range(size)]
-        granted, pause = self.ledger.reserve(limits, self.clock())
-        return [waiting.popleft() for _ in range(granted)], pause
+        granted, seconds = self.ledger.reserve(limits, self.clock())
+        every = [limit for each in limits for limit in each]
+        self._wait(seconds, longest_pause(every), calls.pause, result)
+        return [waiting.popleft() for _ in range(granted)]
 
     def _send_in_time(self, sender: Sender, item: Prepared, in_time: datetime) -> Answer:
         """Send one message, unless another worker may have taken the call over.
@@ -396,35 +423,49 @@ class Door:
             return TransientFailure("the worker was held up before the call; nothing was sent")
         return send_once(sender, item)
 
-    def _next_answers(
-        self, under_way: dict[Future[Answer], Prepared], not_before: datetime | None
-    ) -> list[tuple[Prepared, Answer]]:
-        """Wait for an answer, or until the next call may begin; return what has been answered."""
+    def _answered(
+        self, under_way: Mapping[Future[Answer], Prepared], pause: Pause | None
+    ) -> list[Future[Answer]]:
+        """Wait for an answer, or for the end of a pause; return the calls that have one."""
         seconds = None
-        if not_before is not None and len(under_way) < self.channel.concurrency:
-            seconds = max(0.0, (not_before - self.clock()).total_seconds())
+        if pause is not None and len(under_way) < self.channel.concurrency:
+            seconds = pause.left
         done, _ = wait(under_way, timeout=seconds, return_when=FIRST_COMPLETED)
         if done:  # one transaction for several answers, where they come at nearly the same time
             done, _ = wait(under_way, timeout=_GATHER)
-        return [(under_way.pop(call), call.result()) for call in done]
+        return [call for call in under_way if call in done]
 
-    def _pause(self, seconds: float, not_before: datetime, result: Pass) -> datetime:
-        """Return when the next call may begin; too long a pause ends the pass."""
-        if seconds > _LONGEST_PAUSE:
+    def _wait(self, seconds: float, longest: float, pause: Pause, result: Pass) -> None:
+        """Let no call begin for a while; too long a pause ends the pass."""
+        if seconds > longest:
             result.retry_after = max(seconds, result.retry_after or 0.0)
-        return max(not_before, self.clock() + timedelta(seconds=seconds))
+        pause.extend(seconds)
 
-    def _pause_after(self, item: Prepared, answer: Answer, sender: Sender, result: Pass) -> float:
-        """Return the seconds that an answer asks everybody to wait."""
+    def _heed(
+        self, item: Prepared, answer: Answer, sender: Sender, pause: Pause, result: Pass
+    ) -> None:
+        """Do what an answer says to the other calls: go on, wait, or begin no more of them."""
         if isinstance(answer, ConnectionFailure | Defect):
             result.connection = str(answer)
+        self._count_lost(answer, result)
         if not isinstance(answer, TransientFailure):
-            return 0.0
+            return
         if answer.retry_after:  # every task that shares the limit has to wait
             scopes = [limit.scope for limit in sender.limits(item.message)]
             until = self.clock() + timedelta(seconds=answer.retry_after)
             self.ledger.hold_back(scopes, until)
-        return answer.retry_after or 1.0
+        self._wait(answer.retry_after or 1.0, LONGEST_PAUSE, pause, result)
+
+    def _count_lost(self, answer: Answer, result: Pass) -> None:
+        """End the pass when one answer after the other is lost: each leaves a message in doubt."""
+        if isinstance(answer, Receipt | ContactFailure):
+            self._lost_in_a_row = 0
+        if not isinstance(answer, OutcomeUnknown):
+            return
+        self._lost_in_a_row += 1
+        most = _ASKABLE_LOST_IN_A_ROW if self.channel.can_be_asked else _LOST_IN_A_ROW
+        if self._lost_in_a_row >= most and result.connection is None:
+            result.connection = f"{most} answers in a row were lost, the last one: {answer}"
 
     def _rest(self, seconds: float, result: Pass) -> None:
         """Sleep, unless the workflow is stopped meanwhile."""
@@ -461,7 +502,9 @@ class Door:
         state = State.FAILED
         if isinstance(answer, OutcomeUnknown):
             state = State.SENDING if self.channel.can_be_asked else State.UNCERTAIN
-        return Finished(key, state, said, digest=digest)
+        once_more = state is State.UNCERTAIN and self._resends and key not in self._again
+        due = self.clock() if once_more else None
+        return Finished(key, state, said, digest=digest, held_until=due)
 
     def _advance(
         self, finished: Sequence[Finished], starting: Sequence[Prepared], result: Pass

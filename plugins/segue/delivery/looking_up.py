@@ -27,6 +27,7 @@ import pandas as pd
 from segue.delivery.door import REAL_CLOCK, Clock
 from segue.delivery.ledger import Ledger
 from segue.delivery.live import Answer, LiveReader, LiveSource
+from segue.delivery.pacing import Pause, longest_pause
 from segue.directory.definition import UNSUBSCRIBED
 from segue.errors import ConnectionFailure, ContactFailure, DeliveryError, TransientFailure
 from segue.segments.arrow import array_of, values_of
@@ -38,7 +39,6 @@ log = logging.getLogger(__name__)
 
 PROBLEM = "look_up"  # begins the reason of what failed because its details were refused
 _TRIES = 3  # of one call within one task
-_LONGEST_PAUSE = 60.0  # seconds; a source that asks for more ends the task
 _LARGEST = 100_000  # characters of one value
 
 Part = Mapping[str, Mapping[str, Any]]  # contacts of one call, with their fields in the snapshot
@@ -103,7 +103,7 @@ class _Caller:
         self._limits = reader.limits()
         self._desk = desk
         self._lock = Lock()
-        self._not_before = desk.clock.now()
+        self._pause = Pause(desk.clock.now)
 
     def look_up(self, contacts: Part) -> Mapping[str, Answer]:
         for tried in range(1, _TRIES + 1):
@@ -131,21 +131,22 @@ class _Caller:
         """Sleep until a call may begin; raise TransientFailure where that is too far away."""
         granted = False
         while not granted:
-            now = self._desk.clock.now()
-            pause = (self._not_before - now).total_seconds()
-            if pause <= 0:
+            with self._lock:
+                pause = self._pause.left
+            if not pause:
+                now = self._desk.clock.now()
                 calls, pause = self._desk.ledger.reserve([self._limits], now)
                 granted = calls == 1
-            if pause > _LONGEST_PAUSE:
+            if pause > longest_pause(self._limits):
                 raise TransientFailure(f"the source asked for {pause:.0f} s", retry_after=pause)
             if not granted:
                 self._desk.clock.sleep(pause)
 
     def _hold_back(self, seconds: float, *, for_all: bool) -> None:
         """Let no call of this task begin for a while, and of no other where the source asked."""
-        until = self._desk.clock.now() + timedelta(seconds=seconds)
         with self._lock:
-            self._not_before = max(self._not_before, until)
+            self._pause.extend(seconds)
+        until = self._desk.clock.now() + timedelta(seconds=seconds)
         if for_all:
             self._desk.ledger.hold_back([limit.scope for limit in self._limits], until)
 

@@ -15,6 +15,7 @@ from segue.delivery.ledger import (
     SUPPRESSED_BACKFILL,
     SUPPRESSED_MAX_AGE,
     SUPPRESSED_PRUNED,
+    DeliveryRow,
     DetectedSpan,
     Ledger,
     OncePerContact,
@@ -82,6 +83,14 @@ def start_rules(channel: Channel, policies: Policies, zone: ZoneInfo) -> StartRu
         None if once is None else OncePerContact(None if once == "ever" else once, zone),
         policies.frequency_cap.get(channel.name) if to_contact else None,
     )
+
+
+def waited_too_long(row: DeliveryRow, policies: Policies, zone: ZoneInfo, now: datetime) -> bool:
+    """Tell whether a delivery was held back by quiet hours for longer than they allow."""
+    hours = policies.quiet_hours
+    if hours is None or row.held_since is None:
+        return False
+    return hours.expires.after(row.held_since, zone) < now
 
 
 def is_held_out(workflow: str, contact_id: str, share: float) -> bool:

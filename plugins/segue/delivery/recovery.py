@@ -53,16 +53,21 @@ def recover(
     *,
     owner: str,
     now: datetime,
+    resends: bool = False,
+    in_run: bool = True,
 ) -> ConnectionFailure | None:
     """Settle those of the deliveries whose call is in doubt and surely over.
 
     Returns why the channel's own connection does not work, where it does not; those deliveries
-    stay in doubt, as do those that could not be asked for at this moment.
+    stay in doubt, as do those that could not be asked for at this moment. Where the workflow
+    ``resends``, what nobody can tell of is due to be sent once more. Of the rest its run tells;
+    outside of it (``in_run``) it is marked to be told.
     """
     ended = now - timedelta(seconds=channel.longest_call)
     if not channel.can_be_asked:
-        ledger.call_uncertain(keys, ended, now)
+        ledger.call_uncertain(keys, ended, now, resends=resends, in_run=in_run)
         return None
+    due = now if resends else None
     doubtful = ledger.take_doubtful(keys, ended, owner=owner, lease_until=now + LEASE)
     trouble: ConnectionFailure | None = None
     for rows in _by_place(doubtful):
@@ -73,7 +78,7 @@ def recover(
             settled = [
                 delivered(row.key, found[row.key])
                 if row.key in found
-                else _nobody_can_tell(row, str(error))
+                else _nobody_can_tell(row, str(error), due)
                 for row in rows
             ]
         except ConnectionFailure as error:
@@ -81,11 +86,19 @@ def recover(
                 trouble = error
                 settled = [_still_in_doubt(row, error) for row in rows]
             else:  # the action uses another connection now, and nobody may mend this one
-                settled = [_nobody_can_tell(row, str(error)) for row in rows]
+                settled = [_nobody_can_tell(row, str(error), due) for row in rows]
         except DeliveryError as error:
             settled = [_still_in_doubt(row, error) for row in rows]
         lease_until = now + LEASE
-        ledger.advance(settled, {}, rules=rules, owner=owner, now=now, lease_until=lease_until)
+        ledger.advance(
+            settled,
+            {},
+            rules=rules,
+            owner=owner,
+            now=now,
+            lease_until=lease_until,
+            clear_number=0 if in_run else None,
+        )
     if doubtful:
         log.info("%s calls were in doubt; the channel was asked for them", len(doubtful))
     return trouble
@@ -133,8 +146,12 @@ def _ask(channel: Channel, rows: Sequence[DeliveryRow], now: datetime) -> list[F
     ]
 
 
-def _nobody_can_tell(row: DeliveryRow, why: str) -> Finished:
-    return Finished(row.key, State.UNCERTAIN, f"the vendor cannot tell: {why}")
+def _nobody_can_tell(row: DeliveryRow, why: str, due: datetime | None) -> Finished:
+    """Return ``uncertain``; ``due`` is when it is sent once more, unless it was before."""
+    once_more = None if row.resent else due
+    return Finished(
+        row.key, State.UNCERTAIN, f"the vendor cannot tell: {why}", held_until=once_more
+    )
 
 
 def _still_in_doubt(row: DeliveryRow, error: DeliveryError) -> Finished:

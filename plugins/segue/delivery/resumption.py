@@ -18,12 +18,13 @@ from segue.delivery.door import REAL_CLOCK, Clock, Pass
 from segue.delivery.ledger import (
     SKIPPED_CONDITIONS,
     SKIPPED_NOT_FOUND,
-    SKIPPED_REMOVED,
     DueDelivery,
     Ledger,
+    RequestKind,
+    Selection,
 )
 from segue.delivery.looking_up import Desk
-from segue.delivery.policies import start_rules
+from segue.delivery.policies import start_rules, waited_too_long
 from segue.delivery.recovery import recover
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.steps import Slice, send
@@ -33,8 +34,10 @@ from segue.errors import ConnectionFailure, DataError, TransientFailure
 from segue.segments.changes import Memberships
 from segue.segments.evaluation import Population
 from segue.segments.kinds import RemovalReason
+from segue.workflows.definition import Policies
 
-AT_ONCE = 500  # deliveries of one pass, so that a pass ends within minutes
+AT_ONCE = 5_000  # deliveries whose details are read at a time
+_LONGEST = timedelta(minutes=4, seconds=30)  # of one resumption: the next comes in five minutes
 _LATER = timedelta(hours=1)  # when what cannot be read is looked at again
 
 
@@ -44,6 +47,11 @@ class Resumed:
 
     passes: list[Pass] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+
+    @property
+    def may_go_on(self) -> bool:
+        """False once a pass had to end: what comes next would meet the same."""
+        return not any(each.is_over or each.stopped for each in self.passes)
 
 
 def resume(
@@ -56,85 +64,179 @@ def resume(
     at_once: int = AT_ONCE,
     clock: Clock = REAL_CLOCK,
     link: str | None = None,
+    paused: bool = False,
 ) -> Resumed:
     """Settle the calls of one action that are in doubt, and take up what is due.
 
-    What cannot be read, because a snapshot is gone, waits for an hour and is a problem. Where a
-    live source cannot be asked, it waits for the next time. Of a digest all that is due becomes
-    one message, whose template sees ``link``.
+    As much as the vendor's rate allows within minutes; the rest stays due. What cannot be read,
+    because a snapshot is gone, waits for an hour and is a problem. Where a live source cannot be
+    asked, it waits for the next time. Of a digest all that is due becomes one message, whose
+    template sees ``link``. Of a workflow that is ``paused`` nothing is sent.
     """
-    now = clock.now()
-    found = Resumed()
-    action = resolved.definition.action(action_id)
-    _settle_doubts(resolved, action_id, ledger, owner, now, found)
-    most = None if action.digest else at_once
-    due = [_change(item) for item in ledger.due(resolved.name, action_id, now, most)]
-    ledger.hold_followers(_keys(resolved, action_id, due, ledger), now)
+    work = _Resumption(resolved, action_id, ledger, owner, memberships, clock, link)
+    work.settle_doubts()
+    if not paused:
+        work.take_up(at_once)
+    return work.found
 
-    def deliver(slices: Sequence[Slice], part: str) -> None:
-        each = send(
-            resolved,
-            action,
-            slices,
-            ledger,
-            owner=f"{owner}/{part}",
-            link=link,
-            memberships=memberships,
-            clock=clock,
-        )
-        found.passes.append(each)
 
-    def wait(changes: Sequence[Change], part: str, error: DataError) -> None:
-        keys = _keys(resolved, action_id, changes, ledger)
-        ledger.postpone(keys, f"waits: {error}", now + _LATER, now)
-        found.problems.append(f"{len(changes)} deliveries of {part}: {error}")
+def await_definition(workflow: str, action: str, ledger: Ledger, now: datetime) -> int:
+    """Leave everything of an action that is not defined as it is; returns how much waits.
 
-    readable: list[Slice] = []
-    for key, changes in by_details(due):
-        try:
-            snapshot = find_snapshot(resolved.directory, key, now=now)
-            details = live_details_of(resolved, snapshot, changes, Desk(ledger, clock), memberships)
-            passed = _passing(resolved, action_id, changes, details, ledger, now)
-            readable.append(Slice(passed, partial(_same, details)))
-            if not action.digest:
-                deliver(readable[-1:], key)
-        except DataError as error:
-            wait(changes, key, error)
-        except (ConnectionFailure, TransientFailure) as error:
-            found.problems.append(f"{len(changes)} deliveries of {key} wait: {error}")
-    if action.digest and readable:
-        try:
-            deliver(readable, "digest")
-        except DataError as error:
-            wait([change for each in readable for change in each.changes], "the digest", error)
-    return found
+    A folder may be missing for a while, or half copied: what was held is sent when it is back.
+    """
+    due = ledger.due(workflow, action, now, None)
+    keys = [
+        ledger.key(workflow, action, item.contact_id, item.change, item.current) for item in due
+    ]
+    ledger.hold_followers(keys, now)
+    return ledger.matching(RequestKind.DROP, Selection(workflow, action))
 
 
 def forget_action(workflow: str, action: str, ledger: Ledger) -> str:
-    """Settle what is left of an action that is not defined any more; returns what was done.
+    """Drop what is held of an action that is gone for good; returns what was done.
 
-    What is held is skipped, and of calls in doubt nobody can tell: there is no channel to ask.
+    It is what ``segue drop`` asks for: reversible, by clearing the runs once it is back.
     """
     now = datetime.now(UTC)
-    uncertain = ledger.call_uncertain(ledger.in_doubt(workflow, action, now), now, now)
-    skipped = ledger.settle_removed(workflow, action, SKIPPED_REMOVED, now)
-    return f"{skipped} that were held are skipped, {uncertain} calls in doubt are uncertain"
+    meant = Selection(workflow, action)
+    number = ledger.file_request(RequestKind.DROP, meant, "segue", now)
+    request = ledger.find_request(number)
+    assert request is not None
+    return ledger.carry_out(request, now)
 
 
-def _settle_doubts(
-    resolved: ResolvedWorkflow,
-    action_id: str,
-    ledger: Ledger,
-    owner: str,
-    now: datetime,
-    found: Resumed,
-) -> None:
-    channel = resolved.channels[action_id]
-    rules = start_rules(channel, resolved.definition.policies, resolved.directory.zone)
-    keys = ledger.in_doubt(resolved.name, action_id, now)
-    trouble = recover(ledger, channel, rules, keys, owner=f"{owner}/doubts", now=now)
-    if trouble is not None:
-        found.problems.append(str(trouble))
+class _Resumption:
+    """One action's deliveries, taken up portion by portion."""
+
+    def __init__(
+        self,
+        resolved: ResolvedWorkflow,
+        action_id: str,
+        ledger: Ledger,
+        owner: str,
+        memberships: Memberships | None,
+        clock: Clock,
+        link: str | None,
+    ) -> None:
+        self.resolved, self.ledger, self.owner = resolved, ledger, owner
+        self.action = resolved.definition.action(action_id)
+        self.memberships, self.clock, self.link = memberships, clock, link
+        self.began = clock.now()
+        self.found = Resumed()
+        self._portions = 0
+
+    @property
+    def _policies(self) -> Policies:
+        return self.resolved.definition.policies
+
+    @property
+    def _resends(self) -> bool:
+        return self._policies.on_uncertain == "resend"
+
+    def settle_doubts(self) -> None:
+        """Ask the channel for the calls whose outcome nobody wrote down."""
+        name, channel = self.resolved.name, self.resolved.channels[self.action.id]
+        rules = start_rules(channel, self._policies, self.resolved.directory.zone)
+        keys = self.ledger.in_doubt(name, self.action.id, self.began)
+        trouble = recover(
+            self.ledger,
+            channel,
+            rules,
+            keys,
+            owner=f"{self.owner}/doubts",
+            now=self.began,
+            resends=self._resends,
+            in_run=False,
+        )
+        if trouble is not None:
+            self.found.problems.append(str(trouble))
+        self.ledger.let_rest(name, self.action.id, self.began, resends=self._resends)
+
+    def take_up(self, at_once: int) -> None:
+        """Take all that is due through the door, each delivery once, what waits longest first."""
+        most = None if self.action.digest else at_once
+        seen: set[Change] = set()
+        while self.found.may_go_on and self.clock.now() < self.began + _LONGEST:
+            due = self.ledger.due(self.resolved.name, self.action.id, self.began, most)
+            fresh = [change for item in due if (change := _change(item)) not in seen]
+            if not fresh:
+                return
+            seen.update(fresh)
+            self._portions += 1
+            self._take_up(self._without_expired(fresh))
+            if most is None:
+                return
+
+    def _without_expired(self, changes: Sequence[Change]) -> Sequence[Change]:
+        """Return what was not held for too long; that is judged whatever can be read of it."""
+        if self._policies.quiet_hours is None:
+            return changes
+        keys, now = self._keys(changes), self.clock.now()
+        zone = self.resolved.directory.zone
+        rows = self.ledger.rows(keys)
+        late = {row.key for row in rows.values() if waited_too_long(row, self._policies, zone, now)}
+        self.ledger.expire(late, now)
+        return [change for change, key in zip(changes, keys, strict=True) if key not in late]
+
+    def _take_up(self, due: Sequence[Change]) -> None:
+        now = self.clock.now()
+        self.ledger.hold_followers(self._keys(due), now)
+        readable: list[Slice] = []
+        for key, changes in by_details(due):
+            try:
+                snapshot = find_snapshot(self.resolved.directory, key, now=now)
+                desk = Desk(self.ledger, self.clock)
+                details = live_details_of(self.resolved, snapshot, changes, desk, self.memberships)
+                readable.append(Slice(self._passing(changes, details), partial(_same, details)))
+                if not self.action.digest:
+                    self._deliver(readable[-1:], key)
+            except DataError as error:
+                self._postpone(changes, key, error)
+            except (ConnectionFailure, TransientFailure) as error:
+                self.found.problems.append(f"{len(changes)} deliveries of {key} wait: {error}")
+        if self.action.digest and readable:
+            try:
+                self._deliver(readable, "digest")
+            except DataError as error:
+                every = [change for each in readable for change in each.changes]
+                self._postpone(every, "the digest", error)
+
+    def _deliver(self, slices: Sequence[Slice], part: str) -> None:
+        each = send(
+            self.resolved,
+            self.action,
+            slices,
+            self.ledger,
+            owner=f"{self.owner}/{self._portions}/{part}",
+            link=self.link,
+            memberships=self.memberships,
+            clock=self.clock,
+            until=self.began + _LONGEST,
+        )
+        self.found.passes.append(each)
+
+    def _postpone(self, changes: Sequence[Change], part: str, error: DataError) -> None:
+        now = self.clock.now()
+        self.ledger.postpone(self._keys(changes), f"waits: {error}", now + _LATER, now)
+        self.found.problems.append(
+            f"{len(changes)} deliveries of {part} wait for an hour: {error}. To give them up: "
+            f"segue drop {self.resolved.name} --action {self.action.id}"
+        )
+
+    def _passing(self, changes: Sequence[Change], details: Population) -> list[Change]:
+        """Return the changes that the workflow's conditions hold for; the others are skipped."""
+        passed, failed, missing = judge(self.resolved, changes, partial(_same, details))
+        for refused, reason in ((failed, SKIPPED_CONDITIONS), (missing, SKIPPED_NOT_FOUND)):
+            self.ledger.skip(self._keys(refused), reason, self.clock.now())
+        return passed
+
+    def _keys(self, changes: Sequence[Change]) -> list[str]:
+        name, action = self.resolved.name, self.action.id
+        return [
+            self.ledger.key(name, action, item.contact_id, item.change, item.snapshot)
+            for item in changes
+        ]
 
 
 def _same(details: Population, _: str) -> Population:
@@ -144,27 +246,3 @@ def _same(details: Population, _: str) -> Population:
 def _change(item: DueDelivery) -> Change:
     at = item.previous if item.reason == RemovalReason.DELETED else item.current
     return Change(item.contact_id, item.change, item.reason, item.current, at or item.current)
-
-
-def _passing(
-    resolved: ResolvedWorkflow,
-    action_id: str,
-    changes: Sequence[Change],
-    details: Population,
-    ledger: Ledger,
-    now: datetime,
-) -> list[Change]:
-    """Return the changes that the workflow's conditions hold for; the others are skipped."""
-    passed, failed, missing = judge(resolved, changes, partial(_same, details))
-    for refused, reason in ((failed, SKIPPED_CONDITIONS), (missing, SKIPPED_NOT_FOUND)):
-        ledger.skip(_keys(resolved, action_id, refused, ledger), reason, now)
-    return passed
-
-
-def _keys(
-    resolved: ResolvedWorkflow, action_id: str, changes: Sequence[Change], ledger: Ledger
-) -> list[str]:
-    return [
-        ledger.key(resolved.name, action_id, item.contact_id, item.change, item.snapshot)
-        for item in changes
-    ]

@@ -24,9 +24,10 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 
-REVISION = "0006"  # the newest of migrations/versions; a test holds the two together
+REVISION = "0007"  # the newest of migrations/versions; a test holds the two together
 VERSION_TABLE = (
     "segue_alembic_version"  # where the revision stands; the ledger may share a database
 )
@@ -74,6 +75,13 @@ NAMING = {
 }
 
 metadata = MetaData(naming_convention=NAMING)
+
+
+def _index_of_few(column: str) -> Index:
+    """Return an index of the rows that have a value: nearly none has."""
+    some = text(f"{column} IS NOT NULL")
+    return Index(None, column, sqlite_where=some, postgresql_where=some)
+
 
 definitions = Table(
     "definitions",
@@ -176,6 +184,9 @@ deliveries = Table(
     Column("held_since", UtcDateTime),  # when quiet hours first held it back
     Column("failed_at_clear", Integer),  # the run's clear number when it failed
     Column("trace", Text),  # JSON object: where a message of the last call can be looked for
+    Column("barred", Integer),  # 1: quarantined during the call; unless that had effect, rejected
+    Column("untold", Integer),  # 1: went wrong outside of its run, and nobody was told yet
+    Column("request", Serial),  # the request, not yet carried out, that means this delivery
     Column("planned_at", UtcDateTime, nullable=False),
     Column("called_at", UtcDateTime),  # when the last call began
     Column("delivered_at", UtcDateTime),
@@ -186,6 +197,7 @@ deliveries = Table(
     Index(None, "namespace", "workflow", "event_at", "state"),
     Index(None, "contact_id"),
     Index(None, "state", "lease_until"),
+    *(_index_of_few(name) for name in ("untold", "request")),
 )
 
 requests = Table(  # what people ask of segue_release: only Airflow tasks send
@@ -216,7 +228,8 @@ rates = Table(  # when the next call under a limit may begin; shared by all task
     "rates",
     metadata,
     Column("scope", String(250), primary_key=True),
-    Column("next_at", UtcDateTime, nullable=False),
+    Column("next_at", UtcDateTime, nullable=False),  # by the limit's own spacing
+    Column("asked_until", UtcDateTime),  # the vendor asked for a pause until then
 )
 
 suppressions = Table(  # contacts who are never written to, or forgotten altogether

@@ -141,10 +141,12 @@ def send(
     link: str | None = None,
     memberships: Memberships | None = None,
     clock: Clock = REAL_CLOCK,
+    until: datetime | None = None,
 ) -> Pass:
     """Take changes through the door, for one action; a digest is about all of them.
 
-    Without a ``clear_number`` nothing that failed is tried again. ``link`` is what a digest shows.
+    Without a ``clear_number``, as outside of a run, nothing that failed is tried again. ``link`` is
+    what a digest shows. After ``until`` no further call begins.
     """
     now = clock.now()
     changes = [change for each in slices for change in each.changes]
@@ -174,6 +176,7 @@ def send(
         owner=owner,
         clear_number=clear_number,
         clock=clock,
+        until=until,
     )
     return door.deliver(candidates)
 

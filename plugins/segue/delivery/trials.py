@@ -24,6 +24,7 @@ from segue.delivery.heartbeat import LEASE
 from segue.delivery.keys import trial_key
 from segue.delivery.ledger import DeliveryRow, Ledger, Request, TrialResult, Wanted
 from segue.delivery.looking_up import Desk, problems_of
+from segue.delivery.pacing import LONGEST_PAUSE
 from segue.delivery.plan import SEND, placeholders, rehearse
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.schema import State
@@ -46,7 +47,6 @@ from segue.workflows.definition import Action, prerequisites
 from segue.workflows.details import contact_fields
 
 STALE = timedelta(hours=1)  # nobody waits for a test any more that was asked for so long ago
-_LONGEST_PAUSE = 60.0  # seconds
 _LONGEST_ADDRESS = 320  # characters, of a mail address
 
 
@@ -284,7 +284,7 @@ def _wait_for_leave(ledger: Ledger, limits: Any, clock: Clock) -> None:
         granted, pause = ledger.reserve([limits], clock.now())
         if granted:
             return
-        if pause > _LONGEST_PAUSE:
+        if pause > LONGEST_PAUSE:
             raise TransientFailure(
                 f"the connection's limit allows no call for {pause:.0f} seconds; ask again then"
             )

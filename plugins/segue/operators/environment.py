@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import os
 from dataclasses import fields
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,12 @@ from urllib.parse import quote
 
 from airflow.sdk import BaseHook
 from airflow.sdk.configuration import conf
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError
 from sqlalchemy import URL
 
 from segue.delivery.ledger import Ledger, Run, Wishes
 from segue.documents import did_you_mean
-from segue.errors import SettingsError
+from segue.errors import LedgerError, SettingsError
 from segue.settings import Settings
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from segue.segments.membership import MembershipStore
 
 _OF_FIELDS = frozenset({"host", "port", "user", "password", "dbname"})  # not an extra's
+_LARGEST_SKEW = timedelta(seconds=30)  # half a lease: nobody takes over what is under way
 _ONE_HOST = frozenset({"LocalExecutor", "SequentialExecutor"})
 
 
@@ -43,7 +45,9 @@ def open_ledger() -> Ledger:
     settings = task_settings()
     url = ledger_url(settings.ledger)
     refuse_local_files_on_many_hosts(url, settings.state)
-    return _ledger(url, settings.namespace, settings.secret)
+    ledger = _ledger(url, settings.namespace, settings.secret)
+    refuse_another_time(ledger.clock_ahead(datetime.now(UTC)))
+    return ledger
 
 
 def open_memberships() -> MembershipStore:
@@ -160,6 +164,35 @@ def wishes_of(context: Context) -> Wishes:
         accept_rewritten=bool(params.get("accept_rewritten")),
         enroll_current_members=bool(params.get("enroll_current_members")),
     )
+
+
+def is_paused(workflow: str, context: Context) -> bool:
+    """Tell whether a workflow's DAG is paused; one that has no DAG of its name is not.
+
+    Nobody can be asked where Airflow does not supervise the task.
+    """
+    get_dag = getattr(context["ti"], "get_dag", None)
+    if get_dag is None:
+        return False
+    try:
+        return bool(get_dag(workflow).is_paused)
+    except AirflowRuntimeError as error:
+        if (error.error.detail or {}).get("status_code") == 404:
+            return False
+        raise
+
+
+def refuse_another_time(ahead: timedelta) -> None:
+    """Raise LedgerError where a host's clock is not the ledger's: leases and holds would be wrong.
+
+    ``ahead`` is by how much this host's clock is ahead of it.
+    """
+    if abs(ahead) > _LARGEST_SKEW:
+        word = "ahead of" if ahead > timedelta() else "behind"
+        raise LedgerError(
+            f"this host's clock is {abs(ahead).total_seconds():.0f} s {word} that of the ledger's "
+            f"database; allowed: {_LARGEST_SKEW.total_seconds():.0f} s. Set the clock (NTP)"
+        )
 
 
 def run_link(dag_id: str, run_id: str) -> str:

@@ -15,13 +15,14 @@ from airflow.sdk.exceptions import AirflowException
 
 from segue.errors import SegueError
 from segue.operators.failures import shown_plainly
+from segue.operators.notices import notifiers
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from segue.catalog import Catalog
     from segue.delivery.ledger import Ledger, Request
-    from segue.delivery.resumption import Resumed
+    from segue.delivery.resolved import ResolvedWorkflow
 
 _LABEL = "{{ task.work['workflow'] }} {{ task.work['action'] }}"
 
@@ -128,22 +129,32 @@ class Resume(BaseOperator):
     def execute(self, context: Context) -> None:
         """Go through the door; the next run, minutes later, is the retry."""
         from segue.catalog import Catalog
-        from segue.delivery.resumption import forget_action, resume
-        from segue.operators.environment import (
-            open_ledger,
-            open_memberships,
-            task_settings,
-            workflow_link,
-        )
+        from segue.operators.environment import open_ledger, task_settings
 
         name, action = self.work["workflow"], self.work["action"]
         catalog, ledger = Catalog(task_settings().home), open_ledger()
         resolved = catalog.resolve(name) if name in catalog.names("workflows") else None
         if resolved is None or action not in resolved.action_ids:
-            done = forget_action(name, action, ledger)
-            self.log.warning("%s %s is not defined any more: %s", name, action, done)
-            return
-        ti = context["ti"]
+            problems = [_undefined(catalog, name, action, ledger)]
+        else:
+            problems = self._resume(resolved, ledger, context)
+        problems += _tell(name, action, resolved, ledger, context)
+        if problems:
+            raise AirflowException("; ".join(problems))
+
+    def on_kill(self) -> None:
+        """Let a task that is told to end write down what it has heard; it is retried."""
+        raise SystemExit("the task was told to end")
+
+    def _resume(self, resolved: ResolvedWorkflow, ledger: Ledger, context: Context) -> list[str]:
+        """Return what did not work that a person should look at."""
+        from segue.delivery.resumption import resume
+        from segue.operators.environment import is_paused, open_memberships, workflow_link
+
+        name, action, ti = resolved.name, self.work["action"], context["ti"]
+        paused = is_paused(name, context)
+        if paused:
+            self.log.info("the DAG %s is paused: nothing of it is sent", name)
         found = resume(
             resolved,
             action,
@@ -151,15 +162,51 @@ class Resume(BaseOperator):
             owner=f"{ti.id}/{ti.try_number}",
             memberships=open_memberships(),
             link=workflow_link(name),
+            paused=paused,
         )
         for each in found.passes:
             outcomes = {str(state): count for state, count in sorted(each.outcomes.items())}
             self.log.info("%s %s: %s", name, action, outcomes or "nothing could be sent yet")
-        _raise_for(found)
+        return [*found.problems, *(each.connection for each in found.passes if each.connection)]
 
 
-def _raise_for(found: Resumed) -> None:
-    """Raise where something did not work that a person should look at."""
-    troubles = [*found.problems, *(each.connection for each in found.passes if each.connection)]
-    if troubles:
-        raise AirflowException("; ".join(troubles))
+def _undefined(catalog: Catalog, workflow: str, action: str, ledger: Ledger) -> str:
+    """Return, in words, that an action is not defined and what waits for it."""
+    from segue.delivery.resumption import await_definition
+
+    waiting = await_definition(workflow, action, ledger, datetime.now(UTC))
+    where = f"in {catalog.home}"
+    if not catalog.home.is_dir():
+        where = f": there is no folder {catalog.home}"
+    return (
+        f"{workflow} {action} is not defined {where}; {waiting} deliveries that are held or in "
+        "doubt wait until it is. If it was removed for good: "
+        f"segue drop {workflow} --action {action}"
+    )
+
+
+def _tell(
+    workflow: str,
+    action: str,
+    resolved: ResolvedWorkflow | None,
+    ledger: Ledger,
+    context: Context,
+) -> list[str]:
+    """Tell, once, of what went wrong after its run had ended, as the run's report would have."""
+    from segue.delivery.schema import State
+
+    late = ledger.untold(workflow, action)
+    if not late:
+        return []
+    failed = ledger.failed_of_runs({each.run for each in late})
+    allowed = resolved.definition.report.max_failed if resolved else 0
+    lines = [
+        f"{workflow} {action}: {each.count} {each.outcome} after the end of run {each.run_id}"
+        for each in late
+        if each.outcome != State.FAILED or failed.get(each.run, 0) > allowed
+    ]
+    if lines and resolved is not None:
+        for notifier in notifiers(resolved.definition.notify.on_failure):
+            notifier({**context, "report": lines})
+    ledger.mark_told(workflow, action)
+    return lines

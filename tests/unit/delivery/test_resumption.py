@@ -314,13 +314,13 @@ def test_what_cannot_be_read_waits_an_hour_and_does_not_stand_in_the_way(tmp_pat
     assert world.outcomes["a"].startswith("held:waits: ")
 
 
-def test_what_is_left_of_an_action_that_was_removed_is_settled(tmp_path, ledger):
+def test_what_is_left_of_an_action_that_was_removed_is_dropped(tmp_path, ledger):
     world = World(tmp_path, ledger)
     world.mail.answering(refuse)
     world.run()
     retry(ledger)
-    assert forget_action("welcome", "mail", ledger).startswith("3 that were held are skipped")
-    assert set(world.outcomes.values()) == {"skipped:action_removed"}
+    assert forget_action("welcome", "mail", ledger) == "3 dropped"
+    assert set(world.outcomes.values()) == {"suppressed:dropped"}
     assert ledger.actions_with_work(datetime.now(UTC)) == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Self, TypeVar
 
@@ -41,6 +42,14 @@ class LedgerDatabase:
     def key(self, workflow: str, action: str, contact_id: str, change: str, snapshot: str) -> str:
         """Return the key of a delivery in this namespace."""
         return delivery_key(self.namespace, workflow, action, contact_id, change, snapshot)
+
+    def clock_ahead(self, now: datetime) -> timedelta:
+        """Return by how much a host whose time is ``now`` is ahead of the ledger's database."""
+        if self.engine.dialect.name != "postgresql":
+            return timedelta()  # a file on the same host
+        with self._read() as connection:
+            theirs: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+        return now - theirs
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:

@@ -34,6 +34,8 @@ class Deciding(LedgerDatabase):
         """Record a person's approval and release what is planned or was rejected before."""
         with self._write() as connection:
             self._write_decision(connection, run, decision)
+            barred = deliveries.c.span.in_(span_ids), deliveries.c.barred.is_not(None)
+            connection.execute(update(deliveries).where(*barred).values(barred=None))
             return self._release(connection, span_ids, or_(_PLANNED, rejected()), decision.at)
 
     def reject(self, run: RecordedRun, span_ids: Collection[int], decision: Decision) -> int:

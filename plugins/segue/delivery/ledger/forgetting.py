@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, select, update
 
 from segue.delivery.keys import keyed_digest
-from segue.delivery.ledger.records import SUPPRESSED_FORGOTTEN
+from segue.delivery.ledger.records import NOT_HELD, SUPPRESSED_FORGOTTEN
 from segue.delivery.ledger.suppressing import Suppressing
 from segue.delivery.schema import State, changes, deliveries, requests, spans, suppressions
 from segue.errors import LedgerError
@@ -148,7 +148,7 @@ def _erase_deliveries(
         "message_key": None,
         "owner": None,
         "lease_until": None,
-        "held_until": None,
+        **NOT_HELD,
         "updated_at": now,
     }
     for row in rows:

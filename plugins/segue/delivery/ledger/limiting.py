@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, bindparam, case, select, update
+from sqlalchemy import Connection, Row, bindparam, case, select, update
 
 from segue.delivery.ledger.database import LedgerDatabase
 from segue.delivery.schema import rates
@@ -34,15 +34,16 @@ class Limiting(LedgerDatabase):
             return len(calls), 0.0
         granted, pause = 0, 0.0
         with self._write() as connection:
-            free = self._next_moments(connection, scopes)
+            asked = self._next_moments(connection, scopes)
+            free = {scope: moments.next_at for scope, moments in asked.items()}
             for limits in calls:
-                moment = max([now, *(free[_name(limit.scope)] for limit in limits)])
+                moment = max([now, *_moments(limits, free, asked, now)])
                 if moment > now:
                     pause = (moment - now).total_seconds()
                     break
                 granted += 1
                 for limit in limits:
-                    free[_name(limit.scope)] = now + timedelta(seconds=limit.seconds / limit.count)
+                    free[_name(limit.scope)] = now + limit.spacing
             _write_moments(connection, free)
         return granted, pause
 
@@ -53,15 +54,31 @@ class Limiting(LedgerDatabase):
             return
         with self._write() as connection:
             self._next_moments(connection, wanted)
-            later = case((rates.c.next_at < until, until), else_=rates.c.next_at)
-            connection.execute(update(rates).where(rates.c.scope.in_(wanted)).values(next_at=later))
+            asked = rates.c.asked_until
+            later = case((asked > until, asked), else_=until)
+            mine = rates.c.scope.in_(wanted)
+            connection.execute(update(rates).where(mine).values(asked_until=later))
 
-    def _next_moments(self, connection: Connection, scopes: Sequence[str]) -> dict[str, datetime]:
-        """Lock the scopes, in order, and return when each is free."""
+    def _next_moments(self, connection: Connection, scopes: Sequence[str]) -> dict[str, Row[Any]]:
+        """Lock the scopes, in order, and return when each is free, by spacing and as asked."""
         rows = [{"scope": scope, "next_at": _LONG_AGO} for scope in scopes]
         connection.execute(self._insert(rates).on_conflict_do_nothing(), rows)
         query = select(rates).where(rates.c.scope.in_(scopes)).order_by(rates.c.scope)
-        return {row.scope: row.next_at for row in connection.execute(query.with_for_update())}
+        return {row.scope: row for row in connection.execute(query.with_for_update())}
+
+
+def _moments(
+    limits: Limits, free: Mapping[str, datetime], asked: Mapping[str, Row[Any]], now: datetime
+) -> Iterator[datetime]:
+    """Yield when each limit is free.
+
+    By its spacing that is never further away than one: what says so was written by a clock that
+    is ahead, or was since set back. What a vendor asked for is waited for as it is.
+    """
+    for limit in limits:
+        scope = _name(limit.scope)
+        yield min(free[scope], now + limit.spacing)
+        yield asked[scope].asked_until or now
 
 
 def _name(scope: str) -> str:

@@ -15,6 +15,7 @@ from segue.delivery.ledger.database import LedgerDatabase
 from segue.delivery.ledger.recording import directory_of, recorded_span, spans_query
 from segue.delivery.ledger.records import (
     NO_LONGER_A_CHANGE,
+    NOT_HELD,
     SUPPRESSED_REJECTED,
     Quarantined,
     RecordedSpan,
@@ -99,19 +100,29 @@ class Quarantining(LedgerDatabase):
         ]
 
     def _reject_unsent(self, connection: Connection, span_ids: Sequence[int], now: datetime) -> int:
+        """Reject what waits, and bar what is under way: it is not begun again if it was in vain.
+
+        All rows are barred first, which locks them, so that none changes hands in between.
+        """
+        all_of_them = update(deliveries).where(deliveries.c.span.in_(span_ids))
+        open_ones = deliveries.c.state.in_((*_UNSENT, State.SENDING, State.UNCERTAIN))
+        a_change = deliveries.c.reason != NO_LONGER_A_CHANGE
+        connection.execute(all_of_them.where(open_ones, a_change).values(barred=1))
         query = (
             update(deliveries)
             .where(
                 deliveries.c.span.in_(span_ids),
                 deliveries.c.state.in_(_UNSENT),
-                deliveries.c.reason != NO_LONGER_A_CHANGE,
+                a_change,
             )
             .values(
                 state=State.SUPPRESSED,
                 reason=SUPPRESSED_REJECTED,
                 owner=None,
                 lease_until=None,
-                held_until=None,
+                **NOT_HELD,
+                barred=None,
+                untold=None,
                 updated_at=now,
             )
         )

@@ -14,6 +14,7 @@ from segue.delivery.ledger.reaching import suppress_reached
 from segue.delivery.ledger.records import (
     COVERING_KINDS,
     NO_LONGER_A_CHANGE,
+    NOT_HELD,
     POLICY_REASONS,
     Decision,
     DetectedSpan,
@@ -373,7 +374,7 @@ class Recording(LedgerDatabase):
             (back, State.PLANNED, ""),
         ):
             for batch in batched(keys):
-                values = {"state": state, "reason": reason, "held_until": None, "updated_at": now}
+                values = {"state": state, "reason": reason, **NOT_HELD, "updated_at": now}
                 connection.execute(
                     update(deliveries).where(deliveries.c.key.in_(batch)).values(values)
                 )
@@ -404,7 +405,7 @@ class Recording(LedgerDatabase):
             query = (
                 update(deliveries)
                 .where(in_span, _unsent(), deliveries.c.reason != NO_LONGER_A_CHANGE)
-                .values(state=State.SUPPRESSED, reason=suppressed, held_until=None, updated_at=now)
+                .values(state=State.SUPPRESSED, reason=suppressed, **NOT_HELD, updated_at=now)
             )
         connection.execute(query)
         suppress_reached(connection, [span_id], now)

@@ -27,17 +27,19 @@ SKIPPED_CAP = "frequency_cap"
 SKIPPED_RECHECK = "recheck"
 SKIPPED_OPEN_TICKET = "open_ticket"
 SKIPPED_EXPIRED = "expired"
-SKIPPED_REMOVED = "action_removed"
 HELD_QUIET_HOURS = "quiet_hours"
 NO_LONGER_A_CHANGE = "no_longer_a_change"
 SUPPRESSED_BACKFILL = "backfill"
+SUPPRESSED_DROPPED = "dropped"
 SUPPRESSED_MAX_AGE = "max_age"
 # these stay, as a rejection does: they are no policies
 SUPPRESSED_FORGOTTEN = "forgotten"
 SUPPRESSED_PRUNED = "pruned"
 SUPPRESSED_REACHED = "reached"
 SUPPRESSED_REJECTED = "rejected"
-POLICY_REASONS = (SUPPRESSED_BACKFILL, SUPPRESSED_MAX_AGE)
+# what is judged again when a run is cleared from detect_changes or the guard
+POLICY_REASONS = (SUPPRESSED_BACKFILL, SUPPRESSED_MAX_AGE, SUPPRESSED_DROPPED)
+NOT_HELD: Mapping[str, None] = {"held_until": None, "held_since": None}  # columns; it waits anew
 
 
 class SpanKind(StrEnum):
@@ -201,11 +203,22 @@ class DueDelivery:
 
 
 @dataclass(frozen=True, slots=True)
+class LateOutcome:
+    """How many of a run's deliveries came to ``failed``, ``uncertain`` or ``expired`` after it."""
+
+    run: int
+    run_id: str
+    outcome: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The outcome of one delivery, to be written.
 
     ``RELEASED`` gives it back, ``CLAIMED`` keeps it for another try, and ``SENDING`` says that the
-    answer was lost and the channel is to be asked once the call is surely over.
+    answer was lost and the channel is to be asked once the call is surely over. ``held_until`` is
+    when segue_release takes it up, of an ``UNCERTAIN`` one to send it once more.
     """
 
     key: str

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, case, exists, literal, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, exists, func, literal, or_, select, update
 
 from segue.delivery.ledger.database import LedgerDatabase, batched
 from segue.delivery.ledger.records import (
     NO_LONGER_A_CHANGE,
+    NOT_HELD,
     SKIPPED_AFTER,
+    SKIPPED_EXPIRED,
     DeliveryRow,
     DueDelivery,
+    LateOutcome,
 )
 from segue.delivery.ledger.sending import SENT_AGAIN, delivery_row, free_again
-from segue.delivery.schema import State, changes, deliveries, spans
+from segue.delivery.schema import State, changes, deliveries, runs, spans
 
 
 class Recovering(LedgerDatabase):
@@ -30,21 +33,35 @@ class Recovering(LedgerDatabase):
                 deliveries.c.state == State.CLAIMED,
                 deliveries.c.lease_until < now,
             )
-            .values(state=free_again(), owner=None, lease_until=None, updated_at=now)
+            .values(**free_again(now))
         )
         with self._write() as connection:
             return connection.execute(query).rowcount
 
-    def call_uncertain(self, keys: Iterable[str], ended: datetime, now: datetime) -> int:
+    def call_uncertain(
+        self,
+        keys: Iterable[str],
+        ended: datetime,
+        now: datetime,
+        *,
+        resends: bool = False,
+        in_run: bool = True,
+    ) -> int:
         """Mark calls in doubt ``uncertain``: their channel cannot be asked. Returns how many.
 
-        In doubt is what stands in ``sending`` under a lease that ran out before ``ended``.
+        In doubt is what stands in ``sending`` under a lease that ran out before ``ended``. With
+        ``resends``, what was not sent once more yet is due for it; the rest is to be told, where
+        no run does (``in_run``).
         """
         why = "the worker ended during the call"
+        again = and_(literal(resends), deliveries.c.resent == 0, deliveries.c.barred.is_(None))
         values = {
             "state": State.UNCERTAIN,
             "reason": case((deliveries.c.resent == 1, f"{SENT_AGAIN}: {why}"), else_=why),
             "lease_until": None,  # the owner stays: its late answer is still welcome
+            "held_until": case((again, now), else_=None),
+            "held_since": None,
+            "untold": None if in_run else case((again, None), else_=1),
             "updated_at": now,
         }
         total = 0
@@ -74,10 +91,11 @@ class Recovering(LedgerDatabase):
         return taken
 
     def actions_with_work(self, now: datetime) -> list[tuple[str, str]]:
-        """Return (workflow, action) of all deliveries that are due, or in doubt."""
+        """Return (workflow, action) of all deliveries that are due, in doubt, or to be told of."""
         mine = deliveries.c.namespace == self.namespace
         pair = deliveries.c.workflow, deliveries.c.action
-        query = select(*pair).where(mine, or_(_to_take_up(now), _in_doubt(now))).distinct()
+        wanted = or_(_to_take_up(now), _in_doubt(now), deliveries.c.untold.is_not(None))
+        query = select(*pair).where(mine, wanted).distinct()
         with self._read() as connection:
             return sorted((row.workflow, row.action) for row in connection.execute(query))
 
@@ -92,20 +110,97 @@ class Recovering(LedgerDatabase):
         with self._read() as connection:
             return list(connection.execute(query).scalars())
 
-    def settle_removed(self, workflow: str, action: str, reason: str, now: datetime) -> int:
-        """Skip what is held of an action that is not defined any more; returns how many."""
+    def expire(self, keys: Iterable[str], now: datetime) -> int:
+        """Skip what was held for too long, for good; returns how many. It is to be told."""
+        total = 0
+        for batch in batched(sorted(keys)):
+            query = (
+                update(deliveries)
+                .where(deliveries.c.key.in_(batch), deliveries.c.state == State.HELD)
+                .values(
+                    state=State.SKIPPED,
+                    reason=SKIPPED_EXPIRED,
+                    **NOT_HELD,
+                    untold=1,
+                    updated_at=now,
+                )
+            )
+            with self._write() as connection:
+                total += connection.execute(query).rowcount
+        return total
+
+    def let_rest(self, workflow: str, action: str, now: datetime, *, resends: bool) -> None:
+        """Leave to a person what is uncertain and may not be sent once more any longer.
+
+        The workflow does not say ``resend`` now, it was sent again since, or its snapshot was
+        quarantined.
+        """
+        no_more = or_(
+            literal(not resends), deliveries.c.resent == 1, deliveries.c.barred.is_not(None)
+        )
         query = (
             update(deliveries)
             .where(
                 deliveries.c.namespace == self.namespace,
                 deliveries.c.workflow == workflow,
                 deliveries.c.action == action,
-                deliveries.c.state == State.HELD,
+                deliveries.c.state == State.UNCERTAIN,
+                deliveries.c.held_until.is_not(None),
+                no_more,
             )
-            .values(state=State.SKIPPED, reason=reason, held_until=None, updated_at=now)
+            .values(**NOT_HELD, untold=1, updated_at=now)
         )
         with self._write() as connection:
-            return connection.execute(query).rowcount
+            connection.execute(query)
+
+    def untold(self, workflow: str, action: str) -> list[LateOutcome]:
+        """Return what went wrong of an action outside of its runs and nobody was told of yet.
+
+        One fact per run and outcome, in order of the runs.
+        """
+        mine = self._untold_of(workflow, action)
+        outcome = case(
+            (deliveries.c.reason == SKIPPED_EXPIRED, SKIPPED_EXPIRED), else_=deliveries.c.state
+        )
+        wrong = or_(
+            deliveries.c.state.in_((State.FAILED, State.UNCERTAIN)),
+            deliveries.c.reason == SKIPPED_EXPIRED,
+        )
+        query = (
+            select(runs.c.id, runs.c.run_id, outcome.label("outcome"), func.count())
+            .join(spans, spans.c.id == deliveries.c.span)
+            .join(runs, runs.c.id == spans.c.run)
+            .where(mine, wrong)
+            .group_by(runs.c.id, runs.c.run_id, outcome)
+            .order_by(runs.c.id, "outcome")
+        )
+        with self._read() as connection:
+            return [LateOutcome(*row) for row in connection.execute(query)]
+
+    def mark_told(self, workflow: str, action: str) -> None:
+        """Note that people were told of all of it."""
+        query = update(deliveries).where(self._untold_of(workflow, action)).values(untold=None)
+        with self._write() as connection:
+            connection.execute(query)
+
+    def failed_of_runs(self, runs_: Iterable[int]) -> dict[int, int]:
+        """Return how many deliveries of each of these runs have failed."""
+        query = (
+            select(spans.c.run, func.count())
+            .join(deliveries, deliveries.c.span == spans.c.id)
+            .where(spans.c.run.in_(list(runs_)), deliveries.c.state == State.FAILED)
+            .group_by(spans.c.run)
+        )
+        with self._read() as connection:
+            return {row[0]: row[1] for row in connection.execute(query)}
+
+    def _untold_of(self, workflow: str, action: str) -> ColumnElement[bool]:
+        return and_(
+            deliveries.c.untold.is_not(None),
+            deliveries.c.namespace == self.namespace,
+            deliveries.c.workflow == workflow,
+            deliveries.c.action == action,
+        )
 
     def drop_withdrawn(self, now: datetime) -> int:
         """Skip what is held of changes that were taken back meanwhile; returns how many."""
@@ -116,7 +211,7 @@ class Recovering(LedgerDatabase):
                 deliveries.c.state == State.HELD,
                 ~exists().where(_its_change()),
             )
-            .values(state=State.SKIPPED, reason=NO_LONGER_A_CHANGE, held_until=None, updated_at=now)
+            .values(state=State.SKIPPED, reason=NO_LONGER_A_CHANGE, **NOT_HELD, updated_at=now)
         )
         with self._write() as connection:
             return connection.execute(query).rowcount
@@ -153,10 +248,10 @@ class Recovering(LedgerDatabase):
     def due(
         self, workflow: str, action: str, now: datetime, limit: int | None
     ) -> list[DueDelivery]:
-        """Return an action's deliveries that are due; the oldest first.
+        """Return an action's deliveries that are due; what waits longest first.
 
-        Due is what was held until now, and what was skipped because of an action before it that
-        has been delivered since.
+        Due is what was held until now, what is uncertain and to be sent once more, and what was
+        skipped because of an action before it that has been delivered since.
         """
         query = (
             select(
@@ -174,7 +269,10 @@ class Recovering(LedgerDatabase):
                 deliveries.c.action == action,
                 _to_take_up(now),
             )
-            .order_by(deliveries.c.planned_at, deliveries.c.contact_id, deliveries.c.key)
+            .order_by(
+                func.coalesce(deliveries.c.held_until, deliveries.c.updated_at),
+                *(deliveries.c.planned_at, deliveries.c.contact_id, deliveries.c.key),
+            )
             .limit(limit)
         )
         with self._read() as connection:
@@ -190,14 +288,18 @@ def _its_change() -> ColumnElement[bool]:
 
 
 def _to_take_up(now: datetime) -> ColumnElement[bool]:
-    held = and_(deliveries.c.state == State.HELD, deliveries.c.held_until <= now)
+    held = and_(
+        deliveries.c.state.in_((State.HELD, State.UNCERTAIN)), deliveries.c.held_until <= now
+    )
     before = deliveries.alias("before")
+    reason = literal(f"{SKIPPED_AFTER}: ") + before.c.action + " "
     waited_for = exists().where(
         before.c.span == deliveries.c.span,
         before.c.contact_id == deliveries.c.contact_id,
         before.c.change == deliveries.c.change,
         before.c.state == State.DELIVERED,
-        deliveries.c.reason.like(literal(f"{SKIPPED_AFTER}: ") + before.c.action + " %"),
+        # not LIKE: an underscore, which names of actions have, is a wildcard there
+        func.substr(deliveries.c.reason, 1, func.length(reason)) == reason,
     )
     skipped = and_(
         deliveries.c.state == State.SKIPPED,

@@ -1,4 +1,7 @@
-"""What people ask of segue_release: to send again what failed, to settle what is uncertain.
+"""What people ask of segue_release: retry what failed, settle what is uncertain, drop what waits.
+
+A request means the deliveries that it meant when it was filed, as far as they still stand so: what
+fails later was not seen by whoever asked.
 
 The command line and the UI only file a request; an Airflow task carries it out, and what is to be
 sent becomes ``held`` and due, so that it goes through the one door like everything else. What
@@ -10,13 +13,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, update
 
 from segue.delivery.ledger.database import LedgerDatabase
+from segue.delivery.ledger.records import NOT_HELD, SUPPRESSED_DROPPED, SUPPRESSED_REJECTED
 from segue.delivery.schema import State, deliveries, requests
 from segue.errors import LedgerError
 
@@ -26,6 +30,7 @@ class RequestKind(StrEnum):
 
     RETRY = "retry"  # send failed deliveries again
     SETTLE = "settle"  # say what became of uncertain ones
+    DROP = "drop"  # give up what is held
     CHECK = "check"  # try connections, sending nothing
     TEST = "test"  # send one message to a tester
 
@@ -37,7 +42,12 @@ class Settlement(StrEnum):
     NOT_DELIVERED = "not_delivered"  # send it again
 
 
-_CONCERNS = {RequestKind.RETRY: State.FAILED, RequestKind.SETTLE: State.UNCERTAIN}
+_OVER = timedelta(hours=1)  # after its lease, a call has surely ended
+_CONCERNS = {
+    RequestKind.RETRY: (State.FAILED,),
+    RequestKind.SETTLE: (State.UNCERTAIN,),
+    RequestKind.DROP: (State.HELD, State.SENDING),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +99,7 @@ class Requesting(LedgerDatabase):
 
     def matching(self, kind: RequestKind, selection: Selection) -> int:
         """Return how many deliveries a request would concern now."""
-        query = select(func.count()).where(self._meant(kind, selection))
+        query = select(func.count()).where(self._meant(kind, selection, datetime.now(UTC)))
         with self._read() as connection:
             return int(connection.execute(query).scalar_one())
 
@@ -110,7 +120,7 @@ class Requesting(LedgerDatabase):
 
     def open_requests(self) -> list[Request]:
         """Return the requests about deliveries that are not done, oldest first."""
-        return [request for request in self._undone() if request.kind in _CONCERNS]
+        return self._undone(*_CONCERNS)
 
     def find_request(self, number: int) -> Request | None:
         """Return one request; None where there is none of that number."""
@@ -141,6 +151,8 @@ class Requesting(LedgerDatabase):
             outcome = self._carry_out(connection, stored, now)
             done = update(requests).where(requests.c.id == request.id)
             connection.execute(done.values(done_at=now, outcome=outcome))
+            left = update(deliveries).where(deliveries.c.request == request.id)
+            connection.execute(left.values(request=None))  # not as they were: not meant any more
             return outcome
 
     def _file(
@@ -156,36 +168,72 @@ class Requesting(LedgerDatabase):
         }
         query = requests.insert().values(values).returning(requests.c.id)
         with self._write() as connection:
-            return int(connection.execute(query).scalar_one())
+            number = int(connection.execute(query).scalar_one())
+            if kind in _CONCERNS:
+                meant = update(deliveries).where(self._meant(kind, selection, now))
+                connection.execute(meant.values(request=number))
+            return number
 
-    def _undone(self) -> list[Request]:
-        return [request for request in self.list_requests() if request.done_at is None]
+    def _undone(self, *kinds: RequestKind) -> list[Request]:
+        """Return the requests of these kinds that are not done, oldest first."""
+        query = (
+            select(requests)
+            .where(
+                requests.c.namespace == self.namespace,
+                requests.c.done_at.is_(None),
+                requests.c.kind.in_(kinds),
+            )
+            .order_by(requests.c.id)
+        )
+        with self._read() as connection:
+            return [read_request(row) for row in connection.execute(query)]
 
     def _carry_out(self, connection: Connection, request: Request, now: datetime) -> str:
         kind = RequestKind(request.kind)
-        moved = update(deliveries).where(self._meant(kind, request.selection))
-        common = {"owner": None, "lease_until": None, "updated_at": now}
+        still = self._meant(kind, request.selection, now)
+        meant = update(deliveries).where(deliveries.c.request == request.id, still)
+        common = {"owner": None, "lease_until": None, "untold": None, "updated_at": now}
         if request.settlement == Settlement.DELIVERED:
             settled = {
                 "state": State.DELIVERED,
                 "reason": f"settled by {request.requested_by}",
                 "delivered_at": func.coalesce(deliveries.c.called_at, now),
+                **NOT_HELD,
             }
-            count = connection.execute(moved.values(**settled, **common)).rowcount
+            count = connection.execute(meant.values(**settled, **common)).rowcount
             return f"{count} settled as delivered"
+        if kind is RequestKind.DROP:
+            return self._drop(connection, meant, common)
         asked = "retry requested" if kind is RequestKind.RETRY else "settled as not delivered"
+        barred = deliveries.c.barred.is_not(None)
+        refused = {"state": State.SUPPRESSED, "reason": SUPPRESSED_REJECTED, "barred": None}
+        lost = connection.execute(
+            meant.where(barred).values(**refused, **NOT_HELD, **common)
+        ).rowcount
         due = {
             "state": State.HELD,
             "reason": f"{asked} by {request.requested_by}",
             "held_until": now,
             "held_since": None,  # it waits anew
         }
-        count = connection.execute(moved.values(**due, **common)).rowcount
-        return f"{count} to be sent again"
+        count = connection.execute(meant.values(**due, **common)).rowcount
+        quarantined = f", {lost} not: their snapshot is quarantined" if lost else ""
+        return f"{count} to be sent again{quarantined}"
 
-    def _meant(self, kind: RequestKind, selection: Selection) -> ColumnElement[bool]:
+    def _drop(self, connection: Connection, meant: Any, common: Mapping[str, Any]) -> str:
+        held, doubtful = (deliveries.c.state == each for each in (State.HELD, State.SENDING))
+        dropped = {"state": State.SUPPRESSED, "reason": SUPPRESSED_DROPPED, **NOT_HELD}
+        count = connection.execute(meant.where(held).values(**dropped, **common)).rowcount
+        unknown = {"state": State.UNCERTAIN, "reason": "nobody was asked: it was dropped"}
+        left = connection.execute(meant.where(doubtful).values(**unknown, **common)).rowcount
+        in_doubt = f", {left} calls in doubt are uncertain" if left else ""
+        return f"{count} dropped{in_doubt}"
+
+    def _meant(self, kind: RequestKind, selection: Selection, now: datetime) -> ColumnElement[bool]:
         table = deliveries.c
-        parts = [table.namespace == self.namespace, table.state == _CONCERNS[kind]]
+        parts = [table.namespace == self.namespace, table.state.in_(_CONCERNS[kind])]
+        if kind is RequestKind.DROP:  # a call that may be under way is nobody's to drop
+            parts.append(or_(table.state == State.HELD, table.lease_until < now - _OVER))
         for column, value in (
             (table.workflow, selection.workflow),
             (table.action, selection.action),

@@ -11,7 +11,9 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Integer,
     Row,
+    String,
     and_,
     bindparam,
     case,
@@ -25,21 +27,23 @@ from segue.delivery.ledger.database import LedgerDatabase, batched, unindexed
 from segue.delivery.ledger.records import (
     HELD_QUIET_HOURS,
     NO_LONGER_A_CHANGE,
+    NOT_HELD,
     SKIPPED_CAP,
     SKIPPED_EXPIRED,
     SKIPPED_ONCE,
-    SKIPPED_REMOVED,
+    SUPPRESSED_REJECTED,
     DeliveryRow,
     Finished,
     Started,
     StartRules,
 )
-from segue.delivery.schema import State, deliveries
+from segue.delivery.schema import State, UtcDateTime, deliveries
 
 SENT_AGAIN = "sent again"  # begins what is said of a call that was made once more, in doubt
 # skips that no later pass judges again
-_FINAL_SKIPS = (NO_LONGER_A_CHANGE, SKIPPED_EXPIRED, SKIPPED_REMOVED)
+_FINAL_SKIPS = (NO_LONGER_A_CHANGE, SKIPPED_EXPIRED)
 _IN_ONES_HANDS = (State.CLAIMED, State.SENDING)
+_STAYS_BARRED = (State.SENDING, State.DELIVERED, State.UNCERTAIN)  # what may have had its effect
 _LOCKS = 256  # of a transaction at most
 
 
@@ -60,7 +64,8 @@ class Sending(LedgerDatabase):
 
         These are: released; held until now; claimed under a lease that ran out; skipped at the
         door before (the reason is judged again); failed before a person cleared the task
-        (``clear_number``); with ``resend_uncertain``, uncertain and not sent again before.
+        (``clear_number``); with ``resend_uncertain``, uncertain and not sent again before. What is
+        held under this clear number and fails later waits for a person to clear it once more.
         """
         free = _free(now, clear_number, resend_uncertain=resend_uncertain)
         values = {
@@ -84,6 +89,8 @@ class Sending(LedgerDatabase):
                 connection.execute(
                     update(deliveries).where(deliveries.c.key.in_(taken)).values(values)
                 )
+                if clear_number is not None:
+                    _note_clear(connection, batch, clear_number)
             claimed += rows
         return claimed
 
@@ -156,7 +163,7 @@ class Sending(LedgerDatabase):
         query = (
             update(deliveries)
             .where(deliveries.c.owner == owner, deliveries.c.state == State.CLAIMED)
-            .values(state=free_again(), owner=None, lease_until=None, updated_at=now)
+            .values(**free_again(now))
         )
         with self._write() as connection:
             return connection.execute(query).rowcount
@@ -172,7 +179,7 @@ class Sending(LedgerDatabase):
                     deliveries.c.state.in_((State.RELEASED, State.SKIPPED, State.HELD)),
                     deliveries.c.reason.not_in(_FINAL_SKIPS),
                 )
-                .values(state=State.SKIPPED, reason=reason, held_until=None, updated_at=now)
+                .values(state=State.SKIPPED, reason=reason, **NOT_HELD, updated_at=now)
             )
             with self._write() as connection:
                 total += connection.execute(query).rowcount
@@ -315,13 +322,28 @@ def _free(
         failed_before = deliveries.c.failed_at_clear < clear_number
         ways.append(and_(state == State.FAILED, failed_before))
     if resend_uncertain:
-        ways.append(and_(state == State.UNCERTAIN, deliveries.c.resent == 0))
+        doubtful = state == State.UNCERTAIN, deliveries.c.resent == 0
+        ways.append(and_(*doubtful, deliveries.c.barred.is_(None)))
     return or_(*ways)
 
 
-def free_again() -> ColumnElement[str]:
-    """Return the state of a claim that is given up: what was held is due again."""
-    return case((deliveries.c.held_until.is_not(None), State.HELD), else_=State.RELEASED)
+def _note_clear(connection: Connection, keys: Sequence[str], clear_number: int) -> None:
+    """Note that a run's task came by what is held: only a later clearing was after that."""
+    held = deliveries.c.key.in_(keys), deliveries.c.state == State.HELD
+    query = update(deliveries).where(*held).values(failed_at_clear=clear_number)
+    connection.execute(query)
+
+
+def free_again(now: datetime) -> dict[str, Any]:
+    """Return the columns of a claim that is given up: what was held is due, behind the others."""
+    was_held = deliveries.c.held_until.is_not(None)
+    return {
+        "state": case((was_held, State.HELD), else_=State.RELEASED),
+        "held_until": case((was_held, now), else_=None),
+        "owner": None,
+        "lease_until": None,
+        "updated_at": now,
+    }
 
 
 def _still_claimed(connection: Connection, keys: Iterable[str], owner: str) -> list[str]:
@@ -349,6 +371,10 @@ def _by_trace(
             yield trace, batch
 
 
+_REJECTED_NOW = and_(deliveries.c.barred == 1, bindparam("stays_barred") == 0)
+_NEW_STATE = bindparam("new_state", type_=String())
+_NEW_REASON = bindparam("new_reason", type_=String())
+_HELD_UNTIL = bindparam("new_held_until", type_=UtcDateTime())
 _OUTCOME = (
     update(deliveries)
     .where(
@@ -358,21 +384,26 @@ _OUTCOME = (
         or_(*(deliveries.c.state == state for state in (*_IN_ONES_HANDS, State.UNCERTAIN))),
     )
     .values(
-        state=bindparam("new_state"),
-        reason=bindparam("new_reason"),
+        state=case((_REJECTED_NOW, State.SUPPRESSED), else_=bindparam("new_state", type_=String())),
+        reason=case(
+            (_REJECTED_NOW, SUPPRESSED_REJECTED), else_=bindparam("new_reason", type_=String())
+        ),
+        barred=case((_REJECTED_NOW, None), else_=deliveries.c.barred),
         owner=case(
-            (bindparam("let_go") == 1, None),
+            (or_(bindparam("let_go") == 1, _REJECTED_NOW), None),
             else_=deliveries.c.owner,
         ),
-        lease_until=bindparam("new_lease"),
+        lease_until=case((_REJECTED_NOW, None), else_=bindparam("new_lease", type_=UtcDateTime())),
         held_until=case(
+            (_REJECTED_NOW, None),
             (
                 bindparam("still_open") == 1,
-                func.coalesce(bindparam("new_held_until"), deliveries.c.held_until),
+                func.coalesce(_HELD_UNTIL, deliveries.c.held_until),
             ),
-            else_=None,
+            else_=_HELD_UNTIL,
         ),
         held_since=case(
+            (_REJECTED_NOW, None),
             (
                 bindparam("still_open") == 1,
                 func.coalesce(deliveries.c.held_since, bindparam("new_held_since")),
@@ -385,6 +416,7 @@ _OUTCOME = (
         digest=func.coalesce(bindparam("new_digest"), deliveries.c.digest),
         failed_at_clear=func.coalesce(bindparam("new_clear"), deliveries.c.failed_at_clear, 0),
         delivered_at=func.coalesce(bindparam("new_delivered_at"), deliveries.c.delivered_at),
+        untold=case((_REJECTED_NOW, None), else_=bindparam("new_untold", type_=Integer())),
         updated_at=bindparam("new_updated_at"),
     )
 )
@@ -413,6 +445,7 @@ def _values(
         "of_owner": owner,
         "new_state": item.state,
         "new_reason": item.reason,
+        "stays_barred": int(item.state in _STAYS_BARRED),
         "let_go": int(item.state in (State.RELEASED, State.HELD)),
         "new_lease": lease_until if in_ones_hands else None,
         "still_open": int(item.state in (*_IN_ONES_HANDS, State.RELEASED, State.HELD)),
@@ -424,8 +457,16 @@ def _values(
         "new_digest": item.digest,
         "new_clear": clear_number if item.state is State.FAILED else None,
         "new_delivered_at": now if delivered else None,
+        "new_untold": 1 if clear_number is None and _is_to_be_told(item) else None,
         "new_updated_at": now,
     }
+
+
+def _is_to_be_told(item: Finished) -> bool:
+    """True for what a run's report would have told of; here there is no run any more."""
+    if item.state is State.UNCERTAIN:
+        return item.held_until is None  # else it is sent once more first
+    return item.state is State.FAILED or item.reason == SKIPPED_EXPIRED
 
 
 def delivery_row(row: Row[Any]) -> DeliveryRow:

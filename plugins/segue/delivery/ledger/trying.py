@@ -55,8 +55,8 @@ class Trying(Requesting):
 
     def open_trials(self) -> list[Request]:
         """Return the checks and tests that nobody has begun, oldest first."""
-        kinds = (RequestKind.CHECK, RequestKind.TEST)
-        return [each for each in self._undone() if each.kind in kinds and not each.begun]
+        found = self._undone(RequestKind.CHECK, RequestKind.TEST)
+        return [each for each in found if not each.begun]
 
     def begin_test(self, number: int, owner: str, over_by: datetime) -> bool:
         """Take a test, for good: the call may begin once this is committed.
@@ -100,7 +100,7 @@ class Trying(Requesting):
         """Call tests ``uncertain`` whose worker ended during the call; returns their numbers."""
         words = "the worker ended during the call: perhaps sent, and not sent again"
         ended = []
-        for request in self._undone():
+        for request in self._undone(RequestKind.TEST):
             if not request.begun or datetime.fromisoformat(request.begun["over_by"]) >= now:
                 continue
             with self._write() as connection:

@@ -1,0 +1,226 @@
+"""segue_release's tasks: what goes wrong after a run is told, and nothing is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from sqlalchemy import update
+
+from segue.delivery.database import open_engine, upgrade
+from segue.delivery.ledger import Ledger, RequestKind, Run, Selection, Wishes
+from segue.delivery.schema import State, deliveries
+from segue.operators import FindWork, Resume
+from segue.segments.membership import MembershipStore
+from tests.unit.channels.support import mail_server
+
+ANN = "ann@host"
+WORKFLOW = """
+workflow: welcome
+segment: gold
+changes: [added]
+start: 2026-11-01
+policies: {max_age: null POLICIES}
+report: {max_failed: MAX_FAILED}
+notify:
+  on_failure:
+    notifier: tests.airflow.told.FileNotifier
+    path: TOLD
+    text: "{{ report | join(' / ') }}"
+actions:
+  - id: mail
+    email: {subject: hello, text: "for {{ contact.contact_id }}"}
+"""
+DEFINITIONS = {
+    "directories/customers": (
+        "directory: customers\nsnapshots: ../snapshots\ncomplete_marker: _SUCCESS\n"
+    ),
+    "segments/gold": "segment: gold\ndirectory: customers\nmatch: {field: tier, equals: gold}\n",
+}
+
+
+class Release:
+    """A workflow whose mail of yesterday is held and due, and segue_release's tasks."""
+
+    def __init__(self, root: Path, policies: str = "", max_failed: int = 0) -> None:
+        self.root, self.home = root, root / "include"
+        engine = open_engine(f"sqlite:///{root / 'segue.db'}")
+        upgrade(engine)
+        self.ledger = Ledger(engine, "test")
+        text = WORKFLOW.replace("POLICIES", policies).replace("MAX_FAILED", str(max_failed))
+        texts = {**DEFINITIONS, "workflows/welcome": text.replace("TOLD", str(root / "told"))}
+        for name, written in texts.items():
+            path = self.home / f"{name}.yaml"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(written)
+        for key, tier in (("2026-11-21", "silver"), ("2026-11-22", "gold")):
+            folder = self.home / "snapshots" / key
+            folder.mkdir(parents=True)
+            row = f"a,a@example.com,{tier}\n"
+            (folder / "contacts.csv").write_text("contact_id,email,tier\n" + row)
+            (folder / "_SUCCESS").touch()
+        self.paused = False
+        self._hold()
+
+    def _hold(self) -> None:
+        from segue.catalog import Catalog
+        from segue.delivery.detection import detect
+
+        now = datetime.now(UTC)
+        resolved = Catalog(self.home).resolve("welcome")
+        store = MembershipStore(str(self.root / "state"))
+        wishes = Wishes(previous="2026-11-21", current="2026-11-22", deliver=True)
+        run = Run("welcome", "run-1")
+        found = detect(resolved, run, wishes, ledger=self.ledger, store=store, now=now)
+        self.ledger.release([span.id for span in found.spans], now)
+        self.let_hold(since=now)
+
+    def let_hold(self, since: datetime) -> None:
+        held = {"held_until": since, "held_since": since, "reason": "quiet_hours"}
+        with self.ledger.engine.begin() as connection:
+            connection.execute(update(deliveries).values(state=State.HELD, **held))
+
+    def dag(self, workflow: str) -> SimpleNamespace:
+        return SimpleNamespace(is_paused=self.paused)
+
+    def run(self) -> list[str]:
+        """One run of segue_release; returns how its tasks of actions failed."""
+        context = {"ti": SimpleNamespace(id="x", try_number=1, get_dag=self.dag), "dag": None}
+        problems = []
+        for work in FindWork(task_id="find_work").execute(context):
+            try:
+                Resume(task_id="resume", work=work).execute(context)
+            except (AirflowException, AirflowFailException) as error:
+                problems.append(str(error))
+        return problems
+
+    @property
+    def outcomes(self) -> set[str]:
+        rows = self.ledger.list_deliveries()
+        return {f"{row['outcome']}:{row['reason']}".rstrip(":") for row in rows}
+
+    @property
+    def told(self) -> list[str]:
+        path = self.root / "told"
+        return path.read_text().splitlines() if path.exists() else []
+
+
+@pytest.fixture
+def served(monkeypatch, tmp_path):
+    """Let mails go to a server that answers as it is told; settings are this test's."""
+    for name, value in {
+        "SEGUE_HOME": tmp_path / "include",
+        "SEGUE_LEDGER": f"sqlite:///{tmp_path / 'segue.db'}",
+        "SEGUE_STATE": tmp_path / "state",
+        "SEGUE_NAMESPACE": "test",
+    }.items():
+        monkeypatch.setenv(name, str(value))
+
+    def use(port: int) -> None:
+        extra = {"disable_ssl": True, "disable_tls": True, "from_email": "segue@example.com"}
+        fields = {"conn_type": "smtp", "host": "127.0.0.1", "port": port, "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_SMTP_DEFAULT", json.dumps(fields))
+
+    return use
+
+
+@pytest.mark.parametrize(
+    ("replies", "held_for", "outcome", "told"),
+    [
+        ({"rcpt": b"550 no such user"}, 0, "failed", "1 failed"),
+        ({"content": None}, 0, "uncertain", "1 uncertain"),
+        ({}, 49, "skipped:expired", "1 expired"),
+    ],
+)
+def test_what_goes_wrong_after_its_run_is_told_once(
+    tmp_path, served, replies, held_for, outcome, told
+):
+    """Refused, in doubt, or held for too long: the task fails and ``on_failure`` hears of it."""
+    quiet = ', quiet_hours: {from: "03:00", to: "03:01", expires: 48h}'
+    release = Release(tmp_path, quiet if held_for else "")
+    release.let_hold(since=datetime.now(UTC) - timedelta(hours=held_for, minutes=1))
+    with mail_server(**replies) as port:
+        served(port)
+        [problem] = release.run()
+        [found] = release.outcomes
+        assert found.startswith(outcome)
+        line = f"welcome mail: {told} after the end of run run-1"
+        assert line in problem
+        assert release.told == [line]
+        assert release.run() == []
+    assert len(release.told) == 1
+
+
+def test_failures_that_the_runs_report_allows_are_not_told(tmp_path, served):
+    release = Release(tmp_path, max_failed=1)
+    with mail_server(rcpt=b"550 no such user") as port:
+        served(port)
+        assert release.run() == []
+    assert release.told == []
+
+
+AWAY: dict[str, Callable[[Path], object]] = {
+    "the folder": shutil.rmtree,
+    "all of its files": lambda home: [path.unlink() for path in home.rglob("*.yaml")],
+    "the workflow": lambda home: (home / "workflows/welcome.yaml").unlink(),
+    "the segment": lambda home: (home / "segments/gold.yaml").unlink(),
+    "the directory": lambda home: (home / "directories/customers.yaml").unlink(),
+    "the action": lambda home: (home / "workflows/welcome.yaml").write_text(
+        (home / "workflows/welcome.yaml").read_text().replace("id: mail", "id: other")
+    ),
+    "half of a file": lambda home: (home / "workflows/welcome.yaml").write_text("workflow: wel"),
+    "a file that is no YAML yet": lambda home: os.truncate(home / "segments/gold.yaml", 0),
+}
+
+
+@pytest.mark.parametrize("away", AWAY)
+def test_what_is_held_waits_while_its_definition_is_away(tmp_path, served, away):
+    """A volume is not mounted, or a folder half copied: the task fails, and it goes out later."""
+    release = Release(tmp_path)
+    shutil.copytree(release.home, tmp_path / "kept")
+    AWAY[away](release.home)
+    [problem] = release.run()
+    assert str(release.home) in problem
+    assert release.outcomes == {"held:quiet_hours"}
+    shutil.rmtree(release.home, ignore_errors=True)
+    shutil.copytree(tmp_path / "kept", release.home)
+    with mail_server() as port:
+        served(port)
+        assert release.run() == []
+    assert release.outcomes == {"delivered"}
+
+
+def test_an_action_that_was_removed_for_good_is_dropped_and_may_come_back(tmp_path, served):
+    """``segue drop`` ends it; clearing the run from detect_changes takes that back."""
+    release = Release(tmp_path)
+    path = release.home / "workflows/welcome.yaml"
+    path.rename(tmp_path / "kept")
+    assert "segue drop welcome --action mail" in release.run()[0]
+    meant = Selection("welcome", "mail")
+    number = release.ledger.file_request(RequestKind.DROP, meant, ANN, datetime.now(UTC))
+    assert release.run() == []
+    assert release.ledger.find_request(number).outcome == "1 dropped"
+    assert release.outcomes == {"suppressed:dropped"}
+    (tmp_path / "kept").rename(path)
+    [span] = release.ledger.all_spans("welcome")
+    release.ledger.judge_again(span.id, None, datetime.now(UTC))
+    assert release.outcomes == {"planned"}
+
+
+def test_nothing_of_a_paused_workflow_is_sent(tmp_path, served):
+    release = Release(tmp_path)
+    release.paused = True
+    with mail_server() as port:
+        served(port)
+        assert release.run() == []
+        assert release.outcomes == {"held:quiet_hours"}
+        release.paused = False
+        assert release.run() == []
+    assert release.outcomes == {"delivered"}
