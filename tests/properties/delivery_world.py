@@ -30,7 +30,7 @@ from segue.delivery.looking_up import Desk
 from segue.delivery.policies import suppressing_policy
 from segue.delivery.report import report_run
 from segue.delivery.resolved import ResolvedWorkflow
-from segue.delivery.resumption import resume
+from segue.delivery.resumption import await_definition, resume
 from segue.delivery.steps import check_branch, deliver_action, deliver_digest, load_branch
 from segue.directory.definition import DirectoryDefinition
 from segue.directory.snapshots import list_snapshots
@@ -541,17 +541,28 @@ class World:
                     clock=self.clock,
                 )
 
+    def release_without_definitions(self) -> None:
+        """One run of segue_release while SEGUE_HOME is missing, or half copied."""
+        with self._worker(Mood()) as ledger:
+            ledger.free_expired(self.now)
+            for name, action in ledger.actions_with_work(self.now):
+                await_definition(name, action, ledger, self.now)
+
+    def drop(self) -> None:
+        """A person gives up what is held."""
+        self._request(RequestKind.DROP, Selection(workflow=NAME))
+
+    def _request(self, kind: RequestKind, meant: Selection, *how: Settlement) -> None:
+        number = self.ledger.file_request(kind, meant, "ann", self.now, *how)
+        [filed] = [each for each in self.ledger.open_requests() if each.id == number]
+        self.ledger.carry_out(filed, self.now)
+
     def settle(self) -> None:
         """A person finds out what became of each uncertain delivery, and says so."""
         for row in self.ledger.list_deliveries(outcome="uncertain"):
             arrived = any(arrival.identity == _identity(row) for arrival in self.arrivals)
             settlement = Settlement.DELIVERED if arrived else Settlement.NOT_DELIVERED
-            meant = Selection(keys=(row["key"],))
-            request = self.ledger.file_request(
-                RequestKind.SETTLE, meant, "ann", self.now, settlement
-            )
-            [filed] = [each for each in self.ledger.open_requests() if each.id == request]
-            self.ledger.carry_out(filed, self.now)
+            self._request(RequestKind.SETTLE, Selection(keys=(row["key"],)), settlement)
 
     def request_retry(self) -> None:
         self.ledger.file_request(RequestKind.RETRY, Selection(workflow=NAME), "ann", self.now)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import shutil
 import tempfile
 import uuid
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -25,12 +27,14 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import event
 
+from segue.delivery.database import open_engine, upgrade
 from segue.delivery.ledger import Ledger, Run, Wishes
 from tests.properties.delivery_world import (
     ACTIONS,
     CONTACTS,
     MOODS,
     NAME,
+    Arrival,
     Mood,
     Person,
     World,
@@ -92,6 +96,17 @@ policies = {
     "backfill": st.sampled_from(["record", "deliver"]),
     "recheck": st.booleans(),
     "missing_snapshot": st.sampled_from(["fail", "skip"]),
+}
+
+
+AFTER_A_QUARANTINE = {
+    "Airflow retries": lambda world, run, mood: world.retry(run, mood),
+    "mail is cleared": lambda world, run, mood: world.clear_action(run, "mail", mood),
+    "tell is cleared": lambda world, run, mood: world.clear_action(run, "tell", mood),
+    "the run is cleared": lambda world, run, mood: world.clear(run, mood),
+    "segue_release": lambda world, run, mood: world.release(mood),
+    "a retry is asked for": lambda world, run, mood: world.request_retry(),
+    "it is settled": lambda world, run, mood: world.settle(),
 }
 
 
@@ -230,6 +245,15 @@ class Sequences(RuleBasedStateMachine):
         self.world.now += timedelta(seconds=wait)
         self.world.release(mood)
 
+    @rule(wait=waits)
+    def segue_release_meets_no_definitions(self, wait):
+        self.world.now += timedelta(seconds=wait)
+        self.world.release_without_definitions()
+
+    @rule()
+    def a_person_gives_up_what_is_held(self):
+        self.world.drop()
+
     @rule()
     def a_person_settles_what_is_uncertain(self):
         self.world.settle()
@@ -329,6 +353,59 @@ def test_what_follows_a_late_delivery_stays_due_until_it_is_sent(ledger, tmp_pat
         world.now += timedelta(hours=1)
         world.release(mood)
     assert world.unfinished() == []
+
+
+class Quarantined(World):
+    """A world in which a person quarantines the snapshot during the n-th call to the vendor."""
+
+    left = 0  # calls until then
+    under_way: frozenset[str] | None = None  # what had begun at that moment, by its own key
+
+    def _before(self, key: str, message: Mapping[str, Any]) -> None:
+        self.left -= 1
+        if self.left == 0:
+            now = self.ledger.list_deliveries(outcome="sending")
+            self.under_way = frozenset(row["key"] for row in now)
+            self.before = len(self.arrivals)
+            self.ledger.quarantine("people", "2026-11-02", reason="", by="ann", now=self.now)
+        super()._before(key, message)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    askable=st.booleans(),
+    resends=st.booleans(),
+    call=st.integers(1, 12),
+    mood=moods,
+    then=st.lists(
+        st.tuples(st.sampled_from(sorted(AFTER_A_QUARANTINE)), moods), min_size=2, max_size=5
+    ),
+)
+def test_after_a_quarantine_at_any_moment_nothing_begins(askable, resends, call, mood, then):
+    """Calls that had begun end; recovery, retries, clearings and requests begin none again."""
+    with tempfile.TemporaryDirectory() as folder:
+        engine = open_engine(f"sqlite:///{folder}/segue.db")
+        upgrade(engine)
+        world = Quarantined(Path(folder), engine, "quarantine", askable=askable, slices=1)
+        world.policies["on_uncertain"] = "resend" if resends else "hold"
+        world.snapshot(0, {})
+        everybody = dict.fromkeys(CONTACTS, Person(gold=True, opted_in=True, phone=True))
+        world.snapshot(1, everybody)
+        end = as_of(1) + timedelta(hours=12)
+        world.now, world.left = end, call
+        run = world.start(Run(NAME, "run", (end - timedelta(days=1), end)), NO_WISHES, mood)
+        for step, mood_then in then:
+            world.now += timedelta(minutes=15)
+            AFTER_A_QUARANTINE[step](world, run, mood_then)
+        if world.under_way is not None:
+            late = [_delivery_of(world, each) for each in world.arrivals[world.before :]]
+            assert world.under_way.issuperset(late)
+            assert len(late) == len(set(late))
+        engine.dispose()
+
+
+def _delivery_of(world: World, arrival: Arrival) -> str:
+    return world.ledger.key(NAME, *vars(arrival.identity).values())
 
 
 @pytest.mark.slow

@@ -172,6 +172,11 @@ class RunArea:
         as_of, zone = datetime.fromisoformat(moment["as_of"]), ZoneInfo(moment["zone"])
         return Population(**frames, as_of=as_of, zone=zone, this_segment=moment["this_segment"])
 
+    def found_details(self, number: int, key: str) -> list[Population]:
+        """Return the same where it was written, else nothing."""
+        written = (self._details(number, key) / "moment.json").exists()
+        return [self.read_details(number, key)] if written else []
+
     def _write(self, kind: str, number: int, changes: Sequence[Change]) -> None:
         folder = self.root / kind
         folder.mkdir(parents=True, exist_ok=True)

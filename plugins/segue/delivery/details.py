@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from segue.delivery.branches import Change
-from segue.delivery.looking_up import Desk, lay_over, look_up
+from segue.delivery.live import Answer
+from segue.delivery.looking_up import Desk, PartlyLookedUp, lay_over, look_up
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.directory.snapshots import Snapshot
+from segue.errors import TransientFailure
 from segue.segments.changes import Memberships
 from segue.segments.evaluation import Population
 from segue.segments.kinds import RemovalReason
@@ -42,16 +44,25 @@ def live_details_of(
     changes: Sequence[Change],
     desk: Desk,
     memberships: Memberships | None = None,
+    answered: Mapping[str, Answer] | None = None,
 ) -> Population:
     """Load the same, with what the workflow's live source has of the contacts now laid over it.
 
     Without a live source they are the snapshot's. Only a task can do this: it calls an Airflow
-    connection. Raises TransientFailure or ConnectionFailure where nobody can be looked up.
+    connection. Who is among the ``answered`` is not asked for again. Raises ConnectionFailure, or
+    TransientFailure; PartlyLookedUp has all answers so far.
     """
     found = details_of(resolved, snapshot, changes, memberships)
     if resolved.live is None:
         return found
     gone = {change.contact_id for change in changes if change.reason == RemovalReason.DELETED}
     known = contact_fields(resolved.definition, found)
-    asked = {contact: fields for contact, fields in known.items() if contact not in gone}
-    return lay_over(found, resolved.live, look_up(resolved.live, asked, desk), gone)
+    answers = dict(answered or {})
+    asked = {c: fields for c, fields in known.items() if c not in gone and c not in answers}
+    try:
+        answers |= look_up(resolved.live, asked, desk)
+    except PartlyLookedUp as error:
+        raise PartlyLookedUp(error, {**answers, **error.found}) from None
+    except TransientFailure as error:
+        raise PartlyLookedUp(error, answers) if answers else error from None
+    return lay_over(found, resolved.live, answers, gone)

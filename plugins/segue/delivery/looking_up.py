@@ -46,41 +46,73 @@ Part = Mapping[str, Mapping[str, Any]]  # contacts of one call, with their field
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What a look-up works with beside its source: the ledger that keeps rates, and the time."""
+    """What a look-up works with beside its source: the ledger that keeps rates, and the time.
+
+    After ``until`` no further call begins.
+    """
 
     ledger: Ledger
     clock: Clock = REAL_CLOCK
+    until: datetime | None = None
+
+
+class PartlyLookedUp(TransientFailure):
+    """A source stopped answering on the way: ``found`` are the answers that it gave."""
+
+    def __init__(self, error: TransientFailure, found: Mapping[str, Answer]) -> None:
+        self.found = found
+        super().__init__(str(error), retry_after=error.retry_after)
 
 
 def look_up(source: LiveSource, contacts: Part, desk: Desk) -> dict[str, Answer]:
     """Return what a source has of these contacts, by id; those left out it has not.
 
-    ``contacts`` maps ids to the fields that the snapshot has. Raises TransientFailure or
-    ConnectionFailure, and then nothing is known of anybody.
+    ``contacts`` maps ids to the fields that the snapshot has. Raises ConnectionFailure, and then
+    nothing is known of anybody, or TransientFailure: PartlyLookedUp where something was found.
     """
     if not contacts:
         return {}
     known, size = list(contacts.items()), source.at_once
     parts = [dict(known[start : start + size]) for start in range(0, len(known), size)]
     with source.connect() as reader:
-        found = _ask_all(_Caller(reader, desk), parts, source.concurrency)
+        found, trouble = _ask_all(_Caller(reader, desk), parts, source.concurrency)
     answers = {
         contact: _checked(answer, source) for part in found for contact, answer in part.items()
     }
+    if trouble is not None:
+        raise PartlyLookedUp(trouble, answers) if answers else trouble
     _tell(source, len(contacts), answers)
     return answers
 
 
-def _ask_all(caller: _Caller, parts: Sequence[Part], at_once: int) -> list[Mapping[str, Answer]]:
-    """Make a call for each part; the first that goes wrong ends it, when those begun have ended."""
+def _ask_all(
+    caller: _Caller, parts: Sequence[Part], at_once: int
+) -> tuple[list[Mapping[str, Answer]], TransientFailure | None]:
+    """Make a call for each part; the first that goes wrong ends it, when those begun have ended.
+
+    Returns the answers, and what ended it; anything but a TransientFailure is raised.
+    """
+    found: list[Mapping[str, Answer]] = []
     if at_once == 1:  # in the thread that connected: a driver may allow no other
-        return [caller.look_up(part) for part in parts]
+        for part in parts:
+            try:
+                found.append(caller.look_up(part))
+            except TransientFailure as error:
+                return found, error
+        return found, None
+    trouble: TransientFailure | None = None
     with ThreadPoolExecutor(at_once) as pool:
         calls = [pool.submit(caller.look_up, part) for part in parts]
-        done, left = wait(calls, return_when=FIRST_EXCEPTION)
+        _, left = wait(calls, return_when=FIRST_EXCEPTION)
         for call in left:
             call.cancel()
-        return [call.result() for call in calls if call in done]
+    for call in calls:
+        if not call.cancelled():
+            try:
+                found.append(call.result())
+            except TransientFailure as error:
+                trouble = trouble or error
+    return found, trouble
 
 
 def _tell(source: LiveSource, asked: int, answers: Mapping[str, Answer]) -> None:
@@ -137,10 +169,15 @@ class _Caller:
                 now = self._desk.clock.now()
                 calls, pause = self._desk.ledger.reserve([self._limits], now)
                 granted = calls == 1
-            if pause > longest_pause(self._limits):
+            if pause > longest_pause(self._limits) or self._is_too_late(pause):
                 raise TransientFailure(f"the source asked for {pause:.0f} s", retry_after=pause)
             if not granted:
                 self._desk.clock.sleep(pause)
+
+    def _is_too_late(self, pause: float) -> bool:
+        """Tell whether the turn that is ``pause`` seconds away comes after the desk has closed."""
+        until = self._desk.until
+        return until is not None and self._desk.clock.now() + timedelta(seconds=pause) > until
 
     def _hold_back(self, seconds: float, *, for_all: bool) -> None:
         """Let no call of this task begin for a while, and of no other where the source asked."""

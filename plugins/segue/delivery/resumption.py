@@ -23,13 +23,13 @@ from segue.delivery.ledger import (
     RequestKind,
     Selection,
 )
-from segue.delivery.looking_up import Desk
+from segue.delivery.looking_up import Desk, PartlyLookedUp
 from segue.delivery.policies import start_rules, waited_too_long
 from segue.delivery.recovery import recover
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.steps import Slice, send
 from segue.delivery.verdicts import by_details, judge
-from segue.directory.snapshots import find_snapshot
+from segue.directory.snapshots import Snapshot, find_snapshot
 from segue.errors import ConnectionFailure, DataError, TransientFailure
 from segue.segments.changes import Memberships
 from segue.segments.evaluation import Population
@@ -186,9 +186,8 @@ class _Resumption:
         for key, changes in by_details(due):
             try:
                 snapshot = find_snapshot(self.resolved.directory, key, now=now)
-                desk = Desk(self.ledger, self.clock)
-                details = live_details_of(self.resolved, snapshot, changes, desk, self.memberships)
-                readable.append(Slice(self._passing(changes, details), partial(_same, details)))
+                known, details = self._details(snapshot, changes)
+                readable.append(Slice(self._passing(known, details), partial(_same, details)))
                 if not self.action.digest:
                     self._deliver(readable[-1:], key)
             except DataError as error:
@@ -201,6 +200,19 @@ class _Resumption:
             except DataError as error:
                 every = [change for each in readable for change in each.changes]
                 self._postpone(every, "the digest", error)
+
+    def _details(
+        self, snapshot: Snapshot, changes: Sequence[Change]
+    ) -> tuple[Sequence[Change], Population]:
+        """Return the details, and whose they are: a slow source has not answered for all by now."""
+        desk = Desk(self.ledger, self.clock, self.began + _LONGEST)
+        load = partial(live_details_of, self.resolved, snapshot, desk=desk)
+        try:
+            return changes, load(changes, memberships=self.memberships)
+        except PartlyLookedUp as error:
+            known = [change for change in changes if change.contact_id in error.found]
+            answered = error.found
+            return known, load(known, memberships=self.memberships, answered=answered)
 
     def _deliver(self, slices: Sequence[Slice], part: str) -> None:
         each = send(

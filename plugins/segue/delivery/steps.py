@@ -16,7 +16,13 @@ from segue.delivery.channel import Audience
 from segue.delivery.details import live_details_of
 from segue.delivery.door import REAL_CLOCK, Clock, Door, Pass
 from segue.delivery.ledger import SKIPPED_CONDITIONS, SKIPPED_NOT_FOUND, DeliveryRow, Ledger
-from segue.delivery.looking_up import Desk, opted_out_live, problems_of, recalled
+from segue.delivery.looking_up import (
+    Desk,
+    PartlyLookedUp,
+    opted_out_live,
+    problems_of,
+    recalled,
+)
 from segue.delivery.recovery import earlier_ids
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.standing import current_consent, recheck
@@ -37,13 +43,22 @@ def load_branch(
 ) -> int:
     """Write the details of a branch's contacts to the run area; returns how many were found.
 
-    Raises TransientFailure or ConnectionFailure where a live source cannot be asked.
+    Raises TransientFailure or ConnectionFailure where a live source cannot be asked; the answers
+    that it gave before are kept for the next try.
     """
     area = _area(resolved, ref)
     found = 0
     for key, changes in by_details(area.read_slice(ref.number)):
         snapshot = find_snapshot(resolved.directory, key, now=desk.clock.now())
-        population = live_details_of(resolved, snapshot, changes, desk, memberships)
+        load = partial(live_details_of, resolved, snapshot, desk=desk, memberships=memberships)
+        so_far = f"{key} so far"
+        answered = recalled(resolved.live, area.found_details(ref.number, so_far))
+        try:
+            population = load(changes, answered=answered)
+        except PartlyLookedUp as error:
+            partly = [change for change in changes if change.contact_id in error.found]
+            area.write_details(ref.number, so_far, load(partly, answered=error.found))
+            raise
         area.write_details(ref.number, key, population)
         found += len(population.contacts)
     return found

@@ -27,7 +27,8 @@ class Limiting(LedgerDatabase):
         """Let the first of these calls begin now, as many as their limits allow.
 
         ``calls`` holds the limits that each call counts under. Returns how many may begin and, if
-        not all, the seconds until the next may.
+        not all, the seconds until the next may. By its spacing a limit is free within one spacing:
+        a later moment was written by a clock that is ahead, or was since set back.
         """
         scopes = sorted({_name(limit.scope) for limits in calls for limit in limits})
         if not scopes:
@@ -37,7 +38,10 @@ class Limiting(LedgerDatabase):
             asked = self._next_moments(connection, scopes)
             free = {scope: moments.next_at for scope, moments in asked.items()}
             for limits in calls:
-                moment = max([now, *_moments(limits, free, asked, now)])
+                for limit in limits:
+                    scope = _name(limit.scope)
+                    free[scope] = min(free[scope], now + limit.spacing)
+                moment = max([now, *_moments(limits, free, asked)])
                 if moment > now:
                     pause = (moment - now).total_seconds()
                     break
@@ -68,17 +72,14 @@ class Limiting(LedgerDatabase):
 
 
 def _moments(
-    limits: Limits, free: Mapping[str, datetime], asked: Mapping[str, Row[Any]], now: datetime
+    limits: Limits, free: Mapping[str, datetime], asked: Mapping[str, Row[Any]]
 ) -> Iterator[datetime]:
-    """Yield when each limit is free.
-
-    By its spacing that is never further away than one: what says so was written by a clock that
-    is ahead, or was since set back. What a vendor asked for is waited for as it is.
-    """
+    """Yield when each limit is free, by its spacing and as the vendor asked."""
     for limit in limits:
         scope = _name(limit.scope)
-        yield min(free[scope], now + limit.spacing)
-        yield asked[scope].asked_until or now
+        yield free[scope]
+        if asked[scope].asked_until is not None:
+            yield asked[scope].asked_until
 
 
 def _name(scope: str) -> str:
