@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -10,14 +12,17 @@ from segue.cli.arguments import Home, OutputFormat
 from segue.cli.output import Format, count, note, print_listing, working
 
 if TYPE_CHECKING:
+    from segue.cli.workspace import Workspace
     from segue.delivery.ledger import RecordedSpan
     from segue.directory.definition import DirectoryDefinition
     from segue.directory.snapshots import Snapshot
+    from segue.directory.tables import SnapshotTables
+    from segue.segments.unreadable import Unreadable, Use, WordsForNothing
 
 _UNSOUND = 2
 _COLUMNS = ("snapshot", "as_of", "complete", "tables", "why_incomplete", "quarantined")
 _IN_A_TABLE = ("snapshot", "as_of", "complete", "tables")
-_CHECK_COLUMNS = ("table", "rows", "unknown_contacts", "without_date", "problem")
+_CHECK_COLUMNS = ("table", "rows", "unknown_contacts", "without_date", "problem", "remark")
 
 
 def snapshots(
@@ -39,7 +44,7 @@ def snapshots(
     workspace = Workspace.open(home)
     definition = workspace.catalog.directory(directory)
     if check is not None:
-        _check(definition, workspace.snapshot(definition, check), output)
+        _check(workspace, definition, check, output)
         return
     from segue.directory.snapshots import describe_unkeyed, list_snapshots, unkeyed_folders
 
@@ -135,23 +140,80 @@ def _table_row(row: list[Any]) -> list[Any]:
     return [key, as_of, complete or f"no: {why}", tables]
 
 
-def _check(directory: DirectoryDefinition, snapshot: Snapshot, output: Format) -> None:
+def _check(workspace: Workspace, directory: DirectoryDefinition, key: str, output: Format) -> None:
     from segue.directory.tables import SnapshotTables
 
-    tables = SnapshotTables(directory, snapshot)
-    with working(f"Checking {snapshot.key}"):
-        findings = tables.check()
-        facts = [] if findings else tables.report()
-    rows: list[list[Any]] = [[found.table, None, None, None, found.message] for found in findings]
-    rows += [[f.table, f.rows, f.unknown_contacts, f.without_date, None] for f in facts]
+    tables = SnapshotTables(directory, workspace.snapshot(directory, key))
+    with working(f"Checking {key}"):
+        found = tables.check()
+        problems = [(each.table, each.message) for each in found]
+        facts = [] if problems else tables.report()
+        remarks = [] if problems else _remarks(workspace, tables)
+        undated = [] if problems else _undated(tables, remarks)
+    problems += undated
+    rows: list[list[Any]] = [[table, *[None] * 3, text, None] for table, text in problems]
+    for fact in facts:
+        without_date = fact.without_date + _unread_dates(fact.table, remarks)
+        rows.append([fact.table, fact.rows, fact.unknown_contacts, without_date, None, None])
+    rows += [[each.table, *[None] * 4, str(each)] for each in remarks]
     if output is not Format.TABLE:
         print_listing(_CHECK_COLUMNS, rows, output)
-    elif findings:
-        print(*findings, sep="\n")
+    elif found:
+        print(*found, sep="\n")
     else:
-        print_listing(_CHECK_COLUMNS[:-1], [row[:-1] for row in rows], output)
-    if findings:
-        note(f"{count(len(findings), 'problem')} found in {snapshot.key}")
+        print_listing(_CHECK_COLUMNS[:4], [row[:4] for row in rows if row[1] is not None], output)
+        for text in (*(text for _, text in undated), *remarks):
+            print(text)
+    if problems:
+        note(f"{count(len(problems), 'problem')} found in {key}")
         raise typer.Exit(_UNSOUND)
     note(str(tables.opt_outs()))
-    note(f"{snapshot.key} is sound")
+    note(f"{key} is sound" + (f"; {count(len(remarks), 'remark')}" if remarks else ""))
+
+
+def _unread_dates(table: str, remarks: Sequence[object]) -> int:
+    from segue.segments.unreadable import DATES, Unreadable
+
+    found = [each for each in remarks if isinstance(each, Unreadable) and each.use == DATES[-1]]
+    return sum(each.count for each in found if each.table == table)
+
+
+def _remarks(workspace: Workspace, tables: SnapshotTables) -> list[Unreadable | WordsForNothing]:
+    """Return what cannot be read as what a definition uses it for, and words for nothing."""
+    from segue.segments.unreadable import DATES, find_unreadable, find_words_for_nothing
+
+    uses = {*DATES, *_uses(workspace, tables.directory.directory)}
+    shown = [name for name in ("contacts", "transactions") if tables.has(name)]
+    words = [each for table in shown for each in find_words_for_nothing(tables, table)]
+    return [*find_unreadable(tables, uses), *words]
+
+
+def _uses(workspace: Workspace, directory: str) -> Iterator[Use]:
+    """Yield what the segments and workflows of a directory read; broken ones are for validate."""
+    from segue.errors import SegueError
+    from segue.segments.unreadable import uses_of
+    from segue.workflows.details import uses_of_workflow
+
+    catalog = workspace.catalog
+    for name in catalog.names("segments"):
+        with suppress(SegueError):
+            segment = catalog.segment(name)
+            if segment.directory == directory:
+                yield from uses_of(segment)
+    for name in catalog.names("workflows"):
+        with suppress(SegueError):
+            workflow = catalog.workflow(name)
+            segment = catalog.segment(workflow.segment)
+            if segment.directory == directory:
+                yield from uses_of_workflow(workflow, segment)
+
+
+def _undated(tables: SnapshotTables, remarks: Sequence[object]) -> list[tuple[str, str]]:
+    from segue.errors import DataError
+    from segue.segments.unreadable import Unreadable, require_dates
+
+    try:
+        require_dates(tables, [each for each in remarks if isinstance(each, Unreadable)])
+    except DataError as error:
+        return [("transactions", str(error))]
+    return []

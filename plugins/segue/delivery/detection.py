@@ -38,6 +38,8 @@ from segue.errors import DataError, SettingsError, SnapshotMissing, SnapshotRewr
 from segue.segments.changes import ChangeKind, Memberships, enrolments, segment_changes
 from segue.segments.consent import new_opt_states, refuse_lost_opt_outs
 from segue.segments.membership import missing_for
+from segue.segments.unreadable import Unreadable, find_unreadable, require_dates
+from segue.workflows.details import uses_of_workflow
 
 _ATTEMPTS = 5
 
@@ -227,6 +229,7 @@ def enrolment(
 ) -> DetectedSpan:
     """Return the present members but those ``reached`` as ``enrolled``; it takes no time."""
     _require_needed(resolved, current)
+    _unreadable(resolved, current)
     members = store.membership(resolved.segment, resolved.directory, current)
     rows = enrolments(members)
     ids = [contact_id for contact_id in rows["contact_id"] if contact_id not in reached]
@@ -256,6 +259,14 @@ def _require_needed(resolved: ResolvedWorkflow, current: Snapshot) -> None:
         )
 
 
+def _unreadable(resolved: ResolvedWorkflow, current: Snapshot) -> list[Unreadable]:
+    """Return what of a snapshot the workflow cannot read; raise DataError for too few dates."""
+    tables = SnapshotTables(resolved.directory, current)
+    found = find_unreadable(tables, uses_of_workflow(resolved.definition, resolved.segment))
+    require_dates(tables, found)
+    return found
+
+
 def compare(
     resolved: ResolvedWorkflow,
     part: Stretch,
@@ -272,6 +283,7 @@ def compare(
     directory, segment = resolved.directory, resolved.segment
     current = find_snapshot(directory, part.current.key, now=now)
     _require_needed(resolved, current)
+    unreadable = _unreadable(resolved, current)
     if part.is_empty:
         return _baseline(resolved, part, None, current, "no earlier snapshot", store)
     try:
@@ -297,7 +309,7 @@ def compare(
     wanted = frame[frame["change"].isin(list(resolved.definition.changes))]
     return DetectedSpan(
         kind=SpanKind.CHANGES,
-        reason="\n".join(odd_about(resolved.definition.guard, *tables)),
+        reason="\n".join(odd_about(resolved.definition.guard, *tables, unreadable)),
         stretch=part,
         previous_fingerprint=read[0],
         current_fingerprint=read[1],

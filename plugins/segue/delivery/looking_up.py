@@ -28,10 +28,10 @@ from segue.delivery.door import REAL_CLOCK, Clock
 from segue.delivery.ledger import Ledger
 from segue.delivery.live import Answer, LiveReader, LiveSource
 from segue.delivery.pacing import Pause, longest_pause
+from segue.directory.checks import ALLOWED_OPT_STATES, FALSE_WORDS, TRUE_WORDS
 from segue.directory.definition import UNSUBSCRIBED
 from segue.errors import ConnectionFailure, ContactFailure, DeliveryError, TransientFailure
 from segue.segments.arrow import array_of, values_of
-from segue.segments.column import FALSE_WORDS, TRUE_WORDS
 from segue.segments.column_source import column_of
 from segue.segments.evaluation import Population
 
@@ -339,4 +339,4 @@ def _boolean(value: Any) -> bool | None:
         return None if value is None else False
     if word in TRUE_WORDS:
         return True
-    raise ContactFailure(f"{UNSUBSCRIBED} is no boolean; allowed: true, false, yes, no, 1, 0")
+    raise ContactFailure(f"{UNSUBSCRIBED} is no boolean; {ALLOWED_OPT_STATES}")

@@ -7,13 +7,14 @@ files note; of contacts' data only the opt states are read.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from segue.directory.checks import list_names
 from segue.directory.column_kinds import are_alike
 from segue.directory.readers import in_parallel, pc
 from segue.directory.snapshots import same_content
 from segue.directory.tables import SnapshotTables
+from segue.segments.unreadable import Unreadable, news_of
 from segue.workflows.definition import GuardLimits
 
 _TABLES = ("contacts", "transactions")  # whose columns segments and messages are made of
@@ -21,12 +22,19 @@ _COUNTED = ("contacts", "transactions", "subscriptions")
 _SHOWN = 10  # changed types in one finding
 
 
-def odd_about(limits: GuardLimits, previous: SnapshotTables, current: SnapshotTables) -> list[str]:
+def odd_about(
+    limits: GuardLimits,
+    previous: SnapshotTables,
+    current: SnapshotTables,
+    unreadable: Collection[Unreadable] = (),
+) -> list[str]:
     """Return, in words, what is odd about ``current`` as the successor of ``previous``.
 
-    One line each; numbers and names of columns only.
+    ``unreadable`` is what of ``current`` the workflow cannot read. One line each: numbers, names of
+    columns, shapes of values and contact ids only.
     """
     return [
+        *news_of(unreadable, previous, current),
         *_lost_rows(limits, previous, current),
         *_returned_contacts(limits, previous, current),
         *(_unchanged(previous, current) if limits.stale else ()),

@@ -31,7 +31,7 @@ OPT_STATES: dict[str, tuple[str, bool | None]] = {
 }
 DIRECTORY_SCOPE = "directory"
 SEGMENT_SCOPE = "segment:"
-ALLOWED_OPT_STATES = "allowed: booleans, 1, 0, true, false, yes, no, or missing"
+ALLOWED_OPT_STATES = "allowed: booleans, 1, 0, true, false, yes, no, t, f, y, n, or missing"
 _MOST_VALUES = 5  # more different ones are hardly opt states: another column was mapped here
 # what an opt state may be by mistake; any other value could be a contact's name and is not shown
 _PLAINLY_NO_NAMES = re.compile(
@@ -40,8 +40,7 @@ _PLAINLY_NO_NAMES = re.compile(
     re.IGNORECASE,
 )
 _LONGEST_SCOPE = 80
-_TRUE = pa.array(["true", "yes", "1"], TEXT)
-_FALSE = pa.array(["false", "no", "0"], TEXT)
+TRUE_WORDS, FALSE_WORDS = ("true", "yes", "1", "t", "y"), ("false", "no", "0", "f", "n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,8 @@ def opt_states(column: Column) -> tuple[Column, Column]:
     elif is_text(kind):
         text = pc.utf8_lower(column)
         missing = missing_ids(column)
-        true, false = pc.is_in(text, value_set=_TRUE), pc.is_in(text, value_set=_FALSE)
+        true = pc.is_in(text, value_set=pa.array(TRUE_WORDS, TEXT))
+        false = pc.is_in(text, value_set=pa.array(FALSE_WORDS, TEXT))
     elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         number = column.cast(pa.float64(), safe=False)
         missing = pc.is_null(column)

@@ -20,13 +20,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from segue.directory.checks import FALSE_WORDS, TRUE_WORDS
 from segue.directory.python_values import python_value, python_values
 from segue.segments.arrow import TEXT, ArrowColumn, pc
 from segue.segments.ordered import Instants, Mask, Numbers, no_numbers
 from segue.segments.readings import mask_of, read_instants, read_numbers
 
 Codes = npt.NDArray[np.int64]
-TRUE_WORDS, FALSE_WORDS = ("true", "yes", "1"), ("false", "no", "0")
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from segue.directory.checks import FALSE_WORDS, TRUE_WORDS
 from segue.segments.arrow import TEXT
-from segue.segments.column import FALSE_WORDS, TRUE_WORDS, Booleans, Column, Texts, instant_text
+from segue.segments.column import Booleans, Column, Texts, instant_text
 from segue.segments.conditions.operands import parse_instant
 from segue.segments.ordered import (
     EPOCH,

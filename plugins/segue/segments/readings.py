@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from segue.segments.arrow import ArrowArray, ArrowColumn, pc
-from segue.segments.conditions.operands import INSTANT_PATTERN
+from segue.segments.conditions.operands import INSTANT_PATTERN, RESPELLINGS
 from segue.segments.ordered import (
     Exact,
     ExactNumbers,
@@ -61,10 +61,15 @@ def unscaled(decimals: ArrowColumn) -> tuple[npt.NDArray[np.int64], bool]:
 
 
 def read_instants(texts: ArrowColumn, zone: ZoneInfo) -> Instants:
-    """Return text as instants, missing where it is no ISO 8601 date or date-time."""
-    valid = pc.and_not(
-        pc.match_substring_regex(texts, f"^(?:{INSTANT_PATTERN})$"), pc.starts_with(texts, "0000")
-    )
+    """Return text as instants, missing where it is no date or date-time of ISO 8601.
+
+    Spellings of databases that differ from it in blanks and in the name of UTC are read, too.
+    """
+    valid = _is_iso(texts)
+    others = pc.and_not(texts.is_valid(), valid)
+    if pc.any(others).as_py():
+        texts = pc.replace_with_mask(texts, others.combine_chunks(), _respelt(texts.filter(others)))
+        valid = _is_iso(texts)
     found = pc.if_else(valid, texts, None)
     present = mask_of(found.is_valid())
     if not present.any():
@@ -75,6 +80,17 @@ def read_instants(texts: ArrowColumn, zone: ZoneInfo) -> Instants:
     aware = _microseconds(pc.if_else(has_offset, plain, None), "UTC")
     units = np.where(mask_of(has_offset), aware, to_utc(wall, 6, zone))
     return Instants(ScaledIntegers(units, present, 6))
+
+
+def _is_iso(texts: ArrowColumn) -> Any:
+    matched = pc.match_substring_regex(texts, f"^(?:{INSTANT_PATTERN})$")
+    return pc.fill_null(pc.and_not(matched, pc.starts_with(texts, "0000")), False)
+
+
+def _respelt(texts: ArrowColumn) -> Any:
+    for pattern, iso in RESPELLINGS:
+        texts = pc.replace_substring_regex(texts, pattern, iso)
+    return texts.combine_chunks()
 
 
 def mask_of(values: ArrowColumn | ArrowArray) -> Mask:

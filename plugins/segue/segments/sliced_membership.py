@@ -267,6 +267,8 @@ def _counted_rows(
 
 def _instant(value: Any) -> datetime | None:
     """Return a date or a time as a file notes it; None for what is neither."""
+    if isinstance(value, pd.Timestamp):  # whose own arithmetic ends where nanoseconds do, in 2262
+        value = value.to_pydatetime(warn=False)
     if isinstance(value, datetime):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value
     return datetime.combine(value, time.min, UTC) if isinstance(value, date) else None

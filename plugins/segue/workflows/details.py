@@ -21,6 +21,7 @@ from segue.segments.definition import SegmentDefinition
 from segue.segments.evaluation import Population
 from segue.segments.loading import with_segments
 from segue.segments.membership import opt_states
+from segue.segments.unreadable import Reading, Use, condition_uses, uses_of
 from segue.workflows.definition import WorkflowDefinition
 from segue.workflows.templates import is_missing
 
@@ -31,6 +32,16 @@ def details_needed(workflow: WorkflowDefinition) -> Needs:
     for _, condition in workflow.all_conditions():
         needs |= needed_columns(condition)
     return needs
+
+
+def uses_of_workflow(workflow: WorkflowDefinition, segment: SegmentDefinition) -> frozenset[Use]:
+    """Return what a workflow reads as dates, numbers, booleans or time zones."""
+    conditions = [condition for _, condition in workflow.all_conditions()]
+    own = {use for condition in conditions for use in condition_uses(condition)}
+    hours = workflow.policies.quiet_hours
+    if hours is not None and hours.timezone_field is not None:
+        own.add(Use("contacts", hours.timezone_field, Reading.ZONE))
+    return uses_of(segment) | own
 
 
 def load_details(

@@ -158,7 +158,7 @@ class FieldText(str):
     __slots__ = ()
 
     def __bool__(self) -> bool:
-        from segue.segments.column import FALSE_WORDS  # dear: DAG files are parsed without Arrow
+        from segue.directory.checks import FALSE_WORDS  # dear: DAGs are parsed without Arrow
 
         return len(self) > 0 and self.lower() not in FALSE_WORDS
 

@@ -46,8 +46,8 @@ def test_a_sound_snapshot_is_reported(segue):
     answer = segue("snapshots", "customers", "--check", "2026-11-22", "--format", "csv")
     assert answer.code == 0
     assert answer.lines == [
-        "table,rows,unknown_contacts,without_date,problem",
-        "contacts,7,0,0,",
+        "table,rows,unknown_contacts,without_date,problem,remark",
+        "contacts,7,0,0,,",
     ]
     counted = "1 opted out of the directory; opt-outs: contacts.unsubscribed 1\n"
     assert answer.err == f"{counted}2026-11-22 is sound\n"
@@ -193,3 +193,29 @@ def test_a_snapshot_of_the_future_is_not_complete(segue, home):
     answer = segue("members", "gold", "--at", "2062-11-22")
     assert answer.code == 2
     assert "is not complete: its as-of 2062-11-23T00:00:00Z is in the future" in answer.err
+
+
+def test_what_cannot_be_read_is_told_by_the_check(segue, home):
+    """Dates are counted wherever they are; other columns as definitions use them."""
+    home.define(
+        "segments", "old", "segment: old\ndirectory: customers\nmatch: {field: tier, at_least: 5}\n"
+    )
+    folder = home.snapshot("2026-11-23", "c1,NULL,,,7 GBP,us,no\n")
+    (folder / "transactions.csv").write_text(
+        "contact_id,date\nc1,\n" + "c1,2026-11-20\n" * 18 + "c1,20/11/2026\n"
+    )
+    answer = segue("snapshots", "customers", "--check", "2026-11-23")
+    assert answer.code == 0
+    assert answer.lines[3].split() == ["transactions", "20", "0", "2"]
+    assert "contacts.tier: 1 of 1 values cannot be read as a number" in answer.out
+    assert "transactions.date: 1 of 19 values cannot be read as a date" in answer.out
+    assert "1 values look like nothing ('NULL')" in answer.out
+    assert answer.err.endswith("2026-11-23 is sound; 3 remarks\n")
+
+
+def test_a_table_of_which_no_date_can_be_read_is_not_sound(segue, home):
+    folder = home.snapshot("2026-11-23", "c1,Ann,,,gold,us,no\n")
+    (folder / "transactions.csv").write_text("contact_id,date\nc1,20/11/2026\nc1,21/11/2026\n")
+    answer = segue("snapshots", "customers", "--check", "2026-11-23")
+    assert answer.code == 2
+    assert "beyond 10% no condition on transactions is judged" in answer.out

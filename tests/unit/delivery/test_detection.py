@@ -739,3 +739,29 @@ def test_an_enrolment_that_waited_does_not_release_whom_a_daily_run_reached(plac
     approve(place, "enrol-2")
     approve(place, "day-11")
     assert place.planned()["d"] == "added@10 suppressed(reached) enrolled@10 released()"
+
+
+LAPSED = {"transactions": {}, "latest": {"field": "date", "not_in_past": "90d"}}
+
+
+def _purchases(place, day, unread):
+    """Twenty purchases of contact a, the last ``unread`` of them in another notation."""
+    dates = ["2026-11-01"] * (20 - unread) + ["01.11.2026"] * unread
+    folder = place.folder / "snapshots" / f"2026-11-{day:02}"
+    (folder / "transactions.csv").write_text(
+        "contact_id,date\n" + "".join(f"a,{d}\n" for d in dates)
+    )
+
+
+@pytest.mark.parametrize(("unread", "asked"), [(0, False), (1, True), (20, None)])
+def test_dates_in_another_notation_are_odd_or_stop_the_run(place, unread, asked):
+    """A few that are new are a finding for the guard; with most of them nothing is judged."""
+    place.match = LAPSED
+    _purchases(place, 7, 0)
+    _purchases(place, 8, unread)
+    if asked is None:
+        with pytest.raises(DataError, match="20 of 20 values cannot be read as a date"):
+            place.day(9)
+        return
+    [span] = place.day(9).spans
+    assert any("transactions.date: 1 of 20" in line for line in span.findings) == asked

@@ -31,6 +31,13 @@ _TIME = "(?:[01][0-9]|2[0-3])(?::[0-5][0-9](?::[0-5][0-9](?:[.,][0-9]{1,9})?)?)?
 _OFFSET = "(?:[Zz]|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)"
 INSTANT_PATTERN = f"{_DATE}(?:[Tt ]{_TIME}({_OFFSET})?)?"
 _INSTANT = re.compile(INSTANT_PATTERN)
+# How others spell the same, and what it is in ISO 8601; for RE2 as well, in this order.
+RESPELLINGS = (
+    ("^[ \t\n\v\f\r]+|[ \t\n\v\f\r]+$", ""),
+    (r"(Z|[+-][0-9:]+)\[[A-Za-z0-9_+/-]+\]$", r"\1"),  # Java: 2026-11-22T09:00Z[UTC]
+    (r"(:[0-9.,]+) ?(?:UTC|Z)$", r"\1Z"),  # BigQuery, Ruby: 2026-11-22 09:00:00 UTC
+    (r"(:[0-9.,]+) ([+-][0-9:]+)$", r"\1\2"),  # Snowflake, SQL Server: 09:00:00.000 -0800
+)
 _SHARE = re.compile(r"((?:100|[0-9]{1,2})(?:\.[0-9]{1,9})?)%")
 
 
@@ -204,11 +211,20 @@ class Flag(Operand):
 def parse_instant(text: str) -> datetime | None:
     """Return an ISO 8601 date or date-time, aware if it has an offset; None for other text.
 
+    Spellings of databases that differ from it in blanks and in the name of UTC are read, too.
     Digits beyond the microsecond are cut off.
     """
+    if not _INSTANT.fullmatch(text):
+        text = _respelt(text)
     if not _INSTANT.fullmatch(text) or text.startswith("0000"):
         return None
     return datetime.fromisoformat(text.upper().replace(",", "."))
+
+
+def _respelt(text: str) -> str:
+    for pattern, iso in RESPELLINGS:
+        text = re.sub(pattern, iso, text)
+    return text
 
 
 @cache

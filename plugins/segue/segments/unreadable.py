@@ -1,0 +1,335 @@
+"""What of a snapshot cannot be read as the date, number or boolean that somebody uses it for.
+
+To a condition such a value is missing, and whoever has it falls out of one segment and into
+another. So it is counted, shown and, where it is news, a reason to ask. Only columns that hold
+something else than what they are used for are read: text mostly, a typed column costs nothing.
+Messages show contact ids and the shapes of values (``99/99/9999``), never the values.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
+
+import numpy as np
+import pyarrow as pa
+
+from segue.directory.checks import ID
+from segue.directory.column_kinds import ColumnKind
+from segue.directory.readers import in_parallel
+from segue.directory.tables import SnapshotTables, TableSlice
+from segue.errors import DataError
+from segue.segments.arrow import TEXT, pc
+from segue.segments.column import Column
+from segue.segments.column_source import column_of
+from segue.segments.conditions import Condition, FieldLeaf, TransactionsLeaf
+from segue.segments.conditions.inspection import leaves
+from segue.segments.conditions.nodes import Test
+from segue.segments.conditions.operands import Day, Instant, Number, NumberRange, Span
+from segue.segments.conditions.registry import find_operator
+from segue.segments.definition import SegmentDefinition
+from segue.segments.ordered import Mask
+
+MOST_UNDATED = 0.1  # the share of transactions without a readable date from which none is believed
+_NEWS = 0.01  # how far a share may rise from one snapshot to the next without a question
+_EXAMPLES, _SHAPES = 10, 3
+_LONGEST_SHAPE = 40
+_UTC = ZoneInfo("UTC")  # whether a value can be read does not depend on the zone
+
+
+class Reading(StrEnum):
+    """What a column is used for."""
+
+    DATE = "date"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    ZONE = "time zone"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Use:
+    """One column, by its standard name, and what it is read as."""
+
+    table: str
+    column: str
+    reading: Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """What one use cannot read: ``count`` of ``values``, those that are not missing."""
+
+    use: Use
+    count: int
+    values: int
+    contacts: tuple[str, ...]  # the first few
+    shapes: tuple[str, ...]  # of the first few values: digits are 9, letters a and A
+
+    @property
+    def table(self) -> str:
+        """The table that it is in."""
+        return self.use.table
+
+    @property
+    def share(self) -> float:
+        """How much of what is there cannot be read, from 0 to 1."""
+        return self.count / self.values if self.values else 0.0
+
+    def __str__(self) -> str:
+        more = " …" if self.count > len(self.contacts) else ""
+        return (
+            f"{self.use.table}.{self.use.column}: {self.count} of {self.values} values cannot be "
+            f"read as a {self.use.reading} and count as missing, such as {', '.join(self.shapes)}; "
+            f"contacts {', '.join(map(repr, self.contacts))}{more}"
+        )
+
+
+DATES = (
+    Use("contacts", "created_at", Reading.DATE),
+    Use("contacts", "modified_at", Reading.DATE),
+    Use("transactions", "date", Reading.DATE),
+)
+
+
+def uses_of(segment: SegmentDefinition) -> frozenset[Use]:
+    """Return what a segment reads as dates, numbers or booleans, those it refers to included."""
+    conditions = (each.match for each in (segment, *segment.refers_to))
+    return frozenset(use for each in conditions if each is not None for use in condition_uses(each))
+
+
+def condition_uses(condition: Condition, table: str = "contacts") -> Iterator[Use]:
+    """Yield what a condition reads as dates, numbers or booleans."""
+    for leaf in leaves(condition):
+        if isinstance(leaf, FieldLeaf):
+            readings = map(_reading_of, leaf.comparison.tests)
+            yield from (Use(table, leaf.field, found) for found in readings if found is not None)
+        if isinstance(leaf, TransactionsLeaf):
+            yield Use("transactions", "date", Reading.DATE)
+            if leaf.where is not None:
+                yield from condition_uses(leaf.where, "transactions")
+            if leaf.field is not None and leaf.aggregate in _AGGREGATED:
+                yield Use("transactions", leaf.field, _AGGREGATED[leaf.aggregate])
+
+
+_AGGREGATED = dict.fromkeys(("sum", "mean", "min", "max"), Reading.NUMBER) | dict.fromkeys(
+    ("earliest", "latest"), Reading.DATE
+)
+
+
+def _reading_of(test: Test) -> Reading | None:
+    """Return what a test reads a column as; None is text, or a list of several kinds."""
+    operator = find_operator(test.operator).operator
+    if isinstance(operator.takes, Number | NumberRange):
+        return Reading.NUMBER
+    if isinstance(operator.takes, Instant | Day | Span):
+        return Reading.DATE
+    if operator.name not in ("equals", "one_of", "is_true"):
+        return None
+    operands = test.operand if isinstance(test.operand, tuple) else (test.operand,)
+    if all(isinstance(operand, bool) for operand in operands):
+        return Reading.BOOLEAN
+    plain = all(isinstance(each, int | float) and not isinstance(each, bool) for each in operands)
+    return Reading.NUMBER if plain else None
+
+
+def find_unreadable(tables: SnapshotTables, uses: Collection[Use]) -> list[Unreadable]:
+    """Count what each use cannot read, in the order of tables and columns; only what there is.
+
+    Reads the columns slice by slice, in bounded memory. Uses of columns that the snapshot lacks
+    are left out: others tell of them.
+    """
+    wanted = sorted(use for use in uses if _must_be_read(tables, use))
+    found = (_of_table(tables, name, wanted) for name in dict.fromkeys(use.table for use in wanted))
+    return [each for every in found for each in every if each.count]
+
+
+def require_dates(tables: SnapshotTables, found: Collection[Unreadable]) -> None:
+    """Raise DataError where too few dates of transactions can be read to believe in any window."""
+    undated = [each for each in found if each.use == DATES[-1] and each.share > MOST_UNDATED]
+    if undated:
+        raise DataError(
+            f"directory {tables.directory.directory}, snapshot {tables.snapshot.key}, "
+            f"{undated[0]}; beyond {MOST_UNDATED:.0%} no condition on transactions is judged. "
+            "Dates are ISO 8601 (2026-11-22T17:03:00Z), or typed columns of dates or times"
+        )
+
+
+def news_of(
+    found: Collection[Unreadable], previous: SnapshotTables, current: SnapshotTables
+) -> list[str]:
+    """Return, in words, what of ``found`` in ``current`` could be read in ``previous``.
+
+    What could not be read there either changes nobody's membership.
+    """
+    known = find_unreadable(previous, [each.use for each in found])
+    before = {each.use: each.share for each in known}
+    return [
+        f"in snapshot {current.snapshot.key} {each}; of {previous.snapshot.key} it was "
+        f"{before.get(each.use, 0):.1%}"
+        for each in found
+        if each.share - before.get(each.use, 0) > _NEWS
+    ]
+
+
+# Counting
+
+
+_FITTING = {
+    Reading.DATE: {ColumnKind.DATE, ColumnKind.INSTANT},
+    Reading.NUMBER: {ColumnKind.NUMBER},
+    Reading.BOOLEAN: {ColumnKind.BOOLEAN},
+    Reading.ZONE: set[ColumnKind](),
+}
+_OPAQUE = {ColumnKind.TIME, ColumnKind.DURATION, ColumnKind.LIST, ColumnKind.STRUCT}
+
+
+def _must_be_read(tables: SnapshotTables, use: Use) -> bool:
+    kind = tables.kinds(use.table).get(use.column, ColumnKind.NULL)
+    return kind != ColumnKind.NULL and kind not in _FITTING[use.reading]
+
+
+def _of_table(tables: SnapshotTables, table: str, uses: Iterable[Use]) -> list[Unreadable]:
+    mine = [use for use in uses if use.table == table]
+    pieces = in_parallel(lambda piece: _of_slice(piece, mine), tables.slices(table))
+    return [_together([piece[place] for piece in pieces], use) for place, use in enumerate(mine)]
+
+
+def _of_slice(piece: TableSlice, uses: Collection[Use]) -> list[Unreadable]:
+    kinds = piece.tables.kinds(piece.table)
+    rows = piece.read([ID, *dict.fromkeys(use.column for use in uses)])
+    found = []
+    for use in uses:
+        values = rows.column(use.column)
+        column = column_of(values, _UTC)
+        if kinds[use.column] in _OPAQUE:
+            wrong = ~column.missing
+        else:
+            wrong = column.judged(_JUDGES[use.reading])
+        count = int(np.count_nonzero(wrong))
+        some = pa.array(np.flatnonzero(wrong)[:_EXAMPLES])
+        shapes = dict.fromkeys(_shape(value) for value in pc.take(values, some).to_pylist())
+        found.append(
+            Unreadable(
+                use,
+                count,
+                len(values) - int(np.count_nonzero(column.missing)),
+                tuple(pc.take(rows.column(ID), some).to_pylist()),
+                tuple(shapes),
+            )
+        )
+    return found
+
+
+def _together(found: Collection[Unreadable], use: Use) -> Unreadable:
+    contacts = dict.fromkeys(contact for each in found for contact in each.contacts)
+    shapes = dict.fromkeys(shape for each in found for shape in each.shapes)
+    return Unreadable(
+        use,
+        sum(each.count for each in found),
+        sum(each.values for each in found),
+        tuple(contacts)[:_EXAMPLES],
+        tuple(shapes)[:_SHAPES],
+    )
+
+
+def _no_boolean(values: Column) -> Mask:
+    return ~(values.missing | values.booleans.true | values.booleans.false)
+
+
+def _no_zone(values: Column) -> Mask:
+    return ~(values.missing | values.texts.one_of(_zones()))
+
+
+@cache
+def _zones() -> tuple[str, ...]:
+    return tuple(available_timezones())
+
+
+_JUDGES: dict[Reading, Callable[[Column], Mask]] = {
+    Reading.DATE: lambda values: ~(values.missing | values.instants.present),
+    Reading.NUMBER: lambda values: ~(values.missing | values.numbers.present),
+    Reading.BOOLEAN: _no_boolean,
+    Reading.ZONE: _no_zone,
+}
+
+
+def _shape(value: object) -> str:
+    """Return what a value looks like without what it says: ``99.99.9999``, ``£9,999.99``."""
+    text = str(value)
+    shape = re.sub(r"[^\W\d_]", lambda letter: "A" if letter[0].isupper() else "a", text)
+    shape = re.sub(r"\d", "9", shape)
+    return repr(shape if len(shape) <= _LONGEST_SHAPE else f"{shape[:_LONGEST_SHAPE]}…")
+
+
+# Words for nothing
+
+
+NOTHING = (
+    "null",
+    r"\n",
+    "none",
+    "nan",
+    "nat",
+    "n/a",
+    "#n/a",
+    "na",
+    "nil",
+    "undefined",
+    "(null)",
+    "-",
+)
+_BLANKS = " \t\n\v\f\r"
+
+
+@dataclass(frozen=True, slots=True)
+class WordsForNothing:
+    """Text that stands where nothing is: to a message it is a name like any other."""
+
+    table: str
+    column: str
+    count: int
+    words: tuple[str, ...]
+
+    def __str__(self) -> str:
+        words = ", ".join(map(repr, self.words))
+        return (
+            f"{self.table}.{self.column}: {self.count} values look like nothing ({words}) and are "
+            "printed as they are; only the empty field is missing"
+        )
+
+
+def find_words_for_nothing(tables: SnapshotTables, table: str) -> list[WordsForNothing]:
+    """Count ``NULL``, ``nan``, blanks and the like in every column of text but the ids."""
+    kinds = tables.kinds(table)
+    names = [name for name, kind in kinds.items() if kind == ColumnKind.TEXT and name != ID]
+    pieces = in_parallel(
+        lambda piece: [_nothings(piece, name) for name in names], tables.slices(table)
+    )
+    found = []
+    for place, name in enumerate(names):
+        counts: dict[str, int] = {}
+        for piece in pieces:
+            for word, count in piece[place].items():
+                counts[word] = counts.get(word, 0) + count
+        if counts:
+            words = sorted(counts, key=lambda word: (-counts[word], word))[:_EXAMPLES]
+            found.append(WordsForNothing(table, name, sum(counts.values()), tuple(words)))
+    return found
+
+
+def _nothings(piece: TableSlice, name: str) -> dict[str, int]:
+    counted = piece.read([name]).column(name).value_counts()
+    values = counted.field("values").cast(TEXT)
+    trimmed = pc.utf8_lower(pc.utf8_trim(values, _BLANKS))
+    blank = pc.and_(pc.equal(trimmed, ""), pc.not_equal(values, ""))
+    nothing = pc.fill_null(
+        pc.or_(pc.is_in(trimmed, value_set=pa.array(NOTHING, TEXT)), blank), False
+    )
+    words: list[Any] = values.filter(nothing).to_pylist()
+    counts: list[Any] = counted.field("counts").filter(nothing).to_pylist()
+    return dict(zip(words, counts, strict=True))
