@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -41,6 +42,7 @@ FOLDERS: dict[str, type[BaseModel]] = {
     "segments": SegmentDefinition,
     "workflows": WorkflowDefinition,
 }
+_SUFFIXES = (".yaml", ".yml")
 _NAME_KEY = {"directories": "directory", "segments": "segment", "workflows": "workflow"}
 
 
@@ -337,5 +339,41 @@ def _unknown_channel(name: str) -> str:
 
 def definition_files(folder: Path) -> list[Path]:
     """Return the YAML files below ``folder``, sorted; names with a leading ``.`` or ``_`` rest."""
-    found = [path for path in folder.rglob("*") if path.suffix in (".yaml", ".yml")]
+    found = [path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES]
     return sorted(path for path in found if not path.name.startswith((".", "_")))
+
+
+def misplaced_files(home: Path) -> Iterator[tuple[Path, str]]:
+    """Yield what was surely meant to be a definition and is not read, and why.
+
+    Folders and suffixes of almost the right name, and definitions beside the folders.
+    """
+    for path in sorted(home.iterdir()) if home.is_dir() else ():
+        if path.is_dir() and path.name not in FOLDERS:
+            near = get_close_matches(path.name.casefold(), FOLDERS, n=1, cutoff=0.75)
+            if near:
+                yield path, f"is not read; did you mean {near[0]}/?"
+        elif path.suffix.lower() in _SUFFIXES:
+            folder = _folder_of(path)
+            if folder is not None:
+                yield path, f"is not read; definitions of its kind stand in {folder}/"
+    for folder in FOLDERS:
+        for path in sorted((home / folder).rglob("*")):
+            if _is_nearly_yaml(path.suffix.lower()) and path.is_file():
+                yield path, f"is not read; allowed: a name in {' or '.join(_SUFFIXES)}"
+
+
+def _is_nearly_yaml(suffix: str) -> bool:
+    if suffix in _SUFFIXES or suffix.endswith("~"):  # an editor's copy
+        return False
+    return bool(get_close_matches(suffix, _SUFFIXES, n=1, cutoff=0.75))
+
+
+def _folder_of(path: Path) -> str | None:
+    """Return the folder that a file's keys say it belongs to; None where it defines nothing."""
+    try:
+        data = read_document(path).data
+    except DefinitionError:
+        return None
+    keys = data if isinstance(data, dict) else {}
+    return next((folder for folder, key in reversed(_NAME_KEY.items()) if key in keys), None)

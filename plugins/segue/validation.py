@@ -12,9 +12,11 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from segue.catalog import FOLDERS, Catalog, definition_files
+from segue.catalog import FOLDERS, Catalog, definition_files, misplaced_files
 from segue.delivery.channel import Channel
 from segue.delivery.live import LiveSource
+from segue.directory.definition import UNSUBSCRIBED
+from segue.directory.look_alikes import opt_state_columns
 from segue.documents import Document, Location, ProblemsFound, did_you_mean
 from segue.errors import DefinitionError, Problem
 from segue.segments.conditions import (
@@ -62,6 +64,8 @@ def _folder_problems(catalog: Catalog) -> Iterator[Problem]:
             if taken != path:
                 message = f"the name {path.stem!r} is taken by {taken} already"
                 yield Problem(str(path), 0, 0, "", message)
+    for path, message in misplaced_files(catalog.home):
+        yield Problem(str(path), 0, 0, "", message)
 
 
 def _definition_problems(
@@ -79,6 +83,7 @@ def _definition_problems(
     if isinstance(document.data, dict):
         if folder == "directories":
             yield from _mapping_problems(document, columns.get(name, {}))
+            yield from _declared_opt_states(document)
         if folder == "segments":
             yield from _segment_problems(catalog, document, columns)
         if folder == "workflows":
@@ -97,6 +102,21 @@ def _mapping_problems(document: Document, columns: Columns) -> Iterator[Problem]
                     ("columns", table, standard),
                     message + did_you_mean(str(theirs), columns[table]),
                 )
+
+
+def _declared_opt_states(document: Document) -> Iterator[Problem]:
+    """Find declared fields that look like an opt state and are none by `consent`."""
+    declared, consent = document.data.get("fields"), document.data.get("consent")
+    names = declared.get("contacts") if isinstance(declared, dict) else None
+    told = consent if isinstance(consent, dict) else {}
+    read = {UNSUBSCRIBED, told.get("opted_in"), told.get("opted_out")}
+    fields = told.get("not_opt_states")
+    if isinstance(names, list):
+        others = [str(name) for name in names if name not in read]
+        for name in opt_state_columns(others, others_read=len(others) < len(names)):
+            if not isinstance(fields, list) or name not in fields:
+                message = f"{name!r} looks like an opt state; say what it is in `consent`"
+                yield document.problem(("fields", "contacts"), message)
 
 
 def _segment_problems(

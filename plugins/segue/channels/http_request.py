@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
@@ -49,7 +50,7 @@ from segue.channels.http_fields import (
 from segue.channels.look_ups import look_from
 from segue.channels.rates import UNLIMITED, limits_of
 from segue.delivery.channel import Finding, Limit, Receipt, Sender, Tried
-from segue.documents import Definition, Location, Name, ProblemsFound
+from segue.documents import Definition, Location, Name, ProblemsFound, format_location
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 from segue.workflows.templates import (
     Template,
@@ -64,6 +65,11 @@ LONGEST_RESULT = 1_000  # characters; the ledger keeps results
 
 _NAMED_BY_THE_PATH = frozenset({404, 410})
 _TRACE = "look_up"
+# what a field's name holds, anywhere or as a word of its own, that reaches a person
+_ADDRESS_PARTS = ("email", "phone", "mobile", "whatsapp", "msisdn", "address", "telegram")
+_ADDRESS_WORDS = frozenset(
+    {"mail", "tel", "cell", "sms", "fax", "device", "push", "token", "chat", "handle"}
+)
 
 
 class LookUp(Definition):
@@ -111,7 +117,7 @@ class HttpRequest(TeamChannel):
 
     The host, the credentials and what every call carries come from the connection. The message is
     for the team unless ``audience: contact`` says that the API writes to the contact, which only
-    the team can know.
+    the team can know: where the request has an address of the contact, ``audience`` is required.
 
     No rate is known of an API that can be any; the connection's ``segue_rate`` gives one. The
     delivery's key is sent in ``idempotency_header``, and is ``{{ key }}`` in templates.
@@ -141,6 +147,7 @@ class HttpRequest(TeamChannel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         problems = [
+            *_audience_problems(self),
             *_body_problems(self),
             *_header_problems(self),
             *_look_up_problems(self),
@@ -368,6 +375,30 @@ def _look_up_of(trace: Mapping[str, str]) -> LookUp:
         return LookUp.model_validate(json.loads(trace[_TRACE]))
     except (ValidationError, ValueError):
         raise OutcomeUnknown("the `look_up` recorded with the call cannot be read") from None
+
+
+def _audience_problems(channel: HttpRequest) -> Iterator[tuple[Location, str]]:
+    """Find a request that has an address of the contact, where nobody says who is written to."""
+    if channel.audience is not None:
+        return
+    for at, template in channel.templates():
+        named = {ref[1] for ref in template.references() if ref[0] == "contact" and ref[1:]}
+        found = sorted(f"contact.{name}" for name in named if is_address(name))
+        found += ["the contact as a whole"] if template.reads_whole("contact") else []
+        if found and at[0] != "look_up":
+            text = (
+                f"is missing: {format_location(at)} has {', '.join(found)}; say 'audience: contact'"
+            )
+            yield ("audience",), f"{text} if the API writes to the contact, or 'audience: team'"
+            return
+
+
+def is_address(field: str) -> bool:
+    """Tell whether a field's name is that of an address: something that reaches a person."""
+    parts = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", field)
+    words = {word.lower() for word in re.split(r"[^A-Za-z0-9]+", parts)}
+    text = "".join(filter(str.isalnum, field.casefold()))
+    return bool(words & _ADDRESS_WORDS) or any(part in text for part in _ADDRESS_PARTS)
 
 
 def _body_problems(channel: HttpRequest) -> Iterator[tuple[Location, str]]:

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from segue.cli.arguments import OutputFormat
+from segue.cli.arguments import Home, OutputFormat
 from segue.cli.output import Format, count, note, print_listing
 from segue.errors import SettingsError
 
 if TYPE_CHECKING:
+    from segue.cli.workspace import Workspace
     from segue.settings import Settings
 
 _COLUMNS = ("contact_id", "kind", "added_at", "added_by", "reason")
+_SHOWN = 10  # ids that a remark lists
 
 
 def suppress(
@@ -35,6 +37,7 @@ def suppress(
     ] = "",
     remove: Annotated[bool, typer.Option("--remove", help="Take them off the list.")] = False,
     listing: Annotated[bool, typer.Option("--list", help="Print the list.")] = False,
+    home: Home = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """Never write to these contacts, whatever their opt state; forget erases them as well."""
@@ -59,6 +62,47 @@ def suppress(
     if number != len(set(ids)):
         state = "not on it, or forgotten for good" if remove else "on it already, or forgotten"
         note(f"{count(len(set(ids)) - number, 'contact')} {state}")
+    if not remove:
+        _note_unknown(list(dict.fromkeys(ids)), home)
+
+
+def _note_unknown(ids: list[str], home: Path | None) -> None:
+    """Say which ids are nobody's: a list of addresses, or `102` for `0102`, stops no message."""
+    from segue.cli.workspace import Workspace
+    from segue.errors import SegueError
+
+    unknown, asked = set(ids), []
+    try:
+        workspace = Workspace.open(home)
+        for name in workspace.catalog.names("directories"):
+            snapshot, there = _contacts_among(workspace, name, ids)
+            asked.append(f"{name} ({snapshot})")
+            unknown -= there
+    except SegueError as error:
+        note(f"whether these are ids of contacts is not known: {error}")
+        return
+    listed = [contact for contact in ids if contact in unknown]
+    if listed and asked:
+        shown = ", ".join(map(repr, listed[:_SHOWN]))
+        more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
+        note(
+            f"{count(len(listed), 'id')} of nobody: {shown}{more}; no contact of "
+            f"{', '.join(asked)} has it. An id is the contact_id as the snapshot has it, never an "
+            "address"
+        )
+
+
+def _contacts_among(workspace: Workspace, name: str, ids: list[str]) -> tuple[str, set[str]]:
+    """Return the key of a directory's newest complete snapshot, and which of ``ids`` it has."""
+    from segue.directory.tables import SnapshotTables
+    from segue.errors import SnapshotMissing
+
+    directory = workspace.catalog.directory(name)
+    complete = workspace.complete_snapshots(directory)
+    if not complete:
+        raise SnapshotMissing(f"directory {name} has no complete snapshot")
+    tables = SnapshotTables(directory, complete[-1])
+    return complete[-1].key, set(tables.contacts((), only=ids)["contact_id"])
 
 
 def _print_list(settings: Settings, output: Format) -> None:

@@ -14,6 +14,7 @@ from segue.cli.output import Format, count, note, plain, print_listing, where, w
 if TYPE_CHECKING:
     from segue.cli.workspace import Workspace
     from segue.directory.definition import DirectoryDefinition
+    from segue.directory.tables import SnapshotTables
     from segue.errors import Problem
 
 Columns = Mapping[str, Collection[str]]  # table: names
@@ -27,6 +28,8 @@ class _Checked:
     columns: Mapping[str, Columns]  # by directory
     sources: Sequence[str]
     unchecked: Sequence[str]  # why the fields of a directory are not checked
+    problems: Sequence[Problem]  # of the newest snapshots: what is not read there
+    silent: Sequence[str]  # directories in which nothing says who opted out
 
 
 def validate(home: Home = None, output: OutputFormat = Format.TABLE) -> None:
@@ -35,14 +38,17 @@ def validate(home: Home = None, output: OutputFormat = Format.TABLE) -> None:
     Fields are checked against the directory's `fields:`, else the newest complete snapshot.
     """
     from segue.cli.workspace import Workspace
+    from segue.directory.tables import NOTHING_SAYS
     from segue.validation import find_problems
 
     workspace = Workspace.open(home)
     with working("Checking"):
         checked = _known_columns(workspace)
-        problems = find_problems(workspace.catalog, checked.columns)
+        problems = [*find_problems(workspace.catalog, checked.columns), *checked.problems]
     for reason in checked.unchecked:
         note(f"fields are not checked: {reason}")
+    for name in checked.silent:
+        note(f"directory {name}: {NOTHING_SAYS}")
     _print_problems(problems, output)
     if problems:
         raise typer.Exit(_INVALID)
@@ -53,43 +59,70 @@ def _known_columns(workspace: Workspace) -> _Checked:
     from segue.errors import DataError, DefinitionError
 
     columns: dict[str, Columns] = {}
-    sources, unchecked = [], []
+    sources, unchecked, silent = [], [], []
+    problems: list[Problem] = []
     for name in workspace.catalog.names("directories"):
         try:
             directory = workspace.catalog.directory(name)
-            columns[name], source = _columns_of(workspace, directory)
-            sources.append(f"{name} ({source})")
         except DefinitionError:
             continue  # among the catalog's problems
+        if directory.fields:
+            columns[name] = _declared(directory)
+            sources.append(f"{name} (its fields)")
+        try:
+            tables = _newest(workspace, directory)
+            if not directory.fields:
+                columns[name] = _columns_of(tables)
+                sources.append(f"{name} ({tables.snapshot.key})")
         except DataError as error:
-            unchecked.append(str(error))
-    return _Checked(columns, sources, unchecked)
+            if not directory.fields:
+                unchecked.append(str(error))
+            continue
+        problems += _unread(workspace, tables)
+        if directory.consent is None and not tables.opt_sources():
+            silent.append(name)
+    return _Checked(columns, sources, unchecked, problems, silent)
 
 
-def _columns_of(workspace: Workspace, directory: DirectoryDefinition) -> tuple[Columns, str]:
-    """Return the columns per table, and in words where they come from."""
-    from segue.directory.layout import TABLES
+def _newest(workspace: Workspace, directory: DirectoryDefinition) -> SnapshotTables:
+    """Return the tables of the newest complete snapshot; raise DataError where there is none."""
+    from segue.directory.snapshots import describe_unkeyed, unkeyed_folders
     from segue.directory.tables import SnapshotTables
     from segue.errors import SnapshotMissing
 
-    if directory.fields:
-        return _declared(directory), "its fields"
     complete = workspace.complete_snapshots(directory)
     if not complete:
-        raise SnapshotMissing(f"directory {directory.directory} has no complete snapshot yet")
-    tables = SnapshotTables(directory, complete[-1])
-    found = {name: tables.columns(name) for name in TABLES if tables.has(name)}
-    return found, complete[-1].key
+        others = describe_unkeyed(unkeyed_folders(directory))
+        found = f"directory {directory.directory} has no complete snapshot yet"
+        raise SnapshotMissing(f"{found}; {others}" if others else found)
+    return SnapshotTables(directory, complete[-1])
+
+
+def _columns_of(tables: SnapshotTables) -> Columns:
+    from segue.directory.layout import TABLES
+
+    return {name: tables.columns(name) for name in TABLES if tables.has(name)}
+
+
+def _unread(workspace: Workspace, tables: SnapshotTables) -> list[Problem]:
+    """Return what looks like an opt state in the newest snapshot and is not read, or cannot be."""
+    from segue.errors import DataError
+
+    document = workspace.catalog.document("directories", tables.directory.directory)
+    at = ("consent",) if tables.directory.consent else ("snapshots",)
+    try:
+        messages = [str(found) for found in tables.unread()]
+    except DataError as error:
+        messages = [str(error)]
+    return [document.problem(at, message) for message in messages]
 
 
 def _declared(directory: DirectoryDefinition) -> Columns:
     """Return the declared fields with the columns that every table has."""
-    always = {"contacts": ["contact_id"], "transactions": ["contact_id", "date"]}
+    from segue.directory.tables import NEEDED
+
     declared = {"contacts": (), **directory.fields}
-    return {
-        table: [*dict.fromkeys([*always.get(table, ["contact_id"]), *names])]
-        for table, names in declared.items()
-    }
+    return {table: [*dict.fromkeys([*NEEDED[table], *names])] for table, names in declared.items()}
 
 
 def _print_problems(problems: Sequence[Problem], output: Format) -> None:

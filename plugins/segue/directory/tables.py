@@ -54,7 +54,7 @@ from segue.directory.snapshots import Snapshot
 from segue.documents import did_you_mean
 from segue.errors import DataError
 
-_NEEDED = {
+NEEDED = {
     "contacts": (ID,),
     "transactions": (ID, "date"),
     "mailing_lists": (ID, "mailing_list"),
@@ -565,7 +565,7 @@ class SnapshotTables:
         except DataError as error:
             yield str(error)
             return
-        needed = [*_NEEDED[table], *self._mapping(table)]
+        needed = [*NEEDED[table], *self._mapping(table)]
         for name in dict.fromkeys(name for name in needed if name not in sources):
             yield str(self._error(table, self._describe_unknown(table, name)))
         unreadable = list(self._unreadable(table))

@@ -84,6 +84,16 @@ class Template:
                 if dotted is not None:
                     yield dotted
 
+    def reads_whole(self, variable: str) -> bool:
+        """Tell whether the template takes a variable as a whole, and not its items by name."""
+        for _, tree in _trees(self):
+            items: Any = tree.find_all((nodes.Getattr, nodes.Getitem))
+            named = {id(item.node) for item in items if _dotted(item) is not None}
+            names = tree.find_all(nodes.Name)
+            if any(node.name == variable and id(node) not in named for node in names):
+                return True
+        return False
+
     def reads(self) -> set[str]:
         """Return the variables that the template needs from outside.
 

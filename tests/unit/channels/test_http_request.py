@@ -139,9 +139,10 @@ def test_a_method_is_sent_as_it_is_written(sandbox: Sandbox, method: str):
 
 
 def test_a_get_has_no_body_and_no_key_and_reads_results(sandbox: Sandbox):
-    deliver(request(json={"email": "{{ contact.email }}"}))
+    deliver(request(json={"email": "{{ contact.email }}"}, audience="team"))
     read = request(
         method="GET",
+        audience="team",
         query={"email": "{{ contact.email }}"},
         results={"id": "items[0].id", "count": "length(items)"},
     )
@@ -714,3 +715,41 @@ def test_a_call_of_months_ago_cannot_be_told(sandbox: Sandbox):
 def test_without_a_look_up_it_cannot_be_asked():
     assert not request().can_be_asked
     assert askable().can_be_asked
+
+
+@pytest.mark.parametrize(
+    ("where", "written", "found"),
+    [
+        ("json", {"to": [{"who": "{{ contact.email }}"}]}, "json.to[0].who has contact.email"),
+        ("query", {"to": "{{ contact.phone }}"}, "query.to has contact.phone"),
+        ("form", {"to": "{{ contact['WorkEmail'] }}"}, "form.to has contact.WorkEmail"),
+        ("text", "{{ contact.mobile_number }}", "text has contact.mobile_number"),
+        ("path", "/send/{{ contact.push_token }}", "path has contact.push_token"),
+        ("headers", {"X-To": "{{ contact.tel }}"}, "headers.X-To has contact.tel"),
+        ("json", {"all": "{{ contact | tojson }}"}, "json.all has the contact as a whole"),
+        ("text", "{% set c = contact %}{{ c.email }}", "text has the contact as a whole"),
+        ("text", "{{ contact[results.a.field] }}", "text has the contact as a whole"),
+    ],
+)
+def test_a_request_with_an_address_of_the_contact_says_who_is_written_to(where, written, found):
+    """Only the team can know whether the API writes to it."""
+    with pytest.raises(ValidationError) as error:
+        request(**{where: written})
+    [problem] = error.value.errors()
+    [(at, message)] = problem["ctx"]["error"].problems
+    assert at == ("audience",)
+    assert message.startswith(f"is missing: {found}; say 'audience: contact'")
+    for audience in ("contact", "team"):
+        assert request(**{where: written}, audience=audience).addressed_to == audience
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ contact.contact_id }} {{ contact.first_name }} {{ contact.mailing_lists }}",
+        "{{ contact.cellar }} {{ contact.hotel }} {{ contact.tokens_left }} {{ change }} {{ key }}",
+        "{{ results.other.email }} contact.email",
+    ],
+)
+def test_a_request_without_an_address_is_the_teams(text):
+    assert request(text=text).addressed_to == Audience.TEAM

@@ -96,3 +96,28 @@ def test_who_is_on_the_list_already_is_counted_apart(segue):
     answer = segue("suppress", "c1", "c2")
     assert answer.out == "1 contact put on the list\n"
     assert answer.err == "1 contact on it already, or forgotten\n"
+
+
+def test_ids_of_nobody_are_told(segue, home):
+    """A bounce list holds addresses, and numbers lose their zeros: neither stops a message."""
+    answer = segue("suppress", "c1", "ann@example.com", "1")
+    assert answer.out == "3 contacts put on the list\n"
+    told = "2 ids of nobody: 'ann@example.com', '1'; no contact of customers (2026-11-22)"
+    assert told in answer.err
+    assert "of nobody" not in segue("suppress", "c2").err
+    assert "of nobody" not in segue("suppress", "x", "--remove").err
+
+
+def test_a_contact_of_another_directory_is_somebody(segue, home):
+    home.define("directories", "staff", "directory: staff\nsnapshots: ../staff\nsettle: 0s\n")
+    (home.include / "staff" / "2026-11-01").mkdir(parents=True)
+    (home.include / "staff" / "2026-11-01" / "contacts.csv").write_text("contact_id\ns1\n")
+    assert "of nobody" not in segue("suppress", "s1").err
+
+
+def test_it_is_said_where_nobody_can_tell(segue, home):
+    for path in home.snapshots.rglob("_SUCCESS"):
+        path.unlink()
+    answer = segue("suppress", "c1")
+    assert answer.code == 0
+    assert "whether these are ids of contacts is not known" in answer.err

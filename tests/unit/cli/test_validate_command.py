@@ -204,3 +204,75 @@ def test_every_mistake_of_a_single_file_is_reported_at_once(segue, home):
     assert answer.code == 2
     assert [line for line in EVERY if not re.search("many.yaml" + line, answer.out)] == []
     assert "Traceback" not in answer.out + answer.err
+
+
+def test_an_opt_state_that_is_not_read_is_a_problem_of_the_directory(segue, home):
+    path = home.snapshots / "2026-11-22" / "contacts.csv"
+    path.write_text(path.read_text().replace("unsubscribed", "opted_in", 1))
+    answer = segue("validate")
+    assert answer.code == 2
+    assert "customers.yaml:2:1: snapshots: directory customers, snapshot 2026-11-22" in answer.out
+    assert "'opted_in' looks like an opt state and is not read" in answer.out
+
+
+def test_a_scope_that_nobody_knows_is_a_problem_of_the_directory(segue, home):
+    rows = home.snapshots / "2026-11-22" / "subscriptions.csv"
+    rows.write_text("contact_id,scope,opted_in\nc1,segment:gold,no\n")
+    assert segue("validate").code == 0
+    rows.write_text("contact_id,scope,opted_in\nc1,segment:old,no\n")
+    assert "contact 'c1': 'segment:old'; allowed" in segue("validate").out
+    rows.write_text("contact_id,opted_in\nc1,no\n")
+    assert "there is no column 'scope'" in segue("validate").out
+
+
+def test_lists_without_names_are_a_problem_of_the_segment(segue, home):
+    rows = home.snapshots / "2026-11-22" / "mailing_lists.csv"
+    rows.write_text("contact_id,opted_in\nc1,no\n")
+    match = "match: {mailing_list: News, is: member}"
+    home.define("segments", "news", f"segment: news\ndirectory: customers\n{match}\n")
+    assert "unknown field 'mailing_list' in mailing_lists" in segue("validate").out
+    answer = segue("members", "news")
+    assert answer.code == 2
+    assert "there is no column 'mailing_list'" in answer.err
+
+
+def test_it_is_said_that_nothing_says_who_opted_out(segue, home):
+    for path in home.snapshots.rglob("contacts.csv"):
+        lines = path.read_text().splitlines()
+        path.write_text("\n".join(line.rpartition(",")[0] for line in lines) + "\n")
+    answer = segue("validate")
+    assert answer.code == 0
+    assert "directory customers: nothing says who opted out" in answer.err
+    path = home.include / "directories" / "customers.yaml"
+    path.write_text(path.read_text() + "consent: none\n")
+    assert "who opted out" not in segue("validate").err
+
+
+def test_declared_fields_are_looked_at_too(segue, home):
+    path = home.include / "directories" / "customers.yaml"
+    fields = "fields: {contacts: [name, email, phone, tier, country, unsubscribed, opted_in]}\n"
+    path.write_text(path.read_text() + fields)
+    assert "fields.contacts: 'opted_in' looks like an opt state" in segue("validate").out
+    path.write_text(path.read_text() + "consent: {not_opt_states: [opted_in]}\n")
+    assert segue("validate").code == 0
+
+
+def test_definitions_of_almost_the_right_place_are_told(segue, home):
+    text = "segment: {name}\ndirectory: customers\nmatch: {{field: tier, equals: gold}}\n"
+    places = ["segment/a.yaml", "Workflows/b.yaml", "segments/c.ymal", "e.yaml"]
+    for place in places:
+        path = home.include / place
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text.format(name=path.name[0]))
+    (home.include / "segments" / "f.YAML").write_text(text.format(name="f"))
+    (home.include / "segments" / "README.md").write_text("x")
+    answer = segue("validate")
+    for place, said in (
+        ("segment", "is not read; did you mean segments/?"),
+        ("Workflows", "is not read; did you mean workflows/?"),
+        ("segments/c.ymal", "is not read; allowed: a name in .yaml or .yml"),
+        ("e.yaml", "is not read; definitions of its kind stand in segments/"),
+    ):
+        assert f"{place}: {said}" in answer.out
+    assert len(answer.lines) == 4
+    assert segue("members", "f").code == 0

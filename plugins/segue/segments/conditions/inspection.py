@@ -193,7 +193,7 @@ def _uses(condition: Condition, table: str = "contacts") -> Iterator[_Use]:
             case TransactionsLeaf():
                 yield from _transaction_uses(leaf)
             case MailingListLeaf():
-                yield _Use("mailing_lists", ALWAYS_THERE, (*leaf.location, "mailing_list"))
+                yield _Use("mailing_lists", "mailing_list", (*leaf.location, "mailing_list"))
 
 
 def _transaction_uses(leaf: TransactionsLeaf) -> Iterator[_Use]:

@@ -1,0 +1,223 @@
+"""Nobody who said no is written to: wherever it is said, the run reads it or stops and names it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from segue.delivery.branches import Change
+from segue.delivery.detection import detect
+from segue.delivery.ledger import Run, Wishes
+from segue.delivery.standing import current_consent, recheck
+from segue.errors import DataError
+from segue.segments.membership import MembershipStore
+from tests.unit.delivery.test_detection import NOW, Place
+
+WORDS = {True: ("yes", "TRUE", "1", True), False: ("no", "False", "0", False)}
+
+
+class Shop(Place):
+    """Contacts of two days: on the 8th nobody is gold, on the 9th ``b`` is, and said no."""
+
+    def write(self, day: int, table: str, rows: list[dict], suffix: str = ".csv") -> None:
+        folder = self.folder / "snapshots" / f"2026-11-{day:02}"
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{table}{suffix}"
+        if suffix == ".parquet":
+            pq.write_table(pa.Table.from_pylist(rows), path)
+        elif suffix == ".json":
+            path.write_text(json.dumps(rows))
+        else:
+            lines = [rows[0].keys(), *(row.values() for row in rows)]
+            path.write_text("".join(",".join(map(str, line)) + "\n" for line in lines))
+        (folder / "_SUCCESS").touch()
+
+    def two_days(self, **of_b: object) -> None:
+        """Write contacts with further columns, which say something else of everybody but b."""
+        for day in (8, 9):
+            rows = [
+                {"contact_id": contact, "tier": "gold" if contact == "b" and day == 9 else "silver"}
+                | {name: said if contact == "b" else other for name, (said, other) in of_b.items()}
+                for contact in "abc"
+            ]
+            self.write(day, "contacts", rows)
+
+    def subscriptions(self, suffix: str = ".csv", table: str = "subscriptions", **row: object):
+        for day in (8, 9):
+            self.write(day, table, [{"contact_id": "b", **row}], suffix)
+
+    def may_write_to_b(self) -> bool:
+        """Run the workflow over the two days and ask for consent as the door does."""
+        workflow = self.workflow
+        directory = workflow.directory.knowing(frozenset({"gold"}))
+        object.__setattr__(workflow, "directory", directory)
+        pair = {"previous": "2026-11-08", "current": "2026-11-09"}
+        wishes = Wishes(**pair, accept_rewritten=True)
+        store = MembershipStore(str(self.folder / "state"))
+        detect(workflow, Run("greet", "r"), wishes, ledger=self.ledger, store=store, now=NOW)
+        change = Change("b", "added", "", "2026-11-09", None)
+        return current_consent(workflow, [change], NOW)["b"]
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Shop:
+    return Shop(tmp_path)
+
+
+READ = {  # what the directory says, by the column that it is about
+    "unsubscribed": ({}, True),
+    "No Thanks": ({"consent": {"opted_out": "No Thanks"}}, True),
+    "Unsub": ({"columns": {"contacts": {"unsubscribed": "Unsub"}}}, True),
+    "accepts_marketing": ({"consent": {"opted_in": "accepts_marketing"}}, False),
+    "likes": ({"columns": {"contacts": {"ok": "likes"}}, "consent": {"opted_in": "ok"}}, False),
+}
+
+
+@pytest.mark.parametrize("column", READ)
+def test_a_column_that_is_read(shop, column):
+    """In either direction, in every spelling of yes and no."""
+    shop.directory, no = READ[column]
+    for said, other in zip(WORDS[no], WORDS[not no], strict=True):
+        shop.two_days(**{column: (said, other)})
+        assert shop.may_write_to_b() is False
+        shop.two_days(**{column: (other, said)})
+        assert shop.may_write_to_b() is True
+
+
+@pytest.mark.parametrize(
+    "column",
+    ["Unsubscribed", "UNSUBSCRIBED", "opted_out", "opted_in", "OptIn", "unsubcribed",
+     "do_not_contact", "accepts_marketing", "Accepts Email Marketing", "HasOptedOutOfEmail",
+     "subscribed", "consent"],
+)  # fmt: skip
+@pytest.mark.parametrize("directory", [{}, {"consent": "none"}, {"consent": {"opted_out": "vip"}}])
+def test_a_column_that_is_not_read(shop, column, directory):
+    """The run stops, whatever the directory says of others."""
+    shop.directory = directory
+    shop.two_days(**{column: ("yes", "no"), "vip": ("no", "no")})
+    with pytest.raises(DataError, match=f"'{column}' looks like an opt state and is not read"):
+        shop.may_write_to_b()
+
+
+@pytest.mark.parametrize(
+    ("scope", "is_read"),
+    [("directory", True), ("segment:gold", True), ("Directory", False), ("all", False), ("", False),
+     ("segment:Gold", False), ("segment: gold", False), ("segment:old", False), ("gold", False)],
+)  # fmt: skip
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_scopes(shop, scope, is_read, suffix):
+    """A row of subscriptions is about everything, about this segment, or an error."""
+    shop.two_days()
+    shop.subscriptions(suffix, scope=scope, opted_in=False)
+    if is_read:
+        assert shop.may_write_to_b() is False
+    else:
+        with pytest.raises(DataError, match="opt out of an unknown scope: row 1, contact 'b'"):
+            shop.may_write_to_b()
+
+
+@pytest.mark.parametrize(
+    ("table", "suffix"),
+    [("Subscriptions", ".csv"), ("subscription", ".parquet"), ("subscriptions_0_0_0", ".csv"),
+     ("subscriptions", ".json"), ("opt_outs", ".csv"), ("subscriptions", ".csv.zst")],
+)  # fmt: skip
+def test_tables_of_almost_the_right_name(shop, table, suffix):
+    """What is about opt-outs and is not read stops the run."""
+    shop.two_days()
+    shop.subscriptions(suffix, table, scope="directory", opted_in=False)
+    with pytest.raises(DataError, match=f"{table}{suffix}: seems to be a table and is not read"):
+        shop.may_write_to_b()
+
+
+@pytest.mark.parametrize("row", [{"scope": "directory"}, {"opted_in": "no"}])
+def test_subscriptions_without_a_column(shop, row):
+    """Nothing can be said by half a row."""
+    shop.two_days()
+    shop.subscriptions(**row)
+    with pytest.raises(DataError, match="there is no column"):
+        shop.may_write_to_b()
+
+
+def test_a_subscription_without_a_state(shop):
+    """An absent value is no opt-in."""
+    shop.two_days()
+    shop.subscriptions(scope="directory", opted_in="")
+    with pytest.raises(DataError, match="row 1, contact 'b'; each must say true or false"):
+        shop.may_write_to_b()
+
+
+def test_consent_is_read_on_a_newer_snapshot_too(shop):
+    """Whoever says no after detection says it where nobody looks: the message waits."""
+    shop.two_days(unsubscribed=("no", "no"))
+    assert shop.may_write_to_b() is True
+    change = Change("b", "added", "", "2026-11-08", None)
+    rows = [{"contact_id": "b", "tier": "gold", "unsubscribed": "no", "opted_out": "yes"}]
+    shop.write(9, "contacts", rows)
+    for judge in (current_consent, recheck):
+        with pytest.raises(DataError, match="'opted_out' looks like an opt state"):
+            judge(shop.workflow, [change], NOW)
+
+
+def test_the_first_snapshot_with_opt_states_is_a_baseline_of_them(shop):
+    """What was decided years ago is no news."""
+    shop.more = {"changes": ["opted_out", "opted_in"]}
+    shop.match = {"field": "tier", "is_set": True}
+    shop.two_days(unsubscribed=("yes", "no"))
+    rows = [{"contact_id": contact, "tier": "silver"} for contact in "abc"]
+    shop.write(8, "contacts", rows)
+    shop.may_write_to_b()
+    [span] = shop.ledger.all_spans("greet")
+    assert str(span.kind) == "baseline"
+    assert span.reason == "new column: 2026-11-08 lacks contacts.unsubscribed"
+
+
+def test_added_is_news_where_opt_states_are_new(shop):
+    """A workflow that does not act on them is not concerned."""
+    shop.two_days(unsubscribed=("no", "no"))
+    shop.write(8, "contacts", [{"contact_id": each, "tier": "silver"} for each in "abc"])
+    shop.may_write_to_b()
+    assert shop.planned() == {"b": "added@09"}
+
+
+def test_a_subscription_that_the_segment_asks_for_is_a_baseline(shop):
+    """Everybody who opted out long ago would leave the segment at once."""
+    shop.match = {"subscription": "directory", "is": "opted_in"}
+    shop.two_days(unsubscribed=("yes", "no"))
+    shop.write(8, "contacts", [{"contact_id": each, "tier": "silver"} for each in "abc"])
+    shop.may_write_to_b()
+    assert shop.planned() == {}
+    assert shop.spans() == ["baseline 08-09"]
+
+
+def test_a_snapshot_that_was_not_understood_is_no_previous_one(shop):
+    """After the export was corrected, the first day is a baseline: nobody opted out overnight."""
+    shop.more = {"changes": ["opted_out"]}
+    shop.two_days()
+    shop.subscriptions(scope="directory", opted_in="no")
+    shop.write(8, "subscriptions", [{"contact_id": "b", "scope": "ALL", "opted_in": "no"}])
+    shop.may_write_to_b()
+    [span] = shop.ledger.all_spans("greet")
+    assert str(span.kind) == "baseline"
+    assert span.reason == "2026-11-08 has opt states, or tables, that are not read"
+
+
+@pytest.mark.parametrize("ahead", [timedelta(seconds=1), timedelta(days=36 * 365)])
+def test_a_snapshot_of_the_future_is_never_the_newest(shop, ahead):
+    """A mistyped year would decide consent for decades: nobody asks it or compares with it."""
+    shop.two_days(unsubscribed=("yes", "no"))
+    future = shop.folder / "snapshots" / f"{NOW + ahead:%Y-%m-%dT%H:%M:%SZ}"
+    future.mkdir()
+    (future / "contacts.csv").write_text("contact_id,tier,unsubscribed\nb,gold,no\n")
+    (future / "_SUCCESS").touch()
+    assert shop.may_write_to_b() is False
+    change = Change("b", "opted_in", "", "2026-11-08", None)
+    assert recheck(shop.workflow, [change], NOW) == {change: "opted out again"}
+    found = shop.run("by-hand", interval=None)
+    assert found.outcome == "covered"
+    later = datetime.now(UTC) + timedelta(days=40 * 365)
+    assert current_consent(shop.workflow, [change], later) == {"b": True}
