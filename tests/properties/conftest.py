@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.unit.delivery.conftest import ledger
+from tests.unit.delivery.conftest import empty_database, empty_file, ledger
 
-__all__ = ["ledger"]
+__all__ = ["empty_database", "empty_file", "ledger"]

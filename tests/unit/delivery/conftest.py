@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import URL, Engine, create_engine, text
 
 from segue.delivery.database import open_engine, upgrade
 from segue.delivery.ledger import Ledger
@@ -16,28 +18,58 @@ from segue.delivery.ledger import Ledger
 POSTGRESQL = os.environ.get("SEGUE_TEST_POSTGRESQL", "postgresql+psycopg://127.0.0.1:5432/postgres")
 
 
+@pytest.fixture(scope="session")
+def empty_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger with nothing in it, to be copied: migrations take longer than most tests."""
+    file = tmp_path_factory.mktemp("ledger") / "segue.db"
+    engine = open_engine(f"sqlite:///{file}")
+    upgrade(engine)
+    engine.dispose()
+    return file
+
+
+@pytest.fixture(scope="session")
+def empty_database() -> Iterator[URL]:
+    """The same on PostgreSQL, to be the template of others."""
+    admin = _postgresql()
+    with _database(admin) as url:
+        engine = open_engine(url.render_as_string(hide_password=False))
+        upgrade(engine)
+        engine.dispose()
+        yield url
+    admin.dispose()
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
     """A new, empty ledger."""
     if request.param == "sqlite":
-        engine = open_engine(f"sqlite:///{tmp_path / 'segue.db'}")
-        upgrade(engine)
+        file = shutil.copy(request.getfixturevalue("empty_file"), tmp_path / "segue.db")
+        engine = open_engine(f"sqlite:///{file}")
         yield Ledger(engine, "test")
         engine.dispose()
         return
+    template = request.getfixturevalue("empty_database").database
     admin = _postgresql()
+    with _database(admin, template) as url:
+        engine = open_engine(url.render_as_string(hide_password=False))
+        yield Ledger(engine, "test")
+        engine.dispose()
+    admin.dispose()
+
+
+@contextmanager
+def _database(admin: Engine, template: str = "template1") -> Iterator[URL]:
+    """A new database, and its end."""
     name = f"segue_test_{uuid.uuid4().hex[:12]}"
     with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine = open_engine(admin.url.set(database=name).render_as_string(hide_password=False))
-    upgrade(engine)
-    yield Ledger(engine, "test")
-    engine.dispose()
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+    yield admin.url.set(database=name)
     with admin.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
-def _postgresql():
+def _postgresql() -> Engine:
     engine = create_engine(POSTGRESQL, isolation_level="AUTOCOMMIT")
     try:
         engine.connect().close()
