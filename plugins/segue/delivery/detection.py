@@ -37,6 +37,7 @@ from segue.directory.tables import SnapshotTables
 from segue.errors import DataError, SettingsError, SnapshotMissing, SnapshotRewritten
 from segue.segments.changes import ChangeKind, Memberships, enrolments, segment_changes
 from segue.segments.consent import new_opt_states, refuse_lost_opt_outs
+from segue.segments.fitness import require_fit
 from segue.segments.membership import missing_for
 from segue.segments.unreadable import Unreadable, find_unreadable, require_dates
 from segue.workflows.details import uses_of_workflow
@@ -247,7 +248,7 @@ def enrolment(
 
 
 def _require_needed(resolved: ResolvedWorkflow, current: Snapshot) -> None:
-    """Raise DataError where a snapshot lacks what the segment needs, or has opt states unread."""
+    """Raise DataError where a snapshot lacks or cannot answer what is asked, or hides opt-outs."""
     directory, segment = resolved.directory, resolved.segment
     tables = SnapshotTables(directory, current)
     tables.refuse_unread()
@@ -257,6 +258,8 @@ def _require_needed(resolved: ResolvedWorkflow, current: Snapshot) -> None:
             f"snapshot {current.key} of {directory.directory} lacks {', '.join(lacking)}, which "
             f"the segment {segment.segment} needs"
         )
+    live = () if resolved.live is None else resolved.live.provides
+    require_fit(segment, tables, resolved.definition.all_conditions(), live)
 
 
 def _unreadable(resolved: ResolvedWorkflow, current: Snapshot) -> list[Unreadable]:

@@ -8,6 +8,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, TypeVar
 
+from segue.directory.column_kinds import ColumnKind
+from segue.segments.conditions.registry import Reading
+
 if TYPE_CHECKING:
     from segue.segments.column import Column
     from segue.segments.transactions import Rows
@@ -18,6 +21,8 @@ class Aggregate(ABC):
 
     name: ClassVar[str]
     needs_field: ClassVar[bool] = True
+    reads: ClassVar[Reading | None] = None  # what it takes its field for; None: it is not checked
+    kind: ClassVar[ColumnKind | None] = None  # what its value is, always; None: it is not checked
 
     @abstractmethod
     def of(self, rows: Rows, field: str) -> Column:
@@ -50,7 +55,7 @@ def aggregate_names() -> tuple[str, ...]:
 class Count(Aggregate):
     """The number of matching rows; 0 without any."""
 
-    name, needs_field = "count", False
+    name, needs_field, kind = "count", False, ColumnKind.NUMBER
 
     def of(self, rows: Rows, field: str) -> Column:
         return rows.count()
@@ -61,6 +66,7 @@ class Sum(Aggregate):
     """The sum of a number field; 0 without rows, missing amounts left out."""
 
     name = "sum"
+    reads, kind = Reading.NUMBER, ColumnKind.NUMBER
 
     def of(self, rows: Rows, field: str) -> Column:
         return rows.sum(field)
@@ -71,6 +77,7 @@ class Mean(Aggregate):
     """The mean of a number field, the nearest double to it; missing without numbers."""
 
     name = "mean"
+    reads, kind = Reading.NUMBER, ColumnKind.NUMBER
 
     def of(self, rows: Rows, field: str) -> Column:
         return rows.mean(field)
@@ -81,6 +88,7 @@ class Min(Aggregate):
     """The least value of a number field; missing without numbers."""
 
     name = "min"
+    reads, kind = Reading.NUMBER, ColumnKind.NUMBER
 
     def of(self, rows: Rows, field: str) -> Column:
         return rows.least(field)
@@ -91,6 +99,7 @@ class Max(Aggregate):
     """The greatest value of a number field; missing without numbers."""
 
     name = "max"
+    reads, kind = Reading.NUMBER, ColumnKind.NUMBER
 
     def of(self, rows: Rows, field: str) -> Column:
         return rows.greatest(field)
@@ -101,6 +110,7 @@ class Earliest(Aggregate):
     """The least value of a date field; missing without dates."""
 
     name = "earliest"
+    reads, kind = Reading.INSTANT, ColumnKind.INSTANT
 
     def of(self, rows: Rows, field: str) -> Column:
         return rows.earliest(field)
@@ -111,6 +121,7 @@ class Latest(Aggregate):
     """The greatest value of a date field; missing without dates."""
 
     name = "latest"
+    reads, kind = Reading.INSTANT, ColumnKind.INSTANT
 
     def of(self, rows: Rows, field: str) -> Column:
         return rows.latest(field)

@@ -20,7 +20,7 @@ from segue.segments.conditions.operands import (
     Span,
     Text,
 )
-from segue.segments.conditions.registry import Moment, Operator, register
+from segue.segments.conditions.registry import Moment, Operator, Reading, register
 
 if TYPE_CHECKING:
     from segue.segments.column import Column
@@ -34,6 +34,7 @@ class Equals(Operator[Scalar]):
     """The value is the operand, read as the operand's type."""
 
     name, complement, takes = "equals", "not_equals", AnyScalar()
+    reads = Reading.OPERAND
 
     def holds(self, column: Column, operand: Scalar, moment: Moment) -> Mask:
         if isinstance(operand, bool):
@@ -48,6 +49,7 @@ class OneOf(Operator[tuple[Scalar, ...]]):
     """The value is one of the elements, each judged by its own type."""
 
     name, complement, takes = "one_of", "none_of", ScalarList()
+    reads = Reading.OPERAND
 
     def holds(self, column: Column, operand: tuple[Scalar, ...], moment: Moment) -> Mask:
         texts = [element for element in operand if isinstance(element, str)]
@@ -78,6 +80,7 @@ class Contains(Operator[str]):
     """The text has the operand somewhere in it."""
 
     name, complement, takes = "contains", "not_contains", Text()
+    reads = Reading.TEXT
 
     def holds(self, column: Column, operand: str, moment: Moment) -> Mask:
         return column.texts.contains(operand)
@@ -88,6 +91,7 @@ class StartsWith(Operator[str]):
     """The text begins with the operand."""
 
     name, complement, takes = "starts_with", "not_starts_with", Text()
+    reads = Reading.TEXT
 
     def holds(self, column: Column, operand: str, moment: Moment) -> Mask:
         return column.texts.starts_with(operand)
@@ -98,6 +102,7 @@ class EndsWith(Operator[str]):
     """The text ends with the operand."""
 
     name, complement, takes = "ends_with", "not_ends_with", Text()
+    reads = Reading.TEXT
 
     def holds(self, column: Column, operand: str, moment: Moment) -> Mask:
         return column.texts.ends_with(operand)
@@ -108,6 +113,7 @@ class Matches(Operator[str]):
     """A regular expression is found somewhere in the text."""
 
     name, complement, takes = "matches", "not_matches", Pattern()
+    reads = Reading.TEXT
 
     def holds(self, column: Column, operand: str, moment: Moment) -> Mask:
         return column.texts.matches(operand)
@@ -118,6 +124,7 @@ class GreaterThan(Operator[float]):
     """The number is above the operand."""
 
     name, takes = "greater_than", Number()
+    reads = Reading.NUMBER
 
     def holds(self, column: Column, operand: float, moment: Moment) -> Mask:
         return column.numbers.above(operand)
@@ -128,6 +135,7 @@ class AtLeast(Operator[float]):
     """The number is the operand or above it."""
 
     name, takes = "at_least", Number()
+    reads = Reading.NUMBER
 
     def holds(self, column: Column, operand: float, moment: Moment) -> Mask:
         return column.numbers.at_least(operand)
@@ -138,6 +146,7 @@ class LessThan(Operator[float]):
     """The number is below the operand."""
 
     name, takes = "less_than", Number()
+    reads = Reading.NUMBER
 
     def holds(self, column: Column, operand: float, moment: Moment) -> Mask:
         return column.numbers.below(operand)
@@ -148,6 +157,7 @@ class AtMost(Operator[float]):
     """The number is the operand or below it."""
 
     name, takes = "at_most", Number()
+    reads = Reading.NUMBER
 
     def holds(self, column: Column, operand: float, moment: Moment) -> Mask:
         return column.numbers.at_most(operand)
@@ -158,6 +168,7 @@ class Between(Operator[tuple[float, float]]):
     """The number is one of the two operands or between them."""
 
     name, complement, takes = "between", "not_between", NumberRange()
+    reads = Reading.NUMBER
 
     def holds(self, column: Column, operand: tuple[float, float], moment: Moment) -> Mask:
         least, greatest = operand
@@ -169,6 +180,7 @@ class Before(Operator[datetime]):
     """The instant is strictly before the operand."""
 
     name, takes = "before", Instant()
+    reads = Reading.INSTANT
 
     def holds(self, column: Column, operand: datetime, moment: Moment) -> Mask:
         return column.instants.below(moment.instant(operand))
@@ -179,6 +191,7 @@ class After(Operator[datetime]):
     """The instant is strictly after the operand."""
 
     name, takes = "after", Instant()
+    reads = Reading.INSTANT
 
     def holds(self, column: Column, operand: datetime, moment: Moment) -> Mask:
         return column.instants.above(moment.instant(operand))
@@ -189,6 +202,7 @@ class OnDay(Operator[date]):
     """The instant is on that calendar day in the directory's zone."""
 
     name, complement, takes = "on_day", "not_on_day", Day()
+    reads = Reading.INSTANT
 
     def holds(self, column: Column, operand: date, moment: Moment) -> Mask:
         since = column.instants.at_least(moment.midnight(operand))
@@ -200,6 +214,7 @@ class InPast(Operator[Duration]):
     """The instant is in [as-of - duration, as-of)."""
 
     name, complement, takes = "in_past", "not_in_past", Span()
+    reads = Reading.INSTANT
 
     def holds(self, column: Column, operand: Duration, moment: Moment) -> Mask:
         since = column.instants.at_least(moment.before(operand))
@@ -211,6 +226,7 @@ class InNext(Operator[Duration]):
     """The instant is in [as-of, as-of + duration)."""
 
     name, complement, takes = "in_next", "not_in_next", Span()
+    reads = Reading.INSTANT
 
     def holds(self, column: Column, operand: Duration, moment: Moment) -> Mask:
         until = column.instants.below(moment.after(operand))
@@ -225,6 +241,7 @@ class AnniversaryInNext(Operator[Duration]):
     """
 
     name, takes = "anniversary_in_next", Span()
+    reads = Reading.INSTANT
 
     def holds(self, column: Column, operand: Duration, moment: Moment) -> Mask:
         return column.instants.on_anniversary(anniversaries(operand, moment), moment.zone)
@@ -235,6 +252,7 @@ class IsTrue(Operator[bool]):
     """The value is true; missing counts as false."""
 
     name, complement, takes = "is_true", "is_false", Flag()
+    reads = Reading.BOOLEAN
 
     def holds(self, column: Column, operand: bool, moment: Moment) -> Mask:
         return column.booleans.equal(True)

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from segue.directory.column_kinds import ColumnKind
 from segue.documents import Location, ProblemsFound, did_you_mean
 from segue.durations import Duration, parse_duration
 from segue.segments.conditions.aggregates import aggregate_names, find_aggregate
+from segue.segments.conditions.fit import aggregate_misfit, operator_misfits
 from segue.segments.conditions.nodes import (
     AllOf,
     AnyOf,
@@ -26,7 +28,7 @@ from segue.segments.conditions.nodes import (
     TransactionsLeaf,
 )
 from segue.segments.conditions.operands import Flag, Share, Text, shape
-from segue.segments.conditions.registry import Registered, find_operator, operator_names
+from segue.segments.conditions.registry import Reading, Registered, find_operator, operator_names
 from segue.segments.kinds import ChangeKind
 
 IGNORE_CASE = "ignore_case"
@@ -43,6 +45,10 @@ _REFUSED = {
     "transactions": "transactions cannot be nested in the `where` of transactions",
     "change": "`change` is allowed only in the conditions of a workflow",
 }
+_DATES = (
+    "; a window on the dates of transactions is `in_past` inside `transactions`, and the date of "
+    "the last one is `latest: {field: date, …}`"
+)
 STATE_LEAVES: dict[str, type[StateLeaf]] = {
     leaf.KEY: leaf for leaf in (MailingListLeaf, SubscriptionLeaf, SegmentLeaf)
 }
@@ -146,6 +152,7 @@ class _Parser:
         comparison = self._comparison(details, inside, beside=beside)
         if comparison is None:
             return None
+        self._check_aggregate(aggregate, name, comparison, inside)
         return TransactionsLeaf(aggregate, comparison, name, where, in_past, at)
 
     def _filter(self, data: object, at: Location) -> tuple[Condition | None, Duration | None]:
@@ -190,6 +197,18 @@ class _Parser:
             self._complain(at, f"{aggregate} needs the key 'field': what it is made of")
             return None
         return self._name(data["field"], (*at, "field"))
+
+    def _check_aggregate(
+        self, aggregate: str, field: str | None, comparison: Comparison, at: Location
+    ) -> None:
+        """Complain where an aggregate cannot be made of its field, or its value not be asked."""
+        found = find_aggregate(aggregate)
+        message = aggregate_misfit(found, ColumnKind.DATE) if field == "date" else None
+        if message is not None:
+            self._complain((*at, "field"), f"transactions.date {message}")
+        for test, message in operator_misfits(comparison, found.kind) if found.kind else ():
+            dates = find_operator(test.operator).operator.reads is Reading.INSTANT
+            self._complain(test.location, f"{aggregate} {message}{_DATES if dates else ''}")
 
     def _state(self, kind: str, data: Mapping[str, Any], at: Location) -> Condition | None:
         """Parse ``{mailing_list: NAME, is: STATE}`` and its like."""

@@ -21,6 +21,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
 from functools import cache
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -35,6 +36,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 AnyOperator = TypeVar("AnyOperator", bound="type[Operator[Any]]")
+
+
+class Reading(StrEnum):
+    """What an operator takes the values of a column for, whatever they are stored as."""
+
+    TEXT = "text"
+    NUMBER = "numbers"
+    INSTANT = "dates"
+    BOOLEAN = "booleans"
+    OPERAND = "what the operand is"  # each element of a list by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +99,7 @@ class Operator(ABC, Generic[T]):
     name: ClassVar[str]
     complement: ClassVar[str | None] = None
     takes: ClassVar[Operand]
+    reads: ClassVar[Reading | None] = None  # what it takes a column for; None: it is not checked
     version: ClassVar[int] = 1  # raised when the same operand may give another answer than before
 
     @abstractmethod

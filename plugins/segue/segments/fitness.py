@@ -1,0 +1,48 @@
+"""Whether a snapshot's columns can answer what conditions ask of them; for runs and commands."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+
+from segue.directory.tables import SnapshotTables
+from segue.documents import Location, format_location
+from segue.errors import DataError
+from segue.segments.conditions import Condition
+from segue.segments.conditions.fit import Kinds, misfits
+from segue.segments.definition import SegmentDefinition
+
+
+def kinds_of(tables: SnapshotTables, besides: Collection[str] = ()) -> Kinds:
+    """Return the kinds of all columns, of contacts all but what ``besides`` names."""
+    contacts = tables.kinds("contacts")
+    known = {name: kind for name, kind in contacts.items() if name not in besides}
+    return {"contacts": known, "transactions": tables.kinds("transactions")}
+
+
+def require_fit(
+    segment: SegmentDefinition,
+    tables: SnapshotTables,
+    further: Iterable[tuple[Location, Condition]] = (),
+    besides: Collection[str] = (),
+) -> None:
+    """Raise DataError where a condition asks of a column what no value of its kind can answer.
+
+    Looked at are the segment, those it refers to and ``further`` conditions with their places,
+    which may read fields of contacts that come from ``besides`` the snapshot.
+    """
+    found = list(_segment_misfits(segment, kinds_of(tables)))
+    kinds = kinds_of(tables, besides)
+    for at, condition in further:
+        for location, message in misfits(condition, kinds):
+            found.append(f"{format_location((*at, *location))}: {message}")
+    if found:
+        where = f"snapshot {tables.snapshot.key} of {tables.directory.directory}"
+        raise DataError(f"{where} cannot answer what is asked of it: {'; '.join(found)}")
+
+
+def _segment_misfits(segment: SegmentDefinition, kinds: Kinds) -> Iterator[str]:
+    for each in (segment, *segment.refers_to):
+        if each.match is not None:
+            for location, message in misfits(each.match, kinds):
+                at = format_location(("match", *location))
+                yield f"segment {each.segment}, {at}: {message}"
