@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -30,7 +31,7 @@ from segue.directory.layout import TABLES
 from segue.directory.snapshots import list_snapshots
 from segue.directory.tables import SnapshotTables
 from segue.documents import parse_document
-from segue.sample.generator import generate
+from segue.sample.generator import generate, keep_up
 from segue.segments.conditions.aggregates import aggregate_names
 from segue.segments.conditions.registry import find_operator, operator_names
 from segue.segments.definition import ImportedMembership, SegmentDefinition
@@ -289,6 +290,62 @@ def test_every_command_shown_can_be_typed(arguments):
     command, rest = walk(arguments)
     with suppress(typer.Exit):  # --help, --version
         command.make_context("segue", rest)
+
+
+def outputs(block: Block) -> Iterator[tuple[list[str], str]]:
+    """Yield each ``segue`` command of a block with what is shown beneath it."""
+    for part in re.split(r"(?m)^\$ ", block.text)[1:]:
+        line, _, shown = part.partition("\n")
+        arguments = segue_arguments(line)
+        if arguments is not None and shown.strip():
+            yield arguments, shown.strip()
+
+
+# What needs neither a ledger nor a run: over the sample, whatever the date.
+OVER_THE_SAMPLE = ("changes", "explain", "plan", "snapshots", "validate")
+SAMPLE_ENDS = date(2026, 11, 14)  # in the pages, which say so
+SHOWN = [
+    pytest.param(block, arguments, shown, id=f"{block}-{arguments[0]}")
+    for block in BLOCKS
+    if block.language == "console" and block.page.name in ("README.md", "operations.md")
+    for arguments, shown in outputs(block)
+    if arguments[0] in OVER_THE_SAMPLE and arguments[1:2] not in (["quarantine"], ["release"])
+]
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory) -> Path:
+    """The definitions of include/ and of the front page over the sample of the pages."""
+    home = tmp_path_factory.mktemp("shown") / "include"
+    shutil.copytree(INCLUDE, home, ignore=shutil.ignore_patterns("sample"))
+    keep_up(home / "sample/customers", SAMPLE_ENDS)
+    return home
+
+
+@pytest.mark.parametrize(("block", "arguments", "shown"), SHOWN)
+def test_what_a_command_prints_over_the_sample_begins_as_is_shown(
+    block, arguments, shown, sample, tmp_path, monkeypatch, capsys
+):
+    home = tmp_path / "include"
+    shutil.copytree(sample, home, copy_function=os.link)
+    for other in BLOCKS:
+        if other.page.name == block.page.name == "README.md" and other.language == "yaml":
+            kind, data = definition_of(other)
+            path = home / FOLDERS[kind] / f"{data[kind]}.yaml"
+            path.unlink(missing_ok=True)
+            path.write_text(json.dumps(data, ensure_ascii=False))
+    monkeypatch.setenv("SEGUE_HOME", str(home))
+    monkeypatch.setenv("COLUMNS", "200")
+    command, rest = walk(arguments)
+    with suppress(typer.Exit):
+        command.main(rest, standalone_mode=False)
+    printed = capsys.readouterr()
+    found = (printed.out + printed.err).replace(str(home), "/opt/segue/include")
+    assert lines_of(found)[: len(lines_of(shown))] == lines_of(shown)
+
+
+def lines_of(text: str) -> list[str]:
+    return [line.rstrip() for line in text.splitlines() if line.strip()]
 
 
 @pytest.mark.parametrize("span", MENTIONED)
