@@ -16,7 +16,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from segue.delivery.schema import REVISION, VERSION_TABLE, deliveries
 from segue.errors import LedgerError
 
-_SECONDS_FOR_A_LOCK = 60
+# SQLite has one writer at a time, and a run of a million changes is one transaction
+_SECONDS_FOR_A_LOCK = 300
+_CACHE_IN_KIB = 65536  # with SQLite's own 2 MB, every insert of a large run reads an index's page
 _EARLIER_VERSION_TABLE = "alembic_version"  # up to revision 0006; Airflow's database has one, too
 
 
@@ -137,6 +139,7 @@ def _sqlite(url: str, database: str | None) -> Engine:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")  # a committed row survives a power cut
         connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute(f"PRAGMA cache_size=-{_CACHE_IN_KIB}")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

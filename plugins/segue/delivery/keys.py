@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 
 from segue.segments.kinds import ChangeKind
 
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 def delivery_key(
     namespace: str, workflow: str, action: str, contact_id: str, change: str, snapshot: str
@@ -24,8 +26,7 @@ def delivery_key(
     """
     instant = None if change == ChangeKind.ENROLLED else snapshot
     parts = [namespace, workflow, action, contact_id, change, instant]
-    text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_compact(parts).encode()).hexdigest()
 
 
 def message_key(keys: Iterable[str]) -> str:
@@ -44,5 +45,4 @@ def trial_key(namespace: str, request: int, requested_at: datetime) -> str:
 
 def keyed_digest(secret: str, *parts: str) -> str:
     """Return the HMAC-SHA256 of ``parts``, 64 hex digits: nobody without the secret can try ids."""
-    text = json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
-    return hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+    return hmac.new(secret.encode(), _compact(parts).encode(), hashlib.sha256).hexdigest()

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Engine, Table, func, select
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Connection,
+    Engine,
+    Integer,
+    Table,
+    Text,
+    bindparam,
+    func,
+    literal,
+    select,
+    true,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from segue.delivery.database import open_engine, reachable, require_current_schema
 from segue.delivery.keys import delivery_key
-from segue.delivery.schema import workflows
+from segue.delivery.schema import deliveries, workflows
 
 BATCH = 2000  # rows of one statement
 T = TypeVar("T")
@@ -62,6 +76,15 @@ class LedgerDatabase:
         with reachable(self.engine), self.engine.begin() as connection:
             yield connection
 
+    def _join_sets(self, connection: Connection) -> None:
+        """Let what follows in this transaction join whole sets of rows, never row by row.
+
+        A planner that takes a new run's rows for one row, as PostgreSQL's may until it has
+        counted them, would read the run once for each of them.
+        """
+        if self.engine.dialect.name == "postgresql":
+            connection.exec_driver_sql("SET LOCAL enable_nestloop = off")
+
     def _lock_workflow(self, connection: Connection, workflow: str) -> None:
         """Let nobody else record, release, reject or withdraw until the transaction ends."""
         values = {"namespace": self.namespace, "workflow": workflow}
@@ -79,19 +102,54 @@ class LedgerDatabase:
             name = func.hashtextextended(f"{self.namespace}/directories/{directory}", 0)
             connection.execute(select(lock(name)))
 
+    def _fill(
+        self,
+        connection: Connection,
+        table: Table,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        same: Mapping[str, Any],
+        unless: Callable[[Any], Any],
+    ) -> None:
+        """Insert rows of texts, ``columns``, with the ``same`` values in the other columns of each.
+
+        ``unless`` says what becomes of rows that are there already. A run has millions of rows, so
+        what is the same in all of them is handed to the database once per statement.
+        """
+        texts, packed = self._texts_of_a_batch(columns)
+        fixed = {name: literal(value, table.c[name].type) for name, value in same.items()}
+        chosen = select(*texts, *fixed.values()).where(true())  # SQLite's grammar wants a condition
+        query = unless(self._insert(table).from_select([*columns, *fixed], chosen))
+        for batch in batched(rows):
+            connection.execute(query, packed(batch))
+
+    def _texts_of_a_batch(
+        self, columns: Sequence[str]
+    ) -> tuple[Sequence[ColumnElement[str]], Callable[[Sequence[Sequence[str]]], dict[str, Any]]]:
+        """Return columns of texts that one statement is handed, and how rows become its values."""
+        if self.engine.dialect.name == "sqlite":
+            lines = func.json_each(bindparam("rows")).table_valued("value")
+            texts = [func.json_extract(lines.c.value, f"$[{at}]") for at in range(len(columns))]
+            return texts, lambda batch: {"rows": json.dumps(batch)}
+        arrays = [bindparam(name, type_=ARRAY(Text)) for name in columns]
+        source = func.unnest(*arrays).table_valued(*columns).render_derived()
+        return list(source.c), lambda batch: dict(
+            zip(columns, map(list, zip(*batch, strict=True)), strict=True)
+        )
+
     def _insert(self, table: Table) -> Any:
         module = sqlite if self.engine.dialect.name == "sqlite" else postgresql
         return module.insert(table)
 
 
-def unindexed(column: ColumnElement[str]) -> ColumnElement[str]:
-    """Return a column of texts for a condition that no index is chosen for.
+def unindexed(column: ColumnElement[T]) -> ColumnElement[T]:
+    """Return a column for a condition that no index is chosen for.
 
     Where there are no statistics yet, or those of before a large run, a database cannot tell how
     few rows an index leads to: by a state or a workflow it may read a whole run for every row of
     another. So whatever is looked up row by row, or by key, has one condition with an index.
     """
-    return column.concat("")
+    return column + 0 if isinstance(column.type, Integer) else column.concat("")
 
 
 def batched(items: Iterable[T]) -> Iterator[tuple[T, ...]]:
@@ -99,3 +157,6 @@ def batched(items: Iterable[T]) -> Iterator[tuple[T, ...]]:
     iterator = iter(items)
     while batch := tuple(islice(iterator, BATCH)):
         yield batch
+
+
+STATE = unindexed(deliveries.c.state)  # of what is found by its key, its contact or its span

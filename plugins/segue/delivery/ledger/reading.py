@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, distinct, exists, func, not_, or_, select
 
-from segue.delivery.ledger.database import LedgerDatabase, batched
+from segue.delivery.ledger.database import STATE, LedgerDatabase, batched, unindexed
 from segue.delivery.ledger.reaching import GONE_OUT, rejected
 from segue.delivery.ledger.recording import never_released
 from segue.delivery.ledger.records import NO_LONGER_A_CHANGE
@@ -65,6 +65,7 @@ class Reading(LedgerDatabase):
         )
         result: dict[str, Counter[tuple[str, str]]] = {}
         with self._read() as connection:
+            self._join_sets(connection)
             for action, state, reason, count in connection.execute(query):
                 result.setdefault(action, Counter())[(state, reason)] += count
         return result
@@ -164,10 +165,10 @@ class Reading(LedgerDatabase):
                 select(table.contact_id, table.external_id, table.trace)
                 .where(
                     table.contact_id.in_(batch),
-                    table.namespace == self.namespace,
-                    table.workflow == workflow,
+                    unindexed(table.namespace) == self.namespace,
+                    unindexed(table.workflow) == workflow,
                     table.action == action,
-                    table.state == State.DELIVERED,
+                    STATE == State.DELIVERED,
                     table.external_id.is_not(None),
                 )
                 .order_by(table.delivered_at.desc(), table.key)
@@ -215,6 +216,7 @@ class Reading(LedgerDatabase):
             .order_by(changes.c.contact_id, changes.c.change)
         )
         with self._read() as connection:
+            self._join_sets(connection)
             return [tuple(row) for row in connection.execute(query)]
 
     def list_deliveries(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, or_, select, update
 
-from segue.delivery.ledger.database import LedgerDatabase, batched
+from segue.delivery.ledger.database import STATE, LedgerDatabase, batched, unindexed
 from segue.delivery.ledger.reaching import suppress_reached
 from segue.delivery.ledger.records import (
     COVERING_KINDS,
@@ -261,17 +261,15 @@ class Recording(LedgerDatabase):
         }
 
     def _insert_changes(self, connection: Connection, span_id: int, span: DetectedSpan) -> None:
-        query = self._insert(changes)
-        query = query.on_conflict_do_update(
-            index_elements=["span", "contact_id", "change"],
-            set_={"reason": query.excluded.reason},
-        )
-        for batch in batched(span.changes):
-            rows = [
-                {"span": span_id, "contact_id": contact_id, "change": change, "reason": reason}
-                for contact_id, change, reason in batch
-            ]
-            connection.execute(query, rows)
+        def with_its_new_reason(query: Any) -> Any:
+            return query.on_conflict_do_update(
+                index_elements=["span", "contact_id", "change"],
+                set_={"reason": query.excluded.reason},
+            )
+
+        columns = ("contact_id", "change", "reason")
+        same = {"span": span_id}
+        self._fill(connection, changes, columns, span.changes, same, with_its_new_reason)
 
     def _insert_deliveries(
         self,
@@ -282,24 +280,22 @@ class Recording(LedgerDatabase):
         actions: Sequence[str],
         now: datetime,
     ) -> None:
-        state = State.SUPPRESSED if span.suppressed else State.PLANNED
-        common = {
+        same = {
             "namespace": self.namespace,
             "workflow": workflow,
             "snapshot": span.stretch.current.key,
             "span": span_id,
             "event_at": span.stretch.current.as_of,
-            "state": state,
+            "state": State.SUPPRESSED if span.suppressed else State.PLANNED,
             "reason": span.suppressed or "",
             "planned_at": now,
             "updated_at": now,
         }
-        for batch in batched(self._planned(workflow, span, actions)):
-            rows = [
-                {"key": key, "action": action, "contact_id": contact, "change": kind, **common}
-                for key, action, contact, kind in batch
-            ]
-            connection.execute(self._insert(deliveries).on_conflict_do_nothing(), rows)
+        columns = ("key", "action", "contact_id", "change")
+        rows = self._planned(workflow, span, actions)
+        self._fill(
+            connection, deliveries, columns, rows, same, lambda it: it.on_conflict_do_nothing()
+        )
 
     def _adopt(
         self,
@@ -322,16 +318,17 @@ class Recording(LedgerDatabase):
         for batch in batched(self._planned(workflow, span, actions)):
             by_key = {key: (contact_id, kind) for key, _, contact_id, kind in batch}
             query = select(deliveries.c.key, deliveries.c.span).where(
-                deliveries.c.key.in_(list(by_key)), deliveries.c.span.in_(loose), never_released()
+                deliveries.c.key.in_(list(by_key)),
+                unindexed(deliveries.c.span).in_(loose),
+                never_released(),
             )
             moved = connection.execute(query).all()
             keys = [row.key for row in moved]
             mine = update(deliveries).where(deliveries.c.key.in_(keys))
             connection.execute(mine.values(values))
-            again = mine.where(deliveries.c.state == State.SKIPPED)
+            again = mine.where(STATE == State.SKIPPED)
             connection.execute(again.values(state=State.PLANNED, reason=""))
-            for old, contact_id, kind in {(row.span, *by_key[row.key]) for row in moved}:
-                _delete_change(connection, old, contact_id, kind)
+            _delete_changes(connection, {(row.span, *by_key[row.key]) for row in moved})
 
     def _loose_spans(self, workflow: str, but: int) -> Any:
         return select(spans.c.id).where(
@@ -383,9 +380,8 @@ class Recording(LedgerDatabase):
         produced = {(contact_id, change) for contact_id, change, _ in span.changes}
         columns = changes.c.contact_id, changes.c.change
         recorded = connection.execute(select(*columns).where(changes.c.span == span_id))
-        gone = [tuple(row) for row in recorded if tuple(row) not in produced]
-        for contact_id, change in gone:
-            _delete_change(connection, span_id, contact_id, change)
+        gone = {tuple(row) for row in recorded} - produced
+        _delete_changes(connection, {(span_id, *change) for change in gone})
 
     def _judge(
         self, connection: Connection, span_id: int, suppressed: str | None, now: datetime
@@ -430,23 +426,29 @@ def never_released() -> ColumnElement[bool]:
     such, whatever became of it earlier: it stands in nobody's way.
     """
     return or_(
-        deliveries.c.state.in_((State.PLANNED, State.SUPPRESSED)),
+        STATE.in_((State.PLANNED, State.SUPPRESSED)),
         and_(
-            deliveries.c.state == State.SKIPPED,
+            STATE == State.SKIPPED,
             deliveries.c.reason == NO_LONGER_A_CHANGE,
             deliveries.c.attempts == 0,
         ),
     )
 
 
-def _delete_change(connection: Connection, span_id: int, contact_id: str, change: str) -> None:
-    connection.execute(
-        delete(changes).where(
-            changes.c.span == span_id,
-            changes.c.contact_id == contact_id,
-            changes.c.change == change,
-        )
-    )
+def _delete_changes(connection: Connection, gone: Iterable[tuple[int, str, str]]) -> None:
+    """Delete changes, each a (span, contact id, change)."""
+    contacts: dict[tuple[int, str], list[str]] = {}
+    for span_id, contact_id, change in gone:
+        contacts.setdefault((span_id, change), []).append(contact_id)
+    for (span_id, change), ids in sorted(contacts.items()):
+        for batch in batched(sorted(ids)):
+            connection.execute(
+                delete(changes).where(
+                    changes.c.contact_id.in_(batch),
+                    unindexed(changes.c.span) == span_id,
+                    unindexed(changes.c.change) == change,
+                )
+            )
 
 
 def _share_time(one: Stretch, other: Stretch) -> bool:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, case, exists, func, literal, or_, select, update
 
-from segue.delivery.ledger.database import LedgerDatabase, batched
+from segue.delivery.ledger.database import STATE, LedgerDatabase, batched, unindexed
 from segue.delivery.ledger.records import (
     NO_LONGER_A_CHANGE,
     NOT_HELD,
@@ -221,7 +221,7 @@ class Recovering(LedgerDatabase):
         for batch in batched(sorted(keys)):
             query = (
                 update(deliveries)
-                .where(deliveries.c.key.in_(batch), deliveries.c.state == State.HELD)
+                .where(deliveries.c.key.in_(batch), STATE == State.HELD)
                 .values(held_until=until, reason=reason, updated_at=now)
             )
             with self._write() as connection:
@@ -237,7 +237,7 @@ class Recovering(LedgerDatabase):
                 update(deliveries)
                 .where(
                     deliveries.c.key.in_(batch),
-                    deliveries.c.state == State.SKIPPED,
+                    STATE == State.SKIPPED,
                     deliveries.c.reason.like(f"{SKIPPED_AFTER}: %"),
                 )
                 .values(state=State.HELD, held_until=now, updated_at=now)
@@ -281,9 +281,9 @@ class Recovering(LedgerDatabase):
 
 def _its_change() -> ColumnElement[bool]:
     return and_(
-        changes.c.span == deliveries.c.span,
         changes.c.contact_id == deliveries.c.contact_id,
-        changes.c.change == deliveries.c.change,
+        unindexed(changes.c.span) == deliveries.c.span,
+        unindexed(changes.c.change) == deliveries.c.change,
     )
 
 
@@ -294,10 +294,10 @@ def _to_take_up(now: datetime) -> ColumnElement[bool]:
     before = deliveries.alias("before")
     reason = literal(f"{SKIPPED_AFTER}: ") + before.c.action + " "
     waited_for = exists().where(
-        before.c.span == deliveries.c.span,
         before.c.contact_id == deliveries.c.contact_id,
+        unindexed(before.c.span) == deliveries.c.span,
         before.c.change == deliveries.c.change,
-        before.c.state == State.DELIVERED,
+        unindexed(before.c.state) == State.DELIVERED,
         # not LIKE: an underscore, which names of actions have, is a wildcard there
         func.substr(deliveries.c.reason, 1, func.length(reason)) == reason,
     )

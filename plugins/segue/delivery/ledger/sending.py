@@ -23,7 +23,7 @@ from sqlalchemy import (
     update,
 )
 
-from segue.delivery.ledger.database import LedgerDatabase, batched, unindexed
+from segue.delivery.ledger.database import STATE, LedgerDatabase, batched, unindexed
 from segue.delivery.ledger.records import (
     HELD_QUIET_HOURS,
     NO_LONGER_A_CHANGE,
@@ -129,9 +129,9 @@ class Sending(LedgerDatabase):
                 mark = (
                     update(deliveries)
                     .where(
-                        deliveries.c.owner == owner,
-                        deliveries.c.state == State.CLAIMED,
                         deliveries.c.key.in_(keys),
+                        deliveries.c.owner == owner,
+                        STATE == State.CLAIMED,
                     )
                     .values(
                         state=State.SENDING,
@@ -176,7 +176,7 @@ class Sending(LedgerDatabase):
                 update(deliveries)
                 .where(
                     deliveries.c.key.in_(batch),
-                    deliveries.c.state.in_((State.RELEASED, State.SKIPPED, State.HELD)),
+                    STATE.in_((State.RELEASED, State.SKIPPED, State.HELD)),
                     deliveries.c.reason.not_in(_FINAL_SKIPS),
                 )
                 .values(state=State.SKIPPED, reason=reason, **NOT_HELD, updated_at=now)
@@ -193,7 +193,7 @@ class Sending(LedgerDatabase):
                 update(deliveries)
                 .where(
                     deliveries.c.key.in_(batch),
-                    deliveries.c.state == State.SKIPPED,
+                    STATE == State.SKIPPED,
                     deliveries.c.reason == reason,
                 )
                 .values(state=State.RELEASED, reason="", updated_at=now)
@@ -261,9 +261,7 @@ class Sending(LedgerDatabase):
             query = select(deliveries).where(
                 deliveries.c.contact_id.in_(batch),
                 unindexed(deliveries.c.namespace) == self.namespace,
-                unindexed(deliveries.c.state).in_(
-                    (State.SENDING, State.DELIVERED, State.UNCERTAIN)
-                ),
+                STATE.in_((State.SENDING, State.DELIVERED, State.UNCERTAIN)),
             )
             for row in connection.execute(query):
                 found.setdefault(row.contact_id, []).append(row)
@@ -311,18 +309,17 @@ def _against(reason: str, rivals: list[Row[Any]], enough: int) -> tuple[str, boo
 def _free(
     now: datetime, clear_number: int | None, *, resend_uncertain: bool
 ) -> ColumnElement[bool]:
-    state = deliveries.c.state
     ways = [
-        state == State.RELEASED,
-        and_(state == State.HELD, deliveries.c.held_until <= now),
-        and_(state == State.CLAIMED, deliveries.c.lease_until < now),
-        and_(state == State.SKIPPED, deliveries.c.reason.not_in(_FINAL_SKIPS)),
+        STATE == State.RELEASED,
+        and_(STATE == State.HELD, deliveries.c.held_until <= now),
+        and_(STATE == State.CLAIMED, deliveries.c.lease_until < now),
+        and_(STATE == State.SKIPPED, deliveries.c.reason.not_in(_FINAL_SKIPS)),
     ]
     if clear_number is not None:
         failed_before = deliveries.c.failed_at_clear < clear_number
-        ways.append(and_(state == State.FAILED, failed_before))
+        ways.append(and_(STATE == State.FAILED, failed_before))
     if resend_uncertain:
-        doubtful = state == State.UNCERTAIN, deliveries.c.resent == 0
+        doubtful = STATE == State.UNCERTAIN, deliveries.c.resent == 0
         ways.append(and_(*doubtful, deliveries.c.barred.is_(None)))
     return or_(*ways)
 
@@ -351,9 +348,9 @@ def _still_claimed(connection: Connection, keys: Iterable[str], owner: str) -> l
     found: list[str] = []
     for batch in batched(sorted(keys)):
         query = select(deliveries.c.key).where(
-            deliveries.c.owner == owner,
-            deliveries.c.state == State.CLAIMED,
             deliveries.c.key.in_(batch),
+            deliveries.c.owner == owner,
+            STATE == State.CLAIMED,
         )
         found += connection.execute(query.with_for_update()).scalars()
     return found
@@ -381,7 +378,7 @@ _OUTCOME = (
         deliveries.c.key == bindparam("of_key"),
         deliveries.c.owner == bindparam("of_owner"),
         # an answer that comes after recovery called the delivery uncertain is still the truth
-        or_(*(deliveries.c.state == state for state in (*_IN_ONES_HANDS, State.UNCERTAIN))),
+        or_(*(STATE == state for state in (*_IN_ONES_HANDS, State.UNCERTAIN))),  # noqa: SIM300
     )
     .values(
         state=case((_REJECTED_NOW, State.SUPPRESSED), else_=bindparam("new_state", type_=String())),
