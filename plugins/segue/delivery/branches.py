@@ -177,6 +177,12 @@ class RunArea:
         written = (self._details(number, key) / "moment.json").exists()
         return [self.read_details(number, key)] if written else []
 
+    def remove_details(self, number: int, key: str) -> None:
+        """Remove what ``write_details`` wrote, if it did."""
+        folder = self._details(number, key)
+        if folder.exists():
+            folder.fs.rm(folder.path, recursive=True)
+
     def _write(self, kind: str, number: int, changes: Sequence[Change]) -> None:
         folder = self.root / kind
         folder.mkdir(parents=True, exist_ok=True)

@@ -60,6 +60,7 @@ def load_branch(
             area.write_details(ref.number, so_far, load(partly, answered=error.found))
             raise
         area.write_details(ref.number, key, population)
+        area.remove_details(ref.number, so_far)  # a person who clears the task wants it anew
         found += len(population.contacts)
     return found
 

@@ -1,4 +1,4 @@
-"""``segue retry``, ``settle`` and ``requests``."""
+"""``segue retry``, ``settle``, ``drop`` and ``requests``."""
 
 from __future__ import annotations
 
@@ -139,3 +139,16 @@ def test_a_retry_of_what_is_stopped_says_that_it_waits(segue, ledger):
     segue("stop", "--all")
     answer = segue("retry", "welcome", "--yes")
     assert "it waits until segue go: everything was stopped by" in answer.err
+
+
+def test_what_is_held_is_given_up_and_nothing_else(segue, ledger):
+    answer = segue("drop", "welcome", "--yes")
+    assert answer.code == 2
+    assert "there is no held delivery of workflow welcome; nothing was requested" in answer.err
+    segue("retry", "welcome", "--yes")
+    ledger.carry_out(ledger.open_requests()[0], datetime.now(UTC))
+    answer = segue("drop", "welcome", "--action", "mail", "--yes")
+    assert answer.err == "1 held delivery of workflow welcome, action mail\n"
+    assert ledger.carry_out(ledger.open_requests()[0], datetime.now(UTC)) == "1 dropped"
+    outcomes = {(row["outcome"], row["reason"]) for row in ledger.list_deliveries()}
+    assert outcomes == {("suppressed", "dropped"), ("uncertain", "lost")}

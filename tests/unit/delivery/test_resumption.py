@@ -324,6 +324,82 @@ def test_what_is_left_of_an_action_that_was_removed_is_dropped(tmp_path, ledger)
     assert ledger.actions_with_work(datetime.now(UTC)) == []
 
 
+def test_what_was_held_too_long_expires_although_nothing_of_it_can_be_read(tmp_path, ledger):
+    """Its snapshot was deleted at its source: it is told and over, and its span may be pruned."""
+    world = World(tmp_path, ledger, far_quiet(), to_contact=True)
+    world.run()
+    long_ago = datetime.now(UTC) - timedelta(days=3)
+    held = {"held_until": long_ago, "held_since": long_ago}
+    with ledger.engine.begin() as connection:
+        waiting = deliveries.c.state == State.HELD
+        connection.execute(update(deliveries).where(waiting).values(held))
+    for key in DAYS:
+        (tmp_path / "include" / "snapshots" / key / "_SUCCESS").unlink()
+    assert world.resume().problems == []
+    assert world.outcomes["a"] == world.outcomes["b"] == "skipped:expired"
+    assert [(each.outcome, each.count) for each in ledger.untold("welcome", "mail")] == [
+        ("expired", 2)
+    ]
+    assert ledger.prune(datetime.now(UTC)).spans == 1
+
+
+@pytest.mark.parametrize(("policy", "received"), [("resend", 2), ("hold", 1)])
+def test_what_becomes_uncertain_after_its_run_is_sent_once_more_where_it_says_resend(
+    tmp_path, ledger, policy, received
+):
+    """And no more than once; then it waits for a person, who is told."""
+    world = World(tmp_path, ledger, f"{{on_uncertain: {policy}}}")
+    world.mail.answering(refuse)
+    world.run()
+    world.mail.answering(lambda key, message: None).losing(lose)
+    ledger.file_request(RequestKind.RETRY, Selection(contact="a"), "ann@host", NOW)
+    for request in ledger.open_requests():
+        ledger.carry_out(request, datetime.now(UTC))
+    for _ in range(4):
+        world.resume()
+    assert world.received == ["a 1"] * received
+    assert world.outcomes["a"].startswith("uncertain")
+    assert [each.outcome for each in ledger.untold("welcome", "mail")] == ["uncertain"]
+
+
+def test_a_policy_that_says_hold_by_now_sends_nothing_once_more(tmp_path, ledger):
+    world = World(tmp_path, ledger, "{on_uncertain: resend}")
+    world.mail.losing(lose)
+    world.run()
+    sent = len(world.received)
+    held = world.resolved.definition.policies.model_copy(update={"on_uncertain": "hold"})
+    edited = world.resolved.definition.model_copy(update={"policies": held})
+    world.resolved = dataclasses.replace(world.resolved, definition=edited)
+    world.resume()
+    assert len(world.received) == sent
+    assert ledger.actions_with_work(datetime.now(UTC)) == [("welcome", "mail")]  # to be told
+    ledger.mark_told("welcome", "mail")
+    assert ledger.actions_with_work(datetime.now(UTC)) == []
+
+
+def lose(key, message):
+    raise OutcomeUnknown("reset")
+
+
+def test_all_that_is_due_goes_out_at_the_vendors_rate_portion_by_portion(tmp_path, ledger):
+    """Not a fixed number in each run of segue_release; each delivery is tried once in a run."""
+    world = World(tmp_path, ledger)
+    world.mail.answering(refuse)
+    world.run()
+    retry(ledger)
+    tries = []
+
+    def busy_for_a(key, message):
+        tries.append(message["text"])
+        if message["text"].startswith("a"):
+            raise TransientFailure("503")
+
+    world.mail.answering(busy_for_a)
+    resume(world.resolved, "mail", ledger, owner="release", at_once=1)
+    assert world.received == ["b 2", "d 4"]
+    assert tries.count("a 1") == 3  # of one pass
+
+
 def test_a_retry_in_quiet_hours_waits_anew(tmp_path, ledger):
     """Planned long ago: its expiry counts from when it was held, not from its change."""
     world = World(tmp_path, ledger, far_quiet(), to_contact=True)

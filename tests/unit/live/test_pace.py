@@ -1,0 +1,141 @@
+"""A source that may be called seldom, or stops answering: what it has said is kept."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+import pytest
+from pydantic import PrivateAttr
+from sqlalchemy import update
+
+from segue.delivery.channel import Limit
+from segue.delivery.door import Clock
+from segue.delivery.live import LiveReader, LiveSource
+from segue.delivery.looking_up import Desk, PartlyLookedUp, look_up
+from segue.delivery.schema import State, deliveries
+from segue.errors import TransientFailure
+from tests.unit.live.world import World
+
+NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
+
+
+class Seldom(LiveSource):
+    """Says the same of everybody, at a rate; from the ``fails_at``-th call on it fails."""
+
+    name: ClassVar[str] = "seldom"
+    concurrency: ClassVar[int] = 2
+    connection: str = "none"
+    _asked: list[str] = PrivateAttr(default_factory=list)
+    _limit: Limit = PrivateAttr(default=Limit("seldom", 50, 3600))
+    _fails_at: int = PrivateAttr(default=1_000)
+
+    @property
+    def provides(self) -> list[str]:
+        return ["level"]
+
+    def connect(self) -> SeldomReader:
+        return SeldomReader(self)
+
+
+class OneByOne(Seldom):
+    """The same, one call after the other."""
+
+    concurrency: ClassVar[int] = 1
+
+
+class SeldomReader(LiveReader):
+    def __init__(self, source: Seldom) -> None:
+        self._source = source
+
+    def limits(self) -> list[Limit]:
+        return [self._source._limit]
+
+    def look_up(self, contacts: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+        source = self._source
+        if len(source._asked) >= source._fails_at:
+            raise TransientFailure("429", retry_after=7200)
+        source._asked += contacts
+        return {contact: {"level": "mid"} for contact in contacts}
+
+
+class Wrist:
+    """A clock that moves while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def sleep(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    def desk(self, ledger, **more) -> Desk:
+        return Desk(ledger, Clock(lambda: self.now, self.sleep), **more)
+
+
+def contacts(count: int) -> dict[str, dict[str, Any]]:
+    return {f"c{number}": {} for number in range(count)}
+
+
+def test_a_slow_rate_is_waited_for_in_one_try(ledger):
+    wrist = Wrist()
+    assert len(look_up(Seldom(), contacts(4), wrist.desk(ledger))) == 4
+    assert wrist.now - NOW >= timedelta(seconds=3 * 72)
+
+
+def test_what_was_found_before_the_source_stopped_is_not_forgotten(ledger):
+    source = Seldom()
+    source._fails_at = 3
+    with pytest.raises(PartlyLookedUp) as caught:
+        look_up(source, contacts(6), Wrist().desk(ledger))
+    assert set(caught.value.found) == set(source._asked)
+    assert caught.value.retry_after >= 7200
+
+
+def test_a_desk_that_closes_makes_no_further_call(ledger):
+    """As in segue_release, whose next run is minutes away."""
+    wrist, source = Wrist(), OneByOne()
+    with pytest.raises(PartlyLookedUp):
+        look_up(source, contacts(9), wrist.desk(ledger, until=NOW + timedelta(seconds=200)))
+    assert wrist.now <= NOW + timedelta(seconds=200)
+    assert len(source._asked) == 3
+
+
+def test_a_task_that_is_tried_again_asks_for_the_others_only(tmp_path, ledger):
+    """And one that is cleared afterwards asks for all again: it is meant to see what is now."""
+    source = OneByOne()
+    source._limit = Limit("seldom", 1000, 1)
+    source._fails_at = 2
+    world = World(tmp_path, ledger)
+    world.days("a", "b", "c")
+    world.resolved = dataclasses.replace(world.resolved, live=source)
+    world.detect()
+    with pytest.raises(PartlyLookedUp):
+        world.load()
+    assert len(source._asked) == 2
+    source._fails_at = 1_000
+    world.now += timedelta(hours=3)
+    assert world.load() == 3
+    assert sorted(source._asked) == ["a", "b", "c"]
+    details = world.area.read_details(world.ref.number, "2026-11-22")
+    assert list(details.contacts["level"]) == ["mid"] * 3
+    world.load()
+    assert len(source._asked) == 6
+
+
+def test_segue_release_sends_to_whom_it_could_look_up_in_its_time(tmp_path, ledger):
+    """At 50 an hour: four in a run of four and a half minutes, and the others in the next ones."""
+    world = World(tmp_path, ledger)
+    world.days(*"abcdef")
+    world.resolved = dataclasses.replace(world.resolved, live=Seldom())
+    world.detect()
+    held = {"state": State.HELD, "held_until": NOW, "held_since": NOW}
+    with ledger.engine.begin() as connection:
+        connection.execute(update(deliveries).values(held))
+    received = []
+    for _ in range(2):
+        world.now += timedelta(minutes=5)
+        assert world.resume().problems == []
+        received.append(len(world.mail.outbox.received))
+    assert received == [4, 6]
