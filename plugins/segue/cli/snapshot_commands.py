@@ -149,7 +149,7 @@ def _check(workspace: Workspace, directory: DirectoryDefinition, key: str, outpu
         problems = [(each.table, each.message) for each in found]
         facts = [] if problems else tables.report()
         remarks = [] if problems else _remarks(workspace, tables)
-        undated = [] if problems else _undated(tables, remarks)
+        undated = [] if problems else _undated(remarks)
     problems += undated
     rows: list[list[Any]] = [[table, *[None] * 3, text, None] for table, text in problems]
     for fact in facts:
@@ -208,12 +208,8 @@ def _uses(workspace: Workspace, directory: str) -> Iterator[Use]:
                 yield from uses_of_workflow(workflow, segment)
 
 
-def _undated(tables: SnapshotTables, remarks: Sequence[object]) -> list[tuple[str, str]]:
-    from segue.errors import DataError
-    from segue.segments.unreadable import Unreadable, require_dates
+def _undated(remarks: Sequence[object]) -> list[tuple[str, str]]:
+    from segue.segments.unreadable import Unreadable, undated
 
-    try:
-        require_dates(tables, [each for each in remarks if isinstance(each, Unreadable)])
-    except DataError as error:
-        return [("transactions", str(error))]
-    return []
+    problem = undated([each for each in remarks if isinstance(each, Unreadable)])
+    return [] if problem is None else [("transactions", problem)]

@@ -39,7 +39,7 @@ from segue.segments.changes import ChangeKind, Memberships, enrolments, segment_
 from segue.segments.consent import new_opt_states, refuse_lost_opt_outs
 from segue.segments.fitness import require_fit
 from segue.segments.membership import missing_for
-from segue.segments.unreadable import Unreadable, find_unreadable, require_dates
+from segue.segments.unreadable import Unreadable, find_unreadable, require_readable
 from segue.workflows.details import uses_of_workflow
 
 _ATTEMPTS = 5
@@ -266,7 +266,7 @@ def _unreadable(resolved: ResolvedWorkflow, current: Snapshot) -> list[Unreadabl
     """Return what of a snapshot the workflow cannot read; raise DataError for too few dates."""
     tables = SnapshotTables(resolved.directory, current)
     found = find_unreadable(tables, uses_of_workflow(resolved.definition, resolved.segment))
-    require_dates(tables, found)
+    require_readable(tables, found)
     return found
 
 

@@ -14,11 +14,13 @@ from segue.directory.column_kinds import are_alike
 from segue.directory.readers import in_parallel, pc
 from segue.directory.snapshots import same_content
 from segue.directory.tables import SnapshotTables
+from segue.segments.turnover import turnover
 from segue.segments.unreadable import Unreadable, news_of
 from segue.workflows.definition import GuardLimits
 
 _TABLES = ("contacts", "transactions")  # whose columns segments and messages are made of
 _COUNTED = ("contacts", "transactions", "subscriptions")
+_MANY_OTHERS, _MOST_OTHERS = 0.2, 0.5  # the share of other ids that is odd; where they are few
 _SHOWN = 10  # changed types in one finding
 
 
@@ -37,6 +39,7 @@ def odd_about(
         *news_of(unreadable, previous, current),
         *_lost_rows(limits, previous, current),
         *_returned_contacts(limits, previous, current),
+        *_other_ids(limits, previous, current),
         *(_unchanged(previous, current) if limits.stale else ()),
         *(line for table in _TABLES for line in _drift(table, previous, current)),
     ]
@@ -67,6 +70,23 @@ def _returned_contacts(
         yield (
             f"snapshot {key} has {now} contacts, and {earlier} had {before or 'none'}: whoever was "
             f"missing there counts as new. If it was incomplete, quarantine {earlier}, not {key}"
+        )
+
+
+def _other_ids(
+    limits: GuardLimits, previous: SnapshotTables, current: SnapshotTables
+) -> Iterator[str]:
+    """Ids in another spelling are other people: all leave, all enter, no opt-out holds any more.
+
+    What is gone and what is new must both be much, so that growing and shrinking are not this.
+    """
+    gone, new = turnover(previous, current)
+    smaller = min(gone * previous.count("contacts"), new * current.count("contacts"))
+    if min(gone, new) > (_MANY_OTHERS if smaller > limits.floor else _MOST_OTHERS):
+        key, earlier = current.snapshot.key, previous.snapshot.key
+        yield (
+            f"{gone:.0%} of the contact ids of {earlier} are gone, and {new:.0%} of those of {key} "
+            "are new: if the ids are only spelt otherwise, everybody is somebody else"
         )
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from segue.directory.python_values import python_values
+from segue.directory.readers import is_bytes, plain
 from segue.segments.arrow import TEXT, ArrowArray, ArrowColumn, pc
 from segue.segments.column import (
     BooleanColumn,
@@ -22,6 +23,7 @@ from segue.segments.column import (
     TextColumn,
 )
 from segue.segments.mixed_column import MixedColumn
+from segue.segments.opaque_column import OpaqueColumn
 from segue.segments.ordered import Doubles, Instants, ScaledIntegers
 from segue.segments.readings import mask_of, unscaled
 from segue.segments.wall_clock import to_utc
@@ -31,20 +33,30 @@ _SCALES = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 _UNIFORM = {"string", "integer", "boolean", "floating", "date", "empty"}
 
 
-def column_of(values: pd.Series[Any] | ArrowArray | ArrowColumn, zone: ZoneInfo) -> Column:
-    """Return a column of whatever type a frame has it in; ``zone`` is that of naive times."""
+def column_of(
+    values: pd.Series[Any] | ArrowArray | ArrowColumn, zone: ZoneInfo, name: str = "a column"
+) -> Column:
+    """Return a column of whatever type a frame has it in; ``zone`` is that of naive times.
+
+    ``name`` is for the DataError of whoever reads what no condition can.
+    """
     arrow = _to_arrow(values)
     if arrow is None:
         return MixedColumn(list(values), zone)
     kind = arrow.type
     if pa.types.is_dictionary(kind):
-        return _from_dictionary(arrow, zone)
+        return _from_dictionary(arrow, zone, name)
     if pa.types.is_null(kind):
         return TextColumn(arrow.cast(TEXT), zone)
     for matches, make in _STORED_AS:
         if matches(kind):
             return make(arrow, zone)
-    return MixedColumn(python_values(arrow), zone)
+    return _from_bytes(arrow, zone, name) if is_bytes(kind) else OpaqueColumn(arrow, zone, name)
+
+
+def _from_bytes(values: ArrowColumn, zone: ZoneInfo, name: str) -> Column:
+    text = plain(values)
+    return OpaqueColumn(text, zone, name) if is_bytes(text.type) else TextColumn(text, zone)
 
 
 def _to_arrow(values: pd.Series[Any] | ArrowArray | ArrowColumn) -> ArrowColumn | None:
@@ -61,14 +73,14 @@ def _to_arrow(values: pd.Series[Any] | ArrowArray | ArrowColumn) -> ArrowColumn 
         return None
 
 
-def _from_dictionary(encoded: ArrowColumn, zone: ZoneInfo) -> Column:
+def _from_dictionary(encoded: ArrowColumn, zone: ZoneInfo, name: str) -> Column:
     one: Any = encoded.unify_dictionaries().combine_chunks()
     values = one.dictionary
     codes = pc.fill_null(one.indices.cast(pa.int64()), len(values)).to_numpy()
     return EncodedColumn(
         codes,
-        column_of(pa.chunked_array([values, pa.nulls(1, values.type)]), zone),
-        lambda: column_of(encoded.cast(values.type), zone),
+        column_of(pa.chunked_array([values, pa.nulls(1, values.type)]), zone, name),
+        lambda: column_of(encoded.cast(values.type), zone, name),
     )
 
 

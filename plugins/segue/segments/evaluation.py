@@ -65,7 +65,8 @@ class _Table:
         if name not in self._columns:
             if name not in self._frame.columns:
                 raise DataError(f"{self._name} has no column {name!r}, which a condition needs")
-            self._columns[name] = column_of(self._frame[name], self._zone)
+            whole = f"{self._name}.{name}"
+            self._columns[name] = column_of(self._frame[name], self._zone, whole)
         return self._columns[name]
 
 

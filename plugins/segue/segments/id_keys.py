@@ -6,7 +6,7 @@ been made for that; whoever uses keys compares the ids themselves where keys are
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,19 @@ _HALF = np.uint64(32)
 def id_keys(ids: ArrowColumn) -> Keys:
     """Return a key per id, which depends on the bytes of the id and on nothing else."""
     return _by_length(ids, _hashed)
+
+
+def least_keys(parts: Iterable[Keys], most: int) -> Keys:
+    """Return the ``most`` least of all keys, ascending, each once: a fair sample of the ids.
+
+    The same ids are in the samples of two sets, whatever else is in them: what is below the
+    greatest key of either was looked at in both.
+    """
+    least: Keys = np.zeros(0, np.uint64)
+    for keys in parts:
+        some = np.partition(keys, most)[:most] if len(keys) > most else keys
+        least = np.unique(np.concatenate([least, some]))[:most]
+    return least
 
 
 def leading_keys(ids: ArrowColumn, skip: int) -> Keys:

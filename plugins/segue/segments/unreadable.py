@@ -62,11 +62,12 @@ class Use:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """What one use cannot read: ``count`` of ``values``, those that are not missing."""
+    """What one use cannot read: ``count`` of the ``present`` values."""
 
     use: Use
+    kind: ColumnKind  # what the column holds
     count: int
-    values: int
+    present: int
     contacts: tuple[str, ...]  # the first few
     shapes: tuple[str, ...]  # of the first few values: digits are 9, letters a and A
 
@@ -76,14 +77,19 @@ class Unreadable:
         return self.use.table
 
     @property
+    def is_typed(self) -> bool:
+        """Whether the type alone says what the values are."""
+        return self.kind not in (ColumnKind.TEXT, ColumnKind.BYTES)
+
+    @property
     def share(self) -> float:
         """How much of what is there cannot be read, from 0 to 1."""
-        return self.count / self.values if self.values else 0.0
+        return self.count / self.present if self.present else 0.0
 
     def __str__(self) -> str:
         more = " …" if self.count > len(self.contacts) else ""
         return (
-            f"{self.use.table}.{self.use.column}: {self.count} of {self.values} values cannot be "
+            f"{self.use.table}.{self.use.column}: {self.count} of {self.present} values cannot be "
             f"read as a {self.use.reading} and count as missing, such as {', '.join(self.shapes)}; "
             f"contacts {', '.join(map(repr, self.contacts))}{more}"
         )
@@ -148,15 +154,37 @@ def find_unreadable(tables: SnapshotTables, uses: Collection[Use]) -> list[Unrea
     return [each for every in found for each in every if each.count]
 
 
-def require_dates(tables: SnapshotTables, found: Collection[Unreadable]) -> None:
-    """Raise DataError where too few dates of transactions can be read to believe in any window."""
-    undated = [each for each in found if each.use == DATES[-1] and each.share > MOST_UNDATED]
-    if undated:
-        raise DataError(
-            f"directory {tables.directory.directory}, snapshot {tables.snapshot.key}, "
-            f"{undated[0]}; beyond {MOST_UNDATED:.0%} no condition on transactions is judged. "
-            "Dates are ISO 8601 (2026-11-22T17:03:00Z), or typed columns of dates or times"
-        )
+def require_readable(tables: SnapshotTables, found: Collection[Unreadable]) -> None:
+    """Raise DataError where too little can be read to judge by: by any window, by any operator.
+
+    Too few dates of transactions; or a column whose type never is what it is used for.
+    """
+    problem = undated(found) or _never_holding(found)
+    if problem is not None:
+        key = tables.snapshot.key
+        raise DataError(f"directory {tables.directory.directory}, snapshot {key}, {problem}")
+
+
+def undated(found: Collection[Unreadable]) -> str | None:
+    """Say where too few dates of transactions can be read to believe in any window."""
+    dates = [each for each in found if each.use == DATES[-1] and each.share > MOST_UNDATED]
+    if not dates:
+        return None
+    return (
+        f"{dates[0]}; beyond {MOST_UNDATED:.0%} no condition on transactions is judged. Dates are "
+        "ISO 8601 (2026-11-22T17:03:00Z), or typed columns of dates or times"
+    )
+
+
+def _never_holding(found: Collection[Unreadable]) -> str | None:
+    never = [each for each in found if each.is_typed and each.count == each.present]
+    if not never:
+        return None
+    use = never[0].use
+    return (
+        f"{use.table}.{use.column} is a column of type {never[0].kind}, and a condition reads it "
+        f"as a {use.reading}: that never holds, and its complement always does"
+    )
 
 
 def news_of(
@@ -216,6 +244,7 @@ def _of_slice(piece: TableSlice, uses: Collection[Use]) -> list[Unreadable]:
         found.append(
             Unreadable(
                 use,
+                kinds[use.column],
                 count,
                 len(values) - int(np.count_nonzero(column.missing)),
                 tuple(pc.take(rows.column(ID), some).to_pylist()),
@@ -230,8 +259,9 @@ def _together(found: Collection[Unreadable], use: Use) -> Unreadable:
     shapes = dict.fromkeys(shape for each in found for shape in each.shapes)
     return Unreadable(
         use,
+        next(iter(found)).kind,
         sum(each.count for each in found),
-        sum(each.values for each in found),
+        sum(each.present for each in found),
         tuple(contacts)[:_EXAMPLES],
         tuple(shapes)[:_SHAPES],
     )

@@ -184,3 +184,32 @@ def test_opt_outs_that_vanish_are_odd_though_no_row_does(pair):
     assert found.startswith("snapshot 2026-11-22 has 40 opt-outs, 40% of the 100 of 2026-11-21")
     pair.write(pair.now, 100, Optout=[True] * 60 + [False] * 40)
     assert pair.odd(**mapping) == []
+
+
+def _with_ids(pair, folder, ids):
+    pd.DataFrame({"contact_id": list(ids)}).to_csv(folder / "contacts.csv", index=False)
+
+
+@pytest.mark.parametrize(
+    "spelling", [lambda n: f"{n}.0", lambda n: f"{n:07}", lambda n: f"C{n}", lambda n: f"{n}AAA"]
+)
+@pytest.mark.parametrize("size", [4, 400, 40_000])
+def test_ids_in_another_spelling_are_odd_whatever_the_size(pair, spelling, size):
+    """1001 on one day and 1001.0 on the next: everybody would leave and enter."""
+    _with_ids(pair, pair.before, range(size))
+    _with_ids(pair, pair.now, map(spelling, range(size)))
+    [found] = pair.odd()
+    assert found.startswith("100% of the contact ids of 2026-11-21 are gone, and 100% of those of")
+
+
+@pytest.mark.parametrize(
+    ("gone", "kept", "new", "is_odd"),
+    [(0, 100, 60, False), (15, 85, 15, False), (0, 20_000, 0, False), (250, 750, 250, True),
+     (2, 3, 2, False), (3, 2, 3, True), (0, 1, 5, False), (5_000, 45_000, 5_000, False),
+     (15_000, 45_000, 15_000, True)],
+)  # fmt: skip
+def test_people_come_and_go_without_a_question(pair, gone, kept, new, is_odd):
+    """Much of both sides must be others: a directory that grows or shrinks is not in question."""
+    _with_ids(pair, pair.before, range(gone + kept))
+    _with_ids(pair, pair.now, range(gone, gone + kept + new))
+    assert bool([line for line in pair.odd() if "contact ids" in line]) == is_odd

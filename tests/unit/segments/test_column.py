@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from segue.durations import localize
+from segue.errors import DataError
 from segue.segments.column_source import column_of
 from segue.segments.exact_sums import group_sums, rounded_sum
 from segue.segments.ordered import Doubles, ExactNumbers, ScaledIntegers
@@ -289,11 +290,12 @@ def test_an_empty_column_answers_everything():
         assert not len(empty.instants.below(datetime(2026, 1, 1, tzinfo=UTC)))
 
 
-def test_lists_and_structs_are_set_and_read_as_nothing():
-    lists = column_of(pa.array([[1], None]), LONDON)
-    assert lists.missing.tolist() == [False, True]
-    assert read(lists, "numbers") == [None, None]
-    assert lists.texts.arrow.to_pylist() == [None, None]
+@pytest.mark.parametrize("view", ["numbers", "texts", "booleans", "instants"])
+def test_lists_are_set_and_refused_by_whoever_reads_them(view):
+    lists = column_of(pa.array([[1], [], None]), LONDON, "contacts.tags")
+    assert lists.missing.tolist() == [False, True, True]
+    with pytest.raises(DataError, match=r"contacts\.tags holds lists"):
+        getattr(lists, view)
 
 
 # Sums

@@ -6,6 +6,7 @@ import datetime as dt
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -18,6 +19,7 @@ from segue.errors import DataError
 from segue.segments.column_source import column_of
 from segue.segments.conditions import parse_condition
 from segue.segments.conditions.operands import parse_instant
+from segue.segments.evaluation import Population, evaluate
 from segue.segments.unreadable import (
     Reading,
     Use,
@@ -25,7 +27,7 @@ from segue.segments.unreadable import (
     find_unreadable,
     find_words_for_nothing,
     news_of,
-    require_dates,
+    require_readable,
 )
 
 NINE = dt.datetime(2026, 11, 20, 9, tzinfo=dt.UTC)
@@ -93,7 +95,7 @@ def test_other_dates_are_counted_with_their_contacts(folder, text):
     """What is no date, or none that there is, is told with its shape, and never with its text."""
     tables = tables_of(folder, transactions=f'contact_id,date\na,2026-11-20\nb,"{text}"\nc,\n')
     [found] = find_unreadable(tables, [Use("transactions", "date", Reading.DATE)])
-    assert (found.count, found.values, found.contacts) == (1, 2, ("b",))
+    assert (found.count, found.present, found.contacts) == (1, 2, ("b",))
     assert "1 of 2 values cannot be read as a date" in str(found)
     assert not any(letter.isdigit() and letter != "9" for letter in found.shapes[0])
     assert parse_instant(text) is None
@@ -140,7 +142,7 @@ def test_time_zones_that_nobody_knows_are_counted(folder):
     )
     tables = tables_of(folder, contacts=f"contact_id,zone\n{rows}")
     [found] = find_unreadable(tables, [Use("contacts", "zone", Reading.ZONE)])
-    assert (found.count, found.values) == (4, 5)
+    assert (found.count, found.present) == (4, 5)
 
 
 MOMENT = pa.array([NINE, None], pa.timestamp("us", "UTC"))
@@ -170,7 +172,7 @@ def test_every_type_as_every_use(folder, column, unreadable):
     uses = [Use("contacts", "v", reading) for reading in Reading if reading != Reading.ZONE]
     found = find_unreadable(tables, uses)
     assert {each.use.reading for each in found} == unreadable
-    assert {(each.count, each.values, each.contacts) for each in found} <= {(1, 1, ("a",))}
+    assert {(each.count, each.present, each.contacts) for each in found} <= {(1, 1, ("a",))}
 
 
 CONDITION = {"all": [
@@ -218,10 +220,47 @@ def test_no_window_is_believed_beyond_a_share(folder, bad, good, refused):
     tables = dated(folder, "2026-11-22", bad, good)
     found = find_unreadable(tables, [DATE])
     if not refused:
-        require_dates(tables, found)
+        require_readable(tables, found)
         return
     with pytest.raises(DataError, match="beyond 10% no condition on transactions is judged"):
-        require_dates(tables, found)
+        require_readable(tables, found)
+
+
+def test_a_type_that_is_never_what_it_is_used_for_is_refused(folder):
+    """A number that is read as a date is a mistake in the condition, and not in the data."""
+    tables = tables_of(folder, contacts={"contact_id": ["a", "b"], "age": pa.array([5, None])})
+    found = find_unreadable(tables, [Use("contacts", "age", Reading.DATE)])
+    with pytest.raises(DataError, match=r"contacts\.age is a column of type number"):
+        require_readable(tables, found)
+    require_readable(tables, find_unreadable(tables, [Use("contacts", "age", Reading.NUMBER)]))
+
+
+OPAQUE = {
+    "lists": [["x"], [], None],
+    "structs or maps": pa.array([[("k", "v")], [], None], pa.map_(pa.string(), pa.string())),
+    "structs": pa.array([{"a": 1}, None, None]),
+    "times of day": pa.array([dt.time(9), None, None]),
+    "durations": pa.array([dt.timedelta(1), None, None]),
+    "bytes that are not UTF-8 text": pa.array([b"\xff", None, None]),
+}
+READERS = [
+    {"equals": "x"}, {"not_contains": "x"}, {"none_of": ["x", 1]}, {"at_least": 1},
+    {"is_false": True}, {"not_in_past": "30d"}, {"equals": "X", "ignore_case": True},
+    {"not_matches": "x"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("holds", OPAQUE)
+@pytest.mark.parametrize("operators", READERS, ids=str)
+def test_no_operator_reads_lists_and_the_like(holds, operators):
+    """None of them could ever hold, and each complement would for everybody."""
+    contacts = pa.table({"contact_id": ["a", "b", "c"], "tags": OPAQUE[holds]})
+    population = Population(contacts.to_pandas(types_mapper=pd.ArrowDtype), NINE, LONDON)
+    leaf = {"field": "tags", **operators}
+    with pytest.raises(DataError, match=rf"contacts\.tags holds {holds}.*is_empty, is_set"):
+        evaluate(parse_condition(leaf), population)
+    empty = parse_condition({"field": "tags", "is_empty": True})
+    assert evaluate(empty, population).tolist() == [False, True, True]
 
 
 @pytest.mark.parametrize(

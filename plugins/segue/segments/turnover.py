@@ -1,0 +1,50 @@
+"""How many of a directory's contact ids are others than in the snapshot before.
+
+Ids in another spelling are other people: all leave, all enter, and no opt-out holds any more. A
+sample tells, the ids with the least keys, so that ten million take as little memory as a few.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from segue.directory.checks import ID
+from segue.directory.readers import in_parallel
+from segue.directory.tables import SnapshotTables
+from segue.segments.id_keys import Keys, id_keys, least_keys
+
+_SAMPLED = 1 << 14  # ids that are compared: a share of more of them is right to one in a hundred
+
+
+def turnover(previous: SnapshotTables, current: SnapshotTables) -> tuple[float, float]:
+    """Return the share of the previous ids that are gone, and of the current ones that are new.
+
+    Both are 0 where one of the snapshots has no contacts: that is another question.
+    """
+    if not previous.count("contacts") or not current.count("contacts"):
+        return 0.0, 0.0
+    before, now = _sample(previous), _sample(current)
+    shared = min(_reach(before), _reach(now))
+    before, now = before[before <= shared], now[now <= shared]
+    return _share_not_in(now, before), _share_not_in(before, now)
+
+
+def _share_not_in(others: Keys, keys: Keys) -> float:
+    if not len(keys):
+        return 0.0
+    return 1 - float(np.isin(keys, others, assume_unique=True).mean())
+
+
+def _sample(tables: SnapshotTables) -> Keys:
+    pieces = in_parallel(
+        lambda piece: least_keys([id_keys(piece.read([ID]).column(ID))], _SAMPLED),
+        tables.slices("contacts"),
+    )
+    return least_keys(pieces, _SAMPLED)
+
+
+def _reach(sample: Keys) -> Any:
+    """Return the greatest key up to which a sample holds every id."""
+    return sample[-1] if len(sample) == _SAMPLED else np.iinfo(np.uint64).max
