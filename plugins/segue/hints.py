@@ -162,7 +162,8 @@ def _plain(name: str) -> str:
 
 def _misspelt(plain: str, names: Mapping[str, str]) -> str | None:
     """Return the name that is the fewest slips of the pen away: few, and no other as near."""
-    most = min(3, max(1, len(plain) // 4)) if plain.isalnum() else 0
+    few = max(1 if len(plain) < 4 else 2, len(plain) // 4)
+    most = min(3, few) if plain.isalnum() else 0
     near = {other: _slips(plain, spelt, most) for other, spelt in names.items()}
     fewest = min(near.values(), default=most + 1)
     meant = [other for other, slips in near.items() if slips == fewest]

@@ -6,8 +6,8 @@ of ``segue validate`` is enough.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -21,10 +21,13 @@ from segue.documents import Document, Location, ProblemsFound, did_you_mean
 from segue.errors import DefinitionError, Problem
 from segue.segments.conditions import (
     Condition,
+    MailingListLeaf,
     parse_condition,
     parse_workflow_condition,
     unknown_fields,
 )
+from segue.segments.conditions.fit import Kinds, misfits
+from segue.segments.conditions.inspection import leaves
 from segue.segments.examples import unknown_names
 from segue.workflows.definition import Action, Load, Notify, action_problems, reachable
 from segue.workflows.notices import notice_problem
@@ -34,21 +37,47 @@ Columns = Mapping[str, Collection[str]]  # table: standard column names
 # what a contact has beside the columns of its table (workflows/details.py)
 DERIVED_FIELDS = ("contact_id", "mailing_lists", "opted_in")
 _LOAD: TypeAdapter[Any] = TypeAdapter(Load)
+_SHOWN = 20  # names that a message lists
 _DIGEST_FIELDS = ("change", "snapshot", "results")  # of each contact in a digest
 _ONLY_IDS: Columns = {"contacts": ("contact_id",)}  # what ``load: none`` leaves
 
 
-def find_problems(catalog: Catalog, columns: Mapping[str, Columns] | None = None) -> list[Problem]:
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """What the newest snapshot of a directory holds, as far as conditions depend on it."""
+
+    key: str
+    kinds: Kinds
+    mailing_lists: Collection[str] | None  # the names of those that have a contact; None: no table
+
+    def without(self, fields: Collection[str]) -> Newest:
+        """Return the same without what is known of some fields of contacts."""
+        contacts = self.kinds.get("contacts", {})
+        others = {name: kind for name, kind in contacts.items() if name not in fields}
+        return replace(self, kinds={**self.kinds, "contacts": others})
+
+
+def find_problems(
+    catalog: Catalog,
+    columns: Mapping[str, Columns] | None = None,
+    newest: Mapping[str, Newest] | None = None,
+) -> list[Problem]:
     """Return everything that is wrong in all definitions, by file and line.
 
-    ``columns`` gives, per directory, the columns that fields may name; fields of directories that
-    are not in it are not checked.
+    ``columns`` gives, per directory, the columns that fields may name, and ``newest`` what its
+    newest snapshot holds; directories that are not in them are not checked against them.
     """
+    newest = newest or {}
     found = list(_folder_problems(catalog))
     for folder in FOLDERS:
         for name in catalog.names(folder):
-            found += _definition_problems(catalog, folder, name, columns or {})
-    return sorted(set(found), key=lambda problem: (problem.file, problem.line, problem.column))
+            found += _definition_problems(catalog, folder, name, columns or {}, newest)
+    return in_order(found)
+
+
+def in_order(problems: Iterable[Problem]) -> list[Problem]:
+    """Return problems by file, line and column, each once."""
+    return sorted(set(problems), key=lambda problem: (problem.file, problem.line, problem.column))
 
 
 def _folder_problems(catalog: Catalog) -> Iterator[Problem]:
@@ -69,7 +98,11 @@ def _folder_problems(catalog: Catalog) -> Iterator[Problem]:
 
 
 def _definition_problems(
-    catalog: Catalog, folder: str, name: str, columns: Mapping[str, Columns]
+    catalog: Catalog,
+    folder: str,
+    name: str,
+    columns: Mapping[str, Columns],
+    newest: Mapping[str, Newest],
 ) -> Iterator[Problem]:
     try:
         document = catalog.document(folder, name)
@@ -85,9 +118,9 @@ def _definition_problems(
             yield from _mapping_problems(document, columns.get(name, {}))
             yield from _declared_opt_states(document)
         if folder == "segments":
-            yield from _segment_problems(catalog, document, columns)
+            yield from _segment_problems(catalog, document, columns, newest)
         if folder == "workflows":
-            yield from _workflow_problems(catalog, document, columns)
+            yield from _workflow_problems(catalog, document, columns, newest)
 
 
 def _mapping_problems(document: Document, columns: Columns) -> Iterator[Problem]:
@@ -120,7 +153,10 @@ def _declared_opt_states(document: Document) -> Iterator[Problem]:
 
 
 def _segment_problems(
-    catalog: Catalog, document: Document, columns: Mapping[str, Columns]
+    catalog: Catalog,
+    document: Document,
+    columns: Mapping[str, Columns],
+    newest: Mapping[str, Newest],
 ) -> Iterator[Problem]:
     directory = document.data.get("directory")
     if not isinstance(directory, str):
@@ -136,9 +172,45 @@ def _segment_problems(
     yield from catalog.reference_problems(
         document, conditions, directory, document.data.get("segment")
     )
-    if directory in columns:
-        for location, message in unknown_fields(condition, columns[directory]):
-            yield document.problem(("match", *location), message)
+    own, mapping = columns.get(directory), _mapping(catalog, directory)
+    for location, message in _data_problems(condition, own, newest.get(directory), mapping):
+        yield document.problem(("match", *location), message)
+
+
+def _mapping(catalog: Catalog, directory: str) -> Mapping[str, Mapping[str, str]]:
+    """Return what a directory calls the columns of each table; nothing where it is wrong."""
+    try:
+        return dict(catalog.directory(directory).columns.items())
+    except DefinitionError:
+        return {}
+
+
+def _data_problems(
+    condition: Condition,
+    columns: Columns | None,
+    newest: Newest | None,
+    mapping: Mapping[str, Mapping[str, str]],
+) -> Iterator[tuple[Location, str]]:
+    """Yield what a condition asks that the directory's data cannot answer."""
+    if columns is not None:
+        yield from unknown_fields(condition, columns, mapping)
+    if newest is not None:
+        for location, message in misfits(condition, newest.kinds):
+            yield location, f"{message} (snapshot {newest.key})"
+        yield from _unknown_lists(condition, newest)
+
+
+def _unknown_lists(condition: Condition, newest: Newest) -> Iterator[tuple[Location, str]]:
+    """Yield the mailing lists that nobody is on: everybody would be no member of them."""
+    if newest.mailing_lists is None:
+        return
+    names = newest.mailing_lists
+    for leaf in leaves(condition):
+        if isinstance(leaf, MailingListLeaf) and leaf.name not in names:
+            known = ", ".join(map(repr, sorted(names)[:_SHOWN])) or "none"
+            message = f"nobody is on a mailing list {leaf.name!r} in snapshot {newest.key}"
+            hint = did_you_mean(leaf.name, names)
+            yield (*leaf.location, "mailing_list"), f"{message}; there are: {known}{hint}"
 
 
 def _example_problems(
@@ -198,7 +270,10 @@ def _condition(data: Any) -> Condition | None:
 
 
 def _workflow_problems(
-    catalog: Catalog, document: Document, columns: Mapping[str, Columns]
+    catalog: Catalog,
+    document: Document,
+    columns: Mapping[str, Columns],
+    newest: Mapping[str, Newest],
 ) -> Iterator[Problem]:
     parts = _Parts.of(document)
     for location, message in action_problems(parts.actions, parts.action_ids):
@@ -210,7 +285,8 @@ def _workflow_problems(
     source, wrong = _live_source(catalog, document)
     yield from wrong
     if document.data.get("load") == "none":
-        yield from _field_problems(parts, channels, document, _ONLY_IDS, ())
+        yield from _template_field_problems(parts, channels, document, ("contact_id",))
+        yield from _condition_problems(parts, document, _ONLY_IDS, None, {})
     if parts.segment is None:
         return
     if parts.segment not in catalog.names("segments"):
@@ -221,13 +297,19 @@ def _workflow_problems(
     except DefinitionError:
         return  # reported with the segment's own file
     yield from catalog.reference_problems(document, parts.all_conditions(), directory)
-    own = columns.get(directory)
+    own, held = columns.get(directory), newest.get(directory)
+    if source is not None and held is not None:
+        held = held.without(source.provides)
     if source is not None and own is not None:
         yield from _source_field_problems(source, document, own)
         own = {**own, "contacts": sorted({*own.get("contacts", ()), *source.provides})}
     yield from _example_problems(catalog, document, own)
-    if own is not None and not wrong and document.data.get("load") != "none":
-        yield from _field_problems(parts, channels, document, own, DERIVED_FIELDS)
+    if wrong or document.data.get("load") == "none":
+        return
+    yield from _condition_problems(parts, document, own, held, _mapping(catalog, directory))
+    if own is not None:
+        known = sorted({*own.get("contacts", ()), *DERIVED_FIELDS})
+        yield from _template_field_problems(parts, channels, document, known)
 
 
 def _live_source(
@@ -269,23 +351,15 @@ def _notice_problems(document: Document) -> Iterator[Problem]:
                 yield document.problem(("notify", key, index, "notifier"), message)
 
 
-def _field_problems(
+def _condition_problems(
     parts: _Parts,
-    channels: Mapping[str, Channel],
     document: Document,
-    columns: Columns,
-    derived: Collection[str],
-) -> Iterator[Problem]:
-    yield from _condition_field_problems(parts, document, columns)
-    known = sorted({*columns.get("contacts", ()), *derived})
-    yield from _template_field_problems(parts, channels, document, known)
-
-
-def _condition_field_problems(
-    parts: _Parts, document: Document, columns: Columns
+    columns: Columns | None,
+    newest: Newest | None,
+    mapping: Mapping[str, Mapping[str, str]],
 ) -> Iterator[Problem]:
     for at, condition in parts.all_conditions():
-        for location, message in unknown_fields(condition, columns):
+        for location, message in _data_problems(condition, columns, newest, mapping):
             yield document.problem((*at, *location), message)
 
 

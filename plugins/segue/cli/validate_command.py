@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from segue.directory.definition import DirectoryDefinition
     from segue.directory.tables import SnapshotTables
     from segue.errors import Problem
+    from segue.validation import Newest
 
 Columns = Mapping[str, Collection[str]]  # table: names
+Loaded = TypeVar("Loaded")
 _INVALID = 2
 
 
@@ -26,10 +28,12 @@ class _Checked:
     """The columns that fields are checked against, and where they come from."""
 
     columns: Mapping[str, Columns]  # by directory
+    newest: Mapping[str, Newest]  # by directory; what its newest snapshot holds
     sources: Sequence[str]
     unchecked: Sequence[str]  # why the fields of a directory are not checked
     problems: Sequence[Problem]  # of the newest snapshots: what is not read there
     silent: Sequence[str]  # directories in which nothing says who opted out
+    unreadable: Sequence[str]  # what values of the newest snapshots conditions cannot read
 
 
 def validate(home: Home = None, output: OutputFormat = Format.TABLE) -> None:
@@ -39,16 +43,19 @@ def validate(home: Home = None, output: OutputFormat = Format.TABLE) -> None:
     """
     from segue.cli.workspace import Workspace
     from segue.directory.tables import NOTHING_SAYS
-    from segue.validation import find_problems
+    from segue.validation import find_problems, in_order
 
     workspace = Workspace.open(home)
     with working("Checking"):
         checked = _known_columns(workspace)
-        problems = [*find_problems(workspace.catalog, checked.columns), *checked.problems]
+        found = find_problems(workspace.catalog, checked.columns, checked.newest)
+        problems = in_order([*found, *checked.problems])
     for reason in checked.unchecked:
         note(f"fields are not checked: {reason}")
     for name in checked.silent:
         note(f"directory {name}: {NOTHING_SAYS}")
+    for message in checked.unreadable:
+        note(message)
     _print_problems(problems, output)
     if problems:
         raise typer.Exit(_INVALID)
@@ -59,8 +66,10 @@ def _known_columns(workspace: Workspace) -> _Checked:
     from segue.errors import DataError, DefinitionError
 
     columns: dict[str, Columns] = {}
+    newest: dict[str, Newest] = {}
     sources, unchecked, silent = [], [], []
     problems: list[Problem] = []
+    unreadable: list[str] = []
     for name in workspace.catalog.names("directories"):
         try:
             directory = workspace.catalog.directory(name)
@@ -71,17 +80,24 @@ def _known_columns(workspace: Workspace) -> _Checked:
             sources.append(f"{name} (its fields)")
         try:
             tables = _newest(workspace, directory)
-            if not directory.fields:
-                columns[name] = _columns_of(tables)
-                sources.append(f"{name} ({tables.snapshot.key})")
         except DataError as error:
             if not directory.fields:
                 unchecked.append(str(error))
             continue
-        problems += _unread(workspace, tables)
+        try:
+            newest[name] = _held(tables)
+            if not directory.fields:
+                columns[name] = _columns_of(tables)
+                sources.append(f"{name} ({tables.snapshot.key})")
+        except DataError as error:  # the definition and the snapshot do not go together
+            problems += _placed(workspace, tables, "columns", [str(error)])
+            continue
+        wrong, remarks = _examined(workspace, tables)
+        problems += wrong
+        unreadable += remarks
         if directory.consent is None and not tables.opt_sources():
             silent.append(name)
-    return _Checked(columns, sources, unchecked, problems, silent)
+    return _Checked(columns, newest, sources, unchecked, problems, silent, unreadable)
 
 
 def _newest(workspace: Workspace, directory: DirectoryDefinition) -> SnapshotTables:
@@ -108,13 +124,81 @@ def _unread(workspace: Workspace, tables: SnapshotTables) -> list[Problem]:
     """Return what looks like an opt state in the newest snapshot and is not read, or cannot be."""
     from segue.errors import DataError
 
-    document = workspace.catalog.document("directories", tables.directory.directory)
-    at = ("consent",) if tables.directory.consent else ("snapshots",)
+    key = "consent" if tables.directory.consent else "snapshots"
     try:
         messages = [str(found) for found in tables.unread()]
     except DataError as error:
         messages = [str(error)]
-    return [document.problem(at, message) for message in messages]
+    return _placed(workspace, tables, key, messages)
+
+
+def _examined(workspace: Workspace, tables: SnapshotTables) -> tuple[list[Problem], list[str]]:
+    """Return what is wrong with what the newest snapshot holds, and remarks on it."""
+    from segue.errors import DataError
+
+    problems = _placed(workspace, tables, "columns", map(str, tables.lacking()))
+    if problems:
+        return problems, []
+    problems += _unread(workspace, tables)
+    try:
+        found = _unreadable(workspace, tables)
+    except DataError as error:
+        return [*problems, *_placed(workspace, tables, "snapshots", [str(error)])], []
+    useless = [message for message, is_everything in found if is_everything]
+    remarks = [message for message, is_everything in found if not is_everything]
+    return [*problems, *_placed(workspace, tables, "columns", useless)], remarks
+
+
+def _unreadable(workspace: Workspace, tables: SnapshotTables) -> list[tuple[str, bool]]:
+    """Return what segments and workflows cannot read of a snapshot, and whether it is everything.
+
+    Of what is everything a condition holds for nobody, or for everybody.
+    """
+    from segue.segments.unreadable import Use, find_unreadable, uses_of
+    from segue.workflows.details import uses_of_workflow
+
+    catalog = workspace.catalog
+    users: dict[Use, list[str]] = {}
+    for name, segment in _sound(catalog.names("segments"), catalog.segment):
+        if segment.directory == tables.directory.directory:
+            for use in uses_of(segment):
+                users.setdefault(use, []).append(f"segment {name}")
+    for name, resolved in _sound(catalog.names("workflows"), catalog.resolve):
+        if resolved.directory == tables.directory:
+            for use in uses_of_workflow(resolved.definition, resolved.segment):
+                users.setdefault(use, []).append(f"workflow {name}")
+    where = f"directory {tables.directory.directory}, snapshot {tables.snapshot.key}"
+    return [
+        (f"{where}, {each}; read by {', '.join(users[each.use])}", each.share == 1)
+        for each in find_unreadable(tables, users)
+        if tables.kinds(each.use.table)[each.use.column] in ("text", "bytes")  # else: a misfit
+    ]
+
+
+def _sound(names: Iterable[str], load: Callable[[str], Loaded]) -> Iterator[tuple[str, Loaded]]:
+    """Yield the definitions that can be loaded; the others are among the catalog's problems."""
+    from segue.errors import DefinitionError
+
+    for name in names:
+        try:
+            yield name, load(name)
+        except DefinitionError:
+            continue
+
+
+def _placed(
+    workspace: Workspace, tables: SnapshotTables, key: str, messages: Iterable[str]
+) -> list[Problem]:
+    """Return what is wrong with a snapshot as problems at a key of its directory's definition."""
+    document = workspace.catalog.document("directories", tables.directory.directory)
+    return [document.problem((key,), message) for message in messages]
+
+
+def _held(tables: SnapshotTables) -> Newest:
+    from segue.segments.fitness import kinds_of, mailing_list_names
+    from segue.validation import Newest
+
+    return Newest(tables.snapshot.key, kinds_of(tables), mailing_list_names(tables))
 
 
 def _declared(directory: DirectoryDefinition) -> Columns:

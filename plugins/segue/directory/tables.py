@@ -274,6 +274,18 @@ class SnapshotTables:
         if found:
             raise DataError("; ".join(map(str, found)))
 
+    def lacking(self) -> list[CheckFinding]:
+        """Return the columns that each table must have and lacks, by their standard names.
+
+        Left out are those that the directory maps to another name. No row is read.
+        """
+        return [
+            CheckFinding(table, str(self._error(table, self._describe_unknown(table, name))))
+            for table in TABLES
+            for name in (NEEDED[table] if self.has(table) else ())
+            if name not in self.columns(table) and name not in self._mapping(table)
+        ]
+
     def own_name(self, table: str, column: str) -> str:
         """Return what the files of a table call a column."""
         return self._sources_of(table, [column])[column]

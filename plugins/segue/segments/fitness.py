@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-from segue.directory.tables import SnapshotTables
+from segue.directory.readers import in_parallel, pc, plain
+from segue.directory.tables import SnapshotTables, TableSlice
 from segue.documents import Location, format_location
 from segue.errors import DataError
 from segue.segments.conditions import Condition
@@ -17,6 +18,20 @@ def kinds_of(tables: SnapshotTables, besides: Collection[str] = ()) -> Kinds:
     contacts = tables.kinds("contacts")
     known = {name: kind for name, kind in contacts.items() if name not in besides}
     return {"contacts": known, "transactions": tables.kinds("transactions")}
+
+
+def mailing_list_names(tables: SnapshotTables) -> frozenset[str] | None:
+    """Return the names of the mailing lists that have a contact; None where there is no table."""
+    table, column = "mailing_lists", "mailing_list"
+    if column not in tables.columns(table):
+        return None
+
+    def names(piece: TableSlice) -> list[str | None]:
+        found: list[str | None] = pc.unique(plain(piece.read([column]).column(column))).to_pylist()
+        return found
+
+    pieces = in_parallel(names, tables.slices(table))
+    return frozenset(name for found in pieces for name in found if name)
 
 
 def require_fit(

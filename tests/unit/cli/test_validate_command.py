@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 
-from tests.unit.cli.conftest import WORKFLOW
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tests.unit.cli.conftest import DIRECTORY, WORKFLOW
 
 MISTAKES = {
     ("segments", "duplicate"): (
@@ -276,3 +280,80 @@ def test_definitions_of_almost_the_right_place_are_told(segue, home):
         assert f"{place}: {said}" in answer.out
     assert len(answer.lines) == 4
     assert segue("members", "f").code == 0
+
+
+def typed(home, **columns):
+    """Write a snapshot of typed columns after the home's others."""
+    folder = home.snapshots / "2026-11-24"
+    folder.mkdir(parents=True)
+    ids = {"contact_id": ["a", "b"], "unsubscribed": [False, False]}
+    pq.write_table(pa.table({**ids, **columns}), folder / "contacts.parquet")
+    (folder / "_SUCCESS").touch()
+    return folder
+
+
+SEGMENTS = {  # condition: what its problem says
+    "{field: vip, equals: yes}": "write equals: true, or is_true: true (snapshot 2026-11-24)",
+    "{field: vip, at_least: 1}": "contacts.vip holds booleans, and at_least reads numbers",
+    "{field: age, in_past: 30d}": "contacts.age holds numbers, and in_past reads dates",
+    "{field: seen, equals: 2026-11-20}": "write on_day: 2026-11-20",
+    "{field: tags, not_contains: x}": "contacts.tags holds lists; allowed: is_empty, is_set",
+    "{field: EmailAddress, is_set: true}": "call 'EmailAddress' of contacts 'email'; write that",
+    "{field: EMAIL, is_set: true}": "did you mean 'email'?",
+    "{field: contact.vip, is_true: true}": "did you mean 'vip'?",
+    "{mailing_list: news, is: not_member}": "there are: 'Events', 'News'; did you mean 'News'?",
+    "{field: amount, at_least: 5}": "2 of 2 values cannot be read as a number",
+}
+
+
+def test_conditions_are_held_against_what_the_newest_snapshot_holds(segue, home):
+    mapped = DIRECTORY + "columns: {contacts: {email: EmailAddress}}\n"
+    home.define("directories", "customers", mapped)
+    for name in ("segments/gold", "workflows/welcome"):
+        (home.include / f"{name}.yaml").unlink()
+    folder = typed(
+        home,
+        EmailAddress=["x", "y"],
+        vip=[True, False],
+        age=[5, 6],
+        seen=[datetime(2026, 11, 20, tzinfo=UTC)] * 2,
+        tags=[["x"], []],
+        amount=["$1,200.00", "£5"],
+    )
+    lists = {"contact_id": ["a", "b"], "mailing_list": ["News", "Events"]}
+    pq.write_table(pa.table(lists), folder / "mailing_lists.parquet")
+    for number, condition in enumerate(SEGMENTS):
+        text = f"segment: s{number}\ndirectory: customers\nmatch: {condition}"
+        home.define("segments", f"s{number}", text)
+    result = segue("validate")
+    assert result.code == 2
+    lines = result.out.splitlines()
+    for number, expected in enumerate(SEGMENTS.values()):
+        places = (f"s{number}.yaml:3:", f"segment s{number}")
+        mine = [line for line in lines if any(place in line for place in places)]
+        assert len(mine) == 1, (number, lines)
+        assert expected.split("; allowed")[0] in mine[0]
+    assert "Traceback" not in result.err
+
+
+def test_a_table_without_the_columns_it_must_have_is_a_problem_of_the_directory(segue, home):
+    folder = typed(home)
+    pq.write_table(pa.table({"contact_id": ["a"]}), folder / "subscriptions.parquet")
+    (folder / "contacts.parquet").unlink()
+    pq.write_table(pa.table({"CONTACT_ID": ["a"]}), folder / "contacts.parquet")
+    result = segue("validate")
+    assert result.code == 2
+    assert "customers.yaml" in result.out
+    for column in ("'contact_id'", "'scope'", "'opted_in'"):
+        assert column in result.out
+
+
+def test_two_columns_of_one_name_are_a_problem_of_the_directory(segue, home):
+    home.define(
+        "directories", "customers", DIRECTORY + "columns: {contacts: {email: EmailAddress}}\n"
+    )
+    typed(home, email=["x", "y"], EmailAddress=["x", "y"])
+    result = segue("validate")
+    assert result.code == 2
+    assert "customers.yaml:4:1: columns: " in result.out
+    assert "two columns are 'email'" in result.out

@@ -72,10 +72,15 @@ def where_columns(leaf: TransactionsLeaf) -> frozenset[str]:
 
 
 def unknown_fields(
-    condition: Condition, columns: Mapping[str, Collection[str]]
+    condition: Condition,
+    columns: Mapping[str, Collection[str]],
+    mapping: Mapping[str, Mapping[str, str]] | None = None,
 ) -> list[tuple[Location, str]]:
-    """Return a problem for each column or table that ``columns`` (table: names) does not have."""
-    problems = (_unknown(use, columns) for use in _uses(condition))
+    """Return a problem for each column or table that ``columns`` (table: names) does not have.
+
+    ``mapping`` gives per table what the files call a column (ours: theirs), for better hints.
+    """
+    problems = (_unknown(use, columns, mapping or {}) for use in _uses(condition))
     return list(dict.fromkeys(problem for problem in problems if problem is not None))
 
 
@@ -205,13 +210,21 @@ def _transaction_uses(leaf: TransactionsLeaf) -> Iterator[_Use]:
         yield _Use("transactions", leaf.field, (*leaf.location, leaf.aggregate, "field"))
 
 
-def _unknown(use: _Use, columns: Mapping[str, Collection[str]]) -> tuple[Location, str] | None:
+def _unknown(
+    use: _Use, columns: Mapping[str, Collection[str]], mapping: Mapping[str, Mapping[str, str]]
+) -> tuple[Location, str] | None:
     known = columns.get(use.table)
     if known is None:
         at = use.location if use.location[-1] != "field" else use.location[:-1]
         return at, f"the directory has no table {use.table}"
     if use.column in known:
         return None
+    renamed = [ours for ours, theirs in mapping.get(use.table, {}).items() if theirs == use.column]
+    if renamed:
+        called = " or ".join(map(repr, renamed))
+        return use.location, (
+            f"the directory's `columns` call {use.column!r} of {use.table} {called}; write that"
+        )
     allowed = ", ".join(sorted(known))
     hint = did_you_mean(use.column.rpartition(".")[2], known)
     return use.location, (f"unknown field {use.column!r} in {use.table}; allowed: {allowed}{hint}")
