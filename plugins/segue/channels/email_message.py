@@ -102,6 +102,7 @@ class EmailMessage(Channel):
     """
 
     name: ClassVar[str] = "email"
+    reads: ClassVar[frozenset[str]] = frozenset({"email"})
     longest_call: ClassVar[float] = LONGEST_CALL
 
     connection: str = "smtp_default"

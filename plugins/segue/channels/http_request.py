@@ -128,6 +128,7 @@ class HttpRequest(TeamChannel):
     """
 
     name: ClassVar[str] = "http_request"
+    reads: ClassVar[frozenset[str]] = frozenset()
     longest_call: ClassVar[float] = 120.0
 
     method: Literal["POST", "GET", "PUT", "PATCH", "DELETE"] = "POST"

@@ -52,6 +52,7 @@ class AboutContact(Channel):
     """A channel about one contact of XM Directory: the contact itself, or one a template names."""
 
     about_one: ClassVar[bool] = True
+    reads: ClassVar[frozenset[str]] = frozenset({"contact_id"})
 
     connection: str = CONNECTION
     directory: DirectoryId

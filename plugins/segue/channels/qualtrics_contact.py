@@ -70,6 +70,7 @@ class QualtricsContact(AboutContact):
     """
 
     name: ClassVar[str] = "qualtrics_contact"
+    reads: ClassVar[frozenset[str]] = frozenset()
     longest_call: ClassVar[float] = 120.0
 
     first_name: Line | None = None

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from urllib.parse import urlsplit
 
 from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
@@ -276,6 +276,8 @@ class SlackText(TeamChannel):
     More than 40,000 characters fail, where Slack would cut them off; so does a block whose texts
     become too long, or empty, or whose URL is not one of HTTP.
     """
+
+    reads: ClassVar[frozenset[str]] = frozenset()
 
     text: Mrkdwn
     blocks: Blocks | None = None

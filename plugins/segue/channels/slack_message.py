@@ -114,6 +114,7 @@ class SlackMessage(SlackText):
     """
 
     name: ClassVar[str] = "slack_message"
+    reads: ClassVar[frozenset[str]] = frozenset()
     longest_call: ClassVar[float] = 120.0
 
     connection: str = "slack_default"

@@ -101,6 +101,7 @@ class SurveyInvitation(AboutContact):
     """
 
     name: ClassVar[str] = "survey_invitation"
+    reads: ClassVar[frozenset[str]] = frozenset()
     longest_call: ClassVar[float] = 600.0  # until what was created is surely listed
 
     by: Literal["email", "sms"] = "email"

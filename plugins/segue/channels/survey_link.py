@@ -68,6 +68,7 @@ class SurveyLink(AboutContact):
     """
 
     name: ClassVar[str] = "survey_link"
+    reads: ClassVar[frozenset[str]] = frozenset()
     longest_call: ClassVar[float] = 360.0  # four requests
 
     survey: SurveyId

@@ -59,6 +59,7 @@ class TeamsMessage(TeamChannel):
     """
 
     name: ClassVar[str] = "teams_message"
+    reads: ClassVar[frozenset[str]] = frozenset()
     longest_call: ClassVar[float] = 120.0
 
     connection: str = "teams_default"

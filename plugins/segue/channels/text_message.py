@@ -97,6 +97,7 @@ class TextMessage(Channel):
     """
 
     name: ClassVar[str] = "text_message"
+    reads: ClassVar[frozenset[str]] = frozenset({"phone"})
     longest_call: ClassVar[float] = 120.0
 
     connection: str = "twilio_default"

@@ -31,6 +31,7 @@ class TicketChannel(TeamChannel):
     """A channel that creates tickets."""
 
     longest_call: ClassVar[float] = 120.0 + LONGEST_LOOK
+    reads: ClassVar[frozenset[str]] = frozenset()
 
     on_existing: Literal["create", "comment", "skip"] = "create"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from itertools import chain
@@ -20,11 +20,13 @@ import pandas as pd
 from upath import UPath
 
 from segue.delivery.spans import Stretch
+from segue.directory.whole_files import whole_file
 from segue.errors import DataError
 from segue.segments.evaluation import Population
 from segue.segments.kinds import RemovalReason
 from segue.workflows.definition import Branches
 
+_LONGEST_LABEL = 250  # characters of ``rendered_map_index`` in Airflow's database
 _FRAMES = ("contacts", "transactions", "mailing_lists", "subscriptions", "segments", "looked_up")
 
 
@@ -99,8 +101,7 @@ class RunArea:
 
     def write_audience(self, audience: str) -> None:
         """Write the digest of what decides who is acted on."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        (self.root / "audience").write_text(audience, encoding="utf-8")
+        _write_text(self.root / "audience", audience)
 
     def read_audience(self) -> str:
         """Return the digest that ``write_audience`` wrote; DataError when the area is gone."""
@@ -108,8 +109,7 @@ class RunArea:
 
     def write_question(self, digest: str) -> None:
         """Remember what a person is shown: see ``read_question``."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        (self.root / "question").write_text(digest, encoding="utf-8")
+        _write_text(self.root / "question", digest)
 
     def read_question(self) -> str | None:
         """Return the digest of what the guard's question shows, or None if it was never asked.
@@ -143,32 +143,41 @@ class RunArea:
         """Return what ``write_passed`` wrote."""
         return self._read("passed", number)
 
-    def write_details(self, number: int, key: str, population: Population) -> None:
-        """Write the details of a slice's contacts as they stood in snapshot ``key``."""
+    def write_details(
+        self,
+        number: int,
+        key: str,
+        population: Population,
+        fields: Collection[str] | None = None,
+    ) -> None:
+        """Write the details of a slice's contacts as they stood in snapshot ``key``.
+
+        ``fields`` are those of contacts' own that were asked for, None for all.
+        """
         folder = self._details(number, key)
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in _FRAMES:
-            frame = getattr(population, name)
-            if frame is not None:
-                with (folder / f"{name}.parquet").open("wb") as file:
-                    frame.to_parquet(file, index=False)
+        known = {name: getattr(population, name) for name in _FRAMES}
+        frames = {name: frame for name, frame in known.items() if frame is not None}
+        for name, frame in frames.items():
+            path = folder / f"{name}.parquet"
+            with whole_file(path.fs, path.path) as file:
+                frame.to_parquet(file, index=False)
         moment = {
             "as_of": population.as_of.isoformat(),
             "zone": str(population.zone),
             "this_segment": population.this_segment,
+            "frames": list(frames),
+            "fields": None if fields is None else sorted(fields),
         }
-        (folder / "moment.json").write_text(json.dumps(moment), encoding="utf-8")
+        _write_text(folder / "moment.json", json.dumps(moment))
 
     def read_details(self, number: int, key: str) -> Population:
         """Return what ``write_details`` wrote."""
         folder = self._details(number, key)
+        moment = self._moment(number, key)
         frames: dict[str, Any] = {}
-        for name in _FRAMES:
-            path = folder / f"{name}.parquet"
-            if path.exists():
-                with path.open("rb") as file:
-                    frames[name] = pd.read_parquet(file, dtype_backend="pyarrow")
-        moment = json.loads(self._text(f"{folder.relative_to(self.root)}/moment.json"))
+        for name in moment["frames"]:  # of an earlier try there may be others
+            with (folder / f"{name}.parquet").open("rb") as file:
+                frames[name] = pd.read_parquet(file, dtype_backend="pyarrow")
         as_of, zone = datetime.fromisoformat(moment["as_of"]), ZoneInfo(moment["zone"])
         return Population(**frames, as_of=as_of, zone=zone, this_segment=moment["this_segment"])
 
@@ -183,11 +192,18 @@ class RunArea:
         if folder.exists():
             folder.fs.rm(folder.path, recursive=True)
 
+    def read_fields(self, number: int, key: str) -> list[str] | None:
+        """Return the ``fields`` that details were written with."""
+        fields: list[str] | None = self._moment(number, key)["fields"]
+        return fields
+
+    def _moment(self, number: int, key: str) -> Any:
+        folder = self._details(number, key)
+        return json.loads(self._text(f"{folder.relative_to(self.root)}/moment.json"))
+
     def _write(self, kind: str, number: int, changes: Sequence[Change]) -> None:
-        folder = self.root / kind
-        folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps([asdict(change) for change in changes], ensure_ascii=False)
-        (folder / f"{number:05}.json").write_text(text, encoding="utf-8")
+        _write_text(self.root / kind / f"{number:05}.json", text)
 
     def _read(self, kind: str, number: int) -> list[Change]:
         return [Change(**row) for row in json.loads(self._text(f"{kind}/{number:05}.json"))]
@@ -204,8 +220,21 @@ class RunArea:
         return self.root / "details" / f"{number:05}" / key.replace(":", "")
 
 
+def _write_text(path: UPath, text: str) -> None:
+    with whole_file(path.fs, path.path) as file:
+        file.write(text.encode())
+
+
+def _short(contact_id: str) -> str:
+    """Return an id as Airflow can keep it: a long one is cut, and told apart by a digest."""
+    if len(contact_id) <= _LONGEST_LABEL:
+        return contact_id
+    digest = hashlib.sha256(contact_id.encode()).hexdigest()[:16]
+    return f"{contact_id[: _LONGEST_LABEL - 17]}…{digest}"
+
+
 def _label(number: int, changes: Sequence[Change]) -> str:
     contacts = {change.contact_id for change in changes}
     if len(contacts) == 1:
-        return changes[0].contact_id
+        return _short(changes[0].contact_id)
     return f"slice {number + 1}: {len(contacts)} contacts"

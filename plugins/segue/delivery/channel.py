@@ -30,7 +30,7 @@ from typing import Any, ClassVar, Self
 
 from segue.documents import Definition, Location
 from segue.errors import ContactFailure, OutcomeUnknown, SettingsError
-from segue.workflows.templates import Template, render
+from segue.workflows.templates import Template, render, union
 
 BUILT_IN = {
     "email": "segue.channels.email_message:EmailMessage",
@@ -186,6 +186,8 @@ class Channel(Definition):
     concurrency: ClassVar[int] = 4  # calls at once within one task
     longest_call: ClassVar[float] = 60.0  # seconds after which a call has surely ended
     about_one: ClassVar[bool] = False  # it does something to one contact: never a digest
+    # the contact's fields that ``render`` reads by itself, beside what templates read
+    reads: ClassVar[frozenset[str]] = frozenset()
 
     connection: str  # the id of an Airflow connection; credentials come from nowhere else
 
@@ -254,6 +256,16 @@ class Channel(Definition):
             for key, value in self._written()
             if key != "connection" and value is not None
         }
+
+    def fields_read(self, *, digest: bool) -> frozenset[str] | None:
+        """Return which of a contact's fields ``render`` may read; None where it may be any.
+
+        So it may in a class that has a ``render`` of its own and does not say what it ``reads``.
+        """
+        says = next(cls for cls in type(self).__mro__ if {"reads", "render"} & vars(cls).keys())
+        own = self.reads if "reads" in vars(says) else None
+        of_templates = (template.fields_read(digest=digest) for _, template in self.templates())
+        return union([own, *of_templates])
 
     def templates(self) -> Iterator[tuple[Location, Template]]:
         """Yield every template of this action with its location below the channel's key."""

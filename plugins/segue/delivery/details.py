@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 
 from segue.delivery.branches import Change
 from segue.delivery.live import Answer
@@ -14,6 +15,7 @@ from segue.segments.changes import Memberships
 from segue.segments.evaluation import Population
 from segue.segments.kinds import RemovalReason
 from segue.workflows.details import contact_fields, load_details
+from segue.workflows.templates import union
 
 
 def details_of(
@@ -35,7 +37,47 @@ def details_of(
         referred=resolved.referred,
         memberships=memberships,
         live=resolved.live.provides if resolved.live else (),
+        fields=fields_read(resolved),
     )
+
+
+def fields_read(resolved: ResolvedWorkflow) -> frozenset[str] | None:
+    """Return which of contacts' own fields a workflow may read, conditions left out.
+
+    None: any of them, where a template computes a field's name or hands a contact on as a whole.
+    """
+    hours = resolved.definition.policies.quiet_hours
+    zone = hours.timezone_field if hours else None
+    of_actions = (
+        resolved.channels[action.id].fields_read(digest=action.digest)
+        for action in resolved.definition.actions
+        if action.id in resolved.channels
+    )
+    of_look_up = resolved.live.fields_read if resolved.live else frozenset[str]()
+    return union([frozenset([zone] if zone else []), of_look_up, *of_actions])
+
+
+def with_fields_read_now(
+    population: Population,
+    resolved: ResolvedWorkflow,
+    snapshot_of: Callable[[], Snapshot],
+    changes: Sequence[Change],
+    loaded: Collection[str] | None,
+) -> Population:
+    """Return details with the fields that messages name since they were loaded.
+
+    A message may be mended after its run's details were loaded. ``loaded`` are the fields that
+    were read then, None for all; what was looked up live stays as it was.
+    """
+    wanted = fields_read(resolved)
+    if loaded is None or (wanted is not None and wanted <= set(loaded)):
+        return population
+    anew = details_of(resolved, snapshot_of(), changes).contacts.set_index("contact_id")
+    further = [name for name in anew.columns if name not in population.contacts.columns]
+    rows = anew[further].reindex(population.contacts["contact_id"]).reset_index(drop=True)
+    contacts = population.contacts.reset_index(drop=True)
+    columns = {str(name): column for name, column in rows.items()}
+    return replace(population, contacts=contacts.assign(**columns))
 
 
 def live_details_of(

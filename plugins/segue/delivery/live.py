@@ -25,7 +25,7 @@ from pydantic import AfterValidator, BeforeValidator
 from segue.delivery.channel import Finding, Limit, Tried, templates_in
 from segue.documents import Definition, Items, Location, Name, ProblemsFound
 from segue.errors import ContactFailure
-from segue.workflows.templates import Template
+from segue.workflows.templates import Template, union
 
 BUILT_IN = {
     "http": "segue.live.http_details:HttpDetails",
@@ -73,8 +73,15 @@ class LiveSource(Definition):
 
     name: ClassVar[str]
     concurrency: ClassVar[int] = 4  # calls at once within one task
+    # the snapshot's fields that a look-up reads beside those of templates; None: it may read any
+    reads: ClassVar[frozenset[str] | None] = None
 
     connection: str  # the id of an Airflow connection; credentials come from nowhere else
+
+    @property
+    def fields_read(self) -> frozenset[str] | None:
+        """Which of the snapshot's fields a look-up may read; None where it may be any."""
+        return union([self.reads, *(template.fields_read() for _, template in self.templates())])
 
     @property
     def needs(self) -> Set[str]:

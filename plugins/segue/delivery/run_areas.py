@@ -12,6 +12,7 @@ from typing import Any
 from upath import UPath
 
 from segue.delivery.branches import RunArea
+from segue.directory.whole_files import whole_file
 
 
 def forget_in_areas(state: str, namespace: str, contact_id: str) -> int:
@@ -60,7 +61,8 @@ def _forget_in_list(path: UPath, contact_id: str) -> bool:
     kept = [row for row in rows if row["contact_id"] != contact_id]
     if len(kept) == len(rows):
         return False
-    path.write_text(json.dumps(kept, ensure_ascii=False), encoding="utf-8")
+    with whole_file(path.fs, path.path) as file:
+        file.write(json.dumps(kept, ensure_ascii=False).encode())
     return True
 
 
@@ -101,5 +103,5 @@ def _table(path: UPath) -> Any:
 def _write(path: UPath, table: Any) -> None:
     import pyarrow.parquet as pq
 
-    with path.open("wb") as file:
+    with whole_file(path.fs, path.path) as file:
         pq.write_table(table, file)

@@ -13,7 +13,7 @@ from functools import partial
 from segue.delivery.branches import BranchRef, Change, RunArea
 from segue.delivery.candidates import Candidate, Terms
 from segue.delivery.channel import Audience
-from segue.delivery.details import live_details_of
+from segue.delivery.details import fields_read, live_details_of, with_fields_read_now
 from segue.delivery.door import REAL_CLOCK, Clock, Door, Pass
 from segue.delivery.ledger import SKIPPED_CONDITIONS, SKIPPED_NOT_FOUND, DeliveryRow, Ledger
 from segue.delivery.looking_up import (
@@ -59,7 +59,7 @@ def load_branch(
             partly = [change for change in changes if change.contact_id in error.found]
             area.write_details(ref.number, so_far, load(partly, answered=error.found))
             raise
-        area.write_details(ref.number, key, population)
+        area.write_details(ref.number, key, population, fields_read(resolved))
         area.remove_details(ref.number, so_far)  # a person who clears the task wants it anew
         found += len(population.contacts)
     return found
@@ -100,7 +100,7 @@ def deliver_action(
     return send(
         resolved,
         action,
-        [_passed(resolved, ref)],
+        [_passed(resolved, ref, clock)],
         ledger,
         owner=owner,
         clear_number=clear_number,
@@ -125,7 +125,7 @@ def deliver_digest(
     return send(
         resolved,
         action,
-        [_passed(resolved, ref) for ref in refs],
+        [_passed(resolved, ref, clock) for ref in refs],
         ledger,
         owner=owner,
         clear_number=clear_number,
@@ -197,9 +197,20 @@ def send(
     return door.deliver(candidates)
 
 
-def _passed(resolved: ResolvedWorkflow, ref: BranchRef) -> Slice:
+def _passed(resolved: ResolvedWorkflow, ref: BranchRef, clock: Clock) -> Slice:
     area = _area(resolved, ref)
-    return Slice(area.read_passed(ref.number), partial(area.read_details, ref.number))
+    passed = area.read_passed(ref.number)
+
+    def details(key: str) -> Population:
+        return with_fields_read_now(
+            area.read_details(ref.number, key),
+            resolved,
+            lambda: find_snapshot(resolved.directory, key, now=clock.now()),
+            [change for change in passed if change.details_at == key],
+            area.read_fields(ref.number, key),
+        )
+
+    return Slice(passed, details)
 
 
 def _area(resolved: ResolvedWorkflow, ref: BranchRef) -> RunArea:

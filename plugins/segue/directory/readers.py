@@ -39,6 +39,8 @@ _THREADS = min(8, os.cpu_count() or 1)  # each holds one slice in memory
 _worker = threading.local()  # ``busy`` is set on the threads that work for ``in_parallel``
 _BLOCK = 1 << 24  # bytes of CSV parsed at a time; one row must fit
 _TIMES: Any = {"coerce_int96_timestamp_unit": "us"}  # nanoseconds end in 2262
+_CELLS, _FEWEST_ROWS = 1 << 20, 1 << 10  # of Parquet decoded at a time to find a few contacts
+_PIECE = 1 << 16  # bytes of each column read at a time meanwhile
 _PANDAS_INDEX = "__index_level_"  # columns that pandas adds to keep a frame's index
 
 
@@ -138,9 +140,18 @@ class ParquetPart:
             return file.metadata, file.schema_arrow
 
     @contextmanager
-    def opened(self, dictionaries: Sequence[str] = ()) -> Iterator[pq.ParquetFile]:
-        """Open the file anew, without its footer; text columns that are to stay encoded."""
-        with self._opened(metadata=self.metadata, read_dictionary=list(dictionaries)) as file:
+    def opened(
+        self, dictionaries: Sequence[str] = (), *, piecemeal: bool = False
+    ) -> Iterator[pq.ParquetFile]:
+        """Open the file anew, without its footer; text columns that are to stay encoded.
+
+        ``piecemeal``: a column is not read whole before its first rows are decoded; on object
+        storage it is, because there every piece would be a request.
+        """
+        is_local = isinstance(self.fs, LocalFileSystem)
+        options = {"buffer_size": _PIECE} if piecemeal and is_local else {}
+        known: dict[str, Any] = {"metadata": self.metadata, "read_dictionary": list(dictionaries)}
+        with self._opened(**known, **options) as file:
             yield file
 
     @contextmanager
@@ -169,18 +180,37 @@ class ParquetSlice:
             return _plain_table(self._read(file, columns), id_column, encoded)
 
     def read_only(self, columns: Sequence[str], id_column: str, only: Ids) -> pa.Table:
-        """Return the rows of these contacts; other columns are decoded only if there are any."""
-        with read_errors(self.part.name), self.part.opened() as file:
+        """Return the rows of these contacts; other columns are decoded only if there are any.
+
+        They are decoded batch by batch, so that a few rows never cost the memory of all.
+        """
+        with read_errors(self.part.name), self.part.opened(piecemeal=True) as file:
             none = _plain_table(file.schema_arrow.empty_table().select(columns), id_column)
             if not _may_hold(self.bounds(id_column), only):
                 return none
-            rows = self._read(file, [id_column])
-            mask = pc.is_in(id_text(rows.column(0)), value_set=only)
+            ids = self._read(file, [id_column])
+            mask = pc.is_in(id_text(ids.column(0)), value_set=only)
             if not pc.any(mask).as_py():
                 return none
-            if list(columns) != [id_column]:
-                rows = self._read(file, columns)
-            return _plain_table(rows, id_column).filter(mask)
+            if list(columns) == [id_column]:
+                return _plain_table(ids, id_column).filter(mask)
+            found = self._chosen(file, columns, id_column, mask)
+            return pa.concat_tables([none, *found], promote_options="permissive")
+
+    def _chosen(
+        self, file: pq.ParquetFile, columns: Sequence[str], id_column: str, mask: Column
+    ) -> Iterator[pa.Table]:
+        """Yield the rows that ``mask`` chooses, batch by batch, up to the last of them."""
+        names, start, last = list(columns), 0, pc.indices_nonzero(mask)[-1].as_py()
+        size = max(_FEWEST_ROWS, _CELLS // len(names))
+        for batch in file.iter_batches(size, [self.index], names, use_threads=False):
+            here = mask.slice(start, batch.num_rows)
+            if pc.any(here).as_py():
+                rows = pa.Table.from_batches([batch]).select(names)
+                yield _plain_table(rows, id_column).filter(here)
+            start += batch.num_rows
+            if start > last:
+                return
 
     def _read(self, file: pq.ParquetFile, columns: Sequence[str]) -> pa.Table:
         names = list(columns)  # on this thread alone: others read other slices

@@ -45,6 +45,7 @@ class HttpDetails(LiveSource):
     """
 
     name: ClassVar[str] = "http"
+    reads: ClassVar[frozenset[str]] = frozenset()
 
     path: RequestPath
     query: dict[str, Scalar] = Field(default_factory=dict)

@@ -59,6 +59,7 @@ class QualtricsDetails(LiveSource):
     """
 
     name: ClassVar[str] = "qualtrics"
+    reads: ClassVar[frozenset[str]] = frozenset()
 
     connection: str = CONNECTION
     directory: Annotated[str, StringConstraints(pattern=_ID.pattern)]

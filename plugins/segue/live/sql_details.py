@@ -64,6 +64,7 @@ class SqlDetails(LiveSource):
     """
 
     name: ClassVar[str] = "sql"
+    reads: ClassVar[frozenset[str]] = frozenset()
     concurrency: ClassVar[int] = 1  # one connection per task, and few drivers share one
 
     query: Query

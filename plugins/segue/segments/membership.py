@@ -6,12 +6,10 @@ the same (DESIGN.md §4).
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import logging
 import posixpath
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +21,7 @@ import pyarrow.parquet as pq
 from segue.directory.definition import DirectoryDefinition
 from segue.directory.snapshots import Snapshot, fingerprint
 from segue.directory.tables import SnapshotTables
+from segue.directory.whole_files import whole_file
 from segue.segments.arrow import TEXT, pc
 from segue.segments.consent import opt_states
 from segue.segments.definition import SegmentDefinition
@@ -184,24 +183,15 @@ class MembershipStore:
                 yield file.read_row_group(group).replace_schema_metadata(None)
 
     def _write(self, path: str, table: pa.Table) -> None:
-        """Write beside the place and then move, so that nobody ever reads half a file."""
-        self._fs.makedirs(posixpath.dirname(path), exist_ok=True)
-        temporary = f"{path}.{uuid.uuid4().hex}.tmp"
-        try:
-            with self._fs.open(temporary, "wb") as file:
-                pq.write_table(
-                    table,
-                    file,
-                    row_group_size=_PIECE,
-                    compression="zstd",
-                    use_dictionary=False,  # ids are all different
-                    write_page_checksum=True,
-                )
-            self._fs.mv(temporary, path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                self._fs.rm(temporary)
-            raise
+        with whole_file(self._fs, path) as file:
+            pq.write_table(
+                table,
+                file,
+                row_group_size=_PIECE,
+                compression="zstd",
+                use_dictionary=False,  # ids are all different
+                write_page_checksum=True,
+            )
 
 
 def _compute(

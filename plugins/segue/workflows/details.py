@@ -27,7 +27,7 @@ from segue.workflows.templates import is_missing
 
 
 def details_needed(workflow: WorkflowDefinition) -> Needs:
-    """Return what the workflow's conditions read; contacts' own columns are loaded anyway."""
+    """Return what the workflow's conditions read."""
     needs = Needs()
     for _, condition in workflow.all_conditions():
         needs |= needed_columns(condition)
@@ -53,11 +53,13 @@ def load_details(
     referred: Sequence[SegmentDefinition] = (),
     memberships: Memberships | None = None,
     live: Collection[str] = (),
+    fields: Collection[str] | None = None,
 ) -> Population:
     """Load the details of ``contact_ids`` as they stood in ``snapshot``.
 
     One row per contact that was found, sorted by contact id. With ``load: none`` a contact has
-    nothing but its id. ``referred`` are the segments that the workflow's conditions refer to, in
+    nothing but its id. Of the contacts' own columns those in ``fields`` are read beside what
+    conditions need, or all of them. ``referred`` are the segments that conditions refer to, in
     order; ``memberships`` keeps those that are expensive to decide. ``live`` are fields that are
     looked up later: what the snapshot does not have of them is missing.
     """
@@ -71,7 +73,8 @@ def load_details(
         )
     tables = SnapshotTables(directory, snapshot)
     own = frozenset(tables.columns("contacts")) - {"contact_id"}
-    lists = Needs(own, mailing_lists=tables.has("mailing_lists"), subscriptions=True)
+    read = own if fields is None else own & frozenset(fields)
+    lists = Needs(read, mailing_lists=tables.has("mailing_lists"), subscriptions=True)
     needs = details_needed(workflow) | lists
     needs = replace(needs, contacts=needs.contacts - (frozenset(live) - own))
     for segment in referred:
@@ -92,8 +95,9 @@ def contact_fields(
 ) -> dict[str, dict[str, Any]]:
     """Return, per contact id, what templates see as ``contact``.
 
-    All columns of the contact, ``mailing_lists`` (names of the lists the contact is opted into)
-    and ``opted_in`` (the effective state for the workflow's segment). Missing values are left out.
+    All columns of the contact that were loaded, ``mailing_lists`` (names of the lists the contact
+    is opted into) and ``opted_in`` (the effective state for the workflow's segment). What is
+    missing is left out.
     With ``load: none`` there is the contact's id and nothing else.
     """
     if workflow.load == "none":

@@ -9,7 +9,7 @@ a field holds: where a template computes a name, the error leaves it out.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -123,6 +123,21 @@ class Template:
                 if reference[: len(begin)] == begin and len(reference) > len(begin):
                     yield reference[len(begin) :]
 
+    def fields_read(self, *, digest: bool = False) -> frozenset[str] | None:
+        """Return which fields of a contact rendering may read; None where it may read any.
+
+        It may where a name is computed, or the contact is handed on as a whole.
+        """
+        contacts = self._names_of_contacts() if digest else {"contact"}
+        for _, tree in _trees(self):
+            for name, node, above in _names_in(tree):
+                if name.name in contacts and not _is_a_field(node):
+                    return None
+                of_all = digest and name.name in ("digest", "loop")
+                if of_all and not _keeps_contacts(name.name, node, above):
+                    return None
+        return frozenset(read[0] for read in self.references_to("contact", digest=digest))
+
     def _names_of_contacts(self) -> set[str]:
         return {
             loop.target.name
@@ -175,6 +190,16 @@ class FieldText(str):
 
 class _MissingField(UndefinedError):
     """A field that is not there, under a name that stands in the template."""
+
+
+def union(read: Iterable[frozenset[str] | None]) -> frozenset[str] | None:
+    """Return the fields that any of several readers reads; None where one may read any."""
+    names: frozenset[str] = frozenset()
+    for each in read:
+        if each is None:
+            return None
+        names |= each
+    return names
 
 
 def render(template: Template, variables: Mapping[str, Any]) -> str:
@@ -535,6 +560,31 @@ def _are_contacts(node: nodes.Node) -> bool:
     return _dotted(node) == ("digest", "contacts")
 
 
+def _names_in(node: nodes.Node, *above: nodes.Node) -> Iterator[tuple[nodes.Name, nodes.Node, Any]]:
+    """Yield each name that is read below ``node``, with what it stands in, and what that is in."""
+    for child in node.iter_child_nodes():
+        if isinstance(child, nodes.Name) and child.ctx == "load":
+            yield child, node, above[0] if above else None
+        yield from _names_in(child, node, *above)
+
+
+def _is_a_field(node: nodes.Node) -> bool:
+    """Tell whether ``contact.email`` or ``contact["email"]`` is read here."""
+    computed = isinstance(node, nodes.Getitem) and not isinstance(node.arg, nodes.Const)
+    return isinstance(node, nodes.Getattr | nodes.Getitem) and not computed
+
+
+def _keeps_contacts(name: str, node: nodes.Node, above: Any) -> bool:
+    """Tell whether ``digest`` and ``loop`` are used here without handing contacts on."""
+    attribute = node.attr if isinstance(node, nodes.Getattr) else None
+    if name == "loop":
+        return attribute not in (None, "previtem", "nextitem")
+    if attribute == "contacts":
+        counted = isinstance(above, nodes.Filter) and above.name in ("length", "count")
+        return counted or (isinstance(above, nodes.For) and isinstance(above.target, nodes.Name))
+    return attribute is not None
+
+
 def _dotted(node: nodes.Node) -> tuple[str, ...] | None:
     if isinstance(node, nodes.Name):
         return (node.name,) if node.ctx == "load" else None
@@ -589,4 +639,5 @@ __all__ = [
     "Url",
     "UrlPath",
     "render",
+    "union",
 ]

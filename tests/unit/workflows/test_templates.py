@@ -628,3 +628,50 @@ def test_what_is_no_number_fails_the_contact_and_is_not_quoted(balance: object):
     failed = failure("{{ contact.balance | number }}", balance=balance)
     assert failed == "the filter `number` meets a value that is no number"
     assert "missing field" in failure("{{ contact.none | number }}")
+
+
+@pytest.mark.parametrize(
+    ("source", "fields"),
+    [
+        ("Hello {{ contact.name }} of {{ contact['city'] }}", {"name", "city"}),
+        ("{{ contact.address.city }} {{ results.ticket.url }} {{ workflow }}", {"address"}),
+        ("{% if contact.vip %}x{% endif %}{{ contact.a | default(contact.b) }}", {"vip", "a", "b"}),
+        ("{% set c = contact.name %}{{ c }}", {"name"}),
+        ("plain", set()),
+        ("{{ contact[contact.field] }}", None),
+        ("{% for name in contact %}{{ name }}{% endfor %}", None),
+        ("{% set c = contact %}{{ c.name }}", None),
+        ("{% macro m(c) %}{{ c.name }}{% endmacro %}{{ m(contact) }}", None),
+        ("{{ contact | tojson }}", None),
+        ("{{ contact.values() }}", {"values"}),
+    ],
+)
+def test_which_fields_a_template_reads_is_known_or_all_are(source: str, fields: set[str] | None):
+    read = Template(source, Kind.TEXT).fields_read()
+    assert (None if read is None else set(read)) == fields
+
+
+@pytest.mark.parametrize(
+    ("source", "fields"),
+    [
+        ("{% for c in digest.contacts %}{{ loop.index }} {{ c.name }}{% endfor %}", {"name"}),
+        ("{{ digest.count }} of {{ digest.contacts | length }} {{ digest.link }}", set()),
+        ("{% for c in digest.contacts %}{{ c }}{% endfor %}", None),
+        ("{% for c in digest.contacts %}{{ loop.nextitem.name }}{% endfor %}", None),
+        ("{% for c in digest.contacts %}{% set l = loop %}{{ l.previtem.a }}{% endfor %}", None),
+        ("{{ digest.contacts | map(attribute='name') | join }}", None),
+        ("{% for c in digest.contacts | sort(attribute='tier') %}{{ c.name }}{% endfor %}", None),
+        ("{{ digest.contacts[0].name }}", None),
+        ("{% for a, b in digest.contacts %}{{ a }}{% endfor %}", None),
+        ("{% set d = digest %}{% for c in d.contacts %}{{ c.name }}{% endfor %}", None),
+    ],
+)
+def test_which_fields_a_digest_reads_is_known_or_all_are(source: str, fields: set[str] | None):
+    read = Template(source, Kind.TEXT).fields_read(digest=True)
+    assert (None if read is None else set(read)) == fields
+
+
+def test_fields_of_included_templates_are_read_too(tmp_path):
+    (tmp_path / "part.txt").write_text("{{ contact.city }}")
+    template = Template("{{ contact.name }}{% include 'part.txt' %}", Kind.TEXT, str(tmp_path))
+    assert template.fields_read() == {"name", "city"}
