@@ -65,6 +65,9 @@ class LocalAirflow:
             **_without_airflow(os.environ),
             **_settings(home, dags, plugins, self.port),
             "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": str(scheduled),
+            # how often an unchanged DAG file is parsed again, a second's work each time: in a demo
+            # or a test nobody adds a workflow, and tasks read the definitions themselves
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30" if scheduled else "600",
             **(environment or {}),
         }
         # every task is a new process: without compiled modules each takes seconds longer

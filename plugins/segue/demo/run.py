@@ -183,7 +183,8 @@ def _run_days(
         airflow.unpause(name)
     ended: list[dict[str, Any]] = []
     expected = DAYS * len(names)
-    for ended in airflow.wait_for_runs(*names, expected=expected, after=now):
+    waiting = airflow.wait_for_runs(*names, expected=expected, seconds=3600, after=now)
+    for ended in waiting:  # seconds for the slowest of machines
         progress(len(ended))
     for name in names:  # as it was: ``make up`` starts with every workflow off
         airflow.pause(name)
