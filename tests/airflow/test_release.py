@@ -56,7 +56,10 @@ def release(world: World) -> dict[tuple[str, int], str]:
 
 
 def test_what_failed_is_mended_asked_for_again_and_sent_once(world: World):
-    """A contact without a name fails; the template gets a default; `segue retry` sends it."""
+    """A contact without a name fails; the template gets a default; `segue retry` sends it.
+
+    Not while the workflow's DAG is paused.
+    """
     run_id, state = world.pair("asked_again", "2026-11-01", "2026-11-02", expected=1)
     assert state == "failed"
     outcomes = world.outcomes("asked_again")
@@ -74,6 +77,10 @@ def test_what_failed_is_mended_asked_for_again_and_sent_once(world: World):
         ],
     )
     assert "request 1 is filed" in segue(world, "retry", "asked_again", "--yes")
+    world.airflow.pause("asked_again")
+    release(world)
+    assert world.outcomes("asked_again")["again2", "alert"].startswith("held(retry requested")
+    world.airflow.unpause("asked_again")
     states = release(world)
     assert (states["find_work", -1], states["resume", 0]) == ("success", "success")
     [message] = world.sandbox.messages(service="slack", contains="again2")

@@ -8,6 +8,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
 
@@ -233,3 +234,12 @@ def test_an_unreachable_database_is_an_error_without_its_password():
     with pytest.raises(LedgerError, match="cannot be used") as caught:
         require_current_schema(engine)
     assert "hidden" not in str(caught.value)
+
+
+def test_the_clock_of_a_postgresql_ledger_is_its_servers(ledger):
+    """A file is read by the host's own clock."""
+    now = datetime.now(UTC)
+    assert abs(ledger.clock_ahead(now)) < timedelta(seconds=20)
+    ahead = ledger.clock_ahead(now + timedelta(hours=5))
+    on_a_server = ledger.engine.dialect.name == "postgresql"
+    assert (ahead > timedelta(hours=4)) == on_a_server

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+from airflow.sdk.execution_time.comms import ErrorResponse
 from sqlalchemy import make_url
 
 from segue.delivery.database import open_engine
-from segue.errors import SettingsError
+from segue.errors import LedgerError, SettingsError
 from segue.operators import environment
 
 
@@ -106,3 +110,27 @@ def test_a_connection_to_something_else_is_refused(monkeypatch, kind):
     monkeypatch.setenv("AIRFLOW_CONN_LEDGER", json.dumps({"conn_type": kind, "host": "db"}))
     with pytest.raises(SettingsError, match=f"of type '{kind}'; allowed: postgres"):
         environment.ledger_url("airflow://ledger")
+
+
+@pytest.mark.parametrize(("seconds", "word"), [(31, "ahead of"), (-31, "behind"), (-4e5, "behind")])
+def test_a_host_whose_clock_is_another_than_the_ledgers_is_refused(seconds, word):
+    """It would think others dead in the middle of their calls, or be thought dead."""
+    with pytest.raises(LedgerError, match=rf"clock is {abs(seconds):.0f} s {word} that of"):
+        environment.refuse_another_time(timedelta(seconds=seconds))
+    environment.refuse_another_time(timedelta(seconds=29 if seconds > 0 else -29))
+
+
+@pytest.mark.parametrize(("status", "paused"), [(404, False), (500, None)])
+def test_a_workflow_without_a_dag_of_its_name_is_not_paused(status, paused):
+    """Where Airflow does not answer, nobody may say that it is not: the task is tried again."""
+
+    def get_dag(dag_id):
+        detail = {"status_code": status}
+        raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail=detail))
+
+    context = {"ti": SimpleNamespace(get_dag=get_dag)}
+    if paused is None:
+        with pytest.raises(AirflowRuntimeError):
+            environment.is_paused("by_hand", context)
+    else:
+        assert environment.is_paused("by_hand", context) is paused
