@@ -67,6 +67,7 @@ def changes(
     from segue.directory.tables import SnapshotTables
     from segue.errors import SnapshotMissing
     from segue.segments.changes import segment_changes
+    from segue.segments.consent import new_opt_states
     from segue.segments.fitness import require_fit
 
     workspace = Workspace.open(home)
@@ -86,6 +87,9 @@ def changes(
         f"{begin.key} to {end.key}: {found.previous_size:,} to {found.current_size:,} members; "
         + (counts or "no change")
     )
+    new = new_opt_states(SnapshotTables(directory, begin), SnapshotTables(directory, end))
+    if new is not None:
+        note(f"a run that acts on opted_in or opted_out records a baseline here ({new})")
 
 
 def load(workspace: Workspace, segment: str) -> tuple[SegmentDefinition, DirectoryDefinition]:

@@ -59,7 +59,7 @@ _STATES: dict[TableName, tuple[str, bool]] = {  # its opt state, and whether it 
 }
 
 
-def _turned_round(name: str, is_in: bool) -> str | None:
+def turned_round(name: str, *, is_in: bool) -> str | None:
     """Say that a column's name says the opposite of what it is read as; None where it does not."""
     says_in = says_opted_in(name)
     if says_in is None or says_in == is_in:
@@ -125,7 +125,7 @@ class DirectoryDefinition(Definition):
         problems = [
             (at, message)
             for at, name, is_in in self._opt_state_names()
-            if (message := _turned_round(name, is_in)) is not None
+            if (message := turned_round(name, is_in=is_in)) is not None
         ]
         if problems:
             raise ProblemsFound(problems)

@@ -468,7 +468,10 @@ def open_parts(files: Sequence[StoredFile], fs: AbstractFileSystem) -> list[Part
 
 def _format_of(file: StoredFile) -> str:
     if file.name.count("/") > 1:
-        raise DataError(f"{file.name}: is in a folder within the table's; expected no such folder")
+        raise DataError(
+            f"{file.name}: is in a folder within the table's; expected none: what "
+            "its name says, as in country=GB, is written into the files as a column"
+        )
     suffix = suffix_of(file.name)
     if not suffix:
         raise DataError(f"{file.name}: is of no known format; allowed: {', '.join(FORMATS)}")

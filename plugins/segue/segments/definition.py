@@ -16,6 +16,7 @@ from pydantic import (
     model_validator,
 )
 
+from segue.directory.definition import turned_round
 from segue.documents import Definition, Items, Name, ProblemsFound
 from segue.segments.conditions import ConditionField, Needs, needed_columns, to_data
 from segue.segments.conditions.inspection import operator_versions
@@ -52,6 +53,14 @@ class ImportedMembership(Definition):
     # Standard name -> theirs. The column opted_in may be absent: nobody is opted out then.
     columns: dict[Literal["contact_id", "opted_in"], str] = Field(default_factory=dict)
     unknown_contacts: Literal["refuse", "ignore"] = "refuse"
+
+    @field_validator("columns")
+    @classmethod
+    def _takes_no_for_no(cls, columns: dict[str, str]) -> dict[str, str]:
+        message = turned_round(columns.get("opted_in", ""), is_in=True)
+        if message is not None:
+            raise ProblemsFound([(("opted_in",), message)])
+        return columns
 
 
 class SegmentDefinition(Definition):

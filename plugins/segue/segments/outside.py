@@ -12,8 +12,10 @@ import pandas as pd
 import pyarrow as pa
 from upath import UPath
 
+from segue.directory.checks import list_names
 from segue.directory.checks import opt_states as read_opt_states
 from segue.directory.layout import list_folder, shown, storage_errors
+from segue.directory.look_alikes import opt_state_columns
 from segue.directory.readers import open_parts
 from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables
@@ -200,6 +202,13 @@ def _read_import(segment: SegmentDefinition, location: UPath, where: str) -> pa.
         if theirs[name] not in part.columns:
             hint = did_you_mean(theirs[name], part.columns)
             raise DataError(f"{where} has no column {theirs[name]!r}{hint}")
+    others = [own for own in part.columns if own not in theirs.values()]
+    unread = opt_state_columns(others, others_read=theirs["opted_in"] in part.columns)
+    if unread:
+        raise DataError(
+            f"{where} has {list_names(unread)}, which looks like an opt state and is not read; "
+            "expected one in the column opted_in, or in the one that imported.columns names"
+        )
     names: list[str] = [name for name, own in theirs.items() if own in part.columns]
     with storage_errors(where):
         table = part.read([theirs[name] for name in names], theirs["contact_id"])
@@ -215,7 +224,10 @@ def _states(table: pa.Table, where: str) -> Any:
     if pc.any(wrong).as_py():
         found = table.column("contact_id").filter(wrong).to_pylist()
         raise DataError(f"{where} has an opt state that is no boolean for {_some(found)}")
-    return pc.fill_null(states, True)
+    if states.null_count:
+        found = table.column("contact_id").filter(pc.is_null(states)).to_pylist()
+        raise DataError(f"{where} has no opt state for {_some(found)}; each must say true or false")
+    return states
 
 
 def _known(ids: ArrowColumn, contacts: ArrowColumn, where: str) -> ArrowColumn:

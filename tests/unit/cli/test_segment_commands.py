@@ -242,3 +242,12 @@ def test_explain_shows_what_lists_subscriptions_and_samples_decided_by(segue, ho
 def drawn(salt, contact):
     digest = hashlib.sha256(f"{salt}\0{contact}".encode()).digest()
     return f"{int.from_bytes(digest[:8], 'big') / 2**64 * 100:.4f}%"
+
+
+def test_opt_states_that_are_new_are_told(segue, home):
+    """`changes` compares; a run takes the first day on which somebody says no as a baseline."""
+    path = home.snapshots / "2026-11-21" / "contacts.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(line.rpartition(",")[0] for line in lines) + "\n")
+    told = "records a baseline here (new column: 2026-11-21 lacks contacts.unsubscribed)"
+    assert told in segue("changes", "gold").err

@@ -190,7 +190,7 @@ def test_an_imported_membership_is_a_table_per_snapshot(home):
 
 
 def test_its_columns_may_have_other_names_and_opt_contacts_out(home):
-    imported(home, "ID,ok a,no b,yes c,", columns="{contact_id: ID, opted_in: ok}")
+    imported(home, "ID,ok a,no b,yes c,1", columns="{contact_id: ID, opted_in: ok}")
     home.segment("refused", "match: {subscription: imported, is: opted_out}")
     home.define("workflows/greet", WORKFLOW)
     assert home.members("imported") == [("a", False), ("b", False), ("c", True)]
@@ -206,6 +206,9 @@ def test_its_columns_may_have_other_names_and_opt_contacts_out(home):
         ("contact_id a x A", "names 2 contacts that the snapshot does not have: 'x', 'A'"),
         ("contact_id a a", "has contacts more than once: 'a'"),
         ("contact_id,opted_in a,maybe", "an opt state that is no boolean for 'a'"),
+        ("contact_id,opted_in a,", "has no opt state for 'a'; each must say true or false"),
+        ("contact_id,Opted_In a,no", "has 'Opted_In', which looks like an opt state and is not"),
+        ("contact_id,opted_in,unsubscribed a,yes,yes", "has 'unsubscribed', which looks like"),
         ("contactid a", "has no column 'contact_id'; did you mean 'contactid'?"),
     ],
 )
