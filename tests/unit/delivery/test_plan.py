@@ -199,12 +199,12 @@ def test_a_column_that_is_new_makes_a_baseline(resolved, tmp_path):
 
 
 def test_a_column_that_is_gone_is_an_error(resolved, tmp_path):
-    write_snapshot(tmp_path, "2026-11-23", "contact_id,name\na,Ann\n")
+    write_snapshot(tmp_path, "2026-11-22T12:00:00Z", "contact_id,name\na,Ann\n")
     with pytest.raises(DataError, match=r"lacks contacts\.tier"):
         plan(
             resolved,
-            find_snapshot(resolved.directory, "2026-11-22", now=NOW),
-            find_snapshot(resolved.directory, "2026-11-23", now=NOW),
+            find_snapshot(resolved.directory, "2026-11-21", now=NOW),
+            find_snapshot(resolved.directory, "2026-11-22T12:00:00Z", now=NOW),
             namespace="test",
             now=NOW,
         )
