@@ -44,9 +44,10 @@ check: $(READY)  ## Lint, check the format, the types and the import rules
 	$(BIN)/lint-imports --no-logo || failed=1; \
 	exit $$failed  # every problem at once
 
-bench: $(READY)  ## Measure the daily run beside its peers, and the door beside the bare client
+bench: $(READY)  ## Measure the daily run beside its peers, the door and the ledger beside the bare client
 	@$(BIN)/python -m tests.benchmarks
 	@$(BIN)/python -m tests.benchmarks.delivery
+	@$(BIN)/python -m tests.benchmarks.ledger
 
 screenshots: $(READY)  ## Take the pictures in docs/images of a real Airflow (needs Chromium)
 	@$(BIN)/python -m tests.ui.screenshots
