@@ -43,23 +43,28 @@ _BROKEN = 2
 def deliveries(
     workflow: Annotated[
         str | None,
-        typer.Option(metavar="WORKFLOW", help="Those of one workflow.", show_default=False),
+        typer.Option(
+            "--workflow", metavar="WORKFLOW", help="Those of one workflow.", show_default=False
+        ),
     ] = None,
     action: Annotated[
         str | None,
-        typer.Option(metavar="ACTION", help="Those of one action.", show_default=False),
+        typer.Option("--action", metavar="ACTION", help="Those of one action.", show_default=False),
     ] = None,
     contact: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="Those of one contact.", show_default=False),
+        typer.Option("--contact", metavar="ID", help="Those of one contact.", show_default=False),
     ] = None,
     snapshot: Annotated[
         str | None,
-        typer.Option(metavar="KEY", help="Those of one snapshot's changes.", show_default=False),
+        typer.Option(
+            "--snapshot", metavar="KEY", help="Those of one snapshot's changes.", show_default=False
+        ),
     ] = None,
     outcome: Annotated[
         str | None,
         typer.Option(
+            "--outcome",
             metavar="OUTCOME",
             help="Those of one outcome: delivered, failed, skipped, suppressed, uncertain, …",
             show_default=False,
@@ -68,18 +73,25 @@ def deliveries(
     message: Annotated[
         str | None,
         typer.Option(
-            metavar="KEY", help="Those that went out with one digest.", show_default=False
+            "--message",
+            metavar="KEY",
+            help="Those that went out with one digest.",
+            show_default=False,
         ),
     ] = None,
     error: Annotated[
         str | None,
         typer.Option(
-            metavar="TEXT", help="Those whose reason contains this text.", show_default=False
+            "--error",
+            metavar="TEXT",
+            help="Those whose reason contains this text.",
+            show_default=False,
         ),
     ] = None,
     since: Annotated[
         str | None,
         typer.Option(
+            "--since",
             metavar="WHEN",
             help="Those that moved since then: 7d, or 2026-11-22 (UTC).",
             show_default=False,
@@ -87,7 +99,7 @@ def deliveries(
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(metavar="N", min=1, help="At most so many.", show_default=False),
+        typer.Option("--limit", metavar="N", min=1, help="At most so many.", show_default=False),
     ] = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:

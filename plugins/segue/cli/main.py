@@ -6,7 +6,8 @@ import os
 import sys
 from collections.abc import Callable
 from io import TextIOWrapper
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -171,7 +172,7 @@ def options(
 def main() -> None:
     """Run the command line; every error that Segue foresees is one message and exit code 2."""
     _prepare_streams()
-    sys.exit(_flushed(_run()))
+    _end(_flushed(_run()))
 
 
 def _run() -> int:
@@ -187,6 +188,9 @@ def _run() -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         print_error(f"{where}{error.strerror or error}")
+        return FAILED
+    except UnicodeEncodeError as error:
+        print_error(f"{error.object!r} is not text: it has bytes or halves of characters in it")
         return FAILED
     return 0
 
@@ -204,11 +208,31 @@ def _prepare_streams() -> None:
 def _flushed(code: int) -> int:
     """Write out what is left; a reader that has gone, as ``head`` does, is no error to speak of."""
     try:
-        sys.stdout.flush()
+        if sys.stdout is not None:  # as it is where the shell closed it
+            sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # type: ignore[union-attr]
         return _PIPE_CLOSED
+    except OSError as error:
+        print_error(f"the answer cannot be written: {error.strerror or error}")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())  # type: ignore[union-attr]
+        return FAILED
     return code
+
+
+def _end(code: int) -> NoReturn:
+    """End with this code; where this is the process's own program, without Python's shutdown.
+
+    Threads of Arrow that still hold a CSV file's stream then would abort the process, after a
+    right answer and with a wrong code (apache/arrow#34314). Whatever is written is flushed before.
+    """
+    program = sys.modules["__main__"]
+    if sys.stderr is not None:
+        sys.stderr.flush()
+    is_ours = Path(getattr(program, "__file__", None) or "").stem == app.info.name
+    if is_ours or program is sys.modules[__name__]:
+        os._exit(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

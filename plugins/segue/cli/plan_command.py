@@ -50,7 +50,9 @@ def plan(
     at: At = None,
     contact: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="Show the changes of this contact.", show_default=False),
+        typer.Option(
+            "--contact", metavar="ID", help="Show the changes of this contact.", show_default=False
+        ),
     ] = None,
     home: Home = None,
     output: OutputFormat = Format.TABLE,

@@ -13,11 +13,15 @@ from segue.cli.output import count, note, working
 def prune(
     older_than: Annotated[
         str,
-        typer.Option(metavar="DURATION", help="Delete spans that end before so long ago: 400d."),
+        typer.Option(
+            "--older-than",
+            metavar="DURATION",
+            help="Delete spans that end before so long ago: 400d.",
+        ),
     ],
     workflow: Annotated[
         str | None,
-        typer.Option(metavar="WORKFLOW", help="Of one workflow.", show_default=False),
+        typer.Option("--workflow", metavar="WORKFLOW", help="Of one workflow.", show_default=False),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be deleted.")

@@ -27,12 +27,15 @@ ActionOption = Annotated[
 def retry(
     workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="Name of the workflow.")],
     action: ActionOption = None,
-    contact: Annotated[str | None, typer.Option(metavar="ID", help="Of one contact.")] = None,
+    contact: Annotated[
+        str | None, typer.Option("--contact", metavar="ID", help="Of one contact.")
+    ] = None,
     error: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Whose reason contains this text.")
+        str | None, typer.Option("--error", metavar="TEXT", help="Whose reason contains this text.")
     ] = None,
     key: Annotated[
-        list[str] | None, typer.Option(metavar="KEY", help="This delivery; may be repeated.")
+        list[str] | None,
+        typer.Option("--key", metavar="KEY", help="This delivery; may be repeated."),
     ] = None,
     yes: Yes = False,
 ) -> None:
@@ -60,7 +63,8 @@ def settle(
         bool, typer.Option("--not-delivered", help="They have not: send them again.")
     ] = False,
     workflow: Annotated[
-        str | None, typer.Option(metavar="WORKFLOW", help="All uncertain ones of a workflow.")
+        str | None,
+        typer.Option("--workflow", metavar="WORKFLOW", help="All uncertain ones of a workflow."),
     ] = None,
     action: ActionOption = None,
     yes: Yes = False,

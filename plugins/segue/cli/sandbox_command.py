@@ -10,17 +10,25 @@ import typer
 
 def sandbox(
     host: Annotated[
-        str, typer.Option(help="Address to listen at; keep it on loopback.")
+        str, typer.Option("--host", help="Address to listen at; keep it on loopback.")
     ] = "127.0.0.1",
     http_port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port of the inbox and the APIs; 0: a free one.")
+        int,
+        typer.Option(
+            "--http-port", min=0, max=65535, help="Port of the inbox and the APIs; 0: a free one."
+        ),
     ] = 8090,
     smtp_port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Port of the mail server; 0: a free one.")
+        int,
+        typer.Option(
+            "--smtp-port", min=0, max=65535, help="Port of the mail server; 0: a free one."
+        ),
     ] = 1025,
     folder: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Keep what is received here.", show_default=False),
+        typer.Option(
+            "--folder", metavar="DIR", help="Keep what is received here.", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Serve look-alikes of Slack, Zendesk, Freshdesk, Twilio, Teams and any HTTP API, and mail.

@@ -26,7 +26,12 @@ def schema(
     ] = None,
     folder: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write KIND.schema.json files there.", show_default=False),
+        typer.Option(
+            "--folder",
+            metavar="DIR",
+            help="Write KIND.schema.json files there.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """Print the JSON Schemas of directories, segments and workflows, channels included.

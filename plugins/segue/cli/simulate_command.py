@@ -63,6 +63,7 @@ def simulate(
     plot: Annotated[
         Path | None,
         typer.Option(
+            "--plot",
             metavar="FILE",
             help="Draw the changes per day: .svg, or .png, which needs matplotlib.",
             show_default=False,
@@ -71,6 +72,7 @@ def simulate(
     draft: Annotated[
         list[Path] | None,
         typer.Option(
+            "--draft",
             metavar="FILE",
             help="A definition to use instead of, or beside, those of the folder; repeatable.",
             show_default=False,

@@ -30,6 +30,7 @@ def snapshots(
     check: Annotated[
         str | None,
         typer.Option(
+            "--check",
             metavar="KEY",
             help="Read this snapshot whole and check its data; exit code 2 if it is not sound.",
             show_default=False,
@@ -72,7 +73,9 @@ _Directory = Annotated[
 def quarantine(
     key: _Key,
     directory: _Directory,
-    reason: Annotated[str, typer.Option(metavar="TEXT", help="Why, for others to read.")] = "",
+    reason: Annotated[
+        str, typer.Option("--reason", metavar="TEXT", help="Why, for others to read.")
+    ] = "",
     home: Home = None,
 ) -> None:
     """Let no run use a snapshot; the next run compares with the one before it.

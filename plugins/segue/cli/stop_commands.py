@@ -24,7 +24,10 @@ def stop(
     workflow: OneWorkflow = None,
     everything: All = False,
     reason: Annotated[
-        str, typer.Option(metavar="TEXT", help="Why; shown to whoever asks.", show_default=False)
+        str,
+        typer.Option(
+            "--reason", metavar="TEXT", help="Why; shown to whoever asks.", show_default=False
+        ),
     ] = "",
     listing: Annotated[
         bool, typer.Option("--list", help="List what is stopped, and stop nothing.")

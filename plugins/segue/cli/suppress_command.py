@@ -29,11 +29,17 @@ def suppress(
     file: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="A CSV file with the column contact_id.", show_default=False
+            "--file",
+            metavar="FILE",
+            help="A CSV file with the column contact_id.",
+            show_default=False,
         ),
     ] = None,
     reason: Annotated[
-        str, typer.Option(metavar="TEXT", help="Why; shown in the list.", show_default=False)
+        str,
+        typer.Option(
+            "--reason", metavar="TEXT", help="Why; shown in the list.", show_default=False
+        ),
     ] = "",
     remove: Annotated[bool, typer.Option("--remove", help="Take them off the list.")] = False,
     listing: Annotated[bool, typer.Option("--list", help="Print the list.")] = False,

@@ -73,21 +73,29 @@ def check_connections(
 def send_test(
     workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="Name of the workflow.")],
     contact: Annotated[
-        str, typer.Option(metavar="ID", help="Whose details the message is made of.")
+        str, typer.Option("--contact", metavar="ID", help="Whose details the message is made of.")
     ],
     to: Annotated[
         str,
         typer.Option(
-            metavar="ADDRESS", help="The tester: a mail address; in Slack a channel or a user's id."
+            "--to",
+            metavar="ADDRESS",
+            help="The tester: a mail address; in Slack a channel or a user's id.",
         ),
     ],
     action: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="The action, where there are several.", show_default=False),
+        typer.Option(
+            "--action",
+            metavar="ID",
+            help="The action, where there are several.",
+            show_default=False,
+        ),
     ] = None,
     snapshot: Annotated[
         str | None,
         typer.Option(
+            "--snapshot",
             metavar="KEY",
             help="Whose details these are; the newest complete one by default.",
             show_default=False,
@@ -96,6 +104,7 @@ def send_test(
     change: Annotated[
         str | None,
         typer.Option(
+            "--change",
             metavar="KIND",
             help="Kind of change; the workflow's first by default.",
             show_default=False,

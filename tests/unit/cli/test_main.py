@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import get_type_hints
 
 import pytest
+from typer.models import OptionInfo
 
+from segue.cli import main as cli
 from segue.cli.workspace import Workspace
 
 HEAVY = ("airflow", "pandas", "pyarrow", "numpy", "sqlalchemy", "alembic", "fastapi", "jinja2")
@@ -98,3 +102,42 @@ def test_a_pipe_gets_utf_8_whatever_the_locale(home):
 
 def test_the_version_is_shown(segue):
     assert segue("--version").out.startswith("segue 0.")
+
+
+def test_every_option_is_named_where_it_is_declared():
+    """Versions of typer differ in the names that they derive from a parameter's."""
+    derived = [
+        f"{command.callback.__name__}({name})"
+        for group in (cli.app, cli.snapshots, cli.db)
+        for command in group.registered_commands
+        for name, hint in get_type_hints(command.callback, include_extras=True).items()
+        for option in getattr(hint, "__metadata__", ())
+        if isinstance(option, OptionInfo)  # typer takes what comes first for the default
+        and not any(str(word).startswith("--") for word in (option.default, *option.param_decls))
+    ]
+    assert derived == []
+
+
+def test_a_full_disk_is_an_error_message(home):
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "segue.cli.main", "members", "gold"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert ended.returncode == 2
+    assert b"No space left on device" in ended.stderr
+    assert b"Traceback" not in ended.stderr
+
+
+def test_the_process_ends_with_its_code_and_without_python_s_shutdown(home):
+    """Whatever still runs then, such as a thread of Arrow with a CSV file, cannot abort it."""
+    code = (
+        "import atexit, sys, segue.cli.main as cli; sys.modules['__main__'].__file__ = 'segue'; "
+        "atexit.register(print, 'shut down'); sys.argv[1:] = ['members', 'nosuch']; cli.main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert ended.returncode == 2
+    assert b"nosuch" in ended.stderr
+    assert ended.stdout == b""
