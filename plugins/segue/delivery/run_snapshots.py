@@ -7,7 +7,13 @@ from datetime import datetime
 
 from segue.delivery.ledger import Ledger, RecordedSpan, Run, Wishes
 from segue.delivery.resolved import ResolvedWorkflow
-from segue.directory.snapshots import Snapshot, choose_span, find_usable, usable_snapshots
+from segue.directory.snapshots import (
+    Snapshot,
+    choose_span,
+    find_usable,
+    newest_complete,
+    usable_snapshots,
+)
 from segue.errors import DataError, SnapshotMissing
 
 
@@ -60,10 +66,8 @@ def snapshots_for(
     snapshots = usable_snapshots(directory, quarantined, now=now)
     if wishes.current is not None:
         current = find_usable(directory, wishes.current, quarantined, now=now)
-        complete = [item for item in snapshots if item.complete]
-        before = [item for item in complete if item.as_of < current.as_of]
         if wishes.previous is None:
-            return (before[-1] if before else None), current
+            return newest_complete(snapshots, before=current.as_of), current
         previous = find_usable(directory, wishes.previous, quarantined, now=now)
         if previous.as_of >= current.as_of:
             raise DataError(
@@ -81,13 +85,10 @@ def _since_last_span(
     snapshots: Sequence[Snapshot], recorded: Sequence[RecordedSpan]
 ) -> tuple[Snapshot | None, Snapshot | None]:
     """A manual run without parameters: from the last recorded span to the newest snapshot."""
-    complete = [snapshot for snapshot in snapshots if snapshot.complete]
-    if not complete:
+    current = newest_complete(snapshots)
+    if current is None:
         return None, None
-    current = complete[-1]
     if not recorded:
-        before = [item for item in complete if item.as_of < current.as_of]
-        return (before[-1] if before else None), current
+        return newest_complete(snapshots, before=current.as_of), current
     end = max(span.stretch.current for span in recorded)
-    previous = [item for item in complete if item.as_of <= end.as_of]
-    return (previous[-1] if previous else None), current
+    return newest_complete([item for item in snapshots if item.as_of <= end.as_of]), current

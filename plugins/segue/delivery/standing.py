@@ -14,7 +14,7 @@ from segue.delivery.live import Answer
 from segue.delivery.looking_up import lay_over
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.verdicts import holds
-from segue.directory.snapshots import Snapshot, parse_key, usable_snapshots
+from segue.directory.snapshots import Snapshot, newest_complete, parse_key, usable_snapshots
 from segue.directory.tables import SnapshotTables
 from segue.errors import SnapshotMissing
 from segue.segments.changes import Memberships
@@ -39,19 +39,19 @@ def current_consent(
         return {}
     directory = resolved.directory
     usable = usable_snapshots(directory, quarantined, now=now)
-    complete = [item for item in usable if item.complete]
+    newest = newest_complete(usable)
     keys = sorted({change.snapshot for change in changes})
     instants = [parsed[1] for key in keys if (parsed := parse_key(directory, key))]
-    if not complete or complete[-1].as_of < max(instants):
+    if newest is None or newest.as_of < max(instants):
         raise SnapshotMissing(
             f"consent cannot be judged: snapshot {keys[-1]} of {directory.directory} is not "
             "complete any more, and no newer one is"
         )
-    tables = SnapshotTables(directory, complete[-1])
-    for snapshot in complete:
-        if snapshot.key in keys:
+    tables = SnapshotTables(directory, newest)
+    for snapshot in usable:
+        if snapshot.key in keys and snapshot.complete:
             refuse_lost_opt_outs(SnapshotTables(directory, snapshot), tables)
-    return consent_at(resolved, changes, complete[-1])
+    return consent_at(resolved, changes, newest)
 
 
 def consent_at(
@@ -81,18 +81,18 @@ def recheck(
     only the first is known. ``answers`` are what was looked up live of the contacts.
     """
     usable = usable_snapshots(resolved.directory, quarantined, now=now)
-    newest = [item for item in usable if item.complete][-1:]
-    asked = [change for change in changes if newest and change.snapshot != newest[0].key]
-    if not asked:
+    newest = newest_complete(usable)
+    asked = [change for change in changes if newest and change.snapshot != newest.key]
+    if newest is None or not asked:
         return {}
-    states = _states(resolved, asked, newest[0])
+    states = _states(resolved, asked, newest)
     found = {change: _why_not(change, states.get(change.contact_id)) for change in asked}
     judged = [
         change
         for change in asked
         if found[change] is None and change.reason != RemovalReason.DELETED
     ]
-    verdicts = _conditions(resolved, judged, newest[0], memberships, answers or {})
+    verdicts = _conditions(resolved, judged, newest, memberships, answers or {})
     found |= {
         change: None if verdict else "the conditions do not hold any more"
         for change, verdict in zip(judged, verdicts, strict=True)

@@ -28,7 +28,7 @@ from segue.delivery.pacing import LONGEST_PAUSE
 from segue.delivery.plan import SEND, placeholders, rehearse
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.schema import State
-from segue.directory.snapshots import Snapshot, find_snapshot, usable_snapshots
+from segue.directory.snapshots import Snapshot, find_snapshot, newest_complete, usable_snapshots
 from segue.documents import did_you_mean
 from segue.errors import (
     ContactFailure,
@@ -190,10 +190,10 @@ def _snapshot(
         return find_snapshot(resolved.directory, key, now=now)
     name = resolved.directory.directory
     usable = usable_snapshots(resolved.directory, ledger.quarantined(name), now=now)
-    complete = [snapshot for snapshot in usable if snapshot.complete]
-    if not complete:
+    newest = newest_complete(usable)
+    if newest is None:
         raise SnapshotMissing(f"directory {name} has no complete snapshot")
-    return complete[-1]
+    return newest
 
 
 def _change(contact: str, kind: str, key: str) -> Change:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,6 +70,33 @@ def list_folder(folder: UPath, where: str, entered: Callable[[str], bool] | None
     folders = {entry for entry in entries if isinstance(entry, str)}
     folders |= {file.name.split("/")[0] for file in files if "/" in file.name}
     return Listing(tuple(sorted(files, key=lambda file: file.name)), tuple(sorted(folders)))
+
+
+def folders_in(folder: UPath, where: str) -> list[str]:
+    """Return the names of the folders directly in ``folder``, sorted, from one flat listing.
+
+    One that does not exist, or is a file, has none. Raises DataError as ``list_folder`` does.
+    """
+    with storage_errors(where), suppress(FileNotFoundError, NotADirectoryError):
+        if isinstance(folder.fs, LocalFileSystem):
+            with os.scandir(folder.path) as entries:
+                return sorted(entry.name for entry in entries if entry.is_dir())
+        folder.fs.invalidate_cache()
+        listed = folder.fs.ls(folder.path, detail=True)
+        paths = (info["name"].rstrip("/") for info in listed if info["type"] == "directory")
+        return sorted({path.rsplit("/", 1)[-1] for path in paths} - {folder.name})
+    return []
+
+
+def find_file(path: UPath, where: str) -> StoredFile | None:
+    """Return one file, asked for alone; None where there is none."""
+    with storage_errors(where), suppress(FileNotFoundError, NotADirectoryError):
+        if isinstance(path.fs, LocalFileSystem):
+            return _local_file(path.name, Path(path.path)) if path.is_file() else None
+        path.fs.invalidate_cache()
+        info = path.fs.info(path.path)
+        return _remote_file(path.name, path.path, info) if info["type"] == "file" else None
+    return None
 
 
 def table_files(files: Iterable[StoredFile]) -> dict[str, list[StoredFile]]:
@@ -160,15 +187,14 @@ def _local_entries(root: str, entered: Callable[[str], bool] | None) -> Iterator
         if prefix.count("/") >= _DEEPEST:
             folders.clear()
         for name in names:
-            path = Path(folder, name)
-            try:
-                status = path.stat()
-            except FileNotFoundError:  # gone since, or a link to nowhere
-                continue
-            modified = datetime.fromtimestamp(status.st_mtime, UTC)
-            yield StoredFile(
-                prefix + name, str(path), status.st_size, str(status.st_mtime_ns), modified
-            )
+            with suppress(FileNotFoundError):  # gone since, or a link to nowhere
+                yield _local_file(prefix + name, Path(folder, name))
+
+
+def _local_file(name: str, path: Path) -> StoredFile:
+    status = path.stat()
+    modified = datetime.fromtimestamp(status.st_mtime, UTC)
+    return StoredFile(name, str(path), status.st_size, str(status.st_mtime_ns), modified)
 
 
 def _raise_unless_missing(error: OSError) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from typing import IO, Any, Literal, Protocol, TypeAlias, TypeVar, cast
 
 import numpy as np
@@ -463,7 +463,18 @@ def open_parts(files: Sequence[StoredFile], fs: AbstractFileSystem) -> list[Part
         raise DataError(f"{names}: expected one file, or one folder of files of one format")
     if "csv" in formats.values():
         return [CsvPart(file.name, file.path, fs) for file in files]
-    return [ParquetPart(file.name, file.path, fs) for file in files]
+    return [_parquet_part(file, fs) for file in files]
+
+
+def _parquet_part(file: StoredFile, fs: AbstractFileSystem) -> ParquetPart:
+    """Return a file's reader: in one process the same, footer and all, while the content is."""
+    make = _known_parquet_part if file.is_checksum else ParquetPart
+    return make(file.name, file.path, fs, *([file.version] if file.is_checksum else []))
+
+
+@lru_cache(maxsize=1024)
+def _known_parquet_part(name: str, path: str, fs: AbstractFileSystem, _version: str) -> ParquetPart:
+    return ParquetPart(name, path, fs)
 
 
 def _format_of(file: StoredFile) -> str:

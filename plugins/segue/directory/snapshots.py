@@ -8,17 +8,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from urllib.parse import unquote
 
 from upath import UPath
 
 from segue.directory.definition import DirectoryDefinition
 from segue.directory.layout import (
-    Listing,
     StoredFile,
+    folders_in,
     list_folder,
     shown,
     storage_errors,
@@ -28,6 +29,7 @@ from segue.directory.layout import (
 from segue.durations import localize
 from segue.errors import DataError, SettingsError, SnapshotMissing
 
+_LISTED_ALONE = 8  # folders; more are listed with all others, 1,000 files a request
 ALLOWED_KEYS = "a date such as 2026-11-22, or a time such as 2026-11-22T06:00:00Z"
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _TIME = re.compile(
@@ -50,27 +52,83 @@ class Snapshot:
         return (self.as_of, self.key) < (other.as_of, other.key)
 
 
+class _Listed(Snapshot):
+    """A snapshot whose folder is looked into only when somebody asks whether it is complete."""
+
+    __slots__ = ("_judge", "_why")
+    _judge: Callable[[], str | None]
+    _why: str | None
+
+    def __init__(
+        self, key: str, as_of: datetime, location: UPath, judge: Callable[[], str | None]
+    ) -> None:
+        values = {"key": key, "as_of": as_of, "location": location, "_judge": judge}
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    @property
+    def complete(self) -> bool:
+        return self.why_incomplete is None
+
+    @property
+    def why_incomplete(self) -> str | None:
+        if not hasattr(self, "_why"):
+            object.__setattr__(self, "_why", self._judge())
+        return self._why
+
+
+class _Folders:
+    """The files of a directory's snapshots: a few folders are listed alone, many all at once."""
+
+    def __init__(self, root: UPath, where: str, entered: Callable[[str], bool]) -> None:
+        self._root, self._where, self._entered = root, where, entered
+        self._alone = 0
+        self._whole: dict[str, list[StoredFile]] | None = None
+
+    def files(self, folder: str) -> list[StoredFile]:
+        """Return the files of one snapshot, named from its folder on."""
+        self._alone += 1
+        if self._whole is None and self._alone <= _LISTED_ALONE:
+            return list(list_folder(self._root / folder, self._where).files)
+        if self._whole is None:
+            self._whole = {}
+            for file in list_folder(self._root, self._where, self._entered).files:
+                first, _, name = file.name.partition("/")
+                self._whole.setdefault(first, []).append(replace(file, name=name))
+        return self._whole.get(folder, [])
+
+
 def list_snapshots(directory: DirectoryDefinition, *, now: datetime) -> list[Snapshot]:
     """Return the directory's snapshots, incomplete ones included, in ascending order of as-of.
 
     ``now`` (aware) decides whether files have settled, and which as-of lies in the future. Folders
-    whose names are no keys are ignored; ``unkeyed_folders`` tells which. Raises DataError when the
-    root cannot be listed, or two folders have the same key.
+    whose names are no keys are ignored; ``unkeyed_folders`` tells which. The root alone is listed:
+    a snapshot's folder is when it is asked whether it is complete. Raises DataError when the root
+    cannot be listed, or two folders have the same key.
     """
-    root, listing = _list_root(directory)
-    folders = _folders_by_key(directory, listing.folders)
-    files: dict[str, list[StoredFile]] = {}
-    for file in listing.files:
-        folder, _, name = file.name.partition("/")
-        if name:
-            files.setdefault(folder, []).append(replace(file, name=name))
-    snapshots = []
-    for key, (folder, as_of) in folders.items():
-        why = _why_early(directory, as_of, now) or _why_incomplete(
-            directory, files.get(folder, []), now
-        )
-        snapshots.append(Snapshot(key, as_of, root / folder, why is None, why))
-    return sorted(snapshots)
+    where, root, names = _list_root(directory)
+    listed = _Folders(root, where, lambda name: _key_of_folder(directory, name) is not None)
+
+    def why(folder: str, as_of: datetime) -> str | None:
+        early = _why_early(directory, as_of, now)
+        return early or _why_incomplete(directory, listed.files(folder), now)
+
+    folders = _folders_by_key(directory, names)
+    return sorted(
+        _Listed(key, as_of, root / folder, partial(why, folder, as_of))
+        for key, (folder, as_of) in folders.items()
+    )
+
+
+def newest_complete(
+    snapshots: Sequence[Snapshot], *, before: datetime | None = None
+) -> Snapshot | None:
+    """Return the last complete snapshot, or the last whose as-of is earlier; None if none is.
+
+    ``snapshots`` are in ascending order. No older one is looked into.
+    """
+    chosen = (item for item in reversed(snapshots) if before is None or item.as_of < before)
+    return next((item for item in chosen if item.complete), None)
 
 
 def unkeyed_folders(directory: DirectoryDefinition) -> list[str]:
@@ -80,7 +138,7 @@ def unkeyed_folders(directory: DirectoryDefinition) -> list[str]:
     """
     return [
         folder
-        for folder in _list_root(directory)[1].folders
+        for folder in _list_root(directory)[2]
         if _key_of_folder(directory, folder) is None
         and not folder.startswith(("_", "."))
         and folder != "lost+found"
@@ -154,10 +212,10 @@ def choose_span(
     Current is the last complete snapshot with start < as-of <= end; previous the last complete
     one with as-of <= start.
     """
-    complete = sorted(snapshot for snapshot in snapshots if snapshot.complete)
-    previous = [snapshot for snapshot in complete if snapshot.as_of <= start]
-    current = [snapshot for snapshot in complete if start < snapshot.as_of <= end]
-    return (previous[-1] if previous else None, current[-1] if current else None)
+    ordered = sorted(snapshots)
+    previous = [snapshot for snapshot in ordered if snapshot.as_of <= start]
+    current = [snapshot for snapshot in ordered if start < snapshot.as_of <= end]
+    return newest_complete(previous), newest_complete(current)
 
 
 def fingerprint(snapshot: Snapshot) -> str:
@@ -239,16 +297,20 @@ def _canonical_time(directory: DirectoryDefinition, when: datetime) -> tuple[str
     return instant.isoformat().replace("+00:00", "Z"), instant
 
 
-def _list_root(directory: DirectoryDefinition) -> tuple[UPath, Listing]:
+def _list_root(directory: DirectoryDefinition) -> tuple[str, UPath, Sequence[str]]:
+    """Return how messages call the folder of snapshots, the folder, and the names of its folders.
+
+    Nothing below those is listed.
+    """
     where = f"directory {directory.directory}: the folder of snapshots {shown(directory.snapshots)}"
     with storage_errors(where):
         root = UPath(directory.snapshots)
-        listing = list_folder(root, where, lambda name: _key_of_folder(directory, name) is not None)
-        if not (listing.files or listing.folders) and not root.exists():
+        folders = folders_in(root, where)
+        if not folders and not root.exists():
             raise DataError(f"{where} does not exist")
-        if not listing.folders and root.is_file():
+        if not folders and root.is_file():
             raise DataError(f"{where} is a file; expected a folder")
-    return root, listing
+    return where, root, folders
 
 
 def _folders_by_key(

@@ -409,6 +409,7 @@ class SnapshotTables:
                 raise DataError(f"{self._where}, {table}: {_LAKE.format(kind=kind)}")
             with self._located():
                 parts = open_parts(self._files[table], self.snapshot.location.fs)
+                in_parallel(lambda part: part.columns, parts)  # each in a file's footer or head
                 self._types[table] = _common_types(parts, self._mapping(table).get(ID, ID))
             self._opened[table] = parts
         return self._opened[table]

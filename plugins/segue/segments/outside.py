@@ -14,7 +14,7 @@ from upath import UPath
 
 from segue.directory.checks import list_names
 from segue.directory.checks import opt_states as read_opt_states
-from segue.directory.layout import list_folder, shown, storage_errors
+from segue.directory.layout import find_file, shown, storage_errors
 from segue.directory.look_alikes import opt_state_columns
 from segue.directory.readers import open_parts
 from segue.directory.snapshots import Snapshot
@@ -192,10 +192,10 @@ def _read_import(segment: SegmentDefinition, location: UPath, where: str) -> pa.
     """Return contact_id (text) and opted_in (boolean) of an imported table."""
     assert segment.imported is not None
     folder = location.parent
-    files = [f for f in list_folder(folder, where).files if f.name == location.name]
-    if not files:
+    file = find_file(location, where)
+    if file is None:
         raise DataError(f"{where} is not there")
-    (part,) = open_parts(files, folder.fs)
+    (part,) = open_parts([file], folder.fs)
     mapped: dict[str, str] = {str(k): v for k, v in segment.imported.columns.items()}
     theirs = {"contact_id": "contact_id", "opted_in": "opted_in", **mapped}
     for name in ("contact_id", *mapped):
@@ -249,8 +249,8 @@ def _some(ids: list[Any]) -> str:
 def _version(location: UPath) -> list[Any]:
     """Return size and version of a file; empty if it is not there."""
     where = f"the folder {shown(location.parent)}"
-    listed = list_folder(location.parent, where).files
-    return next(([f.size, f.version] for f in listed if f.name == location.name), [])
+    file = find_file(location, where)
+    return [file.size, file.version] if file else []
 
 
 def _no_ids() -> ArrowColumn:

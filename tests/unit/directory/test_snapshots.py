@@ -136,7 +136,8 @@ class TestListing:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(os, "walk", seen)
             (found,) = list_snapshots(local.definition(), now=LATER)
-        assert found.complete
+            assert not entered  # nobody has asked whether it is complete
+            assert found.complete
         assert "2026-11-22" in entered
         assert "lost+found" not in entered
 
@@ -252,9 +253,9 @@ class TestCompleteness:
         folder.write("2026-11-22/contacts.csv", CONTACTS)
         definition = folder.definition(complete_marker="_SUCCESS")
         (before,) = list_snapshots(definition, now=LATER)
+        assert before.why_incomplete == "no marker file _SUCCESS"
         folder.write("2026-11-22/_SUCCESS", "")
         (after,) = list_snapshots(definition, now=datetime.now(UTC))
-        assert before.why_incomplete == "no marker file _SUCCESS"
         assert after.complete
 
     def test_marker_without_contacts(self, folder):
