@@ -25,9 +25,9 @@ from segue.delivery.branches import BranchRef, RunArea, changes_of_span, cut
 from segue.delivery.detection import detect
 from segue.delivery.door import Clock
 from segue.delivery.gaps import gaps
+from segue.delivery.guard import judge_policies
 from segue.delivery.ledger import Ledger, RequestKind, Run, Selection, Settlement, Wishes
 from segue.delivery.looking_up import Desk
-from segue.delivery.policies import suppressing_policy
 from segue.delivery.report import report_run
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.resumption import await_definition, resume
@@ -217,7 +217,7 @@ class World:
         self.released: set[str] = set()  # snapshots of spans that the guard had a say about
         self.arrivals: list[Arrival] = []
         self.resends = False  # whether `on_uncertain: resend` was ever in force
-        self.recorded_under: dict[str, str] = {}  # `backfill` when a run took its span
+        self.only_records: dict[str, bool] = {}  # by run, as it was last detected
         self.violations: list[str] = []
         self.mood = Mood()
         self.workers = 0
@@ -582,11 +582,11 @@ class World:
 
     def _detect(self, dag_run: DagRun, ledger: Ledger) -> None:
         resolved = self.workflow
-        recorded = ledger.find_run(NAME, dag_run.run.run_id)
-        if recorded is None or recorded.outcome != "recorded":
-            self.recorded_under[dag_run.run.run_id] = self.policies.get("backfill", "record")
         found = detect(
             resolved, dag_run.run, dag_run.wishes, ledger=ledger, store=self.store, now=self.now
+        )
+        self.only_records[dag_run.run.run_id] = (
+            dag_run.run.is_backfill and self.policies.get("backfill", "record") == "record"
         )
         changes = [
             change
@@ -600,12 +600,8 @@ class World:
     def _guard(self, dag_run: DagRun, ledger: Ledger) -> None:
         recorded = ledger.find_run(NAME, dag_run.run.run_id)
         spans = ledger.spans_of(recorded)
-        record_only = recorded.recorded_only and not dag_run.wishes.deliver
+        judge_policies(self.workflow, recorded, dag_run.wishes, ledger, self.now)
         for span in spans:
-            reason = suppressing_policy(
-                self.workflow, span.stretch, dag_run.wishes, self.now, record_only=record_only
-            )
-            ledger.judge_again(span.id, reason, self.now)
             if self._may_be_released(dag_run, span.stretch.current.key):
                 self.released.add(span.stretch.current.key)
         ledger.release([span.id for span in spans], self.now)
@@ -614,7 +610,7 @@ class World:
         """What the policies ``backfill`` and ``max_age`` say, in the model's own words."""
         if dag_run.wishes.deliver:
             return True
-        if dag_run.run.is_backfill and self.recorded_under.get(dag_run.run.run_id) == "record":
+        if self.only_records.get(dag_run.run.run_id):
             return False
         days = int(self.policies["max_age"].removesuffix("d"))
         return as_of(day_of(snapshot)) >= self.now - timedelta(days=days)
@@ -754,7 +750,11 @@ class World:
         }[reason]()
 
     def _rightly_suppressed(self, it: Identity, row: Mapping[str, Any]) -> bool:
-        runs = {span.stretch.current.key: span.run_id for span in self.ledger.all_spans(NAME)}
+        runs = {
+            span.stretch.current.key: span.run_id
+            for span in self.ledger.all_spans(NAME)
+            if span.kind == "changes"  # a baseline may end at the same snapshot
+        }
         dag_run = self.runs[runs[it.snapshot]]
         return not self._may_be_released(dag_run, it.snapshot)
 

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -199,6 +200,15 @@ class Sequences(RuleBasedStateMachine):
         run = Run(NAME, name, (end - timedelta(hours=length), end), is_backfill=backfill)
         self.world.now = max(self.world.now, end + timedelta(seconds=wait))
         return self.world.start(run, wishes, mood, until=until)
+
+    @precondition(lambda self: self.world.runs)
+    @rule(data=st.data(), deliver=st.booleans(), wait=waits, mood=moods)
+    def a_backfill_does_a_run_again(self, data, deliver, wait, mood):
+        """``--reprocess-behavior completed``: the same run, which is a backfill's from now on."""
+        run = self._some_run(data, wait).run
+        if run.interval is not None:
+            again = replace(run, is_backfill=True)
+            self.world.start(again, Wishes(deliver=deliver), mood)
 
     @rule(mood=moods)
     def a_manual_run(self, mood):

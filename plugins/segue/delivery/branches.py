@@ -107,21 +107,28 @@ class RunArea:
         """Return the digest that ``write_audience`` wrote; DataError when the area is gone."""
         return self._text("audience")
 
-    def write_question(self, digest: str) -> None:
-        """Remember what a person is shown: see ``read_question``."""
-        _write_text(self.root / "question", digest)
+    def write_question(self, about: Collection[tuple[str, str]]) -> None:
+        """Remember whom a person is shown a question about: see ``read_question``."""
+        rows = [{"contact_id": contact, "change": change} for contact, change in sorted(about)]
+        _write_text(self._question, json.dumps(rows, ensure_ascii=False))
 
-    def read_question(self) -> str | None:
-        """Return the digest of what the guard's question shows, or None if it was never asked.
+    def read_question(self) -> frozenset[tuple[str, str]] | None:
+        """Return (contact_id, change) of all that the guard's question is about; None: never asked.
 
         Airflow shows a question as it was first asked, whatever a cleared guard asks later.
         """
-        path = self.root / "question"
-        return path.read_text(encoding="utf-8") if path.exists() else None
+        if not self._question.exists():
+            return None
+        rows = json.loads(self._question.read_text(encoding="utf-8"))
+        return frozenset((row["contact_id"], row["change"]) for row in rows)
 
     def forget_question(self) -> None:
         """Forget the question of a run that was deleted in Airflow: it shows nothing any more."""
-        (self.root / "question").unlink(missing_ok=True)
+        self._question.unlink(missing_ok=True)
+
+    @property
+    def _question(self) -> UPath:
+        return self.root / "question.json"
 
     def write_slices(self, slices: Sequence[Sequence[Change]]) -> list[BranchRef]:
         """Write the slices and return the references that the fan-out maps over."""

@@ -85,12 +85,11 @@ def _detect(
     now: datetime,
 ) -> Detection:
     recorded = ledger.find_run(run.workflow, run.run_id)
-    if recorded is not None and recorded.outcome == "recorded":
+    if recorded is not None:
         spans = ledger.spans_of(recorded)
         live = [span for span in spans if not span.is_withdrawn]
-        if live or not spans:
-            record_only = recorded.recorded_only and not wishes.deliver
-            return _detect_again(resolved, run, wishes, live, record_only, ledger, store, now)
+        if live or (recorded.outcome == "recorded" and not spans):
+            return _detect_again(resolved, run, wishes, live, ledger, store, now)
     if wishes.enroll_current_members:
         return _enrol(resolved, run, wishes, ledger, store, now)
     return _detect_first(resolved, run, wishes, ledger, store, now)
@@ -105,6 +104,8 @@ def _detect_first(
     now: datetime,
 ) -> Detection:
     recorded = ledger.all_spans(run.workflow)
+    if any(span.run_id == run.run_id for span in recorded):
+        raise SpanTaken  # a worker that was given up has recorded this very run meanwhile
     _refuse_moved_instants(resolved, recorded)
     previous, current = snapshots_for(resolved, run, wishes, ledger, now)
     if current is None:
@@ -113,24 +114,28 @@ def _detect_first(
     wanted = Stretch(start, _point(current))
     is_first = previous is None and wanted.is_empty
     parts, lost = ([wanted], []) if is_first else _open_parts(resolved, wanted, recorded, ledger)
+    others = [span for span in recorded if overlap(span.stretch, wanted)]
+    inside = [span for span in others if _contains(wanted, span.stretch)]
+    asked_for = inside if wishes.deliver else []
     if parts:
         record_only = _records_only(resolved, run, wishes)
         detected = [
             compare(resolved, part, record_only, wishes, store=store, now=now) for part in parts
         ]
         detected = [beside(resolved, span, recorded, ledger) for span in detected]
-        ledger.record_spans(
+        taken = ledger.record_spans(
             run,
             [bounded(span, ledger, run.workflow) for span in detected],
             resolved.action_ids,
             resolved.fingerprint,
             now,
             recorded_only=record_only,
+            take_over=asked_for,
         )
-    others = [span for span in recorded if overlap(span.stretch, wanted)]
-    inside = [span for span in others if _contains(wanted, span.stretch)]
-    if wishes.deliver and ledger.take_over(run, inside, now):
-        return detect(resolved, run, wishes, ledger=ledger, store=store, now=now)
+    else:
+        taken = bool(asked_for) and ledger.take_over(run, asked_for, now)
+    if taken:  # the ledger knows all that is the run's by now, whatever becomes of this process
+        return _detect(resolved, run, wishes, ledger, store, now)
     if parts:
         return _recorded(ledger, run)
     wider = [span for span in others if span not in inside] if wishes.deliver else []
@@ -174,12 +179,16 @@ def _detect_again(
     run: Run,
     wishes: Wishes,
     recorded: Sequence[RecordedSpan],
-    record_only: bool,
     ledger: Ledger,
     store: Memberships,
     now: datetime,
 ) -> Detection:
+    """Compare a recorded run's snapshots again; whether it may send is asked of it as it is now.
+
+    A backfill over a scheduled run is a backfill, whatever it was when it was first recorded.
+    """
     again = []
+    record_only = _records_only(resolved, run, wishes)
     mine = {span.id for span in recorded}
     others = [span for span in ledger.all_spans(run.workflow) if span.id not in mine]
     for span in recorded:
@@ -196,7 +205,9 @@ def _detect_again(
             detected = replace(detected, kind=span.kind, reason=span.reason, changes=())
         detected = beside(resolved, detected, others, ledger)
         again.append((span, bounded(detected, ledger, run.workflow)))
-    ledger.record_again(run, again, resolved.action_ids, resolved.fingerprint, now)
+    ledger.record_again(
+        run, again, resolved.action_ids, resolved.fingerprint, now, recorded_only=record_only
+    )
     return _recorded(ledger, run)
 
 
@@ -452,7 +463,8 @@ def _refuse_rewritten(span: RecordedSpan, detected: DetectedSpan) -> None:
         raise SnapshotRewritten(
             f"the files of snapshot {', '.join(changed)} changed after this run recorded them. To "
             "go on with the new files, run it again by a backfill of its interval with "
-            "--reprocess-behavior completed and --dag-run-conf '{\"accept_rewritten\": true}'"
+            '--reprocess-behavior completed and --dag-run-conf \'{"accept_rewritten": true, '
+            '"deliver": true}\'; without deliver it records the new changes and sends nothing'
         )
 
 

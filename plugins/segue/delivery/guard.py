@@ -38,7 +38,7 @@ class Question:
     reasons: Sequence[str]
     waiting: Mapping[str, int]  # by kind of change
     examples: Mapping[str, Sequence[str]]  # contact ids by kind of change
-    digest: str  # of everybody it is about
+    about: frozenset[tuple[str, str]]  # (contact id, change) of everybody it is about
 
     @property
     def subject(self) -> str:
@@ -101,23 +101,29 @@ def judge_policies(
 ) -> None:
     """Let the policies judge a run's spans again: the guard may run long after detection.
 
-    An enrolment is a person's decision of now, whatever its snapshot's age.
+    It only withholds: what detect_changes found suppressed has no branch that could send it, and
+    is given back by detect_changes alone. An enrolment is a person's decision of now, whatever its
+    snapshot's age.
     """
     record_only = run.recorded_only and not wishes.deliver
     for span in live_spans(run, ledger):
+        reason = None
         if span.kind != SpanKind.ENROLMENT:
             reason = suppressing_policy(
                 resolved, span.stretch, wishes, now, record_only=record_only
             )
-            ledger.judge_again(span.id, reason, now)
+        ledger.withhold(span.id, reason, now)
 
 
 def question(resolved: ResolvedWorkflow, run: RecordedRun, ledger: Ledger) -> Question | None:
     """Return what to ask a person before the run's deliveries are released; None: nothing.
 
     Where nothing is planned there is nothing to ask, however odd the snapshot. What was rejected
-    before waits for another answer, with whatever else is planned by now.
+    before waits for another answer, with whatever else is planned by now; not in a run that only
+    records, which nothing may be released of.
     """
+    if run.recorded_only:
+        return None
     spans = live_spans(run, ledger)
     ids = [span.id for span in spans]
     waiting = ledger.count_waiting(ids)
@@ -126,8 +132,8 @@ def question(resolved: ResolvedWorkflow, run: RecordedRun, ledger: Ledger) -> Qu
         return None
     examples = {kind: ledger.waiting_contacts(ids, kind, _EXAMPLES) for kind in waiting}
     segment = resolved.segment.segment
-    digest = ledger.waiting_digest(ids)
-    return Question(resolved.name, segment, spans, reasons, waiting, examples, digest)
+    about = ledger.waiting_changes(ids)
+    return Question(resolved.name, segment, spans, reasons, waiting, examples, about)
 
 
 def _reasons(

@@ -14,6 +14,7 @@ from segue.delivery.schema import OPEN_STATES, State
 from segue.directory.snapshots import usable_snapshots
 
 _SHOWN_GAPS = 5
+_NOT_SENT = frozenset({State.SKIPPED, State.SUPPRESSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class RunReport:
     spans: Sequence[RecordedSpan]
     changes: Counter[str]
     actions: Mapping[str, Counter[tuple[str, str]]]
-    withdrawn: int  # deliveries of changes that were none any more when the run was cleared
+    withdrawn: Counter[str]  # states of deliveries of changes that are none any more
     problems: Sequence[str]
     digests: Mapping[str, int] = field(default_factory=dict)  # messages, per action that is one
 
@@ -54,9 +55,7 @@ class RunReport:
             told = f", in {number} message{'' if number == 1 else 's'}" if number else ""
             found.append(f"- {action}: {_counts(named)}{told}")
         if self.withdrawn:
-            found.append(
-                f"withdrawn: {self.withdrawn} deliveries of changes that are none any more"
-            )
+            found.append(_withdrawn_line(self.withdrawn))
         found += [f"PROBLEM: {problem}" for problem in self.problems]
         return found
 
@@ -67,8 +66,9 @@ def report_run(resolved: ResolvedWorkflow, run: RecordedRun, ledger: Ledger) -> 
     ids = [span.id for span in spans]
     changes = ledger.count_changes(ids)
     actions = ledger.tally(ids)
-    problems = list(_problems(resolved, changes, actions))
-    withdrawn, digests = ledger.count_withdrawn(ids), ledger.count_digests(ids)
+    withdrawn, digests = ledger.tally_withdrawn(ids), ledger.count_digests(ids)
+    expected = ledger.expected_deliveries(ids)
+    problems = _problems(resolved, expected, actions, withdrawn)
     return RunReport(run, spans, changes, actions, withdrawn, problems, digests)
 
 
@@ -109,22 +109,33 @@ def _gap_line(gap: Gap) -> str:
 
 def _problems(
     resolved: ResolvedWorkflow,
-    changes: Counter[str],
+    expected: Mapping[str, int],
     actions: Mapping[str, Counter[tuple[str, str]]],
+    withdrawn: Mapping[str, int],
 ) -> list[str]:
+    """Return what fails a run; actions that are not defined any more count like the others."""
     problems = []
-    detected = changes.total()
-    for action in resolved.action_ids:
+    for action, count in expected.items():
         accounted = actions.get(action, Counter()).total()
-        if accounted != detected:
+        if accounted != count:
             problems.append(
-                f"{action}: {detected} changes were detected, {accounted} are accounted for"
+                f"{action}: {count} changes were detected, {accounted} are accounted for"
             )
-    states: Counter[str] = Counter()
-    for action in resolved.action_ids:
-        for (state, _), count in actions.get(action, Counter()).items():
-            states[state] += count
-    unfinished = sum(states[state] for state in OPEN_STATES)
+    states: Counter[str] = Counter(withdrawn)
+    unfinished = 0
+    for action, counts in actions.items():
+        mine: Counter[str] = Counter()
+        for (state, _), count in counts.items():
+            mine[state] += count
+        states += mine
+        still_open = sum(mine[state] for state in OPEN_STATES)
+        if action in resolved.action_ids:
+            unfinished += still_open
+        elif still_open:
+            problems.append(
+                f"{still_open} deliveries of {action} were not sent, and it is not defined any "
+                "more; clear the run from detect_changes to go on without it"
+            )
     if unfinished:
         problems.append(
             f"{unfinished} deliveries were not tried to the end; clear the failed tasks"
@@ -135,6 +146,12 @@ def _problems(
     if states[State.FAILED] > allowed:
         problems.append(f"{states[State.FAILED]} deliveries failed; report.max_failed is {allowed}")
     return problems
+
+
+def _withdrawn_line(withdrawn: Counter[str]) -> str:
+    line = f"withdrawn: {withdrawn.total()} deliveries of changes that are none any more"
+    sent = {state: count for state, count in withdrawn.items() if state not in _NOT_SENT}
+    return f"{line} ({_counts(sent)})" if sent else line
 
 
 def _span_line(span: RecordedSpan) -> str:

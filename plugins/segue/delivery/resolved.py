@@ -48,12 +48,28 @@ class ResolvedWorkflow:
 
     @cached_property
     def audience(self) -> str:
-        """SHA-256 of all that decides who is acted on, messages left out."""
+        """What decides who is acted on, messages left out: see ``acts_on_the_same``.
+
+        A line with the SHA-256 of what holds for all actions, and a line with that of each action's
+        ``if`` after the action's id.
+        """
         definition = self.definition.model_dump(mode="json", by_alias=True)
         who = {key: definition[key] for key in ("segment", "changes", "load", "conditions")}
-        who["if"] = {action["id"]: action["if"] for action in definition["actions"]}
         segments = {"match": self._segment_data, "referred": self._referred_data}
-        return _digest({**who, **segments, "directory": self._directory_data})
+        ifs = [f"{action['id']} {_digest(action['if'])}" for action in definition["actions"]]
+        return "\n".join([_digest({**who, **segments, "directory": self._directory_data}), *ifs])
+
+    def acts_on_the_same(self, audience: str, action: str | None = None) -> bool:
+        """Tell whether the contacts are still decided as when ``audience`` was written.
+
+        With an ``action``, whether its own ``if`` is the same as well. What was added since has
+        nothing to send there, and stops nobody, as what was removed does not.
+        """
+        everybody, ifs = _parts(audience)
+        now, own = _parts(self.audience)
+        if action is None or action not in ifs:
+            return everybody == now
+        return everybody == now and ifs[action] == own[action]
 
     @property
     def _segment_data(self) -> Any:
@@ -78,6 +94,12 @@ class ResolvedWorkflow:
             "directory": self._directory_data,
         }
         return _digest(parts), _canonical(parts)
+
+
+def _parts(audience: str) -> tuple[str, Mapping[str, str]]:
+    """Return the digest of what holds for all actions, and those of their ``if`` by id."""
+    first, _, rest = audience.partition("\n")
+    return first, dict(line.split(" ", maxsplit=1) for line in rest.splitlines())
 
 
 def _canonical(data: Any) -> str:

@@ -65,12 +65,15 @@ def usable_part(
     """Return an uncovered part as it can be compared without quarantined snapshots, or None.
 
     Where the span before it ends at one and was kept, because something was sent, the part begins
-    at the same instant and is compared with the snapshot that the kept span begins at.
+    at the same instant and is compared with the snapshot that the kept span was compared with;
+    where that one is quarantined by now, with the one before, and so on.
     """
-    begins = {stretch.current: stretch.previous for stretch in recorded if not stretch.is_empty}
-    compared = part.previous
-    while compared.key in quarantined and compared in begins:
+    begins = {
+        stretch.current.key: stretch.previous.key for stretch in recorded if not stretch.is_empty
+    }
+    compared = part.previous.key
+    while compared in quarantined and compared in begins:
         compared = begins[compared]
-    if compared.key in quarantined or part.current.key in quarantined:
+    if compared in quarantined or part.current.key in quarantined:
         return None
-    return Stretch(Point(part.previous.as_of, compared.key), part.current)
+    return Stretch(Point(part.previous.as_of, compared), part.current)

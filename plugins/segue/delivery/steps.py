@@ -100,7 +100,7 @@ def deliver_action(
     return send(
         resolved,
         action,
-        [_passed(resolved, ref, clock)],
+        [_passed(resolved, action, ref, clock)],
         ledger,
         owner=owner,
         clear_number=clear_number,
@@ -125,7 +125,7 @@ def deliver_digest(
     return send(
         resolved,
         action,
-        [_passed(resolved, ref, clock) for ref in refs],
+        [_passed(resolved, action, ref, clock) for ref in refs],
         ledger,
         owner=owner,
         clear_number=clear_number,
@@ -197,8 +197,8 @@ def send(
     return door.deliver(candidates)
 
 
-def _passed(resolved: ResolvedWorkflow, ref: BranchRef, clock: Clock) -> Slice:
-    area = _area(resolved, ref)
+def _passed(resolved: ResolvedWorkflow, action: Action, ref: BranchRef, clock: Clock) -> Slice:
+    area = _area(resolved, ref, action.id)
     passed = area.read_passed(ref.number)
 
     def details(key: str) -> Population:
@@ -213,18 +213,24 @@ def _passed(resolved: ResolvedWorkflow, ref: BranchRef, clock: Clock) -> Slice:
     return Slice(passed, details)
 
 
-def _area(resolved: ResolvedWorkflow, ref: BranchRef) -> RunArea:
+def _area(resolved: ResolvedWorkflow, ref: BranchRef, action: str | None = None) -> RunArea:
     """Open a branch's run area; raise AudienceEdited where other contacts would be acted on now.
 
-    Messages may be mended and sent again, but who is acted on was decided in detect_changes.
+    Messages may be mended and sent again, and actions added and removed, but who is acted on was
+    decided in detect_changes. An edited ``if`` stops its ``action`` alone.
     """
     area = RunArea(ref.area)
-    if area.read_audience() != resolved.audience:
-        raise AudienceEdited(
-            "the segment, the conditions or the directory were edited after this run detected its "
-            "changes; clear the run from detect_changes to go on with the new definition"
-        )
-    return area
+    audience = area.read_audience()
+    if not resolved.acts_on_the_same(audience):
+        edited = "the segment, the conditions or the directory were edited"
+    elif not resolved.acts_on_the_same(audience, action):
+        edited = f"the if of {action} was edited"
+    else:
+        return area
+    raise AudienceEdited(
+        f"{edited} after this run detected its changes; clear the run from detect_changes to go on "
+        "with the new definition"
+    )
 
 
 def _candidates(

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 _OF_FIELDS = frozenset({"host", "port", "user", "password", "dbname"})  # not an extra's
 _LARGEST_SKEW = timedelta(seconds=30)  # half a lease: nobody takes over what is under way
 _ONE_HOST = frozenset({"LocalExecutor", "SequentialExecutor"})
+# the run types that a schedule gives an interval; for all others Airflow infers the last whole one
+_OF_A_SCHEDULE = frozenset({"scheduled", "backfill"})
 
 
 def task_settings() -> Settings:
@@ -124,11 +126,15 @@ def _option(setting: str, key: str, value: object) -> str:
 
 
 def run_of(workflow: str, context: Context) -> Run:
-    """Return the DAG run of a task as the ledger knows it."""
+    """Return the DAG run of a task as the ledger knows it.
+
+    Only the schedule's own runs have an interval. What is triggered, by a person, by another DAG or
+    by an asset, covers from the last recorded span to the newest snapshot.
+    """
     dag_run = context["dag_run"]
     start, end = dag_run.data_interval_start, dag_run.data_interval_end
-    if dag_run.run_type == "manual":
-        start = end = None  # Airflow infers one when a person triggers a run: it is nobody's wish
+    if dag_run.run_type not in _OF_A_SCHEDULE:
+        start = end = None
     return Run(
         workflow=workflow,
         run_id=dag_run.run_id,

@@ -160,15 +160,16 @@ class Guard(ApprovalOperator):
     def _require_shown(self, asked: Question, context: Context) -> None:
         """Raise AirflowFailException where Airflow would show an earlier question about others.
 
-        It keeps the text of a task's first question when the task is cleared and asks again.
+        It keeps the text of a task's first question when the task is cleared and asks again. Fewer
+        than are shown may be asked about: who was forgotten meanwhile stands in nobody's way.
         """
         area = self._area(context)
         if context["ti"].try_number <= 1:
             area.forget_question()
         shown = area.read_question()
         if shown is None:
-            area.write_question(asked.digest)
-        elif shown != asked.digest:
+            area.write_question(asked.about)
+        elif not asked.about <= shown:
             raise AirflowFailException(
                 f"nothing was released: {asked.subject} {'; '.join(asked.reasons)}. Airflow would "
                 "show the question of the first time, which was about others. To be asked, run "
@@ -223,7 +224,7 @@ class Guard(ApprovalOperator):
         from segue.delivery.guard import live_spans
 
         ids = [span.id for span in live_spans(run, ledger)]
-        if ledger.waiting_digest(ids) != self._area(context).read_question():
+        if not ledger.waiting_changes(ids) <= (self._area(context).read_question() or frozenset()):
             raise AirflowFailException(
                 f"nothing was released: {dict(ledger.count_waiting(ids)) or 'nothing'} would be, "
                 "and the question was about others. Clear this task to be asked again"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -13,7 +14,12 @@ from segue.delivery.spans import Point, Stretch
 
 NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
 LONG_AGO = timedelta(hours=1)  # more than a lease and any channel's longest call
-DEFINITION = ("0" * 64, '{"directory": {"directory": "people"}, "segment": {"segment": "vip"}}')
+_BODY = {
+    "directory": {"directory": "people"},
+    "segment": {"segment": "vip"},
+    "workflow": {"actions": [{"id": "mail"}]},
+}
+DEFINITION = ("0" * 64, json.dumps(_BODY))
 
 
 def point(day: int) -> Point:
@@ -90,3 +96,9 @@ def end_leases(ledger: Ledger, owner: str = "") -> None:
     )
     with ledger.engine.begin() as connection:
         connection.execute(over.values(lease_until=datetime.now(UTC) - LONG_AGO))
+
+
+def planned_again(ledger: Ledger, span_id: int) -> None:
+    """What a policy had suppressed of a span, as a cleared detect_changes gives it back."""
+    with ledger._write() as connection:
+        ledger._judge(connection, span_id, None, NOW)

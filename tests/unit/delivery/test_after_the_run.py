@@ -194,7 +194,7 @@ def test_a_failure_after_the_run_waits_for_a_person_to_clear_it_after_that(ledge
 
 ENDS_A_HOLD = {
     "skipped": lambda ledger, ids: ledger.skip([key(ledger)], "conditions", LATER),
-    "a policy": lambda ledger, ids: ledger.judge_again(ids[0], "max_age", LATER),
+    "a policy": lambda ledger, ids: ledger.withhold(ids[0], "max_age", LATER),
     "quarantine": lambda ledger, ids: quarantine(ledger),
     "expired": lambda ledger, ids: ledger.expire([key(ledger)], LATER),
     "dropped": lambda ledger, ids: dropped(ledger, Selection("welcome")),

@@ -107,7 +107,8 @@ def test_a_forgotten_contact_is_in_nobodys_way(ledger):
     ledger.forget("b", "ann", NOW)
     assert ledger.take_over(run("by-hand"), ledger.all_spans("welcome"), NOW)
     [span] = ledger.spans_of(recorded(ledger, "by-hand"))
-    ledger.judge_again(span.id, None, NOW)
+    again = [(span, detected(stretch(21, 22), added("a")))]
+    ledger.record_again(run("by-hand"), again, ("mail",), DEFINITION, NOW)
     outcomes = sorted(states(ledger).values())
     assert outcomes == ["planned", "suppressed:forgotten"]
 
@@ -119,15 +120,31 @@ def test_what_lies_before_the_watermark_is_taken_over_and_stays_suppressed(ledge
     assert states(ledger) == {"a@22": "suppressed:pruned"}
 
 
-def test_the_digest_is_of_everybody_that_waits(two):
+def test_an_approval_is_about_everybody_that_waits(two):
     """The same after a rejection, another one where somebody joined."""
-    before = two.waiting_digest(ids(two))
+    before = two.waiting_changes(ids(two))
     two.reject(recorded(two), ids(two), NO)
-    assert two.waiting_digest(ids(two)) == before
+    assert two.waiting_changes(ids(two)) == before
     [span] = two.spans_of(recorded(two))
     again = detected(stretch(21, 22), added("a", "c"))
     two.record_again(run(), [(span, again)], ("mail",), DEFINITION, NOW)
-    assert two.waiting_digest(ids(two)) != before
+    assert two.waiting_changes(ids(two)) == {("a", "added"), ("c", "added")}
+
+
+def test_what_was_rejected_and_is_no_change_any_more_waits_for_nobody(two):
+    """The snapshot was mended: a is a change still, b is none; an approval releases a alone."""
+    two.reject(recorded(two), ids(two), NO)
+    [span] = two.spans_of(recorded(two))
+    again = detected(stretch(21, 22), added("a"))
+    two.record_again(run(), [(span, again)], ("mail",), DEFINITION, NOW)
+    assert two.count_rejected(ids(two)) == two.count_waiting(ids(two)) == {"added": 1}
+    assert two.waiting_contacts(ids(two), "added", 5) == ["a"]
+    assert two.approve(recorded(two), ids(two), YES) == 1
+    assert states(two) == {"a@22": "released", "b@22": "suppressed:rejected"}
+    two.record_again(
+        run(), [(span, detected(stretch(21, 22), added("a", "b")))], ("mail",), DEFINITION, NOW
+    )
+    assert two.count_rejected(ids(two)) == {"added": 1}  # and it is rejected when it is one again
 
 
 def test_an_enrolment_overlaps_nothing_and_covers_nothing(two):
@@ -179,6 +196,66 @@ def test_an_enrolment_that_was_released_keeps_its_rows(ledger):
     assert ledger.reached_contacts("welcome", but_span=first.id) == set()
     record(ledger, run("second"), enrolled(22, "a"))
     assert states(ledger) == {"a@21": "released"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "enrolment"),
+    [
+        (State.FAILED, "suppressed:reached", "released"),
+        (State.SKIPPED, "suppressed:reached", "released"),
+        (State.UNCERTAIN, "uncertain", "suppressed:reached"),
+        (State.DELIVERED, "delivered", "suppressed:reached"),
+        (State.HELD, "held", "suppressed:reached"),
+        (State.RELEASED, "released", "suppressed:reached"),
+    ],
+)
+def test_of_added_and_enrolled_one_at_most_can_still_be_claimed(ledger, before, after, enrolment):
+    """Whatever became of the first when the second is released, by approval or without one."""
+    enrol = record(ledger, run("enrol"), enrolled(23, "a"))
+    daily = record(ledger, run("daily"), detected(stretch(21, 22), added("a")))
+    ledger.release(daily, NOW)
+    added_key = ledger.key("welcome", "mail", "a", "added", "2026-11-22")
+    ledger.claim([added_key], owner="me", now=NOW, lease_until=LEASE)
+    outcome = Finished(added_key, before, "because", held_until=NOW)
+    advance(ledger, [outcome], [], owner="me", now=NOW, lease_until=LEASE)
+    ledger.approve(ledger.find_run("welcome", "enrol"), enrol, YES)
+    found = {row["change"]: row for row in ledger.list_deliveries()}
+    outcomes = {
+        change: f"{row['outcome']}:{row['reason']}" if row["outcome"] == "suppressed" else None
+        for change, row in found.items()
+    }
+    expected = {"added": after, "enrolled": enrolment}
+    for change, text in expected.items():
+        assert outcomes[change] == (text if ":" in text else None), (change, found[change])
+    keys = [row["key"] for row in found.values()]
+    later = {"now": LEASE + timedelta(days=1), "lease_until": LEASE + timedelta(days=2)}
+    claimed = ledger.claim(keys, owner="you", clear_number=9, resend_uncertain=True, **later)
+    assert len(claimed) == (before is not State.DELIVERED)
+
+
+def test_a_later_addition_that_failed_is_news_and_stays(ledger):
+    """The enrolment was at the 21st; a was removed, and added again after the 22nd."""
+    enrol = record(ledger, run("enrol"), enrolled(21, "a"))
+    daily = record(ledger, run("daily"), detected(stretch(22, 23), added("a")))
+    ledger.release(daily, NOW)
+    key = ledger.key("welcome", "mail", "a", "added", "2026-11-23")
+    ledger.claim([key], owner="me", now=NOW, lease_until=LEASE)
+    failed = [Finished(key, State.FAILED, "422")]
+    advance(ledger, failed, [], owner="me", now=NOW, lease_until=LEASE)
+    ledger.release(enrol, NOW)
+    assert states(ledger) == {"a@21": "released", "a@23": "failed:422"}
+
+
+def test_a_rejected_enrolment_that_is_asked_for_again_happens_when_it_is_asked_for(ledger):
+    """Its rows move, with their time: a daily run up to then finds the contact reached."""
+    first = record(ledger, run("first"), enrolled(21, "a"))
+    ledger.reject(recorded(ledger, "first"), first, NO)
+    second = record(ledger, run("second"), enrolled(23, "a"))
+    ledger.approve(recorded(ledger, "second"), second, YES)
+    daily = record(ledger, run("daily"), detected(stretch(22, 23), added("a")))
+    assert ledger.release(daily, NOW) == 0
+    found = {row["change"]: row["outcome"] for row in ledger.list_deliveries()}
+    assert found == {"enrolled": "released", "added": "suppressed"}
 
 
 def test_what_an_enrolment_reached_in_the_meantime_is_not_released(ledger):

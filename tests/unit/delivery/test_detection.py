@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,12 +14,19 @@ import pytest
 
 from segue.delivery.database import open_engine, upgrade
 from segue.delivery.detection import Detection, detect
+from segue.delivery.guard import judge_policies, question
 from segue.delivery.ledger import Decision, Ledger, Run, Wishes
 from segue.delivery.report import gap_lines, lost_gaps
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.run_snapshots import has_current, waiting_for
 from segue.directory.definition import DirectoryDefinition
-from segue.errors import DataError, SettingsError, SnapshotMissing, SnapshotRewritten
+from segue.errors import (
+    DataError,
+    LedgerError,
+    SettingsError,
+    SnapshotMissing,
+    SnapshotRewritten,
+)
 from segue.segments.definition import SegmentDefinition
 from segue.segments.membership import MembershipStore
 from segue.testing import RecordingChannel
@@ -233,11 +241,80 @@ def test_a_backfill_only_records_unless_it_is_told_to_deliver(place):
     assert place.planned()["b"] == "added@08"
 
 
-def test_a_backfill_over_a_scheduled_run_does_not_suppress_it(place):
-    """Airflow rewrites the run's type; what the ledger recorded counts."""
+def test_a_backfill_over_a_scheduled_run_sends_nothing_that_was_not_sent(place):
+    """Airflow rewrites the run's type: what the run is now counts, whatever it was before."""
+    [span] = place.day(10).spans
+    begin_sending(place, "day-10", "c", "added", 9)
+    place.snapshot(9, "b", "c", "d")
+    again = {"is_backfill": True, "wishes": Wishes(accept_rewritten=True)}
+    place.day(10, **again)
+    assert place.planned() == {
+        "a": "removed@09 suppressed(backfill)",
+        "c": "added@09 sending()",
+        "d": "added@09 suppressed(backfill)",
+    }
+    assert place.ledger.changes_to_handle(span.id) == []
+    run = place.ledger.find_run("greet", "day-10")
+    judge_policies(place.workflow, run, Wishes(), place.ledger, place.now)
+    assert question(place.workflow, run, place.ledger) is None
+    place.day(10, is_backfill=True, wishes=Wishes(accept_rewritten=True, deliver=True))
+    assert place.planned() == {
+        "a": "removed@09",
+        "c": "added@09 sending()",
+        "d": "added@09",
+    }
+    assert [row[0] for row in place.ledger.changes_to_handle(span.id)] == ["a", "c", "d"]
+
+
+def test_a_rejection_is_not_asked_about_in_a_backfill_that_only_records(place):
+    """The same day again, by a backfill: a person asks for delivery before anybody approves."""
     place.day(10)
-    place.day(10, is_backfill=True)
-    assert place.planned() == {"a": "removed@09", "c": "added@09"}
+    run = place.ledger.find_run("greet", "day-10")
+    ids = [span.id for span in place.ledger.spans_of(run)]
+    place.ledger.reject(run, ids, Decision("rejected", "ann", place.now))
+    for wishes, asks in ((Wishes(), False), (Wishes(deliver=True), True)):
+        place.day(10, is_backfill=True, wishes=wishes)
+        run = place.ledger.find_run("greet", "day-10")
+        assert bool(question(place.workflow, run, place.ledger)) == asks
+
+
+def test_a_guard_that_is_cleared_gives_nothing_back_that_no_branch_would_send(place):
+    """max_age was raised meanwhile: detect_changes plans again, and the guard releases then."""
+    place.now += timedelta(days=3)
+    [span] = place.day(10).spans
+    place.more = {"policies": {"max_age": "30d"}}
+    run = place.ledger.find_run("greet", "day-10")
+    judge_policies(place.workflow, run, Wishes(), place.ledger, place.now)
+    assert place.ledger.release([span.id], place.now) == 0
+    place.day(10)
+    judge_policies(place.workflow, run, Wishes(), place.ledger, place.now)
+    assert place.ledger.release([span.id], place.now) == 2
+
+
+def test_a_worker_that_was_given_up_and_the_next_try_record_one_run(place):
+    """It commits between the two looks of the retry: the run is recorded, not covered by itself."""
+    find_run = place.ledger.find_run
+
+    def meanwhile(workflow, run_id):
+        found = find_run(workflow, run_id)
+        place.ledger.find_run = find_run
+        place.day(10)
+        return found
+
+    place.ledger.find_run = meanwhile
+    found = place.day(10)
+    assert (found.outcome, place.spans()) == ("recorded", ["changes 08-09"])
+    assert place.ledger.find_run("greet", "day-10").outcome == "recorded"
+
+
+def test_a_run_that_holds_spans_is_recorded_whatever_was_written_of_it_later(place):
+    """A slow worker says "covered" after another try recorded the run: clearing it goes on."""
+    place.day(10)
+    run = Run("greet", "day-10", _interval(10))
+    place.ledger.record_nothing(run, "covered", "by day-10", place.now)
+    assert place.day(10).outcome == "recorded"
+    recorded = place.ledger.find_run("greet", "day-10")
+    assert (recorded.outcome, recorded.reason) == ("recorded", "")
 
 
 def test_changes_older_than_max_age_are_suppressed_unless_a_person_asks(place):
@@ -295,6 +372,29 @@ def test_a_person_can_deliver_a_stretch_of_which_only_part_was_recorded(place):
     place.run("by-hand", wishes=Wishes(**pair, deliver=True))
     assert place.planned() == {"a": "removed@09", "b": "added@08", "c": "added@09"}
     assert {span.run_id for span in place.ledger.all_spans("greet")} == {"by-hand"}
+
+
+@pytest.mark.parametrize("dies_before", range(4))
+def test_a_delivery_of_a_stretch_that_dies_half_way_is_whole_when_it_is_tried_again(
+    place, dies_before
+):
+    """Between any two of its transactions; the 8th was only recorded, the 9th not at all."""
+    place.day(9, is_backfill=True)
+    write, left = place.ledger._write, [dies_before]
+
+    def mortal():
+        left[0] -= 1
+        if left[0] < 0:
+            raise LedgerError("the database went away")
+        return write()
+
+    wishes = Wishes(previous="2026-11-07", current="2026-11-09", deliver=True)
+    place.ledger._write = mortal
+    with suppress(LedgerError):
+        place.run("by-hand", wishes=wishes)
+    place.ledger._write = write
+    place.run("by-hand", wishes=wishes)
+    assert place.planned() == {"a": "removed@09", "b": "added@08", "c": "added@09"}
 
 
 def test_taking_over_stays_within_the_pair_that_was_named(place):
@@ -558,6 +658,44 @@ def test_two_kept_spans_in_a_row_are_bridged_as_one(place):
     assert "10" not in place.planned()["a"] + place.planned()["b"]
 
 
+@pytest.mark.parametrize("order", [(8, 9, 10), (10, 9, 8), (9, 10, 8)])
+def test_any_number_of_kept_spans_is_bridged_in_whatever_order_they_are_quarantined(place, order):
+    """Each run goes on as soon as its day is there; the last compares with the 7th."""
+    place.snapshot(10, "b", "d")
+    place.snapshot(11, "b", "d", "e")
+    place.more = {"policies": {"max_age": None}}
+    place.now += timedelta(days=2)
+    sent = {8: ("b", "added"), 9: ("a", "removed"), 10: ("d", "added")}
+    for day, (contact, change) in sent.items():
+        place.day(day + 1)
+        begin_sending(place, f"day-{day + 1}", contact, change, day)
+    for day in order:
+        quarantine(place, f"2026-11-{day:02}")
+    place.day(12)
+    assert place.spans()[-1] == "changes 07-11"
+    assert place.planned()["e"] == "added@11"
+    assert lines(place) == []
+
+
+def test_kept_spans_that_were_quarantined_one_after_another_are_bridged(place):
+    """Each later run was compared with the 7th already, and its day was wrong as well."""
+    place.more = {"policies": {"max_age": None}}
+    place.now += timedelta(days=5)
+    place.snapshot(6)
+    place.day(8)
+    begin_sending(place, "day-8", "a", "added", 7)
+    for day, contact in ((8, "b"), (9, "c"), (10, "d")):
+        place.snapshot(day, "a", "b", contact)
+        place.day(day + 1)
+        begin_sending(place, f"day-{day + 1}", contact, "added", day)
+        quarantine(place, f"2026-11-{day:02}")
+    quarantine(place, "2026-11-07")
+    place.snapshot(11, "e")
+    place.day(12)
+    assert place.spans()[-1] == "changes 06-11"
+    assert place.planned()["e"] == "added@11"
+
+
 def test_a_workflow_without_a_schedule_goes_on_after_a_kept_span(place):
     """The last span ends at the quarantined 8th."""
     place.run("first", wishes=Wishes(current="2026-11-08"))
@@ -765,3 +903,37 @@ def test_dates_in_another_notation_are_odd_or_stop_the_run(place, unread, asked)
         return
     [span] = place.day(9).spans
     assert any("transactions.date: 1 of 20" in line for line in span.findings) == asked
+
+
+def audience_with(place: Place, *actions: Mapping, **more) -> ResolvedWorkflow:
+    """The workflow with these actions."""
+    texts = [{"recording": {"text": "hi"}, **action} for action in actions]
+    place.more = {"actions": texts, **more}
+    return place.workflow
+
+
+def test_editing_actions_stops_only_those_whose_contacts_it_decides(place):
+    """Adding, removing, renaming and rewording stop nobody; an ``if`` stops its own action."""
+    gold, silver = GOLD, {"field": "tier", "equals": "silver"}
+    one, two = {"id": "one", "if": gold}, {"id": "two"}
+    before = audience_with(place, one, two).audience
+    for actions in (
+        [one, two],
+        [one],
+        [two],
+        [two, one],
+        [one, two, {"id": "three", "if": silver}],
+        [one, {"id": "renamed"}],
+        [{**one, "recording": {"text": "reworded"}}, two],
+    ):
+        after = audience_with(place, *actions)
+        assert after.acts_on_the_same(before)
+        assert all(after.acts_on_the_same(before, action) for action in after.action_ids), actions
+    for edited in ({**one, "if": silver}, {"id": "one"}):
+        after = audience_with(place, edited, two)
+        assert after.acts_on_the_same(before)
+        assert not after.acts_on_the_same(before, "one")
+        assert after.acts_on_the_same(before, "two")
+    assert not audience_with(place, one, two, conditions=gold).acts_on_the_same(before)
+    for gone in ("", "of another version"):
+        assert not audience_with(place, one, two).acts_on_the_same(gone, "one")

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from segue.delivery.branches import Change, RunArea
 from segue.delivery.forgetting import forget
-from segue.delivery.ledger import Finished, Ledger, RequestKind, Selection, Settlement
+from segue.delivery.ledger import Finished, Ledger, RequestKind, Run, Selection, Settlement
 from segue.delivery.run_areas import forget_in_areas, remove_areas
 from segue.delivery.schema import State, metadata
 from segue.errors import LedgerError, SettingsError
@@ -112,7 +112,9 @@ def test_no_request_and_no_policy_brings_a_forgotten_delivery_back(keyed):
     for request in keyed.open_requests():
         assert keyed.carry_out(request, LATER).startswith("0 ")
     for policy in ("max_age", None):
-        keyed.judge_again(span.id, policy, LATER)
+        again = detected(span.stretch, [], policy)
+        run_again = Run("welcome", span.run_id)
+        keyed.record_again(run_again, [(span, again)], ("mail",), DEFINITION, NOW)
     states = {row["outcome"] for row in keyed.list_deliveries() if row["contact_id"] != "other"}
     assert states == {"delivered", "suppressed"}
 

@@ -226,18 +226,18 @@ def test_an_old_run_that_is_cleared_sends_neither_what_it_skipped_nor_what_faile
         Finished(key(ledger, "b"), State.FAILED, "422"),
     ]
     advance(ledger, outcomes, [], owner="me", now=NOW, lease_until=LEASE)
-    ledger.judge_again(ids[0], SUPPRESSED_MAX_AGE, LATER)
+    ledger.withhold(ids[0], SUPPRESSED_MAX_AGE, LATER)
     assert set(states(ledger).values()) == {"suppressed:max_age"}
     assert claim(ledger, "a", "b", now=LATER, clear_number=9) == []
 
 
 def test_a_rejection_is_not_taken_back_by_a_policy(ledger):
     """Only what a policy suppressed can a policy let go."""
-    ids = record(ledger, run(), detected(stretch(21, 22), added("a"), "rejected"))
-    ledger.judge_again(ids[0], None, NOW)
+    record(ledger, run(), detected(stretch(21, 22), added("a"), "rejected"))
     [span] = ledger.all_spans("welcome")
-    again = detected(stretch(21, 22))
-    ledger.record_again(run(), [(span, again)], ("mail",), DEFINITION, NOW)
+    for changes in (added("a"), []):
+        again = detected(stretch(21, 22), changes)
+        ledger.record_again(run(), [(span, again)], ("mail",), DEFINITION, NOW)
     assert set(states(ledger).values()) == {"suppressed:rejected"}
 
 

@@ -25,7 +25,16 @@ from segue.delivery.ledger import (
 )
 from segue.delivery.schema import deliveries
 from segue.delivery.spans import Stretch
-from tests.unit.delivery.builders import DEFINITION, NOW, added, detected, point, run, stretch
+from tests.unit.delivery.builders import (
+    DEFINITION,
+    NOW,
+    added,
+    detected,
+    planned_again,
+    point,
+    run,
+    stretch,
+)
 
 pytestmark = pytest.mark.postgres
 ACTIONS = ("mail", "ticket")
@@ -124,10 +133,10 @@ def _life(ledger: Ledger, size: int) -> Iterator[tuple[str, Callable[[], object]
     asked = ledger.find_run("welcome", "r")
     cap = StartRules("recording", "contact", cap=(9, timedelta(days=1)))
     page = {"limit": 50, "offset": size // 2}
-    yield "judge_again", lambda: ledger.judge_again(span, "max_age", NOW)
-    yield "judge_again, back", lambda: ledger.judge_again(span, None, NOW)
+    yield "withhold", lambda: ledger.withhold(span, "max_age", NOW)
+    yield "planned again", lambda: planned_again(ledger, span)
     yield "count_planned", lambda: ledger.count_planned([span])
-    yield "waiting_digest", lambda: ledger.waiting_digest([span])
+    yield "waiting_changes", lambda: ledger.waiting_changes([span])
     yield "waiting_contacts", lambda: ledger.waiting_contacts([span], "added", size)
     yield "changes_to_handle, planned", lambda: ledger.changes_to_handle(span)
     yield "reject", lambda: ledger.reject(asked, [span], decision("rejected"))

@@ -203,7 +203,7 @@ def test_a_backfill_with_deliver_over_pruned_days_sends_nothing(pruned):
         wishes = Wishes(deliver=True)
         found = pruned.day(day, name=f"backfill-{day}", is_backfill=True, wishes=wishes)
         for span in found.spans:
-            pruned.ledger.judge_again(span.id, None, pruned.now)
+            pruned.ledger.withhold(span.id, None, pruned.now)
             assert pruned.ledger.release([span.id], pruned.now) == 0
     outcomes = {
         (row["snapshot"], row["outcome"], row["reason"])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time.comms import ErrorResponse
+from airflow.utils.types import DagRunType
 from sqlalchemy import make_url
 
 from segue.delivery.database import open_engine
@@ -134,3 +135,23 @@ def test_a_workflow_without_a_dag_of_its_name_is_not_paused(status, paused):
             environment.is_paused("by_hand", context)
     else:
         assert environment.is_paused("by_hand", context) is paused
+
+
+_SCHEDULE = (datetime(2026, 11, 2, 6, tzinfo=UTC), datetime(2026, 11, 3, 6, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("kind", list(DagRunType))
+@pytest.mark.parametrize("given", [_SCHEDULE, (_SCHEDULE[1], _SCHEDULE[1]), (None, None)])
+def test_only_the_schedules_own_runs_have_an_interval(kind, given):
+    """For every other run Airflow infers the last whole interval, which was covered long ago."""
+    dag_run = SimpleNamespace(
+        run_id="r",
+        run_type=kind,
+        data_interval_start=given[0],
+        data_interval_end=given[1],
+        clear_number=2,
+    )
+    run = environment.run_of("greet", {"dag_run": dag_run})
+    own = kind in ("scheduled", "backfill") and given == _SCHEDULE
+    assert run.interval == (_SCHEDULE if own else None)
+    assert (run.is_backfill, run.clear_number) == (kind == "backfill", 2)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from airflow.providers.standard.operators import hitl
 from airflow.sdk.exceptions import AirflowFailException, TaskAwaitingInput
 
+from segue.delivery.forgetting import forget
 from segue.operators import Guard
 from tests.unit.delivery.test_detection import Place
 
@@ -144,6 +146,19 @@ def test_an_approval_of_something_else_releases_nothing(task):
     with pytest.raises(AirflowFailException, match="the question was about others"):
         task.answer("Approve")
     assert "released" not in task.outcomes
+
+
+def test_who_is_forgotten_while_the_guard_waits_stands_in_nobodys_way(task):
+    """The answer is to a question about more people than are left; asked again, it still is."""
+    task.place.ledger.secret = "s3cret"
+    state = str(task.place.folder / "state")
+    task.ask()
+    forget(task.place.ledger, state, "a", "ann", task.place.now)
+    task.answer("Reject")
+    task.ask(try_number=2)
+    task.answer("Approve")
+    assert task.outcomes == {"released", "suppressed forgotten"}
+    assert b'"a"' not in b"".join(path.read_bytes() for path in Path(state).rglob("question*"))
 
 
 def test_a_cleared_guard_asks_again_about_the_same(task):

@@ -20,6 +20,7 @@ from segue.delivery.schema import State, deliveries
 from segue.operators import FindWork, Resume
 from segue.segments.membership import MembershipStore
 from tests.unit.channels.support import mail_server
+from tests.unit.delivery.builders import planned_again
 
 ANN = "ann@host"
 WORKFLOW = """
@@ -210,7 +211,7 @@ def test_an_action_that_was_removed_for_good_is_dropped_and_may_come_back(tmp_pa
     assert release.outcomes == {"suppressed:dropped"}
     (tmp_path / "kept").rename(path)
     [span] = release.ledger.all_spans("welcome")
-    release.ledger.judge_again(span.id, None, datetime.now(UTC))
+    planned_again(release.ledger, span.id)
     assert release.outcomes == {"planned"}
 
 

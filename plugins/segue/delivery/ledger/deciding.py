@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, or_, select, update
+from sqlalchemy import ColumnElement, Connection, select, update
 
 from segue.delivery.ledger.database import LedgerDatabase
-from segue.delivery.ledger.reaching import rejected, suppress_reached
+from segue.delivery.ledger.reaching import end_overtaken, suppress_reached, waiting
 from segue.delivery.ledger.records import SUPPRESSED_REJECTED, Decision, RecordedRun, SpanKind
 from segue.delivery.schema import State, deliveries, runs, spans
 
@@ -33,10 +33,11 @@ class Deciding(LedgerDatabase):
     def approve(self, run: RecordedRun, span_ids: Collection[int], decision: Decision) -> int:
         """Record a person's approval and release what is planned or was rejected before."""
         with self._write() as connection:
+            self._lock_workflow(connection, run.workflow)
             self._write_decision(connection, run, decision)
             barred = deliveries.c.span.in_(span_ids), deliveries.c.barred.is_not(None)
             connection.execute(update(deliveries).where(*barred).values(barred=None))
-            return self._release(connection, span_ids, or_(_PLANNED, rejected()), decision.at)
+            return self._release(connection, span_ids, waiting(), decision.at)
 
     def reject(self, run: RecordedRun, span_ids: Collection[int], decision: Decision) -> int:
         """Record a rejection; what is planned becomes ``suppressed(rejected)``. Returns how many.
@@ -63,6 +64,7 @@ class Deciding(LedgerDatabase):
         chosen = spans.c.id.in_(span_ids)
         for workflow in connection.execute(select(spans.c.workflow).where(chosen).distinct()).all():
             self._lock_workflow(connection, workflow[0])
+        end_overtaken(connection, span_ids, which, now)
         suppress_reached(connection, span_ids, now)
         live = select(spans.c.id).where(chosen, spans.c.kind != SpanKind.WITHDRAWN)
         query = (

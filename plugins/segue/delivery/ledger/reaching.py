@@ -1,8 +1,10 @@
 """Members whom a workflow has reached: by an enrolment, or because they were added.
 
-A daily run and an enrolment find the same contact independently, and either may wait for a
-person's answer meanwhile. So whoever was reached is looked for when changes are recorded, and
-again when they are released, under the workflow's lock: only one of the two goes out.
+A daily run and an enrolment find the same contact independently, either may wait for a person's
+answer meanwhile, and an ``added`` that failed or was skipped may come back without the guard. So
+whoever was reached is looked for when changes are recorded, and again when they are released, and
+a released enrolment ends the ``added`` of its contacts that could come back: all of it under the
+workflow's lock. Of a contact's ``added`` and ``enrolled`` one at most is ever free to be claimed.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, or_, select, update
 
 from segue.delivery.ledger.database import unindexed
 from segue.delivery.ledger.records import (
@@ -20,7 +22,7 @@ from segue.delivery.ledger.records import (
     SUPPRESSED_REJECTED,
     SpanKind,
 )
-from segue.delivery.schema import State, deliveries, spans
+from segue.delivery.schema import State, changes, deliveries, spans
 from segue.segments.kinds import ChangeKind
 
 GONE_OUT = (
@@ -36,6 +38,60 @@ GONE_OUT = (
 def rejected() -> ColumnElement[bool]:
     """Deliveries that a person, or the deadline, rejected."""
     return and_(deliveries.c.state == State.SUPPRESSED, deliveries.c.reason == SUPPRESSED_REJECTED)
+
+
+def waiting() -> ColumnElement[bool]:
+    """Deliveries that a person's approval would release: planned, or rejected before.
+
+    What was rejected waits as long as its change is one: a mended snapshot may have none of it.
+    """
+    is_change = exists().where(
+        changes.c.span == deliveries.c.span,
+        changes.c.contact_id == deliveries.c.contact_id,
+        changes.c.change == deliveries.c.change,
+    )
+    return or_(deliveries.c.state == State.PLANNED, and_(rejected(), is_change))
+
+
+def end_overtaken(
+    connection: Connection, span_ids: Collection[int], which: ColumnElement[bool], now: datetime
+) -> None:
+    """Suppress ``added`` that failed or were skipped, of those whom an enrolment reaches now.
+
+    For the enrolments among the spans, of which ``which`` is about to be released. A person who
+    clears such a run later, or asks for a retry, would send both. It comes before the last look
+    for who was reached: whoever is claimed meanwhile is seen there.
+    """
+    query = select(spans).where(spans.c.id.in_(span_ids), spans.c.kind == SpanKind.ENROLMENT)
+    for enrolment in connection.execute(query).all():
+        suppress_reached(connection, [enrolment.id], now)
+        connection.execute(_overtaken_by(enrolment, which, now))
+
+
+def _overtaken_by(enrolment: Row[Any], which: ColumnElement[bool], now: datetime) -> Any:
+    members = (
+        select(deliveries.c.contact_id)
+        .where(deliveries.c.span == enrolment.id, which)
+        .correlate(None)
+    )
+    same = (spans.c.namespace == enrolment.namespace, spans.c.workflow == enrolment.workflow)
+    before = select(spans.c.id).where(*same, spans.c.previous_as_of <= enrolment.current_as_of)
+    added = deliveries.alias("added")
+    keys = select(added.c.key).where(
+        added.c.span.in_(before),
+        added.c.change == ChangeKind.ADDED,
+        added.c.state.in_((State.FAILED, State.SKIPPED)),
+        added.c.reason != NO_LONGER_A_CHANGE,
+        added.c.contact_id.in_(members),
+    )
+    return (
+        update(deliveries)
+        .where(
+            deliveries.c.key.in_(keys),
+            deliveries.c.state.in_((State.FAILED, State.SKIPPED)),  # still, once it is locked
+        )
+        .values(state=State.SUPPRESSED, reason=SUPPRESSED_REACHED, updated_at=now)
+    )
 
 
 def suppress_reached(connection: Connection, span_ids: Collection[int], now: datetime) -> None:
@@ -55,10 +111,10 @@ def suppress_reached(connection: Connection, span_ids: Collection[int], now: dat
         spans.c.id.in_(span_ids), has_enrolled
     )
     for span in connection.execute(query).all():
-        waiting = or_(deliveries.c.state == State.PLANNED, rejected())
+        unreleased = or_(deliveries.c.state == State.PLANNED, rejected())
         connection.execute(
             update(deliveries)
-            .where(deliveries.c.span == span.id, waiting, _reached(span))
+            .where(deliveries.c.span == span.id, unreleased, _reached(span))
             .values(state=State.SUPPRESSED, reason=SUPPRESSED_REACHED, updated_at=now)
         )
 

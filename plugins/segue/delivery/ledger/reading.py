@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
@@ -12,9 +11,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, distinct, exists, func, not_, or_, select
 
 from segue.delivery.ledger.database import STATE, LedgerDatabase, batched, unindexed
-from segue.delivery.ledger.reaching import GONE_OUT, rejected
+from segue.delivery.ledger.reaching import GONE_OUT, rejected, waiting
 from segue.delivery.ledger.recording import never_released
-from segue.delivery.ledger.records import NO_LONGER_A_CHANGE
 from segue.delivery.schema import State, changes, definitions, deliveries, runs, spans
 from segue.segments.kinds import ChangeKind
 
@@ -80,15 +78,47 @@ class Reading(LedgerDatabase):
         with self._read() as connection:
             return Counter({row[0]: row[1] for row in connection.execute(query)})
 
-    def count_withdrawn(self, span_ids: Collection[int]) -> int:
-        """Return how many deliveries of the spans are of changes that are none any more."""
-        query = select(func.count()).where(
-            deliveries.c.span.in_(span_ids),
-            deliveries.c.state == State.SKIPPED,
-            deliveries.c.reason == NO_LONGER_A_CHANGE,
+    def tally_withdrawn(self, span_ids: Collection[int]) -> Counter[str]:
+        """Return in which states deliveries of changes stand that are none any more.
+
+        Together with ``tally`` they are all deliveries of the spans.
+        """
+        is_change = exists().where(
+            changes.c.span == deliveries.c.span,
+            changes.c.contact_id == deliveries.c.contact_id,
+            changes.c.change == deliveries.c.change,
+        )
+        query = (
+            select(deliveries.c.state, func.count())
+            .where(deliveries.c.span.in_(span_ids), ~is_change)
+            .group_by(deliveries.c.state)
         )
         with self._read() as connection:
-            return int(connection.execute(query).scalar_one())
+            return Counter({row[0]: row[1] for row in connection.execute(query)})
+
+    def expected_deliveries(self, span_ids: Collection[int]) -> Counter[str]:
+        """Return how many deliveries each action has to have: one for each change of the spans.
+
+        Of the actions that were defined when a span was recorded, or recorded again last: one that
+        was added since has none yet.
+        """
+        found = (
+            select(func.count())
+            .where(changes.c.span == spans.c.id)
+            .correlate(spans)
+            .scalar_subquery()
+        )
+        query = (
+            select(definitions.c.body, found)
+            .join(spans, spans.c.definition == definitions.c.hash)
+            .where(spans.c.id.in_(span_ids))
+        )
+        expected: Counter[str] = Counter()
+        with self._read() as connection:
+            for body, count in connection.execute(query):
+                for action in json.loads(body)["workflow"]["actions"]:
+                    expected[action["id"]] += count
+        return expected
 
     def count_planned(self, span_ids: Collection[int]) -> Counter[str]:
         """Return, per kind of change, how many contacts have a delivery that waits for release."""
@@ -96,28 +126,21 @@ class Reading(LedgerDatabase):
 
     def count_rejected(self, span_ids: Collection[int]) -> Counter[str]:
         """Return, per kind of change, how many contacts have a delivery that was rejected."""
-        return self._count_contacts(span_ids, rejected())
+        return self._count_contacts(span_ids, and_(rejected(), waiting()))
 
     def count_waiting(self, span_ids: Collection[int]) -> Counter[str]:
         """Return, per kind of change, how many contacts an approval would release."""
-        return self._count_contacts(span_ids, or_(deliveries.c.state == State.PLANNED, rejected()))
+        return self._count_contacts(span_ids, waiting())
 
-    def waiting_digest(self, span_ids: Collection[int]) -> str:
-        """Return a digest of whom, and by which kinds of change, an approval would release."""
+    def waiting_changes(self, span_ids: Collection[int]) -> frozenset[tuple[str, str]]:
+        """Return (contact_id, change) of all that an approval would release."""
         query = (
             select(deliveries.c.contact_id, deliveries.c.change)
-            .where(
-                deliveries.c.span.in_(span_ids),
-                or_(deliveries.c.state == State.PLANNED, rejected()),
-            )
+            .where(deliveries.c.span.in_(span_ids), waiting())
             .distinct()
-            .order_by(deliveries.c.contact_id, deliveries.c.change)
         )
-        digest = hashlib.sha256()
         with self._read() as connection:
-            for row in connection.execute(query):
-                digest.update(json.dumps(list(row)).encode())
-        return digest.hexdigest()
+            return frozenset((row[0], row[1]) for row in connection.execute(query))
 
     def waiting_contacts(self, span_ids: Collection[int], change: str, limit: int) -> list[str]:
         """Return the first ids of contacts with a planned or rejected delivery of one kind."""
@@ -126,7 +149,7 @@ class Reading(LedgerDatabase):
             .where(
                 deliveries.c.span.in_(span_ids),
                 deliveries.c.change == change,
-                or_(deliveries.c.state == State.PLANNED, rejected()),
+                waiting(),
             )
             .distinct()
             .order_by(deliveries.c.contact_id)
@@ -202,8 +225,12 @@ class Reading(LedgerDatabase):
         """Return (contact_id, change, reason) of a span whose deliveries are not all suppressed.
 
         Those that a person rejected are among them: the guard asks again, and an answer may
-        release them. Sorted by contact id, then change.
+        release them. A run that only records has nothing to handle. Sorted by contact id, then
+        change.
         """
+        sends = exists().where(
+            spans.c.id == span_id, runs.c.id == spans.c.run, runs.c.recorded_only == 0
+        )
         handled = exists().where(
             deliveries.c.span == span_id,
             deliveries.c.contact_id == changes.c.contact_id,
@@ -212,7 +239,7 @@ class Reading(LedgerDatabase):
         )
         query = (
             select(changes.c.contact_id, changes.c.change, changes.c.reason)
-            .where(changes.c.span == span_id, handled)
+            .where(changes.c.span == span_id, handled, sends)
             .order_by(changes.c.contact_id, changes.c.change)
         )
         with self._read() as connection:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, or_, select, update
 
 from segue.delivery.ledger.database import STATE, LedgerDatabase, batched, unindexed
 from segue.delivery.ledger.reaching import suppress_reached
@@ -70,11 +70,14 @@ class Recording(LedgerDatabase):
         now: datetime,
         *,
         recorded_only: bool,
-    ) -> None:
+        take_over: Sequence[RecordedSpan] = (),
+    ) -> bool:
         """Record a run's spans, their changes and planned deliveries, all or nothing.
 
-        ``definition`` is (hash, canonical JSON). Raises SpanTaken when another run has recorded
-        an overlapping span since the caller looked, or a snapshot was quarantined.
+        ``definition`` is (hash, canonical JSON); ``take_over`` are spans to take over in the same
+        transaction, as the method of that name does. Returns whether any was. Raises SpanTaken
+        when another run has recorded an overlapping span since the caller looked, or a snapshot
+        was quarantined.
         """
         directory = directory_of(definition[1])
         with self._write() as connection:
@@ -97,6 +100,7 @@ class Recording(LedgerDatabase):
                 self._adopt(connection, run.workflow, span_id, span, actions, now)
                 self._insert_deliveries(connection, run.workflow, span_id, span, actions, now)
                 self._judge(connection, span_id, span.suppressed, now)
+            return self._take_over(connection, run, take_over, now)
 
     def take_over(self, run: Run, taken: Sequence[RecordedSpan], now: datetime) -> bool:
         """Make recorded spans ``run``'s own where nothing of them was ever released.
@@ -106,15 +110,23 @@ class Recording(LedgerDatabase):
         """
         with self._write() as connection:
             self._lock_workflow(connection, run.workflow)
-            ids = [span.id for span in taken if span.kind == SpanKind.CHANGES]
-            query = select(deliveries.c.span).where(deliveries.c.span.in_(ids), ~never_released())
-            touched = set(connection.execute(query.distinct()).scalars())
-            ids = [number for number in ids if number not in touched]
-            if not ids:
-                return False
-            number = self._upsert_run(connection, run, "recorded", "", False, now)
-            connection.execute(update(spans).where(spans.c.id.in_(ids)).values(run=number))
-            return True
+            return self._take_over(connection, run, taken, now)
+
+    def _take_over(
+        self, connection: Connection, run: Run, taken: Sequence[RecordedSpan], now: datetime
+    ) -> bool:
+        released = exists().where(deliveries.c.span == spans.c.id, ~never_released())
+        query = select(spans.c.id).where(
+            spans.c.id.in_([span.id for span in taken]),
+            spans.c.kind == SpanKind.CHANGES,  # as it is now: a quarantine may have withdrawn one
+            ~released,
+        )
+        ids = list(connection.execute(query).scalars())
+        if not ids:
+            return False
+        number = self._upsert_run(connection, run, "recorded", "", False, now)
+        connection.execute(update(spans).where(spans.c.id.in_(ids)).values(run=number))
+        return True
 
     def record_again(
         self,
@@ -123,18 +135,21 @@ class Recording(LedgerDatabase):
         actions: Sequence[str],
         definition: tuple[str, str],
         now: datetime,
+        *,
+        recorded_only: bool = False,
     ) -> None:
         """Bring a cleared run's recorded spans up to what was detected now.
 
         New changes are added, what is not a change any more is withdrawn, and the policies judge
-        everything that was not sent once more. Raises SpanTaken when a quarantine has withdrawn a
-        span since the caller looked.
+        everything that was not sent once more. ``recorded_only`` is the run as it is now. A span
+        is one transaction; a run that dies between two does the rest when it is tried again.
+        Raises SpanTaken when a quarantine has withdrawn a span since the caller looked.
         """
         for recorded, detected in again:
             with self._write() as connection:
                 self._lock_workflow(connection, run.workflow)
                 self._record_definition(connection, run.workflow, definition, now)
-                self._touch_run(connection, run, now)
+                self._touch_run(connection, run, recorded_only, now)
                 refreshed = {
                     "kind": detected.kind,
                     "definition": definition[0],
@@ -156,10 +171,16 @@ class Recording(LedgerDatabase):
                 self._withdraw(connection, run.workflow, recorded.id, detected, actions, now)
                 self._judge(connection, recorded.id, detected.suppressed, now)
 
-    def judge_again(self, span_id: int, suppressed: str | None, now: datetime) -> None:
-        """Let a policy judge what a span has not sent: ``suppressed`` is its reason, or None."""
+    def withhold(self, span_id: int, suppressed: str | None, now: datetime) -> None:
+        """Suppress what a span has not sent and is not to send by now; it gives nothing back.
+
+        ``suppressed`` is the reason of the policy that forbids all of it, or None. Whom the
+        workflow has reached as a member meanwhile is left out in either case.
+        """
         with self._write() as connection:
-            self._judge(connection, span_id, suppressed, now)
+            if suppressed is not None:
+                self._suppress(connection, span_id, suppressed, now)
+            suppress_reached(connection, [span_id], now)
 
     def _run_query(self, workflow: str, run_id: str) -> Any:
         return select(runs).where(self._is_run(workflow, run_id))
@@ -202,10 +223,18 @@ class Recording(LedgerDatabase):
         )
         return int(connection.execute(query).scalar_one())
 
-    def _touch_run(self, connection: Connection, run: Run, now: datetime) -> None:
+    def _touch_run(
+        self, connection: Connection, run: Run, recorded_only: bool, now: datetime
+    ) -> None:
         """Note that a run was recorded again: its run area is needed as long as a new one's."""
+        values = {
+            "outcome": "recorded",
+            "reason": "",
+            "recorded_only": int(recorded_only),
+            "recorded_at": now,
+        }
         this = self._is_run(run.workflow, run.run_id)
-        connection.execute(update(runs).where(this).values(recorded_at=now))
+        connection.execute(update(runs).where(this).values(values))
 
     def _all_spans(self, connection: Connection, workflow: str) -> list[RecordedSpan]:
         query = (
@@ -314,7 +343,12 @@ class Recording(LedgerDatabase):
         loose = set(connection.execute(self._loose_spans(workflow, span_id)).scalars())
         if not loose:
             return
-        values = {"span": span_id, "snapshot": span.stretch.current.key, "updated_at": now}
+        values = {
+            "span": span_id,
+            "snapshot": span.stretch.current.key,
+            "event_at": span.stretch.current.as_of,
+            "updated_at": now,
+        }
         for batch in batched(self._planned(workflow, span, actions)):
             by_key = {key: (contact_id, kind) for key, _, contact_id, kind in batch}
             query = select(deliveries.c.key, deliveries.c.span).where(
@@ -357,7 +391,10 @@ class Recording(LedgerDatabase):
         actions: Sequence[str],
         now: datetime,
     ) -> None:
-        """Skip what was planned and is not a change any more; take back what is one again."""
+        """Skip what was planned and is none any more; take back what is planned again.
+
+        It is no change any more, or its action is not defined any more.
+        """
         self._delete_changes(connection, span_id, span)
         produced = {key for key, *_ in self._planned(workflow, span, actions)}
         query = select(deliveries.c.key, deliveries.c.reason).where(
@@ -371,7 +408,8 @@ class Recording(LedgerDatabase):
             (back, State.PLANNED, ""),
         ):
             for batch in batched(keys):
-                values = {"state": state, "reason": reason, **NOT_HELD, "updated_at": now}
+                values = {"state": state, "reason": reason, "updated_at": now}
+                values |= _IN_NOBODYS_HANDS
                 connection.execute(
                     update(deliveries).where(deliveries.c.key.in_(batch)).values(values)
                 )
@@ -386,30 +424,52 @@ class Recording(LedgerDatabase):
     def _judge(
         self, connection: Connection, span_id: int, suppressed: str | None, now: datetime
     ) -> None:
-        in_span = deliveries.c.span == span_id
+        """Let the policies decide anew about all that a span has not sent."""
         if suppressed is None:
             query = (
                 update(deliveries)
                 .where(
-                    in_span,
+                    deliveries.c.span == span_id,
                     deliveries.c.state == State.SUPPRESSED,
                     deliveries.c.reason.in_(POLICY_REASONS),
                 )
                 .values(state=State.PLANNED, reason="", updated_at=now)
             )
+            connection.execute(query)
         else:
-            query = (
-                update(deliveries)
-                .where(in_span, _unsent(), deliveries.c.reason != NO_LONGER_A_CHANGE)
-                .values(state=State.SUPPRESSED, reason=suppressed, **NOT_HELD, updated_at=now)
-            )
-        connection.execute(query)
+            self._suppress(connection, span_id, suppressed, now)
         suppress_reached(connection, [span_id], now)
+
+    def _suppress(self, connection: Connection, span_id: int, reason: str, now: datetime) -> None:
+        query = (
+            update(deliveries)
+            .where(
+                deliveries.c.span == span_id,
+                _unsent(),
+                deliveries.c.reason != NO_LONGER_A_CHANGE,
+            )
+            .values(state=State.SUPPRESSED, reason=reason, updated_at=now, **_IN_NOBODYS_HANDS)
+        )
+        connection.execute(query)
+
+
+_IN_NOBODYS_HANDS = {"owner": None, "lease_until": None, **NOT_HELD}
 
 
 def _unsent() -> ColumnElement[bool]:
-    """What a policy or an edited definition may still take back; a rejection stays."""
-    states = (State.PLANNED, State.RELEASED, State.HELD, State.SKIPPED, State.FAILED)
+    """What a policy or an edited definition may still take back; a rejection stays.
+
+    What a worker has claimed is among it: the worker finds out when it wants to begin the call,
+    and where it is dead nothing would come of the claim but a delivery that no branch sends.
+    """
+    states = (
+        State.PLANNED,
+        State.RELEASED,
+        State.CLAIMED,
+        State.HELD,
+        State.SKIPPED,
+        State.FAILED,
+    )
     return or_(
         deliveries.c.state.in_(states),
         and_(
