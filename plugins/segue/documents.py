@@ -27,7 +27,9 @@ from segue.hints import did_you_mean as did_you_mean  # noqa: PLC0414 - most who
 Location = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
-_DEEPEST = 200  # levels; far more than a definition can need
+_DEEPEST = 200  # levels: a group of conditions is two, so that some 98 stand in each other
+_TOO_DEEP = f"is nested more than {_DEEPEST} levels deep"
+_MOST_VALUES = 2_000_000  # of one file; aliases of aliases would fill any memory
 _NULL = re.compile(r"~|null|Null|NULL|")
 _TRUE = re.compile(r"true|True|TRUE")
 _FALSE = re.compile(r"false|False|FALSE")
@@ -95,10 +97,11 @@ def parse_document(text: str, file: str) -> Document:
 
     Duplicate keys are noted in the document's ``problems``, so that the rest can be checked.
     """
+    yaml = YAML(typ="safe", pure=True)
     try:
-        node = YAML(typ="safe", pure=True).compose(text)
+        node = yaml.compose(text)
     except RecursionError:
-        raise DefinitionError([Problem(file, 0, 0, "", "is nested too deeply")]) from None
+        raise DefinitionError([Problem(file, 0, 0, "", _TOO_DEEP)]) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
@@ -108,7 +111,7 @@ def parse_document(text: str, file: str) -> Document:
         raise DefinitionError([Problem(file, 0, 0, "", f"is not valid YAML: {error}")]) from None
     if node is None:
         raise DefinitionError([Problem(file, 1, 1, "", "is empty; expected a mapping")])
-    reader = _Reader(file)
+    reader = _Reader(file, yaml.resolver)
     data = reader.value(node, ())
     return Document(file, data, reader.positions, tuple(reader.problems))
 
@@ -167,24 +170,61 @@ def format_location(location: Location) -> str:
 class _Reader:
     """Turns a node graph into plain data, noting positions and refusing duplicate keys."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, resolver: Any) -> None:
         self.file = file
         self.positions: dict[Location, tuple[int, int]] = {}
         self.problems: list[Problem] = []
+        self._resolver = resolver
+        self._open: list[Node] = []  # the nodes that the present one stands in
 
     def value(self, node: Node, location: Location) -> Any:
-        if len(location) > _DEEPEST:
-            message = "is nested too deeply; an alias may refer to a part that it stands in"
-            line, column = _position(node)
-            raise DefinitionError([Problem(self.file, line, column, "", message)])
+        self._refuse_too_much(node)
         self.positions.setdefault(location, _position(node))
+        if self._is_tagged(node):
+            message = f"tags such as {_shown_tag(node)} are not read; text is written in quotes"
+            self._complain(node, location, message)
+        self._open.append(node)
+        found = self._read(node, location)
+        self._open.pop()
+        return found
+
+    def _read(self, node: Node, location: Location) -> Any:
         if isinstance(node, MappingNode):
             return self._mapping(node, location)
         if isinstance(node, SequenceNode):
             items = enumerate(node.value)
             return [self.value(item, (*location, index)) for index, item in items]
         assert isinstance(node, ScalarNode)
-        return _scalar(node)
+        found = _scalar(node)
+        return self._text(node, found, location) if isinstance(found, str) else found
+
+    def _text(self, node: Node, text: str, location: Location) -> str:
+        """Return text; two halves of a character, as JSON writes some, are the character."""
+        try:
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            message = "the text is not valid Unicode (it holds a lone surrogate)"
+            self._complain(node, location, message)
+            return text.encode(errors="replace").decode()
+
+    def _refuse_too_much(self, node: Node) -> None:
+        if any(other is node for other in self._open):
+            message = "an alias refers to a part that it stands in"
+        elif len(self._open) > _DEEPEST:
+            message = _TOO_DEEP
+        elif len(self.positions) > _MOST_VALUES:
+            message = f"has more than {_MOST_VALUES} values, aliases followed"
+        else:
+            return
+        line, column = _position(node)
+        raise DefinitionError([Problem(self.file, line, column, "", message)])
+
+    def _is_tagged(self, node: Node) -> bool:
+        """Tell whether a tag makes a node something else than it is without."""
+        quoted = isinstance(node, ScalarNode) and node.style is not None
+        value = node.value if isinstance(node, ScalarNode) else None
+        plain = self._resolver.resolve(type(node), value, (not quoted, quoted))
+        return str(node.tag) != str(plain)
 
     def _mapping(self, node: MappingNode, location: Location) -> dict[str, Any]:
         result: dict[str, Any] = {}
@@ -192,7 +232,11 @@ class _Reader:
             if not isinstance(key_node, ScalarNode):
                 self._complain(key_node, location, "a key must be a single word or text")
                 continue
-            key = str(key_node.value)
+            key = self._text(key_node, str(key_node.value), location)
+            if key == "<<" and key_node.style is None:
+                message = "merge keys (<<) are not read; write the keys out"
+                self._complain(key_node, location, message)
+                continue
             if key in result:
                 first = self.positions[(*location, key)][0]
                 message = f"duplicate key {key!r}; it is on line {first} already"
@@ -209,6 +253,10 @@ class _Reader:
 
 def _position(node: Node) -> tuple[int, int]:
     return node.start_mark.line + 1, node.start_mark.column + 1
+
+
+def _shown_tag(node: Node) -> str:
+    return str(node.tag).replace("tag:yaml.org,2002:", "!!")
 
 
 def _scalar(node: ScalarNode) -> Any:

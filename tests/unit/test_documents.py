@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
 import pytest
 
 from segue.documents import Definition, Items, parse_document, read_document, validate
@@ -89,8 +95,16 @@ def test_a_duplicate_key_does_not_hide_other_problems():
         ("a: [1,\n", "x.yaml:2:1: is not valid YAML"),
         ("", "x.yaml:1:1: is empty; expected a mapping"),
         ("- a\n", "x.yaml:1:1: expected a mapping, found list"),
-        ("a: &x [*x]\n", "nested too deeply"),
-        ("a: " + "[" * 3000 + "]" * 3000, "nested too deeply"),
+        ("a: &x [*x]\n", "an alias refers to a part that it stands in"),
+        ("a: " + "[" * 3000 + "]" * 3000, "nested more than 200 levels deep"),
+        ("a: " + "[" * 205 + "]" * 205, "nested more than 200 levels deep"),
+        ("a: !!str 5\n", r"x.yaml:1:4: a: tags such as !!str are not read"),
+        ("a: !!int '5'\n", "tags such as !!int are not read"),
+        ("a: !secret b\n", "tags such as !secret are not read"),
+        ("a: !!set {b: null}\n", "tags such as !!set are not read"),
+        ("a: &x {b: 1}\nc:\n  <<: *x\n", r"x.yaml:3:3: c: merge keys \(<<\) are not read"),
+        ('a: "\\ud83d"\n', "holds a lone surrogate"),
+        ('"\\ud83d": a\n', "holds a lone surrogate"),
         ("? [a]\n: b\n", "a key must be a single word or text"),
     ],
 )
@@ -107,3 +121,26 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path):
     (tmp_path / "b.yaml").write_bytes(b"name: \xff")
     with pytest.raises(DefinitionError, match="not UTF-8 text"):
         read_document(tmp_path / "b.yaml")
+
+
+def test_two_halves_of_a_character_are_the_character():
+    """JSON is YAML, and writes some characters so."""
+    assert parse_document('a: "\\ud83d\\ude00"\n', "x.yaml").data == {"a": "😀"}
+
+
+def test_whatever_a_file_holds_is_read_or_is_an_error_of_the_definition():
+    """Never another exception, however the bytes were damaged."""
+    random = Random(5)
+    sound = b'segment: "a\\ud83d"\nmatch:\n  all: [&x {field: b, one_of: [1, 2e9, *x]}, !!str c]\n'
+    pieces = [b"\x00", b"\xff", b"{", b"[", b"&a ", b"*a", b"!!", b"<<: ", b"\t", b"%", b'"', b"\r"]
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "x.yaml"
+        for _ in range(400):
+            data = bytearray(sound)
+            for _ in range(random.randint(1, 4)):
+                at = random.randrange(len(data))
+                data[at : at + random.randint(0, 9)] = random.choice(pieces)
+            path.write_bytes(bytes(data))
+            with suppress(DefinitionError):
+                found = read_document(path)
+                json.dumps(found.data, ensure_ascii=False).encode()

@@ -14,7 +14,7 @@ from segue.directory.snapshots import (
     newest_complete,
     usable_snapshots,
 )
-from segue.errors import DataError, SnapshotMissing
+from segue.errors import SettingsError, SnapshotMissing
 
 
 def waiting_for(
@@ -70,12 +70,12 @@ def snapshots_for(
             return newest_complete(snapshots, before=current.as_of), current
         previous = find_usable(directory, wishes.previous, quarantined, now=now)
         if previous.as_of >= current.as_of:
-            raise DataError(
+            raise SettingsError(
                 f"the parameter previous ({previous.key}) must be before current ({current.key})"
             )
         return previous, current
     if wishes.previous is not None:
-        raise DataError("the parameter previous needs the parameter current beside it")
+        raise SettingsError("the parameter previous needs the parameter current beside it")
     if run.interval is not None:
         return choose_span(snapshots, *run.interval)
     return _since_last_span(snapshots, ledger.all_spans(run.workflow))

@@ -27,10 +27,12 @@ def _plain(value: Any) -> Any:
 
 def _instant(value: str) -> str:
     try:
-        datetime.fromisoformat(value)
+        year = datetime.fromisoformat(value).year
     except ValueError:
-        allowed = "2026-11-22 (its midnight) or 2026-11-22T06:00:00Z"
-        raise ValueError(f"{value!r} is not an instant; allowed: {allowed}") from None
+        year = 0
+    if not 2 <= year <= 9998:  # zones and windows reach beyond the calendar's first and last
+        allowed = "2026-11-22 (its midnight) or 2026-11-22T06:00:00Z, of the years 2 to 9998"
+        raise ValueError(f"{value!r} is not an instant; allowed: {allowed}")
     return value
 
 

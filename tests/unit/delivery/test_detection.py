@@ -200,11 +200,11 @@ def test_a_manual_run_covers_from_the_last_span_to_the_newest_snapshot(place):
 
 def test_parameters_name_a_pair_and_must_be_in_order(place):
     """previous after current is an error that names both."""
-    with pytest.raises(DataError, match="must be before"):
+    with pytest.raises(SettingsError, match="must be before"):
         place.run("r", wishes=Wishes(previous="2026-11-09", current="2026-11-08"))
     with pytest.raises(SnapshotMissing, match="2026-11-19"):
         place.run("r", wishes=Wishes(previous="2026-11-08", current="2026-11-19"))
-    with pytest.raises(DataError, match="needs the parameter current"):
+    with pytest.raises(SettingsError, match="needs the parameter current"):
         place.run("r", wishes=Wishes(previous="2026-11-08"))
 
 

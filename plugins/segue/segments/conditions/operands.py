@@ -178,7 +178,10 @@ class Span(Operand):
     }
 
     def parse(self, data: object) -> Duration:
-        return parse_duration(data)
+        found = parse_duration(data)
+        if not found.amount:
+            raise ValueError(f"nothing is within {found}; expected at least 1, such as 1d")
+        return found
 
 
 class Share(Operand):

@@ -8,7 +8,7 @@ from typing import Any
 
 from segue.directory.column_kinds import ColumnKind
 from segue.documents import Location, ProblemsFound, did_you_mean
-from segue.durations import Duration, parse_duration
+from segue.durations import Duration
 from segue.segments.conditions.aggregates import aggregate_names, find_aggregate
 from segue.segments.conditions.fit import aggregate_misfit, operator_misfits
 from segue.segments.conditions.nodes import (
@@ -27,7 +27,7 @@ from segue.segments.conditions.nodes import (
     Test,
     TransactionsLeaf,
 )
-from segue.segments.conditions.operands import Flag, Share, Text, shape
+from segue.segments.conditions.operands import Flag, Share, Span, Text, shape
 from segue.segments.conditions.registry import Reading, Registered, find_operator, operator_names
 from segue.segments.kinds import ChangeKind
 
@@ -169,7 +169,7 @@ class _Parser:
         in_past = None
         if "in_past" in data:
             try:
-                in_past = parse_duration(data["in_past"])
+                in_past = Span().parse(data["in_past"])
             except ValueError as error:
                 self._complain((*at, "in_past"), str(error))
         return where, in_past
