@@ -529,6 +529,8 @@ class SnapshotTables:
 
     def _cast(self, table: str, file: str, name: str, column: Column) -> Column:
         kind = self._types[table][name]
+        if pa.types.is_decimal(column.type) and pa.types.is_floating(kind):
+            return column.cast(TEXT).cast(kind)  # Arrow's own way rounds twice
         try:
             return column.cast(kind)
         except pa.ArrowInvalid:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from segue.directory.checks import FALSE_WORDS, TRUE_WORDS
 from segue.segments.arrow import TEXT
 from segue.segments.column import Booleans, Column, Texts, instant_text
-from segue.segments.conditions.operands import parse_instant
+from segue.segments.conditions.operands import read_instant
 from segue.segments.ordered import (
     EPOCH,
     Exact,
@@ -130,7 +130,7 @@ def _as_boolean(value: Any) -> bool | None:
 
 def _as_time(value: Any) -> datetime | None:
     if isinstance(value, str):
-        return parse_instant(value)
+        return read_instant(value)
     if isinstance(value, datetime):
         return value
     return datetime.combine(value, time.min) if isinstance(value, date) else None

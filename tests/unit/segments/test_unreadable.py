@@ -18,7 +18,7 @@ from segue.directory.tables import SnapshotTables
 from segue.errors import DataError
 from segue.segments.column_source import column_of
 from segue.segments.conditions import parse_condition
-from segue.segments.conditions.operands import parse_instant
+from segue.segments.conditions.operands import read_instant
 from segue.segments.evaluation import Population, evaluate
 from segue.segments.unreadable import (
     Reading,
@@ -79,7 +79,7 @@ def test_dates_as_databases_write_them_are_read(text):
     """One instant in the spellings of many programs, in whole columns and in single values."""
     column = column_of(pa.array([text, None]), LONDON)
     assert column.instants.value(0) == NINE
-    single = parse_instant(text)
+    single = read_instant(text)
     assert single.replace(tzinfo=single.tzinfo or LONDON) == NINE
 
 
@@ -98,7 +98,7 @@ def test_other_dates_are_counted_with_their_contacts(folder, text):
     assert (found.count, found.present, found.contacts) == (1, 2, ("b",))
     assert "1 of 2 values cannot be read as a date" in str(found)
     assert not any(letter.isdigit() and letter != "9" for letter in found.shapes[0])
-    assert parse_instant(text) is None
+    assert read_instant(text) is None
 
 
 NUMBERS = {"£12.50": "'£99.99'", "1,200.00": "'9,999.99'", "$1,200,000.00": "'$9,999,999.99'",

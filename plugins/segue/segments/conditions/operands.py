@@ -214,14 +214,16 @@ class Flag(Operand):
 def parse_instant(text: str) -> datetime | None:
     """Return an ISO 8601 date or date-time, aware if it has an offset; None for other text.
 
-    Spellings of databases that differ from it in blanks and in the name of UTC are read, too.
     Digits beyond the microsecond are cut off.
     """
-    if not _INSTANT.fullmatch(text):
-        text = _respelt(text)
     if not _INSTANT.fullmatch(text) or text.startswith("0000"):
         return None
     return datetime.fromisoformat(text.upper().replace(",", "."))
+
+
+def read_instant(text: str) -> datetime | None:
+    """Return a value of the data, which may be spelt as databases do: in blanks, and in UTC."""
+    return parse_instant(text) or parse_instant(_respelt(text))
 
 
 def _respelt(text: str) -> str:
