@@ -4,6 +4,7 @@ SEGUE_HOME       definitions: the folder with directories/, segments/, workflows
 SEGUE_LEDGER     SQLAlchemy URL of the ledger, or ``airflow://conn_id`` inside Airflow
 SEGUE_STATE      root of memberships and run areas: a folder or any fsspec URL
 SEGUE_NAMESPACE  prod, staging, …: part of every delivery's key
+SEGUE_NEW_NAMESPACE  a namespace that may begin in a ledger where workflows ran under another one
 SEGUE_SECRET     key of the digests that stand for forgotten contacts
 SEGUE_RETENTION  how long the ledger keeps runs, such as 400d; for ever by default
 SEGUE_RUN_AREAS  how long run areas are kept
@@ -43,6 +44,7 @@ class Settings:
     run_areas: Duration
     catch_up: bool = True  # run what was missed while a DAG was off, from its start on
     ui_contacts: str = UI_CONTACTS[0]  # the right to a DAG that seeing its contacts needs
+    new_namespace: str | None = None  # may begin beside others in one ledger
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -65,6 +67,7 @@ class Settings:
             run_areas=_duration(env, "SEGUE_RUN_AREAS", RUN_AREAS),
             catch_up=_choice(env, "SEGUE_CATCH_UP", CATCH_UP) == "true",
             ui_contacts=_choice(env, "SEGUE_UI_CONTACTS", UI_CONTACTS),
+            new_namespace=env.get("SEGUE_NEW_NAMESPACE") or None,
         )
 
 

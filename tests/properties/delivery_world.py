@@ -206,7 +206,7 @@ class World:
     ) -> None:
         self.folder, self.engine, self.namespace = folder, engine, namespace
         self.slices, self.askable = slices, askable
-        self.ledger = Ledger(engine, namespace)
+        self.ledger = Ledger(engine, namespace, is_new=True)
         self.store = MembershipStore(str(folder / "state"))
         self.now = as_of(0) + timedelta(hours=7)
         self.policies: dict[str, Any] = {"max_age": "100d"}
@@ -570,7 +570,7 @@ class World:
     @contextmanager
     def _worker(self, mood: Mood) -> Iterator[Ledger]:
         """The process of a task: what Segue raises fails it, and death ends it."""
-        ledger = MortalLedger(self.engine, self.namespace)
+        ledger = MortalLedger(self.engine, self.namespace, is_new=True)
         ledger.mood = self.mood = mood
         self.resends |= self.policies.get("on_uncertain") == "resend"
         with suppress(SegueError, Died):

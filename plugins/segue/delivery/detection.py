@@ -66,14 +66,27 @@ def detect(
     """Record the spans, changes and planned deliveries of a run; a recorded run is refreshed.
 
     Raises SnapshotMissing when there is nothing to compare yet, SnapshotRewritten when a recorded
-    snapshot's files changed and the run does not accept that, DataError for unusable snapshots.
+    snapshot's files changed and the run does not accept that, DataError for unusable snapshots,
+    SettingsError where the ledger knows the workflow under another namespace alone.
     """
+    _refuse_changed_namespace(run.workflow, ledger)
     for _ in range(_ATTEMPTS):
         try:
             return _detect(resolved, run, wishes, ledger, store, now)
         except SpanTaken:
             continue
     raise DataError(f"other runs of {run.workflow} keep taking this span; clear this task later")
+
+
+def _refuse_changed_namespace(workflow: str, ledger: Ledger) -> None:
+    """Raise SettingsError where a changed variable would let everything begin anew, and be sent."""
+    others = [] if ledger.is_new else ledger.foreign_namespaces(workflow)
+    if others:
+        raise SettingsError(
+            f"SEGUE_NAMESPACE is {ledger.namespace}, and this ledger knows {workflow} under "
+            f"{', '.join(others)} alone: what was sent there would be sent again. Set it back; or, "
+            f"to begin with an empty memory, set SEGUE_NEW_NAMESPACE={ledger.namespace}"
+        )
 
 
 def _detect(

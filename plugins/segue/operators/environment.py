@@ -47,7 +47,8 @@ def open_ledger() -> Ledger:
     settings = task_settings()
     url = ledger_url(settings.ledger)
     refuse_local_files_on_many_hosts(url, settings.state)
-    ledger = _ledger(url, settings.namespace, settings.secret)
+    is_new = settings.new_namespace == settings.namespace
+    ledger = _ledger(url, settings.namespace, settings.secret, is_new)
     refuse_another_time(ledger.clock_ahead(datetime.now(UTC)))
     return ledger
 
@@ -234,5 +235,5 @@ def refuse_local_files_on_many_hosts(ledger: str, state: str) -> None:
 
 
 @lru_cache(maxsize=4)
-def _ledger(url: str, namespace: str, secret: str | None) -> Ledger:
-    return Ledger.open(url, namespace, secret)
+def _ledger(url: str, namespace: str, secret: str | None, is_new: bool) -> Ledger:
+    return Ledger.open(url, namespace, secret, is_new=is_new)

@@ -905,6 +905,21 @@ def test_dates_in_another_notation_are_odd_or_stop_the_run(place, unread, asked)
     assert any("transactions.date: 1 of 20" in line for line in span.findings) == asked
 
 
+def test_a_namespace_that_changed_is_noticed_before_anything_is_sent_again(place):
+    """The ledger knows the workflow under another name alone; going on is said, by that name."""
+    place.day(9)
+    mine = place.ledger
+    place.ledger = Ledger(mine.engine, "prod")
+    for run in ({}, {"wishes": Wishes(enroll_current_members=True)}):
+        with pytest.raises(SettingsError, match=r"under test alone.*SEGUE_NEW_NAMESPACE=prod"):
+            place.run("by-hand", **run)
+    place.ledger = Ledger(mine.engine, "prod", is_new=True)
+    assert place.day(9).outcome == "recorded"
+    for name in ("prod", "test"):  # both are known from now on
+        place.ledger = Ledger(mine.engine, name)
+        assert place.day(10).outcome == "recorded"
+
+
 def audience_with(place: Place, *actions: Mapping, **more) -> ResolvedWorkflow:
     """The workflow with these actions."""
     texts = [{"recording": {"text": "hi"}, **action} for action in actions]

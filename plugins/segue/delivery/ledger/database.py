@@ -36,22 +36,32 @@ T = TypeVar("T")
 class LedgerDatabase:
     """The ledger of one namespace in one database.
 
-    ``secret`` keys the digests that stand for forgotten contacts.
+    ``secret`` keys the digests that stand for forgotten contacts. ``is_new`` says that the
+    namespace may begin with an empty memory where workflows have run under another one.
     """
 
-    def __init__(self, engine: Engine, namespace: str, secret: str | None = None) -> None:
+    def __init__(
+        self, engine: Engine, namespace: str, secret: str | None = None, *, is_new: bool = False
+    ) -> None:
         self.engine = engine
         self.namespace = namespace
         self.secret = secret
+        self.is_new = is_new
 
     @classmethod
     def open(
-        cls, url: str, namespace: str, secret: str | None = None, *, may_upgrade: bool = True
+        cls,
+        url: str,
+        namespace: str,
+        secret: str | None = None,
+        *,
+        may_upgrade: bool = True,
+        is_new: bool = False,
     ) -> Self:
         """Open the ledger; raise LedgerError when it is unreachable or of another schema."""
         engine = open_engine(url)
         require_current_schema(engine, may_upgrade=may_upgrade)
-        return cls(engine, namespace, secret)
+        return cls(engine, namespace, secret, is_new=is_new)
 
     def key(self, workflow: str, action: str, contact_id: str, change: str, snapshot: str) -> str:
         """Return the key of a delivery in this namespace."""

@@ -32,6 +32,7 @@ from segue.delivery.schema import (
     quarantines,
     runs,
     spans,
+    workflows,
 )
 from segue.delivery.spans import Point, Stretch, overlap
 
@@ -55,6 +56,13 @@ class Recording(LedgerDatabase):
         """Return the spans of a workflow that cover time, in order of time."""
         with self._read() as connection:
             return self._all_spans(connection, workflow)
+
+    def foreign_namespaces(self, workflow: str) -> list[str]:
+        """Return the namespaces that a workflow has taken spans under, where not under this one."""
+        query = select(workflows.c.namespace).where(workflows.c.workflow == workflow)
+        with self._read() as connection:
+            found = set(connection.execute(query).scalars())
+        return [] if self.namespace in found else sorted(found)
 
     def record_nothing(self, run: Run, outcome: str, reason: str, now: datetime) -> None:
         """Record that a run took no span: ``covered`` or ``skipped``, and why."""
