@@ -48,6 +48,7 @@ bench: $(READY)  ## Measure the daily run beside its peers, the door and the led
 	@$(BIN)/python -m tests.benchmarks
 	@$(BIN)/python -m tests.benchmarks.delivery
 	@$(BIN)/python -m tests.benchmarks.ledger
+	@$(BIN)/python -m tests.benchmarks.details
 
 screenshots: $(READY)  ## Take the pictures in docs/images of a real Airflow (needs Chromium)
 	@$(BIN)/python -m tests.ui.screenshots
