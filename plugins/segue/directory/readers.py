@@ -617,8 +617,8 @@ def id_text(column: Column) -> Column:
     """Return contact ids, as plain text; whole numbers become their decimal digits."""
     column = plain(column)
     kind = column.type
-    if is_text(kind):
-        return column
+    if is_text(kind) or pa.types.is_null(kind):  # null: a table without rows, or ids without values
+        return column.cast(TEXT)
     if pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0):
         return column.cast(TEXT)
     raise DataError(f"contact ids are {kind}; allowed: text, or whole numbers of an integer type")

@@ -125,3 +125,12 @@ def test_values_that_do_not_go_together(folder, one, other):
         values_of(folder, one, other)
     assert "column 'value'" in str(error.value)
     assert "expected one type" in str(error.value)
+
+
+def test_a_table_without_rows_may_have_no_types(folder):
+    """What a writer of nothing knows no type of is a column of text, an id too."""
+    folder.write(f"{KEY}/contacts.parquet", pa.table({"contact_id": ["a"]}))
+    nothing = pa.table({name: pa.nulls(0) for name in ("contact_id", "scope", "opted_in")})
+    folder.write(f"{KEY}/subscriptions.parquet", nothing)
+    assert len(folder.tables().rows("subscriptions")) == 0
+    assert folder.tables().check() == []

@@ -86,13 +86,21 @@ def test_an_operator_tells_values_apart_or_is_refused(name, operator):
     for operand, condition in parsed(operator):
         problems = [message for _, message in misfits(condition, kinds)]
         if problems:
-            assert len(set(evaluate(condition, people).tolist())) == 1  # nobody, or everybody
+            assert len(answers_of(condition, people)) < 2  # nobody, or everybody; or refused, too
             assert "contacts.v holds" in problems[0]
             assert "allowed: " in problems[0] or "; write " in problems[0]
         else:
             accepted.append((operand, set(evaluate(condition, people).tolist())))
     if accepted:  # of what is accepted, some operand has both answers
         assert {True, False} in [answers for _, answers in accepted], accepted
+
+
+def answers_of(condition, people):
+    """Return the answers that a condition gives; none where its column is one that none reads."""
+    try:
+        return set(evaluate(condition, people).tolist())
+    except DataError:
+        return set()
 
 
 @pytest.mark.parametrize(
