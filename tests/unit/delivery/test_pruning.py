@@ -188,6 +188,7 @@ def test_pruning_and_recording_at_once_get_in_each_others_way_in_nothing(filled)
 def pruned(place) -> Place:
     """Three days, all delivered; the runs of the 9th and of the 10th are pruned."""
     place.snapshot(10, "c", "d")
+    place.now = datetime(2026, 11, 11, 7, tzinfo=UTC)  # after the last of the snapshots
     for day in (8, 9, 10, 11):
         place.day(day)
     with place.ledger.engine.begin() as connection:
@@ -236,7 +237,7 @@ def test_a_pair_that_reaches_back_over_pruned_days_sends_nothing(pruned):
 
 def test_days_after_the_watermark_are_acted_on(pruned):
     pruned.snapshot(11, "c", "d", "e")
-    pruned.now += timedelta(days=3)
+    pruned.now += timedelta(days=2)
     pruned.day(12)
     assert [row["outcome"] for row in pruned.ledger.list_deliveries(snapshot="2026-11-11")] == [
         "planned"
