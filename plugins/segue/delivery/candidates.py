@@ -29,6 +29,7 @@ from segue.delivery.ledger import (
     SKIPPED_NOT_FOUND,
     SKIPPED_OPTED_OUT,
     SKIPPED_RECHECK,
+    SUPPRESSED_SENT,
     DeliveryRow,
     Finished,
 )
@@ -206,7 +207,8 @@ def held_back(
 
 def _why_skip(channel: Channel, terms: Terms, candidate: Candidate) -> str | None:
     for action, row in candidate.before.items():
-        if row is None or row.state is not State.DELIVERED:
+        done = row is not None and (row.state is State.DELIVERED or row.reason == SUPPRESSED_SENT)
+        if not done:
             return f"{SKIPPED_AFTER}: {action} {row.state if row else 'not planned'}"
     if candidate.fields is None:
         return SKIPPED_NOT_FOUND

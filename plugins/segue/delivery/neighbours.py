@@ -22,15 +22,23 @@ def beside(
 ) -> DetectedSpan:
     """Return a span without what kept spans have acted on, and with a finding for rewritten files.
 
+    A change of which only some actions were tried stays, for the others.
     ``others`` are the workflow's other recorded spans.
     """
     if detected.kind != SpanKind.CHANGES:
         return detected
-    acted_on = ledger.tried_changes(_compared_again(resolved, detected, others))
+    tried = ledger.tried_actions(_compared_again(resolved, detected, others))
+    left = [
+        change
+        for change in detected.changes
+        if any((*change[:2], action) not in tried for action in resolved.action_ids)
+    ]
+    still_there = {change[:2] for change in left}
     return replace(
         detected,
         reason="\n".join(filter(None, [detected.reason, *_rewritten(detected, others)])),
-        changes=[change for change in detected.changes if change[:2] not in acted_on],
+        changes=left,
+        acted_on={one: results for one, results in tried.items() if one[:2] in still_there},
     )
 
 

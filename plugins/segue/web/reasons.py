@@ -26,6 +26,7 @@ WORDS = {
     records.SUPPRESSED_DROPPED: "a person gave it up while it was held",
     records.SUPPRESSED_MAX_AGE: "the change was older than the workflow's max_age",
     records.SUPPRESSED_FORGOTTEN: "the contact was forgotten",
+    records.SUPPRESSED_SENT: "a span that was kept in quarantine has sent it",
     records.SUPPRESSED_REACHED: "the workflow had acted on the contact as a member before",
     records.SUPPRESSED_PRUNED: "the change is from a time that retention has deleted",
     records.SUPPRESSED_REJECTED: "a person rejected it at the guard, or nobody answered in time",

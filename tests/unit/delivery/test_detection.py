@@ -15,10 +15,11 @@ import pytest
 from segue.delivery.database import open_engine, upgrade
 from segue.delivery.detection import Detection, detect
 from segue.delivery.guard import judge_policies, question
-from segue.delivery.ledger import Decision, Ledger, Run, Wishes
+from segue.delivery.ledger import SUPPRESSED_SENT, Decision, Finished, Ledger, Run, Wishes
 from segue.delivery.report import gap_lines, lost_gaps
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.run_snapshots import has_current, waiting_for
+from segue.delivery.schema import State
 from segue.directory.definition import DirectoryDefinition
 from segue.errors import (
     DataError,
@@ -952,3 +953,24 @@ def test_editing_actions_stops_only_those_whose_contacts_it_decides(place):
     assert not audience_with(place, one, two, conditions=gold).acts_on_the_same(before)
     for gone in ("", "of another version"):
         assert not audience_with(place, one, two).acts_on_the_same(gone, "one")
+
+
+def test_what_a_kept_span_left_undone_of_a_contact_is_done_by_the_next(place):
+    """b's mail went out of the quarantined 8th, what comes after it did not: by action."""
+    mail = {"id": "mail", "recording": {"text": "hi"}}
+    place.more = {"actions": [mail, {**mail, "id": "post", "after": "mail"}]}
+    place.snapshot(9, "b", "c")
+    place.day(9)
+    begin_sending(place, "day-9", "b", "added", 8)
+    key = place.ledger.key("greet", "mail", "b", "added", "2026-11-08")
+    lease = {"owner": "me", "now": place.now, "lease_until": place.now + timedelta(minutes=1)}
+    delivered = Finished(key, State.DELIVERED, results={"id": "7"})
+    advance(place.ledger, [delivered], [], **lease)
+    quarantine(place, "2026-11-08")
+    for _ in range(2):
+        place.day(10)
+        rows = place.ledger.list_deliveries(contact_id="b", snapshot="2026-11-09")
+        found = {row["action"]: (row["outcome"], row["reason"]) for row in rows}
+        assert found == {"mail": ("suppressed", SUPPRESSED_SENT), "post": ("planned", "")}
+    key = place.ledger.key("greet", "mail", "b", "added", "2026-11-09")
+    assert place.ledger.rows([key])[key].results == {"id": "7"}

@@ -16,6 +16,8 @@ from segue.delivery.ledger.records import (
     NO_LONGER_A_CHANGE,
     NOT_HELD,
     POLICY_REASONS,
+    SUPPRESSED_REACHED,
+    SUPPRESSED_SENT,
     Decision,
     DetectedSpan,
     RecordedRun,
@@ -333,6 +335,20 @@ class Recording(LedgerDatabase):
         self._fill(
             connection, deliveries, columns, rows, same, lambda it: it.on_conflict_do_nothing()
         )
+        self._leave_out(connection, workflow, span, now)
+
+    def _leave_out(
+        self, connection: Connection, workflow: str, span: DetectedSpan, now: datetime
+    ) -> None:
+        """Suppress what kept spans have acted on; what comes after it finds its results here."""
+        for (contact_id, change, action), results in span.acted_on.items():
+            key = self.key(workflow, action, contact_id, change, span.stretch.current.key)
+            reason = SUPPRESSED_REACHED if results is None else SUPPRESSED_SENT
+            values = {"state": State.SUPPRESSED, "reason": reason, "results": results}
+            never_tried = and_(deliveries.c.key == key, never_released())
+            connection.execute(
+                update(deliveries).where(never_tried).values(**values, updated_at=now)
+            )
 
     def _adopt(
         self,
