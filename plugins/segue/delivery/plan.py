@@ -33,7 +33,8 @@ from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.schema import State
 from segue.delivery.spans import Point, Stretch
 from segue.delivery.standing import current_consent
-from segue.delivery.verdicts import holds, judge
+from segue.delivery.verdicts import Verdict, holds, judge, not_judged
+from segue.segments.conditions import Condition
 from segue.segments.membership import membership, membership_pieces
 from segue.workflows.definition import Action, prerequisites
 from segue.workflows.details import contact_fields
@@ -324,7 +325,8 @@ class _Rehearsal:
     def _candidates(self, action: Action, planned: Mapping[Change, Actions]) -> list[Candidate]:
         earlier = prerequisites(self._resolved.definition, action)
         before = sorted(earlier, key=self._resolved.action_ids.index)  # as the steps have it
-        passes_if = self._holds(action, list(planned))
+        passes_if = self._holds(action.condition, list(planned))
+        of_workflow = self._holds(self._resolved.definition.conditions, list(planned))
         return [
             Candidate(
                 key=self._key(action, change),
@@ -333,18 +335,21 @@ class _Rehearsal:
                 snapshot=change.snapshot,
                 fields=self._fields[change.details_at].get(change.contact_id),
                 opted_in=self._consent.get(change.contact_id),
-                passes_if=passes_if[change],
+                passes_if=bool(passes_if[change]),
+                problem=not_judged(of_workflow[change], passes_if[change]),
                 before={other: self._row(change, actions[other]) for other in before},
             )
             for change, actions in planned.items()
         ]
 
-    def _holds(self, action: Action, changes: Sequence[Change]) -> dict[Change, bool]:
-        verdicts: dict[Change, bool] = {}
+    def _holds(
+        self, condition: Condition | None, changes: Sequence[Change]
+    ) -> dict[Change, Verdict]:
+        verdicts: dict[Change, Verdict] = {}
         for key in {change.details_at for change in changes}:
             group = [change for change in changes if change.details_at == key]
-            found = holds(action.condition, self._details(key), group)
-            verdicts |= {c: bool(verdict) for c, verdict in zip(group, found, strict=True)}
+            found = holds(condition, self._details(key), group)
+            verdicts |= dict(zip(group, found, strict=True))
         return verdicts
 
     def _row(self, change: Change, earlier: PlannedAction) -> DeliveryRow:

@@ -13,7 +13,7 @@ from segue.delivery.details import details_of
 from segue.delivery.live import Answer
 from segue.delivery.looking_up import lay_over
 from segue.delivery.resolved import ResolvedWorkflow
-from segue.delivery.verdicts import holds
+from segue.delivery.verdicts import Verdict, holds, not_judged
 from segue.directory.snapshots import Snapshot, newest_complete, parse_key, usable_snapshots
 from segue.directory.tables import SnapshotTables
 from segue.errors import SnapshotMissing
@@ -94,7 +94,7 @@ def recheck(
     ]
     verdicts = _conditions(resolved, judged, newest, memberships, answers or {})
     found |= {
-        change: None if verdict else "the conditions do not hold any more"
+        change: not_judged(verdict) or (None if verdict else "the conditions do not hold any more")
         for change, verdict in zip(judged, verdicts, strict=True)
     }
     return {change: reason for change, reason in found.items() if reason is not None}
@@ -134,7 +134,7 @@ def _conditions(
     snapshot: Snapshot,
     memberships: Memberships | None,
     answers: Mapping[str, Answer],
-) -> list[bool | None]:
+) -> list[Verdict]:
     if not changes or resolved.definition.conditions is None:
         return [True] * len(changes)
     details = details_of(resolved, snapshot, changes, memberships)

@@ -26,7 +26,7 @@ from segue.delivery.looking_up import (
 from segue.delivery.recovery import earlier_ids
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.standing import current_consent, recheck
-from segue.delivery.verdicts import by_details, holds, judge
+from segue.delivery.verdicts import by_details, holds, judge, not_judged
 from segue.directory.snapshots import find_snapshot
 from segue.errors import AudienceEdited
 from segue.segments.changes import Memberships
@@ -245,6 +245,7 @@ def _candidates(
     fields = contact_fields(resolved.definition, population)
     problems, opted_out = problems_of(population), opted_out_live(population)
     verdicts = holds(action.condition, population, changes)
+    of_workflow = holds(resolved.definition.conditions, population, changes)
     before = {
         other: _keys_of(resolved, ledger, other, changes)
         for other in sorted(
@@ -260,7 +261,7 @@ def _candidates(
     if channel.looks_back:
         ids = [change.contact_id for change in changes]
         earlier = earlier_ids(ledger, resolved.name, action.id, channel, ids)
-    for index, (change, verdict) in enumerate(zip(changes, verdicts, strict=True)):
+    for index, change in enumerate(changes):
         yield Candidate(
             key=own[index],
             contact_id=change.contact_id,
@@ -268,11 +269,12 @@ def _candidates(
             snapshot=change.snapshot,
             fields=fields.get(change.contact_id),
             opted_in=consent.get(change.contact_id) and change.contact_id not in opted_out,
-            passes_if=bool(verdict),
+            passes_if=bool(verdicts[index]),
             before={other: rows.get(keys[index]) for other, keys in before.items()},
             withdrawn=withdrawn.get(change),
             earlier=earlier.get(change.contact_id, ()),
-            problem=problems.get(change.contact_id),
+            problem=problems.get(change.contact_id)
+            or not_judged(of_workflow[index], verdicts[index]),
         )
 
 

@@ -79,18 +79,18 @@ class Population:
         known = {} if self.segments is None else dict(self.segments.items())
         return replace(self, segments=pd.DataFrame({**known, name: members}))
 
-    def only(self, contact_id: str) -> Population:
-        """Return the population of one contact; empty if there is no such contact."""
-        chosen = self.contacts["contact_id"] == contact_id
+    def only(self, *contact_ids: str) -> Population:
+        """Return the population of some contacts; without those that are not there."""
+        chosen = self.contacts["contact_id"].isin(contact_ids)
         return replace(
             self,
             contacts=self.contacts[chosen].reset_index(drop=True),
-            transactions=_of_contact(self.transactions, contact_id),
-            mailing_lists=_of_contact(self.mailing_lists, contact_id),
-            subscriptions=_of_contact(self.subscriptions, contact_id),
+            transactions=_of_contacts(self.transactions, contact_ids),
+            mailing_lists=_of_contacts(self.mailing_lists, contact_ids),
+            subscriptions=_of_contacts(self.subscriptions, contact_ids),
             changes=None if self.changes is None else self.changes[chosen.to_numpy()],
             segments=None if self.segments is None else self.segments[chosen.to_numpy()],
-            looked_up=_of_contact(self.looked_up, contact_id),
+            looked_up=_of_contacts(self.looked_up, contact_ids),
         )
 
 
@@ -119,5 +119,5 @@ def _mailing_lists(tables: SnapshotTables, only: Collection[str] | None) -> pd.D
     return tables.rows("mailing_lists", columns, only=only)
 
 
-def _of_contact(frame: pd.DataFrame | None, contact_id: str) -> pd.DataFrame | None:
-    return None if frame is None else frame[frame["contact_id"] == contact_id]
+def _of_contacts(frame: pd.DataFrame | None, contact_ids: Collection[str]) -> pd.DataFrame | None:
+    return None if frame is None else frame[frame["contact_id"].isin(contact_ids)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+from collections.abc import Callable
 from contextlib import nullcontext, suppress
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -15,19 +17,23 @@ import pyarrow.parquet as pq
 import pytest
 
 from segue.catalog import Catalog
-from segue.delivery.branches import RunArea, changes_of_span, cut
+from segue.delivery.branches import Change, RunArea, changes_of_span, cut
 from segue.delivery.detection import detect
 from segue.delivery.door import Clock
 from segue.delivery.ledger import Ledger, Run, Wishes
 from segue.delivery.looking_up import Desk
 from segue.delivery.plan import plan
 from segue.delivery.resolved import ResolvedWorkflow
+from segue.delivery.standing import recheck
 from segue.delivery.steps import check_branch, deliver_action, load_branch
+from segue.delivery.verdicts import holds
 from segue.directory.python_values import python_values
 from segue.directory.snapshots import find_snapshot
 from segue.directory.tables import SnapshotTables
 from segue.errors import ContactFailure, DataError
-from segue.segments.conditions import parse_condition
+from segue.segments.conditions import parse_condition, registry
+from segue.segments.conditions.operands import Text
+from segue.segments.conditions.registry import Operator, register
 from segue.segments.definition import SegmentDefinition
 from segue.segments.evaluation import Population, evaluate
 from segue.segments.membership import MembershipStore
@@ -40,6 +46,7 @@ from segue.workflows.templates import Fields, Kind, Template, render
 NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
 PEOPLE = [f"c{number}" for number in range(9)]
 HOSTILE = 5
+ODD = "gold of another kind"  # a text that one operator does not bear
 MOST, LEAST = 2**63 - 1, -(2**63) + 1
 DEFINITIONS = {
     "directories/people": (
@@ -167,6 +174,11 @@ def tables_of(home: Path) -> SnapshotTables:
 
 def run(resolved: ResolvedWorkflow, root: Path) -> dict[str, str]:
     """Run the workflow as one slice; returns each contact's outcome."""
+    return {row["contact_id"]: row["outcome"] for row in deliveries(resolved, root)}
+
+
+def deliveries(resolved: ResolvedWorkflow, root: Path) -> list[dict[str, str]]:
+    """Run the workflow as one slice; returns its deliveries."""
     ledger = Ledger.open(f"sqlite:///{root / 'segue.db'}", "test")
     wishes = Wishes(previous="2026-11-21", current="2026-11-22", deliver=True)
     store = MembershipStore(str(root / "state"))
@@ -183,7 +195,7 @@ def run(resolved: ResolvedWorkflow, root: Path) -> dict[str, str]:
     deliver_action(resolved, action, ref, ledger, owner="me", clear_number=0)
     rows = ledger.list_deliveries()
     ledger.engine.dispose()
-    return {row["contact_id"]: row["outcome"] for row in rows}
+    return rows
 
 
 def planned(resolved: ResolvedWorkflow) -> dict[str, str]:
@@ -209,6 +221,74 @@ def test_eight_are_served_whatever_the_ninth_has(home, tmp_path):
 def test_columns_that_no_message_names_cost_nobody_a_message(home, tmp_path):
     resolved = resolve(home, "Hello {{ contact.contact_id }}")
     assert run(resolved, tmp_path) == dict.fromkeys(PEOPLE, "delivered")
+
+
+PLACES = {
+    "conditions": ("slack_message", "conditions: {field: tier, fits: gold}\n"),
+    "if": ("if: {field: tier, fits: gold}, slack_message", ""),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_who_cannot_be_judged_fails_alone(place, hostile_home, tmp_path, caplog):
+    """A condition that raises for one contact's value is judged for the others."""
+    resolved = resolve(hostile_home(*PLACES[place]), "Hello")
+    rows = {row["contact_id"]: row for row in deliveries(resolved, tmp_path)}
+    outcomes = {who: row["outcome"] for who, row in rows.items()}
+    assert outcomes == {who: "failed" if who == "c5" else "delivered" for who in PEOPLE}
+    reason = "conditions: they cannot be judged of this contact (OverflowError)"
+    assert rows["c5"]["reason"] == reason
+    sent = {"send": "delivered"}
+    assert {who: sent.get(what, what) for who, what in planned(resolved).items()} == outcomes
+    assert "OverflowError in a condition, of contact c5" in caplog.text
+    assert ODD not in caplog.text
+
+
+def test_whose_conditions_cannot_be_judged_any_more_is_withdrawn_alone(hostile_home):
+    resolved = resolve(hostile_home(*PLACES["conditions"]), "Hello")
+    changes = [Change(who, "added", "", "2026-11-21", "2026-11-21") for who in PEOPLE]
+    withdrawn = {change.contact_id: why for change, why in recheck(resolved, changes, NOW).items()}
+    assert withdrawn == {"c5": "conditions: they cannot be judged of this contact (OverflowError)"}
+
+
+@pytest.fixture
+def hostile_home(home: Path, tmp_path: Path, monkeypatch) -> Callable[[str, str], Path]:
+    """Definitions with an operator that raises for what one contact has."""
+    monkeypatch.setattr(registry, "_OPERATORS", dict(registry._OPERATORS))
+    register(Fits)
+
+    def make(action: str, conditions: str) -> Path:
+        root = tmp_path / "home"
+        shutil.copytree(home, root)
+        text = DEFINITIONS["workflows/welcome"].replace("slack_message", action)
+        (root / "workflows/welcome.yaml").write_text(text + conditions)
+        match = "match: {field: tier, starts_with: gold}\n"
+        (root / "segments/gold.yaml").write_text(f"segment: gold\ndirectory: people\n{match}")
+        tiers = [ODD if who == "c5" else "gold" for who in PEOPLE]
+        rows = pa.table({"contact_id": PEOPLE, "tier": tiers})
+        pq.write_table(rows, root / "snapshots/2026-11-22/contacts.parquet")
+        return root
+
+    return make
+
+
+def test_a_condition_on_what_is_not_there_concerns_everybody():
+    contacts = pd.DataFrame({"contact_id": PEOPLE}, dtype="str")
+    population = Population(contacts, NOW, ZoneInfo("UTC"))
+    changes = [Change(who, "added", "", "2026-11-22", "2026-11-22") for who in PEOPLE]
+    with pytest.raises(DataError, match="no column 'tier'"):
+        holds(parse_condition({"field": "tier", "equals": "gold"}), population, changes)
+
+
+class Fits(Operator[str]):
+    """A team's own operator, with a defect that one contact's value brings out."""
+
+    name, complement, takes = "fits", "not_fits", Text()
+
+    def holds(self, column, operand, moment):
+        if column.texts.equal(ODD).any():
+            raise OverflowError(ODD)
+        return column.texts.equal(operand)
 
 
 @pytest.fixture(scope="module")
