@@ -47,6 +47,7 @@ from segue.workflows.bounds import (
     rounds,
     with_bounds,
 )
+from segue.workflows.truth import VALUE, WORD, FieldText, default, value_of, with_truth, word_of
 
 OF_ONE_CONTACT = ("contact", "change", "results")  # in a digest there is ``digest`` instead
 VARIABLES = (*OF_ONE_CONTACT, "workflow", "segment", "snapshot", "key", "digest")
@@ -174,20 +175,6 @@ class Fields(Mapping[str, Any]):
         raise ContactFailure(f"the template prints {self._name} as a whole; name one of its fields")
 
 
-class FieldText(str):
-    """A field's text: ``{% if contact.vip %}`` is as conditions read it, so ``no`` is false.
-
-    Any other text that is not empty is true.
-    """
-
-    __slots__ = ()
-
-    def __bool__(self) -> bool:
-        from segue.directory.checks import FALSE_WORDS  # dear: DAGs are parsed without Arrow
-
-        return len(self) > 0 and self.lower() not in FALSE_WORDS
-
-
 class _MissingField(UndefinedError):
     """A field that is not there, under a name that stands in the template."""
 
@@ -222,12 +209,19 @@ def render(template: Template, variables: Mapping[str, Any]) -> str:
         raise ContactFailure("the template does what the sandbox does not allow") from None
     except Exception as error:  # noqa: BLE001 - of any kind: it is this contact's values alone
         # the message of such an error may quote contact text
-        raise ContactFailure(f"the template failed: {type(error).__name__}") from None
+        hint = _NO_NUMBER if isinstance(error, TypeError) else ""
+        raise ContactFailure(f"the template failed: {type(error).__name__}{hint}") from None
     if template.kind is Kind.MRKDWN:
         text = _unescape_quotes(text)
     if template.kind in (Kind.LINE, Kind.PATH, Kind.URL) and not _is_one_line(text):
         raise ContactFailure("a line break or control character in a field that is one line")
     return text
+
+
+_NO_NUMBER = (
+    "; to count with a field that is text, as every field of a CSV file is, read it with the "
+    "filter `number`: contact.balance | number"
+)
 
 
 def _described(error: UndefinedError, template: Template) -> str:
@@ -377,7 +371,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         )
 
     def _generate(self, source: Any, *args: Any, **named: Any) -> str:
-        return super()._generate(with_bounds(source), *args, **named)
+        return super()._generate(with_truth(with_bounds(source)), *args, **named)
 
     def _entry(self, fields: Fields, name: Any, error: type[UndefinedError]) -> Any:
         if name in fields:
@@ -509,10 +503,10 @@ def _environment(kind: Kind, folder: str | None) -> ImmutableSandboxedEnvironmen
     )
     for name in ("attr", "safe", "urlize", "xmlattr"):  # each trusts text that a contact may write
         del environment.filters[name]
-    environment.filters |= {"number": _number}
+    environment.filters |= {"number": _number, "default": default, "d": default}
     filters = environment.filters.items()
     environment.filters = {name: bounded_filter(name, function) for name, function in filters}
-    environment.filters |= {ROUNDS: rounds, MADE: made}
+    environment.filters |= {ROUNDS: rounds, MADE: made, VALUE: value_of, WORD: word_of}
     environment.globals.clear()
     return environment
 

@@ -602,6 +602,49 @@ def test_a_text_that_conditions_read_as_false_is_false(text: str):
     assert shown("{% if contact.vip is defined %}{{ contact.vip }}{% endif %}", vip=text) == text
 
 
+DEFAULTS = [
+    "{{ contact.name or 'there' }}",
+    "{{ contact.none or contact.name or 'there' }}",
+    "{{ (contact.name or 'there') | upper | title }}",
+    "{{ contact.name | default('there', true) }}",
+    "{{ contact.none | default(contact.name or 'there') }}",
+    "{% set who = contact.name or 'there' %}{{ who }}",
+    "{{ (contact.name or 'there') if contact.sure else '' }}",
+    "{% for who in [contact.name or 'there'] %}{{ who or 'there' }}{% endfor %}",
+]
+
+
+@pytest.mark.parametrize("source", DEFAULTS)
+@pytest.mark.parametrize("name", ["No", "N", "F", "False", "0", "Ann"])
+def test_a_default_takes_nobodys_name_away(source: str, name: str):
+    assert shown(source, name=name, sure="yes") == name
+    assert shown(source, sure="yes").lower() == "there"
+
+
+ASKED = [
+    "{% if contact.vip or contact.gold %}lounge{% else %}bar{% endif %}",
+    "{{ 'lounge' if contact.vip or contact.gold else 'bar' }}",
+    "{{ 'lounge' if (contact.vip or contact.gold) and contact.yes else 'bar' }}",
+    "{{ 'bar' if not (contact.vip or contact.gold) else 'lounge' }}",
+    "{{ (contact.vip or contact.gold) and 'lounge' or 'bar' }}",
+    "{% set vip = contact.vip or contact.gold %}{{ 'lounge' if vip else 'bar' }}",
+    "{% for n in [1] if contact.vip or contact.gold %}lounge{% else %}bar{% endfor %}",
+    "{{ [contact] | selectattr('vip') | list | length > 0 and 'lounge' or 'bar' }}",
+]
+
+
+@pytest.mark.parametrize("source", ASKED)
+def test_what_is_only_asked_is_as_conditions_read_it(source: str):
+    assert shown(source, vip="no", gold="N", yes="t") == "bar"
+    assert shown(source, vip="yes", gold="no", yes="t") == "lounge"
+
+
+def test_no_default_is_evaluated_that_is_not_needed():
+    assert shown("{{ contact.name or contact.none.first }}", name="No") == "No"
+    assert shown("{{ contact.name or (contact.none | number) }}", name="No") == "No"
+    assert shown("{{ contact.vip and contact.name or 'there' }}", vip="yes", name="No") == "No"
+
+
 @pytest.mark.parametrize("text", ["yes", "true", "1", "Ann", "nobody", " "])
 def test_any_other_text_is_true(text: str):
     assert shown("{% if contact.vip %}lounge{% endif %}", vip=text) == "lounge"
@@ -621,6 +664,19 @@ def test_any_other_text_is_true(text: str):
 )
 def test_the_filter_number_reads_text_as_conditions_do(source: str, balance: object, text: str):
     assert shown(source, balance=balance) == text
+
+
+COUNTED = ["{} | round", "{} | abs", "{} + 1", "{} > 5", "{} / 2", "-{}", "{} // 2", "[{}] | sum"]
+
+
+@pytest.mark.parametrize("expression", COUNTED)
+def test_text_that_is_counted_with_fails_with_the_filter_that_reads_it(expression: str):
+    failed = failure(f"{{{{ {expression.format('contact.balance')} }}}}", balance="12.6")
+    assert failed.startswith("the template failed: TypeError; to count with a field that is text")
+    assert "the filter `number`: contact.balance | number" in failed
+    assert "12.6" not in failed
+    read = expression.format("(contact.balance | number)")
+    assert shown(f"{{{{ {read} }}}}", balance="12.6")
 
 
 @pytest.mark.parametrize("balance", ["12,5", "£12.50", "nan", "abc", True])
