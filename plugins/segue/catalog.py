@@ -43,6 +43,7 @@ FOLDERS: dict[str, type[BaseModel]] = {
     "workflows": WorkflowDefinition,
 }
 _SUFFIXES = (".yaml", ".yml")
+_COPIES = tuple(f"{suffix}~" for suffix in _SUFFIXES)  # as editors leave them
 _NAME_KEY = {"directories": "directory", "segments": "segment", "workflows": "workflow"}
 
 
@@ -363,8 +364,18 @@ def misplaced_files(home: Path) -> Iterator[tuple[Path, str]]:
                 yield path, f"is not read; allowed: a name in {' or '.join(_SUFFIXES)}"
 
 
+def set_aside(home: Path) -> Iterator[Path]:
+    """Yield files that are no definitions for what comes after ``.yaml``: copies, downloads."""
+    for folder in FOLDERS:
+        for path in sorted((home / folder).rglob("*")):
+            *others, last = [suffix.lower() for suffix in path.suffixes] or [""]
+            is_copy = last in _COPIES or (last not in _SUFFIXES and {*others} & {*_SUFFIXES})
+            if is_copy and path.is_file():
+                yield path
+
+
 def _is_nearly_yaml(suffix: str) -> bool:
-    if suffix in _SUFFIXES or suffix.endswith("~"):  # an editor's copy
+    if suffix in (*_SUFFIXES, *_COPIES):
         return False
     return bool(get_close_matches(suffix, _SUFFIXES, n=1, cutoff=0.75))
 

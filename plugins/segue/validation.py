@@ -6,19 +6,23 @@ of ``segue validate`` is enough.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from segue.catalog import FOLDERS, Catalog, definition_files, misplaced_files
+from segue.catalog import FOLDERS, Catalog, definition_files, misplaced_files, set_aside
 from segue.delivery.channel import Channel
 from segue.delivery.live import LiveSource
+from segue.delivery.resolved import ResolvedWorkflow
 from segue.directory.definition import UNSUBSCRIBED
 from segue.directory.look_alikes import opt_state_columns
 from segue.documents import Document, Location, ProblemsFound, did_you_mean
 from segue.errors import DefinitionError, Problem
+from segue.hints import probably_meant
 from segue.segments.conditions import (
     Condition,
     MailingListLeaf,
@@ -28,15 +32,19 @@ from segue.segments.conditions import (
 )
 from segue.segments.conditions.fit import Kinds, misfits
 from segue.segments.conditions.inspection import leaves
+from segue.segments.conditions.windows import windows
 from segue.segments.examples import unknown_names
 from segue.workflows.definition import Action, Load, Notify, action_problems, reachable
 from segue.workflows.notices import notice_problem
+from segue.workflows.schedule import longest_step
 
 Columns = Mapping[str, Collection[str]]  # table: standard column names
 
 # what a contact has beside the columns of its table (workflows/details.py)
 DERIVED_FIELDS = ("contact_id", "mailing_lists", "opted_in")
 _LOAD: TypeAdapter[Any] = TypeAdapter(Load)
+_UNITS = (("day", 24 * 60), ("hour", 60), ("minute", 1))  # and minutes in each
+_DIGITS = re.compile(r"\d+")
 _SHOWN = 20  # names that a message lists
 _DIGEST_FIELDS = ("change", "snapshot", "results")  # of each contact in a digest
 _ONLY_IDS: Columns = {"contacts": ("contact_id",)}  # what ``load: none`` leaves
@@ -73,6 +81,68 @@ def find_problems(
         for name in catalog.names(folder):
             found += _definition_problems(catalog, folder, name, columns or {}, newest)
     return in_order(found)
+
+
+def find_remarks(catalog: Catalog, newest: Mapping[str, Newest] | None = None) -> list[Problem]:
+    """Return what definitions may say and probably do not mean, by file and line."""
+    found = [
+        Problem(str(path), 0, 0, "", f"is not read, because its name ends in {path.suffix}")
+        for path in set_aside(catalog.home)
+    ]
+    for folder in ("segments", "workflows"):
+        for name in catalog.names(folder):
+            found += _remarks(catalog, folder, name, newest or {})
+    return in_order(found)
+
+
+def _remarks(
+    catalog: Catalog, folder: str, name: str, newest: Mapping[str, Newest]
+) -> Iterator[Problem]:
+    try:
+        document = catalog.document(folder, name)
+        if folder == "segments":
+            segment = catalog.segment(name)
+            match: Location = ("match",)
+            conditions = [] if segment.match is None else [(match, segment.match)]
+        else:
+            resolved = catalog.resolve(name)
+            segment, conditions = resolved.segment, resolved.definition.all_conditions()
+            yield from _short_windows(resolved, document)
+    except DefinitionError:
+        return  # among the problems
+    held = newest.get(segment.directory)
+    for at, condition in conditions:
+        for location, message, is_slip in _unknown_lists(condition, held):
+            if not is_slip:
+                yield document.problem((*at, *location), message)
+
+
+def _short_windows(resolved: ResolvedWorkflow, document: Document) -> Iterator[Problem]:
+    """Yield the windows of a workflow's segment that can pass between two of its runs."""
+    cron = resolved.definition.schedule
+    judged = (resolved.segment, *resolved.segment.refers_to)
+    matches = [(each.segment, each.match) for each in judged if each.match is not None]
+    every = [(name, window) for name, match in matches for window in windows(match)]
+    if cron is None or not every:
+        return
+    step, runs = longest_step(cron), "two runs are up to"
+    if resolved.definition.policies.missing_snapshot == "skip":
+        step, runs = 2 * step, "two runs, where a missing snapshot is skipped, are up to"
+    for name, window in dict.fromkeys(every):
+        if window.length < step:
+            message = (
+                f"{runs} {_in_words(step)} apart, and {window.written} of the segment {name} is "
+                "shorter: it can hold in between, unseen"
+            )
+            yield document.problem(("schedule",), message)
+
+
+def _in_words(step: timedelta) -> str:
+    """Return ``7 days``, ``36 hours`` or ``45 minutes``, whichever is whole."""
+    minutes = int(step.total_seconds()) // 60
+    unit, size = next(each for each in _UNITS if minutes % each[1] == 0)
+    number = minutes // size
+    return f"{number} {unit}{'' if number == 1 else 's'}"
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
@@ -197,20 +267,34 @@ def _data_problems(
     if newest is not None:
         for location, message in misfits(condition, newest.kinds):
             yield location, f"{message} (snapshot {newest.key})"
-        yield from _unknown_lists(condition, newest)
+    for location, message, is_slip in _unknown_lists(condition, newest):
+        if is_slip:
+            yield location, message
 
 
-def _unknown_lists(condition: Condition, newest: Newest) -> Iterator[tuple[Location, str]]:
-    """Yield the mailing lists that nobody is on: everybody would be no member of them."""
-    if newest.mailing_lists is None:
+def _unknown_lists(
+    condition: Condition, newest: Newest | None
+) -> Iterator[tuple[Location, str, bool]]:
+    """Yield the mailing lists that nobody is on, and whether another's name was probably meant.
+
+    Everybody would be no member of them; but a new list has nobody on it at first.
+    """
+    if newest is None or newest.mailing_lists is None:
         return
     names = newest.mailing_lists
     for leaf in leaves(condition):
         if isinstance(leaf, MailingListLeaf) and leaf.name not in names:
             known = ", ".join(map(repr, sorted(names)[:_SHOWN])) or "none"
             message = f"nobody is on a mailing list {leaf.name!r} in snapshot {newest.key}"
-            hint = did_you_mean(leaf.name, names)
-            yield (*leaf.location, "mailing_list"), f"{message}; there are: {known}{hint}"
+            meant = probably_meant(leaf.name, _of_other_words(leaf.name, names))
+            hint = "" if meant is None else f"; did you mean {meant!r}?"
+            at = (*leaf.location, "mailing_list")
+            yield at, f"{message}; there are: {known}{hint}", meant is not None
+
+
+def _of_other_words(name: str, names: Collection[str]) -> list[str]:
+    """Return the names that differ in more than digits: next year's list is no slip of the pen."""
+    return [other for other in names if _DIGITS.sub("", other) != _DIGITS.sub("", name)]
 
 
 def _example_problems(

@@ -22,6 +22,7 @@ from segue.cli.output import (
 
 if TYPE_CHECKING:
     from segue.cli.workspace import Workspace
+    from segue.delivery.bridges import Bridge
     from segue.delivery.gaps import Gap
     from segue.delivery.ledger import Ledger
 
@@ -166,14 +167,19 @@ def gaps(
     home: Home = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
-    """List time since a workflow's start that no run covers, and the command that fills it."""
+    """List time since a workflow's start that no run covers, and the command that fills it.
+
+    Beside that, the spans that bridge a missing snapshot are named.
+    """
     from segue.cli.workspace import Workspace, reading_ledger
 
     workspace = Workspace.open(home)
     names = [workflow] if workflow is not None else workspace.catalog.names("workflows")
     with reading_ledger(workspace.settings) as ledger, working("Comparing spans with snapshots"):
-        found, unusable = _find_gaps(workspace, ledger, names, one=workflow is not None)
+        found, over, unusable = _find_gaps(workspace, ledger, names, one=workflow is not None)
     _print_gaps(found, output)
+    for bridge in over:
+        note(plain(f"{bridge.workflow}: {bridge}"))
     for reason in unusable:
         note(f"not looked at: {reason}")
     if unusable:
@@ -242,21 +248,24 @@ def _table_row(row: dict[str, Any]) -> list[Any]:
 
 def _find_gaps(
     workspace: Workspace, ledger: Ledger | None, names: list[str], *, one: bool
-) -> tuple[list[Gap], list[str]]:
-    """Return the gaps of these workflows, and why some could not be looked at."""
-    from segue.delivery.report import all_gaps
+) -> tuple[list[Gap], list[Bridge], list[str]]:
+    """Return the gaps and bridges of these workflows, and why some could not be looked at."""
+    from segue.delivery.report import all_bridges, all_gaps
     from segue.errors import DataError, DefinitionError
 
     found: list[Gap] = []
+    over: list[Bridge] = []
     unusable = []
     for name in names:
         try:
-            found += all_gaps(workspace.catalog.resolve(name), ledger, workspace.now)
+            resolved = workspace.catalog.resolve(name)
+            found += all_gaps(resolved, ledger, workspace.now)
+            over += all_bridges(resolved, ledger)
         except (DefinitionError, DataError) as error:
             if one:
                 raise
             unusable.append(f"{name}: {error}")
-    return found, unusable
+    return found, over, unusable
 
 
 def _print_gaps(found: list[Gap], output: Format) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import typer
@@ -43,19 +43,20 @@ def validate(home: Home = None, output: OutputFormat = Format.TABLE) -> None:
     """
     from segue.cli.workspace import Workspace
     from segue.directory.tables import NOTHING_SAYS
-    from segue.validation import find_problems, in_order
+    from segue.validation import find_problems, find_remarks, in_order
 
     workspace = Workspace.open(home)
     with working("Checking"):
         checked = _known_columns(workspace)
         found = find_problems(workspace.catalog, checked.columns, checked.newest)
         problems = in_order([*found, *checked.problems])
+        remarks = find_remarks(workspace.catalog, checked.newest)
     for reason in checked.unchecked:
         note(f"fields are not checked: {reason}")
     for name in checked.silent:
         note(f"directory {name}: {NOTHING_SAYS}")
-    for message in checked.unreadable:
-        note(message)
+    for message in (*checked.unreadable, *map(_line, remarks)):
+        note(plain(message))
     _print_problems(problems, output)
     if problems:
         raise typer.Exit(_INVALID)
@@ -212,15 +213,17 @@ def _declared(directory: DirectoryDefinition) -> Columns:
 def _print_problems(problems: Sequence[Problem], output: Format) -> None:
     if output is Format.TABLE:
         for problem in problems:
-            place = [where(problem), *(str(n) for n in (problem.line, problem.column) if n)]
-            path = f"{problem.path}: " if problem.path else ""
-            print(plain(f"{':'.join(place)}: {path}{problem.message}"))
+            print(plain(_line(problem)))
         if problems:
             note(f"{count(len(problems), 'problem')} found")
         return
     columns = ("file", "line", "column", "path", "message")
     rows = [[where(p), p.line, p.column, p.path, p.message] for p in problems]
     print_listing(columns, rows, output)
+
+
+def _line(problem: Problem) -> str:
+    return str(replace(problem, file=where(problem)))
 
 
 def _print_summary(workspace: Workspace, checked: _Checked, output: Format) -> None:

@@ -12,14 +12,11 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
-from zoneinfo import ZoneInfo
-
-from croniter import croniter
 
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.spans import Point, Stretch, uncovered, usable_part
 from segue.directory.snapshots import Snapshot
-from segue.durations import localize
+from segue.workflows.schedule import next_tick
 
 LEFT_OVER = "a snapshot at its ends is quarantined, and what was sent from that one stays"
 _JUST = timedelta(microseconds=1)
@@ -80,7 +77,7 @@ def _watched(resolved: ResolvedWorkflow, complete: Sequence[Snapshot]) -> list[S
     first = resolved.definition.start_instant(zone)
     cron = resolved.definition.schedule
     if cron is not None:
-        first = _next_tick(cron, first - _JUST, zone)
+        first = next_tick(cron, first - _JUST, zone)
     before = sorted(snapshot for snapshot in complete if snapshot.as_of <= first)
     return before[-1:] + sorted(snapshot for snapshot in complete if snapshot.as_of > first)
 
@@ -91,7 +88,7 @@ def _due(resolved: ResolvedWorkflow, part: Stretch, now: datetime) -> datetime |
     if cron is None:
         return None
     just_before = part.current.as_of - _JUST
-    tick = _next_tick(cron, just_before, resolved.directory.zone)
+    tick = next_tick(cron, just_before, resolved.directory.zone)
     return tick if tick > now else None
 
 
@@ -99,12 +96,6 @@ def _is_too_old(resolved: ResolvedWorkflow, part: Stretch, now: datetime) -> boo
     max_age = resolved.definition.policies.max_age
     oldest = None if max_age is None else max_age.before(now, resolved.directory.zone)
     return oldest is not None and part.current.as_of < oldest
-
-
-def _next_tick(cron: str, after: datetime, zone: ZoneInfo) -> datetime:
-    """Return the first time of a schedule after ``after``, by the wall clock of ``zone``."""
-    wall = after.astimezone(zone).replace(tzinfo=None)
-    return localize(croniter(cron, wall).get_next(datetime), zone)
 
 
 def _point(snapshot: Snapshot) -> Point:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from segue.delivery.bridges import Bridge, bridges
 from segue.delivery.gaps import LEFT_OVER, Gap, gaps
 from segue.delivery.ledger import Decision, Ledger, RecordedRun, RecordedSpan, SpanKind
 from segue.delivery.resolved import ResolvedWorkflow
@@ -28,6 +29,7 @@ class RunReport:
     withdrawn: Counter[str]  # states of deliveries of changes that are none any more
     problems: Sequence[str]
     digests: Mapping[str, int] = field(default_factory=dict)  # messages, per action that is one
+    bridges: Sequence[Bridge] = ()
 
     @property
     def states(self) -> Counter[str]:
@@ -45,6 +47,7 @@ class RunReport:
             found.append(self.run.reason)
         for span in self.spans:
             found += [_span_line(span), *(f"- odd: {finding}" for finding in span.findings)]
+        found += [f"- {bridge}" for bridge in self.bridges]
         if self.run.decision:
             found.append(_decision_line(self.run.decision))
         if self.changes:
@@ -69,7 +72,8 @@ def report_run(resolved: ResolvedWorkflow, run: RecordedRun, ledger: Ledger) -> 
     withdrawn, digests = ledger.tally_withdrawn(ids), ledger.count_digests(ids)
     expected = ledger.expected_deliveries(ids)
     problems = _problems(resolved, expected, actions, withdrawn)
-    return RunReport(run, spans, changes, actions, withdrawn, problems, digests)
+    over = bridges(resolved, spans)
+    return RunReport(run, spans, changes, actions, withdrawn, problems, digests, over)
 
 
 def lost_gaps(resolved: ResolvedWorkflow, ledger: Ledger, now: datetime) -> list[Gap]:
@@ -92,6 +96,11 @@ def all_gaps(resolved: ResolvedWorkflow, ledger: Ledger | None, now: datetime) -
     spans = [span.stretch for span in ledger.all_spans(resolved.name)] if ledger else []
     watermark = ledger.watermark(resolved.name) if ledger else None
     return gaps(resolved, spans, snapshots, now, bad, watermark)
+
+
+def all_bridges(resolved: ResolvedWorkflow, ledger: Ledger | None) -> list[Bridge]:
+    """Return the recorded spans of the workflow over runs without a snapshot, in order of time."""
+    return bridges(resolved, ledger.all_spans(resolved.name)) if ledger else []
 
 
 def gap_lines(workflow: str, lost: Sequence[Gap]) -> list[str]:

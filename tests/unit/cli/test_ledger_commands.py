@@ -190,6 +190,24 @@ def test_a_recorded_span_leaves_no_gap(segue, ledger):
     assert answer.err == "no gap: every snapshot since the start is covered\n"
 
 
+def test_a_span_over_a_missing_snapshot_is_named(segue, home):
+    """The 23rd is missing: no gap, but who was gold on that day alone is not seen."""
+    home.define("workflows", "welcome", WORKFLOW.replace("2026-11-21", "2026-11-23"))
+    home.snapshot("2026-11-24", "c1,Ann,,+1,gold,us,no\n")
+    span = DetectedSpan("changes", "", Stretch(point(22), point(24)), "a", "b", 1, 1, [])
+    ledger = Ledger.open(f"sqlite:///{home.root / 'segue.db'}", "test")
+    definition = (
+        "0" * 64,
+        '{"directory": {"directory": "customers"}, "segment": {"segment": "gold"}}',
+    )
+    run = Run("welcome", "run-1")
+    ledger.record_spans(run, [span], [], definition, NOW, recorded_only=False)
+    answer = segue("gaps", "--format", "csv")
+    assert (answer.code, len(answer.lines)) == (0, 1)
+    assert "no gap" in answer.err
+    assert "welcome: 2026-11-22 → 2026-11-24 bridges the snapshot 2026-11-23, which" in answer.err
+
+
 def test_a_broken_workflow_does_not_hide_the_gaps_of_others(segue, home):
     home.define("workflows", "broken", "workflow: broken\n")
     answer = segue("gaps", "--format", "csv")

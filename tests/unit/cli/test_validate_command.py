@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
-from tests.unit.cli.conftest import DIRECTORY, WORKFLOW
+from tests.unit.cli.conftest import DIRECTORY, SEGMENT, WORKFLOW
 
 MISTAKES = {
     ("segments", "duplicate"): (
@@ -334,6 +335,88 @@ def test_conditions_are_held_against_what_the_newest_snapshot_holds(segue, home)
         assert len(mine) == 1, (number, lines)
         assert expected.split("; allowed")[0] in mine[0]
     assert "Traceback" not in result.err
+
+
+def test_a_mailing_list_of_another_name_is_an_error_and_a_new_one_a_remark(segue, home):
+    """A list that was made today has nobody on it yet; one that is nearly another is mistyped."""
+    (home.include / "workflows" / "welcome.yaml").unlink()
+    (home.include / "segments" / "gold.yaml").unlink()
+    folder = typed(home)
+    lists = {"contact_id": ["a", "b"], "mailing_list": ["Newsletter 2026", "Events"]}
+    pq.write_table(pa.table(lists), folder / "mailing_lists.parquet")
+    for name, is_slip in {
+        "newsletter 2026": True,
+        "Newsleter 2026": True,
+        "Evnts": True,
+        "Newsletter 2027": False,
+        "Webinars": False,
+    }.items():
+        match = f"match: {{mailing_list: {name}, is: member}}\n"
+        home.define("segments", "listed", f"segment: listed\ndirectory: customers\n{match}")
+        answer = segue("validate")
+        said = f"segments/listed.yaml:3:9: match.mailing_list: nobody is on a mailing list '{name}'"
+        assert answer.code == (2 if is_slip else 0), (name, answer)
+        assert said in (answer.out if is_slip else answer.err)
+        assert ("did you mean" in answer.out) == is_slip
+
+
+def test_a_list_in_a_workflow_s_conditions_may_be_new_too(segue, home):
+    folder = typed(home)
+    lists = {"contact_id": ["a"], "mailing_list": ["Events"]}
+    pq.write_table(pa.table(lists), folder / "mailing_lists.parquet")
+    conditions = "conditions: {mailing_list: Webinars, is: opted_in}"
+    actions = "actions:\n  - {id: mail, email: {from: a@b.com, subject: Hi, text: Hi}}\n"
+    head = "workflow: welcome\nsegment: gold\nchanges: [added]\nstart: 2026-11-21\n"
+    home.define("workflows", "welcome", f"{head}{conditions}\n{actions}")
+    home.define("segments", "gold", SEGMENT.replace("tier", "contact_id"))
+    answer = segue("validate")
+    assert "workflows/welcome.yaml:5:14: conditions.mailing_list: nobody is on" in answer.err
+    assert answer.code == 0, answer
+
+
+@pytest.mark.parametrize(
+    ("schedule", "missing", "window", "remark"),
+    [
+        ("0 6 * * *", "fail", "in_past: 1d", None),
+        ("0 6 * * *", "fail", "in_next: 12h", "up to 1 day apart, and in_next: 12h of the segment"),
+        ("0 6 * * *", "skip", "anniversary_in_next: 1d", "skipped, are up to 2 days apart"),
+        ("0 6 * * *", "skip", "in_past: 2d", None),
+        ("0 6 * * 1", "fail", "anniversary_in_next: 6d", "up to 7 days apart"),
+        ("0 6 * * 1-5", "fail", "in_past: 2d", "up to 3 days apart"),
+        ("0 6 * * 1", "fail", "in_past: 30d, not_in_past: 29d", "in_past: 30d, not_in_past: 29d"),
+        ("0 */6 * * *", "fail", "in_past: 6h", None),
+        ("*/15 * * * *", "fail", "in_past: 10m", "up to 15 minutes apart"),
+        ("0 6 * * *", "fail", "not_in_past: 1h", None),
+    ],
+)
+def test_a_window_shorter_than_the_time_between_two_runs_is_remarked_on(
+    segue, home, schedule, missing, window, remark
+):
+    match = f"match: {{field: name, {window}}}\n"
+    home.snapshot("2026-11-22", "c1,2026-11-20,a@example.com,+1,gold,us,no\n")
+    home.define("segments", "gold", f"segment: gold\ndirectory: customers\n{match}")
+    text = WORKFLOW.replace("0 6 * * *", schedule)
+    policies = f"policies: {{max_age: null, missing_snapshot: {missing}}}"
+    home.define("workflows", "welcome", text.replace("policies: {max_age: null}", policies))
+    answer = segue("validate")
+    assert answer.code == 0, answer
+    assert ("workflows/welcome.yaml:4:1: schedule: two runs" in answer.err) == (remark is not None)
+    assert remark is None or remark in answer.err
+
+
+def test_copies_of_definitions_are_named_and_no_error(segue, home):
+    folder = home.include / "segments"
+    text = (folder / "gold.yaml").read_text()
+    copies = ["gold.yaml.txt", "gold.yml.bak", "old.YAML.orig", "gold.yaml~", "x.yaml.2026-11-30"]
+    for name in [*copies, "README.md", "notes.txt", ".keep"]:
+        (folder / name).write_text(text)
+    answer = segue("validate")
+    assert answer.code == 0, answer
+    for name in copies:
+        ending = name[name.rindex(".") :]
+        said = f"{folder / name}: is not read, because its name ends in {ending}"
+        assert said in answer.err
+    assert answer.err.count("is not read") == len(copies)
 
 
 def test_a_table_without_the_columns_it_must_have_is_a_problem_of_the_directory(segue, home):

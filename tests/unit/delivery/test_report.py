@@ -13,6 +13,8 @@ from segue.delivery.keys import message_key
 from segue.delivery.ledger import Finished, Ledger, SpanKind
 from segue.delivery.report import RunReport, report_run
 from segue.delivery.schema import State, deliveries
+from segue.directory.definition import DirectoryDefinition
+from segue.segments.definition import SegmentDefinition
 from segue.workflows.definition import ReportRules
 from tests.unit.delivery.builders import (
     DEFINITION,
@@ -31,7 +33,7 @@ LEASE = NOW + timedelta(minutes=2)
 def reported(ledger: Ledger, max_failed: int = 0, actions=("mail",)) -> RunReport:
     workflow = SimpleNamespace(
         action_ids=list(actions),
-        definition=SimpleNamespace(report=ReportRules(max_failed=max_failed)),
+        definition=SimpleNamespace(report=ReportRules(max_failed=max_failed), schedule=None),
     )
     return report_run(workflow, ledger.find_run("welcome", "run-1"), ledger)
 
@@ -63,6 +65,25 @@ def test_a_run_whose_deliveries_all_ended_well_has_no_problem(three):
         "changes: 3 added",
         "- mail: 2 delivered, 1 skipped(opted_out)",
     ]
+
+
+def test_a_run_over_a_missing_snapshot_says_what_it_cannot_see(ledger):
+    record(ledger, run(), detected(stretch(21, 23), added("a")))
+    segment = SegmentDefinition(
+        segment="gold", directory="customers", match={"field": "born", "anniversary_in_next": "1d"}
+    )
+    workflow = SimpleNamespace(
+        name="welcome",
+        action_ids=["mail"],
+        segment=segment,
+        directory=DirectoryDefinition(directory="customers", snapshots="/nowhere"),
+        definition=SimpleNamespace(report=ReportRules(), schedule="0 6 * * *"),
+    )
+    lines = report_run(workflow, ledger.find_run("welcome", "run-1"), ledger).lines()
+    assert (
+        "- 2026-11-21 → 2026-11-23 bridges the snapshot 2026-11-22, which was missing: who was in "
+        "the segment only in between is not seen; shorter than that: anniversary_in_next: 1d"
+    ) in lines
 
 
 def test_a_failed_delivery_fails_the_run_beyond_what_is_allowed(three):
