@@ -203,9 +203,8 @@ class Guard(ApprovalOperator):
         if self.APPROVE in chosen:
             self._approve(ledger, run, Decision("approved", by, now), context)
         elif self.REJECT in chosen:
-            self._reject(ledger, run, Decision("rejected", by, now))
-            if quarantine:
-                self._quarantine(ledger, run, by, now)
+            reject = self._reject_snapshot if quarantine else self._reject
+            reject(ledger, run, Decision("rejected", by, now))
         return super().execute_complete(context, event)
 
     def _recorded(self, context: Context) -> RecordedRun:
@@ -238,15 +237,24 @@ class Guard(ApprovalOperator):
         rejected = ledger.reject(run, [span.id for span in live_spans(run, ledger)], decision)
         self.log.info("%s: rejected %s deliveries", decision.word, rejected)
 
-    def _quarantine(self, ledger: Ledger, run: RecordedRun, by: str, now: datetime) -> None:
+    def _reject_snapshot(self, ledger: Ledger, run: RecordedRun, decision: Decision) -> None:
+        from segue.delivery.guard import live_spans
+
         spans = ledger.spans_of(run)
-        if not spans:
+        if not spans:  # another run has taken them over meanwhile
+            self._reject(ledger, run, decision)
             return
         key = spans[-1].stretch.current.key
         name = self.workflow.directory.directory
-        reason = f"rejected in {self.workflow.name}"
-        found = ledger.quarantine(name, key, reason=reason, by=by, now=now)
-        self.log.info("quarantined snapshot %s of %s", key, name)
+        ids = [span.id for span in live_spans(run, ledger)]
+        found = ledger.reject_snapshot(run, ids, decision, directory=name, key=key)
+        self.log.info(
+            "%s: rejected %s deliveries, quarantined snapshot %s of %s",
+            decision.word,
+            found.rejected,
+            key,
+            name,
+        )
         for span in found.kept:
             self.log.warning(
                 "%s → %s of %s stays recorded: something of it was sent",

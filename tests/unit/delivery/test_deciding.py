@@ -29,6 +29,7 @@ from tests.unit.delivery.builders import (
 )
 
 LEASE = NOW + timedelta(minutes=2)
+SNAPSHOT = {"directory": "people", "key": "2026-11-22"}
 NO = Decision("rejected", "ann", NOW)
 YES = Decision("approved", "bob", NOW)
 
@@ -277,3 +278,24 @@ def test_what_a_daily_run_reached_in_the_meantime_is_not_released_by_an_enrolmen
     assert ledger.approve(ledger.find_run("welcome", "enrol"), enrolment, YES) == 1
     found = {(row["contact_id"], row["change"]): row for row in ledger.list_deliveries()}
     assert found["a", "enrolled"]["reason"] == "reached"
+
+
+def test_a_rejection_and_its_quarantine_happen_both_or_not_at_all(two, monkeypatch):
+    """A worker that dies between them would leave tomorrow's run to compare with the snapshot."""
+
+    class Died(BaseException):
+        pass
+
+    def die(*_):
+        raise Died
+
+    question = recorded(two), ids(two), NO
+    with monkeypatch.context() as broken, pytest.raises(Died):
+        broken.setattr(two, "_write_decision", die)
+        two.reject_snapshot(*question, **SNAPSHOT)
+    assert two.quarantined("people") == {}
+    assert states(two) == {"a@22": "planned", "b@22": "planned"}
+    assert two.reject_snapshot(*question, **SNAPSHOT).rejected == 2
+    assert two.quarantined("people") == {"2026-11-22": "rejected in welcome"}
+    assert set(states(two).values()) == {"suppressed:rejected"}
+    assert recorded(two).decision == NO

@@ -175,6 +175,29 @@ def test_a_wide_span_takes_only_what_is_left_around_covered_days(place):
     assert place.planned() == {"a": "added@07 removed@09", "b": "added@08", "c": "added@09"}
 
 
+@pytest.mark.parametrize(
+    ("max_age", "too_old"), [("2d", {"d": 11, "e": 12}), ("30d", {}), (None, {})]
+)
+def test_the_days_of_a_pause_are_caught_up_and_sent_as_far_as_max_age_reaches(
+    place, max_age, too_old
+):
+    """Unpaused on the 15th: each missed interval compares its own two snapshots."""
+    place.snapshot(10, "b", "c")
+    for day, golden in ((11, "bcd"), (12, "bcde"), (13, "bcdef"), (14, "abcdef")):
+        place.snapshot(day, *golden)
+    place.more = {"policies": {"max_age": max_age}}
+    place.now = datetime(2026, 11, 11, 6, 30, tzinfo=UTC)
+    place.day(11)  # the last one before the pause
+    place.now = datetime(2026, 11, 15, 6, 30, tzinfo=UTC)
+    for day in range(12, 16):
+        place.day(day)
+    changes = {"d": 11, "e": 12, "f": 13, "a": 14}
+    assert {who: place.planned()[who] for who in changes} == {
+        who: f"added@{day}" + " suppressed(max_age)" * (who in too_old)
+        for who, day in changes.items()
+    }
+
+
 def test_an_interval_without_a_snapshot_fails_or_is_skipped_as_the_policy_says(place):
     """``missing_snapshot: fail`` is the default."""
     place.now += timedelta(days=1)

@@ -7,17 +7,24 @@ span that was withdrawn is ever released.
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, select, update
 
-from segue.delivery.ledger.database import LedgerDatabase
+from segue.delivery.ledger.quarantining import Quarantining
 from segue.delivery.ledger.reaching import end_overtaken, suppress_reached, waiting
-from segue.delivery.ledger.records import SUPPRESSED_REJECTED, Decision, RecordedRun, SpanKind
+from segue.delivery.ledger.records import (
+    SUPPRESSED_REJECTED,
+    Decision,
+    Quarantined,
+    RecordedRun,
+    SpanKind,
+)
 from segue.delivery.schema import State, deliveries, runs, spans
 
 
-class Deciding(LedgerDatabase):
+class Deciding(Quarantining):
     """Releases and rejections of whole spans."""
 
     def release(self, span_ids: Collection[int], now: datetime) -> int:
@@ -44,15 +51,47 @@ class Deciding(LedgerDatabase):
 
         That is sticky: only ``approve`` takes it back.
         """
+        with self._write() as connection:
+            return self._reject(connection, run, span_ids, decision)
+
+    def reject_snapshot(
+        self,
+        run: RecordedRun,
+        span_ids: Collection[int],
+        decision: Decision,
+        *,
+        directory: str,
+        key: str,
+    ) -> Quarantined:
+        """Record a rejection and quarantine the snapshot it is about: both, or neither."""
+        values = {
+            "namespace": self.namespace,
+            "directory": directory,
+            "key": key,
+            "reason": f"rejected in {run.workflow}",
+            "added_by": decision.by,
+            "added_at": decision.at,
+        }
+        with self._write() as connection:
+            done = self._quarantine(connection, values)  # first: the directory's lock is the outer
+            others = self._reject(connection, run, span_ids, decision)
+            return replace(done, rejected=done.rejected + others)
+
+    def _reject(
+        self,
+        connection: Connection,
+        run: RecordedRun,
+        span_ids: Collection[int],
+        decision: Decision,
+    ) -> int:
+        self._lock_workflow(connection, run.workflow)
+        self._write_decision(connection, run, decision)
         query = (
             update(deliveries)
             .where(deliveries.c.span.in_(span_ids), _PLANNED)
             .values(state=State.SUPPRESSED, reason=SUPPRESSED_REJECTED, updated_at=decision.at)
         )
-        with self._write() as connection:
-            self._lock_workflow(connection, run.workflow)
-            self._write_decision(connection, run, decision)
-            return connection.execute(query).rowcount
+        return connection.execute(query).rowcount
 
     def _release(
         self,

@@ -6,8 +6,9 @@ covers no time any more, and the next run compares with the snapshot before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, and_, delete, or_, select, update
 
@@ -56,17 +57,21 @@ class Quarantining(LedgerDatabase):
         fixed = {"namespace": self.namespace, "directory": directory, "key": key}
         values = {**fixed, "reason": reason, "added_by": by, "added_at": now}
         with self._write() as connection:
-            self._lock_directory(connection, directory, alone=True)
-            insert = self._insert(quarantines).values(values).on_conflict_do_nothing()
-            connection.execute(insert)
-            touching = self._touching(connection, directory, key)
-            for workflow in sorted({span.workflow for span in touching}):
-                self._lock_workflow(connection, workflow)
-            found = self._touching(connection, directory, key)
-            rejected = self._reject_unsent(connection, [span.id for span in found], now)
-            tried = self._tried(connection, [span.id for span in found])
-            withdrawn = [span for span in found if span.id not in tried]
-            self._withdraw_spans(connection, [span.id for span in withdrawn], key)
+            return self._quarantine(connection, values)
+
+    def _quarantine(self, connection: Connection, values: Mapping[str, Any]) -> Quarantined:
+        directory, key, now = values["directory"], values["key"], values["added_at"]
+        self._lock_directory(connection, directory, alone=True)
+        insert = self._insert(quarantines).values(values).on_conflict_do_nothing()
+        connection.execute(insert)
+        touching = self._touching(connection, directory, key)
+        for workflow in sorted({span.workflow for span in touching}):
+            self._lock_workflow(connection, workflow)
+        found = self._touching(connection, directory, key)
+        rejected = self._reject_unsent(connection, [span.id for span in found], now)
+        tried = self._tried(connection, [span.id for span in found])
+        withdrawn = [span for span in found if span.id not in tried]
+        self._withdraw_spans(connection, [span.id for span in withdrawn], key)
         kept = [span for span in found if span.id in tried]
         return Quarantined(withdrawn, kept, rejected)
 
