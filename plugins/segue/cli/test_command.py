@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -26,16 +27,18 @@ from segue.cli.output import (
     working,
 )
 from segue.documents import did_you_mean, format_location
-from segue.errors import DefinitionError, SettingsError
+from segue.errors import DataError, DefinitionError, SettingsError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from segue.catalog import Catalog
-    from segue.delivery.examples import Difference, Verdict
+    from segue.cli.workspace import Workspace
+    from segue.delivery.examples import Difference, Held, Verdict
     from segue.documents import Document
     from segue.errors import Problem
 
+_HeldBy: TypeAlias = "Callable[[str], Held]"  # by directory
 _FAILED, _INVALID = 1, 2
 _KINDS = {"segments": "segment", "workflows": "workflow"}
 _CSV = ("kind", "name", "example", "passed", "file", "line", "path", "expected", "found")
@@ -87,14 +90,15 @@ def run_examples(
     """Hold segments and workflows against their examples: the `tests:` beside them.
 
     Exit code 1 when an example fails, 2 when a definition is wrong. Sends nothing, and needs no
-    snapshot.
+    snapshot; where there is one, the values of examples must be of the kinds in its columns.
     """
     from segue.cli.workspace import Workspace
 
-    catalog = Workspace.open(home).catalog
+    workspace = Workspace.open(home)
+    catalog = workspace.catalog
     wanted = _wanted(catalog, names or [])
     with working("Testing"), TemporaryDirectory(prefix="segue-test-") as folder:
-        outcome = _judge_all(catalog, wanted, Path(folder))
+        outcome = _judge_all(catalog, wanted, Path(folder), cache(partial(_held, workspace)))
     _PRINTERS[output](outcome.judged)
     _note_summary(outcome)
     if outcome.invalid:
@@ -117,13 +121,29 @@ def _wanted(catalog: Catalog, names: Sequence[str]) -> list[tuple[str, str]]:
     return [(folder, name) for folder, name in known if not names or name in names]
 
 
-def _judge_all(catalog: Catalog, wanted: Sequence[tuple[str, str]], folder: Path) -> _Outcome:
+def _held(workspace: Workspace, directory: str) -> Held:
+    """Return what the newest snapshot of a directory holds; nothing where none can be read."""
+    from segue.delivery.examples import Held
+    from segue.directory.tables import SnapshotTables
+    from segue.segments.fitness import kinds_of
+
+    try:
+        definition = workspace.catalog.directory(directory)
+        complete = workspace.complete_snapshots(definition)
+        return Held(complete[-1].key, kinds_of(SnapshotTables(definition, complete[-1])))
+    except (DataError, IndexError):
+        return Held()
+
+
+def _judge_all(
+    catalog: Catalog, wanted: Sequence[tuple[str, str]], folder: Path, held: _HeldBy
+) -> _Outcome:
     judged: list[_Judged] = []
     without: list[str] = []
     invalid: list[Problem] = []
     for kind, name in wanted:
         try:
-            verdicts = list(_verdicts(catalog, kind, name, folder))
+            verdicts = list(_verdicts(catalog, kind, name, folder, held))
         except DefinitionError as error:
             invalid += error.problems
             continue
@@ -137,7 +157,9 @@ def _judge_all(catalog: Catalog, wanted: Sequence[tuple[str, str]], folder: Path
     return _Outcome(judged, without, list(dict.fromkeys(invalid)))
 
 
-def _verdicts(catalog: Catalog, kind: str, name: str, folder: Path) -> Iterator[Verdict]:
+def _verdicts(
+    catalog: Catalog, kind: str, name: str, folder: Path, held: _HeldBy
+) -> Iterator[Verdict]:
     """Judge the examples of one definition, each in a folder of its own."""
     from segue.delivery.examples import judge_segment_example, judge_workflow_example
 
@@ -150,11 +172,13 @@ def _verdicts(catalog: Catalog, kind: str, name: str, folder: Path) -> Iterator[
         segment = catalog.segment(name)
         directory = catalog.directory(segment.directory)
         for index, example in enumerate(segment.tests):
-            yield judge_segment_example(segment, directory, example, empty(index))
+            own = held(segment.directory)
+            yield judge_segment_example(segment, directory, example, empty(index), own)
     else:
         resolved = catalog.resolve(name)
         for index, case in enumerate(resolved.definition.tests):
-            yield judge_workflow_example(resolved, case, empty(index))
+            own = held(resolved.directory.directory)
+            yield judge_workflow_example(resolved, case, empty(index), own)
 
 
 def _print_blocks(judged: Sequence[_Judged]) -> None:

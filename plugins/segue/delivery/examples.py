@@ -7,7 +7,7 @@ away, and then read, judged and rendered as any other snapshot is.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,16 +19,19 @@ from segue.delivery.branches import Change
 from segue.delivery.plan import PlannedAction, rehearse
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.standing import consent_at
+from segue.directory.column_kinds import ColumnKind
 from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables
-from segue.documents import Location
+from segue.documents import Location, format_location
 from segue.errors import DataError
 from segue.segments.arrow import array_of
 from segue.segments.conditions import Condition, Needs, named_segments
+from segue.segments.conditions.fit import Kinds, misfits
 from segue.segments.consent import opt_states
 from segue.segments.definition import SegmentDefinition
 from segue.segments.examples import Example, SegmentExample
 from segue.segments.explanation import Explanation, explain_segment
+from segue.segments.fitness import segment_misfits
 from segue.segments.kinds import ChangeKind, RemovalReason
 from segue.segments.loading import judge, load_population
 from segue.workflows.details import details_needed
@@ -62,24 +65,43 @@ class Verdict:
         return not self.differences and self.error is None
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the columns of a directory's newest snapshot hold; nothing where there is none."""
+
+    key: str = ""
+    kinds: Kinds = dataclasses.field(default_factory=dict)
+
+
 def judge_segment_example(
     segment: SegmentDefinition,
     directory: DirectoryDefinition,
     example: SegmentExample,
     folder: Path,
+    held: Held = Held(),
 ) -> Verdict:
-    """Return whether a segment decides as an example expects; ``folder`` is new and empty."""
+    """Return whether a segment decides as an example expects; ``folder`` is new and empty.
+
+    An example whose values, or a segment whose conditions, do not go with the columns that are
+    ``held`` by the newest snapshot would be no example of it, and fails.
+    """
     try:
+        _refuse_unlike(example, held, segment_misfits(segment, held.kinds))
         return _judged_segment(segment, directory, example, folder)
     except DataError as error:
         return Verdict(example, error=str(error))
 
 
 def judge_workflow_example(
-    resolved: ResolvedWorkflow, example: WorkflowExample, folder: Path
+    resolved: ResolvedWorkflow, example: WorkflowExample, folder: Path, held: Held = Held()
 ) -> Verdict:
-    """Return whether a workflow acts as an example expects; ``folder`` is new and empty."""
+    """Return whether a workflow acts as an example expects; ``folder`` is new and empty.
+
+    As for a segment's example, it fails where it is unlike what is ``held``.
+    """
     try:
+        snapshots = _without_live(resolved, held)
+        _refuse_unlike(example, snapshots, _workflow_misfits(resolved, snapshots.kinds))
         planned = _planned(resolved, example, folder)
     except DataError as error:
         return Verdict(example, error=str(error))
@@ -89,6 +111,61 @@ def judge_workflow_example(
         for difference in _differences(("expect", name), expected, planned[name])
     ]
     return Verdict(example, differences)
+
+
+def _without_live(resolved: ResolvedWorkflow, held: Held) -> Held:
+    """Return what is held but the fields that are looked up live, whatever the snapshot has."""
+    live = () if resolved.live is None else resolved.live.provides
+    contacts = held.kinds.get("contacts", {})
+    own = {name: kind for name, kind in contacts.items() if name not in live}
+    return dataclasses.replace(held, kinds={**held.kinds, "contacts": own})
+
+
+def _workflow_misfits(resolved: ResolvedWorkflow, kinds: Kinds) -> Iterator[str]:
+    for at, condition in resolved.definition.all_conditions():
+        for location, message in misfits(condition, kinds):
+            yield f"{format_location((*at, *location))}: {message}"
+
+
+def _refuse_unlike(example: Example, held: Held, asked: Iterable[str]) -> None:
+    """Raise DataError for values, and conditions, that do not go with the columns held."""
+    rows = [("contacts", "contact", example.contact)]
+    for index, row in enumerate(example.transactions):
+        rows.append(("transactions", f"transactions[{index}]", row))
+    found = [
+        f"{at}.{name}: found {value!r}, where snapshot {held.key} has {expected}"
+        for table, at, row in rows
+        for name, value in row.items()
+        if (expected := _unlike(value, held.kinds.get(table, {}).get(name)))
+    ]
+    found += [f"snapshot {held.key} cannot answer {message}" for message in asked]
+    if found:
+        raise DataError("; ".join(found))
+
+
+def _unlike(value: Any, kind: ColumnKind | None) -> str | None:
+    """Return what a column of ``kind`` holds instead of ``value``; None where it may hold it."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    is_text = isinstance(value, str)
+    match kind:
+        case _ if value is None:
+            return None
+        case ColumnKind.BOOLEAN if not isinstance(value, bool):
+            return "booleans: true or false"
+        case ColumnKind.NUMBER if not is_number:
+            return "numbers: 5 or 1.5, without quotes"
+        case ColumnKind.DATE | ColumnKind.INSTANT if not (is_text and _is_instant(value)):
+            return "dates: 2026-11-22 or 2026-11-22T06:00:00Z"
+        case _:
+            return None
+
+
+def _is_instant(text: str) -> bool:
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 # Segments

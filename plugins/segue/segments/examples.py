@@ -7,7 +7,7 @@ neither of a definition's digest nor of a membership's key.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field
 
 from segue.documents import Definition, Items, Location, Name, did_you_mean
 from segue.durations import localize
+from segue.errors import DataError
 
 DEFAULT_ID = "example"
 
@@ -27,12 +28,10 @@ def _plain(value: Any) -> Any:
 
 def _instant(value: str) -> str:
     try:
-        year = datetime.fromisoformat(value).year
+        datetime.fromisoformat(value)
     except ValueError:
-        year = 0
-    if not 2 <= year <= 9998:  # zones and windows reach beyond the calendar's first and last
-        allowed = "2026-11-22 (its midnight) or 2026-11-22T06:00:00Z, of the years 2 to 9998"
-        raise ValueError(f"{value!r} is not an instant; allowed: {allowed}")
+        allowed = "2026-11-22 (its midnight) or 2026-11-22T06:00:00Z"
+        raise ValueError(f"{value!r} is not an instant; allowed: {allowed}") from None
     return value
 
 
@@ -71,8 +70,13 @@ class Example(Definition):
         return str(self.contact.get("contact_id", DEFAULT_ID))
 
     def instant(self, zone: ZoneInfo) -> datetime:
-        """Return ``as_of`` in UTC; without an offset it is in ``zone``."""
+        """Return ``as_of`` in UTC; without an offset it is in ``zone``.
+
+        Raises DataError at the ends of the calendar, where zones and windows reach beyond it.
+        """
         when = datetime.fromisoformat(self.as_of)
+        if not MINYEAR < when.year < MAXYEAR:
+            raise DataError(f"as_of: found {self.as_of}; allowed: the years 2 to 9998")
         return localize(when, zone) if when.tzinfo is None else when.astimezone(UTC)
 
 

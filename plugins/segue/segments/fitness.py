@@ -45,7 +45,7 @@ def require_fit(
     Looked at are the segment, those it refers to and ``further`` conditions with their places,
     which may read fields of contacts that come from ``besides`` the snapshot.
     """
-    found = list(_segment_misfits(segment, kinds_of(tables)))
+    found = list(segment_misfits(segment, kinds_of(tables)))
     kinds = kinds_of(tables, besides)
     for at, condition in further:
         for location, message in misfits(condition, kinds):
@@ -55,7 +55,8 @@ def require_fit(
         raise DataError(f"{where} cannot answer what is asked of it: {'; '.join(found)}")
 
 
-def _segment_misfits(segment: SegmentDefinition, kinds: Kinds) -> Iterator[str]:
+def segment_misfits(segment: SegmentDefinition, kinds: Kinds) -> Iterator[str]:
+    """Yield what a segment, and those it refers to, ask of columns that cannot answer it."""
     for each in (segment, *segment.refers_to):
         if each.match is not None:
             for location, message in misfits(each.match, kinds):

@@ -6,8 +6,11 @@ import csv
 import io
 import json
 import shutil
+from datetime import UTC, date, datetime
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from segue.catalog import Catalog
@@ -279,6 +282,56 @@ tests:
     found = verdicts(segue, "vip", code=1)
     assert [each["passed"] for each in found] == [True, True, False]
     assert "no column 'points'" in found[2]["error"]
+
+
+def test_an_example_that_cannot_be_judged_fails_alone(segue, home):
+    """Calendars end, and zones and windows reach beyond; the other examples are judged."""
+    text = GOLD
+    for as_of in ("0001-01-01", "9999-12-31", "9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00Z"):
+        text += f"  - {{name: end, as_of: {as_of}, member: true}}\n"
+    huge = "1" + "0" * 400
+    text += f"  - {{name: huge, as_of: 2026-11-23, contact: {{tier: {huge}}}, member: false}}\n"
+    home.define("segments", "gold", text)
+    answer = segue("test", "gold")
+    assert answer.code == 1, answer
+    assert "7 examples: 3 passed, 4 failed" in answer.err
+    assert "gold.yaml:14:5: as_of: found 0001-01-01; allowed: the years 2 to 9998" in answer.out
+
+
+def test_examples_are_of_the_kinds_that_the_newest_snapshot_s_columns_have(segue, home):
+    """A text in a column of booleans, numbers or dates would be an example of nothing."""
+    folder = home.snapshots / "2026-11-24"
+    folder.mkdir(parents=True)
+    columns = {"vip": [True], "points": [5], "born": [date(1990, 1, 1)], "tier": ["gold"]}
+    when = {"seen": [datetime(2026, 11, 1, tzinfo=UTC)], "unsubscribed": [False]}
+    pq.write_table(pa.table({"contact_id": ["a"], **columns, **when}), folder / "contacts.parquet")
+    (folder / "_SUCCESS").touch()
+    rows = {
+        "vip: yes": "contact.vip: found 'yes', where snapshot 2026-11-24 has booleans",
+        "vip: 1": "contact.vip: found 1, where",
+        'points: "5"': "contact.points: found '5', where snapshot 2026-11-24 has numbers",
+        "points: true": "contact.points: found True, where",
+        "born: yesterday": "contact.born: found 'yesterday', where snapshot 2026-11-24 has dates",
+        "seen: 5": "contact.seen: found 5, where snapshot 2026-11-24 has dates",
+        "vip: true, points: 1.5, born: 1990-02-03, seen: 2026-11-22T06:00:00Z, tier: x": None,
+        "vip: null, points: null, born: null, seen: null, tier: 5": None,
+    }
+    text = (
+        "segment: gold\ndirectory: customers\nmatch: {field: contact_id, is_empty: true}\ntests:\n"
+    )
+    for row in rows:
+        text += f"  - {{name: one, as_of: 2026-11-23, contact: {{{row}}}, member: false}}\n"
+    home.define("segments", "gold", text)
+    answer = segue("test", "gold")
+    assert answer.code == 1, answer
+    assert "8 examples: 2 passed, 6 failed" in answer.err
+    for line, said in enumerate(rows.values(), 5):
+        assert (f"gold.yaml:{line}:5: {said}" in answer.out) or said is None, (said, answer.out)
+    match = "match: {field: vip, equals: yes}"
+    home.define("segments", "gold", GOLD.replace("match: {field: tier, equals: gold}", match))
+    answer = segue("test", "gold")
+    assert answer.code == 1
+    assert "snapshot 2026-11-24 cannot answer segment gold, match.equals: " in answer.out
 
 
 def test_examples_change_no_digest(home):
