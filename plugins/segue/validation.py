@@ -32,6 +32,7 @@ from segue.segments.conditions import (
 )
 from segue.segments.conditions.fit import Kinds, misfits
 from segue.segments.conditions.inspection import leaves
+from segue.segments.conditions.nodes import FieldLeaf
 from segue.segments.conditions.windows import windows
 from segue.segments.examples import unknown_names
 from segue.workflows.definition import Action, Load, Notify, action_problems, reachable
@@ -45,6 +46,13 @@ DERIVED_FIELDS = ("contact_id", "mailing_lists", "opted_in")
 _LOAD: TypeAdapter[Any] = TypeAdapter(Load)
 _UNITS = (("day", 24 * 60), ("hour", 60), ("minute", 1))  # and minutes in each
 _DIGITS = re.compile(r"\d+")
+_HIDING = {  # what templates see by a name that a column of contacts may have, too
+    "mailing_lists": "the names of the lists that the contact is opted into",
+    "opted_in": "its effective opt state",
+    "change": "the kind of change",
+    "snapshot": "the key of the current snapshot",
+    "results": "the results of earlier actions",
+}
 _SHOWN = 20  # names that a message lists
 _DIGEST_FIELDS = ("change", "snapshot", "results")  # of each contact in a digest
 _ONLY_IDS: Columns = {"contacts": ("contact_id",)}  # what ``load: none`` leaves
@@ -243,7 +251,8 @@ def _segment_problems(
         document, conditions, directory, document.data.get("segment")
     )
     own, mapping = columns.get(directory), _mapping(catalog, directory)
-    for location, message in _data_problems(condition, own, newest.get(directory), mapping):
+    hidden, held = _hidden(catalog, directory, own), newest.get(directory)
+    for location, message in _data_problems(condition, own, held, mapping, hidden):
         yield document.problem(("match", *location), message)
 
 
@@ -255,13 +264,43 @@ def _mapping(catalog: Catalog, directory: str) -> Mapping[str, Mapping[str, str]
         return {}
 
 
+def _hidden(catalog: Catalog, directory: str, columns: Columns | None) -> set[str]:
+    """Return the columns of contacts that templates cannot see: a fact of Segue's has the name.
+
+    Not the one that says who opted in: of that the fact is made.
+    """
+    try:
+        consent = catalog.directory(directory).opt_state.column
+    except DefinitionError:
+        return set()
+    own = set((columns or {}).get("contacts", ())) - {consent}
+    return own & set(DERIVED_FIELDS) - {"contact_id"}
+
+
+def _describe_hidden(name: str) -> str:
+    return (
+        f"the directory has a column {name!r} of contacts, and `contact.{name}` of a template is "
+        f"{_HIDING[name]}; give the column another name in the directory's `columns`, such as "
+        f"{{contacts: {{own_{name}: {name}}}}}"
+    )
+
+
+def _hidden_fields(condition: Condition, hidden: Collection[str]) -> Iterator[tuple[Location, str]]:
+    """Yield fields that conditions would read as another thing than messages do."""
+    for leaf in leaves(condition):
+        if isinstance(leaf, FieldLeaf) and leaf.field in hidden:
+            yield (*leaf.location, "field"), _describe_hidden(leaf.field)
+
+
 def _data_problems(
     condition: Condition,
     columns: Columns | None,
     newest: Newest | None,
     mapping: Mapping[str, Mapping[str, str]],
+    hidden: Collection[str] = (),
 ) -> Iterator[tuple[Location, str]]:
-    """Yield what a condition asks that the directory's data cannot answer."""
+    """Yield what a condition asks that the directory's data cannot answer, or not unmistakably."""
+    yield from _hidden_fields(condition, hidden)
     if columns is not None:
         yield from unknown_fields(condition, columns, mapping)
     if newest is not None:
@@ -390,10 +429,11 @@ def _workflow_problems(
     yield from _example_problems(catalog, document, own)
     if wrong or document.data.get("load") == "none":
         return
-    yield from _condition_problems(parts, document, own, held, _mapping(catalog, directory))
+    hidden, mapping = _hidden(catalog, directory, own), _mapping(catalog, directory)
+    yield from _condition_problems(parts, document, own, held, mapping, hidden)
     if own is not None:
         known = sorted({*own.get("contacts", ()), *DERIVED_FIELDS})
-        yield from _template_field_problems(parts, channels, document, known)
+        yield from _template_field_problems(parts, channels, document, known, hidden)
 
 
 def _live_source(
@@ -441,17 +481,24 @@ def _condition_problems(
     columns: Columns | None,
     newest: Newest | None,
     mapping: Mapping[str, Mapping[str, str]],
+    hidden: Collection[str] = (),
 ) -> Iterator[Problem]:
     for at, condition in parts.all_conditions():
-        for location, message in _data_problems(condition, columns, newest, mapping):
+        for location, message in _data_problems(condition, columns, newest, mapping, hidden):
             yield document.problem((*at, *location), message)
 
 
 def _template_field_problems(
-    parts: _Parts, channels: Mapping[str, Channel], document: Document, known: Sequence[str]
+    parts: _Parts,
+    channels: Mapping[str, Channel],
+    document: Document,
+    known: Sequence[str],
+    hidden: Collection[str] = (),
 ) -> Iterator[Problem]:
     for at, names in _references(parts, channels, "contact"):
         of_digest = _DIGEST_FIELDS if parts.actions[int(at[1])].digest else ()
+        for name in sorted(names & {*hidden, *set(of_digest).intersection(known)}):
+            yield document.problem(at, _describe_hidden(name))
         there = sorted({*known, *of_digest})
         for name in sorted(names - set(there)):
             message = f"contact has no field {name!r}; allowed: {', '.join(there)}"

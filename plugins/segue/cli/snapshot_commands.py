@@ -182,10 +182,19 @@ def _unread_dates(table: str, remarks: Sequence[object]) -> int:
 
 
 def _remarks(workspace: Workspace, tables: SnapshotTables) -> list[Unreadable | WordsForNothing]:
-    """Return what cannot be read as what a definition uses it for, and words for nothing."""
-    from segue.segments.unreadable import DATES, find_unreadable, find_words_for_nothing
+    """Return what cannot be read as what a definition uses it for, and words for nothing.
+
+    Text that is not UTF-8 is of no use to anybody, so it is looked for in every column.
+    """
+    from segue.segments.unreadable import (
+        DATES,
+        find_unreadable,
+        find_words_for_nothing,
+        text_uses,
+    )
 
     uses = {*DATES, *_uses(workspace, tables.directory.directory)}
+    uses |= text_uses(tables, besides={(use.table, use.column) for use in uses})
     shown = [name for name in ("contacts", "transactions") if tables.has(name)]
     words = [each for table in shown for each in find_words_for_nothing(tables, table)]
     return [*find_unreadable(tables, uses), *words]

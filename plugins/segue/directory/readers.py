@@ -81,6 +81,10 @@ class Part(Protocol):
     ) -> pa.Table:
         """Return the asked columns in file order; ``only`` keeps the rows of these contacts."""
 
+    @property
+    def is_utf8(self) -> bool:
+        """Whether reading a column proves that its text is UTF-8."""
+
     def slices(self) -> Sequence[Slice]:
         """Return the parts of the file that can be read alone, in file order."""
 
@@ -117,6 +121,10 @@ class ParquetPart:
         found = in_parallel(lambda piece: piece.read_only(columns, id_column, only), self.slices())
         none = _plain_table(self._arrow_schema.empty_table().select(columns), id_column)
         return pa.concat_tables([none, *found], promote_options="permissive")  # text and bytes
+
+    @property
+    def is_utf8(self) -> bool:
+        return False
 
     def slices(self) -> Sequence[ParquetSlice]:
         return [ParquetSlice(self, index) for index in range(self.metadata.num_row_groups)]
@@ -293,6 +301,10 @@ class CsvPart:
             if ragged:
                 raise DataError(f"{self.name}: {self._describe_ragged(columns)}")
         return table.select(list(columns))
+
+    @property
+    def is_utf8(self) -> bool:
+        return True
 
     def slices(self) -> Sequence[CsvPart]:
         return [self]

@@ -236,6 +236,10 @@ class SnapshotTables:
         found = ({schema.field(name).type for schema in schemas} for name in names)
         return all(len(types - {pa.null()}) <= 1 for types in found)
 
+    def is_utf8(self, table: str) -> bool:
+        """Tell whether reading the files of ``table`` proves that their text is UTF-8."""
+        return all(part.is_utf8 for part in self._parts(table))
+
     def read_slice(self, piece: TableSlice, columns: Sequence[str]) -> pa.Table:
         """Read a slice; for ``TableSlice.read``."""
         sources = self._sources_of(piece.table, columns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
+from segue.directory.python_values import python_values
 from segue.directory.readers import in_parallel, pc, plain
 from segue.directory.tables import SnapshotTables, TableSlice
 from segue.documents import Location, format_location
@@ -27,8 +28,7 @@ def mailing_list_names(tables: SnapshotTables) -> frozenset[str] | None:
         return None
 
     def names(piece: TableSlice) -> list[str | None]:
-        found: list[str | None] = pc.unique(plain(piece.read([column]).column(column))).to_pylist()
-        return found
+        return python_values(pc.unique(plain(piece.read([column]).column(column))))
 
     pieces = in_parallel(names, tables.slices(table))
     return frozenset(name for found in pieces for name in found if name)

@@ -21,10 +21,12 @@ import pyarrow as pa
 
 from segue.directory.checks import ID
 from segue.directory.column_kinds import ColumnKind
+from segue.directory.layout import TABLES
+from segue.directory.python_values import python_value, python_values
 from segue.directory.readers import in_parallel
 from segue.directory.tables import SnapshotTables, TableSlice
 from segue.errors import DataError
-from segue.segments.arrow import TEXT, pc
+from segue.segments.arrow import TEXT, ArrowColumn, pc
 from segue.segments.column import Column
 from segue.segments.column_source import column_of
 from segue.segments.conditions import Condition, FieldLeaf, TransactionsLeaf
@@ -49,6 +51,7 @@ class Reading(StrEnum):
     NUMBER = "number"
     BOOLEAN = "boolean"
     ZONE = "time zone"
+    TEXT = "text in UTF-8"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -103,16 +106,16 @@ DATES = (
 
 
 def uses_of(segment: SegmentDefinition) -> frozenset[Use]:
-    """Return what a segment reads as dates, numbers or booleans, those it refers to included."""
+    """Return what a segment reads of its columns, those that it refers to included."""
     conditions = (each.match for each in (segment, *segment.refers_to))
     return frozenset(use for each in conditions if each is not None for use in condition_uses(each))
 
 
 def condition_uses(condition: Condition, table: str = "contacts") -> Iterator[Use]:
-    """Yield what a condition reads as dates, numbers or booleans."""
+    """Yield what a condition reads as dates, numbers or booleans, or only as the text it is."""
     for leaf in leaves(condition):
         if isinstance(leaf, FieldLeaf):
-            readings = map(_reading_of, leaf.comparison.tests)
+            readings = set(map(_reading_of, leaf.comparison.tests)) - {None} or {Reading.TEXT}
             yield from (Use(table, leaf.field, found) for found in readings if found is not None)
         if isinstance(leaf, TransactionsLeaf):
             yield Use("transactions", "date", Reading.DATE)
@@ -120,6 +123,16 @@ def condition_uses(condition: Condition, table: str = "contacts") -> Iterator[Us
                 yield from condition_uses(leaf.where, "transactions")
             if leaf.field is not None and leaf.aggregate in _AGGREGATED:
                 yield Use("transactions", leaf.field, _AGGREGATED[leaf.aggregate])
+
+
+def text_uses(tables: SnapshotTables, besides: Collection[tuple[str, str]] = ()) -> set[Use]:
+    """Return all columns of text that a snapshot has, each read as the text it is."""
+    return {
+        Use(table, column, Reading.TEXT)
+        for table in TABLES
+        for column, kind in tables.kinds(table).items()
+        if kind == ColumnKind.TEXT and column != ID and (table, column) not in besides
+    }
 
 
 _AGGREGATED = dict.fromkeys(("sum", "mean", "min", "max"), Reading.NUMBER) | dict.fromkeys(
@@ -212,12 +225,15 @@ _FITTING = {
     Reading.NUMBER: {ColumnKind.NUMBER},
     Reading.BOOLEAN: {ColumnKind.BOOLEAN},
     Reading.ZONE: set[ColumnKind](),
+    Reading.TEXT: set(ColumnKind) - {ColumnKind.TEXT},
 }
 _OPAQUE = {ColumnKind.TIME, ColumnKind.DURATION, ColumnKind.LIST, ColumnKind.STRUCT}
 
 
 def _must_be_read(tables: SnapshotTables, use: Use) -> bool:
     kind = tables.kinds(use.table).get(use.column, ColumnKind.NULL)
+    if use.reading == Reading.TEXT and (kind == ColumnKind.NULL or tables.is_utf8(use.table)):
+        return False
     return kind != ColumnKind.NULL and kind not in _FITTING[use.reading]
 
 
@@ -237,10 +253,10 @@ def _of_slice(piece: TableSlice, uses: Collection[Use]) -> list[Unreadable]:
         if kinds[use.column] in _OPAQUE:
             wrong = ~column.missing
         else:
-            wrong = column.judged(_JUDGES[use.reading])
+            wrong = column.judged(_JUDGES[use.reading]) | _not_utf8(values)
         count = int(np.count_nonzero(wrong))
         some = pa.array(np.flatnonzero(wrong)[:_EXAMPLES])
-        shapes = dict.fromkeys(_shape(value) for value in pc.take(values, some).to_pylist())
+        shapes = dict.fromkeys(map(_shape, python_values(pc.take(values, some))))
         found.append(
             Unreadable(
                 use,
@@ -267,6 +283,16 @@ def _together(found: Collection[Unreadable], use: Use) -> Unreadable:
     )
 
 
+def _not_utf8(values: ArrowColumn) -> Mask:
+    """Return which texts are none, as a writer that does not look leaves them in Parquet."""
+    try:
+        values.validate(full=True)
+    except pa.ArrowInvalid:
+        marks = [scalar.is_valid and python_value(scalar) is None for scalar in values]
+        return np.array(marks, dtype=bool)
+    return np.zeros(len(values), dtype=bool)
+
+
 def _no_boolean(values: Column) -> Mask:
     return ~(values.missing | values.booleans.true | values.booleans.false)
 
@@ -285,11 +311,17 @@ _JUDGES: dict[Reading, Callable[[Column], Mask]] = {
     Reading.NUMBER: lambda values: ~(values.missing | values.numbers.present),
     Reading.BOOLEAN: _no_boolean,
     Reading.ZONE: _no_zone,
+    Reading.TEXT: lambda values: ~values.everywhere,  # beside what is no text
 }
+
+
+_BYTES = "bytes that are not UTF-8"
 
 
 def _shape(value: object) -> str:
     """Return what a value looks like without what it says: ``99.99.9999``, ``£9,999.99``."""
+    if value is None:
+        return _BYTES
     text = str(value)
     shape = re.sub(r"[^\W\d_]", lambda letter: "A" if letter[0].isupper() else "a", text)
     shape = re.sub(r"\d", "9", shape)
@@ -354,6 +386,7 @@ def find_words_for_nothing(tables: SnapshotTables, table: str) -> list[WordsForN
 
 def _nothings(piece: TableSlice, name: str) -> dict[str, int]:
     counted = piece.read([name]).column(name).value_counts()
+    counted = counted.filter(pa.array(~_not_utf8(pa.chunked_array([counted.field("values")]))))
     values = counted.field("values").cast(TEXT)
     trimmed = pc.utf8_lower(pc.utf8_trim(values, _BLANKS))
     blank = pc.and_(pc.equal(trimmed, ""), pc.not_equal(values, ""))

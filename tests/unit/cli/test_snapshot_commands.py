@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from segue.cli.workspace import person
@@ -211,6 +213,23 @@ def test_what_cannot_be_read_is_told_by_the_check(segue, home):
     assert "transactions.date: 1 of 19 values cannot be read as a date" in answer.out
     assert "1 values look like nothing ('NULL')" in answer.out
     assert answer.err.endswith("2026-11-23 is sound; 3 remarks\n")
+
+
+def test_text_that_is_not_utf8_is_told_by_the_check_whoever_uses_it(segue, home):
+    folder = home.snapshot("2026-11-23", "")
+    (folder / "contacts.csv").unlink()
+    names = pa.array([b"Ann", b"Ren\xe9"], pa.binary()).buffers()
+    table = {
+        "contact_id": ["c1", "c2"],
+        "nickname": pa.Array.from_buffers(pa.string(), 2, names),
+        "unsubscribed": [False, False],
+    }
+    pq.write_table(pa.table(table), folder / "contacts.parquet")
+    answer = segue("snapshots", "customers", "--check", "2026-11-23")
+    assert answer.code == 0
+    line = "contacts.nickname: 1 of 2 values cannot be read as a text in UTF-8"
+    assert f"{line} and count as missing" in answer.out
+    assert "contacts 'c2'" in answer.out
 
 
 def test_a_table_of_which_no_date_can_be_read_is_not_sound(segue, home):

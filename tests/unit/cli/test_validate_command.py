@@ -440,3 +440,57 @@ def test_two_columns_of_one_name_are_a_problem_of_the_directory(segue, home):
     assert result.code == 2
     assert "customers.yaml:4:1: columns: " in result.out
     assert "two columns are 'email'" in result.out
+
+
+LETTER = """
+workflow: letter
+segment: tagged
+changes: [added]
+start: 2026-11-21
+CONDITIONS
+actions:
+  - {id: alert, slack_message: {channel: "#a", text: "TEXT"}DIGEST}
+"""
+HIDDEN = {  # text, digest and conditions: how often the column is named
+    ("{{ contact.mailing_lists }}", "", ""): 1,
+    ("{{ contact.tags }}", "", "conditions: {field: mailing_lists, is_set: true}"): 1,
+    ("{% for c in digest.contacts %}{{ c.change }}{% endfor %}", ", digest: true", ""): 1,
+    ("{{ contact.change }}", "", ""): 0,
+    ("{{ contact.tags }}", "", ""): 0,
+}
+
+
+def write_letter(home, text, digest="", conditions=""):
+    """Write a workflow with one message, over a segment of its own and nothing else."""
+    (home.include / "segments/gold.yaml").unlink(missing_ok=True)
+    (home.include / "workflows/welcome.yaml").unlink(missing_ok=True)
+    segment = "segment: tagged\ndirectory: customers\nmatch: {field: tags, equals: x}\n"
+    home.define("segments", "tagged", segment)
+    letter = LETTER.replace("TEXT", text).replace("DIGEST", digest)
+    home.define("workflows", "letter", letter.replace("CONDITIONS", conditions))
+
+
+def test_a_column_that_messages_cannot_see_is_not_named_in_vain(segue, home):
+    """To conditions it would be the column, to templates what Segue calls so."""
+    typed(home, mailing_lists=["x", "y"], change=["x", "y"], tags=["x", "y"])
+    for (text, digest, conditions), count in HIDDEN.items():
+        write_letter(home, text, digest, conditions)
+        result = segue("validate")
+        assert result.out.count("give the column another name") == count, result.out
+        assert result.code == (2 if count else 0), result.out
+    renamed = "columns: {contacts: {own_mailing_lists: mailing_lists}}\n"
+    home.define("directories", "customers", DIRECTORY + renamed)
+    text = "{{ contact.mailing_lists }} {{ contact.own_mailing_lists }}"
+    write_letter(home, text)
+    assert segue("validate").code == 0
+
+
+def test_a_column_that_says_who_opted_in_is_what_templates_print(segue, home):
+    """The fact that has its name is made of it."""
+    home.define("directories", "customers", DIRECTORY + "consent: {opted_in: opted_in}\n")
+    folder = typed(home)
+    rows = {"contact_id": ["a"], "opted_in": [True], "tags": ["x"]}
+    pq.write_table(pa.table(rows), folder / "contacts.parquet")
+    text = "{{ contact.opted_in }}"
+    write_letter(home, text)
+    assert segue("validate").out.count("another name") == 0

@@ -105,7 +105,9 @@ def test_a_message_that_is_mended_after_loading_finds_its_field(home, tmp_path):
     area.write_passed(0, CHANGES[:2])
 
     def city_of_b(text: str) -> str | None:
-        details = _passed(resolve(home, text), ref, Clock(lambda: NOW)).details(KEY)
+        mended = resolve(home, text)
+        action = mended.definition.action("mail")
+        details = _passed(mended, action, ref, Clock(lambda: NOW)).details(KEY)
         found = details.contacts.set_index("contact_id")
         return found["city"]["b"] if "city" in found else None
 

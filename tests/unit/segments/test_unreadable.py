@@ -20,6 +20,7 @@ from segue.segments.column_source import column_of
 from segue.segments.conditions import parse_condition
 from segue.segments.conditions.operands import read_instant
 from segue.segments.evaluation import Population, evaluate
+from segue.segments.fitness import mailing_list_names
 from segue.segments.unreadable import (
     Reading,
     Use,
@@ -28,6 +29,7 @@ from segue.segments.unreadable import (
     find_words_for_nothing,
     news_of,
     require_readable,
+    text_uses,
 )
 
 NINE = dt.datetime(2026, 11, 20, 9, tzinfo=dt.UTC)
@@ -175,6 +177,47 @@ def test_every_type_as_every_use(folder, column, unreadable):
     assert {(each.count, each.present, each.contacts) for each in found} <= {(1, 1, ("a",))}
 
 
+def text_of(parts: list[bytes], kind: pa.DataType) -> pa.Array:
+    """Return text as a writer that does not look at its bytes leaves it."""
+    return pa.Array.from_buffers(kind, len(parts), pa.array(parts, pa.binary()).buffers())
+
+
+BAD_TEXT = text_of([b"ok", b"caf\xe9", b"", b"null"], pa.string())
+
+
+@pytest.mark.parametrize("column", [BAD_TEXT, BAD_TEXT.dictionary_encode()], ids=lambda c: c.type)
+def test_text_that_is_not_utf8_is_counted_whatever_it_is_used_for(folder, column):
+    """What Latin-1 wrote is missing to conditions and messages, and is never silence."""
+    tables = tables_of(folder, contacts={"contact_id": list("abcd"), "v": column})
+    [found] = find_unreadable(tables, text_uses(tables))
+    assert (found.count, found.contacts) == (1, ("b",))
+    assert str(found) == (
+        "contacts.v: 1 of 3 values cannot be read as a text in UTF-8 and count as missing, such as "
+        "bytes that are not UTF-8; contacts 'b'"
+    )
+    for reading in set(Reading) - {Reading.TEXT}:
+        [found] = find_unreadable(tables, [Use("contacts", "v", reading)])
+        assert "b" in found.contacts
+        assert "bytes that are not UTF-8" in found.shapes
+    assert [each.words for each in find_words_for_nothing(tables, "contacts")] == [("null",)]
+
+
+def test_a_list_whose_name_is_not_utf8_is_nobodys_list(folder):
+    names = text_of([b"News", b"\xff"], pa.string())
+    lists = {"contact_id": ["a", "b"], "mailing_list": names, "opted_in": [True, True]}
+    tables = tables_of(folder, contacts={"contact_id": ["a", "b"]}, mailing_lists=lists)
+    assert mailing_list_names(tables) == {"News"}
+    [found] = find_unreadable(tables, text_uses(tables))
+    assert (found.use.table, found.contacts) == ("mailing_lists", ("b",))
+
+
+def test_of_csv_no_text_is_read_only_to_see_whether_it_is_text(folder, monkeypatch):
+    """Whoever reads it is told so by then."""
+    tables = tables_of(folder, contacts="contact_id,v\na,x\n")
+    monkeypatch.setattr("segue.segments.unreadable._of_slice", None)
+    assert find_unreadable(tables, text_uses(tables)) == []
+
+
 CONDITION = {"all": [
     {"field": "age", "at_least": 18}, {"field": "city", "equals": "Leeds"},
     {"not": {"field": "vip", "is_true": True}}, {"field": "flag", "not_equals": True},
@@ -187,12 +230,14 @@ CONDITION = {"all": [
 
 
 def test_what_a_condition_uses():
-    """The operator says what a column is read as; text needs no reading."""
+    """The operator says what a column is read as; else it is the text it is."""
     uses = {
         (use.table, use.column): use.reading for use in condition_uses(parse_condition(CONDITION))
     }
     assert uses == {
         ("contacts", "age"): "number",
+        ("contacts", "city"): "text in UTF-8",
+        ("contacts", "mixed"): "text in UTF-8",
         ("contacts", "vip"): "boolean",
         ("contacts", "flag"): "boolean",
         ("contacts", "seen"): "date",
