@@ -76,7 +76,7 @@ def keep_up(folder: Path, last: date, *, contacts: int = 3000, seed: int = 7) ->
 
     A sample that is there goes on from its own first day, so that its past stays as it was.
     """
-    first = min([*_days_in(folder), last - timedelta(days=DAYS - 1)])
+    first = min(_days_in(folder), default=last - timedelta(days=DAYS - 1))
     generate(folder, first=first, days=(last - first).days + 1, contacts=contacts, seed=seed)
     return first
 
