@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -24,9 +25,20 @@ from sqlalchemy import Connection, Engine
 from segue.delivery.branches import BranchRef, RunArea, changes_of_span, cut
 from segue.delivery.detection import detect
 from segue.delivery.door import Clock
+from segue.delivery.forgetting import forget
 from segue.delivery.gaps import gaps
-from segue.delivery.guard import judge_policies
-from segue.delivery.ledger import Ledger, RequestKind, Run, Selection, Settlement, Wishes
+from segue.delivery.guard import judge_policies, live_spans, question
+from segue.delivery.ledger import (
+    Decision,
+    Ledger,
+    RecordedRun,
+    RecordedSpan,
+    RequestKind,
+    Run,
+    Selection,
+    Settlement,
+    Wishes,
+)
 from segue.delivery.looking_up import Desk
 from segue.delivery.report import report_run
 from segue.delivery.resolved import ResolvedWorkflow
@@ -35,10 +47,13 @@ from segue.delivery.steps import check_branch, deliver_action, deliver_digest, l
 from segue.directory.definition import DirectoryDefinition
 from segue.directory.snapshots import list_snapshots
 from segue.errors import (
+    AudienceEdited,
     ConnectionFailure,
     ContactFailure,
+    LedgerError,
     OutcomeUnknown,
     SegueError,
+    SettingsError,
     TransientFailure,
 )
 from segue.segments.definition import SegmentDefinition
@@ -48,12 +63,15 @@ from segue.workflows.definition import WorkflowDefinition
 
 CONTACTS = "abcdef"
 FIRST_DAY = date(2026, 11, 1)
-# to the team; to the contact; to the team, after mail; to the team, one per run, after mail
-ACTIONS = ("tell", "mail", "follow", "sum")
+# to the team, by its two names; to the contact; to the team, after mail; one per run, after mail
+ACTIONS = ("tell", "shout", "mail", "follow", "sum")
 KINDS = ("added", "removed", "opted_in", "opted_out")
 TEXT = "{{ contact.contact_id }} {{ change }} {{ snapshot }}"
 LINE = TEXT.replace("change", "contact.change").replace("snapshot", "contact.snapshot")
 NAME = "greet"
+ENROLLED = "enrolled"
+SECRET = "a long random text of the model's own"
+PHONE = {"field": "phone", "is_set": True}
 
 
 # The model: what is true, whatever Segue does
@@ -73,7 +91,10 @@ Population = Mapping[str, Person]  # by contact id; who is not in it is not in t
 
 @dataclass(frozen=True)
 class Identity:
-    """What makes a message "the same message": one per action and change."""
+    """What makes a message "the same message": one per action and change.
+
+    An enrolment happens once, whatever its snapshot: that is empty.
+    """
 
     action: str
     contact: str
@@ -186,6 +207,16 @@ class Arrival:
 # The world
 
 
+@dataclass(frozen=True)
+class Covered:
+    """A recorded span: the days it compares, the day its time begins at, its snapshot, its run."""
+
+    days: tuple[int, int]
+    begins: int
+    ends_with: str
+    run_id: str
+
+
 @dataclass
 class DagRun:
     """One DAG run: what Airflow keeps of it."""
@@ -196,6 +227,7 @@ class DagRun:
     prepared: bool = False  # detect_changes, the guard and the conditions have ended well
     passed: set[int] = field(default_factory=set)  # branches behind their conditions
     ended: set[tuple[str, int]] = field(default_factory=set)  # actions' tasks not to be retried
+    stale: bool = False  # definitions were edited: a person has to clear it from detect_changes
 
 
 class World:
@@ -206,7 +238,7 @@ class World:
     ) -> None:
         self.folder, self.engine, self.namespace = folder, engine, namespace
         self.slices, self.askable = slices, askable
-        self.ledger = Ledger(engine, namespace, is_new=True)
+        self.ledger = Ledger(engine, namespace, SECRET, is_new=True)
         self.store = MembershipStore(str(folder / "state"))
         self.now = as_of(0) + timedelta(hours=7)
         self.policies: dict[str, Any] = {"max_age": "100d"}
@@ -214,7 +246,18 @@ class World:
         self.snapshots: dict[int, Population] = {}  # by day; complete or not
         self.incomplete: set[int] = set()
         self.runs: dict[str, DagRun] = {}
+        self.first: str | None = "tell"  # the first action, by its present name
+        self.if_of: str | None = None  # the action with an `if`
+        self.conditions = True
+        self.limit: int | None = None  # guard.at_most
+        self.answer = "approve"  # what a person says whom the guard asks
         self.released: set[str] = set()  # snapshots of spans that the guard had a say about
+        self.rejected: set[Identity] = set()  # by a person's word, the last one
+        self.enrolled: dict[str, int] = {}  # contacts whose enrolment was approved, and its day
+        self.quarantines: set[int] = set()
+        self.was_quarantined = False  # whether any snapshot ever was
+        self.suppressed: set[str] = set()
+        self.forgotten: set[str] = set()
         self.arrivals: list[Arrival] = []
         self.resends = False  # whether `on_uncertain: resend` was ever in force
         self.only_records: dict[str, bool] = {}  # by run, as it was last detected
@@ -266,8 +309,14 @@ class World:
         return sorted(set(self.snapshots) - self.incomplete)
 
     @property
+    def newest_day(self) -> int:
+        """The day of the newest snapshot that is complete, and not quarantined where one is."""
+        good = [day for day in self.complete_days if day not in self.quarantines]
+        return (good or self.complete_days)[-1]
+
+    @property
     def newest(self) -> Population:
-        return self.snapshots[self.complete_days[-1]]
+        return self.snapshots[self.newest_day]
 
     # Definitions
 
@@ -284,18 +333,24 @@ class World:
         text = TEXT + self.wording
         lines = f"{{% for contact in digest.contacts %}}{LINE}{self.wording}\n{{% endfor %}}"
         texts = {**dict.fromkeys(ACTIONS, text), "sum": lines}
+        first = [] if self.first is None else [{"id": self.first, "recording": {"text": text}}]
+        actions: list[dict[str, Any]] = [
+            *first,
+            {"id": "mail", "recording": {"text": text, "to_contact": True}},
+            {"id": "follow", "after": "mail", "recording": {"text": text}},
+            {"id": "sum", "digest": True, "after": "mail", "recording": {"text": lines}},
+        ]
         definition = {
             "workflow": NAME,
             "segment": "gold",
             "changes": list(KINDS),
             "start": "2026-11-01",
-            "conditions": {"field": "phone", "is_set": True},
             "actions": [
-                {"id": "tell", "recording": {"text": text}},
-                {"id": "mail", "recording": {"text": text, "to_contact": True}},
-                {"id": "follow", "after": "mail", "recording": {"text": text}},
-                {"id": "sum", "digest": True, "after": "mail", "recording": {"text": lines}},
+                {**action, "if": PHONE} if action["id"] == self.if_of else action
+                for action in actions
             ],
+            **({"conditions": PHONE} if self.conditions else {}),
+            "guard": {"at_most": self.limit},
             "branches": {"max": self.slices, "slice_size": 4},
             "policies": self.policies,
         }
@@ -303,8 +358,14 @@ class World:
             WorkflowDefinition.model_validate(definition),
             SegmentDefinition.model_validate(segment),
             DirectoryDefinition.model_validate(directory),
-            {action: self._channel(action, texts[action]) for action in ACTIONS},
+            {action: self._channel(action, texts[action]) for action in self.actions},
         )
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """The actions as they are defined at this moment."""
+        first = () if self.first is None else (self.first,)
+        return (*first, "mail", "follow", "sum")
 
     def _channel(self, action: str, text: str) -> RecordingChannel:
         kind = AskableChannel if self.askable else RecordingChannel
@@ -320,7 +381,8 @@ class World:
 
     def _after(self, action: str, key: str, message: Mapping[str, Any]) -> None:
         for line in message["text"].splitlines():
-            identity = Identity(action, *line.split()[:3])
+            contact, change, snapshot = line.split()[:3]
+            identity = _delivery(action, contact, change, snapshot)
             self.violations += [f"{identity}: {problem}" for problem in self._wrong_with(identity)]
             self.arrivals.append(Arrival(identity, self.now, key))
         self._raise(ANSWERS_AFTER.get(self._answer))
@@ -342,23 +404,14 @@ class World:
         ]
 
     def _wrong_with(self, it: Identity) -> Iterator[str]:
-        before = sum(arrival.identity == it for arrival in self.arrivals)
-        if before > self.resends:
-            yield f"received {before + 1} times"
-        if it.snapshot not in self.released:
-            yield "the guard has not released it"
-        if self.ledger.stopped(NAME):
-            yield "the workflow is stopped"
-        span = self._span_of(it.snapshot)
-        change = span and self._change_in(span, it)
-        if not change:
-            yield "no recorded span has such a change"
+        yield from self._forbidden(it)
+        details = yield from self._wrong_with_change(it)
+        if details is None:
             return
-        if not self._details(span, change)[it.contact].phone:
+        if self.conditions and not details.phone:
             yield "the conditions do not hold"
-        share = self._share
-        if share is not None and held_out(it.contact, share):
-            yield "the contact is held out"
+        if it.action == self.if_of and not details.phone:
+            yield "its if does not hold"
         if it.action == "mail":
             yield from self._wrong_for_contact(it)
         if it.action in ("follow", "sum") and not self.received(**{**vars(it), "action": "mail"}):
@@ -367,10 +420,58 @@ class World:
         if self.policies.get("recheck") and not self._stands(it):
             yield "the change does not stand any more"
 
+    def _forbidden(self, it: Identity) -> Iterator[str]:
+        """Yield what forbids a message, whatever its change is."""
+        before = sum(arrival.identity == it for arrival in self.arrivals)
+        if before > self.resends:
+            yield f"received {before + 1} times"
+        if it.action not in self.actions:
+            yield "the action is not defined any more"
+        if it in self.rejected:
+            yield "a person rejected it, or quarantined its snapshot"
+        if it.contact in self.forgotten:
+            yield "the contact was forgotten"
+        if self.ledger.stopped(NAME):
+            yield "the workflow is stopped"
+        share = self._share
+        if share is not None and held_out(it.contact, share):
+            yield "the contact is held out"
+
+    def _wrong_with_change(self, it: Identity) -> Generator[str, None, Person | None]:
+        """Return the details of the contact as the change has them; None where there is none."""
+        if it.change == ENROLLED:
+            person = self.snapshots[self.enrolled.get(it.contact, 0)].get(it.contact)
+            if it.contact not in self.enrolled or person is None or not person.gold:
+                yield "nobody approved such an enrolment"
+                return None
+            if self._reached(it.contact, "added", 0):
+                yield "the contact was added before"
+            return person
+        if it.snapshot not in self.released:
+            yield "the guard has not released it"
+        span = self._span_of(it.snapshot)
+        change = span and self._change_in((span.days[0], span.days[1]), it)
+        if not span or not change:
+            yield "no recorded span has such a change"
+            return None
+        if it.change == "added" and self._reached(it.contact, ENROLLED, span.begins):
+            yield "the contact was enrolled"
+        return self._details(span.days, change)[it.contact]
+
+    def _reached(self, contact: str, change: str, since: int) -> bool:
+        """Tell whether a contact received anything for such a change of that day, or later."""
+        found = {a.identity for a in self.received(contact=contact, change=change)}
+        return any(self._day(one) >= since for one in self._known(found))
+
+    def _day(self, it: Identity) -> int:
+        return self.enrolled[it.contact] if it.change == ENROLLED else day_of(it.snapshot)
+
     def _wrong_for_contact(self, it: Identity) -> Iterator[str]:
         person = self.newest.get(it.contact)
         if person is None or not person.opted_in:
             yield "the contact is opted out, or gone"
+        if it.contact in self.suppressed:
+            yield "the contact is on the suppression list"
         if self.policies.get("quiet_hours") and self.is_quiet:
             yield "it is quiet"
         if (cap := self._cap) is not None:
@@ -387,7 +488,7 @@ class World:
         if once is None:
             return
         for arrival in self.received(action=it.action, contact=it.contact):
-            near = self._near(once, it.snapshot, arrival.identity.snapshot)
+            near = self._near(once, it, arrival.identity)
             if arrival.identity != it and near and self._known({arrival.identity}):
                 yield f"once_per_contact: {arrival.identity} was received before"
 
@@ -399,9 +500,8 @@ class World:
         rows = self.ledger.list_deliveries()
         return identities & {_identity(row) for row in rows if row["outcome"] in reached}
 
-    @staticmethod
-    def _near(once: str, one: str, other: str) -> bool:
-        apart = abs((date.fromisoformat(one) - date.fromisoformat(other)).days)
+    def _near(self, once: str, one: Identity, other: Identity) -> bool:
+        apart = abs(self._day(one) - self._day(other))
         return once == "ever" or apart < int(once.removesuffix("d"))
 
     @property
@@ -421,12 +521,22 @@ class World:
         count, unit = next(iter(caps.values())).split(" per ")
         return int(count), timedelta(days=1 if unit == "day" else 7)
 
-    def _span_of(self, snapshot: str) -> tuple[int, int] | None:
-        """Return the days of the recorded span of changes that ends with a snapshot."""
-        for span in self.ledger.all_spans(NAME):
-            if span.kind == "changes" and span.stretch.current.key == snapshot:
-                return day_of(span.stretch.previous.key), day_of(span.stretch.current.key)
-        return None
+    def _span_of(self, snapshot: str) -> Covered | None:
+        """Return the recorded span of changes that ends with a snapshot."""
+        return next((span for span in self._covered() if span.ends_with == snapshot), None)
+
+    def _covered(self) -> list[Covered]:
+        """Return the recorded spans of changes."""
+        return [
+            Covered(
+                (day_of(span.stretch.previous.key), day_of(span.stretch.current.key)),
+                day_at(span.stretch.previous.as_of),
+                span.stretch.current.key,
+                span.run_id,
+            )
+            for span in self.ledger.all_spans(NAME)
+            if span.kind == "changes"
+        ]
 
     def _change_in(self, span: tuple[int, int], it: Identity) -> tuple[str, str, bool] | None:
         found = true_changes(*(self.snapshots[day] for day in span))
@@ -437,14 +547,14 @@ class World:
         return self.snapshots[span[0] if change[2] else span[1]]
 
     def _stands(self, it: Identity) -> bool:
-        if day_of(it.snapshot) == self.complete_days[-1]:
+        if self._day(it) == self.newest_day:
             return True
         person = self.newest.get(it.contact)
         if it.change == "removed":
             return not (person and person.gold)
-        if person is None or not person.gold or not person.phone:
+        if person is None or not person.gold or (self.conditions and not person.phone):
             return False
-        return it.change == "added" or person.opted_in == (it.change == "opted_in")
+        return it.change in ("added", ENROLLED) or person.opted_in == (it.change == "opted_in")
 
     # What Airflow does
 
@@ -459,13 +569,13 @@ class World:
             if until != "detect_changes":
                 self._guard_and_prepare(dag_run, ledger)
         if until == "report" and not mood.dead:
-            self.deliver(dag_run, ACTIONS, mood)
+            self.deliver(dag_run, self.actions, mood)
         return dag_run
 
     def retry(self, dag_run: DagRun, mood: Mood) -> None:
         """Airflow tries again what did not end; a person, where a step before it failed."""
-        if dag_run.prepared:
-            self.deliver(dag_run, ACTIONS, mood)
+        if dag_run.prepared and not dag_run.stale:
+            self.deliver(dag_run, self.actions, mood)
         else:
             self.start(dag_run.run, dag_run.wishes, mood)
 
@@ -475,11 +585,11 @@ class World:
 
     def clear_guard(self, dag_run: DagRun, mood: Mood) -> None:
         """A person clears the run from the guard: its branches stay as they were cut."""
-        self._raise_clear_number(dag_run, ACTIONS)
+        self._raise_clear_number(dag_run, self.actions)
         dag_run.prepared = False
         with self._worker(mood) as ledger:
             self._guard_and_prepare(dag_run, ledger)
-        self.deliver(dag_run, ACTIONS, mood)
+        self.deliver(dag_run, self.actions, mood)
 
     def clear_action(self, dag_run: DagRun, action: str, mood: Mood) -> None:
         """A person clears one action's tasks and all behind them."""
@@ -494,6 +604,8 @@ class World:
     def deliver(self, dag_run: DagRun, actions: Iterable[str], mood: Mood) -> None:
         """Try those of the actions' tasks that have not ended; each has a process of its own."""
         for action in actions:
+            if action not in self.actions:
+                continue  # its task is gone with it
             passed = [ref for ref in dag_run.refs or () if ref.number in dag_run.passed]
             tasks = {ref.number: [ref] for ref in passed}
             if action == "sum" and passed:
@@ -503,8 +615,11 @@ class World:
                     continue
                 mood.dead = False
                 with self._worker(mood) as ledger:
-                    if self._deliver(dag_run, action, refs, ledger):
-                        dag_run.ended.add((action, number))
+                    try:
+                        if self._deliver(dag_run, action, refs, ledger):
+                            dag_run.ended.add((action, number))
+                    except AudienceEdited:
+                        dag_run.stale = True
 
     def _deliver(
         self, dag_run: DagRun, action: str, refs: Sequence[BranchRef], ledger: Ledger
@@ -522,8 +637,9 @@ class World:
         return deliver_action(*work, refs[0], ledger, **how).is_complete
 
     def release(self, mood: Mood) -> None:
-        """One run of segue_release."""
+        """One run of segue_release, which tells of what goes wrong in it."""
         work = []
+        before = {row["key"]: row for row in self.ledger.list_deliveries()}
         with self._worker(mood) as ledger:
             for request in ledger.open_requests():
                 ledger.carry_out(request, self.now)
@@ -531,6 +647,9 @@ class World:
             work = ledger.actions_with_work(self.now)
         for _, action in work:
             mood.dead = False
+            if action not in self.actions:
+                await_definition(NAME, action, self.ledger, self.now)
+                continue
             with self._worker(mood) as ledger:
                 resume(
                     self.workflow,
@@ -540,6 +659,24 @@ class World:
                     memberships=self.store,
                     clock=self.clock,
                 )
+
+        self._hear(before)
+
+    def _hear(self, before: Mapping[str, Mapping[str, Any]]) -> None:
+        """Note what went wrong since ``before`` and that nobody would be told of."""
+        wrong: Counter[tuple[str, str]] = Counter()
+        for key, row in ((row["key"], row) for row in self.ledger.list_deliveries()):
+            outcome = "expired" if row["reason"] == "expired" else row["outcome"]
+            is_sent_again = outcome == "uncertain" and row["held_until"] is not None
+            then = before.get(key, {})
+            if outcome in ("failed", "uncertain", "expired") and not is_sent_again:
+                same = (then.get("outcome"), then.get("reason")) == (row["outcome"], row["reason"])
+                wrong[row["action"], outcome] += not same
+        for action in ACTIONS:
+            for late in self.ledger.untold(NAME, action):
+                wrong[action, late.outcome] -= late.count
+            self.ledger.mark_told(NAME, action)
+        self.violations += [f"nobody is told of {each}" for each in sorted(+wrong)]
 
     def release_without_definitions(self) -> None:
         """One run of segue_release while SEGUE_HOME is missing, or half copied."""
@@ -567,10 +704,76 @@ class World:
     def request_retry(self) -> None:
         self.ledger.file_request(RequestKind.RETRY, Selection(workflow=NAME), "ann", self.now)
 
+    # What people decide about contacts and snapshots
+
+    def quarantine(self, day: int) -> None:
+        """Nothing of the spans that touch the snapshot is to begin any more."""
+        key = key_of(day)
+        touched = {span.ends_with for span in self._covered() if day in span.days}
+        self.ledger.quarantine("people", key, reason="", by="ann", now=self.now)
+        self._note_quarantine(day, touched)
+
+    def _note_quarantine(self, day: int, touched: set[str]) -> None:
+        self.quarantines.add(day)
+        self.was_quarantined = True
+        self.rejected |= {
+            _identity(row)
+            for row in self.ledger.list_deliveries()
+            if row["snapshot"] in (touched if row["change"] != ENROLLED else {key_of(day)})
+            and row["outcome"] != "delivered"
+            and row["reason"] != "no_longer_a_change"
+        }
+
+    def end_quarantine(self, day: int) -> None:
+        self.ledger.end_quarantine("people", key_of(day))
+        self.quarantines.discard(day)
+
+    def suppress(self, contact: str) -> None:
+        self.ledger.suppress([contact], "ann", "", self.now)
+        self.suppressed.add(contact)
+
+    def unsuppress(self, contact: str) -> None:
+        self.ledger.unsuppress([contact])
+        self.suppressed.discard(contact)
+
+    def forget(self, contact: str) -> None:
+        """It is suppressed at once; what is under way has to end before it is erased."""
+        self.forgotten.add(contact)
+        with suppress(LedgerError):
+            forget(self.ledger, str(self.folder / "state"), contact, "ann", self.now)
+
+    def meddle_from_another_namespace(self, day: int) -> None:
+        """People of another namespace in the same ledger do what they like: nothing of ours."""
+        before = self.ledger.list_deliveries()
+        other = Ledger(self.engine, f"{self.namespace} too", SECRET, is_new=True)
+        other.quarantine("people", key_of(day), reason="", by="eve", now=self.now)
+        other.suppress(CONTACTS, "eve", "", self.now)
+        other.stop(NAME, "eve", "", self.now)
+        for kind in (RequestKind.RETRY, RequestKind.DROP):
+            other.file_request(kind, Selection(workflow=NAME), "eve", self.now)
+        for request in other.open_requests():
+            other.carry_out(request, self.now)
+        other.free_expired(self.now)
+        with suppress(SegueError):
+            run = Run(NAME, "from another namespace")
+            detect(self.workflow, run, Wishes(), ledger=other, store=self.store, now=self.now)
+        if self.ledger.list_deliveries() != before or other.actions_with_work(self.now):
+            self.violations.append("another namespace changed something, or has work to do")
+
+    def refuses_a_changed_namespace(self) -> None:
+        """SEGUE_NAMESPACE was changed: nothing is recorded under the new one."""
+        other = Ledger(self.engine, f"{self.namespace} changed")
+        run = Run(NAME, "changed")
+        try:
+            detect(self.workflow, run, Wishes(), ledger=other, store=self.store, now=self.now)
+        except SettingsError:
+            return
+        self.violations.append("a changed namespace began anew")
+
     @contextmanager
     def _worker(self, mood: Mood) -> Iterator[Ledger]:
         """The process of a task: what Segue raises fails it, and death ends it."""
-        ledger = MortalLedger(self.engine, self.namespace, is_new=True)
+        ledger = MortalLedger(self.engine, self.namespace, SECRET, is_new=True)
         ledger.mood = self.mood = mood
         self.resends |= self.policies.get("on_uncertain") == "resend"
         with suppress(SegueError, Died):
@@ -599,12 +802,47 @@ class World:
 
     def _guard(self, dag_run: DagRun, ledger: Ledger) -> None:
         recorded = ledger.find_run(NAME, dag_run.run.run_id)
-        spans = ledger.spans_of(recorded)
         judge_policies(self.workflow, recorded, dag_run.wishes, ledger, self.now)
+        spans = live_spans(recorded, ledger)
+        ids = [span.id for span in spans]
+        if question(self.workflow, recorded, ledger) is None:
+            ledger.release(ids, self.now)
+        elif self.answer == "approve":
+            waiting = self._of_spans(spans)
+            ledger.approve(recorded, ids, Decision("approved", "ann", self.now))
+            self.rejected -= set(waiting)
+            self.enrolled |= {
+                it.contact: day_of(row["snapshot"])
+                for it, row in waiting.items()
+                if it.change == ENROLLED and row["outcome"] in ("planned", "suppressed")
+            }
+        else:
+            self._reject(recorded, spans, ledger)
         for span in spans:
-            if self._may_be_released(dag_run, span.stretch.current.key):
+            if span.kind == "changes" and self._may_be_released(dag_run, span.stretch.current.key):
                 self.released.add(span.stretch.current.key)
-        ledger.release([span.id for span in spans], self.now)
+
+    def _reject(self, recorded: RecordedRun, spans: Sequence[RecordedSpan], ledger: Ledger) -> None:
+        ids, no = [span.id for span in spans], Decision("rejected", "ann", self.now)
+        planned = {it for it, row in self._of_spans(spans).items() if row["outcome"] == "planned"}
+        if self.answer == "reject":
+            ledger.reject(recorded, ids, no)
+        else:
+            day = day_of(spans[-1].stretch.current.key)
+            touched = {span.ends_with for span in self._covered() if day in span.days}
+            ledger.reject_snapshot(recorded, ids, no, directory="people", key=key_of(day))
+            self._note_quarantine(day, touched)
+        self.rejected |= planned
+
+    def _of_spans(self, spans: Sequence[RecordedSpan]) -> dict[Identity, Mapping[str, Any]]:
+        """Return what is recorded for the changes of some spans."""
+        ends = {(span.kind == "enrolment", span.stretch.current.key) for span in spans}
+        rows = self.ledger.list_deliveries()
+        return {
+            _identity(row): row
+            for row in rows
+            if (row["change"] == ENROLLED, row["snapshot"]) in ends
+        }
 
     def _may_be_released(self, dag_run: DagRun, snapshot: str) -> bool:
         """What the policies ``backfill`` and ``max_age`` say, in the model's own words."""
@@ -643,11 +881,19 @@ class World:
         for mood in (*troubles, Mood(), Mood(), Mood()):
             self.now = _noon_after(self.now)
             self.release(mood)
-            for dag_run in self.runs.values():
-                self.deliver(dag_run, ACTIONS, mood)
+            for contact in sorted(self.forgotten):
+                self.forget(contact)
+            for dag_run in list(self.runs.values()):
+                if dag_run.stale:
+                    self.clear(dag_run, mood)
+                else:
+                    self.deliver(dag_run, self.actions, mood)
 
     def cover_everything(self) -> None:
-        """Every day has its run, and `segue gaps` names the others."""
+        """Every day has its run, and `segue gaps` names the others; all snapshots are good."""
+        self.answer = "approve"
+        for day in list(self.quarantines):
+            self.end_quarantine(day)
         days = sorted(self.snapshots)
         for day in range(days[0], days[-1] + 1):
             end = as_of(day) + timedelta(hours=6)
@@ -667,6 +913,8 @@ class World:
         Of two changes of a contact in one run, the later waits for what becomes of the first.
         """
         self.now = _noon_after(self.now)
+        for action in set(ACTIONS) - set(self.actions):
+            self._request(RequestKind.DROP, Selection(workflow=NAME, action=action))
         self.settle()
         for dag_run in list(self.runs.values()):
             self.retry(self.clear(dag_run, Mood()), Mood())
@@ -689,7 +937,7 @@ class World:
             day
             for span in self.ledger.all_spans(NAME)
             for day in range(
-                day_of(span.stretch.previous.key) + 1, day_of(span.stretch.current.key) + 1
+                day_at(span.stretch.previous.as_of) + 1, day_of(span.stretch.current.key) + 1
             )
         }
         days = sorted(self.snapshots)
@@ -698,35 +946,56 @@ class World:
     def unfinished(self) -> list[str]:
         """Return the deliveries that nothing takes up any more and that have no outcome."""
         final = ("delivered", "failed", "uncertain", "skipped", "suppressed")
-        rows = self.ledger.list_deliveries()
+        rows = [row for row in self.ledger.list_deliveries() if row["action"] in self.actions]
         return [f"{_identity(r)} {r['outcome']}" for r in rows if r["outcome"] not in final]
 
     def lost(self) -> list[str]:
         """Return the true changes of covered time that were neither delivered nor, rightly, not."""
         rows = {_identity(row): row for row in self.ledger.list_deliveries()}
         problems = []
-        for span in self.ledger.all_spans(NAME):
-            if span.kind != "changes":
-                continue
-            days = day_of(span.stretch.previous.key), day_of(span.stretch.current.key)
-            for change in sorted(true_changes(*(self.snapshots[day] for day in days))):
-                for action in ACTIONS:
-                    it = Identity(action, *change[:2], span.stretch.current.key)
-                    row = rows.get(it)
-                    if row is None or not self._accounted_for(it, row, days, change):
-                        stands = row and (row["outcome"], row["reason"])
-                        problems.append(f"{it} {stands}")
+        for it, details, covered in self._expected():
+            row = rows.get(it)
+            if row is None:
+                right = self._left_out(it, covered, rows)
+            else:
+                right = self._accounted_for(it, row, details, covered)
+            if not right:
+                problems.append(f"{it} {row and (row['outcome'], row['reason'])}")
         return problems
 
+    def _expected(self) -> Iterator[tuple[Identity, Person, Covered | None]]:
+        """Yield what is to be accounted for: true changes of covered time, and enrolments."""
+        for contact, day in sorted(self.enrolled.items()):
+            for action in self.actions:
+                if contact not in self.forgotten:
+                    it = Identity(action, contact, ENROLLED, "")
+                    yield it, self.snapshots[day][contact], None
+        for span in self._covered():
+            for change in sorted(true_changes(*(self.snapshots[day] for day in span.days))):
+                for action in self.actions:
+                    if change[0] not in self.forgotten:
+                        it = Identity(action, *change[:2], span.ends_with)
+                        yield it, self._details(span.days, change)[it.contact], span
+
+    def _left_out(
+        self, it: Identity, covered: Covered | None, rows: Mapping[Identity, Mapping[str, Any]]
+    ) -> bool:
+        """Tell whether a span that a quarantine kept has acted on the same change."""
+        return covered is not None and any(
+            covered.days[0] < day_of(other.snapshot) <= covered.begins
+            for other in rows
+            if other.change != ENROLLED and replace(other, snapshot="") == replace(it, snapshot="")
+        )
+
     def _accounted_for(
-        self, it: Identity, row: Mapping[str, Any], days: tuple[int, int], change: Any
+        self, it: Identity, row: Mapping[str, Any], details: Person, covered: Covered | None
     ) -> bool:
         arrived = bool(self.received(**vars(it)))
         if row["outcome"] == "delivered":
             return arrived
         if row["outcome"] == "suppressed":
             # what was in doubt and is to be sent again may have arrived, and nobody knows it
-            return (self.resends or not arrived) and self._rightly_suppressed(it, row)
+            return (self.resends or not arrived) and self._rightly_suppressed(it, row, covered)
         if row["outcome"] != "skipped":
             return False
         reason, _, _ = row["reason"].partition(":")
@@ -734,13 +1003,16 @@ class World:
         once = policies.get("once_per_contact")
         others = self.received(action=it.action, contact=it.contact)
         return {
-            "conditions": lambda: not self._details(days, change)[it.contact].phone,
+            "conditions": lambda: self.conditions and not details.phone,
+            "if": lambda: it.action == self.if_of and not details.phone,
+            "suppression_list": lambda: it.contact in self.suppressed,
+            "no_longer_a_change": lambda: it.change == ENROLLED and self._has("added", it.contact),
             "after": lambda: self.resends or not self.received(**{**vars(it), "action": "mail"}),
             "opted_out": lambda: person is not None and not person.opted_in,
             "deleted": lambda: person is None,
             "holdout": lambda: self._share is not None and held_out(it.contact, self._share),
             "once_per_contact": lambda: any(
-                once is not None and self._near(once, it.snapshot, other.identity.snapshot)
+                once is not None and self._near(once, it, other.identity)
                 for other in others
                 if other.identity != it
             ),
@@ -749,14 +1021,22 @@ class World:
             "recheck": lambda: policies.get("recheck", False),
         }[reason]()
 
-    def _rightly_suppressed(self, it: Identity, row: Mapping[str, Any]) -> bool:
-        runs = {
-            span.stretch.current.key: span.run_id
-            for span in self.ledger.all_spans(NAME)
-            if span.kind == "changes"  # a baseline may end at the same snapshot
-        }
-        dag_run = self.runs[runs[it.snapshot]]
-        return not self._may_be_released(dag_run, it.snapshot)
+    def _rightly_suppressed(
+        self, it: Identity, row: Mapping[str, Any], covered: Covered | None
+    ) -> bool:
+        if row["reason"] == "rejected":
+            return it in self.rejected
+        if row["reason"] in ("reached", "sent_before") and self.was_quarantined:
+            return True
+        if row["reason"] == "reached":
+            return self._has("added" if it.change == ENROLLED else ENROLLED, it.contact)
+        return covered is not None and not self._may_be_released(
+            self.runs[covered.run_id], it.snapshot
+        )
+
+    def _has(self, change: str, contact: str) -> bool:
+        rows = self.ledger.list_deliveries(contact_id=contact)
+        return any(row["change"] == change for row in rows)
 
     def unaccounted(self) -> list[str]:
         """Return the problems that the report of a run shows."""
@@ -782,5 +1062,14 @@ def day_of(key: str) -> int:
     return (date.fromisoformat(key) - FIRST_DAY).days
 
 
+def day_at(instant: datetime) -> int:
+    """The day whose snapshot has this as-of."""
+    return (instant.date() - FIRST_DAY).days - 1
+
+
 def _identity(row: Mapping[str, Any]) -> Identity:
-    return Identity(row["action"], row["contact_id"], row["change"], row["snapshot"])
+    return _delivery(row["action"], row["contact_id"], row["change"], row["snapshot"])
+
+
+def _delivery(action: str, contact: str, change: str, snapshot: str) -> Identity:
+    return Identity(action, contact, change, "" if change == ENROLLED else snapshot)
