@@ -67,6 +67,7 @@ def explain(
     """Show why a contact is in a segment or not: every condition, its value and its verdict."""
     from segue.cli.workspace import Workspace
     from segue.directory.tables import SnapshotTables
+    from segue.segments.fitness import require_answers
     from segue.segments.verdict import contact_verdict
 
     workspace = Workspace.open(home)
@@ -77,6 +78,8 @@ def explain(
         pair = workspace.pair(directory, earlier, at)
         tables = [SnapshotTables(directory, snapshot) for snapshot in pair if snapshot]
     with working(f"Reading {contact}"):
+        for each in tables:
+            require_answers(definition, each)
         verdicts = [contact_verdict(definition, each, contact) for each in tables]
         if all(verdict.tree is None for verdict in verdicts):
             raise _no_contact(tables[-1], contact)

@@ -177,6 +177,8 @@ def _note_summary(plan: Plan) -> None:
     for action, counts in plan.outcomes().items():
         shown = ", ".join(f"{n:,} {name}" for name, n in sorted(counts.items()))
         note(f"  {action}: {shown}{', in one message' if action in digests else ''}")
+    for remark in plan.left_out:
+        note(f"  {remark}")
     if plan.beyond_guard:
         note(f"the guard would ask before it releases this: {'; '.join(plan.beyond_guard)}")
     if plan.suppressed is not None:

@@ -23,14 +23,14 @@ def members(
     """List the contacts of a segment at one snapshot, and whether they are opted in."""
     from segue.cli.workspace import Workspace
     from segue.directory.tables import SnapshotTables
-    from segue.segments.fitness import require_fit
+    from segue.segments.fitness import require_answers
     from segue.segments.membership import membership
 
     workspace = Workspace.open(home)
     definition, directory = load(workspace, segment)
     snapshot = workspace.snapshot(directory, at)
     with working(f"Evaluating {segment} at {snapshot.key}"):
-        require_fit(definition, SnapshotTables(directory, snapshot))
+        require_answers(definition, SnapshotTables(directory, snapshot))
         found = membership(definition, directory, snapshot)
     rows = zip(found["contact_id"].tolist(), found["opted_in"].tolist(), strict=True)
     print_listing(("contact_id", "opted_in"), rows, output)
@@ -68,7 +68,7 @@ def changes(
     from segue.errors import SnapshotMissing
     from segue.segments.changes import segment_changes
     from segue.segments.consent import new_opt_states
-    from segue.segments.fitness import require_fit
+    from segue.segments.fitness import require_answers
 
     workspace = Workspace.open(home)
     definition, directory = load(workspace, segment)
@@ -76,7 +76,7 @@ def changes(
     if begin is None:
         raise SnapshotMissing(f"nothing to compare: {end.key} is the first complete snapshot")
     with working(f"Comparing {begin.key} with {end.key}"):
-        require_fit(definition, SnapshotTables(directory, end))
+        require_answers(definition, SnapshotTables(directory, end))
         found = segment_changes(definition, directory, begin, end, Uncached())
     columns = ("contact_id", "change", "reason")
     rows = zip(*(found.changes[name].tolist() for name in columns), strict=True)

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from segue.delivery.keepable import keepable
 from segue.delivery.ledger import (
     DetectedSpan,
     Ledger,
@@ -37,9 +38,9 @@ from segue.directory.tables import SnapshotTables
 from segue.errors import DataError, SettingsError, SnapshotMissing, SnapshotRewritten
 from segue.segments.changes import ChangeKind, Memberships, enrolments, segment_changes
 from segue.segments.consent import new_opt_states, refuse_lost_opt_outs
-from segue.segments.fitness import require_fit
+from segue.segments.fitness import require_answers
 from segue.segments.membership import missing_for
-from segue.segments.unreadable import Unreadable, find_unreadable, require_readable
+from segue.segments.unreadable import Unreadable
 from segue.workflows.details import uses_of_workflow
 
 _ATTEMPTS = 5
@@ -253,26 +254,30 @@ def enrolment(
     resolved: ResolvedWorkflow, current: Snapshot, reached: Collection[str], store: Memberships
 ) -> DetectedSpan:
     """Return the present members but those ``reached`` as ``enrolled``; it takes no time."""
-    _require_needed(resolved, current)
-    _unreadable(resolved, current)
+    _require_answers(resolved, current)
     members = store.membership(resolved.segment, resolved.directory, current)
     rows = enrolments(members)
     ids = [contact_id for contact_id in rows["contact_id"] if contact_id not in reached]
+    enrolled = [(contact_id, str(ChangeKind.ENROLLED), "") for contact_id in ids]
+    changes, left_out = keepable(enrolled, SnapshotTables(resolved.directory, current))
     point = _point(current)
     return DetectedSpan(
         kind=SpanKind.ENROLMENT,
-        reason="",
+        reason="\n".join(left_out),
         stretch=Stretch(point, point),
         previous_fingerprint=None,
         current_fingerprint=fingerprint(current),
         previous_size=None,
         current_size=len(members),
-        changes=[(contact_id, ChangeKind.ENROLLED, "") for contact_id in ids],
+        changes=changes,
     )
 
 
-def _require_needed(resolved: ResolvedWorkflow, current: Snapshot) -> None:
-    """Raise DataError where a snapshot lacks or cannot answer what is asked, or hides opt-outs."""
+def _require_answers(resolved: ResolvedWorkflow, current: Snapshot) -> list[Unreadable]:
+    """Return what of a snapshot the workflow cannot read.
+
+    Raises DataError where it lacks or cannot answer what is asked, or hides opt-outs.
+    """
     directory, segment = resolved.directory, resolved.segment
     tables = SnapshotTables(directory, current)
     tables.refuse_unread()
@@ -283,15 +288,8 @@ def _require_needed(resolved: ResolvedWorkflow, current: Snapshot) -> None:
             f"the segment {segment.segment} needs"
         )
     live = () if resolved.live is None else resolved.live.provides
-    require_fit(segment, tables, resolved.definition.all_conditions(), live)
-
-
-def _unreadable(resolved: ResolvedWorkflow, current: Snapshot) -> list[Unreadable]:
-    """Return what of a snapshot the workflow cannot read; raise DataError for too few dates."""
-    tables = SnapshotTables(resolved.directory, current)
-    found = find_unreadable(tables, uses_of_workflow(resolved.definition, resolved.segment))
-    require_readable(tables, found)
-    return found
+    uses = uses_of_workflow(resolved.definition, segment)
+    return require_answers(segment, tables, uses, resolved.definition.all_conditions(), live)
 
 
 def compare(
@@ -309,8 +307,7 @@ def compare(
     """
     directory, segment = resolved.directory, resolved.segment
     current = find_snapshot(directory, part.current.key, now=now)
-    _require_needed(resolved, current)
-    unreadable = _unreadable(resolved, current)
+    unreadable = _require_answers(resolved, current)
     if part.is_empty:
         return _baseline(resolved, part, None, current, "no earlier snapshot", store)
     try:
@@ -334,15 +331,18 @@ def compare(
         raise DataError(f"a snapshot ({previous.key} or {current.key}) changed while it was read")
     frame = found.changes
     wanted = frame[frame["change"].isin(list(resolved.definition.changes))]
+    rows = list(zip(wanted["contact_id"], wanted["change"], wanted["reason"], strict=True))
+    previous_tables, current_tables = tables
+    changes, left_out = keepable(rows, current_tables, previous_tables)
     return DetectedSpan(
         kind=SpanKind.CHANGES,
-        reason="\n".join(odd_about(resolved.definition.guard, *tables, unreadable)),
+        reason="\n".join([*odd_about(resolved.definition.guard, *tables, unreadable), *left_out]),
         stretch=part,
         previous_fingerprint=read[0],
         current_fingerprint=read[1],
         previous_size=found.previous_size,
         current_size=found.current_size,
-        changes=list(zip(wanted["contact_id"], wanted["change"], wanted["reason"], strict=True)),
+        changes=changes,
         suppressed=suppressing_policy(resolved, part, wishes, now, record_only=record_only),
     )
 

@@ -25,7 +25,6 @@ from segue.delivery.ledger import (
     SKIPPED_NOT_FOUND,
     DeliveryRow,
     DetectedSpan,
-    SpanKind,
     Wishes,
 )
 from segue.delivery.live import stand_ins
@@ -94,6 +93,7 @@ class Plan:
     beyond_guard: Sequence[str]  # why the guard would ask a person first
     changes: Sequence[PlannedChange]
     counts: Mapping[str, int]  # of all changes by kind, be they among ``changes`` or not
+    left_out: Sequence[str] = ()  # whose changes a run could not record, in words
 
     def outcomes(self) -> dict[str, Counter[str]]:
         """Return, per action, how many changes would have each outcome: ``skipped (if)``."""
@@ -157,13 +157,14 @@ def plan(
             standing_in=stand_ins(resolved.live),
         ),
         counts=Counter(kind for _, kind, _ in span.changes),
+        left_out=span.left_out,
     )
 
 
 def stopped_by(resolved: ResolvedWorkflow, span: DetectedSpan) -> list[str]:
     """Return why the guard would ask a person before it releases anything of a span."""
     planned = Counter(kind for _, kind, _ in span.changes)
-    odd = span.reason.splitlines() if span.kind == SpanKind.CHANGES and planned else []
+    odd = span.findings if planned else []
     return [*beyond_limits(resolved.definition.guard, planned, span.previous_size), *odd]
 
 

@@ -71,7 +71,10 @@ def report_run(resolved: ResolvedWorkflow, run: RecordedRun, ledger: Ledger) -> 
     actions = ledger.tally(ids)
     withdrawn, digests = ledger.tally_withdrawn(ids), ledger.count_digests(ids)
     expected = ledger.expected_deliveries(ids)
-    problems = _problems(resolved, expected, actions, withdrawn)
+    problems = [
+        *(remark for span in spans for remark in span.left_out),
+        *_problems(resolved, expected, actions, withdrawn),
+    ]
     over = bridges(resolved, spans)
     return RunReport(run, spans, changes, actions, withdrawn, problems, digests, over)
 

@@ -19,6 +19,7 @@ from segue.directory.tables import SnapshotTables
 from segue.errors import SnapshotMissing
 from segue.segments.changes import Memberships
 from segue.segments.consent import refuse_lost_opt_outs
+from segue.segments.fitness import require_answers
 from segue.segments.kinds import ChangeKind, RemovalReason
 from segue.segments.loading import judge, load_opt_states, load_population
 from segue.segments.membership import opt_states
@@ -105,6 +106,7 @@ def _states(
 ) -> dict[str, tuple[bool, bool]]:
     """Return (is a member, is opted in) of the contacts that are in the snapshot."""
     tables = SnapshotTables(resolved.directory, snapshot)
+    require_answers(resolved.segment, tables)
     ids = {change.contact_id for change in changes}
     population = load_population(resolved.segment, tables, only=ids)
     members = judge(resolved.segment, population)

@@ -17,11 +17,12 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from segue.directory.definition import UNSUBSCRIBED, DirectoryDefinition
-from segue.directory.readers import TEXT, Column, is_text, pc, plain
+from segue.directory.readers import TEXT, Column, Ids, is_text, pc, plain
 
 Item = TypeVar("Item")
 ID = "contact_id"
 LONGEST_ID = 2000  # bytes; an index of PostgreSQL holds 2,704, the names beside an id among them
+ALLOWED_IDS = f"allowed: up to {LONGEST_ID:,} bytes, without a NUL character"
 SHOWN = 10  # offending rows, ids or names that a message lists
 OPT_STATES: dict[str, tuple[str, bool | None]] = {
     # table: its opt state column, and what a missing value means; None where there is none
@@ -77,6 +78,11 @@ def unfit_ids(ids: Column) -> Column:
     return unfit
 
 
+def unfit_positions(ids: Sequence[str]) -> list[int]:
+    """Return where in a sequence of ids stand those that no ledger could keep."""
+    return _positions(unfit_ids(pa.chunked_array([pa.array(ids, TEXT)])))
+
+
 def has_repeats(sorted_ids: Column) -> bool:
     """Tell whether any id occurs twice; equal ids must stand side by side."""
     return bool(pc.any(pc.equal(sorted_ids[:-1], sorted_ids[1:])).as_py())
@@ -122,9 +128,15 @@ def describe_unfit_ids(rows: LocatedRows) -> str | None:
         return None
     places = _some(positions, rows.place)
     return (
-        f"{_count(positions, 'row')} with a {ID} that cannot be kept: {places}; allowed: up to "
-        f"{LONGEST_ID} bytes, without a NUL character"
+        f"{_count(positions, 'row')} with a {ID} that cannot be kept: {places}; {ALLOWED_IDS}. "
+        "A run leaves these contacts out, and fails once everybody else has been dealt with"
     )
+
+
+def describe_places(rows: LocatedRows, ids: Ids) -> str:
+    """Say in which rows these contacts stand."""
+    positions = _positions(pc.is_in(rows.columns.column(ID), value_set=ids))
+    return _some(positions, rows.place)
 
 
 def describe_duplicate_ids(rows: LocatedRows) -> str | None:

@@ -278,17 +278,22 @@ class SnapshotTables:
         if found:
             raise DataError("; ".join(map(str, found)))
 
+    def places(self, table: str, ids: Collection[str]) -> str:
+        """Say in which rows of a table contacts stand, where their ids are not to be shown."""
+        return checks.describe_places(self._locate(table), pa.array(list(ids), TEXT))
+
     def lacking(self) -> list[CheckFinding]:
         """Return the columns that each table must have and lacks, by their standard names.
 
         Left out are those that the directory maps to another name. No row is read.
         """
-        return [
+        found = [
             CheckFinding(table, str(self._error(table, self._describe_unknown(table, name))))
             for table in TABLES
             for name in (NEEDED[table] if self.has(table) else ())
             if name not in self.columns(table) and name not in self._mapping(table)
         ]
+        return list(dict.fromkeys(found))
 
     def own_name(self, table: str, column: str) -> str:
         """Return what the files of a table call a column."""
@@ -450,7 +455,7 @@ class SnapshotTables:
         asked = list(dict.fromkeys([ID, *columns]))
         unknown = [self._describe_unknown(table, name) for name in asked if name not in sources]
         if unknown:
-            raise self._error(table, "; ".join(unknown))
+            raise self._error(table, "; ".join(dict.fromkeys(unknown)))
         return {name: sources[name] for name in asked}
 
     def _describe_unknown(self, table: str, name: str) -> str:
@@ -493,12 +498,12 @@ class SnapshotTables:
         return self._checked(table, self._concat(table, self._read_parts(table, sources, wanted)))
 
     def _checked(self, table: str, rows: pa.Table) -> pa.Table:
-        """Return rows whose ids are all there, with opt states as booleans; or raise DataError."""
-        if ID in rows.column_names:
-            if pc.any(checks.missing_ids(rows.column(ID))).as_py():
-                self._raise(table, checks.describe_missing_ids)
-            if pc.any(checks.unfit_ids(rows.column(ID))).as_py():
-                self._raise(table, checks.describe_unfit_ids)
+        """Return rows whose ids are all there, with opt states as booleans; or raise DataError.
+
+        Ids that no ledger can keep are ids: who acts on a contact leaves those out.
+        """
+        if ID in rows.column_names and pc.any(checks.missing_ids(rows.column(ID))).as_py():
+            self._raise(table, checks.describe_missing_ids)
         return self._with_opt_states(table, rows)
 
     def _read_parts(

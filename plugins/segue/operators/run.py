@@ -94,6 +94,8 @@ class DetectChanges(BaseOperator):
                 span.previous_size,
                 span.current_size,
             )
+            for remark in span.left_out:
+                self.log.warning("%s", remark)
         self.log.info("changes: %s; %s to handle", dict(counts), len(changes))
         asset = segment_asset(self.workflow)
         context["outlet_events"][asset].extra = {

@@ -42,7 +42,7 @@ def column_of(
     """
     arrow = _to_arrow(values)
     if arrow is None:
-        return MixedColumn(list(values), zone)
+        return MixedColumn(list(values), zone, name)
     kind = arrow.type
     if pa.types.is_dictionary(kind):
         return _from_dictionary(arrow, zone, name)

@@ -12,6 +12,7 @@ from segue.errors import DataError
 from segue.segments.conditions import Condition
 from segue.segments.conditions.fit import Kinds, misfits
 from segue.segments.definition import SegmentDefinition
+from segue.segments.unreadable import Unreadable, Use, find_unreadable, require_readable, uses_of
 
 
 def kinds_of(tables: SnapshotTables, besides: Collection[str] = ()) -> Kinds:
@@ -32,6 +33,24 @@ def mailing_list_names(tables: SnapshotTables) -> frozenset[str] | None:
 
     pieces = in_parallel(names, tables.slices(table))
     return frozenset(name for found in pieces for name in found if name)
+
+
+def require_answers(
+    segment: SegmentDefinition,
+    tables: SnapshotTables,
+    uses: Collection[Use] | None = None,
+    further: Iterable[tuple[Location, Condition]] = (),
+    besides: Collection[str] = (),
+) -> list[Unreadable]:
+    """Return what of a snapshot cannot be read; raise DataError where it cannot answer for that.
+
+    Whoever judges a segment asks this first: a run, a preview of one, and a listing alike.
+    ``uses`` are all that is read, by default the segment's; the rest is as for ``require_fit``.
+    """
+    require_fit(segment, tables, further, besides)
+    found = find_unreadable(tables, uses_of(segment) if uses is None else uses)
+    require_readable(tables, found)
+    return found
 
 
 def require_fit(

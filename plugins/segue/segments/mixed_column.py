@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import cached_property
@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 
 from segue.directory.checks import FALSE_WORDS, TRUE_WORDS
+from segue.errors import DataError
 from segue.segments.arrow import TEXT
 from segue.segments.column import Booleans, Column, Texts, instant_text
 from segue.segments.conditions.operands import read_instant
@@ -34,33 +35,37 @@ from segue.segments.wall_clock import to_utc
 
 
 class MixedColumn(Column):
-    """Python objects of several types; what is no text, number, boolean or time is opaque."""
+    """Python objects of several types; of others, lists say, only whether they are there is seen.
 
-    def __init__(self, values: Sequence[Any], zone: ZoneInfo) -> None:
+    Reading one of those raises DataError, as in a column that holds nothing else.
+    """
+
+    def __init__(self, values: Sequence[Any], zone: ZoneInfo, name: str = "a column") -> None:
         super().__init__(len(values), zone)
         self._values = [_plain(value) for value in values]
+        self._name = name
 
     def find_missing(self) -> Mask:
-        return np.array([value is None for value in self._values], dtype=bool)
+        return np.array([_is_missing(value) for value in self._values], dtype=bool)
 
     @cached_property
     def numbers(self) -> Numbers:
-        return ExactNumbers([_as_number(value) for value in self._values])
+        return ExactNumbers([_as_number(value) for value in self._readable])
 
     @cached_property
     def texts(self) -> Texts:
-        shown = [_as_text(value) for value in self._values]
+        shown = [_as_text(value) for value in self._readable]
         return Texts(pa.chunked_array([pa.array(shown, TEXT)]))
 
     @cached_property
     def booleans(self) -> Booleans:
-        read = [_as_boolean(value) for value in self._values]
+        read = [_as_boolean(value) for value in self._readable]
         true = np.array([value is True for value in read], dtype=bool)
         return Booleans(true, np.array([value is False for value in read], dtype=bool))
 
     @cached_property
     def instants(self) -> Instants:
-        times = [_as_time(value) for value in self._values]
+        times = [_as_time(value) for value in self._readable]
         present = np.array([t is not None for t in times], dtype=bool)
         naive = np.array([t is not None and t.tzinfo is None for t in times], dtype=bool)
         units = np.array([0 if t is None else _microseconds(t) for t in times], dtype=np.int64)
@@ -69,6 +74,24 @@ class MixedColumn(Column):
 
     def value(self, row: int) -> Any:
         return self._values[row]
+
+    @cached_property
+    def _readable(self) -> Sequence[Any]:
+        kinds = {type(value).__name__ for value in self._values if not _can_be_read(value)}
+        if kinds:
+            raise DataError(
+                f"{self._name} holds values of the type {', '.join(sorted(kinds))}, which a "
+                "condition reads; allowed operators: is_empty, is_set"
+            )
+        return self._values
+
+
+def _can_be_read(value: Any) -> bool:
+    return _is_missing(value) or isinstance(value, str | bool | int | float | Decimal | date)
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, Sized) and len(value) == 0)
 
 
 def _plain(value: Any) -> Any:

@@ -20,6 +20,7 @@ from segue.directory.tables import SnapshotTables
 from segue.documents import Document, validate
 from segue.errors import DataError, DefinitionError
 from segue.segments.definition import SegmentDefinition
+from segue.segments.fitness import require_answers
 from segue.segments.outline import outline
 from segue.segments.verdict import contact_verdict
 from segue.web.access import Viewer
@@ -154,9 +155,10 @@ def explain(
         raise DataError(trouble or f"the directory {definition.directory} is not defined")
     complete = [found for found in snapshots if found.complete]
     chosen = [_at(directory, complete, key) for key in ([earlier, at] if earlier else [at])]
-    verdicts = [
-        contact_verdict(definition, SnapshotTables(directory, each), contact) for each in chosen
-    ]
+    tables = [SnapshotTables(directory, each) for each in chosen]
+    for each in tables:
+        require_answers(definition, each)
+    verdicts = [contact_verdict(definition, each, contact) for each in tables]
     return page(
         request,
         "explain.html",

@@ -7,6 +7,8 @@ import json
 
 import pytest
 
+from tests.unit.cli.conftest import WORKFLOW
+
 CHANGES = """contact_id,change,reason
 c2,added,
 c3,opted_out,
@@ -251,3 +253,33 @@ def test_opt_states_that_are_new_are_told(segue, home):
     path.write_text("\n".join(line.rpartition(",")[0] for line in lines) + "\n")
     told = "records a baseline here (new column: 2026-11-21 lacks contacts.unsubscribed)"
     assert told in segue("changes", "gold").err
+
+
+def test_what_a_run_refuses_every_command_about_a_segment_refuses(segue, home):
+    """Dates nobody can read, and columns of which no value can answer: one door for all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    recent = "match: {transactions: {in_past: 30d}, count: {at_least: 1}}\n"
+    late = "match: {field: since, in_past: 30d}\n"
+    home.define("segments", "recent", f"segment: recent\ndirectory: customers\n{recent}")
+    home.define("segments", "late", f"segment: late\ndirectory: customers\n{late}")
+    for name in ("recent", "late"):
+        workflow = WORKFLOW.replace("welcome", name).replace("gold", name)
+        home.define("workflows", name, workflow)
+    for key in ("2026-11-21", "2026-11-22"):
+        folder = home.snapshots / key
+        (folder / "transactions.csv").write_text("contact_id,date\nc1,20/11/2026\nc2,20/11/2026\n")
+        (folder / "contacts.csv").unlink()
+        names = {name: [f"{name}1", f"{name}2"] for name in ("name", "email", "phone", "country")}
+        rows = {"contact_id": ["c1", "c2"], "since": [1, 2], **names}
+        pq.write_table(pa.table(rows), folder / "contacts.parquet")
+    wrong = {"recent": "2 of 2 values cannot be read as a date", "late": "holds numbers"}
+    for name, message in wrong.items():
+        for command in (
+            ("members", name), ("changes", name), ("explain", name, "c1"),
+            ("plan", name), ("simulate", name),
+        ):  # fmt: skip
+            answer = segue(*command)
+            assert (answer.code, message in answer.err) == (2, True), (command, answer.err)
+            assert "Traceback" not in answer.err

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -187,9 +187,19 @@ def test_booleans_understand_words_and_one_and_zero():
     assert words.false.tolist() == [False] * 3 + [True] * 3 + [False] * 3
     assert column([1, 0, 2]).booleans.true.tolist() == [True, False, False]
     assert column([1.0, 0.0, None]).booleans.false.tolist() == [False, True, False]
-    mixed = column([True, "no", 1, 0.0, None, "x", [1]], object).booleans
-    assert mixed.true.tolist() == [True, False, True, False, False, False, False]
-    assert mixed.false.tolist() == [False, True, False, True, False, False, False]
+    mixed = column([True, "no", 1, 0.0, None, "x"], object).booleans
+    assert mixed.true.tolist() == [True, False, True, False, False, False]
+    assert mixed.false.tolist() == [False, True, False, True, False, False]
+
+
+@pytest.mark.parametrize("opaque", [[1], {"a": 1}, b"x", time(9), timedelta(1)])
+@pytest.mark.parametrize("view", ["numbers", "texts", "booleans", "instants"])
+def test_what_no_condition_reads_is_an_error_among_values_of_several_types_too(opaque, view):
+    """Whether it is there can be asked; an empty list is not."""
+    found = column(["a", 1, opaque, [], None], object)
+    assert found.missing.tolist() == [False, False, False, True, True]
+    with pytest.raises(DataError, match=f"of the type {type(opaque).__name__}, which a condition"):
+        getattr(found, view)
 
 
 # Instants

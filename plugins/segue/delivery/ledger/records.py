@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import ClassVar
 from zoneinfo import ZoneInfo
 
 from segue.delivery.schema import State
@@ -53,6 +54,26 @@ class SpanKind(StrEnum):
 
 
 COVERING_KINDS = (SpanKind.CHANGES, SpanKind.BASELINE)  # a run has taken their time
+
+
+class _WithReason:
+    """What the lines of a span's reason are."""
+
+    __slots__ = ()
+    LEFT_OUT: ClassVar[str] = "left out: "  # begins a line that is no finding
+    kind: SpanKind
+    reason: str
+
+    @property
+    def findings(self) -> list[str]:
+        """What is odd about the current snapshot, for the guard to ask about."""
+        lines = self.reason.splitlines() if self.kind == SpanKind.CHANGES else []
+        return [line for line in lines if not line.startswith(self.LEFT_OUT)]
+
+    @property
+    def left_out(self) -> list[str]:
+        """Whose changes could not be recorded, in words: they are lost, and fail the run."""
+        return [line for line in self.reason.splitlines() if line.startswith(self.LEFT_OUT)]
 
 
 class SpanTaken(Exception):
@@ -105,7 +126,7 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordedSpan:
+class RecordedSpan(_WithReason):
     """One span as recorded."""
 
     id: int
@@ -124,14 +145,9 @@ class RecordedSpan:
         """True where a snapshot of the span was quarantined: nothing of it is ever released."""
         return self.kind == SpanKind.WITHDRAWN
 
-    @property
-    def findings(self) -> list[str]:
-        """What is odd about the current snapshot, for the guard to ask about."""
-        return self.reason.splitlines() if self.kind == SpanKind.CHANGES else []
-
 
 @dataclass(frozen=True, slots=True)
-class DetectedSpan:
+class DetectedSpan(_WithReason):
     """A span with its changes, ready to be recorded.
 
     ``changes`` holds (contact_id, change, reason), sorted; ``suppressed`` is the policy reason
@@ -141,7 +157,7 @@ class DetectedSpan:
     """
 
     kind: SpanKind
-    reason: str  # why it is a baseline; of changes, a line for each thing that looks odd
+    reason: str  # why it is a baseline; else a line for each thing that looks odd, or is left out
     stretch: Stretch
     previous_fingerprint: str | None
     current_fingerprint: str

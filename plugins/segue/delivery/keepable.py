@@ -1,0 +1,41 @@
+"""Whom the ledger cannot keep: contacts whose id is longer than its index, or has a NUL in it.
+
+What becomes of such a contact cannot be recorded, so nothing is done for it; everybody else is
+acted on. It is told by count and row, for such an id may hold anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from segue.delivery.ledger import DetectedSpan
+from segue.directory.checks import ALLOWED_IDS, unfit_positions
+from segue.directory.tables import SnapshotTables
+from segue.segments.kinds import RemovalReason
+
+Row = tuple[str, str, str]  # contact id, change, reason
+
+
+def keepable(
+    changes: Sequence[Row], current: SnapshotTables, previous: SnapshotTables | None = None
+) -> tuple[list[Row], list[str]]:
+    """Return the changes that a ledger can keep, and in words what becomes of the others."""
+    unfit = set(unfit_positions([contact for contact, _, _ in changes]))
+    if not unfit:
+        return list(changes), []
+    lost = [changes[position] for position in sorted(unfit)]
+    kept = [change for position, change in enumerate(changes) if position not in unfit]
+    deleted = [contact for contact, _, reason in lost if reason == RemovalReason.DELETED]
+    present = [contact for contact, _, reason in lost if reason != RemovalReason.DELETED]
+    places = [_places(current, present), _places(previous, deleted)]
+    many = f"{len(lost)} change{'' if len(lost) == 1 else 's'}"
+    where = (
+        f"of contacts whose id cannot be kept ({'; '.join(filter(None, places))}); {ALLOWED_IDS}"
+    )
+    return kept, [f"{DetectedSpan.LEFT_OUT}{many} {where}"]
+
+
+def _places(tables: SnapshotTables | None, ids: Sequence[str]) -> str:
+    if tables is None or not ids:
+        return ""
+    return f"contacts of {tables.snapshot.key}: {tables.places('contacts', ids)}"
