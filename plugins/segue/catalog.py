@@ -7,6 +7,7 @@ workflow out of hundreds. ``segue.validation`` reads all of them and finds every
 
 from __future__ import annotations
 
+import os
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -342,6 +343,12 @@ def definition_files(folder: Path) -> list[Path]:
     """Return the YAML files below ``folder``, sorted; names with a leading ``.`` or ``_`` rest."""
     found = [path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES]
     return sorted(path for path in found if not path.name.startswith((".", "_")))
+
+
+def unreadable_folders(folder: Path) -> list[Path]:
+    """Return ``folder``, or those below it, whose definitions this user cannot see."""
+    every = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
+    return [path for path in every if path.is_dir() and not os.access(path, os.R_OK | os.X_OK)]
 
 
 def misplaced_files(home: Path) -> Iterator[tuple[Path, str]]:

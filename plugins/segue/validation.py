@@ -14,7 +14,14 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from segue.catalog import FOLDERS, Catalog, definition_files, misplaced_files, set_aside
+from segue.catalog import (
+    FOLDERS,
+    Catalog,
+    definition_files,
+    misplaced_files,
+    set_aside,
+    unreadable_folders,
+)
 from segue.delivery.channel import Channel
 from segue.delivery.live import LiveSource
 from segue.delivery.resolved import ResolvedWorkflow
@@ -166,6 +173,8 @@ def _folder_problems(catalog: Catalog) -> Iterator[Problem]:
         )
         yield Problem(str(catalog.home), 0, 0, "", message)
     for folder in FOLDERS:
+        for path in unreadable_folders(catalog.home / folder):
+            yield Problem(str(path), 0, 0, "", "cannot be read: Permission denied")
         for path in definition_files(catalog.home / folder):
             taken = catalog.location(folder, path.stem)
             if taken != path:

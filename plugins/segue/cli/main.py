@@ -196,13 +196,22 @@ def _run() -> int:
 
 
 def _prepare_streams() -> None:
-    """Write UTF-8 into files and pipes; on a terminal, show what it cannot show as escapes."""
+    """Write UTF-8 into files and pipes; on a terminal, show what it cannot show as escapes.
+
+    What the shell closed is written nowhere.
+    """
+    sys.stdout = sys.stdout or _nowhere()
+    sys.stderr = sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             if stream.isatty():
                 stream.reconfigure(errors="backslashreplace")
             else:
                 stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def _nowhere() -> TextIOWrapper:
+    return TextIOWrapper(Path(os.devnull).open("wb"), encoding="utf-8")
 
 
 def _flushed(code: int) -> int:

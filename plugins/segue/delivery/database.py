@@ -45,7 +45,7 @@ def missing_file(url: str) -> str | None:
     """Return the file of a SQLite URL if it does not exist: opening it would make it."""
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         return None  # opening it says what is wrong
     in_a_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, ":memory:")
     return parsed.database if in_a_file and not Path(str(parsed.database)).exists() else None

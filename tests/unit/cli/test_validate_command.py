@@ -494,3 +494,12 @@ def test_a_column_that_says_who_opted_in_is_what_templates_print(segue, home):
     text = "{{ contact.opted_in }}"
     write_letter(home, text)
     assert segue("validate").out.count("another name") == 0
+
+
+def test_a_folder_that_cannot_be_read_is_a_problem(segue, home, monkeypatch):
+    """Its definitions would be missing without a word; as root may read all, access is denied."""
+    closed = home.include / "segments"
+    monkeypatch.setattr("os.access", lambda path, mode: path != closed)
+    answer = segue("validate")
+    assert answer.code == 2
+    assert f"{closed}: cannot be read: Permission denied" in answer.lines
