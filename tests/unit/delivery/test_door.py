@@ -541,11 +541,12 @@ def test_calls_under_a_limit_are_spaced(ledger):
 
 
 def test_a_limit_is_shared_with_other_tasks(ledger):
-    """Another task has taken the next minute's calls."""
-    ledger.hold_back(["vendor_default"], NOW)
-    ledger.reserve([[Limit("vendor_default", 60, 1800)]], NOW)
+    """Another task has just made the call that this half of a minute allows."""
+    limit = Limit("vendor_default", 2, 60)
+    ledger.hold_back([limit.scope], NOW)
+    assert ledger.reserve([[limit]], NOW) == (1, 0)
     candidates = released(ledger, "a")
-    made = door(ledger, limited())
+    made = door(ledger, channel("Hello").limited(limit))
     assert made.deliver(candidates).is_complete
     assert 30 <= (made.clock.now - NOW).total_seconds() < 33
 
