@@ -43,7 +43,9 @@ ALLOWED = 1.9  # times the work per contact; a quadratic statement takes about f
 LATER = NOW + timedelta(hours=1)
 
 
-@pytest.mark.parametrize("statistics", ["none", "of an earlier run"])
+@pytest.mark.parametrize(
+    "statistics", ["none", pytest.param("of an earlier run", marks=pytest.mark.slow)]
+)
 def test_every_statement_is_linear_whatever_the_server_knows(make_ledger, statistics):
     """No statement of a run's life reads the run once per contact."""
     work = {}
@@ -164,7 +166,7 @@ def _life(ledger: Ledger, size: int) -> Iterator[tuple[str, Callable[[], object]
     yield "hold_followers", lambda: ledger.hold_followers(keys["ticket"], NOW)
     yield "postpone", lambda: ledger.postpone(keys["ticket"], "quiet_hours", NOW, NOW)
     yield "drop_withdrawn", lambda: ledger.drop_withdrawn(NOW)
-    yield "tried_changes", lambda: ledger.tried_changes([span])
+    yield "tried_actions", lambda: ledger.tried_actions([span])
     yield "count_rows", lambda: ledger.count_rows([span], Filter())
     yield "change_rows", lambda: ledger.change_rows([span], Filter(), **page)
     yield "take_over", lambda: ledger.take_over(run("other"), ledger.spans_of(asked), NOW)

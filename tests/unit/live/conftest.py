@@ -15,6 +15,14 @@ from tests.unit.channels.conftest import running_sandbox, sandbox, set_connectio
 __all__ = ["running_sandbox", "sandbox", "set_connection"]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def airflow_logging() -> None:
+    """Let Airflow arrange its logging before a test listens to the log, and not meanwhile."""
+    from airflow import settings
+
+    settings.initialize()
+
+
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
     ledger = Ledger.open(f"sqlite:///{tmp_path / 'segue.db'}", "test")
