@@ -918,6 +918,10 @@ class World:
         self.settle()
         for dag_run in list(self.runs.values()):
             self.retry(self.clear(dag_run, Mood()), Mood())
+        # what was rejected of an action that is gone is released with the rest, and then told of
+        for dag_run in list(self.runs.values()):
+            if any("clear the run" in problem for problem in self._problems_of(dag_run)):
+                self.clear(dag_run, Mood())
 
     # What must hold, at any time and at the end
 
@@ -1040,12 +1044,13 @@ class World:
 
     def unaccounted(self) -> list[str]:
         """Return the problems that the report of a run shows."""
-        problems = []
-        for dag_run in self.runs.values():
-            recorded = self.ledger.find_run(NAME, dag_run.run.run_id)
-            if recorded is not None:
-                problems += report_run(self.workflow, recorded, self.ledger).problems
-        return problems
+        return [each for run in self.runs.values() for each in self._problems_of(run)]
+
+    def _problems_of(self, dag_run: DagRun) -> Sequence[str]:
+        recorded = self.ledger.find_run(NAME, dag_run.run.run_id)
+        if recorded is None:
+            return ()
+        return report_run(self.workflow, recorded, self.ledger).problems
 
 
 def _noon_after(now: datetime) -> datetime:
