@@ -175,11 +175,11 @@ def _undefined(catalog: Catalog, workflow: str, action: str, ledger: Ledger) -> 
     from segue.delivery.resumption import await_definition
 
     waiting = await_definition(workflow, action, ledger, datetime.now(UTC))
-    where = f"in {catalog.home}"
+    where = f" in {catalog.home}"
     if not catalog.home.is_dir():
         where = f": there is no folder {catalog.home}"
     return (
-        f"{workflow} {action} is not defined {where}; {waiting} deliveries that are held or in "
+        f"{workflow} {action} is not defined{where}; {waiting} deliveries that are held or in "
         "doubt wait until it is. If it was removed for good: "
         f"segue drop {workflow} --action {action}"
     )
