@@ -245,7 +245,7 @@ def _of_table(tables: SnapshotTables, table: str, uses: Iterable[Use]) -> list[U
 
 def _of_slice(piece: TableSlice, uses: Collection[Use]) -> list[Unreadable]:
     kinds = piece.tables.kinds(piece.table)
-    rows = piece.read([ID, *dict.fromkeys(use.column for use in uses)])
+    rows = piece.read([*dict.fromkeys([ID, *(use.column for use in uses)])])
     found = []
     for use in uses:
         values = rows.column(use.column)
