@@ -473,6 +473,7 @@ def test_after_a_quarantine_at_any_moment_nothing_begins(askable, resends, call,
         end = as_of(1) + timedelta(hours=12)
         world.now, world.left = end, call
         run = world.start(Run(NAME, "run", (end - timedelta(days=1), end)), NO_WISHES, mood)
+        world.answer = "reject"  # the guard asks about the quarantined snapshot: no, still not
         for step, mood_then in then:
             world.now += timedelta(minutes=15)
             AFTER_A_QUARANTINE[step](world, run, mood_then)
