@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import signal
+import subprocess
+import sys
 from datetime import date
 
 import pytest
+from rich.console import Console
 
 from segue.demo import run
 from segue.sandbox.server import Sandbox
@@ -30,3 +35,33 @@ def test_neither_catches_up_and_only_up_has_schedules(sandbox, tmp_path, monkeyp
 def test_the_demo_leaves_the_newest_day_to_up():
     days = run.days_shown(date(2027, 3, 2))
     assert days == [date(2027, 2, day) for day in (25, 26, 27, 28)] + [date(2027, 3, 1)]
+
+
+def test_without_a_terminal_each_step_is_a_line():
+    console = Console(file=io.StringIO(), width=80)
+    with run._steps(console) as show:
+        show("Writing the sample's snapshots")
+        for done in (0, 0, 1, 1, 2):
+            show("DAG runs", done, 2)
+    assert console.file.getvalue().splitlines() == [
+        "Writing the sample's snapshots",
+        "DAG runs 0/2",
+        "DAG runs 1/2",
+        "DAG runs 2/2",
+    ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_airflow_when_it_is_told_to_even_in_the_background(number):
+    """A shell starts a background job with SIGINT ignored."""
+    code = (
+        "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "from segue.demo import __main__ as entry\n"
+        "def wait():\n    print('up', flush=True); time.sleep(60)\n"
+        "entry.demo = wait\nraise SystemExit(entry.main([]))"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"up\n"
+        process.send_signal(number)
+        assert (process.wait(30), process.stderr.read()) == (130, b"stopped\n")

@@ -16,7 +16,8 @@ def main(arguments: list[str]) -> int:
     if command is None:
         print("usage: python -m segue.demo [up]", file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))  # Airflow is stopped then, too
+    for number in (signal.SIGTERM, signal.SIGINT):  # Airflow is stopped then, too; a shell's
+        signal.signal(number, signal.default_int_handler)  # background job would ignore the latter
     try:
         return command()
     except SegueError as error:

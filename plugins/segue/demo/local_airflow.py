@@ -30,7 +30,8 @@ from segue.errors import SegueError
 PARALLELISM = 8
 _STARTUP_SECONDS = 120
 _STOP_SECONDS = 10
-_TRIES = 6  # of one call
+_TRIES = 8  # of one call, two minutes in all
+_SECONDS_FOR_A_LOCK = 30  # of its SQLite file; Python's own 5 are not enough for Airflow's parts
 _MOST_RESTARTS = 3  # of one component
 _COMPONENTS = {
     "api-server": ("api-server", "--workers", "1"),
@@ -358,7 +359,9 @@ def _settings(home: Path, dags: Path, plugins: Path, port: int) -> dict[str, str
         "AIRFLOW__API__BASE_URL": f"http://127.0.0.1:{port}",
         "AIRFLOW__API__SECRET_KEY": secret,
         "AIRFLOW__API_AUTH__JWT_SECRET": secret,
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": (
+            f"sqlite:///{home / 'airflow.db'}?timeout={_SECONDS_FOR_A_LOCK}"
+        ),
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
         "AIRFLOW__SCHEDULER__ENABLE_HEALTH_CHECK": "False",
         "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",

@@ -6,8 +6,9 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -38,18 +39,19 @@ def demo() -> int:
     names = [workflow.workflow for workflow in workflows]
     newest = newest_day(datetime.now(UTC))
     days = days_shown(newest)
-    with _steps(console) as progress:
-        step = progress.add_task("Writing the sample's snapshots", total=None)
+    with _steps(console) as show:
+        show("Writing the sample's snapshots")
         keep_up(SAMPLE, newest)
-        progress.update(step, description="Starting the sandbox and Airflow (logs: .airflow/logs)")
+        show("Starting the sandbox and Airflow (logs: .airflow/logs)")
         with (
             Sandbox(folder=HOME / "sandbox") as sandbox,
             _airflow(sandbox, port=0) as airflow,
         ):
             before = Counter(message.service for message in sandbox.messages())
             airflow.wait_for_dags(*names)
-            progress.update(step, description="DAG runs", total=DAYS * len(names), completed=0)
-            runs = _run_days(airflow, names, days, lambda n: progress.update(step, completed=n))
+            total = DAYS * len(names)
+            show("DAG runs", 0, total)
+            runs = _run_days(airflow, names, days, lambda n: show("DAG runs", n, total))
             received = Counter(message.service for message in sandbox.messages())
     _print_days(console, workflows, days)
     _print_received(console, received, before)
@@ -197,7 +199,14 @@ def _console() -> Console:
 
 
 @contextmanager
-def _steps(console: Console) -> Iterator[Progress]:
+def _steps(console: Console) -> Iterator[Callable[..., None]]:
+    """Show which step is under way, and how far it is: a bar, or lines where there is no terminal.
+
+    Yields a function of the step's name, how much is done and how much there is.
+    """
+    if not console.is_terminal:
+        yield _Lines(console)
+        return
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -205,7 +214,26 @@ def _steps(console: Console) -> Iterator[Progress]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console) as progress:
-        yield progress
+        step = progress.add_task("", total=None)
+
+        def show(name: str, done: int = 0, total: int | None = None) -> None:
+            progress.update(step, description=name, completed=done, total=total)
+
+        yield show
+
+
+@dataclass
+class _Lines:
+    """Prints a line for each step, and for each advance in it."""
+
+    console: Console
+    last: str = ""
+
+    def __call__(self, name: str, done: int = 0, total: int | None = None) -> None:
+        line = name if total is None else f"{name} {done}/{total}"
+        if line != self.last:
+            self.console.print(line, highlight=False)
+        self.last = line
 
 
 def _ledger() -> Ledger:
