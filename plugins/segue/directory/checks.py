@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from segue.directory.definition import UNSUBSCRIBED, DirectoryDefinition
+from segue.directory.python_values import python_value, python_values
 from segue.directory.readers import TEXT, Column, Ids, is_text, pc, plain
 
 Item = TypeVar("Item")
@@ -96,7 +97,7 @@ def opt_states(column: Column) -> tuple[Column, Column]:
     if pa.types.is_boolean(kind):
         missing, true, false = pc.is_null(column), column, pc.invert(column)
     elif is_text(kind):
-        text = pc.utf8_lower(column)
+        text = pc.ascii_lower(column)  # all words are ASCII, and what is no UTF-8 is no word
         missing = missing_ids(column)
         true = pc.is_in(text, value_set=pa.array(TRUE_WORDS, TEXT))
         false = pc.is_in(text, value_set=pa.array(FALSE_WORDS, TEXT))
@@ -163,12 +164,12 @@ def describe_opt_states(rows: LocatedRows, column: str) -> str | None:
     wrong = _positions(opt_states(values)[1])
     if not wrong:
         return None
-    found = {str(values[position]) for position in wrong[:1000]}
+    found = {str(python_value(values[position])) for position in wrong[:1000]}
     few = len(found) <= _MOST_VALUES
 
     def tell(position: int) -> str:
         where = rows.contact_at(position)
-        return f"{where}: {_safe(values[position].as_py())}" if few else where
+        return f"{where}: {_safe(python_value(values[position]))}" if few else where
 
     what = f"{_count(wrong, 'row')} of {column!r} that are no booleans ({values.type})"
     return f"{what}: {_some(wrong, tell)}; {ALLOWED_OPT_STATES}"
@@ -190,7 +191,7 @@ def unknown_scopes(rows: pa.Table, directory: DirectoryDefinition) -> Column:
     ``opted_in`` may be as the files have it.
     """
     scopes = plain(rows.column("scope"))
-    known = [scope for scope in pc.unique(scopes).to_pylist() if is_scope(scope, directory)]
+    known = [scope for scope in python_values(pc.unique(scopes)) if is_scope(scope, directory)]
     unknown = pc.invert(pc.is_in(scopes, value_set=pa.array(known, scopes.type)))
     out: Column = pc.fill_null(pc.invert(opt_states(plain(rows.column("opted_in")))[0]), False)
     marks: Column = pc.and_(unknown, out)
@@ -214,7 +215,7 @@ def describe_unknown_scopes(rows: LocatedRows, directory: DirectoryDefinition) -
     scopes = rows.columns.column("scope")
 
     def tell(position: int) -> str:
-        return f"{rows.contact_at(position)}: {_shown_scope(scopes[position].as_py())}"
+        return f"{rows.contact_at(position)}: {_shown_scope(python_value(scopes[position]))}"
 
     return (
         f"{_count(wrong, 'row')} that opt out of an unknown scope: {_some(wrong, tell)}; allowed: "
@@ -245,6 +246,8 @@ def _some(items: Sequence[Item], tell: Callable[[Item], str], most: int = SHOWN)
 
 def _safe(value: object) -> str:
     """Return a value for a message if it can hardly be a name, an address or a number."""
+    if value is None:
+        return "bytes that are not UTF-8"
     text = str(value)
     return repr(value) if _PLAINLY_NO_NAMES.fullmatch(text.strip()) else f"{len(text)} characters"
 

@@ -20,7 +20,7 @@ class ColumnKind(StrEnum):
     TIME = "time"  # of day, without a date
     DURATION = "duration"
     TEXT = "text"
-    BYTES = "bytes"  # read as text where they are UTF-8; an error of the run where they are not
+    BYTES = "bytes"  # read as text where they are UTF-8; elsewhere missing
     LIST = "list"
     STRUCT = "struct"  # structs and maps
 

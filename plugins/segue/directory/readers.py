@@ -519,8 +519,9 @@ def read_errors(name: str) -> Iterator[None]:
 def plain(column: Column) -> Column:
     """Return a column without dictionary, extension or NaN.
 
-    Text is large_string, and so are bytes that are UTF-8; floating point is double, each value
-    the one that is nearest to its shortest decimal: a ``float`` of 0.7 is 0.7.
+    Text is large_string, and so are bytes, UTF-8 or not: what is no text is missing for its row
+    alone (see ``python_values``). Floating point is double, each value the one that is nearest to
+    its shortest decimal: a ``float`` of 0.7 is 0.7.
     """
     kind = column.type
     if pa.types.is_dictionary(kind):
@@ -533,15 +534,12 @@ def plain(column: Column) -> Column:
     if is_text(kind):
         return column.cast(TEXT)
     if is_bytes(kind):
-        return _as_text(column)
+        stored = column.cast(pa.large_binary())
+        return cast(Column, pc.cast(stored, options=_UNSEEN))
     return _as_doubles(column) if pa.types.is_floating(kind) else column
 
 
-def _as_text(column: Column) -> Column:
-    try:
-        return column.cast(TEXT)
-    except pa.ArrowInvalid:  # not UTF-8: who reads it as text is told so
-        return column.cast(pa.large_binary())
+_UNSEEN = pc.CastOptions(TEXT, allow_invalid_utf8=True)
 
 
 def _as_doubles(column: Column) -> Column:
@@ -627,8 +625,16 @@ def kind_of(kind: pa.DataType) -> ColumnKind:
 
 def id_text(column: Column) -> Column:
     """Return contact ids, as plain text; whole numbers become their decimal digits."""
-    column = plain(column)
+    stored, column = column.type, plain(column)
     kind = column.type
+    if is_text(kind):
+        try:
+            column.validate(full=True)
+        except pa.ArrowInvalid:
+            raise DataError(
+                f"contact ids are {stored} with bytes that are not UTF-8; allowed: text, or whole "
+                "numbers of an integer type"
+            ) from None
     if is_text(kind) or pa.types.is_null(kind):  # null: a table without rows, or ids without values
         return column.cast(TEXT)
     if pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0):

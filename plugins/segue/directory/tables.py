@@ -44,7 +44,6 @@ from segue.directory.readers import (
     Part,
     Slice,
     in_parallel,
-    is_bytes,
     is_text,
     open_parts,
     pc,
@@ -519,20 +518,19 @@ class SnapshotTables:
         return [rows.select(list(sources.values())).rename_columns(list(sources)) for rows in read]
 
     def _concat(self, table: str, read: Sequence[pa.Table]) -> pa.Table:
-        """Return the rows of all files: text with bytes are bytes, other types are the same."""
+        """Return the rows of all files, whose types are the same but for dictionaries."""
         return pa.concat_tables(read, promote_options="permissive")
 
     def _typed(self, table: str, rows: pa.Table, file: str = "") -> pa.Table:
         """Return columns in the types that they have among the other files' rows.
 
         Raises DataError where a file has values that no one type of all files holds. Whatever is
-        known to be right already stays as it is: dictionaries, ids, and bytes that are no text.
+        known to be right already stays as it is: dictionaries and ids.
         """
         types = self._types[table]
         columns: dict[str, Any] = dict(zip(rows.column_names, rows.columns, strict=True))
         for name, column in columns.items():
-            kept = pa.types.is_dictionary(column.type) or is_bytes(column.type)
-            if not kept and column.type != types[name]:
+            if not pa.types.is_dictionary(column.type) and column.type != types[name]:
                 columns[name] = self._cast(table, file, name, column)
         return pa.table(columns)
 

@@ -167,8 +167,18 @@ class TextColumn(Column):
         try:
             return holds(self)
         except pa.ArrowInvalid:  # somewhere it is not UTF-8: missing there, and no other's trouble
-            readable = pa.chunked_array([pa.array(python_values(self._values), TEXT)])
-            return holds(TextColumn(readable, self.zone))
+            return holds(self._readable)
+
+    def ignoring_case(self) -> Column:
+        try:
+            return super().ignoring_case()
+        except pa.ArrowInvalid:
+            return self._readable.ignoring_case()
+
+    @cached_property
+    def _readable(self) -> TextColumn:
+        readable = pa.chunked_array([pa.array(python_values(self._values), TEXT)])
+        return TextColumn(readable, self.zone)
 
     def find_missing(self) -> Mask:
         return mask_of(self._values.is_null())

@@ -51,12 +51,7 @@ def column_of(
     for matches, make in _STORED_AS:
         if matches(kind):
             return make(arrow, zone)
-    return _from_bytes(arrow, zone, name) if is_bytes(kind) else OpaqueColumn(arrow, zone, name)
-
-
-def _from_bytes(values: ArrowColumn, zone: ZoneInfo, name: str) -> Column:
-    text = plain(values)
-    return OpaqueColumn(text, zone, name) if is_bytes(text.type) else TextColumn(text, zone)
+    return OpaqueColumn(arrow, zone, name)
 
 
 def _to_arrow(values: pd.Series[Any] | ArrowArray | ArrowColumn) -> ArrowColumn | None:
@@ -129,6 +124,7 @@ _STORED_AS: tuple[tuple[Callable[[Any], bool], Callable[[Any, ZoneInfo], Column]
     (pa.types.is_string, TextColumn),
     (pa.types.is_large_string, TextColumn),
     (pa.types.is_string_view, TextColumn),
+    (is_bytes, lambda values, zone: TextColumn(plain(values), zone)),
     (pa.types.is_integer, _from_integers),
     (pa.types.is_floating, _from_floats),
     (pa.types.is_decimal, _from_decimals),

@@ -1,4 +1,4 @@
-"""Columns of lists, structs, maps, times of day, durations, and bytes that are no text.
+"""Columns of lists, structs, maps, times of day and durations.
 
 A condition can tell whether there is a value, and nothing else: an operator that read one would
 never hold, and its complement always, for people whom it was meant to leave out.
@@ -26,7 +26,6 @@ _HOLDS = {
     ColumnKind.STRUCT: "structs or maps",
     ColumnKind.TIME: "times of day",
     ColumnKind.DURATION: "durations",
-    ColumnKind.BYTES: "bytes that are not UTF-8 text",
 }
 
 

@@ -23,7 +23,7 @@ from segue.directory.checks import ID
 from segue.directory.column_kinds import ColumnKind
 from segue.directory.layout import TABLES
 from segue.directory.python_values import python_value, python_values
-from segue.directory.readers import in_parallel
+from segue.directory.readers import in_parallel, plain
 from segue.directory.tables import SnapshotTables, TableSlice
 from segue.errors import DataError
 from segue.segments.arrow import TEXT, ArrowColumn, pc
@@ -39,6 +39,7 @@ from segue.segments.ordered import Mask
 
 MOST_UNDATED = 0.1  # the share of transactions without a readable date from which none is believed
 _NEWS = 0.01  # how far a share may rise from one snapshot to the next without a question
+_OPAQUE_BEYOND = 0.9  # the share of values that are no text from which no value of a column is
 _EXAMPLES, _SHAPES = 10, 3
 _LONGEST_SHAPE = 40
 _UTC = ZoneInfo("UTC")  # whether a value can be read does not depend on the zone
@@ -73,6 +74,7 @@ class Unreadable:
     present: int
     contacts: tuple[str, ...]  # the first few
     shapes: tuple[str, ...]  # of the first few values: digits are 9, letters a and A
+    no_text: int = 0  # how many are bytes that are not UTF-8
 
     @property
     def table(self) -> str:
@@ -83,6 +85,11 @@ class Unreadable:
     def is_typed(self) -> bool:
         """Whether the type alone says what the values are."""
         return self.kind not in (ColumnKind.TEXT, ColumnKind.BYTES)
+
+    @property
+    def is_opaque(self) -> bool:
+        """Whether the column is no text at all, such as photos: hardly a value is UTF-8."""
+        return self.kind == ColumnKind.BYTES and self.no_text > _OPAQUE_BEYOND * self.present
 
     @property
     def share(self) -> float:
@@ -115,8 +122,11 @@ def condition_uses(condition: Condition, table: str = "contacts") -> Iterator[Us
     """Yield what a condition reads as dates, numbers or booleans, or only as the text it is."""
     for leaf in leaves(condition):
         if isinstance(leaf, FieldLeaf):
-            readings = set(map(_reading_of, leaf.comparison.tests)) - {None} or {Reading.TEXT}
-            yield from (Use(table, leaf.field, found) for found in readings if found is not None)
+            tests = [test for test in leaf.comparison.tests if not _asks_whether_set(test)]
+            readings = {_reading_of(test) or Reading.TEXT for test in tests}
+            if len(readings) > 1:  # what can be read as a date or number is text
+                readings -= {Reading.TEXT}
+            yield from (Use(table, leaf.field, reading) for reading in readings)
         if isinstance(leaf, TransactionsLeaf):
             yield Use("transactions", "date", Reading.DATE)
             if leaf.where is not None:
@@ -131,13 +141,19 @@ def text_uses(tables: SnapshotTables, besides: Collection[tuple[str, str]] = ())
         Use(table, column, Reading.TEXT)
         for table in TABLES
         for column, kind in tables.kinds(table).items()
-        if kind == ColumnKind.TEXT and column != ID and (table, column) not in besides
+        if kind in (ColumnKind.TEXT, ColumnKind.BYTES)
+        and column != ID
+        and (table, column) not in besides
     }
 
 
 _AGGREGATED = dict.fromkeys(("sum", "mean", "min", "max"), Reading.NUMBER) | dict.fromkeys(
     ("earliest", "latest"), Reading.DATE
 )
+
+
+def _asks_whether_set(test: Test) -> bool:
+    return find_operator(test.operator).operator.name == "is_empty"
 
 
 def _reading_of(test: Test) -> Reading | None:
@@ -190,6 +206,11 @@ def undated(found: Collection[Unreadable]) -> str | None:
 
 
 def _never_holding(found: Collection[Unreadable]) -> str | None:
+    opaque = next((each for each in found if each.is_opaque), None)
+    if opaque is not None:
+        return (
+            f"{opaque}; a column in which hardly a value is text can be asked only is_empty, is_set"
+        )
     never = [each for each in found if each.is_typed and each.count == each.present]
     if not never:
         return None
@@ -225,7 +246,7 @@ _FITTING = {
     Reading.NUMBER: {ColumnKind.NUMBER},
     Reading.BOOLEAN: {ColumnKind.BOOLEAN},
     Reading.ZONE: set[ColumnKind](),
-    Reading.TEXT: set(ColumnKind) - {ColumnKind.TEXT},
+    Reading.TEXT: set(ColumnKind) - {ColumnKind.TEXT, ColumnKind.BYTES},
 }
 _OPAQUE = {ColumnKind.TIME, ColumnKind.DURATION, ColumnKind.LIST, ColumnKind.STRUCT}
 
@@ -248,12 +269,13 @@ def _of_slice(piece: TableSlice, uses: Collection[Use]) -> list[Unreadable]:
     rows = piece.read([*dict.fromkeys([ID, *(use.column for use in uses)])])
     found = []
     for use in uses:
-        values = rows.column(use.column)
+        values = plain(rows.column(use.column))
         column = column_of(values, _UTC)
+        no_text = _not_utf8(values)
         if kinds[use.column] in _OPAQUE:
             wrong = ~column.missing
         else:
-            wrong = column.judged(_JUDGES[use.reading]) | _not_utf8(values)
+            wrong = column.judged(_JUDGES[use.reading]) | no_text
         count = int(np.count_nonzero(wrong))
         some = pa.array(np.flatnonzero(wrong)[:_EXAMPLES])
         shapes = dict.fromkeys(map(_shape, python_values(pc.take(values, some))))
@@ -265,6 +287,7 @@ def _of_slice(piece: TableSlice, uses: Collection[Use]) -> list[Unreadable]:
                 len(values) - int(np.count_nonzero(column.missing)),
                 tuple(pc.take(rows.column(ID), some).to_pylist()),
                 tuple(shapes),
+                int(np.count_nonzero(no_text)),
             )
         )
     return found
@@ -280,6 +303,7 @@ def _together(found: Collection[Unreadable], use: Use) -> Unreadable:
         sum(each.present for each in found),
         tuple(contacts)[:_EXAMPLES],
         tuple(shapes)[:_SHAPES],
+        sum(each.no_text for each in found),
     )
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from segue.directory.python_values import python_values
 from segue.errors import DataError
 
 from .conftest import KEY
@@ -26,13 +27,13 @@ def values_of(folder, *parts, **options):
         pq.write_table(pa.table({"contact_id": ids, "value": part}), sink, **options)
         folder.write(f"{KEY}/contacts/{number}.parquet", sink.getvalue())
     tables = folder.tables()
-    whole = tables.contacts(["value"])["value"].array.__arrow_array__().to_pylist()
+    whole = python_values(tables.contacts(["value"])["value"].array.__arrow_array__())
     only = [f"{number}{row}" for number, part in enumerate(parts) for row in range(len(part))]
-    some = tables.contacts(["value"], only=only)["value"].array.__arrow_array__().to_pylist()
+    some = python_values(tables.contacts(["value"], only=only)["value"].array.__arrow_array__())
     assert some == whole
     if tables.has_one_type("contacts", ["value"]):
         pieces = [piece.read(["value"]).column("value") for piece in tables.slices("contacts")]
-        apart = [value for piece in pieces for value in piece.to_pylist()]
+        apart = [value for piece in pieces for value in python_values(piece)]
         assert [as_bytes(value) for value in apart] == [as_bytes(value) for value in whole]
     return whole
 
@@ -108,10 +109,12 @@ def test_text_beside_bytes(folder):
     assert values_of(folder, pa.array(["gold"]), pa.array([b"silver"])) == ["gold", "silver"]
 
 
-def test_bytes_that_are_no_text_stay_bytes(folder):
-    """Nobody is given a part of them as text."""
-    found = values_of(folder, pa.array(["gold"]), pa.array([b"\xff"]))
-    assert found == [b"gold", b"\xff"]
+def test_bytes_that_are_no_text_are_nobody_elses_trouble(folder):
+    """Nobody is given a part of them as text, and the text beside them stays text."""
+    bytes_ = pa.array([b"\xff", b"silver", b""])
+    for kind in (pa.binary(), pa.large_binary(), pa.binary_view()):
+        found = values_of(folder, pa.array(["gold"]), bytes_.cast(kind))
+        assert found == ["gold", None, "silver", ""], kind
 
 
 @pytest.mark.parametrize(
