@@ -68,7 +68,7 @@ def changes(
     from segue.errors import SnapshotMissing
     from segue.segments.changes import segment_changes
     from segue.segments.consent import new_opt_states
-    from segue.segments.fitness import require_answers
+    from segue.segments.fitness import require_answers, require_comparable
 
     workspace = Workspace.open(home)
     definition, directory = load(workspace, segment)
@@ -77,6 +77,7 @@ def changes(
         raise SnapshotMissing(f"nothing to compare: {end.key} is the first complete snapshot")
     with working(f"Comparing {begin.key} with {end.key}"):
         require_answers(definition, SnapshotTables(directory, end))
+        require_comparable(definition, SnapshotTables(directory, begin))
         found = segment_changes(definition, directory, begin, end, Uncached())
     columns = ("contact_id", "change", "reason")
     rows = zip(*(found.changes[name].tolist() for name in columns), strict=True)

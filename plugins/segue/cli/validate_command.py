@@ -166,7 +166,8 @@ def _unreadable(workspace: Workspace, tables: SnapshotTables) -> list[tuple[str,
                 users.setdefault(use, []).append(f"segment {name}")
     for name, resolved in _sound(catalog.names("workflows"), catalog.resolve):
         if resolved.directory == tables.directory:
-            for use in uses_of_workflow(resolved.definition, resolved.segment):
+            live = () if resolved.live is None else resolved.live.provides
+            for use in uses_of_workflow(resolved.definition, resolved.segment, live):
                 users.setdefault(use, []).append(f"workflow {name}")
     where = f"directory {tables.directory.directory}, snapshot {tables.snapshot.key}"
     return [

@@ -38,7 +38,7 @@ from segue.directory.tables import SnapshotTables
 from segue.errors import DataError, SettingsError, SnapshotMissing, SnapshotRewritten
 from segue.segments.changes import ChangeKind, Memberships, enrolments, segment_changes
 from segue.segments.consent import new_opt_states, refuse_lost_opt_outs
-from segue.segments.fitness import require_answers
+from segue.segments.fitness import require_answers, require_comparable
 from segue.segments.membership import missing_for
 from segue.segments.unreadable import Unreadable
 from segue.workflows.details import uses_of_workflow
@@ -288,7 +288,7 @@ def _require_answers(resolved: ResolvedWorkflow, current: Snapshot) -> list[Unre
             f"the segment {segment.segment} needs"
         )
     live = () if resolved.live is None else resolved.live.provides
-    uses = uses_of_workflow(resolved.definition, segment)
+    uses = uses_of_workflow(resolved.definition, segment, live)
     return require_answers(segment, tables, uses, resolved.definition.all_conditions(), live)
 
 
@@ -307,7 +307,7 @@ def compare(
     """
     directory, segment = resolved.directory, resolved.segment
     current = find_snapshot(directory, part.current.key, now=now)
-    unreadable = _require_answers(resolved, current)
+    now_unreadable = _require_answers(resolved, current)
     if part.is_empty:
         return _baseline(resolved, part, None, current, "no earlier snapshot", store)
     try:
@@ -325,6 +325,7 @@ def compare(
     incomparable = _why_incomparable(resolved, *tables)
     if incomparable is not None:
         return _baseline(resolved, part, previous, current, incomparable, store)
+    unreadable = require_comparable(segment, tables[0], now_unreadable), now_unreadable
     read = fingerprint(previous), fingerprint(current)
     found = segment_changes(segment, directory, previous, current, store)
     if read != (fingerprint(previous), fingerprint(current)):

@@ -28,15 +28,15 @@ def odd_about(
     limits: GuardLimits,
     previous: SnapshotTables,
     current: SnapshotTables,
-    unreadable: Collection[Unreadable] = (),
+    unreadable: tuple[Collection[Unreadable], Collection[Unreadable]] = ((), ()),
 ) -> list[str]:
     """Return, in words, what is odd about ``current`` as the successor of ``previous``.
 
-    ``unreadable`` is what of ``current`` the workflow cannot read. One line each: numbers, names of
+    ``unreadable`` is what of each the workflow cannot read. One line each: numbers, names of
     columns, shapes of values and contact ids only.
     """
     return [
-        *news_of(unreadable, previous, current),
+        *news_of(*unreadable, previous.snapshot.key, current.snapshot.key),
         *_lost_rows(limits, previous, current),
         *_returned_contacts(limits, previous, current),
         *_other_ids(limits, previous, current),

@@ -12,7 +12,14 @@ from segue.errors import DataError
 from segue.segments.conditions import Condition
 from segue.segments.conditions.fit import Kinds, misfits
 from segue.segments.definition import SegmentDefinition
-from segue.segments.unreadable import Unreadable, Use, find_unreadable, require_readable, uses_of
+from segue.segments.unreadable import (
+    Reading,
+    Unreadable,
+    Use,
+    find_unreadable,
+    require_readable,
+    uses_of,
+)
 
 
 def kinds_of(tables: SnapshotTables, besides: Collection[str] = ()) -> Kinds:
@@ -51,6 +58,31 @@ def require_answers(
     found = find_unreadable(tables, uses_of(segment) if uses is None else uses)
     require_readable(tables, found)
     return found
+
+
+def require_comparable(
+    segment: SegmentDefinition, previous: SnapshotTables, found: Collection[Unreadable] = ()
+) -> list[Unreadable]:
+    """Return what of the snapshot before cannot be read; raise DataError where it cannot answer.
+
+    Members told by what nobody could read are none: once it is mended everybody seems to change.
+    Looked at is what tells the segment's members, and what is ``found`` in the snapshot after it.
+    Bytes that are no text stop nobody, so typed columns of Parquet are not read.
+    """
+    own = uses_of(segment)
+    telling = {use for use in own if use.reading != Reading.TEXT}
+    try:
+        require_fit(segment, previous)
+        before = find_unreadable(previous, telling | {each.use for each in found})
+        require_readable(previous, [each for each in before if each.use in own])
+    except DataError as error:
+        name, key = previous.directory.directory, previous.snapshot.key
+        raise DataError(
+            f"nothing can be compared with the snapshot before: {error}. Mend the files of {key}, "
+            f"or leave it out by `segue snapshots quarantine {key} --directory {name}`: a run "
+            "then compares with the one before it"
+        ) from None
+    return before
 
 
 def require_fit(

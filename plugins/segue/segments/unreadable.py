@@ -222,20 +222,26 @@ def _never_holding(found: Collection[Unreadable]) -> str | None:
 
 
 def news_of(
-    found: Collection[Unreadable], previous: SnapshotTables, current: SnapshotTables
+    before: Collection[Unreadable], now: Collection[Unreadable], earlier: str, key: str
 ) -> list[str]:
-    """Return, in words, what of ``found`` in ``current`` could be read in ``previous``.
+    """Return, in words, what can be read in one of two snapshots only, by their keys.
 
-    What could not be read there either changes nobody's membership.
+    What cannot be read in either changes nobody's membership; a day that could not be read makes
+    two odd days, since all come back on the next.
     """
-    known = find_unreadable(previous, [each.use for each in found])
-    before = {each.use: each.share for each in known}
-    return [
-        f"in snapshot {current.snapshot.key} {each}; of {previous.snapshot.key} it was "
-        f"{before.get(each.use, 0):.1%}"
-        for each in found
-        if each.share - before.get(each.use, 0) > _NEWS
+    then, since = ({each.use: each.share for each in found} for found in (before, now))
+    worse = [
+        f"in snapshot {key} {each}; of {earlier} it was {then.get(each.use, 0):.1%}"
+        for each in now
+        if each.share - then.get(each.use, 0) > _NEWS
     ]
+    better = [
+        f"in snapshot {earlier} {each}; of {key} it is {since.get(each.use, 0):.1%}, so that "
+        "whoever was misjudged there counts as changed"
+        for each in before
+        if each.share - since.get(each.use, 0) > _NEWS
+    ]
+    return [*worse, *better]
 
 
 # Counting

@@ -34,14 +34,20 @@ def details_needed(workflow: WorkflowDefinition) -> Needs:
     return needs
 
 
-def uses_of_workflow(workflow: WorkflowDefinition, segment: SegmentDefinition) -> frozenset[Use]:
-    """Return what a workflow reads as dates, numbers, booleans or time zones."""
+def uses_of_workflow(
+    workflow: WorkflowDefinition, segment: SegmentDefinition, live: Collection[str] = ()
+) -> frozenset[Use]:
+    """Return what a workflow reads of snapshots as dates, numbers, booleans or time zones.
+
+    Contacts' fields that are looked up ``live`` are those of the segment alone.
+    """
     conditions = [condition for _, condition in workflow.all_conditions()]
     own = {use for condition in conditions for use in condition_uses(condition)}
     hours = workflow.policies.quiet_hours
     if hours is not None and hours.timezone_field is not None:
         own.add(Use("contacts", hours.timezone_field, Reading.ZONE))
-    return uses_of(segment) | own
+    looked_up = {use for use in own if use.table == "contacts" and use.column in live}
+    return uses_of(segment) | (own - looked_up)
 
 
 def load_details(

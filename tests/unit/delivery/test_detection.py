@@ -5,22 +5,26 @@ from __future__ import annotations
 import csv
 import shutil
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from segue.delivery.database import open_engine, upgrade
 from segue.delivery.detection import Detection, detect
 from segue.delivery.guard import judge_policies, question
 from segue.delivery.ledger import SUPPRESSED_SENT, Decision, Finished, Ledger, Run, Wishes
+from segue.delivery.plan import Uncached, compare_pair
 from segue.delivery.report import gap_lines, lost_gaps
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.run_snapshots import has_current, waiting_for
 from segue.delivery.schema import State
 from segue.directory.definition import DirectoryDefinition
+from segue.directory.snapshots import list_snapshots
 from segue.errors import (
     DataError,
     LedgerError,
@@ -28,6 +32,7 @@ from segue.errors import (
     SnapshotMissing,
     SnapshotRewritten,
 )
+from segue.live.sql_details import SqlDetails
 from segue.segments.definition import SegmentDefinition
 from segue.segments.membership import MembershipStore
 from segue.testing import RecordingChannel
@@ -927,6 +932,73 @@ def test_dates_in_another_notation_are_odd_or_stop_the_run(place, unread, asked)
         return
     [span] = place.day(9).spans
     assert any("transactions.date: 1 of 20" in line for line in span.findings) == asked
+
+
+@pytest.mark.parametrize("first_bad", [8, 7])
+def test_a_day_after_one_that_could_not_be_read_is_not_compared_with_it(place, first_bad):
+    """Whoever seemed lapsed would come back; the one before it is compared instead, or none."""
+    place.match, place.more = LAPSED, {"guard": {"at_most": 100}}
+    for day in (7, 8, 9):
+        place.snapshot(day)
+        _purchases(place, day, 20 if first_bad <= day < 9 else 0)
+    with pytest.raises(DataError, match="20 of 20 values cannot be read as a date"):
+        place.day(9)
+    place.now += timedelta(days=1)
+    advice = r"with the snapshot before: .*2026-11-08.*quarantine 2026-11-08 --directory people"
+    with pytest.raises(DataError, match=advice):
+        place.day(10)
+    for day in range(first_bad, 9):
+        key = f"2026-11-{day:02}"
+        place.ledger.quarantine("people", key, reason="unread", by="ann", now=place.now)
+    [span] = place.day(10).spans
+    assert span.kind == ("changes" if first_bad == 8 else "baseline")
+    assert span.stretch.previous.key == ("2026-11-07" if first_bad == 8 else "2026-11-09")
+    assert place.planned() == {}
+
+
+def test_a_mended_day_may_be_compared_with(place):
+    """The files of the day before are put right: then nothing is in the way."""
+    place.match = LAPSED
+    for day, unread in ((8, 20), (9, 0)):
+        place.snapshot(day)
+        _purchases(place, day, unread)
+    place.now += timedelta(days=1)
+    with pytest.raises(DataError, match="Mend the files of 2026-11-08"):
+        place.day(10)
+    _purchases(place, 8, 0)
+    [span] = place.day(10).spans
+    assert span.kind == "changes"
+    assert place.planned() == {}
+
+
+@pytest.mark.parametrize(("unread", "asked"), [(0, False), (1, True)])
+def test_a_few_dates_that_come_back_are_odd_as_those_that_went(place, unread, asked):
+    """Whoever was misjudged for a day counts as changed on the next."""
+    place.match = LAPSED
+    _purchases(place, 7, unread)
+    _purchases(place, 8, 0)
+    [span] = place.day(9).spans
+    told = "in snapshot 2026-11-07 transactions.date: 1 of 20"
+    assert any(told in line for line in span.findings) == asked
+
+
+def test_a_field_that_is_looked_up_may_be_of_another_type_in_the_snapshot(place):
+    """Conditions judge the live value; what the segment reads is the snapshot's, and counts."""
+    at_least = {"field": "score", "at_least": 1}
+    for day in (7, 8):
+        folder = place.folder / "snapshots" / f"2026-11-{day:02}"
+        (folder / "contacts.csv").unlink()
+        table = pa.table({"contact_id": ["a"], "tier": ["gold"], "score": [True]})
+        pq.write_table(table, folder / "contacts.parquet")
+    query = "SELECT score FROM scores WHERE id = :contact_id"
+    given = {"connection": "live", "query": query, "fields": {"score": "score"}}
+    place.more, live = {"conditions": at_least}, SqlDetails.model_validate(given)
+    for match, source, refused in ((GOLD, live, False), (at_least, live, True), (GOLD, None, True)):
+        place.match = match
+        resolved = replace(place.workflow, live=source)
+        previous, current = list_snapshots(resolved.directory, now=place.now)[:2]
+        with pytest.raises(DataError, match="score") if refused else nullcontext():
+            compare_pair(resolved, previous, current, store=Uncached(), now=place.now)
 
 
 def test_a_namespace_that_changed_is_noticed_before_anything_is_sent_again(place):

@@ -367,14 +367,16 @@ def test_no_operator_reads_lists_and_the_like(holds, operators):
 @pytest.mark.parametrize(
     ("before", "now", "is_news"),
     [((0, 100), (1, 99), False), ((0, 100), (2, 98), True), ((50, 50), (50, 50), False),
-     ((50, 50), (2, 98), False), ((0, 0), (1, 9), True), ((0, 5), (1, 5), True)],
+     ((2, 98), (50, 50), True), ((0, 0), (1, 9), True), ((0, 5), (1, 5), True)],
 )  # fmt: skip
 def test_a_new_share_is_news(folder, before, now, is_news):
-    """A share that rose by more than one of a hundred, however few the values are."""
-    tables = dated(folder, "2026-11-21", *before), dated(folder, "2026-11-22", *now)
-    found = news_of(find_unreadable(tables[1], [DATE]), *tables)
-    assert bool(found) == is_news
-    assert all("in snapshot 2026-11-22 transactions.date" in line for line in found)
+    """A share that rose, or fell, by more than one of a hundred, however few the values are."""
+    days = {"2026-11-21": before, "2026-11-22": now}
+    unread = {day: find_unreadable(dated(folder, day, *each), [DATE]) for day, each in days.items()}
+    for earlier, key in (tuple(days), tuple(reversed(days))):
+        found = news_of(unread[earlier], unread[key], earlier, key)
+        assert bool(found) == is_news
+        assert all("in snapshot 2026-11-22 transactions.date" in line for line in found)
 
 
 def test_words_for_nothing_are_counted(folder):
