@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from segue.cli.workspace import Workspace
     from segue.delivery.ledger import RecordedSpan
     from segue.directory.definition import DirectoryDefinition
-    from segue.directory.snapshots import Snapshot
     from segue.directory.tables import SnapshotTables
     from segue.segments.unreadable import Unreadable, Use, WordsForNothing
 
@@ -48,16 +47,19 @@ def snapshots(
         _check(workspace, definition, check, output)
         return
     from segue.directory.snapshots import describe_unkeyed, list_snapshots, unkeyed_folders
+    from segue.directory.tables import SnapshotTables
 
     with working(f"Listing {directory}"):
         quarantined = workspace.quarantined(definition)
         found = list_snapshots(definition, now=workspace.now)
-        rows = [[*_row(definition, item), quarantined.get(item.key)] for item in found]
+        tables = [SnapshotTables(definition, item) for item in found]
+        rows = [[*_row(each), quarantined.get(each.snapshot.key)] for each in tables]
+        clashes = [text for each in tables for text in each.clashes()]
         left_out = describe_unkeyed(unkeyed_folders(definition))
     if not rows:
         note(f"directory {directory} has no snapshot yet")
-    if left_out is not None:
-        note(left_out)
+    for text in (*clashes, *([] if left_out is None else [left_out])):
+        note(text)
     if output is Format.TABLE:
         print_listing(_IN_A_TABLE, map(_table_row, rows), output)
     else:
@@ -127,11 +129,10 @@ def _of_span(span: RecordedSpan) -> str:
     return f"{span.workflow} {' → '.join(keys)} (run {span.run_id})"
 
 
-def _row(directory: DirectoryDefinition, snapshot: Snapshot) -> list[Any]:
+def _row(tables: SnapshotTables) -> list[Any]:
     from segue.directory.layout import TABLES
-    from segue.directory.tables import SnapshotTables
 
-    tables = SnapshotTables(directory, snapshot)
+    snapshot = tables.snapshot
     found = [name for name in TABLES if tables.has(name)]
     return [snapshot.key, snapshot.as_of, snapshot.complete, found, snapshot.why_incomplete]
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from segue.cli.workspace import Workspace
     from segue.directory.definition import DirectoryDefinition
     from segue.directory.tables import SnapshotTables
-    from segue.errors import Problem
+    from segue.errors import DataError, Problem
     from segue.validation import Newest
 
 Columns = Mapping[str, Collection[str]]  # table: names
@@ -82,7 +82,9 @@ def _known_columns(workspace: Workspace) -> _Checked:
         try:
             tables = _newest(workspace, directory)
         except DataError as error:
-            if not directory.fields:
+            if _is_mistake(workspace, directory, error):
+                problems += _placed(workspace, name, "snapshots", [str(error)])
+            elif not directory.fields:
                 unchecked.append(str(error))
             continue
         try:
@@ -91,7 +93,7 @@ def _known_columns(workspace: Workspace) -> _Checked:
                 columns[name] = _columns_of(tables)
                 sources.append(f"{name} ({tables.snapshot.key})")
         except DataError as error:  # the definition and the snapshot do not go together
-            problems += _placed(workspace, tables, "columns", [str(error)])
+            problems += _placed(workspace, tables.directory.directory, "columns", [str(error)])
             continue
         wrong, remarks = _examined(workspace, tables)
         problems += wrong
@@ -103,16 +105,40 @@ def _known_columns(workspace: Workspace) -> _Checked:
 
 def _newest(workspace: Workspace, directory: DirectoryDefinition) -> SnapshotTables:
     """Return the tables of the newest complete snapshot; raise DataError where there is none."""
-    from segue.directory.snapshots import describe_unkeyed, unkeyed_folders
+    from segue.directory.snapshots import describe_unkeyed, list_snapshots, unkeyed_folders
     from segue.directory.tables import SnapshotTables
     from segue.errors import SnapshotMissing
 
     complete = workspace.complete_snapshots(directory)
-    if not complete:
-        others = describe_unkeyed(unkeyed_folders(directory))
-        found = f"directory {directory.directory} has no complete snapshot yet"
-        raise SnapshotMissing(f"{found}; {others}" if others else found)
-    return SnapshotTables(directory, complete[-1])
+    if complete:
+        return SnapshotTables(directory, complete[-1])
+    reasons = [f"directory {directory.directory} has no complete snapshot yet"]
+    reasons += [
+        f"{newest.key} is not: {newest.why_incomplete}"
+        for newest in list_snapshots(directory, now=workspace.now)[-1:]
+        if not newest.complete
+    ]
+    others = describe_unkeyed(unkeyed_folders(directory))
+    raise SnapshotMissing("; ".join([*reasons, others] if others else reasons))
+
+
+def _is_mistake(workspace: Workspace, directory: DirectoryDefinition, error: DataError) -> bool:
+    """Tell whether a directory without a snapshot to read is one by mistake, not for a while.
+
+    Another machine's storage may be out of reach here, and so may a folder whose columns are
+    declared; a name that nothing reads is no snapshot to come.
+    """
+    from segue.directory.layout import list_folder, unread_tables
+    from segue.directory.snapshots import list_snapshots, unkeyed_folders
+    from segue.errors import SnapshotMissing
+
+    if not isinstance(error, SnapshotMissing):
+        return "://" not in directory.snapshots and not directory.fields
+    newest = list_snapshots(directory, now=workspace.now)[-1:]
+    if not newest:
+        return bool(unkeyed_folders(directory))
+    files = list_folder(newest[0].location, f"directory {directory.directory}").files
+    return not newest[0].complete and bool(unread_tables(files))
 
 
 def _columns_of(tables: SnapshotTables) -> Columns:
@@ -127,27 +153,30 @@ def _unread(workspace: Workspace, tables: SnapshotTables) -> list[Problem]:
 
     key = "consent" if tables.directory.consent else "snapshots"
     try:
-        messages = [str(found) for found in tables.unread()]
+        messages = [str(found) for found in (*tables.unread(), *tables.broken_opt_states())]
     except DataError as error:
         messages = [str(error)]
-    return _placed(workspace, tables, key, messages)
+    return _placed(workspace, tables.directory.directory, key, messages)
 
 
 def _examined(workspace: Workspace, tables: SnapshotTables) -> tuple[list[Problem], list[str]]:
     """Return what is wrong with what the newest snapshot holds, and remarks on it."""
     from segue.errors import DataError
 
-    problems = _placed(workspace, tables, "columns", map(str, tables.lacking()))
+    problems = _placed(workspace, tables.directory.directory, "columns", map(str, tables.lacking()))
     if problems:
         return problems, []
     problems += _unread(workspace, tables)
     try:
         found = _unreadable(workspace, tables)
     except DataError as error:
-        return [*problems, *_placed(workspace, tables, "snapshots", [str(error)])], []
+        return [
+            *problems,
+            *_placed(workspace, tables.directory.directory, "snapshots", [str(error)]),
+        ], []
     useless = [message for message, is_everything in found if is_everything]
     remarks = [message for message, is_everything in found if not is_everything]
-    return [*problems, *_placed(workspace, tables, "columns", useless)], remarks
+    return [*problems, *_placed(workspace, tables.directory.directory, "columns", useless)], remarks
 
 
 def _unreadable(workspace: Workspace, tables: SnapshotTables) -> list[tuple[str, bool]]:
@@ -189,10 +218,10 @@ def _sound(names: Iterable[str], load: Callable[[str], Loaded]) -> Iterator[tupl
 
 
 def _placed(
-    workspace: Workspace, tables: SnapshotTables, key: str, messages: Iterable[str]
+    workspace: Workspace, directory: str, key: str, messages: Iterable[str]
 ) -> list[Problem]:
     """Return what is wrong with a snapshot as problems at a key of its directory's definition."""
-    document = workspace.catalog.document("directories", tables.directory.directory)
+    document = workspace.catalog.document("directories", directory)
     return [document.problem((key,), message) for message in messages]
 
 

@@ -20,6 +20,7 @@ from segue.delivery.plan import PlannedAction, rehearse
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.standing import consent_at
 from segue.directory.column_kinds import ColumnKind
+from segue.directory.definition import UNSUBSCRIBED
 from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables
 from segue.documents import Location, format_location
@@ -324,7 +325,10 @@ def _tables(
 ) -> SnapshotTables:
     """Write an example below ``folder``; what it does not say, of what is read, is missing."""
     own = {"contact_id": example.contact_id}
-    _write(folder, "contacts", [{**own, **example.contact}], needs.contacts)
+    plain = _plain(example, directory, folder)
+    state = plain.opt_state.column
+    columns = {*needs.contacts, *(() if state is None else (state,))}
+    _write(folder, "contacts", [{**own, **example.contact}], columns)
     if example.transactions or needs.transactions is not None:
         columns = {"date", *(needs.transactions or ())}
         rows = [{**own, **row} for row in example.transactions]
@@ -334,11 +338,29 @@ def _tables(
     _write(folder, "mailing_lists", rows, ("mailing_list", "opted_in"))
     scopes = example.subscriptions.items()
     rows = [{**own, "scope": scope, "opted_in": opted_in} for scope, opted_in in scopes]
-    _write(folder, "subscriptions", rows, ("scope", "opted_in"))
-    plain = directory.model_copy(update={"snapshots": str(folder), "columns": {}})
+    if rows or directory.consent != "none":
+        _write(folder, "subscriptions", rows, ("scope", "opted_in"))
     as_of = example.instant(directory.zone)
     snapshot = Snapshot(_key(as_of, directory), as_of, UPath(str(folder)), complete=True)
-    return SnapshotTables(plain, snapshot)
+    return SnapshotTables(plain, snapshot, called="the example")
+
+
+def _plain(example: Example, directory: DirectoryDefinition, folder: Path) -> DirectoryDefinition:
+    """Return the directory as examples are written: under its standard names for columns.
+
+    Who opted out is said by the column that ``consent`` names, or by Segue's own name for it.
+    """
+    update: dict[str, Any] = {"snapshots": str(folder), "columns": {}}
+    consent = directory.opt_state
+    if consent.column is not None:
+        names = {theirs: name for name, theirs in directory.columns.get("contacts", {}).items()}
+        column = names.get(consent.column, consent.column)
+        key = "opted_out" if consent.opted_in is None else "opted_in"
+        said: dict[str, Any] = {key: column}
+        if UNSUBSCRIBED in example.contact:
+            said = {key: None, "not_opt_states": (*consent.not_opt_states, column)}
+        update["consent"] = consent.model_copy(update=said)
+    return directory.model_copy(update=update)
 
 
 def _key(as_of: datetime, directory: DirectoryDefinition) -> str:

@@ -158,8 +158,11 @@ def describe_duplicate_ids(rows: LocatedRows) -> str | None:
     return f"{what}: {listed}; expected one row per contact"
 
 
-def describe_opt_states(rows: LocatedRows, column: str) -> str | None:
-    """Say which rows' opt state is no boolean; None when all are."""
+def describe_opt_states(rows: LocatedRows, column: str, called: str) -> str | None:
+    """Say which rows' opt state is no boolean; None when all are.
+
+    ``called`` is what the files call the column.
+    """
     values = rows.columns.column(column)
     wrong = _positions(opt_states(values)[1])
     if not wrong:
@@ -171,7 +174,7 @@ def describe_opt_states(rows: LocatedRows, column: str) -> str | None:
         where = rows.contact_at(position)
         return f"{where}: {_safe(python_value(values[position]))}" if few else where
 
-    what = f"{_count(wrong, 'row')} of {column!r} that are no booleans ({values.type})"
+    what = f"{_count(wrong, 'row')} of {called!r} that are no booleans ({values.type})"
     return f"{what}: {_some(wrong, tell)}; {ALLOWED_OPT_STATES}"
 
 

@@ -139,9 +139,13 @@ class TableSlice:
 class SnapshotTables:
     """The tables of one snapshot; its files are listed once, when first asked for."""
 
-    def __init__(self, directory: DirectoryDefinition, snapshot: Snapshot) -> None:
+    def __init__(
+        self, directory: DirectoryDefinition, snapshot: Snapshot, *, called: str | None = None
+    ) -> None:
+        """``called`` is what messages call a snapshot that was made up, instead of its files."""
         self.directory = directory
         self.snapshot = snapshot
+        self._called = called
         self._opened: dict[str, list[Part]] = {}
         self._types: dict[str, dict[str, pa.DataType]] = {}  # by the files' own names
 
@@ -271,6 +275,19 @@ class SnapshotTables:
             found += [CheckFinding("subscriptions", text) for text in self._unread_scopes()]
         return found
 
+    def broken_opt_states(self) -> list[CheckFinding]:
+        """Return which opt states are none, or missing where each must say.
+
+        Of every table the column of opt states is read, and nothing else.
+        """
+        states = [(table, column) for table, (column, _) in OPT_STATES.items() if self.has(table)]
+        return [
+            CheckFinding(table, message)
+            for table, column in states
+            if column in self._sources(table)
+            and (message := self._why_not_read(table, column)) is not None
+        ]
+
     def refuse_unread(self, *, rows: bool = True) -> None:
         """Raise DataError where something is ``unread``; ``rows`` reads those of subscriptions."""
         found = self.unread() if rows else self._unread_names()
@@ -281,17 +298,24 @@ class SnapshotTables:
         """Say in which rows of a table contacts stand, where their ids are not to be shown."""
         return checks.describe_places(self._locate(table), pa.array(list(ids), TEXT))
 
+    def clashes(self) -> list[str]:
+        """Return which files do not go together as one table, by their names; none is opened."""
+        found = []
+        for files in self._files.values():
+            try:
+                with self._located():
+                    open_parts(files, self.snapshot.location.fs)
+            except DataError as error:
+                found.append(str(error))
+        return found
+
     def lacking(self) -> list[CheckFinding]:
         """Return the columns that each table must have and lacks, by their standard names.
 
-        Left out are those that the directory maps to another name. No row is read.
+        Left out are those that the directory maps to another name. No row is read. A table whose
+        columns cannot be told lacks them all, and why is said once.
         """
-        found = [
-            CheckFinding(table, str(self._error(table, self._describe_unknown(table, name))))
-            for table in TABLES
-            for name in (NEEDED[table] if self.has(table) else ())
-            if name not in self.columns(table) and name not in self._mapping(table)
-        ]
+        found = [each for table in TABLES if self.has(table) for each in self._lacking(table)]
         return list(dict.fromkeys(found))
 
     def own_name(self, table: str, column: str) -> str:
@@ -338,6 +362,27 @@ class SnapshotTables:
         return [UNSUBSCRIBED] if UNSUBSCRIBED in self._sources("contacts") else []
 
     # What is not read
+
+    def _lacking(self, table: str) -> list[CheckFinding]:
+        try:
+            columns = self.columns(table)
+        except DataError as error:
+            return [CheckFinding(table, str(error))]
+        return [
+            CheckFinding(table, str(self._error(table, self._describe_unknown(table, name))))
+            for name in NEEDED[table]
+            if name not in columns and name not in self._mapping(table)
+        ]
+
+    def _why_not_read(self, table: str, column: str) -> str | None:
+        def read(piece: TableSlice) -> None:
+            piece.read([column])
+
+        try:
+            in_parallel(read, self.slices(table))
+        except DataError as error:
+            return str(error)
+        return None
 
     def _unread_or_broken(self, broken: Sequence[CheckFinding]) -> list[CheckFinding]:
         """Return what is unread; what cannot be told for ``broken`` tables is told with them."""
@@ -417,7 +462,7 @@ class SnapshotTables:
                 raise DataError(f"{self._where}, {table}: {_LAKE.format(kind=kind)}")
             with self._located():
                 parts = open_parts(self._files[table], self.snapshot.location.fs)
-                in_parallel(lambda part: part.columns, parts)  # each in a file's footer or head
+                in_parallel(_require_commas, parts)  # each reads a file's footer or head
                 self._types[table] = _common_types(parts, self._mapping(table).get(ID, ID))
             self._opened[table] = parts
         return self._opened[table]
@@ -459,9 +504,6 @@ class SnapshotTables:
 
     def _describe_unknown(self, table: str, name: str) -> str:
         own, mapped = self._parts(table)[0].columns, self._mapping(table).get(name)
-        for mark, separators in _SEPARATORS.items() if len(own) == 1 else ():
-            if mark in own[0]:
-                return f"its first line is separated by {separators}; expected commas"
         alike = next((theirs for theirs in own if _is_alike(theirs, mapped or name)), None)
         if alike is not None:
             return (
@@ -556,10 +598,12 @@ class SnapshotTables:
             return rows
         states, wrong = checks.opt_states(plain(rows.column(column)))
         if pc.any(wrong).as_py():
-            self._raise(table, lambda located: checks.describe_opt_states(located, column), column)
+            self._raise(table, lambda located: self._describe_opt_states(table, located), column)
         if missing_means is None and states.null_count:
             self._raise(
-                table, lambda located: checks.describe_missing_opt_states(located, column), column
+                table,
+                lambda located: checks.describe_missing_opt_states(located, column),
+                column,
             )
         if table == "contacts" and self.directory.opt_state.opted_in is not None:
             states, missing_means = pc.invert(states), True  # nobody said yes
@@ -616,10 +660,15 @@ class SnapshotTables:
         if table == "contacts":
             broken.append(checks.describe_duplicate_ids(located))
             broken.append(None if located.columns.num_rows else "the table has no rows")
-        broken += [checks.describe_opt_states(located, column) for column in columns]
+        broken += [self._describe_opt_states(table, located) for _ in columns]
         if OPT_STATES.get(table, ("", False))[1] is None:
             broken += [checks.describe_missing_opt_states(located, column) for column in columns]
         yield from (str(self._error(table, message)) for message in broken if message)
+
+    def _describe_opt_states(self, table: str, located: LocatedRows) -> str | None:
+        """Say which opt states are none, by the name that the files have for their column."""
+        column = OPT_STATES[table][0]
+        return checks.describe_opt_states(located, column, self.own_name(table, column))
 
     def _facts(self, table: str, contacts: Ids) -> TableReport:
         dated = table == "transactions" and "date" in self.columns(table)
@@ -632,7 +681,7 @@ class SnapshotTables:
 
     def _error(self, table: str, message: str) -> DataError:
         files = self._files.get(table, [])
-        name = files[0].name if len(files) == 1 else table
+        name = files[0].name if len(files) == 1 and self._called is None else table
         return DataError(f"{self._where}, {name}: {message}")
 
     def _absent(self, table: str) -> DataError:
@@ -641,7 +690,7 @@ class SnapshotTables:
 
     @property
     def _where(self) -> str:
-        return f"directory {self.directory.directory}, snapshot {self.snapshot.key}"
+        return self._called or f"directory {self.directory.directory}, snapshot {self.snapshot.key}"
 
     @contextmanager
     def _located(self) -> Iterator[None]:
@@ -650,6 +699,18 @@ class SnapshotTables:
             yield
         except DataError as error:
             raise DataError(f"{self._where}, {error}") from error.__cause__
+
+
+def _require_commas(part: Part) -> None:
+    """Raise DataError for a file whose one column is several, between other marks than commas."""
+    names = part.columns
+    if len(names) != 1 or part.name.endswith(".parquet"):
+        return
+    for mark, separators in _SEPARATORS.items():
+        if mark in names[0]:
+            raise DataError(
+                f"{part.name}: its first line is separated by {separators}; expected commas"
+            )
 
 
 def _is_alike(theirs: str, wanted: str) -> bool:

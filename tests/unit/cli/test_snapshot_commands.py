@@ -11,6 +11,7 @@ import pytest
 from segue.cli.workspace import person
 from segue.delivery.ledger import Ledger
 from segue.delivery.schema import deliveries, quarantines
+from tests.unit.cli.conftest import DIRECTORY
 from tests.unit.delivery.builders import NOW, added, detected, run, stretch
 
 
@@ -238,3 +239,17 @@ def test_a_table_of_which_no_date_can_be_read_is_not_sound(segue, home):
     answer = segue("snapshots", "customers", "--check", "2026-11-23")
     assert answer.code == 2
     assert "beyond 10% no condition on transactions is judged" in answer.out
+
+
+def test_files_that_do_not_go_together_are_told_with_the_list(segue, home):
+    (home.snapshots / "2026-11-22" / "contacts.parquet").write_bytes(b"")
+    answer = segue("snapshots", "customers")
+    assert "snapshot 2026-11-22, contacts.csv, contacts.parquet: expected one file" in answer.err
+
+
+def test_an_opt_state_that_is_none_is_called_as_the_files_call_it(segue, home):
+    home.define("directories", "customers", f"{DIRECTORY}consent: {{opted_out: HasOptedOut}}\n")
+    home.snapshot("2026-11-22", "c1,Ann,gold,nein\n", "contact_id,name,tier,HasOptedOut")
+    said = "1 row of 'HasOptedOut' that are no booleans"
+    assert said in segue("snapshots", "customers", "--check", "2026-11-22").out
+    assert said in segue("members", "gold").err

@@ -15,7 +15,18 @@ import pytest
 
 from segue.catalog import Catalog
 from segue.segments.membership import membership_key
-from tests.unit.cli.conftest import SEGMENT, WORKFLOW
+from tests.unit.cli.conftest import DIRECTORY, SEGMENT, WORKFLOW
+
+LETTER = """
+workflow: welcome
+segment: gold
+changes: [added]
+start: 2026-11-21
+actions:
+  - {{id: mail, email: {{from: shop@example.com, subject: Hi, text: Hi}}}}
+tests:
+  - {{name: a, as_of: 2026-11-23, contact: {contact}, expect: {{mail: {outcome}}}}}
+"""
 
 GOLD = """
 segment: gold
@@ -372,3 +383,50 @@ def test_the_sample_s_examples_pass(segue, monkeypatch):
     found = verdicts(segue, "--home", str(include))
     assert len(found) > 10
     assert all(each["passed"] for each in found)
+
+
+@pytest.mark.parametrize(
+    ("consent", "mapping", "contact", "opted_in"),
+    [
+        ("{opted_out: HasOptedOut}", "", "{}", True),
+        ("{opted_out: HasOptedOut}", "", "{HasOptedOut: true}", False),
+        ("{opted_out: HasOptedOut}", "", "{unsubscribed: true}", False),
+        ("{opted_out: HasOptedOut}", "out: HasOptedOut", "{}", True),
+        ("{opted_out: HasOptedOut}", "out: HasOptedOut", "{out: true}", False),
+        ("{opted_in: agreed}", "", "{}", False),
+        ("{opted_in: agreed}", "", "{agreed: true}", True),
+        ("{opted_in: agreed}", "", "{unsubscribed: false}", True),
+        ("{not_opt_states: [sms_opt_in]}", "", "{sms_opt_in: false}", True),
+        ("none", "", "{}", True),
+    ],
+)
+def test_an_example_that_says_nothing_of_consent_is_a_missing_value(
+    segue, home, consent, mapping, contact, opted_in
+):
+    columns = f"columns: {{contacts: {{{mapping}}}}}\n" if mapping else ""
+    home.define("directories", "customers", f"{DIRECTORY}consent: {consent}\n{columns}")
+    test = f"{{name: a, as_of: 2026-11-23, contact: {contact}, member: false"
+    home.define(
+        "segments", "gold", f"{SEGMENT}tests: [{test}, opted_in: {str(opted_in).lower()}}}]\n"
+    )
+    contact = f"{{email: a@example.com, {contact[1:]}"
+    outcome = "send" if opted_in else "{skipped: opted_out}"
+    home.define("workflows", "welcome", LETTER.format(contact=contact, outcome=outcome))
+    assert [each["error"] for each in verdicts(segue)] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("consent", "contact"),
+    [
+        ("none", "{unsubscribed: true}"),
+        ("{opted_out: gone}", "{gone: perhaps}"),
+        ("{}", "{do_not_email: true}"),
+    ],
+)
+def test_an_error_of_an_example_names_no_file(segue, home, consent, contact):
+    home.define("directories", "customers", f"{DIRECTORY}consent: {consent}\n")
+    test = f"{{name: a, as_of: 2026-11-23, contact: {contact}, member: false}}"
+    home.define("segments", "gold", f"{SEGMENT}tests: [{test}]\n")
+    (found,) = verdicts(segue, "gold", code=1)
+    assert found["error"].startswith("the example")
+    assert not any(word in found["error"] for word in ("snapshot", ".parquet"))

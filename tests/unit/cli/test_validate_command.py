@@ -62,6 +62,14 @@ MISTAKES = {
         WORKFLOW.replace("welcome", "mention").replace("contact.phone", "contact.fone")
     ),
 }
+SIMPLE = """
+workflow: welcome
+segment: gold
+changes: [added]
+start: 2026-11-21
+actions:
+  - {id: alert, slack_message: {channel: "#gold", text: "{{ contact.contact_id }}"}}
+"""
 EXPECTED = [
     r"segments/duplicate\.yaml:3:1: directory: duplicate key 'directory'; it is on line 2 already",
     r"segments/unknown_key\.yaml:3:1: matsch: unknown key 'matsch'; allowed: .*'match'\?",
@@ -134,12 +142,70 @@ def test_without_a_snapshot_fields_are_not_checked_and_that_is_said(segue, home)
     assert "fields are not checked: directory customers has no complete snapshot yet" in answer.err
 
 
-def test_snapshots_that_cannot_be_read_are_said(segue, home):
-    home.define("directories", "customers", "directory: customers\nsnapshots: ../nowhere\n")
+@pytest.mark.parametrize(
+    ("folders", "said", "is_mistake"),
+    [
+        (None, "does not exist", True),
+        ([], "has no complete snapshot yet", False),
+        (["2026-11-22/contacts.csv"], "2026-11-22 is not: no marker file _SUCCESS", False),
+        (["2026-11-22/Contacts.csv"], "'Contacts.csv' is not read: expected contacts.par", True),
+        (["2026-11-22/notes.txt"], "2026-11-22 is not: no contacts table", False),
+        (["november/contacts.csv"], "the name of the folder 'november' is no key", True),
+        (["2026-11-22/a", "ds=2026-11-22/a"], "are both snapshot 2026-11-22", True),
+    ],
+)
+def test_why_there_is_no_snapshot_is_said_and_a_mistake_is_a_problem(
+    segue, home, folders, said, is_mistake
+):
+    home.define("directories", "customers", DIRECTORY.replace("snapshots\n", "elsewhere\n"))
+    if folders is not None:
+        (home.include / "elsewhere").mkdir()
+    for name in folders or ():
+        path = home.include / "elsewhere" / name
+        path.parent.mkdir(parents=True)
+        path.write_text("contact_id\nc1\n")
+    answer = segue("validate")
+    assert said in (answer.out if is_mistake else answer.err)
+    assert ("directories/customers.yaml:2:" in answer.out) == is_mistake
+    assert answer.code == (2 if is_mistake else 0)
+
+
+def test_a_storage_out_of_reach_is_no_mistake_of_the_definitions(segue, home):
+    text = "directory: customers\nsnapshots: nosuch://bucket/customers\n"
+    home.define("directories", "customers", text)
     answer = segue("validate")
     assert answer.code == 0
     assert "fields are not checked: directory customers: " in answer.err
-    assert "does not exist" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("table", "columns", "row", "said"),
+    [
+        ("contacts", "contact_id,tier,HasOptedOut", "c1,gold,nein", "of 'HasOptedOut' that are no"),
+        ("mailing_lists", "contact_id,mailing_list,opted_in", "c1,news,ja", "'opted_in' that are"),
+        ("subscriptions", "contact_id,scope,opted_in", "c1,directory,nein", "'opted_in' that are"),
+        ("subscriptions", "contact_id,scope,opted_in", "c1,directory,", "without 'opted_in'"),
+    ],
+)
+def test_an_opt_state_that_is_none_is_a_problem(segue, home, table, columns, row, said):
+    home.define("directories", "customers", f"{DIRECTORY}consent: {{opted_out: HasOptedOut}}\n")
+    home.define("workflows", "welcome", SIMPLE)
+    folder = home.snapshot("2026-11-22", "c1,gold,no\n", "contact_id,tier,HasOptedOut")
+    assert segue("validate").code == 0
+    (folder / f"{table}.csv").write_text(f"{columns}\n{row}\n")
+    answer = segue("validate")
+    assert answer.code == 2
+    assert len(answer.lines) == 1, answer.out
+    assert said in answer.out
+
+
+@pytest.mark.parametrize("table", ["contacts", "transactions", "mailing_lists", "subscriptions"])
+def test_another_separator_is_one_problem(segue, home, table):
+    folder = home.snapshots / "2026-11-22"
+    (folder / f"{table}.csv").write_text('contact_id;tier;"date"\nc1;"gold";x\n')
+    answer = segue("validate")
+    assert len(answer.lines) == 1, answer.out
+    assert "its first line is separated by semicolons; expected commas" in answer.out
 
 
 def test_declared_fields_go_before_the_snapshot_s(segue, home):

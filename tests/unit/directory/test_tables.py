@@ -244,6 +244,19 @@ class TestCsv:
         assert len(tables.lacking()) == 1
 
     @pytest.mark.parametrize(
+        ("mark", "called"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")]
+    )
+    @pytest.mark.parametrize("value", ["a", '"a"', '"a""b"'])
+    def test_another_separator_is_told_first_and_alone(self, folder, mark, called, value):
+        """Whoever asks is told of it once, and of nothing that follows from it."""
+        tables = contacts_of(folder, f"contact_id{mark}name\nc1{mark}{value}\n")
+        said = f"its first line is separated by {called}; expected commas"
+        findings = [*tables.check(), *tables.lacking()]
+        assert [str(each).partition(": ")[2] for each in findings] == [said, said]
+        for read in (lambda: tables.columns("contacts"), tables.contacts, tables.opt_outs):
+            assert fails(read, said)
+
+    @pytest.mark.parametrize(
         ("content", "told"),
         [
             (b"", "Empty CSV"),
