@@ -1030,7 +1030,7 @@ class World:
     ) -> bool:
         if row["reason"] == "rejected":
             return it in self.rejected
-        if row["reason"] in ("reached", "sent_before") and self.was_quarantined:
+        if row["reason"] in ("in_hand", "sent_before") and self.was_quarantined:
             return True
         if row["reason"] == "reached":
             return self._has("added" if it.change == ENROLLED else ENROLLED, it.contact)

@@ -68,7 +68,7 @@ def detect(
 
     Raises SnapshotMissing when there is nothing to compare yet, SnapshotRewritten when a recorded
     snapshot's files changed and the run does not accept that, DataError for unusable snapshots,
-    SettingsError where the ledger knows the workflow under another namespace alone.
+    SettingsError where the ledger knows the workflow, and the namespace not at all.
     """
     _refuse_changed_namespace(run.workflow, ledger)
     for _ in range(_ATTEMPTS):
@@ -84,9 +84,10 @@ def _refuse_changed_namespace(workflow: str, ledger: Ledger) -> None:
     others = [] if ledger.is_new else ledger.foreign_namespaces(workflow)
     if others:
         raise SettingsError(
-            f"SEGUE_NAMESPACE is {ledger.namespace}, and this ledger knows {workflow} under "
-            f"{', '.join(others)} alone: what was sent there would be sent again. Set it back; or, "
-            f"to begin with an empty memory, set SEGUE_NEW_NAMESPACE={ledger.namespace}"
+            f"SEGUE_NAMESPACE is {ledger.namespace}, which this ledger does not know, and it knows "
+            f"{workflow} under {', '.join(others)} alone: what was sent there would be sent again. "
+            "Set it back; or, to begin with an empty memory, set "
+            f"SEGUE_NEW_NAMESPACE={ledger.namespace}"
         )
 
 

@@ -143,7 +143,8 @@ def _reasons(
     quarantined = ledger.quarantined(resolved.directory.directory)
     enrolment = any(span.kind == SpanKind.ENROLMENT for span in spans)
     asked_for = "present members are enrolled because a person asked for it"
-    return [
+    left_out = ledger.count_left_to_others(ids)
+    found = [
         *beyond_limits(resolved.definition.guard, planned, members_before(spans)),
         *(finding for span in spans for finding in span.findings),
         *([asked_for] if enrolment else []),
@@ -154,6 +155,8 @@ def _reasons(
             if key in quarantined
         ),
     ]
+    others = f"left out: {left_out} deliveries that another run has sent, or has in hand"
+    return [*found, others] if found and left_out else found
 
 
 def beyond_limits(limits: GuardLimits, planned: Mapping[str, int], before: int | None) -> list[str]:

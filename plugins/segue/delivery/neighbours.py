@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from segue.delivery.ledger import DetectedSpan, Ledger, RecordedSpan, SpanKind
 from segue.delivery.resolved import ResolvedWorkflow
-from segue.directory.snapshots import parse_key
+from segue.delivery.spans import compared_over
 
 
 def beside(
@@ -20,36 +20,27 @@ def beside(
     others: Sequence[RecordedSpan],
     ledger: Ledger,
 ) -> DetectedSpan:
-    """Return a span without what kept spans have acted on, and with a finding for rewritten files.
+    """Return a span without what kept spans have sent, and with a finding for rewritten files.
 
-    A change of which only some actions were tried stays, for the others.
+    A change of which only some actions were sent stays: the ledger leaves those out.
     ``others`` are the workflow's other recorded spans.
     """
     if detected.kind != SpanKind.CHANGES:
         return detected
-    tried = ledger.tried_actions(_compared_again(resolved, detected, others))
+    sent = ledger.sent_actions(_compared_again(detected, others))
     left = [
         change
         for change in detected.changes
-        if any((*change[:2], action) not in tried for action in resolved.action_ids)
+        if any((*change[:2], action) not in sent for action in resolved.action_ids)
     ]
-    still_there = {change[:2] for change in left}
-    return replace(
-        detected,
-        reason="\n".join(filter(None, [detected.reason, *_rewritten(detected, others)])),
-        changes=left,
-        acted_on={one: results for one, results in tried.items() if one[:2] in still_there},
-    )
+    reasons = [detected.reason, *_rewritten(detected, others)]
+    return replace(detected, reason="\n".join(filter(None, reasons)), changes=left)
 
 
-def _compared_again(
-    resolved: ResolvedWorkflow, detected: DetectedSpan, others: Sequence[RecordedSpan]
-) -> list[int]:
+def _compared_again(detected: DetectedSpan, others: Sequence[RecordedSpan]) -> list[int]:
     """Return the spans between the snapshot compared with and the time the span begins at."""
-    begin = detected.stretch.previous
-    parsed = parse_key(resolved.directory, begin.key)
-    compared = parsed[1] if parsed else begin.as_of
-    return [span.id for span in others if compared < span.stretch.current.as_of <= begin.as_of]
+    again = set(compared_over(detected.stretch, (span.stretch for span in others)))
+    return [span.id for span in others if span.stretch in again]
 
 
 def _rewritten(detected: DetectedSpan, others: Sequence[RecordedSpan]) -> Iterator[str]:

@@ -6,7 +6,7 @@ run takes only what no other run has taken (DESIGN.md §4).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -77,3 +77,19 @@ def usable_part(
     if compared in quarantined or part.current.key in quarantined:
         return None
     return Stretch(Point(part.previous.as_of, compared), part.current)
+
+
+def compared_over(later: Stretch, recorded: Iterable[Stretch]) -> Iterator[Stretch]:
+    """Yield the recorded stretches that a later one is compared over, the last one first.
+
+    It begins at the end of the last of them and is compared with a snapshot before it, as
+    ``usable_part`` says: both may hold the same change.
+    """
+    ends = {stretch.current.as_of: stretch for stretch in recorded if not stretch.is_empty}
+    begin = later.previous
+    while not later.is_empty and begin.as_of in ends:
+        earlier = ends[begin.as_of]
+        if earlier.current.key == later.previous.key:
+            return
+        yield earlier
+        begin = earlier.previous

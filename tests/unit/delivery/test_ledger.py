@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from segue.delivery.ledger import (
     NO_LONGER_A_CHANGE,
@@ -15,7 +16,7 @@ from segue.delivery.ledger import (
     Ledger,
     SpanTaken,
 )
-from segue.delivery.schema import State
+from segue.delivery.schema import State, deliveries
 from tests.unit.delivery.builders import NOW, added, advance, detected, record, run, stretch
 
 DEFINITION = ("1" * 64, '{"directory": {"directory": "people"}, "segment": {"segment": "vip"}}')
@@ -189,6 +190,18 @@ def test_a_planned_delivery_cannot_be_skipped_into_being_claimable(ledger):
     ledger.skip([key(ledger, "a")], "conditions", NOW)
     ledger.unskip([key(ledger, "a")], "conditions", NOW)
     assert states(ledger)["a", "mail"] == "planned"
+
+
+def test_what_a_pass_may_skip_and_what_it_may_not(ledger):
+    """A failure is judged again by conditions; what is under way, or had its effect, is not."""
+    skipped = {State.RELEASED, State.HELD, State.SKIPPED, State.FAILED}
+    record(ledger, run(), detected(stretch(21, 22), added("a")))
+    for state in State:
+        with ledger.engine.begin() as connection:
+            connection.execute(update(deliveries).values(state=state, reason=""))
+        ledger.skip([key(ledger, "a")], "conditions", NOW)
+        found = states(ledger)["a", "mail"]
+        assert found == ("skipped:conditions" if state in skipped else state)
 
 
 def test_a_suppressed_span_is_planned_again_when_the_policy_lets_go(ledger):

@@ -10,8 +10,9 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, select, update
+from sqlalchemy import ColumnElement, Connection, or_, select, update
 
+from segue.delivery.ledger.overlapping import in_another_ones_hands, leave_to_others
 from segue.delivery.ledger.quarantining import Quarantining
 from segue.delivery.ledger.reaching import end_overtaken, suppress_reached, waiting
 from segue.delivery.ledger.records import (
@@ -42,7 +43,8 @@ class Deciding(Quarantining):
         with self._write() as connection:
             self._lock_workflow(connection, run.workflow)
             self._write_decision(connection, run, decision)
-            barred = deliveries.c.span.in_(span_ids), deliveries.c.barred.is_not(None)
+            mine = deliveries.c.span.in_(span_ids), deliveries.c.barred.is_not(None)
+            barred = (*mine, ~in_another_ones_hands())
             connection.execute(update(deliveries).where(*barred).values(barred=None))
             return self._release(connection, span_ids, waiting(), decision.at)
 
@@ -88,8 +90,13 @@ class Deciding(Quarantining):
         self._write_decision(connection, run, decision)
         query = (
             update(deliveries)
-            .where(deliveries.c.span.in_(span_ids), _PLANNED)
-            .values(state=State.SUPPRESSED, reason=SUPPRESSED_REJECTED, updated_at=decision.at)
+            .where(deliveries.c.span.in_(span_ids), or_(_PLANNED, in_another_ones_hands()))
+            .values(
+                state=State.SUPPRESSED,
+                reason=SUPPRESSED_REJECTED,
+                barred=None,
+                updated_at=decision.at,
+            )
         )
         return connection.execute(query).rowcount
 
@@ -106,12 +113,17 @@ class Deciding(Quarantining):
         end_overtaken(connection, span_ids, which, now)
         suppress_reached(connection, span_ids, now)
         live = select(spans.c.id).where(chosen, spans.c.kind != SpanKind.WITHDRAWN)
-        query = (
-            update(deliveries)
-            .where(deliveries.c.span.in_(live), which)
-            .values(state=State.RELEASED, reason="", updated_at=now)
-        )
-        return connection.execute(query).rowcount
+        released = 0
+        # one after the other: two of them may hold the same change
+        for span_id in connection.execute(live.order_by(spans.c.current_as_of)).scalars().all():
+            leave_to_others(connection, [span_id], now)
+            query = (
+                update(deliveries)
+                .where(deliveries.c.span == span_id, which)
+                .values(state=State.RELEASED, reason="", updated_at=now)
+            )
+            released += connection.execute(query).rowcount
+        return released
 
     def _write_decision(
         self, connection: Connection, run: RecordedRun, decision: Decision | None

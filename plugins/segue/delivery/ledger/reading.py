@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, and_, distinct, exists, func, not_, or_, s
 from segue.delivery.ledger.database import STATE, LedgerDatabase, batched, unindexed
 from segue.delivery.ledger.reaching import GONE_OUT, rejected, waiting
 from segue.delivery.ledger.recording import never_released
-from segue.delivery.ledger.records import SUPPRESSED_SENT
+from segue.delivery.ledger.records import SUPPRESSED_IN_HAND, SUPPRESSED_SENT
 from segue.delivery.schema import State, changes, definitions, deliveries, runs, spans
 from segue.segments.kinds import ChangeKind
 
@@ -202,29 +202,24 @@ class Reading(LedgerDatabase):
             for contact_id, external_id, trace in rows:
                 yield contact_id, external_id, json.loads(trace or "{}")
 
-    def tried_actions(self, span_ids: Collection[int]) -> dict[tuple[str, str, str], str | None]:
-        """Return (contact_id, change, action) of what the spans sent, tried or are about to send.
-
-        With the results of what was delivered as JSON, and None for all else.
-        """
-        table = deliveries.c
-        query = select(table.contact_id, table.change, table.action, table.state, table.results)
-        query = query.where(
-            table.span.in_(span_ids),
-            or_(
-                table.state.not_in((State.PLANNED, State.SUPPRESSED, State.SKIPPED)),
-                table.reason == SUPPRESSED_SENT,
-            ),
+    def sent_actions(self, span_ids: Collection[int]) -> set[tuple[str, str, str]]:
+        """Return (contact_id, change, action) of what the spans have sent."""
+        query = select(deliveries.c.contact_id, deliveries.c.change, deliveries.c.action).where(
+            deliveries.c.span.in_(span_ids), deliveries.c.state == State.DELIVERED
         )
         with self._read() as connection:
-            return {
-                (row.contact_id, row.change, row.action): (
-                    row.results or "{}"
-                    if row.state in (State.DELIVERED, State.SUPPRESSED)
-                    else None
-                )
-                for row in connection.execute(query)
-            }
+            return {(row[0], row[1], row[2]) for row in connection.execute(query)}
+
+    def count_left_to_others(self, span_ids: Collection[int]) -> int:
+        """Return how many deliveries of the spans another one has sent, or has in its hands."""
+        reasons = (SUPPRESSED_SENT, SUPPRESSED_IN_HAND)
+        query = select(func.count()).where(
+            deliveries.c.span.in_(span_ids),
+            deliveries.c.state == State.SUPPRESSED,
+            deliveries.c.reason.in_(reasons),
+        )
+        with self._read() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def _count_contacts(
         self, span_ids: Collection[int], waiting: ColumnElement[bool]

@@ -10,14 +10,13 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, or_, select, update
 
 from segue.delivery.ledger.database import STATE, LedgerDatabase, batched, unindexed
+from segue.delivery.ledger.overlapping import leave_to_others, take_back
 from segue.delivery.ledger.reaching import suppress_reached
 from segue.delivery.ledger.records import (
     COVERING_KINDS,
     NO_LONGER_A_CHANGE,
     NOT_HELD,
     POLICY_REASONS,
-    SUPPRESSED_REACHED,
-    SUPPRESSED_SENT,
     Decision,
     DetectedSpan,
     RecordedRun,
@@ -60,11 +59,16 @@ class Recording(LedgerDatabase):
             return self._all_spans(connection, workflow)
 
     def foreign_namespaces(self, workflow: str) -> list[str]:
-        """Return the namespaces that a workflow has taken spans under, where not under this one."""
-        query = select(workflows.c.namespace).where(workflows.c.workflow == workflow)
+        """Return the namespaces that a workflow has taken spans under, where this one is new.
+
+        A namespace that knows any workflow is no changed one: there it is a workflow that begins.
+        """
+        this = select(workflows.c.workflow).where(workflows.c.namespace == self.namespace)
+        query = select(workflows.c.namespace).where(
+            workflows.c.workflow == workflow, ~this.exists()
+        )
         with self._read() as connection:
-            found = set(connection.execute(query).scalars())
-        return [] if self.namespace in found else sorted(found)
+            return sorted(connection.execute(query).scalars())
 
     def record_nothing(self, run: Run, outcome: str, reason: str, now: datetime) -> None:
         """Record that a run took no span: ``covered`` or ``skipped``, and why."""
@@ -108,6 +112,7 @@ class Recording(LedgerDatabase):
                 span_id = result.scalar_one()
                 self._insert_changes(connection, span_id, span)
                 self._adopt(connection, run.workflow, span_id, span, actions, now)
+                take_back(connection, span_id, now)
                 self._insert_deliveries(connection, run.workflow, span_id, span, actions, now)
                 self._judge(connection, span_id, span.suppressed, now)
             return self._take_over(connection, run, take_over, now)
@@ -175,6 +180,7 @@ class Recording(LedgerDatabase):
                     raise SpanTaken
                 self._insert_changes(connection, recorded.id, detected)
                 self._adopt(connection, run.workflow, recorded.id, detected, actions, now)
+                take_back(connection, recorded.id, now)
                 self._insert_deliveries(
                     connection, run.workflow, recorded.id, detected, actions, now
                 )
@@ -185,12 +191,13 @@ class Recording(LedgerDatabase):
         """Suppress what a span has not sent and is not to send by now; it gives nothing back.
 
         ``suppressed`` is the reason of the policy that forbids all of it, or None. Whom the
-        workflow has reached as a member meanwhile is left out in either case.
+        workflow has reached as a member meanwhile, or by another span, is left out in either case.
         """
         with self._write() as connection:
             if suppressed is not None:
                 self._suppress(connection, span_id, suppressed, now)
             suppress_reached(connection, [span_id], now)
+            leave_to_others(connection, [span_id], now)
 
     def _run_query(self, workflow: str, run_id: str) -> Any:
         return select(runs).where(self._is_run(workflow, run_id))
@@ -335,20 +342,6 @@ class Recording(LedgerDatabase):
         self._fill(
             connection, deliveries, columns, rows, same, lambda it: it.on_conflict_do_nothing()
         )
-        self._leave_out(connection, workflow, span, now)
-
-    def _leave_out(
-        self, connection: Connection, workflow: str, span: DetectedSpan, now: datetime
-    ) -> None:
-        """Suppress what kept spans have acted on; what comes after it finds its results here."""
-        for (contact_id, change, action), results in span.acted_on.items():
-            key = self.key(workflow, action, contact_id, change, span.stretch.current.key)
-            reason = SUPPRESSED_REACHED if results is None else SUPPRESSED_SENT
-            values = {"state": State.SUPPRESSED, "reason": reason, "results": results}
-            never_tried = and_(deliveries.c.key == key, never_released())
-            connection.execute(
-                update(deliveries).where(never_tried).values(**values, updated_at=now)
-            )
 
     def _adopt(
         self,
@@ -463,6 +456,7 @@ class Recording(LedgerDatabase):
         else:
             self._suppress(connection, span_id, suppressed, now)
         suppress_reached(connection, [span_id], now)
+        leave_to_others(connection, [span_id], now)
 
     def _suppress(self, connection: Connection, span_id: int, reason: str, now: datetime) -> None:
         query = (

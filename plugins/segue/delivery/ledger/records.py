@@ -38,6 +38,7 @@ SUPPRESSED_FORGOTTEN = "forgotten"
 SUPPRESSED_PRUNED = "pruned"
 SUPPRESSED_REACHED = "reached"
 SUPPRESSED_SENT = "sent_before"  # what comes after it goes on
+SUPPRESSED_IN_HAND = "in_hand"  # of another span; judged again by detect_changes
 SUPPRESSED_REJECTED = "rejected"
 # what is judged again when a run is cleared from detect_changes or the guard
 POLICY_REASONS = (SUPPRESSED_BACKFILL, SUPPRESSED_MAX_AGE, SUPPRESSED_DROPPED)
@@ -151,9 +152,7 @@ class DetectedSpan(_WithReason):
     """A span with its changes, ready to be recorded.
 
     ``changes`` holds (contact_id, change, reason), sorted; ``suppressed`` is the policy reason
-    that keeps all of its deliveries from being released, or None. ``acted_on`` are the actions of
-    its changes that kept spans have tried, as (contact_id, change, action), each with the results
-    of what was delivered as JSON, or None.
+    that keeps all of its deliveries from being released, or None.
     """
 
     kind: SpanKind
@@ -165,7 +164,6 @@ class DetectedSpan(_WithReason):
     current_size: int
     changes: Sequence[tuple[str, str, str]]
     suppressed: str | None = None
-    acted_on: Mapping[tuple[str, str, str], str | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,14 +169,17 @@ class Sending(LedgerDatabase):
             return connection.execute(query).rowcount
 
     def skip(self, keys: Iterable[str], reason: str, now: datetime) -> int:
-        """Record ``skipped(reason)`` for deliveries that were released, or held, and not sent."""
+        """Record ``skipped(reason)`` for deliveries that were released, or held, and not sent.
+
+        What failed is among them: conditions are judged again only where a person cleared it.
+        """
         total = 0
         for batch in batched(keys):
             query = (
                 update(deliveries)
                 .where(
                     deliveries.c.key.in_(batch),
-                    STATE.in_((State.RELEASED, State.SKIPPED, State.HELD)),
+                    STATE.in_((State.RELEASED, State.SKIPPED, State.HELD, State.FAILED)),
                     deliveries.c.reason.not_in(_FINAL_SKIPS),
                 )
                 .values(state=State.SKIPPED, reason=reason, **NOT_HELD, updated_at=now)
