@@ -23,10 +23,10 @@ from segue.directory.checks import ID
 from segue.directory.column_kinds import ColumnKind
 from segue.directory.layout import TABLES
 from segue.directory.python_values import python_value, python_values
-from segue.directory.readers import in_parallel, plain
+from segue.directory.readers import in_parallel, is_text, plain
 from segue.directory.tables import SnapshotTables, TableSlice
 from segue.errors import DataError
-from segue.segments.arrow import TEXT, ArrowColumn, pc
+from segue.segments.arrow import TEXT, ArrowArray, ArrowColumn, pc
 from segue.segments.column import Column
 from segue.segments.column_source import column_of
 from segue.segments.conditions import Condition, FieldLeaf, TransactionsLeaf
@@ -271,32 +271,33 @@ def _of_table(tables: SnapshotTables, table: str, uses: Iterable[Use]) -> list[U
 
 
 def _of_slice(piece: TableSlice, uses: Collection[Use]) -> list[Unreadable]:
-    kinds = piece.tables.kinds(piece.table)
-    rows = piece.read([*dict.fromkeys([ID, *(use.column for use in uses)])])
-    found = []
-    for use in uses:
-        values = plain(rows.column(use.column))
-        column = column_of(values, _UTC)
-        no_text = _not_utf8(values)
-        if kinds[use.column] in _OPAQUE:
-            wrong = ~column.missing
-        else:
-            wrong = column.judged(_JUDGES[use.reading]) | no_text
-        count = int(np.count_nonzero(wrong))
-        some = pa.array(np.flatnonzero(wrong)[:_EXAMPLES])
-        shapes = dict.fromkeys(map(_shape, python_values(pc.take(values, some))))
-        found.append(
-            Unreadable(
-                use,
-                kinds[use.column],
-                count,
-                len(values) - int(np.count_nonzero(column.missing)),
-                tuple(pc.take(rows.column(ID), some).to_pylist()),
-                tuple(shapes),
-                int(np.count_nonzero(no_text)),
-            )
-        )
-    return found
+    rows = piece.read(list(dict.fromkeys(use.column for use in uses)))
+    return [_of_column(piece, use, rows.column(use.column)) for use in uses]
+
+
+def _of_column(piece: TableSlice, use: Use, values: ArrowColumn) -> Unreadable:
+    kind = piece.tables.kinds(piece.table)[use.column]
+    if use.reading == Reading.TEXT and _is_utf8(values):
+        return Unreadable(use, kind, 0, len(values) - values.null_count, (), ())
+    values = plain(values)
+    column = column_of(values, _UTC)
+    no_text = _not_utf8(values)
+    wrong = ~column.missing if kind in _OPAQUE else column.judged(_JUDGES[use.reading]) | no_text
+    some: ArrowArray = pa.array(np.flatnonzero(wrong)[:_EXAMPLES])
+    return Unreadable(
+        use,
+        kind,
+        int(np.count_nonzero(wrong)),
+        len(values) - int(np.count_nonzero(column.missing)),
+        _contacts(piece, some),
+        tuple(dict.fromkeys(map(_shape, python_values(pc.take(values, some))))),
+        int(np.count_nonzero(no_text)),
+    )
+
+
+def _contacts(piece: TableSlice, places: ArrowArray) -> tuple[str, ...]:
+    """Return whose rows these are; no ids are read, and they are the most of it, for none."""
+    return tuple(pc.take(piece.read([ID]).column(ID), places).to_pylist()) if len(places) else ()
 
 
 def _together(found: Collection[Unreadable], use: Use) -> Unreadable:
@@ -310,6 +311,16 @@ def _together(found: Collection[Unreadable], use: Use) -> Unreadable:
         tuple(contacts)[:_EXAMPLES],
         tuple(shapes)[:_SHAPES],
         sum(each.no_text for each in found),
+    )
+
+
+def _is_utf8(values: ArrowColumn) -> bool:
+    """Tell whether a column is text and all of it UTF-8; what repeats is looked at once."""
+    chunks = [
+        each.dictionary if isinstance(each, pa.DictionaryArray) else each for each in values.chunks
+    ]
+    return all(
+        is_text(each.type) and not _not_utf8(pa.chunked_array([each])).any() for each in chunks
     )
 
 

@@ -202,6 +202,23 @@ def test_text_that_is_not_utf8_is_counted_whatever_it_is_used_for(folder, column
     assert [each.words for each in find_words_for_nothing(tables, "contacts")] == [("null",)]
 
 
+def test_text_of_typed_files_is_proven_without_reading_whose_it_is(folder, monkeypatch):
+    """The ids are the most of a table; they are read where there is somebody to name."""
+    asked = []
+    read = SnapshotTables.read_slice
+    monkeypatch.setattr(
+        SnapshotTables, "read_slice", lambda self, *a: (asked.append(a[1]), read(self, *a))[1]
+    )
+    sound, bad = (pa.array([first, b"y", None]).view(pa.string()) for first in (b"x", b"\xff"))
+    for values, ids in ((sound, False), (sound.dictionary_encode(), False), (bad, True)):
+        contacts = pa.table({"contact_id": list("abc"), "tier": values, "plan": values})
+        tables = tables_of(folder, contacts=contacts)
+        asked.clear()
+        found = find_unreadable(tables, text_uses(tables))
+        assert [(e.count, e.present, e.contacts) for e in found] == [(1, 2, ("a",))] * 2 * ids
+        assert any("contact_id" in names for names in asked) == ids
+
+
 PHOTO = b"\x89PNG"
 
 
