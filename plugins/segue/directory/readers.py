@@ -7,6 +7,7 @@ Errors carry the reason only, never a cell's content; the caller knows directory
 
 from __future__ import annotations
 
+import csv
 import os
 import threading
 import zlib
@@ -37,7 +38,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 _THREADS = min(8, os.cpu_count() or 1)  # each holds one slice in memory
 _worker = threading.local()  # ``busy`` is set on the threads that work for ``in_parallel``
-_BLOCK = 1 << 24  # bytes of CSV parsed at a time; one row must fit
+_BLOCK = 1 << 24  # bytes of CSV parsed at a time
+_LONGEST_ROW = 1 << 28  # bytes of CSV parsed at a time where a row does not fit into a block
+_WRITE_UTF8 = "it is not UTF-8 text; write the file in UTF-8"
+_HEAD = 1 << 20  # bytes of CSV in which its columns' names are looked for
+_GZIP = b"\x1f\x8b"
 _TIMES: Any = {"coerce_int96_timestamp_unit": "us"}  # nanoseconds end in 2262
 _CELLS, _FEWEST_ROWS = 1 << 20, 1 << 10  # of Parquet decoded at a time to find a few contacts
 _PIECE = 1 << 16  # bytes of each column read at a time meanwhile
@@ -100,7 +105,7 @@ class ParquetPart:
     path: str
     fs: AbstractFileSystem
 
-    @property
+    @cached_property
     def columns(self) -> list[str]:
         return [name for name in self._arrow_schema.names if not name.startswith(_PANDAS_INDEX)]
 
@@ -131,6 +136,15 @@ class ParquetPart:
 
     def count(self) -> int:
         return int(self.metadata.num_rows)
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Where in a row group stands each column."""
+        schema = self.metadata.schema
+        places: dict[str, int] = {}
+        for place in range(len(schema)):
+            places.setdefault(schema.column(place).path, place)
+        return places
 
     @property
     def metadata(self) -> pq.FileMetaData:
@@ -250,9 +264,8 @@ class ParquetSlice:
         )
 
     def _chunk(self, column: str) -> pq.ColumnChunkMetaData | None:
-        group = self.part.metadata.row_group(self.index)
-        chunks = (group.column(number) for number in range(group.num_columns))
-        return next((chunk for chunk in chunks if chunk.path_in_schema == column), None)
+        place = self.part.places.get(column)
+        return None if place is None else self.part.metadata.row_group(self.index).column(place)
 
 
 @dataclass(frozen=True)
@@ -265,16 +278,22 @@ class CsvPart:
 
     @cached_property
     def columns(self) -> list[str]:
-        options = pacsv.ReadOptions(use_threads=False)
+        with read_errors(self.name):
+            try:
+                return self._with_room(self._names, _HEAD)
+            except UnicodeDecodeError:
+                raise DataError(f"line 1, of the columns' names: {_WRITE_UTF8}") from None
+
+    def _names(self, block: int) -> list[str]:
+        options = pacsv.ReadOptions(use_threads=False, block_size=block)
         parse = pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=lambda _: "skip")
         with (
-            read_errors(self.name),
             self._opened() as stream,
             pacsv.open_csv(stream, read_options=options, parse_options=parse) as reader,
         ):
             return list(reader.schema.names)
 
-    @property
+    @cached_property
     def schema(self) -> pa.Schema:
         return pa.schema([(name, TEXT) for name in self.columns])
 
@@ -285,22 +304,69 @@ class CsvPart:
     def read(
         self, columns: Sequence[str], id_column: str | None = None, only: Ids | None = None
     ) -> pa.Table:
+        with read_errors(self.name):
+            try:
+                table = self._with_room(
+                    lambda block: self._read(columns, id_column, only, block), _BLOCK
+                )
+            except pa.ArrowInvalid as error:
+                place = self._not_utf8() if "UTF8" in str(error) else None
+                if place is None:
+                    raise
+                raise DataError(place) from None
+        return table.select(list(columns))
+
+    def _with_room(self, read: Callable[[int], Result], block: int) -> Result:
+        """Read block by block, or in the largest blocks there are where a row does not fit."""
+        try:
+            return read(block)
+        except pa.ArrowInvalid as error:
+            if not _does_not_fit(error):
+                raise
+        try:
+            return read(_LONGEST_ROW)
+        except pa.ArrowInvalid as error:
+            if not _does_not_fit(error):
+                raise
+            most = f"{_LONGEST_ROW >> 20} MiB"
+            raise DataError(
+                f"a row, with what is quoted in it, is longer than {most}, which is the most; "
+                "look for a quote that is never closed, or write the table as Parquet"
+            ) from None
+
+    def _read(
+        self, columns: Sequence[str], id_column: str | None, only: Ids | None, block: int
+    ) -> pa.Table:
         ragged: list[Any] = []
-        with read_errors(self.name), self._opened() as stream:
+        options = self._options(columns, ragged, block)
+        with self._opened() as stream:
             quotes = cast(_QuoteReader, stream)
             try:
                 if only is None or id_column is None:
-                    table = pacsv.read_csv(stream, **self._options(columns, ragged, threads=True))
+                    table = pacsv.read_csv(stream, **options)
                 else:
-                    table = self._read_only(stream, columns, id_column, only, ragged)
+                    table = self._read_only(stream, id_column, only, options)
             except pa.ArrowInvalid as error:
-                if "straddl" in str(error):  # a value of many megabytes: one that is never closed
+                if block == _LONGEST_ROW and _does_not_fit(error):  # one that is never closed
                     quotes.check_quotes()
                 raise
             quotes.check_quotes()
             if ragged:
-                raise DataError(f"{self.name}: {self._describe_ragged(columns)}")
-        return table.select(list(columns))
+                raise DataError(f"{self.name}: {self._describe_ragged(columns, block)}")
+        return table
+
+    def _not_utf8(self) -> str | None:
+        """Say in which line and column stands the first text that is not UTF-8."""
+        with self._stored() as stream:
+            lines = enumerate(stream, start=1)
+            number, line = next((each for each in lines if not _is_utf8(each[1])), (0, b""))
+        if not number:
+            return None
+        fields = next(csv.reader([line.decode(errors="replace")]), [])
+        places = [place for place, text in enumerate(fields) if "\ufffd" in text]
+        known = len(fields) == len(self.columns) and places
+        column = f", column {self.columns[places[0]]!r}" if known else ""
+        return f"line {number}{column}: {_WRITE_UTF8}"
 
     @property
     def is_utf8(self) -> bool:
@@ -321,12 +387,11 @@ class CsvPart:
     def _read_only(
         self,
         stream: IO[bytes],
-        columns: Sequence[str],
         id_column: str,
         only: Ids,
-        ragged: list[Any],
+        options: dict[str, Any],
     ) -> pa.Table:
-        with pacsv.open_csv(stream, **self._options(columns, ragged, threads=True)) as reader:
+        with pacsv.open_csv(stream, **options) as reader:
             found = [reader.schema.empty_table()]
             for batch in reader:
                 mask = pc.is_in(batch.column(id_column), value_set=only)
@@ -334,14 +399,14 @@ class CsvPart:
         return pa.concat_tables(found)
 
     def _options(
-        self, columns: Sequence[str], ragged: list[Any], *, threads: bool
+        self, columns: Sequence[str], ragged: list[Any], block: int, *, threads: bool = True
     ) -> dict[str, Any]:
         def note(row: Any) -> Literal["skip"]:
             ragged.append(row)
             return "skip"
 
         return {
-            "read_options": pacsv.ReadOptions(use_threads=threads, block_size=_BLOCK),
+            "read_options": pacsv.ReadOptions(use_threads=threads, block_size=block),
             "parse_options": pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
             "convert_options": pacsv.ConvertOptions(
                 column_types=dict.fromkeys(columns, TEXT),
@@ -352,20 +417,41 @@ class CsvPart:
             ),
         }
 
-    def _describe_ragged(self, columns: Sequence[str]) -> str:
+    def _describe_ragged(self, columns: Sequence[str], block: int) -> str:
         """Read again on one thread, which is how Arrow knows the rows' numbers."""
         ragged: list[Any] = []
         with self._opened() as stream:
-            pacsv.read_csv(stream, **self._options(columns, ragged, threads=False))
+            pacsv.read_csv(stream, **self._options(columns, ragged, block, threads=False))
         rows = ", ".join(f"row {row.number - 1} has {row.actual_columns}" for row in ragged[:10])
         what = f"rows with another number of fields than the header's {len(self.columns)}"
         return f"{what} ({len(ragged)} of them): {rows}"
 
     @contextmanager
     def _opened(self) -> Iterator[IO[bytes]]:
+        with self._stored() as stream:
+            quotes = _QuoteReader(stream)
+            try:
+                yield cast(IO[bytes], quotes)
+            finally:
+                quotes.close()  # Arrow reads ahead, also after an error
+
+    @contextmanager
+    def _stored(self) -> Iterator[IO[bytes]]:
         compression = "gzip" if self.name.lower().endswith(".gz") else None
         with self.fs.open(self.path, "rb", compression=compression) as stream:
-            yield cast(IO[bytes], _QuoteReader(stream))
+            yield stream
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _does_not_fit(error: pa.ArrowInvalid) -> bool:
+    return "straddl" in str(error) or "file or block" in str(error)
 
 
 class _QuoteReader:
@@ -385,7 +471,12 @@ class _QuoteReader:
         self._problem: str | None = None
 
     def read(self, size: int = -1) -> bytes:
-        data = self._stream.read(size)
+        data = b"" if self.closed else self._stream.read(size)
+        if self._lines == 1 and self._last == b"\n" and data.startswith(_GZIP):
+            raise DataError(
+                "it is compressed with gzip, more than its name says: a file that is ends in "
+                ".csv.gz, and is compressed once"
+            )
         if self._last == b"\n" and self._lines == 1 and data.startswith(_BOM):
             self._look(data[len(_BOM) :])
         else:

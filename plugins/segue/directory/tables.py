@@ -15,6 +15,7 @@ of contacts and ``opted_in`` of mailing_lists and subscriptions, are always ``bo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -148,6 +149,8 @@ class SnapshotTables:
         self._called = called
         self._opened: dict[str, list[Part]] = {}
         self._types: dict[str, dict[str, pa.DataType]] = {}  # by the files' own names
+        self._names: dict[str, dict[str, str]] = {}  # the files' own, by the standard ones
+        self._kinds: dict[str, dict[str, ColumnKind]] = {}
 
     def has(self, table: str) -> bool:
         """Tell whether the snapshot has this table."""
@@ -178,9 +181,13 @@ class SnapshotTables:
         """
         if not self.has(table):
             return {}
-        sources = self._sources(table)
-        kinds = [part.kinds for part in self._parts(table)]
-        return {name: kind_of_all(each[own] for each in kinds) for name, own in sources.items()}
+        if table not in self._kinds:
+            sources = self._sources(table)
+            kinds = [part.kinds for part in self._parts(table)]
+            self._kinds[table] = {
+                name: kind_of_all(each[own] for each in kinds) for name, own in sources.items()
+            }
+        return self._kinds[table]
 
     def contacts(
         self, columns: Collection[str] | None = None, *, only: Collection[str] | None = None
@@ -469,10 +476,18 @@ class SnapshotTables:
 
     def _sources(self, table: str) -> dict[str, str]:
         """Return the files' own name of every column, by its standard name."""
-        own, mapping = self._parts(table)[0].columns, self._mapping(table)
+        if table not in self._names:
+            self._names[table] = self._read_sources(table)
+        return self._names[table]
+
+    def _read_sources(self, table: str) -> dict[str, str]:
+        own, mapping = dict.fromkeys(self._parts(table)[0].columns), self._mapping(table)
+        called: dict[str, list[str]] = {}
+        for standard, theirs in mapping.items():
+            called.setdefault(theirs, []).append(standard)
         sources: dict[str, str] = {}
         for name in own:
-            standards = [standard for standard, theirs in mapping.items() if theirs == name]
+            standards = called.get(name, [])
             if not standards and mapping.get(name) in own:
                 raise self._error(
                     table,
@@ -775,17 +790,17 @@ def _decimal_for(decimal: Any, whole: Any) -> pa.DataType:
 
 
 def _require_same_names(part: Part, first: Part) -> None:
-    names = part.columns
-    repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    names, expected = Counter(part.columns), dict.fromkeys(first.columns)
+    repeated = [name for name, count in names.items() if count > 1]
     if repeated:
         raise DataError(f"{part.name}: two columns are named {checks.list_names(repeated)}")
-    missing = [name for name in first.columns if name not in names]
-    if missing and len(missing) == len(first.columns):
+    missing = [name for name in expected if name not in names]
+    if missing and len(missing) == len(expected):
         raise DataError(f"{part.name}: has none of the columns of {first.name}")
     if missing:
         found = checks.list_names(missing)
         raise DataError(f"{part.name}: has no column {found}, which {first.name} has")
-    extra = [name for name in names if name not in first.columns]
+    extra = [name for name in names if name not in expected]
     if extra:
         found = checks.list_names(extra)
         raise DataError(f"{part.name}: has a column {found}, which {first.name} has not")

@@ -9,7 +9,7 @@ Messages show contact ids and the shapes of values (``99/99/9999``), never the v
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -41,6 +41,7 @@ MOST_UNDATED = 0.1  # the share of transactions without a readable date from whi
 _NEWS = 0.01  # how far a share may rise from one snapshot to the next without a question
 _OPAQUE_BEYOND = 0.9  # the share of values that are no text from which no value of a column is
 _EXAMPLES, _SHAPES = 10, 3
+_COLUMNS = 64  # of text read at a time, whose values are counted
 _LONGEST_SHAPE = 40
 _UTC = ZoneInfo("UTC")  # whether a value can be read does not depend on the zone
 
@@ -410,9 +411,7 @@ def find_words_for_nothing(tables: SnapshotTables, table: str) -> list[WordsForN
     """Count ``NULL``, ``nan``, blanks and the like in every column of text but the ids."""
     kinds = tables.kinds(table)
     names = [name for name, kind in kinds.items() if kind == ColumnKind.TEXT and name != ID]
-    pieces = in_parallel(
-        lambda piece: [_nothings(piece, name) for name in names], tables.slices(table)
-    )
+    pieces = in_parallel(lambda piece: _nothings(piece, names), tables.slices(table))
     found = []
     for place, name in enumerate(names):
         counts: dict[str, int] = {}
@@ -425,8 +424,16 @@ def find_words_for_nothing(tables: SnapshotTables, table: str) -> list[WordsForN
     return found
 
 
-def _nothings(piece: TableSlice, name: str) -> dict[str, int]:
-    counted = piece.read([name]).column(name).value_counts()
+def _nothings(piece: TableSlice, names: Sequence[str]) -> list[dict[str, int]]:
+    found: list[dict[str, int]] = []
+    for start in range(0, len(names), _COLUMNS):
+        rows = piece.read(names[start : start + _COLUMNS])
+        found += map(_nothings_among, rows.columns)
+    return found
+
+
+def _nothings_among(values: ArrowColumn) -> dict[str, int]:
+    counted: Any = values.value_counts()
     counted = counted.filter(pa.array(~_not_utf8(pa.chunked_array([counted.field("values")]))))
     values = counted.field("values").cast(TEXT)
     trimmed = pc.utf8_lower(pc.utf8_trim(values, _BLANKS))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import cProfile
 import datetime as dt
 import gzip
 import io
@@ -260,7 +261,7 @@ class TestCsv:
         ("content", "told"),
         [
             (b"", "Empty CSV"),
-            (b"contact_id\n\xff\n", "invalid UTF8"),
+            (b"contact_id\n\xff\n", "is not UTF-8"),
             (b"contact_id,contact_id\na,b\n", "two columns are named 'contact_id'"),
         ],
     )
@@ -409,7 +410,7 @@ class TestProjection:
         """A column that nobody asks for is not decoded: a broken one does no harm."""
         folder.write(f"{KEY}/contacts.csv", b"contact_id,name\na,\xff\n")
         assert ids(folder.tables().contacts([])) == ["a"]
-        fails(lambda: folder.tables().contacts(["name"]), "invalid UTF8")
+        fails(lambda: folder.tables().contacts(["name"]), "is not UTF-8")
 
     def test_unknown_column(self, folder):
         """An unknown column is an error with the nearest name, or with the names there are."""
@@ -715,3 +716,62 @@ class TestCheck:
         assert facts["transactions"].without_date == 2
         assert facts["mailing_lists"].unknown_contacts == 1
         assert tables.check() == []
+
+
+NAMES = "contact_id,note,tier\n"
+COMPRESSED = gzip.compress(f"{NAMES}a,x,gold\n".encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [("{names}a,x,gold\nb,café,gold\n", "line 3, column 'note': it is not UTF-8"),
+     ("{names}a,x,gold\nb,x,é\nc,é,x\n", "line 3, column 'tier': it is not UTF-8"),
+     ("contact_id,café\na,x\n", "line 1, of the columns' names: it is not UTF-8")],
+)  # fmt: skip
+@pytest.mark.parametrize("suffix", ["csv", "csv.gz"])
+def test_csv_that_is_not_utf8_says_where(folder, text, place, suffix):
+    content = text.format(names=NAMES).encode("latin-1")
+    fails(contacts_of(folder, content, suffix).contacts, f"contacts.{suffix}: {place}")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "csv.gz"])  # the latter compresses once more
+def test_what_is_compressed_beyond_its_name_says_so(folder, suffix):
+    tables = contacts_of(folder, COMPRESSED, suffix)
+    fails(tables.contacts, f"contacts.{suffix}: it is compressed with gzip", "ends in .csv.gz")
+
+
+@pytest.mark.parametrize("note", ["y" * 900, '"' + "y\n" * 450 + '"'])
+@pytest.mark.parametrize("row", [0, 1, 4])
+@pytest.mark.parametrize("where", ["value", "name"])
+def test_a_row_larger_than_a_block_is_read(folder, monkeypatch, note, row, where):
+    """Up to a bound, beyond which the error says what to do."""
+    monkeypatch.setattr(readers, "_BLOCK", 200)
+    monkeypatch.setattr(readers, "_HEAD", 100)
+    rows = [f"{name},{note if place == row else 'x'}" for place, name in enumerate("abcde")]
+    head = f"contact_id,{note if where == 'name' else 'note'}"
+    content = "\n".join([head, *rows]) + "\n"
+    monkeypatch.setattr(readers, "_LONGEST_ROW", 5000)
+    tables = contacts_of(folder, content)
+    assert ids(tables.contacts()) == list("abcde")
+    assert len(tables.contacts(only="abcde").iloc[row, 1]) == 900
+    monkeypatch.setattr(readers, "_LONGEST_ROW", 300)
+    fails(contacts_of(folder, content).contacts, "never closed")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_the_check_of_two_thousand_columns_is_linear(folder, suffix):
+    """Ten times the columns cost at most some twenty times the calls."""
+
+    def calls(width):
+        names = [f"col_{width:04}_{number:04}" for number in range(width)]
+        values = {name: ["x"] for name in names}
+        table = pa.table({"contact_id": ["a"], "unsubscribed": ["no"], **values})
+        if suffix == "csv":
+            table = "\n".join([",".join(table.column_names), ",".join(["a", "no", *["x"] * width])])
+        tables = contacts_of(folder, table, suffix)
+        profile = cProfile.Profile()
+        profile.runcall(tables.check)
+        return sum(entry.callcount for entry in profile.getstats())
+
+    calls(10)  # what is imported or made once
+    assert calls(2000) < 20 * calls(200)
