@@ -67,7 +67,7 @@ def changes(
     from segue.directory.tables import SnapshotTables
     from segue.errors import SnapshotMissing
     from segue.segments.changes import segment_changes
-    from segue.segments.consent import new_opt_states
+    from segue.segments.consent import lost_opt_outs, new_opt_states
     from segue.segments.fitness import require_answers, require_comparable
 
     workspace = Workspace.open(home)
@@ -88,7 +88,10 @@ def changes(
         f"{begin.key} to {end.key}: {found.previous_size:,} to {found.current_size:,} members; "
         + (counts or "no change")
     )
-    new = new_opt_states(SnapshotTables(directory, begin), SnapshotTables(directory, end))
+    both = SnapshotTables(directory, begin), SnapshotTables(directory, end)
+    lost, new = lost_opt_outs(*both), new_opt_states(*both)
+    if lost is not None:
+        note(f"a run refuses these two: {lost}")
     if new is not None:
         note(f"a run that acts on opted_in or opted_out records a baseline here ({new})")
 

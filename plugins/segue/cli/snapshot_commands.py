@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from segue.delivery.ledger import RecordedSpan
     from segue.directory.definition import DirectoryDefinition
     from segue.directory.tables import SnapshotTables
+    from segue.segments.strangers import Strangers
     from segue.segments.unreadable import Unreadable, Use, WordsForNothing
 
 _UNSOUND = 2
@@ -146,15 +147,24 @@ def _table_row(row: list[Any]) -> list[Any]:
 
 def _check(workspace: Workspace, directory: DirectoryDefinition, key: str, output: Format) -> None:
     from segue.directory.tables import SnapshotTables
+    from segue.segments.strangers import find_strangers
 
     tables = SnapshotTables(directory, workspace.snapshot(directory, key))
     with working(f"Checking {key}"):
         found = tables.check()
         problems = [(each.table, each.message) for each in found]
         facts = [] if problems else tables.report()
-        remarks = [] if problems else _remarks(workspace, tables)
-        undated = [] if problems else _undated(remarks)
-    problems += undated
+        unreadable = [] if problems else _remarks(workspace, tables)
+        strangers = [] if problems else find_strangers(tables)
+        further = [] if problems else _undated(unreadable)
+        further += [(each.table, each.problem) for each in strangers if each.problem]
+        lost = workspace.lost_opt_outs(tables)
+        further += [] if lost is None else [("contacts", lost)]
+    remarks: list[Unreadable | WordsForNothing | Strangers] = [
+        *(each for each in strangers if not each.problem),
+        *unreadable,
+    ]
+    problems += further
     rows: list[list[Any]] = [[table, *[None] * 3, text, None] for table, text in problems]
     for fact in facts:
         without_date = fact.without_date + _unread_dates(fact.table, remarks)
@@ -163,10 +173,10 @@ def _check(workspace: Workspace, directory: DirectoryDefinition, key: str, outpu
     if output is not Format.TABLE:
         print_listing(_CHECK_COLUMNS, rows, output)
     elif found:
-        print(*found, sep="\n")
+        print(*(text for _, text in problems), sep="\n")
     else:
         print_listing(_CHECK_COLUMNS[:4], [row[:4] for row in rows if row[1] is not None], output)
-        for text in (*(text for _, text in undated), *remarks):
+        for text in (*(text for _, text in further), *remarks):
             print(text)
     if problems:
         note(f"{count(len(problems), 'problem')} found in {key}")

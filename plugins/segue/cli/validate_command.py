@@ -98,7 +98,7 @@ def _known_columns(workspace: Workspace) -> _Checked:
         wrong, remarks = _examined(workspace, tables)
         problems += wrong
         unreadable += remarks
-        if directory.consent is None and not tables.opt_sources():
+        if directory.consent != "none" and not tables.opt_sources():
             silent.append(name)
     return _Checked(columns, newest, sources, unchecked, problems, silent, unreadable)
 
@@ -162,21 +162,30 @@ def _unread(workspace: Workspace, tables: SnapshotTables) -> list[Problem]:
 def _examined(workspace: Workspace, tables: SnapshotTables) -> tuple[list[Problem], list[str]]:
     """Return what is wrong with what the newest snapshot holds, and remarks on it."""
     from segue.errors import DataError
+    from segue.segments.fitness import require_sound_ids
+    from segue.segments.strangers import find_strangers
 
-    problems = _placed(workspace, tables.directory.directory, "columns", map(str, tables.lacking()))
+    name = tables.directory.directory
+    problems = _placed(workspace, name, "columns", map(str, tables.lacking()))
     if problems:
         return problems, []
     problems += _unread(workspace, tables)
+    lost = workspace.lost_opt_outs(tables)
+    problems += _placed(workspace, name, "snapshots", [] if lost is None else [lost])
     try:
+        require_sound_ids(tables)
+        strangers = find_strangers(tables)
         found = _unreadable(workspace, tables)
     except DataError as error:
-        return [
-            *problems,
-            *_placed(workspace, tables.directory.directory, "snapshots", [str(error)]),
-        ], []
+        news = {str(error)} - {problem.message for problem in problems}
+        return [*problems, *_placed(workspace, name, "snapshots", news)], []
     useless = [message for message, is_everything in found if is_everything]
     remarks = [message for message, is_everything in found if not is_everything]
-    return [*problems, *_placed(workspace, tables.directory.directory, "columns", useless)], remarks
+    where = f"directory {name}, snapshot {tables.snapshot.key}"
+    wrong = [f"{where}, {each.problem}" for each in strangers if each.problem]
+    remarks += [f"{where}, {each}" for each in strangers if not each.problem]
+    problems += _placed(workspace, name, "snapshots", wrong)
+    return [*problems, *_placed(workspace, name, "columns", useless)], remarks
 
 
 def _unreadable(workspace: Workspace, tables: SnapshotTables) -> list[tuple[str, bool]]:

@@ -16,14 +16,15 @@ from zoneinfo import ZoneInfo
 
 from segue.catalog import Catalog
 from segue.cli.output import note
-from segue.directory.snapshots import Snapshot, find_snapshot, usable_snapshots
+from segue.directory.snapshots import Snapshot, find_snapshot, newest_complete, usable_snapshots
 from segue.durations import parse_duration
-from segue.errors import LedgerError, SettingsError, SnapshotMissing
+from segue.errors import DataError, LedgerError, SettingsError, SnapshotMissing
 from segue.settings import Settings
 
 if TYPE_CHECKING:
     from segue.delivery.ledger import Ledger
     from segue.directory.definition import DirectoryDefinition
+    from segue.directory.tables import SnapshotTables
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,23 @@ class Workspace:
         except (LedgerError, SettingsError) as error:
             note(f"whether snapshots are quarantined is not known: {error}")
             return {}
+
+    def lost_opt_outs(self, tables: SnapshotTables) -> str | None:
+        """Say where the complete snapshot before says who opted out and this one does not.
+
+        None where either cannot be read, too: that is told where it is read.
+        """
+        from segue.directory.tables import SnapshotTables
+        from segue.segments.consent import lost_opt_outs
+
+        directory = tables.directory
+        usable = usable_snapshots(directory, self.quarantined(directory), now=self.now)
+        before = newest_complete(usable, before=tables.snapshot.as_of)
+        try:
+            earlier = None if before is None else SnapshotTables(directory, before)
+            return None if earlier is None else lost_opt_outs(earlier, tables)
+        except DataError:
+            return None
 
     def period(
         self, directory: DirectoryDefinition, first: str | None, last: str | None

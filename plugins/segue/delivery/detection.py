@@ -38,7 +38,7 @@ from segue.directory.tables import SnapshotTables
 from segue.errors import DataError, SettingsError, SnapshotMissing, SnapshotRewritten
 from segue.segments.changes import ChangeKind, Memberships, enrolments, segment_changes
 from segue.segments.consent import new_opt_states, refuse_lost_opt_outs
-from segue.segments.fitness import require_answers, require_comparable
+from segue.segments.fitness import require_answers, require_comparable, tables_read
 from segue.segments.membership import missing_for
 from segue.segments.unreadable import Unreadable
 from segue.workflows.details import uses_of_workflow
@@ -338,7 +338,7 @@ def compare(
     changes, left_out = keepable(rows, current_tables, previous_tables)
     return DetectedSpan(
         kind=SpanKind.CHANGES,
-        reason="\n".join([*odd_about(resolved.definition.guard, *tables, unreadable), *left_out]),
+        reason="\n".join([*_odd(resolved, *tables, unreadable), *left_out]),
         stretch=part,
         previous_fingerprint=read[0],
         current_fingerprint=read[1],
@@ -347,6 +347,17 @@ def compare(
         changes=changes,
         suppressed=suppressing_policy(resolved, part, wishes, now, record_only=record_only),
     )
+
+
+def _odd(
+    resolved: ResolvedWorkflow,
+    previous: SnapshotTables,
+    current: SnapshotTables,
+    unreadable: tuple[Collection[Unreadable], Collection[Unreadable]],
+) -> list[str]:
+    conditions = [condition for _, condition in resolved.definition.all_conditions()]
+    read = tables_read(resolved.segment, conditions)
+    return odd_about(resolved.definition.guard, previous, current, unreadable, read)
 
 
 def _why_incomparable(

@@ -11,9 +11,11 @@ from collections.abc import Collection, Iterator
 
 from segue.directory.checks import list_names
 from segue.directory.column_kinds import are_alike
+from segue.directory.definition import UNSUBSCRIBED
 from segue.directory.readers import in_parallel, pc
 from segue.directory.snapshots import same_content
-from segue.directory.tables import SnapshotTables
+from segue.directory.tables import SnapshotTables, TableSlice
+from segue.segments.strangers import count_reached, new_strangers
 from segue.segments.turnover import turnover
 from segue.segments.unreadable import Unreadable, news_of
 from segue.workflows.definition import GuardLimits
@@ -29,10 +31,12 @@ def odd_about(
     previous: SnapshotTables,
     current: SnapshotTables,
     unreadable: tuple[Collection[Unreadable], Collection[Unreadable]] = ((), ()),
+    tables_read: Collection[str] = ("subscriptions",),
 ) -> list[str]:
     """Return, in words, what is odd about ``current`` as the successor of ``previous``.
 
-    ``unreadable`` is what of each the workflow cannot read. One line each: numbers, names of
+    ``unreadable`` is what of each the workflow cannot read, and ``tables_read`` are those by whose
+    contact ids it judges. One line each: numbers, names of
     columns, shapes of values and contact ids only.
     """
     return [
@@ -40,6 +44,7 @@ def odd_about(
         *_lost_rows(limits, previous, current),
         *_returned_contacts(limits, previous, current),
         *_other_ids(limits, previous, current),
+        *new_strangers(previous, current, tables_read),
         *(_unchanged(previous, current) if limits.stale else ()),
         *(line for table in _TABLES for line in _drift(table, previous, current)),
     ]
@@ -99,19 +104,17 @@ def _counts(previous: SnapshotTables, current: SnapshotTables) -> Iterator[tuple
 
 
 def _opt_outs(tables: SnapshotTables) -> int:
-    """Count the contacts that are unsubscribed and the subscriptions that are not opted in."""
-    unsubscribed, _ = _opt_states("contacts", "unsubscribed", tables)
-    _, opted_out = _opt_states("subscriptions", "opted_in", tables)
-    return unsubscribed + opted_out
+    """Count the contacts that are unsubscribed, and those whom subscriptions opt out.
 
+    A row that finds no contact keeps nobody from a message.
+    """
+    if UNSUBSCRIBED not in tables.columns("contacts"):
+        return count_reached(tables)
 
-def _opt_states(table: str, column: str, tables: SnapshotTables) -> tuple[int, int]:
-    """Count a column's true and false values; it has no others."""
-    if column not in tables.columns(table):
-        return 0, 0
-    pieces = in_parallel(lambda piece: piece.read([column]).column(column), tables.slices(table))
-    true = sum(pc.sum(states).as_py() or 0 for states in pieces)
-    return true, sum(map(len, pieces)) - true
+    def unsubscribed(piece: TableSlice) -> int:
+        return pc.sum(piece.read([UNSUBSCRIBED]).column(UNSUBSCRIBED)).as_py() or 0
+
+    return sum(in_parallel(unsubscribed, tables.slices("contacts"))) + count_reached(tables)
 
 
 def _is_shrunken(limits: GuardLimits, before: int, now: int) -> bool:

@@ -23,6 +23,7 @@ from segue.segments.fitness import require_answers
 from segue.segments.kinds import ChangeKind, RemovalReason
 from segue.segments.loading import judge, load_opt_states, load_population
 from segue.segments.membership import opt_states
+from segue.segments.strangers import refuse_strangers
 
 
 def current_consent(
@@ -52,6 +53,8 @@ def current_consent(
     for snapshot in usable:
         if snapshot.key in keys and snapshot.complete:
             refuse_lost_opt_outs(SnapshotTables(directory, snapshot), tables)
+    if newest.key not in keys:  # else the run that detected the changes has looked
+        refuse_strangers(tables, ["subscriptions"])
     return consent_at(resolved, changes, newest)
 
 

@@ -82,6 +82,8 @@ class Consent(Definition):
     not_opt_states: Items[str] = ()
     # Segments that are gone: rows of subscriptions about them mean nothing any more.
     former_segments: Items[Name] = ()
+    # Rows of subscriptions that opt out ids that no contact has: most of them may be, or not.
+    unknown_contacts: Literal["refuse", "ignore"] = "refuse"
 
     @model_validator(mode="after")
     def _has_one_direction(self) -> Self:

@@ -12,28 +12,37 @@ from functools import lru_cache
 
 _AROUND = (  # words that may stand before or after the one that matters
     "is|has|have|was|all|any|global(?:ly)?|hs|from|of|to|for|the|confirmed|current|"
-    "customers?|contacts?|users?|members?|persons?|"
-    "e?mails?|mailings?|sms|texts?|phone|calls?|push|whatsapp|direct|"
+    "customers?|contacts?|users?|members?|persons?|accounts?|leads?|profiles?|lists?|"
+    "e?mails?|mailings?|sms|texts?|phone|calls?|push|whatsapp|fax|mobile|direct|bulk|"
     "marketing|newsletters?|news|offers|promotions?|promotional|communications?|messages?|"
-    "gdpr|legal|explicit|double|status|state|flag|given|preferences?|c"
+    "gdpr|rgpd|lgpd|dsgvo|ccpa|tcpa|legal|explicit|double|status|state|flag|given|preferences?|"
+    "bool(?:ean)?|yn|ind(?:icator)?|level|(?:channel|messagetype)ids?|c"
 )
 _ACT = (  # what one may or may not do to a contact
     "e?mail|e?mails|e?mailed|mailings?|call|calls|called|sms|texts?|texted|contact|contacted|"
-    "market(?:ing|ed)?|newsletters?|offers|messages?|messaged|communications?|promotions?"
+    "market(?:ing|ed)?|newsletters?|offers|messages?|messaged|communications?|promotions?|"
+    "phone|fax|postalmail|bulke?mail|bulkpostalmail|sendmm|sendmarketingmaterials?|campaigns?"
 )
 _OPT_STATE = (
-    "unsub|unsubs|unsubscribed?|unsubscribes|unsubscription|subscribed?|"
+    "unsub|unsubs|unsubbed|unsubscribed?|unsubscribes|unsubscription|subscribed?|"
     "opt(?:s|ed)?(?:out|in)s?|opt(?:out|in)ed|opted|"
     f"dono?t(?:disturb|send|{_ACT})|dnc|no(?:e?mail|contact|marketing|newsletter|sms)|"
-    f"(?:accepts?|accepted|allows?|allowed|agree[sd]?(?:to)?|wants?|receives?|can(?:be)?|may(?:be)?"
-    f"|okto|permits?)(?:{_ACT})|"
-    "(?:marketing|e?mail|sms|contact)(?:allowed|accepted|permitted|permissions?)|"
-    "(?:e?mail|marketing|newsletter|sms)subscription|"
-    "consent(?:ed|s)?|suppressed|blacklisted|blocklisted|contactable|mailable|emailable"
+    f"(?:accepts?|accepted|allows?|allowed|agree[sd]?(?:to)?|wants?|(?:can|may)?receives?|gets"
+    f"|can(?:be)?|may(?:be)?|okto|permits?|permissionsto|permissionto)(?:{_ACT})+|cansend|"
+    "(?:marketing|e?mail|mailings?|sms|contact|newsletter)"
+    "(?:allowed|accepted|permitted|permissions?|agreed|blocked)|"
+    "(?:e?mail|marketing|newsletter|sms)(?:subscription|subscriber)|"
+    "consent(?:ed|s)?(?:revoked|withdrawn|refused|denied)?|(?:revoked|withdrawn)consent|"
+    "suppress(?:ed|ion)?|blacklisted|blocklisted|contactable|mailable|emailable|marketable|"
+    f"marketing(?:status|suspended|objection)|(?:blocked|excluded?)from(?:{_ACT})|"
+    "marked(?:e?mail)?asspam|reportedspam|spamcomplaint"
 )
 _COLUMN = re.compile(rf"(?:{_AROUND})*?(?:{_OPT_STATE})(?:{_AROUND})*\d*")
-_MOMENT = re.compile(r"(?P<state>.+?)(?:at|on|date|datetime|time|timestamp|when|since)")
-_OUT = re.compile(r"uns|out|not|dont|dnc|suppress|list(ed)?|^no|blocked")
+_MOMENT = re.compile(r"(?P<state>.+?)(?:at|on|date|datetime|time|timestamp|when|since|reason)")
+_OUT = re.compile(
+    r"uns|out|not|dont|dnc|suppress|listed|^no|blocked|revoked|withdrawn|refused|denied"
+    r"|suspended|objection|exclude|spam"
+)
 _OFTEN_MISSPELT = (
     "unsubscribed",
     "unsubscribe",
@@ -48,8 +57,9 @@ _LONG = 12  # letters: of these, two may be wrong
 _TABLES = ("contacts", "transactions", "mailinglists", "subscriptions")
 _TABLE = re.compile(
     r"(contact|transaction|opt(ed)?in).*|.*(contacts|transactions)"
-    r"|.*(mailinglist|subscription|unsubscri|opt(ed)?out|suppress|donot(contact|e?mail)"
-    r"|blacklist|blocklist).*"
+    r"|.*(mailinglist|subscription|unsubscri|opt(ed)?out|suppress"
+    r"|donot(contact|e?mail|call|text|sms)|blacklist|blocklist).*"
+    r"|.*consents?|dnc(list)?|(un)?subs"
 )
 
 

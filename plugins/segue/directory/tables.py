@@ -72,6 +72,7 @@ NOTHING_SAYS = (
     "nothing says who opted out: everybody counts as opted in; the directory's `consent` names the "
     "column of contacts that says it"
 )
+NONE_BY_CONSENT = "`consent: none`: no opt-outs are recorded, everybody counts as opted in"
 _LAKE = (
     "the folder holds a {kind} table, whose files are of several versions; expected plain files: "
     "export the version that the snapshot stands for"
@@ -105,10 +106,11 @@ class OptOuts:
 
     contacts: int  # that are opted out of the directory
     places: Mapping[str, int]  # rows that opt out, by column, or by scope of subscriptions
+    are_none: bool = False  # the directory says that it records none
 
     def __str__(self) -> str:
         if not self.places:
-            return NOTHING_SAYS
+            return NONE_BY_CONSENT if self.are_none else NOTHING_SAYS
         read = ", ".join(f"{place} {rows}" for place, rows in self.places.items())
         return f"{self.contacts} opted out of the directory; opt-outs: {read}"
 
@@ -363,7 +365,8 @@ class SnapshotTables:
             of_all = rows.filter(pc.equal(rows.column("scope"), checks.DIRECTORY_SCOPE))
             out = pa.chunked_array([*out.chunks, *of_all.column(ID).chunks], TEXT)
         known = pc.is_in(contacts.column(ID), value_set=pc.unique(out))
-        return OptOuts(pc.sum(known).as_py() or 0, places)
+        count = pc.sum(known).as_py() or 0
+        return OptOuts(count, places, self.directory.consent == "none")
 
     def _own_opt_state(self) -> list[str]:
         return [UNSUBSCRIBED] if UNSUBSCRIBED in self._sources("contacts") else []
@@ -419,18 +422,24 @@ class SnapshotTables:
         return found
 
     def _unread_columns(self, table: str) -> list[str]:
-        """Return the columns that look like an opt state and are none, as the files call them."""
+        """Return the columns that look like an opt state and are none, as the files call them.
+
+        Their name says it, or the one that the directory gives them.
+        """
         sources = self._sources(table)
         states = {sources.get(OPT_STATES[table][0])}
         fields = self.directory.opt_state.not_opt_states
-        ours = {own: standard for standard, own in sources.items()}
-        mapped = set(self._mapping(table).values())
-        others = [
-            name
-            for name, standard in ours.items()
-            if not states & {name} and name not in mapped and not {name, standard} & set(fields)
+        ours: dict[str, set[str]] = {}
+        for standard, own in sources.items():
+            ours.setdefault(own, {own}).add(standard)
+        read = states != {None}
+        return [
+            own
+            for own, names in ours.items()
+            if own not in states
+            and not names & set(fields)
+            and opt_state_columns(names, others_read=read)
         ]
-        return opt_state_columns(others, others_read=states != {None})
 
     def _unread_scopes(self) -> Iterator[str]:
         """Yield what is wrong with the scopes of subscriptions; they are read slice by slice."""

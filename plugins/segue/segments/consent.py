@@ -27,17 +27,24 @@ def segment_scope(segment: str) -> str:
 
 
 def refuse_lost_opt_outs(earlier: SnapshotTables, later: SnapshotTables) -> None:
-    """Raise DataError where a later snapshot no longer says who opted out, as an earlier one did.
+    """Raise DataError where there are ``lost_opt_outs``."""
+    lost = lost_opt_outs(earlier, later)
+    if lost is not None:
+        raise DataError(lost)
+
+
+def lost_opt_outs(earlier: SnapshotTables, later: SnapshotTables) -> str | None:
+    """Say where a later snapshot no longer says who opted out, as an earlier one did; or None.
 
     Everybody would count as opted in, and those who opted out would get messages.
     """
     lost = sorted(set(earlier.opt_sources()) - set(later.opt_sources()))
-    if lost:
-        raise DataError(
-            f"snapshot {later.snapshot.key} of {later.directory.directory} lacks "
-            f"{', '.join(lost)}, which {earlier.snapshot.key} has: everybody would count as "
-            "opted in"
-        )
+    if not lost:
+        return None
+    return (
+        f"snapshot {later.snapshot.key} of {later.directory.directory} lacks "
+        f"{', '.join(lost)}, which {earlier.snapshot.key} has: everybody would count as opted in"
+    )
 
 
 def new_opt_states(earlier: SnapshotTables, later: SnapshotTables) -> str | None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
+import numpy as np
+
+from segue.directory.checks import ID
 from segue.directory.python_values import python_values
 from segue.directory.readers import in_parallel, pc, plain
 from segue.directory.tables import SnapshotTables, TableSlice
@@ -11,7 +14,10 @@ from segue.documents import Location, format_location
 from segue.errors import DataError
 from segue.segments.conditions import Condition
 from segue.segments.conditions.fit import Kinds, misfits
+from segue.segments.conditions.inspection import needed_columns
 from segue.segments.definition import SegmentDefinition
+from segue.segments.id_keys import Keys, all_differ, id_keys
+from segue.segments.strangers import refuse_strangers
 from segue.segments.unreadable import (
     Reading,
     Unreadable,
@@ -54,7 +60,9 @@ def require_answers(
     Whoever judges a segment asks this first: a run, a preview of one, and a listing alike.
     ``uses`` are all that is read, by default the segment's; the rest is as for ``require_fit``.
     """
-    require_fit(segment, tables, further, besides)
+    conditions = list(further)
+    require_fit(segment, tables, conditions, besides)
+    refuse_strangers(tables, tables_read(segment, [condition for _, condition in conditions]))
     found = find_unreadable(tables, uses_of(segment) if uses is None else uses)
     require_readable(tables, found)
     return found
@@ -73,6 +81,7 @@ def require_comparable(
     telling = {use for use in own if use.reading != Reading.TEXT}
     try:
         require_fit(segment, previous)
+        refuse_strangers(previous, set(tables_read(segment)) - {"subscriptions"})
         before = find_unreadable(previous, telling | {each.use for each in found})
         require_readable(previous, [each for each in before if each.use in own])
     except DataError as error:
@@ -83,6 +92,41 @@ def require_comparable(
             "then compares with the one before it"
         ) from None
     return before
+
+
+def tables_read(segment: SegmentDefinition, further: Iterable[Condition] = ()) -> list[str]:
+    """Return the tables besides contacts by whose ids a segment and conditions are judged.
+
+    Subscriptions always are: they say who may be written to.
+    """
+    needs = segment.needs
+    for condition in further:
+        needs |= needed_columns(condition)
+    wanted = {
+        "transactions": needs.transactions is not None,
+        "mailing_lists": needs.mailing_lists,
+        "subscriptions": True,
+    }
+    return [table for table, is_read in wanted.items() if is_read]
+
+
+def require_sound_ids(tables: SnapshotTables) -> None:
+    """Raise DataError where contacts are not unique, or a row has no id.
+
+    Transactions are left to whoever reads them: they are many, and say nothing of consent.
+    """
+    for table in ("mailing_lists", "subscriptions"):
+        if tables.has(table):
+            _ids_of(tables, table)
+    if not all_differ(_ids_of(tables, "contacts")):
+        tables.contacts([])  # raises, unless the keys are alike by chance
+
+
+def _ids_of(tables: SnapshotTables, table: str) -> list[Keys]:
+    def keys(piece: TableSlice) -> Keys:
+        return np.sort(id_keys(piece.read([ID]).column(ID)))
+
+    return in_parallel(keys, tables.slices(table))
 
 
 def require_fit(

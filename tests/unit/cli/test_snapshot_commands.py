@@ -174,8 +174,8 @@ def test_an_opt_state_that_is_not_read_is_unsound(segue, home):
 
 
 def test_it_is_said_that_nothing_says_who_opted_out(segue, home):
-    path = home.snapshots / "2026-11-22" / "contacts.csv"
-    path.write_text("contact_id\nc1\n")
+    for day in ("2026-11-21", "2026-11-22"):
+        (home.snapshots / day / "contacts.csv").write_text("contact_id\nc1\n")
     answer = segue("snapshots", "customers", "--check", "2026-11-22")
     assert answer.err.startswith("nothing says who opted out: everybody counts as opted in")
 
@@ -253,3 +253,49 @@ def test_an_opt_state_that_is_none_is_called_as_the_files_call_it(segue, home):
     said = "1 row of 'HasOptedOut' that are no booleans"
     assert said in segue("snapshots", "customers", "--check", "2026-11-22").out
     assert said in segue("members", "gold").err
+
+
+SUBSCRIPTIONS = "contact_id,scope,opted_in\n{}"
+
+
+def _opt_out(home, *ids: str, table: str = "subscriptions") -> None:
+    rows = "".join(f"{each},directory,no\n" for each in ids)
+    path = home.snapshots / "2026-11-22" / f"{table}.csv"
+    path.write_text(SUBSCRIPTIONS.format(rows))
+
+
+def test_opt_outs_that_find_nobody_are_told_by_check_validation_and_listing(segue, home):
+    """One in another spelling is an error; one of a contact who is gone is a remark."""
+    _opt_out(home, "c1", "c2", "gone")
+    check = segue("snapshots", "customers", "--check", "2026-11-22")
+    told = "subscriptions: 1 of 3 rows that opt out (33.3%) have a contact id that no contact has"
+    assert (check.code, told in check.out) == (0, True)
+    assert check.err.endswith("2026-11-22 is sound; 1 remark\n")
+    assert told in segue("validate").err
+    assert segue("members", "gold").code == 0
+    _opt_out(home, "c1", "c2", "c3 ")
+    for command in (
+        ("snapshots", "customers", "--check", "2026-11-22"),
+        ("validate",),
+        ("members", "gold"),
+        ("plan", "welcome"),
+    ):
+        answer = segue(*command)
+        assert answer.code == 2, command
+        assert "another spelling: 'c3 ' for 'c3'" in answer.out + answer.err
+
+
+def test_a_place_that_says_no_more_who_opted_out(segue, home):
+    """The snapshot before had it: check and validation fail as the run does; a listing says so."""
+    path = home.snapshots / "2026-11-22" / "contacts.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("".join(line.rpartition(",")[0] + "\n" for line in lines))
+    told = (
+        "snapshot 2026-11-22 of customers lacks contacts.unsubscribed, which 2026-11-21 has: "
+        "everybody would count as opted in"
+    )
+    for command in (("snapshots", "customers", "--check", "2026-11-22"), ("validate",)):
+        answer = segue(*command)
+        assert (answer.code, told in answer.out) == (2, True)
+    assert told in segue("changes", "gold").err
+    assert segue("snapshots", "customers", "--check", "2026-11-21").code == 0

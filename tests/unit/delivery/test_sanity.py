@@ -213,3 +213,17 @@ def test_people_come_and_go_without_a_question(pair, gone, kept, new, is_odd):
     _with_ids(pair, pair.before, range(gone + kept))
     _with_ids(pair, pair.now, range(gone, gone + kept + new))
     assert bool([line for line in pair.odd() if "contact ids" in line]) == is_odd
+
+
+def test_opt_outs_that_find_nobody_any_more_are_odd(pair):
+    """The rows are as many as before; whom they keep from a message is nobody."""
+    no = {"scope": ["directory"] * 40, "opted_in": ["false"] * 40}
+    for folder in (pair.before, pair.now):
+        pair.write(folder, 100 if folder is pair.now else 99, suffix=".csv")
+        pair.write(folder, 40, table="subscriptions", suffix=".csv", **no)
+    assert pair.odd() == []
+    path = pair.now / "subscriptions.csv"
+    path.write_text(path.read_text().replace("\nc", "\nold-c"))
+    found = "\n".join(pair.odd())
+    assert "snapshot 2026-11-22 has no opt-outs; 2026-11-21 had 40" in found
+    assert "in snapshot 2026-11-22, subscriptions: 40 of 40 rows that opt out (100.0%)" in found

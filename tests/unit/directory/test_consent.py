@@ -54,9 +54,31 @@ class TestColumns:
         """The directory may say that a column is no opt state, by their name for it or by ours."""
         rows = "contact_id,sms_opt_in,DoNotCall\na,no,no\n"
         keys = {"columns": {"contacts": {"calls_forbidden": "DoNotCall"}}}
-        assert "'sms_opt_in' looks" in problems(tables(rows, **keys))
-        consent = {"not_opt_states": ["sms_opt_in"]}
-        assert problems(tables(rows, consent=consent, **keys)) == ""
+        assert "'sms_opt_in', 'DoNotCall' looks" in problems(tables(rows, **keys))
+        for name in ("DoNotCall", "calls_forbidden"):
+            consent = {"not_opt_states": ["sms_opt_in", name]}
+            assert problems(tables(rows, consent=consent, **keys)) == ""
+
+    @pytest.mark.parametrize(
+        ("table", "ours", "theirs"),
+        [("contacts", "mail_flag", "EmailOptOut"), ("contacts", "opted_out", "flag_7"),
+         ("subscriptions", "flag", "unsubscribed"), ("mailing_lists", "flag", "OptOut")],
+    )  # fmt: skip
+    def test_another_name_hides_nothing(self, tables, table, ours, theirs):
+        """A column is judged by the files' name for it and by the directory's."""
+        columns = {"contacts": "unsubscribed", "subscriptions": "scope,opted_in"}
+        more = columns.get(table, "mailing_list,opted_in")
+        values = "no" if table == "contacts" else "directory,yes"
+        rows = f"contact_id,{more},{theirs}\na,{values},no\n"
+        keys = {"columns": {table: {ours: theirs}}}
+
+        def made(**consent):
+            if table == "contacts":
+                return tables(rows, **keys, **consent)
+            return tables(files={f"{table}.csv": rows}, **keys, **consent)
+
+        assert f"{theirs!r} looks like an opt state" in problems(made())
+        assert problems(made(consent={"not_opt_states": [ours]})) == ""
 
     @pytest.mark.parametrize("table", ["mailing_lists", "subscriptions"])
     def test_of_other_tables(self, tables, table):
@@ -235,5 +257,6 @@ def test_who_opted_out_is_counted(tables):
 
 
 def test_nothing_says_who_opted_out(tables):
-    """A newcomer should know."""
+    """A newcomer should know; who wrote `consent: none` does."""
     assert str(tables().opt_outs()).startswith("nothing says who opted out")
+    assert str(tables(consent="none").opt_outs()).startswith("`consent: none`: no opt-outs are")

@@ -11,6 +11,11 @@ unsubscribed|Unsubscribed|UNSUBSCRIBED|un_subscribed|unsubscribe|is_unsubscribed
 optout|OptOut|opted-out|Opted Out|email_opt_out|HasOptedOutOfEmail|has_opted_out_of_email
 do_not_contact|DoNotCall|do not email|don't_contact|donotmarket|hs_email_optout|hs_email_optout_42
 Unsubscribed from all email|Opt_Out__c|no_email|no_contact|dnc|suppressed|email_suppressed
+donotbulkemail|donotbulkpostalmail|DoNotPhone|donotpostalmail|donotfax|donotsendmm|HasOptedOutOfFax
+unsubbed|unsubscribed_bool|account_opt_out|list_unsubscribe|unsubscribedChannelIds|unsubscribed_from_emails
+consent_revoked|consent_withdrawn|marketing_objection|Marketing Suspended|IsExcludedFromCampaigns
+exclude_from_mailing|blocked_from_email|marked_email_as_spam|suppression_status|emailBlacklisted
+unsubscribedMessageTypeIds|push_unsubscribed|et_unsubscribed|email_blocked|HasOptedOutOfMobile__c
 unsubcribed|unsuscribed|unsubsribed|unsubscirbed|optde_out|opted_ot|donotcontct
 """
 IN = """
@@ -18,13 +23,25 @@ opted_in|opt_in|OptIn|OPTED_IN|sms_opt_in|newsletter_opt_in|accepts_marketing|Ac
 Accepts Email Marketing|accepts_sms|subscribed|is_subscribed|newsletter_subscribed|consent
 marketing_consent|gdpr_consent|email_consent_given|consented|can_email|may_contact|allow_marketing
 receives_newsletter|wants_offers|email_permission|email_subscription_status|contactable
-accepts_marketng
+accepts_marketng|permission_to_email|permission_to_contact|mailing_allowed|is_marketable|can_send
+can_receive_email_marketing|email_subscribe|push_subscribe|marketing_opt_in_level|newsletter_subscriber
+emailMarketingConsent.marketingState|rgpd_consent|DOUBLE_OPT-IN|gets_newsletter|marketing_agreed
+sms_marketing_consent|$consent|subscribedMessageTypeIds|hs_marketable_status
 """
 FIELDS = """
 contact_id|first_name|email|phone|language|external_reference|created_at|modified_at|lifecycle|tier
 status|city|notes|subscription|subscription_plan|subscription_status|subscriber|subscriber_id
 options|optional|adopted|adopted_in|no_emails|no_calls|newsletter|consent_form_url|opt_in_source
 described|cancelled|marketing_channel|email_domain|last_contacted|call_count|contact_owner|mail
+subscribed_plan|subscribed_products|subscriptions_count|has_subscription|active_subscription
+subscription_end|subscriber_since|consent_version|consent_source|consent_ip|cookie_consent_banner
+terms_accepted|accepts_terms|accepts_cookies|permission_level|can_login|can_edit|blocked_payment
+excluded_categories|exclusive|marketing_source|marketing_cost|marketing_segment|allow_discount
+wants_demo|receives_invoice|no_show|no_orders|do_not_ship|donation|newsletter_topic|newsletter_opens
+sms_count|email_opens|last_email_at|objection|withdrawn_amount|revoked|complaints|spam_score
+account_status|list_price|lead_status|level|profile_id|bool_value|phone_extension|fax|mobile_phone
+hs_lead_status|hs_object_id|hs_email_domain|ownerid|statecode|leadsource|MailingCity|member_rating
+follow_email|marked_vip|list_id|lists|channel_ids|message_count|contact_preference|reason
 permission|accepted|may_2026|allowed_logins|contacted_at|valid_until|output|outcome|blocked_seats
 """
 
@@ -49,7 +66,7 @@ def test_names_of_fields():
 
 def test_a_moment_goes_with_a_state():
     """When somebody opted out says that they did, unless another column says so already."""
-    moments = ["unsubscribed_at", "opt_out_date", "OptedInOn"]
+    moments = ["unsubscribed_at", "opt_out_date", "OptedInOn", "unsub_reason", "OPTIN_TIME"]
     assert opt_state_columns(moments, others_read=False) == moments
     assert opt_state_columns(moments, others_read=True) == []
 
@@ -61,7 +78,8 @@ Contacts.csv|contact.csv|CONTACTS.parquet|contacts|contacts.xlsx|contacts_0_0_0.
 transaction.csv|Transactions.parquet|transactons.csv|Subscriptions.csv|subscription.csv
 subscriptions_0_0_0.csv|subscriptions.json|subscriptions.csv.zst|subscriptions.snappy.parquet
 subcriptions.csv|crm_subscriptions.csv|Subscriptions|MailingLists.csv|mailing-lists.csv
-opt_outs.csv|optouts|unsubscribes.csv|suppression_list.csv|do_not_contact.csv|opt-ins.csv
+dnc.csv|DNC_list.csv|consent.csv|Consents.parquet|user_consents.csv|subs.csv|unsubs.csv
+do_not_call.csv|opt_outs.csv|optouts|unsubscribes.csv|suppression_list.csv|do_not_contact.csv|opt-ins.csv
 """),
 )
 def test_names_of_tables(name):
@@ -70,7 +88,10 @@ def test_names_of_tables(name):
 
 
 @pytest.mark.parametrize(
-    "name", names("_SUCCESS|orders.parquet|README.md|manifest.json|products.csv|actions.csv|x")
+    "name",
+    names(
+        "_SUCCESS|orders.parquet|README.md|manifest.json|products.csv|actions.csv|x|consent_forms.csv|subsidiaries.csv"
+    ),
 )
 def test_names_of_other_files(name):
     """Other files may lie beside the tables."""
