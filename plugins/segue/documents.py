@@ -11,7 +11,7 @@ import math
 import re
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -29,6 +29,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 _DEEPEST = 200  # levels: a group of conditions is two, so that some 98 stand in each other
 _TOO_DEEP = f"is nested more than {_DEEPEST} levels deep"
+_MOST_ALIASED = 20_000  # values of one file that aliases repeat
 _MOST_VALUES = 2_000_000  # of one file; aliases of aliases would fill any memory
 _NULL = re.compile(r"~|null|Null|NULL|")
 _TRUE = re.compile(r"true|True|TRUE")
@@ -111,6 +112,7 @@ def parse_document(text: str, file: str) -> Document:
         raise DefinitionError([Problem(file, 0, 0, "", f"is not valid YAML: {error}")]) from None
     if node is None:
         raise DefinitionError([Problem(file, 1, 1, "", "is empty; expected a mapping")])
+    _refuse_what_aliases_make(node, file)
     reader = _Reader(file, yaml.resolver)
     data = reader.value(node, ())
     return Document(file, data, reader.positions, tuple(reader.problems))
@@ -146,6 +148,8 @@ def problems_of(
     for details in all_details:
         if details["type"] == "too_short" and details["loc"] in inner:
             continue  # its elements are wrong, and reported
+        if _is_of_another_branch(details, all_details):
+            continue
         location = at + _inside(_value_at(document.data, at), details["loc"])
         raised = details.get("ctx", {}).get("error")
         if isinstance(raised, ProblemsFound):
@@ -154,6 +158,21 @@ def problems_of(
             message = _describe(dict(details), model)
             found.append(document.problem(location, message))
     return sorted(set(found), key=lambda problem: (problem.line, problem.column, problem.path))
+
+
+def _is_of_another_branch(details: Any, others: Sequence[Any]) -> bool:
+    """Tell whether a value is not the word that a union allows beside what it was read as."""
+    if details["type"] != "literal_error":
+        return False
+    above = details["loc"][:-1]
+    return any(
+        other is not details
+        and other["loc"][: len(above)] == above
+        and len(other["loc"]) > 1
+        and other["loc"] != details["loc"]
+        and isinstance(details.get("input"), dict | list)
+        for other in others
+    )
 
 
 def format_location(location: Location) -> str:
@@ -165,6 +184,33 @@ def format_location(location: Location) -> str:
         else:
             text += f".{part}" if text else part
     return text
+
+
+def _refuse_what_aliases_make(root: Node, file: str) -> None:
+    """Raise DefinitionError, before anything is built, if aliases stand for too many values."""
+    sizes: dict[int, int] = {}  # of each node, what is below it counted as often as it stands there
+    below: dict[int, list[Node]] = {}
+    waiting = [root]
+    while waiting:
+        node = waiting[-1]
+        if id(node) in sizes:
+            waiting.pop()
+        elif id(node) not in below:
+            below[id(node)] = _nodes_below(node)
+            waiting += [each for each in below[id(node)] if id(each) not in below]
+        else:  # of a part that stands in itself the reader tells
+            sizes[id(node)] = 1 + sum(sizes.get(id(each), 0) for each in below[id(node)])
+            waiting.pop()
+    if sizes[id(root)] - len(sizes) > _MOST_ALIASED:
+        line, column = _position(root)
+        message = f"its aliases stand for more than {_MOST_ALIASED:,} values; write fewer of them"
+        raise DefinitionError([Problem(file, line, column, "", message)])
+
+
+def _nodes_below(node: Node) -> list[Node]:
+    if isinstance(node, MappingNode):
+        return [each for pair in node.value for each in pair]
+    return list(node.value) if isinstance(node, SequenceNode) else []
 
 
 class _Reader:
@@ -286,7 +332,7 @@ def _inside(data: Any, location: tuple[int | str, ...]) -> Location:
             if part in data:
                 data = data[part]
                 path.append(part)
-            elif index == last and part != "[key]":  # a missing key
+            elif index == last and part != "[key]" and "[" not in part:  # a missing key
                 path.append(part)
         elif isinstance(data, list) and isinstance(part, int) and part < len(data):
             data = data[part]

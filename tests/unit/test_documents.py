@@ -144,3 +144,19 @@ def test_whatever_a_file_holds_is_read_or_is_an_error_of_the_definition():
             with suppress(DefinitionError):
                 found = read_document(path)
                 json.dumps(found.data, ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize("nest", ["[{}]", "{{k0: [{}]}}"])
+def test_aliases_of_aliases_are_refused_before_anything_is_built(nest, monkeypatch):
+    """Ten lists of ten aliases are ten thousand million values."""
+    monkeypatch.setattr("segue.documents._Reader.value", None)
+    lines = ["k0: &k0 [x, x]"]
+    lines += [f"k{n}: &k{n} " + nest.format(", ".join([f"*k{n - 1}"] * 10)) for n in range(1, 11)]
+    with pytest.raises(DefinitionError, match="aliases stand for more than 20,000 values"):
+        parse_document("\n".join(lines), "x.yaml")
+    with pytest.raises(DefinitionError, match="aliases stand for"):
+        parse_document("match:\n" + "\n".join(f"  {line}" for line in lines), "x.yaml")
+
+
+def test_a_few_aliases_are_read():
+    assert data("a: &a [1, 2]\nb: [*a, *a]\n") == {"a": [1, 2], "b": [[1, 2], [1, 2]]}

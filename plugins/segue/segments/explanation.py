@@ -48,8 +48,8 @@ class TestVerdict:
 class Explanation:
     """One node of a condition, for one contact: what it asks, what it saw, its verdict.
 
-    The children of a leaf ``segment: …`` explain that segment. The same condition has the same
-    tree for every contact and snapshot.
+    The children of a leaf ``segment: …`` explain that segment, where it first stands. The same
+    condition has the same tree for every contact and snapshot.
     """
 
     text: str  # the node as a reader would say it
@@ -88,15 +88,30 @@ def _alone(population: Population, contact_id: str) -> Population:
 class _Explainer:
     """Explains conditions for the one contact of a population."""
 
-    def __init__(self, population: Population, segments: Segments) -> None:
+    def __init__(
+        self,
+        population: Population,
+        segments: Segments,
+        explained: dict[str, Explanation] | None = None,
+    ) -> None:
         self._population = population
         self._segments = segments
+        self._explained = {} if explained is None else explained  # each segment once
         self._evaluator = Evaluator(population)
 
     def explain_segment(self, segment: SegmentDefinition) -> Explanation:
+        first = self._explained.get(segment.segment)
+        if first is None:
+            self._explained[segment.segment] = found = self._explain_segment(segment)
+            return found
+        if not first.children:
+            return first
+        return replace(first, text=f"{first.text}, as above", children=())
+
+    def _explain_segment(self, segment: SegmentDefinition) -> Explanation:
         if segment.match is not None:
             inside = replace(self._population, this_segment=segment.segment)
-            return _Explainer(inside, self._segments).explain(segment.match)
+            return _Explainer(inside, self._segments, self._explained).explain(segment.match)
         held = bool(judge(segment, self._population)[0])
         source = segment.imported.path if segment.imported else segment.python
         text = f"{'imported' if segment.imported else 'python'}: {source}"

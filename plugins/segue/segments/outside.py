@@ -119,7 +119,7 @@ def _computed(function: PythonFunction, tables: SnapshotTables) -> ArrowColumn:
     where = f"{function.source} for snapshot {tables.snapshot.key}"
     try:
         result = function.load()(DirectoryAt(tables))
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # one that ends the process ends nobody's listing
         reason = f"{type(error).__name__}: {error} ({_place(error, function)})"
         raise DataError(f"{where} failed: {reason}") from error
     mask = _as_mask(result)
@@ -133,7 +133,7 @@ def _computed(function: PythonFunction, tables: SnapshotTables) -> ArrowColumn:
     return contacts.filter(pa.array(mask))
 
 
-def _place(error: Exception, function: PythonFunction) -> str:
+def _place(error: BaseException, function: PythonFunction) -> str:
     """Return the line of the function's own file that led to an error."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename == str(function.file)]

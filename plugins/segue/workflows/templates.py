@@ -175,6 +175,14 @@ class Fields(Mapping[str, Any]):
         raise ContactFailure(f"the template prints {self._name} as a whole; name one of its fields")
 
 
+class _NoItems(list[Any]):
+    """A field that is an empty list, which is missing where it is printed."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+
 class _MissingField(UndefinedError):
     """A field that is not there, under a name that stands in the template."""
 
@@ -406,6 +414,8 @@ def _print_whole(value: Any) -> Any:
 
 
 def _print_parts(value: Any) -> str:
+    if isinstance(value, _NoItems):
+        raise _MissingField(value.name)
     if value == []:
         raise UndefinedError(_PRINTED_EMPTY)
     if isinstance(value, list) and not any(isinstance(item, _COMPOSED) for item in value):
@@ -602,6 +612,8 @@ def _field_value(name: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         return Fields(name, value)
     if isinstance(value, list | tuple):
+        if not value:
+            return _NoItems(name)
         return [_field_value(f"{name}.{index}", item) for index, item in enumerate(value)]
     if isinstance(value, float) and value.is_integer():
         return int(value)

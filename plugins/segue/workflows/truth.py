@@ -49,11 +49,15 @@ def word_of(value: Any) -> Any:
 
 
 def default(value: Any, default_value: Any = "", boolean: bool = False) -> Any:
-    """Return a value, or another if it is undefined, or if ``boolean`` and it is empty or false.
+    """Return a value, or another if it is undefined, an empty list, or with ``boolean`` false.
 
     It is Jinja's own filter, to which a name that is No is a value, as it is to ``or``.
     """
-    absent = isinstance(value, Undefined) or (boolean and not value_of(value))
+    absent = (
+        isinstance(value, Undefined)
+        or (isinstance(value, list) and not value)
+        or (boolean and not value_of(value))
+    )
     return default_value if absent else value
 
 

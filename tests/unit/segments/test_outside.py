@@ -11,6 +11,7 @@ from segue.errors import DataError, DefinitionError
 from segue.segments.changes import segment_changes
 from segue.segments.definition import SegmentDefinition
 from segue.segments.membership import MembershipStore, membership_key, missing_for
+from segue.segments.verdict import contact_verdict
 from tests.unit.segments.home import LATER, Home
 
 WORKFLOW = """
@@ -141,6 +142,7 @@ def test_opt_states_are_those_of_the_directory(home):
         ("return [7]", "returned 7 among the ids; contact ids are text"),
         ("return 'a'", "returned str; expected contact ids, or a mask"),
         ("return pd.Series([True])", "a mask of 1 rows; expected 4"),
+        ("raise SystemExit(3)", "failed: SystemExit: 3"),
         ("return 1 / 0", "failed: ZeroDivisionError: division by zero"),
     ],
 )
@@ -313,3 +315,18 @@ def test_a_function_is_asked_once_for_all_segments_that_refer_to_its_own(home, t
         "decided": ["a", "b"],
     }
     assert calls(home) == ["2026-11-22"]
+
+
+def test_a_segment_named_twice_is_explained_once(home):
+    """A chain in which each names the one before it twice has two explanations a link, not 2^n."""
+    home.segment("s0", "match: {field: contact_id, is_set: true}")
+    for link in range(1, 19):
+        leaf = f"{{segment: s{link - 1}, is: %s}}"
+        home.segment(f"s{link}", f"match: {{any: [{leaf % 'member'}, {leaf % 'not_member'}]}}")
+    tree = contact_verdict(home.catalog.segment("s18"), home.tables("2026-11-22"), "a").tree
+
+    def nodes(each):
+        return 1 + sum(map(nodes, each.children))
+
+    assert tree.holds
+    assert nodes(tree) < 100

@@ -124,6 +124,19 @@ def test_nothing_is_never_printed(source: str):
     assert failure(source, all=[None]) == "missing field: an empty value is printed"
 
 
+def test_an_empty_list_is_missing_where_it_is_printed():
+    """As conditions call it empty; a loop over it is one over nobody."""
+    assert shown("{{ contact.lists | default('none') }}", lists=[]) == "none"
+    assert shown("{{ contact.lists or 'none' }}", lists=[]) == "none"
+    assert shown("{{ contact.lists | default('none') }}", lists=["a", "b"]) == "a, b"
+    assert (
+        shown("{% for each in contact.lists %}x{% endfor %}{{ contact.lists | length }}", lists=[])
+        == "0"
+    )
+    assert failure("{{ contact.lists }}", lists=[]) == "missing field: contact.lists"
+    assert failure("{{ contact['lists'] }}", lists=[]) == "missing field: contact.lists"
+
+
 def test_falsy_values_are_values():
     assert shown("{{ contact.count }} {{ contact.vip }}", count=0, vip=False) == "0 false"
 
