@@ -29,7 +29,7 @@ from segue.cli import (
     trial_commands,
     validate_command,
 )
-from segue.cli.arguments import ListByDefault
+from segue.cli.arguments import Command, Group, ListByDefault
 from segue.cli.output import print_error
 from segue.errors import SegueError
 
@@ -44,10 +44,9 @@ _SETUP = "Setting up"
 
 app = typer.Typer(
     name="segue",
+    cls=Group,
     help="Watch contact segments and act on their changes, each once, from Apache Airflow.",
-    epilog=(
-        "Settings come from SEGUE_HOME, SEGUE_LEDGER, SEGUE_STATE, SEGUE_NAMESPACE, SEGUE_SECRET."
-    ),
+    epilog="Settings come from SEGUE_HOME, SEGUE_LEDGER and others: see docs/operations.md.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -59,7 +58,7 @@ snapshots = typer.Typer(
     help="List a directory's snapshots, check one, or let no run use one.",
     epilog="Example: [bold]segue snapshots customers[/bold] is short for snapshots list",
 )
-db = typer.Typer(no_args_is_help=True, help="Look after the ledger's database.")
+db = typer.Typer(cls=Group, no_args_is_help=True, help="Look after the ledger's database.")
 
 
 def _add(
@@ -69,7 +68,8 @@ def _add(
     panel: str | None = None,
     name: str | None = None,
 ) -> None:
-    group.command(name, epilog=f"Example: [bold]{example}[/bold]", rich_help_panel=panel)(function)
+    epilog = f"Example: [bold]{example}[/bold]"
+    group.command(name, cls=Command, epilog=epilog, rich_help_panel=panel)(function)
 
 
 _add(app, validate_command.validate, "segue validate --home include", _DEFINITIONS)

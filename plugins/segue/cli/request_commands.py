@@ -177,4 +177,5 @@ def _words(request: Request) -> str:
     if request.kind == "test":
         return f"send test: {request.selection}, to {request.asked['to']}"
     verb = f"{request.kind} as {request.settlement}" if request.settlement else request.kind
-    return f"{verb}: {request.selection}"
+    about = str(request.selection)
+    return f"{verb}: {about}" if about else verb

@@ -86,6 +86,7 @@ def quarantine(
     What was not sent of its changes is rejected; what was sent stays recorded.
     """
     from segue.cli.workspace import Workspace, person, this_second, writing_ledger
+    from segue.delivery import asking
     from segue.directory.snapshots import find_snapshot, require_key
     from segue.errors import SnapshotMissing
 
@@ -93,9 +94,7 @@ def quarantine(
     definition = workspace.catalog.directory(directory)
     canonical = require_key(definition, key)[0]
     with writing_ledger(workspace.settings) as ledger:
-        done = ledger.quarantine(
-            directory, canonical, reason=reason, by=person(), now=this_second()
-        )
+        done = asking.quarantine(ledger, directory, canonical, person(), reason, this_second())
     print(f"{canonical} of {directory} is quarantined: no run uses it")
     try:
         find_snapshot(definition, canonical, now=workspace.now)
@@ -110,7 +109,8 @@ def quarantine(
 
 def release(key: _Key, directory: _Directory, home: Home = None) -> None:
     """Let runs use a quarantined snapshot again."""
-    from segue.cli.workspace import Workspace, writing_ledger
+    from segue.cli.workspace import Workspace, person, this_second, writing_ledger
+    from segue.delivery import asking
     from segue.directory.snapshots import parse_key
     from segue.errors import SettingsError
 
@@ -118,7 +118,7 @@ def release(key: _Key, directory: _Directory, home: Home = None) -> None:
     parsed = parse_key(workspace.catalog.directory(directory), key)
     canonical = parsed[0] if parsed else key
     with writing_ledger(workspace.settings) as ledger:
-        if not ledger.end_quarantine(directory, canonical):
+        if not asking.release(ledger, directory, canonical, person(), this_second()):
             known = ", ".join(sorted(ledger.quarantined(directory))) or "none"
             raise SettingsError(f"{key} of {directory} is not quarantined; quarantined: {known}")
     print(f"{canonical} of {directory} may be used again")

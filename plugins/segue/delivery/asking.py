@@ -1,7 +1,8 @@
 """What a person may ask for, in the command line and in the UI alike, with the same checks.
 
 ``retry``, ``settle`` and ``drop`` are filed, and ``segue_release`` carries them out; ``stop``,
-``go``, ``suppress`` and ``allow`` take effect at once and are noted beside them.
+``go``, ``suppress``, ``allow``, ``quarantine`` and ``release`` take effect at once and are noted
+beside them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from segue.delivery.ledger import Ledger, RequestKind, Selection, Settlement, Stop
+from segue.delivery.ledger import Ledger, Quarantined, RequestKind, Selection, Settlement, Stop
 from segue.delivery.schema import State
 from segue.errors import SettingsError
 
@@ -104,6 +105,25 @@ def allow(ledger: Ledger, contacts: Sequence[str], by: str, now: datetime) -> in
         outcome = f"{removed} taken off the suppression list"
         ledger.note("allow", about, by, now, reason="", outcome=outcome)
     return removed
+
+
+def quarantine(
+    ledger: Ledger, directory: str, key: str, by: str, reason: str, now: datetime
+) -> Quarantined:
+    """Let no run use a snapshot; returns what became of the spans at it."""
+    done = ledger.quarantine(directory, key, reason=reason, by=by, now=now)
+    outcome = f"{key} of {directory} is quarantined, {done.rejected} not sent"
+    ledger.note("quarantine", Selection(), by, now, reason=reason, outcome=outcome)
+    return done
+
+
+def release(ledger: Ledger, directory: str, key: str, by: str, now: datetime) -> bool:
+    """Let runs use a snapshot again; returns whether it was quarantined."""
+    ended = ledger.end_quarantine(directory, key)
+    if ended:
+        outcome = f"{key} of {directory} may be used again"
+        ledger.note("release", Selection(), by, now, reason="", outcome=outcome)
+    return ended
 
 
 def _require_uncertain(ledger: Ledger, keys: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from segue.delivery.ledger import ErasedRows, Ledger
+from segue.delivery.ledger import ErasedRows, Ledger, Selection
 from segue.delivery.run_areas import forget_in_areas
 
 
@@ -22,10 +22,13 @@ def forget(ledger: Ledger, state: str, contact_id: str, by: str, now: datetime) 
     """Erase a contact, and keep a keyed digest so that nothing is ever sent to or about it.
 
     The ledger comes first, and may refuse (see ``Ledger.forget``). May be repeated: each time it
-    erases what is there.
+    erases what is there. Who asked for it, and when, is noted.
     """
     from segue.segments.membership import MembershipStore
 
     rows = ledger.forget(contact_id, by, now)
     areas = forget_in_areas(state, ledger.namespace, contact_id)
-    return Erased(rows, areas, MembershipStore(state).forget(contact_id))
+    erased = Erased(rows, areas, MembershipStore(state).forget(contact_id))
+    outcome = "a contact is forgotten"  # which one, nobody is to know
+    ledger.note("forget", Selection(), by, now, reason="", outcome=outcome)
+    return erased

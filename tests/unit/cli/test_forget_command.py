@@ -13,7 +13,7 @@ __all__ = ["ledger"]
 
 @pytest.fixture(autouse=True)
 def _secret(monkeypatch):
-    monkeypatch.setenv("SEGUE_SECRET", "s3cret")
+    monkeypatch.setenv("SEGUE_SECRET", "a long secret text")
 
 
 def test_what_was_erased_is_printed_and_nothing_of_the_contact_is_listed(segue, ledger):
@@ -51,3 +51,30 @@ def test_in_a_script_yes_must_be_said(segue, ledger):
     assert answer.code == 2
     assert "add --yes" in answer.err
     assert json.loads(segue("suppress", "--list", "--format", "json").out) == []
+
+
+@pytest.mark.parametrize("secret", ["x", "fifteen letters"])
+def test_a_short_secret_is_refused_before_anything_is_forgotten(segue, ledger, monkeypatch, secret):
+    monkeypatch.setenv("SEGUE_SECRET", secret)
+    answer = segue("forget", "c2", "--yes")
+    assert (answer.code, answer.out) == (2, "")
+    assert f"SEGUE_SECRET has {len(secret)} characters; expected" in answer.err
+    assert json.loads(segue("suppress", "--list", "--format", "json").out) == []
+
+
+def test_a_short_secret_that_a_ledger_uses_already_stays(segue, ledger, monkeypatch):
+    monkeypatch.setattr("segue.delivery.ledger.suppressing._SHORTEST_SECRET", 1)
+    monkeypatch.setenv("SEGUE_SECRET", "short")
+    assert segue("forget", "c1", "--yes").code == 0
+    monkeypatch.undo()
+    monkeypatch.setenv("SEGUE_SECRET", "short")
+    monkeypatch.setenv("SEGUE_NAMESPACE", "test")
+    monkeypatch.setenv("SEGUE_LEDGER", str(ledger.engine.url))
+    assert segue("forget", "c2", "--yes").code == 0
+
+
+def test_who_forgot_somebody_is_noted_and_not_whom(segue, ledger):
+    segue("forget", "c2", "--yes")
+    (note,) = json.loads(segue("requests", "--format", "json").out)
+    assert (note["kind"], note["outcome"]) == ("forget", "a contact is forgotten")
+    assert "c2" not in str(note)

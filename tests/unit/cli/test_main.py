@@ -141,3 +141,10 @@ def test_the_process_ends_with_its_code_and_without_python_s_shutdown(home):
     assert ended.returncode == 2
     assert b"nosuch" in ended.stderr
     assert ended.stdout == b""
+
+
+@pytest.mark.parametrize(
+    "command", [(), ("forget",), ("snapshots",), ("snapshots", "list"), ("db",), ("stop",)]
+)
+def test_the_help_shows_no_type_beside_a_flag(segue, command):
+    assert "bool" not in segue(*command, "--help").out

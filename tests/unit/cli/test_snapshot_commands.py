@@ -299,3 +299,14 @@ def test_a_place_that_says_no_more_who_opted_out(segue, home):
         assert (answer.code, told in answer.out) == (2, True)
     assert told in segue("changes", "gold").err
     assert segue("snapshots", "customers", "--check", "2026-11-21").code == 0
+
+
+def test_who_quarantined_and_released_a_snapshot_is_noted(segue, recorded):
+    segue("snapshots", "quarantine", *SECOND, "--reason", "half")
+    segue("snapshots", "release", *SECOND)
+    notes = json.loads(segue("requests", "--format", "json").out)
+    assert [(each["kind"], each["outcome"], each["requested_by"]) for each in notes] == [
+        ("quarantine", "2026-11-22 of customers is quarantined, 1 not sent", person()),
+        ("release", "2026-11-22 of customers may be used again", person()),
+    ]
+    assert notes[0]["asked"] == {"reason": "half"}

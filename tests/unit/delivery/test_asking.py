@@ -66,7 +66,7 @@ def test_what_is_done_at_once_is_noted_and_never_carried_out_again(filled: Ledge
 
 def test_a_forgotten_contact_is_in_no_note(filled: Ledger):
     """Neither its id nor what somebody typed about it."""
-    ledger = Ledger(filled.engine, filled.namespace, secret="a secret")
+    ledger = Ledger(filled.engine, filled.namespace, secret="a long secret text")
     asking.suppress(ledger, ["ann"], "bob", "ann shouted at us", NOW, "welcome")
     ledger.forget("ann", "bob", NOW)
     (note,) = ledger.list_requests()

@@ -103,7 +103,7 @@ def test_a_rejected_span_can_be_taken_over_and_stays_rejected(two):
 
 def test_a_forgotten_contact_is_in_nobodys_way(ledger):
     """What an earlier run only recorded is taken over; the forgotten one stays suppressed."""
-    ledger.secret = "s3cret"
+    ledger.secret = "a long secret text"
     record(ledger, run(), detected(stretch(21, 22), added("a", "b"), SUPPRESSED_BACKFILL))
     ledger.forget("b", "ann", NOW)
     assert ledger.take_over(run("by-hand"), ledger.all_spans("welcome"), NOW)

@@ -164,9 +164,9 @@ def test_who_must_not_be_in_it_is_judged_alone(ledger):
 
 
 def test_a_forgotten_contact_is_not_in_it(ledger):
-    ledger = Ledger(ledger.engine, ledger.namespace, "secret")
+    ledger = Ledger(ledger.engine, ledger.namespace, "a long secret text")
     candidates = released(ledger, "a", "b")
-    forgetful = Ledger(ledger.engine, ledger.namespace, "secret")
+    forgetful = Ledger(ledger.engine, ledger.namespace, "a long secret text")
     forgetful._suppress_for_good("a", "ann", NOW)
     through = channel()
     door(ledger, through).deliver(candidates)
@@ -454,7 +454,7 @@ def test_contact_text_in_a_list_is_data(ledger):
 
 def test_forgetting_a_contact_leaves_no_trace_of_whose_digest_it_was_in(ledger):
     """The digest's key is made of keys, and theirs of contact ids that somebody may try."""
-    ledger = Ledger(ledger.engine, ledger.namespace, "secret")
+    ledger = Ledger(ledger.engine, ledger.namespace, "a long secret text")
     candidates = released(ledger, "a", "b")
     door(ledger, channel()).deliver(candidates)
     ledger.forget("a", "ann", NOW)

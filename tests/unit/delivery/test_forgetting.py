@@ -35,7 +35,7 @@ WHO = "CID_who"
 @pytest.fixture
 def keyed(ledger) -> Ledger:
     """Each of WHO's deliveries stands elsewhere; somebody else got the same."""
-    ledger.secret = "s3cret"
+    ledger.secret = "a long secret text"
     actions = ("mail", "ticket", "alert", "survey")
     ids = record(ledger, run(), detected(stretch(21, 22), added(WHO, "other")), actions=actions)
     ledger.release(ids, NOW)

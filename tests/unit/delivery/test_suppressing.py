@@ -53,13 +53,13 @@ def test_the_list_is_of_one_namespace(ledger):
 
 def test_the_list_outlives_another_secret(ledger):
     """Suppressed contacts are found whatever SEGUE_SECRET is: their ids are readable anyway."""
-    with_secret(ledger, "one").suppress(["a"], "ann", "", NOW)
-    for secret in (None, "two"):
+    with_secret(ledger, "a long secret: one").suppress(["a"], "ann", "", NOW)
+    for secret in (None, "a long secret: two"):
         assert with_secret(ledger, secret).suppressed(["a"]) == {"a": "suppressed"}
 
 
 def test_a_forgotten_contact_is_known_by_its_digest_alone(ledger):
-    keyed = with_secret(ledger, "one")
+    keyed = with_secret(ledger, "a long secret: one")
     keyed.forget("a", "ann", NOW)
     assert keyed.suppressed(["a", "b"]) == {"a": "forgotten"}
     assert keyed.forgotten(["a", "b"]) == {"a"}
@@ -69,10 +69,10 @@ def test_a_forgotten_contact_is_known_by_its_digest_alone(ledger):
     assert [listed.kind for listed in keyed.list_suppressions()] == ["forgotten"]
 
 
-@pytest.mark.parametrize("secret", [None, "two"])
+@pytest.mark.parametrize("secret", [None, "a long secret: two"])
 def test_without_the_secret_nothing_is_said_about_anybody(ledger, secret):
     """A forgotten contact would pass for one that may be written to."""
-    with_secret(ledger, "one").forget("a", "ann", NOW)
+    with_secret(ledger, "a long secret: one").forget("a", "ann", NOW)
     other = with_secret(ledger, secret)
     for ask in (other.suppressed, other.forgotten):
         with pytest.raises(SettingsError, match="contacts were forgotten with it"):
@@ -82,7 +82,7 @@ def test_without_the_secret_nothing_is_said_about_anybody(ledger, secret):
 
 
 def test_who_was_forgotten_is_not_put_on_the_list_by_name_nor_taken_off(ledger):
-    keyed = with_secret(ledger, "one")
+    keyed = with_secret(ledger, "a long secret: one")
     keyed.forget("a", "ann", NOW)
     assert keyed.suppress(["a", "b"], "ann", "", NOW) == 1
     assert keyed.unsuppress(["a"]) == 0

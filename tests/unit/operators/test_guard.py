@@ -150,7 +150,7 @@ def test_an_approval_of_something_else_releases_nothing(task):
 
 def test_who_is_forgotten_while_the_guard_waits_stands_in_nobodys_way(task):
     """The answer is to a question about more people than are left; asked again, it still is."""
-    task.place.ledger.secret = "s3cret"
+    task.place.ledger.secret = "a long secret text"
     state = str(task.place.folder / "state")
     task.ask()
     forget(task.place.ledger, state, "a", "ann", task.place.now)

@@ -1,4 +1,4 @@
-"""Notes of what people did at once, beside their requests: stop and go, suppress and allow again.
+"""Notes of what people did at once, beside their requests: to stop, suppress, quarantine, forget.
 
 These take effect when they are said, not when ``segue_release`` comes by; the note says who said
 them, in the same list as everything that was requested.

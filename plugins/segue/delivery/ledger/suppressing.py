@@ -21,6 +21,7 @@ from segue.delivery.schema import suppressions
 from segue.errors import SettingsError
 
 _NO_KEY = ""
+_SHORTEST_SECRET = 16  # characters; one that a ledger uses already stays, whatever its length
 _CHECK = "check of SEGUE_SECRET"  # in place of a digest: the row whose reason tells the secret
 
 
@@ -149,6 +150,12 @@ class Suppressing(LedgerDatabase):
                 "to forget a contact, set SEGUE_SECRET to a long random text, for every Airflow "
                 "component and for the command line, and never change it: a digest without a key "
                 "could be undone by trying contact ids"
+            )
+        if len(self.secret) < _SHORTEST_SECRET and self._secret_in_use(connection) is None:
+            raise SettingsError(
+                f"SEGUE_SECRET has {len(self.secret)} characters; expected a long random text of "
+                f"{_SHORTEST_SECRET} or more, as `openssl rand -hex 32` prints: a digest under "
+                "a short one could be undone by trying secrets"
             )
         check = {
             "digest": _CHECK,
