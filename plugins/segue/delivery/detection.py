@@ -39,6 +39,7 @@ from segue.errors import DataError, SettingsError, SnapshotMissing, SnapshotRewr
 from segue.segments.changes import ChangeKind, Memberships, enrolments, segment_changes
 from segue.segments.consent import new_opt_states, refuse_lost_opt_outs
 from segue.segments.fitness import require_answers, require_comparable, tables_read
+from segue.segments.id_keys import Keys
 from segue.segments.membership import missing_for
 from segue.segments.unreadable import Unreadable
 from segue.workflows.details import uses_of_workflow
@@ -336,9 +337,10 @@ def compare(
     rows = list(zip(wanted["contact_id"], wanted["change"], wanted["reason"], strict=True))
     previous_tables, current_tables = tables
     changes, left_out = keepable(rows, current_tables, previous_tables)
+    odd = _odd(resolved, *tables, unreadable, found.sample)
     return DetectedSpan(
         kind=SpanKind.CHANGES,
-        reason="\n".join([*_odd(resolved, *tables, unreadable), *left_out]),
+        reason="\n".join([*odd, *left_out]),
         stretch=part,
         previous_fingerprint=read[0],
         current_fingerprint=read[1],
@@ -354,10 +356,11 @@ def _odd(
     previous: SnapshotTables,
     current: SnapshotTables,
     unreadable: tuple[Collection[Unreadable], Collection[Unreadable]],
+    sample: Keys | None,
 ) -> list[str]:
     conditions = [condition for _, condition in resolved.definition.all_conditions()]
     read = tables_read(resolved.segment, conditions)
-    return odd_about(resolved.definition.guard, previous, current, unreadable, read)
+    return odd_about(resolved.definition.guard, previous, current, unreadable, read, sample)
 
 
 def _why_incomparable(

@@ -15,6 +15,7 @@ from segue.directory.definition import UNSUBSCRIBED
 from segue.directory.readers import in_parallel, pc
 from segue.directory.snapshots import same_content
 from segue.directory.tables import SnapshotTables, TableSlice
+from segue.segments.id_keys import Keys
 from segue.segments.strangers import count_reached, new_strangers
 from segue.segments.turnover import turnover
 from segue.segments.unreadable import Unreadable, news_of
@@ -32,18 +33,19 @@ def odd_about(
     current: SnapshotTables,
     unreadable: tuple[Collection[Unreadable], Collection[Unreadable]] = ((), ()),
     tables_read: Collection[str] = ("subscriptions",),
+    sample: Keys | None = None,
 ) -> list[str]:
     """Return, in words, what is odd about ``current`` as the successor of ``previous``.
 
     ``unreadable`` is what of each the workflow cannot read, and ``tables_read`` are those by whose
-    contact ids it judges. One line each: numbers, names of
+    contact ids it judges; ``sample`` is as for ``turnover``. One line each: numbers, names of
     columns, shapes of values and contact ids only.
     """
     return [
         *news_of(*unreadable, previous.snapshot.key, current.snapshot.key),
         *_lost_rows(limits, previous, current),
         *_returned_contacts(limits, previous, current),
-        *_other_ids(limits, previous, current),
+        *_other_ids(limits, previous, current, sample),
         *new_strangers(previous, current, tables_read),
         *(_unchanged(previous, current) if limits.stale else ()),
         *(line for table in _TABLES for line in _drift(table, previous, current)),
@@ -79,13 +81,13 @@ def _returned_contacts(
 
 
 def _other_ids(
-    limits: GuardLimits, previous: SnapshotTables, current: SnapshotTables
+    limits: GuardLimits, previous: SnapshotTables, current: SnapshotTables, sample: Keys | None
 ) -> Iterator[str]:
     """Ids in another spelling are other people: all leave, all enter, no opt-out holds any more.
 
     What is gone and what is new must both be much, so that growing and shrinking are not this.
     """
-    gone, new = turnover(previous, current)
+    gone, new = turnover(previous, current, sample)
     smaller = min(gone * previous.count("contacts"), new * current.count("contacts"))
     if min(gone, new) > (_MANY_OTHERS if smaller > limits.floor else _MOST_OTHERS):
         key, earlier = current.snapshot.key, previous.snapshot.key

@@ -21,7 +21,7 @@ from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables
 from segue.segments.arrow import TEXT, ArrowColumn, pc
 from segue.segments.definition import SegmentDefinition
-from segue.segments.id_keys import KeySet, id_keys
+from segue.segments.id_keys import Keys, KeySet, id_keys
 from segue.segments.kinds import ChangeKind, RemovalReason
 from segue.segments.readings import mask_of
 from segue.segments.sliced_membership import Leavers
@@ -44,12 +44,14 @@ _FEW = 1_000_000  # former members who are looked for among the contacts as thes
 class ChangeSet:
     """The changes of a segment between two snapshots, and how many members each side has.
 
-    ``changes`` is as ``membership_changes`` returns it.
+    ``changes`` is as ``membership_changes`` returns it. ``sample`` is of the current contacts' ids
+    (turnover.py), where they were all read.
     """
 
     changes: pd.DataFrame
     previous_size: int
     current_size: int
+    sample: Keys | None = None
 
 
 class Memberships(Protocol):
@@ -93,12 +95,14 @@ def segment_changes(
 ) -> ChangeSet:
     """Return the changes of ``segment`` from one snapshot to another, under its definition."""
     find = _plain_segment_changes if segment.asks_outside else _sorted_segment_changes
-    found, sizes, there = find(segment, directory, previous, current, store)
+    found, sizes, leavers = find(segment, directory, previous, current, store)
+    there = None if leavers is None else leavers.found
     if there is None:
         ids: Any = _removed(found).to_pylist()
         contacts = SnapshotTables(directory, current).contacts((), only=ids) if ids else None
         there = _as_ids(()) if contacts is None else ids_of(contacts)
-    return ChangeSet(_with_reasons(found, there), *sizes)
+    sample = None if leavers is None else leavers.sample
+    return ChangeSet(_with_reasons(found, there), *sizes, sample)
 
 
 def _plain_segment_changes(
@@ -122,10 +126,10 @@ def _sorted_segment_changes(
     previous: Snapshot,
     current: Snapshot,
     store: Memberships,
-) -> tuple[pa.Table, tuple[int, int], ArrowColumn | None]:
+) -> tuple[pa.Table, tuple[int, int], Leavers | None]:
     """Compare the memberships piece by piece; few former members are looked for on the way.
 
-    Returns the changes, both sizes, and which of the removed are still there, if that is known.
+    Returns the changes, both sizes, and the former members with what was learnt of them.
     """
     sizes = [0, 0]
 
@@ -140,7 +144,7 @@ def _sorted_segment_changes(
     leavers = Leavers(_keys_of(first)) if sizes[0] <= _FEW else None
     begun = iter([chain(first, before)])
     found = changes_of_pieces(lambda: next(begun, members(0)), lambda: members(1, leavers))
-    return found, (sizes[0], sizes[1]), None if leavers is None else leavers.found
+    return found, (sizes[0], sizes[1]), leavers
 
 
 def _some(pieces: Iterator[pa.Table]) -> list[pa.Table]:

@@ -43,6 +43,7 @@ from segue.segments.id_keys import IdSet, Keys, KeySet, all_differ, id_keys
 from segue.segments.ordered import Mask
 from segue.segments.population import Population, opt_state_needs
 from segue.segments.transactions import Verdicts
+from segue.segments.turnover import sample_of
 
 ID = "contact_id"
 _ANY_ZONE = timedelta(days=1)  # no wall clock is further from UTC
@@ -55,11 +56,13 @@ _NOBODY = pd.DataFrame({ID: pd.Series([], dtype="str")})
 class Leavers:
     """Those of some former members who are in the directory still, but in the segment no more.
 
-    Found while contacts are judged, which saves reading all of them once more.
+    Found while contacts are judged, which saves reading all of them once more; so is a sample of
+    all contacts' ids, which tells how many are others than before.
     """
 
     former: KeySet
     found: ArrowColumn | None = None  # None: nobody looked
+    sample: Keys | None = None  # see ``sample_of``
 
 
 def sliced_members(
@@ -107,6 +110,7 @@ def sliced_members(
     if leavers is not None:
         found = [ids for each in judged for ids in each.left.chunks]
         leavers.found = pa.chunked_array(found, TEXT)
+        leavers.sample = sample_of(keys)
     return [each.members for each in judged]
 
 

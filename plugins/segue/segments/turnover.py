@@ -6,6 +6,7 @@ sample tells, the ids with the least keys, so that ten million take as little me
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,17 @@ from segue.segments.id_keys import Keys, id_keys, least_keys
 _SAMPLED = 1 << 14  # ids that are compared: a share of more of them is right to one in a hundred
 
 
-def turnover(previous: SnapshotTables, current: SnapshotTables) -> tuple[float, float]:
+def turnover(
+    previous: SnapshotTables, current: SnapshotTables, sample: Keys | None = None
+) -> tuple[float, float]:
     """Return the share of the previous ids that are gone, and of the current ones that are new.
 
-    Both are 0 where one of the snapshots has no contacts: that is another question.
+    Both are 0 where one of the snapshots has no contacts: that is another question. ``sample`` is
+    that of the current ids, where somebody has read them.
     """
     if not previous.count("contacts") or not current.count("contacts"):
         return 0.0, 0.0
-    before, now = _sample(previous), _sample(current)
+    before, now = _read_sample(previous), _read_sample(current) if sample is None else sample
     shared = min(_reach(before), _reach(now))
     before, now = before[before <= shared], now[now <= shared]
     return _share_not_in(now, before), _share_not_in(before, now)
@@ -37,12 +41,16 @@ def _share_not_in(others: Keys, keys: Keys) -> float:
     return 1 - float(np.isin(keys, others, assume_unique=True).mean())
 
 
-def _sample(tables: SnapshotTables) -> Keys:
+def sample_of(parts: Iterable[Keys]) -> Keys:
+    """Return the sample of the ids whose keys these are."""
+    return least_keys(parts, _SAMPLED)
+
+
+def _read_sample(tables: SnapshotTables) -> Keys:
     pieces = in_parallel(
-        lambda piece: least_keys([id_keys(piece.read([ID]).column(ID))], _SAMPLED),
-        tables.slices("contacts"),
+        lambda piece: sample_of([id_keys(piece.read([ID]).column(ID))]), tables.slices("contacts")
     )
-    return least_keys(pieces, _SAMPLED)
+    return sample_of(pieces)
 
 
 def _reach(sample: Keys) -> Any:

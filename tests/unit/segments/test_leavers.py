@@ -12,6 +12,7 @@ from segue.segments import sliced_membership
 from segue.segments.changes import segment_changes
 from segue.segments.id_keys import KeySet, id_keys
 from segue.segments.membership import MembershipStore
+from segue.segments.turnover import turnover
 from tests.unit.segments.home import Home
 
 BEFORE, NOW = "2026-11-22", "2026-11-23"
@@ -64,6 +65,17 @@ def test_contacts_are_looked_for_again_where_the_current_membership_was_stored(h
     found_by(home, store)
     assert found_by(home, store) == REASONS
     assert home.looked == ["gone", "left"]
+
+
+def test_the_sample_of_ids_is_that_of_all_contacts_where_these_are_judged(home, store):
+    """It is the same as one that is read; where nobody was judged there is none."""
+    tables = [home.tables(key) for key in (BEFORE, NOW)]
+    asked = home.catalog.segment("gold"), tables[0].directory, *(each.snapshot for each in tables)
+    sample = segment_changes(*asked, store).sample
+    everybody = tables[1].slices("contacts")[0].read(["contact_id"]).column(0)
+    assert sample.tolist() == sorted(id_keys(everybody).tolist())
+    assert turnover(*tables, sample) == turnover(*tables) == (0.25, 0.4)
+    assert segment_changes(*asked, store).sample is None
 
 
 def test_many_former_members_are_looked_for_again(home, store, monkeypatch):
