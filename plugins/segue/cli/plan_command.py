@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from segue.delivery.plan import Plan, PlannedAction, PlannedChange
+    from segue.directory.definition import DirectoryDefinition
+    from segue.directory.snapshots import Snapshot
 
 _CSV = (
     *("contact_id", "change", "reason", "conditions", "opted_in"),
@@ -80,9 +82,24 @@ def plan(
     if contact is not None:
         chosen = [change for change in found.changes if change.contact_id == contact]
         found = replace(found, changes=chosen)
+        if not chosen:
+            note(_without_change(resolved.directory, [begin, end], contact))
     _PRINTERS[output](found.without_repeats())
     note_live(resolved)
     _note_summary(found)
+
+
+def _without_change(
+    directory: DirectoryDefinition, snapshots: Sequence[Snapshot | None], contact: str
+) -> str:
+    """Say that a contact has no change, or is in neither snapshot."""
+    from segue.directory.tables import SnapshotTables
+
+    tables = [SnapshotTables(directory, snapshot) for snapshot in snapshots if snapshot]
+    if all(each.rows("contacts", (), only=[contact]).empty for each in tables):
+        keys = " or ".join(each.snapshot.key for each in tables)
+        return f"there is no contact {contact!r} in {keys}; ids are compared exactly"
+    return f"the contact {contact!r} has no change here"
 
 
 def _print_json(plan: Plan) -> None:

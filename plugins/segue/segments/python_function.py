@@ -91,7 +91,9 @@ def _file_of(module: str) -> Path:
         spec = importlib.util.find_spec(module) if _MODULE.fullmatch(module) else None
     except ImportError:
         spec = None
-    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
+    if spec is not None and not str(spec.origin).endswith(".py"):
+        raise ValueError(f"the module {module!r} has no file of Python's; allowed: {ALLOWED}")
+    if spec is None or spec.origin is None:
         raise ValueError(f"there is no module {module!r}; allowed: {ALLOWED}")
     return Path(spec.origin)
 

@@ -134,3 +134,8 @@ def test_a_digest_is_one_message_and_is_shown_once(segue, home):
     assert "  team  slack_message  send, one message about 5 changes" in answer.lines
     assert any("5: c2" in line for line in answer.lines)  # the first that is shown has the message
     assert "  team: 1 send, in one message" in answer.err
+
+
+def test_a_contact_without_a_change_is_told_from_one_that_is_not_there(segue):
+    answer = segue("plan", "welcome", "--at", "2026-11-22", "--contact", "TYPO")
+    assert "there is no contact 'TYPO' in 2026-11-21 or 2026-11-22" in answer.err

@@ -73,6 +73,7 @@ def messages(home, name):
             "imported.path",
             "has {key} where the snapshot's key stands",
         ),
+        ("python: os:getcwd", "python", "the module 'os' has no file of Python's"),
         ("imported: {path: '../{key}.xlsx'}", "imported.path", "allowed: a name in .parquet, .csv"),
         ("imported: {path: '{key}.csv', columns: {id: x}}", "imported.columns", "contact_id"),
         ("imported: {paths: '{key}.csv'}", "imported", "'path'"),
