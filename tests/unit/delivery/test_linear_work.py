@@ -24,7 +24,7 @@ from segue.delivery.ledger import (
     StartRules,
 )
 from segue.delivery.schema import deliveries
-from segue.delivery.spans import Stretch
+from segue.delivery.spans import Point, Stretch
 from tests.unit.delivery.builders import (
     DEFINITION,
     NOW,
@@ -102,6 +102,7 @@ def _life(ledger: Ledger, size: int) -> Iterator[tuple[str, Callable[[], object]
         for action in ACTIONS
     }
     whole, half = (detected(stretch(21, 22), added(*chosen)) for chosen in (people, people[::2]))
+    over = detected(Stretch(Point(point(22).as_of, point(21).key), point(23)), added(*people))
     here = Stretch(point(22), point(22))
     members = [(contact, "enrolled", "") for contact in people]
     enrolment = DetectedSpan(SpanKind.ENROLMENT, "", here, None, "after", None, 11, members)
@@ -166,7 +167,9 @@ def _life(ledger: Ledger, size: int) -> Iterator[tuple[str, Callable[[], object]
     yield "hold_followers", lambda: ledger.hold_followers(keys["ticket"], NOW)
     yield "postpone", lambda: ledger.postpone(keys["ticket"], "quiet_hours", NOW, NOW)
     yield "drop_withdrawn", lambda: ledger.drop_withdrawn(NOW)
-    yield "tried_actions", lambda: ledger.tried_actions([span])
+    yield "sent_actions", lambda: ledger.sent_actions([span])
+    yield "record_spans over a kept one", lambda: record("over", over)
+    yield "count_left_to_others", lambda: ledger.count_left_to_others(ids("over"))
     yield "count_rows", lambda: ledger.count_rows([span], Filter())
     yield "change_rows", lambda: ledger.change_rows([span], Filter(), **page)
     yield "take_over", lambda: ledger.take_over(run("other"), ledger.spans_of(asked), NOW)
