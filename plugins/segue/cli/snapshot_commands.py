@@ -47,7 +47,12 @@ def snapshots(
     if check is not None:
         _check(workspace, definition, check, output)
         return
-    from segue.directory.snapshots import describe_unkeyed, list_snapshots, unkeyed_folders
+    from segue.directory.snapshots import (
+        describe_twins,
+        describe_unkeyed,
+        list_snapshots,
+        unkeyed_folders,
+    )
     from segue.directory.tables import SnapshotTables
 
     with working(f"Listing {directory}"):
@@ -60,6 +65,8 @@ def snapshots(
     if not rows:
         note(f"directory {directory} has no snapshot yet")
     for text in (*clashes, *([] if left_out is None else [left_out])):
+        note(text)
+    for text in describe_twins(found):
         note(text)
     if output is Format.TABLE:
         print_listing(_IN_A_TABLE, map(_table_row, rows), output)
@@ -146,6 +153,7 @@ def _table_row(row: list[Any]) -> list[Any]:
 
 
 def _check(workspace: Workspace, directory: DirectoryDefinition, key: str, output: Format) -> None:
+    from segue.directory.snapshots import describe_twins, list_snapshots
     from segue.directory.tables import SnapshotTables
     from segue.segments.strangers import find_strangers
 
@@ -182,6 +190,9 @@ def _check(workspace: Workspace, directory: DirectoryDefinition, key: str, outpu
         note(f"{count(len(problems), 'problem')} found in {key}")
         raise typer.Exit(_UNSOUND)
     note(str(tables.opt_outs()))
+    every = list_snapshots(directory, now=workspace.now)
+    for text in describe_twins(item for item in every if item.as_of == tables.snapshot.as_of):
+        note(text)
     note(f"{key} is sound" + (f"; {count(len(remarks), 'remark')}" if remarks else ""))
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
+from itertools import groupby
 from urllib.parse import unquote
 
 from upath import UPath
@@ -154,6 +155,22 @@ def describe_unkeyed(folders: Sequence[str]) -> str | None:
     if count > 1:
         what = f"the names of {count} folders are no keys, such as {example}"
     return f"{what}; a key is {ALLOWED_KEYS}"
+
+
+def describe_twins(snapshots: Iterable[Snapshot]) -> list[str]:
+    """Say of which snapshots the as-of is that of another one, a line for each such instant.
+
+    Between two of one as-of no time passes: a run uses the last of them by its key.
+    """
+    ordered = sorted(snapshots)
+    by_instant = [list(group) for _, group in groupby(ordered, key=lambda item: item.as_of)]
+    return [
+        f"snapshots {', '.join(item.key for item in twins)} have one as-of, "
+        f"{twins[0].as_of:%Y-%m-%dT%H:%M:%SZ}: runs use the last of them that is complete, "
+        f"{twins[-1].key} where it is, and what only another one shows is not acted on"
+        for twins in by_instant
+        if len(twins) > 1
+    ]
 
 
 def find_snapshot(directory: DirectoryDefinition, key: str, *, now: datetime) -> Snapshot:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -185,6 +186,16 @@ def test_folders_that_are_no_keys_are_told_of(segue, home):
         (home.snapshots / name).mkdir()
     answer = segue("snapshots", "customers")
     assert "the names of 2 folders are no keys, such as '20261120'; a key is a date" in answer.err
+
+
+def test_snapshots_of_one_as_of_are_told_of(segue, home):
+    """A day's end is the next day's midnight: of the two keys runs use the last."""
+    folder = home.snapshots / "2026-11-22"
+    shutil.copytree(folder, home.snapshots / "2026-11-23T00:00:00Z")
+    said = "snapshots 2026-11-22, 2026-11-23T00:00:00Z have one as-of, 2026-11-23T00:00:00Z: "
+    assert said in segue("snapshots", "customers").err
+    assert said in segue("snapshots", "customers", "--check", "2026-11-22").err
+    assert "one as-of" not in segue("snapshots", "customers", "--check", "2026-11-21").err
 
 
 def test_a_snapshot_of_the_future_is_not_complete(segue, home):
