@@ -228,7 +228,8 @@ def render(template: Template, variables: Mapping[str, Any]) -> str:
 
 _NO_NUMBER = (
     "; to count with a field that is text, as every field of a CSV file is, read it with the "
-    "filter `number`: contact.balance | number"
+    "filter `number`: contact.balance | number; to compare a date with text, write it as text: "
+    "contact.seen.isoformat()"
 )
 
 
@@ -410,7 +411,12 @@ def _print_plain(value: Any) -> Any:
 def _print_whole(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
+    if isinstance(value, float) and value in _INFINITE:
+        raise ContactFailure("the template prints a number that is infinite")
     return str(value) if isinstance(value, int | float | timedelta) else value
+
+
+_INFINITE = (float("inf"), float("-inf"))
 
 
 def _print_parts(value: Any) -> str:

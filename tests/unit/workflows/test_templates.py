@@ -124,6 +124,11 @@ def test_nothing_is_never_printed(source: str):
     assert failure(source, all=[None]) == "missing field: an empty value is printed"
 
 
+@pytest.mark.parametrize("number", [float("inf"), float("-inf")])
+def test_infinity_is_not_printed(number):
+    assert failure("{{ contact.n }}", n=number) == "the template prints a number that is infinite"
+
+
 def test_an_empty_list_is_missing_where_it_is_printed():
     """As conditions call it empty; a loop over it is one over nobody."""
     assert shown("{{ contact.lists | default('none') }}", lists=[]) == "none"
