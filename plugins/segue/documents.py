@@ -39,6 +39,8 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+
 
 
 Item = TypeVar("Item")
+_BARE_TEMPLATE = re.compile(r"(^|[:\-,\[])\s+\{\{")  # where YAML sees a mapping begin
+_QUOTE_IT = "; a text that begins with {{ is written in quotes"
 Items = Annotated[tuple[Item, ...], Field(strict=False)]  # a YAML list, kept as a tuple
 Name = Annotated[
     str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", description="lower-case letters, digits, _")
@@ -107,6 +109,8 @@ def parse_document(text: str, file: str) -> Document:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (0, 0)
         message = f"is not valid YAML: {error.problem or error.context}"
+        if _BARE_TEMPLATE.search("\n".join(text.splitlines()[max(line - 2, 0) : line])):
+            message += _QUOTE_IT
         raise DefinitionError([Problem(file, line, column, "", message)]) from None
     except YAMLError as error:
         raise DefinitionError([Problem(file, 0, 0, "", f"is not valid YAML: {error}")]) from None
@@ -276,7 +280,9 @@ class _Reader:
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, ScalarNode):
-                self._complain(key_node, location, "a key must be a single word or text")
+                is_template = isinstance(key_node, MappingNode) and key_node.flow_style
+                message = "a key must be a single word or text" + _QUOTE_IT * bool(is_template)
+                self._complain(key_node, location, message)
                 continue
             key = self._text(key_node, str(key_node.value), location)
             if key == "<<" and key_node.style is None:
@@ -362,6 +368,8 @@ def _describe(details: dict[str, Any], model: type[BaseModel]) -> str:
             if isinstance(value, str)
             else ""
         )
+    if kind in ("list_type", "tuple_type") and isinstance(value, str | int | float):
+        return f"expected a list: [{value}], found {value!r}"
     message = details["msg"][:1].lower() + details["msg"][1:]
     message = re.sub(r" or instance of \w+", "", message)
     message = message.replace("input should be a valid dictionary", "expected a mapping")

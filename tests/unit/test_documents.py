@@ -160,3 +160,22 @@ def test_aliases_of_aliases_are_refused_before_anything_is_built(nest, monkeypat
 
 def test_a_few_aliases_are_read():
     assert data("a: &a [1, 2]\nb: [*a, *a]\n") == {"a": [1, 2], "b": [[1, 2], [1, 2]]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a: {{ contact.x }}",
+        "a: {{ contact.x }} and more",
+        "a: {{ contact.x | default('') }}",
+        "a: {b: {{ contact.x }}}",
+        "- {{ contact.x }} there",
+    ],
+)
+def test_a_template_without_quotes_is_told_to_have_them(text):
+    try:
+        problems = parse_document(f"{text}\n", "f.yaml").problems
+    except DefinitionError as error:
+        problems = error.problems
+    assert len(problems) == 1
+    assert problems[0].message.endswith("; a text that begins with {{ is written in quotes")

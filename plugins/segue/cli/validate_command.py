@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from segue.directory.definition import DirectoryDefinition
     from segue.directory.tables import SnapshotTables
     from segue.errors import DataError, Problem
+    from segue.segments.unreadable import Unreadable
     from segue.validation import Newest
 
 Columns = Mapping[str, Collection[str]]  # table: names
@@ -209,10 +210,18 @@ def _unreadable(workspace: Workspace, tables: SnapshotTables) -> list[tuple[str,
                 users.setdefault(use, []).append(f"workflow {name}")
     where = f"directory {tables.directory.directory}, snapshot {tables.snapshot.key}"
     return [
-        (f"{where}, {each}; read by {', '.join(users[each.use])}", each.share == 1)
+        (f"{where}, {each}; read by {', '.join(users[each.use])}{_form(each)}", each.share == 1)
         for each in find_unreadable(tables, users)
         if tables.kinds(each.use.table)[each.use.column] in ("text", "bytes")  # else: a misfit
     ]
+
+
+def _form(unreadable: Unreadable) -> str:
+    """Say how dates are written where none of a column can be read."""
+    from segue.segments.unreadable import DATES_ARE, Reading
+
+    is_all = unreadable.share == 1 and unreadable.use.reading is Reading.DATE
+    return f". {DATES_ARE}" if is_all else ""
 
 
 def _sound(names: Iterable[str], load: Callable[[str], Loaded]) -> Iterator[tuple[str, Loaded]]:

@@ -106,6 +106,7 @@ class Unreadable:
         )
 
 
+DATES_ARE = "Dates are ISO 8601 (2026-11-22T17:03:00Z), or typed columns of dates or times"
 DATES = (
     Use("contacts", "created_at", Reading.DATE),
     Use("contacts", "modified_at", Reading.DATE),
@@ -201,8 +202,7 @@ def undated(found: Collection[Unreadable]) -> str | None:
     if not dates:
         return None
     return (
-        f"{dates[0]}; beyond {MOST_UNDATED:.0%} no condition on transactions is judged. Dates are "
-        "ISO 8601 (2026-11-22T17:03:00Z), or typed columns of dates or times"
+        f"{dates[0]}; beyond {MOST_UNDATED:.0%} no condition on transactions is judged. {DATES_ARE}"
     )
 
 

@@ -32,6 +32,7 @@ from jinja2.exceptions import SecurityError, UndefinedError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
 
+from segue.documents import did_you_mean
 from segue.errors import ContactFailure
 from segue.workflows.bounds import (
     MADE,
@@ -335,7 +336,8 @@ def _check_tree(tree: nodes.Template, where: str) -> None:
             if node.name not in words:
                 raise ValueError(f"No {kind.__name__.lower()} named {node.name!r}{where}")
     for name in sorted(meta.find_undeclared_variables(tree) - set(VARIABLES)):
-        raise ValueError(f"unknown name {name!r}{where}; allowed: {', '.join(VARIABLES)}")
+        hint = did_you_mean(name, VARIABLES) or f"; did you mean contact.{name}?"
+        raise ValueError(f"unknown name {name!r}{where}; allowed: {', '.join(VARIABLES)}{hint}")
 
 
 class _Missing(StrictUndefined):

@@ -569,3 +569,31 @@ def test_a_folder_that_cannot_be_read_is_a_problem(segue, home, monkeypatch):
     answer = segue("validate")
     assert answer.code == 2
     assert f"{closed}: cannot be read: Permission denied" in answer.lines
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new", "said"),
+    [
+        ("workflows", "[added]", "added", "expected a list: [added], found 'added'"),
+        ("workflows", "contact.contact_id", "Spend", "did you mean contact.Spend?"),
+        ("workflows", "contact.contact_id", "contakt.tier", "did you mean 'contact'?"),
+        (
+            *("segments", "{field: tier, equals: gold}", "{Stage: customer}"),
+            "of a field, write {field: Stage, equals: 'customer'}",
+        ),
+    ],
+)
+def test_what_was_nearly_right_is_told_as_it_is_written(segue, home, kind, old, new, said):
+    home.define("workflows", "welcome", SIMPLE.replace(old, new))
+    if kind == "segments":
+        home.define(kind, "gold", SEGMENT.replace(old, new))
+    answer = segue("validate")
+    assert answer.code == 2
+    assert said in answer.out
+
+
+def test_where_no_date_can_be_read_it_is_said_how_dates_are_written(segue, home):
+    home.define("workflows", "welcome", SIMPLE)
+    home.define("segments", "gold", SEGMENT.replace("equals: gold", "in_past: 30d"))
+    answer = segue("validate")
+    assert answer.out.count("Dates are ISO 8601 (2026-11-22T17:03:00Z)") == 1

@@ -72,6 +72,14 @@ def parse_workflow_condition(data: object) -> Condition:
     return parse_condition(data, change_allowed=True)
 
 
+def _as_comparison(data: Mapping[str, Any]) -> str:
+    """Return how a field's name with its value would be written; nothing for what is no such."""
+    values = [value for value in data.values() if isinstance(value, str | int | float)]
+    if len(data) != 1 or not values:
+        return ""
+    return f"; of a field, write {{field: {next(iter(data))}, equals: {shape(values[0])}}}"
+
+
 @dataclass
 class _Parser:
     problems: list[tuple[Location, str]] = field(default_factory=list)
@@ -107,6 +115,7 @@ class _Parser:
             return None
         if not found:
             hint = next((text for key in data if (text := did_you_mean(key, shapes))), "")
+            hint = hint or _as_comparison(data)
             names = ", ".join(data) or "an empty mapping"
             self._complain(at, f"expected a condition with {_or(shapes)}, found {names}{hint}")
             return None
