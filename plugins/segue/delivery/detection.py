@@ -256,12 +256,13 @@ def enrolment(
     resolved: ResolvedWorkflow, current: Snapshot, reached: Collection[str], store: Memberships
 ) -> DetectedSpan:
     """Return the present members but those ``reached`` as ``enrolled``; it takes no time."""
-    _require_answers(resolved, current)
+    tables = SnapshotTables(resolved.directory, current)
+    _require_answers(resolved, tables)
     members = store.membership(resolved.segment, resolved.directory, current)
     rows = enrolments(members)
     ids = [contact_id for contact_id in rows["contact_id"] if contact_id not in reached]
     enrolled = [(contact_id, str(ChangeKind.ENROLLED), "") for contact_id in ids]
-    changes, left_out = keepable(enrolled, SnapshotTables(resolved.directory, current))
+    changes, left_out = keepable(enrolled, tables)
     point = _point(current)
     return DetectedSpan(
         kind=SpanKind.ENROLMENT,
@@ -275,19 +276,18 @@ def enrolment(
     )
 
 
-def _require_answers(resolved: ResolvedWorkflow, current: Snapshot) -> list[Unreadable]:
+def _require_answers(resolved: ResolvedWorkflow, tables: SnapshotTables) -> list[Unreadable]:
     """Return what of a snapshot the workflow cannot read.
 
     Raises DataError where it lacks or cannot answer what is asked, or hides opt-outs.
     """
-    directory, segment = resolved.directory, resolved.segment
-    tables = SnapshotTables(directory, current)
+    segment = resolved.segment
     tables.refuse_unread()
     lacking = missing_for(segment, tables)
     if lacking:
         raise DataError(
-            f"snapshot {current.key} of {directory.directory} lacks {', '.join(lacking)}, which "
-            f"the segment {segment.segment} needs"
+            f"snapshot {tables.snapshot.key} of {resolved.directory.directory} lacks "
+            f"{', '.join(lacking)}, which the segment {segment.segment} needs"
         )
     live = () if resolved.live is None else resolved.live.provides
     uses = uses_of_workflow(resolved.definition, segment, live)
@@ -309,7 +309,8 @@ def compare(
     """
     directory, segment = resolved.directory, resolved.segment
     current = find_snapshot(directory, part.current.key, now=now)
-    now_unreadable = _require_answers(resolved, current)
+    current_tables = SnapshotTables(directory, current)
+    now_unreadable = _require_answers(resolved, current_tables)
     if part.is_empty:
         return _baseline(resolved, part, None, current, "no earlier snapshot", store)
     try:
@@ -322,12 +323,12 @@ def compare(
             'snapshot back, or run again with {"accept_rewritten": true} to begin anew with a '
             "baseline: the changes in between are then not acted on"
         ) from None
-    tables = SnapshotTables(directory, previous), SnapshotTables(directory, current)
-    refuse_lost_opt_outs(*tables)
-    incomparable = _why_incomparable(resolved, *tables)
+    previous_tables = SnapshotTables(directory, previous)
+    refuse_lost_opt_outs(previous_tables, current_tables)
+    incomparable = _why_incomparable(resolved, previous_tables, current_tables)
     if incomparable is not None:
         return _baseline(resolved, part, previous, current, incomparable, store)
-    unreadable = require_comparable(segment, tables[0], now_unreadable), now_unreadable
+    unreadable = require_comparable(segment, previous_tables, now_unreadable), now_unreadable
     read = fingerprint(previous), fingerprint(current)
     found = segment_changes(segment, directory, previous, current, store)
     if read != (fingerprint(previous), fingerprint(current)):
@@ -335,9 +336,8 @@ def compare(
     frame = found.changes
     wanted = frame[frame["change"].isin(list(resolved.definition.changes))]
     rows = list(zip(wanted["contact_id"], wanted["change"], wanted["reason"], strict=True))
-    previous_tables, current_tables = tables
     changes, left_out = keepable(rows, current_tables, previous_tables)
-    odd = _odd(resolved, *tables, unreadable, found.sample)
+    odd = _odd(resolved, previous_tables, current_tables, unreadable, found.sample)
     return DetectedSpan(
         kind=SpanKind.CHANGES,
         reason="\n".join([*odd, *left_out]),

@@ -8,9 +8,10 @@ Many are not, nor are those that differ from a contact's id by blanks, leading z
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pyarrow as pa
@@ -22,13 +23,12 @@ from segue.errors import DataError
 from segue.segments.arrow import TEXT, ArrowColumn, pc
 from segue.segments.id_keys import IdSet, Keys, all_differ, id_keys
 from segue.segments.ordered import Mask
-from segue.segments.readings import mask_of
 
 OF_CONTACTS = ("transactions", "mailing_lists", "subscriptions")  # tables about contacts
 _OPT_OUTS = "subscriptions"  # of these, the rows that opt out count
 _MOST = 0.5  # the share of unknown ids beyond which a table is about others
 _NEWS = 0.1  # how far that share may rise from one snapshot to the next without a question
-_SLICES = 16  # of transactions that are looked at, spread over the table
+_SLICES = 4  # of transactions that are looked at, spread over the table
 _EXAMPLES, _PAIRS = 10, 3
 _BLANKS = " \t\r\n\v\f\0\u00a0\u200b\ufeff"
 
@@ -41,7 +41,7 @@ class Strangers:
     rows: int  # that were looked at
     count: int  # of these, whose contact id no contact has
     examples: tuple[str, ...]  # the first few of their ids
-    respelt: int  # how many of their ids a contact has in another spelling
+    respelt: int  # how many of their ids a contact has in another spelling, if it was looked at
     pairs: tuple[tuple[str, str], ...]  # the first few of these, and the contact's own
     is_ignored: bool = False  # the directory says that they are of contacts who are gone
 
@@ -82,14 +82,16 @@ class Strangers:
 def find_strangers(tables: SnapshotTables, names: Collection[str] = OF_CONTACTS) -> list[Strangers]:
     """Return, of the tables ``names`` that there are, those with rows that find no contact.
 
-    Reads ids slice by slice, of transactions in a sample of slices; spellings are compared for the
-    ids that find nobody alone. Raises DataError where a row has no id.
+    Reads ids slice by slice, of transactions in a sample of slices. Spellings are compared for the
+    ids that find nobody alone, of opt-outs or of more than a few rows. Raises DataError where a
+    row has no id.
     """
-    counts = _rows_by_id(tables, names)
-    unknown = _without_contact(tables, [each.column(ID) for each in counts.values()])
+    there = [name for name in OF_CONTACTS if name in names and tables.has(name)]
+    looked = _looked_at(tables, there)
+    to_compare = [each for each in looked if each.table == _OPT_OUTS or each.share > _NEWS]
+    unknown = _unique(_joined(each.ids for each in to_compare))
     own = _other_spellings(tables, unknown) if len(unknown) else {}
-    found = [_of_table(tables, name, rows, unknown, own) for name, rows in counts.items()]
-    return [each for each in found if each.count]
+    return [_described(tables, each, own) for each in looked if len(each.ids)]
 
 
 def refuse_strangers(tables: SnapshotTables, names: Collection[str] = OF_CONTACTS) -> None:
@@ -115,52 +117,92 @@ def new_strangers(
 
 def count_reached(tables: SnapshotTables) -> int:
     """Return how many contacts the rows of subscriptions opt out of something."""
-    counts = _rows_by_id(tables, [_OPT_OUTS])
-    ids = [rows.column(ID) for rows in counts.values()]
-    return sum(map(len, ids)) - len(_without_contact(tables, ids))
+    if not tables.has(_OPT_OUTS):
+        return 0
+    keys = in_parallel(lambda piece: id_keys(_ids(piece)), tables.slices(_OPT_OUTS))
+    return int(_are_in(_contact_keys(tables), np.unique(_concatenated(keys))).sum())
 
 
-def _rows_by_id(tables: SnapshotTables, names: Collection[str]) -> dict[str, pa.Table]:
-    """Return, by table, a row per different contact id, with how many rows it has."""
-    there = [name for name in OF_CONTACTS if name in names and tables.has(name)]
-    return {name: _counted(tables, name) for name in there}
+def _contact_keys(tables: SnapshotTables) -> Keys:
+    """Return the keys of all contacts, ascending: eight bytes for each.
+
+    A row counts as a contact's by its key alone: this is about spellings, of which many rows have
+    the same, and not about one id that was made to have another's key.
+    """
+    keys = _concatenated(in_parallel(lambda piece: id_keys(_ids(piece)), tables.slices("contacts")))
+    keys.sort()
+    return keys
 
 
-def _counted(tables: SnapshotTables, table: str) -> pa.Table:
+def _concatenated(keys: Iterable[Keys]) -> Keys:
+    return np.concatenate([np.zeros(0, np.uint64), *keys])
+
+
+def _are_in(some: Keys, keys: Keys) -> Mask:
+    """Tell which ``keys`` are among ``some``, ascending; many are found faster in order, too."""
+    if not len(some):
+        return np.zeros(len(keys), dtype=bool)
+    there: Mask = some.take(np.searchsorted(some, keys), mode="clip") == keys
+    return there
+
+
+@dataclass(frozen=True, slots=True)
+class _Unknown:
+    """The different ids of one table that no contact has, and how many rows have each."""
+
+    table: str
+    rows: int  # that were looked at
+    ids: ArrowColumn
+    counts: ArrowColumn
+
+    @property
+    def count(self) -> int:
+        return int(pc.sum(self.counts).as_py() or 0)
+
+    @property
+    def share(self) -> float:
+        return self.count / self.rows if self.rows else 0.0
+
+
+_LOOKED_AT: WeakKeyDictionary[SnapshotTables, dict[str, _Unknown]] = WeakKeyDictionary()
+
+
+def _looked_at(tables: SnapshotTables, names: Sequence[str]) -> list[_Unknown]:
+    """Return what of each table finds no contact; one run asks for it several times."""
+    before = _LOOKED_AT.setdefault(tables, {})
+    missing = [name for name in names if name not in before]
+    if missing:
+        contacts = _contact_keys(tables)
+        before |= {name: _without_contact(tables, name, contacts) for name in missing}
+    return [before[name] for name in names]
+
+
+def _without_contact(tables: SnapshotTables, table: str, contacts: Keys) -> _Unknown:
+    def look(piece: TableSlice) -> tuple[int, ArrowColumn]:
+        ids = _ids(piece)
+        keys = id_keys(ids)
+        each = np.unique(keys)
+        unknown = each[~_are_in(contacts, each)]
+        return len(ids), ids.filter(pa.array(_are_in(unknown, keys)))
+
     pieces = tables.slices(table)
     if table == "transactions":
         pieces = pieces[:: -(-len(pieces) // _SLICES) or 1]
-    counted = in_parallel(_count_ids, pieces)
-    empty = pa.table({ID: pa.array([], TEXT), "rows": pa.array([], pa.int64())})
-    every = pa.concat_tables([empty, *counted]).group_by(ID, use_threads=False)
-    return every.aggregate([("rows", "sum")]).rename_columns([ID, "rows"])
+    looked = in_parallel(look, pieces)
+    counted: Any = _joined(ids for _, ids in looked).value_counts()
+    columns = (pa.chunked_array([counted.field(name)]) for name in ("values", "counts"))
+    return _Unknown(table, sum(total for total, _ in looked), *columns)
 
 
-def _count_ids(piece: TableSlice) -> pa.Table:
+def _ids(piece: TableSlice) -> ArrowColumn:
+    """Return the contact ids of a slice; of subscriptions, of the rows that opt out."""
     if piece.table == _OPT_OUTS:
         rows = piece.read([ID, "opted_in"])
         rows = rows.filter(pc.invert(rows.column("opted_in")))
     else:
         rows = piece.read([ID])
-    counted: Any = plain(rows.column(ID)).value_counts()
-    return pa.table({ID: counted.field("values").cast(TEXT), "rows": counted.field("counts")})
-
-
-def _without_contact(tables: SnapshotTables, ids: Iterable[ArrowColumn]) -> ArrowColumn:
-    """Return those of ``ids`` that no contact has, each once, in their order."""
-    wanted = _unique(_joined(ids))
-    if not len(wanted):
-        return wanted
-    known = IdSet(wanted)
-
-    def having(piece: TableSlice) -> ArrowColumn:
-        contacts = piece.read([ID]).column(ID)
-        found: ArrowColumn = contacts.filter(pa.array(known.holds(contacts)))
-        return found
-
-    there = _joined(in_parallel(having, tables.slices("contacts")))
-    unknown: ArrowColumn = wanted.filter(pc.invert(pc.is_in(wanted, value_set=pc.unique(there))))
-    return unknown
+    ids: ArrowColumn = plain(rows.column(ID)).cast(TEXT)
+    return ids
 
 
 def _other_spellings(tables: SnapshotTables, unknown: ArrowColumn) -> dict[str, str]:
@@ -200,19 +242,14 @@ def _plainly_spelt(ids: ArrowColumn, fold: bool) -> ArrowColumn:
     return folded
 
 
-def _of_table(
-    tables: SnapshotTables, table: str, rows: pa.Table, unknown: ArrowColumn, own: dict[str, str]
-) -> Strangers:
-    marks: Mask = mask_of(pc.is_in(rows.column(ID), value_set=unknown))
-    mine = rows.filter(pa.array(marks))
-    ids = mine.column(ID)
-    respelt = ids.filter(pc.is_in(ids, value_set=pa.array(list(own), TEXT)))
+def _described(tables: SnapshotTables, unknown: _Unknown, own: dict[str, str]) -> Strangers:
+    respelt = unknown.ids.filter(pc.is_in(unknown.ids, value_set=pa.array(list(own), TEXT)))
     some: list[Any] = respelt.slice(0, _PAIRS).to_pylist()
-    first: list[Any] = ids.slice(0, _EXAMPLES).to_pylist()
+    first: list[Any] = unknown.ids.slice(0, _EXAMPLES).to_pylist()
     return Strangers(
-        table,
-        pc.sum(rows.column("rows")).as_py() or 0,
-        pc.sum(mine.column("rows")).as_py() or 0,
+        unknown.table,
+        unknown.rows,
+        unknown.count,
         tuple(first),
         len(respelt),
         tuple((each, own[each]) for each in some),
