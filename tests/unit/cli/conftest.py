@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,7 +135,13 @@ def home(tmp_path, monkeypatch):
 def segue(home, monkeypatch, capsys):
     """Run the command line as its entry point does, errors and all."""
 
+    root = logging.getLogger()
+
     def run(*arguments: str) -> Answer:
+        # a command is a process of its own: what Airflow arranged for an earlier test is not there
+        streams = {handler: getattr(handler, "stream", None) for handler in root.handlers}
+        alive = [each for each, stream in streams.items() if not getattr(stream, "closed", False)]
+        monkeypatch.setattr(root, "handlers", alive)
         monkeypatch.setattr(sys, "argv", ["segue", *arguments])
         with pytest.raises(SystemExit) as ended:
             cli.main()
