@@ -39,13 +39,14 @@ def resolved(tmp_path: Path) -> ResolvedWorkflow:
     root = tmp_path / "snapshots"
     yesterday, today = root / "2026-11-08", root / "2026-11-09"
     others = [[f"s{number}", "silver"] for number in range(9)]
-    write(yesterday, "contacts", "contact_id,tier", [["a", "gold"], ["g\0ne", "gold"], *others])
+    before = [["a", "gold"], ["g\0ne", "gold"], *others]
+    write(yesterday, "contacts", "contact_id,tier", before)
     members = [["b", "gold"], *([unfit, "gold"] for unfit in UNFIT), ["c", "gold"]]
     write(today, "contacts", "contact_id,tier", [*members, *others])
-    for folder in (yesterday, today):
+    for folder, contacts in ((yesterday, before), (today, [*members, *others])):
         rows = [["c", "directory", "no"], ["n\0l", "directory", "no"]]
         write(folder, "subscriptions", "contact_id,scope,opted_in", rows)
-        bought = [[contact, "2026-11-07"] for contact, _ in [*members, ["nob\0dy", ""]]]
+        bought = [[contact, "2026-11-07"] for contact, _ in [*contacts, ["nob\0dy", ""]]]
         write(folder, "transactions", "contact_id,date", bought)
         (folder / "_SUCCESS").touch()
     directory = {"directory": "people", "snapshots": str(root), "complete_marker": "_SUCCESS"}
