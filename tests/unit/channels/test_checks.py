@@ -40,7 +40,7 @@ def test_slack_says_whose_the_token_is(sandbox):
 
 
 def slack_at(set_connection, base_url: str, token: str = "xoxb-sandbox") -> None:
-    extra = {"base_url": base_url, "timeout": 1}
+    extra = {"base_url": base_url, "timeout": 10}
     set_connection("slack_default", conn_type="slack", password=token, extra=extra)
 
 
@@ -124,7 +124,7 @@ def test_a_vendor_that_refuses_is_an_error(sandbox, service, channel, fault):
 
 
 def tickets_at(set_connection, name: str, url: str) -> None:
-    set_connection(name, conn_type="http", host=url, login="x", password="y", extra={"timeout": 1})
+    set_connection(name, conn_type="http", host=url, login="x", password="y", extra={"timeout": 10})
 
 
 def test_zendesk_takes_whom_it_does_not_know_for_an_end_user(set_connection):
@@ -166,7 +166,7 @@ def test_a_mail_server_is_connected_to_and_told_nothing(sandbox):
 
 
 def smtp_at(set_connection, port: int, **extra) -> None:
-    extra = {"disable_ssl": True, "disable_tls": True, "timeout": 2, **extra}
+    extra = {"disable_ssl": True, "disable_tls": True, "timeout": 10, **extra}
     set_connection("smtp_default", conn_type="smtp", host="127.0.0.1", port=port, extra=extra)
 
 
@@ -194,7 +194,7 @@ def test_a_mail_server_that_breaks_off_is_an_error(set_connection, reply):
 
 def test_a_mail_server_that_wants_another_password_is_an_error(sandbox, set_connection):
     def log_in(password: str) -> Finding:
-        plain = {"disable_ssl": True, "disable_tls": True, "timeout": 2}
+        plain = {"disable_ssl": True, "disable_tls": True, "timeout": 10}
         extra = {**plain, "from_email": "segue@example.com"}
         where = {"host": sandbox.host, "port": sandbox.smtp_port, "extra": extra}
         set_connection(

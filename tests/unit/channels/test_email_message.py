@@ -633,7 +633,7 @@ def at(set_connection, port: int, **extra: object) -> EmailMessage:
         extra={
             "disable_ssl": True,
             "disable_tls": True,
-            "timeout": 1,
+            "timeout": 10,
             "from_email": "segue@example.com",
             "retry_limit": 0,
             **extra,

@@ -105,8 +105,9 @@ def test_a_question_that_fails_in_passing_is_transient(sandbox: Sandbox, vendor:
         find(CHANNELS[vendor], sent(vendor))
 
 
-def test_a_question_whose_answer_is_late_is_transient(sandbox: Sandbox):
-    sandbox.fault("slack", "time_out_after_effect", delay=4)  # Slack is asked by POST
+@pytest.mark.parametrize("fault", ["time_out_after_effect"])
+def test_a_question_whose_answer_is_late_is_transient(sandbox: Sandbox, fault: str):
+    sandbox.fault("slack", fault, **options(fault))  # Slack is asked by POST
     with pytest.raises(TransientFailure):
         find(CHANNELS["slack"], sent("slack"))
 

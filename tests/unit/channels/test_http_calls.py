@@ -27,7 +27,7 @@ def ticket(set_connection, host: str, **extra: object):
         host=host,
         login="agent@example.com/token",
         password="sandbox",
-        extra={"timeout": 1, **extra},
+        extra={"timeout": 10, **extra},
     )
     return ZendeskTicket.model_validate({"subject": "{{ contact.email }}", "comment": "hello"})
 

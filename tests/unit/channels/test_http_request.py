@@ -79,7 +79,7 @@ def problems(**fields: object) -> dict[str, str]:
 
 
 def at(set_connection, url: str, **fields: object) -> HttpRequest:
-    set_connection("elsewhere", conn_type="http", host=url, extra={"timeout": 1})
+    set_connection("elsewhere", conn_type="http", host=url, extra={"timeout": 10})
     return request(**{"connection": "elsewhere", **fields})
 
 

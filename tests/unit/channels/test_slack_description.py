@@ -63,7 +63,7 @@ def recorded(sandbox: Sandbox, set_connection, token: str = "xoxb-sandbox") -> I
         return http(f"{answer.status_code} OK", answer.text)
 
     with vendor(forward) as url:
-        extra = {"base_url": f"{url}/slack/api/", "timeout": 2}
+        extra = {"base_url": f"{url}/slack/api/", "timeout": 10}
         set_connection("slack_default", conn_type="slack", password=token, extra=extra)
         yield seen
 

@@ -44,7 +44,7 @@ def at(set_connection, base_url: str, channel: SlackMessage | None = None):
         "slack_default",
         conn_type="slack",
         password="xoxb-sandbox",
-        extra={"base_url": base_url, "timeout": 1},
+        extra={"base_url": base_url, "timeout": 10},
     )
     return channel or message()
 

@@ -29,7 +29,7 @@ def at(set_connection, host: str, password: str = SECRET):
         conn_type="slackwebhook",
         host=host,
         password=password,
-        extra={"timeout": 1},
+        extra={"timeout": 10},
     )
     return message()
 

@@ -362,7 +362,7 @@ def test_half_a_surrogate_pair_is_of_the_contact():
 
 
 def point_at(set_connection, url: object, **extra: object) -> None:
-    set_connection("teams_default", conn_type="http", password=url, extra={"timeout": 1, **extra})
+    set_connection("teams_default", conn_type="http", password=url, extra={"timeout": 10, **extra})
 
 
 def webhook(sandbox: Sandbox) -> str:

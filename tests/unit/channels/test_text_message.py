@@ -346,7 +346,7 @@ def point_at(set_connection, url: str, **extra: object) -> None:
         host=url,
         login=twilio_api.ACCOUNT_SID,
         password=twilio_api.AUTH_TOKEN,
-        extra={"timeout": 1, **extra},
+        extra={"timeout": 10, **extra},
     )
 
 

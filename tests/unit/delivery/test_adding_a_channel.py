@@ -59,7 +59,7 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
 @pytest.fixture
 def pager(installed, sandbox: Sandbox, set_connection) -> Channel:  # noqa: F811 - fixtures
     """The page's action, behind a connection to the sandbox."""
-    extra = {"Authorization": "Bearer sandbox", "timeout": 1}
+    extra = {"Authorization": "Bearer sandbox", "timeout": 10}
     set_connection("pager_default", conn_type="http", host=f"{sandbox.url}/http", extra=extra)
     action = parse_document(block("yaml"), "page").data
     return channel_class("pager_alert").model_validate(action["pager_alert"])

@@ -49,7 +49,7 @@ def reasons(answers) -> dict[str, str]:
 @pytest.fixture
 def api(sandbox, set_connection):
     """Any HTTP API: that of Qualtrics, as if nothing were known of it."""
-    headers = {"X-API-TOKEN": qualtrics_api.TOKEN, "timeout": 1, "segue_rate": "none"}
+    headers = {"X-API-TOKEN": qualtrics_api.TOKEN, "timeout": 10, "segue_rate": "none"}
     set_connection("any_api", conn_type="http", host=f"{sandbox.url}/qualtrics", extra=headers)
     return sandbox
 
