@@ -806,10 +806,11 @@ class World:
         spans = live_spans(recorded, ledger)
         ids = [span.id for span in spans]
         if question(self.workflow, recorded, ledger) is None:
-            ledger.release(ids, self.now)
+            ledger.release(ids, self.now, self.workflow.action_ids)
         elif self.answer == "approve":
             waiting = self._of_spans(spans)
-            ledger.approve(recorded, ids, Decision("approved", "ann", self.now))
+            yes = Decision("approved", "ann", self.now)
+            ledger.approve(recorded, ids, yes, self.workflow.action_ids)
             self.rejected -= set(waiting)
             self.enrolled |= {
                 it.contact: day_of(row["snapshot"])

@@ -126,20 +126,22 @@ def question(resolved: ResolvedWorkflow, run: RecordedRun, ledger: Ledger) -> Qu
         return None
     spans = live_spans(run, ledger)
     ids = [span.id for span in spans]
-    waiting = ledger.count_waiting(ids)
+    actions = resolved.action_ids
+    waiting = ledger.count_waiting(ids, actions)
     reasons = _reasons(resolved, spans, ids, ledger) if waiting else []
     if not reasons:
         return None
-    examples = {kind: ledger.waiting_contacts(ids, kind, _EXAMPLES) for kind in waiting}
+    examples = {kind: ledger.waiting_contacts(ids, kind, _EXAMPLES, actions) for kind in waiting}
     segment = resolved.segment.segment
-    about = ledger.waiting_changes(ids)
+    about = ledger.waiting_changes(ids, actions)
     return Question(resolved.name, segment, spans, reasons, waiting, examples, about)
 
 
 def _reasons(
     resolved: ResolvedWorkflow, spans: Sequence[RecordedSpan], ids: Sequence[int], ledger: Ledger
 ) -> list[str]:
-    planned, rejected = ledger.count_planned(ids), ledger.count_rejected(ids)
+    actions = resolved.action_ids
+    planned, rejected = ledger.count_planned(ids, actions), ledger.count_rejected(ids, actions)
     quarantined = ledger.quarantined(resolved.directory.directory)
     enrolment = any(span.kind == SpanKind.ENROLMENT for span in spans)
     asked_for = "present members are enrolled because a person asked for it"

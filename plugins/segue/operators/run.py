@@ -147,7 +147,8 @@ class Guard(ApprovalOperator):
                 self.log.warning("%s", finding)
         asked = question(self.workflow, run, ledger)
         if asked is None:
-            released = ledger.release([span.id for span in spans], now)
+            ids = [span.id for span in spans]
+            released = ledger.release(ids, now, self.workflow.action_ids)
             self.log.info("released %s deliveries", released)
             return released
         limits = self.workflow.definition.guard
@@ -225,12 +226,15 @@ class Guard(ApprovalOperator):
         from segue.delivery.guard import live_spans
 
         ids = [span.id for span in live_spans(run, ledger)]
-        if not ledger.waiting_changes(ids) <= (self._area(context).read_question() or frozenset()):
+        actions = self.workflow.action_ids
+        about = ledger.waiting_changes(ids, actions)
+        if not about <= (self._area(context).read_question() or frozenset()):
+            waiting = dict(ledger.count_waiting(ids, actions))
             raise AirflowFailException(
-                f"nothing was released: {dict(ledger.count_waiting(ids)) or 'nothing'} would be, "
+                f"nothing was released: {waiting or 'nothing'} would be, "
                 "and the question was about others. Clear this task to be asked again"
             )
-        released = ledger.approve(run, ids, decision)
+        released = ledger.approve(run, ids, decision, actions)
         self.log.info("approved by %s: released %s deliveries", decision.by, released)
 
     def _reject(self, ledger: Ledger, run: RecordedRun, decision: Decision) -> None:

@@ -20,7 +20,7 @@ WORDS = {
     records.SKIPPED_RECHECK: "just before sending, the change did not stand any more",
     records.SKIPPED_OPEN_TICKET: "there is an open ticket about the contact already",
     records.SKIPPED_EXPIRED: "it had waited too long for the end of quiet hours",
-    records.NO_LONGER_A_CHANGE: "the run compared again, and this is no change any more",
+    records.NO_LONGER_A_CHANGE: "this is no change any more, or its action is not defined any more",
     records.HELD_QUIET_HOURS: "it waits for the end of the contact's quiet hours",
     records.SUPPRESSED_BACKFILL: "the run was a backfill, and nobody asked for delivery",
     records.SUPPRESSED_DROPPED: "a person gave it up while it was held",

@@ -299,3 +299,42 @@ def test_a_rejection_and_its_quarantine_happen_both_or_not_at_all(two, monkeypat
     assert two.quarantined("people") == {"2026-11-22": "rejected in welcome"}
     assert set(states(two).values()) == {"suppressed:rejected"}
     assert recorded(two).decision == NO
+
+
+@pytest.mark.parametrize("decide", ["release", "approve", "reject"])
+@pytest.mark.parametrize("before", ["planned", "rejected"])
+def test_what_is_planned_of_a_removed_action_is_never_released(ledger, before, decide):
+    """Two actions, of which mail is gone when the guard decides: nothing would send it."""
+    of_both = detected(stretch(21, 22), added("a"))
+    record(ledger, run(), of_both, actions=("mail", "chat"))
+    span = ids(ledger)
+    if before == "rejected":
+        ledger.reject(recorded(ledger), span, NO)
+    defined = ["chat"]
+    released = {
+        "release": lambda: ledger.release(span, NOW, defined),
+        "approve": lambda: ledger.approve(recorded(ledger), span, YES, defined),
+        "reject": lambda: ledger.reject(recorded(ledger), span, NO) * 0,
+    }[decide]()
+    found = {row["action"]: (row["outcome"], row["reason"]) for row in ledger.list_deliveries()}
+    stays_rejected = decide == "reject" or before == "rejected"
+    rejected, removed = ("suppressed", "rejected"), ("skipped", "no_longer_a_change")
+    assert found["mail"] == (rejected if stays_rejected else removed)
+    assert released == (found["chat"] == ("released", ""))
+    assert ledger.count_waiting(span, defined) == (
+        {"added": 1} if found["chat"] == rejected else {}
+    )
+    assert ledger.waiting_contacts(span, "added", 5, defined) == list(
+        ledger.count_waiting(span, defined) and "a"
+    )
+
+
+def test_a_removed_action_that_is_defined_again_is_asked_about_again(ledger):
+    """Once its run is cleared: what was planned is, and what was rejected waits for an answer."""
+    record(ledger, run(), detected(stretch(21, 22), added("a")), actions=("mail", "chat"))
+    ledger.approve(recorded(ledger), ids(ledger), YES, ["chat"])
+    [span] = ledger.spans_of(recorded(ledger))
+    again = detected(stretch(21, 22), added("a"))
+    ledger.record_again(run(), [(span, again)], ("mail", "chat"), DEFINITION, NOW)
+    found = {row["action"]: row["outcome"] for row in ledger.list_deliveries()}
+    assert found == {"mail": "planned", "chat": "released"}

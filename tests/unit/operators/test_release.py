@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from sqlalchemy import update
 
 from segue.delivery.database import open_engine, upgrade
-from segue.delivery.ledger import Ledger, RequestKind, Run, Selection, Wishes
+from segue.delivery.ledger import Ledger, RequestKind, Run, Selection, Settlement, Wishes
 from segue.delivery.schema import State, deliveries
 from segue.operators import FindWork, Resume
 from segue.segments.membership import MembershipStore
@@ -213,6 +213,52 @@ def test_an_action_that_was_removed_for_good_is_dropped_and_may_come_back(tmp_pa
     [span] = release.ledger.all_spans("welcome")
     planned_again(release.ledger, span.id)
     assert release.outcomes == {"planned"}
+
+
+LEFT = {  # by what is asked for: what a removed action's delivery becomes, and when it is over
+    "drop": {
+        State.HELD: "suppressed:dropped",
+        State.UNCERTAIN: "uncertain:because",
+        State.SENDING: "uncertain:nobody was asked: it was dropped",
+    },
+    "settle": {State.UNCERTAIN: "delivered:settled by ann@host"},
+    "settle, and drop": {State.UNCERTAIN: "suppressed:dropped"},
+    "retry, and drop": {State.FAILED: "suppressed:dropped"},
+}
+
+
+@pytest.mark.parametrize(
+    ("asked", "state"), [(asked, state) for asked in LEFT for state in LEFT[asked]]
+)
+def test_what_is_left_of_a_removed_action_can_be_ended(tmp_path, served, asked, state):
+    """Whatever it stands in, a person's word ends it: segue_release is quiet afterwards."""
+    release = Release(tmp_path)
+    long_ago = datetime.now(UTC) - timedelta(hours=3)
+    values = {"state": state, "reason": "because", "held_until": None, "held_since": None}
+    if state in (State.HELD, State.UNCERTAIN):  # the latter is to be sent once more
+        values["held_until"] = long_ago
+    if state is State.SENDING:
+        values |= {"owner": "dead", "lease_until": long_ago, "called_at": long_ago}
+    with release.ledger.engine.begin() as connection:
+        connection.execute(update(deliveries).values(values))
+    path = release.home / "workflows/welcome.yaml"
+    path.write_text(path.read_text().replace("id: mail", "id: other"))
+    if state is not State.FAILED:  # a failure is told by its run
+        [problem] = release.run()
+        assert "1 deliveries that are held or in doubt" in problem
+    now, meant = datetime.now(UTC), Selection("welcome", "mail")
+    if asked.startswith("settle"):
+        how = Settlement.NOT_DELIVERED if asked.endswith("drop") else Settlement.DELIVERED
+        release.ledger.file_request(RequestKind.SETTLE, meant, ANN, now, how)
+    if asked.startswith("retry"):
+        release.ledger.file_request(RequestKind.RETRY, meant, ANN, now)
+    if asked.endswith(", and drop"):
+        assert "is not defined" in release.run()[0]
+    if asked.endswith("drop"):
+        release.ledger.file_request(RequestKind.DROP, meant, ANN, now)
+    assert release.run() == []
+    assert release.outcomes == {LEFT[asked][state]}
+    assert release.ledger.actions_with_work(datetime.now(UTC)) == []
 
 
 def test_nothing_of_a_paused_workflow_is_sent(tmp_path, served):

@@ -16,6 +16,7 @@ from segue.delivery.ledger.overlapping import in_another_ones_hands, leave_to_ot
 from segue.delivery.ledger.quarantining import Quarantining
 from segue.delivery.ledger.reaching import end_overtaken, suppress_reached, waiting
 from segue.delivery.ledger.records import (
+    NO_LONGER_A_CHANGE,
     SUPPRESSED_REJECTED,
     Decision,
     Quarantined,
@@ -28,25 +29,40 @@ from segue.delivery.schema import State, deliveries, runs, spans
 class Deciding(Quarantining):
     """Releases and rejections of whole spans."""
 
-    def release(self, span_ids: Collection[int], now: datetime) -> int:
-        """Turn ``planned`` into ``released``: the guard's permission to send. Returns how many."""
+    def release(
+        self, span_ids: Collection[int], now: datetime, actions: Collection[str] | None = None
+    ) -> int:
+        """Turn ``planned`` into ``released``: the guard's permission to send. Returns how many.
+
+        Of ``actions``, those that are defined now, None for all: what is planned of others is
+        skipped, because nothing would send it.
+        """
         with self._write() as connection:
-            return self._release(connection, span_ids, _PLANNED, now)
+            return self._release(connection, span_ids, _PLANNED, actions, now)
 
     def begin_asking(self, run: RecordedRun) -> None:
         """Take an earlier answer back: the question is open again."""
         with self._write() as connection:
             self._write_decision(connection, run, None)
 
-    def approve(self, run: RecordedRun, span_ids: Collection[int], decision: Decision) -> int:
-        """Record a person's approval and release what is planned or was rejected before."""
+    def approve(
+        self,
+        run: RecordedRun,
+        span_ids: Collection[int],
+        decision: Decision,
+        actions: Collection[str] | None = None,
+    ) -> int:
+        """Record a person's approval and release what is planned or was rejected before.
+
+        Of ``actions``, as ``release`` does; what was rejected of others stays so.
+        """
         with self._write() as connection:
             self._lock_workflow(connection, run.workflow)
             self._write_decision(connection, run, decision)
             mine = deliveries.c.span.in_(span_ids), deliveries.c.barred.is_not(None)
             barred = (*mine, ~in_another_ones_hands())
             connection.execute(update(deliveries).where(*barred).values(barred=None))
-            return self._release(connection, span_ids, waiting(), decision.at)
+            return self._release(connection, span_ids, waiting(actions), actions, decision.at)
 
     def reject(self, run: RecordedRun, span_ids: Collection[int], decision: Decision) -> int:
         """Record a rejection; what is planned becomes ``suppressed(rejected)``. Returns how many.
@@ -105,11 +121,14 @@ class Deciding(Quarantining):
         connection: Connection,
         span_ids: Collection[int],
         which: ColumnElement[bool],
+        actions: Collection[str] | None,
         now: datetime,
     ) -> int:
         chosen = spans.c.id.in_(span_ids)
         for workflow in connection.execute(select(spans.c.workflow).where(chosen).distinct()).all():
             self._lock_workflow(connection, workflow[0])
+        if actions is not None:
+            _leave_out_removed(connection, span_ids, actions, now)
         end_overtaken(connection, span_ids, which, now)
         suppress_reached(connection, span_ids, now)
         live = select(spans.c.id).where(chosen, spans.c.kind != SpanKind.WITHDRAWN)
@@ -137,3 +156,15 @@ class Deciding(Quarantining):
 
 
 _PLANNED = deliveries.c.state == State.PLANNED
+
+
+def _leave_out_removed(
+    connection: Connection, span_ids: Collection[int], actions: Collection[str], now: datetime
+) -> None:
+    """Skip what is planned of actions that are not defined any more, as a cleared run does.
+
+    Defined again, it is planned again once the run is cleared from detect_changes.
+    """
+    removed = deliveries.c.span.in_(span_ids), _PLANNED, deliveries.c.action.not_in(actions)
+    values = {"state": State.SKIPPED, "reason": NO_LONGER_A_CHANGE, "updated_at": now}
+    connection.execute(update(deliveries).where(*removed).values(values))

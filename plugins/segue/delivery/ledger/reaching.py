@@ -40,17 +40,19 @@ def rejected() -> ColumnElement[bool]:
     return and_(deliveries.c.state == State.SUPPRESSED, deliveries.c.reason == SUPPRESSED_REJECTED)
 
 
-def waiting() -> ColumnElement[bool]:
+def waiting(actions: Collection[str] | None = None) -> ColumnElement[bool]:
     """Deliveries that a person's approval would release: planned, or rejected before.
 
     What was rejected waits as long as its change is one: a mended snapshot may have none of it.
+    ``actions`` are those that are defined, None for all: nothing sends any other.
     """
     is_change = exists().where(
         changes.c.span == deliveries.c.span,
         changes.c.contact_id == deliveries.c.contact_id,
         changes.c.change == deliveries.c.change,
     )
-    return or_(deliveries.c.state == State.PLANNED, and_(rejected(), is_change))
+    waits = or_(deliveries.c.state == State.PLANNED, and_(rejected(), is_change))
+    return waits if actions is None else and_(waits, deliveries.c.action.in_(actions))
 
 
 def end_overtaken(

@@ -121,36 +121,54 @@ class Reading(LedgerDatabase):
                     expected[action["id"]] += count
         return expected
 
-    def count_planned(self, span_ids: Collection[int]) -> Counter[str]:
+    def count_planned(
+        self, span_ids: Collection[int], actions: Collection[str] | None = None
+    ) -> Counter[str]:
         """Return, per kind of change, how many contacts have a delivery that waits for release."""
-        return self._count_contacts(span_ids, deliveries.c.state == State.PLANNED)
+        planned = deliveries.c.state == State.PLANNED
+        return self._count_contacts(span_ids, and_(planned, waiting(actions)))
 
-    def count_rejected(self, span_ids: Collection[int]) -> Counter[str]:
+    def count_rejected(
+        self, span_ids: Collection[int], actions: Collection[str] | None = None
+    ) -> Counter[str]:
         """Return, per kind of change, how many contacts have a delivery that was rejected."""
-        return self._count_contacts(span_ids, and_(rejected(), waiting()))
+        return self._count_contacts(span_ids, and_(rejected(), waiting(actions)))
 
-    def count_waiting(self, span_ids: Collection[int]) -> Counter[str]:
-        """Return, per kind of change, how many contacts an approval would release."""
-        return self._count_contacts(span_ids, waiting())
+    def count_waiting(
+        self, span_ids: Collection[int], actions: Collection[str] | None = None
+    ) -> Counter[str]:
+        """Return, per kind of change, how many contacts an approval of ``actions`` would release.
 
-    def waiting_changes(self, span_ids: Collection[int]) -> frozenset[tuple[str, str]]:
+        None: of all. Likewise in what follows.
+        """
+        return self._count_contacts(span_ids, waiting(actions))
+
+    def waiting_changes(
+        self, span_ids: Collection[int], actions: Collection[str] | None = None
+    ) -> frozenset[tuple[str, str]]:
         """Return (contact_id, change) of all that an approval would release."""
         query = (
             select(deliveries.c.contact_id, deliveries.c.change)
-            .where(deliveries.c.span.in_(span_ids), waiting())
+            .where(deliveries.c.span.in_(span_ids), waiting(actions))
             .distinct()
         )
         with self._read() as connection:
             return frozenset((row[0], row[1]) for row in connection.execute(query))
 
-    def waiting_contacts(self, span_ids: Collection[int], change: str, limit: int) -> list[str]:
+    def waiting_contacts(
+        self,
+        span_ids: Collection[int],
+        change: str,
+        limit: int,
+        actions: Collection[str] | None = None,
+    ) -> list[str]:
         """Return the first ids of contacts with a planned or rejected delivery of one kind."""
         query = (
             select(deliveries.c.contact_id)
             .where(
                 deliveries.c.span.in_(span_ids),
                 deliveries.c.change == change,
-                waiting(),
+                waiting(actions),
             )
             .distinct()
             .order_by(deliveries.c.contact_id)

@@ -30,7 +30,7 @@ class RequestKind(StrEnum):
 
     RETRY = "retry"  # send failed deliveries again
     SETTLE = "settle"  # say what became of uncertain ones
-    DROP = "drop"  # give up what is held
+    DROP = "drop"  # give up what is held, or is to be sent once more in doubt
     CHECK = "check"  # try connections, sending nothing
     TEST = "test"  # send one message to a tester
 
@@ -46,7 +46,7 @@ _OVER = timedelta(hours=1)  # after its lease, a call has surely ended
 _CONCERNS = {
     RequestKind.RETRY: (State.FAILED,),
     RequestKind.SETTLE: (State.UNCERTAIN,),
-    RequestKind.DROP: (State.HELD, State.SENDING),
+    RequestKind.DROP: (State.HELD, State.SENDING, State.UNCERTAIN),
 }
 
 
@@ -226,6 +226,8 @@ class Requesting(LedgerDatabase):
         count = connection.execute(meant.where(held).values(**dropped, **common)).rowcount
         unknown = {"state": State.UNCERTAIN, "reason": "nobody was asked: it was dropped"}
         left = connection.execute(meant.where(doubtful).values(**unknown, **common)).rowcount
+        again = meant.where(deliveries.c.state == State.UNCERTAIN)
+        left += connection.execute(again.values(**NOT_HELD, **common)).rowcount
         in_doubt = f", {left} calls in doubt are uncertain" if left else ""
         return f"{count} dropped{in_doubt}"
 
@@ -233,7 +235,9 @@ class Requesting(LedgerDatabase):
         table = deliveries.c
         parts = [table.namespace == self.namespace, table.state.in_(_CONCERNS[kind])]
         if kind is RequestKind.DROP:  # a call that may be under way is nobody's to drop
-            parts.append(or_(table.state == State.HELD, table.lease_until < now - _OVER))
+            is_over = and_(table.state == State.SENDING, table.lease_until < now - _OVER)
+            is_due = and_(table.state == State.UNCERTAIN, table.held_until.is_not(None))
+            parts.append(or_(table.state == State.HELD, is_over, is_due))
         for column, value in (
             (table.workflow, selection.workflow),
             (table.action, selection.action),
