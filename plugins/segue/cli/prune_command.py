@@ -47,5 +47,5 @@ def prune(
     if found.kept_spans:
         note(
             f"left as they are: {count(found.kept_spans, 'old span')} with something open, held, "
-            "uncertain or enrolled"
+            "uncertain or enrolled, or that a later one is compared over"
         )

@@ -23,11 +23,7 @@ def count_meant(ledger: Ledger, selection: Selection, settlement: Settlement | N
     if settlement is not None:
         _require_uncertain(ledger, selection.keys)
     kind = RequestKind.RETRY if settlement is None else RequestKind.SETTLE
-    number = ledger.matching(kind, selection)
-    if not number:
-        state = "failed" if settlement is None else "uncertain"
-        raise SettingsError(f"there is no {state} delivery of {selection}; nothing was requested")
-    return number
+    return _count(ledger, kind, selection, "failed" if settlement is None else "uncertain")
 
 
 def retry(ledger: Ledger, selection: Selection, by: str, now: datetime) -> int:
@@ -46,10 +42,7 @@ def settle(
 
 def count_held(ledger: Ledger, selection: Selection) -> int:
     """Return how many held deliveries would be dropped; SettingsError for none."""
-    number = ledger.matching(RequestKind.DROP, selection)
-    if not number:
-        raise SettingsError(f"there is no held delivery of {selection}; nothing was requested")
-    return number
+    return _count(ledger, RequestKind.DROP, selection, "held")
 
 
 def drop(ledger: Ledger, selection: Selection, by: str, now: datetime) -> int:
@@ -124,6 +117,20 @@ def release(ledger: Ledger, directory: str, key: str, by: str, now: datetime) ->
         outcome = f"{key} of {directory} may be used again"
         ledger.note("release", Selection(), by, now, reason="", outcome=outcome)
     return ended
+
+
+def _count(ledger: Ledger, kind: RequestKind, selection: Selection, state: str) -> int:
+    number = ledger.matching(kind, selection)
+    if number:
+        return number
+    open_ones = ledger.meant_already(kind, selection)
+    if open_ones:
+        those = ", ".join(f"request {each}" for each in open_ones)
+        raise SettingsError(
+            f"every {state} delivery of {selection} is meant by {those} already, which "
+            "segue_release has not carried out yet (see segue requests); nothing was requested"
+        )
+    raise SettingsError(f"there is no {state} delivery of {selection}; nothing was requested")
 
 
 def _require_uncertain(ledger: Ledger, keys: Sequence[str]) -> None:

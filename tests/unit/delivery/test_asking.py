@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from segue.delivery import asking
-from segue.delivery.ledger import Ledger, Selection, Settlement
+from segue.delivery.ledger import Ledger, RequestKind, Selection, Settlement
 from segue.delivery.schema import State, deliveries
 from segue.errors import SettingsError
 from tests.unit.delivery.builders import NOW, added, detected, record, run, stretch
@@ -42,6 +42,35 @@ def test_only_uncertain_deliveries_are_settled(filled: Ledger):
     asking.settle(filled, right, Settlement.DELIVERED, "ann@host", NOW)
     (request,) = filled.open_requests()
     assert request.settlement == "delivered"
+
+
+@pytest.mark.parametrize("first", list(Settlement))
+def test_of_two_people_who_contradict_each_other_the_first_is_heard(filled: Ledger, first):
+    """The second is told whose request it is, whichever deliveries it names."""
+    [second] = set(Settlement) - {first}
+    mine = Selection(keys=(key_of(filled, "bob"),))
+    number = asking.settle(filled, mine, first, "ann@host", NOW)
+    for meant in (mine, Selection("welcome")):
+        with pytest.raises(SettingsError, match=f"meant by request {number} already"):
+            asking.settle(filled, meant, second, "bob@host", NOW)
+    late = filled.file_request(RequestKind.SETTLE, mine, "bob@host", NOW, second)  # at that moment
+    outcomes = [filled.carry_out(each, NOW) for each in filled.open_requests()]
+    assert [outcome.split()[0] for outcome in outcomes] == ["1", "0"]
+    assert filled.find_request(late).outcome.startswith("0 ")
+    state = State.DELIVERED if first is Settlement.DELIVERED else State.HELD
+    assert filled.rows(mine.keys)[mine.keys[0]].state is state
+
+
+def test_a_wider_request_means_what_no_other_means(filled: Ledger):
+    """Both are carried out: each of what it counted."""
+    one = Selection("welcome", contact="ann")
+    with filled.engine.begin() as connection:
+        connection.execute(deliveries.update().values(state=State.HELD, held_until=NOW))
+    asking.drop(filled, one, "ann@host", NOW)
+    assert asking.count_held(filled, Selection("welcome")) == 1
+    asking.drop(filled, Selection("welcome"), "bob@host", NOW)
+    outcomes = [filled.carry_out(each, NOW) for each in filled.open_requests()]
+    assert outcomes == ["1 dropped", "1 dropped"]
 
 
 def test_what_is_done_at_once_is_noted_and_never_carried_out_again(filled: Ledger):

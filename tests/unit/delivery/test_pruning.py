@@ -14,6 +14,7 @@ from segue.delivery.ledger import Ledger, RequestKind, Run, Selection
 from segue.delivery.policies import bounded
 from segue.delivery.retention import keep_house
 from segue.delivery.schema import State, definitions, deliveries, metadata, runs, spans
+from segue.delivery.spans import Point, Stretch
 from segue.durations import Duration
 from segue.errors import LedgerError
 from tests.unit.delivery.builders import (
@@ -106,6 +107,23 @@ def test_an_enrolment_is_never_pruned(filled):
     found = filled.prune(CUT)
     assert (found.spans, found.kept_spans) == (1, 1)
     assert snapshots_left(filled) == ["2026-11-20", "2026-11-22"]
+
+
+def test_a_kept_span_goes_after_the_one_that_is_compared_over_it(ledger):
+    """Both hold the same change: without the first the second would find it unsent, and send it."""
+    record(ledger, run("before"), detected(stretch(18, 19), added("z")))
+    record(ledger, run("kept"), detected(stretch(19, 20), added("a")))
+    over = Stretch(Point(point(20).as_of, point(19).key), point(22))
+    record(ledger, run("later"), detected(over, added("b")))
+    finish(ledger, State.DELIVERED, days=range(1, 30))
+    planned = ledger.would_prune(CUT)
+    assert (planned.spans, planned.kept_spans) == (1, 1)
+    assert ledger.prune(CUT).spans == 1
+    assert snapshots_left(ledger) == ["2026-11-20", "2026-11-22"]
+    assert ledger.watermark("welcome") == point(19).as_of
+    end = point(23).as_of
+    assert [ledger.prune(end).spans for _ in range(3)] == [1, 1, 0]
+    assert ledger.watermark("welcome") == point(22).as_of
 
 
 def test_only_the_named_workflow_is_pruned(filled):

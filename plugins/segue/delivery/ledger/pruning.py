@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or_, select
 
 from segue.delivery.ledger.database import LedgerDatabase
+from segue.delivery.ledger.records import COVERING_KINDS
 from segue.delivery.schema import (
     OPEN_STATES,
     State,
@@ -64,7 +65,8 @@ class Pruning(LedgerDatabase):
         """Delete spans that end before ``cut``, with all that hangs on them.
 
         A span stays whole while anything in it is open, held or uncertain, or is ``enrolled``:
-        an enrolment's key has no snapshot, so no watermark could stand in for it. One transaction
+        an enrolment's key has no snapshot, so no watermark could stand in for it. So does one that
+        a later one is compared over, which would find its changes again. One transaction
         per span, which sets the watermark as well.
         """
         old, kept = self._old_spans(cut, workflow)
@@ -133,7 +135,7 @@ class Pruning(LedgerDatabase):
         return old if workflow is None else [*old, spans.c.workflow == workflow]
 
     def _free(self, cut: datetime, workflow: str | None) -> list[ColumnElement[bool]]:
-        return [*self._old(cut, workflow), ~_has_to_stay(spans.c.id)]
+        return [*self._old(cut, workflow), ~_has_to_stay(spans.c.id), ~_is_compared_over(spans)]
 
     def _prune_span(self, span: _Span) -> tuple[int, int] | None:
         """Delete one span; returns how many (changes, deliveries), or None where it has to stay.
@@ -142,13 +144,13 @@ class Pruning(LedgerDatabase):
         """
         with self._write() as connection:
             self._raise_watermark(connection, span)
-            query = select(spans.c.id).where(spans.c.id == span.id).with_for_update()
-            there = connection.execute(query).first()
+            mine = spans.c.id == span.id, ~_is_compared_over(spans)
+            there = connection.execute(select(spans.c.id).where(*mine).with_for_update()).first()
             blocked = connection.execute(select(_has_to_stay(span.id))).scalar_one()
             if there is None or blocked:
                 return None
-            mine = delete(deliveries).where(deliveries.c.span == span.id)
-            removed = connection.execute(mine).rowcount
+            hanging = delete(deliveries).where(deliveries.c.span == span.id)
+            removed = connection.execute(hanging).rowcount
             changed = connection.execute(delete(changes).where(changes.c.span == span.id)).rowcount
             connection.execute(delete(spans).where(spans.c.id == span.id))
             return changed, removed
@@ -200,6 +202,22 @@ class Pruning(LedgerDatabase):
 
     def _old_requests(self, cut: datetime) -> ColumnElement[bool]:
         return and_(requests.c.namespace == self.namespace, requests.c.done_at < cut)
+
+
+def _is_compared_over(earlier: Any) -> ColumnElement[bool]:
+    """A span that was kept in quarantine: a later one begins at its end, compared with another.
+
+    See ``segue.delivery.spans.compared_over``. The two go one after the other, the later one first.
+    """
+    later = spans.alias("later")
+    return exists().where(
+        later.c.namespace == earlier.c.namespace,
+        later.c.workflow == earlier.c.workflow,
+        later.c.kind.in_(COVERING_KINDS),
+        later.c.previous_as_of == earlier.c.current_as_of,
+        later.c.current_as_of > earlier.c.current_as_of,
+        later.c.previous_key != earlier.c.current_key,
+    )
 
 
 def _has_to_stay(span_id: Any) -> Any:

@@ -1,7 +1,8 @@
 """What people ask of segue_release: retry what failed, settle what is uncertain, drop what waits.
 
 A request means the deliveries that it meant when it was filed, as far as they still stand so: what
-fails later was not seen by whoever asked.
+fails later was not seen by whoever asked. Nobody else's request means them until it is carried out:
+of two people who contradict each other, the first is heard.
 
 The command line and the UI only file a request; an Airflow task carries it out, and what is to be
 sent becomes ``held`` and due, so that it goes through the one door like everything else. What
@@ -42,6 +43,7 @@ class Settlement(StrEnum):
     NOT_DELIVERED = "not_delivered"  # send it again
 
 
+_FREE = deliveries.c.request.is_(None)
 _OVER = timedelta(hours=1)  # after its lease, a call has surely ended
 _CONCERNS = {
     RequestKind.RETRY: (State.FAILED,),
@@ -99,9 +101,16 @@ class Requesting(LedgerDatabase):
 
     def matching(self, kind: RequestKind, selection: Selection) -> int:
         """Return how many deliveries a request would concern now."""
-        query = select(func.count()).where(self._meant(kind, selection, datetime.now(UTC)))
+        query = select(func.count()).where(self._meant(kind, selection, datetime.now(UTC)), _FREE)
         with self._read() as connection:
             return int(connection.execute(query).scalar_one())
+
+    def meant_already(self, kind: RequestKind, selection: Selection) -> list[int]:
+        """Return the open requests, by number, that mean deliveries this one would concern too."""
+        meant = self._meant(kind, selection, datetime.now(UTC))
+        query = select(deliveries.c.request).where(meant, ~_FREE).distinct()
+        with self._read() as connection:
+            return sorted(connection.execute(query).scalars())
 
     def file_request(
         self,
@@ -111,7 +120,10 @@ class Requesting(LedgerDatabase):
         now: datetime,
         settlement: Settlement | None = None,
     ) -> int:
-        """Record what a person asks for and return the request's number."""
+        """Record what a person asks for and return the request's number.
+
+        It means what no open request means already.
+        """
         if not any(asdict(selection).values()):
             raise LedgerError("a request must say which deliveries it means")
         if kind not in _CONCERNS or (kind is RequestKind.SETTLE) != (settlement is not None):
@@ -170,7 +182,7 @@ class Requesting(LedgerDatabase):
         with self._write() as connection:
             number = int(connection.execute(query).scalar_one())
             if kind in _CONCERNS:
-                meant = update(deliveries).where(self._meant(kind, selection, now))
+                meant = update(deliveries).where(self._meant(kind, selection, now), _FREE)
                 connection.execute(meant.values(request=number))
             return number
 
