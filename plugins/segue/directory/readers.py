@@ -36,6 +36,7 @@ pc: Any = pyarrow.compute  # the overloads of its stubs refuse correct calls
 TEXT = pa.large_string()
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+RaggedRows: TypeAlias = Callable[[Any], Literal["skip"]]
 _THREADS = min(8, os.cpu_count() or 1)  # each holds one slice in memory
 _worker = threading.local()  # ``busy`` is set on the threads that work for ``in_parallel``
 _BLOCK = 1 << 24  # bytes of CSV parsed at a time
@@ -280,13 +281,19 @@ class CsvPart:
     def columns(self) -> list[str]:
         with read_errors(self.name):
             try:
-                return self._with_room(self._names, _HEAD)
+                try:
+                    return self._with_room(self._names, _HEAD)
+                except pa.ArrowInvalid as error:
+                    if not _is_ragged(error):
+                        raise
+                self._require_utf8()
+                return self._with_room(lambda block: self._names(block, lambda _: "skip"), _HEAD)
             except UnicodeDecodeError:
                 raise DataError(f"line 1, of the columns' names: {_WRITE_UTF8}") from None
 
-    def _names(self, block: int) -> list[str]:
+    def _names(self, block: int, ragged: RaggedRows | None = None) -> list[str]:
         options = pacsv.ReadOptions(use_threads=False, block_size=block)
-        parse = pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=lambda _: "skip")
+        parse = pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=ragged)
         with (
             self._opened() as stream,
             pacsv.open_csv(stream, read_options=options, parse_options=parse) as reader,
@@ -310,10 +317,12 @@ class CsvPart:
                     lambda block: self._read(columns, id_column, only, block), _BLOCK
                 )
             except pa.ArrowInvalid as error:
-                place = self._not_utf8() if "UTF8" in str(error) else None
-                if place is None:
+                if "UTF8" in str(error):
+                    self._require_utf8()
+                if not _is_ragged(error):
                     raise
-                raise DataError(place) from None
+                self._require_utf8()
+                raise DataError(self._with_room(self._describe_ragged, _BLOCK)) from None
         return table.select(list(columns))
 
     def _with_room(self, read: Callable[[int], Result], block: int) -> Result:
@@ -337,8 +346,7 @@ class CsvPart:
     def _read(
         self, columns: Sequence[str], id_column: str | None, only: Ids | None, block: int
     ) -> pa.Table:
-        ragged: list[Any] = []
-        options = self._options(columns, ragged, block)
+        options = self._options(columns, block)
         with self._opened() as stream:
             quotes = cast(_QuoteReader, stream)
             try:
@@ -351,22 +359,22 @@ class CsvPart:
                     quotes.check_quotes()
                 raise
             quotes.check_quotes()
-            if ragged:
-                raise DataError(f"{self.name}: {self._describe_ragged(columns, block)}")
         return table
 
-    def _not_utf8(self) -> str | None:
-        """Say in which line and column stands the first text that is not UTF-8."""
+    def _require_utf8(self) -> None:
+        """Raise DataError that says in which line and column stands the first text that is not."""
         with self._stored() as stream:
-            lines = enumerate(stream, start=1)
+            head = next(stream, b"")
+            lines = enumerate(stream, start=2)
             number, line = next((each for each in lines if not _is_utf8(each[1])), (0, b""))
+        if not _is_utf8(head):
+            raise DataError(f"line 1, of the columns' names: {_WRITE_UTF8}")
         if not number:
-            return None
-        fields = next(csv.reader([line.decode(errors="replace")]), [])
+            return
+        names, fields = (_fields(text.decode("utf-8-sig", "replace")) for text in (head, line))
         places = [place for place, text in enumerate(fields) if "\ufffd" in text]
-        known = len(fields) == len(self.columns) and places
-        column = f", column {self.columns[places[0]]!r}" if known else ""
-        return f"line {number}{column}: {_WRITE_UTF8}"
+        column = f", column {names[places[0]]!r}" if len(fields) == len(names) and places else ""
+        raise DataError(f"line {number}{column}: {_WRITE_UTF8}")
 
     @property
     def is_utf8(self) -> bool:
@@ -399,15 +407,18 @@ class CsvPart:
         return pa.concat_tables(found)
 
     def _options(
-        self, columns: Sequence[str], ragged: list[Any], block: int, *, threads: bool = True
+        self,
+        columns: Sequence[str],
+        block: int,
+        ragged: RaggedRows | None = None,
+        *,
+        threads: bool = True,
     ) -> dict[str, Any]:
-        def note(row: Any) -> Literal["skip"]:
-            ragged.append(row)
-            return "skip"
-
         return {
             "read_options": pacsv.ReadOptions(use_threads=threads, block_size=block),
-            "parse_options": pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
+            "parse_options": pacsv.ParseOptions(
+                newlines_in_values=True, invalid_row_handler=ragged
+            ),
             "convert_options": pacsv.ConvertOptions(
                 column_types=dict.fromkeys(columns, TEXT),
                 include_columns=list(columns),
@@ -417,11 +428,21 @@ class CsvPart:
             ),
         }
 
-    def _describe_ragged(self, columns: Sequence[str], block: int) -> str:
-        """Read again on one thread, which is how Arrow knows the rows' numbers."""
+    def _describe_ragged(self, block: int) -> str:
+        """Read again on one thread, which is how Arrow knows the rows' numbers.
+
+        Raises DataError for quotes that are out of place: they are why rows are ragged.
+        """
         ragged: list[Any] = []
+
+        def note(row: Any) -> Literal["skip"]:
+            ragged.append(row)
+            return "skip"
+
+        options = self._options(self.columns[:1], block, note, threads=False)
         with self._opened() as stream:
-            pacsv.read_csv(stream, **self._options(columns, ragged, block, threads=False))
+            pacsv.read_csv(stream, **options)
+            cast(_QuoteReader, stream).check_quotes()
         rows = ", ".join(f"row {row.number - 1} has {row.actual_columns}" for row in ragged[:10])
         what = f"rows with another number of fields than the header's {len(self.columns)}"
         return f"{what} ({len(ragged)} of them): {rows}"
@@ -442,12 +463,29 @@ class CsvPart:
             yield stream
 
 
+def _fields(line: str) -> list[str]:
+    """Return the values of one line; none of what is no line of CSV."""
+    try:
+        return next(csv.reader([line]), [])
+    except csv.Error:  # a bare carriage return, or more than Python takes for a value
+        return []
+
+
 def _is_utf8(line: bytes) -> bool:
     try:
         line.decode()
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _is_ragged(error: pa.ArrowInvalid) -> bool:
+    """Tell whether a row has another number of fields than the header.
+
+    Arrow tells a handler of such rows one by one, and only those that are UTF-8: it is given one
+    where the file is.
+    """
+    return "CSV parse error" in str(error) and " columns, got " in str(error)
 
 
 def _does_not_fit(error: pa.ArrowInvalid) -> bool:

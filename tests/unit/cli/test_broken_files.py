@@ -12,6 +12,8 @@ import pytest
 
 from tests.unit.cli.conftest import Home
 
+# what is raised where nobody can catch it is printed to users as a traceback
+pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 COMMANDS = [
     ("validate",),
     ("test",),

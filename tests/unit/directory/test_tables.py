@@ -726,8 +726,12 @@ COMPRESSED = gzip.compress(f"{NAMES}a,x,gold\n".encode())
     ("text", "place"),
     [("{names}a,x,gold\nb,café,gold\n", "line 3, column 'note': it is not UTF-8"),
      ("{names}a,x,gold\nb,x,é\nc,é,x\n", "line 3, column 'tier': it is not UTF-8"),
+     ("{names}a,x,gold\nb,é\n", "line 3: it is not UTF-8"),
+     ("{names}a,x,gold\nb,x,é\nc,é,x,y\n", "line 3, column 'tier': it is not UTF-8"),
+     ("{names}a,x\nb,é\rx,y\n", "line 3: it is not UTF-8"),
      ("contact_id,café\na,x\n", "line 1, of the columns' names: it is not UTF-8")],
 )  # fmt: skip
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("suffix", ["csv", "csv.gz"])
 def test_csv_that_is_not_utf8_says_where(folder, text, place, suffix):
     content = text.format(names=NAMES).encode("latin-1")
