@@ -153,6 +153,23 @@ class DirectoryDefinition(Definition):
             raise ProblemsFound([(at, message)])
         return self
 
+    @model_validator(mode="after")
+    def _calls_one_column_unsubscribed(self) -> Self:
+        """Another column of the standard name would be hidden behind what ``consent`` names."""
+        named, columns = self.opt_state.column, self.columns.get("contacts", {})
+        if (
+            named not in (None, UNSUBSCRIBED)
+            and UNSUBSCRIBED in self.opt_state.not_opt_states
+            and UNSUBSCRIBED not in columns.values()
+        ):
+            message = (
+                f"{UNSUBSCRIBED!r} is the name of the opt state, which is {named!r}; give the "
+                "other column a name of its own in the directory's `columns`, such as "
+                f"{{contacts: {{own_{UNSUBSCRIBED}: {UNSUBSCRIBED}}}}}"
+            )
+            raise ProblemsFound([(("consent", "not_opt_states"), message)])
+        return self
+
     @property
     def opt_state(self) -> Consent:
         """What ``consent`` says beside ``none``."""

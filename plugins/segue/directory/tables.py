@@ -429,9 +429,9 @@ class SnapshotTables:
         sources = self._sources(table)
         states = {sources.get(OPT_STATES[table][0])}
         fields = self.directory.opt_state.not_opt_states
-        ours: dict[str, set[str]] = {}
+        ours = {own: {own} for own in self._parts(table)[0].columns}
         for standard, own in sources.items():
-            ours.setdefault(own, {own}).add(standard)
+            ours[own].add(standard)
         read = states != {None}
         return [
             own

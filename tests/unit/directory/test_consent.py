@@ -80,6 +80,21 @@ class TestColumns:
         assert f"{theirs!r} looks like an opt state" in problems(made())
         assert problems(made(consent={"not_opt_states": [ours]})) == ""
 
+    @pytest.mark.parametrize("consent", [{"opted_out": "x"}, {"opted_in": "x"}])
+    def test_the_standard_name_is_not_hidden_by_the_column_that_is_read(self, tables, consent):
+        """Whoever said no in either column is not written to, or nothing is read."""
+        rows = "contact_id,x,unsubscribed\na,no,no\nb,no,yes\n"
+        assert "contacts.csv: 'unsubscribed' looks like an opt state" in problems(
+            tables(rows, consent=consent)
+        )
+        columns = {"contacts": {"old_state": "unsubscribed"}}
+        told = consent | {"not_opt_states": ["unsubscribed"]}
+        with pytest.raises(ValidationError, match="a name of its own"):
+            tables(rows, consent=told)
+        made = tables(rows, consent=told, columns=columns)
+        assert problems(made) == ""
+        assert made.contacts()["old_state"].tolist() == ["no", "yes"]
+
     @pytest.mark.parametrize("table", ["mailing_lists", "subscriptions"])
     def test_of_other_tables(self, tables, table):
         """Their opt state has one name, too."""
