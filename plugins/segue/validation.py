@@ -37,6 +37,7 @@ from segue.segments.conditions import (
     parse_workflow_condition,
     unknown_fields,
 )
+from segue.segments.conditions.contradictions import contradictions
 from segue.segments.conditions.fit import Kinds, misfits
 from segue.segments.conditions.inspection import leaves
 from segue.segments.conditions.nodes import FieldLeaf
@@ -308,8 +309,12 @@ def _data_problems(
     mapping: Mapping[str, Mapping[str, str]],
     hidden: Collection[str] = (),
 ) -> Iterator[tuple[Location, str]]:
-    """Yield what a condition asks that the directory's data cannot answer, or not unmistakably."""
+    """Yield what a condition asks that no data, or not this directory's, can answer.
+
+    Nor unmistakably.
+    """
     yield from _hidden_fields(condition, hidden)
+    yield from contradictions(condition)
     if columns is not None:
         yield from unknown_fields(condition, columns, mapping)
     if newest is not None:

@@ -370,6 +370,7 @@ SEGMENTS = {  # condition: what its problem says
     "{field: contact.vip, is_true: true}": "did you mean 'vip'?",
     "{mailing_list: news, is: not_member}": "there are: 'Events', 'News'; did you mean 'News'?",
     "{field: amount, at_least: 5}": "2 of 2 values cannot be read as a number",
+    "{field: age, at_least: 5, at_most: 3}": "of age never hold together: nobody meets this",
 }
 
 
