@@ -1,6 +1,6 @@
 """Durations as definitions write them: ``45m`` and ``12h`` are exact, ``30d`` walks the calendar.
 
-The rule is CONDITIONS.md, "Meaning" 3: calendar steps keep the wall clock of a time zone, the day
+The rule is docs/conditions.md, "Dates": calendar steps keep the wall clock of a time zone, the day
 is clipped to the month's last, a wall-clock time that does not exist moves forward, and one that
 exists twice is the first.
 """

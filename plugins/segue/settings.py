@@ -1,4 +1,4 @@
-"""Settings from the environment; the names are a contract (DESIGN.md §3).
+"""Settings from the environment; the names are a contract (docs/design.md, "What stays").
 
 SEGUE_HOME       definitions: the folder with directories/, segments/, workflows/, templates/
 SEGUE_LEDGER     SQLAlchemy URL of the ledger, or ``airflow://conn_id`` inside Airflow

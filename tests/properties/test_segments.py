@@ -1,7 +1,7 @@
 """Laws of conditions and changes, on hostile data.
 
-``Reference`` below judges one contact at a time in plain Python, written from CONDITIONS.md and
-nothing else; the engine must agree with it on whole frames.
+``Reference`` below judges one contact at a time in plain Python, written from docs/conditions.md
+and nothing else; the engine must agree with it on whole frames.
 """
 
 from __future__ import annotations

@@ -52,10 +52,12 @@ from segue.workflows.definition import (
 from segue.workflows.examples import WorkflowExample
 from segue.workflows.templates import VARIABLES, Kind
 from tests.channels.cases import CASES
+from tests.states import transitions
 
 ROOT = Path(__file__).parents[2]
 INCLUDE = ROOT / "include"
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+AT_THE_TOP = ("README.md", "CONTRIBUTING.md", "SECURITY.md")
+PAGES = [*(ROOT / name for name in AT_THE_TOP), *sorted((ROOT / "docs").glob("*.md"))]
 FOLDERS = {"directory": "directories", "segment": "segments", "workflow": "workflows"}
 CONDITION_KEYS = {"all", "any", "not", "field", "transactions", "change"}
 SHELLS = ("console", "sh", "shell", "bash")
@@ -380,6 +382,38 @@ def test_every_link_leads_somewhere(path, target):
     assert found.exists(), f"{path.name}: {target}"
     if anchor:
         assert anchor in anchors_of(found), f"{path.name}: {target}"
+
+
+MENTION = re.compile(r'([\w/.-]*[\w-]\.md)\b(?:, "([^"\n]+)")?')
+SOURCES = [
+    *(ROOT / "plugins").rglob("*.py"),
+    *(ROOT / "tests").rglob("*.py"),
+    *(ROOT / "dags").glob("*.py"),
+    *(ROOT / name for name in ("Makefile", "pyproject.toml", ".ci/run", "Dockerfile")),
+]
+
+
+def test_the_code_points_at_pages_that_are_here():
+    """``docs/design.md, "Time"`` is a page of the repository with such a heading."""
+    pages = {path.name: path for path in ROOT.rglob("*.md") if ".venv" not in path.parts}
+    wrong = []
+    for source in SOURCES:
+        for mention, heading in MENTION.findall(source.read_text()):
+            target = pages.get(mention.rsplit("/", 1)[-1])
+            headings = re.findall(r"(?m)^#+ (.+)$", target.read_text()) if target else []
+            if target is None or (heading and heading not in headings):
+                wrong.append(f"{source.relative_to(ROOT)}: {mention} {heading}".strip())
+    assert wrong == []
+
+
+def test_the_design_has_every_state_and_the_diagram_no_step_of_its_own():
+    """Its table is what the tests of the ledger run with (tests/states.py)."""
+    [diagram] = [block for block in blocks_of(page("design.md")) if block.language == "mermaid"]
+    steps = re.findall(r"(?m)^ +(\S+) --> (\S+?):?(?: |$)", diagram.text)
+    drawn = {tuple("" if state == "[*]" else state for state in step) for step in steps}
+    assert drawn - {("delivered", "")} <= transitions()
+    assert {state for step in transitions() for state in step} == {"", *State}
+    assert not [step for step in transitions() if step[0] == State.DELIVERED]
 
 
 def test_every_module_that_architecture_names_exists():

@@ -31,7 +31,7 @@ def instant(text: str, zone=LONDON) -> datetime:
     ],
 )
 def test_a_duration_before_an_instant(duration, at, before):
-    """CONDITIONS.md, Meaning 3."""
+    """docs/conditions.md, "Dates"."""
     found = parse_duration(duration).before(instant(at), LONDON)
     assert found == instant(before).astimezone(UTC)
     assert found.tzinfo is UTC

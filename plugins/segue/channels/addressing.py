@@ -2,7 +2,7 @@
 
 A ticket or a chat message is the team's affair, unless the vendor tells somebody else: where the
 requester of a ticket is the contact, Zendesk and Freshdesk write to that person. So a template
-that finds an address must say whom it finds, as ``to`` must in a mail (DESIGN.md, "Delivery").
+that finds an address must say whom it finds, as ``to`` must in a mail (docs/design.md).
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ are those of the Airflow connection (``timeout`` in its extra, in seconds, is ho
 retried here, and no redirect is followed: a POST that is repeated behind our back is a message
 sent twice, and one that is redirected becomes a GET.
 
-What an answer to a creation means for a delivery (DESIGN.md, "Delivery: one door, once"):
+What an answer to a creation means for a delivery (docs/design.md, "One door, once"):
 
     2xx with the body that was promised   delivered
     2xx with anything else                OutcomeUnknown: it worked, nobody knows as what

@@ -1,4 +1,4 @@
-"""Bridges: spans over runs of the schedule that had no snapshot (DESIGN.md §4).
+"""Bridges: spans over runs of the schedule that had no snapshot (docs/design.md, "Time").
 
 A bridge covers all its time, and so is no gap: who is in the segment at one end and not at the
 other is found. Who was in it only in between is not, as with a window of a day over a missing day.

@@ -1,4 +1,4 @@
-"""Detection: which span a run covers, and which changes it holds (DESIGN.md §4).
+"""Detection: which span a run covers, and which changes it holds (docs/design.md, "Time").
 
 Everything here is a function of the definitions, the snapshots and what the ledger has recorded;
 the clock is a parameter.

@@ -5,7 +5,7 @@ committed transaction, called, and its outcome written. What a message lacks (th
 address belongs to) is asked for while it is claimed, so that nothing is in doubt then. As many
 calls are under way as the channel's concurrency allows; one transaction writes the outcomes of
 those that were answered and marks those that take their place, so that a crash leaves no more than
-these in doubt (DESIGN.md §6).
+these in doubt (docs/design.md).
 """
 
 from __future__ import annotations

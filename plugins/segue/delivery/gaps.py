@@ -1,4 +1,4 @@
-"""Gaps: time since a workflow's ``start`` that no recorded span covers (DESIGN.md §4).
+"""Gaps: time since a workflow's ``start`` that no recorded span covers.
 
 Whoever was added or removed in a gap was never looked at. A gap is filled by a run that names its
 two snapshots; the first snapshot of all is a baseline and needs no filling.

@@ -2,7 +2,7 @@
 
 A delivery found ``sending`` after its lease, and after the channel's longest call, is neither sent
 again nor given up: the channel is asked whether it has it. It has: delivered. It has not: free to
-be sent. It cannot tell: ``uncertain`` (DESIGN.md §6).
+be sent. It cannot tell: ``uncertain`` (docs/design.md).
 """
 
 from __future__ import annotations

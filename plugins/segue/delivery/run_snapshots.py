@@ -1,4 +1,4 @@
-"""Which two snapshots a run compares, and what it has to wait for (DESIGN.md §4)."""
+"""Which two snapshots a run compares, and what it has to wait for (docs/design.md, "Time")."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ VERSION_TABLE = (
 
 
 class State(StrEnum):
-    """Where a delivery stands (the diagram is in DESIGN.md §6)."""
+    """Where a delivery stands (the diagram is in docs/design.md)."""
 
     PLANNED = "planned"
     RELEASED = "released"

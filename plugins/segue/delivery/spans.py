@@ -1,7 +1,7 @@
 """Spans: which part of time a run covers, so that no change is acted on by two runs.
 
 A span is a pair (previous, current] of snapshots. Recorded spans of a workflow never overlap: a
-run takes only what no other run has taken (DESIGN.md §4).
+run takes only what no other run has taken (docs/design.md, "Time").
 """
 
 from __future__ import annotations

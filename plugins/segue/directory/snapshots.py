@@ -1,6 +1,7 @@
 """Find a directory's snapshots: which there are, up to when each one knows, which are complete.
 
-The rules are DESIGN.md §4. A snapshot's *as-of* is the first instant that it does not know.
+The rules are in docs/design.md, "Time". A snapshot's *as-of* is the first instant that it does not
+know.
 """
 
 from __future__ import annotations

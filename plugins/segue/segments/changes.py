@@ -1,4 +1,4 @@
-"""Who crossed the line of a segment between two snapshots (DESIGN.md §4).
+"""Who crossed the line of a segment between two snapshots (docs/design.md, "Changes").
 
 ``membership_changes`` is the plain path: ids are compared as they are, through one hash table of
 the previous members, in any order. ``segment_changes`` takes memberships as they are stored, in

@@ -1,6 +1,6 @@
 """One value per contact or transaction, seen as numbers, as text, as booleans or as instants.
 
-The operand decides the type, not the column (CONDITIONS.md, "Meaning" 1 and 2), so every column
+The operand decides the type, not the column (docs/conditions.md, "Fields"), so every column
 answers all of these, and a value that cannot be read in the asked way is missing in that view.
 Views are made when first asked for and kept. Masks and arrays are shared: never write to them.
 """

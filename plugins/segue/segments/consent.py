@@ -1,4 +1,4 @@
-"""Who is opted in (DESIGN.md §4): everybody, unless a record says otherwise.
+"""Who is opted in (docs/design.md, "Changes"): everybody, unless a record says otherwise.
 
 A contact is opted out of a segment by ``unsubscribed`` in contacts, or by a row of subscriptions
 with the scope ``directory`` or ``segment:NAME`` of that segment that is not opted in.

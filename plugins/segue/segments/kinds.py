@@ -1,4 +1,4 @@
-"""The kinds of change a contact can make, and why one was removed (DESIGN.md §4)."""
+"""The kinds of change a contact can make, and why one was removed (docs/design.md, "Changes")."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Who is in a segment at one snapshot, and with what opt-in state; computed, or kept in a store.
 
 The store is a cache and nothing more: delete it, or break a file in it, and every answer stays
-the same (DESIGN.md §4).
+the same (docs/design.md, "Changes").
 """
 
 from __future__ import annotations

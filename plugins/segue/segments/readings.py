@@ -1,4 +1,4 @@
-"""Read text as numbers and as instants, whole columns at a time (CONDITIONS.md, "Meaning" 2, 3)."""
+"""Read text as numbers and as instants, whole columns at a time (docs/conditions.md, "Dates")."""
 
 from __future__ import annotations
 

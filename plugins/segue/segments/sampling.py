@@ -1,4 +1,4 @@
-"""Stable samples: the same contacts at every run, independent of all others (CONDITIONS.md).
+"""Stable samples: the same contacts at every run, independent of all others (docs/conditions.md).
 
 A contact's *draw* is the first 8 bytes, as a big-endian number, of SHA-256(salt + NUL + id).
 """

@@ -1,7 +1,7 @@
 """A population's transactions, grouped by contact.
 
 Rows dated at or after as-of do not exist; rows without a date or whose contact is not in the
-population are ignored (CONDITIONS.md, "Meaning" 4).
+population are ignored (docs/conditions.md, "Transactions").
 """
 
 from __future__ import annotations

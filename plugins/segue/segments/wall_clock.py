@@ -1,4 +1,4 @@
-"""Wall-clock time and instants, whole columns at a time (CONDITIONS.md, "Meaning" 3)."""
+"""Wall-clock time and instants, whole columns at a time (docs/conditions.md, "Dates")."""
 
 from __future__ import annotations
 

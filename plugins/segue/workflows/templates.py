@@ -1,4 +1,4 @@
-"""Message templates: Jinja, sandboxed, rendered for one contact (DESIGN.md §7).
+"""Message templates: Jinja, sandboxed, rendered for one contact (docs/design.md, "Text").
 
 A missing value is undefined: ``default(…)`` gives a substitute, printing it is a failure of the
 contact, never a blank, ``None`` or ``nan``. What comes from a contact is data: each *kind* of

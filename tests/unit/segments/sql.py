@@ -1,6 +1,6 @@
 """A second opinion: random conditions, and the same conditions in SQL for DuckDB.
 
-The SQL is written from CONDITIONS.md. Calendar steps, days and the order of text are DuckDB's
+The SQL is written from docs/conditions.md. Calendar steps, days and the order of text are DuckDB's
 own; nothing of the engine is used.
 """
 

@@ -1,4 +1,4 @@
-"""How values are read: as numbers, text, booleans and instants (CONDITIONS.md, "Meaning")."""
+"""How values are read: as numbers, text, booleans and instants (docs/conditions.md, "Fields")."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ class MailingListLeaf:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionLeaf:
-    """The effective opt state (DESIGN.md §4) of the directory as a whole, or for a segment."""
+    """The effective opt state (docs/design.md, "Changes") of the directory, or for a segment."""
 
     name: str  # THIS_SEGMENT, DIRECTORY or a segment's
     state: str

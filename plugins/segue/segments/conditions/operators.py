@@ -1,4 +1,4 @@
-"""The built-in operators (CONDITIONS.md, "Operators"): positives; complements are generated."""
+"""The built-in operators (docs/conditions.md, "Fields"): positives; complements are generated."""
 
 from __future__ import annotations
 
