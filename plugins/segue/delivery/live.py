@@ -10,7 +10,9 @@ and to look contacts up::
 
         def connect(self) -> LiveReader: ...
 
-What was looked up is laid over the snapshot's details by ``segue.delivery.looking_up``.
+Built-in sources are listed in ``BUILT_IN``; a team's own is an entry point of the group
+``segue.live_sources`` (docs/live-details.md has a complete one). What was looked up is laid over
+the snapshot's details by ``segue.delivery.looking_up``.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from functools import lru_cache
+from importlib.metadata import entry_points
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BeforeValidator
@@ -141,12 +145,17 @@ def stand_ins(source: LiveSource | None) -> dict[str, str]:
 
 
 def source_names() -> list[str]:
-    """Return the names of all live sources, sorted."""
-    return sorted(BUILT_IN)
+    """Return the names of all live sources that are installed, sorted."""
+    return sorted({*BUILT_IN, *_installed()})
 
 
 def source_class(name: str) -> type[LiveSource]:
     """Return the class of the source ``name``; KeyError when there is none."""
-    module, _, attribute = BUILT_IN[name].partition(":")
-    found: type[LiveSource] = getattr(importlib.import_module(module), attribute)
-    return found
+    module, _, attribute = {**BUILT_IN, **_installed()}[name].partition(":")
+    source: type[LiveSource] = getattr(importlib.import_module(module), attribute)
+    return source
+
+
+@lru_cache(maxsize=1)
+def _installed() -> dict[str, str]:
+    return {entry.name: entry.value for entry in entry_points(group="segue.live_sources")}

@@ -1,0 +1,91 @@
+"""The names that a team's own channels, live sources and operators import.
+
+They stay as they are until the next major version; whatever else is in Segue's modules may move.
+docs/adding-a-channel.md has a channel, docs/live-details.md a live source, docs/conditions.md an
+operator. Importing this module brings in neither pandas nor Airflow nor a vendor's SDK, as a DAG
+file is parsed again in every task process: import those where they are used.
+"""
+
+from __future__ import annotations
+
+from segue.channels.airflow_connections import find_connection
+from segue.channels.http_calls import HttpCalls, open_calls, open_webhook
+from segue.channels.look_ups import look_from
+from segue.channels.rates import limits_of
+from segue.delivery.channel import (
+    Audience,
+    Channel,
+    Finding,
+    Limit,
+    NoAddress,
+    OpenTicket,
+    OptedOut,
+    PartlyFound,
+    Receipt,
+    Sender,
+    Tried,
+)
+from segue.delivery.live import FoundByName, LiveReader, LiveSource
+from segue.documents import Definition
+from segue.errors import (
+    ConnectionFailure,
+    ContactFailure,
+    DeliveryError,
+    OutcomeUnknown,
+    SettingsError,
+    TransientFailure,
+)
+from segue.segments.conditions import (
+    Aggregate,
+    Moment,
+    Operator,
+    operands,
+    register,
+    register_aggregate,
+)
+from segue.segments.conditions.registry import Reading
+from segue.workflows.templates import CardText, Html, Line, Mrkdwn, Text, Url, UrlPath
+
+__all__ = [
+    "Aggregate",
+    "Audience",
+    "CardText",
+    "Channel",
+    "ConnectionFailure",
+    "ContactFailure",
+    "Definition",
+    "DeliveryError",
+    "Finding",
+    "FoundByName",
+    "Html",
+    "HttpCalls",
+    "Limit",
+    "Line",
+    "LiveReader",
+    "LiveSource",
+    "Moment",
+    "Mrkdwn",
+    "NoAddress",
+    "OpenTicket",
+    "Operator",
+    "OptedOut",
+    "OutcomeUnknown",
+    "PartlyFound",
+    "Reading",
+    "Receipt",
+    "Sender",
+    "SettingsError",
+    "Text",
+    "TransientFailure",
+    "Tried",
+    "Url",
+    "UrlPath",
+    "find_connection",
+    "limits_of",
+    "look_from",
+    "open_calls",
+    "open_webhook",
+    "operands",
+    "register",
+    "register_aggregate",
+]
