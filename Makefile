@@ -14,7 +14,10 @@ FIND_PYTHON := for candidate in $(PYTHONS); do "$$candidate" -c 'import sys; ass
 PARALLEL := --numprocesses logical --maxprocesses 8 --no-loadscope-reorder
 WITH_UV := command -v uv >/dev/null
 
-.PHONY: help install demo up test test-full torture check bench screenshots sandbox lock clean
+# What `make coverage` measures: all tests, or `make coverage TESTS=tests/unit/segments`.
+TESTS := tests
+
+.PHONY: help install demo up test test-full torture coverage check fix bench screenshots sandbox lock clean
 
 help:  ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-11s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +39,15 @@ test-full: $(READY)  ## Run every test
 torture: $(READY)  ## Kill workers at every step and count what servers received (FULL=1: all of it)
 	@$(BIN)/python -m tests.torture $(if $(FULL),--full)
 
+coverage: $(READY)  ## Run the tests under coverage and report lines that none reaches (TESTS=a folder)
+	@rm -f .coverage .coverage.*
+	@failed=0; \
+	$(BIN)/coverage run -m pytest -m "not slow" $(PARALLEL) $(TESTS) || failed=1; \
+	$(BIN)/coverage combine --quiet; \
+	$(BIN)/coverage report --show-missing; \
+	$(BIN)/coverage html --quiet && echo "Line by line: htmlcov/index.html"; \
+	exit $$failed
+
 check: $(READY)  ## Lint, check the format, the types and the import rules
 	@failed=0; \
 	$(BIN)/ruff check || failed=1; \
@@ -43,6 +55,11 @@ check: $(READY)  ## Lint, check the format, the types and the import rules
 	$(BIN)/mypy || failed=1; \
 	$(BIN)/lint-imports --no-logo || failed=1; \
 	exit $$failed  # every problem at once
+
+fix: $(READY)  ## Mend what the linter can mend, and format
+	@$(BIN)/ruff check --fix; failed=$$?; \
+	$(BIN)/ruff format; \
+	exit $$failed
 
 bench: $(READY)  ## Measure the daily run beside its peers, the door and the ledger beside the bare client
 	@$(BIN)/python -m tests.benchmarks
@@ -63,7 +80,7 @@ lock:  ## Compile requirements.lock again from pyproject.toml (needs uv)
 	  -o requirements.lock
 
 clean:  ## Remove the environment, the demo's Airflow, the sample and every cache
-	rm -rf $(VENV) .airflow include/sample build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .airflow include/sample build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -14,13 +14,15 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from segue.documents import parse_document
+
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCK = (ROOT / "requirements.lock").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = [
-    *("help", "install", "demo", "up", "test", "test-full", "torture", "check", "bench"),
-    *("screenshots", "sandbox", "lock", "clean"),
+    *("help", "install", "demo", "up", "test", "test-full", "torture", "coverage", "check"),
+    *("fix", "bench", "screenshots", "sandbox", "lock", "clean"),
 ]
 
 # Names that a file of ours would take from a package which something here imports.
@@ -145,6 +147,16 @@ def test_ci_runs_what_a_developer_runs():
     assert "make check" in text
     assert "make test" in text
     assert "SEGUE_TEST_REQUIRE_SERVICES=1" in text
+
+
+def test_the_ci_service_runs_the_script_with_the_services_that_it_requires():
+    text = (ROOT / ".github" / "workflows" / "ci.yaml").read_text()
+    [job] = parse_document(text, "ci.yaml").data["jobs"].values()
+    runs = [step.get("run", "") for step in job["steps"]]
+    assert runs[-1] == ".ci/run"
+    assert "pgbouncer" in "".join(runs)
+    assert set(job["services"]) == {"postgres"}
+    assert {"SEGUE_TEST_POSTGRESQL", "SEGUE_TEST_CHROMIUM"} <= set(job["env"])
 
 
 def test_the_license_is_the_declared_one():
