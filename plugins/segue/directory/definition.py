@@ -68,7 +68,8 @@ def turned_round(name: str, *, is_in: bool) -> str | None:
     return (
         f"{name!r} seems to say who opted {found}; here stands a column that says who opted "
         f"{wanted}. Of contacts, write consent: {{opted_{found}: {name}}}; elsewhere, write it the "
-        "other way round into the snapshot"
+        "other way round into the snapshot. If it says the opposite of its name, the directory's "
+        "`columns` may call it otherwise"
     )
 
 

@@ -12,37 +12,52 @@ from functools import lru_cache
 
 _AROUND = (  # words that may stand before or after the one that matters
     "is|has|have|was|all|any|global(?:ly)?|hs|from|of|to|for|the|confirmed|current|"
-    "customers?|contacts?|users?|members?|persons?|accounts?|leads?|profiles?|lists?|"
+    "customers?|buyers?|contacts?|users?|members?|persons?|accounts?|leads?|profiles?|lists?|"
     "e?mails?|mailings?|sms|texts?|phone|calls?|push|whatsapp|fax|mobile|direct|bulk|"
     "marketing|newsletters?|news|offers|promotions?|promotional|communications?|messages?|"
     "gdpr|rgpd|lgpd|dsgvo|ccpa|tcpa|legal|explicit|double|status|state|flag|given|preferences?|"
-    "bool(?:ean)?|yn|ind(?:icator)?|level|(?:channel|messagetype)ids?|c"
+    "bool(?:ean)?|yn|ind(?:icator)?|level|(?:channel|messagetype)ids?|c|\\d+"
 )
 _ACT = (  # what one may or may not do to a contact
     "e?mail|e?mails|e?mailed|mailings?|call|calls|called|sms|texts?|texted|contact|contacted|"
     "market(?:ing|ed)?|newsletters?|offers|messages?|messaged|communications?|promotions?|"
     "phone|fax|postalmail|bulke?mail|bulkpostalmail|sendmm|sendmarketingmaterials?|campaigns?"
 )
+_NOT = "not|non?|never|cannot|cant|without|isnt|un"
+_ABLE = "contactable|e?mailable|marketable"
 _OPT_STATE = (
     "unsub|unsubs|unsubbed|unsubscribed?|unsubscribes|unsubscription|subscribed?|"
     "opt(?:s|ed)?(?:out|in)s?|opt(?:out|in)ed|opted|"
-    f"dono?t(?:disturb|send|{_ACT})|dnc|no(?:e?mail|contact|marketing|newsletter|sms)|"
+    f"(?:{_NOT})(?:subscribed|optedin|consent(?:ed)?|{_ABLE})|nonsubscribers?|"
+    f"(?:never|cannot|cant)(?:be)?(?:{_ACT})|"
+    f"(?:rejects?|rejected|refuses?|refused|declines?|declined|objects?to|objectedto)(?:{_ACT})+|"
+    f"dono?t(?:disturb|send|{_ACT})|dnc|dnd|no(?:e?mail|contact|marketing|newsletter|sms)|"
     f"(?:accepts?|accepted|allows?|allowed|agree[sd]?(?:to)?|wants?|(?:can|may)?receives?|gets"
-    f"|can(?:be)?|may(?:be)?|okto|permits?|permissionsto|permissionto)(?:{_ACT})+|cansend|"
+    f"|can(?:be)?|may(?:be)?|ok(?:ay)?(?:to)?|permits?|permissionsto|permissionto)(?:{_ACT})+|cansend|"
     "(?:marketing|e?mail|mailings?|sms|contact|newsletter)"
-    "(?:allowed|accepted|permitted|permissions?|agreed|blocked)|"
+    "(?:allowed|accepted|permitted|permissions?|agreed|blocked|excluded|declined|refused|ok)|"
     "(?:e?mail|marketing|newsletter|sms)(?:subscription|subscriber)|"
-    "consent(?:ed|s)?(?:revoked|withdrawn|refused|denied)?|(?:revoked|withdrawn)consent|"
-    "suppress(?:ed|ion)?|blacklisted|blocklisted|contactable|mailable|emailable|marketable|"
+    "consent(?:ed|s)?(?:revoked|withdrawn|refused|denied)?|(?:revoked|withdrawn|withdrew)consent|"
+    f"suppress(?:ed|ion)?|(?:black|block)list(?:ed)?|{_ABLE}|"
     f"marketing(?:status|suspended|objection)|(?:blocked|excluded?)from(?:{_ACT})|"
     "marked(?:e?mail)?asspam|reportedspam|spamcomplaint"
 )
 _COLUMN = re.compile(rf"(?:{_AROUND})*?(?:{_OPT_STATE})(?:{_AROUND})*\d*")
-_MOMENT = re.compile(r"(?P<state>.+?)(?:at|on|date|datetime|time|timestamp|when|since|reason)")
-_OUT = re.compile(
-    r"uns|out|not|dont|dnc|suppress|listed|^no|blocked|revoked|withdrawn|refused|denied"
-    r"|suspended|objection|exclude|spam"
+_TIME = "date|datetime|time|timestamp|when"
+_MOMENTS = (
+    re.compile(rf"(?P<state>.+?)(?:at|on|{_TIME}|since|reason)"),
+    re.compile(rf"(?:{_TIME})(?P<state>.+)"),
 )
+_OF_SOMETHING = re.compile(  # what is an opt state whatever stands before it: sf_subscribed
+    rf"(?:is|has|have)?(?:un)?subscribed|(?:is|has|have)?opt(?:ed)?(?:out|in)(?:{_AROUND})*"
+)
+_WORD_AROUND = re.compile(_AROUND)
+_OUT = re.compile(
+    r"unsu|out|not|dont|dnc|dnd|suppress|list(?:ed)?$|listed|blocked|revoked|withdr[ae]w"
+    r"|refuse|reject|declin|denied|suspended|object|exclude|spam|never|can(?:no)?t|nonsub"
+    rf"|no(?=e?mail|contact|market|newsletter|sms|consent|subscri|opted)|un(?={_ABLE}|consent|opted)"
+)
+_IN_AS_SPELT = ("subscribed", "subscribe")  # misspelt by what stands before it
 _OFTEN_MISSPELT = (
     "unsubscribed",
     "unsubscribe",
@@ -69,15 +84,26 @@ def opt_state_columns(columns: Iterable[str], *, others_read: bool) -> list[str]
     A moment (``unsubscribed_at``) says it, too, unless ``others_read``: another column is read,
     and this one goes with it.
     """
-    return [name for name in columns if _looks_like_opt_state(_squashed(name), others_read)]
+    return [name for name in columns if _looks_like_opt_state(name, others_read)]
 
 
 def says_opted_in(column: str) -> bool | None:
-    """Tell whether a name says who opted in (True) or out (False); None where it says neither."""
-    name = _squashed(column)
-    if not _looks_like_opt_state(name, others_read=False):
+    """Tell whether a name says who opted in (True) or out (False); None where it says neither.
+
+    Nor where a letter may be wrong in what makes the difference.
+    """
+    if not _looks_like_opt_state(column, others_read=False):
         return None
-    spelt = name if _COLUMN.fullmatch(name) else _meant(name) or name
+    name = _squashed(column)
+    if _COLUMN.fullmatch(name) or _is_of_something(column):
+        return _OUT.search(name) is None
+    spelt = _misspelling(column)
+    if spelt is None:
+        return _OUT.search(name) is None
+    for positive in _IN_AS_SPELT:
+        before = name.removesuffix(positive)
+        if before != name:
+            return None if _distance(before, "un", 1) <= 1 else True
     return _OUT.search(spelt) is None
 
 
@@ -94,13 +120,35 @@ def looks_like_table(name: str) -> bool:
 
 
 @lru_cache(maxsize=10_000)
-def _looks_like_opt_state(name: str, others_read: bool) -> bool:
+def _looks_like_opt_state(column: str, others_read: bool) -> bool:
+    name = _squashed(column)
     if _COLUMN.fullmatch(name):
         return True
-    moment = _MOMENT.fullmatch(name)
-    if moment is not None and _COLUMN.fullmatch(moment["state"]):
+    moments = (moment.fullmatch(name) for moment in _MOMENTS)
+    if any(moment is not None and _COLUMN.fullmatch(moment["state"]) for moment in moments):
         return not others_read
-    return _meant(name) is not None
+    return _is_of_something(column) or _misspelling(column) is not None
+
+
+def _is_of_something(column: str) -> bool:
+    """Tell whether an opt state stands behind a word of its own, such as a system's name."""
+    others = _words(column)[1:]
+    return _OF_SOMETHING.fullmatch("".join(others)) is not None
+
+
+def _misspelling(column: str) -> str | None:
+    """Return the word that a name, or the one that matters in it, is a misspelling of, if any."""
+    words = _words(column)
+    for place, word in enumerate(words):
+        others = words[:place] + words[place + 1 :]
+        meant = _meant(word) if all(map(_WORD_AROUND.fullmatch, others)) else None
+        if meant is not None:
+            return meant
+    return _meant(_squashed(column))
+
+
+def _words(column: str) -> list[str]:
+    return [_squashed(word) for word in re.split(r"[\W_]+", column) if word] or [""]
 
 
 def _meant(name: str) -> str | None:

@@ -16,7 +16,11 @@ unsubbed|unsubscribed_bool|account_opt_out|list_unsubscribe|unsubscribedChannelI
 consent_revoked|consent_withdrawn|marketing_objection|Marketing Suspended|IsExcludedFromCampaigns
 exclude_from_mailing|blocked_from_email|marked_email_as_spam|suppression_status|emailBlacklisted
 unsubscribedMessageTypeIds|push_unsubscribed|et_unsubscribed|email_blocked|HasOptedOutOfMobile__c
-unsubcribed|unsuscribed|unsubsribed|unsubscirbed|optde_out|opted_ot|donotcontct
+not_subscribed|notsubscribed|non_subscriber|no_consent|without_consent|unconsented|not_contactable
+unemailable|cannot_email|never_contact|is_no_email|has_no_contact|email_no_marketing|customer_no_sms
+is_nomarketing|blacklist|blocklist|marketing_excluded|dnd|refuses_email|rejects_marketing|not_opted_in
+objects_to_marketing|withdrew_consent|email1_unsubscribed|et4ae5__HasOptedOutOfMobile__c|sf_unsubscribed
+is_unsubcribed|unsubcribe_all|shop_opted_out|unsubcribed|unsuscribed|unsubsribed|unsubscirbed|optde_out|opted_ot|donotcontct
 """
 IN = """
 opted_in|opt_in|OptIn|OPTED_IN|sms_opt_in|newsletter_opt_in|accepts_marketing|AcceptsMarketing
@@ -26,6 +30,8 @@ receives_newsletter|wants_offers|email_permission|email_subscription_status|cont
 accepts_marketng|permission_to_email|permission_to_contact|mailing_allowed|is_marketable|can_send
 can_receive_email_marketing|email_subscribe|push_subscribe|marketing_opt_in_level|newsletter_subscriber
 emailMarketingConsent.marketingState|rgpd_consent|DOUBLE_OPT-IN|gets_newsletter|marketing_agreed
+sf_subscribed|mc_subscribed|my_subscribed|ac_subscribed|kl_subscribed|resubscribed|re_subscribed
+web_subscribed|sfsubscribed|crm_opted_in|buyer_accepts_marketing|email_ok|okay_to_email|ok_to_email
 sms_marketing_consent|$consent|subscribedMessageTypeIds|hs_marketable_status
 """
 FIELDS = """
@@ -66,7 +72,14 @@ def test_names_of_fields():
 
 def test_a_moment_goes_with_a_state():
     """When somebody opted out says that they did, unless another column says so already."""
-    moments = ["unsubscribed_at", "opt_out_date", "OptedInOn", "unsub_reason", "OPTIN_TIME"]
+    moments = [
+        "date_unsubscribed",
+        "unsubscribed_at",
+        "opt_out_date",
+        "OptedInOn",
+        "unsub_reason",
+        "OPTIN_TIME",
+    ]
     assert opt_state_columns(moments, others_read=False) == moments
     assert opt_state_columns(moments, others_read=True) == []
 
@@ -96,3 +109,10 @@ def test_names_of_tables(name):
 def test_names_of_other_files(name):
     """Other files may lie beside the tables."""
     assert not looks_like_table(name)
+
+
+@pytest.mark.parametrize("name", ["uk_subscribed", "u_subscribed", "usubscribed", "nsubscribed"])
+def test_a_wrong_letter_that_may_be_the_negation_says_neither(name):
+    """It is told as an opt state, and whoever says which it is, is believed."""
+    assert opt_state_columns([name], others_read=True) == [name]
+    assert says_opted_in(name) is None or "_" in name
