@@ -26,6 +26,7 @@ from segue.segments.column_source import column_of
 from segue.segments.definition import SegmentDefinition
 from segue.segments.python_function import PythonFunction
 from segue.segments.readings import mask_of
+from segue.segments.strangers import other_spellings
 from segue.segments.transactions import ids_of
 
 _SHOWN = 10
@@ -122,7 +123,7 @@ def _computed(function: PythonFunction, tables: SnapshotTables) -> ArrowColumn:
     except (Exception, SystemExit) as error:  # one that ends the process ends nobody's listing
         reason = f"{type(error).__name__}: {error} ({_place(error, function)})"
         raise DataError(f"{where} failed: {reason}") from error
-    mask = _as_mask(result)
+    mask = _as_mask(result, where)
     if mask is None:
         return _known(_as_ids(result, where), contacts, where)
     if len(mask) != len(contacts):
@@ -141,12 +142,24 @@ def _place(error: BaseException, function: PythonFunction) -> str:
     return f"{at.filename}, line {at.lineno}"
 
 
-def _as_mask(result: Any) -> Any:
-    """Return a mask over the contacts, None for ids."""
+def _as_mask(result: Any, where: str) -> Any:
+    """Return a mask over the contacts, None for ids.
+
+    One of pandas belongs to the rows that its index names, whatever their order.
+    """
     if isinstance(result, pa.Array | pa.ChunkedArray):
         return mask_of(result) if pa.types.is_boolean(result.type) else None
     if isinstance(result, pd.Series | np.ndarray) and pd.api.types.is_bool_dtype(result.dtype):
-        return pd.Series(result).fillna(value=False).to_numpy(dtype=bool)
+        mask = pd.Series(result).fillna(value=False)
+        rows = pd.RangeIndex(len(mask))
+        if not mask.index.equals(rows) and pd.api.types.is_integer_dtype(mask.index.dtype):
+            mask = mask.sort_index()
+        if not mask.index.equals(rows):
+            raise DataError(
+                f"{where} returned a mask with an index of its own; expected that of contacts(), "
+                "which counts its rows from 0"
+            )
+        return mask.to_numpy(dtype=bool)
     return None
 
 
@@ -159,9 +172,9 @@ def _as_ids(result: Any, where: str) -> ArrowColumn:
             "boolean per row of contacts()"
         )
     ids = list(result)
-    wrong = next((each for each in ids if not isinstance(each, str)), None)
-    if wrong is not None:
-        raise DataError(f"{where} returned {wrong!r} among the ids; contact ids are text")
+    wrong = [each for each in ids if not isinstance(each, str)]
+    if wrong:
+        raise DataError(f"{where} returned {wrong[0]!r} among the ids; contact ids are text")
     return pa.chunked_array([pa.array(ids, TEXT)])
 
 
@@ -183,7 +196,14 @@ def _imported(segment: SegmentDefinition, tables: SnapshotTables) -> Members:
     contacts = ids_of(tables.contacts(()))
     if segment.imported.unknown_contacts == "refuse":
         _known(ids, contacts, where)
-    there = rows.filter(pc.is_in(ids, value_set=contacts))
+    is_known = pc.is_in(ids, value_set=contacts)
+    spelt = other_spellings(tables, ids.filter(pc.invert(is_known)))
+    if spelt:
+        pairs = ", ".join(f"{theirs!r} for {own!r}" for theirs, own in [*spelt.items()][:_SHOWN])
+        raise DataError(
+            f"{where} has {len(spelt)} contact ids in another spelling than the snapshot: {pairs}"
+        )
+    there = rows.filter(is_known)
     out = there.filter(pc.invert(there.column("opted_in"))).column("contact_id")
     return Members(there.column("contact_id"), out)
 

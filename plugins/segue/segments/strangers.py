@@ -2,14 +2,16 @@
 
 An opt-out that finds nobody is a message to somebody who said no, and a transaction that finds
 nobody makes a buyer one who never bought. A few such rows are normal, for contacts are deleted.
-Many are not, nor are those that differ from a contact's id by blanks, leading zeros, a trailing
-``.0`` or the case of letters, as fixed-width and floating-point columns are exported.
+Many are not, nor are those that differ from a contact's id as other programs write it: by blanks,
+quotes, leading zeros, a trailing ``.0``, commas or an exponent, the dashes and braces of a UUID,
+the composition of letters or their case.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -30,7 +32,14 @@ _MOST = 0.5  # the share of unknown ids beyond which a table is about others
 _NEWS = 0.1  # how far that share may rise from one snapshot to the next without a question
 _SLICES = 4  # of transactions that are looked at, spread over the table
 _EXAMPLES, _PAIRS = 10, 3
-_BLANKS = " \t\r\n\v\f\0\u00a0\u200b\ufeff"
+_AROUND = (  # blanks, what is not printed, quotes, braces
+    " \t\r\n\v\f\0\x1a\x1c\x1d\x1e\x1f\x85\u00a0\u00ad\u1680\u180e\u2028\u2029\u202f\u205f\u2060"
+    "\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b\u200c\u200d\u200e"
+    "\u200f\u3000\ufeff'\"`\u2018\u2019\u201c\u201d{}"
+)
+_THOUSANDS = r"^[0-9]{1,3}(,[0-9]{3})+(\.0*)?$"
+_UUID = "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}$"
+_EXPONENT = r"^[0-9](\.[0-9]+)?[Ee]\+?[0-9]{1,2}$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +99,7 @@ def find_strangers(tables: SnapshotTables, names: Collection[str] = OF_CONTACTS)
     looked = _looked_at(tables, there)
     to_compare = [each for each in looked if each.table == _OPT_OUTS or each.share > _NEWS]
     unknown = _unique(_joined(each.ids for each in to_compare))
-    own = _other_spellings(tables, unknown) if len(unknown) else {}
+    own = other_spellings(tables, unknown)
     return [_described(tables, each, own) for each in looked if len(each.ids)]
 
 
@@ -205,41 +214,82 @@ def _ids(piece: TableSlice) -> ArrowColumn:
     return ids
 
 
-def _other_spellings(tables: SnapshotTables, unknown: ArrowColumn) -> dict[str, str]:
+def other_spellings(tables: SnapshotTables, unknown: ArrowColumn) -> dict[str, str]:
     """Return, by unknown id, the id of the contact that has it in another spelling.
 
-    Case makes no difference, unless it makes one between two contacts.
+    Case makes no difference. Where it makes one between two contacts, it makes none only to an id
+    all in capitals, or without any, as what changes the case of ids writes them.
     """
-    spellings = {fold: _plainly_spelt(unknown, fold) for fold in (True, False)}
-    wanted = {fold: IdSet(_unique(spelt)) for fold, spelt in spellings.items()}
+    if not len(unknown):
+        return {}
+    spelt = _plainly_spelt(unknown)
+    folded = pc.utf8_lower(spelt)
+    wanted = IdSet(_unique(folded))
 
-    def alike(piece: TableSlice) -> tuple[Keys, dict[bool, pa.Table]]:
+    def alike(piece: TableSlice) -> tuple[Keys, pa.Table]:
         ids = piece.read([ID]).column(ID)
-        found = {}
-        for fold, known in wanted.items():
-            spelt = _plainly_spelt(ids, fold)
-            rows = pa.table([spelt, ids], names=["spelt", ID])
-            found[fold] = rows.filter(pa.array(known.holds(spelt)))
+        plainly = _plainly_spelt(ids)
+        columns = [plainly, pc.utf8_lower(plainly), ids]
+        rows = pa.table(columns, names=["spelt", "folded", ID])
+        found = rows.filter(pa.array(wanted.holds(rows.column("folded"))))
         return np.sort(id_keys(pc.utf8_lower(ids))), found
 
     looked = in_parallel(alike, tables.slices("contacts"))
-    fold = all_differ([keys for keys, _ in looked])
-    contacts = pa.concat_tables([found[fold] for _, found in looked])
-    place = pc.index_in(spellings[fold], value_set=contacts.column("spelt"))
+    contacts = pa.concat_tables([found for _, found in looked])
+    place = pc.index_in(folded, value_set=contacts.column("folded"))
+    if not all_differ([keys for keys, _ in looked]):
+        is_in_one_case = pc.or_(pc.equal(spelt, folded), pc.equal(spelt, pc.utf8_upper(spelt)))
+        exactly = pc.index_in(spelt, value_set=contacts.column("spelt"))
+        nowhere = pa.scalar(None, place.type)
+        place = pc.coalesce(exactly, pc.if_else(is_in_one_case, place, nowhere))
     has_one = place.is_valid()
     theirs: list[Any] = unknown.filter(has_one).to_pylist()
     own: list[Any] = pc.take(contacts.column(ID), place.filter(has_one)).to_pylist()
     return dict(zip(theirs, own, strict=True))
 
 
-def _plainly_spelt(ids: ArrowColumn, fold: bool) -> ArrowColumn:
-    """Return ids without blanks around, leading zeros and a trailing ``.0``, as bytes compare."""
-    spelt = pc.utf8_trim(ids, _BLANKS)
-    if pc.any(pc.match_substring(spelt, ".0")).as_py():
-        spelt = pc.replace_substring_regex(spelt, r"\.0+$", "")
-    spelt = pc.utf8_ltrim(spelt, "0")
-    folded: ArrowColumn = pc.utf8_lower(spelt) if fold else spelt
-    return folded
+def _plainly_spelt(ids: ArrowColumn) -> ArrowColumn:
+    """Return ids without what another program may add to them, or leave out.
+
+    What is rare costs one look at all ids where there is none of it.
+    """
+    spelt: Any = ids
+    if not pc.all(pc.string_is_ascii(spelt)).as_py():
+        spelt = pc.utf8_normalize(spelt, "NFKC")
+    spelt = pc.utf8_ltrim(pc.utf8_trim(spelt, _AROUND), "+")
+    spelt = _replaced(spelt, ",", _THOUSANDS, lambda some: pc.replace_substring(some, ",", ""))
+    spelt = _replaced(spelt, "-", _UUID, lambda some: pc.replace_substring(some, "-", ""))
+    spelt = _replaced(spelt, "E", _EXPONENT, _written_out, ignore_case=True)
+    spelt = _replaced(
+        spelt, ".", r"\.0*$", lambda some: pc.replace_substring_regex(some, r"\.0*$", "")
+    )
+    plainly: ArrowColumn = pc.utf8_ltrim(spelt, "0")
+    return plainly
+
+
+def _replaced(
+    ids: ArrowColumn,
+    holding: str,
+    pattern: str,
+    write: Callable[[Any], Any],
+    *,
+    ignore_case: bool = False,
+) -> Any:
+    """Return ids, those that match ``pattern`` written in another way."""
+    if not pc.any(pc.match_substring(ids, holding, ignore_case=ignore_case)).as_py():
+        return ids
+    mask = pc.match_substring_regex(ids, pattern)
+    if not pc.any(mask).as_py():
+        return ids
+    written = write(ids.filter(mask)).combine_chunks()
+    return pc.replace_with_mask(ids, mask.combine_chunks(), written)
+
+
+def _written_out(numbers: ArrowColumn) -> ArrowColumn:
+    """Return ``1.001E+3`` as ``1001``; what has a fraction stays as it is."""
+    values = [(text, Decimal(text)) for text in map(str, numbers.to_pylist())]
+    texts = [f"{value:f}" if value == value.to_integral_value() else text for text, value in values]
+    return pa.chunked_array([pa.array(texts, TEXT)])
 
 
 def _described(tables: SnapshotTables, unknown: _Unknown, own: dict[str, str]) -> Strangers:

@@ -119,6 +119,7 @@ def test_reading_a_definition_does_not_run_its_function(home):
             ["a", "b"],
         ),
         ("return at.transactions()['contact_id']", ["a", "c"]),
+        ("return at.contacts().sort_values('tier')['tier'] == 'silver'", ["c"]),
         ("return at.transactions(['amount']).query('amount == \"100\"')['contact_id']", []),
         (
             "return [] if at.has('mailing_lists') else [at.contacts()['contact_id'].iloc[0]]",
@@ -141,6 +142,9 @@ def test_opt_states_are_those_of_the_directory(home):
     [
         ("return ['a', 'x', 'A']", "names 2 contacts that the snapshot does not have: 'x', 'A'"),
         ("return [7]", "returned 7 among the ids; contact ids are text"),
+        ("return [None, 'a']", "returned None among the ids"),
+        ("return pd.Series([True] * 4, index=list('abcd'))", "an index of its own"),
+        ("return pd.Series([True] * 4, index=[0, 1, 1, 2])", "an index of its own"),
         ("return 'a'", "returned str; expected contact ids, or a mask"),
         ("return pd.Series([True])", "a mask of 1 rows; expected 4"),
         ("raise SystemExit(3)", "failed: SystemExit: 3"),
@@ -226,6 +230,17 @@ def test_a_table_that_does_not_fit_is_an_error(home, rows, words):
 def test_unknown_contacts_may_be_ignored(home):
     imported(home, "contact_id a x", unknown_contacts="ignore")
     assert home.ids("imported") == ["a"]
+
+
+@pytest.mark.parametrize(
+    "rows", ["contact_id,opted_in a,yes 7,no", "contact_id a 7", "contact_id A"]
+)
+def test_another_spelling_of_a_contact_s_id_is_never_ignored(home, rows):
+    """An opt-out of it would be without effect, and the contact written to."""
+    imported(home, rows, unknown_contacts="ignore")
+    with pytest.raises(DataError, match="in another spelling than the snapshot: ") as raised:
+        home.ids("imported")
+    assert "imports/2026-11-22.csv" in str(raised.value)
 
 
 def test_a_table_that_is_not_there_is_what_the_snapshot_lacks(home):

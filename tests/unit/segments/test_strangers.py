@@ -22,7 +22,8 @@ ROWS = {
     "transactions": "date\n{}2026-11-20\n",
     "mailing_lists": "mailing_list\n{}news\n",
 }
-CONTACTS = ["7", "10", "K001", "a b", "ünï", "0"]
+CONTACTS = ["7", "10", "K001", "a b", "ünï", "0", "1001", "1234567"]
+CONTACTS += ["0a1b2c3d-0000-1111-2222-abcdef012345"]
 
 
 @pytest.fixture
@@ -60,6 +61,19 @@ SPELLINGS = {
     "K001   ": "K001",
     "ÜNÏ": "ünï",
     "00": "0",
+    "\u20037": "7",
+    "\u20607\u200d": "7",
+    "\uff17": "7",
+    "u\u0308ni\u0308": "ünï",
+    "7.": "7",
+    "+7": "7",
+    "'10": "10",
+    "{0a1b2c3d-0000-1111-2222-abcdef012345}": "0a1b2c3d-0000-1111-2222-abcdef012345",
+    "0A1B2C3D000011112222ABCDEF012345": "0a1b2c3d-0000-1111-2222-abcdef012345",
+    "1,001": "1001",
+    "1,234,567.0": "1234567",
+    "1.001E+3": "1001",
+    "1.001e3": "1001",
 }
 
 
@@ -81,7 +95,8 @@ def test_it_is_seen_whichever_side_is_spelt_otherwise(snapshot, theirs):
     assert found.pairs == ((SPELLINGS[theirs], theirs),)
 
 
-@pytest.mark.parametrize("theirs", ["8", "K002", "ab", "a  b", "7.01", "7.1", "70", "00700", "7x"])
+@pytest.mark.parametrize("theirs", ["8", "K002", "ab", "a  b", "7.01", "7.1", "70", "00700", "7x",
+                                    "1,01", "1-0", "-7", "1.0015E+3", "E", "1,2"])  # fmt: skip
 def test_another_id_is_no_spelling(snapshot, theirs):
     """Of a contact who is gone an opt-out may stay."""
     tables = snapshot(subscriptions=["7", "10", theirs])
@@ -93,11 +108,14 @@ def test_another_id_is_no_spelling(snapshot, theirs):
 
 def test_case_tells_ids_apart_where_it_tells_contacts_apart(snapshot):
     """Ids of 15 letters are made so: another contact's may differ by case alone."""
-    contacts = ["003aB", "003AB", "003xY", "7"]
-    [found] = find_strangers(snapshot(contacts=contacts, subscriptions=["7", "7", "003XY"]))
+    contacts = ["003aB", "003AB", "003xYz", "7", "abc"]
+    [found] = find_strangers(snapshot(contacts=contacts, subscriptions=["7", "7", "003XYz"]))
     assert found.problem is None
-    [found] = find_strangers(snapshot(contacts=contacts, subscriptions=["7", "003xY "]))
+    [found] = find_strangers(snapshot(contacts=contacts, subscriptions=["7", "003xYz "]))
     assert found.respelt == 1
+    for theirs in ("003XYZ", "003xyz", "ABC", "003ab"):
+        [found] = find_strangers(snapshot(contacts=contacts, subscriptions=["7", "7", theirs]))
+        assert found.respelt == 1, "one case throughout is of what changes the case of ids"
 
 
 def test_opt_outs_that_mostly_find_nobody_are_an_error(snapshot):
