@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segue.delivery.spans import Point, Stretch, uncovered
+from segue.delivery.spans import Point, Stretch, uncovered, uncovered_steps
 
 ORIGIN = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -44,6 +45,14 @@ def test_an_empty_span_covers_nothing(wanted, recorded):
     """A first baseline is a point in time: it takes nothing from anybody."""
     points = [Stretch(stretch.current, stretch.current) for stretch in recorded]
     assert uncovered(wanted, points) == [wanted]
+
+
+@given(st.lists(st.integers(0, 40), max_size=12, unique=True), st.lists(stretches, max_size=8))
+def test_one_walk_finds_what_is_open_between_any_two_successive_snapshots(snapshots, recorded):
+    points = [at(hour) for hour in sorted(snapshots)]
+    steps = [Stretch(*pair) for pair in pairwise(points)]
+    one_by_one = [part for step in steps for part in uncovered(step, recorded)]
+    assert list(uncovered_steps(points, recorded)) == one_by_one
 
 
 def test_a_run_takes_both_sides_of_what_is_taken_already():

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from itertools import islice, takewhile
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 from segue.delivery.ledger import RecordedSpan, SpanKind
@@ -17,9 +17,9 @@ from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.spans import Stretch
 from segue.durations import localize
 from segue.segments.conditions.windows import windows
-from segue.workflows.schedule import ticks_after
+from segue.workflows.schedule import longest_step, ticks_after
 
-_JUST = timedelta(microseconds=1)
+_AN_HOUR = timedelta(hours=1)  # that clocks may have been changed by
 _MOST = 1000  # runs of the schedule that are looked at in one span
 _SHOWN = 5
 
@@ -30,14 +30,17 @@ class Bridge:
 
     workflow: str
     stretch: Stretch
-    missing: Sequence[str]  # keys that snapshots of those runs would have
+    missing: Sequence[str]  # keys that snapshots of those runs would have, or the runs' times
     windows: Sequence[str]  # those of the segment that are shorter than the span
+    by_run: bool = False  # ``missing`` are times: after a pause the keys cannot be told
 
     def __str__(self) -> str:
         shown = ", ".join(self.missing[:_SHOWN])
         more = f" and {len(self.missing) - _SHOWN} more" if len(self.missing) > _SHOWN else ""
-        verb = "was" if len(self.missing) == 1 else "were"
-        noun = "snapshot" if len(self.missing) == 1 else "snapshots"
+        one = len(self.missing) == 1
+        verb, noun = ("was", "snapshot") if one else ("were", "snapshots")
+        if self.by_run:
+            noun += " of the run of" if one else " of the runs of"
         short = f"; shorter than that: {' and '.join(self.windows)}" if self.windows else ""
         ends = f"{self.stretch.previous.key} → {self.stretch.current.key}"
         return (
@@ -54,34 +57,54 @@ def bridges(resolved: ResolvedWorkflow, spans: Iterable[RecordedSpan]) -> list[B
 
 
 def _bridge(resolved: ResolvedWorkflow, stretch: Stretch) -> Bridge | None:
-    missing = _missing(resolved, stretch)
-    if not missing:
+    ticks = _ticks(resolved, stretch)
+    if len(ticks) < 4:  # one before, one behind, and that of the run which had the earlier snapshot
         return None
     zone = resolved.directory.zone
+    missing, by_run = _missing(stretch, ticks, zone)
+    if not missing:
+        return None
     length = _wall(stretch.current.as_of, zone) - _wall(stretch.previous.as_of, zone)
     judged = [resolved.segment, *resolved.segment.refers_to]
     every = (window for each in judged if each.match for window in windows(each.match))
     short = dict.fromkeys(window.written for window in every if window.length < length)
-    return Bridge(resolved.name, stretch, missing, list(short))
+    return Bridge(resolved.name, stretch, missing, list(short), by_run)
 
 
-def _missing(resolved: ResolvedWorkflow, stretch: Stretch) -> list[str]:
-    """Return the keys that snapshots for the runs inside ``stretch`` would have."""
+def _missing(
+    stretch: Stretch, ticks: Sequence[datetime], zone: ZoneInfo
+) -> tuple[Sequence[str], bool]:
+    """Return what names the snapshots of the runs inside ``stretch``, and whether it is the runs.
+
+    ``ticks`` are as ``_ticks`` returns them. Where they are not evenly spaced, nobody can say
+    which keys the snapshots of a workflow that pauses at weekends would have.
+    """
+    first, *others = ticks[1:-1]
+    start, end = (_wall(point.as_of, zone) for point in (stretch.previous, stretch.current))
+    # a snapshot that is a little late is still that run's
+    late = min(after - before for before, after in pairwise(ticks)) / 2
+    absent = [tick for tick in others if end - (start + (tick - first)) > late]
+    keys = {tick: _key(stretch, tick - first, zone) for tick in absent}
+    absent = [tick for tick in absent if keys[tick] not in stretch.keys]
+    if len({after - before for before, after in pairwise(ticks[:-1])}) == 1:
+        return list(dict.fromkeys(keys[tick] for tick in absent)), False
+    return [f"{tick:%Y-%m-%d %H:%M}" for tick in absent], True
+
+
+def _ticks(resolved: ResolvedWorkflow, stretch: Stretch) -> list[datetime]:
+    """Return the schedule's ticks inside ``stretch``, one before and one behind, on the wall."""
     cron = resolved.definition.schedule
     if cron is None or stretch.is_empty:
         return []
     zone = resolved.directory.zone
-    ticks = ticks_after(cron, stretch.previous.as_of - _JUST, zone)
-    inside = takewhile(lambda tick: tick < stretch.current.as_of, ticks)
-    runs = [_wall(tick, zone) for tick in islice(inside, _MOST)]
-    if len(runs) < 2:
-        return []
-    first, *others = runs
-    start, end = (_wall(point.as_of, zone) for point in (stretch.previous, stretch.current))
-    late = (others[0] - first) / 2  # a snapshot that is a little late is still that run's
-    steps = [tick - first for tick in others if end - (start + (tick - first)) > late]
-    keys = [_key(stretch, step, zone) for step in steps]
-    return [key for key in dict.fromkeys(keys) if key not in stretch.keys]
+    ticks: list[datetime] = []
+    for tick in ticks_after(cron, stretch.previous.as_of - longest_step(cron) - _AN_HOUR, zone):
+        if tick < stretch.previous.as_of:
+            ticks = []
+        ticks.append(tick)
+        if tick >= stretch.current.as_of or len(ticks) == _MOST + 2:
+            break
+    return [_wall(tick, zone) for tick in ticks]
 
 
 def _key(stretch: Stretch, step: timedelta, zone: ZoneInfo) -> str:

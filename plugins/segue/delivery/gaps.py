@@ -11,10 +11,9 @@ import shlex
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
 
 from segue.delivery.resolved import ResolvedWorkflow
-from segue.delivery.spans import Point, Stretch, uncovered, usable_part
+from segue.delivery.spans import Point, Stretch, uncovered_steps, usable_part
 from segue.directory.snapshots import Snapshot
 from segue.workflows.schedule import next_tick
 
@@ -60,11 +59,10 @@ def gaps(
     watched = _watched(resolved, [snapshot for snapshot in snapshots if snapshot.complete])
     covered = sorted(recorded)
     found = []
-    for previous, current in pairwise(watched):
-        for part in uncovered(Stretch(_point(previous), _point(current)), covered):
-            usable = usable_part(part, covered, quarantined)
-            due, too_old = _due(resolved, part, now), _is_too_old(resolved, part, now)
-            found.append(Gap(resolved.name, usable or part, due, too_old, usable is not None))
+    for part in uncovered_steps([_point(snapshot) for snapshot in watched], covered):
+        usable = usable_part(part, covered, quarantined)
+        due, too_old = _due(resolved, part, now), _is_too_old(resolved, part, now)
+        found.append(Gap(resolved.name, usable or part, due, too_old, usable is not None))
     return [gap for gap in found if watermark is None or gap.stretch.previous.as_of >= watermark]
 
 

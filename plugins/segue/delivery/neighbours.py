@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from segue.delivery.ledger import DetectedSpan, Ledger, RecordedSpan, SpanKind
 from segue.delivery.resolved import ResolvedWorkflow
-from segue.delivery.spans import compared_over
+from segue.delivery.spans import by_end, compared_over
 
 
 def beside(
@@ -39,7 +39,7 @@ def beside(
 
 def _compared_again(detected: DetectedSpan, others: Sequence[RecordedSpan]) -> list[int]:
     """Return the spans between the snapshot compared with and the time the span begins at."""
-    again = set(compared_over(detected.stretch, (span.stretch for span in others)))
+    again = set(compared_over(detected.stretch, by_end(span.stretch for span in others)))
     return [span.id for span in others if span.stretch in again]
 
 

@@ -6,9 +6,11 @@ run takes only what no other run has taken (docs/design.md, "Time").
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections import deque
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -59,6 +61,23 @@ def uncovered(wanted: Stretch, recorded: Iterable[Stretch]) -> list[Stretch]:
     return parts
 
 
+def uncovered_steps(points: Sequence[Point], recorded: Iterable[Stretch]) -> Iterator[Stretch]:
+    """Yield what no recorded stretch covers from each of successive points to the next, in order."""
+    if not points:
+        return
+    open_parts = deque(uncovered(Stretch(points[0], points[-1]), recorded))
+    for previous, current in pairwise(points):
+        while open_parts and open_parts[0].previous.as_of < current.as_of:
+            part = open_parts[0]
+            begin = part.previous if part.previous.as_of > previous.as_of else previous
+            end = part.current if part.current.as_of < current.as_of else current
+            if begin.as_of < end.as_of:
+                yield Stretch(begin, end)
+            if part.current.as_of > current.as_of:
+                break
+            open_parts.popleft()
+
+
 def usable_part(
     part: Stretch, recorded: Iterable[Stretch], quarantined: Collection[str]
 ) -> Stretch | None:
@@ -68,24 +87,32 @@ def usable_part(
     at the same instant and is compared with the snapshot that the kept span was compared with;
     where that one is quarantined by now, with the one before, and so on.
     """
+    if part.current.key in quarantined:
+        return None
+    if part.previous.key not in quarantined:
+        return part
     begins = {
         stretch.current.key: stretch.previous.key for stretch in recorded if not stretch.is_empty
     }
     compared = part.previous.key
     while compared in quarantined and compared in begins:
         compared = begins[compared]
-    if compared in quarantined or part.current.key in quarantined:
+    if compared in quarantined:
         return None
     return Stretch(Point(part.previous.as_of, compared), part.current)
 
 
-def compared_over(later: Stretch, recorded: Iterable[Stretch]) -> Iterator[Stretch]:
+def by_end(recorded: Iterable[Stretch]) -> dict[datetime, Stretch]:
+    """Return recorded stretches by the as-of that they end at."""
+    return {stretch.current.as_of: stretch for stretch in recorded if not stretch.is_empty}
+
+
+def compared_over(later: Stretch, ends: Mapping[datetime, Stretch]) -> Iterator[Stretch]:
     """Yield the recorded stretches that a later one is compared over, the last one first.
 
     It begins at the end of the last of them and is compared with a snapshot before it, as
-    ``usable_part`` says: both may hold the same change.
+    ``usable_part`` says: both may hold the same change. ``ends`` are all recorded ones, ``by_end``.
     """
-    ends = {stretch.current.as_of: stretch for stretch in recorded if not stretch.is_empty}
     begin = later.previous
     while not later.is_empty and begin.as_of in ends:
         earlier = ends[begin.as_of]

@@ -40,18 +40,19 @@ def load_branch(
     ref: BranchRef,
     desk: Desk,
     memberships: Memberships | None = None,
+    clear_number: int = 0,
 ) -> int:
     """Write the details of a branch's contacts to the run area; returns how many were found.
 
     Raises TransientFailure or ConnectionFailure where a live source cannot be asked; the answers
-    that it gave before are kept for the next try.
+    that it gave before are kept for the next try, but not for the person who clears the run.
     """
     area = _area(resolved, ref)
     found = 0
     for key, changes in by_details(area.read_slice(ref.number)):
         snapshot = find_snapshot(resolved.directory, key, now=desk.clock.now())
         load = partial(live_details_of, resolved, snapshot, desk=desk, memberships=memberships)
-        so_far = f"{key} so far"
+        so_far = f"{key} so far {clear_number}"
         answered = recalled(resolved.live, area.found_details(ref.number, so_far))
         try:
             population = load(changes, answered=answered)
@@ -60,7 +61,7 @@ def load_branch(
             area.write_details(ref.number, so_far, load(partly, answered=error.found))
             raise
         area.write_details(ref.number, key, population, fields_read(resolved))
-        area.remove_details(ref.number, so_far)  # a person who clears the task wants it anew
+        area.remove_details(ref.number, so_far)
         found += len(population.contacts)
     return found
 

@@ -69,10 +69,16 @@ class LoadContactDetails(_BranchOperator):
         from segue.delivery.branches import BranchRef
         from segue.delivery.looking_up import Desk
         from segue.delivery.steps import load_branch
-        from segue.operators.environment import open_ledger, open_memberships
+        from segue.operators.environment import open_ledger, open_memberships, run_of
 
         ref = BranchRef.from_xcom(self.branch)
-        found = load_branch(self.workflow, ref, Desk(open_ledger()), open_memberships())
+        found = load_branch(
+            self.workflow,
+            ref,
+            Desk(open_ledger()),
+            open_memberships(),
+            run_of(self.workflow.name, context).clear_number,
+        )
         self.log.info("%s: details of %s contacts loaded", ref.label, found)
         return ref.as_xcom()
 

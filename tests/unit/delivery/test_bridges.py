@@ -94,6 +94,27 @@ def test_weekdays_bridge_no_weekend():
 
 
 @pytest.mark.parametrize(
+    ("schedule", "date_keys", "previous", "current", "runs"),
+    [
+        ("0 6 * * 1-5", "end_of_day", "2026-11-26", "2026-11-30", ["2026-11-30 06:00"]),
+        ("0 6 * * 1-5", "end_of_day", "2026-11-27", "2026-12-01", ["2026-12-01 06:00"]),
+        ("0 6 * * 1-5", "end_of_day", "2026-11-27", "2026-11-30", []),
+        ("0 6 * * 1-5", "start_of_day", "2026-11-27", "2026-12-01", ["2026-11-30 06:00"]),
+        ("0 6 * * 2-6", "end_of_day", "2026-11-27", "2026-12-01", ["2026-12-01 06:00"]),
+        ("0 6,18 * * 1-5", "end_of_day", "2026-11-27", "2026-11-30", []),
+    ],
+)
+def test_after_a_pause_of_the_schedule_the_runs_are_named(
+    schedule, date_keys, previous, current, runs
+):
+    """Which key Monday's run would have had depends on days that the schedule says nothing of."""
+    named = found(workflow(schedule, date_keys=date_keys), previous, current)
+    assert [run for bridge in named for run in bridge.missing] == runs
+    for bridge in named:
+        assert f"bridges the snapshot of the run of {runs[0]}, which was missing" in str(bridge)
+
+
+@pytest.mark.parametrize(
     ("match", "short"),
     [
         (BIRTHDAY, ["anniversary_in_next: 1d"]),

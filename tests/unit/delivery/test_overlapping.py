@@ -9,7 +9,7 @@ from sqlalchemy import event, update
 
 from segue.delivery.ledger import Decision, DetectedSpan, Ledger
 from segue.delivery.schema import State, deliveries
-from segue.delivery.spans import Point, Stretch, compared_over
+from segue.delivery.spans import Point, Stretch, by_end, compared_over
 from tests.unit.delivery.builders import (
     DEFINITION,
     NOW,
@@ -182,8 +182,8 @@ def test_many_contacts_take_as_many_statements_as_one(ledger):
 def test_compared_over_walks_through_all_kept_spans_and_no_further():
     """The last first; a usual day is compared over none, nor is an enrolment or a baseline."""
     after = Stretch(Point(point(23).as_of, point(21).key), point(24))
-    recorded = [stretch(20, 21), KEPT, LATER, after, stretch(24, 25)]
-    assert list(compared_over(LATER, recorded)) == [KEPT]
-    assert list(compared_over(after, recorded)) == [LATER, KEPT]
+    ends = by_end([stretch(20, 21), KEPT, LATER, after, stretch(24, 25)])
+    assert list(compared_over(LATER, ends)) == [KEPT]
+    assert list(compared_over(after, ends)) == [LATER, KEPT]
     for usual in (KEPT, stretch(20, 21), stretch(24, 25), Stretch(point(22), point(22))):
-        assert list(compared_over(usual, recorded)) == []
+        assert list(compared_over(usual, ends)) == []

@@ -193,6 +193,25 @@ def test_what_outlasts_the_tries_fails_the_task_and_nobody(
     assert world.outcomes == {contact: "delivered", "CID_0": "skipped:contact_not_found"}
 
 
+@pytest.mark.parametrize(("clear_number", "outcome"), [(0, "delivered"), (1, "skipped:opted_out")])
+def test_an_answer_is_used_by_the_tasks_own_tries_and_not_after_a_person_cleared_it(
+    tmp_path, ledger, sandbox, clear_number, outcome
+):
+    """The first was answered before the source went down, and opts out before it is mended."""
+    first, second = at_qualtrics(sandbox), at_qualtrics(sandbox)
+    world = World(tmp_path, ledger, to_contact=True)
+    world.days(first, second)
+    world.detect()
+    sandbox.fault("qualtrics", "server_error", path=second, times=3)
+    with pytest.raises(TransientFailure, match="Qualtrics answered 503"):
+        world.load()
+    change_at_qualtrics(sandbox, first, unsubscribed=True)
+
+    world.load(clear_number)
+    world.deliver(clear_number)
+    assert world.outcomes == {first: outcome, second: "delivered"}
+
+
 @pytest.mark.parametrize(
     ("connection", "message"),
     [

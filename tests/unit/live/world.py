@@ -107,8 +107,9 @@ class World:
         changes = changes_of_span(span.stretch, self.ledger.changes_to_handle(span.id))
         [self.ref] = self.area.write_slices(cut(changes, Branches(max=1)))
 
-    def load(self) -> int:
-        return load_branch(self.resolved, self.ref, Desk(self.ledger, self.clock))
+    def load(self, clear_number: int = 0) -> int:
+        desk = Desk(self.ledger, self.clock)
+        return load_branch(self.resolved, self.ref, desk, clear_number=clear_number)
 
     def deliver(self, clear_number: int = 0) -> None:
         """Check the conditions and deliver, as the tasks behind the details do."""

@@ -23,7 +23,7 @@ from segue.delivery.ledger.records import (
     SUPPRESSED_SENT,
 )
 from segue.delivery.schema import State, deliveries, spans
-from segue.delivery.spans import Point, Stretch, compared_over
+from segue.delivery.spans import Point, Stretch, by_end, compared_over
 
 _REJECTED_BEFORE = 1  # in ``barred``, of what is in another span's hands
 
@@ -98,8 +98,9 @@ def _with_the_same_changes(
     found: dict[int, list[int]] = {row.id: [] for row in mine}
     for namespace, workflow in {(row.namespace, row.workflow) for row in mine}:
         ids = _stretches(connection, namespace, workflow)
+        ends = by_end(ids)
         for stretch, number in ids.items():
-            for earlier in compared_over(stretch, ids):
+            for earlier in compared_over(stretch, ends):
                 for one, other in ((number, ids[earlier]), (ids[earlier], number)):
                     if one in found:
                         found[one].append(other)
