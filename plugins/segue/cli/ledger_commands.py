@@ -178,6 +178,8 @@ def gaps(
     with reading_ledger(workspace.settings) as ledger, working("Comparing spans with snapshots"):
         found, over, unusable = _find_gaps(workspace, ledger, names, one=workflow is not None)
     _print_gaps(found, output)
+    if not found and not unusable:
+        note("no gap: every snapshot since the start is covered")
     for bridge in over:
         note(plain(f"{bridge.workflow}: {bridge}"))
     for reason in unusable:
@@ -288,8 +290,6 @@ def _print_gaps(found: list[Gap], output: Format) -> None:
             'Runs record changes older than max_age and send nothing; add "deliver": true to the '
             "conf of those that should be acted on."
         )
-    if not found:
-        note("no gap: every snapshot since the start is covered")
 
 
 def _gap_row(gap: Gap) -> list[Any]:

@@ -95,7 +95,7 @@ def quarantine(
     from segue.cli.workspace import Workspace, person, this_second, writing_ledger
     from segue.delivery import asking
     from segue.directory.snapshots import find_snapshot, require_key
-    from segue.errors import SnapshotMissing
+    from segue.errors import SegueError
 
     workspace = Workspace.open(home)
     definition = workspace.catalog.directory(directory)
@@ -103,15 +103,15 @@ def quarantine(
     with writing_ledger(workspace.settings) as ledger:
         done = asking.quarantine(ledger, directory, canonical, person(), reason, this_second())
     print(f"{canonical} of {directory} is quarantined: no run uses it")
-    try:
-        find_snapshot(definition, canonical, now=workspace.now)
-    except SnapshotMissing as error:  # deleted already, or being written anew
-        note(str(error))
     for span in done.withdrawn:
         print(f"withdrawn: {_of_span(span)}")
     for span in done.kept:
         print(f"kept, because something of it was sent: {_of_span(span)}")
     note(f"{count(done.rejected, 'delivery', 'deliveries')} not sent, and rejected")
+    try:
+        find_snapshot(definition, canonical, now=workspace.now)
+    except SegueError as error:  # deleted already, or being written anew; or its storage is away
+        note(str(error))
 
 
 def release(key: _Key, directory: _Directory, home: Home = None) -> None:

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from segue.delivery.ledger import RecordedSpan, SpanKind
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.spans import Stretch
+from segue.directory.snapshots import parse_key
 from segue.durations import localize
 from segue.segments.conditions.windows import windows
 from segue.workflows.schedule import longest_step, ticks_after
@@ -61,10 +62,13 @@ def _bridge(resolved: ResolvedWorkflow, stretch: Stretch) -> Bridge | None:
     if len(ticks) < 4:  # one before, one behind, and that of the run which had the earlier snapshot
         return None
     zone = resolved.directory.zone
-    missing, by_run = _missing(stretch, ticks, zone)
+    parsed = parse_key(resolved.directory, stretch.previous.key)
+    # after a kept span of a quarantined snapshot, that is one before the time that is taken
+    compared = parsed[1] if parsed else stretch.previous.as_of
+    missing, by_run = _missing(stretch, ticks, compared, zone)
     if not missing:
         return None
-    length = _wall(stretch.current.as_of, zone) - _wall(stretch.previous.as_of, zone)
+    length = _wall(stretch.current.as_of, zone) - _wall(compared, zone)
     judged = [resolved.segment, *resolved.segment.refers_to]
     every = (window for each in judged if each.match for window in windows(each.match))
     short = dict.fromkeys(window.written for window in every if window.length < length)
@@ -72,19 +76,23 @@ def _bridge(resolved: ResolvedWorkflow, stretch: Stretch) -> Bridge | None:
 
 
 def _missing(
-    stretch: Stretch, ticks: Sequence[datetime], zone: ZoneInfo
+    stretch: Stretch, ticks: Sequence[datetime], compared: datetime, zone: ZoneInfo
 ) -> tuple[Sequence[str], bool]:
     """Return what names the snapshots of the runs inside ``stretch``, and whether it is the runs.
 
-    ``ticks`` are as ``_ticks`` returns them. Where they are not evenly spaced, nobody can say
-    which keys the snapshots of a workflow that pauses at weekends would have.
+    ``ticks`` are as ``_ticks`` returns them, ``compared`` is the as-of of the earlier key. Where
+    ticks are not evenly spaced, nobody can say which keys the snapshots of a workflow that pauses
+    at weekends would have.
     """
     first, *others = ticks[1:-1]
     start, end = (_wall(point.as_of, zone) for point in (stretch.previous, stretch.current))
     # a snapshot that is a little late is still that run's
     late = min(after - before for before, after in pairwise(ticks)) / 2
     absent = [tick for tick in others if end - (start + (tick - first)) > late]
-    keys = {tick: _key(stretch, tick - first, zone) for tick in absent}
+    since = start - _wall(compared, zone)
+    keys = {
+        tick: _key(stretch.previous.key, compared, since + tick - first, zone) for tick in absent
+    }
     absent = [tick for tick in absent if keys[tick] not in stretch.keys]
     if len({after - before for before, after in pairwise(ticks[:-1])}) == 1:
         return list(dict.fromkeys(keys[tick] for tick in absent)), False
@@ -107,13 +115,12 @@ def _ticks(resolved: ResolvedWorkflow, stretch: Stretch) -> list[datetime]:
     return [_wall(tick, zone) for tick in ticks]
 
 
-def _key(stretch: Stretch, step: timedelta, zone: ZoneInfo) -> str:
-    """Return the key of a snapshot so long after the first of ``stretch``, as that is written."""
-    previous = stretch.previous
+def _key(key: str, as_of: datetime, step: timedelta, zone: ZoneInfo) -> str:
+    """Return the key of a snapshot so long after that of ``key`` and ``as_of``."""
     try:
-        return (date.fromisoformat(previous.key) + step).isoformat()
+        return (date.fromisoformat(key) + step).isoformat()
     except ValueError:  # keys that are times
-        at = localize(_wall(previous.as_of, zone) + step, zone)
+        at = localize(_wall(as_of, zone) + step, zone)
         return at.isoformat().replace("+00:00", "Z")
 
 

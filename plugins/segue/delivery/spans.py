@@ -62,7 +62,7 @@ def uncovered(wanted: Stretch, recorded: Iterable[Stretch]) -> list[Stretch]:
 
 
 def uncovered_steps(points: Sequence[Point], recorded: Iterable[Stretch]) -> Iterator[Stretch]:
-    """Yield what no recorded stretch covers from each of successive points to the next, in order."""
+    """Yield what no recorded stretch covers from each of successive points to the next."""
     if not points:
         return
     open_parts = deque(uncovered(Stretch(points[0], points[-1]), recorded))

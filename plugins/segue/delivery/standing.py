@@ -45,9 +45,10 @@ def current_consent(
     keys = sorted({change.snapshot for change in changes})
     instants = [parsed[1] for key in keys if (parsed := parse_key(directory, key))]
     if newest is None or newest.as_of < max(instants):
+        why = "quarantined" if keys[-1] in quarantined else "not complete any more"
         raise SnapshotMissing(
-            f"consent cannot be judged: snapshot {keys[-1]} of {directory.directory} is not "
-            "complete any more, and no newer one is"
+            f"consent cannot be judged: snapshot {keys[-1]} of {directory.directory} is {why}, "
+            "and no newer one is complete"
         )
     tables = SnapshotTables(directory, newest)
     for snapshot in usable:

@@ -49,7 +49,7 @@ def open_ledger() -> Ledger:
     refuse_local_files_on_many_hosts(url, settings.state)
     is_new = settings.new_namespace == settings.namespace
     ledger = _ledger(url, settings.namespace, settings.secret, is_new)
-    refuse_another_time(ledger.clock_ahead(datetime.now(UTC)))
+    refuse_another_time(ledger.clock_ahead(lambda: datetime.now(UTC)))
     return ledger
 
 

@@ -216,6 +216,13 @@ def test_a_broken_workflow_does_not_hide_the_gaps_of_others(segue, home):
     assert "not looked at: broken: " in answer.err
 
 
+def test_nothing_is_covered_where_nothing_could_be_looked_at(segue, home):
+    home.snapshots.rename(home.snapshots.with_name("elsewhere"))
+    answer = segue("gaps")
+    assert (answer.code, "no gap" in answer.err) == (2, False)
+    assert "not looked at: welcome: " in answer.err
+
+
 def test_gaps_that_are_too_old_to_act_on_are_marked(segue, home):
     text = WORKFLOW.replace("max_age: null", "max_age: 2d").replace("2026-11-21", "2020-01-01")
     home.define("workflows", "welcome", text)

@@ -151,6 +151,16 @@ def test_a_snapshot_that_is_deleted_or_being_written_anew_can_be_quarantined(seg
     assert set(recorded.quarantined("customers")) == {"2026-11-22", "2026-11-29"}
 
 
+def test_where_snapshots_are_away_a_quarantine_says_what_it_did_all_the_same(segue, recorded, home):
+    """A script that reads an error would take it for not done."""
+    home.snapshots.rename(home.snapshots.with_name("elsewhere"))
+    answer = segue("snapshots", "quarantine", *SECOND)
+    assert (answer.code, len(answer.lines)) == (0, 2)
+    assert answer.lines[1].startswith("withdrawn: welcome 2026-11-21 → 2026-11-22")
+    assert "1 delivery not sent, and rejected\n" in answer.err
+    assert "does not exist" in answer.err
+
+
 def test_the_ledger_holds_who_quarantined_a_snapshot_as_every_other_command_does(segue, recorded):
     """``user@host``, to the second; in a container whose user has no name as well."""
     segue("snapshots", "quarantine", *SECOND)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -140,6 +141,16 @@ def test_the_windows_that_are_shorter_than_a_bridge_are_named(match, short):
     said = f"; shorter than that: {short[0]}" if short else ""
     assert str(bridge).startswith("2026-11-26 → 2026-11-28 bridges the snapshot 2026-11-27, which")
     assert str(bridge).endswith(f"who was in the segment only in between is not seen{said}")
+
+
+def test_after_a_kept_span_the_days_are_counted_from_where_the_time_begins():
+    """The 21st is quarantined and its span was kept: the next is compared with the 20th."""
+    resolved = workflow(DAILY, {"field": "seen", "in_past": "84h"})
+    points = [Point(parse_key(resolved.directory, f"2026-11-{day}")[1], "") for day in (21, 24)]
+    stretch = Stretch(replace(points[0], key="2026-11-20"), replace(points[1], key="2026-11-24"))
+    [bridge] = bridges(resolved, [SimpleNamespace(kind=SpanKind.CHANGES, stretch=stretch)])
+    assert bridge.missing == ["2026-11-22", "2026-11-23"]
+    assert bridge.windows == ["in_past: 84h"]  # four days are compared, three are taken
 
 
 @pytest.mark.parametrize("kind", [kind for kind in SpanKind if kind != SpanKind.CHANGES])

@@ -238,8 +238,15 @@ def test_an_unreachable_database_is_an_error_without_its_password():
 
 def test_the_clock_of_a_postgresql_ledger_is_its_servers(ledger):
     """A file is read by the host's own clock."""
-    now = datetime.now(UTC)
-    assert abs(ledger.clock_ahead(now)) < timedelta(seconds=20)
-    ahead = ledger.clock_ahead(now + timedelta(hours=5))
+
+    def clock(*hours: float):
+        """A host's clock that is ahead by so many hours, each time it is read."""
+        ahead = iter(hours)
+        return lambda: datetime.now(UTC) + timedelta(hours=next(ahead))
+
     on_a_server = ledger.engine.dialect.name == "postgresql"
-    assert (ahead > timedelta(hours=4)) == on_a_server
+    assert (ledger.clock_ahead(clock(5, 5)) > timedelta(hours=4)) == on_a_server
+    assert (ledger.clock_ahead(clock(-5, -5)) < timedelta(hours=-4)) == on_a_server
+    # an answer that took an hour, through a pooler's queue, says nothing of the clock
+    assert ledger.clock_ahead(clock(-0.5, 0.5)) == timedelta()
+    assert abs(ledger.clock_ahead(clock(0, 0))) < timedelta(seconds=20)

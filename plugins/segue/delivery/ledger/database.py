@@ -67,13 +67,18 @@ class LedgerDatabase:
         """Return the key of a delivery in this namespace."""
         return delivery_key(self.namespace, workflow, action, contact_id, change, snapshot)
 
-    def clock_ahead(self, now: datetime) -> timedelta:
-        """Return by how much a host whose time is ``now`` is ahead of the ledger's database."""
+    def clock_ahead(self, now: Callable[[], datetime]) -> timedelta:
+        """Return by how much a host, whose clock ``now`` reads, is ahead of the ledger's database.
+
+        Nothing where the database's time lies between asking and hearing, however long that took.
+        """
         if self.engine.dialect.name != "postgresql":
             return timedelta()  # a file on the same host
+        asked = now()
         with self._read() as connection:
             theirs: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
-        return now - theirs
+        heard = now()
+        return max(asked - theirs, timedelta()) or min(heard - theirs, timedelta())
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
