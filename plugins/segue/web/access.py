@@ -96,12 +96,12 @@ def _contacts(workflow: str, viewer: Viewer) -> str:
 def require_contacts(workflow: str, viewer: Person) -> None:
     """Raise a 403 that says which right is missing, for contacts' fields and messages."""
     if not viewer.may_see_contacts(workflow):
-        needed = {
+        rights = {
             "nobody": "SEGUE_UI_CONTACTS is nobody: contacts are not shown here at all.",
             "read": f"Seeing contacts of {workflow} needs the right to read its DAG.",
             "edit": f"Seeing contacts of {workflow} needs the right to edit its DAG.",
         }
-        raise HTTPException(403, needed[task_settings().ui_contacts])
+        raise HTTPException(403, rights[task_settings().ui_contacts])
 
 
 def require_edit(workflow: str, viewer: Person) -> None:

@@ -46,8 +46,8 @@ def retry(
 ) -> RedirectResponse:
     """Ask that failed deliveries of a workflow be sent again."""
     _may_act(workflow, viewer, ledger, catalog)
-    meant = Selection(workflow, action or None, contact or None, error or None, tuple(key))
-    return _filed(request, lambda: asking.retry(ledger, meant, viewer.name, _now()))
+    selection = Selection(workflow, action or None, contact or None, error or None, tuple(key))
+    return _filed(request, lambda: asking.retry(ledger, selection, viewer.name, _now()))
 
 
 @router.post("/settle", name="settle")
@@ -64,8 +64,10 @@ def settle(
 ) -> RedirectResponse:
     """Say what became of uncertain deliveries of a workflow."""
     _may_act(workflow, viewer, ledger, catalog)
-    meant = Selection(workflow, action or None, keys=tuple(key))
-    return _filed(request, lambda: asking.settle(ledger, meant, settlement, viewer.name, _now()))
+    selection = Selection(workflow, action or None, keys=tuple(key))
+    return _filed(
+        request, lambda: asking.settle(ledger, selection, settlement, viewer.name, _now())
+    )
 
 
 @router.post("/stop", name="stop")
@@ -126,21 +128,21 @@ def requests(
     before: Annotated[int | None, Query(ge=1)] = None,
 ) -> HTMLResponse:
     """List what people asked for and did, the newest first, of workflows that may be read."""
-    found = ledger.newest_requests(AT_ONCE + 1, before)
-    rows = found[:AT_ONCE]
+    newest = ledger.newest_requests(AT_ONCE + 1, before)
+    rows = newest[:AT_ONCE]
     return page(
         request,
         "requests.html",
         rows=visible_requests(rows, viewer, ledger),
         first=before is None,
-        older=link(request, "requests", before=rows[-1].id) if len(found) > AT_ONCE else None,
+        older=link(request, "requests", before=rows[-1].id) if len(newest) > AT_ONCE else None,
     )
 
 
 def visible_requests(rows: Sequence[Request], viewer: Person, ledger: Ledger) -> list[Request]:
     """Return those about workflows that may be read; about none: to who may read all of them."""
-    named = {row.selection.workflow for row in rows if row.selection.workflow is not None}
-    names = ledger.workflow_names() | named
+    mentions = {row.selection.workflow for row in rows if row.selection.workflow is not None}
+    names = ledger.workflow_names() | mentions
     readable: set[str | None] = {*viewer.readable(names)}
     if readable == names:
         readable.add(None)

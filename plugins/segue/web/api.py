@@ -225,8 +225,8 @@ def workflows(
 ) -> WorkflowsAnswer:
     """List the workflows whose DAG the caller may read."""
     names = readable_names(viewer, ledger, catalog)
-    shown = _described(names[offset : offset + limit], ledger)
-    return WorkflowsAnswer(items=shown, total_entries=len(names))
+    items = _described(names[offset : offset + limit], ledger)
+    return WorkflowsAnswer(items=items, total_entries=len(names))
 
 
 @router.get("/workflows/{workflow}", name="api_workflow")
@@ -243,9 +243,9 @@ def runs(
     before: datetime | None = None,
 ) -> RunsAnswer:
     """List the runs of a workflow that recorded something."""
-    found = ledger.recent_runs(name, limit, before)
-    items = [RunAnswer.model_validate(row) for row in found]
-    return RunsAnswer(items=items, next=found[-1].recorded_at if len(found) == limit else None)
+    rows = ledger.recent_runs(name, limit, before)
+    items = [RunAnswer.model_validate(row) for row in rows]
+    return RunsAnswer(items=items, next=rows[-1].recorded_at if len(rows) == limit else None)
 
 
 @router.get("/workflows/{workflow}/changes", name="api_changes")
@@ -258,13 +258,13 @@ def changes(
     offset: Offset = 0,
 ) -> ChangesAnswer:
     """List the contacts of a run: what changed, and what became of each action."""
-    recorded = ledger.find_run(name, run)
-    if recorded is None:
+    record = ledger.find_run(name, run)
+    if record is None:
         raise HTTPException(404, f"The run {run} of {name} has recorded nothing.")
-    ids = [span.id for span in ledger.spans_of(recorded)]
-    found = ledger.change_rows(ids, chosen, limit=limit, offset=offset)
+    ids = [span.id for span in ledger.spans_of(record)]
+    rows = ledger.change_rows(ids, chosen, limit=limit, offset=offset)
     total = ledger.count_rows(ids, chosen)
-    return ChangesAnswer(items=[_change(row) for row in found], total_entries=total)
+    return ChangesAnswer(items=[_change(row) for row in rows], total_entries=total)
 
 
 @router.get("/workflows/{workflow}/deliveries", name="api_deliveries")
@@ -277,19 +277,19 @@ def deliveries(
     before: Annotated[str, Query(max_length=120)] = "",
 ) -> DeliveriesAnswer:
     """List the deliveries of a workflow in one state, the last moved first."""
-    narrowed = replace(chosen, state=str(state))
-    found = ledger.newest_deliveries(name, narrowed, limit=limit, before=parse_cursor(before))
-    items = [DeliveryAnswer(**row) for row in found]
-    return DeliveriesAnswer(items=items, next=cursor(found[-1]) if len(found) == limit else None)
+    criteria = replace(chosen, state=str(state))
+    rows = ledger.newest_deliveries(name, criteria, limit=limit, before=parse_cursor(before))
+    items = [DeliveryAnswer(**row) for row in rows]
+    return DeliveriesAnswer(items=items, next=cursor(rows[-1]) if len(rows) == limit else None)
 
 
 @router.get("/workflows/{workflow}/deliveries/{key}", name="api_delivery")
 def delivery(name: KnownWorkflow, key: Key, ledger: OpenLedger) -> DeliveryAnswer:
     """Return one delivery."""
-    found = ledger.find_delivery(key)
-    if found is None or found["workflow"] != name:
+    row = ledger.find_delivery(key)
+    if row is None or row["workflow"] != name:
         raise HTTPException(404, f"{name} has no delivery with the key {key}.")
-    return DeliveryAnswer(**found)
+    return DeliveryAnswer(**row)
 
 
 @router.get("/requests", name="api_requests")
@@ -300,9 +300,9 @@ def requests(
     before: Annotated[int | None, Query(ge=1)] = None,
 ) -> RequestsAnswer:
     """List what people asked for and did, of workflows that the caller may read."""
-    found = ledger.newest_requests(limit, before)
-    items = [_request(row) for row in visible_requests(found, viewer, ledger)]
-    return RequestsAnswer(items=items, next=found[-1].id if len(found) == limit else None)
+    rows = ledger.newest_requests(limit, before)
+    items = [_request(row) for row in visible_requests(rows, viewer, ledger)]
+    return RequestsAnswer(items=items, next=rows[-1].id if len(rows) == limit else None)
 
 
 # ---- asking -----------------------------------------------------------------------------------
@@ -322,9 +322,9 @@ Acting = Annotated[Person, Depends(_acting)]
 @router.post("/workflows/{workflow}/retry", status_code=202, name="api_retry")
 def retry(name: KnownWorkflow, wish: RetryWish, person: Acting, ledger: OpenLedger) -> FiledAnswer:
     """Ask that failed deliveries be sent again."""
-    meant = Selection(name, wish.action, wish.contact, wish.error, tuple(wish.keys))
+    selection = Selection(name, wish.action, wish.contact, wish.error, tuple(wish.keys))
     try:
-        return FiledAnswer(request=asking.retry(ledger, meant, person.name, _now()))
+        return FiledAnswer(request=asking.retry(ledger, selection, person.name, _now()))
     except SettingsError as error:
         raise HTTPException(409, str(error)) from None
 
@@ -334,9 +334,9 @@ def settle(
     name: KnownWorkflow, wish: SettleWish, person: Acting, ledger: OpenLedger
 ) -> FiledAnswer:
     """Say what became of uncertain deliveries."""
-    meant = Selection(name, wish.action, keys=tuple(wish.keys))
+    selection = Selection(name, wish.action, keys=tuple(wish.keys))
     try:
-        number = asking.settle(ledger, meant, wish.settlement, person.name, _now())
+        number = asking.settle(ledger, selection, wish.settlement, person.name, _now())
     except SettingsError as error:
         raise HTTPException(409, str(error)) from None
     return FiledAnswer(request=number)
@@ -345,9 +345,9 @@ def settle(
 @router.post("/workflows/{workflow}/stop", name="api_stop")
 def stop(name: KnownWorkflow, wish: StopWish, person: Acting, ledger: OpenLedger) -> DoneAnswer:
     """Stop a workflow at once."""
-    before = any(stop.workflow == name for stop in ledger.stops())
+    was_stopped = any(stop.workflow == name for stop in ledger.stops())
     asking.stop(ledger, name, person.name, wish.reason, _now())
-    return DoneAnswer(done=not before)
+    return DoneAnswer(done=not was_stopped)
 
 
 @router.post("/workflows/{workflow}/go", name="api_go")
@@ -363,8 +363,8 @@ def suppress(
     """Never write to a contact of the workflow again, in any workflow."""
     if not ledger.knows_contact(name, wish.contact):
         raise HTTPException(404, f"{name} has no delivery to the contact {wish.contact}.")
-    done = asking.suppress(ledger, [wish.contact], person.name, wish.reason, _now(), name)
-    return DoneAnswer(done=bool(done))
+    new = asking.suppress(ledger, [wish.contact], person.name, wish.reason, _now(), name)
+    return DoneAnswer(done=bool(new))
 
 
 # ---- the description ---------------------------------------------------------------------------
@@ -390,7 +390,7 @@ def _described(names: list[str], ledger: Ledger) -> list[WorkflowAnswer]:
     now = datetime.now(UTC)
     outcomes = ledger.outcomes_since(names, now - timedelta(days=31))
     ends, facts = ledger.open_ends(names), dag_facts(names)
-    stopped = {stop.workflow for stop in ledger.stops()}
+    stops = {stop.workflow for stop in ledger.stops()}
     answers = []
     for name in names:
         dag, end = facts[name], ends[name]
@@ -399,7 +399,7 @@ def _described(names: list[str], ledger: Ledger) -> list[WorkflowAnswer]:
             WorkflowAnswer(
                 workflow=name,
                 paused=dag.paused,
-                stopped=not stopped.isdisjoint({name, None}),
+                stopped=not stops.isdisjoint({name, None}),
                 last_run=dag.last_run.run_id if dag.last_run else None,
                 last_run_state=dag.last_run.state if dag.last_run else None,
                 next_run=None if dag.paused else dag.next_run,

@@ -70,8 +70,8 @@ def contact(
     number: Annotated[int, Query(alias="page", ge=1, le=_DEEPEST)] = 1,
 ) -> HTMLResponse:
     """Find a contact by its id, and show what happened to it in workflows of the viewer."""
-    known = {*catalog.names("workflows"), *ledger.workflow_names()}
-    workflows = _visible(viewer, known)
+    names = {*catalog.names("workflows"), *ledger.workflow_names()}
+    workflows = _visible(viewer, names)
     total = ledger.count_events(contact_id, workflows) if contact_id else 0
     offset = (number - 1) * AT_ONCE
     events = (
@@ -96,7 +96,7 @@ def contact(
         in_words=in_words,
         acts_on=next((name for name in theirs if viewer.may_edit(name)), None),
         suppressed=bool(contact_id) and ledger.is_suppressed(contact_id),
-        hidden=len(known - workflows),
+        hidden=len(names - workflows),
         stopped=None,
         total=total,
         number=number,
@@ -114,15 +114,15 @@ def contact_message(
     catalog: Definitions,
 ) -> HTMLResponse:
     """Return the message of one delivery, for a page to put in its place."""
-    found = ledger.find_delivery(key)
-    if found is None or found["workflow"] != workflow:
+    row = ledger.find_delivery(key)
+    if row is None or row["workflow"] != workflow:
         raise HTTPException(404, f"{workflow} has no delivery with the key {key}.")
     return page(
         request,
         "contact_message.html",
         workflow=workflow,
-        item=found,
-        message=rendered(found, ledger, catalog),
+        item=row,
+        message=rendered(row, ledger, catalog),
     )
 
 

@@ -45,9 +45,9 @@ class DagFacts:
 
 def dag_facts(dag_ids: Collection[str]) -> dict[str, DagFacts]:
     """Return the facts of each of these DAGs, with one query per kind of fact."""
-    wanted = sorted(dag_ids)
+    ids = sorted(dag_ids)
     with create_session() as session:
-        known = {
+        dags = {
             row.dag_id: row
             for row in session.execute(
                 select(
@@ -55,18 +55,16 @@ def dag_facts(dag_ids: Collection[str]) -> dict[str, DagFacts]:
                     DagModel.is_paused,
                     DagModel.is_stale,
                     DagModel.next_dagrun_create_after,
-                ).where(DagModel.dag_id.in_(wanted))
+                ).where(DagModel.dag_id.in_(ids))
             )
         }
-        newest = (
-            select(func.max(DagRun.id)).where(DagRun.dag_id.in_(wanted)).group_by(DagRun.dag_id)
-        )
+        newest = select(func.max(DagRun.id)).where(DagRun.dag_id.in_(ids)).group_by(DagRun.dag_id)
         columns = (DagRun.dag_id, DagRun.run_id, DagRun.state, DagRun.start_date)
         last = {
             row.dag_id: LastRun(row.run_id, str(row.state), row.start_date)
             for row in session.execute(select(*columns).where(DagRun.id.in_(newest)))
         }
-        asked: dict[str, list[Question]] = {}
+        questions: dict[str, list[Question]] = {}
         open_questions = (
             select(
                 TaskInstance.dag_id,
@@ -76,18 +74,18 @@ def dag_facts(dag_ids: Collection[str]) -> dict[str, DagFacts]:
                 HITLDetail.created_at,
             )
             .join(TaskInstance, TaskInstance.id == HITLDetail.ti_id)
-            .where(TaskInstance.dag_id.in_(wanted), HITLDetail.responded_at.is_(None))
+            .where(TaskInstance.dag_id.in_(ids), HITLDetail.responded_at.is_(None))
             .where(TaskInstance.state.not_in(("success", "failed", "skipped")))
             .order_by(HITLDetail.created_at)
         )
-        for dag_id, run_id, task_id, subject, created in session.execute(open_questions):
-            asked.setdefault(dag_id, []).append(Question(run_id, task_id, subject, created))
+        for dag_id, run_id, task_id, subject, since in session.execute(open_questions):
+            questions.setdefault(dag_id, []).append(Question(run_id, task_id, subject, since))
     return {
         name: DagFacts(
-            paused=known[name].is_paused if name in known and not known[name].is_stale else None,
-            next_run=known[name].next_dagrun_create_after if name in known else None,
+            paused=dags[name].is_paused if name in dags and not dags[name].is_stale else None,
+            next_run=dags[name].next_dagrun_create_after if name in dags else None,
             last_run=last.get(name),
-            questions=asked.get(name, ()),
+            questions=questions.get(name, ()),
         )
-        for name in wanted
+        for name in ids
     }

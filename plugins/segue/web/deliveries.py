@@ -35,18 +35,18 @@ def deliveries(
     """List the deliveries of a workflow in one state, the last moved first."""
     require_known(workflow, ledger, catalog)
     state = chosen.state or str(State.FAILED)
-    narrowed = Filter(chosen.contact, chosen.change, chosen.action, state, chosen.error)
-    found = ledger.newest_deliveries(
-        workflow, narrowed, limit=AT_ONCE + 1, before=parse_cursor(before)
+    criteria = Filter(chosen.contact, chosen.change, chosen.action, state, chosen.error)
+    newest = ledger.newest_deliveries(
+        workflow, criteria, limit=AT_ONCE + 1, before=parse_cursor(before)
     )
-    more = len(found) > AT_ONCE
-    rows = found[:AT_ONCE]
+    more = len(newest) > AT_ONCE
+    rows = newest[:AT_ONCE]
     return page(
         request,
         "deliveries.html",
         workflow=workflow,
         rows=rows,
-        chosen=narrowed,
+        chosen=criteria,
         states=STATES,
         actions=ledger.actions_of(workflow),
         may_edit=viewer.may_edit(workflow),
@@ -77,20 +77,20 @@ def delivery(
     catalog: Definitions,
 ) -> HTMLResponse:
     """Show one delivery: its course, its run, and its message to whoever may see it."""
-    found = ledger.find_delivery(key)
-    if found is None or found["workflow"] != workflow:
+    row = ledger.find_delivery(key)
+    if row is None or row["workflow"] != workflow:
         raise HTTPException(404, f"{workflow} has no delivery with the key {key}.")
     sees = viewer.may_see_contacts(workflow)
     return page(
         request,
         "delivery.html",
         workflow=workflow,
-        item=found,
-        message=rendered(found, ledger, catalog) if sees else None,
+        item=row,
+        message=rendered(row, ledger, catalog) if sees else None,
         sees=sees,
         may_edit=viewer.may_edit(workflow),
         stopped=ledger.stopped(workflow),
-        suppressed=ledger.is_suppressed(found["contact_id"]),
+        suppressed=ledger.is_suppressed(row["contact_id"]),
     )
 
 
@@ -104,10 +104,10 @@ def message_html(
 ) -> HTMLResponse:
     """Return the HTML part of a message, for a frame that may run, load and reach nothing."""
     require_contacts(workflow, viewer)
-    found = ledger.find_delivery(key)
-    if found is None or found["workflow"] != workflow:
+    row = ledger.find_delivery(key)
+    if row is None or row["workflow"] != workflow:
         raise HTTPException(404, f"{workflow} has no delivery with the key {key}.")
-    message = rendered(found, ledger, catalog).message or {}
+    message = rendered(row, ledger, catalog).message or {}
     return framed(message.get("html"))
 
 
@@ -140,9 +140,9 @@ def parse_cursor(text: str) -> tuple[datetime, str] | None:
     """Return (updated_at, key) of a cursor; a 422 says that it is none."""
     if not text:
         return None
-    moved, _, key = text.partition("|")
+    time, _, key = text.partition("|")
     try:
-        instant = datetime.fromisoformat(moved)
+        instant = datetime.fromisoformat(time)
     except ValueError:
         raise HTTPException(422, "before is not where a page of this list ended") from None
     if instant.tzinfo is None or not key:

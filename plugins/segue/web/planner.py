@@ -31,17 +31,17 @@ def main() -> None:
 def _planned(wish: Mapping[str, Any]) -> dict[str, Any]:
     now = datetime.now(UTC)
     resolved = Catalog(Path(wish["home"])).resolve(wish["workflow"])
-    before = wish["previous"]
-    found = plan(
+    previous = wish["previous"]
+    preview = plan(
         resolved,
-        find_snapshot(resolved.directory, before, now=now) if before else None,
+        find_snapshot(resolved.directory, previous, now=now) if previous else None,
         find_snapshot(resolved.directory, wish["current"], now=now),
         namespace=wish["namespace"],
         now=now,
         quarantined=wish["quarantined"],
         most=wish["most"],
     )
-    return {**asdict(found), "counts": dict(found.counts)}
+    return {**asdict(preview), "counts": dict(preview.counts)}
 
 
 if __name__ == "__main__":

@@ -54,8 +54,8 @@ def next_pair(resolved: ResolvedWorkflow, ledger: Ledger, now: datetime) -> Next
         return None
     if previous is None or previous.as_of < current.as_of:
         return NextPair(previous.key if previous else None, current.key, seen=False)
-    before = [item for item in _complete(resolved, ledger, now) if item.as_of < current.as_of]
-    return NextPair(before[-1].key if before else None, current.key, seen=True)
+    earlier = [item for item in _complete(resolved, ledger, now) if item.as_of < current.as_of]
+    return NextPair(earlier[-1].key if earlier else None, current.key, seen=True)
 
 
 def make_plan(name: str, pair: NextPair, quarantined: Sequence[str]) -> Mapping[str, Any]:
@@ -73,7 +73,7 @@ def make_plan(name: str, pair: NextPair, quarantined: Sequence[str]) -> Mapping[
     if not _one_at_a_time.acquire(blocking=False):
         raise PlanUnavailable("another preview is being made at this moment; try again in a minute")
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-m", "segue.web.planner"],
             input=json.dumps(wish),
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(_PACKAGES), *_own_path()])},
@@ -89,9 +89,11 @@ def make_plan(name: str, pair: NextPair, quarantined: Sequence[str]) -> Mapping[
         ) from None
     finally:
         _one_at_a_time.release()
-    if done.returncode:
-        raise PlanUnavailable(done.stderr.strip().splitlines()[-1] if done.stderr else "no answer")
-    plan: Mapping[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    if process.returncode:
+        raise PlanUnavailable(
+            process.stderr.strip().splitlines()[-1] if process.stderr else "no answer"
+        )
+    plan: Mapping[str, Any] = json.loads(process.stdout.splitlines()[-1])
     if "problem" in plan:
         raise PlanUnavailable(plan["problem"])
     return plan

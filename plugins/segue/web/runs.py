@@ -41,9 +41,9 @@ def _filter(
     state: Annotated[str, Query(max_length=16)] = "",
     error: Annotated[str, Query(max_length=200)] = "",
 ) -> Filter:
-    for name, value, allowed in (("state", state, STATES), ("change", change, KINDS)):
-        if value and value not in allowed:
-            raise HTTPException(422, f"{name} is {value!r}; allowed: {', '.join(allowed)}")
+    for name, value, choices in (("state", state, STATES), ("change", change, KINDS)):
+        if value and value not in choices:
+            raise HTTPException(422, f"{name} is {value!r}; allowed: {', '.join(choices)}")
     return Filter(contact, change, action, state, error.strip())
 
 
@@ -64,7 +64,7 @@ def run(
 ) -> HTMLResponse:
     """Show a run's contacts: a page of them, narrowed down and sorted by the database."""
     require_known(workflow, ledger, catalog)
-    recorded, spans = _recorded(ledger, workflow, run)
+    record, spans = _recorded(ledger, workflow, run)
     ids = [span.id for span in spans]
     tally = ledger.outcomes_of_spans(ids)
     total = ledger.count_rows(ids, chosen)
@@ -73,16 +73,16 @@ def run(
     )
 
     def address(**changed: Any) -> str:
-        kept = {"descending": descending, **_query(chosen), **changed}
+        query = {"descending": descending, **_query(chosen), **changed}
         tab = request.query_params.get("tab")
-        return link(request, "run", workflow=workflow, run=run, tab=tab, **kept)
+        return link(request, "run", workflow=workflow, run=run, tab=tab, **query)
 
     return page(
         request,
         "run.html",
         workflow=workflow,
         run_id=run,
-        recorded=recorded,
+        recorded=record,
         spans=spans,
         tally=tally,
         actions=list(tally),
@@ -131,32 +131,32 @@ def task(
     """Show the deliveries of one task: of its branch in a run, or the newest of all runs."""
     require_known(workflow, ledger, catalog)
     action = task.rsplit(".", 1)[-1]
-    known = action in _actions(workflow, ledger, catalog)
+    is_action = action in _actions(workflow, ledger, catalog)
     common: dict[str, Any] = {
         "workflow": workflow,
         "run_id": run,
         "task": task,
         "action": action,
-        "known": known,
+        "known": is_action,
     }
     if not run:
         chosen = replace(
             chosen, action=action, state=chosen.state or _worth_a_look(ledger, workflow)
         )
-        found = ledger.newest_deliveries(workflow, chosen, limit=AT_ONCE) if known else []
+        newest = ledger.newest_deliveries(workflow, chosen, limit=AT_ONCE) if is_action else []
         return page(
-            request, "task.html", rows=found, chosen=chosen, states=STATES, gone=None, **common
+            request, "task.html", rows=newest, chosen=chosen, states=STATES, gone=None, **common
         )
     _, spans = _recorded(ledger, workflow, run)
-    contacts, gone = _branch(workflow, run, branch)
-    narrowed = replace(chosen, contacts=contacts)
+    contacts, problem = _branch(workflow, run, branch)
+    criteria = replace(chosen, contacts=contacts)
     ids = [span.id for span in spans]
-    total = ledger.count_rows(ids, narrowed)
-    rows = ledger.change_rows(ids, narrowed, limit=AT_ONCE, offset=(number - 1) * AT_ONCE)
+    total = ledger.count_rows(ids, criteria)
+    rows = ledger.change_rows(ids, criteria, limit=AT_ONCE, offset=(number - 1) * AT_ONCE)
 
     def address(**changed: Any) -> str:
-        kept = {**request.query_params, **changed}
-        return link(request, "task", **kept)
+        query = {**request.query_params, **changed}
+        return link(request, "task", **query)
 
     return page(
         request,
@@ -166,7 +166,7 @@ def task(
         pages=max(1, -(-total // AT_ONCE)),
         total=total,
         address=address,
-        gone=gone,
+        gone=problem,
         may_edit=viewer.may_edit(workflow),
         **common,
     )
@@ -175,8 +175,8 @@ def task(
 def _recorded(
     ledger: Ledger, workflow: str, run_id: str
 ) -> tuple[RecordedRun | None, Sequence[RecordedSpan]]:
-    recorded = ledger.find_run(workflow, run_id)
-    return recorded, ledger.spans_of(recorded) if recorded else ()
+    record = ledger.find_run(workflow, run_id)
+    return record, ledger.spans_of(record) if record else ()
 
 
 def _branch(workflow: str, run: str, branch: str) -> tuple[list[str] | None, str | None]:
@@ -203,8 +203,8 @@ def _actions(workflow: str, ledger: Ledger, catalog: Definitions) -> list[str]:
 def _worth_a_look(ledger: Ledger, workflow: str) -> str:
     """Return the state that a list of an action begins with: what waits for a person first."""
     ends = ledger.open_ends([workflow])[workflow]
-    worrying = (State.FAILED, State.UNCERTAIN, State.HELD)
-    return next((str(state) for state in worrying if ends[state]), str(State.DELIVERED))
+    states = (State.FAILED, State.UNCERTAIN, State.HELD)
+    return next((str(state) for state in states if ends[state]), str(State.DELIVERED))
 
 
 def _query(chosen: Filter) -> dict[str, str]:
@@ -214,10 +214,10 @@ def _query(chosen: Filter) -> dict[str, str]:
 
 def _lines(rows: Iterator[ChangeRow], chosen: Filter) -> Iterator[Sequence[Any]]:
     for row in rows:
-        for sent in row.deliveries:
-            if _is_chosen(sent, chosen):
+        for item in row.deliveries:
+            if _is_chosen(item, chosen):
                 own = (row.contact_id, row.change, row.reason, row.verdict)
-                yield (*own, *(sent[name] for name in _EXPORTED[len(own) :]))
+                yield (*own, *(item[name] for name in _EXPORTED[len(own) :]))
 
 
 def _is_chosen(sent: Mapping[str, Any], chosen: Filter) -> bool:

@@ -86,11 +86,11 @@ def course(
     today = now.astimezone(zone).date()
     days = [today - timedelta(days=back) for back in reversed(range(number))]
     members = {_day(size.as_of, zone): size.members for size in sizes}
-    seen: dict[tuple[date, str], Counter[str]] = defaultdict(Counter)
+    totals: dict[tuple[date, str], Counter[str]] = defaultdict(Counter)
     for item in crossings:
-        seen[_day(item.as_of, zone), item.change][item.workflow] += item.count
+        totals[_day(item.as_of, zone), item.change][item.workflow] += item.count
     changes: dict[date, Counter[str]] = {day: Counter() for day in days}
-    for (day, kind), by_workflow in seen.items():
+    for (day, kind), by_workflow in totals.items():
         if day in changes:
             changes[day][kind] = max(by_workflow.values())
     return Course(days, members, changes)

@@ -32,30 +32,30 @@ class Uses:
 
 def uses(ledger: Ledger, catalog: Catalog) -> dict[str, Uses]:
     """Return every segment that is defined or recorded, and the workflows that use it."""
-    found = {name: Uses() for name in catalog.names("segments")}
+    by_segment = {name: Uses() for name in catalog.names("segments")}
     for segment, workflow in ledger.recorded_segments():
-        found.setdefault(segment, Uses()).on_it.add(workflow)
+        by_segment.setdefault(segment, Uses()).on_it.add(workflow)
     for workflow in catalog.names("workflows"):
         try:
             segment = catalog.workflow(workflow).segment
-            referred = catalog.segment(segment).refers_to
+            references = catalog.segment(segment).refers_to
         except DefinitionError:
             continue  # the workflow's own page says what is wrong with it
-        found[segment].on_it.add(workflow)
-        for other in referred:
-            found.setdefault(other.segment, Uses()).through_others.add(workflow)
-    return found
+        by_segment[segment].on_it.add(workflow)
+        for other in references:
+            by_segment.setdefault(other.segment, Uses()).through_others.add(workflow)
+    return by_segment
 
 
 def readable_segments(viewer: Person, ledger: Ledger, catalog: Catalog) -> dict[str, list[str]]:
     """Return the segments that a person may see, with the workflows on each that may be read."""
-    found = uses(ledger, catalog)
-    everything = _everything(found, ledger, catalog)
-    allowed = viewer.readable(everything)
+    by_segment = uses(ledger, catalog)
+    everything = _everything(by_segment, ledger, catalog)
+    workflows = viewer.readable(everything)
     return {
-        name: sorted(use.on_it & allowed)
-        for name, use in sorted(found.items())
-        if (use.all & allowed if use.all else allowed == everything)
+        name: sorted(use.on_it & workflows)
+        for name, use in sorted(by_segment.items())
+        if (use.all & workflows if use.all else workflows == everything)
     }
 
 
@@ -64,27 +64,27 @@ def require_segment(name: str, viewer: Person, ledger: Ledger, catalog: Catalog)
 
     A segment that does not exist is a 404 only to who may read all of Segue's workflows.
     """
-    found = uses(ledger, catalog)
-    everything = _everything(found, ledger, catalog)
-    allowed = viewer.readable(everything)
-    use = found.get(name, Uses())
-    if not (use.all & allowed if use.all else allowed == everything):
+    by_segment = uses(ledger, catalog)
+    everything = _everything(by_segment, ledger, catalog)
+    workflows = viewer.readable(everything)
+    use = by_segment.get(name, Uses())
+    if not (use.all & workflows if use.all else workflows == everything):
         raise HTTPException(403, f"You may read no workflow that uses the segment {name}.")
-    if name not in found:
+    if name not in by_segment:
         raise HTTPException(404, f"{name} is no segment of Segue: it is not defined or recorded.")
-    return sorted(use.on_it & allowed)
+    return sorted(use.on_it & workflows)
 
 
 def sees_contacts(name: str, viewer: Person, ledger: Ledger, catalog: Catalog) -> bool:
     """Tell whether a person may see who is in a segment."""
-    found = uses(ledger, catalog)
-    users = found[name].all
+    by_segment = uses(ledger, catalog)
+    users = by_segment[name].all
     if users:
         return bool(viewer.seeing_contacts(users))
-    everything = _everything(found, ledger, catalog)
+    everything = _everything(by_segment, ledger, catalog)
     return bool(everything) and viewer.seeing_contacts(everything) == everything
 
 
 def _everything(found: Mapping[str, Uses], ledger: Ledger, catalog: Catalog) -> set[str]:
-    recorded = {name for use in found.values() for name in use.all}
-    return recorded | set(catalog.names("workflows")) | ledger.workflow_names()
+    users = {name for use in found.values() for name in use.all}
+    return users | set(catalog.names("workflows")) | ledger.workflow_names()

@@ -73,8 +73,8 @@ def segments(
 ) -> HTMLResponse:
     """List the segments of the workflows that the viewer may read."""
     readable = readable_segments(viewer, ledger, catalog)
-    found = [name for name in readable if search.strip().lower() in name]
-    listed = {name: readable[name] for name in found[(number - 1) * AT_ONCE : number * AT_ONCE]}
+    names = [name for name in readable if search.strip().lower() in name]
+    on_page = {name: readable[name] for name in names[(number - 1) * AT_ONCE : number * AT_ONCE]}
 
     def address(**parameters: int) -> str:
         return link(request, "segments", search=search, **parameters)
@@ -82,12 +82,12 @@ def segments(
     return page(
         request,
         "segments.html",
-        listed=_shown(listed, ledger, catalog, DAYS),
+        listed=_shown(on_page, ledger, catalog, DAYS),
         search=search,
         any=bool(readable),
-        total=len(found),
+        total=len(names),
         number=number,
-        pages=max(1, -(-len(found) // AT_ONCE)),
+        pages=max(1, -(-len(names) // AT_ONCE)),
         address=address,
         days=DAYS,
     )
@@ -154,8 +154,8 @@ def explain(
     if directory is None or trouble:
         raise DataError(trouble or f"the directory {definition.directory} is not defined")
     complete = [found for found in snapshots if found.complete]
-    chosen = [_at(directory, complete, key) for key in ([earlier, at] if earlier else [at])]
-    tables = [SnapshotTables(directory, each) for each in chosen]
+    sides = [_at(directory, complete, key) for key in ([earlier, at] if earlier else [at])]
+    tables = [SnapshotTables(directory, each) for each in sides]
     for each in tables:
         require_answers(definition, each)
     verdicts = [contact_verdict(definition, each, contact) for each in tables]
@@ -166,7 +166,7 @@ def explain(
         contact=contact,
         asked=at,
         verdicts=verdicts,
-        chosen=chosen,
+        chosen=sides,
         snapshots=complete[-_OFFERED:],
     )
 
@@ -252,20 +252,20 @@ def _at(directory: DirectoryDefinition, complete: Sequence[Snapshot], text: str)
 
     Without a text it is the newest. Raises a 404 that names what there is.
     """
-    found: Sequence[Snapshot] = complete
+    matches: Sequence[Snapshot] = complete
     if text:
         key, as_of = require_key(directory, text)
         same = [snapshot for snapshot in complete if snapshot.key == key]
         day = [each for each in complete if each.as_of <= as_of and each.key.startswith(key)]
-        found = same or day
-    if not found:
-        known = f"from {complete[0].key} to {complete[-1].key}" if complete else "none"
+        matches = same or day
+    if not matches:
+        extent = f"from {complete[0].key} to {complete[-1].key}" if complete else "none"
         raise HTTPException(
             404,
             f"{directory.directory} has no complete snapshot {text} that runs may use; "
-            f"there are {len(complete)}: {known}.",
+            f"there are {len(complete)}: {extent}.",
         )
-    return found[-1]
+    return matches[-1]
 
 
 # ---- history ----------------------------------------------------------------------------------

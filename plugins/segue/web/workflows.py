@@ -75,8 +75,8 @@ def workflows(
 ) -> HTMLResponse:
     """List the workflows that the viewer may read."""
     names = readable_names(viewer, ledger, catalog)
-    found = [name for name in names if search.strip().lower() in name.lower()]
-    shown = found[(number - 1) * AT_ONCE : number * AT_ONCE]
+    matches = [name for name in names if search.strip().lower() in name.lower()]
+    on_page = matches[(number - 1) * AT_ONCE : number * AT_ONCE]
 
     def address(**parameters: int) -> str:
         return link(request, "workflows", search=search, **parameters)
@@ -85,13 +85,13 @@ def workflows(
         request,
         "workflows.html",
         address=address,
-        listed=_listed(shown, ledger, catalog),
+        listed=_listed(on_page, ledger, catalog),
         everything=next((stop for stop in ledger.stops() if stop.workflow is None), None),
         search=search,
-        total=len(found),
+        total=len(matches),
         any=bool(names),
         number=number,
-        pages=max(1, -(-len(found) // AT_ONCE)),
+        pages=max(1, -(-len(matches) // AT_ONCE)),
         days=DAYS,
     )
 
@@ -129,8 +129,8 @@ def plan(
     resolved = catalog.resolve(name)
     pair = next_pair(resolved, ledger, datetime.now(UTC))
     bad = ledger.quarantined(resolved.directory.directory)
-    made = make_plan(name, pair, sorted(bad)) if pair is not None else None
-    answer = page(request, "plan.html", workflow=name, pair=pair, plan=made, most=MOST)
+    preview = make_plan(name, pair, sorted(bad)) if pair is not None else None
+    answer = page(request, "plan.html", workflow=name, pair=pair, plan=preview, most=MOST)
     answer.headers["Content-Security-Policy"] = _PREVIEW_POLICY
     return answer
 
