@@ -24,12 +24,12 @@ def is_paused(dag_id: str) -> bool | None:
         os.environ
     )
     program = Path(sys.executable).with_name("airflow")
-    found = str(program) if program.exists() else shutil.which("airflow")
-    if not is_set_up or found is None:
+    executable = str(program) if program.exists() else shutil.which("airflow")
+    if not is_set_up or executable is None:
         return None
-    command = [found, "dags", "list", "--columns", "dag_id,is_paused", "--output", "json"]
+    command = [executable, "dags", "list", "--columns", "dag_id,is_paused", "--output", "json"]
     try:
-        done = subprocess.run(  # noqa: S603 - Airflow's own command line
+        process = subprocess.run(  # noqa: S603 - Airflow's own command line
             command,
             env={**os.environ, "AIRFLOW_HOME": str(home)},
             capture_output=True,
@@ -37,7 +37,7 @@ def is_paused(dag_id: str) -> bool | None:
             timeout=_SECONDS,
             check=True,
         )
-        rows = json.loads(next(line for line in done.stdout.splitlines() if line[:2] == "[{"))
+        rows = json.loads(next(line for line in process.stdout.splitlines() if line[:2] == "[{"))
         states = {row["dag_id"]: str(row["is_paused"]) for row in rows}
     except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError, StopIteration):
         return None

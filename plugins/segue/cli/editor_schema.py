@@ -91,8 +91,8 @@ def _without_titles(schema: Any) -> Any:
         return [_without_titles(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    kept = {key: value for key, value in schema.items() if not _is_title(key, value)}
-    return {key: _without_titles(value) for key, value in kept.items()}
+    rest = {key: value for key, value in schema.items() if not _is_title(key, value)}
+    return {key: _without_titles(value) for key, value in rest.items()}
 
 
 def _is_title(key: str, value: Any) -> bool:

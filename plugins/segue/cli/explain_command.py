@@ -45,9 +45,9 @@ class _Node:
 
     @property
     def either(self) -> Explanation:
-        found = self.now or self.was
-        assert found is not None
-        return found
+        side = self.now or self.was
+        assert side is not None
+        return side
 
     @property
     def children(self) -> Iterator[_Node]:
@@ -97,8 +97,8 @@ def _no_contact(tables: SnapshotTables, contact: str) -> SettingsError:
 def _similar(ids: list[str], wanted: str) -> str:
     """Return ``; did you mean 'x'?`` for an id that differs in case, blanks or leading zeros."""
     loose = wanted.strip().lower().lstrip("0")
-    found = [known for known in ids if known.strip().lower().lstrip("0") == loose]
-    return f"; did you mean {found[0]!r}?" if found else ""
+    candidates = [known for known in ids if known.strip().lower().lstrip("0") == loose]
+    return f"; did you mean {candidates[0]!r}?" if candidates else ""
 
 
 def _print(segment: str, contact: str, verdicts: list[Verdict], output: Format) -> None:
@@ -114,10 +114,10 @@ def _print(segment: str, contact: str, verdicts: list[Verdict], output: Format) 
         columns = ["node", "condition", "value", "holds"]
         print_csv([*columns, "value_from", "holds_from"] if across else columns, _flat(node))
     else:
-        out = console()
+        screen = console()
         for verdict in verdicts:
-            out.print(plain(_headline(segment, contact, verdict, past=verdict is not last)))
-        out.print(_drawn(node))
+            screen.print(plain(_headline(segment, contact, verdict, past=verdict is not last)))
+        screen.print(_drawn(node))
 
 
 def _facts(verdict: Verdict) -> dict[str, Any]:
@@ -156,14 +156,14 @@ def _judged(seen: Explanation | None) -> dict[str, Any]:
         {"operator": test.operator, "operand": test.operand, "holds": test.holds}
         for test in seen.tests
     ]
-    found = {"holds": seen.holds, "value": seen.value}
-    return {**found, "tests": tests} if tests else found
+    facts = {"holds": seen.holds, "value": seen.value}
+    return {**facts, "tests": tests} if tests else facts
 
 
 def _flat(node: _Node, path: str = "match") -> Iterator[list[Any]]:
     sides = [node.now, node.was] if node.across else [node.now]
-    judged = [[side.value, side.holds] if side else [None, None] for side in sides]
-    yield [path, node.either.text, *(cell for cells in judged for cell in cells)]
+    cells_of_sides = [[side.value, side.holds] if side else [None, None] for side in sides]
+    yield [path, node.either.text, *(cell for cells in cells_of_sides for cell in cells)]
     for index, child in enumerate(node.children):
         yield from _flat(child, f"{path}[{index}]")
 

@@ -25,15 +25,15 @@ def forget(
         note(f"{count(number, 'delivery', 'deliveries')} of this contact in the ledger")
         confirm("Erase the contact? This cannot be undone.", yes=yes)
         with working("Erasing"):
-            found = erase(ledger, settings.state, contact, person(), this_second())
-    rows = found.rows
+            erasure = erase(ledger, settings.state, contact, person(), this_second())
+    rows = erasure.rows
     print("the contact is forgotten: nothing is ever sent to or about it. Erased from")
     for number, one, many in (
         (rows.deliveries, "delivery", "deliveries"),
         (rows.changes, "change", "changes"),
         (rows.requests, "request", "requests"),
-        (found.run_areas, "run area", "run areas"),
-        (found.memberships, "stored membership", "stored memberships"),
+        (erasure.run_areas, "run area", "run areas"),
+        (erasure.memberships, "stored membership", "stored memberships"),
     ):
         print(f"  {count(number, one, many)}")
     note(

@@ -108,13 +108,13 @@ def progress(text: str, steps: int) -> Iterator[Callable[[], None]]:
     )
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    out = error_console()
+    screen = error_console()
     with Progress(
         *columns,
         TimeRemainingColumn(),
-        console=out,
+        console=screen,
         transient=True,
-        disable=not out.is_terminal,
+        disable=not screen.is_terminal,
     ) as bar:
         task = bar.add_task(plain(text), total=steps)
         yield lambda: bar.advance(task)
@@ -220,14 +220,14 @@ def _print_table(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> None
         max([cell_len(name), *(row[index].cell_len for row in rows)])
         for index, name in enumerate(columns)
     ]
-    out = console()
-    widths = fitted(natural, out.width - _BETWEEN * (len(columns) - 1))
-    left, first = iter(rows), True
-    while (batch := list(islice(left, _ROWS_AT_ONCE))) or first:
+    screen = console()
+    widths = fitted(natural, screen.width - _BETWEEN * (len(columns) - 1))
+    rest, first = iter(rows), True
+    while (batch := list(islice(rest, _ROWS_AT_ONCE))) or first:
         table = _table(columns, widths, header=first)
         for row in batch:
             table.add_row(*row)
-        out.print(table)
+        screen.print(table)
         first = False
 
 
@@ -273,8 +273,8 @@ def _cell(value: Any) -> Text:
 def _quoted(text: str) -> str:
     if _NEEDS_QUOTES.isdisjoint(text):
         return text
-    escaped = text.replace('"', '""')
-    return f'"{escaped}"'
+    body = text.replace('"', '""')
+    return f'"{body}"'
 
 
 def _is_control(character: str) -> bool:

@@ -71,7 +71,7 @@ def plan(
     begin, end = workspace.pair(resolved.directory, previous, at)
     namespace = workspace.settings.namespace
     with working(f"Planning {workflow}"):
-        found = planned(
+        preview = planned(
             resolved,
             begin,
             end,
@@ -80,13 +80,13 @@ def plan(
             quarantined=workspace.quarantined(resolved.directory),
         )
     if contact is not None:
-        chosen = [change for change in found.changes if change.contact_id == contact]
-        found = replace(found, changes=chosen)
-        if not chosen:
+        own = [change for change in preview.changes if change.contact_id == contact]
+        preview = replace(preview, changes=own)
+        if not own:
             note(_without_change(resolved.directory, [begin, end], contact))
-    _PRINTERS[output](found.without_repeats())
+    _PRINTERS[output](preview.without_repeats())
     note_live(resolved)
-    _note_summary(found)
+    _note_summary(preview)
 
 
 def _without_change(
@@ -124,12 +124,12 @@ def _print_csv(plan: Plan) -> None:
 
 
 def _print_blocks(plan: Plan) -> None:
-    out = console()
+    screen = console()
     for change in plan.changes:
-        out.print(_heading(change))
+        screen.print(_heading(change))
         for action in change.actions:
-            _print_action(out, action)
-        out.print()
+            _print_action(screen, action)
+        screen.print()
 
 
 def _heading(change: PlannedChange) -> Text:
@@ -192,8 +192,8 @@ def _note_summary(plan: Plan) -> None:
         action.action for change in plan.changes for action in change.actions if action.digest_of
     }
     for action, counts in plan.outcomes().items():
-        shown = ", ".join(f"{n:,} {name}" for name, n in sorted(counts.items()))
-        note(f"  {action}: {shown}{', in one message' if action in digests else ''}")
+        parts = ", ".join(f"{n:,} {name}" for name, n in sorted(counts.items()))
+        note(f"  {action}: {parts}{', in one message' if action in digests else ''}")
     for remark in plan.left_out:
         note(f"  {remark}")
     if plan.beyond_guard:

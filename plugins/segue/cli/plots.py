@@ -54,15 +54,15 @@ def _write_png(path: Path, title: str, kinds: Sequence[str], days: Sequence[Day]
 
     figure = Figure(figsize=(_WIDTH / 100, _HEIGHT / 100), layout="constrained")
     axes = figure.subplots()
-    below = [0] * len(days)
+    bottoms = [0] * len(days)
     for kind in kinds:
         heights = [day.changes.get(kind, 0) for day in days]
-        axes.bar(range(len(days)), heights, bottom=below, label=kind, color=_COLORS[kind])
-        below = [low + height for low, height in zip(below, heights, strict=True)]
+        axes.bar(range(len(days)), heights, bottom=bottoms, label=kind, color=_COLORS[kind])
+        bottoms = [low + height for low, height in zip(bottoms, heights, strict=True)]
     for index in (index for index, day in enumerate(days) if day.stopped):
-        axes.text(index, below[index], "stopped", color=_STOPPED, ha="center", va="bottom")
-    named = _named(len(days))
-    axes.set_xticks(named, [days[index].snapshot for index in named], fontsize=8)
+        axes.text(index, bottoms[index], "stopped", color=_STOPPED, ha="center", va="bottom")
+    labels = _named(len(days))
+    axes.set_xticks(labels, [days[index].snapshot for index in labels], fontsize=8)
     axes.set_title(title, loc="left")
     axes.set_ylabel("contacts")
     axes.spines[["top", "right"]].set_visible(False)
@@ -106,14 +106,14 @@ def _axis(step: int) -> Iterator[str]:
 def _columns(kinds: Sequence[str], days: Sequence[Day], most: int) -> Iterator[str]:
     slot = (_WIDTH - _LEFT - _RIGHT) / len(days)
     width = min(slot * 0.8, 48)
-    named = set(_named(len(days)))
+    labels = set(_named(len(days)))
     for index, day in enumerate(days):
         middle = _LEFT + slot * (index + 0.5)
-        below = 0
+        base = 0
         for kind in kinds:
             number = day.changes.get(kind, 0)
-            top, bottom = _y((below + number) / most), _y(below / most)
-            below += number
+            top, bottom = _y((base + number) / most), _y(base / most)
+            base += number
             if number:
                 yield (
                     f'<rect x="{middle - width / 2:.1f}" y="{top:.1f}" width="{width:.1f}" '
@@ -121,8 +121,8 @@ def _columns(kinds: Sequence[str], days: Sequence[Day], most: int) -> Iterator[s
                     f"<title>{escape(day.snapshot)}: {number:,} {escape(kind)}</title></rect>"
                 )
         if day.stopped:
-            yield _label(middle, _y(below / most) - 4, "stopped", _STOPPED)
-        if index in named:
+            yield _label(middle, _y(base / most) - 4, "stopped", _STOPPED)
+        if index in labels:
             yield _label(middle, _HEIGHT - _BOTTOM + 18, day.snapshot, _INK)
 
 

@@ -39,13 +39,13 @@ def prune(
     with writing_ledger(Settings.from_environment()) as ledger, working("Pruning"):
         if workflow is not None:
             require_workflow(workflow, ledger)
-        found = ledger.would_prune(cut, workflow) if dry_run else ledger.prune(cut, workflow)
+        amounts = ledger.would_prune(cut, workflow) if dry_run else ledger.prune(cut, workflow)
     print("would be deleted" if dry_run else "deleted", f"(before {cut:%Y-%m-%d %H:%M} UTC):")
-    for field in fields(found):
+    for field in fields(amounts):
         if field.name != "kept_spans":
-            print(f"  {field.name:<12}{getattr(found, field.name):>10,}")
-    if found.kept_spans:
+            print(f"  {field.name:<12}{getattr(amounts, field.name):>10,}")
+    if amounts.kept_spans:
         note(
-            f"left as they are: {count(found.kept_spans, 'old span')} with something open, held, "
+            f"left as they are: {count(amounts.kept_spans, 'old span')} with something open, held, "
             "uncertain or enrolled, or that a later one is compared over"
         )

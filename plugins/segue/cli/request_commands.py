@@ -48,9 +48,9 @@ def retry(
     with writing_ledger(Settings.from_environment()) as ledger:
         require_workflow(workflow, ledger)
         _file(ledger, selection, None, yes=yes)
-        stopped = ledger.stopped(workflow)
-    if stopped is not None:
-        note(f"it waits until segue go: {plain(str(stopped))}")
+        stop = ledger.stopped(workflow)
+    if stop is not None:
+        note(f"it waits until segue go: {plain(str(stop))}")
 
 
 def settle(
@@ -123,12 +123,14 @@ def requests(output: OutputFormat = Format.TABLE) -> None:
     from segue.settings import Settings
 
     with reading_ledger(Settings.from_environment()) as ledger:
-        found = [] if ledger is None else ledger.list_requests()
+        listing = [] if ledger is None else ledger.list_requests()
     if output is Format.TABLE:
-        print_listing(_IN_A_TABLE, map(_table_row, found), output)
+        print_listing(_IN_A_TABLE, map(_table_row, listing), output)
     else:
-        print_listing(_COLUMNS, map(_row, found), output)
-    note(f"{count(len(found), 'request')}, {sum(not request.done_at for request in found)} open")
+        print_listing(_COLUMNS, map(_row, listing), output)
+    note(
+        f"{count(len(listing), 'request')}, {sum(not request.done_at for request in listing)} open"
+    )
 
 
 def _file(
@@ -144,10 +146,10 @@ def _file(
 
     state = "failed" if settlement is None else "uncertain"
     number = asking.count_meant(ledger, selection, settlement)
-    found = count(number, f"{state} delivery", f"{state} deliveries")
-    note(f"{found} of {plain(str(selection))}")
-    done = {"delivered": "Settle as delivered?", "not_delivered": "Send again?"}
-    confirm("Send again?" if settlement is None else done[settlement], yes=yes)
+    amount = count(number, f"{state} delivery", f"{state} deliveries")
+    note(f"{amount} of {plain(str(selection))}")
+    questions = {"delivered": "Settle as delivered?", "not_delivered": "Send again?"}
+    confirm("Send again?" if settlement is None else questions[settlement], yes=yes)
     if settlement is None:
         request = asking.retry(ledger, selection, person(), this_second())
     else:
@@ -156,10 +158,16 @@ def _file(
 
 
 def _row(request: Request) -> list[Any]:
-    meant = request.selection
+    selection = request.selection
     return [
         *(request.id, request.kind, request.settlement),
-        *(meant.workflow, meant.action, meant.contact, meant.error, list(meant.keys)),
+        *(
+            selection.workflow,
+            selection.action,
+            selection.contact,
+            selection.error,
+            list(selection.keys),
+        ),
         *(request.requested_by, request.requested_at, request.done_at, request.outcome),
         *(request.asked, request.result, request.found),
     ]

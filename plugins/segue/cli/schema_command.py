@@ -43,8 +43,8 @@ def schema(
     kinds = [kind] if kind is not None else list(Kind)
     schemas = {str(each): definition_schema(str(each)) for each in kinds}
     if folder is None:
-        shown: Any = schemas[str(kind)] if kind is not None else schemas
-        print(json_of(shown, indent=2))
+        output: Any = schemas[str(kind)] if kind is not None else schemas
+        print(json_of(output, indent=2))
         return
     folder.mkdir(parents=True, exist_ok=True)
     for name, body in schemas.items():

@@ -31,11 +31,11 @@ def members(
     snapshot = workspace.snapshot(directory, at)
     with working(f"Evaluating {segment} at {snapshot.key}"):
         require_answers(definition, SnapshotTables(directory, snapshot))
-        found = membership(definition, directory, snapshot)
-    rows = zip(found["contact_id"].tolist(), found["opted_in"].tolist(), strict=True)
+        contacts = membership(definition, directory, snapshot)
+    rows = zip(contacts["contact_id"].tolist(), contacts["opted_in"].tolist(), strict=True)
     print_listing(("contact_id", "opted_in"), rows, output)
-    opted_out = len(found) - int(found["opted_in"].sum())
-    note(f"{count(len(found), 'member')} at {snapshot.key}, {opted_out:,} of them opted out")
+    opted_out = len(contacts) - int(contacts["opted_in"].sum())
+    note(f"{count(len(contacts), 'member')} at {snapshot.key}, {opted_out:,} of them opted out")
 
 
 def changes(
@@ -78,20 +78,20 @@ def changes(
     with working(f"Comparing {begin.key} with {end.key}"):
         require_answers(definition, SnapshotTables(directory, end))
         require_comparable(definition, SnapshotTables(directory, begin))
-        found = segment_changes(definition, directory, begin, end, Uncached())
+        comparison = segment_changes(definition, directory, begin, end, Uncached())
     columns = ("contact_id", "change", "reason")
-    rows = zip(*(found.changes[name].tolist() for name in columns), strict=True)
+    rows = zip(*(comparison.changes[name].tolist() for name in columns), strict=True)
     print_listing(columns, rows, output)
-    kinds = found.changes["change"].value_counts().sort_index()
+    kinds = comparison.changes["change"].value_counts().sort_index()
     counts = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items())
     note(
-        f"{begin.key} to {end.key}: {found.previous_size:,} to {found.current_size:,} members; "
-        + (counts or "no change")
+        f"{begin.key} to {end.key}: {comparison.previous_size:,} to "
+        f"{comparison.current_size:,} members; " + (counts or "no change")
     )
     both = SnapshotTables(directory, begin), SnapshotTables(directory, end)
-    lost, new = lost_opt_outs(*both), new_opt_states(*both)
-    if lost is not None:
-        note(f"a run refuses these two: {lost}")
+    loss, new = lost_opt_outs(*both), new_opt_states(*both)
+    if loss is not None:
+        note(f"a run refuses these two: {loss}")
     if new is not None:
         note(f"a run that acts on opted_in or opted_out records a baseline here ({new})")
 

@@ -94,7 +94,7 @@ def simulate(
     resolved = workspace.catalog.resolve(workflow)
     snapshots = workspace.period(resolved.directory, first, last)
     with progress(f"Simulating {workflow}", max(len(snapshots) - 1, 0)) as advance:
-        found = simulated(
+        simulation = simulated(
             resolved,
             snapshots,
             messages=messages,
@@ -102,13 +102,15 @@ def simulate(
             now=workspace.now,
             done=lambda _day: advance(),
         )
-    _PRINTERS[output](resolved, found)
+    _PRINTERS[output](resolved, simulation)
     if messages:
         note_live(resolved)
-    _note_summary(resolved, found)
+    _note_summary(resolved, simulation)
     if plot is not None:
         kinds = list(resolved.definition.changes)
-        write_plot(plot, f"Changes of {workflow} ({resolved.segment.segment})", kinds, found.days)
+        write_plot(
+            plot, f"Changes of {workflow} ({resolved.segment.segment})", kinds, simulation.days
+        )
         note(f"drawn in {plot}")
 
 
@@ -144,8 +146,8 @@ def _facts(resolved: ResolvedWorkflow, day: Day) -> dict[str, Any]:
 
 def _print_csv(resolved: ResolvedWorkflow, found: Simulation) -> None:
     kinds = resolved.definition.changes
-    judged = any(day.outcomes is not None for day in found.days)
-    pairs = [(a, o) for a in resolved.action_ids for o in _OUTCOMES] if judged else []
+    with_outcomes = any(day.outcomes is not None for day in found.days)
+    pairs = [(a, o) for a in resolved.action_ids for o in _OUTCOMES] if with_outcomes else []
     columns = ["previous", "snapshot", "members", *kinds]
     columns += [f"{action}.{outcome}" for action, outcome in pairs]
     print_csv(
@@ -220,8 +222,8 @@ def _note_summary(resolved: ResolvedWorkflow, found: Simulation) -> None:
         note(f"the largest day: {largest.snapshot}, {count(largest.total, 'change')}")
     _note_guard(resolved, found)
     for action, counts in found.outcomes().items():
-        listed = [f"{counts[name]:,} {name}" for name in _OUTCOMES if counts[name]]
-        note(f"  {action}: {', '.join(listed) or 'nothing'}")
+        parts = [f"{counts[name]:,} {name}" for name in _OUTCOMES if counts[name]]
+        note(f"  {action}: {', '.join(parts) or 'nothing'}")
 
 
 def _note_guard(resolved: ResolvedWorkflow, found: Simulation) -> None:
@@ -229,11 +231,11 @@ def _note_guard(resolved: ResolvedWorkflow, found: Simulation) -> None:
     if limits.at_most is None and limits.share is None:
         note("there is no guard: every change would have gone on to the conditions")
         return
-    stopped = found.stopped
-    kept = sum(day.total for day in stopped)
+    days = found.stopped
+    total = sum(day.total for day in days)
     note(
-        f"the guard would have stopped {count(len(stopped), 'day')}"
-        + (f" with {count(kept, 'change')}" if stopped else "")
+        f"the guard would have stopped {count(len(days), 'day')}"
+        + (f" with {count(total, 'change')}" if days else "")
         + f"; {count(found.reached, 'contact')} on the others"
     )
 

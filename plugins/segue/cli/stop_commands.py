@@ -46,8 +46,8 @@ def stop(
         return
     with writing_ledger(settings) as ledger:
         _require_one(workflow, everything, ledger)
-        made = asking.stop(ledger, workflow, person(), reason, this_second())
-    print(plain(str(made)))
+        order = asking.stop(ledger, workflow, person(), reason, this_second())
+    print(plain(str(order)))
     note("calls that are under way end; nothing else is sent until segue go")
 
 
@@ -59,11 +59,11 @@ def go(workflow: OneWorkflow = None, everything: All = False) -> None:
 
     with writing_ledger(Settings.from_environment()) as ledger:
         _require_one(workflow, everything, ledger)
-        lifted = asking.go(ledger, workflow, person(), this_second())
-        left = ledger.stops()
+        was_stopped = asking.go(ledger, workflow, person(), this_second())
+        remaining_stops = ledger.stops()
     name = "everything" if workflow is None else workflow
-    print(f"{name} may go" if lifted else f"{name} was not stopped")
-    for other in left:
+    print(f"{name} may go" if was_stopped else f"{name} was not stopped")
+    for other in remaining_stops:
         if other.workflow is None or everything:
             note(f"still stopped: {plain(str(other))}")
 
@@ -80,7 +80,7 @@ def _require_one(workflow: str | None, everything: bool, ledger: Ledger) -> None
 
 
 def _print_stops(ledger: Ledger | None, output: Format) -> None:
-    found = [] if ledger is None else ledger.stops()
-    rows = ([stop.workflow or "*", stop.stopped_at, stop.stopped_by, stop.reason] for stop in found)
+    stops = [] if ledger is None else ledger.stops()
+    rows = ([stop.workflow or "*", stop.stopped_at, stop.stopped_by, stop.reason] for stop in stops)
     print_listing(_COLUMNS, rows, output)
-    note(count(len(found), "stop"))
+    note(count(len(stops), "stop"))

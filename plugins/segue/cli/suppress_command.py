@@ -77,24 +77,24 @@ def _note_unknown(ids: list[str], home: Path | None) -> None:
     from segue.cli.workspace import Workspace
     from segue.errors import SegueError
 
-    unknown, asked = set(ids), []
+    unknown, directories = set(ids), []
     try:
         workspace = Workspace.open(home)
         for name in workspace.catalog.names("directories"):
             snapshot, there = _contacts_among(workspace, name, ids)
-            asked.append(f"{name} ({snapshot})")
+            directories.append(f"{name} ({snapshot})")
             unknown -= there
     except SegueError as error:
         note(f"whether these are ids of contacts is not known: {error}")
         return
-    listed = [contact for contact in ids if contact in unknown]
-    if listed and asked:
-        shown = ", ".join(map(repr, listed[:_SHOWN]))
-        more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
+    strangers = [contact for contact in ids if contact in unknown]
+    if strangers and directories:
+        names = ", ".join(map(repr, strangers[:_SHOWN]))
+        more = f" and {len(strangers) - _SHOWN} more" if len(strangers) > _SHOWN else ""
         note(
-            f"{count(len(listed), 'id')} of nobody: {shown}{more}; no contact of "
-            f"{', '.join(asked)} has it. An id is the contact_id as the snapshot has it, never an "
-            "address"
+            f"{count(len(strangers), 'id')} of nobody: {names}{more}; no contact of "
+            f"{', '.join(directories)} has it. An id is the contact_id as the snapshot has it, "
+            "never an address"
         )
 
 
@@ -115,12 +115,12 @@ def _print_list(settings: Settings, output: Format) -> None:
     from segue.cli.workspace import reading_ledger
 
     with reading_ledger(settings) as ledger:
-        found = [] if ledger is None else ledger.list_suppressions()
+        entries = [] if ledger is None else ledger.list_suppressions()
     rows = (
-        [item.contact_id, item.kind, item.added_at, item.added_by, item.reason] for item in found
+        [item.contact_id, item.kind, item.added_at, item.added_by, item.reason] for item in entries
     )
     print_listing(_COLUMNS, rows, output)
-    note(count(len(found), "contact"))
+    note(count(len(entries), "contact"))
 
 
 def _ids_in(file: Path) -> list[str]:
@@ -128,8 +128,8 @@ def _ids_in(file: Path) -> list[str]:
     reader = csv.DictReader(io.StringIO(_text(file), newline=""))
     try:
         if "contact_id" not in (reader.fieldnames or ()):
-            found = ", ".join(reader.fieldnames or ()) or "nothing"
-            raise SettingsError(f"{file} has no column contact_id; its first line has: {found}")
+            columns = ", ".join(reader.fieldnames or ()) or "nothing"
+            raise SettingsError(f"{file} has no column contact_id; its first line has: {columns}")
         ids = [(reader.line_num, row["contact_id"]) for row in reader]
     except csv.Error as error:
         raise SettingsError(

@@ -57,11 +57,14 @@ class _Judged:
     @property
     def problems(self) -> list[tuple[Problem, Difference | None]]:
         """What is wrong, each with its place in the file."""
-        at = ("tests", self.index)
+        location = ("tests", self.index)
         if self.verdict.error is not None:
-            return [(self.document.problem(at, self.verdict.error), None)]
+            return [(self.document.problem(location, self.verdict.error), None)]
         return [
-            (self.document.problem((*at, *each.location), format_location(each.location)), each)
+            (
+                self.document.problem((*location, *each.location), format_location(each.location)),
+                each,
+            )
             for each in self.verdict.differences
         ]
 
@@ -96,9 +99,9 @@ def run_examples(
 
     workspace = Workspace.open(home)
     catalog = workspace.catalog
-    wanted = _wanted(catalog, names or [])
+    definitions = _wanted(catalog, names or [])
     with working("Testing"), TemporaryDirectory(prefix="segue-test-") as folder:
-        outcome = _judge_all(catalog, wanted, Path(folder), cache(partial(_held, workspace)))
+        outcome = _judge_all(catalog, definitions, Path(folder), cache(partial(_held, workspace)))
     _PRINTERS[output](outcome.judged)
     _note_summary(outcome)
     if outcome.invalid:
@@ -110,15 +113,15 @@ def run_examples(
 
 def _wanted(catalog: Catalog, names: Sequence[str]) -> list[tuple[str, str]]:
     """Return (folder, name) of what is asked for; a name may be a segment's and a workflow's."""
-    known = [(folder, name) for folder in _KINDS for name in catalog.names(folder)]
-    allowed = sorted({name for _, name in known})
+    definitions = [(folder, name) for folder in _KINDS for name in catalog.names(folder)]
+    choices = sorted({name for _, name in definitions})
     for name in names:
-        if name not in allowed:
-            hint = did_you_mean(name, allowed)
+        if name not in choices:
+            hint = did_you_mean(name, choices)
             raise SettingsError(
-                f"there is no segment or workflow {name!r}; allowed: {', '.join(allowed)}{hint}"
+                f"there is no segment or workflow {name!r}; allowed: {', '.join(choices)}{hint}"
             )
-    return [(folder, name) for folder, name in known if not names or name in names]
+    return [(folder, name) for folder, name in definitions if not names or name in names]
 
 
 def _held(workspace: Workspace, directory: str) -> Held:
@@ -138,8 +141,8 @@ def _held(workspace: Workspace, directory: str) -> Held:
 def _judge_all(
     catalog: Catalog, wanted: Sequence[tuple[str, str]], folder: Path, held: _HeldBy
 ) -> _Outcome:
-    judged: list[_Judged] = []
-    without: list[str] = []
+    judgements: list[_Judged] = []
+    untested_names: list[str] = []
     invalid: list[Problem] = []
     for kind, name in wanted:
         try:
@@ -148,13 +151,13 @@ def _judge_all(
             invalid += error.problems
             continue
         document = catalog.document(kind, name)
-        judged += [
+        judgements += [
             _Judged(_KINDS[kind], name, document, index, verdict)
             for index, verdict in enumerate(verdicts)
         ]
         if not verdicts:
-            without.append(name)
-    return _Outcome(judged, without, list(dict.fromkeys(invalid)))
+            untested_names.append(name)
+    return _Outcome(judgements, untested_names, list(dict.fromkeys(invalid)))
 
 
 def _verdicts(
@@ -184,18 +187,18 @@ def _verdicts(
 def _print_blocks(judged: Sequence[_Judged]) -> None:
     from rich.text import Text
 
-    out = console()
+    screen = console()
     last = None
     for each in judged:
         if (each.kind, each.name) != last:
             last = (each.kind, each.name)
-            out.print(Text.assemble((each.kind, "dim"), " ", (each.name, "bold")))
+            screen.print(Text.assemble((each.kind, "dim"), " ", (each.name, "bold")))
         mark = ("✓", "green") if each.verdict.passed else ("✗", "red")
-        out.print(Text.assemble("  ", mark, f" {plain(each.verdict.example.name)}"))
+        screen.print(Text.assemble("  ", mark, f" {plain(each.verdict.example.name)}"))
         for problem, difference in each.problems:
-            _print_problem(out, problem, difference)
+            _print_problem(screen, problem, difference)
         if each.verdict.explanation is not None:
-            _print_explanation(out, each.verdict)
+            _print_explanation(screen, each.verdict)
 
 
 def _print_problem(out: Console, problem: Problem, difference: Difference | None) -> None:
@@ -211,8 +214,8 @@ def _compared(expected: Any, found: Any) -> Iterator[str]:
     """Yield what is expected after ``-`` and what was found after ``+``; texts line by line."""
     texts = [value for value in (expected, found) if isinstance(value, str)]
     if len(texts) == 2 and any("\n" in text.rstrip("\n") for text in texts):
-        before, after = (text.rstrip("\n").split("\n") for text in texts)
-        yield from (line for line in difflib.ndiff(before, after) if line[0] != "?")
+        expectation, actual = (text.rstrip("\n").split("\n") for text in texts)
+        yield from (line for line in difflib.ndiff(expectation, actual) if line[0] != "?")
         return
     yield f"- expected: {_one_line(expected)}"
     yield f"+ found:    {_one_line(found)}"
@@ -278,9 +281,9 @@ def _csv_rows(each: _Judged) -> Iterator[list[Any]]:
 
 
 def _note_summary(outcome: _Outcome) -> None:
-    passed = sum(each.verdict.passed for each in outcome.judged)
-    failed = len(outcome.judged) - passed
-    note(f"{count(len(outcome.judged), 'example')}: {passed:,} passed, {failed:,} failed")
+    passes = sum(each.verdict.passed for each in outcome.judged)
+    failures = len(outcome.judged) - passes
+    note(f"{count(len(outcome.judged), 'example')}: {passes:,} passed, {failures:,} failed")
     if outcome.without:
         note(f"without examples: {', '.join(outcome.without)}")
 

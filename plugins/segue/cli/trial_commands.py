@@ -59,14 +59,14 @@ def check_connections(
         workspace.catalog.location("workflows", name)
     with writing_ledger(workspace.settings) as ledger:
         number = ledger.file_check(workflows or [], person(), this_second())
-        done = None if no_wait else _wait(ledger, number, longest)
-    if done is None:
+        request = None if no_wait else _wait(ledger, number, longest)
+    if request is None:
         _print_filed(number, output)
         return
     columns = _IN_A_TABLE if output is Format.TABLE else _CHECK_COLUMNS
-    print_listing(columns, ([row[name] for name in columns] for row in done.found), output)
-    note(f"{count(len(done.found), 'connection')}: {plain(done.outcome)}")
-    if done.result == "failed":
+    print_listing(columns, ([row[name] for name in columns] for row in request.found), output)
+    note(f"{count(len(request.found), 'connection')}: {plain(request.outcome)}")
+    if request.result == "failed":
         raise typer.Exit(_FAILED)
 
 
@@ -123,21 +123,29 @@ def send_test(
 
     workspace, longest = Workspace.open(home), _duration(timeout)
     resolved = workspace.catalog.resolve(workflow)
-    wanted = _wanted(workspace, resolved, action, contact, to, change, snapshot)
+    wish = _wanted(workspace, resolved, action, contact, to, change, snapshot)
     with writing_ledger(workspace.settings) as ledger:
-        _rehearse(resolved, wanted, ledger)
-        number = ledger.file_test(wanted, person(), this_second())
-        done = None if no_wait else _wait(ledger, number, longest)
-    if done is None:
+        _rehearse(resolved, wish, ledger)
+        number = ledger.file_test(wish, person(), this_second())
+        request = None if no_wait else _wait(ledger, number, longest)
+    if request is None:
         _print_filed(number, output)
         return
     if output is Format.TABLE:
-        print(plain(done.outcome))
+        print(plain(request.outcome))
     else:
-        meant = done.selection
-        row = [done.id, meant.workflow, meant.action, meant.contact, to, done.result, done.outcome]
+        selection = request.selection
+        row = [
+            request.id,
+            selection.workflow,
+            selection.action,
+            selection.contact,
+            to,
+            request.result,
+            request.outcome,
+        ]
         print_listing(_TEST_COLUMNS, [row], output)
-    if done.result != "sent":
+    if request.result != "sent":
         raise typer.Exit(_FAILED)
 
 
@@ -155,12 +163,12 @@ def _wanted(
     from segue.delivery.trials import find_action, require_address, require_kind
     from segue.directory.snapshots import find_snapshot
 
-    found = find_action(resolved, action)
-    require_address(resolved.channels[found.id], to)
+    target = find_action(resolved, action)
+    require_address(resolved.channels[target.id], to)
     if snapshot is not None:
         snapshot = find_snapshot(resolved.directory, snapshot, now=workspace.now).key
     kind = require_kind(resolved, change)
-    return Wanted(resolved.name, found.id, contact, to, kind, snapshot)
+    return Wanted(resolved.name, target.id, contact, to, kind, snapshot)
 
 
 def _rehearse(resolved: ResolvedWorkflow, wanted: Wanted, ledger: Ledger) -> None:
@@ -200,14 +208,14 @@ def _wait(ledger: Ledger, number: int, longest: Duration) -> Request:
     note(_filed(number))
     with working("Waiting for segue_release"):
         while True:
-            found = ledger.find_request(number)
-            if found is not None and found.done_at is not None:
-                return found
-            left = until - time.monotonic()
-            if left <= 0:
+            request = ledger.find_request(number)
+            if request is not None and request.done_at is not None:
+                return request
+            seconds = until - time.monotonic()
+            if seconds <= 0:
                 break
-            time.sleep(min(_LOOK_EVERY, left))
-    state = "was begun and has not ended" if found and found.begun else "was not carried out"
+            time.sleep(min(_LOOK_EVERY, seconds))
+    state = "was begun and has not ended" if request and request.begun else "was not carried out"
     raise SegueError(
         f"request {number} {state} within {longest}: {_of_release()}. The request stays: "
         "segue requests shows what comes of it"
@@ -227,13 +235,13 @@ def _print_filed(number: int, output: Format) -> None:
 
 def _of_release() -> str:
     """Return what can be found out here about the DAG that has to run, and what to do."""
-    paused = is_paused(RELEASE)
-    if paused is None:
+    pause = is_paused(RELEASE)
+    if pause is None:
         return (
             f"the DAG {RELEASE} has to run for it, and whether it is paused cannot be found out "
             f"here; where Airflow runs: airflow dags unpause {RELEASE}"
         )
-    if paused:
+    if pause:
         return f"the DAG {RELEASE} is paused; run: airflow dags unpause {RELEASE}"
     return (
         f"the DAG {RELEASE} is not paused, so see whether the scheduler runs, and the log of its "

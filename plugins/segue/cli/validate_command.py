@@ -48,20 +48,22 @@ def validate(home: Home = None, output: OutputFormat = Format.TABLE) -> None:
 
     workspace = Workspace.open(home)
     with working("Checking"):
-        checked = _known_columns(workspace)
-        found = find_problems(workspace.catalog, checked.columns, checked.newest)
-        problems = in_order([*found, *checked.problems])
-        remarks = find_remarks(workspace.catalog, checked.newest)
-    for reason in checked.unchecked:
+        columns_check = _known_columns(workspace)
+        definition_problems = find_problems(
+            workspace.catalog, columns_check.columns, columns_check.newest
+        )
+        problems = in_order([*definition_problems, *columns_check.problems])
+        remarks = find_remarks(workspace.catalog, columns_check.newest)
+    for reason in columns_check.unchecked:
         note(f"fields are not checked: {reason}")
-    for name in checked.silent:
+    for name in columns_check.silent:
         note(f"directory {name}: {NOTHING_SAYS}")
-    for message in (*checked.unreadable, *map(_line, remarks)):
+    for message in (*columns_check.unreadable, *map(_line, remarks)):
         note(plain(message))
     _print_problems(problems, output)
     if problems:
         raise typer.Exit(_INVALID)
-    _print_summary(workspace, checked, output)
+    _print_summary(workspace, columns_check, output)
 
 
 def _known_columns(workspace: Workspace) -> _Checked:
@@ -69,7 +71,7 @@ def _known_columns(workspace: Workspace) -> _Checked:
 
     columns: dict[str, Columns] = {}
     newest: dict[str, Newest] = {}
-    sources, unchecked, silent = [], [], []
+    sources, reasons, silent = [], [], []
     problems: list[Problem] = []
     unreadable: list[str] = []
     for name in workspace.catalog.names("directories"):
@@ -86,7 +88,7 @@ def _known_columns(workspace: Workspace) -> _Checked:
             if _is_mistake(workspace, directory, error):
                 problems += _placed(workspace, name, "snapshots", [str(error)])
             elif not directory.fields:
-                unchecked.append(str(error))
+                reasons.append(str(error))
             continue
         try:
             newest[name] = _held(tables)
@@ -101,7 +103,7 @@ def _known_columns(workspace: Workspace) -> _Checked:
         unreadable += remarks
         if directory.consent != "none" and not tables.opt_sources():
             silent.append(name)
-    return _Checked(columns, newest, sources, unchecked, problems, silent, unreadable)
+    return _Checked(columns, newest, sources, reasons, problems, silent, unreadable)
 
 
 def _newest(workspace: Workspace, directory: DirectoryDefinition) -> SnapshotTables:
@@ -171,17 +173,17 @@ def _examined(workspace: Workspace, tables: SnapshotTables) -> tuple[list[Proble
     if problems:
         return problems, []
     problems += _unread(workspace, tables)
-    lost = workspace.lost_opt_outs(tables)
-    problems += _placed(workspace, name, "snapshots", [] if lost is None else [lost])
+    loss = workspace.lost_opt_outs(tables)
+    problems += _placed(workspace, name, "snapshots", [] if loss is None else [loss])
     try:
         require_sound_ids(tables)
         strangers = find_strangers(tables)
-        found = _unreadable(workspace, tables)
+        values = _unreadable(workspace, tables)
     except DataError as error:
         news = {str(error)} - {problem.message for problem in problems}
         return [*problems, *_placed(workspace, name, "snapshots", news)], []
-    useless = [message for message, is_everything in found if is_everything]
-    remarks = [message for message, is_everything in found if not is_everything]
+    useless = [message for message, is_everything in values if is_everything]
+    remarks = [message for message, is_everything in values if not is_everything]
     where = f"directory {name}, snapshot {tables.snapshot.key}"
     wrong = [f"{where}, {each.problem}" for each in strangers if each.problem]
     remarks += [f"{where}, {each}" for each in strangers if not each.problem]
@@ -254,8 +256,8 @@ def _declared(directory: DirectoryDefinition) -> Columns:
     """Return the declared fields with the columns that every table has."""
     from segue.directory.tables import NEEDED
 
-    declared = {"contacts": (), **directory.fields}
-    return {table: [*dict.fromkeys([*NEEDED[table], *names])] for table, names in declared.items()}
+    fields = {"contacts": (), **directory.fields}
+    return {table: [*dict.fromkeys([*NEEDED[table], *names])] for table, names in fields.items()}
 
 
 def _print_problems(problems: Sequence[Problem], output: Format) -> None:

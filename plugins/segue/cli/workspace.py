@@ -55,9 +55,9 @@ class Workspace:
 
     def complete_snapshots(self, directory: DirectoryDefinition) -> list[Snapshot]:
         """Return the complete snapshots of a directory that runs may use, in order of time."""
-        quarantined = self.quarantined(directory)
-        found = usable_snapshots(directory, quarantined, now=self.now)
-        return [item for item in found if item.complete]
+        bad = self.quarantined(directory)
+        usable = usable_snapshots(directory, bad, now=self.now)
+        return [item for item in usable if item.complete]
 
     def quarantined(self, directory: DirectoryDefinition) -> dict[str, str]:
         """Return the keys of the quarantined snapshots, and why.
@@ -86,9 +86,9 @@ class Workspace:
 
         directory = tables.directory
         usable = usable_snapshots(directory, self.quarantined(directory), now=self.now)
-        before = newest_complete(usable, before=tables.snapshot.as_of)
+        previous = newest_complete(usable, before=tables.snapshot.as_of)
         try:
-            earlier = None if before is None else SnapshotTables(directory, before)
+            earlier = None if previous is None else SnapshotTables(directory, previous)
             return None if earlier is None else lost_opt_outs(earlier, tables)
         except DataError:
             return None
@@ -97,16 +97,16 @@ class Workspace:
         self, directory: DirectoryDefinition, first: str | None, last: str | None
     ) -> list[Snapshot]:
         """Return the complete snapshots from ``first`` to ``last``, both included, in order."""
-        found = self.complete_snapshots(directory)
+        snapshots = self.complete_snapshots(directory)
         if first is not None:
             begin = find_snapshot(directory, first, now=self.now)
-            found = [item for item in found if not item < begin]
+            snapshots = [item for item in snapshots if not item < begin]
         if last is not None:
             end = find_snapshot(directory, last, now=self.now)
-            found = [item for item in found if not end < item]
+            snapshots = [item for item in snapshots if not end < item]
         if first is not None and last is not None and not begin < end:
             raise SettingsError(f"--from {begin.key} must be earlier than {end.key}")
-        return found
+        return snapshots
 
     def snapshot(self, directory: DirectoryDefinition, key: str | None) -> Snapshot:
         """Return the snapshot ``key``, or the newest complete one; raise SnapshotMissing."""
