@@ -40,16 +40,18 @@ def read_link(value: object, info: ValidationInfo) -> Template:
         return read_template(Kind.LINE, value, info)
     template = read_template(Kind.URL, value, info)
     if not (_START.match(template.source) or template.source.startswith("data:image/")):
-        allowed = "an http or https URL with a host that is no template, or {{ results.ID.url }}"
-        raise ValueError(f"found {template.source!r}; allowed: {allowed}")
+        expectation = (
+            "an http or https URL with a host that is no template, or {{ results.ID.url }}"
+        )
+        raise ValueError(f"found {template.source!r}; allowed: {expectation}")
     return template
 
 
 def _read_card(value: object, info: ValidationInfo) -> Any:
     """Read a card; its texts are Markdown, but for links and what is plain text in a card."""
     if not isinstance(value, Mapping):
-        found = f"found {value!r}; allowed: an Adaptive Card, with type and version"
-        raise ValueError(found)  # noqa: TRY004 - what pydantic understands
+        message = f"found {value!r}; allowed: an Adaptive Card, with type and version"
+        raise ValueError(message)  # noqa: TRY004 - what pydantic understands
     problems: list[tuple[Location, str]] = []
     if value.get("type") != "AdaptiveCard":
         problems.append((("type",), f"found {value.get('type')!r}; allowed: AdaptiveCard"))

@@ -43,10 +43,10 @@ class Content:
 
 def read_all(attachments: Sequence[Attachment]) -> list[Content]:
     """Read the files; raise ConnectionFailure, which ends the pass, where one is gone or grew."""
-    found = [_content(attachment) for attachment in attachments]
-    if sum(len(content.data) for content in found) > LARGEST:
+    contents = [_content(attachment) for attachment in attachments]
+    if sum(len(content.data) for content in contents) > LARGEST:
         raise ConnectionFailure(f"the attachments have more than {LARGEST:,} bytes by now")
-    return found
+    return contents
 
 
 def _content(attachment: Attachment) -> Content:

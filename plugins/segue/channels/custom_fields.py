@@ -44,8 +44,8 @@ def _read(value: object, info: ValidationInfo) -> Any:
     if isinstance(value, dict) and list(value) in (["number"], ["boolean"]):
         [(name, text)] = value.items()
         template = _read_at((name,), text, info)
-        made = AsNumber if name == "number" else AsBoolean
-        return made.model_construct(**{name: template})
+        model = AsNumber if name == "number" else AsBoolean
+        return model.model_construct(**{name: template})
     if isinstance(value, str) or (isinstance(value, dict) and list(value) == ["file"]):
         return read_template(Kind.TEXT, value, info)
     raise ValueError(f"found {value!r}; allowed: {ALLOWED}")
@@ -53,15 +53,15 @@ def _read(value: object, info: ValidationInfo) -> Any:
 
 def _read_list(values: list[object] | tuple[object, ...], info: ValidationInfo) -> tuple[Any, ...]:
     problems: list[tuple[Location, str]] = []
-    found = []
+    items = []
     for index, value in enumerate(values):
         try:
-            found.append(_read_at((index,), value, info))
+            items.append(_read_at((index,), value, info))
         except ProblemsFound as error:
             problems += error.problems
     if problems:
         raise ProblemsFound(problems)
-    return tuple(found)
+    return tuple(items)
 
 
 def _read_at(at: Location, value: object, info: ValidationInfo) -> Any:
@@ -100,8 +100,8 @@ def field_values(rendered: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises ContactFailure, with the field's name, for a text that is not what it is to become.
     """
-    found = {name: _value(name, value) for name, value in rendered.items()}
-    return {name: value for name, value in found.items() if value not in (None, "", [])}
+    values = {name: _value(name, value) for name, value in rendered.items()}
+    return {name: value for name, value in values.items() if value not in (None, "", [])}
 
 
 def _value(name: str, value: Any) -> Any:
@@ -110,11 +110,11 @@ def _value(name: str, value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     [(kind, text)] = value.items()
-    written = text.strip()
-    if not written:
+    stripped_text = text.strip()
+    if not stripped_text:
         return None
-    if kind == "number" and _NUMBER.fullmatch(written):
-        return float(written) if "." in written else int(written)
-    if kind == "boolean" and written.lower() in _BOOLEANS:
-        return _BOOLEANS[written.lower()]
+    if kind == "number" and _NUMBER.fullmatch(stripped_text):
+        return float(stripped_text) if "." in stripped_text else int(stripped_text)
+    if kind == "boolean" and stripped_text.lower() in _BOOLEANS:
+        return _BOOLEANS[stripped_text.lower()]
     raise ContactFailure(f"custom_fields.{name}: the text is not a {kind}")

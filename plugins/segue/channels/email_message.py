@@ -144,8 +144,8 @@ class EmailMessage(Channel):
     @property
     def addressed_to(self) -> Audience:
         """The contact where ``to`` is left out or ``audience`` says so, else the team."""
-        found = self.audience or ("contact" if self.to is None else "team")
-        return Audience(found)
+        audience = self.audience or ("contact" if self.to is None else "team")
+        return Audience(audience)
 
     def render(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields for one contact, ``to`` included; raise NoAddress if there is none.
@@ -175,8 +175,8 @@ class EmailMessage(Channel):
         Without copies, and without the headers of a button that would unsubscribe the contact.
         """
         left_out = {"cc", "bcc", "unsubscribe_url", "unsubscribe_mailto"}
-        kept = {key: value for key, value in message.items() if key not in left_out}
-        return {**kept, "to": tester, "subject": f"[test] {message['subject']}"}
+        rest = {key: value for key, value in message.items() if key not in left_out}
+        return {**rest, "to": tester, "subject": f"[test] {message['subject']}"}
 
     def connect(self) -> Outbox:
         """Look the connection up and read the files; it is opened with the first mail."""
@@ -185,20 +185,20 @@ class EmailMessage(Channel):
 
     def _lines(self, field: str) -> Sequence[Template]:
         """Return the addresses of ``to``, ``cc`` or ``bcc`` as they are written."""
-        found: Sequence[Template] = getattr(self, field) or ()
-        return found
+        lines: Sequence[Template] = getattr(self, field) or ()
+        return lines
 
     def _recipients(self, variables: Mapping[str, Any]) -> dict[str, str | list[str]]:
         """Return the addresses of each field: text where it is one, else a list."""
-        found: dict[str, str | list[str]] = {}
-        seen: set[str] = set()
+        recipients: dict[str, str | list[str]] = {}
+        addresses: set[str] = set()
         for field in RECIPIENTS:
             mailboxes = self._mailboxes(field, variables)
-            texts = [str(mailbox) for mailbox in _first_of_each(mailboxes, seen)]
-            found[field] = texts[0] if len(texts) == 1 else texts
-        if not found["to"]:
+            texts = [str(mailbox) for mailbox in _first_of_each(mailboxes, addresses)]
+            recipients[field] = texts[0] if len(texts) == 1 else texts
+        if not recipients["to"]:
             raise self._unusable("to")("to: there is no address")
-        return found
+        return recipients
 
     def _mailboxes(self, field: str, variables: Mapping[str, Any]) -> Iterator[Mailbox]:
         """Yield a field's addresses; those that render to nothing are left out."""
@@ -221,12 +221,12 @@ class EmailMessage(Channel):
         return unusable_address(field, self.addressed_to)
 
     def _audience_problems(self) -> list[tuple[Location, str]]:
-        finding = [field for field in RECIPIENTS if any(map(is_template, self._lines(field)))]
+        fields = [field for field in RECIPIENTS if any(map(is_template, self._lines(field)))]
         if self.to is None:
             wrong = self.audience == "team"
             text = "without 'to' the contact is addressed; give 'to', or leave 'audience' out"
-        elif finding:
-            return [audience_is_missing(finding[0])] if self.audience is None else []
+        elif fields:
+            return [audience_is_missing(fields[0])] if self.audience is None else []
         else:
             wrong = self.audience == "contact"
             text = "a plain address in 'to' is the team's; write 'audience: team', or leave it out"
@@ -234,10 +234,10 @@ class EmailMessage(Channel):
 
     def _recipient_problems(self) -> Iterator[tuple[Location, str]]:
         for field in RECIPIENTS:
-            written = self._lines(field)
-            for index, line in enumerate(written):
-                at: Location = (field,) if len(written) == 1 else (field, index)
-                yield from _address_problems(at, line)
+            lines = self._lines(field)
+            for index, line in enumerate(lines):
+                location: Location = (field,) if len(lines) == 1 else (field, index)
+                yield from _address_problems(location, line)
         count = max(1, len(self._lines("to"))) + len(self.cc) + len(self.bcc)
         if count > MOST_RECIPIENTS:
             field = max(RECIPIENTS, key=lambda name: len(self._lines(name)))
@@ -250,8 +250,8 @@ class EmailMessage(Channel):
             return
         may_be = _START.match(url.source) if is_template(url) else _is_url(url.source)
         if not may_be:
-            allowed = "an http or https URL; a template prints parts of it, never its beginning"
-            yield ("unsubscribe_url",), f"found {url.source!r}; allowed: {allowed}"
+            expectation = "an http or https URL; a template prints parts of it, never its beginning"
+            yield ("unsubscribe_url",), f"found {url.source!r}; allowed: {expectation}"
 
 
 class Outbox(Sender):
@@ -281,15 +281,15 @@ class Outbox(Sender):
         """Send one mail."""
         began = time.monotonic()
         hook = self._take()
-        answered = False  # whether the server has answered all it was asked
+        has_answers = False  # whether the server has answered all it was asked
         try:
             message_id = self._send(hook, message, key, began)
-            answered = True
+            has_answers = True
         except ContactFailure:
-            answered = True
+            has_answers = True
             raise
         finally:
-            if answered:
+            if has_answers:
                 self._idle.put(hook)
             else:
                 close(hook)
@@ -367,8 +367,8 @@ def mail_of(
         mail.add_attachment(
             file.data, maintype=file.maintype, subtype=file.subtype, filename=file.filename
         )
-    written = "".join(f"{name}: {value}\r\n" for name, value in head.items()).encode()
-    content = written + mail.as_bytes()
+    header = "".join(f"{name}: {value}\r\n" for name, value in head.items()).encode()
+    content = header + mail.as_bytes()
     _refuse_other_headers(content, mail, [*head, *mail.keys()])
     return content
 
@@ -448,8 +448,8 @@ def _mailbox(name: str, text: str) -> Mailbox:
 
 def _mailboxes_in(message: Mapping[str, Any], field: str) -> list[Mailbox]:
     """Read what ``EmailMessage.render`` wrote."""
-    found = message.get(field, [])
-    return [read_mailbox(text) for text in ([found] if isinstance(found, str) else found)]
+    texts = message.get(field, [])
+    return [read_mailbox(text) for text in ([texts] if isinstance(texts, str) else texts)]
 
 
 def _recipient(field: str, mailbox: Mailbox, audience: Audience) -> Recipient:
@@ -460,9 +460,9 @@ def _recipient(field: str, mailbox: Mailbox, audience: Audience) -> Recipient:
 def _first_of_each(mailboxes: Iterable[Mailbox], seen: set[str]) -> Iterator[Mailbox]:
     """Yield those whose address was not seen, and note it: nobody gets a mail twice."""
     for mailbox in mailboxes:
-        known = mailbox.address.casefold()
-        if known not in seen:
-            seen.add(known)
+        address = mailbox.address.casefold()
+        if address not in seen:
+            seen.add(address)
             yield mailbox
 
 

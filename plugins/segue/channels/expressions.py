@@ -21,17 +21,17 @@ def _expression(written: str) -> str:
     from jmespath.exceptions import JMESPathError
 
     try:
-        parsed = _compiled(written).parsed
+        tree = _compiled(written).parsed
     except JMESPathError as error:
         column = getattr(error, "lex_position", 0) + 1
         raise ValueError(
             f"{written!r} is not a JMESPath expression, at its character {column}; texts stand in "
             "'quotes', numbers in `backticks` (https://jmespath.org)"
         ) from None
-    known = _functions()
-    for name in _called(parsed):
-        if name not in known:
-            raise ValueError(f"JMESPath has no function {name!r}{did_you_mean(name, known)}")
+    functions = _functions()
+    for name in _called(tree):
+        if name not in functions:
+            raise ValueError(f"JMESPath has no function {name!r}{did_you_mean(name, functions)}")
     return written
 
 

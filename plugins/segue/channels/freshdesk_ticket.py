@@ -153,8 +153,8 @@ class FreshdeskTickets(TicketSender):
         """Ask for one after the other, the newest first, because that one is likely open."""
 
         def is_open(answer: Any, _: bool) -> bool:
-            gone = answer.get("deleted") or answer.get("spam")
-            return not gone and int(answer["status"]) not in DONE
+            is_gone = answer.get("deleted") or answer.get("spam")
+            return not is_gone and int(answer["status"]) not in DONE
 
         for number in numbers:
             path = f"/api/v2/tickets/{number}"
@@ -173,19 +173,19 @@ class FreshdeskTickets(TicketSender):
         The usual list comes first, then spam and deleted ones.
         """
         begin = look_from(since)
-        noted = {key: self._noted(key, earlier_of(trace)) for key, trace in traces.items()}
-        found = {key: self.receipt(number) for key, number in noted.items() if number}
+        numbers = {key: self._noted(key, earlier_of(trace)) for key, trace in traces.items()}
+        receipts = {key: self.receipt(number) for key, number in numbers.items() if number}
         keys = {delivery_tag(key): key for key in traces}
-        for filtered in ({}, {"filter": "spam"}, {"filter": "deleted"}):
-            if len(found) == len(keys):
-                return found
-            for ticket in self._created_since(begin, filtered):
+        for place in ({}, {"filter": "spam"}, {"filter": "deleted"}):
+            if len(receipts) == len(keys):
+                return receipts
+            for ticket in self._created_since(begin, place):
                 for tag in ticket.tags & keys.keys():
-                    found[keys[tag]] = self.receipt(ticket.number)
-                if len(found) == len(keys):
-                    return found
+                    receipts[keys[tag]] = self.receipt(ticket.number)
+                if len(receipts) == len(keys):
+                    return receipts
         self._require_sight_of_all()
-        return found
+        return receipts
 
     def _noted(self, key: str, numbers: Sequence[str]) -> str | None:
         """Return the number of the ticket that has the note of a delivery."""

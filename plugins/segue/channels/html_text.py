@@ -38,7 +38,7 @@ class _Reader(HTMLParser):
         self._link: tuple[str, int] | None = None  # the target, and where its text begins
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = dict(attrs)
+        attributes = dict(attrs)
         if tag in HIDDEN:
             self._hidden.append(tag)
         elif tag == "br":
@@ -50,9 +50,9 @@ class _Reader(HTMLParser):
         elif tag in ("td", "th"):
             self._write(" ")
         elif tag == "img":
-            self._write(found.get("alt") or "")
+            self._write(attributes.get("alt") or "")
         elif tag == "a":
-            self._link = (found.get("href") or "", len(self.parts))
+            self._link = (attributes.get("href") or "", len(self.parts))
 
     def handle_endtag(self, tag: str) -> None:
         if self._hidden and tag == self._hidden[-1]:

@@ -272,8 +272,8 @@ class HttpCalls:
         if response.status_code in of_the_contact:
             return _refused(self.vendor, response, codes)
         if self.can_be_asked and response.status_code in _PERHAPS_DONE:
-            said = _said(self.vendor, response, codes)
-            return OutcomeUnknown(f"{said}, perhaps after the effect")
+            words = _said(self.vendor, response, codes)
+            return OutcomeUnknown(f"{words}, perhaps after the effect")
         return failed_answer(self.vendor, response, codes)
 
     def _request(self, method: str, path: str, **arguments: Any) -> Response:
@@ -350,9 +350,9 @@ def open_webhook(vendor: str, connection: str) -> tuple[HttpCalls, str]:
     """
     from airflow.providers.common.compat.sdk import mask_secret
 
-    written = find_connection(connection).password or ""
+    address = find_connection(connection).password or ""
     try:
-        url = urlsplit(written.strip())
+        url = urlsplit(address.strip())
         usable = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
     except ValueError:
         usable = False
@@ -389,28 +389,28 @@ def _open(
 
 def failed_answer(vendor: str, response: Response, codes: Codes) -> DeliveryError:
     """Return the error that an answer other than success to a creation stands for."""
-    status, said = response.status_code, _said(vendor, response, codes)
+    status, words = response.status_code, _said(vendor, response, codes)
     if status < 300:
-        return OutcomeUnknown(f"{said}, which is not the answer to a creation")
+        return OutcomeUnknown(f"{words}, which is not the answer to a creation")
     if status < 400:
-        return ConnectionFailure(f"{said}, a redirect; write its target into the connection")
+        return ConnectionFailure(f"{words}, a redirect; write its target into the connection")
     if status in _OF_THE_CONNECTION:
-        return ConnectionFailure(f"{said}; {_OF_THE_CONNECTION[status]}")
+        return ConnectionFailure(f"{words}; {_OF_THE_CONNECTION[status]}")
     if status == _GATEWAY_TIMEOUT:
-        return OutcomeUnknown(f"{said}: a gateway passed the request on and got no answer")
+        return OutcomeUnknown(f"{words}: a gateway passed the request on and got no answer")
     if status in _TRY_AGAIN or status >= 500:
-        return TransientFailure(said, retry_after=retry_after(response.headers.get("Retry-After")))
+        return TransientFailure(words, retry_after=retry_after(response.headers.get("Retry-After")))
     return _refused(vendor, response, codes)
 
 
 def no_answer(vendor: str, response: Response, codes: Codes) -> DeliveryError:
     """Return the error that an answer other than success to a look-up stands for."""
     failure = failed_answer(vendor, response, codes)
-    status, said = response.status_code, _said(vendor, response, codes)
+    status, words = response.status_code, _said(vendor, response, codes)
     if status >= 500:
-        return TransientFailure(said, retry_after=retry_after(response.headers.get("Retry-After")))
+        return TransientFailure(words, retry_after=retry_after(response.headers.get("Retry-After")))
     if status == 403 or status < 300 or isinstance(failure, ContactFailure):
-        return OutcomeUnknown(f"{said} when asked what it has; check what its user may list")
+        return OutcomeUnknown(f"{words} when asked what it has; check what its user may list")
     return failure
 
 
@@ -477,8 +477,8 @@ def is_code(value: object) -> TypeGuard[str]:
 
 
 def _refused(vendor: str, response: Response, codes: Codes) -> CallRefused:
-    said, words = _said(vendor, response, codes), _words(response, codes)
-    return CallRefused(said, words, response.status_code)
+    text, words = _said(vendor, response, codes), _words(response, codes)
+    return CallRefused(text, words, response.status_code)
 
 
 def usual_codes(answer: Any) -> Iterator[object]:

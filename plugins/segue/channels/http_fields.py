@@ -72,8 +72,8 @@ def read_json(value: object, read_text: ReadText) -> Any:
 
     def read(part: object, at: Location, holder: Mapping[str, Any]) -> Any:
         if isinstance(part, Mapping):
-            computed = [key for key in part if "{{" in key or "{%" in key]
-            problems.extend(((*at, key), "a key cannot be a template") for key in computed)
+            expressions = [key for key in part if "{{" in key or "{%" in key]
+            problems.extend(((*at, key), "a key cannot be a template") for key in expressions)
             return {key: read(item, (*at, key), part) for key, item in part.items()}
         if isinstance(part, list | tuple):
             return tuple(read(item, (*at, index), holder) for index, item in enumerate(part))
@@ -85,10 +85,10 @@ def read_json(value: object, read_text: ReadText) -> Any:
             problems.append((at, str(error)))
             return None
 
-    found = read(value, (), {})
+    content = read(value, (), {})
     if problems:
         raise ProblemsFound(problems)
-    return found
+    return content
 
 
 def none_of(own: Set[str]) -> Callable[[dict[str, Any]], dict[str, Any]]:

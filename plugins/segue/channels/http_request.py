@@ -85,10 +85,10 @@ class LookUp(Definition):
         templates: dict[Location, Template] = {("path",): self.path} | {
             ("query", name): item for name, item in self.query.items() if isinstance(item, Template)
         }
-        used = {at: {ref[0] for ref in item.references()} for at, item in templates.items()}
+        references = {at: {ref[0] for ref in item.references()} for at, item in templates.items()}
         problems: list[tuple[Location, str]] = [
             (at, f"found {', '.join(sorted(names - {'key'}))}; allowed: key, all that is kept")
-            for at, names in used.items()
+            for at, names in references.items()
             if names - {"key"}
         ]
         if not _mention_key(templates.values()):
@@ -188,13 +188,13 @@ class HttpRequest(TeamChannel):
     def render(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the request of one contact; raise ContactFailure where it cannot be made."""
         fields = ("method", "path", "query", "json", "form", "text", "headers")
-        rendered = {key: item for key, item in super().render(variables).items() if key in fields}
-        problem = path_problem(rendered["path"])
+        message = {key: item for key, item in super().render(variables).items() if key in fields}
+        problem = path_problem(message["path"])
         if problem:
             raise ContactFailure(f"path: {problem}")
-        for name, value in rendered["headers"].items():
-            rendered["headers"][name] = header_value(name, value)
-        return rendered
+        for name, value in message["headers"].items():
+            message["headers"][name] = header_value(name, value)
+        return message
 
     def trace(self, message: Mapping[str, Any]) -> dict[str, str]:
         """Return the look-up as it is written now; there is no contact text in it."""
@@ -233,8 +233,8 @@ class HttpRequests(Sender):
     ) -> Mapping[str, Receipt]:
         """Look each delivery up as its action said when it was sent, in one call each."""
         look_from(since)
-        found = {key: self._look_up(_look_up_of(trace), key) for key, trace in traces.items()}
-        return {key: receipt for key, receipt in found.items() if receipt}
+        receipts = {key: self._look_up(_look_up_of(trace), key) for key, trace in traces.items()}
+        return {key: receipt for key, receipt in receipts.items() if receipt}
 
     def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
         """Return the connection's limit; it is the same for every call."""
@@ -280,10 +280,10 @@ class HttpRequests(Sender):
         vendor = self._calls.vendor
 
         def read(answer: Any, has_next_page: bool) -> Receipt | None:
-            found = search(vendor, look_up.found, answer)
-            if found is True:
+            match = search(vendor, look_up.found, answer)
+            if match is True:
                 return _receipt_of(vendor, look_up.results, answer)
-            if found is not False:
+            if match is not False:
                 raise ValueError("neither yes nor no")
             if has_next_page:
                 raise ValueError("it may be on another page")
@@ -306,9 +306,9 @@ class _Request:
 
     def codes_of(self, answer: Any) -> Iterator[object]:
         """Return the codes of a refusal that do not repeat what was sent."""
-        sent = " ".join([self.path, *self.query.values(), *map(str, self.headers.values())])
-        sent += (self.body or b"").decode("utf-8", "replace")
-        return unless_sent(usual_codes, sent)(answer)
+        request_text = " ".join([self.path, *self.query.values(), *map(str, self.headers.values())])
+        request_text += (self.body or b"").decode("utf-8", "replace")
+        return unless_sent(usual_codes, request_text)(answer)
 
 
 def _request_of(channel: HttpRequest, message: Mapping[str, Any], key: str) -> _Request:
@@ -354,8 +354,8 @@ def _rendered(value: Any, key: str) -> Any:
 
 
 def _receipt_of(vendor: str, wanted: Mapping[str, str], answer: Any) -> Receipt:
-    found = {name: search(vendor, expression, answer) for name, expression in wanted.items()}
-    results = {name: text for name, value in found.items() if (text := _result(name, value))}
+    values = {name: search(vendor, expression, answer) for name, expression in wanted.items()}
+    results = {name: text for name, value in values.items() if (text := _result(name, value))}
     return Receipt(results.get("id"), results.get("url"), results)
 
 
@@ -382,14 +382,13 @@ def _audience_problems(channel: HttpRequest) -> Iterator[tuple[Location, str]]:
     """Find a request that has an address of the contact, where nobody says who is written to."""
     if channel.audience is not None:
         return
-    for at, template in channel.templates():
-        named = {ref[1] for ref in template.references() if ref[0] == "contact" and ref[1:]}
-        found = sorted(f"contact.{name}" for name in named if is_address(name))
-        found += ["the contact as a whole"] if template.reads_whole("contact") else []
-        if found and at[0] != "look_up":
-            text = (
-                f"is missing: {format_location(at)} has {', '.join(found)}; say 'audience: contact'"
-            )
+    for location, template in channel.templates():
+        names = {ref[1] for ref in template.references() if ref[0] == "contact" and ref[1:]}
+        addresses = sorted(f"contact.{name}" for name in names if is_address(name))
+        addresses += ["the contact as a whole"] if template.reads_whole("contact") else []
+        if addresses and location[0] != "look_up":
+            where = format_location(location)
+            text = f"is missing: {where} has {', '.join(addresses)}; say 'audience: contact'"
             yield ("audience",), f"{text} if the API writes to the contact, or 'audience: team'"
             return
 
@@ -404,11 +403,11 @@ def is_address(field: str) -> bool:
 
 def _body_problems(channel: HttpRequest) -> Iterator[tuple[Location, str]]:
     bodies = {"json": channel.json_body, "form": channel.form, "text": channel.text}
-    given = [name for name, value in bodies.items() if value is not None]
-    if len(given) > 1:
-        yield (given[1],), f"found {' and '.join(given)}; allowed: one of json, form, text"
-    if given and channel.method == "GET":
-        yield (given[0],), "a GET has no body; write `query`"
+    names = [name for name, value in bodies.items() if value is not None]
+    if len(names) > 1:
+        yield (names[1],), f"found {' and '.join(names)}; allowed: one of json, form, text"
+    if names and channel.method == "GET":
+        yield (names[0],), "a GET has no body; write `query`"
     if channel.content_type and channel.text is None:
         yield ("content_type",), "belongs to `text`; json and form have their own"
 

@@ -127,15 +127,15 @@ class JiraIssues(Sender):
     ) -> Mapping[str, Receipt]:
         """List the issues created in each project since, and compare their properties."""
         begin = look_from(since)
-        found: dict[str, Receipt] = {}
+        receipts: dict[str, Receipt] = {}
         for project in sorted({trace["project"] for trace in traces.values()}):
-            wanted = {key for key, trace in traces.items() if trace["project"] == project}
-            for number, issue_key, carried in self._created_since(project, begin):
-                if carried in wanted:
-                    found[carried] = self._receipt(number, issue_key)
-            if wanted - found.keys():
+            keys = {key for key, trace in traces.items() if trace["project"] == project}
+            for number, issue_key, note in self._created_since(project, begin):
+                if note in keys:
+                    receipts[note] = self._receipt(number, issue_key)
+            if keys - receipts.keys():
                 self._require_sight_of(project)
-        return found
+        return receipts
 
     def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
         """Return the connection's limit; it is the same for every call."""

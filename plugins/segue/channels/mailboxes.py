@@ -46,8 +46,8 @@ def read_mailbox(text: str) -> Mailbox:
 
     Never more than one: a contact's comma must not begin another recipient.
     """
-    named = re.fullmatch(r"\s*([^<>]*?)\s*<([^<>]*)>\s*", text)
-    name, address = named.groups() if named else ("", text)
+    match = re.fullmatch(r"\s*([^<>]*?)\s*<([^<>]*)>\s*", text)
+    name, address = match.groups() if match else ("", text)
     if len(name) > LONGEST_NAME:
         raise ValueError(f"the name before it has more than {LONGEST_NAME} characters")
     return Mailbox(re.sub(r'^"(.*)"$', r"\1", name), read_address(address))
@@ -60,8 +60,8 @@ def read_address(text: str) -> str:
     """
     from email_validator import validate_email  # its EmailNotValidError is a ValueError
 
-    found = validate_email(text.strip(), check_deliverability=False)
-    return f"{found.ascii_local_part or found.local_part}@{found.ascii_domain}"
+    address = validate_email(text.strip(), check_deliverability=False)
+    return f"{address.ascii_local_part or address.local_part}@{address.ascii_domain}"
 
 
 def header_of(mailboxes: Iterable[Mailbox]) -> str:
@@ -79,12 +79,12 @@ def as_it_stands(text: str) -> str:
 
 def _phrase(name: str) -> str:
     """Return a name as it stands, in quotes, or as encoded words, as it needs."""
-    shown = as_it_stands(name)
-    if _PLAIN_NAME.fullmatch(shown):
-        return shown
-    if shown.isascii():
-        return '"' + re.sub(r'(["\\])', r"\\\1", shown) + '"'
-    words = (f"=?utf-8?b?{b64encode(part).decode()}?=" for part in _parts(shown))
+    phrase = as_it_stands(name)
+    if _PLAIN_NAME.fullmatch(phrase):
+        return phrase
+    if phrase.isascii():
+        return '"' + re.sub(r'(["\\])', r"\\\1", phrase) + '"'
+    words = (f"=?utf-8?b?{b64encode(part).decode()}?=" for part in _parts(phrase))
     return "\r\n ".join(words)
 
 
@@ -92,9 +92,9 @@ def _parts(text: str) -> Iterator[bytes]:
     """Split UTF-8 between characters, as each encoded word is decoded alone."""
     part = b""
     for char in text:
-        encoded = char.encode()
-        if len(part) + len(encoded) > _WORD:
+        octets = char.encode()
+        if len(part) + len(octets) > _WORD:
             yield part
             part = b""
-        part += encoded
+        part += octets
     yield part

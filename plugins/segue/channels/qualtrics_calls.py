@@ -103,9 +103,9 @@ class QualtricsSender(Sender):
 
 def open_qualtrics(connection: str, root: str = API, *, can_be_asked: bool = False) -> HttpCalls:
     """Open a session with what is below ``root``, over an Airflow connection of type HTTP."""
-    found = find_connection(connection)
-    token = found.password
-    if not token and not any(name in found.extra_dejson for name in _TOKENS):
+    settings = find_connection(connection)
+    token = settings.password
+    if not token and not any(name in settings.extra_dejson for name in _TOKENS):
         raise ConnectionFailure(
             f"the Airflow connection {connection!r} needs an API token of Qualtrics for its "
             "password, or an Authorization in its extra"
@@ -140,16 +140,16 @@ def contact_path(directory: str, contact: str) -> str:
 
 def find_member(calls: HttpCalls, directory: str, mailing_list: str, contact: str) -> Member:
     """Return a contact as it is in a list; raise ContactFailure where it is not in it."""
-    found = fetch_contact(calls, directory, contact)
+    record = fetch_contact(calls, directory, contact)
     try:
-        membership = (found.get("mailingListMembership") or {}).get(mailing_list)
+        membership = (record.get("mailingListMembership") or {}).get(mailing_list)
         if membership is None:
             raise ContactFailure(f"the contact is not in the mailing list {mailing_list}")
         return Member(
             lookup_id=str(membership["contactLookupId"]),
-            email=found.get("email") or "",
-            phone=found.get("phone") or found.get("phoneNumber") or "",
-            opted_out=is_opted_out(found) or membership.get("unsubscribed") is True,
+            email=record.get("email") or "",
+            phone=record.get("phone") or record.get("phoneNumber") or "",
+            opted_out=is_opted_out(record) or membership.get("unsubscribed") is True,
         )
     except (TypeError, LookupError, AttributeError):
         raise ContactFailure("Qualtrics shows the contact in another shape than is known") from None
@@ -165,12 +165,12 @@ def fetch_contact(calls: HttpCalls, directory: str, contact: str) -> Mapping[str
         response = calls.call(
             "GET", path, query={}, headers={}, body=None, codes=error_codes, of_the_contact={404}
         )
-        found: Mapping[str, Any] = response.json()["result"]
+        record: Mapping[str, Any] = response.json()["result"]
     except OutcomeUnknown as error:
         raise TransientFailure(f"{error}; nothing was changed by asking") from None
     except (ValueError, TypeError, LookupError):
         raise TransientFailure("Qualtrics answered 200 with what is not a contact") from None
-    return found
+    return record
 
 
 def is_opted_out(contact: Mapping[str, Any]) -> bool:
@@ -185,13 +185,13 @@ def pages(calls: HttpCalls, path: str, query: Mapping[str, str]) -> Iterator[Map
         result = answer["result"]
         return [dict(element) for element in result["elements"]], result.get("nextPage")
 
-    asked = dict(query)
+    parameters = dict(query)
     for _ in range(MOST_PAGES):
-        elements, following = calls.ask(path, asked, codes=error_codes, read=read)
+        elements, next_page = calls.ask(path, parameters, codes=error_codes, read=read)
         yield from elements
-        if not following:
+        if not next_page:
             return
-        asked = dict(parse_qsl(urlsplit(following).query, keep_blank_values=True))
+        parameters = dict(parse_qsl(urlsplit(next_page).query, keep_blank_values=True))
     raise OutcomeUnknown(
         f"Qualtrics lists more than {MOST_PAGES * PAGE_SIZE}; they are not all looked through"
     )

@@ -138,16 +138,16 @@ class QualtricsContacts(QualtricsSender):
     ) -> Mapping[str, Receipt]:
         """Look at each contact, and tell which have the values."""
         look_from(since)
-        found: dict[str, Receipt] = {}
+        receipts: dict[str, Receipt] = {}
         for key, trace in traces.items():
             try:
-                shown = fetch_contact(self._calls, trace["directory"], trace["contact"])
-                values = _same(shown, json.loads(trace["names"]))
+                record = fetch_contact(self._calls, trace["directory"], trace["contact"])
+                values = _same(record, json.loads(trace["names"]))
             except (ContactFailure, TypeError, AttributeError):
                 raise OutcomeUnknown("Qualtrics does not show the contact") from None
             if digest_of(values) == trace["digest"]:
-                found[key] = _receipt(trace["contact"])
-        return found
+                receipts[key] = _receipt(trace["contact"])
+        return receipts
 
 
 def update_of(message: Mapping[str, Any]) -> dict[str, Any]:

@@ -124,14 +124,14 @@ class QualtricsTickets(QualtricsSender):
     ) -> Mapping[str, Receipt]:
         """Search each ticket by its data; raise PartlyFound where one is not found."""
         look_from(since)
-        found = {key: Receipt() for key in traces if self._has(key)}
-        if len(found) < len(traces):
+        receipts = {key: Receipt() for key in traces if self._has(key)}
+        if len(receipts) < len(traces):
             raise PartlyFound(
                 "Qualtrics finds no ticket with the delivery's key in its data; the workflow may "
                 f"not have run yet, or not keep {DELIVERY}",
-                found,
+                receipts,
             )
-        return found
+        return receipts
 
     def _has(self, key: str) -> bool:
         """Tell whether there is a ticket with the key in its data."""

@@ -25,10 +25,10 @@ def limits_of(connection: str, default: str) -> tuple[Limit, ...]:
 
     Raises ConnectionFailure where ``segue_rate`` in the connection's extra cannot be read.
     """
-    found = find_connection(connection)
-    written = opened(connection, lambda: found.extra_dejson.get(SEGUE_RATE, default))
+    settings = find_connection(connection)
+    rate = opened(connection, lambda: settings.extra_dejson.get(SEGUE_RATE, default))
     try:
-        return read_rate(written, connection)
+        return read_rate(rate, connection)
     except ValueError as error:
         raise ConnectionFailure(
             f"the Airflow connection {connection!r}: {SEGUE_RATE} in its extra {error}"

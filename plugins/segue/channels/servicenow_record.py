@@ -115,7 +115,7 @@ class ServiceNowRecords(Sender):
         """Create one record."""
         table = message["table"]
         try:
-            sys_id, number, carried = self._calls.create(
+            sys_id, number, note = self._calls.create(
                 _path(table),
                 record_of(message, key),
                 headers={},
@@ -129,7 +129,7 @@ class ServiceNowRecords(Sender):
                     f"{error}; the connection's user may not create records of {table}"
                 ) from None
             raise
-        if carried != key:
+        if note != key:
             raise OutcomeUnknown(
                 f"ServiceNow made {number}, but the table {table} keeps no correlation_id"
             )
@@ -140,14 +140,14 @@ class ServiceNowRecords(Sender):
     ) -> Mapping[str, Receipt]:
         """Look each record up by its correlation_id, in one call each."""
         look_from(since)
-        found: dict[str, Receipt] = {}
+        receipts: dict[str, Receipt] = {}
         for key, trace in traces.items():
-            known = self._record_of(trace["table"], key)
-            if known is None:
+            record = self._record_of(trace["table"], key)
+            if record is None:
                 self._require_none_hidden(trace["table"], key)
             else:
-                found[key] = self._receipt(trace["table"], *known)
-        return found
+                receipts[key] = self._receipt(trace["table"], *record)
+        return receipts
 
     def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
         """Return the connection's limit; it is the same for every call."""
@@ -221,5 +221,5 @@ def record_of(message: Mapping[str, Any], key: str) -> dict[str, Any]:
 def _codes(answer: Any) -> Iterator[object]:
     """Yield what kind of refusal it is: ServiceNow has no codes, and its texts may quote ours."""
     error = answer["error"]
-    said = f"{error['message']} {error['detail']}"
-    yield from (code for phrase, code in REFUSALS.items() if phrase in said)
+    text = f"{error['message']} {error['detail']}"
+    yield from (code for phrase, code in REFUSALS.items() if phrase in text)

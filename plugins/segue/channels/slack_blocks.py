@@ -102,8 +102,8 @@ def _read(value: object, info: ValidationInfo) -> Any:
     def read(part: object, at: Location, owner: str, key: str) -> Any:
         if isinstance(part, Mapping):
             inner = _type_of(part, key)
-            found = {name: read(item, (*at, name), inner, name) for name, item in part.items()}
-            return _disarmed(found, at, problems) if inner == "mrkdwn" else found
+            content = {name: read(item, (*at, name), inner, name) for name, item in part.items()}
+            return _disarmed(content, at, problems) if inner == "mrkdwn" else content
         if isinstance(part, list | tuple):
             return tuple(read(item, (*at, i), owner, key) for i, item in enumerate(part))
         if not isinstance(part, str):
@@ -160,8 +160,8 @@ def _disarmed(found: dict[str, Any], at: Location, problems: list[Any]) -> dict[
 
 def _type_of(part: Mapping[str, Any], key: str) -> str:
     """Return the type of a block or an element; options and dialogs do not say theirs."""
-    untyped = {"options": "option", "confirm": "confirm"}
-    return str(part.get("type") or untyped.get(key, ""))
+    types = {"options": "option", "confirm": "confirm"}
+    return str(part.get("type") or types.get(key, ""))
 
 
 def _problems(part: Any, at: Location, owner: str = "", key: str = "") -> Iterator[Any]:
@@ -193,15 +193,15 @@ def _shape_problems(
 ) -> Iterator[Any]:
     """Yield what is wrong with a block, an element or a text object apart from its parts."""
     if len(at) == 1 and inner not in BLOCK_TYPES:
-        found = f"found {inner!r}" if inner else "is missing"
-        yield (*at, "type"), f"{found}; allowed: {_BLOCKS}{did_you_mean(inner, BLOCK_TYPES)}"
+        what = f"found {inner!r}" if inner else "is missing"
+        yield (*at, "type"), f"{what}; allowed: {_BLOCKS}{did_you_mean(inner, BLOCK_TYPES)}"
     for choices in REQUIRED.get(inner, ()):
         if all(part.get(choice) in (None, (), []) for choice in choices):
             yield (*at, choices[0]), f"is missing: a {inner} needs {' or '.join(choices)}"
     if (owner, key) in TEXT_PLACES:
-        allowed = ["plain_text"] if (owner, key) in PLAIN_ONLY else ["mrkdwn", "plain_text"]
-        if inner not in allowed:
-            yield (*at, "type"), f"found {inner!r}; allowed: {', '.join(allowed)}"
+        types = ["plain_text"] if (owner, key) in PLAIN_ONLY else ["mrkdwn", "plain_text"]
+        if inner not in types:
+            yield (*at, "type"), f"found {inner!r}; allowed: {', '.join(types)}"
     if inner in TEXT_OBJECTS:
         longest = TEXTS.get((owner, key), LONGEST_MARKUP)
         size = _size(part.get("text"))
@@ -220,8 +220,8 @@ def _text_problem(part: Any, owner: str, key: str) -> str | None:
     longest = LONGEST_URL if _is_url(key) else {**STRINGS, **IDS}.get(key)
     if longest is not None and (_size(part) or 0) > longest:
         return f"more than {longest} characters, all that Slack takes here"
-    written = _written(part)
-    return _url_problem(written) if _is_url(key) and written is not None else None
+    text = _written(part)
+    return _url_problem(text) if _is_url(key) and text is not None else None
 
 
 def _url_problem(url: str) -> str | None:
@@ -246,8 +246,8 @@ def _written(part: Any) -> str | None:
 
 
 def _size(part: Any) -> int | None:
-    written = _written(part)
-    return None if written is None else len(written)
+    text = _written(part)
+    return None if text is None else len(text)
 
 
 Blocks = Annotated[
@@ -289,8 +289,8 @@ class SlackText(TeamChannel):
             raise ContactFailure(f"text: more than {LONGEST_TEXT} characters, which Slack cuts off")
         if not message["text"].strip():
             raise ContactFailure("text: it is empty")
-        for at, problem in _problems(message.get("blocks", ()), ()):
-            raise ContactFailure(f"{format_location(('blocks', *at))}: {problem}")
+        for location, problem in _problems(message.get("blocks", ()), ()):
+            raise ContactFailure(f"{format_location(('blocks', *location))}: {problem}")
         return message
 
 

@@ -122,12 +122,12 @@ class SlackApi:
             cursor = {"cursor": cursors[-1]} if cursors[-1] else {}
             page = self.ask(method, **arguments, **cursor, limit=PAGE_SIZE)
             yield page
-            following = (page.get("response_metadata") or {}).get("next_cursor") or ""
-            if not following and not page.get("has_more"):
+            next_cursor = (page.get("response_metadata") or {}).get("next_cursor") or ""
+            if not next_cursor and not page.get("has_more"):
                 return
-            if following in cursors:
+            if next_cursor in cursors:
                 raise OutcomeUnknown(f"Slack does not show {method} to its end")
-            cursors.append(following)
+            cursors.append(next_cursor)
 
 
 def guarded(call: Callable[[], Any], lost: Callable[[str], DeliveryError]) -> Any:
@@ -156,29 +156,29 @@ def guarded(call: Callable[[], Any], lost: Callable[[str], DeliveryError]) -> An
 def failed_answer(error: SlackApiError) -> DeliveryError:
     """Return the error that an answer without ``ok: true`` to a message stands for."""
     status, headers, code = _status(error), _headers(error), code_of(error)
-    said = f"Slack answered {code or status}"
+    words = f"Slack answered {code or status}"
     if code in UNKNOWN_OUTCOME or (code is None and status in PERHAPS_DONE):
-        return OutcomeUnknown(f"{said}; the message may have been posted")
+        return OutcomeUnknown(f"{words}; the message may have been posted")
     if code in TRY_AGAIN or status == 429 or status >= 500:
-        return TransientFailure(said, retry_after=retry_after(headers.get("retry-after")))
+        return TransientFailure(words, retry_after=retry_after(headers.get("retry-after")))
     if code in OF_THE_CONNECTION or status in (401, 403, 404):
-        return ConnectionFailure(f"{said}; check the connection's token, its scopes and base_url")
+        return ConnectionFailure(f"{words}; check the connection's token, its scopes and base_url")
     if code is None and status < 300:
         return OutcomeUnknown("Slack's answer is not one of its API; check the base_url")
-    return ContactFailure(said)
+    return ContactFailure(words)
 
 
 def no_answer(error: SlackApiError) -> DeliveryError:
     """Return the error that an answer without ``ok: true`` to a look-up stands for."""
     status, headers, code = _status(error), _headers(error), code_of(error)
-    said = f"Slack answered {code or status} when asked for a message"
+    words = f"Slack answered {code or status} when asked for a message"
     if code in TRY_AGAIN | UNKNOWN_OUTCOME or status == 429 or status >= 500:
-        return TransientFailure(said, retry_after=retry_after(headers.get("retry-after")))
+        return TransientFailure(words, retry_after=retry_after(headers.get("retry-after")))
     if code in OF_THE_TOKEN or status in (401, 403, 404):
-        return ConnectionFailure(f"{said}; check the connection's token and base_url")
+        return ConnectionFailure(f"{words}; check the connection's token and base_url")
     if code is None:
-        return lost_question(said)
-    return OutcomeUnknown(f"{said}; check the token's scopes, and invite the app to the channel")
+        return lost_question(words)
+    return OutcomeUnknown(f"{words}; check the token's scopes, and invite the app to the channel")
 
 
 def unknown_person(error: SlackApiError) -> DeliveryError:
@@ -197,10 +197,10 @@ def failed_check(error: SlackApiError) -> DeliveryError:
     failure = failed_answer(error)
     if isinstance(failure, TransientFailure):
         return failure
-    said = f"Slack answered {code_of(error) or _status(error)}"
+    words = f"Slack answered {code_of(error) or _status(error)}"
     if isinstance(failure, OutcomeUnknown) and (code_of(error) or _status(error) >= 500):
-        return lost_question(said)
-    return ConnectionFailure(f"{said}; check the connection's token and base_url")
+        return lost_question(words)
+    return ConnectionFailure(f"{words}; check the connection's token and base_url")
 
 
 def lost_question(said: str) -> DeliveryError:

@@ -124,12 +124,12 @@ class SlackMessage(SlackText):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        given = [place for place in PLACES if getattr(self, place) is not None]
-        allowed = f"allowed: one of {', '.join(PLACES)}"
-        if len(given) != 1:
-            at, found = (given[1], " and ".join(given)) if given else ("channel", "none")
-            raise ProblemsFound([((at,), f"found {found}; {allowed}")])
-        problems = list(_place_problems(given[0], getattr(self, given[0])))
+        places = [place for place in PLACES if getattr(self, place) is not None]
+        expectation = f"allowed: one of {', '.join(PLACES)}"
+        if len(places) != 1:
+            field, what = (places[1], " and ".join(places)) if places else ("channel", "none")
+            raise ProblemsFound([((field,), f"found {what}; {expectation}")])
+        problems = list(_place_problems(places[0], getattr(self, places[0])))
         if problems:
             raise ProblemsFound(problems)
         self.require_audience("user", self.user)
@@ -164,11 +164,11 @@ class SlackMessage(SlackText):
         """Return the message for another channel, or for a person."""
         kinds = {"channel": CHANNEL, "user": USER_ID, "email": EMAIL}
         place = next(name for name, kind in kinds.items() if kind.fullmatch(tester))
-        said = {key: value for key, value in message.items() if key not in PLACES}
-        if 0 < len(said.get("blocks", ())) < MOST_BLOCKS:  # what people see, then
+        content = {key: value for key, value in message.items() if key not in PLACES}
+        if 0 < len(content.get("blocks", ())) < MOST_BLOCKS:  # what people see, then
             mark = {"type": "context", "elements": [{"type": "mrkdwn", "text": "[test]"}]}
-            said["blocks"] = [mark, *said["blocks"]]
-        return {**said, place: tester, "text": f"[test] {said['text']}"}
+            content["blocks"] = [mark, *content["blocks"]]
+        return {**content, place: tester, "text": f"[test] {content['text']}"}
 
     def connect(self) -> SlackMessages:
         """Build the client, once for all threads; nothing is sent yet."""
@@ -240,15 +240,15 @@ class SlackMessages(Sender):
     ) -> Mapping[str, Receipt]:
         """Read the history of each channel once and look for the keys in the metadata."""
         begin = look_from(since)
-        found: dict[str, Receipt] = {}
+        receipts: dict[str, Receipt] = {}
         try:
             for channel in self._histories(traces.values()):
-                if keys := traces.keys() - found.keys():
-                    found |= self._in_history(channel, begin, keys)
+                if keys := traces.keys() - receipts.keys():
+                    receipts |= self._in_history(channel, begin, keys)
         except (KeyError, TypeError, AttributeError) as error:
             name = type(error).__name__
             raise OutcomeUnknown(f"Slack's answer does not tell what was posted ({name})") from None
-        return found
+        return receipts
 
     def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
         """Return the limits of the workspace and the channel, or of looking people up.
@@ -273,13 +273,13 @@ class SlackMessages(Sender):
             raise ConnectionFailure(
                 "Slack's answer is not one of its API; check the base_url"
             ) from None
-        told = {name.lower(): value for name, value in response.headers.items()}.get(SCOPES)
-        if told is None:
+        header = {name.lower(): value for name, value in response.headers.items()}.get(SCOPES)
+        if header is None:
             return Finding(Tried.LIMITED, f"{whose}; Slack does not tell the token's scopes")
-        granted = {scope.strip() for scope in str(told).split(",")}
-        if "groups:history" in granted:  # all that a private channel needs; which it is, is unknown
-            granted.add("channels:history")
-        missing = needs - granted
+        scopes = {scope.strip() for scope in str(header).split(",")}
+        if "groups:history" in scopes:  # all that a private channel needs; which it is, is unknown
+            scopes.add("channels:history")
+        missing = needs - scopes
         names = ", ".join(sorted(missing))
         remedy = "add it to the app's bot token scopes, and install the app again"
         if missing - TO_LOOK_UP:
@@ -342,17 +342,17 @@ class SlackMessages(Sender):
 
     def _in_history(self, channel: str, begin: datetime, keys: Set[str]) -> dict[str, Receipt]:
         """Return receipts for those of the deliveries that are in one channel since ``begin``."""
-        found: dict[str, Receipt] = {}
+        receipts: dict[str, Receipt] = {}
         span = {"oldest": f"{begin.timestamp():.6f}", "include_all_metadata": "true"}
         for page in self._api.pages("conversations.history", channel=channel, **span):
             for message in page["messages"]:
                 metadata = message.get("metadata") or {}
                 if metadata.get("event_type") == EVENT_TYPE:
                     key = metadata["event_payload"]["delivery"]  # KeyError where it is withheld
-                    found |= {key: _receipt(message["ts"], channel)} if key in keys else {}
-            if keys <= found.keys():
+                    receipts |= {key: _receipt(message["ts"], channel)} if key in keys else {}
+            if keys <= receipts.keys():
                 break
-        return found
+        return receipts
 
 
 def nobody(audience: Audience) -> ContactFailure:

@@ -100,16 +100,16 @@ class Webhook(Sender):
 
 def failed_post(answer: WebhookResponse) -> DeliveryError:
     """Return the error that an answer other than ``ok`` stands for; it is a code in plain text."""
-    status, written = answer.status_code, answer.body.strip()
-    code = written if is_code(written) else None
-    said = f"Slack answered {status}" + (f": {code}" if code else "")
+    status, text = answer.status_code, answer.body.strip()
+    code = text if is_code(text) else None
+    words = f"Slack answered {status}" + (f": {code}" if code else "")
     if status < 400:
-        return OutcomeUnknown(f"{said}, which is not the answer of a webhook; check its URL")
+        return OutcomeUnknown(f"{words}, which is not the answer of a webhook; check its URL")
     if code == UNKNOWN_OUTCOME or status == 504:
-        return OutcomeUnknown(f"{said}; the message may have been posted")
+        return OutcomeUnknown(f"{words}; the message may have been posted")
     if status in (408, 429) or status >= 500:
         headers = {name.lower(): value for name, value in answer.headers.items()}
-        return TransientFailure(said, retry_after=retry_after(headers.get("retry-after")))
+        return TransientFailure(words, retry_after=retry_after(headers.get("retry-after")))
     if code in OF_THE_WEBHOOK or status in (401, 403, 404, 405, 410):
-        return ConnectionFailure(f"{said}; check the webhook in Slack, and its URL")
-    return ContactFailure(said)
+        return ConnectionFailure(f"{words}; check the webhook in Slack, and its URL")
+    return ContactFailure(words)

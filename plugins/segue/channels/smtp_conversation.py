@@ -109,15 +109,15 @@ def _expect(reply: tuple[int, bytes], what: str, *, wanted: tuple[int, ...]) -> 
     code, text = reply
     if code in wanted:
         return
-    enhanced = re.match(rb"[245]\.\d{1,3}\.\d{1,3}(?!\S)", text)  # RFC 2034
-    said = f"the mail server refuses {what}: {code}" + (
-        f" {enhanced[0].decode()}" if enhanced else ""
+    subcode = re.match(rb"[245]\.\d{1,3}\.\d{1,3}(?!\S)", text)  # RFC 2034
+    words = f"the mail server refuses {what}: {code}" + (
+        f" {subcode[0].decode()}" if subcode else ""
     )
     if not 500 <= code < 600:
-        raise TransientFailure(said)
+        raise TransientFailure(words)
     if code in NEEDS_LOGIN or (what == "the sender" and code != TOO_BIG):
-        raise ConnectionFailure(f"{said}; check the connection's login, and `from`")
-    raise ContactFailure(said)
+        raise ConnectionFailure(f"{words}; check the connection's login, and `from`")
+    raise ContactFailure(words)
 
 
 def _mail_options(
@@ -170,10 +170,10 @@ def open_connection(connection: str) -> SmtpHook:
 def failed_opening(error: smtplib.SMTPException | OSError) -> DeliveryError:
     """Return the error for a conversation that ended before there was a message to lose."""
     if isinstance(error, smtplib.SMTPResponseException):
-        said = f"the mail server refuses the connection: {error.smtp_code}"
+        words = f"the mail server refuses the connection: {error.smtp_code}"
         if 400 <= error.smtp_code < 500:
-            return TransientFailure(said)
-        return ConnectionFailure(f"{said}; check its login and password")
+            return TransientFailure(words)
+        return ConnectionFailure(f"{words}; check its login and password")
     if isinstance(error, smtplib.SMTPServerDisconnected):
         return TransientFailure("the mail server hung up; nothing was sent")
     if isinstance(error, smtplib.SMTPException):

@@ -137,8 +137,12 @@ class SurveyInvitation(AboutContact):
     def render(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the invitation for one contact."""
         message = super().render(variables)
-        for field, written in (("html", self.html), ("text", self.text), ("subject", self.subject)):
-            refuse_piped_text(written, message.get(field, ""), field)
+        for field, template in (
+            ("html", self.html),
+            ("text", self.text),
+            ("subject", self.subject),
+        ):
+            refuse_piped_text(template, message.get(field, ""), field)
         data = data_of(message["embedded_data"])
         return {**message, "embedded_data": data, "expires": str(self.expires)}
 
@@ -157,10 +161,10 @@ class SurveyInvitation(AboutContact):
         )
 
     def _problems(self) -> Iterator[tuple[Location, str]]:
-        written = "html" if self.by == "email" else "text"
-        if (self.message is None) == (getattr(self, written) is None):
-            found = "neither" if self.message is None else "both"
-            yield (), f"found {found} of 'message' and '{written}'; exactly one is needed"
+        body_field = "html" if self.by == "email" else "text"
+        if (self.message is None) == (getattr(self, body_field) is None):
+            which = "neither" if self.message is None else "both"
+            yield (), f"found {which} of 'message' and '{body_field}'; exactly one is needed"
         for field in OF_A_MAIL if self.by == "sms" else ("text",):
             if getattr(self, field):
                 key = "from" if field == "sender" else field
@@ -194,40 +198,42 @@ class SurveyInvitations(QualtricsSender):
 
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
         """Create one distribution, to one contact."""
-        created = self._calls.create(
+        number = self._calls.create(
             "/distributions" if message["by"] == "email" else "/distributions/sms",
             distribution_of(message, key, datetime.now(UTC), self._lasts),
             headers={},
             codes=error_codes,
             read=lambda answer: identifier(answer["result"]["id"]),
         )
-        return receipt_of(created)
+        return receipt_of(number)
 
     def find(
         self, traces: Mapping[str, Mapping[str, str]], since: datetime
     ) -> Mapping[str, Receipt]:
         """Look through the distributions of each survey since; raise PartlyFound if unsure."""
         begin = look_from(since)
-        found: dict[str, Receipt] = {}
+        receipts: dict[str, Receipt] = {}
         untold: list[str] = []
         for key, trace in traces.items():
             try:
-                created = (
+                number = (
                     self._sms(trace, key) if trace["by"] == "sms" else self._mail(trace, key, begin)
                 )
             except OutcomeUnknown as error:
                 untold.append(str(error))
                 continue
-            if created is not None:
-                found[key] = receipt_of(created)
+            if number is not None:
+                receipts[key] = receipt_of(number)
         if untold:
-            raise PartlyFound(untold[0], found)
-        return found
+            raise PartlyFound(untold[0], receipts)
+        return receipts
 
     def _sms(self, trace: Mapping[str, str], key: str) -> str | None:
         query = {"surveyId": trace["survey"], "pageSize": str(PAGE_SIZE)}
-        listed = pages(self._calls, "/distributions/sms", query)
-        return next((str(each["id"]) for each in listed if each.get("name") == sms_name(key)), None)
+        distributions = pages(self._calls, "/distributions/sms", query)
+        return next(
+            (str(each["id"]) for each in distributions if each.get("name") == sms_name(key)), None
+        )
 
     def _mail(self, trace: Mapping[str, str], key: str, begin: datetime) -> str | None:
         """Return the distribution that carries the key; raise OutcomeUnknown if one shows none."""
@@ -240,13 +246,13 @@ class SurveyInvitations(QualtricsSender):
             "pageSize": str(PAGE_SIZE),
             "useNewPaginationScheme": "true",
         }
-        listed = pages(self._calls, "/distributions", query)
-        theirs = [str(each["id"]) for each in listed if _contact_of(each) == trace[MEMBER]]
-        carried = {created: self._key_of(created, survey) for created in theirs}
-        for created, other in carried.items():
+        distributions = pages(self._calls, "/distributions", query)
+        theirs = [str(each["id"]) for each in distributions if _contact_of(each) == trace[MEMBER]]
+        keys = {number: self._key_of(number, survey) for number in theirs}
+        for number, other in keys.items():
             if other == key:
-                return created
-        if "" in carried.values():
+                return number
+        if "" in keys.values():
             raise OutcomeUnknown(
                 "Qualtrics shows no embedded data of a distribution to the contact"
             )
@@ -275,9 +281,9 @@ def distribution_of(
     if message["by"] == "sms":
         return {**common, "name": sms_name(key), "surveyId": survey, "method": "Invite"}
     sender = message["from"]
-    named = {"fromName": message["from_name"]} if "from_name" in message else {}
+    name = {"fromName": message["from_name"]} if "from_name" in message else {}
     reply_to = message.get("reply_to", sender)
-    header = {"fromEmail": sender, "replyToEmail": reply_to, "subject": message["subject"], **named}
+    header = {"fromEmail": sender, "replyToEmail": reply_to, "subject": message["subject"], **name}
     link = {"surveyId": survey, "expirationDate": instant(now + lasts), "type": "Individual"}
     data = {**message["embedded_data"], DELIVERY: key}
     return {**common, "header": header, "surveyLink": link, "embeddedData": data}

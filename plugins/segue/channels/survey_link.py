@@ -119,15 +119,15 @@ class SurveyLinks(QualtricsSender):
     ) -> Mapping[str, Receipt]:
         """Look for each transaction; have a link made for one that is there."""
         look_from(since)
-        known = {key: self._transaction_of(key, trace) for key, trace in traces.items()}
-        found: dict[str, Receipt] = {}
-        for key, transaction in known.items():
+        transactions = {key: self._transaction_of(key, trace) for key, trace in traces.items()}
+        receipts: dict[str, Receipt] = {}
+        for key, transaction in transactions.items():
             if transaction is not None:
                 try:
-                    found[key] = self._link(transaction, traces[key])
+                    receipts[key] = self._link(transaction, traces[key])
                 except ContactFailure as error:
                     raise OutcomeUnknown(str(error)) from None
-        return found
+        return receipts
 
     def _record(self, message: Mapping[str, Any], key: str) -> str:
         transaction = {
@@ -139,22 +139,22 @@ class SurveyLinks(QualtricsSender):
 
         def read(answer: Any) -> tuple[str | None, object]:
             result = answer["result"]
-            created = result["createdTransactions"].get(OURS)
-            if created is None:
+            transaction_of_ours = result["createdTransactions"].get(OURS)
+            if transaction_of_ours is None:
                 return None, result["unprocessedTransactions"][OURS].get("errorCode")
-            return identifier(created["id"]), None
+            return identifier(transaction_of_ours["id"]), None
 
-        created, code = self._calls.create(
+        transaction_id, code = self._calls.create(
             f"/directories/{message['directory']}/transactions",
             {OURS: transaction},
             headers={},
             codes=error_codes,
             read=read,
         )
-        if created is None:
+        if transaction_id is None:
             why = f": {code}" if is_code(code) else ""
             raise ContactFailure(f"Qualtrics makes no transaction for the contact{why}")
-        return created
+        return transaction_id
 
     def _link(self, transaction: str, message: Mapping[str, Any]) -> Receipt:
         """Have a link made for a transaction, and return it."""
@@ -191,8 +191,8 @@ class SurveyLinks(QualtricsSender):
 
     def _transaction_of(self, key: str, trace: Mapping[str, str]) -> str | None:
         path = f"{contact_path(trace['directory'], trace['contact'])}/transactions"
-        listed = pages(self._calls, path, {"pageSize": str(PAGE_SIZE)})
-        for each in listed:
+        elements = pages(self._calls, path, {"pageSize": str(PAGE_SIZE)})
+        for each in elements:
             if dict(each.get("data") or {}).get(DELIVERY) == key:
                 return str(each.get("transactionId") or each.get("id"))
         return None

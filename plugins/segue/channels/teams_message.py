@@ -99,11 +99,11 @@ class TeamsMessage(TeamChannel):
             "facts": self.facts or None,
             "link": self.link,
         }
-        given = [name for name, value in fields.items() if value is not None]
+        names = [name for name, value in fields.items() if value is not None]
         if self.card is None and self.title is None and self.text is None:
             yield (), "the keys 'title', 'text' and 'card' are missing; one of them is needed"
-        if self.card is not None and given:
-            yield ("card",), f"found {', '.join(given)} beside it; a card of your own has them all"
+        if self.card is not None and names:
+            yield ("card",), f"found {', '.join(names)} beside it; a card of your own has them all"
 
 
 class TeamsMessages(Sender):

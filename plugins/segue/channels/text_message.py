@@ -153,8 +153,8 @@ class TextMessage(Channel):
 
     def _number(self, variables: Mapping[str, Any]) -> str:
         try:
-            written = str(variables["contact"]["phone"]) if self.to is None else None
-            return read_number(render(self.to, variables) if self.to else written or "")
+            phone = str(variables["contact"]["phone"]) if self.to is None else None
+            return read_number(render(self.to, variables) if self.to else phone or "")
         except KeyError:
             raise NoAddress("to: the contact has no phone number") from None
         except ContactFailure as error:
@@ -182,16 +182,19 @@ class TextMessage(Channel):
             try:
                 read_number(self.to.source)
             except ValueError as error:
-                allowed = "a number such as +15005550006"
-                yield ("to",), f"found {self.to.source!r}; allowed: {allowed} ({error})"
+                expectation = "a number such as +15005550006"
+                yield ("to",), f"found {self.to.source!r}; allowed: {expectation} ({error})"
 
     def _sender_problems(self) -> Iterator[tuple[Location, str]]:
         if (self.sender is None) == (self.messaging_service is None):
-            found = "neither" if self.sender is None else "both"
-            yield (), f"found {found} of 'from' and 'messaging_service'; exactly one is needed"
+            which = "neither" if self.sender is None else "both"
+            yield (), f"found {which} of 'from' and 'messaging_service'; exactly one is needed"
         if self.messaging_service and not _SERVICE.fullmatch(self.messaging_service):
-            allowed = "a messaging service's SID: MG and 32 hexadecimal digits"
-            yield ("messaging_service",), f"found {self.messaging_service!r}; allowed: {allowed}"
+            expectation = "a messaging service's SID: MG and 32 hexadecimal digits"
+            yield (
+                ("messaging_service",),
+                f"found {self.messaging_service!r}; allowed: {expectation}",
+            )
         if self.sender is not None and not is_template(self.sender):
             try:
                 read_sender(self.sender.source)
@@ -242,17 +245,17 @@ class TextMessages(Sender):
     ) -> Mapping[str, Receipt]:
         """Look for the tags in the messages sent since; raise PartlyFound if one is missing."""
         begin = look_from(since)
-        found: dict[str, Receipt] = {}
+        receipts: dict[str, Receipt] = {}
         for sender in sorted({trace.get("from", "") for trace in traces.values()}):
             for message in self._sent_since(begin, sender):
                 if message.key in traces:
-                    found[message.key] = message.receipt
-                if len(found) == len(traces):
-                    return found
+                    receipts[message.key] = message.receipt
+                if len(receipts) == len(traces):
+                    return receipts
         raise PartlyFound(
             "Twilio lists no message with the delivery's key as its tag; it may be queued, or the "
             "account may not keep tags",
-            found,
+            receipts,
         )
 
     def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
@@ -282,11 +285,11 @@ class TextMessages(Sender):
         query = {"DateSent>": f"{begin.astimezone(UTC):%Y-%m-%d}", "PageSize": str(PAGE_SIZE)}
         query |= {"From": sender} if sender else {}
         for _ in range(MOST_PAGES):
-            messages, following = self._calls.ask(self._path, query, codes=_codes, read=_listed)
+            messages, next_page = self._calls.ask(self._path, query, codes=_codes, read=_listed)
             yield from messages
-            if following is None or _is_before(messages, begin):
+            if next_page is None or _is_before(messages, begin):
                 return
-            query = following
+            query = next_page
 
 
 def form_of(message: Mapping[str, Any], key: str) -> dict[str, str]:
@@ -306,8 +309,8 @@ def form_of(message: Mapping[str, Any], key: str) -> dict[str, str]:
 
 def account_of(connection: str) -> str:
     """Return the SID of the account: the login, or in the extra where that is an API key's."""
-    found = find_connection(connection)
-    account = found.extra_dejson.get(ACCOUNT_SID) or found.login or ""
+    settings = find_connection(connection)
+    account = settings.extra_dejson.get(ACCOUNT_SID) or settings.login or ""
     if not _SID.fullmatch(str(account)):
         raise ConnectionFailure(
             f"the Airflow connection {connection!r} needs the account's SID (AC…) as its login, or "
@@ -343,8 +346,8 @@ def _listed(answer: Any, _: bool) -> tuple[list[Listed], dict[str, str] | None]:
         )
         for message in answer["messages"]
     ]
-    following = answer["next_page_uri"]
-    query = dict(parse_qsl(urlsplit(following).query)) if following else None
+    next_page = answer["next_page_uri"]
+    query = dict(parse_qsl(urlsplit(next_page).query)) if next_page else None
     return messages, query
 
 

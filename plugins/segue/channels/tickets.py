@@ -82,13 +82,13 @@ class TicketSender(Sender):
 
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
         """Create one ticket, or do as ``on_existing`` says where the contact has an open one."""
-        existing = self._existing(message.get(_EARLIER, ()))
-        if existing is None:
+        ticket = self._existing(message.get(_EARLIER, ()))
+        if ticket is None:
             return self.receipt(self.create(message, key))
         if message["on_existing"] == "skip":
-            raise OpenTicket(existing.number)
-        self.comment(existing, message, key)
-        return self.receipt(existing.number)
+            raise OpenTicket(ticket.number)
+        self.comment(ticket, message, key)
+        return self.receipt(ticket.number)
 
     def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
         """Return the account's limit; it is the same for every call."""
@@ -116,14 +116,14 @@ class TicketSender(Sender):
             return None
         ends = time.monotonic() + LONGEST_LOOK
         try:
-            existing = self.first_open(numbers)
+            ticket = self.first_open(numbers)
         except OutcomeUnknown as error:  # of a question: nothing has been sent
             raise ContactFailure(
                 f"whether the contact has an open ticket cannot be told: {error}"
             ) from None
         if time.monotonic() > ends:
             raise TransientFailure("the look at the contact's tickets took too long")
-        return existing
+        return ticket
 
 
 def earlier_of(trace: Mapping[str, str]) -> list[str]:

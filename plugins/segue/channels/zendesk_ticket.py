@@ -103,8 +103,8 @@ class ZendeskTicket(TicketChannel):
         address = self.requester.email if self.requester else None
         self.require_audience("requester.email", address)
         if (self.comment is None) == (self.comment_html is None):
-            found = "neither" if self.comment is None else "both"
-            text = f"found {found} of comment and comment_html; allowed: one of them"
+            which = "neither" if self.comment is None else "both"
+            text = f"found {which} of comment and comment_html; allowed: one of them"
             raise ProblemsFound([(("comment",), text)])
         return self
 
@@ -179,12 +179,12 @@ class ZendeskTickets(TicketSender):
             }
 
         query = {"ids": ",".join(numbers)}
-        found = self._calls.ask("/api/v2/tickets/show_many.json", query, codes=_codes, read=read)
+        tickets = self._calls.ask("/api/v2/tickets/show_many.json", query, codes=_codes, read=read)
         for number in numbers:
-            status, updated_at = found.get(number, ("", ""))
+            status, updated_at = tickets.get(number, ("", ""))
             if status in OPEN:
                 return Existing(number, updated_at)
-        if not found.keys() >= set(numbers):
+        if not tickets.keys() >= set(numbers):
             self._require_sight_of_all()
         return None
 
