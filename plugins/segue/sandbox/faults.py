@@ -136,8 +136,8 @@ class Faults:
         with self._lock:
             for index, fault in enumerate(self._pending):
                 if fault.fault in kinds and fault.applies_to(service, method, path, body):
-                    left = fault.model_copy(update={"times": fault.times - 1})
-                    self._pending[index : index + 1] = [left] if left.times else []
+                    remainder = fault.model_copy(update={"times": fault.times - 1})
+                    self._pending[index : index + 1] = [remainder] if remainder.times else []
                     return fault
         return None
 
@@ -279,11 +279,11 @@ async def _read_body(receive: Receive) -> bytes:
 
 def _replay(body: bytes, receive: Receive) -> Receive:
     """Hand a body that was read already to the application behind."""
-    waiting = [body]
+    bodies = [body]
 
     async def again() -> Message:
-        if waiting:
-            return {"type": "http.request", "body": waiting.pop(), "more_body": False}
+        if bodies:
+            return {"type": "http.request", "body": bodies.pop(), "more_body": False}
         return await receive()
 
     return again

@@ -228,11 +228,11 @@ class _Meter:
 
 
 async def _authenticated(request: Request) -> ReceivedRequest:
-    received = await read_request(request)
-    credentials = basic_credentials(received.headers)
+    call = await read_request(request)
+    credentials = basic_credentials(call.headers)
     if credentials is None or credentials[0] != API_KEY:
         raise Refused(_unauthorized())
-    return received
+    return call
 
 
 def _unauthorized() -> Response:
@@ -257,34 +257,34 @@ def _fields_in(request: ReceivedRequest) -> Document:
         text = f"Content-Type header is set to {request.content_type or 'nothing'}."
         text += " It should be set to application/json"
         raise Refused(json_answer({"code": "invalid_content_type", "message": text}, 415))
-    given = json_object(request.body)
-    if given is None:
+    document = json_object(request.body)
+    if document is None:
         text = "Request body has invalid json format"
         raise Refused(json_answer({"code": "invalid_json", "message": text}, 400))
-    return given
+    return document
 
 
 def _find(transaction: Transaction, ticket: str) -> Document:
-    found = transaction.get(TICKETS, ticket)
-    if found is None:
+    record = transaction.get(TICKETS, ticket)
+    if record is None:
         raise Refused(Response(status_code=404))
-    return found
+    return record
 
 
 # Creating, updating, listing
 
 
 def _create(store: Store, request: ReceivedRequest, base_url: str) -> Response:
-    given = _fields_in(request)
+    fields = _fields_in(request)
     with store.transaction() as transaction:
-        problems = _creation_problems(transaction, given)
+        problems = _creation_problems(transaction, fields)
         if problems:
             _refuse(problems)
-        requester = _requester(transaction, given)
+        requester = _requester(transaction, fields)
         number = transaction.next_id(TICKETS)
-        ticket = _ticket(number, given, requester, store.clock())
+        ticket = _ticket(number, fields, requester, store.clock())
         transaction.put(TICKETS, str(number), ticket)
-        _receive(transaction, "ticket", ticket, given, request)
+        _receive(transaction, "ticket", ticket, fields, request)
     location = f"{base_url}/api/v2/tickets/{number}"
     return json_answer(ticket, 201, {"Location": location})
 
@@ -324,20 +324,20 @@ def _ticket(number: int, given: Document, requester: Document, now: datetime) ->
 
 
 def _update(store: Store, request: ReceivedRequest, ticket: str) -> Response:
-    given = _fields_in(request)
+    fields = _fields_in(request)
     with store.transaction() as transaction:
         old = _find(transaction, ticket)
-        problems = _field_problems(given)
+        problems = _field_problems(fields)
         if problems:
             _refuse(problems)
-        changes = {name: value for name, value in given.items() if name in old}
+        changes = {name: value for name, value in fields.items() if name in old}
         if "custom_fields" in changes:
-            changes["custom_fields"] = {**old["custom_fields"], **given["custom_fields"]}
+            changes["custom_fields"] = {**old["custom_fields"], **fields["custom_fields"]}
         if "description" in changes:
-            changes["description_text"] = _plain_text(given["description"])
+            changes["description_text"] = _plain_text(fields["description"])
         new = {**old, **changes, "updated_at": _seconds(store.clock())}
         transaction.put(TICKETS, ticket, new)
-        _receive(transaction, "ticket_update", new, given, request)
+        _receive(transaction, "ticket_update", new, fields, request)
     return json_answer(new)
 
 
@@ -346,15 +346,15 @@ def _list(store: Store, request: ReceivedRequest, base_url: str) -> Response:
     page = _number(query, "page", default=1)
     size = _number(query, "per_page", default=30)
     tickets = _ordered(_listed(store, query), query)
-    shown = tickets[(page - 1) * size : page * size]
+    entries = tickets[(page - 1) * size : page * size]
     if query.get("include") != "description":
-        shown = [_without_description(ticket) for ticket in shown]
+        entries = [_without_description(ticket) for ticket in entries]
     headers = {}
     if page * size < len(tickets):
         url = f"{base_url}/api/v2/tickets?page={page + 1}&per_page={size}"
-        kept = [f"&{name}={query[name]}" for name in _KEPT_IN_LINKS if name in query]
-        headers["Link"] = f'<{url}{"".join(kept)}>; rel="next"'
-    return json_answer(shown, 200, headers)
+        parameters = [f"&{name}={query[name]}" for name in _KEPT_IN_LINKS if name in query]
+        headers["Link"] = f'<{url}{"".join(parameters)}>; rel="next"'
+    return json_answer(entries, 200, headers)
 
 
 def _delete(store: Store, ticket: str) -> Response:
@@ -370,31 +370,31 @@ def _converse(
     store: Store, request: ReceivedRequest, ticket: str, allowed: Mapping[str, tuple[type, str]]
 ) -> Response:
     """Add a note or a reply to a ticket; a note is private unless it says otherwise."""
-    given = _fields_in(request)
+    fields = _fields_in(request)
     is_note = allowed is _NOTE
     with store.transaction() as transaction:
-        found = _find(transaction, ticket)
-        problems = _conversation_problems(given, allowed)
+        record = _find(transaction, ticket)
+        problems = _conversation_problems(fields, allowed)
         if problems:
             _refuse(problems)
         entry = {
-            "body": given["body"],
-            "body_text": _plain_text(given["body"]),
+            "body": fields["body"],
+            "body_text": _plain_text(fields["body"]),
             "id": transaction.next_id(CONVERSATIONS),
-            "incoming": given.get("incoming", False),
-            "private": given.get("private", True) if is_note else False,
-            "user_id": given.get("user_id") or AGENT_ID,
+            "incoming": fields.get("incoming", False),
+            "private": fields.get("private", True) if is_note else False,
+            "user_id": fields.get("user_id") or AGENT_ID,
             "support_email": None,
             "source": 2 if is_note else 0,
-            "ticket_id": found["id"],
+            "ticket_id": record["id"],
             "created_at": _seconds(store.clock()),
             "updated_at": _seconds(store.clock()),
             "attachments": [],
         }
-        kept = (transaction.get(CONVERSATIONS, ticket) or {"entries": []})["entries"]
-        transaction.put(CONVERSATIONS, ticket, {"entries": [*kept, entry]})
-        shown = {"description": given["body"]}
-        _receive(transaction, "note" if is_note else "reply", found, shown, request)
+        entries = (transaction.get(CONVERSATIONS, ticket) or {"entries": []})["entries"]
+        transaction.put(CONVERSATIONS, ticket, {"entries": [*entries, entry]})
+        parts = {"description": fields["body"]}
+        _receive(transaction, "note" if is_note else "reply", record, parts, request)
     return json_answer(entry, 201)
 
 
@@ -427,9 +427,9 @@ def _conversations(store: Store, request: ReceivedRequest, ticket: str, base_url
 
 
 def _ordered(tickets: list[Document], query: Mapping[str, str]) -> list[Document]:
-    by = _choice(query, "order_by", ORDERS, default="created_at")
+    key = _choice(query, "order_by", ORDERS, default="created_at")
     descends = _choice(query, "order_type", ("asc", "desc"), default="desc") == "desc"
-    return sorted(tickets, key=lambda ticket: (ticket[by], ticket["id"]), reverse=descends)
+    return sorted(tickets, key=lambda ticket: (ticket[key], ticket["id"]), reverse=descends)
 
 
 def _choice(
@@ -443,8 +443,8 @@ def _choice(
 
 
 def _listed(store: Store, query: Mapping[str, str]) -> list[Document]:
-    wanted = _choice(query, "filter", FILTERS)
-    tickets = [one for one in store.values(TICKETS) if _place_of(one) == wanted]
+    place = _choice(query, "filter", FILTERS)
+    tickets = [one for one in store.values(TICKETS) if _place_of(one) == place]
     if "updated_since" in query:
         since = _moment(query["updated_since"])
         tickets = [one for one in tickets if one["updated_at"] >= since]
@@ -492,17 +492,17 @@ def _moment(text: str) -> str:
 
 
 def _without_description(ticket: Document) -> Document:
-    hidden = ("description", "description_text", "attachments")
-    return {name: value for name, value in ticket.items() if name not in hidden}
+    left_out = ("description", "description_text", "attachments")
+    return {name: value for name, value in ticket.items() if name not in left_out}
 
 
 def _requester(transaction: Transaction, given: Document) -> Document:
     """Return the contact who asks, made on the way where there is none."""
     field = next(name for name in REQUESTER_FIELDS if given.get(name) is not None)
     key = _contact_key(field, given[field])
-    known = transaction.get(CONTACTS, key)
-    if known:
-        return known
+    record = transaction.get(CONTACTS, key)
+    if record:
+        return record
     number = transaction.next_id(CONTACTS) + AGENT_ID
     contact = {"id": number, "name": given.get("name") or given[field], field: given[field]}
     transaction.put(CONTACTS, key, contact)
@@ -522,12 +522,12 @@ def _receive(
     request: ReceivedRequest,
 ) -> None:
     requester = transaction.get(CONTACTS, f"requester_id:{ticket['requester_id']}") or {}
-    named = (requester.get(name) for name in ("email", "phone", "unique_external_id", "name"))
+    names = (requester.get(name) for name in ("email", "phone", "unique_external_id", "name"))
     description = given.get("description") or ""
     transaction.receive(
         SERVICE,
         kind,
-        to=str(next((name for name in named if name), AGENT_EMAIL)),
+        to=str(next((name for name in names if name), AGENT_EMAIL)),
         subject=ticket["subject"],
         text=_plain_text(description),
         html=description,
@@ -569,8 +569,8 @@ def _creation_problems(transaction: Transaction, given: Document) -> list[Proble
         if not given.get(name)
     ]
     problems += _requester_problems(transaction, given)
-    seen = {problem["field"] for problem in problems}
-    return problems + [one for one in _field_problems(given) if one["field"] not in seen]
+    fields = {problem["field"] for problem in problems}
+    return problems + [one for one in _field_problems(given) if one["field"] not in fields]
 
 
 def _requester_problems(transaction: Transaction, given: Document) -> list[Problem]:
@@ -606,16 +606,16 @@ def _is_a(value: object, expected: type) -> bool:
 
 
 def _wrong_type(name: str, value: object, expected: str) -> Problem:
-    found = {str: "String", int: "Integer", bool: "Boolean", list: "Array", dict: "key/value pair"}
-    kind = found.get(type(value), type(value).__name__)
+    kinds = {str: "String", int: "Integer", bool: "Boolean", list: "Array", dict: "key/value pair"}
+    kind = kinds.get(type(value), type(value).__name__)
     text = f"Value set is of type {kind}.It should be a/an {expected}"
     return _problem(name, text, "datatype_mismatch")
 
 
 def _value_problems(name: str, value: Any) -> list[Problem]:
     if name in _CHOICES and value not in _CHOICES[name]:
-        allowed = ",".join(str(choice) for choice in _CHOICES[name])
-        text = f"It should be one of these values: '{allowed}'"
+        choices = ",".join(str(choice) for choice in _CHOICES[name])
+        text = f"It should be one of these values: '{choices}'"
         return [_problem(name, text, "invalid_value")]
     if name == "email" and not EMAIL.fullmatch(value):
         text = "It should be in the 'valid email address' format"
@@ -637,12 +637,10 @@ def _custom_field_problems(fields: Document) -> list[Problem]:
             text = "Unexpected/invalid field in request"
             problems.append(_problem(f"custom_fields.{name}", text, "invalid_field"))
             continue
-        expected, called = CUSTOM_FIELDS[name]
+        kind, title = CUSTOM_FIELDS[name]
         is_boolean = isinstance(value, bool)
-        if value is not None and (
-            is_boolean != (expected is bool) or not isinstance(value, expected)
-        ):
-            problems.append(_wrong_type(f"custom_fields.{name}", value, called))
+        if value is not None and (is_boolean != (kind is bool) or not isinstance(value, kind)):
+            problems.append(_wrong_type(f"custom_fields.{name}", value, title))
     return problems
 
 

@@ -62,13 +62,13 @@ def create_app(store: Store) -> FastAPI:
 
     @app.api_route("/{path:path}", methods=METHODS)
     async def take(path: str, request: Request) -> Response:
-        received = await read_request(request)
-        _require_credentials(received)
+        call = await read_request(request)
+        _require_credentials(call)
         if any(segment.startswith("missing-") for segment in path.split("/")):
             raise Refused(not_found)
         if request.method == "GET":
-            return _list(store, received, path)
-        return _take(store, received, path, mount_url(request))
+            return _list(store, call, path)
+        return _take(store, call, path, mount_url(request))
 
     return app
 
@@ -112,8 +112,8 @@ def _take(store: Store, request: ReceivedRequest, path: str, base_url: str) -> R
             return json_answer(earlier, 201, {"Idempotent-Replayed": "true"})
         answer = _effect(transaction, request, path, fields, base_url)
         if key is not None:
-            seen = {"at": iso(store.clock()), "request": _fingerprint(request), "answer": answer}
-            transaction.put(KEYS, key, seen)
+            record = {"at": iso(store.clock()), "request": _fingerprint(request), "answer": answer}
+            transaction.put(KEYS, key, record)
     return json_answer(answer, 201 if request.method == "POST" else 200)
 
 
@@ -143,8 +143,8 @@ def _effect(
 
 
 def _shown(thing: Document) -> Document:
-    shown = {name: thing[name] for name in ("id", "status")}
-    return {**shown, "links": {"self": thing["url"]}}
+    facts = {name: thing[name] for name in ("id", "status")}
+    return {**facts, "links": {"self": thing["url"]}}
 
 
 def _fields_of(request: ReceivedRequest) -> dict[str, Any]:
@@ -167,12 +167,12 @@ def _earlier_answer(
         return None
     if len(key) > KEY_LENGTH:
         raise Refused(_error(400, "idempotency_key_too_long"))
-    seen = transaction.get(KEYS, key)
-    if seen is None or now - datetime.fromisoformat(seen["at"]) > KEY_LIFETIME:
+    record = transaction.get(KEYS, key)
+    if record is None or now - datetime.fromisoformat(record["at"]) > KEY_LIFETIME:
         return None
-    if seen["request"] != _fingerprint(request):
+    if record["request"] != _fingerprint(request):
         raise Refused(json_answer({"error": {"type": "idempotency_error"}}, 400))
-    answer: Document = seen["answer"]
+    answer: Document = record["answer"]
     return answer
 
 

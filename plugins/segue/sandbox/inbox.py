@@ -107,8 +107,8 @@ def api(store: Store, faults: Faults) -> APIRouter:
     async def messages(
         service: Service = None, contains: Contains = None, kind: str | None = None
     ) -> Response:
-        found = store.messages(service=service, kind=kind, contains=contains)
-        return _collection([asdict(message) for message in found])
+        matches = store.messages(service=service, kind=kind, contains=contains)
+        return _collection([asdict(message) for message in matches])
 
     @router.get("/messages/{number}")
     async def one_message(number: int) -> Response:
@@ -154,18 +154,18 @@ def _page(template: str, *, status: int = 200, **values: Any) -> Response:
 
 def _listing(store: Store, service: str | None, contains: str, page: int) -> dict[str, Any]:
     """Return what the list shows: one page of messages, newest first, and the counts."""
-    matching = store.messages(contains=contains)[::-1]
-    shown = [message for message in matching if service in (None, message.service)]
+    matches = store.messages(contains=contains)[::-1]
+    of_service = [message for message in matches if service in (None, message.service)]
     start = (page - 1) * PAGE_SIZE
     return {
-        "messages": shown[start : start + PAGE_SIZE],
-        "total": len(shown),
+        "messages": of_service[start : start + PAGE_SIZE],
+        "total": len(of_service),
         "page": page,
-        "has_older": start + PAGE_SIZE < len(shown),
+        "has_older": start + PAGE_SIZE < len(of_service),
         "service": service,
         "contains": contains,
-        "counts": {name: sum(one.service == name for one in matching) for name in TITLES},
-        "everything": len(matching),
+        "counts": {name: sum(one.service == name for one in matches) for name in TITLES},
+        "everything": len(matches),
     }
 
 
@@ -188,24 +188,24 @@ def _preview(message: Message) -> str:
 
 def _facts(message: Message) -> list[tuple[str, str]]:
     """Return what is worth knowing of a message beside its text."""
-    known = message.fields
-    ticket = known.get("ticket") or {}
-    metadata = known.get("metadata")
+    fields = message.fields
+    ticket = fields.get("ticket") or {}
+    metadata = fields.get("metadata")
     facts = {
-        "From": known.get("from") or known.get("mail_from"),
+        "From": fields.get("from") or fields.get("mail_from"),
         "To": message.to,
-        "Cc": known.get("cc"),
-        "Reply to": known.get("reply_to"),
-        "Attachments": ", ".join(file["name"] or "?" for file in known.get("attachments") or []),
-        "Message id": known.get("message_id") or known.get("sid"),
-        "Timestamp": known.get("ts"),
+        "Cc": fields.get("cc"),
+        "Reply to": fields.get("reply_to"),
+        "Attachments": ", ".join(file["name"] or "?" for file in fields.get("attachments") or []),
+        "Message id": fields.get("message_id") or fields.get("sid"),
+        "Timestamp": fields.get("ts"),
         "Metadata": json.dumps(metadata, ensure_ascii=False) if metadata else None,
         "Ticket": ticket.get("id"),
         "Status": _named(ticket.get("status"), freshdesk_api.STATUSES),
         "Priority": _named(ticket.get("priority"), freshdesk_api.PRIORITIES),
         "Tags": ", ".join(ticket.get("tags") or []),
         "External id": ticket.get("external_id"),
-        "Idempotency key": known.get("idempotency_key"),
+        "Idempotency key": fields.get("idempotency_key"),
     }
     return [(name, str(value)) for name, value in facts.items() if value not in (None, "")]
 

@@ -113,10 +113,10 @@ def refusal(fault: Fault, path: str) -> Response:
 
 
 async def _authenticated(request: Request) -> ReceivedRequest:
-    received = await read_request(request)
-    if basic_credentials(received.headers) != (EMAIL_ADDRESS, API_TOKEN):
+    call = await read_request(request)
+    if basic_credentials(call.headers) != (EMAIL_ADDRESS, API_TOKEN):
         raise Refused(_unauthorized())
-    return received
+    return call
 
 
 def _unauthorized() -> Response:
@@ -132,12 +132,12 @@ def _error(status: int, *messages: str, **fields: str) -> Response:
 
 
 def _create(store: Store, request: ReceivedRequest, base_url: str) -> Response:
-    given = json_object(request.body)
-    if given is None or not isinstance(given.get("fields"), dict):
+    document = json_object(request.body)
+    if document is None or not isinstance(document.get("fields"), dict):
         raise Refused(_error(400, "Invalid request payload. Refer to the REST API documentation"))
-    fields = given["fields"]
+    fields = document["fields"]
     problems = _problems(fields)
-    properties = given.get("properties") or []
+    properties = document.get("properties") or []
     if problems:
         raise Refused(_error(400, **problems))
     if not all(isinstance(item, dict) and {"key", "value"} <= item.keys() for item in properties):
@@ -173,11 +173,11 @@ def _next_in(transaction: Transaction, project: str) -> int:
 def _problems(fields: Document) -> dict[str, str]:
     """Return what is wrong, by field."""
     unknown = "Field '{}' cannot be set. It is not on the appropriate screen, or unknown."
-    found = {name: unknown.format(name) for name in sorted(fields.keys() - _CHECKS.keys())}
-    for name, (is_valid, said) in _CHECKS.items():
+    problems = {name: unknown.format(name) for name in sorted(fields.keys() - _CHECKS.keys())}
+    for name, (is_valid, text) in _CHECKS.items():
         if (name in fields or name in REQUIRED) and not is_valid(fields.get(name)):
-            found[name] = said
-    return found
+            problems[name] = text
+    return problems
 
 
 def _is_summary(value: Any) -> bool:
@@ -272,35 +272,35 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def _property(store: Store, issue: str, name: str) -> Response:
-    for known in store.values(ISSUES):
-        if issue in (known["id"], known["key"]) and name in known["properties"]:
-            return json_answer({"key": name, "value": known["properties"][name]})
+    for record in store.values(ISSUES):
+        if issue in (record["id"], record["key"]) and name in record["properties"]:
+            return json_answer({"key": name, "value": record["properties"][name]})
     return _error(404, "The property was not found.")
 
 
 def _search(store: Store, request: ReceivedRequest, base_url: str) -> Response:
-    asked = JQL.fullmatch(request.query.get("jql", ""))
-    if asked is None:
+    jql = JQL.fullmatch(request.query.get("jql", ""))
+    if jql is None:
         raise Refused(_error(400, "Error in the JQL Query, or it is not a bounded one."))
-    if asked["project"] not in PROJECTS:
-        text = f"The value '{asked['project']}' does not exist for the field 'project'."
+    if jql["project"] not in PROJECTS:
+        text = f"The value '{jql['project']}' does not exist for the field 'project'."
         raise Refused(_error(400, text))
-    since = iso(store.clock() - timedelta(minutes=int(asked["minutes"])))
-    found = [
+    since = iso(store.clock() - timedelta(minutes=int(jql["minutes"])))
+    matches = [
         issue
         for issue in store.values(ISSUES)
-        if issue["fields"]["project"]["key"] == asked["project"] and issue["created"] >= since
+        if issue["fields"]["project"]["key"] == jql["project"] and issue["created"] >= since
     ]
-    found.sort(key=lambda issue: (issue["created"], int(issue["id"])), reverse=True)
+    matches.sort(key=lambda issue: (issue["created"], int(issue["id"])), reverse=True)
     size = min(int(request.query.get("maxResults", "50")), PAGE_SIZE)
     begin = int(request.query.get("nextPageToken", "0"))
-    shown = found[begin : begin + size]
+    on_page = matches[begin : begin + size]
     names = [name for name in request.query.get("properties", "").split(",") if name]
     only_id = request.query.get("fields", "id") == "id"
-    more = begin + size < len(found)
+    more = begin + size < len(matches)
     issues = [
         ({"id": issue["id"]} if only_id else _shown(issue, base_url)) | _properties(issue, names)
-        for issue in shown
+        for issue in on_page
     ]
     answer = {"issues": issues, "isLast": not more}
     return json_answer({**answer, "nextPageToken": str(begin + size)} if more else answer)
@@ -317,8 +317,8 @@ def _shown(issue: Document, base_url: str) -> Document:
 
 def _properties(issue: Document, names: list[str]) -> Document:
     """Return the properties asked for, and nothing where none were."""
-    held = {name: issue["properties"][name] for name in names if name in issue["properties"]}
-    return {"properties": held} if names else {}
+    properties = {name: issue["properties"][name] for name in names if name in issue["properties"]}
+    return {"properties": properties} if names else {}
 
 
 def _permissions(request: ReceivedRequest) -> Response:
@@ -332,7 +332,7 @@ def _permissions(request: ReceivedRequest) -> Response:
     unknown = {name: "Unrecognized permission" for name in names if name not in PERMISSIONS}
     if unknown:
         raise Refused(_error(400, **unknown))
-    held = {
+    permissions = {
         name: {
             "id": PERMISSIONS[name],
             "key": name,
@@ -342,4 +342,4 @@ def _permissions(request: ReceivedRequest) -> Response:
         }
         for name in names
     }
-    return json_answer({"permissions": held})
+    return json_answer({"permissions": permissions})

@@ -100,15 +100,15 @@ def _directory_routes(store: Store) -> APIRouter:
 
     @app.post(contacts)
     async def create_contact(directory: str, request: Request) -> Response:
-        received = await _authenticated(request)
+        call = await _authenticated(request)
         _require_directory(directory)
-        return _create_contact(store, received)
+        return _create_contact(store, call)
 
     @app.get(contacts)
     async def list_contacts(directory: str, request: Request) -> Response:
-        received = await _authenticated(request)
+        call = await _authenticated(request)
         _require_directory(directory)
-        return _list_contacts(store, received, mount_url(request))
+        return _list_contacts(store, call, mount_url(request))
 
     @app.get(contacts + "/{contact}")
     async def show_contact(directory: str, contact: str, request: Request) -> Response:
@@ -124,17 +124,17 @@ def _directory_routes(store: Store) -> APIRouter:
     async def delete_contact(directory: str, contact: str, request: Request) -> Response:
         await _authenticated(request)
         with store.transaction() as transaction:
-            found = _contact(transaction, directory, contact)
-            transaction.put(CONTACTS, contact, {**found, "deleted": True})
+            record = _contact(transaction, directory, contact)
+            transaction.put(CONTACTS, contact, {**record, "deleted": True})
         return _ok()
 
     @app.get(f"{API}/directories/{{directory}}/contacts/{{contact}}/transactions")
     async def list_transactions(directory: str, contact: str, request: Request) -> Response:
-        received = await _authenticated(request)
+        call = await _authenticated(request)
         with store.transaction() as transaction:
             _contact(transaction, directory, contact)
         theirs = [one for one in store.values(TRANSACTIONS) if one["contactId"] == contact]
-        return _listed(received, theirs, mount_url(request))
+        return _listed(call, theirs, mount_url(request))
 
     @app.post(f"{API}/directories/{{directory}}/transactions")
     async def create_transactions(directory: str, request: Request) -> Response:
@@ -164,9 +164,9 @@ def _distribution_routes(store: Store) -> APIRouter:
 
     @app.get(f"{API}/distributions/sms")
     async def list_sms(request: Request) -> Response:
-        received = await _authenticated(request)
-        theirs = [one for one in store.values(SMS) if one["surveyId"] == _survey_in(received)]
-        return _listed(received, theirs, mount_url(request))
+        call = await _authenticated(request)
+        theirs = [one for one in store.values(SMS) if one["surveyId"] == _survey_in(call)]
+        return _listed(call, theirs, mount_url(request))
 
     @app.get(f"{API}/distributions/{{distribution}}")
     async def show_distribution(distribution: str, request: Request) -> Response:
@@ -175,8 +175,8 @@ def _distribution_routes(store: Store) -> APIRouter:
 
     @app.get(f"{API}/distributions/{{distribution}}/links")
     async def list_links(distribution: str, request: Request) -> Response:
-        received = await _authenticated(request)
-        return _listed(received, _distribution(store, distribution)["links"], mount_url(request))
+        call = await _authenticated(request)
+        return _listed(call, _distribution(store, distribution)["links"], mount_url(request))
 
     return app
 
@@ -227,8 +227,8 @@ def _meta(status: int) -> Document:
 
 
 def _ok(result: object = None) -> Response:
-    found = {} if result is None else {"result": result}
-    return json_answer({**found, "meta": _meta(200)})
+    content = {} if result is None else {"result": result}
+    return json_answer({**content, "meta": _meta(200)})
 
 
 def _error(
@@ -243,31 +243,31 @@ def _refuse(status: int, code: str, message: str = "") -> Refused:
 
 
 async def _authenticated(request: Request) -> ReceivedRequest:
-    received = await read_request(request)
-    basic = basic_credentials(received.headers)
-    bearer = bearer_token(received.headers)
-    token = received.headers.get("x-api-token") or (basic[1] if basic else None)
+    call = await read_request(request)
+    basic = basic_credentials(call.headers)
+    bearer = bearer_token(call.headers)
+    token = call.headers.get("x-api-token") or (basic[1] if basic else None)
     if token is None and bearer is None:
         raise _refuse(400, "ATP_2", "The X-API-TOKEN header is missing")
     if (token or bearer) != TOKEN:
         raise _refuse(401, "DCD_7", "Invalid API token")
-    if request.method == "POST" and not received.body:
+    if request.method == "POST" and not call.body:
         raise Refused(_error(411, None))
-    return received
+    return call
 
 
 def _body(request: ReceivedRequest) -> Document:
-    given = json_object(request.body)
-    if given is None:
+    document = json_object(request.body)
+    if document is None:
         raise _refuse(400, "INVALID_JSON", "The body is not a JSON object")
-    return given
+    return document
 
 
 def _object(given: Document, field: str) -> Document:
-    found = given.get(field)
-    if not isinstance(found, dict):
+    value = given.get(field)
+    if not isinstance(value, dict):
         raise _refuse(400, f"INVALID_{field}", f"{field} is not an object")
-    return found
+    return value
 
 
 def _require(is_valid: object, field: str) -> None:
@@ -277,16 +277,16 @@ def _require(is_valid: object, field: str) -> None:
 
 def _listed(request: ReceivedRequest, elements: list[Any], base_url: str) -> Response:
     """Answer one page of a list, with the URL of the next."""
-    written = request.query.get("pageSize", str(PAGE_SIZE)), request.query.get("skipToken", "0")
-    if not all(one.isdecimal() for one in written) or not 1 <= int(written[0]) <= LARGEST_PAGE:
+    numbers = request.query.get("pageSize", str(PAGE_SIZE)), request.query.get("skipToken", "0")
+    if not all(one.isdecimal() for one in numbers) or not 1 <= int(numbers[0]) <= LARGEST_PAGE:
         raise _refuse(400, "QVAL_1", "Invalid pageSize or skipToken.")
-    size, begin = map(int, written)
-    following = None
+    size, begin = map(int, numbers)
+    next_page = None
     if begin + size < len(elements):
         query = urlencode({**request.query, "skipToken": begin + size})
         path = request.path.partition("?")[0]
-        following = f"{base_url.removesuffix('/' + SERVICE)}{path}?{query}"
-    return _ok({"elements": elements[begin : begin + size], "nextPage": following})
+        next_page = f"{base_url.removesuffix('/' + SERVICE)}{path}?{query}"
+    return _ok({"elements": elements[begin : begin + size], "nextPage": next_page})
 
 
 def _instant(moment: datetime) -> str:
@@ -312,31 +312,31 @@ def _require_directory(directory: str) -> None:
 def _contact(transaction: Transaction, directory: str, contact: str) -> Document:
     """Return a contact of the directory as it is now."""
     _require_directory(directory)
-    known = transaction.get(CONTACTS, contact)
-    if known is None and MADE_UP.fullmatch(contact):
+    record = transaction.get(CONTACTS, contact)
+    if record is None and MADE_UP.fullmatch(contact):
         return _made_up(contact)
-    if known is None or known.get("deleted"):
+    if record is None or record.get("deleted"):
         text = "The request was unable to find the contact."
         raise _refuse(404, "GET_CONTACT_NOT_FOUND", text)
-    return known
+    return record
 
 
 def _made_up(contact: str) -> Document:
     """Return a contact that nobody created."""
-    found = _new_contact(contact, 0)
+    record = _new_contact(contact, 0)
     if not contact.startswith("silent-"):
-        found |= {"email": "contact@example.com", "phone": "+15005550006"}
+        record |= {"email": "contact@example.com", "phone": "+15005550006"}
     if contact.startswith("unlisted-"):
-        found["mailingListMembership"] = {}
-    return {**found, "directoryUnsubscribed": contact.startswith("leaver-")}
+        record["mailingListMembership"] = {}
+    return {**record, "directoryUnsubscribed": contact.startswith("leaver-")}
 
 
 def _create_contact(store: Store, request: ReceivedRequest) -> Response:
-    given = _fields_in(request)
+    fields = _fields_in(request)
     now = _milliseconds(store)
     with store.transaction() as transaction:
         contact = f"CID_{transaction.next_id(CONTACTS):015}"
-        transaction.put(CONTACTS, contact, _changed(_new_contact(contact, now), given, now))
+        transaction.put(CONTACTS, contact, _changed(_new_contact(contact, now), fields, now))
     return _ok({"id": contact})
 
 
@@ -346,15 +346,15 @@ def _update_contact(
     """Change what is given, and leave the rest alone."""
     with store.transaction() as transaction:
         old = _contact(transaction, directory, contact)
-        given = _fields_in(request)
-        new = _changed(old, given, _milliseconds(store))
+        fields = _fields_in(request)
+        new = _changed(old, fields, _milliseconds(store))
         transaction.put(CONTACTS, contact, new)
         transaction.receive(
             SERVICE,
             "contact_update",
             to=contact,
             subject="Contact updated",
-            fields={"contact": new, "update": given},
+            fields={"contact": new, "update": fields},
             raw=request.raw(),
         )
     return _ok()
@@ -372,10 +372,10 @@ def _list_contacts(store: Store, request: ReceivedRequest, base_url: str) -> Res
 
 def _fields_in(request: ReceivedRequest) -> Document:
     """Return the fields that a body gives a contact; refuse what is none."""
-    given = _body(request)
-    for problem in _problems(given):
+    fields = _body(request)
+    for problem in _problems(fields):
         raise _refuse(400, "QVAL_1", problem)
-    return given
+    return fields
 
 
 def _problems(given: Document) -> list[str]:
@@ -421,15 +421,15 @@ def _new_contact(contact: str, now: int) -> Document:
 
 def _changed(contact: Document, given: Document, now: int) -> Document:
     """Return a contact with what a request gives; embedded data that it does not name stays."""
-    changed = {**contact, **{key: given[key] for key in _TEXTS if key in given}}
-    changed["embeddedData"] = {**contact["embeddedData"], **(given.get("embeddedData") or {})}
-    changed["emailDomain"] = (changed["email"] or "").partition("@")[2] or None
-    changed["lastModified"] = now
+    new = {**contact, **{key: given[key] for key in _TEXTS if key in given}}
+    new["embeddedData"] = {**contact["embeddedData"], **(given.get("embeddedData") or {})}
+    new["emailDomain"] = (new["email"] or "").partition("@")[2] or None
+    new["lastModified"] = now
     opted_out = given.get("unsubscribed")
     if opted_out is not None and opted_out != contact["directoryUnsubscribed"]:
-        changed["directoryUnsubscribed"] = opted_out
-        changed["directoryUnsubscribeDate"] = now if opted_out else None
-    return changed
+        new["directoryUnsubscribed"] = opted_out
+        new["directoryUnsubscribeDate"] = now if opted_out else None
+    return new
 
 
 def _milliseconds(store: Store) -> int:
@@ -454,50 +454,52 @@ def _is_data_value(value: object) -> bool:
 
 
 def _create_transactions(store: Store, request: ReceivedRequest, directory: str) -> Response:
-    created: Document = {}
-    unprocessed: Document = {}
+    numbers: Document = {}
+    failures: Document = {}
     with store.transaction() as transaction:
-        for name, given in _body(request).items():
-            _require(isinstance(given, dict), "transaction")
-            _require(WALL_CLOCK.fullmatch(str(given.get("transactionDate"))), "transactionDate")
-            _require(_is_embedded_data(given.get("data", {})), "data")
-            contact = str(given.get("contactId"))
+        for name, transaction_ in _body(request).items():
+            _require(isinstance(transaction_, dict), "transaction")
+            _require(
+                WALL_CLOCK.fullmatch(str(transaction_.get("transactionDate"))), "transactionDate"
+            )
+            _require(_is_embedded_data(transaction_.get("data", {})), "data")
+            contact = str(transaction_.get("contactId"))
             try:
-                _member(transaction, directory, given.get("mailingListId"), contact)
+                _member(transaction, directory, transaction_.get("mailingListId"), contact)
             except Refused:
-                unprocessed[name] = {"errorCode": "CONTACT_NOT_FOUND"}
+                failures[name] = {"errorCode": "CONTACT_NOT_FOUND"}
                 continue
             number = _number(transaction, "CTR")
-            kept = {**given, "transactionId": number}
-            transaction.put(TRANSACTIONS, number, kept)
-            created[name] = {"id": number}
+            record = {**transaction_, "transactionId": number}
+            transaction.put(TRANSACTIONS, number, record)
+            numbers[name] = {"id": number}
             transaction.receive(
                 SERVICE,
                 "transaction",
                 to=contact,
                 subject="Transaction",
-                fields={"transaction": kept},
+                fields={"transaction": record},
                 raw=request.raw(),
             )
-    return _ok({"createdTransactions": created, "unprocessedTransactions": unprocessed})
+    return _ok({"createdTransactions": numbers, "unprocessedTransactions": failures})
 
 
 def _member(
     transaction: Transaction, directory: str, mailing_list: object, contact: str
 ) -> Document:
     """Return a contact that is in the mailing list."""
-    found = _contact(transaction, directory, contact)
-    if mailing_list not in found["mailingListMembership"]:
+    record = _contact(transaction, directory, contact)
+    if mailing_list not in record["mailingListMembership"]:
         raise _refuse(404, "GET_CONTACT_FROM_LIST_NOT_FOUND", "The contact is not in the list")
-    return found
+    return record
 
 
 def _create_batch(store: Store, request: ReceivedRequest, directory: str) -> Response:
-    given = _body(request)
+    document = _body(request)
     with store.transaction() as transaction:
         _require(directory == DIRECTORY, "directoryId")
-        _require(INSTANT.fullmatch(str(given.get("creationDate"))), "creationDate")
-        ids = given.get("transactionIds")
+        _require(INSTANT.fullmatch(str(document.get("creationDate"))), "creationDate")
+        ids = document.get("transactionIds")
         _require(isinstance(ids, list), "transactionIds")
         _require(
             all(transaction.get(TRANSACTIONS, str(one)) for one in ids or []), "transactionIds"
@@ -511,27 +513,27 @@ def _create_batch(store: Store, request: ReceivedRequest, directory: str) -> Res
 
 
 def _create_distribution(store: Store, request: ReceivedRequest, base_url: str) -> Response:
-    given = _body(request)
-    if "action" in given:
-        return _generate_links(store, given, base_url)
+    document = _body(request)
+    if "action" in document:
+        return _generate_links(store, document, base_url)
     with store.transaction() as transaction:
-        contact = _recipient(transaction, given)
-        header, link = _object(given, "header"), _object(given, "surveyLink")
+        contact = _recipient(transaction, document)
+        header, link = _object(document, "header"), _object(document, "surveyLink")
         _require(header.get("subject"), "subject")
         for field in ("fromEmail", "replyToEmail"):
             _require(EMAIL.fullmatch(str(header.get(field))), field)
         _require_survey(link.get("surveyId"))
         _require(link.get("type") in LINK_TYPES, "type")
         _require(INSTANT.fullmatch(str(link.get("expirationDate"))), "expirationDate")
-        _require(INSTANT.fullmatch(str(given.get("sendDate"))), "sendDate")
-        _require(_is_message(given.get("message")), "message")
-        data = given.get("embeddedData", {})
+        _require(INSTANT.fullmatch(str(document.get("sendDate"))), "sendDate")
+        _require(_is_message(document.get("message")), "message")
+        data = document.get("embeddedData", {})
         _require(_is_embedded_data(data, MOST_DATA), "embeddedData")
         distribution = _new(store, transaction, "Invite", link["surveyId"], link) | {
-            "sendDate": given["sendDate"],
+            "sendDate": document["sendDate"],
             "headers": header,
-            "recipients": _recipients(given["recipients"]),
-            "message": _kept(given["message"]),
+            "recipients": _recipients(document["recipients"]),
+            "message": _kept(document["message"]),
             "embeddedData": data,
         }
         transaction.put(DISTRIBUTIONS, distribution["id"], distribution)
@@ -540,7 +542,7 @@ def _create_distribution(store: Store, request: ReceivedRequest, base_url: str) 
             "survey_invitation",
             to=contact["email"] or "",
             subject=header["subject"],
-            html=given["message"].get("messageText") or "",
+            html=document["message"].get("messageText") or "",
             fields={"distribution": distribution, "contact": contact},
             raw=request.raw(),
         )
@@ -589,7 +591,7 @@ def _new(
 ) -> Document:
     """Return a distribution that is not addressed yet."""
     now = _instant(store.clock())
-    kept = {"surveyId": survey, "expirationDate": link["expirationDate"]}
+    dates = {"surveyId": survey, "expirationDate": link["expirationDate"]}
     return {
         "id": _number(transaction, "EMD"),
         "parentDistributionId": None,
@@ -602,7 +604,7 @@ def _new(
         "modifiedDate": now,
         "customHeaders": {},
         "headers": dict.fromkeys(("fromEmail", "replyToEmail", "fromName")),
-        "surveyLink": {**kept, "linkType": link.get("type") or link.get("linkType")},
+        "surveyLink": {**dates, "linkType": link.get("type") or link.get("linkType")},
         "message": dict.fromkeys(("libraryId", "messageId", "messageType")),
         "embeddedData": None,
         "stats": dict.fromkeys(_STATS, 0),
@@ -641,9 +643,9 @@ def _generate_links(store: Store, given: Document, base_url: str) -> Response:
 
 
 def _link(transaction: Transaction, number: str, given: Document, base_url: str) -> Document:
-    recorded = transaction.get(TRANSACTIONS, number)
-    assert recorded is not None
-    contact = _contact(transaction, DIRECTORY, recorded["contactId"])
+    record = transaction.get(TRANSACTIONS, number)
+    assert record is not None
+    contact = _contact(transaction, DIRECTORY, record["contactId"])
     lookup_id = contact["mailingListMembership"][MAILING_LIST]["contactLookupId"]
     survey = given["surveyId"]
     return {
@@ -669,24 +671,24 @@ def _survey_in(request: ReceivedRequest) -> str:
 
 def _distribution(store: Store, number: str) -> Document:
     with store.transaction() as transaction:
-        found = transaction.get(DISTRIBUTIONS, number)
-    if found is None:
+        record = transaction.get(DISTRIBUTIONS, number)
+    if record is None:
         raise _refuse(404, "DISTRIBUTION_NOT_FOUND", "There is no such distribution")
-    return found
+    return record
 
 
 def _shown(distribution: Document, *, single: bool) -> Document:
     """Return a distribution as a list shows it, or with the text and data of a single one."""
-    shown = {name: value for name, value in distribution.items() if name != "links"}
+    facts = {name: value for name, value in distribution.items() if name != "links"}
     if single:
-        return shown
-    message = {name: value for name, value in shown["message"].items() if name != "messageText"}
-    return {**shown, "message": message, "embeddedData": None}
+        return facts
+    message = {name: value for name, value in facts["message"].items() if name != "messageText"}
+    return {**facts, "message": message, "embeddedData": None}
 
 
 def _list_distributions(store: Store, request: ReceivedRequest, base_url: str) -> Response:
     survey, query = _survey_in(request), request.query
-    found = [
+    matches = [
         _shown(one, single=False)
         for one in store.values(DISTRIBUTIONS)
         if one["surveyLink"]["surveyId"] == survey
@@ -694,32 +696,32 @@ def _list_distributions(store: Store, request: ReceivedRequest, base_url: str) -
         and query.get("distributionRequestType") in (None, one["requestType"])
         and query.get("sendStartDate", "") <= one["sendDate"] <= query.get("sendEndDate", "9")
     ]
-    return _listed(request, found, base_url)
+    return _listed(request, matches, base_url)
 
 
 def _create_sms(store: Store, request: ReceivedRequest) -> Response:
-    given = _body(request)
+    document = _body(request)
     with store.transaction() as transaction:
-        contact = _recipient(transaction, given)
-        _require_survey(given.get("surveyId"))
-        _require(given.get("method") in SMS_METHODS, "method")
-        _require(isinstance(given.get("name"), str) and given["name"], "name")
-        _require(INSTANT.fullmatch(str(given.get("sendDate"))), "sendDate")
-        _require(_is_message(given.get("message")), "message")
+        contact = _recipient(transaction, document)
+        _require_survey(document.get("surveyId"))
+        _require(document.get("method") in SMS_METHODS, "method")
+        _require(isinstance(document.get("name"), str) and document["name"], "name")
+        _require(INSTANT.fullmatch(str(document.get("sendDate"))), "sendDate")
+        _require(_is_message(document.get("message")), "message")
         distribution = {
             "id": _number(transaction, "SMSD"),
             "ownerId": USER_ID,
             "organizationId": "sandbox",
             "requestStatus": "Scheduled",
-            "requestType": given["method"],
-            "surveyId": given["surveyId"],
-            "name": given["name"],
-            "sendDate": given["sendDate"],
-            "recipients": _recipients(given["recipients"])
+            "requestType": document["method"],
+            "surveyId": document["surveyId"],
+            "name": document["name"],
+            "sendDate": document["sendDate"],
+            "recipients": _recipients(document["recipients"])
             | dict.fromkeys(("transactionId", "transactionBatchId")),
             "message": {
                 **dict.fromkeys(("libraryId", "messageId", "messageText")),
-                **given["message"],
+                **document["message"],
             },
             "stats": dict.fromkeys(
                 ("sent", "failed", "started", "finished", "credits", "segments"), 0
@@ -730,7 +732,7 @@ def _create_sms(store: Store, request: ReceivedRequest) -> Response:
             SERVICE,
             "survey_text",
             to=contact["phone"] or "",
-            text=given["message"].get("messageText") or "",
+            text=document["message"].get("messageText") or "",
             fields={"distribution": distribution, "contact": contact},
             raw=request.raw(),
         )
@@ -746,21 +748,21 @@ def _trigger(store: Store, request: ReceivedRequest) -> Response:
         raise _refuse(404, "EVENT_NOT_FOUND", "There is no such event")
     if len(request.body.encode("utf-8", "replace")) > LARGEST_EVENT:
         raise _refuse(413, "PAYLOAD_TOO_LARGE", "The payload is larger than 100 KB")
-    given = _body(request)
-    _require(given.get("name"), "name")
-    data = given.get("data") or {}
+    document = _body(request)
+    _require(document.get("name"), "name")
+    data = document.get("data") or {}
     with store.transaction() as transaction:
         number = transaction.next_id(TICKETS)
         ticket = {
             "key": f"T-{number}",
-            "name": given["name"],
-            "ownerId": given.get("owner"),
-            "ticketTeamId": given.get("team"),
-            "priority": given.get("priority"),
-            "status": given.get("status") or "Open",
-            "comment": given.get("comment"),
+            "name": document["name"],
+            "ownerId": document.get("owner"),
+            "ticketTeamId": document.get("team"),
+            "priority": document.get("priority"),
+            "status": document.get("status") or "Open",
+            "comment": document.get("comment"),
             "createdAt": _instant(store.clock()),
-            "data": {**data, "segue_delivery": given.get("segue_delivery")},
+            "data": {**data, "segue_delivery": document.get("segue_delivery")},
         }
         transaction.put(TICKETS, ticket["key"], ticket)
         transaction.receive(
@@ -779,9 +781,11 @@ def _search_tickets(store: Store, request: ReceivedRequest) -> Response:
     query = _body(request).get("query")
     _require(isinstance(query, dict), "query")
     size = int(request.query.get("pageSize", 50))
-    found = [one for one in store.values(TICKETS) if _matches(one, query or {})]
-    shown = [{name: value for name, value in one.items() if name != "data"} for one in found[:size]]
-    return _ok({"elements": shown, "links": {"next": {"href": None}}})
+    matches = [one for one in store.values(TICKETS) if _matches(one, query or {})]
+    elements = [
+        {name: value for name, value in one.items() if name != "data"} for one in matches[:size]
+    ]
+    return _ok({"elements": elements, "links": {"next": {"href": None}}})
 
 
 def _matches(ticket: Document, query: Document) -> bool:
@@ -789,14 +793,14 @@ def _matches(ticket: Document, query: Document) -> bool:
     kind, comparison, value = (query.get(name) for name in ("queryType", "comparison", "value"))
     if kind == "compound":
         return all(_matches(ticket, child) for child in query["children"])
-    found = ticket["data"].get(query.get("key")) if kind == "keyValue" else ticket.get(str(kind))
+    content = ticket["data"].get(query.get("key")) if kind == "keyValue" else ticket.get(str(kind))
     results: Document = {
-        "eq": found == value,
-        "neq": found != value,
-        "exists": found is not None,
-        "doesnotexist": found is None,
-        "contains": isinstance(found, str) and str(value) in found,
-        "gt": found is not None and str(found) > str(value),
+        "eq": content == value,
+        "neq": content != value,
+        "exists": content is not None,
+        "doesnotexist": content is None,
+        "contains": isinstance(content, str) and str(value) in content,
+        "gt": content is not None and str(content) > str(value),
     }
     _require(comparison in results, "comparison")
     return bool(results[str(comparison)])

@@ -162,13 +162,13 @@ class Sandbox:
                 timeout_graceful_shutdown=1,
             )
         )
-        started = threading.Event()
+        is_up = threading.Event()
         self._thread = threading.Thread(
-            target=self._run, args=(http_socket, smtp_socket, started), name="segue-sandbox"
+            target=self._run, args=(http_socket, smtp_socket, is_up), name="segue-sandbox"
         )
         self._thread.daemon = True
         self._thread.start()
-        if not started.wait(START_TIMEOUT) or self._failure is not None:
+        if not is_up.wait(START_TIMEOUT) or self._failure is not None:
             self._server.should_exit = True
             self.store.close()
             raise SettingsError(f"the sandbox did not start: {self._failure or 'timed out'}")
@@ -213,7 +213,7 @@ def run(
         stop.set()
 
     signals = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, on_signal) for number in signals}
+    handlers = {number: signal.signal(number, on_signal) for number in signals}
     try:
         with Sandbox(host=host, http_port=http_port, smtp_port=smtp_port, folder=folder) as sandbox:
             print(describe(sandbox, folder), flush=True)  # noqa: T201 - a command's output
@@ -221,7 +221,7 @@ def run(
                 if not sandbox.running:
                     raise SegueError("the sandbox has stopped by itself; the log says why")
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
     print("The sandbox has stopped.", flush=True)  # noqa: T201 - a command's output
 

@@ -94,11 +94,11 @@ def refusal(fault: Fault, path: str) -> Response:
 
 
 async def _authenticated(request: Request) -> ReceivedRequest:
-    received = await read_request(request)
-    basic = basic_credentials(received.headers)
-    if basic != (USER, PASSWORD) and bearer_token(received.headers) != PASSWORD:
+    call = await read_request(request)
+    basic = basic_credentials(call.headers)
+    if basic != (USER, PASSWORD) and bearer_token(call.headers) != PASSWORD:
         raise Refused(_unauthorized())
-    return received
+    return call
 
 
 def _unauthorized() -> Response:
@@ -120,12 +120,12 @@ def _fields_of(table: str) -> tuple[str, frozenset[str]]:
 
 def _create(store: Store, request: ReceivedRequest, table: str, base_url: str) -> Response:
     prefix, names = _fields_of(table)
-    given = json_object(request.body)
-    if given is None:
+    document = json_object(request.body)
+    if document is None:
         raise Refused(
             _error(400, "Exception while reading request", "The payload is not valid JSON")
         )
-    fields = {name: _text(value) for name, value in given.items() if name in names}
+    fields = {name: _text(value) for name, value in document.items() if name in names}
     if table in READ_ONLY:
         detail = "ACL Exception Insert Failed due to security constraints"
         raise Refused(_error(403, "Operation Failed", detail))
@@ -169,17 +169,17 @@ def _list(store: Store, request: ReceivedRequest, table: str) -> Response:
     _, names = _fields_of(table)
     records = [one for one in store.values(RECORDS) if one["sys_class_name"] == table]
     for condition in request.query.get("sysparm_query", "").split("^"):
-        name, is_condition, wanted = condition.partition("=")
+        name, is_condition, value = condition.partition("=")
         if is_condition and name in names:
-            records = [one for one in records if one[name] == wanted]
+            records = [one for one in records if one[name] == value]
     begin = _number(request.query.get("sysparm_offset"), 0)
     limit = min(_number(request.query.get("sysparm_limit"), LIMIT), LIMIT)
     wanted_fields = [name for name in request.query.get("sysparm_fields", "").split(",") if name]
-    shown = [
+    result = [
         {name: one[name] for name in wanted_fields if name in one} if wanted_fields else one
         for one in records[begin : begin + limit]
     ]
-    return json_answer({"result": shown}, headers={"X-Total-Count": str(len(records))})
+    return json_answer({"result": result}, headers={"X-Total-Count": str(len(records))})
 
 
 def _number(text: str | None, default: int) -> int:

@@ -117,23 +117,23 @@ def create_app(store: Store) -> FastAPI:
 
     @app.api_route("/api/{method}", methods=["GET", "POST"])
     async def call(method: str, request: Request) -> Response:
-        received = await read_request(request)
+        incoming_call = await read_request(request)
         headers: dict[str, str] = {}
         try:
-            arguments = _arguments(received)
-            token = _authenticate(received, arguments)
+            arguments = _arguments(incoming_call)
+            token = _authenticate(incoming_call, arguments)
             headers["X-OAuth-Scopes"] = ",".join(SCOPES_OF[token])
             call = _method(method)
             _authorize(token, method, arguments)
-            answer = call(store, arguments, received)
+            answer = call(store, arguments, incoming_call)
         except SlackError as error:
             return json_answer(error.answer, headers=headers)
         return json_answer({"ok": True, **answer}, headers=headers)
 
     @app.post("/services/{team}/{hook}/{token}")
     async def webhook(team: str, hook: str, token: str, request: Request) -> Response:
-        received = await read_request(request)
-        return _webhook(store, received, team, hook, token)
+        incoming_call = await read_request(request)
+        return _webhook(store, incoming_call, team, hook, token)
 
     return app
 
@@ -204,11 +204,11 @@ def _authenticate(request: ReceivedRequest, arguments: Arguments) -> str:
 
 
 def _authorize(token: str, method: str, arguments: Arguments) -> None:
-    needed = SCOPES.get(method)
+    scope = SCOPES.get(method)
     if method == "conversations.history" and str(arguments.get("channel", "")).startswith("D"):
-        needed = "im:history"
-    if token == TOKEN_TO_POST and needed:
-        raise SlackError("missing_scope", needed=needed, provided="chat:write")
+        scope = "im:history"
+    if token == TOKEN_TO_POST and scope:
+        raise SlackError("missing_scope", needed=scope, provided="chat:write")
 
 
 def _method(name: str) -> Callable[[Store, Arguments, ReceivedRequest], Document]:
@@ -268,8 +268,8 @@ def _conversations_list(store: Store, arguments: Arguments, request: ReceivedReq
     types = {kind.strip() for kind in str(arguments.get("types") or TYPES[0]).split(",")}
     if not types <= set(TYPES):
         raise SlackError("invalid_types")
-    known = [one for one in _conversations(store) if one.kind in types]
-    page, cursor = _page(known, arguments, default=100)
+    conversations = [one for one in _conversations(store) if one.kind in types]
+    page, cursor = _page(conversations, arguments, default=100)
     return {
         "channels": [_conversation_object(conversation) for conversation in page],
         "response_metadata": {"next_cursor": cursor},
@@ -286,8 +286,8 @@ def _conversations_open(store: Store, arguments: Arguments, request: ReceivedReq
         conversation = _conversation_with(str(arguments.get("users") or ""))
     is_open = conversation in _conversations(store)
     with store.transaction() as transaction:
-        opened = {"id": conversation.id, "name": conversation.name}
-        transaction.put("slack.opened", conversation.id, opened)
+        record = {"id": conversation.id, "name": conversation.name}
+        transaction.put("slack.opened", conversation.id, record)
     if not _is_true(arguments.get("return_im")):
         return {"channel": {"id": conversation.id}}
     return {
@@ -301,10 +301,10 @@ def _conversations_history(
     store: Store, arguments: Arguments, request: ReceivedRequest
 ) -> Document:
     channel = _required(arguments, "channel")
-    known = {conversation.id: conversation for conversation in _conversations(store)}
-    if channel not in known:
+    by_id = {conversation.id: conversation for conversation in _conversations(store)}
+    if channel not in by_id:
         raise SlackError("channel_not_found")
-    if not known[channel].is_joined:
+    if not by_id[channel].is_joined:
         raise SlackError("not_in_channel")
     messages = [
         message.fields
@@ -388,11 +388,11 @@ SCOPES_OF = {
 
 def _conversations(store: Store) -> list[Conversation]:
     """Return every known conversation, once."""
-    known = {channel_id(name): f"#{name}" for name in CHANNELS}
-    known |= {opened["id"]: opened["name"] for opened in store.values("slack.opened")}
+    names = {channel_id(name): f"#{name}" for name in CHANNELS}
+    names |= {opened["id"]: opened["name"] for opened in store.values("slack.opened")}
     for message in store.messages(service=SERVICE):
-        known[message.fields["channel"]] = message.fields["channel_name"]
-    return [Conversation(id, name) for id, name in known.items()]
+        names[message.fields["channel"]] = message.fields["channel_name"]
+    return [Conversation(id, name) for id, name in names.items()]
 
 
 def _conversation_to_post_to(store: Store, wanted: str) -> Conversation:
@@ -494,11 +494,11 @@ def _in_timeline(ts: str, arguments: Arguments) -> bool:
     if _is_true(arguments.get("inclusive")) and ts in (oldest, latest):
         return True
     try:
-        after = not oldest or float(ts) > float(oldest)
-        before = not latest or float(ts) < float(latest)
+        is_after = not oldest or float(ts) > float(oldest)
+        is_before = not latest or float(ts) < float(latest)
     except ValueError:
         raise SlackError("invalid_ts_oldest") from None
-    return after and before
+    return is_after and is_before
 
 
 # Messages

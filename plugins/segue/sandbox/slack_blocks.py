@@ -91,11 +91,11 @@ def _context(where: str, block: Any) -> Iterator[Problem]:
     elements = block.get("elements")
     yield from _items(f"{where}/elements", elements, MAX_CONTEXT, required=True)
     for index, element in enumerate(elements or []):
-        at = f"{where}/elements/{index}"
+        place = f"{where}/elements/{index}"
         if isinstance(element, dict) and element.get("type") == "image":
-            yield from _image(at, element)
+            yield from _image(place, element)
         else:
-            yield from _text(at, element, MAX_CONTEXT_TEXT)
+            yield from _text(place, element, MAX_CONTEXT_TEXT)
 
 
 def _actions(where: str, block: Any) -> Iterator[Problem]:

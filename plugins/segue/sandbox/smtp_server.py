@@ -79,8 +79,8 @@ class Mailbox:
     ) -> AuthResult:
         """Accept the sandbox's one login; aiosmtpd answers a refusal with 535."""
         fault = self.faults.take(SERVICE, method="AUTH", kinds=_AT_THE_DOOR)
-        expected = LoginPassword(USER.encode(), PASSWORD.encode())
-        return AuthResult(success=fault is None and credentials == expected, handled=False)
+        login = LoginPassword(USER.encode(), PASSWORD.encode())
+        return AuthResult(success=fault is None and credentials == login, handled=False)
 
     async def handle_MAIL(  # noqa: N802 - aiosmtpd's name
         self,
@@ -142,17 +142,17 @@ async def _spoil(server: SMTP, fault: Fault) -> str:
 
 def receive_mail(store: Store, envelope: Envelope, mail: bytes) -> int:
     """Record one mail, once for all its recipients, and return its number."""
-    parsed = message_from_bytes(mail, EmailMessage, policy=policy.default)
-    headers = _headers(parsed)
+    email = message_from_bytes(mail, EmailMessage, policy=policy.default)
+    headers = _headers(email)
     with store.transaction() as transaction:
         message = transaction.receive(
             SERVICE,
             "mail",
             to=", ".join(envelope.rcpt_tos),
             subject=_first(headers, "subject"),
-            text=_body(parsed, "plain"),
-            html=_body(parsed, "html"),
-            fields=_fields(parsed, headers, envelope),
+            text=_body(email, "plain"),
+            html=_body(email, "html"),
+            fields=_fields(email, headers, envelope),
             raw={"mail": mail.decode("utf-8", "replace")},
         )
     return message.id

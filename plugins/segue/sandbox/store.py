@@ -169,10 +169,10 @@ class Store:
         ``contains`` is looked for in everything that is known of a message, in any case.
         """
         with self._lock:
-            received = list(self._state.messages.values())
+            everything = list(self._state.messages.values())
         return [
             message
-            for message in received
+            for message in everything
             if service in (None, message.service)
             and kind in (None, message.kind)
             and (not contains or contains.casefold() in _searchable(message))

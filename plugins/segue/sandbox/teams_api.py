@@ -55,9 +55,9 @@ def create_app(store: Store) -> FastAPI:
 
     @app.post("/workflows/{workflow}/triggers/manual/paths/invoke")
     async def invoke(workflow: str, request: Request) -> Response:
-        received = await read_request(request)
-        _authorize(received, workflow)
-        return _run(store, received)
+        call = await read_request(request)
+        _authorize(call, workflow)
+        return _run(store, call)
 
     return app
 
@@ -90,25 +90,25 @@ def _authorize(request: ReceivedRequest, workflow: str) -> None:
     if workflow != WORKFLOW:
         text = f"The workflow '{workflow}' could not be found."
         raise Refused(_error(404, "WorkflowNotFound", text))
-    given = request.query["sig"].encode("utf-8", "replace")
-    if not hmac.compare_digest(given, SIGNATURE.encode()):
+    signature = request.query["sig"].encode("utf-8", "replace")
+    if not hmac.compare_digest(signature, SIGNATURE.encode()):
         raise Refused(_unauthorized())
 
 
 def _run(store: Store, request: ReceivedRequest) -> Response:
-    given = json_object(request.body)
-    if request.content_type != "application/json" or given is None:
+    document = json_object(request.body)
+    if request.content_type != "application/json" or document is None:
         text = "The input body for trigger 'manual' of type 'Request' must be of type JSON."
         return _error(400, "InvalidRequestContent", text)
     if len(request.body.encode("utf-8", "replace")) > LARGEST_REQUEST:
         return _error(413, "RequestEntityTooLarge")
-    failure = next(_failures(given, len(request.body.encode("utf-8", "replace"))), None)
+    failure = next(_failures(document, len(request.body.encode("utf-8", "replace"))), None)
     with store.transaction() as transaction:
         run = f"0858{transaction.next_id('teams.runs'):028d}CU00"
         if failure:
             _receive(transaction, "failed_run", {"run": run, "why": failure}, failure, request)
         else:
-            for attachment in given["attachments"]:
+            for attachment in document["attachments"]:
                 fields = {"run": run, "card": attachment["content"]}
                 _receive(transaction, "card", fields, _text_of(attachment["content"]), request)
     return Response(status_code=202, headers={"x-ms-workflow-run-id": run})

@@ -122,8 +122,8 @@ def create_app(store: Store) -> FastAPI:
     async def show(account: str, sid: str, request: Request) -> Response:
         await _authenticated(request, account)
         with store.transaction() as transaction:
-            found = transaction.get(MESSAGES, sid)
-        return json_answer(_shown(found)) if found else missing
+            message = transaction.get(MESSAGES, sid)
+        return json_answer(_shown(message)) if message else missing
 
     return app
 
@@ -150,29 +150,29 @@ def _refuse(code: int, status: int = 400, about: str = "") -> NoReturn:
 
 
 async def _authenticated(request: Request, account: str) -> ReceivedRequest:
-    received = await read_request(request)
-    known = ((ACCOUNT_SID, AUTH_TOKEN), (API_KEY, API_SECRET))
-    if basic_credentials(received.headers) not in known:
+    call = await read_request(request)
+    credentials = ((ACCOUNT_SID, AUTH_TOKEN), (API_KEY, API_SECRET))
+    if basic_credentials(call.headers) not in credentials:
         _refuse(20003, 401)
     if account != ACCOUNT_SID:
         _refuse(20404, 404)
-    return received
+    return call
 
 
 # Creating
 
 
 def _create(store: Store, request: ReceivedRequest) -> Response:
-    given = request.form() if request.content_type == "application/x-www-form-urlencoded" else {}
-    to, sender, service, body = _checked(given)
-    tags = _tags(given.get("Tags"))
+    form = request.form() if request.content_type == "application/x-www-form-urlencoded" else {}
+    number, sender, service, body = _checked(form)
+    tags = _tags(form.get("Tags"))
     with store.transaction() as transaction:
         sid = f"SM{transaction.next_id(MESSAGES):032x}"
         is_queued = sender.startswith("Queue")
         now = store.clock()
         message = {
             "sid": sid,
-            "to": to,
+            "to": number,
             "from": sender or None,
             "messaging_service_sid": service or None,
             "body": body,
@@ -186,7 +186,7 @@ def _create(store: Store, request: ReceivedRequest) -> Response:
         transaction.receive(
             SERVICE,
             "text",
-            to=to,
+            to=number,
             text=body,
             fields={"sid": sid, "from": sender or service, "tags": tags},
             raw=request.raw(),
@@ -196,9 +196,9 @@ def _create(store: Store, request: ReceivedRequest) -> Response:
 
 def _checked(given: Mapping[str, str]) -> tuple[str, str, str, str]:
     """Return To, From, MessagingServiceSid and Body; refuse what cannot be sent."""
-    to, sender = given.get("To", ""), given.get("From", "")
+    number, sender = given.get("To", ""), given.get("From", "")
     service, body = given.get("MessagingServiceSid", ""), given.get("Body", "")
-    if not to:
+    if not number:
         _refuse(21604)
     if not sender and not service:
         _refuse(21603)
@@ -208,15 +208,15 @@ def _checked(given: Mapping[str, str]) -> tuple[str, str, str, str]:
         _refuse(21602)
     if len(body.encode("utf-16-le", "surrogatepass")) // 2 > LONGEST_BODY:
         _refuse(21617)
-    if not _NUMBER.fullmatch(to):
-        _refuse(21211, about=to)
+    if not _NUMBER.fullmatch(number):
+        _refuse(21211, about=number)
     if sender and not any(one.fullmatch(sender) for one in (_NUMBER, _SHORT_CODE, _NAME)):
         _refuse(21212, about=sender)
     if sender in FROM_ERRORS:
         _refuse(FROM_ERRORS[sender], about=sender)
-    if to in TO_ERRORS:
-        _refuse(TO_ERRORS[to], about=to)
-    return to, sender, service, body
+    if number in TO_ERRORS:
+        _refuse(TO_ERRORS[number], about=number)
+    return number, sender, service, body
 
 
 def _tags(written: str | None) -> dict[str, str]:
@@ -248,29 +248,29 @@ def _list(store: Store, request: ReceivedRequest) -> Response:
     query = request.query
     size = _number(query, "PageSize", USUAL_PAGE, smallest=1)
     page = _number(query, "Page", 0, smallest=0)
-    found = [one for one in _newest_first(store) if _is_wanted(one, query)]
-    start = _start(found, query)
-    shown = found[start : start + size]
-    kept = {name: value for name, value in query.items() if name not in ("Page", "PageToken")}
+    matches = [one for one in _newest_first(store) if _is_wanted(one, query)]
+    start = _start(matches, query)
+    on_page = matches[start : start + size]
+    filters = {name: value for name, value in query.items() if name not in ("Page", "PageToken")}
     path = request.path.partition("?")[0].removeprefix(f"/{SERVICE}")
 
     def uri(number: int, **token: str) -> str:
-        return f"{path}?{urlencode({**kept, 'PageSize': size, 'Page': number, **token})}"
+        return f"{path}?{urlencode({**filters, 'PageSize': size, 'Page': number, **token})}"
 
-    following = None
-    if start + size < len(found):
-        following = uri(page + 1, PageToken=f"PA{shown[-1]['sid']}")
+    next_uri = None
+    if start + size < len(matches):
+        next_uri = uri(page + 1, PageToken=f"PA{on_page[-1]['sid']}")
     return json_answer(
         {
-            "messages": [_shown(one) for one in shown],
+            "messages": [_shown(one) for one in on_page],
             "first_page_uri": uri(0),
-            "next_page_uri": following,
+            "next_page_uri": next_uri,
             "previous_page_uri": uri(page - 1) if page else None,
             "uri": uri(page),
             "page": page,
             "page_size": size,
             "start": start,
-            "end": max(start, start + len(shown) - 1),
+            "end": max(start, start + len(on_page) - 1),
         }
     )
 
@@ -299,13 +299,13 @@ def _is_wanted(message: Document, query: Mapping[str, str]) -> bool:
 
 def _is_on(message: Document, name: str, written: str) -> bool:
     """Tell whether a message was sent on the days of a filter (GMT); one in the queue is not."""
-    wanted = _day(written)
+    limit = _day(written)
     if message["sent"] is None:
         return False
     day = datetime.fromisoformat(message["sent"]).astimezone(UTC).date()
     if name == "DateSent<":
-        return day <= wanted
-    return day >= wanted if name == "DateSent>" else day == wanted
+        return day <= limit
+    return day >= limit if name == "DateSent>" else day == limit
 
 
 def _day(written: str) -> date:
@@ -329,23 +329,23 @@ def _number(query: Mapping[str, str], name: str, usual: int, *, smallest: int) -
 
 def _shown(message: Document) -> Document:
     """Return a message as the API shows it."""
-    created, sent = message["created"], message["sent"]
+    creation, dispatch = message["created"], message["sent"]
     uri = f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages/{message['sid']}"
     same = ("sid", "to", "from", "messaging_service_sid", "body", "num_segments", "tags")
     return {
         **{name: message[name] for name in same},
         "account_sid": ACCOUNT_SID,
         "api_version": "2010-04-01",
-        "date_created": _rfc_2822(created),
-        "date_sent": _rfc_2822(sent),
-        "date_updated": _rfc_2822(sent or created),
+        "date_created": _rfc_2822(creation),
+        "date_sent": _rfc_2822(dispatch),
+        "date_updated": _rfc_2822(dispatch or creation),
         "direction": "outbound-api",
         "error_code": None,
         "error_message": None,
         "num_media": "0",
         "price": None,
         "price_unit": "USD",
-        "status": "sent" if sent else message["status"],
+        "status": "sent" if dispatch else message["status"],
         "subresource_uris": {"media": f"{uri}/Media.json"},
         "uri": f"{uri}.json",
     }

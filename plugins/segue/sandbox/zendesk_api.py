@@ -105,14 +105,14 @@ def create_app(store: Store) -> FastAPI:
     @app.post("/api/v2/tickets")
     @app.post("/api/v2/tickets.json")
     async def create(request: Request) -> Response:
-        received = await _authenticated(request)
-        return _create(store, received, _base_url(request))
+        call = await _authenticated(request)
+        return _create(store, call, _base_url(request))
 
     @app.get("/api/v2/tickets")
     @app.get("/api/v2/tickets.json")
     async def index(request: Request) -> Response:
-        received = await _authenticated(request)
-        return _list(store, received, _base_url(request))
+        call = await _authenticated(request)
+        return _list(store, call, _base_url(request))
 
     @app.get("/api/v2/tickets/show_many")
     @app.get("/api/v2/tickets/show_many.json")
@@ -127,8 +127,8 @@ def create_app(store: Store) -> FastAPI:
     async def delete(ticket: str, request: Request) -> Response:
         await _authenticated(request)
         with store.transaction() as transaction:
-            found = _find(transaction, ticket)
-            transaction.put(TICKETS, str(found["id"]), {**found, "status": "deleted"})
+            record = _find(transaction, ticket)
+            transaction.put(TICKETS, str(record["id"]), {**record, "status": "deleted"})
         return Response(status_code=204)
 
     @app.get("/api/v2/tickets/{ticket}")
@@ -139,8 +139,8 @@ def create_app(store: Store) -> FastAPI:
 
     @app.put("/api/v2/tickets/{ticket}")
     async def update(ticket: str, request: Request) -> Response:
-        received = await _authenticated(request)
-        return _update(store, received, ticket)
+        call = await _authenticated(request)
+        return _update(store, call, ticket)
 
     @app.get("/api/v2/users/me")
     @app.get("/api/v2/users/me.json")
@@ -166,17 +166,17 @@ def refusal(fault: Fault, path: str) -> Response:
 
 
 async def _authenticated(request: Request) -> ReceivedRequest:
-    received = await read_request(request)
-    token = bearer_token(received.headers)
+    call = await read_request(request)
+    token = bearer_token(call.headers)
     if token is not None and token != OAUTH_TOKEN:
         text = "The access token provided is expired, revoked, malformed or invalid."
         raise Refused(json_answer({"error": "invalid_token", "error_description": text}, 401))
-    if token is None and basic_credentials(received.headers) != (
+    if token is None and basic_credentials(call.headers) != (
         f"{EMAIL_ADDRESS}/token",
         API_TOKEN,
     ):
         raise Refused(_unauthorized())
-    return received
+    return call
 
 
 def _unauthorized() -> Response:
@@ -214,10 +214,10 @@ def _find(transaction: Transaction, ticket: str) -> Document:
             "You passed an invalid value for the id attribute. "
             "Invalid parameter: id must be an integer"
         )
-    found = transaction.get(TICKETS, number)
-    if found is None or found["status"] == "deleted":
+    record = transaction.get(TICKETS, number)
+    if record is None or record["status"] == "deleted":
         raise Refused(_error(404, "RecordNotFound", "Not found"))
-    return found
+    return record
 
 
 # Creating
@@ -234,8 +234,8 @@ def _create(store: Store, request: ReceivedRequest, base_url: str) -> Response:
         if earlier is not None:
             return _created(earlier, lookup="hit")
         answer = _new_ticket(transaction, store.clock(), request, base_url)
-        seen = {"at": store.clock().timestamp(), "request": _fingerprint(request)}
-        transaction.put(KEYS, key, {**seen, "answer": answer})
+        record = {"at": store.clock().timestamp(), "request": _fingerprint(request)}
+        transaction.put(KEYS, key, {**record, "answer": answer})
     return _created(answer, lookup="miss")
 
 
@@ -253,13 +253,13 @@ def _earlier_answer(
     if len(key) > KEY_LENGTH:
         text = f"Idempotency key is longer than {KEY_LENGTH} characters"
         raise Refused(_error(400, "IdempotentRequestError", text))
-    seen = transaction.get(KEYS, key)
-    if seen is None or now.timestamp() - seen["at"] > KEY_LIFETIME.total_seconds():
+    record = transaction.get(KEYS, key)
+    if record is None or now.timestamp() - record["at"] > KEY_LIFETIME.total_seconds():
         return None
-    if seen["request"] != _fingerprint(request):
+    if record["request"] != _fingerprint(request):
         text = "Request parameters don't match the given idempotency key"
         raise Refused(_error(400, "IdempotentRequestError", text))
-    answer: Document = seen["answer"]
+    answer: Document = record["answer"]
     return answer
 
 
@@ -272,64 +272,64 @@ def _fingerprint(request: ReceivedRequest) -> str:
 def _new_ticket(
     transaction: Transaction, now: datetime, request: ReceivedRequest, base_url: str
 ) -> Document:
-    given = _ticket_in(request)
-    _refuse_if_any(_problems(transaction, given, creating=True))
-    requester = _requester(transaction, given, base_url)
+    fields = _ticket_in(request)
+    _refuse_if_any(_problems(transaction, fields, creating=True))
+    requester = _requester(transaction, fields, base_url)
     number = transaction.next_id(TICKETS)
-    body = _comment_text(given)
+    body = _comment_text(fields)
     ticket = {
         "url": f"{base_url}/tickets/{number}.json",
         "id": number,
-        "external_id": given.get("external_id"),
+        "external_id": fields.get("external_id"),
         "via": {"channel": "api", "source": {"from": {}, "to": {}, "rel": None}},
         "created_at": _seconds(now),
         "updated_at": _seconds(now),
-        "type": given.get("type"),
-        "subject": given.get("subject") or body.partition("\n")[0][:150],
-        "raw_subject": given.get("subject") or body.partition("\n")[0][:150],
+        "type": fields.get("type"),
+        "subject": fields.get("subject") or body.partition("\n")[0][:150],
+        "raw_subject": fields.get("subject") or body.partition("\n")[0][:150],
         "description": body,
-        "priority": given.get("priority"),
-        "status": given.get("status") or ("open" if given.get("assignee_id") else "new"),
-        "recipient": given.get("recipient"),
+        "priority": fields.get("priority"),
+        "status": fields.get("status") or ("open" if fields.get("assignee_id") else "new"),
+        "recipient": fields.get("recipient"),
         "requester_id": requester["id"],
-        "submitter_id": given.get("submitter_id") or requester["id"],
-        "assignee_id": given.get("assignee_id"),
-        "organization_id": given.get("organization_id"),
-        "group_id": given.get("group_id"),
-        "collaborator_ids": given.get("collaborator_ids") or [],
+        "submitter_id": fields.get("submitter_id") or requester["id"],
+        "assignee_id": fields.get("assignee_id"),
+        "organization_id": fields.get("organization_id"),
+        "group_id": fields.get("group_id"),
+        "collaborator_ids": fields.get("collaborator_ids") or [],
         "follower_ids": [],
         "email_cc_ids": [],
-        "problem_id": given.get("problem_id"),
+        "problem_id": fields.get("problem_id"),
         "has_incidents": False,
-        "is_public": (given.get("comment") or {}).get("public", True),
-        "due_at": given.get("due_at"),
-        "tags": given.get("tags") or [],
-        "custom_fields": given.get("custom_fields") or [],
-        "fields": given.get("custom_fields") or [],
-        "brand_id": given.get("brand_id"),
-        "ticket_form_id": given.get("ticket_form_id"),
+        "is_public": (fields.get("comment") or {}).get("public", True),
+        "due_at": fields.get("due_at"),
+        "tags": fields.get("tags") or [],
+        "custom_fields": fields.get("custom_fields") or [],
+        "fields": fields.get("custom_fields") or [],
+        "brand_id": fields.get("brand_id"),
+        "ticket_form_id": fields.get("ticket_form_id"),
         "satisfaction_rating": None,
         "allow_channelback": False,
     }
     transaction.put(TICKETS, str(number), ticket)
-    _receive(transaction, "ticket", ticket, requester, given, request)
-    return {"ticket": ticket, "audit": _audit(transaction, ticket, given, creating=True)}
+    _receive(transaction, "ticket", ticket, requester, fields, request)
+    return {"ticket": ticket, "audit": _audit(transaction, ticket, fields, creating=True)}
 
 
 def _requester(transaction: Transaction, given: Document, base_url: str) -> Document:
     """Return who asks: a known user, a new one, or the agent whose credentials were used."""
-    wanted = given.get("requester")
-    if isinstance(wanted, dict):
-        return _user(transaction, wanted)
-    known = _user_with_id(transaction, given.get("requester_id"))
-    return known or _agent(base_url)
+    requester = given.get("requester")
+    if isinstance(requester, dict):
+        return _user(transaction, requester)
+    user = _user_with_id(transaction, given.get("requester_id"))
+    return user or _agent(base_url)
 
 
 def _user(transaction: Transaction, wanted: Document) -> Document:
     email = wanted["email"].lower()
-    known = transaction.get(USERS, email)
-    if known:
-        return known
+    record = transaction.get(USERS, email)
+    if record:
+        return record
     user = {
         "id": transaction.next_id(USERS) + AGENT_ID,
         "name": wanted["name"],
@@ -366,19 +366,19 @@ def _agent(base_url: str) -> Document:
 def _update(store: Store, request: ReceivedRequest, ticket: str) -> Response:
     with store.transaction() as transaction:
         old = _find(transaction, ticket)
-        given = _ticket_in(request)
-        problems = _problems(transaction, given, creating=False)
+        fields = _ticket_in(request)
+        problems = _problems(transaction, fields, creating=False)
         if old["status"] == "closed":
             problems = {"status": [_problem("Status: closed prevents ticket update")]}
         _refuse_if_any(problems)
-        if "safe_update" in given and given.get("updated_stamp") != old["updated_at"]:
+        if "safe_update" in fields and fields.get("updated_stamp") != old["updated_at"]:
             raise Refused(_error(409, "UpdateConflict", _OUTDATED))
-        changes = {name: given[name] for name in CHANGEABLE if name in given}
+        changes = {name: fields[name] for name in CHANGEABLE if name in fields}
         new = {**old, **changes, "updated_at": _seconds(store.clock())}
         transaction.put(TICKETS, str(new["id"]), new)
         requester = _user_with_id(transaction, new["requester_id"]) or {"email": EMAIL_ADDRESS}
-        _receive(transaction, "ticket_update", new, requester, given, request)
-        audit = _audit(transaction, new, given, creating=False)
+        _receive(transaction, "ticket_update", new, requester, fields, request)
+        audit = _audit(transaction, new, fields, creating=False)
     return json_answer({"ticket": new, "audit": audit})
 
 
@@ -392,15 +392,15 @@ def _list(store: Store, request: ReceivedRequest, base_url: str) -> Response:
     ]
     page = _positive(request.query.get("page"), 1)
     size = min(_positive(request.query.get("per_page"), PAGE_SIZE), PAGE_SIZE)
-    shown = tickets[(page - 1) * size : page * size]
-    wanted = f"&external_id={external_id}" if external_id is not None else ""
+    on_page = tickets[(page - 1) * size : page * size]
+    condition = f"&external_id={external_id}" if external_id is not None else ""
 
     def url(number: int) -> str:
-        return f"{base_url}/tickets.json?page={number}&per_page={size}{wanted}"
+        return f"{base_url}/tickets.json?page={number}&per_page={size}{condition}"
 
     return json_answer(
         {
-            "tickets": shown,
+            "tickets": on_page,
             "next_page": url(page + 1) if page * size < len(tickets) else None,
             "previous_page": url(page - 1) if page > 1 else None,
             "count": len(tickets),
@@ -413,13 +413,13 @@ def _show_many(store: Store, request: ReceivedRequest) -> Response:
     ids = [number for number in request.query.get("ids", "").split(",") if number]
     if len(ids) > MOST_SHOWN or not all(number.isdecimal() for number in ids):
         _refuse_attribute(f"ids must be up to {MOST_SHOWN} numbers")
-    wanted = set(ids)
-    shown = [
+    numbers = set(ids)
+    matches = [
         ticket
         for ticket in store.values(TICKETS)
-        if str(ticket["id"]) in wanted and ticket["status"] != "deleted"
+        if str(ticket["id"]) in numbers and ticket["status"] != "deleted"
     ]
-    answer = {"tickets": shown, "next_page": None, "previous_page": None, "count": len(shown)}
+    answer = {"tickets": matches, "next_page": None, "previous_page": None, "count": len(matches)}
     return json_answer(answer)
 
 
@@ -428,8 +428,8 @@ def _history(store: Store, request: ReceivedRequest, ticket: str, what: str) -> 
     if what not in ("audits", "comments"):
         raise Refused(_error(404, "InvalidEndpoint", "Not found"))
     with store.transaction() as transaction:
-        found = _find(transaction, ticket)
-        audits = (transaction.get(AUDITS, str(found["id"])) or {"audits": []})["audits"]
+        record = _find(transaction, ticket)
+        audits = (transaction.get(AUDITS, str(record["id"])) or {"audits": []})["audits"]
     items = audits if what == "audits" else [one for audit in audits for one in _comments(audit)]
     size = min(_positive(request.query.get("page[size]"), PAGE_SIZE), PAGE_SIZE)
     begin = _positive(request.query.get("page[after]"), 0)
@@ -507,8 +507,8 @@ def _audit(
         "events": events,
     }
     of_ticket = str(ticket["id"])
-    kept = (transaction.get(AUDITS, of_ticket) or {"audits": []})["audits"]
-    transaction.put(AUDITS, of_ticket, {"audits": [*kept, audit]})
+    earlier = (transaction.get(AUDITS, of_ticket) or {"audits": []})["audits"]
+    transaction.put(AUDITS, of_ticket, {"audits": [*earlier, audit]})
     return audit
 
 
@@ -531,20 +531,20 @@ def _problem(description: str, error: str = "InvalidValue") -> Document:
 
 def _problems(transaction: Transaction, given: Document, *, creating: bool) -> Problems:
     """Return everything wrong with a ticket, by attribute."""
-    found: Problems = {}
-    for name, allowed in (("priority", PRIORITIES), ("status", STATUSES), ("type", TYPES)):
-        if given.get(name) is not None and given[name] not in allowed:
-            found[name] = [_problem(f"{name.title()}: {given[name]} is not a valid value")]
-    for name, (is_valid, expected) in _SHAPES.items():
+    problems: Problems = {}
+    for name, choices in (("priority", PRIORITIES), ("status", STATUSES), ("type", TYPES)):
+        if given.get(name) is not None and given[name] not in choices:
+            problems[name] = [_problem(f"{name.title()}: {given[name]} is not a valid value")]
+    for name, (is_valid, shape) in _SHAPES.items():
         if given.get(name) is not None and not is_valid(given[name]):
-            found[name] = [_problem(f"{name}: must be {expected}")]
-    wrong = _wrong_fields(given) if "custom_fields" not in found else []
+            problems[name] = [_problem(f"{name}: must be {shape}")]
+    wrong = _wrong_fields(given) if "custom_fields" not in problems else []
     if wrong:
-        found["base"] = wrong
-    if "comment" not in found and creating and not _comment_text(given).strip():
-        found["base"] = [_problem("Description: cannot be blank", "BlankValue")]
+        problems["base"] = wrong
+    if "comment" not in problems and creating and not _comment_text(given).strip():
+        problems["base"] = [_problem("Description: cannot be blank", "BlankValue")]
     requester = _requester_problems(transaction, given)
-    return {**found, "requester": requester} if requester else found
+    return {**problems, "requester": requester} if requester else problems
 
 
 def _wrong_fields(given: Document) -> list[Document]:
@@ -570,14 +570,14 @@ def _is_value(kind: str | None, value: Any) -> bool:
 
 
 def _requester_problems(transaction: Transaction, given: Document) -> list[Document]:
-    wanted = given.get("requester")
-    if wanted is None:
+    requester = given.get("requester")
+    if requester is None:
         number = given.get("requester_id")
-        known = number in (None, AGENT_ID) or _user_with_id(transaction, number)
-        return [] if known else [_problem(f"Requester: {number} does not exist")]
-    if not isinstance(wanted, dict):
+        exists = number in (None, AGENT_ID) or _user_with_id(transaction, number)
+        return [] if exists else [_problem(f"Requester: {number} does not exist")]
+    if not isinstance(requester, dict):
         return [_problem("Requester: is invalid")]
-    email, name = wanted.get("email"), wanted.get("name")
+    email, name = requester.get("email"), requester.get("name")
     if not isinstance(email, str) or not EMAIL.fullmatch(email):
         return [_problem(f"Requester: Email: {email or ''} is not properly formatted")]
     if transaction.get(USERS, email.lower()) is None and not (isinstance(name, str) and name):
