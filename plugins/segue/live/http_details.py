@@ -55,10 +55,10 @@ class HttpDetails(LiveSource):
     @model_validator(mode="after")
     def _ask_for_the_contact(self) -> Self:
         problems: list[tuple[Location, str]] = []
-        for at, template in self.templates():
+        for location, template in self.templates():
             others = {ref[0] for ref in template.references()} - {"contact"}
             if others:
-                problems.append((at, f"found {', '.join(sorted(others))}; allowed: contact"))
+                problems.append((location, f"found {', '.join(sorted(others))}; allowed: contact"))
         if not any(is_template(template) for _, template in self.templates()):
             problems.append(((), "asks for no contact: say {{ contact.… }} in its path or query"))
         if problems:
@@ -95,12 +95,12 @@ class HttpReader(LiveReader):
 
     def look_up(self, contacts: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Answer]:
         """Ask for one contact."""
-        [(contact, known)] = contacts.items()
+        [(contact, fields)] = contacts.items()
         try:
-            found = self._details(known)
+            details = self._details(fields)
         except ContactFailure as failure:
             return {contact: failure}
-        return {} if found is None else {contact: found}
+        return {} if details is None else {contact: details}
 
     def limits(self) -> Sequence[Limit]:
         """Return the connection's limit."""
@@ -109,14 +109,14 @@ class HttpReader(LiveReader):
     def _details(self, known: Mapping[str, Any]) -> Mapping[str, Any] | None:
         source, vendor = self._source, self._calls.vendor
         path, query = _request(source, known)
-        sent = " ".join([path, *query.values()])
-        codes = unless_sent(usual_codes, sent)
+        request_text = " ".join([path, *query.values()])
+        codes = unless_sent(usual_codes, request_text)
         answer = self._calls.fetch(path, query, codes=codes, is_absent=self._is_absent)
         try:
-            found = None if answer is None else search(vendor, source.result, answer)
-            if found is None:
+            contact = None if answer is None else search(vendor, source.result, answer)
+            if contact is None:
                 return None
-            return {name: search(vendor, where, found) for name, where in source.fields.items()}
+            return {name: search(vendor, where, contact) for name, where in source.fields.items()}
         except OutcomeUnknown as error:  # it expects another shape
             raise ContactFailure(str(error)) from None
 

@@ -135,13 +135,13 @@ class QualtricsReader(LiveReader):
             )
 
     def _normalized(self, contact: str, answer: Any) -> Mapping[str, Any]:
-        found = answer.get("result") if isinstance(answer, dict) else None
-        if not isinstance(found, dict):
+        record = answer.get("result") if isinstance(answer, dict) else None
+        if not isinstance(record, dict):
             raise ContactFailure("Qualtrics answered 200 without a contact")
-        answered = _first(found, _IDS)
-        if answered not in (None, contact):
+        contact_id = _first(record, _IDS)
+        if contact_id not in (None, contact):
             raise ContactFailure("Qualtrics answered with another contact; was it merged?")
-        return normalized(found, self._source.fields)
+        return normalized(record, self._source.fields)
 
 
 def normalized(found: Mapping[str, Any], embedded: Mapping[str, str]) -> dict[str, Any]:

@@ -36,13 +36,13 @@ _MAY_PASS = ("OperationalError", "InterfaceError")
 
 
 def _query(query: str) -> str:
-    found = _parameters(query)
+    parameters = _parameters(query)
     if "{{" in query or "{%" in query:
         raise ValueError("a query is no template; the contact's id is the parameter :contact_id")
-    if len(found) != 1:
-        said = " and ".join(f":{name}" for name in sorted(found)) or "neither"
+    if len(parameters) != 1:
+        names = " and ".join(f":{name}" for name in sorted(parameters)) or "neither"
         raise ValueError(
-            f"found {said}; allowed: `= :contact_id` for a query per contact, or "
+            f"found {names}; allowed: `= :contact_id` for a query per contact, or "
             "`IN (:contact_ids)` for one query for many"
         )
     return query
@@ -155,29 +155,31 @@ class SqlReader(LiveReader):
 
     def _failure(self, error: Exception) -> Exception:
         """Return what a driver's error stands for; its text may quote what is in the tables."""
-        kind, said = _kind(error), _described(error)
+        kind, words = _kind(error), _described(error)
         where = f"the database of {self._source.connection!r}"
         if kind is None:
             return error
         if kind == "DataError":
-            return ContactFailure(f"{where} cannot take a value: {said}")
+            return ContactFailure(f"{where} cannot take a value: {words}")
         if kind in _MAY_PASS and getattr(error, "sqlite_errorname", "") != "SQLITE_ERROR":
-            return TransientFailure(f"{where} did not answer: {said}")
-        return ConnectionFailure(f"{where} refuses the query of the look-up: {said}")
+            return TransientFailure(f"{where} did not answer: {words}")
+        return ConnectionFailure(f"{where} refuses the query of the look-up: {words}")
 
     def _answers(
         self, ids: Sequence[str], names: Sequence[str], rows: Sequence[Sequence[Any]]
     ) -> dict[str, Answer]:
         own = None if not self._many else self._column(_ONE, names)
-        wanted = {name: self._column(column, names) for name, column in self._source.fields.items()}
-        found: dict[str, Answer] = {}
+        columns = {
+            name: self._column(column, names) for name, column in self._source.fields.items()
+        }
+        answers: dict[str, Answer] = {}
         for row in rows:
             contact = ids[0] if own is None else str(row[own])
-            if contact in found:
-                found[contact] = ContactFailure("the query gives more than one row")
+            if contact in answers:
+                answers[contact] = ContactFailure("the query gives more than one row")
             else:
-                found[contact] = {name: row[index] for name, index in wanted.items()}
-        return {contact: found[contact] for contact in ids if contact in found}
+                answers[contact] = {name: row[index] for name, index in columns.items()}
+        return {contact: answers[contact] for contact in ids if contact in answers}
 
     def _column(self, name: str, names: Sequence[str]) -> int:
         """Return where a column is; raise ConnectionFailure where it is not, or twice."""
@@ -197,16 +199,16 @@ def bound(query: str, ids: Sequence[str], placeholder: str) -> tuple[str, tuple[
     def written(match: re.Match[str]) -> str:
         if not match[1]:
             return _escaped(match[0], placeholder)
-        chosen = ids if match[1] == _MANY else ids[:1]
-        parameters.extend(chosen)
-        return ", ".join([placeholder] * len(chosen))
+        values = ids if match[1] == _MANY else ids[:1]
+        parameters.extend(values)
+        return ", ".join([placeholder] * len(values))
 
-    done, end = [], 0
+    parts, end = [], 0
     for match in _PARAMETER.finditer(query):
-        done += [_escaped(query[end : match.start()], placeholder), written(match)]
+        parts += [_escaped(query[end : match.start()], placeholder), written(match)]
         end = match.end()
-    done.append(_escaped(query[end:], placeholder))
-    return "".join(done), tuple(parameters)
+    parts.append(_escaped(query[end:], placeholder))
+    return "".join(parts), tuple(parameters)
 
 
 def _escaped(text: str, placeholder: str) -> str:
