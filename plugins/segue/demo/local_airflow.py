@@ -109,11 +109,11 @@ class LocalAirflow:
 
     def stop(self) -> None:
         """End all components, by force where they do not listen."""
-        running = [process for process in self._processes.values() if process.poll() is None]
-        for process in running:
+        processes = [process for process in self._processes.values() if process.poll() is None]
+        for process in processes:
             _signal_group(process, signal.SIGTERM)
         deadline = time.monotonic() + _STOP_SECONDS
-        for process in running:
+        for process in processes:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.1, deadline - time.monotonic()))
         for process in self._processes.values():
@@ -124,15 +124,15 @@ class LocalAirflow:
     def run(self, *arguments: str) -> str:
         """Run an ``airflow`` command to its end and return what it printed."""
         command = [_airflow(), *arguments]
-        done = subprocess.run(  # noqa: S603 - our own command line
+        process = subprocess.run(  # noqa: S603 - our own command line
             command, env=self.environment, capture_output=True, text=True, check=False
         )
-        if done.returncode:
+        if process.returncode:
             raise SegueError(
-                f"airflow {' '.join(arguments)} ended with {done.returncode}:\n"
-                f"{(done.stdout + done.stderr)[-2000:]}"
+                f"airflow {' '.join(arguments)} ended with {process.returncode}:\n"
+                f"{(process.stdout + process.stderr)[-2000:]}"
             )
-        return done.stdout
+        return process.stdout
 
     def alive(self) -> None:
         """Start a component that ended by itself again; SegueError when it does so repeatedly.
@@ -168,8 +168,8 @@ class LocalAirflow:
         deadline = time.monotonic() + seconds
         missing = set(dag_ids)
         while missing:
-            known = {dag["dag_id"] for dag in self.call("GET", "dags?limit=1000")["dags"]}
-            missing = set(dag_ids) - known
+            present = {dag["dag_id"] for dag in self.call("GET", "dags?limit=1000")["dags"]}
+            missing = set(dag_ids) - present
             if missing and time.monotonic() > deadline:
                 errors = self.call("GET", "importErrors")["import_errors"]
                 raise SegueError(f"Airflow does not know {sorted(missing)}; {errors}")
@@ -223,8 +223,8 @@ class LocalAirflow:
             time.sleep(1)
 
     def _active_backfills(self, dag_id: str) -> list[int]:
-        found = self.call("GET", f"backfills?dag_id={dag_id}")["backfills"]
-        return [backfill["id"] for backfill in found if backfill["completed_at"] is None]
+        backfills = self.call("GET", f"backfills?dag_id={dag_id}")["backfills"]
+        return [backfill["id"] for backfill in backfills if backfill["completed_at"] is None]
 
     def cancel_backfills(self, dag_id: str) -> None:
         """Cancel the backfills of a DAG that an interrupted demo left active."""
@@ -238,8 +238,8 @@ class LocalAirflow:
 
     def runs(self, dag_id: str = "~") -> list[dict[str, Any]]:
         """Return the runs of a DAG, or of all, by run id."""
-        found = self.call("GET", f"dags/{dag_id}/dagRuns?limit=1000")["dag_runs"]
-        return sorted(found, key=lambda run: (run["dag_id"], run["dag_run_id"]))
+        dag_runs = self.call("GET", f"dags/{dag_id}/dagRuns?limit=1000")["dag_runs"]
+        return sorted(dag_runs, key=lambda run: (run["dag_id"], run["dag_run_id"]))
 
     def wait_for_runs(
         self,
@@ -255,9 +255,9 @@ class LocalAirflow:
         deadline = time.monotonic() + seconds
         while True:
             runs = [run for run in self.runs() if run["dag_id"] in dag_ids]
-            ended = [run for run in runs if _has_ended(run, after)]
-            yield ended
-            if len(ended) >= expected and all(run["state"] in _FINAL_STATES for run in runs):
+            finals = [run for run in runs if _has_ended(run, after)]
+            yield finals
+            if len(finals) >= expected and all(run["state"] in _FINAL_STATES for run in runs):
                 return
             if time.monotonic() > deadline:
                 states = {run["dag_run_id"]: run["state"] for run in runs}
@@ -274,8 +274,8 @@ class LocalAirflow:
     def task_states(self, dag_id: str, run_id: str) -> dict[tuple[str, int], str]:
         """Return the state of each task instance of a run by (task id, map index)."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=1000"
-        found = self.call("GET", path)["task_instances"]
-        return {(item["task_id"], item["map_index"]): item["state"] for item in found}
+        instances = self.call("GET", path)["task_instances"]
+        return {(item["task_id"], item["map_index"]): item["state"] for item in instances}
 
     def clear(self, dag_id: str, run_id: str, *task_ids: str) -> None:
         """Clear tasks of a run (all where none is named), as the button in the UI does."""
@@ -287,8 +287,8 @@ class LocalAirflow:
     def task_log(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> str:
         """Return the log of a task instance's first try as text."""
         path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/1"
-        found = self.call("GET", f"{path}?map_index={map_index}&full_content=true")
-        return json.dumps(found, ensure_ascii=False)
+        log = self.call("GET", f"{path}?map_index={map_index}&full_content=true")
+        return json.dumps(log, ensure_ascii=False)
 
     # ---- inside ------------------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ UI_PORT = 8080
 def demo() -> int:
     """Run five days of every workflow on a real scheduler; print who changed and what was sent."""
     console = _console()
-    started = time.monotonic()
+    start = time.monotonic()
     workflows = _workflows()
     names = [workflow.workflow for workflow in workflows]
     newest = newest_day(datetime.now(UTC))
@@ -47,21 +47,21 @@ def demo() -> int:
             Sandbox(folder=HOME / "sandbox") as sandbox,
             _airflow(sandbox, port=0) as airflow,
         ):
-            before = Counter(message.service for message in sandbox.messages())
+            totals_before = Counter(message.service for message in sandbox.messages())
             airflow.wait_for_dags(*names)
             total = DAYS * len(names)
             show("DAG runs", 0, total)
             runs = _run_days(airflow, names, days, lambda n: show("DAG runs", n, total))
-            received = Counter(message.service for message in sandbox.messages())
+            totals = Counter(message.service for message in sandbox.messages())
     _print_days(console, workflows, days)
-    _print_received(console, received, before)
-    failed = sorted(
+    _print_received(console, totals, totals_before)
+    failures = sorted(
         f"{run['dag_id']} {run['dag_run_id']}" for run in runs if run["state"] == "failed"
     )
-    for run in failed:
+    for run in failures:
         console.print(f"[red]failed:[/] {run}")
-    console.print(_what_next(time.monotonic() - started, len(runs)), highlight=False)
-    return 1 if failed else 0
+    console.print(_what_next(time.monotonic() - start, len(runs)), highlight=False)
+    return 1 if failures else 0
 
 
 def up() -> int:
@@ -183,14 +183,14 @@ def _run_days(
         airflow.backfill(name, first, last, conf={"deliver": True}, reprocess="completed")
     for name in names:
         airflow.unpause(name)
-    ended: list[dict[str, Any]] = []
-    expected = DAYS * len(names)
-    waiting = airflow.wait_for_runs(*names, expected=expected, seconds=3600, after=now)
-    for ended in waiting:  # seconds for the slowest of machines
-        progress(len(ended))
+    finals: list[dict[str, Any]] = []
+    total = DAYS * len(names)
+    progress_of_runs = airflow.wait_for_runs(*names, expected=total, seconds=3600, after=now)
+    for finals in progress_of_runs:  # seconds for the slowest of machines
+        progress(len(finals))
     for name in names:  # as it was: ``make up`` starts with every workflow off
         airflow.pause(name)
-    return ended
+    return finals
 
 
 def _console() -> Console:
@@ -251,17 +251,21 @@ def _print_days(
         for column in ("workflow", "contact", "change", "outcome"):
             table.add_column(column, overflow="fold")
         for workflow in workflows:
-            found = [
+            deliveries = [
                 row
                 for row in rows
                 if (row["snapshot"], row["workflow"]) == (day, workflow.workflow)
             ]
-            for contact, change in sorted({(row["contact_id"], row["change"]) for row in found}):
+            for contact, change in sorted(
+                {(row["contact_id"], row["change"]) for row in deliveries}
+            ):
                 outcomes = {
-                    row["action"]: _outcome(row) for row in found if row["contact_id"] == contact
+                    row["action"]: _outcome(row)
+                    for row in deliveries
+                    if row["contact_id"] == contact
                 }
-                ordered = [outcomes[action.id] for action in workflow.actions]
-                table.add_row(workflow.workflow, contact, change, ", ".join(ordered))
+                in_order = [outcomes[action.id] for action in workflow.actions]
+                table.add_row(workflow.workflow, contact, change, ", ".join(in_order))
         console.print(table)
 
 
