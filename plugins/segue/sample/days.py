@@ -69,11 +69,11 @@ def first_state(rng: np.random.Generator, size: int, first: Day) -> State:
     """Return the directory as it stood before its first snapshot."""
     contacts = with_hostile_names(new_contacts(rng, size, first_number=1))
     ages = pd.to_timedelta(rng.integers(86_400, 1_500 * 86_400, size), unit="s")
-    created = pd.DatetimeIndex(first.starts - ages).as_unit("us")
+    creation = pd.DatetimeIndex(first.starts - ages).as_unit("us")
     edits = pd.to_timedelta((rng.random(size) * ages.total_seconds()).astype("int64"), unit="s")
     return State(
         contacts=contacts.assign(
-            created_at=created, modified_at=pd.DatetimeIndex(created + edits).as_unit("us")
+            created_at=creation, modified_at=pd.DatetimeIndex(creation + edits).as_unit("us")
         ),
         transactions=past_transactions(rng, contacts, first.starts),
         mailing_lists=list_memberships(rng, contacts.index),
@@ -103,16 +103,16 @@ def deletions(state: State, day: Day, rng: np.random.Generator) -> State:
     """Delete one or two contacts with everything known of them; now and then one at risk."""
     at_risk = _calls_so_far(state, day) >= CALLS_AT_RISK
     ordinary = state.contacts.index[~at_risk & _undisturbed(state)]
-    gone = rng.choice(ordinary, rng.integers(1, 3), replace=False)
+    victims = rng.choice(ordinary, rng.integers(1, 3), replace=False)
     if day.offset % 4 == 1 and at_risk.any():
-        gone = np.append(gone, rng.choice(state.contacts.index[at_risk], 1))
+        victims = np.append(victims, rng.choice(state.contacts.index[at_risk], 1))
 
     def without(frame: pd.DataFrame) -> pd.DataFrame:
-        return frame[~frame["contact_id"].isin(gone)].reset_index(drop=True)
+        return frame[~frame["contact_id"].isin(victims)].reset_index(drop=True)
 
     return replace(
         state,
-        contacts=state.contacts.drop(gone),
+        contacts=state.contacts.drop(victims),
         transactions=without(state.transactions),
         mailing_lists=without(state.mailing_lists),
         subscriptions=without(state.subscriptions),
@@ -122,9 +122,9 @@ def deletions(state: State, day: Day, rng: np.random.Generator) -> State:
 def arrivals(state: State, day: Day, rng: np.random.Generator) -> State:
     """Add a few new contacts."""
     size = int(rng.integers(4, 10))
-    created = _moments(rng, size, day)
+    creation = _moments(rng, size, day)
     contacts = new_contacts(rng, size, state.last_number + 1)
-    contacts = contacts.assign(created_at=created, modified_at=created)
+    contacts = contacts.assign(created_at=creation, modified_at=creation)
     lists = list_memberships(rng, contacts.index)
     return replace(
         state,
@@ -138,74 +138,77 @@ def conversions(state: State, day: Day, rng: np.random.Generator) -> State:
     """Turn a few leads into customers, and a customer into a former one."""
     lifecycle, free = state.contacts["lifecycle"], _undisturbed(state)
     won = _some(rng, state.contacts.index[(lifecycle == "lead") & free], rng.integers(1, 4))
-    lost = _some(rng, state.contacts.index[(lifecycle == "customer") & free], rng.integers(0, 2))
+    leavers = _some(rng, state.contacts.index[(lifecycle == "customer") & free], rng.integers(0, 2))
     state = _edited(state, day, rng, won, lifecycle="customer")
-    return _edited(state, day, rng, lost, lifecycle="former")
+    return _edited(state, day, rng, leavers, lifecycle="former")
 
 
 def support_calls(state: State, day: Day, rng: np.random.Generator) -> State:
     """Let everyday callers call, and push two to four customers over the at-risk line."""
     so_far = _calls_so_far(state, day)
     free = _customers(state) & _undisturbed(state)
-    below = so_far[free & (so_far < CALLS_AT_RISK)]
-    chosen = _protagonists(state, below, day.trait(CALLER_TRAITS), rng)
-    missing = CALLS_AT_RISK - so_far[chosen]
-    quiet = so_far.index[so_far <= CALLS_AT_RISK - 2].difference(chosen)
-    troubled = so_far.index[so_far >= CALLS_AT_RISK]
+    quieter = so_far[free & (so_far < CALLS_AT_RISK)]
+    callers_at_risk = _protagonists(state, quieter, day.trait(CALLER_TRAITS), rng)
+    missing = CALLS_AT_RISK - so_far[callers_at_risk]
+    quiet = so_far.index[so_far <= CALLS_AT_RISK - 2].difference(callers_at_risk)
+    at_risk = so_far.index[so_far >= CALLS_AT_RISK]
     callers = (
-        chosen.repeat(missing)
+        callers_at_risk.repeat(missing)
         .append(_some(rng, quiet, 25))
-        .append(_some(rng, troubled, len(troubled) // 8))
+        .append(_some(rng, at_risk, len(at_risk) // 8))
     )
-    told = state.protagonists | set(chosen)
+    protagonists = state.protagonists | set(callers_at_risk)
     return _with_transactions(
-        replace(state, protagonists=told), calls(rng, callers, _moments(rng, len(callers), day))
+        replace(state, protagonists=protagonists),
+        calls(rng, callers, _moments(rng, len(callers), day)),
     )
 
 
 def everyday_purchases(state: State, day: Day, rng: np.random.Generator) -> State:
     """Let customers buy, and lift two to four of them over the high-value line."""
     spent = _spent_so_far(state, day)
-    below = spent[_customers(state) & _undisturbed(state) & (spent < CENTS_HIGH_VALUE)]
-    chosen = _protagonists(state, below, day.trait(SPENDER_TRAITS), rng)
-    lift = CENTS_HIGH_VALUE - spent[chosen].to_numpy() + rng.integers(0, 30_000, len(chosen))
-    modest = _some(rng, below.index[below < CENTS_HIGH_VALUE - 20_000].difference(chosen), 20)
+    candidates = spent[_customers(state) & _undisturbed(state) & (spent < CENTS_HIGH_VALUE)]
+    spenders = _protagonists(state, candidates, day.trait(SPENDER_TRAITS), rng)
+    lift = CENTS_HIGH_VALUE - spent[spenders].to_numpy() + rng.integers(0, 30_000, len(spenders))
+    modest = _some(
+        rng, candidates.index[candidates < CENTS_HIGH_VALUE - 20_000].difference(spenders), 20
+    )
     spread = np.minimum(amounts(rng, len(modest)), 15_000.0)
     loyal = _some(rng, spent.index[spent >= CENTS_HIGH_VALUE], 2)
-    buyers = chosen.append(modest).append(loyal)
+    buyers = spenders.append(modest).append(loyal)
     cents = np.concatenate([lift, spread, amounts(rng, len(loyal))])
-    told = state.protagonists | set(chosen)
+    protagonists = state.protagonists | set(spenders)
     return _with_transactions(
-        replace(state, protagonists=told),
+        replace(state, protagonists=protagonists),
         purchases(rng, buyers, _moments(rng, len(buyers), day), cents),
     )
 
 
 def opt_outs(state: State, day: Day, rng: np.random.Generator) -> State:
     """Opt two to four customers out: of everything by either route, or of one segment."""
-    willing = _customers(state) & _undisturbed(state) & ~_opted_out(state)
-    veterans = willing & (state.contacts["created_at"] < day.starts)
-    chosen = _some(rng, state.contacts.index[veterans], rng.integers(2, 5))
-    routes = rng.choice(("unsubscribed", "directory", "segment:active_customers"), len(chosen))
-    rows = pd.DataFrame({"contact_id": chosen, "scope": routes, "opted_in": False})
+    subscribers = _customers(state) & _undisturbed(state) & ~_opted_out(state)
+    veterans = subscribers & (state.contacts["created_at"] < day.starts)
+    leavers = _some(rng, state.contacts.index[veterans], rng.integers(2, 5))
+    routes = rng.choice(("unsubscribed", "directory", "segment:active_customers"), len(leavers))
+    rows = pd.DataFrame({"contact_id": leavers, "scope": routes, "opted_in": False})
     rows = rows[rows["scope"] != "unsubscribed"]
-    state = _edited(state, day, rng, chosen[routes == "unsubscribed"], unsubscribed=True)
+    state = _edited(state, day, rng, leavers[routes == "unsubscribed"], unsubscribed=True)
     return replace(
         state,
         subscriptions=_latest(pd.concat([state.subscriptions, rows], ignore_index=True)),
-        protagonists=state.protagonists | set(chosen),
+        protagonists=state.protagonists | set(leavers),
     )
 
 
 def opt_backs(state: State, day: Day, rng: np.random.Generator) -> State:
     """Opt one or two customers back in, whichever way they had left."""
-    gone = _customers(state) & _undisturbed(state) & _opted_out(state)
-    chosen = _some(rng, state.contacts.index[gone], rng.integers(1, 3))
-    returned = state.subscriptions["contact_id"].isin(chosen)
-    subscriptions = state.subscriptions.assign(opted_in=state.subscriptions["opted_in"] | returned)
-    state = _edited(state, day, rng, chosen, unsubscribed=False)
+    absentees = _customers(state) & _undisturbed(state) & _opted_out(state)
+    returners = _some(rng, state.contacts.index[absentees], rng.integers(1, 3))
+    is_return = state.subscriptions["contact_id"].isin(returners)
+    subscriptions = state.subscriptions.assign(opted_in=state.subscriptions["opted_in"] | is_return)
+    state = _edited(state, day, rng, returners, unsubscribed=False)
     return replace(
-        state, subscriptions=subscriptions, protagonists=state.protagonists | set(chosen)
+        state, subscriptions=subscriptions, protagonists=state.protagonists | set(returners)
     )
 
 
@@ -225,13 +228,13 @@ def _protagonists(
 
 def _having(trait: str, state: State) -> pd.Series[bool]:
     """Say of each contact whether it has a trait; an ordinary one can receive everything."""
-    contacts, out = state.contacts, _opted_out(state)
+    contacts, is_out = state.contacts, _opted_out(state)
     reachable = contacts[["email", "phone"]].notna().all(axis="columns")
     match trait:
         case "without_email":
-            return contacts["email"].isna() & contacts["phone"].notna() & ~out
+            return contacts["email"].isna() & contacts["phone"].notna() & ~is_out
         case "without_phone":
-            return contacts["phone"].isna() & contacts["email"].notna() & ~out
+            return contacts["phone"].isna() & contacts["email"].notna() & ~is_out
         case "opted_out":
             return reachable & _opted_out(state, "directory")
         case "hostile_spender":
@@ -239,7 +242,7 @@ def _having(trait: str, state: State) -> pd.Series[bool]:
         case "hostile_caller":
             return contacts["first_name"] == HOSTILE[1][0]
         case _:
-            return reachable & ~out & (contacts["tier"] != "bronze") & ~_hostile(state)
+            return reachable & ~is_out & (contacts["tier"] != "bronze") & ~_hostile(state)
 
 
 def _hostile(state: State) -> pd.Series[bool]:
@@ -261,8 +264,8 @@ def _opted_out(state: State, scope_prefix: str = "") -> pd.Series[bool]:
     """Say of each contact whether it is opted out, by any route or by those of some scopes."""
     rows = state.subscriptions
     refusals = rows[~rows["opted_in"] & rows["scope"].str.startswith(scope_prefix)]
-    refused = state.contacts.index.isin(refusals["contact_id"])
-    return state.contacts["unsubscribed"] | refused
+    refusal = state.contacts.index.isin(refusals["contact_id"])
+    return state.contacts["unsubscribed"] | refusal
 
 
 def _calls_so_far(state: State, day: Day) -> pd.Series[int]:
@@ -280,8 +283,8 @@ def _spent_so_far(state: State, day: Day) -> pd.Series[float]:
 
 
 def _with_transactions(state: State, rows: pd.DataFrame) -> State:
-    ordered = rows.sort_values(["date", "contact_id"], kind="stable")
-    return replace(state, transactions=pd.concat([state.transactions, ordered], ignore_index=True))
+    new_rows = rows.sort_values(["date", "contact_id"], kind="stable")
+    return replace(state, transactions=pd.concat([state.transactions, new_rows], ignore_index=True))
 
 
 def _edited(
@@ -300,12 +303,12 @@ def _edited(
 
 def _first_subscriptions(rng: np.random.Generator, contacts: pd.DataFrame) -> pd.DataFrame:
     """Return a few explicit choices; a contact without a row never made one."""
-    chosen = _some(rng, contacts.index[len(HOSTILE) :], len(contacts) // 25)
+    contact_ids = _some(rng, contacts.index[len(HOSTILE) :], len(contacts) // 25)
     scopes = rng.choice(
-        ("directory", "segment:active_customers", "segment:high_value"), len(chosen)
+        ("directory", "segment:active_customers", "segment:high_value"), len(contact_ids)
     )
     frame = pd.DataFrame(
-        {"contact_id": chosen, "scope": scopes, "opted_in": rng.random(len(chosen)) < 0.4}
+        {"contact_id": contact_ids, "scope": scopes, "opted_in": rng.random(len(contact_ids)) < 0.4}
     )
     return _latest(frame)
 

@@ -75,9 +75,9 @@ def _older_calls(
     rng: np.random.Generator, contact_ids: pd.Index[str], until: pd.Timestamp
 ) -> pd.DataFrame:
     callers = contact_ids.repeat(rng.poisson(0.5, len(contact_ids)))
-    before = until - pd.Timedelta(days=RECENT_DAYS + 1)
+    limit = until - pd.Timedelta(days=RECENT_DAYS + 1)
     days = DAYS_OF_HISTORY - RECENT_DAYS - 1
-    return calls(rng, callers, _moments(rng, len(callers), before, days))
+    return calls(rng, callers, _moments(rng, len(callers), limit, days))
 
 
 def _past_purchases(
@@ -90,9 +90,9 @@ def _past_purchases(
     cents = np.concatenate(
         [amounts(rng, len(orders)), rng.integers(20_000, 60_000, len(big)).astype("float64")]
     )
-    known = np.where(rng.random(len(cents)) < 0.01, np.nan, cents)
+    cents_or_none = np.where(rng.random(len(cents)) < 0.01, np.nan, cents)
     moments = _moments(rng, len(everything), until, DAYS_OF_HISTORY)
-    return purchases(rng, everything, moments, known)
+    return purchases(rng, everything, moments, cents_or_none)
 
 
 def amounts(rng: np.random.Generator, size: int) -> np.ndarray:

@@ -52,16 +52,16 @@ def new_contacts(rng: np.random.Generator, size: int, first_number: int) -> pd.D
 
 def with_hostile_names(contacts: pd.DataFrame) -> pd.DataFrame:
     """Give the first contacts the hostile names, and everything else a story needs."""
-    renamed = contacts.copy()
+    people = contacts.copy()
     first = contacts.index[: len(HOSTILE)]
     names = HOSTILE[: len(first)]
-    renamed.loc[first, "first_name"] = [name for name, _ in names]
-    renamed.loc[first, "last_name"] = [name for _, name in names]
-    renamed.loc[first, "email"] = [f"hostile.{n}@example.com" for n in range(len(first))]
-    renamed.loc[first, "phone"] = [f"+4477009009{n:02d}" for n in range(len(first))]
-    renamed.loc[first, ["lifecycle", "tier"]] = ["customer", "gold"]
-    renamed.loc[first, "unsubscribed"] = False
-    return renamed
+    people.loc[first, "first_name"] = [name for name, _ in names]
+    people.loc[first, "last_name"] = [name for _, name in names]
+    people.loc[first, "email"] = [f"hostile.{n}@example.com" for n in range(len(first))]
+    people.loc[first, "phone"] = [f"+4477009009{n:02d}" for n in range(len(first))]
+    people.loc[first, ["lifecycle", "tier"]] = ["customer", "gold"]
+    people.loc[first, "unsubscribed"] = False
+    return people
 
 
 def list_memberships(rng: np.random.Generator, contact_ids: pd.Index[str]) -> pd.DataFrame:
@@ -82,10 +82,10 @@ def _contact_ids(rng: np.random.Generator, size: int) -> list[str]:
 
 
 def _person(rng: np.random.Generator, culture: Culture, number: int) -> dict[str, Any]:
-    given, given_latin = culture.given[rng.integers(len(culture.given))]
+    first_name, given_latin = culture.given[rng.integers(len(culture.given))]
     family, family_latin = culture.family[rng.integers(len(culture.family))]
     return {
-        "first_name": given,
+        "first_name": first_name,
         "last_name": family,
         "email": f"{given_latin}.{family_latin}.{number}@{DOMAINS[rng.integers(3)]}",
         "phone": _phone(rng),
