@@ -65,12 +65,12 @@ def bounded() -> Iterator[None]:
 
 def joined(pieces: Iterable[str]) -> str:
     """Return the pieces of a rendering as one text; raise TooMuch where it would be too long."""
-    kept, length = [], 0
+    pieces_so_far, length = [], 0
     for piece in pieces:
         length += len(piece)
         _require_short(length)
-        kept.append(piece)
-    return "".join(kept)
+        pieces_so_far.append(piece)
+    return "".join(pieces_so_far)
 
 
 def count_printed(value: Any) -> Any:
@@ -97,11 +97,11 @@ def call_within(call: Callable[..., Any], name: str, value: Any, arguments: Sequ
 
 def bounded_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a filter of Jinja's that stays within bounds."""
-    skipped = 1 if getattr(function, "jinja_pass_arg", None) else 0
+    first = 1 if getattr(function, "jinja_pass_arg", None) else 0
 
     @wraps(function)
     def within(*args: Any, **named: Any) -> Any:
-        value, *others = args[skipped:]
+        value, *others = args[first:]
         call = lambda: function(*args, **named)  # noqa: E731 - made to be called once, below
         return call_within(call, name, value, [*others, *named.values()])
 

@@ -146,8 +146,8 @@ class Action(Definition):
         own = {key: data[key] for key in ("id", "after", "if", "digest") if key in data}
         others = [key for key in data if key not in own]
         if len(others) != 1:
-            found = f"found {', '.join(others)}" if others else "found none"
-            message = f"an action has exactly one channel beside id, after, if and digest; {found}"
+            what = f"found {', '.join(others)}" if others else "found none"
+            message = f"an action has exactly one channel beside id, after, if and digest; {what}"
             raise ProblemsFound([((), message)])
         fields = data[others[0]]
         if not isinstance(fields, dict):
@@ -172,11 +172,11 @@ def _load(value: object) -> object:
         return value
     if not isinstance(value, dict):
         hint = did_you_mean(value, LOADS) if isinstance(value, str) else ""
-        allowed = f"{', '.join(LOADS)}, or a live source with its fields"
-        raise ValueError(f"found {value!r}; allowed: {allowed}{hint}")  # noqa: TRY004
+        expectation = f"{', '.join(LOADS)}, or a live source with its fields"
+        raise ValueError(f"found {value!r}; allowed: {expectation}{hint}")  # noqa: TRY004
     if len(value) != 1:
-        found = f"found {', '.join(value)}" if value else "found none"
-        raise ValueError(f"a live look-up has exactly one source; {found}")
+        what = f"found {', '.join(value)}" if value else "found none"
+        raise ValueError(f"a live look-up has exactly one source; {what}")
     [(source, fields)] = value.items()
     if not isinstance(fields, dict):
         raise ProblemsFound([((source,), f"expected a mapping of fields, found {fields!r}")])
@@ -361,9 +361,9 @@ class WorkflowDefinition(Definition):
 
     def all_conditions(self) -> list[tuple[Location, Condition]]:
         """Return the conditions and every action's ``if``, with their places."""
-        written: list[tuple[Location, Condition | None]] = [(("conditions",), self.conditions)]
-        written += [(("actions", i, "if"), a.condition) for i, a in enumerate(self.actions)]
-        return [(at, condition) for at, condition in written if condition is not None]
+        conditions: list[tuple[Location, Condition | None]] = [(("conditions",), self.conditions)]
+        conditions += [(("actions", i, "if"), a.condition) for i, a in enumerate(self.actions)]
+        return [(at, condition) for at, condition in conditions if condition is not None]
 
     def start_instant(self, zone: ZoneInfo) -> datetime:
         """Return ``start`` as an instant in UTC; a date is its midnight in ``zone``."""
@@ -375,11 +375,11 @@ def _unloaded(
     conditions: Iterable[tuple[Location, Condition]],
 ) -> Iterator[tuple[Location, str]]:
     """Yield a problem for each leaf about segments and opt states, which nothing was loaded for."""
-    for at, condition in conditions:
+    for location, condition in conditions:
         for leaf in leaves(condition):
             if isinstance(leaf, SegmentLeaf | SubscriptionLeaf):
                 message = f"with `load: none` nothing is known of a contact's {leaf.KEY}s"
-                yield (*at, *leaf.location, leaf.KEY), message
+                yield (*location, *leaf.location, leaf.KEY), message
 
 
 def action_problems(
@@ -390,40 +390,43 @@ def action_problems(
     ``actions`` are by their place in the list; ``ids`` are those of all actions that were
     written, even where one could not be read.
     """
-    after = {action.id: action.after for action in actions.values()}
+    prerequisites_of = {action.id: action.after for action in actions.values()}
     digests = {action.id for action in actions.values() if action.digest}
-    seen: set[str] = set()
+    earlier_ids: set[str] = set()
     for index, action in actions.items():
-        at = ("actions", index)
+        location = ("actions", index)
         if action.id in RESERVED_ACTIONS or (action.digest and action.id in RESERVED_DIGESTS):
-            yield (*at, "id"), f"the id {action.id!r} is a task of Segue's own; choose another"
-        if action.id in seen:
-            yield (*at, "id"), f"duplicate id {action.id!r}; each action needs its own"
-        seen.add(action.id)
+            yield (
+                (*location, "id"),
+                f"the id {action.id!r} is a task of Segue's own; choose another",
+            )
+        if action.id in earlier_ids:
+            yield (*location, "id"), f"duplicate id {action.id!r}; each action needs its own"
+        earlier_ids.add(action.id)
         for other in action.after:
             if other not in ids:
-                allowed = ", ".join(ids) + did_you_mean(other, ids)
-                yield (*at, "after"), f"there is no action {other!r}; allowed: {allowed}"
+                choices = ", ".join(ids) + did_you_mean(other, ids)
+                yield (*location, "after"), f"there is no action {other!r}; allowed: {choices}"
             elif other in digests and not action.digest:
                 message = (
                     f"{other!r} is a digest, which goes out when all contacts are through; "
                     f"allowed: another action, or `digest: true` for {action.id!r}, too"
                 )
-                yield (*at, "after"), message
-        if action.id in reachable(action.id, after):
-            yield (*at, "after"), f"the action {action.id!r} comes after itself"
+                yield (*location, "after"), message
+        if action.id in reachable(action.id, prerequisites_of):
+            yield (*location, "after"), f"the action {action.id!r} comes after itself"
 
 
 def reachable(start: str, after: Mapping[str, tuple[str, ...]]) -> set[str]:
     """Return the actions that must come before ``start``, directly or not."""
-    seen: set[str] = set()
+    ids: set[str] = set()
     todo = list(after.get(start, ()))
     while todo:
         current = todo.pop()
-        if current not in seen:
-            seen.add(current)
+        if current not in ids:
+            ids.add(current)
             todo.extend(after.get(current, ()))
-    return seen
+    return ids
 
 
 def prerequisites(workflow: WorkflowDefinition, action: Action) -> set[str]:

@@ -85,10 +85,10 @@ def load_details(
     needs = replace(needs, contacts=needs.contacts - (frozenset(live) - own))
     for segment in referred:
         needs |= segment.needs
-    found = Population.load(directory, tables, needs, as_of=snapshot.as_of, only=contact_ids)
-    contacts = _with_columns(found.contacts, sorted(frozenset(live) - own))
-    found = replace(found, contacts=contacts, this_segment=workflow.segment)
-    return with_segments(found, referred, tables, memberships)
+    population = Population.load(directory, tables, needs, as_of=snapshot.as_of, only=contact_ids)
+    contacts = _with_columns(population.contacts, sorted(frozenset(live) - own))
+    population = replace(population, contacts=contacts, this_segment=workflow.segment)
+    return with_segments(population, referred, tables, memberships)
 
 
 def _with_columns(contacts: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
@@ -112,10 +112,10 @@ def contact_fields(
     opted_in = opt_states(population, workflow.segment)
     lists = _mailing_lists(population)
     fields = {}
-    for record, opted in zip(_records(population.contacts), opted_in, strict=True):
+    for record, is_opted_in in zip(_records(population.contacts), opted_in, strict=True):
         contact_id = record["contact_id"]
-        derived = {"mailing_lists": lists.get(contact_id, []), "opted_in": bool(opted)}
-        fields[contact_id] = {**record, **derived}
+        extras = {"mailing_lists": lists.get(contact_id, []), "opted_in": bool(is_opted_in)}
+        fields[contact_id] = {**record, **extras}
     return fields
 
 
@@ -134,5 +134,5 @@ def _mailing_lists(population: Population) -> dict[str, list[str]]:
     if "opted_in" in frame.columns:
         frame = frame[frame["opted_in"].to_numpy(dtype=bool)]
     names = frame.sort_values(["contact_id", "mailing_list"])
-    grouped = names.groupby("contact_id")["mailing_list"].agg(list)
-    return {str(contact_id): lists for contact_id, lists in grouped.items()}
+    by_contact = names.groupby("contact_id")["mailing_list"].agg(list)
+    return {str(contact_id): lists for contact_id, lists in by_contact.items()}

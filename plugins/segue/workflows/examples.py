@@ -22,10 +22,10 @@ class Expectation(Definition):
 
     @model_validator(mode="after")
     def _has_one_outcome(self) -> Self:
-        found = [name for name in OUTCOMES if getattr(self, name) is not None]
-        if len(found) != 1:
-            shown = " and ".join(found) or "none"
-            message = f"found {shown}; expected exactly one of {', '.join(OUTCOMES)}"
+        outcomes = [name for name in OUTCOMES if getattr(self, name) is not None]
+        if len(outcomes) != 1:
+            names = " and ".join(outcomes) or "none"
+            message = f"found {names}; expected exactly one of {', '.join(OUTCOMES)}"
             raise ProblemsFound([((), message)])
         return self
 
@@ -80,17 +80,17 @@ def example_problems(
 ) -> Iterator[tuple[Location, str]]:
     """Yield (location, message) for each way in which examples do not fit their workflow."""
     for index, example in enumerate(examples):
-        at: Location = ("tests", index)
+        location: Location = ("tests", index)
         if example.change is None and len(kinds) > 1:
-            yield at, f"the key 'change' is missing; one of {', '.join(kinds)}"
+            yield location, f"the key 'change' is missing; one of {', '.join(kinds)}"
         if example.change is not None and example.change not in kinds:
             hint = did_you_mean(example.change, kinds)
             message = f"found {example.change!r}; the workflow's are {', '.join(kinds)}{hint}"
-            yield (*at, "change"), message
+            yield (*location, "change"), message
         if example.deleted and (example.change or kinds[0]) != "removed":
-            yield (*at, "deleted"), "only a contact that was removed can be deleted"
+            yield (*location, "deleted"), "only a contact that was removed can be deleted"
         for key in ("results", "expect"):
             for name in getattr(example, key):
                 if name not in actions:
-                    allowed = ", ".join(actions) + did_you_mean(name, actions)
-                    yield (*at, key, name), f"there is no action {name!r}; allowed: {allowed}"
+                    choices = ", ".join(actions) + did_you_mean(name, actions)
+                    yield (*location, key, name), f"there is no action {name!r}; allowed: {choices}"

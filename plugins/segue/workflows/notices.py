@@ -16,18 +16,18 @@ from segue.workflows.definition import Notice
 def build_notifier(notice: Notice) -> Callable[..., Any]:
     """Return the notifier that a notice describes; raise ValueError saying why there is none."""
     try:
-        made = _notifier_class(notice)(**notice.arguments)
+        notifier = _notifier_class(notice)(**notice.arguments)
     except Exception as error:  # a constructor refuses in its own way
         raise ValueError(f"{notice.notifier}: {error}") from error
-    return cast("Callable[..., Any]", made)
+    return cast("Callable[..., Any]", notifier)
 
 
 def _notifier_class(notice: Notice) -> Callable[..., Any]:
     module, _, name = notice.notifier.rpartition(".")
-    found = getattr(import_module(module), name, None)
-    if not inspect.isclass(found) or not callable(getattr(found, "notify", None)):
+    notifier = getattr(import_module(module), name, None)
+    if not inspect.isclass(notifier) or not callable(getattr(notifier, "notify", None)):
         raise ImportError(f"{module} has no notifier {name!r}: a class with the method notify")
-    return found
+    return notifier
 
 
 def notice_problem(notice: Notice) -> str | None:

@@ -82,17 +82,17 @@ class Template:
         """
         for _, tree in _trees(self):
             for node in tree.find_all((nodes.Getattr, nodes.Getitem, nodes.Name)):
-                dotted = _dotted(node)
-                if dotted is not None:
-                    yield dotted
+                name = _dotted(node)
+                if name is not None:
+                    yield name
 
     def reads_whole(self, variable: str) -> bool:
         """Tell whether the template takes a variable as a whole, and not its items by name."""
         for _, tree in _trees(self):
             items: Any = tree.find_all((nodes.Getattr, nodes.Getitem))
-            named = {id(item.node) for item in items if _dotted(item) is not None}
+            in_fields = {id(item.node) for item in items if _dotted(item) is not None}
             names = tree.find_all(nodes.Name)
-            if any(node.name == variable and id(node) not in named for node in names):
+            if any(node.name == variable and id(node) not in in_fields for node in names):
                 return True
         return False
 
@@ -102,14 +102,14 @@ class Template:
         What a template that it includes reads may be the variable of a loop around it.
         """
         trees = [tree for _, tree in _trees(self)]
-        looped = {
+        loop_names = {
             loop.target.name
             for tree in trees
             for loop in tree.find_all(nodes.For)
             if isinstance(loop.target, nodes.Name)
         }
         own, *others = [meta.find_undeclared_variables(tree) for tree in trees]
-        return own.union(*(names - looped for names in others))
+        return own.union(*(names - loop_names for names in others))
 
     def references_to(self, variable: str, *, digest: bool = False) -> Iterator[tuple[str, ...]]:
         """Yield what is read of ``contact`` or ``results``, such as ``("email",)``.
@@ -118,8 +118,8 @@ class Template:
         """
         begins = {(variable,)}
         if digest:
-            below = () if variable == "contact" else (variable,)
-            begins = {(name, *below) for name in self._names_of_contacts()}
+            prefix = () if variable == "contact" else (variable,)
+            begins = {(name, *prefix) for name in self._names_of_contacts()}
         for reference in self.references():
             for begin in begins:
                 if reference[: len(begin)] == begin and len(reference) > len(begin):
@@ -132,11 +132,11 @@ class Template:
         """
         contacts = self._names_of_contacts() if digest else {"contact"}
         for _, tree in _trees(self):
-            for name, node, above in _names_in(tree):
+            for name, node, parent in _names_in(tree):
                 if name.name in contacts and not _is_a_field(node):
                     return None
                 of_all = digest and name.name in ("digest", "loop")
-                if of_all and not _keeps_contacts(name.name, node, above):
+                if of_all and not _keeps_contacts(name.name, node, parent):
                     return None
         return frozenset(read[0] for read in self.references_to("contact", digest=digest))
 
@@ -330,8 +330,8 @@ def _check_tree(tree: nodes.Template, where: str) -> None:
         raise ValueError(message)
     if None in meta.find_referenced_templates(tree):
         raise ValueError(f"the name of a template is computed{where}; write it as plain text")
-    known = _environment(Kind.TEXT, None)
-    for kind, words in ((nodes.Filter, known.filters), (nodes.Test, known.tests)):
+    environment = _environment(Kind.TEXT, None)
+    for kind, words in ((nodes.Filter, environment.filters), (nodes.Test, environment.tests)):
         for node in tree.find_all(kind):  # inside an `if` Jinja would find out at run time only
             if node.name not in words:
                 raise ValueError(f"No {kind.__name__.lower()} named {node.name!r}{where}")
@@ -445,14 +445,14 @@ def _number(value: Any) -> Any:
     """Return a field as a number, as conditions read it; a ContactFailure where it is none."""
     from segue.segments.readings import read_number  # dear: DAG files are parsed without Arrow
 
-    found = read_number(value) if isinstance(value, str) else value
-    if isinstance(found, bool) or not isinstance(found, int | float | Decimal):
+    number = read_number(value) if isinstance(value, str) else value
+    if isinstance(number, bool) or not isinstance(number, int | float | Decimal):
         if isinstance(value, StrictUndefined):
             return value
         raise ContactFailure("the filter `number` meets a value that is no number")
-    if isinstance(value, str) and isinstance(found, Decimal):
-        return int(found) if found == found.to_integral_value() else float(found)
-    return found
+    if isinstance(value, str) and isinstance(number, Decimal):
+        return int(number) if number == number.to_integral_value() else float(number)
+    return number
 
 
 def _print_in_url(value: Any) -> str:
@@ -498,13 +498,13 @@ class _Folder(FileSystemLoader):
     def get_source(self, environment: Any, template: str) -> Any:
         """Return a template's source; raise TemplateNotFound where it cannot be read."""
         try:
-            found = super().get_source(environment, template)
+            source = super().get_source(environment, template)
         except (OSError, UnicodeDecodeError):  # TemplateNotFound is an OSError
             raise TemplateNotFound(template) from None
         root = Path(self.searchpath[0]).resolve()
-        if not Path(found[1]).resolve().is_relative_to(root):
+        if not Path(source[1]).resolve().is_relative_to(root):
             raise TemplateNotFound(template)
-        return found
+        return source
 
 
 _FINALIZE = {Kind.PATH: _print_in_url, Kind.URL: _print_in_url, Kind.CARD: _print_in_card}
@@ -547,16 +547,16 @@ def _trees(template: Template) -> Iterator[tuple[str | None, nodes.Template]]:
     """Yield the parsed template, then those that it extends, includes or imports, by name."""
     environment = _environment(template.kind, template.folder)
     assert environment.loader is not None
-    waiting: list[tuple[str | None, nodes.Template]] = [(template.file, _parse(template))]
-    seen = {template.file, None}
-    while waiting:
-        found, tree = waiting.pop()
-        yield found, tree
+    queue: list[tuple[str | None, nodes.Template]] = [(template.file, _parse(template))]
+    files = {template.file, None}
+    while queue:
+        file, tree = queue.pop()
+        yield file, tree
         for name in meta.find_referenced_templates(tree):
-            if name not in seen:
-                seen.add(name)
+            if name not in files:
+                files.add(name)
                 source = environment.loader.get_source(environment, str(name))[0]
-                waiting.append((name, environment.parse(source, name)))
+                queue.append((name, environment.parse(source, name)))
 
 
 _OF_THE_SAME = frozenset({"list", "rejectattr", "reverse", "selectattr", "sort", "unique"})
@@ -582,8 +582,8 @@ def _names_in(node: nodes.Node, *above: nodes.Node) -> Iterator[tuple[nodes.Name
 
 def _is_a_field(node: nodes.Node) -> bool:
     """Tell whether ``contact.email`` or ``contact["email"]`` is read here."""
-    computed = isinstance(node, nodes.Getitem) and not isinstance(node.arg, nodes.Const)
-    return isinstance(node, nodes.Getattr | nodes.Getitem) and not computed
+    is_computed = isinstance(node, nodes.Getitem) and not isinstance(node.arg, nodes.Const)
+    return isinstance(node, nodes.Getattr | nodes.Getitem) and not is_computed
 
 
 def _keeps_contacts(name: str, node: nodes.Node, above: Any) -> bool:
@@ -592,8 +592,8 @@ def _keeps_contacts(name: str, node: nodes.Node, above: Any) -> bool:
     if name == "loop":
         return attribute not in (None, "previtem", "nextitem")
     if attribute == "contacts":
-        counted = isinstance(above, nodes.Filter) and above.name in ("length", "count")
-        return counted or (isinstance(above, nodes.For) and isinstance(above.target, nodes.Name))
+        is_counted = isinstance(above, nodes.Filter) and above.name in ("length", "count")
+        return is_counted or (isinstance(above, nodes.For) and isinstance(above.target, nodes.Name))
     return attribute is not None
 
 

@@ -70,11 +70,11 @@ def with_truth(tree: nodes.Template) -> nodes.Template:
 def _rewrite(node: Any, *, asked: bool = False) -> None:
     """Rewrite what is below a node; ``asked``: only whether the node itself is true matters."""
     for name, value in list(node.iter_fields()):
-        below = _is_asked(node, name, asked=asked)
+        is_asked = _is_asked(node, name, asked=asked)
         if isinstance(value, list):
-            setattr(node, name, [_rewritten(item, asked=below) for item in value])
+            setattr(node, name, [_rewritten(item, asked=is_asked) for item in value])
         else:
-            setattr(node, name, _rewritten(value, asked=below))
+            setattr(node, name, _rewritten(value, asked=is_asked))
 
 
 def _is_asked(node: nodes.Node, name: str, *, asked: bool) -> bool:
