@@ -151,12 +151,12 @@ def wishes_of(context: Context) -> Wishes:
     Raises SettingsError for a key that means nothing, so that a slip of the pen is not taken for
     a run without wishes.
     """
-    known = [field.name for field in fields(Wishes)]
+    names = [field.name for field in fields(Wishes)]
     for key in context["dag_run"].conf or {}:
-        if key not in known and key not in context["dag"].params:
-            hint = did_you_mean(key, known)
+        if key not in names and key not in context["dag"].params:
+            hint = did_you_mean(key, names)
             raise SettingsError(
-                f"the run's conf has the key {key!r}; allowed: {', '.join(known)}{hint}"
+                f"the run's conf has the key {key!r}; allowed: {', '.join(names)}{hint}"
             )
     params: dict[str, Any] = dict(context["params"])
     for key in ("deliver", "accept_rewritten", "enroll_current_members"):

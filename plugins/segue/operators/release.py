@@ -41,11 +41,11 @@ class FindWork(BaseOperator):
         for request in ledger.open_requests():
             outcome = ledger.carry_out(request, now)
             self.log.info("request %s by %s: %s", request.id, request.requested_by, outcome)
-        freed, dropped = ledger.free_expired(now), ledger.drop_withdrawn(now)
-        if freed:
-            self.log.info("%s claims of workers that ended are free again", freed)
-        if dropped:
-            self.log.info("%s were held of changes that were taken back meanwhile", dropped)
+        claims, withdrawals = ledger.free_expired(now), ledger.drop_withdrawn(now)
+        if claims:
+            self.log.info("%s claims of workers that ended are free again", claims)
+        if withdrawals:
+            self.log.info("%s were held of changes that were taken back meanwhile", withdrawals)
         return [
             {"workflow": workflow, "action": action}
             for workflow, action in ledger.actions_with_work(now)
@@ -152,34 +152,37 @@ class Resume(BaseOperator):
         from segue.operators.environment import is_paused, open_memberships, workflow_link
 
         name, action, ti = resolved.name, self.work["action"], context["ti"]
-        paused = is_paused(name, context)
-        if paused:
+        pause = is_paused(name, context)
+        if pause:
             self.log.info("the DAG %s is paused: nothing of it is sent", name)
-        found = resume(
+        resumption = resume(
             resolved,
             action,
             ledger,
             owner=f"{ti.id}/{ti.try_number}",
             memberships=open_memberships(),
             link=workflow_link(name),
-            paused=paused,
+            paused=pause,
         )
-        for each in found.passes:
+        for each in resumption.passes:
             outcomes = {str(state): count for state, count in sorted(each.outcomes.items())}
             self.log.info("%s %s: %s", name, action, outcomes or "nothing could be sent yet")
-        return [*found.problems, *(each.connection for each in found.passes if each.connection)]
+        return [
+            *resumption.problems,
+            *(each.connection for each in resumption.passes if each.connection),
+        ]
 
 
 def _undefined(catalog: Catalog, workflow: str, action: str, ledger: Ledger) -> str:
     """Return, in words, that an action is not defined and what waits for it."""
     from segue.delivery.resumption import await_definition
 
-    waiting = await_definition(workflow, action, ledger, datetime.now(UTC))
+    number = await_definition(workflow, action, ledger, datetime.now(UTC))
     where = f" in {catalog.home}"
     if not catalog.home.is_dir():
         where = f": there is no folder {catalog.home}"
     return (
-        f"{workflow} {action} is not defined{where}; {waiting} deliveries that are held or in "
+        f"{workflow} {action} is not defined{where}; {number} deliveries that are held or in "
         "doubt wait until it is. If it was removed for good: "
         f"segue drop {workflow} --action {action}"
     )
@@ -198,12 +201,12 @@ def _tell(
     late = ledger.untold(workflow, action)
     if not late:
         return []
-    failed = ledger.failed_of_runs({each.run for each in late})
-    allowed = resolved.definition.report.max_failed if resolved else 0
+    failures = ledger.failed_of_runs({each.run for each in late})
+    limit = resolved.definition.report.max_failed if resolved else 0
     lines = [
         f"{workflow} {action}: {each.count} {each.outcome} after the end of run {each.run_id}"
         for each in late
-        if each.outcome != State.FAILED or failed.get(each.run, 0) > allowed
+        if each.outcome != State.FAILED or failures.get(each.run, 0) > limit
     ]
     if lines and resolved is not None:
         for notifier in notifiers(resolved.definition.notify.on_failure):

@@ -69,7 +69,7 @@ class DetectChanges(BaseOperator):
         )
 
         ledger, run = open_ledger(), run_of(self.workflow.name, context)
-        found = detect(
+        detection = detect(
             self.workflow,
             run,
             wishes_of(context),
@@ -77,15 +77,15 @@ class DetectChanges(BaseOperator):
             store=open_memberships(),
             now=datetime.now(UTC),
         )
-        if found.outcome != "recorded":
-            raise AirflowSkipException(found.reason)
+        if detection.outcome != "recorded":
+            raise AirflowSkipException(detection.reason)
         changes = [
             change
-            for span in found.spans
+            for span in detection.spans
             for change in changes_of_span(span.stretch, ledger.changes_to_handle(span.id))
         ]
-        counts = ledger.count_changes([span.id for span in found.spans])
-        for span in found.spans:
+        counts = ledger.count_changes([span.id for span in detection.spans])
+        for span in detection.spans:
             self.log.info(
                 "%s: %s -> %s, %s -> %s members",
                 span.kind,
@@ -101,7 +101,7 @@ class DetectChanges(BaseOperator):
         context["outlet_events"][asset].extra = {
             "workflow": run.workflow,
             "run_id": run.run_id,
-            "snapshots": [span.stretch.current.key for span in found.spans],
+            "snapshots": [span.stretch.current.key for span in detection.spans],
             "changes": dict(counts),
         }
         settings = task_settings()
@@ -143,20 +143,20 @@ class Guard(ApprovalOperator):
         spans, now = live_spans(run, ledger), datetime.now(UTC)
         judge_policies(self.workflow, run, wishes_of(context), ledger, now)
         for span in spans:
-            for finding in span.findings:
-                self.log.warning("%s", finding)
-        asked = question(self.workflow, run, ledger)
-        if asked is None:
+            for remark in span.findings:
+                self.log.warning("%s", remark)
+        inquiry = question(self.workflow, run, ledger)
+        if inquiry is None:
             ids = [span.id for span in spans]
-            released = ledger.release(ids, now, self.workflow.action_ids)
-            self.log.info("released %s deliveries", released)
-            return released
+            number = ledger.release(ids, now, self.workflow.action_ids)
+            self.log.info("released %s deliveries", number)
+            return number
         limits = self.workflow.definition.guard
         deadline = limits.deadline.after(now, self.workflow.directory.zone)
-        self.subject, self.body = asked.subject, asked.body(deadline)
+        self.subject, self.body = inquiry.subject, inquiry.body(deadline)
         self.response_timeout = deadline - now
-        self.log.info("asking a person: %s", "; ".join(asked.reasons))
-        self._require_shown(asked, context)
+        self.log.info("asking a person: %s", "; ".join(inquiry.reasons))
+        self._require_shown(inquiry, context)
         ledger.begin_asking(run)
         return super().execute(context)
 
@@ -169,10 +169,10 @@ class Guard(ApprovalOperator):
         area = self._area(context)
         if context["ti"].try_number <= 1:
             area.forget_question()
-        shown = area.read_question()
-        if shown is None:
+        displayed_question = area.read_question()
+        if displayed_question is None:
             area.write_question(asked.about)
-        elif not asked.about <= shown:
+        elif not asked.about <= displayed_question:
             raise AirflowFailException(
                 f"nothing was released: {asked.subject} {'; '.join(asked.reasons)}. Airflow would "
                 "show the question of the first time, which was about others. To be asked, run "
@@ -200,24 +200,24 @@ class Guard(ApprovalOperator):
                 f"nobody answered within {self.workflow.definition.guard.deadline}: nothing was "
                 "sent. Clear this task to be asked again"
             )
-        chosen, quarantine = _answer(event)
+        options, quarantine = _answer(event)
         user = event["responded_by_user"] or {}
-        by = str(user.get("name") or user.get("id") or "")
-        if self.APPROVE in chosen:
-            self._approve(ledger, run, Decision("approved", by, now), context)
-        elif self.REJECT in chosen:
+        person = str(user.get("name") or user.get("id") or "")
+        if self.APPROVE in options:
+            self._approve(ledger, run, Decision("approved", person, now), context)
+        elif self.REJECT in options:
             reject = self._reject_snapshot if quarantine else self._reject
-            reject(ledger, run, Decision("rejected", by, now))
+            reject(ledger, run, Decision("rejected", person, now))
         return super().execute_complete(context, event)
 
     def _recorded(self, context: Context) -> RecordedRun:
         from segue.operators.environment import open_ledger, run_of
 
         run = run_of(self.workflow.name, context)
-        recorded = open_ledger().find_run(run.workflow, run.run_id)
-        if recorded is None:
+        record = open_ledger().find_run(run.workflow, run.run_id)
+        if record is None:
             raise AirflowFailException("detect_changes has not recorded this run")
-        return recorded
+        return record
 
     def _approve(
         self, ledger: Ledger, run: RecordedRun, decision: Decision, context: Context
@@ -229,19 +229,19 @@ class Guard(ApprovalOperator):
         actions = self.workflow.action_ids
         about = ledger.waiting_changes(ids, actions)
         if not about <= (self._area(context).read_question() or frozenset()):
-            waiting = dict(ledger.count_waiting(ids, actions))
+            counts = dict(ledger.count_waiting(ids, actions))
             raise AirflowFailException(
-                f"nothing was released: {waiting or 'nothing'} would be, "
+                f"nothing was released: {counts or 'nothing'} would be, "
                 "and the question was about others. Clear this task to be asked again"
             )
-        released = ledger.approve(run, ids, decision, actions)
-        self.log.info("approved by %s: released %s deliveries", decision.by, released)
+        number = ledger.approve(run, ids, decision, actions)
+        self.log.info("approved by %s: released %s deliveries", decision.by, number)
 
     def _reject(self, ledger: Ledger, run: RecordedRun, decision: Decision) -> None:
         from segue.delivery.guard import live_spans
 
-        rejected = ledger.reject(run, [span.id for span in live_spans(run, ledger)], decision)
-        self.log.info("%s: rejected %s deliveries", decision.word, rejected)
+        number = ledger.reject(run, [span.id for span in live_spans(run, ledger)], decision)
+        self.log.info("%s: rejected %s deliveries", decision.word, number)
 
     def _reject_snapshot(self, ledger: Ledger, run: RecordedRun, decision: Decision) -> None:
         from segue.delivery.guard import live_spans
@@ -253,15 +253,15 @@ class Guard(ApprovalOperator):
         key = spans[-1].stretch.current.key
         name = self.workflow.directory.directory
         ids = [span.id for span in live_spans(run, ledger)]
-        found = ledger.reject_snapshot(run, ids, decision, directory=name, key=key)
+        outcome = ledger.reject_snapshot(run, ids, decision, directory=name, key=key)
         self.log.info(
             "%s: rejected %s deliveries, quarantined snapshot %s of %s",
             decision.word,
-            found.rejected,
+            outcome.rejected,
             key,
             name,
         )
-        for span in found.kept:
+        for span in outcome.kept:
             self.log.warning(
                 "%s → %s of %s stays recorded: something of it was sent",
                 span.stretch.previous.key,
@@ -272,19 +272,19 @@ class Guard(ApprovalOperator):
 
 def _answer(event: Mapping[str, Any]) -> tuple[Sequence[str], bool]:
     """Return (chosen options, quarantine); the API checks no parameters, so it is done here."""
-    chosen, given = event["chosen_options"], dict(event["params_input"] or {})
-    quarantine = given.pop(QUARANTINE, False)
-    if given or not isinstance(quarantine, bool):
+    options, parameters = event["chosen_options"], dict(event["params_input"] or {})
+    quarantine = parameters.pop(QUARANTINE, False)
+    if parameters or not isinstance(quarantine, bool):
         raise AirflowFailException(
             f"the answer's params_input may hold {QUARANTINE}: true or false, found "
             f"{event['params_input']}. Nothing was decided; clear this task to be asked again"
         )
-    if quarantine and ApprovalOperator.REJECT not in chosen:
+    if quarantine and ApprovalOperator.REJECT not in options:
         raise AirflowFailException(
             "to approve changes and to quarantine their snapshot contradict each other. Nothing "
             "was decided; clear this task to be asked again"
         )
-    return chosen, quarantine
+    return options, quarantine
 
 
 class Report(BaseOperator):
@@ -306,20 +306,20 @@ class Report(BaseOperator):
         from segue.operators.environment import open_ledger, run_of
         from segue.operators.metrics import emit
 
-        broken = self._broken_tasks(context)
+        tasks = self._broken_tasks(context)
         ledger, run = open_ledger(), run_of(self.workflow.name, context)
-        recorded = ledger.find_run(run.workflow, run.run_id)
-        if recorded is None:
-            failed = ", ".join(broken) or "detect_changes recorded nothing"
-            raise AirflowFailException(f"the run did not finish: {failed}")
-        report, now = report_run(self.workflow, recorded, ledger), datetime.now(UTC)
-        lost = lost_gaps(self.workflow, ledger, now)
-        lines = [*report.lines(), *gap_lines(self.workflow.name, lost)]
+        record = ledger.find_run(run.workflow, run.run_id)
+        if record is None:
+            why = ", ".join(tasks) or "detect_changes recorded nothing"
+            raise AirflowFailException(f"the run did not finish: {why}")
+        report, now = report_run(self.workflow, record, ledger), datetime.now(UTC)
+        gaps = lost_gaps(self.workflow, ledger, now)
+        lines = [*report.lines(), *gap_lines(self.workflow.name, gaps)]
         for line in lines:
             self.log.info("%s", line)
-        emit(report, len(lost))
+        emit(report, len(gaps))
         self._tell_of_held(report, lines, context)
-        problems = [f"the run did not finish: {', '.join(broken)}"] if broken else []
+        problems = [f"the run did not finish: {', '.join(tasks)}"] if tasks else []
         problems += report.problems
         if problems:
             raise AirflowFailException("; ".join(problems))
