@@ -70,8 +70,8 @@ class Catalog:
 
         It is raised when the directory is missing or wrong.
         """
-        found = self._get("directories", DirectoryDefinition, name)
-        return found.knowing(_SegmentsOf(self, name))
+        definition = self._get("directories", DirectoryDefinition, name)
+        return definition.knowing(_SegmentsOf(self, name))
 
     def segment(self, name: str) -> SegmentDefinition:
         """Return a segment that knows what it refers to; raise DefinitionError.
@@ -79,13 +79,15 @@ class Catalog:
         It is raised when the segment is missing or wrong, or one that it refers to is.
         """
         if name not in self._segments:
-            found = self._get("segments", SegmentDefinition, name)
-            if found.match is not None:
+            definition = self._get("segments", SegmentDefinition, name)
+            if definition.match is not None:
                 document = self.document("segments", name)
-                conditions = [(("match",), found.match)]
-                referred = self._referred_segments(document, conditions, found.directory, name)
-                found = found.referring_to(referred)
-            self._segments[name] = found
+                conditions = [(("match",), definition.match)]
+                references = self._referred_segments(
+                    document, conditions, definition.directory, name
+                )
+                definition = definition.referring_to(references)
+            self._segments[name] = definition
         return self._segments[name]
 
     def workflow(self, name: str) -> WorkflowDefinition:
@@ -110,13 +112,13 @@ class Catalog:
             raise DefinitionError([document.problem(("segment",), message)])
         segment = self.segment(workflow.segment)
         conditions = workflow.all_conditions()
-        referred = self._referred_segments(document, conditions, segment.directory)
+        references = self._referred_segments(document, conditions, segment.directory)
         channels, problems = self.channels(dict(enumerate(workflow.actions)), document)
         if problems:
             raise DefinitionError(problems)
         live = self.live_source(workflow.load, document)
         directory = self.directory(segment.directory)
-        return ResolvedWorkflow(workflow, segment, directory, channels, referred, live)
+        return ResolvedWorkflow(workflow, segment, directory, channels, references, live)
 
     def location(self, folder: str, name: str) -> Path:
         """Return the file of a definition; raise DefinitionError when there is none."""
@@ -126,14 +128,14 @@ class Catalog:
 
     @cached_property
     def _files(self) -> dict[str, dict[str, Path]]:
-        found = {
+        files = {
             folder: {path.stem: path for path in definition_files(self.home / folder)}
             for folder in FOLDERS
         }
         for path in self._drafts:
             folder, name = self._place_of(path)
-            found[folder][name] = path
-        return found
+            files[folder][name] = path
+        return files
 
     def _place_of(self, draft: Path) -> tuple[str, str]:
         """Return the folder and the name of what a draft defines, as its own keys say."""
@@ -146,29 +148,29 @@ class Catalog:
         raise DefinitionError([document.problem((), message)])
 
     def _get(self, folder: str, model: type[Model], name: str) -> Model:
-        loaded = self.load(folder, name)
-        assert isinstance(loaded, model)
-        return loaded
+        definition = self.load(folder, name)
+        assert isinstance(definition, model)
+        return definition
 
     def _load_once(self, folder: str, name: str) -> BaseModel:
         """Return a definition by folder and name; raise DefinitionError."""
         path = self.location(folder, name)
         document = self._document(path)
         templates = self.home / "templates"
-        loaded = validate(FOLDERS[folder], document, templates=templates)
+        definition = validate(FOLDERS[folder], document, templates=templates)
         key = _NAME_KEY[folder]
-        if getattr(loaded, key) != name:
+        if getattr(definition, key) != name:
             message = (
-                f"found {getattr(loaded, key)!r} in a file named {path.name}; a definition "
-                f"stands in a file of its name: {getattr(loaded, key)}.yaml"
+                f"found {getattr(definition, key)!r} in a file named {path.name}; a definition "
+                f"stands in a file of its name: {getattr(definition, key)}.yaml"
             )
             raise DefinitionError([document.problem((key,), message)])
-        return loaded
+        return definition
 
     def _unknown(self, folder: str, name: str) -> Problem:
         names = self.names(folder)
-        known = ", ".join(names) if names else "none is defined"
-        message = f"there is no {_NAME_KEY[folder]} {name!r}; allowed: {known}"
+        choices = ", ".join(names) if names else "none is defined"
+        message = f"there is no {_NAME_KEY[folder]} {name!r}; allowed: {choices}"
         return Problem(str(self.home / folder), 0, 0, "", message + did_you_mean(name, names))
 
     def _referred_segments(
@@ -178,7 +180,7 @@ class Catalog:
         problems = list(self.reference_problems(document, conditions, directory, start))
         if problems:
             raise DefinitionError(problems)
-        found: dict[str, SegmentDefinition] = {}
+        segments: dict[str, SegmentDefinition] = {}
         for _, condition in conditions:
             for mention in named_segments(condition):
                 other = self.load("segments", mention.name)
@@ -186,8 +188,8 @@ class Catalog:
                 if mention.evaluated or other.imported is not None:
                     other = self.segment(mention.name)
                     for each in (*other.refers_to, other):
-                        found.setdefault(each.segment, each)
-        return tuple(found.values())
+                        segments.setdefault(each.segment, each)
+        return tuple(segments.values())
 
     def reference_problems(
         self, document: Document, conditions: Conditions, directory: str, start: str | None = None
@@ -197,13 +199,13 @@ class Catalog:
         ``conditions`` stand with their places in ``document`` and judge contacts of ``directory``;
         ``start`` is the segment whose own they are.
         """
-        for at, condition in conditions:
+        for prefix, condition in conditions:
             for mention in named_segments(condition):
                 message = self._misfit(mention.name, directory)
                 if message is None and mention.evaluated and start is not None:
                     message = self._circle(start, mention.name)
                 if message is not None:
-                    yield document.problem((*at, *mention.location), message)
+                    yield document.problem((*prefix, *mention.location), message)
 
     def _misfit(self, name: str, directory: str) -> str | None:
         """Return why there is no segment of that name, or none of this directory."""
@@ -220,7 +222,7 @@ class Catalog:
     def _circle(self, start: str, name: str) -> str | None:
         """Return the message for a chain of references from ``name`` back to ``start``."""
         chains = [[start, name]]
-        seen: set[str] = set()
+        visits: set[str] = set()
         while chains:
             chain = chains.pop()
             if chain[-1] == start:
@@ -228,23 +230,23 @@ class Catalog:
                     f"segments refer to each other in a circle: {' → '.join(chain)}; who is in "
                     "them could never be decided"
                 )
-            if chain[-1] not in seen:
-                seen.add(chain[-1])
+            if chain[-1] not in visits:
+                visits.add(chain[-1])
                 chains += [[*chain, other] for other in self._mentions(chain[-1])]
         return None
 
     def _mentions(self, name: str) -> list[str]:
-        found = self._known(name)
-        if found is None or found.match is None:
+        definition = self._known(name)
+        if definition is None or definition.match is None:
             return []
-        return [mention.name for mention in named_segments(found.match) if mention.evaluated]
+        return [mention.name for mention in named_segments(definition.match) if mention.evaluated]
 
     def has_segment(self, name: str, directory: str) -> bool:
         """Tell whether a directory has this segment; one that is wrong may be any directory's."""
         if name not in self._files["segments"]:
             return False
-        known = self._known(name)
-        return known is None or known.directory == directory
+        definition = self._known(name)
+        return definition is None or definition.directory == directory
 
     def _known(self, name: str) -> SegmentDefinition | None:
         """Return a segment by itself; None if it is missing or wrong, which others report."""
@@ -281,33 +283,33 @@ class Catalog:
         """Return what ``load`` looks details up in, None for a snapshot; raise DefinitionError."""
         if not isinstance(load, LiveLoad):
             return None
-        at, names = ("load", load.source), source_names()
+        place, names = ("load", load.source), source_names()
         if load.source not in names:
             hint = did_you_mean(load.source, names)
             message = f"unknown live source {load.source!r}; allowed: {', '.join(names)}{hint}"
-            raise DefinitionError([document.problem(at, message)])
+            raise DefinitionError([document.problem(place, message)])
         model = source_class(load.source)
         try:
             return model.model_validate(load.fields, context={"templates": self.home / "templates"})
         except ValidationError as error:
-            raise DefinitionError(problems_of(error, model, document, at)) from None
+            raise DefinitionError(problems_of(error, model, document, place)) from None
 
     def _channel(self, action: Action, document: Document, index: int) -> Channel:
-        at = ("actions", index, action.channel)
+        place = ("actions", index, action.channel)
         if action.channel not in channel_names():
-            raise DefinitionError([document.problem(at, _unknown_channel(action.channel))])
+            raise DefinitionError([document.problem(place, _unknown_channel(action.channel))])
         try:
             model = channel_class(action.channel)
         except (ImportError, AttributeError) as error:
             message = f"the channel {action.channel!r} cannot be loaded: {error}"
-            raise DefinitionError([document.problem(at, message)]) from None
+            raise DefinitionError([document.problem(place, message)]) from None
         context = {"templates": self.home / "templates"}
         try:
             channel = model.model_validate(action.fields, context=context)
         except ValidationError as error:
-            raise DefinitionError(problems_of(error, model, document, at)) from None
+            raise DefinitionError(problems_of(error, model, document, place)) from None
         problems = [
-            document.problem((*at[:2], *location), message)
+            document.problem((*place[:2], *location), message)
             for location, message in digest_problems(action, channel)
         ]
         if problems:
@@ -341,8 +343,8 @@ def _unknown_channel(name: str) -> str:
 
 def definition_files(folder: Path) -> list[Path]:
     """Return the YAML files below ``folder``, sorted; names with a leading ``.`` or ``_`` rest."""
-    found = [path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES]
-    return sorted(path for path in found if not path.name.startswith((".", "_")))
+    files = [path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES]
+    return sorted(path for path in files if not path.name.startswith((".", "_")))
 
 
 def unreadable_folders(folder: Path) -> list[Path]:

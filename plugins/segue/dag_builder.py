@@ -75,9 +75,9 @@ def workflow_dags() -> Iterator[DAG]:
     """
     settings = Settings.from_environment()
     catalog = Catalog(settings.home)
-    wanted = get_parsing_context().dag_id
+    only = get_parsing_context().dag_id
     for name in catalog.names("workflows"):
-        if wanted is None or wanted == name:
+        if only is None or only == name:
             try:
                 resolved = catalog.resolve(name)
             except DefinitionError:
@@ -113,8 +113,8 @@ def workflow_dag(resolved: ResolvedWorkflow, *, catch_up: bool = True) -> DAG:
         detect = DetectChanges(task_id="detect_changes", workflow=resolved)
         guard = Guard(task_id="guard", workflow=resolved)
         contacts = contact_group(resolved, detect)
-        watched = (wait.task_id, detect.task_id, guard.task_id, *preparing_tasks())
-        report = Report(task_id="report", workflow=resolved, watched=watched)
+        watched_tasks = (wait.task_id, detect.task_id, guard.task_id, *preparing_tasks())
+        report = Report(task_id="report", workflow=resolved, watched=watched_tasks)
         wait >> detect >> guard >> contacts >> report
         add_digests(dag, resolved, report)
     return dag
@@ -159,8 +159,8 @@ def add_digests(dag: DAG, resolved: ResolvedWorkflow, report: BaseOperator) -> N
     }
     for action in digests:
         for other in action.after:
-            before = tasks[other] if other in tasks else dag.get_task(f"contact.{other}")
-            before >> tasks[action.id]
+            prerequisite = tasks[other] if other in tasks else dag.get_task(f"contact.{other}")
+            prerequisite >> tasks[action.id]
         tasks[action.id] >> report
 
 

@@ -75,10 +75,10 @@ class Document:
 
     def problem(self, location: Location, message: str) -> Problem:
         """Return a problem at ``location``, or at the nearest place around it that exists."""
-        known = location
-        while known and known not in self.positions:
-            known = known[:-1]
-        line, column = self.positions.get(known, (1, 1))
+        place = location
+        while place and place not in self.positions:
+            place = place[:-1]
+        line, column = self.positions.get(place, (1, 1))
         return Problem(self.file, line, column, format_location(location), message)
 
 
@@ -129,24 +129,24 @@ def validate(model: type[Model], document: Document, *, templates: Path | None =
     the folder of message templates in ``info.context["templates"]``.
     """
     if not isinstance(document.data, dict):
-        found = type(document.data).__name__
-        raise DefinitionError([document.problem((), f"expected a mapping, found {found}")])
+        kind = type(document.data).__name__
+        raise DefinitionError([document.problem((), f"expected a mapping, found {kind}")])
     try:
         context = {"folder": Path(document.file).parent, "templates": templates}
-        loaded = model.model_validate(document.data, context=context)
+        instance = model.model_validate(document.data, context=context)
     except ValidationError as error:
         found_here = problems_of(error, model, document)
         raise DefinitionError([*document.problems, *found_here]) from None
     if document.problems:
         raise DefinitionError(document.problems)
-    return loaded
+    return instance
 
 
 def problems_of(
     error: ValidationError, model: type[BaseModel], document: Document, at: Location = ()
 ) -> list[Problem]:
     """Translate a pydantic error about the value at ``at`` into problems with positions."""
-    found: list[Problem] = []
+    problems: list[Problem] = []
     all_details = error.errors()
     inner = {details["loc"][:-1] for details in all_details}
     for details in all_details:
@@ -155,23 +155,23 @@ def problems_of(
         if _is_of_another_branch(details, all_details):
             continue
         location = at + _inside(_value_at(document.data, at), details["loc"])
-        raised = details.get("ctx", {}).get("error")
-        if isinstance(raised, ProblemsFound):
-            found += [document.problem(location + path, text) for path, text in raised.problems]
+        cause = details.get("ctx", {}).get("error")
+        if isinstance(cause, ProblemsFound):
+            problems += [document.problem(location + path, text) for path, text in cause.problems]
         else:
             message = _describe(dict(details), model)
-            found.append(document.problem(location, message))
-    return sorted(set(found), key=lambda problem: (problem.line, problem.column, problem.path))
+            problems.append(document.problem(location, message))
+    return sorted(set(problems), key=lambda problem: (problem.line, problem.column, problem.path))
 
 
 def _is_of_another_branch(details: Any, others: Sequence[Any]) -> bool:
     """Tell whether a value is not the word that a union allows beside what it was read as."""
     if details["type"] != "literal_error":
         return False
-    above = details["loc"][:-1]
+    parent = details["loc"][:-1]
     return any(
         other is not details
-        and other["loc"][: len(above)] == above
+        and other["loc"][: len(parent)] == parent
         and len(other["loc"]) > 1
         and other["loc"] != details["loc"]
         and isinstance(details.get("input"), dict | list)
@@ -193,18 +193,18 @@ def format_location(location: Location) -> str:
 def _refuse_what_aliases_make(root: Node, file: str) -> None:
     """Raise DefinitionError, before anything is built, if aliases stand for too many values."""
     sizes: dict[int, int] = {}  # of each node, what is below it counted as often as it stands there
-    below: dict[int, list[Node]] = {}
-    waiting = [root]
-    while waiting:
-        node = waiting[-1]
+    children: dict[int, list[Node]] = {}
+    stack = [root]
+    while stack:
+        node = stack[-1]
         if id(node) in sizes:
-            waiting.pop()
-        elif id(node) not in below:
-            below[id(node)] = _nodes_below(node)
-            waiting += [each for each in below[id(node)] if id(each) not in below]
+            stack.pop()
+        elif id(node) not in children:
+            children[id(node)] = _nodes_below(node)
+            stack += [each for each in children[id(node)] if id(each) not in children]
         else:  # of a part that stands in itself the reader tells
-            sizes[id(node)] = 1 + sum(sizes.get(id(each), 0) for each in below[id(node)])
-            waiting.pop()
+            sizes[id(node)] = 1 + sum(sizes.get(id(each), 0) for each in children[id(node)])
+            stack.pop()
     if sizes[id(root)] - len(sizes) > _MOST_ALIASED:
         line, column = _position(root)
         message = f"its aliases stand for more than {_MOST_ALIASED:,} values; write fewer of them"
@@ -234,9 +234,9 @@ class _Reader:
             message = f"tags such as {_shown_tag(node)} are not read; text is written in quotes"
             self._complain(node, location, message)
         self._open.append(node)
-        found = self._read(node, location)
+        content = self._read(node, location)
         self._open.pop()
-        return found
+        return content
 
     def _read(self, node: Node, location: Location) -> Any:
         if isinstance(node, MappingNode):
@@ -245,8 +245,8 @@ class _Reader:
             items = enumerate(node.value)
             return [self.value(item, (*location, index)) for index, item in items]
         assert isinstance(node, ScalarNode)
-        found = _scalar(node)
-        return self._text(node, found, location) if isinstance(found, str) else found
+        scalar = _scalar(node)
+        return self._text(node, scalar, location) if isinstance(scalar, str) else scalar
 
     def _text(self, node: Node, text: str, location: Location) -> str:
         """Return text; two halves of a character, as JSON writes some, are the character."""
@@ -271,9 +271,9 @@ class _Reader:
 
     def _is_tagged(self, node: Node) -> bool:
         """Tell whether a tag makes a node something else than it is without."""
-        quoted = isinstance(node, ScalarNode) and node.style is not None
+        is_quoted = isinstance(node, ScalarNode) and node.style is not None
         value = node.value if isinstance(node, ScalarNode) else None
-        plain = self._resolver.resolve(type(node), value, (not quoted, quoted))
+        plain = self._resolver.resolve(type(node), value, (not is_quoted, is_quoted))
         return str(node.tag) != str(plain)
 
     def _mapping(self, node: MappingNode, location: Location) -> dict[str, Any]:
@@ -356,8 +356,8 @@ def _describe(details: dict[str, Any], model: type[BaseModel]) -> str:
     kind, location, value = details["type"], details["loc"], details.get("input")
     if kind == "extra_forbidden":
         name = str(location[-1])
-        allowed = _keys_at(model, location[:-1])
-        return f"unknown key {name!r}; allowed: {', '.join(allowed)}" + did_you_mean(name, allowed)
+        choices = _keys_at(model, location[:-1])
+        return f"unknown key {name!r}; allowed: {', '.join(choices)}" + did_you_mean(name, choices)
     if kind == "missing":
         return f"the key {str(location[-1])!r} is missing"
     if kind == "value_error":
@@ -374,8 +374,8 @@ def _describe(details: dict[str, Any], model: type[BaseModel]) -> str:
     message = re.sub(r" or instance of \w+", "", message)
     message = message.replace("input should be a valid dictionary", "expected a mapping")
     message = message.replace("input should be", "expected").removesuffix(".")
-    shown = repr(value) if not isinstance(value, dict | list) else f"a {_shape(value)}"
-    return f"{message}, found {shown}"
+    value_text = repr(value) if not isinstance(value, dict | list) else f"a {_shape(value)}"
+    return f"{message}, found {value_text}"
 
 
 def _shape(value: Any) -> str:
@@ -402,5 +402,5 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     origin = typing.get_origin(annotation)
     if origin is None and not isinstance(annotation, types.UnionType):
         return None
-    found = (_model_in(argument) for argument in typing.get_args(annotation))
-    return next((inner for inner in found if inner is not None), None)
+    models = (_model_in(argument) for argument in typing.get_args(annotation))
+    return next((inner for inner in models if inner is not None), None)

@@ -54,10 +54,10 @@ class Duration:
             return instant.astimezone(UTC) + timedelta(seconds=seconds)
         wall = instant.astimezone(zone).replace(tzinfo=None)
         if self.unit in _CALENDAR_DAYS:
-            stepped = wall + sign * timedelta(days=self.amount * _CALENDAR_DAYS[self.unit])
+            target = wall + sign * timedelta(days=self.amount * _CALENDAR_DAYS[self.unit])
         else:
-            stepped = _add_months(wall, sign * self.amount * _CALENDAR_MONTHS[self.unit])
-        return localize(stepped, zone)
+            target = _add_months(wall, sign * self.amount * _CALENDAR_MONTHS[self.unit])
+        return localize(target, zone)
 
 
 def localize(wall: datetime, zone: ZoneInfo) -> datetime:

@@ -138,8 +138,8 @@ _NOT_OURS = """
 
 def did_you_mean(name: str, allowed: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?`` for the name that was probably meant, or an empty string."""
-    meant = probably_meant(name, allowed)
-    return "" if meant is None else f"; did you mean {meant!r}?"
+    suggestion = probably_meant(name, allowed)
+    return "" if suggestion is None else f"; did you mean {suggestion!r}?"
 
 
 def probably_meant(name: str, allowed: Iterable[str]) -> str | None:
@@ -166,10 +166,10 @@ def _misspelt(plain: str, names: Mapping[str, str]) -> str | None:
     most = min(3, few) if plain.isalnum() else 0
     near = {other: _slips(plain, spelt, most) for other, spelt in names.items()}
     fewest = min(near.values(), default=most + 1)
-    meant = [other for other, slips in near.items() if slips == fewest]
-    if fewest > most or len(meant) > 1 or _turned_round(plain, names[meant[0]], fewest):
+    candidates = [other for other, slips in near.items() if slips == fewest]
+    if fewest > most or len(candidates) > 1 or _turned_round(plain, names[candidates[0]], fewest):
         return None
-    return meant[0]
+    return candidates[0]
 
 
 def _turned_round(name: str, other: str, slips: int) -> bool:
@@ -192,26 +192,26 @@ def _slips(name: str, other: str, most: int) -> int:
     """Return how many letters are wrong, missing, too many or swapped; more than ``most``: any."""
     if abs(len(name) - len(other)) > most:
         return most + 1
-    before: list[int] = []
-    above = list(range(len(other) + 1))
+    line_before_last: list[int] = []
+    last_line = list(range(len(other) + 1))
     for row, letter in enumerate(name, 1):
         line = [row]
         for column, its in enumerate(other, 1):
-            cost = min(above[column], line[-1]) + 1
-            cost = min(cost, above[column - 1] + (letter != its))
+            cost = min(last_line[column], line[-1]) + 1
+            cost = min(cost, last_line[column - 1] + (letter != its))
             if row > 1 and column > 1 and letter == other[column - 2] and its == name[row - 2]:
-                cost = min(cost, before[column - 2] + 1)
+                cost = min(cost, line_before_last[column - 2] + 1)
             line.append(cost)
-        before, above = above, line
-    return above[-1]
+        line_before_last, last_line = last_line, line
+    return last_line[-1]
 
 
 def _translations() -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {word: [] for word in _NOT_OURS.split()}
+    words: dict[str, list[str]] = {word: [] for word in _NOT_OURS.split()}
     for ours, theirs in _OURS.items():
         for word in theirs.split():
-            found.setdefault(word, []).append(ours)
-    return found
+            words.setdefault(word, []).append(ours)
+    return words
 
 
 _TRANSLATED = _translations()

@@ -156,8 +156,8 @@ class RecordingSender(Sender):
         question = Question(traces, since)
         self._outbox.questions.append(question)
         self.asked(question)
-        kept = enumerate(self._outbox.keys, start=1)
-        return {key: _receipt(number) for number, key in kept if key in traces}
+        numbers_and_keys = enumerate(self._outbox.keys, start=1)
+        return {key: _receipt(number) for number, key in numbers_and_keys if key in traces}
 
     def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
         """Return the limits that the channel was given."""

@@ -92,23 +92,23 @@ def find_problems(
     newest snapshot holds; directories that are not in them are not checked against them.
     """
     newest = newest or {}
-    found = list(_folder_problems(catalog))
+    problems = list(_folder_problems(catalog))
     for folder in FOLDERS:
         for name in catalog.names(folder):
-            found += _definition_problems(catalog, folder, name, columns or {}, newest)
-    return in_order(found)
+            problems += _definition_problems(catalog, folder, name, columns or {}, newest)
+    return in_order(problems)
 
 
 def find_remarks(catalog: Catalog, newest: Mapping[str, Newest] | None = None) -> list[Problem]:
     """Return what definitions may say and probably do not mean, by file and line."""
-    found = [
+    remarks = [
         Problem(str(path), 0, 0, "", f"is not read, because its name ends in {path.suffix}")
         for path in set_aside(catalog.home)
     ]
     for folder in ("segments", "workflows"):
         for name in catalog.names(folder):
-            found += _remarks(catalog, folder, name, newest or {})
-    return in_order(found)
+            remarks += _remarks(catalog, folder, name, newest or {})
+    return in_order(remarks)
 
 
 def _remarks(
@@ -126,18 +126,18 @@ def _remarks(
             yield from _short_windows(resolved, document)
     except DefinitionError:
         return  # among the problems
-    held = newest.get(segment.directory)
-    for at, condition in conditions:
-        for location, message, is_slip in _unknown_lists(condition, held):
+    data = newest.get(segment.directory)
+    for prefix, condition in conditions:
+        for location, message, is_slip in _unknown_lists(condition, data):
             if not is_slip:
-                yield document.problem((*at, *location), message)
+                yield document.problem((*prefix, *location), message)
 
 
 def _short_windows(resolved: ResolvedWorkflow, document: Document) -> Iterator[Problem]:
     """Yield the windows of a workflow's segment that can pass between two of its runs."""
     cron = resolved.definition.schedule
-    judged = (resolved.segment, *resolved.segment.refers_to)
-    matches = [(each.segment, each.match) for each in judged if each.match is not None]
+    segments = (resolved.segment, *resolved.segment.refers_to)
+    matches = [(each.segment, each.match) for each in segments if each.match is not None]
     every = [(name, window) for name, match in matches for window in windows(match)]
     if cron is None or not every:
         return
@@ -177,9 +177,9 @@ def _folder_problems(catalog: Catalog) -> Iterator[Problem]:
         for path in unreadable_folders(catalog.home / folder):
             yield Problem(str(path), 0, 0, "", "cannot be read: Permission denied")
         for path in definition_files(catalog.home / folder):
-            taken = catalog.location(folder, path.stem)
-            if taken != path:
-                message = f"the name {path.stem!r} is taken by {taken} already"
+            owner = catalog.location(folder, path.stem)
+            if owner != path:
+                message = f"the name {path.stem!r} is taken by {owner} already"
                 yield Problem(str(path), 0, 0, "", message)
     for path, message in misplaced_files(catalog.home):
         yield Problem(str(path), 0, 0, "", message)
@@ -227,11 +227,11 @@ def _mapping_problems(document: Document, columns: Columns) -> Iterator[Problem]
 
 def _declared_opt_states(document: Document) -> Iterator[Problem]:
     """Find declared fields that look like an opt state and are none by `consent`."""
-    declared, consent = document.data.get("fields"), document.data.get("consent")
-    names = declared.get("contacts") if isinstance(declared, dict) else None
-    told = consent if isinstance(consent, dict) else {}
-    read = {UNSUBSCRIBED, told.get("opted_in"), told.get("opted_out")}
-    fields = told.get("not_opt_states")
+    fields_by_table, consent = document.data.get("fields"), document.data.get("consent")
+    names = fields_by_table.get("contacts") if isinstance(fields_by_table, dict) else None
+    rules = consent if isinstance(consent, dict) else {}
+    read = {UNSUBSCRIBED, rules.get("opted_in"), rules.get("opted_out")}
+    fields = rules.get("not_opt_states")
     if isinstance(names, list):
         others = [str(name) for name in names if name not in read]
         for name in opt_state_columns(others, others_read=len(others) < len(names)):
@@ -261,8 +261,8 @@ def _segment_problems(
         document, conditions, directory, document.data.get("segment")
     )
     own, mapping = columns.get(directory), _mapping(catalog, directory)
-    hidden, held = _hidden(catalog, directory, own), newest.get(directory)
-    for location, message in _data_problems(condition, own, held, mapping, hidden):
+    hidden_names, data = _hidden(catalog, directory, own), newest.get(directory)
+    for location, message in _data_problems(condition, own, data, mapping, hidden_names):
         yield document.problem(("match", *location), message)
 
 
@@ -337,12 +337,12 @@ def _unknown_lists(
     names = newest.mailing_lists
     for leaf in leaves(condition):
         if isinstance(leaf, MailingListLeaf) and leaf.name not in names:
-            known = ", ".join(map(repr, sorted(names)[:_SHOWN])) or "none"
+            present = ", ".join(map(repr, sorted(names)[:_SHOWN])) or "none"
             message = f"nobody is on a mailing list {leaf.name!r} in snapshot {newest.key}"
-            meant = probably_meant(leaf.name, _of_other_words(leaf.name, names))
-            hint = "" if meant is None else f"; did you mean {meant!r}?"
-            at = (*leaf.location, "mailing_list")
-            yield at, f"{message}; there are: {known}{hint}", meant is not None
+            suggestion = probably_meant(leaf.name, _of_other_words(leaf.name, names))
+            hint = "" if suggestion is None else f"; did you mean {suggestion!r}?"
+            place = (*leaf.location, "mailing_list")
+            yield place, f"{message}; there are: {present}{hint}", suggestion is not None
 
 
 def _of_other_words(name: str, names: Collection[str]) -> list[str]:
@@ -354,8 +354,8 @@ def _example_problems(
     catalog: Catalog, document: Document, columns: Columns | None
 ) -> Iterator[Problem]:
     """Find fields and segments of examples that are not there."""
-    known = catalog.names("segments")
-    for location, message in unknown_names(document.data.get("tests"), columns, known):
+    segment_names = catalog.names("segments")
+    for location, message in unknown_names(document.data.get("tests"), columns, segment_names):
         yield document.problem(("tests", *location), message)
 
 
@@ -371,8 +371,8 @@ class _Parts:
     @classmethod
     def of(cls, document: Document) -> _Parts:
         data = document.data
-        written = data.get("actions")
-        items = dict(enumerate(written)) if isinstance(written, list) else {}
+        raw_actions = data.get("actions")
+        items = dict(enumerate(raw_actions)) if isinstance(raw_actions, list) else {}
         segment = data.get("segment")
         return cls(
             segment if isinstance(segment, str) else None,
@@ -383,9 +383,9 @@ class _Parts:
 
     def all_conditions(self) -> list[tuple[Location, Condition]]:
         """Return the conditions and every action's ``if``, with their places."""
-        written: list[tuple[Location, Condition | None]] = [(("conditions",), self.conditions)]
-        written += [(("actions", i, "if"), item.condition) for i, item in self.actions.items()]
-        return [(at, condition) for at, condition in written if condition is not None]
+        conditions: list[tuple[Location, Condition | None]] = [(("conditions",), self.conditions)]
+        conditions += [(("actions", i, "if"), item.condition) for i, item in self.actions.items()]
+        return [(at, condition) for at, condition in conditions if condition is not None]
 
     def before(self, action: Action) -> set[str]:
         """The ids of all actions that come before this one."""
@@ -434,20 +434,20 @@ def _workflow_problems(
     except DefinitionError:
         return  # reported with the segment's own file
     yield from catalog.reference_problems(document, parts.all_conditions(), directory)
-    own, held = columns.get(directory), newest.get(directory)
-    if source is not None and held is not None:
-        held = held.without(source.provides)
+    own, data = columns.get(directory), newest.get(directory)
+    if source is not None and data is not None:
+        data = data.without(source.provides)
     if source is not None and own is not None:
         yield from _source_field_problems(source, document, own)
         own = {**own, "contacts": sorted({*own.get("contacts", ()), *source.provides})}
     yield from _example_problems(catalog, document, own)
     if wrong or document.data.get("load") == "none":
         return
-    hidden, mapping = _hidden(catalog, directory, own), _mapping(catalog, directory)
-    yield from _condition_problems(parts, document, own, held, mapping, hidden)
+    hidden_names, mapping = _hidden(catalog, directory, own), _mapping(catalog, directory)
+    yield from _condition_problems(parts, document, own, data, mapping, hidden_names)
     if own is not None:
-        known = sorted({*own.get("contacts", ()), *DERIVED_FIELDS})
-        yield from _template_field_problems(parts, channels, document, known, hidden)
+        field_names = sorted({*own.get("contacts", ()), *DERIVED_FIELDS})
+        yield from _template_field_problems(parts, channels, document, field_names, hidden_names)
 
 
 def _live_source(
@@ -467,13 +467,15 @@ def _source_field_problems(
     source: LiveSource, document: Document, columns: Columns
 ) -> Iterator[Problem]:
     """Find fields that a look-up is made with and that the snapshot does not have."""
-    known = sorted({*columns.get("contacts", ()), *DERIVED_FIELDS})
+    field_names = sorted({*columns.get("contacts", ()), *DERIVED_FIELDS})
     for location, template in source.templates():
-        named = {ref[1] for ref in template.references() if ref[0] == "contact" and ref[1:]}
-        for name in sorted(named - set(known)):
-            message = f"the snapshot's contacts have no field {name!r}; allowed: {', '.join(known)}"
-            at = ("load", source.name, *location)
-            yield document.problem(at, message + did_you_mean(name, known))
+        references = {ref[1] for ref in template.references() if ref[0] == "contact" and ref[1:]}
+        for name in sorted(references - set(field_names)):
+            message = (
+                f"the snapshot's contacts have no field {name!r}; allowed: {', '.join(field_names)}"
+            )
+            place = ("load", source.name, *location)
+            yield document.problem(place, message + did_you_mean(name, field_names))
 
 
 def _notice_problems(document: Document) -> Iterator[Problem]:
@@ -497,9 +499,9 @@ def _condition_problems(
     mapping: Mapping[str, Mapping[str, str]],
     hidden: Collection[str] = (),
 ) -> Iterator[Problem]:
-    for at, condition in parts.all_conditions():
+    for prefix, condition in parts.all_conditions():
         for location, message in _data_problems(condition, columns, newest, mapping, hidden):
-            yield document.problem((*at, *location), message)
+            yield document.problem((*prefix, *location), message)
 
 
 def _template_field_problems(
@@ -509,26 +511,26 @@ def _template_field_problems(
     known: Sequence[str],
     hidden: Collection[str] = (),
 ) -> Iterator[Problem]:
-    for at, names in _references(parts, channels, "contact"):
-        of_digest = _DIGEST_FIELDS if parts.actions[int(at[1])].digest else ()
+    for place, names in _references(parts, channels, "contact"):
+        of_digest = _DIGEST_FIELDS if parts.actions[int(place[1])].digest else ()
         for name in sorted(names & {*hidden, *set(of_digest).intersection(known)}):
-            yield document.problem(at, _describe_hidden(name))
+            yield document.problem(place, _describe_hidden(name))
         there = sorted({*known, *of_digest})
         for name in sorted(names - set(there)):
             message = f"contact has no field {name!r}; allowed: {', '.join(there)}"
-            yield document.problem(at, message + did_you_mean(name, there))
+            yield document.problem(place, message + did_you_mean(name, there))
 
 
 def _result_problems(
     parts: _Parts, channels: Mapping[str, Channel], document: Document
 ) -> Iterator[Problem]:
     """Find templates that read the results of an action that need not have run before."""
-    for at, names in _references(parts, channels, "results"):
-        before = parts.before(parts.actions[int(at[1])])
-        for other in sorted(names - before):
-            allowed = ", ".join(sorted(before)) or "none: this action has no `after`"
-            message = f"results.{other} is not there yet; allowed: {allowed}"
-            yield document.problem(at, message)
+    for place, names in _references(parts, channels, "results"):
+        prerequisites = parts.before(parts.actions[int(place[1])])
+        for other in sorted(names - prerequisites):
+            choices = ", ".join(sorted(prerequisites)) or "none: this action has no `after`"
+            message = f"results.{other} is not there yet; allowed: {choices}"
+            yield document.problem(place, message)
 
 
 def _references(
@@ -542,5 +544,5 @@ def _references(
         if action.id in channels:
             for location, template in channels[action.id].templates():
                 read = template.references_to(variable, digest=action.digest)
-                named = {reference[0] for reference in read}
-                yield ("actions", index, action.channel, *location), named
+                names = {reference[0] for reference in read}
+                yield ("actions", index, action.channel, *location), names
