@@ -82,8 +82,8 @@ def membership_changes(
     needs to hold only those of the removed that still exist. ``reason`` is empty for other kinds;
     one contact makes at most one change.
     """
-    found = plain_changes(members_table(previous), members_table(current))
-    return _with_reasons(found, _as_ids(current_contact_ids))
+    plain = plain_changes(members_table(previous), members_table(current))
+    return _with_reasons(plain, _as_ids(current_contact_ids))
 
 
 def segment_changes(
@@ -95,14 +95,14 @@ def segment_changes(
 ) -> ChangeSet:
     """Return the changes of ``segment`` from one snapshot to another, under its definition."""
     find = _plain_segment_changes if segment.asks_outside else _sorted_segment_changes
-    found, sizes, leavers = find(segment, directory, previous, current, store)
+    rows, sizes, leavers = find(segment, directory, previous, current, store)
     there = None if leavers is None else leavers.found
     if there is None:
-        ids: Any = _removed(found).to_pylist()
+        ids: Any = _removed(rows).to_pylist()
         contacts = SnapshotTables(directory, current).contacts((), only=ids) if ids else None
         there = _as_ids(()) if contacts is None else ids_of(contacts)
     sample = None if leavers is None else leavers.sample
-    return ChangeSet(_with_reasons(found, there), *sizes, sample)
+    return ChangeSet(_with_reasons(rows, there), *sizes, sample)
 
 
 def _plain_segment_changes(
@@ -113,11 +113,11 @@ def _plain_segment_changes(
     store: Memberships,
 ) -> tuple[pa.Table, tuple[int, int], None]:
     """Ask for each membership once, on this thread: a team's function may decide it."""
-    before, now = (
+    old, now = (
         members_table(store.membership(segment, directory, snapshot))
         for snapshot in (previous, current)
     )
-    return plain_changes(before, now), (len(before), len(now)), None
+    return plain_changes(old, now), (len(old), len(now)), None
 
 
 def _sorted_segment_changes(
@@ -139,23 +139,23 @@ def _sorted_segment_changes(
             sizes[side] += piece.num_rows
             yield piece
 
-    before = members(0)
-    first = _some(before)
+    old = members(0)
+    first = _some(old)
     leavers = Leavers(_keys_of(first)) if sizes[0] <= _FEW else None
-    begun = iter([chain(first, before)])
-    found = changes_of_pieces(lambda: next(begun, members(0)), lambda: members(1, leavers))
-    return found, (sizes[0], sizes[1]), leavers
+    first_passes = iter([chain(first, old)])
+    rows = changes_of_pieces(lambda: next(first_passes, members(0)), lambda: members(1, leavers))
+    return rows, (sizes[0], sizes[1]), leavers
 
 
 def _some(pieces: Iterator[pa.Table]) -> list[pa.Table]:
     """Take pieces until they are more than a few members; all of them if they are not."""
-    taken, rows = [], 0
+    pieces_so_far, rows = [], 0
     for piece in pieces:
-        taken.append(piece)
+        pieces_so_far.append(piece)
         rows += piece.num_rows
         if rows > _FEW:
             break
-    return taken
+    return pieces_so_far
 
 
 def _keys_of(members: Sequence[pa.Table]) -> KeySet:
@@ -173,26 +173,26 @@ def changes_of_pieces(
     try:
         return sorted_changes(previous(), current(), plain_changes)
     except NotSortedError:
-        before, now = (pa.concat_tables([MEMBERS.empty_table(), *s()]) for s in (previous, current))
-        return plain_changes(before, now)
+        old, now = (pa.concat_tables([MEMBERS.empty_table(), *s()]) for s in (previous, current))
+        return plain_changes(old, now)
 
 
 def plain_changes(previous: pa.Table, current: pa.Table) -> pa.Table:
     """Return contact_id and change, sorted by id, of two memberships in any order."""
-    before, now = previous.column("contact_id"), current.column("contact_id")
-    place = pc.index_in(now, value_set=before)
-    known = mask_of(place.is_valid())
+    old, now = previous.column("contact_id"), current.column("contact_id")
+    place = pc.index_in(now, value_set=old)
+    is_in_both = mask_of(place.is_valid())
     opted_in = mask_of(current.column("opted_in"))
-    flipped = known.copy()
-    flipped[known] = (
-        opted_in[known] != mask_of(previous.column("opted_in"))[place.drop_null().to_numpy()]
+    is_flipped = is_in_both.copy()
+    is_flipped[is_in_both] = (
+        opted_in[is_in_both] != mask_of(previous.column("opted_in"))[place.drop_null().to_numpy()]
     )
-    gone = ~mask_of(pc.is_in(before, value_set=now))
+    is_gone = ~mask_of(pc.is_in(old, value_set=now))
     parts = [
-        _changes(before.filter(pa.array(gone)), ChangeKind.REMOVED),
-        _changes(now.filter(pa.array(~known)), ChangeKind.ADDED),
-        _changes(now.filter(pa.array(flipped & opted_in)), ChangeKind.OPTED_IN),
-        _changes(now.filter(pa.array(flipped & ~opted_in)), ChangeKind.OPTED_OUT),
+        _changes(old.filter(pa.array(is_gone)), ChangeKind.REMOVED),
+        _changes(now.filter(pa.array(~is_in_both)), ChangeKind.ADDED),
+        _changes(now.filter(pa.array(is_flipped & opted_in)), ChangeKind.OPTED_IN),
+        _changes(now.filter(pa.array(is_flipped & ~opted_in)), ChangeKind.OPTED_OUT),
     ]
     return pa.concat_tables(parts).sort_by("contact_id")
 
@@ -208,16 +208,16 @@ def _with_reasons(changes: pa.Table, still_there: ArrowColumn) -> pd.DataFrame:
     ids = changes.column("contact_id")
     # The few that changed are looked up by a table of themselves: still_there may be everybody.
     there = still_there.filter(pc.is_in(still_there, value_set=ids))
-    kept = pc.is_in(ids, value_set=there)
-    reasons = pc.if_else(kept, RemovalReason.NO_LONGER_MATCHES, RemovalReason.DELETED)
-    removed = pc.equal(changes.column("change"), pa.scalar(ChangeKind.REMOVED, TEXT))
-    frame = changes.append_column("reason", pc.if_else(removed, reasons, "")).to_pandas()
+    is_there = pc.is_in(ids, value_set=there)
+    reasons = pc.if_else(is_there, RemovalReason.NO_LONGER_MATCHES, RemovalReason.DELETED)
+    is_removed = pc.equal(changes.column("change"), pa.scalar(ChangeKind.REMOVED, TEXT))
+    frame = changes.append_column("reason", pc.if_else(is_removed, reasons, "")).to_pandas()
     return frame.astype("str")
 
 
 def _removed(changes: pa.Table) -> ArrowColumn:
-    removed = pc.equal(changes.column("change"), pa.scalar(ChangeKind.REMOVED, TEXT))
-    return changes.filter(removed).column("contact_id")
+    is_removed = pc.equal(changes.column("change"), pa.scalar(ChangeKind.REMOVED, TEXT))
+    return changes.filter(is_removed).column("contact_id")
 
 
 def _changes(ids: ArrowColumn, kind: ChangeKind) -> pa.Table:

@@ -80,9 +80,9 @@ def _from_dictionary(encoded: ArrowColumn, zone: ZoneInfo, name: str) -> Column:
 
 
 def _from_integers(values: ArrowColumn, zone: ZoneInfo) -> Column:
-    stored = values if pa.types.is_uint64(values.type) else values.cast(pa.int64())
+    integers = values if pa.types.is_uint64(values.type) else values.cast(pa.int64())
     present = mask_of(values.is_valid())
-    return NumberColumn(ScaledIntegers(pc.fill_null(stored, 0).to_numpy(), present), zone)
+    return NumberColumn(ScaledIntegers(pc.fill_null(integers, 0).to_numpy(), present), zone)
 
 
 def _from_floats(values: ArrowColumn, zone: ZoneInfo) -> Column:

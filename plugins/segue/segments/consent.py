@@ -28,9 +28,9 @@ def segment_scope(segment: str) -> str:
 
 def refuse_lost_opt_outs(earlier: SnapshotTables, later: SnapshotTables) -> None:
     """Raise DataError where there are ``lost_opt_outs``."""
-    lost = lost_opt_outs(earlier, later)
-    if lost is not None:
-        raise DataError(lost)
+    loss = lost_opt_outs(earlier, later)
+    if loss is not None:
+        raise DataError(loss)
 
 
 def lost_opt_outs(earlier: SnapshotTables, later: SnapshotTables) -> str | None:
@@ -38,12 +38,12 @@ def lost_opt_outs(earlier: SnapshotTables, later: SnapshotTables) -> str | None:
 
     Everybody would count as opted in, and those who opted out would get messages.
     """
-    lost = sorted(set(earlier.opt_sources()) - set(later.opt_sources()))
-    if not lost:
+    losses = sorted(set(earlier.opt_sources()) - set(later.opt_sources()))
+    if not losses:
         return None
     return (
         f"snapshot {later.snapshot.key} of {later.directory.directory} lacks "
-        f"{', '.join(lost)}, which {earlier.snapshot.key} has: everybody would count as opted in"
+        f"{', '.join(losses)}, which {earlier.snapshot.key} has: everybody would count as opted in"
     )
 
 
@@ -55,8 +55,8 @@ def new_opt_states(earlier: SnapshotTables, later: SnapshotTables) -> str | None
     new = later.opt_sources().keys() - earlier.opt_sources().keys()
     if not new:
         return None
-    lacking = sorted(place for source, place in later.opt_sources().items() if source in new)
-    return f"new column: {earlier.snapshot.key} lacks {', '.join(lacking)}"
+    places = sorted(place for source, place in later.opt_sources().items() if source in new)
+    return f"new column: {earlier.snapshot.key} lacks {', '.join(places)}"
 
 
 def opt_states(population: Population, segment: str | None, opted_out: Mask | None = None) -> Mask:
@@ -69,8 +69,8 @@ def opt_states(population: Population, segment: str | None, opted_out: Mask | No
         ids = ids_of(population.contacts)
         opted_out = mask_of(pc.is_in(ids, value_set=opt_outs(population, segment)))
     if UNSUBSCRIBED in population.contacts.columns:
-        unsubscribed = column_of(population.contacts[UNSUBSCRIBED], population.zone)
-        opted_out = opted_out | unsubscribed.booleans.true
+        column = column_of(population.contacts[UNSUBSCRIBED], population.zone)
+        opted_out = opted_out | column.booleans.true
     return ~opted_out
 
 
@@ -95,9 +95,9 @@ def list_states(population: Population, rows: pd.DataFrame, name: str) -> tuple[
     two rows of one contact, the one that opts out counts.
     """
     ids = ids_of(population.contacts)
-    listed = column_of(rows["mailing_list"], population.zone).texts.equal(name)
-    members = mask_of(pc.is_in(ids, value_set=ids_of(rows[listed])))
+    on_list = column_of(rows["mailing_list"], population.zone).texts.equal(name)
+    members = mask_of(pc.is_in(ids, value_set=ids_of(rows[on_list])))
     if "opted_in" not in rows.columns:
         return members, members & False
-    out = listed & column_of(rows["opted_in"], population.zone).booleans.false
-    return members, mask_of(pc.is_in(ids, value_set=ids_of(rows[out])))
+    is_out = on_list & column_of(rows["opted_in"], population.zone).booleans.false
+    return members, mask_of(pc.is_in(ids, value_set=ids_of(rows[is_out])))

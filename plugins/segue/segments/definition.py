@@ -90,11 +90,11 @@ class SegmentDefinition(Definition):
     @model_validator(mode="after")
     def _is_decided_in_one_way(self, info: ValidationInfo) -> Self:
         self._folder = _folder_of(info)
-        found = [way for way in WAYS if getattr(self, way) is not None]
-        if len(found) > 1:
-            message = f"found {' and '.join(found)} together; expected exactly one of them"
-            raise ProblemsFound([((found[1],), message)])
-        if not found:
+        ways = [way for way in WAYS if getattr(self, way) is not None]
+        if len(ways) > 1:
+            message = f"found {' and '.join(ways)} together; expected exactly one of them"
+            raise ProblemsFound([((ways[1],), message)])
+        if not ways:
             message = f"the key 'match' is missing; a segment has exactly one of {', '.join(WAYS)}"
             raise ProblemsFound([((), message)])
         if self.tests and self.imported is not None:

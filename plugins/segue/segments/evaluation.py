@@ -134,17 +134,17 @@ class Evaluator:
         return self._population.this_segment
 
     def _members(self, name: str) -> Mask:
-        known = self._population.segments
-        if known is None or name not in known.columns:
+        segments = self._population.segments
+        if segments is None or name not in segments.columns:
             raise DataError(
                 f"it is not known who is in the segment {name!r}, to which a condition refers"
             )
-        return known[name].to_numpy(dtype=bool)
+        return segments[name].to_numpy(dtype=bool)
 
     def compare(self, column: Column, comparison: Comparison) -> Mask:
         """Judge every operator of a leaf for the rows of a column."""
-        seen = column.ignoring_case() if comparison.ignore_case else column
-        return seen.judged(
+        view = column.ignoring_case() if comparison.ignore_case else column
+        return view.judged(
             lambda values: _all(
                 find_operator(test.operator).holds(values, test.operand, self._moment)
                 for test in comparison.tests

@@ -25,12 +25,12 @@ def group_sums(values: Floats, groups: npt.NDArray[np.int64], size: int) -> Floa
     ``values`` has no NaN. A group that holds both infinities has no sum: NaN.
     """
     counts = np.bincount(groups, minlength=size)
-    ordered = values[np.argsort(groups, kind="stable")]
+    by_group = values[np.argsort(groups, kind="stable")]
     starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
-    totals, exact = _running_sums(ordered, starts, counts)
+    totals, exact = _running_sums(by_group, starts, counts)
     for group in np.flatnonzero(~exact):
         start = starts[group]
-        totals[group] = rounded_sum(ordered[start : start + counts[group]].tolist())
+        totals[group] = rounded_sum(by_group[start : start + counts[group]].tolist())
     return totals
 
 
@@ -68,15 +68,15 @@ def _running_sums(
         for step in range(min(int(lengths.max(initial=0)), _LONGEST)):
             still_open = int(np.searchsorted(-lengths[:still_open], -step, side="left"))
             now = slice(0, still_open)
-            added = values[first[now] + step]
-            totals[now], error = _two_sum(totals[now], added)
-            errors[now], lost = _two_sum(errors[now], error)
-            exact[now] &= lost == 0  # also False for what infinities leave behind
+            addends = values[first[now] + step]
+            totals[now], error = _two_sum(totals[now], addends)
+            errors[now], rest = _two_sum(errors[now], error)
+            exact[now] &= rest == 0  # also False for what infinities leave behind
         totals += errors
     exact &= np.isfinite(totals) & (lengths <= _LONGEST)
-    result, known = np.empty_like(totals), np.empty_like(exact)
-    result[order], known[order] = totals, exact
-    return result, known
+    result, is_exact = np.empty_like(totals), np.empty_like(exact)
+    result[order], is_exact[order] = totals, exact
+    return result, is_exact
 
 
 def _two_sum(a: Floats, b: Floats) -> tuple[Floats, Floats]:

@@ -30,15 +30,15 @@ def _instant(value: str) -> str:
     try:
         datetime.fromisoformat(value)
     except ValueError:
-        allowed = "2026-11-22 (its midnight) or 2026-11-22T06:00:00Z"
-        raise ValueError(f"{value!r} is not an instant; allowed: {allowed}") from None
+        expectation = "2026-11-22 (its midnight) or 2026-11-22T06:00:00Z"
+        raise ValueError(f"{value!r} is not an instant; allowed: {expectation}") from None
     return value
 
 
 def _with_text_id(contact: dict[str, Any]) -> dict[str, Any]:
-    found = contact.get("contact_id", DEFAULT_ID)
-    if not isinstance(found, str) or not found:
-        raise ValueError(f'contact_id: found {found!r}; contact ids are text: "{found}"')
+    contact_id = contact.get("contact_id", DEFAULT_ID)
+    if not isinstance(contact_id, str) or not contact_id:
+        raise ValueError(f'contact_id: found {contact_id!r}; contact ids are text: "{contact_id}"')
     return contact
 
 
@@ -97,8 +97,8 @@ def unknown_names(
     for index, example in enumerate(data if isinstance(data, list) else ()):
         if not isinstance(example, dict):
             continue
-        stated = example.get("segments")
-        for name in stated if isinstance(stated, dict) else ():
+        memberships = example.get("segments")
+        for name in memberships if isinstance(memberships, dict) else ():
             if name not in segments:
                 message = f"there is no segment {name!r}{did_you_mean(name, segments)}"
                 yield (index, "segments", name), message
@@ -111,14 +111,14 @@ def _unknown_fields(
     example: Mapping[str, Any], columns: Mapping[str, Collection[str]]
 ) -> Iterator[tuple[Location, str]]:
     rows: list[tuple[str, Location, Any]] = [("contacts", ("contact",), example.get("contact"))]
-    written = example.get("transactions")
-    for index, row in enumerate(written if isinstance(written, list) else ()):
+    transactions = example.get("transactions")
+    for index, row in enumerate(transactions if isinstance(transactions, list) else ()):
         rows.append(("transactions", ("transactions", index), row))
     for table, location, row in rows:
-        known = sorted({*columns.get(table, ()), *({"contact_id"} if table == "contacts" else ())})
+        names = sorted({*columns.get(table, ()), *({"contact_id"} if table == "contacts" else ())})
         for name in row if isinstance(row, dict) else ():
             if table not in columns:
                 yield location, f"the directory has no table {table}"
-            elif name not in known:
-                allowed = f"allowed: {', '.join(known)}{did_you_mean(name, known)}"
-                yield (*location, name), f"unknown field {name!r} in {table}; {allowed}"
+            elif name not in names:
+                choices = f"allowed: {', '.join(names)}{did_you_mean(name, names)}"
+                yield (*location, name), f"unknown field {name!r} in {table}; {choices}"

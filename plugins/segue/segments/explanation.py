@@ -74,8 +74,8 @@ def explain_segment(
     ``population`` is as ``load_population`` returns it. Raises KeyError for an unknown contact.
     """
     alone = _alone(population, contact_id)
-    known = {other.segment: other for other in (*segment.refers_to, segment)}
-    return _Explainer(alone, known).explain_segment(segment)
+    segments = {other.segment: other for other in (*segment.refers_to, segment)}
+    return _Explainer(alone, segments).explain_segment(segment)
 
 
 def _alone(population: Population, contact_id: str) -> Population:
@@ -102,8 +102,8 @@ class _Explainer:
     def explain_segment(self, segment: SegmentDefinition) -> Explanation:
         first = self._explained.get(segment.segment)
         if first is None:
-            self._explained[segment.segment] = found = self._explain_segment(segment)
-            return found
+            self._explained[segment.segment] = explanation = self._explain_segment(segment)
+            return explanation
         if not first.children:
             return first
         return replace(first, text=f"{first.text}, as above", children=())
@@ -112,38 +112,38 @@ class _Explainer:
         if segment.match is not None:
             inside = replace(self._population, this_segment=segment.segment)
             return _Explainer(inside, self._segments, self._explained).explain(segment.match)
-        held = bool(judge(segment, self._population)[0])
+        holds = bool(judge(segment, self._population)[0])
         source = segment.imported.path if segment.imported else segment.python
         text = f"{'imported' if segment.imported else 'python'}: {source}"
-        return Explanation(text, held, _membership(held), is_leaf=True)
+        return Explanation(text, holds, _membership(holds), is_leaf=True)
 
     def explain(self, condition: Condition) -> Explanation:
-        held = bool(self._evaluator.holds(condition)[0])
+        holds = bool(self._evaluator.holds(condition)[0])
         text = condition_text(condition)
         match condition:
             case AllOf() | AnyOf():
                 text = "all of" if isinstance(condition, AllOf) else "any of"
-                return Explanation(text, held, None, tuple(map(self.explain, condition.parts)))
+                return Explanation(text, holds, None, tuple(map(self.explain, condition.parts)))
             case Not():
-                return Explanation("not", held, None, (self.explain(condition.part),))
+                return Explanation("not", holds, None, (self.explain(condition.part),))
             case FieldLeaf() | TransactionsLeaf() | ChangeLeaf():
                 value = self._evaluator.column(condition).value(0)
                 tests = self._tests(condition)
-                return Explanation(text, held, value, is_leaf=True, tests=tests)
+                return Explanation(text, holds, value, is_leaf=True, tests=tests)
             case SampleLeaf():
-                return Explanation(text, held, self._drawn(condition), is_leaf=True)
+                return Explanation(text, holds, self._drawn(condition), is_leaf=True)
             case _:
                 value, parts = self._state(condition), self._parts(condition)
-                return Explanation(text, held, value, parts, is_leaf=True)
+                return Explanation(text, holds, value, parts, is_leaf=True)
 
     def _tests(self, leaf: FieldLeaf | TransactionsLeaf | ChangeLeaf) -> tuple[TestVerdict, ...]:
         column = self._evaluator.column(leaf)
         verdicts = []
         for test in leaf.comparison.tests:
             alone = Comparison((test,), leaf.comparison.ignore_case)
-            held = bool(self._evaluator.compare(column, alone)[0])
+            holds = bool(self._evaluator.compare(column, alone)[0])
             operand = list(test.data) if isinstance(test.data, tuple) else test.data
-            verdicts.append(TestVerdict(test.operator, operand, held))
+            verdicts.append(TestVerdict(test.operator, operand, holds))
         return tuple(verdicts)
 
     def _state(self, leaf: StateLeaf) -> str:

@@ -31,8 +31,8 @@ from segue.segments.unreadable import (
 def kinds_of(tables: SnapshotTables, besides: Collection[str] = ()) -> Kinds:
     """Return the kinds of all columns, of contacts all but what ``besides`` names."""
     contacts = tables.kinds("contacts")
-    known = {name: kind for name, kind in contacts.items() if name not in besides}
-    return {"contacts": known, "transactions": tables.kinds("transactions")}
+    contact_kinds = {name: kind for name, kind in contacts.items() if name not in besides}
+    return {"contacts": contact_kinds, "transactions": tables.kinds("transactions")}
 
 
 def mailing_list_names(tables: SnapshotTables) -> frozenset[str] | None:
@@ -63,9 +63,9 @@ def require_answers(
     conditions = list(further)
     require_fit(segment, tables, conditions, besides)
     refuse_strangers(tables, tables_read(segment, [condition for _, condition in conditions]))
-    found = find_unreadable(tables, uses_of(segment) if uses is None else uses)
-    require_readable(tables, found)
-    return found
+    unreadable = find_unreadable(tables, uses_of(segment) if uses is None else uses)
+    require_readable(tables, unreadable)
+    return unreadable
 
 
 def require_comparable(
@@ -78,12 +78,12 @@ def require_comparable(
     Bytes that are no text stop nobody, so typed columns of Parquet are not read.
     """
     own = uses_of(segment)
-    telling = {use for use in own if use.reading != Reading.TEXT}
+    uses_that_tell = {use for use in own if use.reading != Reading.TEXT}
     try:
         require_fit(segment, previous)
         refuse_strangers(previous, set(tables_read(segment)) - {"subscriptions"})
-        before = find_unreadable(previous, telling | {each.use for each in found})
-        require_readable(previous, [each for each in before if each.use in own])
+        unreadable_before = find_unreadable(previous, uses_that_tell | {each.use for each in found})
+        require_readable(previous, [each for each in unreadable_before if each.use in own])
     except DataError as error:
         name, key = previous.directory.directory, previous.snapshot.key
         raise DataError(
@@ -91,7 +91,7 @@ def require_comparable(
             f"or leave it out by `segue snapshots quarantine {key} --directory {name}`: a run "
             "then compares with the one before it"
         ) from None
-    return before
+    return unreadable_before
 
 
 def tables_read(segment: SegmentDefinition, further: Iterable[Condition] = ()) -> list[str]:
@@ -102,12 +102,12 @@ def tables_read(segment: SegmentDefinition, further: Iterable[Condition] = ()) -
     needs = segment.needs
     for condition in further:
         needs |= needed_columns(condition)
-    wanted = {
+    is_read_by_table = {
         "transactions": needs.transactions is not None,
         "mailing_lists": needs.mailing_lists,
         "subscriptions": True,
     }
-    return [table for table, is_read in wanted.items() if is_read]
+    return [table for table, is_read in is_read_by_table.items() if is_read]
 
 
 def require_sound_ids(tables: SnapshotTables) -> None:
@@ -140,14 +140,14 @@ def require_fit(
     Looked at are the segment, those it refers to and ``further`` conditions with their places,
     which may read fields of contacts that come from ``besides`` the snapshot.
     """
-    found = list(segment_misfits(segment, kinds_of(tables)))
+    messages = list(segment_misfits(segment, kinds_of(tables)))
     kinds = kinds_of(tables, besides)
-    for at, condition in further:
+    for prefix, condition in further:
         for location, message in misfits(condition, kinds):
-            found.append(f"{format_location((*at, *location))}: {message}")
-    if found:
+            messages.append(f"{format_location((*prefix, *location))}: {message}")
+    if messages:
         where = f"snapshot {tables.snapshot.key} of {tables.directory.directory}"
-        raise DataError(f"{where} cannot answer what is asked of it: {'; '.join(found)}")
+        raise DataError(f"{where} cannot answer what is asked of it: {'; '.join(messages)}")
 
 
 def segment_misfits(segment: SegmentDefinition, kinds: Kinds) -> Iterator[str]:
@@ -155,5 +155,5 @@ def segment_misfits(segment: SegmentDefinition, kinds: Kinds) -> Iterator[str]:
     for each in (segment, *segment.refers_to):
         if each.match is not None:
             for location, message in misfits(each.match, kinds):
-                at = format_location(("match", *location))
-                yield f"segment {each.segment}, {at}: {message}"
+                place = format_location(("match", *location))
+                yield f"segment {each.segment}, {place}: {message}"

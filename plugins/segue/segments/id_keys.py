@@ -70,9 +70,9 @@ def order_of_ids(ids: ArrowColumn) -> Rows:
     keys = leading_keys(ids, shared_bytes(bounds["min"], bounds["max"]))
     order = np.argsort(keys)
     first = starts_of_runs(keys[order])
-    undecided = ~first  # neighbours with one key: the ids decide
-    undecided[:-1] |= ~first[1:]
-    places = np.flatnonzero(undecided)
+    in_doubt = ~first  # neighbours with one key: the ids decide
+    in_doubt[:-1] |= ~first[1:]
+    places = np.flatnonzero(in_doubt)
     rows = order[places]
     order[places] = rows[pc.sort_indices(_take(ids, rows)).to_numpy()]
     return order
@@ -82,9 +82,9 @@ def group_ids(ids: ArrowColumn) -> tuple[Rows, Groups]:
     """Return one row of each different id, and for every row the number of its id among them."""
     keys = id_keys(ids)
     parts = _rows_by_leading_bits(keys)
-    grouped = in_parallel(lambda rows: _group_part(ids, keys, rows), parts)
+    groups_of_parts = in_parallel(lambda rows: _group_part(ids, keys, rows), parts)
     groups, firsts, count = np.empty(len(keys), np.int64), [np.zeros(0, np.int64)], 0
-    for rows, part in zip(parts, grouped, strict=True):
+    for rows, part in zip(parts, groups_of_parts, strict=True):
         if part is None:
             return _group_plainly(ids)
         firsts.append(part[0])
@@ -98,9 +98,9 @@ def _rows_by_leading_bits(keys: Keys) -> list[Rows]:
     bits = _leading_bits(len(keys))
     if not bits:
         return [np.arange(len(keys))]
-    leading = (keys >> np.uint64(64 - bits)).astype(np.uint16)
-    order = np.argsort(leading, kind="stable")
-    return np.split(order, np.cumsum(np.bincount(leading))[:-1])
+    prefixes = (keys >> np.uint64(64 - bits)).astype(np.uint16)
+    order = np.argsort(prefixes, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(prefixes))[:-1])
 
 
 def _leading_bits(count: int) -> int:
@@ -154,13 +154,13 @@ class KeySet:
 
     def find(self, keys: Keys) -> tuple[Rows, Rows]:
         """Return which rows of ``keys`` are in the set, and where in it."""
-        leading = (keys >> self._shift).view(np.int64)
-        rows = np.flatnonzero(self._seen.take(leading))  # many times faster than by brackets
-        wanted = keys.take(rows)
-        order = np.argsort(wanted)  # neighbours are found together
-        rows, wanted = rows.take(order), wanted.take(order)
-        places = np.searchsorted(self._keys, wanted)
-        equal = self._keys.take(places, mode="clip") == wanted if len(rows) else rows > 0
+        prefixes = (keys >> self._shift).view(np.int64)
+        rows = np.flatnonzero(self._seen.take(prefixes))  # many times faster than by brackets
+        keys_there = keys.take(rows)
+        order = np.argsort(keys_there)  # neighbours are found together
+        rows, keys_there = rows.take(order), keys_there.take(order)
+        places = np.searchsorted(self._keys, keys_there)
+        equal = self._keys.take(places, mode="clip") == keys_there if len(rows) else rows > 0
         return rows[equal], places[equal]
 
 
@@ -181,12 +181,12 @@ class IdSet:
         """Return which of ``ids`` are in the set; ``keys`` are theirs, if they are known."""
         if self._has_equal_keys:
             return mask_of(pc.is_in(ids, value_set=self._ids))
-        found = np.zeros(len(ids), dtype=bool)
+        mask = np.zeros(len(ids), dtype=bool)
         if not len(self):
-            return found
+            return mask
         rows, places = self._keys.find(id_keys(ids) if keys is None else keys)
-        found[rows] = mask_of(pc.equal(_take(ids, rows), _take(self._ids, places)))
-        return found
+        mask[rows] = mask_of(pc.equal(_take(ids, rows), _take(self._ids, places)))
+        return mask
 
 
 def _group_plainly(ids: ArrowColumn) -> tuple[Rows, Groups]:
@@ -197,8 +197,8 @@ def _group_plainly(ids: ArrowColumn) -> tuple[Rows, Groups]:
 
 
 def _take(ids: ArrowColumn, rows: npt.NDArray[Any]) -> ArrowColumn:
-    taken: ArrowColumn = pc.take(ids, pa.array(rows))
-    return taken
+    selection: ArrowColumn = pc.take(ids, pa.array(rows))
+    return selection
 
 
 def _equal(some: ArrowColumn, others: ArrowColumn) -> bool:

@@ -81,12 +81,12 @@ def with_segments(
         if segment.match is not None:
             members = judge(segment, population)
         elif segment.python is not None and memberships is not None:
-            known = memberships.membership(segment, tables.directory, tables.snapshot)
-            members = _among(population, ids_of(known))
+            membership = memberships.membership(segment, tables.directory, tables.snapshot)
+            members = _among(population, ids_of(membership))
         else:
-            found = outside_members(segment, tables)
-            population = _with_opt_outs(population, segment, found.opted_out)
-            members = _among(population, found.ids)
+            outside = outside_members(segment, tables)
+            population = _with_opt_outs(population, segment, outside.opted_out)
+            members = _among(population, outside.ids)
         population = population.with_segment(segment.segment, members)
     return population
 
@@ -103,7 +103,9 @@ def _with_opt_outs(
         return population
     rows = pd.DataFrame({"contact_id": pd.Series(opted_out.to_pylist(), dtype="str")})
     rows = rows.assign(scope=segment_scope(segment.segment), opted_in=False)
-    known = population.subscriptions
-    if known is not None:
-        rows = pd.concat([known[["contact_id", "scope", "opted_in"]], rows], ignore_index=True)
+    subscriptions = population.subscriptions
+    if subscriptions is not None:
+        rows = pd.concat(
+            [subscriptions[["contact_id", "scope", "opted_in"]], rows], ignore_index=True
+        )
     return replace(population, subscriptions=rows)

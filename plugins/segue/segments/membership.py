@@ -77,12 +77,12 @@ def missing_for(segment: SegmentDefinition, tables: SnapshotTables) -> list[str]
     """
     needs = segment.needs
     lists = {"mailing_list"} if needs.mailing_lists else None
-    wanted = {
+    names_by_table = {
         "contacts": needs.contacts,
         "transactions": needs.transactions,
         "mailing_lists": lists,
     }
-    missing = [_missing(tables, table, names) for table, names in wanted.items()]
+    missing = [_missing(tables, table, names) for table, names in names_by_table.items()]
     missing.append(outside_missing(segment, tables.snapshot))
     return sorted(name for names in missing for name in names)
 
@@ -133,39 +133,39 @@ class MembershipStore:
         """
         key = membership_key(segment, directory, snapshot)
         path = posixpath.join(self._folder, segment.segment, f"{key}.parquet")
-        done = 0
+        rows = 0
         try:
-            stored = self._read(path, key)
+            kept_pieces = self._read(path, key)
             # What a function says may differ from call to call: no part of it is ever completed.
-            for piece in list(stored) if segment.asks_outside else stored:
+            for piece in list(kept_pieces) if segment.asks_outside else kept_pieces:
                 yield piece
-                done += piece.num_rows
+                rows += piece.num_rows
             return
         except FileNotFoundError:
             pass
         except (OSError, pa.ArrowException) as error:
             _log.warning("the stored membership %s is computed again: %s", path, error)
-        computed = _compute(segment, directory, snapshot, leavers, self)
-        self._write(path, computed.replace_schema_metadata({_KEY: key.encode()}))
-        yield computed.slice(done)  # it is the same again, so what was read of it was right
+        members = _compute(segment, directory, snapshot, leavers, self)
+        self._write(path, members.replace_schema_metadata({_KEY: key.encode()}))
+        yield members.slice(rows)  # it is the same again, so what was read of it was right
 
     def forget(self, contact_id: str) -> int:
         """Delete the stored memberships that have a contact, or cannot be read; returns how many.
 
         Other runs compute them again where they need them.
         """
-        removed = 0
+        count = 0
         for path in self._fs.glob(posixpath.join(self._folder, "**", "*.parquet")):
             if self._holds(path, contact_id):
                 self._fs.rm(path)
-                removed += 1
-        return removed
+                count += 1
+        return count
 
     def _holds(self, path: str, contact_id: str) -> bool:
         try:
             with self._fs.open(path, "rb") as stream:
-                wanted = pc.field("contact_id") == contact_id
-                rows = pq.read_table(stream, columns=["contact_id"], filters=wanted)
+                is_contact = pc.field("contact_id") == contact_id
+                rows = pq.read_table(stream, columns=["contact_id"], filters=is_contact)
         except (OSError, pa.ArrowException):
             return True
         return rows.num_rows > 0
@@ -176,8 +176,8 @@ class MembershipStore:
             self._fs.open(path, "rb") as stream,
             pq.ParquetFile(stream, page_checksum_verification=True) as file,
         ):
-            known = (file.schema_arrow.metadata or {}).get(_KEY) == key.encode()
-            if not known or not file.schema_arrow.equals(_SCHEMA):
+            has_key = (file.schema_arrow.metadata or {}).get(_KEY) == key.encode()
+            if not has_key or not file.schema_arrow.equals(_SCHEMA):
                 raise pa.ArrowInvalid("it is not the one that belongs there")
             for group in range(file.num_row_groups):
                 yield file.read_row_group(group).replace_schema_metadata(None)
@@ -204,9 +204,9 @@ def _compute(
     members = sliced_members(segment, directory, snapshot, leavers)
     if members is None:
         return plain_members(segment, directory, snapshot, known)
-    found = pa.concat_tables(members).cast(_SCHEMA).combine_chunks()
-    order: Any = pa.array(order_of_ids(found.column("contact_id")))
-    return found.take(order)
+    table = pa.concat_tables(members).cast(_SCHEMA).combine_chunks()
+    order: Any = pa.array(order_of_ids(table.column("contact_id")))
+    return table.take(order)
 
 
 def plain_members(
@@ -223,8 +223,8 @@ def plain_members(
     members = pa.array(judge(segment, population))
     states = pa.chunked_array([pa.array(opt_states(population, segment.segment))])
     columns = [ids_of(population.contacts), states]
-    kept: pa.Table = pc.filter(pa.table(columns, schema=_SCHEMA), members)
-    return kept
+    table: pa.Table = pc.filter(pa.table(columns, schema=_SCHEMA), members)
+    return table
 
 
 def _to_pandas(table: pa.Table) -> pd.DataFrame:

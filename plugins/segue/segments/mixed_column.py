@@ -54,8 +54,8 @@ class MixedColumn(Column):
 
     @cached_property
     def texts(self) -> Texts:
-        shown = [_as_text(value) for value in self._readable]
-        return Texts(pa.chunked_array([pa.array(shown, TEXT)]))
+        strings = [_as_text(value) for value in self._readable]
+        return Texts(pa.chunked_array([pa.array(strings, TEXT)]))
 
     @cached_property
     def booleans(self) -> Booleans:

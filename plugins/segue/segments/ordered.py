@@ -67,10 +67,10 @@ class Ordered(ABC, Generic[Operand]):
 
     def one_of(self, operands: Sequence[Operand]) -> Mask:
         """Any of the operands is equal to the value."""
-        held = np.zeros(len(self.present), dtype=bool)
+        mask = np.zeros(len(self.present), dtype=bool)
         for operand in operands:
-            held |= self.equal(operand)
-        return held
+            mask |= self.equal(operand)
+        return mask
 
 
 class Numbers(Ordered[int | float]):
@@ -123,9 +123,9 @@ class ScaledIntegers(Numbers):
         return self.one_of([operand])
 
     def one_of(self, operands: Iterable[int | float | Fraction]) -> Mask:
-        scaled = (self._scaled(operand) for operand in operands)
+        fractions = (self._scaled(operand) for operand in operands)
         limits = np.iinfo(self.units.dtype)
-        whole = {int(s) for s in scaled if s.denominator == 1 and limits.min <= s <= limits.max}
+        whole = {int(s) for s in fractions if s.denominator == 1 and limits.min <= s <= limits.max}
         if len(whole) == 1:
             single: Mask = self.units == whole.pop()
             return self.present & single
@@ -148,18 +148,18 @@ class ScaledIntegers(Numbers):
     def texts(self) -> Any:
         missing = pa.array(~self.present)
         if self.scale == 0:
-            shown = pa.array(self.units).cast(TEXT)
-            return pc.if_else(missing, None, shown)
+            strings = pa.array(self.units).cast(TEXT)
+            return pc.if_else(missing, None, strings)
         if self.scale > 18:  # 10**19 does not fit
             return ExactNumbers([self.value(row) for row in range(len(self.units))]).texts()
         whole, part = np.divmod(np.abs(self.units), 10**self.scale)
         sign = pa.array(np.where(self.units < 0, "-", ""), TEXT)
         digits = pc.utf8_lpad(pa.array(part).cast(TEXT), self.scale, "0")
-        shown = pc.binary_join_element_wise(
+        strings = pc.binary_join_element_wise(
             sign, pa.array(whole).cast(TEXT), pa.scalar(".", TEXT),
             digits, pa.scalar("", TEXT),
         )  # fmt: skip
-        return pc.if_else(missing, None, pc.utf8_rtrim(pc.utf8_rtrim(shown, "0"), "."))
+        return pc.if_else(missing, None, pc.utf8_rtrim(pc.utf8_rtrim(strings, "0"), "."))
 
     def value(self, row: int) -> Exact | None:
         if not self.present[row]:
@@ -178,11 +178,11 @@ class ScaledIntegers(Numbers):
 
     def _extreme(self, choose: np.ufunc, start: int, groups: Groups, size: int) -> ScaledIntegers:
         units, groups = self.units[self.present], groups[self.present]
-        found = np.zeros(size, dtype=bool)
-        found[groups] = True
+        has_value = np.zeros(size, dtype=bool)
+        has_value[groups] = True
         extreme = np.full(size, start, dtype=self.units.dtype)
         choose.at(extreme, groups, units)
-        return ScaledIntegers(extreme, found, self.scale)
+        return ScaledIntegers(extreme, has_value, self.scale)
 
     def _exact(self) -> ExactNumbers:
         """Return the present rows as Python numbers."""
@@ -250,11 +250,13 @@ class Doubles(Numbers):
         whole = np.isfinite(self.values) & (np.trunc(self.values) == self.values)
         whole &= np.abs(self.values) < 2.0**63
         integers = pa.array(np.where(whole, self.values, 0).astype(np.int64))
-        shown = integers.cast(TEXT)
+        column = integers.cast(TEXT)
         others = np.flatnonzero(self.present & ~whole)
         texts = [number_text(float(value)) for value in self.values[others]]
-        shown = pc.replace_with_mask(shown, pa.array(self.present & ~whole), pa.array(texts, TEXT))
-        return pc.if_else(pa.array(~self.present), None, shown)
+        column = pc.replace_with_mask(
+            column, pa.array(self.present & ~whole), pa.array(texts, TEXT)
+        )
+        return pc.if_else(pa.array(~self.present), None, column)
 
     def value(self, row: int) -> Exact | None:
         value = float(self.values[row])
@@ -300,8 +302,8 @@ class ExactNumbers(Numbers):
         return members
 
     def texts(self) -> Any:
-        shown = [None if value is None else number_text(value) for value in self.values]
-        return pa.array(shown, TEXT)
+        strings = [None if value is None else number_text(value) for value in self.values]
+        return pa.array(strings, TEXT)
 
     def value(self, row: int) -> Exact | None:
         return self.values[row]
@@ -351,9 +353,9 @@ class Instants(Ordered[datetime]):
         months = local.astype("datetime64[M]")
         month = months.astype(np.int64) % 12 + 1
         day = (local - months).astype(np.int64) + 1
-        wanted = np.array([month * 100 + day for month, day in sorted(days)], dtype=np.int64)
-        found: Mask = np.isin(month * 100 + day, wanted)
-        return self.present & found
+        day_numbers = np.array([month * 100 + day for month, day in sorted(days)], dtype=np.int64)
+        is_on_day: Mask = np.isin(month * 100 + day, day_numbers)
+        return self.present & is_on_day
 
     def value(self, row: int) -> datetime | None:
         """Return one instant in UTC, cut to microseconds; None too where Python's calendar ends."""

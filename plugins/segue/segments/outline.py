@@ -30,9 +30,9 @@ def outline(segment: SegmentDefinition) -> Outline:
         return _outline(segment.match)
     if segment.imported is not None:
         columns = segment.imported.columns.items()
-        renamed = tuple(Outline(f"{ours} is called {theirs}") for ours, theirs in columns)
+        aliases = tuple(Outline(f"{ours} is called {theirs}") for ours, theirs in columns)
         unknown = Outline(f"unknown contacts: {segment.imported.unknown_contacts}")
-        return Outline(f"imported: {segment.imported.path}", (*renamed, unknown))
+        return Outline(f"imported: {segment.imported.path}", (*aliases, unknown))
     return Outline(f"python: {segment.python}")
 
 

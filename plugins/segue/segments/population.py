@@ -76,20 +76,20 @@ class Population:
 
     def with_segment(self, name: str, members: Mask) -> Population:
         """Return the same contacts, with who of them is in a segment."""
-        known = {} if self.segments is None else dict(self.segments.items())
-        return replace(self, segments=pd.DataFrame({**known, name: members}))
+        columns = {} if self.segments is None else dict(self.segments.items())
+        return replace(self, segments=pd.DataFrame({**columns, name: members}))
 
     def only(self, *contact_ids: str) -> Population:
         """Return the population of some contacts; without those that are not there."""
-        chosen = self.contacts["contact_id"].isin(contact_ids)
+        mask = self.contacts["contact_id"].isin(contact_ids)
         return replace(
             self,
-            contacts=self.contacts[chosen].reset_index(drop=True),
+            contacts=self.contacts[mask].reset_index(drop=True),
             transactions=_of_contacts(self.transactions, contact_ids),
             mailing_lists=_of_contacts(self.mailing_lists, contact_ids),
             subscriptions=_of_contacts(self.subscriptions, contact_ids),
-            changes=None if self.changes is None else self.changes[chosen.to_numpy()],
-            segments=None if self.segments is None else self.segments[chosen.to_numpy()],
+            changes=None if self.changes is None else self.changes[mask.to_numpy()],
+            segments=None if self.segments is None else self.segments[mask.to_numpy()],
             looked_up=_of_contacts(self.looked_up, contact_ids),
         )
 
@@ -101,10 +101,10 @@ def opt_state_needs(tables: SnapshotTables) -> Needs:
     directory maps one that the snapshot lacks: without it everybody would count as opted in.
     """
     tables.refuse_unread(rows=False)
-    known = {UNSUBSCRIBED} & set(tables.columns("contacts"))
-    if UNSUBSCRIBED in tables.directory.columns.get("contacts", {}) and not known:
+    names = {UNSUBSCRIBED} & set(tables.columns("contacts"))
+    if UNSUBSCRIBED in tables.directory.columns.get("contacts", {}) and not names:
         tables.contacts([UNSUBSCRIBED], only=())  # raises, with the names that are there
-    return Needs(contacts=frozenset(known), subscriptions=True)
+    return Needs(contacts=frozenset(names), subscriptions=True)
 
 
 def _subscriptions(tables: SnapshotTables, only: Collection[str] | None) -> pd.DataFrame | None:

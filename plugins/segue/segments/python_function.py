@@ -44,9 +44,9 @@ class PythonFunction:
             file, module = (folder / Path(place).expanduser()).resolve(), None
         else:
             file, module = _file_of(place), place
-        found = cls(source, file, module, name)
-        found._check()
-        return found
+        function = cls(source, file, module, name)
+        function._check()
+        return function
 
     @cached_property
     def digest(self) -> str:
@@ -65,11 +65,11 @@ class PythonFunction:
         if name not in sys.modules:
             spec = importlib.util.spec_from_file_location(name, self.file)
             _execute(spec, name)
-        found = getattr(sys.modules[name], self.name, None)
-        if not callable(found):
+        attribute = getattr(sys.modules[name], self.name, None)
+        if not callable(attribute):
             message = f"{self.name} is not a function"
             raise DefinitionError([Problem(str(self.file), 0, 0, "", message)])
-        function: Callable[..., Any] = found
+        function: Callable[..., Any] = attribute
         return function
 
     def _check(self) -> None:

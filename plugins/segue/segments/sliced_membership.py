@@ -85,33 +85,33 @@ def sliced_members(
     if not _keep_their_types(tables, needs):
         return None
     base = _population(directory, tables, needs, snapshot.as_of)
-    decided = _decide_all(transaction_leaves(match), tables, base)
-    out = IdSet(pa.chunked_array([pc.unique(opt_outs(base, segment.segment))]))
+    verdicts_of_leaves = _decide_all(transaction_leaves(match), tables, base)
+    opted_out = IdSet(pa.chunked_array([pc.unique(opt_outs(base, segment.segment))]))
 
     def judge(piece: TableSlice) -> _Judged:
         rows = piece.read([ID, *sorted(needs.contacts)])
         ids: ArrowColumn = rows.column(ID)
         keys = id_keys(ids)
         population = replace(base, contacts=_frame(rows))
-        known = {leaf: verdicts.of(ids, keys) for leaf, verdicts in decided.items()}
-        holds = Evaluator(population, known).holds(match)
-        states = opt_states(population, segment.segment, out.holds(ids, keys))
+        masks = {leaf: verdicts.of(ids, keys) for leaf, verdicts in verdicts_of_leaves.items()}
+        holds = Evaluator(population, masks).holds(match)
+        states = opt_states(population, segment.segment, opted_out.holds(ids, keys))
         columns = [ids, pa.chunked_array([pa.array(states)])]
         members = pa.table(columns, names=[ID, "opted_in"]).filter(pa.array(holds))
         # not a slice of the ids, which would keep them all in memory
-        left = _with_keys(leavers.former, ids, keys, ~holds) if leavers else _NO_IDS
+        former_members = _with_keys(leavers.former, ids, keys, ~holds) if leavers else _NO_IDS
         keys.sort()
-        return _Judged(members, left, keys)
+        return _Judged(members, former_members, keys)
 
-    judged = in_parallel(judge, tables.slices("contacts"))
-    keys = [each.keys for each in judged]
+    judgements = in_parallel(judge, tables.slices("contacts"))
+    keys = [each.keys for each in judgements]
     if not any(map(len, keys)) or not all_differ(keys):
         return None
     if leavers is not None:
-        found = [ids for each in judged for ids in each.left.chunks]
-        leavers.found = pa.chunked_array(found, TEXT)
+        ids_of_leavers = [ids for each in judgements for ids in each.left.chunks]
+        leavers.found = pa.chunked_array(ids_of_leavers, TEXT)
         leavers.sample = sample_of(keys)
-    return [each.members for each in judged]
+    return [each.members for each in judgements]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,8 +125,8 @@ class _Judged:
 
 def _with_keys(wanted: KeySet, ids: ArrowColumn, keys: Keys, among: Mask) -> ArrowColumn:
     rows, _ = wanted.find(keys)
-    found: ArrowColumn = pc.take(ids, pa.array(rows[among.take(rows)]))
-    return found
+    matches: ArrowColumn = pc.take(ids, pa.array(rows[among.take(rows)]))
+    return matches
 
 
 def is_judged_row_by_row(condition: Condition) -> bool:
@@ -137,10 +137,10 @@ def is_judged_row_by_row(condition: Condition) -> bool:
     path.
     """
     ours = FieldLeaf | TransactionsLeaf | SampleLeaf
-    known = all(isinstance(leaf, ours) for leaf in leaves(condition))
+    is_ours = all(isinstance(leaf, ours) for leaf in leaves(condition))
     judges: list[Any] = [*operators_of(condition)]
     judges += [find_aggregate(leaf.aggregate) for leaf in transaction_leaves(condition)]
-    return known and all(type(each).__module__ in _OUR_JUDGES for each in judges)
+    return is_ours and all(type(each).__module__ in _OUR_JUDGES for each in judges)
 
 
 def transaction_leaves(condition: Condition) -> Iterator[TransactionsLeaf]:
@@ -157,10 +157,10 @@ def transaction_leaves(condition: Condition) -> Iterator[TransactionsLeaf]:
 
 def _keep_their_types(tables: SnapshotTables, needs: Needs) -> bool:
     """Tell whether a slice read alone has the types that it has among the others."""
-    wanted = {"transactions": needs.transactions, "contacts": needs.contacts}
+    columns_by_table = {"transactions": needs.transactions, "contacts": needs.contacts}
     return all(
         tables.has_one_type(table, sorted(columns - {ID}))
-        for table, columns in wanted.items()
+        for table, columns in columns_by_table.items()
         if columns is not None
     )
 
@@ -179,16 +179,16 @@ def _population(
 def _decide_all(
     conditions: Iterator[TransactionsLeaf], tables: SnapshotTables, base: Population
 ) -> dict[int, Verdicts]:
-    known = {id(leaf): _Leaf(leaf, base) for leaf in conditions}
-    if not known:
+    leaves_by_id = {id(leaf): _Leaf(leaf, base) for leaf in conditions}
+    if not leaves_by_id:
         return {}
-    counted = in_parallel(
-        lambda piece: _counted_rows(piece, list(known.values()), base),
+    counts = in_parallel(
+        lambda piece: _counted_rows(piece, list(leaves_by_id.values()), base),
         tables.slices("transactions"),
     )
     return {
-        key: leaf.verdicts([rows[number] for rows in counted])
-        for number, (key, leaf) in enumerate(known.items())
+        key: leaf.verdicts([rows[number] for rows in counts])
+        for number, (key, leaf) in enumerate(leaves_by_id.items())
     }
 
 
@@ -245,25 +245,25 @@ def _counted_rows(
     Columns are read when they are known to matter: first those that choose the rows.
     """
     in_time = [leaf.in_time(piece) for leaf in asked]
-    choosing = [
+    columns_of_leaves = [
         where_columns(leaf.condition) | ({"date"} if dates is None else set())
         for leaf, dates in zip(asked, in_time, strict=True)
         if dates is not False
     ]
-    if not choosing:
+    if not columns_of_leaves:
         return [None] * len(asked)
-    rows = piece.read(sorted(frozenset().union(*choosing)) or [ID])
+    rows = piece.read(sorted(frozenset().union(*columns_of_leaves)) or [ID])
     evaluator = Evaluator(replace(base, transactions=_frame(rows)))
 
     def keep(leaf: _Leaf, dates: bool | None) -> pa.Table | None:
-        counted = evaluator.counted(leaf.condition, all_in_time=dates is True)
-        if not counted.any():
+        mask = evaluator.counted(leaf.condition, all_in_time=dates is True)
+        if not mask.any():
             return None
         missing = [name for name in leaf.kept if name not in rows.column_names]
         more = piece.read(missing)
-        found = [(more if name in missing else rows).column(name) for name in leaf.kept]
-        columns = [plain(column) for column in found]  # dictionaries differ from slice to slice
-        return pa.table(columns, names=leaf.kept).filter(pa.array(counted))
+        values = [(more if name in missing else rows).column(name) for name in leaf.kept]
+        columns = [plain(column) for column in values]  # dictionaries differ from slice to slice
+        return pa.table(columns, names=leaf.kept).filter(pa.array(mask))
 
     pairs = zip(asked, in_time, strict=True)
     return [None if dates is False else keep(leaf, dates) for leaf, dates in pairs]

@@ -41,10 +41,10 @@ def sorted_changes(
     # Not a pool per generator: one that is left half-way would be ended by the garbage collector,
     # at any moment, and wait there for its thread.
     with ThreadPoolExecutor(2) as pool:
-        before, now = (_read_ahead(_ascending(side), pool) for side in (previous, current))
-        ranges = _ranges(before, now)
-        found = [_range_changes(some, others, compare_plainly) for some, others in ranges]
-    return pa.concat_tables([CHANGES.empty_table(), *found])
+        old, now = (_read_ahead(_ascending(side), pool) for side in (previous, current))
+        ranges = _ranges(old, now)
+        parts = [_range_changes(some, others, compare_plainly) for some, others in ranges]
+    return pa.concat_tables([CHANGES.empty_table(), *parts])
 
 
 def _range_changes(
@@ -55,15 +55,15 @@ def _range_changes(
     """Return the changes between the members that each side has in one range of ids."""
     skip = _shared_bytes(previous, current)
     sides = previous.column(0), current.column(0)
-    before, now = (leading_keys(ids, skip) for ids in sides)
-    tied = np.union1d(_repeated(before), _repeated(now))
-    if not len(tied):
-        return _changes(previous, current, before, now)
-    plain = np.isin(before, tied), np.isin(now, tied)
+    old, now = (leading_keys(ids, skip) for ids in sides)
+    ties = np.union1d(_repeated(old), _repeated(now))
+    if not len(ties):
+        return _changes(previous, current, old, now)
+    plain = np.isin(old, ties), np.isin(now, ties)
     some = _changes(
         previous.filter(pa.array(~plain[0])),
         current.filter(pa.array(~plain[1])),
-        before[~plain[0]],
+        old[~plain[0]],
         now[~plain[1]],
     )
     rest = compare_plainly(previous.filter(pa.array(plain[0])), current.filter(pa.array(plain[1])))
@@ -73,15 +73,15 @@ def _range_changes(
 def _changes(previous: pa.Table, current: pa.Table, before: Keys, now: Keys) -> pa.Table:
     """Compare members whose keys, ``before`` and ``now``, are strictly ascending on each side."""
     there, here = _same_contacts(previous.column(0), current.column(0), before, now)
-    removed, added = np.ones(len(before), dtype=bool), np.ones(len(now), dtype=bool)
-    removed[there], added[here] = False, False
+    is_gone, is_new = np.ones(len(before), dtype=bool), np.ones(len(now), dtype=bool)
+    is_gone[there], is_new[here] = False, False
     opted_in = mask_of(current.column(1))[here]
-    flipped = opted_in != mask_of(previous.column(1))[there]
+    is_flipped = opted_in != mask_of(previous.column(1))[there]
     parts = [
-        _of_kind(previous.column(0), np.flatnonzero(removed), ChangeKind.REMOVED),
-        _of_kind(current.column(0), np.flatnonzero(added), ChangeKind.ADDED),
-        _of_kind(current.column(0), here[flipped & opted_in], ChangeKind.OPTED_IN),
-        _of_kind(current.column(0), here[flipped & ~opted_in], ChangeKind.OPTED_OUT),
+        _of_kind(previous.column(0), np.flatnonzero(is_gone), ChangeKind.REMOVED),
+        _of_kind(current.column(0), np.flatnonzero(is_new), ChangeKind.ADDED),
+        _of_kind(current.column(0), here[is_flipped & opted_in], ChangeKind.OPTED_IN),
+        _of_kind(current.column(0), here[is_flipped & ~opted_in], ChangeKind.OPTED_OUT),
     ]
     return pa.concat_tables(parts).sort_by("contact_id")
 
@@ -117,14 +117,14 @@ def _ranges(
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
     """Cut both sides at the same ids, so that every contact is in one range, on either side."""
     nothing = MEMBERS.empty_table()
-    before, now = next(previous, nothing), next(current, nothing)
-    while before.num_rows and now.num_rows:
-        end = min(_id(before, -1), _id(now, -1))
-        cuts = [bisect_right(_IdSequence(side), end) for side in (before, now)]
-        yield before.slice(0, cuts[0]), now.slice(0, cuts[1])
-        before = before.slice(cuts[0]) if cuts[0] < len(before) else next(previous, nothing)
+    old, now = next(previous, nothing), next(current, nothing)
+    while old.num_rows and now.num_rows:
+        end = min(_id(old, -1), _id(now, -1))
+        cuts = [bisect_right(_IdSequence(side), end) for side in (old, now)]
+        yield old.slice(0, cuts[0]), now.slice(0, cuts[1])
+        old = old.slice(cuts[0]) if cuts[0] < len(old) else next(previous, nothing)
         now = now.slice(cuts[1]) if cuts[1] < len(now) else next(current, nothing)
-    for piece in (before, *previous):
+    for piece in (old, *previous):
         yield piece, nothing
     for piece in (now, *current):
         yield nothing, piece
@@ -147,9 +147,9 @@ def _ascending(side: Iterator[pa.Table]) -> Iterator[pa.Table]:
 
 def _read_ahead(items: Iterator[Item], pool: ThreadPoolExecutor) -> Iterator[Item]:
     """Make the next item on another thread while this one is used."""
-    coming = pool.submit(next, items, None)
-    while (item := coming.result()) is not None:
-        coming = pool.submit(next, items, None)
+    future = pool.submit(next, items, None)
+    while (item := future.result()) is not None:
+        future = pool.submit(next, items, None)
         yield item
 
 

@@ -94,8 +94,8 @@ class Verdicts:
 
     def of(self, ids: ArrowColumn, keys: Keys) -> Mask:
         """Return the verdict on each contact; ``keys`` are those of ``ids``."""
-        found = self.others.holds(ids, keys)
-        return ~found if self.usual else found
+        is_other = self.others.holds(ids, keys)
+        return ~is_other if self.usual else is_other
 
 
 def group_rows(
@@ -106,12 +106,12 @@ def group_rows(
     zone: ZoneInfo,
 ) -> Rows:
     """Return the ``visible`` transactions of known contacts, grouped; ``ids`` has one per row."""
-    chosen = np.flatnonzero(visible)
-    found = pc.index_in(pc.take(ids, pa.array(chosen)), value_set=contacts)
-    known = mask_of(found.is_valid())
-    groups = pc.fill_null(found, 0).to_numpy()[known].astype(np.int64)
+    row_numbers = np.flatnonzero(visible)
+    positions = pc.index_in(pc.take(ids, pa.array(row_numbers)), value_set=contacts)
+    has_contact = mask_of(positions.is_valid())
+    groups = pc.fill_null(positions, 0).to_numpy()[has_contact].astype(np.int64)
     rows = np.zeros(len(visible), dtype=bool)
-    rows[chosen[known]] = True
+    rows[row_numbers[has_contact]] = True
     return Rows(column, rows, groups, len(contacts), zone)
 
 
@@ -123,5 +123,5 @@ def visible_rows(dates: Instants, moment: Moment) -> Mask:
 def ids_of(frame: pd.DataFrame) -> ArrowColumn:
     """Return a frame's contact ids as one Arrow column; a missing id is null."""
     ids = pa.array(frame["contact_id"], from_pandas=True)
-    chunked = ids if isinstance(ids, pa.ChunkedArray) else pa.chunked_array([ids])
-    return chunked.cast(TEXT)
+    chunks = ids if isinstance(ids, pa.ChunkedArray) else pa.chunked_array([ids])
+    return chunks.cast(TEXT)

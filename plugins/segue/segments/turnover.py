@@ -29,10 +29,10 @@ def turnover(
     """
     if not previous.count("contacts") or not current.count("contacts"):
         return 0.0, 0.0
-    before, now = _read_sample(previous), _read_sample(current) if sample is None else sample
-    shared = min(_reach(before), _reach(now))
-    before, now = before[before <= shared], now[now <= shared]
-    return _share_not_in(now, before), _share_not_in(before, now)
+    old, now = _read_sample(previous), _read_sample(current) if sample is None else sample
+    reach = min(_reach(old), _reach(now))
+    old, now = old[old <= reach], now[now <= reach]
+    return _share_not_in(now, old), _share_not_in(old, now)
 
 
 def _share_not_in(others: Keys, keys: Keys) -> float:

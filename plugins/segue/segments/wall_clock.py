@@ -28,11 +28,11 @@ def to_utc(wall: npt.NDArray[np.int64], scale: int, zone: ZoneInfo) -> npt.NDArr
     present = np.zeros(int(days.max()) - first + 1, dtype=bool)
     present[days - first] = True
     offsets = np.zeros(len(present), dtype=np.int64)
-    changing = np.zeros(len(present), dtype=bool)
+    has_change = np.zeros(len(present), dtype=bool)
     for index in np.flatnonzero(present):
-        offsets[index], changing[index] = _offset_of_day(zone, first + int(index))
+        offsets[index], has_change[index] = _offset_of_day(zone, first + int(index))
     shift = offsets[days - first]
-    rows = np.flatnonzero(changing[days - first])
+    rows = np.flatnonzero(has_change[days - first])
     times, which = np.unique(wall[rows] // second, return_inverse=True)
     shift[rows] = np.array([_offset(zone, int(time)) for time in times], dtype=np.int64)[which]
     utc: npt.NDArray[np.int64] = wall - shift * second
@@ -55,8 +55,8 @@ def _offsets_at(seconds: npt.NDArray[np.int64], zone: ZoneInfo) -> npt.NDArray[n
         for day in days.tolist()
     ]
     offsets = np.array([start for start, _ in ends], dtype=np.int64)[which]
-    changing = np.array([start != end for start, end in ends], dtype=bool)[which]
-    for row in np.flatnonzero(changing):
+    has_change = np.array([start != end for start, end in ends], dtype=bool)[which]
+    for row in np.flatnonzero(has_change):
         offsets[row] = _offset_at(zone, int(seconds[row]))
     return offsets
 
@@ -81,7 +81,7 @@ def _offset_of_day(zone: ZoneInfo, day: int) -> tuple[int, bool]:
 
 def _offset(zone: ZoneInfo, wall: int) -> int:
     """Return how many seconds ``zone`` is ahead of UTC at a wall-clock time."""
-    clipped = min(max(wall, _FIRST_DAY * _DAY), _LAST_DAY * _DAY + _DAY - 1)
-    local = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=clipped)
+    in_range = min(max(wall, _FIRST_DAY * _DAY), _LAST_DAY * _DAY + _DAY - 1)
+    local = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=in_range)
     offset = local.replace(tzinfo=zone, fold=0).utcoffset() or timedelta()
     return round(offset.total_seconds())

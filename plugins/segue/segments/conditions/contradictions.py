@@ -56,8 +56,8 @@ def contradictions(condition: Condition) -> Iterator[tuple[Location, str]]:
 
 def _written(test: Test) -> str:
     data = test.data
-    shown = f"[{', '.join(map(str, data))}]" if isinstance(data, tuple) else str(data)
-    return f"{test.operator}: {'true' if data is True else shown}"
+    data_text = f"[{', '.join(map(str, data))}]" if isinstance(data, tuple) else str(data)
+    return f"{test.operator}: {'true' if data is True else data_text}"
 
 
 def _values(condition: Condition) -> Iterator[tuple[str, list[Test]]]:
@@ -98,8 +98,8 @@ def _parts(condition: Condition) -> Iterator[Condition]:
 def _rows(leaf: TransactionsLeaf) -> Iterator[Condition]:
     """Yield what must hold of every row that a leaf looks at."""
     if leaf.in_past is not None:
-        at = (*leaf.location, "transactions", "in_past")
-        test = Test("in_past", leaf.in_past, str(leaf.in_past), at)
+        location = (*leaf.location, "transactions", "in_past")
+        test = Test("in_past", leaf.in_past, str(leaf.in_past), location)
         yield FieldLeaf("date", Comparison((test,)))
     if leaf.where is not None:
         yield leaf.where
@@ -121,9 +121,9 @@ def _are_opposite(one: Test, other: Test) -> bool:
     """Tell whether one is the complement of the other, or one is for missing values alone."""
     first, second = find_operator(one.operator), find_operator(other.operator)
     if first.operator is second.operator and first.negated is not second.negated:
-        within, without = (other, one) if first.negated else (one, other)
-        return within.data == without.data or (
-            within.operator == "between" and _is_around(without.operand, within.operand)
+        inner, outer = (other, one) if first.negated else (one, other)
+        return inner.data == outer.data or (
+            inner.operator == "between" and _is_around(outer.operand, inner.operand)
         )
     is_about_missing = "is_empty" in (one.operator, other.operator)
     return is_about_missing and not (first.negated or second.negated)
@@ -232,12 +232,12 @@ def _without_element(tests: Sequence[Test]) -> Pair | None:
     for test in tests:
         if test.operator in _SAYS_WHICH and len(_kinds(test)) == 1:
             others = [other for other in tests if other is not test]
-            refusing = [
+            refusals = [
                 next((other for other in others if _refuses(other, element)), None)
                 for element in _elements(test)
             ]
-            if refusing[0] is not None and None not in refusing:
-                return test, refusing[0]
+            if refusals[0] is not None and None not in refusals:
+                return test, refusals[0]
     return None
 
 

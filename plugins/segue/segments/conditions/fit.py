@@ -79,8 +79,8 @@ def aggregate_misfit(aggregate: Aggregate, kind: ColumnKind) -> str | None:
         return None
     others = (find_aggregate(name) for name in aggregate_names())
     fit = [other.name for other in others if other.reads and other.reads is _NATURAL.get(kind)]
-    allowed = ", ".join([*fit, "count"])
-    return f"holds {_SHOWN[kind]}, and {aggregate.name} reads {aggregate.reads}; allowed: {allowed}"
+    choices = ", ".join([*fit, "count"])
+    return f"holds {_SHOWN[kind]}, and {aggregate.name} reads {aggregate.reads}; allowed: {choices}"
 
 
 def _misfits(condition: Condition, table: str, kinds: Kinds) -> Iterator[tuple[Location, str]]:
@@ -110,8 +110,8 @@ def _aggregate_misfits(leaf: TransactionsLeaf, kinds: Kinds) -> Iterator[tuple[L
     kind = _kind_of(leaf.field, "transactions", kinds) if leaf.field else None
     message = aggregate_misfit(aggregate, kind) if kind else None
     if message is not None:
-        at = (*leaf.location, leaf.aggregate, "field")
-        yield at, f"transactions.{leaf.field} {message}"
+        location = (*leaf.location, leaf.aggregate, "field")
+        yield location, f"transactions.{leaf.field} {message}"
     for test in leaf.comparison.tests:
         message = _misfit(test, aggregate.kind) if aggregate.kind else None
         if message is not None:
@@ -119,8 +119,8 @@ def _aggregate_misfits(leaf: TransactionsLeaf, kinds: Kinds) -> Iterator[tuple[L
 
 
 def _kind_of(column: str, table: str, kinds: Kinds) -> ColumnKind | None:
-    found = kinds.get(table, {}).get(column)
-    return None if found is None else _STANDARD[table].get(column, found)
+    kind = kinds.get(table, {}).get(column)
+    return None if kind is None else _STANDARD[table].get(column, kind)
 
 
 def _misfit(test: Test, kind: ColumnKind) -> str | None:
@@ -149,8 +149,8 @@ def _element_misfit(test: Test, element: Scalar, kind: ColumnKind) -> str | None
     if kind is ColumnKind.NUMBER and _is_number(element):
         return f"{holds} as text; write the number without quotes"
     if kind in (ColumnKind.DATE, ColumnKind.INSTANT) and _is_day(element):
-        negated = "not_" if find_operator(test.operator).negated else ""
-        return f"{holds}; write {negated}on_day: {str(element)[:10]}"
+        negation = "not_" if find_operator(test.operator).negated else ""
+        return f"{holds}; write {negation}on_day: {str(element)[:10]}"
     return f"{holds}; {_allowed(kind)}"
 
 
@@ -195,8 +195,8 @@ def _is_day(element: Scalar) -> bool:
 
 def _allowed(kind: ColumnKind) -> str:
     """Return the operators that are meant for a kind, in words."""
-    fitting = {None, _NATURAL.get(kind)} | (
+    readings = {None, _NATURAL.get(kind)} | (
         {Reading.OPERAND} if kind in (ColumnKind.NUMBER, ColumnKind.BOOLEAN) else set()
     )
-    names = [name for name in operator_names() if find_operator(name).operator.reads in fitting]
+    names = [name for name in operator_names() if find_operator(name).operator.reads in readings]
     return f"allowed: {', '.join(names)}"

@@ -48,10 +48,10 @@ class Needs:
     def __or__(self, other: Needs) -> Needs:
         """Return the needs of both."""
         both = (self.transactions, other.transactions)
-        named = [columns for columns in both if columns is not None]
+        sets = [columns for columns in both if columns is not None]
         return Needs(
             self.contacts | other.contacts,
-            frozenset().union(*named) if named else None,
+            frozenset().union(*sets) if sets else None,
             self.mailing_lists or other.mailing_lists,
             self.subscriptions or other.subscriptions,
         )
@@ -144,13 +144,13 @@ class SegmentName:
 
 def named_segments(condition: Condition) -> list[SegmentName]:
     """Return every mention of a segment, in the order of the condition."""
-    found = []
+    mentions = []
     for leaf in leaves(condition):
         if isinstance(leaf, SegmentLeaf):
-            found.append(SegmentName(leaf.name, True, (*leaf.location, "segment")))
+            mentions.append(SegmentName(leaf.name, True, (*leaf.location, "segment")))
         if isinstance(leaf, SubscriptionLeaf) and leaf.name not in (THIS_SEGMENT, DIRECTORY):
-            found.append(SegmentName(leaf.name, False, (*leaf.location, "subscription")))
-    return found
+            mentions.append(SegmentName(leaf.name, False, (*leaf.location, "subscription")))
+    return mentions
 
 
 def leaves(condition: Condition) -> Iterator[Condition]:
@@ -213,18 +213,18 @@ def _transaction_uses(leaf: TransactionsLeaf) -> Iterator[_Use]:
 def _unknown(
     use: _Use, columns: Mapping[str, Collection[str]], mapping: Mapping[str, Mapping[str, str]]
 ) -> tuple[Location, str] | None:
-    known = columns.get(use.table)
-    if known is None:
-        at = use.location if use.location[-1] != "field" else use.location[:-1]
-        return at, f"the directory has no table {use.table}"
-    if use.column in known:
+    names = columns.get(use.table)
+    if names is None:
+        location = use.location if use.location[-1] != "field" else use.location[:-1]
+        return location, f"the directory has no table {use.table}"
+    if use.column in names:
         return None
-    renamed = [ours for ours, theirs in mapping.get(use.table, {}).items() if theirs == use.column]
-    if renamed:
-        called = " or ".join(map(repr, renamed))
+    aliases = [ours for ours, theirs in mapping.get(use.table, {}).items() if theirs == use.column]
+    if aliases:
+        ours_of_it = " or ".join(map(repr, aliases))
         return use.location, (
-            f"the directory's `columns` call {use.column!r} of {use.table} {called}; write that"
+            f"the directory's `columns` call {use.column!r} of {use.table} {ours_of_it}; write that"
         )
-    allowed = ", ".join(sorted(known))
-    hint = did_you_mean(use.column.rpartition(".")[2], known)
-    return use.location, (f"unknown field {use.column!r} in {use.table}; allowed: {allowed}{hint}")
+    choices = ", ".join(sorted(names))
+    hint = did_you_mean(use.column.rpartition(".")[2], names)
+    return use.location, (f"unknown field {use.column!r} in {use.table}; allowed: {choices}{hint}")

@@ -150,10 +150,10 @@ class Day(Operand):
     }
 
     def parse(self, data: object) -> date:
-        found = parse_instant(data) if isinstance(data, str) and len(data) == 10 else None
-        if found is None:
+        instant = parse_instant(data) if isinstance(data, str) and len(data) == 10 else None
+        if instant is None:
             raise _expected("a day such as 2026-11-22", data)
-        return found.date()
+        return instant.date()
 
 
 class Instant(Operand):
@@ -162,10 +162,10 @@ class Instant(Operand):
     schema: ClassVar = {"type": "string", "examples": ["2026-11-22", "2026-11-22T06:00:00Z"]}
 
     def parse(self, data: object) -> datetime:
-        found = parse_instant(data) if isinstance(data, str) else None
-        if found is None:
+        instant = parse_instant(data) if isinstance(data, str) else None
+        if instant is None:
             raise _expected("a date or time such as 2026-11-22 or 2026-11-22T06:00:00Z", data)
-        return found
+        return instant
 
 
 class Span(Operand):
@@ -178,10 +178,10 @@ class Span(Operand):
     }
 
     def parse(self, data: object) -> Duration:
-        found = parse_duration(data)
-        if not found.amount:
-            raise ValueError(f"nothing is within {found}; expected at least 1, such as 1d")
-        return found
+        duration = parse_duration(data)
+        if not duration.amount:
+            raise ValueError(f"nothing is within {duration}; expected at least 1, such as 1d")
+        return duration
 
 
 class Share(Operand):
@@ -194,10 +194,10 @@ class Share(Operand):
     }
 
     def parse(self, data: object) -> int:
-        found = _SHARE.fullmatch(data) if isinstance(data, str) else None
-        if found is None or Fraction(found[1]) > 100:
+        match = _SHARE.fullmatch(data) if isinstance(data, str) else None
+        if match is None or Fraction(match[1]) > 100:
             raise _expected("a share from 0% to 100%, such as 10% or 0.5%", data)
-        return math.ceil(Fraction(found[1]) / 100 * 2**64)
+        return math.ceil(Fraction(match[1]) / 100 * 2**64)
 
 
 class Flag(Operand):

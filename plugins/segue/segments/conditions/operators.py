@@ -55,14 +55,14 @@ class OneOf(Operator[tuple[Scalar, ...]]):
         texts = [element for element in operand if isinstance(element, str)]
         flags = [element for element in operand if isinstance(element, bool)]
         numbers = [e for e in operand if not isinstance(e, str | bool)]
-        held = ~column.everywhere
+        mask = ~column.everywhere
         if texts:
-            held = held | column.texts.one_of(texts)
+            mask = mask | column.texts.one_of(texts)
         if numbers:
-            held = held | column.numbers.one_of(numbers)
+            mask = mask | column.numbers.one_of(numbers)
         for flag in flags:
-            held = held | column.booleans.equal(flag)
-        return held
+            mask = mask | column.booleans.equal(flag)
+        return mask
 
 
 @register
@@ -262,14 +262,14 @@ def anniversaries(window: Duration, moment: Moment) -> frozenset[tuple[int, int]
     """Return every (month, day) whose midnight is in [as-of, as-of + window)."""
     end = moment.after(window)
     day = moment.as_of.astimezone(moment.zone).date()
-    found: set[tuple[int, int]] = set()
+    days_of_year: set[tuple[int, int]] = set()
     for _ in range(_ALL_ANNIVERSARIES):
         midnight = moment.midnight(day)
         if moment.as_of <= midnight < end:
-            found.add((day.month, day.day))
+            days_of_year.add((day.month, day.day))
             if (day.month, day.day) == (2, 28) and not isleap(day.year):
-                found.add((2, 29))
+                days_of_year.add((2, 29))
         if midnight >= end or day == date.max:
             break
         day += timedelta(days=1)
-    return frozenset(found)
+    return frozenset(days_of_year)

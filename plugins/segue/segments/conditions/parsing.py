@@ -108,21 +108,21 @@ class _Parser:
         return leaves[kind](data, at)
 
     def _kind(self, data: Mapping[str, Any], at: Location, shapes: tuple[str, ...]) -> str | None:
-        found = [key for key in _WORKFLOW if key in data]
-        if len(found) > 1:
-            message = f"found {' and '.join(found)} together; expected exactly one of them"
+        keys = [key for key in _WORKFLOW if key in data]
+        if len(keys) > 1:
+            message = f"found {' and '.join(keys)} together; expected exactly one of them"
             self._complain(at, message)
             return None
-        if not found:
+        if not keys:
             hint = next((text for key in data if (text := did_you_mean(key, shapes))), "")
             hint = hint or _as_comparison(data)
             names = ", ".join(data) or "an empty mapping"
             self._complain(at, f"expected a condition with {_or(shapes)}, found {names}{hint}")
             return None
-        if found[0] not in shapes:
-            self._complain((*at, found[0]), f"{_REFUSED[found[0]]}; allowed: {', '.join(shapes)}")
+        if keys[0] not in shapes:
+            self._complain((*at, keys[0]), f"{_REFUSED[keys[0]]}; allowed: {', '.join(shapes)}")
             return None
-        return found[0]
+        return keys[0]
 
     def _group(
         self, kind: str, data: Mapping[str, Any], at: Location, shapes: tuple[str, ...]
@@ -130,13 +130,13 @@ class _Parser:
         self._only(data, at, (kind,))
         parts = data[kind]
         if not isinstance(parts, list | tuple) or not parts:
-            found = "an empty list" if parts in ([], ()) else shape(parts)
-            message = f"expected a list of at least one condition, found {found}"
+            what = "an empty list" if parts in ([], ()) else shape(parts)
+            message = f"expected a list of at least one condition, found {what}"
             self._complain((*at, kind), message)
             return None
-        parsed = [self.condition(p, (*at, kind, i), shapes) for i, p in enumerate(parts)]
-        nodes = tuple(node for node in parsed if node is not None)
-        if len(nodes) < len(parsed):
+        children = [self.condition(p, (*at, kind, i), shapes) for i, p in enumerate(parts)]
+        nodes = tuple(node for node in children if node is not None)
+        if len(nodes) < len(children):
             return None
         return AllOf(nodes, at) if kind == "all" else AnyOf(nodes, at)
 
@@ -157,8 +157,8 @@ class _Parser:
             self._complain(inside, message)
             return None
         name = self._aggregated_field(aggregate, details, inside)
-        beside = ("field",) if find_aggregate(aggregate).needs_field else ()
-        comparison = self._comparison(details, inside, beside=beside)
+        other_keys = ("field",) if find_aggregate(aggregate).needs_field else ()
+        comparison = self._comparison(details, inside, beside=other_keys)
         if comparison is None:
             return None
         self._check_aggregate(aggregate, name, comparison, inside)
@@ -184,16 +184,16 @@ class _Parser:
         return where, in_past
 
     def _aggregate(self, data: Mapping[str, Any], at: Location) -> str | None:
-        allowed = aggregate_names()
-        self._only(data, at, ("transactions", *allowed), what="aggregate", named=allowed)
-        found = [name for name in allowed if name in data]
-        if len(found) == 1:
-            return found[0]
-        if found:
-            message = f"found {' and '.join(found)} together; expected exactly one of them"
-            self._complain((*at, found[1]), message)
+        choices = aggregate_names()
+        self._only(data, at, ("transactions", *choices), what="aggregate", named=choices)
+        names = [name for name in choices if name in data]
+        if len(names) == 1:
+            return names[0]
+        if names:
+            message = f"found {' and '.join(names)} together; expected exactly one of them"
+            self._complain((*at, names[1]), message)
         elif len(data) == 1:
-            message = f"expected an aggregate beside transactions: {_or(allowed)}"
+            message = f"expected an aggregate beside transactions: {_or(choices)}"
             self._complain((*at, "transactions"), message)
         return None
 
@@ -211,11 +211,13 @@ class _Parser:
         self, aggregate: str, field: str | None, comparison: Comparison, at: Location
     ) -> None:
         """Complain where an aggregate cannot be made of its field, or its value not be asked."""
-        found = find_aggregate(aggregate)
-        message = aggregate_misfit(found, ColumnKind.DATE) if field == "date" else None
+        definition = find_aggregate(aggregate)
+        message = aggregate_misfit(definition, ColumnKind.DATE) if field == "date" else None
         if message is not None:
             self._complain((*at, "field"), f"transactions.date {message}")
-        for test, message in operator_misfits(comparison, found.kind) if found.kind else ():
+        for test, message in (
+            operator_misfits(comparison, definition.kind) if definition.kind else ()
+        ):
             dates = find_operator(test.operator).operator.reads is Reading.INSTANT
             self._complain(test.location, f"{aggregate} {message}{_DATES if dates else ''}")
 
@@ -261,10 +263,10 @@ class _Parser:
             self._complain(inside, message)
             return None
         self._only(details, inside, CHANGE_OPERATORS, what="operator")
-        known = {key: value for key, value in details.items() if key in CHANGE_OPERATORS}
-        if not known and details:
+        operators = {key: value for key, value in details.items() if key in CHANGE_OPERATORS}
+        if not operators and details:
             return None
-        comparison = self._comparison(known, inside)
+        comparison = self._comparison(operators, inside)
         if comparison is None:
             return None
         for test in comparison.tests:
@@ -272,14 +274,14 @@ class _Parser:
         return ChangeLeaf(comparison, at)
 
     def _check_kinds(self, test: Test) -> None:
-        allowed = [kind.value for kind in ChangeKind]
-        listed = isinstance(test.operand, tuple)
-        for index, kind in enumerate(test.operand if listed else (test.operand,)):
-            if kind not in allowed:
-                at = (*test.location, index) if listed else test.location
-                hint = did_you_mean(str(kind), allowed)
-                message = f"unknown kind of change {kind!r}; allowed: {', '.join(allowed)}{hint}"
-                self._complain(at, message)
+        choices = [kind.value for kind in ChangeKind]
+        is_list = isinstance(test.operand, tuple)
+        for index, kind in enumerate(test.operand if is_list else (test.operand,)):
+            if kind not in choices:
+                location = (*test.location, index) if is_list else test.location
+                hint = did_you_mean(str(kind), choices)
+                message = f"unknown kind of change {kind!r}; allowed: {', '.join(choices)}{hint}"
+                self._complain(location, message)
 
     def _comparison(
         self,
@@ -294,37 +296,37 @@ class _Parser:
         if not keys:
             message = f"expected at least one operator; allowed: {', '.join(operator_names())}"
             self._complain(at, message)
-        parsed = [self._test(key, data[key], (*at, key), field) for key in keys]
-        found = (test for test in parsed if test is not None)
-        tests = tuple(sorted(found, key=lambda test: test.operator))
+        tests_or_none = [self._test(key, data[key], (*at, key), field) for key in keys]
+        sound = (test for test in tests_or_none if test is not None)
+        tests = tuple(sorted(sound, key=lambda test: test.operator))
         ignore_case = self._ignore_case(data, at, tests, complete=len(tests) == len(keys))
         return Comparison(tests, ignore_case) if tests and len(tests) == len(keys) else None
 
     def _test(self, name: str, data: object, at: Location, field: str | None) -> Test | None:
-        allowed = operator_names()
-        if name not in allowed:
-            message = f"unknown operator {name!r}{_hint(name, allowed)}; allowed: "
-            self._complain(at, message + ", ".join(allowed))
+        choices = operator_names()
+        if name not in choices:
+            message = f"unknown operator {name!r}{_hint(name, choices)}; allowed: "
+            self._complain(at, message + ", ".join(choices))
             return None
-        registered = find_operator(name)
+        entry = find_operator(name)
         try:
-            operand = registered.operator.takes.parse(data)
+            operand = entry.operator.takes.parse(data)
             _refuse_numbers_as_ids(field, operand)
         except ValueError as error:
-            self._complain(at, _explain(name, registered, data, error))
+            self._complain(at, _explain(name, entry, data, error))
             return None
         return Test(name, operand, tuple(data) if isinstance(data, list) else data, at)
 
     def _ignore_case(
         self, data: Mapping[str, Any], at: Location, tests: tuple[Test, ...], *, complete: bool
     ) -> bool:
-        wanted = data.get(IGNORE_CASE, False)
-        if not isinstance(wanted, bool):
-            self._complain((*at, IGNORE_CASE), f"expected true or false, found {shape(wanted)}")
-        elif wanted and complete and not any(_has_text(test.operand) for test in tests):
+        flag = data.get(IGNORE_CASE, False)
+        if not isinstance(flag, bool):
+            self._complain((*at, IGNORE_CASE), f"expected true or false, found {shape(flag)}")
+        elif flag and complete and not any(_has_text(test.operand) for test in tests):
             message = "ignore_case needs an operator with a text operand beside it"
             self._complain((*at, IGNORE_CASE), message)
-        return wanted is True
+        return flag is True
 
     def _name(self, data: object, at: Location, what: str = "the name of a field") -> str | None:
         if isinstance(data, str) and data:
@@ -342,11 +344,11 @@ class _Parser:
         named: Iterable[str] | None = None,
     ) -> None:
         """Complain about every key that is not allowed; ``named`` are the ones to offer."""
-        offered = tuple(allowed if named is None else named)
+        choices = tuple(allowed if named is None else named)
         for key in data:
             if key not in allowed:
-                hint = did_you_mean(str(key), offered)
-                message = f"unknown {what} {key!r}; allowed: {', '.join(offered)}{hint}"
+                hint = did_you_mean(str(key), choices)
+                message = f"unknown {what} {key!r}; allowed: {', '.join(choices)}{hint}"
                 self._complain((*at, key), message)
 
     def _complain(self, at: Location, message: str) -> None:

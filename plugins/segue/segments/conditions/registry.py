@@ -116,8 +116,8 @@ class Registered:
 
     def holds(self, column: Column, operand: Any, moment: Moment) -> Mask:
         """Return one boolean per row; the complement's are exactly the opposite."""
-        held = self.operator.holds(column, operand, moment)
-        return ~held if self.negated else held
+        mask = self.operator.holds(column, operand, moment)
+        return ~mask if self.negated else mask
 
     @property
     def other(self) -> str | None:
@@ -136,8 +136,8 @@ def register(operator: AnyOperator) -> AnyOperator:
         entries[instance.complement] = Registered(instance, negated=True)
     for name in entries:
         if name in _OPERATORS:
-            taken = type(_OPERATORS[name].operator).__name__
-            raise ValueError(f"the operator {name!r} exists already, as {taken}")
+            owner = type(_OPERATORS[name].operator).__name__
+            raise ValueError(f"the operator {name!r} exists already, as {owner}")
     _OPERATORS.update(entries)
     return operator
 

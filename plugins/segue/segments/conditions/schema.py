@@ -56,8 +56,8 @@ class _Reference:
             generator.definitions[key] = schemas[name]
             references[name] = reference
         _redirect(schemas, references)
-        found: JsonSchemaValue = references[self.name]
-        return found
+        json_schema: JsonSchemaValue = references[self.name]
+        return json_schema
 
 
 def _redirect(schema: Any, references: dict[str, JsonSchemaValue]) -> None:

@@ -46,7 +46,7 @@ def _of_comparison(comparison: Comparison) -> Iterator[Window]:
 def _window(
     operator: str, span: Duration, opposite: str = "", but: Duration | None = None
 ) -> Window:
-    length, written = span.approximate(), f"{operator}: {span}"
+    length, text = span.approximate(), f"{operator}: {span}"
     if but is not None and but.approximate() < length:
-        return Window(length - but.approximate(), f"{written}, {opposite}: {but}")
-    return Window(length, written)
+        return Window(length - but.approximate(), f"{text}, {opposite}: {but}")
+    return Window(length, text)
