@@ -108,9 +108,9 @@ def opt_states(column: Column) -> tuple[Column, Column]:
     else:
         missing = pc.is_null(column)
         true = false = pc.and_(missing, pc.invert(missing))
-    known = pc.fill_null(pc.or_(true, false), False)
+    is_boolean = pc.fill_null(pc.or_(true, false), False)
     states = pc.if_else(missing, pa.scalar(None, pa.bool_()), true)
-    return states, pc.and_not(pc.invert(known), missing)
+    return states, pc.and_not(pc.invert(is_boolean), missing)
 
 
 def describe_missing_ids(rows: LocatedRows) -> str | None:
@@ -144,18 +144,18 @@ def describe_duplicate_ids(rows: LocatedRows) -> str | None:
     """Say which contact ids occur more than once and where; None when all are unique."""
     ids = rows.columns.column(ID)
     counts: Any = ids.filter(pc.invert(missing_ids(ids))).value_counts()
-    repeated = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
-    if not len(repeated):
+    duplicates = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+    if not len(duplicates):
         return None
 
     def tell(contact_id: str) -> str:
         positions = _positions(pc.equal(ids, pa.scalar(contact_id, TEXT)))
         return f"{contact_id!r} ({_some(positions, rows.place, 3)})"
 
-    in_order = repeated.take(pc.sort_indices(repeated)).to_pylist()
-    listed = _some(in_order, tell)
+    in_order = duplicates.take(pc.sort_indices(duplicates)).to_pylist()
+    examples = _some(in_order, tell)
     what = f"{_count(in_order, 'contact id')} more than once"
-    return f"{what}: {listed}; expected one row per contact"
+    return f"{what}: {examples}; expected one row per contact"
 
 
 def describe_opt_states(rows: LocatedRows, column: str, called: str) -> str | None:
@@ -167,8 +167,8 @@ def describe_opt_states(rows: LocatedRows, column: str, called: str) -> str | No
     wrong = _positions(opt_states(values)[1])
     if not wrong:
         return None
-    found = {str(python_value(values[position])) for position in wrong[:1000]}
-    few = len(found) <= _MOST_VALUES
+    distinct_values = {str(python_value(values[position])) for position in wrong[:1000]}
+    few = len(distinct_values) <= _MOST_VALUES
 
     def tell(position: int) -> str:
         where = rows.contact_at(position)
@@ -194,10 +194,12 @@ def unknown_scopes(rows: pa.Table, directory: DirectoryDefinition) -> Column:
     ``opted_in`` may be as the files have it.
     """
     scopes = plain(rows.column("scope"))
-    known = [scope for scope in python_values(pc.unique(scopes)) if is_scope(scope, directory)]
-    unknown = pc.invert(pc.is_in(scopes, value_set=pa.array(known, scopes.type)))
-    out: Column = pc.fill_null(pc.invert(opt_states(plain(rows.column("opted_in")))[0]), False)
-    marks: Column = pc.and_(unknown, out)
+    scopes_of_ours = [
+        scope for scope in python_values(pc.unique(scopes)) if is_scope(scope, directory)
+    ]
+    unknown = pc.invert(pc.is_in(scopes, value_set=pa.array(scopes_of_ours, scopes.type)))
+    is_out: Column = pc.fill_null(pc.invert(opt_states(plain(rows.column("opted_in")))[0]), False)
+    marks: Column = pc.and_(unknown, is_out)
     return marks
 
 
@@ -243,8 +245,8 @@ def _count(found: Sequence[object], what: str) -> str:
 
 
 def _some(items: Sequence[Item], tell: Callable[[Item], str], most: int = SHOWN) -> str:
-    told = ", ".join(tell(item) for item in items[:most])
-    return told + (f" and {len(items) - most} more" if len(items) > most else "")
+    text = ", ".join(tell(item) for item in items[:most])
+    return text + (f" and {len(items) - most} more" if len(items) > most else "")
 
 
 def _safe(value: object) -> str:

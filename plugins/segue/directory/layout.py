@@ -82,8 +82,8 @@ def folders_in(folder: UPath, where: str) -> list[str]:
             with os.scandir(folder.path) as entries:
                 return sorted(entry.name for entry in entries if entry.is_dir())
         folder.fs.invalidate_cache()
-        listed = folder.fs.ls(folder.path, detail=True)
-        paths = (info["name"].rstrip("/") for info in listed if info["type"] == "directory")
+        listing = folder.fs.ls(folder.path, detail=True)
+        paths = (info["name"].rstrip("/") for info in listing if info["type"] == "directory")
         return sorted({path.rsplit("/", 1)[-1] for path in paths} - {folder.name})
     return []
 
@@ -106,15 +106,15 @@ def table_files(files: Iterable[StoredFile]) -> dict[str, list[StoredFile]]:
     called ``contacts.parquet``, as Spark writes it. Names that begin with ``_`` or ``.`` are
     other programs' own files. Whether the files go together is for the reader to judge.
     """
-    found: dict[str, list[StoredFile]] = {}
+    files_by_table: dict[str, list[StoredFile]] = {}
     for file in files:
         parts = file.name.split("/")
         if any(part.startswith(("_", ".")) for part in parts):
             continue
         table = _without_suffix(parts[0])
         if table in TABLES and (len(parts) > 1 or table != parts[0]):
-            found.setdefault(table, []).append(file)
-    return found
+            files_by_table.setdefault(table, []).append(file)
+    return files_by_table
 
 
 def unread_tables(files: Iterable[StoredFile]) -> list[str]:
@@ -139,11 +139,11 @@ def lake_of(table: str, files: Iterable[StoredFile]) -> str | None:
     Their files hold rows that were deleted since: only their own log tells which count.
     """
     for file in files:
-        top, *below = file.name.split("/")
-        if below and _without_suffix(top) == table:
-            found = next((_LAKES[part] for part in below[:-1] if part in _LAKES), None)
-            if found is not None or below[-1].endswith(".metadata.json"):
-                return found or "Iceberg"
+        top, *path = file.name.split("/")
+        if path and _without_suffix(top) == table:
+            lake = next((_LAKES[part] for part in path[:-1] if part in _LAKES), None)
+            if lake is not None or path[-1].endswith(".metadata.json"):
+                return lake or "Iceberg"
     return None
 
 
@@ -193,8 +193,8 @@ def _local_entries(root: str, entered: Callable[[str], bool] | None) -> Iterator
 
 def _local_file(name: str, path: Path) -> StoredFile:
     status = path.stat()
-    modified = datetime.fromtimestamp(status.st_mtime, UTC)
-    return StoredFile(name, str(path), status.st_size, str(status.st_mtime_ns), modified)
+    time = datetime.fromtimestamp(status.st_mtime, UTC)
+    return StoredFile(name, str(path), status.st_size, str(status.st_mtime_ns), time)
 
 
 def _raise_unless_missing(error: OSError) -> None:
@@ -215,11 +215,11 @@ def _remote_entries(folder: UPath) -> Iterator[StoredFile | str]:
 
 
 def _remote_file(name: str, path: str, info: Mapping[str, Any]) -> StoredFile:
-    modified = next((_instant(info[key]) for key in _TIMES if info.get(key)), None)
+    time = next((_instant(info[key]) for key in _TIMES if info.get(key)), None)
     checksum = next((str(info[key]) for key in _CHECKSUMS if info.get(key)), None)
-    version = checksum or (modified.isoformat() if modified else "")
+    version = checksum or (time.isoformat() if time else "")
     size = int(info.get("size") or 0)
-    return StoredFile(name, path, size, version, modified, is_checksum=checksum is not None)
+    return StoredFile(name, path, size, version, time, is_checksum=checksum is not None)
 
 
 def _instant(value: Any) -> datetime | None:

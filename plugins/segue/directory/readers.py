@@ -124,9 +124,9 @@ class ParquetPart:
         with read_errors(self.name), self._opened() as file:
             if only is None or id_column is None:
                 return _plain_table(file.read(columns=list(columns)).select(columns), id_column)
-        found = in_parallel(lambda piece: piece.read_only(columns, id_column, only), self.slices())
+        tables = in_parallel(lambda piece: piece.read_only(columns, id_column, only), self.slices())
         none = _plain_table(self._arrow_schema.empty_table().select(columns), id_column)
-        return pa.concat_tables([none, *found], promote_options="permissive")  # text and bytes
+        return pa.concat_tables([none, *tables], promote_options="permissive")  # text and bytes
 
     @property
     def is_utf8(self) -> bool:
@@ -173,8 +173,11 @@ class ParquetPart:
         """
         is_local = isinstance(self.fs, LocalFileSystem)
         options = {"buffer_size": _PIECE} if piecemeal and is_local else {}
-        known: dict[str, Any] = {"metadata": self.metadata, "read_dictionary": list(dictionaries)}
-        with self._opened(**known, **options) as file:
+        settings: dict[str, Any] = {
+            "metadata": self.metadata,
+            "read_dictionary": list(dictionaries),
+        }
+        with self._opened(**settings, **options) as file:
             yield file
 
     @contextmanager
@@ -198,9 +201,11 @@ class ParquetSlice:
     index: int
 
     def read(self, columns: Sequence[str], id_column: str | None = None) -> pa.Table:
-        encoded = [name for name in columns if name != id_column and self._has_few_values(name)]
-        with read_errors(self.part.name), self.part.opened(encoded) as file:
-            return _plain_table(self._read(file, columns), id_column, encoded)
+        dictionaries = [
+            name for name in columns if name != id_column and self._has_few_values(name)
+        ]
+        with read_errors(self.part.name), self.part.opened(dictionaries) as file:
+            return _plain_table(self._read(file, columns), id_column, dictionaries)
 
     def read_only(self, columns: Sequence[str], id_column: str, only: Ids) -> pa.Table:
         """Return the rows of these contacts; other columns are decoded only if there are any.
@@ -217,8 +222,8 @@ class ParquetSlice:
                 return none
             if list(columns) == [id_column]:
                 return _plain_table(ids, id_column).filter(mask)
-            found = self._chosen(file, columns, id_column, mask)
-            return pa.concat_tables([none, *found], promote_options="permissive")
+            tables = self._chosen(file, columns, id_column, mask)
+            return pa.concat_tables([none, *tables], promote_options="permissive")
 
     def _chosen(
         self, file: pq.ParquetFile, columns: Sequence[str], id_column: str, mask: Column
@@ -400,11 +405,11 @@ class CsvPart:
         options: dict[str, Any],
     ) -> pa.Table:
         with pacsv.open_csv(stream, **options) as reader:
-            found = [reader.schema.empty_table()]
+            tables = [reader.schema.empty_table()]
             for batch in reader:
                 mask = pc.is_in(batch.column(id_column), value_set=only)
-                found.append(pa.Table.from_batches([batch]).filter(mask))
-        return pa.concat_tables(found)
+                tables.append(pa.Table.from_batches([batch]).filter(mask))
+        return pa.concat_tables(tables)
 
     def _options(
         self,
@@ -433,19 +438,21 @@ class CsvPart:
 
         Raises DataError for quotes that are out of place: they are why rows are ragged.
         """
-        ragged: list[Any] = []
+        invalid_rows: list[Any] = []
 
         def note(row: Any) -> Literal["skip"]:
-            ragged.append(row)
+            invalid_rows.append(row)
             return "skip"
 
         options = self._options(self.columns[:1], block, note, threads=False)
         with self._opened() as stream:
             pacsv.read_csv(stream, **options)
             cast(_QuoteReader, stream).check_quotes()
-        rows = ", ".join(f"row {row.number - 1} has {row.actual_columns}" for row in ragged[:10])
+        rows = ", ".join(
+            f"row {row.number - 1} has {row.actual_columns}" for row in invalid_rows[:10]
+        )
         what = f"rows with another number of fields than the header's {len(self.columns)}"
-        return f"{what} ({len(ragged)} of them): {rows}"
+        return f"{what} ({len(invalid_rows)} of them): {rows}"
 
     @contextmanager
     def _opened(self) -> Iterator[IO[bytes]]:
@@ -569,8 +576,8 @@ class _QuoteReader:
         )
 
     def _line(self, data: bytes, place: int) -> int:
-        before = data[1 : int(place)]
-        return self._lines + (before.count(b"\n") or before.count(b"\r"))
+        text = data[1 : int(place)]
+        return self._lines + (text.count(b"\n") or text.count(b"\r"))
 
 
 _BOM = b"\xef\xbb\xbf"

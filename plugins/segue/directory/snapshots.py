@@ -129,8 +129,8 @@ def newest_complete(
 
     ``snapshots`` are in ascending order. No older one is looked into.
     """
-    chosen = (item for item in reversed(snapshots) if before is None or item.as_of < before)
-    return next((item for item in chosen if item.complete), None)
+    earlier = (item for item in reversed(snapshots) if before is None or item.as_of < before)
+    return next((item for item in earlier if item.complete), None)
 
 
 def unkeyed_folders(directory: DirectoryDefinition) -> list[str]:
@@ -163,8 +163,8 @@ def describe_twins(snapshots: Iterable[Snapshot]) -> list[str]:
 
     Between two of one as-of no time passes: a run uses the last of them by its key.
     """
-    ordered = sorted(snapshots)
-    by_instant = [list(group) for _, group in groupby(ordered, key=lambda item: item.as_of)]
+    in_order = sorted(snapshots)
+    by_instant = [list(group) for _, group in groupby(in_order, key=lambda item: item.as_of)]
     return [
         f"snapshots {', '.join(item.key for item in twins)} have one as-of, "
         f"{twins[0].as_of:%Y-%m-%dT%H:%M:%SZ}: runs use the last of them that is complete, "
@@ -182,18 +182,18 @@ def find_snapshot(directory: DirectoryDefinition, key: str, *, now: datetime) ->
     """
     canonical, as_of = require_key(directory, key)
     snapshots = list_snapshots(directory, now=now)
-    found = next((snapshot for snapshot in snapshots if snapshot.key == canonical), None)
-    if found is None:
+    match = next((snapshot for snapshot in snapshots if snapshot.key == canonical), None)
+    if match is None:
         raise SnapshotMissing(
             f"directory {directory.directory} has no snapshot {canonical}; "
             + _available(snapshots, as_of)
         )
-    if not found.complete:
+    if not match.complete:
         raise SnapshotMissing(
             f"directory {directory.directory}: snapshot {canonical} is not complete: "
-            f"{found.why_incomplete}"
+            f"{match.why_incomplete}"
         )
-    return found
+    return match
 
 
 def usable_snapshots(
@@ -203,8 +203,8 @@ def usable_snapshots(
 
     ``quarantined`` holds their keys. Whoever chooses a snapshot chooses from these.
     """
-    found = list_snapshots(directory, now=now)
-    return [snapshot for snapshot in found if snapshot.key not in quarantined]
+    snapshots = list_snapshots(directory, now=now)
+    return [snapshot for snapshot in snapshots if snapshot.key not in quarantined]
 
 
 def find_usable(
@@ -230,9 +230,9 @@ def choose_span(
     Current is the last complete snapshot with start < as-of <= end; previous the last complete
     one with as-of <= start.
     """
-    ordered = sorted(snapshots)
-    previous = [snapshot for snapshot in ordered if snapshot.as_of <= start]
-    current = [snapshot for snapshot in ordered if start < snapshot.as_of <= end]
+    in_order = sorted(snapshots)
+    previous = [snapshot for snapshot in in_order if snapshot.as_of <= start]
+    current = [snapshot for snapshot in in_order if start < snapshot.as_of <= end]
     return newest_complete(previous), newest_complete(current)
 
 
@@ -296,13 +296,13 @@ def parse_key(directory: DirectoryDefinition, text: str) -> tuple[str, datetime]
 
 def require_key(directory: DirectoryDefinition, text: str) -> tuple[str, datetime]:
     """Return what ``parse_key`` does; raise SettingsError, with what is allowed, for no key."""
-    parsed = parse_key(directory, text)
-    if parsed is None:
+    key_and_instant = parse_key(directory, text)
+    if key_and_instant is None:
         raise SettingsError(
             f"directory {directory.directory}: {text!r} is not a snapshot key; "
             f"allowed: {ALLOWED_KEYS}"
         )
-    return parsed
+    return key_and_instant
 
 
 def _as_of_date(directory: DirectoryDefinition, day: date) -> datetime:
@@ -334,19 +334,19 @@ def _list_root(directory: DirectoryDefinition) -> tuple[str, UPath, Sequence[str
 def _folders_by_key(
     directory: DirectoryDefinition, folders: Iterable[str]
 ) -> dict[str, tuple[str, datetime]]:
-    found: dict[str, tuple[str, datetime]] = {}
+    by_key: dict[str, tuple[str, datetime]] = {}
     for folder in folders:
-        parsed = _key_of_folder(directory, folder)
-        if parsed is None:
+        key_and_instant = _key_of_folder(directory, folder)
+        if key_and_instant is None:
             continue
-        key, as_of = parsed
-        if key in found:
+        key, as_of = key_and_instant
+        if key in by_key:
             raise DataError(
-                f"directory {directory.directory}: the folders {found[key][0]!r} and {folder!r} "
+                f"directory {directory.directory}: the folders {by_key[key][0]!r} and {folder!r} "
                 f"in {shown(directory.snapshots)} are both snapshot {key}; keep one of them"
             )
-        found[key] = (folder, as_of)
-    return found
+        by_key[key] = (folder, as_of)
+    return by_key
 
 
 def _key_of_folder(directory: DirectoryDefinition, folder: str) -> tuple[str, datetime] | None:

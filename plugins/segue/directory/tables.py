@@ -245,8 +245,8 @@ class SnapshotTables:
         """
         names = dict.fromkeys(self._sources_of(table, columns)[name] for name in columns)
         schemas = [part.schema for part in self._parts(table)]
-        found = ({schema.field(name).type for schema in schemas} for name in names)
-        return all(len(types - {pa.null()}) <= 1 for types in found)
+        types_of_names = ({schema.field(name).type for schema in schemas} for name in names)
+        return all(len(types - {pa.null()}) <= 1 for types in types_of_names)
 
     def is_utf8(self, table: str) -> bool:
         """Tell whether reading the files of ``table`` proves that their text is UTF-8."""
@@ -268,10 +268,12 @@ class SnapshotTables:
         ``subscriptions`` is the table.
         """
         sources = self._sources("contacts") if self.has("contacts") else {}
-        found = {}
+        places_of_sources = {}
         if UNSUBSCRIBED in sources:
-            found[f"contacts.{UNSUBSCRIBED}"] = f"contacts.{sources[UNSUBSCRIBED]}"
-        return found | ({"subscriptions": "subscriptions"} if self.has("subscriptions") else {})
+            places_of_sources[f"contacts.{UNSUBSCRIBED}"] = f"contacts.{sources[UNSUBSCRIBED]}"
+        return places_of_sources | (
+            {"subscriptions": "subscriptions"} if self.has("subscriptions") else {}
+        )
 
     def unread(self) -> list[CheckFinding]:
         """Return what looks like an opt state or a table and is not read, in words.
@@ -279,10 +281,12 @@ class SnapshotTables:
         Of files and columns the names are compared; of subscriptions the scopes are read. A
         message that goes by these is a message to somebody who said no.
         """
-        found = [CheckFinding("contacts", message) for message in self._unread_names()]
-        if self.has("subscriptions") and not any(each.table == "subscriptions" for each in found):
-            found += [CheckFinding("subscriptions", text) for text in self._unread_scopes()]
-        return found
+        findings = [CheckFinding("contacts", message) for message in self._unread_names()]
+        if self.has("subscriptions") and not any(
+            each.table == "subscriptions" for each in findings
+        ):
+            findings += [CheckFinding("subscriptions", text) for text in self._unread_scopes()]
+        return findings
 
     def broken_opt_states(self) -> list[CheckFinding]:
         """Return which opt states are none, or missing where each must say.
@@ -299,9 +303,9 @@ class SnapshotTables:
 
     def refuse_unread(self, *, rows: bool = True) -> None:
         """Raise DataError where something is ``unread``; ``rows`` reads those of subscriptions."""
-        found = self.unread() if rows else self._unread_names()
-        if found:
-            raise DataError("; ".join(map(str, found)))
+        findings = self.unread() if rows else self._unread_names()
+        if findings:
+            raise DataError("; ".join(map(str, findings)))
 
     def places(self, table: str, ids: Collection[str]) -> str:
         """Say in which rows of a table contacts stand, where their ids are not to be shown."""
@@ -309,14 +313,14 @@ class SnapshotTables:
 
     def clashes(self) -> list[str]:
         """Return which files do not go together as one table, by their names; none is opened."""
-        found = []
+        messages = []
         for files in self._files.values():
             try:
                 with self._located():
                     open_parts(files, self.snapshot.location.fs)
             except DataError as error:
-                found.append(str(error))
-        return found
+                messages.append(str(error))
+        return messages
 
     def lacking(self) -> list[CheckFinding]:
         """Return the columns that each table must have and lacks, by their standard names.
@@ -324,8 +328,8 @@ class SnapshotTables:
         Left out are those that the directory maps to another name. No row is read. A table whose
         columns cannot be told lacks them all, and why is said once.
         """
-        found = [each for table in TABLES if self.has(table) for each in self._lacking(table)]
-        return list(dict.fromkeys(found))
+        findings = [each for table in TABLES if self.has(table) for each in self._lacking(table)]
+        return list(dict.fromkeys(findings))
 
     def own_name(self, table: str, column: str) -> str:
         """Return what the files of a table call a column."""
@@ -335,13 +339,13 @@ class SnapshotTables:
         """Return everything that is wrong in the snapshot; reads every file whole."""
         if not self.has("contacts"):
             return [CheckFinding("contacts", str(self._absent("contacts")))]
-        found = [
+        findings = [
             CheckFinding(table, message)
             for table in TABLES
             if self.has(table)
             for message in dict.fromkeys(self._problems(table))
         ]
-        return list(dict.fromkeys([*found, *self._unread_or_broken(found)]))
+        return list(dict.fromkeys([*findings, *self._unread_or_broken(findings)]))
 
     def report(self) -> list[TableReport]:
         """Return the facts about each table that is there; raise DataError where one is broken."""
@@ -351,10 +355,10 @@ class SnapshotTables:
     def opt_outs(self) -> OptOuts:
         """Count who opted out, and where it is read; raise DataError where a table is broken."""
         contacts = self._read("contacts", [ID, *self._own_opt_state()], None)
-        out, places = pa.chunked_array([], TEXT), {}
+        opted_out, places = pa.chunked_array([], TEXT), {}
         if UNSUBSCRIBED in contacts.column_names:
-            out = contacts.filter(contacts.column(UNSUBSCRIBED)).column(ID)
-            places[self.opt_sources()[f"contacts.{UNSUBSCRIBED}"]] = len(out)
+            opted_out = contacts.filter(contacts.column(UNSUBSCRIBED)).column(ID)
+            places[self.opt_sources()[f"contacts.{UNSUBSCRIBED}"]] = len(opted_out)
         if self.has("subscriptions"):
             rows = self._read("subscriptions", ["scope", "opted_in"], None)
             rows = rows.filter(pc.invert(rows.column("opted_in")))
@@ -363,9 +367,9 @@ class SnapshotTables:
             by_scope = {f"subscriptions {s.as_py()}": n.as_py() for s, n in scopes}
             places |= dict(sorted(by_scope.items())) or {"subscriptions": 0}
             of_all = rows.filter(pc.equal(rows.column("scope"), checks.DIRECTORY_SCOPE))
-            out = pa.chunked_array([*out.chunks, *of_all.column(ID).chunks], TEXT)
-        known = pc.is_in(contacts.column(ID), value_set=pc.unique(out))
-        count = pc.sum(known).as_py() or 0
+            opted_out = pa.chunked_array([*opted_out.chunks, *of_all.column(ID).chunks], TEXT)
+        is_contact = pc.is_in(contacts.column(ID), value_set=pc.unique(opted_out))
+        count = pc.sum(is_contact).as_py() or 0
         return OptOuts(count, places, self.directory.consent == "none")
 
     def _own_opt_state(self) -> list[str]:
@@ -405,21 +409,21 @@ class SnapshotTables:
 
     def _unread_names(self) -> list[str]:
         consent = self.directory.consent
-        found = [str(self._error(name, _UNREAD_TABLE)) for name in self._unread_files]
+        messages = [str(self._error(name, _UNREAD_TABLE)) for name in self._unread_files]
         if consent == "none" and self.opt_sources():
             where = ", ".join(self.opt_sources().values())
-            found.append(f"{self._where}: has {where}, and the directory says `consent: none`")
+            messages.append(f"{self._where}: has {where}, and the directory says `consent: none`")
         column = self.directory.opt_state.column
         if column and self.has("contacts") and UNSUBSCRIBED not in self._sources("contacts"):
             text = f"there is no column {column!r}, as the directory's `consent` calls it"
             hint = did_you_mean(column, self._sources("contacts"))
-            found.append(str(self._error("contacts", text + hint)))
+            messages.append(str(self._error("contacts", text + hint)))
         for table in OPT_STATES:
             columns = self._unread_columns(table) if self.has(table) else []
             if columns:
                 names = checks.list_names(columns)
-                found.append(str(self._error(table, f"{names} {_unread_column(table)}")))
-        return found
+                messages.append(str(self._error(table, f"{names} {_unread_column(table)}")))
+        return messages
 
     def _unread_columns(self, table: str) -> list[str]:
         """Return the columns that look like an opt state and are none, as the files call them.
@@ -450,8 +454,8 @@ class SnapshotTables:
             return bool(pc.any(marks).as_py())
 
         if any(in_parallel(is_wrong, self.slices("subscriptions"))):
-            located = self._locate("subscriptions", *columns)
-            message = checks.describe_unknown_scopes(located, self.directory)
+            rows = self._locate("subscriptions", *columns)
+            message = checks.describe_unknown_scopes(rows, self.directory)
             yield str(self._error("subscriptions", message or "changed while read"))
 
     # Files and columns
@@ -491,12 +495,12 @@ class SnapshotTables:
 
     def _read_sources(self, table: str) -> dict[str, str]:
         own, mapping = dict.fromkeys(self._parts(table)[0].columns), self._mapping(table)
-        called: dict[str, list[str]] = {}
+        standards_of: dict[str, list[str]] = {}
         for standard, theirs in mapping.items():
-            called.setdefault(theirs, []).append(standard)
+            standards_of.setdefault(theirs, []).append(standard)
         sources: dict[str, str] = {}
         for name in own:
-            standards = called.get(name, [])
+            standards = standards_of.get(name, [])
             if not standards and mapping.get(name) in own:
                 raise self._error(
                     table,
@@ -520,23 +524,25 @@ class SnapshotTables:
     def _sources_of(self, table: str, columns: Collection[str]) -> dict[str, str]:
         """Return the sources of ``contact_id`` and ``columns``, in this order."""
         sources = self._sources(table)
-        asked = list(dict.fromkeys([ID, *columns]))
-        unknown = [self._describe_unknown(table, name) for name in asked if name not in sources]
+        names = list(dict.fromkeys([ID, *columns]))
+        unknown = [self._describe_unknown(table, name) for name in names if name not in sources]
         if unknown:
             raise self._error(table, "; ".join(dict.fromkeys(unknown)))
-        return {name: sources[name] for name in asked}
+        return {name: sources[name] for name in names}
 
     def _describe_unknown(self, table: str, name: str) -> str:
-        own, mapped = self._parts(table)[0].columns, self._mapping(table).get(name)
-        alike = next((theirs for theirs in own if _is_alike(theirs, mapped or name)), None)
+        own, mapping_of_it = self._parts(table)[0].columns, self._mapping(table).get(name)
+        alike = next((theirs for theirs in own if _is_alike(theirs, mapping_of_it or name)), None)
         if alike is not None:
             return (
-                f"there is no column {mapped or name!r}, but {alike!r}: names are compared "
+                f"there is no column {mapping_of_it or name!r}, but {alike!r}: names are compared "
                 f"exactly; the directory's `columns` says which one is {name!r}"
             )
-        if mapped is not None:
-            what = f"there is no column {mapped!r}, as the directory's `columns` calls {name!r}"
-            hint = did_you_mean(mapped, own)
+        if mapping_of_it is not None:
+            what = (
+                f"there is no column {mapping_of_it!r}, as the directory's `columns` calls {name!r}"
+            )
+            hint = did_you_mean(mapping_of_it, own)
         else:
             what = f"there is no column {name!r}"
             hint = did_you_mean(name, self._sources(table))
@@ -559,8 +565,8 @@ class SnapshotTables:
     ) -> pa.Table:
         """Return the asked columns under their standard names, with sound ids and opt states."""
         sources = self._sources_of(table, self.columns(table) if columns is None else columns)
-        wanted = None if only is None else pa.array(list(dict.fromkeys(only)), TEXT)
-        return self._checked(table, self._concat(table, self._read_parts(table, sources, wanted)))
+        ids = None if only is None else pa.array(list(dict.fromkeys(only)), TEXT)
+        return self._checked(table, self._concat(table, self._read_parts(table, sources, ids)))
 
     def _checked(self, table: str, rows: pa.Table) -> pa.Table:
         """Return rows whose ids are all there, with opt states as booleans; or raise DataError.
@@ -655,8 +661,8 @@ class SnapshotTables:
         except DataError as error:
             yield str(error)
             return
-        needed = [*NEEDED[table], *self._mapping(table)]
-        for name in dict.fromkeys(name for name in needed if name not in sources):
+        names = [*NEEDED[table], *self._mapping(table)]
+        for name in dict.fromkeys(name for name in names if name not in sources):
             yield str(self._error(table, self._describe_unknown(table, name)))
         unreadable = list(self._unreadable(table))
         yield from unreadable
@@ -676,18 +682,18 @@ class SnapshotTables:
         columns = [column] if column in sources else []
         mixed = [name for name in sources if not self.has_one_type(table, [name])]
         try:
-            located = self._locate(table, *columns, *mixed)
+            rows = self._locate(table, *columns, *mixed)
         except DataError as error:
             yield str(error)
             return
-        broken = [checks.describe_missing_ids(located), checks.describe_unfit_ids(located)]
+        messages = [checks.describe_missing_ids(rows), checks.describe_unfit_ids(rows)]
         if table == "contacts":
-            broken.append(checks.describe_duplicate_ids(located))
-            broken.append(None if located.columns.num_rows else "the table has no rows")
-        broken += [self._describe_opt_states(table, located) for _ in columns]
+            messages.append(checks.describe_duplicate_ids(rows))
+            messages.append(None if rows.columns.num_rows else "the table has no rows")
+        messages += [self._describe_opt_states(table, rows) for _ in columns]
         if OPT_STATES.get(table, ("", False))[1] is None:
-            broken += [checks.describe_missing_opt_states(located, column) for column in columns]
-        yield from (str(self._error(table, message)) for message in broken if message)
+            messages += [checks.describe_missing_opt_states(rows, column) for column in columns]
+        yield from (str(self._error(table, message)) for message in messages if message)
 
     def _describe_opt_states(self, table: str, located: LocatedRows) -> str | None:
         """Say which opt states are none, by the name that the files have for their column."""
@@ -695,11 +701,13 @@ class SnapshotTables:
         return checks.describe_opt_states(located, column, self.own_name(table, column))
 
     def _facts(self, table: str, contacts: Ids) -> TableReport:
-        dated = table == "transactions" and "date" in self.columns(table)
-        rows = self._read(table, ["date"] if dated else [], None)
-        known = pc.sum(pc.is_in(rows.column(ID), value_set=contacts)).as_py() or 0
-        undated = _count_undated(rows) if table == "transactions" else 0
-        return TableReport(table, rows.num_rows, rows.num_rows - known, undated)
+        has_dates = table == "transactions" and "date" in self.columns(table)
+        rows = self._read(table, ["date"] if has_dates else [], None)
+        count_of_contacts = pc.sum(pc.is_in(rows.column(ID), value_set=contacts)).as_py() or 0
+        count_without_date = _count_undated(rows) if table == "transactions" else 0
+        return TableReport(
+            table, rows.num_rows, rows.num_rows - count_of_contacts, count_without_date
+        )
 
     # Errors
 
@@ -709,8 +717,8 @@ class SnapshotTables:
         return DataError(f"{self._where}, {name}: {message}")
 
     def _absent(self, table: str) -> DataError:
-        found = ", ".join(self._files) or "no table"
-        return self._error(table, f"there is no such table; the snapshot has {found}")
+        names = ", ".join(self._files) or "no table"
+        return self._error(table, f"there is no such table; the snapshot has {names}")
 
     @property
     def _where(self) -> str:
@@ -744,11 +752,11 @@ def _is_alike(theirs: str, wanted: str) -> bool:
 
 def _unread_column(table: str) -> str:
     column = OPT_STATES[table][0]
-    named = f"`columns: {{{table}: {{{column}: COLUMN}}}}`"
+    remedy = f"`columns: {{{table}: {{{column}: COLUMN}}}}`"
     if table == "contacts":
-        named = "`consent: {opted_out: COLUMN}`, `consent: {opted_in: COLUMN}`"
+        remedy = "`consent: {opted_out: COLUMN}`, `consent: {opted_in: COLUMN}`"
     return (
-        f"looks like an opt state and is not read: say in the directory what it is, with {named} "
+        f"looks like an opt state and is not read: say in the directory what it is, with {remedy} "
         "or, of a field like any other, `consent: {not_opt_states: [COLUMN]}`"
     )
 
@@ -766,17 +774,17 @@ def _common_types(parts: Sequence[Part], id_column: str) -> dict[str, pa.DataTyp
 
 
 def _common_type(name: str, parts: Sequence[Part]) -> pa.DataType:
-    merged: pa.DataType = pa.null()
+    common: pa.DataType = pa.null()
     for part in parts:
         kind = part.schema.field(name).type
         try:
-            merged = _both(merged, kind)
+            common = _both(common, kind)
         except pa.ArrowException:
             raise DataError(
-                f"{part.name}: column {name!r} is {kind}; in the files before it it is {merged}; "
+                f"{part.name}: column {name!r} is {kind}; in the files before it it is {common}; "
                 "expected one type"
             ) from None
-    return TEXT if pa.types.is_null(merged) else merged
+    return TEXT if pa.types.is_null(common) else common
 
 
 def _both(one: pa.DataType, other: pa.DataType) -> pa.DataType:
@@ -786,8 +794,8 @@ def _both(one: pa.DataType, other: pa.DataType) -> pa.DataType:
         if pa.types.is_decimal(decimal) and pa.types.is_integer(whole):
             return _decimal_for(decimal, whole)
     schemas = [pa.schema([("", kind)]) for kind in (one, other)]
-    merged: pa.DataType = pa.unify_schemas(schemas, promote_options="permissive").types[0]
-    return merged
+    common: pa.DataType = pa.unify_schemas(schemas, promote_options="permissive").types[0]
+    return common
 
 
 def _decimal_for(decimal: Any, whole: Any) -> pa.DataType:
@@ -799,20 +807,20 @@ def _decimal_for(decimal: Any, whole: Any) -> pa.DataType:
 
 
 def _require_same_names(part: Part, first: Part) -> None:
-    names, expected = Counter(part.columns), dict.fromkeys(first.columns)
-    repeated = [name for name, count in names.items() if count > 1]
-    if repeated:
-        raise DataError(f"{part.name}: two columns are named {checks.list_names(repeated)}")
-    missing = [name for name in expected if name not in names]
-    if missing and len(missing) == len(expected):
+    names, own_names = Counter(part.columns), dict.fromkeys(first.columns)
+    duplicates = [name for name, count in names.items() if count > 1]
+    if duplicates:
+        raise DataError(f"{part.name}: two columns are named {checks.list_names(duplicates)}")
+    missing = [name for name in own_names if name not in names]
+    if missing and len(missing) == len(own_names):
         raise DataError(f"{part.name}: has none of the columns of {first.name}")
     if missing:
-        found = checks.list_names(missing)
-        raise DataError(f"{part.name}: has no column {found}, which {first.name} has")
-    extra = [name for name in names if name not in expected]
+        listing = checks.list_names(missing)
+        raise DataError(f"{part.name}: has no column {listing}, which {first.name} has")
+    extra = [name for name in names if name not in own_names]
     if extra:
-        found = checks.list_names(extra)
-        raise DataError(f"{part.name}: has a column {found}, which {first.name} has not")
+        listing = checks.list_names(extra)
+        raise DataError(f"{part.name}: has a column {listing}, which {first.name} has not")
 
 
 def _sorted_by_id(table: pa.Table) -> pa.Table:
