@@ -53,19 +53,19 @@ def drop(ledger: Ledger, selection: Selection, by: str, now: datetime) -> int:
 
 def stop(ledger: Ledger, workflow: str | None, by: str, reason: str, now: datetime) -> Stop:
     """Stop a workflow, or all (None), at once."""
-    made = ledger.stop(workflow, by, reason, now)
-    ledger.note("stop", Selection(workflow), by, now, reason=reason, outcome=str(made))
-    return made
+    order = ledger.stop(workflow, by, reason, now)
+    ledger.note("stop", Selection(workflow), by, now, reason=reason, outcome=str(order))
+    return order
 
 
 def go(ledger: Ledger, workflow: str | None, by: str, now: datetime) -> bool:
     """Lift a stop; returns whether there was one."""
-    lifted = ledger.go(workflow)
-    if lifted:
+    was_stopped = ledger.go(workflow)
+    if was_stopped:
         name = "everything" if workflow is None else workflow
         outcome = f"{name} may go"
         ledger.note("go", Selection(workflow), by, now, reason="", outcome=outcome)
-    return lifted
+    return was_stopped
 
 
 def suppress(
@@ -81,42 +81,42 @@ def suppress(
     One contact is named in the note, with the ``workflow`` that it was seen in; of many, each has
     its own row of the suppression list.
     """
-    added = ledger.suppress(contacts, by, reason, now)
-    if added:
+    count = ledger.suppress(contacts, by, reason, now)
+    if count:
         one = contacts[0] if len(set(contacts)) == 1 else None
-        outcome = f"{added} put on the suppression list"
+        outcome = f"{count} put on the suppression list"
         about = Selection(workflow, contact=one)
         ledger.note("suppress", about, by, now, reason=reason, outcome=outcome)
-    return added
+    return count
 
 
 def allow(ledger: Ledger, contacts: Sequence[str], by: str, now: datetime) -> int:
     """Take contacts off the suppression list; returns how many were on it."""
-    removed = ledger.unsuppress(contacts)
-    if removed:
+    count = ledger.unsuppress(contacts)
+    if count:
         about = Selection(contact=contacts[0]) if len(set(contacts)) == 1 else Selection()
-        outcome = f"{removed} taken off the suppression list"
+        outcome = f"{count} taken off the suppression list"
         ledger.note("allow", about, by, now, reason="", outcome=outcome)
-    return removed
+    return count
 
 
 def quarantine(
     ledger: Ledger, directory: str, key: str, by: str, reason: str, now: datetime
 ) -> Quarantined:
     """Let no run use a snapshot; returns what became of the spans at it."""
-    done = ledger.quarantine(directory, key, reason=reason, by=by, now=now)
-    outcome = f"{key} of {directory} is quarantined, {done.rejected} not sent"
+    effect = ledger.quarantine(directory, key, reason=reason, by=by, now=now)
+    outcome = f"{key} of {directory} is quarantined, {effect.rejected} not sent"
     ledger.note("quarantine", Selection(), by, now, reason=reason, outcome=outcome)
-    return done
+    return effect
 
 
 def release(ledger: Ledger, directory: str, key: str, by: str, now: datetime) -> bool:
     """Let runs use a snapshot again; returns whether it was quarantined."""
-    ended = ledger.end_quarantine(directory, key)
-    if ended:
+    was_quarantined = ledger.end_quarantine(directory, key)
+    if was_quarantined:
         outcome = f"{key} of {directory} may be used again"
         ledger.note("release", Selection(), by, now, reason="", outcome=outcome)
-    return ended
+    return was_quarantined
 
 
 def _count(ledger: Ledger, kind: RequestKind, selection: Selection, state: str) -> int:
@@ -135,11 +135,11 @@ def _count(ledger: Ledger, kind: RequestKind, selection: Selection, state: str) 
 
 def _require_uncertain(ledger: Ledger, keys: Sequence[str]) -> None:
     """Raise SettingsError that names each key which is no uncertain delivery's."""
-    found = ledger.rows(keys)
+    rows = ledger.rows(keys)
     wrong = [
-        f"{key}: {f'it is {found[key].state}' if key in found else 'there is no such delivery'}"
+        f"{key}: {f'it is {rows[key].state}' if key in rows else 'there is no such delivery'}"
         for key in keys
-        if key not in found or found[key].state is not State.UNCERTAIN
+        if key not in rows or rows[key].state is not State.UNCERTAIN
     ]
     if wrong:
         raise SettingsError("only uncertain deliveries can be settled\n" + "\n".join(wrong))

@@ -286,8 +286,8 @@ def channel_names() -> list[str]:
 def channel_class(name: str) -> type[Channel]:
     """Return the class of the channel ``name``; KeyError when there is none."""
     module, _, attribute = {**BUILT_IN, **_installed()}[name].partition(":")
-    found: type[Channel] = getattr(importlib.import_module(module), attribute)
-    return found
+    channel: type[Channel] = getattr(importlib.import_module(module), attribute)
+    return channel
 
 
 @lru_cache(maxsize=1)

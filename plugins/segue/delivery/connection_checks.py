@@ -57,18 +57,18 @@ def carry_out_check(
     owner: str,
 ) -> str:
     """Try the connections of the workflows ``names``, write down and return what came of it."""
-    resolved, found = [], []
+    resolved, checks = [], []
     for name in names:
         try:
             resolved.append(resolve(name))
         except DefinitionError as error:
             wrong = f"the definition is wrong, see segue validate: {error.problems[0].message}"
-            found.append(Checked("", "", Tried.FAILED, wrong, [name]))
-    found += check_connections(resolved)
-    counts = Counter(each.result for each in found)
+            checks.append(Checked("", "", Tried.FAILED, wrong, [name]))
+    checks += check_connections(resolved)
+    counts = Counter(each.result for each in checks)
     words = ", ".join(f"{counts[one]} {one}" for one in Tried if counts[one]) or "no connection"
     result = Tried.FAILED if counts[Tried.FAILED] else Tried.OK
-    rows = [asdict(each) for each in found]
+    rows = [asdict(each) for each in checks]
     ledger.finish_trial(request.id, result, words, datetime.now(UTC), owner=owner, found=rows)
     return words
 
@@ -94,8 +94,8 @@ def _uses(resolved: ResolvedWorkflow) -> Iterator[_Use]:
 
 def _checked(place: tuple[str, str], uses: Sequence[_Use]) -> Checked:
     needs = frozenset().union(*(use.channel.needs for use in uses))
-    found = _try(uses[0].channel, needs)
-    return Checked(*place, found.tried, found.detail, [use.action for use in uses])
+    verdict = _try(uses[0].channel, needs)
+    return Checked(*place, verdict.tried, verdict.detail, [use.action for use in uses])
 
 
 def _try(channel: Channel | LiveSource, needs: frozenset[str]) -> Finding:

@@ -25,30 +25,33 @@ _EARLIER_VERSION_TABLE = "alembic_version"  # up to revision 0006; Airflow's dat
 def open_engine(url: str) -> Engine:
     """Return an engine for ``sqlite:///…`` or ``postgresql://…``; raise LedgerError otherwise."""
     try:
-        parsed = make_url(url)
+        address = make_url(url)
     except (ArgumentError, ValueError):
-        parsed = None
-    if parsed is None or "@" in (parsed.host or ""):
+        address = None
+    if address is None or "@" in (address.host or ""):
         raise LedgerError(
             "SEGUE_LEDGER is not a database URL; allowed: sqlite:////path/to/segue.db or "
             "postgresql://user:password@host/database, with the password percent-encoded"
         )
-    backend = parsed.get_backend_name()
+    backend = address.get_backend_name()
     if backend == "sqlite":
-        return _sqlite(url, parsed.database)
+        return _sqlite(url, address.database)
     if backend in ("postgresql", "postgres"):
-        return _postgresql(parsed.set(drivername="postgresql+psycopg"))
+        return _postgresql(address.set(drivername="postgresql+psycopg"))
     raise LedgerError(f"the ledger cannot be kept in {backend}; allowed: sqlite, postgresql")
 
 
 def missing_file(url: str) -> str | None:
     """Return the file of a SQLite URL if it does not exist: opening it would make it."""
     try:
-        parsed = make_url(url)
+        address = make_url(url)
     except (ArgumentError, ValueError):
         return None  # opening it says what is wrong
-    in_a_file = parsed.get_backend_name() == "sqlite" and parsed.database not in (None, ":memory:")
-    return parsed.database if in_a_file and not Path(str(parsed.database)).exists() else None
+    in_a_file = address.get_backend_name() == "sqlite" and address.database not in (
+        None,
+        ":memory:",
+    )
+    return address.database if in_a_file and not Path(str(address.database)).exists() else None
 
 
 def upgrade(engine: Engine) -> str:
@@ -76,14 +79,14 @@ def upgrade(engine: Engine) -> str:
 def require_current_schema(engine: Engine, *, may_upgrade: bool = True) -> None:
     """Raise LedgerError unless the schema is this version's; SQLite upgrades itself if it may."""
     with reachable(engine), engine.connect() as connection:
-        found = _revision(connection)
-    if found == REVISION:
+        revision = _revision(connection)
+    if revision == REVISION:
         return
-    _refuse_newer(found)
+    _refuse_newer(revision)
     if may_upgrade and engine.dialect.name == "sqlite":
         upgrade(engine)
         return
-    state = "has no tables yet" if found is None else f"is at revision {found}"
+    state = "has no tables yet" if revision is None else f"is at revision {revision}"
     raise LedgerError(
         f"the ledger's schema {state}, this version needs {REVISION}; run: segue db upgrade"
     )
@@ -112,8 +115,8 @@ def _version_table(connection: Connection) -> str | None:
         return VERSION_TABLE
     if not tables.issuperset({_EARLIER_VERSION_TABLE, deliveries.name}):
         return None
-    found = _version_in(connection, _EARLIER_VERSION_TABLE) or ""
-    return _EARLIER_VERSION_TABLE if re.fullmatch(r"\d{4}", found) else None
+    version = _version_in(connection, _EARLIER_VERSION_TABLE) or ""
+    return _EARLIER_VERSION_TABLE if re.fullmatch(r"\d{4}", version) else None
 
 
 def _version_in(connection: Connection, table: str) -> str | None:

@@ -69,8 +69,8 @@ def with_fields_read_now(
     A message may be mended after its run's details were loaded. ``loaded`` are the fields that
     were read then, None for all; what was looked up live stays as it was.
     """
-    wanted = fields_read(resolved)
-    if loaded is None or (wanted is not None and wanted <= set(loaded)):
+    names = fields_read(resolved)
+    if loaded is None or (names is not None and names <= set(loaded)):
         return population
     anew = details_of(resolved, snapshot_of(), changes).contacts.set_index("contact_id")
     further = [name for name in anew.columns if name not in population.contacts.columns]
@@ -94,17 +94,23 @@ def live_details_of(
     connection. Who is among the ``answered`` is not asked for again. Raises ConnectionFailure, or
     TransientFailure; PartlyLookedUp has all answers so far.
     """
-    found = details_of(resolved, snapshot, changes, memberships)
+    population = details_of(resolved, snapshot, changes, memberships)
     if resolved.live is None:
-        return found
-    gone = {change.contact_id for change in changes if change.reason == RemovalReason.DELETED}
-    known = contact_fields(resolved.definition, found)
+        return population
+    deleted_ids = {
+        change.contact_id for change in changes if change.reason == RemovalReason.DELETED
+    }
+    fields_by_contact = contact_fields(resolved.definition, population)
     answers = dict(answered or {})
-    asked = {c: fields for c, fields in known.items() if c not in gone and c not in answers}
+    to_ask = {
+        c: fields
+        for c, fields in fields_by_contact.items()
+        if c not in deleted_ids and c not in answers
+    }
     try:
-        answers |= look_up(resolved.live, asked, desk)
+        answers |= look_up(resolved.live, to_ask, desk)
     except PartlyLookedUp as error:
         raise PartlyLookedUp(error, {**answers, **error.found}) from None
     except TransientFailure as error:
         raise PartlyLookedUp(error, answers) if answers else error from None
-    return lay_over(found, resolved.live, answers, gone)
+    return lay_over(population, resolved.live, answers, deleted_ids)

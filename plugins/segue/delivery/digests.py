@@ -28,7 +28,7 @@ def digest_problems(action: Action, channel: Channel) -> Iterator[tuple[Location
         )
         yield (action.channel, "on_existing"), message
     for location, template in channel.templates():
-        at = (action.channel, *location)
+        place = (action.channel, *location)
         read = template.reads()
         if action.digest:
             for name in sorted(read & set(OF_ONE_CONTACT)):
@@ -37,6 +37,6 @@ def digest_problems(action: Action, channel: Channel) -> Iterator[tuple[Location
                     "{% for contact in digest.contacts %} … {% endfor %}, and there contact, "
                     "contact.change and contact.results"
                 )
-                yield at, message
+                yield place, message
         elif "digest" in read:
-            yield at, "'digest' is there with `digest: true` beside the action's id alone"
+            yield place, "'digest' is there with `digest: true` beside the action's id alone"

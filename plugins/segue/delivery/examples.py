@@ -103,13 +103,13 @@ def judge_workflow_example(
     try:
         snapshots = _without_live(resolved, held)
         _refuse_unlike(example, snapshots, _workflow_misfits(resolved, snapshots.kinds))
-        planned = _planned(resolved, example, folder)
+        plan_of_actions = _planned(resolved, example, folder)
     except DataError as error:
         return Verdict(example, error=str(error))
     differences = [
         difference
         for name, expected in example.expect.items()
-        for difference in _differences(("expect", name), expected, planned[name])
+        for difference in _differences(("expect", name), expected, plan_of_actions[name])
     ]
     return Verdict(example, differences)
 
@@ -123,9 +123,9 @@ def _without_live(resolved: ResolvedWorkflow, held: Held) -> Held:
 
 
 def _workflow_misfits(resolved: ResolvedWorkflow, kinds: Kinds) -> Iterator[str]:
-    for at, condition in resolved.definition.all_conditions():
+    for prefix, condition in resolved.definition.all_conditions():
         for location, message in misfits(condition, kinds):
-            yield f"{format_location((*at, *location))}: {message}"
+            yield f"{format_location((*prefix, *location))}: {message}"
 
 
 def _refuse_unlike(example: Example, held: Held, asked: Iterable[str]) -> None:
@@ -133,15 +133,15 @@ def _refuse_unlike(example: Example, held: Held, asked: Iterable[str]) -> None:
     rows = [("contacts", "contact", example.contact)]
     for index, row in enumerate(example.transactions):
         rows.append(("transactions", f"transactions[{index}]", row))
-    found = [
-        f"{at}.{name}: found {value!r}, where snapshot {held.key} has {expected}"
+    misfits = [
+        f"{at}.{name}: found {value!r}, where snapshot {held.key} has {kind}"
         for table, at, row in rows
         for name, value in row.items()
-        if (expected := _unlike(value, held.kinds.get(table, {}).get(name)))
+        if (kind := _unlike(value, held.kinds.get(table, {}).get(name)))
     ]
-    found += [f"snapshot {held.key} cannot answer {message}" for message in asked]
-    if found:
-        raise DataError("; ".join(found))
+    misfits += [f"snapshot {held.key} cannot answer {message}" for message in asked]
+    if misfits:
+        raise DataError("; ".join(misfits))
 
 
 def _unlike(value: Any, kind: ColumnKind | None) -> str | None:
@@ -176,21 +176,21 @@ def _judged_segment(
     segment: SegmentDefinition, directory: DirectoryDefinition, example: SegmentExample, path: Path
 ) -> Verdict:
     conditions = [] if segment.match is None else [segment.match]
-    known = _known_segments(conditions, segment.refers_to, example.segments)
-    segment = segment.referring_to(known)
+    segments = _known_segments(conditions, segment.refers_to, example.segments)
+    segment = segment.referring_to(segments)
     tables = _tables(example, directory, segment.needs, path)
     population = load_population(segment, tables)
-    found = {
+    facts = {
         "member": bool(judge(segment, population)[0]),
         "opted_in": bool(opt_states(population, segment.segment)[0]),
     }
-    expected = {"member": example.member, "opted_in": example.opted_in}
+    statements = {"member": example.member, "opted_in": example.opted_in}
     differences = [
-        Difference((key,), expected[key], value)
-        for key, value in found.items()
-        if expected[key] not in (None, value)
+        Difference((key,), statements[key], value)
+        for key, value in facts.items()
+        if statements[key] not in (None, value)
     ]
-    if found["member"] == example.member:
+    if facts["member"] == example.member:
         return Verdict(example, differences)
     tree = explain_segment(segment, population, example.contact_id)
     return Verdict(example, differences, explanation=tree)
@@ -207,12 +207,12 @@ def _known_segments(
     """
     by_name = {segment.segment: segment for segment in segments}
     todo = [name for condition in conditions for name in _names_in(condition)]
-    needed: set[str] = set()
+    names: set[str] = set()
     while todo:
         name = todo.pop()
-        if name in needed or name not in by_name:
+        if name in names or name not in by_name:
             continue
-        needed.add(name)
+        names.add(name)
         match = by_name[name].match
         if match is not None and name not in stated:
             todo += _names_in(match)
@@ -224,7 +224,7 @@ def _known_segments(
     return tuple(
         _stand_in(segment, stated[segment.segment]) if segment.segment in stated else segment
         for segment in segments
-        if segment.segment in needed
+        if segment.segment in names
     )
 
 
@@ -249,9 +249,9 @@ def _planned(
     """Return what each action would do for the change of an example."""
     definition = resolved.definition
     conditions = [condition for _, condition in definition.all_conditions()]
-    referred = _known_segments(conditions, resolved.referred, example.segments)
+    references = _known_segments(conditions, resolved.referred, example.segments)
     needs = details_needed(definition)
-    for segment in referred:
+    for segment in references:
         needs |= segment.needs
     tables = _tables(example, resolved.directory, needs, folder)
     own = resolved.segment
@@ -261,11 +261,11 @@ def _planned(
         definition=definition.model_copy(update={"policies": everybody}),
         directory=tables.directory,
         segment=_stand_in(own, True) if own.imported else own,
-        referred=referred,
+        referred=references,
     )
     change = _change(resolved, example, tables.snapshot.key)
     consent = {} if example.deleted else consent_at(alone, [change], tables.snapshot)
-    (planned,) = rehearse(
+    (change_plan,) = rehearse(
         alone,
         [change],
         {tables.snapshot.key: tables.snapshot},
@@ -276,13 +276,13 @@ def _planned(
             for action, found in example.results.items()
         },
     )
-    return {action.action: action for action in planned.actions}
+    return {action.action: action for action in change_plan.actions}
 
 
 def _change(resolved: ResolvedWorkflow, example: WorkflowExample, key: str) -> Change:
     kind = example.change or resolved.definition.changes[0]
-    removed = RemovalReason.DELETED if example.deleted else RemovalReason.NO_LONGER_MATCHES
-    reason = removed.value if kind == ChangeKind.REMOVED else ""
+    why_removed = RemovalReason.DELETED if example.deleted else RemovalReason.NO_LONGER_MATCHES
+    reason = why_removed.value if kind == ChangeKind.REMOVED else ""
     return Change(example.contact_id, kind, reason, key, key)
 
 
@@ -290,9 +290,11 @@ def _differences(
     location: Location, expected: Expectation, found: PlannedAction
 ) -> Iterable[Difference]:
     if not _is_outcome(expected, found):
-        wanted = f"{expected.outcome}: {expected.reason}" if expected.reason else expected.outcome
+        expectation = (
+            f"{expected.outcome}: {expected.reason}" if expected.reason else expected.outcome
+        )
         was = f"{found.outcome}: {found.reason}" if found.reason else found.outcome
-        yield Difference(location, wanted, was)
+        yield Difference(location, expectation, was)
         return
     message = found.message or {}
     for field, value in (expected.send or {}).items():
@@ -356,10 +358,10 @@ def _plain(example: Example, directory: DirectoryDefinition, folder: Path) -> Di
         names = {theirs: name for name, theirs in directory.columns.get("contacts", {}).items()}
         column = names.get(consent.column, consent.column)
         key = "opted_out" if consent.opted_in is None else "opted_in"
-        said: dict[str, Any] = {key: column}
+        rules: dict[str, Any] = {key: column}
         if UNSUBSCRIBED in example.contact:
-            said = {key: None, "not_opt_states": (*consent.not_opt_states, column)}
-        update["consent"] = consent.model_copy(update=said)
+            rules = {key: None, "not_opt_states": (*consent.not_opt_states, column)}
+        update["consent"] = consent.model_copy(update=rules)
     return directory.model_copy(update=update)
 
 
@@ -368,8 +370,8 @@ def _key(as_of: datetime, directory: DirectoryDefinition) -> str:
     wall = as_of.astimezone(directory.zone)
     if (wall.hour, wall.minute, wall.second, wall.microsecond) != (0, 0, 0, 0):
         return as_of.isoformat().replace("+00:00", "Z")
-    back = timedelta(days=1 if directory.date_keys == "end_of_day" else 0)
-    return (wall.date() - back).isoformat()
+    shift = timedelta(days=1 if directory.date_keys == "end_of_day" else 0)
+    return (wall.date() - shift).isoformat()
 
 
 def _write(

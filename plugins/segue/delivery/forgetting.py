@@ -28,7 +28,7 @@ def forget(ledger: Ledger, state: str, contact_id: str, by: str, now: datetime) 
 
     rows = ledger.forget(contact_id, by, now)
     areas = forget_in_areas(state, ledger.namespace, contact_id)
-    erased = Erased(rows, areas, MembershipStore(state).forget(contact_id))
+    erasure = Erased(rows, areas, MembershipStore(state).forget(contact_id))
     outcome = "a contact is forgotten"  # which one, nobody is to know
     ledger.note("forget", Selection(), by, now, reason="", outcome=outcome)
-    return erased
+    return erasure

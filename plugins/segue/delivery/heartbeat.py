@@ -20,10 +20,10 @@ log = logging.getLogger(__name__)
 @contextmanager
 def heartbeat(ledger: Ledger, owner: str, clock: Callable[[], datetime]) -> Iterator[None]:
     """Renew ``owner``'s lease every few seconds until the block ends."""
-    ended = Event()
+    end = Event()
 
     def beat() -> None:
-        while not ended.wait(_BEAT):
+        while not end.wait(_BEAT):
             try:
                 ledger.renew(owner, clock() + LEASE)
             except LedgerError as error:  # the next beat tries again; the lease bears three
@@ -34,5 +34,5 @@ def heartbeat(ledger: Ledger, owner: str, clock: Callable[[], datetime]) -> Iter
     try:
         yield
     finally:
-        ended.set()
+        end.set()
         thread.join()

@@ -23,16 +23,16 @@ def keepable(
     unfit = set(unfit_positions([contact for contact, _, _ in changes]))
     if not unfit:
         return list(changes), []
-    lost = [changes[position] for position in sorted(unfit)]
-    kept = [change for position, change in enumerate(changes) if position not in unfit]
-    deleted = [contact for contact, _, reason in lost if reason == RemovalReason.DELETED]
-    present = [contact for contact, _, reason in lost if reason != RemovalReason.DELETED]
-    places = [_places(current, present), _places(previous, deleted)]
-    many = f"{len(lost)} change{'' if len(lost) == 1 else 's'}"
+    left_out = [changes[position] for position in sorted(unfit)]
+    rest = [change for position, change in enumerate(changes) if position not in unfit]
+    deleted_ids = [contact for contact, _, reason in left_out if reason == RemovalReason.DELETED]
+    present = [contact for contact, _, reason in left_out if reason != RemovalReason.DELETED]
+    places = [_places(current, present), _places(previous, deleted_ids)]
+    many = f"{len(left_out)} change{'' if len(left_out) == 1 else 's'}"
     where = (
         f"of contacts whose id cannot be kept ({'; '.join(filter(None, places))}); {ALLOWED_IDS}"
     )
-    return kept, [f"{DetectedSpan.LEFT_OUT}{many} {where}"]
+    return rest, [f"{DetectedSpan.LEFT_OUT}{many} {where}"]
 
 
 def _places(tables: SnapshotTables | None, ids: Sequence[str]) -> str:

@@ -72,12 +72,14 @@ def look_up(source: LiveSource, contacts: Part, desk: Desk) -> dict[str, Answer]
     """
     if not contacts:
         return {}
-    known, size = list(contacts.items()), source.at_once
-    parts = [dict(known[start : start + size]) for start in range(0, len(known), size)]
+    pairs, size = list(contacts.items()), source.at_once
+    parts = [dict(pairs[start : start + size]) for start in range(0, len(pairs), size)]
     with source.connect() as reader:
-        found, trouble = _ask_all(_Caller(reader, desk), parts, source.concurrency)
+        parts_answered, trouble = _ask_all(_Caller(reader, desk), parts, source.concurrency)
     answers = {
-        contact: _checked(answer, source) for part in found for contact, answer in part.items()
+        contact: _checked(answer, source)
+        for part in parts_answered
+        for contact, answer in part.items()
     }
     if trouble is not None:
         raise PartlyLookedUp(trouble, answers) if answers else trouble
@@ -92,36 +94,36 @@ def _ask_all(
 
     Returns the answers, and what ended it; anything but a TransientFailure is raised.
     """
-    found: list[Mapping[str, Answer]] = []
+    answers: list[Mapping[str, Answer]] = []
     if at_once == 1:  # in the thread that connected: a driver may allow no other
         for part in parts:
             try:
-                found.append(caller.look_up(part))
+                answers.append(caller.look_up(part))
             except TransientFailure as error:
-                return found, error
-        return found, None
+                return answers, error
+        return answers, None
     trouble: TransientFailure | None = None
     with ThreadPoolExecutor(at_once) as pool:
         calls = [pool.submit(caller.look_up, part) for part in parts]
-        _, left = wait(calls, return_when=FIRST_EXCEPTION)
-        for call in left:
+        _, remaining_calls = wait(calls, return_when=FIRST_EXCEPTION)
+        for call in remaining_calls:
             call.cancel()
     for call in calls:
         if not call.cancelled():
             try:
-                found.append(call.result())
+                answers.append(call.result())
             except TransientFailure as error:
                 trouble = trouble or error
-    return found, trouble
+    return answers, trouble
 
 
 def _tell(source: LiveSource, asked: int, answers: Mapping[str, Answer]) -> None:
     """Log what was found; that nobody is there may be a slip in the look-up."""
-    refused = sum(isinstance(answer, ContactFailure) for answer in answers.values())
+    refusals = sum(isinstance(answer, ContactFailure) for answer in answers.values())
     absent = asked - len(answers)
     log.info(
         "%s contacts looked up through %s: %s are not there, %s were refused",
-        *(asked, source.connection, absent, refused),
+        *(asked, source.connection, absent, refusals),
     )
     if absent == asked > 1:
         log.warning("%s has none of the contacts; is the look-up right?", source.connection)
@@ -138,13 +140,13 @@ class _Caller:
         self._pause = Pause(desk.clock.now)
 
     def look_up(self, contacts: Part) -> Mapping[str, Answer]:
-        for tried in range(1, _TRIES + 1):
+        for attempt in range(1, _TRIES + 1):
             self._wait_for_its_turn()
             try:
                 return self._call(contacts)
             except TransientFailure as error:
-                self._hold_back(error.retry_after or 2.0**tried, for_all=bool(error.retry_after))
-                if tried == _TRIES:
+                self._hold_back(error.retry_after or 2.0**attempt, for_all=bool(error.retry_after))
+                if attempt == _TRIES:
                     raise
         raise AssertionError
 
@@ -161,17 +163,17 @@ class _Caller:
 
     def _wait_for_its_turn(self) -> None:
         """Sleep until a call may begin; raise TransientFailure where that is too far away."""
-        granted = False
-        while not granted:
+        may_call = False
+        while not may_call:
             with self._lock:
                 pause = self._pause.left
             if not pause:
                 now = self._desk.clock.now()
                 calls, pause = self._desk.ledger.reserve([self._limits], now)
-                granted = calls == 1
+                may_call = calls == 1
             if pause > longest_pause(self._limits) or self._is_too_late(pause):
                 raise TransientFailure(f"the source asked for {pause:.0f} s", retry_after=pause)
-            if not granted:
+            if not may_call:
                 self._desk.clock.sleep(pause)
 
     def _is_too_late(self, pause: float) -> bool:
@@ -200,11 +202,13 @@ def lay_over(
     """
     contacts = population.contacts
     ids = contacts["contact_id"]
-    kept = ids.isin({*answers, *unasked}).to_numpy(dtype=bool)
-    contacts = contacts[kept].reset_index(drop=True)
-    asked = [contact for contact in contacts["contact_id"] if contact in answers]
-    problems = {c: str(a) for c in asked if isinstance(a := answers[c], ContactFailure)}
-    opted_out = {c for c in asked if c not in problems and _fields(answers[c]).get(UNSUBSCRIBED)}
+    mask = ids.isin({*answers, *unasked}).to_numpy(dtype=bool)
+    contacts = contacts[mask].reset_index(drop=True)
+    contact_ids = [contact for contact in contacts["contact_id"] if contact in answers]
+    problems = {c: str(a) for c in contact_ids if isinstance(a := answers[c], ContactFailure)}
+    opted_out = {
+        c for c in contact_ids if c not in problems and _fields(answers[c]).get(UNSUBSCRIBED)
+    }
     columns = {
         name: _live_column(contacts, name, answers)
         for name in source.provides
@@ -214,16 +218,16 @@ def lay_over(
         columns[UNSUBSCRIBED] = _opt_outs(contacts, opted_out, population)
     looked_up = pd.DataFrame(
         {
-            "contact_id": pd.Series(asked, dtype="str"),
-            "problem": pd.Series([problems.get(contact) for contact in asked], dtype="str"),
-            "opted_out": pd.Series([contact in opted_out for contact in asked], dtype=bool),
+            "contact_id": pd.Series(contact_ids, dtype="str"),
+            "problem": pd.Series([problems.get(contact) for contact in contact_ids], dtype="str"),
+            "opted_out": pd.Series([contact in opted_out for contact in contact_ids], dtype=bool),
         }
     )
     segments = population.segments
     return replace(
         population,
         contacts=contacts.assign(**columns),
-        segments=None if segments is None else segments[kept].reset_index(drop=True),
+        segments=None if segments is None else segments[mask].reset_index(drop=True),
         looked_up=looked_up,
     )
 
@@ -256,10 +260,10 @@ def recalled(source: LiveSource | None, loaded: Iterable[Population]) -> dict[st
     for population in loaded:
         problems = {c: ContactFailure(p) for c, p in problems_of(population).items()}
         frame, rows = population.contacts, population.looked_up
-        asked = () if rows is None else set(rows["contact_id"])
+        earlier_ids = () if rows is None else set(rows["contact_id"])
         columns = {name: values_of(frame[name]) for name in source.provides}
         for row, contact in enumerate(frame["contact_id"]):
-            if contact in asked:
+            if contact in earlier_ids:
                 fields = {name: values[row] for name, values in columns.items()}
                 answers[contact] = problems.get(contact, fields)
     return answers
@@ -271,10 +275,12 @@ def _fields(answer: Answer) -> Mapping[str, Any]:
 
 def _live_column(contacts: pd.DataFrame, name: str, answers: Mapping[str, Answer]) -> Any:
     """Return a column of what was looked up; the snapshot's values where nobody was asked."""
-    before = values_of(contacts[name]) if name in contacts.columns else [None] * len(contacts)
+    snapshot_values = (
+        values_of(contacts[name]) if name in contacts.columns else [None] * len(contacts)
+    )
     values = [
         _fields(answers[contact]).get(name) if contact in answers else theirs
-        for contact, theirs in zip(contacts["contact_id"], before, strict=True)
+        for contact, theirs in zip(contacts["contact_id"], snapshot_values, strict=True)
     ]
     return pd.arrays.ArrowExtensionArray(array_of(values))
 

@@ -30,8 +30,8 @@ class Pause:
     def left(self) -> float:
         """The seconds that are left of it."""
         now = self._clock()
-        passed = max(0.0, (now - self._looked_at).total_seconds())
-        self._looked_at, self._left = now, max(0.0, self._left - passed)
+        seconds = max(0.0, (now - self._looked_at).total_seconds())
+        self._looked_at, self._left = now, max(0.0, self._left - seconds)
         return self._left
 
     def extend(self, seconds: float) -> None:

@@ -98,22 +98,24 @@ class Plan:
     def outcomes(self) -> dict[str, Counter[str]]:
         """Return, per action, how many changes would have each outcome: ``skipped (if)``."""
         counts: dict[str, Counter[str]] = {}
-        for planned in (action for change in self.changes for action in change.actions):
-            short = planned.reason.split(":")[0]
-            name = f"{planned.outcome} ({short})" if planned.outcome == "skipped" else None
-            counts.setdefault(planned.action, Counter())[name or planned.outcome] += 1
+        for action_plan in (action for change in self.changes for action in change.actions):
+            short = action_plan.reason.split(":")[0]
+            name = f"{action_plan.outcome} ({short})" if action_plan.outcome == "skipped" else None
+            counts.setdefault(action_plan.action, Counter())[name or action_plan.outcome] += 1
         return counts
 
     def without_repeats(self) -> Plan:
         """Return the plan with each digest's message at the first of its changes alone."""
-        shown: set[str] = set()
+        actions_so_far: set[str] = set()
         changes = []
         for change in self.changes:
             actions = [
-                replace(action, message=None) if action.action in shown else action
+                replace(action, message=None) if action.action in actions_so_far else action
                 for action in change.actions
             ]
-            shown |= {action.action for action in actions if action.digest_of and action.message}
+            actions_so_far |= {
+                action.action for action in actions if action.digest_of and action.message
+            }
             changes.append(replace(change, actions=actions))
         return replace(self, changes=changes)
 
@@ -163,9 +165,9 @@ def plan(
 
 def stopped_by(resolved: ResolvedWorkflow, span: DetectedSpan) -> list[str]:
     """Return why the guard would ask a person before it releases anything of a span."""
-    planned = Counter(kind for _, kind, _ in span.changes)
-    odd = span.findings if planned else []
-    return [*beyond_limits(resolved.definition.guard, planned, span.previous_size), *odd]
+    counts = Counter(kind for _, kind, _ in span.changes)
+    odd = span.findings if counts else []
+    return [*beyond_limits(resolved.definition.guard, counts, span.previous_size), *odd]
 
 
 class Uncached:
@@ -226,26 +228,26 @@ def rehearse(
     def details(key: str) -> Population:
         if loaded is not None:
             return loaded
-        asked = [change for change in changes if change.details_at == key]
-        return details_of(resolved, snapshots[key], asked)
+        own = [change for change in changes if change.details_at == key]
+        return details_of(resolved, snapshots[key], own)
 
-    passed, failed, missing = judge(resolved, changes, details)
+    passes, failures, missing = judge(resolved, changes, details)
     verdicts = {
-        **dict.fromkeys(passed, "passed"),
-        **dict.fromkeys(failed, "failed"),
+        **dict.fromkeys(passes, "passed"),
+        **dict.fromkeys(failures, "failed"),
         **dict.fromkeys(missing, SKIPPED_NOT_FOUND),
     }
-    standing = standing_in or {}
+    stand_ins_of_all = standing_in or {}
     fields = {
         key: {
-            contact: {**standing, **known}
+            contact: {**stand_ins_of_all, **known}
             for contact, known in contact_fields(resolved.definition, details(key)).items()
         }
         for key in {change.details_at for change in changes}
     }
     rehearsal = _Rehearsal(resolved, details, fields, consent, namespace, results or {})
-    actions = rehearsal.run(passed)
-    for change in failed:
+    actions = rehearsal.run(passes)
+    for change in failures:
         actions[change] = rehearsal.all_skipped(change, SKIPPED_CONDITIONS)
     for change in missing:
         actions[change] = rehearsal.all_skipped(change, SKIPPED_NOT_FOUND)
@@ -287,12 +289,12 @@ class _Rehearsal:
 
     def run(self, changes: Sequence[Change]) -> dict[Change, Actions]:
         """Return what every action would do for changes that passed the conditions."""
-        planned: dict[Change, Actions] = {change: {} for change in changes}
+        plans: dict[Change, Actions] = {change: {} for change in changes}
         for action in _in_order(self._resolved):
-            judged = self._judge(action, planned)
-            for change, outcome in judged.items():
-                planned[change][action.id] = outcome
-        return planned
+            outcomes = self._judge(action, plans)
+            for change, outcome in outcomes.items():
+                plans[change][action.id] = outcome
+        return plans
 
     def all_skipped(self, change: Change, reason: str) -> Actions:
         """Return every action as skipped for one reason."""
@@ -305,7 +307,7 @@ class _Rehearsal:
         self, action: Action, planned: Mapping[Change, Actions]
     ) -> dict[Change, PlannedAction]:
         by_key = {self._key(action, change): change for change in planned}
-        ready, judged = candidates.judge(
+        ready, refusals = candidates.judge(
             self._resolved.channels[action.id],
             Terms.of(self._resolved, action),
             self._candidates(action, planned),
@@ -318,14 +320,14 @@ class _Rehearsal:
             for item in ready
             for key in item.keys
         }
-        for item in judged:
+        for item in refusals:
             change = by_key[item.key]
             outcomes[change] = self._outcome(action, change, item.state, item.reason)
         return outcomes
 
     def _candidates(self, action: Action, planned: Mapping[Change, Actions]) -> list[Candidate]:
         earlier = prerequisites(self._resolved.definition, action)
-        before = sorted(earlier, key=self._resolved.action_ids.index)  # as the steps have it
+        earlier_ids = sorted(earlier, key=self._resolved.action_ids.index)  # as the steps have it
         passes_if = self._holds(action.condition, list(planned))
         of_workflow = self._holds(self._resolved.definition.conditions, list(planned))
         return [
@@ -338,7 +340,7 @@ class _Rehearsal:
                 opted_in=self._consent.get(change.contact_id),
                 passes_if=bool(passes_if[change]),
                 problem=not_judged(of_workflow[change], passes_if[change]),
-                before={other: self._row(change, actions[other]) for other in before},
+                before={other: self._row(change, actions[other]) for other in earlier_ids},
             )
             for change, actions in planned.items()
         ]
@@ -349,8 +351,8 @@ class _Rehearsal:
         verdicts: dict[Change, Verdict] = {}
         for key in {change.details_at for change in changes}:
             group = [change for change in changes if change.details_at == key]
-            found = holds(condition, self._details(key), group)
-            verdicts |= dict(zip(group, found, strict=True))
+            answers = holds(condition, self._details(key), group)
+            verdicts |= dict(zip(group, answers, strict=True))
         return verdicts
 
     def _row(self, change: Change, earlier: PlannedAction) -> DeliveryRow:
@@ -358,7 +360,7 @@ class _Rehearsal:
         answer = self._results.get(earlier.action, {})
         if answer is None and earlier.outcome == SEND:
             earlier = replace(earlier, outcome=State.FAILED)
-        sent = earlier.outcome == SEND
+        is_sent = earlier.outcome == SEND
         results = {**self._placeholders.get(earlier.action, {}), **(answer or {})}
         return DeliveryRow(
             earlier.key,
@@ -366,9 +368,9 @@ class _Rehearsal:
             change.contact_id,
             change.change,
             0,
-            State.DELIVERED if sent else State(earlier.outcome),
+            State.DELIVERED if is_sent else State(earlier.outcome),
             earlier.reason,
-            results if sent else {},
+            results if is_sent else {},
         )
 
     def _outcome(
@@ -397,10 +399,10 @@ def _in_order(resolved: ResolvedWorkflow) -> list[Action]:
 
 def placeholders(resolved: ResolvedWorkflow) -> dict[str, dict[str, str]]:
     """Return, per action, a stand-in for each of its results that some template reads."""
-    found: dict[str, dict[str, str]] = {}
+    by_action: dict[str, dict[str, str]] = {}
     for action in resolved.definition.actions:
         for _, template in resolved.channels[action.id].templates():
             for other, *names in template.references_to("results", digest=action.digest):
                 if names:
-                    found.setdefault(other, {})[names[0]] = f"‹results.{other}.{names[0]}›"
-    return found
+                    by_action.setdefault(other, {})[names[0]] = f"‹results.{other}.{names[0]}›"
+    return by_action

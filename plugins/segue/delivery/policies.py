@@ -60,17 +60,17 @@ def bounded(detected: DetectedSpan, ledger: Ledger, workflow: str) -> DetectedSp
     sent: all of it is ``suppressed(pruned)``, whatever a person asks of the run. Raises LedgerError
     for an enrolment in a workflow that has a watermark: it would write to old members again.
     """
-    gone = ledger.forgotten(contact for contact, _, _ in detected.changes)
-    kept = [change for change in detected.changes if change[0] not in gone]
+    forgotten_ids = ledger.forgotten(contact for contact, _, _ in detected.changes)
+    changes = [change for change in detected.changes if change[0] not in forgotten_ids]
     watermark = ledger.watermark(workflow)
-    if watermark is not None and any(change == ChangeKind.ENROLLED for _, change, _ in kept):
+    if watermark is not None and any(change == ChangeKind.ENROLLED for _, change, _ in changes):
         raise LedgerError(
             f"deliveries of {workflow} up to {watermark:%Y-%m-%d} were pruned, so nobody knows "
             "which members it has written to. Enrol them in a workflow of another name"
         )
     if watermark is not None and detected.stretch.previous.as_of < watermark:
-        return replace(detected, changes=kept, suppressed=SUPPRESSED_PRUNED)
-    return replace(detected, changes=kept)
+        return replace(detected, changes=changes, suppressed=SUPPRESSED_PRUNED)
+    return replace(detected, changes=changes)
 
 
 def start_rules(channel: Channel, policies: Policies, zone: ZoneInfo) -> StartRules:

@@ -36,13 +36,13 @@ def earlier_ids(
 
     Only of what went through the same channel and connection: elsewhere an id means another thing.
     """
-    found: dict[str, list[str]] = {}
+    ids_by_contact: dict[str, list[str]] = {}
     for contact_id, external_id, trace in ledger.earlier_deliveries(workflow, action, contact_ids):
-        ids = found.setdefault(contact_id, [])
+        ids = ids_by_contact.setdefault(contact_id, [])
         here = (trace.get(_THROUGH), trace.get(_CONNECTION)) == (channel.name, channel.connection)
         if here and external_id not in ids:
             ids.append(external_id)
-    return found
+    return ids_by_contact
 
 
 def recover(
@@ -63,35 +63,35 @@ def recover(
     ``resends``, what nobody can tell of is due to be sent once more. Of the rest its run tells;
     outside of it (``in_run``) it is marked to be told.
     """
-    ended = now - timedelta(seconds=channel.longest_call)
+    over_before = now - timedelta(seconds=channel.longest_call)
     if not channel.can_be_asked:
-        ledger.call_uncertain(keys, ended, now, resends=resends, in_run=in_run)
+        ledger.call_uncertain(keys, over_before, now, resends=resends, in_run=in_run)
         return None
     due = now if resends else None
-    doubtful = ledger.take_doubtful(keys, ended, owner=owner, lease_until=now + LEASE)
+    doubtful = ledger.take_doubtful(keys, over_before, owner=owner, lease_until=now + LEASE)
     trouble: ConnectionFailure | None = None
     for rows in _by_place(doubtful):
         try:
-            settled = _ask(_as_it_was(channel, rows[0].trace), rows, now)
+            outcomes = _ask(_as_it_was(channel, rows[0].trace), rows, now)
         except OutcomeUnknown as error:
-            found = error.found if isinstance(error, PartlyFound) else {}
-            settled = [
-                delivered(row.key, found[row.key])
-                if row.key in found
+            receipts = error.found if isinstance(error, PartlyFound) else {}
+            outcomes = [
+                delivered(row.key, receipts[row.key])
+                if row.key in receipts
                 else _nobody_can_tell(row, str(error), due)
                 for row in rows
             ]
         except ConnectionFailure as error:
             if rows[0].trace.get(_CONNECTION) == channel.connection:
                 trouble = error
-                settled = [_still_in_doubt(row, error) for row in rows]
+                outcomes = [_still_in_doubt(row, error) for row in rows]
             else:  # the action uses another connection now, and nobody may mend this one
-                settled = [_nobody_can_tell(row, str(error), due) for row in rows]
+                outcomes = [_nobody_can_tell(row, str(error), due) for row in rows]
         except DeliveryError as error:
-            settled = [_still_in_doubt(row, error) for row in rows]
+            outcomes = [_still_in_doubt(row, error) for row in rows]
         lease_until = now + LEASE
         ledger.advance(
-            settled,
+            outcomes,
             {},
             rules=rules,
             owner=owner,
@@ -134,12 +134,12 @@ def ask_at_once(
 
 def _ask(channel: Channel, rows: Sequence[DeliveryRow], now: datetime) -> list[Finished]:
     """Raise OutcomeUnknown where the vendor cannot tell, another DeliveryError where not now."""
-    begun = [row.called_at for row in rows if row.called_at is not None]
+    starts = [row.called_at for row in rows if row.called_at is not None]
     with channel.connect() as sender:
-        found = sender.find({row.called_as: row.trace for row in rows}, min(begun))
+        receipts = sender.find({row.called_as: row.trace for row in rows}, min(starts))
     return [
-        delivered(row.key, found[row.called_as])
-        if row.called_as in found
+        delivered(row.key, receipts[row.called_as])
+        if row.called_as in receipts
         # held and due: whoever comes first sends it, a task or segue_release
         else Finished(row.key, State.HELD, "the vendor has not got it", held_until=now)
         for row in rows

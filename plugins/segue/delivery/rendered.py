@@ -88,9 +88,9 @@ def _versions(
 ) -> Iterator[ResolvedWorkflow]:
     """Yield the workflow as its run recorded it, and as it is defined now, where it can be read."""
     body = ledger.definition(found["definition"])
-    for written in ([json.loads(body)["workflow"]] if body else []) + [None]:
+    for data in ([json.loads(body)["workflow"]] if body else []) + [None]:
         try:
-            resolved = resolve(written)
+            resolved = resolve(data)
         except (DefinitionError, KeyError):
             continue  # a version of Segue before this one wrote it, or what it refers to is gone
         if found["action"] in resolved.action_ids:
@@ -105,8 +105,8 @@ def _message(
     memberships: Memberships | None,
 ) -> Mapping[str, Any]:
     """Render once more; raise DataError where the snapshot is gone, or ContactFailure."""
-    deleted = found["change_reason"] == RemovalReason.DELETED
-    key = found["previous_key"] if deleted and found["previous_key"] else found["snapshot"]
+    is_deleted = found["change_reason"] == RemovalReason.DELETED
+    key = found["previous_key"] if is_deleted and found["previous_key"] else found["snapshot"]
     contact = found["contact_id"]
     change = Change(contact, found["change"], found["change_reason"] or "", found["snapshot"], key)
     snapshot = find_snapshot(resolved.directory, key, now=now)

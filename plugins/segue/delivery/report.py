@@ -34,33 +34,33 @@ class RunReport:
     @property
     def states(self) -> Counter[str]:
         """How many deliveries stand in each state, over all actions."""
-        found: Counter[str] = Counter()
+        totals: Counter[str] = Counter()
         for counts in self.actions.values():
             for (state, _), count in counts.items():
-                found[state] += count
-        return found
+                totals[state] += count
+        return totals
 
     def lines(self) -> list[str]:
         """Return the report as lines of Markdown; numbers and reasons only, no contact text."""
-        found = [f"Run {self.run.run_id}: {self.run.outcome}"]
+        text_lines = [f"Run {self.run.run_id}: {self.run.outcome}"]
         if self.run.reason:
-            found.append(self.run.reason)
+            text_lines.append(self.run.reason)
         for span in self.spans:
-            found += [_span_line(span), *(f"- odd: {finding}" for finding in span.findings)]
-        found += [f"- {bridge}" for bridge in self.bridges]
+            text_lines += [_span_line(span), *(f"- odd: {finding}" for finding in span.findings)]
+        text_lines += [f"- {bridge}" for bridge in self.bridges]
         if self.run.decision:
-            found.append(_decision_line(self.run.decision))
+            text_lines.append(_decision_line(self.run.decision))
         if self.changes:
-            found.append("changes: " + _counts(self.changes))
+            text_lines.append("changes: " + _counts(self.changes))
         for action, counts in self.actions.items():
-            named = Counter({_outcome(*key): count for key, count in counts.items()})
+            by_outcome = Counter({_outcome(*key): count for key, count in counts.items()})
             number = self.digests.get(action, 0)
-            told = f", in {number} message{'' if number == 1 else 's'}" if number else ""
-            found.append(f"- {action}: {_counts(named)}{told}")
+            in_messages = f", in {number} message{'' if number == 1 else 's'}" if number else ""
+            text_lines.append(f"- {action}: {_counts(by_outcome)}{in_messages}")
         if self.withdrawn:
-            found.append(_withdrawn_line(self.withdrawn))
-        found += [f"PROBLEM: {problem}" for problem in self.problems]
-        return found
+            text_lines.append(_withdrawn_line(self.withdrawn))
+        text_lines += [f"PROBLEM: {problem}" for problem in self.problems]
+        return text_lines
 
 
 def report_run(resolved: ResolvedWorkflow, run: RecordedRun, ledger: Ledger) -> RunReport:
@@ -70,13 +70,13 @@ def report_run(resolved: ResolvedWorkflow, run: RecordedRun, ledger: Ledger) -> 
     changes = ledger.count_changes(ids)
     actions = ledger.tally(ids)
     withdrawn, digests = ledger.tally_withdrawn(ids), ledger.count_digests(ids)
-    expected = ledger.expected_deliveries(ids)
+    totals = ledger.expected_deliveries(ids)
     problems = [
         *(remark for span in spans for remark in span.left_out),
-        *_problems(resolved, expected, actions, withdrawn),
+        *_problems(resolved, totals, actions, withdrawn),
     ]
-    over = bridges(resolved, spans)
-    return RunReport(run, spans, changes, actions, withdrawn, problems, digests, over)
+    bridges_of_run = bridges(resolved, spans)
+    return RunReport(run, spans, changes, actions, withdrawn, problems, digests, bridges_of_run)
 
 
 def lost_gaps(resolved: ResolvedWorkflow, ledger: Ledger, now: datetime) -> list[Gap]:
@@ -87,9 +87,9 @@ def lost_gaps(resolved: ResolvedWorkflow, ledger: Ledger, now: datetime) -> list
     spans = [span.stretch for span in ledger.all_spans(resolved.name)]
     if not spans:
         return []
-    before = max(spans, key=lambda stretch: stretch.current).previous.as_of
-    found = all_gaps(resolved, ledger, now)
-    return [gap for gap in found if gap.due is None and gap.stretch.current.as_of <= before]
+    limit = max(spans, key=lambda stretch: stretch.current).previous.as_of
+    gaps = all_gaps(resolved, ledger, now)
+    return [gap for gap in gaps if gap.due is None and gap.stretch.current.as_of <= limit]
 
 
 def all_gaps(resolved: ResolvedWorkflow, ledger: Ledger | None, now: datetime) -> list[Gap]:
@@ -128,13 +128,11 @@ def _problems(
     """Return what fails a run; actions that are not defined any more count like the others."""
     problems = []
     for action, count in expected.items():
-        accounted = actions.get(action, Counter()).total()
-        if accounted != count:
-            problems.append(
-                f"{action}: {count} changes were detected, {accounted} are accounted for"
-            )
+        total = actions.get(action, Counter()).total()
+        if total != count:
+            problems.append(f"{action}: {count} changes were detected, {total} are accounted for")
     states: Counter[str] = Counter(withdrawn)
-    unfinished = 0
+    open_count = 0
     for action, counts in actions.items():
         mine: Counter[str] = Counter()
         for (state, _), count in counts.items():
@@ -142,28 +140,28 @@ def _problems(
         states += mine
         still_open = sum(mine[state] for state in OPEN_STATES)
         if action in resolved.action_ids:
-            unfinished += still_open
+            open_count += still_open
         elif still_open:
             problems.append(
                 f"{still_open} deliveries of {action} were not sent, and it is not defined any "
                 "more; clear the run from detect_changes to go on without it"
             )
-    if unfinished:
+    if open_count:
         problems.append(
-            f"{unfinished} deliveries were not tried to the end; clear the failed tasks"
+            f"{open_count} deliveries were not tried to the end; clear the failed tasks"
         )
     if states[State.UNCERTAIN]:
         problems.append(f"{states[State.UNCERTAIN]} deliveries are uncertain: nobody can tell")
-    allowed = resolved.definition.report.max_failed
-    if states[State.FAILED] > allowed:
-        problems.append(f"{states[State.FAILED]} deliveries failed; report.max_failed is {allowed}")
+    limit = resolved.definition.report.max_failed
+    if states[State.FAILED] > limit:
+        problems.append(f"{states[State.FAILED]} deliveries failed; report.max_failed is {limit}")
     return problems
 
 
 def _withdrawn_line(withdrawn: Counter[str]) -> str:
     line = f"withdrawn: {withdrawn.total()} deliveries of changes that are none any more"
-    sent = {state: count for state, count in withdrawn.items() if state not in _NOT_SENT}
-    return f"{line} ({_counts(sent)})" if sent else line
+    counts = {state: count for state, count in withdrawn.items() if state not in _NOT_SENT}
+    return f"{line} ({_counts(counts)})" if counts else line
 
 
 def _span_line(span: RecordedSpan) -> str:
@@ -182,8 +180,8 @@ def _span_line(span: RecordedSpan) -> str:
 
 def _decision_line(decision: Decision) -> str:
     word = decision.word.replace("_", " ")
-    by = f" by {decision.by}" if decision.by else ""
-    return f"decision: {word}{by} at {decision.at:%Y-%m-%d %H:%M} UTC"
+    by_whom = f" by {decision.by}" if decision.by else ""
+    return f"decision: {word}{by_whom} at {decision.at:%Y-%m-%d %H:%M} UTC"
 
 
 def _outcome(state: str, reason: str) -> str:

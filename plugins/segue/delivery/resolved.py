@@ -73,8 +73,8 @@ class ResolvedWorkflow:
 
     @property
     def _segment_data(self) -> Any:
-        written = self.segment.model_dump(mode="json", by_alias=True)
-        return {**written, "decided_by": self.segment.facts()}
+        data = self.segment.model_dump(mode="json", by_alias=True)
+        return {**data, "decided_by": self.segment.facts()}
 
     @property
     def _referred_data(self) -> Any:

@@ -29,6 +29,6 @@ def keep_house(
     counts: dict[str, int] = {}
     if retention is not None:
         counts |= asdict(ledger.prune(retention.before(now, _UTC)))
-    needed = ledger.needed_runs(run_areas.before(now, _UTC))
-    counts["run_areas"] = remove_areas(state, ledger.namespace, needed)
+    open_runs = ledger.needed_runs(run_areas.before(now, _UTC))
+    counts["run_areas"] = remove_areas(state, ledger.namespace, open_runs)
     return counts

@@ -25,15 +25,15 @@ def forget_in_areas(state: str, namespace: str, contact_id: str) -> int:
 
 def remove_areas(state: str, namespace: str, kept: Collection[tuple[str, str]]) -> int:
     """Delete the run areas of all runs but ``kept``, (workflow, run id); returns how many."""
-    needed = {
+    paths = {
         RunArea.of_run(state, namespace, workflow, run_id).root.path for workflow, run_id in kept
     }
-    removed = 0
+    count = 0
     for area in _areas(state, namespace):
-        if area.path not in needed:
+        if area.path not in paths:
             area.fs.rm(area.path, recursive=True)
-            removed += 1
-    return removed
+            count += 1
+    return count
 
 
 def _areas(state: str, namespace: str) -> Iterator[UPath]:
@@ -58,11 +58,11 @@ def _forget_in_list(path: UPath, contact_id: str) -> bool:
     rows = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(rows, list):
         return False
-    kept = [row for row in rows if row["contact_id"] != contact_id]
-    if len(kept) == len(rows):
+    rest = [row for row in rows if row["contact_id"] != contact_id]
+    if len(rest) == len(rows):
         return False
     with whole_file(path.fs, path.path) as file:
-        file.write(json.dumps(kept, ensure_ascii=False).encode())
+        file.write(json.dumps(rest, ensure_ascii=False).encode())
     return True
 
 
@@ -75,7 +75,7 @@ def _forget_in_details(folder: UPath, contact_id: str) -> bool:
     tables = {path: _table(path) for path in paths}
     contacts = tables[paths[-1]]
     others = _is_another(contacts, contact_id)
-    found = False
+    is_there = False
     for path, table in tables.items():
         if "contact_id" in table.column_names:
             keep = _is_another(table, contact_id)
@@ -84,9 +84,9 @@ def _forget_in_details(folder: UPath, contact_id: str) -> bool:
         else:
             continue  # an earlier, interrupted attempt has done it
         if not all(keep):
-            found = True
+            is_there = True
             _write(path, table.filter(keep))
-    return found
+    return is_there
 
 
 def _is_another(table: Any, contact_id: str) -> list[bool]:

@@ -87,13 +87,13 @@ def _other_ids(
 
     What is gone and what is new must both be much, so that growing and shrinking are not this.
     """
-    gone, new = turnover(previous, current, sample)
-    smaller = min(gone * previous.count("contacts"), new * current.count("contacts"))
-    if min(gone, new) > (_MANY_OTHERS if smaller > limits.floor else _MOST_OTHERS):
+    share_gone, new = turnover(previous, current, sample)
+    smaller = min(share_gone * previous.count("contacts"), new * current.count("contacts"))
+    if min(share_gone, new) > (_MANY_OTHERS if smaller > limits.floor else _MOST_OTHERS):
         key, earlier = current.snapshot.key, previous.snapshot.key
         yield (
-            f"{gone:.0%} of the contact ids of {earlier} are gone, and {new:.0%} of those of {key} "
-            "are new: if the ids are only spelt otherwise, everybody is somebody else"
+            f"{share_gone:.0%} of the contact ids of {earlier} are gone, and {new:.0%} of those of "
+            f"{key} are new: if the ids are only spelt otherwise, everybody is somebody else"
         )
 
 
@@ -135,20 +135,20 @@ def _unchanged(previous: SnapshotTables, current: SnapshotTables) -> Iterator[st
 
 
 def _drift(table: str, previous: SnapshotTables, current: SnapshotTables) -> Iterator[str]:
-    before, now = previous.kinds(table), current.kinds(table)
+    old_kinds, now = previous.kinds(table), current.kinds(table)
     key, earlier = current.snapshot.key, previous.snapshot.key
-    if before and not now:
+    if old_kinds and not now:
         yield f"snapshot {key} has no table {table}; {earlier} has one"
         return
-    gone = [name for name in before if name not in now]
-    if gone:
-        yield f"{table} of {key} lacks {list_names(gone)}, which {earlier} has"
-    turned = [
+    losses = [name for name in old_kinds if name not in now]
+    if losses:
+        yield f"{table} of {key} lacks {list_names(losses)}, which {earlier} has"
+    new_types = [
         f"{list_names([name])} from {kind} to {now[name]}"
-        for name, kind in before.items()
+        for name, kind in old_kinds.items()
         if not are_alike(now.get(name, kind), kind)
     ]
-    if turned:
+    if new_types:
         yield f"{table} of {key}: a column's type changed since {earlier}: " + "; ".join(
-            turned[:_SHOWN]
+            new_types[:_SHOWN]
         )

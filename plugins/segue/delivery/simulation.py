@@ -91,8 +91,8 @@ class Simulation:
         """Return, per action, how many changes of all days would have each outcome."""
         counts: dict[str, Counter[str]] = {}
         for day in self.days:
-            for action, found in (day.outcomes or {}).items():
-                counts.setdefault(action, Counter()).update(found)
+            for action, counts_of_day in (day.outcomes or {}).items():
+                counts.setdefault(action, Counter()).update(counts_of_day)
         return counts
 
 
@@ -173,19 +173,19 @@ class _Study:
 
     def _counted(self, span: DetectedSpan, previous: Snapshot, current: Snapshot) -> Day:
         changes = changes_of_span(span.stretch, span.changes)
-        stopped = stopped_by(self._resolved, span)
+        stop_reasons = stopped_by(self._resolved, span)
         outcomes = None
         if self._messages:
-            outcomes = self._outcomes([] if stopped else changes, previous, current)
+            outcomes = self._outcomes([] if stop_reasons else changes, previous, current)
         ids = {change.contact_id for change in changes}
         self.contacts |= ids
-        self.reached |= set() if stopped else ids
+        self.reached |= set() if stop_reasons else ids
         return Day(
             previous=previous.key,
             snapshot=current.key,
             members=span.current_size,
             changes=Counter(change.change for change in changes),
-            stopped=stopped,
+            stopped=stop_reasons,
             baseline=span.reason if span.kind == "baseline" else None,
             outcomes=outcomes,
         )
@@ -193,7 +193,7 @@ class _Study:
     def _outcomes(
         self, changes: Sequence[Change], previous: Snapshot, current: Snapshot
     ) -> Outcomes:
-        planned = rehearse(
+        plan = rehearse(
             self._resolved,
             changes,
             {item.key: item for item in (previous, current)},
@@ -201,7 +201,7 @@ class _Study:
             consent=consent_at(self._resolved, changes, current) if changes else {},
             standing_in=stand_ins(self._resolved.live),
         )
-        return {action: _counts(planned, action) for action in self._resolved.action_ids}
+        return {action: _counts(plan, action) for action in self._resolved.action_ids}
 
 
 def _counts(planned: Sequence[PlannedChange], action: str) -> Counter[str]:

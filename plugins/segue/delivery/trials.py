@@ -101,11 +101,11 @@ def find_action(resolved: ResolvedWorkflow, wanted: str | None) -> Action:
 
 def require_kind(resolved: ResolvedWorkflow, wanted: str | None) -> str:
     """Return the kind of change to test, the workflow's first by default; raise SettingsError."""
-    allowed = [*map(str, resolved.definition.changes), str(ChangeKind.ENROLLED)]
-    if wanted is not None and wanted not in allowed:
-        hint = did_you_mean(wanted, allowed)
-        raise SettingsError(f"--change is {wanted!r}; allowed: {', '.join(allowed)}{hint}")
-    return wanted or allowed[0]
+    choices = [*map(str, resolved.definition.changes), str(ChangeKind.ENROLLED)]
+    if wanted is not None and wanted not in choices:
+        hint = did_you_mean(wanted, choices)
+        raise SettingsError(f"--change is {wanted!r}; allowed: {', '.join(choices)}{hint}")
+    return wanted or choices[0]
 
 
 def require_address(channel: Channel, to: str) -> str:
@@ -133,32 +133,38 @@ def _send(
 ) -> Trial | None:
     if request.requested_at < clock.now() - STALE:
         raise SettingsError("it was asked for more than an hour ago; ask again")
-    wanted = _wanted(request)
-    require_listed_nowhere(ledger, wanted)
+    wish = _wanted(request)
+    require_listed_nowhere(ledger, wish)
     key = trial_key(ledger.namespace, request.id, request.requested_at)
-    prepared, remark = prepare(resolved, wanted, ledger, key, clock)
-    channel = resolved.channels[wanted.action]
+    message_for_test, remark = prepare(resolved, wish, ledger, key, clock)
+    channel = resolved.channels[wish.action]
     with channel.connect() as sender:
-        _wait_for_leave(ledger, sender.limits(prepared.message), clock)
-        if sender.lacks(prepared.message):
-            prepared = replace(prepared, message=sender.complete(prepared.message))
-            _wait_for_leave(ledger, sender.limits(prepared.message), clock)
-        require_listed_nowhere(ledger, wanted)  # the last moment for a stop
+        _wait_for_leave(ledger, sender.limits(message_for_test.message), clock)
+        if sender.lacks(message_for_test.message):
+            message_for_test = replace(
+                message_for_test, message=sender.complete(message_for_test.message)
+            )
+            _wait_for_leave(ledger, sender.limits(message_for_test.message), clock)
+        require_listed_nowhere(ledger, wish)  # the last moment for a stop
         over_by = clock.now() + timedelta(seconds=channel.longest_call) + LEASE
         if not ledger.begin_test(request.id, owner, over_by):
             return None
-        answer = send_once(sender, prepared)
+        answer = send_once(sender, message_for_test)
     if isinstance(answer, DeliveryError):
         raise answer
     number = answer.external_id if isinstance(answer, Receipt) else None
     known_as = f" as {number}" if number else ""
-    return Trial(TrialResult.SENT, f"sent to {wanted.to}{known_as}{remark}")
+    return Trial(TrialResult.SENT, f"sent to {wish.to}{known_as}{remark}")
 
 
 def _wanted(request: Request) -> Wanted:
-    meant, asked = request.selection, request.asked
-    workflow, action, contact = str(meant.workflow), str(meant.action), str(meant.contact)
-    return Wanted(workflow, action, contact, asked["to"], asked["change"], asked["snapshot"])
+    selection, details = request.selection, request.asked
+    workflow, action, contact = (
+        str(selection.workflow),
+        str(selection.action),
+        str(selection.contact),
+    )
+    return Wanted(workflow, action, contact, details["to"], details["change"], details["snapshot"])
 
 
 def prepare(
@@ -178,9 +184,9 @@ def prepare(
     details = live_details_of(resolved, snapshot, [change], Desk(ledger, clock))
     fields = _fields(resolved, change, details)
     _refuse_own_address(channel, fields, tester)
-    made = _render(resolved, action, change, fields, key)
-    readdressed = replace(made, message=channel.readdressed(made.message, tester))
-    return readdressed, _remark(resolved, action, change, details, ledger.namespace)
+    message = _render(resolved, action, change, fields, key)
+    copy_for_tester = replace(message, message=channel.readdressed(message.message, tester))
+    return copy_for_tester, _remark(resolved, action, change, details, ledger.namespace)
 
 
 def _snapshot(
@@ -204,14 +210,14 @@ def _change(contact: str, kind: str, key: str) -> Change:
 def _fields(resolved: ResolvedWorkflow, change: Change, details: Population) -> Mapping[str, Any]:
     for problem in problems_of(details).values():
         raise ContactFailure(problem)
-    found = contact_fields(resolved.definition, details).get(change.contact_id)
-    if found is None:
+    fields = contact_fields(resolved.definition, details).get(change.contact_id)
+    if fields is None:
         source = f", or the source {resolved.live.name} has none" if resolved.live else ""
         raise DataError(
             f"there is no contact {change.contact_id!r} in snapshot {change.details_at} of "
             f"{resolved.directory.directory}{source}; ids are compared exactly"
         )
-    return found
+    return fields
 
 
 def _render(
@@ -222,26 +228,32 @@ def _render(
     key: str,
 ) -> Prepared:
     """Return the message as the contact would get it, whatever would keep it from being sent."""
-    before = {
+    earlier_rows = {
         other: _delivered(resolved, change, other)
         for other in prerequisites(resolved.definition, action)
     }
     candidate = Candidate(
-        key, change.contact_id, change.change, change.snapshot, fields, opted_in=True, before=before
+        key,
+        change.contact_id,
+        change.change,
+        change.snapshot,
+        fields,
+        opted_in=True,
+        before=earlier_rows,
     )
     everybody = resolved.definition.policies.model_copy(update={"holdout": None})
     terms = replace(Terms.of(resolved, action), policies=everybody)
-    ready, refused = candidates.judge(resolved.channels[action.id], terms, [candidate])
-    if refused:
-        raise SettingsError(f"the message cannot be made: {refused[0].reason}")
+    ready, refusals = candidates.judge(resolved.channels[action.id], terms, [candidate])
+    if refusals:
+        raise SettingsError(f"the message cannot be made: {refusals[0].reason}")
     return ready[0]
 
 
 def _delivered(resolved: ResolvedWorkflow, change: Change, action: str) -> DeliveryRow:
     """Return an action before it as if it had been delivered, with what it would have answered."""
     examples = (example.results.get(action) for example in resolved.definition.tests)
-    stated = next((found for found in examples if isinstance(found, Mapping)), {})
-    results = {**placeholders(resolved).get(action, {}), **stated}
+    example_results = next((found for found in examples if isinstance(found, Mapping)), {})
+    results = {**placeholders(resolved).get(action, {}), **example_results}
     return DeliveryRow(
         "", action, change.contact_id, change.change, 0, State.DELIVERED, "", results
     )
@@ -251,7 +263,7 @@ def _remark(
     resolved: ResolvedWorkflow, action: Action, change: Change, details: Population, namespace: str
 ) -> str:
     """Return, for the outcome, why a run would not have sent it; consent is left aside."""
-    (planned,) = rehearse(
+    (change_plan,) = rehearse(
         resolved,
         [change],
         {},
@@ -259,10 +271,10 @@ def _remark(
         consent={change.contact_id: True},
         loaded=details,
     )
-    found = next(each for each in planned.actions if each.action == action.id)
-    if found.outcome == SEND:
+    outcome = next(each for each in change_plan.actions if each.action == action.id)
+    if outcome.outcome == SEND:
         return ""
-    return f"; a run would not have sent it: {found.outcome} ({found.reason})"
+    return f"; a run would not have sent it: {outcome.outcome} ({outcome.reason})"
 
 
 def _refuse_own_address(channel: Channel, fields: Mapping[str, Any], tester: str) -> None:
@@ -281,8 +293,8 @@ def _refuse_own_address(channel: Channel, fields: Mapping[str, Any], tester: str
 def _wait_for_leave(ledger: Ledger, limits: Any, clock: Clock) -> None:
     """Wait until the limits that all tasks share allow a call; raise TransientFailure if long."""
     while True:
-        granted, pause = ledger.reserve([limits], clock.now())
-        if granted:
+        may_call, pause = ledger.reserve([limits], clock.now())
+        if may_call:
             return
         if pause > LONGEST_PAUSE:
             raise TransientFailure(

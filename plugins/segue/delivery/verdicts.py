@@ -29,15 +29,15 @@ def judge(
     ``details`` returns the Population of the contacts for a snapshot key. A contact of whom they
     cannot be judged is among the passed: the door fails it, and says why.
     """
-    passed: list[Change] = []
-    failed: list[Change] = []
+    passes: list[Change] = []
+    failures: list[Change] = []
     missing: list[Change] = []
     for key, group in by_details(changes):
         verdicts = holds(resolved.definition.conditions, details(key), group)
         for change, verdict in zip(group, verdicts, strict=True):
-            target = missing if verdict is None else passed if verdict else failed
+            target = missing if verdict is None else passes if verdict else failures
             target.append(change)
-    return passed, failed, missing
+    return passes, failures, missing
 
 
 def holds(
@@ -93,6 +93,6 @@ def _one_by_one(condition: Condition, population: Population) -> list[bool | str
 
 def by_details(changes: Iterable[Change]) -> Iterable[tuple[str, list[Change]]]:
     """Group changes by the snapshot that their contacts' details come from."""
-    ordered = sorted(changes, key=lambda change: (change.details_at, change))
-    for key, group in groupby(ordered, key=lambda change: change.details_at):
+    in_order = sorted(changes, key=lambda change: (change.details_at, change))
+    for key, group in groupby(in_order, key=lambda change: change.details_at):
         yield key, list(group)

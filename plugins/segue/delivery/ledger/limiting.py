@@ -33,34 +33,34 @@ class Limiting(LedgerDatabase):
         scopes = sorted({_name(limit.scope) for limits in calls for limit in limits})
         if not scopes:
             return len(calls), 0.0
-        granted, pause = 0, 0.0
+        count, pause = 0, 0.0
         with self._write() as connection:
-            asked = self._next_moments(connection, scopes)
-            free = {scope: moments.next_at for scope, moments in asked.items()}
+            moments_by_scope = self._next_moments(connection, scopes)
+            free = {scope: moments.next_at for scope, moments in moments_by_scope.items()}
             for limits in calls:
                 for limit in limits:
                     scope = _name(limit.scope)
                     free[scope] = min(free[scope], now + limit.spacing)
-                moment = max([now, *_moments(limits, free, asked)])
+                moment = max([now, *_moments(limits, free, moments_by_scope)])
                 if moment > now:
                     pause = (moment - now).total_seconds()
                     break
-                granted += 1
+                count += 1
                 for limit in limits:
                     free[_name(limit.scope)] = now + limit.spacing
             _write_moments(connection, free)
-        return granted, pause
+        return count, pause
 
     def hold_back(self, scopes: Iterable[str], until: datetime) -> None:
         """Let no call under these scopes begin before ``until``, as a vendor asked."""
-        wanted = sorted({_name(scope) for scope in scopes})
-        if not wanted:
+        names = sorted({_name(scope) for scope in scopes})
+        if not names:
             return
         with self._write() as connection:
-            self._next_moments(connection, wanted)
-            asked = rates.c.asked_until
-            later = case((asked > until, asked), else_=until)
-            mine = rates.c.scope.in_(wanted)
+            self._next_moments(connection, names)
+            asked_until = rates.c.asked_until
+            later = case((asked_until > until, asked_until), else_=until)
+            mine = rates.c.scope.in_(names)
             connection.execute(update(rates).where(mine).values(asked_until=later))
 
     def _next_moments(self, connection: Connection, scopes: Sequence[str]) -> dict[str, Row[Any]]:

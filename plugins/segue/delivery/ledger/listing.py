@@ -118,11 +118,11 @@ class Listing(LedgerDatabase):
             .where(table.span.in_(span_ids))
             .group_by(table.action, table.state)
         )
-        found: dict[str, Counter[State]] = {}
+        counts: dict[str, Counter[State]] = {}
         with self._read() as connection:
             for action, state, count in connection.execute(query):
-                found.setdefault(action, Counter())[State(state)] = count
-        return found
+                counts.setdefault(action, Counter())[State(state)] = count
+        return counts
 
     def count_rows(self, span_ids: Sequence[int], chosen: Filter) -> int:
         """Return how many changes of the spans a list has."""
@@ -157,15 +157,15 @@ class Listing(LedgerDatabase):
                 connection.execute(self._of_page(span_ids, [row.contact_id for row in page]))
             )
         reasons = {(row.span, row.contact_id, row.change): row.change_reason for row in rows}
-        sent: dict[tuple[int, str, str], list[Mapping[str, Any]]] = {}
+        by_change: dict[tuple[int, str, str], list[Mapping[str, Any]]] = {}
         for row in rows:
             if row.key is not None:
-                sent.setdefault((row.span, row.contact_id, row.change), []).append(
+                by_change.setdefault((row.span, row.contact_id, row.change), []).append(
                     dict(row._mapping)
                 )
         keys = [(row.span, row.contact_id, row.change) for row in page]
         return [
-            ChangeRow(key[1], key[2], reasons.get(key, ""), key[0], sent.get(key, ()))
+            ChangeRow(key[1], key[2], reasons.get(key, ""), key[0], by_change.get(key, ()))
             for key in keys
         ]
 
@@ -202,9 +202,9 @@ class Listing(LedgerDatabase):
             .order_by(table.updated_at.desc(), table.key.desc())
         )
         if before is not None:
-            moved, key = before
+            instant, key = before
             query = query.where(
-                or_(table.updated_at < moved, and_(table.updated_at == moved, table.key < key))
+                or_(table.updated_at < instant, and_(table.updated_at == instant, table.key < key))
             )
         with self._read() as connection:
             return [dict(row._mapping) for row in connection.execute(query.limit(limit))]

@@ -50,13 +50,13 @@ class Looking(LedgerDatabase):
             .correlate(events, states)
             .scalar_subquery()
         )
-        counted = (
+        totals = (
             select(events.c.workflow, events.c.event_at, states.c.state, number.label("count"))
             .select_from(events.join(states, true()))
             .where(events.c.event_at.is_not(None))
             .subquery()
         )
-        query = select(counted).where(counted.c.count > 0).order_by(*list(counted.c)[:3])
+        query = select(totals).where(totals.c.count > 0).order_by(*list(totals.c)[:3])
         with self._read() as connection:
             return [
                 Outcomes(workflow, event_at, State(state), count)
@@ -90,11 +90,11 @@ class Looking(LedgerDatabase):
             )
             .group_by(table.workflow, table.state)
         )
-        found: dict[str, Counter[State]] = {name: Counter() for name in workflows}
+        counts: dict[str, Counter[State]] = {name: Counter() for name in workflows}
         with self._read() as connection:
             for workflow, state, count in connection.execute(query):
-                found[workflow][State(state)] = count
-        return found
+                counts[workflow][State(state)] = count
+        return counts
 
 
 def _one_column(name: str, texts: Iterable[str]) -> Any:

@@ -26,8 +26,8 @@ class Noting(LedgerDatabase):
         if before is not None:
             query = query.where(requests.c.id < before)
         with self._read() as connection:
-            found = connection.execute(query.order_by(requests.c.id.desc()).limit(limit))
-            return [read_request(row) for row in found]
+            rows = connection.execute(query.order_by(requests.c.id.desc()).limit(limit))
+            return [read_request(row) for row in rows]
 
     def note(
         self, kind: str, about: Selection, by: str, now: datetime, *, reason: str, outcome: str

@@ -69,28 +69,28 @@ class Pruning(LedgerDatabase):
         a later one is compared over, which would find its changes again. One transaction
         per span, which sets the watermark as well.
         """
-        old, kept = self._old_spans(cut, workflow)
-        gone = [counts for span in old if (counts := self._prune_span(span))]
+        old, kept_count = self._old_spans(cut, workflow)
+        removals = [counts for span in old if (counts := self._prune_span(span))]
         with self._write() as connection:
             old_runs = self._old_runs(cut, workflow)
             removed_runs = connection.execute(delete(runs).where(old_runs)).rowcount
-            unused = delete(definitions).where(self._unused(cut, workflow))
-            removed_definitions = connection.execute(unused).rowcount
-            done = 0 if workflow else self._delete_requests(connection, cut)
+            obsolete = delete(definitions).where(self._unused(cut, workflow))
+            removed_definitions = connection.execute(obsolete).rowcount
+            request_count = 0 if workflow else self._delete_requests(connection, cut)
         return Pruned(
-            spans=len(gone),
-            changes=sum(counts[0] for counts in gone),
-            deliveries=sum(counts[1] for counts in gone),
+            spans=len(removals),
+            changes=sum(counts[0] for counts in removals),
+            deliveries=sum(counts[1] for counts in removals),
             runs=removed_runs,
             definitions=removed_definitions,
-            requests=done,
-            kept_spans=kept + len(old) - len(gone),
+            requests=request_count,
+            kept_spans=kept_count + len(old) - len(removals),
         )
 
     def would_prune(self, cut: datetime, workflow: str | None = None) -> Pruned:
         """Return what ``prune`` would delete now."""
-        old, kept = self._old_spans(cut, workflow)
-        going = select(spans.c.id).where(*self._free(cut, workflow))
+        old, kept_count = self._old_spans(cut, workflow)
+        doomed_spans = select(spans.c.id).where(*self._free(cut, workflow))
         with self._read() as connection:
 
             def count(table: Any, condition: ColumnElement[bool]) -> int:
@@ -99,23 +99,23 @@ class Pruning(LedgerDatabase):
 
             return Pruned(
                 spans=len(old),
-                changes=count(changes, changes.c.span.in_(going)),
-                deliveries=count(deliveries, deliveries.c.span.in_(going)),
-                runs=count(runs, self._old_runs(cut, workflow, going)),
-                definitions=count(definitions, self._unused(cut, workflow, going)),
+                changes=count(changes, changes.c.span.in_(doomed_spans)),
+                deliveries=count(deliveries, deliveries.c.span.in_(doomed_spans)),
+                runs=count(runs, self._old_runs(cut, workflow, doomed_spans)),
+                definitions=count(definitions, self._unused(cut, workflow, doomed_spans)),
                 requests=0 if workflow else count(requests, self._old_requests(cut)),
-                kept_spans=kept,
+                kept_spans=kept_count,
             )
 
     def needed_runs(self, since: datetime) -> set[tuple[str, str]]:
         """Return (workflow, run id) of runs recorded since then, and of unfinished ones."""
-        unfinished = exists().where(
+        is_unfinished = exists().where(
             spans.c.run == runs.c.id,
             deliveries.c.span == spans.c.id,
             deliveries.c.state.in_(UNFINISHED),
         )
         query = select(runs.c.workflow, runs.c.run_id).where(
-            runs.c.namespace == self.namespace, or_(runs.c.recorded_at >= since, unfinished)
+            runs.c.namespace == self.namespace, or_(runs.c.recorded_at >= since, is_unfinished)
         )
         with self._read() as connection:
             return {(row.workflow, row.run_id) for row in connection.execute(query)}
@@ -127,8 +127,8 @@ class Pruning(LedgerDatabase):
         every = select(func.count()).select_from(spans).where(*self._old(cut, workflow))
         with self._read() as connection:
             rows = connection.execute(query.order_by(spans.c.current_as_of, spans.c.id))
-            found = [_Span(*row) for row in rows]
-            return found, int(connection.execute(every).scalar_one()) - len(found)
+            old_spans = [_Span(*row) for row in rows]
+            return old_spans, int(connection.execute(every).scalar_one()) - len(old_spans)
 
     def _old(self, cut: datetime, workflow: str | None) -> list[ColumnElement[bool]]:
         old = [spans.c.namespace == self.namespace, spans.c.current_as_of < cut]
@@ -146,14 +146,16 @@ class Pruning(LedgerDatabase):
             self._raise_watermark(connection, span)
             mine = spans.c.id == span.id, ~_is_compared_over(spans)
             there = connection.execute(select(spans.c.id).where(*mine).with_for_update()).first()
-            blocked = connection.execute(select(_has_to_stay(span.id))).scalar_one()
-            if there is None or blocked:
+            has_to_stay = connection.execute(select(_has_to_stay(span.id))).scalar_one()
+            if there is None or has_to_stay:
                 return None
-            hanging = delete(deliveries).where(deliveries.c.span == span.id)
-            removed = connection.execute(hanging).rowcount
-            changed = connection.execute(delete(changes).where(changes.c.span == span.id)).rowcount
+            its_deliveries = delete(deliveries).where(deliveries.c.span == span.id)
+            delivery_count = connection.execute(its_deliveries).rowcount
+            change_count = connection.execute(
+                delete(changes).where(changes.c.span == span.id)
+            ).rowcount
             connection.execute(delete(spans).where(spans.c.id == span.id))
-            return changed, removed
+            return change_count, delivery_count
 
     def _raise_watermark(self, connection: Connection, span: _Span) -> None:
         """Set the watermark to the span's end, unless it is higher.
@@ -191,8 +193,10 @@ class Pruning(LedgerDatabase):
     def _unused(
         self, cut: datetime, workflow: str | None, without: Any = ()
     ) -> ColumnElement[bool]:
-        used = exists().where(spans.c.definition == definitions.c.hash, spans.c.id.not_in(without))
-        parts = [definitions.c.recorded_at < cut, ~used]
+        is_used = exists().where(
+            spans.c.definition == definitions.c.hash, spans.c.id.not_in(without)
+        )
+        parts = [definitions.c.recorded_at < cut, ~is_used]
         if workflow is not None:
             parts.append(definitions.c.workflow == workflow)
         return and_(*parts)

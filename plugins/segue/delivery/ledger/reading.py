@@ -103,30 +103,30 @@ class Reading(LedgerDatabase):
         Of the actions that were defined when a span was recorded, or recorded again last: one that
         was added since has none yet.
         """
-        found = (
+        per_definition = (
             select(func.count())
             .where(changes.c.span == spans.c.id)
             .correlate(spans)
             .scalar_subquery()
         )
         query = (
-            select(definitions.c.body, found)
+            select(definitions.c.body, per_definition)
             .join(spans, spans.c.definition == definitions.c.hash)
             .where(spans.c.id.in_(span_ids))
         )
-        expected: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         with self._read() as connection:
             for body, count in connection.execute(query):
                 for action in json.loads(body)["workflow"]["actions"]:
-                    expected[action["id"]] += count
-        return expected
+                    counts[action["id"]] += count
+        return counts
 
     def count_planned(
         self, span_ids: Collection[int], actions: Collection[str] | None = None
     ) -> Counter[str]:
         """Return, per kind of change, how many contacts have a delivery that waits for release."""
-        planned = deliveries.c.state == State.PLANNED
-        return self._count_contacts(span_ids, and_(planned, waiting(actions)))
+        is_planned = deliveries.c.state == State.PLANNED
+        return self._count_contacts(span_ids, and_(is_planned, waiting(actions)))
 
     def count_rejected(
         self, span_ids: Collection[int], actions: Collection[str] | None = None
@@ -185,12 +185,12 @@ class Reading(LedgerDatabase):
         again: its own do not count.
         """
         states = (*GONE_OUT, State.PLANNED)
-        added = and_(deliveries.c.change == ChangeKind.ADDED, deliveries.c.state.in_(states))
-        enrolled = and_(deliveries.c.change == ChangeKind.ENROLLED, not_(never_released()))
+        by_added = and_(deliveries.c.change == ChangeKind.ADDED, deliveries.c.state.in_(states))
+        by_enrolled = and_(deliveries.c.change == ChangeKind.ENROLLED, not_(never_released()))
         query = select(deliveries.c.contact_id).where(
             deliveries.c.namespace == self.namespace,
             deliveries.c.workflow == workflow,
-            or_(added, enrolled),
+            or_(by_added, by_enrolled),
         )
         if but_span is not None:
             query = query.where(deliveries.c.span != but_span)
@@ -260,7 +260,7 @@ class Reading(LedgerDatabase):
         sends = exists().where(
             spans.c.id == span_id, runs.c.id == spans.c.run, runs.c.recorded_only == 0
         )
-        handled = exists().where(
+        is_handled = exists().where(
             deliveries.c.span == span_id,
             deliveries.c.contact_id == changes.c.contact_id,
             deliveries.c.change == changes.c.change,
@@ -268,7 +268,7 @@ class Reading(LedgerDatabase):
         )
         query = (
             select(changes.c.contact_id, changes.c.change, changes.c.reason)
-            .where(changes.c.span == span_id, handled, sends)
+            .where(changes.c.span == span_id, is_handled, sends)
             .order_by(changes.c.contact_id, changes.c.change)
         )
         with self._read() as connection:
@@ -353,8 +353,8 @@ class Reading(LedgerDatabase):
             row = connection.execute(query).one_or_none()
         if row is None:
             return None
-        found = dict(row._mapping)
-        return {**found, "results": json.loads(found["results"] or "{}")}
+        facts = dict(row._mapping)
+        return {**facts, "results": json.loads(facts["results"] or "{}")}
 
 
 LISTED = (  # the first twelve, in this order, are a contract of the command line

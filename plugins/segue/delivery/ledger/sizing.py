@@ -82,12 +82,12 @@ class Sizing(LedgerDatabase):
         self, segments: Collection[str], workflows: Collection[str], since: datetime
     ) -> Sequence[Crossings]:
         """Return how many changes of each kind the snapshots since then show, in order of time."""
-        wanted = select(spans.c.id).where(
+        span_ids = select(spans.c.id).where(
             *self._of_segments(segments, workflows), spans.c.current_as_of >= since
         )
-        counted = (
+        totals = (
             select(changes.c.span, changes.c.change, func.count().label("count"))
-            .where(changes.c.span.in_(wanted))
+            .where(changes.c.span.in_(span_ids))
             .group_by(changes.c.span, changes.c.change)
             .subquery()
         )
@@ -96,11 +96,11 @@ class Sizing(LedgerDatabase):
                 spans.c.segment,
                 spans.c.workflow,
                 spans.c.current_as_of,
-                counted.c.change,
-                counted.c.count,
+                totals.c.change,
+                totals.c.count,
             )
-            .join(spans, spans.c.id == counted.c.span)
-            .order_by(spans.c.current_as_of, counted.c.change)
+            .join(spans, spans.c.id == totals.c.span)
+            .order_by(spans.c.current_as_of, totals.c.change)
         )
         with self._read() as connection:
             return [Crossings(*row) for row in connection.execute(query)]
@@ -114,7 +114,7 @@ class Sizing(LedgerDatabase):
         """
         order = (spans.c.current_as_of, spans.c.id)
         before = func.lag(spans.c.definition).over(partition_by=spans.c.workflow, order_by=order)
-        used = (
+        uses = (
             select(
                 spans.c.workflow,
                 spans.c.current_key,
@@ -126,19 +126,19 @@ class Sizing(LedgerDatabase):
             .where(*self._of_segments([segment], workflows), spans.c.current_as_of >= since)
             .subquery()
         )
-        begun = or_(used.c.before.is_(None), used.c.before != used.c.definition)
+        is_first = or_(uses.c.before.is_(None), uses.c.before != uses.c.definition)
         query = (
             select(
-                used.c.workflow,
-                used.c.current_key,
-                used.c.current_as_of,
-                used.c.recorded_at,
-                used.c.definition,
+                uses.c.workflow,
+                uses.c.current_key,
+                uses.c.current_as_of,
+                uses.c.recorded_at,
+                uses.c.definition,
                 definitions.c.body,
             )
-            .join(definitions, definitions.c.hash == used.c.definition)
-            .where(begun)
-            .order_by(used.c.current_as_of.desc(), used.c.workflow)
+            .join(definitions, definitions.c.hash == uses.c.definition)
+            .where(is_first)
+            .order_by(uses.c.current_as_of.desc(), uses.c.workflow)
         )
         with self._read() as connection:
             return [Version(*row) for row in connection.execute(query.limit(VERSIONS))]

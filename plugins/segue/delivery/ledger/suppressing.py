@@ -52,28 +52,28 @@ class Suppressing(LedgerDatabase):
         Who was forgotten stays so, and the id is not recorded. Raises SettingsError where that
         cannot be told (see ``suppressed``).
         """
-        added = 0
+        count = 0
         for batch in batched(sorted(set(contact_ids))):
             common = {"reason": reason, "added_by": by, "added_at": now}
             with self._write() as connection:
-                gone = self._forgotten(connection, batch)
+                forgotten_ids = self._forgotten(connection, batch)
                 rows = [
                     {"digest": self._open_digest(contact), "contact_id": contact, **common}
                     for contact in batch
-                    if contact not in gone
+                    if contact not in forgotten_ids
                 ]
-                added += self._add(connection, rows)
-        return added
+                count += self._add(connection, rows)
+        return count
 
     def unsuppress(self, contact_ids: Iterable[str]) -> int:
         """Take contacts off the list; returns how many were on it. Forgotten ones stay."""
-        removed = 0
+        count = 0
         for batch in batched(sorted(set(contact_ids))):
             digests = [self._open_digest(contact) for contact in batch]
             query = delete(suppressions).where(self._row_in(digests))
             with self._write() as connection:
-                removed += connection.execute(query).rowcount
-        return removed
+                count += connection.execute(query).rowcount
+        return count
 
     def suppressed(self, contact_ids: Iterable[str]) -> dict[str, SuppressionKind]:
         """Return those of these contacts who are on the list, and as what.
@@ -81,24 +81,24 @@ class Suppressing(LedgerDatabase):
         Raises SettingsError where contacts were forgotten and SEGUE_SECRET is missing or another:
         they would not be recognised any more.
         """
-        found: dict[str, SuppressionKind] = {}
+        kinds: dict[str, SuppressionKind] = {}
         for batch in batched(sorted(set(contact_ids))):
             by_digest = {self._open_digest(contact): contact for contact in batch}
             query = select(suppressions.c.digest).where(self._row_in(by_digest))
             with self._read() as connection:
                 for digest in connection.execute(query).scalars():
-                    found[by_digest[digest]] = SuppressionKind.SUPPRESSED
+                    kinds[by_digest[digest]] = SuppressionKind.SUPPRESSED
                 for contact in self._forgotten(connection, batch):
-                    found[contact] = SuppressionKind.FORGOTTEN
-        return found
+                    kinds[contact] = SuppressionKind.FORGOTTEN
+        return kinds
 
     def forgotten(self, contact_ids: Iterable[str]) -> set[str]:
         """Return those of these contacts who were forgotten; raises as ``suppressed`` does."""
-        found: set[str] = set()
+        forgotten_ids: set[str] = set()
         for batch in batched(sorted(set(contact_ids))):
             with self._read() as connection:
-                found |= self._forgotten(connection, batch)
-        return found
+                forgotten_ids |= self._forgotten(connection, batch)
+        return forgotten_ids
 
     def is_suppressed(self, contact_id: str) -> bool:
         """Tell whether a contact is on the list by name; nobody is asked for SEGUE_SECRET."""
@@ -173,9 +173,9 @@ class Suppressing(LedgerDatabase):
         if not rows:
             return 0
         insert = self._insert(suppressions).on_conflict_do_nothing()
-        named = [{"namespace": self.namespace, **row} for row in rows]
-        added = connection.execute(insert.returning(suppressions.c.digest), named)
-        return len(added.all())
+        own_rows = [{"namespace": self.namespace, **row} for row in rows]
+        result = connection.execute(insert.returning(suppressions.c.digest), own_rows)
+        return len(result.all())
 
     def _check_value(self, secret: str) -> str:
         return keyed_digest(secret, "check", "of", self.namespace)
@@ -190,6 +190,6 @@ class Suppressing(LedgerDatabase):
 
 
 def _suppression(row: Row[Any]) -> Suppression:
-    known = row.contact_id is not None
-    kind = SuppressionKind.SUPPRESSED if known else SuppressionKind.FORGOTTEN
+    has_id = row.contact_id is not None
+    kind = SuppressionKind.SUPPRESSED if has_id else SuppressionKind.FORGOTTEN
     return Suppression(row.contact_id, kind, row.reason, row.added_by, row.added_at)

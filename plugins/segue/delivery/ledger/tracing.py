@@ -57,21 +57,23 @@ class Tracing(LedgerDatabase):
             spans.c.current_as_of.desc(), spans.c.segment, "change", spans.c.workflow, spans.c.id
         )
         with self._read() as connection:
-            found = connection.execute(query.limit(limit).offset(offset)).all()
-            sent = connection.execute(_deliveries_of(contact_id, [row.span for row in found]))
+            event_rows = connection.execute(query.limit(limit).offset(offset)).all()
+            delivery_rows = connection.execute(
+                _deliveries_of(contact_id, [row.span for row in event_rows])
+            )
             by_event: dict[tuple[int, str], list[Mapping[str, Any]]] = {}
-            for row in sent:
+            for row in delivery_rows:
                 by_event.setdefault((row.span, row.change), []).append(dict(row._mapping))
         return [
             Event(**row._mapping, deliveries=by_event.get((row.span, row.change), ()))
-            for row in found
+            for row in event_rows
         ]
 
     def contacts_beginning(
         self, text: str, workflows: Collection[str], limit: int
     ) -> Sequence[str]:
         """Return the first ids of contacts that begin so and that these workflows know."""
-        known = exists().where(  # not a join: ids are read in order, until there are enough
+        is_known = exists().where(  # not a join: ids are read in order, until there are enough
             spans.c.id == changes.c.span,
             spans.c.namespace == self.namespace,
             spans.c.workflow.in_(sorted(workflows)),
@@ -81,7 +83,7 @@ class Tracing(LedgerDatabase):
             .where(
                 changes.c.contact_id >= text,
                 changes.c.contact_id < text + _LAST,
-                known,
+                is_known,
             )
             .distinct()
             .order_by(changes.c.contact_id)
@@ -96,16 +98,16 @@ class Tracing(LedgerDatabase):
         of_deliveries = select(deliveries.c.span, deliveries.c.change).where(
             deliveries.c.contact_id == contact_id
         )
-        found = union(of_changes, of_deliveries).subquery()
+        events = union(of_changes, of_deliveries).subquery()
         mine = and_(
-            changes.c.span == found.c.span,
+            changes.c.span == events.c.span,
             changes.c.contact_id == contact_id,
-            changes.c.change == found.c.change,
+            changes.c.change == events.c.change,
         )
         return (
             select(
-                found.c.span,
-                found.c.change,
+                events.c.span,
+                events.c.change,
                 changes.c.reason,
                 spans.c.segment,
                 spans.c.workflow,
@@ -115,7 +117,7 @@ class Tracing(LedgerDatabase):
                 spans.c.current_key.label("current"),
                 spans.c.current_as_of.label("as_of"),
             )
-            .join(spans, spans.c.id == found.c.span)
+            .join(spans, spans.c.id == events.c.span)
             .join(runs, runs.c.id == spans.c.run)
             .outerjoin(changes, mine)
             .where(

@@ -44,19 +44,19 @@ class Trying(Requesting):
 
     def file_check(self, workflows: Sequence[str], by: str, now: datetime) -> int:
         """Ask that the connections of these workflows be tried, or of all; returns the number."""
-        asked = {"workflows": list(workflows)}
-        return self._file(RequestKind.CHECK, Selection(), by, now, asked=asked)
+        wish = {"workflows": list(workflows)}
+        return self._file(RequestKind.CHECK, Selection(), by, now, asked=wish)
 
     def file_test(self, wanted: Wanted, by: str, now: datetime) -> int:
         """Ask for one message to a tester and return the request's number."""
         selection = Selection(wanted.workflow, wanted.action, wanted.contact)
-        asked = {"to": wanted.to, "change": wanted.change, "snapshot": wanted.snapshot}
-        return self._file(RequestKind.TEST, selection, by, now, asked=asked)
+        wish = {"to": wanted.to, "change": wanted.change, "snapshot": wanted.snapshot}
+        return self._file(RequestKind.TEST, selection, by, now, asked=wish)
 
     def open_trials(self) -> list[Request]:
         """Return the checks and tests that nobody has begun, oldest first."""
-        found = self._undone(RequestKind.CHECK, RequestKind.TEST)
-        return [each for each in found if not each.begun]
+        trial_requests = self._undone(RequestKind.CHECK, RequestKind.TEST)
+        return [each for each in trial_requests if not each.begun]
 
     def begin_test(self, number: int, owner: str, over_by: datetime) -> bool:
         """Take a test, for good: the call may begin once this is committed.
@@ -69,8 +69,8 @@ class Trying(Requesting):
             body = json.loads(row.body)
             if row.done_at is not None or "begun" in body:
                 return False
-            begun = {"owner": owner, "over_by": over_by.isoformat()}
-            self._put(connection, number, {**body, "begun": begun})
+            claim = {"owner": owner, "over_by": over_by.isoformat()}
+            self._put(connection, number, {**body, "begun": claim})
             return True
 
     def finish_trial(
@@ -91,15 +91,15 @@ class Trying(Requesting):
         with self._write() as connection:
             row = self._locked(connection, number)
             body = json.loads(row.body)
-            owned = body["begun"]["owner"] == owner if "begun" in body else row.done_at is None
-            if owned:
+            is_ours = body["begun"]["owner"] == owner if "begun" in body else row.done_at is None
+            if is_ours:
                 body |= {"result": result, "found": list(found)}
                 self._put(connection, number, body, done_at=now, outcome=outcome)
 
     def end_dead_tests(self, now: datetime) -> list[int]:
         """Call tests ``uncertain`` whose worker ended during the call; returns their numbers."""
         words = "the worker ended during the call: perhaps sent, and not sent again"
-        ended = []
+        numbers = []
         for request in self._undone(RequestKind.TEST):
             if not request.begun or datetime.fromisoformat(request.begun["over_by"]) >= now:
                 continue
@@ -108,8 +108,8 @@ class Trying(Requesting):
                 if row.done_at is None:
                     body = {**json.loads(row.body), "result": TrialResult.UNCERTAIN}
                     self._put(connection, request.id, body, done_at=now, outcome=words)
-                    ended.append(request.id)
-        return ended
+                    numbers.append(request.id)
+        return numbers
 
     def _locked(self, connection: Connection, number: int) -> Any:
         query = select(requests).where(
