@@ -457,20 +457,20 @@ def _create_transactions(store: Store, request: ReceivedRequest, directory: str)
     numbers: Document = {}
     failures: Document = {}
     with store.transaction() as transaction:
-        for name, transaction_ in _body(request).items():
-            _require(isinstance(transaction_, dict), "transaction")
+        for name, fields_of_one in _body(request).items():
+            _require(isinstance(fields_of_one, dict), "transaction")
             _require(
-                WALL_CLOCK.fullmatch(str(transaction_.get("transactionDate"))), "transactionDate"
+                WALL_CLOCK.fullmatch(str(fields_of_one.get("transactionDate"))), "transactionDate"
             )
-            _require(_is_embedded_data(transaction_.get("data", {})), "data")
-            contact = str(transaction_.get("contactId"))
+            _require(_is_embedded_data(fields_of_one.get("data", {})), "data")
+            contact = str(fields_of_one.get("contactId"))
             try:
-                _member(transaction, directory, transaction_.get("mailingListId"), contact)
+                _member(transaction, directory, fields_of_one.get("mailingListId"), contact)
             except Refused:
                 failures[name] = {"errorCode": "CONTACT_NOT_FOUND"}
                 continue
             number = _number(transaction, "CTR")
-            record = {**transaction_, "transactionId": number}
+            record = {**fields_of_one, "transactionId": number}
             transaction.put(TRANSACTIONS, number, record)
             numbers[name] = {"id": number}
             transaction.receive(
