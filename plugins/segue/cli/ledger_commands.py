@@ -109,7 +109,7 @@ def deliveries(
     from segue.settings import Settings
 
     _require_outcome(outcome)
-    wanted = {
+    criteria = {
         "workflow": workflow,
         "action": action,
         "contact_id": contact,
@@ -121,14 +121,14 @@ def deliveries(
         "limit": limit,
     }
     with reading_ledger(Settings.from_environment()) as ledger:
-        found = [] if ledger is None else _list(ledger, wanted)
+        listing = [] if ledger is None else _list(ledger, criteria)
     if output is Format.TABLE:
-        print_listing(_IN_A_TABLE, map(_table_row, found), output)
+        print_listing(_IN_A_TABLE, map(_table_row, listing), output)
     else:
-        rows = ([row[column] for column in _COLUMNS] for row in found)
+        rows = ([row[column] for column in _COLUMNS] for row in listing)
         print_listing(_COLUMNS, rows, output)
-    more = " (as many as --limit allows)" if limit is not None and len(found) == limit else ""
-    note(f"{count(len(found), 'delivery', 'deliveries')}{more}")
+    more = " (as many as --limit allows)" if limit is not None and len(listing) == limit else ""
+    note(f"{count(len(listing), 'delivery', 'deliveries')}{more}")
 
 
 def delivery(
@@ -141,22 +141,24 @@ def delivery(
     from segue.settings import Settings
 
     with reading_ledger(Settings.from_environment()) as ledger:
-        found = None if ledger is None else ledger.find_delivery(key)
-        told = ledger is not None and found is None and ledger.list_deliveries(message=key, limit=1)
-    if told:
+        row = None if ledger is None else ledger.find_delivery(key)
+        is_message_key = (
+            ledger is not None and row is None and ledger.list_deliveries(message=key, limit=1)
+        )
+    if is_message_key:
         raise SettingsError(
             f"{key!r} is the key of a digest; whom it was about is listed by segue deliveries "
             f"--message {key}"
         )
-    if found is None:
+    if row is None:
         raise SettingsError(
             f"there is no delivery with the key {key!r}; segue deliveries --format json lists keys"
         )
     if output is Format.TABLE:
-        for name, value in found.items():
+        for name, value in row.items():
             print(f"{name:<15} {shown(value)}".rstrip())
     else:
-        print_listing(tuple(found), [list(found.values())], output)
+        print_listing(tuple(row), [list(row.values())], output)
 
 
 def gaps(
@@ -176,11 +178,11 @@ def gaps(
     workspace = Workspace.open(home)
     names = [workflow] if workflow is not None else workspace.catalog.names("workflows")
     with reading_ledger(workspace.settings) as ledger, working("Comparing spans with snapshots"):
-        found, over, unusable = _find_gaps(workspace, ledger, names, one=workflow is not None)
-    _print_gaps(found, output)
-    if not found and not unusable:
+        holes, bridges, unusable = _find_gaps(workspace, ledger, names, one=workflow is not None)
+    _print_gaps(holes, output)
+    if not holes and not unusable:
         note("no gap: every snapshot since the start is covered")
-    for bridge in over:
+    for bridge in bridges:
         note(plain(f"{bridge.workflow}: {bridge}"))
     for reason in unusable:
         note(f"not looked at: {reason}")
@@ -224,23 +226,23 @@ def _instant(text: str) -> datetime:
     except ValueError:
         pass
     try:
-        found = datetime.fromisoformat(text)
+        instant = datetime.fromisoformat(text)
     except ValueError:
         raise SettingsError(
             f"--since is {text!r}; allowed: a duration such as 7d, a date such as 2026-11-22, or "
             "a time such as 2026-11-22T06:00:00Z"
         ) from None
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
 
 
 def _list(ledger: Ledger, wanted: dict[str, Any]) -> list[dict[str, Any]]:
     """Return what is wanted; raise for a workflow that does not exist: a mistyped name."""
     from segue.cli.workspace import require_workflow
 
-    found = ledger.list_deliveries(**wanted)
-    if not found and wanted["workflow"] is not None:
+    listing = ledger.list_deliveries(**wanted)
+    if not listing and wanted["workflow"] is not None:
         require_workflow(wanted["workflow"], ledger)
-    return found
+    return listing
 
 
 def _table_row(row: dict[str, Any]) -> list[Any]:
@@ -255,19 +257,19 @@ def _find_gaps(
     from segue.delivery.report import all_bridges, all_gaps
     from segue.errors import DataError, DefinitionError
 
-    found: list[Gap] = []
-    over: list[Bridge] = []
+    holes: list[Gap] = []
+    bridges: list[Bridge] = []
     unusable = []
     for name in names:
         try:
             resolved = workspace.catalog.resolve(name)
-            found += all_gaps(resolved, ledger, workspace.now)
-            over += all_bridges(resolved, ledger)
+            holes += all_gaps(resolved, ledger, workspace.now)
+            bridges += all_bridges(resolved, ledger)
         except (DefinitionError, DataError) as error:
             if one:
                 raise
             unusable.append(f"{name}: {error}")
-    return found, over, unusable
+    return holes, bridges, unusable
 
 
 def _print_gaps(found: list[Gap], output: Format) -> None:

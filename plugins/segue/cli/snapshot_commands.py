@@ -56,17 +56,17 @@ def snapshots(
     from segue.directory.tables import SnapshotTables
 
     with working(f"Listing {directory}"):
-        quarantined = workspace.quarantined(definition)
-        found = list_snapshots(definition, now=workspace.now)
-        tables = [SnapshotTables(definition, item) for item in found]
-        rows = [[*_row(each), quarantined.get(each.snapshot.key)] for each in tables]
+        reasons = workspace.quarantined(definition)
+        all_snapshots = list_snapshots(definition, now=workspace.now)
+        tables = [SnapshotTables(definition, item) for item in all_snapshots]
+        rows = [[*_row(each), reasons.get(each.snapshot.key)] for each in tables]
         clashes = [text for each in tables for text in each.clashes()]
         left_out = describe_unkeyed(unkeyed_folders(definition))
     if not rows:
         note(f"directory {directory} has no snapshot yet")
     for text in (*clashes, *([] if left_out is None else [left_out])):
         note(text)
-    for text in describe_twins(found):
+    for text in describe_twins(all_snapshots):
         note(text)
     if output is Format.TABLE:
         print_listing(_IN_A_TABLE, map(_table_row, rows), output)
@@ -101,13 +101,13 @@ def quarantine(
     definition = workspace.catalog.directory(directory)
     canonical = require_key(definition, key)[0]
     with writing_ledger(workspace.settings) as ledger:
-        done = asking.quarantine(ledger, directory, canonical, person(), reason, this_second())
+        outcome = asking.quarantine(ledger, directory, canonical, person(), reason, this_second())
     print(f"{canonical} of {directory} is quarantined: no run uses it")
-    for span in done.withdrawn:
+    for span in outcome.withdrawn:
         print(f"withdrawn: {_of_span(span)}")
-    for span in done.kept:
+    for span in outcome.kept:
         print(f"kept, because something of it was sent: {_of_span(span)}")
-    note(f"{count(done.rejected, 'delivery', 'deliveries')} not sent, and rejected")
+    note(f"{count(outcome.rejected, 'delivery', 'deliveries')} not sent, and rejected")
     try:
         find_snapshot(definition, canonical, now=workspace.now)
     except SegueError as error:  # deleted already, or being written anew; or its storage is away
@@ -122,12 +122,12 @@ def release(key: _Key, directory: _Directory, home: Home = None) -> None:
     from segue.errors import SettingsError
 
     workspace = Workspace.open(home)
-    parsed = parse_key(workspace.catalog.directory(directory), key)
-    canonical = parsed[0] if parsed else key
+    reading = parse_key(workspace.catalog.directory(directory), key)
+    canonical = reading[0] if reading else key
     with writing_ledger(workspace.settings) as ledger:
         if not asking.release(ledger, directory, canonical, person(), this_second()):
-            known = ", ".join(sorted(ledger.quarantined(directory))) or "none"
-            raise SettingsError(f"{key} of {directory} is not quarantined; quarantined: {known}")
+            keys = ", ".join(sorted(ledger.quarantined(directory))) or "none"
+            raise SettingsError(f"{key} of {directory} is not quarantined; quarantined: {keys}")
     print(f"{canonical} of {directory} may be used again")
     note("clear the runs that were withdrawn, from wait_for_snapshot, to do them anew")
 
@@ -141,14 +141,14 @@ def _row(tables: SnapshotTables) -> list[Any]:
     from segue.directory.layout import TABLES
 
     snapshot = tables.snapshot
-    found = [name for name in TABLES if tables.has(name)]
-    return [snapshot.key, snapshot.as_of, snapshot.complete, found, snapshot.why_incomplete]
+    names = [name for name in TABLES if tables.has(name)]
+    return [snapshot.key, snapshot.as_of, snapshot.complete, names, snapshot.why_incomplete]
 
 
 def _table_row(row: list[Any]) -> list[Any]:
-    key, as_of, complete, tables, why, quarantined = row
-    if quarantined is not None:
-        return [key, as_of, f"quarantined: {quarantined}".removesuffix(": "), tables]
+    key, as_of, complete, tables, why, reason = row
+    if reason is not None:
+        return [key, as_of, f"quarantined: {reason}".removesuffix(": "), tables]
     return [key, as_of, complete or f"no: {why}", tables]
 
 
@@ -159,15 +159,15 @@ def _check(workspace: Workspace, directory: DirectoryDefinition, key: str, outpu
 
     tables = SnapshotTables(directory, workspace.snapshot(directory, key))
     with working(f"Checking {key}"):
-        found = tables.check()
-        problems = [(each.table, each.message) for each in found]
+        report = tables.check()
+        problems = [(each.table, each.message) for each in report]
         facts = [] if problems else tables.report()
         unreadable = [] if problems else _remarks(workspace, tables)
         strangers = [] if problems else find_strangers(tables)
         further = [] if problems else _undated(unreadable)
         further += [(each.table, each.problem) for each in strangers if each.problem]
-        lost = workspace.lost_opt_outs(tables)
-        further += [] if lost is None else [("contacts", lost)]
+        loss = workspace.lost_opt_outs(tables)
+        further += [] if loss is None else [("contacts", loss)]
     remarks: list[Unreadable | WordsForNothing | Strangers] = [
         *(each for each in strangers if not each.problem),
         *unreadable,
@@ -180,7 +180,7 @@ def _check(workspace: Workspace, directory: DirectoryDefinition, key: str, outpu
     rows += [[each.table, *[None] * 4, str(each)] for each in remarks]
     if output is not Format.TABLE:
         print_listing(_CHECK_COLUMNS, rows, output)
-    elif found:
+    elif report:
         print(*(text for _, text in problems), sep="\n")
     else:
         print_listing(_CHECK_COLUMNS[:4], [row[:4] for row in rows if row[1] is not None], output)
@@ -199,8 +199,8 @@ def _check(workspace: Workspace, directory: DirectoryDefinition, key: str, outpu
 def _unread_dates(table: str, remarks: Sequence[object]) -> int:
     from segue.segments.unreadable import DATES, Unreadable
 
-    found = [each for each in remarks if isinstance(each, Unreadable) and each.use == DATES[-1]]
-    return sum(each.count for each in found if each.table == table)
+    dates = [each for each in remarks if isinstance(each, Unreadable) and each.use == DATES[-1]]
+    return sum(each.count for each in dates if each.table == table)
 
 
 def _remarks(workspace: Workspace, tables: SnapshotTables) -> list[Unreadable | WordsForNothing]:
@@ -217,8 +217,8 @@ def _remarks(workspace: Workspace, tables: SnapshotTables) -> list[Unreadable | 
 
     uses = {*DATES, *_uses(workspace, tables.directory.directory)}
     uses |= text_uses(tables, besides={(use.table, use.column) for use in uses})
-    shown = [name for name in ("contacts", "transactions") if tables.has(name)]
-    words = [each for table in shown for each in find_words_for_nothing(tables, table)]
+    names = [name for name in ("contacts", "transactions") if tables.has(name)]
+    words = [each for table in names for each in find_words_for_nothing(tables, table)]
     return [*find_unreadable(tables, uses), *words]
 
 

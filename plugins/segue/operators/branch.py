@@ -60,8 +60,10 @@ class LoadContactDetails(_BranchOperator):
 
     def __init__(self, **kwargs: Any) -> None:
         workflow = kwargs["workflow"]
-        retried = {"retries": workflow.definition.retries, **BACKOFF} if workflow.live else {}
-        super().__init__(**{**retried, **kwargs})
+        retry_settings = (
+            {"retries": workflow.definition.retries, **BACKOFF} if workflow.live else {}
+        )
+        super().__init__(**{**retry_settings, **kwargs})
 
     @shown_plainly
     def execute(self, context: Context) -> dict[str, Any]:
@@ -72,14 +74,14 @@ class LoadContactDetails(_BranchOperator):
         from segue.operators.environment import open_ledger, open_memberships, run_of
 
         ref = BranchRef.from_xcom(self.branch)
-        found = load_branch(
+        number = load_branch(
             self.workflow,
             ref,
             Desk(open_ledger()),
             open_memberships(),
             run_of(self.workflow.name, context).clear_number,
         )
-        self.log.info("%s: details of %s contacts loaded", ref.label, found)
+        self.log.info("%s: details of %s contacts loaded", ref.label, number)
         return ref.as_xcom()
 
 
@@ -96,9 +98,9 @@ class CheckConditions(_BranchOperator):
         from segue.operators.environment import open_ledger
 
         ref = BranchRef.from_xcom(self.branch)
-        passed, judged = check_branch(self.workflow, ref, open_ledger(), datetime.now(UTC))
-        self.log.info("%s: conditions hold for %s of %s changes", ref.label, passed, judged)
-        if not passed:
+        number, total = check_branch(self.workflow, ref, open_ledger(), datetime.now(UTC))
+        self.log.info("%s: conditions hold for %s of %s changes", ref.label, number, total)
+        if not number:
             raise AirflowSkipException("the conditions hold for nobody in this branch")
         return ref.as_xcom()
 
@@ -195,15 +197,15 @@ def _raise_for(result: Pass) -> None:
     """Raise what the standing of the branch's deliveries asks for."""
     from segue.delivery.schema import State
 
-    standing = result.standing
+    counts = result.standing
     if not result.is_complete:
-        left = standing[State.RELEASED] + result.elsewhere
-        raise AirflowException(f"{left} deliveries are left to be tried again: {_why(result)}")
-    failed, uncertain = standing[State.FAILED], standing[State.UNCERTAIN]
-    if failed or uncertain:
-        raise AirflowFailException(f"{failed} deliveries failed, {uncertain} are uncertain")
-    if not standing[State.DELIVERED]:
-        states = ", ".join(f"{count} {state}" for state, count in sorted(standing.items()))
+        remainder = counts[State.RELEASED] + result.elsewhere
+        raise AirflowException(f"{remainder} deliveries are left to be tried again: {_why(result)}")
+    failures, uncertain = counts[State.FAILED], counts[State.UNCERTAIN]
+    if failures or uncertain:
+        raise AirflowFailException(f"{failures} deliveries failed, {uncertain} are uncertain")
+    if not counts[State.DELIVERED]:
+        states = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
         raise AirflowSkipException(f"nothing is to be sent: {states}")
 
 
