@@ -407,7 +407,7 @@ def test_the_code_points_at_pages_that_are_here():
 
 
 def test_the_design_has_every_state_and_the_diagram_no_step_of_its_own():
-    """Its table is what the tests of the ledger run with (tests/states.py)."""
+    """Nothing leads out of ``delivered``."""
     [diagram] = [block for block in blocks_of(page("design.md")) if block.language == "mermaid"]
     steps = re.findall(r"(?m)^ +(\S+) --> (\S+?):?(?: |$)", diagram.text)
     drawn = {tuple("" if state == "[*]" else state for state in step) for step in steps}
