@@ -21,10 +21,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from segue.directory.checks import FALSE_WORDS, TRUE_WORDS
-from segue.directory.python_values import python_value, python_values
+from segue.directory.python_values import python_value
 from segue.segments.arrow import TEXT, ArrowColumn, pc
 from segue.segments.ordered import Instants, Mask, Numbers, no_numbers
-from segue.segments.readings import mask_of, read_instants, read_numbers
+from segue.segments.readings import mask_of, not_utf8, read_instants, read_numbers
 
 Codes = npt.NDArray[np.int64]
 
@@ -163,33 +163,23 @@ class TextColumn(Column):
         # Views into one buffer of text are all there is: Arrow compares large strings only alike.
         self._values = pc.if_else(pc.equal(pc.binary_length(values), 0), None, values.cast(TEXT))
 
-    def judged(self, holds: Callable[[Column], Mask]) -> Mask:
-        try:
-            return holds(self)
-        except pa.ArrowInvalid:  # somewhere it is not UTF-8: missing there, and no other's trouble
-            return holds(self._readable)
-
-    def ignoring_case(self) -> Column:
-        try:
-            return super().ignoring_case()
-        except pa.ArrowInvalid:
-            return self._readable.ignoring_case()
-
     @cached_property
-    def _readable(self) -> TextColumn:
-        readable = pa.chunked_array([pa.array(python_values(self._values), TEXT)])
-        return TextColumn(readable, self.zone)
+    def _readable(self) -> ArrowColumn:
+        """What is not UTF-8 is there, as ``missing`` says, and read as nothing."""
+        wrong = not_utf8(self._values)
+        readable: ArrowColumn = self._values
+        return pc.if_else(pa.array(wrong), None, readable) if wrong.any() else readable
 
     def find_missing(self) -> Mask:
         return mask_of(self._values.is_null())
 
     @cached_property
     def texts(self) -> Texts:
-        return Texts(self._values)
+        return Texts(self._readable)
 
     @cached_property
     def numbers(self) -> Numbers:
-        return read_numbers(self._values)
+        return read_numbers(self._readable)
 
     @cached_property
     def booleans(self) -> Booleans:
@@ -198,7 +188,7 @@ class TextColumn(Column):
 
     @cached_property
     def instants(self) -> Instants:
-        return read_instants(self._values, self.zone)
+        return read_instants(self._readable, self.zone)
 
     def value(self, row: int) -> Any:
         stored = self._values[row]
@@ -230,7 +220,10 @@ class EncodedColumn(Column):
 
     def ignoring_case(self) -> Column:
         lowered = self._values.ignoring_case()
-        return EncodedColumn(self._codes, lowered, self._plain.ignoring_case)
+        return EncodedColumn(self._codes, lowered, self._decode_in_lower_case)
+
+    def _decode_in_lower_case(self) -> Column:
+        return self._plain.ignoring_case()
 
     @property
     def dates_only(self) -> bool:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from segue.directory.python_values import python_value
 from segue.segments.arrow import ArrowArray, ArrowColumn, pc
 from segue.segments.conditions.operands import INSTANT_PATTERN, RESPELLINGS
 from segue.segments.ordered import (
@@ -27,7 +28,25 @@ from segue.segments.wall_clock import to_utc
 
 _BLANKS = " \t\n\v\f\r"
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_FEW = 64  # texts that are looked at one by one
 _DIGITS = 18  # decimal digits that always fit 64 bits
+
+
+def not_utf8(texts: ArrowColumn) -> Mask:
+    """Mark the texts that are none, as a writer that does not look leaves them in Parquet."""
+    return np.concatenate([np.zeros(0, bool), *(_not_utf8(chunk) for chunk in texts.chunks)])
+
+
+def _not_utf8(texts: ArrowArray) -> Mask:
+    """Look at a part as a whole, and closer only where it is not right throughout."""
+    try:
+        texts.validate(full=True)
+    except pa.ArrowInvalid:
+        if len(texts) > _FEW:
+            middle = len(texts) // 2
+            return np.concatenate([_not_utf8(texts[:middle]), _not_utf8(texts[middle:])])
+        return np.array([text.is_valid and python_value(text) is None for text in texts])
+    return np.zeros(len(texts), bool)
 
 
 def read_numbers(texts: ArrowColumn) -> Numbers:

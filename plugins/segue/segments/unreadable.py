@@ -22,7 +22,7 @@ import pyarrow as pa
 from segue.directory.checks import ID
 from segue.directory.column_kinds import ColumnKind
 from segue.directory.layout import TABLES
-from segue.directory.python_values import python_value, python_values
+from segue.directory.python_values import python_values
 from segue.directory.readers import in_parallel, is_text, plain
 from segue.directory.tables import SnapshotTables, TableSlice
 from segue.errors import DataError
@@ -36,6 +36,7 @@ from segue.segments.conditions.operands import Day, Instant, Number, NumberRange
 from segue.segments.conditions.registry import find_operator
 from segue.segments.definition import SegmentDefinition
 from segue.segments.ordered import Mask
+from segue.segments.readings import not_utf8
 
 MOST_UNDATED = 0.1  # the share of transactions without a readable date from which none is believed
 _NEWS = 0.01  # how far a share may rise from one snapshot to the next without a question
@@ -282,7 +283,7 @@ def _of_column(piece: TableSlice, use: Use, values: ArrowColumn) -> Unreadable:
         return Unreadable(use, kind, 0, len(values) - values.null_count, (), ())
     values = plain(values)
     column = column_of(values, _UTC)
-    no_text = _not_utf8(values)
+    no_text = not_utf8(values)
     wrong = ~column.missing if kind in _OPAQUE else column.judged(_JUDGES[use.reading]) | no_text
     some: ArrowArray = pa.array(np.flatnonzero(wrong)[:_EXAMPLES])
     return Unreadable(
@@ -321,18 +322,8 @@ def _is_utf8(values: ArrowColumn) -> bool:
         each.dictionary if isinstance(each, pa.DictionaryArray) else each for each in values.chunks
     ]
     return all(
-        is_text(each.type) and not _not_utf8(pa.chunked_array([each])).any() for each in chunks
+        is_text(each.type) and not not_utf8(pa.chunked_array([each])).any() for each in chunks
     )
-
-
-def _not_utf8(values: ArrowColumn) -> Mask:
-    """Return which texts are none, as a writer that does not look leaves them in Parquet."""
-    try:
-        values.validate(full=True)
-    except pa.ArrowInvalid:
-        marks = [scalar.is_valid and python_value(scalar) is None for scalar in values]
-        return np.array(marks, dtype=bool)
-    return np.zeros(len(values), dtype=bool)
 
 
 def _no_boolean(values: Column) -> Mask:
@@ -434,7 +425,7 @@ def _nothings(piece: TableSlice, names: Sequence[str]) -> list[dict[str, int]]:
 
 def _nothings_among(values: ArrowColumn) -> dict[str, int]:
     counted: Any = values.value_counts()
-    counted = counted.filter(pa.array(~_not_utf8(pa.chunked_array([counted.field("values")]))))
+    counted = counted.filter(pa.array(~not_utf8(pa.chunked_array([counted.field("values")]))))
     values = counted.field("values").cast(TEXT)
     trimmed = pc.utf8_lower(pc.utf8_trim(values, _BLANKS))
     blank = pc.and_(pc.equal(trimmed, ""), pc.not_equal(values, ""))

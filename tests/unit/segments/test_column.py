@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from segue.durations import localize
 from segue.errors import DataError
 from segue.segments.column_source import column_of
+from segue.segments.conditions.registry import Moment, find_operator, operator_names
 from segue.segments.exact_sums import group_sums, rounded_sum
 from segue.segments.ordered import Doubles, ExactNumbers, ScaledIntegers
 
@@ -338,3 +341,39 @@ def test_sums_of_mixed_numbers_are_exact_until_a_float_joins():
     assert [sums.value(row) for row in range(2)] == [2.35, 0.5]
     exact = column([Decimal("0.1"), Decimal("0.2")], object).numbers.sums(np.array([0, 0]), 1)
     assert exact.value(0) == Decimal("0.3")
+
+
+# Text that is not UTF-8
+
+STORED = pa.array([b"gold\xff", b"gold", b"5\xff", b"5", b"2026-11-20", b"yes", b"\xff", b""] * 40)
+WRONG = pc.match_substring(STORED, b"\xff")
+UNREADABLE = pc.cast(STORED, options=pc.CastOptions(pa.large_string(), allow_invalid_utf8=True))
+OPERANDS = ["gold", "o", "5", 5, [5, 6], ["gold"], True, "30d", "2026-11-20", "2026-11-21"]
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+@pytest.mark.parametrize("ignore_case", [False, True])
+@pytest.mark.parametrize("operator", operator_names())
+def test_text_that_is_not_utf8_is_missing_to_every_operator(operator, ignore_case, encoded):
+    """And so its complement is true; only ``is_set`` sees that something is there."""
+    values = pa.DictionaryArray.from_arrays(list(range(8)) * 40, UNREADABLE[:8])
+    stored = column_of(values if encoded else UNREADABLE, LONDON)
+    missing = column_of(pc.if_else(WRONG, None, UNREADABLE), LONDON)
+    registered = find_operator(operator)
+    moment = Moment(datetime(2026, 11, 23, tzinfo=UTC), LONDON)
+    tried = 0
+    for data in OPERANDS:
+        try:
+            operand = registered.operator.takes.parse(data)
+        except ValueError:
+            continue
+        tried += 1
+        both = (each.ignoring_case() if ignore_case else each for each in (stored, missing))
+        holds = partial(registered.holds, operand=operand, moment=moment)
+        found, expected = (each.judged(holds) for each in both)
+        if operator in ("is_empty", "is_set"):
+            empty = [text == b"" for text in STORED.to_pylist()]
+            assert found.tolist() == [each is (operator == "is_empty") for each in empty]
+        else:
+            assert found.tolist() == expected.tolist(), data
+    assert tried
