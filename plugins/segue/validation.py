@@ -230,10 +230,10 @@ def _declared_opt_states(document: Document) -> Iterator[Problem]:
     fields_by_table, consent = document.data.get("fields"), document.data.get("consent")
     names = fields_by_table.get("contacts") if isinstance(fields_by_table, dict) else None
     rules = consent if isinstance(consent, dict) else {}
-    read = {UNSUBSCRIBED, rules.get("opted_in"), rules.get("opted_out")}
+    read = [UNSUBSCRIBED, rules.get("opted_in"), rules.get("opted_out")]
     fields = rules.get("not_opt_states")
     if isinstance(names, list):
-        others = [str(name) for name in names if name not in read]
+        others = [name for name in names if isinstance(name, str) and name not in read]
         for name in opt_state_columns(others, others_read=len(others) < len(names)):
             if not isinstance(fields, list) or name not in fields:
                 message = f"{name!r} looks like an opt state; say what it is in `consent`"

@@ -54,6 +54,11 @@ from segue.directory.snapshots import Snapshot
 from segue.documents import did_you_mean
 from segue.errors import DataError
 
+_WORDS = (ColumnKind.TEXT, ColumnKind.BYTES, ColumnKind.NULL)
+NAMES: Mapping[str, tuple[str, tuple[ColumnKind, ...]]] = {  # table: column, what it may hold
+    "mailing_lists": ("mailing_list", (*_WORDS, ColumnKind.NUMBER)),
+    "subscriptions": ("scope", _WORDS),
+}
 NEEDED = {
     "contacts": (ID,),
     "transactions": (ID, "date"),
@@ -528,7 +533,19 @@ class SnapshotTables:
         unknown = [self._describe_unknown(table, name) for name in names if name not in sources]
         if unknown:
             raise self._error(table, "; ".join(dict.fromkeys(unknown)))
+        wrong = self._no_name(table)
+        if wrong is not None and NAMES[table][0] in names:
+            raise self._error(table, wrong)
         return {name: sources[name] for name in names}
+
+    def _no_name(self, table: str) -> str | None:
+        """Say that a column of names is of a kind that cannot be any; None where it is."""
+        column, allowed = NAMES.get(table, ("", ()))
+        kind = self.kinds(table).get(column)
+        if kind is None or kind in allowed:
+            return None
+        words = " or ".join(each for each in allowed if each is not ColumnKind.NULL)
+        return f"{self._sources(table)[column]!r} holds values of the kind {kind}; allowed: {words}"
 
     def _describe_unknown(self, table: str, name: str) -> str:
         own, mapping_of_it = self._parts(table)[0].columns, self._mapping(table).get(name)
@@ -664,6 +681,10 @@ class SnapshotTables:
         names = [*NEEDED[table], *self._mapping(table)]
         for name in dict.fromkeys(name for name in names if name not in sources):
             yield str(self._error(table, self._describe_unknown(table, name)))
+        wrong = self._no_name(table)
+        if wrong is not None:
+            yield str(self._error(table, wrong))
+            return
         unreadable = list(self._unreadable(table))
         yield from unreadable
         if ID in sources and not unreadable:
@@ -779,7 +800,7 @@ def _common_type(name: str, parts: Sequence[Part]) -> pa.DataType:
         kind = part.schema.field(name).type
         try:
             common = _both(common, kind)
-        except pa.ArrowException:
+        except (pa.ArrowException, ValueError):  # the latter of more digits than decimals have
             raise DataError(
                 f"{part.name}: column {name!r} is {kind}; in the files before it it is {common}; "
                 "expected one type"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 import numpy as np
+import pyarrow as pa
 
 from segue.directory.checks import ID
 from segue.directory.python_values import python_values
@@ -12,6 +13,7 @@ from segue.directory.readers import in_parallel, pc, plain
 from segue.directory.tables import SnapshotTables, TableSlice
 from segue.documents import Location, format_location
 from segue.errors import DataError
+from segue.segments.column_source import column_of
 from segue.segments.conditions import Condition
 from segue.segments.conditions.fit import Kinds, misfits
 from segue.segments.conditions.inspection import needed_columns
@@ -42,7 +44,8 @@ def mailing_list_names(tables: SnapshotTables) -> frozenset[str] | None:
         return None
 
     def names(piece: TableSlice) -> list[str | None]:
-        return python_values(pc.unique(plain(piece.read([column]).column(column))))
+        some = pa.chunked_array([pc.unique(plain(piece.read([column]).column(column)))])
+        return python_values(column_of(some, tables.directory.zone).texts.arrow)
 
     pieces = in_parallel(names, tables.slices(table))
     return frozenset(name for found in pieces for name in found if name)

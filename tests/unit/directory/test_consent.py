@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import date, time
+from decimal import Decimal
+
 import pyarrow as pa
 import pytest
 from pydantic import ValidationError
@@ -38,6 +41,23 @@ def problems(made) -> str:
     else:
         made.refuse_unread()
     return found
+
+
+NAMED = {"mailing_lists": "mailing_list", "subscriptions": "scope"}
+VALUES = {
+    "text": pa.array(["directory"]),
+    "bytes": pa.array([b"directory"]),
+    "dictionary": pa.array(["directory"]).dictionary_encode(),
+    "null": pa.nulls(1),
+    "number": pa.array([3]),
+    "decimal": pa.array([Decimal("1.5")]),
+    "struct": pa.array([{"a": 1}]),
+    "list": pa.array([["a"]]),
+    "map": pa.array([[("a", 1)]], pa.map_(pa.string(), pa.int64())),
+    "date": pa.array([date(2026, 1, 1)]),
+    "time": pa.array([time(1)]),
+    "boolean": pa.array([True]),
+}
 
 
 class TestColumns:
@@ -94,6 +114,24 @@ class TestColumns:
         made = tables(rows, consent=told, columns=columns)
         assert problems(made) == ""
         assert made.contacts()["old_state"].tolist() == ["no", "yes"]
+
+    @pytest.mark.parametrize(("table", "column"), NAMED.items())
+    @pytest.mark.parametrize("kind", VALUES)
+    def test_a_column_of_names_that_are_none(self, tables, table, column, kind):
+        """Is refused by whoever reads it, whatever it holds; a mailing list may be a number."""
+        rows = pa.table({"contact_id": ["a"], column: VALUES[kind], "opted_in": [True]})
+        made = tables(files={f"{table}.parquet": rows})
+        is_name = kind in ("text", "bytes", "dictionary", "null") or (
+            kind in ("number", "decimal") and table == "mailing_lists"
+        )
+        found = "; ".join(map(str, made.check()))
+        assert ("holds values of the kind" in found) is not is_name
+        if is_name:
+            assert len(made.rows(table)) == 1
+            return
+        for read in (lambda: made.rows(table), lambda: made.slices(table)[0].read([column])):
+            with pytest.raises(DataError, match=f"'{column}' holds values of the kind"):
+                read()
 
     @pytest.mark.parametrize("table", ["mailing_lists", "subscriptions"])
     def test_of_other_tables(self, tables, table):

@@ -304,6 +304,13 @@ class TestCsv:
 
 
 class TestParquet:
+    def test_more_digits_than_any_decimal_has(self, folder):
+        """Whole numbers beside a decimal that has no room for them are told like other types."""
+        wide = pa.array([Decimal(1)], pa.decimal256(76, 60))
+        folder.write(f"{KEY}/contacts/a.parquet", pa.table({"contact_id": ["a"], "v": wide}))
+        folder.write(f"{KEY}/contacts/b.parquet", pa.table({"contact_id": ["b"], "v": [3]}))
+        fails(folder.tables().contacts, "column 'v' is int64", "expected one type")
+
     def test_dtypes(self, folder):
         """Types are kept, dictionaries decoded, text is large_string, NaN is missing."""
         noon = dt.datetime(2026, 11, 22, 12, tzinfo=dt.UTC)
