@@ -47,6 +47,9 @@ _SUFFIXES = (".yaml", ".yml")
 _COPIES = tuple(f"{suffix}~" for suffix in _SUFFIXES)  # as editors leave them
 _NAME_KEY = {"directories": "directory", "segments": "segment", "workflows": "workflow"}
 
+_MARKS = {"workflows": {"workflow", "actions"}, "directories": {"directory", "snapshots"}}
+_MARKS["segments"] = {"segment", "directory", "match"}
+
 
 class Catalog:
     """The definitions of one home folder.
@@ -156,6 +159,10 @@ class Catalog:
         """Return a definition by folder and name; raise DefinitionError."""
         path = self.location(folder, name)
         document = self._document(path)
+        kind = folder_of_kind(document)
+        if kind not in (None, folder):
+            message = f"is not of this kind; what it defines stands in {kind}/"
+            raise DefinitionError([document.problem((), message)])
         templates = self.home / "templates"
         definition = validate(FOLDERS[folder], document, templates=templates)
         key = _NAME_KEY[folder]
@@ -339,6 +346,12 @@ def _cap_problems(document: Document) -> Iterator[Problem]:
 def _unknown_channel(name: str) -> str:
     names = channel_names()
     return f"unknown channel {name!r}; allowed: {', '.join(names)}{did_you_mean(name, names)}"
+
+
+def folder_of_kind(document: Document) -> str | None:
+    """Return the folder of the kind that a document surely is; None where it may be any."""
+    keys = set(document.data) if isinstance(document.data, dict) else set()
+    return next((folder for folder, marks in _MARKS.items() if keys >= marks), None)
 
 
 def definition_files(folder: Path) -> list[Path]:

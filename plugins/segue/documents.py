@@ -152,7 +152,7 @@ def problems_of(
     for details in all_details:
         if details["type"] == "too_short" and details["loc"] in inner:
             continue  # its elements are wrong, and reported
-        if _is_of_another_branch(details, all_details):
+        if _is_of_another_branch(details, all_details) or _is_no_word(details, all_details):
             continue
         location = at + _inside(_value_at(document.data, at), details["loc"])
         cause = details.get("ctx", {}).get("error")
@@ -176,6 +176,15 @@ def _is_of_another_branch(details: Any, others: Sequence[Any]) -> bool:
         and other["loc"] != details["loc"]
         and isinstance(details.get("input"), dict | list)
         for other in others
+    )
+
+
+def _is_no_word(details: Any, others: Sequence[Any]) -> bool:
+    """Tell whether a mapping was expected where a word is allowed, too, and one was written."""
+    return details["type"] in ("model_type", "model_attributes_type", "dict_type") and any(
+        other["type"] == "literal_error" and other["loc"][:-1] == details["loc"][:-1]
+        for other in others
+        if not isinstance(details.get("input"), dict | list)
     )
 
 
@@ -363,8 +372,11 @@ def _describe(details: dict[str, Any], model: type[BaseModel]) -> str:
     if kind == "value_error":
         return str(details["ctx"]["error"])
     if kind == "literal_error":
-        return f"found {value!r}; allowed: {details['ctx']['expected']}" + (
-            did_you_mean(value, re.findall(r"'([^']+)'", details["ctx"]["expected"]))
+        expected = details["ctx"]["expected"]
+        is_branch = location[-1:] == (f"literal[{expected}]",)  # of a union with a mapping
+        mapping = " or a mapping" if is_branch else ""
+        return f"found {value!r}; allowed: {expected}{mapping}" + (
+            did_you_mean(value, re.findall(r"'([^']+)'", expected))
             if isinstance(value, str)
             else ""
         )

@@ -18,6 +18,7 @@ from segue.catalog import (
     FOLDERS,
     Catalog,
     definition_files,
+    folder_of_kind,
     misplaced_files,
     set_aside,
     unreadable_folders,
@@ -201,7 +202,7 @@ def _definition_problems(
         catalog.load(folder, name)
     except DefinitionError as error:
         yield from error.problems
-    if isinstance(document.data, dict):
+    if isinstance(document.data, dict) and folder_of_kind(document) in (None, folder):
         if folder == "directories":
             yield from _mapping_problems(document, columns.get(name, {}))
             yield from _declared_opt_states(document)

@@ -140,8 +140,9 @@ def _is_mistake(workspace: Workspace, directory: DirectoryDefinition, error: Dat
     newest = list_snapshots(directory, now=workspace.now)[-1:]
     if not newest:
         return bool(unkeyed_folders(directory))
-    files = list_folder(newest[0].location, f"directory {directory.directory}").files
-    return not newest[0].complete and bool(unread_tables(files))
+    listing = list_folder(newest[0].location, f"directory {directory.directory}")
+    found = unread_tables(listing, directory.complete_marker)
+    return not newest[0].complete and bool(found)
 
 
 def _columns_of(tables: SnapshotTables) -> Columns:

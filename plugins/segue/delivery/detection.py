@@ -32,7 +32,9 @@ from segue.directory.snapshots import (
     find_snapshot,
     fingerprint,
     list_snapshots,
+    newest_complete,
     parse_key,
+    usable_snapshots,
 )
 from segue.directory.tables import SnapshotTables
 from segue.errors import DataError, SettingsError, SnapshotMissing, SnapshotRewritten
@@ -244,12 +246,24 @@ def _enrol(
     current = snapshots_for(resolved, run, wishes, ledger, now)[1]
     if current is None:
         return _without_current(resolved, run, ledger, now)
+    _refuse_lost_opt_outs(resolved, current, ledger, now)
     everybody = enrolment(resolved, current, ledger.reached_contacts(run.workflow), store)
     detected = bounded(everybody, ledger, run.workflow)
     ledger.record_spans(
         run, [detected], resolved.action_ids, resolved.fingerprint, now, recorded_only=False
     )
     return _recorded(ledger, run)
+
+
+def _refuse_lost_opt_outs(
+    resolved: ResolvedWorkflow, current: Snapshot, ledger: Ledger, now: datetime
+) -> None:
+    """Raise DataError where the snapshot before says who opted out, and ``current`` does not."""
+    directory = resolved.directory
+    usable = usable_snapshots(directory, ledger.quarantined(directory.directory), now=now)
+    before = newest_complete(usable, before=current.as_of)
+    if before is not None:
+        refuse_lost_opt_outs(SnapshotTables(directory, before), SnapshotTables(directory, current))
 
 
 def enrolment(

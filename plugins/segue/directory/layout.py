@@ -44,6 +44,7 @@ class StoredFile:
     version: str
     modified: datetime | None
     is_checksum: bool = False  # ``version`` follows from the content, not from the clock
+    is_gone: bool = False  # a link to a file that is not there
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,19 +118,27 @@ def table_files(files: Iterable[StoredFile]) -> dict[str, list[StoredFile]]:
     return files_by_table
 
 
-def unread_tables(files: Iterable[StoredFile]) -> list[str]:
+def unread_tables(listing: Listing, marker: str | None = None) -> list[str]:
     """Return the files and folders of a snapshot that seem to be tables and are none, sorted.
 
-    Names that begin with ``_`` or ``.`` are other programs' own.
+    A folder without a file, too, and a file in a folder of another name. Names that begin with
+    ``_`` or ``.`` are other programs' own, and ``marker`` is the directory's.
     """
-    files = list(files)
-    read = {file.name for table in table_files(files).values() for file in table}
-    tops = {file.name.split("/")[0] for file in files}
+    read = {file.name for table in table_files(listing.files).values() for file in table}
     of_tables = {name.split("/")[0] for name in read}
+    names = {file.name for file in listing.files if file.name != marker} - read
+    tops = {name.split("/")[0] for name in names} | set(listing.folders)
+    inside = {name for name in names if name.split("/")[0] not in of_tables and "/" in name}
+    names_of_tables = [name for name in tops - of_tables if looks_like_table(name)]
+    names_of_tables += [
+        name
+        for name in inside
+        if name.split("/")[0] not in names_of_tables and looks_like_table(name.rsplit("/", 1)[-1])
+    ]
     return sorted(
         name
-        for name in tops - of_tables
-        if not name.startswith(("_", ".")) and looks_like_table(name)
+        for name in names_of_tables
+        if not any(part[:1] in ("_", ".") for part in name.split("/"))
     )
 
 
@@ -187,14 +196,20 @@ def _local_entries(root: str, entered: Callable[[str], bool] | None) -> Iterator
         if prefix.count("/") >= _DEEPEST:
             folders.clear()
         for name in names:
-            with suppress(FileNotFoundError):  # gone since, or a link to nowhere
+            with suppress(FileNotFoundError):  # gone since
                 yield _local_file(prefix + name, Path(folder, name))
 
 
 def _local_file(name: str, path: Path) -> StoredFile:
-    status = path.stat()
+    """Return a file; of a link to nowhere the link, whose content nobody can read."""
+    is_gone = False
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        status, is_gone = path.lstat(), True
     time = datetime.fromtimestamp(status.st_mtime, UTC)
-    return StoredFile(name, str(path), status.st_size, str(status.st_mtime_ns), time)
+    version = str(status.st_mtime_ns)
+    return StoredFile(name, str(path), status.st_size, version, time, is_gone=is_gone)
 
 
 def _raise_unless_missing(error: OSError) -> None:

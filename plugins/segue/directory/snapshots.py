@@ -20,6 +20,7 @@ from upath import UPath
 
 from segue.directory.definition import DirectoryDefinition
 from segue.directory.layout import (
+    Listing,
     StoredFile,
     folders_in,
     list_folder,
@@ -372,11 +373,15 @@ def _why_incomplete(
 ) -> str | None:
     tables = table_files(files)
     if "contacts" not in tables:
-        others = ", ".join(map(repr, unread_tables(files)))
+        listing = Listing(tuple(files), ())
+        others = ", ".join(map(repr, unread_tables(listing, directory.complete_marker)))
         hint = (
             f"; {others} is not read: expected contacts.parquet, .csv or .csv.gz" if others else ""
         )
         return "no contacts table" + hint
+    broken_links = sorted(file.name for each in tables.values() for file in each if file.is_gone)
+    if broken_links:
+        return f"{broken_links[0]} is a link to a file that is not there"
     if directory.complete_marker is not None:
         return _why_unmarked(directory.complete_marker, tables, {file.name for file in files})
     times = [file.modified for file in files if file.modified is not None]

@@ -31,6 +31,7 @@ from segue.directory.column_kinds import ColumnKind, kind_of_all
 from segue.directory.definition import UNSUBSCRIBED, DirectoryDefinition, TableName
 from segue.directory.layout import (
     TABLES,
+    Listing,
     StoredFile,
     lake_of,
     list_folder,
@@ -423,7 +424,10 @@ class SnapshotTables:
             text = f"there is no column {column!r}, as the directory's `consent` calls it"
             hint = did_you_mean(column, self._sources("contacts"))
             messages.append(str(self._error("contacts", text + hint)))
-        for table in OPT_STATES:
+        for table, (state, _) in OPT_STATES.items():
+            is_mapped = self.has(table) and state in self._mapping(table)
+            if is_mapped and state not in self._sources(table):
+                messages.append(str(self._error(table, self._describe_unknown(table, state))))
             columns = self._unread_columns(table) if self.has(table) else []
             if columns:
                 names = checks.list_names(columns)
@@ -466,8 +470,12 @@ class SnapshotTables:
     # Files and columns
 
     @cached_property
+    def _listing(self) -> Listing:
+        return list_folder(self.snapshot.location, self._where)
+
+    @property
     def _listed(self) -> Sequence[StoredFile]:
-        return list_folder(self.snapshot.location, self._where).files
+        return self._listing.files
 
     @cached_property
     def _files(self) -> dict[str, list[StoredFile]]:
@@ -475,7 +483,7 @@ class SnapshotTables:
 
     @cached_property
     def _unread_files(self) -> list[str]:
-        return unread_tables(self._listed)
+        return unread_tables(self._listing, self.directory.complete_marker)
 
     def _parts(self, table: str) -> list[Part]:
         """Return the files of a table: of one format, with the same columns."""

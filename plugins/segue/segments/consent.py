@@ -20,6 +20,8 @@ from segue.segments.population import Population
 from segue.segments.readings import mask_of
 from segue.segments.transactions import ids_of
 
+_LISTS, _OPTED_IN = "mailing_lists", "opted_in"
+
 
 def segment_scope(segment: str) -> str:
     """Return the scope of subscriptions that is about one segment."""
@@ -39,6 +41,9 @@ def lost_opt_outs(earlier: SnapshotTables, later: SnapshotTables) -> str | None:
     Everybody would count as opted in, and those who opted out would get messages.
     """
     losses = sorted(set(earlier.opt_sources()) - set(later.opt_sources()))
+    of_lists = [_OPTED_IN in tables.columns(_LISTS) for tables in (earlier, later)]
+    if later.has(_LISTS) and of_lists == [True, False]:  # who is on a list would be opted in
+        losses.append(f"{_LISTS}.{_OPTED_IN}")
     if not losses:
         return None
     return (

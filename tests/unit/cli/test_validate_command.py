@@ -598,3 +598,35 @@ def test_where_no_date_can_be_read_it_is_said_how_dates_are_written(segue, home)
     home.define("segments", "gold", SEGMENT.replace("equals: gold", "in_past: 30d"))
     answer = segue("validate")
     assert answer.out.count("Dates are ISO 8601 (2026-11-22T17:03:00Z)") == 1
+
+
+@pytest.mark.parametrize("written", ["nope", "5", "true"])
+def test_a_word_where_a_word_or_a_mapping_may_stand_is_one_problem(segue, home, written):
+    home.define("directories", "customers", DIRECTORY + f"consent: {written}\n")
+    result = segue("validate")
+    assert result.code == 2
+    lines = [line for line in result.out.splitlines() if ": consent: " in line]
+    assert len(lines) == 1
+    assert "allowed: 'none' or a mapping" in lines[0]
+
+
+@pytest.mark.parametrize("kind", ["directories", "segments", "workflows"])
+def test_a_definition_in_the_folder_of_another_kind_is_one_problem(segue, home, kind):
+    texts = {"directories": DIRECTORY, "segments": SEGMENT, "workflows": WORKFLOW}
+    for other in {*texts} - {kind}:
+        home.define(other, f"astray_{kind}", texts[kind])
+    result = segue("validate")
+    lines = [line for line in result.out.splitlines() if f"astray_{kind}.yaml" in line]
+    assert len(lines) == 2, lines
+    assert all(f"what it defines stands in {kind}/" in line for line in lines)
+
+
+def test_fields_that_are_no_text_are_told(segue, home):
+    home.define(
+        "directories",
+        "customers",
+        DIRECTORY + "fields: {contacts: [{a: 1}, 5, contact_id]}\nconsent: {opted_in: [x]}\n",
+    )
+    result = segue("validate")
+    assert result.code == 2
+    assert "fields.contacts[0]: expected a valid string, found a mapping" in result.out

@@ -448,6 +448,22 @@ def test_a_snapshot_that_lost_its_opt_outs_stops_the_run(place):
         place.day(10)
 
 
+def test_a_snapshot_that_lost_its_opt_outs_enrols_nobody(place):
+    place.snapshot(8, "a", "b", columns=("contact_id", "tier", "unsubscribed"))
+    with pytest.raises(DataError, match=r"2026-11-09 of people lacks contacts\.unsubscribed"):
+        place.run("enrol", wishes=ENROL)
+    assert place.planned() == {}
+
+
+def test_mailing_lists_that_lost_their_opt_states_stop_the_run(place):
+    """Whoever opted out of a list would count as opted in."""
+    for day, columns, row in ((8, "mailing_list,opted_in", "News,no"), (9, "mailing_list", "News")):
+        folder = place.folder / "snapshots" / f"2026-11-{day:02}"
+        (folder / "mailing_lists.csv").write_text(f"contact_id,{columns}\na,{row}\n")
+    with pytest.raises(DataError, match=r"2026-11-09 of people lacks mailing_lists\.opted_in"):
+        place.day(10)
+
+
 def test_a_mapped_opt_out_column_that_is_not_there_stops_the_run(place):
     """A typing error in the directory's ``columns`` must not opt everybody in."""
     place.directory = {"columns": {"contacts": {"unsubscribed": "Optout"}}}

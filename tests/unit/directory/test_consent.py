@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, time
 from decimal import Decimal
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -58,6 +59,39 @@ VALUES = {
     "time": pa.array([time(1)]),
     "boolean": pa.array([True]),
 }
+
+
+def _link_to_nowhere(folder):
+    (folder / "subscriptions.csv").symlink_to("/nowhere/subscriptions.csv")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        _link_to_nowhere,
+        lambda folder: (folder / "subscriptions").mkdir(),
+        lambda folder: (folder / "subscriptions.csv").mkdir(),
+        lambda folder: (folder / "opt_outs").mkdir(),
+        lambda folder: (folder / "extra").mkdir() or (folder / "extra/unsubs.csv").write_text("x"),
+    ],
+)
+def test_a_table_that_is_there_and_cannot_be_read_is_never_taken_for_absent(tables, local, make):
+    """Whoever opted out in it would be written to."""
+    made = tables()
+    make(Path(str(local.root), KEY))
+    assert "subscriptions" in (found := problems(made)) or "not read" in found
+
+
+def test_the_directory_s_own_marker_is_no_table(tables):
+    marker = {"complete_marker": "contacts.done"}
+    assert problems(tables(files={"contacts.done": ""}, **marker)) == ""
+
+
+@pytest.mark.parametrize("table", ["mailing_lists", "subscriptions"])
+def test_a_mapped_opt_state_that_is_not_there_is_refused(tables, table):
+    rows = "contact_id,mailing_list,scope,opted_in\na,x,directory,no\n"
+    made = tables(files={f"{table}.csv": rows}, columns={table: {"opted_in": "Flag"}})
+    assert "there is no column 'Flag'" in problems(made)
 
 
 class TestColumns:
