@@ -6,11 +6,15 @@ import io
 import signal
 import subprocess
 import sys
-from datetime import date
+from datetime import date, timedelta
 
+import pendulum
 import pytest
+from airflow.timetables.base import TimeRestriction
+from airflow.timetables.interval import CronDataIntervalTimetable
 from rich.console import Console
 
+from segue.catalog import Catalog
 from segue.demo import run
 from segue.sandbox.server import Sandbox
 
@@ -35,6 +39,37 @@ def test_neither_catches_up_and_only_up_has_schedules(sandbox, tmp_path, monkeyp
 def test_the_demo_leaves_the_newest_day_to_up():
     days = run.days_shown(date(2027, 3, 2))
     assert days == [date(2027, 2, day) for day in (25, 26, 27, 28)] + [date(2027, 3, 1)]
+
+
+def test_a_backfill_of_any_five_days_of_a_year_has_a_run_for_each():
+    """Whatever the offset of the directory's zone is on that day, and on the days around it."""
+    catalog = Catalog(run.BUNDLE_ROOT / "include")
+    workflows = [catalog.workflow(name) for name in catalog.names("workflows")]
+    zones = {catalog.directory(name).timezone for name in catalog.names("directories")}
+    year = [date(2027, 1, 1) + timedelta(days=n) for n in range(365)]
+    for schedule, zone in {(workflow.schedule, zone) for workflow in workflows for zone in zones}:
+        starts = interval_starts(CronDataIntervalTimetable(schedule, zone), year[0], year[-1])
+        for days in (run.days_shown(newest) for newest in year[run.DAYS :]):
+            first, last = run.bounds_of(days)
+            in_bounds = [
+                start.in_timezone(zone).date() for start in starts if first <= start <= last
+            ]
+            assert in_bounds == days
+
+
+def interval_starts(timetable, first, last):
+    """Return when the intervals from one day to another begin, as Airflow has them."""
+    earliest = pendulum.datetime(first.year, first.month, first.day)
+    latest = pendulum.datetime(last.year, last.month, last.day).end_of("day")
+    info, starts = None, []
+    while True:
+        info = timetable.next_dagrun_info(
+            last_automated_data_interval=info.data_interval if info else None,
+            restriction=TimeRestriction(earliest, latest, catchup=True),
+        )
+        if info is None:
+            return starts
+        starts.append(info.data_interval.start)
 
 
 def test_without_a_terminal_each_step_is_a_line():

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from datetime import time as time_of_day
 from typing import Any
 
 from rich import box
@@ -20,6 +21,8 @@ from rich.table import Table
 from segue.catalog import Catalog
 from segue.delivery.ledger import Ledger
 from segue.demo.local_airflow import LocalAirflow
+from segue.durations import localize
+from segue.sample.days import ZONE
 from segue.sample.generator import keep_up, newest_day
 from segue.sandbox.server import HTTP_PORT, SMTP_PORT, Sandbox
 from segue.settings import BUNDLE_ROOT, Settings
@@ -86,6 +89,13 @@ def up() -> int:
 def days_shown(newest: date) -> list[date]:
     """Return the days that the demo runs: the last but the newest, which is left for ``up``."""
     return [newest - timedelta(days=ago) for ago in range(DAYS, 0, -1)]
+
+
+def bounds_of(days: Sequence[date]) -> tuple[datetime, datetime]:
+    """Return the first and the last moment of consecutive days in London, in UTC."""
+    first = datetime.combine(days[0], time_of_day.min)
+    last = datetime.combine(days[-1], time_of_day.max)
+    return localize(first, ZONE), localize(last, ZONE)
 
 
 def _workflows() -> list[WorkflowDefinition]:
@@ -175,7 +185,7 @@ def _run_days(
     A backfill only records by default; ``deliver`` is a person's decision to act on it.
     """
     now = datetime.now(UTC)
-    first, last = f"{days[0]}T06:00:00Z", f"{days[-1]}T06:00:00Z"
+    first, last = (instant.isoformat() for instant in bounds_of(days))
     for name in names:  # paused, or on SQLite the scheduler would race for the runs being made
         airflow.pause(name)
         airflow.cancel_backfills(name)
