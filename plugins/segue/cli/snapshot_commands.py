@@ -51,6 +51,7 @@ def snapshots(
         describe_twins,
         describe_unkeyed,
         list_snapshots,
+        listed_files,
         unkeyed_folders,
     )
     from segue.directory.tables import SnapshotTables
@@ -58,7 +59,9 @@ def snapshots(
     with working(f"Listing {directory}"):
         reasons = workspace.quarantined(definition)
         all_snapshots = list_snapshots(definition, now=workspace.now)
-        tables = [SnapshotTables(definition, item) for item in all_snapshots]
+        tables = [
+            SnapshotTables(definition, item, files=listed_files(item)) for item in all_snapshots
+        ]
         rows = [[*_row(each), reasons.get(each.snapshot.key)] for each in tables]
         clashes = [text for each in tables for text in each.clashes()]
         left_out = describe_unkeyed(unkeyed_folders(definition))

@@ -27,15 +27,15 @@ def waiting_for(
     """
     if ledger.find_run(run.workflow, run.run_id) is not None:
         return None
+    name = resolved.directory.directory
+    snapshots = usable_snapshots(resolved.directory, ledger.quarantined(name), now=now)
     try:
-        _, current = snapshots_for(resolved, run, wishes, ledger, now)
+        _, current = _chosen(snapshots, resolved, run, wishes, ledger, now)
     except SnapshotMissing as error:
         return str(error)
-    name = resolved.directory.directory
     if run.interval is None or wishes.current is not None:
         return None if current else f"the directory {name} has no complete snapshot"
     start, end = run.interval
-    snapshots = usable_snapshots(resolved.directory, ledger.quarantined(name), now=now)
     if snapshots and end < snapshots[0].as_of:
         return None
     inside = [item for item in snapshots if start < item.as_of <= end]
@@ -61,10 +61,23 @@ def snapshots_for(
 
     A quarantined snapshot is neither.
     """
-    directory = resolved.directory
-    quarantined = ledger.quarantined(directory.directory)
-    snapshots = usable_snapshots(directory, quarantined, now=now)
+    quarantined = ledger.quarantined(resolved.directory.directory)
+    snapshots = usable_snapshots(resolved.directory, quarantined, now=now)
+    return _chosen(snapshots, resolved, run, wishes, ledger, now)
+
+
+def _chosen(
+    snapshots: Sequence[Snapshot],
+    resolved: ResolvedWorkflow,
+    run: Run,
+    wishes: Wishes,
+    ledger: Ledger,
+    now: datetime,
+) -> tuple[Snapshot | None, Snapshot | None]:
+    """Choose from those that are listed already: on object storage each listing is a request."""
     if wishes.current is not None:
+        directory = resolved.directory
+        quarantined = ledger.quarantined(directory.directory)
         current = find_usable(directory, wishes.current, quarantined, now=now)
         if wishes.previous is None:
             return newest_complete(snapshots, before=current.as_of), current

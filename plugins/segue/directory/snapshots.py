@@ -58,14 +58,21 @@ class Snapshot:
 class _Listed(Snapshot):
     """A snapshot whose folder is looked into only when somebody asks whether it is complete."""
 
-    __slots__ = ("_judge", "_why")
+    __slots__ = ("_files", "_judge", "_why")
+    _files: Callable[[], Sequence[StoredFile]]
     _judge: Callable[[], str | None]
     _why: str | None
 
     def __init__(
-        self, key: str, as_of: datetime, location: UPath, judge: Callable[[], str | None]
+        self,
+        key: str,
+        as_of: datetime,
+        location: UPath,
+        files: Callable[[], Sequence[StoredFile]],
+        judge: Callable[[], str | None],
     ) -> None:
-        values = {"key": key, "as_of": as_of, "location": location, "_judge": judge}
+        values = {"key": key, "as_of": as_of, "location": location}
+        values |= {"_files": files, "_judge": judge}
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
@@ -85,14 +92,16 @@ class _Folders:
 
     def __init__(self, root: UPath, where: str, entered: Callable[[str], bool]) -> None:
         self._root, self._where, self._entered = root, where, entered
-        self._alone = 0
+        self._alone: dict[str, list[StoredFile]] = {}
         self._whole: dict[str, list[StoredFile]] | None = None
 
     def files(self, folder: str) -> list[StoredFile]:
         """Return the files of one snapshot, named from its folder on."""
-        self._alone += 1
-        if self._whole is None and self._alone <= _LISTED_ALONE:
-            return list(list_folder(self._root / folder, self._where).files)
+        if folder in self._alone:
+            return self._alone[folder]
+        if self._whole is None and len(self._alone) < _LISTED_ALONE:
+            self._alone[folder] = list(list_folder(self._root / folder, self._where).files)
+            return self._alone[folder]
         if self._whole is None:
             self._whole = {}
             for file in list_folder(self._root, self._where, self._entered).files:
@@ -118,9 +127,22 @@ def list_snapshots(directory: DirectoryDefinition, *, now: datetime) -> list[Sna
 
     folders = _folders_by_key(directory, names)
     return sorted(
-        _Listed(key, as_of, root / folder, partial(why, folder, as_of))
+        _Listed(
+            key, as_of, root / folder, partial(listed.files, folder), partial(why, folder, as_of)
+        )
         for key, (folder, as_of) in folders.items()
     )
+
+
+def listed_files(snapshot: Snapshot) -> Sequence[StoredFile]:
+    """Return a snapshot's files as they were when the directory's snapshots were listed.
+
+    For who looks at all snapshots: one by one, each would be a request of its own on object
+    storage. A run asks anew. Raises DataError where the folder cannot be listed.
+    """
+    if isinstance(snapshot, _Listed):
+        return snapshot._files()
+    return list_folder(snapshot.location, f"snapshot {snapshot.key}").files
 
 
 def newest_complete(

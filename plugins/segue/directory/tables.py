@@ -149,12 +149,21 @@ class SnapshotTables:
     """The tables of one snapshot; its files are listed once, when first asked for."""
 
     def __init__(
-        self, directory: DirectoryDefinition, snapshot: Snapshot, *, called: str | None = None
+        self,
+        directory: DirectoryDefinition,
+        snapshot: Snapshot,
+        *,
+        called: str | None = None,
+        files: Sequence[StoredFile] | None = None,
     ) -> None:
-        """``called`` is what messages call a snapshot that was made up, instead of its files."""
+        """``called`` is what messages call a snapshot that was made up, instead of its files.
+
+        ``files`` are those of the snapshot, for who has listed them already.
+        """
         self.directory = directory
         self.snapshot = snapshot
         self._called = called
+        self._listed_before = files
         self._opened: dict[str, list[Part]] = {}
         self._types: dict[str, dict[str, pa.DataType]] = {}  # by the files' own names
         self._names: dict[str, dict[str, str]] = {}  # the files' own, by the standard ones
@@ -475,6 +484,8 @@ class SnapshotTables:
 
     @property
     def _listed(self) -> Sequence[StoredFile]:
+        if self._listed_before is not None:
+            return self._listed_before
         return self._listing.files
 
     @cached_property

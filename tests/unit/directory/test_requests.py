@@ -14,7 +14,13 @@ import pytest
 from fsspec.spec import AbstractFileSystem
 
 from segue.directory.definition import DirectoryDefinition
-from segue.directory.snapshots import choose_span, find_snapshot, fingerprint, list_snapshots
+from segue.directory.snapshots import (
+    choose_span,
+    find_snapshot,
+    fingerprint,
+    list_snapshots,
+    listed_files,
+)
 from segue.directory.tables import SnapshotTables
 
 NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
@@ -129,6 +135,17 @@ def test_who_asks_about_all_snapshots_lists_the_history_once(directory):
     found, cost = requests(complete)
     assert found == DAYS
     assert cost["list"] <= 1 + 8 + -(-DAYS * 2 * PARTS // 1000)
+
+
+def test_their_tables_are_known_from_the_same_listing(directory):
+    def tables() -> list[bool]:
+        found = list_snapshots(directory, now=NOW)
+        both = [SnapshotTables(directory, each, files=listed_files(each)) for each in found]
+        return [each.snapshot.complete and each.has("transactions") for each in both]
+
+    found, cost = requests(tables)
+    assert found == [True] * DAYS
+    assert cost == {"list": 1 + 8 + -(-DAYS * 2 * PARTS // 1000)}
 
 
 def test_footers_are_read_once_in_a_process_while_a_file_stays_the_same(directory):
