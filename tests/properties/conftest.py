@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
-from tests.unit.delivery.conftest import empty_database, empty_file, ledger
+from tests.unit.delivery.conftest import (
+    database,
+    empty_database,
+    empty_file,
+    ledger,
+    shared_database,
+)
 
-__all__ = ["empty_database", "empty_file", "ledger"]
+__all__ = ["database", "empty_database", "empty_file", "ledger", "shared_database"]

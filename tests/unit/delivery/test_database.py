@@ -18,13 +18,19 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect, text
+from sqlalchemy import URL, inspect, text
 
 from segue.delivery.database import open_engine, require_current_schema, shown, upgrade
 from segue.delivery.ledger import Ledger, SpanTaken
 from segue.delivery.schema import REVISION, VERSION_TABLE, metadata
 from segue.errors import LedgerError
 from tests.unit.delivery.builders import added, detected, record, run, stretch
+
+
+@pytest.fixture
+def database(new_database: URL) -> URL:
+    """These tests change tables and settings, not rows alone."""
+    return new_database
 
 
 def test_the_revision_in_the_code_is_the_newest_migration():

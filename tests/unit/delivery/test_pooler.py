@@ -29,6 +29,12 @@ CONTACTS = 40  # of each worker
 
 
 @pytest.fixture
+def database(new_database: URL) -> URL:
+    """The pooler holds sessions in it."""
+    return new_database
+
+
+@pytest.fixture
 def pooler(ledger: Ledger) -> Iterator[URL]:
     """The address of the ledger behind a pooler in transaction mode."""
     if ledger.engine.dialect.name == "sqlite":
