@@ -8,10 +8,11 @@ import re
 from urllib.parse import quote
 
 import pytest
+from sqlalchemy import update
 
 from segue.delivery.branches import Change, RunArea
 from segue.delivery.ledger import Ledger
-from segue.delivery.schema import State
+from segue.delivery.schema import State, spans
 from tests.ui.filled import HOSTILE, day_key, record, settle
 
 RUN = "scheduled__2026-11-22T06:00:00+00:00"
@@ -94,6 +95,15 @@ def test_a_run_shows_every_contact_with_verdict_outcome_reason_and_link(client, 
     assert "do not hold" in text
     assert "not judged" in text  # nothing happened to the hostile one yet
     assert "the answer was lost" in text
+
+
+def test_a_run_says_whom_it_left_out(client, filled):
+    """They are lost, and fail the run: whoever opens its page is to see why."""
+    with filled.engine.begin() as connection:
+        connection.execute(update(spans).values(reason="left out: 1 contact with a NUL\nodd"))
+    text = client("vera").get(run_page()).text
+    assert '<dd class="bad">left out: 1 contact with a NUL</dd>' in text
+    assert '<dd class="bad">odd</dd>' in text
 
 
 def test_an_address_that_a_browser_would_run_is_no_link(client, filled):

@@ -105,9 +105,11 @@ def _ask_all(
     trouble: TransientFailure | None = None
     with ThreadPoolExecutor(at_once) as pool:
         calls = [pool.submit(caller.look_up, part) for part in parts]
-        _, remaining_calls = wait(calls, return_when=FIRST_EXCEPTION)
-        for call in remaining_calls:
-            call.cancel()
+        try:
+            wait(calls, return_when=FIRST_EXCEPTION)
+        finally:  # a task that is told to end makes no further call either
+            for call in calls:
+                call.cancel()
     for call in calls:
         if not call.cancelled():
             try:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
+import sys
+import threading
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -100,6 +104,33 @@ def test_a_desk_that_closes_makes_no_further_call(ledger):
         look_up(source, contacts(9), wrist.desk(ledger, until=NOW + timedelta(seconds=200)))
     assert wrist.now <= NOW + timedelta(seconds=200)
     assert len(source._asked) == 3
+
+
+def test_a_task_that_is_told_to_end_makes_no_further_call(ledger):
+    """Airflow kills what has not ended within a minute or so."""
+
+    class Ending(Seldom):
+        _limit: Limit = PrivateAttr(default=Limit("seldom", 1000, 1))
+
+        def connect(self) -> SeldomReader:
+            return EndingReader(self)
+
+    class EndingReader(SeldomReader):
+        def look_up(self, contacts):
+            answers = super().look_up(contacts)
+            if len(self._source._asked) == 4:
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
+            time.sleep(0.05)
+            return answers
+
+    source = Ending()
+    before = signal.signal(signal.SIGUSR1, lambda *_: sys.exit("told to end"))
+    try:
+        with pytest.raises(SystemExit):
+            look_up(source, contacts(200), Desk(ledger))
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert len(source._asked) < 100
 
 
 def test_a_task_that_is_tried_again_asks_for_the_others_only(tmp_path, ledger):

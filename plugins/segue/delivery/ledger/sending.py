@@ -372,8 +372,6 @@ def _by_trace(
 
 
 _REJECTED_NOW = and_(deliveries.c.barred == 1, bindparam("stays_barred") == 0)
-_NEW_STATE = bindparam("new_state", type_=String())
-_NEW_REASON = bindparam("new_reason", type_=String())
 _HELD_UNTIL = bindparam("new_held_until", type_=UtcDateTime())
 _OUTCOME = (
     update(deliveries)
