@@ -39,6 +39,7 @@ from segue.delivery.channel import (
 )
 from segue.delivery.heartbeat import LEASE, heartbeat
 from segue.delivery.ledger import (
+    NOT_SENT_AGAIN,
     SENT_AGAIN,
     SKIPPED_EXPIRED,
     SKIPPED_NO_ADDRESS,
@@ -172,15 +173,15 @@ class Door:
                 self._recover(by_key, result)
                 try:
                     claimed = self._claim(by_key)
-                    self._again = {row.key for row in claimed if _is_again(row)}
+                    self._again = {row.key for row in claimed if _is_in_doubt(row)}
                     self._work([(row, by_key[row.key]) for row in claimed], result)
                 finally:
                     self.ledger.give_back(self.owner, self.clock())
         standing = self.ledger.rows(by_key).values()
         result.standing.update(row.state for row in standing)
         if self._resends:
-            uncertain = [row for row in standing if row.state is State.UNCERTAIN]
-            result.to_resend = sum(not row.resent for row in uncertain)
+            now = self.clock()
+            result.to_resend = sum(_is_sent_once_more(row, now) for row in standing)
         return result
 
     @property
@@ -216,7 +217,25 @@ class Door:
             kept = [left for item in waiting for left in self._without(item, gone, refused)]
             waiting.clear()
             waiting.extend(kept)
-        return refused
+        return self._not_called(refused)
+
+    def _not_called(self, refused: Iterable[Finished]) -> list[Finished]:
+        """Return the outcomes of what is not called: what was in doubt before stays in doubt.
+
+        Its message may be out. What is only held back is due when that ends; the rest is left to a
+        person.
+        """
+        return [
+            replace(
+                item,
+                state=State.UNCERTAIN,
+                reason=f"{NOT_SENT_AGAIN}: {item.reason}",
+                held_until=item.held_until if item.state is State.HELD else None,
+            )
+            if item.key in self._again
+            else item
+            for item in refused
+        ]
 
     def _without(
         self, item: Prepared, gone: Set[str], refused: list[Finished]
@@ -271,7 +290,7 @@ class Door:
         now = self.clock()
         refused, allowed = self._refuse(claimed, now)
         ready, judged = judge(self.channel, self.terms, allowed, now)
-        self._advance([*refused, *judged], [], result)
+        self._advance(self._not_called([*refused, *judged]), [], result)
         if not ready:
             return
         try:
@@ -384,7 +403,7 @@ class Door:
             if not mine.issuperset(item.keys)
             for rest in self._without(item, set(item.keys) - mine, refused)
         ]
-        self._advance(refused, [], result)
+        self._advance(self._not_called(refused), [], result)
         return left
 
     def _write_down(self, finished: Sequence[Finished], result: Pass) -> None:
@@ -495,7 +514,8 @@ class Door:
             return delivered(key, answer, digest)
         skipped = _skipped(answer)
         if skipped is not None:
-            return Finished(key, State.SKIPPED, skipped)
+            [outcome] = self._not_called([Finished(key, State.SKIPPED, skipped)])
+            return outcome
         said = f"{SENT_AGAIN}: {answer}" if key in self._again else str(answer)
         if isinstance(answer, TransientFailure | ConnectionFailure):
             return Finished(key, State.CLAIMED, said)
@@ -534,16 +554,23 @@ class Door:
             refused = [
                 Finished(key, State.SKIPPED, reason) for key, reason in started.refused.items()
             ]
-            self._advance(refused, [], result)
+            self._advance(self._not_called(refused), [], result)
         return started.mine
 
     def _lease(self) -> datetime:
         return self.clock() + LEASE
 
 
-def _is_again(row: DeliveryRow) -> bool:
+def _is_in_doubt(row: DeliveryRow) -> bool:
     """True where a call in doubt is made once more; the row is as it was before the claim."""
-    return row.resent or row.state is State.UNCERTAIN
+    settled = row.state in (State.FAILED, State.SKIPPED)
+    return row.state is State.UNCERTAIN or (row.resent and not settled)
+
+
+def _is_sent_once_more(row: DeliveryRow, now: datetime) -> bool:
+    """True where the next pass of a workflow that resends may make the call once more."""
+    is_due = row.held_until is None or row.held_until <= now
+    return row.state is State.UNCERTAIN and is_due and not (row.resent or row.barred)
 
 
 def _skipped(answer: DeliveryError) -> str | None:

@@ -241,6 +241,7 @@ class _Resumption:
         passed, failed, missing = judge(self.resolved, changes, partial(_same, details))
         for refused, reason in ((failed, SKIPPED_CONDITIONS), (missing, SKIPPED_NOT_FOUND)):
             self.ledger.skip(self._keys(refused), reason, self.clock.now())
+            self.ledger.leave_in_doubt(self._keys(refused), reason, self.clock.now())
         return passed
 
     def _keys(self, changes: Sequence[Change]) -> list[str]:

@@ -199,7 +199,7 @@ def _raise_for(result: Pass) -> None:
 
     counts = result.standing
     if not result.is_complete:
-        remainder = counts[State.RELEASED] + result.elsewhere
+        remainder = counts[State.RELEASED] + result.elsewhere + result.to_resend
         raise AirflowException(f"{remainder} deliveries are left to be tried again: {_why(result)}")
     failures, uncertain = counts[State.FAILED], counts[State.UNCERTAIN]
     if failures or uncertain:

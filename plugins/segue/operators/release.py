@@ -200,6 +200,7 @@ def _tell(
 
     late = ledger.untold(workflow, action)
     if not late:
+        ledger.mark_told(workflow, action)  # what was to be told is none any more
         return []
     failures = ledger.failed_of_runs({each.run for each in late})
     limit = resolved.definition.report.max_failed if resolved else 0

@@ -234,6 +234,39 @@ def test_of_added_and_enrolled_one_at_most_can_still_be_claimed(ledger, before, 
     assert len(claimed) == (before is not State.DELIVERED)
 
 
+@pytest.mark.parametrize("before", ["planned", "rejected"])
+def test_what_reached_a_contact_and_came_to_nothing_reaches_nobody(ledger, before):
+    """The enrolment's snapshot is quarantined: the daily run, cleared, stands as it did before."""
+    enrol = record(ledger, run("enrol"), enrolled(20, "a"))
+    daily = record(ledger, run("daily"), detected(stretch(19, 22), added("a")))
+    if before == "rejected":
+        ledger.reject(recorded(ledger, "daily"), daily, NO)
+    ledger.release(enrol, NOW)
+    ledger.withhold(daily[0], None, NOW)
+    assert states(ledger)["a@22"] == "suppressed:reached"
+    ledger.quarantine("people", "2026-11-20", reason="wrong", by="ann", now=NOW)
+    [span] = ledger.spans_of(recorded(ledger, "daily"))
+    again = [(span, detected(stretch(19, 22), added("a")))]
+    ledger.record_again(run("daily"), again, ("mail",), DEFINITION, NOW)
+    assert states(ledger)["a@22"].endswith(before)
+    assert [row[0] for row in ledger.changes_to_handle(daily[0])] == ["a"]
+
+
+def test_whom_a_failed_addition_kept_from_being_enrolled_can_be_enrolled_again(ledger):
+    """The key of an enrolment has no snapshot: its row is the only one there will ever be."""
+    first = record(ledger, run("first"), enrolled(22, "a"))
+    daily = record(ledger, run("daily"), detected(stretch(21, 22), added("a")))
+    ledger.release(daily, NOW)
+    assert ledger.approve(recorded(ledger, "first"), first, YES) == 0
+    key = ledger.key("welcome", "mail", "a", "added", "2026-11-22")
+    ledger.claim([key], owner="me", now=NOW, lease_until=LEASE)
+    failed = [Finished(key, State.FAILED, "422")]
+    advance(ledger, failed, [], owner="me", now=NOW, lease_until=LEASE)
+    second = record(ledger, run("second"), enrolled(23, "a"))
+    assert ledger.approve(recorded(ledger, "second"), second, YES) == 1
+    assert states(ledger) == {"a@22": "suppressed:reached", "a@23": "released"}
+
+
 def test_a_later_addition_that_failed_is_news_and_stays(ledger):
     """The enrolment was at the 21st; a was removed, and added again after the 22nd."""
     enrol = record(ledger, run("enrol"), enrolled(21, "a"))

@@ -902,9 +902,90 @@ def test_a_resent_message_that_is_held_on_the_way_is_still_sent_again_only_once(
     for hours in (3, 16, 27, 28, 29):
         by_release(ledger, through, hours, **rules).deliver(candidates)
         seen.append(outcome(ledger, "a"))
-    assert seen[1] == "held:quiet_hours"
+    assert seen[1] == "uncertain:not sent again: quiet_hours"
     assert seen[-1] == "uncertain:sent again: lost"
     assert len(calls) == 2
+
+
+FORBIDS: dict[str, dict] = {  # what a candidate is like that nothing is sent to
+    "opted_out": {"opted_in": False},
+    "deleted": {"opted_in": None},
+    "if": {"passes_if": False},
+    "recheck: gone": {"withdrawn": "gone"},
+    "text: missing field: contact.first_name": {"fields": {"contact_id": "a"}},
+    "contact_not_found": {"fields": None},
+    "suppression_list": {},
+}
+
+
+@pytest.mark.parametrize("reason", FORBIDS)
+@pytest.mark.parametrize("in_run", [True, False])
+def test_what_is_in_doubt_and_must_not_be_sent_again_stays_in_doubt(ledger, reason, in_run):
+    """Its message may be out: a skip would say that nothing was sent. A person is told."""
+    candidates = released(ledger, "a")
+    text = "Hello {{ contact.first_name }}"
+    through = channel(text, to_contact=True).losing(lambda key, message: raise_lost())
+    rules = {"on_uncertain": "resend"}
+    door(ledger, through, clear=0 if in_run else None, **rules).deliver(candidates)
+    if reason == "suppression_list":
+        ledger.suppress(["a"], "ann", "said no", NOW)
+    [refused] = [candidate(ledger, "a", **FORBIDS[reason])]
+    through.losing(lambda key, message: None)
+    for number in range(3):
+        owner, clear = str(number), 0 if in_run else None
+        result = door(ledger, through, owner, clear, **rules).deliver([refused])
+    assert outcome(ledger, "a").startswith(f"uncertain:not sent again: {reason.split(':')[0]}")
+    assert (len(through.outbox.keys), result.is_complete) == (1, True)
+    told = [] if in_run else ["uncertain"]
+    assert [late.outcome for late in ledger.untold("welcome", "mail")] == told
+
+
+def raise_lost():
+    raise OutcomeUnknown("lost")
+
+
+@pytest.mark.parametrize("trouble", [ConnectionFailure("401"), TransientFailure("503")])
+def test_a_resend_that_is_given_up_leaves_the_message_in_doubt(ledger, trouble):
+    """Were it released again, it would be sent although the workflow says hold by then."""
+    candidates = released(ledger, "a")
+    through = channel().answering(failing_for("a", OutcomeUnknown("lost"), times=1))
+    door(ledger, through, on_uncertain="resend").deliver(candidates)
+    through.answering(failing_for("a", trouble))
+    result = door(ledger, through, owner="2", on_uncertain="resend").deliver(candidates)
+    assert result.standing == {State.UNCERTAIN: 1}
+    assert not result.is_complete
+    calls = len(through.outbox.keys)
+    through.answering(lambda key, message: None)
+    assert door(ledger, through, owner="3").deliver(candidates).is_complete
+    assert len(through.outbox.keys) == calls
+    door(ledger, through, owner="4", on_uncertain="resend").deliver(candidates)
+    assert outcome(ledger, "a") == "delivered"
+
+
+def test_nothing_is_left_to_resend_once_its_snapshot_is_quarantined(ledger):
+    """The task ends, instead of trying for a day what nothing may begin."""
+    candidates = released(ledger, "a")
+    through = channel().answering(failing_for("a", OutcomeUnknown("lost")))
+    door(ledger, through, on_uncertain="resend").deliver(candidates)
+    ledger.quarantine("people", "2026-11-22", reason="wrong", by="ann", now=NOW)
+    result = door(ledger, through, owner="2", on_uncertain="resend").deliver(candidates)
+    assert (result.to_resend, result.is_complete) == (0, True)
+
+
+def test_what_is_held_and_fails_after_its_run_is_left_by_the_runs_own_retries(ledger):
+    """Whatever the run's clear number: only a person who clears it again has it sent."""
+    candidates = released(ledger, "a")
+    through = channel(to_contact=True)
+    by_release(ledger, through, 16, clear=2, **HOURS).deliver(candidates)
+    assert outcome(ledger, "a") == "held:quiet_hours"
+    through.answering(failing_for("a", ContactFailure("550")))
+    by_release(ledger, through, 27, clear=None, **HOURS).deliver(candidates)
+    assert outcome(ledger, "a") == "failed:550"
+    through.answering(lambda key, message: None)
+    by_release(ledger, through, 28, clear=2, **HOURS).deliver(candidates)
+    assert outcome(ledger, "a") == "failed:550"
+    by_release(ledger, through, 29, clear=3, **HOURS).deliver(candidates)
+    assert outcome(ledger, "a") == "delivered"
 
 
 class Unaddressed(AskableChannel):

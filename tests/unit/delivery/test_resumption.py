@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from segue.catalog import Catalog
 from segue.delivery.branches import BranchRef, RunArea, changes_of_span, cut
@@ -17,7 +17,7 @@ from segue.delivery.ledger import Finished, Ledger, RequestKind, Run, Selection,
 from segue.delivery.looking_up import Desk
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.resumption import forget_action, resume
-from segue.delivery.schema import State, deliveries
+from segue.delivery.schema import State, changes, deliveries
 from segue.delivery.steps import check_branch, deliver_action, load_branch
 from segue.errors import ContactFailure, OutcomeUnknown, TransientFailure
 from segue.segments.membership import MembershipStore
@@ -373,6 +373,30 @@ def test_a_policy_that_says_hold_by_now_sends_nothing_once_more(tmp_path, ledger
     world.resume()
     assert len(world.received) == sent
     assert ledger.actions_with_work(datetime.now(UTC)) == [("welcome", "mail")]  # to be told
+    ledger.mark_told("welcome", "mail")
+    assert ledger.actions_with_work(datetime.now(UTC)) == []
+
+
+@pytest.mark.parametrize("why", ["conditions", "no change any more"])
+def test_what_is_to_be_sent_once_more_and_may_not_is_left_to_a_person(tmp_path, ledger, why):
+    """The conditions do not hold by now, or its change was taken back: it is told, and over."""
+    world = World(tmp_path, ledger, "{on_uncertain: resend}")
+    world.mail.losing(lose)
+    world.run()
+    sent = len(world.received)
+    ledger.mark_told("welcome", "mail")
+    if why == "conditions":
+        path = tmp_path / "include" / "workflows" / "welcome.yaml"
+        path.write_text(path.read_text().replace("is_set: true", 'equals: "9"'))
+        found = Catalog(tmp_path / "include").resolve("welcome")
+        world.resolved = dataclasses.replace(world.resolved, definition=found.definition)
+    else:
+        with ledger.engine.begin() as connection:
+            connection.execute(delete(changes))
+    world.resume()
+    assert len(world.received) == sent
+    assert {text.split(":")[0] for text in world.outcomes.values()} == {"uncertain"}
+    assert [late.outcome for late in ledger.untold("welcome", "mail")] == ["uncertain"]
     ledger.mark_told("welcome", "mail")
     assert ledger.actions_with_work(datetime.now(UTC)) == []
 

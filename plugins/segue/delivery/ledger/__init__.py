@@ -62,7 +62,7 @@ from segue.delivery.ledger.records import (
 )
 from segue.delivery.ledger.recovering import Recovering
 from segue.delivery.ledger.requesting import Request, RequestKind, Selection, Settlement
-from segue.delivery.ledger.sending import SENT_AGAIN, Sending
+from segue.delivery.ledger.sending import NOT_SENT_AGAIN, SENT_AGAIN, Sending
 from segue.delivery.ledger.sizing import Crossings, Size, Sizing, Version
 from segue.delivery.ledger.stopping import Stop, Stopping
 from segue.delivery.ledger.suppressing import Suppression, SuppressionKind
@@ -93,6 +93,7 @@ class Ledger(
 
 __all__ = [
     "HELD_QUIET_HOURS",
+    "NOT_SENT_AGAIN",
     "NO_LONGER_A_CHANGE",
     "OPEN_ENDS",
     "POLICY_REASONS",

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, or_, select, update
 
-from segue.delivery.ledger.overlapping import in_another_ones_hands, leave_to_others
+from segue.delivery.ledger.overlapping import leave_to_others, left_to_another
 from segue.delivery.ledger.quarantining import Quarantining
 from segue.delivery.ledger.reaching import end_overtaken, suppress_reached, waiting
 from segue.delivery.ledger.records import (
@@ -60,7 +60,7 @@ class Deciding(Quarantining):
             self._lock_workflow(connection, run.workflow)
             self._write_decision(connection, run, decision)
             mine = deliveries.c.span.in_(span_ids), deliveries.c.barred.is_not(None)
-            barred = (*mine, ~in_another_ones_hands())
+            barred = (*mine, ~left_to_another())
             connection.execute(update(deliveries).where(*barred).values(barred=None))
             return self._release(connection, span_ids, waiting(actions), actions, decision.at)
 
@@ -106,7 +106,7 @@ class Deciding(Quarantining):
         self._write_decision(connection, run, decision)
         query = (
             update(deliveries)
-            .where(deliveries.c.span.in_(span_ids), or_(_PLANNED, in_another_ones_hands()))
+            .where(deliveries.c.span.in_(span_ids), or_(_PLANNED, left_to_another()))
             .values(
                 state=State.SUPPRESSED,
                 reason=SUPPRESSED_REJECTED,

@@ -149,6 +149,7 @@ def _erase_deliveries(
         "owner": None,
         "lease_until": None,
         **NOT_HELD,
+        "untold": None,
         "updated_at": now,
     }
     for row in rows:

@@ -14,23 +14,27 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select, update
 
 from segue.delivery.ledger.database import unindexed
-from segue.delivery.ledger.reaching import rejected
+from segue.delivery.ledger.reaching import REJECTED_BEFORE, rejected, rejected_before
 from segue.delivery.ledger.records import (
     COVERING_KINDS,
     NO_LONGER_A_CHANGE,
     SUPPRESSED_IN_HAND,
+    SUPPRESSED_REACHED,
     SUPPRESSED_REJECTED,
     SUPPRESSED_SENT,
 )
 from segue.delivery.schema import State, deliveries, spans
 from segue.delivery.spans import Point, Stretch, by_end, compared_over
 
-_REJECTED_BEFORE = 1  # in ``barred``, of what is in another span's hands
+_LEFT_OUT = (SUPPRESSED_IN_HAND, SUPPRESSED_REACHED)
 
 
-def in_another_ones_hands() -> ColumnElement[bool]:
-    """Deliveries whose action another span has in hand for the same change."""
-    return and_(deliveries.c.state == State.SUPPRESSED, deliveries.c.reason == SUPPRESSED_IN_HAND)
+def left_to_another() -> ColumnElement[bool]:
+    """Deliveries that are left out for what another span does, which may come to nothing yet.
+
+    It has the action in hand for the same change, or reaches the contact as a member.
+    """
+    return and_(deliveries.c.state == State.SUPPRESSED, deliveries.c.reason.in_(_LEFT_OUT))
 
 
 def leave_to_others(connection: Connection, span_ids: Collection[int], now: datetime) -> None:
@@ -69,17 +73,17 @@ def leave_to_others(connection: Connection, span_ids: Collection[int], now: date
             mine.where(exists().where(*same, in_hand)).values(
                 **left,
                 reason=SUPPRESSED_IN_HAND,
-                barred=case((rejected(), _REJECTED_BEFORE), else_=None),
+                barred=rejected_before(),
             )
         )
 
 
 def take_back(connection: Connection, span_id: int, now: datetime) -> None:
-    """Let what was left in another span's hands be judged again: it stands as it did before."""
-    was_rejected = deliveries.c.barred == _REJECTED_BEFORE
+    """Let what was left to another span be judged again: it stands as it did before."""
+    was_rejected = deliveries.c.barred == REJECTED_BEFORE
     connection.execute(
         update(deliveries)
-        .where(deliveries.c.span == span_id, in_another_ones_hands())
+        .where(deliveries.c.span == span_id, left_to_another())
         .values(
             state=case((was_rejected, State.SUPPRESSED), else_=State.PLANNED),
             reason=case((was_rejected, SUPPRESSED_REJECTED), else_=""),

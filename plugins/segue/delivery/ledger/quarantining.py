@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, or_, select, update
 
 from segue.delivery.ledger.database import LedgerDatabase
-from segue.delivery.ledger.overlapping import in_another_ones_hands
+from segue.delivery.ledger.overlapping import left_to_another
 from segue.delivery.ledger.recording import directory_of, recorded_span, spans_query
 from segue.delivery.ledger.records import (
     NO_LONGER_A_CHANGE,
@@ -118,7 +118,7 @@ class Quarantining(LedgerDatabase):
             update(deliveries)
             .where(
                 deliveries.c.span.in_(span_ids),
-                or_(deliveries.c.state.in_(_UNSENT), in_another_ones_hands()),
+                or_(deliveries.c.state.in_(_UNSENT), left_to_another()),
                 a_change,
             )
             .values(

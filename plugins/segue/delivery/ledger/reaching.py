@@ -13,7 +13,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, exists, or_, select, update
 
 from segue.delivery.ledger.database import unindexed
 from segue.delivery.ledger.records import (
@@ -35,9 +35,17 @@ GONE_OUT = (
 )
 
 
+REJECTED_BEFORE = 1  # in ``barred``, of what is left to another span
+
+
 def rejected() -> ColumnElement[bool]:
     """Deliveries that a person, or the deadline, rejected."""
     return and_(deliveries.c.state == State.SUPPRESSED, deliveries.c.reason == SUPPRESSED_REJECTED)
+
+
+def rejected_before() -> ColumnElement[int | None]:
+    """What ``barred`` becomes of what is left to another span: a rejection is remembered."""
+    return case((rejected(), REJECTED_BEFORE), else_=None)
 
 
 def waiting(actions: Collection[str] | None = None) -> ColumnElement[bool]:
@@ -99,6 +107,7 @@ def _overtaken_by(enrolment: Row[Any], which: ColumnElement[bool], now: datetime
 def suppress_reached(connection: Connection, span_ids: Collection[int], now: datetime) -> None:
     """Suppress what waits in these spans for contacts whom the workflow has reached as members.
 
+    What reached them may come to nothing: a run that is cleared from detect_changes judges it anew.
     ``enrolled``, where an ``added`` went out. ``added``, where the contact was enrolled at a
     snapshot that is not before the one its span begins at: who was a member there and is added
     later was removed in between, and that is news.
@@ -117,7 +126,12 @@ def suppress_reached(connection: Connection, span_ids: Collection[int], now: dat
         connection.execute(
             update(deliveries)
             .where(deliveries.c.span == span.id, unreleased, _reached(span))
-            .values(state=State.SUPPRESSED, reason=SUPPRESSED_REACHED, updated_at=now)
+            .values(
+                state=State.SUPPRESSED,
+                reason=SUPPRESSED_REACHED,
+                barred=rejected_before(),
+                updated_at=now,
+            )
         )
 
 

@@ -471,7 +471,7 @@ class Recording(LedgerDatabase):
         connection.execute(query)
 
 
-_IN_NOBODYS_HANDS = {"owner": None, "lease_until": None, **NOT_HELD}
+_IN_NOBODYS_HANDS = {"owner": None, "lease_until": None, **NOT_HELD, "untold": None}
 
 
 def _unsent() -> ColumnElement[bool]:

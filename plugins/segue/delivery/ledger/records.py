@@ -36,7 +36,7 @@ SUPPRESSED_MAX_AGE = "max_age"
 # these stay, as a rejection does: they are no policies
 SUPPRESSED_FORGOTTEN = "forgotten"
 SUPPRESSED_PRUNED = "pruned"
-SUPPRESSED_REACHED = "reached"
+SUPPRESSED_REACHED = "reached"  # judged again by detect_changes
 SUPPRESSED_SENT = "sent_before"  # what comes after it goes on
 SUPPRESSED_IN_HAND = "in_hand"  # of another span; judged again by detect_changes
 SUPPRESSED_REJECTED = "rejected"
@@ -185,6 +185,7 @@ class DeliveryRow:
     ``event_at`` is the as-of of the snapshot that shows the change, ``called_at`` when the last
     call began, ``trace`` where its message can be looked for; ``resent`` says that it was called
     once more in doubt. ``message_key`` is that of the digest that the last call sent, if any.
+    ``barred``: its snapshot was quarantined, so that it is not called again.
     """
 
     key: str
@@ -202,6 +203,8 @@ class DeliveryRow:
     trace: Mapping[str, str] = field(default_factory=dict)
     resent: bool = False
     message_key: str | None = None
+    held_until: datetime | None = None
+    barred: bool = False
 
     @property
     def called_as(self) -> str:

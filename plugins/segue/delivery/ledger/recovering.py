@@ -17,7 +17,12 @@ from segue.delivery.ledger.records import (
     DueDelivery,
     LateOutcome,
 )
-from segue.delivery.ledger.sending import SENT_AGAIN, delivery_row, free_again
+from segue.delivery.ledger.sending import (
+    NOT_SENT_AGAIN,
+    SENT_AGAIN,
+    delivery_row,
+    free_again,
+)
 from segue.delivery.schema import State, changes, deliveries, runs, spans
 
 
@@ -133,11 +138,14 @@ class Recovering(LedgerDatabase):
     def let_rest(self, workflow: str, action: str, now: datetime, *, resends: bool) -> None:
         """Leave to a person what is uncertain and may not be sent once more any longer.
 
-        The workflow does not say ``resend`` now, it was sent again since, or its snapshot was
-        quarantined.
+        The workflow does not say ``resend`` now, it was sent again since, its snapshot was
+        quarantined, or its change is none any more.
         """
         no_more = or_(
-            literal(not resends), deliveries.c.resent == 1, deliveries.c.barred.is_not(None)
+            literal(not resends),
+            deliveries.c.resent == 1,
+            deliveries.c.barred.is_not(None),
+            ~exists().where(_its_change()),
         )
         query = (
             update(deliveries)
@@ -153,6 +161,15 @@ class Recovering(LedgerDatabase):
         )
         with self._write() as connection:
             connection.execute(query)
+
+    def leave_in_doubt(self, keys: Iterable[str], reason: str, now: datetime) -> None:
+        """Leave to a person what is uncertain, because ``reason`` forbids to send it once more."""
+        for batch in batched(sorted(keys)):
+            due = STATE == State.UNCERTAIN, deliveries.c.held_until.is_not(None)
+            query = update(deliveries).where(deliveries.c.key.in_(batch), *due)
+            values = {"reason": f"{NOT_SENT_AGAIN}: {reason}", "untold": 1, "updated_at": now}
+            with self._write() as connection:
+                connection.execute(query.values(**values, **NOT_HELD))
 
     def untold(self, workflow: str, action: str) -> list[LateOutcome]:
         """Return what went wrong of an action outside of its runs and nobody was told of yet.

@@ -227,6 +227,7 @@ class Requesting(LedgerDatabase):
             "reason": f"{asked} by {request.requested_by}",
             "held_until": now,
             "held_since": None,  # it waits anew
+            "resent": 0,  # a person has taken the doubt upon himself
         }
         count = connection.execute(meant.values(**due, **common)).rowcount
         quarantined = f", {lost} not: their snapshot is quarantined" if lost else ""

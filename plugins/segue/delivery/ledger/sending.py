@@ -40,6 +40,7 @@ from segue.delivery.ledger.records import (
 from segue.delivery.schema import State, UtcDateTime, deliveries
 
 SENT_AGAIN = "sent again"  # begins what is said of a call that was made once more, in doubt
+NOT_SENT_AGAIN = "not sent again"  # and of one that stays in doubt, because something forbids that
 # skips that no later pass judges again
 _FINAL_SKIPS = (NO_LONGER_A_CHANGE, SKIPPED_EXPIRED)
 _IN_ONES_HANDS = (State.CLAIMED, State.SENDING)
@@ -68,10 +69,13 @@ class Sending(LedgerDatabase):
         held under this clear number and fails later waits for a person to clear it once more.
         """
         free = _free(now, clear_number, resend_uncertain=resend_uncertain)
+        in_doubt = STATE == State.UNCERTAIN
         values = {
             "state": State.CLAIMED,
-            "reason": "",
-            "resent": case((deliveries.c.state == State.UNCERTAIN, 1), else_=deliveries.c.resent),
+            "reason": case((in_doubt, deliveries.c.reason), else_=""),
+            "resent": case(
+                (in_doubt, 1), (STATE == State.FAILED, 0), else_=deliveries.c.resent
+            ),  # whoever cleared what failed has taken the doubt upon himself
             "owner": owner,
             "lease_until": lease_until,
             "updated_at": now,
@@ -335,10 +339,16 @@ def _note_clear(connection: Connection, keys: Sequence[str], clear_number: int) 
 
 
 def free_again(now: datetime) -> dict[str, Any]:
-    """Return the columns of a claim that is given up: what was held is due, behind the others."""
-    was_held = deliveries.c.held_until.is_not(None)
+    """Return the columns of a claim that is given up: what was held is due, behind the others.
+
+    What was to be sent once more, in doubt, stays in doubt.
+    """
+    was_held, in_doubt = deliveries.c.held_until.is_not(None), deliveries.c.resent == 1
     return {
-        "state": case((was_held, State.HELD), else_=State.RELEASED),
+        "state": case(
+            (in_doubt, State.UNCERTAIN), (was_held, State.HELD), else_=State.RELEASED
+        ),
+        "resent": 0,
         "held_until": case((was_held, now), else_=None),
         "owner": None,
         "lease_until": None,
@@ -412,6 +422,7 @@ _OUTCOME = (
         url=func.coalesce(bindparam("new_url"), deliveries.c.url),
         results=func.coalesce(bindparam("new_results"), deliveries.c.results),
         digest=func.coalesce(bindparam("new_digest"), deliveries.c.digest),
+        resent=case((bindparam("waits_anew") == 1, 0), else_=deliveries.c.resent),
         failed_at_clear=func.coalesce(bindparam("new_clear"), deliveries.c.failed_at_clear, 0),
         delivered_at=func.coalesce(bindparam("new_delivered_at"), deliveries.c.delivered_at),
         untold=case((_REJECTED_NOW, None), else_=bindparam("new_untold", type_=Integer())),
@@ -453,7 +464,8 @@ def _values(
         "new_url": item.url,
         "new_results": json.dumps(dict(item.results or {})) if delivered else None,
         "new_digest": item.digest,
-        "new_clear": clear_number if item.state is State.FAILED else None,
+        "waits_anew": int(item.state is State.HELD or _is_sent_once_more(item)),
+        "new_clear": clear_number if item.state in (State.FAILED, State.HELD) else None,
         "new_delivered_at": now if delivered else None,
         "new_untold": 1 if clear_number is None and _is_to_be_told(item) else None,
         "new_updated_at": now,
@@ -463,8 +475,12 @@ def _values(
 def _is_to_be_told(item: Finished) -> bool:
     """True for what a run's report would have told of; here there is no run any more."""
     if item.state is State.UNCERTAIN:
-        return item.held_until is None  # else it is sent once more first
+        return not _is_sent_once_more(item)
     return item.state is State.FAILED or item.reason == SKIPPED_EXPIRED
+
+
+def _is_sent_once_more(item: Finished) -> bool:
+    return item.state is State.UNCERTAIN and item.held_until is not None
 
 
 def delivery_row(row: Row[Any]) -> DeliveryRow:
@@ -485,4 +501,6 @@ def delivery_row(row: Row[Any]) -> DeliveryRow:
         json.loads(row.trace) if row.trace else {},
         bool(row.resent),
         row.message_key,
+        row.held_until,
+        bool(row.barred),
     )
