@@ -51,6 +51,10 @@ class DefinitionError(SegueError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+class TemplateAway(SegueError):
+    """A template that another one includes cannot be read now, as while a folder is copied."""
+
+
 class SettingsError(SegueError):
     """An environment variable or a command's argument cannot be used."""
 

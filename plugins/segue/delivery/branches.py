@@ -107,10 +107,22 @@ class RunArea:
         """Return the digest that ``write_audience`` wrote; DataError when the area is gone."""
         return self._text("audience")
 
-    def write_question(self, about: Collection[tuple[str, str]]) -> None:
-        """Remember whom a person is shown a question about: see ``read_question``."""
+    def write_question(
+        self, about: Collection[tuple[str, str]], quarantined: Collection[str] = ()
+    ) -> None:
+        """Remember whom a person is shown a question about, and which bad snapshots it names.
+
+        See ``read_question`` and ``quarantines_shown``.
+        """
         rows = [{"contact_id": contact, "change": change} for contact, change in sorted(about)]
+        _write_text(self.root / "shown.json", json.dumps({"quarantined": sorted(quarantined)}))
         _write_text(self._question, json.dumps(rows, ensure_ascii=False))
+
+    def quarantines_shown(self) -> frozenset[str]:
+        """Return the keys of quarantined snapshots that the guard's question names."""
+        path = self.root / "shown.json"
+        text = path.read_text(encoding="utf-8") if path.exists() else '{"quarantined": []}'
+        return frozenset(json.loads(text)["quarantined"])
 
     def read_question(self) -> frozenset[tuple[str, str]] | None:
         """Return (contact_id, change) of all that the guard's question is about; None: never asked.

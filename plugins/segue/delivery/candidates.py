@@ -36,7 +36,7 @@ from segue.delivery.ledger import (
 from segue.delivery.policies import is_held_out, quiet_until
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.schema import State
-from segue.errors import ContactFailure
+from segue.errors import ContactFailure, TemplateAway
 from segue.segments.kinds import ChangeKind
 from segue.workflows.definition import Action, Policies
 from segue.workflows.templates import Fields
@@ -185,6 +185,8 @@ def _rendered(
         return State.SKIPPED, SKIPPED_NO_ADDRESS
     except ContactFailure as error:
         return State.FAILED, str(error)
+    except TemplateAway:  # nobody's own: the pass ends, and all of it waits
+        raise
     except Exception as error:  # noqa: BLE001 - of any kind: the others' messages go out
         place = "".join(traceback.format_tb(error.__traceback__))  # its text may be a contact's
         log.error("%s in %s at\n%s", type(error).__name__, channel.name, place)  # noqa: TRY400

@@ -106,7 +106,7 @@ def _detect(
     if recorded is not None:
         spans = ledger.spans_of(recorded)
         live = [span for span in spans if not span.is_withdrawn]
-        if live or (recorded.outcome == "recorded" and not spans):
+        if live:
             return _detect_again(resolved, run, wishes, live, ledger, store, now)
     if wishes.enroll_current_members:
         return _enrol(resolved, run, wishes, ledger, store, now)
@@ -218,6 +218,7 @@ def _detect_again(
             detected = compare(resolved, span.stretch, record_only, wishes, store=store, now=now)
         if not wishes.accept_rewritten:
             _refuse_rewritten(span, detected)
+        _refuse_baseline(span, detected)
         # what was a baseline when it was recorded stays one: nobody is messaged in retrospect
         if span.kind == SpanKind.BASELINE:
             detected = replace(detected, kind=span.kind, reason=span.reason, changes=())
@@ -508,6 +509,16 @@ def _refuse_rewritten(span: RecordedSpan, detected: DetectedSpan) -> None:
             "go on with the new files, run it again by a backfill of its interval with "
             '--reprocess-behavior completed and --dag-run-conf \'{"accept_rewritten": true, '
             '"deliver": true}\'; without deliver it records the new changes and sends nothing'
+        )
+
+
+def _refuse_baseline(span: RecordedSpan, detected: DetectedSpan) -> None:
+    """Raise DataError where what was compared cannot be any more: all of it would be withdrawn."""
+    if span.kind == SpanKind.CHANGES and detected.kind == SpanKind.BASELINE:
+        raise DataError(
+            f"this run has recorded the changes of {_pair(span.stretch)}, which cannot be compared "
+            f"now: {detected.reason}. What it recorded stays as it is; clear it again once the "
+            "definition, or the snapshot, is as it was"
         )
 
 

@@ -96,6 +96,7 @@ class Pass:
     retry_after: float | None = None  # seconds, as the vendor asked
     connection: str | None = None  # why the connection does not work
     stopped: str | None = None  # why the workflow was stopped
+    resumes_in: float | None = None  # seconds until the next call, where ``until`` ended the pass
 
     @property
     def elsewhere(self) -> int:
@@ -332,6 +333,8 @@ class Door:
             answers = [(item, call.result()) for call, item in calls.under_way.items()]
             self._write_down(self._heard(answers), result)
             raise
+        if calls.waiting and not result.is_over and result.stopped is None:
+            result.resumes_in = calls.pause.left
         self._ask_about(calls.doubts, sender, began, result)
 
     def _begin_calls(
@@ -487,10 +490,7 @@ class Door:
             result.connection = f"{most} answers in a row were lost, the last one: {answer}"
 
     def _rest(self, seconds: float, result: Pass) -> None:
-        """Sleep, unless the workflow is stopped meanwhile."""
-        while seconds > 0 and not self._is_stopped(result):
-            self.sleep(min(_NAP, seconds))
-            seconds -= _NAP
+        rest(seconds, self.sleep, lambda: self._is_stopped(result))
 
     def _ask_about(
         self, doubts: Sequence[Prepared], sender: Sender, began: datetime, result: Pass
@@ -582,6 +582,13 @@ def _skipped(answer: DeliveryError) -> str | None:
     if isinstance(answer, OpenTicket):
         return f"{SKIPPED_OPEN_TICKET}: {answer}"
     return None
+
+
+def rest(seconds: float, sleep: Callable[[float], None], is_stopped: Callable[[], bool]) -> None:
+    """Sleep, unless the workflow is stopped meanwhile."""
+    while seconds > 0 and not is_stopped():
+        sleep(min(_NAP, seconds))
+        seconds -= _NAP
 
 
 def send_once(sender: Sender, item: Prepared) -> Answer:

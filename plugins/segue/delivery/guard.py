@@ -39,6 +39,7 @@ class Question:
     waiting: Mapping[str, int]  # by kind of change
     examples: Mapping[str, Sequence[str]]  # contact ids by kind of change
     about: frozenset[tuple[str, str]]  # (contact id, change) of everybody it is about
+    quarantined: frozenset[str] = frozenset()  # snapshots of the spans
 
     @property
     def subject(self) -> str:
@@ -134,7 +135,16 @@ def question(resolved: ResolvedWorkflow, run: RecordedRun, ledger: Ledger) -> Qu
     examples = {kind: ledger.waiting_contacts(ids, kind, _EXAMPLES, actions) for kind in waiting}
     segment = resolved.segment.segment
     about = ledger.waiting_changes(ids, actions)
-    return Question(resolved.name, segment, spans, reasons, waiting, examples, about)
+    bad = quarantined_of(resolved, spans, ledger)
+    return Question(resolved.name, segment, spans, reasons, waiting, examples, about, bad)
+
+
+def quarantined_of(
+    resolved: ResolvedWorkflow, spans: Sequence[RecordedSpan], ledger: Ledger
+) -> frozenset[str]:
+    """Return the keys of the spans' snapshots that are quarantined now."""
+    bad = ledger.quarantined(resolved.directory.directory)
+    return frozenset(key for span in spans for key in span.stretch.keys if key in bad)
 
 
 def _reasons(
@@ -142,7 +152,6 @@ def _reasons(
 ) -> list[str]:
     actions = resolved.action_ids
     planned, rejected = ledger.count_planned(ids, actions), ledger.count_rejected(ids, actions)
-    quarantined = ledger.quarantined(resolved.directory.directory)
     enrolment = any(span.kind == SpanKind.ENROLMENT for span in spans)
     asked_for = "present members are enrolled because a person asked for it"
     left_out = ledger.count_left_to_others(ids)
@@ -153,8 +162,7 @@ def _reasons(
         *(f"{count} contacts {kind} were rejected before" for kind, count in rejected.items()),
         *(
             f"snapshot {key} is quarantined"
-            for key in dict.fromkeys(key for span in spans for key in span.stretch.keys)
-            if key in quarantined
+            for key in sorted(quarantined_of(resolved, spans, ledger))
         ),
     ]
     others = f"left out: {left_out} deliveries that another run has sent, or has in hand"

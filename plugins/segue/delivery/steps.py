@@ -5,16 +5,18 @@ Airflow's operators are one call into this module each; nothing here knows Airfl
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
+from itertools import count
 
 from segue.delivery.branches import BranchRef, Change, RunArea
 from segue.delivery.candidates import Candidate, Terms
 from segue.delivery.channel import Audience
 from segue.delivery.details import fields_read, live_details_of, with_fields_read_now
-from segue.delivery.door import REAL_CLOCK, Clock, Door, Pass
+from segue.delivery.door import REAL_CLOCK, Clock, Door, Pass, rest
 from segue.delivery.ledger import SKIPPED_CONDITIONS, SKIPPED_NOT_FOUND, DeliveryRow, Ledger
 from segue.delivery.looking_up import (
     Desk,
@@ -25,6 +27,7 @@ from segue.delivery.looking_up import (
 )
 from segue.delivery.recovery import earlier_ids
 from segue.delivery.resolved import ResolvedWorkflow
+from segue.delivery.schema import State
 from segue.delivery.standing import current_consent, recheck
 from segue.delivery.verdicts import by_details, holds, judge, not_judged
 from segue.directory.snapshots import find_snapshot
@@ -33,6 +36,9 @@ from segue.segments.changes import Memberships
 from segue.segments.evaluation import Population
 from segue.workflows.definition import Action, prerequisites
 from segue.workflows.details import contact_fields
+
+
+_LONGEST_PASS = timedelta(minutes=10)  # after which who may be written to is judged anew
 
 
 def load_branch(
@@ -98,16 +104,17 @@ def deliver_action(
     clock: Clock = REAL_CLOCK,
 ) -> Pass:
     """Deliver one action to the contacts of a branch that passed the conditions."""
-    return send(
+    deliver = partial(
+        send,
         resolved,
         action,
         [_passed(resolved, action, ref, clock)],
         ledger,
-        owner=owner,
         clear_number=clear_number,
         memberships=memberships,
         clock=clock,
     )
+    return _to_the_end(deliver, owner, lambda: ledger.stopped(resolved.name) is not None, clock)
 
 
 def deliver_digest(
@@ -123,17 +130,38 @@ def deliver_digest(
     clock: Clock = REAL_CLOCK,
 ) -> Pass:
     """Deliver a digest to the contacts of all branches that passed the conditions."""
-    return send(
+    deliver = partial(
+        send,
         resolved,
         action,
         [_passed(resolved, action, ref, clock) for ref in refs],
         ledger,
-        owner=owner,
         clear_number=clear_number,
         link=link,
         memberships=memberships,
         clock=clock,
     )
+    return _to_the_end(deliver, owner, lambda: ledger.stopped(resolved.name) is not None, clock)
+
+
+def _to_the_end(
+    deliver: Callable[..., Pass], owner: str, is_stopped: Callable[[], bool], clock: Clock
+) -> Pass:
+    """Pass through the door, pass after pass, as long as only the rate is what keeps the rest.
+
+    A slow rate makes hours of a branch. What stands when a pass begins (consent, ``recheck``, what
+    came of the actions before) is looked at anew for each.
+    """
+    outcomes: Counter[State] = Counter()
+    for number in count():
+        part = f"{owner}/{number}" if number else owner
+        result = deliver(owner=part, until=clock.now() + _LONGEST_PASS)
+        outcomes += result.outcomes
+        result.outcomes = outcomes
+        if result.resumes_in is None:
+            break
+        rest(result.resumes_in, clock.sleep, is_stopped)
+    return result
 
 
 @dataclass(frozen=True, slots=True)

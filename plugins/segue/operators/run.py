@@ -169,10 +169,10 @@ class Guard(ApprovalOperator):
         area = self._area(context)
         if context["ti"].try_number <= 1:
             area.forget_question()
-        displayed_question = area.read_question()
-        if displayed_question is None:
-            area.write_question(asked.about)
-        elif not asked.about <= displayed_question:
+        shown = area.read_question()
+        if shown is None:
+            area.write_question(asked.about, asked.quarantined)
+        elif not (asked.about <= shown and asked.quarantined <= area.quarantines_shown()):
             raise AirflowFailException(
                 f"nothing was released: {asked.subject} {'; '.join(asked.reasons)}. Airflow would "
                 "show the question of the first time, which was about others. To be asked, run "
@@ -223,12 +223,19 @@ class Guard(ApprovalOperator):
         self, ledger: Ledger, run: RecordedRun, decision: Decision, context: Context
     ) -> None:
         """Release what was asked about; AirflowFailException where it is something else by now."""
-        from segue.delivery.guard import live_spans
+        from segue.delivery.guard import live_spans, quarantined_of
 
-        ids = [span.id for span in live_spans(run, ledger)]
+        spans, area = live_spans(run, ledger), self._area(context)
+        bad = quarantined_of(self.workflow, spans, ledger) - area.quarantines_shown()
+        if bad:
+            raise AirflowFailException(
+                f"nothing was released: snapshot {', '.join(sorted(bad))} was quarantined after "
+                "the question was put. Clear this task to be told what to run to be asked again"
+            )
+        ids = [span.id for span in spans]
         actions = self.workflow.action_ids
         about = ledger.waiting_changes(ids, actions)
-        if not about <= (self._area(context).read_question() or frozenset()):
+        if not about <= (area.read_question() or frozenset()):
             counts = dict(ledger.count_waiting(ids, actions))
             raise AirflowFailException(
                 f"nothing was released: {counts or 'nothing'} would be, "

@@ -28,12 +28,17 @@ from jinja2 import (
     meta,
     nodes,
 )
-from jinja2.exceptions import SecurityError, UndefinedError
+from jinja2.exceptions import (
+    SecurityError,
+    TemplateNotFound,
+    TemplateSyntaxError,
+    UndefinedError,
+)
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
 
 from segue.documents import did_you_mean
-from segue.errors import ContactFailure
+from segue.errors import ContactFailure, TemplateAway
 from segue.workflows.bounds import (
     MADE,
     ROUNDS,
@@ -201,6 +206,8 @@ def union(read: Iterable[frozenset[str] | None]) -> frozenset[str] | None:
 def render(template: Template, variables: Mapping[str, Any]) -> str:
     """Render ``template``; raise ContactFailure for a missing field or a value that cannot be.
 
+    Raises TemplateAway where a template that it includes is not there, which is nobody's failure.
+
     ``variables`` maps VARIABLES to text or ``Fields``.
     """
     try:
@@ -214,6 +221,9 @@ def render(template: Template, variables: Mapping[str, Any]) -> str:
         raise ContactFailure(f"missing field: {error.message}") from None
     except UndefinedError as error:
         raise ContactFailure(f"missing field: {_described(error, template)}") from None
+    except (TemplateNotFound, TemplateSyntaxError, OSError) as error:
+        name = getattr(error, "name", None) or type(error).__name__
+        raise TemplateAway(f"the template {name}, which another one needs, cannot be read") from None
     except SecurityError:
         raise ContactFailure("the template does what the sandbox does not allow") from None
     except Exception as error:  # noqa: BLE001 - of any kind: it is this contact's values alone

@@ -1128,3 +1128,32 @@ def test_a_kept_run_that_is_done_again_leaves_out_what_the_later_one_has_sent(pl
     asked = question(place.workflow, run, place.ledger)
     assert asked.waiting == {"added": 1}
     assert asked.reasons[-1] == "left out: 1 deliveries that another run has sent, or has in hand"
+
+
+def test_what_a_run_has_recorded_is_not_withdrawn_because_it_cannot_be_compared(place):
+    """The segment asks for a column that the earlier snapshot lacks; put back, all is as it was."""
+    place.snapshot(8, "a")
+    place.snapshot(9, "a", "b", columns=("contact_id", "tier", "vip"))
+    place.day(10)
+    place.match = {"field": "vip", "is_set": True}
+    with pytest.raises(DataError, match="cannot be compared now: new column: 2026-11-08 lacks"):
+        place.day(10)
+    assert place.planned() == {"b": "added@09"}
+    place.match = GOLD
+    assert place.day(10).outcome == "recorded"
+    assert place.planned() == {"b": "added@09"}
+
+
+def test_a_run_whose_span_was_taken_over_names_the_run_that_has_it_and_may_take_it_back(place):
+    """Where that one's span was withdrawn, and nobody has the time, it begins anew."""
+    place.snapshot(8, "a")
+    place.snapshot(9, "a", "b")
+    place.more["policies"] = {"max_age": "1h"}
+    place.day(10)
+    place.run("by-hand", wishes=Wishes("2026-11-08", "2026-11-09", deliver=True))
+    again = place.day(10)
+    assert (again.outcome, "covered by by-hand" in again.reason) == ("covered", True)
+    place.ledger.quarantine("people", "2026-11-09", reason="", by="ann", now=place.now)
+    place.ledger.end_quarantine("people", "2026-11-09")
+    assert place.day(10).outcome == "recorded"
+    assert place.spans() == ["changes 08-09"]

@@ -27,6 +27,7 @@ from segue.errors import (
     ContactFailure,
     LedgerError,
     OutcomeUnknown,
+    TemplateAway,
     TransientFailure,
 )
 from segue.testing import AskableChannel, RecordingChannel, RecordingSender
@@ -1086,3 +1087,18 @@ def test_an_answered_question_is_no_outcome_when_the_ledger_fails_meanwhile(ledg
     assert [outcome(ledger, name) for name in "ab"] == ["released", "released"]
     door(ledger, through).deliver(candidates)
     assert len(through.outbox.keys) == 2
+
+
+class Deployed(RecordingChannel):
+    """A channel whose template is being copied anew while its messages are rendered."""
+
+    def render(self, variables):
+        raise TemplateAway("the template layout.html.j2, which another one needs, cannot be read")
+
+
+def test_a_template_that_is_away_is_no_contacts_failure(ledger):
+    """The pass ends, and all of it waits for the next one."""
+    candidates = released(ledger, "a", "b")
+    with pytest.raises(TemplateAway):
+        door(ledger, Deployed.model_validate({"text": "x"})).deliver(candidates)
+    assert {outcome(ledger, contact) for contact in "ab"} == {"released"}

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from segue.delivery.ledger import (
     SUPPRESSED_PRUNED,
@@ -17,7 +18,7 @@ from segue.delivery.ledger import (
     Selection,
     SpanTaken,
 )
-from segue.delivery.schema import State
+from segue.delivery.schema import State, deliveries
 from tests.unit.delivery.builders import (
     DEFINITION,
     NOW,
@@ -237,3 +238,14 @@ def test_a_release_and_a_quarantine_at_once_never_leave_something_released(ledge
         done = pool.submit(quarantine, ledger).result()
     assert len(done.withdrawn) == 1
     assert set(states(ledger).values()) == {"suppressed:rejected"}
+
+
+def test_what_has_expired_is_not_rejected_and_so_never_asked_about_again(ledger):
+    """It is final, whatever becomes of its snapshot."""
+    number = record(ledger, run(), detected(stretch(21, 22), added("a", "b")))
+    ledger.release(number, NOW)
+    late = update(deliveries).where(deliveries.c.contact_id == "a")
+    with ledger.engine.begin() as connection:
+        connection.execute(late.values(state=State.SKIPPED, reason="expired"))
+    ledger.quarantine("people", "2026-11-22", reason="", by="ann", now=NOW)
+    assert states(ledger) == {"a@22": "skipped:expired", "b@22": "suppressed:rejected"}

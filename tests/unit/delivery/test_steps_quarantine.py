@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from segue.delivery.branches import BranchRef, RunArea, changes_of_span
-from segue.delivery.door import Clock
+from segue.delivery.channel import Limit
+from segue.delivery.door import REAL_CLOCK, Clock
 from segue.delivery.looking_up import Desk
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.steps import check_branch, deliver_action, load_branch
@@ -44,9 +45,10 @@ class Sending(Place):
         check_branch(self.workflow, ref, self.ledger, self.now)
         return ref
 
-    def deliver(self, ref: BranchRef) -> dict[str, str]:
+    def deliver(self, ref: BranchRef, clock: Clock = REAL_CLOCK) -> dict[str, str]:
         action = self.workflow.definition.action("mail")
-        deliver_action(self.workflow, action, ref, self.ledger, owner="me", clear_number=0)
+        how = {"owner": "me", "clear_number": 0, "clock": clock}
+        self.result = deliver_action(self.workflow, action, ref, self.ledger, **how)
         return self.planned()
 
 
@@ -88,3 +90,51 @@ def test_where_the_changes_own_snapshot_is_quarantined_nothing_is_sent(sending):
         sending.deliver(ref)
     assert sending.channel.outbox.received == []
     assert sending.planned() == {"b": "added@08 suppressed(rejected)"}
+
+
+class Waiting(Clock):
+    """A clock that moves while the door sleeps; ``then`` happens once, half an hour on."""
+
+    def __init__(self, sending: Sending, then) -> None:
+        begin = sending.now
+        happened = []
+
+        def sleep(seconds: float) -> None:
+            sending.now += timedelta(seconds=seconds)
+            if not happened and sending.now > begin + timedelta(minutes=30):
+                happened.append(then())
+
+        super().__init__(lambda: sending.now, sleep)
+
+
+@pytest.fixture
+def slow(sending) -> tuple[Sending, BranchRef]:
+    """Three messages at one an hour."""
+    sending.snapshot(8, "a", "b", "c", "d")
+    sending.channel.limited(Limit("slow", 1, 3600))
+    return sending, sending.prepared()
+
+
+def test_who_opts_out_while_a_slow_rate_is_waited_for_is_not_written_to(slow):
+    """A newer snapshot comes in the middle of the pass: consent is that of the call, not before."""
+    sending, ref = slow
+    outcomes = sending.deliver(ref, Waiting(sending, lambda: only_a(sending, 9)))
+    assert outcomes == {
+        "b": "added@08 delivered()",
+        "c": "added@08 skipped(deleted)",
+        "d": "added@08 skipped(deleted)",
+    }
+    assert sum(sending.result.outcomes.values()) == 3
+
+
+def test_a_slow_rate_is_waited_for_to_the_end_unless_the_workflow_is_stopped(slow):
+    sending, ref = slow
+    begin = sending.now
+    stop = Waiting(sending, lambda: sending.ledger.stop("greet", "ann", "", sending.now))
+    assert sorted(sending.deliver(ref, stop).values())[1:] == ["added@08 released()"] * 2
+    assert sending.result.stopped is not None
+    sending.ledger.go("greet")
+    assert set(sending.deliver(ref, Waiting(sending, lambda: None)).values()) == {
+        "added@08 delivered()"
+    }
+    assert sending.now - begin < timedelta(hours=2, minutes=10)

@@ -8,8 +8,10 @@ from types import SimpleNamespace
 import pytest
 from airflow.providers.standard.operators import hitl
 from airflow.sdk.exceptions import AirflowFailException, TaskAwaitingInput
+from sqlalchemy import update
 
 from segue.delivery.forgetting import forget
+from segue.delivery.schema import deliveries
 from segue.operators import Guard
 from tests.unit.delivery.test_detection import Place
 
@@ -136,6 +138,20 @@ def test_an_answer_that_makes_no_sense_decides_nothing(task, option, params, mes
     with pytest.raises(AirflowFailException, match=message):
         task.answer(option, **params)
     assert (task.outcomes, task.decision) == ({"planned"}, None)
+
+
+def test_an_approval_of_what_was_quarantined_meanwhile_releases_nothing(task):
+    """Whoever answers was not told; the span is kept, because something of it was sent."""
+    task.ask()
+    sent = update(deliveries).where(deliveries.c.contact_id == "c")
+    with task.place.ledger.engine.begin() as connection:
+        connection.execute(sent.values(state="delivered", attempts=1))
+    task.place.ledger.quarantine("people", "2026-11-09", reason="", by="bob", now=task.place.now)
+    with pytest.raises(AirflowFailException, match="2026-11-09 was quarantined after the question"):
+        task.answer("Approve")
+    assert task.outcomes == {"delivered", "suppressed rejected"}
+    with pytest.raises(AirflowFailException, match="snapshot 2026-11-09 is quarantined"):
+        task.guard.execute(task.context(try_number=2))  # Airflow would show the old text
 
 
 def test_an_approval_of_something_else_releases_nothing(task):

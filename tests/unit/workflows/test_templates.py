@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from segue.errors import ContactFailure
+from segue.errors import ContactFailure, TemplateAway
 from segue.workflows.templates import (
     CardText,
     Fields,
@@ -749,3 +749,15 @@ def test_fields_of_included_templates_are_read_too(tmp_path):
     (tmp_path / "part.txt").write_text("{{ contact.city }}")
     template = Template("{{ contact.name }}{% include 'part.txt' %}", Kind.TEXT, str(tmp_path))
     assert template.fields_read() == {"name", "city"}
+
+
+def test_an_included_template_that_is_away_is_no_contacts_failure(tmp_path: Path):
+    """As while the folder is deployed anew; it is read again once it is back."""
+    (tmp_path / "hi.txt").write_text("hello{% include 'foot.txt' %}")
+    (tmp_path / "foot.txt").write_text(", bye")
+    template = read(Text, {"file": "hi.txt"}, tmp_path)
+    (tmp_path / "foot.txt").unlink()
+    with pytest.raises(TemplateAway, match="the template foot.txt"):
+        render(template, {})
+    (tmp_path / "foot.txt").write_text(", bye")
+    assert render(template, {}) == "hello, bye"

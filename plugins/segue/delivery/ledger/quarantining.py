@@ -16,6 +16,7 @@ from segue.delivery.ledger.database import LedgerDatabase
 from segue.delivery.ledger.overlapping import left_to_another
 from segue.delivery.ledger.recording import directory_of, recorded_span, spans_query
 from segue.delivery.ledger.records import (
+    FINAL_SKIPS,
     NO_LONGER_A_CHANGE,
     NOT_HELD,
     SUPPRESSED_REJECTED,
@@ -112,7 +113,7 @@ class Quarantining(LedgerDatabase):
         """
         all_of_them = update(deliveries).where(deliveries.c.span.in_(span_ids))
         open_ones = deliveries.c.state.in_((*_UNSENT, State.SENDING, State.UNCERTAIN))
-        a_change = deliveries.c.reason != NO_LONGER_A_CHANGE
+        a_change = deliveries.c.reason.not_in(FINAL_SKIPS)
         connection.execute(all_of_them.where(open_ones, a_change).values(barred=1))
         query = (
             update(deliveries)

@@ -40,6 +40,7 @@ SUPPRESSED_REACHED = "reached"  # judged again by detect_changes
 SUPPRESSED_SENT = "sent_before"  # what comes after it goes on
 SUPPRESSED_IN_HAND = "in_hand"  # of another span; judged again by detect_changes
 SUPPRESSED_REJECTED = "rejected"
+FINAL_SKIPS = (NO_LONGER_A_CHANGE, SKIPPED_EXPIRED)  # that no later pass judges again
 # what is judged again when a run is cleared from detect_changes or the guard
 POLICY_REASONS = (SUPPRESSED_BACKFILL, SUPPRESSED_MAX_AGE, SUPPRESSED_DROPPED)
 NOT_HELD: Mapping[str, None] = {"held_until": None, "held_since": None}  # columns; it waits anew

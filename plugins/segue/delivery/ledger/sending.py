@@ -25,8 +25,8 @@ from sqlalchemy import (
 
 from segue.delivery.ledger.database import STATE, LedgerDatabase, batched, unindexed
 from segue.delivery.ledger.records import (
+    FINAL_SKIPS,
     HELD_QUIET_HOURS,
-    NO_LONGER_A_CHANGE,
     NOT_HELD,
     SKIPPED_CAP,
     SKIPPED_EXPIRED,
@@ -41,8 +41,6 @@ from segue.delivery.schema import State, UtcDateTime, deliveries
 
 SENT_AGAIN = "sent again"  # begins what is said of a call that was made once more, in doubt
 NOT_SENT_AGAIN = "not sent again"  # and of one that stays in doubt, because something forbids that
-# skips that no later pass judges again
-_FINAL_SKIPS = (NO_LONGER_A_CHANGE, SKIPPED_EXPIRED)
 _IN_ONES_HANDS = (State.CLAIMED, State.SENDING)
 _STAYS_BARRED = (State.SENDING, State.DELIVERED, State.UNCERTAIN)  # what may have had its effect
 _LOCKS = 256  # of a transaction at most
@@ -184,7 +182,7 @@ class Sending(LedgerDatabase):
                 .where(
                     deliveries.c.key.in_(batch),
                     STATE.in_((State.RELEASED, State.SKIPPED, State.HELD, State.FAILED)),
-                    deliveries.c.reason.not_in(_FINAL_SKIPS),
+                    deliveries.c.reason.not_in(FINAL_SKIPS),
                 )
                 .values(state=State.SKIPPED, reason=reason, **NOT_HELD, updated_at=now)
             )
@@ -320,7 +318,7 @@ def _free(
         STATE == State.RELEASED,
         and_(STATE == State.HELD, deliveries.c.held_until <= now),
         and_(STATE == State.CLAIMED, deliveries.c.lease_until < now),
-        and_(STATE == State.SKIPPED, deliveries.c.reason.not_in(_FINAL_SKIPS)),
+        and_(STATE == State.SKIPPED, deliveries.c.reason.not_in(FINAL_SKIPS)),
     ]
     if clear_number is not None:
         failed_before = deliveries.c.failed_at_clear < clear_number
