@@ -29,10 +29,11 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import event
+from sqlalchemy import event, select
 
 from segue.delivery.database import open_engine, upgrade
 from segue.delivery.ledger import Ledger, Run, Wishes
+from segue.delivery.schema import State, deliveries
 from tests.properties.delivery_world import (
     ACTIONS,
     CONTACTS,
@@ -443,10 +444,14 @@ class Quarantined(World):
     def _before(self, key: str, message: Mapping[str, Any]) -> None:
         self.left -= 1
         if self.left == 0:
-            now = self.ledger.list_deliveries(outcome="sending")
-            self.under_way = frozenset(row["key"] for row in now)
-            self.before = len(self.arrivals)
-            self.ledger.quarantine("people", "2026-11-02", reason="", by="ann", now=self.now)
+            quarantine = {"namespace": self.ledger.namespace, "directory": "people"}
+            quarantine |= {"key": "2026-11-02", "reason": ""}
+            quarantine |= {"added_by": "ann", "added_at": self.now}
+            sending = select(deliveries.c.key).where(deliveries.c.state == State.SENDING)
+            with self.ledger._write() as connection:  # nothing begins while it is looked at
+                self.under_way = frozenset(connection.execute(sending).scalars())
+                self.before = len(self.arrivals)
+                self.ledger._quarantine(connection, quarantine)
         super()._before(key, message)
 
 

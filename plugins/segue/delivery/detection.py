@@ -71,9 +71,9 @@ def detect(
 
     Raises SnapshotMissing when there is nothing to compare yet, SnapshotRewritten when a recorded
     snapshot's files changed and the run does not accept that, DataError for unusable snapshots,
-    SettingsError where the ledger knows the workflow, and the namespace not at all.
+    SettingsError where the ledger knows other namespaces, and this one not at all.
     """
-    _refuse_changed_namespace(run.workflow, ledger)
+    _refuse_changed_namespace(ledger)
     for _ in range(_ATTEMPTS):
         try:
             return _detect(resolved, run, wishes, ledger, store, now)
@@ -82,13 +82,16 @@ def detect(
     raise DataError(f"other runs of {run.workflow} keep taking this span; clear this task later")
 
 
-def _refuse_changed_namespace(workflow: str, ledger: Ledger) -> None:
-    """Raise SettingsError where a changed variable would let everything begin anew, and be sent."""
-    others = [] if ledger.is_new else ledger.foreign_namespaces(workflow)
+def _refuse_changed_namespace(ledger: Ledger) -> None:
+    """Raise SettingsError where a changed variable would let everything begin anew, and be sent.
+
+    Whatever the workflow: the first one that began there would let the others begin, too.
+    """
+    others = [] if ledger.is_new else ledger.foreign_namespaces()
     if others:
         raise SettingsError(
             f"SEGUE_NAMESPACE is {ledger.namespace}, which this ledger does not know, and it knows "
-            f"{workflow} under {', '.join(others)} alone: what was sent there would be sent again. "
+            f"{', '.join(others)}: what was sent there would be sent again. "
             "Set it back; or, to begin with an empty memory, set "
             f"SEGUE_NEW_NAMESPACE={ledger.namespace}"
         )

@@ -13,8 +13,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from segue.delivery.ledger import Ledger, RecordedRun, RecordedSpan, SpanKind, Wishes
-from segue.delivery.policies import suppressing_policy
+from segue.delivery.ledger import (
+    SUPPRESSED_PRUNED,
+    Ledger,
+    RecordedRun,
+    RecordedSpan,
+    SpanKind,
+    Wishes,
+)
+from segue.delivery.policies import is_pruned, suppressing_policy
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.workflows.definition import GuardLimits
 
@@ -107,9 +114,12 @@ def judge_policies(
     snapshot's age.
     """
     record_only = run.recorded_only and not wishes.deliver
+    watermark = ledger.watermark(run.workflow)
     for span in live_spans(run, ledger):
         reason = None
-        if span.kind != SpanKind.ENROLMENT:
+        if span.kind != SpanKind.ENROLMENT and is_pruned(span.stretch, watermark):
+            reason = SUPPRESSED_PRUNED
+        elif span.kind != SpanKind.ENROLMENT:
             reason = suppressing_policy(
                 resolved, span.stretch, wishes, now, record_only=record_only
             )

@@ -68,9 +68,14 @@ def bounded(detected: DetectedSpan, ledger: Ledger, workflow: str) -> DetectedSp
             f"deliveries of {workflow} up to {watermark:%Y-%m-%d} were pruned, so nobody knows "
             "which members it has written to. Enrol them in a workflow of another name"
         )
-    if watermark is not None and detected.stretch.previous.as_of < watermark:
+    if is_pruned(detected.stretch, watermark):
         return replace(detected, changes=changes, suppressed=SUPPRESSED_PRUNED)
     return replace(detected, changes=changes)
+
+
+def is_pruned(stretch: Stretch, watermark: datetime | None) -> bool:
+    """Tell whether the ledger may have forgotten what was sent of a span."""
+    return watermark is not None and stretch.previous.as_of < watermark
 
 
 def start_rules(channel: Channel, policies: Policies, zone: ZoneInfo) -> StartRules:

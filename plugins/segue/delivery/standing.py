@@ -5,8 +5,11 @@ Both are judged on the newest complete snapshot, whatever the run's own are.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import logging
+import traceback
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from typing import TypeAlias
 
 from segue.delivery.branches import Change
 from segue.delivery.details import details_of
@@ -16,7 +19,7 @@ from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.verdicts import Verdict, holds, not_judged
 from segue.directory.snapshots import Snapshot, newest_complete, parse_key, usable_snapshots
 from segue.directory.tables import SnapshotTables
-from segue.errors import SnapshotMissing
+from segue.errors import SegueError, SnapshotMissing
 from segue.segments.changes import Memberships
 from segue.segments.consent import refuse_lost_opt_outs
 from segue.segments.fitness import require_answers
@@ -24,6 +27,10 @@ from segue.segments.kinds import ChangeKind, RemovalReason
 from segue.segments.loading import judge, load_opt_states, load_population
 from segue.segments.membership import opt_states
 from segue.segments.strangers import refuse_strangers
+
+log = logging.getLogger(__name__)
+
+Judge: TypeAlias = Callable[[Sequence[Change]], dict[Change, str | None]]
 
 
 def current_consent(
@@ -83,13 +90,44 @@ def recheck(
 
     A change stands while its contact is in the segment (after ``removed``: is not), in the opt
     state that the change brought about, and the workflow's conditions hold. Of a deleted contact
-    only the first is known. ``answers`` are what was looked up live of the contacts.
+    only the first is known. ``answers`` are what was looked up live of the contacts. One contact
+    that cannot be judged does not stand, and is in nobody's way.
     """
     usable = usable_snapshots(resolved.directory, quarantined, now=now)
     newest = newest_complete(usable)
     asked = [change for change in changes if newest and change.snapshot != newest.key]
     if newest is None or not asked:
         return {}
+    judged = _by_halves(
+        lambda some: _withdrawn(resolved, some, newest, memberships, answers or {}), asked
+    )
+    return {change: reason for change, reason in judged.items() if reason is not None}
+
+
+def _by_halves(judged: Judge, changes: Sequence[Change]) -> dict[Change, str | None]:
+    """Judge all changes at once, or by halves until whoever cannot be judged is alone."""
+    try:
+        return judged(changes)
+    except SegueError:
+        raise
+    except Exception as error:  # noqa: BLE001 - of any kind: the others are judged
+        if len(changes) > 1:
+            middle = len(changes) // 2
+            return _by_halves(judged, changes[:middle]) | _by_halves(judged, changes[middle:])
+        place = "".join(traceback.format_tb(error.__traceback__))  # its text may be a contact's
+        kind = type(error).__name__
+        log.error("%s at the recheck of %s at\n%s", kind, changes[0].contact_id, place)  # noqa: TRY400
+        return {changes[0]: f"it cannot be judged of this contact ({kind})"}
+
+
+def _withdrawn(
+    resolved: ResolvedWorkflow,
+    asked: Sequence[Change],
+    newest: Snapshot,
+    memberships: Memberships | None,
+    answers: Mapping[str, Answer],
+) -> dict[Change, str | None]:
+    """Return why each change does not stand any more; None where it does."""
     states = _states(resolved, asked, newest)
     found = {change: _why_not(change, states.get(change.contact_id)) for change in asked}
     judged = [
@@ -97,12 +135,11 @@ def recheck(
         for change in asked
         if found[change] is None and change.reason != RemovalReason.DELETED
     ]
-    verdicts = _conditions(resolved, judged, newest, memberships, answers or {})
-    found |= {
+    verdicts = _conditions(resolved, judged, newest, memberships, answers)
+    return found | {
         change: not_judged(verdict) or (None if verdict else "the conditions do not hold any more")
         for change, verdict in zip(judged, verdicts, strict=True)
     }
-    return {change: reason for change, reason in found.items() if reason is not None}
 
 
 def _states(

@@ -37,7 +37,6 @@ from segue.segments.evaluation import Population
 from segue.workflows.definition import Action, prerequisites
 from segue.workflows.details import contact_fields
 
-
 _LONGEST_PASS = timedelta(minutes=10)  # after which who may be written to is judged anew
 
 

@@ -28,12 +28,7 @@ from jinja2 import (
     meta,
     nodes,
 )
-from jinja2.exceptions import (
-    SecurityError,
-    TemplateNotFound,
-    TemplateSyntaxError,
-    UndefinedError,
-)
+from jinja2.exceptions import SecurityError, UndefinedError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
 
@@ -223,7 +218,9 @@ def render(template: Template, variables: Mapping[str, Any]) -> str:
         raise ContactFailure(f"missing field: {_described(error, template)}") from None
     except (TemplateNotFound, TemplateSyntaxError, OSError) as error:
         name = getattr(error, "name", None) or type(error).__name__
-        raise TemplateAway(f"the template {name}, which another one needs, cannot be read") from None
+        raise TemplateAway(
+            f"the template {name}, which another one needs, cannot be read"
+        ) from None
     except SecurityError:
         raise ContactFailure("the template does what the sandbox does not allow") from None
     except Exception as error:  # noqa: BLE001 - of any kind: it is this contact's values alone

@@ -1028,12 +1028,12 @@ def test_a_field_that_is_looked_up_may_be_of_another_type_in_the_snapshot(place)
 
 
 def test_a_namespace_that_changed_is_noticed_before_anything_is_sent_again(place):
-    """The ledger knows the workflow under another name alone; going on is said, by that name."""
+    """The ledger knows another name alone; going on is said, by that name."""
     place.day(9)
     mine = place.ledger
     place.ledger = Ledger(mine.engine, "prod")
     for run in ({}, {"wishes": Wishes(enroll_current_members=True)}):
-        with pytest.raises(SettingsError, match=r"under test alone.*SEGUE_NEW_NAMESPACE=prod"):
+        with pytest.raises(SettingsError, match=r"knows test: .*SEGUE_NEW_NAMESPACE=prod"):
             place.run("by-hand", **run)
     place.ledger = Ledger(mine.engine, "prod", is_new=True)
     assert place.day(9).outcome == "recorded"
@@ -1042,15 +1042,23 @@ def test_a_namespace_that_changed_is_noticed_before_anything_is_sent_again(place
         assert place.day(10).outcome == "recorded"
 
 
+def test_no_workflow_is_the_first_one_under_a_changed_namespace(place):
+    """Not even one that the ledger has never seen: the others would begin anew behind it."""
+    record(place.ledger, Run("other", "run-1"), detected(stretch(8, 9)))
+    place.ledger = Ledger(place.ledger.engine, "changed")
+    with pytest.raises(SettingsError, match="SEGUE_NEW_NAMESPACE=changed"):
+        place.day(9)
+
+
 def test_a_workflow_that_is_promoted_to_another_namespace_of_the_ledger_begins_there(place):
     """That namespace knows workflows: its variable is what it always was."""
     place.day(9)
-    record(place.ledger, Run("other", "run-1"), detected(stretch(8, 9)))
-    for name, known, unknown in (("prod", "elsewhere", ["test"]), ("prod", "greet", [])):
-        other = Ledger(place.ledger.engine, name)
-        assert other.foreign_namespaces("greet") == unknown
-        record(other, Run(known, "run-1"), detected(stretch(8, 9)))
-        assert other.foreign_namespaces("greet") == other.foreign_namespaces("other") == []
+    prod = Ledger(place.ledger.engine, "prod")
+    assert prod.foreign_namespaces() == ["test"]
+    record(prod, Run("elsewhere", "run-1"), detected(stretch(8, 9)))
+    assert prod.foreign_namespaces() == []
+    place.ledger = prod
+    assert place.day(9).outcome == "recorded"
 
 
 def audience_with(place: Place, *actions: Mapping, **more) -> ResolvedWorkflow:

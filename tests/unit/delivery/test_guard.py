@@ -68,6 +68,7 @@ def test_limits_hold_for_each_kind_of_change(ledger):
 def asked(ledger: Ledger, name: str = "run-1", **limits) -> Question | None:
     workflow = SimpleNamespace(
         name="welcome",
+        action_ids=["mail"],
         segment=SimpleNamespace(segment="gold"),
         directory=SimpleNamespace(directory="people"),
         definition=SimpleNamespace(guard=GuardLimits(**limits)),

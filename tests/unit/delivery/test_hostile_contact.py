@@ -251,6 +251,17 @@ def test_whose_conditions_cannot_be_judged_any_more_is_withdrawn_alone(hostile_h
     assert withdrawn == {"c5": "conditions: they cannot be judged of this contact (OverflowError)"}
 
 
+def test_who_cannot_be_judged_by_the_segment_any_more_is_withdrawn_alone(hostile_home):
+    """It does not bear one contact's value; the others stand."""
+    root = hostile_home("slack_message", "")
+    text = (root / "segments/gold.yaml").read_text()
+    (root / "segments/gold.yaml").write_text(text.replace("starts_with", "fits"))
+    changes = [Change(who, "added", "", "2026-11-21", "2026-11-21") for who in PEOPLE]
+    withdrawn = recheck(resolve(root, "Hello"), changes, NOW)
+    reason = "it cannot be judged of this contact (OverflowError)"
+    assert {change.contact_id: why for change, why in withdrawn.items()} == {"c5": reason}
+
+
 @pytest.fixture
 def hostile_home(home: Path, tmp_path: Path, monkeypatch) -> Callable[[str, str], Path]:
     """Definitions with an operator that raises for what one contact has."""

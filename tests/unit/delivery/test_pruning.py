@@ -10,7 +10,14 @@ import pytest
 from sqlalchemy import func, select, update
 
 from segue.delivery.branches import RunArea
-from segue.delivery.ledger import Ledger, RequestKind, Run, Selection
+from segue.delivery.ledger import (
+    SUPPRESSED_PRUNED,
+    Decision,
+    Ledger,
+    RequestKind,
+    Run,
+    Selection,
+)
 from segue.delivery.policies import bounded
 from segue.delivery.retention import keep_house
 from segue.delivery.schema import State, definitions, deliveries, metadata, runs, spans
@@ -124,6 +131,22 @@ def test_a_kept_span_goes_after_the_one_that_is_compared_over_it(ledger):
     end = point(23).as_of
     assert [ledger.prune(end).spans for _ in range(3)] == [1, 1, 0]
     assert ledger.watermark("welcome") == point(22).as_of
+
+
+def test_a_span_that_waits_for_what_another_one_has_in_hand_stays(filled):
+    finish(filled, State.SUPPRESSED, days=[20], reason="in_hand")
+    assert (filled.prune(CUT).spans, snapshots_left(filled)) == (1, ["2026-11-20", "2026-11-22"])
+
+
+def test_no_answer_releases_what_lies_before_the_watermark(ledger):
+    """It was rejected; another span, which is pruned by now, may have sent the same."""
+    span = record(ledger, run(), detected(stretch(21, 22), added("a")))
+    asked = ledger.find_run("welcome", "run-1")
+    ledger.reject(asked, span, Decision("rejected", "ann", NOW))
+    ledger.withhold(span[0], SUPPRESSED_PRUNED, NOW)
+    assert ledger.count_waiting(span) == {}
+    assert ledger.approve(asked, span, Decision("approved", "ann", NOW)) == 0
+    assert [row["reason"] for row in ledger.list_deliveries()] == ["pruned"]
 
 
 def test_only_the_named_workflow_is_pruned(filled):

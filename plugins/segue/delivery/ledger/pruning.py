@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or_, select
 
 from segue.delivery.ledger.database import LedgerDatabase
-from segue.delivery.ledger.records import COVERING_KINDS
+from segue.delivery.ledger.records import COVERING_KINDS, SUPPRESSED_IN_HAND
 from segue.delivery.schema import (
     OPEN_STATES,
     State,
@@ -64,7 +64,8 @@ class Pruning(LedgerDatabase):
     def prune(self, cut: datetime, workflow: str | None = None) -> Pruned:
         """Delete spans that end before ``cut``, with all that hangs on them.
 
-        A span stays whole while anything in it is open, held or uncertain, or is ``enrolled``:
+        A span stays whole while anything in it is open, held or uncertain, waits for what another
+        span has in hand, or is ``enrolled``:
         an enrolment's key has no snapshot, so no watermark could stand in for it. So does one that
         a later one is compared over, which would find its changes again. One transaction
         per span, which sets the watermark as well.
@@ -229,6 +230,10 @@ def _has_to_stay(span_id: Any) -> Any:
         deliveries.c.span == span_id,
         or_(
             deliveries.c.state.in_(UNFINISHED),
+            and_(
+                deliveries.c.state == State.SUPPRESSED,
+                deliveries.c.reason == SUPPRESSED_IN_HAND,
+            ),
             deliveries.c.change == ChangeKind.ENROLLED,
         ),
     )

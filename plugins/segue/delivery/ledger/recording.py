@@ -11,12 +11,13 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, or_
 
 from segue.delivery.ledger.database import STATE, LedgerDatabase, batched, unindexed
 from segue.delivery.ledger.overlapping import leave_to_others, take_back
-from segue.delivery.ledger.reaching import suppress_reached
+from segue.delivery.ledger.reaching import rejected, suppress_reached
 from segue.delivery.ledger.records import (
     COVERING_KINDS,
     NO_LONGER_A_CHANGE,
     NOT_HELD,
     POLICY_REASONS,
+    SUPPRESSED_PRUNED,
     Decision,
     DetectedSpan,
     RecordedRun,
@@ -58,15 +59,10 @@ class Recording(LedgerDatabase):
         with self._read() as connection:
             return self._all_spans(connection, workflow)
 
-    def foreign_namespaces(self, workflow: str) -> list[str]:
-        """Return the namespaces that a workflow has taken spans under, where this one is new.
-
-        A namespace that knows any workflow is no changed one: there it is a workflow that begins.
-        """
+    def foreign_namespaces(self) -> list[str]:
+        """Return the namespaces that workflows have taken spans under, where this one is new."""
         this = select(workflows.c.workflow).where(workflows.c.namespace == self.namespace)
-        query = select(workflows.c.namespace).where(
-            workflows.c.workflow == workflow, ~this.exists()
-        )
+        query = select(workflows.c.namespace).where(~this.exists()).distinct()
         with self._read() as connection:
             return sorted(connection.execute(query).scalars())
 
@@ -459,11 +455,14 @@ class Recording(LedgerDatabase):
         leave_to_others(connection, [span_id], now)
 
     def _suppress(self, connection: Connection, span_id: int, reason: str, now: datetime) -> None:
+        which = _unsent()
+        if reason == SUPPRESSED_PRUNED:  # no answer may release what the ledger has forgotten
+            which = or_(which, rejected())
         query = (
             update(deliveries)
             .where(
                 deliveries.c.span == span_id,
-                _unsent(),
+                which,
                 deliveries.c.reason != NO_LONGER_A_CHANGE,
             )
             .values(state=State.SUPPRESSED, reason=reason, updated_at=now, **_IN_NOBODYS_HANDS)

@@ -343,9 +343,7 @@ def free_again(now: datetime) -> dict[str, Any]:
     """
     was_held, in_doubt = deliveries.c.held_until.is_not(None), deliveries.c.resent == 1
     return {
-        "state": case(
-            (in_doubt, State.UNCERTAIN), (was_held, State.HELD), else_=State.RELEASED
-        ),
+        "state": case((in_doubt, State.UNCERTAIN), (was_held, State.HELD), else_=State.RELEASED),
         "resent": 0,
         "held_until": case((was_held, now), else_=None),
         "owner": None,
