@@ -252,6 +252,22 @@ def test_what_reached_a_contact_and_came_to_nothing_reaches_nobody(ledger, befor
     assert [row[0] for row in ledger.changes_to_handle(daily[0])] == ["a"]
 
 
+def test_a_rejection_of_what_was_reached_is_remembered_and_releases_it_for_nobody(ledger):
+    """No branch of the run has it: it is rejected when detect_changes judges it again."""
+    enrol = record(ledger, run("enrol"), enrolled(20, "a"))
+    ledger.release(enrol, NOW)
+    daily = record(ledger, run("daily"), detected(stretch(19, 22), added("a", "b")))
+    ledger.reject(recorded(ledger, "daily"), daily, NO)
+    assert states(ledger)["a@22"] == "suppressed:reached"
+    assert [row[0] for row in ledger.changes_to_handle(daily[0])] == ["b"]
+    assert ledger.approve(recorded(ledger, "daily"), daily, YES) == 1
+    ledger.quarantine("people", "2026-11-20", reason="wrong", by="ann", now=NOW)
+    [span] = ledger.spans_of(recorded(ledger, "daily"))
+    again = [(span, detected(stretch(19, 22), added("a", "b")))]
+    ledger.record_again(run("daily"), again, ("mail",), DEFINITION, NOW)
+    assert states(ledger)["a@22"] == "suppressed:rejected"
+
+
 def test_whom_a_failed_addition_kept_from_being_enrolled_can_be_enrolled_again(ledger):
     """The key of an enrolment has no snapshot: its row is the only one there will ever be."""
     first = record(ledger, run("first"), enrolled(22, "a"))

@@ -12,9 +12,18 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, or_, select, update
 
-from segue.delivery.ledger.overlapping import leave_to_others, left_to_another
+from segue.delivery.ledger.overlapping import (
+    in_another_ones_hands,
+    leave_to_others,
+    left_to_another,
+)
 from segue.delivery.ledger.quarantining import Quarantining
-from segue.delivery.ledger.reaching import end_overtaken, suppress_reached, waiting
+from segue.delivery.ledger.reaching import (
+    end_overtaken,
+    reject_if_judged_again,
+    suppress_reached,
+    waiting,
+)
 from segue.delivery.ledger.records import (
     NO_LONGER_A_CHANGE,
     SUPPRESSED_REJECTED,
@@ -104,9 +113,10 @@ class Deciding(Quarantining):
     ) -> int:
         self._lock_workflow(connection, run.workflow)
         self._write_decision(connection, run, decision)
+        reject_if_judged_again(connection, span_ids)
         query = (
             update(deliveries)
-            .where(deliveries.c.span.in_(span_ids), or_(_PLANNED, left_to_another()))
+            .where(deliveries.c.span.in_(span_ids), or_(_PLANNED, in_another_ones_hands()))
             .values(
                 state=State.SUPPRESSED,
                 reason=SUPPRESSED_REJECTED,

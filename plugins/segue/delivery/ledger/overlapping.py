@@ -14,27 +14,31 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select, update
 
 from segue.delivery.ledger.database import unindexed
-from segue.delivery.ledger.reaching import REJECTED_BEFORE, rejected, rejected_before
+from segue.delivery.ledger.reaching import (
+    REJECTED_BEFORE,
+    reached,
+    rejected,
+    rejected_before,
+)
 from segue.delivery.ledger.records import (
     COVERING_KINDS,
     NO_LONGER_A_CHANGE,
     SUPPRESSED_IN_HAND,
-    SUPPRESSED_REACHED,
     SUPPRESSED_REJECTED,
     SUPPRESSED_SENT,
 )
 from segue.delivery.schema import State, deliveries, spans
 from segue.delivery.spans import Point, Stretch, by_end, compared_over
 
-_LEFT_OUT = (SUPPRESSED_IN_HAND, SUPPRESSED_REACHED)
+
+def in_another_ones_hands() -> ColumnElement[bool]:
+    """Deliveries whose action another span has in hand for the same change."""
+    return and_(deliveries.c.state == State.SUPPRESSED, deliveries.c.reason == SUPPRESSED_IN_HAND)
 
 
 def left_to_another() -> ColumnElement[bool]:
-    """Deliveries that are left out for what another span does, which may come to nothing yet.
-
-    It has the action in hand for the same change, or reaches the contact as a member.
-    """
-    return and_(deliveries.c.state == State.SUPPRESSED, deliveries.c.reason.in_(_LEFT_OUT))
+    """Deliveries that are left out for what another span does, which may come to nothing yet."""
+    return or_(in_another_ones_hands(), reached())
 
 
 def leave_to_others(connection: Connection, span_ids: Collection[int], now: datetime) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, or_, select, update
 
 from segue.delivery.ledger.database import LedgerDatabase
-from segue.delivery.ledger.overlapping import left_to_another
+from segue.delivery.ledger.overlapping import in_another_ones_hands
+from segue.delivery.ledger.reaching import reject_if_judged_again
 from segue.delivery.ledger.recording import directory_of, recorded_span, spans_query
 from segue.delivery.ledger.records import (
     FINAL_SKIPS,
@@ -111,6 +112,7 @@ class Quarantining(LedgerDatabase):
 
         All rows are barred first, which locks them, so that none changes hands in between.
         """
+        reject_if_judged_again(connection, span_ids)
         all_of_them = update(deliveries).where(deliveries.c.span.in_(span_ids))
         open_ones = deliveries.c.state.in_((*_UNSENT, State.SENDING, State.UNCERTAIN))
         a_change = deliveries.c.reason.not_in(FINAL_SKIPS)
@@ -119,7 +121,7 @@ class Quarantining(LedgerDatabase):
             update(deliveries)
             .where(
                 deliveries.c.span.in_(span_ids),
-                or_(deliveries.c.state.in_(_UNSENT), left_to_another()),
+                or_(deliveries.c.state.in_(_UNSENT), in_another_ones_hands()),
                 a_change,
             )
             .values(

@@ -43,6 +43,20 @@ def rejected() -> ColumnElement[bool]:
     return and_(deliveries.c.state == State.SUPPRESSED, deliveries.c.reason == SUPPRESSED_REJECTED)
 
 
+def reached() -> ColumnElement[bool]:
+    """Deliveries that are left out because the workflow has reached the contact as a member."""
+    return and_(deliveries.c.state == State.SUPPRESSED, deliveries.c.reason == SUPPRESSED_REACHED)
+
+
+def reject_if_judged_again(connection: Connection, span_ids: Collection[int]) -> None:
+    """Let what is left out as reached be rejected, once detect_changes judges it again.
+
+    Not now: no branch of the run has it, so that an approval would release it for nobody.
+    """
+    mine = update(deliveries).where(deliveries.c.span.in_(span_ids), reached())
+    connection.execute(mine.values(barred=REJECTED_BEFORE))
+
+
 def rejected_before() -> ColumnElement[int | None]:
     """What ``barred`` becomes of what is left to another span: a rejection is remembered."""
     return case((rejected(), REJECTED_BEFORE), else_=None)
