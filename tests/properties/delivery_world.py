@@ -885,10 +885,7 @@ class World:
             for contact in sorted(self.forgotten):
                 self.forget(contact)
             for dag_run in list(self.runs.values()):
-                if dag_run.stale:
-                    self.clear(dag_run, mood)
-                else:
-                    self.deliver(dag_run, self.actions, mood)
+                self.retry(dag_run, mood)  # a worker may die while a run is cleared, too
 
     def cover_everything(self) -> None:
         """Every day has its run, and `segue gaps` names the others; all snapshots are good."""

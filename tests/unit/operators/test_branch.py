@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from airflow.sdk.exceptions import (
@@ -74,5 +75,7 @@ def test_an_edited_segment_ends_the_task_for_good(tmp_path, monkeypatch):
     task = LoadContactDetails(
         task_id="load", workflow=Place(tmp_path).workflow, branch=ref.as_xcom()
     )
+    interval = {"data_interval_start": None, "data_interval_end": None}
+    dag_run = SimpleNamespace(run_id="run", run_type="manual", clear_number=0, **interval)
     with pytest.raises(AirflowFailException, match="clear the run from detect_changes"):
-        task.execute({})
+        task.execute({"dag_run": dag_run})
