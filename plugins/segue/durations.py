@@ -2,7 +2,7 @@
 
 The rule is docs/conditions.md, "Dates": calendar steps keep the wall clock of a time zone, the day
 is clipped to the month's last, a wall-clock time that does not exist moves forward, and one that
-exists twice is the first.
+exists twice is the first. Beyond the years 1 to 9999 an instant is the first or the last there is.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
 _EXACT_SECONDS = {"s": 1, "m": 60, "h": 3600}
 _CALENDAR_DAYS = {"d": 1, "w": 7}
 _CALENDAR_MONTHS = {"mo": 1, "y": 12}
 _PATTERN = re.compile(r"([0-9]{1,6})(mo|[smhdwy])")
 ALLOWED = "a whole number and a unit: s, m, h (exact), d, w, mo, y (calendar), such as 30d"
+EARLIEST, LATEST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,18 @@ class Duration:
         return f"{self.amount}{self.unit}"
 
     def before(self, instant: datetime, zone: ZoneInfo) -> datetime:
-        """Return the instant this long before an aware ``instant``, in UTC."""
-        return self._step(instant, zone, -1)
+        """Return the instant this long before an aware one, in UTC, or the earliest there is."""
+        try:
+            return self._step(instant, zone, -1)
+        except (OverflowError, ValueError):  # earlier than the year 1
+            return EARLIEST
 
     def after(self, instant: datetime, zone: ZoneInfo) -> datetime:
-        """Return the instant this long after an aware ``instant``, in UTC."""
-        return self._step(instant, zone, 1)
+        """Return the instant this long after an aware one, in UTC, or the latest there is."""
+        try:
+            return self._step(instant, zone, 1)
+        except (OverflowError, ValueError):  # later than the year 9999
+            return LATEST
 
     def approximate(self) -> timedelta:
         """Return the length where no calendar is at hand; a month counts 30 days, a year 365."""
@@ -83,9 +90,16 @@ def _add_months(wall: datetime, months: int) -> datetime:
     return wall.replace(year=year, month=month0 + 1, day=min(wall.day, last_day))
 
 
+def _within_a_century(duration: Duration) -> Duration:
+    if duration.approximate() > timedelta(days=36525):
+        raise ValueError(f"found {duration}; allowed: up to a century")
+    return duration
+
+
 DurationField = Annotated[
     Duration,
     BeforeValidator(parse_duration),
+    AfterValidator(_within_a_century),
     PlainSerializer(str),
     WithJsonSchema({"type": "string", "pattern": f"^{_PATTERN.pattern}$", "examples": ["30d"]}),
 ]

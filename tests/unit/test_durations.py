@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
-from segue.durations import Duration, localize, parse_duration
+from segue.durations import EARLIEST, LATEST, Duration, DurationField, localize, parse_duration
 
 LONDON = ZoneInfo("Europe/London")
 
@@ -47,6 +48,24 @@ def test_after_is_the_way_forward():
     """31 January + 1 month is the last day of February."""
     found = parse_duration("1mo").after(instant("2026-01-31T12:00"), LONDON)
     assert found == instant("2026-02-28T12:00")
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago"])
+@pytest.mark.parametrize("unit", ["s", "m", "h", "d", "w", "mo", "y"])
+def test_beyond_the_calendar_is_its_end(unit, zone):
+    """Whatever a person writes, nothing that reckons with it fails."""
+    longest = Duration(999_999, unit)
+    assert longest.after(LATEST, ZoneInfo(zone)) == LATEST
+    assert longest.before(EARLIEST, ZoneInfo(zone)) == EARLIEST
+
+
+def test_a_definitions_duration_is_up_to_a_century():
+    """So that what reckons with it stays within the calendar."""
+    read = TypeAdapter(DurationField).validate_python
+    assert read("100y") == Duration(100, "y")
+    for text in ("101y", "999999d", "1300mo", "999999h"):
+        with pytest.raises(ValidationError, match=f"found {text}; allowed: up to a century"):
+            read(text)
 
 
 @pytest.mark.parametrize("text", ["", "30", "d", "30 d", "-1d", "1.5h", "30D", "1e3d", 30, None])

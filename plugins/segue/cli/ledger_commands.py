@@ -227,12 +227,12 @@ def _instant(text: str) -> datetime:
         pass
     try:
         instant = datetime.fromisoformat(text)
-    except ValueError:
+        return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise SettingsError(
             f"--since is {text!r}; allowed: a duration such as 7d, a date such as 2026-11-22, or "
             "a time such as 2026-11-22T06:00:00Z"
         ) from None
-    return instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
 
 
 def _list(ledger: Ledger, wanted: dict[str, Any]) -> list[dict[str, Any]]:

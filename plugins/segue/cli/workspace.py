@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from segue.catalog import Catalog
 from segue.cli.output import note
 from segue.directory.snapshots import Snapshot, find_snapshot, newest_complete, usable_snapshots
-from segue.durations import parse_duration
+from segue.durations import EARLIEST, parse_duration
 from segue.errors import DataError, LedgerError, SettingsError, SnapshotMissing
 from segue.settings import Settings
 
@@ -187,11 +187,10 @@ def this_second() -> datetime:
 
 def ago(text: str) -> datetime:
     """Return when it was, a duration such as ``7d`` ago; ValueError says what is allowed."""
-    duration = parse_duration(text)
-    try:
-        return duration.before(datetime.now(UTC), ZoneInfo("UTC"))
-    except (OverflowError, ValueError):
-        raise ValueError(f"{text} ago is before the year 1") from None
+    instant = parse_duration(text).before(datetime.now(UTC), ZoneInfo("UTC"))
+    if instant == EARLIEST:
+        raise ValueError(f"{text} ago is before the year 1")
+    return instant
 
 
 def person() -> str:

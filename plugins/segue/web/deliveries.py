@@ -143,7 +143,8 @@ def parse_cursor(text: str) -> tuple[datetime, str] | None:
     time, _, key = text.partition("|")
     try:
         instant = datetime.fromisoformat(time)
-    except ValueError:
+        instant.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise HTTPException(422, "before is not where a page of this list ended") from None
     if instant.tzinfo is None or not key:
         raise HTTPException(422, "before is not where a page of this list ended")

@@ -195,15 +195,6 @@ Load = Annotated[
 ]
 
 
-def _within_a_century(duration: Duration) -> Duration:
-    if duration.approximate() > timedelta(days=36525):
-        raise ValueError(f"found {duration}; allowed: up to a century")
-    return duration
-
-
-PolicyDuration = Annotated[DurationField, AfterValidator(_within_a_century)]
-
-
 Once = Annotated[
     Duration | Literal["ever"],
     BeforeValidator(lambda value: value if value == "ever" else parse_duration(value)),
@@ -238,7 +229,7 @@ class QuietHours(Definition):
     end: Annotated[WallClock, Field(alias="to")]
     timezone: Annotated[str, AfterValidator(known_zone)] | None = None
     timezone_field: str | None = None
-    expires: PolicyDuration = Duration(24, "h")
+    expires: DurationField = Duration(24, "h")
 
     @model_validator(mode="after")
     def _has_an_end(self) -> Self:
@@ -251,9 +242,9 @@ class Policies(Definition):
     """What happens to changes that a careful person might not want acted on."""
 
     backfill: Literal["record", "deliver"] = "record"
-    max_age: PolicyDuration | None = Duration(2, "d")
+    max_age: DurationField | None = Duration(2, "d")
     missing_snapshot: Literal["fail", "skip"] = "fail"
-    wait_timeout: PolicyDuration = Duration(6, "h")
+    wait_timeout: DurationField = Duration(6, "h")
     once_per_contact: Once | None = None  # each action; by the time of the change
     quiet_hours: QuietHours | None = None
     frequency_cap: dict[str, Cap] = Field(default_factory=dict)  # by channel, across workflows
@@ -275,7 +266,7 @@ class GuardLimits(Definition):
     floor: Annotated[int, Field(ge=0)] = 25  # up to so many contacts, ``share`` does not count
     shrunk_to: Annotated[Share | None, _shown_as("50%")] = 0.5  # of the contacts before
     stale: bool = True  # ask where the files are those of the earlier snapshot
-    deadline: PolicyDuration = Duration(24, "h")  # for a person's answer
+    deadline: DurationField = Duration(24, "h")  # for a person's answer
 
 
 class Notice(Definition):

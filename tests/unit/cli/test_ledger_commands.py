@@ -118,7 +118,16 @@ def test_a_key_that_is_no_deliverys_is_an_error(segue, ledger):
     assert "there is no delivery with the key 'nonsense'" in answer.err
 
 
-@pytest.mark.parametrize("since", ["yesterday", "9999y", "999999d"])
+@pytest.mark.parametrize(
+    "since",
+    [
+        "yesterday",
+        "9999y",
+        "999999d",
+        "9999-12-31T23:59-23:59",
+        "0001-01-01T00:00+14:00",
+    ],
+)
 def test_a_since_that_is_no_time_is_an_error(segue, ledger, since):
     answer = segue("deliveries", "--since", since)
     assert answer.code == 2

@@ -57,17 +57,11 @@ class Moment:
 
     def before(self, duration: Duration) -> datetime:
         """Return the instant ``duration`` before as-of, or the earliest there is."""
-        try:
-            return duration.before(self.as_of, self.zone)
-        except (OverflowError, ValueError):  # earlier than the year 1
-            return datetime.min.replace(tzinfo=UTC)
+        return duration.before(self.as_of, self.zone)
 
     def after(self, duration: Duration) -> datetime:
         """Return the instant ``duration`` after as-of, or the latest there is."""
-        try:
-            return duration.after(self.as_of, self.zone)
-        except (OverflowError, ValueError):  # later than the year 9999
-            return datetime.max.replace(tzinfo=UTC)
+        return duration.after(self.as_of, self.zone)
 
     def midnight(self, day: date) -> datetime:
         """Return the instant at which a day begins in the zone."""
