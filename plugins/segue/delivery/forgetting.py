@@ -7,6 +7,7 @@ from datetime import datetime
 
 from segue.delivery.ledger import ErasedRows, Ledger, Selection
 from segue.delivery.run_areas import forget_in_areas
+from segue.directory.whole_files import remove_unfinished
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ def forget(ledger: Ledger, state: str, contact_id: str, by: str, now: datetime) 
     from segue.segments.membership import MembershipStore
 
     rows = ledger.forget(contact_id, by, now)
+    remove_unfinished(state, now)
     areas = forget_in_areas(state, ledger.namespace, contact_id)
     erasure = Erased(rows, areas, MembershipStore(state).forget(contact_id))
     outcome = "a contact is forgotten"  # which one, nobody is to know

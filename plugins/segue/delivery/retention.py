@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from segue.delivery.ledger import Ledger
 from segue.delivery.run_areas import remove_areas
+from segue.directory.whole_files import remove_unfinished
 from segue.durations import Duration
 
 _UTC = ZoneInfo("UTC")
@@ -21,14 +22,16 @@ def keep_house(
     retention: Duration | None,
     run_areas: Duration,
 ) -> dict[str, int]:
-    """Prune the ledger and delete old run areas; returns counts for the log, by what was deleted.
+    """Prune the ledger, delete old run areas and unfinished files.
 
-    ``retention`` None keeps the ledger for ever. An area stays while its run has anything that is
-    open, held or uncertain: it may still be sent from there.
+    Returns counts for the log, by what was deleted. ``retention`` None keeps the ledger for ever.
+    An area stays while its run has anything that is open, held or uncertain: it may still be sent
+    from there.
     """
     counts: dict[str, int] = {}
     if retention is not None:
         counts |= asdict(ledger.prune(retention.before(now, _UTC)))
     open_runs = ledger.needed_runs(run_areas.before(now, _UTC))
     counts["run_areas"] = remove_areas(state, ledger.namespace, open_runs)
+    counts["unfinished_files"] = remove_unfinished(state, now)
     return counts

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
+import re
 import uuid
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import IO, Any
 
 from fsspec import AbstractFileSystem
+from upath import UPath
+
+from segue.directory.layout import list_folder
+
+_UNFINISHED = re.compile(r"\.[0-9a-f]{32}\.tmp$")
+_LONGEST = timedelta(hours=1)  # that writing one file takes
 
 
 @contextlib.contextmanager
@@ -27,3 +35,16 @@ def whole_file(fs: AbstractFileSystem, path: str) -> Iterator[IO[Any]]:
         with contextlib.suppress(OSError):
             fs.rm(temporary)
         raise
+
+
+def remove_unfinished(root: str, now: datetime) -> int:
+    """Delete what writers that were killed left below a folder, an hour later; returns how many."""
+    folder = UPath(root)
+    removed = 0
+    for file in list_folder(folder, f"the folder {root}").files:
+        is_old = file.modified is not None and file.modified < now - _LONGEST
+        if is_old and _UNFINISHED.search(file.name):
+            with contextlib.suppress(FileNotFoundError):
+                folder.fs.rm(file.path)
+                removed += 1
+    return removed

@@ -11,6 +11,7 @@ import json
 import logging
 import posixpath
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import fsspec
@@ -157,7 +158,8 @@ class MembershipStore:
         count = 0
         for path in self._fs.glob(posixpath.join(self._folder, "**", "*.parquet")):
             if self._holds(path, contact_id):
-                self._fs.rm(path)
+                with suppress(FileNotFoundError):  # another was faster
+                    self._fs.rm(path)
                 count += 1
         return count
 

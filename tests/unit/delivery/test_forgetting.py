@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pandas as pd
@@ -284,12 +286,30 @@ def test_forgetting_reaches_ledger_areas_and_stored_memberships(keyed, tmp_path)
         frame = pd.DataFrame({"contact_id": ids, "opted_in": True})
         frame.to_parquet(folder / f"{name}.parquet", index=False)
     (folder / "broken.parquet").write_bytes(b"no parquet")
+    left = folder / f"killed.parquet.{'0' * 32}.tmp"  # by a writer, two hours ago
+    left.write_bytes(WHO.encode())
+    os.utime(left, times=((LATER - timedelta(hours=2)).timestamp(),) * 2)
     found = forget(keyed, str(state), WHO, "ann", LATER)
     assert (found.rows.deliveries, found.run_areas, found.memberships) == (4, 1, 2)
     assert [path.name for path in folder.iterdir()] == ["without.parquet"]
     assert WHO.encode() not in files(state)
     again = forget(keyed, str(state), WHO, "ann", LATER)
     assert (again.rows.deliveries, again.run_areas, again.memberships) == (0, 0, 0)
+
+
+def test_two_may_forget_at_once(tmp_path):
+    """What the other has deleted is gone, and the rest is deleted too."""
+
+    class Slower(MembershipStore):
+        def _holds(self, path: str, contact_id: str) -> bool:
+            Path(path).unlink(missing_ok=True)
+            return True
+
+    folder = tmp_path / "memberships" / "gold"
+    folder.mkdir(parents=True)
+    for name in ("a", "b"):
+        (folder / f"{name}.parquet").write_bytes(b"")
+    assert Slower(str(tmp_path)).forget(WHO) == 2
 
 
 def test_without_any_state_there_is_nothing_to_erase(tmp_path):

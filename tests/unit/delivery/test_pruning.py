@@ -322,7 +322,7 @@ def area(state, name: str) -> RunArea:
 
 
 def test_the_ledger_is_kept_for_ever_unless_someone_says_how_long(filled, tmp_path):
-    assert keep(filled, tmp_path) == {"run_areas": 0}
+    assert keep(filled, tmp_path) == {"run_areas": 0, "unfinished_files": 0}
     assert len(snapshots_left(filled)) == 3
     found = keep(filled, tmp_path, Duration(2, "d"))
     assert (found["spans"], found["deliveries"]) == (1, 2)
