@@ -48,6 +48,7 @@ class _Span:
     id: int
     workflow: str
     current_as_of: datetime
+    current_key: str
 
 
 class Pruning(LedgerDatabase):
@@ -123,7 +124,7 @@ class Pruning(LedgerDatabase):
 
     def _old_spans(self, cut: datetime, workflow: str | None) -> tuple[list[_Span], int]:
         """Return the spans to delete, in order of time, and how many old ones have to stay."""
-        columns = spans.c.id, spans.c.workflow, spans.c.current_as_of
+        columns = spans.c.id, spans.c.workflow, spans.c.current_as_of, spans.c.current_key
         query = select(*columns).where(*self._free(cut, workflow))
         every = select(func.count()).select_from(spans).where(*self._old(cut, workflow))
         with self._read() as connection:
@@ -136,7 +137,47 @@ class Pruning(LedgerDatabase):
         return old if workflow is None else [*old, spans.c.workflow == workflow]
 
     def _free(self, cut: datetime, workflow: str | None) -> list[ColumnElement[bool]]:
-        return [*self._old(cut, workflow), ~_has_to_stay(spans.c.id), ~_is_compared_over(spans)]
+        is_compared_over = spans.c.id.in_(self._compared_over())
+        return [*self._old(cut, workflow), ~_has_to_stay(spans.c.id), ~is_compared_over]
+
+    def _compared_over(self) -> Any:
+        """Select the spans, kept in quarantine, that a later one is compared over.
+
+        See ``segue.delivery.spans.compared_over``. The two go one after the other, the later first.
+        """
+        earlier, later = spans.alias("earlier"), spans.alias("later")
+        follows = and_(
+            earlier.c.namespace == later.c.namespace,
+            earlier.c.workflow == later.c.workflow,
+            earlier.c.current_as_of == later.c.previous_as_of,
+        )
+        return (
+            select(earlier.c.id)
+            .join(later, follows)
+            .where(
+                later.c.namespace == self.namespace,
+                later.c.kind.in_(COVERING_KINDS),
+                later.c.current_as_of > later.c.previous_as_of,
+                later.c.previous_key != earlier.c.current_key,
+            )
+        )
+
+    def _is_compared_over(self, connection: Connection, span: _Span) -> bool:
+        """Tell the same of one span: only the one that follows it in time may begin at its end."""
+        query = (
+            select(spans.c.previous_as_of, spans.c.previous_key)
+            .where(
+                spans.c.namespace == self.namespace,
+                spans.c.workflow == span.workflow,
+                spans.c.kind.in_(COVERING_KINDS),
+                spans.c.current_as_of > span.current_as_of,
+            )
+            .order_by(spans.c.current_as_of)
+            .limit(1)
+        )
+        later = connection.execute(query).first()
+        begins_there = later is not None and later.previous_as_of == span.current_as_of
+        return later is not None and begins_there and later.previous_key != span.current_key
 
     def _prune_span(self, span: _Span) -> tuple[int, int] | None:
         """Delete one span; returns how many (changes, deliveries), or None where it has to stay.
@@ -145,10 +186,10 @@ class Pruning(LedgerDatabase):
         """
         with self._write() as connection:
             self._raise_watermark(connection, span)
-            mine = spans.c.id == span.id, ~_is_compared_over(spans)
-            there = connection.execute(select(spans.c.id).where(*mine).with_for_update()).first()
+            query = select(spans.c.id).where(spans.c.id == span.id).with_for_update()
+            there = connection.execute(query).first()
             has_to_stay = connection.execute(select(_has_to_stay(span.id))).scalar_one()
-            if there is None or has_to_stay:
+            if there is None or has_to_stay or self._is_compared_over(connection, span):
                 return None
             its_deliveries = delete(deliveries).where(deliveries.c.span == span.id)
             delivery_count = connection.execute(its_deliveries).rowcount
@@ -207,22 +248,6 @@ class Pruning(LedgerDatabase):
 
     def _old_requests(self, cut: datetime) -> ColumnElement[bool]:
         return and_(requests.c.namespace == self.namespace, requests.c.done_at < cut)
-
-
-def _is_compared_over(earlier: Any) -> ColumnElement[bool]:
-    """A span that was kept in quarantine: a later one begins at its end, compared with another.
-
-    See ``segue.delivery.spans.compared_over``. The two go one after the other, the later one first.
-    """
-    later = spans.alias("later")
-    return exists().where(
-        later.c.namespace == earlier.c.namespace,
-        later.c.workflow == earlier.c.workflow,
-        later.c.kind.in_(COVERING_KINDS),
-        later.c.previous_as_of == earlier.c.current_as_of,
-        later.c.current_as_of > earlier.c.current_as_of,
-        later.c.previous_key != earlier.c.current_key,
-    )
 
 
 def _has_to_stay(span_id: Any) -> Any:
