@@ -2,7 +2,8 @@
 
 The rule is docs/conditions.md, "Dates": calendar steps keep the wall clock of a time zone, the day
 is clipped to the month's last, a wall-clock time that does not exist moves forward, and one that
-exists twice is the first. Beyond the years 1 to 9999 an instant is the first or the last there is.
+exists twice is the first. A day's first instant is its midnight, whatever the clock shows then.
+Beyond the years 1 to 9999 an instant is the first or the last there is.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import calendar
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -59,7 +60,7 @@ class Duration:
         if self.unit in _EXACT_SECONDS:
             seconds = sign * self.amount * _EXACT_SECONDS[self.unit]
             return instant.astimezone(UTC) + timedelta(seconds=seconds)
-        wall = instant.astimezone(zone).replace(tzinfo=None)
+        wall = _wall(instant, zone)
         if self.unit in _CALENDAR_DAYS:
             target = wall + sign * timedelta(days=self.amount * _CALENDAR_DAYS[self.unit])
         else:
@@ -72,6 +73,17 @@ def localize(wall: datetime, zone: ZoneInfo) -> datetime:
     # fold=0 takes the first of two; in a gap it keeps the offset from before the jump, which
     # moves the time forward by the length of the gap.
     return wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
+
+
+def _wall(instant: datetime, zone: ZoneInfo) -> datetime:
+    """Return the naive wall-clock time; of a day's first instant it is midnight.
+
+    Where the clock goes forward at midnight, it shows 01:00 then.
+    """
+    wall = instant.astimezone(zone).replace(tzinfo=None)
+    midnight = datetime.combine(wall.date(), time.min)
+    is_first = midnight.replace(tzinfo=zone) - instant.astimezone(UTC) == timedelta()
+    return midnight if is_first else wall
 
 
 def parse_duration(value: Any) -> Duration:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -36,6 +36,39 @@ def test_a_duration_before_an_instant(duration, at, before):
     found = parse_duration(duration).before(instant(at), LONDON)
     assert found == instant(before).astimezone(UTC)
     assert found.tzinfo is UTC
+
+
+@pytest.mark.parametrize("step", ["1d", "1w", "1mo", "1y"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Africa/Cairo",
+        "America/Asuncion",
+        "America/Havana",
+        "America/Santiago",
+        "Asia/Beirut",
+        "Atlantic/Azores",
+        "Europe/London",  # forward at one: its days begin at midnight
+    ],
+)
+def test_steps_from_a_days_beginning_lead_to_a_days_beginning(name, step):
+    """Where the clock goes forward at midnight, too: windows of a day neither overlap nor gape."""
+    zone = ZoneInfo(name)
+
+    def beginning(day: date) -> datetime:
+        return localize(datetime.combine(day, time.min), zone)
+
+    for day in (date(2023, 1, 1) + timedelta(days=n) for n in range(365)):
+        if day.day > 28:
+            continue
+        later = {
+            "1d": day + timedelta(days=1),
+            "1w": day + timedelta(days=7),
+            "1mo": day.replace(year=day.year + day.month // 12, month=day.month % 12 + 1),
+            "1y": day.replace(year=day.year + 1),
+        }[step]
+        assert parse_duration(step).after(beginning(day), zone) == beginning(later)
+        assert parse_duration(step).before(beginning(later), zone) == beginning(day)
 
 
 def test_the_first_of_two_equal_wall_clock_times_is_meant():
