@@ -84,8 +84,8 @@ def folders_in(folder: UPath, where: str) -> list[str]:
                 return sorted(entry.name for entry in entries if entry.is_dir())
         folder.fs.invalidate_cache()
         listing = folder.fs.ls(folder.path, detail=True)
-        paths = (info["name"].rstrip("/") for info in listing if info["type"] == "directory")
-        return sorted({path.rsplit("/", 1)[-1] for path in paths} - {folder.name})
+        paths = {info["name"].strip("/") for info in listing if info["type"] == "directory"}
+        return sorted(path.rsplit("/", 1)[-1] for path in paths - {folder.path.strip("/")})
     return []
 
 

@@ -517,6 +517,9 @@ class _QuoteReader:
 
     def read(self, size: int = -1) -> bytes:
         data = b"" if self.closed else self._stream.read(size)
+        if self._lines == 1 and 0 < len(data) < size and not data.endswith((b"\r", b"\n")):
+            # Arrow takes a header alone, without its end, for one that is too long
+            data += self._stream.read(1) or b"\n"
         if self._lines == 1 and self._last == b"\n" and data.startswith(_GZIP):
             raise DataError(
                 "it is compressed with gzip, more than its name says: a file that is ends in "

@@ -185,8 +185,9 @@ class SnapshotTables:
         """Return the table's number of rows, cheaply where the files note it; 0 if it is absent."""
         if not self.has(table):
             return 0
+        parts = self._parts(table)
         with self._located():
-            return sum(part.count() for part in self._parts(table))
+            return sum(part.count() for part in parts)
 
     def kinds(self, table: str) -> dict[str, ColumnKind]:
         """Return what each column holds, by standard name; {} if the table is absent.
@@ -249,9 +250,10 @@ class SnapshotTables:
 
         Reading them all checks what ``rows`` checks; that contacts are unique is for the caller.
         """
+        parts = self._parts(table)
         with self._located():
-            parts = [piece for part in self._parts(table) for piece in part.slices()]
-        return [TableSlice(self, table, part) for part in parts]
+            pieces = [piece for part in parts for piece in part.slices()]
+        return [TableSlice(self, table, piece) for piece in pieces]
 
     def has_one_type(self, table: str, columns: Sequence[str]) -> bool:
         """Tell whether all files of ``table`` give each of ``columns`` in the same type.

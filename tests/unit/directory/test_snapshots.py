@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from upath import UPath
 
-from segue.directory.layout import StoredFile
+from segue.directory.layout import StoredFile, folders_in
 from segue.directory.snapshots import (
     Snapshot,
     choose_span,
@@ -427,6 +427,18 @@ class TestFingerprint:
         again = _remote_file("c", "b/c", {**info, "LastModified": datetime(2026, 1, 2, tzinfo=UTC)})
         assert first.version == again.version
         assert first.modified != again.modified
+
+
+@pytest.mark.parametrize("end", ["", "/"])
+def test_a_remote_folder_of_the_roots_own_name_is_listed(end):
+    """The root itself, which object storage lists beside what is in it, is none of them."""
+    root = UPath(f"memory://2026-11-22{end}")
+    for key in ("2026-11-21", "2026-11-22"):
+        root.fs.pipe(f"/2026-11-22/{key}/contacts.csv", b"contact_id")
+    try:
+        assert folders_in(root, "the folder") == ["2026-11-21", "2026-11-22"]
+    finally:
+        root.fs.rm("/2026-11-22", recursive=True)
 
 
 def test_imports():

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from segue.directory import readers
+from segue.directory.tables import SnapshotTables
 from segue.errors import DataError
 
 from .conftest import KEY
@@ -295,12 +296,21 @@ class TestCsv:
         assert ids(tables.rows("transactions", only=["499", "0", "250"])) == ["0", "250", "499"]
         fails(lambda: tables.rows("subscriptions", only=["3"]), "(1 of them): row 501 has 1")
 
-    def test_header_only(self, folder):
-        """A table with a header and no rows is there, and empty."""
-        folder.write(f"{KEY}/transactions.csv", "contact_id,date\n")
+    @pytest.mark.parametrize("header", ["contact_id,date", "contact_id", '"contact_id","date"'])
+    @pytest.mark.parametrize("end", ["", "\n", "\r\n", "\r"])
+    def test_header_only(self, folder, header, end):
+        """A table with a header and no rows is there, and empty, with a line end or without."""
+        folder.write(f"{KEY}/transactions.csv", f"{header}{end}")
         tables = contacts_of(folder, "contact_id\na\n")
         assert tables.has("transactions")
-        assert len(tables.rows("transactions")) == 0
+        assert tables.columns("transactions") == header.replace('"', "").split(",")
+        assert len(tables.rows("transactions")) == tables.count("transactions") == 0
+
+    def test_an_error_names_its_place_once(self, folder):
+        """Whichever question is asked first."""
+        for ask in (SnapshotTables.count, SnapshotTables.slices, SnapshotTables.columns):
+            text = fails(lambda ask=ask: ask(contacts_of(folder, ""), "contacts"), "contacts.csv")
+            assert text.count("snapshot") == 1
 
 
 class TestParquet:
