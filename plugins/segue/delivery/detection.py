@@ -392,8 +392,10 @@ def _why_incomparable(
     if previous.unread():  # it was corrected since
         return f"{key} has opt states, or tables, that are not read"
     kinds = set(resolved.definition.changes) & {ChangeKind.OPTED_IN, ChangeKind.OPTED_OUT}
-    needs_states = bool(kinds) or resolved.segment.needs.subscriptions
-    return new_opt_states(previous, current) if needs_states else None
+    needs = resolved.segment.needs
+    tables = ["contacts", "subscriptions"] if kinds or needs.subscriptions else []
+    tables += ["mailing_lists"] if needs.mailing_lists else []
+    return new_opt_states(previous, current, tables)
 
 
 def _baseline(

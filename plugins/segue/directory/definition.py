@@ -68,8 +68,8 @@ def turned_round(name: str, *, is_in: bool) -> str | None:
     return (
         f"{name!r} seems to say who opted {found}; here stands a column that says who opted "
         f"{wanted}. Of contacts, write consent: {{opted_{found}: {name}}}; elsewhere, write it the "
-        "other way round into the snapshot. If it says the opposite of its name, the directory's "
-        "`columns` may call it otherwise"
+        "other way round into the snapshot. If a column of contacts says the opposite of its name, "
+        f"give it one in the directory's `columns` that says who opted {wanted}"
     )
 
 
@@ -140,10 +140,13 @@ class DirectoryDefinition(Definition):
             named = self.columns.get(table, {}).get(column)
             if named is not None:
                 yield ("columns", table, column), named, is_in
-        for key in ("opted_in", "opted_out"):
-            named = getattr(self.opt_state, key)
-            if named is not None:
-                yield ("consent", key), named, key == "opted_in"
+        named = self.opt_state.column
+        if named is not None:
+            is_in = self.opt_state.opted_in is not None
+            key = "opted_in" if is_in else "opted_out"
+            if says_opted_in(named) is None:  # the directory's own name, if it says it, is meant
+                named = self.columns.get("contacts", {}).get(named, named)
+            yield ("consent", key), named, is_in
 
     @model_validator(mode="after")
     def _says_once_who_opted_out(self) -> Self:

@@ -284,13 +284,17 @@ class SnapshotTables:
         ``contacts.unsubscribed`` is the standard column, or the one that ``consent`` names;
         ``subscriptions`` is the table.
         """
-        sources = self._sources("contacts") if self.has("contacts") else {}
-        places_of_sources = {}
-        if UNSUBSCRIBED in sources:
-            places_of_sources[f"contacts.{UNSUBSCRIBED}"] = f"contacts.{sources[UNSUBSCRIBED]}"
-        return places_of_sources | (
-            {"subscriptions": "subscriptions"} if self.has("subscriptions") else {}
-        )
+        table = {"subscriptions": "subscriptions"} if self.has("subscriptions") else {}
+        return self._opt_column("contacts") | table
+
+    def opt_places(self) -> dict[str, str]:
+        """Return ``opt_sources``, and ``mailing_lists.opted_in``: who opted out of one list."""
+        return self.opt_sources() | self._opt_column("mailing_lists")
+
+    def _opt_column(self, table: str) -> dict[str, str]:
+        state, _ = OPT_STATES[table]
+        sources = self._sources(table) if self.has(table) else {}
+        return {f"{table}.{state}": f"{table}.{sources[state]}"} if state in sources else {}
 
     def unread(self) -> list[CheckFinding]:
         """Return what looks like an opt state or a table and is not read, in words.
@@ -430,20 +434,28 @@ class SnapshotTables:
         if consent == "none" and self.opt_sources():
             where = ", ".join(self.opt_sources().values())
             messages.append(f"{self._where}: has {where}, and the directory says `consent: none`")
-        column = self.directory.opt_state.column
-        if column and self.has("contacts") and UNSUBSCRIBED not in self._sources("contacts"):
-            text = f"there is no column {column!r}, as the directory's `consent` calls it"
-            hint = did_you_mean(column, self._sources("contacts"))
-            messages.append(str(self._error("contacts", text + hint)))
-        for table, (state, _) in OPT_STATES.items():
-            is_mapped = self.has(table) and state in self._mapping(table)
-            if is_mapped and state not in self._sources(table):
-                messages.append(str(self._error(table, self._describe_unknown(table, state))))
+        for table in OPT_STATES:
+            absent = self._absent_opt_state(table) if self.has(table) else None
+            messages += [] if absent is None else [str(self._error(table, absent))]
             columns = self._unread_columns(table) if self.has(table) else []
             if columns:
                 names = checks.list_names(columns)
                 messages.append(str(self._error(table, f"{names} {_unread_column(table)}")))
         return messages
+
+    def _absent_opt_state(self, table: str) -> str | None:
+        """Say that the opt state which the directory names is not there; None where it is.
+
+        Without it everybody would count as opted in.
+        """
+        state, _ = OPT_STATES[table]
+        column = self.directory.opt_state.column if table == "contacts" else None
+        if state in self._sources(table) or not (column or state in self._mapping(table)):
+            return None
+        if column is None:
+            return self._describe_unknown(table, state)
+        text = f"there is no column {column!r}, as the directory's `consent` calls it"
+        return text + did_you_mean(column, self._sources(table))
 
     def _unread_columns(self, table: str) -> list[str]:
         """Return the columns that look like an opt state and are none, as the files call them.
@@ -536,16 +548,12 @@ class SnapshotTables:
             if not standards and name not in mapping:
                 standards = [name]
             sources |= dict.fromkeys(standards, name)
-        return sources | self._opt_source(table, sources)
-
-    def _opt_source(self, table: str, sources: Mapping[str, str]) -> dict[str, str]:
-        """Return the source of ``unsubscribed`` where ``consent`` names it, ours or theirs."""
         column = self.directory.opt_state.column if table == "contacts" else None
-        if column is None:
-            return {}
-        if column in sources:
-            return {UNSUBSCRIBED: sources[column]}
-        return {UNSUBSCRIBED: column} if column in sources.values() else {}
+        if column is not None:  # then it alone says who opted out, and where it is not, nothing
+            sources.pop(UNSUBSCRIBED, None)
+            theirs = mapping.get(column, column)
+            sources |= {UNSUBSCRIBED: theirs} if theirs in own else {}
+        return sources
 
     def _sources_of(self, table: str, columns: Collection[str]) -> dict[str, str]:
         """Return the sources of ``contact_id`` and ``columns``, in this order."""

@@ -6,6 +6,8 @@ with the scope ``directory`` or ``segment:NAME`` of that segment that is not opt
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pandas as pd
 import pyarrow as pa
 
@@ -19,8 +21,6 @@ from segue.segments.ordered import Mask
 from segue.segments.population import Population
 from segue.segments.readings import mask_of
 from segue.segments.transactions import ids_of
-
-_LISTS, _OPTED_IN = "mailing_lists", "opted_in"
 
 
 def segment_scope(segment: str) -> str:
@@ -40,10 +40,7 @@ def lost_opt_outs(earlier: SnapshotTables, later: SnapshotTables) -> str | None:
 
     Everybody would count as opted in, and those who opted out would get messages.
     """
-    losses = sorted(set(earlier.opt_sources()) - set(later.opt_sources()))
-    of_lists = [_OPTED_IN in tables.columns(_LISTS) for tables in (earlier, later)]
-    if later.has(_LISTS) and of_lists == [True, False]:  # who is on a list would be opted in
-        losses.append(f"{_LISTS}.{_OPTED_IN}")
+    losses = sorted(earlier.opt_places().keys() - later.opt_places().keys())
     if not losses:
         return None
     return (
@@ -52,16 +49,23 @@ def lost_opt_outs(earlier: SnapshotTables, later: SnapshotTables) -> str | None:
     )
 
 
-def new_opt_states(earlier: SnapshotTables, later: SnapshotTables) -> str | None:
+def new_opt_states(
+    earlier: SnapshotTables,
+    later: SnapshotTables,
+    tables: Collection[str] = ("contacts", "subscriptions"),
+) -> str | None:
     """Say why the opt states of two snapshots cannot be compared; None where they can.
 
-    The first snapshot that says who opted out says it of years: none of it is news.
+    The first snapshot that says who opted out says it of years: none of it is news. Looked at are
+    those of some ``tables``.
     """
-    new = later.opt_sources().keys() - earlier.opt_sources().keys()
-    if not new:
-        return None
-    places = sorted(place for source, place in later.opt_sources().items() if source in new)
-    return f"new column: {earlier.snapshot.key} lacks {', '.join(places)}"
+    new = later.opt_places().keys() - earlier.opt_places().keys()
+    lacking = sorted(
+        called
+        for place, called in later.opt_places().items()
+        if place in new and place.split(".")[0] in tables
+    )
+    return f"new column: {earlier.snapshot.key} lacks {', '.join(lacking)}" if lacking else None
 
 
 def opt_states(population: Population, segment: str | None, opted_out: Mask | None = None) -> Mask:

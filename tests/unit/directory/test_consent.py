@@ -210,6 +210,67 @@ class TestColumns:
             in problems(made)
         )
 
+    @pytest.mark.parametrize("direction", ["opted_in", "opted_out"])
+    @pytest.mark.parametrize("is_there", [True, False])
+    @pytest.mark.parametrize(
+        ("beside", "columns", "others"),
+        [
+            ("", {}, []),
+            ("", {"x": "X"}, []),
+            (",unsubscribed", {}, []),
+            (",unsubscribed", {"x": "X"}, []),
+            (",unsubscribed", {"old": "unsubscribed"}, ["unsubscribed"]),
+            (",x", {}, []),
+            (",x", {"old": "x", "x": "X"}, []),
+        ],
+    )
+    def test_nothing_stands_in_for_the_one_that_is_named(
+        self, tables, direction, is_there, beside, columns, others
+    ):
+        """Where it is not there, no other column is read, least of all the other way round."""
+        name = "x" if "x" in columns else "X"
+        rows = "contact_id" + beside + (",X\n" if is_there else "\n")
+        rows += "a" + (beside and ",no") + (",yes\n" if is_there else "\n")
+        consent = {direction: name, "not_opt_states": others}
+        made = tables(rows, consent=consent, columns={"contacts": columns})
+        found = "\n".join(map(str, made.unread()))
+        if is_there:
+            assert made.contacts()["unsubscribed"].tolist() == [direction == "opted_out"]
+            assert "there is no column" not in found
+        else:
+            assert f"there is no column {name!r}, as the directory's `consent` calls it" in found
+            assert found in problems(made)
+            assert made.opt_sources() == {}
+
+    def test_the_name_that_columns_hide_is_judged(self, local):
+        """A column is read as the opposite of its name only where the directory's own says so."""
+        for direction, theirs, ours in (
+            ("opted_in", "HasOptedOutOfEmail", "accepts_mail"),
+            ("opted_out", "accepts_marketing", "no_mail"),
+        ):
+            keys = {"columns": {"contacts": {"flag": theirs}}, "consent": {direction: "flag"}}
+            with pytest.raises(ValidationError, match=theirs):
+                local.definition(**keys)
+            local.definition(columns={"contacts": {ours: theirs}}, consent={direction: ours})
+            other = "opted_out" if direction == "opted_in" else "opted_in"
+            local.definition(**keys | {"consent": {other: "flag"}})
+
+    @pytest.mark.parametrize("table", ["contacts", "mailing_lists", "subscriptions"])
+    @pytest.mark.parametrize("beside", ["", ",opted_in", ",status"])
+    def test_one_that_columns_name_and_that_is_not_there(self, tables, table, beside):
+        """In no table does another column stand in for it."""
+        state = "unsubscribed" if table == "contacts" else "opted_in"
+        beside = beside.replace("opted_in", state)
+        more = {"contacts": "", "mailing_lists": ",mailing_list", "subscriptions": ",scope"}[table]
+        rows = f"contact_id{more}{beside}\na{more and ',directory'}{beside and ',no'}\n"
+        keys = {"columns": {table: {state: "Flag"}}}
+        made = (
+            tables(rows, **keys)
+            if table == "contacts"
+            else tables(files={f"{table}.csv": rows}, **keys)
+        )
+        assert f"no column 'Flag', as the directory's `columns` calls {state!r}" in problems(made)
+
     def test_values_must_be_yes_or_no(self, tables):
         """Whichever column it is, the check reads its values."""
         made = tables("contact_id,likes\na,perhaps\n", consent={"opted_in": "likes"})
