@@ -40,7 +40,12 @@ from segue.directory.tables import SnapshotTables
 from segue.errors import DataError, SettingsError, SnapshotMissing, SnapshotRewritten
 from segue.segments.changes import ChangeKind, Memberships, enrolments, segment_changes
 from segue.segments.consent import new_opt_states, refuse_lost_opt_outs
-from segue.segments.fitness import require_answers, require_comparable, tables_read
+from segue.segments.fitness import (
+    require_answers,
+    require_comparable,
+    require_sound,
+    tables_read,
+)
 from segue.segments.id_keys import Keys
 from segue.segments.membership import missing_for
 from segue.segments.unreadable import Unreadable
@@ -307,6 +312,7 @@ def _require_answers(resolved: ResolvedWorkflow, tables: SnapshotTables) -> list
             f"snapshot {tables.snapshot.key} of {resolved.directory.directory} lacks "
             f"{', '.join(lacking)}, which the segment {segment.segment} needs"
         )
+    require_sound(tables, ["mailing_lists"])  # the membership reads the others whole
     live = () if resolved.live is None else resolved.live.provides
     uses = uses_of_workflow(resolved.definition, segment, live)
     return require_answers(segment, tables, uses, resolved.definition.all_conditions(), live)

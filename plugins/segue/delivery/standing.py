@@ -19,10 +19,10 @@ from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.verdicts import Verdict, holds, not_judged
 from segue.directory.snapshots import Snapshot, newest_complete, parse_key, usable_snapshots
 from segue.directory.tables import SnapshotTables
-from segue.errors import SegueError, SnapshotMissing
+from segue.errors import DataError, SegueError, SnapshotMissing
 from segue.segments.changes import Memberships
 from segue.segments.consent import refuse_lost_opt_outs
-from segue.segments.fitness import require_answers
+from segue.segments.fitness import require_answers, require_sound
 from segue.segments.kinds import ChangeKind, RemovalReason
 from segue.segments.loading import judge, load_opt_states, load_population
 from segue.segments.membership import opt_states
@@ -62,8 +62,21 @@ def current_consent(
         if snapshot.key in keys and snapshot.complete:
             refuse_lost_opt_outs(SnapshotTables(directory, snapshot), tables)
     if newest.key not in keys:  # else the run that detected the changes has looked
-        refuse_strangers(tables, ["subscriptions"])
+        _refuse_unsound(tables)
     return consent_at(resolved, changes, newest)
+
+
+def _refuse_unsound(tables: SnapshotTables) -> None:
+    """Raise DataError where a snapshot that no run has looked at cannot say who may be written to.
+
+    One without contacts would say that they all are gone.
+    """
+    where = f"directory {tables.directory.directory}, snapshot {tables.snapshot.key}"
+    if not tables.count("contacts"):
+        raise DataError(f"{where}: contacts is empty; expected at least one row")
+    tables.refuse_unread()
+    require_sound(tables)
+    refuse_strangers(tables, ["subscriptions"])
 
 
 def consent_at(

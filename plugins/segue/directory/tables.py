@@ -309,12 +309,12 @@ class SnapshotTables:
             findings += [CheckFinding("subscriptions", text) for text in self._unread_scopes()]
         return findings
 
-    def broken_opt_states(self) -> list[CheckFinding]:
+    def broken_opt_states(self, names: Collection[str] = tuple(OPT_STATES)) -> list[CheckFinding]:
         """Return which opt states are none, or missing where each must say.
 
-        Of every table the column of opt states is read, and nothing else.
+        Of the tables ``names`` the column of opt states is read, and nothing else.
         """
-        states = [(table, column) for table, (column, _) in OPT_STATES.items() if self.has(table)]
+        states = [(table, OPT_STATES[table][0]) for table in names if self.has(table)]
         return [
             CheckFinding(table, message)
             for table, column in states

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 import numpy as np
 import pyarrow as pa
 
-from segue.directory.checks import ID
+from segue.directory.checks import ID, OPT_STATES
 from segue.directory.python_values import python_values
 from segue.directory.readers import in_parallel, pc, plain
 from segue.directory.tables import SnapshotTables, TableSlice
@@ -113,15 +113,25 @@ def tables_read(segment: SegmentDefinition, further: Iterable[Condition] = ()) -
     return [table for table, is_read in is_read_by_table.items() if is_read]
 
 
-def require_sound_ids(tables: SnapshotTables) -> None:
-    """Raise DataError where contacts are not unique, or a row has no id.
+def require_sound(tables: SnapshotTables, names: Collection[str] = tuple(OPT_STATES)) -> None:
+    """Raise DataError where a table lacks what it must have, or one of ``names`` is broken.
+
+    What one row says of a contact cannot be trusted where another says what nobody understands:
+    such a table stops whoever would send, and not only those whom the row is about.
+    """
+    problems = [*tables.lacking(), *tables.broken_opt_states(names)]
+    if problems:
+        raise DataError("; ".join(dict.fromkeys(map(str, problems))))
+    require_sound_ids(tables, names)
+
+
+def require_sound_ids(tables: SnapshotTables, names: Collection[str] = tuple(OPT_STATES)) -> None:
+    """Raise DataError where contacts are not unique, or a row of ``names`` has no id.
 
     Transactions are left to whoever reads them: they are many, and say nothing of consent.
     """
-    for table in ("mailing_lists", "subscriptions"):
-        if tables.has(table):
-            _ids_of(tables, table)
-    if not all_differ(_ids_of(tables, "contacts")):
+    ids = {name: _ids_of(tables, name) for name in names if tables.has(name)}
+    if not all_differ(ids.get("contacts", [])):
         tables.contacts([])  # raises, unless the keys are alike by chance
 
 

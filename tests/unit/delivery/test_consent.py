@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -210,6 +211,47 @@ def test_the_first_opt_states_of_a_list_are_a_baseline(exports):
     exports.export(8, "list")
     exports.compare(7, 8)
     assert exports.spans() == ["baseline 07-08"]
+
+
+BROKEN = {  # what is wrong with one row, or one column, and stops everybody
+    "contacts state": ("contacts", "contact_id,tier,unsubscribed\nb,gold,no\na,gold,oui\n"),
+    "contacts twice": ("contacts", "contact_id,tier,unsubscribed\nb,gold,no\na,,no\na,,no\n"),
+    "contacts no id": ("contacts", "contact_id,tier,unsubscribed\nb,gold,no\n,gold,no\n"),
+    "subscriptions state": ("subscriptions", "contact_id,scope,opted_in\na,directory,oui\n"),
+    "subscriptions scope": ("subscriptions", "contact_id,scope,opted_in\na,Directory,no\n"),
+    "subscriptions no id": ("subscriptions", "contact_id,scope,opted_in\n,directory,no\n"),
+    "lists state": ("mailing_lists", "contact_id,mailing_list,opted_in\na,News,oui\n"),
+    "lists no id": ("mailing_lists", "contact_id,mailing_list,opted_in\n,News,no\n"),
+    "lists column": ("mailing_lists", "contact_id,list,opted_in\na,News,no\n"),
+    "transactions column": ("transactions", "contact_id,when\na,2026-11-01\n"),
+    "contacts empty": ("contacts", "contact_id,tier,unsubscribed\n"),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+@pytest.mark.parametrize("day", ["current", "newest"])
+def test_a_snapshot_that_fails_its_check_lets_nobody_be_written_to(shop, broken, day):
+    """Nor those of whom the broken row says nothing; an empty one does not say that all are gone.
+
+    That is so of the snapshot which the run compares, and of a newer one when sending.
+    """
+    if (broken, day) == ("contacts empty", "current"):
+        return  # a question of the guard
+    table, text = BROKEN[broken]
+    shop.two_days(unsubscribed=("no", "no"))
+    if day == "newest":
+        assert shop.may_write_to_b() is True
+        rows = [{"contact_id": each, "tier": "gold", "unsubscribed": "no"} for each in "abc"]
+        shop.write(10, "contacts", rows)
+    number = 9 if day == "current" else 10
+    (shop.folder / "snapshots" / f"2026-11-{number:02}" / f"{table}.csv").write_text(text)
+    change, later = Change("b", "added", "", "2026-11-09", None), NOW + timedelta(days=1)
+    with pytest.raises(DataError):
+        if day == "current":
+            shop.may_write_to_b()
+        directory = shop.workflow.directory.knowing(frozenset({"gold"}))
+        workflow = replace(shop.workflow, directory=directory)
+        current_consent(workflow, [change], later)
 
 
 def test_a_subscription_without_a_state(shop):
