@@ -11,6 +11,7 @@ import math
 import re
 import types
 import typing
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from segue.errors import DefinitionError, Problem
@@ -102,7 +103,9 @@ def parse_document(text: str, file: str) -> Document:
     """
     yaml = YAML(typ="safe", pure=True)
     try:
-        node = yaml.compose(text)
+        with warnings.catch_warnings():  # an anchor that is set again is what YAML 1.2 allows
+            warnings.simplefilter("ignore", ReusedAnchorWarning)
+            node = yaml.compose(text)
     except RecursionError:
         raise DefinitionError([Problem(file, 0, 0, "", _TOO_DEEP)]) from None
     except MarkedYAMLError as error:

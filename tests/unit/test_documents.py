@@ -158,6 +158,13 @@ def test_aliases_of_aliases_are_refused_before_anything_is_built(nest, monkeypat
         parse_document("match:\n" + "\n".join(f"  {line}" for line in lines), "x.yaml")
 
 
+def test_an_anchor_may_be_set_again(recwarn):
+    """YAML 1.2 allows it, and an alias means the one before it: there is nothing to warn of."""
+    document = parse_document("a: &x 1\nb: &x 2\nc: *x\n", Path("x.yaml"))
+    assert document.data["c"] == document.data["b"] != document.data["a"]
+    assert not recwarn.list
+
+
 def test_a_few_aliases_are_read():
     assert data("a: &a [1, 2]\nb: [*a, *a]\n") == {"a": [1, 2], "b": [[1, 2], [1, 2]]}
 

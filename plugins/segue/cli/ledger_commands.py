@@ -180,7 +180,9 @@ def gaps(
     with reading_ledger(workspace.settings) as ledger, working("Comparing spans with snapshots"):
         holes, bridges, unusable = _find_gaps(workspace, ledger, names, one=workflow is not None)
     _print_gaps(holes, output)
-    if not holes and not unusable:
+    if not names:
+        note("there is no workflow")
+    elif not holes and not unusable:
         note("no gap: every snapshot since the start is covered")
     for bridge in bridges:
         note(plain(f"{bridge.workflow}: {bridge}"))

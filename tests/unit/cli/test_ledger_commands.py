@@ -186,6 +186,12 @@ def test_a_gap_comes_with_the_command_that_fills_it(segue):
     assert answer.lines[-1] == FILL
 
 
+def test_without_a_workflow_nothing_is_said_to_be_covered(segue, home):
+    (home.include / "workflows/welcome.yaml").unlink()
+    answer = segue("gaps")
+    assert (answer.code, answer.err.splitlines()[-1]) == (0, "there is no workflow")
+
+
 def test_gaps_as_json_have_their_ends_and_command(segue):
     [gap] = json.loads(segue("gaps", "welcome", "--format", "json").out)
     assert gap["previous_as_of"] == "2026-11-22T00:00:00Z"
