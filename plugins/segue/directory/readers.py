@@ -15,8 +15,8 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache, cached_property, lru_cache
-from typing import IO, Any, Literal, Protocol, TypeAlias, TypeVar, cast
+from functools import cache, lru_cache
+from typing import IO, Any, Generic, Literal, Protocol, TypeAlias, TypeVar, cast
 
 import numpy as np
 import pyarrow as pa
@@ -50,8 +50,28 @@ _PIECE = 1 << 16  # bytes of each column read at a time meanwhile
 _PANDAS_INDEX = "__index_level_"  # columns that pandas adds to keep a frame's index
 
 
+class _Lazy(Generic[Result]):
+    """A property that is computed once and kept, without a lock.
+
+    Python 3.11's ``cached_property`` has one lock for all instances of a class: files would be read
+    one by one. Two threads that ask one file at once may both read it.
+    """
+
+    def __init__(self, work: Callable[[Any], Result]) -> None:
+        self._work, self._name, self.__doc__ = work, work.__name__, work.__doc__
+
+    def __get__(self, part: Any, _: type[Any]) -> Result:
+        value = self._work(part)
+        part.__dict__[self._name] = value  # hides this property, which has no __set__
+        return value
+
+
 class Slice(Protocol):
     """Some rows of a file that can be read alone: a row group of Parquet, or the whole of a CSV."""
+
+    @property
+    def name(self) -> str:
+        """The file's name, relative to the snapshot's folder."""
 
     def read(self, columns: Sequence[str], id_column: str | None = None) -> pa.Table:
         """Return the asked columns; text with few values may stay dictionary-encoded."""
@@ -106,11 +126,11 @@ class ParquetPart:
     path: str
     fs: AbstractFileSystem
 
-    @cached_property
+    @_Lazy
     def columns(self) -> list[str]:
         return [name for name in self._arrow_schema.names if not name.startswith(_PANDAS_INDEX)]
 
-    @cached_property
+    @_Lazy
     def schema(self) -> pa.Schema:
         return _plain_table(self._arrow_schema.empty_table().select(self.columns)).schema
 
@@ -138,7 +158,7 @@ class ParquetPart:
     def count(self) -> int:
         return int(self.metadata.num_rows)
 
-    @cached_property
+    @_Lazy
     def places(self) -> dict[str, int]:
         """Where in a row group stands each column."""
         schema = self.metadata.schema
@@ -156,7 +176,7 @@ class ParquetPart:
     def _arrow_schema(self) -> pa.Schema:
         return self._footer[1]
 
-    @cached_property
+    @_Lazy
     def _footer(self) -> tuple[pq.FileMetaData, pa.Schema]:
         """The footer and the types that columns are read in, from one reading."""
         with read_errors(self.name), self._opened() as file:
@@ -199,6 +219,10 @@ class ParquetSlice:
 
     part: ParquetPart
     index: int
+
+    @property
+    def name(self) -> str:
+        return self.part.name
 
     def read(self, columns: Sequence[str], id_column: str | None = None) -> pa.Table:
         dictionaries = [
@@ -282,7 +306,7 @@ class CsvPart:
     path: str
     fs: AbstractFileSystem
 
-    @cached_property
+    @_Lazy
     def columns(self) -> list[str]:
         with read_errors(self.name):
             try:
@@ -305,7 +329,7 @@ class CsvPart:
         ):
             return list(reader.schema.names)
 
-    @cached_property
+    @_Lazy
     def schema(self) -> pa.Schema:
         return pa.schema([(name, TEXT) for name in self.columns])
 

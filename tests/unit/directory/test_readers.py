@@ -4,10 +4,47 @@ from __future__ import annotations
 
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
 import pytest
+from fsspec.implementations.dirfs import DirFileSystem
+from fsspec.implementations.local import LocalFileSystem
 
-from segue.directory.readers import in_parallel
+from segue.directory.layout import StoredFile
+from segue.directory.readers import in_parallel, open_parts
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("asked", ["columns", "schema", "kinds"])
+def test_two_files_are_read_at_once(tmp_path, kind, asked):
+    """Each waits, while it is read, for the other one to be read as well."""
+    both = threading.Barrier(2, timeout=10)
+
+    class Meeting(DirFileSystem):
+        def open(self, *args, **kwargs):
+            if not waited.get(threading.get_ident()):
+                waited[threading.get_ident()] = True
+                both.wait()
+            return super().open(*args, **kwargs)
+
+    waited: dict[int, bool] = {}
+    table = pa.table({"contact_id": ["1"]})
+    for name in ("a", "b"):
+        if kind == "csv":
+            pacsv.write_csv(table, tmp_path / f"{name}.csv")
+        else:
+            pq.write_table(table, tmp_path / f"{name}.parquet")
+    files = [
+        StoredFile(f"contacts/{name}.{kind}", f"{name}.{kind}", 1, "", None) for name in ("a", "b")
+    ]
+    parts = open_parts(files, Meeting(str(tmp_path), LocalFileSystem()))
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda part: getattr(part, asked), parts))
+    assert answers[0] == answers[1]
+    assert len(answers[0]) == 1
 
 
 def test_results_are_in_the_order_of_the_items():
