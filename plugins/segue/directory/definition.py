@@ -91,8 +91,8 @@ class Consent(Definition):
         if self.opted_in is not None and self.opted_out is not None:
             message = "found opted_in and opted_out together; expected one of them"
             raise ProblemsFound([(("opted_out",), message)])
-        named = self.column
-        if named is not None and named in self.not_opt_states:
+        named = self.column or UNSUBSCRIBED
+        if named in self.not_opt_states:
             message = f"{named!r} is the opt state; it cannot be none"
             raise ProblemsFound([(("not_opt_states",), message)])
         return self

@@ -16,6 +16,7 @@ from segue.errors import DefinitionError
         ("{opted_in: 5}", "opted_in: expected a valid string, found 5"),
         ("{opted: x}", "opted: unknown key 'opted'"),
         ("{opted_out: v, not_opt_states: [v]}", "not_opt_states: 'v' is the opt state"),
+        ("{not_opt_states: [unsubscribed]}", "not_opt_states: 'unsubscribed' is the opt state"),
         ("[a]", "consent: expected a mapping, found a list"),
     ],
 )
