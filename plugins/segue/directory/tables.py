@@ -274,7 +274,7 @@ class SnapshotTables:
         sources = self._sources_of(piece.table, columns)
         own = list(dict.fromkeys(sources[name] for name in columns))
         with self._located():
-            read = self._typed(piece.table, piece.part.read(own, sources[ID]))
+            read = self._typed(piece.table, piece.part.read(own, sources[ID]), piece.part.name)
         rows = read.select([sources[name] for name in columns]).rename_columns(list(columns))
         return self._checked(piece.table, rows)
 
@@ -639,7 +639,7 @@ class SnapshotTables:
         """Return the rows of all files, whose types are the same but for dictionaries."""
         return pa.concat_tables(read, promote_options="permissive")
 
-    def _typed(self, table: str, rows: pa.Table, file: str = "") -> pa.Table:
+    def _typed(self, table: str, rows: pa.Table, file: str) -> pa.Table:
         """Return columns in the types that they have among the other files' rows.
 
         Raises DataError where a file has values that no one type of all files holds. Whatever is
@@ -653,12 +653,14 @@ class SnapshotTables:
         return pa.table(columns)
 
     def _cast(self, table: str, file: str, name: str, column: Column) -> Column:
-        kind = self._types[table][name]
+        kind: Any = self._types[table][name]
         if pa.types.is_decimal(column.type) and pa.types.is_floating(kind):
             return column.cast(TEXT).cast(kind)  # Arrow's own way rounds twice
+        if pa.types.is_null(column.type):
+            return pa.chunked_array([pa.nulls(len(column), kind)])  # there is no cast to some kinds
         try:
             return column.cast(kind)
-        except pa.ArrowInvalid:
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
             parts = self._parts(table)
             other = next(
                 p for p in parts if p.schema.field(name).type not in (column.type, pa.null())

@@ -124,6 +124,29 @@ class TestShapes:
         assert frame["t"].isna().tolist() == [False, True]
 
     @pytest.mark.parametrize(
+        "kind",
+        [
+            pa.list_view(pa.int64()),
+            pa.large_list_view(pa.int64()),
+            pa.list_(pa.int64()),
+            pa.list_(pa.int64(), 2),
+            pa.map_(pa.string(), pa.int64()),
+            pa.struct({"a": pa.int64()}),
+            pa.decimal256(40, 2),
+        ],
+        ids=str,
+    )
+    def test_a_part_without_a_value_goes_with_any_type(self, folder, kind):
+        """Arrow has no cast from null to some of them."""
+        for number, values in enumerate([pa.nulls(1, kind), pa.nulls(1)]):
+            rows = pa.table({"contact_id": [f"a{number}"], "x": values})
+            folder.write(f"{KEY}/contacts/{number}.parquet", rows)
+        read = [piece.read(["x"]).column("x") for piece in folder.tables().slices("contacts")]
+        assert read[0].type == read[1].type
+        assert pa.chunked_array([*read[0].chunks, *read[1].chunks]).null_count == 2
+        assert folder.tables().check() == []
+
+    @pytest.mark.parametrize(
         ("whole", "other", "merged"),
         [
             (pa.array([5, 2**60 + 1]), pa.array([0.5, None]), "double"),
@@ -140,6 +163,8 @@ class TestShapes:
             f"equals; in contacts/0.parquet it is {other.type}"
         )
         fails(folder.tables().contacts, told)
+        with pytest.raises(DataError, match=r"22, contacts/1\.parquet: column 'n' is"):
+            [piece.read(["n"]) for piece in folder.tables().slices("contacts")]
         (finding,) = folder.tables().check()
         assert told in finding.message
         assert str(max(whole.to_pylist())) not in finding.message
