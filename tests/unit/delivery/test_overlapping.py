@@ -15,6 +15,7 @@ from tests.unit.delivery.builders import (
     NOW,
     added,
     detected,
+    enrolled,
     point,
     record,
     run,
@@ -187,3 +188,40 @@ def test_compared_over_walks_through_all_kept_spans_and_no_further():
     assert list(compared_over(after, ends)) == [LATER, KEPT]
     for usual in (KEPT, stretch(20, 21), stretch(24, 25), Stretch(point(22), point(22))):
         assert list(compared_over(usual, ends)) == []
+
+
+def over(kept: int, *, since: int) -> Stretch:
+    """The span after so many kept ones, compared with the snapshot of the day ``since``."""
+    begin = point(since + kept)
+    return Stretch(Point(begin.as_of, point(since).key), point(since + kept + 1))
+
+
+@pytest.mark.parametrize("kept", [1, 3])
+@pytest.mark.parametrize("enrolled_on", [21, 22])
+def test_whom_an_enrolment_reached_is_seen_over_any_number_of_kept_spans(ledger, kept, enrolled_on):
+    """A span reaches back to the snapshot that it is compared with, wherever its time begins."""
+    for number in range(kept):
+        record(ledger, run(f"kept-{number}"), detected(over(number, since=21)))
+    ledger.release(record(ledger, run("enrol"), enrolled(enrolled_on, "a")), NOW)
+    daily = record(ledger, run("daily"), detected(over(kept, since=21), added("a")))
+    assert states(ledger)[f"a@{22 + kept}"] == "suppressed:reached"
+    assert ledger.release(daily, NOW) == 0
+
+
+@pytest.mark.parametrize("kept", [1, 3])
+@pytest.mark.parametrize("before", [State.FAILED, State.SKIPPED])
+def test_an_enrolment_ends_what_was_added_over_any_number_of_kept_spans(ledger, kept, before):
+    """A person who clears that run later would send both."""
+    for number in range(kept):
+        record(ledger, run(f"kept-{number}"), detected(over(number, since=21)))
+    enrolments = [
+        number
+        for day, contact in ((21, "a"), (20, "news"))
+        for number in record(ledger, run(f"enrol-{contact}"), enrolled(day, contact))
+    ]
+    record(ledger, run("daily"), detected(over(kept, since=21), added("a", "news")))
+    put(ledger, 22 + kept, before, "because", ["a", "news"])
+    ledger.release(enrolments, NOW)
+    outcomes = states(ledger)
+    assert outcomes[f"a@{22 + kept}"] == "suppressed:reached"
+    assert outcomes[f"news@{22 + kept}"] == f"{before}:because"  # removed and added again since

@@ -9,13 +9,24 @@ workflow's lock. Of a contact's ``added`` and ``enrolled`` one at most is ever f
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, exists, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 
-from segue.delivery.ledger.database import unindexed
+from segue.delivery.ledger.database import STATE, batched, unindexed
 from segue.delivery.ledger.records import (
     NO_LONGER_A_CHANGE,
     SUPPRESSED_REACHED,
@@ -89,30 +100,32 @@ def end_overtaken(
     query = select(spans).where(spans.c.id.in_(span_ids), spans.c.kind == SpanKind.ENROLMENT)
     for enrolment in connection.execute(query).all():
         suppress_reached(connection, [enrolment.id], now)
-        connection.execute(_overtaken_by(enrolment, which, now))
+        members = select(deliveries.c.contact_id).where(deliveries.c.span == enrolment.id, which)
+        for batch in batched(connection.execute(members.distinct()).scalars().all()):
+            connection.execute(_end_added(enrolment, batch, now))
 
 
-def _overtaken_by(enrolment: Row[Any], which: ColumnElement[bool], now: datetime) -> Any:
-    members = (
-        select(deliveries.c.contact_id)
-        .where(deliveries.c.span == enrolment.id, which)
-        .correlate(None)
+def _end_added(enrolment: Row[Any], contact_ids: Sequence[str], now: datetime) -> Any:
+    earlier = spans.alias("earlier")
+    compared = select(earlier.c.previous_key).where(
+        earlier.c.namespace == enrolment.namespace,
+        earlier.c.workflow == enrolment.workflow,
+        earlier.c.previous_as_of <= enrolment.current_as_of,
+        earlier.c.previous_key.is_not(None),
     )
-    same = (spans.c.namespace == enrolment.namespace, spans.c.workflow == enrolment.workflow)
-    before = select(spans.c.id).where(*same, spans.c.previous_as_of <= enrolment.current_as_of)
-    added = deliveries.alias("added")
-    keys = select(added.c.key).where(
-        added.c.span.in_(before),
-        added.c.change == ChangeKind.ADDED,
-        added.c.state.in_((State.FAILED, State.SKIPPED)),
-        added.c.reason != NO_LONGER_A_CHANGE,
-        added.c.contact_id.in_(members),
+    before = select(spans.c.id).where(
+        spans.c.namespace == enrolment.namespace,
+        spans.c.workflow == enrolment.workflow,
+        spans.c.previous_key.in_(compared),
     )
     return (
         update(deliveries)
         .where(
-            deliveries.c.key.in_(keys),
-            deliveries.c.state.in_((State.FAILED, State.SKIPPED)),  # still, once it is locked
+            deliveries.c.contact_id.in_(contact_ids),
+            unindexed(deliveries.c.span).in_(before),
+            unindexed(deliveries.c.change) == ChangeKind.ADDED,
+            STATE.in_((State.FAILED, State.SKIPPED)),
+            deliveries.c.reason != NO_LONGER_A_CHANGE,
         )
         .values(state=State.SUPPRESSED, reason=SUPPRESSED_REACHED, updated_at=now)
     )
@@ -123,8 +136,8 @@ def suppress_reached(connection: Connection, span_ids: Collection[int], now: dat
 
     What reached them may come to nothing: a run that is cleared from detect_changes judges it anew.
     ``enrolled``, where an ``added`` went out. ``added``, where the contact was enrolled at a
-    snapshot that is not before the one its span begins at: who was a member there and is added
-    later was removed in between, and that is news.
+    snapshot that is not before the one its span is compared with: who was a member there and is
+    added later was removed in between, and that is news.
     """
     enrolments = spans.alias("enrolments")
     has_enrolled = exists().where(
@@ -132,7 +145,7 @@ def suppress_reached(connection: Connection, span_ids: Collection[int], now: dat
         enrolments.c.workflow == spans.c.workflow,
         enrolments.c.kind == SpanKind.ENROLMENT,
     )
-    query = select(spans.c.id, spans.c.kind, spans.c.previous_as_of).where(
+    query = select(spans.c.id, spans.c.kind, _compared_with().label("compared_with")).where(
         spans.c.id.in_(span_ids), has_enrolled
     )
     for span in connection.execute(query).all():
@@ -149,6 +162,25 @@ def suppress_reached(connection: Connection, span_ids: Collection[int], now: dat
         )
 
 
+def _compared_with() -> ColumnElement[datetime]:
+    """As-of of the snapshot that a span is compared with; of an enrolment and a baseline its own.
+
+    One that is compared over kept spans begins at the end of the last of them; the first of them
+    begins at that snapshot.
+    """
+    begins = spans.alias("begins")
+    same_snapshot = (
+        select(func.min(begins.c.previous_as_of))
+        .where(
+            begins.c.namespace == spans.c.namespace,
+            begins.c.workflow == spans.c.workflow,
+            begins.c.previous_key == spans.c.previous_key,
+        )
+        .scalar_subquery()
+    )
+    return func.coalesce(same_snapshot, spans.c.previous_as_of)
+
+
 def _reached(span: Any) -> ColumnElement[bool]:
     """Deliveries of a span to contacts who were reached: of an enrolment, or of changes."""
     other = deliveries.alias("other")
@@ -157,7 +189,7 @@ def _reached(span: Any) -> ColumnElement[bool]:
         other.c.change == ChangeKind.ENROLLED,
         other.c.state.not_in((State.PLANNED, State.SUPPRESSED)),
         other.c.reason != NO_LONGER_A_CHANGE,
-        other.c.event_at >= span.previous_as_of,
+        other.c.event_at >= span.compared_with,
     )
     was_added = and_(
         deliveries.c.change == ChangeKind.ENROLLED,
