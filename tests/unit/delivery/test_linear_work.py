@@ -126,11 +126,10 @@ def _life(ledger: Ledger, size: int) -> Iterator[tuple[str, Callable[[], object]
     def decision(word: str) -> Decision:
         return Decision(word, "ann", NOW)
 
-    def move(action: str, **values: object) -> None:
+    def move(action: str, change: str = "%", **values: object) -> None:
+        which = deliveries.c.action == action, deliveries.c.change.like(change)
         with ledger.engine.begin() as connection:
-            connection.execute(
-                update(deliveries).where(deliveries.c.action == action).values(**values)
-            )
+            connection.execute(update(deliveries).where(*which).values(**values))
 
     def advance(rules: StartRules) -> None:
         for key in keys["mail"]:
@@ -162,6 +161,9 @@ def _life(ledger: Ledger, size: int) -> Iterator[tuple[str, Callable[[], object]
     move("mail", state="delivered")
     yield "suppress_reached of an enrolment", lambda: record("everybody", enrolment)
     yield "release an enrolment", lambda: ledger.release(ids("everybody"), NOW)
+    move("ticket", "added", state="failed", reason="422")
+    move("ticket", "enrolled", state="planned", reason="")
+    yield "release an enrolment of whom failed", lambda: ledger.release(ids("everybody"), NOW)
     yield "reached_contacts", lambda: ledger.reached_contacts("welcome")
     yield "record_again, the same", lambda: again("r", whole)
     yield "record_again, half of it", lambda: again("r", half)
