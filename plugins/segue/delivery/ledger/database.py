@@ -22,6 +22,7 @@ from sqlalchemy import (
     literal,
     select,
     true,
+    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -155,6 +156,27 @@ class LedgerDatabase:
     def _insert(self, table: Table) -> Any:
         module = sqlite if self.engine.dialect.name == "sqlite" else postgresql
         return module.insert(table)
+
+
+def lock_deliveries(connection: Connection, *which: ColumnElement[bool]) -> None:
+    """Lock deliveries in the order of their keys, until the transaction ends.
+
+    Comes before any change of several that others may have in hand: of two transactions that want
+    the same, one then waits, and neither has what the other needs. On SQLite there is one writer
+    at a time anyway.
+    """
+    if connection.dialect.name == "postgresql":
+        mine = select(deliveries.c.key).where(*which).order_by(deliveries.c.key)
+        locked = mine.with_for_update().subquery()
+        connection.execute(select(func.count()).select_from(locked))
+
+
+def change_deliveries(
+    connection: Connection, which: Sequence[ColumnElement[bool]], values: Mapping[str, Any]
+) -> int:
+    """Change the deliveries that all of ``which`` holds for; returns how many. Locks them first."""
+    lock_deliveries(connection, *which)
+    return connection.execute(update(deliveries).where(*which).values(values)).rowcount
 
 
 def unindexed(column: ColumnElement[T]) -> ColumnElement[T]:

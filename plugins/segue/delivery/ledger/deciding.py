@@ -12,6 +12,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, or_, select, update
 
+from segue.delivery.ledger.database import change_deliveries
 from segue.delivery.ledger.overlapping import (
     in_another_ones_hands,
     leave_to_others,
@@ -69,8 +70,7 @@ class Deciding(Quarantining):
             self._lock_workflow(connection, run.workflow)
             self._write_decision(connection, run, decision)
             mine = deliveries.c.span.in_(span_ids), deliveries.c.barred.is_not(None)
-            barred = (*mine, ~left_to_another())
-            connection.execute(update(deliveries).where(*barred).values(barred=None))
+            change_deliveries(connection, (*mine, ~left_to_another()), {"barred": None})
             return self._release(connection, span_ids, waiting(actions), actions, decision.at)
 
     def reject(self, run: RecordedRun, span_ids: Collection[int], decision: Decision) -> int:
@@ -114,17 +114,9 @@ class Deciding(Quarantining):
         self._lock_workflow(connection, run.workflow)
         self._write_decision(connection, run, decision)
         reject_if_judged_again(connection, span_ids)
-        query = (
-            update(deliveries)
-            .where(deliveries.c.span.in_(span_ids), or_(_PLANNED, in_another_ones_hands()))
-            .values(
-                state=State.SUPPRESSED,
-                reason=SUPPRESSED_REJECTED,
-                barred=None,
-                updated_at=decision.at,
-            )
-        )
-        return connection.execute(query).rowcount
+        waits = deliveries.c.span.in_(span_ids), or_(_PLANNED, in_another_ones_hands())
+        values = {"state": State.SUPPRESSED, "reason": SUPPRESSED_REJECTED, "barred": None}
+        return change_deliveries(connection, waits, {**values, "updated_at": decision.at})
 
     def _release(
         self,

@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, select, update
 
 from segue.delivery.keys import keyed_digest
+from segue.delivery.ledger.database import lock_deliveries
 from segue.delivery.ledger.records import NOT_HELD, SUPPRESSED_FORGOTTEN
 from segue.delivery.ledger.suppressing import Suppressing
 from segue.delivery.schema import State, changes, deliveries, requests, spans, suppressions
@@ -48,10 +49,9 @@ class Forgetting(Suppressing):
         secret = self._suppress_for_good(contact_id, by, now)
         pseudonym = PSEUDONYM + keyed_digest(secret, self.namespace, contact_id)[:32]
         with self._write() as connection:
-            query = select(deliveries).where(
-                deliveries.c.namespace == self.namespace, deliveries.c.contact_id == contact_id
-            )
-            rows = connection.execute(query.with_for_update()).all()
+            mine = deliveries.c.namespace == self.namespace, deliveries.c.contact_id == contact_id
+            lock_deliveries(connection, *mine)
+            rows = connection.execute(select(deliveries).where(*mine)).all()
             _refuse_under_way(rows, now)
             new_keys = {row.key: keyed_digest(secret, row.key) for row in rows}
             _erase_deliveries(connection, rows, new_keys, pseudonym, now)

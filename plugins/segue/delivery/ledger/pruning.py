@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or_, select
 
-from segue.delivery.ledger.database import LedgerDatabase
+from segue.delivery.ledger.database import LedgerDatabase, lock_deliveries
 from segue.delivery.ledger.records import COVERING_KINDS, SUPPRESSED_IN_HAND
 from segue.delivery.schema import (
     OPEN_STATES,
@@ -191,6 +191,7 @@ class Pruning(LedgerDatabase):
             has_to_stay = connection.execute(select(_has_to_stay(span.id))).scalar_one()
             if there is None or has_to_stay or self._is_compared_over(connection, span):
                 return None
+            lock_deliveries(connection, deliveries.c.span == span.id)
             its_deliveries = delete(deliveries).where(deliveries.c.span == span.id)
             delivery_count = connection.execute(its_deliveries).rowcount
             change_count = connection.execute(

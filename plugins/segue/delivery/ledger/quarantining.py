@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, delete, or_, select, update
 
-from segue.delivery.ledger.database import LedgerDatabase
+from segue.delivery.ledger.database import LedgerDatabase, change_deliveries
 from segue.delivery.ledger.overlapping import in_another_ones_hands
 from segue.delivery.ledger.reaching import reject_if_judged_again
 from segue.delivery.ledger.recording import directory_of, recorded_span, spans_query
@@ -113,14 +113,14 @@ class Quarantining(LedgerDatabase):
         All rows are barred first, which locks them, so that none changes hands in between.
         """
         reject_if_judged_again(connection, span_ids)
-        all_of_them = update(deliveries).where(deliveries.c.span.in_(span_ids))
+        theirs = deliveries.c.span.in_(span_ids)
         open_ones = deliveries.c.state.in_((*_UNSENT, State.SENDING, State.UNCERTAIN))
         a_change = deliveries.c.reason.not_in(FINAL_SKIPS)
-        connection.execute(all_of_them.where(open_ones, a_change).values(barred=1))
+        change_deliveries(connection, (theirs, open_ones, a_change), {"barred": 1})
         query = (
             update(deliveries)
             .where(
-                deliveries.c.span.in_(span_ids),
+                theirs,
                 or_(deliveries.c.state.in_(_UNSENT), in_another_ones_hands()),
                 a_change,
             )

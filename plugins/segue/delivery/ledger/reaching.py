@@ -26,7 +26,7 @@ from sqlalchemy import (
     update,
 )
 
-from segue.delivery.ledger.database import STATE, batched, unindexed
+from segue.delivery.ledger.database import STATE, batched, change_deliveries, unindexed
 from segue.delivery.ledger.records import (
     NO_LONGER_A_CHANGE,
     SUPPRESSED_REACHED,
@@ -102,10 +102,12 @@ def end_overtaken(
         suppress_reached(connection, [enrolment.id], now)
         members = select(deliveries.c.contact_id).where(deliveries.c.span == enrolment.id, which)
         for batch in batched(connection.execute(members.distinct()).scalars().all()):
-            connection.execute(_end_added(enrolment, batch, now))
+            ended = {"state": State.SUPPRESSED, "reason": SUPPRESSED_REACHED, "updated_at": now}
+            change_deliveries(connection, _added_before(enrolment, batch), ended)
 
 
-def _end_added(enrolment: Row[Any], contact_ids: Sequence[str], now: datetime) -> Any:
+def _added_before(enrolment: Row[Any], contact_ids: Sequence[str]) -> Sequence[ColumnElement[bool]]:
+    """``added`` that failed or were skipped, of spans compared with no snapshot after it."""
     earlier = spans.alias("earlier")
     compared = select(earlier.c.previous_key).where(
         earlier.c.namespace == enrolment.namespace,
@@ -119,15 +121,11 @@ def _end_added(enrolment: Row[Any], contact_ids: Sequence[str], now: datetime) -
         spans.c.previous_key.in_(compared),
     )
     return (
-        update(deliveries)
-        .where(
-            deliveries.c.contact_id.in_(contact_ids),
-            unindexed(deliveries.c.span).in_(before),
-            unindexed(deliveries.c.change) == ChangeKind.ADDED,
-            STATE.in_((State.FAILED, State.SKIPPED)),
-            deliveries.c.reason != NO_LONGER_A_CHANGE,
-        )
-        .values(state=State.SUPPRESSED, reason=SUPPRESSED_REACHED, updated_at=now)
+        deliveries.c.contact_id.in_(contact_ids),
+        unindexed(deliveries.c.span).in_(before),
+        unindexed(deliveries.c.change) == ChangeKind.ADDED,
+        STATE.in_((State.FAILED, State.SKIPPED)),
+        deliveries.c.reason != NO_LONGER_A_CHANGE,
     )
 
 

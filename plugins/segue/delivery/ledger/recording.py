@@ -9,7 +9,14 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, or_, select, update
 
-from segue.delivery.ledger.database import STATE, LedgerDatabase, batched, unindexed
+from segue.delivery.ledger.database import (
+    STATE,
+    LedgerDatabase,
+    batched,
+    change_deliveries,
+    lock_deliveries,
+    unindexed,
+)
 from segue.delivery.ledger.overlapping import leave_to_others, take_back
 from segue.delivery.ledger.reaching import rejected, suppress_reached
 from segue.delivery.ledger.records import (
@@ -364,11 +371,13 @@ class Recording(LedgerDatabase):
         }
         for batch in batched(self._planned(workflow, span, actions)):
             by_key = {key: (contact_id, kind) for key, _, contact_id, kind in batch}
-            query = select(deliveries.c.key, deliveries.c.span).where(
+            free = (
                 deliveries.c.key.in_(list(by_key)),
                 unindexed(deliveries.c.span).in_(loose),
                 never_released(),
             )
+            lock_deliveries(connection, *free)
+            query = select(deliveries.c.key, deliveries.c.span).where(*free)
             moved = connection.execute(query).all()
             keys = [row.key for row in moved]
             mine = update(deliveries).where(deliveries.c.key.in_(keys))
@@ -410,9 +419,9 @@ class Recording(LedgerDatabase):
         """
         self._delete_changes(connection, span_id, span)
         produced = {key for key, *_ in self._planned(workflow, span, actions)}
-        query = select(deliveries.c.key, deliveries.c.reason).where(
-            deliveries.c.span == span_id, _unsent()
-        )
+        unsent = deliveries.c.span == span_id, _unsent()
+        lock_deliveries(connection, *unsent)
+        query = select(deliveries.c.key, deliveries.c.reason).where(*unsent)
         rows = connection.execute(query).all()
         gone = [row.key for row in rows if row.key not in produced]
         back = [row.key for row in rows if row.reason == NO_LONGER_A_CHANGE and row.key in produced]
@@ -458,16 +467,9 @@ class Recording(LedgerDatabase):
         which = _unsent()
         if reason == SUPPRESSED_PRUNED:  # no answer may release what the ledger has forgotten
             which = or_(which, rejected())
-        query = (
-            update(deliveries)
-            .where(
-                deliveries.c.span == span_id,
-                which,
-                deliveries.c.reason != NO_LONGER_A_CHANGE,
-            )
-            .values(state=State.SUPPRESSED, reason=reason, updated_at=now, **_IN_NOBODYS_HANDS)
-        )
-        connection.execute(query)
+        mine = deliveries.c.span == span_id, which, deliveries.c.reason != NO_LONGER_A_CHANGE
+        values = {"state": State.SUPPRESSED, "reason": reason, "updated_at": now}
+        change_deliveries(connection, mine, {**values, **_IN_NOBODYS_HANDS})
 
 
 _IN_NOBODYS_HANDS = {"owner": None, "lease_until": None, **NOT_HELD, "untold": None}

@@ -7,7 +7,13 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, and_, case, exists, func, literal, or_, select, update
 
-from segue.delivery.ledger.database import STATE, LedgerDatabase, batched, unindexed
+from segue.delivery.ledger.database import (
+    STATE,
+    LedgerDatabase,
+    batched,
+    change_deliveries,
+    unindexed,
+)
 from segue.delivery.ledger.records import (
     NO_LONGER_A_CHANGE,
     NOT_HELD,
@@ -31,17 +37,13 @@ class Recovering(LedgerDatabase):
 
     def free_expired(self, now: datetime) -> int:
         """Return claims under a lease that ran out to where they came from; returns how many."""
-        query = (
-            update(deliveries)
-            .where(
-                deliveries.c.namespace == self.namespace,
-                deliveries.c.state == State.CLAIMED,
-                deliveries.c.lease_until < now,
-            )
-            .values(**free_again(now))
+        expired = (
+            deliveries.c.namespace == self.namespace,
+            deliveries.c.state == State.CLAIMED,
+            deliveries.c.lease_until < now,
         )
         with self._write() as connection:
-            return connection.execute(query).rowcount
+            return change_deliveries(connection, expired, free_again(now))
 
     def call_uncertain(
         self,
@@ -71,9 +73,9 @@ class Recovering(LedgerDatabase):
         }
         total = 0
         for batch in batched(sorted(keys)):
-            query = update(deliveries).where(deliveries.c.key.in_(batch), _in_doubt(ended))
+            doubtful = deliveries.c.key.in_(batch), _in_doubt(ended)
             with self._write() as connection:
-                total += connection.execute(query.values(values)).rowcount
+                total += change_deliveries(connection, doubtful, values)
         return total
 
     def take_doubtful(
@@ -118,21 +120,18 @@ class Recovering(LedgerDatabase):
 
     def expire(self, keys: Iterable[str], now: datetime) -> int:
         """Skip what was held for too long, for good; returns how many. It is to be told."""
+        values = {
+            "state": State.SKIPPED,
+            "reason": SKIPPED_EXPIRED,
+            **NOT_HELD,
+            "untold": 1,
+            "updated_at": now,
+        }
         total = 0
         for batch in batched(sorted(keys)):
-            query = (
-                update(deliveries)
-                .where(deliveries.c.key.in_(batch), deliveries.c.state == State.HELD)
-                .values(
-                    state=State.SKIPPED,
-                    reason=SKIPPED_EXPIRED,
-                    **NOT_HELD,
-                    untold=1,
-                    updated_at=now,
-                )
-            )
+            held = deliveries.c.key.in_(batch), deliveries.c.state == State.HELD
             with self._write() as connection:
-                total += connection.execute(query).rowcount
+                total += change_deliveries(connection, held, values)
         return total
 
     def let_rest(self, workflow: str, action: str, now: datetime, *, resends: bool) -> None:
@@ -147,29 +146,25 @@ class Recovering(LedgerDatabase):
             deliveries.c.barred.is_not(None),
             ~exists().where(_its_change()),
         )
-        query = (
-            update(deliveries)
-            .where(
-                deliveries.c.namespace == self.namespace,
-                deliveries.c.workflow == workflow,
-                deliveries.c.action == action,
-                deliveries.c.state == State.UNCERTAIN,
-                deliveries.c.held_until.is_not(None),
-                no_more,
-            )
-            .values(**NOT_HELD, untold=1, updated_at=now)
+        due = (
+            deliveries.c.namespace == self.namespace,
+            deliveries.c.workflow == workflow,
+            deliveries.c.action == action,
+            deliveries.c.state == State.UNCERTAIN,
+            deliveries.c.held_until.is_not(None),
+            no_more,
         )
         with self._write() as connection:
-            connection.execute(query)
+            change_deliveries(connection, due, {**NOT_HELD, "untold": 1, "updated_at": now})
 
     def leave_in_doubt(self, keys: Iterable[str], reason: str, now: datetime) -> None:
         """Leave to a person what is uncertain, because ``reason`` forbids to send it once more."""
         for batch in batched(sorted(keys)):
             due = STATE == State.UNCERTAIN, deliveries.c.held_until.is_not(None)
-            query = update(deliveries).where(deliveries.c.key.in_(batch), *due)
             values = {"reason": f"{NOT_SENT_AGAIN}: {reason}", "untold": 1, "updated_at": now}
             with self._write() as connection:
-                connection.execute(query.values(**values, **NOT_HELD))
+                mine = deliveries.c.key.in_(batch), *due
+                change_deliveries(connection, mine, {**values, **NOT_HELD})
 
     def untold(self, workflow: str, action: str) -> list[LateOutcome]:
         """Return what went wrong of an action outside of its runs and nobody was told of yet.
@@ -197,9 +192,8 @@ class Recovering(LedgerDatabase):
 
     def mark_told(self, workflow: str, action: str) -> None:
         """Note that people were told of all of it."""
-        query = update(deliveries).where(self._untold_of(workflow, action)).values(untold=None)
         with self._write() as connection:
-            connection.execute(query)
+            change_deliveries(connection, [self._untold_of(workflow, action)], {"untold": None})
 
     def failed_of_runs(self, runs_: Iterable[int]) -> dict[int, int]:
         """Return how many deliveries of each of these runs have failed."""
@@ -222,28 +216,22 @@ class Recovering(LedgerDatabase):
 
     def drop_withdrawn(self, now: datetime) -> int:
         """Skip what is held of changes that were taken back meanwhile; returns how many."""
-        query = (
-            update(deliveries)
-            .where(
-                deliveries.c.namespace == self.namespace,
-                deliveries.c.state == State.HELD,
-                ~exists().where(_its_change()),
-            )
-            .values(state=State.SKIPPED, reason=NO_LONGER_A_CHANGE, **NOT_HELD, updated_at=now)
+        withdrawn = (
+            deliveries.c.namespace == self.namespace,
+            deliveries.c.state == State.HELD,
+            ~exists().where(_its_change()),
         )
+        values = {"state": State.SKIPPED, "reason": NO_LONGER_A_CHANGE, "updated_at": now}
         with self._write() as connection:
-            return connection.execute(query).rowcount
+            return change_deliveries(connection, withdrawn, {**values, **NOT_HELD})
 
     def postpone(self, keys: Iterable[str], reason: str, until: datetime, now: datetime) -> None:
         """Let what is held wait on: it cannot be read now."""
         for batch in batched(sorted(keys)):
-            query = (
-                update(deliveries)
-                .where(deliveries.c.key.in_(batch), STATE == State.HELD)
-                .values(held_until=until, reason=reason, updated_at=now)
-            )
+            held = deliveries.c.key.in_(batch), STATE == State.HELD
+            values = {"held_until": until, "reason": reason, "updated_at": now}
             with self._write() as connection:
-                connection.execute(query)
+                change_deliveries(connection, held, values)
 
     def hold_followers(self, keys: Iterable[str], now: datetime) -> None:
         """Let what was skipped because of an action before it be held, and due.
@@ -251,17 +239,14 @@ class Recovering(LedgerDatabase):
         Then a pass that does not finish it, or dies, leaves it due; as ``released`` it were lost.
         """
         for batch in batched(sorted(keys)):
-            query = (
-                update(deliveries)
-                .where(
-                    deliveries.c.key.in_(batch),
-                    STATE == State.SKIPPED,
-                    deliveries.c.reason.like(f"{SKIPPED_AFTER}: %"),
-                )
-                .values(state=State.HELD, held_until=now, updated_at=now)
+            skipped = (
+                deliveries.c.key.in_(batch),
+                STATE == State.SKIPPED,
+                deliveries.c.reason.like(f"{SKIPPED_AFTER}: %"),
             )
+            values = {"state": State.HELD, "held_until": now, "updated_at": now}
             with self._write() as connection:
-                connection.execute(query)
+                change_deliveries(connection, skipped, values)
 
     def due(
         self, workflow: str, action: str, now: datetime, limit: int | None

@@ -20,7 +20,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, update
 
-from segue.delivery.ledger.database import LedgerDatabase
+from segue.delivery.ledger.database import LedgerDatabase, change_deliveries, lock_deliveries
 from segue.delivery.ledger.records import NOT_HELD, SUPPRESSED_DROPPED, SUPPRESSED_REJECTED
 from segue.delivery.schema import State, deliveries, requests
 from segue.errors import LedgerError
@@ -160,6 +160,7 @@ class Requesting(LedgerDatabase):
             stored = read_request(connection.execute(query).one())
             if stored.done_at is not None:
                 return stored.outcome
+            lock_deliveries(connection, deliveries.c.request == request.id)
             outcome = self._carry_out(connection, stored, now)
             done = update(requests).where(requests.c.id == request.id)
             connection.execute(done.values(done_at=now, outcome=outcome))
@@ -182,8 +183,8 @@ class Requesting(LedgerDatabase):
         with self._write() as connection:
             number = int(connection.execute(query).scalar_one())
             if kind in _CONCERNS:
-                meant = update(deliveries).where(self._meant(kind, selection, now), _FREE)
-                connection.execute(meant.values(request=number))
+                meant = self._meant(kind, selection, now), _FREE
+                change_deliveries(connection, meant, {"request": number})
             return number
 
     def _undone(self, *kinds: RequestKind) -> list[Request]:

@@ -23,7 +23,14 @@ from sqlalchemy import (
     update,
 )
 
-from segue.delivery.ledger.database import STATE, LedgerDatabase, batched, unindexed
+from segue.delivery.ledger.database import (
+    STATE,
+    LedgerDatabase,
+    batched,
+    change_deliveries,
+    lock_deliveries,
+    unindexed,
+)
 from segue.delivery.ledger.records import (
     FINAL_SKIPS,
     HELD_QUIET_HOURS,
@@ -81,6 +88,8 @@ class Sending(LedgerDatabase):
         claimed: list[DeliveryRow] = []
         for batch in batched(sorted(keys)):
             with self._write() as connection:
+                if clear_number is not None:
+                    _note_clear(connection, batch, clear_number)
                 query = (
                     select(deliveries)
                     .where(deliveries.c.key.in_(batch), free)
@@ -91,8 +100,6 @@ class Sending(LedgerDatabase):
                 connection.execute(
                     update(deliveries).where(deliveries.c.key.in_(taken)).values(values)
                 )
-                if clear_number is not None:
-                    _note_clear(connection, batch, clear_number)
             claimed += rows
         return claimed
 
@@ -114,6 +121,9 @@ class Sending(LedgerDatabase):
         digest, they are one call: all of them begin, or none.
         """
         with self._write() as connection:
+            moving = [*(item.key for item in finished), *starting]
+            for batch in batched(sorted(moving)):
+                lock_deliveries(connection, deliveries.c.key.in_(batch))
             _finish(connection, finished, owner, now, lease_until, clear_number)
             if not starting:
                 return Started()
@@ -162,49 +172,39 @@ class Sending(LedgerDatabase):
 
     def give_back(self, owner: str, now: datetime) -> int:
         """Return all that ``owner`` has claimed and not begun to where it was taken from."""
-        query = (
-            update(deliveries)
-            .where(deliveries.c.owner == owner, deliveries.c.state == State.CLAIMED)
-            .values(**free_again(now))
-        )
+        claimed = deliveries.c.owner == owner, deliveries.c.state == State.CLAIMED
         with self._write() as connection:
-            return connection.execute(query).rowcount
+            return change_deliveries(connection, claimed, free_again(now))
 
     def skip(self, keys: Iterable[str], reason: str, now: datetime) -> int:
         """Record ``skipped(reason)`` for deliveries that were released, or held, and not sent.
 
         What failed is among them: conditions are judged again only where a person cleared it.
         """
+        values = {"state": State.SKIPPED, "reason": reason, **NOT_HELD, "updated_at": now}
         total = 0
         for batch in batched(keys):
-            query = (
-                update(deliveries)
-                .where(
-                    deliveries.c.key.in_(batch),
-                    STATE.in_((State.RELEASED, State.SKIPPED, State.HELD, State.FAILED)),
-                    deliveries.c.reason.not_in(FINAL_SKIPS),
-                )
-                .values(state=State.SKIPPED, reason=reason, **NOT_HELD, updated_at=now)
+            unsent = (
+                deliveries.c.key.in_(batch),
+                STATE.in_((State.RELEASED, State.SKIPPED, State.HELD, State.FAILED)),
+                deliveries.c.reason.not_in(FINAL_SKIPS),
             )
             with self._write() as connection:
-                total += connection.execute(query).rowcount
+                total += change_deliveries(connection, unsent, values)
         return total
 
     def unskip(self, keys: Iterable[str], reason: str, now: datetime) -> int:
         """Return deliveries that were skipped for ``reason``, and pass now, to ``released``."""
         total = 0
         for batch in batched(keys):
-            query = (
-                update(deliveries)
-                .where(
-                    deliveries.c.key.in_(batch),
-                    STATE == State.SKIPPED,
-                    deliveries.c.reason == reason,
-                )
-                .values(state=State.RELEASED, reason="", updated_at=now)
+            skipped = (
+                deliveries.c.key.in_(batch),
+                STATE == State.SKIPPED,
+                deliveries.c.reason == reason,
             )
+            values = {"state": State.RELEASED, "reason": "", "updated_at": now}
             with self._write() as connection:
-                total += connection.execute(query).rowcount
+                total += change_deliveries(connection, skipped, values)
         return total
 
     def rows(self, keys: Iterable[str]) -> dict[str, DeliveryRow]:
@@ -332,8 +332,7 @@ def _free(
 def _note_clear(connection: Connection, keys: Sequence[str], clear_number: int) -> None:
     """Note that a run's task came by what is held: only a later clearing was after that."""
     held = deliveries.c.key.in_(keys), deliveries.c.state == State.HELD
-    query = update(deliveries).where(*held).values(failed_at_clear=clear_number)
-    connection.execute(query)
+    change_deliveries(connection, held, {"failed_at_clear": clear_number})
 
 
 def free_again(now: datetime) -> dict[str, Any]:
