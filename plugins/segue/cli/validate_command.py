@@ -183,8 +183,8 @@ def _examined(workspace: Workspace, tables: SnapshotTables) -> tuple[list[Proble
     except DataError as error:
         news = {str(error)} - {problem.message for problem in problems}
         return [*problems, *_placed(workspace, name, "snapshots", news)], []
-    useless = [message for message, is_everything in values if is_everything]
-    remarks = [message for message, is_everything in values if not is_everything]
+    useless = [message for message, is_useless in values if is_useless]
+    remarks = [message for message, is_useless in values if not is_useless]
     where = f"directory {name}, snapshot {tables.snapshot.key}"
     wrong = [f"{where}, {each.problem}" for each in strangers if each.problem]
     remarks += [f"{where}, {each}" for each in strangers if not each.problem]
@@ -193,11 +193,11 @@ def _examined(workspace: Workspace, tables: SnapshotTables) -> tuple[list[Proble
 
 
 def _unreadable(workspace: Workspace, tables: SnapshotTables) -> list[tuple[str, bool]]:
-    """Return what segments and workflows cannot read of a snapshot, and whether it is everything.
+    """Return what segments and workflows cannot read of a snapshot, and whether that is too much.
 
-    Of what is everything a condition holds for nobody, or for everybody.
+    Too much is what runs refuse, or all: a condition holds for nobody then, or for everybody.
     """
-    from segue.segments.unreadable import Use, find_unreadable, uses_of
+    from segue.segments.unreadable import Use, find_unreadable, is_too_much, uses_of
     from segue.workflows.details import uses_of_workflow
 
     catalog = workspace.catalog
@@ -213,18 +213,18 @@ def _unreadable(workspace: Workspace, tables: SnapshotTables) -> list[tuple[str,
                 users.setdefault(use, []).append(f"workflow {name}")
     where = f"directory {tables.directory.directory}, snapshot {tables.snapshot.key}"
     return [
-        (f"{where}, {each}; read by {', '.join(users[each.use])}{_form(each)}", each.share == 1)
+        (f"{where}, {each}; read by {', '.join(users[each.use])}{_form(each)}", is_too_much(each))
         for each in find_unreadable(tables, users)
         if tables.kinds(each.use.table)[each.use.column] in ("text", "bytes")  # else: a misfit
     ]
 
 
 def _form(unreadable: Unreadable) -> str:
-    """Say how dates are written where none of a column can be read."""
-    from segue.segments.unreadable import DATES_ARE, Reading
+    """Say how dates are written where too few of a column can be read."""
+    from segue.segments.unreadable import DATES_ARE, Reading, is_too_much
 
-    is_all = unreadable.share == 1 and unreadable.use.reading is Reading.DATE
-    return f". {DATES_ARE}" if is_all else ""
+    are_dates = unreadable.use.reading is Reading.DATE
+    return f". {DATES_ARE}" if are_dates and is_too_much(unreadable) else ""
 
 
 def _sound(names: Iterable[str], load: Callable[[str], Loaded]) -> Iterator[tuple[str, Loaded]]:

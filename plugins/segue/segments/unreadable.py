@@ -197,6 +197,11 @@ def require_readable(tables: SnapshotTables, found: Collection[Unreadable]) -> N
         raise DataError(f"directory {tables.directory.directory}, snapshot {key}, {problem}")
 
 
+def is_too_much(each: Unreadable) -> bool:
+    """Tell whether so little can be read that a condition is void, or runs refuse it."""
+    return each.share == 1 or each.is_opaque or undated([each]) is not None
+
+
 def undated(found: Collection[Unreadable]) -> str | None:
     """Say where too few dates of transactions can be read to believe in any window."""
     dates = [each for each in found if each.use == DATES[-1] and each.share > MOST_UNDATED]

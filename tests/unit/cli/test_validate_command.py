@@ -600,6 +600,36 @@ def test_where_no_date_can_be_read_it_is_said_how_dates_are_written(segue, home)
     assert answer.out.count("Dates are ISO 8601 (2026-11-22T17:03:00Z)") == 1
 
 
+@pytest.mark.parametrize(("wrong", "code"), [(10, 0), (11, 2), (100, 2)])
+def test_more_dates_of_transactions_than_a_run_stands_are_a_problem(segue, home, wrong, code):
+    """Of a hundred; the run and the check draw the same line."""
+    home.define("workflows", "welcome", SIMPLE)
+    match = "match: {transactions: {}, count: {at_least: 1}}"
+    home.define("segments", "gold", f"segment: gold\ndirectory: customers\n{match}\n")
+    dates = ["31/12/2025"] * wrong + ["2026-11-20"] * (100 - wrong)
+    rows = "".join(f"c1,{day}\n" for day in dates)
+    for folder in home.snapshots.glob("2026-*"):
+        (folder / "transactions.csv").write_text("contact_id,date\n" + rows)
+    answer = segue("validate")
+    assert answer.code == code
+    told = answer.out if code else answer.err
+    assert told.count("segment gold") == 1
+    assert told.count("Dates are ISO 8601") == bool(code)
+    assert segue("snapshots", "customers", "--check", "2026-11-22").code == code
+
+
+def test_a_column_in_which_hardly_a_value_is_text_is_a_problem(segue, home):
+    """A run refuses to compare photos."""
+    home.define("workflows", "welcome", SIMPLE)
+    condition = "segment: gold\ndirectory: customers\nmatch: {field: photo, not_equals: x}\n"
+    home.define("segments", "gold", condition)
+    people = {"contact_id": [f"a{n}" for n in range(40)], "unsubscribed": [False] * 40}
+    typed(home, **people, photo=[*[b"\xff\xd8"] * 39, b"x"])
+    answer = segue("validate")
+    assert answer.code == 2
+    assert "segment gold" in answer.out
+
+
 @pytest.mark.parametrize("written", ["nope", "5", "true"])
 def test_a_word_where_a_word_or_a_mapping_may_stand_is_one_problem(segue, home, written):
     home.define("directories", "customers", DIRECTORY + f"consent: {written}\n")
