@@ -383,14 +383,26 @@ def _audience_problems(channel: HttpRequest) -> Iterator[tuple[Location, str]]:
     if channel.audience is not None:
         return
     for location, template in channel.templates():
-        names = {ref[1] for ref in template.references() if ref[0] == "contact" and ref[1:]}
-        addresses = sorted(f"contact.{name}" for name in names if is_address(name))
-        addresses += ["the contact as a whole"] if template.reads_whole("contact") else []
+        of_many = "digest" in template.reads()
+        addresses = _addresses_in(template, of_many)
         if addresses and location[0] != "look_up":
-            where = format_location(location)
-            text = f"is missing: {where} has {', '.join(addresses)}; say 'audience: contact'"
-            yield ("audience",), f"{text} if the API writes to the contact, or 'audience: team'"
+            where, reader = format_location(location), "team" if of_many else "contact"
+            text = f"is missing: {where} has {addresses}; say 'audience: {reader}' if "
+            text += (
+                "the API writes to none of the contacts: a digest is for the team alone"
+                if of_many
+                else "the API writes to the contact, or 'audience: team'"
+            )
+            yield ("audience",), text
             return
+
+
+def _addresses_in(template: Template, of_many: bool) -> str:
+    """Return the addresses that a template reads of a contact, or of each in a digest; or ""."""
+    fields = template.fields_read(digest=of_many)
+    if fields is None:
+        return "contacts as a whole" if of_many else "the contact as a whole"
+    return ", ".join(sorted(f"contact.{name}" for name in fields if is_address(name)))
 
 
 def is_address(field: str) -> bool:

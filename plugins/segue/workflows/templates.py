@@ -9,7 +9,7 @@ a field holds: where a template computes a name, the error leaves it out.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -85,16 +85,6 @@ class Template:
                 name = _dotted(node)
                 if name is not None:
                     yield name
-
-    def reads_whole(self, variable: str) -> bool:
-        """Tell whether the template takes a variable as a whole, and not its items by name."""
-        for _, tree in _trees(self):
-            items: Any = tree.find_all((nodes.Getattr, nodes.Getitem))
-            in_fields = {id(item.node) for item in items if _dotted(item) is not None}
-            names = tree.find_all(nodes.Name)
-            if any(node.name == variable and id(node) not in in_fields for node in names):
-                return True
-        return False
 
     def reads(self) -> set[str]:
         """Return the variables that the template needs from outside.
@@ -579,11 +569,16 @@ def _are_contacts(node: nodes.Node) -> bool:
     return _dotted(node) == ("digest", "contacts")
 
 
-def _names_in(node: nodes.Node, *above: nodes.Node) -> Iterator[tuple[nodes.Name, nodes.Node, Any]]:
-    """Yield each name that is read below ``node``, with what it stands in, and what that is in."""
+def _names_in(
+    node: nodes.Node, *above: nodes.Node
+) -> Iterator[tuple[nodes.Name, nodes.Node, Sequence[nodes.Node]]]:
+    """Yield each name that is read below ``node``, with what it stands in, and what that is in.
+
+    The last are all nodes around it, the innermost first.
+    """
     for child in node.iter_child_nodes():
         if isinstance(child, nodes.Name) and child.ctx == "load":
-            yield child, node, above[0] if above else None
+            yield child, node, above
         yield from _names_in(child, node, *above)
 
 
@@ -593,15 +588,23 @@ def _is_a_field(node: nodes.Node) -> bool:
     return isinstance(node, nodes.Getattr | nodes.Getitem) and not is_computed
 
 
-def _keeps_contacts(name: str, node: nodes.Node, above: Any) -> bool:
+def _keeps_contacts(name: str, node: nodes.Node, above: Sequence[nodes.Node]) -> bool:
     """Tell whether ``digest`` and ``loop`` are used here without handing contacts on."""
     attribute = node.attr if isinstance(node, nodes.Getattr) else None
     if name == "loop":
         return attribute not in (None, "previtem", "nextitem")
     if attribute == "contacts":
-        is_counted = isinstance(above, nodes.Filter) and above.name in ("length", "count")
-        return is_counted or (isinstance(above, nodes.For) and isinstance(above.target, nodes.Name))
+        user = next((each for each in above if not _is_a_part(each)), None)
+        is_counted = isinstance(user, nodes.Filter) and user.name in ("length", "count")
+        return is_counted or (isinstance(user, nodes.For) and isinstance(user.target, nodes.Name))
     return attribute is not None
+
+
+def _is_a_part(node: nodes.Node) -> bool:
+    """Tell whether some of what is inside are taken here, or all in another order, unread."""
+    if isinstance(node, nodes.Filter):
+        return node.name in ("list", "reverse")
+    return isinstance(node, nodes.Getitem) and isinstance(node.arg, nodes.Slice)
 
 
 def _dotted(node: nodes.Node) -> tuple[str, ...] | None:

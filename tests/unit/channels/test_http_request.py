@@ -743,9 +743,39 @@ def test_a_request_with_an_address_of_the_contact_says_who_is_written_to(where, 
         assert request(**{where: written}, audience=audience).addressed_to == audience
 
 
+_EACH = "{% for NAME in digest.contacts[:20] %}{{ READ }}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        (_EACH.replace("NAME", "contact").replace("READ", "contact.email"), "contact.email"),
+        (_EACH.replace("NAME", "c").replace("READ", "c['phone']"), "contact.phone"),
+        (_EACH.replace("NAME", "c").replace("READ", "c | tojson"), "contacts as a whole"),
+        ("{{ digest.contacts | map(attribute='email') | join(',') }}", "contacts as a whole"),
+        ("{% set d = digest %}{{ d.contacts[0].email }}", "contacts as a whole"),
+        ("{% for n, all in digest.contacts | groupby('email') %}{{ n }}{% endfor %}", "contacts"),
+    ],
+)
+def test_a_digest_with_addresses_of_contacts_says_that_it_is_the_teams(text, found):
+    """Whatever a loop calls its contact: a digest for the contacts themselves there is not."""
+    with pytest.raises(ValidationError) as error:
+        request(text=text)
+    [problem] = error.value.errors()
+    [(at, message)] = problem["ctx"]["error"].problems
+    assert at == ("audience",)
+    assert message.startswith(f"is missing: text has {found}")
+    assert "say 'audience: team' if" in message
+    assert "audience: contact" not in message
+    assert request(text=text, audience="team").addressed_to == Audience.TEAM
+
+
 @pytest.mark.parametrize(
     "text",
     [
+        _EACH.replace("NAME", "contact").replace("READ", "contact.first_name"),
+        _EACH.replace("NAME", "c").replace("READ", "c.change"),
+        "{{ digest.count }} {{ digest.contacts | length }} {{ digest.link }}",
         "{{ contact.contact_id }} {{ contact.first_name }} {{ contact.mailing_lists }}",
         "{{ contact.cellar }} {{ contact.hotel }} {{ contact.tokens_left }} {{ change }} {{ key }}",
         "{{ results.other.email }} contact.email",

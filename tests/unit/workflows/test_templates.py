@@ -730,6 +730,13 @@ def test_which_fields_a_template_reads_is_known_or_all_are(source: str, fields: 
     [
         ("{% for c in digest.contacts %}{{ loop.index }} {{ c.name }}{% endfor %}", {"name"}),
         ("{{ digest.count }} of {{ digest.contacts | length }} {{ digest.link }}", set()),
+        ("{% for c in digest.contacts[:20] %}{{ c.name }}{% endfor %}", {"name"}),
+        ("{% for c in (digest.contacts | list)[5:] | reverse %}{{ c.a }}{% endfor %}", {"a"}),
+        ("{% for contact in digest.contacts[1:] %}{{ contact.name }}{% endfor %}", {"name"}),
+        ("{{ digest.contacts[:20] | length }}", set()),
+        ("{{ digest.contacts[:20] | map(attribute='name') | join }}", None),
+        ("{% for c in digest.contacts | selectattr('vip') %}{{ c.name }}{% endfor %}", None),
+        ("{% for c in digest.contacts[:1][0] %}{{ c }}{% endfor %}", None),
         ("{% for c in digest.contacts %}{{ c }}{% endfor %}", None),
         ("{% for c in digest.contacts %}{{ loop.nextitem.name }}{% endfor %}", None),
         ("{% for c in digest.contacts %}{% set l = loop %}{{ l.previtem.a }}{% endfor %}", None),
