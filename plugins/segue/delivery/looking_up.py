@@ -30,7 +30,13 @@ from segue.delivery.live import Answer, LiveReader, LiveSource
 from segue.delivery.pacing import Pause, longest_pause
 from segue.directory.checks import ALLOWED_OPT_STATES, FALSE_WORDS, TRUE_WORDS
 from segue.directory.definition import UNSUBSCRIBED
-from segue.errors import ConnectionFailure, ContactFailure, DeliveryError, TransientFailure
+from segue.errors import (
+    ConnectionFailure,
+    ContactFailure,
+    DeliveryError,
+    TemplateAway,
+    TransientFailure,
+)
 from segue.segments.arrow import array_of, values_of
 from segue.segments.column_source import column_of
 from segue.segments.evaluation import Population
@@ -157,6 +163,8 @@ class _Caller:
             return self._reader.look_up(contacts)
         except DeliveryError:
             raise
+        except TemplateAway as error:
+            raise ConnectionFailure(str(error)) from None
         except Exception as error:  # noqa: BLE001 - of any kind, and its text stays here
             place = "".join(traceback.format_tb(error.__traceback__))  # its text may be a contact's
             name = type(error).__name__

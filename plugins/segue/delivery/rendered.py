@@ -20,7 +20,7 @@ from segue.delivery.ledger import Ledger
 from segue.delivery.live import stand_ins
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.directory.snapshots import find_snapshot
-from segue.errors import ContactFailure, DataError, DefinitionError
+from segue.errors import ContactFailure, DataError, DefinitionError, TemplateAway
 from segue.segments.changes import Memberships
 from segue.segments.kinds import RemovalReason
 from segue.workflows.definition import prerequisites
@@ -58,7 +58,7 @@ def message_of(
     for resolved in _versions(found, ledger, resolve):
         try:
             message = _message(found, ledger, resolved, now, memberships)
-        except (DataError, ContactFailure) as error:
+        except (DataError, ContactFailure, TemplateAway) as error:
             why = str(error)
             continue
         if found["digest"] == message_digest(message):

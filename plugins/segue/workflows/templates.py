@@ -206,11 +206,8 @@ def render(template: Template, variables: Mapping[str, Any]) -> str:
         raise ContactFailure(f"missing field: {error.message}") from None
     except UndefinedError as error:
         raise ContactFailure(f"missing field: {_described(error, template)}") from None
-    except (TemplateNotFound, TemplateSyntaxError, OSError) as error:
-        name = getattr(error, "name", None) or type(error).__name__
-        raise TemplateAway(
-            f"the template {name}, which another one needs, cannot be read"
-        ) from None
+    except (TemplateNotFound, TemplateSyntaxError) as error:
+        raise TemplateAway(f"the template {error.name} cannot be read, and is needed") from None
     except SecurityError:
         raise ContactFailure("the template does what the sandbox does not allow") from None
     except Exception as error:  # noqa: BLE001 - of any kind: it is this contact's values alone

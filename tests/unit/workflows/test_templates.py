@@ -758,6 +758,14 @@ def test_fields_of_included_templates_are_read_too(tmp_path):
     assert template.fields_read() == {"name", "city"}
 
 
+def test_what_the_clock_cannot_hold_fails_the_contact_alone():
+    """It is an error of the operating system, and nobody else's concern."""
+    failed = failure(
+        "{{ contact.seen.fromtimestamp(contact.n) }}", seen=datetime.now(UTC), n=10**17
+    )
+    assert failed == "the template failed: OSError"
+
+
 def test_an_included_template_that_is_away_is_no_contacts_failure(tmp_path: Path):
     """As while the folder is deployed anew; it is read again once it is back."""
     (tmp_path / "hi.txt").write_text("hello{% include 'foot.txt' %}")
