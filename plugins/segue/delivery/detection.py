@@ -230,7 +230,7 @@ def _detect_again(
         # what was a baseline when it was recorded stays one: nobody is messaged in retrospect
         if span.kind == SpanKind.BASELINE:
             detected = replace(detected, kind=span.kind, reason=span.reason, changes=())
-        detected = beside(resolved, detected, others, ledger)
+        detected = beside(resolved, detected, others, ledger, span)
         again.append((span, bounded(detected, ledger, run.workflow)))
     ledger.record_again(
         run, again, resolved.action_ids, resolved.fingerprint, now, recorded_only=record_only

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -126,12 +126,15 @@ def judge_policies(
         ledger.withhold(span.id, reason, now)
 
 
-def question(resolved: ResolvedWorkflow, run: RecordedRun, ledger: Ledger) -> Question | None:
+def question(
+    resolved: ResolvedWorkflow, run: RecordedRun, ledger: Ledger, now: datetime | None = None
+) -> Question | None:
     """Return what to ask a person before the run's deliveries are released; None: nothing.
 
     Where nothing is planned there is nothing to ask, however odd the snapshot. What was rejected
     before waits for another answer, with whatever else is planned by now; not in a run that only
-    records, which nothing may be released of.
+    records, which nothing may be released of. Where it is older than ``max_age`` allows ``now``,
+    the question says so, and an approval lifts that.
     """
     if run.recorded_only:
         return None
@@ -139,7 +142,7 @@ def question(resolved: ResolvedWorkflow, run: RecordedRun, ledger: Ledger) -> Qu
     ids = [span.id for span in spans]
     actions = resolved.action_ids
     waiting = ledger.count_waiting(ids, actions)
-    reasons = _reasons(resolved, spans, ids, ledger) if waiting else []
+    reasons = _reasons(resolved, spans, ids, ledger, now) if waiting else []
     if not reasons:
         return None
     examples = {kind: ledger.waiting_contacts(ids, kind, _EXAMPLES, actions) for kind in waiting}
@@ -158,7 +161,11 @@ def quarantined_of(
 
 
 def _reasons(
-    resolved: ResolvedWorkflow, spans: Sequence[RecordedSpan], ids: Sequence[int], ledger: Ledger
+    resolved: ResolvedWorkflow,
+    spans: Sequence[RecordedSpan],
+    ids: Sequence[int],
+    ledger: Ledger,
+    now: datetime | None,
 ) -> list[str]:
     actions = resolved.action_ids
     planned, rejected = ledger.count_planned(ids, actions), ledger.count_rejected(ids, actions)
@@ -170,6 +177,7 @@ def _reasons(
         *(finding for span in spans for finding in span.findings),
         *([asked_for] if enrolment else []),
         *(f"{count} contacts {kind} were rejected before" for kind, count in rejected.items()),
+        *(_too_old(resolved, spans, now) if rejected and now else ()),
         *(
             f"snapshot {key} is quarantined"
             for key in sorted(quarantined_of(resolved, spans, ledger))
@@ -177,6 +185,17 @@ def _reasons(
     ]
     others = f"left out: {left_out} deliveries that another run has sent, or has in hand"
     return [*found, others] if found and left_out else found
+
+
+def _too_old(
+    resolved: ResolvedWorkflow, spans: Sequence[RecordedSpan], now: datetime
+) -> Iterator[str]:
+    """Yield a line for each span that ``max_age`` would keep back where nobody is asked."""
+    for span in spans:
+        policy = suppressing_policy(resolved, span.stretch, Wishes(), now, record_only=False)
+        if span.kind != SpanKind.ENROLMENT and policy is not None:
+            limit = resolved.definition.policies.max_age
+            yield f"snapshot {span.stretch.current.key} is older than policies.max_age, {limit}"
 
 
 def beyond_limits(limits: GuardLimits, planned: Mapping[str, int], before: int | None) -> list[str]:

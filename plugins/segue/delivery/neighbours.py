@@ -19,19 +19,23 @@ def beside(
     detected: DetectedSpan,
     others: Sequence[RecordedSpan],
     ledger: Ledger,
+    recorded: RecordedSpan | None = None,
 ) -> DetectedSpan:
     """Return a span without what kept spans have sent, and with a finding for rewritten files.
 
-    A change of which only some actions were sent stays: the ledger leaves those out.
-    ``others`` are the workflow's other recorded spans.
+    A change of which only some actions were sent stays, as does one that the span has on record:
+    the ledger leaves out what was sent. ``others`` are the workflow's other recorded spans,
+    ``recorded`` is this one where it is detected again.
     """
     if detected.kind != SpanKind.CHANGES:
         return detected
     sent = ledger.sent_actions(_compared_again(detected, others))
+    own = ledger.changes_of(recorded.id) if recorded and sent else frozenset()
     left = [
         change
         for change in detected.changes
-        if any((*change[:2], action) not in sent for action in resolved.action_ids)
+        if change[:2] in own
+        or any((*change[:2], action) not in sent for action in resolved.action_ids)
     ]
     reasons = [detected.reason, *_rewritten(detected, others)]
     return replace(detected, reason="\n".join(filter(None, reasons)), changes=left)

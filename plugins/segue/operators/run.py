@@ -145,7 +145,7 @@ class Guard(ApprovalOperator):
         for span in spans:
             for remark in span.findings:
                 self.log.warning("%s", remark)
-        inquiry = question(self.workflow, run, ledger)
+        inquiry = question(self.workflow, run, ledger, now)
         if inquiry is None:
             ids = [span.id for span in spans]
             number = ledger.release(ids, now, self.workflow.action_ids)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sqlalchemy import update
 
 from segue.delivery.database import open_engine, upgrade
 from segue.delivery.detection import Detection, detect
@@ -22,7 +23,7 @@ from segue.delivery.plan import Uncached, compare_pair
 from segue.delivery.report import gap_lines, lost_gaps
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.run_snapshots import has_current, waiting_for
-from segue.delivery.schema import State
+from segue.delivery.schema import State, deliveries
 from segue.directory.definition import DirectoryDefinition
 from segue.directory.snapshots import list_snapshots
 from segue.errors import (
@@ -353,6 +354,54 @@ def test_changes_older_than_max_age_are_suppressed_unless_a_person_asks(place):
     assert place.planned()["c"] == "added@09 suppressed(max_age)"
     place.day(10, wishes=Wishes(deliver=True))
     assert place.planned()["c"] == "added@09"
+
+
+def test_the_question_about_what_was_rejected_says_that_it_is_too_old_by_now(place):
+    """An approval lifts ``max_age``, so whoever is asked must know of it."""
+    place.day(10)
+    run = place.ledger.find_run("greet", "day-10")
+    ids = [span.id for span in place.ledger.spans_of(run)]
+    place.ledger.reject(run, ids, Decision("rejected", "ann", place.now))
+    for days, told in ((0, False), (17, True)):
+        place.now += timedelta(days=days)
+        place.day(10)
+        judge_policies(place.workflow, run, Wishes(), place.ledger, place.now)
+        asked = question(place.workflow, run, place.ledger, place.now)
+        reason = "snapshot 2026-11-09 is older than policies.max_age, 2d"
+        assert (reason in asked.reasons) == told
+    assert place.ledger.approve(run, ids, Decision("approved", "ann", place.now)) == 2
+
+
+def test_what_has_expired_is_final_for_a_run_that_is_too_old_too(place):
+    """Suppressed, it would be planned again once a person asks for delivery."""
+    [span] = place.day(10).spans
+    place.ledger.release([span.id], place.now)
+    late = update(deliveries).where(deliveries.c.contact_id == "a")
+    with place.ledger.engine.begin() as connection:
+        connection.execute(late.values(state=State.SKIPPED, reason="expired"))
+    place.now += timedelta(days=17)
+    for wishes, other in ((Wishes(), " suppressed(max_age)"), (Wishes(deliver=True), "")):
+        place.day(10, wishes=wishes)
+        assert place.planned() == {"a": "removed@09 skipped(expired)", "c": f"added@09{other}"}
+
+
+def test_what_failed_in_a_run_that_was_made_anew_in_airflow_is_tried_when_it_is_cleared(place):
+    """The clear numbers of a run begin at 0 again where it was deleted."""
+    [span] = place.day(10).spans
+    place.ledger.release([span.id], place.now)
+    keys = [row["key"] for row in place.ledger.list_deliveries()]
+    mine = {"owner": "me", "now": place.now, "lease_until": place.now + timedelta(minutes=5)}
+
+    def tried(clear_number: int) -> int:
+        place.day(10, clear_number=clear_number)
+        how = {**mine, "clear_number": clear_number}
+        taken = [row.key for row in place.ledger.claim(keys, **how)]
+        advance(place.ledger, [], taken, **how)
+        refused = [Finished(one, State.FAILED, "550") for one in taken]
+        advance(place.ledger, refused, [], **how)
+        return len(taken)
+
+    assert [tried(number) for number in (3, 3, 0, 0, 1, 1, 2)] == [2, 0, 0, 0, 2, 0, 2]
 
 
 def test_an_edited_segment_messages_only_those_who_crossed_the_new_line(place):
@@ -1110,6 +1159,26 @@ def test_what_a_kept_span_left_undone_of_a_contact_is_done_by_the_next(place):
         assert found == {"mail": ("suppressed", SUPPRESSED_SENT), "post": ("planned", "")}
     key = place.ledger.key("greet", "mail", "b", "added", "2026-11-09")
     assert place.ledger.rows([key])[key].results == {"id": "7"}
+
+
+def test_what_another_run_had_in_hand_and_has_sent_stays_a_change_of_both(place):
+    """Cleared as told, the later run says that it was sent, and to whom."""
+    place.snapshot(9, "a", "b", "c")
+    place.more = {"policies": {"max_age": None}}
+    place.day(9)
+    begin_sending(place, "day-9", "b", "added", 8)
+    quarantine(place, "2026-11-08")
+    [span] = place.day(10).spans
+    waiting = {"b": "added@08 sending() added@09 suppressed(in_hand)", "c": "added@09"}
+    assert place.planned() == waiting
+    key = place.ledger.key("greet", "mail", "b", "added", "2026-11-08")
+    lease = {"owner": "me", "now": place.now, "lease_until": place.now}
+    advance(place.ledger, [Finished(key, State.DELIVERED)], [], **lease)
+    for _ in range(2):
+        place.day(10)
+        sent = waiting["b"].replace("sending", "delivered").replace("in_hand", "sent_before")
+        assert place.planned() == {**waiting, "b": sent}
+        assert place.ledger.count_changes([span.id]) == {"added": 2}
 
 
 def test_a_kept_run_that_is_done_again_leaves_out_what_the_later_one_has_sent(place):

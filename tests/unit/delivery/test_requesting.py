@@ -106,6 +106,43 @@ def test_an_uncertain_delivery_that_did_not_arrive_is_due_again(ended):
     assert rows(ended)["b"][0] == "failed"
 
 
+@pytest.fixture
+def digests(ledger):
+    """Two digests are uncertain, one about a, b and c, the other about d and e."""
+    ids = record(ledger, run(), detected(stretch(21, 22), added(*"abcde")), actions=("mail",))
+    ledger.release(ids, NOW)
+    mine = {"owner": "me", "now": NOW, "lease_until": LATER}
+    ledger.claim([key(ledger, contact) for contact in "abcde"], **mine)
+    for contacts in ("abc", "de"):
+        keys = [key(ledger, contact) for contact in contacts]
+        advance(ledger, [], keys, **mine, together=contacts)
+        lost = [Finished(one, State.UNCERTAIN, f"lost {one[0]}") for one in keys]
+        advance(ledger, lost, [], **mine)
+    return ledger
+
+
+@pytest.mark.parametrize("settlement", Settlement)
+@pytest.mark.parametrize(
+    "selection",
+    [
+        lambda ledger: Selection(keys=(key(ledger, "a"),)),
+        lambda _: Selection("welcome", contact="b"),
+        lambda ledger: Selection("welcome", error=f"lost {key(ledger, 'c')[0]}", contact="c"),
+    ],
+)
+def test_a_digest_in_doubt_is_settled_for_all_contacts_in_it(digests, selection, settlement):
+    """It was one message; whoever settles the rest otherwise comes too late."""
+    chosen = selection(digests)
+    assert digests.matching(SETTLE, chosen) == 3
+    digests.file_request(SETTLE, chosen, "ann", NOW, settlement)
+    assert digests.matching(SETTLE, Selection("welcome")) == 2
+    [request] = digests.open_requests()
+    assert digests.carry_out(request, LATER).startswith("3 ")
+    state = "delivered" if settlement is Settlement.DELIVERED else "held"
+    outcomes = {contact: outcome for contact, (outcome, _) in rows(digests).items()}
+    assert outcomes == {**dict.fromkeys("abc", state), **dict.fromkeys("de", "uncertain")}
+
+
 def test_a_request_is_carried_out_once(ended):
     """What failed after it is another request's."""
     ended.file_request(RETRY, Selection("welcome", contact="b"), "ann", NOW)

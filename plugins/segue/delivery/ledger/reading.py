@@ -228,6 +228,12 @@ class Reading(LedgerDatabase):
         with self._read() as connection:
             return {(row[0], row[1], row[2]) for row in connection.execute(query)}
 
+    def changes_of(self, span_id: int) -> set[tuple[str, str]]:
+        """Return (contact_id, change) of all changes that a span has on record."""
+        query = select(changes.c.contact_id, changes.c.change).where(changes.c.span == span_id)
+        with self._read() as connection:
+            return {(row[0], row[1]) for row in connection.execute(query)}
+
     def count_left_to_others(self, span_ids: Collection[int]) -> int:
         """Return how many deliveries of the spans another one has sent, or has in its hands."""
         reasons = (SUPPRESSED_SENT, SUPPRESSED_IN_HAND)

@@ -21,6 +21,7 @@ from segue.delivery.ledger.overlapping import leave_to_others, take_back
 from segue.delivery.ledger.reaching import rejected, suppress_reached
 from segue.delivery.ledger.records import (
     COVERING_KINDS,
+    FINAL_SKIPS,
     NO_LONGER_A_CHANGE,
     NOT_HELD,
     POLICY_REASONS,
@@ -168,6 +169,7 @@ class Recording(LedgerDatabase):
                 self._lock_workflow(connection, run.workflow)
                 self._record_definition(connection, run.workflow, definition, now)
                 self._touch_run(connection, run, recorded_only, now)
+                _count_clears_of(connection, run, recorded.id)
                 refreshed = {
                     "kind": detected.kind,
                     "definition": definition[0],
@@ -467,7 +469,7 @@ class Recording(LedgerDatabase):
         which = _unsent()
         if reason == SUPPRESSED_PRUNED:  # no answer may release what the ledger has forgotten
             which = or_(which, rejected())
-        mine = deliveries.c.span == span_id, which, deliveries.c.reason != NO_LONGER_A_CHANGE
+        mine = deliveries.c.span == span_id, which, deliveries.c.reason.not_in(FINAL_SKIPS)
         values = {"state": State.SUPPRESSED, "reason": reason, "updated_at": now}
         change_deliveries(connection, mine, {**values, **_IN_NOBODYS_HANDS})
 
@@ -528,6 +530,15 @@ def _delete_changes(connection: Connection, gone: Iterable[tuple[int, str, str]]
                     unindexed(changes.c.change) == change,
                 )
             )
+
+
+def _count_clears_of(connection: Connection, run: Run, span_id: int) -> None:
+    """Let what failed under a higher clear number be tried when ``run`` is cleared next.
+
+    Airflow counts from 0 again where a run was deleted and made anew.
+    """
+    higher = deliveries.c.span == span_id, deliveries.c.failed_at_clear > run.clear_number
+    change_deliveries(connection, higher, {"failed_at_clear": run.clear_number})
 
 
 def _share_time(one: Stretch, other: Stretch) -> bool:

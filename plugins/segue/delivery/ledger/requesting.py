@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, true, update
 
 from segue.delivery.ledger.database import LedgerDatabase, change_deliveries, lock_deliveries
 from segue.delivery.ledger.records import NOT_HELD, SUPPRESSED_DROPPED, SUPPRESSED_REJECTED
@@ -203,8 +203,9 @@ class Requesting(LedgerDatabase):
 
     def _carry_out(self, connection: Connection, request: Request, now: datetime) -> str:
         kind = RequestKind(request.kind)
-        still = self._meant(kind, request.selection, now)
-        meant = update(deliveries).where(deliveries.c.request == request.id, still)
+        meant = update(deliveries).where(
+            deliveries.c.request == request.id, self._is_as_it_was(request, now)
+        )
         common = {"owner": None, "lease_until": None, "untold": None, "updated_at": now}
         if request.settlement == Settlement.DELIVERED:
             settled = {
@@ -246,12 +247,40 @@ class Requesting(LedgerDatabase):
         return f"{count} dropped{in_doubt}"
 
     def _meant(self, kind: RequestKind, selection: Selection, now: datetime) -> ColumnElement[bool]:
+        """Return what a request would concern: of a digest in doubt, all contacts that are in it.
+
+        It was one message, which arrived or did not.
+        """
+        stands = self._stands(kind, now)
+        chosen = self._chosen(selection)
+        if kind is not RequestKind.SETTLE:
+            return and_(stands, chosen)
+        in_digests = select(deliveries.c.message_key).where(
+            stands, chosen, deliveries.c.message_key.is_not(None)
+        )
+        return and_(stands, or_(chosen, deliveries.c.message_key.in_(in_digests.correlate(None))))
+
+    def _is_as_it_was(self, request: Request, now: datetime) -> ColumnElement[bool]:
+        """Return what of a request's deliveries it still concerns: no failure of after it."""
+        kind = RequestKind(request.kind)
+        stands = self._stands(kind, now)
+        if kind is RequestKind.SETTLE:
+            return stands
+        return and_(stands, self._chosen(request.selection))
+
+    def _stands(self, kind: RequestKind, now: datetime) -> ColumnElement[bool]:
+        """Return the deliveries that are in a state which requests of this kind are about."""
         table = deliveries.c
         parts = [table.namespace == self.namespace, table.state.in_(_CONCERNS[kind])]
         if kind is RequestKind.DROP:  # a call that may be under way is nobody's to drop
             is_over = and_(table.state == State.SENDING, table.lease_until < now - _OVER)
             is_due = and_(table.state == State.UNCERTAIN, table.held_until.is_not(None))
             parts.append(or_(table.state == State.HELD, is_over, is_due))
+        return and_(*parts)
+
+    def _chosen(self, selection: Selection) -> ColumnElement[bool]:
+        table = deliveries.c
+        parts: list[ColumnElement[bool]] = [true()]
         for column, value in (
             (table.workflow, selection.workflow),
             (table.action, selection.action),
