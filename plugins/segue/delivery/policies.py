@@ -54,23 +54,23 @@ def suppressing_policy(
 
 
 def bounded(detected: DetectedSpan, ledger: Ledger, workflow: str) -> DetectedSpan:
-    """Return what may be recorded of a span: nobody who was forgotten, nothing to send twice.
+    """Return what may be recorded of a span: nothing that would be sent twice.
 
     Where part of it lies before the workflow's watermark, the ledger may have forgotten what was
     sent: all of it is ``suppressed(pruned)``, whatever a person asks of the run. Raises LedgerError
     for an enrolment in a workflow that has a watermark: it would write to old members again.
     """
-    forgotten_ids = ledger.forgotten(contact for contact, _, _ in detected.changes)
-    changes = [change for change in detected.changes if change[0] not in forgotten_ids]
     watermark = ledger.watermark(workflow)
-    if watermark is not None and any(change == ChangeKind.ENROLLED for _, change, _ in changes):
+    if watermark is not None and any(
+        change == ChangeKind.ENROLLED for _, change, _ in detected.changes
+    ):
         raise LedgerError(
             f"deliveries of {workflow} up to {watermark:%Y-%m-%d} were pruned, so nobody knows "
             "which members it has written to. Enrol them in a workflow of another name"
         )
     if is_pruned(detected.stretch, watermark):
-        return replace(detected, changes=changes, suppressed=SUPPRESSED_PRUNED)
-    return replace(detected, changes=changes)
+        return replace(detected, suppressed=SUPPRESSED_PRUNED)
+    return detected
 
 
 def is_pruned(stretch: Stretch, watermark: datetime | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -25,6 +26,7 @@ from tests.unit.delivery.builders import (
     added,
     advance,
     detected,
+    enrolled,
     record,
     run,
     stretch,
@@ -176,8 +178,40 @@ def test_a_contact_that_the_ledger_does_not_know_is_suppressed_all_the_same(keye
     assert keyed.suppressed(["nobody"]) == {"nobody": "forgotten"}
 
 
-def test_forgetting_again_erases_what_was_recorded_in_between(keyed):
-    """The first rows are kept: what was delivered is."""
+def test_who_was_forgotten_is_not_recorded_again(keyed):
+    """Neither in a new run nor in one that is cleared, nor as a current member."""
+    keyed.forget(WHO, "ann", NOW)
+    [span] = keyed.all_spans("welcome")
+    again = detected(stretch(21, 22), added(WHO, "other"))
+    keyed.record_again(run(), [(span, again)], ["mail"], DEFINITION, NOW)
+    record(keyed, run("run-2"), detected(stretch(22, 23), added(WHO, "third")))
+    record(keyed, run("run-3"), enrolled(23, WHO, "third"))
+    assert WHO not in everything(keyed)
+    snapshots = {row["snapshot"] for row in keyed.list_deliveries(contact_id="third")}
+    assert snapshots == {"2026-11-23"}
+
+
+@pytest.mark.parametrize("moment", ["_insert_changes", "_insert_deliveries", "_judge"])
+def test_who_is_forgotten_while_a_run_is_recorded_is_erased_from_it(keyed, monkeypatch, moment):
+    """At whatever step of it: the one waits for the other."""
+    step = getattr(keyed, moment)
+    begun = []
+
+    def meanwhile(*arguments):
+        begun.append(pool.submit(keyed.forget, WHO, "ann", LATER))
+        wait(begun, timeout=0.5)
+        return step(*arguments)
+
+    monkeypatch.setattr(keyed, moment, meanwhile)
+    with ThreadPoolExecutor(1) as pool:
+        record(keyed, run("run-2"), detected(stretch(22, 23), added(WHO, "third")))
+        begun[0].result()
+    assert WHO not in everything(keyed)
+
+
+def test_forgetting_again_erases_what_was_recorded_in_between(keyed, monkeypatch):
+    """As releases before this one did. The first rows are kept: what was delivered is."""
+    monkeypatch.setattr(keyed, "_without_forgotten", lambda _, span: span)
     keyed.forget(WHO, "ann", NOW)
     [span] = keyed.all_spans("welcome")
     again = detected(stretch(21, 22), added(WHO, "other"))

@@ -111,12 +111,23 @@ class LedgerDatabase:
     def _lock_directory(self, connection: Connection, directory: str, *, alone: bool) -> None:
         """Keep apart, until the transaction ends, a quarantine (``alone``) and recorded spans.
 
-        Comes before any workflow's lock. On SQLite there is one writer at a time anyway.
+        Comes before any workflow's lock.
         """
+        self._lock_name(connection, f"directories/{directory}", alone=alone)
+
+    def _lock_forgetting(self, connection: Connection, *, alone: bool) -> None:
+        """Keep apart, until the transaction ends, who forgets a contact and who records changes.
+
+        Comes before the lock of any delivery.
+        """
+        self._lock_name(connection, "forgetting", alone=alone)
+
+    def _lock_name(self, connection: Connection, name: str, *, alone: bool) -> None:
+        """Lock a name of the namespace; on SQLite there is one writer at a time anyway."""
         if self.engine.dialect.name == "postgresql":
             lock = func.pg_advisory_xact_lock if alone else func.pg_advisory_xact_lock_shared
-            name = func.hashtextextended(f"{self.namespace}/directories/{directory}", 0)
-            connection.execute(select(lock(name)))
+            number = func.hashtextextended(f"{self.namespace}/{name}", 0)
+            connection.execute(select(lock(number)))
 
     def _fill(
         self,

@@ -49,6 +49,7 @@ class Forgetting(Suppressing):
         secret = self._suppress_for_good(contact_id, by, now)
         pseudonym = PSEUDONYM + keyed_digest(secret, self.namespace, contact_id)[:32]
         with self._write() as connection:
+            self._lock_forgetting(connection, alone=True)
             mine = deliveries.c.namespace == self.namespace, deliveries.c.contact_id == contact_id
             lock_deliveries(connection, *mine)
             rows = connection.execute(select(deliveries).where(*mine)).all()

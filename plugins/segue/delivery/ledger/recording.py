@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,6 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, delete, exists, or_
 
 from segue.delivery.ledger.database import (
     STATE,
-    LedgerDatabase,
     batched,
     change_deliveries,
     lock_deliveries,
@@ -34,6 +34,7 @@ from segue.delivery.ledger.records import (
     SpanKind,
     SpanTaken,
 )
+from segue.delivery.ledger.suppressing import Suppressing
 from segue.delivery.schema import (
     State,
     changes,
@@ -47,7 +48,7 @@ from segue.delivery.schema import (
 from segue.delivery.spans import Point, Stretch, overlap
 
 
-class Recording(LedgerDatabase):
+class Recording(Suppressing):
     """Runs and spans."""
 
     def find_run(self, workflow: str, run_id: str) -> RecordedRun | None:
@@ -95,12 +96,14 @@ class Recording(LedgerDatabase):
         ``definition`` is (hash, canonical JSON); ``take_over`` are spans to take over in the same
         transaction, as the method of that name does. Returns whether any was. Raises SpanTaken
         when another run has recorded an overlapping span since the caller looked, or a snapshot
-        was quarantined.
+        was quarantined, SettingsError where who was forgotten cannot be told.
         """
         directory = directory_of(definition[1])
         with self._write() as connection:
             self._lock_directory(connection, directory, alone=False)
             self._lock_workflow(connection, run.workflow)
+            self._lock_forgetting(connection, alone=False)
+            detected = [self._without_forgotten(connection, span) for span in detected]
             taken = [span.stretch for span in self._all_spans(connection, run.workflow)]
             bad = self._quarantined_keys(connection, directory)
             for span in detected:
@@ -164,9 +167,11 @@ class Recording(LedgerDatabase):
         is one transaction; a run that dies between two does the rest when it is tried again.
         Raises SpanTaken when a quarantine has withdrawn a span since the caller looked.
         """
-        for recorded, detected in again:
+        for recorded, span in again:
             with self._write() as connection:
                 self._lock_workflow(connection, run.workflow)
+                self._lock_forgetting(connection, alone=False)
+                detected = self._without_forgotten(connection, span)
                 self._record_definition(connection, run.workflow, definition, now)
                 self._touch_run(connection, run, recorded_only, now)
                 _count_clears_of(connection, run, recorded.id)
@@ -203,6 +208,18 @@ class Recording(LedgerDatabase):
                 self._suppress(connection, span_id, suppressed, now)
             suppress_reached(connection, [span_id], now)
             leave_to_others(connection, [span_id], now)
+
+    def _without_forgotten(self, connection: Connection, span: DetectedSpan) -> DetectedSpan:
+        """Return a span without contacts who were forgotten, be it while it was compared."""
+        if not span.changes or self._secret_in_use(connection) is None:
+            return span
+        contacts = {contact for contact, _, _ in span.changes}
+        forgotten_ids: set[str] = set()
+        for batch in batched(contacts):
+            forgotten_ids |= self._forgotten(connection, batch)
+        return replace(
+            span, changes=[each for each in span.changes if each[0] not in forgotten_ids]
+        )
 
     def _run_query(self, workflow: str, run_id: str) -> Any:
         return select(runs).where(self._is_run(workflow, run_id))

@@ -92,14 +92,6 @@ class Suppressing(LedgerDatabase):
                     kinds[contact] = SuppressionKind.FORGOTTEN
         return kinds
 
-    def forgotten(self, contact_ids: Iterable[str]) -> set[str]:
-        """Return those of these contacts who were forgotten; raises as ``suppressed`` does."""
-        forgotten_ids: set[str] = set()
-        for batch in batched(sorted(set(contact_ids))):
-            with self._read() as connection:
-                forgotten_ids |= self._forgotten(connection, batch)
-        return forgotten_ids
-
     def is_suppressed(self, contact_id: str) -> bool:
         """Tell whether a contact is on the list by name; nobody is asked for SEGUE_SECRET."""
         query = select(suppressions.c.digest).where(self._row_in([self._open_digest(contact_id)]))
