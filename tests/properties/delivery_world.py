@@ -252,6 +252,7 @@ class World:
         self.limit: int | None = None  # guard.at_most
         self.answer = "approve"  # what a person says whom the guard asks
         self.released: set[str] = set()  # snapshots of spans that the guard had a say about
+        self.approved: set[Identity] = set()  # after a rejection: that lifts ``max_age``
         self.rejected: set[Identity] = set()  # by a person's word, the last one
         self.enrolled: dict[str, int] = {}  # contacts whose enrolment was approved, and its day
         self.quarantines: set[int] = set()
@@ -447,7 +448,7 @@ class World:
             if self._reached(it.contact, "added", 0):
                 yield "the contact was added before"
             return person
-        if it.snapshot not in self.released:
+        if it.snapshot not in self.released and it not in self.approved:
             yield "the guard has not released it"
         span = self._span_of(it.snapshot)
         change = span and self._change_in((span.days[0], span.days[1]), it)
@@ -811,6 +812,7 @@ class World:
             waiting = self._of_spans(spans)
             yes = Decision("approved", "ann", self.now)
             ledger.approve(recorded, ids, yes, self.workflow.action_ids)
+            self.approved |= {it for it, row in waiting.items() if row["reason"] == "rejected"}
             self.rejected -= set(waiting)
             self.enrolled |= {
                 it.contact: day_of(row["snapshot"])
