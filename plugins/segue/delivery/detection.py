@@ -39,7 +39,7 @@ from segue.directory.snapshots import (
 from segue.directory.tables import SnapshotTables
 from segue.errors import DataError, SettingsError, SnapshotMissing, SnapshotRewritten
 from segue.segments.changes import ChangeKind, Memberships, enrolments, segment_changes
-from segue.segments.consent import new_opt_states, refuse_lost_opt_outs
+from segue.segments.consent import lost_opt_outs, new_opt_states, refuse_lost_opt_outs
 from segue.segments.fitness import (
     require_answers,
     require_comparable,
@@ -144,6 +144,8 @@ def _detect_first(
     inside = [span for span in others if _contains(wanted, span.stretch)]
     asked_for = inside if wishes.deliver else []
     if parts:
+        if not wishes.accept_rewritten:
+            _refuse_lost_since(resolved, previous, current, recorded, now)
         record_only = _records_only(resolved, run, wishes)
         detected = [
             compare(resolved, part, record_only, wishes, store=store, now=now) for part in parts
@@ -273,6 +275,34 @@ def _refuse_lost_opt_outs(
     before = newest_complete(usable, before=current.as_of)
     if before is not None:
         refuse_lost_opt_outs(SnapshotTables(directory, before), SnapshotTables(directory, current))
+
+
+def _refuse_lost_since(
+    resolved: ResolvedWorkflow,
+    previous: Snapshot | None,
+    current: Snapshot,
+    recorded: Sequence[RecordedSpan],
+    now: datetime,
+) -> None:
+    """Raise DataError where the snapshot that a run last used says who opted out, unlike this one.
+
+    The run after it was refused, and its snapshot lacks the opt states as well: against that one
+    alone, nothing would be missing.
+    """
+    last = _last_end_before(current, recorded)
+    if last.key in (current.key, previous and previous.key):
+        return
+    directory = resolved.directory
+    try:
+        used = find_snapshot(directory, last.key, now=now)
+    except SnapshotMissing:
+        return  # deleted since: nobody knows any more what it had
+    loss = lost_opt_outs(SnapshotTables(directory, used), SnapshotTables(directory, current))
+    if loss is not None:
+        raise DataError(
+            f"{loss}. Where that is meant, let a person run over this snapshot once with "
+            '{"accept_rewritten": true}'
+        )
 
 
 def enrolment(

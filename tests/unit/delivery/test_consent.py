@@ -199,9 +199,23 @@ def test_a_place_that_is_gone(exports, place, gone):
     exports.export(6, place)
     exports.export(7, place)
     exports.export(8, place, gone=gone)
+    exports.export(9, place, gone=gone)
     exports.compare(6, 7)
-    with pytest.raises(DataError, match=r"everybody would count as|there is no column"):
+    for pair in ((7, 8), (8, 9)):  # nor on the day after, when nothing is lost since the day before
+        with pytest.raises(DataError, match=r"everybody would count as|there is no column"):
+            exports.compare(*pair)
+
+
+def test_a_person_may_say_that_a_place_is_meant_to_be_gone(exports):
+    """From then on, nobody asks for it."""
+    for day in range(5, 10):
+        exports.export(day, "standard", gone="column" if day > 6 else "")
+    exports.compare(5, 6)
+    with pytest.raises(DataError, match=r"which 2026-11-06 has: .* \{\"accept_rewritten\": true\}"):
         exports.compare(7, 8)
+    exports.detect("said", Wishes("2026-11-07", "2026-11-08", accept_rewritten=True))
+    exports.compare(8, 9)
+    assert exports.spans() == ["changes 05-06", "changes 07-08", "changes 08-09"]
 
 
 def test_the_first_opt_states_of_a_list_are_a_baseline(exports):
