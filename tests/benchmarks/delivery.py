@@ -187,6 +187,13 @@ def on_sqlite(folder: Path) -> Callable[[int], float]:
 
 def on_postgresql(count: int) -> float:
     """Send with a ledger on a database made for this round."""
+    with postgresql_ledger() as ledger:
+        return through_the_door(ledger, count)
+
+
+@contextmanager
+def postgresql_ledger() -> Iterator[Ledger]:
+    """A new ledger in a database of its own."""
     admin = create_engine(POSTGRESQL, isolation_level="AUTOCOMMIT")
     name = f"segue_bench_{uuid.uuid4().hex[:12]}"
     with admin.connect() as connection:
@@ -194,7 +201,7 @@ def on_postgresql(count: int) -> float:
     engine = open_engine(admin.url.set(database=name).render_as_string(hide_password=False))
     try:
         upgrade(engine)
-        return through_the_door(Ledger(engine, "bench"), count)
+        yield Ledger(engine, "bench")
     finally:
         engine.dispose()
         with admin.connect() as connection:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -18,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.progress import Progress
-from sqlalchemy import Table, create_engine, select, text
+from sqlalchemy import Table, select
 
 from segue.delivery.database import open_engine, upgrade
 from segue.delivery.ledger import DetectedSpan, Ledger, Run, SpanKind, StartRules
 from segue.delivery.schema import changes, definitions, deliveries, runs, spans
-from tests.benchmarks.delivery import NOW, POSTGRESQL, STRETCH
+from tests.benchmarks.delivery import NOW, STRETCH, postgresql_ledger
 from tests.benchmarks.report import facts
 
 HERE = Path(__file__).parent
@@ -150,25 +149,7 @@ def on_sqlite() -> Iterator[Ledger]:
         engine.dispose()
 
 
-@contextmanager
-def on_postgresql() -> Iterator[Ledger]:
-    """A new ledger in a database of its own."""
-    admin = create_engine(POSTGRESQL, isolation_level="AUTOCOMMIT")
-    name = f"segue_bench_{uuid.uuid4().hex[:12]}"
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine = open_engine(admin.url.set(database=name).render_as_string(hide_password=False))
-    try:
-        upgrade(engine)
-        yield Ledger(engine, "bench")
-    finally:
-        engine.dispose()
-        with admin.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-        admin.dispose()
-
-
-LEDGERS = {"SQLite": on_sqlite, "PostgreSQL": on_postgresql}
+LEDGERS = {"SQLite": on_sqlite, "PostgreSQL": postgresql_ledger}
 
 
 if __name__ == "__main__":
