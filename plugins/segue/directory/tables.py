@@ -569,7 +569,9 @@ class SnapshotTables:
 
     def _no_name(self, table: str) -> str | None:
         """Say that a column of names is of a kind that cannot be any; None where it is."""
-        column, allowed = NAMES.get(table, ("", ()))
+        if table not in NAMES:
+            return None
+        column, allowed = NAMES[table]
         kind = self.kinds(table).get(column)
         if kind is None or kind in allowed:
             return None

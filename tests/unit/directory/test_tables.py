@@ -203,6 +203,13 @@ class TestCsv:
         frame = contacts_of(folder, text).contacts()
         assert frame["note"].tolist() == ['x, "y"\r\nz', "plain"]
 
+    def test_a_comma_at_the_end_of_every_row_is_a_column_without_a_name(self, folder):
+        """As some programs write it: a field that nobody asks for."""
+        tables = contacts_of(folder, "contact_id,tier,\na,gold,\nb,silver,x\n")
+        assert ids(tables.contacts(["tier"])) == ["a", "b"]
+        assert tables.has_one_type("contacts", ["tier"])
+        assert tables.check() == []
+
     def test_ragged_rows(self, folder):
         """Rows with too many or too few fields are an error with their numbers, not their text."""
         text = "contact_id,email\na,a@example.com\nb\nc,c@example.com,x\n"
