@@ -984,8 +984,16 @@ class World:
     def _left_out(
         self, it: Identity, covered: Covered | None, rows: Mapping[Identity, Mapping[str, Any]]
     ) -> bool:
-        """Tell whether a span that a quarantine kept has acted on the same change."""
-        return covered is not None and any(
+        """Tell whether another span acts on it: one that a quarantine kept, or on the addition.
+
+        Whoever was added is not enrolled in an action that the enrolment did not know.
+        """
+        if covered is None:
+            return any(
+                other.change == "added" and (other.action, other.contact) == (it.action, it.contact)
+                for other in rows
+            )
+        return any(
             covered.days[0] < day_of(other.snapshot) <= covered.begins
             for other in rows
             if other.change != ENROLLED and replace(other, snapshot="") == replace(it, snapshot="")
