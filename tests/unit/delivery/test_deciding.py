@@ -296,6 +296,47 @@ def test_a_later_addition_that_failed_is_news_and_stays(ledger):
     assert states(ledger) == {"a@21": "released", "a@23": "failed:422"}
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (State.RELEASED, "suppressed:reached"),
+        (State.CLAIMED, "suppressed:reached"),
+        (State.HELD, "suppressed:reached"),
+        (State.FAILED, "suppressed:reached"),
+        (State.SKIPPED, "suppressed:reached"),
+        (State.SENDING, "sending"),
+        (State.UNCERTAIN, "uncertain:because"),
+        (State.DELIVERED, "delivered"),
+    ],
+)
+def test_a_later_addition_ends_what_the_enrolment_has_not_sent(ledger, before, after):
+    """a was enrolled at the 21st, removed, and added after the 22nd: one message, and the news."""
+    ledger.release(record(ledger, run("enrol"), enrolled(21, "a", "b")), NOW)
+    key = ledger.key("welcome", "mail", "a", "enrolled", "2026-11-21")
+    if before is not State.RELEASED:
+        ledger.claim([key], owner="me", now=NOW, lease_until=LEASE)
+        advance(ledger, [], [key], owner="me", now=NOW, lease_until=LEASE)
+        outcome = Finished(key, before, "because", held_until=NOW)
+        advance(ledger, [outcome], [], owner="me", now=NOW, lease_until=LEASE)
+    ledger.release(record(ledger, run("daily"), detected(stretch(22, 23), added("a"))), NOW)
+    assert states(ledger)["a@21"].startswith(after)
+    assert states(ledger)["a@23"] == states(ledger)["b@21"] == "released"
+    later = {"now": LEASE + timedelta(days=1), "lease_until": LEASE + timedelta(days=2)}
+    assert not ledger.claim([key], owner="you", clear_number=9, resend_uncertain=True, **later)
+
+
+@pytest.mark.parametrize("outcome", [State.CLAIMED, State.HELD, State.FAILED, State.SKIPPED])
+def test_a_call_for_whom_was_added_meanwhile_is_not_made_again(ledger, outcome):
+    """It was under way when the addition was released, and had no effect."""
+    ledger.release(record(ledger, run("enrol"), enrolled(21, "a")), NOW)
+    key = ledger.key("welcome", "mail", "a", "enrolled", "2026-11-21")
+    ledger.claim([key], owner="me", now=NOW, lease_until=LEASE)
+    advance(ledger, [], [key], owner="me", now=NOW, lease_until=LEASE)
+    ledger.release(record(ledger, run("daily"), detected(stretch(22, 23), added("a"))), NOW)
+    advance(ledger, [Finished(key, outcome, "503")], [], owner="me", now=NOW, lease_until=LEASE)
+    assert states(ledger) == {"a@21": "suppressed:reached", "a@23": "released"}
+
+
 def test_a_rejected_enrolment_that_is_asked_for_again_happens_when_it_is_asked_for(ledger):
     """Its rows move, with their time: a daily run up to then finds the contact reached."""
     first = record(ledger, run("first"), enrolled(21, "a"))

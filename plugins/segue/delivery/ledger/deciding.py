@@ -20,6 +20,8 @@ from segue.delivery.ledger.overlapping import (
 )
 from segue.delivery.ledger.quarantining import Quarantining
 from segue.delivery.ledger.reaching import (
+    BARRED_BY_QUARANTINE,
+    end_enrolled,
     end_overtaken,
     reject_if_judged_again,
     suppress_reached,
@@ -69,7 +71,7 @@ class Deciding(Quarantining):
         with self._write() as connection:
             self._lock_workflow(connection, run.workflow)
             self._write_decision(connection, run, decision)
-            mine = deliveries.c.span.in_(span_ids), deliveries.c.barred.is_not(None)
+            mine = deliveries.c.span.in_(span_ids), deliveries.c.barred == BARRED_BY_QUARANTINE
             change_deliveries(connection, (*mine, ~left_to_another()), {"barred": None})
             return self._release(connection, span_ids, waiting(actions), actions, decision.at)
 
@@ -144,6 +146,7 @@ class Deciding(Quarantining):
                 .values(state=State.RELEASED, reason="", updated_at=now)
             )
             released += connection.execute(query).rowcount
+            end_enrolled(connection, span_id, now)
         return released
 
     def _write_decision(

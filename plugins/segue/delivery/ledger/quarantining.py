@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, delete, or_, select, update
 
 from segue.delivery.ledger.database import LedgerDatabase, change_deliveries
 from segue.delivery.ledger.overlapping import in_another_ones_hands
-from segue.delivery.ledger.reaching import reject_if_judged_again
+from segue.delivery.ledger.reaching import BARRED_BY_QUARANTINE, reject_if_judged_again
 from segue.delivery.ledger.recording import directory_of, recorded_span, spans_query
 from segue.delivery.ledger.records import (
     FINAL_SKIPS,
@@ -116,7 +116,9 @@ class Quarantining(LedgerDatabase):
         theirs = deliveries.c.span.in_(span_ids)
         open_ones = deliveries.c.state.in_((*_UNSENT, State.SENDING, State.UNCERTAIN))
         a_change = deliveries.c.reason.not_in(FINAL_SKIPS)
-        change_deliveries(connection, (theirs, open_ones, a_change), {"barred": 1})
+        change_deliveries(
+            connection, (theirs, open_ones, a_change), {"barred": BARRED_BY_QUARANTINE}
+        )
         query = (
             update(deliveries)
             .where(

@@ -2,9 +2,12 @@
 
 A daily run and an enrolment find the same contact independently, either may wait for a person's
 answer meanwhile, and an ``added`` that failed or was skipped may come back without the guard. So
-whoever was reached is looked for when changes are recorded, and again when they are released, and
-a released enrolment ends the ``added`` of its contacts that could come back: all of it under the
-workflow's lock. Of a contact's ``added`` and ``enrolled`` one at most is ever free to be claimed.
+whoever was reached is looked for when changes are recorded, and again when they are released. A
+released enrolment ends the ``added`` of its contacts that could come back; a released ``added``
+ends what an older enrolment of its contact has not sent yet: all of it under the workflow's lock.
+So of a contact's ``added`` and ``enrolled`` one at most is free to be claimed; but for an
+``added`` that failed or was skipped before an enrolment at an older snapshot was released, and is
+tried again.
 """
 
 from __future__ import annotations
@@ -28,7 +31,9 @@ from sqlalchemy import (
 
 from segue.delivery.ledger.database import STATE, batched, change_deliveries, unindexed
 from segue.delivery.ledger.records import (
+    FINAL_SKIPS,
     NO_LONGER_A_CHANGE,
+    NOT_HELD,
     SUPPRESSED_REACHED,
     SUPPRESSED_REJECTED,
     SpanKind,
@@ -47,6 +52,10 @@ GONE_OUT = (
 
 
 REJECTED_BEFORE = 1  # in ``barred``, of what is left to another span
+BARRED_BY_QUARANTINE, BARRED_BY_ADDITION = 1, 2  # in ``barred``, of what is under way or in doubt
+_UNDER_WAY = (State.SENDING, State.UNCERTAIN)
+_COMES_BACK = (State.FAILED, State.SKIPPED)  # where a run is cleared or a retry asked for
+_UNSENT = (State.RELEASED, State.CLAIMED, State.HELD, *_COMES_BACK)
 
 
 def rejected() -> ColumnElement[bool]:
@@ -124,9 +133,49 @@ def _added_before(enrolment: Row[Any], contact_ids: Sequence[str]) -> Sequence[C
         deliveries.c.contact_id.in_(contact_ids),
         unindexed(deliveries.c.span).in_(before),
         unindexed(deliveries.c.change) == ChangeKind.ADDED,
-        STATE.in_((State.FAILED, State.SKIPPED)),
+        STATE.in_(_COMES_BACK),
         deliveries.c.reason != NO_LONGER_A_CHANGE,
     )
+
+
+def end_enrolled(connection: Connection, span_id: int, now: datetime) -> None:
+    """Suppress what older enrolments have not sent, of those whose ``added`` is released here.
+
+    They were removed in between, and their addition is news: of the two messages it is the one
+    that is true now. What is under way is not called again, should it come to nothing.
+    """
+    span = connection.execute(select(spans).where(spans.c.id == span_id)).one()
+    enrolments = select(spans.c.id).where(
+        spans.c.namespace == span.namespace,
+        spans.c.workflow == span.workflow,
+        spans.c.kind == SpanKind.ENROLMENT,
+    )
+    enrolment_ids = connection.execute(enrolments).scalars().all()
+    if not enrolment_ids:
+        return
+    added = deliveries.alias("added")
+    overtaken = (
+        deliveries.c.span.in_(enrolment_ids),
+        deliveries.c.reason.not_in(FINAL_SKIPS),
+        exists().where(
+            added.c.contact_id == deliveries.c.contact_id,
+            unindexed(added.c.span) == span_id,
+            unindexed(added.c.change) == ChangeKind.ADDED,
+            unindexed(added.c.state) == State.RELEASED,
+        ),
+    )
+    open_ones = (*overtaken, deliveries.c.state.in_((*_UNSENT, *_UNDER_WAY)))
+    change_deliveries(connection, open_ones, {"barred": BARRED_BY_ADDITION})  # locks them all
+    ended = {"state": State.SUPPRESSED, "reason": SUPPRESSED_REACHED, "updated_at": now}
+    let_go = {"owner": None, "lease_until": None, "barred": None, "untold": None, **NOT_HELD}
+    unsent = update(deliveries).where(*overtaken, deliveries.c.state.in_(_UNSENT))
+    connection.execute(unsent.values(**ended, **let_go))
+
+
+def reason_of_barred() -> ColumnElement[str]:
+    """Why a call that was barred while it was under way, and came to nothing, is left out."""
+    by_addition = deliveries.c.barred == BARRED_BY_ADDITION
+    return case((by_addition, SUPPRESSED_REACHED), else_=SUPPRESSED_REJECTED)
 
 
 def suppress_reached(connection: Connection, span_ids: Collection[int], now: datetime) -> None:

@@ -186,7 +186,8 @@ class DeliveryRow:
     ``event_at`` is the as-of of the snapshot that shows the change, ``called_at`` when the last
     call began, ``trace`` where its message can be looked for; ``resent`` says that it was called
     once more in doubt. ``message_key`` is that of the digest that the last call sent, if any.
-    ``barred``: its snapshot was quarantined, so that it is not called again.
+    ``barred``: it is not called again, because its snapshot was quarantined, or its contact was
+    added after the enrolment.
     """
 
     key: str

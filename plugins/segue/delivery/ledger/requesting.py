@@ -21,7 +21,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, true, update
 
 from segue.delivery.ledger.database import LedgerDatabase, change_deliveries, lock_deliveries
-from segue.delivery.ledger.records import NOT_HELD, SUPPRESSED_DROPPED, SUPPRESSED_REJECTED
+from segue.delivery.ledger.reaching import reason_of_barred
+from segue.delivery.ledger.records import NOT_HELD, SUPPRESSED_DROPPED
 from segue.delivery.schema import State, deliveries, requests
 from segue.errors import LedgerError
 
@@ -220,7 +221,7 @@ class Requesting(LedgerDatabase):
             return self._drop(connection, meant, common)
         asked = "retry requested" if kind is RequestKind.RETRY else "settled as not delivered"
         barred = deliveries.c.barred.is_not(None)
-        refused = {"state": State.SUPPRESSED, "reason": SUPPRESSED_REJECTED, "barred": None}
+        refused = {"state": State.SUPPRESSED, "reason": reason_of_barred(), "barred": None}
         lost = connection.execute(
             meant.where(barred).values(**refused, **NOT_HELD, **common)
         ).rowcount
@@ -232,8 +233,9 @@ class Requesting(LedgerDatabase):
             "resent": 0,  # a person has taken the doubt upon himself
         }
         count = connection.execute(meant.values(**due, **common)).rowcount
-        quarantined = f", {lost} not: their snapshot is quarantined" if lost else ""
-        return f"{count} to be sent again{quarantined}"
+        barred_by = "their snapshot is quarantined, or the contact was added since"
+        refusals = f", {lost} not: {barred_by}" if lost else ""
+        return f"{count} to be sent again{refusals}"
 
     def _drop(self, connection: Connection, meant: Any, common: Mapping[str, Any]) -> str:
         held, doubtful = (deliveries.c.state == each for each in (State.HELD, State.SENDING))

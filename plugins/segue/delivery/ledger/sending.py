@@ -31,6 +31,7 @@ from segue.delivery.ledger.database import (
     lock_deliveries,
     unindexed,
 )
+from segue.delivery.ledger.reaching import reason_of_barred
 from segue.delivery.ledger.records import (
     FINAL_SKIPS,
     HELD_QUIET_HOURS,
@@ -38,7 +39,6 @@ from segue.delivery.ledger.records import (
     SKIPPED_CAP,
     SKIPPED_EXPIRED,
     SKIPPED_ONCE,
-    SUPPRESSED_REJECTED,
     DeliveryRow,
     Finished,
     Started,
@@ -376,7 +376,7 @@ def _by_trace(
             yield trace, batch
 
 
-_REJECTED_NOW = and_(deliveries.c.barred == 1, bindparam("stays_barred") == 0)
+_BARRED_NOW = and_(deliveries.c.barred.is_not(None), bindparam("stays_barred") == 0)
 _HELD_UNTIL = bindparam("new_held_until", type_=UtcDateTime())
 _OUTCOME = (
     update(deliveries)
@@ -387,18 +387,18 @@ _OUTCOME = (
         or_(*(STATE == state for state in (*_IN_ONES_HANDS, State.UNCERTAIN))),  # noqa: SIM300
     )
     .values(
-        state=case((_REJECTED_NOW, State.SUPPRESSED), else_=bindparam("new_state", type_=String())),
+        state=case((_BARRED_NOW, State.SUPPRESSED), else_=bindparam("new_state", type_=String())),
         reason=case(
-            (_REJECTED_NOW, SUPPRESSED_REJECTED), else_=bindparam("new_reason", type_=String())
+            (_BARRED_NOW, reason_of_barred()), else_=bindparam("new_reason", type_=String())
         ),
-        barred=case((_REJECTED_NOW, None), else_=deliveries.c.barred),
+        barred=case((_BARRED_NOW, None), else_=deliveries.c.barred),
         owner=case(
-            (or_(bindparam("let_go") == 1, _REJECTED_NOW), None),
+            (or_(bindparam("let_go") == 1, _BARRED_NOW), None),
             else_=deliveries.c.owner,
         ),
-        lease_until=case((_REJECTED_NOW, None), else_=bindparam("new_lease", type_=UtcDateTime())),
+        lease_until=case((_BARRED_NOW, None), else_=bindparam("new_lease", type_=UtcDateTime())),
         held_until=case(
-            (_REJECTED_NOW, None),
+            (_BARRED_NOW, None),
             (
                 bindparam("still_open") == 1,
                 func.coalesce(_HELD_UNTIL, deliveries.c.held_until),
@@ -406,7 +406,7 @@ _OUTCOME = (
             else_=_HELD_UNTIL,
         ),
         held_since=case(
-            (_REJECTED_NOW, None),
+            (_BARRED_NOW, None),
             (
                 bindparam("still_open") == 1,
                 func.coalesce(deliveries.c.held_since, bindparam("new_held_since")),
@@ -420,7 +420,7 @@ _OUTCOME = (
         resent=case((bindparam("waits_anew") == 1, 0), else_=deliveries.c.resent),
         failed_at_clear=func.coalesce(bindparam("new_clear"), deliveries.c.failed_at_clear, 0),
         delivered_at=func.coalesce(bindparam("new_delivered_at"), deliveries.c.delivered_at),
-        untold=case((_REJECTED_NOW, None), else_=bindparam("new_untold", type_=Integer())),
+        untold=case((_BARRED_NOW, None), else_=bindparam("new_untold", type_=Integer())),
         updated_at=bindparam("new_updated_at"),
     )
 )
