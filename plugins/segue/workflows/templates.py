@@ -29,6 +29,7 @@ from jinja2 import (
     nodes,
 )
 from jinja2.exceptions import SecurityError, UndefinedError
+from jinja2.filters import do_float, do_int
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
 
@@ -48,7 +49,19 @@ from segue.workflows.bounds import (
     rounds,
     with_bounds,
 )
-from segue.workflows.truth import VALUE, WORD, FieldText, default, value_of, with_truth, word_of
+from segue.workflows.truth import (
+    RESPELLING,
+    VALUE,
+    WORD,
+    FieldText,
+    default,
+    is_false,
+    is_true,
+    of_word,
+    value_of,
+    with_truth,
+    word_of,
+)
 
 OF_ONE_CONTACT = ("contact", "change", "results")  # in a digest there is ``digest`` instead
 VARIABLES = (*OF_ONE_CONTACT, "workflow", "segment", "snapshot", "key", "digest")
@@ -449,6 +462,22 @@ def _number(value: Any) -> Any:
     return number
 
 
+def _whole_number(value: Any, default: Any = None, base: int = 10) -> Any:
+    """Return what Jinja's ``int`` does; without a default it makes no 0 of what is no number."""
+    return _read_or_fail("int", do_int(value, default, base))
+
+
+def _float(value: Any, default: Any = None) -> Any:
+    """Return what Jinja's ``float`` does; without a default it makes no 0 of what is no number."""
+    return _read_or_fail("float", do_float(value, default))
+
+
+def _read_or_fail(name: str, number: Any) -> Any:
+    if number is None:
+        raise ContactFailure(f"the filter `{name}` meets a value that is no number")
+    return number
+
+
 def _print_in_url(value: Any) -> str:
     """Turn a value into part of a URL: what a contact wrote begins no parameter and no path.
 
@@ -516,6 +545,9 @@ def _environment(kind: Kind, folder: str | None) -> ImmutableSandboxedEnvironmen
     for name in ("attr", "safe", "urlize", "xmlattr"):  # each trusts text that a contact may write
         del environment.filters[name]
     environment.filters |= {"number": _number, "default": default, "d": default}
+    environment.filters |= {"int": _whole_number, "float": _float}
+    environment.filters |= {name: of_word(environment.filters[name]) for name in RESPELLING}
+    environment.tests |= {"true": is_true, "false": is_false}
     filters = environment.filters.items()
     environment.filters = {name: bounded_filter(name, function) for name, function in filters}
     environment.filters |= {ROUNDS: rounds, MADE: made, VALUE: value_of, WORD: word_of}

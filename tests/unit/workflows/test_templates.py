@@ -669,6 +669,65 @@ def test_any_other_text_is_true(text: str):
 
 
 @pytest.mark.parametrize(
+    "asked",
+    [
+        "contact.vip | trim",
+        "contact.vip | lower",
+        "contact.vip | upper",
+        "contact.vip | capitalize",
+        "contact.vip.strip()",
+        "contact.vip == true",
+        "contact.vip != false",
+        "contact.vip is true",
+        "contact.vip is not false",
+        "true in [contact.vip]",
+        "[contact] | selectattr('vip', 'true') | list",
+        "[contact] | selectattr('vip', 'equalto', true) | list",
+    ],
+)
+def test_a_text_that_is_no_is_false_however_it_is_asked(asked: str):
+    source = f"{{% if {asked} %}}lounge{{% else %}}bar{{% endif %}}"
+    assert [shown(source, vip=vip) for vip in ("no", " No ", "0")] == ["bar"] * 3
+    assert [shown(source, vip=vip) for vip in ("yes", "T", "1")] == ["lounge"] * 3
+    if ".strip()" not in asked:  # a boolean of Parquet is no text
+        assert [shown(source, vip=vip) for vip in (False, True)] == ["bar", "lounge"]
+
+
+def test_a_text_is_true_or_false_only_where_it_is_a_boolean_to_conditions():
+    for asked in ("== true", "== false", "is true", "is false"):
+        assert shown(f"{{{{ contact.vip {asked} }}}}", vip="gold") == "false"
+
+
+@pytest.mark.parametrize(
+    ("asked", "balance"),
+    [
+        ("contact.balance == 0", "0.00"),
+        ("0 == contact.balance", " 0 "),
+        ("not contact.balance != 0", "-0"),
+        ("contact.balance in [5, 0]", "0"),
+        ("contact.balance == 0.7", "0.70"),
+        ("contact.balance == 12", "1.2e1"),
+        ("[contact] | selectattr('balance', 'eq', 7) | list", "7.0"),
+    ],
+)
+def test_text_equals_the_number_that_conditions_read_it_as(asked: str, balance: str):
+    source = f"{{% if {asked} %}}so{{% else %}}otherwise{{% endif %}}"
+    assert shown(source, balance=balance) == "so"
+    assert [shown(source, balance=text) for text in ("3", "£0", "none")] == ["otherwise"] * 3
+
+
+@pytest.mark.parametrize("name", ["int", "float"])
+@pytest.mark.parametrize("balance", ["12,5", "£12.50", "abc", ""])
+def test_no_text_that_is_no_number_becomes_nought(name: str, balance: str):
+    source = f"You owe {{{{ contact.balance | default('-') | {name} }}}}"
+    failed = failure(source, balance=balance)
+    assert f"the filter `{name}` meets a value that is no number" in failed
+    with_default = f"{{{{ contact.balance | default('-') | {name}(default=3) }}}}"
+    assert shown(with_default, balance=balance) == "3"
+    assert shown(source, balance="12.0") in ("You owe 12", "You owe 12.0")
+
+
+@pytest.mark.parametrize(
     ("source", "balance", "text"),
     [
         ("{{ contact.balance | number == 0 }}", "0", "true"),
