@@ -431,7 +431,7 @@ class Door:
         if not size or calls.pause.left or not self._may_begin(calls, result):
             return []
         limits = [sender.limits(waiting[index].message) for index in range(size)]
-        granted, seconds = self.ledger.reserve(limits, self.clock())
+        granted, seconds = self.ledger.reserve(limits, self.clock)
         every = [limit for each in limits for limit in each]
         self._wait(seconds, longest_pause(every), calls.pause, result)
         return [waiting.popleft() for _ in range(granted)]

@@ -178,8 +178,7 @@ class _Caller:
             with self._lock:
                 pause = self._pause.left
             if not pause:
-                now = self._desk.clock.now()
-                calls, pause = self._desk.ledger.reserve([self._limits], now)
+                calls, pause = self._desk.ledger.reserve([self._limits], self._desk.clock.now)
                 may_call = calls == 1
             if pause > longest_pause(self._limits) or self._is_too_late(pause):
                 raise TransientFailure(f"the source asked for {pause:.0f} s", retry_after=pause)

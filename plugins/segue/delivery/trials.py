@@ -293,7 +293,7 @@ def _refuse_own_address(channel: Channel, fields: Mapping[str, Any], tester: str
 def _wait_for_leave(ledger: Ledger, limits: Any, clock: Clock) -> None:
     """Wait until the limits that all tasks share allow a call; raise TransientFailure if long."""
     while True:
-        may_call, pause = ledger.reserve([limits], clock.now())
+        may_call, pause = ledger.reserve([limits], clock.now)
         if may_call:
             return
         if pause > LONGEST_PAUSE:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from segue.delivery.candidates import Terms
 from segue.delivery.channel import Limit
 from segue.delivery.door import Clock as DoorClock
 from segue.delivery.door import Door
 from segue.delivery.ledger import Ledger
-from segue.delivery.schema import State
+from segue.delivery.schema import State, rates
 from segue.errors import LedgerError, OutcomeUnknown, TransientFailure
 from segue.testing import AskableChannel, RecordingChannel
 from tests.unit.delivery.builders import NOW
@@ -55,6 +57,53 @@ def test_a_host_whose_clock_was_ahead_keeps_nobody_waiting(ledger, ahead):
     candidates = released(ledger, *people(3))
     made = door(ledger, channel().limited(Limit("shared", 60, 60)))
     assert made.deliver(candidates).standing == {State.DELIVERED: 3}
+
+
+def test_the_time_is_that_of_the_reservation_and_not_of_the_wait_for_it(ledger):
+    """Who waits meanwhile for the lock would else undo what others reserve, call by call."""
+    limits = [[Limit("shared", 60, 60)]]
+    ledger.reserve(limits, NOW)
+    seen = []
+
+    def clock():
+        seen.append(is_locked(ledger))
+        return NOW + timedelta(seconds=1)
+
+    assert not is_locked(ledger)
+    assert ledger.reserve(limits, clock) == (1, 0.0)
+    assert seen == [True]
+
+
+def test_the_door_reads_its_clock_while_it_reserves(ledger):
+    candidates = released(ledger, *people(1))
+    through, seen = channel().limited(Limit("shared", 60, 60)), []
+
+    def clock():
+        seen.append(is_locked(ledger))
+        return NOW
+
+    made = Door(
+        ledger, through, Terms("welcome"), owner="me", clear_number=0, clock=DoorClock(clock)
+    )
+    ledger.reserve([[Limit("shared", 60, 60)]], NOW - timedelta(minutes=1))
+    assert made.deliver(candidates).standing == {State.DELIVERED: 1}
+    assert any(seen)
+
+
+def is_locked(ledger) -> bool:
+    """Tell whether another connection would have to wait for the moments of a rate."""
+    if ledger.engine.dialect.name == "sqlite":
+        other = sqlite3.connect(ledger.engine.url.database, timeout=0, isolation_level=None)
+        try:
+            other.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        finally:
+            other.close()
+        return False
+    with ledger.engine.connect() as connection:
+        free = connection.execute(select(rates).with_for_update(skip_locked=True)).all()
+    return not free
 
 
 def test_a_clock_that_is_set_back_makes_no_pause_longer(ledger):

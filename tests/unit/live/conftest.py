@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from segue.delivery.door import Clock
 from segue.delivery.ledger import Ledger
 from tests.unit.channels.conftest import running_sandbox, sandbox, set_connection
+from tests.unit.live.clock import Wrist
 
 __all__ = ["running_sandbox", "sandbox", "set_connection"]
 
@@ -33,9 +33,4 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 @pytest.fixture
 def no_pause() -> Clock:
     """A clock on which pauses take no time."""
-    world = {"now": datetime(2026, 11, 23, 6, tzinfo=UTC)}
-
-    def sleep(seconds: float) -> None:
-        world["now"] += timedelta(seconds=seconds)
-
-    return Clock(lambda: world["now"], sleep)
+    return Wrist().clock

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
@@ -16,14 +16,12 @@ from pydantic import PrivateAttr
 from sqlalchemy import update
 
 from segue.delivery.channel import Limit
-from segue.delivery.door import Clock
 from segue.delivery.live import LiveReader, LiveSource
 from segue.delivery.looking_up import Desk, PartlyLookedUp, look_up
 from segue.delivery.schema import State, deliveries
 from segue.errors import TransientFailure
+from tests.unit.live.clock import NOW, Wrist
 from tests.unit.live.world import World
-
-NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
 
 
 class Seldom(LiveSource):
@@ -65,26 +63,13 @@ class SeldomReader(LiveReader):
         return {contact: {"level": "mid"} for contact in contacts}
 
 
-class Wrist:
-    """A clock that moves while somebody sleeps."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def sleep(self, seconds: float) -> None:
-        self.now += timedelta(seconds=seconds)
-
-    def desk(self, ledger, **more) -> Desk:
-        return Desk(ledger, Clock(lambda: self.now, self.sleep), **more)
-
-
 def contacts(count: int) -> dict[str, dict[str, Any]]:
     return {f"c{number}": {} for number in range(count)}
 
 
 def test_a_slow_rate_is_waited_for_in_one_try(ledger):
     wrist = Wrist()
-    assert len(look_up(Seldom(), contacts(4), wrist.desk(ledger))) == 4
+    assert len(look_up(Seldom(), contacts(4), Desk(ledger, wrist.clock))) == 4
     assert wrist.now - NOW >= timedelta(seconds=3 * 72)
 
 
@@ -92,7 +77,7 @@ def test_what_was_found_before_the_source_stopped_is_not_forgotten(ledger):
     source = Seldom()
     source._fails_at = 3
     with pytest.raises(PartlyLookedUp) as caught:
-        look_up(source, contacts(6), Wrist().desk(ledger))
+        look_up(source, contacts(6), Desk(ledger, Wrist().clock))
     assert set(caught.value.found) == set(source._asked)
     assert caught.value.retry_after >= 7200
 
@@ -101,7 +86,7 @@ def test_a_desk_that_closes_makes_no_further_call(ledger):
     """As in segue_release, whose next run is minutes away."""
     wrist, source = Wrist(), OneByOne()
     with pytest.raises(PartlyLookedUp):
-        look_up(source, contacts(9), wrist.desk(ledger, until=NOW + timedelta(seconds=200)))
+        look_up(source, contacts(9), Desk(ledger, wrist.clock, NOW + timedelta(seconds=200)))
     assert wrist.now <= NOW + timedelta(seconds=200)
     assert len(source._asked) == 3
 
@@ -155,18 +140,34 @@ def test_a_task_that_is_tried_again_asks_for_the_others_only(tmp_path, ledger):
     assert len(source._asked) == 6
 
 
-def test_segue_release_sends_to_whom_it_could_look_up_in_its_time(tmp_path, ledger):
-    """At 50 an hour: four in a run of four and a half minutes, and the others in the next ones."""
+def due_world(tmp_path, ledger, source: LiveSource) -> World:
+    """A world in which six deliveries are due, whose contacts are looked up first."""
     world = World(tmp_path, ledger)
     world.days(*"abcdef")
-    world.resolved = dataclasses.replace(world.resolved, live=Seldom())
+    world.resolved = dataclasses.replace(world.resolved, live=source)
     world.detect()
-    held = {"state": State.HELD, "held_until": NOW, "held_since": NOW}
+    values = {"state": State.HELD, "held_until": NOW, "held_since": NOW}
     with ledger.engine.begin() as connection:
-        connection.execute(update(deliveries).values(held))
-    received = []
-    for _ in range(2):
-        world.now += timedelta(minutes=5)
-        assert world.resume().problems == []
-        received.append(len(world.mail.outbox.received))
-    assert received == [4, 6]
+        connection.execute(update(deliveries).values(values))
+    return world
+
+
+def sent_in_next_run(world: World) -> int:
+    """How many have been sent, in all, when a further run of ``segue_release`` is over."""
+    world.now += timedelta(minutes=5)
+    assert world.resume().problems == []
+    return len(world.mail.outbox.received)
+
+
+def test_segue_release_sends_to_whom_it_could_look_up_in_its_time(tmp_path, ledger):
+    """At 50 an hour: four in a run of four and a half minutes, and the others in the next ones."""
+    world = due_world(tmp_path, ledger, OneByOne())
+    assert [sent_in_next_run(world) for _ in range(2)] == [4, 6]
+
+
+def test_two_calls_at_once_make_the_rate_no_faster(tmp_path, ledger):
+    """Nor slower than that each run sends to somebody: the clock moves for both who wait."""
+    world = due_world(tmp_path, ledger, Seldom())
+    assert 1 <= sent_in_next_run(world) <= 4
+    totals = [sent_in_next_run(world) for _ in range(5)]
+    assert totals[-1] == 6

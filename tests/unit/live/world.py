@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from sqlalchemy import update
 from segue.catalog import Catalog
 from segue.delivery.branches import RunArea, changes_of_span, cut
 from segue.delivery.detection import detect
-from segue.delivery.door import Clock
 from segue.delivery.ledger import Ledger, Run, Wishes
 from segue.delivery.looking_up import Desk
 from segue.delivery.resumption import Resumed, resume
@@ -25,8 +24,8 @@ from segue.sandbox.server import Sandbox
 from segue.segments.membership import MembershipStore
 from segue.testing import RecordingChannel
 from segue.workflows.definition import Branches
+from tests.unit.live.clock import NOW, Wrist
 
-NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
 QUALTRICS = {"qualtrics": {"directory": qualtrics_api.DIRECTORY, "fields": ["level"]}}
 DEFINITIONS = {
     "directories/customers": (
@@ -73,9 +72,8 @@ class World:
             path.parent.mkdir(parents=True, exist_ok=True)
             filled = body.replace("LOAD", written).replace("POLICIES", policies)
             path.write_text(filled.replace("CONDITIONS", conditions))
-        self.sleeps: list[float] = []
-        self.now = NOW
-        self.clock = Clock(lambda: self.now, self._sleep)
+        self.wrist = Wrist()
+        self.clock = self.wrist.clock
         channel = {"text": text, "to_contact": to_contact}
         self.mail = RecordingChannel.model_validate(channel)
         self.resolved = dataclasses.replace(
@@ -152,9 +150,17 @@ class World:
     def received(self) -> list[str]:
         return sorted(message["text"] for _, message in self.mail.outbox.received)
 
-    def _sleep(self, seconds: float) -> None:
-        self.sleeps.append(seconds)
-        self.now += timedelta(seconds=seconds)
+    @property
+    def now(self) -> datetime:
+        return self.wrist.now
+
+    @now.setter
+    def now(self, now: datetime) -> None:
+        self.wrist.now = now
+
+    @property
+    def sleeps(self) -> list[float]:
+        return self.wrist.sleeps
 
 
 def at_qualtrics(sandbox: Sandbox, **fields: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,12 +23,16 @@ Limits = Sequence["Limit"]
 class Limiting(LedgerDatabase):
     """The next free moment of each scope; calls are spaced evenly, without bursts."""
 
-    def reserve(self, calls: Sequence[Limits], now: datetime) -> tuple[int, float]:
+    def reserve(
+        self, calls: Sequence[Limits], now: Callable[[], datetime] | datetime
+    ) -> tuple[int, float]:
         """Let the first of these calls begin now, as many as their limits allow.
 
         ``calls`` holds the limits that each call counts under. Returns how many may begin and, if
         not all, the seconds until the next may. By its spacing a limit is free within one spacing:
-        a later moment was written by a clock that is ahead, or was since set back.
+        a later moment was written by a clock that is ahead, or was since set back. ``now`` is the
+        clock, which is read once the scopes are locked: a moment from before the wait for them
+        would take what others reserved meanwhile for such a one. A test may give the moment.
         """
         scopes = sorted({_name(limit.scope) for limits in calls for limit in limits})
         if not scopes:
@@ -36,18 +40,19 @@ class Limiting(LedgerDatabase):
         count, pause = 0, 0.0
         with self._write() as connection:
             moments_by_scope = self._next_moments(connection, scopes)
+            present = now() if callable(now) else now
             free = {scope: moments.next_at for scope, moments in moments_by_scope.items()}
             for limits in calls:
                 for limit in limits:
                     scope = _name(limit.scope)
-                    free[scope] = min(free[scope], now + limit.spacing)
-                moment = max([now, *_moments(limits, free, moments_by_scope)])
-                if moment > now:
-                    pause = (moment - now).total_seconds()
+                    free[scope] = min(free[scope], present + limit.spacing)
+                moment = max([present, *_moments(limits, free, moments_by_scope)])
+                if moment > present:
+                    pause = (moment - present).total_seconds()
                     break
                 count += 1
                 for limit in limits:
-                    free[_name(limit.scope)] = now + limit.spacing
+                    free[_name(limit.scope)] = present + limit.spacing
             _write_moments(connection, free)
         return count, pause
 
