@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from segue.delivery.candidates import (
     Candidate,
@@ -72,6 +73,7 @@ _LOOK_EVERY = timedelta(seconds=1)
 _PATIENCE = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0)  # seconds before each try to write answers down
 # so many lost answers in a row end a pass: whatever comes next would be lost as well
 _LOST_IN_A_ROW, _ASKABLE_LOST_IN_A_ROW = 5, 20
+_ENDED_BEFORE = "the task ended before the call; nothing was sent"
 _NAP = 2.0  # seconds; a pause is slept in naps, so that `segue stop` is obeyed meanwhile
 
 
@@ -116,7 +118,10 @@ class Pass:
 
 @dataclass(slots=True)
 class _Calls:
-    """The calls of a pass: at every moment ``finished`` holds what was not written down yet."""
+    """The calls of a pass: at every moment ``finished`` holds what was not written down yet.
+
+    ``under_way`` has a call before it is marked as begun, and until its answer is in ``finished``.
+    """
 
     waiting: deque[Prepared]
     pause: Pause
@@ -161,7 +166,7 @@ class Door:
         self.sleep = clock.sleep
         self.rules = start_rules(channel, terms.policies, terms.zone)
         self.until = until
-        self._again: set[str] = set()  # what is sent once more, in doubt
+        self._again: dict[str, str] = {}  # what is sent once more, in doubt: its reason, by key
         self._lost_in_a_row = 0
         self._looked_at = datetime.min.replace(tzinfo=UTC)
 
@@ -174,7 +179,7 @@ class Door:
                 self._recover(by_key, result)
                 try:
                     claimed = self._claim(by_key)
-                    self._again = {row.key for row in claimed if _is_in_doubt(row)}
+                    self._again = {row.key: row.reason for row in claimed if _is_in_doubt(row)}
                     self._work([(row, by_key[row.key]) for row in claimed], result)
                 finally:
                     self.ledger.give_back(self.owner, self.clock())
@@ -329,9 +334,7 @@ class Door:
             while self._begin_calls(calls, sender, pool, result):
                 self._hear(calls, sender, result)
         except BaseException:  # a task may be ended at any moment, and the ledger have a bad minute
-            self._write_down(calls.finished, result)
-            answers = [(item, call.result()) for call, item in calls.under_way.items()]
-            self._write_down(self._heard(answers), result)
+            self._end_calls(calls, result)
             raise
         if calls.waiting and not result.is_over and result.stopped is None:
             result.resumes_in = calls.pause.left
@@ -347,16 +350,40 @@ class Door:
         asking = {item.key for item in lacking}
         whole = [item for item in batch if item.key not in asking]
         in_time = self._lease()  # no later than the one that the marks are written with
+        starting = {Future[Answer](): item for item in whole}
+        calls.under_way |= starting  # before the marks: what ends the pass must find them here
         mine = self._advance(calls.finished, whole, result)
         calls.finished.clear()
-        calls.under_way |= {
-            pool.submit(self._send_in_time, sender, item, in_time): item
-            for item in whole
-            if mine.issuperset(item.keys)
-        }
-        calls.under_way |= {pool.submit(_complete, sender, item): item for item in lacking}
+        for call, item in starting.items():
+            if mine.issuperset(item.keys):
+                pool.submit(_make, call, partial(self._send_in_time, sender, item, in_time))
+            else:
+                del calls.under_way[call]
+        for item in lacking:
+            call = Future[Answer]()
+            calls.under_way[call] = item
+            pool.submit(_make, call, partial(_complete, sender, item))
         calls.waiting.extendleft(self._left_of(whole, mine, result))
         return bool(calls.under_way) or self._may_begin(calls, result)
+
+    def _end_calls(self, calls: _Calls, result: Pass) -> None:
+        """Let no further call begin, and write down what came of all others.
+
+        What was marked and did not begin is claimed again, and surely not in doubt.
+        """
+        unbegun = [item for call, item in calls.under_way.items() if call.cancel()]
+        self._write_down([*self._not_begun(unbegun), *calls.finished], result)
+        begun = {call: item for call, item in calls.under_way.items() if not call.cancelled()}
+        answers = [(item, call.result()) for call, item in begun.items() if not call.exception()]
+        self._write_down(self._heard(answers), result)
+
+    def _not_begun(self, items: Iterable[Prepared]) -> list[Finished]:
+        """Return that these are what they were before they were marked."""
+        return [
+            Finished(key, State.CLAIMED, self._again.get(key, _ENDED_BEFORE))
+            for item in items
+            for key in item.keys
+        ]
 
     def _hear(self, calls: _Calls, sender: Sender, result: Pass) -> None:
         """Wait for answers, or for the end of a pause, and do what the answers say."""
@@ -589,6 +616,16 @@ def rest(seconds: float, sleep: Callable[[float], None], is_stopped: Callable[[]
     while seconds > 0 and not is_stopped():
         sleep(min(_NAP, seconds))
         seconds -= _NAP
+
+
+def _make(call: Future[Answer], work: Callable[[], Answer]) -> None:
+    """Make a call, unless it was cancelled before."""
+    if not call.set_running_or_notify_cancel():
+        return
+    try:
+        call.set_result(work())
+    except BaseException as error:  # noqa: BLE001 - it is raised where the answer is heard
+        call.set_exception(error)
 
 
 def send_once(sender: Sender, item: Prepared) -> Answer:

@@ -17,9 +17,9 @@ from typing import Any
 from segue.delivery import candidates
 from segue.delivery.branches import Change
 from segue.delivery.candidates import Candidate, Prepared, Terms
-from segue.delivery.channel import Channel, Receipt
+from segue.delivery.channel import Channel, Receipt, Sender
 from segue.delivery.details import live_details_of
-from segue.delivery.door import REAL_CLOCK, Clock, send_once
+from segue.delivery.door import REAL_CLOCK, Answer, Clock, send_once
 from segue.delivery.heartbeat import LEASE
 from segue.delivery.keys import trial_key
 from segue.delivery.ledger import DeliveryRow, Ledger, Request, TrialResult, Wanted
@@ -147,14 +147,33 @@ def _send(
             _wait_for_leave(ledger, sender.limits(message_for_test.message), clock)
         require_listed_nowhere(ledger, wish)  # the last moment for a stop
         over_by = clock.now() + timedelta(seconds=channel.longest_call) + LEASE
-        if not ledger.begin_test(request.id, owner, over_by):
-            return None
-        answer = send_once(sender, message_for_test)
+        answer = _send_once(request.id, message_for_test, sender, ledger, owner, over_by)
+    if answer is None:
+        return None
     if isinstance(answer, DeliveryError):
         raise answer
     number = answer.external_id if isinstance(answer, Receipt) else None
     known_as = f" as {number}" if number else ""
     return Trial(TrialResult.SENT, f"sent to {wish.to}{known_as}{remark}")
+
+
+def _send_once(
+    number: int, message: Prepared, sender: Sender, ledger: Ledger, owner: str, over_by: datetime
+) -> Answer | None:
+    """Begin a test and make its call; None where another worker has it.
+
+    A task that is told to end in between lets another one begin it.
+    """
+    is_called = False
+    try:
+        if not ledger.begin_test(number, owner, over_by):
+            return None
+        is_called = True
+        return send_once(sender, message)
+    except BaseException:
+        if not is_called:
+            ledger.give_back_test(number, owner)
+        raise
 
 
 def _wanted(request: Request) -> Wanted:

@@ -1084,7 +1084,7 @@ def test_an_answered_question_is_no_outcome_when_the_ledger_fails_meanwhile(ledg
     through = unaddressed(lambda text: time.sleep(0.3 if text == "Hello b" else 0))
     with pytest.raises(LedgerError):
         door(Failing(ledger.engine, ledger.namespace), through).deliver(candidates)
-    assert [outcome(ledger, name) for name in "ab"] == ["released", "released"]
+    assert all(outcome(ledger, name).startswith("released") for name in "ab")
     door(ledger, through).deliver(candidates)
     assert len(through.outbox.keys) == 2
 

@@ -331,6 +331,23 @@ def test_a_worker_that_ends_at_any_step_sends_at_most_once(
     assert len(world.received) == received
 
 
+def test_a_task_that_is_told_to_end_before_the_call_lets_the_next_one_send(world, monkeypatch):
+    """It has taken the test and not begun its call: nothing was sent, and nothing is in doubt."""
+    number = world.ask()
+    begin = world.ledger.begin_test
+
+    def end(*values: object) -> None:
+        begin(*values)
+        raise SystemExit("the task was told to end")
+
+    with monkeypatch.context() as patched, pytest.raises(SystemExit):
+        patched.setattr(world.ledger, "begin_test", end)
+        world.carry_out()
+    world.carry_out("w2")
+    assert world.outcome(number)[0] == "sent"
+    assert len(world.received) == 1
+
+
 @pytest.mark.parametrize(("moment", "received"), [("answering", 0), ("losing", 1)])
 def test_a_worker_that_ends_during_the_call_leaves_it_uncertain(world, moment, received):
     """Before the effect or after it: nobody can tell, so nobody sends it again."""

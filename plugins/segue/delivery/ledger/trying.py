@@ -73,6 +73,15 @@ class Trying(Requesting):
             self._put(connection, number, {**body, "begun": claim})
             return True
 
+    def give_back_test(self, number: int, owner: str) -> None:
+        """Let another worker begin a test that ``owner`` has begun, whose call it did not make."""
+        with self._write() as connection:
+            row = self._locked(connection, number)
+            body = json.loads(row.body)
+            if row.done_at is None and body.get("begun", {}).get("owner") == owner:
+                del body["begun"]
+                self._put(connection, number, body)
+
     def finish_trial(
         self,
         number: int,
