@@ -10,6 +10,7 @@ import pytest
 
 from segue.sandbox import qualtrics_api, teams_api, twilio_api
 from segue.sandbox.server import Sandbox
+from tests.unit.channels.support import PATIENCE
 
 SetConnection = Callable[..., None]
 
@@ -34,7 +35,7 @@ def _patience(test: pytest.Item) -> int:
     """Seconds to wait for an answer: few only where none is to come, for a busy machine is slow."""
     callspec = getattr(test, "callspec", None)
     late = callspec is not None and callspec.params.get("fault") == "time_out_after_effect"
-    return 2 if late else 20
+    return 2 if late else PATIENCE
 
 
 @pytest.fixture
@@ -42,8 +43,18 @@ def sandbox(
     running_sandbox: Sandbox, set_connection: SetConnection, request: pytest.FixtureRequest
 ) -> Sandbox:
     """The sandbox, empty, behind the connections that the channels use by default, and ``crm``."""
-    patience = _patience(request.node)
     running_sandbox.clear()
+    _connect(running_sandbox, set_connection, _patience(request.node))
+    return running_sandbox
+
+
+@pytest.fixture
+def be_patient(sandbox: Sandbox, set_connection: SetConnection) -> Callable[[], None]:
+    """Wait for answers again, once the one that did not come is given up."""
+    return lambda: _connect(sandbox, set_connection, PATIENCE)
+
+
+def _connect(running_sandbox: Sandbox, set_connection: SetConnection, patience: int) -> None:
     url = running_sandbox.url
     set_connection(
         "slack_default",
@@ -125,8 +136,7 @@ def sandbox(
         extra={
             "disable_ssl": True,
             "disable_tls": True,
-            "timeout": patience,
+            "timeout": max(patience, 4),  # of each reply, the greeting's too
             "from_email": "segue@example.com",
         },
     )
-    return running_sandbox

@@ -5,16 +5,20 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from segue.delivery.channel import Channel, Receipt
+from segue.sandbox.server import Sandbox
+from segue.sandbox.store import Message
 from segue.workflows.templates import Fields
 
 KEY = "0123456789abcdef" * 4
 OTHER_KEY = "fedcba9876543210" * 4
+PATIENCE = 60  # seconds, of a test for what comes at once on a machine that is not busy
 
 HOSTILE = {
     "html": "<script>alert(1)</script> & \"double\" 'single'",
@@ -67,6 +71,14 @@ def find(channel: Channel, *traced: tuple[str, Mapping[str, Any]], since: dateti
     traces = {key: channel.trace(message) for key, message in traced}
     with channel.connect() as sender:
         return sender.find(traces, since or datetime.now(UTC))
+
+
+def messages_of(sandbox: Sandbox, service: str, count: int = 1) -> list[Message]:
+    """Return what a service received, once it is so much: who gave up may have been faster."""
+    until = time.monotonic() + PATIENCE
+    while len(sandbox.messages(service=service)) < count and time.monotonic() < until:
+        time.sleep(0.01)
+    return sandbox.messages(service=service)
 
 
 Scripted = Callable[[str], bytes]  # the answer to a request: its head and body

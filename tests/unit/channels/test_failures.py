@@ -13,7 +13,7 @@ from segue.channels.zendesk_ticket import ZendeskTicket
 from segue.delivery.channel import Channel
 from segue.errors import ConnectionFailure, OutcomeUnknown, TransientFailure
 from segue.sandbox.server import Sandbox
-from tests.unit.channels.support import KEY, OTHER_KEY, deliver, find, variables
+from tests.unit.channels.support import KEY, OTHER_KEY, deliver, find, messages_of, variables
 
 CHANNELS: dict[str, Channel] = {
     "slack": SlackMessage.model_validate({"channel": "#alerts", "text": "hello"}),
@@ -47,10 +47,6 @@ LOST_AFTER_EFFECT = (
 )
 
 
-def options(fault: str) -> dict[str, object]:
-    return {"delay": 4} if fault == "time_out_after_effect" else {}
-
-
 def sent(vendor: str) -> tuple[str, dict[str, object]]:
     return KEY, CHANNELS[vendor].render(variables())
 
@@ -58,12 +54,13 @@ def sent(vendor: str) -> tuple[str, dict[str, object]]:
 @pytest.mark.parametrize("vendor", CHANNELS)
 @pytest.mark.parametrize("fault", LOST_AFTER_EFFECT)
 def test_a_message_whose_answer_was_lost_is_unknown_and_then_found(
-    sandbox: Sandbox, vendor: str, fault: str
+    sandbox: Sandbox, be_patient, vendor: str, fault: str
 ):
-    sandbox.fault(vendor, fault, **options(fault))
+    sandbox.fault(vendor, fault)
     with pytest.raises(OutcomeUnknown):
         deliver(CHANNELS[vendor])
-    assert len(sandbox.messages(service=vendor)) == 1
+    be_patient()
+    assert len(messages_of(sandbox, vendor)) == 1
     found = find(CHANNELS[vendor], sent(vendor))
     assert set(found) == {KEY}
     assert found[KEY].external_id
@@ -107,7 +104,7 @@ def test_a_question_that_fails_in_passing_is_transient(sandbox: Sandbox, vendor:
 
 @pytest.mark.parametrize("fault", ["time_out_after_effect"])
 def test_a_question_whose_answer_is_late_is_transient(sandbox: Sandbox, fault: str):
-    sandbox.fault("slack", fault, **options(fault))  # Slack is asked by POST
+    sandbox.fault("slack", fault)  # Slack is asked by POST
     with pytest.raises(TransientFailure):
         find(CHANNELS["slack"], sent("slack"))
 

@@ -15,7 +15,16 @@ from segue.channels.freshdesk_ticket import FreshdeskTicket, delivery_tag
 from segue.delivery.channel import Audience
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 from segue.sandbox.server import Sandbox
-from tests.unit.channels.support import HOSTILE, KEY, OTHER_KEY, deliver, find, http, vendor
+from tests.unit.channels.support import (
+    HOSTILE,
+    KEY,
+    OTHER_KEY,
+    deliver,
+    find,
+    http,
+    messages_of,
+    vendor,
+)
 
 
 def ticket(**fields: object) -> FreshdeskTicket:
@@ -114,10 +123,10 @@ def test_a_server_that_stumbles_may_have_made_the_ticket(set_connection):
 
 @pytest.mark.parametrize("fault", ["reset_after_effect", "time_out_after_effect"])
 def test_a_lost_answer_is_unknown_and_leaves_a_tag_to_find_it_by(sandbox: Sandbox, fault: str):
-    sandbox.fault("freshdesk", fault, **({"delay": 2} if "time_out" in fault else {}))
+    sandbox.fault("freshdesk", fault)
     with pytest.raises(OutcomeUnknown):
         deliver(ticket())
-    [received] = sandbox.messages(service="freshdesk")
+    [received] = messages_of(sandbox, "freshdesk")
     assert delivery_tag(KEY) in received.fields["ticket"]["tags"]
 
 

@@ -24,6 +24,7 @@ from tests.unit.channels.support import (
     deliver,
     find,
     http,
+    messages_of,
     variables,
     vendor,
 )
@@ -291,11 +292,14 @@ def test_a_server_that_is_unwell_is_transient(sandbox: Sandbox):
 @pytest.mark.parametrize(
     "fault", ["reset_after_effect", "time_out_after_effect", "reset_mid_answer", "malformed_answer"]
 )
-def test_a_lost_answer_is_unknown_and_leaves_a_tag_to_find_it_by(sandbox: Sandbox, fault: str):
-    sandbox.fault("twilio", fault, **({"delay": 2} if "time_out" in fault else {}))
+def test_a_lost_answer_is_unknown_and_leaves_a_tag_to_find_it_by(
+    sandbox: Sandbox, be_patient, fault: str
+):
+    sandbox.fault("twilio", fault)
     with pytest.raises(OutcomeUnknown):
         send()
-    [received] = sandbox.messages(service="twilio")
+    be_patient()
+    [received] = messages_of(sandbox, "twilio")
     assert received.fields["tags"] == {TAG: KEY}
     assert find(text(), sent())[KEY].external_id == received.fields["sid"]
 
