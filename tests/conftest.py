@@ -1,4 +1,4 @@
-"""For every test: no setting of the developer's own, and an Airflow home that is thrown away.
+"""For every test: no setting of the developer's own, an Airflow home that is thrown away, no haste.
 
 With several workers (``make test``) each has its own, and a file's tests go to one of them.
 """
@@ -9,6 +9,7 @@ import os
 import tempfile
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
 
 _home = tempfile.TemporaryDirectory(prefix="segue-tests-")
@@ -18,6 +19,10 @@ for _name in [name for name in os.environ if name.startswith("SEGUE_")]:
 os.environ["AIRFLOW_HOME"] = _home.name
 os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
 os.environ["AIRFLOW__CORE__UNIT_TEST_MODE"] = "False"
+
+# A busy machine is slow, and that is no property.
+settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 # Their tests share an Airflow, which takes longer to start than most files take to run.
 TOGETHER = ("tests/airflow/", "tests/ui/")

@@ -57,7 +57,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         definitions.write(made)
         with airflow:
             _running.append(airflow)
-            airflow.wait_for_dags(*definitions.NAMES)
+            airflow.wait_for_dags(*definitions.NAMES, seconds=480)
             for name in definitions.NAMES:
                 airflow.unpause(name)
             yield made

@@ -18,7 +18,7 @@ from tests.channels.case import ChannelCase
 from tests.channels.cases import CASES
 from tests.channels.stage import FAULTS, PAUSE, Delivery, Run, Stage
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1200)]
 ASKED = [name for name, case in CASES.items() if case.can_be_asked]
 DENYING = [name for name in ASKED if CASES[name].can_deny]
 NOT_DENYING = [name for name in ASKED if not CASES[name].can_deny]

@@ -9,7 +9,7 @@ import pytest
 from tests.airflow import definitions
 from tests.airflow.world import World
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1200)]
 
 
 def told(world: World) -> list[str]:

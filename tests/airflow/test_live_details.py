@@ -20,7 +20,7 @@ from tests.airflow.world import EMAIL, World, contact, everything_stored
 from tests.channels.run import CURRENT, PREVIOUS
 from tests.unit.live.world import QUALTRICS, at_qualtrics
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1200)]
 ROOT = Path(__file__).resolve().parents[2]
 
 

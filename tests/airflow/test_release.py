@@ -13,7 +13,7 @@ import pytest
 
 from tests.airflow.world import SLACK, World
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1200)]
 
 
 def begun(world: World, *arguments: str, **environment: str) -> subprocess.Popen[str]:
@@ -27,7 +27,7 @@ def begun(world: World, *arguments: str, **environment: str) -> subprocess.Popen
 def segue(world: World, *arguments: str) -> str:
     """Run the command line to its end, and return what it printed."""
     running = begun(world, *arguments)
-    out, err = running.communicate(timeout=120)
+    out, err = running.communicate(timeout=240)
     assert running.returncode == 0, out + err
     return out
 
@@ -36,13 +36,13 @@ def waited_for(world: World, *arguments: str) -> tuple[int, str, str]:
     """Run a command that waits for segue_release, which comes by; return code, stdout, stderr."""
     before = len(world.ledger.list_requests())
     running = begun(world, *arguments)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while len(world.ledger.list_requests()) == before:
         assert running.poll() is None, running.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.2)
     assert release(world)["try_out", -1] == "success"
-    out, err = running.communicate(timeout=60)
+    out, err = running.communicate(timeout=240)
     return running.returncode, out, err
 
 
@@ -153,7 +153,7 @@ def test_who_waits_in_vain_is_told_that_segue_release_is_paused(world: World):
     world.airflow.pause("segue_release")
     arguments = ("check-connections", "tried_out", "--timeout", "1s")
     running = begun(world, *arguments, **world.airflow.environment)
-    out, err = running.communicate(timeout=120)
+    out, err = running.communicate(timeout=240)
     assert (running.returncode, out) == (2, "")
     assert "was not carried out within 1s: the DAG segue_release is paused; run: " in err
     release(world)

@@ -10,7 +10,7 @@ import pytest
 from tests.airflow import definitions
 from tests.airflow.world import World
 
-pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.airflow, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")

@@ -133,7 +133,7 @@ class World:
         )
         ended: list[dict[str, Any]] = []
         for ended in self.airflow.wait_for_runs(  # noqa: B007
-            dag_id, expected=last - first + 1, seconds=240, after=before
+            dag_id, expected=last - first + 1, seconds=480, after=before
         ):
             pass
         return {run["dag_run_id"]: run["state"] for run in ended}
@@ -142,11 +142,11 @@ class World:
         """Run a pair of snapshots by hand; return (run id, state)."""
         conf = {"previous": previous, "current": current}
         run_id = self.airflow.trigger(dag_id, conf)
-        return run_id, self.airflow.finish(dag_id, expected=expected, seconds=180)[run_id]
+        return run_id, self.airflow.finish(dag_id, expected=expected, seconds=480)[run_id]
 
     def asked(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """Wait until the run's guard asks a person; return the question."""
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while self.airflow.task_states(dag_id, run_id).get(("guard", -1)) != "awaiting_input":
             assert time.monotonic() < deadline, self.airflow.task_states(dag_id, run_id)
             self.airflow.alive()
@@ -172,7 +172,7 @@ class World:
     def again(self, dag_id: str, run_id: str, *task_ids: str) -> str:
         """Clear tasks of a run, wait for it to end, and return its state."""
         self.airflow.clear(dag_id, run_id, *task_ids)
-        return self.airflow.finish(dag_id, seconds=180)[run_id]
+        return self.airflow.finish(dag_id, seconds=480)[run_id]
 
     def received(self, contains: str) -> Counter[str]:
         """Count, per service, what the servers received that contains a text."""

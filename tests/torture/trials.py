@@ -287,7 +287,7 @@ class Victim:
 
     def kill(self) -> None:
         """Kill it now."""
-        pid = self._pid.get(timeout=10)
+        pid = self._pid.get(timeout=120)
         if pid is not None:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

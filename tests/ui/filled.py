@@ -8,20 +8,19 @@ from segue.delivery.ledger import DetectedSpan, Ledger, Run, SpanKind
 from segue.delivery.schema import State, deliveries
 from segue.delivery.spans import Point, Stretch
 
+BEGUN = datetime.now(UTC)  # of all tests: midnight may come in the middle of one
 HOSTILE = "<img src=x onerror=alert(1)>\"'{{ 7*7 }}"
 
 
 def day_key(back: int) -> str:
     """The key of the snapshot that shows the changes of so many days ago."""
-    return (datetime.now(UTC) - timedelta(days=back)).date().isoformat()
+    return (BEGUN - timedelta(days=back)).date().isoformat()
 
 
 def span(back: int, *contacts: str, change: str = "added") -> DetectedSpan:
     """A span that ends so many days ago."""
     ends = [
-        datetime.combine(
-            (datetime.now(UTC) - timedelta(days=number)).date(), datetime.min.time(), UTC
-        )
+        datetime.combine((BEGUN - timedelta(days=number)).date(), datetime.min.time(), UTC)
         + timedelta(days=1)
         for number in (back + 1, back)
     ]

@@ -20,7 +20,7 @@ from segue.demo.local_airflow import LocalAirflow
 from tests.ui.filled import record
 
 pytest.importorskip("airflow.providers.fab", reason="apache-airflow-providers-fab is not installed")
-pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 ROOT = Path(__file__).parents[2]
 FAB = "airflow.providers.fab.auth_manager.fab_auth_manager.FabAuthManager"
@@ -45,22 +45,22 @@ class Server:
 
     def get(self, user: str | None, path: str) -> requests.Response:
         headers = {} if user is None else {"Authorization": f"Bearer {self._token(user)}"}
-        return requests.get(f"{self.airflow.url}/segue/{path}", headers=headers, timeout=60)
+        return requests.get(f"{self.airflow.url}/segue/{path}", headers=headers, timeout=240)
 
     def post(self, user: str, path: str, body: dict) -> requests.Response:
         headers = {"Authorization": f"Bearer {self._token(user)}"}
         url = f"{self.airflow.url}/segue/{path}"
-        return requests.post(url, json=body, headers=headers, timeout=60)
+        return requests.post(url, json=body, headers=headers, timeout=240)
 
     def is_up(self) -> bool:
         with suppress(requests.RequestException):
-            return requests.get(f"{self.airflow.url}/api/v2/version", timeout=5).ok
+            return requests.get(f"{self.airflow.url}/api/v2/version", timeout=60).ok
         return False
 
     def _token(self, user: str) -> str:
         if user not in self._tokens:
             login = {"username": user, "password": user}
-            answer = requests.post(f"{self.airflow.url}/auth/token", json=login, timeout=60)
+            answer = requests.post(f"{self.airflow.url}/auth/token", json=login, timeout=240)
             self._tokens[user] = answer.json()["access_token"]
         return self._tokens[user]
 
@@ -94,7 +94,7 @@ def server(tmp_path_factory) -> Iterator[Server]:
     airflow._spawn("api-server", ("api-server", "--workers", "1"))
     server = Server(airflow)
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while not server.is_up():
             assert time.monotonic() < deadline, (home / "logs/api-server.log").read_text()[-2000:]
             time.sleep(1)

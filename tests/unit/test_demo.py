@@ -92,11 +92,11 @@ def test_it_stops_airflow_when_it_is_told_to_even_in_the_background(number):
     code = (
         "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
         "from segue.demo import __main__ as entry\n"
-        "def wait():\n    print('up', flush=True); time.sleep(60)\n"
+        "def wait():\n    print('up', flush=True); time.sleep(600)\n"
         "entry.demo = wait\nraise SystemExit(entry.main([]))"
     )
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"up\n"
         process.send_signal(number)
-        assert (process.wait(30), process.stderr.read()) == (130, b"stopped\n")
+        assert (process.wait(120), process.stderr.read()) == (130, b"stopped\n")

@@ -31,7 +31,7 @@ def get(sandbox: Sandbox, path: str, **query: str) -> dict[str, Any]:
         f"{sandbox.url}/qualtrics/API/v3{path}",
         params=query,
         headers={"X-API-TOKEN": TOKEN},
-        timeout=10,
+        timeout=60,
     )
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
@@ -76,7 +76,7 @@ def test_a_transaction_has_the_form_of_the_example(sandbox: Sandbox):
         f"{sandbox.url}/qualtrics/API/v3/directories/{DIRECTORY}/contacts",
         json={"email": "a@example.com"},
         headers={"X-API-TOKEN": TOKEN},
-        timeout=10,
+        timeout=60,
     )
     deliver(link(), contact_id=created.json()["result"]["id"])
     told = {

@@ -37,14 +37,14 @@ print(json.dumps(answers))
 def command(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
     """Run the command as a process of its own."""
     line = [sys.executable, "-m", "segue.cli.main", *arguments]
-    return subprocess.run(line, capture_output=True, text=True, timeout=60, check=False, **options)
+    return subprocess.run(line, capture_output=True, text=True, timeout=240, check=False, **options)
 
 
 @pytest.fixture(scope="module")
 def helps() -> dict[tuple[str, ...], tuple[str, list[str]]]:
     """What each command's help prints, and what heavy is loaded then: all in one new process."""
     probe = [sys.executable, "-c", PROBE.format(heavy=HEAVY), json.dumps(COMMANDS)]
-    found = subprocess.run(probe, capture_output=True, text=True, timeout=60, check=True)
+    found = subprocess.run(probe, capture_output=True, text=True, timeout=240, check=True)
     return dict(zip(COMMANDS, json.loads(found.stdout), strict=True))
 
 
@@ -96,7 +96,7 @@ def test_a_reader_that_goes_away_is_no_error_message(home):
     home.snapshot("2026-11-23", rows)
     line = f"{sys.executable} -m segue.cli.main members gold --format csv | head -1"
     found = subprocess.run(
-        ["bash", "-c", line], capture_output=True, text=True, timeout=60, check=True
+        ["bash", "-c", line], capture_output=True, text=True, timeout=240, check=True
     )
     assert found.stdout == "contact_id,opted_in\n"
     assert "rror" not in found.stderr

@@ -91,5 +91,5 @@ def _on_a_terminal(line: list[str], environment: dict[str, str]) -> str:
     except OSError:  # how Linux says that the other side has closed
         pass
     os.close(master)
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=120) == 0
     return b"".join(chunks).decode()

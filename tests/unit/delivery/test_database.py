@@ -169,14 +169,14 @@ def test_two_runs_at_once_take_no_time_twice_whatever_the_servers_default(ledger
     class Slow(list):
         def __iter__(self):
             begun.set()
-            assert go_on.wait(30)
+            assert go_on.wait(120)
             return super().__iter__()
 
     first = replace(detected(stretch(2, 4)), changes=Slow(added("a")))
     record(ledger, run("earlier"), detected(stretch(1, 2)))
     with ThreadPoolExecutor(2) as pool:
         one = pool.submit(record, ledger, run("one"), first)
-        assert begun.wait(30)
+        assert begun.wait(120)
         two = pool.submit(record, ledger, run("two"), detected(stretch(2, 3), added("a")))
         time.sleep(0.5)
         go_on.set()

@@ -21,7 +21,7 @@ from segue.directory.readers import in_parallel, open_parts
 @pytest.mark.parametrize("asked", ["columns", "schema", "kinds"])
 def test_two_files_are_read_at_once(tmp_path, kind, asked):
     """Each waits, while it is read, for the other one to be read as well."""
-    both = threading.Barrier(2, timeout=10)
+    both = threading.Barrier(2, timeout=60)
 
     class Meeting(DirFileSystem):
         def open(self, *args, **kwargs):

@@ -105,11 +105,17 @@ def test_a_task_that_is_told_to_end_makes_no_further_call(ledger):
             answers = super().look_up(contacts)
             if len(self._source._asked) == 4:
                 signal.pthread_kill(threading.main_thread().ident, signal.SIGUSR1)
-            time.sleep(0.05)
+            if len(self._source._asked) >= 4:
+                told.wait(60)
+                time.sleep(0.05)
             return answers
 
-    source = Ending()
-    before = signal.signal(signal.SIGUSR1, lambda *_: sys.exit("told to end"))
+    def end(*_):
+        told.set()
+        sys.exit("told to end")
+
+    source, told = Ending(), threading.Event()
+    before = signal.signal(signal.SIGUSR1, end)
     try:
         with pytest.raises(SystemExit):
             look_up(source, contacts(200), Desk(ledger))

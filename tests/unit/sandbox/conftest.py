@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from segue.sandbox.server import Sandbox
+from tests.unit.channels.support import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -24,5 +25,5 @@ def sandbox(running_sandbox: Sandbox) -> Sandbox:
 
 @pytest.fixture
 def web(sandbox: Sandbox) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=sandbox.url, timeout=5) as client:
+    with httpx.Client(base_url=sandbox.url, timeout=PATIENCE) as client:
         yield client

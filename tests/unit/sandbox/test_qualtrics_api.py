@@ -25,7 +25,7 @@ def ask(
         f"{sandbox.url}/qualtrics{path}",
         json=body,
         headers=headers or {"X-API-TOKEN": TOKEN},
-        timeout=10,
+        timeout=60,
     )
     return answer.status_code, answer.json()
 
