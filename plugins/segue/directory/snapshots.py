@@ -265,8 +265,21 @@ def fingerprint(snapshot: Snapshot) -> str:
     It covers names, sizes and checksums (modification times where there is no checksum), as they
     are now; marker files and other programs' files do not count.
     """
-    facts = [(file.name, file.size, file.version) for file in _table_files(snapshot)]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    return _digest_of((file.name, file.size, file.version) for file in _table_files(snapshot))
+
+
+def storage_state(snapshot: Snapshot) -> str:
+    """Return a digest that changes with the fingerprint, and more often: what a cache goes by.
+
+    A local file that was replaced by another of its size, and given its time, is noticed; so is one
+    whose rights were changed or that was copied elsewhere, of which nobody has to be told.
+    """
+    files = _table_files(snapshot)
+    return _digest_of((file.name, file.size, file.version, file.change_time) for file in files)
+
+
+def _digest_of(facts: Iterable[tuple[str | int, ...]]) -> str:
+    return hashlib.sha256(json.dumps(list(facts)).encode()).hexdigest()[:16]
 
 
 def same_content(one: Snapshot, other: Snapshot) -> bool:

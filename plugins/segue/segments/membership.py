@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segue.directory.definition import DirectoryDefinition
-from segue.directory.snapshots import Snapshot, fingerprint
+from segue.directory.snapshots import Snapshot, storage_state
 from segue.directory.tables import SnapshotTables
 from segue.directory.whole_files import whole_file
 from segue.segments.arrow import TEXT, pc
@@ -101,7 +101,7 @@ def membership_key(
         "timezone": directory.timezone,
         "date_keys": directory.date_keys,
         "location": str(snapshot.location),
-        "snapshot": [snapshot.key, snapshot.as_of.isoformat(), fingerprint(snapshot)],
+        "snapshot": [snapshot.key, snapshot.as_of.isoformat(), storage_state(snapshot)],
     }
     canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()

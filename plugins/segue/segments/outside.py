@@ -270,7 +270,7 @@ def _version(location: UPath) -> list[Any]:
     """Return size and version of a file; empty if it is not there."""
     where = f"the folder {shown(location.parent)}"
     file = find_file(location, where)
-    return [file.size, file.version] if file else []
+    return [file.size, file.version, file.change_time] if file else []
 
 
 def _no_ids() -> ArrowColumn:

@@ -369,21 +369,18 @@ def _shape(value: object) -> str:
 # Words for nothing
 
 
-NOTHING = (
-    "null",
-    r"\n",
-    "none",
-    "nan",
-    "nat",
-    "n/a",
-    "#n/a",
-    "na",
-    "nil",
-    "undefined",
-    "(null)",
-    "-",
+NOTHING = tuple(
+    word
+    for line in (
+        r"null \n none nan nat nil undefined (null) <null> [null] <na> (blank) (empty) (none)",
+        "n/a na n.a. n.a #n/a #null! #ref! #value! #name? #num! #div/0! - -- --- — ? .",
+    )
+    for word in line.split()
 )
-_BLANKS = " \t\n\v\f\r"
+# those of Unicode that are seen as nothing, too: no-break, thin and zero-width ones, marks of order
+_BLANKS = " \t\n\v\f\r\x85\xa0\xad\u1680\u180e\u2028\u2029\u202f\u205f\u2060\u3000\ufeff" + "".join(
+    map(chr, range(0x2000, 0x2010))
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -217,6 +218,19 @@ def test_the_key_covers_everything_a_membership_follows_from(folder):
     keys.add(membership_key(segment(), directory, rewritten))
     assert len(keys) == len(others) + 1
     assert base not in keys
+
+
+def test_a_file_of_the_same_size_and_time_is_not_taken_for_the_one_before(folder, tmp_path):
+    """Archives and copies give files whatever time they like."""
+    snapshot = folder.write("2026-11-22", contacts="contact_id,tier a,gold b,blue")
+    store = MembershipStore(str(tmp_path / "state"))
+    path = Path(snapshot.location.path, "contacts.csv")
+    times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+    before = store.membership(segment(), folder.directory, snapshot)
+    path.write_text("contact_id,tier\na,blue\nb,gold\n")
+    os.utime(path, ns=times)
+    after = store.membership(segment(), folder.directory, snapshot)
+    assert [list(each["contact_id"]) for each in (before, after)] == [["a"], ["b"]]
 
 
 def test_a_description_does_not_change_the_key(folder):

@@ -403,3 +403,13 @@ def test_words_for_nothing_are_counted(folder):
     [found] = find_words_for_nothing(tables, "contacts")
     assert (found.column, found.count) == ("first_name", 5)
     assert set(found.words) == {"null", r"\N", " ", "Nan", "nan"}
+
+
+@pytest.mark.parametrize(
+    "word", ["<NA>", "[NULL]", "N.A.", "#REF!", "(blank)", "--", "\xa0", "\u200b "]
+)
+def test_words_for_nothing_of_other_programs_are_counted(folder, word: str):
+    """As pandas, database tools, spreadsheets and web forms write them."""
+    tables = tables_of(folder, contacts=f"contact_id,first_name\na,{word}\nb,Ann\n")
+    [found] = find_words_for_nothing(tables, "contacts")
+    assert (found.words, found.count) == ((word,), 1)
