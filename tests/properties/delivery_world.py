@@ -674,9 +674,10 @@ class World:
                 same = (then.get("outcome"), then.get("reason")) == (row["outcome"], row["reason"])
                 wrong[row["action"], outcome] += not same
         for action in ACTIONS:
-            for late in self.ledger.untold(NAME, action):
+            untold = self.ledger.untold(NAME, action)
+            for late in untold.outcomes:
                 wrong[action, late.outcome] -= late.count
-            self.ledger.mark_told(NAME, action)
+            self.ledger.mark_told(untold)
         self.violations += [f"nobody is told of {each}" for each in sorted(+wrong)]
 
     def release_without_definitions(self) -> None:

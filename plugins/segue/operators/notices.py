@@ -15,17 +15,20 @@ class NamedNotifier(BaseNotifier):
     """Stands in for the notifier that a notice names.
 
     A notifier that fails is an error in the log and stops nothing: the question stands in the UI,
-    and the report has said what there is to say.
+    and the report has said what there is to say. ``has_told`` says whether the last call worked.
     """
 
     def __init__(self, notice: Notice) -> None:
         super().__init__()
         self.notice = notice
+        self.has_told = False
 
     def __call__(self, *args: Any) -> None:
         """Build the notifier and call it as Airflow called this one."""
+        self.has_told = False
         try:
             build_notifier(self.notice)(*args)
+            self.has_told = True
         except Exception:  # whatever a vendor's client raises
             self.log.exception("%s could not tell anybody", self.notice.notifier)
 

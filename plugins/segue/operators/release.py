@@ -6,7 +6,9 @@ door, one task per workflow and action.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from segue.catalog import Catalog
     from segue.delivery.ledger import Ledger, Request
     from segue.delivery.resolved import ResolvedWorkflow
+    from segue.workflows.definition import Notice
 
 _LABEL = "{{ task.work['workflow'] }} {{ task.work['action'] }}"
 
@@ -133,11 +136,15 @@ class Resume(BaseOperator):
 
         name, action = self.work["workflow"], self.work["action"]
         catalog, ledger = Catalog(task_settings().home), open_ledger()
-        resolved = catalog.resolve(name) if name in catalog.names("workflows") else None
-        if resolved is None or action not in resolved.action_ids:
-            problems = [_undefined(catalog, name, action, ledger)]
+        try:
+            resolved = catalog.resolve(name) if name in catalog.names("workflows") else None
+        except SegueError as error:  # a file is half copied, or has a slip
+            resolved, problems = None, [str(error)]
         else:
-            problems = self._resume(resolved, ledger, context)
+            if resolved is None or action not in resolved.action_ids:
+                problems = [_undefined(catalog, name, action, ledger)]
+            else:
+                problems = self._resume(resolved, ledger, context)
         problems += _tell(name, action, resolved, ledger, context)
         if problems:
             raise AirflowException("; ".join(problems))
@@ -188,6 +195,28 @@ def _undefined(catalog: Catalog, workflow: str, action: str, ledger: Ledger) -> 
     )
 
 
+@dataclass(frozen=True)
+class _Audience:
+    """Whom a workflow tells of what went wrong, and of how many failures of a run it does not."""
+
+    notices: Sequence[Notice]
+    max_failed: int
+
+
+def _audience(workflow: str, resolved: ResolvedWorkflow | None, ledger: Ledger) -> _Audience:
+    """Return what the definition says; where it is away, what the newest recorded one said."""
+    from segue.workflows.definition import Notify, ReportRules
+
+    if resolved is not None:
+        definition = resolved.definition
+        return _Audience(definition.notify.on_failure, definition.report.max_failed)
+    body = ledger.newest_definition(workflow)
+    parts = json.loads(body)["workflow"] if body else {}
+    notify = Notify.model_validate_json(json.dumps(parts.get("notify", {})))
+    rules = ReportRules.model_validate_json(json.dumps(parts.get("report", {})))
+    return _Audience(notify.on_failure, rules.max_failed)
+
+
 def _tell(
     workflow: str,
     action: str,
@@ -195,22 +224,23 @@ def _tell(
     ledger: Ledger,
     context: Context,
 ) -> list[str]:
-    """Tell, once, of what went wrong after its run had ended, as the run's report would have."""
+    """Tell, once, of what went wrong after its run had ended, as the run's report would have.
+
+    Where none of its notifiers could tell anybody, the next run tells it again.
+    """
     from segue.delivery.schema import State
 
-    late = ledger.untold(workflow, action)
-    if not late:
-        ledger.mark_told(workflow, action)  # what was to be told is none any more
-        return []
-    failures = ledger.failed_of_runs({each.run for each in late})
-    limit = resolved.definition.report.max_failed if resolved else 0
+    untold = ledger.untold(workflow, action)
+    failures = ledger.failed_of_runs({each.run for each in untold.outcomes})
+    audience = _audience(workflow, resolved, ledger) if untold.outcomes else _Audience((), 0)
     lines = [
         f"{workflow} {action}: {each.count} {each.outcome} after the end of run {each.run_id}"
-        for each in late
-        if each.outcome != State.FAILED or failures.get(each.run, 0) > limit
+        for each in untold.outcomes
+        if each.outcome != State.FAILED or failures.get(each.run, 0) > audience.max_failed
     ]
-    if lines and resolved is not None:
-        for notifier in notifiers(resolved.definition.notify.on_failure):
-            notifier({**context, "report": lines})
-    ledger.mark_told(workflow, action)
+    named = notifiers(audience.notices) if lines else []
+    for notifier in named:
+        notifier({**context, "report": lines})
+    if not named or any(notifier.has_told for notifier in named):
+        ledger.mark_told(untold)
     return lines

@@ -162,18 +162,38 @@ def test_what_goes_wrong_outside_of_a_run_is_to_be_told_until_it_was(
     done = Finished(key(ledger), finished.state, finished.reason, held_until=finished.held_until)
     how = {"now": NOW, "lease_until": LATER, "clear_number": 0 if in_run else None}
     advance(ledger, [done], [], owner="me", **how)
-    found = [(each.outcome, each.count) for each in ledger.untold("welcome", "mail")]
+    found = [(each.outcome, each.count) for each in ledger.untold("welcome", "mail").outcomes]
     assert found == ([] if in_run else told)
     if found:
         assert ("welcome", "mail") in ledger.actions_with_work(NOW)
-    ledger.mark_told("welcome", "mail")
-    assert ledger.untold("welcome", "mail") == []
+    ledger.mark_told(ledger.untold("welcome", "mail"))
+    assert ledger.untold("welcome", "mail").seen == {}
+
+
+def test_what_comes_while_people_are_told_is_told_the_next_time(ledger):
+    """Another delivery that fails meanwhile, and the same one that failed once more."""
+    ids = record(ledger, run(), detected(stretch(21, 22), added("a", "b", "c")))
+    ledger.release(ids, NOW)
+
+    def fail(contact: str, at: datetime) -> None:
+        again = deliveries.c.contact_id == contact
+        values = {"state": State.FAILED, "untold": 1, "updated_at": at}
+        with ledger.engine.begin() as connection:
+            connection.execute(update(deliveries).where(again).values(values))
+
+    fail("a", NOW)
+    fail("b", NOW)
+    told = ledger.untold("welcome", "mail")
+    fail("b", NOW + timedelta(microseconds=1))
+    fail("c", NOW)
+    ledger.mark_told(told)
+    assert sum(each.count for each in ledger.untold("welcome", "mail").outcomes) == 2
 
 
 def test_a_call_of_a_dead_worker_that_nobody_can_ask_for_is_told_outside_of_a_run(ledger):
     begun(ledger)
     ledger.call_uncertain([key(ledger)], LATER, LATER, in_run=False)
-    assert [each.outcome for each in ledger.untold("welcome", "mail")] == ["uncertain"]
+    assert [each.outcome for each in ledger.untold("welcome", "mail").outcomes] == ["uncertain"]
 
 
 def test_a_failure_after_the_run_waits_for_a_person_to_clear_it_after_that(ledger):

@@ -938,7 +938,7 @@ def test_what_is_in_doubt_and_must_not_be_sent_again_stays_in_doubt(ledger, reas
     assert outcome(ledger, "a").startswith(f"uncertain:not sent again: {reason.split(':')[0]}")
     assert (len(through.outbox.keys), result.is_complete) == (1, True)
     told = [] if in_run else ["uncertain"]
-    assert [late.outcome for late in ledger.untold("welcome", "mail")] == told
+    assert [late.outcome for late in ledger.untold("welcome", "mail").outcomes] == told
 
 
 def raise_lost():

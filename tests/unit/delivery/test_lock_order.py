@@ -118,7 +118,7 @@ ACTS: Mapping[str, tuple[Mapping[str, Any], Act]] = {
     "leave_in_doubt": (DUE, lambda ledger, keys, _: ledger.leave_in_doubt(keys, "stop", NOW)),
     "mark_told": (
         {**FAILED, "untold": 1},
-        lambda ledger, *_: ledger.mark_told(*WELCOME),
+        lambda ledger, *_: ledger.mark_told(ledger.untold(*WELCOME)),
     ),
     "postpone": (HELD, lambda ledger, keys, _: ledger.postpone(keys, "away", LATER, NOW)),
     "hold_followers": (

@@ -337,7 +337,7 @@ def test_what_was_held_too_long_expires_although_nothing_of_it_can_be_read(tmp_p
         (tmp_path / "include" / "snapshots" / key / "_SUCCESS").unlink()
     assert world.resume().problems == []
     assert world.outcomes["a"] == world.outcomes["b"] == "skipped:expired"
-    assert [(each.outcome, each.count) for each in ledger.untold("welcome", "mail")] == [
+    assert [(each.outcome, each.count) for each in ledger.untold("welcome", "mail").outcomes] == [
         ("expired", 2)
     ]
     assert ledger.prune(datetime.now(UTC)).spans == 1
@@ -359,7 +359,7 @@ def test_what_becomes_uncertain_after_its_run_is_sent_once_more_where_it_says_re
         world.resume()
     assert world.received == ["a 1"] * received
     assert world.outcomes["a"].startswith("uncertain")
-    assert [each.outcome for each in ledger.untold("welcome", "mail")] == ["uncertain"]
+    assert [each.outcome for each in ledger.untold("welcome", "mail").outcomes] == ["uncertain"]
 
 
 def test_a_policy_that_says_hold_by_now_sends_nothing_once_more(tmp_path, ledger):
@@ -373,7 +373,7 @@ def test_a_policy_that_says_hold_by_now_sends_nothing_once_more(tmp_path, ledger
     world.resume()
     assert len(world.received) == sent
     assert ledger.actions_with_work(datetime.now(UTC)) == [("welcome", "mail")]  # to be told
-    ledger.mark_told("welcome", "mail")
+    ledger.mark_told(ledger.untold("welcome", "mail"))
     assert ledger.actions_with_work(datetime.now(UTC)) == []
 
 
@@ -384,7 +384,7 @@ def test_what_is_to_be_sent_once_more_and_may_not_is_left_to_a_person(tmp_path, 
     world.mail.losing(lose)
     world.run()
     sent = len(world.received)
-    ledger.mark_told("welcome", "mail")
+    ledger.mark_told(ledger.untold("welcome", "mail"))
     if why == "conditions":
         path = tmp_path / "include" / "workflows" / "welcome.yaml"
         path.write_text(path.read_text().replace("is_set: true", 'equals: "9"'))
@@ -396,8 +396,8 @@ def test_what_is_to_be_sent_once_more_and_may_not_is_left_to_a_person(tmp_path, 
     world.resume()
     assert len(world.received) == sent
     assert {text.split(":")[0] for text in world.outcomes.values()} == {"uncertain"}
-    assert [late.outcome for late in ledger.untold("welcome", "mail")] == ["uncertain"]
-    ledger.mark_told("welcome", "mail")
+    assert [late.outcome for late in ledger.untold("welcome", "mail").outcomes] == ["uncertain"]
+    ledger.mark_told(ledger.untold("welcome", "mail"))
     assert ledger.actions_with_work(datetime.now(UTC)) == []
 
 

@@ -198,6 +198,50 @@ def test_what_is_held_waits_while_its_definition_is_away(tmp_path, served, away)
     assert release.outcomes == {"delivered"}
 
 
+TOLD = "welcome mail: 1 failed after the end of run run-1"
+
+
+def failed_untold(release: Release) -> None:
+    """The worker ended after it had written the outcome down, and before it told anybody."""
+    values = {"state": State.FAILED, "reason": "550", "untold": 1}
+    with release.ledger.engine.begin() as connection:
+        connection.execute(update(deliveries).values(**values, held_until=None, held_since=None))
+
+
+@pytest.mark.parametrize("away", AWAY)
+def test_what_went_wrong_is_told_while_its_definition_is_away(tmp_path, served, away):
+    """Whom to tell, the newest recorded definition says."""
+    release = Release(tmp_path)
+    failed_untold(release)
+    AWAY[away](release.home)
+    [problem] = release.run()
+    assert TOLD in problem
+    assert release.told == [TOLD]
+    assert release.run() == []
+    assert release.told == [TOLD]
+
+
+def test_failures_that_a_definition_allowed_which_is_away_are_not_told(tmp_path, served):
+    release = Release(tmp_path, max_failed=1)
+    failed_untold(release)
+    shutil.rmtree(release.home)
+    assert TOLD not in release.run()[0]
+    assert release.told == []
+    assert release.run() == []
+
+
+def test_what_no_notifier_could_tell_is_told_by_the_next_run(tmp_path, served):
+    """Its task fails each time, and what was told stays so."""
+    release = Release(tmp_path)
+    failed_untold(release)
+    (tmp_path / "told").mkdir()
+    assert release.run() == release.run() == [TOLD]
+    (tmp_path / "told").rmdir()
+    assert release.run() == [TOLD]
+    assert release.told == [TOLD]
+    assert release.run() == []
+
+
 def test_an_action_that_was_removed_for_good_is_dropped_and_may_come_back(tmp_path, served):
     """``segue drop`` ends it; clearing the run from detect_changes takes that back."""
     release = Release(tmp_path)

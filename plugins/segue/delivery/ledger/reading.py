@@ -327,6 +327,19 @@ class Reading(LedgerDatabase):
         with self._read() as connection:
             return connection.execute(query).scalar_one_or_none()
 
+    def newest_definition(self, workflow: str) -> str | None:
+        """Return the canonical JSON of a workflow as its newest run recorded it, or None."""
+        query = (
+            select(definitions.c.body)
+            .join(spans, spans.c.definition == definitions.c.hash)
+            .join(runs, runs.c.id == spans.c.run)
+            .where(runs.c.namespace == self.namespace, runs.c.workflow == workflow)
+            .order_by(runs.c.recorded_at.desc(), spans.c.id.desc())
+            .limit(1)
+        )
+        with self._read() as connection:
+            return connection.execute(query).scalar_one_or_none()
+
     def find_delivery(self, key: str) -> dict[str, Any] | None:
         """Return all that is known of one delivery, its run and its span included, or None."""
         table = deliveries.c

@@ -236,6 +236,18 @@ class LateOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Untold:
+    """What is to be told of an action: ``outcomes``, one per run and outcome, in order of the runs.
+
+    ``seen`` has all that is marked to be told, with the time of its last change; of some of it
+    there is nothing to tell any more.
+    """
+
+    outcomes: Sequence[LateOutcome]
+    seen: Mapping[str, datetime]
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The outcome of one delivery, to be written.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 
@@ -12,6 +13,7 @@ from segue.delivery.ledger.database import (
     LedgerDatabase,
     batched,
     change_deliveries,
+    lock_deliveries,
     unindexed,
 )
 from segue.delivery.ledger.records import (
@@ -22,6 +24,7 @@ from segue.delivery.ledger.records import (
     DeliveryRow,
     DueDelivery,
     LateOutcome,
+    Untold,
 )
 from segue.delivery.ledger.sending import (
     NOT_SENT_AGAIN,
@@ -166,34 +169,37 @@ class Recovering(LedgerDatabase):
                 mine = deliveries.c.key.in_(batch), *due
                 change_deliveries(connection, mine, {**values, **NOT_HELD})
 
-    def untold(self, workflow: str, action: str) -> list[LateOutcome]:
-        """Return what went wrong of an action outside of its runs and nobody was told of yet.
-
-        One fact per run and outcome, in order of the runs.
-        """
-        mine = self._untold_of(workflow, action)
-        outcome = case(
-            (deliveries.c.reason == SKIPPED_EXPIRED, SKIPPED_EXPIRED), else_=deliveries.c.state
-        )
-        wrong = or_(
-            deliveries.c.state.in_((State.FAILED, State.UNCERTAIN)),
-            deliveries.c.reason == SKIPPED_EXPIRED,
+    def untold(self, workflow: str, action: str) -> Untold:
+        """Return what went wrong of an action outside of its runs and nobody was told of yet."""
+        wrong = case(
+            (deliveries.c.reason == SKIPPED_EXPIRED, SKIPPED_EXPIRED),
+            (deliveries.c.state.in_((State.FAILED, State.UNCERTAIN)), deliveries.c.state),
+            else_=None,
         )
         query = (
-            select(runs.c.id, runs.c.run_id, outcome.label("outcome"), func.count())
+            select(deliveries.c.key, deliveries.c.updated_at, runs.c.id, runs.c.run_id, wrong)
             .join(spans, spans.c.id == deliveries.c.span)
             .join(runs, runs.c.id == spans.c.run)
-            .where(mine, wrong)
-            .group_by(runs.c.id, runs.c.run_id, outcome)
-            .order_by(runs.c.id, "outcome")
+            .where(self._untold_of(workflow, action))
         )
         with self._read() as connection:
-            return [LateOutcome(*row) for row in connection.execute(query)]
+            rows = connection.execute(query).all()
+        counts = Counter((run, run_id, outcome) for _, _, run, run_id, outcome in rows if outcome)
+        outcomes = [LateOutcome(*which, counts[which]) for which in sorted(counts)]
+        return Untold(outcomes, {row.key: row.updated_at for row in rows})
 
-    def mark_told(self, workflow: str, action: str) -> None:
-        """Note that people were told of all of it."""
-        with self._write() as connection:
-            change_deliveries(connection, [self._untold_of(workflow, action)], {"untold": None})
+    def mark_told(self, told: Untold) -> None:
+        """Note that people were told of this; what has changed since it was read is still news."""
+        for batch in batched(sorted(told.seen)):
+            mine = deliveries.c.key.in_(batch), deliveries.c.untold.is_not(None)
+            with self._write() as connection:
+                lock_deliveries(connection, *mine)
+                rows = connection.execute(
+                    select(deliveries.c.key, deliveries.c.updated_at).where(*mine)
+                )
+                same = [row.key for row in rows if row.updated_at == told.seen[row.key]]
+                as_told = update(deliveries).where(deliveries.c.key.in_(same))
+                connection.execute(as_told.values(untold=None))
 
     def failed_of_runs(self, runs_: Iterable[int]) -> dict[int, int]:
         """Return how many deliveries of each of these runs have failed."""
