@@ -8,14 +8,13 @@ being read.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 import pandas as pd
 import pyarrow as pa
 
 Column: TypeAlias = "pa.ChunkedArray[Any] | pa.Array[Any]"
-_FIRST_DAY = date(1970, 1, 1)
 # LookupError: a zone that nobody knows
 _BEYOND = (ValueError, OverflowError, LookupError, pa.ArrowException)
 
@@ -62,14 +61,6 @@ def _time(scalar: Any) -> datetime | None:
     return value.to_pydatetime(warn=False) if isinstance(value, pd.Timestamp) else value
 
 
-def _whole_days(scalar: Any) -> date | None:
-    """Return a date64's day; Arrow counts it in 32 bits, and begins anew beyond."""
-    try:
-        return _FIRST_DAY + timedelta(milliseconds=scalar.value)
-    except OverflowError:
-        return None
-
-
 def _duration(scalar: Any) -> timedelta | None:
     value = _simple(scalar)
     return value.to_pytimedelta() if isinstance(value, pd.Timedelta) else value
@@ -102,7 +93,6 @@ def _is_list(kind: pa.DataType) -> bool:
 _READERS: tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...] = (
     (pa.types.is_timestamp, _time),
     (pa.types.is_duration, _duration),
-    (pa.types.is_date64, _whole_days),
     (pa.types.is_map, _map),
     (_is_list, _list),
     (pa.types.is_struct, _struct),

@@ -137,12 +137,3 @@ def test_a_table_without_rows_may_have_no_types(folder):
     folder.write(f"{KEY}/subscriptions.parquet", nothing)
     assert len(folder.tables().rows("subscriptions")) == 0
     assert folder.tables().check() == []
-
-
-def test_a_day_beyond_what_arrow_counts_is_none_and_no_other_day():
-    """Arrow gives the days of a date64 in 32 bits: what is beyond would be 1970 again."""
-    day, never = 86_400_000, 86_400_000 * 2**36
-    days = pa.array([day * 20_000, never, -never, None], pa.date64())
-    assert python_values(days) == [dt.date(2024, 10, 4), None, None, None]
-    listed = pa.ListArray.from_arrays([0, 2], days[:2])
-    assert python_values(listed) == [[dt.date(2024, 10, 4), None]]
