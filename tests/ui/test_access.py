@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
+from fastapi.dependencies.utils import get_flat_dependant
 from fastapi.routing import APIRoute
 
 
@@ -27,6 +30,35 @@ def test_every_route_needs_a_login(client, ledger):
     }
     assert len(refused) > 3
     assert set(refused.values()) == {401}, refused
+
+
+def routes_of_a_workflow() -> Iterator[tuple[str, str]]:
+    """Each (method, address) that takes ``workflow`` in its path or query, here ``secret``."""
+    from segue.web.app import create_app
+
+    for route in create_app().routes:
+        if not isinstance(route, APIRoute):
+            continue
+        parameters = get_flat_dependant(route.dependant)
+        path = route.path.replace("{workflow}", "secret").replace("{key}", "0" * 64)
+        in_query = "workflow" in {each.alias for each in parameters.query_params}
+        if in_query or "{workflow}" in route.path:
+            yield from ((each, path + "?workflow=secret" * in_query) for each in route.methods)
+
+
+def test_every_route_of_a_workflow_refuses_whoever_may_not_read_it(
+    client, ledger, definitions, only_reads
+):
+    definitions("welcome")
+    definitions("secret")
+    only_reads("welcome")
+    viewer = client("vera")
+    answers = {
+        (method, path): viewer.request(method, f"/segue{path}").status_code
+        for method, path in routes_of_a_workflow()
+    }
+    assert len(answers) > 10
+    assert set(answers.values()) == {403}, answers
 
 
 @pytest.mark.parametrize("path", ["docs", "redoc", "openapi.json", "docs/oauth2-redirect"])

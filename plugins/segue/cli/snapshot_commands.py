@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from segue.delivery.ledger import RecordedSpan
     from segue.directory.definition import DirectoryDefinition
     from segue.directory.tables import SnapshotTables
+    from segue.segments.definition import SegmentDefinition
     from segue.segments.strangers import Strangers
     from segue.segments.unreadable import Unreadable, Use, WordsForNothing
 
@@ -171,6 +172,7 @@ def _check(workspace: Workspace, directory: DirectoryDefinition, key: str, outpu
         further += [(each.table, each.problem) for each in strangers if each.problem]
         loss = workspace.lost_opt_outs(tables)
         further += [] if loss is None else [("contacts", loss)]
+        further += [] if report else _lacking(workspace, tables)
     remarks: list[Unreadable | WordsForNothing | Strangers] = [
         *(each for each in strangers if not each.problem),
         *unreadable,
@@ -225,6 +227,26 @@ def _remarks(workspace: Workspace, tables: SnapshotTables) -> list[Unreadable | 
     return [*find_unreadable(tables, uses), *words]
 
 
+def _segments(workspace: Workspace, directory: str) -> Iterator[SegmentDefinition]:
+    """Yield the segments of a directory; broken ones are for validate."""
+    from segue.errors import SegueError
+
+    for name in workspace.catalog.names("segments"):
+        with suppress(SegueError):
+            segment = workspace.catalog.segment(name)
+            if segment.directory == directory:
+                yield segment
+
+
+def _lacking(workspace: Workspace, tables: SnapshotTables) -> list[tuple[str, str]]:
+    """Return which tables and columns a segment needs that the snapshot lacks, in words."""
+    from segue.segments.membership import describe_missing
+
+    segments = _segments(workspace, tables.directory.directory)
+    problems = (describe_missing(segment, tables) for segment in segments)
+    return [("", problem) for problem in problems if problem is not None]
+
+
 def _uses(workspace: Workspace, directory: str) -> Iterator[Use]:
     """Yield what the segments and workflows of a directory read; broken ones are for validate."""
     from segue.errors import SegueError
@@ -232,11 +254,8 @@ def _uses(workspace: Workspace, directory: str) -> Iterator[Use]:
     from segue.workflows.details import uses_of_workflow
 
     catalog = workspace.catalog
-    for name in catalog.names("segments"):
-        with suppress(SegueError):
-            segment = catalog.segment(name)
-            if segment.directory == directory:
-                yield from uses_of(segment)
+    for segment in _segments(workspace, directory):
+        yield from uses_of(segment)
     for name in catalog.names("workflows"):
         with suppress(SegueError):
             workflow = catalog.workflow(name)

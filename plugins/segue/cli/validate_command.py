@@ -108,21 +108,13 @@ def _known_columns(workspace: Workspace) -> _Checked:
 
 def _newest(workspace: Workspace, directory: DirectoryDefinition) -> SnapshotTables:
     """Return the tables of the newest complete snapshot; raise DataError where there is none."""
-    from segue.directory.snapshots import describe_unkeyed, list_snapshots, unkeyed_folders
     from segue.directory.tables import SnapshotTables
     from segue.errors import SnapshotMissing
 
     complete = workspace.complete_snapshots(directory)
     if complete:
         return SnapshotTables(directory, complete[-1])
-    reasons = [f"directory {directory.directory} has no complete snapshot yet"]
-    reasons += [
-        f"{newest.key} is not: {newest.why_incomplete}"
-        for newest in list_snapshots(directory, now=workspace.now)[-1:]
-        if not newest.complete
-    ]
-    others = describe_unkeyed(unkeyed_folders(directory))
-    raise SnapshotMissing("; ".join([*reasons, others] if others else reasons))
+    raise SnapshotMissing(workspace.why_none(directory))
 
 
 def _is_mistake(workspace: Workspace, directory: DirectoryDefinition, error: DataError) -> bool:

@@ -16,7 +16,15 @@ from zoneinfo import ZoneInfo
 
 from segue.catalog import Catalog
 from segue.cli.output import note
-from segue.directory.snapshots import Snapshot, find_snapshot, newest_complete, usable_snapshots
+from segue.directory.snapshots import (
+    Snapshot,
+    describe_unkeyed,
+    find_snapshot,
+    list_snapshots,
+    newest_complete,
+    unkeyed_folders,
+    usable_snapshots,
+)
 from segue.durations import EARLIEST, parse_duration
 from segue.errors import DataError, LedgerError, SettingsError, SnapshotMissing
 from segue.settings import Settings
@@ -114,9 +122,18 @@ class Workspace:
             return find_snapshot(directory, key, now=self.now)
         complete = self.complete_snapshots(directory)
         if not complete:
-            raise SnapshotMissing(f"directory {directory.directory} has no complete snapshot")
+            raise SnapshotMissing(self.why_none(directory))
         note(f"at {complete[-1].key}, the newest complete snapshot")
         return complete[-1]
+
+    def why_none(self, directory: DirectoryDefinition) -> str:
+        """Say that a directory has no complete snapshot to use, and why its newest is none."""
+        reasons = [f"directory {directory.directory} has no complete snapshot yet"]
+        for newest in list_snapshots(directory, now=self.now)[-1:]:
+            why = "quarantined" if newest.complete else f"not: {newest.why_incomplete}"
+            reasons.append(f"{newest.key} is {why}")
+        others = describe_unkeyed(unkeyed_folders(directory))
+        return "; ".join([*reasons, others] if others else reasons)
 
     def pair(
         self, directory: DirectoryDefinition, previous: str | None, current: str | None

@@ -47,7 +47,7 @@ from segue.segments.fitness import (
     tables_read,
 )
 from segue.segments.id_keys import Keys
-from segue.segments.membership import missing_for
+from segue.segments.membership import describe_missing, missing_for
 from segue.segments.unreadable import Unreadable
 from segue.workflows.details import uses_of_workflow
 
@@ -336,12 +336,9 @@ def _require_answers(resolved: ResolvedWorkflow, tables: SnapshotTables) -> list
     """
     segment = resolved.segment
     tables.refuse_unread()
-    lacking = missing_for(segment, tables)
-    if lacking:
-        raise DataError(
-            f"snapshot {tables.snapshot.key} of {resolved.directory.directory} lacks "
-            f"{', '.join(lacking)}, which the segment {segment.segment} needs"
-        )
+    lacking = describe_missing(segment, tables)
+    if lacking is not None:
+        raise DataError(lacking)
     require_sound(tables, ["mailing_lists"])  # the membership reads the others whole
     live = () if resolved.live is None else resolved.live.provides
     uses = uses_of_workflow(resolved.definition, segment, live)

@@ -601,7 +601,10 @@ class SnapshotTables:
         has_ids = self._mapping(table).get(ID, ID) in own
         if has_ids or self._parts(table)[0].name.endswith(".parquet"):
             return f"found {checks.list_names(own)}"
-        return f"the file has {len(own)} others; its first line must hold the columns' names"
+        return (
+            f"the file has {len(own)} others; its first line must hold the columns' names, and the "
+            f"directory's `columns` says which one holds {ID!r} where it has another name"
+        )
 
     def _mapping(self, table: str) -> dict[str, str]:
         return self.directory.columns.get(cast(TableName, table), {})

@@ -40,7 +40,8 @@ def lost_opt_outs(earlier: SnapshotTables, later: SnapshotTables) -> str | None:
 
     Everybody would count as opted in, and those who opted out would get messages.
     """
-    losses = sorted(earlier.opt_places().keys() - later.opt_places().keys())
+    places = later.opt_places()
+    losses = sorted(name for place, name in earlier.opt_places().items() if place not in places)
     if not losses:
         return None
     return (

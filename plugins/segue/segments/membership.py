@@ -88,6 +88,17 @@ def missing_for(segment: SegmentDefinition, tables: SnapshotTables) -> list[str]
     return sorted(name for names in missing for name in names)
 
 
+def describe_missing(segment: SegmentDefinition, tables: SnapshotTables) -> str | None:
+    """Say what the segment needs and the snapshot lacks; None where it has all of it."""
+    lacking = missing_for(segment, tables)
+    if not lacking:
+        return None
+    return (
+        f"snapshot {tables.snapshot.key} of {tables.directory.directory} lacks "
+        f"{', '.join(lacking)}, which the segment {segment.segment} needs"
+    )
+
+
 def membership_key(
     segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
 ) -> str:

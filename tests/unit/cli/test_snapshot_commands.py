@@ -186,7 +186,7 @@ def test_an_opt_state_that_is_not_read_is_unsound(segue, home):
 
 def test_it_is_said_that_nothing_says_who_opted_out(segue, home):
     for day in ("2026-11-21", "2026-11-22"):
-        (home.snapshots / day / "contacts.csv").write_text("contact_id\nc1\n")
+        (home.snapshots / day / "contacts.csv").write_text("contact_id,tier\nc1,gold\n")
     answer = segue("snapshots", "customers", "--check", "2026-11-22")
     assert answer.err.startswith("nothing says who opted out: everybody counts as opted in")
 
@@ -244,6 +244,7 @@ def test_text_that_is_not_utf8_is_told_by_the_check_whoever_uses_it(segue, home)
     table = {
         "contact_id": ["c1", "c2"],
         "nickname": pa.Array.from_buffers(pa.string(), 2, names),
+        "tier": ["gold", "gold"],
         "unsubscribed": [False, False],
     }
     pq.write_table(pa.table(table), folder / "contacts.parquet")
@@ -320,6 +321,45 @@ def test_a_place_that_says_no_more_who_opted_out(segue, home):
         assert (answer.code, told in answer.out) == (2, True)
     assert told in segue("changes", "gold").err
     assert segue("snapshots", "customers", "--check", "2026-11-21").code == 0
+
+
+def test_a_place_that_is_gone_is_called_as_the_files_call_it(segue, home):
+    """Who writes the files knows no ``unsubscribed`` where the directory calls it otherwise."""
+    definition = home.include / "directories" / "customers.yaml"
+    definition.write_text(definition.read_text() + "consent: {opted_out: HasOptedOut}\n")
+    for key in ("2026-11-21", "2026-11-22"):
+        path = home.snapshots / key / "contacts.csv"
+        path.write_text(path.read_text().replace("unsubscribed", "HasOptedOut", 1))
+    lines = path.read_text().splitlines()
+    path.write_text("".join(line.rpartition(",")[0] + "\n" for line in lines))
+    answer = segue("snapshots", "customers", "--check", "2026-11-22")
+    assert answer.code == 2
+    assert "lacks contacts.HasOptedOut, which 2026-11-21 has" in answer.out
+
+
+@pytest.mark.parametrize("output", ["table", "csv"])
+def test_a_column_that_a_segment_needs_and_the_snapshot_lacks_is_unsound(segue, home, output):
+    """A run over it fails, so whoever looks before it is told."""
+    path = home.snapshots / "2026-11-22" / "contacts.csv"
+    path.write_text(path.read_text().replace("tier", "level", 1))
+    answer = segue("snapshots", "customers", "--check", "2026-11-22", "--format", output)
+    assert answer.code == 2
+    told = "snapshot 2026-11-22 of customers lacks contacts.tier, which the segment gold needs"
+    assert told in answer.out
+    assert segue("snapshots", "customers", "--check", "2026-11-21").code == 0
+
+
+def test_a_command_says_why_there_is_no_complete_snapshot(segue, home, recorded):
+    key = "2026-11-22"
+    for folder in home.snapshots.iterdir():
+        if folder.name != key:
+            shutil.rmtree(folder)
+    assert segue("snapshots", "quarantine", key, "--directory", "customers").code == 0
+    answer = segue("members", "gold")
+    assert answer.code == 2
+    assert f"has no complete snapshot yet; {key} is quarantined" in answer.err
+    (home.snapshots / key / "_SUCCESS").unlink()
+    assert f"{key} is not: no marker file _SUCCESS" in segue("members", "gold").err
 
 
 def test_who_quarantined_and_released_a_snapshot_is_noted(segue, recorded):

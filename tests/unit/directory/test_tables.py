@@ -550,7 +550,8 @@ class TestMapping:
     def test_no_contact_id(self, folder):
         """A table without contact_id is an error that shows the columns there are."""
         tables = contacts_of(folder, "CustomerID,plan\na,x\n")
-        fails(tables.contacts, "no column 'contact_id'; the file has 2 others")
+        told = "the directory's `columns` says which one holds 'contact_id'"
+        fails(tables.contacts, "no column 'contact_id'; the file has 2 others", told)
 
     def test_file_without_header(self, folder):
         """What stands for a header is not repeated where it looks like an address."""
