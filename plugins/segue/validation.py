@@ -44,7 +44,7 @@ from segue.segments.conditions.inspection import leaves
 from segue.segments.conditions.nodes import FieldLeaf
 from segue.segments.conditions.windows import windows
 from segue.segments.examples import unknown_names
-from segue.workflows.definition import Action, Load, Notify, action_problems, reachable
+from segue.workflows.definition import Action, Load, Notify, Policies, action_problems, reachable
 from segue.workflows.notices import notice_problem
 from segue.workflows.schedule import longest_step
 
@@ -424,6 +424,7 @@ def _workflow_problems(
     yield from wrong
     if document.data.get("load") == "none":
         yield from _template_field_problems(parts, channels, document, ("contact_id",))
+        yield from _own_field_problems(channels, document, ("contact_id",))
         yield from _condition_problems(parts, document, _ONLY_IDS, None, {})
     if parts.segment is None:
         return
@@ -449,6 +450,7 @@ def _workflow_problems(
     if own is not None:
         field_names = sorted({*own.get("contacts", ()), *DERIVED_FIELDS})
         yield from _template_field_problems(parts, channels, document, field_names, hidden_names)
+        yield from _own_field_problems(channels, document, sorted(own.get("contacts", ())))
 
 
 def _live_source(
@@ -520,6 +522,41 @@ def _template_field_problems(
         for name in sorted(names - set(there)):
             message = f"contact has no field {name!r}; allowed: {', '.join(there)}"
             yield document.problem(place, message + did_you_mean(name, there))
+
+
+def _own_field_problems(
+    channels: Mapping[str, Channel], document: Document, known: Sequence[str]
+) -> Iterator[Problem]:
+    """Find fields that no template names and that contacts do not have.
+
+    Without its address nobody would get a message; without their zone, all at the hours of one.
+    """
+    for place, name in (*_address_fields(channels, document), *_zone_field(document)):
+        if name not in known:
+            message = (
+                f"contacts have no field {name!r}; allowed: {', '.join(known)}; where it has "
+                "another name, the directory's `columns` says so"
+            )
+            yield document.problem(place, message + did_you_mean(name, known))
+
+
+def _address_fields(
+    channels: Mapping[str, Channel], document: Document
+) -> Iterator[tuple[Location, str]]:
+    actions = document.data.get("actions")
+    for index, item in enumerate(actions if isinstance(actions, list) else ()):
+        channel = channels.get(str(item.get("id"))) if isinstance(item, dict) else None
+        if channel is not None and channel.address_field is not None:
+            yield ("actions", index, channel.name), channel.address_field
+
+
+def _zone_field(document: Document) -> Iterator[tuple[Location, str]]:
+    try:
+        hours = Policies.model_validate(document.data.get("policies", {})).quiet_hours
+    except ValidationError:
+        return  # reported by the workflow's own model
+    if hours is not None and hours.timezone_field is not None:
+        yield ("policies", "quiet_hours", "timezone_field"), hours.timezone_field
 
 
 def _result_problems(

@@ -142,6 +142,11 @@ class EmailMessage(Channel):
         return self
 
     @property
+    def address_field(self) -> str | None:
+        """The contact's own, where ``to`` is left out."""
+        return "email" if self.to is None else None
+
+    @property
     def addressed_to(self) -> Audience:
         """The contact where ``to`` is left out or ``audience`` says so, else the team."""
         audience = self.audience or ("contact" if self.to is None else "team")

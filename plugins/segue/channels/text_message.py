@@ -115,6 +115,11 @@ class TextMessage(Channel):
         return self
 
     @property
+    def address_field(self) -> str | None:
+        """The contact's own, where ``to`` is left out."""
+        return "phone" if self.to is None else None
+
+    @property
     def addressed_to(self) -> Audience:
         """The contact where ``to`` is left out or ``audience`` says so, else the team."""
         return Audience(self.audience or ("contact" if self.to is None else "team"))

@@ -228,6 +228,11 @@ class Channel(Definition):
         """What ``Sender.check`` is to look for, such as scopes; each channel has its own words."""
         return frozenset()
 
+    @property
+    def address_field(self) -> str | None:
+        """The contact's field that says where to, where the templates of the action do not."""
+        return None
+
     def tester(self, to: str) -> str:
         """Return the address of somebody who tests, as this channel writes it.
 

@@ -60,6 +60,7 @@ class Question:
             f"| {kind} | {count} | {_ids(self.examples[kind], count)} |"
             for kind, count in sorted(self.waiting.items())
         ]
+        seen = "who they are" if self._is_enrolment else "every message"
         lines = [
             *(f"Snapshots {_pair(span)}" for span in self.spans),
             "",
@@ -70,7 +71,7 @@ class Question:
             "|---|---|---|",
             *rows,
             "",
-            f"See every message first: `{self._command}`",
+            f"See {seen} first: `{self._command}`",
             "",
             _CHOICES,
             "",
@@ -83,16 +84,20 @@ class Question:
         """The shell command whose run takes the spans over and asks about them."""
         stretches = [span.stretch for span in self.spans]
         current = stretches[-1].current.key
-        if stretches[0].is_empty:
+        if self._is_enrolment:
             conf: dict[str, object] = {"enroll_current_members": True, "current": current}
         else:
             conf = {"previous": stretches[0].previous.key, "current": current, "deliver": True}
         return f"airflow dags trigger {self.workflow} --conf {shlex.quote(json.dumps(conf))}"
 
     @property
+    def _is_enrolment(self) -> bool:
+        return self.spans[0].stretch.is_empty
+
+    @property
     def _command(self) -> str:
         stretch = self.spans[-1].stretch
-        if stretch.is_empty:
+        if self._is_enrolment:
             return f"segue members {self.segment} --at {stretch.current.key}"
         return (
             f"segue plan {self.workflow} --from {stretch.previous.key} --at {stretch.current.key}"

@@ -21,6 +21,8 @@ How a page is added:
 5. What changes something is a POST whose form contains ``{{ csrf_field() }}`` and whose route
    takes ``SafeForm`` (``forms.py``), confirmed in a ``<dialog>`` (``data-confirms``).
 6. A test in ``tests/ui``; ``test_access.py`` finds new routes by itself.
+7. A row in ``docs/airflow-ui.md``; where the page is to stand in Segue's own navigation, a row of
+   ``NAVIGATION`` in ``pages.py``, with how the paths of the pages below it begin.
 
 The frame in which Airflow shows a page allows scripts, forms and downloads, but neither pop-ups nor
 ``window.confirm``: a link out of the frame is marked ``data-opens`` and opened by ``segue.js`` in

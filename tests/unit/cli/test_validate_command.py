@@ -90,6 +90,40 @@ EXPECTED = [
 ]
 
 
+OWN_FIELDS = [  # what is written of an action or policy, and the field that it reads by itself
+    ("{id: a, email: {subject: Hi, text: Hi}}", "{}", "actions[0].email", "email"),
+    (
+        "{id: a, text_message: {from: '+14155550100', text: Hi}}",
+        "{}",
+        "actions[0].text_message",
+        "phone",
+    ),
+    (
+        "{id: a, email: {to: a@example.com, subject: Hi, text: Hi}}",
+        "{quiet_hours: {from: '21:00', to: '08:00', timezone_field: zone}}",
+        "policies.quiet_hours.timezone_field",
+        "zone",
+    ),
+]
+
+
+@pytest.mark.parametrize("load", ["snapshot", "none"])
+@pytest.mark.parametrize(("action", "policies", "place", "field"), OWN_FIELDS)
+def test_a_field_that_is_read_without_a_template_must_be_there(
+    segue, home, action, policies, place, field, load
+):
+    """Everybody would be ``skipped(no_address)``, or written to at the hours of one zone."""
+    actions = SIMPLE[: SIMPLE.index("  - {id")] + f"  - {action}\n"
+    home.define("workflows", "welcome", f"{actions}policies: {policies}\nload: {load}\n")
+    for path in home.snapshots.glob("*/contacts.csv"):
+        path.write_text(path.read_text().replace(",email,phone,", ",Mail,Telephone,", 1))
+    answer = segue("validate")
+    assert answer.code == 2
+    assert f"{place}: contacts have no field '{field}'; allowed: " in answer.out
+    assert "the directory's `columns` says so" in answer.out
+    assert len(answer.lines) == 1
+
+
 def test_healthy_definitions_are_counted(segue, home):
     answer = segue("validate")
     assert answer.code == 0
@@ -432,7 +466,7 @@ def test_a_list_in_a_workflow_s_conditions_may_be_new_too(segue, home):
     lists = {"contact_id": ["a"], "mailing_list": ["Events"]}
     pq.write_table(pa.table(lists), folder / "mailing_lists.parquet")
     conditions = "conditions: {mailing_list: Webinars, is: opted_in}"
-    actions = "actions:\n  - {id: mail, email: {from: a@b.com, subject: Hi, text: Hi}}\n"
+    actions = "actions:\n  - {id: mail, email: {to: a@b.com, subject: Hi, text: Hi}}\n"
     head = "workflow: welcome\nsegment: gold\nchanges: [added]\nstart: 2026-11-21\n"
     home.define("workflows", "welcome", f"{head}{conditions}\n{actions}")
     home.define("segments", "gold", SEGMENT.replace("tier", "contact_id"))

@@ -119,7 +119,7 @@ def test_an_enrolment_is_always_asked_about(ledger):
     record(ledger, run(), enrolled(22, "a"))
     found = asked(ledger, at_most=None, share=None)
     assert found.reasons == ["present members are enrolled because a person asked for it"]
-    assert "segue members gold --at 2026-11-22" in found.body(NOW)
+    assert "See who they are first: `segue members gold --at 2026-11-22`" in found.body(NOW)
     assert '"enroll_current_members": true' in found.command_to_ask
 
 
