@@ -11,25 +11,24 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from segue.cli import (
-    explain_command,
-    forget_command,
-    ledger_commands,
-    plan_command,
-    prune_command,
-    request_commands,
-    sandbox_command,
-    schema_command,
-    segment_commands,
-    simulate_command,
-    snapshot_commands,
-    stop_commands,
-    suppress_command,
-    test_command,
-    trial_commands,
-    validate_command,
-)
 from segue.cli.arguments import Command, Group, ListByDefault
+from segue.cli.commands.explain import explain
+from segue.cli.commands.forget import forget
+from segue.cli.commands.ledger import deliveries, delivery, gaps, upgrade
+from segue.cli.commands.plan import plan
+from segue.cli.commands.prune import prune
+from segue.cli.commands.requests import drop, requests, retry, settle
+from segue.cli.commands.sandbox import sandbox
+from segue.cli.commands.schema import schema
+from segue.cli.commands.segments import changes, members
+from segue.cli.commands.simulate import simulate
+from segue.cli.commands.snapshots import quarantine, release
+from segue.cli.commands.snapshots import snapshots as list_snapshots
+from segue.cli.commands.stop import go, stop
+from segue.cli.commands.suppress import suppress
+from segue.cli.commands.test import run_examples
+from segue.cli.commands.trials import check_connections, send_test
+from segue.cli.commands.validate import validate
 from segue.cli.output import print_error
 from segue.errors import SegueError
 
@@ -72,82 +71,80 @@ def _add(
     group.command(name, cls=Command, epilog=epilog, rich_help_panel=panel)(function)
 
 
-_add(app, validate_command.validate, "segue validate --home include", _DEFINITIONS)
+_add(app, validate, "segue validate --home include", _DEFINITIONS)
 _add(
     app,
-    test_command.run_examples,
+    run_examples,
     "segue test at_risk escalate_at_risk",
     _DEFINITIONS,
     name="test",
 )
-_add(app, schema_command.schema, "segue schema --folder .schemas", _DEFINITIONS)
-_add(snapshots, snapshot_commands.snapshots, "segue snapshots customers", name="list")
+_add(app, schema, "segue schema --folder .schemas", _DEFINITIONS)
+_add(snapshots, list_snapshots, "segue snapshots customers", name="list")
 _add(
     snapshots,
-    snapshot_commands.quarantine,
+    quarantine,
     "segue snapshots quarantine 2026-11-22 --directory customers --reason 'half is missing'",
 )
 _add(
     snapshots,
-    snapshot_commands.release,
+    release,
     "segue snapshots release 2026-11-22 --directory customers",
 )
 app.add_typer(snapshots, name="snapshots", rich_help_panel=_DATA)
-_add(app, segment_commands.members, "segue members at_risk --at 2026-11-22 --format csv", _DATA)
-_add(
-    app, segment_commands.changes, "segue changes at_risk --from 2026-11-21 --to 2026-11-22", _DATA
-)
+_add(app, members, "segue members at_risk --at 2026-11-22 --format csv", _DATA)
+_add(app, changes, "segue changes at_risk --from 2026-11-21 --to 2026-11-22", _DATA)
 _add(
     app,
-    explain_command.explain,
+    explain,
     "segue explain at_risk CID_0042 --from 2026-11-21 --at 2026-11-22",
     _DATA,
 )
-_add(app, plan_command.plan, "segue plan escalate_at_risk --at 2026-11-22", _WORKFLOWS)
+_add(app, plan, "segue plan escalate_at_risk --at 2026-11-22", _WORKFLOWS)
 _add(
     app,
-    simulate_command.simulate,
+    simulate,
     "segue simulate escalate_at_risk --from 2026-11-01 --plot changes.svg",
     _WORKFLOWS,
 )
 _add(
     app,
-    ledger_commands.deliveries,
+    deliveries,
     "segue deliveries --workflow escalate_at_risk --outcome failed",
     _WORKFLOWS,
 )
-_add(app, ledger_commands.delivery, "segue delivery 8d0c… --format json", _WORKFLOWS)
-_add(app, ledger_commands.gaps, "segue gaps escalate_at_risk", _WORKFLOWS)
-_add(app, request_commands.retry, "segue retry escalate_at_risk --error invalid_auth", _HAND)
-_add(app, request_commands.settle, "segue settle --workflow escalate_at_risk --delivered", _HAND)
-_add(app, request_commands.drop, "segue drop escalate_at_risk --action alert", _HAND)
-_add(app, request_commands.requests, "segue requests", _HAND)
+_add(app, delivery, "segue delivery 8d0c… --format json", _WORKFLOWS)
+_add(app, gaps, "segue gaps escalate_at_risk", _WORKFLOWS)
+_add(app, retry, "segue retry escalate_at_risk --error invalid_auth", _HAND)
+_add(app, settle, "segue settle --workflow escalate_at_risk --delivered", _HAND)
+_add(app, drop, "segue drop escalate_at_risk --action alert", _HAND)
+_add(app, requests, "segue requests", _HAND)
 _add(
     app,
-    trial_commands.check_connections,
+    check_connections,
     "segue check-connections escalate_at_risk",
     _HAND,
     name="check-connections",
 )
 _add(
     app,
-    trial_commands.send_test,
+    send_test,
     "segue send-test welcome_high_value --contact CID_0042 --to me@example.com",
     _HAND,
     name="send-test",
 )
-_add(app, stop_commands.stop, "segue stop escalate_at_risk --reason 'wrong text'", _HAND)
-_add(app, stop_commands.go, "segue go escalate_at_risk", _HAND)
+_add(app, stop, "segue stop escalate_at_risk --reason 'wrong text'", _HAND)
+_add(app, go, "segue go escalate_at_risk", _HAND)
 _add(
     app,
-    suppress_command.suppress,
+    suppress,
     "segue suppress CID_0042 --reason 'asked on the phone'",
     _HAND,
 )
-_add(app, forget_command.forget, "segue forget CID_0042", _HAND)
-_add(app, prune_command.prune, "segue prune --older-than 400d --dry-run", _HAND)
-_add(app, sandbox_command.sandbox, "segue sandbox --folder /tmp/inbox", _SETUP)
-_add(db, ledger_commands.upgrade, "SEGUE_LEDGER=postgresql://… segue db upgrade")
+_add(app, forget, "segue forget CID_0042", _HAND)
+_add(app, prune, "segue prune --older-than 400d --dry-run", _HAND)
+_add(app, sandbox, "segue sandbox --folder /tmp/inbox", _SETUP)
+_add(db, upgrade, "SEGUE_LEDGER=postgresql://… segue db upgrade")
 app.add_typer(db, name="db", rich_help_panel=_SETUP)
 
 

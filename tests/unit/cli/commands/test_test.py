@@ -379,7 +379,7 @@ def test_it_leaves_no_trace(segue, home):
 
 
 def test_the_sample_s_examples_pass(segue, monkeypatch):
-    include = Path(__file__).parents[3] / "include"
+    include = Path(__file__).parents[4] / "include"
     found = verdicts(segue, "--home", str(include))
     assert len(found) > 10
     assert all(each["passed"] for each in found)

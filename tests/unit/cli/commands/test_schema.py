@@ -13,7 +13,7 @@ from segue.delivery.channel import channel_names
 from segue.documents import parse_document, read_document
 from tests.unit.cli.conftest import WORKFLOW
 
-INCLUDE = Path(__file__).parents[3] / "include"
+INCLUDE = Path(__file__).parents[4] / "include"
 FOLDERS = {"directories": "directory", "segments": "segment", "workflows": "workflow"}
 SAMPLES = [path for folder in FOLDERS for path in sorted((INCLUDE / folder).glob("*.yaml"))]
 

@@ -11,7 +11,7 @@ import pytest
 
 from segue.delivery.ledger import DetectedSpan, Finished, Ledger, Run
 from segue.delivery.schema import State
-from tests.unit.cli.test_ledger_commands import NOW, Stretch, point
+from tests.unit.cli.commands.test_ledger import NOW, Stretch, point
 from tests.unit.delivery.builders import advance
 
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from segue.cli.simulate_command import _bars
+from segue.cli.commands.simulate import _bars
 from tests.unit.cli.conftest import SECOND, WORKFLOW
 
 GUARDED = WORKFLOW.replace("policies:", "guard: {at_most: 4}\npolicies:")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from segue.cli import airflow_here, trial_commands
+from segue.cli import airflow_here
+from segue.cli.commands import trials
 from segue.delivery.ledger import Ledger
 
 FOUND = [
@@ -43,7 +44,7 @@ def ledger(home):
 @pytest.fixture
 def release(ledger, monkeypatch):
     """Play segue_release: finish the next request with what it is called with."""
-    monkeypatch.setattr(trial_commands, "_LOOK_EVERY", 0.05)
+    monkeypatch.setattr(trials, "_LOOK_EVERY", 0.05)
     threads = []
 
     def carry_out(result: str, outcome: str, found=()) -> None:
@@ -130,7 +131,7 @@ def test_a_request_under_way_is_listed_as_such(segue, ledger):
     ],
 )
 def test_who_waits_in_vain_is_told_why(segue, ledger, monkeypatch, paused, words):
-    monkeypatch.setattr(trial_commands, "is_paused", lambda dag_id: paused)
+    monkeypatch.setattr(trials, "is_paused", lambda dag_id: paused)
     answer = segue("check-connections", "--timeout", "0s")
     assert (answer.code, answer.out) == (2, "")
     assert words in answer.err

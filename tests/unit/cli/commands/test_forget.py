@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.unit.cli.test_ledger_commands import ledger
+from tests.unit.cli.commands.test_ledger import ledger
 
 __all__ = ["ledger"]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from segue.cli.arguments import At, Home, OutputFormat
+from segue.cli.commands.segments import Segment, load
 from segue.cli.output import Format, console, json_of, plain, print_csv, shown, working
-from segue.cli.segment_commands import Segment, load
 from segue.errors import SettingsError
 
 if TYPE_CHECKING:

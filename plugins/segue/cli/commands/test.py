@@ -230,7 +230,7 @@ def _one_line(value: Any) -> str:
 def _print_explanation(out: Console, verdict: Verdict) -> None:
     from rich.padding import Padding
 
-    from segue.cli.explain_command import drawn
+    from segue.cli.commands.explain import drawn
 
     assert verdict.explanation is not None
     out.print(Padding(drawn(verdict.explanation), (0, 0, 0, 6), expand=False))
