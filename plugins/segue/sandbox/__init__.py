@@ -4,8 +4,7 @@ Nothing here is reached by Segue's own code paths: a workflow talks to the sandb
 Airflow connections point at it. The look-alikes follow the vendors' public documentation, not
 what Segue's channels happen to send, so that a wrong request is refused here as it would be there.
 
-Modules whose names end in ``_api`` are one vendor each; ``http_api`` is of nobody in particular,
-for the channel ``http_request``. ``server`` puts all of them on one HTTP port, and ``smtp_server``
-on another; ``store`` has what was received, ``faults`` the answers that go wrong on purpose,
-``wire`` the parts of HTTP that all look-alikes share, ``inbox`` the pages that show it.
+``vendors`` has one module for each vendor. ``server`` puts all of them on one HTTP port, and
+``smtp_server`` on another; ``store`` has what was received, ``faults`` the answers that go wrong on
+purpose, ``wire`` the parts of HTTP that all look-alikes share, ``inbox`` the pages that show it.
 """

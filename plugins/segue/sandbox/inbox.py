@@ -16,20 +16,20 @@ from fastapi import APIRouter, HTTPException, Query
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
-from segue.sandbox import (
+from segue.sandbox import smtp_server
+from segue.sandbox.faults import Fault, Faults
+from segue.sandbox.store import Message, Store
+from segue.sandbox.vendors import (
     freshdesk_api,
     http_api,
     jira_api,
     qualtrics_api,
     servicenow_api,
     slack_api,
-    smtp_server,
     teams_api,
     twilio_api,
     zendesk_api,
 )
-from segue.sandbox.faults import Fault, Faults
-from segue.sandbox.store import Message, Store
 from segue.sandbox.wire import json_answer
 
 TITLES = {

@@ -21,21 +21,20 @@ import uvicorn
 from fastapi import FastAPI
 
 from segue.errors import SegueError, SettingsError
-from segue.sandbox import (
+from segue.sandbox import inbox, smtp_server
+from segue.sandbox.faults import Fault, FaultInjector, FaultKind, Faults, LoopbackProtocol
+from segue.sandbox.store import Clock, Message, Store, utc_now
+from segue.sandbox.vendors import (
     freshdesk_api,
     http_api,
-    inbox,
     jira_api,
     qualtrics_api,
     servicenow_api,
     slack_api,
-    smtp_server,
     teams_api,
     twilio_api,
     zendesk_api,
 )
-from segue.sandbox.faults import Fault, FaultInjector, FaultKind, Faults, LoopbackProtocol
-from segue.sandbox.store import Clock, Message, Store, utc_now
 
 HOST = "127.0.0.1"
 HTTP_PORT = 8090

@@ -5,8 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from segue.sandbox.freshdesk_api import API_KEY
 from segue.sandbox.store import Message
+from segue.sandbox.vendors.freshdesk_api import API_KEY
 from tests.channels.case import ChannelCase, Sent, Servers, Written, quoted_alike
 
 FIELDS = (

@@ -6,8 +6,8 @@ import json
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from segue.sandbox.http_api import TOKEN
 from segue.sandbox.store import Message
+from segue.sandbox.vendors.http_api import TOKEN
 from tests.channels.case import ChannelCase, Sent, Servers, Written, text_of
 from tests.channels.people import KINDS
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from segue.sandbox.jira_api import ACCOUNT_ID, API_TOKEN, EMAIL_ADDRESS
 from segue.sandbox.store import Message
+from segue.sandbox.vendors.jira_api import ACCOUNT_ID, API_TOKEN, EMAIL_ADDRESS
 from tests.channels.case import ChannelCase, Sent, Servers, Written
 
 SAME = ("summary", "labels", "duedate", "customfield_10010", "customfield_10020")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from segue.sandbox.qualtrics_api import DIRECTORY
 from segue.sandbox.store import Message
+from segue.sandbox.vendors.qualtrics_api import DIRECTORY
 from tests.channels.case import ChannelCase, Sent, Written
 from tests.channels.cases.survey_invitation import COMMON as INVITATION
 from tests.channels.cases.survey_invitation import ONE_LINE, connection

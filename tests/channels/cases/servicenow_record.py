@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from segue.sandbox.servicenow_api import PASSWORD, USER
 from segue.sandbox.store import Message
+from segue.sandbox.vendors.servicenow_api import PASSWORD, USER
 from tests.channels.case import ChannelCase, Sent, Servers, Written
 
 FIELDS = (

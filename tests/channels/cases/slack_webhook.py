@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from segue.sandbox.slack_api import WEBHOOK, channel_id
 from segue.sandbox.store import Message
+from segue.sandbox.vendors.slack_api import WEBHOOK, channel_id
 from tests.channels.case import ChannelCase, Sent, Servers, Written, text_of
 from tests.channels.cases.slack_message import escaped
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from segue.sandbox.qualtrics_api import DIRECTORY, MAILING_LIST, TOKEN
 from segue.sandbox.store import Message
+from segue.sandbox.vendors.qualtrics_api import DIRECTORY, MAILING_LIST, TOKEN
 from tests.channels.case import ChannelCase, Sent, Servers, Written, quoted_alike
 
 SURVEY = "SV_5e90e5e90e5e90e"

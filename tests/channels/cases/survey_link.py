@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from segue.sandbox.qualtrics_api import MAILING_LIST
 from segue.sandbox.store import Message
+from segue.sandbox.vendors.qualtrics_api import MAILING_LIST
 from tests.channels.case import ChannelCase, Sent, Written
 from tests.channels.cases.survey_invitation import COMMON, SURVEY, connection
 

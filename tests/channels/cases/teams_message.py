@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from segue.sandbox.store import Message
-from segue.sandbox.teams_api import WEBHOOK
+from segue.sandbox.vendors.teams_api import WEBHOOK
 from tests.channels.case import ChannelCase, Sent, Servers, Written, text_of
 
 PAGE = "https://crm.example.com/contacts/{{ contact.contact_id }}"

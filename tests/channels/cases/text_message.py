@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from segue.sandbox.store import Message
-from segue.sandbox.twilio_api import ACCOUNT_SID, AUTH_TOKEN, MESSAGING_SERVICE
+from segue.sandbox.vendors.twilio_api import ACCOUNT_SID, AUTH_TOKEN, MESSAGING_SERVICE
 from tests.channels import people
 from tests.channels.case import ChannelCase, Sent, Servers, Written, text_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from segue.sandbox.store import Message
-from segue.sandbox.zendesk_api import API_TOKEN, EMAIL_ADDRESS
+from segue.sandbox.vendors.zendesk_api import API_TOKEN, EMAIL_ADDRESS
 from tests.channels.case import ChannelCase, Sent, Servers, Written
 
 FIELDS = (

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from segue.sandbox import qualtrics_api, teams_api, twilio_api
 from segue.sandbox.server import Sandbox
+from segue.sandbox.vendors import qualtrics_api, teams_api, twilio_api
 from tests.unit.channels.support import PATIENCE
 
 SetConnection = Callable[..., None]

@@ -17,7 +17,7 @@ from segue.errors import (
     SettingsError,
     TransientFailure,
 )
-from segue.sandbox.slack_api import TOKEN_TO_POST, user_id
+from segue.sandbox.vendors.slack_api import TOKEN_TO_POST, user_id
 from tests.unit.channels.support import KEY, closed_port, http, mail_server, variables, vendor
 
 SLACK = SlackMessage.model_validate({"channel": "#alerts", "text": "{{ contact.first_name }}"})

@@ -23,8 +23,8 @@ import pytest
 
 from segue.channels.jira_issue import JiraIssue
 from segue.errors import ConnectionFailure, ContactFailure
-from segue.sandbox.jira_api import API_TOKEN, EMAIL_ADDRESS, PERMISSIONS
 from segue.sandbox.server import Sandbox
+from segue.sandbox.vendors.jira_api import API_TOKEN, EMAIL_ADDRESS, PERMISSIONS
 from tests.unit.channels.support import KEY, OTHER_KEY, deliver, find, http, variables, vendor
 
 DESCRIPTION = json.loads((Path(__file__).parents[1] / "data/jira_rest_v3.json").read_text())

@@ -18,8 +18,8 @@ from segue.channels.survey_invitation import SurveyInvitation
 from segue.channels.survey_link import SurveyLink
 from segue.delivery.channel import Audience, Channel, NoAddress, OptedOut, PartlyFound, Tried
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
-from segue.sandbox.qualtrics_api import DIRECTORY, EVENT, MAILING_LIST, TOKEN, USER_ID
 from segue.sandbox.server import Sandbox
+from segue.sandbox.vendors.qualtrics_api import DIRECTORY, EVENT, MAILING_LIST, TOKEN, USER_ID
 from tests.unit.channels.support import KEY, OTHER_KEY, deliver, find, http, variables, vendor
 
 SURVEY = "SV_5e90e5e90e5e90e"

@@ -16,8 +16,8 @@ import pytest
 import requests
 from jsonschema import Draft7Validator
 
-from segue.sandbox.qualtrics_api import DIRECTORY, MAILING_LIST, TOKEN
 from segue.sandbox.server import Sandbox
+from segue.sandbox.vendors.qualtrics_api import DIRECTORY, MAILING_LIST, TOKEN
 from tests.unit.channels.support import deliver, http, vendor
 from tests.unit.channels.test_qualtrics import LINK, SURVEY, link, mail, sms
 

@@ -17,7 +17,7 @@ from segue.delivery.door import Clock, Door
 from segue.delivery.heartbeat import LEASE
 from segue.delivery.ledger import Ledger
 from segue.sandbox.server import Sandbox
-from segue.sandbox.slack_api import user_id
+from segue.sandbox.vendors.slack_api import user_id
 from segue.workflows.definition import Policies
 from tests.unit.delivery.builders import NOW, added, detected, record, run, stretch
 

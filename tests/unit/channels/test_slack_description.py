@@ -22,7 +22,7 @@ import pytest
 from segue.channels.slack_message import SlackMessage
 from segue.errors import ContactFailure, DeliveryError
 from segue.sandbox.server import Sandbox
-from segue.sandbox.slack_api import METHODS, TOKEN_TO_POST, user_id
+from segue.sandbox.vendors.slack_api import METHODS, TOKEN_TO_POST, user_id
 from tests.unit.channels.support import KEY, OTHER_KEY, deliver, find, http, variables, vendor
 
 DESCRIPTION = json.loads((Path(__file__).parents[1] / "data/slack_web_api.json").read_text())

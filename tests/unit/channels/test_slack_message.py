@@ -16,7 +16,7 @@ from segue.channels.slack_message import SlackMessage
 from segue.delivery.channel import Audience, Limit, NoAddress, Receipt
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 from segue.sandbox.server import Sandbox
-from segue.sandbox.slack_api import TOKEN_TO_POST, user_id
+from segue.sandbox.vendors.slack_api import TOKEN_TO_POST, user_id
 from tests.unit.channels.support import (
     HOSTILE,
     KEY,

@@ -18,9 +18,9 @@ from pydantic import ValidationError
 from segue.channels.teams_message import LARGEST_MESSAGE, TeamsMessage
 from segue.delivery.channel import Audience, Limit, Receipt
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
-from segue.sandbox import teams_api
 from segue.sandbox.server import Sandbox
 from segue.sandbox.store import Message
+from segue.sandbox.vendors import teams_api
 from segue.workflows.templates import Kind, Template, render
 from tests.unit.channels.support import HOSTILE, KEY, deliver, http, messages_of, variables, vendor
 

@@ -14,9 +14,9 @@ from pydantic import ValidationError
 from segue.channels.text_message import MOST_PAGES, TAG, TextMessage
 from segue.delivery.channel import Audience, Limit, NoAddress, OptedOut, PartlyFound, Receipt
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
-from segue.sandbox import twilio_api
 from segue.sandbox.server import Sandbox
 from segue.sandbox.store import Message
+from segue.sandbox.vendors import twilio_api
 from tests.unit.channels.support import (
     HOSTILE,
     KEY,

@@ -14,7 +14,7 @@ from segue.delivery.plan import plan
 from segue.delivery.trials import prepare
 from segue.directory.snapshots import find_snapshot
 from segue.errors import ConnectionFailure, ContactFailure, DataError, TransientFailure
-from segue.sandbox import qualtrics_api
+from segue.sandbox.vendors import qualtrics_api
 from tests.unit.live.world import NOW, TEXT, World, at_qualtrics, change_at_qualtrics
 
 CALM = '{{quiet_hours: {{from: "{0}", to: "{1}"}}}}'

@@ -21,7 +21,7 @@ from segue.errors import ConnectionFailure, ContactFailure, TransientFailure
 from segue.live.http_details import HttpDetails
 from segue.live.qualtrics_details import normalized
 from segue.live.sql_details import SqlDetails, SqlReader, bound
-from segue.sandbox import qualtrics_api
+from segue.sandbox.vendors import qualtrics_api
 from tests.unit.delivery.conftest import POSTGRESQL, _postgresql
 from tests.unit.live.world import at_qualtrics
 

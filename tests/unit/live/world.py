@@ -19,8 +19,8 @@ from segue.delivery.looking_up import Desk
 from segue.delivery.resumption import Resumed, resume
 from segue.delivery.schema import State, deliveries
 from segue.delivery.steps import check_branch, deliver_action, load_branch
-from segue.sandbox import qualtrics_api
 from segue.sandbox.server import Sandbox
+from segue.sandbox.vendors import qualtrics_api
 from segue.segments.membership import MembershipStore
 from segue.testing import RecordingChannel
 from segue.workflows.definition import Branches

@@ -6,8 +6,8 @@ import time
 import httpx
 import pytest
 
-from segue.sandbox import freshdesk_api, http_api, slack_api, zendesk_api
 from segue.sandbox.server import Sandbox
+from segue.sandbox.vendors import freshdesk_api, http_api, slack_api, zendesk_api
 from tests.unit.channels.support import PATIENCE, messages_of
 
 BEARER = {"Authorization": f"Bearer {slack_api.TOKEN}"}

@@ -7,8 +7,9 @@ from html.parser import HTMLParser
 import httpx
 import pytest
 
-from segue.sandbox import inbox, slack_api
+from segue.sandbox import inbox
 from segue.sandbox.server import VENDORS, Sandbox
+from segue.sandbox.vendors import slack_api
 
 HOSTILE = "<script>alert('x')</script>\"><img src=x onerror=alert(1)>"
 BEARER = {"Authorization": f"Bearer {slack_api.TOKEN}"}

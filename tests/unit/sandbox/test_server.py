@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from segue.errors import SettingsError
-from segue.sandbox import slack_api, zendesk_api
 from segue.sandbox.server import Sandbox
+from segue.sandbox.vendors import slack_api, zendesk_api
 
 ZENDESK = (f"{zendesk_api.EMAIL_ADDRESS}/token", zendesk_api.API_TOKEN)
 BEARER = {"Authorization": f"Bearer {slack_api.TOKEN}"}

@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from segue.sandbox import freshdesk_api
 from segue.sandbox.server import Sandbox
+from segue.sandbox.vendors import freshdesk_api
 
 AUTH = (freshdesk_api.API_KEY, "X")
 TICKETS = "/freshdesk/api/v2/tickets"

@@ -49,8 +49,8 @@ from fastapi import FastAPI, Request
 from starlette.responses import PlainTextResponse, Response
 
 from segue.sandbox.faults import Fault, FaultKind
-from segue.sandbox.slack_blocks import block_problems
 from segue.sandbox.store import Document, Message, Store, Transaction
+from segue.sandbox.vendors.slack_blocks import block_problems
 from segue.sandbox.wire import (
     EMAIL,
     ReceivedRequest,

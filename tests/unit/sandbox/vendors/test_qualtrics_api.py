@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import requests
 
-from segue.sandbox.qualtrics_api import DIRECTORY, EVENT, MAILING_LIST, TOKEN
 from segue.sandbox.server import Sandbox
+from segue.sandbox.vendors.qualtrics_api import DIRECTORY, EVENT, MAILING_LIST, TOKEN
 
 SURVEY = "SV_5e90e5e90e5e90e"
 CONTACTS = f"/API/v3/directories/{DIRECTORY}/contacts"

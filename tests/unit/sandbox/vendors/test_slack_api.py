@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from segue.sandbox import slack_api
 from segue.sandbox.server import Sandbox
+from segue.sandbox.vendors import slack_api
 
 BEARER = {"Authorization": f"Bearer {slack_api.TOKEN}"}
 METADATA = {"event_type": "segue_delivery", "event_payload": {"key": "abc"}}

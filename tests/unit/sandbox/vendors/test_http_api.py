@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from segue.sandbox import http_api
 from segue.sandbox.server import Sandbox
+from segue.sandbox.vendors import http_api
 
 HEADERS = {"Authorization": f"Bearer {http_api.TOKEN}"}
 

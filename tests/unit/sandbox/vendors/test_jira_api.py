@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from segue.sandbox import jira_api
 from segue.sandbox.server import Sandbox
+from segue.sandbox.vendors import jira_api
 
 AUTH = (jira_api.EMAIL_ADDRESS, jira_api.API_TOKEN)
 API = "/jira/rest/api/3"

@@ -8,10 +8,10 @@ import httpx
 import jsonschema
 import pytest
 
-from segue.sandbox import twilio_api
 from segue.sandbox.server import Sandbox
+from segue.sandbox.vendors import twilio_api
 
-API = json.loads((Path(__file__).parents[1] / "data" / "twilio_messages.json").read_text())
+API = json.loads((Path(__file__).parents[2] / "data" / "twilio_messages.json").read_text())
 AUTH = (twilio_api.ACCOUNT_SID, twilio_api.AUTH_TOKEN)
 ACCOUNT = f"/twilio/2010-04-01/Accounts/{twilio_api.ACCOUNT_SID}"
 MESSAGES = f"{ACCOUNT}/Messages.json"

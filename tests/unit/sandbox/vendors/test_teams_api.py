@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from segue.sandbox import teams_api
 from segue.sandbox.server import Sandbox
+from segue.sandbox.vendors import teams_api
 
 WEBHOOK = f"/teams{teams_api.WEBHOOK}"
 CARD = {"type": "AdaptiveCard", "version": "1.2", "body": [{"type": "TextBlock", "text": "Hello"}]}

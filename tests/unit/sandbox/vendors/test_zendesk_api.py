@@ -6,8 +6,8 @@ from typing import Any
 import httpx
 import pytest
 
-from segue.sandbox import zendesk_api
 from segue.sandbox.server import Sandbox
+from segue.sandbox.vendors import zendesk_api
 
 AUTH = (f"{zendesk_api.EMAIL_ADDRESS}/token", zendesk_api.API_TOKEN)
 TICKETS = "/zendesk/api/v2/tickets.json"

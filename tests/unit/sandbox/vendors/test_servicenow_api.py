@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 import pytest
 
-from segue.sandbox import servicenow_api
 from segue.sandbox.server import Sandbox
+from segue.sandbox.vendors import servicenow_api
 
 AUTH = (servicenow_api.USER, servicenow_api.PASSWORD)
 TABLE = "/servicenow/api/now/table"
