@@ -9,7 +9,7 @@ file is parsed again in every task process: import those where they are used.
 from __future__ import annotations
 
 from segue.channels.airflow_connections import find_connection
-from segue.channels.http_calls import HttpCalls, open_calls, open_webhook
+from segue.channels.http.calls import HttpCalls, open_calls, open_webhook
 from segue.channels.look_ups import look_from
 from segue.channels.rates import limits_of
 from segue.delivery.channel import (

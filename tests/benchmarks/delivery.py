@@ -27,7 +27,7 @@ from pathlib import Path
 from rich.progress import Progress
 from sqlalchemy import create_engine, text
 
-from segue.channels.zendesk_ticket import ZendeskTicket
+from segue.channels.tickets.zendesk_ticket import ZendeskTicket
 from segue.delivery.candidates import Candidate, Terms, judge
 from segue.delivery.database import open_engine, upgrade
 from segue.delivery.door import Door

@@ -1,8 +1,8 @@
-"""The channels that come with Segue, one module per vendor, over Airflow's hooks and connections.
+"""The channels that come with Segue, a folder per family, over Airflow's hooks and connections.
 
-A module that is named like a channel is that channel; the others are what several of them share,
-such as ``http_calls``, what answers over HTTP mean. ``BUILT_IN`` of ``segue.delivery.channel``
-lists the channels; each module's first line says what it is for.
+``BUILT_IN`` of ``segue.delivery.channel`` says which module is which channel; each module's first
+line says what it is for. What all families share stands here; what channels over HTTP share, in
+``http``.
 
 A channel's module is imported when a workflow names the channel; Airflow's hooks and the vendors'
 SDKs are imported when it connects, so that parsing a DAG costs neither. The interface, and how a

@@ -33,20 +33,20 @@ from segue.errors import ContactFailure, OutcomeUnknown, SettingsError
 from segue.workflows.templates import Template, render, union
 
 BUILT_IN = {
-    "email": "segue.channels.email_message:EmailMessage",
-    "freshdesk_ticket": "segue.channels.freshdesk_ticket:FreshdeskTicket",
-    "http_request": "segue.channels.http_request:HttpRequest",
-    "jira_issue": "segue.channels.jira_issue:JiraIssue",
-    "qualtrics_contact": "segue.channels.qualtrics_contact:QualtricsContact",
-    "qualtrics_ticket": "segue.channels.qualtrics_ticket:QualtricsTicket",
-    "servicenow_record": "segue.channels.servicenow_record:ServiceNowRecord",
-    "slack_message": "segue.channels.slack_message:SlackMessage",
-    "slack_webhook": "segue.channels.slack_webhook:SlackWebhook",
-    "survey_invitation": "segue.channels.survey_invitation:SurveyInvitation",
-    "survey_link": "segue.channels.survey_link:SurveyLink",
-    "teams_message": "segue.channels.teams_message:TeamsMessage",
-    "text_message": "segue.channels.text_message:TextMessage",
-    "zendesk_ticket": "segue.channels.zendesk_ticket:ZendeskTicket",
+    "email": "segue.channels.email.message:EmailMessage",
+    "freshdesk_ticket": "segue.channels.tickets.freshdesk_ticket:FreshdeskTicket",
+    "http_request": "segue.channels.http.request:HttpRequest",
+    "jira_issue": "segue.channels.tickets.jira_issue:JiraIssue",
+    "qualtrics_contact": "segue.channels.qualtrics.contact:QualtricsContact",
+    "qualtrics_ticket": "segue.channels.qualtrics.ticket:QualtricsTicket",
+    "servicenow_record": "segue.channels.tickets.servicenow_record:ServiceNowRecord",
+    "slack_message": "segue.channels.slack.message:SlackMessage",
+    "slack_webhook": "segue.channels.slack.webhook:SlackWebhook",
+    "survey_invitation": "segue.channels.qualtrics.survey_invitation:SurveyInvitation",
+    "survey_link": "segue.channels.qualtrics.survey_link:SurveyLink",
+    "teams_message": "segue.channels.teams.message:TeamsMessage",
+    "text_message": "segue.channels.sms.text_message:TextMessage",
+    "zendesk_ticket": "segue.channels.tickets.zendesk_ticket:ZendeskTicket",
 }
 
 

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, StringConstraints
 
-from segue.channels.http_calls import HttpCalls
-from segue.channels.qualtrics_calls import (
+from segue.channels.http.calls import HttpCalls
+from segue.channels.qualtrics.calls import (
     CONNECTION,
     error_codes,
     open_qualtrics,

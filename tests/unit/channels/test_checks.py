@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from segue.channels.email_message import EmailMessage
-from segue.channels.freshdesk_ticket import FreshdeskTicket
-from segue.channels.http_request import HttpRequest
-from segue.channels.slack_message import SlackMessage
-from segue.channels.zendesk_ticket import ZendeskTicket
+from segue.channels.email.message import EmailMessage
+from segue.channels.http.request import HttpRequest
+from segue.channels.slack.message import SlackMessage
+from segue.channels.tickets.freshdesk_ticket import FreshdeskTicket
+from segue.channels.tickets.zendesk_ticket import ZendeskTicket
 from segue.delivery.channel import Channel, Finding, Tried
 from segue.errors import (
     ConnectionFailure,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from segue.channels.freshdesk_ticket import FreshdeskTicket
-from segue.channels.http_request import HttpRequest
-from segue.channels.jira_issue import JiraIssue
-from segue.channels.servicenow_record import ServiceNowRecord
-from segue.channels.slack_message import SlackMessage
-from segue.channels.zendesk_ticket import ZendeskTicket
+from segue.channels.http.request import HttpRequest
+from segue.channels.slack.message import SlackMessage
+from segue.channels.tickets.freshdesk_ticket import FreshdeskTicket
+from segue.channels.tickets.jira_issue import JiraIssue
+from segue.channels.tickets.servicenow_record import ServiceNowRecord
+from segue.channels.tickets.zendesk_ticket import ZendeskTicket
 from segue.delivery.channel import Channel
 from segue.errors import ConnectionFailure, OutcomeUnknown, TransientFailure
 from segue.sandbox.server import Sandbox

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from segue.channels.slack_message import SlackMessage
+from segue.channels.slack.message import SlackMessage
 from segue.delivery.candidates import Terms, judge
 from segue.delivery.door import Clock as DoorClock
 from segue.delivery.door import Door

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from segue.channels.email_message import EmailMessage
+from segue.channels.email.message import EmailMessage
 from segue.delivery.candidates import Candidate, Terms
 from segue.delivery.door import Clock as DoorClock
 from segue.delivery.door import Door, Pass

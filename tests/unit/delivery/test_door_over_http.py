@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from segue.channels.http_request import HttpRequest
+from segue.channels.http.request import HttpRequest
 from segue.delivery.candidates import Terms
 from segue.delivery.door import Clock, Door, Pass
 from segue.delivery.heartbeat import LEASE

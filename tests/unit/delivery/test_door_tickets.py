@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from segue.catalog import Catalog
-from segue.channels.freshdesk_ticket import FreshdeskTicket
-from segue.channels.tickets import TicketChannel
-from segue.channels.zendesk_ticket import ZendeskTicket
+from segue.channels.tickets.base import TicketChannel
+from segue.channels.tickets.freshdesk_ticket import FreshdeskTicket
+from segue.channels.tickets.zendesk_ticket import ZendeskTicket
 from segue.delivery.branches import Change
 from segue.delivery.candidates import Terms
 from segue.delivery.door import Door, Pass

@@ -1,0 +1,1 @@
+"""Email over SMTP: the message, its addresses and attachments, and the talk with the server."""

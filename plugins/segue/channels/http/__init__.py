@@ -1,0 +1,1 @@
+"""What channels over HTTP share, and ``http_request``, which calls any API."""

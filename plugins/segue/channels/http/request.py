@@ -1,0 +1,448 @@
+"""Any HTTP API as an action: one request from templates, and what its answer means.
+
+Where the request goes and with which credentials is the Airflow connection's affair (type HTTP:
+host, login and password, or headers in its extra); the definition gives a path below that host.
+
+Followed:
+    RFC 9110 (methods in section 9, field values in 5.5, status codes in 15)
+    RFC 3986, section 3.3 (segments of a path)
+    https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/
+    https://docs.stripe.com/api/idempotent_requests (the header's best known implementation)
+    https://jmespath.org/specification.html
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal, Self
+from urllib.parse import urlencode
+
+from pydantic import (
+    Field,
+    ValidationError,
+    model_validator,
+)
+
+from segue.channels.addressing import TeamChannel, is_template
+from segue.channels.http.calls import (
+    CallRefused,
+    HttpCalls,
+    open_calls,
+    unless_sent,
+    usual_codes,
+)
+from segue.channels.http.expressions import Expression, is_true, search
+from segue.channels.http.fields import (
+    Headers,
+    Json,
+    KeyHeader,
+    MediaType,
+    RequestPath,
+    Scalar,
+    header_value,
+    path_problem,
+)
+from segue.channels.look_ups import look_from
+from segue.channels.rates import UNLIMITED, limits_of
+from segue.delivery.channel import Finding, Limit, Receipt, Sender, Tried
+from segue.documents import Definition, Location, Name, ProblemsFound, format_location
+from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
+from segue.workflows.templates import (
+    Template,
+    Text,
+    render,
+)
+
+log = logging.getLogger(__name__)
+
+LARGEST_ANSWER = 1_000_000  # bytes
+LONGEST_RESULT = 1_000  # characters; the ledger keeps results
+
+_NAMED_BY_THE_PATH = frozenset({404, 410})
+_TRACE = "look_up"
+# what a field's name holds, anywhere or as a word of its own, that reaches a person
+_ADDRESS_PARTS = ("email", "phone", "mobile", "whatsapp", "msisdn", "address", "telegram")
+_ADDRESS_WORDS = frozenset(
+    {"mail", "tel", "cell", "sms", "fax", "device", "push", "token", "chat", "handle"}
+)
+
+
+class LookUp(Definition):
+    """How to ask the API whether it has a delivery; only ``key`` is known in its templates."""
+
+    path: RequestPath
+    query: dict[str, Scalar] = Field(default_factory=dict)
+    found: Expression
+    results: dict[Name, Expression] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _ask_for_the_key(self) -> Self:
+        templates: dict[Location, Template] = {("path",): self.path} | {
+            ("query", name): item for name, item in self.query.items() if isinstance(item, Template)
+        }
+        references = {at: {ref[0] for ref in item.references()} for at, item in templates.items()}
+        problems: list[tuple[Location, str]] = [
+            (at, f"found {', '.join(sorted(names - {'key'}))}; allowed: key, all that is kept")
+            for at, names in references.items()
+            if names - {"key"}
+        ]
+        if not _mention_key(templates.values()):
+            problems.append(((), "asks for no delivery: say {{ key }} in its path or query"))
+        if problems:
+            raise ProblemsFound(problems)
+        return self
+
+    def written(self) -> str:
+        """Return it as JSON, for the ledger."""
+        return json.dumps(
+            {
+                "path": self.path.source,
+                "query": {
+                    name: item.source if isinstance(item, Template) else item
+                    for name, item in self.query.items()
+                },
+                "found": self.found,
+                "results": self.results,
+            }
+        )
+
+
+class HttpRequest(TeamChannel):
+    """Call any HTTP API.
+
+    The host, the credentials and what every call carries come from the connection. The message is
+    for the team unless ``audience: contact`` says that the API writes to the contact, which only
+    the team can know: where the request has an address of the contact, ``audience`` is required.
+
+    No rate is known of an API that can be any; the connection's ``segue_rate`` gives one. The
+    delivery's key is sent in ``idempotency_header``, and is ``{{ key }}`` in templates.
+
+    A delivery is doubtful when the answer was lost, when it is no success that can be read, or
+    when the API says that it had the key in another request. With ``look_up`` the API is asked for
+    the key; without, the delivery is *uncertain*.
+    """
+
+    name: ClassVar[str] = "http_request"
+    reads: ClassVar[frozenset[str]] = frozenset()
+    longest_call: ClassVar[float] = 120.0
+
+    method: Literal["POST", "GET", "PUT", "PATCH", "DELETE"] = "POST"
+    path: RequestPath
+    query: dict[str, Scalar] = Field(default_factory=dict)
+    json_body: Annotated[Json, Field(alias="json")] = None
+    form: dict[str, Scalar] | None = None
+    text: Text | None = None
+    content_type: MediaType | None = None
+    headers: Headers = Field(default_factory=dict)
+    idempotency_header: KeyHeader | None = "Idempotency-Key"
+    success: Expression | None = None
+    results: dict[Name, Expression] = Field(default_factory=dict)
+    look_up: LookUp | None = None
+    check: RequestPath | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        problems = [
+            *_audience_problems(self),
+            *_body_problems(self),
+            *_header_problems(self),
+            *_look_up_problems(self),
+        ]
+        if self.check is not None and is_template(self.check):
+            problems.append((("check",), "is asked for without a contact: no template"))
+        if problems:
+            raise ProblemsFound(problems)
+        return self
+
+    @property
+    def can_be_asked(self) -> bool:
+        """Where a look-up was written."""
+        return self.look_up is not None
+
+    @property
+    def needs(self) -> Set[str]:
+        """The path that shows whether the connection works, where one was written."""
+        return frozenset({self.check.source} if self.check else ())
+
+    def connect(self) -> HttpRequests:
+        """Open a session; nothing is sent yet."""
+        limits = limits_of(self.connection, default=UNLIMITED)
+        calls = open_calls(
+            self.connection,
+            self.connection,
+            largest_answer=LARGEST_ANSWER,
+            can_be_asked=self.can_be_asked,
+        )
+        if set(calls.base_url) & set("?#"):
+            raise ConnectionFailure(
+                f"the Airflow connection {self.connection!r}: its host has a ? or #; write queries "
+                "into the action"
+            )
+        return HttpRequests(self, calls, limits)
+
+    def render(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the request of one contact; raise ContactFailure where it cannot be made."""
+        fields = ("method", "path", "query", "json", "form", "text", "headers")
+        message = {key: item for key, item in super().render(variables).items() if key in fields}
+        problem = path_problem(message["path"])
+        if problem:
+            raise ContactFailure(f"path: {problem}")
+        for name, value in message["headers"].items():
+            message["headers"][name] = header_value(name, value)
+        return message
+
+    def trace(self, message: Mapping[str, Any]) -> dict[str, str]:
+        """Return the look-up as it is written now; there is no contact text in it."""
+        return {_TRACE: self.look_up.written()} if self.look_up else {}
+
+
+class HttpRequests(Sender):
+    """An open connection to an API."""
+
+    def __init__(self, channel: HttpRequest, calls: HttpCalls, limits: Sequence[Limit]) -> None:
+        self._channel = channel
+        self._calls = calls
+        self._limits = limits
+
+    def __exit__(self, *exc: object) -> None:
+        self._calls.close()
+
+    def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
+        """Make one call."""
+        request = _request_of(self._channel, message, key)
+        try:
+            return self._receipt(self._call(request))
+        except OutcomeUnknown as error:
+            if self._channel.method == "GET":  # it changes nothing, so it may be repeated
+                raise TransientFailure(str(error)) from None
+            raise
+        except CallRefused as error:
+            if any("idempoten" in code.lower() for code in error.codes):
+                raise OutcomeUnknown(
+                    f"{error}: it has had this delivery's key in another request: look for {key}"
+                ) from None
+            raise
+
+    def find(
+        self, traces: Mapping[str, Mapping[str, str]], since: datetime
+    ) -> Mapping[str, Receipt]:
+        """Look each delivery up as its action said when it was sent, in one call each."""
+        look_from(since)
+        receipts = {key: self._look_up(_look_up_of(trace), key) for key, trace in traces.items()}
+        return {key: receipt for key, receipt in receipts.items() if receipt}
+
+    def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
+        """Return the connection's limit; it is the same for every call."""
+        return self._limits
+
+    def check(self, needs: Set[str]) -> Finding:
+        """GET each path that an action gives for it; any answer of success will do."""
+        for path in sorted(needs):
+            self._calls.call("GET", path, query={}, headers={}, body=None, codes=usual_codes)
+        if needs:
+            return Finding(Tried.OK, f"answers GET {', '.join(sorted(needs))}")
+        return Finding(Tried.UNTRIED, "it is defined; give a path in `check` to try it")
+
+    def _call(self, request: _Request) -> Any:
+        """Return the answer's JSON, or None where nobody reads it."""
+        channel = self._channel
+        response = self._calls.call(
+            channel.method,
+            request.path,
+            query=request.query,
+            headers=request.headers,
+            body=request.body,
+            codes=request.codes_of,
+            of_the_contact=_NAMED_BY_THE_PATH if is_template(channel.path) else (),
+        )
+        if not (channel.success or channel.results):
+            return None
+        try:
+            return response.json()
+        except (ValueError, RecursionError):
+            raise OutcomeUnknown(
+                f"{self._calls.vendor} answered {response.status_code} with what is not JSON"
+            ) from None
+
+    def _receipt(self, answer: Any) -> Receipt:
+        channel, vendor = self._channel, self._calls.vendor
+        if channel.success and not is_true(search(vendor, channel.success, answer)):
+            raise ContactFailure(f"{vendor} accepted the call, but its answer is no `success`")
+        return _receipt_of(vendor, channel.results, answer)
+
+    def _look_up(self, look_up: LookUp, key: str) -> Receipt | None:
+        """Return the receipt of a delivery that the API has; None where it surely has not."""
+        vendor = self._calls.vendor
+
+        def read(answer: Any, has_next_page: bool) -> Receipt | None:
+            match = search(vendor, look_up.found, answer)
+            if match is True:
+                return _receipt_of(vendor, look_up.results, answer)
+            if match is not False:
+                raise ValueError("neither yes nor no")
+            if has_next_page:
+                raise ValueError("it may be on another page")
+            return None
+
+        path = render(look_up.path, {"key": key})
+        query = _texts({name: _rendered(item, key) for name, item in look_up.query.items()})
+        cannot_tell = _NAMED_BY_THE_PATH if is_template(look_up.path) else ()
+        return self._calls.ask(path, query, codes=usual_codes, read=read, cannot_tell=cannot_tell)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A rendered request, as it goes over the wire."""
+
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str | bytes]
+    body: bytes | None
+
+    def codes_of(self, answer: Any) -> Iterator[object]:
+        """Return the codes of a refusal that do not repeat what was sent."""
+        request_text = " ".join([self.path, *self.query.values(), *map(str, self.headers.values())])
+        request_text += (self.body or b"").decode("utf-8", "replace")
+        return unless_sent(usual_codes, request_text)(answer)
+
+
+def _request_of(channel: HttpRequest, message: Mapping[str, Any], key: str) -> _Request:
+    """Return the request of a rendered message; raise ContactFailure where UTF-8 cannot carry it.
+
+    Only half of a surrogate pair cannot be carried.
+    """
+    headers: dict[str, str | bytes] = dict(message["headers"])
+    if channel.idempotency_header and channel.method != "GET":
+        headers[channel.idempotency_header] = key
+    try:
+        body, content_type = _body_of(channel, message)
+        query = _texts(message["query"])
+        urlencode(query)
+    except UnicodeEncodeError:
+        raise ContactFailure("the request has a character that UTF-8 cannot carry") from None
+    if content_type:
+        headers["Content-Type"] = content_type
+    return _Request(message["path"], query, headers, body)
+
+
+def _body_of(channel: HttpRequest, message: Mapping[str, Any]) -> tuple[bytes | None, str | None]:
+    if "json" in message:
+        return json.dumps(message["json"], ensure_ascii=False).encode(), "application/json"
+    if "form" in message:
+        form = urlencode(_texts(message["form"]))
+        return form.encode(), "application/x-www-form-urlencoded"
+    if "text" in message:
+        return message["text"].encode(), channel.content_type or "text/plain; charset=utf-8"
+    return None, None
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return scalars as they are written in YAML."""
+    return {
+        name: json.dumps(value) if isinstance(value, bool) else str(value)
+        for name, value in values.items()
+    }
+
+
+def _rendered(value: Any, key: str) -> Any:
+    return render(value, {"key": key}) if isinstance(value, Template) else value
+
+
+def _receipt_of(vendor: str, wanted: Mapping[str, str], answer: Any) -> Receipt:
+    values = {name: search(vendor, expression, answer) for name, expression in wanted.items()}
+    results = {name: text for name, value in values.items() if (text := _result(name, value))}
+    return Receipt(results.get("id"), results.get("url"), results)
+
+
+def _result(name: str, value: Any) -> str | None:
+    """Return a result as text; None where it is not one that the ledger can keep."""
+    text = value if isinstance(value, str) else json.dumps(value)
+    if isinstance(value, str | int | float) and len(text) <= LONGEST_RESULT:
+        return text
+    log.warning("the result %r is not a short text or a number in the answer; left out", name)
+    return None
+
+
+def _look_up_of(trace: Mapping[str, str]) -> LookUp:
+    """Return the look-up that was written when a call was made."""
+    if _TRACE not in trace:
+        raise OutcomeUnknown("the action had no `look_up` when the call was made")
+    try:
+        return LookUp.model_validate(json.loads(trace[_TRACE]))
+    except (ValidationError, ValueError):
+        raise OutcomeUnknown("the `look_up` recorded with the call cannot be read") from None
+
+
+def _audience_problems(channel: HttpRequest) -> Iterator[tuple[Location, str]]:
+    """Find a request that has an address of the contact, where nobody says who is written to."""
+    if channel.audience is not None:
+        return
+    for location, template in channel.templates():
+        of_many = "digest" in template.reads()
+        addresses = _addresses_in(template, of_many)
+        if addresses and location[0] != "look_up":
+            where, reader = format_location(location), "team" if of_many else "contact"
+            text = f"is missing: {where} has {addresses}; say 'audience: {reader}' if "
+            text += (
+                "the API writes to none of the contacts: a digest is for the team alone"
+                if of_many
+                else "the API writes to the contact, or 'audience: team'"
+            )
+            yield ("audience",), text
+            return
+
+
+def _addresses_in(template: Template, of_many: bool) -> str:
+    """Return the addresses that a template reads of a contact, or of each in a digest; or ""."""
+    fields = template.fields_read(digest=of_many)
+    if fields is None:
+        return "contacts as a whole" if of_many else "the contact as a whole"
+    return ", ".join(sorted(f"contact.{name}" for name in fields if is_address(name)))
+
+
+def is_address(field: str) -> bool:
+    """Tell whether a field's name is that of an address: something that reaches a person."""
+    parts = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", field)
+    words = {word.lower() for word in re.split(r"[^A-Za-z0-9]+", parts)}
+    text = "".join(filter(str.isalnum, field.casefold()))
+    return bool(words & _ADDRESS_WORDS) or any(part in text for part in _ADDRESS_PARTS)
+
+
+def _body_problems(channel: HttpRequest) -> Iterator[tuple[Location, str]]:
+    bodies = {"json": channel.json_body, "form": channel.form, "text": channel.text}
+    names = [name for name, value in bodies.items() if value is not None]
+    if len(names) > 1:
+        yield (names[1],), f"found {' and '.join(names)}; allowed: one of json, form, text"
+    if names and channel.method == "GET":
+        yield (names[0],), "a GET has no body; write `query`"
+    if channel.content_type and channel.text is None:
+        yield ("content_type",), "belongs to `text`; json and form have their own"
+
+
+def _header_problems(channel: HttpRequest) -> Iterator[tuple[Location, str]]:
+    own = (channel.idempotency_header or "").lower()
+    for name in channel.headers:
+        if name.lower() == own:
+            yield ("headers", name), f"{name!r} carries the key; see idempotency_header"
+
+
+def _look_up_problems(channel: HttpRequest) -> Iterator[tuple[Location, str]]:
+    look_up = channel.look_up
+    if look_up is None:
+        return
+    if channel.method == "GET":
+        yield ("look_up",), "a GET changes nothing, and is repeated where its answer was lost"
+    request = [template for at, template in channel.templates() if at[0] != "look_up"]
+    if channel.idempotency_header is None and not _mention_key(request):
+        yield ("look_up",), "finds nothing: no part of the request carries {{ key }}"
+    for name in sorted(set(channel.results) - set(look_up.results)):
+        yield ("look_up", "results"), f"lacks {name!r}, which `results` has"
+
+
+def _mention_key(templates: Iterable[Template]) -> bool:
+    return any(("key",) in set(template.references()) for template in templates)

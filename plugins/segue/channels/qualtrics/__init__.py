@@ -1,0 +1,1 @@
+"""Qualtrics: contacts, tickets, survey invitations and links."""

@@ -1,0 +1,1 @@
+"""Slack: messages by a bot and by a webhook, and their blocks."""

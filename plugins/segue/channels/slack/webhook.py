@@ -1,0 +1,115 @@
+"""Slack's incoming webhooks: the simple way into one channel, by a secret URL.
+
+Followed:
+    https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks (text, blocks, errors)
+    https://api.slack.com/changelog/2016-05-17-changes-to-errors-for-incoming-webhooks (statuses)
+    https://docs.slack.dev/apis/web-api/rate-limits (one a second; 429, Retry-After)
+    https://airflow.apache.org/docs/apache-airflow-providers-slack/stable/connections/slack-incoming-webhook.html
+
+The connection is of type Slack Incoming Webhook: the password is the webhook's URL, or what
+follows ``https://hooks.slack.com/services/`` in it. Whoever knows it can post, so it is in no log
+line and no error. The connection's extra may give ``timeout``, ``proxy`` and ``segue_rate``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from segue.channels.airflow_connections import opened
+from segue.channels.http.calls import is_code, retry_after
+from segue.channels.rates import limits_of
+from segue.channels.slack.blocks import SlackText, content_of
+from segue.channels.slack.calls import guarded, silent
+from segue.delivery.channel import Limit, Receipt, Sender
+from segue.errors import (
+    ConnectionFailure,
+    ContactFailure,
+    DeliveryError,
+    OutcomeUnknown,
+    TransientFailure,
+)
+
+if TYPE_CHECKING:
+    from slack_sdk.webhook import WebhookClient, WebhookResponse
+
+RATE = "1/second"
+POSTED = "ok"
+
+# of the documented errors, those that are about the webhook or its channel, not about one message
+OF_THE_WEBHOOK = frozenset(
+    {
+        "action_prohibited",
+        "channel_is_archived",
+        "channel_not_found",
+        "invalid_token",
+        "no_active_hooks",
+        "no_service",
+        "no_service_id",
+        "no_team",
+        "posting_to_general_channel_denied",
+        "team_disabled",
+    }
+)
+UNKNOWN_OUTCOME = "rollup_error"  # "something strange and unusual happened"
+
+
+class SlackWebhook(SlackText):
+    """Post a message through an incoming webhook, into the channel that it was made for.
+
+    The team reads it, unless ``audience: contact`` says that the channel is shared with the
+    contact. Slack takes one message a second of a webhook. A webhook answers with no id and can be
+    asked nothing: when its answer is lost, the delivery is *uncertain*, as it is with a mail.
+    """
+
+    name: ClassVar[str] = "slack_webhook"
+    longest_call: ClassVar[float] = 120.0
+
+    connection: str = "slack_webhook_default"
+
+    def connect(self) -> Webhook:
+        """Build the client, once for all threads; nothing is sent yet."""
+        from airflow.providers.slack.hooks.slack_webhook import SlackWebhookHook
+
+        hook = SlackWebhookHook(
+            slack_webhook_conn_id=self.connection, retry_handlers=[], logger=silent()
+        )
+        client = opened(self.connection, lambda: hook.client)
+        return Webhook(client, limits_of(self.connection, default=RATE))
+
+
+class Webhook(Sender):
+    """A client of one webhook; the SDK opens a connection for each call."""
+
+    def __init__(self, client: WebhookClient, limits: Sequence[Limit]) -> None:
+        self._client = client
+        self._limits = limits
+
+    def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
+        """Post one message; a webhook has no place for the key."""
+        body = content_of(message)
+        answer = guarded(lambda: self._client.send_dict(body), OutcomeUnknown)
+        if answer.status_code == 200 and answer.body.strip() == POSTED:
+            return Receipt()
+        raise failed_post(answer)
+
+    def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
+        """Return the webhook's limit; it is the same for every call."""
+        return self._limits
+
+
+def failed_post(answer: WebhookResponse) -> DeliveryError:
+    """Return the error that an answer other than ``ok`` stands for; it is a code in plain text."""
+    status, text = answer.status_code, answer.body.strip()
+    code = text if is_code(text) else None
+    words = f"Slack answered {status}" + (f": {code}" if code else "")
+    if status < 400:
+        return OutcomeUnknown(f"{words}, which is not the answer of a webhook; check its URL")
+    if code == UNKNOWN_OUTCOME or status == 504:
+        return OutcomeUnknown(f"{words}; the message may have been posted")
+    if status in (408, 429) or status >= 500:
+        headers = {name.lower(): value for name, value in answer.headers.items()}
+        return TransientFailure(words, retry_after=retry_after(headers.get("retry-after")))
+    if code in OF_THE_WEBHOOK or status in (401, 403, 404, 405, 410):
+        return ConnectionFailure(f"{words}; check the webhook in Slack, and its URL")
+    return ContactFailure(words)

@@ -1,0 +1,1 @@
+"""Text messages, and the numbers that they go to."""

@@ -1,0 +1,372 @@
+"""Text messages (SMS), through Twilio's Programmable Messaging and the HTTP provider's hook.
+
+Followed:
+    https://www.twilio.com/docs/messaging/api/message-resource (create: To, From or
+    MessagingServiceSid, Body of up to 1,600 characters; list: From, DateSent, PageSize up to 1,000,
+    next_page_uri, newest first)
+    https://github.com/twilio/twilio-oai, spec/json/twilio_api_v2010.json (the same as OpenAPI; its
+    examples have ``Tags`` in a request and ``tags`` in each message, its schemas do not)
+    https://www.twilio.com/docs/bulk-messaging/tags (keys of up to 128 characters, values of 256)
+    https://www.twilio.com/docs/usage/requests-to-twilio (basic authentication: account SID and auth
+    token, or an API key's SID and secret)
+    https://www.twilio.com/docs/usage/twilios-response (errors: code, message, more_info, status)
+    https://www.twilio.com/docs/api/errors (20003, 20429, 21211, 21606, 21610, 21611, 21614 …)
+    https://www.twilio.com/docs/messaging/guides/understanding-twilio-rate-limits-message-queues
+    (one message a second for a long code in the US; Twilio queues what is beyond)
+
+The connection is of type HTTP: host ``https://api.twilio.com``, login the account's SID, password
+its auth token; or login and password of an API key, and ``account_sid`` in the extra. Its extra may
+give ``segue_rate``, of each sender.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, ClassVar, Literal, Self
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from pydantic import Field, model_validator
+
+from segue.channels.addressing import audience_is_missing, is_template
+from segue.channels.airflow_connections import find_connection
+from segue.channels.http.calls import CallRefused, HttpCalls, open_calls
+from segue.channels.look_ups import look_from
+from segue.channels.rates import limits_of
+from segue.channels.sms.phone_numbers import ALLOWED_SENDERS, read_number, read_sender
+from segue.delivery.channel import (
+    Audience,
+    Channel,
+    Limit,
+    NoAddress,
+    OptedOut,
+    PartlyFound,
+    Receipt,
+    Sender,
+)
+from segue.documents import Location, ProblemsFound
+from segue.errors import (
+    ConnectionFailure,
+    ContactFailure,
+    DeliveryError,
+    OutcomeUnknown,
+    TransientFailure,
+)
+from segue.workflows.templates import Line, Text, render
+
+LONGEST_TEXT = 1_600  # characters, of which an emoji is two: SMS counts UTF-16
+RATE = "1/second"  # of a long code in the US, the slowest sender
+PAGE_SIZE, MOST_PAGES = 1_000, 30  # of a list; what is beyond is not looked at
+ACCOUNT_SID = "account_sid"  # the key in a connection's extra
+TAG = "segue_delivery"
+
+_SID = re.compile(r"AC[0-9a-fA-F]{32}")
+_SERVICE = re.compile(r"MG[0-9a-fA-F]{32}")
+_FORM = "application/x-www-form-urlencoded"
+_CODE = "error-"  # before a number, so that it may be shown: a bare one could be a phone's
+
+OPTED_OUT = frozenset({21610})  # they answered STOP
+OF_THE_NUMBER = frozenset({21211, 21214, 21217, 21614})  # no such number, or not a mobile one
+OF_THE_SENDER = frozenset({21212, 21603, 21606, 21659, 21660, 21701, 21703, 21704, 21705})
+QUEUE_IS_FULL = frozenset({21611})
+
+
+class TextMessage(Channel):
+    """Send a text message to the contact, or to somebody of the team.
+
+    ``to`` is the contact's ``phone`` where it is left out, the team's where it is a plain number; a
+    template must say whom it finds (``audience: contact`` or ``team``). It is a number in E.164
+    (``+447700900123``); a contact without one is skipped: no country is guessed. The message comes
+    ``from`` a number, a short code or a name, or from whichever sender a ``messaging_service``
+    chooses. ``text`` has up to 1,600 characters, more is a failure.
+
+    A contact who answered STOP to the sender is skipped (``opted_out``). Delivered means that
+    Twilio took the message: what a network makes of it afterwards is in Twilio's logs.
+
+    Twilio sends one message a second from a long code in the US, and queues what is beyond; the
+    connection's ``segue_rate`` is of each sender.
+
+    A delivery is doubtful when the answer was lost. Creating is not idempotent: the message carries
+    the delivery's key as a tag, and is looked for in the list of messages sent since then. Twilio
+    lists no messages that it still queues, and no tags in some accounts, so what is not found is
+    *uncertain*.
+    """
+
+    name: ClassVar[str] = "text_message"
+    reads: ClassVar[frozenset[str]] = frozenset({"phone"})
+    longest_call: ClassVar[float] = 120.0
+
+    connection: str = "twilio_default"
+    to: Line | None = None
+    audience: Literal["contact", "team"] | None = None
+    sender: Line | None = Field(default=None, alias="from")
+    messaging_service: str | None = None
+    text: Text
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        problems = [*self._to_problems(), *self._sender_problems()]
+        if problems:
+            raise ProblemsFound(problems)
+        return self
+
+    @property
+    def address_field(self) -> str | None:
+        """The contact's own, where ``to`` is left out."""
+        return "phone" if self.to is None else None
+
+    @property
+    def addressed_to(self) -> Audience:
+        """The contact where ``to`` is left out or ``audience`` says so, else the team."""
+        return Audience(self.audience or ("contact" if self.to is None else "team"))
+
+    @property
+    def can_be_asked(self) -> bool:
+        """Always: a message carries the key as a tag."""
+        return True
+
+    def render(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the message for one contact, ``to`` included; raise NoAddress if there is none."""
+        number = self._number(variables)
+        message = {**super().render(variables), "to": number}
+        if "from" in message:
+            try:
+                message["from"] = read_sender(message["from"])
+            except ValueError as error:
+                raise ContactFailure(f"from: {error}") from None
+        if not message["text"].strip():
+            raise ContactFailure("text: the message is empty")
+        if len(message["text"].encode("utf-16-le", "surrogatepass")) // 2 > LONGEST_TEXT:
+            raise ContactFailure(f"text: more than {LONGEST_TEXT} characters")
+        return message
+
+    def trace(self, message: Mapping[str, Any]) -> dict[str, str]:
+        """Return the sender, by which Twilio's list is narrowed."""
+        return {"from": message["from"]} if "from" in message else {}
+
+    def connect(self) -> TextMessages:
+        """Open a session; nothing is sent yet."""
+        limits = limits_of(self.connection, default=RATE)
+        calls = open_calls(
+            "Twilio", self.connection, can_be_asked=self.can_be_asked, own=(ACCOUNT_SID,)
+        )
+        return TextMessages(self, calls, account_of(self.connection), limits)
+
+    def _number(self, variables: Mapping[str, Any]) -> str:
+        try:
+            phone = str(variables["contact"]["phone"]) if self.to is None else None
+            return read_number(render(self.to, variables) if self.to else phone or "")
+        except KeyError:
+            raise NoAddress("to: the contact has no phone number") from None
+        except ContactFailure as error:
+            raise self.unusable_number(f"to: {error}") from None
+        except ValueError as error:
+            raise self.unusable_number(f"to: {error}") from None
+
+    def unusable_number(self, message: str) -> ContactFailure:
+        """Return what a number means that cannot be written to: a contact without is skipped."""
+        kind = NoAddress if self.addressed_to is Audience.CONTACT else ContactFailure
+        return kind(message)
+
+    def _to_problems(self) -> Iterator[tuple[Location, str]]:
+        if self.to is None:
+            if self.audience == "team":
+                text = "without 'to' the contact is addressed; give 'to', or leave 'audience' out"
+                yield ("audience",), text
+        elif is_template(self.to):
+            if self.audience is None:
+                yield audience_is_missing("to")
+        else:
+            if self.audience == "contact":
+                text = "a plain number in 'to' is the team's; write 'audience: team', or leave it"
+                yield ("audience",), text
+            try:
+                read_number(self.to.source)
+            except ValueError as error:
+                expectation = "a number such as +15005550006"
+                yield ("to",), f"found {self.to.source!r}; allowed: {expectation} ({error})"
+
+    def _sender_problems(self) -> Iterator[tuple[Location, str]]:
+        if (self.sender is None) == (self.messaging_service is None):
+            which = "neither" if self.sender is None else "both"
+            yield (), f"found {which} of 'from' and 'messaging_service'; exactly one is needed"
+        if self.messaging_service and not _SERVICE.fullmatch(self.messaging_service):
+            expectation = "a messaging service's SID: MG and 32 hexadecimal digits"
+            yield (
+                ("messaging_service",),
+                f"found {self.messaging_service!r}; allowed: {expectation}",
+            )
+        if self.sender is not None and not is_template(self.sender):
+            try:
+                read_sender(self.sender.source)
+            except ValueError:
+                yield ("from",), f"found {self.sender.source!r}; allowed: {ALLOWED_SENDERS}"
+
+
+class TextMessages(Sender):
+    """An open connection to one Twilio account."""
+
+    def __init__(
+        self, channel: TextMessage, calls: HttpCalls, account: str, limits: Sequence[Limit]
+    ) -> None:
+        self._channel = channel
+        self._calls = calls
+        self._limits = limits
+        self._path = f"/2010-04-01/Accounts/{account}/Messages.json"
+
+    def __exit__(self, *exc: object) -> None:
+        self._calls.close()
+
+    def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
+        """Send one text message."""
+        try:
+            body = urlencode(form_of(message, key)).encode()
+        except UnicodeEncodeError:
+            raise ContactFailure("text: a character that UTF-8 cannot carry") from None
+        try:
+            response = self._calls.call(
+                "POST",
+                self._path,
+                query={},
+                headers={"Content-Type": _FORM},
+                body=body,
+                codes=_codes,
+            )
+        except CallRefused as error:
+            raise self._refused(error) from None
+        try:
+            return receipt_of(response.json())
+        except (ValueError, TypeError, LookupError, AttributeError):
+            raise OutcomeUnknown(
+                f"Twilio answered {response.status_code} with a body that is not a message"
+            ) from None
+
+    def find(
+        self, traces: Mapping[str, Mapping[str, str]], since: datetime
+    ) -> Mapping[str, Receipt]:
+        """Look for the tags in the messages sent since; raise PartlyFound if one is missing."""
+        begin = look_from(since)
+        receipts: dict[str, Receipt] = {}
+        for sender in sorted({trace.get("from", "") for trace in traces.values()}):
+            for message in self._sent_since(begin, sender):
+                if message.key in traces:
+                    receipts[message.key] = message.receipt
+                if len(receipts) == len(traces):
+                    return receipts
+        raise PartlyFound(
+            "Twilio lists no message with the delivery's key as its tag; it may be queued, or the "
+            "account may not keep tags",
+            receipts,
+        )
+
+    def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
+        """Return the sender's limit: a number, a short code or a messaging service has its own."""
+        sender = message.get("from") or message["messaging_service"]
+        return [Limit(f"{one.scope} {sender}", one.count, one.seconds) for one in self._limits]
+
+    def _refused(self, error: CallRefused) -> DeliveryError:
+        """Return what a refusal means, by Twilio's code."""
+        codes = {int(code.removeprefix(_CODE)) for code in error.codes}
+        if codes & OPTED_OUT:
+            return OptedOut(str(error))
+        if codes & OF_THE_NUMBER:
+            return self._channel.unusable_number(str(error))
+        if codes & QUEUE_IS_FULL:
+            return TransientFailure(str(error))
+        sender = self._channel.sender
+        if codes & OF_THE_SENDER and not (sender and is_template(sender)):
+            return ConnectionFailure(f"{error}; check the action's sender in Twilio's console")
+        return error
+
+    def _sent_since(self, begin: datetime, sender: str) -> Iterator[Listed]:
+        """Yield the messages of the API since ``begin``, newest first, as far as they are shown.
+
+        Twilio filters by days (GMT), and by when a message left its queue.
+        """
+        query = {"DateSent>": f"{begin.astimezone(UTC):%Y-%m-%d}", "PageSize": str(PAGE_SIZE)}
+        query |= {"From": sender} if sender else {}
+        for _ in range(MOST_PAGES):
+            messages, next_page = self._calls.ask(self._path, query, codes=_codes, read=_listed)
+            yield from messages
+            if next_page is None or _is_before(messages, begin):
+                return
+            query = next_page
+
+
+def form_of(message: Mapping[str, Any], key: str) -> dict[str, str]:
+    """Return a rendered message as Twilio's form."""
+    sender = (
+        {"From": message["from"]}
+        if "from" in message
+        else {"MessagingServiceSid": message["messaging_service"]}
+    )
+    return {
+        "To": message["to"],
+        **sender,
+        "Body": message["text"],
+        "Tags": json.dumps({TAG: key}),
+    }
+
+
+def account_of(connection: str) -> str:
+    """Return the SID of the account: the login, or in the extra where that is an API key's."""
+    settings = find_connection(connection)
+    account = settings.extra_dejson.get(ACCOUNT_SID) or settings.login or ""
+    if not _SID.fullmatch(str(account)):
+        raise ConnectionFailure(
+            f"the Airflow connection {connection!r} needs the account's SID (AC…) as its login, or "
+            f"as {ACCOUNT_SID!r} in its extra where the login is an API key's"
+        )
+    return str(account)
+
+
+def receipt_of(message: Mapping[str, Any]) -> Receipt:
+    """Return the receipt of a message as Twilio shows it."""
+    sid = message["sid"]
+    if not isinstance(sid, str) or not sid:
+        raise ValueError("a message without a SID")
+    return Receipt(external_id=sid, results={"id": sid})
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What is of interest in a listed message."""
+
+    key: str  # of a delivery; empty where the message has no tag of ours
+    receipt: Receipt
+    sent_at: datetime | None  # None while it is queued
+
+
+def _listed(answer: Any, _: bool) -> tuple[list[Listed], dict[str, str] | None]:
+    """Return the messages of one page, and the query of the next where there is one."""
+    messages = [
+        Listed(
+            key=str((message.get("tags") or {}).get(TAG) or ""),
+            receipt=receipt_of(message),
+            sent_at=_moment(message["date_sent"]),
+        )
+        for message in answer["messages"]
+    ]
+    next_page = answer["next_page_uri"]
+    query = dict(parse_qsl(urlsplit(next_page).query)) if next_page else None
+    return messages, query
+
+
+def _moment(written: str | None) -> datetime | None:
+    """Read ``Fri, 24 May 2019 17:18:27 +0000``."""
+    return None if written is None else parsedate_to_datetime(written).replace(tzinfo=UTC)
+
+
+def _is_before(messages: Sequence[Listed], begin: datetime) -> bool:
+    """Tell whether a page ends with what was sent before ``begin``."""
+    last = messages[-1].sent_at if messages else None
+    return last is not None and last < begin
+
+
+def _codes(answer: Any) -> Iterator[object]:
+    """Yield the error's number, as a word: ``error-21610``."""
+    yield f"{_CODE}{int(answer['code'])}"

@@ -1,0 +1,145 @@
+"""Adaptive Cards: made of a few fields, or written in full with templates for texts.
+
+Followed:
+    https://adaptivecards.io/explorer/ (TextBlock, FactSet, TextRun, Action.OpenUrl; which texts are
+    Markdown)
+    https://learn.microsoft.com/microsoftteams/platform/task-modules-and-cards/cards/cards-format
+    (Markdown in TextBlock.text, Fact.title and Fact.value; a mention is ``<at>…</at>`` and an
+    entity of the same text beside the card's body)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
+
+from segue.channels.http.fields import read_json
+from segue.documents import Definition, Location, ProblemsFound
+from segue.errors import ContactFailure
+from segue.workflows.templates import Kind, Line, Template, read_template
+
+SCHEMA = "http://adaptivecards.io/schemas/adaptive-card.json"
+VERSION = "1.2"  # what the fields need; phones know it
+
+URLS = frozenset({"url", "iconUrl", "backgroundImage", "poster"})
+PLAIN = frozenset({"id", "inlines", "elementId", "targetElements"})
+_START = re.compile(r"https?://[^{}/?#\s]+([/?#]|$)", re.IGNORECASE)
+_WHOLE = re.compile(r"\{\{\s*results\.\w+\.\w+\s*\}\}", re.ASCII)
+_URL = re.compile(r"(https?://[^\s<>\"\\^`{|}\x00-\x1f\x7f]+|data:image/[\w.+-]+;base64,[\w+/=]+)")
+
+
+def read_link(value: object, info: ValidationInfo) -> Template:
+    """Read a URL whose expressions are parts of a path or query, or one whole result.
+
+    Raises ValueError for one whose host a contact could choose.
+    """
+    if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
+        return read_template(Kind.LINE, value, info)
+    template = read_template(Kind.URL, value, info)
+    if not (_START.match(template.source) or template.source.startswith("data:image/")):
+        expectation = (
+            "an http or https URL with a host that is no template, or {{ results.ID.url }}"
+        )
+        raise ValueError(f"found {template.source!r}; allowed: {expectation}")
+    return template
+
+
+def _read_card(value: object, info: ValidationInfo) -> Any:
+    """Read a card; its texts are Markdown, but for links and what is plain text in a card."""
+    if not isinstance(value, Mapping):
+        message = f"found {value!r}; allowed: an Adaptive Card, with type and version"
+        raise ValueError(message)  # noqa: TRY004 - what pydantic understands
+    problems: list[tuple[Location, str]] = []
+    if value.get("type") != "AdaptiveCard":
+        problems.append((("type",), f"found {value.get('type')!r}; allowed: AdaptiveCard"))
+    if not isinstance(value.get("version"), str):
+        problems.append((("version",), "is missing; the version the card needs, such as '1.4'"))
+    if problems:
+        raise ProblemsFound(problems)
+
+    def read_text(text: str, at: Location, holder: Mapping[str, Any]) -> Template:
+        name = next(str(part) for part in reversed(at) if isinstance(part, str))
+        if name in URLS:
+            return read_link(text, info)
+        is_plain = name in PLAIN or "mentioned" in at or _is_plain(holder)
+        return read_template(Kind.TEXT if is_plain else Kind.CARD, text, info)
+
+    return read_json(value, read_text)
+
+
+def _is_plain(holder: Mapping[str, Any]) -> bool:
+    """Tell whether texts of an element are no Markdown: a button's, or a run's of rich text."""
+    kind = holder.get("type")
+    return isinstance(kind, str) and (kind == "TextRun" or kind.startswith("Action."))
+
+
+def _as_written(template: Template) -> object:
+    return {"file": template.file} if template.file else template.source
+
+
+Link = Annotated[
+    Template,
+    PlainValidator(read_link),
+    PlainSerializer(_as_written),
+    WithJsonSchema({"description": "a Jinja template (url)", "type": "string"}),
+]
+FullCard = Annotated[
+    Any,
+    PlainValidator(_read_card),
+    WithJsonSchema(
+        {
+            "description": "an Adaptive Card; its texts are Jinja templates (card)",
+            "type": "object",
+        }
+    ),
+]
+
+
+class CardLink(Definition):
+    """A button below the card that opens a page."""
+
+    title: Line
+    url: Link
+
+
+def card_of(message: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return the card of a rendered message; the first element's id names the delivery."""
+    if "card" in message:
+        return dict(message["card"])
+    body = [*_elements(message)]
+    body[0]["id"] = f"segue-{key}"
+    card: dict[str, Any] = {
+        "type": "AdaptiveCard",
+        "$schema": SCHEMA,
+        "version": VERSION,
+        "body": body,
+    }
+    if "link" in message:
+        card["actions"] = [{"type": "Action.OpenUrl", **message["link"]}]
+    return card
+
+
+def _elements(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    block = {"type": "TextBlock", "wrap": True}
+    if "title" in message:
+        yield {**block, "text": message["title"], "size": "medium", "weight": "bolder"}
+    if "text" in message:
+        yield {**block, "text": message["text"]}
+    if message.get("facts"):
+        facts = [{"title": title, "value": value} for title, value in message["facts"].items()]
+        yield {"type": "FactSet", "facts": facts}
+
+
+def require_urls(value: object, name: str = "", at: str = "") -> None:
+    """Raise ContactFailure where a rendered link is not a URL of http or https."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            require_urls(item, key, f"{at}.{key}" if at else key)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            require_urls(item, name, f"{at}[{index}]")
+    elif isinstance(value, str) and name in URLS and not _URL.fullmatch(value):
+        raise ContactFailure(f"{at}: it is not an http or https URL")

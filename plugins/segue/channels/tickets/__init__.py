@@ -1,0 +1,1 @@
+"""Tickets at Zendesk, Freshdesk, Jira and ServiceNow."""

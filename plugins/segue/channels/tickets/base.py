@@ -1,0 +1,131 @@
+"""What the ticket channels share: custom fields, and contacts who have an open ticket already.
+
+Whether a contact has one is asked of the vendor; which tickets to ask for is the ledger's to say:
+those that the same action delivered to the contact through the same connection. A search by the
+vendor would need no ledger, but what was just created takes minutes to be found by it.
+
+A comment goes out once, as a ticket does. So the ledger keeps the numbers of the tickets that a
+call may have commented on, and a look-up reads what was said there.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from segue.channels.addressing import TeamChannel
+from segue.channels.http.calls import HttpCalls
+from segue.channels.tickets.custom_fields import field_values
+from segue.delivery.channel import Limit, OpenTicket, Receipt, Sender
+from segue.errors import ContactFailure, OutcomeUnknown, TransientFailure
+
+MOST_EARLIER = 10  # tickets of a contact that are asked for, the newest ones
+LONGEST_LOOK = 30.0  # seconds after which what was seen is too old to act on
+_EARLIER = "earlier"
+
+
+class TicketChannel(TeamChannel):
+    """A channel that creates tickets."""
+
+    longest_call: ClassVar[float] = 120.0 + LONGEST_LOOK
+    reads: ClassVar[frozenset[str]] = frozenset()
+
+    on_existing: Literal["create", "comment", "skip"] = "create"
+
+    @property
+    def can_be_asked(self) -> bool:
+        """Always: a ticket carries the key, and so does a comment."""
+        return True
+
+    @property
+    def looks_back(self) -> bool:
+        """Where a contact's open ticket makes a difference."""
+        return self.on_existing != "create"
+
+    def render(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the ticket of one contact, and the numbers of those it had before."""
+        message = super().render(variables)
+        message["custom_fields"] = field_values(message["custom_fields"])
+        if self.looks_back:
+            message[_EARLIER] = list(variables.get("earlier", ()))[:MOST_EARLIER]
+        return message
+
+    def trace(self, message: Mapping[str, Any]) -> dict[str, str]:
+        """Return the numbers of the tickets that may get a comment."""
+        if self.on_existing == "comment" and message[_EARLIER]:
+            return {_EARLIER: " ".join(message[_EARLIER])}
+        return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """A ticket that is open; ``updated_at`` as the vendor wrote it, where it is needed."""
+
+    number: str
+    updated_at: str = ""
+
+
+class TicketSender(Sender):
+    """An open connection to a help desk."""
+
+    ticket_page: str  # the path of a ticket's page, in front of its number
+
+    def __init__(self, calls: HttpCalls, limits: Sequence[Limit]) -> None:
+        self._calls = calls
+        self._limits = limits
+
+    def __exit__(self, *exc: object) -> None:
+        self._calls.close()
+
+    def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
+        """Create one ticket, or do as ``on_existing`` says where the contact has an open one."""
+        ticket = self._existing(message.get(_EARLIER, ()))
+        if ticket is None:
+            return self.receipt(self.create(message, key))
+        if message["on_existing"] == "skip":
+            raise OpenTicket(ticket.number)
+        self.comment(ticket, message, key)
+        return self.receipt(ticket.number)
+
+    def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
+        """Return the account's limit; it is the same for every call."""
+        return self._limits
+
+    @abstractmethod
+    def create(self, message: Mapping[str, Any], key: str) -> str:
+        """Create a ticket and return its number."""
+
+    @abstractmethod
+    def comment(self, existing: Existing, message: Mapping[str, Any], key: str) -> None:
+        """Add a comment to a ticket."""
+
+    @abstractmethod
+    def first_open(self, numbers: Sequence[str]) -> Existing | None:
+        """Return the first of these tickets that is open; OutcomeUnknown where nobody can tell."""
+
+    def receipt(self, number: str) -> Receipt:
+        """Return the receipt of a ticket."""
+        url = f"{self._calls.base_url}{self.ticket_page}{number}"
+        return Receipt(external_id=number, url=url, results={"id": number, "url": url})
+
+    def _existing(self, numbers: Sequence[str]) -> Existing | None:
+        if not numbers:
+            return None
+        ends = time.monotonic() + LONGEST_LOOK
+        try:
+            ticket = self.first_open(numbers)
+        except OutcomeUnknown as error:  # of a question: nothing has been sent
+            raise ContactFailure(
+                f"whether the contact has an open ticket cannot be told: {error}"
+            ) from None
+        if time.monotonic() > ends:
+            raise TransientFailure("the look at the contact's tickets took too long")
+        return ticket
+
+
+def earlier_of(trace: Mapping[str, str]) -> list[str]:
+    """Return the numbers of the tickets that a call may have commented on."""
+    return trace.get(_EARLIER, "").split()

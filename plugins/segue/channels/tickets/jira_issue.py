@@ -1,0 +1,245 @@
+"""Jira Cloud issues, through the REST API v3 and the HTTP provider's hook.
+
+Followed:
+    https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issues/ (create issue:
+    fields, properties; 400 with errorMessages and errors by field)
+    https://developer.atlassian.com/cloud/jira/platform/apis/document/structure/ (ADF)
+    https://developer.atlassian.com/cloud/jira/platform/jira-entity-properties/
+    https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-issue-search/ (search/jql:
+    nextPageToken, properties)
+    https://developer.atlassian.com/cloud/jira/platform/search-and-reconcile/ (what was written is
+    found "within seconds", at times minutes)
+    https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-permissions/
+    (mypermissions)
+    https://developer.atlassian.com/cloud/jira/platform/rate-limiting/ (429, Retry-After,
+    RateLimit-Reason; API tokens count under unpublished burst limits)
+
+An entity property can be searched by JQL only where an app has declared it, so the issues of the
+project that were created since are listed with their property, which needs no app.
+
+The connection is of type HTTP: host ``https://SITE.atlassian.net``, login the user's address,
+password an API token. Its user must be able to browse the project, and to see issues of every
+security level in it. Its extra may give ``segue_rate``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from math import ceil
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, Field
+
+from segue.channels.addressing import TeamChannel
+from segue.channels.http.calls import HttpCalls, open_calls
+from segue.channels.http.fields import Json, none_of
+from segue.channels.look_ups import look_from
+from segue.channels.rates import limits_of
+from segue.delivery.channel import Limit, Receipt, Sender
+from segue.documents import Items
+from segue.errors import OutcomeUnknown
+from segue.workflows.templates import Line, Text
+
+RATE = "5/second"  # Atlassian publishes none for API tokens; its own 429 says when it is too much
+PROPERTY = "segue.delivery"  # the entity property that carries the key
+PAGE_SIZE, LAST_PAGE = 100, 100  # of a look-up
+OWN_FIELDS = frozenset(
+    {"project", "issuetype", "summary", "description", "priority", "labels", "assignee", "duedate"}
+)
+
+ProjectKey = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
+
+
+class JiraIssue(TeamChannel):
+    """Create an issue in a project of Jira Cloud, for the team.
+
+    ``project`` is its key, ``issue_type`` and ``priority`` are names as Jira shows them,
+    ``assignee`` is an account id. ``description`` is plain text: blank lines separate paragraphs,
+    and no text of a contact is markup. ``fields`` gives any further field by its id, in the shape
+    that Jira wants: ``customfield_10020: {value: "{{ contact.tier }}"}``. If the reporter or a
+    watcher is the contact, Jira writes to them: say ``audience: contact``.
+
+    A summary has up to 255 characters, a label no space. Creating is not idempotent: the delivery's
+    key goes with the issue as the entity property ``segue.delivery``.
+
+    A delivery is doubtful when the answer was lost. The issues that were created in the project
+    since are then listed, and their property compared; because a new issue may take minutes to be
+    found, nobody concludes that it is missing before ten. *Uncertain* is what is left: the user may
+    not browse the project, or more than 10,000 issues were created since. An issue that somebody
+    has deleted, or moved to another project, is created again.
+    """
+
+    name: ClassVar[str] = "jira_issue"
+    longest_call: ClassVar[float] = 600.0  # until what was created is surely found
+
+    connection: str = "jira_default"
+    project: ProjectKey
+    issue_type: str = "Task"
+    summary: Line
+    description: Text | None = None
+    priority: str | None = None
+    labels: Items[Line] = ()
+    assignee: str | None = None
+    due_date: Line | None = None  # 2026-11-22
+    fields: Annotated[dict[str, Json], AfterValidator(none_of(OWN_FIELDS))] = {}  # noqa: RUF012
+
+    @property
+    def can_be_asked(self) -> bool:
+        """Always: an issue carries the key in a property."""
+        return True
+
+    def connect(self) -> JiraIssues:
+        """Open a session; nothing is sent yet."""
+        limits = limits_of(self.connection, default=RATE)
+        return JiraIssues(
+            open_calls("Jira", self.connection, can_be_asked=self.can_be_asked), limits
+        )
+
+    def trace(self, message: Mapping[str, Any]) -> dict[str, str]:
+        """Return the project: issues are listed in it."""
+        return {"project": message["project"]}
+
+
+class JiraIssues(Sender):
+    """An open connection to Jira."""
+
+    def __init__(self, calls: HttpCalls, limits: Sequence[Limit]) -> None:
+        self._calls = calls
+        self._limits = limits
+
+    def __exit__(self, *exc: object) -> None:
+        self._calls.close()
+
+    def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
+        """Create one issue."""
+        number, issue_key = self._calls.create(
+            "/rest/api/3/issue",
+            issue_of(message, key),
+            headers={},
+            codes=_codes,
+            read=lambda answer: (str(int(answer["id"])), str(answer["key"])),
+        )
+        return self._receipt(number, issue_key)
+
+    def find(
+        self, traces: Mapping[str, Mapping[str, str]], since: datetime
+    ) -> Mapping[str, Receipt]:
+        """List the issues created in each project since, and compare their properties."""
+        begin = look_from(since)
+        receipts: dict[str, Receipt] = {}
+        for project in sorted({trace["project"] for trace in traces.values()}):
+            keys = {key for key, trace in traces.items() if trace["project"] == project}
+            for number, issue_key, note in self._created_since(project, begin):
+                if note in keys:
+                    receipts[note] = self._receipt(number, issue_key)
+            if keys - receipts.keys():
+                self._require_sight_of(project)
+        return receipts
+
+    def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
+        """Return the connection's limit; it is the same for every call."""
+        return self._limits
+
+    def _created_since(self, project: str, begin: datetime) -> Iterator[tuple[str, str, str]]:
+        """Yield id, key and the delivery's key (or nothing) of each issue created since ``begin``.
+
+        In minutes ago, because JQL reads an instant in the time zone of the user.
+        """
+        minutes = ceil((datetime.now(UTC) - begin).total_seconds() / 60) + 1
+        query = {
+            "jql": f'project = "{project}" AND created >= "-{minutes}m" ORDER BY created DESC',
+            "fields": "created",
+            "properties": PROPERTY,
+            "maxResults": str(PAGE_SIZE),
+        }
+        for _ in range(LAST_PAGE):
+            issues, token = self._calls.ask(
+                "/rest/api/3/search/jql", query, codes=_codes, read=_listed
+            )
+            yield from issues
+            if token is None:
+                return
+            query = {**query, "nextPageToken": token}
+        raise OutcomeUnknown(
+            f"more than {LAST_PAGE * PAGE_SIZE} issues were created in {project} since; "
+            "they are not all looked through"
+        )
+
+    def _require_sight_of(self, project: str) -> None:
+        """Raise OutcomeUnknown where the list leaves out what the user may not see."""
+        may_browse = self._calls.ask(
+            "/rest/api/3/mypermissions",
+            {"projectKey": project, "permissions": "BROWSE_PROJECTS"},
+            codes=_codes,
+            read=lambda answer, _: answer["permissions"]["BROWSE_PROJECTS"]["havePermission"],
+        )
+        if may_browse is not True:
+            raise OutcomeUnknown(
+                f"Jira lists no such issue, but the connection's user may not browse {project}"
+            )
+
+    def _receipt(self, number: str, issue_key: str) -> Receipt:
+        url = f"{self._calls.base_url}/browse/{issue_key}"
+        return Receipt(
+            external_id=number, url=url, results={"id": number, "key": issue_key, "url": url}
+        )
+
+
+def _listed(answer: Any, _: bool) -> tuple[list[tuple[str, str, str]], str | None]:
+    """Read one page of a list, and the token of the next one."""
+    issues = [
+        (
+            str(int(issue["id"])),
+            str(issue["key"]),
+            str((issue["properties"].get(PROPERTY) or {}).get("key", "")),
+        )
+        for issue in answer["issues"]
+    ]
+    token = answer.get("nextPageToken")
+    return issues, str(token) if token else None
+
+
+def issue_of(message: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return a rendered message as Jira's IssueUpdateDetails."""
+    fields: dict[str, Any] = {
+        **message["fields"],
+        "project": {"key": message["project"]},
+        "issuetype": {"name": message["issue_type"]},
+        "summary": message["summary"],
+    }
+    if "description" in message:
+        fields["description"] = document_of(message["description"])
+    if "priority" in message:
+        fields["priority"] = {"name": message["priority"]}
+    if message["labels"]:
+        fields["labels"] = list(message["labels"])
+    if "assignee" in message:
+        fields["assignee"] = {"id": message["assignee"]}
+    if "due_date" in message:
+        fields["duedate"] = message["due_date"]
+    return {"fields": fields, "properties": [{"key": PROPERTY, "value": {"key": key}}]}
+
+
+def document_of(text: str) -> dict[str, Any]:
+    """Return a text in the Atlassian Document Format: paragraphs, and nothing that is markup."""
+    paragraphs = [part for part in text.replace("\r\n", "\n").split("\n\n") if part.strip()]
+    return {
+        "version": 1,
+        "type": "doc",
+        "content": [{"type": "paragraph", "content": _lines(part)} for part in paragraphs],
+    }
+
+
+def _lines(paragraph: str) -> list[dict[str, str]]:
+    """Return a paragraph's lines with breaks between them; ADF knows no empty text."""
+    nodes: list[dict[str, str]] = []
+    for number, line in enumerate(paragraph.strip("\n").split("\n")):
+        nodes += [{"type": "hardBreak"}] if number else []
+        nodes += [{"type": "text", "text": line}] if line else []
+    return nodes
+
+
+def _codes(answer: Any) -> Iterator[object]:
+    """Yield the names of the fields at fault; the texts may quote what was sent."""
+    yield from answer.get("errors") or {}

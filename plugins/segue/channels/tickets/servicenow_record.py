@@ -1,0 +1,225 @@
+"""ServiceNow records (incidents, cases, tasks), through the Table API and the HTTP provider's hook.
+
+Followed:
+    https://www.servicenow.com/docs/r/api-reference/rest-apis/c_TableAPI.html (POST and GET of
+    /api/now/table/{tableName}: sysparm_query, sysparm_fields, sysparm_limit, X-Total-Count)
+    https://www.servicenow.com/docs/r/api-reference/rest-api-explorer/inbound-REST-API-rate-limiting.html
+    (429, Retry-After; limits are the instance's own rules, by user and hour)
+    https://support.servicenow.com/kb?id=kb_article_view&sysparm_article=KB0546297 (a transaction
+    ends after five minutes; answers may leave out rows)
+    https://www.servicenow.com/docs/r/integrate-applications/web-services/ (correlation_id and
+    correlation_display of a task: the identity of a record in another system)
+
+An unknown field in a query is ignored by default, and then everything is found; so what is found
+is compared again here.
+
+The connection is of type HTTP: host ``https://INSTANCE.service-now.com``, login and password of a
+user; or an extra ``{"Authorization": "Bearer …"}`` for OAuth. Its user must be able to create and
+to read every record of the table. Its extra may give ``segue_rate``, the limit of the instance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, Field
+
+from segue.channels.addressing import TeamChannel
+from segue.channels.http.calls import CallRefused, HttpCalls, open_calls
+from segue.channels.http.fields import Scalar, none_of
+from segue.channels.look_ups import look_from
+from segue.channels.rates import limits_of
+from segue.delivery.channel import Limit, Receipt, Sender
+from segue.errors import (
+    ConnectionFailure,
+    ContactFailure,
+    OutcomeUnknown,
+    TransientFailure,
+)
+from segue.workflows.templates import Line, Text
+
+RATE = "5/second"  # an instance has rules of its own, and none of them is published
+NO_RIGHT = "acl"
+REFUSALS = {  # phrases in the detail of a 403
+    "ACL Exception": NO_RIGHT,
+    "User Not Authorized": NO_RIGHT,
+    "Business Rule": "business_rule",
+    "Data Policy": "data_policy",
+}
+ORIGIN = "segue"  # the correlation_display of what was made here
+OWN_FIELDS = frozenset(
+    {"short_description", "description", "correlation_id", "correlation_display"}
+)
+
+TableName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+
+
+class ServiceNowRecord(TeamChannel):
+    """Create a record of ServiceNow for the team: an incident, or one of any table of tasks.
+
+    ``fields`` gives any further field by its name, as the value that the table keeps:
+    ``urgency: "2"``, ``assignment_group: SYS_ID``. ServiceNow ignores a field that the table has
+    not got, and a value that a choice has not. If ``caller_id`` is the contact, ServiceNow's
+    notifications write to them: say ``audience: contact``.
+
+    The table must have ``correlation_id``, as ``task`` and all that extend it do: it carries the
+    delivery's key. Creating is not idempotent. A record that a business rule or a data policy
+    refuses is of the contact; where the user may not create any, the slice stops. Limits are rules
+    of the instance, which answers 429 with Retry-After beyond.
+
+    A delivery is doubtful when the answer was lost; a transaction may go on for five minutes after
+    that. The record is then looked up by its ``correlation_id``. *Uncertain* is what is left: the
+    table has no such field, or its list shows less than it counts, because the user may not read
+    every record. A record that somebody has deleted is created again.
+    """
+
+    name: ClassVar[str] = "servicenow_record"
+    longest_call: ClassVar[float] = 360.0  # a transaction ends after five minutes
+
+    connection: str = "servicenow_default"
+    table: TableName = "incident"
+    short_description: Line
+    description: Text | None = None
+    fields: Annotated[dict[str, Scalar], AfterValidator(none_of(OWN_FIELDS))] = {}  # noqa: RUF012
+
+    @property
+    def can_be_asked(self) -> bool:
+        """Always: a record carries the key as its correlation_id."""
+        return True
+
+    def connect(self) -> ServiceNowRecords:
+        """Open a session; nothing is sent yet."""
+        limits = limits_of(self.connection, default=RATE)
+        return ServiceNowRecords(
+            open_calls("ServiceNow", self.connection, can_be_asked=self.can_be_asked), limits
+        )
+
+    def trace(self, message: Mapping[str, Any]) -> dict[str, str]:
+        """Return the table that the record is in."""
+        return {"table": message["table"]}
+
+
+class ServiceNowRecords(Sender):
+    """An open connection to an instance."""
+
+    def __init__(self, calls: HttpCalls, limits: Sequence[Limit]) -> None:
+        self._calls = calls
+        self._limits = limits
+
+    def __exit__(self, *exc: object) -> None:
+        self._calls.close()
+
+    def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
+        """Create one record."""
+        table = message["table"]
+        try:
+            sys_id, number, note = self._calls.create(
+                _path(table),
+                record_of(message, key),
+                headers={},
+                codes=_codes,
+                read=lambda answer: _identity(answer["result"]),
+                of_the_contact={403},  # a business rule or data policy refuses this record alone
+            )
+        except CallRefused as error:
+            if NO_RIGHT in error.codes:
+                raise ConnectionFailure(
+                    f"{error}; the connection's user may not create records of {table}"
+                ) from None
+            raise
+        if note != key:
+            raise OutcomeUnknown(
+                f"ServiceNow made {number}, but the table {table} keeps no correlation_id"
+            )
+        return self._receipt(table, sys_id, number)
+
+    def find(
+        self, traces: Mapping[str, Mapping[str, str]], since: datetime
+    ) -> Mapping[str, Receipt]:
+        """Look each record up by its correlation_id, in one call each."""
+        look_from(since)
+        receipts: dict[str, Receipt] = {}
+        for key, trace in traces.items():
+            record = self._record_of(trace["table"], key)
+            if record is None:
+                self._require_none_hidden(trace["table"], key)
+            else:
+                receipts[key] = self._receipt(trace["table"], *record)
+        return receipts
+
+    def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
+        """Return the connection's limit; it is the same for every call."""
+        return self._limits
+
+    def _record_of(self, table: str, key: str) -> tuple[str, str] | None:
+        """Return sys_id and number of the first record that carries the key."""
+
+        def read(answer: Any, _: bool) -> tuple[str, str] | None:
+            records = [_identity(record) for record in answer["result"]]
+            if any(carried != key for _, _, carried in records):
+                raise ValueError("it has not filtered, so the record may be on another page")
+            return records[0][:2] if records else None
+
+        return self._calls.ask(_path(table), _query(key), codes=_codes, read=read)
+
+    def _require_none_hidden(self, table: str, key: str) -> None:
+        """Raise OutcomeUnknown where ServiceNow counts a record that it does not show.
+
+        The count is in a header, and takes no notice of what the user may not read.
+        """
+        try:
+            answer = self._calls.call(
+                "GET", _path(table), query=_query(key), headers={}, body=None, codes=_codes
+            )
+        except OutcomeUnknown as error:
+            raise TransientFailure(f"{error}; nothing was changed by asking") from None
+        except ContactFailure as error:
+            raise OutcomeUnknown(f"{error} when asked how many records there are") from None
+        if answer.headers.get("X-Total-Count") != "0":
+            raise OutcomeUnknown(
+                f"ServiceNow shows no such record of {table}, and does not say that there is none; "
+                "the connection's user must be able to read every record"
+            )
+
+    def _receipt(self, table: str, sys_id: str, number: str) -> Receipt:
+        url = f"{self._calls.base_url}/nav_to.do?uri={table}.do?sys_id={sys_id}"
+        results = {"id": sys_id, "number": number, "url": url}
+        return Receipt(external_id=sys_id, url=url, results=results)
+
+
+def _path(table: str) -> str:
+    return f"/api/now/table/{table}"
+
+
+def _query(key: str) -> dict[str, str]:
+    return {
+        "sysparm_query": f"correlation_id={key}^ORDERBYsys_created_on",
+        "sysparm_fields": "sys_id,number,correlation_id",
+        "sysparm_limit": "1",
+    }
+
+
+def _identity(record: Mapping[str, Any]) -> tuple[str, str, str]:
+    """Return sys_id, number and correlation_id; a table without numbers has its sys_id for one."""
+    sys_id = str(record["sys_id"])
+    return sys_id, str(record.get("number") or sys_id), str(record["correlation_id"])
+
+
+def record_of(message: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return a rendered message as the fields of a record."""
+    same = ("short_description", "description")
+    return {
+        **message["fields"],
+        **{name: message[name] for name in same if name in message},
+        "correlation_id": key,
+        "correlation_display": ORIGIN,
+    }
+
+
+def _codes(answer: Any) -> Iterator[object]:
+    """Yield what kind of refusal it is: ServiceNow has no codes, and its texts may quote ours."""
+    error = answer["error"]
+    text = f"{error['message']} {error['detail']}"
+    yield from (code for phrase, code in REFUSALS.items() if phrase in text)

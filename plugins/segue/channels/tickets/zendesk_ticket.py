@@ -1,0 +1,314 @@
+"""Zendesk tickets, through the Support API v2 and the HTTP provider's hook.
+
+Followed:
+    https://developer.zendesk.com/api-reference/ticketing/tickets/tickets/#create-ticket
+    https://developer.zendesk.com/api-reference/ticketing/tickets/tickets/#update-ticket (100 calls
+    a minute; ``metadata`` becomes ``metadata.custom`` of the audit)
+    https://developer.zendesk.com/api-reference/ticketing/tickets/tickets/#list-tickets (by
+    external_id; without archived tickets and those the agent may not see; 100 calls a minute)
+    https://developer.zendesk.com/api-reference/ticketing/tickets/tickets/#show-multiple-tickets
+    https://developer.zendesk.com/api-reference/ticketing/tickets/ticket_audits/ (for OAuth, the
+    scope ``read``)
+    https://developer.zendesk.com/api-reference/introduction/pagination/ (by cursor)
+    https://developer.zendesk.com/api-reference/ticketing/users/users/ (self, ticket_restriction)
+    https://developer.zendesk.com/documentation/ticketing/managing-tickets/creating-and-updating-tickets/
+    (custom fields, metadata, safe_update: 409 UpdateConflict)
+    https://developer.zendesk.com/api-reference/ticketing/introduction/#idempotency (of creations)
+    https://developer.zendesk.com/api-reference/introduction/requests/ (status codes, 422 details)
+    https://developer.zendesk.com/api-reference/introduction/rate-limits/ (by plan;
+    200 calls a minute on Team, the lowest; 429, Retry-After)
+    https://developer.zendesk.com/api-reference/introduction/security-and-auth/
+
+The connection is of type HTTP: host ``https://SUBDOMAIN.zendesk.com``, login ``EMAIL/token``,
+password an API token; or an extra ``{"Authorization": "Bearer …"}`` for OAuth. Its agent must be
+one who sees every ticket. Its extra may give ``segue_rate``, for an account of a larger plan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from segue.channels.http.calls import CallRefused, open_calls
+from segue.channels.look_ups import look_from
+from segue.channels.rates import limits_of
+from segue.channels.tickets.base import Existing, TicketChannel, TicketSender, earlier_of
+from segue.channels.tickets.custom_fields import FieldValue
+from segue.delivery.channel import Finding, Limit, Receipt, Tried
+from segue.documents import Definition, Items, ProblemsFound
+from segue.errors import ConnectionFailure, OutcomeUnknown, TransientFailure
+from segue.workflows.templates import Html, Line, Text
+
+KEY_REUSED = "IdempotentRequestError"
+# the ticket was changed between the look and the comment, or deleted; nothing was written
+CHANGED_MEANWHILE = frozenset({"UpdateConflict", "DatabaseConflict", "RecordNotFound"})
+OPEN = frozenset({"new", "open", "pending", "hold"})
+MARK = "segue_delivery"  # the name under which a comment's audit carries the key
+RATE = "200/minute"  # of the account, on the lowest plan
+PAGE_SIZE, LAST_PAGE = 100, 100  # of audits; a ticket with more is no ordinary one
+
+FieldId = Annotated[str, Field(pattern=r"^[1-9][0-9]{0,18}$")]
+
+
+class Requester(Definition):
+    """The person a ticket is about; Zendesk finds them by address or makes them."""
+
+    email: Line
+    name: Line | None = None  # Zendesk wants one for a person it does not know
+
+
+class ZendeskTicket(TicketChannel):
+    """Create a ticket for the team, or comment on the one that the contact has.
+
+    ``requester`` is the connection's agent where it is left out. If it is the contact, Zendesk's
+    own triggers may write to them: say ``audience: contact``, so that nobody who opted out is
+    written to, or make the comment private (``public: false``) and say ``audience: team``. A
+    template in ``requester.email`` must say which.
+
+    Zendesk allows 200 calls a minute for an account of the lowest plan, 2,500 of the highest, and
+    answers 429 with Retry-After beyond. The delivery's key is both the Idempotency-Key, under which
+    Zendesk gives the first ticket again for about two hours, and the ticket's ``external_id``.
+    Updates know no Idempotency-Key: a comment's audit carries the key.
+
+    A delivery is doubtful when the answer was lost, when it was 500 or 502, or when Zendesk holds a
+    ticket under the key that was made of other text. The ticket is then looked up by its
+    ``external_id``, the comment in the audits of the tickets it may have gone to. *Uncertain* is
+    what is left: the agent may not list every ticket, or the call was months ago. A ticket that
+    somebody has deleted in the meantime is created again.
+    """
+
+    name: ClassVar[str] = "zendesk_ticket"
+
+    connection: str = "zendesk_default"
+    subject: Line
+    comment: Text | None = None
+    comment_html: Html | None = None
+    public: bool = True  # whether the requester may see the comment
+    priority: Literal["low", "normal", "high", "urgent"] | None = None
+    type: Literal["problem", "incident", "question", "task"] | None = None
+    status: Literal["new", "open", "pending", "hold", "solved"] | None = None
+    tags: Items[Line] = ()
+    requester: Requester | None = None
+    group_id: int | None = None
+    assignee_id: int | None = None
+    ticket_form_id: int | None = None
+    custom_fields: dict[FieldId, FieldValue] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        address = self.requester.email if self.requester else None
+        self.require_audience("requester.email", address)
+        if (self.comment is None) == (self.comment_html is None):
+            which = "neither" if self.comment is None else "both"
+            text = f"found {which} of comment and comment_html; allowed: one of them"
+            raise ProblemsFound([(("comment",), text)])
+        return self
+
+    def connect(self) -> ZendeskTickets:
+        """Open a session; nothing is sent yet."""
+        limits = limits_of(self.connection, default=RATE)
+        calls = open_calls("Zendesk", self.connection, can_be_asked=self.can_be_asked)
+        return ZendeskTickets(calls, limits)
+
+
+class ZendeskTickets(TicketSender):
+    """An open connection to Zendesk."""
+
+    ticket_page = "/agent/tickets/"
+
+    def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
+        """Return the account's limit; a look at earlier tickets is a call as well."""
+        if not message.get("earlier"):
+            return self._limits
+        return [replace(limit, seconds=limit.seconds * 2) for limit in self._limits]
+
+    def create(self, message: Mapping[str, Any], key: str) -> str:
+        """Create a ticket under its Idempotency-Key."""
+        try:
+            return self._calls.create(
+                "/api/v2/tickets.json",
+                {"ticket": ticket_of(message, key)},
+                headers={"Idempotency-Key": key},
+                codes=_codes,
+                read=lambda answer: str(int(answer["ticket"]["id"])),
+            )
+        except CallRefused as error:
+            if KEY_REUSED in error.codes:
+                raise OutcomeUnknown(
+                    "Zendesk has had this delivery's key with other text, perhaps a ticket: "
+                    f"look for the external_id {key}"
+                ) from None
+            raise
+
+    def comment(self, existing: Existing, message: Mapping[str, Any], key: str) -> None:
+        """Comment on a ticket as it was seen to be open, and on no other state of it."""
+        update = {
+            "comment": comment_of(message),
+            "metadata": {MARK: key},
+            "safe_update": True,
+            "updated_stamp": existing.updated_at,
+        }
+        try:
+            self._calls.create(
+                f"/api/v2/tickets/{existing.number}.json",
+                {"ticket": update},
+                headers={},
+                codes=_codes,
+                read=lambda answer: int(answer["ticket"]["id"]),
+                method="PUT",
+                of_the_contact={404},
+            )
+        except CallRefused as error:
+            if error.status == 404 or CHANGED_MEANWHILE & set(error.codes):
+                raise TransientFailure(
+                    f"the ticket {existing.number} was changed meanwhile; nothing was sent"
+                ) from None
+            raise
+
+    def first_open(self, numbers: Sequence[str]) -> Existing | None:
+        """Ask for all of them in one call; Zendesk leaves out what was deleted."""
+
+        def read(answer: Any, _: bool) -> dict[str, tuple[str, str]]:
+            return {
+                str(int(ticket["id"])): (ticket["status"], str(ticket["updated_at"]))
+                for ticket in answer["tickets"]
+            }
+
+        query = {"ids": ",".join(numbers)}
+        tickets = self._calls.ask("/api/v2/tickets/show_many.json", query, codes=_codes, read=read)
+        for number in numbers:
+            status, updated_at = tickets.get(number, ("", ""))
+            if status in OPEN:
+                return Existing(number, updated_at)
+        if not tickets.keys() >= set(numbers):
+            self._require_sight_of_all()
+        return None
+
+    def find(
+        self, traces: Mapping[str, Mapping[str, str]], since: datetime
+    ) -> Mapping[str, Receipt]:
+        """Look each ticket up by its external_id, in one call each, then each comment."""
+        look_from(since)
+        numbers = {
+            key: self._number_of(key) or self._commented(key, earlier_of(trace))
+            for key, trace in traces.items()
+        }
+        if None in numbers.values():
+            self._require_sight_of_all()
+        return {key: self.receipt(number) for key, number in numbers.items() if number}
+
+    def check(self, needs: Set[str]) -> Finding:
+        """Ask who the connection's user is; nobody in particular is an end user, too."""
+        number, role, restriction = self._calls.ask(
+            "/api/v2/users/me.json",
+            {},
+            codes=_codes,
+            read=lambda answer, _: tuple(
+                answer["user"].get(name) for name in ("id", "role", "ticket_restriction")
+            ),
+        )
+        if role not in ("agent", "admin"):
+            raise ConnectionFailure(
+                "Zendesk takes the connection's user for an end user; check its login and "
+                "password: EMAIL/token and an API token of an agent's"
+            )
+        whose = f"the {role} {number}"
+        if restriction is None:
+            return Finding(Tried.OK, whose)
+        cost = "tickets in doubt cannot be looked up: use an agent without a ticket restriction"
+        return Finding(Tried.LIMITED, f"{whose} does not see every ticket; {cost}")
+
+    def _number_of(self, key: str) -> str | None:
+        """Return the first ticket's number, because Zendesk wants no external_id to be unique."""
+
+        def read(answer: Any, _: bool) -> list[int]:
+            tickets = answer["tickets"]
+            if any(ticket["external_id"] != key for ticket in tickets):
+                raise ValueError("it has not filtered, so the ticket may be on another page")
+            return sorted(int(ticket["id"]) for ticket in tickets)
+
+        query = {"external_id": key}
+        numbers = self._calls.ask("/api/v2/tickets.json", query, codes=_codes, read=read)
+        return str(numbers[0]) if numbers else None
+
+    def _commented(self, key: str, numbers: Sequence[str]) -> str | None:
+        """Return the number of the ticket that has the comment of a delivery."""
+        return next((number for number in numbers if key in self._marks(number)), None)
+
+    def _marks(self, number: str) -> Iterator[str]:
+        """Yield the keys that a ticket's audits carry; raise where there is no end."""
+        query = {"page[size]": str(PAGE_SIZE)}
+        for _ in range(LAST_PAGE):
+            marks, cursor = self._calls.ask(
+                f"/api/v2/tickets/{number}/audits.json",
+                query,
+                codes=_codes,
+                read=_marks_on_page,
+                cannot_tell={404},
+            )
+            yield from marks
+            if cursor is None:
+                return
+            query["page[after]"] = cursor
+        raise OutcomeUnknown(f"the ticket {number} has more than {LAST_PAGE * PAGE_SIZE} audits")
+
+    def _require_sight_of_all(self) -> None:
+        """Raise OutcomeUnknown where the list leaves out what the agent may not see."""
+        restriction = self._calls.ask(
+            "/api/v2/users/me.json",
+            {},
+            codes=_codes,
+            read=lambda answer, _: answer["user"]["ticket_restriction"],
+        )
+        if restriction is not None:
+            raise OutcomeUnknown(
+                "Zendesk lists no such ticket, but the connection's agent does not see every "
+                "ticket; use one without a ticket restriction"
+            )
+
+
+def ticket_of(message: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return a rendered message as Zendesk's ticket object."""
+    same = (
+        *("subject", "priority", "type", "status", "tags", "requester"),
+        *("group_id", "assignee_id", "ticket_form_id"),
+    )
+    fields = message["custom_fields"]
+    return {
+        "external_id": key,
+        "comment": comment_of(message),
+        **{name: message[name] for name in same if name in message},
+        **({"custom_fields": _custom_fields(fields)} if fields else {}),
+    }
+
+
+def comment_of(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a rendered message as Zendesk's comment object."""
+    if "comment_html" in message:
+        return {"html_body": message["comment_html"], "public": message["public"]}
+    return {"body": message["comment"], "public": message["public"]}
+
+
+def _custom_fields(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [{"id": int(number), "value": value} for number, value in fields.items()]
+
+
+def _marks_on_page(answer: Any, _: bool) -> tuple[list[str], str | None]:
+    """Read one page of audits: the keys on it, and the cursor of the next page."""
+    marks = [
+        mark
+        for audit in answer["audits"]
+        if (mark := ((audit.get("metadata") or {}).get("custom") or {}).get(MARK))
+    ]
+    meta = answer["meta"]
+    return marks, str(meta["after_cursor"]) if meta["has_more"] else None
+
+
+def _codes(answer: Any) -> Iterator[object]:
+    """Yield the error's code and the names of the fields at fault."""
+    yield answer.get("error")
+    yield from answer.get("details") or {}

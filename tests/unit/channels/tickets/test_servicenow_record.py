@@ -1,0 +1,193 @@
+"""ServiceNow records, sent to the sandbox."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from segue.channels.tickets.servicenow_record import ServiceNowRecord
+from segue.delivery.channel import Audience
+from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
+from segue.sandbox.server import Sandbox
+from tests.unit.channels.support import (
+    HOSTILE,
+    KEY,
+    OTHER_KEY,
+    deliver,
+    find,
+    http,
+    variables,
+    vendor,
+)
+
+
+def record(**fields: object) -> ServiceNowRecord:
+    base = {"short_description": "Call {{ contact.contact_id }}"}
+    return ServiceNowRecord.model_validate(base | fields)
+
+
+def sent(key: str = KEY, **fields: object):
+    return key, record(**fields).render(variables())
+
+
+def test_a_record_arrives_field_by_field(sandbox: Sandbox):
+    receipt = deliver(
+        record(
+            description="{{ contact.first_name }} called",
+            fields={"urgency": 2, "impact": "1", "caller_id": "{{ contact.email }}"},
+        )
+    )
+    [received] = sandbox.messages(service="servicenow")
+    assert received.to == "incident"
+    assert json.loads(received.raw["body"]) == {
+        "short_description": "Call c-1",
+        "description": "Ana called",
+        "urgency": 2,
+        "impact": "1",
+        "caller_id": "ana@example.com",
+        "correlation_id": KEY,
+        "correlation_display": "segue",
+    }
+    sys_id, number = (received.fields["record"][name] for name in ("sys_id", "number"))
+    url = f"{sandbox.url}/servicenow/nav_to.do?uri=incident.do?sys_id={sys_id}"
+    assert (receipt.external_id, receipt.url) == (sys_id, url)
+    assert receipt.results == {"id": sys_id, "number": number, "url": url}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_contact_text_is_data(sandbox: Sandbox, name: str):
+    deliver(record(description="{{ contact.first_name }}"), first_name=HOSTILE[name])
+    [received] = sandbox.messages(service="servicenow")
+    assert received.text == HOSTILE[name]
+
+
+def test_a_record_that_a_business_rule_refuses_is_of_the_contact(sandbox: Sandbox):
+    with pytest.raises(ContactFailure) as raised:
+        deliver(record(short_description="refuse-{{ contact.first_name }}"))
+    assert str(raised.value) == "ServiceNow answered 403: business_rule"
+
+
+def test_a_user_without_the_right_to_create_is_of_the_connection(sandbox: Sandbox):
+    with pytest.raises(ConnectionFailure, match="may not create records of sn_customerservice"):
+        deliver(record(table="sn_customerservice_case"))
+
+
+def test_an_unknown_table_is_refused(sandbox: Sandbox):
+    with pytest.raises(ContactFailure, match="ServiceNow answered 400"):
+        deliver(record(table="nowhere"))
+
+
+def test_a_table_that_keeps_no_key_is_unknown(sandbox: Sandbox):
+    """The record is there, and nobody could find it again."""
+    with pytest.raises(OutcomeUnknown):
+        deliver(record(table="u_survey"))
+    assert len(sandbox.messages(service="servicenow")) == 1
+
+
+def test_wrong_credentials_are_of_the_connection(sandbox: Sandbox, set_connection):
+    host = f"{sandbox.url}/servicenow"
+    set_connection("servicenow_default", conn_type="http", host=host, login="x", password="X")
+    with pytest.raises(ConnectionFailure, match="401"):
+        deliver(record())
+
+
+def test_a_bearer_token_in_the_extra_works(sandbox: Sandbox, set_connection):
+    host, extra = f"{sandbox.url}/servicenow", {"Authorization": "Bearer sandbox"}
+    set_connection("servicenow_default", conn_type="http", host=host, extra=extra)
+    receipt = deliver(record())
+    [received] = sandbox.messages(service="servicenow")
+    assert receipt.results["number"] == received.fields["record"]["number"]
+
+
+def test_a_rate_limit_is_transient_and_says_how_long(sandbox: Sandbox):
+    sandbox.fault("servicenow", "rate_limited", retry_after=30)
+    with pytest.raises(TransientFailure) as raised:
+        deliver(record())
+    assert raised.value.retry_after == 30
+
+
+def test_it_is_for_the_team_unless_it_says_otherwise():
+    assert record().addressed_to is Audience.TEAM
+    assert record(audience="contact").addressed_to is Audience.CONTACT
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"table": "incident?x"}, "table"),
+        ({"fields": {"correlation_id": "x"}}, "'correlation_id' has a key of its own"),
+    ],
+)
+def test_fields_that_cannot_be_are_refused(fields, said: str):
+    with pytest.raises(ValidationError, match=said):
+        record(**fields)
+
+
+# ---- asking whether a record is there -----------------------------------------------------------
+
+
+def test_records_are_found_by_correlation_id_among_others(sandbox: Sandbox):
+    receipts = {key: deliver(record(), key=key) for key in (KEY, OTHER_KEY, "a" * 64)}
+    found = find(record(), sent(KEY), sent(OTHER_KEY), sent("b" * 64))
+    assert found == {KEY: receipts[KEY], OTHER_KEY: receipts[OTHER_KEY]}
+
+
+def test_a_table_without_the_field_cannot_tell(sandbox: Sandbox):
+    """ServiceNow ignores an unknown field in a query, and shows everything."""
+    with pytest.raises(OutcomeUnknown):
+        deliver(record(table="u_survey"))
+    with pytest.raises(OutcomeUnknown):
+        find(record(), sent(table="u_survey"))
+
+
+def at(set_connection, url: str) -> ServiceNowRecord:
+    set_connection("servicenow_default", conn_type="http", host=url, login="x", password="X")
+    return record()
+
+
+@pytest.mark.parametrize("count", ["1", None, "many"])
+def test_a_record_that_is_counted_and_not_shown_is_unknown(set_connection, count):
+    """Rows that the user may not read are left out without a word."""
+    headers = {"X-Total-Count": count} if count else {}
+    answer = http("200 OK", json.dumps({"result": []}), headers)
+    with vendor(answer) as url, pytest.raises(OutcomeUnknown, match="able to read every record"):
+        find(at(set_connection, url), sent())
+
+
+def test_a_vendor_that_fails_while_counting_is_asked_again_later(set_connection):
+    answers = [http("200 OK", json.dumps({"result": []})), http("503 Unavailable")]
+    with vendor(lambda _: answers.pop(0)) as url, pytest.raises(TransientFailure):
+        find(at(set_connection, url), sent())
+
+
+def test_a_refusal_to_count_is_unknown(set_connection):
+    answers = [http("200 OK", json.dumps({"result": []})), http("400 Bad Request")]
+    with vendor(lambda _: answers.pop(0)) as url, pytest.raises(OutcomeUnknown, match="how many"):
+        find(at(set_connection, url), sent())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"result": [{"sys_id": "1", "number": "INC1", "correlation_id": "another"}]},
+        {"result": [{"sys_id": "1", "number": "INC1"}]},
+        {"result": "none"},
+        {"records": []},
+    ],
+)
+def test_a_list_that_does_not_tell_is_unknown(set_connection, body):
+    with vendor(http("200 OK", json.dumps(body))) as url, pytest.raises(OutcomeUnknown):
+        find(at(set_connection, url), sent())
+
+
+def test_a_call_of_months_ago_cannot_be_told(sandbox: Sandbox):
+    with pytest.raises(OutcomeUnknown, match="80 days"):
+        find(record(), sent(), since=datetime.now(UTC) - timedelta(days=100))
+
+
+def test_nobody_asks_while_a_transaction_may_still_go_on():
+    """ServiceNow ends one after five minutes."""
+    assert ServiceNowRecord.longest_call > 300
