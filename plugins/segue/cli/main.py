@@ -17,7 +17,7 @@ from segue.cli.commands.forget import forget
 from segue.cli.commands.ledger import deliveries, delivery, gaps, upgrade
 from segue.cli.commands.plan import plan
 from segue.cli.commands.prune import prune
-from segue.cli.commands.requests import drop, requests, retry, settle
+from segue.cli.commands.retry import drop, requests, retry, settle
 from segue.cli.commands.sandbox import sandbox
 from segue.cli.commands.schema import schema
 from segue.cli.commands.segments import changes, members
