@@ -7,6 +7,7 @@ without, it takes the memory of the task that serves all the others.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ _PADDING = frozenset({"batch", "center", "ljust", "rjust", "slice", "tojson", "t
 _MULTIPLYING = frozenset({"expandtabs", "indent", "join", "replace", "wordwrap"})
 _FORMATS = frozenset({"format", "format_map"})
 _WIDTH = re.compile(r"\d{7}")
+_BY_NAME = re.compile(r"%\(|\{[^}]")
 _COMPUTED_WIDTH = re.compile(r"\{[^{}]*\{|\*")
 
 ROUNDS, MADE = "_rounds", "_made"  # filters that no template can name
@@ -101,11 +103,18 @@ def bounded_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any
 
     @wraps(function)
     def within(*args: Any, **named: Any) -> Any:
-        value, *others = args[first:]
-        call = lambda: function(*args, **named)  # noqa: E731 - made to be called once, below
+        value, *others = joinable(name, args[first:])
+        call = lambda: function(*args[:first], value, *others, **named)  # noqa: E731 - called once
         return call_within(call, name, value, [*others, *named.values()])
 
     return within
+
+
+def joinable(name: str, arguments: Sequence[Any]) -> Sequence[Any]:
+    """Return the arguments of a call; what ``join`` goes through is measured on the way."""
+    if name != "join":
+        return arguments
+    return [each if isinstance(each, str) else _of_length(each) for each in arguments]
 
 
 def binary(operator: str, left: Any, right: Any, apply: Callable[[Any, Any], Any]) -> Any:
@@ -142,6 +151,18 @@ def _counted(items: Iterable[Any]) -> Iterator[Any]:
     for item in items:
         _step()
         yield item
+
+
+def _of_length(items: Any) -> Any:
+    """Return a list of texts; raise TooMuch as soon as they are too long together."""
+    if isinstance(items, Undefined) or not isinstance(items, Iterable):
+        return items
+    measured, length = [], 0
+    for item in items:
+        length += len(item) if isinstance(item, str) else 1
+        _require_short(length)
+        measured.append(item)
+    return measured
 
 
 def _through(name: str, node: Any) -> Any:
@@ -189,6 +210,16 @@ def _require_modest(name: str, value: Any, arguments: Sequence[Any]) -> None:
             raise TooMuch(f"it makes a text longer than {LONGEST:,} characters")
         if _COMPUTED_WIDTH.search(value):
             _require_short(max(numbers, default=0))
+        _require_short(len(value) + _inserted(value, arguments))
+
+
+def _inserted(text: str, arguments: Sequence[Any]) -> int:
+    """Return how many characters of its arguments a format prints, at most."""
+    lists = [list(each.values()) if isinstance(each, dict) else [each] for each in arguments]
+    lengths = [_length(each) for each in itertools.chain.from_iterable(lists)]
+    if _BY_NAME.search(text):  # one argument may be printed at every place
+        return (text.count("%") + text.count("{")) * max(lengths, default=0)
+    return sum(lengths)
 
 
 def _require_modest_product(left: Any, right: Any) -> None:
@@ -224,6 +255,7 @@ __all__ = [
     "bounded_filter",
     "call_within",
     "count_printed",
+    "joinable",
     "joined",
     "made",
     "rounds",

@@ -44,6 +44,7 @@ from segue.workflows.bounds import (
     bounded_filter,
     call_within,
     count_printed,
+    joinable,
     joined,
     made,
     rounds,
@@ -381,11 +382,13 @@ class _Environment(ImmutableSandboxedEnvironment):
     def call(__self, __context: Any, __obj: Any, *args: Any, **named: Any) -> Any:  # noqa: N805
         """Call a macro or a method, within bounds."""
         method = getattr(__obj, "__wrapped__", __obj)  # Jinja's own around str.format
+        name = getattr(method, "__name__", "")
+        arguments = joinable(name, args)
         return call_within(
-            lambda: super(_Environment, __self).call(__context, __obj, *args, **named),
-            getattr(method, "__name__", ""),
+            lambda: super(_Environment, __self).call(__context, __obj, *arguments, **named),
+            name,
             getattr(method, "__self__", None),
-            [*args, *named.values()],
+            [*arguments, *named.values()],
         )
 
     def _generate(self, source: Any, *args: Any, **named: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import tracemalloc
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -577,6 +578,14 @@ TOO_MUCH = [
     "{{ contact.long.replace('', contact.long) }}",
     "{{ contact.long.join(contact.long) }}",
     "{{ contact.long | join(contact.long) }}",
+    "{{ ([contact.large] * 1000) | join }}",
+    "{{ ([contact.large] * 1000) | map('upper') | join(', ') }}",
+    "{{ ', '.join([contact.large] * 1000) }}",
+    "{{ ('%s' * 1000) % ((contact.large,) * 1000) }}",
+    "{{ ('%(a)s' * 1000) % {'a': contact.large} }}",
+    "{{ ('{0}' * 1000).format(contact.large) }}",
+    "{{ ('{a}' * 1000).format(a=contact.large) }}",
+    "{{ ('%(a)s' * 1000) | format(a=contact.large) }}",
     "{{ ['x'] | map('center', contact.n) | list }}",
     "{{ [1] | batch(contact.n, 'x') | list }}",
     "{{ [1] | tojson(indent=contact.n) }}",
@@ -593,7 +602,10 @@ TOO_MUCH = [
 @pytest.mark.parametrize("source", TOO_MUCH)
 def test_a_message_that_costs_too_much_fails_at_once(source: str):
     """A contact's own number or text must not take the memory and the time of all others."""
-    failed = failure(source, n=10**12, long="long " * 1000)
+    tracemalloc.start()
+    failed = failure(source, n=10**12, long="long " * 1000, large="large" * 100_000)
+    assert tracemalloc.get_traced_memory()[1] < 200 * 2**20  # bytes; not made first, and measured
+    tracemalloc.stop()
     assert failed.startswith("the template does too much for one message: it")
 
 
