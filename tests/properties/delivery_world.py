@@ -818,7 +818,9 @@ class World:
             self.enrolled |= {
                 it.contact: day_of(row["snapshot"])
                 for it, row in waiting.items()
-                if it.change == ENROLLED and row["outcome"] in ("planned", "suppressed")
+                if it.change == ENROLLED
+                and row["outcome"] in ("planned", "suppressed")
+                and row["reason"] != "forgotten"
             }
         else:
             self._reject(recorded, spans, ledger)
