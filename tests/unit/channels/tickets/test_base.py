@@ -200,7 +200,7 @@ def test_tickets_and_comments_are_found_in_one_question(sandbox: Sandbox, name: 
 
 @pytest.mark.parametrize("name", VENDORS)
 def test_comments_are_looked_for_page_by_page(sandbox: Sandbox, monkeypatch, name: str):
-    monkeypatch.setattr(f"segue.channels.{name}_ticket.PAGE_SIZE", 2)
+    monkeypatch.setattr(f"segue.channels.tickets.{name}_ticket.PAGE_SIZE", 2)
     made = channel(name)
     first = deliver(made)
     keys = [f"{number}" * 64 for number in range(5)]
@@ -319,7 +319,7 @@ def test_a_look_counts_under_zendesks_limit(sandbox: Sandbox):
 
 def test_a_look_that_takes_long_is_too_old_to_act_on(sandbox: Sandbox, monkeypatch):
     """Otherwise a call could end later than the door may assume."""
-    monkeypatch.setattr("segue.channels.tickets.LONGEST_LOOK", -1.0)
+    monkeypatch.setattr("segue.channels.tickets.base.LONGEST_LOOK", -1.0)
     with pytest.raises(TransientFailure, match="too long"):
         deliver_after(channel("zendesk"), "7")
     assert sandbox.messages() == []
