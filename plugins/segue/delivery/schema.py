@@ -184,7 +184,7 @@ deliveries = Table(
     Column("held_since", UtcDateTime),  # when quiet hours first held it back
     Column("failed_at_clear", Integer),  # the run's clear number when it failed
     Column("trace", Text),  # JSON object: where a message of the last call can be looked for
-    Column("barred", Integer),  # during the call; in vain: 1 rejected (quarantine), 2 reached
+    Column("barred", Integer),  # during the call; in vain: 1 rejected, 2 reached, 3-5 policies
     Column("untold", Integer),  # 1: went wrong outside of its run, and nobody was told yet
     Column("request", Serial),  # the request, not yet carried out, that means this delivery
     Column("planned_at", UtcDateTime, nullable=False),

@@ -18,6 +18,7 @@ from segue.delivery.ledger import (
 )
 from segue.delivery.schema import State, deliveries
 from tests.unit.delivery.builders import (
+    DEFINITION,
     NOW,
     RULES,
     added,
@@ -168,6 +169,70 @@ def test_what_goes_wrong_outside_of_a_run_is_to_be_told_until_it_was(
         assert ("welcome", "mail") in ledger.actions_with_work(NOW)
     ledger.mark_told(ledger.untold("welcome", "mail"))
     assert ledger.untold("welcome", "mail").seen == {}
+
+
+def judged(ledger: Ledger, span: int, suppressed: str | None, how: str) -> None:
+    """The run is cleared, from detect_changes or from the guard, when a policy says so."""
+    if how == "withhold":
+        ledger.withhold(span, suppressed, NOW)
+        return
+    [recorded] = ledger.spans_of(ledger.find_run("welcome", "run-1"))
+    again = detected(stretch(21, 22), added("a", "b"), suppressed)
+    ledger.record_again(run(), [(recorded, again)], ["mail"], DEFINITION, NOW)
+
+
+@pytest.mark.parametrize("how", ["record_again", "withhold"])
+@pytest.mark.parametrize("policy", ["max_age", "backfill"])
+@pytest.mark.parametrize("due", [NOW, None])
+def test_what_is_in_doubt_is_not_sent_once_more_when_a_policy_forbids_it(ledger, policy, how, due):
+    """Neither by a task of the run, nor by segue_release; a run that lifts the policy may."""
+    [span] = begun(ledger)
+    finish(ledger, State.UNCERTAIN, "lost", held_until=due)
+    judged(ledger, span, policy, how)
+    expected = f"uncertain:not sent again: {policy}" if due else "uncertain:lost"
+    assert states(ledger)["a@22"] == expected
+    mine = {"now": LATER, "lease_until": LATER, "resend_uncertain": True}
+    assert ledger.due("welcome", "mail", LATER, None) == []
+    assert ledger.claim([key(ledger)], owner="you", **mine) == []
+    judged(ledger, span, None, "record_again")
+    assert [row.key for row in ledger.claim([key(ledger)], owner="you", **mine)] == [key(ledger)]
+
+
+@pytest.mark.parametrize("policy", ["max_age", "backfill", "pruned"])
+@pytest.mark.parametrize("outcome", [State.HELD, State.CLAIMED, State.FAILED])
+def test_a_call_that_a_policy_overtook_is_not_made_again(ledger, policy, outcome):
+    """The vendor refused it, or recovery finds that it has not got it: it is not sent any more."""
+    [span] = begun(ledger)
+    judged(ledger, span, policy, "record_again")
+    assert states(ledger)["a@22"] == "sending"
+    finish(ledger, outcome, "because", held_until=NOW)
+    assert states(ledger) == {"a@22": f"suppressed:{policy}", "b@22": "delivered"}
+
+
+@pytest.mark.parametrize("resends", [True, False])
+def test_a_dead_workers_call_that_a_policy_overtook_is_left_to_a_person(ledger, resends):
+    [span] = begun(ledger)
+    judged(ledger, span, "backfill", "record_again")
+    ledger.call_uncertain([key(ledger)], LATER, LATER, resends=resends, in_run=False)
+    assert states(ledger)["a@22"] == "uncertain:the worker ended during the call"
+    assert ledger.due("welcome", "mail", LATER, None) == []
+    assert [each.outcome for each in ledger.untold("welcome", "mail").outcomes] == ["uncertain"]
+    meant = Selection("welcome")
+    ledger.file_request(RequestKind.SETTLE, meant, ANN, LATER, Settlement.NOT_DELIVERED)
+    [request] = ledger.open_requests()
+    assert ledger.carry_out(request, LATER).startswith("0 to be sent again, 1 not: ")
+    assert states(ledger)["a@22"] == "suppressed:backfill"
+    judged(ledger, span, None, "record_again")
+    assert states(ledger)["a@22"] == "planned"
+
+
+def test_a_quarantine_is_no_policy_that_is_lifted(ledger):
+    [span] = begun(ledger)
+    quarantine(ledger)
+    judged(ledger, span, "max_age", "withhold")
+    judged(ledger, span, None, "record_again")
+    finish(ledger, State.FAILED, "422")
+    assert states(ledger)["a@22"] == "suppressed:rejected"
 
 
 def test_what_comes_while_people_are_told_is_told_the_next_time(ledger):

@@ -12,7 +12,7 @@ tried again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -34,6 +34,9 @@ from segue.delivery.ledger.records import (
     FINAL_SKIPS,
     NO_LONGER_A_CHANGE,
     NOT_HELD,
+    SUPPRESSED_BACKFILL,
+    SUPPRESSED_MAX_AGE,
+    SUPPRESSED_PRUNED,
     SUPPRESSED_REACHED,
     SUPPRESSED_REJECTED,
     SpanKind,
@@ -53,6 +56,15 @@ GONE_OUT = (
 
 REJECTED_BEFORE = 1  # in ``barred``, of what is left to another span
 BARRED_BY_QUARANTINE, BARRED_BY_ADDITION = 1, 2  # in ``barred``, of what is under way or in doubt
+BARRED_BY_POLICY: Mapping[str, int] = {  # likewise; those of POLICY_REASONS may be lifted again
+    SUPPRESSED_BACKFILL: 3,
+    SUPPRESSED_MAX_AGE: 4,
+    SUPPRESSED_PRUNED: 5,
+}
+_WHY_BARRED = {
+    BARRED_BY_ADDITION: SUPPRESSED_REACHED,
+    **{number: reason for reason, number in BARRED_BY_POLICY.items()},
+}
 _UNDER_WAY = (State.SENDING, State.UNCERTAIN)
 _COMES_BACK = (State.FAILED, State.SKIPPED)  # where a run is cleared or a retry asked for
 _UNSENT = (State.RELEASED, State.CLAIMED, State.HELD, *_COMES_BACK)
@@ -174,8 +186,7 @@ def end_enrolled(connection: Connection, span_id: int, now: datetime) -> None:
 
 def reason_of_barred() -> ColumnElement[str]:
     """Why a call that was barred while it was under way, and came to nothing, is left out."""
-    by_addition = deliveries.c.barred == BARRED_BY_ADDITION
-    return case((by_addition, SUPPRESSED_REACHED), else_=SUPPRESSED_REJECTED)
+    return case(_WHY_BARRED, value=deliveries.c.barred, else_=SUPPRESSED_REJECTED)
 
 
 def suppress_reached(connection: Connection, span_ids: Collection[int], now: datetime) -> None:

@@ -18,7 +18,7 @@ from segue.delivery.ledger.database import (
     unindexed,
 )
 from segue.delivery.ledger.overlapping import leave_to_others, take_back
-from segue.delivery.ledger.reaching import rejected, suppress_reached
+from segue.delivery.ledger.reaching import BARRED_BY_POLICY, rejected, suppress_reached
 from segue.delivery.ledger.records import (
     COVERING_KINDS,
     FINAL_SKIPS,
@@ -34,6 +34,7 @@ from segue.delivery.ledger.records import (
     SpanKind,
     SpanTaken,
 )
+from segue.delivery.ledger.sending import NOT_SENT_AGAIN
 from segue.delivery.ledger.suppressing import Suppressing
 from segue.delivery.schema import (
     State,
@@ -467,28 +468,52 @@ class Recording(Suppressing):
     ) -> None:
         """Let the policies decide anew about all that a span has not sent."""
         if suppressed is None:
-            query = (
-                update(deliveries)
-                .where(
-                    deliveries.c.span == span_id,
-                    deliveries.c.state == State.SUPPRESSED,
-                    deliveries.c.reason.in_(POLICY_REASONS),
-                )
-                .values(state=State.PLANNED, reason="", updated_at=now)
-            )
-            connection.execute(query)
+            self._take_policies_back(connection, span_id, now)
         else:
             self._suppress(connection, span_id, suppressed, now)
         suppress_reached(connection, [span_id], now)
         leave_to_others(connection, [span_id], now)
 
+    def _take_policies_back(self, connection: Connection, span_id: int, now: datetime) -> None:
+        """Plan what a policy kept from being sent, and let what it barred be called again."""
+        mine = deliveries.c.span == span_id
+        planned = (
+            deliveries.c.state == State.SUPPRESSED,
+            deliveries.c.reason.in_(POLICY_REASONS),
+        )
+        bars = [number for reason, number in BARRED_BY_POLICY.items() if reason in POLICY_REASONS]
+        barred = deliveries.c.barred.in_(bars)
+        lock_deliveries(connection, mine, or_(and_(*planned), barred))
+        values = {"state": State.PLANNED, "reason": "", "updated_at": now}
+        connection.execute(update(deliveries).where(mine, *planned).values(values))
+        connection.execute(update(deliveries).where(mine, barred).values(barred=None))
+
     def _suppress(self, connection: Connection, span_id: int, reason: str, now: datetime) -> None:
-        which = _unsent()
+        """Suppress what a policy forbids to send, and bar what is under way or in doubt.
+
+        That is not called again; should it turn out to have come to nothing, it is suppressed.
+        """
+        which = and_(_unsent(), deliveries.c.reason.not_in(FINAL_SKIPS))
         if reason == SUPPRESSED_PRUNED:  # no answer may release what the ledger has forgotten
             which = or_(which, rejected())
-        mine = deliveries.c.span == span_id, which, deliveries.c.reason.not_in(FINAL_SKIPS)
+        in_doubt = and_(
+            deliveries.c.state.in_((State.SENDING, State.UNCERTAIN)),
+            or_(
+                deliveries.c.barred.is_(None),
+                deliveries.c.barred.in_(list(BARRED_BY_POLICY.values())),
+            ),
+        )
+        mine = deliveries.c.span == span_id
+        lock_deliveries(connection, mine, or_(which, in_doubt))
+        bar = {"barred": BARRED_BY_POLICY[reason]}
+        connection.execute(update(deliveries).where(mine, in_doubt).values(bar))
+        due = deliveries.c.state == State.UNCERTAIN, deliveries.c.held_until.is_not(None)
+        left = {"reason": f"{NOT_SENT_AGAIN}: {reason}", **NOT_HELD, "updated_at": now}
+        connection.execute(update(deliveries).where(mine, *due).values(left))
         values = {"state": State.SUPPRESSED, "reason": reason, "updated_at": now}
-        change_deliveries(connection, mine, {**values, **_IN_NOBODYS_HANDS})
+        connection.execute(
+            update(deliveries).where(mine, which).values({**values, **_IN_NOBODYS_HANDS})
+        )
 
 
 _IN_NOBODYS_HANDS = {"owner": None, "lease_until": None, **NOT_HELD, "untold": None}

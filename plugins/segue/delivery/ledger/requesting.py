@@ -233,7 +233,10 @@ class Requesting(LedgerDatabase):
             "resent": 0,  # a person has taken the doubt upon himself
         }
         count = connection.execute(meant.values(**due, **common)).rowcount
-        barred_by = "their snapshot is quarantined, or the contact was added since"
+        barred_by = (
+            "their snapshot is quarantined, the contact was added since, or a policy of their run "
+            "keeps them back"
+        )
         refusals = f", {lost} not: {barred_by}" if lost else ""
         return f"{count} to be sent again{refusals}"
 
