@@ -12,8 +12,9 @@ import calendar
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from functools import cache
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
@@ -66,6 +67,22 @@ class Duration:
         else:
             target = _add_months(wall, sign * self.amount * _CALENDAR_MONTHS[self.unit])
         return localize(target, zone)
+
+
+def zone_named(text: str) -> ZoneInfo | None:
+    """Return the time zone that a contact's field names, in any case, or None.
+
+    HubSpot writes ``america_slash_new_york``.
+    """
+    name = zone_spellings().get(text.strip().lower())
+    return None if name is None else ZoneInfo(name)
+
+
+@cache
+def zone_spellings() -> dict[str, str]:
+    """Return the names of all zones by how they may be written, in lower case."""
+    names = {name.lower(): name for name in sorted(available_timezones())}
+    return {spelling.replace("/", "_slash_"): name for spelling, name in names.items()} | names
 
 
 def localize(wall: datetime, zone: ZoneInfo) -> datetime:

@@ -24,7 +24,7 @@ from segue.delivery.ledger import (
 )
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.spans import Stretch
-from segue.durations import localize
+from segue.durations import localize, zone_named
 from segue.errors import LedgerError
 from segue.segments.kinds import ChangeKind
 from segue.workflows.definition import Policies, QuietHours
@@ -133,9 +133,7 @@ def quiet_until(
 
 def _zone_of(hours: QuietHours, fields: Mapping[str, Any], zone: ZoneInfo) -> ZoneInfo:
     own = fields.get(hours.timezone_field) if hours.timezone_field else None
-    if isinstance(own, str):
-        try:
-            return ZoneInfo(own)
-        except (KeyError, ValueError, OSError):
-            pass  # not a zone anybody knows: the workflow's holds
+    own_zone = zone_named(own) if isinstance(own, str) else None
+    if own_zone is not None:
+        return own_zone
     return ZoneInfo(hours.timezone) if hours.timezone else zone

@@ -12,9 +12,8 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -25,9 +24,10 @@ from segue.directory.layout import TABLES
 from segue.directory.python_values import python_values
 from segue.directory.readers import in_parallel, is_text, plain
 from segue.directory.tables import SnapshotTables, TableSlice
+from segue.durations import zone_spellings
 from segue.errors import DataError
 from segue.segments.arrow import TEXT, ArrowArray, ArrowColumn, pc
-from segue.segments.column import Column
+from segue.segments.column import Column, Texts
 from segue.segments.column_source import column_of
 from segue.segments.conditions import Condition, FieldLeaf, TransactionsLeaf
 from segue.segments.conditions.inspection import leaves
@@ -336,12 +336,8 @@ def _no_boolean(values: Column) -> Mask:
 
 
 def _no_zone(values: Column) -> Mask:
-    return ~(values.missing | values.texts.one_of(_zones()))
-
-
-@cache
-def _zones() -> tuple[str, ...]:
-    return tuple(available_timezones())
+    texts = Texts(pc.utf8_trim_whitespace(values.texts.arrow)).ignoring_case()
+    return ~(values.missing | texts.one_of(list(zone_spellings())))
 
 
 _JUDGES: dict[Reading, Callable[[Column], Mask]] = {
