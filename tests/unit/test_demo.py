@@ -36,6 +36,16 @@ def test_neither_catches_up_and_only_up_has_schedules(sandbox, tmp_path, monkeyp
     assert (environment["SEGUE_CATCH_UP"], environment["SEGUE_LEDGER"]) == ("false", "")
 
 
+def test_settings_that_are_ignored_are_named_without_what_they_say(monkeypatch):
+    """They may hold a password."""
+    monkeypatch.setenv("SEGUE_LEDGER", "postgresql://segue:secret@production/segue")
+    monkeypatch.setenv("SEGUE_HOME", "mine")
+    printed = io.StringIO()
+    run._tell_of_own_settings(Console(file=printed, width=200))
+    assert "SEGUE_HOME, SEGUE_LEDGER" in printed.getvalue()
+    assert "secret" not in printed.getvalue()
+
+
 def test_the_demo_leaves_the_newest_day_to_up():
     days = run.days_shown(date(2027, 3, 2))
     assert days == [date(2027, 2, day) for day in (25, 26, 27, 28)] + [date(2027, 3, 1)]

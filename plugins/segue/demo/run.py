@@ -37,6 +37,7 @@ UI_PORT = 8080
 def demo() -> int:
     """Run five days of every workflow on a real scheduler; print who changed and what was sent."""
     console = _console()
+    _tell_of_own_settings(console)
     start = time.monotonic()
     workflows = _workflows()
     names = [workflow.workflow for workflow in workflows]
@@ -70,6 +71,7 @@ def demo() -> int:
 def up() -> int:
     """Start Airflow's UI with the sample, and the sandbox beside it, until Ctrl-C."""
     console = _console()
+    _tell_of_own_settings(console)
     console.print("Writing the sample, starting the sandbox and Airflow …")
     newest = newest_day(datetime.now(UTC))
     first = keep_up(SAMPLE, newest)
@@ -170,6 +172,12 @@ def connections(sandbox: Sandbox) -> dict[str, str]:
     return {
         f"AIRFLOW_CONN_{name.upper()}_DEFAULT": json.dumps(fields) for name, fields in parts.items()
     }
+
+
+def _tell_of_own_settings(console: Console) -> None:
+    names = ", ".join(sorted(_no_own_settings()))
+    if names:
+        console.print(f"Ignored here, where all is the sample's own: {names}")
 
 
 def _no_own_settings() -> dict[str, str]:
