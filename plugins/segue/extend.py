@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from segue.channels.airflow_connections import find_connection
 from segue.channels.http.calls import HttpCalls, open_calls, open_webhook
+from segue.channels.http.sender import HttpSender
 from segue.channels.look_ups import look_from
 from segue.channels.rates import limits_of
 from segue.delivery.channel import (
@@ -59,6 +60,7 @@ __all__ = [
     "FoundByName",
     "Html",
     "HttpCalls",
+    "HttpSender",
     "Limit",
     "Line",
     "LiveReader",

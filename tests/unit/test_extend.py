@@ -22,7 +22,16 @@ def test_the_promised_names_are_these():
     """To take one away, or to change what it does, is a change of the major version."""
     assert extend.__all__ == [
         *("Aggregate", "Audience", "CardText", "Channel", "ConnectionFailure", "ContactFailure"),
-        *("Definition", "DeliveryError", "Finding", "FoundByName", "Html", "HttpCalls", "Limit"),
+        *(
+            "Definition",
+            "DeliveryError",
+            "Finding",
+            "FoundByName",
+            "Html",
+            "HttpCalls",
+            "HttpSender",
+            "Limit",
+        ),
         *("Line", "LiveReader", "LiveSource", "Moment", "Mrkdwn", "NoAddress", "OpenTicket"),
         *("Operator", "OptedOut", "OutcomeUnknown", "PartlyFound", "Reading", "Receipt"),
         *("Sender", "SettingsError", "Text", "TransientFailure", "Tried", "Url", "UrlPath"),

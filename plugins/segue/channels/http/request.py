@@ -47,9 +47,10 @@ from segue.channels.http.fields import (
     header_value,
     path_problem,
 )
+from segue.channels.http.sender import HttpSender
 from segue.channels.look_ups import look_from
 from segue.channels.rates import UNLIMITED, limits_of
-from segue.delivery.channel import Finding, Limit, Receipt, Sender, Tried
+from segue.delivery.channel import Finding, Limit, Receipt, Tried
 from segue.documents import Definition, Location, Name, ProblemsFound, format_location
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 from segue.workflows.templates import (
@@ -201,16 +202,12 @@ class HttpRequest(TeamChannel):
         return {_TRACE: self.look_up.written()} if self.look_up else {}
 
 
-class HttpRequests(Sender):
+class HttpRequests(HttpSender):
     """An open connection to an API."""
 
     def __init__(self, channel: HttpRequest, calls: HttpCalls, limits: Sequence[Limit]) -> None:
+        super().__init__(calls, limits)
         self._channel = channel
-        self._calls = calls
-        self._limits = limits
-
-    def __exit__(self, *exc: object) -> None:
-        self._calls.close()
 
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
         """Make one call."""
@@ -235,10 +232,6 @@ class HttpRequests(Sender):
         look_from(since)
         receipts = {key: self._look_up(_look_up_of(trace), key) for key, trace in traces.items()}
         return {key: receipt for key, receipt in receipts.items() if receipt}
-
-    def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
-        """Return the connection's limit; it is the same for every call."""
-        return self._limits
 
     def check(self, needs: Set[str]) -> Finding:
         """GET each path that an action gives for it; any answer of success will do."""

@@ -28,8 +28,9 @@ from pydantic import Field
 
 from segue.channels.airflow_connections import find_connection
 from segue.channels.http.calls import HttpCalls, open_calls
+from segue.channels.http.sender import HttpSender
 from segue.channels.rates import SEGUE_RATE, limits_of
-from segue.delivery.channel import Channel, Finding, Limit, Sender, Tried
+from segue.delivery.channel import Channel, Finding, Limit, Tried
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 from segue.workflows.templates import Line, Template
 
@@ -79,19 +80,8 @@ class Member:
     opted_out: bool  # of the directory or of the list
 
 
-class QualtricsSender(Sender):
+class QualtricsSender(HttpSender):
     """An open connection to Qualtrics' API."""
-
-    def __init__(self, calls: HttpCalls, limits: Sequence[Limit]) -> None:
-        self._calls = calls
-        self._limits = limits
-
-    def __exit__(self, *exc: object) -> None:
-        self._calls.close()
-
-    def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
-        """Return the limits of the brand, and of the calls that this channel makes."""
-        return self._limits
 
     def check(self, needs: AbstractSet[str]) -> Finding:
         """Ask whose the token is."""

@@ -72,6 +72,7 @@ class QualtricsContact(AboutContact):
     name: ClassVar[str] = "qualtrics_contact"
     reads: ClassVar[frozenset[str]] = frozenset()
     longest_call: ClassVar[float] = 120.0
+    can_be_asked: ClassVar[bool] = True  # the contact shows its values
 
     first_name: Line | None = None
     last_name: Line | None = None
@@ -87,11 +88,6 @@ class QualtricsContact(AboutContact):
         if not self.embedded_data and all(getattr(self, name) is None for name in FIELDS):
             raise ValueError(f"nothing to update; allowed: {', '.join(FIELDS)}, embedded_data")
         return self
-
-    @property
-    def can_be_asked(self) -> bool:
-        """Always: the contact shows its values."""
-        return True
 
     def render(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the update for one contact."""

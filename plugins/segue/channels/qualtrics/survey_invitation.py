@@ -103,6 +103,7 @@ class SurveyInvitation(AboutContact):
     name: ClassVar[str] = "survey_invitation"
     reads: ClassVar[frozenset[str]] = frozenset()
     longest_call: ClassVar[float] = 600.0  # until what was created is surely listed
+    can_be_asked: ClassVar[bool] = True  # a distribution carries the key
 
     by: Literal["email", "sms"] = "email"
     survey: SurveyId
@@ -128,11 +129,6 @@ class SurveyInvitation(AboutContact):
     def addressed_to(self) -> Audience:
         """Always the contact."""
         return Audience.CONTACT
-
-    @property
-    def can_be_asked(self) -> bool:
-        """Always: a distribution carries the key."""
-        return True
 
     def render(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the invitation for one contact."""

@@ -72,6 +72,7 @@ class QualtricsTicket(TeamChannel):
 
     name: ClassVar[str] = "qualtrics_ticket"
     longest_call: ClassVar[float] = 120.0
+    can_be_asked: ClassVar[bool] = True  # a ticket carries the key in its data
 
     connection: str = CONNECTION
     event: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")]
@@ -82,11 +83,6 @@ class QualtricsTicket(TeamChannel):
     status: Line | None = None
     comment: Text | None = None
     data: Annotated[dict[str, Scalar], AfterValidator(_not_ours)] = {}  # noqa: RUF012
-
-    @property
-    def can_be_asked(self) -> bool:
-        """Always: a ticket carries the key in its data."""
-        return True
 
     def connect(self) -> QualtricsTickets:
         """Open the sessions; nothing is sent yet."""

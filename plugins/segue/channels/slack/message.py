@@ -116,6 +116,7 @@ class SlackMessage(SlackText):
     name: ClassVar[str] = "slack_message"
     reads: ClassVar[frozenset[str]] = frozenset()
     longest_call: ClassVar[float] = 120.0
+    can_be_asked: ClassVar[bool] = True  # a message carries the key in its metadata
 
     connection: str = "slack_default"
     channel: Line | None = None
@@ -135,11 +136,6 @@ class SlackMessage(SlackText):
         self.require_audience("user", self.user)
         self.require_audience("email", self.email)
         return self
-
-    @property
-    def can_be_asked(self) -> bool:
-        """Always: a message carries the key in its metadata."""
-        return True
 
     @property
     def needs(self) -> Set[str]:

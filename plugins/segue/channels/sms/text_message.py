@@ -35,6 +35,7 @@ from pydantic import Field, model_validator
 from segue.channels.addressing import audience_is_missing, is_template
 from segue.channels.airflow_connections import find_connection
 from segue.channels.http.calls import CallRefused, HttpCalls, open_calls
+from segue.channels.http.sender import HttpSender
 from segue.channels.look_ups import look_from
 from segue.channels.rates import limits_of
 from segue.channels.sms.phone_numbers import ALLOWED_SENDERS, read_number, read_sender
@@ -46,7 +47,6 @@ from segue.delivery.channel import (
     OptedOut,
     PartlyFound,
     Receipt,
-    Sender,
 )
 from segue.documents import Location, ProblemsFound
 from segue.errors import (
@@ -99,6 +99,7 @@ class TextMessage(Channel):
     name: ClassVar[str] = "text_message"
     reads: ClassVar[frozenset[str]] = frozenset({"phone"})
     longest_call: ClassVar[float] = 120.0
+    can_be_asked: ClassVar[bool] = True  # a message carries the key as a tag
 
     connection: str = "twilio_default"
     to: Line | None = None
@@ -123,11 +124,6 @@ class TextMessage(Channel):
     def addressed_to(self) -> Audience:
         """The contact where ``to`` is left out or ``audience`` says so, else the team."""
         return Audience(self.audience or ("contact" if self.to is None else "team"))
-
-    @property
-    def can_be_asked(self) -> bool:
-        """Always: a message carries the key as a tag."""
-        return True
 
     def render(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the message for one contact, ``to`` included; raise NoAddress if there is none."""
@@ -207,19 +203,15 @@ class TextMessage(Channel):
                 yield ("from",), f"found {self.sender.source!r}; allowed: {ALLOWED_SENDERS}"
 
 
-class TextMessages(Sender):
+class TextMessages(HttpSender):
     """An open connection to one Twilio account."""
 
     def __init__(
         self, channel: TextMessage, calls: HttpCalls, account: str, limits: Sequence[Limit]
     ) -> None:
+        super().__init__(calls, limits)
         self._channel = channel
-        self._calls = calls
-        self._limits = limits
         self._path = f"/2010-04-01/Accounts/{account}/Messages.json"
-
-    def __exit__(self, *exc: object) -> None:
-        self._calls.close()
 
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
         """Send one text message."""

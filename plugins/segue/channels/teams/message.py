@@ -25,9 +25,10 @@ from pydantic import Field, model_validator
 
 from segue.channels.addressing import TeamChannel
 from segue.channels.http.calls import CallRefused, HttpCalls, open_webhook
+from segue.channels.http.sender import HttpSender
 from segue.channels.rates import limits_of
 from segue.channels.teams.adaptive_cards import CardLink, FullCard, card_of, require_urls
-from segue.delivery.channel import Limit, Receipt, Sender
+from segue.delivery.channel import Limit, Receipt
 from segue.documents import Location, ProblemsFound
 from segue.errors import ConnectionFailure, ContactFailure
 from segue.workflows.templates import CardText
@@ -106,16 +107,12 @@ class TeamsMessage(TeamChannel):
             yield ("card",), f"found {', '.join(names)} beside it; a card of your own has them all"
 
 
-class TeamsMessages(Sender):
+class TeamsMessages(HttpSender):
     """An open connection to one webhook."""
 
     def __init__(self, calls: HttpCalls, path: str, limits: Sequence[Limit]) -> None:
-        self._calls = calls
+        super().__init__(calls, limits)
         self._path = path  # with the signature: never in an error
-        self._limits = limits
-
-    def __exit__(self, *exc: object) -> None:
-        self._calls.close()
 
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
         """Post one card."""
@@ -136,10 +133,6 @@ class TeamsMessages(Sender):
         if not _RUN.fullmatch(run):
             return Receipt()
         return Receipt(external_id=run, results={"run": run})
-
-    def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
-        """Return the webhook's limit; it is the same for every call."""
-        return self._limits
 
 
 def body_of(message: Mapping[str, Any], key: str) -> bytes:

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from segue.channels.addressing import TeamChannel
-from segue.channels.http.calls import HttpCalls
+from segue.channels.http.sender import HttpSender
 from segue.channels.tickets.custom_fields import field_values
-from segue.delivery.channel import Limit, OpenTicket, Receipt, Sender
+from segue.delivery.channel import OpenTicket, Receipt
 from segue.errors import ContactFailure, OutcomeUnknown, TransientFailure
 
 MOST_EARLIER = 10  # tickets of a contact that are asked for, the newest ones
@@ -32,13 +32,9 @@ class TicketChannel(TeamChannel):
 
     longest_call: ClassVar[float] = 120.0 + LONGEST_LOOK
     reads: ClassVar[frozenset[str]] = frozenset()
+    can_be_asked: ClassVar[bool] = True  # a ticket carries the key, and so does a comment
 
     on_existing: Literal["create", "comment", "skip"] = "create"
-
-    @property
-    def can_be_asked(self) -> bool:
-        """Always: a ticket carries the key, and so does a comment."""
-        return True
 
     @property
     def looks_back(self) -> bool:
@@ -68,17 +64,10 @@ class Existing:
     updated_at: str = ""
 
 
-class TicketSender(Sender):
+class TicketSender(HttpSender):
     """An open connection to a help desk."""
 
     ticket_page: str  # the path of a ticket's page, in front of its number
-
-    def __init__(self, calls: HttpCalls, limits: Sequence[Limit]) -> None:
-        self._calls = calls
-        self._limits = limits
-
-    def __exit__(self, *exc: object) -> None:
-        self._calls.close()
 
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
         """Create one ticket, or do as ``on_existing`` says where the contact has an open one."""
@@ -89,10 +78,6 @@ class TicketSender(Sender):
             raise OpenTicket(ticket.number)
         self.comment(ticket, message, key)
         return self.receipt(ticket.number)
-
-    def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
-        """Return the account's limit; it is the same for every call."""
-        return self._limits
 
     @abstractmethod
     def create(self, message: Mapping[str, Any], key: str) -> str:

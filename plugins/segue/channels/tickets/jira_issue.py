@@ -24,7 +24,7 @@ security level in it. Its extra may give ``segue_rate``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from math import ceil
 from typing import Annotated, Any, ClassVar
@@ -32,11 +32,12 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, Field
 
 from segue.channels.addressing import TeamChannel
-from segue.channels.http.calls import HttpCalls, open_calls
+from segue.channels.http.calls import open_calls
 from segue.channels.http.fields import Json, none_of
+from segue.channels.http.sender import HttpSender
 from segue.channels.look_ups import look_from
 from segue.channels.rates import limits_of
-from segue.delivery.channel import Limit, Receipt, Sender
+from segue.delivery.channel import Receipt
 from segue.documents import Items
 from segue.errors import OutcomeUnknown
 from segue.workflows.templates import Line, Text
@@ -72,6 +73,7 @@ class JiraIssue(TeamChannel):
 
     name: ClassVar[str] = "jira_issue"
     longest_call: ClassVar[float] = 600.0  # until what was created is surely found
+    can_be_asked: ClassVar[bool] = True  # an issue carries the key in a property
 
     connection: str = "jira_default"
     project: ProjectKey
@@ -83,11 +85,6 @@ class JiraIssue(TeamChannel):
     assignee: str | None = None
     due_date: Line | None = None  # 2026-11-22
     fields: Annotated[dict[str, Json], AfterValidator(none_of(OWN_FIELDS))] = {}  # noqa: RUF012
-
-    @property
-    def can_be_asked(self) -> bool:
-        """Always: an issue carries the key in a property."""
-        return True
 
     def connect(self) -> JiraIssues:
         """Open a session; nothing is sent yet."""
@@ -101,15 +98,8 @@ class JiraIssue(TeamChannel):
         return {"project": message["project"]}
 
 
-class JiraIssues(Sender):
+class JiraIssues(HttpSender):
     """An open connection to Jira."""
-
-    def __init__(self, calls: HttpCalls, limits: Sequence[Limit]) -> None:
-        self._calls = calls
-        self._limits = limits
-
-    def __exit__(self, *exc: object) -> None:
-        self._calls.close()
 
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
         """Create one issue."""
@@ -136,10 +126,6 @@ class JiraIssues(Sender):
             if keys - receipts.keys():
                 self._require_sight_of(project)
         return receipts
-
-    def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
-        """Return the connection's limit; it is the same for every call."""
-        return self._limits
 
     def _created_since(self, project: str, begin: datetime) -> Iterator[tuple[str, str, str]]:
         """Yield id, key and the delivery's key (or nothing) of each issue created since ``begin``.

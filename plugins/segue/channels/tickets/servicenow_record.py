@@ -20,18 +20,19 @@ to read every record of the table. Its extra may give ``segue_rate``, the limit 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
 
 from segue.channels.addressing import TeamChannel
-from segue.channels.http.calls import CallRefused, HttpCalls, open_calls
+from segue.channels.http.calls import CallRefused, open_calls
 from segue.channels.http.fields import Scalar, none_of
+from segue.channels.http.sender import HttpSender
 from segue.channels.look_ups import look_from
 from segue.channels.rates import limits_of
-from segue.delivery.channel import Limit, Receipt, Sender
+from segue.delivery.channel import Receipt
 from segue.errors import (
     ConnectionFailure,
     ContactFailure,
@@ -77,17 +78,13 @@ class ServiceNowRecord(TeamChannel):
 
     name: ClassVar[str] = "servicenow_record"
     longest_call: ClassVar[float] = 360.0  # a transaction ends after five minutes
+    can_be_asked: ClassVar[bool] = True  # a record carries the key as its correlation_id
 
     connection: str = "servicenow_default"
     table: TableName = "incident"
     short_description: Line
     description: Text | None = None
     fields: Annotated[dict[str, Scalar], AfterValidator(none_of(OWN_FIELDS))] = {}  # noqa: RUF012
-
-    @property
-    def can_be_asked(self) -> bool:
-        """Always: a record carries the key as its correlation_id."""
-        return True
 
     def connect(self) -> ServiceNowRecords:
         """Open a session; nothing is sent yet."""
@@ -101,15 +98,8 @@ class ServiceNowRecord(TeamChannel):
         return {"table": message["table"]}
 
 
-class ServiceNowRecords(Sender):
+class ServiceNowRecords(HttpSender):
     """An open connection to an instance."""
-
-    def __init__(self, calls: HttpCalls, limits: Sequence[Limit]) -> None:
-        self._calls = calls
-        self._limits = limits
-
-    def __exit__(self, *exc: object) -> None:
-        self._calls.close()
 
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
         """Create one record."""
@@ -148,10 +138,6 @@ class ServiceNowRecords(Sender):
             else:
                 receipts[key] = self._receipt(trace["table"], *record)
         return receipts
-
-    def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
-        """Return the connection's limit; it is the same for every call."""
-        return self._limits
 
     def _record_of(self, table: str, key: str) -> tuple[str, str] | None:
         """Return sys_id and number of the first record that carries the key."""
