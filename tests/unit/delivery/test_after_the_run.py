@@ -209,6 +209,64 @@ def test_a_call_that_a_policy_overtook_is_not_made_again(ledger, policy, outcome
     assert states(ledger) == {"a@22": f"suppressed:{policy}", "b@22": "delivered"}
 
 
+def no_change_any_more(ledger: Ledger) -> None:
+    [recorded] = ledger.spans_of(ledger.find_run("welcome", "run-1"))
+    without = detected(stretch(21, 22), added("b"))
+    ledger.record_again(run(), [(recorded, without)], ["mail"], DEFINITION, NOW)
+
+
+FORBIDDEN = {
+    "max_age": lambda ledger, span: judged(ledger, span, "max_age", "withhold"),
+    "backfill": lambda ledger, span: judged(ledger, span, "backfill", "record_again"),
+    "rejected": lambda ledger, _: quarantine(ledger),
+    "no longer a change": lambda ledger, _: no_change_any_more(ledger),
+}
+
+
+@pytest.mark.parametrize("due", [NOW, None])
+@pytest.mark.parametrize("why", FORBIDDEN)
+def test_what_waits_to_be_sent_once_more_stays_in_doubt_when_that_is_forbidden(ledger, why, due):
+    """Its first call may have had its effect: it is nothing that was surely not sent."""
+    [span] = begun(ledger)
+    finish(ledger, State.UNCERTAIN, "lost", held_until=due)
+    assert claim(ledger) == [key(ledger)]
+    FORBIDDEN[why](ledger, span)
+    assert states(ledger)["a@22"].startswith("uncertain:")
+    heirs = {"owner": "heir", "now": LATER, "lease_until": LATER}
+    assert advance(ledger, [], [key(ledger)], **heirs) == frozenset()
+    assert ledger.give_back("heir", LATER) == 0
+    if why != "no longer a change":  # no pass has it as a candidate
+        assert claim(ledger, LATER + timedelta(days=1)) == []
+
+
+@pytest.mark.parametrize("in_run", [True, False])
+@pytest.mark.parametrize("why", ["max_age", "backfill", "rejected"])
+def test_a_second_call_in_vain_leaves_the_first_in_doubt(ledger, why, in_run):
+    """It is not called a third time, and is told where no run's report does."""
+    [span] = begun(ledger)
+    finish(ledger, State.UNCERTAIN, "lost", held_until=NOW)
+    assert claim(ledger) == [key(ledger)]
+    heirs = {"owner": "heir", "now": LATER, "lease_until": LATER}
+    assert advance(ledger, [], [key(ledger)], **heirs) == {key(ledger)}
+    FORBIDDEN[why](ledger, span)
+    assert states(ledger)["a@22"].startswith("sending")
+    busy = [Finished(key(ledger), State.CLAIMED, "sent again: 429")]
+    assert not advance(ledger, busy, [key(ledger)], **heirs, clear_number=0 if in_run else None)
+    assert states(ledger)["a@22"] == f"uncertain:not sent again: {why}"
+    untold = ledger.untold("welcome", "mail").outcomes
+    assert [each.outcome for each in untold] == ([] if in_run else ["uncertain"])
+    assert claim(ledger, LATER + timedelta(days=1)) == []
+
+
+def test_a_message_in_doubt_says_why_however_many_workers_had_it(ledger):
+    begun(ledger)
+    finish(ledger, State.UNCERTAIN, "lost", held_until=NOW)
+    assert claim(ledger) == [key(ledger)]
+    assert claim(ledger, LATER + timedelta(days=1)) == [key(ledger)]  # the first of them died
+    ledger.give_back("heir", LATER)
+    assert states(ledger)["a@22"] == "uncertain:lost"
+
+
 @pytest.mark.parametrize("resends", [True, False])
 def test_a_dead_workers_call_that_a_policy_overtook_is_left_to_a_person(ledger, resends):
     [span] = begun(ledger)

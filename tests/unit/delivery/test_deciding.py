@@ -325,6 +325,20 @@ def test_a_later_addition_ends_what_the_enrolment_has_not_sent(ledger, before, a
     assert not ledger.claim([key], owner="you", clear_number=9, resend_uncertain=True, **later)
 
 
+def test_what_an_enrolment_may_have_sent_already_stays_in_doubt_after_an_addition(ledger):
+    """It was claimed to be sent once more, as `on_uncertain: resend` says."""
+    ledger.release(record(ledger, run("enrol"), enrolled(21, "a")), NOW)
+    key = ledger.key("welcome", "mail", "a", "enrolled", "2026-11-21")
+    mine = {"owner": "me", "now": NOW, "lease_until": LEASE}
+    ledger.claim([key], **mine)
+    advance(ledger, [], [key], **mine)
+    advance(ledger, [Finished(key, State.UNCERTAIN, "lost")], [], **mine)
+    ledger.claim([key], **mine, resend_uncertain=True)
+    ledger.release(record(ledger, run("daily"), detected(stretch(22, 23), added("a"))), NOW)
+    assert states(ledger) == {"a@21": "uncertain:lost", "a@23": "released"}
+    assert not ledger.claim([key], **mine, resend_uncertain=True)
+
+
 @pytest.mark.parametrize("outcome", [State.CLAIMED, State.HELD, State.FAILED, State.SKIPPED])
 def test_a_call_for_whom_was_added_meanwhile_is_not_made_again(ledger, outcome):
     """It was under way when the addition was released, and had no effect."""

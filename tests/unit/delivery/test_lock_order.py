@@ -7,7 +7,7 @@ different orders the server ends one, and that might be the quarantine of an eme
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -23,6 +23,7 @@ from tests.unit.delivery.builders import (
     RULES,
     added,
     detected,
+    enrolled,
     record,
     run,
     stretch,
@@ -138,8 +139,7 @@ ACTS: Mapping[str, tuple[Mapping[str, Any], Act]] = {
 
 def test_whatever_changes_deliveries_locks_them_in_the_order_of_their_keys(ledger):
     """While another has the first of them, none of the others is locked."""
-    if ledger.engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has one writer at a time")
+    _skip_on_sqlite(ledger)
     [span] = record(ledger, run(), detected(stretch(21, 22), added(*CONTACTS)))
     keys = [row["key"] for row in ledger.list_deliveries()]
     assert keys[0] != min(keys)  # the order in which they were written is another
@@ -150,6 +150,39 @@ def test_whatever_changes_deliveries_locks_them_in_the_order_of_their_keys(ledge
             prepare(ledger)
         locked[name] = others_locked(ledger, keys, lambda act=act: act(ledger, keys, span))
     assert {name: others for name, others in locked.items() if others} == {}
+
+
+@pytest.mark.parametrize("suppressed", ["max_age", None])
+@pytest.mark.parametrize("contacts", [CONTACTS, []], ids=["the same changes", "no changes"])
+def test_a_cleared_run_locks_what_is_in_different_states_in_one_order(ledger, suppressed, contacts):
+    """Some is under way, some waits, some has failed: each step of a cleared run changes others."""
+    _skip_on_sqlite(ledger)
+    [span] = record(ledger, run(), detected(stretch(21, 22), added(*CONTACTS)))
+    keys = sorted(row["key"] for row in ledger.list_deliveries())
+    stands = ({**SENDING, "barred": 4}, CLAIMED, {**FAILED, "failed_at_clear": 9}, DUE)
+    for shift in range(len(stands)):
+        put(ledger, {})
+        with ledger.engine.begin() as connection:
+            for number, key in enumerate(keys):
+                values = stands[(number + shift) % len(stands)]
+                connection.execute(update(deliveries).where(deliveries.c.key == key).values(values))
+        assert not others_locked(ledger, keys, lambda: again(ledger, span, contacts, suppressed))
+
+
+def test_additions_of_several_spans_lock_an_enrolments_deliveries_in_one_order(ledger):
+    """One release is about all spans of a run."""
+    _skip_on_sqlite(ledger)
+    ledger.release(record(ledger, run("enrol"), enrolled(20, *CONTACTS)), NOW)
+    by_key = {row["key"]: row["contact_id"] for row in ledger.list_deliveries()}
+    first, *others = (by_key[key] for key in sorted(by_key))
+    daily = [detected(stretch(21, 22), added(*others)), detected(stretch(22, 23), added(first))]
+    ids = record(ledger, run("daily"), *daily)
+    assert not others_locked(ledger, list(by_key), lambda: ledger.release(ids, NOW), by_key)
+
+
+def _skip_on_sqlite(ledger: Ledger) -> None:
+    if ledger.engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has one writer at a time")
 
 
 def put(ledger: Ledger, stand: Mapping[str, Any]) -> None:
@@ -163,8 +196,16 @@ def put(ledger: Ledger, stand: Mapping[str, Any]) -> None:
         connection.execute(update(deliveries).values(values))
 
 
-def others_locked(ledger: Ledger, keys: Sequence[str], act: Callable[[], object]) -> list[str]:
-    """Return what is locked while ``act`` waits for the first of the keys, or has ended."""
+def others_locked(
+    ledger: Ledger,
+    keys: Sequence[str],
+    act: Callable[[], object],
+    among: Collection[str] | None = None,
+) -> list[str]:
+    """Return what is locked while ``act`` waits for the first of the keys, or has ended.
+
+    ``among`` are the keys that matter, None for all.
+    """
     first = min(keys)
     lock = select(deliveries.c.key).with_for_update(skip_locked=True)
     with ThreadPoolExecutor(1) as pool:
@@ -178,7 +219,8 @@ def others_locked(ledger: Ledger, keys: Sequence[str], act: Callable[[], object]
                 free = set(looking.execute(lock.where(deliveries.c.key != first)).scalars())
                 there = set(looking.execute(select(deliveries.c.key)).scalars()) - {first}
         acting.result()
-    return sorted(there - free)
+    locked = there - free
+    return sorted(locked if among is None else locked.intersection(among))
 
 
 def _anybody_waits(ledger: Ledger) -> bool:

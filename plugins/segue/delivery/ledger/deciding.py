@@ -136,9 +136,9 @@ class Deciding(Quarantining):
         end_overtaken(connection, span_ids, which, now)
         suppress_reached(connection, span_ids, now)
         live = select(spans.c.id).where(chosen, spans.c.kind != SpanKind.WITHDRAWN)
+        live_ids = connection.execute(live.order_by(spans.c.current_as_of)).scalars().all()
         released = 0
-        # one after the other: two of them may hold the same change
-        for span_id in connection.execute(live.order_by(spans.c.current_as_of)).scalars().all():
+        for span_id in live_ids:  # one after the other: two of them may hold the same change
             leave_to_others(connection, [span_id], now)
             query = (
                 update(deliveries)
@@ -146,7 +146,7 @@ class Deciding(Quarantining):
                 .values(state=State.RELEASED, reason="", updated_at=now)
             )
             released += connection.execute(query).rowcount
-            end_enrolled(connection, span_id, now)
+        end_enrolled(connection, live_ids, now)
         return released
 
     def _write_decision(

@@ -14,7 +14,11 @@ from sqlalchemy import Connection, and_, delete, or_, select, update
 
 from segue.delivery.ledger.database import LedgerDatabase, change_deliveries
 from segue.delivery.ledger.overlapping import in_another_ones_hands
-from segue.delivery.ledger.reaching import BARRED_BY_QUARANTINE, reject_if_judged_again
+from segue.delivery.ledger.reaching import (
+    BARRED_BY_QUARANTINE,
+    leave_claims_in_doubt,
+    reject_if_judged_again,
+)
 from segue.delivery.ledger.recording import directory_of, recorded_span, spans_query
 from segue.delivery.ledger.records import (
     FINAL_SKIPS,
@@ -119,6 +123,7 @@ class Quarantining(LedgerDatabase):
         change_deliveries(
             connection, (theirs, open_ones, a_change), {"barred": BARRED_BY_QUARANTINE}
         )
+        leave_claims_in_doubt(connection, (theirs, a_change), now)
         query = (
             update(deliveries)
             .where(

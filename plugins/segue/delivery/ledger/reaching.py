@@ -150,16 +150,20 @@ def _added_before(enrolment: Row[Any], contact_ids: Sequence[str]) -> Sequence[C
     )
 
 
-def end_enrolled(connection: Connection, span_id: int, now: datetime) -> None:
+def end_enrolled(connection: Connection, span_ids: Collection[int], now: datetime) -> None:
     """Suppress what older enrolments have not sent, of those whose ``added`` is released here.
 
     They were removed in between, and their addition is news: of the two messages it is the one
-    that is true now. What is under way is not called again, should it come to nothing.
+    that is true now. What is under way is not called again, should it come to nothing. The spans
+    are looked at together, so that the enrolments' deliveries are locked in one order.
     """
-    span = connection.execute(select(spans).where(spans.c.id == span_id)).one()
+    here = spans.alias("here")
     enrolments = select(spans.c.id).where(
-        spans.c.namespace == span.namespace,
-        spans.c.workflow == span.workflow,
+        exists().where(
+            here.c.id.in_(span_ids),
+            here.c.namespace == spans.c.namespace,
+            here.c.workflow == spans.c.workflow,
+        ),
         spans.c.kind == SpanKind.ENROLMENT,
     )
     enrolment_ids = connection.execute(enrolments).scalars().all()
@@ -171,17 +175,31 @@ def end_enrolled(connection: Connection, span_id: int, now: datetime) -> None:
         deliveries.c.reason.not_in(FINAL_SKIPS),
         exists().where(
             added.c.contact_id == deliveries.c.contact_id,
-            unindexed(added.c.span) == span_id,
+            unindexed(added.c.span).in_(span_ids),
             unindexed(added.c.change) == ChangeKind.ADDED,
             unindexed(added.c.state) == State.RELEASED,
         ),
     )
     open_ones = (*overtaken, deliveries.c.state.in_((*_UNSENT, *_UNDER_WAY)))
     change_deliveries(connection, open_ones, {"barred": BARRED_BY_ADDITION})  # locks them all
+    leave_claims_in_doubt(connection, overtaken, now)
     ended = {"state": State.SUPPRESSED, "reason": SUPPRESSED_REACHED, "updated_at": now}
     let_go = {"owner": None, "lease_until": None, "barred": None, "untold": None, **NOT_HELD}
     unsent = update(deliveries).where(*overtaken, deliveries.c.state.in_(_UNSENT))
     connection.execute(unsent.values(**ended, **let_go))
+
+
+def leave_claims_in_doubt(
+    connection: Connection, which: Sequence[ColumnElement[bool]], now: datetime
+) -> None:
+    """Let what was claimed to be sent once more be uncertain again: its first call may be out.
+
+    It comes before what is claimed is suppressed or skipped, and after it was locked.
+    """
+    once_more = deliveries.c.state == State.CLAIMED, deliveries.c.resent == 1
+    as_before = {"state": State.UNCERTAIN, "resent": 0, "owner": None, "lease_until": None}
+    query = update(deliveries).where(*which, *once_more)
+    connection.execute(query.values(**as_before, updated_at=now))
 
 
 def reason_of_barred() -> ColumnElement[str]:

@@ -18,7 +18,12 @@ from segue.delivery.ledger.database import (
     unindexed,
 )
 from segue.delivery.ledger.overlapping import leave_to_others, take_back
-from segue.delivery.ledger.reaching import BARRED_BY_POLICY, rejected, suppress_reached
+from segue.delivery.ledger.reaching import (
+    BARRED_BY_POLICY,
+    leave_claims_in_doubt,
+    rejected,
+    suppress_reached,
+)
 from segue.delivery.ledger.records import (
     COVERING_KINDS,
     FINAL_SKIPS,
@@ -175,6 +180,7 @@ class Recording(Suppressing):
                 detected = self._without_forgotten(connection, span)
                 self._record_definition(connection, run.workflow, definition, now)
                 self._touch_run(connection, run, recorded_only, now)
+                _lock_open(connection, recorded.id)
                 _count_clears_of(connection, run, recorded.id)
                 refreshed = {
                     "kind": detected.kind,
@@ -206,6 +212,7 @@ class Recording(Suppressing):
         """
         with self._write() as connection:
             if suppressed is not None:
+                _lock_open(connection, span_id)
                 self._suppress(connection, span_id, suppressed, now)
             suppress_reached(connection, [span_id], now)
             leave_to_others(connection, [span_id], now)
@@ -440,10 +447,13 @@ class Recording(Suppressing):
         self._delete_changes(connection, span_id, span)
         produced = {key for key, *_ in self._planned(workflow, span, actions)}
         unsent = deliveries.c.span == span_id, _unsent()
-        lock_deliveries(connection, *unsent)
-        query = select(deliveries.c.key, deliveries.c.reason).where(*unsent)
-        rows = connection.execute(query).all()
-        gone = [row.key for row in rows if row.key not in produced]
+        columns = deliveries.c.key, deliveries.c.reason, deliveries.c.state, deliveries.c.resent
+        rows = connection.execute(select(*columns).where(*unsent)).all()
+        dropped = [row for row in rows if row.key not in produced]
+        in_doubt = {row.key for row in dropped if row.state == State.CLAIMED and row.resent}
+        for batch in batched(sorted(in_doubt)):
+            leave_claims_in_doubt(connection, [deliveries.c.key.in_(batch)], now)
+        gone = [row.key for row in dropped if row.key not in in_doubt]
         back = [row.key for row in rows if row.reason == NO_LONGER_A_CHANGE and row.key in produced]
         for keys, state, reason in (
             (gone, State.SKIPPED, NO_LONGER_A_CHANGE),
@@ -483,7 +493,6 @@ class Recording(Suppressing):
         )
         bars = [number for reason, number in BARRED_BY_POLICY.items() if reason in POLICY_REASONS]
         barred = deliveries.c.barred.in_(bars)
-        lock_deliveries(connection, mine, or_(and_(*planned), barred))
         values = {"state": State.PLANNED, "reason": "", "updated_at": now}
         connection.execute(update(deliveries).where(mine, *planned).values(values))
         connection.execute(update(deliveries).where(mine, barred).values(barred=None))
@@ -504,7 +513,7 @@ class Recording(Suppressing):
             ),
         )
         mine = deliveries.c.span == span_id
-        lock_deliveries(connection, mine, or_(which, in_doubt))
+        leave_claims_in_doubt(connection, (mine,), now)
         bar = {"barred": BARRED_BY_POLICY[reason]}
         connection.execute(update(deliveries).where(mine, in_doubt).values(bar))
         due = deliveries.c.state == State.UNCERTAIN, deliveries.c.held_until.is_not(None)
@@ -517,6 +526,14 @@ class Recording(Suppressing):
 
 
 _IN_NOBODYS_HANDS = {"owner": None, "lease_until": None, **NOT_HELD, "untold": None}
+
+
+def _lock_open(connection: Connection, span_id: int) -> None:
+    """Lock all of a span that may still change, at once and in order.
+
+    Each step of a cleared run changes some of it: locked step by step, it were in no order.
+    """
+    lock_deliveries(connection, deliveries.c.span == span_id, STATE != State.DELIVERED)
 
 
 def _unsent() -> ColumnElement[bool]:

@@ -18,6 +18,8 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
+    literal,
+    not_,
     or_,
     select,
     update,
@@ -75,9 +77,10 @@ class Sending(LedgerDatabase):
         """
         free = _free(now, clear_number, resend_uncertain=resend_uncertain)
         in_doubt = STATE == State.UNCERTAIN
+        left_in_doubt = and_(STATE == State.CLAIMED, deliveries.c.resent == 1)  # by a dead worker
         values = {
             "state": State.CLAIMED,
-            "reason": case((in_doubt, deliveries.c.reason), else_=""),
+            "reason": case((or_(in_doubt, left_in_doubt), deliveries.c.reason), else_=""),
             "resent": case(
                 (in_doubt, 1), (STATE == State.FAILED, 0), else_=deliveries.c.resent
             ),  # whoever cleared what failed has taken the doubt upon himself
@@ -376,7 +379,11 @@ def _by_trace(
             yield trace, batch
 
 
-_BARRED_NOW = and_(deliveries.c.barred.is_not(None), bindparam("stays_barred") == 0)
+_IS_BARRED = deliveries.c.barred.is_not(None)
+# a second call that had no effect leaves the first as it was: in doubt
+_DOUBT_STAYS = and_(_IS_BARRED, bindparam("is_claimed") == 1, deliveries.c.resent == 1)
+_BARRED_NOW = and_(_IS_BARRED, bindparam("stays_barred") == 0, not_(_DOUBT_STAYS))
+_ENDED_NOW = or_(_BARRED_NOW, _DOUBT_STAYS)
 _HELD_UNTIL = bindparam("new_held_until", type_=UtcDateTime())
 _OUTCOME = (
     update(deliveries)
@@ -387,18 +394,24 @@ _OUTCOME = (
         or_(*(STATE == state for state in (*_IN_ONES_HANDS, State.UNCERTAIN))),  # noqa: SIM300
     )
     .values(
-        state=case((_BARRED_NOW, State.SUPPRESSED), else_=bindparam("new_state", type_=String())),
+        state=case(
+            (_BARRED_NOW, State.SUPPRESSED),
+            (_DOUBT_STAYS, State.UNCERTAIN),
+            else_=bindparam("new_state", type_=String()),
+        ),
         reason=case(
-            (_BARRED_NOW, reason_of_barred()), else_=bindparam("new_reason", type_=String())
+            (_BARRED_NOW, reason_of_barred()),
+            (_DOUBT_STAYS, literal(f"{NOT_SENT_AGAIN}: ") + reason_of_barred()),
+            else_=bindparam("new_reason", type_=String()),
         ),
         barred=case((_BARRED_NOW, None), else_=deliveries.c.barred),
         owner=case(
-            (or_(bindparam("let_go") == 1, _BARRED_NOW), None),
+            (or_(bindparam("let_go") == 1, _ENDED_NOW), None),
             else_=deliveries.c.owner,
         ),
-        lease_until=case((_BARRED_NOW, None), else_=bindparam("new_lease", type_=UtcDateTime())),
+        lease_until=case((_ENDED_NOW, None), else_=bindparam("new_lease", type_=UtcDateTime())),
         held_until=case(
-            (_BARRED_NOW, None),
+            (_ENDED_NOW, None),
             (
                 bindparam("still_open") == 1,
                 func.coalesce(_HELD_UNTIL, deliveries.c.held_until),
@@ -406,7 +419,7 @@ _OUTCOME = (
             else_=_HELD_UNTIL,
         ),
         held_since=case(
-            (_BARRED_NOW, None),
+            (_ENDED_NOW, None),
             (
                 bindparam("still_open") == 1,
                 func.coalesce(deliveries.c.held_since, bindparam("new_held_since")),
@@ -417,10 +430,16 @@ _OUTCOME = (
         url=func.coalesce(bindparam("new_url"), deliveries.c.url),
         results=func.coalesce(bindparam("new_results"), deliveries.c.results),
         digest=func.coalesce(bindparam("new_digest"), deliveries.c.digest),
-        resent=case((bindparam("waits_anew") == 1, 0), else_=deliveries.c.resent),
+        resent=case(
+            (or_(bindparam("waits_anew") == 1, _DOUBT_STAYS), 0), else_=deliveries.c.resent
+        ),
         failed_at_clear=func.coalesce(bindparam("new_clear"), deliveries.c.failed_at_clear, 0),
         delivered_at=func.coalesce(bindparam("new_delivered_at"), deliveries.c.delivered_at),
-        untold=case((_BARRED_NOW, None), else_=bindparam("new_untold", type_=Integer())),
+        untold=case(
+            (_BARRED_NOW, None),
+            (_DOUBT_STAYS, bindparam("untold_in_doubt", type_=Integer())),
+            else_=bindparam("new_untold", type_=Integer()),
+        ),
         updated_at=bindparam("new_updated_at"),
     )
 )
@@ -450,6 +469,8 @@ def _values(
         "new_state": item.state,
         "new_reason": item.reason,
         "stays_barred": int(item.state in _STAYS_BARRED),
+        "is_claimed": int(item.state is State.CLAIMED),
+        "untold_in_doubt": 1 if clear_number is None else None,
         "let_go": int(item.state in (State.RELEASED, State.HELD)),
         "new_lease": lease_until if in_ones_hands else None,
         "still_open": int(item.state in (*_IN_ONES_HANDS, State.RELEASED, State.HELD)),
