@@ -449,11 +449,11 @@ class Recording(Suppressing):
         unsent = deliveries.c.span == span_id, _unsent()
         columns = deliveries.c.key, deliveries.c.reason, deliveries.c.state, deliveries.c.resent
         rows = connection.execute(select(*columns).where(*unsent)).all()
-        dropped = [row for row in rows if row.key not in produced]
-        in_doubt = {row.key for row in dropped if row.state == State.CLAIMED and row.resent}
+        leavers = [row for row in rows if row.key not in produced]
+        in_doubt = {row.key for row in leavers if row.state == State.CLAIMED and row.resent}
         for batch in batched(sorted(in_doubt)):
             leave_claims_in_doubt(connection, [deliveries.c.key.in_(batch)], now)
-        gone = [row.key for row in dropped if row.key not in in_doubt]
+        gone = [row.key for row in leavers if row.key not in in_doubt]
         back = [row.key for row in rows if row.reason == NO_LONGER_A_CHANGE and row.key in produced]
         for keys, state, reason in (
             (gone, State.SKIPPED, NO_LONGER_A_CHANGE),
