@@ -373,8 +373,10 @@ class Door:
         """
         unbegun = [item for call, item in calls.under_way.items() if call.cancel()]
         self._write_down([*self._not_begun(unbegun), *calls.finished], result)
-        begun = {call: item for call, item in calls.under_way.items() if not call.cancelled()}
-        answers = [(item, call.result()) for call, item in begun.items() if not call.exception()]
+        begun_calls = {call: item for call, item in calls.under_way.items() if not call.cancelled()}
+        answers = [
+            (item, call.result()) for call, item in begun_calls.items() if not call.exception()
+        ]
         self._write_down(self._heard(answers), result)
 
     def _not_begun(self, items: Iterable[Prepared]) -> list[Finished]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from segue.channels.email.message import EmailMessage
 from segue.channels.http.request import HttpRequest
 from segue.channels.slack.message import SlackMessage
+from segue.channels.sms.text_message import TextMessage
 from segue.channels.tickets.freshdesk_ticket import FreshdeskTicket
+from segue.channels.tickets.jira_issue import JiraIssue
+from segue.channels.tickets.servicenow_record import ServiceNowRecord
 from segue.channels.tickets.zendesk_ticket import ZendeskTicket
 from segue.delivery.channel import Channel, Finding, Tried
 from segue.errors import (
@@ -17,6 +22,7 @@ from segue.errors import (
     SettingsError,
     TransientFailure,
 )
+from segue.sandbox.vendors import jira_api
 from segue.sandbox.vendors.slack_api import TOKEN_TO_POST, user_id
 from tests.unit.channels.support import KEY, closed_port, http, mail_server, variables, vendor
 
@@ -25,6 +31,9 @@ ZENDESK = ZendeskTicket.model_validate({"subject": "s", "comment": "c"})
 FRESHDESK = FreshdeskTicket.model_validate(
     {"email": "a@example.com", "subject": "s", "description": "d"}
 )
+JIRA = JiraIssue.model_validate({"project": "SEG", "summary": "s"})
+SERVICENOW = ServiceNowRecord.model_validate({"short_description": "s"})
+SMS = TextMessage.model_validate({"from": "+15005550006", "text": "Hello"})
 EMAIL = EmailMessage.model_validate({"subject": "Hello", "text": "Dear {{ contact.first_name }}"})
 API = {"connection": "crm", "path": "/notes", "json": {"of": "{{ contact.contact_id }}"}}
 
@@ -115,7 +124,11 @@ def test_zendesk_and_freshdesk_name_their_agents(sandbox):
 
 @pytest.mark.parametrize("fault", ["unauthorized", "server_error"])
 @pytest.mark.parametrize(
-    ("service", "channel"), [("zendesk", ZENDESK), ("freshdesk", FRESHDESK), ("slack", SLACK)]
+    ("service", "channel"),
+    [
+        *(("zendesk", ZENDESK), ("freshdesk", FRESHDESK), ("slack", SLACK)),
+        *(("jira", JIRA), ("servicenow", SERVICENOW), ("twilio", SMS)),
+    ],
 )
 def test_a_vendor_that_refuses_is_an_error(sandbox, service, channel, fault):
     sandbox.fault(service, fault)
@@ -125,6 +138,35 @@ def test_a_vendor_that_refuses_is_an_error(sandbox, service, channel, fault):
 
 def tickets_at(set_connection, name: str, url: str) -> None:
     set_connection(name, conn_type="http", host=url, login="x", password="y", extra={"timeout": 10})
+
+
+def test_jira_servicenow_and_twilio_are_asked_for_what_the_actions_need(sandbox):
+    assert check(JIRA) == Finding(Tried.OK, f"the user {jira_api.ACCOUNT_ID}")
+    assert check(SERVICENOW) == Finding(Tried.OK, "its user may read incident")
+    assert check(SMS) == Finding(Tried.OK, "its messages can be listed")
+    assert sandbox.messages() == []
+
+
+def test_a_project_or_a_table_that_is_none_is_an_error(sandbox):
+    with pytest.raises(DeliveryError, match="Jira answered 404"):
+        check(JiraIssue.model_validate({"project": "NONE", "summary": "s"}))
+    with pytest.raises(DeliveryError, match="ServiceNow answered 400"):
+        check(ServiceNowRecord.model_validate({"table": "u_none", "short_description": "s"}))
+
+
+@pytest.mark.parametrize("lacks", ["CREATE_ISSUES", "BROWSE_PROJECTS"])
+def test_what_jiras_user_may_not_do_in_a_project_is_told(set_connection, lacks):
+    permissions = {
+        name: {"havePermission": name != lacks} for name in ("CREATE_ISSUES", "BROWSE_PROJECTS")
+    }
+    answer = json.dumps({"accountId": "712020:1", "permissions": permissions})
+    with vendor(http("200 OK", answer)) as url:
+        tickets_at(set_connection, "jira_default", url)
+        if lacks == "CREATE_ISSUES":
+            with pytest.raises(ConnectionFailure, match="712020:1 may not create issues in SEG"):
+                check(JIRA)
+        else:
+            assert check(JIRA).tried is Tried.LIMITED
 
 
 def test_zendesk_takes_whom_it_does_not_know_for_an_end_user(set_connection):

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -42,11 +42,13 @@ from segue.channels.sms.phone_numbers import ALLOWED_SENDERS, read_number, read_
 from segue.delivery.channel import (
     Audience,
     Channel,
+    Finding,
     Limit,
     NoAddress,
     OptedOut,
     PartlyFound,
     Receipt,
+    Tried,
 )
 from segue.documents import Location, ProblemsFound
 from segue.errors import (
@@ -254,6 +256,11 @@ class TextMessages(HttpSender):
             "account may not keep tags",
             receipts,
         )
+
+    def check(self, needs: Set[str]) -> Finding:
+        """Ask for one message: an API key may do that, and not ask about the account."""
+        self._calls.ask(self._path, {"PageSize": "1"}, codes=_codes, read=_listed)
+        return Finding(Tried.OK, "its messages can be listed")
 
     def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
         """Return the sender's limit: a number, a short code or a messaging service has its own."""

@@ -24,7 +24,7 @@ security level in it. Its extra may give ``segue_rate``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from datetime import UTC, datetime
 from math import ceil
 from typing import Annotated, Any, ClassVar
@@ -37,9 +37,9 @@ from segue.channels.http.fields import Json, none_of
 from segue.channels.http.sender import HttpSender
 from segue.channels.look_ups import look_from
 from segue.channels.rates import limits_of
-from segue.delivery.channel import Receipt
+from segue.delivery.channel import Finding, Receipt, Tried
 from segue.documents import Items
-from segue.errors import OutcomeUnknown
+from segue.errors import ConnectionFailure, OutcomeUnknown
 from segue.workflows.templates import Line, Text
 
 RATE = "5/second"  # Atlassian publishes none for API tokens; its own 429 says when it is too much
@@ -93,6 +93,11 @@ class JiraIssue(TeamChannel):
             open_calls("Jira", self.connection, can_be_asked=self.can_be_asked), limits
         )
 
+    @property
+    def needs(self) -> Set[str]:
+        """The project, in which issues are created and looked up."""
+        return frozenset({self.project})
+
     def trace(self, message: Mapping[str, Any]) -> dict[str, str]:
         """Return the project: issues are listed in it."""
         return {"project": message["project"]}
@@ -127,6 +132,23 @@ class JiraIssues(HttpSender):
                 self._require_sight_of(project)
         return receipts
 
+    def check(self, needs: Set[str]) -> Finding:
+        """Ask who the connection's user is, and what it may do in each project."""
+        who = self._calls.ask(
+            "/rest/api/3/myself", {}, codes=_codes, read=lambda answer, _: str(answer["accountId"])
+        )
+        unseen_projects = []
+        for project in sorted(needs):
+            if not self._may(project, "CREATE_ISSUES"):
+                raise ConnectionFailure(f"Jira's user {who} may not create issues in {project}")
+            if not self._may(project, "BROWSE_PROJECTS"):
+                unseen_projects.append(project)
+        if not unseen_projects:
+            return Finding(Tried.OK, f"the user {who}")
+        cost = "issues in doubt cannot be looked up there"
+        names = ", ".join(unseen_projects)
+        return Finding(Tried.LIMITED, f"the user {who} may not browse {names}; {cost}")
+
     def _created_since(self, project: str, begin: datetime) -> Iterator[tuple[str, str, str]]:
         """Yield id, key and the delivery's key (or nothing) of each issue created since ``begin``.
 
@@ -154,16 +176,20 @@ class JiraIssues(HttpSender):
 
     def _require_sight_of(self, project: str) -> None:
         """Raise OutcomeUnknown where the list leaves out what the user may not see."""
-        may_browse = self._calls.ask(
-            "/rest/api/3/mypermissions",
-            {"projectKey": project, "permissions": "BROWSE_PROJECTS"},
-            codes=_codes,
-            read=lambda answer, _: answer["permissions"]["BROWSE_PROJECTS"]["havePermission"],
-        )
-        if may_browse is not True:
+        if not self._may(project, "BROWSE_PROJECTS"):
             raise OutcomeUnknown(
                 f"Jira lists no such issue, but the connection's user may not browse {project}"
             )
+
+    def _may(self, project: str, permission: str) -> bool:
+        """Tell whether the connection's user has a permission in a project."""
+        has_it = self._calls.ask(
+            "/rest/api/3/mypermissions",
+            {"projectKey": project, "permissions": permission},
+            codes=_codes,
+            read=lambda answer, _: answer["permissions"][permission]["havePermission"],
+        )
+        return has_it is True
 
     def _receipt(self, number: str, issue_key: str) -> Receipt:
         url = f"{self._calls.base_url}/browse/{issue_key}"

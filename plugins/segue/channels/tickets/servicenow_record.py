@@ -20,7 +20,7 @@ to read every record of the table. Its extra may give ``segue_rate``, the limit 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from datetime import datetime
 from typing import Annotated, Any, ClassVar
 
@@ -32,7 +32,7 @@ from segue.channels.http.fields import Scalar, none_of
 from segue.channels.http.sender import HttpSender
 from segue.channels.look_ups import look_from
 from segue.channels.rates import limits_of
-from segue.delivery.channel import Receipt
+from segue.delivery.channel import Finding, Receipt, Tried
 from segue.errors import (
     ConnectionFailure,
     ContactFailure,
@@ -93,6 +93,11 @@ class ServiceNowRecord(TeamChannel):
             open_calls("ServiceNow", self.connection, can_be_asked=self.can_be_asked), limits
         )
 
+    @property
+    def needs(self) -> Set[str]:
+        """The table, which records are created in and looked up in."""
+        return frozenset({self.table})
+
     def trace(self, message: Mapping[str, Any]) -> dict[str, str]:
         """Return the table that the record is in."""
         return {"table": message["table"]}
@@ -138,6 +143,15 @@ class ServiceNowRecords(HttpSender):
             else:
                 receipts[key] = self._receipt(trace["table"], *record)
         return receipts
+
+    def check(self, needs: Set[str]) -> Finding:
+        """Read one record of each table; whether any may be created is seen when one is."""
+        query = {"sysparm_fields": "sys_id", "sysparm_limit": "1"}
+        for table in sorted(needs):
+            self._calls.ask(
+                _path(table), query, codes=_codes, read=lambda answer, _: list(answer["result"])
+            )
+        return Finding(Tried.OK, f"its user may read {', '.join(sorted(needs))}")
 
     def _record_of(self, table: str, key: str) -> tuple[str, str] | None:
         """Return sys_id and number of the first record that carries the key."""

@@ -169,24 +169,24 @@ def end_enrolled(connection: Connection, span_ids: Collection[int], now: datetim
     enrolment_ids = connection.execute(enrolments).scalars().all()
     if not enrolment_ids:
         return
-    added = deliveries.alias("added")
+    additions = deliveries.alias("additions")
     overtaken = (
         deliveries.c.span.in_(enrolment_ids),
         deliveries.c.reason.not_in(FINAL_SKIPS),
         exists().where(
-            added.c.contact_id == deliveries.c.contact_id,
-            unindexed(added.c.span).in_(span_ids),
-            unindexed(added.c.change) == ChangeKind.ADDED,
-            unindexed(added.c.state) == State.RELEASED,
+            additions.c.contact_id == deliveries.c.contact_id,
+            unindexed(additions.c.span).in_(span_ids),
+            unindexed(additions.c.change) == ChangeKind.ADDED,
+            unindexed(additions.c.state) == State.RELEASED,
         ),
     )
     open_ones = (*overtaken, deliveries.c.state.in_((*_UNSENT, *_UNDER_WAY)))
     change_deliveries(connection, open_ones, {"barred": BARRED_BY_ADDITION})  # locks them all
     leave_claims_in_doubt(connection, overtaken, now)
-    ended = {"state": State.SUPPRESSED, "reason": SUPPRESSED_REACHED, "updated_at": now}
+    ending = {"state": State.SUPPRESSED, "reason": SUPPRESSED_REACHED, "updated_at": now}
     let_go = {"owner": None, "lease_until": None, "barred": None, "untold": None, **NOT_HELD}
     unsent = update(deliveries).where(*overtaken, deliveries.c.state.in_(_UNSENT))
-    connection.execute(unsent.values(**ended, **let_go))
+    connection.execute(unsent.values(**ending, **let_go))
 
 
 def leave_claims_in_doubt(

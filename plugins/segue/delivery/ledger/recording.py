@@ -487,15 +487,15 @@ class Recording(Suppressing):
     def _take_policies_back(self, connection: Connection, span_id: int, now: datetime) -> None:
         """Plan what a policy kept from being sent, and let what it barred be called again."""
         mine = deliveries.c.span == span_id
-        planned = (
+        by_policy = (
             deliveries.c.state == State.SUPPRESSED,
             deliveries.c.reason.in_(POLICY_REASONS),
         )
         bars = [number for reason, number in BARRED_BY_POLICY.items() if reason in POLICY_REASONS]
-        barred = deliveries.c.barred.in_(bars)
+        is_barred = deliveries.c.barred.in_(bars)
         values = {"state": State.PLANNED, "reason": "", "updated_at": now}
-        connection.execute(update(deliveries).where(mine, *planned).values(values))
-        connection.execute(update(deliveries).where(mine, barred).values(barred=None))
+        connection.execute(update(deliveries).where(mine, *by_policy).values(values))
+        connection.execute(update(deliveries).where(mine, is_barred).values(barred=None))
 
     def _suppress(self, connection: Connection, span_id: int, reason: str, now: datetime) -> None:
         """Suppress what a policy forbids to send, and bar what is under way or in doubt.
@@ -517,8 +517,8 @@ class Recording(Suppressing):
         bar = {"barred": BARRED_BY_POLICY[reason]}
         connection.execute(update(deliveries).where(mine, in_doubt).values(bar))
         due = deliveries.c.state == State.UNCERTAIN, deliveries.c.held_until.is_not(None)
-        left = {"reason": f"{NOT_SENT_AGAIN}: {reason}", **NOT_HELD, "updated_at": now}
-        connection.execute(update(deliveries).where(mine, *due).values(left))
+        doubt = {"reason": f"{NOT_SENT_AGAIN}: {reason}", **NOT_HELD, "updated_at": now}
+        connection.execute(update(deliveries).where(mine, *due).values(doubt))
         values = {"state": State.SUPPRESSED, "reason": reason, "updated_at": now}
         connection.execute(
             update(deliveries).where(mine, which).values({**values, **_IN_NOBODYS_HANDS})
