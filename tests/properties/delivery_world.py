@@ -310,10 +310,14 @@ class World:
         return sorted(set(self.snapshots) - self.incomplete)
 
     @property
+    def good_days(self) -> list[int]:
+        """The days of complete snapshots that no quarantine bars; by the last consent is judged."""
+        return [day for day in self.complete_days if day not in self.quarantines]
+
+    @property
     def newest_day(self) -> int:
         """The day of the newest snapshot that is complete, and not quarantined where one is."""
-        good = [day for day in self.complete_days if day not in self.quarantines]
-        return (good or self.complete_days)[-1]
+        return (self.good_days or self.complete_days)[-1]
 
     @property
     def newest(self) -> Population:

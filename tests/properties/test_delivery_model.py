@@ -372,7 +372,8 @@ class Sequences(RuleBasedStateMachine):
         world = self.world
         world.let_it_end(self.farewell)
         self.nothing_went_wrong()
-        assert world.unfinished() == []
+        if world.good_days:  # else nobody knows who has opted out since
+            assert world.unfinished() == []
         world.cover_everything()
         world.clear_everything()
         self.nothing_went_wrong()
