@@ -166,7 +166,7 @@ class Door:
         self.sleep = clock.sleep
         self.rules = start_rules(channel, terms.policies, terms.zone)
         self.until = until
-        self._again: dict[str, str] = {}  # what is sent once more, in doubt: its reason, by key
+        self._again: dict[str, DeliveryRow] = {}  # what is sent once more, in doubt, by key
         self._lost_in_a_row = 0
         self._looked_at = datetime.min.replace(tzinfo=UTC)
 
@@ -179,7 +179,7 @@ class Door:
                 self._recover(by_key, result)
                 try:
                     claimed = self._claim(by_key)
-                    self._again = {row.key: row.reason for row in claimed if _is_in_doubt(row)}
+                    self._again = {row.key: row for row in claimed if _is_in_doubt(row)}
                     self._work([(row, by_key[row.key]) for row in claimed], result)
                 finally:
                     self.ledger.give_back(self.owner, self.clock())
@@ -237,6 +237,7 @@ class Door:
                 state=State.UNCERTAIN,
                 reason=f"{NOT_SENT_AGAIN}: {item.reason}",
                 held_until=item.held_until if item.state is State.HELD else None,
+                earlier=self._again[item.key],
             )
             if item.key in self._again
             else item
@@ -381,11 +382,12 @@ class Door:
 
     def _not_begun(self, items: Iterable[Prepared]) -> list[Finished]:
         """Return that these are what they were before they were marked."""
-        return [
-            Finished(key, State.CLAIMED, self._again.get(key, _ENDED_BEFORE))
-            for item in items
-            for key in item.keys
-        ]
+        outcomes = []
+        for key in (key for item in items for key in item.keys):
+            earlier = self._again.get(key)
+            reason = earlier.reason if earlier else _ENDED_BEFORE
+            outcomes.append(Finished(key, State.CLAIMED, reason, earlier=earlier))
+        return outcomes
 
     def _hear(self, calls: _Calls, sender: Sender, result: Pass) -> None:
         """Wait for answers, or for the end of a pause, and do what the answers say."""
@@ -547,7 +549,7 @@ class Door:
             return outcome
         said = f"{SENT_AGAIN}: {answer}" if key in self._again else str(answer)
         if isinstance(answer, TransientFailure | ConnectionFailure):
-            return Finished(key, State.CLAIMED, said)
+            return Finished(key, State.CLAIMED, said, earlier=self._again.get(key))
         state = State.FAILED
         if isinstance(answer, OutcomeUnknown):
             state = State.SENDING if self.channel.can_be_asked else State.UNCERTAIN

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from segue.channels.slack.message import SlackMessage
 from segue.delivery.candidates import Terms, judge
+from segue.delivery.channel import NoAddress
 from segue.delivery.door import Clock as DoorClock
 from segue.delivery.door import Door
 from segue.delivery.heartbeat import LEASE
@@ -284,6 +285,24 @@ def test_under_resend_a_digest_in_doubt_is_sent_once_more(ledger):
     assert len(set(through.outbox.keys)) == 1  # the same contacts: the same key
     assert (result.to_resend, result.standing) == (0, {State.UNCERTAIN: 2})
     assert outcome(ledger, "a") == "uncertain:sent again: reset"
+
+
+@pytest.mark.parametrize("answer", [TransientFailure("503"), NoAddress("none")])
+def test_a_further_call_in_vain_leaves_in_doubt_the_digest_that_may_be_out(ledger, answer):
+    """Whoever looks for it at the vendor has to look for the one that was sent."""
+    candidates = released(ledger, "a", "b")
+    through = channel().losing(answers(OutcomeUnknown("reset")))
+    door(ledger, through, on_uncertain="resend").deliver(candidates)
+    keys = [item.key for item in candidates]
+    before = ledger.rows(keys)
+    further = channel().answering(answers(*[answer] * 9))
+    again = door(ledger, further, "two", on_uncertain="resend")
+    again.clock.now += timedelta(minutes=5)
+    again.deliver(candidates[:1])
+    row = ledger.rows(keys)[keys[0]]
+    assert further.outbox.received == []
+    assert (row.state, row.message_key) == (State.UNCERTAIN, message_key(keys))
+    assert (row.trace, row.called_at) == (before[row.key].trace, before[row.key].called_at)
 
 
 def test_an_answer_that_comes_late_is_the_truth_about_all_of_it(ledger):

@@ -253,7 +253,8 @@ class Finished:
 
     ``RELEASED`` gives it back, ``CLAIMED`` keeps it for another try, and ``SENDING`` says that the
     answer was lost and the channel is to be asked once the call is surely over. ``held_until`` is
-    when segue_release takes it up, of an ``UNCERTAIN`` one to send it once more.
+    when segue_release takes it up, of an ``UNCERTAIN`` one to send it once more. ``earlier`` is the
+    delivery as it stood before a further call that was in vain: its call in doubt is the last one.
     """
 
     key: str
@@ -264,6 +265,7 @@ class Finished:
     results: Mapping[str, str] | None = None
     digest: str | None = None
     held_until: datetime | None = None
+    earlier: DeliveryRow | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.types import TypeEngine
 
 from segue.delivery.ledger.database import (
     STATE,
@@ -385,6 +386,14 @@ _DOUBT_STAYS = and_(_IS_BARRED, bindparam("is_claimed") == 1, deliveries.c.resen
 _BARRED_NOW = and_(_IS_BARRED, bindparam("stays_barred") == 0, not_(_DOUBT_STAYS))
 _ENDED_NOW = or_(_BARRED_NOW, _DOUBT_STAYS)
 _HELD_UNTIL = bindparam("new_held_until", type_=UtcDateTime())
+
+
+def _as_called_before(column: str, kind: TypeEngine[Any]) -> ColumnElement[Any]:
+    """What is known of the last call, where a further one was in vain: the call before that."""
+    earlier = bindparam(f"earlier_{column}", type_=kind)
+    return case((bindparam("was_in_vain") == 1, earlier), else_=deliveries.c[column])
+
+
 _OUTCOME = (
     update(deliveries)
     .where(
@@ -430,6 +439,9 @@ _OUTCOME = (
         url=func.coalesce(bindparam("new_url"), deliveries.c.url),
         results=func.coalesce(bindparam("new_results"), deliveries.c.results),
         digest=func.coalesce(bindparam("new_digest"), deliveries.c.digest),
+        message_key=_as_called_before("message_key", String()),
+        trace=_as_called_before("trace", String()),
+        called_at=_as_called_before("called_at", UtcDateTime()),
         resent=case(
             (or_(bindparam("waits_anew") == 1, _DOUBT_STAYS), 0), else_=deliveries.c.resent
         ),
@@ -480,6 +492,10 @@ def _values(
         "new_url": item.url,
         "new_results": json.dumps(dict(item.results or {})) if delivered else None,
         "new_digest": item.digest,
+        "was_in_vain": int(item.earlier is not None),
+        "earlier_message_key": item.earlier and item.earlier.message_key,
+        "earlier_trace": item.earlier and json.dumps(dict(item.earlier.trace), sort_keys=True),
+        "earlier_called_at": item.earlier and item.earlier.called_at,
         "waits_anew": int(item.state is State.HELD or _is_sent_once_more(item)),
         "new_clear": clear_number if item.state in (State.FAILED, State.HELD) else None,
         "new_delivered_at": now if delivered else None,
