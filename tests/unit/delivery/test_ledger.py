@@ -12,6 +12,7 @@ from segue.delivery.ledger import (
     NO_LONGER_A_CHANGE,
     SUPPRESSED_BACKFILL,
     SUPPRESSED_MAX_AGE,
+    Decision,
     Finished,
     Ledger,
     SpanTaken,
@@ -246,7 +247,8 @@ def test_an_old_run_that_is_cleared_sends_neither_what_it_skipped_nor_what_faile
 
 def test_a_rejection_is_not_taken_back_by_a_policy(ledger):
     """Only what a policy suppressed can a policy let go."""
-    record(ledger, run(), detected(stretch(21, 22), added("a"), "rejected"))
+    ids = record(ledger, run(), detected(stretch(21, 22), added("a")))
+    ledger.reject(ledger.find_run("welcome", "run-1"), ids, Decision("rejected", "ann", NOW))
     [span] = ledger.all_spans("welcome")
     for changes in (added("a"), []):
         again = detected(stretch(21, 22), changes)
