@@ -52,12 +52,15 @@ class Vendor:
         return Counter(mark for message in messages for mark in self.case.marks_in(message))
 
     def told(self, sandbox: Sandbox) -> Counter[str]:
-        """Return how many messages told the server of each contact, in digests."""
+        """Return how many messages told the server of each contact, in digests.
+
+        What is sent as a form has a plus for a blank.
+        """
         messages = sandbox.messages(service=self.service)
         return Counter(
             contact
             for message in messages
-            for contact in set(re.findall(r"told (c\d{5})", text_of(message)))
+            for contact in set(re.findall(r"told[ +](c\d{5})", text_of(message)))
         )
 
     def connection(self, sandbox: Sandbox, *, host: str | None = None, timeout: int = 10) -> str:
