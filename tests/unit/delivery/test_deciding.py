@@ -339,6 +339,23 @@ def test_what_an_enrolment_may_have_sent_already_stays_in_doubt_after_an_additio
     assert not ledger.claim([key], **mine, resend_uncertain=True)
 
 
+def test_an_approval_after_a_quarantine_lifts_no_bar_of_an_addition(ledger):
+    """The mail of the enrolment is in doubt; the addition went out since: it is not sent again."""
+    enrolment = record(ledger, run("enrol"), enrolled(21, "a"))
+    ledger.release(enrolment, NOW)
+    key = ledger.key("welcome", "mail", "a", "enrolled", "2026-11-21")
+    ledger.claim([key], owner="me", now=NOW, lease_until=LEASE)
+    advance(ledger, [], [key], owner="me", now=NOW, lease_until=LEASE)
+    doubt = Finished(key, State.UNCERTAIN, "reset", held_until=NOW)
+    advance(ledger, [doubt], [], owner="me", now=NOW, lease_until=LEASE)
+    ledger.release(record(ledger, run("daily"), detected(stretch(22, 23), added("a"))), NOW)
+    ledger.quarantine("people", "2026-11-21", reason="wrong", by="ann", now=NOW)
+    ledger.end_quarantine("people", "2026-11-21")
+    ledger.approve(recorded(ledger, "enrol"), enrolment, YES)
+    later = {"now": LEASE + timedelta(days=1), "lease_until": LEASE + timedelta(days=2)}
+    assert not ledger.claim([key], owner="you", resend_uncertain=True, **later)
+
+
 @pytest.mark.parametrize("outcome", [State.CLAIMED, State.HELD, State.FAILED, State.SKIPPED])
 def test_a_call_for_whom_was_added_meanwhile_is_not_made_again(ledger, outcome):
     """It was under way when the addition was released, and had no effect."""

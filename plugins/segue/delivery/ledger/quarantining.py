@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, or_, select, update
+from sqlalchemy import Connection, and_, case, delete, or_, select, update
 
 from segue.delivery.ledger.database import LedgerDatabase, change_deliveries
 from segue.delivery.ledger.overlapping import in_another_ones_hands
 from segue.delivery.ledger.reaching import (
+    BARRED_BY_ADDITION,
     BARRED_BY_QUARANTINE,
     leave_claims_in_doubt,
     reject_if_judged_again,
@@ -38,6 +39,10 @@ _UNSENT = (
     State.HELD,
     State.SKIPPED,
     State.FAILED,  # a cleared task or `segue retry` would send it
+)
+# an approval lifts the bar of a quarantine, and not that of an addition, which went out instead
+_BARRED_NOW = case(
+    (deliveries.c.barred == BARRED_BY_ADDITION, BARRED_BY_ADDITION), else_=BARRED_BY_QUARANTINE
 )
 _REACHED = (State.SENDING, State.DELIVERED, State.UNCERTAIN)
 
@@ -120,9 +125,7 @@ class Quarantining(LedgerDatabase):
         theirs = deliveries.c.span.in_(span_ids)
         open_ones = deliveries.c.state.in_((*_UNSENT, State.SENDING, State.UNCERTAIN))
         a_change = deliveries.c.reason.not_in(FINAL_SKIPS)
-        change_deliveries(
-            connection, (theirs, open_ones, a_change), {"barred": BARRED_BY_QUARANTINE}
-        )
+        change_deliveries(connection, (theirs, open_ones, a_change), {"barred": _BARRED_NOW})
         leave_claims_in_doubt(connection, (theirs, a_change), now)
         query = (
             update(deliveries)
