@@ -136,7 +136,8 @@ class Deciding(Quarantining):
         end_overtaken(connection, span_ids, which, now)
         suppress_reached(connection, span_ids, now)
         live = select(spans.c.id).where(chosen, spans.c.kind != SpanKind.WITHDRAWN)
-        live_ids = connection.execute(live.order_by(spans.c.current_as_of)).scalars().all()
+        in_order = live.order_by(spans.c.current_as_of, spans.c.id)
+        live_ids = connection.execute(in_order).scalars().all()
         released = 0
         for span_id in live_ids:  # one after the other: two of them may hold the same change
             leave_to_others(connection, [span_id], now)

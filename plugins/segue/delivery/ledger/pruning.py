@@ -172,7 +172,7 @@ class Pruning(LedgerDatabase):
                 spans.c.kind.in_(COVERING_KINDS),
                 spans.c.current_as_of > span.current_as_of,
             )
-            .order_by(spans.c.current_as_of)
+            .order_by(spans.c.current_as_of, spans.c.id)
             .limit(1)
         )
         later = connection.execute(query).first()

@@ -108,7 +108,7 @@ class Quarantining(LedgerDatabase):
                 or_(spans.c.current_key == key, spans.c.previous_key == key),
                 spans.c.kind != SpanKind.WITHDRAWN,
             )
-            .order_by(spans.c.workflow, spans.c.current_as_of)
+            .order_by(spans.c.workflow, spans.c.current_as_of, spans.c.id)
         )
         return [
             recorded_span(row)

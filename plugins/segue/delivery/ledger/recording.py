@@ -66,8 +66,9 @@ class Recording(Suppressing):
     def spans_of(self, run: RecordedRun) -> list[RecordedSpan]:
         """Return the spans that a run took, withdrawn ones too, in order of time."""
         with self._read() as connection:
-            query = spans_query().where(spans.c.run == run.id).order_by(spans.c.current_as_of)
-            return [recorded_span(row) for row in connection.execute(query)]
+            query = spans_query().where(spans.c.run == run.id)
+            in_order = query.order_by(spans.c.current_as_of, spans.c.id)
+            return [recorded_span(row) for row in connection.execute(in_order)]
 
     def all_spans(self, workflow: str) -> list[RecordedSpan]:
         """Return the spans of a workflow that cover time, in order of time."""
@@ -291,7 +292,7 @@ class Recording(Suppressing):
                 spans.c.workflow == workflow,
                 spans.c.kind.in_(COVERING_KINDS),
             )
-            .order_by(spans.c.current_as_of)
+            .order_by(spans.c.current_as_of, spans.c.id)
         )
         return [recorded_span(row) for row in connection.execute(query)]
 
