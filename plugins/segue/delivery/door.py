@@ -14,7 +14,7 @@ import logging
 import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -283,8 +283,9 @@ class Door:
         )
         result.connection = str(trouble) if trouble else None
 
-    def _claim(self, keys: Iterable[str]) -> list[DeliveryRow]:
-        return self.ledger.claim(
+    def _claim(self, keys: Collection[str]) -> list[DeliveryRow]:
+        """Take what may be tried now, in the order of the keys, whatever the database's is."""
+        claimed = self.ledger.claim(
             keys,
             owner=self.owner,
             now=self.clock(),
@@ -292,6 +293,8 @@ class Door:
             clear_number=self.clear_number,
             resend_uncertain=self._resends,
         )
+        rows = {row.key: row for row in claimed}
+        return [rows[key] for key in keys if key in rows]
 
     def _work(self, claimed: Sequence[tuple[DeliveryRow, Candidate]], result: Pass) -> None:
         now = self.clock()

@@ -733,6 +733,14 @@ def test_quiet_hours_that_begin_during_a_pass_hold_the_rest(ledger):
     assert states == {"delivered": 10, "held": 20}
 
 
+@pytest.mark.parametrize("step", [1, -1])
+def test_messages_go_out_in_the_order_of_their_candidates(ledger, step):
+    candidates = released(ledger, *people(40))[::step]
+    through = channel().limited(Limit("vendor_default", 1, 60))
+    door(ledger, through).deliver(candidates)
+    assert through.outbox.keys == [candidate.key for candidate in candidates]
+
+
 def test_a_contact_suppressed_during_a_pass_is_not_written_to_any_more(ledger):
     candidates = released(ledger, *people(10))
     through = channel(to_contact=True).limited(Limit("vendor_default", 1, 60))
