@@ -45,9 +45,8 @@ class StoredFile:
     modified: datetime | None
     is_checksum: bool = False  # ``version`` follows from the content, not from the clock
     is_gone: bool = False  # a link to a file that is not there
-    change_time: int = (
-        0  # ns; when a local file was last written or renamed, whatever its times say
-    )
+    # ns; when a local file was last written or renamed, whatever its times say
+    change_time: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,10 +210,14 @@ def _local_file(name: str, path: Path) -> StoredFile:
     except FileNotFoundError:
         status, is_gone = path.lstat(), True
     time = datetime.fromtimestamp(status.st_mtime, UTC)
-    version, change_time = str(status.st_mtime_ns), status.st_ctime_ns
-    size = status.st_size
     return StoredFile(
-        name, str(path), size, version, time, is_gone=is_gone, change_time=change_time
+        name,
+        str(path),
+        status.st_size,
+        str(status.st_mtime_ns),
+        time,
+        is_gone=is_gone,
+        change_time=status.st_ctime_ns,
     )
 
 

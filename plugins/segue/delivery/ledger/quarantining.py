@@ -41,7 +41,7 @@ _UNSENT = (
     State.FAILED,  # a cleared task or `segue retry` would send it
 )
 # an approval lifts the bar of a quarantine, and not that of an addition, which went out instead
-_BARRED_NOW = case(
+_BAR = case(
     (deliveries.c.barred == BARRED_BY_ADDITION, BARRED_BY_ADDITION), else_=BARRED_BY_QUARANTINE
 )
 _REACHED = (State.SENDING, State.DELIVERED, State.UNCERTAIN)
@@ -125,7 +125,7 @@ class Quarantining(LedgerDatabase):
         theirs = deliveries.c.span.in_(span_ids)
         open_ones = deliveries.c.state.in_((*_UNSENT, State.SENDING, State.UNCERTAIN))
         a_change = deliveries.c.reason.not_in(FINAL_SKIPS)
-        change_deliveries(connection, (theirs, open_ones, a_change), {"barred": _BARRED_NOW})
+        change_deliveries(connection, (theirs, open_ones, a_change), {"barred": _BAR})
         leave_claims_in_doubt(connection, (theirs, a_change), now)
         query = (
             update(deliveries)
