@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from upath import UPath
 
 from segue.directory.definition import DirectoryDefinition
-from segue.directory.readers import ParquetSlice, is_text
+from segue.directory.parquet_parts import ParquetSlice
+from segue.directory.plain_columns import is_text
 from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables
 from segue.errors import DataError

@@ -12,7 +12,8 @@ from collections.abc import Collection, Iterator
 from segue.directory.checks import list_names
 from segue.directory.column_kinds import are_alike
 from segue.directory.definition import UNSUBSCRIBED
-from segue.directory.readers import in_parallel, pc
+from segue.directory.parallel import in_parallel
+from segue.directory.plain_columns import pc
 from segue.directory.snapshots import same_content
 from segue.directory.tables import SnapshotTables, TableSlice
 from segue.segments.id_keys import Keys

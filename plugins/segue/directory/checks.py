@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from segue.directory.definition import UNSUBSCRIBED, DirectoryDefinition
+from segue.directory.plain_columns import TEXT, Column, Ids, is_text, pc, plain
 from segue.directory.python_values import python_value, python_values
-from segue.directory.readers import TEXT, Column, Ids, is_text, pc, plain
 
 Item = TypeVar("Item")
 ID = "contact_id"

@@ -39,18 +39,10 @@ from segue.directory.layout import (
     unread_tables,
 )
 from segue.directory.look_alikes import opt_state_columns
-from segue.directory.readers import (
-    TEXT,
-    Column,
-    Ids,
-    Part,
-    Slice,
-    in_parallel,
-    is_text,
-    open_parts,
-    pc,
-    plain,
-)
+from segue.directory.parallel import in_parallel
+from segue.directory.parts import Part, Slice
+from segue.directory.plain_columns import TEXT, Column, Ids, is_text, pc, plain
+from segue.directory.readers import open_parts
 from segue.directory.snapshots import Snapshot
 from segue.documents import did_you_mean
 from segue.errors import DataError

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import pyarrow as pa
 
+from segue.directory.plain_columns import is_bytes, plain
 from segue.directory.python_values import python_values
-from segue.directory.readers import is_bytes, plain
 from segue.segments.arrow import TEXT, ArrowArray, ArrowColumn, pc
 from segue.segments.column import (
     BooleanColumn,

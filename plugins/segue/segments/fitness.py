@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from segue.directory.checks import ID, OPT_STATES
+from segue.directory.parallel import in_parallel
+from segue.directory.plain_columns import pc, plain
 from segue.directory.python_values import python_values
-from segue.directory.readers import in_parallel, pc, plain
 from segue.directory.tables import SnapshotTables, TableSlice
 from segue.documents import Location, format_location
 from segue.errors import DataError

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from segue.directory.readers import in_parallel
+from segue.directory.parallel import in_parallel
 from segue.segments.arrow import TEXT, ArrowArray, ArrowColumn, pc
 from segue.segments.ordered import Groups, Mask
 from segue.segments.readings import mask_of

@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 
 from segue.directory.column_kinds import ColumnKind
+from segue.directory.plain_columns import kind_of
 from segue.directory.python_values import python_value
-from segue.directory.readers import kind_of
 from segue.errors import DataError
 from segue.segments.arrow import ArrowColumn, pc
 from segue.segments.column import Booleans, Column, Texts

@@ -16,7 +16,8 @@ import pandas as pd
 import pyarrow as pa
 
 from segue.directory.definition import DirectoryDefinition
-from segue.directory.readers import in_parallel, plain
+from segue.directory.parallel import in_parallel
+from segue.directory.plain_columns import plain
 from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables, TableSlice
 from segue.segments.arrow import TEXT, ArrowColumn, pc

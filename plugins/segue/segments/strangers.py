@@ -19,7 +19,8 @@ import numpy as np
 import pyarrow as pa
 
 from segue.directory.checks import ID
-from segue.directory.readers import in_parallel, plain
+from segue.directory.parallel import in_parallel
+from segue.directory.plain_columns import plain
 from segue.directory.tables import SnapshotTables, TableSlice
 from segue.errors import DataError
 from segue.segments.arrow import TEXT, ArrowColumn, pc

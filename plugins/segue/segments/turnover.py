@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from segue.directory.checks import ID
-from segue.directory.readers import in_parallel
+from segue.directory.parallel import in_parallel
 from segue.directory.tables import SnapshotTables
 from segue.segments.id_keys import Keys, id_keys, least_keys
 

@@ -21,8 +21,9 @@ import pyarrow as pa
 from segue.directory.checks import ID
 from segue.directory.column_kinds import ColumnKind
 from segue.directory.layout import TABLES
+from segue.directory.parallel import in_parallel
+from segue.directory.plain_columns import is_text, plain
 from segue.directory.python_values import python_values
-from segue.directory.readers import in_parallel, is_text, plain
 from segue.directory.tables import SnapshotTables, TableSlice
 from segue.durations import zone_spellings
 from segue.errors import DataError

@@ -21,7 +21,7 @@ from segue.delivery.ledger import Ledger
 from segue.delivery.looking_up import Desk
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.steps import _passed, load_branch
-from segue.directory.readers import ParquetSlice
+from segue.directory.parquet_parts import ParquetSlice
 from segue.directory.snapshots import find_snapshot
 from segue.live.http_details import HttpDetails
 from segue.testing import RecordingChannel
@@ -158,8 +158,8 @@ def test_a_few_contacts_of_a_large_row_group_are_decoded_batch_by_batch(home, mo
         found = SnapshotTables(resolved.directory, snapshot).contacts(only=asked)
         return found.to_dict("records")
 
-    monkeypatch.setattr("segue.directory.readers._FEWEST_ROWS", 100)
-    monkeypatch.setattr("segue.directory.readers._CELLS", 600)
+    monkeypatch.setattr("segue.directory.parquet_parts._FEWEST_ROWS", 100)
+    monkeypatch.setattr("segue.directory.parquet_parts._CELLS", 600)
     whole_groups = []
     monkeypatch.setattr(ParquetSlice, "read", lambda *_: whole_groups.append(1))
     rows = read()

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from segue.directory import readers
+from segue.directory import csv_parts
+from segue.directory.csv_quotes import QuoteReader
 from segue.directory.tables import SnapshotTables
 from segue.errors import DataError
 
@@ -255,7 +256,7 @@ class TestCsv:
     def test_quotes_in_their_place(self, size, end):
         """Whatever bytes come together, a value may be quoted, empty, and hold quotes and lines."""
         text = '\ufeff"id","n"\n1,""\n2,"x, ""y""\r\nz"\n"3",""""\n4,"' + '"""' + end
-        stream = readers._QuoteReader(io.BytesIO(text.encode()))
+        stream = QuoteReader(io.BytesIO(text.encode()))
         while stream.read(size):
             pass
         stream.check_quotes()
@@ -319,7 +320,7 @@ class TestCsv:
 
     def test_many_blocks(self, folder, monkeypatch):
         """A file of many blocks is read in order; `only` and row numbers reach all of them."""
-        monkeypatch.setattr(readers, "_BLOCK", 200)
+        monkeypatch.setattr(csv_parts, "_BLOCK", 200)
         rows = [f'{n},"line\n{n}"' for n in range(500)]
         folder.write(f"{KEY}/transactions.csv", "contact_id,x\n" + "\n".join(rows))
         folder.write(f"{KEY}/subscriptions.csv", "contact_id,x\n" + "\n".join([*rows, "a"]))
@@ -799,16 +800,16 @@ def test_what_is_compressed_beyond_its_name_says_so(folder, suffix):
 @pytest.mark.parametrize("where", ["value", "name"])
 def test_a_row_larger_than_a_block_is_read(folder, monkeypatch, note, row, where):
     """Up to a bound, beyond which the error says what to do."""
-    monkeypatch.setattr(readers, "_BLOCK", 200)
-    monkeypatch.setattr(readers, "_HEAD", 100)
+    monkeypatch.setattr(csv_parts, "_BLOCK", 200)
+    monkeypatch.setattr(csv_parts, "_HEAD", 100)
     rows = [f"{name},{note if place == row else 'x'}" for place, name in enumerate("abcde")]
     head = f"contact_id,{note if where == 'name' else 'note'}"
     content = "\n".join([head, *rows]) + "\n"
-    monkeypatch.setattr(readers, "_LONGEST_ROW", 5000)
+    monkeypatch.setattr(csv_parts, "_LONGEST_ROW", 5000)
     tables = contacts_of(folder, content)
     assert ids(tables.contacts()) == list("abcde")
     assert len(tables.contacts(only="abcde").iloc[row, 1]) == 900
-    monkeypatch.setattr(readers, "_LONGEST_ROW", 300)
+    monkeypatch.setattr(csv_parts, "_LONGEST_ROW", 300)
     fails(contacts_of(folder, content).contacts, "never closed")
 
 

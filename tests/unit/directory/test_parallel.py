@@ -14,7 +14,8 @@ from fsspec.implementations.dirfs import DirFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from segue.directory.layout import StoredFile
-from segue.directory.readers import in_parallel, open_parts
+from segue.directory.parallel import in_parallel
+from segue.directory.readers import open_parts
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
