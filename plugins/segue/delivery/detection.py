@@ -37,6 +37,7 @@ from segue.directory.snapshots import (
     usable_snapshots,
 )
 from segue.directory.tables import SnapshotTables
+from segue.directory.unread import refuse_unread, unread_findings
 from segue.errors import DataError, SettingsError, SnapshotMissing, SnapshotRewritten
 from segue.segments.changes import ChangeKind, Memberships, enrolments, segment_changes
 from segue.segments.consent import lost_opt_outs, new_opt_states, refuse_lost_opt_outs
@@ -335,7 +336,7 @@ def _require_answers(resolved: ResolvedWorkflow, tables: SnapshotTables) -> list
     Raises DataError where it lacks or cannot answer what is asked, or hides opt-outs.
     """
     segment = resolved.segment
-    tables.refuse_unread()
+    refuse_unread(tables)
     lacking = describe_missing(segment, tables)
     if lacking is not None:
         raise DataError(lacking)
@@ -422,7 +423,7 @@ def _why_incomparable(
     lacking = missing_for(resolved.segment, previous)
     if lacking:
         return f"new column: {key} lacks {', '.join(lacking)}"
-    if previous.unread():  # it was corrected since
+    if unread_findings(previous):  # it was corrected since
         return f"{key} has opt states, or tables, that are not read"
     kinds = set(resolved.definition.changes) & {ChangeKind.OPTED_IN, ChangeKind.OPTED_OUT}
     needs = resolved.segment.needs

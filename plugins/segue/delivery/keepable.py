@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segue.delivery.ledger import DetectedSpan
-from segue.directory.checks import ALLOWED_IDS, unfit_positions
+from segue.directory.checks import ALLOWED_IDS, describe_places, unfit_positions
 from segue.directory.tables import SnapshotTables
 from segue.segments.kinds import RemovalReason
 
@@ -38,4 +38,5 @@ def keepable(
 def _places(tables: SnapshotTables | None, ids: Sequence[str]) -> str:
     if tables is None or not ids:
         return ""
-    return f"contacts of {tables.snapshot.key}: {tables.places('contacts', ids)}"
+    places = describe_places(tables.table("contacts").locate(), ids)
+    return f"contacts of {tables.snapshot.key}: {places}"

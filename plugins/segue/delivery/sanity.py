@@ -15,7 +15,8 @@ from segue.directory.definition import UNSUBSCRIBED
 from segue.directory.parallel import in_parallel
 from segue.directory.plain_columns import pc
 from segue.directory.snapshots import same_content
-from segue.directory.tables import SnapshotTables, TableSlice
+from segue.directory.stored_table import TableSlice
+from segue.directory.tables import SnapshotTables
 from segue.segments.id_keys import Keys
 from segue.segments.strangers import count_reached, new_strangers
 from segue.segments.turnover import turnover

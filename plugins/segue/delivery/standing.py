@@ -19,6 +19,7 @@ from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.verdicts import Verdict, holds, not_judged
 from segue.directory.snapshots import Snapshot, newest_complete, parse_key, usable_snapshots
 from segue.directory.tables import SnapshotTables
+from segue.directory.unread import refuse_unread
 from segue.errors import DataError, SegueError, SnapshotMissing
 from segue.segments.changes import Memberships
 from segue.segments.consent import refuse_lost_opt_outs
@@ -74,7 +75,7 @@ def _refuse_unsound(tables: SnapshotTables) -> None:
     where = f"directory {tables.directory.directory}, snapshot {tables.snapshot.key}"
     if not tables.count("contacts"):
         raise DataError(f"{where}: contacts is empty; expected at least one row")
-    tables.refuse_unread()
+    refuse_unread(tables)
     require_sound(tables)
     refuse_strangers(tables, ["subscriptions"])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from segue.directory.definition import UNSUBSCRIBED, DirectoryDefinition
-from segue.directory.plain_columns import TEXT, Column, Ids, is_text, pc, plain
+from segue.directory.plain_columns import TEXT, Column, is_text, pc, plain
 from segue.directory.python_values import python_value, python_values
 
 Item = TypeVar("Item")
@@ -43,6 +43,17 @@ _PLAINLY_NO_NAMES = re.compile(
 )
 _LONGEST_SCOPE = 80
 TRUE_WORDS, FALSE_WORDS = ("true", "yes", "1", "t", "y"), ("false", "no", "0", "f", "n")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckFinding:
+    """One thing wrong with a snapshot; ``message`` says where, and what is expected."""
+
+    table: str
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,9 +145,10 @@ def describe_unfit_ids(rows: LocatedRows) -> str | None:
     )
 
 
-def describe_places(rows: LocatedRows, ids: Ids) -> str:
-    """Say in which rows these contacts stand."""
-    positions = _positions(pc.is_in(rows.columns.column(ID), value_set=ids))
+def describe_places(rows: LocatedRows, ids: Collection[str]) -> str:
+    """Say in which rows contacts stand, where their ids are not to be shown."""
+    value_set = pa.array(list(ids), TEXT)
+    positions = _positions(pc.is_in(rows.columns.column(ID), value_set=value_set))
     return _some(positions, rows.place)
 
 
@@ -240,8 +252,8 @@ def _positions(marks: Column) -> list[int]:
     return [int(position) for position in pc.indices_nonzero(marks).to_pylist()]
 
 
-def _count(found: Sequence[object], what: str) -> str:
-    return f"{len(found)} {what}{'' if len(found) == 1 else 's'}"
+def _count(items: Sequence[object], what: str) -> str:
+    return f"{len(items)} {what}{'' if len(items) == 1 else 's'}"
 
 
 def _some(items: Sequence[Item], tell: Callable[[Item], str], most: int = SHOWN) -> str:

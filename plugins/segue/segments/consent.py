@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from segue.directory.checks import DIRECTORY_SCOPE, SEGMENT_SCOPE
 from segue.directory.definition import UNSUBSCRIBED
+from segue.directory.opt_outs import opt_places
 from segue.directory.tables import SnapshotTables
 from segue.errors import DataError
 from segue.segments.arrow import TEXT, ArrowColumn, pc
@@ -40,8 +41,8 @@ def lost_opt_outs(earlier: SnapshotTables, later: SnapshotTables) -> str | None:
 
     Everybody would count as opted in, and those who opted out would get messages.
     """
-    places = later.opt_places()
-    losses = sorted(name for place, name in earlier.opt_places().items() if place not in places)
+    places = opt_places(later)
+    losses = sorted(name for place, name in opt_places(earlier).items() if place not in places)
     if not losses:
         return None
     return (
@@ -60,10 +61,10 @@ def new_opt_states(
     The first snapshot that says who opted out says it of years: none of it is news. Looked at are
     those of some ``tables``.
     """
-    new = later.opt_places().keys() - earlier.opt_places().keys()
+    new = opt_places(later).keys() - opt_places(earlier).keys()
     lacking = sorted(
         called
-        for place, called in later.opt_places().items()
+        for place, called in opt_places(later).items()
         if place in new and place.split(".")[0] in tables
     )
     return f"new column: {earlier.snapshot.key} lacks {', '.join(lacking)}" if lacking else None

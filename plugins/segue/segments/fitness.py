@@ -11,7 +11,10 @@ from segue.directory.checks import ID, OPT_STATES
 from segue.directory.parallel import in_parallel
 from segue.directory.plain_columns import pc, plain
 from segue.directory.python_values import python_values
-from segue.directory.tables import SnapshotTables, TableSlice
+from segue.directory.snapshot_check import lacking_columns
+from segue.directory.stored_table import TableSlice
+from segue.directory.tables import SnapshotTables
+from segue.directory.unread import broken_opt_states
 from segue.documents import Location, format_location
 from segue.errors import DataError
 from segue.segments.column_source import column_of
@@ -120,7 +123,7 @@ def require_sound(tables: SnapshotTables, names: Collection[str] = tuple(OPT_STA
     What one row says of a contact cannot be trusted where another says what nobody understands:
     such a table stops whoever would send, and not only those whom the row is about.
     """
-    problems = [*tables.lacking(), *tables.broken_opt_states(names)]
+    problems = [*lacking_columns(tables), *broken_opt_states(tables, names)]
     if problems:
         raise DataError("; ".join(dict.fromkeys(map(str, problems))))
     require_sound_ids(tables, names)

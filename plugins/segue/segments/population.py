@@ -12,6 +12,7 @@ import pandas as pd
 
 from segue.directory.definition import UNSUBSCRIBED, DirectoryDefinition
 from segue.directory.tables import SnapshotTables
+from segue.directory.unread import refuse_unread, subscriptions_in_force
 from segue.segments.conditions import Needs
 from segue.segments.kinds import ChangeKind
 from segue.segments.ordered import Mask
@@ -100,7 +101,7 @@ def opt_state_needs(tables: SnapshotTables) -> Needs:
     Raises DataError where something looks like an opt state and is not read, or where the
     directory names one that the snapshot lacks: without it everybody would count as opted in.
     """
-    tables.refuse_unread(rows=False)
+    refuse_unread(tables, rows=False)
     names = {UNSUBSCRIBED} & set(tables.columns("contacts"))
     return Needs(contacts=frozenset(names), subscriptions=True)
 
@@ -109,7 +110,7 @@ def _subscriptions(tables: SnapshotTables, only: Collection[str] | None) -> pd.D
     """Return the rows of subscriptions; raise DataError where one opts out of an unknown scope."""
     if not tables.has("subscriptions"):
         return None
-    return tables.subscriptions(only=only)
+    return subscriptions_in_force(tables, only=only)
 
 
 def _mailing_lists(tables: SnapshotTables, only: Collection[str] | None) -> pd.DataFrame:

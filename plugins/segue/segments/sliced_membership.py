@@ -19,7 +19,8 @@ from segue.directory.definition import DirectoryDefinition
 from segue.directory.parallel import in_parallel
 from segue.directory.plain_columns import plain
 from segue.directory.snapshots import Snapshot
-from segue.directory.tables import SnapshotTables, TableSlice
+from segue.directory.stored_table import TableSlice
+from segue.directory.tables import SnapshotTables
 from segue.segments.arrow import TEXT, ArrowColumn, pc
 from segue.segments.conditions import (
     AllOf,
@@ -160,7 +161,7 @@ def _keep_their_types(tables: SnapshotTables, needs: Needs) -> bool:
     """Tell whether a slice read alone has the types that it has among the others."""
     columns_by_table = {"transactions": needs.transactions, "contacts": needs.contacts}
     return all(
-        tables.has_one_type(table, sorted(columns - {ID}))
+        tables.table(table).has_one_type(sorted(columns - {ID}))
         for table, columns in columns_by_table.items()
         if columns is not None
     )

@@ -21,7 +21,8 @@ import pyarrow as pa
 from segue.directory.checks import ID
 from segue.directory.parallel import in_parallel
 from segue.directory.plain_columns import plain
-from segue.directory.tables import SnapshotTables, TableSlice
+from segue.directory.stored_table import TableSlice
+from segue.directory.tables import SnapshotTables
 from segue.errors import DataError
 from segue.segments.arrow import TEXT, ArrowColumn, pc
 from segue.segments.id_keys import IdSet, Keys, all_differ, id_keys
@@ -206,7 +207,7 @@ def _without_contact(tables: SnapshotTables, table: str, contacts: Keys) -> _Unk
 
 def _ids(piece: TableSlice) -> ArrowColumn:
     """Return the contact ids of a slice; of subscriptions, of the rows that opt out."""
-    if piece.table == _OPT_OUTS:
+    if piece.table.name == _OPT_OUTS:
         rows = piece.read([ID, "opted_in"])
         rows = rows.filter(pc.invert(rows.column("opted_in")))
     else:

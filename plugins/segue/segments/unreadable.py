@@ -24,7 +24,8 @@ from segue.directory.layout import TABLES
 from segue.directory.parallel import in_parallel
 from segue.directory.plain_columns import is_text, plain
 from segue.directory.python_values import python_values
-from segue.directory.tables import SnapshotTables, TableSlice
+from segue.directory.stored_table import TableSlice
+from segue.directory.tables import SnapshotTables
 from segue.durations import zone_spellings
 from segue.errors import DataError
 from segue.segments.arrow import TEXT, ArrowArray, ArrowColumn, pc
@@ -267,7 +268,7 @@ _OPAQUE = {ColumnKind.TIME, ColumnKind.DURATION, ColumnKind.LIST, ColumnKind.STR
 
 def _must_be_read(tables: SnapshotTables, use: Use) -> bool:
     kind = tables.kinds(use.table).get(use.column, ColumnKind.NULL)
-    if use.reading == Reading.TEXT and (kind == ColumnKind.NULL or tables.is_utf8(use.table)):
+    if use.reading == Reading.TEXT and (kind == ColumnKind.NULL or tables.table(use.table).is_utf8):
         return False
     return kind != ColumnKind.NULL and kind not in _FITTING[use.reading]
 
@@ -284,7 +285,7 @@ def _of_slice(piece: TableSlice, uses: Collection[Use]) -> list[Unreadable]:
 
 
 def _of_column(piece: TableSlice, use: Use, values: ArrowColumn) -> Unreadable:
-    kind = piece.tables.kinds(piece.table)[use.column]
+    kind = piece.table.kinds[use.column]
     if use.reading == Reading.TEXT and _is_utf8(values):
         return Unreadable(use, kind, 0, len(values) - values.null_count, (), ())
     values = plain(values)

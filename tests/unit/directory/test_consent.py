@@ -10,6 +10,9 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
+from segue.directory.opt_outs import count_opt_outs, opt_sources
+from segue.directory.snapshot_check import check_snapshot
+from segue.directory.unread import refuse_unread, subscriptions_in_force, unread_findings
 from segue.errors import DataError
 
 from .conftest import KEY
@@ -35,12 +38,12 @@ def tables(local):
 
 def problems(made) -> str:
     """Return what the check finds; a run is refused for the same."""
-    found = "\n".join(map(str, made.check()))
+    found = "\n".join(map(str, check_snapshot(made)))
     if found:
         with pytest.raises(DataError):
-            made.refuse_unread()
+            refuse_unread(made)
     else:
-        made.refuse_unread()
+        refuse_unread(made)
     return found
 
 
@@ -158,7 +161,7 @@ class TestColumns:
         is_name = kind in ("text", "bytes", "dictionary", "null") or (
             kind in ("number", "decimal") and table == "mailing_lists"
         )
-        found = "; ".join(map(str, made.check()))
+        found = "; ".join(map(str, check_snapshot(made)))
         assert ("holds values of the kind" in found) is not is_name
         if is_name:
             assert len(made.rows(table)) == 1
@@ -194,7 +197,7 @@ class TestColumns:
         assert frame[frame["unsubscribed"]]["contact_id"].tolist() == out
         own = next(iter(consent.values()))
         assert own in frame.columns, "it is a field, too"
-        assert made.opt_outs().places == {f"contacts.{own}": len(out)}
+        assert count_opt_outs(made).places == {f"contacts.{own}": len(out)}
 
     def test_by_our_name(self, tables):
         """`consent` may name a column as the directory's `columns` call it."""
@@ -233,14 +236,14 @@ class TestColumns:
         rows += "a" + (beside and ",no") + (",yes\n" if is_there else "\n")
         consent = {direction: name, "not_opt_states": others}
         made = tables(rows, consent=consent, columns={"contacts": columns})
-        found = "\n".join(map(str, made.unread()))
+        found = "\n".join(map(str, unread_findings(made)))
         if is_there:
             assert made.contacts()["unsubscribed"].tolist() == [direction == "opted_out"]
             assert "there is no column" not in found
         else:
             assert f"there is no column {name!r}, as the directory's `consent` calls it" in found
             assert found in problems(made)
-            assert made.opt_sources() == {}
+            assert opt_sources(made) == {}
 
     def test_the_name_that_columns_hide_is_judged(self, local):
         """A column is read as the opposite of its name only where the directory's own says so."""
@@ -274,7 +277,7 @@ class TestColumns:
     def test_values_must_be_yes_or_no(self, tables):
         """Whichever column it is, the check reads its values."""
         made = tables("contact_id,likes\na,perhaps\n", consent={"opted_in": "likes"})
-        assert "no booleans" in "\n".join(map(str, made.check()))
+        assert "no booleans" in "\n".join(map(str, check_snapshot(made)))
         with pytest.raises(DataError, match="no booleans"):
             made.contacts()
 
@@ -328,8 +331,8 @@ class TestScopes:
         told = repr(scope) if scope else "no scope"
         assert f"opt out of an unknown scope: row 1, contact 'a': {told}; allowed" in found
         with pytest.raises(DataError, match="unknown scope"):
-            made(False).subscriptions(only=["a"])
-        assert made(False).subscriptions(only=["b"]).empty
+            subscriptions_in_force(made(False), only=["a"])
+        assert subscriptions_in_force(made(False), only=["b"]).empty
         assert problems(made(True)) == ""
 
     @pytest.mark.parametrize("scope", ["directory", "segment:gold", "segment:gone"])
@@ -338,8 +341,8 @@ class TestScopes:
         files = {"subscriptions.csv": SUBSCRIPTIONS.format(scope=scope, state="no")}
         made = tables(files=files, consent={"former_segments": ["gone"]})
         assert problems(made) == ""
-        assert made.opt_outs().places == {f"subscriptions {scope}": 1}
-        assert made.opt_outs().contacts == (scope == "directory")
+        assert count_opt_outs(made).places == {f"subscriptions {scope}": 1}
+        assert count_opt_outs(made).contacts == (scope == "directory")
 
     @pytest.mark.parametrize("missing", ["scope", "opted_in"])
     def test_columns_that_are_missing(self, tables, missing):
@@ -348,7 +351,7 @@ class TestScopes:
         made = tables(files={"subscriptions.csv": ",".join(kept) + "\na,no\n"})
         assert f"there is no column '{missing}'" in problems(made)
         with pytest.raises(DataError, match="there is no column"):
-            made.subscriptions()
+            subscriptions_in_force(made)
 
 
 class TestTables:
@@ -387,7 +390,7 @@ class TestTables:
         local.write(f"{KEY}/{table}/{log}", "{}")
         made = local.tables()
         expected = f"{table}: the folder holds a {kind} table"
-        assert any(expected in str(each) for each in made.check())
+        assert any(expected in str(each) for each in check_snapshot(made))
         with pytest.raises(DataError, match=expected):
             made.rows(table)
 
@@ -397,7 +400,7 @@ def test_who_opted_out_is_counted(tables):
     rows = "contact_id,unsubscribed\na,yes\nb,no\nc,no\nd,no\n"
     more = "contact_id,scope,opted_in\na,directory,no\nb,directory,no\nc,segment:gold,no\n"
     more += "z,directory,no\n"
-    found = tables(rows, {"subscriptions.csv": more}).opt_outs()
+    found = count_opt_outs(tables(rows, {"subscriptions.csv": more}))
     assert str(found) == (
         "2 opted out of the directory; opt-outs: contacts.unsubscribed 1, "
         "subscriptions directory 3, subscriptions segment:gold 1"
@@ -406,5 +409,7 @@ def test_who_opted_out_is_counted(tables):
 
 def test_nothing_says_who_opted_out(tables):
     """A newcomer should know; who wrote `consent: none` does."""
-    assert str(tables().opt_outs()).startswith("nothing says who opted out")
-    assert str(tables(consent="none").opt_outs()).startswith("`consent: none`: no opt-outs are")
+    assert str(count_opt_outs(tables())).startswith("nothing says who opted out")
+    assert str(count_opt_outs(tables(consent="none"))).startswith(
+        "`consent: none`: no opt-outs are"
+    )

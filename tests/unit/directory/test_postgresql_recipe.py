@@ -9,6 +9,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from segue.directory.snapshot_check import check_snapshot
+
 from .conftest import KEY
 
 SERVER = os.environ.get("SEGUE_TEST_POSTGRESQL", "postgresql+psycopg://127.0.0.1:5432/postgres")
@@ -26,7 +28,7 @@ def test_the_export_of_the_docs_is_read(folder):
     """``t`` and ``f`` are booleans, a null is missing, and a quoted quote is one."""
     folder.write(f"{KEY}/contacts.csv", exported())
     contacts = folder.tables().contacts()
-    assert folder.tables().check() == []
+    assert check_snapshot(folder.tables()) == []
     assert contacts["contact_id"].tolist() == ["007", "8", "9"]
     assert contacts["unsubscribed"].tolist() == [True, False, False]
     assert contacts["first_name"].isna().tolist() == [False, True, True]

@@ -13,7 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from segue.directory import csv_parts
+from segue.directory.checks import describe_places
 from segue.directory.csv_quotes import QuoteReader
+from segue.directory.opt_outs import count_opt_outs
+from segue.directory.snapshot_check import check_snapshot, lacking_columns, table_reports
 from segue.directory.tables import SnapshotTables
 from segue.errors import DataError
 
@@ -145,7 +148,7 @@ class TestShapes:
         read = [piece.read(["x"]).column("x") for piece in folder.tables().slices("contacts")]
         assert read[0].type == read[1].type
         assert pa.chunked_array([*read[0].chunks, *read[1].chunks]).null_count == 2
-        assert folder.tables().check() == []
+        assert check_snapshot(folder.tables()) == []
 
     @pytest.mark.parametrize(
         ("whole", "other", "merged"),
@@ -166,7 +169,7 @@ class TestShapes:
         fails(folder.tables().contacts, told)
         with pytest.raises(DataError, match=r"22, contacts/1\.parquet: column 'n' is"):
             [piece.read(["n"]) for piece in folder.tables().slices("contacts")]
-        (finding,) = folder.tables().check()
+        (finding,) = check_snapshot(folder.tables())
         assert told in finding.message
         assert str(max(whole.to_pylist())) not in finding.message
 
@@ -208,8 +211,8 @@ class TestCsv:
         """As some programs write it: a field that nobody asks for."""
         tables = contacts_of(folder, "contact_id,tier,\na,gold,\nb,silver,x\n")
         assert ids(tables.contacts(["tier"])) == ["a", "b"]
-        assert tables.has_one_type("contacts", ["tier"])
-        assert tables.check() == []
+        assert tables.table("contacts").has_one_type(["tier"])
+        assert check_snapshot(tables) == []
 
     def test_ragged_rows(self, folder):
         """Rows with too many or too few fields are an error with their numbers, not their text."""
@@ -249,7 +252,7 @@ class TestCsv:
         tables = contacts_of(folder, "contact_id,note\n" + text, suffix)
         message = fails(lambda: tables.contacts(only=only), told)
         assert "Duke" not in message
-        assert told in str(tables.check()[0])
+        assert told in str(check_snapshot(tables)[0])
 
     @pytest.mark.parametrize("size", [3, 4, 7, 1000])
     @pytest.mark.parametrize("end", ["\n", "\r\n", "\r", ""])
@@ -276,7 +279,7 @@ class TestCsv:
         tables = contacts_of(folder, f"{header}\n")
         text = fails(lambda: tables.contacts(["tier", "city"]), told)
         assert text.count("separated by") <= 1
-        assert len(tables.lacking()) == 1
+        assert len(lacking_columns(tables)) == 1
 
     @pytest.mark.parametrize(
         ("mark", "called"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")]
@@ -286,9 +289,13 @@ class TestCsv:
         """Whoever asks is told of it once, and of nothing that follows from it."""
         tables = contacts_of(folder, f"contact_id{mark}name\nc1{mark}{value}\n")
         said = f"its first line is separated by {called}; expected commas"
-        findings = [*tables.check(), *tables.lacking()]
+        findings = [*check_snapshot(tables), *lacking_columns(tables)]
         assert [str(each).partition(": ")[2] for each in findings] == [said, said]
-        for read in (lambda: tables.columns("contacts"), tables.contacts, tables.opt_outs):
+        for read in (
+            lambda: tables.columns("contacts"),
+            tables.contacts,
+            lambda: count_opt_outs(tables),
+        ):
             assert fails(read, said)
 
     @pytest.mark.parametrize(
@@ -539,8 +546,8 @@ class TestMapping:
         told = "no column 'EmailAddress', as the directory's `columns` calls 'email'"
         fails(lambda: tables.contacts(["email"]), told, "did you mean 'EmialAddress'?")
         assert tables.columns("contacts") == ["contact_id", "EmialAddress"]
-        assert [finding.table for finding in tables.check()] == ["contacts"]
-        assert told in tables.check()[0].message
+        assert [finding.table for finding in check_snapshot(tables)] == ["contacts"]
+        assert told in check_snapshot(tables)[0].message
 
     def test_two_columns_for_one_name(self, folder):
         """A mapped column beside one that already has the name is an error."""
@@ -576,11 +583,11 @@ class TestIds:
         """A NUL, or an id that an index cannot hold, is told with its row, and read as it is."""
         tables = contacts_of(folder, f"contact_id\na\n{contact_id}\n")
         assert set(ids(tables.contacts())) == {"a", contact_id}
-        [finding] = tables.check()
+        [finding] = check_snapshot(tables)
         assert "1 row with a contact_id that cannot be kept: row 2; allowed: up to" in str(finding)
         assert contact_id not in str(finding)
-        assert tables.places("contacts", [contact_id]) == "row 2"
-        assert contacts_of(folder, f"contact_id\n{'x' * 2000}\n").check() == []
+        assert describe_places(tables.table("contacts").locate(), [contact_id]) == "row 2"
+        assert check_snapshot(contacts_of(folder, f"contact_id\n{'x' * 2000}\n")) == []
 
     def test_missing_in_other_tables(self, folder):
         """Rows of other tables need a contact id too."""
@@ -624,7 +631,7 @@ class TestIds:
         content = "contact_id\n" if suffix == "csv" else empty
         tables = contacts_of(folder, content, suffix)
         assert len(tables.contacts()) == tables.count("contacts") == 0
-        [finding] = tables.check()
+        [finding] = check_snapshot(tables)
         assert "the table has no rows" in str(finding)
 
 
@@ -667,7 +674,7 @@ class TestOptStates:
         expected = "1 row without 'opted_in': row 2, contact 'a'; each must say true or false"
         with pytest.raises(DataError, match=expected):
             tables.rows("subscriptions")
-        assert [each.message for each in tables.check() if expected in each.message]
+        assert [each.message for each in check_snapshot(tables) if expected in each.message]
 
     def test_all_missing(self, folder):
         """A column of nothing means that nobody opted out."""
@@ -716,7 +723,7 @@ class TestCheck:
         folder.write(f"{KEY}/transactions.csv", "contact_id,date\na,2026-01-01\n")
         folder.write(f"{KEY}/mailing_lists.csv", "contact_id,mailing_list\na,News\n")
         folder.write(f"{KEY}/subscriptions.csv", "contact_id,scope,opted_in\na,directory,no\n")
-        assert contacts_of(folder, "contact_id,unsubscribed\na,no\n").check() == []
+        assert check_snapshot(contacts_of(folder, "contact_id,unsubscribed\na,no\n")) == []
 
     def test_everything_at_once(self, folder):
         """All that is wrong is found in one go, table by table."""
@@ -725,7 +732,7 @@ class TestCheck:
         folder.write(f"{KEY}/subscriptions.csv", "contact_id,scope,opted_in\na,directory\n")
         mapping = {"contacts": {"email": "mail"}}
         text = "contact_id,unsubscribed\na,maybe\na,yes\n,no\n,no\n"
-        findings = contacts_of(folder, text, columns=mapping).check()
+        findings = check_snapshot(contacts_of(folder, text, columns=mapping))
         told = [
             ("contacts", "there is no column 'mail'"),
             ("contacts", "2 rows without a contact_id"),
@@ -745,13 +752,13 @@ class TestCheck:
         """Every part file is read whole, so that damage in any column is found."""
         folder.write(f"{KEY}/contacts/1.csv", b"contact_id,x\na,\xff\n")
         folder.write(f"{KEY}/contacts/2.csv", b"contact_id,x\nb,\xff\n")
-        found = [finding.message for finding in folder.tables().check()]
+        found = [finding.message for finding in check_snapshot(folder.tables())]
         assert ["1.csv" in found[0], "2.csv" in found[1], len(found)] == [True, True, 2]
 
     def test_bad_id_type(self, folder):
         """Ids of a type that cannot be ids are a finding."""
         tables = contacts_of(folder, pa.table({"contact_id": [1.0]}), "parquet")
-        (finding,) = tables.check()
+        (finding,) = check_snapshot(tables)
         assert "contact ids are double" in finding.message
 
     def test_report(self, folder):
@@ -760,13 +767,13 @@ class TestCheck:
         folder.write(f"{KEY}/transactions.csv", "contact_id,date\n" + rows)
         folder.write(f"{KEY}/mailing_lists.csv", "contact_id,mailing_list\nzz,News\na,News\n")
         tables = contacts_of(folder, "contact_id\na\nb\n")
-        facts = {fact.table: fact for fact in tables.report()}
+        facts = {fact.table: fact for fact in table_reports(tables)}
         assert (facts["contacts"].rows, facts["contacts"].unknown_contacts) == (2, 0)
         assert facts["transactions"].rows == 4
         assert facts["transactions"].unknown_contacts == 2
         assert facts["transactions"].without_date == 2
         assert facts["mailing_lists"].unknown_contacts == 1
-        assert tables.check() == []
+        assert check_snapshot(tables) == []
 
 
 NAMES = "contact_id,note,tier\n"
@@ -825,7 +832,7 @@ def test_the_check_of_two_thousand_columns_is_linear(folder, suffix):
             table = "\n".join([",".join(table.column_names), ",".join(["a", "no", *["x"] * width])])
         tables = contacts_of(folder, table, suffix)
         profile = cProfile.Profile()
-        profile.runcall(tables.check)
+        profile.runcall(check_snapshot, tables)
         return sum(entry.callcount for entry in profile.getstats())
 
     calls(10)  # what is imported or made once

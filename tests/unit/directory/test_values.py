@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from segue.directory.python_values import python_values
+from segue.directory.snapshot_check import check_snapshot
 from segue.errors import DataError
 
 from .conftest import KEY
@@ -31,7 +32,7 @@ def values_of(folder, *parts, **options):
     only = [f"{number}{row}" for number, part in enumerate(parts) for row in range(len(part))]
     some = python_values(tables.contacts(["value"], only=only)["value"].array.__arrow_array__())
     assert some == whole
-    if tables.has_one_type("contacts", ["value"]):
+    if tables.table("contacts").has_one_type(["value"]):
         pieces = [piece.read(["value"]).column("value") for piece in tables.slices("contacts")]
         apart = [value for piece in pieces for value in python_values(piece)]
         assert [as_bytes(value) for value in apart] == [as_bytes(value) for value in whole]
@@ -136,4 +137,4 @@ def test_a_table_without_rows_may_have_no_types(folder):
     nothing = pa.table({name: pa.nulls(0) for name in ("contact_id", "scope", "opted_in")})
     folder.write(f"{KEY}/subscriptions.parquet", nothing)
     assert len(folder.tables().rows("subscriptions")) == 0
-    assert folder.tables().check() == []
+    assert check_snapshot(folder.tables()) == []

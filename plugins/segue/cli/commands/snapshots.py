@@ -48,6 +48,7 @@ def snapshots(
     if check is not None:
         _check(workspace, definition, check, output)
         return
+    from segue.directory.snapshot_check import clashing_files
     from segue.directory.snapshots import (
         describe_twins,
         describe_unkeyed,
@@ -64,7 +65,7 @@ def snapshots(
             SnapshotTables(definition, item, files=listed_files(item)) for item in all_snapshots
         ]
         rows = [[*_row(each), reasons.get(each.snapshot.key)] for each in tables]
-        clashes = [text for each in tables for text in each.clashes()]
+        clashes = [text for each in tables for text in clashing_files(each)]
         left_out = describe_unkeyed(unkeyed_folders(definition))
     if not rows:
         note(f"directory {directory} has no snapshot yet")
@@ -157,15 +158,17 @@ def _table_row(row: list[Any]) -> list[Any]:
 
 
 def _check(workspace: Workspace, directory: DirectoryDefinition, key: str, output: Format) -> None:
+    from segue.directory.opt_outs import count_opt_outs
+    from segue.directory.snapshot_check import check_snapshot, table_reports
     from segue.directory.snapshots import describe_twins, list_snapshots
     from segue.directory.tables import SnapshotTables
     from segue.segments.strangers import find_strangers
 
     tables = SnapshotTables(directory, workspace.snapshot(directory, key))
     with working(f"Checking {key}"):
-        report = tables.check()
+        report = check_snapshot(tables)
         problems = [(each.table, each.message) for each in report]
-        facts = [] if problems else tables.report()
+        facts = [] if problems else table_reports(tables)
         unreadable = [] if problems else _remarks(workspace, tables)
         strangers = [] if problems else find_strangers(tables)
         further = [] if problems else _undated(unreadable)
@@ -194,7 +197,7 @@ def _check(workspace: Workspace, directory: DirectoryDefinition, key: str, outpu
     if problems:
         note(f"{count(len(problems), 'problem')} found in {key}")
         raise typer.Exit(_UNSOUND)
-    note(str(tables.opt_outs()))
+    note(str(count_opt_outs(tables)))
     every = list_snapshots(directory, now=workspace.now)
     for text in describe_twins(item for item in every if item.as_of == tables.snapshot.as_of):
         note(text)

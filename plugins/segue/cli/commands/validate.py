@@ -43,7 +43,7 @@ def validate(home: Home = None, output: OutputFormat = Format.TABLE) -> None:
     Fields are checked against the directory's `fields:`, else the newest complete snapshot.
     """
     from segue.cli.workspace import Workspace
-    from segue.directory.tables import NOTHING_SAYS
+    from segue.directory.opt_outs import NOTHING_SAYS
     from segue.validation import find_problems, find_remarks, in_order
 
     workspace = Workspace.open(home)
@@ -67,6 +67,7 @@ def validate(home: Home = None, output: OutputFormat = Format.TABLE) -> None:
 
 
 def _known_columns(workspace: Workspace) -> _Checked:
+    from segue.directory.opt_outs import opt_sources
     from segue.errors import DataError, DefinitionError
 
     columns: dict[str, Columns] = {}
@@ -101,7 +102,7 @@ def _known_columns(workspace: Workspace) -> _Checked:
         wrong, remarks = _examined(workspace, tables)
         problems += wrong
         unreadable += remarks
-        if directory.consent != "none" and not tables.opt_sources():
+        if directory.consent != "none" and not opt_sources(tables):
             silent.append(name)
     return _Checked(columns, newest, sources, reasons, problems, silent, unreadable)
 
@@ -145,11 +146,12 @@ def _columns_of(tables: SnapshotTables) -> Columns:
 
 def _unread(workspace: Workspace, tables: SnapshotTables) -> list[Problem]:
     """Return what looks like an opt state in the newest snapshot and is not read, or cannot be."""
+    from segue.directory.unread import broken_opt_states, unread_findings
     from segue.errors import DataError
 
     key = "consent" if tables.directory.consent else "snapshots"
     try:
-        messages = [str(found) for found in (*tables.unread(), *tables.broken_opt_states())]
+        messages = [*map(str, (*unread_findings(tables), *broken_opt_states(tables)))]
     except DataError as error:
         messages = [str(error)]
     return _placed(workspace, tables.directory.directory, key, messages)
@@ -157,12 +159,13 @@ def _unread(workspace: Workspace, tables: SnapshotTables) -> list[Problem]:
 
 def _examined(workspace: Workspace, tables: SnapshotTables) -> tuple[list[Problem], list[str]]:
     """Return what is wrong with what the newest snapshot holds, and remarks on it."""
+    from segue.directory.snapshot_check import lacking_columns
     from segue.errors import DataError
     from segue.segments.fitness import require_sound_ids
     from segue.segments.strangers import find_strangers
 
     name = tables.directory.directory
-    problems = _placed(workspace, name, "columns", map(str, tables.lacking()))
+    problems = _placed(workspace, name, "columns", map(str, lacking_columns(tables)))
     if problems:
         return problems, []
     problems += _unread(workspace, tables)
@@ -247,7 +250,7 @@ def _held(tables: SnapshotTables) -> Newest:
 
 def _declared(directory: DirectoryDefinition) -> Columns:
     """Return the declared fields with the columns that every table has."""
-    from segue.directory.tables import NEEDED
+    from segue.directory.snapshot_check import NEEDED
 
     fields = {"contacts": (), **directory.fields}
     return {table: [*dict.fromkeys([*NEEDED[table], *names])] for table, names in fields.items()}
