@@ -68,6 +68,8 @@ class ChannelCase:
     contacts: Mapping[str, Fields]  # values of their own, by kind: those of `refused`, surely
     mark: str  # regular expression of what names a delivery in a request or a mail
     short: Fields  # the action of the crash tests, with the contact's id in it
+    # what an error says of a server that refuses everybody, by the sandbox's fault
+    refusals: Mapping[str, str]
     # The variants go to the plain and to the hostile contacts alone.
     variants: Mapping[str, Written] = field(default_factory=dict)
     mark_of: Callable[[str, str], str] = lambda key, contact_id: key
@@ -75,6 +77,7 @@ class ChannelCase:
     can_deny: bool = True  # whether what it does not find is surely not there; else `uncertain`
     look_up: Fields = field(default_factory=dict)  # a fault's options that hit look-ups alone
     says_when: bool = True  # whether a refusal for a limit has a Retry-After
+    secret: str = "password"  # the connection's key, or its extra's, that holds what is secret
 
     @property
     def actions(self) -> dict[str, Written]:

@@ -98,6 +98,11 @@ CASE = ChannelCase(
     received=received,
     receipt=receipt,
     refused="failed(the mail server refuses the recipient in cc: 550 5.1.1)",
+    refusals={
+        "unauthorized": "the mail server refuses the connection: 535",
+        "rate_limited": "the mail server refuses the message: 451 4.7.1",
+        "server_error": "the mail server refuses the message: 451 4.3.0",
+    },
     contacts={"refused": {"place": "reject-550"}},
     mark=r"(?im)^Message-ID:\s*<([0-9a-f]{64})@",
     short={

@@ -93,6 +93,11 @@ CASE = ChannelCase(
     received=received,
     receipt=receipt,
     refused="failed(Freshdesk answered 400: tags, invalid_value)",
+    refusals={
+        "unauthorized": "Freshdesk answered 401: invalid_credentials",
+        "rate_limited": "Freshdesk answered 429",
+        "server_error": "Freshdesk answered 503",
+    },
     contacts={"refused": {"place": "more than the 32 characters of a tag"}},
     mark=r'"(segue-[0-9a-f]{26})"',
     mark_of=mark_of,
@@ -102,4 +107,5 @@ CASE = ChannelCase(
         "description": "Hello {{ contact.contact_id }}",
     },
     look_up={"path": "agents/me"},
+    secret="login",
 )

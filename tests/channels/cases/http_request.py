@@ -143,6 +143,11 @@ CASE = ChannelCase(
     received=received,
     receipt=receipt,
     refused="failed(crm answered 404: not_found)",
+    refusals={
+        "unauthorized": "crm answered 401: unauthorized",
+        "rate_limited": "crm answered 429: rate_limited",
+        "server_error": "crm answered 503: unavailable",
+    },
     contacts={
         **{kind: {"place": "notes"} for kind in KINDS},
         "refused": {"place": "missing-notes"},
@@ -157,4 +162,5 @@ CASE = ChannelCase(
         "look_up": LOOK_UP,
     },
     look_up={"path": "/notes", "method": "GET"},
+    secret="Authorization",
 )

@@ -87,6 +87,11 @@ CASE = ChannelCase(
     received=received,
     receipt=receipt,
     refused="failed(Jira answered 400: labels)",
+    refusals={
+        "unauthorized": "Jira answered 401",
+        "rate_limited": "Jira answered 429",
+        "server_error": "Jira answered 503",
+    },
     contacts={"refused": {"place": "two words"}},
     mark=r'"segue\.delivery", ?"value": ?\{"key": ?"([0-9a-f]{64})"',
     short={"project": "SEG", "summary": "Hello {{ contact.contact_id }}"},

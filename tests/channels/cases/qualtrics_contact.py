@@ -8,7 +8,7 @@ from segue.sandbox.store import Message
 from segue.sandbox.vendors.qualtrics_api import DIRECTORY
 from tests.channels.case import ChannelCase, Sent, Written
 from tests.channels.cases.survey_invitation import COMMON as INVITATION
-from tests.channels.cases.survey_invitation import ONE_LINE, connection
+from tests.channels.cases.survey_invitation import ONE_LINE, REFUSALS, connection
 
 COMMON = {"connection": INVITATION["connection"], "directory": DIRECTORY}
 SAME = ("firstName", "lastName", "email", "phone", "language", "extRef", "embeddedData")
@@ -75,6 +75,7 @@ CASE = ChannelCase(
     received=received,
     receipt=receipt,
     refused="failed(Qualtrics answered 404: GET_CONTACT_NOT_FOUND)",
+    refusals=REFUSALS,
     contacts={"refused": {"place": "missing"}},
     mark=r'"extRef": ?"([^"]+)"',
     mark_of=lambda key, contact_id: contact_id,

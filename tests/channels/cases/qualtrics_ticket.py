@@ -7,7 +7,7 @@ from typing import Any
 from segue.sandbox.store import Message
 from segue.sandbox.vendors.qualtrics_api import EVENT
 from tests.channels.case import ChannelCase, Sent, Written
-from tests.channels.cases.survey_invitation import ONE_LINE, connection
+from tests.channels.cases.survey_invitation import ONE_LINE, REFUSALS, connection
 
 OWNER, TEAM = "UR_gPeCWWsgL0fDcB6", "ROL_6j8dx7wzwYu"
 
@@ -61,6 +61,7 @@ CASE = ChannelCase(
     received=received,
     receipt=receipt,
     refused="failed(the event is larger than the 100000 bytes that Qualtrics takes)",
+    refusals=REFUSALS,
     contacts={"refused": {"first_name": "x" * 100_000}},
     mark=r'"segue_delivery": ?"([0-9a-f]{64})"',
     short={"event": EVENT, "name": "Hello {{ contact.contact_id }}"},

@@ -77,6 +77,11 @@ CASE = ChannelCase(
     received=received,
     receipt=receipt,
     refused="failed(ServiceNow answered 403: business_rule)",
+    refusals={
+        "unauthorized": "ServiceNow answered 401",
+        "rate_limited": "ServiceNow answered 429",
+        "server_error": "ServiceNow answered 503",
+    },
     contacts={"refused": {"place": "refuse-this"}},
     mark=r'"correlation_id": ?"([0-9a-f]{64})"',
     short={"short_description": "Hello {{ contact.contact_id }}"},

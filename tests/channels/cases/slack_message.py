@@ -87,6 +87,11 @@ CASE = ChannelCase(
     received=received,
     receipt=receipt,
     refused="failed(Slack answered channel_not_found)",
+    refusals={
+        "unauthorized": "Slack answered invalid_auth",
+        "rate_limited": "Slack answered ratelimited",
+        "server_error": "Slack answered service_unavailable",
+    },
     contacts={
         "refused": {"place": "missing-place"},
         "lost": {"place": "alerts"},  # two that the workspace has before anybody posts

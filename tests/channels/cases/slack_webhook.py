@@ -61,6 +61,11 @@ CASE = ChannelCase(
     received=received,
     receipt=receipt,
     refused="failed(blocks[0].image_url: allowed: a URL that begins with http:// or https://)",
+    refusals={
+        "unauthorized": "Slack answered 403: invalid_token",
+        "rate_limited": "Slack answered 429: rate_limited",
+        "server_error": "Slack answered 503: service_unavailable",
+    },
     contacts={"refused": {"place": "nowhere"}},
     mark=r'^\{"text": "([\w-]+)',
     mark_of=lambda key, contact_id: contact_id,

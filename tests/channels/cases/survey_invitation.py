@@ -11,6 +11,11 @@ from tests.channels.case import ChannelCase, Sent, Servers, Written, quoted_alik
 SURVEY = "SV_5e90e5e90e5e90e"
 LINK = "${l://SurveyURL}"
 ONE_LINE = "a line break or control character in a field that is one line"
+REFUSALS = {
+    "unauthorized": "Qualtrics answered 401: DCD_7",
+    "rate_limited": "Qualtrics answered 429: RATELIMIT_1",
+    "server_error": "Qualtrics answered 503: ISE_1",
+}
 COMMON = {"connection": "qualtrics_default", "directory": DIRECTORY, "mailing_list": MAILING_LIST}
 
 
@@ -131,6 +136,7 @@ CASE = ChannelCase(
     received=received,
     receipt=receipt,
     refused="failed(Qualtrics answered 400: INVALID_fromEmail)",
+    refusals=REFUSALS,
     contacts={"refused": {"place": "two words"}},
     mark=r'segue_delivery(?:": ?"| )([0-9a-f]{64})',
     short={

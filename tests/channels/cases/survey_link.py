@@ -7,7 +7,7 @@ from typing import Any
 from segue.sandbox.store import Message
 from segue.sandbox.vendors.qualtrics_api import MAILING_LIST
 from tests.channels.case import ChannelCase, Sent, Written
-from tests.channels.cases.survey_invitation import COMMON, SURVEY, connection
+from tests.channels.cases.survey_invitation import COMMON, REFUSALS, SURVEY, connection
 
 
 def received(message: Message) -> dict[str, Any]:
@@ -48,6 +48,7 @@ CASE = ChannelCase(
     received=received,
     receipt=receipt,
     refused="failed(Qualtrics makes no transaction for the contact: CONTACT_NOT_FOUND)",
+    refusals=REFUSALS,
     contacts={"refused": {"place": "missing"}},
     mark=r'"segue_delivery": ?"([0-9a-f]{64})"',
     short={**COMMON, "survey": SURVEY},

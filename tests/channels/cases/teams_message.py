@@ -128,6 +128,11 @@ CASE = ChannelCase(
     received=received,
     receipt=receipt,
     refused="failed(the message has more than 28,000 bytes)",
+    refusals={
+        "unauthorized": "Teams answered 401: AuthorizationFailed",
+        "rate_limited": "Teams answered 429: TooManyRequests",
+        "server_error": "Teams answered 503: ServiceUnavailable",
+    },
     contacts={"refused": {"place": "x" * 30_000}},
     mark=r'"id": ?"segue-([0-9a-f]{64})"',
     short={"text": "Hello {{ contact.contact_id }}"},

@@ -75,6 +75,11 @@ CASE = ChannelCase(
     received=received,
     receipt=receipt,
     refused="failed(Twilio answered 400: error-21612)",
+    refusals={
+        "unauthorized": "Twilio answered 401: error-20003",
+        "rate_limited": "Twilio answered 429: error-20429",
+        "server_error": "Twilio answered 503: error-20503",
+    },
     contacts={
         **{kind: {"place": f"+44 7700 90{n:04}"} for n, kind in enumerate(people.KINDS)},
         people.REFUSED: {"place": "+15005550002"},

@@ -111,6 +111,11 @@ CASE = ChannelCase(
     received=received,
     receipt=receipt,
     refused="failed(Zendesk answered 422: RecordInvalid, requester)",
+    refusals={
+        "unauthorized": "Zendesk answered 401",
+        "rate_limited": "Zendesk answered 429: APIRateLimitExceeded",
+        "server_error": "Zendesk answered 503: ServiceUnavailable",
+    },
     contacts={"refused": {"email": "nobody at all"}},
     mark=r'"external_id": ?"([0-9a-f]{64})"',
     short={

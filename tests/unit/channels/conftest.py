@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from segue.sandbox.server import Sandbox
-from segue.sandbox.vendors import qualtrics_api, teams_api, twilio_api
+from tests.channels.case import Servers
+from tests.channels.cases import CASES
 from tests.unit.channels.support import PATIENCE
 
 SetConnection = Callable[..., None]
@@ -55,88 +56,9 @@ def be_patient(sandbox: Sandbox, set_connection: SetConnection) -> Callable[[], 
 
 
 def _connect(running_sandbox: Sandbox, set_connection: SetConnection, patience: int) -> None:
-    url = running_sandbox.url
-    set_connection(
-        "slack_default",
-        conn_type="slack",
-        password="xoxb-sandbox",
-        extra={"base_url": f"{url}/slack/api/", "timeout": patience},
-    )
-    set_connection(
-        "slack_webhook_default",
-        conn_type="slackwebhook",
-        host=f"{url}/slack/services",
-        password="T00000000/B00000000/sandbox",
-        extra={"timeout": patience},
-    )
-    set_connection(
-        "zendesk_default",
-        conn_type="http",
-        host=f"{url}/zendesk",
-        login="agent@example.com/token",
-        password="sandbox",
-        extra={"timeout": patience},
-    )
-    set_connection(
-        "freshdesk_default",
-        conn_type="http",
-        host=f"{url}/freshdesk",
-        login="sandbox",
-        password="X",
-        extra={"timeout": patience},
-    )
-    set_connection(
-        "jira_default",
-        conn_type="http",
-        host=f"{url}/jira",
-        login="agent@example.com",
-        password="sandbox",
-        extra={"timeout": patience},
-    )
-    set_connection(
-        "servicenow_default",
-        conn_type="http",
-        host=f"{url}/servicenow",
-        login="segue.integration",
-        password="sandbox",
-        extra={"timeout": patience},
-    )
-    set_connection(
-        "twilio_default",
-        conn_type="http",
-        host=f"{url}/twilio",
-        login=twilio_api.ACCOUNT_SID,
-        password=twilio_api.AUTH_TOKEN,
-        extra={"timeout": patience},
-    )
-    set_connection(
-        "qualtrics_default",
-        conn_type="http",
-        host=f"{url}/qualtrics",
-        password=qualtrics_api.TOKEN,
-        extra={"timeout": patience},
-    )
-    set_connection(
-        "teams_default",
-        conn_type="http",
-        password=f"{url}/teams{teams_api.WEBHOOK}",
-        extra={"timeout": patience},
-    )
-    set_connection(
-        "crm",
-        conn_type="http",
-        host=f"{url}/http",
-        extra={"Authorization": "Bearer sandbox", "timeout": patience},
-    )
-    set_connection(
-        "smtp_default",
-        conn_type="smtp",
-        host=running_sandbox.host,
-        port=running_sandbox.smtp_port,
-        extra={
-            "disable_ssl": True,
-            "disable_tls": True,
-            "timeout": max(patience, 4),  # of each reply, the greeting's too
-            "from_email": "segue@example.com",
-        },
-    )
+    servers = Servers(running_sandbox.url, running_sandbox.host, running_sandbox.smtp_port)
+    for case in CASES.values():
+        # of mail, each reply is waited for, the greeting too
+        timeout = max(patience, 4) if case.service == "smtp" else patience
+        connection = json.loads(case.connection_json(servers, timeout=timeout))
+        set_connection(case.connection_id, **connection)

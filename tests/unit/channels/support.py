@@ -52,7 +52,7 @@ def variables(**contact: Any) -> dict[str, Any]:
 
 def deliver(channel: Channel, *, key: str = KEY, **contact: Any) -> Receipt:
     """Render, connect, complete and send, as the door does for one contact."""
-    message: Mapping[str, Any] = channel.render(variables(**contact))
+    message: Mapping[str, Any] = channel.render({**variables(**contact), "key": key})
     with channel.connect() as sender:
         if sender.lacks(message):
             message = sender.complete(message)

@@ -17,7 +17,7 @@ from segue.errors import (
     SegueError,
     TransientFailure,
 )
-from tests.unit.channels.support import KEY, closed_port, deliver, find, http, vendor
+from tests.unit.channels.support import KEY, deliver, find, http, vendor
 
 
 def ticket(set_connection, host: str, **extra: object):
@@ -108,11 +108,6 @@ def test_a_look_up_that_is_not_answered_in_json_is_transient(set_connection, bod
     assert "ana" not in str(raised.value)
 
 
-def test_a_look_up_that_reaches_nobody_is_transient(set_connection):
-    with pytest.raises(TransientFailure):
-        find(ticket(set_connection, f"http://127.0.0.1:{closed_port()}"), (KEY, {}))
-
-
 @pytest.mark.parametrize(
     "body",
     ["", "<html>", "[]", "null", "{}", '{"ticket": null}', '{"ticket": {"id": "ana@example.com"}}'],
@@ -137,22 +132,6 @@ def test_a_success_without_a_ticket_is_unknown(set_connection, body: str):
 def test_a_lost_answer_is_unknown(set_connection, answer: bytes):
     with vendor(answer) as url, pytest.raises(OutcomeUnknown, match="lost"):
         deliver(ticket(set_connection, url))
-
-
-def test_a_refused_connection_is_transient(set_connection):
-    with pytest.raises(TransientFailure, match="nothing was sent"):
-        deliver(ticket(set_connection, f"http://127.0.0.1:{closed_port()}"))
-
-
-def test_an_unknown_host_is_of_the_connection(set_connection):
-    with pytest.raises(ConnectionFailure, match="unknown"):
-        deliver(ticket(set_connection, "http://nobody.invalid"))
-
-
-def test_a_server_without_tls_is_of_the_connection(set_connection):
-    answer = http("201 Created", '{"ticket": {"id": 5}}')
-    with vendor(answer, reads=False) as url, pytest.raises(ConnectionFailure, match="secure"):
-        deliver(ticket(set_connection, url.replace("http:", "https:")))
 
 
 def test_a_handshake_without_an_answer_is_transient(set_connection, monkeypatch):

@@ -92,15 +92,6 @@ def test_oauth_stands_in_the_extra(sandbox: Sandbox, set_connection):
     assert len(sandbox.messages(service="qualtrics")) == 1
 
 
-@pytest.mark.parametrize("channel", EVERY)
-def test_a_wrong_token_is_of_the_connection(sandbox, set_connection, channel):
-    set_connection(
-        "qualtrics_default", conn_type="http", host=f"{sandbox.url}/qualtrics", password="no"
-    )
-    with pytest.raises(ConnectionFailure, match="Qualtrics answered 401: DCD_7; check the conn"):
-        deliver(channel())
-
-
 def test_the_token_is_kept_nowhere_in_the_sandbox(sandbox: Sandbox):
     deliver(update())
     [received] = sandbox.messages(service="qualtrics")
@@ -160,20 +151,6 @@ def test_an_invitation_by_email_is_a_distribution_to_one_contact(sandbox: Sandbo
     }
     assert receipt.external_id == receipt.results["id"]
     assert receipt.external_id.startswith("EMD_")
-
-
-def test_an_invitation_by_sms_is_named_after_the_delivery(sandbox: Sandbox):
-    receipt = deliver(sms(text="Hello {{ contact.first_name }} " + LINK))
-    [body] = bodies(sandbox)
-    body.pop("sendDate")
-    assert body == {
-        "name": f"segue_delivery {KEY}",
-        "surveyId": SURVEY,
-        "method": "Invite",
-        "message": {"messageText": f"Hello Ana {LINK}"},
-        "recipients": {"mailingListId": MAILING_LIST, "contactId": "CGC_c-1"},
-    }
-    assert receipt.external_id.startswith("SMSD_")
 
 
 @pytest.mark.parametrize("written", [mail, sms])
@@ -439,10 +416,6 @@ def test_a_batch_with_more_than_one_link_makes_no_sense(set_connection):
             deliver(link())
 
 
-def test_a_link_is_for_the_team_because_nobody_is_written_to():
-    assert link().addressed_to is Audience.TEAM
-
-
 # ---- Contacts ---------------------------------------------------------------------------------
 
 
@@ -548,33 +521,6 @@ def test_an_update_that_cannot_be_is_refused(fields, said):
 # ---- Tickets ----------------------------------------------------------------------------------
 
 
-def test_a_ticket_is_an_event_that_starts_a_workflow(sandbox: Sandbox):
-    deliver(
-        ticket(
-            owner="UR_1",
-            team="ROL_1",
-            priority="High",
-            status="Open",
-            comment="Dear {{ contact.first_name }}",
-            data={"tier": "{{ contact.first_name }}", "calls": 5},
-        )
-    )
-    [received] = sandbox.messages(service="qualtrics")
-    assert received.raw["path"].endswith(
-        f"/inbound-event/v1/events/json/triggers?urlTokenId={EVENT}"
-    )
-    assert json.loads(received.raw["body"]) == {
-        "name": "Call c-1",
-        "owner": "UR_1",
-        "team": "ROL_1",
-        "priority": "High",
-        "status": "Open",
-        "comment": "Dear Ana",
-        "data": {"tier": "Ana", "calls": 5},
-        "segue_delivery": KEY,
-    }
-
-
 def test_an_event_that_is_not_there_is_of_the_connection(sandbox: Sandbox):
     with pytest.raises(ConnectionFailure, match="EVENT_NOT_FOUND; check the connection"):
         deliver(ticket(event="other"))
@@ -621,9 +567,3 @@ def test_a_brand_without_tickets_cannot_tell(set_connection):
 def test_a_ticket_that_cannot_be_is_refused(fields, said):
     with pytest.raises(ValidationError, match=said):
         ticket(**fields)
-
-
-@pytest.mark.parametrize("channel", EVERY)
-def test_a_call_of_long_ago_cannot_be_told(sandbox: Sandbox, channel):
-    with pytest.raises(OutcomeUnknown, match="80 days"):
-        find(channel(), completed(channel()), since=datetime.now(UTC) - timedelta(days=81))

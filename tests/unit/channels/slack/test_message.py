@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from segue.channels.slack.blocks import LONGEST_TEXT
 from segue.channels.slack.message import SlackMessage
-from segue.delivery.channel import Audience, Limit, NoAddress, Receipt
+from segue.delivery.channel import Limit, NoAddress, Receipt
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 from segue.sandbox.server import Sandbox
 from segue.sandbox.vendors.slack_api import TOKEN_TO_POST, user_id
@@ -25,7 +25,6 @@ from tests.unit.channels.support import (
     deliver,
     find,
     http,
-    messages_of,
     variables,
     vendor,
 )
@@ -50,42 +49,12 @@ def at(set_connection, base_url: str, channel: SlackMessage | None = None):
     return channel or message()
 
 
-def test_a_message_is_posted_with_its_key_and_nothing_unfurled(sandbox: Sandbox):
-    receipt = deliver(message())
-    [received] = sandbox.messages(service="slack")
-    assert received.to == "#alerts"
-    assert received.text == "Ana is here"
-    assert received.fields["metadata"] == {
-        "event_type": "segue_delivery",
-        "event_payload": {"delivery": KEY},
-    }
-    body = received.raw["body"]
-    assert '"unfurl_links": false' in body
-    assert '"unfurl_media": false' in body
-    assert '"link_names": false' in body
-    ts, channel = received.fields["ts"], received.fields["channel"]
-    assert receipt == Receipt(external_id=ts, results={"ts": ts, "channel": channel})
-
-
-def test_it_is_for_the_team():
-    assert message().addressed_to is Audience.TEAM
-
-
 def test_one_client_serves_several_messages(sandbox: Sandbox):
     channel = message()
     with channel.connect() as sender:
         for key in ("a" * 64, "b" * 64):
             sender.send({"channel": "#alerts", "text": "hello"}, key=key)
     assert len(sandbox.messages(service="slack")) == 2
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_contact_text_cannot_mention_or_link(sandbox: Sandbox, name: str):
-    deliver(message(), first_name=HOSTILE[name])
-    [received] = sandbox.messages(service="slack")
-    assert not set("<>") & set(received.text)
-    escaped = HOSTILE[name].replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    assert received.text == f"{escaped} is here"
 
 
 def test_markup_of_the_template_itself_is_kept(sandbox: Sandbox):
@@ -113,45 +82,10 @@ def test_a_text_that_slack_would_cut_off_fails_before_it_is_sent(sandbox: Sandbo
     assert sandbox.messages() == []
 
 
-def test_a_wrong_token_is_of_the_connection(sandbox: Sandbox, set_connection):
-    extra = {"base_url": f"{sandbox.url}/slack/api/"}
-    set_connection("slack_default", conn_type="slack", password="xoxb-wrong", extra=extra)
-    with pytest.raises(ConnectionFailure, match="invalid_auth"):
-        deliver(message())
-
-
 def test_a_connection_without_a_token_is_of_the_connection(set_connection):
     set_connection("slack_default", conn_type="slack")
     with pytest.raises(ConnectionFailure, match=r"slack_default.*password"):
         message().connect()
-
-
-def test_a_connection_that_does_not_exist_is_of_the_connection():
-    absent = SlackMessage.model_validate({"connection": "absent", "channel": "#a", "text": "b"})
-    with pytest.raises(ConnectionFailure, match="'absent'"):
-        absent.connect()
-
-
-def test_a_rate_limit_is_transient_and_says_how_long(sandbox: Sandbox):
-    sandbox.fault("slack", "rate_limited", retry_after=7)
-    with pytest.raises(TransientFailure, match="ratelimited") as raised:
-        deliver(message())
-    assert raised.value.retry_after == 7
-
-
-def test_a_server_that_is_unwell_is_transient(sandbox: Sandbox):
-    sandbox.fault("slack", "server_error")
-    with pytest.raises(TransientFailure, match="service_unavailable"):
-        deliver(message())
-
-
-@pytest.mark.parametrize("fault", ["reset", "reset_after_effect", "time_out_after_effect"])
-def test_a_lost_answer_is_unknown_and_never_posted_twice(sandbox: Sandbox, fault: str):
-    sandbox.fault("slack", fault)
-    with pytest.raises(OutcomeUnknown):
-        deliver(message())
-    expected = 0 if fault == "reset" else 1
-    assert len(messages_of(sandbox, "slack", expected)) == expected
 
 
 @pytest.mark.parametrize("code", ["internal_error", "fatal_error"])
@@ -184,22 +118,6 @@ def test_what_an_answer_means(set_connection, answer: bytes, expected: type[Exce
     with vendor(answer) as url, pytest.raises(expected) as raised:
         deliver(at(set_connection, f"{url}/"))
     assert not re.search("ana", str(raised.value), re.IGNORECASE)
-
-
-def test_a_refused_connection_is_transient(set_connection):
-    with pytest.raises(TransientFailure, match="nothing was sent"):
-        deliver(at(set_connection, f"http://127.0.0.1:{closed_port()}/"))
-
-
-def test_an_unknown_host_is_of_the_connection(set_connection):
-    with pytest.raises(ConnectionFailure, match="host"):
-        deliver(at(set_connection, "http://nobody.invalid/"))
-
-
-def test_a_server_without_tls_is_of_the_connection(set_connection):
-    answer = http("200 OK", '{"ok": true}')
-    with vendor(answer, reads=False) as url, pytest.raises(ConnectionFailure, match="secure"):
-        deliver(at(set_connection, url.replace("http:", "https:") + "/"))
 
 
 def test_nothing_of_a_message_is_logged(sandbox: Sandbox, caplog, set_connection):
@@ -418,11 +336,6 @@ def test_a_channel_that_is_not_listed_is_unknown(sandbox: Sandbox, channel: str)
 def test_a_message_without_a_trace_is_unknown(sandbox: Sandbox):
     with message().connect() as sender, pytest.raises(OutcomeUnknown):
         sender.find({KEY: {}}, datetime.now(UTC))
-
-
-def test_an_audience_may_be_said():
-    fields = {"channel": "#a", "text": "b", "audience": "contact"}
-    assert SlackMessage.model_validate(fields).addressed_to is Audience.CONTACT
 
 
 # ---- people -----------------------------------------------------------------------------------

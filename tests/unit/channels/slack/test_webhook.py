@@ -11,16 +11,13 @@ from pydantic import ValidationError
 
 from segue.channels.slack.blocks import LONGEST_TEXT
 from segue.channels.slack.webhook import SlackWebhook
-from segue.delivery.channel import Audience, Limit, Receipt
+from segue.delivery.channel import Limit, Receipt
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 from segue.sandbox.server import Sandbox
 from tests.unit.channels.support import (
-    HOSTILE,
     closed_port,
     deliver,
     http,
-    messages_of,
-    variables,
     vendor,
 )
 
@@ -65,29 +62,10 @@ def test_the_whole_url_may_be_the_password(sandbox: Sandbox, set_connection):
     assert len(sandbox.messages(kind="webhook_message")) == 1
 
 
-@pytest.mark.parametrize("name", HOSTILE)
-def test_contact_text_cannot_mention_or_link(sandbox: Sandbox, name: str):
-    deliver(message(), first_name=HOSTILE[name])
-    [received] = sandbox.messages(service="slack")
-    escaped = HOSTILE[name].replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    assert received.text == f"{escaped} is here"
-
-
 def test_a_text_that_slack_would_cut_off_fails_before_it_is_sent(sandbox: Sandbox):
     with pytest.raises(ContactFailure, match="40000 characters"):
         deliver(message(), first_name="x" * LONGEST_TEXT)
     assert sandbox.messages() == []
-
-
-def test_it_is_for_the_team_unless_it_says_otherwise():
-    assert message().addressed_to is Audience.TEAM
-    assert message(audience="contact").addressed_to is Audience.CONTACT
-
-
-def test_it_cannot_be_asked_and_leaves_nothing_to_look_for():
-    channel = message()
-    assert not channel.can_be_asked
-    assert channel.trace(channel.render(variables())) == {}
 
 
 def test_it_takes_one_message_a_second(sandbox: Sandbox):
@@ -125,31 +103,6 @@ def test_what_slack_says_of_the_message_is_of_the_contact(sandbox: Sandbox):
     assert sandbox.messages() == []
 
 
-def test_a_rate_limit_is_transient_and_says_how_long(sandbox: Sandbox):
-    sandbox.fault("slack", "rate_limited", retry_after=7)
-    with pytest.raises(TransientFailure, match="429") as raised:
-        deliver(message())
-    assert raised.value.retry_after == 7
-
-
-def test_a_server_that_is_unwell_is_transient(sandbox: Sandbox):
-    sandbox.fault("slack", "server_error")
-    with pytest.raises(TransientFailure, match="service_unavailable"):
-        deliver(message())
-    assert sandbox.messages() == []
-
-
-@pytest.mark.parametrize(
-    "fault", ["reset", "reset_after_effect", "time_out_after_effect", "malformed_answer"]
-)
-def test_a_lost_answer_is_unknown_and_never_posted_twice(sandbox: Sandbox, fault: str):
-    sandbox.fault("slack", fault)
-    with pytest.raises(OutcomeUnknown):
-        deliver(message())
-    expected = 0 if fault == "reset" else 1
-    assert len(messages_of(sandbox, "slack", expected)) == expected
-
-
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
@@ -174,16 +127,6 @@ def test_what_an_answer_means(set_connection, answer: bytes, expected: type[Exce
         deliver(at(set_connection, f"{url}/services"))
     assert type(raised.value) is expected
     assert not re.search("ana@|services|sandbox", str(raised.value), re.IGNORECASE)
-
-
-def test_a_refused_connection_is_transient(set_connection):
-    with pytest.raises(TransientFailure, match="nothing was sent"):
-        deliver(at(set_connection, f"http://127.0.0.1:{closed_port()}/services"))
-
-
-def test_an_unknown_host_is_of_the_connection(set_connection):
-    with pytest.raises(ConnectionFailure, match="host"):
-        deliver(at(set_connection, "http://nobody.invalid/services"))
 
 
 def test_an_address_that_is_not_one_of_http_is_of_the_connection(set_connection):

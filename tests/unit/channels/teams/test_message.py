@@ -16,13 +16,13 @@ from markdown_it import MarkdownIt
 from pydantic import ValidationError
 
 from segue.channels.teams.message import LARGEST_MESSAGE, TeamsMessage
-from segue.delivery.channel import Audience, Limit, Receipt
-from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
+from segue.delivery.channel import Limit, Receipt
+from segue.errors import ConnectionFailure, ContactFailure
 from segue.sandbox.server import Sandbox
 from segue.sandbox.store import Message
 from segue.sandbox.vendors import teams_api
 from segue.workflows.templates import Kind, Template, render
-from tests.unit.channels.support import HOSTILE, KEY, deliver, http, messages_of, variables, vendor
+from tests.unit.channels.support import HOSTILE, KEY, deliver, http, variables, vendor
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "data" / "adaptive_card.json").read_text())
 OWN_CARD = {
@@ -73,51 +73,6 @@ def body_in(message: Message) -> Any:
 # ---- sending ----------------------------------------------------------------------------------
 
 
-def test_a_card_arrives_field_by_field(sandbox: Sandbox):
-    receipt = deliver(
-        card(
-            facts={"Change": "{{ change }}", "Mail": "{{ contact.email }}"},
-            link={"title": "Open the ticket", "url": "{{ results.ticket.url }}"},
-        )
-    )
-    [received] = sandbox.messages(service="teams")
-    assert posted(sandbox) == {
-        "type": "AdaptiveCard",
-        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
-        "version": "1.2",
-        "body": [
-            {
-                "type": "TextBlock",
-                "id": f"segue-{KEY}",
-                "text": "Call c-1",
-                "size": "medium",
-                "weight": "bolder",
-                "wrap": True,
-            },
-            {"type": "TextBlock", "text": "Hello Ana", "wrap": True},
-            {
-                "type": "FactSet",
-                "facts": [
-                    {"title": "Change", "value": "added"},
-                    {"title": "Mail", "value": "ana@example.com"},
-                ],
-            },
-        ],
-        "actions": [
-            {
-                "type": "Action.OpenUrl",
-                "title": "Open the ticket",
-                "url": "https://example.com/?a=1&b=2",
-            }
-        ],
-    }
-    body = body_in(received)
-    assert body["type"] == "message"
-    assert [one["contentType"] for one in body["attachments"]] == [teams_api.CONTENT_TYPE]
-    run = received.fields["run"]
-    assert receipt == Receipt(external_id=run, results={"run": run})
-
-
 def test_a_text_alone_is_a_card(sandbox: Sandbox):
     deliver(card(title=None))
     [block] = posted(sandbox)["body"]
@@ -150,15 +105,6 @@ def test_a_person_of_the_teams_can_be_mentioned_in_a_card_of_ones_own(sandbox: S
     who = {"id": "ann_b@example.com", "name": "ann_b@example.com"}
     assert sent["msteams"]["entities"][0]["mentioned"] == who
     assert sent["body"][0]["text"].count("<at>Ann</at>") == 1
-
-
-def test_it_is_for_the_team():
-    assert card().addressed_to is Audience.TEAM
-    assert card(audience="contact").addressed_to is Audience.CONTACT
-
-
-def test_it_cannot_be_asked():
-    assert not card().can_be_asked
 
 
 # ---- contact text is data ---------------------------------------------------------------------
@@ -399,31 +345,6 @@ def test_a_card_that_is_refused_is_of_the_contact(set_connection, status: str):
         point_at(set_connection, f"{url}/workflows/x?sig=secret-signature")
         with pytest.raises(ContactFailure, match=rf"^Teams answered {status[:3]}$"):
             deliver(card())
-
-
-def test_a_storm_of_429_is_transient_and_never_loses_its_retry_after(sandbox: Sandbox):
-    sandbox.fault("teams", "rate_limited", retry_after=9, times=3)
-    for _ in range(3):
-        with pytest.raises(TransientFailure) as raised:
-            deliver(card())
-        assert raised.value.retry_after == 9
-    assert deliver(card()).external_id
-
-
-def test_a_server_that_is_unwell_is_transient(sandbox: Sandbox):
-    sandbox.fault("teams", "server_error")
-    with pytest.raises(TransientFailure, match="503: ServiceUnavailable"):
-        deliver(card())
-
-
-@pytest.mark.parametrize("fault", ["reset_after_effect", "time_out_after_effect", "reset"])
-def test_a_lost_answer_is_unknown_and_leaves_the_key_in_the_card(sandbox: Sandbox, fault: str):
-    sandbox.fault("teams", fault)
-    with pytest.raises(OutcomeUnknown, match="the answer of Teams was lost"):
-        deliver(card())
-    expected = [] if fault == "reset" else [f"segue-{KEY}"]
-    received = messages_of(sandbox, "teams", len(expected))
-    assert [one.fields["card"]["body"][0]["id"] for one in received] == expected
 
 
 @pytest.mark.parametrize("headers", [{}, {"x-ms-workflow-run-id": "Hello Ana <b>"}])

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from pydantic import ValidationError
 
 from segue.channels.tickets.servicenow_record import ServiceNowRecord
-from segue.delivery.channel import Audience
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 from segue.sandbox.server import Sandbox
 from tests.unit.channels.support import (
-    HOSTILE,
     KEY,
-    OTHER_KEY,
     deliver,
     find,
     http,
@@ -31,43 +27,6 @@ def record(**fields: object) -> ServiceNowRecord:
 
 def sent(key: str = KEY, **fields: object):
     return key, record(**fields).render(variables())
-
-
-def test_a_record_arrives_field_by_field(sandbox: Sandbox):
-    receipt = deliver(
-        record(
-            description="{{ contact.first_name }} called",
-            fields={"urgency": 2, "impact": "1", "caller_id": "{{ contact.email }}"},
-        )
-    )
-    [received] = sandbox.messages(service="servicenow")
-    assert received.to == "incident"
-    assert json.loads(received.raw["body"]) == {
-        "short_description": "Call c-1",
-        "description": "Ana called",
-        "urgency": 2,
-        "impact": "1",
-        "caller_id": "ana@example.com",
-        "correlation_id": KEY,
-        "correlation_display": "segue",
-    }
-    sys_id, number = (received.fields["record"][name] for name in ("sys_id", "number"))
-    url = f"{sandbox.url}/servicenow/nav_to.do?uri=incident.do?sys_id={sys_id}"
-    assert (receipt.external_id, receipt.url) == (sys_id, url)
-    assert receipt.results == {"id": sys_id, "number": number, "url": url}
-
-
-@pytest.mark.parametrize("name", HOSTILE)
-def test_contact_text_is_data(sandbox: Sandbox, name: str):
-    deliver(record(description="{{ contact.first_name }}"), first_name=HOSTILE[name])
-    [received] = sandbox.messages(service="servicenow")
-    assert received.text == HOSTILE[name]
-
-
-def test_a_record_that_a_business_rule_refuses_is_of_the_contact(sandbox: Sandbox):
-    with pytest.raises(ContactFailure) as raised:
-        deliver(record(short_description="refuse-{{ contact.first_name }}"))
-    assert str(raised.value) == "ServiceNow answered 403: business_rule"
 
 
 def test_a_user_without_the_right_to_create_is_of_the_connection(sandbox: Sandbox):
@@ -87,31 +46,12 @@ def test_a_table_that_keeps_no_key_is_unknown(sandbox: Sandbox):
     assert len(sandbox.messages(service="servicenow")) == 1
 
 
-def test_wrong_credentials_are_of_the_connection(sandbox: Sandbox, set_connection):
-    host = f"{sandbox.url}/servicenow"
-    set_connection("servicenow_default", conn_type="http", host=host, login="x", password="X")
-    with pytest.raises(ConnectionFailure, match="401"):
-        deliver(record())
-
-
 def test_a_bearer_token_in_the_extra_works(sandbox: Sandbox, set_connection):
     host, extra = f"{sandbox.url}/servicenow", {"Authorization": "Bearer sandbox"}
     set_connection("servicenow_default", conn_type="http", host=host, extra=extra)
     receipt = deliver(record())
     [received] = sandbox.messages(service="servicenow")
     assert receipt.results["number"] == received.fields["record"]["number"]
-
-
-def test_a_rate_limit_is_transient_and_says_how_long(sandbox: Sandbox):
-    sandbox.fault("servicenow", "rate_limited", retry_after=30)
-    with pytest.raises(TransientFailure) as raised:
-        deliver(record())
-    assert raised.value.retry_after == 30
-
-
-def test_it_is_for_the_team_unless_it_says_otherwise():
-    assert record().addressed_to is Audience.TEAM
-    assert record(audience="contact").addressed_to is Audience.CONTACT
 
 
 @pytest.mark.parametrize(
@@ -127,12 +67,6 @@ def test_fields_that_cannot_be_are_refused(fields, said: str):
 
 
 # ---- asking whether a record is there -----------------------------------------------------------
-
-
-def test_records_are_found_by_correlation_id_among_others(sandbox: Sandbox):
-    receipts = {key: deliver(record(), key=key) for key in (KEY, OTHER_KEY, "a" * 64)}
-    found = find(record(), sent(KEY), sent(OTHER_KEY), sent("b" * 64))
-    assert found == {KEY: receipts[KEY], OTHER_KEY: receipts[OTHER_KEY]}
 
 
 def test_a_table_without_the_field_cannot_tell(sandbox: Sandbox):
@@ -175,17 +109,11 @@ def test_a_refusal_to_count_is_unknown(set_connection):
         {"result": [{"sys_id": "1", "number": "INC1", "correlation_id": "another"}]},
         {"result": [{"sys_id": "1", "number": "INC1"}]},
         {"result": "none"},
-        {"records": []},
     ],
 )
 def test_a_list_that_does_not_tell_is_unknown(set_connection, body):
     with vendor(http("200 OK", json.dumps(body))) as url, pytest.raises(OutcomeUnknown):
         find(at(set_connection, url), sent())
-
-
-def test_a_call_of_months_ago_cannot_be_told(sandbox: Sandbox):
-    with pytest.raises(OutcomeUnknown, match="80 days"):
-        find(record(), sent(), since=datetime.now(UTC) - timedelta(days=100))
 
 
 def test_nobody_asks_while_a_transaction_may_still_go_on():
