@@ -19,7 +19,8 @@ from urllib.parse import urlencode
 from pydantic import Field, model_validator
 
 from segue.channels.addressing import is_template
-from segue.channels.http.calls import HttpCalls, open_calls, unless_sent, usual_codes
+from segue.channels.http.answers import unless_sent, usual_codes
+from segue.channels.http.calls import HttpCalls, open_calls
 from segue.channels.http.expressions import Expression, search
 from segue.channels.http.fields import RequestPath, Scalar, path_problem
 from segue.channels.rates import UNLIMITED, limits_of

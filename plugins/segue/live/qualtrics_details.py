@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field, StringConstraints
 
+from segue.channels.http.answers import ANOTHER_SHAPE
 from segue.channels.http.calls import HttpCalls
 from segue.channels.qualtrics.calls import (
     CONNECTION,
@@ -101,7 +102,7 @@ class QualtricsReader(LiveReader):
             return {}
         path = f"/directories/{self._source.directory}/contacts/{contact}"
         try:
-            answer = self._calls.fetch(path, {}, codes=error_codes, is_absent=_is_absent)
+            answer = self._calls.fetch(path, is_absent=_is_absent)
             if answer is None:
                 self._require_directory()
                 return {}
@@ -128,7 +129,7 @@ class QualtricsReader(LiveReader):
 
     def _list(self, directory: str) -> None:
         path, query = f"/directories/{directory}/contacts", {"pageSize": "1"}
-        if self._calls.fetch(path, query, codes=error_codes, is_absent=_is_absent) is None:
+        if self._calls.fetch(path, query, is_absent=_is_absent) is None:
             raise ConnectionFailure(
                 f"Qualtrics has no directory {directory!r}, or its user may not see it; check "
                 "`directory`, and the connection's token"
@@ -179,5 +180,5 @@ def _is_absent(response: Response) -> bool:
         return False
     try:
         return any(error_codes(response.json()))
-    except (ValueError, TypeError, LookupError, AttributeError):
+    except ANOTHER_SHAPE:
         return False

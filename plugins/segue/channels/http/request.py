@@ -29,13 +29,8 @@ from pydantic import (
 )
 
 from segue.channels.addressing import TeamChannel, is_template
-from segue.channels.http.calls import (
-    CallRefused,
-    HttpCalls,
-    open_calls,
-    unless_sent,
-    usual_codes,
-)
+from segue.channels.http.answers import CallRefused, unless_sent, usual_codes
+from segue.channels.http.calls import HttpCalls, open_calls
 from segue.channels.http.expressions import Expression, is_true, search
 from segue.channels.http.fields import (
     Headers,
@@ -236,7 +231,7 @@ class HttpRequests(HttpSender):
     def check(self, needs: Set[str]) -> Finding:
         """GET each path that an action gives for it; any answer of success will do."""
         for path in sorted(needs):
-            self._calls.call("GET", path, query={}, headers={}, body=None, codes=usual_codes)
+            self._calls.call("GET", path)
         if needs:
             return Finding(Tried.OK, f"answers GET {', '.join(sorted(needs))}")
         return Finding(Tried.UNTRIED, "it is defined; give a path in `check` to try it")
@@ -285,7 +280,7 @@ class HttpRequests(HttpSender):
         path = render(look_up.path, {"key": key})
         query = _texts({name: _rendered(item, key) for name, item in look_up.query.items()})
         cannot_tell = _NAMED_BY_THE_PATH if is_template(look_up.path) else ()
-        return self._calls.ask(path, query, codes=usual_codes, read=read, cannot_tell=cannot_tell)
+        return self._calls.ask(path, query, read=read, cannot_tell=cannot_tell)
 
 
 @dataclass(frozen=True, slots=True)

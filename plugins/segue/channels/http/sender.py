@@ -1,12 +1,14 @@
-"""The sender of a channel over HTTP: its calls, and one limit for all of them."""
+"""The one base of senders over HTTP: their calls, and one limit for all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
-from segue.channels.http.calls import HttpCalls
-from segue.delivery.channel import Limit, Sender
+from segue.channels.http.answers import Codes
+from segue.channels.http.calls import HttpCalls, open_calls
+from segue.channels.rates import limits_of
+from segue.delivery.channel import Channel, Limit, Sender
 
 
 class HttpSender(Sender):
@@ -15,6 +17,17 @@ class HttpSender(Sender):
     def __init__(self, calls: HttpCalls, limits: Sequence[Limit]) -> None:
         self._calls = calls
         self._limits = limits
+
+    @classmethod
+    def open(cls, channel: Channel, vendor: str, rate: str, codes: Codes) -> Self:
+        """Open a session over a channel's connection; ``rate`` is the vendor's, published limit.
+
+        ``codes`` as in ``open_calls``.
+        """
+        limits = limits_of(channel.connection, default=rate)
+        can_be_asked = channel.can_be_asked
+        calls = open_calls(vendor, channel.connection, codes=codes, can_be_asked=can_be_asked)
+        return cls(calls, limits)
 
     def __exit__(self, *exc: object) -> None:
         self._calls.close()

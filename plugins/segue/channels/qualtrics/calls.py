@@ -85,9 +85,7 @@ class QualtricsSender(HttpSender):
 
     def check(self, needs: AbstractSet[str]) -> Finding:
         """Ask whose the token is."""
-        who = self._calls.ask(
-            "/whoami", {}, codes=error_codes, read=lambda answer, _: str(answer["result"]["userId"])
-        )
+        who = self._calls.ask("/whoami", read=lambda answer, _: str(answer["result"]["userId"]))
         return Finding(Tried.OK, f"the user {who}")
 
 
@@ -101,7 +99,9 @@ def open_qualtrics(connection: str, root: str = API, *, can_be_asked: bool = Fal
             "password, or an Authorization in its extra"
         )
     headers = {"X-API-TOKEN": token} if token else {}
-    calls = open_calls(_VENDOR, connection, can_be_asked=can_be_asked, headers=headers)
+    calls = open_calls(
+        _VENDOR, connection, codes=error_codes, can_be_asked=can_be_asked, headers=headers
+    )
     calls.base_url = calls.base_url.removesuffix(API) + root
     return calls
 
@@ -152,9 +152,7 @@ def fetch_contact(calls: HttpCalls, directory: str, contact: str) -> Mapping[str
     """
     path = contact_path(directory, contact)
     try:
-        response = calls.call(
-            "GET", path, query={}, headers={}, body=None, codes=error_codes, of_the_contact={404}
-        )
+        response = calls.call("GET", path, of_the_contact={404})
         record: Mapping[str, Any] = response.json()["result"]
     except OutcomeUnknown as error:
         raise TransientFailure(f"{error}; nothing was changed by asking") from None
@@ -177,7 +175,7 @@ def pages(calls: HttpCalls, path: str, query: Mapping[str, str]) -> Iterator[Map
 
     parameters = dict(query)
     for _ in range(MOST_PAGES):
-        elements, next_page = calls.ask(path, parameters, codes=error_codes, read=read)
+        elements, next_page = calls.ask(path, parameters, read=read)
         yield from elements
         if not next_page:
             return

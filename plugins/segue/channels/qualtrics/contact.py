@@ -32,7 +32,6 @@ from segue.channels.qualtrics.calls import (
     QualtricsSender,
     contact_path,
     data_of,
-    error_codes,
     fetch_contact,
     is_opted_out,
     named_data,
@@ -121,10 +120,8 @@ class QualtricsContacts(QualtricsSender):
         self._calls.call(
             "PUT",
             contact_path(message["directory"], message["contact"]),
-            query={},
             headers={"Content-Type": "application/json"},
             body=json.dumps(update_of(message)).encode(),
-            codes=error_codes,
             of_the_contact={404},
         )
         return _receipt(message["contact"])

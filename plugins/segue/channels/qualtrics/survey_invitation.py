@@ -34,7 +34,6 @@ from segue.channels.qualtrics.calls import (
     QualtricsSender,
     SurveyId,
     data_of,
-    error_codes,
     find_member,
     identifier,
     instant,
@@ -197,8 +196,6 @@ class SurveyInvitations(QualtricsSender):
         number = self._calls.create(
             "/distributions" if message["by"] == "email" else "/distributions/sms",
             distribution_of(message, key, datetime.now(UTC), self._lasts),
-            headers={},
-            codes=error_codes,
             read=lambda answer: identifier(answer["result"]["id"]),
         )
         return receipt_of(number)
@@ -259,7 +256,6 @@ class SurveyInvitations(QualtricsSender):
         return self._calls.ask(
             f"/distributions/{distribution}",
             {"surveyId": survey},
-            codes=error_codes,
             read=lambda answer, _: str((answer["result"]["embeddedData"] or {}).get(DELIVERY, "")),
         )
 

@@ -24,7 +24,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
-from segue.channels.http.calls import HttpCalls, is_code
+from segue.channels.http.answers import is_code
+from segue.channels.http.calls import HttpCalls
 from segue.channels.look_ups import look_from
 from segue.channels.qualtrics.calls import (
     DELIVERY,
@@ -34,7 +35,6 @@ from segue.channels.qualtrics.calls import (
     QualtricsSender,
     SurveyId,
     contact_path,
-    error_codes,
     identifier,
     instant,
     open_qualtrics,
@@ -143,8 +143,6 @@ class SurveyLinks(QualtricsSender):
         transaction_id, code = self._calls.create(
             f"/directories/{message['directory']}/transactions",
             {OURS: transaction},
-            headers={},
-            codes=error_codes,
             read=read,
         )
         if transaction_id is None:
@@ -173,15 +171,13 @@ class SurveyLinks(QualtricsSender):
         )
         query = {"surveyId": message["survey"]}
         path = f"/distributions/{distribution}/links"
-        url = self._calls.ask(path, query, codes=error_codes, read=_only_link)
+        url = self._calls.ask(path, query, read=_only_link)
         return Receipt(transaction, url, {"id": transaction, "url": url})
 
     def _make(self, path: str, body: Mapping[str, Any]) -> str:
         return self._calls.create(
             path,
             body,
-            headers={},
-            codes=error_codes,
             read=lambda answer: identifier(answer["result"]["id"]),
         )
 

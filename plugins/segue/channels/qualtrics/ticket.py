@@ -34,7 +34,6 @@ from segue.channels.qualtrics.calls import (
     CONNECTION,
     DELIVERY,
     QualtricsSender,
-    error_codes,
     open_qualtrics,
     qualtrics_limits,
 )
@@ -109,8 +108,6 @@ class QualtricsTickets(QualtricsSender):
         self._events.create(
             f"{EVENTS}?urlTokenId={message['event']}",
             event,
-            headers={},
-            codes=error_codes,
             read=_accepted,
         )
         return Receipt()
@@ -135,7 +132,6 @@ class QualtricsTickets(QualtricsSender):
         return self._calls.ask(
             "/tickets/search",
             {"pageSize": "1"},
-            codes=error_codes,
             read=lambda answer, _: len(answer["result"]["elements"]) > 0,
             body={"query": query},
         )

@@ -30,24 +30,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
 
 from segue.channels.addressing import is_template
 from segue.channels.airflow_connections import opened
 from segue.channels.look_ups import look_from
+from segue.channels.outcomes import Call
 from segue.channels.rates import limits_of
 from segue.channels.slack.blocks import MOST_BLOCKS, SlackText, content_of
-from segue.channels.slack.calls import (
-    SlackApi,
-    code_of,
-    failed_answer,
-    failed_check,
-    lost_question,
-    silent,
-    unknown_person,
-)
+from segue.channels.slack.calls import SlackApi, silent
 from segue.delivery.channel import (
     Audience,
     Finding,
@@ -61,15 +54,11 @@ from segue.documents import Location, ProblemsFound
 from segue.errors import (
     ConnectionFailure,
     ContactFailure,
-    DeliveryError,
     OutcomeUnknown,
     SettingsError,
     TransientFailure,
 )
 from segue.workflows.templates import Line, Template
-
-if TYPE_CHECKING:
-    from slack_sdk.errors import SlackApiError
 
 EVENT_TYPE = "segue_delivery"
 RATE = "300/minute"  # of the workspace: "several hundred"
@@ -85,8 +74,8 @@ CHANNEL = re.compile(r"[CDG][A-Z0-9]{8,}|#[^\s#@<>&,]{1,80}")  # that a tester m
 USER_ID = re.compile(r"[UW][A-Z0-9]{2,}")
 PERSON = re.compile(r"[UW][A-Z0-9]{8,}")  # where channels' names may stand, too
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
-PLACES = ("channel", "user", "email")
 UNKNOWN_ADDRESS = "users_not_found"
+PLACES = ("channel", "user", "email")
 
 
 class SlackMessage(SlackText):
@@ -225,7 +214,7 @@ class SlackMessages(Sender):
             "link_names": False,
             "metadata": {"event_type": EVENT_TYPE, "event_payload": {"delivery": key}},
         }
-        answer = self._api.call("chat.postMessage", failed_answer, OutcomeUnknown, json=arguments)
+        answer = self._api.respond(Call.ASKABLE, "chat.postMessage", json=arguments).data
         try:
             return _receipt(str(answer["ts"]), str(answer["channel"]))
         except (KeyError, TypeError):
@@ -262,7 +251,7 @@ class SlackMessages(Sender):
 
     def check(self, needs: Set[str]) -> Finding:
         """Ask who the token is, and compare its scopes with those that are needed."""
-        response = self._api.respond("auth.test", failed_check, lost_question)
+        response = self._api.respond(Call.CHECK, "auth.test")
         try:
             whose = f"{response.data['user']} in the workspace {response.data['team']}"
         except (KeyError, TypeError):
@@ -287,16 +276,13 @@ class SlackMessages(Sender):
 
     def _person(self, email: str) -> str:
         """Return the id of the person with an address."""
-
-        def refused(error: SlackApiError) -> DeliveryError:
-            unknown = code_of(error) == UNKNOWN_ADDRESS
-            return nobody(self._audience) if unknown else unknown_person(error)
-
-        answer = self._api.call(
-            "users.lookupByEmail", refused, lost_question, data={"email": email}
+        answer = self._api.respond(
+            Call.ADDRESS, "users.lookupByEmail", absent=UNKNOWN_ADDRESS, data={"email": email}
         )
+        if answer is None:
+            raise nobody(self._audience)
         try:
-            user, is_gone = str(answer["user"]["id"]), bool(answer["user"].get("deleted"))
+            user, is_gone = str(answer.data["user"]["id"]), bool(answer.data["user"].get("deleted"))
         except (KeyError, TypeError, AttributeError):
             raise TransientFailure("Slack's answer does not name a person") from None
         if is_gone:

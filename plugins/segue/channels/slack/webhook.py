@@ -17,41 +17,19 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from segue.channels.airflow_connections import opened
-from segue.channels.http.calls import is_code, retry_after
+from segue.channels.http.answers import is_code
+from segue.channels.outcomes import SLACK_WEBHOOK, Call
 from segue.channels.rates import limits_of
 from segue.channels.slack.blocks import SlackText, content_of
-from segue.channels.slack.calls import guarded, silent
+from segue.channels.slack.calls import guarded, pause_in, silent
 from segue.delivery.channel import Limit, Receipt, Sender
-from segue.errors import (
-    ConnectionFailure,
-    ContactFailure,
-    DeliveryError,
-    OutcomeUnknown,
-    TransientFailure,
-)
+from segue.errors import DeliveryError
 
 if TYPE_CHECKING:
     from slack_sdk.webhook import WebhookClient, WebhookResponse
 
 RATE = "1/second"
 POSTED = "ok"
-
-# of the documented errors, those that are about the webhook or its channel, not about one message
-OF_THE_WEBHOOK = frozenset(
-    {
-        "action_prohibited",
-        "channel_is_archived",
-        "channel_not_found",
-        "invalid_token",
-        "no_active_hooks",
-        "no_service",
-        "no_service_id",
-        "no_team",
-        "posting_to_general_channel_denied",
-        "team_disabled",
-    }
-)
-UNKNOWN_OUTCOME = "rollup_error"  # "something strange and unusual happened"
 
 
 class SlackWebhook(SlackText):
@@ -88,7 +66,7 @@ class Webhook(Sender):
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
         """Post one message; a webhook has no place for the key."""
         body = content_of(message)
-        answer = guarded(lambda: self._client.send_dict(body), OutcomeUnknown)
+        answer = guarded(SLACK_WEBHOOK, Call.EFFECT, lambda: self._client.send_dict(body))
         if answer.status_code == 200 and answer.body.strip() == POSTED:
             return Receipt()
         raise failed_post(answer)
@@ -102,14 +80,6 @@ def failed_post(answer: WebhookResponse) -> DeliveryError:
     """Return the error that an answer other than ``ok`` stands for; it is a code in plain text."""
     status, text = answer.status_code, answer.body.strip()
     code = text if is_code(text) else None
-    words = f"Slack answered {status}" + (f": {code}" if code else "")
-    if status < 400:
-        return OutcomeUnknown(f"{words}, which is not the answer of a webhook; check its URL")
-    if code == UNKNOWN_OUTCOME or status == 504:
-        return OutcomeUnknown(f"{words}; the message may have been posted")
-    if status in (408, 429) or status >= 500:
-        headers = {name.lower(): value for name, value in answer.headers.items()}
-        return TransientFailure(words, retry_after=retry_after(headers.get("retry-after")))
-    if code in OF_THE_WEBHOOK or status in (401, 403, 404, 405, 410):
-        return ConnectionFailure(f"{words}; check the webhook in Slack, and its URL")
-    return ContactFailure(words)
+    said = f"Slack answered {status}" + (f": {code}" if code else "")
+    outcome = SLACK_WEBHOOK.outcome(Call.EFFECT, status, code)
+    return outcome.failure(said=said, pause=pause_in(answer.headers))

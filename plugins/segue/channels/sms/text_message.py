@@ -34,7 +34,8 @@ from pydantic import Field, model_validator
 
 from segue.channels.addressing import audience_is_missing, is_template
 from segue.channels.airflow_connections import find_connection
-from segue.channels.http.calls import CallRefused, HttpCalls, open_calls
+from segue.channels.http.answers import ANOTHER_SHAPE, CallRefused
+from segue.channels.http.calls import HttpCalls, open_calls
 from segue.channels.http.sender import HttpSender
 from segue.channels.look_ups import look_from
 from segue.channels.rates import limits_of
@@ -150,7 +151,11 @@ class TextMessage(Channel):
         """Open a session; nothing is sent yet."""
         limits = limits_of(self.connection, default=RATE)
         calls = open_calls(
-            "Twilio", self.connection, can_be_asked=self.can_be_asked, own=(ACCOUNT_SID,)
+            "Twilio",
+            self.connection,
+            codes=_codes,
+            can_be_asked=self.can_be_asked,
+            own=(ACCOUNT_SID,),
         )
         return TextMessages(self, calls, account_of(self.connection), limits)
 
@@ -225,16 +230,14 @@ class TextMessages(HttpSender):
             response = self._calls.call(
                 "POST",
                 self._path,
-                query={},
                 headers={"Content-Type": _FORM},
                 body=body,
-                codes=_codes,
             )
         except CallRefused as error:
             raise self._refused(error) from None
         try:
             return receipt_of(response.json())
-        except (ValueError, TypeError, LookupError, AttributeError):
+        except ANOTHER_SHAPE:
             raise OutcomeUnknown(
                 f"Twilio answered {response.status_code} with a body that is not a message"
             ) from None
@@ -259,7 +262,7 @@ class TextMessages(HttpSender):
 
     def check(self, needs: Set[str]) -> Finding:
         """Ask for one message: an API key may do that, and not ask about the account."""
-        self._calls.ask(self._path, {"PageSize": "1"}, codes=_codes, read=_listed)
+        self._calls.ask(self._path, {"PageSize": "1"}, read=_listed)
         return Finding(Tried.OK, "its messages can be listed")
 
     def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
@@ -289,7 +292,7 @@ class TextMessages(HttpSender):
         query = {"DateSent>": f"{begin.astimezone(UTC):%Y-%m-%d}", "PageSize": str(PAGE_SIZE)}
         query |= {"From": sender} if sender else {}
         for _ in range(MOST_PAGES):
-            messages, next_page = self._calls.ask(self._path, query, codes=_codes, read=_listed)
+            messages, next_page = self._calls.ask(self._path, query, read=_listed)
             yield from messages
             if next_page is None or _is_before(messages, begin):
                 return

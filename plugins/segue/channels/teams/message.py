@@ -24,7 +24,8 @@ from typing import Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from segue.channels.addressing import TeamChannel
-from segue.channels.http.calls import CallRefused, HttpCalls, open_webhook
+from segue.channels.http.answers import CallRefused
+from segue.channels.http.calls import HttpCalls, open_webhook
 from segue.channels.http.sender import HttpSender
 from segue.channels.rates import limits_of
 from segue.channels.teams.adaptive_cards import CardLink, FullCard, card_of, require_urls
@@ -90,7 +91,7 @@ class TeamsMessage(TeamChannel):
     def connect(self) -> TeamsMessages:
         """Open a session; nothing is sent yet."""
         limits = limits_of(self.connection, default=RATE)
-        calls, path = open_webhook("Teams", self.connection)
+        calls, path = open_webhook("Teams", self.connection, codes=_codes)
         return TeamsMessages(calls, path, limits)
 
     def _content_problems(self) -> Iterator[tuple[Location, str]]:
@@ -120,10 +121,8 @@ class TeamsMessages(HttpSender):
             answer = self._calls.call(
                 "POST",
                 self._path,
-                query={},
                 headers={"Content-Type": "application/json"},
                 body=body_of(message, key),
-                codes=_codes,
             )
         except CallRefused as error:
             if OF_THE_WORKFLOW & set(error.codes):

@@ -30,9 +30,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from segue.channels.http.calls import CallRefused, CannotTell, open_calls
+from segue.channels.http.answers import CallRefused, CannotTell
 from segue.channels.look_ups import look_from
-from segue.channels.rates import limits_of
 from segue.channels.tickets.base import Existing, TicketChannel, TicketSender, earlier_of
 from segue.channels.tickets.custom_fields import FieldValue
 from segue.delivery.channel import Finding, Receipt, Tried
@@ -111,9 +110,7 @@ class FreshdeskTicket(TicketChannel):
 
     def connect(self) -> FreshdeskTickets:
         """Open a session; nothing is sent yet."""
-        limits = limits_of(self.connection, default=RATE)
-        calls = open_calls("Freshdesk", self.connection, can_be_asked=self.can_be_asked)
-        return FreshdeskTickets(calls, limits)
+        return FreshdeskTickets.open(self, "Freshdesk", RATE, _codes)
 
 
 class FreshdeskTickets(TicketSender):
@@ -126,8 +123,6 @@ class FreshdeskTickets(TicketSender):
         return self._calls.create(
             "/api/v2/tickets",
             ticket_of(message, key),
-            headers={},
-            codes=_codes,
             read=lambda answer: str(int(answer["id"])),
         )
 
@@ -137,8 +132,6 @@ class FreshdeskTickets(TicketSender):
             self._calls.create(
                 f"/api/v2/tickets/{existing.number}/notes",
                 note_of(message, key),
-                headers={},
-                codes=_codes,
                 read=lambda answer: int(answer["id"]),
                 of_the_contact={404},
             )
@@ -159,7 +152,7 @@ class FreshdeskTickets(TicketSender):
         for number in numbers:
             path = f"/api/v2/tickets/{number}"
             try:
-                if self._calls.ask(path, {}, codes=_codes, read=is_open, cannot_tell={404}):
+                if self._calls.ask(path, read=is_open, cannot_tell={404}):
                     return Existing(number)
             except CannotTell:  # 404: deleted for good; 403 is the answer where it may not be seen
                 continue
@@ -206,7 +199,6 @@ class FreshdeskTickets(TicketSender):
             texts, has_next = self._calls.ask(
                 f"/api/v2/tickets/{number}/conversations",
                 {"per_page": str(PAGE_SIZE), "page": str(page)},
-                codes=_codes,
                 read=read,
                 cannot_tell={404},
             )
@@ -219,8 +211,6 @@ class FreshdeskTickets(TicketSender):
         """Ask who the connection's agent is."""
         number, scope = self._calls.ask(
             "/api/v2/agents/me",
-            {},
-            codes=_codes,
             read=lambda answer, _: (int(answer["id"]), answer["ticket_scope"]),
         )
         whose = f"the agent {number}"
@@ -240,7 +230,7 @@ class FreshdeskTickets(TicketSender):
         }
         for page in range(1, LAST_PAGE + 1):
             tickets, has_next = self._calls.ask(
-                "/api/v2/tickets", {**query, "page": str(page)}, codes=_codes, read=_listed
+                "/api/v2/tickets", {**query, "page": str(page)}, read=_listed
             )
             yield from (ticket for ticket in tickets if ticket.created_at >= begin)
             # older tickets that were updated since come behind those created since
@@ -252,9 +242,7 @@ class FreshdeskTickets(TicketSender):
 
     def _require_sight_of_all(self) -> None:
         """Raise OutcomeUnknown where the list leaves out what the agent may not see."""
-        scope = self._calls.ask(
-            "/api/v2/agents/me", {}, codes=_codes, read=lambda answer, _: answer["ticket_scope"]
-        )
+        scope = self._calls.ask("/api/v2/agents/me", read=lambda answer, _: answer["ticket_scope"])
         if scope != GLOBAL_ACCESS:
             raise OutcomeUnknown(
                 "Freshdesk lists no such ticket, but the connection's agent does not see every "

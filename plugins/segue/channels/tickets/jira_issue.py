@@ -32,11 +32,9 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, Field
 
 from segue.channels.addressing import TeamChannel
-from segue.channels.http.calls import open_calls
 from segue.channels.http.fields import Json, none_of
 from segue.channels.http.sender import HttpSender
 from segue.channels.look_ups import look_from
-from segue.channels.rates import limits_of
 from segue.delivery.channel import Finding, Receipt, Tried
 from segue.documents import Items
 from segue.errors import ConnectionFailure, OutcomeUnknown
@@ -88,10 +86,7 @@ class JiraIssue(TeamChannel):
 
     def connect(self) -> JiraIssues:
         """Open a session; nothing is sent yet."""
-        limits = limits_of(self.connection, default=RATE)
-        return JiraIssues(
-            open_calls("Jira", self.connection, can_be_asked=self.can_be_asked), limits
-        )
+        return JiraIssues.open(self, "Jira", RATE, _codes)
 
     @property
     def needs(self) -> Set[str]:
@@ -111,8 +106,6 @@ class JiraIssues(HttpSender):
         number, issue_key = self._calls.create(
             "/rest/api/3/issue",
             issue_of(message, key),
-            headers={},
-            codes=_codes,
             read=lambda answer: (str(int(answer["id"])), str(answer["key"])),
         )
         return self._receipt(number, issue_key)
@@ -134,9 +127,7 @@ class JiraIssues(HttpSender):
 
     def check(self, needs: Set[str]) -> Finding:
         """Ask who the connection's user is, and what it may do in each project."""
-        who = self._calls.ask(
-            "/rest/api/3/myself", {}, codes=_codes, read=lambda answer, _: str(answer["accountId"])
-        )
+        who = self._calls.ask("/rest/api/3/myself", read=lambda answer, _: str(answer["accountId"]))
         unseen_projects = []
         for project in sorted(needs):
             if not self._may(project, "CREATE_ISSUES"):
@@ -162,9 +153,7 @@ class JiraIssues(HttpSender):
             "maxResults": str(PAGE_SIZE),
         }
         for _ in range(LAST_PAGE):
-            issues, token = self._calls.ask(
-                "/rest/api/3/search/jql", query, codes=_codes, read=_listed
-            )
+            issues, token = self._calls.ask("/rest/api/3/search/jql", query, read=_listed)
             yield from issues
             if token is None:
                 return
@@ -186,7 +175,6 @@ class JiraIssues(HttpSender):
         has_it = self._calls.ask(
             "/rest/api/3/mypermissions",
             {"projectKey": project, "permissions": permission},
-            codes=_codes,
             read=lambda answer, _: answer["permissions"][permission]["havePermission"],
         )
         return has_it is True

@@ -27,11 +27,10 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, Field
 
 from segue.channels.addressing import TeamChannel
-from segue.channels.http.calls import CallRefused, open_calls
+from segue.channels.http.answers import CallRefused
 from segue.channels.http.fields import Scalar, none_of
 from segue.channels.http.sender import HttpSender
 from segue.channels.look_ups import look_from
-from segue.channels.rates import limits_of
 from segue.delivery.channel import Finding, Receipt, Tried
 from segue.errors import (
     ConnectionFailure,
@@ -88,10 +87,7 @@ class ServiceNowRecord(TeamChannel):
 
     def connect(self) -> ServiceNowRecords:
         """Open a session; nothing is sent yet."""
-        limits = limits_of(self.connection, default=RATE)
-        return ServiceNowRecords(
-            open_calls("ServiceNow", self.connection, can_be_asked=self.can_be_asked), limits
-        )
+        return ServiceNowRecords.open(self, "ServiceNow", RATE, _codes)
 
     @property
     def needs(self) -> Set[str]:
@@ -113,8 +109,6 @@ class ServiceNowRecords(HttpSender):
             sys_id, number, note = self._calls.create(
                 _path(table),
                 record_of(message, key),
-                headers={},
-                codes=_codes,
                 read=lambda answer: _identity(answer["result"]),
                 of_the_contact={403},  # a business rule or data policy refuses this record alone
             )
@@ -148,9 +142,7 @@ class ServiceNowRecords(HttpSender):
         """Read one record of each table; whether any may be created is seen when one is."""
         query = {"sysparm_fields": "sys_id", "sysparm_limit": "1"}
         for table in sorted(needs):
-            self._calls.ask(
-                _path(table), query, codes=_codes, read=lambda answer, _: list(answer["result"])
-            )
+            self._calls.ask(_path(table), query, read=lambda answer, _: list(answer["result"]))
         return Finding(Tried.OK, f"its user may read {', '.join(sorted(needs))}")
 
     def _record_of(self, table: str, key: str) -> tuple[str, str] | None:
@@ -162,7 +154,7 @@ class ServiceNowRecords(HttpSender):
                 raise ValueError("it has not filtered, so the record may be on another page")
             return records[0][:2] if records else None
 
-        return self._calls.ask(_path(table), _query(key), codes=_codes, read=read)
+        return self._calls.ask(_path(table), _query(key), read=read)
 
     def _require_none_hidden(self, table: str, key: str) -> None:
         """Raise OutcomeUnknown where ServiceNow counts a record that it does not show.
@@ -170,9 +162,7 @@ class ServiceNowRecords(HttpSender):
         The count is in a header, and takes no notice of what the user may not read.
         """
         try:
-            answer = self._calls.call(
-                "GET", _path(table), query=_query(key), headers={}, body=None, codes=_codes
-            )
+            answer = self._calls.call("GET", _path(table), query=_query(key))
         except OutcomeUnknown as error:
             raise TransientFailure(f"{error}; nothing was changed by asking") from None
         except ContactFailure as error:

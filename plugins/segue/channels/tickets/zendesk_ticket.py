@@ -33,9 +33,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from segue.channels.http.calls import CallRefused, open_calls
+from segue.channels.http.answers import CallRefused
 from segue.channels.look_ups import look_from
-from segue.channels.rates import limits_of
 from segue.channels.tickets.base import Existing, TicketChannel, TicketSender, earlier_of
 from segue.channels.tickets.custom_fields import FieldValue
 from segue.delivery.channel import Finding, Limit, Receipt, Tried
@@ -110,9 +109,7 @@ class ZendeskTicket(TicketChannel):
 
     def connect(self) -> ZendeskTickets:
         """Open a session; nothing is sent yet."""
-        limits = limits_of(self.connection, default=RATE)
-        calls = open_calls("Zendesk", self.connection, can_be_asked=self.can_be_asked)
-        return ZendeskTickets(calls, limits)
+        return ZendeskTickets.open(self, "Zendesk", RATE, _codes)
 
 
 class ZendeskTickets(TicketSender):
@@ -133,7 +130,6 @@ class ZendeskTickets(TicketSender):
                 "/api/v2/tickets.json",
                 {"ticket": ticket_of(message, key)},
                 headers={"Idempotency-Key": key},
-                codes=_codes,
                 read=lambda answer: str(int(answer["ticket"]["id"])),
             )
         except CallRefused as error:
@@ -156,8 +152,6 @@ class ZendeskTickets(TicketSender):
             self._calls.create(
                 f"/api/v2/tickets/{existing.number}.json",
                 {"ticket": update},
-                headers={},
-                codes=_codes,
                 read=lambda answer: int(answer["ticket"]["id"]),
                 method="PUT",
                 of_the_contact={404},
@@ -179,7 +173,7 @@ class ZendeskTickets(TicketSender):
             }
 
         query = {"ids": ",".join(numbers)}
-        tickets = self._calls.ask("/api/v2/tickets/show_many.json", query, codes=_codes, read=read)
+        tickets = self._calls.ask("/api/v2/tickets/show_many.json", query, read=read)
         for number in numbers:
             status, updated_at = tickets.get(number, ("", ""))
             if status in OPEN:
@@ -205,8 +199,6 @@ class ZendeskTickets(TicketSender):
         """Ask who the connection's user is; nobody in particular is an end user, too."""
         number, role, restriction = self._calls.ask(
             "/api/v2/users/me.json",
-            {},
-            codes=_codes,
             read=lambda answer, _: tuple(
                 answer["user"].get(name) for name in ("id", "role", "ticket_restriction")
             ),
@@ -232,7 +224,7 @@ class ZendeskTickets(TicketSender):
             return sorted(int(ticket["id"]) for ticket in tickets)
 
         query = {"external_id": key}
-        numbers = self._calls.ask("/api/v2/tickets.json", query, codes=_codes, read=read)
+        numbers = self._calls.ask("/api/v2/tickets.json", query, read=read)
         return str(numbers[0]) if numbers else None
 
     def _commented(self, key: str, numbers: Sequence[str]) -> str | None:
@@ -246,7 +238,6 @@ class ZendeskTickets(TicketSender):
             marks, cursor = self._calls.ask(
                 f"/api/v2/tickets/{number}/audits.json",
                 query,
-                codes=_codes,
                 read=_marks_on_page,
                 cannot_tell={404},
             )
@@ -260,8 +251,6 @@ class ZendeskTickets(TicketSender):
         """Raise OutcomeUnknown where the list leaves out what the agent may not see."""
         restriction = self._calls.ask(
             "/api/v2/users/me.json",
-            {},
-            codes=_codes,
             read=lambda answer, _: answer["user"]["ticket_restriction"],
         )
         if restriction is not None:

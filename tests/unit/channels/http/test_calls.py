@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from segue.channels.http import calls as http_calls
-from segue.channels.http.calls import LONGEST_READ, open_calls, retry_after
+from segue.channels.http.answers import retry_after
+from segue.channels.http.calls import LONGEST_READ, open_calls
 from segue.channels.http.request import HttpRequest
 from segue.channels.tickets.zendesk_ticket import ZendeskTicket
 from segue.errors import (
