@@ -74,7 +74,7 @@ class Catalog:
         It is raised when the directory is missing or wrong.
         """
         definition = self._get("directories", DirectoryDefinition, name)
-        return definition.knowing(_SegmentsOf(self, name))
+        return definition.with_segments(_SegmentsOf(self, name))
 
     def segment(self, name: str) -> SegmentDefinition:
         """Return a segment that knows what it refers to; raise DefinitionError.

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from segue.delivery.ledger import RecordedSpan, SpanKind
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.spans import Stretch
-from segue.directory.snapshots import parse_key
+from segue.directory.snapshot_keys import parse_key
 from segue.durations import localize
 from segue.segments.conditions.windows import windows
 from segue.workflows.schedule import longest_step, ticks_after

@@ -27,13 +27,13 @@ from segue.delivery.run_snapshots import snapshots_for
 from segue.delivery.sanity import odd_about
 from segue.delivery.schema import OPEN_STATES
 from segue.delivery.spans import Point, Stretch, overlap, uncovered, usable_part
+from segue.directory.snapshot_content import fingerprint
+from segue.directory.snapshot_keys import parse_key
 from segue.directory.snapshots import (
     Snapshot,
     find_snapshot,
-    fingerprint,
     list_snapshots,
     newest_complete,
-    parse_key,
     usable_snapshots,
 )
 from segue.directory.tables import SnapshotTables

@@ -344,7 +344,7 @@ def _tables(
         _write(folder, "subscriptions", rows, ("scope", "opted_in"))
     as_of = example.instant(directory.zone)
     snapshot = Snapshot(_key(as_of, directory), as_of, UPath(str(folder)), complete=True)
-    return SnapshotTables(plain, snapshot, called="the example")
+    return SnapshotTables(plain, snapshot, label="the example")
 
 
 def _plain(example: Example, directory: DirectoryDefinition, folder: Path) -> DirectoryDefinition:

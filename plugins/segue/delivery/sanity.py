@@ -14,7 +14,7 @@ from segue.directory.column_kinds import are_alike
 from segue.directory.definition import UNSUBSCRIBED
 from segue.directory.parallel import in_parallel
 from segue.directory.plain_columns import pc
-from segue.directory.snapshots import same_content
+from segue.directory.snapshot_content import same_content
 from segue.directory.stored_table import TableSlice
 from segue.directory.tables import SnapshotTables
 from segue.segments.id_keys import Keys

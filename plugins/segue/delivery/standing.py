@@ -17,7 +17,8 @@ from segue.delivery.live import Answer
 from segue.delivery.looking_up import lay_over
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.verdicts import Verdict, holds, not_judged
-from segue.directory.snapshots import Snapshot, newest_complete, parse_key, usable_snapshots
+from segue.directory.snapshot_keys import parse_key
+from segue.directory.snapshots import Snapshot, newest_complete, usable_snapshots
 from segue.directory.tables import SnapshotTables
 from segue.directory.unread import refuse_unread
 from segue.errors import DataError, SegueError, SnapshotMissing

@@ -170,7 +170,7 @@ def describe_duplicate_ids(rows: LocatedRows) -> str | None:
     return f"{what}: {examples}; expected one row per contact"
 
 
-def describe_opt_states(rows: LocatedRows, column: str, called: str) -> str | None:
+def describe_opt_states(rows: LocatedRows, column: str, own_name: str) -> str | None:
     """Say which rows' opt state is no boolean; None when all are.
 
     ``called`` is what the files call the column.
@@ -186,7 +186,7 @@ def describe_opt_states(rows: LocatedRows, column: str, called: str) -> str | No
         where = rows.contact_at(position)
         return f"{where}: {_safe(python_value(values[position]))}" if few else where
 
-    what = f"{_count(wrong, 'row')} of {called!r} that are no booleans ({values.type})"
+    what = f"{_count(wrong, 'row')} of {own_name!r} that are no booleans ({values.type})"
     return f"{what}: {_some(wrong, tell)}; {ALLOWED_OPT_STATES}"
 
 

@@ -77,6 +77,6 @@ class ColumnNames:
         )
 
 
-def _is_alike(theirs: str, wanted: str) -> bool:
+def _is_alike(theirs: str, name: str) -> bool:
     """Tell whether two names differ in case and blanks only."""
-    return theirs != wanted and theirs.strip().casefold() == wanted.strip().casefold()
+    return theirs != name and theirs.strip().casefold() == name.strip().casefold()

@@ -107,10 +107,10 @@ def _twins(part: Part) -> str | None:
 
 
 def _difference(part: Part, first: Part) -> str | None:
-    names, expected = dict.fromkeys(part.columns), dict.fromkeys(first.columns)
-    missing = [name for name in expected if name not in names]
-    extra = [name for name in names if name not in expected]
-    if missing and len(missing) == len(expected):
+    names, first_names = dict.fromkeys(part.columns), dict.fromkeys(first.columns)
+    missing = [name for name in first_names if name not in names]
+    extra = [name for name in names if name not in first_names]
+    if missing and len(missing) == len(first_names):
         return f"has none of the columns of {first.name}"
     if missing:
         return f"has no column {list_names(missing)}, which {first.name} has"

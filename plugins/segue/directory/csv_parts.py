@@ -49,11 +49,11 @@ class CsvPart:
             except UnicodeDecodeError:
                 raise DataError(f"line 1, of the columns' names: {_WRITE_UTF8}") from None
 
-    def _names(self, block: int, ragged: RaggedRows | None = None) -> list[str]:
+    def _names(self, block: int, on_ragged: RaggedRows | None = None) -> list[str]:
         options = pacsv.ReadOptions(use_threads=False, block_size=block)
-        parse = pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=ragged)
+        parse = pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=on_ragged)
         with (
-            self._opened() as stream,
+            self._open() as stream,
             pacsv.open_csv(stream, read_options=options, parse_options=parse) as reader,
         ):
             return list(reader.schema.names)
@@ -105,7 +105,7 @@ class CsvPart:
         self, columns: Sequence[str], id_column: str | None, only: Ids | None, block: int
     ) -> pa.Table:
         options = self._options(columns, block)
-        with self._opened() as stream:
+        with self._open() as stream:
             quotes = cast(QuoteReader, stream)
             try:
                 if only is None or id_column is None:
@@ -121,7 +121,7 @@ class CsvPart:
 
     def _require_utf8(self) -> None:
         """Raise DataError that says in which line and column stands the first text that is not."""
-        with self._stored() as stream:
+        with self._open_unchecked() as stream:
             head = next(stream, b"")
             lines = enumerate(stream, start=2)
             number, line = next((each for each in lines if not _is_utf8(each[1])), (0, b""))
@@ -168,14 +168,14 @@ class CsvPart:
         self,
         columns: Sequence[str],
         block: int,
-        ragged: RaggedRows | None = None,
+        on_ragged: RaggedRows | None = None,
         *,
         threads: bool = True,
     ) -> dict[str, Any]:
         return {
             "read_options": pacsv.ReadOptions(use_threads=threads, block_size=block),
             "parse_options": pacsv.ParseOptions(
-                newlines_in_values=True, invalid_row_handler=ragged
+                newlines_in_values=True, invalid_row_handler=on_ragged
             ),
             "convert_options": pacsv.ConvertOptions(
                 column_types=dict.fromkeys(columns, TEXT),
@@ -198,7 +198,7 @@ class CsvPart:
             return "skip"
 
         options = self._options(self.columns[:1], block, note, threads=False)
-        with self._opened() as stream:
+        with self._open() as stream:
             pacsv.read_csv(stream, **options)
             cast(QuoteReader, stream).check_quotes()
         rows = ", ".join(
@@ -208,8 +208,8 @@ class CsvPart:
         return f"{what} ({len(invalid_rows)} of them): {rows}"
 
     @contextmanager
-    def _opened(self) -> Iterator[IO[bytes]]:
-        with self._stored() as stream:
+    def _open(self) -> Iterator[IO[bytes]]:
+        with self._open_unchecked() as stream:
             quotes = QuoteReader(stream)
             try:
                 yield cast(IO[bytes], quotes)
@@ -217,7 +217,7 @@ class CsvPart:
                 quotes.close()  # Arrow reads ahead, also after an error
 
     @contextmanager
-    def _stored(self) -> Iterator[IO[bytes]]:
+    def _open_unchecked(self) -> Iterator[IO[bytes]]:
         compression = "gzip" if self.name.lower().endswith(".gz") else None
         with self.fs.open(self.path, "rb", compression=compression) as stream:
             yield stream

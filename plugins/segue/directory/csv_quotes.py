@@ -72,18 +72,18 @@ class QuoteReader:
         """
         characters = np.frombuffer(data, np.uint8)
         places = np.flatnonzero(characters == ord('"'))
-        closed = (self._quotes - int(data[:1] == b'"')) % 2  # whether the first one closes a value
-        opening, closing = places[closed::2], places[1 - closed :: 2]
-        opening, closing = opening[opening > 0], closing[closing + 1 < len(data)]
+        parity = (self._quotes - int(data[:1] == b'"')) % 2  # whether the first one closes a value
+        openings, closings = places[parity::2], places[1 - parity :: 2]
+        openings, closings = openings[openings > 0], closings[closings + 1 < len(data)]
         wrong = [
-            *opening[~_BESIDE_QUOTES[characters[opening - 1]]][:1],
-            *closing[~_BESIDE_QUOTES[characters[closing + 1]]][:1],
+            *openings[~_BESIDE_QUOTES[characters[openings - 1]]][:1],
+            *closings[~_BESIDE_QUOTES[characters[closings + 1]]][:1],
         ]
         if not wrong:
             return None
         index = int(np.searchsorted(places, min(wrong)))
         line, start = (self._line(data, places[max(n, 0)]) for n in (index, index - 1))
-        opens = index % 2 == closed
+        opens = index % 2 == parity
         since = "" if opens or start == line else f", for a value that begins in line {start}"
         return (
             f"line {line}: a quote character is out of place{since}; a value that holds one is "

@@ -36,7 +36,7 @@ STANDARD_COLUMNS: dict[str, tuple[str, ...]] = {
 }
 
 
-def known_zone(name: str) -> str:
+def zone_name(name: str) -> str:
     """Return the name of a time zone; raise ValueError for one that nobody knows."""
     if name not in available_timezones():
         hint = did_you_mean(name, available_timezones())
@@ -59,17 +59,17 @@ _STATES: dict[TableName, tuple[str, bool]] = {  # its opt state, and whether it 
 }
 
 
-def turned_round(name: str, *, is_in: bool) -> str | None:
+def reversal_problem(name: str, *, is_in: bool) -> str | None:
     """Say that a column's name says the opposite of what it is read as; None where it does not."""
     says_in = says_opted_in(name)
     if says_in is None or says_in == is_in:
         return None
-    found, wanted = ("in", "out") if says_in else ("out", "in")
+    name_says, place_says = ("in", "out") if says_in else ("out", "in")
     return (
-        f"{name!r} seems to say who opted {found}; here stands a column that says who opted "
-        f"{wanted}. Of contacts, write consent: {{opted_{found}: {name}}}; elsewhere, write it the "
-        "other way round into the snapshot. If a column of contacts says the opposite of its name, "
-        f"give it one in the directory's `columns` that says who opted {wanted}"
+        f"{name!r} seems to say who opted {name_says}; here stands a column that says who opted "
+        f"{place_says}. Of contacts, write consent: {{opted_{name_says}: {name}}}; elsewhere, "
+        "write it the other way round into the snapshot. If a column of contacts says the opposite "
+        f"of its name, give it one in the directory's `columns` that says who opted {place_says}"
     )
 
 
@@ -91,9 +91,9 @@ class Consent(Definition):
         if self.opted_in is not None and self.opted_out is not None:
             message = "found opted_in and opted_out together; expected one of them"
             raise ProblemsFound([(("opted_out",), message)])
-        named = self.column or UNSUBSCRIBED
-        if named in self.not_opt_states:
-            message = f"{named!r} is the opt state; it cannot be none"
+        column = self.column or UNSUBSCRIBED
+        if column in self.not_opt_states:
+            message = f"{column!r} is the opt state; it cannot be none"
             raise ProblemsFound([(("not_opt_states",), message)])
         return self
 
@@ -109,7 +109,7 @@ class DirectoryDefinition(Definition):
     directory: Name
     description: str | None = None
     snapshots: Annotated[str, Field(min_length=1), AfterValidator(_resolve)]
-    timezone: Annotated[str, AfterValidator(known_zone)] = "UTC"
+    timezone: Annotated[str, AfterValidator(zone_name)] = "UTC"
     date_keys: Literal["end_of_day", "start_of_day"] = "end_of_day"
     complete_marker: Annotated[str, Field(min_length=1)] | None = None
     settle: DurationField = Duration(60, "s")
@@ -126,9 +126,9 @@ class DirectoryDefinition(Definition):
     def _takes_no_for_no(self) -> Self:
         """A column that says who opted in, read as one that says who opted out, writes to them."""
         problems = [
-            (at, message)
-            for at, name, is_in in self._opt_state_names()
-            if (message := turned_round(name, is_in=is_in)) is not None
+            (place, message)
+            for place, name, is_in in self._opt_state_names()
+            if (message := reversal_problem(name, is_in=is_in)) is not None
         ]
         if problems:
             raise ProblemsFound(problems)
@@ -137,37 +137,37 @@ class DirectoryDefinition(Definition):
     def _opt_state_names(self) -> Iterator[tuple[Location, str, bool]]:
         """Yield where an opt state is named, its name, and whether it is to say who opted in."""
         for table, (column, is_in) in _STATES.items():
-            named = self.columns.get(table, {}).get(column)
-            if named is not None:
-                yield ("columns", table, column), named, is_in
-        named = self.opt_state.column
-        if named is not None:
+            name = self.columns.get(table, {}).get(column)
+            if name is not None:
+                yield ("columns", table, column), name, is_in
+        name = self.opt_state.column
+        if name is not None:
             is_in = self.opt_state.opted_in is not None
             key = "opted_in" if is_in else "opted_out"
-            if says_opted_in(named) is None:  # the directory's own name, if it says it, is meant
-                named = self.columns.get("contacts", {}).get(named, named)
-            yield ("consent", key), named, is_in
+            if says_opted_in(name) is None:  # the directory's own name, if it says it, is meant
+                name = self.columns.get("contacts", {}).get(name, name)
+            yield ("consent", key), name, is_in
 
     @model_validator(mode="after")
     def _says_once_who_opted_out(self) -> Self:
-        mapped = self.columns.get("contacts", {}).get(UNSUBSCRIBED)
-        if mapped is not None and (self.consent == "none" or self.opt_state.column):
-            at: Location = ("columns", "contacts", UNSUBSCRIBED)
+        own_name = self.columns.get("contacts", {}).get(UNSUBSCRIBED)
+        if own_name is not None and (self.consent == "none" or self.opt_state.column):
+            place: Location = ("columns", "contacts", UNSUBSCRIBED)
             message = f"{UNSUBSCRIBED!r} is mapped, and `consent` says otherwise; expected one"
-            raise ProblemsFound([(at, message)])
+            raise ProblemsFound([(place, message)])
         return self
 
     @model_validator(mode="after")
     def _calls_one_column_unsubscribed(self) -> Self:
         """Another column of the standard name would be hidden behind what ``consent`` names."""
-        named, columns = self.opt_state.column, self.columns.get("contacts", {})
+        column, columns = self.opt_state.column, self.columns.get("contacts", {})
         if (
-            named not in (None, UNSUBSCRIBED)
+            column not in (None, UNSUBSCRIBED)
             and UNSUBSCRIBED in self.opt_state.not_opt_states
             and UNSUBSCRIBED not in columns.values()
         ):
             message = (
-                f"{UNSUBSCRIBED!r} is the name of the opt state, which is {named!r}; give the "
+                f"{UNSUBSCRIBED!r} is the name of the opt state, which is {column!r}; give the "
                 "other column a name of its own in the directory's `columns`, such as "
                 f"{{contacts: {{own_{UNSUBSCRIBED}: {UNSUBSCRIBED}}}}}"
             )
@@ -179,7 +179,7 @@ class DirectoryDefinition(Definition):
         """What ``consent`` says beside ``none``."""
         return self.consent if isinstance(self.consent, Consent) else Consent()
 
-    def knowing(self, segments: Container[str]) -> Self:
+    def with_segments(self, segments: Container[str]) -> Self:
         """Return the same directory, knowing the names of its segments."""
         copy = self.model_copy()
         copy._segments = segments

@@ -57,7 +57,9 @@ class Listing:
     folders: tuple[str, ...]
 
 
-def list_folder(folder: UPath, where: str, entered: Callable[[str], bool] | None = None) -> Listing:
+def list_folder(
+    folder: UPath, where: str, is_entered: Callable[[str], bool] | None = None
+) -> Listing:
     """Return everything below ``folder``; one that does not exist, or is a file, is empty.
 
     Of the folders directly in it only those that are ``entered`` are looked into; local ones that
@@ -66,12 +68,12 @@ def list_folder(folder: UPath, where: str, entered: Callable[[str], bool] | None
     """
     with storage_errors(where):
         if isinstance(folder.fs, LocalFileSystem):
-            entries = list(_local_entries(folder.path, entered))
+            entries = list(_local_entries(folder.path, is_entered))
         else:
             entries = list(_remote_entries(folder))
     files = [entry for entry in entries if isinstance(entry, StoredFile)]
     folders = {entry for entry in entries if isinstance(entry, str)}
-    folders |= {file.name.split("/")[0] for file in files if "/" in file.name}
+    folders |= {_top(file.name) for file in files if "/" in file.name}
     return Listing(tuple(sorted(files, key=lambda file: file.name)), tuple(sorted(folders)))
 
 
@@ -112,7 +114,7 @@ def table_files(files: Iterable[StoredFile]) -> dict[str, list[StoredFile]]:
     files_by_table: dict[str, list[StoredFile]] = {}
     for file in files:
         parts = file.name.split("/")
-        if any(part.startswith(("_", ".")) for part in parts):
+        if _is_private(file.name):
             continue
         table = _without_suffix(parts[0])
         if table in TABLES and (len(parts) > 1 or table != parts[0]):
@@ -126,22 +128,27 @@ def unread_tables(listing: Listing, marker: str | None = None) -> list[str]:
     A folder without a file, too, and a file in a folder of another name. Names that begin with
     ``_`` or ``.`` are other programs' own, and ``marker`` is the directory's.
     """
-    read = {file.name for table in table_files(listing.files).values() for file in table}
-    of_tables = {name.split("/")[0] for name in read}
-    names = {file.name for file in listing.files if file.name != marker} - read
-    tops = {name.split("/")[0] for name in names} | set(listing.folders)
-    inside = {name for name in names if name.split("/")[0] not in of_tables and "/" in name}
-    names_of_tables = [name for name in tops - of_tables if looks_like_table(name)]
-    names_of_tables += [
-        name
-        for name in inside
-        if name.split("/")[0] not in names_of_tables and looks_like_table(name.rsplit("/", 1)[-1])
-    ]
-    return sorted(
-        name
-        for name in names_of_tables
-        if not any(part[:1] in ("_", ".") for part in name.split("/"))
-    )
+    table_names = {file.name for files in table_files(listing.files).values() for file in files}
+    tables = set(map(_top, table_names))
+    names = {file.name for file in listing.files if file.name != marker} - table_names
+    tops = set(filter(looks_like_table, {*map(_top, names), *listing.folders} - tables))
+    alike = tops | _tables_inside(names, tables | tops)
+    return sorted(name for name in alike if not _is_private(name))
+
+
+def _tables_inside(names: Iterable[str], others: set[str]) -> set[str]:
+    """Return the files that look like tables, in folders that are none of ``others``."""
+    inside = (name for name in names if "/" in name and _top(name) not in others)
+    return {name for name in inside if looks_like_table(name.rsplit("/", 1)[-1])}
+
+
+def _top(name: str) -> str:
+    return name.split("/", maxsplit=1)[0]
+
+
+def _is_private(name: str) -> bool:
+    """Tell whether a file or folder is another program's own."""
+    return any(part.startswith(("_", ".")) for part in name.split("/"))
 
 
 def lake_of(table: str, files: Iterable[StoredFile]) -> str | None:
@@ -163,7 +170,7 @@ def suffix_of(name: str) -> str:
     return next((suffix for suffix in FORMATS if name.lower().endswith(suffix)), "")
 
 
-def shown(location: object) -> str:
+def without_password(location: object) -> str:
     """Return a path or URL for a message, without a password in it."""
     return re.sub(r"//[^/@]*@", "//***@", str(location))
 
@@ -179,7 +186,7 @@ def storage_errors(where: str) -> Iterator[None]:
         raise DataError(f"{where} needs a package to be read: {error}") from None
     except Exception as error:  # each fsspec implementation raises errors of its own
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{where} cannot be read: {shown(reason)}") from error
+        raise DataError(f"{where} cannot be read: {without_password(reason)}") from error
 
 
 def _without_suffix(name: str) -> str:
@@ -187,14 +194,16 @@ def _without_suffix(name: str) -> str:
     return name[: -len(suffix)] if suffix else name
 
 
-def _local_entries(root: str, entered: Callable[[str], bool] | None) -> Iterator[StoredFile | str]:
+def _local_entries(
+    root: str, is_entered: Callable[[str], bool] | None
+) -> Iterator[StoredFile | str]:
     """Yield files, and the names of folders directly in ``root``; links are followed."""
     for folder, folders, names in os.walk(root, followlinks=True, onerror=_raise_unless_missing):
         relative = os.path.relpath(folder, root).replace(os.sep, "/")
         prefix = "" if relative == "." else f"{relative}/"
         if not prefix:
             yield from folders
-            folders[:] = folders if entered is None else filter(entered, folders)
+            folders[:] = folders if is_entered is None else filter(is_entered, folders)
         if prefix.count("/") >= _DEEPEST:
             folders.clear()
         for name in names:

@@ -94,16 +94,16 @@ def says_opted_in(column: str) -> bool | None:
     """
     if not _looks_like_opt_state(column, others_read=False):
         return None
-    name = _squashed(column)
+    name = _letters(column)
     if _COLUMN.fullmatch(name) or _is_of_something(column):
         return _OUT.search(name) is None
     spelt = _misspelling(column)
     if spelt is None:
         return _OUT.search(name) is None
     for positive in _IN_AS_SPELT:
-        before = name.removesuffix(positive)
-        if before != name:
-            return None if _distance(before, "un", 1) <= 1 else True
+        prefix = name.removesuffix(positive)
+        if prefix != name:
+            return None if _distance(prefix, "un", 1) <= 1 else True
     return _OUT.search(spelt) is None
 
 
@@ -112,7 +112,7 @@ def looks_like_table(name: str) -> bool:
 
     Any part of ``dbo.Contacts.csv.zst`` may say so.
     """
-    parts = [_squashed(part) for part in name.split(".")]
+    parts = [_letters(part) for part in name.split(".")]
     return any(
         _TABLE.fullmatch(part) or any(_distance(part, table, 1) <= 1 for table in _TABLES)
         for part in parts
@@ -121,7 +121,7 @@ def looks_like_table(name: str) -> bool:
 
 @lru_cache(maxsize=10_000)
 def _looks_like_opt_state(column: str, others_read: bool) -> bool:
-    name = _squashed(column)
+    name = _letters(column)
     if _COLUMN.fullmatch(name):
         return True
     moments = (moment.fullmatch(name) for moment in _MOMENTS)
@@ -141,25 +141,25 @@ def _misspelling(column: str) -> str | None:
     words = _words(column)
     for place, word in enumerate(words):
         others = words[:place] + words[place + 1 :]
-        meant = _meant(word) if all(map(_WORD_AROUND.fullmatch, others)) else None
-        if meant is not None:
-            return meant
-    return _meant(_squashed(column))
+        intention = _intended_word(word) if all(map(_WORD_AROUND.fullmatch, others)) else None
+        if intention is not None:
+            return intention
+    return _intended_word(_letters(column))
 
 
 def _words(column: str) -> list[str]:
-    return [_squashed(word) for word in re.split(r"[\W_]+", column) if word] or [""]
+    return [_letters(word) for word in re.split(r"[\W_]+", column) if word] or [""]
 
 
-def _meant(name: str) -> str | None:
+def _intended_word(name: str) -> str | None:
     """Return the word that ``name`` is a misspelling of, if any."""
-    allowed = {word: 2 if len(word) >= _LONG else 1 for word in _OFTEN_MISSPELT}
+    mistakes = {word: 2 if len(word) >= _LONG else 1 for word in _OFTEN_MISSPELT}
     return next(
-        (word for word, most in allowed.items() if _distance(name, word, most) <= most), None
+        (word for word, most in mistakes.items() if _distance(name, word, most) <= most), None
     )
 
 
-def _squashed(name: str) -> str:
+def _letters(name: str) -> str:
     return "".join(filter(str.isalnum, name.casefold()))
 
 
@@ -167,14 +167,14 @@ def _distance(one: str, other: str, most: int) -> int:
     """Return how many letters are wrong, missing, extra or swapped; beyond ``most``, more."""
     if abs(len(one) - len(other)) > most:
         return most + 1
-    last: list[int] = []
+    row_before_last: list[int] = []
     row = list(range(len(other) + 1))
     for i, letter in enumerate(one):
-        before, row = row, [i + 1]
-        for j, wanted in enumerate(other):
-            cost = min(before[j + 1] + 1, row[j] + 1, before[j] + (letter != wanted))
-            if i and j and letter == other[j - 1] and one[i - 1] == wanted:
-                cost = min(cost, last[j - 1] + 1)
+        last_row, row = row, [i + 1]
+        for j, other_letter in enumerate(other):
+            cost = min(last_row[j + 1] + 1, row[j] + 1, last_row[j] + (letter != other_letter))
+            if i and j and letter == other[j - 1] and one[i - 1] == other_letter:
+                cost = min(cost, row_before_last[j - 1] + 1)
             row.append(cost)
-        last = before
+        row_before_last = last_row
     return row[-1]

@@ -46,7 +46,7 @@ class ParquetPart:
     def read(
         self, columns: Sequence[str], id_column: str | None = None, only: Ids | None = None
     ) -> pa.Table:
-        with read_errors(self.name), self._opened() as file:
+        with read_errors(self.name), self._open() as file:
             if only is None or id_column is None:
                 return plain_table(file.read(columns=list(columns)).select(columns), id_column)
         tables = in_parallel(lambda piece: piece.read_only(columns, id_column, only), self.slices())
@@ -84,11 +84,11 @@ class ParquetPart:
     @Lazy
     def _footer(self) -> tuple[pq.FileMetaData, pa.Schema]:
         """The footer and the types that columns are read in, from one reading."""
-        with read_errors(self.name), self._opened() as file:
+        with read_errors(self.name), self._open() as file:
             return file.metadata, file.schema_arrow
 
     @contextmanager
-    def opened(
+    def open(
         self, dictionaries: Sequence[str] = (), *, piecemeal: bool = False
     ) -> Iterator[pq.ParquetFile]:
         """Open the file anew, without its footer; text columns that are to stay encoded.
@@ -102,11 +102,11 @@ class ParquetPart:
             "metadata": self.metadata,
             "read_dictionary": list(dictionaries),
         }
-        with self._opened(**settings, **options) as file:
+        with self._open(**settings, **options) as file:
             yield file
 
     @contextmanager
-    def _opened(self, **options: Any) -> Iterator[pq.ParquetFile]:
+    def _open(self, **options: Any) -> Iterator[pq.ParquetFile]:
         if isinstance(self.fs, LocalFileSystem):
             with pq.ParquetFile(self.path, pre_buffer=False, **_TIMES, **options) as file:
                 yield file
@@ -133,7 +133,7 @@ class ParquetSlice:
         dictionaries = [
             name for name in columns if name != id_column and self._has_few_values(name)
         ]
-        with read_errors(self.part.name), self.part.opened(dictionaries) as file:
+        with read_errors(self.part.name), self.part.open(dictionaries) as file:
             return plain_table(self._read(file, columns), id_column, dictionaries)
 
     def read_only(self, columns: Sequence[str], id_column: str, only: Ids) -> pa.Table:
@@ -141,7 +141,7 @@ class ParquetSlice:
 
         They are decoded batch by batch, so that a few rows never cost the memory of all.
         """
-        with read_errors(self.part.name), self.part.opened(piecemeal=True) as file:
+        with read_errors(self.part.name), self.part.open(piecemeal=True) as file:
             none = plain_table(file.schema_arrow.empty_table().select(columns), id_column)
             if not _may_hold(self.bounds(id_column), only):
                 return none
@@ -151,10 +151,10 @@ class ParquetSlice:
                 return none
             if list(columns) == [id_column]:
                 return plain_table(ids, id_column).filter(mask)
-            tables = self._chosen(file, columns, id_column, mask)
+            tables = self._chosen_rows(file, columns, id_column, mask)
             return pa.concat_tables([none, *tables], promote_options="permissive")
 
-    def _chosen(
+    def _chosen_rows(
         self, file: pq.ParquetFile, columns: Sequence[str], id_column: str, mask: Column
     ) -> Iterator[pa.Table]:
         """Yield the rows that ``mask`` chooses, batch by batch, up to the last of them."""

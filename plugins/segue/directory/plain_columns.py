@@ -44,8 +44,8 @@ def plain(column: Column) -> Column:
     if is_text(kind):
         return column.cast(TEXT)
     if is_bytes(kind):
-        stored = column.cast(pa.large_binary())
-        return cast(Column, pc.cast(stored, options=_UNSEEN))
+        binary = column.cast(pa.large_binary())
+        return cast(Column, pc.cast(binary, options=_UNSEEN))
     return _as_doubles(column) if pa.types.is_floating(kind) else column
 
 
@@ -135,15 +135,15 @@ def kind_of(kind: pa.DataType) -> ColumnKind:
 
 def id_text(column: Column) -> Column:
     """Return contact ids, as plain text; whole numbers become their decimal digits."""
-    stored, column = column.type, plain(column)
+    own_kind, column = column.type, plain(column)
     kind = column.type
     if is_text(kind):
         try:
             column.validate(full=True)
         except pa.ArrowInvalid:
             raise DataError(
-                f"contact ids are {stored} with bytes that are not UTF-8; allowed: text, or whole "
-                "numbers of an integer type"
+                f"contact ids are {own_kind} with bytes that are not UTF-8; allowed: text, or "
+                "whole numbers of an integer type"
             ) from None
     if is_text(kind) or pa.types.is_null(kind):  # null: a table without rows, or ids without values
         return column.cast(TEXT)
@@ -153,11 +153,13 @@ def id_text(column: Column) -> Column:
 
 
 def plain_table(
-    table: pa.Table, id_column: str | None = None, encoded: Collection[str] = ()
+    table: pa.Table, id_column: str | None = None, dictionaries: Collection[str] = ()
 ) -> pa.Table:
-    """Return a table of plain columns; those that are ``encoded`` stay as they are."""
+    """Return a table of plain columns; text of ``dictionaries`` stays encoded."""
     columns = [
-        id_text(column) if name == id_column else (column if name in encoded else plain(column))
+        id_text(column)
+        if name == id_column
+        else (column if name in dictionaries else plain(column))
         for name, column in zip(table.column_names, table.columns, strict=True)
     ]
     return pa.table(columns, names=table.column_names)

@@ -81,7 +81,7 @@ def _map(scalar: Any) -> list[tuple[Any, Any]]:
     return list(zip(keys, items, strict=True))
 
 
-def _encoded(scalar: Any) -> Any:
+def _dictionary_value(scalar: Any) -> Any:
     return python_value(scalar.value)
 
 
@@ -96,5 +96,5 @@ _READERS: tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...] = (
     (pa.types.is_map, _map),
     (_is_list, _list),
     (pa.types.is_struct, _struct),
-    (pa.types.is_dictionary, _encoded),
+    (pa.types.is_dictionary, _dictionary_value),
 )

@@ -65,7 +65,7 @@ def lacking_columns(tables: SnapshotTables) -> list[CheckFinding]:
             CheckFinding(name, message)
             for name in TABLES
             if tables.has(name)
-            for message in _lacking(tables, name)
+            for message in _missing_columns(tables, name)
         )
     )
 
@@ -81,7 +81,7 @@ def clashing_files(tables: SnapshotTables) -> list[str]:
     return messages
 
 
-def _lacking(tables: SnapshotTables, name: str) -> list[str]:
+def _missing_columns(tables: SnapshotTables, name: str) -> list[str]:
     try:
         table = tables.table(name)
         missing = [column for column in NEEDED[name] if column not in table.sources]
@@ -130,7 +130,7 @@ def _problems(tables: SnapshotTables, name: str) -> Iterator[str]:
 def _unreadable(table: StoredTable) -> Iterator[str]:
     for part in table.parts:
         try:
-            with table.located():
+            with table.located_errors():
                 part.read(part.columns)
         except DataError as error:
             yield str(error)
@@ -160,8 +160,8 @@ def _facts(table: StoredTable, contacts: Ids) -> TableReport:
     has_dates = table.name == "transactions" and "date" in table.sources
     rows = table.read(["date"] if has_dates else [], None)
     of_contacts = pc.sum(pc.is_in(rows.column(ID), value_set=contacts)).as_py() or 0
-    undated = _count_undated(rows) if table.name == "transactions" else 0
-    return TableReport(table.name, rows.num_rows, rows.num_rows - of_contacts, undated)
+    count_undated = _count_undated(rows) if table.name == "transactions" else 0
+    return TableReport(table.name, rows.num_rows, rows.num_rows - of_contacts, count_undated)
 
 
 def _count_undated(transactions: pa.Table) -> int:

@@ -6,39 +6,27 @@ know.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime
 from functools import partial
 from itertools import groupby
-from urllib.parse import unquote
 
 from upath import UPath
 
+from segue.directory.completeness import why_early, why_incomplete
 from segue.directory.definition import DirectoryDefinition
 from segue.directory.layout import (
-    Listing,
     StoredFile,
     folders_in,
     list_folder,
-    shown,
     storage_errors,
-    table_files,
-    unread_tables,
+    without_password,
 )
-from segue.durations import localize
+from segue.directory.snapshot_keys import ALLOWED_KEYS, key_of_folder, require_key
 from segue.errors import DataError, SettingsError, SnapshotMissing
 
 _LISTED_ALONE = 8  # folders; more are listed with all others, 1,000 files a request
-ALLOWED_KEYS = "a date such as 2026-11-22, or a time such as 2026-11-22T06:00:00Z"
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_TIME = re.compile(
-    r"\d{4}-\d{2}-\d{2}T\d{2}(:?\d{2}(:?\d{2}(\.\d{1,6})?)?)?(Z|[+-]\d{2}(:?\d{2})?)?"
-)
-_FOLDER = re.compile(r"(?:(?:snapshot|ds|dt|date|day)=)?(?P<key>.+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +78,8 @@ class _Listed(Snapshot):
 class _Folders:
     """The files of a directory's snapshots: a few folders are listed alone, many all at once."""
 
-    def __init__(self, root: UPath, where: str, entered: Callable[[str], bool]) -> None:
-        self._root, self._where, self._entered = root, where, entered
+    def __init__(self, root: UPath, where: str, is_entered: Callable[[str], bool]) -> None:
+        self._root, self._where, self._entered = root, where, is_entered
         self._alone: dict[str, list[StoredFile]] = {}
         self._whole: dict[str, list[StoredFile]] | None = None
 
@@ -119,16 +107,16 @@ def list_snapshots(directory: DirectoryDefinition, *, now: datetime) -> list[Sna
     cannot be listed, or two folders have the same key.
     """
     where, root, names = _list_root(directory)
-    listed = _Folders(root, where, lambda name: _key_of_folder(directory, name) is not None)
+    files = _Folders(root, where, lambda name: key_of_folder(directory, name) is not None)
 
     def why(folder: str, as_of: datetime) -> str | None:
-        early = _why_early(directory, as_of, now)
-        return early or _why_incomplete(directory, listed.files(folder), now)
+        early = why_early(directory, as_of, now)
+        return early or why_incomplete(directory, files.files(folder), now)
 
     folders = _folders_by_key(directory, names)
     return sorted(
         _Listed(
-            key, as_of, root / folder, partial(listed.files, folder), partial(why, folder, as_of)
+            key, as_of, root / folder, partial(files.files, folder), partial(why, folder, as_of)
         )
         for key, (folder, as_of) in folders.items()
     )
@@ -164,7 +152,7 @@ def unkeyed_folders(directory: DirectoryDefinition) -> list[str]:
     return [
         folder
         for folder in _list_root(directory)[2]
-        if _key_of_folder(directory, folder) is None
+        if key_of_folder(directory, folder) is None
         and not folder.startswith(("_", "."))
         and folder != "lost+found"
     ]
@@ -220,23 +208,23 @@ def find_snapshot(directory: DirectoryDefinition, key: str, *, now: datetime) ->
 
 
 def usable_snapshots(
-    directory: DirectoryDefinition, quarantined: Collection[str], *, now: datetime
+    directory: DirectoryDefinition, quarantined_keys: Collection[str], *, now: datetime
 ) -> list[Snapshot]:
     """Return the directory's snapshots without those that are quarantined, in order of as-of.
 
     ``quarantined`` holds their keys. Whoever chooses a snapshot chooses from these.
     """
     snapshots = list_snapshots(directory, now=now)
-    return [snapshot for snapshot in snapshots if snapshot.key not in quarantined]
+    return [snapshot for snapshot in snapshots if snapshot.key not in quarantined_keys]
 
 
 def find_usable(
-    directory: DirectoryDefinition, key: str, quarantined: Mapping[str, str], *, now: datetime
+    directory: DirectoryDefinition, key: str, reasons: Mapping[str, str], *, now: datetime
 ) -> Snapshot:
     """Return the complete snapshot ``key``; SettingsError where it is quarantined, saying why."""
     canonical, _ = require_key(directory, key)
-    if canonical in quarantined:
-        why = f" ({quarantined[canonical]})" if quarantined[canonical] else ""
+    if canonical in reasons:
+        why = f" ({reasons[canonical]})" if reasons[canonical] else ""
         raise SettingsError(
             f"directory {directory.directory}: snapshot {canonical} is quarantined{why}; "
             f"segue snapshots release {canonical} --directory {directory.directory} lets runs use "
@@ -259,104 +247,13 @@ def choose_span(
     return newest_complete(previous), newest_complete(current)
 
 
-def fingerprint(snapshot: Snapshot) -> str:
-    """Return a digest that changes when any file of the snapshot's tables changes.
-
-    It covers names, sizes and checksums (modification times where there is no checksum), as they
-    are now; marker files and other programs' files do not count.
-    """
-    return _digest_of((file.name, file.size, file.version) for file in _table_files(snapshot))
-
-
-def storage_state(snapshot: Snapshot) -> str:
-    """Return a digest that changes with the fingerprint, and more often: what a cache goes by.
-
-    A local file that was replaced by another of its size, and given its time, is noticed; so is one
-    whose rights were changed or that was copied elsewhere, of which nobody has to be told.
-    """
-    files = _table_files(snapshot)
-    return _digest_of((file.name, file.size, file.version, file.change_time) for file in files)
-
-
-def _digest_of(facts: Iterable[tuple[str | int, ...]]) -> str:
-    return hashlib.sha256(json.dumps(list(facts)).encode()).hexdigest()[:16]
-
-
-def same_content(one: Snapshot, other: Snapshot) -> bool:
-    """Tell whether two snapshots' tables hold the same files: nothing was taken anew.
-
-    Contents are compared only where names and sizes are the same, and no checksums tell: times of
-    modification say nothing of it, since an unpacked archive gives all files the same.
-    """
-    files = [_table_files(one), _table_files(other)]
-    if [(file.name, file.size) for file in files[0]] != [(f.name, f.size) for f in files[1]]:
-        return False
-    return all(
-        _same_checksum(mine, theirs) or _digest(one, mine) == _digest(other, theirs)
-        for mine, theirs in zip(*files, strict=True)
-    )
-
-
-def _same_checksum(one: StoredFile, other: StoredFile) -> bool:
-    return one.is_checksum and other.is_checksum and one.version == other.version
-
-
-def _table_files(snapshot: Snapshot) -> list[StoredFile]:
-    where = f"snapshot {snapshot.key} in {shown(snapshot.location)}"
-    tables = table_files(list_folder(snapshot.location, where).files).values()
-    return sorted((file for files in tables for file in files), key=lambda file: file.name)
-
-
-def _digest(snapshot: Snapshot, file: StoredFile) -> bytes:
-    with (
-        storage_errors(f"snapshot {snapshot.key}, {file.name}"),
-        snapshot.location.fs.open(file.path, "rb") as stream,
-    ):
-        return hashlib.file_digest(stream, "blake2b").digest()
-
-
-def parse_key(directory: DirectoryDefinition, text: str) -> tuple[str, datetime] | None:
-    """Return the canonical key and the as-of of a key in any spelling; None if it is no key.
-
-    A time without an offset is in the directory's zone.
-    """
-    try:
-        if _DATE.fullmatch(text):
-            return text, _as_of_date(directory, date.fromisoformat(text))
-        if _TIME.fullmatch(text):
-            return _canonical_time(directory, datetime.fromisoformat(text))
-    except (ValueError, OverflowError):  # 30 February, or beyond the calendar
-        return None
-    return None
-
-
-def require_key(directory: DirectoryDefinition, text: str) -> tuple[str, datetime]:
-    """Return what ``parse_key`` does; raise SettingsError, with what is allowed, for no key."""
-    key_and_instant = parse_key(directory, text)
-    if key_and_instant is None:
-        raise SettingsError(
-            f"directory {directory.directory}: {text!r} is not a snapshot key; "
-            f"allowed: {ALLOWED_KEYS}"
-        )
-    return key_and_instant
-
-
-def _as_of_date(directory: DirectoryDefinition, day: date) -> datetime:
-    first = day + timedelta(days=1) if directory.date_keys == "end_of_day" else day
-    return localize(datetime.combine(first, time.min), directory.zone)
-
-
-def _canonical_time(directory: DirectoryDefinition, when: datetime) -> tuple[str, datetime]:
-    instant = when.astimezone(UTC) if when.tzinfo else localize(when, directory.zone)
-    return instant.isoformat().replace("+00:00", "Z"), instant
-
-
 def _list_root(directory: DirectoryDefinition) -> tuple[str, UPath, Sequence[str]]:
     """Return how messages call the folder of snapshots, the folder, and the names of its folders.
 
     Nothing below those is listed.
     """
-    where = f"directory {directory.directory}: the folder of snapshots {shown(directory.snapshots)}"
+    place = without_password(directory.snapshots)
+    where = f"directory {directory.directory}: the folder of snapshots {place}"
     with storage_errors(where):
         root = UPath(directory.snapshots)
         folders = folders_in(root, where)
@@ -372,80 +269,18 @@ def _folders_by_key(
 ) -> dict[str, tuple[str, datetime]]:
     by_key: dict[str, tuple[str, datetime]] = {}
     for folder in folders:
-        key_and_instant = _key_of_folder(directory, folder)
+        key_and_instant = key_of_folder(directory, folder)
         if key_and_instant is None:
             continue
         key, as_of = key_and_instant
         if key in by_key:
+            place = without_password(directory.snapshots)
             raise DataError(
                 f"directory {directory.directory}: the folders {by_key[key][0]!r} and {folder!r} "
-                f"in {shown(directory.snapshots)} are both snapshot {key}; keep one of them"
+                f"in {place} are both snapshot {key}; keep one of them"
             )
         by_key[key] = (folder, as_of)
     return by_key
-
-
-def _key_of_folder(directory: DirectoryDefinition, folder: str) -> tuple[str, datetime] | None:
-    match = _FOLDER.fullmatch(folder)
-    return parse_key(directory, unquote(match["key"])) if match else None
-
-
-def _why_early(directory: DirectoryDefinition, as_of: datetime, now: datetime) -> str | None:
-    """Say that a snapshot knows what has not happened yet; None where it does not.
-
-    Consent is judged on the newest snapshot: one of a mistyped year would be the newest for years.
-    """
-    if as_of <= now:
-        return None
-    why = f"its as-of {as_of.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ} is in the future"
-    if directory.date_keys == "end_of_day" and as_of - now <= timedelta(days=1):
-        why += "; of a directory photographed in the morning, say date_keys: start_of_day"
-    return why
-
-
-def _why_incomplete(
-    directory: DirectoryDefinition, files: Sequence[StoredFile], now: datetime
-) -> str | None:
-    tables = table_files(files)
-    if "contacts" not in tables:
-        listing = Listing(tuple(files), ())
-        others = ", ".join(map(repr, unread_tables(listing, directory.complete_marker)))
-        hint = (
-            f"; {others} is not read: expected contacts.parquet, .csv or .csv.gz" if others else ""
-        )
-        return "no contacts table" + hint
-    broken_links = sorted(file.name for each in tables.values() for file in each if file.is_gone)
-    if broken_links:
-        return f"{broken_links[0]} is a link to a file that is not there"
-    if directory.complete_marker is not None:
-        return _why_unmarked(directory.complete_marker, tables, {file.name for file in files})
-    times = [file.modified for file in files if file.modified is not None]
-    if len(times) < len(files):
-        return "the file system keeps no modification times; use complete_marker"
-    newest = max(times)
-    if now < directory.settle.after(newest, directory.zone):
-        return f"a file changed at {newest:%Y-%m-%dT%H:%M:%SZ}, less than {directory.settle} ago"
-    return None
-
-
-def _why_unmarked(
-    marker: str, tables: Mapping[str, Sequence[StoredFile]], names: Collection[str]
-) -> str | None:
-    """Say which marker is missing; it stands beside the tables, or in the folder of each.
-
-    Spark and Hadoop write theirs into the folder that they write, which is a table's.
-    """
-    if marker in names:
-        return None
-    parts = sorted({file.name for files in tables.values() for file in files})
-    if all("/" in name for name in parts):
-        folders = dict.fromkeys(name.split("/")[0] for name in parts)
-        missing = [f"{folder}/{marker}" for folder in folders if f"{folder}/{marker}" not in names]
-        if not missing:
-            return None
-        if len(missing) < len(folders):
-            return f"no marker file {', '.join(missing)}"
-    return f"no marker file {marker}"
 
 
 def _available(snapshots: Sequence[Snapshot], as_of: datetime) -> str:

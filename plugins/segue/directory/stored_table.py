@@ -82,16 +82,16 @@ class StoredTable:
     @property
     def parts(self) -> list[Part]:
         """The readers of its files: of one format, with the same columns."""
-        return self._opened[0]
+        return self._parts_and_types[0]
 
     @property
     def types(self) -> dict[str, pa.DataType]:
         """The types that all files have together, by their own names."""
-        return self._opened[1]
+        return self._parts_and_types[1]
 
     @Lazy
-    def _opened(self) -> tuple[list[Part], dict[str, pa.DataType]]:
-        with self.located():
+    def _parts_and_types(self) -> tuple[list[Part], dict[str, pa.DataType]]:
+        with self.located_errors():
             parts = open_parts(self.files, self.fs)
             in_parallel(_require_commas, parts)  # each reads a file's footer or head
             return parts, common_types(parts, self.mapping.get(ID, ID))
@@ -141,17 +141,17 @@ class StoredTable:
         """Say that a column of names is of a kind that cannot be any; None where it is."""
         if self.name not in NAMES:
             return None
-        column, allowed = NAMES[self.name]
+        column, allowed_kinds = NAMES[self.name]
         kind = self.kinds.get(column)
-        if kind is None or kind in allowed:
+        if kind is None or kind in allowed_kinds:
             return None
-        words = " or ".join(word for word in allowed if word is not ColumnKind.NULL)
+        words = " or ".join(word for word in allowed_kinds if word is not ColumnKind.NULL)
         return f"{self.sources[column]!r} holds values of the kind {kind}; allowed: {words}"
 
     def count(self) -> int:
         """Return the number of rows, cheaply where the files note it."""
         parts = self.parts
-        with self.located():
+        with self.located_errors():
             return sum(part.count() for part in parts)
 
     def has_one_type(self, columns: Sequence[str]) -> bool:
@@ -179,12 +179,12 @@ class StoredTable:
         """
         sources = self.sources_of(self.sources if columns is None else columns)
         ids = None if only is None else pa.array(list(dict.fromkeys(only)), TEXT)
-        return self._checked(_concat(self._read_parts(sources, ids)))
+        return self._sound_rows(_concat(self._read_parts(sources, ids)))
 
     def slices(self) -> list[TableSlice]:
         """Return the pieces that it can be read in, in the order of its rows."""
         parts = self.parts
-        with self.located():
+        with self.located_errors():
             pieces = [piece for part in parts for piece in part.slices()]
         return [TableSlice(self, piece) for piece in pieces]
 
@@ -192,11 +192,10 @@ class StoredTable:
         """Read a slice; for ``TableSlice.read``."""
         sources = self.sources_of(columns)
         own = list(dict.fromkeys(sources[name] for name in columns))
-        with self.located():
-            stored = piece.read(own, sources[ID])
-            typed = in_types(stored, self.types, piece.name, self.parts)
-        rows = typed.select([sources[name] for name in columns]).rename_columns(list(columns))
-        return self._checked(rows)
+        with self.located_errors():
+            rows = in_types(piece.read(own, sources[ID]), self.types, piece.name, self.parts)
+        own_columns = rows.select([sources[name] for name in columns])
+        return self._sound_rows(own_columns.rename_columns(list(columns)))
 
     def locate(self, *columns: str) -> LocatedRows:
         """Return all rows' ids and ``columns``, unchecked, and the place of each row."""
@@ -208,7 +207,7 @@ class StoredTable:
     def _read_parts(self, sources: Mapping[str, str], only: Ids | None = None) -> list[pa.Table]:
         """Return each file's rows, under standard names."""
         own, parts = list(dict.fromkeys(sources.values())), self.parts
-        with self.located():
+        with self.located_errors():
             rows_of_parts = [
                 in_types(part.read(own, sources[ID], only), self.types, part.name, parts)
                 for part in parts
@@ -218,7 +217,7 @@ class StoredTable:
             for rows in rows_of_parts
         ]
 
-    def _checked(self, rows: pa.Table) -> pa.Table:
+    def _sound_rows(self, rows: pa.Table) -> pa.Table:
         """Return rows whose ids are all there, with opt states as booleans; or raise DataError.
 
         Ids that no ledger can keep are ids: who acts on a contact leaves those out.
@@ -265,7 +264,7 @@ class StoredTable:
         return DataError(f"{self.where}, {self.label}: {message}")
 
     @contextmanager
-    def located(self) -> Iterator[None]:
+    def located_errors(self) -> Iterator[None]:
         """Complete an error that begins with the name of a file."""
         try:
             yield

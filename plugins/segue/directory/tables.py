@@ -45,18 +45,18 @@ class SnapshotTables:
         directory: DirectoryDefinition,
         snapshot: Snapshot,
         *,
-        called: str | None = None,
+        label: str | None = None,
         files: Sequence[StoredFile] | None = None,
     ) -> None:
-        """``called`` is what messages call a snapshot that was made up, instead of its files.
+        """``label`` is what messages call a snapshot that was made up, instead of its files.
 
         ``files`` are those of the snapshot, for who has listed them already.
         """
         self.directory = directory
         self.snapshot = snapshot
-        self.where = called or f"directory {directory.directory}, snapshot {snapshot.key}"
-        self._is_made_up = called is not None
-        self._listed_files = files
+        self.where = label or f"directory {directory.directory}, snapshot {snapshot.key}"
+        self._is_made_up = label is not None
+        self._files_before = files
         self._tables: dict[str, StoredTable] = {}
 
     def has(self, table: str) -> bool:
@@ -126,7 +126,7 @@ class SnapshotTables:
         if name not in self._tables:
             if not self.has(name):
                 raise self.absence(name)
-            kind = lake_of(name, self._listed)
+            kind = lake_of(name, self._all_files)
             if kind is not None:
                 raise DataError(f"{self.where}, {name}: {_LAKE.format(kind=kind)}")
             files, fs = self.files[name], self.snapshot.location.fs
@@ -143,7 +143,7 @@ class SnapshotTables:
     @Lazy
     def files(self) -> dict[str, list[StoredFile]]:
         """The files of each table that is there."""
-        return table_files(self._listed)
+        return table_files(self._all_files)
 
     @Lazy
     def listing(self) -> Listing:
@@ -151,8 +151,8 @@ class SnapshotTables:
         return list_folder(self.snapshot.location, self.where)
 
     @property
-    def _listed(self) -> Sequence[StoredFile]:
-        return self.listing.files if self._listed_files is None else self._listed_files
+    def _all_files(self) -> Sequence[StoredFile]:
+        return self.listing.files if self._files_before is None else self._files_before
 
 
 def _sorted_by_id(rows: pa.Table) -> pa.Table:

@@ -40,11 +40,11 @@ def whole_file(fs: AbstractFileSystem, path: str) -> Iterator[IO[Any]]:
 def remove_unfinished(root: str, now: datetime) -> int:
     """Delete what writers that were killed left below a folder, an hour later; returns how many."""
     folder = UPath(root)
-    removed = 0
+    count = 0
     for file in list_folder(folder, f"the folder {root}").files:
         is_old = file.modified is not None and file.modified < now - _LONGEST
         if is_old and _UNFINISHED.search(file.name):
             with contextlib.suppress(FileNotFoundError):
                 folder.fs.rm(file.path)
-                removed += 1
-    return removed
+                count += 1
+    return count

@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from segue.directory.definition import turned_round
+from segue.directory.definition import reversal_problem
 from segue.documents import Definition, Items, Name, ProblemsFound
 from segue.segments.conditions import ConditionField, Needs, needed_columns, to_data
 from segue.segments.conditions.inspection import operator_versions
@@ -57,7 +57,7 @@ class ImportedMembership(Definition):
     @field_validator("columns")
     @classmethod
     def _takes_no_for_no(cls, columns: dict[str, str]) -> dict[str, str]:
-        message = turned_round(columns.get("opted_in", ""), is_in=True)
+        message = reversal_problem(columns.get("opted_in", ""), is_in=True)
         if message is not None:
             raise ProblemsFound([(("opted_in",), message)])
         return columns

@@ -20,7 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segue.directory.definition import DirectoryDefinition
-from segue.directory.snapshots import Snapshot, storage_state
+from segue.directory.snapshot_content import storage_state
+from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables
 from segue.directory.whole_files import whole_file
 from segue.segments.arrow import TEXT, pc

@@ -14,7 +14,7 @@ from upath import UPath
 
 from segue.directory.checks import list_names
 from segue.directory.checks import opt_states as read_opt_states
-from segue.directory.layout import find_file, shown, storage_errors
+from segue.directory.layout import find_file, storage_errors, without_password
 from segue.directory.look_alikes import opt_state_columns
 from segue.directory.readers import open_parts
 from segue.directory.snapshots import Snapshot
@@ -106,7 +106,7 @@ def outside_version(segment: SegmentDefinition, snapshot: Snapshot) -> list[Any]
 def outside_missing(segment: SegmentDefinition, snapshot: Snapshot) -> list[str]:
     """Return the imported tables that ``segment`` needs and that are not there."""
     return [
-        f"the imported membership {shown(part.import_location(snapshot.key))}"
+        f"the imported membership {without_password(part.import_location(snapshot.key))}"
         for part in (segment, *segment.refers_to)
         if part.imported is not None and not _version(UPath(part.import_location(snapshot.key)))
     ]
@@ -183,7 +183,7 @@ def _as_ids(result: Any, where: str) -> ArrowColumn:
 
 def _imported(segment: SegmentDefinition, tables: SnapshotTables) -> Members:
     location = segment.import_location(tables.snapshot.key)
-    where = f"the imported membership of {segment.segment}, {shown(location)},"
+    where = f"the imported membership of {segment.segment}, {without_password(location)},"
     assert segment.imported is not None
     rows = _read_import(segment, UPath(location), where)
     ids = rows.column("contact_id")
@@ -268,7 +268,7 @@ def _some(ids: list[Any]) -> str:
 
 def _version(location: UPath) -> list[Any]:
     """Return size and version of a file; empty if it is not there."""
-    where = f"the folder {shown(location.parent)}"
+    where = f"the folder {without_password(location.parent)}"
     file = find_file(location, where)
     return [file.size, file.version, file.change_time] if file else []
 

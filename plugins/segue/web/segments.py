@@ -15,7 +15,8 @@ from fastapi.responses import HTMLResponse
 from segue.catalog import Catalog
 from segue.delivery.ledger import Ledger, Size, Version
 from segue.directory.definition import DirectoryDefinition
-from segue.directory.snapshots import Snapshot, require_key, usable_snapshots
+from segue.directory.snapshot_keys import require_key
+from segue.directory.snapshots import Snapshot, usable_snapshots
 from segue.directory.tables import SnapshotTables
 from segue.documents import Document, validate
 from segue.errors import DataError, DefinitionError

@@ -21,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-from segue.directory.definition import known_zone
+from segue.directory.definition import zone_name
 from segue.documents import Definition, Items, Location, Name, ProblemsFound, did_you_mean
 from segue.durations import Duration, DurationField, localize, parse_duration
 from segue.segments.conditions import (
@@ -227,7 +227,7 @@ class QuietHours(Definition):
 
     begin: Annotated[WallClock, Field(alias="from")]
     end: Annotated[WallClock, Field(alias="to")]
-    timezone: Annotated[str, AfterValidator(known_zone)] | None = None
+    timezone: Annotated[str, AfterValidator(zone_name)] | None = None
     timezone_field: str | None = None
     expires: DurationField = Duration(24, "h")
 

@@ -12,7 +12,7 @@ from segue.delivery.ledger import SpanKind
 from segue.delivery.resolved import ResolvedWorkflow
 from segue.delivery.spans import Point, Stretch
 from segue.directory.definition import DirectoryDefinition
-from segue.directory.snapshots import parse_key
+from segue.directory.snapshot_keys import parse_key
 from segue.segments.definition import SegmentDefinition
 from segue.workflows.definition import WorkflowDefinition
 

@@ -55,7 +55,7 @@ class Shop(Place):
     def may_write_to_b(self) -> bool:
         """Run the workflow over the two days and ask for consent as the door does."""
         workflow = self.workflow
-        directory = workflow.directory.knowing(frozenset({"gold"}))
+        directory = workflow.directory.with_segments(frozenset({"gold"}))
         object.__setattr__(workflow, "directory", directory)
         pair = {"previous": "2026-11-08", "current": "2026-11-09"}
         wishes = Wishes(**pair, accept_rewritten=True)
@@ -263,7 +263,7 @@ def test_a_snapshot_that_fails_its_check_lets_nobody_be_written_to(shop, broken,
     with pytest.raises(DataError):
         if day == "current":
             shop.may_write_to_b()
-        directory = shop.workflow.directory.knowing(frozenset({"gold"}))
+        directory = shop.workflow.directory.with_segments(frozenset({"gold"}))
         workflow = replace(shop.workflow, directory=directory)
         current_consent(workflow, [change], later)
 

@@ -12,7 +12,8 @@ from upath import UPath
 
 from segue.delivery.sanity import odd_about
 from segue.directory.definition import DirectoryDefinition
-from segue.directory.snapshots import Snapshot, same_content
+from segue.directory.snapshot_content import same_content
+from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables
 from segue.workflows.definition import GuardLimits
 

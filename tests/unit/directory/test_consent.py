@@ -30,7 +30,7 @@ def tables(local):
         for name, content in dict(files).items():
             local.write(f"{KEY}/{name}", content)
         made = local.tables(**keys)
-        made.directory = made.directory.knowing(SEGMENTS)
+        made.directory = made.directory.with_segments(SEGMENTS)
         return made
 
     return make

@@ -14,13 +14,8 @@ import pytest
 from fsspec.spec import AbstractFileSystem
 
 from segue.directory.definition import DirectoryDefinition
-from segue.directory.snapshots import (
-    choose_span,
-    find_snapshot,
-    fingerprint,
-    list_snapshots,
-    listed_files,
-)
+from segue.directory.snapshot_content import fingerprint
+from segue.directory.snapshots import choose_span, find_snapshot, list_snapshots, listed_files
 from segue.directory.tables import SnapshotTables
 
 NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)

@@ -10,15 +10,14 @@ import pytest
 from upath import UPath
 
 from segue.directory.layout import StoredFile, folders_in
+from segue.directory.snapshot_content import fingerprint, same_content
+from segue.directory.snapshot_keys import parse_key
 from segue.directory.snapshots import (
     Snapshot,
     choose_span,
     describe_unkeyed,
     find_snapshot,
-    fingerprint,
     list_snapshots,
-    parse_key,
-    same_content,
     unkeyed_folders,
 )
 from segue.errors import DataError, SettingsError, SnapshotMissing
@@ -465,5 +464,7 @@ def test_imports():
             local.write(f"{key}/contacts.csv", CONTACTS)
         one, other = list_snapshots(local.definition(), now=LATER)
         file = StoredFile("contacts.csv", "nowhere", 1, "sum", None, is_checksum=True)
-        monkeypatch.setattr("segue.directory.snapshots._table_files", lambda snapshot: [file])
+        monkeypatch.setattr(
+            "segue.directory.snapshot_content._table_files", lambda snapshot: [file]
+        )
         assert same_content(one, other)

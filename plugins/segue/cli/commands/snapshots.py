@@ -99,7 +99,8 @@ def quarantine(
     """
     from segue.cli.workspace import Workspace, person, this_second, writing_ledger
     from segue.delivery import asking
-    from segue.directory.snapshots import find_snapshot, require_key
+    from segue.directory.snapshot_keys import require_key
+    from segue.directory.snapshots import find_snapshot
     from segue.errors import SegueError
 
     workspace = Workspace.open(home)
@@ -123,7 +124,7 @@ def release(key: _Key, directory: _Directory, home: Home = None) -> None:
     """Let runs use a quarantined snapshot again."""
     from segue.cli.workspace import Workspace, person, this_second, writing_ledger
     from segue.delivery import asking
-    from segue.directory.snapshots import parse_key
+    from segue.directory.snapshot_keys import parse_key
     from segue.errors import SettingsError
 
     workspace = Workspace.open(home)
