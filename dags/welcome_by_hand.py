@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 from airflow.sdk import DAG, task
 
-from segue.catalog import Catalog
 from segue.dag_builder import RUN_PARAMS, contact_group
 from segue.operators import DetectChanges, Guard, Report
 from segue.settings import Settings
+from segue.workflows.catalog import Catalog
 
 workflow = Catalog(Settings.from_environment().home).build(
     {

@@ -19,8 +19,6 @@ from airflow.sdk import (
     task_group,
 )
 
-from segue.catalog import Catalog
-from segue.delivery.resolved import ResolvedWorkflow
 from segue.errors import DefinitionError
 from segue.operators import (
     CheckConditions,
@@ -38,7 +36,9 @@ from segue.operators import (
 from segue.operators.notices import notifiers
 from segue.sensors import WaitForSnapshot
 from segue.settings import Settings
-from segue.validation import find_problems
+from segue.workflows.catalog import Catalog
+from segue.workflows.resolved import ResolvedWorkflow
+from segue.workflows.validation import find_problems
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions._internal.node import DAGNode

@@ -13,7 +13,7 @@ from segue.channels.http.calls import HttpCalls, open_calls, open_webhook
 from segue.channels.http.sender import HttpSender
 from segue.channels.look_ups import look_from
 from segue.channels.rates import limits_of
-from segue.delivery.channel import (
+from segue.contracts.channel import (
     Audience,
     Channel,
     Finding,
@@ -26,7 +26,8 @@ from segue.delivery.channel import (
     Sender,
     Tried,
 )
-from segue.delivery.live import FoundByName, LiveReader, LiveSource
+from segue.contracts.live_source import FoundByName, LiveReader, LiveSource
+from segue.contracts.templates import CardText, Html, Line, Mrkdwn, Text, Url, UrlPath
 from segue.documents import Definition
 from segue.errors import (
     ConnectionFailure,
@@ -45,7 +46,6 @@ from segue.segments.conditions import (
     register_aggregate,
 )
 from segue.segments.conditions.registry import Reading
-from segue.workflows.templates import CardText, Html, Line, Mrkdwn, Text, Url, UrlPath
 
 __all__ = [
     "Aggregate",

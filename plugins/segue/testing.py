@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Self
 
 from pydantic import PrivateAttr
 
-from segue.delivery.channel import Audience, Channel, Limit, Receipt, Sender
-from segue.workflows.templates import Text
+from segue.contracts.channel import Audience, Channel, Limit, Receipt, Sender
+from segue.contracts.templates import Text
 
 Answer = Callable[[str, Mapping[str, Any]], None]  # key and message; may raise
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import yaml
 
-from segue.delivery.ledger import Ledger
 from segue.demo.local_airflow import LocalAirflow
+from segue.ledger import Ledger
 from segue.sandbox.server import Sandbox
 
 SLACK = {

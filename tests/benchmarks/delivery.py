@@ -29,10 +29,10 @@ from sqlalchemy import create_engine, text
 
 from segue.channels.tickets.zendesk_ticket import ZendeskTicket
 from segue.delivery.candidates import Candidate, Terms, judge
-from segue.delivery.database import open_engine, upgrade
 from segue.delivery.door import Door
-from segue.delivery.ledger import DetectedSpan, Ledger, Run
-from segue.delivery.spans import Point, Stretch
+from segue.ledger import DetectedSpan, Ledger, Run
+from segue.ledger.engine import open_engine, upgrade
+from segue.ledger.stretches import Point, Stretch
 from tests.benchmarks.report import facts
 
 HERE = Path(__file__).parent

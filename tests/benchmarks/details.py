@@ -151,10 +151,10 @@ def asked() -> list[str]:
 
 def segue(home: Path, every: bool) -> Callable[[], dict[str, dict[str, Any]]]:
     """Details as a task loads them, down to what a template sees."""
+    from segue.contacts.fields import contact_fields, load_details
     from segue.directory.definition import DirectoryDefinition
     from segue.directory.snapshots import find_snapshot
     from segue.workflows.definition import WorkflowDefinition
-    from segue.workflows.details import contact_fields, load_details
 
     directory = DirectoryDefinition(
         directory="people", snapshots=str(home / "snapshots"), complete_marker="_SUCCESS"

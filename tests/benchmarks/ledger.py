@@ -19,9 +19,9 @@ from typing import Any
 from rich.progress import Progress
 from sqlalchemy import Table, select
 
-from segue.delivery.database import open_engine, upgrade
-from segue.delivery.ledger import DetectedSpan, Ledger, Run, SpanKind, StartRules
-from segue.delivery.schema import changes, definitions, deliveries, runs, spans
+from segue.ledger import DetectedSpan, Ledger, Run, SpanKind, StartRules
+from segue.ledger.engine import open_engine, upgrade
+from segue.ledger.schema import changes, definitions, deliveries, runs, spans
 from tests.benchmarks.delivery import NOW, STRETCH, postgresql_ledger
 from tests.benchmarks.report import facts
 

@@ -28,8 +28,8 @@ from typing import Any
 import yaml
 from sqlalchemy import Connection, Engine, create_engine, event, select, text
 
-from segue.delivery.database import open_engine, upgrade
-from segue.delivery.schema import State, changes, definitions, deliveries, requests, runs, spans
+from segue.ledger.engine import open_engine, upgrade
+from segue.ledger.schema import State, changes, definitions, deliveries, requests, runs, spans
 from tests.benchmarks.report import facts
 
 HERE = Path(__file__).parent

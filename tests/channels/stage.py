@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from segue.delivery.ledger import Ledger
 from segue.demo.local_airflow import LocalAirflow
+from segue.ledger import Ledger
 from segue.sandbox.faults import Fault, Faults
 from segue.sandbox.server import Sandbox
 from segue.sandbox.store import Message
@@ -24,7 +24,7 @@ from tests.airflow.world import World, everything_stored
 from tests.channels import people
 from tests.channels.case import ChannelCase, Sent, Servers
 from tests.channels.run import CURRENT, PREVIOUS
-from tests.unit.delivery.builders import end_leases
+from tests.unit.builders import end_leases
 
 ROOT = Path(__file__).resolve().parents[2]
 PAUSE = 2  # seconds that a rate limit asks for; after other errors a second is waited

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.unit.delivery.conftest import (
+from tests.unit.conftest import (
     database,
     empty_database,
     empty_file,

@@ -22,26 +22,9 @@ from typing import Any
 import pandas as pd
 from sqlalchemy import Connection, Engine
 
-from segue.delivery.branches import BranchRef, RunArea, changes_of_span, cut
-from segue.delivery.detection import detect
-from segue.delivery.door import Clock
-from segue.delivery.forgetting import forget
-from segue.delivery.gaps import gaps
-from segue.delivery.guard import judge_policies, live_spans, question
-from segue.delivery.ledger import (
-    Decision,
-    Ledger,
-    RecordedRun,
-    RecordedSpan,
-    RequestKind,
-    Run,
-    Selection,
-    Settlement,
-    Wishes,
-)
-from segue.delivery.looking_up import Desk
-from segue.delivery.report import report_run
-from segue.delivery.resolved import ResolvedWorkflow
+from segue.clock import Clock
+from segue.contacts.change import changes_of_span
+from segue.contacts.live_look_up import Desk
 from segue.delivery.resumption import await_definition, resume
 from segue.delivery.steps import check_branch, deliver_action, deliver_digest, load_branch
 from segue.directory.definition import DirectoryDefinition
@@ -56,10 +39,29 @@ from segue.errors import (
     SettingsError,
     TransientFailure,
 )
+from segue.ledger import (
+    Decision,
+    Ledger,
+    RecordedRun,
+    RecordedSpan,
+    RequestKind,
+    Run,
+    Selection,
+    Settlement,
+    Wishes,
+)
+from segue.runs.areas import RunArea
+from segue.runs.branches import BranchRef, cut
+from segue.runs.detection import detect
+from segue.runs.gaps import gaps
+from segue.runs.guard import judge_policies, live_spans, question
+from segue.runs.report import report_run
 from segue.segments.definition import SegmentDefinition
-from segue.segments.membership import MembershipStore
+from segue.segments.membership.store import MembershipStore
 from segue.testing import AskableChannel, Outbox, RecordingChannel
+from segue.upkeep.forgetting import forget
 from segue.workflows.definition import WorkflowDefinition
+from segue.workflows.resolved import ResolvedWorkflow
 
 CONTACTS = "abcdef"
 FIRST_DAY = date(2026, 11, 1)

@@ -31,9 +31,9 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import event, select
 
-from segue.delivery.database import open_engine, upgrade
-from segue.delivery.ledger import Ledger, Run, Wishes
-from segue.delivery.schema import State, deliveries
+from segue.ledger import Ledger, Run, Wishes
+from segue.ledger.engine import open_engine, upgrade
+from segue.ledger.schema import State, deliveries
 from tests.properties.delivery_world import (
     ACTIONS,
     CONTACTS,

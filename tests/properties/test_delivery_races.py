@@ -14,11 +14,11 @@ from typing import ClassVar
 
 import pytest
 
-from segue.delivery.database import open_engine
-from segue.delivery.door import Clock
-from segue.delivery.ledger import Ledger, Run, Wishes
+from segue.clock import Clock
 from segue.delivery.steps import deliver_action
 from segue.errors import TransientFailure
+from segue.ledger import Ledger, Run, Wishes
+from segue.ledger.engine import open_engine
 from segue.testing import Outbox, RecordingChannel
 from tests.properties.delivery_world import (
     CONTACTS,

@@ -20,12 +20,14 @@ from segue.directory.plain_columns import is_text
 from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables
 from segue.errors import DataError
-from segue.segments import membership, sliced_membership, sorted_changes
-from segue.segments.changes import changes_of_pieces, plain_changes
 from segue.segments.conditions.inspection import named_segments
 from segue.segments.definition import SegmentDefinition
-from segue.segments.membership import plain_members
-from segue.segments.sliced_membership import sliced_members
+from segue.segments.membership import slices as sliced_membership
+from segue.segments.membership import sorted_changes
+from segue.segments.membership import store as membership
+from segue.segments.membership.changes import changes_of_pieces, plain_changes
+from segue.segments.membership.slices import sliced_members
+from segue.segments.membership.store import plain_members
 from tests.properties.test_segments import (
     AS_OF,
     COLUMNS,
@@ -84,7 +86,7 @@ def plainly(monkeypatch):
         compared.append((len(previous), len(current)))
         return plain_changes(previous, current)
 
-    monkeypatch.setattr("segue.segments.changes.plain_changes", counting)
+    monkeypatch.setattr("segue.segments.membership.changes.plain_changes", counting)
     return compared
 
 

@@ -28,7 +28,7 @@ from segue.directory.definition import DirectoryDefinition
 from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables
 from segue.errors import DataError
-from segue.segments.column_source import column_of
+from segue.segments.columns.column_source import column_of
 from segue.segments.unreadable import Reading, Use, find_unreadable
 
 ZONE = ZoneInfo("Europe/London")

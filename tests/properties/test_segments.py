@@ -23,11 +23,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segue.durations import localize, parse_duration
-from segue.segments.changes import membership_changes
 from segue.segments.conditions import parse_condition
 from segue.segments.conditions.aggregates import aggregate_names
 from segue.segments.conditions.registry import Reading, find_operator, operator_names
 from segue.segments.evaluation import Population, evaluate
+from segue.segments.membership.changes import membership_changes
 
 ZONES = [ZoneInfo("UTC"), ZoneInfo("Europe/London"), ZoneInfo("America/St_Johns")]
 AS_OF = datetime(2026, 11, 23, tzinfo=UTC)

@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segue.delivery.spans import Point, Stretch, uncovered, uncovered_steps
+from segue.ledger.stretches import Point, Stretch, uncovered, uncovered_steps
 
 ORIGIN = datetime(2026, 11, 1, tzinfo=UTC)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from segue.delivery.channel import channel_class
+from segue.contracts.channel import channel_class
 from tests.torture.databases import Cluster
 from tests.torture.experiments import (
     DIGEST_RACE,

@@ -21,13 +21,13 @@ from typing import Any, Self
 
 from sqlalchemy import select
 
-from segue.delivery.database import open_engine, upgrade
-from segue.delivery.ledger import Ledger
-from segue.delivery.schema import State, deliveries
+from segue.ledger import Ledger
+from segue.ledger.engine import open_engine, upgrade
+from segue.ledger.schema import State, deliveries
 from tests.torture.deadly import DeadlySandbox
 from tests.torture.vendors import Vendor
 from tests.torture.worker import ACTION, LEFT_TO_RETRY, SNAPSHOT, WORKFLOW
-from tests.unit.delivery.builders import NOW, added, detected, end_leases, record, run, stretch
+from tests.unit.builders import NOW, added, detected, end_leases, record, run, stretch
 
 NAMESPACE = "torture"
 TOO_LONG = 600  # seconds, for one worker

@@ -18,12 +18,13 @@ import time
 import traceback
 from typing import Any, NoReturn
 
+from segue.clock import Clock
+from segue.contracts.channel import BUILT_IN, channel_class
 from segue.delivery.candidates import Candidate, Terms
-from segue.delivery.channel import BUILT_IN, channel_class
-from segue.delivery.door import Clock, Door
-from segue.delivery.ledger import Ledger
-from segue.delivery.schema import State
+from segue.delivery.door import Door
 from segue.errors import LedgerError
+from segue.ledger import Ledger
+from segue.ledger.schema import State
 
 BEFORE_CLAIM = "before the claim"
 AFTER_CLAIM = "after the claim"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from segue.delivery.ledger import Ledger
+from segue.ledger import Ledger
 
 USERS = {"vera": "viewer", "una": "user", "otto": "op", "anna": "admin"}
 ROOT = Path(__file__).parents[2]

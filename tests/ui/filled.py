@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from segue.delivery.ledger import DetectedSpan, Ledger, Run, SpanKind
-from segue.delivery.schema import State, deliveries
-from segue.delivery.spans import Point, Stretch
+from segue.ledger import DetectedSpan, Ledger, Run, SpanKind
+from segue.ledger.schema import State, deliveries
+from segue.ledger.stretches import Point, Stretch
 
 BEGUN = datetime.now(UTC)  # of all tests: midnight may come in the middle of one
 HOSTILE = "<img src=x onerror=alert(1)>\"'{{ 7*7 }}"

@@ -15,8 +15,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from segue.delivery import asking
-from segue.delivery.ledger import Selection
+from segue.ledger import Selection
+from segue.upkeep import interventions as asking
 from tests.ui.browsing import browser, frame_of, inner_of, log_in
 from tests.ui.showroom import RENEWALS, ROOT, release, showroom
 

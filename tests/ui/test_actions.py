@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from segue.delivery.ledger import Ledger
-from segue.delivery.schema import State
+from segue.ledger import Ledger
+from segue.ledger.schema import State
 from tests.ui.filled import record, settle
 
 FORMS = {
@@ -151,8 +151,8 @@ def test_requests_about_what_one_may_not_read_are_not_listed(
     definitions("other")
     record(filled, "other", "run", 1, "xavier")
     press(client("una"), "stop", reason="the secret reason")
-    from segue.delivery import asking
-    from tests.unit.delivery.builders import NOW
+    from segue.upkeep import interventions as asking
+    from tests.unit.builders import NOW
 
     asking.suppress(filled, ["someone"], "cli@host", "", NOW)
     both = client("vera").get("/segue/requests").text

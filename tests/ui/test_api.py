@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from segue.delivery.ledger import Ledger
-from segue.delivery.schema import State
+from segue.ledger import Ledger
+from segue.ledger.schema import State
 from tests.ui.conftest import USERS
 from tests.ui.filled import record, settle
 

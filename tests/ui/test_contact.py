@@ -9,8 +9,8 @@ from urllib.parse import quote_plus
 
 import pytest
 
-from segue.delivery.ledger import Ledger, records
-from segue.delivery.schema import State
+from segue.ledger import Ledger, facts
+from segue.ledger.schema import State
 from segue.web.reasons import WORDS, in_words
 from tests.ui.filled import HOSTILE, day_key, record, settle
 from tests.ui.test_messages import sent  # noqa: F401 - a fixture
@@ -65,7 +65,7 @@ def test_each_moment_leads_to_why(client, filled):
 
 
 def test_a_change_that_is_none_any_more_keeps_its_deliveries(client, filled):
-    from segue.delivery.schema import changes
+    from segue.ledger.schema import changes
 
     with filled.engine.begin() as connection:
         connection.execute(changes.delete().where(changes.c.contact_id == "ann"))
@@ -170,7 +170,7 @@ def test_a_message_needs_the_stronger_right_and_its_own_workflow(client, sent, d
 def test_every_reason_has_words():
     ours = {
         value
-        for name, value in vars(records).items()
+        for name, value in vars(facts).items()
         if name.startswith(("SKIPPED_", "SUPPRESSED_", "HELD_", "NO_LONGER"))
     }
     assert set(WORDS) == ours

@@ -15,8 +15,8 @@ import pytest
 import requests
 import yaml
 
-from segue.delivery.ledger import Ledger
 from segue.demo.local_airflow import LocalAirflow
+from segue.ledger import Ledger
 from tests.ui.filled import record
 
 pytest.importorskip("airflow.providers.fab", reason="apache-airflow-providers-fab is not installed")

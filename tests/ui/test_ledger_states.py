@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from segue.delivery.schema import VERSION_TABLE
+from segue.ledger.schema import VERSION_TABLE
 
 
 def test_without_a_ledger_the_page_says_so_and_makes_none(client, place):

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from segue.catalog import Catalog
 from segue.delivery.candidates import message_digest
-from segue.delivery.ledger import Ledger
-from segue.delivery.schema import State
+from segue.ledger import Ledger
+from segue.ledger.schema import State
+from segue.workflows.catalog import Catalog
 from tests.ui.filled import HOSTILE, day_key, record, settle
 
 MAIL = {

@@ -10,9 +10,10 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import update
 
-from segue.delivery.branches import Change, RunArea
-from segue.delivery.ledger import Ledger
-from segue.delivery.schema import State, spans
+from segue.contacts.change import Change
+from segue.ledger import Ledger
+from segue.ledger.schema import State, spans
+from segue.runs.areas import RunArea
 from tests.ui.filled import HOSTILE, day_key, record, settle
 
 RUN = "scheduled__2026-11-22T06:00:00+00:00"

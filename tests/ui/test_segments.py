@@ -11,9 +11,9 @@ from html import unescape
 import pytest
 import yaml
 
-from segue.catalog import Catalog
-from segue.delivery.ledger import Crossings, Ledger, Run, Size
+from segue.ledger import Crossings, Ledger, Run, Size
 from segue.web.segment_charts import age, course, is_late
+from segue.workflows.catalog import Catalog
 from tests.ui.filled import HOSTILE, day_key, record, span
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from segue.delivery.channel import BUILT_IN, channel_class
+from segue.contracts.channel import BUILT_IN, channel_class
 from segue.sandbox.faults import Fault
 from tests.channels import people
 from tests.channels.cases import CASES

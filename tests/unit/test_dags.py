@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from segue.catalog import Catalog
 from segue.dag_builder import workflow_dag
+from segue.workflows.catalog import Catalog
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"pandas", "pyarrow", "fastapi", "slack_sdk"}

@@ -14,9 +14,9 @@ from airflow.timetables.base import TimeRestriction
 from airflow.timetables.interval import CronDataIntervalTimetable
 from rich.console import Console
 
-from segue.catalog import Catalog
 from segue.demo import run
 from segue.sandbox.server import Sandbox
+from segue.workflows.catalog import Catalog
 
 
 @pytest.fixture

@@ -19,24 +19,24 @@ import pytest
 import typer
 from pydantic import BaseModel
 
-from segue.catalog import Catalog
 from segue.cli.main import app
+from segue.contracts.channel import BUILT_IN, channel_class, channel_names
+from segue.contracts.live_source import source_class, source_names
+from segue.contracts.templates import VARIABLES, Kind
 from segue.dag_builder import RUN_PARAMS
-from segue.delivery.channel import BUILT_IN, channel_class, channel_names
-from segue.delivery.ledger import records
-from segue.delivery.live import source_class, source_names
-from segue.delivery.schema import State
 from segue.directory.definition import Consent, DirectoryDefinition
 from segue.directory.layout import TABLES
 from segue.directory.snapshots import list_snapshots
 from segue.directory.tables import SnapshotTables
 from segue.documents import parse_document
+from segue.ledger import facts
+from segue.ledger.schema import State
 from segue.sample.generator import generate, keep_up
 from segue.segments.conditions.aggregates import aggregate_names
 from segue.segments.conditions.registry import find_operator, operator_names
 from segue.segments.definition import ImportedMembership, SegmentDefinition
 from segue.segments.examples import SegmentExample
-from segue.validation import find_problems
+from segue.workflows.catalog import Catalog
 from segue.workflows.definition import (
     PRESETS,
     RESERVED_ACTIONS,
@@ -50,7 +50,7 @@ from segue.workflows.definition import (
     WorkflowDefinition,
 )
 from segue.workflows.examples import WorkflowExample
-from segue.workflows.templates import VARIABLES, Kind
+from segue.workflows.validation import find_problems
 from tests.channels.cases import CASES
 from tests.states import transitions
 
@@ -609,7 +609,7 @@ def test_the_page_on_live_details_has_every_field(name):
 
 
 REASONS = {
-    value for name, value in vars(records).items() if name.isupper() and isinstance(value, str)
+    value for name, value in vars(facts).items() if name.isupper() and isinstance(value, str)
 }
 
 

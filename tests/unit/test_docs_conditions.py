@@ -12,7 +12,7 @@ from segue.segments.conditions import registry
 from segue.segments.conditions.registry import operator_names
 from segue.segments.definition import SegmentDefinition
 from segue.segments.loading import judge, load_population
-from segue.validation import find_problems
+from segue.workflows.validation import find_problems
 from tests.unit.segments.home import Home
 
 PAGE = (Path(__file__).parents[2] / "docs" / "conditions.md").read_text(encoding="utf-8")

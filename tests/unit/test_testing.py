@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from segue.delivery.channel import Limit
+from segue.contracts.channel import Limit
 from segue.errors import OutcomeUnknown
 from segue.testing import AskableChannel, Question, RecordingChannel
 

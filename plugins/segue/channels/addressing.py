@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from segue.delivery.channel import Audience, Channel
+from segue.contracts.channel import Audience, Channel
+from segue.contracts.templates import Template
 from segue.documents import Location, ProblemsFound
-from segue.workflows.templates import Template
 
 
 class TeamChannel(Channel):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from segue.channels.airflow_connections import find_connection, opened
-from segue.delivery.channel import Limit
+from segue.contracts.channel import Limit
 from segue.errors import ConnectionFailure
 
 SEGUE_RATE = "segue_rate"  # the key in a connection's extra

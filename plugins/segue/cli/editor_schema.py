@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema, create_model
 from pydantic.json_schema import GenerateJsonSchema
 
-from segue.delivery.channel import Channel, channel_class, channel_names
-from segue.delivery.live import source_class, source_names
+from segue.contracts.channel import Channel, channel_class, channel_names
+from segue.contracts.live_source import source_class, source_names
 from segue.directory.definition import DirectoryDefinition
 from segue.documents import Definition, Items, Name
 from segue.durations import Duration

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from segue.delivery.resolved import ResolvedWorkflow
     from segue.errors import Problem
+    from segue.workflows.resolved import ResolvedWorkflow
 
 _WIDE = 1_000_000  # columns of a pipe or file: nothing there is ever cut or folded
 _ROWS_AT_ONCE = 1000

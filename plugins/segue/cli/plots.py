@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from segue.errors import SettingsError
 
 if TYPE_CHECKING:
-    from segue.delivery.simulation import Day
+    from segue.preview.simulation import Day
 
 _COLORS = {"added": "#2a78d6", "removed": "#9a9a96", "opted_in": "#1c9a6c", "opted_out": "#c26a12"}
 _INK, _FAINT, _STOPPED = "#1a1a1a", "#d8d8d4", "#b3261e"

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from segue.catalog import Catalog
 from segue.cli.output import note
 from segue.directory.snapshots import (
     Snapshot,
@@ -28,11 +27,12 @@ from segue.directory.snapshots import (
 from segue.durations import EARLIEST, parse_duration
 from segue.errors import DataError, LedgerError, SettingsError, SnapshotMissing
 from segue.settings import Settings
+from segue.workflows.catalog import Catalog
 
 if TYPE_CHECKING:
-    from segue.delivery.ledger import Ledger
     from segue.directory.definition import DirectoryDefinition
     from segue.directory.tables import SnapshotTables
+    from segue.ledger import Ledger
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Workspace:
 
         Empty, with a remark, where the ledger cannot be asked: looking at data needs none.
         """
-        from segue.delivery.database import missing_file
+        from segue.ledger.engine import missing_file
 
         try:
             url = ledger_url(self.settings)
@@ -157,7 +157,7 @@ def reading_ledger(settings: Settings) -> Iterator[Ledger | None]:
 
     Raises LedgerError for whatever goes wrong with the database meanwhile.
     """
-    from segue.delivery.database import missing_file
+    from segue.ledger.engine import missing_file
 
     url = ledger_url(settings)
     missing = missing_file(url)
@@ -178,7 +178,7 @@ def writing_ledger(settings: Settings) -> Iterator[Ledger]:
 
     A new file beside the one that runs use would take a person's word and have no effect.
     """
-    from segue.delivery.database import missing_file
+    from segue.ledger.engine import missing_file
 
     url = ledger_url(settings)
     missing = missing_file(url)
@@ -221,7 +221,7 @@ def person() -> str:
 
 @contextmanager
 def _opened(url: str, settings: Settings) -> Iterator[Ledger]:
-    from segue.delivery.ledger import Ledger
+    from segue.ledger import Ledger
 
     ledger = Ledger.open(url, settings.namespace, settings.secret)
     try:

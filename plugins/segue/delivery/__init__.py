@@ -1,1 +1,1 @@
-"""Delivery: the ledger, the one door that every message goes through, the channel interface."""
+"""Delivery: the one door that every message goes through, and what comes before and after it."""

@@ -17,9 +17,11 @@ from datetime import datetime
 from typing import Any, Self
 from zoneinfo import ZoneInfo
 
-from segue.delivery.channel import Audience, Channel, NoAddress
-from segue.delivery.keys import message_key
-from segue.delivery.ledger import (
+from segue.contracts.channel import Audience, Channel, NoAddress
+from segue.contracts.templates import Fields
+from segue.delivery.policies import is_held_out, quiet_until
+from segue.errors import ContactFailure, TemplateAway
+from segue.ledger import (
     HELD_QUIET_HOURS,
     SKIPPED_AFTER,
     SKIPPED_DELETED,
@@ -33,13 +35,11 @@ from segue.delivery.ledger import (
     DeliveryRow,
     Finished,
 )
-from segue.delivery.policies import is_held_out, quiet_until
-from segue.delivery.resolved import ResolvedWorkflow
-from segue.delivery.schema import State
-from segue.errors import ContactFailure, TemplateAway
+from segue.ledger.keys import message_key
+from segue.ledger.schema import State
 from segue.segments.kinds import ChangeKind
 from segue.workflows.definition import Action, Policies
-from segue.workflows.templates import Fields
+from segue.workflows.resolved import ResolvedWorkflow
 
 log = logging.getLogger(__name__)
 

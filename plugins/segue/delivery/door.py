@@ -11,7 +11,6 @@ these in doubt (docs/design.md).
 from __future__ import annotations
 
 import logging
-import time
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
@@ -20,6 +19,16 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from segue.clock import REAL_CLOCK, Clock
+from segue.contracts.channel import (
+    Audience,
+    Channel,
+    NoAddress,
+    OpenTicket,
+    OptedOut,
+    Receipt,
+    Sender,
+)
 from segue.delivery.candidates import (
     Candidate,
     Prepared,
@@ -29,17 +38,18 @@ from segue.delivery.candidates import (
     judge,
     message_digest,
 )
-from segue.delivery.channel import (
-    Audience,
-    Channel,
-    NoAddress,
-    OpenTicket,
-    OptedOut,
-    Receipt,
-    Sender,
-)
 from segue.delivery.heartbeat import LEASE, heartbeat
-from segue.delivery.ledger import (
+from segue.delivery.policies import start_rules, waited_too_long
+from segue.delivery.recovery import ask_at_once, delivered, recover, trace_of
+from segue.errors import (
+    ConnectionFailure,
+    ContactFailure,
+    DeliveryError,
+    LedgerError,
+    OutcomeUnknown,
+    TransientFailure,
+)
+from segue.ledger import (
     NOT_SENT_AGAIN,
     SENT_AGAIN,
     SKIPPED_EXPIRED,
@@ -52,18 +62,8 @@ from segue.delivery.ledger import (
     Ledger,
     SuppressionKind,
 )
-from segue.delivery.pacing import LONGEST_PAUSE, Pause, longest_pause
-from segue.delivery.policies import start_rules, waited_too_long
-from segue.delivery.recovery import ask_at_once, delivered, recover, trace_of
-from segue.delivery.schema import State
-from segue.errors import (
-    ConnectionFailure,
-    ContactFailure,
-    DeliveryError,
-    LedgerError,
-    OutcomeUnknown,
-    TransientFailure,
-)
+from segue.ledger.pacing import LONGEST_PAUSE, Pause, longest_pause
+from segue.ledger.schema import State
 
 log = logging.getLogger(__name__)
 
@@ -75,17 +75,6 @@ _PATIENCE = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0)  # seconds before each try to 
 _LOST_IN_A_ROW, _ASKABLE_LOST_IN_A_ROW = 5, 20
 _ENDED_BEFORE = "the task ended before the call; nothing was sent"
 _NAP = 2.0  # seconds; a pause is slept in naps, so that `segue stop` is obeyed meanwhile
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """The time (UTC), and how it is waited for; tests have one of their own."""
-
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    sleep: Callable[[float], None] = time.sleep
-
-
-REAL_CLOCK = Clock()
 
 
 @dataclass(slots=True)

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from threading import Event, Thread
 
-from segue.delivery.ledger import Ledger
 from segue.errors import LedgerError
+from segue.ledger import Ledger
 
 LEASE = timedelta(seconds=60)
 _BEAT = 15.0  # seconds; three beats may fail before the lease runs out

@@ -13,11 +13,11 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from segue.delivery.channel import Channel, PartlyFound, Receipt, Sender
+from segue.contracts.channel import Channel, PartlyFound, Receipt, Sender
 from segue.delivery.heartbeat import LEASE
-from segue.delivery.ledger import DeliveryRow, Finished, Ledger, StartRules
-from segue.delivery.schema import State
 from segue.errors import ConnectionFailure, DeliveryError, OutcomeUnknown
+from segue.ledger import DeliveryRow, Finished, Ledger, StartRules
+from segue.ledger.schema import State
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from segue.delivery.branches import Change
-from segue.delivery.details import live_details_of
-from segue.delivery.door import REAL_CLOCK, Clock, Pass
-from segue.delivery.ledger import (
+from segue.clock import REAL_CLOCK, Clock
+from segue.contacts.change import Change
+from segue.contacts.conditions import by_details, judge
+from segue.contacts.live_look_up import Desk, PartlyLookedUp
+from segue.contacts.loading import live_details_of
+from segue.delivery.door import Pass
+from segue.delivery.policies import start_rules, waited_too_long
+from segue.delivery.recovery import recover
+from segue.delivery.steps import Slice, send
+from segue.directory.snapshots import Snapshot, find_snapshot
+from segue.errors import ConnectionFailure, DataError, TransientFailure
+from segue.ledger import (
     SKIPPED_CONDITIONS,
     SKIPPED_NOT_FOUND,
     DueDelivery,
@@ -23,18 +31,11 @@ from segue.delivery.ledger import (
     RequestKind,
     Selection,
 )
-from segue.delivery.looking_up import Desk, PartlyLookedUp
-from segue.delivery.policies import start_rules, waited_too_long
-from segue.delivery.recovery import recover
-from segue.delivery.resolved import ResolvedWorkflow
-from segue.delivery.steps import Slice, send
-from segue.delivery.verdicts import by_details, judge
-from segue.directory.snapshots import Snapshot, find_snapshot
-from segue.errors import ConnectionFailure, DataError, TransientFailure
-from segue.segments.changes import Memberships
 from segue.segments.evaluation import Population
 from segue.segments.kinds import RemovalReason
+from segue.segments.membership.changes import Memberships
 from segue.workflows.definition import Policies
+from segue.workflows.resolved import ResolvedWorkflow
 
 AT_ONCE = 5_000  # deliveries whose details are read at a time
 _LONGEST = timedelta(minutes=4, seconds=30)  # of one resumption: the next comes in five minutes

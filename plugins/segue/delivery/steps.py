@@ -12,30 +12,28 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import count
 
-from segue.delivery.branches import BranchRef, Change, RunArea
+from segue.clock import REAL_CLOCK, Clock
+from segue.contacts.change import Change
+from segue.contacts.conditions import by_details, holds, judge, not_judged
+from segue.contacts.fields import contact_fields
+from segue.contacts.live_look_up import Desk, PartlyLookedUp
+from segue.contacts.loading import fields_read, live_details_of, with_fields_read_now
+from segue.contacts.overlay import opted_out_live, problems_of, recalled
+from segue.contacts.recheck import current_consent, recheck
+from segue.contracts.channel import Audience
 from segue.delivery.candidates import Candidate, Terms
-from segue.delivery.channel import Audience
-from segue.delivery.details import fields_read, live_details_of, with_fields_read_now
-from segue.delivery.door import REAL_CLOCK, Clock, Door, Pass, rest
-from segue.delivery.ledger import SKIPPED_CONDITIONS, SKIPPED_NOT_FOUND, DeliveryRow, Ledger
-from segue.delivery.looking_up import (
-    Desk,
-    PartlyLookedUp,
-    opted_out_live,
-    problems_of,
-    recalled,
-)
+from segue.delivery.door import Door, Pass, rest
 from segue.delivery.recovery import earlier_ids
-from segue.delivery.resolved import ResolvedWorkflow
-from segue.delivery.schema import State
-from segue.delivery.standing import current_consent, recheck
-from segue.delivery.verdicts import by_details, holds, judge, not_judged
 from segue.directory.snapshots import find_snapshot
 from segue.errors import AudienceEdited
-from segue.segments.changes import Memberships
+from segue.ledger import SKIPPED_CONDITIONS, SKIPPED_NOT_FOUND, DeliveryRow, Ledger
+from segue.ledger.schema import State
+from segue.runs.areas import RunArea
+from segue.runs.branches import BranchRef
 from segue.segments.evaluation import Population
+from segue.segments.membership.changes import Memberships
 from segue.workflows.definition import Action, prerequisites
-from segue.workflows.details import contact_fields
+from segue.workflows.resolved import ResolvedWorkflow
 
 _LONGEST_PASS = timedelta(minutes=10)  # after which who may be written to is judged anew
 

@@ -18,14 +18,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from segue.catalog import Catalog
-from segue.delivery.ledger import Ledger
 from segue.demo.local_airflow import LocalAirflow
 from segue.durations import localize
+from segue.ledger import Ledger
 from segue.sample.days import ZONE
 from segue.sample.generator import keep_up, newest_day
 from segue.sandbox.server import HTTP_PORT, SMTP_PORT, Sandbox
 from segue.settings import BUNDLE_ROOT, Settings
+from segue.workflows.catalog import Catalog
 from segue.workflows.definition import WorkflowDefinition
 
 HOME = BUNDLE_ROOT / ".airflow"

@@ -24,11 +24,11 @@ from segue.channels.http.calls import HttpCalls, open_calls
 from segue.channels.http.expressions import Expression, search
 from segue.channels.http.fields import RequestPath, Scalar, path_problem
 from segue.channels.rates import UNLIMITED, limits_of
-from segue.delivery.channel import Limit
-from segue.delivery.live import FOUND_BY, NOT_OURS, Answer, LiveReader, LiveSource
+from segue.contracts.channel import Limit
+from segue.contracts.live_source import FOUND_BY, NOT_OURS, Answer, LiveReader, LiveSource
+from segue.contracts.templates import Fields, Template, render
 from segue.documents import Location, Name, ProblemsFound
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown
-from segue.workflows.templates import Fields, Template, render
 
 if TYPE_CHECKING:
     from requests import Response

@@ -29,8 +29,8 @@ from segue.channels.qualtrics.calls import (
     open_qualtrics,
     qualtrics_limits,
 )
-from segue.delivery.channel import Finding, Limit, Tried
-from segue.delivery.live import Answer, FoundByName, LiveReader, LiveSource
+from segue.contracts.channel import Finding, Limit, Tried
+from segue.contracts.live_source import Answer, FoundByName, LiveReader, LiveSource
 from segue.errors import ConnectionFailure, ContactFailure
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator
 
 from segue.channels.airflow_connections import find_connection, opened
-from segue.delivery.channel import Finding, Tried
-from segue.delivery.live import Answer, FoundByName, LiveReader, LiveSource
+from segue.contracts.channel import Finding, Tried
+from segue.contracts.live_source import Answer, FoundByName, LiveReader, LiveSource
 from segue.documents import did_you_mean
 from segue.errors import ConnectionFailure, ContactFailure, TransientFailure
 

@@ -18,8 +18,8 @@ from airflow.sdk.exceptions import (
     AirflowSkipException,
 )
 
-from segue.delivery.resolved import ResolvedWorkflow
 from segue.operators.failures import shown_plainly
+from segue.workflows.resolved import ResolvedWorkflow
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -68,10 +68,10 @@ class LoadContactDetails(_BranchOperator):
     @shown_plainly
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the reference to the branch."""
-        from segue.delivery.branches import BranchRef
-        from segue.delivery.looking_up import Desk
+        from segue.contacts.live_look_up import Desk
         from segue.delivery.steps import load_branch
         from segue.operators.environment import open_ledger, open_memberships, run_of
+        from segue.runs.branches import BranchRef
 
         ref = BranchRef.from_xcom(self.branch)
         number = load_branch(
@@ -93,9 +93,9 @@ class CheckConditions(_BranchOperator):
     @shown_plainly
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the reference to the branch; raises AirflowSkipException when nobody passes."""
-        from segue.delivery.branches import BranchRef
         from segue.delivery.steps import check_branch
         from segue.operators.environment import open_ledger
+        from segue.runs.branches import BranchRef
 
         ref = BranchRef.from_xcom(self.branch)
         number, total = check_branch(self.workflow, ref, open_ledger(), datetime.now(UTC))
@@ -123,9 +123,9 @@ class Deliver(_BranchOperator):
     @shown_plainly
     def execute(self, context: Context) -> None:
         """Go through the door once."""
-        from segue.delivery.branches import BranchRef
         from segue.delivery.steps import deliver_action
         from segue.operators.environment import open_ledger, open_memberships, run_of
+        from segue.runs.branches import BranchRef
 
         if self.branch is None:
             raise AirflowSkipException("no contact of this branch passed the conditions")
@@ -170,9 +170,9 @@ class DeliverDigest(BaseOperator):
     @shown_plainly
     def execute(self, context: Context) -> None:
         """Go through the door once."""
-        from segue.delivery.branches import BranchRef
         from segue.delivery.steps import deliver_digest
         from segue.operators.environment import open_ledger, open_memberships, run_link, run_of
+        from segue.runs.branches import BranchRef
 
         refs = [BranchRef.from_xcom(each) for each in self.branches or () if each]
         if not refs:
@@ -195,7 +195,7 @@ class DeliverDigest(BaseOperator):
 
 def _raise_for(result: Pass) -> None:
     """Raise what the standing of the branch's deliveries asks for."""
-    from segue.delivery.schema import State
+    from segue.ledger.schema import State
 
     counts = result.standing
     if not result.is_complete:

@@ -19,15 +19,15 @@ from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError
 from sqlalchemy import URL
 
-from segue.delivery.ledger import Ledger, Run, Wishes
 from segue.documents import did_you_mean
 from segue.errors import LedgerError, SettingsError
+from segue.ledger import Ledger, Run, Wishes
 from segue.settings import Settings
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection, Context
 
-    from segue.segments.membership import MembershipStore
+    from segue.segments.membership.store import MembershipStore
 
 _OF_FIELDS = frozenset({"host", "port", "user", "password", "dbname"})  # not an extra's
 _LARGEST_SKEW = timedelta(seconds=30)  # half a lease: nobody takes over what is under way
@@ -55,7 +55,7 @@ def open_ledger() -> Ledger:
 
 def open_memberships() -> MembershipStore:
     """Open the cache of memberships below SEGUE_STATE."""
-    from segue.segments.membership import MembershipStore  # brings pandas
+    from segue.segments.membership.store import MembershipStore  # brings pandas
 
     return MembershipStore(task_settings().state)
 

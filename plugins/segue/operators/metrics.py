@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from airflow.sdk.observability import stats
 
-from segue.delivery.report import RunReport
-from segue.delivery.schema import OPEN_STATES, State
+from segue.ledger.schema import OPEN_STATES, State
+from segue.runs.report import RunReport
 
 _COUNTED = (State.DELIVERED, State.FAILED, State.HELD, State.UNCERTAIN)
 

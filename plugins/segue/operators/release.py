@@ -22,10 +22,10 @@ from segue.operators.notices import notifiers
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from segue.catalog import Catalog
-    from segue.delivery.ledger import Ledger, Request
-    from segue.delivery.resolved import ResolvedWorkflow
+    from segue.ledger import Ledger, Request
+    from segue.workflows.catalog import Catalog
     from segue.workflows.definition import Notice
+    from segue.workflows.resolved import ResolvedWorkflow
 
 _LABEL = "{{ task.work['workflow'] }} {{ task.work['action'] }}"
 
@@ -66,8 +66,8 @@ class TryOut(BaseOperator):
     @shown_plainly
     def execute(self, context: Context) -> None:
         """Write down what came of each; one that goes wrong does not hold up the others."""
-        from segue.catalog import Catalog
         from segue.operators.environment import open_ledger, task_settings
+        from segue.workflows.catalog import Catalog
 
         ledger, ti = open_ledger(), context["ti"]
         for number in ledger.end_dead_tests(datetime.now(UTC)):
@@ -86,9 +86,9 @@ class TryOut(BaseOperator):
 
 def _carry_out(request: Request, catalog: Catalog, ledger: Ledger, owner: str) -> str:
     """Check connections or send a test; return what came of it, in words."""
-    from segue.delivery.connection_checks import carry_out_check
-    from segue.delivery.ledger import RequestKind
-    from segue.delivery.trials import send_test
+    from segue.ledger import RequestKind
+    from segue.upkeep.connection_checks import carry_out_check
+    from segue.upkeep.tester_messages import send_test
 
     if request.kind == RequestKind.CHECK:
         names = request.asked["workflows"] or catalog.names("workflows")
@@ -105,8 +105,8 @@ class KeepHouse(BaseOperator):
     @shown_plainly
     def execute(self, context: Context) -> dict[str, int]:
         """Return how many of each were deleted."""
-        from segue.delivery.retention import keep_house
         from segue.operators.environment import open_ledger, task_settings
+        from segue.upkeep.retention import keep_house
 
         settings = task_settings()
         return keep_house(
@@ -131,8 +131,8 @@ class Resume(BaseOperator):
     @shown_plainly
     def execute(self, context: Context) -> None:
         """Go through the door; the next run, minutes later, is the retry."""
-        from segue.catalog import Catalog
         from segue.operators.environment import open_ledger, task_settings
+        from segue.workflows.catalog import Catalog
 
         name, action = self.work["workflow"], self.work["action"]
         catalog, ledger = Catalog(task_settings().home), open_ledger()
@@ -228,7 +228,7 @@ def _tell(
 
     Where none of its notifiers could tell anybody, the next run tells it again.
     """
-    from segue.delivery.schema import State
+    from segue.ledger.schema import State
 
     untold = ledger.untold(workflow, action)
     failures = ledger.failed_of_runs({each.run for each in untold.outcomes})

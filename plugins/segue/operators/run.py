@@ -11,17 +11,17 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Asset, BaseOperator, Param, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from segue.delivery.resolved import ResolvedWorkflow
 from segue.operators.failures import shown_plainly
 from segue.operators.notices import notifiers
+from segue.workflows.resolved import ResolvedWorkflow
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from segue.delivery.branches import RunArea
-    from segue.delivery.guard import Question
-    from segue.delivery.ledger import Decision, Ledger, RecordedRun
-    from segue.delivery.report import RunReport
+    from segue.ledger import Decision, Ledger, RecordedRun
+    from segue.runs.areas import RunArea
+    from segue.runs.guard import Question
+    from segue.runs.report import RunReport
 
 _MAP_INDEX = re.compile(r"_[0-9]+$")  # Airflow names a mapped instance task_3
 _BROKEN = ("failed", "upstream_failed")
@@ -58,8 +58,7 @@ class DetectChanges(BaseOperator):
     @shown_plainly
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return references to the branches, for the fan-out to map over."""
-        from segue.delivery.branches import RunArea, changes_of_span, cut
-        from segue.delivery.detection import detect
+        from segue.contacts.change import changes_of_span
         from segue.operators.environment import (
             open_ledger,
             open_memberships,
@@ -67,6 +66,9 @@ class DetectChanges(BaseOperator):
             task_settings,
             wishes_of,
         )
+        from segue.runs.areas import RunArea
+        from segue.runs.branches import cut
+        from segue.runs.detection import detect
 
         ledger, run = open_ledger(), run_of(self.workflow.name, context)
         detection = detect(
@@ -136,8 +138,8 @@ class Guard(ApprovalOperator):
     @shown_plainly
     def execute(self, context: Context) -> Any:
         """Return how many deliveries were released, or wait for a person's answer."""
-        from segue.delivery.guard import judge_policies, live_spans, question
         from segue.operators.environment import open_ledger, wishes_of
+        from segue.runs.guard import judge_policies, live_spans, question
 
         ledger, run = open_ledger(), self._recorded(context)
         spans, now = live_spans(run, ledger), datetime.now(UTC)
@@ -181,8 +183,8 @@ class Guard(ApprovalOperator):
             )
 
     def _area(self, context: Context) -> RunArea:
-        from segue.delivery.branches import RunArea
         from segue.operators.environment import run_of, task_settings
+        from segue.runs.areas import RunArea
 
         settings, run = task_settings(), run_of(self.workflow.name, context)
         return RunArea.of_run(settings.state, settings.namespace, run.workflow, run.run_id)
@@ -190,7 +192,7 @@ class Guard(ApprovalOperator):
     @shown_plainly
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Do what the answer says, and record it; raises AirflowFailException without one."""
-        from segue.delivery.ledger import Decision
+        from segue.ledger import Decision
         from segue.operators.environment import open_ledger
 
         ledger, run, now = open_ledger(), self._recorded(context), datetime.now(UTC)
@@ -223,7 +225,7 @@ class Guard(ApprovalOperator):
         self, ledger: Ledger, run: RecordedRun, decision: Decision, context: Context
     ) -> None:
         """Release what was asked about; AirflowFailException where it is something else by now."""
-        from segue.delivery.guard import live_spans, quarantined_of
+        from segue.runs.guard import live_spans, quarantined_of
 
         spans, area = live_spans(run, ledger), self._area(context)
         bad = quarantined_of(self.workflow, spans, ledger) - area.quarantines_shown()
@@ -245,13 +247,13 @@ class Guard(ApprovalOperator):
         self.log.info("approved by %s: released %s deliveries", decision.by, number)
 
     def _reject(self, ledger: Ledger, run: RecordedRun, decision: Decision) -> None:
-        from segue.delivery.guard import live_spans
+        from segue.runs.guard import live_spans
 
         number = ledger.reject(run, [span.id for span in live_spans(run, ledger)], decision)
         self.log.info("%s: rejected %s deliveries", decision.word, number)
 
     def _reject_snapshot(self, ledger: Ledger, run: RecordedRun, decision: Decision) -> None:
-        from segue.delivery.guard import live_spans
+        from segue.runs.guard import live_spans
 
         spans = ledger.spans_of(run)
         if not spans:  # another run has taken them over meanwhile
@@ -309,9 +311,9 @@ class Report(BaseOperator):
     @shown_plainly
     def execute(self, context: Context) -> list[str]:
         """Return the report's lines."""
-        from segue.delivery.report import gap_lines, lost_gaps, report_run
         from segue.operators.environment import open_ledger, run_of
         from segue.operators.metrics import emit
+        from segue.runs.report import gap_lines, lost_gaps, report_run
 
         tasks = self._broken_tasks(context)
         ledger, run = open_ledger(), run_of(self.workflow.name, context)
@@ -334,7 +336,7 @@ class Report(BaseOperator):
 
     def _tell_of_held(self, report: RunReport, lines: list[str], context: Context) -> None:
         """Tell whom the workflow's ``notify.on_held`` names of deliveries that need a look."""
-        from segue.delivery.schema import State
+        from segue.ledger.schema import State
 
         if report.states[State.HELD] or report.states[State.UNCERTAIN]:
             for notifier in notifiers(self.workflow.definition.notify.on_held):

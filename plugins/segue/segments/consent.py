@@ -16,11 +16,11 @@ from segue.directory.definition import UNSUBSCRIBED
 from segue.directory.opt_outs import opt_places
 from segue.directory.tables import SnapshotTables
 from segue.errors import DataError
-from segue.segments.arrow import TEXT, ArrowColumn, pc
-from segue.segments.column_source import column_of
-from segue.segments.ordered import Mask
+from segue.segments.columns.arrow import TEXT, ArrowColumn, pc
+from segue.segments.columns.column_source import column_of
+from segue.segments.columns.ordered import Mask
+from segue.segments.columns.readings import mask_of
 from segue.segments.population import Population
-from segue.segments.readings import mask_of
 from segue.segments.transactions import ids_of
 
 

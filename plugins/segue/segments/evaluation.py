@@ -15,9 +15,11 @@ import pandas as pd
 import pyarrow as pa
 
 from segue.errors import DataError
-from segue.segments.arrow import ArrowColumn, pc
-from segue.segments.column import Column
-from segue.segments.column_source import column_of
+from segue.segments.columns.arrow import ArrowColumn, pc
+from segue.segments.columns.column import Column
+from segue.segments.columns.column_source import column_of
+from segue.segments.columns.id_keys import IdSet, group_ids
+from segue.segments.columns.ordered import Mask
 from segue.segments.conditions import (
     AllOf,
     AnyOf,
@@ -37,8 +39,6 @@ from segue.segments.conditions.aggregates import find_aggregate
 from segue.segments.conditions.nodes import DIRECTORY, THIS_SEGMENT, StateLeaf
 from segue.segments.conditions.registry import find_operator
 from segue.segments.consent import list_states, opt_states
-from segue.segments.id_keys import IdSet, group_ids
-from segue.segments.ordered import Mask
 from segue.segments.population import Population
 from segue.segments.sampling import drawn
 from segue.segments.transactions import Rows, Verdicts, group_rows, ids_of, visible_rows

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from segue.directory.tables import SnapshotTables
-from segue.segments.arrow import ArrowColumn, pc
+from segue.segments.columns.arrow import ArrowColumn, pc
+from segue.segments.columns.ordered import Mask
+from segue.segments.columns.readings import mask_of
 from segue.segments.conditions import Needs
 from segue.segments.consent import segment_scope
 from segue.segments.definition import SegmentDefinition
 from segue.segments.evaluation import evaluate
-from segue.segments.ordered import Mask
 from segue.segments.outside import opted_out_by_import, outside_members
 from segue.segments.population import Population
-from segue.segments.readings import mask_of
 from segue.segments.transactions import ids_of
 
 if TYPE_CHECKING:
-    from segue.segments.changes import Memberships
+    from segue.segments.membership.changes import Memberships
 
 
 def load_population(

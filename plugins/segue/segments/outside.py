@@ -21,11 +21,11 @@ from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables
 from segue.documents import did_you_mean
 from segue.errors import DataError
-from segue.segments.arrow import TEXT, ArrowColumn, pc
-from segue.segments.column_source import column_of
+from segue.segments.columns.arrow import TEXT, ArrowColumn, pc
+from segue.segments.columns.column_source import column_of
+from segue.segments.columns.readings import mask_of
 from segue.segments.definition import SegmentDefinition
 from segue.segments.python_function import PythonFunction
-from segue.segments.readings import mask_of
 from segue.segments.strangers import other_spellings
 from segue.segments.transactions import ids_of
 

@@ -13,9 +13,9 @@ import pandas as pd
 from segue.directory.definition import UNSUBSCRIBED, DirectoryDefinition
 from segue.directory.tables import SnapshotTables
 from segue.directory.unread import refuse_unread, subscriptions_in_force
+from segue.segments.columns.ordered import Mask
 from segue.segments.conditions import Needs
 from segue.segments.kinds import ChangeKind
-from segue.segments.ordered import Mask
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,9 +9,9 @@ import hashlib
 
 import numpy as np
 
-from segue.segments.arrow import ArrowColumn
-from segue.segments.ordered import Mask
-from segue.segments.readings import mask_of
+from segue.segments.columns.arrow import ArrowColumn
+from segue.segments.columns.ordered import Mask
+from segue.segments.columns.readings import mask_of
 
 DRAWS = 2**64
 

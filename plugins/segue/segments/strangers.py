@@ -24,9 +24,9 @@ from segue.directory.plain_columns import plain
 from segue.directory.stored_table import TableSlice
 from segue.directory.tables import SnapshotTables
 from segue.errors import DataError
-from segue.segments.arrow import TEXT, ArrowColumn, pc
-from segue.segments.id_keys import IdSet, Keys, all_differ, id_keys
-from segue.segments.ordered import Mask
+from segue.segments.columns.arrow import TEXT, ArrowColumn, pc
+from segue.segments.columns.id_keys import IdSet, Keys, all_differ, id_keys
+from segue.segments.columns.ordered import Mask
 
 OF_CONTACTS = ("transactions", "mailing_lists", "subscriptions")  # tables about contacts
 _OPT_OUTS = "subscriptions"  # of these, the rows that opt out count

@@ -28,17 +28,17 @@ from segue.directory.stored_table import TableSlice
 from segue.directory.tables import SnapshotTables
 from segue.durations import zone_spellings
 from segue.errors import DataError
-from segue.segments.arrow import TEXT, ArrowArray, ArrowColumn, pc
-from segue.segments.column import Column, Texts
-from segue.segments.column_source import column_of
+from segue.segments.columns.arrow import TEXT, ArrowArray, ArrowColumn, pc
+from segue.segments.columns.column import Column, Texts
+from segue.segments.columns.column_source import column_of
+from segue.segments.columns.ordered import Mask
+from segue.segments.columns.readings import not_utf8
 from segue.segments.conditions import Condition, FieldLeaf, TransactionsLeaf
 from segue.segments.conditions.inspection import leaves
 from segue.segments.conditions.nodes import Test
 from segue.segments.conditions.operands import Day, Instant, Number, NumberRange, Span
 from segue.segments.conditions.registry import find_operator
 from segue.segments.definition import SegmentDefinition
-from segue.segments.ordered import Mask
-from segue.segments.readings import not_utf8
 
 MOST_UNDATED = 0.1  # the share of transactions without a readable date from which none is believed
 _NEWS = 0.01  # how far a share may rise from one snapshot to the next without a question

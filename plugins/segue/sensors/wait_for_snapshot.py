@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseSensorOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from segue.delivery.resolved import ResolvedWorkflow
 from segue.operators.failures import shown_plainly
+from segue.workflows.resolved import ResolvedWorkflow
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -36,8 +36,8 @@ class WaitForSnapshot(BaseSensorOperator):
     @shown_plainly
     def poke(self, context: Context) -> bool:
         """Return True when there is nothing to wait for any more."""
-        from segue.delivery.run_snapshots import has_current, waiting_for
         from segue.operators.environment import open_ledger, run_of, wishes_of
+        from segue.runs.snapshot_pair import has_current, waiting_for
 
         run, now = run_of(self.workflow.name, context), datetime.now(UTC)
         wishes, ledger = wishes_of(context), open_ledger()

@@ -1,7 +1,7 @@
 """What people do from the pages: always confirmed, always a POST, always with their name.
 
-They go through ``segue.delivery.asking``, as the command line does. What is to be sent is filed as
-a request; ``segue_release`` carries it out within five minutes.
+They go through ``segue.upkeep.interventions``, as the command line does. What is to be sent is
+filed as a request; ``segue_release`` carries it out within five minutes.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from fastapi import APIRouter, Form, HTTPException, Query
 from fastapi import Request as HttpRequest
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from segue.delivery import asking
-from segue.delivery.ledger import Ledger, Request, Selection, Settlement
 from segue.errors import SettingsError
+from segue.ledger import Ledger, Request, Selection, Settlement
+from segue.upkeep import interventions as asking
 from segue.web.access import Person, Viewer, require_edit
 from segue.web.connections import Definitions, OpenLedger
 from segue.web.forms import SafeForm

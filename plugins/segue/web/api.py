@@ -15,12 +15,12 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, ConfigDict, Field
 
-from segue.delivery import asking
-from segue.delivery.ledger import ChangeRow, Ledger, Selection, Settlement
-from segue.delivery.ledger import Request as Asked
-from segue.delivery.schema import State
 from segue.errors import SettingsError
+from segue.ledger import ChangeRow, Ledger, Selection, Settlement
+from segue.ledger import Request as Asked
+from segue.ledger.schema import State
 from segue.segments.kinds import ChangeKind
+from segue.upkeep import interventions as asking
 from segue.web.access import Person, ReadableWorkflow, Viewer, require_edit
 from segue.web.actions import visible_requests
 from segue.web.charts import by_day

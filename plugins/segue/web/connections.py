@@ -8,11 +8,11 @@ from typing import Annotated
 
 from fastapi import Depends
 
-from segue.catalog import FOLDERS, Catalog
-from segue.delivery.database import missing_file
-from segue.delivery.ledger import Ledger
 from segue.errors import LedgerError
+from segue.ledger import Ledger
+from segue.ledger.engine import missing_file
 from segue.operators.environment import ledger_url, refuse_local_files_on_many_hosts, task_settings
+from segue.workflows.catalog import FOLDERS, Catalog
 
 _READ = (*FOLDERS, "templates")  # what definitions are made of
 

@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse
 
-from segue.delivery.ledger import Event, SpanKind
+from segue.ledger import Event, SpanKind
 from segue.segments.kinds import ChangeKind, RemovalReason
 from segue.web.access import ContactsWorkflow, Person, Viewer
 from segue.web.connections import Definitions, OpenLedger

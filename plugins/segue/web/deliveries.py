@@ -9,9 +9,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse
 
-from segue.delivery.ledger import Filter, Ledger
-from segue.delivery.rendered import RenderedMessage, message_of
-from segue.delivery.schema import State
+from segue.ledger import Filter, Ledger
+from segue.ledger.schema import State
+from segue.preview.sent_message import RenderedMessage, message_of
 from segue.web.access import ReadableWorkflow, Viewer, require_contacts
 from segue.web.connections import Definitions, OpenLedger
 from segue.web.pages import link, page

@@ -13,10 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from segue.catalog import Catalog
-from segue.delivery.plan import plan
 from segue.directory.snapshots import find_snapshot
 from segue.errors import SegueError
+from segue.preview.plan import plan
+from segue.workflows.catalog import Catalog
 
 
 def main() -> None:

@@ -17,12 +17,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from segue.delivery.ledger import Ledger, Run, Wishes
-from segue.delivery.resolved import ResolvedWorkflow
-from segue.delivery.run_snapshots import snapshots_for
 from segue.directory.snapshots import Snapshot, usable_snapshots
 from segue.errors import SegueError
+from segue.ledger import Ledger, Run, Wishes
 from segue.operators.environment import task_settings
+from segue.runs.snapshot_pair import snapshots_for
+from segue.workflows.resolved import ResolvedWorkflow
 
 MOST = 50  # changes whose messages are rendered
 _SECONDS = 60

@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-from segue.delivery.ledger import records
-from segue.delivery.schema import State
+from segue.ledger import facts
+from segue.ledger.schema import State
 
 WORDS = {
-    records.SKIPPED_CONDITIONS: "the workflow's conditions did not hold",
-    records.SKIPPED_IF: "the action's own condition did not hold",
-    records.SKIPPED_AFTER: "an action before it was not delivered",
-    records.SKIPPED_OPTED_OUT: "the contact had opted out",
-    records.SKIPPED_DELETED: "the contact is not in the directory any more",
-    records.SKIPPED_NO_ADDRESS: "the contact has no address that this channel can use",
-    records.SKIPPED_NOT_FOUND: "the contact was not in the snapshot",
-    records.SKIPPED_SUPPRESSED: "the contact is on the suppression list, or was forgotten",
-    records.SKIPPED_HOLDOUT: "the contact is in the workflow's holdout, which gets no messages",
-    records.SKIPPED_ONCE: "this action has reached the contact before",
-    records.SKIPPED_CAP: "the contact had as many messages as the frequency cap allows",
-    records.SKIPPED_RECHECK: "just before sending, the change did not stand any more",
-    records.SKIPPED_OPEN_TICKET: "there is an open ticket about the contact already",
-    records.SKIPPED_EXPIRED: "it had waited too long for the end of quiet hours",
-    records.NO_LONGER_A_CHANGE: "this is no change any more, or its action is not defined any more",
-    records.HELD_QUIET_HOURS: "it waits for the end of the contact's quiet hours",
-    records.SUPPRESSED_BACKFILL: "the run was a backfill, and nobody asked for delivery",
-    records.SUPPRESSED_DROPPED: "a person gave it up while it was held",
-    records.SUPPRESSED_MAX_AGE: "the change was older than the workflow's max_age",
-    records.SUPPRESSED_FORGOTTEN: "the contact was forgotten",
-    records.SUPPRESSED_SENT: "another run that holds the same change has sent it",
-    records.SUPPRESSED_IN_HAND: "another run that holds the same change has it in hand",
-    records.SUPPRESSED_REACHED: "the workflow had acted on the contact as a member before",
-    records.SUPPRESSED_PRUNED: "the change is from a time that retention has deleted",
-    records.SUPPRESSED_REJECTED: "a person rejected it at the guard, or nobody answered in time",
+    facts.SKIPPED_CONDITIONS: "the workflow's conditions did not hold",
+    facts.SKIPPED_IF: "the action's own condition did not hold",
+    facts.SKIPPED_AFTER: "an action before it was not delivered",
+    facts.SKIPPED_OPTED_OUT: "the contact had opted out",
+    facts.SKIPPED_DELETED: "the contact is not in the directory any more",
+    facts.SKIPPED_NO_ADDRESS: "the contact has no address that this channel can use",
+    facts.SKIPPED_NOT_FOUND: "the contact was not in the snapshot",
+    facts.SKIPPED_SUPPRESSED: "the contact is on the suppression list, or was forgotten",
+    facts.SKIPPED_HOLDOUT: "the contact is in the workflow's holdout, which gets no messages",
+    facts.SKIPPED_ONCE: "this action has reached the contact before",
+    facts.SKIPPED_CAP: "the contact had as many messages as the frequency cap allows",
+    facts.SKIPPED_RECHECK: "just before sending, the change did not stand any more",
+    facts.SKIPPED_OPEN_TICKET: "there is an open ticket about the contact already",
+    facts.SKIPPED_EXPIRED: "it had waited too long for the end of quiet hours",
+    facts.NO_LONGER_A_CHANGE: "this is no change any more, or its action is not defined any more",
+    facts.HELD_QUIET_HOURS: "it waits for the end of the contact's quiet hours",
+    facts.SUPPRESSED_BACKFILL: "the run was a backfill, and nobody asked for delivery",
+    facts.SUPPRESSED_DROPPED: "a person gave it up while it was held",
+    facts.SUPPRESSED_MAX_AGE: "the change was older than the workflow's max_age",
+    facts.SUPPRESSED_FORGOTTEN: "the contact was forgotten",
+    facts.SUPPRESSED_SENT: "another run that holds the same change has sent it",
+    facts.SUPPRESSED_IN_HAND: "another run that holds the same change has it in hand",
+    facts.SUPPRESSED_REACHED: "the workflow had acted on the contact as a member before",
+    facts.SUPPRESSED_PRUNED: "the change is from a time that retention has deleted",
+    facts.SUPPRESSED_REJECTED: "a person rejected it at the guard, or nobody answered in time",
 }
 _BY_STATE = {
     State.PLANNED: "waits for the guard",

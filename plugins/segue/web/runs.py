@@ -9,11 +9,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, StreamingResponse
 
-from segue.delivery.branches import RunArea
-from segue.delivery.ledger import ChangeRow, Filter, Ledger, RecordedRun, RecordedSpan
-from segue.delivery.schema import State
 from segue.errors import DataError
+from segue.ledger import ChangeRow, Filter, Ledger, RecordedRun, RecordedSpan
+from segue.ledger.schema import State
 from segue.operators.environment import task_settings
+from segue.runs.areas import RunArea
 from segue.segments.kinds import ChangeKind
 from segue.web.access import ReadableWorkflow, Viewer
 from segue.web.connections import Definitions, OpenLedger

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 from fastapi import HTTPException
 
-from segue.catalog import Catalog
-from segue.delivery.ledger import Ledger
 from segue.errors import DefinitionError
+from segue.ledger import Ledger
 from segue.web.access import Person
+from segue.workflows.catalog import Catalog
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse
 
-from segue.catalog import Catalog
-from segue.delivery.ledger import Ledger, Size, Version
 from segue.directory.definition import DirectoryDefinition
 from segue.directory.snapshot_keys import require_key
 from segue.directory.snapshots import Snapshot, usable_snapshots
 from segue.directory.tables import SnapshotTables
 from segue.documents import Document, validate
 from segue.errors import DataError, DefinitionError
+from segue.ledger import Ledger, Size, Version
 from segue.segments.definition import SegmentDefinition
 from segue.segments.fitness import require_answers
 from segue.segments.outline import outline
@@ -29,6 +28,7 @@ from segue.web.connections import Definitions, OpenLedger
 from segue.web.pages import link, page
 from segue.web.segment_charts import Course, age, course, is_late
 from segue.web.segment_rights import readable_segments, require_segment, sees_contacts
+from segue.workflows.catalog import Catalog
 
 DAYS = 30
 AT_ONCE = 10  # segments on one page: each has two charts

@@ -9,17 +9,17 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from segue.catalog import Catalog
-from segue.delivery.ledger import Ledger
-from segue.delivery.ledger.stopping import Stop
-from segue.delivery.schema import State
 from segue.errors import DefinitionError
+from segue.ledger import Ledger
+from segue.ledger.people.stops import Stop
+from segue.ledger.schema import State
 from segue.web.access import ContactsWorkflow, Person, ReadableWorkflow, Viewer
 from segue.web.charts import Bar, Days, bars, by_day
 from segue.web.connections import Definitions, OpenLedger
 from segue.web.dags import DagFacts, dag_facts
 from segue.web.pages import link, page
 from segue.web.planning import MOST, make_plan, next_pair
+from segue.workflows.catalog import Catalog
 
 DAYS = 30
 AT_ONCE = 50  # workflows on one page

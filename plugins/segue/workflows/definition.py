@@ -128,7 +128,7 @@ class Action(Definition):
     """One thing a workflow does for a contact, through a channel.
 
     In YAML the channel's name is a key of the action; here it is ``channel``, and what stands
-    below it is ``fields``, which the channel's own class reads (``segue.catalog``).
+    below it is ``fields``, which the channel's own class reads (``segue.workflows.catalog``).
     """
 
     id: Name
@@ -160,7 +160,7 @@ class LiveLoad:
     """A live source that contacts' details are looked up in, by its name in YAML.
 
     ``fields`` is what stands below the name, which the source's own class reads
-    (``segue.catalog``).
+    (``segue.workflows.catalog``).
     """
 
     source: str

@@ -13,9 +13,9 @@ import pyarrow as pa
 
 from segue.directory.definition import DirectoryDefinition
 from segue.directory.snapshots import Snapshot, find_snapshot
-from segue.segments.changes import changes_of_pieces, segment_changes
 from segue.segments.definition import SegmentDefinition
-from segue.segments.membership import MembershipStore
+from segue.segments.membership.changes import changes_of_pieces, segment_changes
+from segue.segments.membership.store import MembershipStore
 from tests.benchmarks.job import CALLS, TODAY, WINDOW, YESTERDAY, Job
 
 RULE = {

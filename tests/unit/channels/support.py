@@ -11,10 +11,10 @@ from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from segue.delivery.channel import Channel, Receipt
+from segue.contracts.channel import Channel, Receipt
+from segue.contracts.templates import Fields
 from segue.sandbox.server import Sandbox
 from segue.sandbox.store import Message
-from segue.workflows.templates import Fields
 
 KEY = "0123456789abcdef" * 4
 OTHER_KEY = "fedcba9876543210" * 4

@@ -14,7 +14,7 @@ from segue.channels.tickets.freshdesk_ticket import FreshdeskTicket
 from segue.channels.tickets.jira_issue import JiraIssue
 from segue.channels.tickets.servicenow_record import ServiceNowRecord
 from segue.channels.tickets.zendesk_ticket import ZendeskTicket
-from segue.delivery.channel import Channel, Finding, Tried
+from segue.contracts.channel import Channel, Finding, Tried
 from segue.errors import (
     ConnectionFailure,
     DeliveryError,

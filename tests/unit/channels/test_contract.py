@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from segue.delivery.channel import Audience, Channel, PartlyFound, Receipt, channel_class
+from segue.contracts.channel import Audience, Channel, PartlyFound, Receipt, channel_class
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 from segue.sandbox.server import Sandbox
 from tests.channels import people

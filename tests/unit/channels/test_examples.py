@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from segue.delivery.channel import BUILT_IN, Channel, channel_class
+from segue.contracts.channel import BUILT_IN, Channel, channel_class
 from segue.documents import parse_document
 from segue.sandbox.server import Sandbox
 from tests.channels.case import Servers

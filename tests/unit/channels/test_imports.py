@@ -11,8 +11,8 @@ EXPENSIVE = ("airflow", "slack_sdk", "requests", "pandas", "pyarrow", "fastapi",
 def test_reading_definitions_of_all_channels_imports_nothing_expensive():
     code = f"""
 import sys
-from segue.delivery.channel import BUILT_IN, channel_class
-from segue.delivery.live import source_class, source_names
+from segue.contracts.channel import BUILT_IN, channel_class
+from segue.contracts.live_source import source_class, source_names
 email = channel_class("email").model_validate(
     {{"to": "a@example.com", "from": "b@example.com", "subject": "a", "text": "b"}}
 )

@@ -9,7 +9,7 @@ from segue.channels.rates import limits_of, read_rate
 from segue.channels.slack.message import SlackMessage
 from segue.channels.tickets.freshdesk_ticket import FreshdeskTicket
 from segue.channels.tickets.zendesk_ticket import ZendeskTicket
-from segue.delivery.channel import Channel, Limit
+from segue.contracts.channel import Channel, Limit
 from segue.errors import ConnectionFailure
 from segue.sandbox.server import Sandbox
 from tests.unit.channels.support import deliver, variables

@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 
 from segue.cli.editor_schema import definition_schema
-from segue.delivery.ledger import Ledger
+from segue.ledger import Ledger
 from tests.unit.cli.conftest import WORKFLOW
 
 LOAD = """load:

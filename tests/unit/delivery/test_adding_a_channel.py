@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from segue.catalog import Catalog
-from segue.delivery import channel as channels
+from segue.contracts import channel as channels
+from segue.contracts.channel import Channel, channel_class, channel_names
 from segue.delivery.candidates import Terms
-from segue.delivery.channel import Channel, channel_class, channel_names
 from segue.delivery.door import Door
 from segue.documents import parse_document
 from segue.errors import ContactFailure, OutcomeUnknown
 from segue.sandbox.server import Sandbox
-from segue.validation import find_problems
+from segue.workflows.catalog import Catalog
+from segue.workflows.validation import find_problems
 from tests.unit.channels.conftest import (  # noqa: F401 - fixtures
     running_sandbox,
     sandbox,

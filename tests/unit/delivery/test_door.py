@@ -13,15 +13,13 @@ import pytest
 from pydantic import PrivateAttr
 from sqlalchemy import select
 
+from segue.clock import Clock as DoorClock
+from segue.contracts.channel import Limit, NoAddress, OptedOut, PartlyFound, Receipt
 from segue.delivery.candidates import Candidate, Terms
-from segue.delivery.channel import Limit, NoAddress, OptedOut, PartlyFound, Receipt
-from segue.delivery.door import Clock as DoorClock
 from segue.delivery.door import Door
 from segue.delivery.heartbeat import LEASE
-from segue.delivery.ledger import DeliveryRow, Ledger, Run, StartRules
 from segue.delivery.policies import is_held_out
 from segue.delivery.recovery import trace_of
-from segue.delivery.schema import State, deliveries
 from segue.errors import (
     ConnectionFailure,
     ContactFailure,
@@ -30,9 +28,11 @@ from segue.errors import (
     TemplateAway,
     TransientFailure,
 )
+from segue.ledger import DeliveryRow, Ledger, Run, StartRules
+from segue.ledger.schema import State, deliveries
 from segue.testing import AskableChannel, RecordingChannel, RecordingSender
 from segue.workflows.definition import Policies
-from tests.unit.delivery.builders import NOW, added, detected, record, run, stretch
+from tests.unit.builders import NOW, added, detected, record, run, stretch
 
 
 def released(ledger: Ledger, *contact_ids: str) -> list[Candidate]:

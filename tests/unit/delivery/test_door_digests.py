@@ -9,15 +9,12 @@ import pytest
 from sqlalchemy import select
 
 from segue.channels.slack.message import SlackMessage
+from segue.clock import Clock as DoorClock
+from segue.contracts.channel import NoAddress
 from segue.delivery.candidates import Terms, judge
-from segue.delivery.channel import NoAddress
-from segue.delivery.door import Clock as DoorClock
 from segue.delivery.door import Door
 from segue.delivery.heartbeat import LEASE
-from segue.delivery.keys import message_key
-from segue.delivery.ledger import DeliveryRow, Ledger, StartRules
 from segue.delivery.recovery import trace_of
-from segue.delivery.schema import State, deliveries
 from segue.errors import (
     ConnectionFailure,
     ContactFailure,
@@ -25,9 +22,12 @@ from segue.errors import (
     OutcomeUnknown,
     TransientFailure,
 )
+from segue.ledger import DeliveryRow, Ledger, StartRules
+from segue.ledger.keys import message_key
+from segue.ledger.schema import State, deliveries
 from segue.testing import AskableChannel, RecordingChannel
 from segue.workflows.definition import Policies
-from tests.unit.delivery.builders import NOW, added, detected, record, run, stretch
+from tests.unit.builders import NOW, added, detected, record, run, stretch
 from tests.unit.delivery.test_door import Clock, candidate, outcome, people, released
 
 NAMES = "{% for contact in digest.contacts %}{{ contact.contact_id }} {% endfor %}"

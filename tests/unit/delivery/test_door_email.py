@@ -9,14 +9,14 @@ from datetime import datetime, timedelta
 import pytest
 
 from segue.channels.email.message import EmailMessage
+from segue.clock import Clock as DoorClock
 from segue.delivery.candidates import Candidate, Terms
-from segue.delivery.door import Clock as DoorClock
 from segue.delivery.door import Door, Pass
-from segue.delivery.ledger import Ledger
+from segue.ledger import Ledger
 from segue.sandbox.server import Sandbox
 from segue.workflows.definition import Policies
+from tests.unit.builders import NOW, added, detected, record, run, stretch
 from tests.unit.channels.support import mail_server
-from tests.unit.delivery.builders import NOW, added, detected, record, run, stretch
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
+from segue.clock import Clock as DoorClock
 from segue.delivery.candidates import Terms
-from segue.delivery.door import Clock as DoorClock
 from segue.delivery.door import Door
-from segue.delivery.ledger import Ledger
-from segue.delivery.schema import State, deliveries
 from segue.errors import LedgerError, TransientFailure
+from segue.ledger import Ledger
+from segue.ledger.schema import State, deliveries
 from tests.unit.delivery.test_door import (
     Clock,
     channel,

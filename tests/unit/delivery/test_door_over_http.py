@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from segue.channels.http.request import HttpRequest
+from segue.clock import Clock
 from segue.delivery.candidates import Terms
-from segue.delivery.door import Clock, Door, Pass
+from segue.delivery.door import Door, Pass
 from segue.delivery.heartbeat import LEASE
-from segue.delivery.ledger import Ledger
-from segue.delivery.schema import State
+from segue.ledger import Ledger
+from segue.ledger.schema import State
 from segue.sandbox.server import Sandbox
 from segue.workflows.definition import Policies
 from tests.unit.channels.conftest import (  # noqa: F401 - fixtures

@@ -8,15 +8,15 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
+from segue.clock import Clock as DoorClock
+from segue.contracts.channel import Limit
 from segue.delivery.candidates import Terms
-from segue.delivery.channel import Limit
-from segue.delivery.door import Clock as DoorClock
 from segue.delivery.door import Door
-from segue.delivery.ledger import Ledger
-from segue.delivery.schema import State, rates
 from segue.errors import LedgerError, OutcomeUnknown, TransientFailure
+from segue.ledger import Ledger
+from segue.ledger.schema import State, rates
 from segue.testing import AskableChannel, RecordingChannel
-from tests.unit.delivery.builders import NOW
+from tests.unit.builders import NOW
 from tests.unit.delivery.test_door import (
     Clock,
     channel,

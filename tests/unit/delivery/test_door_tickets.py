@@ -8,28 +8,28 @@ from typing import Any
 
 import pytest
 
-from segue.catalog import Catalog
 from segue.channels.tickets.base import TicketChannel
 from segue.channels.tickets.freshdesk_ticket import FreshdeskTicket
 from segue.channels.tickets.zendesk_ticket import ZendeskTicket
-from segue.delivery.branches import Change
+from segue.contacts.change import Change
+from segue.contacts.fields import load_details
 from segue.delivery.candidates import Terms
 from segue.delivery.door import Door, Pass
 from segue.delivery.heartbeat import LEASE
-from segue.delivery.ledger import Ledger
-from segue.delivery.resolved import ResolvedWorkflow
-from segue.delivery.schema import State
 from segue.delivery.steps import Slice, send
 from segue.directory.snapshots import find_snapshot
+from segue.ledger import Ledger
+from segue.ledger.schema import State
 from segue.segments.evaluation import Population
-from segue.workflows.details import load_details
+from segue.workflows.catalog import Catalog
+from segue.workflows.resolved import ResolvedWorkflow
+from tests.unit.builders import NOW, added, detected, record, run, stretch
 from tests.unit.channels.conftest import (  # noqa: F401 - fixtures
     running_sandbox,
     sandbox,
     set_connection,
 )
 from tests.unit.channels.support import http, vendor
-from tests.unit.delivery.builders import NOW, added, detected, record, run, stretch
 from tests.unit.delivery.test_door import candidate, outcome, released
 
 VENDORS = ("zendesk", "freshdesk")

@@ -16,32 +16,34 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from segue.catalog import Catalog
-from segue.delivery.branches import Change, RunArea, changes_of_span, cut
-from segue.delivery.detection import detect
-from segue.delivery.door import Clock
-from segue.delivery.ledger import Ledger, Run, Wishes
-from segue.delivery.looking_up import Desk
-from segue.delivery.plan import plan
-from segue.delivery.resolved import ResolvedWorkflow
-from segue.delivery.standing import recheck
+from segue.clock import Clock
+from segue.contacts.change import Change, changes_of_span
+from segue.contacts.conditions import holds
+from segue.contacts.fields import contact_fields, load_details
+from segue.contacts.live_look_up import Desk
+from segue.contacts.recheck import recheck
+from segue.contracts.templates import Fields, Kind, Template, render
 from segue.delivery.steps import check_branch, deliver_action, load_branch
-from segue.delivery.verdicts import holds
 from segue.directory.python_values import python_values
 from segue.directory.snapshots import find_snapshot
 from segue.directory.tables import SnapshotTables
 from segue.errors import ContactFailure, DataError
+from segue.ledger import Ledger, Run, Wishes
+from segue.preview.plan import plan
+from segue.runs.areas import RunArea
+from segue.runs.branches import cut
+from segue.runs.detection import detect
 from segue.segments.conditions import parse_condition, registry
 from segue.segments.conditions.operands import Text
 from segue.segments.conditions.registry import Operator, register
 from segue.segments.definition import SegmentDefinition
 from segue.segments.evaluation import Population, evaluate
-from segue.segments.membership import MembershipStore
+from segue.segments.membership.store import MembershipStore
 from segue.segments.verdict import contact_verdict
 from segue.testing import RecordingChannel
+from segue.workflows.catalog import Catalog
 from segue.workflows.definition import Branches
-from segue.workflows.details import contact_fields, load_details
-from segue.workflows.templates import Fields, Kind, Template, render
+from segue.workflows.resolved import ResolvedWorkflow
 
 NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
 PEOPLE = [f"c{number}" for number in range(9)]

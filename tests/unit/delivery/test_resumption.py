@@ -9,21 +9,23 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete, select, update
 
-from segue.catalog import Catalog
-from segue.delivery.branches import BranchRef, RunArea, changes_of_span, cut
-from segue.delivery.detection import detect
-from segue.delivery.door import Clock
-from segue.delivery.ledger import Finished, Ledger, RequestKind, Run, Selection, Wishes
-from segue.delivery.looking_up import Desk
-from segue.delivery.resolved import ResolvedWorkflow
+from segue.clock import Clock
+from segue.contacts.change import changes_of_span
+from segue.contacts.live_look_up import Desk
 from segue.delivery.resumption import forget_action, resume
-from segue.delivery.schema import State, changes, deliveries
 from segue.delivery.steps import check_branch, deliver_action, load_branch
 from segue.errors import ContactFailure, OutcomeUnknown, TransientFailure
-from segue.segments.membership import MembershipStore
+from segue.ledger import Finished, Ledger, RequestKind, Run, Selection, Wishes
+from segue.ledger.schema import State, changes, deliveries
+from segue.runs.areas import RunArea
+from segue.runs.branches import BranchRef, cut
+from segue.runs.detection import detect
+from segue.segments.membership.store import MembershipStore
 from segue.testing import AskableChannel, RecordingChannel
+from segue.workflows.catalog import Catalog
 from segue.workflows.definition import Branches
-from tests.unit.delivery.builders import advance
+from segue.workflows.resolved import ResolvedWorkflow
+from tests.unit.builders import advance
 
 NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
 DEFINITIONS = {

@@ -21,13 +21,13 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from segue.catalog import Catalog
 from segue.cli.main import app
-from segue.delivery.detection import detect
-from segue.delivery.ledger import Ledger, Run, Wishes
-from segue.delivery.resolved import ResolvedWorkflow
-from segue.delivery.run_snapshots import waiting_for
-from segue.segments.membership import MembershipStore
+from segue.ledger import Ledger, Run, Wishes
+from segue.runs.detection import detect
+from segue.runs.snapshot_pair import waiting_for
+from segue.segments.membership.store import MembershipStore
+from segue.workflows.catalog import Catalog
+from segue.workflows.resolved import ResolvedWorkflow
 
 WHY = "needs moto and s3fs: pip install s3fs 'moto[s3]' flask flask-cors"
 DAYS, PARTS = 365, 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 
-from segue.delivery.door import Clock
+from segue.clock import Clock
 
 NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from segue.delivery.door import Clock
-from segue.delivery.ledger import Ledger
+from segue.clock import Clock
+from segue.ledger import Ledger
 from tests.unit.channels.conftest import running_sandbox, sandbox, set_connection
 from tests.unit.live.clock import Wrist
 

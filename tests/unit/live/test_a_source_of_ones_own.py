@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from segue.catalog import Catalog
-from segue.delivery import live
-from segue.delivery.live import source_class, source_names
-from segue.delivery.looking_up import Desk, look_up
+from segue.contacts.live_look_up import Desk, look_up
+from segue.contracts import live_source as live
+from segue.contracts.live_source import source_class, source_names
 from segue.documents import parse_document
-from segue.validation import find_problems
+from segue.workflows.catalog import Catalog
+from segue.workflows.validation import find_problems
 from tests.unit.channels.support import http, vendor
 
 PAGE = (Path(__file__).parents[3] / "docs" / "live-details.md").read_text()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from segue.delivery.looking_up import _checked
+from segue.contacts.live_look_up import _checked
 from segue.errors import ContactFailure
 
 

@@ -15,11 +15,11 @@ import pytest
 from pydantic import PrivateAttr
 from sqlalchemy import update
 
-from segue.delivery.channel import Limit
-from segue.delivery.live import LiveReader, LiveSource
-from segue.delivery.looking_up import Desk, PartlyLookedUp, look_up
-from segue.delivery.schema import State, deliveries
+from segue.contacts.live_look_up import Desk, PartlyLookedUp, look_up
+from segue.contracts.channel import Limit
+from segue.contracts.live_source import LiveReader, LiveSource
 from segue.errors import TransientFailure
+from segue.ledger.schema import State, deliveries
 from tests.unit.live.clock import NOW, Wrist
 from tests.unit.live.world import World
 

@@ -7,14 +7,14 @@ from datetime import timedelta
 
 import pytest
 
-from segue.delivery.connection_checks import check_connections
-from segue.delivery.ledger import Wanted
-from segue.delivery.looking_up import Desk
-from segue.delivery.plan import plan
-from segue.delivery.trials import prepare
+from segue.contacts.live_look_up import Desk
 from segue.directory.snapshots import find_snapshot
 from segue.errors import ConnectionFailure, ContactFailure, DataError, TransientFailure
+from segue.ledger import Wanted
+from segue.preview.plan import plan
 from segue.sandbox.vendors import qualtrics_api
+from segue.upkeep.connection_checks import check_connections
+from segue.upkeep.tester_messages import prepare
 from tests.unit.live.world import NOW, TEXT, World, at_qualtrics, change_at_qualtrics
 
 CALM = '{{quiet_hours: {{from: "{0}", to: "{1}"}}}}'

@@ -15,14 +15,14 @@ from pydantic import PrivateAttr, ValidationError
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
-from segue.delivery.live import BUILT_IN, LiveReader, LiveSource, source_class
-from segue.delivery.looking_up import Desk, look_up
+from segue.contacts.live_look_up import Desk, look_up
+from segue.contracts.live_source import BUILT_IN, LiveReader, LiveSource, source_class
 from segue.errors import ConnectionFailure, ContactFailure, TransientFailure
 from segue.live.http_details import HttpDetails
 from segue.live.qualtrics_details import normalized
 from segue.live.sql_details import SqlDetails, SqlReader, bound
 from segue.sandbox.vendors import qualtrics_api
-from tests.unit.delivery.conftest import POSTGRESQL, _postgresql
+from tests.unit.conftest import POSTGRESQL, _postgresql
 from tests.unit.live.world import at_qualtrics
 
 CONTACTS = f"/API/v3/directories/{qualtrics_api.DIRECTORY}/contacts"

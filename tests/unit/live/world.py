@@ -11,18 +11,20 @@ from typing import Any
 import httpx
 from sqlalchemy import update
 
-from segue.catalog import Catalog
-from segue.delivery.branches import RunArea, changes_of_span, cut
-from segue.delivery.detection import detect
-from segue.delivery.ledger import Ledger, Run, Wishes
-from segue.delivery.looking_up import Desk
+from segue.contacts.change import changes_of_span
+from segue.contacts.live_look_up import Desk
 from segue.delivery.resumption import Resumed, resume
-from segue.delivery.schema import State, deliveries
 from segue.delivery.steps import check_branch, deliver_action, load_branch
+from segue.ledger import Ledger, Run, Wishes
+from segue.ledger.schema import State, deliveries
+from segue.runs.areas import RunArea
+from segue.runs.branches import cut
+from segue.runs.detection import detect
 from segue.sandbox.server import Sandbox
 from segue.sandbox.vendors import qualtrics_api
-from segue.segments.membership import MembershipStore
+from segue.segments.membership.store import MembershipStore
 from segue.testing import RecordingChannel
+from segue.workflows.catalog import Catalog
 from segue.workflows.definition import Branches
 from tests.unit.live.clock import NOW, Wrist
 

@@ -13,11 +13,11 @@ from airflow.sdk.exceptions import (
     AirflowSkipException,
 )
 
-from segue.delivery.branches import RunArea
 from segue.delivery.door import Pass
 from segue.operators.branch import BACKOFF, LoadContactDetails, _raise_for
+from segue.runs.areas import RunArea
 from segue.workflows.definition import WorkflowDefinition
-from tests.unit.delivery.test_detection import Place
+from tests.unit.runs.test_detection import Place
 
 
 def ending(connection: str | None = None, **standing: int) -> str:

@@ -12,8 +12,8 @@ from airflow.sdk.execution_time.comms import ErrorResponse
 from airflow.utils.types import DagRunType
 from sqlalchemy import make_url
 
-from segue.delivery.database import open_engine
 from segue.errors import LedgerError, SettingsError
+from segue.ledger.engine import open_engine
 from segue.operators import environment
 
 

@@ -10,10 +10,10 @@ from airflow.providers.standard.operators import hitl
 from airflow.sdk.exceptions import AirflowFailException, TaskAwaitingInput
 from sqlalchemy import update
 
-from segue.delivery.forgetting import forget
-from segue.delivery.schema import deliveries
+from segue.ledger.schema import deliveries
 from segue.operators import Guard
-from tests.unit.delivery.test_detection import Place
+from segue.upkeep.forgetting import forget
+from tests.unit.runs.test_detection import Place
 
 ANN = {"id": "1", "name": "ann"}
 

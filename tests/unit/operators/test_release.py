@@ -14,13 +14,13 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from sqlalchemy import update
 
-from segue.delivery.database import open_engine, upgrade
-from segue.delivery.ledger import Ledger, RequestKind, Run, Selection, Settlement, Wishes
-from segue.delivery.schema import State, deliveries
+from segue.ledger import Ledger, RequestKind, Run, Selection, Settlement, Wishes
+from segue.ledger.engine import open_engine, upgrade
+from segue.ledger.schema import State, deliveries
 from segue.operators import FindWork, Resume
-from segue.segments.membership import MembershipStore
+from segue.segments.membership.store import MembershipStore
+from tests.unit.builders import planned_again
 from tests.unit.channels.support import mail_server
-from tests.unit.delivery.builders import planned_again
 
 ANN = "ann@host"
 WORKFLOW = """
@@ -71,8 +71,8 @@ class Release:
         self._hold()
 
     def _hold(self) -> None:
-        from segue.catalog import Catalog
-        from segue.delivery.detection import detect
+        from segue.runs.detection import detect
+        from segue.workflows.catalog import Catalog
 
         now = datetime.now(UTC)
         resolved = Catalog(self.home).resolve("welcome")

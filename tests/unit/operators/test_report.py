@@ -9,9 +9,9 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.observability import stats
 from airflow.sdk.observability.metrics.stats_utils import get_stats_factory
 
-from segue.delivery.schema import State, deliveries
+from segue.ledger.schema import State, deliveries
 from segue.operators import Report
-from tests.unit.delivery.test_detection import Place
+from tests.unit.runs.test_detection import Place
 
 
 class Gauges:
@@ -118,7 +118,7 @@ def test_a_run_that_did_not_finish_is_accounted_for_and_fails(place):
 
 def test_the_report_names_odd_snapshots_and_who_decided(place):
     """In its lines, which are its XCom."""
-    from segue.delivery.ledger import Decision
+    from segue.ledger import Decision
 
     place.ledger.reject(
         place.ledger.find_run("greet", "day-10"),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from segue.catalog import Catalog
 from segue.directory.snapshots import find_snapshot
 from segue.directory.tables import SnapshotTables
-from segue.segments.membership import membership
+from segue.segments.membership.store import membership
+from segue.workflows.catalog import Catalog
 
 LATER = datetime.now(UTC) + timedelta(days=1)
 

@@ -17,9 +17,9 @@ import pytest
 
 from segue.directory.definition import DirectoryDefinition
 from segue.directory.snapshots import list_snapshots
-from segue.segments.changes import segment_changes
 from segue.segments.definition import SegmentDefinition
-from segue.segments.membership import MembershipStore
+from segue.segments.membership.changes import segment_changes
+from segue.segments.membership.store import MembershipStore
 
 PROJECT = Path(__file__).parents[3]
 FILE = Path(

@@ -7,20 +7,22 @@ from datetime import timedelta
 
 import pytest
 
-from segue.delivery.branches import BranchRef, Change, RunArea
-from segue.delivery.door import Clock
-from segue.delivery.ledger import Ledger
-from segue.delivery.looking_up import Desk
-from segue.delivery.plan import plan
+from segue.clock import Clock
+from segue.contacts.change import Change
+from segue.contacts.live_look_up import Desk
 from segue.delivery.steps import check_branch, load_branch
 from segue.directory.snapshots import find_snapshot
 from segue.errors import DataError, DefinitionError
+from segue.ledger import Ledger
+from segue.preview.plan import plan
+from segue.runs.areas import RunArea
+from segue.runs.branches import BranchRef
 from segue.segments.conditions import parse_condition
 from segue.segments.definition import SegmentDefinition
 from segue.segments.evaluation import evaluate
 from segue.segments.loading import load_population
-from segue.segments.membership import MembershipStore, membership, membership_key, missing_for
-from segue.validation import find_problems
+from segue.segments.membership.store import MembershipStore, membership, membership_key, missing_for
+from segue.workflows.validation import find_problems
 from tests.unit.segments.home import LATER, Home
 
 CONTACTS = "contact_id,tier,unsubscribed a,gold,no b,gold,yes c,silver,no d,gold,no e,,no"

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from segue.documents import ProblemsFound, parse_document, validate
 from segue.errors import DefinitionError
+from segue.segments.columns.instants import parse_instant
 from segue.segments.conditions import (
     AllOf,
     Not,
@@ -25,7 +26,7 @@ from segue.segments.conditions import (
     unknown_fields,
 )
 from segue.segments.conditions.inspection import operator_versions
-from segue.segments.conditions.operands import Number, parse_instant
+from segue.segments.conditions.operands import Number
 from segue.segments.definition import SegmentDefinition
 
 CALLS = {

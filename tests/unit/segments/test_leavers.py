@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from segue.delivery.plan import Uncached
 from segue.directory.tables import SnapshotTables
-from segue.segments import changes as module
-from segue.segments import sliced_membership
-from segue.segments.changes import segment_changes
-from segue.segments.id_keys import KeySet, id_keys
-from segue.segments.membership import MembershipStore
+from segue.preview.plan import Uncached
+from segue.segments.columns.id_keys import KeySet, id_keys
+from segue.segments.membership import changes as module
+from segue.segments.membership import slices as sliced_membership
+from segue.segments.membership.changes import segment_changes
+from segue.segments.membership.store import MembershipStore
 from segue.segments.turnover import turnover
 from tests.unit.segments.home import Home
 

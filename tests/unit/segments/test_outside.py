@@ -5,12 +5,12 @@ from __future__ import annotations
 import jsonschema
 import pytest
 
-from segue.delivery.branches import Change
+from segue.contacts.change import Change
 from segue.delivery.steps import current_consent
 from segue.errors import DataError, DefinitionError
-from segue.segments.changes import segment_changes
 from segue.segments.definition import SegmentDefinition
-from segue.segments.membership import MembershipStore, membership_key, missing_for
+from segue.segments.membership.changes import segment_changes
+from segue.segments.membership.store import MembershipStore, membership_key, missing_for
 from segue.segments.verdict import contact_verdict
 from tests.unit.segments.home import LATER, Home
 

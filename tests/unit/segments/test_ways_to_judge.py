@@ -8,14 +8,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from segue.delivery.plan import Uncached
 from segue.errors import DataError
-from segue.segments import membership as module
-from segue.segments.changes import segment_changes
+from segue.preview.plan import Uncached
 from segue.segments.conditions import registry
 from segue.segments.conditions.operands import Number
-from segue.segments.membership import MembershipStore, membership, plain_members
-from segue.segments.sliced_membership import sliced_members
+from segue.segments.membership import store as module
+from segue.segments.membership.changes import segment_changes
+from segue.segments.membership.slices import sliced_members
+from segue.segments.membership.store import MembershipStore, membership, plain_members
 from tests.unit.segments.home import Home
 
 DAY, NEXT = "2026-11-22", "2026-11-23"

@@ -46,7 +46,7 @@ from segue.channels.email.smtp_conversation import (
     transmit,
 )
 from segue.channels.rates import UNLIMITED, limits_of
-from segue.delivery.channel import (
+from segue.contracts.channel import (
     Audience,
     Channel,
     Finding,
@@ -56,9 +56,9 @@ from segue.delivery.channel import (
     Sender,
     Tried,
 )
+from segue.contracts.templates import Html, Line, Template, Text, Url, render
 from segue.documents import Items, Location, ProblemsFound
 from segue.errors import ConnectionFailure, ContactFailure, DeliveryError, SettingsError
-from segue.workflows.templates import Html, Line, Template, Text, Url, render
 
 if TYPE_CHECKING:
     from airflow.providers.smtp.hooks.smtp import SmtpHook

@@ -14,9 +14,9 @@ from urllib.parse import unquote
 from pydantic import AfterValidator, PlainValidator, ValidationInfo, WithJsonSchema
 
 from segue.channels.addressing import is_template
+from segue.contracts.templates import Kind, Line, Template, UrlPath, read_template
 from segue.documents import Location, ProblemsFound
 from segue.errors import ContactFailure
-from segue.workflows.templates import Kind, Line, Template, UrlPath, read_template
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a header's name
 _FIELD_VALUE = re.compile(r"[\x20-\x7e]*")

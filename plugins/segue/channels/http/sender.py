@@ -8,7 +8,7 @@ from typing import Any, Self
 from segue.channels.http.answers import Codes
 from segue.channels.http.calls import HttpCalls, open_calls
 from segue.channels.rates import limits_of
-from segue.delivery.channel import Channel, Limit, Sender
+from segue.contracts.channel import Channel, Limit, Sender
 
 
 class HttpSender(Sender):

@@ -30,9 +30,9 @@ from segue.channels.airflow_connections import find_connection
 from segue.channels.http.calls import HttpCalls, open_calls
 from segue.channels.http.sender import HttpSender
 from segue.channels.rates import SEGUE_RATE, limits_of
-from segue.delivery.channel import Channel, Finding, Limit, Tried
+from segue.contracts.channel import Channel, Finding, Limit, Tried
+from segue.contracts.templates import Line, Template
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
-from segue.workflows.templates import Line, Template
 
 CONNECTION = "qualtrics_default"
 API = "/API/v3"

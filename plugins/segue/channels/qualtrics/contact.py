@@ -38,9 +38,9 @@ from segue.channels.qualtrics.calls import (
     open_qualtrics,
     qualtrics_limits,
 )
-from segue.delivery.channel import Receipt
+from segue.contracts.channel import Receipt
+from segue.contracts.templates import Line
 from segue.errors import ContactFailure, OutcomeUnknown
-from segue.workflows.templates import Line
 
 UPDATES = 500  # calls a minute
 FIELDS = {  # ours, and Qualtrics' in a request

@@ -43,7 +43,7 @@ from segue.channels.qualtrics.calls import (
     qualtrics_limits,
     refuse_piped_text,
 )
-from segue.delivery.channel import (
+from segue.contracts.channel import (
     Audience,
     Limit,
     NoAddress,
@@ -51,10 +51,10 @@ from segue.delivery.channel import (
     PartlyFound,
     Receipt,
 )
+from segue.contracts.templates import Html, Line, Text
 from segue.documents import Definition, Location, ProblemsFound
 from segue.durations import Duration, DurationField
 from segue.errors import OutcomeUnknown
-from segue.workflows.templates import Html, Line, Text
 
 SMS_LIMIT = 1_000  # calls a minute
 MOST_DATA = 9  # of a distribution's ten; one is ours

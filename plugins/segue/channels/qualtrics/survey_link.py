@@ -41,7 +41,7 @@ from segue.channels.qualtrics.calls import (
     pages,
     qualtrics_limits,
 )
-from segue.delivery.channel import Limit, Receipt
+from segue.contracts.channel import Limit, Receipt
 from segue.durations import Duration, DurationField
 from segue.errors import ContactFailure, DeliveryError, OutcomeUnknown
 

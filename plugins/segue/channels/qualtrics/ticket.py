@@ -37,9 +37,9 @@ from segue.channels.qualtrics.calls import (
     open_qualtrics,
     qualtrics_limits,
 )
-from segue.delivery.channel import Limit, PartlyFound, Receipt
+from segue.contracts.channel import Limit, PartlyFound, Receipt
+from segue.contracts.templates import Line, Text
 from segue.errors import ContactFailure
-from segue.workflows.templates import Line, Text
 
 EVENTS = "/inbound-event/v1/events/json/triggers"
 LARGEST = 100_000  # bytes of an event

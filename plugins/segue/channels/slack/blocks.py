@@ -28,9 +28,9 @@ from urllib.parse import urlsplit
 from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
 
 from segue.channels.addressing import TeamChannel, is_template
+from segue.contracts.templates import Kind, Mrkdwn, Template, read_template
 from segue.documents import Location, ProblemsFound, did_you_mean, format_location
 from segue.errors import ContactFailure
-from segue.workflows.templates import Kind, Mrkdwn, Template, read_template
 
 LONGEST_TEXT = 40_000  # characters of a message; Slack cuts off what is beyond
 MOST_BLOCKS = 50

@@ -41,7 +41,7 @@ from segue.channels.outcomes import Call
 from segue.channels.rates import limits_of
 from segue.channels.slack.blocks import MOST_BLOCKS, SlackText, content_of
 from segue.channels.slack.calls import SlackApi, silent
-from segue.delivery.channel import (
+from segue.contracts.channel import (
     Audience,
     Finding,
     Limit,
@@ -50,6 +50,7 @@ from segue.delivery.channel import (
     Sender,
     Tried,
 )
+from segue.contracts.templates import Line, Template
 from segue.documents import Location, ProblemsFound
 from segue.errors import (
     ConnectionFailure,
@@ -58,7 +59,6 @@ from segue.errors import (
     SettingsError,
     TransientFailure,
 )
-from segue.workflows.templates import Line, Template
 
 EVENT_TYPE = "segue_delivery"
 RATE = "300/minute"  # of the workspace: "several hundred"

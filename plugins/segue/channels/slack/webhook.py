@@ -22,7 +22,7 @@ from segue.channels.outcomes import SLACK_WEBHOOK, Call
 from segue.channels.rates import limits_of
 from segue.channels.slack.blocks import SlackText, content_of
 from segue.channels.slack.calls import guarded, pause_in, silent
-from segue.delivery.channel import Limit, Receipt, Sender
+from segue.contracts.channel import Limit, Receipt, Sender
 from segue.errors import DeliveryError
 
 if TYPE_CHECKING:

@@ -40,7 +40,7 @@ from segue.channels.http.sender import HttpSender
 from segue.channels.look_ups import look_from
 from segue.channels.rates import limits_of
 from segue.channels.sms.phone_numbers import ALLOWED_SENDERS, read_number, read_sender
-from segue.delivery.channel import (
+from segue.contracts.channel import (
     Audience,
     Channel,
     Finding,
@@ -51,6 +51,7 @@ from segue.delivery.channel import (
     Receipt,
     Tried,
 )
+from segue.contracts.templates import Line, Text, render
 from segue.documents import Location, ProblemsFound
 from segue.errors import (
     ConnectionFailure,
@@ -59,7 +60,6 @@ from segue.errors import (
     OutcomeUnknown,
     TransientFailure,
 )
-from segue.workflows.templates import Line, Text, render
 
 LONGEST_TEXT = 1_600  # characters, of which an emoji is two: SMS counts UTF-16
 RATE = "1/second"  # of a long code in the US, the slowest sender

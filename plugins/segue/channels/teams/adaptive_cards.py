@@ -17,9 +17,9 @@ from typing import Annotated, Any
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
 
 from segue.channels.http.fields import read_json
+from segue.contracts.templates import Kind, Line, Template, read_template
 from segue.documents import Definition, Location, ProblemsFound
 from segue.errors import ContactFailure
-from segue.workflows.templates import Kind, Line, Template, read_template
 
 SCHEMA = "http://adaptivecards.io/schemas/adaptive-card.json"
 VERSION = "1.2"  # what the fields need; phones know it

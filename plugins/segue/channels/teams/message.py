@@ -29,10 +29,10 @@ from segue.channels.http.calls import HttpCalls, open_webhook
 from segue.channels.http.sender import HttpSender
 from segue.channels.rates import limits_of
 from segue.channels.teams.adaptive_cards import CardLink, FullCard, card_of, require_urls
-from segue.delivery.channel import Limit, Receipt
+from segue.contracts.channel import Limit, Receipt
+from segue.contracts.templates import CardText
 from segue.documents import Location, ProblemsFound
 from segue.errors import ConnectionFailure, ContactFailure
-from segue.workflows.templates import CardText
 
 RATE = "4/second"  # of the webhook
 LARGEST_MESSAGE = 28_000  # bytes; Teams says 28 KB

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Literal
 from segue.channels.addressing import TeamChannel
 from segue.channels.http.sender import HttpSender
 from segue.channels.tickets.custom_fields import field_values
-from segue.delivery.channel import OpenTicket, Receipt
+from segue.contracts.channel import OpenTicket, Receipt
 from segue.errors import ContactFailure, OutcomeUnknown, TransientFailure
 
 MOST_EARLIER = 10  # tickets of a contact that are asked for, the newest ones

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 
 from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
 
+from segue.contracts.templates import Kind, Text, read_template
 from segue.documents import Definition, Location, ProblemsFound
 from segue.errors import ContactFailure
-from segue.workflows.templates import Kind, Text, read_template
 
 ALLOWED = (
     "a text, a number, true, false, a list of texts, {number: TEXT}, {boolean: TEXT} or "

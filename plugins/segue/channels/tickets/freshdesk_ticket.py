@@ -34,10 +34,10 @@ from segue.channels.http.answers import CallRefused, CannotTell
 from segue.channels.look_ups import look_from
 from segue.channels.tickets.base import Existing, TicketChannel, TicketSender, earlier_of
 from segue.channels.tickets.custom_fields import FieldValue
-from segue.delivery.channel import Finding, Receipt, Tried
+from segue.contracts.channel import Finding, Receipt, Tried
+from segue.contracts.templates import Html, Line
 from segue.documents import Items, ProblemsFound
 from segue.errors import OutcomeUnknown, TransientFailure
-from segue.workflows.templates import Html, Line
 
 PRIORITIES = {"low": 1, "medium": 2, "high": 3, "urgent": 4}
 STATUSES = {"open": 2, "pending": 3, "resolved": 4, "closed": 5}

@@ -35,10 +35,10 @@ from segue.channels.addressing import TeamChannel
 from segue.channels.http.fields import Json, none_of
 from segue.channels.http.sender import HttpSender
 from segue.channels.look_ups import look_from
-from segue.delivery.channel import Finding, Receipt, Tried
+from segue.contracts.channel import Finding, Receipt, Tried
+from segue.contracts.templates import Line, Text
 from segue.documents import Items
 from segue.errors import ConnectionFailure, OutcomeUnknown
-from segue.workflows.templates import Line, Text
 
 RATE = "5/second"  # Atlassian publishes none for API tokens; its own 429 says when it is too much
 PROPERTY = "segue.delivery"  # the entity property that carries the key

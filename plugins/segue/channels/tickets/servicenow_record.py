@@ -31,14 +31,14 @@ from segue.channels.http.answers import CallRefused
 from segue.channels.http.fields import Scalar, none_of
 from segue.channels.http.sender import HttpSender
 from segue.channels.look_ups import look_from
-from segue.delivery.channel import Finding, Receipt, Tried
+from segue.contracts.channel import Finding, Receipt, Tried
+from segue.contracts.templates import Line, Text
 from segue.errors import (
     ConnectionFailure,
     ContactFailure,
     OutcomeUnknown,
     TransientFailure,
 )
-from segue.workflows.templates import Line, Text
 
 RATE = "5/second"  # an instance has rules of its own, and none of them is published
 NO_RIGHT = "acl"

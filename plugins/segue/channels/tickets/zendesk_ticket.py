@@ -37,10 +37,10 @@ from segue.channels.http.answers import CallRefused
 from segue.channels.look_ups import look_from
 from segue.channels.tickets.base import Existing, TicketChannel, TicketSender, earlier_of
 from segue.channels.tickets.custom_fields import FieldValue
-from segue.delivery.channel import Finding, Limit, Receipt, Tried
+from segue.contracts.channel import Finding, Limit, Receipt, Tried
+from segue.contracts.templates import Html, Line, Text
 from segue.documents import Definition, Items, ProblemsFound
 from segue.errors import ConnectionFailure, OutcomeUnknown, TransientFailure
-from segue.workflows.templates import Html, Line, Text
 
 KEY_REUSED = "IdempotentRequestError"
 # the ticket was changed between the look and the comment, or deleted; nothing was written

@@ -16,8 +16,8 @@ def forget(
 ) -> None:
     """Erase a contact for good; a keyed digest stays, so that it is never written to again."""
     from segue.cli.workspace import person, this_second, writing_ledger
-    from segue.delivery.forgetting import forget as erase
     from segue.settings import Settings
+    from segue.upkeep.forgetting import forget as erase
 
     settings = Settings.from_environment()
     with writing_ledger(settings) as ledger:

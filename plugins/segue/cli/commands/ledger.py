@@ -22,9 +22,9 @@ from segue.cli.output import (
 
 if TYPE_CHECKING:
     from segue.cli.workspace import Workspace
-    from segue.delivery.bridges import Bridge
-    from segue.delivery.gaps import Gap
-    from segue.delivery.ledger import Ledger
+    from segue.ledger import Ledger
+    from segue.runs.bridges import Bridge
+    from segue.runs.gaps import Gap
 
 # a contract: these first, in this order; more may follow
 _COLUMNS = (
@@ -195,8 +195,8 @@ def gaps(
 def upgrade() -> None:
     """Bring the ledger's tables to this version's; safe to run again."""
     from segue.cli.workspace import ledger_url
-    from segue.delivery.database import open_engine, shown
-    from segue.delivery.database import upgrade as upgrade_tables
+    from segue.ledger.engine import open_engine, shown
+    from segue.ledger.engine import upgrade as upgrade_tables
     from segue.settings import Settings
 
     engine = open_engine(ledger_url(Settings.from_environment()))
@@ -207,9 +207,9 @@ def upgrade() -> None:
 
 
 def _require_outcome(outcome: str | None) -> None:
-    from segue.delivery.schema import State
     from segue.documents import did_you_mean
     from segue.errors import SettingsError
+    from segue.ledger.schema import State
 
     names = [str(state) for state in State]
     if outcome is not None and outcome not in names:
@@ -256,8 +256,8 @@ def _find_gaps(
     workspace: Workspace, ledger: Ledger | None, names: list[str], *, one: bool
 ) -> tuple[list[Gap], list[Bridge], list[str]]:
     """Return the gaps and bridges of these workflows, and why some could not be looked at."""
-    from segue.delivery.report import all_bridges, all_gaps
     from segue.errors import DataError, DefinitionError
+    from segue.runs.report import all_bridges, all_gaps
 
     holes: list[Gap] = []
     bridges: list[Bridge] = []

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
 
-    from segue.delivery.plan import Plan, PlannedAction, PlannedChange
     from segue.directory.definition import DirectoryDefinition
     from segue.directory.snapshots import Snapshot
+    from segue.preview.plan import Plan, PlannedAction, PlannedChange
 
 _CSV = (
     *("contact_id", "change", "reason", "conditions", "opted_in"),
@@ -64,7 +64,7 @@ def plan(
     Sends and writes nothing, not even to the ledger: what was delivered before is shown again.
     """
     from segue.cli.workspace import Workspace
-    from segue.delivery.plan import plan as planned
+    from segue.preview.plan import plan as planned
 
     workspace = Workspace.open(home)
     resolved = workspace.catalog.resolve(workflow)

@@ -10,7 +10,7 @@ from segue.cli.arguments import OutputFormat, Yes
 from segue.cli.output import Format, confirm, count, note, plain, print_listing
 
 if TYPE_CHECKING:
-    from segue.delivery.ledger import Ledger, Request, Selection, Settlement
+    from segue.ledger import Ledger, Request, Selection, Settlement
 
 _COLUMNS = (
     *("id", "kind", "settlement", "workflow", "action", "contact", "error", "keys"),
@@ -41,7 +41,7 @@ def retry(
 ) -> None:
     """Ask that failed deliveries be sent again; segue_release does it within five minutes."""
     from segue.cli.workspace import require_workflow, writing_ledger
-    from segue.delivery.ledger import Selection
+    from segue.ledger import Selection
     from segue.settings import Settings
 
     selection = Selection(workflow, action, contact, error, tuple(key or ()))
@@ -71,8 +71,8 @@ def settle(
 ) -> None:
     """Say what became of uncertain deliveries; segue_release records it within five minutes."""
     from segue.cli.workspace import require_workflow, writing_ledger
-    from segue.delivery.ledger import Selection, Settlement
     from segue.errors import SettingsError
+    from segue.ledger import Selection, Settlement
     from segue.settings import Settings
 
     if delivered == not_delivered:
@@ -103,9 +103,9 @@ def drop(
 ) -> None:
     """Give up what is held; clearing its runs from detect_changes takes that back."""
     from segue.cli.workspace import person, require_workflow, this_second, writing_ledger
-    from segue.delivery import asking
-    from segue.delivery.ledger import Selection
+    from segue.ledger import Selection
     from segue.settings import Settings
+    from segue.upkeep import interventions as asking
 
     selection = Selection(workflow, action, contact, None, tuple(key or ()))
     with writing_ledger(Settings.from_environment()) as ledger:
@@ -142,7 +142,7 @@ def _file(
 ) -> None:
     """Show how many deliveries are meant, ask, and file; raise SettingsError for none."""
     from segue.cli.workspace import person, this_second
-    from segue.delivery import asking
+    from segue.upkeep import interventions as asking
 
     state = "failed" if settlement is None else "uncertain"
     number = asking.count_meant(ledger, selection, settlement)

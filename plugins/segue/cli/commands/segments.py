@@ -24,7 +24,7 @@ def members(
     from segue.cli.workspace import Workspace
     from segue.directory.tables import SnapshotTables
     from segue.segments.fitness import require_answers
-    from segue.segments.membership import membership
+    from segue.segments.membership.store import membership
 
     workspace = Workspace.open(home)
     definition, directory = load(workspace, segment)
@@ -63,12 +63,12 @@ def changes(
 ) -> None:
     """List who was added, removed, opted in or opted out between two snapshots."""
     from segue.cli.workspace import Workspace
-    from segue.delivery.plan import Uncached
     from segue.directory.tables import SnapshotTables
     from segue.errors import SnapshotMissing
-    from segue.segments.changes import segment_changes
+    from segue.preview.plan import Uncached
     from segue.segments.consent import lost_opt_outs, new_opt_states
     from segue.segments.fitness import require_answers, require_comparable
+    from segue.segments.membership.changes import segment_changes
 
     workspace = Workspace.open(home)
     definition, directory = load(workspace, segment)

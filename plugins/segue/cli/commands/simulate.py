@@ -24,8 +24,8 @@ from segue.cli.output import (
 from segue.cli.plots import check_suffix, write_plot
 
 if TYPE_CHECKING:
-    from segue.delivery.resolved import ResolvedWorkflow
-    from segue.delivery.simulation import Day, Simulation
+    from segue.preview.simulation import Day, Simulation
+    from segue.workflows.resolved import ResolvedWorkflow
 
 _LONGEST_BAR = 40
 _SHORTEST_BAR = 5
@@ -86,7 +86,7 @@ def simulate(
     Sends and writes nothing. A new or draft rule is seen over the past before it goes live.
     """
     from segue.cli.workspace import Workspace
-    from segue.delivery.simulation import simulate as simulated
+    from segue.preview.simulation import simulate as simulated
 
     if plot is not None:
         check_suffix(plot)

@@ -13,9 +13,9 @@ from segue.cli.output import Format, count, note, print_listing, working
 
 if TYPE_CHECKING:
     from segue.cli.workspace import Workspace
-    from segue.delivery.ledger import RecordedSpan
     from segue.directory.definition import DirectoryDefinition
     from segue.directory.tables import SnapshotTables
+    from segue.ledger import RecordedSpan
     from segue.segments.definition import SegmentDefinition
     from segue.segments.strangers import Strangers
     from segue.segments.unreadable import Unreadable, Use, WordsForNothing
@@ -98,10 +98,10 @@ def quarantine(
     What was not sent of its changes is rejected; what was sent stays recorded.
     """
     from segue.cli.workspace import Workspace, person, this_second, writing_ledger
-    from segue.delivery import asking
     from segue.directory.snapshot_keys import require_key
     from segue.directory.snapshots import find_snapshot
     from segue.errors import SegueError
+    from segue.upkeep import interventions as asking
 
     workspace = Workspace.open(home)
     definition = workspace.catalog.directory(directory)
@@ -123,9 +123,9 @@ def quarantine(
 def release(key: _Key, directory: _Directory, home: Home = None) -> None:
     """Let runs use a quarantined snapshot again."""
     from segue.cli.workspace import Workspace, person, this_second, writing_ledger
-    from segue.delivery import asking
     from segue.directory.snapshot_keys import parse_key
     from segue.errors import SettingsError
+    from segue.upkeep import interventions as asking
 
     workspace = Workspace.open(home)
     reading = parse_key(workspace.catalog.directory(directory), key)
@@ -244,7 +244,7 @@ def _segments(workspace: Workspace, directory: str) -> Iterator[SegmentDefinitio
 
 def _lacking(workspace: Workspace, tables: SnapshotTables) -> list[tuple[str, str]]:
     """Return which tables and columns a segment needs that the snapshot lacks, in words."""
-    from segue.segments.membership import describe_missing
+    from segue.segments.membership.store import describe_missing
 
     segments = _segments(workspace, tables.directory.directory)
     problems = (describe_missing(segment, tables) for segment in segments)
@@ -253,9 +253,9 @@ def _lacking(workspace: Workspace, tables: SnapshotTables) -> list[tuple[str, st
 
 def _uses(workspace: Workspace, directory: str) -> Iterator[Use]:
     """Yield what the segments and workflows of a directory read; broken ones are for validate."""
+    from segue.contacts.fields import uses_of_workflow
     from segue.errors import SegueError
     from segue.segments.unreadable import uses_of
-    from segue.workflows.details import uses_of_workflow
 
     catalog = workspace.catalog
     for segment in _segments(workspace, directory):

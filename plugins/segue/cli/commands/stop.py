@@ -10,7 +10,7 @@ from segue.cli.arguments import OutputFormat
 from segue.cli.output import Format, count, note, plain, print_listing
 
 if TYPE_CHECKING:
-    from segue.delivery.ledger import Ledger
+    from segue.ledger import Ledger
 
 _COLUMNS = ("workflow", "stopped_at", "stopped_by", "reason")
 
@@ -36,8 +36,8 @@ def stop(
 ) -> None:
     """Stop sending, in tasks that are running too; what is stopped waits until `segue go`."""
     from segue.cli.workspace import person, reading_ledger, this_second, writing_ledger
-    from segue.delivery import asking
     from segue.settings import Settings
+    from segue.upkeep import interventions as asking
 
     settings = Settings.from_environment()
     if listing:
@@ -54,8 +54,8 @@ def stop(
 def go(workflow: OneWorkflow = None, everything: All = False) -> None:
     """Lift a stop: what waited is sent by the tasks' retries, or when they are cleared."""
     from segue.cli.workspace import person, this_second, writing_ledger
-    from segue.delivery import asking
     from segue.settings import Settings
+    from segue.upkeep import interventions as asking
 
     with writing_ledger(Settings.from_environment()) as ledger:
         _require_one(workflow, everything, ledger)

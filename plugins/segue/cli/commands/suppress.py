@@ -48,8 +48,8 @@ def suppress(
 ) -> None:
     """Never write to these contacts, whatever their opt state; forget erases them as well."""
     from segue.cli.workspace import person, this_second, writing_ledger
-    from segue.delivery import asking
     from segue.settings import Settings
+    from segue.upkeep import interventions as asking
 
     settings = Settings.from_environment()
     if listing:

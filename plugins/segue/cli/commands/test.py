@@ -32,11 +32,11 @@ from segue.errors import DataError, DefinitionError, SettingsError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from segue.catalog import Catalog
     from segue.cli.workspace import Workspace
-    from segue.delivery.examples import Difference, Held, Verdict
     from segue.documents import Document
     from segue.errors import Problem
+    from segue.preview.examples import Difference, Held, Verdict
+    from segue.workflows.catalog import Catalog
 
 _HeldBy: TypeAlias = "Callable[[str], Held]"  # by directory
 _FAILED, _INVALID = 1, 2
@@ -126,8 +126,8 @@ def _wanted(catalog: Catalog, names: Sequence[str]) -> list[tuple[str, str]]:
 
 def _held(workspace: Workspace, directory: str) -> Held:
     """Return what the newest snapshot of a directory holds; nothing where none can be read."""
-    from segue.delivery.examples import Held
     from segue.directory.tables import SnapshotTables
+    from segue.preview.examples import Held
     from segue.segments.fitness import kinds_of
 
     try:
@@ -164,7 +164,7 @@ def _verdicts(
     catalog: Catalog, kind: str, name: str, folder: Path, held: _HeldBy
 ) -> Iterator[Verdict]:
     """Judge the examples of one definition, each in a folder of its own."""
-    from segue.delivery.examples import judge_segment_example, judge_workflow_example
+    from segue.preview.examples import judge_segment_example, judge_workflow_example
 
     def empty(index: int) -> Path:
         path = folder / kind / name / str(index)

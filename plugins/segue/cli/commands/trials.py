@@ -16,9 +16,9 @@ from segue.cli.output import Format, count, note, plain, print_listing, working
 
 if TYPE_CHECKING:
     from segue.cli.workspace import Workspace
-    from segue.delivery.ledger import Ledger, Request, Wanted
-    from segue.delivery.resolved import ResolvedWorkflow
     from segue.durations import Duration
+    from segue.ledger import Ledger, Request, Wanted
+    from segue.workflows.resolved import ResolvedWorkflow
 
 RELEASE = "segue_release"
 _LOOK_EVERY = 2.0  # seconds
@@ -159,9 +159,9 @@ def _wanted(
     snapshot: str | None,
 ) -> Wanted:
     """Return what is to be sent; raise SettingsError for what the definitions do not allow."""
-    from segue.delivery.ledger import Wanted
-    from segue.delivery.trials import find_action, require_address, require_kind
     from segue.directory.snapshots import find_snapshot
+    from segue.ledger import Wanted
+    from segue.upkeep.tester_messages import find_action, require_address, require_kind
 
     target = find_action(resolved, action)
     require_address(resolved.channels[target.id], to)
@@ -177,8 +177,8 @@ def _rehearse(resolved: ResolvedWorkflow, wanted: Wanted, ledger: Ledger) -> Non
     Details that are looked up live, and snapshots that this machine does not see, are the task's
     to look at.
     """
-    from segue.delivery.trials import prepare, require_listed_nowhere
     from segue.errors import SnapshotMissing
+    from segue.upkeep.tester_messages import prepare, require_listed_nowhere
 
     require_listed_nowhere(ledger, wanted)
     if resolved.live is not None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from segue.directory.tables import SnapshotTables
     from segue.errors import DataError, Problem
     from segue.segments.unreadable import Unreadable
-    from segue.validation import Newest
+    from segue.workflows.validation import Newest
 
 Columns = Mapping[str, Collection[str]]  # table: names
 Loaded = TypeVar("Loaded")
@@ -44,7 +44,7 @@ def validate(home: Home = None, output: OutputFormat = Format.TABLE) -> None:
     """
     from segue.cli.workspace import Workspace
     from segue.directory.opt_outs import NOTHING_SAYS
-    from segue.validation import find_problems, find_remarks, in_order
+    from segue.workflows.validation import find_problems, find_remarks, in_order
 
     workspace = Workspace.open(home)
     with working("Checking"):
@@ -192,8 +192,8 @@ def _unreadable(workspace: Workspace, tables: SnapshotTables) -> list[tuple[str,
 
     Too much is what runs refuse, or all: a condition holds for nobody then, or for everybody.
     """
+    from segue.contacts.fields import uses_of_workflow
     from segue.segments.unreadable import Use, find_unreadable, is_too_much, uses_of
-    from segue.workflows.details import uses_of_workflow
 
     catalog = workspace.catalog
     users: dict[Use, list[str]] = {}
@@ -243,7 +243,7 @@ def _placed(
 
 def _held(tables: SnapshotTables) -> Newest:
     from segue.segments.fitness import kinds_of, mailing_list_names
-    from segue.validation import Newest
+    from segue.workflows.validation import Newest
 
     return Newest(tables.snapshot.key, kinds_of(tables), mailing_list_names(tables))
 

@@ -12,7 +12,7 @@ from segue.directory.column_kinds import ColumnKind
 from segue.segments.conditions.registry import Reading
 
 if TYPE_CHECKING:
-    from segue.segments.column import Column
+    from segue.segments.columns.column import Column
     from segue.segments.transactions import Rows
 
 

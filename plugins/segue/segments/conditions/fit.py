@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping
 
 from segue.directory.column_kinds import ColumnKind
 from segue.documents import Location
+from segue.segments.columns.instants import parse_instant
 from segue.segments.conditions.aggregates import Aggregate, aggregate_names, find_aggregate
 from segue.segments.conditions.inspection import ALWAYS_THERE, leaves
 from segue.segments.conditions.nodes import Comparison, Condition, FieldLeaf, Test, TransactionsLeaf
-from segue.segments.conditions.operands import Scalar, parse_instant, shape
+from segue.segments.conditions.operands import Scalar, shape
 from segue.segments.conditions.registry import Reading, find_operator, operator_names
 
 Kinds = Mapping[str, Mapping[str, ColumnKind]]  # table: column: what it holds

@@ -23,8 +23,8 @@ from segue.segments.conditions.operands import (
 from segue.segments.conditions.registry import Moment, Operator, Reading, register
 
 if TYPE_CHECKING:
-    from segue.segments.column import Column
-    from segue.segments.ordered import Mask
+    from segue.segments.columns.column import Column
+    from segue.segments.columns.ordered import Mask
 
 _ALL_ANNIVERSARIES = 1500  # days after which each has come round, 29 February in its own year
 

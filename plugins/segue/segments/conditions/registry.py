@@ -12,8 +12,8 @@ A team's own operator is registered exactly as the built-in ones are::
 A module that registers operators is named by an entry point of the group ``segue.operators`` in
 the team's own package, and imported before the first condition is read.
 
-An operator's module needs no pandas: ``column`` is a view (segments/column.py) that reads the
-values as numbers, text, booleans or instants, and answers with one boolean per row.
+An operator's module needs no pandas: ``column`` is a view (segments/columns/column.py) that reads
+the values as numbers, text, booleans or instants, and answers with one boolean per row.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from segue.durations import Duration, localize
 from segue.segments.conditions.operands import Operand
 
 if TYPE_CHECKING:
-    from segue.segments.column import Column
-    from segue.segments.ordered import Mask
+    from segue.segments.columns.column import Column
+    from segue.segments.columns.ordered import Mask
 
 T = TypeVar("T")
 AnyOperator = TypeVar("AnyOperator", bound="type[Operator[Any]]")

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from segue.catalog import Catalog
 from segue.channels.email import attachments
 from segue.channels.email.message import EmailMessage
 from segue.cli.editor_schema import definition_schema
 from segue.errors import ConnectionFailure
 from segue.sandbox.server import Sandbox
-from segue.validation import find_problems
+from segue.workflows.catalog import Catalog
+from segue.workflows.validation import find_problems
 from tests.unit.channels.support import deliver
 
 

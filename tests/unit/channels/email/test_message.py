@@ -19,12 +19,12 @@ from segue.channels.email import message as email_message
 from segue.channels.email import smtp_conversation
 from segue.channels.email.mailboxes import Mailbox, read_mailbox
 from segue.channels.email.message import EmailMessage, Outbox
-from segue.delivery.channel import Audience, NoAddress
+from segue.contracts.channel import Audience, NoAddress
+from segue.contracts.templates import Fields
 from segue.documents import ProblemsFound, parse_document
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 from segue.sandbox.server import Sandbox
 from segue.sandbox.store import Message
-from segue.workflows.templates import Fields
 from tests.unit.channels.support import (
     HOSTILE,
     KEY,

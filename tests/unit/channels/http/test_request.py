@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from segue.channels.http import calls as http_calls
 from segue.channels.http.request import LARGEST_ANSWER, LONGEST_RESULT, HttpRequest
-from segue.delivery.channel import Audience
+from segue.contracts.channel import Audience
 from segue.documents import ProblemsFound, parse_document
 from segue.errors import (
     ConnectionFailure,
@@ -338,8 +338,8 @@ def test_a_get_needs_no_look_up():
 
 def test_validate_names_file_line_and_column(tmp_path: Path):
     """A mistake inside the JSON, one in JMESPath and a field that only a look-up may not use."""
-    from segue.catalog import Catalog
-    from segue.validation import find_problems
+    from segue.workflows.catalog import Catalog
+    from segue.workflows.validation import find_problems
 
     for folder in ("directories", "segments", "workflows"):
         (tmp_path / folder).mkdir()

@@ -16,7 +16,7 @@ from segue.channels.qualtrics.contact import QualtricsContact
 from segue.channels.qualtrics.survey_invitation import SurveyInvitation
 from segue.channels.qualtrics.survey_link import SurveyLink
 from segue.channels.qualtrics.ticket import QualtricsTicket
-from segue.delivery.channel import Audience, Channel, NoAddress, OptedOut, PartlyFound, Tried
+from segue.contracts.channel import Audience, Channel, NoAddress, OptedOut, PartlyFound, Tried
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 from segue.sandbox.server import Sandbox
 from segue.sandbox.vendors.qualtrics_api import DIRECTORY, EVENT, MAILING_LIST, TOKEN, USER_ID

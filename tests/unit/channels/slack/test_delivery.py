@@ -10,16 +10,17 @@ import pytest
 
 from segue.channels.slack.message import SlackMessage
 from segue.channels.slack.webhook import SlackWebhook
+from segue.clock import Clock
+from segue.contracts.channel import Channel
 from segue.delivery.candidates import Candidate, Terms
-from segue.delivery.channel import Channel
-from segue.delivery.database import open_engine, upgrade
-from segue.delivery.door import Clock, Door
+from segue.delivery.door import Door
 from segue.delivery.heartbeat import LEASE
-from segue.delivery.ledger import Ledger
+from segue.ledger import Ledger
+from segue.ledger.engine import open_engine, upgrade
 from segue.sandbox.server import Sandbox
 from segue.sandbox.vendors.slack_api import user_id
 from segue.workflows.definition import Policies
-from tests.unit.delivery.builders import NOW, added, detected, record, run, stretch
+from tests.unit.builders import NOW, added, detected, record, run, stretch
 
 
 @pytest.fixture

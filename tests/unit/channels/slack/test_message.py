@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from segue.channels.slack.blocks import LONGEST_TEXT
 from segue.channels.slack.message import SlackMessage
-from segue.delivery.channel import Limit, NoAddress, Receipt
+from segue.contracts.channel import Limit, NoAddress, Receipt
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 from segue.sandbox.server import Sandbox
 from segue.sandbox.vendors.slack_api import TOKEN_TO_POST, user_id

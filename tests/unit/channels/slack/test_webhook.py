@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from segue.channels.slack.blocks import LONGEST_TEXT
 from segue.channels.slack.webhook import SlackWebhook
-from segue.delivery.channel import Limit, Receipt
+from segue.contracts.channel import Limit, Receipt
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 from segue.sandbox.server import Sandbox
 from tests.unit.channels.support import (

@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from segue.channels.sms.text_message import MOST_PAGES, TAG, TextMessage
-from segue.delivery.channel import Audience, Limit, NoAddress, OptedOut, PartlyFound, Receipt
+from segue.contracts.channel import Audience, Limit, NoAddress, OptedOut, PartlyFound, Receipt
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 from segue.sandbox.server import Sandbox
 from segue.sandbox.store import Message

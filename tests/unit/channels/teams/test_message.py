@@ -16,12 +16,12 @@ from markdown_it import MarkdownIt
 from pydantic import ValidationError
 
 from segue.channels.teams.message import LARGEST_MESSAGE, TeamsMessage
-from segue.delivery.channel import Limit, Receipt
+from segue.contracts.channel import Limit, Receipt
+from segue.contracts.templates import Kind, Template, render
 from segue.errors import ConnectionFailure, ContactFailure
 from segue.sandbox.server import Sandbox
 from segue.sandbox.store import Message
 from segue.sandbox.vendors import teams_api
-from segue.workflows.templates import Kind, Template, render
 from tests.unit.channels.support import HOSTILE, KEY, deliver, http, variables, vendor
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "data" / "adaptive_card.json").read_text())

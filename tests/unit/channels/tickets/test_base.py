@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from segue.channels.tickets.base import MOST_EARLIER, TicketChannel
 from segue.channels.tickets.freshdesk_ticket import FreshdeskTicket, delivery_tag
 from segue.channels.tickets.zendesk_ticket import MARK, ZendeskTicket
-from segue.delivery.channel import OpenTicket, Receipt
+from segue.contracts.channel import OpenTicket, Receipt
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 from segue.sandbox.server import Sandbox
 from tests.unit.channels.support import (

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from segue.channels.tickets.zendesk_ticket import ZendeskTicket
-from segue.delivery.channel import Audience
+from segue.contracts.channel import Audience
 from segue.errors import ContactFailure, OutcomeUnknown
 from segue.sandbox.server import Sandbox
 from tests.unit.channels.support import (

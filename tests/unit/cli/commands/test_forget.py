@@ -63,7 +63,7 @@ def test_a_short_secret_is_refused_before_anything_is_forgotten(segue, ledger, m
 
 
 def test_a_short_secret_that_a_ledger_uses_already_stays(segue, ledger, monkeypatch):
-    monkeypatch.setattr("segue.delivery.ledger.suppressing._SHORTEST_SECRET", 1)
+    monkeypatch.setattr("segue.ledger.people.suppressions._SHORTEST_SECRET", 1)
     monkeypatch.setenv("SEGUE_SECRET", "short")
     assert segue("forget", "c1", "--yes").code == 0
     monkeypatch.undo()

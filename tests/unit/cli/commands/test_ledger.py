@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from segue.delivery.keys import message_key
-from segue.delivery.ledger import DetectedSpan, Finished, Ledger, Run, StartRules
-from segue.delivery.schema import State
-from segue.delivery.spans import Point, Stretch
+from segue.ledger import DetectedSpan, Finished, Ledger, Run, StartRules
+from segue.ledger.keys import message_key
+from segue.ledger.schema import State
+from segue.ledger.stretches import Point, Stretch
+from tests.unit.builders import DEFINITION, advance
 from tests.unit.cli.conftest import WORKFLOW
-from tests.unit.delivery.builders import DEFINITION, advance
 
 NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
 FILL = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from segue.delivery.schema import State, deliveries
+from segue.ledger.schema import State, deliveries
 from tests.unit.cli.commands.test_ledger import ledger
 
 __all__ = ["ledger"]

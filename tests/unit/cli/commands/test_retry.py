@@ -9,10 +9,10 @@ from io import StringIO
 
 import pytest
 
-from segue.delivery.ledger import DetectedSpan, Finished, Ledger, Run
-from segue.delivery.schema import State
+from segue.ledger import DetectedSpan, Finished, Ledger, Run
+from segue.ledger.schema import State
+from tests.unit.builders import advance
 from tests.unit.cli.commands.test_ledger import NOW, Stretch, point
-from tests.unit.delivery.builders import advance
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from segue.cli.editor_schema import definition_schema
-from segue.delivery.channel import channel_names
+from segue.contracts.channel import channel_names
 from segue.documents import parse_document, read_document
 from tests.unit.cli.conftest import WORKFLOW
 

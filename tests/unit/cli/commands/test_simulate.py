@@ -158,7 +158,7 @@ def test_it_leaves_no_trace(segue, home):
 
 
 def test_every_membership_is_computed_once(segue, monkeypatch):
-    from segue.delivery import simulation
+    from segue.preview import simulation
 
     computed = []
     compute = simulation.membership

@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from segue.cli.workspace import person
-from segue.delivery.ledger import Ledger
-from segue.delivery.schema import deliveries, quarantines
+from segue.ledger import Ledger
+from segue.ledger.schema import deliveries, quarantines
+from tests.unit.builders import NOW, added, detected, run, stretch
 from tests.unit.cli.conftest import DIRECTORY
-from tests.unit.delivery.builders import NOW, added, detected, run, stretch
 
 
 def test_snapshots_are_listed_in_order_with_what_is_missing(segue, home):

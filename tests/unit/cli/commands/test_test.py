@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from segue.catalog import Catalog
-from segue.segments.membership import membership_key
+from segue.segments.membership.store import membership_key
+from segue.workflows.catalog import Catalog
 from tests.unit.cli.conftest import DIRECTORY, SEGMENT, WORKFLOW
 
 LETTER = """

@@ -13,7 +13,7 @@ import pytest
 
 from segue.cli import airflow_here
 from segue.cli.commands import trials
-from segue.delivery.ledger import Ledger
+from segue.ledger import Ledger
 
 FOUND = [
     {

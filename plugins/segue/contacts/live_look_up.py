@@ -1,0 +1,248 @@
+"""Live look-ups: contacts' details as a source has them now, laid over those of a snapshot.
+
+The fields that the source gives take the place of the snapshot's of the same name, missing ones
+among them; all others stay the snapshot's. Only opt-outs are never taken back: a contact is
+unsubscribed where either says so. A contact that the source has not is left out, as one that a
+snapshot has not; one that could not be looked up is kept with the reason, and fails at the door.
+
+A deleted contact is not looked up: its details are the last that a snapshot has.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import traceback
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from threading import Lock
+from typing import Any
+from uuid import UUID
+
+from segue.clock import REAL_CLOCK, Clock
+from segue.contracts.live_source import Answer, LiveReader, LiveSource
+from segue.directory.checks import ALLOWED_OPT_STATES, FALSE_WORDS, TRUE_WORDS
+from segue.directory.definition import UNSUBSCRIBED
+from segue.errors import (
+    ConnectionFailure,
+    ContactFailure,
+    DeliveryError,
+    TemplateAway,
+    TransientFailure,
+)
+from segue.ledger import Ledger
+from segue.ledger.pacing import Pause, longest_pause
+
+log = logging.getLogger(__name__)
+
+_TRIES = 3  # of one call within one task
+_LARGEST = 100_000  # characters of one value
+
+Part = Mapping[str, Mapping[str, Any]]  # contacts of one call, with their fields in the snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a look-up works with beside its source: the ledger that keeps rates, and the time.
+
+    After ``until`` no further call begins.
+    """
+
+    ledger: Ledger
+    clock: Clock = REAL_CLOCK
+    until: datetime | None = None
+
+
+class PartlyLookedUp(TransientFailure):
+    """A source stopped answering on the way: ``found`` are the answers that it gave."""
+
+    def __init__(self, error: TransientFailure, found: Mapping[str, Answer]) -> None:
+        self.found = found
+        super().__init__(str(error), retry_after=error.retry_after)
+
+
+def look_up(source: LiveSource, contacts: Part, desk: Desk) -> dict[str, Answer]:
+    """Return what a source has of these contacts, by id; those left out it has not.
+
+    ``contacts`` maps ids to the fields that the snapshot has. Raises ConnectionFailure, and then
+    nothing is known of anybody, or TransientFailure: PartlyLookedUp where something was found.
+    """
+    if not contacts:
+        return {}
+    pairs, size = list(contacts.items()), source.at_once
+    parts = [dict(pairs[start : start + size]) for start in range(0, len(pairs), size)]
+    with source.connect() as reader:
+        parts_answered, trouble = _ask_all(_Caller(reader, desk), parts, source.concurrency)
+    answers = {
+        contact: _checked(answer, source)
+        for part in parts_answered
+        for contact, answer in part.items()
+    }
+    if trouble is not None:
+        raise PartlyLookedUp(trouble, answers) if answers else trouble
+    _tell(source, len(contacts), answers)
+    return answers
+
+
+def _ask_all(
+    caller: _Caller, parts: Sequence[Part], at_once: int
+) -> tuple[list[Mapping[str, Answer]], TransientFailure | None]:
+    """Make a call for each part; the first that goes wrong ends it, when those begun have ended.
+
+    Returns the answers, and what ended it; anything but a TransientFailure is raised.
+    """
+    answers: list[Mapping[str, Answer]] = []
+    if at_once == 1:  # in the thread that connected: a driver may allow no other
+        for part in parts:
+            try:
+                answers.append(caller.look_up(part))
+            except TransientFailure as error:
+                return answers, error
+        return answers, None
+    trouble: TransientFailure | None = None
+    with ThreadPoolExecutor(at_once) as pool:
+        calls = [pool.submit(caller.look_up, part) for part in parts]
+        try:
+            wait(calls, return_when=FIRST_EXCEPTION)
+        finally:  # a task that is told to end makes no further call either
+            for call in calls:
+                call.cancel()
+    for call in calls:
+        if not call.cancelled():
+            try:
+                answers.append(call.result())
+            except TransientFailure as error:
+                trouble = trouble or error
+    return answers, trouble
+
+
+def _tell(source: LiveSource, asked: int, answers: Mapping[str, Answer]) -> None:
+    """Log what was found; that nobody is there may be a slip in the look-up."""
+    refusals = sum(isinstance(answer, ContactFailure) for answer in answers.values())
+    absent = asked - len(answers)
+    log.info(
+        "%s contacts looked up through %s: %s are not there, %s were refused",
+        *(asked, source.connection, absent, refusals),
+    )
+    if absent == asked > 1:
+        log.warning("%s has none of the contacts; is the look-up right?", source.connection)
+
+
+class _Caller:
+    """Calls a source from several threads, within its limits and as often as it takes."""
+
+    def __init__(self, reader: LiveReader, desk: Desk) -> None:
+        self._reader = reader
+        self._limits = reader.limits()
+        self._desk = desk
+        self._lock = Lock()
+        self._pause = Pause(desk.clock.now)
+
+    def look_up(self, contacts: Part) -> Mapping[str, Answer]:
+        for attempt in range(1, _TRIES + 1):
+            self._wait_for_its_turn()
+            try:
+                return self._call(contacts)
+            except TransientFailure as error:
+                self._hold_back(error.retry_after or 2.0**attempt, for_all=bool(error.retry_after))
+                if attempt == _TRIES:
+                    raise
+        raise AssertionError
+
+    def _call(self, contacts: Part) -> Mapping[str, Answer]:
+        try:
+            return self._reader.look_up(contacts)
+        except DeliveryError:
+            raise
+        except TemplateAway as error:
+            raise ConnectionFailure(str(error)) from None
+        except Exception as error:  # noqa: BLE001 - of any kind, and its text stays here
+            place = "".join(traceback.format_tb(error.__traceback__))  # its text may be a contact's
+            name = type(error).__name__
+            log.error("%s in the look-up at\n%s", name, place)  # noqa: TRY400
+            raise ConnectionFailure(f"a defect in the look-up: {name}") from None
+
+    def _wait_for_its_turn(self) -> None:
+        """Sleep until a call may begin; raise TransientFailure where that is too far away."""
+        may_call = False
+        while not may_call:
+            with self._lock:
+                pause = self._pause.left
+            if not pause:
+                calls, pause = self._desk.ledger.reserve([self._limits], self._desk.clock.now)
+                may_call = calls == 1
+            if pause > longest_pause(self._limits) or self._is_too_late(pause):
+                raise TransientFailure(f"the source asked for {pause:.0f} s", retry_after=pause)
+            if not may_call:
+                self._desk.clock.sleep(pause)
+
+    def _is_too_late(self, pause: float) -> bool:
+        """Tell whether the turn that is ``pause`` seconds away comes after the desk has closed."""
+        until = self._desk.until
+        return until is not None and self._desk.clock.now() + timedelta(seconds=pause) > until
+
+    def _hold_back(self, seconds: float, *, for_all: bool) -> None:
+        """Let no call of this task begin for a while, and of no other where the source asked."""
+        with self._lock:
+            self._pause.extend(seconds)
+        until = self._desk.clock.now() + timedelta(seconds=seconds)
+        if for_all:
+            self._desk.ledger.hold_back([limit.scope for limit in self._limits], until)
+
+
+# Values
+
+
+def _checked(answer: Answer, source: LiveSource) -> Answer:
+    """Return the fields that a source provides as plain values, or why they cannot be."""
+    if isinstance(answer, ContactFailure):
+        return answer
+    if not isinstance(answer, Mapping):
+        return ContactFailure(f"the source answers a {type(answer).__name__}; allowed: fields")
+    try:
+        fields = {name: _plain(name, answer.get(name)) for name in source.provides}
+        fields[UNSUBSCRIBED] = _boolean(fields.get(UNSUBSCRIBED))
+    except ContactFailure as failure:
+        return failure
+    return fields
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return a value as conditions and templates take it; None where it is missing."""
+    if isinstance(value, str):
+        if len(value) > _LARGEST:
+            raise ContactFailure(f"{name} is longer than {_LARGEST:,} characters")
+        return value.encode(errors="replace").decode() or None  # half a surrogate pair is no text
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, Decimal):
+        return value if value.is_finite() else None
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return _in_utc(value)
+    if value is None or isinstance(value, bool | int | float | Decimal | date):
+        return value
+    raise ContactFailure(
+        f"{name} is a {type(value).__name__}; allowed: a text, number, boolean, date or time"
+    )
+
+
+def _in_utc(value: datetime) -> datetime | None:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:  # the last hours of the calendar
+        return None
+
+
+def _boolean(value: Any) -> bool | None:
+    """Return an opt-out as the source says it; what is no boolean must not pass for consent."""
+    word = str(value).lower()
+    if value is None or word in FALSE_WORDS:
+        return None if value is None else False
+    if word in TRUE_WORDS:
+        return True
+    raise ContactFailure(f"{UNSUBSCRIBED} is no boolean; {ALLOWED_OPT_STATES}")

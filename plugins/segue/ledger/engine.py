@@ -1,0 +1,188 @@
+"""Opening the ledger's database, and keeping its schema at this version's."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, column, create_engine, event, inspect, select
+from sqlalchemy import table as sql_table
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from segue.errors import LedgerError
+from segue.ledger.schema import REVISION, VERSION_TABLE, deliveries
+
+# SQLite has one writer at a time, and a run of a million changes is one transaction
+_SECONDS_FOR_A_LOCK = 300
+_CACHE_IN_KIB = 65536  # with SQLite's own 2 MB, every insert of a large run reads an index's page
+_EARLIER_VERSION_TABLE = "alembic_version"  # up to revision 0006; Airflow's database has one, too
+
+
+def open_engine(url: str) -> Engine:
+    """Return an engine for ``sqlite:///…`` or ``postgresql://…``; raise LedgerError otherwise."""
+    try:
+        address = make_url(url)
+    except (ArgumentError, ValueError):
+        address = None
+    if address is None or "@" in (address.host or ""):
+        raise LedgerError(
+            "SEGUE_LEDGER is not a database URL; allowed: sqlite:////path/to/segue.db or "
+            "postgresql://user:password@host/database, with the password percent-encoded"
+        )
+    backend = address.get_backend_name()
+    if backend == "sqlite":
+        return _sqlite(url, address.database)
+    if backend in ("postgresql", "postgres"):
+        return _postgresql(address.set(drivername="postgresql+psycopg"))
+    raise LedgerError(f"the ledger cannot be kept in {backend}; allowed: sqlite, postgresql")
+
+
+def missing_file(url: str) -> str | None:
+    """Return the file of a SQLite URL if it does not exist: opening it would make it."""
+    try:
+        address = make_url(url)
+    except (ArgumentError, ValueError):
+        return None  # opening it says what is wrong
+    in_a_file = address.get_backend_name() == "sqlite" and address.database not in (
+        None,
+        ":memory:",
+    )
+    return address.database if in_a_file and not Path(str(address.database)).exists() else None
+
+
+def upgrade(engine: Engine) -> str:
+    """Bring the schema to this version's and return its revision.
+
+    Raises LedgerError where it is a newer version's.
+    """
+    from alembic import command  # only a migration needs it; every task opens the ledger
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with reachable(engine), engine.begin() as connection:
+        if engine.dialect.name == "postgresql":  # one migration at a time
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(5347375545)")
+        _refuse_newer(_revision(connection))
+        if _version_table(connection) == _EARLIER_VERSION_TABLE:
+            rename = f"ALTER TABLE {_EARLIER_VERSION_TABLE} RENAME TO {VERSION_TABLE}"
+            connection.exec_driver_sql(rename)
+        config.attributes["connection"] = connection
+        command.upgrade(config, REVISION)
+        return REVISION
+
+
+def require_current_schema(engine: Engine, *, may_upgrade: bool = True) -> None:
+    """Raise LedgerError unless the schema is this version's; SQLite upgrades itself if it may."""
+    with reachable(engine), engine.connect() as connection:
+        revision = _revision(connection)
+    if revision == REVISION:
+        return
+    _refuse_newer(revision)
+    if may_upgrade and engine.dialect.name == "sqlite":
+        upgrade(engine)
+        return
+    state = "has no tables yet" if revision is None else f"is at revision {revision}"
+    raise LedgerError(
+        f"the ledger's schema {state}, this version needs {REVISION}; run: segue db upgrade"
+    )
+
+
+def _refuse_newer(found: str | None) -> None:
+    if found is not None and found > REVISION:
+        raise LedgerError(
+            f"the ledger's schema is at revision {found}, this version needs {REVISION}; "
+            "install the newer version of Segue"
+        )
+
+
+def _revision(connection: Connection) -> str | None:
+    table = _version_table(connection)
+    return None if table is None else _version_in(connection, table)
+
+
+def _version_table(connection: Connection) -> str | None:
+    """Return the table that holds the ledger's revision; None where there is no ledger yet.
+
+    In a database that is shared, ``alembic_version`` is another program's: ours held four digits.
+    """
+    tables = set(inspect(connection).get_table_names())
+    if VERSION_TABLE in tables:
+        return VERSION_TABLE
+    if not tables.issuperset({_EARLIER_VERSION_TABLE, deliveries.name}):
+        return None
+    version = _version_in(connection, _EARLIER_VERSION_TABLE) or ""
+    return _EARLIER_VERSION_TABLE if re.fullmatch(r"\d{4}", version) else None
+
+
+def _version_in(connection: Connection, table: str) -> str | None:
+    return connection.execute(select(column("version_num")).select_from(sql_table(table))).scalar()
+
+
+def _sqlite(url: str, database: str | None) -> Engine:
+    if not database or not Path(database).is_absolute():
+        raise LedgerError(
+            f"the ledger cannot be kept in {url}: it would be another one in every process or "
+            "folder; allowed: an absolute path such as sqlite:////var/lib/segue/segue.db"
+        )
+    try:
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LedgerError(f"the ledger's folder cannot be made: {error}") from None
+    connect = {"timeout": _SECONDS_FOR_A_LOCK}
+    engine = create_engine(url, connect_args=connect, hide_parameters=True)
+
+    @event.listens_for(engine, "connect")
+    def _set_up(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # transactions begin where we say, see below
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")  # a committed row survives a power cut
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute(f"PRAGMA cache_size=-{_CACHE_IN_KIB}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        # IMMEDIATE: a transaction that reads first and then writes never meets SQLITE_BUSY
+        read_only = connection.get_execution_options().get("segue_read_only")
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _postgresql(url: URL) -> Engine:
+    """Return an engine that relies on no default of the server, nor on one session staying ours.
+
+    Locks are taken first and rows read after, which is sound under READ COMMITTED alone. A pooler
+    such as PgBouncer hands each transaction another session: none has our prepared statements.
+    """
+    ours: dict[str, Any] = {"prepare_threshold": None, "client_encoding": "utf8"}
+    if "connect_timeout" not in url.query:
+        ours["connect_timeout"] = 10
+    return create_engine(
+        url,
+        isolation_level="READ COMMITTED",
+        pool_pre_ping=True,
+        connect_args=ours,
+        hide_parameters=True,
+    )
+
+
+@contextmanager
+def reachable(engine: Engine) -> Iterator[None]:
+    """Turn a database's failure into a LedgerError of one line, without its parameters."""
+    try:
+        yield
+    except NoSuchModuleError as error:
+        raise LedgerError(f"the ledger's database driver is missing: {error}") from None
+    except DBAPIError as error:
+        reason = re.sub(r"\s+", " ", str(error.orig)).strip()
+        raise LedgerError(f"the ledger at {shown(engine)} cannot be used: {reason}") from None
+
+
+def shown(engine: Engine) -> str:
+    """Return where the ledger is, for people: without its password and its options."""
+    return engine.url.set(query={}).render_as_string(hide_password=True)

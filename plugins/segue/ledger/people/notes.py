@@ -1,0 +1,48 @@
+"""Notes of what people did at once, beside their requests: to stop, suppress, quarantine, forget.
+
+These take effect when they are said, not when ``segue_release`` comes by; the note says who said
+them, in the same list as everything that was requested.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import datetime
+
+from sqlalchemy import select
+
+from segue.ledger.base import LedgerDatabase
+from segue.ledger.people.release_requests import Request, Selection, read_request
+from segue.ledger.schema import requests
+
+
+class Noting(LedgerDatabase):
+    """What was asked and done, by whom."""
+
+    def newest_requests(self, limit: int, before: int | None = None) -> list[Request]:
+        """Return requests and notes, the newest first, from those older than number ``before``."""
+        query = select(requests).where(requests.c.namespace == self.namespace)
+        if before is not None:
+            query = query.where(requests.c.id < before)
+        with self._read() as connection:
+            rows = connection.execute(query.order_by(requests.c.id.desc()).limit(limit))
+            return [read_request(row) for row in rows]
+
+    def note(
+        self, kind: str, about: Selection, by: str, now: datetime, *, reason: str, outcome: str
+    ) -> int:
+        """Note something that is done already, and return its number among the requests."""
+        body = {"selection": asdict(about), "settlement": None, "asked": {"reason": reason}}
+        values = {
+            "namespace": self.namespace,
+            "kind": kind,
+            "body": json.dumps(body, ensure_ascii=False),
+            "requested_by": by,
+            "requested_at": now,
+            "done_at": now,
+            "outcome": outcome,
+        }
+        query = requests.insert().values(values).returning(requests.c.id)
+        with self._write() as connection:
+            return int(connection.execute(query).scalar_one())

@@ -1,0 +1,163 @@
+"""Quarantine: snapshots that no run may use, and what recorded spans become of it.
+
+A span that begins or ends at such a snapshot is withdrawn as long as nothing of it was sent: it
+covers no time any more, and the next run compares with the snapshot before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, case, delete, or_, select, update
+
+from segue.ledger.base import LedgerDatabase, change_deliveries
+from segue.ledger.facts import (
+    FINAL_SKIPS,
+    NO_LONGER_A_CHANGE,
+    NOT_HELD,
+    SUPPRESSED_REJECTED,
+    Quarantined,
+    RecordedSpan,
+    SpanKind,
+)
+from segue.ledger.runs.overlaps import in_another_ones_hands
+from segue.ledger.runs.reached import (
+    BARRED_BY_ADDITION,
+    BARRED_BY_QUARANTINE,
+    leave_claims_in_doubt,
+    reject_if_judged_again,
+)
+from segue.ledger.runs.recording import directory_of, recorded_span, spans_query
+from segue.ledger.schema import State, definitions, deliveries, quarantines, spans
+
+_UNSENT = (
+    State.PLANNED,
+    State.RELEASED,
+    State.CLAIMED,  # its worker finds out when it wants to begin the call
+    State.HELD,
+    State.SKIPPED,
+    State.FAILED,  # a cleared task or `segue retry` would send it
+)
+# an approval lifts the bar of a quarantine, and not that of an addition, which went out instead
+_BAR = case(
+    (deliveries.c.barred == BARRED_BY_ADDITION, BARRED_BY_ADDITION), else_=BARRED_BY_QUARANTINE
+)
+_REACHED = (State.SENDING, State.DELIVERED, State.UNCERTAIN)
+
+
+class Quarantining(LedgerDatabase):
+    """The quarantined snapshots of a namespace."""
+
+    def quarantined(self, directory: str) -> dict[str, str]:
+        """Return the quarantined snapshots of a directory: their keys, and why."""
+        query = select(quarantines.c.key, quarantines.c.reason).where(
+            quarantines.c.namespace == self.namespace, quarantines.c.directory == directory
+        )
+        with self._read() as connection:
+            return {row.key: row.reason for row in connection.execute(query)}
+
+    def quarantine(
+        self, directory: str, key: str, *, reason: str, by: str, now: datetime
+    ) -> Quarantined:
+        """Let no run use a snapshot from now on; reject what was not sent of its changes.
+
+        Spans that begin or end there are withdrawn where nothing of them was tried. Safe to
+        repeat.
+        """
+        fixed = {"namespace": self.namespace, "directory": directory, "key": key}
+        values = {**fixed, "reason": reason, "added_by": by, "added_at": now}
+        with self._write() as connection:
+            return self._quarantine(connection, values)
+
+    def _quarantine(self, connection: Connection, values: Mapping[str, Any]) -> Quarantined:
+        directory, key, now = values["directory"], values["key"], values["added_at"]
+        self._lock_directory(connection, directory, alone=True)
+        insert = self._insert(quarantines).values(values).on_conflict_do_nothing()
+        connection.execute(insert)
+        touching = self._touching(connection, directory, key)
+        for workflow in sorted({span.workflow for span in touching}):
+            self._lock_workflow(connection, workflow)
+        found = self._touching(connection, directory, key)
+        rejected = self._reject_unsent(connection, [span.id for span in found], now)
+        tried = self._tried(connection, [span.id for span in found])
+        withdrawn = [span for span in found if span.id not in tried]
+        self._withdraw_spans(connection, [span.id for span in withdrawn], key)
+        kept = [span for span in found if span.id in tried]
+        return Quarantined(withdrawn, kept, rejected)
+
+    def end_quarantine(self, directory: str, key: str) -> bool:
+        """Let runs use a snapshot again; False where it was not quarantined."""
+        query = delete(quarantines).where(
+            quarantines.c.namespace == self.namespace,
+            quarantines.c.directory == directory,
+            quarantines.c.key == key,
+        )
+        with self._write() as connection:
+            return bool(connection.execute(query).rowcount)
+
+    def _touching(self, connection: Connection, directory: str, key: str) -> list[RecordedSpan]:
+        """Return the directory's spans that begin or end at a snapshot."""
+        query = (
+            spans_query()
+            .add_columns(definitions.c.body)
+            .join(definitions, definitions.c.hash == spans.c.definition)
+            .where(
+                spans.c.namespace == self.namespace,
+                or_(spans.c.current_key == key, spans.c.previous_key == key),
+                spans.c.kind != SpanKind.WITHDRAWN,
+            )
+            .order_by(spans.c.workflow, spans.c.current_as_of, spans.c.id)
+        )
+        return [
+            recorded_span(row)
+            for row in connection.execute(query)
+            if directory_of(row.body) == directory
+        ]
+
+    def _reject_unsent(self, connection: Connection, span_ids: Sequence[int], now: datetime) -> int:
+        """Reject what waits, and bar what is under way: it is not begun again if it was in vain.
+
+        All rows are barred first, which locks them, so that none changes hands in between.
+        """
+        reject_if_judged_again(connection, span_ids)
+        theirs = deliveries.c.span.in_(span_ids)
+        open_ones = deliveries.c.state.in_((*_UNSENT, State.SENDING, State.UNCERTAIN))
+        a_change = deliveries.c.reason.not_in(FINAL_SKIPS)
+        change_deliveries(connection, (theirs, open_ones, a_change), {"barred": _BAR})
+        leave_claims_in_doubt(connection, (theirs, a_change), now)
+        query = (
+            update(deliveries)
+            .where(
+                theirs,
+                or_(deliveries.c.state.in_(_UNSENT), in_another_ones_hands()),
+                a_change,
+            )
+            .values(
+                state=State.SUPPRESSED,
+                reason=SUPPRESSED_REJECTED,
+                owner=None,
+                lease_until=None,
+                **NOT_HELD,
+                barred=None,
+                untold=None,
+                updated_at=now,
+            )
+        )
+        return connection.execute(query).rowcount
+
+    def _tried(self, connection: Connection, span_ids: Sequence[int]) -> set[int]:
+        """Return the spans of which a call was begun, be it in vain."""
+        query = select(deliveries.c.span).where(
+            deliveries.c.span.in_(span_ids),
+            or_(
+                deliveries.c.state.in_(_REACHED),
+                and_(deliveries.c.attempts > 0, deliveries.c.reason != NO_LONGER_A_CHANGE),
+            ),
+        )
+        return set(connection.execute(query.distinct()).scalars())
+
+    def _withdraw_spans(self, connection: Connection, span_ids: Sequence[int], key: str) -> None:
+        values = {"kind": SpanKind.WITHDRAWN, "reason": f"snapshot {key} is quarantined"}
+        connection.execute(update(spans).where(spans.c.id.in_(span_ids)).values(values))

@@ -1,0 +1,1 @@
+"""What the ledger tells: pages, counts and histories; nothing here writes."""

@@ -1,0 +1,1 @@
+"""What leaves the ledger: old runs, forgotten contacts."""

@@ -1,0 +1,131 @@
+"""One change that two spans hold: a span that was kept in quarantine, and those compared over it.
+
+Whichever is released first acts on it, action by action. The other leaves out what was sent, and
+what is in the first one's hands or in doubt until its outcome is known: looked for when changes
+are recorded, when the guard judges, and when they are released, under the workflow's lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select, update
+
+from segue.ledger.base import unindexed
+from segue.ledger.facts import (
+    COVERING_KINDS,
+    NO_LONGER_A_CHANGE,
+    SUPPRESSED_IN_HAND,
+    SUPPRESSED_REJECTED,
+    SUPPRESSED_SENT,
+)
+from segue.ledger.runs.reached import (
+    REJECTED_BEFORE,
+    reached,
+    rejected,
+    rejected_before,
+)
+from segue.ledger.schema import State, deliveries, spans
+from segue.ledger.stretches import Point, Stretch, by_end, compared_over
+
+
+def in_another_ones_hands() -> ColumnElement[bool]:
+    """Deliveries whose action another span has in hand for the same change."""
+    return and_(deliveries.c.state == State.SUPPRESSED, deliveries.c.reason == SUPPRESSED_IN_HAND)
+
+
+def left_to_another() -> ColumnElement[bool]:
+    """Deliveries that are left out for what another span does, which may come to nothing yet."""
+    return or_(in_another_ones_hands(), reached())
+
+
+def leave_to_others(connection: Connection, span_ids: Collection[int], now: datetime) -> None:
+    """Suppress what waits in these spans and another one has sent, or has in its hands.
+
+    What comes after it finds the results of what was sent here.
+    """
+    for span_id, others in _with_the_same_changes(connection, span_ids):
+        theirs = deliveries.alias("theirs")
+        same = (
+            theirs.c.contact_id == deliveries.c.contact_id,
+            unindexed(theirs.c.change) == deliveries.c.change,
+            unindexed(theirs.c.action) == deliveries.c.action,
+            unindexed(theirs.c.span).in_(others),
+        )
+        sent = unindexed(theirs.c.state) == State.DELIVERED
+        in_hand = and_(
+            unindexed(theirs.c.state).not_in((State.PLANNED, State.SUPPRESSED)),
+            theirs.c.reason != NO_LONGER_A_CHANGE,
+        )
+        results = (
+            select(func.coalesce(theirs.c.results, "{}"))
+            .where(*same, sent)
+            .limit(1)
+            .scalar_subquery()
+        )
+        waiting = or_(deliveries.c.state == State.PLANNED, rejected())
+        mine = update(deliveries).where(deliveries.c.span == span_id, waiting)
+        left = {"state": State.SUPPRESSED, "updated_at": now}
+        connection.execute(
+            mine.where(exists().where(*same, sent)).values(
+                **left, reason=SUPPRESSED_SENT, results=results, barred=None
+            )
+        )
+        connection.execute(
+            mine.where(exists().where(*same, in_hand)).values(
+                **left,
+                reason=SUPPRESSED_IN_HAND,
+                barred=rejected_before(),
+            )
+        )
+
+
+def take_back(connection: Connection, span_id: int, now: datetime) -> None:
+    """Let what was left to another span be judged again: it stands as it did before."""
+    was_rejected = deliveries.c.barred == REJECTED_BEFORE
+    connection.execute(
+        update(deliveries)
+        .where(deliveries.c.span == span_id, left_to_another())
+        .values(
+            state=case((was_rejected, State.SUPPRESSED), else_=State.PLANNED),
+            reason=case((was_rejected, SUPPRESSED_REJECTED), else_=""),
+            barred=None,
+            updated_at=now,
+        )
+    )
+
+
+def _with_the_same_changes(
+    connection: Connection, span_ids: Collection[int]
+) -> list[tuple[int, Sequence[int]]]:
+    """Return those of the spans that share changes with others, and the ids of these."""
+    columns = (spans.c.id, spans.c.namespace, spans.c.workflow)
+    mine = connection.execute(select(*columns).where(spans.c.id.in_(span_ids))).all()
+    found: dict[int, list[int]] = {row.id: [] for row in mine}
+    for namespace, workflow in {(row.namespace, row.workflow) for row in mine}:
+        ids = _stretches(connection, namespace, workflow)
+        ends = by_end(ids)
+        for stretch, number in ids.items():
+            for earlier in compared_over(stretch, ends):
+                for one, other in ((number, ids[earlier]), (ids[earlier], number)):
+                    if one in found:
+                        found[one].append(other)
+    return [(span_id, others) for span_id, others in found.items() if others]
+
+
+def _stretches(connection: Connection, namespace: str, workflow: str) -> dict[Stretch, int]:
+    query = select(spans).where(
+        spans.c.namespace == namespace,
+        spans.c.workflow == workflow,
+        spans.c.kind.in_(COVERING_KINDS),
+        spans.c.previous_key.is_not(None),
+    )
+    return {_stretch(row): row.id for row in connection.execute(query)}
+
+
+def _stretch(row: Any) -> Stretch:
+    return Stretch(
+        Point(row.previous_as_of, row.previous_key), Point(row.current_as_of, row.current_key)
+    )

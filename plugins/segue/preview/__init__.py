@@ -1,0 +1,1 @@
+"""Previews: what a run would do or has sent, told without sending anything."""

@@ -1,0 +1,133 @@
+"""The text of a message that was sent: rendered again, and held against the ledger's digest.
+
+No message text is stored anywhere; the ledger keeps its SHA-256. The snapshots are kept, and so is
+the workflow as it was when the run was recorded. What renders to the same digest is exactly what
+was sent; anything else is shown as what it is, the message as it would read now.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from segue.contacts.change import Change
+from segue.contacts.fields import contact_fields
+from segue.contacts.loading import details_of
+from segue.contracts.live_source import stand_ins
+from segue.delivery.candidates import Candidate, Terms, message_digest, rendered
+from segue.directory.snapshots import find_snapshot
+from segue.errors import ContactFailure, DataError, DefinitionError, TemplateAway
+from segue.ledger import Ledger
+from segue.segments.kinds import RemovalReason
+from segue.segments.membership.changes import Memberships
+from segue.workflows.definition import prerequisites
+from segue.workflows.resolved import ResolvedWorkflow
+
+Resolve = Callable[[Mapping[str, Any] | None], ResolvedWorkflow]  # None: as it is defined now
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedMessage:
+    """The fields of a message, and whether they are what was sent.
+
+    ``exact`` is None where nothing was sent that could be compared; ``note`` says it in words.
+    """
+
+    message: Mapping[str, Any] | None
+    exact: bool | None
+    note: str
+
+
+def message_of(
+    found: Mapping[str, Any],
+    ledger: Ledger,
+    resolve: Resolve,
+    now: datetime,
+    memberships: Memberships | None = None,
+) -> RenderedMessage:
+    """Return the message of a delivery as ``Ledger.find_delivery`` found it.
+
+    ``resolve`` returns the workflow written as the mapping says, or as it is defined now.
+    """
+    if found["message_key"]:
+        return RenderedMessage(None, None, _OF_A_DIGEST.format(found["message_key"]))
+    message, why = None, ""
+    for resolved in _versions(found, ledger, resolve):
+        try:
+            message = _message(found, ledger, resolved, now, memberships)
+        except (DataError, ContactFailure, TemplateAway) as error:
+            why = str(error)
+            continue
+        if found["digest"] == message_digest(message):
+            return RenderedMessage(message, True, "Exactly what was sent.")
+    if message is None:
+        return RenderedMessage(None, None, f"The text cannot be rendered again: {why or _NO_WAY}.")
+    if found["digest"] is None:
+        return RenderedMessage(message, None, "Nothing was sent; this is how it would read.")
+    return RenderedMessage(message, False, _DIFFERS)
+
+
+_OF_A_DIGEST = (
+    "It went out in a digest, one message about many contacts. "
+    "segue deliveries --message {} lists them."
+)
+_NO_WAY = "the workflow, or this action of it, is not defined any more"
+_DIFFERS = (
+    "Not exactly what was sent: the workflow, its templates or the snapshot's files were edited "
+    "since, Segue was upgraded, details were looked up elsewhere, or the message held what the "
+    "vendor alone knew, such as a person's id or an open ticket. This is how the message reads "
+    "with what is there now."
+)
+
+
+def _versions(
+    found: Mapping[str, Any], ledger: Ledger, resolve: Resolve
+) -> Iterator[ResolvedWorkflow]:
+    """Yield the workflow as its run recorded it, and as it is defined now, where it can be read."""
+    body = ledger.definition(found["definition"])
+    for data in ([json.loads(body)["workflow"]] if body else []) + [None]:
+        try:
+            resolved = resolve(data)
+        except (DefinitionError, KeyError):
+            continue  # a version of Segue before this one wrote it, or what it refers to is gone
+        if found["action"] in resolved.action_ids:
+            yield resolved
+
+
+def _message(
+    found: Mapping[str, Any],
+    ledger: Ledger,
+    resolved: ResolvedWorkflow,
+    now: datetime,
+    memberships: Memberships | None,
+) -> Mapping[str, Any]:
+    """Render once more; raise DataError where the snapshot is gone, or ContactFailure."""
+    is_deleted = found["change_reason"] == RemovalReason.DELETED
+    key = found["previous_key"] if is_deleted and found["previous_key"] else found["snapshot"]
+    contact = found["contact_id"]
+    change = Change(contact, found["change"], found["change_reason"] or "", found["snapshot"], key)
+    snapshot = find_snapshot(resolved.directory, key, now=now)
+    population = details_of(resolved, snapshot, [change], memberships)
+    fields = contact_fields(resolved.definition, population).get(contact)
+    if fields is None:
+        raise DataError(f"the contact is not in snapshot {key}")
+    action = resolved.definition.action(found["action"])
+    earlier = sorted(prerequisites(resolved.definition, action), key=resolved.action_ids.index)
+    keys = {
+        other: ledger.key(resolved.name, other, contact, change.change, change.snapshot)
+        for other in earlier
+    }
+    rows = ledger.rows(list(keys.values()))
+    candidate = Candidate(
+        key=found["key"],
+        contact_id=contact,
+        change=change.change,
+        snapshot=change.snapshot,
+        fields={**stand_ins(resolved.live), **fields},
+        opted_in=None,
+        before={other: rows.get(key) for other, key in keys.items()},
+    )
+    return rendered(resolved.channels[action.id], Terms.of(resolved, action), candidate)

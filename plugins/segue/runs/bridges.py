@@ -1,0 +1,128 @@
+"""Bridges: spans over runs of the schedule that had no snapshot (docs/design.md, "Time").
+
+A bridge covers all its time, and so is no gap: who is in the segment at one end and not at the
+other is found. Who was in it only in between is not, as with a window of a day over a missing day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
+
+from segue.directory.snapshot_keys import parse_key
+from segue.durations import localize
+from segue.ledger import RecordedSpan, SpanKind
+from segue.ledger.stretches import Stretch
+from segue.segments.conditions.windows import windows
+from segue.workflows.resolved import ResolvedWorkflow
+from segue.workflows.schedule import longest_step, ticks_after
+
+_AN_HOUR = timedelta(hours=1)  # that clocks may have been changed by
+_MOST = 1000  # runs of the schedule that are looked at in one span
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """A span with runs of the schedule inside that compared nothing."""
+
+    workflow: str
+    stretch: Stretch
+    missing: Sequence[str]  # keys that snapshots of those runs would have, or the runs' times
+    windows: Sequence[str]  # those of the segment that are shorter than the span
+    by_run: bool = False  # ``missing`` are times: after a pause the keys cannot be told
+
+    def __str__(self) -> str:
+        shown = ", ".join(self.missing[:_SHOWN])
+        more = f" and {len(self.missing) - _SHOWN} more" if len(self.missing) > _SHOWN else ""
+        one = len(self.missing) == 1
+        verb, noun = ("was", "snapshot") if one else ("were", "snapshots")
+        if self.by_run:
+            noun += " of the run of" if one else " of the runs of"
+        short = f"; shorter than that: {' and '.join(self.windows)}" if self.windows else ""
+        ends = f"{self.stretch.previous.key} → {self.stretch.current.key}"
+        return (
+            f"{ends} bridges the {noun} {shown}{more}, which {verb} missing: who was in the "
+            f"segment only in between is not seen{short}"
+        )
+
+
+def bridges(resolved: ResolvedWorkflow, spans: Iterable[RecordedSpan]) -> list[Bridge]:
+    """Return those of a workflow's recorded spans that are bridges, in order of time."""
+    stretches = sorted(span.stretch for span in spans if span.kind == SpanKind.CHANGES)
+    found = (_bridge(resolved, stretch) for stretch in stretches)
+    return [bridge for bridge in found if bridge is not None]
+
+
+def _bridge(resolved: ResolvedWorkflow, stretch: Stretch) -> Bridge | None:
+    ticks = _ticks(resolved, stretch)
+    if len(ticks) < 4:  # one before, one behind, and that of the run which had the earlier snapshot
+        return None
+    zone = resolved.directory.zone
+    parsed = parse_key(resolved.directory, stretch.previous.key)
+    # after a kept span of a quarantined snapshot, that is one before the time that is taken
+    compared = parsed[1] if parsed else stretch.previous.as_of
+    missing, by_run = _missing(stretch, ticks, compared, zone)
+    if not missing:
+        return None
+    length = _wall(stretch.current.as_of, zone) - _wall(compared, zone)
+    judged = [resolved.segment, *resolved.segment.refers_to]
+    every = (window for each in judged if each.match for window in windows(each.match))
+    short = dict.fromkeys(window.written for window in every if window.length < length)
+    return Bridge(resolved.name, stretch, missing, list(short), by_run)
+
+
+def _missing(
+    stretch: Stretch, ticks: Sequence[datetime], compared: datetime, zone: ZoneInfo
+) -> tuple[Sequence[str], bool]:
+    """Return what names the snapshots of the runs inside ``stretch``, and whether it is the runs.
+
+    ``ticks`` are as ``_ticks`` returns them, ``compared`` is the as-of of the earlier key. Where
+    ticks are not evenly spaced, nobody can say which keys the snapshots of a workflow that pauses
+    at weekends would have.
+    """
+    first, *others = ticks[1:-1]
+    start, end = (_wall(point.as_of, zone) for point in (stretch.previous, stretch.current))
+    # a snapshot that is a little late is still that run's
+    late = min(after - before for before, after in pairwise(ticks)) / 2
+    absent = [tick for tick in others if end - (start + (tick - first)) > late]
+    since = start - _wall(compared, zone)
+    keys = {
+        tick: _key(stretch.previous.key, compared, since + tick - first, zone) for tick in absent
+    }
+    absent = [tick for tick in absent if keys[tick] not in stretch.keys]
+    if len({after - before for before, after in pairwise(ticks[:-1])}) == 1:
+        return list(dict.fromkeys(keys[tick] for tick in absent)), False
+    return [f"{tick:%Y-%m-%d %H:%M}" for tick in absent], True
+
+
+def _ticks(resolved: ResolvedWorkflow, stretch: Stretch) -> list[datetime]:
+    """Return the schedule's ticks inside ``stretch``, one before and one behind, on the wall."""
+    cron = resolved.definition.schedule
+    if cron is None or stretch.is_empty:
+        return []
+    zone = resolved.directory.zone
+    ticks: list[datetime] = []
+    for tick in ticks_after(cron, stretch.previous.as_of - longest_step(cron) - _AN_HOUR, zone):
+        if tick < stretch.previous.as_of:
+            ticks = []
+        ticks.append(tick)
+        if tick >= stretch.current.as_of or len(ticks) == _MOST + 2:
+            break
+    return [_wall(tick, zone) for tick in ticks]
+
+
+def _key(key: str, as_of: datetime, step: timedelta, zone: ZoneInfo) -> str:
+    """Return the key of a snapshot so long after that of ``key`` and ``as_of``."""
+    try:
+        return (date.fromisoformat(key) + step).isoformat()
+    except ValueError:  # keys that are times
+        at = localize(_wall(as_of, zone) + step, zone)
+        return at.isoformat().replace("+00:00", "Z")
+
+
+def _wall(instant: datetime, zone: ZoneInfo) -> datetime:
+    return instant.astimezone(zone).replace(tzinfo=None)

@@ -1,0 +1,100 @@
+"""Gaps: time since a workflow's ``start`` that no recorded span covers.
+
+Whoever was added or removed in a gap was never looked at. A gap is filled by a run that names its
+two snapshots; the first snapshot of all is a baseline and needs no filling.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from segue.directory.snapshots import Snapshot
+from segue.ledger.stretches import Point, Stretch, uncovered_steps, usable_part
+from segue.workflows.resolved import ResolvedWorkflow
+from segue.workflows.schedule import next_tick
+
+LEFT_OVER = "a snapshot at its ends is quarantined, and what was sent from that one stays"
+_JUST = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """The time between two successive snapshots that no span of the workflow covers."""
+
+    workflow: str
+    stretch: Stretch
+    due: datetime | None = None  # when a scheduled run is to cover it by itself; UTC
+    too_old: bool = False  # older than ``max_age``: filling it records and sends nothing
+    fillable: bool = True  # False: it ends at a quarantined snapshot of which something was sent
+
+    @property
+    def command(self) -> str:
+        """The shell command whose run fills the gap; empty where none does."""
+        if not self.fillable:
+            return ""
+        keys = {"previous": self.stretch.previous.key, "current": self.stretch.current.key}
+        conf = shlex.quote(json.dumps(keys))
+        return f"airflow dags trigger {shlex.quote(self.workflow)} --conf {conf}"
+
+
+def gaps(
+    resolved: ResolvedWorkflow,
+    recorded: Iterable[Stretch],
+    snapshots: Iterable[Snapshot],
+    now: datetime,
+    quarantined: Collection[str] = (),
+    watermark: datetime | None = None,
+) -> list[Gap]:
+    """Return the gaps of a workflow up to the newest complete snapshot, in order of time.
+
+    ``recorded`` are the workflow's recorded spans, ``snapshots`` those of its directory that runs
+    may use. What a kept span of a ``quarantined`` one leaves over is filled as runs fill it, or not
+    at all. What lies before the ``watermark`` of its retention is no gap: nobody knows any more
+    what was covered.
+    """
+    watched = _watched(resolved, [snapshot for snapshot in snapshots if snapshot.complete])
+    covered = sorted(recorded)
+    found = []
+    for part in uncovered_steps([_point(snapshot) for snapshot in watched], covered):
+        usable = usable_part(part, covered, quarantined)
+        due, too_old = _due(resolved, part, now), _is_too_old(resolved, part, now)
+        found.append(Gap(resolved.name, usable or part, due, too_old, usable is not None))
+    return [gap for gap in found if watermark is None or gap.stretch.previous.as_of >= watermark]
+
+
+def _watched(resolved: ResolvedWorkflow, complete: Sequence[Snapshot]) -> list[Snapshot]:
+    """Return the snapshots that runs since ``start`` compare.
+
+    The first is the last that the first run's interval begins with: what its run calls previous.
+    """
+    zone = resolved.directory.zone
+    first = resolved.definition.start_instant(zone)
+    cron = resolved.definition.schedule
+    if cron is not None:
+        first = next_tick(cron, first - _JUST, zone)
+    before = sorted(snapshot for snapshot in complete if snapshot.as_of <= first)
+    return before[-1:] + sorted(snapshot for snapshot in complete if snapshot.as_of > first)
+
+
+def _due(resolved: ResolvedWorkflow, part: Stretch, now: datetime) -> datetime | None:
+    """Return when a scheduled run will cover ``part``; None if that time has passed, or never."""
+    cron = resolved.definition.schedule
+    if cron is None:
+        return None
+    just_before = part.current.as_of - _JUST
+    tick = next_tick(cron, just_before, resolved.directory.zone)
+    return tick if tick > now else None
+
+
+def _is_too_old(resolved: ResolvedWorkflow, part: Stretch, now: datetime) -> bool:
+    max_age = resolved.definition.policies.max_age
+    oldest = None if max_age is None else max_age.before(now, resolved.directory.zone)
+    return oldest is not None and part.current.as_of < oldest
+
+
+def _point(snapshot: Snapshot) -> Point:
+    return Point(snapshot.as_of, snapshot.key)

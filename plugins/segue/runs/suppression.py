@@ -1,0 +1,65 @@
+"""What a careful person might not want acted on: whole spans, kept from being released."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from segue.errors import LedgerError
+from segue.ledger import (
+    SUPPRESSED_BACKFILL,
+    SUPPRESSED_MAX_AGE,
+    SUPPRESSED_PRUNED,
+    DetectedSpan,
+    Ledger,
+    Wishes,
+)
+from segue.ledger.stretches import Stretch
+from segue.segments.kinds import ChangeKind
+from segue.workflows.resolved import ResolvedWorkflow
+
+
+def suppressing_policy(
+    resolved: ResolvedWorkflow,
+    part: Stretch,
+    wishes: Wishes,
+    now: datetime,
+    *,
+    record_only: bool,
+) -> str | None:
+    """Return the policy that keeps a span's deliveries from being released, or None.
+
+    A person who asks for delivery in a run's parameters has decided about its age, too.
+    """
+    if record_only:
+        return SUPPRESSED_BACKFILL
+    max_age = resolved.definition.policies.max_age
+    if max_age is None or wishes.deliver:
+        return None
+    oldest = max_age.before(now, resolved.directory.zone)
+    return SUPPRESSED_MAX_AGE if part.current.as_of < oldest else None
+
+
+def bounded(detected: DetectedSpan, ledger: Ledger, workflow: str) -> DetectedSpan:
+    """Return what may be recorded of a span: nothing that would be sent twice.
+
+    Where part of it lies before the workflow's watermark, the ledger may have forgotten what was
+    sent: all of it is ``suppressed(pruned)``, whatever a person asks of the run. Raises LedgerError
+    for an enrolment in a workflow that has a watermark: it would write to old members again.
+    """
+    watermark = ledger.watermark(workflow)
+    if watermark is not None and any(
+        change == ChangeKind.ENROLLED for _, change, _ in detected.changes
+    ):
+        raise LedgerError(
+            f"deliveries of {workflow} up to {watermark:%Y-%m-%d} were pruned, so nobody knows "
+            "which members it has written to. Enrol them in a workflow of another name"
+        )
+    if is_pruned(detected.stretch, watermark):
+        return replace(detected, suppressed=SUPPRESSED_PRUNED)
+    return detected
+
+
+def is_pruned(stretch: Stretch, watermark: datetime | None) -> bool:
+    """Tell whether the ledger may have forgotten what was sent of a span."""
+    return watermark is not None and stretch.previous.as_of < watermark

@@ -1,0 +1,1 @@
+"""Columns of a table as conditions read them: typed, missing-aware, in Arrow and numpy."""

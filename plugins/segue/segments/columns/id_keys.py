@@ -1,0 +1,261 @@
+"""64-bit keys of contact ids: numbers are grouped and sorted many times faster than text.
+
+A key is a shortcut and never a verdict. Different ids may have the same key, and an id may have
+been made for that; whoever uses keys compares the ids themselves where keys are equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from segue.directory.parallel import in_parallel
+from segue.segments.columns.arrow import TEXT, ArrowArray, ArrowColumn, pc
+from segue.segments.columns.ordered import Groups, Mask
+from segue.segments.columns.readings import mask_of
+
+Keys = npt.NDArray[np.uint64]
+Rows = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
+_BLOCK = 8192  # ids at a time: what is in between stays in the processor's cache
+_PART = 131_072  # rows that are grouped at a time
+_WORD = 8  # bytes that are mixed in at a time
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / the golden ratio: odd, without a pattern
+_SPARSE = 16  # one in so many ids that are not in a set is looked at twice
+_HALF = np.uint64(32)
+
+
+def id_keys(ids: ArrowColumn) -> Keys:
+    """Return a key per id, which depends on the bytes of the id and on nothing else."""
+    return _by_length(ids, _hashed)
+
+
+def least_keys(parts: Iterable[Keys], most: int) -> Keys:
+    """Return the ``most`` least of all keys, ascending, each once: a fair sample of the ids.
+
+    The same ids are in the samples of two sets, whatever else is in them: what is below the
+    greatest key of either was looked at in both.
+    """
+    least: Keys = np.zeros(0, np.uint64)
+    for keys in parts:
+        some = np.partition(keys, most)[:most] if len(keys) > most else keys
+        least = np.unique(np.concatenate([least, some]))[:most]
+    return least
+
+
+def leading_keys(ids: ArrowColumn, skip: int) -> Keys:
+    """Return the eight bytes after the first ``skip`` of every id as a number.
+
+    Where those first bytes are the same everywhere, the keys are in the order of the ids.
+    """
+    return _by_length(ids, lambda rows: _word(rows, skip).byteswap())
+
+
+def shared_bytes(first: str, last: str) -> int:
+    """Return how many leading bytes all ids from ``first`` to ``last`` have in common."""
+    one, other = first.encode(), last.encode()
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), len(one))
+
+
+def order_of_ids(ids: ArrowColumn) -> Rows:
+    """Return the rows in the order of their ids' bytes, as a sort of the ids themselves would."""
+    bounds = pc.min_max(ids).as_py()
+    if bounds["min"] is None:
+        return np.zeros(0, np.int64)
+    keys = leading_keys(ids, shared_bytes(bounds["min"], bounds["max"]))
+    order = np.argsort(keys)
+    first = starts_of_runs(keys[order])
+    in_doubt = ~first  # neighbours with one key: the ids decide
+    in_doubt[:-1] |= ~first[1:]
+    places = np.flatnonzero(in_doubt)
+    rows = order[places]
+    order[places] = rows[pc.sort_indices(_take(ids, rows)).to_numpy()]
+    return order
+
+
+def group_ids(ids: ArrowColumn) -> tuple[Rows, Groups]:
+    """Return one row of each different id, and for every row the number of its id among them."""
+    keys = id_keys(ids)
+    parts = _rows_by_leading_bits(keys)
+    groups_of_parts = in_parallel(lambda rows: _group_part(ids, keys, rows), parts)
+    groups, firsts, count = np.empty(len(keys), np.int64), [np.zeros(0, np.int64)], 0
+    for rows, part in zip(parts, groups_of_parts, strict=True):
+        if part is None:
+            return _group_plainly(ids)
+        firsts.append(part[0])
+        groups[rows] = part[1] + count
+        count += len(part[0])
+    return np.concatenate(firsts), groups
+
+
+def _rows_by_leading_bits(keys: Keys) -> list[Rows]:
+    """Split the rows so that equal keys stay together, in parts that fit the processor's cache."""
+    bits = _leading_bits(len(keys))
+    if not bits:
+        return [np.arange(len(keys))]
+    prefixes = (keys >> np.uint64(64 - bits)).astype(np.uint16)
+    order = np.argsort(prefixes, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(prefixes))[:-1])
+
+
+def _leading_bits(count: int) -> int:
+    """Return how many bits split so many keys into parts that fit the processor's cache."""
+    return min((count // _PART).bit_length(), 16)
+
+
+def _group_part(ids: ArrowColumn, keys: Keys, rows: Rows) -> tuple[Rows, Groups] | None:
+    """Group some rows; None if different ids among them have one key."""
+    some = keys.take(rows)
+    order = np.argsort(some)
+    first = starts_of_runs(some.take(order))
+    groups = np.empty(len(rows), np.int64)
+    groups[order] = np.cumsum(first) - 1
+    firsts, repeats = rows.take(order[first]), order[~first]
+    originals = firsts.take(groups.take(repeats))
+    same = _equal(_take(ids, rows.take(repeats)), _take(ids, originals))
+    return (firsts, groups) if same else None
+
+
+def all_differ(parts: Sequence[Keys]) -> bool:
+    """Tell whether no key occurs twice, in one part or in several; each part is sorted."""
+    bits = _leading_bits(sum(map(len, parts)))
+    edges = np.arange(1, 1 << bits, dtype=np.uint64) << np.uint64(64 - bits)
+    ranges = zip(*(np.split(keys, np.searchsorted(keys, edges)) for keys in parts), strict=True)
+
+    def differ(some: Sequence[Keys]) -> bool:
+        keys = np.concatenate(some)
+        keys.sort()
+        return bool(starts_of_runs(keys).all())
+
+    return all(in_parallel(differ, list(ranges)))
+
+
+def starts_of_runs(keys: Keys) -> Mask:
+    """Mark the first of each run of equal keys."""
+    first = np.ones(len(keys), dtype=bool)
+    np.not_equal(keys[1:], keys[:-1], out=first[1:])
+    return first
+
+
+class KeySet:
+    """Keys, ascending, that are looked for among many others."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+        bits = max(len(keys) * _SPARSE, 1).bit_length()
+        self._shift = np.uint64(64 - bits)
+        self._seen = np.zeros(1 << bits, dtype=bool)  # by the leading bits of a key
+        self._seen[keys >> self._shift] = True
+
+    def find(self, keys: Keys) -> tuple[Rows, Rows]:
+        """Return which rows of ``keys`` are in the set, and where in it."""
+        prefixes = (keys >> self._shift).view(np.int64)
+        rows = np.flatnonzero(self._seen.take(prefixes))  # many times faster than by brackets
+        keys_there = keys.take(rows)
+        order = np.argsort(keys_there)  # neighbours are found together
+        rows, keys_there = rows.take(order), keys_there.take(order)
+        places = np.searchsorted(self._keys, keys_there)
+        equal = self._keys.take(places, mode="clip") == keys_there if len(rows) else rows > 0
+        return rows[equal], places[equal]
+
+
+class IdSet:
+    """Ids that are looked for among many others; each is in ``ids`` once."""
+
+    def __init__(self, ids: ArrowColumn) -> None:
+        keys = id_keys(ids)
+        order = np.argsort(keys)
+        keys, self._ids = keys[order], _take(ids, order)
+        self._has_equal_keys = not starts_of_runs(keys).all()
+        self._keys = KeySet(keys)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def holds(self, ids: ArrowColumn, keys: Keys | None = None) -> Mask:
+        """Return which of ``ids`` are in the set; ``keys`` are theirs, if they are known."""
+        if self._has_equal_keys:
+            return mask_of(pc.is_in(ids, value_set=self._ids))
+        mask = np.zeros(len(ids), dtype=bool)
+        if not len(self):
+            return mask
+        rows, places = self._keys.find(id_keys(ids) if keys is None else keys)
+        mask[rows] = mask_of(pc.equal(_take(ids, rows), _take(self._ids, places)))
+        return mask
+
+
+def _group_plainly(ids: ArrowColumn) -> tuple[Rows, Groups]:
+    """Do what ``group_ids`` does with nothing but the ids; slower."""
+    unique = pc.unique(ids)
+    rows = pc.index_in(unique, value_set=ids.combine_chunks()).to_numpy(zero_copy_only=False)
+    return rows.astype(np.int64), pc.index_in(ids, value_set=unique).to_numpy().astype(np.int64)
+
+
+def _take(ids: ArrowColumn, rows: npt.NDArray[Any]) -> ArrowColumn:
+    selection: ArrowColumn = pc.take(ids, pa.array(rows))
+    return selection
+
+
+def _equal(some: ArrowColumn, others: ArrowColumn) -> bool:
+    return bool(pc.all(pc.equal(some, others)).as_py() is not False)
+
+
+def _by_length(ids: ArrowColumn, keys_of: Callable[[Bytes], Keys]) -> Keys:
+    """Return the keys of all ids; ``keys_of`` makes those of ids of one length, a row each."""
+    keys = [_chunk_keys(chunk.cast(TEXT), keys_of) for chunk in ids.chunks if len(chunk)]
+    return np.concatenate(keys) if keys else np.zeros(0, np.uint64)
+
+
+def _chunk_keys(ids: ArrowArray, keys_of: Callable[[Bytes], Keys]) -> Keys:
+    starts, data = _buffers(ids)
+    lengths = np.diff(starts)
+    first = int(lengths[0])
+    if (lengths == first).all():  # as ids mostly are: read them where they lie
+        rows = data[starts[0] : starts[-1]].reshape(len(ids), first)
+        blocks = [keys_of(rows[at : at + _BLOCK]) for at in range(0, len(ids), _BLOCK)]
+        return np.concatenate(blocks)
+    keys = np.empty(len(ids), np.uint64)
+    for length in np.unique(lengths):
+        some = np.flatnonzero(lengths == length)
+        keys[some] = keys_of(data[starts[some][:, None] + np.arange(length)])
+    return keys
+
+
+def _buffers(ids: ArrowArray) -> tuple[npt.NDArray[np.int64], Bytes]:
+    """Return the offsets, one more than there are ids, and the bytes of large text; no copies."""
+    _, offsets, data = ids.buffers()
+    assert offsets is not None
+    starts = np.frombuffer(memoryview(offsets), np.int64)[ids.offset : ids.offset + len(ids) + 1]
+    return starts, np.frombuffer(memoryview(data) if data is not None else b"", np.uint8)
+
+
+def _hashed(ids: Bytes) -> Keys:
+    count, length = ids.shape
+    keys = np.full(count, length, np.uint64)
+    for start in range(0, length, _WORD):
+        _mix(keys, _word(ids, start))
+    _mix(keys, np.uint64(0))
+    return keys
+
+
+def _word(ids: Bytes, start: int) -> Any:
+    """Return eight bytes of every id as a number, the first one lowest; zeros follow the last."""
+    count, length = ids.shape
+    if start >= length:
+        return np.zeros(count, np.uint64)
+    if length < _WORD:
+        return _word(np.pad(ids, ((0, 0), (0, _WORD - length))), start)
+    beyond = max(start + _WORD - length, 0)  # then read the last eight, and drop what came before
+    words: Any = np.ndarray((count,), "<u8", ids, offset=start - beyond, strides=(ids.strides[0],))
+    return words >> np.uint64(8 * beyond) if beyond else words.astype(np.uint64)
+
+
+def _mix(keys: Keys, words: Any) -> None:
+    keys ^= words
+    keys *= _MULTIPLIER
+    keys ^= keys >> _HALF

@@ -1,0 +1,83 @@
+"""Columns of lists, structs, maps, times of day and durations.
+
+A condition can tell whether there is a value, and nothing else: an operator that read one would
+never hold, and its complement always, for people whom it was meant to leave out.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, NoReturn
+from zoneinfo import ZoneInfo
+
+import pyarrow as pa
+
+from segue.directory.column_kinds import ColumnKind
+from segue.directory.plain_columns import kind_of
+from segue.directory.python_values import python_value
+from segue.errors import DataError
+from segue.segments.columns.arrow import ArrowColumn, pc
+from segue.segments.columns.column import Booleans, Column, Texts
+from segue.segments.columns.ordered import Instants, Mask, Numbers
+from segue.segments.columns.readings import mask_of
+
+_HOLDS = {
+    ColumnKind.LIST: "lists",
+    ColumnKind.STRUCT: "structs or maps",
+    ColumnKind.TIME: "times of day",
+    ColumnKind.DURATION: "durations",
+}
+
+
+class OpaqueColumn(Column):
+    """Values of which a condition sees only whether they are there; an empty list is not."""
+
+    def __init__(self, values: ArrowColumn, zone: ZoneInfo, name: str) -> None:
+        super().__init__(len(values), zone)
+        self._values, self._name = values, name
+
+    def find_missing(self) -> Mask:
+        missing = mask_of(self._values.is_null())
+        kind = self._values.type
+        if pa.types.is_map(kind):
+            return missing | _empty_maps(self._values)
+        if kind_of(kind) == ColumnKind.LIST:
+            return missing | mask_of(pc.equal(pc.list_value_length(self._values), 0))
+        return missing
+
+    def value(self, row: int) -> Any:
+        return python_value(self._values[row])
+
+    @cached_property
+    def numbers(self) -> Numbers:
+        self._refuse()
+
+    @cached_property
+    def texts(self) -> Texts:
+        self._refuse()
+
+    @cached_property
+    def booleans(self) -> Booleans:
+        self._refuse()
+
+    @cached_property
+    def instants(self) -> Instants:
+        self._refuse()
+
+    def ignoring_case(self) -> Column:
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        holds = _HOLDS.get(kind_of(self._values.type), str(self._values.type))
+        raise DataError(
+            f"{self._name} holds {holds}, which a condition reads; allowed operators: is_empty, "
+            "is_set"
+        )
+
+
+def _empty_maps(values: ArrowColumn) -> Mask:
+    """Return which maps have no entry; Arrow counts those of lists alone, as maps are stored."""
+    kind: Any = values.type
+    entries: Any = pa.list_(pa.struct([kind.key_field, kind.item_field]))
+    lists = [chunk.view(entries) for chunk in values.chunks]
+    return mask_of(pc.equal(pc.list_value_length(pa.chunked_array(lists, entries)), 0))

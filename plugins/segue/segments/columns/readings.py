@@ -1,0 +1,157 @@
+"""Read text as numbers and as instants, whole columns at a time (docs/conditions.md, "Dates")."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from segue.directory.python_values import python_value
+from segue.segments.columns.arrow import ArrowArray, ArrowColumn, pc
+from segue.segments.columns.instants import INSTANT_PATTERN, RESPELLINGS
+from segue.segments.columns.ordered import (
+    Exact,
+    ExactNumbers,
+    Instants,
+    Mask,
+    Numbers,
+    ScaledIntegers,
+    exact_number,
+    no_numbers,
+)
+from segue.segments.columns.wall_clock import to_utc
+
+_BLANKS = " \t\n\v\f\r"
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_FEW = 64  # texts that are looked at one by one
+_DIGITS = 18  # decimal digits that always fit 64 bits
+
+
+def not_utf8(texts: ArrowColumn) -> Mask:
+    """Mark the texts that are none, as a writer that does not look leaves them in Parquet."""
+    return np.concatenate([np.zeros(0, bool), *(_not_utf8(chunk) for chunk in texts.chunks)])
+
+
+def _not_utf8(texts: ArrowArray) -> Mask:
+    """Look at a part as a whole, and closer only where it is not right throughout."""
+    try:
+        texts.validate(full=True)
+    except pa.ArrowInvalid:
+        if len(texts) > _FEW:
+            middle = len(texts) // 2
+            return np.concatenate([_not_utf8(texts[:middle]), _not_utf8(texts[middle:])])
+        return np.array([text.is_valid and python_value(text) is None for text in texts])
+    return np.zeros(len(texts), bool)
+
+
+def read_numbers(texts: ArrowColumn) -> Numbers:
+    """Return text as numbers, missing where it is not one; exact, whatever the digits."""
+    trimmed = pc.utf8_trim(texts, _BLANKS)
+    numeric = pc.match_substring_regex(trimmed, f"^(?:{_NUMBER.pattern})$")
+    found = pc.if_else(numeric, trimmed, None)
+    if found.null_count == len(found):
+        return no_numbers(len(found))
+    scale = _plain_scale(found)
+    if scale is None:
+        return ExactNumbers([None if t is None else exact_number(t) for t in found.to_pylist()])
+    present = mask_of(found.is_valid())
+    units = unscaled(found.cast(pa.decimal128(_DIGITS + 1, scale)))
+    return ScaledIntegers(units[0], present, scale)
+
+
+def read_number(text: str) -> Exact | None:
+    """Return one text as a number; the same rule as ``read_numbers``."""
+    trimmed = text.strip(_BLANKS)
+    return exact_number(trimmed) if _NUMBER.fullmatch(trimmed) else None
+
+
+def unscaled(decimals: ArrowColumn) -> tuple[npt.NDArray[np.int64], bool]:
+    """Return the units of a decimal128 column (0 where null), and whether 64 bits hold them all."""
+    filled = pc.fill_null(decimals, pa.scalar(Decimal(0), decimals.type))
+    words = [_words(chunk) for chunk in filled.chunks]
+    both = np.concatenate(words) if words else np.zeros((0, 2), dtype=np.int64)
+    low, high = both[:, 0], both[:, 1]
+    return low, bool(np.array_equal(high, low >> 63))
+
+
+def read_instants(texts: ArrowColumn, zone: ZoneInfo) -> Instants:
+    """Return text as instants, missing where it is no date or date-time of ISO 8601.
+
+    Spellings of databases that differ from it in blanks and in the name of UTC are read, too.
+    """
+    valid = _is_iso(texts)
+    others = pc.and_not(texts.is_valid(), valid)
+    if pc.any(others).as_py():
+        texts = pc.replace_with_mask(texts, others.combine_chunks(), _respelt(texts.filter(others)))
+        valid = _is_iso(texts)
+    found = pc.if_else(valid, texts, None)
+    present = mask_of(found.is_valid())
+    if not present.any():
+        return Instants(no_numbers(len(found)))
+    plain = _as_arrow_reads_it(found)
+    has_offset = pc.match_substring_regex(plain, "[T ].*(?:Z|[+-][0-9:]+)$")
+    wall = _microseconds(pc.if_else(has_offset, None, plain), None)
+    aware = _microseconds(pc.if_else(has_offset, plain, None), "UTC")
+    units = np.where(mask_of(has_offset), aware, to_utc(wall, 6, zone))
+    return Instants(ScaledIntegers(units, present, 6))
+
+
+def _is_iso(texts: ArrowColumn) -> Any:
+    matched = pc.match_substring_regex(texts, f"^(?:{INSTANT_PATTERN})$")
+    return pc.fill_null(pc.and_not(matched, pc.starts_with(texts, "0000")), False)
+
+
+def _respelt(texts: ArrowColumn) -> Any:
+    for pattern, iso in RESPELLINGS:
+        texts = pc.replace_substring_regex(texts, pattern, iso)
+    return texts.combine_chunks()
+
+
+def mask_of(values: ArrowColumn | ArrowArray) -> Mask:
+    """Return an Arrow boolean column as a mask; null is False."""
+    filled: Any = pc.fill_null(values, False)
+    chunked = isinstance(filled, pa.ChunkedArray)
+    mask: Mask = filled.to_numpy() if chunked else filled.to_numpy(zero_copy_only=False)
+    return mask
+
+
+def _plain_scale(numbers: ArrowColumn) -> int | None:
+    """Return the most decimals of any number, None if some need more than 64 bits or have an e."""
+    if pc.any(pc.match_substring_regex(numbers, "[eE]")).as_py():
+        return None
+    length = pc.binary_length(numbers)
+    point = pc.find_substring(numbers, ".")
+    decimals = pc.if_else(pc.equal(point, -1), 0, pc.subtract(pc.subtract(length, point), 1))
+    scale = int(pc.max(decimals).as_py())
+    whole = int(pc.max(pc.subtract(length, decimals)).as_py())
+    return scale if scale + whole <= _DIGITS else None
+
+
+def _words(decimals: ArrowArray) -> npt.NDArray[np.int64]:
+    """Return each decimal's 128 bits as two signed 64-bit words, the low one first."""
+    buffer = decimals.buffers()[1]
+    if buffer is None or not len(decimals):
+        return np.zeros((0, 2), dtype=np.int64)
+    words: npt.NDArray[np.int64] = np.frombuffer(memoryview(buffer), dtype=np.int64).reshape(-1, 2)
+    return words[decimals.offset : decimals.offset + len(decimals)]
+
+
+def _as_arrow_reads_it(texts: ArrowColumn) -> Any:
+    """Return valid instants in the one spelling that Arrow casts: T, Z, a point, six decimals."""
+    upper = pc.ascii_upper(texts)
+    if pc.any(pc.match_substring(upper, ",")).as_py():
+        upper = pc.replace_substring(upper, ",", ".")
+    if pc.any(pc.match_substring_regex(upper, r"\.[0-9]{7}")).as_py():
+        upper = pc.replace_substring_regex(upper, r"(\.[0-9]{6})[0-9]+", r"\1")
+    return upper
+
+
+def _microseconds(texts: ArrowColumn, timezone: str | None) -> npt.NDArray[np.int64]:
+    times = texts.cast(pa.timestamp("us", timezone)).cast(pa.int64())
+    numbers: npt.NDArray[np.int64] = pc.fill_null(times, 0).to_numpy()
+    return numbers

@@ -1,0 +1,178 @@
+"""Compare two memberships that are sorted by id: one pass over both, a range of ids at a time.
+
+Ids of a range are compared by eight bytes, those after the ones that all of them share. That is
+exact: equal ids have equal bytes, and where the bytes are equal the whole ids are compared. Only
+ids that share the eight bytes with another of their own side need the plain way (changes.py).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from segue.segments.columns.arrow import TEXT, ArrowColumn, pc
+from segue.segments.columns.id_keys import Keys, leading_keys, shared_bytes, starts_of_runs
+from segue.segments.columns.readings import mask_of
+from segue.segments.kinds import ChangeKind
+
+MEMBERS = pa.schema([("contact_id", TEXT), ("opted_in", pa.bool_())])
+CHANGES = pa.schema([("contact_id", TEXT), ("change", TEXT)])
+Item = TypeVar("Item")
+
+
+class NotSortedError(Exception):
+    """A membership is not strictly ascending by id."""
+
+
+def sorted_changes(
+    previous: Iterator[pa.Table],
+    current: Iterator[pa.Table],
+    compare_plainly: Callable[[pa.Table, pa.Table], pa.Table],
+) -> pa.Table:
+    """Return contact_id and change, sorted by id, of two memberships given in consecutive pieces.
+
+    ``compare_plainly`` does the same for two tables in any order. Raises NotSortedError.
+    """
+    # Not a pool per generator: one that is left half-way would be ended by the garbage collector,
+    # at any moment, and wait there for its thread.
+    with ThreadPoolExecutor(2) as pool:
+        old, now = (_read_ahead(_ascending(side), pool) for side in (previous, current))
+        ranges = _ranges(old, now)
+        parts = [_range_changes(some, others, compare_plainly) for some, others in ranges]
+    return pa.concat_tables([CHANGES.empty_table(), *parts])
+
+
+def _range_changes(
+    previous: pa.Table,
+    current: pa.Table,
+    compare_plainly: Callable[[pa.Table, pa.Table], pa.Table],
+) -> pa.Table:
+    """Return the changes between the members that each side has in one range of ids."""
+    skip = _shared_bytes(previous, current)
+    sides = previous.column(0), current.column(0)
+    old, now = (leading_keys(ids, skip) for ids in sides)
+    ties = np.union1d(_repeated(old), _repeated(now))
+    if not len(ties):
+        return _changes(previous, current, old, now)
+    plain = np.isin(old, ties), np.isin(now, ties)
+    some = _changes(
+        previous.filter(pa.array(~plain[0])),
+        current.filter(pa.array(~plain[1])),
+        old[~plain[0]],
+        now[~plain[1]],
+    )
+    rest = compare_plainly(previous.filter(pa.array(plain[0])), current.filter(pa.array(plain[1])))
+    return pa.concat_tables([some, rest.select(CHANGES.names)]).sort_by("contact_id")
+
+
+def _changes(previous: pa.Table, current: pa.Table, before: Keys, now: Keys) -> pa.Table:
+    """Compare members whose keys, ``before`` and ``now``, are strictly ascending on each side."""
+    there, here = _same_contacts(previous.column(0), current.column(0), before, now)
+    is_gone, is_new = np.ones(len(before), dtype=bool), np.ones(len(now), dtype=bool)
+    is_gone[there], is_new[here] = False, False
+    opted_in = mask_of(current.column(1))[here]
+    is_flipped = opted_in != mask_of(previous.column(1))[there]
+    parts = [
+        _of_kind(previous.column(0), np.flatnonzero(is_gone), ChangeKind.REMOVED),
+        _of_kind(current.column(0), np.flatnonzero(is_new), ChangeKind.ADDED),
+        _of_kind(current.column(0), here[is_flipped & opted_in], ChangeKind.OPTED_IN),
+        _of_kind(current.column(0), here[is_flipped & ~opted_in], ChangeKind.OPTED_OUT),
+    ]
+    return pa.concat_tables(parts).sort_by("contact_id")
+
+
+def _same_contacts(
+    previous: ArrowColumn, current: ArrowColumn, before: Keys, now: Keys
+) -> tuple[Any, Any]:
+    """Return the rows of those who are on both sides, in ``previous`` and in ``current``."""
+    if not len(before) or not len(now):
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    places = np.minimum(np.searchsorted(before, now), len(before) - 1)
+    here = np.flatnonzero(before[places] == now)
+    there = places[here]
+    same = mask_of(pc.equal(pc.take(previous, pa.array(there)), pc.take(current, pa.array(here))))
+    return there[same], here[same]
+
+
+def _of_kind(ids: ArrowColumn, rows: Any, kind: ChangeKind) -> pa.Table:
+    columns: list[Any] = [pc.take(ids, pa.array(rows)), pa.repeat(pa.scalar(kind, TEXT), len(rows))]
+    return pa.table(columns, schema=CHANGES)
+
+
+def _repeated(keys: Keys) -> Keys:
+    """Return the keys that several ids of one side have."""
+    return keys[~starts_of_runs(keys)]
+
+
+# Ranges
+
+
+def _ranges(
+    previous: Iterator[pa.Table], current: Iterator[pa.Table]
+) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """Cut both sides at the same ids, so that every contact is in one range, on either side."""
+    nothing = MEMBERS.empty_table()
+    old, now = next(previous, nothing), next(current, nothing)
+    while old.num_rows and now.num_rows:
+        end = min(_id(old, -1), _id(now, -1))
+        cuts = [bisect_right(_IdSequence(side), end) for side in (old, now)]
+        yield old.slice(0, cuts[0]), now.slice(0, cuts[1])
+        old = old.slice(cuts[0]) if cuts[0] < len(old) else next(previous, nothing)
+        now = now.slice(cuts[1]) if cuts[1] < len(now) else next(current, nothing)
+    for piece in (old, *previous):
+        yield piece, nothing
+    for piece in (now, *current):
+        yield nothing, piece
+
+
+def _ascending(side: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """Pass on the pieces that have rows; raise NotSortedError unless all ids ascend."""
+    last = None
+    for piece in side:
+        if not piece.num_rows:
+            continue
+        ids = piece.column(0)
+        if last is not None and last >= _id(piece, 0):
+            raise NotSortedError
+        if not pc.all(pc.less(ids[:-1], ids[1:])).as_py() and len(ids) > 1:
+            raise NotSortedError
+        last = _id(piece, -1)
+        yield piece
+
+
+def _read_ahead(items: Iterator[Item], pool: ThreadPoolExecutor) -> Iterator[Item]:
+    """Make the next item on another thread while this one is used."""
+    future = pool.submit(next, items, None)
+    while (item := future.result()) is not None:
+        future = pool.submit(next, items, None)
+        yield item
+
+
+class _IdSequence(Sequence[str]):
+    """The ids of a table, one at a time, for a binary search."""
+
+    def __init__(self, members: pa.Table) -> None:
+        self._ids = members.column(0)
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def __getitem__(self, row: Any) -> Any:
+        return self._ids[row].as_py()
+
+
+def _id(members: pa.Table, row: int) -> str:
+    contact_id: str = members.column(0)[row].as_py()
+    return contact_id
+
+
+def _shared_bytes(previous: pa.Table, current: pa.Table) -> int:
+    """Return how many leading bytes all ids of two sorted tables share."""
+    sides = [side for side in (previous, current) if side.num_rows]
+    ends = [_id(side, row) for side in sides for row in (0, -1)]
+    return shared_bytes(min(ends, default=""), max(ends, default=""))

@@ -1,0 +1,254 @@
+"""Who is in a segment at one snapshot, and with what opt-in state; computed, or kept in a store.
+
+The store is a cache and nothing more: delete it, or break a file in it, and every answer stays
+the same (docs/design.md, "Changes").
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import posixpath
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import fsspec
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from segue.directory.definition import DirectoryDefinition
+from segue.directory.snapshot_content import storage_state
+from segue.directory.snapshots import Snapshot
+from segue.directory.tables import SnapshotTables
+from segue.directory.whole_files import whole_file
+from segue.segments.columns.arrow import TEXT, pc
+from segue.segments.columns.id_keys import order_of_ids
+from segue.segments.consent import opt_states
+from segue.segments.definition import SegmentDefinition
+from segue.segments.loading import judge, load_population
+from segue.segments.membership.slices import Leavers, sliced_members
+from segue.segments.outside import outside_missing, outside_version
+from segue.segments.transactions import ids_of
+
+__all__ = [
+    "ENGINE_VERSION",
+    "MembershipStore",
+    "membership",
+    "membership_key",
+    "membership_pieces",
+    "missing_for",
+    "opt_states",
+    "plain_members",
+]
+
+ENGINE_VERSION = 3  # raise it when the same definition may give another answer than before
+_SCHEMA = pa.schema([("contact_id", TEXT), ("opted_in", pa.bool_())])
+_KEY = b"segue.key"
+_PIECE = 131_072  # members that are read and compared at a time
+_log = logging.getLogger(__name__)
+
+
+def membership(
+    segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
+) -> pd.DataFrame:
+    """Return one row per member: contact_id (text), opted_in (bool); sorted by id in byte order.
+
+    Raises DataError if the snapshot lacks a table or column that the segment needs, which
+    ``missing_for`` tells beforehand.
+    """
+    return _to_pandas(_compute(segment, directory, snapshot))
+
+
+def membership_pieces(
+    segment: SegmentDefinition,
+    directory: DirectoryDefinition,
+    snapshot: Snapshot,
+    leavers: Leavers | None = None,
+) -> Iterator[pa.Table]:
+    """Yield what ``membership`` returns as Arrow tables, one after the other."""
+    yield _compute(segment, directory, snapshot, leavers)
+
+
+def missing_for(segment: SegmentDefinition, tables: SnapshotTables) -> list[str]:
+    """Return what the segment needs and the snapshot lacks, sorted.
+
+    A table is named alone (``transactions``), a column with its table (``contacts.tier``).
+    """
+    needs = segment.needs
+    lists = {"mailing_list"} if needs.mailing_lists else None
+    names_by_table = {
+        "contacts": needs.contacts,
+        "transactions": needs.transactions,
+        "mailing_lists": lists,
+    }
+    missing = [_missing(tables, table, names) for table, names in names_by_table.items()]
+    missing.append(outside_missing(segment, tables.snapshot))
+    return sorted(name for names in missing for name in names)
+
+
+def describe_missing(segment: SegmentDefinition, tables: SnapshotTables) -> str | None:
+    """Say what the segment needs and the snapshot lacks; None where it has all of it."""
+    lacking = missing_for(segment, tables)
+    if not lacking:
+        return None
+    return (
+        f"snapshot {tables.snapshot.key} of {tables.directory.directory} lacks "
+        f"{', '.join(lacking)}, which the segment {segment.segment} needs"
+    )
+
+
+def membership_key(
+    segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
+) -> str:
+    """Return a digest of everything that a membership follows from."""
+    facts = {
+        "engine": ENGINE_VERSION,
+        "definition": segment.facts(),
+        "imported": outside_version(segment, snapshot),
+        "columns": directory.columns,
+        "consent": directory.model_dump(mode="json", include={"consent"}),
+        "timezone": directory.timezone,
+        "date_keys": directory.date_keys,
+        "location": str(snapshot.location),
+        "snapshot": [snapshot.key, snapshot.as_of.isoformat(), storage_state(snapshot)],
+    }
+    canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+class MembershipStore:
+    """Memberships as Parquet files under ``root``, a folder or any fsspec URL."""
+
+    def __init__(self, root: str) -> None:
+        self._fs, path = fsspec.core.url_to_fs(root)
+        self._folder = posixpath.join(str(path), "memberships")
+
+    def membership(
+        self, segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
+    ) -> pd.DataFrame:
+        """Return the membership as ``membership`` does: read it, or compute it and keep it."""
+        pieces = self.pieces(segment, directory, snapshot)
+        return _to_pandas(pa.concat_tables([_SCHEMA.empty_table(), *pieces]))
+
+    def pieces(
+        self,
+        segment: SegmentDefinition,
+        directory: DirectoryDefinition,
+        snapshot: Snapshot,
+        leavers: Leavers | None = None,
+    ) -> Iterator[pa.Table]:
+        """Yield the membership in consecutive pieces, read one by one from where it is kept.
+
+        ``leavers`` are looked for if it is computed.
+        """
+        key = membership_key(segment, directory, snapshot)
+        path = posixpath.join(self._folder, segment.segment, f"{key}.parquet")
+        rows = 0
+        try:
+            kept_pieces = self._read(path, key)
+            # What a function says may differ from call to call: no part of it is ever completed.
+            for piece in list(kept_pieces) if segment.asks_outside else kept_pieces:
+                yield piece
+                rows += piece.num_rows
+            return
+        except FileNotFoundError:
+            pass
+        except (OSError, pa.ArrowException) as error:
+            _log.warning("the stored membership %s is computed again: %s", path, error)
+        members = _compute(segment, directory, snapshot, leavers, self)
+        self._write(path, members.replace_schema_metadata({_KEY: key.encode()}))
+        yield members.slice(rows)  # it is the same again, so what was read of it was right
+
+    def forget(self, contact_id: str) -> int:
+        """Delete the stored memberships that have a contact, or cannot be read; returns how many.
+
+        Other runs compute them again where they need them.
+        """
+        count = 0
+        for path in self._fs.glob(posixpath.join(self._folder, "**", "*.parquet")):
+            if self._holds(path, contact_id):
+                with suppress(FileNotFoundError):  # another was faster
+                    self._fs.rm(path)
+                count += 1
+        return count
+
+    def _holds(self, path: str, contact_id: str) -> bool:
+        try:
+            with self._fs.open(path, "rb") as stream:
+                is_contact = pc.field("contact_id") == contact_id
+                rows = pq.read_table(stream, columns=["contact_id"], filters=is_contact)
+        except (OSError, pa.ArrowException):
+            return True
+        return rows.num_rows > 0
+
+    def _read(self, path: str, key: str) -> Iterator[pa.Table]:
+        """Yield what is stored under ``path``; raise if it is not there, not whole or not ours."""
+        with (
+            self._fs.open(path, "rb") as stream,
+            pq.ParquetFile(stream, page_checksum_verification=True) as file,
+        ):
+            has_key = (file.schema_arrow.metadata or {}).get(_KEY) == key.encode()
+            if not has_key or not file.schema_arrow.equals(_SCHEMA):
+                raise pa.ArrowInvalid("it is not the one that belongs there")
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group).replace_schema_metadata(None)
+
+    def _write(self, path: str, table: pa.Table) -> None:
+        with whole_file(self._fs, path) as file:
+            pq.write_table(
+                table,
+                file,
+                row_group_size=_PIECE,
+                compression="zstd",
+                use_dictionary=False,  # ids are all different
+                write_page_checksum=True,
+            )
+
+
+def _compute(
+    segment: SegmentDefinition,
+    directory: DirectoryDefinition,
+    snapshot: Snapshot,
+    leavers: Leavers | None = None,
+    known: MembershipStore | None = None,
+) -> pa.Table:
+    members = sliced_members(segment, directory, snapshot, leavers)
+    if members is None:
+        return plain_members(segment, directory, snapshot, known)
+    table = pa.concat_tables(members).cast(_SCHEMA).combine_chunks()
+    order: Any = pa.array(order_of_ids(table.column("contact_id")))
+    return table.take(order)
+
+
+def plain_members(
+    segment: SegmentDefinition,
+    directory: DirectoryDefinition,
+    snapshot: Snapshot,
+    known: MembershipStore | None = None,
+) -> pa.Table:
+    """Return the members, sorted by id, with the snapshot in memory as a whole: the reference.
+
+    ``known`` keeps what Python functions say of segments that this one refers to.
+    """
+    population = load_population(segment, SnapshotTables(directory, snapshot), memberships=known)
+    members = pa.array(judge(segment, population))
+    states = pa.chunked_array([pa.array(opt_states(population, segment.segment))])
+    columns = [ids_of(population.contacts), states]
+    table: pa.Table = pc.filter(pa.table(columns, schema=_SCHEMA), members)
+    return table
+
+
+def _to_pandas(table: pa.Table) -> pd.DataFrame:
+    frame = table.to_pandas()
+    return frame.astype({"contact_id": "str", "opted_in": "bool"})
+
+
+def _missing(tables: SnapshotTables, table: str, names: Any) -> list[str]:
+    if names is None:
+        return []
+    if not tables.has(table):
+        return [table]
+    return [f"{table}.{name}" for name in names if name not in tables.columns(table)]

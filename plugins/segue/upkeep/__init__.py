@@ -1,0 +1,1 @@
+"""Upkeep: what people ask for between runs, and what keeps the ledger small."""

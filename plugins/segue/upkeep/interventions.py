@@ -1,0 +1,145 @@
+"""What a person may ask for, in the command line and in the UI alike, with the same checks.
+
+``retry``, ``settle`` and ``drop`` are filed, and ``segue_release`` carries them out; ``stop``,
+``go``, ``suppress``, ``allow``, ``quarantine`` and ``release`` take effect at once and are noted
+beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from segue.errors import SettingsError
+from segue.ledger import Ledger, Quarantined, RequestKind, Selection, Settlement, Stop
+from segue.ledger.schema import State
+
+
+def count_meant(ledger: Ledger, selection: Selection, settlement: Settlement | None = None) -> int:
+    """Return how many deliveries a retry, or a settlement, would concern; SettingsError for none.
+
+    Keys to be settled are each those of an uncertain delivery, or the error names the others.
+    """
+    if settlement is not None:
+        _require_uncertain(ledger, selection.keys)
+    kind = RequestKind.RETRY if settlement is None else RequestKind.SETTLE
+    return _count(ledger, kind, selection, "failed" if settlement is None else "uncertain")
+
+
+def retry(ledger: Ledger, selection: Selection, by: str, now: datetime) -> int:
+    """Ask that failed deliveries be sent again; returns the request's number."""
+    count_meant(ledger, selection)
+    return ledger.file_request(RequestKind.RETRY, selection, by, now)
+
+
+def settle(
+    ledger: Ledger, selection: Selection, settlement: Settlement, by: str, now: datetime
+) -> int:
+    """Say what became of uncertain deliveries; returns the request's number."""
+    count_meant(ledger, selection, settlement)
+    return ledger.file_request(RequestKind.SETTLE, selection, by, now, settlement)
+
+
+def count_held(ledger: Ledger, selection: Selection) -> int:
+    """Return how many held deliveries would be dropped; SettingsError for none."""
+    return _count(ledger, RequestKind.DROP, selection, "held")
+
+
+def drop(ledger: Ledger, selection: Selection, by: str, now: datetime) -> int:
+    """Ask that what is held be given up; returns the request's number."""
+    count_held(ledger, selection)
+    return ledger.file_request(RequestKind.DROP, selection, by, now)
+
+
+def stop(ledger: Ledger, workflow: str | None, by: str, reason: str, now: datetime) -> Stop:
+    """Stop a workflow, or all (None), at once."""
+    order = ledger.stop(workflow, by, reason, now)
+    ledger.note("stop", Selection(workflow), by, now, reason=reason, outcome=str(order))
+    return order
+
+
+def go(ledger: Ledger, workflow: str | None, by: str, now: datetime) -> bool:
+    """Lift a stop; returns whether there was one."""
+    was_stopped = ledger.go(workflow)
+    if was_stopped:
+        name = "everything" if workflow is None else workflow
+        outcome = f"{name} may go"
+        ledger.note("go", Selection(workflow), by, now, reason="", outcome=outcome)
+    return was_stopped
+
+
+def suppress(
+    ledger: Ledger,
+    contacts: Sequence[str],
+    by: str,
+    reason: str,
+    now: datetime,
+    workflow: str | None = None,
+) -> int:
+    """Never write to these contacts; returns how many are new on the list.
+
+    One contact is named in the note, with the ``workflow`` that it was seen in; of many, each has
+    its own row of the suppression list.
+    """
+    count = ledger.suppress(contacts, by, reason, now)
+    if count:
+        one = contacts[0] if len(set(contacts)) == 1 else None
+        outcome = f"{count} put on the suppression list"
+        about = Selection(workflow, contact=one)
+        ledger.note("suppress", about, by, now, reason=reason, outcome=outcome)
+    return count
+
+
+def allow(ledger: Ledger, contacts: Sequence[str], by: str, now: datetime) -> int:
+    """Take contacts off the suppression list; returns how many were on it."""
+    count = ledger.unsuppress(contacts)
+    if count:
+        about = Selection(contact=contacts[0]) if len(set(contacts)) == 1 else Selection()
+        outcome = f"{count} taken off the suppression list"
+        ledger.note("allow", about, by, now, reason="", outcome=outcome)
+    return count
+
+
+def quarantine(
+    ledger: Ledger, directory: str, key: str, by: str, reason: str, now: datetime
+) -> Quarantined:
+    """Let no run use a snapshot; returns what became of the spans at it."""
+    effect = ledger.quarantine(directory, key, reason=reason, by=by, now=now)
+    outcome = f"{key} of {directory} is quarantined, {effect.rejected} not sent"
+    ledger.note("quarantine", Selection(), by, now, reason=reason, outcome=outcome)
+    return effect
+
+
+def release(ledger: Ledger, directory: str, key: str, by: str, now: datetime) -> bool:
+    """Let runs use a snapshot again; returns whether it was quarantined."""
+    was_quarantined = ledger.end_quarantine(directory, key)
+    if was_quarantined:
+        outcome = f"{key} of {directory} may be used again"
+        ledger.note("release", Selection(), by, now, reason="", outcome=outcome)
+    return was_quarantined
+
+
+def _count(ledger: Ledger, kind: RequestKind, selection: Selection, state: str) -> int:
+    number = ledger.matching(kind, selection)
+    if number:
+        return number
+    open_ones = ledger.meant_already(kind, selection)
+    if open_ones:
+        those = ", ".join(f"request {each}" for each in open_ones)
+        raise SettingsError(
+            f"every {state} delivery of {selection} is meant by {those} already, which "
+            "segue_release has not carried out yet (see segue requests); nothing was requested"
+        )
+    raise SettingsError(f"there is no {state} delivery of {selection}; nothing was requested")
+
+
+def _require_uncertain(ledger: Ledger, keys: Sequence[str]) -> None:
+    """Raise SettingsError that names each key which is no uncertain delivery's."""
+    rows = ledger.rows(keys)
+    wrong = [
+        f"{key}: {f'it is {rows[key].state}' if key in rows else 'there is no such delivery'}"
+        for key in keys
+        if key not in rows or rows[key].state is not State.UNCERTAIN
+    ]
+    if wrong:
+        raise SettingsError("only uncertain deliveries can be settled\n" + "\n".join(wrong))

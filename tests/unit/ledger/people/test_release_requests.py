@@ -1,0 +1,185 @@
+"""Requests to send again and to settle: filed by people, carried out once; on both databases."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from segue.errors import LedgerError
+from segue.ledger import (
+    Finished,
+    Ledger,
+    RequestKind,
+    Selection,
+    Settlement,
+)
+from segue.ledger.schema import State
+from tests.unit.builders import NOW, added, advance, detected, record, run, stretch
+
+LATER = NOW + timedelta(minutes=5)
+RETRY, SETTLE = RequestKind.RETRY, RequestKind.SETTLE
+
+
+def key(ledger: Ledger, contact_id: str, action: str = "mail") -> str:
+    return ledger.key("welcome", action, contact_id, "added", "2026-11-22")
+
+
+@pytest.fixture
+def ended(ledger):
+    """a was delivered; b failed for its address and c for the connection; d is uncertain."""
+    ids = record(ledger, run(), detected(stretch(21, 22), added(*"abcd")), actions=("mail",))
+    ledger.release(ids, NOW)
+    keys = [key(ledger, contact) for contact in "abcd"]
+    mine = {"owner": "me", "now": NOW, "lease_until": LATER}
+    ledger.claim(keys, **mine)
+    advance(ledger, [], keys, **mine)
+    outcomes = [
+        Finished(keys[0], State.DELIVERED),
+        Finished(keys[1], State.FAILED, "550 No Such User"),
+        Finished(keys[2], State.FAILED, "100%_odd"),
+        Finished(keys[3], State.UNCERTAIN, "the answer was lost"),
+    ]
+    advance(ledger, outcomes, [], **mine)
+    return ledger
+
+
+def carry_out(ledger: Ledger, kind, selection, settlement=None) -> str:
+    ledger.file_request(kind, selection, "ann@host", NOW, settlement)
+    [request] = ledger.open_requests()
+    return ledger.carry_out(request, LATER)
+
+
+def rows(ledger: Ledger) -> dict[str, tuple[str, str]]:
+    return {row["contact_id"]: (row["outcome"], row["reason"]) for row in ledger.list_deliveries()}
+
+
+def test_a_retry_makes_what_failed_due_and_nothing_else(ended):
+    assert carry_out(ended, RETRY, Selection("welcome")) == "2 to be sent again"
+    found = rows(ended)
+    assert found["b"] == found["c"] == ("held", "retry requested by ann@host")
+    assert (found["a"][0], found["d"][0]) == ("delivered", "uncertain")
+    held = [row["held_until"] for row in ended.list_deliveries(outcome="held")]
+    assert held == [LATER, LATER]
+
+
+@pytest.mark.parametrize(
+    ("selection", "contacts"),
+    [
+        (Selection("welcome", error="no such user"), "b"),
+        (Selection("welcome", error="0%_O"), "c"),
+        (Selection("welcome", error="%"), "c"),
+        (Selection("welcome", contact="c"), "c"),
+        (Selection("welcome", action="mail"), "bc"),
+        (Selection("welcome", action="other"), ""),
+        (Selection("other"), ""),
+    ],
+)
+def test_a_selection_means_what_all_of_its_parts_hold_for(ended, selection, contacts):
+    """Text is contained as it stands, whatever its case: no wildcards."""
+    assert ended.matching(RETRY, selection) == len(contacts)
+    carry_out(ended, RETRY, selection)
+    held = {contact for contact, (state, _) in rows(ended).items() if state == "held"}
+    assert held == set(contacts)
+
+
+def test_a_selection_by_key_never_reaches_what_was_delivered(ended):
+    selection = Selection("welcome", keys=[key(ended, "a"), key(ended, "b")])
+    assert carry_out(ended, RETRY, selection) == "1 to be sent again"
+    assert rows(ended)["a"][0] == "delivered"
+
+
+def test_an_uncertain_delivery_is_settled_as_delivered(ended):
+    selection = Selection(keys=[key(ended, "d")])
+    outcome = carry_out(ended, SETTLE, selection, Settlement.DELIVERED)
+    assert outcome == "1 settled as delivered"
+    assert rows(ended)["d"] == ("delivered", "settled by ann@host")
+    [settled] = ended.list_deliveries(contact_id="d")
+    assert settled["delivered_at"] is not None
+
+
+def test_an_uncertain_delivery_that_did_not_arrive_is_due_again(ended):
+    outcome = carry_out(ended, SETTLE, Selection("welcome"), Settlement.NOT_DELIVERED)
+    assert outcome == "1 to be sent again"
+    assert rows(ended)["d"] == ("held", "settled as not delivered by ann@host")
+    assert rows(ended)["b"][0] == "failed"
+
+
+@pytest.fixture
+def digests(ledger):
+    """Two digests are uncertain, one about a, b and c, the other about d and e."""
+    ids = record(ledger, run(), detected(stretch(21, 22), added(*"abcde")), actions=("mail",))
+    ledger.release(ids, NOW)
+    mine = {"owner": "me", "now": NOW, "lease_until": LATER}
+    ledger.claim([key(ledger, contact) for contact in "abcde"], **mine)
+    for contacts in ("abc", "de"):
+        keys = [key(ledger, contact) for contact in contacts]
+        advance(ledger, [], keys, **mine, together=contacts)
+        lost = [Finished(one, State.UNCERTAIN, f"lost {one[0]}") for one in keys]
+        advance(ledger, lost, [], **mine)
+    return ledger
+
+
+@pytest.mark.parametrize("settlement", Settlement)
+@pytest.mark.parametrize(
+    "selection",
+    [
+        lambda ledger: Selection(keys=(key(ledger, "a"),)),
+        lambda _: Selection("welcome", contact="b"),
+        lambda ledger: Selection("welcome", error=f"lost {key(ledger, 'c')[0]}", contact="c"),
+    ],
+)
+def test_a_digest_in_doubt_is_settled_for_all_contacts_in_it(digests, selection, settlement):
+    """It was one message; whoever settles the rest otherwise comes too late."""
+    chosen = selection(digests)
+    assert digests.matching(SETTLE, chosen) == 3
+    digests.file_request(SETTLE, chosen, "ann", NOW, settlement)
+    assert digests.matching(SETTLE, Selection("welcome")) == 2
+    [request] = digests.open_requests()
+    assert digests.carry_out(request, LATER).startswith("3 ")
+    state = "delivered" if settlement is Settlement.DELIVERED else "held"
+    outcomes = {contact: outcome for contact, (outcome, _) in rows(digests).items()}
+    assert outcomes == {**dict.fromkeys("abc", state), **dict.fromkeys("de", "uncertain")}
+
+
+def test_a_request_is_carried_out_once(ended):
+    """What failed after it is another request's."""
+    ended.file_request(RETRY, Selection("welcome", contact="b"), "ann", NOW)
+    [request] = ended.open_requests()
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = set(pool.map(lambda _: ended.carry_out(request, LATER), range(4)))
+    assert outcomes == {"1 to be sent again"}
+    assert ended.open_requests() == []
+    [done] = ended.list_requests()
+    assert (done.done_at, done.outcome) == (LATER, "1 to be sent again")
+
+
+def test_a_request_is_kept_as_it_was_filed(ledger):
+    selection = Selection("welcome", "mail", "é", "x", ("k1", "k2"))
+    number = ledger.file_request(SETTLE, selection, "ann", NOW, Settlement.DELIVERED)
+    [request] = ledger.open_requests()
+    assert (request.id, request.kind, request.settlement) == (number, "settle", "delivered")
+    assert (request.requested_by, request.requested_at) == ("ann", NOW)
+    assert request.selection == Selection("welcome", "mail", "é", "x", ["k1", "k2"])
+
+
+def test_requests_are_of_one_namespace(ended):
+    staging = Ledger(ended.engine, "staging")
+    assert staging.matching(RETRY, Selection("welcome")) == 0
+    staging.file_request(RETRY, Selection("welcome"), "ann", NOW)
+    assert ended.open_requests() == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "selection", "settlement"),
+    [
+        (RETRY, Selection(), None),
+        (SETTLE, Selection("welcome"), None),
+        (RETRY, Selection("welcome"), Settlement.DELIVERED),
+    ],
+)
+def test_a_request_that_says_nothing_or_too_much_is_refused(ledger, kind, selection, settlement):
+    with pytest.raises(LedgerError):
+        ledger.file_request(kind, selection, "ann", NOW, settlement)
+    assert ledger.list_requests() == []

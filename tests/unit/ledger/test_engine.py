@@ -1,0 +1,258 @@
+"""The ledger's database: one schema, kept by migrations, and clear words when it is another."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, inspect, text
+
+from segue.errors import LedgerError
+from segue.ledger import Ledger, SpanTaken
+from segue.ledger.engine import open_engine, require_current_schema, shown, upgrade
+from segue.ledger.schema import REVISION, VERSION_TABLE, metadata
+from tests.unit.builders import added, detected, record, run, stretch
+
+
+@pytest.fixture
+def database(new_database: URL) -> URL:
+    """These tests change tables and settings, not rows alone."""
+    return new_database
+
+
+def test_the_revision_in_the_code_is_the_newest_migration():
+    """Otherwise every task would call the schema outdated."""
+    config = Config()
+    config.set_main_option("script_location", "plugins/segue/ledger/migrations")
+    assert ScriptDirectory.from_config(config).get_current_head() == REVISION
+
+
+def test_the_migrations_make_the_tables_that_the_code_uses(ledger):
+    """No column or index differs, on either database."""
+    with ledger.engine.connect() as connection:
+        assert _differences(connection) == []
+
+
+def test_upgrading_twice_changes_nothing(ledger):
+    """``segue db upgrade`` is safe to run at every deployment."""
+    assert upgrade(ledger.engine) == upgrade(ledger.engine) == REVISION
+
+
+def test_sqlite_upgrades_itself(tmp_path):
+    """The default ledger needs no set-up."""
+    ledger = Ledger.open(f"sqlite:///{tmp_path}/new/segue.db", "default")
+    assert ledger.list_deliveries() == []
+
+
+@pytest.mark.postgres
+def test_postgresql_without_tables_names_the_command(ledger):
+    """Somebody else's database is not changed by a task."""
+    if ledger.engine.dialect.name == "sqlite":
+        return
+    metadata.drop_all(ledger.engine)
+    with ledger.engine.begin() as connection:
+        connection.execute(text(f"DROP TABLE {VERSION_TABLE}"))
+    with pytest.raises(LedgerError, match=r"has no tables yet.*run: segue db upgrade"):
+        require_current_schema(ledger.engine)
+
+
+def test_a_newer_schema_asks_for_a_newer_segue(ledger):
+    """An old worker must not write into a schema it does not know."""
+    with ledger.engine.begin() as connection:
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
+    with pytest.raises(LedgerError, match=r"at revision 9999.*install the newer version"):
+        require_current_schema(ledger.engine)
+
+
+def test_a_newer_schema_is_not_upgraded_either(ledger):
+    """``segue db upgrade`` of an old version says so, as every other command does."""
+    with ledger.engine.begin() as connection:
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
+    with pytest.raises(LedgerError, match=r"at revision 9999.*install the newer version"):
+        upgrade(ledger.engine)
+
+
+@pytest.mark.parametrize("revision", ["0001", "0003", "0006"])
+def test_an_earlier_ledger_is_upgraded_with_its_rows(ledger, revision):
+    """Its revision stood in a table of Alembic's usual name, which another program may need."""
+    metadata.drop_all(ledger.engine)
+    with ledger.engine.begin() as connection:
+        connection.execute(text(f"DROP TABLE {VERSION_TABLE}"))
+        config = Config()
+        config.set_main_option("script_location", "plugins/segue/ledger/migrations")
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        connection.execute(text(f"ALTER TABLE {VERSION_TABLE} RENAME TO alembic_version"))
+        connection.execute(text("INSERT INTO workflows (namespace, workflow) VALUES ('n', 'w')"))
+    if ledger.engine.dialect.name == "postgresql" or revision == REVISION:
+        assert upgrade(ledger.engine) == REVISION
+    else:
+        require_current_schema(ledger.engine)  # a task's own start does it
+    with ledger.engine.connect() as connection:
+        assert connection.scalar(text("SELECT workflow FROM workflows")) == "w"
+        assert not inspect(connection).has_table("alembic_version")
+        assert _differences(connection) == []
+
+
+def test_another_programs_revision_is_left_alone(ledger):
+    """A ledger may stand in Airflow's own database, be it made before or after."""
+    metadata.drop_all(ledger.engine)
+    with ledger.engine.begin() as connection:
+        connection.execute(text(f"DROP TABLE {VERSION_TABLE}"))
+        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
+        connection.execute(text("INSERT INTO alembic_version VALUES ('29ce7909c52b')"))
+    assert upgrade(ledger.engine) == REVISION
+    require_current_schema(ledger.engine)
+    with ledger.engine.connect() as connection:
+        assert connection.scalar(text("SELECT * FROM alembic_version")) == "29ce7909c52b"
+
+
+@pytest.mark.slow
+def test_the_ledger_shares_airflows_database(ledger, tmp_path):
+    """Both migrate into one database: on SQLite the ledger first, on PostgreSQL Airflow."""
+    airflow_first = ledger.engine.dialect.name == "postgresql"
+    if airflow_first:
+        metadata.drop_all(ledger.engine)
+        with ledger.engine.begin() as connection:
+            connection.execute(text(f"DROP TABLE {VERSION_TABLE}"))
+    environment = {
+        **os.environ,
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": ledger.engine.url.render_as_string(
+            hide_password=False
+        ),
+    }
+    migrate = [str(Path(sys.executable).parent / "airflow"), "db", "migrate"]
+    subprocess.run(migrate, env=environment, check=True, capture_output=True)
+    assert upgrade(ledger.engine) == REVISION
+    require_current_schema(ledger.engine)
+    with ledger.engine.connect() as connection:
+        names = set(inspect(connection).get_table_names())
+    assert {"dag_run", "alembic_version", VERSION_TABLE, "deliveries"} <= names
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("default", ["repeatable read", "serializable"])
+def test_every_transaction_reads_what_is_committed(ledger, default):
+    """A server's default may be another; then a lock that was waited for would show old rows."""
+    if ledger.engine.dialect.name == "sqlite":
+        return
+    _set_default(ledger.engine, "default_transaction_isolation", default)
+    for transaction in (ledger._read, ledger._write):
+        with transaction() as connection:
+            found = connection.scalar(text("SHOW transaction_isolation"))
+            assert found == "read committed"
+
+
+@pytest.mark.postgres
+def test_two_runs_at_once_take_no_time_twice_whatever_the_servers_default(ledger):
+    """The second waits for the workflow's lock, and then sees what the first recorded."""
+    if ledger.engine.dialect.name == "sqlite":
+        return
+    _set_default(ledger.engine, "default_transaction_isolation", "repeatable read")
+    begun, go_on = Event(), Event()
+
+    class Slow(list):
+        def __iter__(self):
+            begun.set()
+            assert go_on.wait(120)
+            return super().__iter__()
+
+    first = replace(detected(stretch(2, 4)), changes=Slow(added("a")))
+    record(ledger, run("earlier"), detected(stretch(1, 2)))
+    with ThreadPoolExecutor(2) as pool:
+        one = pool.submit(record, ledger, run("one"), first)
+        assert begun.wait(120)
+        two = pool.submit(record, ledger, run("two"), detected(stretch(2, 3), added("a")))
+        time.sleep(0.5)
+        go_on.set()
+        one.result()
+        with pytest.raises(SpanTaken):
+            two.result()
+
+
+@pytest.mark.postgres
+def test_no_statement_is_prepared_in_one_session(ledger):
+    """Behind a pooler the next transaction has another: psycopg would prepare after five."""
+    if ledger.engine.dialect.name == "sqlite":
+        return
+    for _ in range(8):
+        assert ledger.list_requests() == []
+    with ledger._read() as connection:
+        assert connection.scalar(text("SELECT count(*) FROM pg_prepared_statements")) == 0
+
+
+def test_an_option_of_the_url_wins_and_is_not_shown():
+    """Options may hold a password; a timeout of one's own is obeyed."""
+    engine = open_engine("postgresql://segue@127.0.0.1:1/none?connect_timeout=3&password=hidden")
+    assert shown(engine) == "postgresql+psycopg://segue@127.0.0.1:1/none"
+    with pytest.raises(LedgerError, match="cannot be used") as caught:
+        require_current_schema(engine)
+    assert "hidden" not in str(caught.value)
+
+
+def _differences(connection):
+    options = {"version_table": VERSION_TABLE}
+    return compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
+
+
+def _set_default(engine, name, value):
+    with engine.begin() as connection:
+        database = engine.url.database
+        connection.execute(text(f"ALTER DATABASE {database} SET {name} = '{value}'"))
+    engine.dispose()  # new sessions have it
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sqlite:///segue.db", "allowed: an absolute path"),
+        ("sqlite://", "allowed: an absolute path"),
+        ("postgresql://u:se@cret@127.0.0.1/x", "percent-encoded"),
+        ("postgresql://u:p@127.0.0.1:port/x", "percent-encoded"),
+        ("nonsense", "SEGUE_LEDGER is not a database URL"),
+        ("mysql://localhost/x", "cannot be kept in mysql; allowed: sqlite, postgresql"),
+    ],
+)
+def test_a_url_that_cannot_be_a_ledger_is_refused(url, message):
+    """With what is allowed."""
+    with pytest.raises(LedgerError, match=message):
+        open_engine(url)
+
+
+def test_an_unreachable_database_is_an_error_without_its_password():
+    """The message may end in a log."""
+    engine = open_engine("postgresql://segue:hidden@127.0.0.1:1/none")
+    with pytest.raises(LedgerError, match="cannot be used") as caught:
+        require_current_schema(engine)
+    assert "hidden" not in str(caught.value)
+
+
+def test_the_clock_of_a_postgresql_ledger_is_its_servers(ledger):
+    """A file is read by the host's own clock."""
+
+    def clock(*hours: float):
+        """A host's clock that is ahead by so many hours, each time it is read."""
+        ahead = iter(hours)
+        return lambda: datetime.now(UTC) + timedelta(hours=next(ahead))
+
+    on_a_server = ledger.engine.dialect.name == "postgresql"
+    assert (ledger.clock_ahead(clock(5, 5)) > timedelta(hours=4)) == on_a_server
+    assert (ledger.clock_ahead(clock(-5, -5)) < timedelta(hours=-4)) == on_a_server
+    # an answer that took an hour, through a pooler's queue, says nothing of the clock
+    assert ledger.clock_ahead(clock(-0.5, 0.5)) == timedelta()
+    assert abs(ledger.clock_ahead(clock(0, 0))) < timedelta(seconds=20)
