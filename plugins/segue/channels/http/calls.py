@@ -173,6 +173,8 @@ class HttpCalls:
                 method,
                 f"{self.base_url}{path}",
                 timeout=self._timeout,
+                verify=self._session.verify,  # or the environment would go before the connection
+                proxies=dict(self._session.proxies),  # likewise
                 allow_redirects=False,
                 stream=True,  # read below, whatever the connection's extra says
                 **arguments,
@@ -292,6 +294,8 @@ def _open(
     every = {"Accept": "application/json", **(headers or {})}
     session = opened(connection, lambda: hook.get_conn(every))
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # calls share nothing
+    if not isinstance(session.proxies, Mapping):  # a text, which requests takes for none
+        session.proxies = {}
     for name in (SEGUE_RATE, *own):  # the hook takes what it does not know for a header
         session.headers.pop(name, None)
     timeout = opened(connection, lambda: float(hook.merged_extra.get("timeout") or READ_TIMEOUT))
@@ -321,9 +325,9 @@ def _in_handshake(error: BaseException | None) -> bool:
     """Tell whether TLS was still being agreed on, when nothing has been sent.
 
     The exceptions do not tell: a timeout or a connection that ends looks the same before and after
-    the request. The place where they were raised does.
+    the request. The place where they were raised does. Behind a DeliveryError is an earlier call's.
     """
-    while error is not None:
+    while error is not None and not isinstance(error, DeliveryError):
         for frame, _ in traceback.walk_tb(error.__traceback__):
             if frame.f_code.co_name == "do_handshake":
                 return True
