@@ -62,12 +62,12 @@ def new_opt_states(
     those of some ``tables``.
     """
     new = opt_places(later).keys() - opt_places(earlier).keys()
-    lacking = sorted(
-        called
-        for place, called in opt_places(later).items()
+    columns = sorted(
+        column
+        for place, column in opt_places(later).items()
         if place in new and place.split(".")[0] in tables
     )
-    return f"new column: {earlier.snapshot.key} lacks {', '.join(lacking)}" if lacking else None
+    return f"new column: {earlier.snapshot.key} lacks {', '.join(columns)}" if columns else None
 
 
 def opt_states(population: Population, segment: str | None, opted_out: Mask | None = None) -> Mask:

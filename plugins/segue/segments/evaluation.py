@@ -40,7 +40,7 @@ from segue.segments.conditions.nodes import DIRECTORY, THIS_SEGMENT, StateLeaf
 from segue.segments.conditions.registry import find_operator
 from segue.segments.consent import list_states, opt_states
 from segue.segments.population import Population
-from segue.segments.sampling import drawn
+from segue.segments.sampling import is_drawn
 from segue.segments.transactions import Rows, Verdicts, group_rows, ids_of, visible_rows
 
 __all__ = ["Evaluator", "Population", "evaluate"]
@@ -73,10 +73,10 @@ class _Table:
 class Evaluator:
     """Judges any number of conditions over one population; what they share is read once."""
 
-    def __init__(self, population: Population, decided: Decided | None = None) -> None:
-        """``decided``: which contacts some leaves hold for, where that is known already."""
+    def __init__(self, population: Population, decisions: Decided | None = None) -> None:
+        """``decisions``: which contacts some leaves hold for, where that is known already."""
         self._population = population
-        self._decided = decided or {}
+        self._decided = decisions or {}
         self._moment = Moment(population.as_of, population.zone)
         self._contacts = _Table("contacts", population.contacts, population.zone)
 
@@ -108,7 +108,7 @@ class Evaluator:
                 members = self._members(leaf.name)
                 return members if leaf.state == "member" else ~members
             case SampleLeaf():
-                return drawn(self._contact_ids, leaf.salt, leaf.limit)
+                return is_drawn(self._contact_ids, leaf.salt, leaf.limit)
 
     def _on_list(self, leaf: MailingListLeaf) -> Mask:
         rows = self._population.mailing_lists
@@ -166,10 +166,10 @@ class Evaluator:
     def judge_groups(self, leaf: TransactionsLeaf, ids: ArrowColumn) -> Verdicts:
         """Judge whoever has transactions, all of which ``leaf`` counts; ``ids`` are the rows'."""
         first, groups = group_ids(ids)
-        everything = np.ones(len(ids), dtype=bool)
+        all_rows = np.ones(len(ids), dtype=bool)
         # one contact more than there are, who has no transactions, as most contacts
         column, zone = self._transactions.column, self._population.zone
-        rows = Rows(column, everything, groups, len(first) + 1, zone)
+        rows = Rows(column, all_rows, groups, len(first) + 1, zone)
         verdicts = self.compare(self._aggregate(leaf, rows), leaf.comparison)
         usual = bool(verdicts[-1])
         others = first[verdicts[:-1] != usual]
@@ -179,22 +179,22 @@ class Evaluator:
         return find_aggregate(leaf.aggregate).of(rows, leaf.field or "")
 
     def _rows(self, leaf: TransactionsLeaf) -> Rows:
-        counted = self.counted(leaf)
+        counted = self.looks_at(leaf)
         column, zone = self._transactions.column, self._population.zone
         return group_rows(column, self._transaction_ids, counted, self._contact_ids, zone)
 
-    def counted(self, leaf: TransactionsLeaf, *, all_in_time: bool = False) -> Mask:
+    def looks_at(self, leaf: TransactionsLeaf, *, all_in_time: bool = False) -> Mask:
         """Return which transactions ``leaf`` looks at, whosever they are.
 
         ``all_in_time``: it is known already that the dates of all are ones that count.
         """
         if all_in_time:
-            counted = np.ones(len(self._transaction_frame), dtype=bool)
+            mask = np.ones(len(self._transaction_frame), dtype=bool)
         else:
-            counted = self._in_time(leaf)
+            mask = self._in_time(leaf)
         if leaf.where is not None:
-            counted = counted & self.holds(leaf.where, self._transactions)
-        return counted
+            mask = mask & self.holds(leaf.where, self._transactions)
+        return mask
 
     def _in_time(self, leaf: TransactionsLeaf) -> Mask:
         dates = self._transactions.column("date").instants

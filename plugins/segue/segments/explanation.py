@@ -92,11 +92,11 @@ class _Explainer:
         self,
         population: Population,
         segments: Segments,
-        explained: dict[str, Explanation] | None = None,
+        explanations: dict[str, Explanation] | None = None,
     ) -> None:
         self._population = population
         self._segments = segments
-        self._explained = {} if explained is None else explained  # each segment once
+        self._explained = {} if explanations is None else explanations  # each segment once
         self._evaluator = Evaluator(population)
 
     def explain_segment(self, segment: SegmentDefinition) -> Explanation:
@@ -131,7 +131,7 @@ class _Explainer:
                 tests = self._tests(condition)
                 return Explanation(text, holds, value, is_leaf=True, tests=tests)
             case SampleLeaf():
-                return Explanation(text, holds, self._drawn(condition), is_leaf=True)
+                return Explanation(text, holds, self._draw_text(condition), is_leaf=True)
             case _:
                 value, parts = self._state(condition), self._parts(condition)
                 return Explanation(text, holds, value, parts, is_leaf=True)
@@ -149,14 +149,14 @@ class _Explainer:
     def _state(self, leaf: StateLeaf) -> str:
         """Return which of a leaf's states the contact is in."""
         states = (replace(leaf, state=state) for state in leaf.FACTS)
-        return next(found.state for found in states if self._evaluator.holds(found)[0])
+        return next(one.state for one in states if self._evaluator.holds(one)[0])
 
     def _parts(self, leaf: StateLeaf) -> tuple[Explanation, ...]:
         if not isinstance(leaf, SegmentLeaf) or leaf.name not in self._segments:
             return ()
         return (self.explain_segment(self._segments[leaf.name]),)
 
-    def _drawn(self, leaf: SampleLeaf) -> str:
+    def _draw_text(self, leaf: SampleLeaf) -> str:
         contact = str(self._population.contacts["contact_id"].iloc[0])
         return f"{draw(contact, leaf.salt) / DRAWS * 100:.4f}%"
 
@@ -183,8 +183,8 @@ def condition_text(condition: Condition) -> str:
             return f"change: {_comparison_text(condition.comparison)}"
 
 
-def _membership(held: bool) -> str:
-    return "member" if held else "not_member"
+def _membership(is_member: bool) -> str:
+    return "member" if is_member else "not_member"
 
 
 def _aggregate_text(leaf: TransactionsLeaf) -> str:

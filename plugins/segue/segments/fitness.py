@@ -52,7 +52,7 @@ def mailing_list_names(tables: SnapshotTables) -> frozenset[str] | None:
         return python_values(column_of(some, tables.directory.zone).texts.arrow)
 
     pieces = in_parallel(names, tables.slices(table))
-    return frozenset(name for found in pieces for name in found if name)
+    return frozenset(name for names_of_piece in pieces for name in names_of_piece if name)
 
 
 def require_answers(
@@ -76,7 +76,7 @@ def require_answers(
 
 
 def require_comparable(
-    segment: SegmentDefinition, previous: SnapshotTables, found: Collection[Unreadable] = ()
+    segment: SegmentDefinition, previous: SnapshotTables, unreadable: Collection[Unreadable] = ()
 ) -> list[Unreadable]:
     """Return what of the snapshot before cannot be read; raise DataError where it cannot answer.
 
@@ -89,7 +89,8 @@ def require_comparable(
     try:
         require_fit(segment, previous)
         refuse_strangers(previous, set(tables_read(segment)) - {"subscriptions"})
-        unreadable_before = find_unreadable(previous, uses_that_tell | {each.use for each in found})
+        uses = uses_that_tell | {each.use for each in unreadable}
+        unreadable_before = find_unreadable(previous, uses)
         require_readable(previous, [each for each in unreadable_before if each.use in own])
     except DataError as error:
         name, key = previous.directory.directory, previous.snapshot.key

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from segue.directory.checks import list_names
 from segue.directory.checks import opt_states as read_opt_states
 from segue.directory.layout import find_file, storage_errors, without_password
 from segue.directory.look_alikes import opt_state_columns
+from segue.directory.parts import Part
 from segue.directory.readers import open_parts
 from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables
@@ -63,8 +64,8 @@ class DirectoryAt:
 
     def transactions(self, columns: Collection[str] | None = None) -> pd.DataFrame:
         """Return the transactions before as-of, with contact_id and date, in the files' order."""
-        asked = None if columns is None else list(dict.fromkeys(["date", *columns]))
-        rows = self._tables.rows("transactions", asked)
+        names = None if columns is None else list(dict.fromkeys(["date", *columns]))
+        rows = self._tables.rows("transactions", names)
         dates = column_of(rows["date"], self.zone).instants
         return rows[dates.below(self.as_of)].reset_index(drop=True)
 
@@ -84,13 +85,13 @@ def outside_members(segment: SegmentDefinition, tables: SnapshotTables) -> Membe
     table is missing, broken or names contacts that the snapshot does not have.
     """
     if segment.python is not None:
-        return Members(_computed(segment.function, tables), _no_ids())
-    return _imported(segment, tables)
+        return Members(_python_members(segment.function, tables), _no_ids())
+    return _imported_members(segment, tables)
 
 
 def opted_out_by_import(segment: SegmentDefinition, tables: SnapshotTables) -> ArrowColumn:
     """Return the contacts that the segment's imported table opts out; nobody for other segments."""
-    return _no_ids() if segment.imported is None else _imported(segment, tables).opted_out
+    return _no_ids() if segment.imported is None else _imported_members(segment, tables).opted_out
 
 
 def outside_version(segment: SegmentDefinition, snapshot: Snapshot) -> list[Any]:
@@ -115,7 +116,7 @@ def outside_missing(segment: SegmentDefinition, snapshot: Snapshot) -> list[str]
 # Python
 
 
-def _computed(function: PythonFunction, tables: SnapshotTables) -> ArrowColumn:
+def _python_members(function: PythonFunction, tables: SnapshotTables) -> ArrowColumn:
     contacts = ids_of(tables.contacts(()))
     where = f"{function.source} for snapshot {tables.snapshot.key}"
     try:
@@ -125,7 +126,7 @@ def _computed(function: PythonFunction, tables: SnapshotTables) -> ArrowColumn:
         raise DataError(f"{where} failed: {reason}") from error
     mask = _as_mask(result, where)
     if mask is None:
-        return _known(_as_ids(result, where), contacts, where)
+        return _require_known(_as_ids(result, where), contacts, where)
     if len(mask) != len(contacts):
         raise DataError(
             f"{where} returned a mask of {len(mask)} rows; expected {len(contacts)}, one per row "
@@ -138,8 +139,8 @@ def _place(error: BaseException, function: PythonFunction) -> str:
     """Return the line of the function's own file that led to an error."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if frame.filename == str(function.file)]
-    at = (own or frames)[-1]
-    return f"{at.filename}, line {at.lineno}"
+    frame = (own or frames)[-1]
+    return f"{frame.filename}, line {frame.lineno}"
 
 
 def _as_mask(result: Any, where: str) -> Any:
@@ -181,7 +182,7 @@ def _as_ids(result: Any, where: str) -> ArrowColumn:
 # Imported
 
 
-def _imported(segment: SegmentDefinition, tables: SnapshotTables) -> Members:
+def _imported_members(segment: SegmentDefinition, tables: SnapshotTables) -> Members:
     location = segment.import_location(tables.snapshot.key)
     where = f"the imported membership of {segment.segment}, {without_password(location)},"
     assert segment.imported is not None
@@ -190,12 +191,12 @@ def _imported(segment: SegmentDefinition, tables: SnapshotTables) -> Members:
     if ids.null_count or pc.any(pc.equal(ids, "")).as_py():
         raise DataError(f"{where} has rows without a contact id")
     counts = ids.value_counts()
-    repeated = [row["values"].as_py() for row in counts if row["counts"].as_py() > 1]
-    if repeated:
-        raise DataError(f"{where} has contacts more than once: {_some(repeated)}")
+    twins = [row["values"].as_py() for row in counts if row["counts"].as_py() > 1]
+    if twins:
+        raise DataError(f"{where} has contacts more than once: {_some(twins)}")
     contacts = ids_of(tables.contacts(()))
     if segment.imported.unknown_contacts == "refuse":
-        _known(ids, contacts, where)
+        _require_known(ids, contacts, where)
     is_known = pc.is_in(ids, value_set=contacts)
     spelt = other_spellings(tables, ids.filter(pc.invert(is_known)))
     if spelt:
@@ -204,21 +205,33 @@ def _imported(segment: SegmentDefinition, tables: SnapshotTables) -> Members:
             f"{where} has {len(spelt)} contact ids in another spelling than the snapshot: {pairs}"
         )
     there = rows.filter(is_known)
-    out = there.filter(pc.invert(there.column("opted_in"))).column("contact_id")
-    return Members(there.column("contact_id"), out)
+    opted_out = there.filter(pc.invert(there.column("opted_in"))).column("contact_id")
+    return Members(there.column("contact_id"), opted_out)
 
 
 def _read_import(segment: SegmentDefinition, location: UPath, where: str) -> pa.Table:
     """Return contact_id (text) and opted_in (boolean) of an imported table."""
     assert segment.imported is not None
-    folder = location.parent
     file = find_file(location, where)
     if file is None:
         raise DataError(f"{where} is not there")
-    (part,) = open_parts([file], folder.fs)
-    mapped: dict[str, str] = {str(k): v for k, v in segment.imported.columns.items()}
-    theirs = {"contact_id": "contact_id", "opted_in": "opted_in", **mapped}
-    for name in ("contact_id", *mapped):
+    (part,) = open_parts([file], location.parent.fs)
+    mapping: dict[str, str] = {str(k): v for k, v in segment.imported.columns.items()}
+    sources = _import_sources(part, mapping, where)
+    with storage_errors(where):
+        table = part.read(list(sources.values()), sources["contact_id"])
+    table = table.rename_columns(list(sources))
+    columns: list[Any] = [table.column("contact_id"), _states(table, where)]
+    return pa.table(columns, names=["contact_id", "opted_in"])
+
+
+def _import_sources(part: Part, mapping: Mapping[str, str], where: str) -> dict[str, str]:
+    """Return what the file calls each column that is read.
+
+    Raises DataError where it lacks one, or has an opt state of another name.
+    """
+    theirs = {"contact_id": "contact_id", "opted_in": "opted_in", **mapping}
+    for name in ("contact_id", *mapping):
         if theirs[name] not in part.columns:
             hint = did_you_mean(theirs[name], part.columns)
             raise DataError(f"{where} has no column {theirs[name]!r}{hint}")
@@ -229,12 +242,7 @@ def _read_import(segment: SegmentDefinition, location: UPath, where: str) -> pa.
             f"{where} has {list_names(unread)}, which looks like an opt state and is not read; "
             "expected one in the column opted_in, or in the one that imported.columns names"
         )
-    names: list[str] = [name for name, own in theirs.items() if own in part.columns]
-    with storage_errors(where):
-        table = part.read([theirs[name] for name in names], theirs["contact_id"])
-    table = table.rename_columns(names)
-    columns: list[Any] = [table.column("contact_id"), _states(table, where)]
-    return pa.table(columns, names=["contact_id", "opted_in"])
+    return {name: own for name, own in theirs.items() if own in part.columns}
 
 
 def _states(table: pa.Table, where: str) -> Any:
@@ -242,15 +250,15 @@ def _states(table: pa.Table, where: str) -> Any:
         return pa.chunked_array([pa.repeat(pa.scalar(value=True), table.num_rows)])
     states, wrong = read_opt_states(table.column("opted_in"))
     if pc.any(wrong).as_py():
-        found = table.column("contact_id").filter(wrong).to_pylist()
-        raise DataError(f"{where} has an opt state that is no boolean for {_some(found)}")
+        ids = table.column("contact_id").filter(wrong).to_pylist()
+        raise DataError(f"{where} has an opt state that is no boolean for {_some(ids)}")
     if states.null_count:
-        found = table.column("contact_id").filter(pc.is_null(states)).to_pylist()
-        raise DataError(f"{where} has no opt state for {_some(found)}; each must say true or false")
+        ids = table.column("contact_id").filter(pc.is_null(states)).to_pylist()
+        raise DataError(f"{where} has no opt state for {_some(ids)}; each must say true or false")
     return states
 
 
-def _known(ids: ArrowColumn, contacts: ArrowColumn, where: str) -> ArrowColumn:
+def _require_known(ids: ArrowColumn, contacts: ArrowColumn, where: str) -> ArrowColumn:
     """Return ``ids``; raise DataError for those that are not among the snapshot's contacts."""
     unknown = ids.filter(pa.array(~mask_of(pc.is_in(ids, value_set=contacts)))).to_pylist()
     if unknown:

@@ -16,7 +16,7 @@ from segue.segments.columns.readings import mask_of
 DRAWS = 2**64
 
 
-def drawn(ids: ArrowColumn, salt: str, limit: int) -> Mask:
+def is_drawn(ids: ArrowColumn, salt: str, limit: int) -> Mask:
     """Return whose draw is below ``limit``; a missing id is never drawn."""
     if limit >= DRAWS:
         return mask_of(ids.is_valid())

@@ -34,6 +34,7 @@ _MOST = 0.5  # the share of unknown ids beyond which a table is about others
 _NEWS = 0.1  # how far that share may rise from one snapshot to the next without a question
 _SLICES = 4  # of transactions that are looked at, spread over the table
 _EXAMPLES, _PAIRS = 10, 3
+_EXPECTED = "Expected: every id as the table contacts has it"
 _AROUND = (  # blanks, what is not printed, quotes, braces
     " \t\r\n\v\f\0\x1a\x1c\x1d\x1e\x1f\x85\u00a0\u00ad\u1680\u180e\u2028\u2029\u202f\u205f\u2060"
     "\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u200b\u200c\u200d\u200e"
@@ -64,17 +65,19 @@ class Strangers:
     @property
     def problem(self) -> str | None:
         """Say why nothing can be judged by such a table; None where it can."""
-        if self.table == _OPT_OUTS and self.respelt:
-            return f"{self}. Expected: every id as the table contacts has it"
-        if self.table == _OPT_OUTS and self.share > _MOST and not self.is_ignored:
+        if self.table == _OPT_OUTS:
+            return self._problem_of_opt_outs()
+        is_unusable = self.share == 1 or (self.share > _MOST and self.respelt)
+        return f"{self}. {_EXPECTED}" if self.count and is_unusable else None
+
+    def _problem_of_opt_outs(self) -> str | None:
+        if self.respelt:
+            return f"{self}. {_EXPECTED}"
+        if self.share > _MOST and not self.is_ignored:
             return (
-                f"{self}. Expected: every id as the table contacts has it; rows of contacts that "
-                "are gone may be left out, or allowed by the directory's "
-                "`consent: {unknown_contacts: ignore}`"
+                f"{self}. {_EXPECTED}; rows of contacts that are gone may be left out, or allowed "
+                "by the directory's `consent: {unknown_contacts: ignore}`"
             )
-        unusable = self.share == 1 or (self.share > _MOST and self.respelt)
-        if self.table != _OPT_OUTS and self.count and unusable:
-            return f"{self}. Expected: every id as the table contacts has it"
         return None
 
     def __str__(self) -> str:
@@ -98,11 +101,11 @@ def find_strangers(tables: SnapshotTables, names: Collection[str] = OF_CONTACTS)
     row has no id.
     """
     there = [name for name in OF_CONTACTS if name in names and tables.has(name)]
-    looked = _looked_at(tables, there)
-    to_compare = [each for each in looked if each.table == _OPT_OUTS or each.share > _NEWS]
-    unknown = _unique(_joined(each.ids for each in to_compare))
+    unknown_ids = _unknown_ids(tables, there)
+    to_compare = [each for each in unknown_ids if each.table == _OPT_OUTS or each.share > _NEWS]
+    unknown = _unique(_chunks_of(each.ids for each in to_compare))
     own = other_spellings(tables, unknown)
-    return [_described(tables, each, own) for each in looked if len(each.ids)]
+    return [_strangers_of(tables, each, own) for each in unknown_ids if len(each.ids)]
 
 
 def refuse_strangers(tables: SnapshotTables, names: Collection[str] = OF_CONTACTS) -> None:
@@ -118,10 +121,10 @@ def new_strangers(
 ) -> Iterator[str]:
     """Yield, in words, of which tables much more finds no contact than in the snapshot before."""
     now = find_strangers(current, names)
-    before = {each.table: each.share for each in find_strangers(previous, [s.table for s in now])}
+    shares = {each.table: each.share for each in find_strangers(previous, [s.table for s in now])}
     for each in now:
-        if each.share - before.get(each.table, 0) > _NEWS:
-            was = before.get(each.table, 0)
+        if each.share - shares.get(each.table, 0) > _NEWS:
+            was = shares.get(each.table, 0)
             key, earlier = current.snapshot.key, previous.snapshot.key
             yield f"in snapshot {key}, {each}; of {earlier} it was {was:.1%}"
 
@@ -131,7 +134,7 @@ def count_reached(tables: SnapshotTables) -> int:
     if not tables.has(_OPT_OUTS):
         return 0
     keys = in_parallel(lambda piece: id_keys(_ids(piece)), tables.slices(_OPT_OUTS))
-    return int(_are_in(_contact_keys(tables), np.unique(_concatenated(keys))).sum())
+    return int(_are_in(_contact_keys(tables), np.unique(_all_keys(keys))).sum())
 
 
 def _contact_keys(tables: SnapshotTables) -> Keys:
@@ -140,12 +143,12 @@ def _contact_keys(tables: SnapshotTables) -> Keys:
     A row counts as a contact's by its key alone: this is about spellings, of which many rows have
     the same, and not about one id that was made to have another's key.
     """
-    keys = _concatenated(in_parallel(lambda piece: id_keys(_ids(piece)), tables.slices("contacts")))
+    keys = _all_keys(in_parallel(lambda piece: id_keys(_ids(piece)), tables.slices("contacts")))
     keys.sort()
     return keys
 
 
-def _concatenated(keys: Iterable[Keys]) -> Keys:
+def _all_keys(keys: Iterable[Keys]) -> Keys:
     return np.concatenate([np.zeros(0, np.uint64), *keys])
 
 
@@ -178,17 +181,17 @@ class _Unknown:
 _LOOKED_AT: WeakKeyDictionary[SnapshotTables, dict[str, _Unknown]] = WeakKeyDictionary()
 
 
-def _looked_at(tables: SnapshotTables, names: Sequence[str]) -> list[_Unknown]:
+def _unknown_ids(tables: SnapshotTables, names: Sequence[str]) -> list[_Unknown]:
     """Return what of each table finds no contact; one run asks for it several times."""
-    before = _LOOKED_AT.setdefault(tables, {})
-    missing = [name for name in names if name not in before]
+    unknown_by_table = _LOOKED_AT.setdefault(tables, {})
+    missing = [name for name in names if name not in unknown_by_table]
     if missing:
         contacts = _contact_keys(tables)
-        before |= {name: _without_contact(tables, name, contacts) for name in missing}
-    return [before[name] for name in names]
+        unknown_by_table |= {name: _unknown_of(tables, name, contacts) for name in missing}
+    return [unknown_by_table[name] for name in names]
 
 
-def _without_contact(tables: SnapshotTables, table: str, contacts: Keys) -> _Unknown:
+def _unknown_of(tables: SnapshotTables, table: str, contacts: Keys) -> _Unknown:
     def look(piece: TableSlice) -> tuple[int, ArrowColumn]:
         ids = _ids(piece)
         keys = id_keys(ids)
@@ -199,10 +202,10 @@ def _without_contact(tables: SnapshotTables, table: str, contacts: Keys) -> _Unk
     pieces = tables.slices(table)
     if table == "transactions":
         pieces = pieces[:: -(-len(pieces) // _SLICES) or 1]
-    looked = in_parallel(look, pieces)
-    counted: Any = _joined(ids for _, ids in looked).value_counts()
-    columns = (pa.chunked_array([counted.field(name)]) for name in ("values", "counts"))
-    return _Unknown(table, sum(total for total, _ in looked), *columns)
+    counts_and_ids = in_parallel(look, pieces)
+    value_counts: Any = _chunks_of(ids for _, ids in counts_and_ids).value_counts()
+    columns = (pa.chunked_array([value_counts.field(name)]) for name in ("values", "counts"))
+    return _Unknown(table, sum(total for total, _ in counts_and_ids), *columns)
 
 
 def _ids(piece: TableSlice) -> ArrowColumn:
@@ -225,22 +228,22 @@ def other_spellings(tables: SnapshotTables, unknown: ArrowColumn) -> dict[str, s
     if not len(unknown):
         return {}
     spelt = _plainly_spelt(unknown)
-    folded = pc.utf8_lower(spelt)
-    wanted = IdSet(_unique(folded))
+    lower = pc.utf8_lower(spelt)
+    lower_ids = IdSet(_unique(lower))
 
     def alike(piece: TableSlice) -> tuple[Keys, pa.Table]:
         ids = piece.read([ID]).column(ID)
-        plainly = _plainly_spelt(ids)
-        columns = [plainly, pc.utf8_lower(plainly), ids]
-        rows = pa.table(columns, names=["spelt", "folded", ID])
-        found = rows.filter(pa.array(wanted.holds(rows.column("folded"))))
-        return np.sort(id_keys(pc.utf8_lower(ids))), found
+        spellings = _plainly_spelt(ids)
+        columns = [spellings, pc.utf8_lower(spellings), ids]
+        rows = pa.table(columns, names=["spelt", "lower", ID])
+        is_alike = lower_ids.holds(rows.column("lower"))
+        return np.sort(id_keys(pc.utf8_lower(ids))), rows.filter(pa.array(is_alike))
 
-    looked = in_parallel(alike, tables.slices("contacts"))
-    contacts = pa.concat_tables([found for _, found in looked])
-    place = pc.index_in(folded, value_set=contacts.column("folded"))
-    if not all_differ([keys for keys, _ in looked]):
-        is_in_one_case = pc.or_(pc.equal(spelt, folded), pc.equal(spelt, pc.utf8_upper(spelt)))
+    keys, rows_of_pieces = zip(*in_parallel(alike, tables.slices("contacts")), strict=True)
+    contacts = pa.concat_tables(rows_of_pieces)
+    place = pc.index_in(lower, value_set=contacts.column("lower"))
+    if not all_differ(keys):
+        is_in_one_case = pc.or_(pc.equal(spelt, lower), pc.equal(spelt, pc.utf8_upper(spelt)))
         exactly = pc.index_in(spelt, value_set=contacts.column("spelt"))
         nowhere = pa.scalar(None, place.type)
         place = pc.coalesce(exactly, pc.if_else(is_in_one_case, place, nowhere))
@@ -259,42 +262,42 @@ def _plainly_spelt(ids: ArrowColumn) -> ArrowColumn:
     if not pc.all(pc.string_is_ascii(spelt)).as_py():
         spelt = pc.utf8_normalize(spelt, "NFKC")
     spelt = pc.utf8_ltrim(pc.utf8_trim(spelt, _AROUND), "+")
-    spelt = _replaced(spelt, ",", _THOUSANDS, lambda some: pc.replace_substring(some, ",", ""))
-    spelt = _replaced(spelt, "-", _UUID, lambda some: pc.replace_substring(some, "-", ""))
-    spelt = _replaced(spelt, "E", _EXPONENT, _written_out, ignore_case=True)
-    spelt = _replaced(
+    spelt = _respell(spelt, ",", _THOUSANDS, lambda some: pc.replace_substring(some, ",", ""))
+    spelt = _respell(spelt, "-", _UUID, lambda some: pc.replace_substring(some, "-", ""))
+    spelt = _respell(spelt, "E", _EXPONENT, _without_exponent, ignore_case=True)
+    spelt = _respell(
         spelt, ".", r"\.0*$", lambda some: pc.replace_substring_regex(some, r"\.0*$", "")
     )
     plainly: ArrowColumn = pc.utf8_ltrim(spelt, "0")
     return plainly
 
 
-def _replaced(
+def _respell(
     ids: ArrowColumn,
-    holding: str,
+    mark: str,
     pattern: str,
     write: Callable[[Any], Any],
     *,
     ignore_case: bool = False,
 ) -> Any:
     """Return ids, those that match ``pattern`` written in another way."""
-    if not pc.any(pc.match_substring(ids, holding, ignore_case=ignore_case)).as_py():
+    if not pc.any(pc.match_substring(ids, mark, ignore_case=ignore_case)).as_py():
         return ids
     mask = pc.match_substring_regex(ids, pattern)
     if not pc.any(mask).as_py():
         return ids
-    written = write(ids.filter(mask)).combine_chunks()
-    return pc.replace_with_mask(ids, mask.combine_chunks(), written)
+    spellings = write(ids.filter(mask)).combine_chunks()
+    return pc.replace_with_mask(ids, mask.combine_chunks(), spellings)
 
 
-def _written_out(numbers: ArrowColumn) -> ArrowColumn:
+def _without_exponent(numbers: ArrowColumn) -> ArrowColumn:
     """Return ``1.001E+3`` as ``1001``; what has a fraction stays as it is."""
     values = [(text, Decimal(text)) for text in map(str, numbers.to_pylist())]
     texts = [f"{value:f}" if value == value.to_integral_value() else text for text, value in values]
     return pa.chunked_array([pa.array(texts, TEXT)])
 
 
-def _described(tables: SnapshotTables, unknown: _Unknown, own: dict[str, str]) -> Strangers:
+def _strangers_of(tables: SnapshotTables, unknown: _Unknown, own: dict[str, str]) -> Strangers:
     respelt = unknown.ids.filter(pc.is_in(unknown.ids, value_set=pa.array(list(own), TEXT)))
     some: list[Any] = respelt.slice(0, _PAIRS).to_pylist()
     first: list[Any] = unknown.ids.slice(0, _EXAMPLES).to_pylist()
@@ -313,5 +316,5 @@ def _unique(ids: ArrowColumn) -> ArrowColumn:
     return pa.chunked_array([pc.unique(ids)])
 
 
-def _joined(pieces: Iterable[ArrowColumn]) -> ArrowColumn:
+def _chunks_of(pieces: Iterable[ArrowColumn]) -> ArrowColumn:
     return pa.chunked_array([chunk for piece in pieces for chunk in piece.chunks], TEXT)

@@ -32,13 +32,13 @@ class Rows:
     def __init__(
         self,
         column: Callable[[str], Column],
-        chosen: Mask,
+        mask: Mask,
         groups: Groups,
         size: int,
         zone: ZoneInfo,
     ) -> None:
         self._column = column
-        self._chosen = chosen
+        self._chosen = mask
         self._groups = groups
         self._size = size
         self._zone = zone

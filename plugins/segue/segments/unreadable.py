@@ -127,17 +127,24 @@ def condition_uses(condition: Condition, table: str = "contacts") -> Iterator[Us
     """Yield what a condition reads as dates, numbers or booleans, or only as the text it is."""
     for leaf in leaves(condition):
         if isinstance(leaf, FieldLeaf):
-            tests = [test for test in leaf.comparison.tests if not _asks_whether_set(test)]
-            readings = {_reading_of(test) or Reading.TEXT for test in tests}
-            if len(readings) > 1:  # what can be read as a date or number is text
-                readings -= {Reading.TEXT}
-            yield from (Use(table, leaf.field, reading) for reading in readings)
+            yield from (Use(table, leaf.field, reading) for reading in _readings_of(leaf))
         if isinstance(leaf, TransactionsLeaf):
-            yield Use("transactions", "date", Reading.DATE)
-            if leaf.where is not None:
-                yield from condition_uses(leaf.where, "transactions")
-            if leaf.field is not None and leaf.aggregate in _AGGREGATED:
-                yield Use("transactions", leaf.field, _AGGREGATED[leaf.aggregate])
+            yield from _transaction_uses(leaf)
+
+
+def _readings_of(leaf: FieldLeaf) -> set[Reading]:
+    tests = [test for test in leaf.comparison.tests if not _asks_whether_set(test)]
+    readings = {_reading_of(test) or Reading.TEXT for test in tests}
+    # what can be read as a date or number is text
+    return readings - {Reading.TEXT} if len(readings) > 1 else readings
+
+
+def _transaction_uses(leaf: TransactionsLeaf) -> Iterator[Use]:
+    yield Use("transactions", "date", Reading.DATE)
+    if leaf.where is not None:
+        yield from condition_uses(leaf.where, "transactions")
+    if leaf.field is not None and leaf.aggregate in _AGGREGATED:
+        yield Use("transactions", leaf.field, _AGGREGATED[leaf.aggregate])
 
 
 def text_uses(tables: SnapshotTables, besides: Collection[tuple[str, str]] = ()) -> set[Use]:
@@ -183,17 +190,18 @@ def find_unreadable(tables: SnapshotTables, uses: Collection[Use]) -> list[Unrea
     Reads the columns slice by slice, in bounded memory. Uses of columns that the snapshot lacks
     are left out: others tell of them.
     """
-    wanted = sorted(use for use in uses if _must_be_read(tables, use))
-    found = (_of_table(tables, name, wanted) for name in dict.fromkeys(use.table for use in wanted))
-    return [each for every in found for each in every if each.count]
+    to_read = sorted(use for use in uses if _must_be_read(tables, use))
+    names = dict.fromkeys(use.table for use in to_read)
+    by_table = (_of_table(tables, name, to_read) for name in names)
+    return [each for of_table in by_table for each in of_table if each.count]
 
 
-def require_readable(tables: SnapshotTables, found: Collection[Unreadable]) -> None:
+def require_readable(tables: SnapshotTables, unreadable: Collection[Unreadable]) -> None:
     """Raise DataError where too little can be read to judge by: by any window, by any operator.
 
     Too few dates of transactions; or a column whose type never is what it is used for.
     """
-    problem = undated(found) or _never_holding(found)
+    problem = undated_problem(unreadable) or _never_holding(unreadable)
     if problem is not None:
         key = tables.snapshot.key
         raise DataError(f"directory {tables.directory.directory}, snapshot {key}, {problem}")
@@ -201,12 +209,12 @@ def require_readable(tables: SnapshotTables, found: Collection[Unreadable]) -> N
 
 def is_too_much(each: Unreadable) -> bool:
     """Tell whether so little can be read that a condition is void, or runs refuse it."""
-    return each.share == 1 or each.is_opaque or undated([each]) is not None
+    return each.share == 1 or each.is_opaque or undated_problem([each]) is not None
 
 
-def undated(found: Collection[Unreadable]) -> str | None:
+def undated_problem(unreadable: Collection[Unreadable]) -> str | None:
     """Say where too few dates of transactions can be read to believe in any window."""
-    dates = [each for each in found if each.use == DATES[-1] and each.share > MOST_UNDATED]
+    dates = [each for each in unreadable if each.use == DATES[-1] and each.share > MOST_UNDATED]
     if not dates:
         return None
     return (
@@ -214,13 +222,13 @@ def undated(found: Collection[Unreadable]) -> str | None:
     )
 
 
-def _never_holding(found: Collection[Unreadable]) -> str | None:
-    opaque = next((each for each in found if each.is_opaque), None)
+def _never_holding(unreadable: Collection[Unreadable]) -> str | None:
+    opaque = next((each for each in unreadable if each.is_opaque), None)
     if opaque is not None:
         return (
             f"{opaque}; a column in which hardly a value is text can be asked only is_empty, is_set"
         )
-    never = [each for each in found if each.is_typed and each.count == each.present]
+    never = [each for each in unreadable if each.is_typed and each.count == each.present]
     if not never:
         return None
     use = never[0].use
@@ -231,23 +239,23 @@ def _never_holding(found: Collection[Unreadable]) -> str | None:
 
 
 def news_of(
-    before: Collection[Unreadable], now: Collection[Unreadable], earlier: str, key: str
+    previous: Collection[Unreadable], current: Collection[Unreadable], earlier: str, key: str
 ) -> list[str]:
     """Return, in words, what can be read in one of two snapshots only, by their keys.
 
     What cannot be read in either changes nobody's membership; a day that could not be read makes
     two odd days, since all come back on the next.
     """
-    then, since = ({each.use: each.share for each in found} for found in (before, now))
+    then, since = ({each.use: each.share for each in some} for some in (previous, current))
     worse = [
         f"in snapshot {key} {each}; of {earlier} it was {then.get(each.use, 0):.1%}"
-        for each in now
+        for each in current
         if each.share - then.get(each.use, 0) > _NEWS
     ]
     better = [
         f"in snapshot {earlier} {each}; of {key} it is {since.get(each.use, 0):.1%}, so that "
         "whoever was misjudged there counts as changed"
-        for each in before
+        for each in previous
         if each.share - since.get(each.use, 0) > _NEWS
     ]
     return [*worse, *better]
@@ -276,7 +284,7 @@ def _must_be_read(tables: SnapshotTables, use: Use) -> bool:
 def _of_table(tables: SnapshotTables, table: str, uses: Iterable[Use]) -> list[Unreadable]:
     mine = [use for use in uses if use.table == table]
     pieces = in_parallel(lambda piece: _of_slice(piece, mine), tables.slices(table))
-    return [_together([piece[place] for piece in pieces], use) for place, use in enumerate(mine)]
+    return [_sum_of([piece[place] for piece in pieces], use) for place, use in enumerate(mine)]
 
 
 def _of_slice(piece: TableSlice, uses: Collection[Use]) -> list[Unreadable]:
@@ -309,17 +317,17 @@ def _contacts(piece: TableSlice, places: ArrowArray) -> tuple[str, ...]:
     return tuple(pc.take(piece.read([ID]).column(ID), places).to_pylist()) if len(places) else ()
 
 
-def _together(found: Collection[Unreadable], use: Use) -> Unreadable:
-    contacts = dict.fromkeys(contact for each in found for contact in each.contacts)
-    shapes = dict.fromkeys(shape for each in found for shape in each.shapes)
+def _sum_of(pieces: Collection[Unreadable], use: Use) -> Unreadable:
+    contacts = dict.fromkeys(contact for each in pieces for contact in each.contacts)
+    shapes = dict.fromkeys(shape for each in pieces for shape in each.shapes)
     return Unreadable(
         use,
-        next(iter(found)).kind,
-        sum(each.count for each in found),
-        sum(each.present for each in found),
+        next(iter(pieces)).kind,
+        sum(each.count for each in pieces),
+        sum(each.present for each in pieces),
         tuple(contacts)[:_EXAMPLES],
         tuple(shapes)[:_SHAPES],
-        sum(each.no_text for each in found),
+        sum(each.no_text for each in pieces),
     )
 
 
@@ -403,7 +411,7 @@ def find_words_for_nothing(tables: SnapshotTables, table: str) -> list[WordsForN
     kinds = tables.kinds(table)
     names = [name for name, kind in kinds.items() if kind == ColumnKind.TEXT and name != ID]
     pieces = in_parallel(lambda piece: _nothings(piece, names), tables.slices(table))
-    found = []
+    findings = []
     for place, name in enumerate(names):
         counts: dict[str, int] = {}
         for piece in pieces:
@@ -411,27 +419,27 @@ def find_words_for_nothing(tables: SnapshotTables, table: str) -> list[WordsForN
                 counts[word] = counts.get(word, 0) + count
         if counts:
             words = sorted(counts, key=lambda word: (-counts[word], word))[:_EXAMPLES]
-            found.append(WordsForNothing(table, name, sum(counts.values()), tuple(words)))
-    return found
+            findings.append(WordsForNothing(table, name, sum(counts.values()), tuple(words)))
+    return findings
 
 
 def _nothings(piece: TableSlice, names: Sequence[str]) -> list[dict[str, int]]:
-    found: list[dict[str, int]] = []
+    counts: list[dict[str, int]] = []
     for start in range(0, len(names), _COLUMNS):
         rows = piece.read(names[start : start + _COLUMNS])
-        found += map(_nothings_among, rows.columns)
-    return found
+        counts += map(_nothings_among, rows.columns)
+    return counts
 
 
 def _nothings_among(values: ArrowColumn) -> dict[str, int]:
-    counted: Any = values.value_counts()
-    counted = counted.filter(pa.array(~not_utf8(pa.chunked_array([counted.field("values")]))))
-    values = counted.field("values").cast(TEXT)
-    trimmed = pc.utf8_lower(pc.utf8_trim(values, _BLANKS))
-    blank = pc.and_(pc.equal(trimmed, ""), pc.not_equal(values, ""))
-    nothing = pc.fill_null(
-        pc.or_(pc.is_in(trimmed, value_set=pa.array(NOTHING, TEXT)), blank), False
-    )
-    words: list[Any] = values.filter(nothing).to_pylist()
-    counts: list[Any] = counted.field("counts").filter(nothing).to_pylist()
+    value_counts: Any = values.value_counts()
+    no_text = not_utf8(pa.chunked_array([value_counts.field("values")]))
+    value_counts = value_counts.filter(pa.array(~no_text))
+    values = value_counts.field("values").cast(TEXT)
+    spellings = pc.utf8_lower(pc.utf8_trim(values, _BLANKS))
+    is_blank = pc.and_(pc.equal(spellings, ""), pc.not_equal(values, ""))
+    is_word = pc.is_in(spellings, value_set=pa.array(NOTHING, TEXT))
+    is_nothing = pc.fill_null(pc.or_(is_word, is_blank), False)
+    words: list[Any] = values.filter(is_nothing).to_pylist()
+    counts: list[Any] = value_counts.field("counts").filter(is_nothing).to_pylist()
     return dict(zip(words, counts, strict=True))

@@ -269,7 +269,7 @@ def _uses(workspace: Workspace, directory: str) -> Iterator[Use]:
 
 
 def _undated(remarks: Sequence[object]) -> list[tuple[str, str]]:
-    from segue.segments.unreadable import Unreadable, undated
+    from segue.segments.unreadable import Unreadable, undated_problem
 
-    problem = undated([each for each in remarks if isinstance(each, Unreadable)])
+    problem = undated_problem([each for each in remarks if isinstance(each, Unreadable)])
     return [] if problem is None else [("transactions", problem)]

@@ -24,9 +24,7 @@ TEXT: Any = pa.large_string()  # what pandas keeps text in; Parquet gives pa.str
 
 def array_of(values: Sequence[Any]) -> ArrowArray:
     """Return Python values as an array; as text where they are not of one kind, or too large."""
-    kinds = {(type(value), _is_aware(value)) for value in values if value is not None}
-    types = {kind for kind, _ in kinds}
-    if len(kinds) <= 1 or types == {int, float}:
+    if _are_of_one_kind(values):
         try:
             array: ArrowArray = pa.array(values)
         except (pa.ArrowException, OverflowError):
@@ -34,6 +32,11 @@ def array_of(values: Sequence[Any]) -> ArrowArray:
         else:
             return array.cast(TEXT) if pa.types.is_null(array.type) else array
     return pa.array([None if value is None else _text(value) for value in values])
+
+
+def _are_of_one_kind(values: Sequence[Any]) -> bool:
+    kinds = {(type(value), _is_aware(value)) for value in values if value is not None}
+    return len(kinds) <= 1 or {kind for kind, _ in kinds} == {int, float}
 
 
 def values_of(series: pd.Series[Any]) -> list[Any]:

@@ -43,8 +43,8 @@ class Texts:
 
     def one_of(self, texts: Sequence[str]) -> Mask:
         """The text is exactly one of ``texts``."""
-        wanted = pa.array([self._operand(text).as_py() for text in texts], TEXT)
-        return mask_of(pc.is_in(self.arrow, value_set=wanted))
+        operands = pa.array([self._operand(text).as_py() for text in texts], TEXT)
+        return mask_of(pc.is_in(self.arrow, value_set=operands))
 
     def contains(self, part: str) -> Mask:
         """``part`` is somewhere in the text."""
@@ -183,17 +183,17 @@ class TextColumn(Column):
 
     @cached_property
     def booleans(self) -> Booleans:
-        lowered = self.texts.ignoring_case()
-        return Booleans(lowered.one_of(TRUE_WORDS), lowered.one_of(FALSE_WORDS))
+        in_lower_case = self.texts.ignoring_case()
+        return Booleans(in_lower_case.one_of(TRUE_WORDS), in_lower_case.one_of(FALSE_WORDS))
 
     @cached_property
     def instants(self) -> Instants:
         return read_instants(self._readable, self.zone)
 
     def value(self, row: int) -> Any:
-        stored = self._values[row]
-        value = python_value(stored)
-        return "bytes that are no UTF-8" if value is None and stored.is_valid else value
+        scalar = self._values[row]
+        value = python_value(scalar)
+        return "bytes that are no UTF-8" if value is None and scalar.is_valid else value
 
 
 class EncodedColumn(Column):
@@ -219,8 +219,8 @@ class EncodedColumn(Column):
         return self._values.value(int(self._codes[row]))
 
     def ignoring_case(self) -> Column:
-        lowered = self._values.ignoring_case()
-        return EncodedColumn(self._codes, lowered, self._decode_in_lower_case)
+        in_lower_case = self._values.ignoring_case()
+        return EncodedColumn(self._codes, in_lower_case, self._decode_in_lower_case)
 
     def _decode_in_lower_case(self) -> Column:
         return self._plain.ignoring_case()
@@ -284,8 +284,8 @@ class BooleanColumn(Column):
 
     @cached_property
     def texts(self) -> Texts:
-        shown = np.where(self.booleans.true, "true", "false")
-        values = pc.if_else(pa.array(self.missing), None, pa.array(shown, TEXT))
+        strings = np.where(self.booleans.true, "true", "false")
+        values = pc.if_else(pa.array(self.missing), None, pa.array(strings, TEXT))
         return Texts(pa.chunked_array([values]))
 
     def value(self, row: int) -> Any:
@@ -309,8 +309,8 @@ class InstantColumn(Column):
 
     @cached_property
     def texts(self) -> Texts:
-        shown = [instant_text(self._local(row)) for row in range(self.size)]
-        return Texts(pa.chunked_array([pa.array(shown, TEXT)]))
+        strings = [instant_text(self._local(row)) for row in range(self.size)]
+        return Texts(pa.chunked_array([pa.array(strings, TEXT)]))
 
     def value(self, row: int) -> Any:
         if self.instants.present[row]:

@@ -41,10 +41,10 @@ def rounded_sum(values: Sequence[float]) -> float:
     except ValueError:  # inf - inf
         return math.nan
     except OverflowError:  # a partial sum was too large, or all of it is
-        return _rounded(sum(map(Fraction, values), Fraction(0)))
+        return _nearest_double(sum(map(Fraction, values), Fraction(0)))
 
 
-def _rounded(total: Fraction) -> float:
+def _nearest_double(total: Fraction) -> float:
     try:
         return float(total)
     except OverflowError:

@@ -31,7 +31,7 @@ _HALF = np.uint64(32)
 
 def id_keys(ids: ArrowColumn) -> Keys:
     """Return a key per id, which depends on the bytes of the id and on nothing else."""
-    return _by_length(ids, _hashed)
+    return _by_length(ids, _hashes)
 
 
 def least_keys(parts: Iterable[Keys], most: int) -> Keys:
@@ -234,7 +234,7 @@ def _buffers(ids: ArrowArray) -> tuple[npt.NDArray[np.int64], Bytes]:
     return starts, np.frombuffer(memoryview(data) if data is not None else b"", np.uint8)
 
 
-def _hashed(ids: Bytes) -> Keys:
+def _hashes(ids: Bytes) -> Keys:
     count, length = ids.shape
     keys = np.full(count, length, np.uint64)
     for start in range(0, length, _WORD):

@@ -96,16 +96,19 @@ def _is_missing(value: Any) -> bool:
 
 def _plain(value: Any) -> Any:
     """Return an object as None, text, a bool, a number or a time; others stay what they are."""
-    if isinstance(value, np.datetime64):
-        value = pd.Timestamp(value)
-    elif isinstance(value, np.generic):
-        value = value.item()
+    if isinstance(value, np.generic):
+        value = pd.Timestamp(value) if isinstance(value, np.datetime64) else value.item()
     if value is None or value is pd.NA or value is pd.NaT or value == "":
         return None
     if isinstance(value, str):
         return value.encode(errors="replace").decode()  # a lone surrogate is no text
     if isinstance(value, pd.Timestamp):
         return value.to_pydatetime(warn=False)
+    return _plain_number(value)
+
+
+def _plain_number(value: Any) -> Any:
+    """Return a number as one that conditions compare; others stay what they are."""
     if isinstance(value, float):
         return None if math.isnan(value) else value
     if isinstance(value, Decimal):

@@ -51,29 +51,29 @@ def _not_utf8(texts: ArrowArray) -> Mask:
 
 def read_numbers(texts: ArrowColumn) -> Numbers:
     """Return text as numbers, missing where it is not one; exact, whatever the digits."""
-    trimmed = pc.utf8_trim(texts, _BLANKS)
-    numeric = pc.match_substring_regex(trimmed, f"^(?:{_NUMBER.pattern})$")
-    found = pc.if_else(numeric, trimmed, None)
-    if found.null_count == len(found):
-        return no_numbers(len(found))
-    scale = _plain_scale(found)
+    texts = pc.utf8_trim(texts, _BLANKS)
+    is_number = pc.match_substring_regex(texts, f"^(?:{_NUMBER.pattern})$")
+    numbers = pc.if_else(is_number, texts, None)
+    if numbers.null_count == len(numbers):
+        return no_numbers(len(numbers))
+    scale = _plain_scale(numbers)
     if scale is None:
-        return ExactNumbers([None if t is None else exact_number(t) for t in found.to_pylist()])
-    present = mask_of(found.is_valid())
-    units = unscaled(found.cast(pa.decimal128(_DIGITS + 1, scale)))
+        return ExactNumbers([None if t is None else exact_number(t) for t in numbers.to_pylist()])
+    present = mask_of(numbers.is_valid())
+    units = unscaled(numbers.cast(pa.decimal128(_DIGITS + 1, scale)))
     return ScaledIntegers(units[0], present, scale)
 
 
 def read_number(text: str) -> Exact | None:
     """Return one text as a number; the same rule as ``read_numbers``."""
-    trimmed = text.strip(_BLANKS)
-    return exact_number(trimmed) if _NUMBER.fullmatch(trimmed) else None
+    text = text.strip(_BLANKS)
+    return exact_number(text) if _NUMBER.fullmatch(text) else None
 
 
 def unscaled(decimals: ArrowColumn) -> tuple[npt.NDArray[np.int64], bool]:
     """Return the units of a decimal128 column (0 where null), and whether 64 bits hold them all."""
-    filled = pc.fill_null(decimals, pa.scalar(Decimal(0), decimals.type))
-    words = [_words(chunk) for chunk in filled.chunks]
+    without_nulls = pc.fill_null(decimals, pa.scalar(Decimal(0), decimals.type))
+    words = [_words(chunk) for chunk in without_nulls.chunks]
     both = np.concatenate(words) if words else np.zeros((0, 2), dtype=np.int64)
     low, high = both[:, 0], both[:, 1]
     return low, bool(np.array_equal(high, low >> 63))
@@ -89,11 +89,11 @@ def read_instants(texts: ArrowColumn, zone: ZoneInfo) -> Instants:
     if pc.any(others).as_py():
         texts = pc.replace_with_mask(texts, others.combine_chunks(), _respelt(texts.filter(others)))
         valid = _is_iso(texts)
-    found = pc.if_else(valid, texts, None)
-    present = mask_of(found.is_valid())
+    iso_texts = pc.if_else(valid, texts, None)
+    present = mask_of(iso_texts.is_valid())
     if not present.any():
-        return Instants(no_numbers(len(found)))
-    plain = _as_arrow_reads_it(found)
+        return Instants(no_numbers(len(iso_texts)))
+    plain = _as_arrow_reads_it(iso_texts)
     has_offset = pc.match_substring_regex(plain, "[T ].*(?:Z|[+-][0-9:]+)$")
     wall = _microseconds(pc.if_else(has_offset, None, plain), None)
     aware = _microseconds(pc.if_else(has_offset, plain, None), "UTC")
@@ -102,8 +102,8 @@ def read_instants(texts: ArrowColumn, zone: ZoneInfo) -> Instants:
 
 
 def _is_iso(texts: ArrowColumn) -> Any:
-    matched = pc.match_substring_regex(texts, f"^(?:{INSTANT_PATTERN})$")
-    return pc.fill_null(pc.and_not(matched, pc.starts_with(texts, "0000")), False)
+    is_instant = pc.match_substring_regex(texts, f"^(?:{INSTANT_PATTERN})$")
+    return pc.fill_null(pc.and_not(is_instant, pc.starts_with(texts, "0000")), False)
 
 
 def _respelt(texts: ArrowColumn) -> Any:
@@ -114,9 +114,9 @@ def _respelt(texts: ArrowColumn) -> Any:
 
 def mask_of(values: ArrowColumn | ArrowArray) -> Mask:
     """Return an Arrow boolean column as a mask; null is False."""
-    filled: Any = pc.fill_null(values, False)
-    chunked = isinstance(filled, pa.ChunkedArray)
-    mask: Mask = filled.to_numpy() if chunked else filled.to_numpy(zero_copy_only=False)
+    truths: Any = pc.fill_null(values, False)
+    is_chunked = isinstance(truths, pa.ChunkedArray)
+    mask: Mask = truths.to_numpy() if is_chunked else truths.to_numpy(zero_copy_only=False)
     return mask
 
 

@@ -25,7 +25,7 @@ from segue.segments.conditions.nodes import (
     Test,
     TransactionsLeaf,
 )
-from segue.segments.conditions.operands import Scalar
+from segue.segments.conditions.operands import Scalar, compared_as
 from segue.segments.conditions.registry import find_operator
 
 _WIDEST_OFFSET = timedelta(hours=14)  # of a zone from UTC
@@ -47,14 +47,14 @@ def contradictions(condition: Condition) -> Iterator[tuple[Location, str]]:
         if pair is not None:
             first, second = sorted(pair, key=lambda test: str(test.location))
             if first is second:
-                message = f"`{_written(first)}` of {name} never holds"
+                message = f"`{_test_text(first)}` of {name} never holds"
             else:
-                both = f"`{_written(first)}` and `{_written(second)}`"
+                both = f"`{_test_text(first)}` and `{_test_text(second)}`"
                 message = f"{both} of {name} never hold together"
             yield second.location, f"{message}: nobody meets this, and everybody its `not`"
 
 
-def _written(test: Test) -> str:
+def _test_text(test: Test) -> str:
     data = test.data
     data_text = f"[{', '.join(map(str, data))}]" if isinstance(data, tuple) else str(data)
     return f"{test.operator}: {'true' if data is True else data_text}"
@@ -64,8 +64,8 @@ def _values(condition: Condition) -> Iterator[tuple[str, list[Test]]]:
     """Yield each value that a condition asks for, named, with all that must hold of it at once."""
     together: dict[tuple[str, Any, bool], list[Test]] = {}
 
-    def ask(name: str, of: Any, comparison: Comparison) -> None:
-        together.setdefault((name, of, comparison.ignore_case), []).extend(comparison.tests)
+    def ask(name: str, subject: Any, comparison: Comparison) -> None:
+        together.setdefault((name, subject, comparison.ignore_case), []).extend(comparison.tests)
 
     for part in _parts(condition):
         match part:
@@ -107,14 +107,14 @@ def _rows(leaf: TransactionsLeaf) -> Iterator[Condition]:
 
 def _clash(tests: Sequence[Test], *, counts: bool) -> Pair | None:
     """Return two tests of which no value meets both, or twice the one that none meets."""
-    for pair in combinations(tests, 2):
-        if _are_opposite(*pair) or _have_no_time(*pair):
-            return pair
-    numbers = [_range_of_numbers(test) for test in tests]
-    numbers += [_Range(least=_Bound(0, True, None))] if counts else []
-    is_mixed = len({_is_aware(test.operand) for test in tests if _is_instant(test)}) > 1
-    instants = [_range_of_instants(test, is_mixed=is_mixed) for test in tests if _is_instant(test)]
-    return _without_room(numbers) or _without_room(instants) or _without_element(tests)
+    pairs = combinations(tests, 2)
+    opposites = (pair for pair in pairs if _are_opposite(*pair) or _have_no_time(*pair))
+    return (
+        next(opposites, None)
+        or _without_room(_ranges_of_numbers(tests, counts=counts))
+        or _without_room(_ranges_of_instants(tests))
+        or _without_element(tests)
+    )
 
 
 def _are_opposite(one: Test, other: Test) -> bool:
@@ -172,18 +172,31 @@ class _Range(Generic[Value]):
 
 def _without_room(ranges: Sequence[_Range[Value]]) -> Pair | None:
     """Return the tests of two bounds between which there is nothing."""
+    bounds = _tightest_bounds(ranges)
+    if bounds is None or _have_room(*bounds):
+        return None
+    tests = [bound.test for bound in bounds if bound.test is not None]
+    return (tests[0], tests[-1]) if tests else None
+
+
+def _tightest_bounds(ranges: Sequence[_Range[Value]]) -> tuple[_Bound[Value], _Bound[Value]] | None:
     lower = [each.least for each in ranges if each.least is not None]
     upper = [each.greatest for each in ranges if each.greatest is not None]
     if not lower or not upper:
         return None
     least = max(lower, key=lambda bound: (bound.value, not bound.is_included))
-    greatest = min(upper, key=lambda bound: (bound.value, bound.is_included))
-    if least.value < greatest.value:
-        return None
-    if least.value == greatest.value and least.is_included and greatest.is_included:
-        return None
-    first, second = least.test or greatest.test, greatest.test or least.test
-    return None if first is None or second is None else (first, second)
+    return least, min(upper, key=lambda bound: (bound.value, bound.is_included))
+
+
+def _have_room(least: _Bound[Value], greatest: _Bound[Value]) -> bool:
+    if least.value == greatest.value:
+        return least.is_included and greatest.is_included
+    return least.value < greatest.value
+
+
+def _ranges_of_numbers(tests: Sequence[Test], *, counts: bool) -> list[_Range[int | float]]:
+    ranges = [_range_of_numbers(test) for test in tests]
+    return [*ranges, _Range(least=_Bound(0, True, None))] if counts else ranges
 
 
 def _range_of_numbers(test: Test) -> _Range[int | float]:
@@ -202,12 +215,14 @@ def _range_of_numbers(test: Test) -> _Range[int | float]:
             return _Range()
 
 
-def _is_instant(test: Test) -> bool:
-    return test.operator in ("before", "after", "on_day")
-
-
 def _is_aware(operand: Any) -> bool:
     return isinstance(operand, datetime) and operand.tzinfo is not None
+
+
+def _ranges_of_instants(tests: Sequence[Test]) -> list[_Range[timedelta]]:
+    about_instants = [test for test in tests if test.operator in ("before", "after", "on_day")]
+    is_mixed = len({_is_aware(test.operand) for test in about_instants}) > 1
+    return [_range_of_instants(test, is_mixed=is_mixed) for test in about_instants]
 
 
 def _range_of_instants(test: Test, *, is_mixed: bool) -> _Range[timedelta]:
@@ -232,22 +247,24 @@ def _without_element(tests: Sequence[Test]) -> Pair | None:
     for test in tests:
         if test.operator in _SAYS_WHICH and len(_kinds(test)) == 1:
             others = [other for other in tests if other is not test]
-            refusals = [
-                next((other for other in others if _refuses(other, element)), None)
-                for element in _elements(test)
-            ]
+            refusals = [_refusal_of(element, others) for element in _elements(test)]
             if refusals[0] is not None and None not in refusals:
                 return test, refusals[0]
     return None
 
 
+def _refusal_of(element: Scalar, tests: Sequence[Test]) -> Test | None:
+    return next((test for test in tests if _refuses(test, element)), None)
+
+
 def _refuses(test: Test, element: Scalar) -> bool:
     """Tell whether what is equal to an element certainly fails a test."""
+    kind = compared_as(element)
     if find_operator(test.operator).other in _SAYS_WHICH:
-        return any(other == element for other in _elements(test) if _kind(other) is _kind(element))
+        return any(other == element for other in _elements(test) if compared_as(other) is kind)
     if test.operator in _SAYS_WHICH:
-        return _kinds(test) == {_kind(element)} and element not in _elements(test)
-    if _kind(element) is not float:
+        return _kinds(test) == {kind} and element not in _elements(test)
+    if kind is not float:
         return False
     if test.operator == "not_between":
         least, greatest = test.operand
@@ -261,9 +278,4 @@ def _elements(test: Test) -> Sequence[Scalar]:
 
 
 def _kinds(test: Test) -> set[type]:
-    return {_kind(element) for element in _elements(test)}
-
-
-def _kind(element: Scalar) -> type:
-    """Return the type by which an element is compared: text, a truth or a number."""
-    return next((kind for kind in (str, bool) if isinstance(element, kind)), float)
+    return {compared_as(element) for element in _elements(test)}

@@ -136,7 +136,7 @@ def _operator_misfit(test: Test, kind: ColumnKind) -> str | None:
     reads = find_operator(test.operator).operator.reads
     if reads in (None, Reading.OPERAND) or reads in _CAN_BE.get(kind, ()):
         return None
-    return f"holds {_SHOWN[kind]}, and {test.operator} reads {reads}; {_allowed(kind)}"
+    return f"holds {_SHOWN[kind]}, and {test.operator} reads {reads}; {_allowed_operators(kind)}"
 
 
 def _element_misfit(test: Test, element: Scalar, kind: ColumnKind) -> str | None:
@@ -152,7 +152,7 @@ def _element_misfit(test: Test, element: Scalar, kind: ColumnKind) -> str | None
     if kind in (ColumnKind.DATE, ColumnKind.INSTANT) and _is_day(element):
         negation = "not_" if find_operator(test.operator).negated else ""
         return f"{holds}; write {negation}on_day: {str(element)[:10]}"
-    return f"{holds}; {_allowed(kind)}"
+    return f"{holds}; {_allowed_operators(kind)}"
 
 
 def _can_equal(element: Scalar, kind: ColumnKind) -> bool:
@@ -194,7 +194,7 @@ def _is_day(element: Scalar) -> bool:
     return isinstance(element, str) and parse_instant(element) is not None
 
 
-def _allowed(kind: ColumnKind) -> str:
+def _allowed_operators(kind: ColumnKind) -> str:
     """Return the operators that are meant for a kind, in words."""
     readings = {None, _NATURAL.get(kind)} | (
         {Reading.OPERAND} if kind in (ColumnKind.NUMBER, ColumnKind.BOOLEAN) else set()

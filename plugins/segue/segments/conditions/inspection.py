@@ -98,10 +98,9 @@ def operators_of(condition: Condition) -> frozenset[Operator[Any]]:
 def to_data(condition: Condition) -> dict[str, Any]:
     """Return the condition as plain data, always in the same form; it parses to the same again."""
     match condition:
-        case AllOf():
-            return {"all": [to_data(part) for part in condition.parts]}
-        case AnyOf():
-            return {"any": [to_data(part) for part in condition.parts]}
+        case AllOf() | AnyOf():
+            parts = [to_data(part) for part in condition.parts]
+            return {"all" if isinstance(condition, AllOf) else "any": parts}
         case Not():
             return {"not": to_data(condition.part)}
         case FieldLeaf():

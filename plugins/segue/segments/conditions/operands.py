@@ -19,6 +19,12 @@ from segue.segments.columns.instants import parse_instant
 
 Scalar = str | bool | int | float
 
+
+def compared_as(element: Scalar) -> type:
+    """Return the type by which an element is compared: text, a truth or a number."""
+    return next((kind for kind in (str, bool) if isinstance(element, kind)), float)
+
+
 _SHARE = re.compile(r"((?:100|[0-9]{1,2})(?:\.[0-9]{1,9})?)%")
 
 
@@ -46,7 +52,7 @@ class AnyScalar(Operand):
             return _text(data)
         if data is None:
             raise ValueError("the operand is missing; to find missing values write is_empty: true")
-        raise _expected("text, a number or a boolean", data)
+        raise _mismatch("text, a number or a boolean", data)
 
 
 class ScalarList(Operand):
@@ -56,7 +62,7 @@ class ScalarList(Operand):
 
     def parse(self, data: object) -> tuple[Scalar, ...]:
         if not isinstance(data, list | tuple):
-            raise _expected("a list such as [gold, silver]", data)
+            raise _mismatch("a list such as [gold, silver]", data)
         if not data:
             raise ValueError("expected at least one element, found an empty list")
         return tuple(AnyScalar().parse(element) for element in data)
@@ -70,7 +76,7 @@ class Text(Operand):
     def parse(self, data: object) -> str:
         if not isinstance(data, str):
             hint = ' (quote it to make it text: "…")' if isinstance(data, int | float) else ""
-            raise _expected("text", data, hint)
+            raise _mismatch("text", data, hint)
         return _text(data)
 
 
@@ -97,7 +103,7 @@ class Number(Operand):
 
     def parse(self, data: object) -> int | float:
         if isinstance(data, bool) or not isinstance(data, int | float):
-            raise _expected("a number", data)
+            raise _mismatch("a number", data)
         return _finite(data)
 
 
@@ -114,7 +120,7 @@ class NumberRange(Operand):
 
     def parse(self, data: object) -> tuple[int | float, int | float]:
         if not isinstance(data, list | tuple) or len(data) != 2:
-            raise _expected("two numbers such as [18, 65]", data)
+            raise _mismatch("two numbers such as [18, 65]", data)
         least, greatest = (Number().parse(bound) for bound in data)
         if least > greatest:
             raise ValueError(f"nothing is between {least} and {greatest}; the lesser comes first")
@@ -133,7 +139,7 @@ class Day(Operand):
     def parse(self, data: object) -> date:
         instant = parse_instant(data) if isinstance(data, str) and len(data) == 10 else None
         if instant is None:
-            raise _expected("a day such as 2026-11-22", data)
+            raise _mismatch("a day such as 2026-11-22", data)
         return instant.date()
 
 
@@ -145,7 +151,7 @@ class Instant(Operand):
     def parse(self, data: object) -> datetime:
         instant = parse_instant(data) if isinstance(data, str) else None
         if instant is None:
-            raise _expected("a date or time such as 2026-11-22 or 2026-11-22T06:00:00Z", data)
+            raise _mismatch("a date or time such as 2026-11-22 or 2026-11-22T06:00:00Z", data)
         return instant
 
 
@@ -177,7 +183,7 @@ class Share(Operand):
     def parse(self, data: object) -> int:
         match = _SHARE.fullmatch(data) if isinstance(data, str) else None
         if match is None or Fraction(match[1]) > 100:
-            raise _expected("a share from 0% to 100%, such as 10% or 0.5%", data)
+            raise _mismatch("a share from 0% to 100%, such as 10% or 0.5%", data)
         return math.ceil(Fraction(match[1]) / 100 * 2**64)
 
 
@@ -188,7 +194,7 @@ class Flag(Operand):
 
     def parse(self, data: object) -> bool:
         if data is not True:
-            raise _expected("true", data)
+            raise _mismatch("true", data)
         return True
 
 
@@ -220,7 +226,7 @@ def shape(data: object) -> str:
     return repr(data)
 
 
-def _expected(allowed: str, data: object, hint: str = "") -> ValueError:
+def _mismatch(allowed: str, data: object, hint: str = "") -> ValueError:
     return ValueError(f"expected {allowed}, found {shape(data)}{hint}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from calendar import isleap
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from segue.durations import Duration
 from segue.segments.conditions.operands import (
@@ -19,6 +19,7 @@ from segue.segments.conditions.operands import (
     ScalarList,
     Span,
     Text,
+    compared_as,
 )
 from segue.segments.conditions.registry import Moment, Operator, Reading, register
 
@@ -52,15 +53,15 @@ class OneOf(Operator[tuple[Scalar, ...]]):
     reads = Reading.OPERAND
 
     def holds(self, column: Column, operand: tuple[Scalar, ...], moment: Moment) -> Mask:
-        texts = [element for element in operand if isinstance(element, str)]
-        flags = [element for element in operand if isinstance(element, bool)]
-        numbers = [e for e in operand if not isinstance(e, str | bool)]
+        elements: dict[type, list[Any]] = {str: [], float: [], bool: []}
+        for element in operand:
+            elements[compared_as(element)].append(element)
         mask = ~column.everywhere
-        if texts:
-            mask = mask | column.texts.one_of(texts)
-        if numbers:
-            mask = mask | column.numbers.one_of(numbers)
-        for flag in flags:
+        if elements[str]:
+            mask = mask | column.texts.one_of(elements[str])
+        if elements[float]:
+            mask = mask | column.numbers.one_of(elements[float])
+        for flag in elements[bool]:
             mask = mask | column.booleans.equal(flag)
         return mask
 

@@ -139,7 +139,7 @@ def _change_schema() -> JsonSchemaValue:
 
 def _mapping(
     properties: dict[str, JsonSchemaValue],
-    required: list[str],
+    required_keys: list[str],
     description: str,
     *,
     at_least: int = 0,
@@ -150,8 +150,8 @@ def _mapping(
         "properties": properties,
         "additionalProperties": False,
     }
-    if required:
-        schema["required"] = required
+    if required_keys:
+        schema["required"] = required_keys
     if at_least:
         schema["minProperties"] = at_least
     return schema

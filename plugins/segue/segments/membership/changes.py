@@ -101,9 +101,9 @@ def segment_changes(
     """Return the changes of ``segment`` from one snapshot to another, under its definition."""
     find = _plain_segment_changes if segment.asks_outside else _sorted_segment_changes
     rows, sizes, leavers = find(segment, directory, previous, current, store)
-    there = None if leavers is None else leavers.found
+    there = None if leavers is None else leavers.ids
     if there is None:
-        ids: Any = _removed(rows).to_pylist()
+        ids: Any = _removed_ids(rows).to_pylist()
         contacts = SnapshotTables(directory, current).contacts((), only=ids) if ids else None
         there = _as_ids(()) if contacts is None else ids_of(contacts)
     sample = None if leavers is None else leavers.sample
@@ -220,7 +220,7 @@ def _with_reasons(changes: pa.Table, still_there: ArrowColumn) -> pd.DataFrame:
     return frame.astype("str")
 
 
-def _removed(changes: pa.Table) -> ArrowColumn:
+def _removed_ids(changes: pa.Table) -> ArrowColumn:
     is_removed = pc.equal(changes.column("change"), pa.scalar(ChangeKind.REMOVED, TEXT))
     return changes.filter(is_removed).column("contact_id")
 

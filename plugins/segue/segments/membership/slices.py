@@ -7,7 +7,7 @@ contacts are judged, a slice at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -63,8 +63,19 @@ class Leavers:
     """
 
     former: KeySet
-    found: ArrowColumn | None = None  # None: nobody looked
+    ids: ArrowColumn | None = None  # None: nobody looked
     sample: Keys | None = None  # see ``sample_of``
+
+    def among(self, ids: ArrowColumn, keys: Keys, others: Mask) -> ArrowColumn:
+        """Return which ``others`` of a slice's contacts have the keys of former members."""
+        rows, _ = self.former.find(keys)
+        matches: ArrowColumn = pc.take(ids, pa.array(rows[others.take(rows)]))
+        return matches
+
+    def note(self, pieces: Iterable[ArrowColumn], sample: Keys) -> None:
+        """Take what judging all contacts found, slice by slice."""
+        chunks = [ids for piece in pieces for ids in piece.chunks]
+        self.ids, self.sample = pa.chunked_array(chunks, TEXT), sample
 
 
 def sliced_members(
@@ -90,7 +101,7 @@ def sliced_members(
     verdicts_of_leaves = _decide_all(transaction_leaves(match), tables, base)
     opted_out = IdSet(pa.chunked_array([pc.unique(opt_outs(base, segment.segment))]))
 
-    def judge(piece: TableSlice) -> _Judged:
+    def judge(piece: TableSlice) -> _Judgement:
         rows = piece.read([ID, *sorted(needs.contacts)])
         ids: ArrowColumn = rows.column(ID)
         keys = id_keys(ids)
@@ -101,34 +112,31 @@ def sliced_members(
         columns = [ids, pa.chunked_array([pa.array(states)])]
         members = pa.table(columns, names=[ID, "opted_in"]).filter(pa.array(holds))
         # not a slice of the ids, which would keep them all in memory
-        former_members = _with_keys(leavers.former, ids, keys, ~holds) if leavers else _NO_IDS
+        former_members = _NO_IDS if leavers is None else leavers.among(ids, keys, ~holds)
         keys.sort()
-        return _Judged(members, former_members, keys)
+        return _Judgement(members, former_members, keys)
 
     judgements = in_parallel(judge, tables.slices("contacts"))
     keys = [each.keys for each in judgements]
-    if not any(map(len, keys)) or not all_differ(keys):
+    if not _are_unique(keys):
         return None
     if leavers is not None:
-        ids_of_leavers = [ids for each in judgements for ids in each.left.chunks]
-        leavers.found = pa.chunked_array(ids_of_leavers, TEXT)
-        leavers.sample = sample_of(keys)
+        leavers.note((each.former_members for each in judgements), sample_of(keys))
     return [each.members for each in judgements]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Judged:
+class _Judgement:
     """What was found in one slice of the contacts."""
 
     members: pa.Table
-    left: ArrowColumn  # ids of others whose keys are those of former members
+    former_members: ArrowColumn  # ids of others whose keys are those of former members
     keys: Keys  # of all, ascending
 
 
-def _with_keys(wanted: KeySet, ids: ArrowColumn, keys: Keys, among: Mask) -> ArrowColumn:
-    rows, _ = wanted.find(keys)
-    matches: ArrowColumn = pc.take(ids, pa.array(rows[among.take(rows)]))
-    return matches
+def _are_unique(keys: Sequence[Keys]) -> bool:
+    """Tell whether there are keys, and each is another one."""
+    return any(map(len, keys)) and all_differ(keys)
 
 
 def is_judged_row_by_row(condition: Condition) -> bool:
@@ -202,7 +210,7 @@ class _Leaf:
     base: Population
 
     @property
-    def kept(self) -> list[str]:
+    def columns(self) -> list[str]:
         """The columns that count once rows are chosen."""
         field = self.condition.field
         return list(dict.fromkeys([ID, *([] if field is None else [field])]))
@@ -212,63 +220,71 @@ class _Leaf:
 
         None: the rows' own dates must tell.
         """
-        bounds = piece.bounds("date")
-        least, greatest = (None, None) if bounds is None else map(_instant, bounds)
-        if least is None or greatest is None:
+        times = _noted_times(piece)
+        if times is None:
             return None
-        since, moment = self.condition.in_past, Moment(self.base.as_of, self.base.zone)
-        try:
-            earliest, latest = least - _ANY_ZONE, greatest + _ANY_ZONE
-            start = earliest if since is None else moment.before(since)
-        except OverflowError:
-            return None
-        if latest < start or earliest >= self.base.as_of:
+        (earliest, latest), as_of = times, self.base.as_of
+        since, moment = self.condition.in_past, Moment(as_of, self.base.zone)
+        start = earliest if since is None else moment.before(since)
+        if latest < start or earliest >= as_of:
             return False
-        inside = start <= earliest and latest < self.base.as_of
-        return True if inside and piece.is_complete("date") else None
+        is_inside = start <= earliest and latest < as_of
+        return True if is_inside and piece.is_complete("date") else None
 
-    def verdicts(self, counted: Sequence[pa.Table | None]) -> Verdicts:
+    def verdicts(self, rows_of_pieces: Sequence[pa.Table | None]) -> Verdicts:
         """Judge every contact by its counted rows."""
-        some = [rows for rows in counted if rows is not None]
+        some = [rows for rows in rows_of_pieces if rows is not None]
         rows = pa.concat_tables(some, promote_options="permissive") if some else self._no_rows()
         rows = rows.combine_chunks()  # ids are taken from anywhere
         evaluator = Evaluator(replace(self.base, transactions=_frame(rows)))
         return evaluator.judge_groups(self.condition, rows.column(ID))
 
     def _no_rows(self) -> pa.Table:
-        return pa.table({name: pa.nulls(0, TEXT) for name in self.kept})
+        return pa.table({name: pa.nulls(0, TEXT) for name in self.columns})
 
 
 def _counted_rows(
-    piece: TableSlice, asked: Sequence[_Leaf], base: Population
+    piece: TableSlice, leaves_of_rows: Sequence[_Leaf], base: Population
 ) -> list[pa.Table | None]:
     """Return for each condition the rows of a slice that it counts, None where there are none.
 
     Columns are read when they are known to matter: first those that choose the rows.
     """
-    in_time = [leaf.in_time(piece) for leaf in asked]
+    in_time = [leaf.in_time(piece) for leaf in leaves_of_rows]
     columns_of_leaves = [
         where_columns(leaf.condition) | ({"date"} if dates is None else set())
-        for leaf, dates in zip(asked, in_time, strict=True)
+        for leaf, dates in zip(leaves_of_rows, in_time, strict=True)
         if dates is not False
     ]
     if not columns_of_leaves:
-        return [None] * len(asked)
+        return [None] * len(leaves_of_rows)
     rows = piece.read(sorted(frozenset().union(*columns_of_leaves)) or [ID])
     evaluator = Evaluator(replace(base, transactions=_frame(rows)))
 
     def keep(leaf: _Leaf, dates: bool | None) -> pa.Table | None:
-        mask = evaluator.counted(leaf.condition, all_in_time=dates is True)
+        mask = evaluator.looks_at(leaf.condition, all_in_time=dates is True)
         if not mask.any():
             return None
-        missing = [name for name in leaf.kept if name not in rows.column_names]
+        missing = [name for name in leaf.columns if name not in rows.column_names]
         more = piece.read(missing)
-        values = [(more if name in missing else rows).column(name) for name in leaf.kept]
+        values = [(more if name in missing else rows).column(name) for name in leaf.columns]
         columns = [plain(column) for column in values]  # dictionaries differ from slice to slice
-        return pa.table(columns, names=leaf.kept).filter(pa.array(mask))
+        return pa.table(columns, names=leaf.columns).filter(pa.array(mask))
 
-    pairs = zip(asked, in_time, strict=True)
+    pairs = zip(leaves_of_rows, in_time, strict=True)
     return [None if dates is False else keep(leaf, dates) for leaf, dates in pairs]
+
+
+def _noted_times(piece: TableSlice) -> tuple[datetime, datetime] | None:
+    """Return between which instants the dates of a slice are, in any zone, if its file notes it."""
+    bounds = piece.bounds("date")
+    least, greatest = (None, None) if bounds is None else map(_instant, bounds)
+    if least is None or greatest is None:
+        return None
+    try:
+        return least - _ANY_ZONE, greatest + _ANY_ZONE
+    except OverflowError:
+        return None
 
 
 def _instant(value: Any) -> datetime | None:

@@ -70,10 +70,13 @@ def _range_changes(
     return pa.concat_tables([some, rest.select(CHANGES.names)]).sort_by("contact_id")
 
 
-def _changes(previous: pa.Table, current: pa.Table, before: Keys, now: Keys) -> pa.Table:
-    """Compare members whose keys, ``before`` and ``now``, are strictly ascending on each side."""
-    there, here = _same_contacts(previous.column(0), current.column(0), before, now)
-    is_gone, is_new = np.ones(len(before), dtype=bool), np.ones(len(now), dtype=bool)
+def _changes(previous: pa.Table, current: pa.Table, former_keys: Keys, keys: Keys) -> pa.Table:
+    """Compare members whose keys are strictly ascending on each side."""
+    there, here = _same_contacts(previous.column(0), current.column(0), former_keys, keys)
+    is_gone, is_new = (
+        np.ones(len(former_keys), dtype=bool),
+        np.ones(len(keys), dtype=bool),
+    )
     is_gone[there], is_new[here] = False, False
     opted_in = mask_of(current.column(1))[here]
     is_flipped = opted_in != mask_of(previous.column(1))[there]
@@ -87,13 +90,13 @@ def _changes(previous: pa.Table, current: pa.Table, before: Keys, now: Keys) -> 
 
 
 def _same_contacts(
-    previous: ArrowColumn, current: ArrowColumn, before: Keys, now: Keys
+    previous: ArrowColumn, current: ArrowColumn, former_keys: Keys, keys: Keys
 ) -> tuple[Any, Any]:
     """Return the rows of those who are on both sides, in ``previous`` and in ``current``."""
-    if not len(before) or not len(now):
+    if not len(former_keys) or not len(keys):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    places = np.minimum(np.searchsorted(before, now), len(before) - 1)
-    here = np.flatnonzero(before[places] == now)
+    places = np.minimum(np.searchsorted(former_keys, keys), len(former_keys) - 1)
+    here = np.flatnonzero(former_keys[places] == keys)
     there = places[here]
     same = mask_of(pc.equal(pc.take(previous, pa.array(there)), pc.take(current, pa.array(here))))
     return there[same], here[same]
@@ -116,18 +119,18 @@ def _ranges(
     previous: Iterator[pa.Table], current: Iterator[pa.Table]
 ) -> Iterator[tuple[pa.Table, pa.Table]]:
     """Cut both sides at the same ids, so that every contact is in one range, on either side."""
-    nothing = MEMBERS.empty_table()
-    old, now = next(previous, nothing), next(current, nothing)
+    no_rows = MEMBERS.empty_table()
+    old, now = next(previous, no_rows), next(current, no_rows)
     while old.num_rows and now.num_rows:
         end = min(_id(old, -1), _id(now, -1))
         cuts = [bisect_right(_IdSequence(side), end) for side in (old, now)]
         yield old.slice(0, cuts[0]), now.slice(0, cuts[1])
-        old = old.slice(cuts[0]) if cuts[0] < len(old) else next(previous, nothing)
-        now = now.slice(cuts[1]) if cuts[1] < len(now) else next(current, nothing)
+        old = old.slice(cuts[0]) if cuts[0] < len(old) else next(previous, no_rows)
+        now = now.slice(cuts[1]) if cuts[1] < len(now) else next(current, no_rows)
     for piece in (old, *previous):
-        yield piece, nothing
+        yield piece, no_rows
     for piece in (now, *current):
-        yield nothing, piece
+        yield no_rows, piece
 
 
 def _ascending(side: Iterator[pa.Table]) -> Iterator[pa.Table]:

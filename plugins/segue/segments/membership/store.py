@@ -91,12 +91,12 @@ def missing_for(segment: SegmentDefinition, tables: SnapshotTables) -> list[str]
 
 def describe_missing(segment: SegmentDefinition, tables: SnapshotTables) -> str | None:
     """Say what the segment needs and the snapshot lacks; None where it has all of it."""
-    lacking = missing_for(segment, tables)
-    if not lacking:
+    missing_names = missing_for(segment, tables)
+    if not missing_names:
         return None
     return (
         f"snapshot {tables.snapshot.key} of {tables.directory.directory} lacks "
-        f"{', '.join(lacking)}, which the segment {segment.segment} needs"
+        f"{', '.join(missing_names)}, which the segment {segment.segment} needs"
     )
 
 
@@ -213,11 +213,11 @@ def _compute(
     directory: DirectoryDefinition,
     snapshot: Snapshot,
     leavers: Leavers | None = None,
-    known: MembershipStore | None = None,
+    store: MembershipStore | None = None,
 ) -> pa.Table:
     members = sliced_members(segment, directory, snapshot, leavers)
     if members is None:
-        return plain_members(segment, directory, snapshot, known)
+        return plain_members(segment, directory, snapshot, store)
     table = pa.concat_tables(members).cast(_SCHEMA).combine_chunks()
     order: Any = pa.array(order_of_ids(table.column("contact_id")))
     return table.take(order)
@@ -227,13 +227,13 @@ def plain_members(
     segment: SegmentDefinition,
     directory: DirectoryDefinition,
     snapshot: Snapshot,
-    known: MembershipStore | None = None,
+    store: MembershipStore | None = None,
 ) -> pa.Table:
     """Return the members, sorted by id, with the snapshot in memory as a whole: the reference.
 
     ``known`` keeps what Python functions say of segments that this one refers to.
     """
-    population = load_population(segment, SnapshotTables(directory, snapshot), memberships=known)
+    population = load_population(segment, SnapshotTables(directory, snapshot), memberships=store)
     members = pa.array(judge(segment, population))
     states = pa.chunked_array([pa.array(opt_states(population, segment.segment))])
     columns = [ids_of(population.contacts), states]
