@@ -265,14 +265,14 @@ NOON = np.datetime64("2026-11-22T12:00", "us")  # half a day before as-of
 def counted(monkeypatch):
     """Note, for every slice whose rows are counted, how many it has and the columns read of it."""
     slices = []
-    of_evaluator = sliced_membership.Evaluator.counted
+    of_evaluator = sliced_membership.Evaluator.looks_at
 
     def counting(self, leaf, *, all_in_time=False):
         mask = of_evaluator(self, leaf, all_in_time=all_in_time)
         slices.append((len(mask), list(self._population.transactions.columns)))
         return mask
 
-    monkeypatch.setattr(sliced_membership.Evaluator, "counted", counting)
+    monkeypatch.setattr(sliced_membership.Evaluator, "looks_at", counting)
     return slices
 
 
