@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from segue.directory.definition import UNSUBSCRIBED, DirectoryDefinition
-from segue.directory.plain_columns import TEXT, Column, is_text, pc, plain
+from segue.directory.plain_columns import TEXT, ArrowColumn, is_text, pc, plain
 from segue.directory.python_values import python_value, python_values
 
 Item = TypeVar("Item")
@@ -77,16 +77,16 @@ class LocatedRows:
         return f"row {row}" if len(self.files) == 1 else f"{name} row {row}"
 
 
-def missing_ids(ids: Column) -> Column:
+def missing_ids(ids: ArrowColumn) -> ArrowColumn:
     """Mark the rows whose contact id is null or empty."""
-    missing: Column = pc.fill_null(pc.equal(ids, pa.scalar("", TEXT)), True)
+    missing: ArrowColumn = pc.fill_null(pc.equal(ids, pa.scalar("", TEXT)), True)
     return missing
 
 
-def unfit_ids(ids: Column) -> Column:
+def unfit_ids(ids: ArrowColumn) -> ArrowColumn:
     """Mark the rows whose contact id no ledger could keep: with a NUL, or longer than its index."""
     long = pc.greater(pc.binary_length(ids), LONGEST_ID)
-    unfit: Column = pc.fill_null(pc.or_(long, pc.match_substring(ids, "\0")), False)
+    unfit: ArrowColumn = pc.fill_null(pc.or_(long, pc.match_substring(ids, "\0")), False)
     return unfit
 
 
@@ -95,12 +95,12 @@ def unfit_positions(ids: Sequence[str]) -> list[int]:
     return _positions(unfit_ids(pa.chunked_array([pa.array(ids, TEXT)])))
 
 
-def has_repeats(sorted_ids: Column) -> bool:
+def has_repeats(sorted_ids: ArrowColumn) -> bool:
     """Tell whether any id occurs twice; equal ids must stand side by side."""
     return bool(pc.any(pc.equal(sorted_ids[:-1], sorted_ids[1:])).as_py())
 
 
-def opt_states(column: Column) -> tuple[Column, Column]:
+def opt_states(column: ArrowColumn) -> tuple[ArrowColumn, ArrowColumn]:
     """Return opt states as booleans, null where missing, and a mark on values that are none."""
     kind = column.type
     missing: Any
@@ -200,7 +200,7 @@ def describe_missing_opt_states(rows: LocatedRows, column: str) -> str | None:
     return f"{what}: {_some(missing, rows.contact_at)}; each must say true or false"
 
 
-def unknown_scopes(rows: pa.Table, directory: DirectoryDefinition) -> Column:
+def unknown_scopes(rows: pa.Table, directory: DirectoryDefinition) -> ArrowColumn:
     """Mark the rows of subscriptions that opt out of what nobody knows.
 
     ``opted_in`` may be as the files have it.
@@ -210,8 +210,10 @@ def unknown_scopes(rows: pa.Table, directory: DirectoryDefinition) -> Column:
         scope for scope in python_values(pc.unique(scopes)) if is_scope(scope, directory)
     ]
     unknown = pc.invert(pc.is_in(scopes, value_set=pa.array(scopes_of_ours, scopes.type)))
-    is_out: Column = pc.fill_null(pc.invert(opt_states(plain(rows.column("opted_in")))[0]), False)
-    marks: Column = pc.and_(unknown, is_out)
+    is_out: ArrowColumn = pc.fill_null(
+        pc.invert(opt_states(plain(rows.column("opted_in")))[0]), False
+    )
+    marks: ArrowColumn = pc.and_(unknown, is_out)
     return marks
 
 
@@ -248,7 +250,7 @@ def list_names(names: Sequence[str]) -> str:
     return _some(safe, repr, 20)
 
 
-def _positions(marks: Column) -> list[int]:
+def _positions(marks: ArrowColumn) -> list[int]:
     return [int(position) for position in pc.indices_nonzero(marks).to_pylist()]
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from segue.directory.checks import list_names
 from segue.directory.parts import Part
-from segue.directory.plain_columns import TEXT, Column
+from segue.directory.plain_columns import TEXT, ArrowColumn
 from segue.errors import DataError
 
 
@@ -54,7 +54,7 @@ def in_types(
     return pa.table(columns)
 
 
-def _cast(column: Column, kind: Any) -> Column:
+def _cast(column: ArrowColumn, kind: Any) -> ArrowColumn:
     if pa.types.is_decimal(column.type) and pa.types.is_floating(kind):
         return column.cast(TEXT).cast(kind)  # Arrow's own way rounds twice
     if pa.types.is_null(column.type):

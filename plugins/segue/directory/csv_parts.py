@@ -16,7 +16,7 @@ from segue.directory.column_kinds import ColumnKind
 from segue.directory.csv_quotes import QuoteReader
 from segue.directory.parallel import Lazy
 from segue.directory.parts import read_errors
-from segue.directory.plain_columns import TEXT, Ids, pc
+from segue.directory.plain_columns import TEXT, ArrowArray, pc
 from segue.errors import DataError
 
 Result = TypeVar("Result")
@@ -67,7 +67,7 @@ class CsvPart:
         return dict.fromkeys(self.columns, ColumnKind.TEXT)
 
     def read(
-        self, columns: Sequence[str], id_column: str | None = None, only: Ids | None = None
+        self, columns: Sequence[str], id_column: str | None = None, only: ArrowArray | None = None
     ) -> pa.Table:
         with read_errors(self.name):
             try:
@@ -102,7 +102,7 @@ class CsvPart:
             ) from None
 
     def _read(
-        self, columns: Sequence[str], id_column: str | None, only: Ids | None, block: int
+        self, columns: Sequence[str], id_column: str | None, only: ArrowArray | None, block: int
     ) -> pa.Table:
         options = self._options(columns, block)
         with self._open() as stream:
@@ -154,7 +154,7 @@ class CsvPart:
         self,
         stream: IO[bytes],
         id_column: str,
-        only: Ids,
+        only: ArrowArray,
         options: dict[str, Any],
     ) -> pa.Table:
         with pacsv.open_csv(stream, **options) as reader:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from segue.directory.checks import DIRECTORY_SCOPE, ID
 from segue.directory.definition import UNSUBSCRIBED
-from segue.directory.plain_columns import TEXT, Column, pc
+from segue.directory.plain_columns import TEXT, ArrowColumn, pc
 from segue.directory.tables import SnapshotTables
 
 NOTHING_SAYS = (
@@ -66,7 +66,7 @@ def count_opt_outs(tables: SnapshotTables) -> OptOuts:
     return OptOuts(pc.sum(is_contact).as_py() or 0, places, tables.directory.consent == "none")
 
 
-def _opt_outs_by_scope(tables: SnapshotTables) -> tuple[dict[str, int], Column]:
+def _opt_outs_by_scope(tables: SnapshotTables) -> tuple[dict[str, int], ArrowColumn]:
     """Return how many rows of subscriptions opt out, and the ids that opt out of the directory."""
     rows = tables.table("subscriptions").read(["scope", "opted_in"], None)
     rows = rows.filter(pc.invert(rows.column("opted_in")))

@@ -15,7 +15,15 @@ from fsspec.implementations.local import LocalFileSystem
 from segue.directory.column_kinds import ColumnKind
 from segue.directory.parallel import Lazy, in_parallel
 from segue.directory.parts import read_errors
-from segue.directory.plain_columns import Column, Ids, id_text, is_text, kind_of, pc, plain_table
+from segue.directory.plain_columns import (
+    ArrowArray,
+    ArrowColumn,
+    id_text,
+    is_text,
+    kind_of,
+    pc,
+    plain_table,
+)
 
 _TIMES: Any = {"coerce_int96_timestamp_unit": "us"}  # nanoseconds end in 2262
 _CELLS, _FEWEST_ROWS = 1 << 20, 1 << 10  # decoded at a time to find a few contacts
@@ -44,7 +52,7 @@ class ParquetPart:
         return {name: kind_of(self._arrow_schema.field(name).type) for name in self.columns}
 
     def read(
-        self, columns: Sequence[str], id_column: str | None = None, only: Ids | None = None
+        self, columns: Sequence[str], id_column: str | None = None, only: ArrowArray | None = None
     ) -> pa.Table:
         with read_errors(self.name), self._open() as file:
             if only is None or id_column is None:
@@ -136,7 +144,7 @@ class ParquetSlice:
         with read_errors(self.part.name), self.part.open(dictionaries) as file:
             return plain_table(self._read(file, columns), id_column, dictionaries)
 
-    def read_only(self, columns: Sequence[str], id_column: str, only: Ids) -> pa.Table:
+    def read_only(self, columns: Sequence[str], id_column: str, only: ArrowArray) -> pa.Table:
         """Return the rows of these contacts; other columns are decoded only if there are any.
 
         They are decoded batch by batch, so that a few rows never cost the memory of all.
@@ -155,7 +163,7 @@ class ParquetSlice:
             return pa.concat_tables([none, *tables], promote_options="permissive")
 
     def _chosen_rows(
-        self, file: pq.ParquetFile, columns: Sequence[str], id_column: str, mask: Column
+        self, file: pq.ParquetFile, columns: Sequence[str], id_column: str, mask: ArrowColumn
     ) -> Iterator[pa.Table]:
         """Yield the rows that ``mask`` chooses, batch by batch, up to the last of them."""
         names, start, last = list(columns), 0, pc.indices_nonzero(mask)[-1].as_py()
@@ -203,7 +211,7 @@ class ParquetSlice:
         return None if place is None else self.part.metadata.row_group(self.index).column(place)
 
 
-def _may_hold(bounds: tuple[Any, Any] | None, only: Ids) -> bool:
+def _may_hold(bounds: tuple[Any, Any] | None, only: ArrowArray) -> bool:
     """Judge by the least and greatest id that a file notes for a row group of text ids."""
     if bounds is None or not all(isinstance(bound, str) for bound in bounds):
         return True

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from segue.directory.column_kinds import ColumnKind
-from segue.directory.plain_columns import Ids
+from segue.directory.plain_columns import ArrowArray
 from segue.errors import DataError
 
 
@@ -55,7 +55,7 @@ class Part(Protocol):
         """What the columns hold, by the file's own names."""
 
     def read(
-        self, columns: Sequence[str], id_column: str | None = None, only: Ids | None = None
+        self, columns: Sequence[str], id_column: str | None = None, only: ArrowArray | None = None
     ) -> pa.Table:
         """Return the asked columns in file order; ``only`` keeps the rows of these contacts."""
 

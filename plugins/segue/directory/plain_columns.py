@@ -20,13 +20,13 @@ import pyarrow.compute
 from segue.directory.column_kinds import ColumnKind
 from segue.errors import DataError
 
-Column: TypeAlias = "pa.ChunkedArray[Any]"
-Ids: TypeAlias = "pa.Array[Any]"
+ArrowColumn: TypeAlias = "pa.ChunkedArray[Any]"
+ArrowArray: TypeAlias = "pa.Array[Any]"
 pc: Any = pyarrow.compute
 TEXT: Any = pa.large_string()
 
 
-def plain(column: Column) -> Column:
+def plain(column: ArrowColumn) -> ArrowColumn:
     """Return a column without dictionary, extension or NaN.
 
     Text is large_string, and so are bytes, UTF-8 or not: what is no text is missing for its row
@@ -45,26 +45,26 @@ def plain(column: Column) -> Column:
         return column.cast(TEXT)
     if is_bytes(kind):
         binary = column.cast(pa.large_binary())
-        return cast(Column, pc.cast(binary, options=_UNSEEN))
+        return cast(ArrowColumn, pc.cast(binary, options=_UNSEEN))
     return _as_doubles(column) if pa.types.is_floating(kind) else column
 
 
 _UNSEEN = pc.CastOptions(TEXT, allow_invalid_utf8=True)
 
 
-def _as_doubles(column: Column) -> Column:
+def _as_doubles(column: ArrowColumn) -> ArrowColumn:
     doubles: Any = _WIDENED.get(column.type, lambda values: values)(column)
     not_a_number = pc.is_nan(doubles)
     if pc.any(not_a_number).as_py():
         doubles = pc.if_else(not_a_number, pa.scalar(None, pa.float64()), doubles)
-    return cast(Column, doubles)
+    return cast(ArrowColumn, doubles)
 
 
-def _from_floats(column: Column) -> Column:
+def _from_floats(column: ArrowColumn) -> ArrowColumn:
     return column.cast(TEXT).cast(pa.float64())  # Arrow writes the shortest decimal
 
 
-def _from_halves(column: Column) -> Column:
+def _from_halves(column: ArrowColumn) -> ArrowColumn:
     doubles = [_halves().take(chunk.view(pa.uint16())) for chunk in column.chunks]
     return pa.chunked_array(doubles, pa.float64())
 
@@ -133,7 +133,7 @@ def kind_of(kind: pa.DataType) -> ColumnKind:
     return next(content for holds, content in _KINDS if holds(kind))
 
 
-def id_text(column: Column) -> Column:
+def id_text(column: ArrowColumn) -> ArrowColumn:
     """Return contact ids, as plain text; whole numbers become their decimal digits."""
     own_kind, column = column.type, plain(column)
     kind = column.type

@@ -10,7 +10,7 @@ import pyarrow as pa
 from segue.directory import checks
 from segue.directory.checks import ID, CheckFinding
 from segue.directory.layout import TABLES
-from segue.directory.plain_columns import Ids, is_text, pc
+from segue.directory.plain_columns import ArrowArray, is_text, pc
 from segue.directory.readers import open_parts
 from segue.directory.stored_table import StoredTable
 from segue.directory.tables import SnapshotTables
@@ -156,7 +156,7 @@ def _describe_emptiness(rows: checks.LocatedRows) -> str | None:
     return None if rows.columns.num_rows else "the table has no rows"
 
 
-def _facts(table: StoredTable, contacts: Ids) -> TableReport:
+def _facts(table: StoredTable, contacts: ArrowArray) -> TableReport:
     has_dates = table.name == "transactions" and "date" in table.sources
     rows = table.read(["date"] if has_dates else [], None)
     of_contacts = pc.sum(pc.is_in(rows.column(ID), value_set=contacts)).as_py() or 0

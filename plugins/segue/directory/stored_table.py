@@ -19,7 +19,7 @@ from segue.directory.definition import DirectoryDefinition, TableName
 from segue.directory.layout import StoredFile
 from segue.directory.parallel import Lazy, in_parallel
 from segue.directory.parts import Part, Slice
-from segue.directory.plain_columns import TEXT, Ids, pc, plain
+from segue.directory.plain_columns import TEXT, ArrowArray, pc, plain
 from segue.directory.readers import open_parts
 from segue.errors import DataError
 
@@ -204,7 +204,9 @@ class StoredTable:
         files = zip((part.name for part in self.parts), counts, strict=True)
         return LocatedRows(_concat(rows_of_parts), list(files))
 
-    def _read_parts(self, sources: Mapping[str, str], only: Ids | None = None) -> list[pa.Table]:
+    def _read_parts(
+        self, sources: Mapping[str, str], only: ArrowArray | None = None
+    ) -> list[pa.Table]:
         """Return each file's rows, under standard names."""
         own, parts = list(dict.fromkeys(sources.values())), self.parts
         with self.located_errors():

@@ -14,9 +14,9 @@ import pyarrow as pa
 from segue.directory.checks import DIRECTORY_SCOPE, SEGMENT_SCOPE
 from segue.directory.definition import UNSUBSCRIBED
 from segue.directory.opt_outs import opt_places
+from segue.directory.plain_columns import TEXT, ArrowColumn, pc
 from segue.directory.tables import SnapshotTables
 from segue.errors import DataError
-from segue.segments.columns.arrow import TEXT, ArrowColumn, pc
 from segue.segments.columns.column_source import column_of
 from segue.segments.columns.ordered import Mask
 from segue.segments.columns.readings import mask_of

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from segue.directory.plain_columns import ArrowColumn, pc
 from segue.errors import DataError
-from segue.segments.columns.arrow import ArrowColumn, pc
 from segue.segments.columns.column import Column
 from segue.segments.columns.column_source import column_of
 from segue.segments.columns.id_keys import IdSet, group_ids

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from segue.directory.plain_columns import ArrowColumn, pc
 from segue.directory.tables import SnapshotTables
-from segue.segments.columns.arrow import ArrowColumn, pc
 from segue.segments.columns.ordered import Mask
 from segue.segments.columns.readings import mask_of
 from segue.segments.conditions import Needs

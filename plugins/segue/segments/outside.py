@@ -17,12 +17,12 @@ from segue.directory.checks import opt_states as read_opt_states
 from segue.directory.layout import find_file, storage_errors, without_password
 from segue.directory.look_alikes import opt_state_columns
 from segue.directory.parts import Part
+from segue.directory.plain_columns import TEXT, ArrowColumn, pc
 from segue.directory.readers import open_parts
 from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables
 from segue.documents import did_you_mean
 from segue.errors import DataError
-from segue.segments.columns.arrow import TEXT, ArrowColumn, pc
 from segue.segments.columns.column_source import column_of
 from segue.segments.columns.readings import mask_of
 from segue.segments.definition import SegmentDefinition

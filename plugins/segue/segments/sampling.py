@@ -9,7 +9,7 @@ import hashlib
 
 import numpy as np
 
-from segue.segments.columns.arrow import ArrowColumn
+from segue.directory.plain_columns import ArrowColumn
 from segue.segments.columns.ordered import Mask
 from segue.segments.columns.readings import mask_of
 

@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from segue.segments.columns.arrow import TEXT, ArrowColumn, pc
+from segue.directory.plain_columns import TEXT, ArrowColumn, pc
 from segue.segments.columns.column import Column, InstantColumn, NumberColumn
 from segue.segments.columns.id_keys import IdSet, Keys
-from segue.segments.columns.ordered import Groups, Instants, Mask, ScaledIntegers
+from segue.segments.columns.instants import Instants
+from segue.segments.columns.ordered import Groups, Mask, ScaledIntegers
 from segue.segments.columns.readings import mask_of
 from segue.segments.conditions.registry import Moment
 

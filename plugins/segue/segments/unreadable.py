@@ -22,13 +22,12 @@ from segue.directory.checks import ID
 from segue.directory.column_kinds import ColumnKind
 from segue.directory.layout import TABLES
 from segue.directory.parallel import in_parallel
-from segue.directory.plain_columns import is_text, plain
+from segue.directory.plain_columns import TEXT, ArrowArray, ArrowColumn, is_text, pc, plain
 from segue.directory.python_values import python_values
 from segue.directory.stored_table import TableSlice
 from segue.directory.tables import SnapshotTables
 from segue.durations import zone_spellings
 from segue.errors import DataError
-from segue.segments.columns.arrow import TEXT, ArrowArray, ArrowColumn, pc
 from segue.segments.columns.column import Column, Texts
 from segue.segments.columns.column_source import column_of
 from segue.segments.columns.ordered import Mask

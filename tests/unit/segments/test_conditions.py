@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from segue.documents import ProblemsFound, parse_document, validate
 from segue.errors import DefinitionError
-from segue.segments.columns.instants import parse_instant
+from segue.segments.columns.instant_spellings import parse_instant
 from segue.segments.conditions import (
     AllOf,
     Not,

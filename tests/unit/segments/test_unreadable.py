@@ -18,7 +18,7 @@ from segue.directory.stored_table import StoredTable
 from segue.directory.tables import SnapshotTables
 from segue.errors import DataError
 from segue.segments.columns.column_source import column_of
-from segue.segments.columns.instants import read_instant
+from segue.segments.columns.instant_spellings import read_instant
 from segue.segments.conditions import parse_condition
 from segue.segments.evaluation import Population, evaluate
 from segue.segments.fitness import mailing_list_names

@@ -1,25 +1,15 @@
-"""Arrow's compute functions and column type, as this package uses them.
-
-pyarrow makes its compute functions at run time, and the stubs that describe them refuse most
-calls on a chunked array; here they are plainly untyped, and results get their types back where
-they become masks and arrays.
-"""
+"""Python values and frames' columns as Arrow's arrays, and back."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute
 
+from segue.directory.plain_columns import TEXT, ArrowArray
 from segue.directory.python_values import python_values
-
-pc: Any = pyarrow.compute
-ArrowColumn: TypeAlias = "pa.ChunkedArray[Any]"
-ArrowArray: TypeAlias = "pa.Array[Any]"
-TEXT: Any = pa.large_string()  # what pandas keeps text in; Parquet gives pa.string()
 
 
 def array_of(values: Sequence[Any]) -> ArrowArray:

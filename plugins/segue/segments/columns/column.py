@@ -21,9 +21,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from segue.directory.checks import FALSE_WORDS, TRUE_WORDS
+from segue.directory.plain_columns import TEXT, ArrowColumn, pc
 from segue.directory.python_values import python_value
-from segue.segments.columns.arrow import TEXT, ArrowColumn, pc
-from segue.segments.columns.ordered import Instants, Mask, Numbers, no_numbers
+from segue.segments.columns.instants import Instants
+from segue.segments.columns.ordered import Mask, Numbers, no_numbers
 from segue.segments.columns.readings import mask_of, not_utf8, read_instants, read_numbers
 
 Codes = npt.NDArray[np.int64]

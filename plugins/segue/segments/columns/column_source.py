@@ -10,9 +10,8 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import pyarrow as pa
 
-from segue.directory.plain_columns import is_bytes, plain
+from segue.directory.plain_columns import TEXT, ArrowArray, ArrowColumn, is_bytes, pc, plain
 from segue.directory.python_values import python_values
-from segue.segments.columns.arrow import TEXT, ArrowArray, ArrowColumn, pc
 from segue.segments.columns.column import (
     BooleanColumn,
     Booleans,
@@ -22,9 +21,10 @@ from segue.segments.columns.column import (
     NumberColumn,
     TextColumn,
 )
+from segue.segments.columns.instants import Instants
 from segue.segments.columns.mixed_column import MixedColumn
 from segue.segments.columns.opaque_column import OpaqueColumn
-from segue.segments.columns.ordered import Doubles, Instants, ScaledIntegers
+from segue.segments.columns.ordered import Doubles, ScaledIntegers
 from segue.segments.columns.readings import mask_of, unscaled
 from segue.segments.columns.wall_clock import to_utc
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from segue.directory.parallel import in_parallel
-from segue.segments.columns.arrow import TEXT, ArrowArray, ArrowColumn, pc
+from segue.directory.plain_columns import TEXT, ArrowArray, ArrowColumn, pc
 from segue.segments.columns.ordered import Groups, Mask
 from segue.segments.columns.readings import mask_of
 

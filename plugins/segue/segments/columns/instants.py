@@ -1,48 +1,73 @@
-"""How texts spell instants: ISO 8601, and what others write instead."""
+"""Points in time, compared exactly, and by the day of the year on which they fall."""
 
 from __future__ import annotations
 
-import re
-from datetime import datetime
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from zoneinfo import ZoneInfo
 
-# ISO 8601 dates and date-times in the extended format; the second group is the offset. The same
-# expression is given to RE2 for columns, so it uses nothing that Python has and RE2 lacks.
-_LEAP_YEAR = "(?:[0-9]{2}(?:0[48]|[2468][048]|[13579][26])|(?:[02468][048]|[13579][26])00)"
-_MONTH_DAY = (
-    "(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])"
-    "|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)"
-    "|02-(?:0[1-9]|1[0-9]|2[0-8]))"
-)
-_DATE = f"(?:[0-9]{{4}}-{_MONTH_DAY}|{_LEAP_YEAR}-02-29)"
-_TIME = "(?:[01][0-9]|2[0-3])(?::[0-5][0-9](?::[0-5][0-9](?:[.,][0-9]{1,9})?)?)?"
-_OFFSET = "(?:[Zz]|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)"
-INSTANT_PATTERN = f"{_DATE}(?:[Tt ]{_TIME}({_OFFSET})?)?"
-_INSTANT = re.compile(INSTANT_PATTERN)
-# How others spell the same, and what it is in ISO 8601; for RE2 as well, in this order.
-RESPELLINGS = (
-    ("^[ \t\n\v\f\r]+|[ \t\n\v\f\r]+$", ""),
-    (r"(Z|[+-][0-9:]+)\[[A-Za-z0-9_+/-]+\]$", r"\1"),  # Java: 2026-11-22T09:00Z[UTC]
-    (r"(:[0-9.,]+) ?(?:UTC|Z)$", r"\1Z"),  # BigQuery, Ruby: 2026-11-22 09:00:00 UTC
-    (r"(:[0-9.,]+) ([+-][0-9:]+)$", r"\1\2"),  # Snowflake, SQL Server: 09:00:00.000 -0800
-)
+import numpy as np
+
+from segue.segments.columns.ordered import Groups, Mask, Ordered, ScaledIntegers
+from segue.segments.columns.wall_clock import local_days
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def parse_instant(text: str) -> datetime | None:
-    """Return an ISO 8601 date or date-time, aware if it has an offset; None for other text.
+@dataclass(frozen=True)
+class Instants(Ordered[datetime]):
+    """Points in time: seconds since 1970 in UTC."""
 
-    Digits beyond the microsecond are cut off.
-    """
-    if not _INSTANT.fullmatch(text) or text.startswith("0000"):
-        return None
-    return datetime.fromisoformat(text.upper().replace(",", "."))
+    seconds: ScaledIntegers
+
+    @property
+    def present(self) -> Mask:  # type: ignore[override]
+        return self.seconds.present
+
+    def below(self, operand: datetime) -> Mask:
+        return self.seconds.below(_seconds(operand))
+
+    def at_most(self, operand: datetime) -> Mask:
+        return self.seconds.at_most(_seconds(operand))
+
+    def rows(self, chosen: Mask) -> Instants:
+        """Return the chosen rows."""
+        return Instants(self.seconds.rows(chosen))
+
+    def latest(self, groups: Groups, size: int) -> Instants:
+        """Return the last instant of each of ``size`` groups; missing where there is none."""
+        return Instants(self.seconds.greatest(groups, size))
+
+    def earliest(self, groups: Groups, size: int) -> Instants:
+        """Return the first instant of each of ``size`` groups; missing where there is none."""
+        return Instants(self.seconds.least(groups, size))
+
+    def on_anniversary(self, days: Collection[tuple[int, int]], zone: ZoneInfo) -> Mask:
+        """Return where (month, day) in ``zone`` is one of ``days``; the year does not matter."""
+        local = local_days(self.seconds.units, self.seconds.scale, zone).astype("datetime64[D]")
+        months = local.astype("datetime64[M]")
+        month = months.astype(np.int64) % 12 + 1
+        day = (local - months).astype(np.int64) + 1
+        day_numbers = np.array([month * 100 + day for month, day in sorted(days)], dtype=np.int64)
+        is_on_day: Mask = np.isin(month * 100 + day, day_numbers)
+        return self.present & is_on_day
+
+    def value(self, row: int) -> datetime | None:
+        """Return one instant in UTC, cut to microseconds; None too where Python's calendar ends."""
+        if not self.present[row]:
+            return None
+        microseconds = int(self.seconds.units[row]) * 10**6 // 10**self.seconds.scale
+        try:
+            return EPOCH + timedelta(microseconds=microseconds)
+        except OverflowError:
+            return None
+
+    def beyond(self, row: int) -> str:
+        """Say on which side of Python's calendar an instant lies that ``value`` cannot return."""
+        return "later than 9999-12-31" if self.seconds.units[row] > 0 else "earlier than 0001-01-01"
 
 
-def read_instant(text: str) -> datetime | None:
-    """Return a value of the data, which may be spelt as databases do: in blanks, and in UTC."""
-    return parse_instant(text) or parse_instant(_respelt(text))
-
-
-def _respelt(text: str) -> str:
-    for pattern, iso in RESPELLINGS:
-        text = re.sub(pattern, iso, text)
-    return text
+def _seconds(instant: datetime) -> Fraction:
+    return Fraction((instant - EPOCH) // timedelta(microseconds=1), 10**6)

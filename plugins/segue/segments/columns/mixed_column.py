@@ -15,15 +15,14 @@ import pandas as pd
 import pyarrow as pa
 
 from segue.directory.checks import FALSE_WORDS, TRUE_WORDS
+from segue.directory.plain_columns import TEXT
 from segue.errors import DataError
-from segue.segments.columns.arrow import TEXT
 from segue.segments.columns.column import Booleans, Column, Texts, instant_text
-from segue.segments.columns.instants import read_instant
+from segue.segments.columns.instant_spellings import read_instant
+from segue.segments.columns.instants import EPOCH, Instants
 from segue.segments.columns.ordered import (
-    EPOCH,
     Exact,
     ExactNumbers,
-    Instants,
     Mask,
     Numbers,
     ScaledIntegers,

@@ -13,12 +13,12 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 
 from segue.directory.column_kinds import ColumnKind
-from segue.directory.plain_columns import kind_of
+from segue.directory.plain_columns import ArrowColumn, kind_of, pc
 from segue.directory.python_values import python_value
 from segue.errors import DataError
-from segue.segments.columns.arrow import ArrowColumn, pc
 from segue.segments.columns.column import Booleans, Column, Texts
-from segue.segments.columns.ordered import Instants, Mask, Numbers
+from segue.segments.columns.instants import Instants
+from segue.segments.columns.ordered import Mask, Numbers
 from segue.segments.columns.readings import mask_of
 
 _HOLDS = {

@@ -1,4 +1,4 @@
-"""Values with an order - numbers and instants - compared with operands exactly.
+"""Values with an order, and numbers, compared with operands exactly.
 
 Three ways to hold numbers, the same questions to each: scaled integers (integers, decimals, whole
 columns of plain text numbers, and instants), doubles, and, slowly, whatever mixes or exceeds them.
@@ -12,21 +12,18 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from fractions import Fraction
 from typing import Any, Generic, TypeAlias, TypeVar
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from segue.segments.columns.arrow import TEXT, pc
+from segue.directory.plain_columns import TEXT, pc
 from segue.segments.columns.exact_sums import group_sums
-from segue.segments.columns.wall_clock import local_days
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Integers: TypeAlias = npt.NDArray[Any]  # int64, or uint64 where a column is
@@ -35,7 +32,6 @@ Groups: TypeAlias = npt.NDArray[np.int64]  # for each row, which group (contact)
 Exact: TypeAlias = int | Decimal | float
 Operand = TypeVar("Operand")
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Wide enough for any sum of numbers that ``exact_number`` returns; a rounding would be a bug.
 _ARITHMETIC = Context(prec=4000, traps=[Inexact])
 
@@ -319,59 +315,6 @@ class ExactNumbers(Numbers):
         )
 
 
-@dataclass(frozen=True)
-class Instants(Ordered[datetime]):
-    """Points in time: seconds since 1970 in UTC."""
-
-    seconds: ScaledIntegers
-
-    @property
-    def present(self) -> Mask:  # type: ignore[override]
-        return self.seconds.present
-
-    def below(self, operand: datetime) -> Mask:
-        return self.seconds.below(_seconds(operand))
-
-    def at_most(self, operand: datetime) -> Mask:
-        return self.seconds.at_most(_seconds(operand))
-
-    def rows(self, chosen: Mask) -> Instants:
-        """Return the chosen rows."""
-        return Instants(self.seconds.rows(chosen))
-
-    def latest(self, groups: Groups, size: int) -> Instants:
-        """Return the last instant of each of ``size`` groups; missing where there is none."""
-        return Instants(self.seconds.greatest(groups, size))
-
-    def earliest(self, groups: Groups, size: int) -> Instants:
-        """Return the first instant of each of ``size`` groups; missing where there is none."""
-        return Instants(self.seconds.least(groups, size))
-
-    def on_anniversary(self, days: Collection[tuple[int, int]], zone: ZoneInfo) -> Mask:
-        """Return where (month, day) in ``zone`` is one of ``days``; the year does not matter."""
-        local = local_days(self.seconds.units, self.seconds.scale, zone).astype("datetime64[D]")
-        months = local.astype("datetime64[M]")
-        month = months.astype(np.int64) % 12 + 1
-        day = (local - months).astype(np.int64) + 1
-        day_numbers = np.array([month * 100 + day for month, day in sorted(days)], dtype=np.int64)
-        is_on_day: Mask = np.isin(month * 100 + day, day_numbers)
-        return self.present & is_on_day
-
-    def value(self, row: int) -> datetime | None:
-        """Return one instant in UTC, cut to microseconds; None too where Python's calendar ends."""
-        if not self.present[row]:
-            return None
-        microseconds = int(self.seconds.units[row]) * 10**6 // 10**self.seconds.scale
-        try:
-            return EPOCH + timedelta(microseconds=microseconds)
-        except OverflowError:
-            return None
-
-    def beyond(self, row: int) -> str:
-        """Say on which side of Python's calendar an instant lies that ``value`` cannot return."""
-        return "later than 9999-12-31" if self.seconds.units[row] > 0 else "earlier than 0001-01-01"
-
-
 def no_numbers(size: int) -> ScaledIntegers:
     """Return ``size`` missing numbers."""
     return ScaledIntegers(np.zeros(size, dtype=np.int64), np.zeros(size, dtype=bool))
@@ -454,7 +397,3 @@ def _exact_sum(values: Sequence[Exact]) -> Exact | None:
 
 def _is_float(value: object) -> bool:
     return isinstance(value, float)
-
-
-def _seconds(instant: datetime) -> Fraction:
-    return Fraction((instant - EPOCH) // timedelta(microseconds=1), 10**6)

@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from segue.directory.plain_columns import ArrowArray, ArrowColumn, pc
 from segue.directory.python_values import python_value
-from segue.segments.columns.arrow import ArrowArray, ArrowColumn, pc
-from segue.segments.columns.instants import INSTANT_PATTERN, RESPELLINGS
+from segue.segments.columns.instant_spellings import INSTANT_PATTERN, RESPELLINGS
+from segue.segments.columns.instants import Instants
 from segue.segments.columns.ordered import (
     Exact,
     ExactNumbers,
-    Instants,
     Mask,
     Numbers,
     ScaledIntegers,

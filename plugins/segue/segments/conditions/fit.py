@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 
 from segue.directory.column_kinds import ColumnKind
 from segue.documents import Location
-from segue.segments.columns.instants import parse_instant
+from segue.segments.columns.instant_spellings import parse_instant
 from segue.segments.conditions.aggregates import Aggregate, aggregate_names, find_aggregate
 from segue.segments.conditions.inspection import ALWAYS_THERE, leaves
 from segue.segments.conditions.nodes import Comparison, Condition, FieldLeaf, Test, TransactionsLeaf

@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any, ClassVar
 
 from segue.durations import Duration, parse_duration
-from segue.segments.columns.instants import parse_instant
+from segue.segments.columns.instant_spellings import parse_instant
 
 Scalar = str | bool | int | float
 

@@ -17,11 +17,10 @@ import pyarrow as pa
 
 from segue.directory.definition import DirectoryDefinition
 from segue.directory.parallel import in_parallel
-from segue.directory.plain_columns import plain
+from segue.directory.plain_columns import TEXT, ArrowColumn, pc, plain
 from segue.directory.snapshots import Snapshot
 from segue.directory.stored_table import TableSlice
 from segue.directory.tables import SnapshotTables
-from segue.segments.columns.arrow import TEXT, ArrowColumn, pc
 from segue.segments.columns.id_keys import IdSet, Keys, KeySet, all_differ, id_keys
 from segue.segments.columns.ordered import Mask
 from segue.segments.conditions import (

@@ -20,11 +20,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from segue.directory.definition import DirectoryDefinition
+from segue.directory.plain_columns import TEXT, pc
 from segue.directory.snapshot_content import storage_state
 from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables
 from segue.directory.whole_files import whole_file
-from segue.segments.columns.arrow import TEXT, pc
 from segue.segments.columns.id_keys import order_of_ids
 from segue.segments.consent import opt_states
 from segue.segments.definition import SegmentDefinition
