@@ -1,9 +1,5 @@
 """Mail with text and HTML parts and files, over SMTP, through the SMTP provider's hook.
 
-Followed:
-    https://www.rfc-editor.org/rfc/rfc5322 (3.6.4 Message-ID), rfc3834 (Auto-Submitted)
-    https://www.rfc-editor.org/rfc/rfc2369 (3.2 List-Unsubscribe), rfc8058 (one click)
-
 The connection is of type SMTP. Its extra may give ``from_email``, ``timeout`` and ``segue_rate``;
 ``disable_ssl`` for a server that speaks STARTTLS or nothing, ``disable_tls`` for one without
 STARTTLS, which includes those that speak TLS from the start.
@@ -11,66 +7,25 @@ STARTTLS, which includes those that speak TLS from the start.
 
 from __future__ import annotations
 
-import contextlib
 import re
-import smtplib
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from datetime import UTC, datetime
-from email.message import EmailMessage as Mail
-from email.parser import BytesHeaderParser
-from email.policy import SMTP
-from queue import Empty, LifoQueue
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
-from urllib.parse import quote
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, TypeAdapter, WithJsonSchema, model_validator
 
 from segue.channels.addressing import audience_is_missing, is_template
-from segue.channels.email.attachments import LARGEST, Attached, Attachment, Content, read_all
-from segue.channels.email.html_text import plain_text
-from segue.channels.email.mailboxes import (
-    Mailbox,
-    as_it_stands,
-    header_of,
-    read_address,
-    read_mailbox,
-)
-from segue.channels.email.smtp_conversation import (
-    LONGEST_CALL,
-    Recipient,
-    client_of,
-    close,
-    open_connection,
-    say_nothing,
-    transmit,
-)
+from segue.channels.email.attachments import LARGEST, Attached, Attachment, read_all
+from segue.channels.email.mail import is_url, own_mailbox
+from segue.channels.email.mailboxes import Mailbox, read_address, read_mailbox
+from segue.channels.email.outbox import FROM_EMAIL, RECIPIENTS, Outbox, unusable_address
+from segue.channels.email.smtp_conversation import LONGEST_CALL
 from segue.channels.rates import UNLIMITED, limits_of
-from segue.contracts.channel import (
-    Audience,
-    Channel,
-    Finding,
-    Limit,
-    NoAddress,
-    Receipt,
-    Sender,
-    Tried,
-)
+from segue.contracts.channel import Audience, Channel, NoAddress
 from segue.contracts.templates import Html, Line, Template, Text, Url, render
 from segue.documents import Items, Location, ProblemsFound
-from segue.errors import ConnectionFailure, ContactFailure, DeliveryError, SettingsError
+from segue.errors import ContactFailure, SettingsError
 
-if TYPE_CHECKING:
-    from airflow.providers.smtp.hooks.smtp import SmtpHook
-
-WITHOUT_SURPRISES = SMTP.clone(cte_type="7bit")  # every server can carry it
-RECIPIENTS = ("to", "cc", "bcc")
 MOST_RECIPIENTS = 30
-FROM_EMAIL = "from_email"
-LONGEST_URL = 900  # characters; a header's line holds no more than 998
-_URL = re.compile(
-    r"https?://[A-Za-z0-9.-]+(:[0-9]+)?([/?#][^\x00-\x20\x7f-\U0010ffff<>\"\\^`{|}]*)?"
-)
 _START = re.compile(r"https?://|\{%")
 _LINE = TypeAdapter(Line).json_schema()
 
@@ -253,213 +208,10 @@ class EmailMessage(Channel):
         url = self.unsubscribe_url
         if url is None:
             return
-        may_be = _START.match(url.source) if is_template(url) else _is_url(url.source)
+        may_be = _START.match(url.source) if is_template(url) else is_url(url.source)
         if not may_be:
             expectation = "an http or https URL; a template prints parts of it, never its beginning"
             yield ("unsubscribe_url",), f"found {url.source!r}; allowed: {expectation}"
-
-
-class Outbox(Sender):
-    """Connections to one mail server, each used by one thread at a time and kept for the next."""
-
-    def __init__(
-        self,
-        connection: str,
-        limits: Sequence[Limit],
-        audience: Audience,
-        attached: Sequence[Content],
-    ) -> None:
-        self._connection = connection
-        self._limits = limits
-        self._audience = audience
-        self._attached = attached
-        self._idle: LifoQueue[SmtpHook] = LifoQueue()
-
-    def __exit__(self, *exc: object) -> None:
-        while not self._idle.empty():
-            hook = self._idle.get_nowait()
-            with contextlib.suppress(smtplib.SMTPException, OSError):
-                client_of(hook).quit()
-            close(hook)
-
-    def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
-        """Send one mail."""
-        began = time.monotonic()
-        hook = self._take()
-        has_answers = False  # whether the server has answered all it was asked
-        try:
-            message_id = self._send(hook, message, key, began)
-            has_answers = True
-        except ContactFailure:
-            has_answers = True
-            raise
-        finally:
-            if has_answers:
-                self._idle.put(hook)
-            else:
-                close(hook)
-        return Receipt(external_id=message_id, results={"message_id": message_id})
-
-    def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
-        """Return the connection's own limit, if it gives one: a mail server publishes none."""
-        return self._limits
-
-    def check(self, needs: Set[str]) -> Finding:
-        """Connect, agree on TLS and log in as for a mail, and say nothing."""
-        hook = self._take()
-        try:
-            how = say_nothing(client_of(hook))
-            if FROM_EMAIL in needs:
-                _sender(hook, {})
-        except DeliveryError:
-            close(hook)
-            raise
-        self._idle.put(hook)
-        user = "logged in" if hook.smtp_user else "without a login"
-        return Finding(Tried.OK, f"{how}, {user}")
-
-    def _send(self, hook: SmtpHook, message: Mapping[str, Any], key: str, began: float) -> str:
-        """Send one mail over an open connection and return its Message-ID."""
-        sender = _sender(hook, message)
-        message_id = f"<{key}@segue.{sender.domain}>"
-        mailboxes = {field: _mailboxes_in(message, field) for field in RECIPIENTS}
-        recipients = [
-            _recipient(field, mailbox, self._audience)
-            for field, found in mailboxes.items()
-            for mailbox in found
-        ]
-        try:
-            content = mail_of(message, mailboxes, sender, message_id, self._attached)
-        except UnicodeError:
-            raise ContactFailure("the message has characters that are not text") from None
-        transmit(client_of(hook), sender.address, recipients, content, began=began)
-        return message_id
-
-    def _take(self) -> SmtpHook:
-        """Return a connection that works: an idle one, reset, or a new one."""
-        while True:
-            try:
-                hook = self._idle.get_nowait()
-            except Empty:
-                return open_connection(self._connection)
-            with contextlib.suppress(smtplib.SMTPException, OSError):
-                if client_of(hook).rset()[0] == 250:
-                    return hook
-            close(hook)
-
-
-def mail_of(
-    message: Mapping[str, Any],
-    mailboxes: Mapping[str, Sequence[Mailbox]],
-    sender: Mailbox,
-    message_id: str,
-    attached: Sequence[Content],
-) -> bytes:
-    """Return a rendered message as a mail; ``bcc`` is in none of its headers."""
-    head = {"From": sender.header(), "To": header_of(mailboxes["to"])}
-    if mailboxes["cc"]:
-        head["Cc"] = header_of(mailboxes["cc"])
-    if "reply_to" in message:
-        head["Reply-To"] = _mailbox("reply_to", message["reply_to"]).header()
-    head |= _unsubscribe_headers(message)
-    mail = Mail(policy=WITHOUT_SURPRISES)
-    mail["Message-ID"] = message_id
-    mail["Date"] = datetime.now(UTC)
-    mail["Subject"] = as_it_stands(message["subject"])
-    mail["Auto-Submitted"] = "auto-generated"
-    _fill(mail, message.get("text"), message.get("html"))
-    for file in attached:
-        mail.add_attachment(
-            file.data, maintype=file.maintype, subtype=file.subtype, filename=file.filename
-        )
-    header = "".join(f"{name}: {value}\r\n" for name, value in head.items()).encode()
-    content = header + mail.as_bytes()
-    _refuse_other_headers(content, mail, [*head, *mail.keys()])
-    return content
-
-
-def unusable_address(field: str, audience: Audience) -> type[ContactFailure]:
-    """Return what an address means that cannot be written to: the contact is skipped for its own.
-
-    Anybody else's fails the delivery, so that a person hears of it.
-    """
-    is_own = field == "to" and audience is Audience.CONTACT
-    return NoAddress if is_own else ContactFailure
-
-
-def _fill(mail: Mail, text: str | None, html: str | None) -> None:
-    if not f"{text or ''}{html or ''}".strip():
-        raise ContactFailure("text, html: the message is empty")
-    mail.set_content(plain_text(html or "") if text is None else text)
-    if html is not None:
-        mail.add_alternative(html, subtype="html")
-
-
-def _unsubscribe_headers(message: Mapping[str, Any]) -> dict[str, str]:
-    """Return the headers that give a mail program its button; one click needs https."""
-    ways = []
-    url = message.get("unsubscribe_url")
-    if url is not None:
-        if not _is_url(url):
-            raise ContactFailure("unsubscribe_url: it is not an http or https URL")
-        ways.append(f"<{url}>")
-    if "unsubscribe_mailto" in message:
-        address = _mailbox("unsubscribe_mailto", message["unsubscribe_mailto"]).address
-        ways.append(f"<mailto:{quote(address, safe='@')}>")
-    headers = {"List-Unsubscribe": ",\r\n ".join(ways)} if ways else {}
-    if url is not None and url.startswith("https:"):
-        headers["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
-    return headers
-
-
-def _is_url(text: str) -> bool:
-    return len(text) <= LONGEST_URL and _URL.fullmatch(text) is not None
-
-
-def _refuse_other_headers(content: bytes, mail: Mail, wanted: Sequence[str]) -> None:
-    """Raise ContactFailure where a value would end its header or begin another."""
-    for name, value in mail.items():
-        if any(ord(char) < 32 or ord(char) == 127 for char in str(value)):
-            raise ContactFailure(f"{name}: a line break or control character in a header")
-    headers = content[: content.index(b"\r\n\r\n") + 4]  # the rest may be megabytes
-    if BytesHeaderParser().parsebytes(headers).keys() != wanted:
-        raise ContactFailure("a value would change the mail's headers")
-
-
-def _sender(hook: SmtpHook, message: Mapping[str, Any]) -> Mailbox:
-    if "from" in message:
-        return _mailbox("from", message["from"])
-    try:
-        return _mailbox("from", hook.from_email or "")
-    except ContactFailure:
-        raise ConnectionFailure(
-            "there is no usable sender: give `from`, or `from_email` in the connection's extra"
-        ) from None
-
-
-def _mailbox(name: str, text: str) -> Mailbox:
-    """Read an address of ours; raise ContactFailure, because a template made it of a contact.
-
-    It is ASCII: a mail from any other goes to nobody whose server takes no such addresses.
-    """
-    try:
-        mailbox = read_mailbox(text)
-    except ValueError:
-        raise ContactFailure(f"{name}: it is not an email address") from None
-    if not mailbox.address.isascii():
-        raise ContactFailure(f"{name}: the part before the @ has characters outside of ASCII")
-    return mailbox
-
-
-def _mailboxes_in(message: Mapping[str, Any], field: str) -> list[Mailbox]:
-    """Read what ``EmailMessage.render`` wrote."""
-    texts = message.get(field, [])
-    return [read_mailbox(text) for text in ([texts] if isinstance(texts, str) else texts)]
-
-
-def _recipient(field: str, mailbox: Mailbox, audience: Audience) -> Recipient:
-    what = "the recipient" if field == "to" else f"the recipient in {field}"
-    return Recipient(mailbox.address, what, unusable_address(field, audience))
 
 
 def _first_of_each(mailboxes: Iterable[Mailbox], seen: set[str]) -> Iterator[Mailbox]:
@@ -478,7 +230,7 @@ def _address_problems(at: Location, written: Template) -> list[tuple[Location, s
         if at[0] in RECIPIENTS:
             read_mailbox(written.source)
         else:
-            _mailbox(str(at[0]), written.source)
+            own_mailbox(str(at[0]), written.source)
     except (ValueError, ContactFailure) as error:
         return [(at, f"found {written.source!r}; allowed: an email address ({error})")]
     return []

@@ -162,11 +162,10 @@ class SurveyInvitation(AboutContact):
             yield (), f"found {which} of 'message' and '{body_field}'; exactly one is needed"
         for field in OF_A_MAIL if self.by == "sms" else ("text",):
             if getattr(self, field):
-                key = "from" if field == "sender" else field
-                yield (key,), f"an invitation by {self.by} has none"
-        for key, value in (("from", self.sender), ("subject", self.subject)):
-            if self.by == "email" and value is None:
-                yield (key,), "is needed in an invitation by email"
+                yield (_key(field),), f"an invitation by {self.by} has none"
+        for field in ("sender", "subject") if self.by == "email" else ():
+            if getattr(self, field) is None:
+                yield (_key(field),), "is needed in an invitation by email"
 
 
 class SurveyInvitations(QualtricsSender):
@@ -258,6 +257,11 @@ class SurveyInvitations(QualtricsSender):
             {"surveyId": survey},
             read=lambda answer, _: str((answer["result"]["embeddedData"] or {}).get(DELIVERY, "")),
         )
+
+
+def _key(field: str) -> str:
+    """Return the key of a field in YAML."""
+    return "from" if field == "sender" else field
 
 
 def distribution_of(

@@ -148,14 +148,15 @@ def _kind_of(text: str, owner: str, key: str) -> Kind | None:
     return Kind.MRKDWN if owner == "mrkdwn" else Kind.TEXT if owner in PLAIN_TEXTS else None
 
 
-def _disarmed(found: dict[str, Any], at: Location, problems: list[Any]) -> dict[str, Any]:
+def _disarmed(text_object: dict[str, Any], at: Location, problems: list[Any]) -> dict[str, Any]:
     """Keep Slack from turning what a contact wrote (a channel's name, a domain) into links."""
-    if not isinstance(found.get("text"), Template) or not is_template(found["text"]):
-        return found
-    if found.get("verbatim") is False:
-        text = "false would let a contact's text mention and link; leave it out"
-        problems.append(((*at, "verbatim"), text))
-    return {**found, "verbatim": True}
+    text = text_object.get("text")
+    if not isinstance(text, Template) or not is_template(text):
+        return text_object
+    if text_object.get("verbatim") is False:
+        problem = "false would let a contact's text mention and link; leave it out"
+        problems.append(((*at, "verbatim"), problem))
+    return {**text_object, "verbatim": True}
 
 
 def _type_of(part: Mapping[str, Any], key: str) -> str:
@@ -195,36 +196,47 @@ def _shape_problems(
     if len(at) == 1 and inner not in BLOCK_TYPES:
         what = f"found {inner!r}" if inner else "is missing"
         yield (*at, "type"), f"{what}; allowed: {_BLOCKS}{did_you_mean(inner, BLOCK_TYPES)}"
+    for choices in _missing(part, inner):
+        yield (*at, choices[0]), f"is missing: a {inner} needs {' or '.join(choices)}"
+    place = (owner, key)
+    types = ["plain_text"] if place in PLAIN_ONLY else ["mrkdwn", "plain_text"]
+    if place in TEXT_PLACES and inner not in types:
+        yield (*at, "type"), f"found {inner!r}; allowed: {', '.join(types)}"
+    if inner in TEXT_OBJECTS:
+        problem = _length_problem(part.get("text"), TEXTS.get(place, LONGEST_MARKUP))
+        yield from [((*at, "text"), problem)] if problem else []
+
+
+def _missing(part: Mapping[str, Any], inner: str) -> Iterator[tuple[str, ...]]:
+    """Yield the keys of which one is needed and none is there."""
     for choices in REQUIRED.get(inner, ()):
         if all(part.get(choice) in (None, (), []) for choice in choices):
-            yield (*at, choices[0]), f"is missing: a {inner} needs {' or '.join(choices)}"
-    if (owner, key) in TEXT_PLACES:
-        types = ["plain_text"] if (owner, key) in PLAIN_ONLY else ["mrkdwn", "plain_text"]
-        if inner not in types:
-            yield (*at, "type"), f"found {inner!r}; allowed: {', '.join(types)}"
-    if inner in TEXT_OBJECTS:
-        longest = TEXTS.get((owner, key), LONGEST_MARKUP)
-        size = _size(part.get("text"))
-        if size is not None and size > longest:
-            yield (*at, "text"), f"more than {longest} characters, all that Slack takes here"
+            yield choices
 
 
 def _text_problem(part: Any, owner: str, key: str) -> str | None:
     """Return what is wrong with one value."""
     if (owner, key) in TEXT_PLACES:
         return "allowed: a text object, such as {type: plain_text, text: Hello}"
-    if key == "text" and (owner in TEXT_OBJECTS | PLAIN_TEXTS or owner == "markdown"):
+    if key == "text" and owner in TEXT_OBJECTS | PLAIN_TEXTS | {"markdown"}:
         if not isinstance(part, str | Template):
             return "allowed: text (put it in quotes)"
         return "it is empty, which Slack refuses" if _size(part) == 0 else None
-    longest = LONGEST_URL if _is_url(key) else {**STRINGS, **IDS}.get(key)
-    if longest is not None and (_size(part) or 0) > longest:
-        return f"more than {longest} characters, all that Slack takes here"
-    text = _written(part)
-    return _url_problem(text) if _is_url(key) and text is not None else None
+    if _is_url(key):
+        return _length_problem(part, LONGEST_URL) or _url_problem(_written(part))
+    longest = {**STRINGS, **IDS}.get(key)
+    return None if longest is None else _length_problem(part, longest)
 
 
-def _url_problem(url: str) -> str | None:
+def _length_problem(part: Any, longest: int) -> str | None:
+    if (_size(part) or 0) <= longest:
+        return None
+    return f"more than {longest} characters, all that Slack takes here"
+
+
+def _url_problem(url: str | None) -> str | None:
+    if url is None:
+        return None
     try:
         parts = urlsplit(url)
     except ValueError:

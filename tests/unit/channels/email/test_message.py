@@ -15,10 +15,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from pydantic import ValidationError
 
-from segue.channels.email import message as email_message
-from segue.channels.email import smtp_conversation
+from segue.channels.email import outbox, smtp_conversation
 from segue.channels.email.mailboxes import Mailbox, read_mailbox
-from segue.channels.email.message import EmailMessage, Outbox
+from segue.channels.email.message import EmailMessage
+from segue.channels.email.outbox import Outbox
 from segue.contracts.channel import Audience, NoAddress
 from segue.contracts.templates import Fields
 from segue.documents import ProblemsFound, parse_document
@@ -655,10 +655,8 @@ def test_the_sandbox_refuses_recipients(sandbox: Sandbox, recipient: str, expect
 
 def test_a_refusal_leaves_the_connection_usable(sandbox: Sandbox, monkeypatch):
     opened = []
-    connect = email_message.open_connection
-    monkeypatch.setattr(
-        email_message, "open_connection", lambda name: opened.append(1) or connect(name)
-    )
+    connect = outbox.open_connection
+    monkeypatch.setattr(outbox, "open_connection", lambda name: opened.append(1) or connect(name))
     channel = mail()
     with channel.connect() as sender:
         with pytest.raises(ContactFailure):

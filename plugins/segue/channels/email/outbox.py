@@ -1,0 +1,150 @@
+"""Connections to a mail server, and how a mail goes out over one."""
+
+from __future__ import annotations
+
+import contextlib
+import smtplib
+import time
+from collections.abc import Mapping, Sequence, Set
+from queue import Empty, LifoQueue
+from typing import TYPE_CHECKING, Any
+
+from segue.channels.email.attachments import Content
+from segue.channels.email.mail import mail_of, own_mailbox
+from segue.channels.email.mailboxes import Mailbox, read_mailbox
+from segue.channels.email.smtp_conversation import (
+    Recipient,
+    client_of,
+    close,
+    open_connection,
+    say_nothing,
+    transmit,
+)
+from segue.contracts.channel import Audience, Finding, Limit, NoAddress, Receipt, Sender, Tried
+from segue.errors import ConnectionFailure, ContactFailure, DeliveryError
+
+if TYPE_CHECKING:
+    from airflow.providers.smtp.hooks.smtp import SmtpHook
+
+RECIPIENTS = ("to", "cc", "bcc")
+FROM_EMAIL = "from_email"  # the key in a connection's extra
+
+
+class Outbox(Sender):
+    """Connections to one mail server, each used by one thread at a time and kept for the next."""
+
+    def __init__(
+        self,
+        connection: str,
+        limits: Sequence[Limit],
+        audience: Audience,
+        attached: Sequence[Content],
+    ) -> None:
+        self._connection = connection
+        self._limits = limits
+        self._audience = audience
+        self._attached = attached
+        self._idle: LifoQueue[SmtpHook] = LifoQueue()
+
+    def __exit__(self, *exc: object) -> None:
+        while not self._idle.empty():
+            hook = self._idle.get_nowait()
+            with contextlib.suppress(smtplib.SMTPException, OSError):
+                client_of(hook).quit()
+            close(hook)
+
+    def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
+        """Send one mail."""
+        began = time.monotonic()
+        hook = self._take()
+        has_answers = False  # whether the server has answered all it was asked
+        try:
+            message_id = self._send(hook, message, key, began)
+            has_answers = True
+        except ContactFailure:
+            has_answers = True
+            raise
+        finally:
+            if has_answers:
+                self._idle.put(hook)
+            else:
+                close(hook)
+        return Receipt(external_id=message_id, results={"message_id": message_id})
+
+    def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
+        """Return the connection's own limit, if it gives one: a mail server publishes none."""
+        return self._limits
+
+    def check(self, needs: Set[str]) -> Finding:
+        """Connect, agree on TLS and log in as for a mail, and say nothing."""
+        hook = self._take()
+        try:
+            how = say_nothing(client_of(hook))
+            if FROM_EMAIL in needs:
+                _sender(hook, {})
+        except DeliveryError:
+            close(hook)
+            raise
+        self._idle.put(hook)
+        user = "logged in" if hook.smtp_user else "without a login"
+        return Finding(Tried.OK, f"{how}, {user}")
+
+    def _send(self, hook: SmtpHook, message: Mapping[str, Any], key: str, began: float) -> str:
+        """Send one mail over an open connection and return its Message-ID."""
+        sender = _sender(hook, message)
+        message_id = f"<{key}@segue.{sender.domain}>"
+        mailboxes = {field: _mailboxes_in(message, field) for field in RECIPIENTS}
+        recipients = [
+            _recipient(field, mailbox, self._audience)
+            for field, theirs in mailboxes.items()
+            for mailbox in theirs
+        ]
+        try:
+            content = mail_of(message, mailboxes, sender, message_id, self._attached)
+        except UnicodeError:
+            raise ContactFailure("the message has characters that are not text") from None
+        transmit(client_of(hook), sender.address, recipients, content, began=began)
+        return message_id
+
+    def _take(self) -> SmtpHook:
+        """Return a connection that works: an idle one, reset, or a new one."""
+        while True:
+            try:
+                hook = self._idle.get_nowait()
+            except Empty:
+                return open_connection(self._connection)
+            with contextlib.suppress(smtplib.SMTPException, OSError):
+                if client_of(hook).rset()[0] == 250:
+                    return hook
+            close(hook)
+
+
+def unusable_address(field: str, audience: Audience) -> type[ContactFailure]:
+    """Return what an address means that cannot be written to: the contact is skipped for its own.
+
+    Anybody else's fails the delivery, so that a person hears of it.
+    """
+    is_own = field == "to" and audience is Audience.CONTACT
+    return NoAddress if is_own else ContactFailure
+
+
+def _sender(hook: SmtpHook, message: Mapping[str, Any]) -> Mailbox:
+    if "from" in message:
+        return own_mailbox("from", message["from"])
+    try:
+        return own_mailbox("from", hook.from_email or "")
+    except ContactFailure:
+        raise ConnectionFailure(
+            "there is no usable sender: give `from`, or `from_email` in the connection's extra"
+        ) from None
+
+
+def _mailboxes_in(message: Mapping[str, Any], field: str) -> list[Mailbox]:
+    """Read what ``EmailMessage.render`` wrote."""
+    texts = message.get(field, [])
+    return [read_mailbox(text) for text in ([texts] if isinstance(texts, str) else texts)]
+
+
+def _recipient(field: str, mailbox: Mailbox, audience: Audience) -> Recipient:
+    what = "the recipient" if field == "to" else f"the recipient in {field}"
+    return Recipient(mailbox.address, what, unusable_address(field, audience))
