@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from segue.channels.tickets.base import TicketChannel
+from segue.channels.tickets.base import HelpDeskTicket
 from segue.channels.tickets.freshdesk_ticket import FreshdeskTicket
 from segue.channels.tickets.zendesk_ticket import ZendeskTicket
 from segue.contacts.change import Change
@@ -34,10 +34,10 @@ from tests.unit.delivery.test_door import candidate, outcome, released
 
 VENDORS = ("zendesk", "freshdesk")
 # until a call in doubt may be asked for: acceptable, and what the wait is made of
-LATER = LEASE + timedelta(seconds=TicketChannel.longest_call) + timedelta(seconds=1)
+LATER = LEASE + timedelta(seconds=HelpDeskTicket.longest_call) + timedelta(seconds=1)
 
 
-def channel(name: str, on_existing: str = "create") -> TicketChannel:
+def channel(name: str, on_existing: str = "create") -> HelpDeskTicket:
     fields: dict[str, Any] = {"subject": "s", "on_existing": on_existing}
     if name == "zendesk":
         return ZendeskTicket.model_validate({**fields, "comment": "{{ snapshot }}"})
@@ -103,7 +103,7 @@ actions: [{id: mail, slack_message: {channel: c, text: x}}]
 class Home:
     """A workflow with one ticket action, whose contact ``a`` is added day after day."""
 
-    def __init__(self, folder: Path, ledger: Ledger, through: TicketChannel) -> None:
+    def __init__(self, folder: Path, ledger: Ledger, through: HelpDeskTicket) -> None:
         self.ledger = ledger
         for name, text in DEFINITIONS.items():
             path = folder / "include" / f"{name}.yaml"

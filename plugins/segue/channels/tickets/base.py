@@ -1,4 +1,4 @@
-"""What the ticket channels share: custom fields, and contacts who have an open ticket already.
+"""What the ticket channels share: places, custom fields, contacts who have an open ticket already.
 
 Whether a contact has one is asked of the vendor; which tickets to ask for is the ledger's to say:
 those that the same action delivered to the contact through the same connection. A search by the
@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from segue.channels.addressing import TeamChannel
 from segue.channels.http.sender import HttpSender
 from segue.channels.tickets.custom_fields import field_values
-from segue.contracts.channel import OpenTicket, Receipt
+from segue.contracts.channel import Finding, OpenTicket, Receipt, Tried
 from segue.errors import ContactFailure, OutcomeUnknown, TransientFailure
 
 MOST_EARLIER = 10  # tickets of a contact that are asked for, the newest ones
@@ -27,8 +27,24 @@ LONGEST_LOOK = 30.0  # seconds after which what was seen is too old to act on
 _EARLIER = "earlier"
 
 
-class TicketChannel(TeamChannel):
-    """A channel that creates tickets."""
+class PlacedTicket(TeamChannel):
+    """A channel that creates tickets in one place of a vendor's, and looks for them there."""
+
+    place: ClassVar[str]  # the field that names it
+    can_be_asked: ClassVar[bool] = True  # a ticket carries the key
+
+    @property
+    def needs(self) -> Set[str]:
+        """The place, in which tickets are created and looked up."""
+        return frozenset({getattr(self, self.place)})
+
+    def trace(self, message: Mapping[str, Any]) -> dict[str, str]:
+        """Return the place that the ticket is in."""
+        return {self.place: message[self.place]}
+
+
+class HelpDeskTicket(TeamChannel):
+    """A channel that creates a contact's tickets at a help desk, or comments on an open one."""
 
     longest_call: ClassVar[float] = 120.0 + LONGEST_LOOK
     reads: ClassVar[frozenset[str]] = frozenset()
@@ -64,10 +80,11 @@ class Existing:
     updated_at: str = ""
 
 
-class TicketSender(HttpSender):
+class HelpDesk(HttpSender):
     """An open connection to a help desk."""
 
     ticket_page: str  # the path of a ticket's page, in front of its number
+    far_sight: str  # what an agent has who sees every ticket: "with …"
 
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
         """Create one ticket, or do as ``on_existing`` says where the contact has an open one."""
@@ -91,10 +108,39 @@ class TicketSender(HttpSender):
     def first_open(self, numbers: Sequence[str]) -> Existing | None:
         """Return the first of these tickets that is open; OutcomeUnknown where nobody can tell."""
 
+    @abstractmethod
+    def marks(self, number: str) -> Iterator[str]:
+        """Yield texts of a ticket's comments, as far as they may carry a delivery's key."""
+
+    @abstractmethod
+    def sees_all(self) -> bool:
+        """Ask whether the connection's agent sees every ticket."""
+
     def receipt(self, number: str) -> Receipt:
         """Return the receipt of a ticket."""
-        url = f"{self._calls.base_url}{self.ticket_page}{number}"
-        return Receipt(external_id=number, url=url, results={"id": number, "url": url})
+        return receipt_of(number, f"{self._calls.base_url}{self.ticket_page}{number}")
+
+    def commented(self, mark: str, numbers: Sequence[str]) -> str | None:
+        """Return the number of the ticket that has the comment with a mark."""
+        for number in numbers:
+            if any(mark in text for text in self.marks(number)):
+                return number
+        return None
+
+    def finding(self, whose: str, sees_all: bool) -> Finding:
+        """Return what trying the connection came to, once the agent is known."""
+        if sees_all:
+            return Finding(Tried.OK, whose)
+        cost = f"tickets in doubt cannot be looked up: use an agent {self.far_sight}"
+        return Finding(Tried.LIMITED, f"{whose} does not see every ticket; {cost}")
+
+    def require_sight_of_all(self) -> None:
+        """Raise OutcomeUnknown where a list leaves out what the agent may not see."""
+        if not self.sees_all():
+            raise OutcomeUnknown(
+                f"{self._calls.vendor} lists no such ticket, but the connection's agent does not "
+                f"see every ticket; use one {self.far_sight}"
+            )
 
     def _existing(self, numbers: Sequence[str]) -> Existing | None:
         if not numbers:
@@ -109,6 +155,11 @@ class TicketSender(HttpSender):
         if time.monotonic() > ends:
             raise TransientFailure("the look at the contact's tickets took too long")
         return ticket
+
+
+def receipt_of(number: str, url: str, /, **others: str) -> Receipt:
+    """Return the receipt of a ticket, with what else it is called by."""
+    return Receipt(external_id=number, url=url, results={"id": number, **others, "url": url})
 
 
 def earlier_of(trace: Mapping[str, str]) -> list[str]:

@@ -109,12 +109,22 @@ def _value(name: str, value: Any) -> Any:
         return [item for item in value if item]
     if not isinstance(value, Mapping):
         return value
-    [(kind, text)] = value.items()
-    stripped_text = text.strip()
-    if not stripped_text:
-        return None
-    if kind == "number" and _NUMBER.fullmatch(stripped_text):
-        return float(stripped_text) if "." in stripped_text else int(stripped_text)
-    if kind == "boolean" and stripped_text.lower() in _BOOLEANS:
-        return _BOOLEANS[stripped_text.lower()]
-    raise ContactFailure(f"custom_fields.{name}: the text is not a {kind}")
+    [(kind, written)] = value.items()
+    text = written.strip()
+    try:
+        return _READERS[kind](text) if text else None
+    except (LookupError, ValueError):
+        raise ContactFailure(f"custom_fields.{name}: the text is not a {kind}") from None
+
+
+def _number(text: str) -> float:
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(text)
+    return float(text) if "." in text else int(text)
+
+
+def _boolean(text: str) -> bool:
+    return _BOOLEANS[text.lower()]
+
+
+_READERS = {"number": _number, "boolean": _boolean}  # each raises for another text

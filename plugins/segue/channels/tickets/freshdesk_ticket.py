@@ -32,9 +32,9 @@ from pydantic import Field, model_validator
 
 from segue.channels.http.answers import CallRefused, CannotTell
 from segue.channels.look_ups import look_from
-from segue.channels.tickets.base import Existing, TicketChannel, TicketSender, earlier_of
+from segue.channels.tickets.base import Existing, HelpDesk, HelpDeskTicket, earlier_of
 from segue.channels.tickets.custom_fields import FieldValue
-from segue.contracts.channel import Finding, Receipt, Tried
+from segue.contracts.channel import Finding, Receipt
 from segue.contracts.templates import Html, Line
 from segue.documents import Items, ProblemsFound
 from segue.errors import OutcomeUnknown, TransientFailure
@@ -59,7 +59,7 @@ GLOBAL_ACCESS = 1  # the ticket_scope of an agent who sees every ticket
 FieldName = Annotated[str, Field(pattern=r"^cf_[a-z0-9_]+$")]
 
 
-class FreshdeskTicket(TicketChannel):
+class FreshdeskTicket(HelpDeskTicket):
     """Create a ticket for the team, or add a note to the one that the contact has.
 
     ``email`` is the requester, whom Freshdesk finds by address or makes, and to whom its own
@@ -113,10 +113,11 @@ class FreshdeskTicket(TicketChannel):
         return FreshdeskTickets.open(self, "Freshdesk", RATE, _codes)
 
 
-class FreshdeskTickets(TicketSender):
+class FreshdeskTickets(HelpDesk):
     """An open connection to Freshdesk."""
 
     ticket_page = "/a/tickets/"
+    far_sight = "with global access"
 
     def create(self, message: Mapping[str, Any], key: str) -> str:
         """Create a ticket."""
@@ -166,7 +167,10 @@ class FreshdeskTickets(TicketSender):
         The usual list comes first, then spam and deleted ones.
         """
         begin = look_from(since)
-        numbers = {key: self._noted(key, earlier_of(trace)) for key, trace in traces.items()}
+        numbers = {
+            key: self.commented(delivery_tag(key), earlier_of(trace))
+            for key, trace in traces.items()
+        }
         receipts = {key: self.receipt(number) for key, number in numbers.items() if number}
         keys = {delivery_tag(key): key for key in traces}
         for place in ({}, {"filter": "spam"}, {"filter": "deleted"}):
@@ -177,18 +181,10 @@ class FreshdeskTickets(TicketSender):
                     receipts[keys[tag]] = self.receipt(ticket.number)
                 if len(receipts) == len(keys):
                     return receipts
-        self._require_sight_of_all()
+        self.require_sight_of_all()
         return receipts
 
-    def _noted(self, key: str, numbers: Sequence[str]) -> str | None:
-        """Return the number of the ticket that has the note of a delivery."""
-        tag = delivery_tag(key)
-        for number in numbers:
-            if any(tag in text for text in self._conversations(number)):
-                return number
-        return None
-
-    def _conversations(self, number: str) -> Iterator[str]:
+    def marks(self, number: str) -> Iterator[str]:
         """Yield the texts of a ticket's replies and notes."""
 
         def read(answer: Any, has_next: bool) -> tuple[list[str], bool]:
@@ -213,11 +209,7 @@ class FreshdeskTickets(TicketSender):
             "/api/v2/agents/me",
             read=lambda answer, _: (int(answer["id"]), answer["ticket_scope"]),
         )
-        whose = f"the agent {number}"
-        if scope == GLOBAL_ACCESS:
-            return Finding(Tried.OK, whose)
-        cost = "tickets in doubt cannot be looked up: use an agent with global access"
-        return Finding(Tried.LIMITED, f"{whose} does not see every ticket; {cost}")
+        return self.finding(f"the agent {number}", scope == GLOBAL_ACCESS)
 
     def _created_since(self, begin: datetime, filtered: Mapping[str, str]) -> Iterator[Listed]:
         """Yield the tickets created since ``begin``, newest first; raise if there is no end."""
@@ -240,14 +232,10 @@ class FreshdeskTickets(TicketSender):
             f"more than {LAST_PAGE * PAGE_SIZE} tickets were created since; Freshdesk lists no more"
         )
 
-    def _require_sight_of_all(self) -> None:
-        """Raise OutcomeUnknown where the list leaves out what the agent may not see."""
+    def sees_all(self) -> bool:
+        """Ask for the agent's scope."""
         scope = self._calls.ask("/api/v2/agents/me", read=lambda answer, _: answer["ticket_scope"])
-        if scope != GLOBAL_ACCESS:
-            raise OutcomeUnknown(
-                "Freshdesk lists no such ticket, but the connection's agent does not see every "
-                "ticket; use one with global access"
-            )
+        return bool(scope == GLOBAL_ACCESS)
 
 
 @dataclass(frozen=True, slots=True)

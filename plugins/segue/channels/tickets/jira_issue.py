@@ -31,10 +31,10 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
 
-from segue.channels.addressing import TeamChannel
 from segue.channels.http.fields import Json, none_of
 from segue.channels.http.sender import HttpSender
 from segue.channels.look_ups import look_from
+from segue.channels.tickets.base import PlacedTicket, receipt_of
 from segue.contracts.channel import Finding, Receipt, Tried
 from segue.contracts.templates import Line, Text
 from segue.documents import Items
@@ -50,7 +50,7 @@ OWN_FIELDS = frozenset(
 ProjectKey = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
 
 
-class JiraIssue(TeamChannel):
+class JiraIssue(PlacedTicket):
     """Create an issue in a project of Jira Cloud, for the team.
 
     ``project`` is its key, ``issue_type`` and ``priority`` are names as Jira shows them,
@@ -70,8 +70,8 @@ class JiraIssue(TeamChannel):
     """
 
     name: ClassVar[str] = "jira_issue"
+    place: ClassVar[str] = "project"
     longest_call: ClassVar[float] = 600.0  # until what was created is surely found
-    can_be_asked: ClassVar[bool] = True  # an issue carries the key in a property
 
     connection: str = "jira_default"
     project: ProjectKey
@@ -87,15 +87,6 @@ class JiraIssue(TeamChannel):
     def connect(self) -> JiraIssues:
         """Open a session; nothing is sent yet."""
         return JiraIssues.open(self, "Jira", RATE, _codes)
-
-    @property
-    def needs(self) -> Set[str]:
-        """The project, in which issues are created and looked up."""
-        return frozenset({self.project})
-
-    def trace(self, message: Mapping[str, Any]) -> dict[str, str]:
-        """Return the project: issues are listed in it."""
-        return {"project": message["project"]}
 
 
 class JiraIssues(HttpSender):
@@ -180,10 +171,7 @@ class JiraIssues(HttpSender):
         return has_it is True
 
     def _receipt(self, number: str, issue_key: str) -> Receipt:
-        url = f"{self._calls.base_url}/browse/{issue_key}"
-        return Receipt(
-            external_id=number, url=url, results={"id": number, "key": issue_key, "url": url}
-        )
+        return receipt_of(number, f"{self._calls.base_url}/browse/{issue_key}", key=issue_key)
 
 
 def _listed(answer: Any, _: bool) -> tuple[list[tuple[str, str, str]], str | None]:

@@ -26,11 +26,11 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
 
-from segue.channels.addressing import TeamChannel
 from segue.channels.http.answers import CallRefused
 from segue.channels.http.fields import Scalar, none_of
 from segue.channels.http.sender import HttpSender
 from segue.channels.look_ups import look_from
+from segue.channels.tickets.base import PlacedTicket, receipt_of
 from segue.contracts.channel import Finding, Receipt, Tried
 from segue.contracts.templates import Line, Text
 from segue.errors import (
@@ -56,7 +56,7 @@ OWN_FIELDS = frozenset(
 TableName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
-class ServiceNowRecord(TeamChannel):
+class ServiceNowRecord(PlacedTicket):
     """Create a record of ServiceNow for the team: an incident, or one of any table of tasks.
 
     ``fields`` gives any further field by its name, as the value that the table keeps:
@@ -76,8 +76,8 @@ class ServiceNowRecord(TeamChannel):
     """
 
     name: ClassVar[str] = "servicenow_record"
+    place: ClassVar[str] = "table"
     longest_call: ClassVar[float] = 360.0  # a transaction ends after five minutes
-    can_be_asked: ClassVar[bool] = True  # a record carries the key as its correlation_id
 
     connection: str = "servicenow_default"
     table: TableName = "incident"
@@ -88,15 +88,6 @@ class ServiceNowRecord(TeamChannel):
     def connect(self) -> ServiceNowRecords:
         """Open a session; nothing is sent yet."""
         return ServiceNowRecords.open(self, "ServiceNow", RATE, _codes)
-
-    @property
-    def needs(self) -> Set[str]:
-        """The table, which records are created in and looked up in."""
-        return frozenset({self.table})
-
-    def trace(self, message: Mapping[str, Any]) -> dict[str, str]:
-        """Return the table that the record is in."""
-        return {"table": message["table"]}
 
 
 class ServiceNowRecords(HttpSender):
@@ -175,8 +166,7 @@ class ServiceNowRecords(HttpSender):
 
     def _receipt(self, table: str, sys_id: str, number: str) -> Receipt:
         url = f"{self._calls.base_url}/nav_to.do?uri={table}.do?sys_id={sys_id}"
-        results = {"id": sys_id, "number": number, "url": url}
-        return Receipt(external_id=sys_id, url=url, results=results)
+        return receipt_of(sys_id, url, number=number)
 
 
 def _path(table: str) -> str:

@@ -35,9 +35,9 @@ from pydantic import Field, model_validator
 
 from segue.channels.http.answers import CallRefused
 from segue.channels.look_ups import look_from
-from segue.channels.tickets.base import Existing, TicketChannel, TicketSender, earlier_of
+from segue.channels.tickets.base import Existing, HelpDesk, HelpDeskTicket, earlier_of
 from segue.channels.tickets.custom_fields import FieldValue
-from segue.contracts.channel import Finding, Limit, Receipt, Tried
+from segue.contracts.channel import Finding, Limit, Receipt
 from segue.contracts.templates import Html, Line, Text
 from segue.documents import Definition, Items, ProblemsFound
 from segue.errors import ConnectionFailure, OutcomeUnknown, TransientFailure
@@ -60,7 +60,7 @@ class Requester(Definition):
     name: Line | None = None  # Zendesk wants one for a person it does not know
 
 
-class ZendeskTicket(TicketChannel):
+class ZendeskTicket(HelpDeskTicket):
     """Create a ticket for the team, or comment on the one that the contact has.
 
     ``requester`` is the connection's agent where it is left out. If it is the contact, Zendesk's
@@ -112,10 +112,11 @@ class ZendeskTicket(TicketChannel):
         return ZendeskTickets.open(self, "Zendesk", RATE, _codes)
 
 
-class ZendeskTickets(TicketSender):
+class ZendeskTickets(HelpDesk):
     """An open connection to Zendesk."""
 
     ticket_page = "/agent/tickets/"
+    far_sight = "without a ticket restriction"
 
     def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
         """Return the account's limit; a look at earlier tickets is a call as well."""
@@ -179,7 +180,7 @@ class ZendeskTickets(TicketSender):
             if status in OPEN:
                 return Existing(number, updated_at)
         if not tickets.keys() >= set(numbers):
-            self._require_sight_of_all()
+            self.require_sight_of_all()
         return None
 
     def find(
@@ -188,11 +189,11 @@ class ZendeskTickets(TicketSender):
         """Look each ticket up by its external_id, in one call each, then each comment."""
         look_from(since)
         numbers = {
-            key: self._number_of(key) or self._commented(key, earlier_of(trace))
+            key: self._number_of(key) or self.commented(key, earlier_of(trace))
             for key, trace in traces.items()
         }
         if None in numbers.values():
-            self._require_sight_of_all()
+            self.require_sight_of_all()
         return {key: self.receipt(number) for key, number in numbers.items() if number}
 
     def check(self, needs: Set[str]) -> Finding:
@@ -208,11 +209,7 @@ class ZendeskTickets(TicketSender):
                 "Zendesk takes the connection's user for an end user; check its login and "
                 "password: EMAIL/token and an API token of an agent's"
             )
-        whose = f"the {role} {number}"
-        if restriction is None:
-            return Finding(Tried.OK, whose)
-        cost = "tickets in doubt cannot be looked up: use an agent without a ticket restriction"
-        return Finding(Tried.LIMITED, f"{whose} does not see every ticket; {cost}")
+        return self.finding(f"the {role} {number}", restriction is None)
 
     def _number_of(self, key: str) -> str | None:
         """Return the first ticket's number, because Zendesk wants no external_id to be unique."""
@@ -227,11 +224,7 @@ class ZendeskTickets(TicketSender):
         numbers = self._calls.ask("/api/v2/tickets.json", query, read=read)
         return str(numbers[0]) if numbers else None
 
-    def _commented(self, key: str, numbers: Sequence[str]) -> str | None:
-        """Return the number of the ticket that has the comment of a delivery."""
-        return next((number for number in numbers if key in self._marks(number)), None)
-
-    def _marks(self, number: str) -> Iterator[str]:
+    def marks(self, number: str) -> Iterator[str]:
         """Yield the keys that a ticket's audits carry; raise where there is no end."""
         query = {"page[size]": str(PAGE_SIZE)}
         for _ in range(LAST_PAGE):
@@ -247,17 +240,12 @@ class ZendeskTickets(TicketSender):
             query["page[after]"] = cursor
         raise OutcomeUnknown(f"the ticket {number} has more than {LAST_PAGE * PAGE_SIZE} audits")
 
-    def _require_sight_of_all(self) -> None:
-        """Raise OutcomeUnknown where the list leaves out what the agent may not see."""
+    def sees_all(self) -> bool:
+        """Ask for the agent's restriction."""
         restriction = self._calls.ask(
-            "/api/v2/users/me.json",
-            read=lambda answer, _: answer["user"]["ticket_restriction"],
+            "/api/v2/users/me.json", read=lambda answer, _: answer["user"]["ticket_restriction"]
         )
-        if restriction is not None:
-            raise OutcomeUnknown(
-                "Zendesk lists no such ticket, but the connection's agent does not see every "
-                "ticket; use one without a ticket restriction"
-            )
+        return restriction is None
 
 
 def ticket_of(message: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -289,7 +277,7 @@ def _custom_fields(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _marks_on_page(answer: Any, _: bool) -> tuple[list[str], str | None]:
     """Read one page of audits: the keys on it, and the cursor of the next page."""
     marks = [
-        mark
+        str(mark)
         for audit in answer["audits"]
         if (mark := ((audit.get("metadata") or {}).get("custom") or {}).get(MARK))
     ]

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from segue.channels.tickets.base import MOST_EARLIER, TicketChannel
+from segue.channels.tickets.base import MOST_EARLIER, HelpDeskTicket
 from segue.channels.tickets.freshdesk_ticket import FreshdeskTicket, delivery_tag
 from segue.channels.tickets.zendesk_ticket import MARK, ZendeskTicket
 from segue.contracts.channel import OpenTicket, Receipt
@@ -38,7 +38,7 @@ UNFINISHED: dict[str, list[Any]] = {
 }
 
 
-def channel(name: str, **fields: Any) -> TicketChannel:
+def channel(name: str, **fields: Any) -> HelpDeskTicket:
     if name == "zendesk":
         base = {"subject": "s", "comment": "{{ contact.first_name }}!", "on_existing": "comment"}
         return ZendeskTicket.model_validate(base | fields)
@@ -77,7 +77,7 @@ def comments(sandbox: Sandbox, name: str, number: str | None) -> list[tuple[str,
     return [(one["body"], not one["private"]) for one in found]
 
 
-def sent(made: TicketChannel, *earlier: str, key: str = OTHER_KEY):
+def sent(made: HelpDeskTicket, *earlier: str, key: str = OTHER_KEY):
     return key, made.render({**variables(), "earlier": earlier})
 
 
