@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from segue.contracts.channel import Audience, Channel, PartlyFound, Receipt, channel_class
+from segue.contracts.channel import Audience, Channel, PartlyFound, Receipt, Sender, channel_class
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 from segue.sandbox.server import Sandbox
 from tests.channels import people
@@ -50,7 +52,6 @@ DOUBT = [
     else name
     for name in ASKED
 ]
-LOST = ("reset_after_effect", "time_out_after_effect")
 LOST_IN_THE_ANSWER = ("reset_mid_answer", "malformed_answer")
 UNREAD = {  # nothing in these answers matters
     *(("teams_message", fault) for fault in LOST_IN_THE_ANSWER),
@@ -59,7 +60,7 @@ UNREAD = {  # nothing in these answers matters
 LOSSES = [
     (name, fault)
     for name, case in CASES.items()
-    for fault in (*LOST, *(LOST_IN_THE_ANSWER if case.service != "smtp" else ()))
+    for fault in ("reset_after_effect", *(LOST_IN_THE_ANSWER if case.service != "smtp" else ()))
     if (name, fault) not in UNREAD
 ]
 FAILED_QUESTIONS = [
@@ -107,9 +108,14 @@ def every_call(name: str) -> list[Callable[[], object]]:
 
 
 def trace(asking: Channel, key: str) -> Mapping[str, str]:
-    message: Mapping[str, Any] = asking.render(variables(contact_id=contact_of(key)))
     with asking.connect() as sender:
-        return asking.trace(sender.complete(message) if sender.lacks(message) else message)
+        return asking.trace(complete(asking, sender, key))
+
+
+def complete(of: Channel, sender: Sender, key: str) -> Mapping[str, Any]:
+    """Return the message of a key, with what the vendor has to be asked for."""
+    message: Mapping[str, Any] = of.render({**variables(contact_id=contact_of(key)), "key": key})
+    return sender.complete(message) if sender.lacks(message) else message
 
 
 def contact_of(key: str) -> str:
@@ -293,16 +299,43 @@ def test_a_connection_that_does_not_exist_is_of_the_connection(name: str):
 
 @pytest.mark.parametrize(("name", "fault"), LOSSES)
 def test_a_message_whose_answer_was_lost_is_unknown_and_then_found(
-    sandbox: Sandbox, be_patient, name: str, fault: str
+    sandbox: Sandbox, name: str, fault: str
 ):
     case = CASES[name]
     sandbox.fault(case.service, fault, match=mark(name))
     with pytest.raises(OutcomeUnknown):
         send(name)
-    be_patient()
     [message] = messages_of(sandbox, case.service)
     if case.can_be_asked:
         assert question(name, KEY)() == {KEY: Receipt(**case.receipt(message, sandbox.url))}
+
+
+@pytest.mark.parametrize("fault", ["time_out_after_effect"])
+def test_messages_whose_answers_are_late_are_unknown_and_then_found(
+    sandbox: Sandbox, be_patient, fault: str
+):
+    """All channels wait at once: each gives up after the same seconds."""
+    keys = {name: f"{number:04}" * 16 for number, name in enumerate(CASES)}
+    for name, key in keys.items():
+        sandbox.fault(CASES[name].service, fault, match=mark(name, key))
+    with ExitStack() as senders, ThreadPoolExecutor(len(keys)) as pool:
+        calls = {}
+        for name, key in keys.items():
+            sender = senders.enter_context(channel(name).connect())
+            message = complete(channel(name), sender, key)
+            calls[name] = partial(sender.send, message, key=key)
+        failures = {name: pool.submit(call) for name, call in calls.items()}
+        kinds = {name: type(failure.exception()) for name, failure in failures.items()}
+    assert kinds == dict.fromkeys(keys, OutcomeUnknown)
+    be_patient()
+    for name, key in keys.items():
+        service = CASES[name].service
+        others = [one for one in CASES.values() if one.service == service]
+        received = messages_of(sandbox, service, len(others))
+        [message] = [one for one in received if mark(name, key) in CASES[name].marks_in(one)]
+        if name in ASKED:
+            receipt = Receipt(**CASES[name].receipt(message, sandbox.url))
+            assert question(name, key)() == {key: receipt}
 
 
 @pytest.mark.parametrize("name", CASES)
