@@ -6,5 +6,6 @@ what Segue's channels happen to send, so that a wrong request is refused here as
 
 ``vendors`` has one module for each vendor. ``server`` puts all of them on one HTTP port, and
 ``smtp_server`` on another; ``store`` has what was received, ``faults`` the answers that go wrong on
-purpose, ``wire`` the parts of HTTP that all look-alikes share, ``inbox`` the pages that show it.
+purpose, ``vendor_api`` and ``wire`` the parts of HTTP that all look-alikes share, ``inbox`` the
+pages that show it.
 """

@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from segue.sandbox import smtp_server
 from segue.sandbox.faults import Fault, Faults
-from segue.sandbox.store import Message, Store
+from segue.sandbox.store import Document, Message, Store
 from segue.sandbox.vendors import (
     freshdesk_api,
     http_api,
@@ -189,7 +189,6 @@ def _preview(message: Message) -> str:
 def _facts(message: Message) -> list[tuple[str, str]]:
     """Return what is worth knowing of a message beside its text."""
     fields = message.fields
-    ticket = fields.get("ticket") or {}
     metadata = fields.get("metadata")
     facts = {
         "From": fields.get("from") or fields.get("mail_from"),
@@ -200,14 +199,20 @@ def _facts(message: Message) -> list[tuple[str, str]]:
         "Message id": fields.get("message_id") or fields.get("sid"),
         "Timestamp": fields.get("ts"),
         "Metadata": json.dumps(metadata, ensure_ascii=False) if metadata else None,
+        **_ticket_facts(fields.get("ticket") or {}),
+        "Idempotency key": fields.get("idempotency_key"),
+    }
+    return [(name, str(value)) for name, value in facts.items() if value not in (None, "")]
+
+
+def _ticket_facts(ticket: Document) -> Document:
+    return {
         "Ticket": ticket.get("id"),
         "Status": _named(ticket.get("status"), freshdesk_api.STATUSES),
         "Priority": _named(ticket.get("priority"), freshdesk_api.PRIORITIES),
         "Tags": ", ".join(ticket.get("tags") or []),
         "External id": ticket.get("external_id"),
-        "Idempotency key": fields.get("idempotency_key"),
     }
-    return [(name, str(value)) for name, value in facts.items() if value not in (None, "")]
 
 
 def _named(value: object, names: dict[int, str]) -> object:

@@ -61,8 +61,8 @@ def create_app(store: Store, faults: Faults | None = None) -> FastAPI:
     app.include_router(inbox.pages(store))
     app.include_router(inbox.api(store, faults))
     for vendor in VENDORS:
-        app.mount(f"/{vendor.SERVICE}", vendor.create_app(store))
-    refusals = {vendor.SERVICE: vendor.refusal for vendor in VENDORS}
+        app.mount(f"/{vendor.api.service}", vendor.api.app(store))
+    refusals = {vendor.api.service: vendor.api.refusal for vendor in VENDORS}
     app.add_middleware(FaultInjector, faults=faults, refusals=refusals)
     return app
 

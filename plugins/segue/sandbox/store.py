@@ -259,6 +259,11 @@ def iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def iso_seconds(moment: datetime) -> str:
+    """Write a moment as UTC ISO 8601 without parts of a second, e.g. 2026-11-22T06:00:00Z."""
+    return iso(moment)[:19] + "Z"
+
+
 def _searchable(message: Message) -> str:
     parts = [message.to, message.subject, message.text, message.html]
     return "\n".join([*parts, *_texts(message.fields), *_texts(message.raw)]).casefold()

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
-from fastapi import FastAPI, Request
-from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 REMOVED = "(removed)"
@@ -38,6 +36,10 @@ class ReceivedRequest:
         """The media type of the body, without parameters."""
         return self.headers.get("content-type", "").partition(";")[0].strip().lower()
 
+    def names(self, parameter: str) -> list[str]:
+        """Return the names that a parameter of the query has, with commas between."""
+        return [name for name in self.query.get(parameter, "").split(",") if name]
+
     def form(self) -> dict[str, str]:
         """Return the fields of a URL-encoded body."""
         return dict(parse_qsl(self.body, keep_blank_values=True))
@@ -51,23 +53,6 @@ class ReceivedRequest:
         body = _TOKEN_IN_BODY.sub(rf"\g<1>{REMOVED}", self.body)
         path = _SIGNATURE_IN_PATH.sub(rf"\g<1>{REMOVED}", self.path)
         return {"method": self.method, "path": path, "headers": headers, "body": body}
-
-
-async def read_request(request: Request) -> ReceivedRequest:
-    """Read a request to its end."""
-    query = f"?{request.url.query}" if request.url.query else ""
-    return ReceivedRequest(
-        method=request.method,
-        path=request.url.path + query,
-        headers=dict(request.headers),
-        query=dict(request.query_params),
-        body=(await request.body()).decode("utf-8", "replace"),
-    )
-
-
-def mount_url(request: Request) -> str:
-    """Return the address of the look-alike that serves a request, without a slash at its end."""
-    return str(request.url.replace(path=request.scope["root_path"], query="")).rstrip("/")
 
 
 def basic_credentials(headers: Mapping[str, str]) -> tuple[str, str] | None:
@@ -107,29 +92,3 @@ def json_answer(
         headers=dict(headers or {}),
         media_type="application/json; charset=utf-8",
     )
-
-
-def vendor_app() -> FastAPI:
-    """Make an application without FastAPI's own pages, which no vendor has."""
-    return FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-
-
-class Refused(Exception):
-    """A request that a look-alike does not accept, with the vendor's answer to it."""
-
-    def __init__(self, answer: Response) -> None:
-        super().__init__(f"refused with {answer.status_code}")
-        self.answer = answer
-
-
-def answer_refusals(app: FastAPI, not_found: Response, not_allowed: Response) -> None:
-    """Give a vendor's own answers to refused requests, unknown paths and wrong methods."""
-
-    @app.exception_handler(Refused)
-    async def refused(request: Request, error: Exception) -> Response:
-        assert isinstance(error, Refused)
-        return error.answer
-
-    @app.exception_handler(HTTPException)
-    async def unknown(request: Request, error: Exception) -> Response:
-        return not_allowed if getattr(error, "status_code", 404) == 405 else not_found

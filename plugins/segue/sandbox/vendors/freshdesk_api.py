@@ -32,20 +32,9 @@ from fastapi import FastAPI, Request
 from starlette.middleware.base import RequestResponseEndpoint
 from starlette.responses import Response
 
-from segue.sandbox.faults import Fault, FaultKind
-from segue.sandbox.store import Clock, Document, Store, Transaction, iso
-from segue.sandbox.wire import (
-    EMAIL,
-    ReceivedRequest,
-    Refused,
-    answer_refusals,
-    basic_credentials,
-    json_answer,
-    json_object,
-    mount_url,
-    read_request,
-    vendor_app,
-)
+from segue.sandbox.store import Clock, Document, Store, Transaction, iso_seconds
+from segue.sandbox.vendor_api import Call, Refused, VendorApi
+from segue.sandbox.wire import EMAIL, ReceivedRequest, basic_credentials, json_answer, json_object
 
 SERVICE = "freshdesk"
 API_KEY = "sandbox"
@@ -132,81 +121,28 @@ _KEPT_IN_LINKS = ("updated_since", "email", "filter", "order_by", "order_type", 
 _CHOICES = {"priority": PRIORITIES, "status": STATUSES, "source": SOURCES}
 
 
-def create_app(store: Store) -> FastAPI:
-    """Serve tickets with their conversations, and ``/api/v2/agents/me``."""
-    app = vendor_app()
-    answer_refusals(app, not_found=Response(status_code=404), not_allowed=_not_allowed())
-    meter = _Meter(store.clock)
-
-    @app.middleware("http")
-    async def count(request: Request, call_next: RequestResponseEndpoint) -> Response:
-        answer = await call_next(request)
-        answer.headers.update(meter.headers())
-        return answer
-
-    @app.post("/api/v2/tickets")
-    async def create(request: Request) -> Response:
-        return _create(store, await _authenticated(request), mount_url(request))
-
-    @app.get("/api/v2/tickets")
-    async def index(request: Request) -> Response:
-        return _list(store, await _authenticated(request), mount_url(request))
-
-    @app.get("/api/v2/tickets/{ticket}")
-    async def show(ticket: str, request: Request) -> Response:
-        await _authenticated(request)
-        with store.transaction() as transaction:
-            return json_answer(_find(transaction, ticket))
-
-    @app.put("/api/v2/tickets/{ticket}")
-    async def update(ticket: str, request: Request) -> Response:
-        return _update(store, await _authenticated(request), ticket)
-
-    @app.delete("/api/v2/tickets/{ticket}")
-    async def delete(ticket: str, request: Request) -> Response:
-        await _authenticated(request)
-        return _delete(store, ticket)
-
-    @app.get("/api/v2/agents/me")
-    async def me(request: Request) -> Response:
-        await _authenticated(request)
-        return json_answer(_agent())
-
-    _serve_conversations(app, store)
-    return app
+# Requests
 
 
-def _serve_conversations(app: FastAPI, store: Store) -> None:
-    @app.post("/api/v2/tickets/{ticket}/notes")
-    async def note(ticket: str, request: Request) -> Response:
-        return _converse(store, await _authenticated(request), ticket, _NOTE)
+class _FreshdeskApi(VendorApi):
+    """An API that counts calls per minute, for the headers that tell what is left."""
 
-    @app.post("/api/v2/tickets/{ticket}/reply")
-    async def reply(ticket: str, request: Request) -> Response:
-        return _converse(store, await _authenticated(request), ticket, _REPLY)
+    def app(self, store: Store) -> FastAPI:
+        """Make the application."""
+        app = super().app(store)
+        meter = _Meter(store.clock)
 
-    @app.get("/api/v2/tickets/{ticket}/conversations")
-    async def conversations(ticket: str, request: Request) -> Response:
-        return _conversations(store, await _authenticated(request), ticket, mount_url(request))
+        @app.middleware("http")
+        async def count(request: Request, call_next: RequestResponseEndpoint) -> Response:
+            answer = await call_next(request)
+            answer.headers.update(meter.headers())
+            return answer
 
-
-def refusal(fault: Fault, path: str) -> Response:
-    """Refuse a request the way Freshdesk does."""
-    if fault.fault is FaultKind.RATE_LIMITED:
-        headers = {
-            "Retry-After": str(fault.retry_after),
-            "X-RateLimit-Total": str(CALLS_PER_MINUTE),
-            "X-RateLimit-Remaining": "0",
-        }
-        text = "You have exceeded the limit of requests per minute"
-        return json_answer({"message": text}, 429, headers)
-    if fault.fault is FaultKind.UNAUTHORIZED:
-        return _unauthorized()
-    return json_answer({"message": "Service temporarily unavailable"}, 503)
+        return app
 
 
 class _Meter:
-    """Counts calls per minute, for the headers that tell what is left."""
+    """Counts calls per minute."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -224,15 +160,9 @@ class _Meter:
         }
 
 
-# Requests
-
-
-async def _authenticated(request: Request) -> ReceivedRequest:
-    call = await read_request(request)
+def _is_authentic(call: Call) -> bool:
     credentials = basic_credentials(call.headers)
-    if credentials is None or credentials[0] != API_KEY:
-        raise Refused(_unauthorized())
-    return call
+    return credentials is not None and credentials[0] == API_KEY
 
 
 def _unauthorized() -> Response:
@@ -240,8 +170,22 @@ def _unauthorized() -> Response:
     return json_answer({"code": "invalid_credentials", "message": text}, 401)
 
 
-def _not_allowed() -> Response:
-    return json_answer({"message": "Method not allowed"}, 405)
+def _limited(headers: dict[str, str]) -> Response:
+    headers |= {"X-RateLimit-Total": str(CALLS_PER_MINUTE), "X-RateLimit-Remaining": "0"}
+    text = "You have exceeded the limit of requests per minute"
+    return json_answer({"message": text}, 429, headers)
+
+
+api = _FreshdeskApi(
+    SERVICE,
+    is_authentic=_is_authentic,
+    not_found=Response(status_code=404),
+    not_allowed=json_answer({"message": "Method not allowed"}, 405),
+    limited=_limited,
+    unauthorized=_unauthorized,
+    unwell=lambda: json_answer({"message": "Service temporarily unavailable"}, 503),
+)
+_TICKETS = "/api/v2/tickets"
 
 
 def _refuse(problems: list[Problem]) -> NoReturn:
@@ -264,8 +208,9 @@ def _fields_in(request: ReceivedRequest) -> Document:
     return document
 
 
-def _find(transaction: Transaction, ticket: str) -> Document:
-    record = transaction.get(TICKETS, ticket)
+def _find(transaction: Transaction, call: Call) -> Document:
+    """Return the ticket that a path names."""
+    record = transaction.get(TICKETS, call.path_values["ticket"])
     if record is None:
         raise Refused(Response(status_code=404))
     return record
@@ -274,18 +219,19 @@ def _find(transaction: Transaction, ticket: str) -> Document:
 # Creating, updating, listing
 
 
-def _create(store: Store, request: ReceivedRequest, base_url: str) -> Response:
-    fields = _fields_in(request)
-    with store.transaction() as transaction:
+@api.post(_TICKETS)
+def _create(call: Call) -> Response:
+    fields = _fields_in(call)
+    with call.store.transaction() as transaction:
         problems = _creation_problems(transaction, fields)
         if problems:
             _refuse(problems)
         requester = _requester(transaction, fields)
         number = transaction.next_id(TICKETS)
-        ticket = _ticket(number, fields, requester, store.clock())
+        ticket = _ticket(number, fields, requester, call.store.clock())
         transaction.put(TICKETS, str(number), ticket)
-        _receive(transaction, "ticket", ticket, fields, request)
-    location = f"{base_url}/api/v2/tickets/{number}"
+        _receive(transaction, "ticket", ticket, fields, call)
+    location = f"{call.base_url}{_TICKETS}/{number}"
     return json_answer(ticket, 201, {"Location": location})
 
 
@@ -310,10 +256,10 @@ def _ticket(number: int, given: Document, requester: Document, now: datetime) ->
         "type": given.get("type"),
         "to_emails": None,
         "product_id": given.get("product_id"),
-        "created_at": _seconds(now),
-        "updated_at": _seconds(now),
-        "due_by": given.get("due_by") or _seconds(now + timedelta(days=3)),
-        "fr_due_by": given.get("fr_due_by") or _seconds(now + timedelta(days=1)),
+        "created_at": iso_seconds(now),
+        "updated_at": iso_seconds(now),
+        "due_by": given.get("due_by") or iso_seconds(now + timedelta(days=3)),
+        "fr_due_by": given.get("fr_due_by") or iso_seconds(now + timedelta(days=1)),
         "is_escalated": False,
         "description": given["description"],
         "description_text": _plain_text(given["description"]),
@@ -323,10 +269,17 @@ def _ticket(number: int, given: Document, requester: Document, now: datetime) ->
     }
 
 
-def _update(store: Store, request: ReceivedRequest, ticket: str) -> Response:
-    fields = _fields_in(request)
-    with store.transaction() as transaction:
-        old = _find(transaction, ticket)
+@api.get(_TICKETS + "/{ticket}")
+def _show(call: Call) -> Response:
+    with call.store.transaction() as transaction:
+        return json_answer(_find(transaction, call))
+
+
+@api.put(_TICKETS + "/{ticket}")
+def _update(call: Call) -> Response:
+    fields = _fields_in(call)
+    with call.store.transaction() as transaction:
+        old = _find(transaction, call)
         problems = _field_problems(fields)
         if problems:
             _refuse(problems)
@@ -335,67 +288,110 @@ def _update(store: Store, request: ReceivedRequest, ticket: str) -> Response:
             changes["custom_fields"] = {**old["custom_fields"], **fields["custom_fields"]}
         if "description" in changes:
             changes["description_text"] = _plain_text(fields["description"])
-        new = {**old, **changes, "updated_at": _seconds(store.clock())}
-        transaction.put(TICKETS, ticket, new)
-        _receive(transaction, "ticket_update", new, fields, request)
+        new = {**old, **changes, "updated_at": iso_seconds(call.store.clock())}
+        transaction.put(TICKETS, str(new["id"]), new)
+        _receive(transaction, "ticket_update", new, fields, call)
     return json_answer(new)
 
 
-def _list(store: Store, request: ReceivedRequest, base_url: str) -> Response:
-    query = request.query
-    page = _number(query, "page", default=1)
-    size = _number(query, "per_page", default=30)
-    tickets = _ordered(_listed(store, query), query)
-    entries = tickets[(page - 1) * size : page * size]
+@api.get(_TICKETS)
+def _list(call: Call) -> Response:
+    query, place = call.query, _place(call)
+    tickets = _ordered(_listed(call.store, query), query)
     if query.get("include") != "description":
-        entries = [_without_description(ticket) for ticket in entries]
+        tickets = [_without_description(ticket) for ticket in tickets]
+    parameters = [f"&{name}={query[name]}" for name in _KEPT_IN_LINKS if name in query]
+    return _page(call, _TICKETS, tickets, place, "".join(parameters))
+
+
+def _place(call: Call) -> tuple[int, int]:
+    """Return the number of the page that is asked for, and how many entries it has."""
+    page = _number(call.query, "page", default=1)
+    return page, _number(call.query, "per_page", default=30)
+
+
+def _page(
+    call: Call, path: str, entries: list[Document], place: tuple[int, int], parameters: str = ""
+) -> Response:
+    """Answer with one page of the entries at a path, and a Link to the next one."""
+    page, size = place
     headers = {}
-    if page * size < len(tickets):
-        url = f"{base_url}/api/v2/tickets?page={page + 1}&per_page={size}"
-        parameters = [f"&{name}={query[name]}" for name in _KEPT_IN_LINKS if name in query]
-        headers["Link"] = f'<{url}{"".join(parameters)}>; rel="next"'
-    return json_answer(entries, 200, headers)
+    if page * size < len(entries):
+        url = f"{call.base_url}{path}?page={page + 1}&per_page={size}{parameters}"
+        headers["Link"] = f'<{url}>; rel="next"'
+    return json_answer(entries[(page - 1) * size : page * size], 200, headers)
 
 
-def _delete(store: Store, ticket: str) -> Response:
+@api.delete(_TICKETS + "/{ticket}")
+def _delete(call: Call) -> Response:
     """Put a ticket into the trash, where it stays for 30 days."""
-    with store.transaction() as transaction:
-        old = _find(transaction, ticket)
-        new = {**old, "deleted": True, "updated_at": _seconds(store.clock())}
-        transaction.put(TICKETS, ticket, new)
+    with call.store.transaction() as transaction:
+        old = _find(transaction, call)
+        new = {**old, "deleted": True, "updated_at": iso_seconds(call.store.clock())}
+        transaction.put(TICKETS, str(old["id"]), new)
     return Response(status_code=204)
 
 
-def _converse(
-    store: Store, request: ReceivedRequest, ticket: str, allowed: Mapping[str, tuple[type, str]]
-) -> Response:
+@api.get("/api/v2/agents/me")
+def _me(call: Call) -> Response:
+    return json_answer(_agent())
+
+
+# Conversations
+
+
+@api.post(_TICKETS + "/{ticket}/notes")
+def _note(call: Call) -> Response:
+    return _converse(call, "note", _NOTE)
+
+
+@api.post(_TICKETS + "/{ticket}/reply")
+def _reply(call: Call) -> Response:
+    return _converse(call, "reply", _REPLY)
+
+
+def _converse(call: Call, kind: str, allowed: Mapping[str, tuple[type, str]]) -> Response:
     """Add a note or a reply to a ticket; a note is private unless it says otherwise."""
-    fields = _fields_in(request)
-    is_note = allowed is _NOTE
-    with store.transaction() as transaction:
-        record = _find(transaction, ticket)
+    fields = _fields_in(call)
+    with call.store.transaction() as transaction:
+        record = _find(transaction, call)
         problems = _conversation_problems(fields, allowed)
         if problems:
             _refuse(problems)
+        now = iso_seconds(call.store.clock())
         entry = {
             "body": fields["body"],
             "body_text": _plain_text(fields["body"]),
             "id": transaction.next_id(CONVERSATIONS),
             "incoming": fields.get("incoming", False),
-            "private": fields.get("private", True) if is_note else False,
+            "private": fields.get("private", kind == "note"),
             "user_id": fields.get("user_id") or AGENT_ID,
             "support_email": None,
-            "source": 2 if is_note else 0,
+            "source": 2 if kind == "note" else 0,
             "ticket_id": record["id"],
-            "created_at": _seconds(store.clock()),
-            "updated_at": _seconds(store.clock()),
+            "created_at": now,
+            "updated_at": now,
             "attachments": [],
         }
-        entries = (transaction.get(CONVERSATIONS, ticket) or {"entries": []})["entries"]
-        transaction.put(CONVERSATIONS, ticket, {"entries": [*entries, entry]})
-        parts = {"description": fields["body"]}
-        _receive(transaction, "note" if is_note else "reply", record, parts, request)
+        entries = [*_conversations_of(transaction, record), entry]
+        transaction.put(CONVERSATIONS, str(record["id"]), {"entries": entries})
+        _receive(transaction, kind, record, {"description": fields["body"]}, call)
     return json_answer(entry, 201)
+
+
+@api.get(_TICKETS + "/{ticket}/conversations")
+def _conversations(call: Call) -> Response:
+    place = _place(call)
+    with call.store.transaction() as transaction:
+        ticket = _find(transaction, call)
+        entries = _conversations_of(transaction, ticket)
+    return _page(call, f"{_TICKETS}/{ticket['id']}/conversations", entries, place)
+
+
+def _conversations_of(transaction: Transaction, ticket: Document) -> list[Document]:
+    record = transaction.get(CONVERSATIONS, str(ticket["id"])) or {"entries": []}
+    entries: list[Document] = record["entries"]
+    return entries
 
 
 def _conversation_problems(
@@ -411,19 +407,6 @@ def _conversation_problems(
         elif value is not None and not isinstance(value, allowed[name][0]):
             problems.append(_wrong_type(name, value, allowed[name][1]))
     return problems
-
-
-def _conversations(store: Store, request: ReceivedRequest, ticket: str, base_url: str) -> Response:
-    page = _number(request.query, "page", default=1)
-    size = _number(request.query, "per_page", default=30)
-    with store.transaction() as transaction:
-        _find(transaction, ticket)
-        entries = (transaction.get(CONVERSATIONS, ticket) or {"entries": []})["entries"]
-    headers = {}
-    if page * size < len(entries):
-        url = f"{base_url}/api/v2/tickets/{ticket}/conversations?page={page + 1}&per_page={size}"
-        headers["Link"] = f'<{url}>; rel="next"'
-    return json_answer(entries[(page - 1) * size : page * size], 200, headers)
 
 
 def _ordered(tickets: list[Document], query: Mapping[str, str]) -> list[Document]:
@@ -443,21 +426,21 @@ def _choice(
 
 
 def _listed(store: Store, query: Mapping[str, str]) -> list[Document]:
-    place = _choice(query, "filter", FILTERS)
-    tickets = [one for one in store.values(TICKETS) if _place_of(one) == place]
+    """Return the tickets that a query asks for."""
+    folder = _choice(query, "filter", FILTERS)
+    tickets = [one for one in store.values(TICKETS) if _folder_of(one) == folder]
     if "updated_since" in query:
-        since = _moment(query["updated_since"])
-        tickets = [one for one in tickets if one["updated_at"] >= since]
+        moment, since = "updated_at", _moment(query["updated_since"])
     else:
-        since = _seconds(store.clock() - LIST_WINDOW)
-        tickets = [one for one in tickets if one["created_at"] >= since]
-    if "email" in query:
-        contact = _contact(store, query["email"])
-        tickets = [one for one in tickets if one["requester_id"] == contact["id"]]
-    return tickets
+        moment, since = "created_at", iso_seconds(store.clock() - LIST_WINDOW)
+    tickets = [one for one in tickets if one[moment] >= since]
+    if "email" not in query:
+        return tickets
+    contact = _contact(store, query["email"])
+    return [one for one in tickets if one["requester_id"] == contact["id"]]
 
 
-def _place_of(ticket: Document) -> str:
+def _folder_of(ticket: Document) -> str:
     """Return the filter under which a ticket is listed; empty for the usual list."""
     if ticket["deleted"]:
         return "deleted"
@@ -488,7 +471,7 @@ def _moment(text: str) -> str:
     except ValueError:
         message = "It should be in the combined date and time ISO8601 format"
         _refuse([_problem("updated_since", message, "invalid_date")])
-    return _seconds(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    return iso_seconds(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
 
 
 def _without_description(ticket: Document) -> Document:
@@ -653,12 +636,5 @@ def _list_problems(name: str, values: list[Any]) -> list[Problem]:
     return []
 
 
-# Values
-
-
 def _plain_text(description: str) -> str:
     return html.unescape(re.sub(r"<[^>]*>", " ", description)).strip()
-
-
-def _seconds(moment: datetime) -> str:
-    return iso(moment)[:19] + "Z"

@@ -25,22 +25,16 @@ import hashlib
 from datetime import datetime, timedelta
 from typing import Any
 
-from fastapi import FastAPI, Request
 from starlette.responses import Response
 
-from segue.sandbox.faults import Fault, FaultKind
-from segue.sandbox.store import Document, Store, Transaction, iso
+from segue.sandbox.store import Document, Transaction, iso
+from segue.sandbox.vendor_api import Call, Refused, VendorApi
 from segue.sandbox.wire import (
     ReceivedRequest,
-    Refused,
-    answer_refusals,
     basic_credentials,
     bearer_token,
     json_answer,
     json_object,
-    mount_url,
-    read_request,
-    vendor_app,
 )
 
 SERVICE = "http"
@@ -48,96 +42,85 @@ TOKEN = "sandbox"
 
 KEY_LIFETIME = timedelta(hours=24)
 KEY_LENGTH = 255
-METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 VERBS = {"POST": "created", "PUT": "updated", "PATCH": "updated", "DELETE": "deleted"}
 
 THINGS, KEYS = "http.things", "http.idempotency_keys"
-
-
-def create_app(store: Store) -> FastAPI:
-    """Serve every path."""
-    app = vendor_app()
-    not_found = _error(404, "not_found")
-    answer_refusals(app, not_found=not_found, not_allowed=_error(405, "method_not_allowed"))
-
-    @app.api_route("/{path:path}", methods=METHODS)
-    async def take(path: str, request: Request) -> Response:
-        call = await read_request(request)
-        _require_credentials(call)
-        if any(segment.startswith("missing-") for segment in path.split("/")):
-            raise Refused(not_found)
-        if request.method == "GET":
-            return _list(store, call, path)
-        return _take(store, call, path, mount_url(request))
-
-    return app
-
-
-def refusal(fault: Fault, path: str) -> Response:
-    """Refuse a request."""
-    if fault.fault is FaultKind.RATE_LIMITED:
-        return _error(429, "rate_limited", {"Retry-After": str(fault.retry_after)})
-    if fault.fault is FaultKind.UNAUTHORIZED:
-        return _error(401, "unauthorized")
-    return _error(503, "unavailable")
 
 
 def _error(status: int, code: str, headers: dict[str, str] | None = None) -> Response:
     return json_answer({"error": {"code": code}}, status, headers)
 
 
-def _require_credentials(request: ReceivedRequest) -> None:
-    basic = basic_credentials(request.headers)
-    if bearer_token(request.headers) != TOKEN and (basic is None or basic[1] != TOKEN):
-        raise Refused(_error(401, "unauthorized"))
+def _is_authentic(call: Call) -> bool:
+    basic = basic_credentials(call.headers)
+    return bearer_token(call.headers) == TOKEN or (basic is not None and basic[1] == TOKEN)
 
 
-def _list(store: Store, request: ReceivedRequest, path: str) -> Response:
+api = VendorApi(
+    SERVICE,
+    is_authentic=_is_authentic,
+    not_found=_error(404, "not_found"),
+    not_allowed=_error(405, "method_not_allowed"),
+    limited=lambda headers: _error(429, "rate_limited", headers),
+    unauthorized=lambda: _error(401, "unauthorized"),
+    unwell=lambda: _error(503, "unavailable"),
+)
+
+
+@api.route("GET POST PUT PATCH DELETE", "/{path:path}")
+def _serve(call: Call) -> Response:
+    """Take a request at any path, or list what was taken there."""
+    path = call.path_values["path"]
+    if any(segment.startswith("missing-") for segment in path.split("/")):
+        raise Refused(api.not_found)
+    return _list(call, path) if call.method == "GET" else _take(call, path)
+
+
+def _list(call: Call, path: str) -> Response:
     things = [
         thing
-        for thing in store.values(THINGS)
+        for thing in call.store.values(THINGS)
         if thing["collection"] == path
-        and all(thing["fields"].get(name) == value for name, value in request.query.items())
+        and all(thing["fields"].get(name) == value for name, value in call.query.items())
     ]
     return json_answer({"items": [_shown(thing) for thing in things]})
 
 
-def _take(store: Store, request: ReceivedRequest, path: str, base_url: str) -> Response:
+def _take(call: Call, path: str) -> Response:
     """Do what a request asks for; a POST once per idempotency key."""
-    fields = _fields_of(request)
-    key = request.headers.get("idempotency-key") if request.method == "POST" else None
-    with store.transaction() as transaction:
-        earlier = _earlier_answer(transaction, store.clock(), request, key)
+    fields = _fields_of(call)
+    key = call.headers.get("idempotency-key") if call.method == "POST" else None
+    with call.store.transaction() as transaction:
+        earlier = _earlier_answer(transaction, call, key)
         if earlier is not None:
             return json_answer(earlier, 201, {"Idempotent-Replayed": "true"})
-        answer = _effect(transaction, request, path, fields, base_url)
+        answer = _effect(transaction, call, path, fields)
         if key is not None:
-            record = {"at": iso(store.clock()), "request": _fingerprint(request), "answer": answer}
+            at = iso(call.store.clock())
+            record = {"at": at, "request": _fingerprint(call), "answer": answer}
             transaction.put(KEYS, key, record)
-    return json_answer(answer, 201 if request.method == "POST" else 200)
+    return json_answer(answer, 201 if call.method == "POST" else 200)
 
 
-def _effect(
-    transaction: Transaction, request: ReceivedRequest, path: str, fields: Document, base_url: str
-) -> Document:
-    key = request.headers.get("idempotency-key")
+def _effect(transaction: Transaction, call: Call, path: str, fields: Document) -> Document:
+    key = call.headers.get("idempotency-key")
     number = transaction.next_id(THINGS)
     thing = {
         "id": number,
-        "status": VERBS[request.method],
-        "url": f"{base_url}/{path}/{number}",
+        "status": VERBS[call.method],
+        "url": f"{call.base_url}/{path}/{number}",
         "collection": path,
         "fields": {**fields, "idempotency_key": key},
     }
-    if request.method == "POST":
+    if call.method == "POST":
         transaction.put(THINGS, str(number), thing)
     transaction.receive(
         SERVICE,
         "request",
-        to=f"{request.method} /{path}",
-        text=request.body,
-        fields={"id": number, "fields": fields, "idempotency_key": key, "query": request.query},
-        raw=request.raw(),
+        to=f"{call.method} /{path}",
+        text=call.body,
+        fields={"id": number, "fields": fields, "idempotency_key": key, "query": call.query},
+        raw=call.raw(),
     )
     return _shown(thing)
 
@@ -159,18 +142,17 @@ def _fields_of(request: ReceivedRequest) -> dict[str, Any]:
     return {}
 
 
-def _earlier_answer(
-    transaction: Transaction, now: datetime, request: ReceivedRequest, key: str | None
-) -> Document | None:
+def _earlier_answer(transaction: Transaction, call: Call, key: str | None) -> Document | None:
     """Return the answer that was given under a key, if that is not too long ago."""
     if key is None:
         return None
     if len(key) > KEY_LENGTH:
         raise Refused(_error(400, "idempotency_key_too_long"))
     record = transaction.get(KEYS, key)
+    now = call.store.clock()
     if record is None or now - datetime.fromisoformat(record["at"]) > KEY_LIFETIME:
         return None
-    if record["request"] != _fingerprint(request):
+    if record["request"] != _fingerprint(call):
         raise Refused(json_answer({"error": {"type": "idempotency_error"}}, 400))
     answer: Document = record["answer"]
     return answer

@@ -27,22 +27,11 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from fastapi import FastAPI, Request
 from starlette.responses import Response
 
-from segue.sandbox.faults import Fault, FaultKind
-from segue.sandbox.store import Document, Store, Transaction, iso
-from segue.sandbox.wire import (
-    ReceivedRequest,
-    Refused,
-    answer_refusals,
-    basic_credentials,
-    json_answer,
-    json_object,
-    mount_url,
-    read_request,
-    vendor_app,
-)
+from segue.sandbox.store import Document, Transaction, iso
+from segue.sandbox.vendor_api import Call, Refused, VendorApi
+from segue.sandbox.wire import basic_credentials, json_answer, json_object
 
 SERVICE = "jira"
 EMAIL_ADDRESS = "agent@example.com"
@@ -67,56 +56,8 @@ JQL = re.compile(
 ISSUES = "jira.issues"
 
 
-def create_app(store: Store) -> FastAPI:
-    """Serve ``/rest/api/3``."""
-    app = vendor_app()
-    answer_refusals(app, not_found=_error(404, "null for uri"), not_allowed=Response("", 405))
-
-    @app.post("/rest/api/3/issue")
-    async def create(request: Request) -> Response:
-        return _create(store, await _authenticated(request), mount_url(request))
-
-    @app.get("/rest/api/3/issue/{issue}/properties/{name}")
-    async def issue_property(issue: str, name: str, request: Request) -> Response:
-        await _authenticated(request)
-        return _property(store, issue, name)
-
-    @app.get("/rest/api/3/search/jql")
-    async def search(request: Request) -> Response:
-        return _search(store, await _authenticated(request), mount_url(request))
-
-    @app.get("/rest/api/3/mypermissions")
-    async def permissions(request: Request) -> Response:
-        return _permissions(await _authenticated(request))
-
-    @app.get("/rest/api/3/myself")
-    async def myself(request: Request) -> Response:
-        await _authenticated(request)
-        return json_answer({"accountId": ACCOUNT_ID, "emailAddress": EMAIL_ADDRESS, "active": True})
-
-    return app
-
-
-def refusal(fault: Fault, path: str) -> Response:
-    """Refuse a request the way Jira does."""
-    if fault.fault is FaultKind.RATE_LIMITED:
-        headers = {
-            "Retry-After": str(fault.retry_after),
-            "RateLimit-Reason": "jira-burst-based",
-            "X-RateLimit-Limit": "100",
-            "X-RateLimit-Remaining": "0",
-        }
-        return json_answer({"errorMessages": ["Rate limit exceeded."], "errors": {}}, 429, headers)
-    if fault.fault is FaultKind.UNAUTHORIZED:
-        return _unauthorized()
-    return _error(503, "Service unavailable")
-
-
-async def _authenticated(request: Request) -> ReceivedRequest:
-    call = await read_request(request)
-    if basic_credentials(call.headers) != (EMAIL_ADDRESS, API_TOKEN):
-        raise Refused(_unauthorized())
-    return call
+def _error(status: int, *messages: str, **fields: str) -> Response:
+    return json_answer({"errorMessages": list(messages), "errors": fields}, status)
 
 
 def _unauthorized() -> Response:
@@ -124,15 +65,37 @@ def _unauthorized() -> Response:
     return json_answer({"message": text, "status-code": 401}, 401)
 
 
-def _error(status: int, *messages: str, **fields: str) -> Response:
-    return json_answer({"errorMessages": list(messages), "errors": fields}, status)
+def _limited(headers: dict[str, str]) -> Response:
+    headers |= {
+        "RateLimit-Reason": "jira-burst-based",
+        "X-RateLimit-Limit": "100",
+        "X-RateLimit-Remaining": "0",
+    }
+    return json_answer({"errorMessages": ["Rate limit exceeded."], "errors": {}}, 429, headers)
+
+
+api = VendorApi(
+    SERVICE,
+    is_authentic=lambda call: basic_credentials(call.headers) == (EMAIL_ADDRESS, API_TOKEN),
+    not_found=_error(404, "null for uri"),
+    not_allowed=Response("", 405),
+    limited=_limited,
+    unauthorized=_unauthorized,
+    unwell=lambda: _error(503, "Service unavailable"),
+)
+
+
+@api.get("/rest/api/3/myself")
+def _myself(call: Call) -> Response:
+    return json_answer({"accountId": ACCOUNT_ID, "emailAddress": EMAIL_ADDRESS, "active": True})
 
 
 # Creating
 
 
-def _create(store: Store, request: ReceivedRequest, base_url: str) -> Response:
-    document = json_object(request.body)
+@api.post("/rest/api/3/issue")
+def _create(call: Call) -> Response:
+    document = json_object(call.body)
     if document is None or not isinstance(document.get("fields"), dict):
         raise Refused(_error(400, "Invalid request payload. Refer to the REST API documentation"))
     fields = document["fields"]
@@ -142,13 +105,13 @@ def _create(store: Store, request: ReceivedRequest, base_url: str) -> Response:
         raise Refused(_error(400, **problems))
     if not all(isinstance(item, dict) and {"key", "value"} <= item.keys() for item in properties):
         raise Refused(_error(400, "Invalid issue properties"))
-    with store.transaction() as transaction:
+    with call.store.transaction() as transaction:
         number = transaction.next_id(ISSUES)
         project = fields["project"]["key"]
         issue = {
             "id": str(10_000 + number),
             "key": f"{project}-{_next_in(transaction, project)}",
-            "created": iso(store.clock()),
+            "created": iso(call.store.clock()),
             "fields": fields,
             "properties": {item["key"]: item["value"] for item in properties},
         }
@@ -160,9 +123,9 @@ def _create(store: Store, request: ReceivedRequest, base_url: str) -> Response:
             subject=fields["summary"],
             text=_text_of(fields.get("description")),
             fields={"issue": issue},
-            raw=request.raw(),
+            raw=call.raw(),
         )
-    url = f"{base_url}/rest/api/3/issue/{issue['id']}"
+    url = f"{call.base_url}/rest/api/3/issue/{issue['id']}"
     return json_answer({"id": issue["id"], "key": issue["key"], "self": url}, 201)
 
 
@@ -271,39 +234,47 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
 # Reading
 
 
-def _property(store: Store, issue: str, name: str) -> Response:
-    for record in store.values(ISSUES):
+@api.get("/rest/api/3/issue/{issue}/properties/{name}")
+def _property(call: Call) -> Response:
+    issue, name = call.path_values["issue"], call.path_values["name"]
+    for record in call.store.values(ISSUES):
         if issue in (record["id"], record["key"]) and name in record["properties"]:
             return json_answer({"key": name, "value": record["properties"][name]})
     return _error(404, "The property was not found.")
 
 
-def _search(store: Store, request: ReceivedRequest, base_url: str) -> Response:
-    jql = JQL.fullmatch(request.query.get("jql", ""))
+@api.get("/rest/api/3/search/jql")
+def _search(call: Call) -> Response:
+    matches = _matches(call)
+    begin = int(call.query.get("nextPageToken", "0"))
+    end = begin + min(int(call.query.get("maxResults", "50")), PAGE_SIZE)
+    names = call.names("properties")
+    only_id = call.query.get("fields", "id") == "id"
+    issues = [
+        ({"id": issue["id"]} if only_id else _shown(issue, call.base_url))
+        | _properties(issue, names)
+        for issue in matches[begin:end]
+    ]
+    more = end < len(matches)
+    answer = {"issues": issues, "isLast": not more}
+    return json_answer({**answer, "nextPageToken": str(end)} if more else answer)
+
+
+def _matches(call: Call) -> list[Document]:
+    """Return the issues that a query asks for, the newest first."""
+    jql = JQL.fullmatch(call.query.get("jql", ""))
     if jql is None:
         raise Refused(_error(400, "Error in the JQL Query, or it is not a bounded one."))
     if jql["project"] not in PROJECTS:
         text = f"The value '{jql['project']}' does not exist for the field 'project'."
         raise Refused(_error(400, text))
-    since = iso(store.clock() - timedelta(minutes=int(jql["minutes"])))
+    since = iso(call.store.clock() - timedelta(minutes=int(jql["minutes"])))
     matches = [
         issue
-        for issue in store.values(ISSUES)
+        for issue in call.store.values(ISSUES)
         if issue["fields"]["project"]["key"] == jql["project"] and issue["created"] >= since
     ]
-    matches.sort(key=lambda issue: (issue["created"], int(issue["id"])), reverse=True)
-    size = min(int(request.query.get("maxResults", "50")), PAGE_SIZE)
-    begin = int(request.query.get("nextPageToken", "0"))
-    on_page = matches[begin : begin + size]
-    names = [name for name in request.query.get("properties", "").split(",") if name]
-    only_id = request.query.get("fields", "id") == "id"
-    more = begin + size < len(matches)
-    issues = [
-        ({"id": issue["id"]} if only_id else _shown(issue, base_url)) | _properties(issue, names)
-        for issue in on_page
-    ]
-    answer = {"issues": issues, "isLast": not more}
-    return json_answer({**answer, "nextPageToken": str(begin + size)} if more else answer)
+    return sorted(matches, key=lambda one: (one["created"], int(one["id"])), reverse=True)
 
 
 def _shown(issue: Document, base_url: str) -> Document:
@@ -321,12 +292,13 @@ def _properties(issue: Document, names: list[str]) -> Document:
     return {"properties": properties} if names else {}
 
 
-def _permissions(request: ReceivedRequest) -> Response:
-    project = request.query.get("projectKey")
+@api.get("/rest/api/3/mypermissions")
+def _permissions(call: Call) -> Response:
+    project = call.query.get("projectKey")
     if project not in PROJECTS:
         text = f"No project could be found with key '{project}'."
         raise Refused(_error(404, text))
-    names = [name for name in request.query.get("permissions", "").split(",") if name]
+    names = call.names("permissions")
     if not names:
         raise Refused(_error(400, "The 'permissions' query parameter is required."))
     unknown = {name: "Unrecognized permission" for name in names if name not in PERMISSIONS}

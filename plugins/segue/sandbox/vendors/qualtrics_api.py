@@ -27,27 +27,20 @@ Left out: limits that bite (ask for a fault), search, libraries, the delay of a 
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import Response
 
-from segue.sandbox.faults import Fault, FaultKind
-from segue.sandbox.store import Document, Store, Transaction
+from segue.sandbox.store import Document, Store, Transaction, iso_seconds
+from segue.sandbox.vendor_api import Call, Refused, VendorApi
 from segue.sandbox.wire import (
     EMAIL,
     ReceivedRequest,
-    Refused,
-    answer_refusals,
     basic_credentials,
     bearer_token,
     json_answer,
     json_object,
-    mount_url,
-    read_request,
-    vendor_app,
 )
 
 SERVICE = "qualtrics"
@@ -77,132 +70,6 @@ BATCHES = "qualtrics.batches"
 DISTRIBUTIONS = "qualtrics.distributions"
 SMS = "qualtrics.sms"
 TICKETS = "qualtrics.tickets"
-
-
-def create_app(store: Store) -> FastAPI:
-    """Serve ``/API/v3`` and ``/inbound-event``."""
-    app = vendor_app()
-    answer_refusals(app, not_found=_error(404, None), not_allowed=_error(405, None))
-    for routes in (_directory_routes, _distribution_routes, _ticket_routes):
-        app.include_router(routes(store))
-    return app
-
-
-def _directory_routes(store: Store) -> APIRouter:
-    app = APIRouter()
-
-    @app.get(f"{API}/whoami")
-    async def whoami(request: Request) -> Response:
-        await _authenticated(request)
-        return _ok({"userId": USER_ID, "brandId": "sandbox", "userName": "sandbox"})
-
-    contacts = f"{API}/directories/{{directory}}/contacts"
-
-    @app.post(contacts)
-    async def create_contact(directory: str, request: Request) -> Response:
-        call = await _authenticated(request)
-        _require_directory(directory)
-        return _create_contact(store, call)
-
-    @app.get(contacts)
-    async def list_contacts(directory: str, request: Request) -> Response:
-        call = await _authenticated(request)
-        _require_directory(directory)
-        return _list_contacts(store, call, mount_url(request))
-
-    @app.get(contacts + "/{contact}")
-    async def show_contact(directory: str, contact: str, request: Request) -> Response:
-        await _authenticated(request)
-        with store.transaction() as transaction:
-            return _ok(_contact(transaction, directory, contact))
-
-    @app.put(contacts + "/{contact}")
-    async def update_contact(directory: str, contact: str, request: Request) -> Response:
-        return _update_contact(store, await _authenticated(request), directory, contact)
-
-    @app.delete(contacts + "/{contact}")
-    async def delete_contact(directory: str, contact: str, request: Request) -> Response:
-        await _authenticated(request)
-        with store.transaction() as transaction:
-            record = _contact(transaction, directory, contact)
-            transaction.put(CONTACTS, contact, {**record, "deleted": True})
-        return _ok()
-
-    @app.get(f"{API}/directories/{{directory}}/contacts/{{contact}}/transactions")
-    async def list_transactions(directory: str, contact: str, request: Request) -> Response:
-        call = await _authenticated(request)
-        with store.transaction() as transaction:
-            _contact(transaction, directory, contact)
-        theirs = [one for one in store.values(TRANSACTIONS) if one["contactId"] == contact]
-        return _listed(call, theirs, mount_url(request))
-
-    @app.post(f"{API}/directories/{{directory}}/transactions")
-    async def create_transactions(directory: str, request: Request) -> Response:
-        return _create_transactions(store, await _authenticated(request), directory)
-
-    @app.post(f"{API}/directories/{{directory}}/transactionbatches")
-    async def create_batch(directory: str, request: Request) -> Response:
-        return _create_batch(store, await _authenticated(request), directory)
-
-    return app
-
-
-def _distribution_routes(store: Store) -> APIRouter:
-    app = APIRouter()
-
-    @app.post(f"{API}/distributions")
-    async def create_distribution(request: Request) -> Response:
-        return _create_distribution(store, await _authenticated(request), mount_url(request))
-
-    @app.get(f"{API}/distributions")
-    async def list_distributions(request: Request) -> Response:
-        return _list_distributions(store, await _authenticated(request), mount_url(request))
-
-    @app.post(f"{API}/distributions/sms")
-    async def create_sms(request: Request) -> Response:
-        return _create_sms(store, await _authenticated(request))
-
-    @app.get(f"{API}/distributions/sms")
-    async def list_sms(request: Request) -> Response:
-        call = await _authenticated(request)
-        theirs = [one for one in store.values(SMS) if one["surveyId"] == _survey_in(call)]
-        return _listed(call, theirs, mount_url(request))
-
-    @app.get(f"{API}/distributions/{{distribution}}")
-    async def show_distribution(distribution: str, request: Request) -> Response:
-        await _authenticated(request)
-        return _ok(_shown(_distribution(store, distribution), single=True))
-
-    @app.get(f"{API}/distributions/{{distribution}}/links")
-    async def list_links(distribution: str, request: Request) -> Response:
-        call = await _authenticated(request)
-        return _listed(call, _distribution(store, distribution)["links"], mount_url(request))
-
-    return app
-
-
-def _ticket_routes(store: Store) -> APIRouter:
-    app = APIRouter()
-
-    @app.post(f"{API}/tickets/search")
-    async def search_tickets(request: Request) -> Response:
-        return _search_tickets(store, await _authenticated(request))
-
-    @app.post("/inbound-event/v1/events/json/triggers")
-    async def trigger(request: Request) -> Response:
-        return _trigger(store, await _authenticated(request))
-
-    return app
-
-
-def refusal(fault: Fault, path: str) -> Response:
-    """Refuse a request the way Qualtrics does."""
-    if fault.fault is FaultKind.RATE_LIMITED:
-        headers = {"Retry-After": str(fault.retry_after)}
-        return _error(429, "RATELIMIT_1", "Too many requests.", headers)
-    if fault.fault is FaultKind.UNAUTHORIZED:
-        return _error(401, "DCD_7", "Unrecognized X-API-TOKEN.")
-    return _error(503, "ISE_1", "The service is unavailable.")
 
 
 # Requests and answers
@@ -242,8 +109,8 @@ def _refuse(status: int, code: str, message: str = "") -> Refused:
     return Refused(_error(status, code, message))
 
 
-async def _authenticated(request: Request) -> ReceivedRequest:
-    call = await read_request(request)
+def _is_authentic(call: Call) -> bool:
+    """Tell whether the token is right; without any, or without a body to post, refuse."""
     basic = basic_credentials(call.headers)
     bearer = bearer_token(call.headers)
     token = call.headers.get("x-api-token") or (basic[1] if basic else None)
@@ -251,9 +118,27 @@ async def _authenticated(request: Request) -> ReceivedRequest:
         raise _refuse(400, "ATP_2", "The X-API-TOKEN header is missing")
     if (token or bearer) != TOKEN:
         raise _refuse(401, "DCD_7", "Invalid API token")
-    if request.method == "POST" and not call.body:
+    if call.method == "POST" and not call.body:
         raise Refused(_error(411, None))
-    return call
+    return True
+
+
+api = VendorApi(
+    SERVICE,
+    is_authentic=_is_authentic,
+    not_found=_error(404, None),
+    not_allowed=_error(405, None),
+    limited=lambda headers: _error(429, "RATELIMIT_1", "Too many requests.", headers),
+    unauthorized=lambda: _error(401, "DCD_7", "Unrecognized X-API-TOKEN."),
+    unwell=lambda: _error(503, "ISE_1", "The service is unavailable."),
+)
+_DIRECTORY, _DISTRIBUTIONS = f"{API}/directories/{{directory}}", f"{API}/distributions"
+_CONTACTS = f"{_DIRECTORY}/contacts"
+
+
+@api.get(f"{API}/whoami")
+def _whoami(call: Call) -> Response:
+    return _ok({"userId": USER_ID, "brandId": "sandbox", "userName": "sandbox"})
 
 
 def _body(request: ReceivedRequest) -> Document:
@@ -275,22 +160,23 @@ def _require(is_valid: object, field: str) -> None:
         raise _refuse(400, f"INVALID_{field}", f"The value of {field} cannot be used")
 
 
-def _listed(request: ReceivedRequest, elements: list[Any], base_url: str) -> Response:
+def _require_match(pattern: re.Pattern[str], given: Document, *fields: str) -> None:
+    for field in fields:
+        _require(pattern.fullmatch(str(given.get(field))), field)
+
+
+def _listed(call: Call, elements: list[Any]) -> Response:
     """Answer one page of a list, with the URL of the next."""
-    numbers = request.query.get("pageSize", str(PAGE_SIZE)), request.query.get("skipToken", "0")
+    numbers = call.query.get("pageSize", str(PAGE_SIZE)), call.query.get("skipToken", "0")
     if not all(one.isdecimal() for one in numbers) or not 1 <= int(numbers[0]) <= LARGEST_PAGE:
         raise _refuse(400, "QVAL_1", "Invalid pageSize or skipToken.")
     size, begin = map(int, numbers)
     next_page = None
     if begin + size < len(elements):
-        query = urlencode({**request.query, "skipToken": begin + size})
-        path = request.path.partition("?")[0]
-        next_page = f"{base_url.removesuffix('/' + SERVICE)}{path}?{query}"
+        query = urlencode({**call.query, "skipToken": begin + size})
+        path = call.path.partition("?")[0]
+        next_page = f"{call.base_url.removesuffix('/' + SERVICE)}{path}?{query}"
     return _ok({"elements": elements[begin : begin + size], "nextPage": next_page})
-
-
-def _instant(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _number(transaction: Transaction, prefix: str) -> str:
@@ -331,23 +217,43 @@ def _made_up(contact: str) -> Document:
     return {**record, "directoryUnsubscribed": contact.startswith("leaver-")}
 
 
-def _create_contact(store: Store, request: ReceivedRequest) -> Response:
-    fields = _fields_in(request)
-    now = _milliseconds(store)
-    with store.transaction() as transaction:
+@api.post(_CONTACTS)
+def _create_contact(call: Call) -> Response:
+    _require_directory(call.path_values["directory"])
+    fields = _fields_in(call)
+    now = _milliseconds(call.store)
+    with call.store.transaction() as transaction:
         contact = f"CID_{transaction.next_id(CONTACTS):015}"
         transaction.put(CONTACTS, contact, _changed(_new_contact(contact, now), fields, now))
     return _ok({"id": contact})
 
 
-def _update_contact(
-    store: Store, request: ReceivedRequest, directory: str, contact: str
-) -> Response:
+@api.get(_CONTACTS)
+def _list_contacts(call: Call) -> Response:
+    _require_directory(call.path_values["directory"])
+    keys = ("contactId", *_TEXTS, "embeddedData")
+    elements = [
+        {**{key: one[key] for key in keys}, "unsubscribed": one["directoryUnsubscribed"]}
+        for one in call.store.values(CONTACTS)
+        if not one.get("deleted")
+    ]
+    return _listed(call, elements)
+
+
+@api.get(_CONTACTS + "/{contact}")
+def _show_contact(call: Call) -> Response:
+    with call.store.transaction() as transaction:
+        return _ok(_contact(transaction, **call.path_values))
+
+
+@api.put(_CONTACTS + "/{contact}")
+def _update_contact(call: Call) -> Response:
     """Change what is given, and leave the rest alone."""
-    with store.transaction() as transaction:
-        old = _contact(transaction, directory, contact)
-        fields = _fields_in(request)
-        new = _changed(old, fields, _milliseconds(store))
+    contact = call.path_values["contact"]
+    with call.store.transaction() as transaction:
+        old = _contact(transaction, **call.path_values)
+        fields = _fields_in(call)
+        new = _changed(old, fields, _milliseconds(call.store))
         transaction.put(CONTACTS, contact, new)
         transaction.receive(
             SERVICE,
@@ -355,19 +261,26 @@ def _update_contact(
             to=contact,
             subject="Contact updated",
             fields={"contact": new, "update": fields},
-            raw=request.raw(),
+            raw=call.raw(),
         )
     return _ok()
 
 
-def _list_contacts(store: Store, request: ReceivedRequest, base_url: str) -> Response:
-    keys = ("contactId", *_TEXTS, "embeddedData")
-    elements = [
-        {**{key: found[key] for key in keys}, "unsubscribed": found["directoryUnsubscribed"]}
-        for found in store.values(CONTACTS)
-        if not found.get("deleted")
-    ]
-    return _listed(request, elements, base_url)
+@api.delete(_CONTACTS + "/{contact}")
+def _delete_contact(call: Call) -> Response:
+    with call.store.transaction() as transaction:
+        record = _contact(transaction, **call.path_values)
+        transaction.put(CONTACTS, call.path_values["contact"], {**record, "deleted": True})
+    return _ok()
+
+
+@api.get(_CONTACTS + "/{contact}/transactions")
+def _list_transactions(call: Call) -> Response:
+    with call.store.transaction() as transaction:
+        _contact(transaction, **call.path_values)
+    contact = call.path_values["contact"]
+    theirs = [one for one in call.store.values(TRANSACTIONS) if one["contactId"] == contact]
+    return _listed(call, theirs)
 
 
 def _fields_in(request: ReceivedRequest) -> Document:
@@ -379,19 +292,15 @@ def _fields_in(request: ReceivedRequest) -> Document:
 
 
 def _problems(given: Document) -> list[str]:
-    unknown = [f"Unexpected json key provided: {key}" for key in given if key not in _KEYS]
-    texts = [
-        f"Invalid type for {key}" for key in _TEXTS if not isinstance(given.get(key), str | None)
-    ]
-    email = given.get("email")
-    if isinstance(email, str) and email and not EMAIL.fullmatch(email):
-        texts.append("Invalid email")
-    if not isinstance(given.get("unsubscribed"), bool | None):
-        texts.append("Invalid type for unsubscribed")
-    data = given.get("embeddedData")
-    if data is not None and not _is_embedded_data(data):
-        texts.append("Invalid type for embeddedData")
-    return unknown + texts
+    email, data = given.get("email"), given.get("embeddedData")
+    checks = {
+        **{f"Unexpected json key provided: {key}": key in _KEYS for key in given},
+        **{f"Invalid type for {key}": isinstance(given.get(key), str | None) for key in _TEXTS},
+        "Invalid email": not (isinstance(email, str) and email) or EMAIL.fullmatch(email),
+        "Invalid type for unsubscribed": isinstance(given.get("unsubscribed"), bool | None),
+        "Invalid type for embeddedData": data is None or _is_embedded_data(data),
+    }
+    return [problem for problem, is_right in checks.items() if not is_right]
 
 
 def _new_contact(contact: str, now: int) -> Document:
@@ -453,15 +362,15 @@ def _is_data_value(value: object) -> bool:
     return isinstance(value, str | None) and len(value or "") <= LONGEST_VALUE
 
 
-def _create_transactions(store: Store, request: ReceivedRequest, directory: str) -> Response:
+@api.post(f"{_DIRECTORY}/transactions")
+def _create_transactions(call: Call) -> Response:
     numbers: Document = {}
     failures: Document = {}
-    with store.transaction() as transaction:
-        for name, fields_of_one in _body(request).items():
+    directory = call.path_values["directory"]
+    with call.store.transaction() as transaction:
+        for name, fields_of_one in _body(call).items():
             _require(isinstance(fields_of_one, dict), "transaction")
-            _require(
-                WALL_CLOCK.fullmatch(str(fields_of_one.get("transactionDate"))), "transactionDate"
-            )
+            _require_match(WALL_CLOCK, fields_of_one, "transactionDate")
             _require(_is_embedded_data(fields_of_one.get("data", {})), "data")
             contact = str(fields_of_one.get("contactId"))
             try:
@@ -479,7 +388,7 @@ def _create_transactions(store: Store, request: ReceivedRequest, directory: str)
                 to=contact,
                 subject="Transaction",
                 fields={"transaction": record},
-                raw=request.raw(),
+                raw=call.raw(),
             )
     return _ok({"createdTransactions": numbers, "unprocessedTransactions": failures})
 
@@ -494,11 +403,12 @@ def _member(
     return record
 
 
-def _create_batch(store: Store, request: ReceivedRequest, directory: str) -> Response:
-    document = _body(request)
-    with store.transaction() as transaction:
-        _require(directory == DIRECTORY, "directoryId")
-        _require(INSTANT.fullmatch(str(document.get("creationDate"))), "creationDate")
+@api.post(f"{_DIRECTORY}/transactionbatches")
+def _create_batch(call: Call) -> Response:
+    document = _body(call)
+    with call.store.transaction() as transaction:
+        _require(call.path_values["directory"] == DIRECTORY, "directoryId")
+        _require_match(INSTANT, document, "creationDate")
         ids = document.get("transactionIds")
         _require(isinstance(ids, list), "transactionIds")
         _require(
@@ -512,24 +422,24 @@ def _create_batch(store: Store, request: ReceivedRequest, directory: str) -> Res
 # Distributions
 
 
-def _create_distribution(store: Store, request: ReceivedRequest, base_url: str) -> Response:
-    document = _body(request)
+@api.post(_DISTRIBUTIONS)
+def _create_distribution(call: Call) -> Response:
+    document = _body(call)
     if "action" in document:
-        return _generate_links(store, document, base_url)
-    with store.transaction() as transaction:
+        return _generate_links(call, document)
+    with call.store.transaction() as transaction:
         contact = _recipient(transaction, document)
         header, link = _object(document, "header"), _object(document, "surveyLink")
         _require(header.get("subject"), "subject")
-        for field in ("fromEmail", "replyToEmail"):
-            _require(EMAIL.fullmatch(str(header.get(field))), field)
+        _require_match(EMAIL, header, "fromEmail", "replyToEmail")
         _require_survey(link.get("surveyId"))
         _require(link.get("type") in LINK_TYPES, "type")
-        _require(INSTANT.fullmatch(str(link.get("expirationDate"))), "expirationDate")
-        _require(INSTANT.fullmatch(str(document.get("sendDate"))), "sendDate")
+        _require_match(INSTANT, link, "expirationDate")
+        _require_match(INSTANT, document, "sendDate")
         _require(_is_message(document.get("message")), "message")
         data = document.get("embeddedData", {})
         _require(_is_embedded_data(data, MOST_DATA), "embeddedData")
-        distribution = _new(store, transaction, "Invite", link["surveyId"], link) | {
+        distribution = _new(call, transaction, "Invite", link["surveyId"], link) | {
             "sendDate": document["sendDate"],
             "headers": header,
             "recipients": _recipients(document["recipients"]),
@@ -544,7 +454,7 @@ def _create_distribution(store: Store, request: ReceivedRequest, base_url: str) 
             subject=header["subject"],
             html=document["message"].get("messageText") or "",
             fields={"distribution": distribution, "contact": contact},
-            raw=request.raw(),
+            raw=call.raw(),
         )
     return _ok({"id": distribution["id"]})
 
@@ -586,11 +496,9 @@ def _kept(message: Document) -> Document:
     }
 
 
-def _new(
-    store: Store, transaction: Transaction, kind: str, survey: str, link: Document
-) -> Document:
+def _new(call: Call, transaction: Transaction, kind: str, survey: str, link: Document) -> Document:
     """Return a distribution that is not addressed yet."""
-    now = _instant(store.clock())
+    now = iso_seconds(call.store.clock())
     dates = {"surveyId": survey, "expirationDate": link["expirationDate"]}
     return {
         "id": _number(transaction, "EMD"),
@@ -618,7 +526,7 @@ _STATS = (
 )
 
 
-def _generate_links(store: Store, given: Document, base_url: str) -> Response:
+def _generate_links(call: Call, given: Document) -> Response:
     """Make links without sending them: for a mailing list, or for a batch of transactions."""
     field = GENERATE.get(str(given["action"]).lower())
     _require(field, "action")
@@ -629,13 +537,13 @@ def _generate_links(store: Store, given: Document, base_url: str) -> Response:
     _require(given.get("mailingListId") == MAILING_LIST, "mailingListId")
     _require_survey(given.get("surveyId"))
     _require(given["surveyId"] != "SV_closed", "survey")
-    with store.transaction() as transaction:
+    with call.store.transaction() as transaction:
         batch = transaction.get(BATCHES, str(given.get("transactionBatchId")))
         _require(field == "mailingListId" or batch, "transactionBatchId")
-        distribution = _new(store, transaction, "GeneratedInvite", given["surveyId"], given)
+        distribution = _new(call, transaction, "GeneratedInvite", given["surveyId"], given)
         distribution["recipients"] = _recipients({"mailingListId": given["mailingListId"]})
         distribution["links"] = [
-            _link(transaction, number, given, base_url)
+            _link(transaction, number, given, call.base_url)
             for number in (batch or {"transactionIds": []})["transactionIds"]
         ]
         transaction.put(DISTRIBUTIONS, distribution["id"], distribution)
@@ -663,15 +571,16 @@ def _link(transaction: Transaction, number: str, given: Document, base_url: str)
     }
 
 
-def _survey_in(request: ReceivedRequest) -> str:
-    survey = request.query.get("surveyId")
+def _survey_in(call: Call) -> str:
+    survey = call.query.get("surveyId")
     _require_survey(survey)
     return str(survey)
 
 
-def _distribution(store: Store, number: str) -> Document:
-    with store.transaction() as transaction:
-        record = transaction.get(DISTRIBUTIONS, number)
+def _distribution(call: Call) -> Document:
+    """Return the distribution that a path names."""
+    with call.store.transaction() as transaction:
+        record = transaction.get(DISTRIBUTIONS, call.path_values["distribution"])
     if record is None:
         raise _refuse(404, "DISTRIBUTION_NOT_FOUND", "There is no such distribution")
     return record
@@ -686,27 +595,29 @@ def _shown(distribution: Document, *, single: bool) -> Document:
     return {**facts, "message": message, "embeddedData": None}
 
 
-def _list_distributions(store: Store, request: ReceivedRequest, base_url: str) -> Response:
-    survey, query = _survey_in(request), request.query
+@api.get(_DISTRIBUTIONS)
+def _list_distributions(call: Call) -> Response:
+    survey, query = _survey_in(call), call.query
     matches = [
         _shown(one, single=False)
-        for one in store.values(DISTRIBUTIONS)
+        for one in call.store.values(DISTRIBUTIONS)
         if one["surveyLink"]["surveyId"] == survey
         and query.get("mailingListId") in (None, one["recipients"]["mailingListId"])
         and query.get("distributionRequestType") in (None, one["requestType"])
         and query.get("sendStartDate", "") <= one["sendDate"] <= query.get("sendEndDate", "9")
     ]
-    return _listed(request, matches, base_url)
+    return _listed(call, matches)
 
 
-def _create_sms(store: Store, request: ReceivedRequest) -> Response:
-    document = _body(request)
-    with store.transaction() as transaction:
+@api.post(_DISTRIBUTIONS + "/sms")
+def _create_sms(call: Call) -> Response:
+    document = _body(call)
+    with call.store.transaction() as transaction:
         contact = _recipient(transaction, document)
         _require_survey(document.get("surveyId"))
         _require(document.get("method") in SMS_METHODS, "method")
         _require(isinstance(document.get("name"), str) and document["name"], "name")
-        _require(INSTANT.fullmatch(str(document.get("sendDate"))), "sendDate")
+        _require_match(INSTANT, document, "sendDate")
         _require(_is_message(document.get("message")), "message")
         distribution = {
             "id": _number(transaction, "SMSD"),
@@ -734,24 +645,41 @@ def _create_sms(store: Store, request: ReceivedRequest) -> Response:
             to=contact["phone"] or "",
             text=document["message"].get("messageText") or "",
             fields={"distribution": distribution, "contact": contact},
-            raw=request.raw(),
+            raw=call.raw(),
         )
     return _ok(distribution)
+
+
+@api.get(_DISTRIBUTIONS + "/sms")
+def _list_sms(call: Call) -> Response:
+    theirs = [one for one in call.store.values(SMS) if one["surveyId"] == _survey_in(call)]
+    return _listed(call, theirs)
+
+
+@api.get(_DISTRIBUTIONS + "/{distribution}")
+def _show_distribution(call: Call) -> Response:
+    return _ok(_shown(_distribution(call), single=True))
+
+
+@api.get(_DISTRIBUTIONS + "/{distribution}/links")
+def _list_links(call: Call) -> Response:
+    return _listed(call, _distribution(call)["links"])
 
 
 # Tickets
 
 
-def _trigger(store: Store, request: ReceivedRequest) -> Response:
+@api.post("/inbound-event/v1/events/json/triggers")
+def _trigger(call: Call) -> Response:
     """Take an event, and run its workflow: a ticket is made of what the event has."""
-    if request.query.get("urlTokenId") != EVENT:
+    if call.query.get("urlTokenId") != EVENT:
         raise _refuse(404, "EVENT_NOT_FOUND", "There is no such event")
-    if len(request.body.encode("utf-8", "replace")) > LARGEST_EVENT:
+    if len(call.body.encode("utf-8", "replace")) > LARGEST_EVENT:
         raise _refuse(413, "PAYLOAD_TOO_LARGE", "The payload is larger than 100 KB")
-    document = _body(request)
+    document = _body(call)
     _require(document.get("name"), "name")
     data = document.get("data") or {}
-    with store.transaction() as transaction:
+    with call.store.transaction() as transaction:
         number = transaction.next_id(TICKETS)
         ticket = {
             "key": f"T-{number}",
@@ -761,7 +689,7 @@ def _trigger(store: Store, request: ReceivedRequest) -> Response:
             "priority": document.get("priority"),
             "status": document.get("status") or "Open",
             "comment": document.get("comment"),
-            "createdAt": _instant(store.clock()),
+            "createdAt": iso_seconds(call.store.clock()),
             "data": {**data, "segue_delivery": document.get("segue_delivery")},
         }
         transaction.put(TICKETS, ticket["key"], ticket)
@@ -772,16 +700,17 @@ def _trigger(store: Store, request: ReceivedRequest) -> Response:
             subject=str(ticket["name"]),
             text=str(ticket["comment"] or ""),
             fields={"ticket": ticket},
-            raw=request.raw(),
+            raw=call.raw(),
         )
     return _ok()
 
 
-def _search_tickets(store: Store, request: ReceivedRequest) -> Response:
-    query = _body(request).get("query")
+@api.post(f"{API}/tickets/search")
+def _search_tickets(call: Call) -> Response:
+    query = _body(call).get("query")
     _require(isinstance(query, dict), "query")
-    size = int(request.query.get("pageSize", 50))
-    matches = [one for one in store.values(TICKETS) if _matches(one, query or {})]
+    size = int(call.query.get("pageSize", 50))
+    matches = [one for one in call.store.values(TICKETS) if _matches(one, query or {})]
     elements = [
         {name: value for name, value in one.items() if name != "data"} for one in matches[:size]
     ]

@@ -22,23 +22,11 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from fastapi import FastAPI, Request
 from starlette.responses import Response
 
-from segue.sandbox.faults import Fault, FaultKind
-from segue.sandbox.store import Document, Store, iso
-from segue.sandbox.wire import (
-    ReceivedRequest,
-    Refused,
-    answer_refusals,
-    basic_credentials,
-    bearer_token,
-    json_answer,
-    json_object,
-    mount_url,
-    read_request,
-    vendor_app,
-)
+from segue.sandbox.store import Document, iso
+from segue.sandbox.vendor_api import Call, Refused, VendorApi
+from segue.sandbox.wire import basic_credentials, bearer_token, json_answer, json_object
 
 SERVICE = "servicenow"
 USER = "segue.integration"
@@ -62,54 +50,37 @@ LIMIT = 10_000
 RECORDS = "servicenow.records"
 
 
-def create_app(store: Store) -> FastAPI:
-    """Serve ``/api/now/table``."""
-    app = vendor_app()
-    missing = _error(400, "Requested URI does not represent any resource", None)
-    answer_refusals(app, not_found=missing, not_allowed=_error(405, "Method not supported", None))
-
-    @app.post("/api/now/table/{table}")
-    async def create(table: str, request: Request) -> Response:
-        return _create(store, await _authenticated(request), table, mount_url(request))
-
-    @app.get("/api/now/table/{table}")
-    async def index(table: str, request: Request) -> Response:
-        return _list(store, await _authenticated(request), table)
-
-    return app
-
-
-def refusal(fault: Fault, path: str) -> Response:
-    """Refuse a request the way ServiceNow does."""
-    if fault.fault is FaultKind.RATE_LIMITED:
-        headers = {
-            "Retry-After": str(fault.retry_after),
-            "X-RateLimit-Limit": "500",
-            "X-RateLimit-Rule": "b7c5a5a0db1a0010fa9b54904b961934",
-        }
-        return _error(429, "Rate limit exceeded", "Try again later", headers)
-    if fault.fault is FaultKind.UNAUTHORIZED:
-        return _unauthorized()
-    return _error(503, "Service unavailable", None)
-
-
-async def _authenticated(request: Request) -> ReceivedRequest:
-    call = await read_request(request)
-    basic = basic_credentials(call.headers)
-    if basic != (USER, PASSWORD) and bearer_token(call.headers) != PASSWORD:
-        raise Refused(_unauthorized())
-    return call
-
-
-def _unauthorized() -> Response:
-    return _error(401, "User Not Authenticated", "Required to provide Auth information")
-
-
 def _error(
     status: int, message: str, detail: str | None, headers: dict[str, str] | None = None
 ) -> Response:
     error = {"message": message, "detail": detail}
     return json_answer({"error": error, "status": "failure"}, status, headers)
+
+
+def _limited(headers: dict[str, str]) -> Response:
+    headers |= {
+        "X-RateLimit-Limit": "500",
+        "X-RateLimit-Rule": "b7c5a5a0db1a0010fa9b54904b961934",
+    }
+    return _error(429, "Rate limit exceeded", "Try again later", headers)
+
+
+def _is_authentic(call: Call) -> bool:
+    is_user = basic_credentials(call.headers) == (USER, PASSWORD)
+    return is_user or bearer_token(call.headers) == PASSWORD
+
+
+api = VendorApi(
+    SERVICE,
+    is_authentic=_is_authentic,
+    not_found=_error(400, "Requested URI does not represent any resource", None),
+    not_allowed=_error(405, "Method not supported", None),
+    limited=_limited,
+    unauthorized=lambda: _error(
+        401, "User Not Authenticated", "Required to provide Auth information"
+    ),
+    unwell=lambda: _error(503, "Service unavailable", None),
+)
 
 
 def _fields_of(table: str) -> tuple[str, frozenset[str]]:
@@ -118,9 +89,11 @@ def _fields_of(table: str) -> tuple[str, frozenset[str]]:
     return TABLES[table]
 
 
-def _create(store: Store, request: ReceivedRequest, table: str, base_url: str) -> Response:
+@api.post("/api/now/table/{table}")
+def _create(call: Call) -> Response:
+    table = call.path_values["table"]
     prefix, names = _fields_of(table)
-    document = json_object(request.body)
+    document = json_object(call.body)
     if document is None:
         raise Refused(
             _error(400, "Exception while reading request", "The payload is not valid JSON")
@@ -132,7 +105,7 @@ def _create(store: Store, request: ReceivedRequest, table: str, base_url: str) -
     if fields.get("short_description", "").startswith("refuse-"):
         detail = f"Operation against file '{table}' was aborted by Business Rule 'Sandbox'"
         raise Refused(_error(403, "Operation Failed", detail))
-    with store.transaction() as transaction:
+    with call.store.transaction() as transaction:
         number = transaction.next_id(f"{RECORDS}.{table}")
         sys_id = hashlib.md5(f"{table}/{number}".encode(), usedforsecurity=False).hexdigest()
         record: Document = {
@@ -140,7 +113,7 @@ def _create(store: Store, request: ReceivedRequest, table: str, base_url: str) -
             **fields,
             "sys_id": sys_id,
             "sys_class_name": table,
-            "sys_created_on": iso(store.clock()),
+            "sys_created_on": iso(call.store.clock()),
         }
         if prefix:
             record["number"] = f"{prefix}{number:07}"
@@ -152,9 +125,9 @@ def _create(store: Store, request: ReceivedRequest, table: str, base_url: str) -
             subject=record["short_description"],
             text=record["description"],
             fields={"record": record},
-            raw=request.raw(),
+            raw=call.raw(),
         )
-    location = f"{base_url}/api/now/table/{table}/{sys_id}"
+    location = f"{call.base_url}/api/now/table/{table}/{sys_id}"
     return json_answer({"result": record}, 201, {"Location": location})
 
 
@@ -165,21 +138,31 @@ def _text(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-def _list(store: Store, request: ReceivedRequest, table: str) -> Response:
+@api.get("/api/now/table/{table}")
+def _list(call: Call) -> Response:
+    records = _matches(call)
+    begin = _number(call.query.get("sysparm_offset"), 0)
+    limit = min(_number(call.query.get("sysparm_limit"), LIMIT), LIMIT)
+    names = call.names("sysparm_fields")
+    result = [_shown(one, names) for one in records[begin : begin + limit]]
+    return json_answer({"result": result}, headers={"X-Total-Count": str(len(records))})
+
+
+def _matches(call: Call) -> list[Document]:
+    """Return the records of a table that fit the query's conditions."""
+    table = call.path_values["table"]
     _, names = _fields_of(table)
-    records = [one for one in store.values(RECORDS) if one["sys_class_name"] == table]
-    for condition in request.query.get("sysparm_query", "").split("^"):
+    records = [one for one in call.store.values(RECORDS) if one["sys_class_name"] == table]
+    for condition in call.query.get("sysparm_query", "").split("^"):
         name, is_condition, value = condition.partition("=")
         if is_condition and name in names:
             records = [one for one in records if one[name] == value]
-    begin = _number(request.query.get("sysparm_offset"), 0)
-    limit = min(_number(request.query.get("sysparm_limit"), LIMIT), LIMIT)
-    wanted_fields = [name for name in request.query.get("sysparm_fields", "").split(",") if name]
-    result = [
-        {name: one[name] for name in wanted_fields if name in one} if wanted_fields else one
-        for one in records[begin : begin + limit]
-    ]
-    return json_answer({"result": result}, headers={"X-Total-Count": str(len(records))})
+    return records
+
+
+def _shown(record: Document, names: list[str]) -> Document:
+    """Return a record with the fields that are asked for, or with all of them."""
+    return {name: record[name] for name in names if name in record} if names else record
 
 
 def _number(text: str | None, default: int) -> int:

@@ -45,21 +45,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import FastAPI, Request
 from starlette.responses import PlainTextResponse, Response
 
 from segue.sandbox.faults import Fault, FaultKind
 from segue.sandbox.store import Document, Message, Store, Transaction
+from segue.sandbox.vendor_api import Call, VendorApi
 from segue.sandbox.vendors.slack_blocks import block_problems
-from segue.sandbox.wire import (
-    EMAIL,
-    ReceivedRequest,
-    answer_refusals,
-    bearer_token,
-    json_answer,
-    read_request,
-    vendor_app,
-)
+from segue.sandbox.wire import EMAIL, ReceivedRequest, bearer_token, json_answer
 
 SERVICE = "slack"
 TOKEN = "xoxb-sandbox"
@@ -81,6 +73,7 @@ _CHANNEL_NAME = re.compile(r"#?([a-z0-9][a-z0-9_-]{0,79})")
 _USER_ID = re.compile(r"[UW][A-Z0-9]{2,}")
 
 Arguments = dict[str, Any]
+Method = Callable[[Call, Arguments], Document]
 
 
 class SlackError(Exception):
@@ -109,49 +102,46 @@ class Conversation:
         return {"C": "public_channel", "G": "mpim", "D": "im"}[self.id[0]]
 
 
-def create_app(store: Store) -> FastAPI:
-    """Serve ``/api/METHOD`` and ``/services/T…/B…/X…``."""
-    app = vendor_app()
-    missing = PlainTextResponse("not_found", 404)
-    answer_refusals(app, not_found=missing, not_allowed=missing)
+class _SlackApi(VendorApi):
+    """Methods answer in JSON, webhooks in plain text."""
 
-    @app.api_route("/api/{method}", methods=["GET", "POST"])
-    async def call(method: str, request: Request) -> Response:
-        incoming_call = await read_request(request)
-        headers: dict[str, str] = {}
-        try:
-            arguments = _arguments(incoming_call)
-            token = _authenticate(incoming_call, arguments)
-            headers["X-OAuth-Scopes"] = ",".join(SCOPES_OF[token])
-            call = _method(method)
-            _authorize(token, method, arguments)
-            answer = call(store, arguments, incoming_call)
-        except SlackError as error:
-            return json_answer(error.answer, headers=headers)
-        return json_answer({"ok": True, **answer}, headers=headers)
-
-    @app.post("/services/{team}/{hook}/{token}")
-    async def webhook(team: str, hook: str, token: str, request: Request) -> Response:
-        incoming_call = await read_request(request)
-        return _webhook(store, incoming_call, team, hook, token)
-
-    return app
-
-
-def refusal(fault: Fault, path: str) -> Response:
-    """Refuse a request the way Slack does."""
-    if fault.fault is FaultKind.RATE_LIMITED:
-        retry_after = {"Retry-After": str(fault.retry_after)}
-        if "/services/" in path:
+    def refusal(self, fault: Fault, path: str) -> Response:
+        """Refuse a request the way Slack does."""
+        if "/services/" not in path:
+            return super().refusal(fault, path)
+        if fault.fault is FaultKind.RATE_LIMITED:
+            retry_after = {"Retry-After": str(fault.retry_after)}
             return PlainTextResponse("rate_limited", 429, retry_after)
-        return json_answer({"ok": False, "error": "ratelimited"}, 429, retry_after)
-    if fault.fault is FaultKind.UNAUTHORIZED and "/services/" in path:
-        return PlainTextResponse("invalid_token", 403)
-    if fault.fault is FaultKind.UNAUTHORIZED:
-        return json_answer({"ok": False, "error": "invalid_auth"})
-    if "/services/" in path:
+        if fault.fault is FaultKind.UNAUTHORIZED:
+            return PlainTextResponse("invalid_token", 403)
         return PlainTextResponse("service_unavailable", 503)
-    return json_answer({"ok": False, "error": "service_unavailable"}, 503)
+
+
+api = _SlackApi(
+    SERVICE,
+    is_authentic=lambda call: True,  # a method says ``ok: false``, and a webhook is its own secret
+    not_found=PlainTextResponse("not_found", 404),
+    not_allowed=PlainTextResponse("not_found", 404),
+    limited=lambda headers: json_answer({"ok": False, "error": "ratelimited"}, 429, headers),
+    unauthorized=lambda: json_answer({"ok": False, "error": "invalid_auth"}),
+    unwell=lambda: json_answer({"ok": False, "error": "service_unavailable"}, 503),
+)
+
+
+@api.route("GET POST", "/api/{method}")
+def _call(call: Call) -> Response:
+    method = call.path_values["method"]
+    headers: dict[str, str] = {}
+    try:
+        arguments = _arguments(call)
+        token = _authenticate(call, arguments)
+        headers["X-OAuth-Scopes"] = ",".join(SCOPES_OF[token])
+        do = _method(method)
+        _authorize(token, method, arguments)
+        answer = do(call, arguments)
+    except SlackError as error:
+        return json_answer(error.answer, headers=headers)
+    return json_answer({"ok": True, **answer}, headers=headers)
 
 
 def channel_id(name: str) -> str:
@@ -211,7 +201,7 @@ def _authorize(token: str, method: str, arguments: Arguments) -> None:
         raise SlackError("missing_scope", needed=scope, provided="chat:write")
 
 
-def _method(name: str) -> Callable[[Store, Arguments, ReceivedRequest], Document]:
+def _method(name: str) -> Method:
     try:
         return METHODS[name]
     except KeyError:
@@ -233,7 +223,7 @@ def _is_true(value: object) -> bool:
 # Methods
 
 
-def _auth_test(store: Store, arguments: Arguments, request: ReceivedRequest) -> Document:
+def _auth_test(call: Call, arguments: Arguments) -> Document:
     return {
         "url": "https://sandbox.slack.example.com/",
         "team": "Sandbox",
@@ -245,11 +235,11 @@ def _auth_test(store: Store, arguments: Arguments, request: ReceivedRequest) -> 
     }
 
 
-def _post_message(store: Store, arguments: Arguments, request: ReceivedRequest) -> Document:
-    conversation = _conversation_to_post_to(store, _required(arguments, "channel"))
+def _post_message(call: Call, arguments: Arguments) -> Document:
+    conversation = _conversation_to_post_to(call.store, _required(arguments, "channel"))
     content = _content(arguments)
-    with store.transaction() as transaction:
-        ts = _next_ts(transaction, store.clock().timestamp())
+    with call.store.transaction() as transaction:
+        ts = _next_ts(transaction, call.store.clock().timestamp())
         fields = {"channel": conversation.id, "channel_name": conversation.name, "ts": ts}
         optional = ("thread_ts", "reply_broadcast", "username")
         extra = {name: arguments[name] for name in optional if arguments.get(name)}
@@ -259,16 +249,16 @@ def _post_message(store: Store, arguments: Arguments, request: ReceivedRequest) 
             to=conversation.name,
             text=_plain_text(content),
             fields={**fields, **content, **extra},
-            raw=request.raw(),
+            raw=call.raw(),
         )
     return {"channel": conversation.id, "ts": ts, "message": _shown({**content, "ts": ts})}
 
 
-def _conversations_list(store: Store, arguments: Arguments, request: ReceivedRequest) -> Document:
+def _conversations_list(call: Call, arguments: Arguments) -> Document:
     types = {kind.strip() for kind in str(arguments.get("types") or TYPES[0]).split(",")}
     if not types <= set(TYPES):
         raise SlackError("invalid_types")
-    conversations = [one for one in _conversations(store) if one.kind in types]
+    conversations = [one for one in _conversations(call.store) if one.kind in types]
     page, cursor = _page(conversations, arguments, default=100)
     return {
         "channels": [_conversation_object(conversation) for conversation in page],
@@ -276,16 +266,16 @@ def _conversations_list(store: Store, arguments: Arguments, request: ReceivedReq
     }
 
 
-def _conversations_open(store: Store, arguments: Arguments, request: ReceivedRequest) -> Document:
+def _conversations_open(call: Call, arguments: Arguments) -> Document:
     """Open direct messages; the same people always share the same ones."""
     if arguments.get("channel"):
-        conversation = _conversation_with_id(store, str(arguments["channel"]))
+        conversation = _conversation_with_id(call.store, str(arguments["channel"]))
         if conversation.kind == "public_channel":
             raise SlackError("method_not_supported_for_channel_type")
     else:
         conversation = _conversation_with(str(arguments.get("users") or ""))
-    is_open = conversation in _conversations(store)
-    with store.transaction() as transaction:
+    is_open = conversation in _conversations(call.store)
+    with call.store.transaction() as transaction:
         record = {"id": conversation.id, "name": conversation.name}
         transaction.put("slack.opened", conversation.id, record)
     if not _is_true(arguments.get("return_im")):
@@ -297,18 +287,16 @@ def _conversations_open(store: Store, arguments: Arguments, request: ReceivedReq
     }
 
 
-def _conversations_history(
-    store: Store, arguments: Arguments, request: ReceivedRequest
-) -> Document:
+def _conversations_history(call: Call, arguments: Arguments) -> Document:
     channel = _required(arguments, "channel")
-    by_id = {conversation.id: conversation for conversation in _conversations(store)}
+    by_id = {conversation.id: conversation for conversation in _conversations(call.store)}
     if channel not in by_id:
         raise SlackError("channel_not_found")
     if not by_id[channel].is_joined:
         raise SlackError("not_in_channel")
     messages = [
         message.fields
-        for message in reversed(store.messages(service=SERVICE))
+        for message in reversed(call.store.messages(service=SERVICE))
         if message.fields["channel"] == channel
         and _in_history(message.fields)
         and _in_timeline(message.fields["ts"], arguments)
@@ -325,7 +313,7 @@ def _conversations_history(
     }
 
 
-def _users_lookup(store: Store, arguments: Arguments, request: ReceivedRequest) -> Document:
+def _users_lookup(call: Call, arguments: Arguments) -> Document:
     email = _required(arguments, "email")
     if not EMAIL.fullmatch(email) or email.startswith("missing-"):
         raise SlackError("users_not_found")
@@ -348,7 +336,7 @@ def _users_lookup(store: Store, arguments: Arguments, request: ReceivedRequest) 
     return {"user": user}
 
 
-METHODS: dict[str, Callable[[Store, Arguments, ReceivedRequest], Document]] = {
+METHODS: dict[str, Method] = {
     "auth.test": _auth_test,
     "chat.postMessage": _post_message,
     "conversations.history": _conversations_history,
@@ -513,7 +501,7 @@ def _content(arguments: Arguments) -> Document:
         "attachments": _attachments(arguments.get("attachments")),
         "metadata": _metadata(arguments.get("metadata")),
     }
-    if not (content["text"].strip() or content["blocks"] or content["attachments"]):
+    if not any((content["text"].strip(), content["blocks"], content["attachments"])):
         raise SlackError("no_text")
     if len(content["text"]) > MAX_TEXT:
         raise SlackError("msg_too_long")
@@ -604,25 +592,30 @@ def _next_ts(transaction: Transaction, now: float) -> str:
 # Incoming webhooks
 
 
-def _webhook(
-    store: Store, request: ReceivedRequest, team: str, hook: str, token: str
-) -> PlainTextResponse:
-    known_team, known_hook, known_token = WEBHOOK.split("/")
-    if team != known_team:
-        return PlainTextResponse("no_team", 404)
-    if hook in FAILING_WEBHOOKS and token == known_token:
-        status, error = FAILING_WEBHOOKS[hook]
-        return PlainTextResponse(error, status)
-    if hook != known_hook:
-        return PlainTextResponse("no_service", 404)
-    if token != known_token:
-        return PlainTextResponse("invalid_token", 403)
+@api.post("/services/{team}/{hook}/{token}")
+def _webhook(call: Call) -> Response:
+    refusal = _webhook_refusal(**call.path_values)
+    if refusal:
+        return refusal
     try:
-        content = _content(_payload(request))
+        content = _content(_payload(call))
     except SlackError as error:
         return PlainTextResponse(error.answer["error"], 400)
-    _receive_webhook(store, request, content)
+    _receive_webhook(call, content)
     return PlainTextResponse("ok")
+
+
+def _webhook_refusal(team: str, hook: str, token: str) -> Response | None:
+    """Return the answer to who calls another webhook than the one that works."""
+    our_team, our_hook, our_token = WEBHOOK.split("/")
+    if team != our_team:
+        return PlainTextResponse("no_team", 404)
+    if hook in FAILING_WEBHOOKS and token == our_token:
+        status, error = FAILING_WEBHOOKS[hook]
+        return PlainTextResponse(error, status)
+    if hook != our_hook:
+        return PlainTextResponse("no_service", 404)
+    return None if token == our_token else PlainTextResponse("invalid_token", 403)
 
 
 def _payload(request: ReceivedRequest) -> Arguments:
@@ -637,11 +630,11 @@ def _payload(request: ReceivedRequest) -> Arguments:
     return payload
 
 
-def _receive_webhook(store: Store, request: ReceivedRequest, content: Document) -> Message:
+def _receive_webhook(call: Call, content: Document) -> Message:
     """Keep a webhook's message; a webhook is bound to one channel when it is made."""
     name = CHANNELS[0]
-    with store.transaction() as transaction:
-        ts = _next_ts(transaction, store.clock().timestamp())
+    with call.store.transaction() as transaction:
+        ts = _next_ts(transaction, call.store.clock().timestamp())
         fields = {"channel": channel_id(name), "channel_name": f"#{name}", "ts": ts}
         return transaction.receive(
             SERVICE,
@@ -649,5 +642,5 @@ def _receive_webhook(store: Store, request: ReceivedRequest, content: Document) 
             to=f"#{name}",
             text=_plain_text(content),
             fields={**fields, **content},
-            raw=request.raw(),
+            raw=call.raw(),
         )

@@ -20,21 +20,13 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterator
+from typing import Any
 
-from fastapi import FastAPI, Request
 from starlette.responses import Response
 
-from segue.sandbox.faults import Fault, FaultKind
-from segue.sandbox.store import Document, Store, Transaction
-from segue.sandbox.wire import (
-    ReceivedRequest,
-    Refused,
-    answer_refusals,
-    json_answer,
-    json_object,
-    read_request,
-    vendor_app,
-)
+from segue.sandbox.store import Document, Transaction
+from segue.sandbox.vendor_api import Call, Refused, VendorApi
+from segue.sandbox.wire import ReceivedRequest, json_answer, json_object
 
 SERVICE = "teams"
 WORKFLOW = "5e90e5e90e5e90e5e90e5e90e5e90e00"
@@ -47,70 +39,56 @@ LARGEST = 28 * 1024  # bytes of a message
 LARGEST_REQUEST = 100_000_000  # bytes that a workflow is called with
 
 
-def create_app(store: Store) -> FastAPI:
-    """Serve the webhook of one workflow."""
-    app = vendor_app()
-    not_allowed = _error(405, "MethodNotAllowed", "The method is not allowed.")
-    answer_refusals(app, not_found=_error(404, "ResourceNotFound"), not_allowed=not_allowed)
-
-    @app.post("/workflows/{workflow}/triggers/manual/paths/invoke")
-    async def invoke(workflow: str, request: Request) -> Response:
-        call = await read_request(request)
-        _authorize(call, workflow)
-        return _run(store, call)
-
-    return app
-
-
-def refusal(fault: Fault, path: str) -> Response:
-    """Refuse a request the way a workflow's trigger does."""
-    if fault.fault is FaultKind.RATE_LIMITED:
-        headers = {"Retry-After": str(fault.retry_after)}
-        return _error(429, "TooManyRequests", "Rate limit is exceeded.", headers)
-    if fault.fault is FaultKind.UNAUTHORIZED:
-        return _unauthorized()
-    return _error(503, "ServiceUnavailable", "The service is temporarily unavailable.")
-
-
 def _error(
     status: int, code: str, message: str = "", headers: dict[str, str] | None = None
 ) -> Response:
     return json_answer({"error": {"code": code, "message": message}}, status, headers)
 
 
-def _unauthorized() -> Response:
-    text = "The authentication credentials are not valid."
-    return _error(401, "AuthorizationFailed", text)
-
-
-def _authorize(request: ReceivedRequest, workflow: str) -> None:
-    if not request.query.get("sig"):
+def _is_authentic(call: Call) -> bool:
+    """Tell whether the signature is right; without one, or in another workflow, refuse."""
+    if not call.query.get("sig"):
         text = "The request must be authenticated only by Shared Access scheme."
         raise Refused(_error(401, "DirectApiAuthorizationRequired", text))
+    workflow = call.path_values["workflow"]
     if workflow != WORKFLOW:
         text = f"The workflow '{workflow}' could not be found."
         raise Refused(_error(404, "WorkflowNotFound", text))
-    signature = request.query["sig"].encode("utf-8", "replace")
-    if not hmac.compare_digest(signature, SIGNATURE.encode()):
-        raise Refused(_unauthorized())
+    signature = call.query["sig"].encode("utf-8", "replace")
+    return hmac.compare_digest(signature, SIGNATURE.encode())
 
 
-def _run(store: Store, request: ReceivedRequest) -> Response:
-    document = json_object(request.body)
-    if request.content_type != "application/json" or document is None:
+api = VendorApi(
+    SERVICE,
+    is_authentic=_is_authentic,
+    not_found=_error(404, "ResourceNotFound"),
+    not_allowed=_error(405, "MethodNotAllowed", "The method is not allowed."),
+    limited=lambda headers: _error(429, "TooManyRequests", "Rate limit is exceeded.", headers),
+    unauthorized=lambda: _error(
+        401, "AuthorizationFailed", "The authentication credentials are not valid."
+    ),
+    unwell=lambda: _error(503, "ServiceUnavailable", "The service is temporarily unavailable."),
+)
+
+
+@api.post("/workflows/{workflow}/triggers/manual/paths/invoke")
+def _run(call: Call) -> Response:
+    document = json_object(call.body)
+    if call.content_type != "application/json" or document is None:
         text = "The input body for trigger 'manual' of type 'Request' must be of type JSON."
         return _error(400, "InvalidRequestContent", text)
-    if len(request.body.encode("utf-8", "replace")) > LARGEST_REQUEST:
+    size = len(call.body.encode("utf-8", "replace"))
+    if size > LARGEST_REQUEST:
         return _error(413, "RequestEntityTooLarge")
-    failure = next(_failures(document, len(request.body.encode("utf-8", "replace"))), None)
-    with store.transaction() as transaction:
+    failure = next(_failures(document, size), None)
+    with call.store.transaction() as transaction:
         run = f"0858{transaction.next_id('teams.runs'):028d}CU00"
         if failure:
-            _receive(transaction, "failed_run", {"run": run, "why": failure}, failure, request)
+            _receive(transaction, "failed_run", {"run": run, "why": failure}, failure, call)
         else:
             for attachment in document["attachments"]:
                 fields = {"run": run, "card": attachment["content"]}
-                _receive(transaction, "card", fields, _text_of(attachment["content"]), request)
+                _receive(transaction, "card", fields, _text_of(attachment["content"]), call)
     return Response(status_code=202, headers={"x-ms-workflow-run-id": run})
 
 
@@ -123,15 +101,19 @@ def _failures(given: Document, size: int) -> Iterator[str]:
     if size > LARGEST:
         yield "Request Entity too large"
     for attachment in attachments:
-        card = attachment.get("content") if isinstance(attachment, dict) else None
-        if not isinstance(card, dict) or card.get("type") != "AdaptiveCard":
-            yield "Property 'type' must be 'AdaptiveCard'"
-        elif attachment.get("contentType") != CONTENT_TYPE:
-            yield f"contentType must be {CONTENT_TYPE}"
-        elif not isinstance(card.get("version"), str):
-            yield "Property 'version' must be a string"
-        elif any(not isinstance(one, dict) or "type" not in one for one in card.get("body", [])):
-            yield "An element of the body has no type"
+        yield from _card_failures(attachment)
+
+
+def _card_failures(attachment: Any) -> Iterator[str]:
+    card = attachment.get("content") if isinstance(attachment, dict) else None
+    if not isinstance(card, dict) or card.get("type") != "AdaptiveCard":
+        yield "Property 'type' must be 'AdaptiveCard'"
+    elif attachment.get("contentType") != CONTENT_TYPE:
+        yield f"contentType must be {CONTENT_TYPE}"
+    elif not isinstance(card.get("version"), str):
+        yield "Property 'version' must be a string"
+    elif any(not isinstance(one, dict) or "type" not in one for one in card.get("body", [])):
+        yield "An element of the body has no type"
 
 
 def _receive(

@@ -38,20 +38,11 @@ from math import ceil
 from typing import NoReturn
 from urllib.parse import urlencode
 
-from fastapi import FastAPI, Request
 from starlette.responses import Response
 
-from segue.sandbox.faults import Fault, FaultKind
 from segue.sandbox.store import Document, Store
-from segue.sandbox.wire import (
-    ReceivedRequest,
-    Refused,
-    answer_refusals,
-    basic_credentials,
-    json_answer,
-    read_request,
-    vendor_app,
-)
+from segue.sandbox.vendor_api import Call, Refused, VendorApi
+from segue.sandbox.wire import basic_credentials, json_answer
 
 SERVICE = "twilio"
 ACCOUNT_SID = "AC" + "5e90e" * 6 + "00"
@@ -103,40 +94,6 @@ TEXTS = {
 }
 
 
-def create_app(store: Store) -> FastAPI:
-    """Serve ``/2010-04-01/Accounts/AC…/Messages.json`` and ``…/Messages/SM….json``."""
-    app = vendor_app()
-    missing = _error(20404, 404)
-    answer_refusals(app, not_found=missing, not_allowed=_error(20404, 405))
-    messages = "/2010-04-01/Accounts/{account}/Messages"
-
-    @app.post(messages + ".json")
-    async def create(account: str, request: Request) -> Response:
-        return _create(store, await _authenticated(request, account))
-
-    @app.get(messages + ".json")
-    async def index(account: str, request: Request) -> Response:
-        return _list(store, await _authenticated(request, account))
-
-    @app.get(messages + "/{sid}.json")
-    async def show(account: str, sid: str, request: Request) -> Response:
-        await _authenticated(request, account)
-        with store.transaction() as transaction:
-            message = transaction.get(MESSAGES, sid)
-        return json_answer(_shown(message)) if message else missing
-
-    return app
-
-
-def refusal(fault: Fault, path: str) -> Response:
-    """Refuse a request the way Twilio does."""
-    if fault.fault is FaultKind.RATE_LIMITED:
-        return _error(20429, 429, headers={"Retry-After": str(fault.retry_after)})
-    if fault.fault is FaultKind.UNAUTHORIZED:
-        return _error(20003, 401)
-    return _error(20503, 503)
-
-
 def _error(
     code: int, status: int = 400, about: str = "", headers: Mapping[str, str] | None = None
 ) -> Response:
@@ -149,27 +106,39 @@ def _refuse(code: int, status: int = 400, about: str = "") -> NoReturn:
     raise Refused(_error(code, status, about))
 
 
-async def _authenticated(request: Request, account: str) -> ReceivedRequest:
-    call = await read_request(request)
+def _is_authentic(call: Call) -> bool:
     credentials = ((ACCOUNT_SID, AUTH_TOKEN), (API_KEY, API_SECRET))
     if basic_credentials(call.headers) not in credentials:
-        _refuse(20003, 401)
-    if account != ACCOUNT_SID:
+        return False
+    if call.path_values["account"] != ACCOUNT_SID:
         _refuse(20404, 404)
-    return call
+    return True
+
+
+api = VendorApi(
+    SERVICE,
+    is_authentic=_is_authentic,
+    not_found=_error(20404, 404),
+    not_allowed=_error(20404, 405),
+    limited=lambda headers: _error(20429, 429, headers=headers),
+    unauthorized=lambda: _error(20003, 401),
+    unwell=lambda: _error(20503, 503),
+)
+_MESSAGES = "/2010-04-01/Accounts/{account}/Messages"
 
 
 # Creating
 
 
-def _create(store: Store, request: ReceivedRequest) -> Response:
-    form = request.form() if request.content_type == "application/x-www-form-urlencoded" else {}
+@api.post(f"{_MESSAGES}.json")
+def _create(call: Call) -> Response:
+    form = call.form() if call.content_type == "application/x-www-form-urlencoded" else {}
     number, sender, service, body = _checked(form)
     tags = _tags(form.get("Tags"))
-    with store.transaction() as transaction:
+    with call.store.transaction() as transaction:
         sid = f"SM{transaction.next_id(MESSAGES):032x}"
         is_queued = sender.startswith("Queue")
-        now = store.clock()
+        now = call.store.clock()
         message = {
             "sid": sid,
             "to": number,
@@ -189,7 +158,7 @@ def _create(store: Store, request: ReceivedRequest) -> Response:
             to=number,
             text=body,
             fields={"sid": sid, "from": sender or service, "tags": tags},
-            raw=request.raw(),
+            raw=call.raw(),
         )
     return json_answer(_shown({**message, "sent": None}), 201)
 
@@ -208,6 +177,11 @@ def _checked(given: Mapping[str, str]) -> tuple[str, str, str, str]:
         _refuse(21602)
     if len(body.encode("utf-16-le", "surrogatepass")) // 2 > LONGEST_BODY:
         _refuse(21617)
+    _check_numbers(number, sender)
+    return number, sender, service, body
+
+
+def _check_numbers(number: str, sender: str) -> None:
     if not _NUMBER.fullmatch(number):
         _refuse(21211, about=number)
     if sender and not any(one.fullmatch(sender) for one in (_NUMBER, _SHORT_CODE, _NAME)):
@@ -216,7 +190,6 @@ def _checked(given: Mapping[str, str]) -> tuple[str, str, str, str]:
         _refuse(FROM_ERRORS[sender], about=sender)
     if number in TO_ERRORS:
         _refuse(TO_ERRORS[number], about=number)
-    return number, sender, service, body
 
 
 def _tags(written: str | None) -> dict[str, str]:
@@ -227,11 +200,13 @@ def _tags(written: str | None) -> dict[str, str]:
     if not isinstance(tags, dict) or len(tags) > MOST_TAGS:
         _refuse(20001)
     for name, value in tags.items():
-        if not (_TAG.fullmatch(name) and isinstance(value, str) and _TAG.fullmatch(value)):
-            _refuse(20001)
-        if len(name) > LONGEST_TAG_NAME or len(value) > LONGEST_TAG:
+        if not (_is_tag(name, LONGEST_TAG_NAME) and _is_tag(value, LONGEST_TAG)):
             _refuse(20001)
     return tags
+
+
+def _is_tag(text: object, most: int) -> bool:
+    return isinstance(text, str) and len(text) <= most and _TAG.fullmatch(text) is not None
 
 
 def _segments(body: str) -> int:
@@ -244,15 +219,16 @@ def _segments(body: str) -> int:
 # Listing
 
 
-def _list(store: Store, request: ReceivedRequest) -> Response:
-    query = request.query
+@api.get(f"{_MESSAGES}.json")
+def _list(call: Call) -> Response:
+    query = call.query
     size = _number(query, "PageSize", USUAL_PAGE, smallest=1)
     page = _number(query, "Page", 0, smallest=0)
-    matches = [one for one in _newest_first(store) if _is_wanted(one, query)]
+    matches = [one for one in _newest_first(call.store) if _is_wanted(one, query)]
     start = _start(matches, query)
     on_page = matches[start : start + size]
     filters = {name: value for name, value in query.items() if name not in ("Page", "PageToken")}
-    path = request.path.partition("?")[0].removeprefix(f"/{SERVICE}")
+    path = call.path.partition("?")[0].removeprefix(f"/{SERVICE}")
 
     def uri(number: int, **token: str) -> str:
         return f"{path}?{urlencode({**filters, 'PageSize': size, 'Page': number, **token})}"
@@ -273,6 +249,13 @@ def _list(store: Store, request: ReceivedRequest) -> Response:
             "end": max(start, start + len(on_page) - 1),
         }
     )
+
+
+@api.get(f"{_MESSAGES}/{{sid}}.json")
+def _show(call: Call) -> Response:
+    with call.store.transaction() as transaction:
+        message = transaction.get(MESSAGES, call.path_values["sid"])
+    return json_answer(_shown(message)) if message else api.not_found
 
 
 def _newest_first(store: Store) -> list[Document]:

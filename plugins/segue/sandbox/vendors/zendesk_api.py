@@ -33,26 +33,20 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, NoReturn
 
-from fastapi import FastAPI, Request
 from starlette.responses import Response
 
-from segue.sandbox.faults import Fault, FaultKind
-from segue.sandbox.store import Document, Store, Transaction, iso
+from segue.sandbox.store import Document, Store, Transaction, iso_seconds
+from segue.sandbox.vendor_api import Call, Refused, VendorApi
 from segue.sandbox.wire import (
     EMAIL,
     ReceivedRequest,
-    Refused,
-    answer_refusals,
     basic_credentials,
     bearer_token,
     json_answer,
     json_object,
-    mount_url,
-    read_request,
-    vendor_app,
 )
 
 SERVICE = "zendesk"
@@ -62,9 +56,11 @@ OAUTH_TOKEN = "sandbox"  # bearer authentication
 
 KEY_LIFETIME = timedelta(hours=2)
 KEY_LENGTH = 255
-PRIORITIES = ("urgent", "high", "normal", "low")
-STATUSES = ("new", "open", "pending", "hold", "solved", "closed")
-TYPES = ("problem", "incident", "question", "task")
+_CHOICES = {
+    "priority": ("urgent", "high", "normal", "low"),
+    "status": ("new", "open", "pending", "hold", "solved", "closed"),
+    "type": ("problem", "incident", "question", "task"),
+}
 CHANGEABLE = (
     "assignee_id",
     "custom_fields",
@@ -96,87 +92,20 @@ AGENT_ID = 1
 Problems = dict[str, list[Document]]  # by attribute, as in the ``details`` of an answer
 
 
-def create_app(store: Store) -> FastAPI:
-    """Serve tickets with their audits and comments, and the agent; ``.json`` may be left out."""
-    app = vendor_app()
-    not_found = _error(404, "InvalidEndpoint", "Not found")
-    answer_refusals(app, not_found=not_found, not_allowed=not_found)
-
-    @app.post("/api/v2/tickets")
-    @app.post("/api/v2/tickets.json")
-    async def create(request: Request) -> Response:
-        call = await _authenticated(request)
-        return _create(store, call, _base_url(request))
-
-    @app.get("/api/v2/tickets")
-    @app.get("/api/v2/tickets.json")
-    async def index(request: Request) -> Response:
-        call = await _authenticated(request)
-        return _list(store, call, _base_url(request))
-
-    @app.get("/api/v2/tickets/show_many")
-    @app.get("/api/v2/tickets/show_many.json")
-    async def show_many(request: Request) -> Response:
-        return _show_many(store, await _authenticated(request))
-
-    @app.get("/api/v2/tickets/{ticket}/{what}")
-    async def history(ticket: str, what: str, request: Request) -> Response:
-        return _history(store, await _authenticated(request), ticket, what.removesuffix(".json"))
-
-    @app.delete("/api/v2/tickets/{ticket}")
-    async def delete(ticket: str, request: Request) -> Response:
-        await _authenticated(request)
-        with store.transaction() as transaction:
-            record = _find(transaction, ticket)
-            transaction.put(TICKETS, str(record["id"]), {**record, "status": "deleted"})
-        return Response(status_code=204)
-
-    @app.get("/api/v2/tickets/{ticket}")
-    async def show(ticket: str, request: Request) -> Response:
-        await _authenticated(request)
-        with store.transaction() as transaction:
-            return json_answer({"ticket": _find(transaction, ticket)})
-
-    @app.put("/api/v2/tickets/{ticket}")
-    async def update(ticket: str, request: Request) -> Response:
-        call = await _authenticated(request)
-        return _update(store, call, ticket)
-
-    @app.get("/api/v2/users/me")
-    @app.get("/api/v2/users/me.json")
-    async def me(request: Request) -> Response:
-        await _authenticated(request)
-        return json_answer({"user": _agent(_base_url(request))})
-
-    return app
-
-
-def refusal(fault: Fault, path: str) -> Response:
-    """Refuse a request the way Zendesk does."""
-    if fault.fault is FaultKind.RATE_LIMITED:
-        text = "Number of allowed API requests per minute exceeded"
-        headers = {"Retry-After": str(fault.retry_after), "X-Rate-Limit-Remaining": "0"}
-        return json_answer({"error": "APIRateLimitExceeded", "description": text}, 429, headers)
-    if fault.fault is FaultKind.UNAUTHORIZED:
-        return _unauthorized()
-    return _error(503, "ServiceUnavailable", "Service temporarily unavailable")
-
-
 # Requests
 
 
-async def _authenticated(request: Request) -> ReceivedRequest:
-    call = await read_request(request)
+def _error(status: int, error: str, description: str) -> Response:
+    return json_answer({"error": error, "description": description}, status)
+
+
+def _is_authentic(call: Call) -> bool:
     token = bearer_token(call.headers)
     if token is not None and token != OAUTH_TOKEN:
         text = "The access token provided is expired, revoked, malformed or invalid."
         raise Refused(json_answer({"error": "invalid_token", "error_description": text}, 401))
-    if token is None and basic_credentials(call.headers) != (
-        f"{EMAIL_ADDRESS}/token",
-        API_TOKEN,
-    ):
-        raise Refused(_unauthorized())
-    return call
+    agent = (f"{EMAIL_ADDRESS}/token", API_TOKEN)
+    return token is not None or basic_credentials(call.headers) == agent
 
 
 def _unauthorized() -> Response:
@@ -184,16 +113,26 @@ def _unauthorized() -> Response:
     return json_answer({"error": "Couldn't authenticate you"}, 401, headers)
 
 
-def _error(status: int, error: str, description: str) -> Response:
-    return json_answer({"error": error, "description": description}, status)
+def _limited(headers: dict[str, str]) -> Response:
+    text = "Number of allowed API requests per minute exceeded"
+    answer = {"error": "APIRateLimitExceeded", "description": text}
+    return json_answer(answer, 429, headers | {"X-Rate-Limit-Remaining": "0"})
+
+
+api = VendorApi(
+    SERVICE,
+    is_authentic=_is_authentic,
+    not_found=_error(404, "InvalidEndpoint", "Not found"),
+    not_allowed=_error(404, "InvalidEndpoint", "Not found"),
+    limited=_limited,
+    unauthorized=_unauthorized,
+    unwell=lambda: _error(503, "ServiceUnavailable", "Service temporarily unavailable"),
+)
+_TICKETS, _TICKET = "/api/v2/tickets", "/api/v2/tickets/{ticket}"  # ``.json`` may be left out
 
 
 def _refuse_attribute(message: str) -> NoReturn:
     raise Refused(json_answer({"error": {"title": "Invalid attribute", "message": message}}, 400))
-
-
-def _base_url(request: Request) -> str:
-    return f"{mount_url(request)}/api/v2"
 
 
 def _ticket_in(request: ReceivedRequest) -> Document:
@@ -207,8 +146,9 @@ def _ticket_in(request: ReceivedRequest) -> Document:
     return ticket
 
 
-def _find(transaction: Transaction, ticket: str) -> Document:
-    number = ticket.removesuffix(".json")
+def _find(transaction: Transaction, call: Call) -> Document:
+    """Return the ticket that a path names."""
+    number = call.path_values["ticket"].removesuffix(".json")
     if not number.isdecimal():
         _refuse_attribute(
             "You passed an invalid value for the id attribute. "
@@ -223,18 +163,18 @@ def _find(transaction: Transaction, ticket: str) -> Document:
 # Creating
 
 
-def _create(store: Store, request: ReceivedRequest, base_url: str) -> Response:
+@api.post(_TICKETS, _TICKETS + ".json")
+def _create(call: Call) -> Response:
     """Create a ticket once per idempotency key."""
-    key = request.headers.get("idempotency-key")
-    with store.transaction() as transaction:
+    key = call.headers.get("idempotency-key")
+    with call.store.transaction() as transaction:
         if key is None:
-            answer = _new_ticket(transaction, store.clock(), request, base_url)
-            return _created(answer)
-        earlier = _earlier_answer(transaction, store.clock(), request, key)
+            return _created(_new_ticket(transaction, call))
+        earlier = _earlier_answer(transaction, call, key)
         if earlier is not None:
             return _created(earlier, lookup="hit")
-        answer = _new_ticket(transaction, store.clock(), request, base_url)
-        record = {"at": store.clock().timestamp(), "request": _fingerprint(request)}
+        answer = _new_ticket(transaction, call)
+        record = {"at": call.store.clock().timestamp(), "request": _fingerprint(call)}
         transaction.put(KEYS, key, {**record, "answer": answer})
     return _created(answer, lookup="miss")
 
@@ -246,17 +186,16 @@ def _created(answer: Document, *, lookup: str | None = None) -> Response:
     return json_answer(answer, 201, headers)
 
 
-def _earlier_answer(
-    transaction: Transaction, now: datetime, request: ReceivedRequest, key: str
-) -> Document | None:
+def _earlier_answer(transaction: Transaction, call: Call, key: str) -> Document | None:
     """Return the answer that was given under a key, if it was given in the key's life-time."""
     if len(key) > KEY_LENGTH:
         text = f"Idempotency key is longer than {KEY_LENGTH} characters"
         raise Refused(_error(400, "IdempotentRequestError", text))
     record = transaction.get(KEYS, key)
-    if record is None or now.timestamp() - record["at"] > KEY_LIFETIME.total_seconds():
+    now = call.store.clock().timestamp()
+    if record is None or now - record["at"] > KEY_LIFETIME.total_seconds():
         return None
-    if record["request"] != _fingerprint(request):
+    if record["request"] != _fingerprint(call):
         text = "Request parameters don't match the given idempotency key"
         raise Refused(_error(400, "IdempotentRequestError", text))
     answer: Document = record["answer"]
@@ -269,60 +208,54 @@ def _fingerprint(request: ReceivedRequest) -> str:
     return hashlib.sha256(parameters.encode()).hexdigest()
 
 
-def _new_ticket(
-    transaction: Transaction, now: datetime, request: ReceivedRequest, base_url: str
-) -> Document:
-    fields = _ticket_in(request)
+_AS_WRITTEN = (
+    *("assignee_id", "brand_id", "due_at", "external_id", "group_id", "organization_id"),
+    *("priority", "problem_id", "recipient", "ticket_form_id", "type"),
+)
+_LISTS = ("collaborator_ids", "custom_fields", "tags")
+
+
+def _new_ticket(transaction: Transaction, call: Call) -> Document:
+    fields = _ticket_in(call)
     _refuse_if_any(_problems(transaction, fields, creating=True))
-    requester = _requester(transaction, fields, base_url)
-    number = transaction.next_id(TICKETS)
+    requester = _requester(transaction, fields, call)
+    number, now = transaction.next_id(TICKETS), iso_seconds(call.store.clock())
     body = _comment_text(fields)
+    subject = fields.get("subject") or body.partition("\n")[0][:150]
     ticket = {
-        "url": f"{base_url}/tickets/{number}.json",
+        **{name: fields.get(name) for name in _AS_WRITTEN},
+        **{name: fields.get(name) or [] for name in _LISTS},
+        "url": f"{call.base_url}{_TICKETS}/{number}.json",
         "id": number,
-        "external_id": fields.get("external_id"),
         "via": {"channel": "api", "source": {"from": {}, "to": {}, "rel": None}},
-        "created_at": _seconds(now),
-        "updated_at": _seconds(now),
-        "type": fields.get("type"),
-        "subject": fields.get("subject") or body.partition("\n")[0][:150],
-        "raw_subject": fields.get("subject") or body.partition("\n")[0][:150],
+        "created_at": now,
+        "updated_at": now,
+        "subject": subject,
+        "raw_subject": subject,
         "description": body,
-        "priority": fields.get("priority"),
         "status": fields.get("status") or ("open" if fields.get("assignee_id") else "new"),
-        "recipient": fields.get("recipient"),
         "requester_id": requester["id"],
         "submitter_id": fields.get("submitter_id") or requester["id"],
-        "assignee_id": fields.get("assignee_id"),
-        "organization_id": fields.get("organization_id"),
-        "group_id": fields.get("group_id"),
-        "collaborator_ids": fields.get("collaborator_ids") or [],
         "follower_ids": [],
         "email_cc_ids": [],
-        "problem_id": fields.get("problem_id"),
         "has_incidents": False,
         "is_public": (fields.get("comment") or {}).get("public", True),
-        "due_at": fields.get("due_at"),
-        "tags": fields.get("tags") or [],
-        "custom_fields": fields.get("custom_fields") or [],
         "fields": fields.get("custom_fields") or [],
-        "brand_id": fields.get("brand_id"),
-        "ticket_form_id": fields.get("ticket_form_id"),
         "satisfaction_rating": None,
         "allow_channelback": False,
     }
     transaction.put(TICKETS, str(number), ticket)
-    _receive(transaction, "ticket", ticket, requester, fields, request)
+    _receive(transaction, "ticket", ticket, requester, fields, call)
     return {"ticket": ticket, "audit": _audit(transaction, ticket, fields, creating=True)}
 
 
-def _requester(transaction: Transaction, given: Document, base_url: str) -> Document:
+def _requester(transaction: Transaction, given: Document, call: Call) -> Document:
     """Return who asks: a known user, a new one, or the agent whose credentials were used."""
     requester = given.get("requester")
     if isinstance(requester, dict):
         return _user(transaction, requester)
     user = _user_with_id(transaction, given.get("requester_id"))
-    return user or _agent(base_url)
+    return user or _agent(call)
 
 
 def _user(transaction: Transaction, wanted: Document) -> Document:
@@ -345,10 +278,15 @@ def _user_with_id(transaction: Transaction, number: object) -> Document | None:
     return transaction.get(USERS, str(number)) if number is not None else None
 
 
-def _agent(base_url: str) -> Document:
+@api.get("/api/v2/users/me", "/api/v2/users/me.json")
+def _me(call: Call) -> Response:
+    return json_answer({"user": _agent(call)})
+
+
+def _agent(call: Call) -> Document:
     return {
         "id": AGENT_ID,
-        "url": f"{base_url}/users/{AGENT_ID}.json",
+        "url": f"{call.base_url}/api/v2/users/{AGENT_ID}.json",
         "name": "Sandbox agent",
         "email": EMAIL_ADDRESS,
         "role": "admin",
@@ -363,10 +301,11 @@ def _agent(base_url: str) -> Document:
 # Updating and listing
 
 
-def _update(store: Store, request: ReceivedRequest, ticket: str) -> Response:
-    with store.transaction() as transaction:
-        old = _find(transaction, ticket)
-        fields = _ticket_in(request)
+@api.put(_TICKET)
+def _update(call: Call) -> Response:
+    with call.store.transaction() as transaction:
+        old = _find(transaction, call)
+        fields = _ticket_in(call)
         problems = _problems(transaction, fields, creating=False)
         if old["status"] == "closed":
             problems = {"status": [_problem("Status: closed prevents ticket update")]}
@@ -374,33 +313,40 @@ def _update(store: Store, request: ReceivedRequest, ticket: str) -> Response:
         if "safe_update" in fields and fields.get("updated_stamp") != old["updated_at"]:
             raise Refused(_error(409, "UpdateConflict", _OUTDATED))
         changes = {name: fields[name] for name in CHANGEABLE if name in fields}
-        new = {**old, **changes, "updated_at": _seconds(store.clock())}
+        new = {**old, **changes, "updated_at": iso_seconds(call.store.clock())}
         transaction.put(TICKETS, str(new["id"]), new)
         requester = _user_with_id(transaction, new["requester_id"]) or {"email": EMAIL_ADDRESS}
-        _receive(transaction, "ticket_update", new, requester, fields, request)
+        _receive(transaction, "ticket_update", new, requester, fields, call)
         audit = _audit(transaction, new, fields, creating=False)
     return json_answer({"ticket": new, "audit": audit})
 
 
-def _list(store: Store, request: ReceivedRequest, base_url: str) -> Response:
-    external_id = request.query.get("external_id")
+@api.delete(_TICKET)
+def _delete(call: Call) -> Response:
+    with call.store.transaction() as transaction:
+        record = _find(transaction, call)
+        transaction.put(TICKETS, str(record["id"]), {**record, "status": "deleted"})
+    return Response(status_code=204)
+
+
+@api.get(_TICKETS, _TICKETS + ".json")
+def _list(call: Call) -> Response:
+    external_id = call.query.get("external_id")
     tickets = [
         ticket
-        for ticket in store.values(TICKETS)
-        if ticket["status"] != "deleted"
-        and (external_id is None or ticket["external_id"] == external_id)
+        for ticket in _tickets(call.store)
+        if external_id is None or ticket["external_id"] == external_id
     ]
-    page = _positive(request.query.get("page"), 1)
-    size = min(_positive(request.query.get("per_page"), PAGE_SIZE), PAGE_SIZE)
-    on_page = tickets[(page - 1) * size : page * size]
+    page = _positive(call.query.get("page"), 1)
+    size = min(_positive(call.query.get("per_page"), PAGE_SIZE), PAGE_SIZE)
     condition = f"&external_id={external_id}" if external_id is not None else ""
 
     def url(number: int) -> str:
-        return f"{base_url}/tickets.json?page={number}&per_page={size}{condition}"
+        return f"{call.base_url}{_TICKETS}.json?page={number}&per_page={size}{condition}"
 
     return json_answer(
         {
-            "tickets": on_page,
+            "tickets": tickets[(page - 1) * size : page * size],
             "next_page": url(page + 1) if page * size < len(tickets) else None,
             "previous_page": url(page - 1) if page > 1 else None,
             "count": len(tickets),
@@ -408,38 +354,46 @@ def _list(store: Store, request: ReceivedRequest, base_url: str) -> Response:
     )
 
 
-def _show_many(store: Store, request: ReceivedRequest) -> Response:
+def _tickets(store: Store) -> list[Document]:
+    return [ticket for ticket in store.values(TICKETS) if ticket["status"] != "deleted"]
+
+
+@api.get(_TICKETS + "/show_many", _TICKETS + "/show_many.json")
+def _show_many(call: Call) -> Response:
     """Show tickets by their ids; those that are not there are left out."""
-    ids = [number for number in request.query.get("ids", "").split(",") if number]
+    ids = call.names("ids")
     if len(ids) > MOST_SHOWN or not all(number.isdecimal() for number in ids):
         _refuse_attribute(f"ids must be up to {MOST_SHOWN} numbers")
-    numbers = set(ids)
-    matches = [
-        ticket
-        for ticket in store.values(TICKETS)
-        if str(ticket["id"]) in numbers and ticket["status"] != "deleted"
-    ]
-    answer = {"tickets": matches, "next_page": None, "previous_page": None, "count": len(matches)}
+    tickets = [ticket for ticket in _tickets(call.store) if str(ticket["id"]) in ids]
+    answer = {"tickets": tickets, "next_page": None, "previous_page": None, "count": len(tickets)}
     return json_answer(answer)
 
 
-def _history(store: Store, request: ReceivedRequest, ticket: str, what: str) -> Response:
+@api.get(_TICKET)
+def _show(call: Call) -> Response:
+    with call.store.transaction() as transaction:
+        return json_answer({"ticket": _find(transaction, call)})
+
+
+@api.get(_TICKET + "/{what}")
+def _history(call: Call) -> Response:
     """List a ticket's audits, or its comments, oldest first."""
+    what = call.path_values["what"].removesuffix(".json")
     if what not in ("audits", "comments"):
-        raise Refused(_error(404, "InvalidEndpoint", "Not found"))
-    with store.transaction() as transaction:
-        record = _find(transaction, ticket)
+        raise Refused(api.not_found)
+    with call.store.transaction() as transaction:
+        record = _find(transaction, call)
         audits = (transaction.get(AUDITS, str(record["id"])) or {"audits": []})["audits"]
     items = audits if what == "audits" else [one for audit in audits for one in _comments(audit)]
-    size = min(_positive(request.query.get("page[size]"), PAGE_SIZE), PAGE_SIZE)
-    begin = _positive(request.query.get("page[after]"), 0)
-    has_more = begin + size < len(items)
+    begin = _positive(call.query.get("page[after]"), 0)
+    end = begin + min(_positive(call.query.get("page[size]"), PAGE_SIZE), PAGE_SIZE)
+    has_more = end < len(items)
     meta = {
         "has_more": has_more,
-        "after_cursor": str(begin + size) if has_more else None,
+        "after_cursor": str(end) if has_more else None,
         "before_cursor": None,
     }
-    return json_answer({what: items[begin : begin + size], "meta": meta})
+    return json_answer({what: items[begin:end], "meta": meta})
 
 
 def _comments(audit: Document) -> list[Document]:
@@ -531,13 +485,7 @@ def _problem(description: str, error: str = "InvalidValue") -> Document:
 
 def _problems(transaction: Transaction, given: Document, *, creating: bool) -> Problems:
     """Return everything wrong with a ticket, by attribute."""
-    problems: Problems = {}
-    for name, choices in (("priority", PRIORITIES), ("status", STATUSES), ("type", TYPES)):
-        if given.get(name) is not None and given[name] not in choices:
-            problems[name] = [_problem(f"{name.title()}: {given[name]} is not a valid value")]
-    for name, (is_valid, shape) in _SHAPES.items():
-        if given.get(name) is not None and not is_valid(given[name]):
-            problems[name] = [_problem(f"{name}: must be {shape}")]
+    problems = _value_problems(given)
     wrong = _wrong_fields(given) if "custom_fields" not in problems else []
     if wrong:
         problems["base"] = wrong
@@ -545,6 +493,19 @@ def _problems(transaction: Transaction, given: Document, *, creating: bool) -> P
         problems["base"] = [_problem("Description: cannot be blank", "BlankValue")]
     requester = _requester_problems(transaction, given)
     return {**problems, "requester": requester} if requester else problems
+
+
+def _value_problems(given: Document) -> Problems:
+    """Return the attributes whose value is none of their kind."""
+    present = {name: value for name, value in given.items() if value is not None}
+    problems: Problems = {}
+    for name, choices in _CHOICES.items():
+        if name in present and present[name] not in choices:
+            problems[name] = [_problem(f"{name.title()}: {given[name]} is not a valid value")]
+    for name, (is_valid, shape) in _SHAPES.items():
+        if name in present and not is_valid(present[name]):
+            problems[name] = [_problem(f"{name}: must be {shape}")]
+    return problems
 
 
 def _wrong_fields(given: Document) -> list[Document]:
@@ -571,16 +532,21 @@ def _is_value(kind: str | None, value: Any) -> bool:
 
 def _requester_problems(transaction: Transaction, given: Document) -> list[Document]:
     requester = given.get("requester")
-    if requester is None:
-        number = given.get("requester_id")
-        exists = number in (None, AGENT_ID) or _user_with_id(transaction, number)
-        return [] if exists else [_problem(f"Requester: {number} does not exist")]
-    if not isinstance(requester, dict):
+    if isinstance(requester, dict):
+        return _user_problems(transaction, requester)
+    if requester is not None:
         return [_problem("Requester: is invalid")]
+    number = given.get("requester_id")
+    exists = number in (None, AGENT_ID) or _user_with_id(transaction, number)
+    return [] if exists else [_problem(f"Requester: {number} does not exist")]
+
+
+def _user_problems(transaction: Transaction, requester: Document) -> list[Document]:
     email, name = requester.get("email"), requester.get("name")
     if not isinstance(email, str) or not EMAIL.fullmatch(email):
         return [_problem(f"Requester: Email: {email or ''} is not properly formatted")]
-    if transaction.get(USERS, email.lower()) is None and not (isinstance(name, str) and name):
+    is_named = isinstance(name, str) and name != ""
+    if not is_named and transaction.get(USERS, email.lower()) is None:
         return [_problem("Requester: Name: is too short (minimum one character)", "ValueTooShort")]
     return []
 
@@ -620,7 +586,3 @@ _SHAPES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "metadata": (_is_metadata, "an object of up to a kilobyte"),
     "ticket_form_id": (lambda value: isinstance(value, int), "a number"),
 }
-
-
-def _seconds(moment: datetime) -> str:
-    return iso(moment)[:19] + "Z"
