@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from segue.contracts.templates import is_missing
+from segue.contracts.template_values import is_missing
 from segue.directory.definition import DirectoryDefinition
 from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables

@@ -46,11 +46,7 @@ from segue.channels.http.sender import HttpSender
 from segue.channels.look_ups import look_from
 from segue.channels.rates import UNLIMITED, limits_of
 from segue.contracts.channel import Finding, Limit, Receipt, Tried
-from segue.contracts.templates import (
-    Template,
-    Text,
-    render,
-)
+from segue.contracts.templates import Template, Text, render
 from segue.documents import Definition, Location, Name, ProblemsFound, format_location
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 
