@@ -30,9 +30,9 @@ class TeamChannel(Channel):
             raise ProblemsFound([audience_is_missing(field)])
 
 
-def is_template(written: Template) -> bool:
+def is_template(template: Template) -> bool:
     """Tell whether a text depends on the contact, or is the same for everybody."""
-    return "{{" in written.source or "{%" in written.source
+    return "{{" in template.source or "{%" in template.source
 
 
 def audience_is_missing(field: str) -> tuple[Location, str]:

@@ -7,17 +7,17 @@ from typing import Any, TypeVar
 
 from segue.errors import ConnectionFailure
 
-Opened = TypeVar("Opened")
+Result = TypeVar("Result")
 
 
 def find_connection(connection: str) -> Any:
     """Return the Airflow connection of an id; raise ConnectionFailure if there is none."""
     from airflow.providers.common.compat.sdk import BaseHook
 
-    return opened(connection, lambda: BaseHook.get_connection(connection))
+    return use_connection(connection, lambda: BaseHook.get_connection(connection))
 
 
-def opened(connection: str, connect: Callable[[], Opened]) -> Opened:
+def use_connection(connection: str, connect: Callable[[], Result]) -> Result:
     """Return what ``connect`` does; raise ConnectionFailure where Airflow cannot use it.
 
     Only the texts that Airflow words itself are passed on: others may quote the connection.

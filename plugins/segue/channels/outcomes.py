@@ -30,6 +30,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 from segue.errors import (
     ConnectionFailure,
@@ -38,8 +39,6 @@ from segue.errors import (
     OutcomeUnknown,
     TransientFailure,
 )
-
-SAID = "{said}"
 
 
 class Call(StrEnum):
@@ -72,11 +71,11 @@ class Silence(StrEnum):
 class Outcome:
     """What an answer comes to: an error, and its text, a format.
 
-    It may name the ``vendor``, what it ``said``, and a ``detail`` of an answer that is none.
+    It may name the ``vendor``, its ``answer``, and a ``detail`` of an answer that is none.
     """
 
     error: type[DeliveryError]
-    text: str
+    text: str = "{answer}"
 
     def failure(self, *, pause: float | None = None, **words: object) -> DeliveryError:
         """Return the error; ``pause`` is how many seconds the vendor asks for, if it does."""
@@ -86,13 +85,17 @@ class Outcome:
         return self.error(text)
 
 
-@dataclass(frozen=True, slots=True)
 class Row:
-    """What some answers mean: statuses, hundreds of them (``4xx``), codes, or ``Silence``."""
+    """What some answers mean: statuses, hundreds of them (``4xx``), codes, or ``Silence``.
 
-    answers: str  # parted by commas
-    outcomes: Sequence[Outcome]  # by kind of call, or one for all of them
-    without_code: bool = False  # it has no answer with a code
+    ``answers`` are parted by commas. It has an outcome for each kind of call, or one for all of
+    them. A row ``without_code`` is not about an answer that has one.
+    """
+
+    def __init__(self, answers: str, *outcomes: Outcome, without_code: bool = False) -> None:
+        self.answers = answers
+        self.outcomes = outcomes
+        self.without_code = without_code
 
     def has(self, answer: int | Silence, code: str | None) -> bool:
         """Tell whether this row is about an answer."""
@@ -117,89 +120,74 @@ class Table:
         return row.outcomes[self.calls.index(call) if len(row.outcomes) > 1 else 0]
 
 
-def _row(answers: str, *outcomes: Outcome) -> Row:
-    return Row(answers, outcomes)
-
-
-def _codeless(answers: str, *outcomes: Outcome) -> Row:
-    return Row(answers, outcomes, without_code=True)
-
-
-def _contact(text: str = SAID) -> Outcome:
-    return Outcome(ContactFailure, text)
-
-
-def _later(text: str = SAID) -> Outcome:
-    return Outcome(TransientFailure, text)
-
-
-def _connection(text: str) -> Outcome:
-    return Outcome(ConnectionFailure, text)
-
-
-def _unknown(text: str = SAID) -> Outcome:
-    return Outcome(OutcomeUnknown, text)
-
+_contact = partial(Outcome, ContactFailure)
+_later = partial(Outcome, TransientFailure)
+_connection = partial(Outcome, ConnectionFailure)
+_unknown = partial(Outcome, OutcomeUnknown)
 
 REFUSED, LATER = _contact(), _later()
 
-_NOT_MADE = _unknown("{said}, which is not the answer to a creation")
+_NOT_MADE = _unknown("{answer}, which is not the answer to a creation")
 _UNNAMED = _unknown("{vendor} answered {detail} with a body that does not say what was made")
 _NO_JSON = _later("{vendor} answered {detail} with what is not JSON")
 _UNCLEAR = _unknown("{vendor} answered {detail} with a body that does not tell")
-_UNTOLD = _unknown("{said} when asked what it has; check what its user may list")
-_NO_DETAILS = _contact("{said}, without details")
-_RIGHTS = _connection("{said}; check what the connection's user may do")
-_PERHAPS = _unknown("{said}, perhaps after the effect")
-_GATEWAY = _unknown("{said}: a gateway passed the request on and got no answer")
+_UNTOLD = _unknown("{answer} when asked what it has; check what its user may list")
+_NO_DETAILS = _contact("{answer}, without details")
+_RIGHTS = _connection("{answer}; check what the connection's user may do")
+_PERHAPS = _unknown("{answer}, perhaps after the effect")
+_GATEWAY = _unknown("{answer}: a gateway passed the request on and got no answer")
 _LOST = _unknown("the answer of {vendor} was lost: {detail}")
 _UNHEARD = _later("{vendor} was asked what it has, and its answer was lost")
 _LARGE = "the answer is larger than {detail} bytes"
 
-_NO_TLS = _row(
+_NO_TLS = Row(
     Silence.CERTIFICATE, _connection("no secure connection to {vendor}; check its certificate")
 )
-_UNREACHABLE = _row(Silence.UNREACHABLE, _later("{vendor} cannot be reached; nothing was sent"))
+_UNREACHABLE = Row(Silence.UNREACHABLE, _later("{vendor} cannot be reached; nothing was sent"))
 
 HTTP = Table(
     (Call.EFFECT, Call.ASKABLE, Call.QUESTION, Call.DETAILS),
     (
-        _row("2xx", _NOT_MADE, _NOT_MADE, _UNTOLD, _NO_DETAILS),
-        _row(Silence.NOT_JSON, _UNNAMED, _UNNAMED, _NO_JSON, _NO_JSON),
-        _row(Silence.OTHER_JSON, _UNNAMED, _UNNAMED, _UNCLEAR, _NO_JSON),
-        _row("3xx", _connection("{said}, a redirect; write its target into the connection")),
-        _row("401", _connection("{said}; check the connection's login and password")),
-        _row("402", _connection("{said}; check the account's plan")),
-        _row("403", _RIGHTS, _RIGHTS, _UNTOLD, _RIGHTS),
-        _row("404, 405, 410", _connection("{said}; check the connection's host")),
-        _row("408, 425, 429", LATER),
-        _row("4xx", REFUSED, REFUSED, _UNTOLD, REFUSED),
-        _row("500, 502", LATER, _PERHAPS, LATER, LATER),
-        _row("504", _GATEWAY, _GATEWAY, LATER, LATER),
-        _row("5xx", LATER),
-        _row(
+        Row("2xx", _NOT_MADE, _NOT_MADE, _UNTOLD, _NO_DETAILS),
+        Row(Silence.NOT_JSON, _UNNAMED, _UNNAMED, _NO_JSON, _NO_JSON),
+        Row(Silence.OTHER_JSON, _UNNAMED, _UNNAMED, _UNCLEAR, _NO_JSON),
+        Row("3xx", _connection("{answer}, a redirect; write its target into the connection")),
+        Row("401", _connection("{answer}; check the connection's login and password")),
+        Row("402", _connection("{answer}; check the account's plan")),
+        Row("403", _RIGHTS, _RIGHTS, _UNTOLD, _RIGHTS),
+        Row("404, 405, 410", _connection("{answer}; check the connection's host")),
+        Row("408, 425, 429", LATER),
+        Row("4xx", REFUSED, REFUSED, _UNTOLD, REFUSED),
+        Row("500, 502", LATER, _PERHAPS, LATER, LATER),
+        Row("504", _GATEWAY, _GATEWAY, LATER, LATER),
+        Row("5xx", LATER),
+        Row(
             Silence.UNKNOWN_HOST,
             _connection("the host of {vendor} is unknown; check the connection's host"),
         ),
         _NO_TLS,
-        _row(Silence.ADDRESS, _connection("the connection's host or extra is wrong: {detail}")),
-        _row(Silence.PROXY, _connection("the proxy towards {vendor} cannot be used")),
-        _row(Silence.HANDSHAKE, _later("{vendor} did not agree on TLS in time; nothing was sent")),
+        Row(Silence.ADDRESS, _connection("the connection's host or extra is wrong: {detail}")),
+        Row(Silence.PROXY, _connection("the proxy towards {vendor} cannot be used")),
+        Row(Silence.HANDSHAKE, _later("{vendor} did not agree on TLS in time; nothing was sent")),
         _UNREACHABLE,
-        _row(Silence.LOST, _LOST, _LOST, _UNHEARD, _UNHEARD),
-        _row(Silence.TOO_LARGE, *3 * [_unknown(_LARGE)], _contact(_LARGE)),
+        Row(Silence.LOST, _LOST, _LOST, _UNHEARD, _UNHEARD),
+        Row(Silence.TOO_LARGE, *3 * [_unknown(_LARGE)], _contact(_LARGE)),
     ),
 )
 
-_POSTED = _unknown("{said}; the message may have been posted")
-_AGAIN = _later("{said}; nothing was changed by asking")
+_POSTED = _unknown("{answer}; the message may have been posted")
+_AGAIN = _later("{answer}; nothing was changed by asking")
 _NO_API = _unknown("Slack's answer is not one of its API; check the base_url")
-_TOKEN = _connection("{said}; check the connection's token and base_url")
-_SCOPES = _connection("{said}; check the connection's token, its scopes and base_url")
-_NO_SCOPE = _unknown("{said}; check the token's scopes, and invite the app to the channel")
-_SLACKS_HOST = _row(
-    Silence.UNKNOWN_HOST,
-    _connection("the host of {vendor} is unknown; check the connection's address"),
+_TOKEN = _connection("{answer}; check the connection's token and base_url")
+_SCOPES = _connection("{answer}; check the connection's token, its scopes and base_url")
+_NO_SCOPE = _unknown("{answer}; check the token's scopes, and invite the app to the channel")
+_SILENT = (
+    Row(
+        Silence.UNKNOWN_HOST,
+        _connection("the host of {vendor} is unknown; check the connection's address"),
+    ),
+    _NO_TLS,
+    _UNREACHABLE,
 )
 
 # An answer of the Web API without ``ok: true``. Its code tells; without one it is a proxy's, or not
@@ -208,15 +196,15 @@ _SLACKS_HOST = _row(
 SLACK = Table(
     (Call.ASKABLE, Call.QUESTION, Call.ADDRESS, Call.CHECK),
     (
-        _row("fatal_error, internal_error", _POSTED, LATER, _AGAIN, _AGAIN),
-        _codeless("500, 502, 504", _POSTED, LATER, _AGAIN, _AGAIN),
-        _row(
+        Row("fatal_error, internal_error", _POSTED, LATER, _AGAIN, _AGAIN),
+        Row("500, 502, 504", _POSTED, LATER, _AGAIN, _AGAIN, without_code=True),
+        Row(
             "429, 5xx, rate_limited, ratelimited, service_unavailable, "
             "request_timeout, "  # the body arrived cut short
             "org_login_required, team_added_to_org",  # the workspace is being migrated
             LATER,
         ),
-        _row(
+        Row(
             "401, 403, 404, "
             "account_inactive, invalid_auth, not_authed, token_expired, token_revoked",
             _SCOPES,
@@ -225,7 +213,7 @@ SLACK = Table(
             _TOKEN,
         ),
         # of the errors that chat.postMessage documents, the others that are not about one message
-        _row(
+        Row(
             "access_denied, accesslimited, deprecated_endpoint, ekm_access_denied, "
             "enterprise_is_restricted, method_deprecated, missing_scope, no_permission, "
             "not_allowed_token_type, two_factor_setup_required, unknown_method",
@@ -234,13 +222,11 @@ SLACK = Table(
             _SCOPES,
             _TOKEN,
         ),
-        _codeless("2xx", _NO_API, _AGAIN, _AGAIN, _TOKEN),
-        _codeless("3xx, 4xx", REFUSED, _AGAIN, REFUSED, _TOKEN),
-        _row("2xx, 3xx, 4xx", REFUSED, _NO_SCOPE, REFUSED, _TOKEN),
-        _row(Silence.LOST, _unknown(), _AGAIN, _AGAIN, _AGAIN),
-        _SLACKS_HOST,
-        _NO_TLS,
-        _UNREACHABLE,
+        Row("2xx", _NO_API, _AGAIN, _AGAIN, _TOKEN, without_code=True),
+        Row("3xx, 4xx", REFUSED, _AGAIN, REFUSED, _TOKEN, without_code=True),
+        Row("2xx, 3xx, 4xx", REFUSED, _NO_SCOPE, REFUSED, _TOKEN),
+        Row(Silence.LOST, _unknown(), _AGAIN, _AGAIN, _AGAIN),
+        *_SILENT,
     ),
 )
 
@@ -249,21 +235,19 @@ SLACK = Table(
 SLACK_WEBHOOK = Table(
     (Call.EFFECT,),
     (
-        _row("2xx, 3xx", _unknown("{said}, which is not the answer of a webhook; check its URL")),
-        _row("504, rollup_error", _POSTED),
-        _row("408, 429, 5xx", LATER),
-        _row(
+        Row("2xx, 3xx", _unknown("{answer}, which is not the answer of a webhook; check its URL")),
+        Row("504, rollup_error", _POSTED),
+        Row("408, 429, 5xx", LATER),
+        Row(
             "401, 403, 404, 405, 410, "
             # of the documented errors, those that are about the webhook or its channel
             "action_prohibited, channel_is_archived, channel_not_found, invalid_token, "
             "no_active_hooks, no_service, no_service_id, no_team, "
             "posting_to_general_channel_denied, team_disabled",
-            _connection("{said}; check the webhook in Slack, and its URL"),
+            _connection("{answer}; check the webhook in Slack, and its URL"),
         ),
-        _row("4xx", REFUSED),
-        _row(Silence.LOST, _unknown()),
-        _SLACKS_HOST,
-        _NO_TLS,
-        _UNREACHABLE,
+        Row("4xx", REFUSED),
+        Row(Silence.LOST, _unknown()),
+        *_SILENT,
     ),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from segue.channels.airflow_connections import find_connection, opened
+from segue.channels.airflow_connections import find_connection, use_connection
 from segue.contracts.channel import Limit
 from segue.errors import ConnectionFailure
 
@@ -26,7 +26,7 @@ def limits_of(connection: str, default: str) -> tuple[Limit, ...]:
     Raises ConnectionFailure where ``segue_rate`` in the connection's extra cannot be read.
     """
     settings = find_connection(connection)
-    rate = opened(connection, lambda: settings.extra_dejson.get(SEGUE_RATE, default))
+    rate = use_connection(connection, lambda: settings.extra_dejson.get(SEGUE_RATE, default))
     try:
         return read_rate(rate, connection)
     except ValueError as error:
@@ -35,11 +35,11 @@ def limits_of(connection: str, default: str) -> tuple[Limit, ...]:
         ) from None
 
 
-def read_rate(written: object, scope: str) -> tuple[Limit, ...]:
+def read_rate(text: object, scope: str) -> tuple[Limit, ...]:
     """Read ``700/minute`` or ``none``; raise ValueError that says what is allowed."""
-    if written == UNLIMITED:
+    if text == UNLIMITED:
         return ()
-    rate = _RATE.fullmatch(written) if isinstance(written, str) else None
+    rate = _RATE.fullmatch(text) if isinstance(text, str) else None
     if rate is None:
-        raise ValueError(f"is {written!r}; allowed: {ALLOWED}")
+        raise ValueError(f"is {text!r}; allowed: {ALLOWED}")
     return (Limit(scope, int(rate[1]), UNITS[rate[2]]),)

@@ -1,13 +1,9 @@
 """Details from any HTTP API: one GET per contact, and where its fields are in the answer.
 
 Where the request goes and with which credentials is the Airflow connection's affair, as for the
-channel ``http_request``. What an answer means (RFC 9110, section 15):
-
-    200 with JSON                         the contact's details
-    404, 410 where the path has an expression, 200 with no ``result``   there is no such contact
-    other 4xx, 200 with another shape     ContactFailure: of this contact
-    408, 425, 429, 5xx, a lost answer     TransientFailure, after Retry-After where it is given
-    3xx, 401, 402, 403, 405, 404 of a fixed path     ConnectionFailure
+channel ``http_request``. What an answer means is in ``segue.channels.outcomes``; but 404 and 410
+where the path has an expression, and 200 with no ``result``, say that there is no such contact, and
+200 with another shape is a failure of this contact.
 """
 
 from __future__ import annotations
@@ -107,9 +103,9 @@ class HttpReader(LiveReader):
         """Return the connection's limit."""
         return self._limits
 
-    def _details(self, known: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def _details(self, fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
         source, vendor = self._source, self._calls.vendor
-        path, query = _request(source, known)
+        path, query = _request(source, fields)
         request_text = " ".join([path, *query.values()])
         codes = unless_sent(usual_codes, request_text)
         answer = self._calls.fetch(path, query, codes=codes, is_absent=self._is_absent)
@@ -125,15 +121,15 @@ class HttpReader(LiveReader):
         return is_template(self._source.path) and response.status_code in _NAMED_BY_THE_PATH
 
 
-def _request(source: HttpDetails, known: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+def _request(source: HttpDetails, fields: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
     """Return path and query for a contact; raise ContactFailure where they cannot be made."""
-    variables = {"contact": Fields("contact", known)}
+    variables = {"contact": Fields("contact", fields)}
     path = render(source.path, variables)
     problem = path_problem(path)
     if problem:
         raise ContactFailure(f"path: {problem}")
     query = {
-        name: render(value, variables) if isinstance(value, Template) else _written(value)
+        name: render(value, variables) if isinstance(value, Template) else _text_of(value)
         for name, value in source.query.items()
     }
     try:
@@ -143,5 +139,5 @@ def _request(source: HttpDetails, known: Mapping[str, Any]) -> tuple[str, dict[s
     return path, query
 
 
-def _written(value: bool | float) -> str:
+def _text_of(value: bool | float) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)

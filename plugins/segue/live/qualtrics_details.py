@@ -106,7 +106,7 @@ class QualtricsReader(LiveReader):
             if answer is None:
                 self._require_directory()
                 return {}
-            return {contact: self._normalized(contact, answer)}
+            return {contact: self._details_of(contact, answer)}
         except ContactFailure as failure:
             return {contact: failure}
 
@@ -135,34 +135,34 @@ class QualtricsReader(LiveReader):
                 "`directory`, and the connection's token"
             )
 
-    def _normalized(self, contact: str, answer: Any) -> Mapping[str, Any]:
+    def _details_of(self, contact: str, answer: Any) -> Mapping[str, Any]:
         record = answer.get("result") if isinstance(answer, dict) else None
         if not isinstance(record, dict):
             raise ContactFailure("Qualtrics answered 200 without a contact")
         contact_id = _first(record, _IDS)
         if contact_id not in (None, contact):
             raise ContactFailure("Qualtrics answered with another contact; was it merged?")
-        return normalized(record, self._source.fields)
+        return standard_details(record, self._source.fields)
 
 
-def normalized(found: Mapping[str, Any], embedded: Mapping[str, str]) -> dict[str, Any]:
+def standard_details(record: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """Return a contact of any endpoint by our names; ``embedded`` are names of embedded data.
 
     Who is unsubscribed under any of its names is unsubscribed. Times are milliseconds since 1970,
     or text.
     """
-    fields = {name: _first(found, theirs) for name, theirs in ALIASES.items()}
-    opted_out = [found.get(name) for name in ALIASES["unsubscribed"]]
+    fields = {name: _first(record, theirs) for name, theirs in ALIASES.items()}
+    opted_out = [record.get(name) for name in ALIASES["unsubscribed"]]
     if True in opted_out:
         fields["unsubscribed"] = True
     for name in _TIMES:
         fields[name] = _time(name, fields[name])
-    data = found.get("embeddedData") or {}
-    return {**fields, **{name: data.get(theirs) for name, theirs in embedded.items()}}
+    data = record.get("embeddedData") or {}
+    return {**fields, **{name: data.get(theirs) for name, theirs in names.items()}}
 
 
-def _first(found: Mapping[str, Any], names: Sequence[str]) -> Any:
-    return next((found[name] for name in names if found.get(name) is not None), None)
+def _first(record: Mapping[str, Any], names: Sequence[str]) -> Any:
+    return next((record[name] for name in names if record.get(name) is not None), None)
 
 
 def _time(name: str, value: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator
 
-from segue.channels.airflow_connections import find_connection, opened
+from segue.channels.airflow_connections import find_connection, use_connection
 from segue.contracts.channel import Finding, Tried
 from segue.contracts.live_source import Answer, FoundByName, LiveReader, LiveSource
 from segue.documents import did_you_mean
@@ -85,7 +85,7 @@ class SqlDetails(LiveSource):
         from airflow.providers.common.sql.hooks.sql import DbApiHook
 
         connection = find_connection(self.connection)
-        hook = opened(self.connection, connection.get_hook)
+        hook = use_connection(self.connection, connection.get_hook)
         if not isinstance(hook, DbApiHook):
             raise ConnectionFailure(
                 f"the Airflow connection {self.connection!r} is of type {connection.conn_type}, "
@@ -101,7 +101,7 @@ class SqlReader(LiveReader):
         self._source = source
         self._many = source.at_once > 1
         self._placeholder = str(hook.placeholder)
-        self._connection = opened(source.connection, lambda: self._connect(hook))
+        self._connection = use_connection(source.connection, lambda: self._connect(hook))
 
     def __exit__(self, *exc: object) -> None:
         self._connection.close()
@@ -136,7 +136,7 @@ class SqlReader(LiveReader):
                 raise
             raise ConnectionFailure(
                 f"the database of the Airflow connection {self._source.connection!r} cannot be "
-                f"reached, or refuses the login ({_described(error)})"
+                f"reached, or refuses the login ({_class_and_code(error)})"
             ) from None
         return connection
 
@@ -155,7 +155,7 @@ class SqlReader(LiveReader):
 
     def _failure(self, error: Exception) -> Exception:
         """Return what a driver's error stands for; its text may quote what is in the tables."""
-        kind, words = _kind(error), _described(error)
+        kind, words = _kind(error), _class_and_code(error)
         where = f"the database of {self._source.connection!r}"
         if kind is None:
             return error
@@ -196,22 +196,22 @@ def bound(query: str, ids: Sequence[str], placeholder: str) -> tuple[str, tuple[
     """Return the query as a driver takes it, and its parameters in order."""
     parameters: list[str] = []
 
-    def written(match: re.Match[str]) -> str:
+    def placeholders(match: re.Match[str]) -> str:
         if not match[1]:
-            return _escaped(match[0], placeholder)
+            return _escape(match[0], placeholder)
         values = ids if match[1] == _MANY else ids[:1]
         parameters.extend(values)
         return ", ".join([placeholder] * len(values))
 
     parts, end = [], 0
     for match in _PARAMETER.finditer(query):
-        parts += [_escaped(query[end : match.start()], placeholder), written(match)]
+        parts += [_escape(query[end : match.start()], placeholder), placeholders(match)]
         end = match.end()
-    parts.append(_escaped(query[end:], placeholder))
+    parts.append(_escape(query[end:], placeholder))
     return "".join(parts), tuple(parameters)
 
 
-def _escaped(text: str, placeholder: str) -> str:
+def _escape(text: str, placeholder: str) -> str:
     """Double the per cent signs where the driver's placeholder begins with one."""
     return text.replace("%", "%%") if placeholder.startswith("%") else text
 
@@ -222,7 +222,7 @@ def _kind(error: Exception) -> str | None:
     return next((name for name in names if name in _PEP_249), None)
 
 
-def _described(error: Exception) -> str:
+def _class_and_code(error: Exception) -> str:
     """Return an error's class, and its code where it has one."""
     codes = (getattr(error, name, None) for name in ("sqlstate", "pgcode", "sqlite_errorname"))
     code = next((str(code) for code in codes if code), "")

@@ -89,6 +89,6 @@ def test_a_row_without_a_code_is_not_about_an_answer_that_has_one():
 
 
 def test_a_pause_is_told_where_it_comes_again():
-    failure = HTTP.outcome(Call.EFFECT, 503).failure(said="it answered 503", pause=12.0)
+    failure = HTTP.outcome(Call.EFFECT, 503).failure(answer="it answered 503", pause=12.0)
     assert isinstance(failure, TransientFailure)
     assert (str(failure), failure.retry_after) == ("it answered 503", 12.0)

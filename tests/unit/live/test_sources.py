@@ -19,7 +19,7 @@ from segue.contacts.live_look_up import Desk, look_up
 from segue.contracts.live_source import BUILT_IN, LiveReader, LiveSource, source_class
 from segue.errors import ConnectionFailure, ContactFailure, TransientFailure
 from segue.live.http_details import HttpDetails
-from segue.live.qualtrics_details import normalized
+from segue.live.qualtrics_details import standard_details
 from segue.live.sql_details import SqlDetails, SqlReader, bound
 from segue.sandbox.vendors import qualtrics_api
 from tests.unit.conftest import POSTGRESQL, _postgresql
@@ -169,14 +169,14 @@ def test_a_contact_of_every_endpoint_is_read_alike():
         "creationDate": "2019-01-12T22:35:13Z",
         "embeddedData": {"tier": "gold"},
     }
-    one, other = (normalized(found, {"plan": "tier"}) for found in (single, search))
+    one, other = (standard_details(found, {"plan": "tier"}) for found in (single, search))
 
     assert one.pop("created_at") == datetime(2019, 1, 12, 22, 35, 13, tzinfo=UTC)
     assert other.pop("created_at") == "2019-01-12T22:35:13Z"
     assert one == other
     assert one["plan"] == "gold"
     both = {"directoryUnsubscribed": False, "unsubscribed": True}
-    assert normalized(both, {})["unsubscribed"] is True
+    assert standard_details(both, {})["unsubscribed"] is True
 
 
 # SQL

@@ -33,7 +33,7 @@ def mail_of(
     mailboxes: Mapping[str, Sequence[Mailbox]],
     sender: Mailbox,
     message_id: str,
-    attached: Sequence[Content],
+    files: Sequence[Content],
 ) -> bytes:
     """Return a rendered message as a mail; ``bcc`` is in none of its headers."""
     head = {"From": sender.header(), "To": header_of(mailboxes["to"])}
@@ -48,7 +48,7 @@ def mail_of(
     mail["Subject"] = as_it_stands(message["subject"])
     mail["Auto-Submitted"] = "auto-generated"
     _fill(mail, message.get("text"), message.get("html"))
-    for file in attached:
+    for file in files:
         mail.add_attachment(
             file.data, maintype=file.maintype, subtype=file.subtype, filename=file.filename
         )
@@ -102,11 +102,11 @@ def is_url(text: str) -> bool:
     return len(text) <= LONGEST_URL and _URL.fullmatch(text) is not None
 
 
-def _refuse_other_headers(content: bytes, mail: Mail, wanted: Sequence[str]) -> None:
+def _refuse_other_headers(content: bytes, mail: Mail, names: Sequence[str]) -> None:
     """Raise ContactFailure where a value would end its header or begin another."""
     for name, value in mail.items():
         if any(ord(char) < 32 or ord(char) == 127 for char in str(value)):
             raise ContactFailure(f"{name}: a line break or control character in a header")
     headers = content[: content.index(b"\r\n\r\n") + 4]  # the rest may be megabytes
-    if BytesHeaderParser().parsebytes(headers).keys() != wanted:
+    if BytesHeaderParser().parsebytes(headers).keys() != names:
         raise ContactFailure("a value would change the mail's headers")

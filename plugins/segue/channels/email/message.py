@@ -214,25 +214,25 @@ class EmailMessage(Channel):
             yield ("unsubscribe_url",), f"found {url.source!r}; allowed: {expectation}"
 
 
-def _first_of_each(mailboxes: Iterable[Mailbox], seen: set[str]) -> Iterator[Mailbox]:
+def _first_of_each(mailboxes: Iterable[Mailbox], addresses: set[str]) -> Iterator[Mailbox]:
     """Yield those whose address was not seen, and note it: nobody gets a mail twice."""
     for mailbox in mailboxes:
         address = mailbox.address.casefold()
-        if address not in seen:
-            seen.add(address)
+        if address not in addresses:
+            addresses.add(address)
             yield mailbox
 
 
-def _address_problems(at: Location, written: Template) -> list[tuple[Location, str]]:
-    if is_template(written):
+def _address_problems(location: Location, template: Template) -> list[tuple[Location, str]]:
+    if is_template(template):
         return []
     try:
-        if at[0] in RECIPIENTS:
-            read_mailbox(written.source)
+        if location[0] in RECIPIENTS:
+            read_mailbox(template.source)
         else:
-            own_mailbox(str(at[0]), written.source)
+            own_mailbox(str(location[0]), template.source)
     except (ValueError, ContactFailure) as error:
-        return [(at, f"found {written.source!r}; allowed: an email address ({error})")]
+        return [(location, f"found {template.source!r}; allowed: an email address ({error})")]
     return []
 
 

@@ -38,12 +38,12 @@ class Outbox(Sender):
         connection: str,
         limits: Sequence[Limit],
         audience: Audience,
-        attached: Sequence[Content],
+        files: Sequence[Content],
     ) -> None:
         self._connection = connection
         self._limits = limits
         self._audience = audience
-        self._attached = attached
+        self._attached = files
         self._idle: LifoQueue[SmtpHook] = LifoQueue()
 
     def __exit__(self, *exc: object) -> None:

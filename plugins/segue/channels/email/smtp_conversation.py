@@ -64,12 +64,12 @@ def transmit(
     try:
         client.ehlo_or_helo_if_needed()
         options = _mail_options(client, recipients, content)
-        _expect(client.mail(sender, options), "the sender", wanted=(250,))
+        _expect(client.mail(sender, options), "the sender", codes=(250,))
         for recipient in recipients:
             _check_time(client, began)
-            _expect(client.rcpt(recipient.address), recipient.what, wanted=(250, 251))
+            _expect(client.rcpt(recipient.address), recipient.what, codes=(250, 251))
         _check_time(client, began)
-        _expect(client.docmd("DATA"), "the message", wanted=(354,))
+        _expect(client.docmd("DATA"), "the message", codes=(354,))
         client.send(_transparent(content))  # without its end a server delivers none of it
     except (smtplib.SMTPException, OSError) as error:
         raise failed_opening(error) from None
@@ -81,7 +81,7 @@ def transmit(
         raise OutcomeUnknown(f"the mail server's answer to the message was lost: {name}") from None
     if reply[0] != 250 and not 400 <= reply[0] < 600:
         raise OutcomeUnknown(f"the mail server's answer to the message makes no sense: {reply[0]}")
-    _expect(reply, "the message", wanted=(250,))
+    _expect(reply, "the message", codes=(250,))
 
 
 def say_nothing(client: smtplib.SMTP) -> str:
@@ -90,7 +90,7 @@ def say_nothing(client: smtplib.SMTP) -> str:
         reply = client.noop()
     except (smtplib.SMTPException, OSError) as error:
         raise failed_opening(error) from None
-    _expect(reply, "a command that does nothing", wanted=(250,))
+    _expect(reply, "a command that does nothing", codes=(250,))
     sock = client.sock
     return f"over {sock.version()}" if isinstance(sock, ssl.SSLSocket) else "without TLS"
 
@@ -104,10 +104,10 @@ def _check_time(client: smtplib.SMTP, began: float) -> None:
         raise TransientFailure("the mail server is too slow; nothing was sent")
 
 
-def _expect(reply: tuple[int, bytes], what: str, *, wanted: tuple[int, ...]) -> None:
+def _expect(reply: tuple[int, bytes], what: str, *, codes: tuple[int, ...]) -> None:
     """Raise the failure that a reply stands for; its text is left out, as it may name people."""
     code, text = reply
-    if code in wanted:
+    if code in codes:
         return
     subcode = re.match(rb"[245]\.\d{1,3}\.\d{1,3}(?!\S)", text)  # RFC 2034
     words = f"the mail server refuses {what}: {code}" + (

@@ -54,12 +54,12 @@ def usual_codes(answer: Any) -> Iterator[object]:
         yield error.get("type")
 
 
-def unless_sent(codes: Codes, sent: str) -> Codes:
+def unless_sent(codes: Codes, request: str) -> Codes:
     """Return ``codes`` without those that repeat what was sent: they may be a contact's text."""
 
     def others(answer: Any) -> Iterator[object]:
         for code in codes(answer):
-            if isinstance(code, str) and code.casefold() not in sent.casefold():
+            if isinstance(code, str) and code.casefold() not in request.casefold():
                 yield code
 
     return others

@@ -17,7 +17,7 @@ from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from segue.channels.airflow_connections import find_connection, opened
+from segue.channels.airflow_connections import find_connection, use_connection
 from segue.channels.http.answers import (
     ANOTHER_SHAPE,
     CallRefused,
@@ -211,9 +211,11 @@ class HttpCalls:
     ) -> DeliveryError:
         """Return the error that an answer other than success stands for."""
         status, words = response.status_code, codes_in(response, codes or self._codes)
-        said = f"{self.vendor} answered {status}" + (f": {', '.join(words)}" if words else "")
+        answer = f"{self.vendor} answered {status}" + (f": {', '.join(words)}" if words else "")
         outcome = REFUSED if status in of_the_contact else HTTP.outcome(call, status)
-        failure = outcome.failure(said=said, pause=retry_after(response.headers.get("Retry-After")))
+        failure = outcome.failure(
+            answer=answer, pause=retry_after(response.headers.get("Retry-After"))
+        )
         is_refusal = isinstance(failure, ContactFailure)
         return CallRefused(str(failure), words, status) if is_refusal else failure
 
@@ -241,7 +243,7 @@ def open_calls(
             f"the Airflow connection {connection!r} needs a host that begins with https://"
         )
     hook, session, timeout = _open(connection, own, headers)
-    session.auth = session.auth or _unchanged  # or requests would look for a ~/.netrc
+    session.auth = session.auth or _same_request  # or requests would look for a ~/.netrc
     return HttpCalls(
         vendor,
         session,
@@ -279,7 +281,7 @@ def open_webhook(
     for signature in parse_qs(url.query).get("sig", []):
         mask_secret(signature)
     _, session, timeout = _open(connection, ())
-    session.auth = _unchanged  # the password is no password
+    session.auth = _same_request  # the password is no password
     calls = HttpCalls(vendor, session, f"{url.scheme}://{url.netloc}", timeout, codes=codes)
     return calls, secret
 
@@ -292,13 +294,15 @@ def _open(
 
     hook = HttpHook(http_conn_id=connection)
     every = {"Accept": "application/json", **(headers or {})}
-    session = opened(connection, lambda: hook.get_conn(every))
+    session = use_connection(connection, lambda: hook.get_conn(every))
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # calls share nothing
     if not isinstance(session.proxies, Mapping):  # a text, which requests takes for none
         session.proxies = {}
     for name in (SEGUE_RATE, *own):  # the hook takes what it does not know for a header
         session.headers.pop(name, None)
-    timeout = opened(connection, lambda: float(hook.merged_extra.get("timeout") or READ_TIMEOUT))
+    timeout = use_connection(
+        connection, lambda: float(hook.merged_extra.get("timeout") or READ_TIMEOUT)
+    )
     return hook, session, min(timeout, LONGEST_READ)
 
 
@@ -358,5 +362,5 @@ def _bounded_body(
         yield chunk
 
 
-def _unchanged(request: PreparedRequest) -> PreparedRequest:
+def _same_request(request: PreparedRequest) -> PreparedRequest:
     return request

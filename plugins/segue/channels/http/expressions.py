@@ -16,27 +16,27 @@ from segue.documents import did_you_mean
 from segue.errors import OutcomeUnknown
 
 
-def _expression(written: str) -> str:
+def _expression(expression: str) -> str:
     """Return a JMESPath expression; raise ValueError that says where it is wrong."""
     from jmespath.exceptions import JMESPathError
 
     try:
-        tree = _compiled(written).parsed
+        tree = _compile(expression).parsed
     except JMESPathError as error:
         column = getattr(error, "lex_position", 0) + 1
         raise ValueError(
-            f"{written!r} is not a JMESPath expression, at its character {column}; texts stand in "
-            "'quotes', numbers in `backticks` (https://jmespath.org)"
+            f"{expression!r} is not a JMESPath expression, at its character {column}; texts stand "
+            "in 'quotes', numbers in `backticks` (https://jmespath.org)"
         ) from None
     functions = _functions()
-    for name in _called(tree):
+    for name in _function_names(tree):
         if name not in functions:
             raise ValueError(f"JMESPath has no function {name!r}{did_you_mean(name, functions)}")
-    return written
+    return expression
 
 
 @lru_cache(maxsize=256)
-def _compiled(expression: str) -> Any:
+def _compile(expression: str) -> Any:
     """Return a JMESPath expression ready for use."""
     import jmespath
 
@@ -49,13 +49,13 @@ def _functions() -> list[str]:
     return sorted(Functions.FUNCTION_TABLE)
 
 
-def _called(node: Mapping[str, Any]) -> Iterator[str]:
+def _function_names(node: Mapping[str, Any]) -> Iterator[str]:
     """Yield the names of the functions in a parsed expression."""
     if node["type"] == "function_expression":
         yield node["value"]
     for child in node["children"]:
         if isinstance(child, Mapping):
-            yield from _called(child)
+            yield from _function_names(child)
 
 
 Expression = Annotated[
@@ -68,7 +68,7 @@ def search(vendor: str, expression: str, answer: Any) -> Any:
     from jmespath.exceptions import JMESPathError
 
     try:
-        return _compiled(expression).search(answer)
+        return _compile(expression).search(answer)
     except JMESPathError as error:  # its text quotes the answer
         raise OutcomeUnknown(
             f"the answer of {vendor} is not what {expression!r} expects ({type(error).__name__})"

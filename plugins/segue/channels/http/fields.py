@@ -70,19 +70,19 @@ def read_json(value: object, read_text: ReadText) -> Any:
     """
     problems: list[tuple[Location, str]] = []
 
-    def read(part: object, at: Location, holder: Mapping[str, Any]) -> Any:
+    def read(part: object, location: Location, holder: Mapping[str, Any]) -> Any:
         if isinstance(part, Mapping):
             expressions = [key for key in part if "{{" in key or "{%" in key]
-            problems.extend(((*at, key), "a key cannot be a template") for key in expressions)
-            return {key: read(item, (*at, key), part) for key, item in part.items()}
+            problems.extend(((*location, key), "a key cannot be a template") for key in expressions)
+            return {key: read(item, (*location, key), part) for key, item in part.items()}
         if isinstance(part, list | tuple):
-            return tuple(read(item, (*at, index), holder) for index, item in enumerate(part))
+            return tuple(read(item, (*location, index), holder) for index, item in enumerate(part))
         if not isinstance(part, str):
             return part
         try:
-            return read_text(part, at, holder)
+            return read_text(part, location, holder)
         except ValueError as error:
-            problems.append((at, str(error)))
+            problems.append((location, str(error)))
             return None
 
     content = read(value, (), {})
@@ -139,12 +139,12 @@ def _key_header(name: str) -> str:
     return name
 
 
-def _media_type(written: str) -> str:
-    if not _MEDIA_TYPE.fullmatch(written):
-        raise ValueError(f"found {written!r}; allowed: a media type such as text/csv")
-    if _STRUCTURED.fullmatch(written.partition(";")[0].strip().lower()):
-        raise ValueError(f"{written!r} has rules that `text` does not keep; write `json` or `form`")
-    return written
+def _media_type(text: str) -> str:
+    if not _MEDIA_TYPE.fullmatch(text):
+        raise ValueError(f"found {text!r}; allowed: a media type such as text/csv")
+    if _STRUCTURED.fullmatch(text.partition(";")[0].strip().lower()):
+        raise ValueError(f"{text!r} has rules that `text` does not keep; write `json` or `form`")
+    return text
 
 
 Json = Annotated[

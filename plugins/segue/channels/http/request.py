@@ -77,10 +77,15 @@ class LookUp(Definition):
         templates: dict[Location, Template] = {("path",): self.path} | {
             ("query", name): item for name, item in self.query.items() if isinstance(item, Template)
         }
-        references = {at: {ref[0] for ref in item.references()} for at, item in templates.items()}
+        references = {
+            location: {ref[0] for ref in item.references()} for location, item in templates.items()
+        }
         problems: list[tuple[Location, str]] = [
-            (at, f"found {', '.join(sorted(names - {'key'}))}; allowed: key, all that is kept")
-            for at, names in references.items()
+            (
+                location,
+                f"found {', '.join(sorted(names - {'key'}))}; allowed: key, all that is kept",
+            )
+            for location, names in references.items()
             if names - {"key"}
         ]
         if not _mention_key(templates.values()):
@@ -89,7 +94,7 @@ class LookUp(Definition):
             raise ProblemsFound(problems)
         return self
 
-    def written(self) -> str:
+    def source_text(self) -> str:
         """Return it as JSON, for the ledger."""
         return json.dumps(
             {
@@ -190,7 +195,7 @@ class HttpRequest(TeamChannel):
 
     def trace(self, message: Mapping[str, Any]) -> dict[str, str]:
         """Return the look-up as it is written now; there is no contact text in it."""
-        return {_TRACE: self.look_up.written()} if self.look_up else {}
+        return {_TRACE: self.look_up.source_text()} if self.look_up else {}
 
 
 class HttpRequests(HttpSender):
@@ -274,7 +279,7 @@ class HttpRequests(HttpSender):
             return None
 
         path = render(look_up.path, {"key": key})
-        query = _texts({name: _rendered(item, key) for name, item in look_up.query.items()})
+        query = _texts({name: _value_for(item, key) for name, item in look_up.query.items()})
         cannot_tell = _NAMED_BY_THE_PATH if is_template(look_up.path) else ()
         return self._calls.ask(path, query, read=read, cannot_tell=cannot_tell)
 
@@ -333,12 +338,12 @@ def _texts(values: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _rendered(value: Any, key: str) -> Any:
+def _value_for(value: Any, key: str) -> Any:
     return render(value, {"key": key}) if isinstance(value, Template) else value
 
 
-def _receipt_of(vendor: str, wanted: Mapping[str, str], answer: Any) -> Receipt:
-    values = {name: search(vendor, expression, answer) for name, expression in wanted.items()}
+def _receipt_of(vendor: str, expressions: Mapping[str, str], answer: Any) -> Receipt:
+    values = {name: search(vendor, expression, answer) for name, expression in expressions.items()}
     results = {name: text for name, value in values.items() if (text := _result(name, value))}
     return Receipt(results.get("id"), results.get("url"), results)
 
@@ -421,7 +426,7 @@ def _look_up_problems(channel: HttpRequest) -> Iterator[tuple[Location, str]]:
         return
     if channel.method == "GET":
         yield ("look_up",), "a GET changes nothing, and is repeated where its answer was lost"
-    request = [template for at, template in channel.templates() if at[0] != "look_up"]
+    request = [template for location, template in channel.templates() if location[0] != "look_up"]
     if channel.idempotency_header is None and not _mention_key(request):
         yield ("look_up",), "finds nothing: no part of the request carries {{ key }}"
     for name in sorted(set(channel.results) - set(look_up.results)):

@@ -217,10 +217,10 @@ def instant(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def refuse_piped_text(written: Template | None, rendered: str, field: str) -> None:
+def refuse_piped_text(template: Template | None, text: str, field: str) -> None:
     """Raise ContactFailure where a contact's value would be read as Qualtrics' piped text.
 
     Qualtrics replaces ``${…}`` in what it sends, so that nobody but the team may write one.
     """
-    if written is not None and rendered.count("${") > written.source.count("${"):
+    if template is not None and text.count("${") > template.source.count("${"):
         raise ContactFailure(f"{field}: a contact's value has ${{ in it, which Qualtrics replaces")

@@ -135,7 +135,7 @@ class QualtricsContacts(QualtricsSender):
         for key, trace in traces.items():
             try:
                 record = fetch_contact(self._calls, trace["directory"], trace["contact"])
-                values = _same(record, json.loads(trace["names"]))
+                values = _values_of(record, json.loads(trace["names"]))
             except (ContactFailure, TypeError, AttributeError):
                 raise OutcomeUnknown("Qualtrics does not show the contact") from None
             if digest_of(values) == trace["digest"]:
@@ -158,17 +158,17 @@ def digest_of(update: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _same(shown: Mapping[str, Any], names: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def _values_of(record: Mapping[str, Any], names: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Return the named values of a contact as an update would have them."""
     values = {
-        name: shown.get(name) or shown.get(SHOWN_AS.get(name, name))
+        name: record.get(name) or record.get(SHOWN_AS.get(name, name))
         for name in names["fields"]
         if name not in ("unsubscribed", "embeddedData")
     }
     if "unsubscribed" in names["fields"]:
-        values["unsubscribed"] = is_opted_out(shown)
+        values["unsubscribed"] = is_opted_out(record)
     if names["data"]:
-        data = shown.get("embeddedData") or {}
+        data = record.get("embeddedData") or {}
         values["embeddedData"] = {name: data.get(name) for name in names["data"]}
     return values
 

@@ -69,7 +69,7 @@ class LibraryMessage(Definition):
     id: Annotated[str, Field(pattern=r"^MS_[A-Za-z0-9]+$")]
 
 
-def _embedded(data: dict[str, Any]) -> dict[str, Any]:
+def _embedded_data(data: dict[str, Any]) -> dict[str, Any]:
     if DELIVERY in data:
         raise ValueError(f"{DELIVERY!r} is Segue's own")
     if len(data) > MOST_DATA:
@@ -114,7 +114,7 @@ class SurveyInvitation(AboutContact):
     from_name: Line | None = None
     reply_to: Line | None = None
     subject: Line | None = None
-    embedded_data: Annotated[dict[str, Scalar], AfterValidator(_embedded)] = {}  # noqa: RUF012
+    embedded_data: Annotated[dict[str, Scalar], AfterValidator(_embedded_data)] = {}  # noqa: RUF012
     expires: DurationField = Duration(60, "d")
 
     @model_validator(mode="after")
@@ -290,9 +290,9 @@ def sms_name(key: str) -> str:
     return f"{DELIVERY} {key}"
 
 
-def receipt_of(created: str) -> Receipt:
+def receipt_of(number: str) -> Receipt:
     """Return the receipt of a distribution's id."""
-    return Receipt(external_id=created, results={"id": created})
+    return Receipt(external_id=number, results={"id": number})
 
 
 def _message_of(message: Mapping[str, Any]) -> dict[str, str]:

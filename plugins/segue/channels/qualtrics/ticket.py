@@ -108,7 +108,7 @@ class QualtricsTickets(QualtricsSender):
         self._events.create(
             f"{EVENTS}?urlTokenId={message['event']}",
             event,
-            read=_accepted,
+            read=_read_acceptance,
         )
         return Receipt()
 
@@ -145,7 +145,7 @@ def event_of(message: Mapping[str, Any], key: str) -> dict[str, Any]:
     return event
 
 
-def _accepted(answer: Any) -> None:
+def _read_acceptance(answer: Any) -> None:
     """Read the answer to an event; whatever is no envelope of success leaves it open."""
     if not str(answer["meta"]["httpStatus"]).startswith("200"):
         raise ValueError("another status in the body")

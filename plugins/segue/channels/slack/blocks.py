@@ -99,23 +99,25 @@ def _read(value: object, info: ValidationInfo) -> Any:
         raise ValueError("allowed: a list of blocks, as Slack's Block Kit has them")
     problems: list[tuple[Location, str]] = []
 
-    def read(part: object, at: Location, owner: str, key: str) -> Any:
+    def read(part: object, location: Location, owner: str, key: str) -> Any:
         if isinstance(part, Mapping):
             inner = _type_of(part, key)
-            content = {name: read(item, (*at, name), inner, name) for name, item in part.items()}
-            return _disarmed(content, at, problems) if inner == "mrkdwn" else content
+            content = {
+                name: read(item, (*location, name), inner, name) for name, item in part.items()
+            }
+            return _without_links(content, location, problems) if inner == "mrkdwn" else content
         if isinstance(part, list | tuple):
-            return tuple(read(item, (*at, i), owner, key) for i, item in enumerate(part))
+            return tuple(read(item, (*location, i), owner, key) for i, item in enumerate(part))
         if not isinstance(part, str):
             return part
         try:
             return _read_text(part, owner, key, info)
         except ValueError as error:
-            problems.append((at, str(error)))
+            problems.append((location, str(error)))
             return None
 
     blocks = read(value, (), "", "blocks")
-    unread = {at for at, _ in problems}
+    unread = {location for location, _ in problems}
     problems += [problem for problem in _problems(blocks, ()) if problem[0] not in unread]
     if problems:
         raise ProblemsFound(problems)
@@ -148,14 +150,16 @@ def _kind_of(text: str, owner: str, key: str) -> Kind | None:
     return Kind.MRKDWN if owner == "mrkdwn" else Kind.TEXT if owner in PLAIN_TEXTS else None
 
 
-def _disarmed(text_object: dict[str, Any], at: Location, problems: list[Any]) -> dict[str, Any]:
+def _without_links(
+    text_object: dict[str, Any], location: Location, problems: list[Any]
+) -> dict[str, Any]:
     """Keep Slack from turning what a contact wrote (a channel's name, a domain) into links."""
     text = text_object.get("text")
     if not isinstance(text, Template) or not is_template(text):
         return text_object
     if text_object.get("verbatim") is False:
         problem = "false would let a contact's text mention and link; leave it out"
-        problems.append(((*at, "verbatim"), problem))
+        problems.append(((*location, "verbatim"), problem))
     return {**text_object, "verbatim": True}
 
 
@@ -165,46 +169,46 @@ def _type_of(part: Mapping[str, Any], key: str) -> str:
     return str(part.get("type") or types.get(key, ""))
 
 
-def _problems(part: Any, at: Location, owner: str = "", key: str = "") -> Iterator[Any]:
+def _problems(part: Any, location: Location, owner: str = "", key: str = "") -> Iterator[Any]:
     """Yield (location, problem) of blocks as they are written, or as they were rendered.
 
     No problem quotes what depends on the contact.
     """
     if isinstance(part, Mapping):
         inner = _type_of(part, key)
-        yield from _shape_problems(part, at, inner, owner, key)
+        yield from _shape_problems(part, location, inner, owner, key)
         for name, item in part.items():
-            yield from _problems(item, (*at, name), inner, name)
+            yield from _problems(item, (*location, name), inner, name)
     elif isinstance(part, list | tuple):
-        most = LISTS.get((owner, key)) if at else MOST_BLOCKS
+        most = LISTS.get((owner, key)) if location else MOST_BLOCKS
         if most is not None and len(part) > most:
-            yield at, f"has {len(part)} items; allowed: {most}"
+            yield location, f"has {len(part)} items; allowed: {most}"
         for index, item in enumerate(part):
-            yield from _problems(item, (*at, index), owner, key)
-    elif len(at) == 1:
-        yield at, "is not a block: a mapping with a type"
+            yield from _problems(item, (*location, index), owner, key)
+    elif len(location) == 1:
+        yield location, "is not a block: a mapping with a type"
     else:
         problem = _text_problem(part, owner, key)
         if problem:
-            yield at, problem
+            yield location, problem
 
 
 def _shape_problems(
-    part: Mapping[str, Any], at: Location, inner: str, owner: str, key: str
+    part: Mapping[str, Any], location: Location, inner: str, owner: str, key: str
 ) -> Iterator[Any]:
     """Yield what is wrong with a block, an element or a text object apart from its parts."""
-    if len(at) == 1 and inner not in BLOCK_TYPES:
+    if len(location) == 1 and inner not in BLOCK_TYPES:
         what = f"found {inner!r}" if inner else "is missing"
-        yield (*at, "type"), f"{what}; allowed: {_BLOCKS}{did_you_mean(inner, BLOCK_TYPES)}"
+        yield (*location, "type"), f"{what}; allowed: {_BLOCKS}{did_you_mean(inner, BLOCK_TYPES)}"
     for choices in _missing(part, inner):
-        yield (*at, choices[0]), f"is missing: a {inner} needs {' or '.join(choices)}"
+        yield (*location, choices[0]), f"is missing: a {inner} needs {' or '.join(choices)}"
     place = (owner, key)
     types = ["plain_text"] if place in PLAIN_ONLY else ["mrkdwn", "plain_text"]
     if place in TEXT_PLACES and inner not in types:
-        yield (*at, "type"), f"found {inner!r}; allowed: {', '.join(types)}"
+        yield (*location, "type"), f"found {inner!r}; allowed: {', '.join(types)}"
     if inner in TEXT_OBJECTS:
         problem = _length_problem(part.get("text"), TEXTS.get(place, LONGEST_MARKUP))
-        yield from [((*at, "text"), problem)] if problem else []
+        yield from [((*location, "text"), problem)] if problem else []
 
 
 def _missing(part: Mapping[str, Any], inner: str) -> Iterator[tuple[str, ...]]:
@@ -223,7 +227,7 @@ def _text_problem(part: Any, owner: str, key: str) -> str | None:
             return "allowed: text (put it in quotes)"
         return "it is empty, which Slack refuses" if _size(part) == 0 else None
     if _is_url(key):
-        return _length_problem(part, LONGEST_URL) or _url_problem(_written(part))
+        return _length_problem(part, LONGEST_URL) or _url_problem(_fixed_text(part))
     longest = {**STRINGS, **IDS}.get(key)
     return None if longest is None else _length_problem(part, longest)
 
@@ -250,7 +254,7 @@ def _is_url(key: str) -> bool:
     return key == "url" or key.endswith("_url")
 
 
-def _written(part: Any) -> str | None:
+def _fixed_text(part: Any) -> str | None:
     """Return a text; None for what is none, and for what depends on the contact."""
     if isinstance(part, Template):
         return None if is_template(part) else part.source
@@ -258,7 +262,7 @@ def _written(part: Any) -> str | None:
 
 
 def _size(part: Any) -> int | None:
-    text = _written(part)
+    text = _fixed_text(part)
     return None if text is None else len(text)
 
 

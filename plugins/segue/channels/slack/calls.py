@@ -44,7 +44,7 @@ class SlackApi:
         from slack_sdk.errors import SlackApiError
 
         try:
-            return guarded(SLACK, call, lambda: self._hook.call(method, **request))
+            return call_sdk(SLACK, call, lambda: self._hook.call(method, **request))
         except SlackApiError as error:
             if absent and code_of(error) == absent:
                 return None
@@ -69,7 +69,7 @@ class SlackApi:
             cursors.append(next_cursor)
 
 
-def guarded(table: Table, call: Call, work: Callable[[], Any]) -> Any:
+def call_sdk(table: Table, call: Call, work: Callable[[], Any]) -> Any:
     """Return what a call of the SDK does, with its failures turned into Segue's by ``table``.
 
     An answer without ``ok: true`` is the caller's to read: SlackApiError passes through.
@@ -89,17 +89,17 @@ def guarded(table: Table, call: Call, work: Callable[[], Any]) -> Any:
         raise table.outcome(call, _silence_of(error)).failure(vendor="Slack") from None
     except (OSError, HTTPException, ValueError, AttributeError) as error:
         # from here on urllib was waiting for the answer, or the SDK was reading it
-        said = f"Slack's answer was lost: {type(error).__name__}"
-        raise table.outcome(call, Silence.LOST).failure(said=said) from None
+        answer = f"Slack's answer was lost: {type(error).__name__}"
+        raise table.outcome(call, Silence.LOST).failure(answer=answer) from None
 
 
 def failed_answer(call: Call, error: SlackApiError) -> DeliveryError:
     """Return the error that an answer without ``ok: true`` stands for."""
     status, code = int(getattr(error.response, "status_code", 0) or 0), code_of(error)
-    asked = " when asked for a message" if call is Call.QUESTION else ""
-    said = f"Slack answered {code or status}{asked}"
+    occasion = " when asked for a message" if call is Call.QUESTION else ""
+    answer = f"Slack answered {code or status}{occasion}"
     headers = getattr(error.response, "headers", None) or {}
-    return SLACK.outcome(call, status, code).failure(said=said, pause=pause_in(headers))
+    return SLACK.outcome(call, status, code).failure(answer=answer, pause=pause_in(headers))
 
 
 def pause_in(headers: Mapping[str, Any]) -> float | None:

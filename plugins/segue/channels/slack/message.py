@@ -35,7 +35,7 @@ from typing import Any, ClassVar, Self
 from pydantic import model_validator
 
 from segue.channels.addressing import is_template
-from segue.channels.airflow_connections import opened
+from segue.channels.airflow_connections import use_connection
 from segue.channels.look_ups import look_from
 from segue.channels.outcomes import Call
 from segue.channels.rates import limits_of
@@ -160,7 +160,7 @@ class SlackMessage(SlackText):
         from airflow.providers.slack.hooks.slack import SlackHook
 
         hook = SlackHook(slack_conn_id=self.connection, retry_handlers=[], logger=silent())
-        opened(self.connection, lambda: hook.client)
+        use_connection(self.connection, lambda: hook.client)
         limits = limits_of(self.connection, default=RATE)
         return SlackMessages(SlackApi(hook), self.connection, limits, self.addressed_to)
 
@@ -343,17 +343,17 @@ def nobody(audience: Audience) -> ContactFailure:
     return error("email: Slack knows nobody with this address")
 
 
-def _place_problems(name: str, written: Template) -> list[tuple[Location, str]]:
+def _place_problems(name: str, template: Template) -> list[tuple[Location, str]]:
     """Return what is wrong with a place that is the same for every contact."""
-    if is_template(written):
+    if is_template(template):
         return []
-    if name == "channel" and PERSON.fullmatch(written.source):
-        return [((name,), f"{written.source!r} is a person's id; write it as `user`")]
-    if name == "user" and not USER_ID.fullmatch(written.source):
-        text = f"found {written.source!r}; allowed: the id of a person, such as U0123456789"
+    if name == "channel" and PERSON.fullmatch(template.source):
+        return [((name,), f"{template.source!r} is a person's id; write it as `user`")]
+    if name == "user" and not USER_ID.fullmatch(template.source):
+        text = f"found {template.source!r}; allowed: the id of a person, such as U0123456789"
         return [((name,), f"{text}; an address stands in `email`")]
-    if name == "email" and not EMAIL.fullmatch(written.source):
-        return [((name,), f"found {written.source!r}; allowed: an email address")]
+    if name == "email" and not EMAIL.fullmatch(template.source):
+        return [((name,), f"found {template.source!r}; allowed: an email address")]
     return []
 
 

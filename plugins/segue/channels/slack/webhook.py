@@ -16,12 +16,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from segue.channels.airflow_connections import opened
+from segue.channels.airflow_connections import use_connection
 from segue.channels.http.answers import is_code
 from segue.channels.outcomes import SLACK_WEBHOOK, Call
 from segue.channels.rates import limits_of
 from segue.channels.slack.blocks import SlackText, content_of
-from segue.channels.slack.calls import guarded, pause_in, silent
+from segue.channels.slack.calls import call_sdk, pause_in, silent
 from segue.contracts.channel import Limit, Receipt, Sender
 from segue.errors import DeliveryError
 
@@ -52,7 +52,7 @@ class SlackWebhook(SlackText):
         hook = SlackWebhookHook(
             slack_webhook_conn_id=self.connection, retry_handlers=[], logger=silent()
         )
-        client = opened(self.connection, lambda: hook.client)
+        client = use_connection(self.connection, lambda: hook.client)
         return Webhook(client, limits_of(self.connection, default=RATE))
 
 
@@ -66,7 +66,7 @@ class Webhook(Sender):
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
         """Post one message; a webhook has no place for the key."""
         body = content_of(message)
-        answer = guarded(SLACK_WEBHOOK, Call.EFFECT, lambda: self._client.send_dict(body))
+        answer = call_sdk(SLACK_WEBHOOK, Call.EFFECT, lambda: self._client.send_dict(body))
         if answer.status_code == 200 and answer.body.strip() == POSTED:
             return Receipt()
         raise failed_post(answer)
@@ -76,10 +76,10 @@ class Webhook(Sender):
         return self._limits
 
 
-def failed_post(answer: WebhookResponse) -> DeliveryError:
+def failed_post(response: WebhookResponse) -> DeliveryError:
     """Return the error that an answer other than ``ok`` stands for; it is a code in plain text."""
-    status, text = answer.status_code, answer.body.strip()
+    status, text = response.status_code, response.body.strip()
     code = text if is_code(text) else None
-    said = f"Slack answered {status}" + (f": {code}" if code else "")
+    answer = f"Slack answered {status}" + (f": {code}" if code else "")
     outcome = SLACK_WEBHOOK.outcome(Call.EFFECT, status, code)
-    return outcome.failure(said=said, pause=pause_in(answer.headers))
+    return outcome.failure(answer=answer, pause=pause_in(response.headers))

@@ -234,7 +234,7 @@ class TextMessages(HttpSender):
                 body=body,
             )
         except CallRefused as error:
-            raise self._refused(error) from None
+            raise self._failure_of(error) from None
         try:
             return receipt_of(response.json())
         except ANOTHER_SHAPE:
@@ -262,7 +262,7 @@ class TextMessages(HttpSender):
 
     def check(self, needs: Set[str]) -> Finding:
         """Ask for one message: an API key may do that, and not ask about the account."""
-        self._calls.ask(self._path, {"PageSize": "1"}, read=_listed)
+        self._calls.ask(self._path, {"PageSize": "1"}, read=_read_page)
         return Finding(Tried.OK, "its messages can be listed")
 
     def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
@@ -270,7 +270,7 @@ class TextMessages(HttpSender):
         sender = message.get("from") or message["messaging_service"]
         return [Limit(f"{one.scope} {sender}", one.count, one.seconds) for one in self._limits]
 
-    def _refused(self, error: CallRefused) -> DeliveryError:
+    def _failure_of(self, error: CallRefused) -> DeliveryError:
         """Return what a refusal means, by Twilio's code."""
         codes = {int(code.removeprefix(_CODE)) for code in error.codes}
         if codes & OPTED_OUT:
@@ -292,7 +292,7 @@ class TextMessages(HttpSender):
         query = {"DateSent>": f"{begin.astimezone(UTC):%Y-%m-%d}", "PageSize": str(PAGE_SIZE)}
         query |= {"From": sender} if sender else {}
         for _ in range(MOST_PAGES):
-            messages, next_page = self._calls.ask(self._path, query, read=_listed)
+            messages, next_page = self._calls.ask(self._path, query, read=_read_page)
             yield from messages
             if next_page is None or _is_before(messages, begin):
                 return
@@ -343,7 +343,7 @@ class Listed:
     sent_at: datetime | None  # None while it is queued
 
 
-def _listed(answer: Any, _: bool) -> tuple[list[Listed], dict[str, str] | None]:
+def _read_page(answer: Any, _: bool) -> tuple[list[Listed], dict[str, str] | None]:
     """Return the messages of one page, and the query of the next where there is one."""
     messages = [
         Listed(
@@ -358,9 +358,9 @@ def _listed(answer: Any, _: bool) -> tuple[list[Listed], dict[str, str] | None]:
     return messages, query
 
 
-def _moment(written: str | None) -> datetime | None:
+def _moment(text: str | None) -> datetime | None:
     """Read ``Fri, 24 May 2019 17:18:27 +0000``."""
-    return None if written is None else parsedate_to_datetime(written).replace(tzinfo=UTC)
+    return None if text is None else parsedate_to_datetime(text).replace(tzinfo=UTC)
 
 
 def _is_before(messages: Sequence[Listed], begin: datetime) -> bool:

@@ -60,11 +60,11 @@ def _read_card(value: object, info: ValidationInfo) -> Any:
     if problems:
         raise ProblemsFound(problems)
 
-    def read_text(text: str, at: Location, holder: Mapping[str, Any]) -> Template:
-        name = next(str(part) for part in reversed(at) if isinstance(part, str))
+    def read_text(text: str, location: Location, holder: Mapping[str, Any]) -> Template:
+        name = next(str(part) for part in reversed(location) if isinstance(part, str))
         if name in URLS:
             return read_link(text, info)
-        is_plain = name in PLAIN or "mentioned" in at or _is_plain(holder)
+        is_plain = name in PLAIN or "mentioned" in location or _is_plain(holder)
         return read_template(Kind.TEXT if is_plain else Kind.CARD, text, info)
 
     return read_json(value, read_text)
@@ -133,13 +133,13 @@ def _elements(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield {"type": "FactSet", "facts": facts}
 
 
-def require_urls(value: object, name: str = "", at: str = "") -> None:
+def require_urls(value: object, name: str = "", location: str = "") -> None:
     """Raise ContactFailure where a rendered link is not a URL of http or https."""
     if isinstance(value, Mapping):
         for key, item in value.items():
-            require_urls(item, key, f"{at}.{key}" if at else key)
+            require_urls(item, key, f"{location}.{key}" if location else key)
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            require_urls(item, name, f"{at}[{index}]")
+            require_urls(item, name, f"{location}[{index}]")
     elif isinstance(value, str) and name in URLS and not _URL.fullmatch(value):
-        raise ContactFailure(f"{at}: it is not an http or https URL")
+        raise ContactFailure(f"{location}: it is not an http or https URL")

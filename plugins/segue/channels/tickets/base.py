@@ -73,7 +73,7 @@ class HelpDeskTicket(TeamChannel):
 
 
 @dataclass(frozen=True, slots=True)
-class Existing:
+class ExistingTicket:
     """A ticket that is open; ``updated_at`` as the vendor wrote it, where it is needed."""
 
     number: str
@@ -88,7 +88,7 @@ class HelpDesk(HttpSender):
 
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
         """Create one ticket, or do as ``on_existing`` says where the contact has an open one."""
-        ticket = self._existing(message.get(_EARLIER, ()))
+        ticket = self._open_ticket(message.get(_EARLIER, ()))
         if ticket is None:
             return self.receipt(self.create(message, key))
         if message["on_existing"] == "skip":
@@ -101,11 +101,11 @@ class HelpDesk(HttpSender):
         """Create a ticket and return its number."""
 
     @abstractmethod
-    def comment(self, existing: Existing, message: Mapping[str, Any], key: str) -> None:
+    def comment(self, ticket: ExistingTicket, message: Mapping[str, Any], key: str) -> None:
         """Add a comment to a ticket."""
 
     @abstractmethod
-    def first_open(self, numbers: Sequence[str]) -> Existing | None:
+    def first_open(self, numbers: Sequence[str]) -> ExistingTicket | None:
         """Return the first of these tickets that is open; OutcomeUnknown where nobody can tell."""
 
     @abstractmethod
@@ -120,14 +120,14 @@ class HelpDesk(HttpSender):
         """Return the receipt of a ticket."""
         return receipt_of(number, f"{self._calls.base_url}{self.ticket_page}{number}")
 
-    def commented(self, mark: str, numbers: Sequence[str]) -> str | None:
+    def ticket_with_comment(self, mark: str, numbers: Sequence[str]) -> str | None:
         """Return the number of the ticket that has the comment with a mark."""
         for number in numbers:
             if any(mark in text for text in self.marks(number)):
                 return number
         return None
 
-    def finding(self, whose: str, sees_all: bool) -> Finding:
+    def finding_on_sight(self, whose: str, sees_all: bool) -> Finding:
         """Return what trying the connection came to, once the agent is known."""
         if sees_all:
             return Finding(Tried.OK, whose)
@@ -142,7 +142,7 @@ class HelpDesk(HttpSender):
                 f"see every ticket; use one {self.far_sight}"
             )
 
-    def _existing(self, numbers: Sequence[str]) -> Existing | None:
+    def _open_ticket(self, numbers: Sequence[str]) -> ExistingTicket | None:
         if not numbers:
             return None
         ends = time.monotonic() + LONGEST_LOOK

@@ -64,11 +64,11 @@ def _read_list(values: list[object] | tuple[object, ...], info: ValidationInfo) 
     return tuple(items)
 
 
-def _read_at(at: Location, value: object, info: ValidationInfo) -> Any:
+def _read_at(location: Location, value: object, info: ValidationInfo) -> Any:
     try:
         return read_template(Kind.TEXT, value, info)
     except ValueError as error:
-        raise ProblemsFound([(at, str(error))]) from None
+        raise ProblemsFound([(location, str(error))]) from None
 
 
 FieldValue = Annotated[
@@ -95,12 +95,12 @@ FieldValue = Annotated[
 ]
 
 
-def field_values(rendered: Mapping[str, Any]) -> dict[str, Any]:
+def field_values(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return rendered custom fields as the values to send; those that are empty are left out.
 
     Raises ContactFailure, with the field's name, for a text that is not what it is to become.
     """
-    values = {name: _value(name, value) for name, value in rendered.items()}
+    values = {name: _value(name, value) for name, value in fields.items()}
     return {name: value for name, value in values.items() if value not in (None, "", [])}
 
 
@@ -109,8 +109,8 @@ def _value(name: str, value: Any) -> Any:
         return [item for item in value if item]
     if not isinstance(value, Mapping):
         return value
-    [(kind, written)] = value.items()
-    text = written.strip()
+    [(kind, source)] = value.items()
+    text = source.strip()
     try:
         return _READERS[kind](text) if text else None
     except (LookupError, ValueError):

@@ -32,7 +32,7 @@ from pydantic import Field, model_validator
 
 from segue.channels.http.answers import CallRefused, CannotTell
 from segue.channels.look_ups import look_from
-from segue.channels.tickets.base import Existing, HelpDesk, HelpDeskTicket, earlier_of
+from segue.channels.tickets.base import ExistingTicket, HelpDesk, HelpDeskTicket, earlier_of
 from segue.channels.tickets.custom_fields import FieldValue
 from segue.contracts.channel import Finding, Receipt
 from segue.contracts.templates import Html, Line
@@ -127,11 +127,11 @@ class FreshdeskTickets(HelpDesk):
             read=lambda answer: str(int(answer["id"])),
         )
 
-    def comment(self, existing: Existing, message: Mapping[str, Any], key: str) -> None:
+    def comment(self, ticket: ExistingTicket, message: Mapping[str, Any], key: str) -> None:
         """Add a note to a ticket."""
         try:
             self._calls.create(
-                f"/api/v2/tickets/{existing.number}/notes",
+                f"/api/v2/tickets/{ticket.number}/notes",
                 note_of(message, key),
                 read=lambda answer: int(answer["id"]),
                 of_the_contact={404},
@@ -139,11 +139,11 @@ class FreshdeskTickets(HelpDesk):
         except CallRefused as error:
             if error.status == 404:
                 raise TransientFailure(
-                    f"the ticket {existing.number} was deleted meanwhile; nothing was sent"
+                    f"the ticket {ticket.number} was deleted meanwhile; nothing was sent"
                 ) from None
             raise
 
-    def first_open(self, numbers: Sequence[str]) -> Existing | None:
+    def first_open(self, numbers: Sequence[str]) -> ExistingTicket | None:
         """Ask for one after the other, the newest first, because that one is likely open."""
 
         def is_open(answer: Any, _: bool) -> bool:
@@ -154,7 +154,7 @@ class FreshdeskTickets(HelpDesk):
             path = f"/api/v2/tickets/{number}"
             try:
                 if self._calls.ask(path, read=is_open, cannot_tell={404}):
-                    return Existing(number)
+                    return ExistingTicket(number)
             except CannotTell:  # 404: deleted for good; 403 is the answer where it may not be seen
                 continue
         return None
@@ -168,7 +168,7 @@ class FreshdeskTickets(HelpDesk):
         """
         begin = look_from(since)
         numbers = {
-            key: self.commented(delivery_tag(key), earlier_of(trace))
+            key: self.ticket_with_comment(delivery_tag(key), earlier_of(trace))
             for key, trace in traces.items()
         }
         receipts = {key: self.receipt(number) for key, number in numbers.items() if number}
@@ -209,20 +209,20 @@ class FreshdeskTickets(HelpDesk):
             "/api/v2/agents/me",
             read=lambda answer, _: (int(answer["id"]), answer["ticket_scope"]),
         )
-        return self.finding(f"the agent {number}", scope == GLOBAL_ACCESS)
+        return self.finding_on_sight(f"the agent {number}", scope == GLOBAL_ACCESS)
 
-    def _created_since(self, begin: datetime, filtered: Mapping[str, str]) -> Iterator[Listed]:
+    def _created_since(self, begin: datetime, place: Mapping[str, str]) -> Iterator[Listed]:
         """Yield the tickets created since ``begin``, newest first; raise if there is no end."""
         query = {
             "updated_since": begin.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "order_by": "created_at",
             "order_type": "desc",
             "per_page": str(PAGE_SIZE),
-            **filtered,
+            **place,
         }
         for page in range(1, LAST_PAGE + 1):
             tickets, has_next = self._calls.ask(
-                "/api/v2/tickets", {**query, "page": str(page)}, read=_listed
+                "/api/v2/tickets", {**query, "page": str(page)}, read=_read_page
             )
             yield from (ticket for ticket in tickets if ticket.created_at >= begin)
             # older tickets that were updated since come behind those created since
@@ -247,7 +247,7 @@ class Listed:
     tags: frozenset[str]
 
 
-def _listed(answer: Any, has_next: bool) -> tuple[list[Listed], bool]:
+def _read_page(answer: Any, has_next: bool) -> tuple[list[Listed], bool]:
     """Read one page of a list, and whether there is a further one.
 
     Raises ValueError where the tickets are not the newest first, which the look-up relies on.

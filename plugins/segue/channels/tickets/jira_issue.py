@@ -144,7 +144,7 @@ class JiraIssues(HttpSender):
             "maxResults": str(PAGE_SIZE),
         }
         for _ in range(LAST_PAGE):
-            issues, token = self._calls.ask("/rest/api/3/search/jql", query, read=_listed)
+            issues, token = self._calls.ask("/rest/api/3/search/jql", query, read=_read_page)
             yield from issues
             if token is None:
                 return
@@ -174,7 +174,7 @@ class JiraIssues(HttpSender):
         return receipt_of(number, f"{self._calls.base_url}/browse/{issue_key}", key=issue_key)
 
 
-def _listed(answer: Any, _: bool) -> tuple[list[tuple[str, str, str]], str | None]:
+def _read_page(answer: Any, _: bool) -> tuple[list[tuple[str, str, str]], str | None]:
     """Read one page of a list, and the token of the next one."""
     issues = [
         (

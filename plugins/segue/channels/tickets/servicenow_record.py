@@ -141,7 +141,7 @@ class ServiceNowRecords(HttpSender):
 
         def read(answer: Any, _: bool) -> tuple[str, str] | None:
             records = [_identity(record) for record in answer["result"]]
-            if any(carried != key for _, _, carried in records):
+            if any(note != key for _, _, note in records):
                 raise ValueError("it has not filtered, so the record may be on another page")
             return records[0][:2] if records else None
 

@@ -35,7 +35,7 @@ from pydantic import Field, model_validator
 
 from segue.channels.http.answers import CallRefused
 from segue.channels.look_ups import look_from
-from segue.channels.tickets.base import Existing, HelpDesk, HelpDeskTicket, earlier_of
+from segue.channels.tickets.base import ExistingTicket, HelpDesk, HelpDeskTicket, earlier_of
 from segue.channels.tickets.custom_fields import FieldValue
 from segue.contracts.channel import Finding, Limit, Receipt
 from segue.contracts.templates import Html, Line, Text
@@ -141,17 +141,17 @@ class ZendeskTickets(HelpDesk):
                 ) from None
             raise
 
-    def comment(self, existing: Existing, message: Mapping[str, Any], key: str) -> None:
+    def comment(self, ticket: ExistingTicket, message: Mapping[str, Any], key: str) -> None:
         """Comment on a ticket as it was seen to be open, and on no other state of it."""
         update = {
             "comment": comment_of(message),
             "metadata": {MARK: key},
             "safe_update": True,
-            "updated_stamp": existing.updated_at,
+            "updated_stamp": ticket.updated_at,
         }
         try:
             self._calls.create(
-                f"/api/v2/tickets/{existing.number}.json",
+                f"/api/v2/tickets/{ticket.number}.json",
                 {"ticket": update},
                 read=lambda answer: int(answer["ticket"]["id"]),
                 method="PUT",
@@ -160,11 +160,11 @@ class ZendeskTickets(HelpDesk):
         except CallRefused as error:
             if error.status == 404 or CHANGED_MEANWHILE & set(error.codes):
                 raise TransientFailure(
-                    f"the ticket {existing.number} was changed meanwhile; nothing was sent"
+                    f"the ticket {ticket.number} was changed meanwhile; nothing was sent"
                 ) from None
             raise
 
-    def first_open(self, numbers: Sequence[str]) -> Existing | None:
+    def first_open(self, numbers: Sequence[str]) -> ExistingTicket | None:
         """Ask for all of them in one call; Zendesk leaves out what was deleted."""
 
         def read(answer: Any, _: bool) -> dict[str, tuple[str, str]]:
@@ -178,7 +178,7 @@ class ZendeskTickets(HelpDesk):
         for number in numbers:
             status, updated_at = tickets.get(number, ("", ""))
             if status in OPEN:
-                return Existing(number, updated_at)
+                return ExistingTicket(number, updated_at)
         if not tickets.keys() >= set(numbers):
             self.require_sight_of_all()
         return None
@@ -189,7 +189,7 @@ class ZendeskTickets(HelpDesk):
         """Look each ticket up by its external_id, in one call each, then each comment."""
         look_from(since)
         numbers = {
-            key: self._number_of(key) or self.commented(key, earlier_of(trace))
+            key: self._number_of(key) or self.ticket_with_comment(key, earlier_of(trace))
             for key, trace in traces.items()
         }
         if None in numbers.values():
@@ -209,7 +209,7 @@ class ZendeskTickets(HelpDesk):
                 "Zendesk takes the connection's user for an end user; check its login and "
                 "password: EMAIL/token and an API token of an agent's"
             )
-        return self.finding(f"the {role} {number}", restriction is None)
+        return self.finding_on_sight(f"the {role} {number}", restriction is None)
 
     def _number_of(self, key: str) -> str | None:
         """Return the first ticket's number, because Zendesk wants no external_id to be unique."""
