@@ -206,11 +206,15 @@ def _require_modest(name: str, value: Any, arguments: Sequence[Any]) -> None:
         lengths = (len(each) for each in arguments if isinstance(each, Sized))
         _require_short((_length(value) + 1) * (sum(numbers) + sum(lengths) + 1))
     elif name in _FORMATS and isinstance(value, str):
-        if _WIDTH.search(value):
-            raise TooMuch(f"it makes a text longer than {LONGEST:,} characters")
-        if _COMPUTED_WIDTH.search(value):
-            _require_short(max(numbers, default=0))
-        _require_short(len(value) + _inserted(value, arguments))
+        _require_modest_format(value, arguments, max(numbers, default=0))
+
+
+def _require_modest_format(text: str, arguments: Sequence[Any], greatest: int) -> None:
+    if _WIDTH.search(text):
+        raise TooMuch(f"it makes a text longer than {LONGEST:,} characters")
+    if _COMPUTED_WIDTH.search(text):
+        _require_short(greatest)
+    _require_short(len(text) + _inserted(text, arguments))
 
 
 def _inserted(text: str, arguments: Sequence[Any]) -> int:

@@ -302,10 +302,7 @@ def _installed() -> dict[str, str]:
 
 def _rendered(value: Any, variables: Mapping[str, Any], path: str) -> Any:
     if isinstance(value, Template):
-        try:
-            return render(value, variables)
-        except ContactFailure as error:
-            raise ContactFailure(f"{path}: {error}") from None
+        return _rendered_text(value, variables, path)
     if isinstance(value, Definition):
         inner = {name: getattr(value, name) for name in type(value).model_fields}
         return _rendered({k: v for k, v in inner.items() if v is not None}, variables, path)
@@ -314,6 +311,13 @@ def _rendered(value: Any, variables: Mapping[str, Any], path: str) -> Any:
     if isinstance(value, tuple | list):
         return [_rendered(item, variables, f"{path}[{i}]") for i, item in enumerate(value)]
     return value
+
+
+def _rendered_text(template: Template, variables: Mapping[str, Any], path: str) -> str:
+    try:
+        return render(template, variables)
+    except ContactFailure as error:
+        raise ContactFailure(f"{path}: {error}") from None
 
 
 def templates_in(value: Any, location: Location) -> Iterator[tuple[Location, Template]]:

@@ -373,18 +373,22 @@ def misplaced_files(home: Path) -> Iterator[tuple[Path, str]]:
     Folders and suffixes of almost the right name, and definitions beside the folders.
     """
     for path in sorted(home.iterdir()) if home.is_dir() else ():
-        if path.is_dir() and path.name not in FOLDERS:
-            near = get_close_matches(path.name.casefold(), FOLDERS, n=1, cutoff=0.75)
-            if near:
-                yield path, f"is not read; did you mean {near[0]}/?"
-        elif path.suffix.lower() in _SUFFIXES:
-            folder = _folder_of(path)
-            if folder is not None:
-                yield path, f"is not read; definitions of its kind stand in {folder}/"
+        hint = _why_misplaced(path)
+        if hint is not None:
+            yield path, f"is not read; {hint}"
     for folder in FOLDERS:
         for path in sorted((home / folder).rglob("*")):
             if _is_nearly_yaml(path.suffix.lower()) and path.is_file():
                 yield path, f"is not read; allowed: a name in {' or '.join(_SUFFIXES)}"
+
+
+def _why_misplaced(path: Path) -> str | None:
+    """Say where a folder or file of the home should rather be; None where it may be there."""
+    if path.is_dir() and path.name not in FOLDERS:
+        near = get_close_matches(path.name.casefold(), FOLDERS, n=1, cutoff=0.75)
+        return f"did you mean {near[0]}/?" if near else None
+    folder = _folder_of(path) if path.suffix.lower() in _SUFFIXES else None
+    return None if folder is None else f"definitions of its kind stand in {folder}/"
 
 
 def set_aside(home: Path) -> Iterator[Path]:

@@ -124,6 +124,9 @@ Share = Annotated[
 ]
 
 
+_ACTION_KEYS = {"id", "after", "if", "digest"}  # beside the channel
+
+
 class Action(Definition):
     """One thing a workflow does for a contact, through a channel.
 
@@ -143,11 +146,13 @@ class Action(Definition):
     def _name_the_channel(cls, data: Any) -> Any:
         if not isinstance(data, dict) or "channel" in data:
             return data
-        own = {key: data[key] for key in ("id", "after", "if", "digest") if key in data}
+        own = {key: data[key] for key in _ACTION_KEYS & data.keys()}
         others = [key for key in data if key not in own]
         if len(others) != 1:
-            what = f"found {', '.join(others)}" if others else "found none"
-            message = f"an action has exactly one channel beside id, after, if and digest; {what}"
+            message = (
+                "an action has exactly one channel beside id, after, if and digest; found "
+                f"{', '.join(others) or 'none'}"
+            )
             raise ProblemsFound([((), message)])
         fields = data[others[0]]
         if not isinstance(fields, dict):
@@ -340,7 +345,7 @@ class WorkflowDefinition(Definition):
         ids = [action.id for action in self.actions]
         problems = list(action_problems(dict(enumerate(self.actions)), ids))
         if self.load == "none":
-            problems += _unloaded(self.all_conditions())
+            problems += _load_problems(self.all_conditions())
         problems += example_problems(self.tests, self.changes, ids)
         if problems:
             raise ProblemsFound(problems)
@@ -354,7 +359,7 @@ class WorkflowDefinition(Definition):
         """Return the conditions and every action's ``if``, with their places."""
         conditions: list[tuple[Location, Condition | None]] = [(("conditions",), self.conditions)]
         conditions += [(("actions", i, "if"), a.condition) for i, a in enumerate(self.actions)]
-        return [(at, condition) for at, condition in conditions if condition is not None]
+        return [(place, condition) for place, condition in conditions if condition is not None]
 
     def start_instant(self, zone: ZoneInfo) -> datetime:
         """Return ``start`` as an instant in UTC; a date is its midnight in ``zone``."""
@@ -362,7 +367,7 @@ class WorkflowDefinition(Definition):
         return localize(start, zone) if start.tzinfo is None else start.astimezone(UTC)
 
 
-def _unloaded(
+def _load_problems(
     conditions: Iterable[tuple[Location, Condition]],
 ) -> Iterator[tuple[Location, str]]:
     """Yield a problem for each leaf about segments and opt states, which nothing was loaded for."""
@@ -386,26 +391,36 @@ def action_problems(
     earlier_ids: set[str] = set()
     for index, action in actions.items():
         location = ("actions", index)
-        if action.id in RESERVED_ACTIONS or (action.digest and action.id in RESERVED_DIGESTS):
-            yield (
-                (*location, "id"),
-                f"the id {action.id!r} is a task of Segue's own; choose another",
-            )
-        if action.id in earlier_ids:
-            yield (*location, "id"), f"duplicate id {action.id!r}; each action needs its own"
+        for message in _id_problems(action, earlier_ids):
+            yield (*location, "id"), message
         earlier_ids.add(action.id)
         for other in action.after:
-            if other not in ids:
-                choices = ", ".join(ids) + did_you_mean(other, ids)
-                yield (*location, "after"), f"there is no action {other!r}; allowed: {choices}"
-            elif other in digests and not action.digest:
-                message = (
-                    f"{other!r} is a digest, which goes out when all contacts are through; "
-                    f"allowed: another action, or `digest: true` for {action.id!r}, too"
-                )
-                yield (*location, "after"), message
+            problem = _why_not_after(action, other, ids, digests)
+            if problem is not None:
+                yield (*location, "after"), problem
         if action.id in reachable(action.id, prerequisites_of):
             yield (*location, "after"), f"the action {action.id!r} comes after itself"
+
+
+def _id_problems(action: Action, earlier_ids: Collection[str]) -> Iterator[str]:
+    if action.id in RESERVED_ACTIONS or (action.digest and action.id in RESERVED_DIGESTS):
+        yield f"the id {action.id!r} is a task of Segue's own; choose another"
+    if action.id in earlier_ids:
+        yield f"duplicate id {action.id!r}; each action needs its own"
+
+
+def _why_not_after(
+    action: Action, other: str, ids: Collection[str], digests: Collection[str]
+) -> str | None:
+    if other not in ids:
+        choices = ", ".join(ids) + did_you_mean(other, ids)
+        return f"there is no action {other!r}; allowed: {choices}"
+    if other in digests and not action.digest:
+        return (
+            f"{other!r} is a digest, which goes out when all contacts are through; "
+            f"allowed: another action, or `digest: true` for {action.id!r}, too"
+        )
+    return None
 
 
 def reachable(start: str, after: Mapping[str, tuple[str, ...]]) -> set[str]:

@@ -80,17 +80,31 @@ def example_problems(
 ) -> Iterator[tuple[Location, str]]:
     """Yield (location, message) for each way in which examples do not fit their workflow."""
     for index, example in enumerate(examples):
-        location: Location = ("tests", index)
-        if example.change is None and len(kinds) > 1:
-            yield location, f"the key 'change' is missing; one of {', '.join(kinds)}"
-        if example.change is not None and example.change not in kinds:
-            hint = did_you_mean(example.change, kinds)
-            message = f"found {example.change!r}; the workflow's are {', '.join(kinds)}{hint}"
-            yield (*location, "change"), message
-        if example.deleted and (example.change or kinds[0]) != "removed":
-            yield (*location, "deleted"), "only a contact that was removed can be deleted"
-        for key in ("results", "expect"):
-            for name in getattr(example, key):
-                if name not in actions:
-                    choices = ", ".join(actions) + did_you_mean(name, actions)
-                    yield (*location, key, name), f"there is no action {name!r}; allowed: {choices}"
+        for place, message in (
+            *_change_problems(example, kinds),
+            *_name_problems(example, actions),
+        ):
+            yield ("tests", index, *place), message
+
+
+def _change_problems(
+    example: WorkflowExample, kinds: Sequence[str]
+) -> Iterator[tuple[Location, str]]:
+    if example.change is None and len(kinds) > 1:
+        yield (), f"the key 'change' is missing; one of {', '.join(kinds)}"
+    if example.change is not None and example.change not in kinds:
+        hint = did_you_mean(example.change, kinds)
+        message = f"found {example.change!r}; the workflow's are {', '.join(kinds)}{hint}"
+        yield ("change",), message
+    if example.deleted and (example.change or kinds[0]) != "removed":
+        yield ("deleted",), "only a contact that was removed can be deleted"
+
+
+def _name_problems(
+    example: WorkflowExample, actions: Collection[str]
+) -> Iterator[tuple[Location, str]]:
+    for key in ("results", "expect"):
+        for name in getattr(example, key):
+            if name not in actions:
+                choices = ", ".join(actions) + did_you_mean(name, actions)
+                yield (key, name), f"there is no action {name!r}; allowed: {choices}"

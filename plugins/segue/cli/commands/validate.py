@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from segue.directory.tables import SnapshotTables
     from segue.errors import DataError, Problem
     from segue.segments.unreadable import Unreadable
-    from segue.workflows.validation import Newest
+    from segue.workflows.data_problems import Newest
 
 Columns = Mapping[str, Collection[str]]  # table: names
 Loaded = TypeVar("Loaded")
@@ -243,7 +243,7 @@ def _placed(
 
 def _held(tables: SnapshotTables) -> Newest:
     from segue.segments.fitness import kinds_of, mailing_list_names
-    from segue.workflows.validation import Newest
+    from segue.workflows.data_problems import Newest
 
     return Newest(tables.snapshot.key, kinds_of(tables), mailing_list_names(tables))
 
