@@ -16,20 +16,18 @@ from pydantic import Field, model_validator
 
 from segue.channels.addressing import is_template
 from segue.channels.http.answers import unless_sent, usual_codes
-from segue.channels.http.calls import HttpCalls, open_calls
+from segue.channels.http.calls import HttpCalls, open_api
 from segue.channels.http.expressions import Expression, search
-from segue.channels.http.fields import RequestPath, Scalar, path_problem
+from segue.channels.http.fields import RequestPath, Scalar, path_problem, text_of
 from segue.channels.rates import UNLIMITED, limits_of
 from segue.contracts.channel import Limit
 from segue.contracts.live_source import FOUND_BY, NOT_OURS, Answer, LiveReader, LiveSource
 from segue.contracts.templates import Fields, Template, render
 from segue.documents import Location, Name, ProblemsFound
-from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown
+from segue.errors import ContactFailure, OutcomeUnknown
 
 if TYPE_CHECKING:
     from requests import Response
-
-LARGEST_ANSWER = 1_000_000  # bytes
 
 _NAMED_BY_THE_PATH = frozenset({404, 410})
 
@@ -70,13 +68,7 @@ class HttpDetails(LiveSource):
     def connect(self) -> HttpReader:
         """Open a session; nothing is asked yet."""
         limits = limits_of(self.connection, default=UNLIMITED)
-        calls = open_calls(self.connection, self.connection, largest_answer=LARGEST_ANSWER)
-        if set(calls.base_url) & set("?#"):
-            raise ConnectionFailure(
-                f"the Airflow connection {self.connection!r}: its host has a ? or #; write queries "
-                "into the look-up"
-            )
-        return HttpReader(self, calls, limits)
+        return HttpReader(self, open_api(self.connection, "look-up"), limits)
 
 
 class HttpReader(LiveReader):
@@ -129,7 +121,7 @@ def _request(source: HttpDetails, fields: Mapping[str, Any]) -> tuple[str, dict[
     if problem:
         raise ContactFailure(f"path: {problem}")
     query = {
-        name: render(value, variables) if isinstance(value, Template) else _text_of(value)
+        name: render(value, variables) if isinstance(value, Template) else text_of(value)
         for name, value in source.query.items()
     }
     try:
@@ -137,7 +129,3 @@ def _request(source: HttpDetails, fields: Mapping[str, Any]) -> tuple[str, dict[
     except UnicodeEncodeError:
         raise ContactFailure("the query has a character that UTF-8 cannot carry") from None
     return path, query
-
-
-def _text_of(value: bool | float) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -40,6 +40,7 @@ READ_TIMEOUT = 30.0  # seconds without a byte, where the connection's extra give
 LONGEST_READ = 45.0  # seconds; below every channel's `longest_call`
 LONGEST_ANSWER = 60.0  # seconds from the call's beginning, after which its body is not read on
 LARGEST_ANSWER = 16_000_000  # bytes; a page of a hundred tickets is far below
+LARGEST_DOCUMENT = 1_000_000  # bytes
 
 _CHUNK = 65_536  # bytes
 
@@ -253,6 +254,22 @@ def open_calls(
         codes=codes,
         can_be_asked=can_be_asked,
     )
+
+
+def open_api(connection: str, place: str, *, can_be_asked: bool = False) -> HttpCalls:
+    """Open a session with an API that may be any; ``place`` is where its paths and queries stand.
+
+    It is called by the connection's id, and its answers are documents about one thing.
+    """
+    calls = open_calls(
+        connection, connection, largest_answer=LARGEST_DOCUMENT, can_be_asked=can_be_asked
+    )
+    if set(calls.base_url) & set("?#"):
+        raise ConnectionFailure(
+            f"the Airflow connection {connection!r}: its host has a ? or #; write queries into the "
+            f"{place}"
+        )
+    return calls
 
 
 def open_webhook(

@@ -59,6 +59,11 @@ def header_problem(name: str) -> str | None:
     return None
 
 
+def text_of(value: object) -> str:
+    """Return a scalar as it is written in YAML."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 ReadText = Callable[[str, Location, Mapping[str, Any]], Template]
 
 

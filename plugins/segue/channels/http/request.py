@@ -30,7 +30,7 @@ from pydantic import (
 
 from segue.channels.addressing import TeamChannel, is_template
 from segue.channels.http.answers import CallRefused, unless_sent, usual_codes
-from segue.channels.http.calls import HttpCalls, open_calls
+from segue.channels.http.calls import HttpCalls, open_api
 from segue.channels.http.expressions import Expression, is_true, search
 from segue.channels.http.fields import (
     Headers,
@@ -41,6 +41,7 @@ from segue.channels.http.fields import (
     Scalar,
     header_value,
     path_problem,
+    text_of,
 )
 from segue.channels.http.sender import HttpSender
 from segue.channels.look_ups import look_from
@@ -48,11 +49,10 @@ from segue.channels.rates import UNLIMITED, limits_of
 from segue.contracts.channel import Finding, Limit, Receipt, Tried
 from segue.contracts.templates import Template, Text, render
 from segue.documents import Definition, Location, Name, ProblemsFound, format_location
-from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
+from segue.errors import ContactFailure, OutcomeUnknown, TransientFailure
 
 log = logging.getLogger(__name__)
 
-LARGEST_ANSWER = 1_000_000  # bytes
 LONGEST_RESULT = 1_000  # characters; the ledger keeps results
 
 _NAMED_BY_THE_PATH = frozenset({404, 410})
@@ -169,17 +169,7 @@ class HttpRequest(TeamChannel):
     def connect(self) -> HttpRequests:
         """Open a session; nothing is sent yet."""
         limits = limits_of(self.connection, default=UNLIMITED)
-        calls = open_calls(
-            self.connection,
-            self.connection,
-            largest_answer=LARGEST_ANSWER,
-            can_be_asked=self.can_be_asked,
-        )
-        if set(calls.base_url) & set("?#"):
-            raise ConnectionFailure(
-                f"the Airflow connection {self.connection!r}: its host has a ? or #; write queries "
-                "into the action"
-            )
+        calls = open_api(self.connection, "action", can_be_asked=self.can_be_asked)
         return HttpRequests(self, calls, limits)
 
     def render(self, variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -331,11 +321,7 @@ def _body_of(channel: HttpRequest, message: Mapping[str, Any]) -> tuple[bytes | 
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return scalars as they are written in YAML."""
-    return {
-        name: json.dumps(value) if isinstance(value, bool) else str(value)
-        for name, value in values.items()
-    }
+    return {name: text_of(value) for name, value in values.items()}
 
 
 def _value_for(value: Any, key: str) -> Any:

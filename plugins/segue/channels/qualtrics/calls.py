@@ -20,14 +20,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Annotated, Any, ClassVar
+from datetime import datetime, timedelta
+from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from pydantic import Field
 
 from segue.channels.airflow_connections import find_connection
 from segue.channels.http.calls import HttpCalls, open_calls
+from segue.channels.http.fields import text_of
 from segue.channels.http.sender import HttpSender
 from segue.channels.rates import SEGUE_RATE, limits_of
 from segue.contracts.channel import Channel, Finding, Limit, Tried
@@ -83,10 +84,25 @@ class Member:
 class QualtricsSender(HttpSender):
     """An open connection to Qualtrics' API."""
 
+    @classmethod
+    def open_session(cls, channel: Channel, *others: Any, **endpoints: int) -> Self:
+        """Open a session over a channel's connection; ``endpoints`` as in ``qualtrics_limits``."""
+        limits = qualtrics_limits(channel.connection, **endpoints)
+        calls = open_qualtrics(channel.connection, can_be_asked=channel.can_be_asked)
+        return cls(calls, limits, *others)
+
     def check(self, needs: AbstractSet[str]) -> Finding:
         """Ask whose the token is."""
         who = self._calls.ask("/whoami", read=lambda answer, _: str(answer["result"]["userId"]))
         return Finding(Tried.OK, f"the user {who}")
+
+
+class SurveySender(QualtricsSender):
+    """An open connection for what leads to a survey; ``lasts`` is how long a link is valid."""
+
+    def __init__(self, calls: HttpCalls, limits: Sequence[Limit], lasts: timedelta) -> None:
+        super().__init__(calls, limits)
+        self._lasts = lasts
 
 
 def open_qualtrics(connection: str, root: str = API, *, can_be_asked: bool = False) -> HttpCalls:
@@ -194,10 +210,7 @@ def identifier(value: object) -> str:
 
 def data_of(values: Mapping[str, Any]) -> dict[str, str]:
     """Return rendered values as embedded data: texts; raise ContactFailure if one is long."""
-    data = {
-        name: str(value).lower() if isinstance(value, bool) else str(value)
-        for name, value in values.items()
-    }
+    data = {name: text_of(value) for name, value in values.items()}
     for name, value in data.items():
         if len(value) > LONGEST_VALUE:
             raise ContactFailure(f"embedded_data.{name}: over {LONGEST_VALUE} characters")

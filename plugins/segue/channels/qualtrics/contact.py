@@ -35,8 +35,6 @@ from segue.channels.qualtrics.calls import (
     fetch_contact,
     is_opted_out,
     named_data,
-    open_qualtrics,
-    qualtrics_limits,
 )
 from segue.contracts.channel import Receipt
 from segue.contracts.templates import Line
@@ -106,10 +104,7 @@ class QualtricsContact(AboutContact):
 
     def connect(self) -> QualtricsContacts:
         """Open a session; nothing is changed yet."""
-        limits = qualtrics_limits(self.connection, contacts=UPDATES)
-        return QualtricsContacts(
-            open_qualtrics(self.connection, can_be_asked=self.can_be_asked), limits
-        )
+        return QualtricsContacts.open_session(self, contacts=UPDATES)
 
 
 class QualtricsContacts(QualtricsSender):

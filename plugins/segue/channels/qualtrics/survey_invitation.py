@@ -17,13 +17,12 @@ contacts and to distribute the survey.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from segue.channels.http.calls import HttpCalls
 from segue.channels.http.fields import Scalar
 from segue.channels.look_ups import look_from
 from segue.channels.qualtrics.calls import (
@@ -31,21 +30,18 @@ from segue.channels.qualtrics.calls import (
     PAGE_SIZE,
     AboutContact,
     MailingListId,
-    QualtricsSender,
     SurveyId,
+    SurveySender,
     data_of,
     find_member,
     identifier,
     instant,
     named_data,
-    open_qualtrics,
     pages,
-    qualtrics_limits,
     refuse_piped_text,
 )
 from segue.contracts.channel import (
     Audience,
-    Limit,
     NoAddress,
     OptedOut,
     PartlyFound,
@@ -147,13 +143,8 @@ class SurveyInvitation(AboutContact):
 
     def connect(self) -> SurveyInvitations:
         """Open a session; nothing is sent yet."""
-        limits = qualtrics_limits(
-            self.connection, **({"sms": SMS_LIMIT} if self.by == "sms" else {})
-        )
-        lasts = self.expires.approximate()
-        return SurveyInvitations(
-            open_qualtrics(self.connection, can_be_asked=self.can_be_asked), limits, lasts
-        )
+        endpoints = {"sms": SMS_LIMIT} if self.by == "sms" else {}
+        return SurveyInvitations.open_session(self, self.expires.approximate(), **endpoints)
 
     def _problems(self) -> Iterator[tuple[Location, str]]:
         body_field = "html" if self.by == "email" else "text"
@@ -168,12 +159,8 @@ class SurveyInvitation(AboutContact):
                 yield (_key(field),), "is needed in an invitation by email"
 
 
-class SurveyInvitations(QualtricsSender):
+class SurveyInvitations(SurveySender):
     """An open connection to Qualtrics."""
-
-    def __init__(self, calls: HttpCalls, limits: Sequence[Limit], lasts: timedelta) -> None:
-        super().__init__(calls, limits)
-        self._lasts = lasts
 
     def lacks(self, message: Mapping[str, Any]) -> bool:
         """Tell whether the contact's id in the mailing list is not known yet."""

@@ -20,28 +20,25 @@ the directory and to distribute the survey.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from segue.channels.http.answers import is_code
-from segue.channels.http.calls import HttpCalls
 from segue.channels.look_ups import look_from
 from segue.channels.qualtrics.calls import (
     DELIVERY,
     PAGE_SIZE,
     AboutContact,
     MailingListId,
-    QualtricsSender,
     SurveyId,
+    SurveySender,
     contact_path,
     identifier,
     instant,
-    open_qualtrics,
     pages,
-    qualtrics_limits,
 )
-from segue.contracts.channel import Limit, Receipt
+from segue.contracts.channel import Receipt
 from segue.durations import Duration, DurationField
 from segue.errors import ContactFailure, DeliveryError, OutcomeUnknown
 
@@ -86,19 +83,11 @@ class SurveyLink(AboutContact):
 
     def connect(self) -> SurveyLinks:
         """Open a session; nothing is made yet."""
-        limits = qualtrics_limits(self.connection, links=LINKS)
-        lasts = self.expires.approximate()
-        return SurveyLinks(
-            open_qualtrics(self.connection, can_be_asked=self.can_be_asked), limits, lasts
-        )
+        return SurveyLinks.open_session(self, self.expires.approximate(), links=LINKS)
 
 
-class SurveyLinks(QualtricsSender):
+class SurveyLinks(SurveySender):
     """An open connection to Qualtrics."""
-
-    def __init__(self, calls: HttpCalls, limits: Sequence[Limit], lasts: timedelta) -> None:
-        super().__init__(calls, limits)
-        self._lasts = lasts
 
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
         """Record the contact's transaction, and have a link made for it."""

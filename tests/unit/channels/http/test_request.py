@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from segue.channels.http import calls as http_calls
-from segue.channels.http.request import LARGEST_ANSWER, LONGEST_RESULT, HttpRequest
+from segue.channels.http.calls import LARGEST_DOCUMENT
+from segue.channels.http.request import LONGEST_RESULT, HttpRequest
 from segue.contracts.channel import Audience
 from segue.documents import ProblemsFound, parse_document
 from segue.errors import (
@@ -479,7 +480,7 @@ def test_results_are_short_texts_and_numbers(set_connection):
 @pytest.mark.parametrize("packed", [False, True])
 def test_an_answer_that_is_too_large_is_unknown(set_connection, packed: bool):
     """A megabyte is read at most, also of what is unpacked to more."""
-    body = b'"' + b"x" * (2 * LARGEST_ANSWER) + b'"'
+    body = b'"' + b"x" * (2 * LARGEST_DOCUMENT) + b'"'
     extra = b""
     if packed:
         body, extra = gzip.compress(body), b"Content-Encoding: gzip\r\n"
@@ -586,7 +587,7 @@ def test_a_trace_is_the_definition_and_nothing_of_the_contact():
         (http("404 Not Found"), ConnectionFailure),
         (http("429 Slow"), TransientFailure),
         (http("500 Broken"), TransientFailure),
-        (http("200 OK", '"' + "x" * LARGEST_ANSWER + '"'), OutcomeUnknown),
+        (http("200 OK", '"' + "x" * LARGEST_DOCUMENT + '"'), OutcomeUnknown),
         (b"", TransientFailure),
     ],
 )

@@ -17,7 +17,8 @@ import pytest
 from certifi import where
 
 from segue.channels.http import calls as http_calls
-from segue.channels.http.request import LARGEST_ANSWER, HttpRequest
+from segue.channels.http.calls import LARGEST_DOCUMENT
+from segue.channels.http.request import HttpRequest
 from segue.errors import ConnectionFailure, OutcomeUnknown, TransientFailure
 from tests.unit.channels.support import closed_port, deliver, http, vendor
 
@@ -192,7 +193,7 @@ def test_a_bomb_is_not_unpacked_beyond_the_bound(set_connection):
             _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-    assert peak < 20 * LARGEST_ANSWER
+    assert peak < 20 * LARGEST_DOCUMENT
 
 
 def test_an_answer_that_trickles_in_is_given_up(set_connection, monkeypatch):
