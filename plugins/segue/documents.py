@@ -346,16 +346,22 @@ def _inside(data: Any, location: tuple[int | str, ...]) -> Location:
     path: list[int | str] = []
     last = len(location) - 1
     for index, part in enumerate(location):
-        if isinstance(data, dict) and isinstance(part, str):
-            if part in data:
-                data = data[part]
-                path.append(part)
-            elif index == last and part != "[key]" and "[" not in part:  # a missing key
-                path.append(part)
-        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+        if _holds(data, part):
             data = data[part]
             path.append(part)
+        elif index == last and isinstance(data, dict) and _is_key(part):  # it is missing
+            path.append(part)
     return tuple(path)
+
+
+def _is_key(part: int | str) -> bool:
+    return isinstance(part, str) and "[" not in part  # else pydantic's own, such as ``[key]``
+
+
+def _holds(data: Any, part: int | str) -> bool:
+    if isinstance(data, dict):
+        return isinstance(part, str) and part in data
+    return isinstance(data, list) and isinstance(part, int) and part < len(data)
 
 
 def _value_at(data: Any, location: Location) -> Any:

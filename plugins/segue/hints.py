@@ -147,11 +147,9 @@ def probably_meant(name: str, allowed: Iterable[str]) -> str | None:
     plain = _plain(name)
     names = {other: _plain(other) for other in allowed}
     same = [other for other, spelt in names.items() if spelt == plain]
-    if same or not plain:
-        return same[0] if same else None
-    ours = [other for other in _TRANSLATED.get(plain, ()) if other in names]
-    if ours or plain in _TRANSLATED:
-        return ours[0] if ours else None
+    suggestions = same or [other for other in _TRANSLATED.get(plain, ()) if other in names]
+    if suggestions or plain in ("", *_TRANSLATED):
+        return next(iter(suggestions), None)
     return _misspelt(plain, names) or _abbreviated(plain, names)
 
 

@@ -269,22 +269,22 @@ def _print_days(
         for column in ("workflow", "contact", "change", "outcome"):
             table.add_column(column, overflow="fold")
         for workflow in workflows:
-            deliveries = [
-                row
-                for row in rows
-                if (row["snapshot"], row["workflow"]) == (day, workflow.workflow)
-            ]
-            for contact, change in sorted(
-                {(row["contact_id"], row["change"]) for row in deliveries}
+            here = (day, workflow.workflow)
+            for line in _changes_of(
+                workflow, [row for row in rows if (row["snapshot"], row["workflow"]) == here]
             ):
-                outcomes = {
-                    row["action"]: _outcome(row)
-                    for row in deliveries
-                    if row["contact_id"] == contact
-                }
-                in_order = [outcomes[action.id] for action in workflow.actions]
-                table.add_row(workflow.workflow, contact, change, ", ".join(in_order))
+                table.add_row(workflow.workflow, *line)
         console.print(table)
+
+
+def _changes_of(
+    workflow: WorkflowDefinition, deliveries: Sequence[dict[str, Any]]
+) -> Iterator[tuple[str, str, str]]:
+    """Yield (contact, change, what became of each action) of a workflow's day."""
+    for contact, change in sorted({(row["contact_id"], row["change"]) for row in deliveries}):
+        theirs = [row for row in deliveries if row["contact_id"] == contact]
+        outcomes = {row["action"]: _outcome(row) for row in theirs}
+        yield contact, change, ", ".join(outcomes[action.id] for action in workflow.actions)
 
 
 def _outcome(row: dict[str, Any]) -> str:

@@ -5,16 +5,16 @@ How a page is added:
 
 1. A router in a module of its own, ``segue/web/<page>.py``, with ``router = APIRouter()``; add it
    to ``ROUTERS`` in ``app.py``. Every route of the app answers 401 without a login by itself.
-2. Who may see what: take ``Viewer`` (``access.py``) as an argument. ``ReadableWorkflow`` is a path
-   or query parameter ``workflow`` that answers 403 to whoever may not read the DAG;
-   ``viewer.readable(names)`` keeps those that may be listed; whatever shows a contact's fields or a
-   message's text takes ``ContactsWorkflow``, or asks ``viewer.may_see_contacts(name)``. A 404
-   comes after both.
-3. Data: take ``OpenLedger`` (``connections.py``), and ask it through a function of
-   ``segue/delivery/ledger/`` that counts, filters and pages in SQL. Definitions come from
-   ``Definitions``. Errors of ours (``SegueError``) need no handling: they become a page.
+2. Who may see what: take ``ThisVisit`` (``visits.py``) as an argument, which has the ``viewer``
+   (``access.py``). ``ReadableWorkflow`` is a path or query parameter ``workflow`` that answers 403
+   to whoever may not read the DAG; ``viewer.readable(names)`` keeps those that may be listed;
+   whatever shows a contact's fields or a message's text takes ``ContactsWorkflow``, or asks
+   ``viewer.may_see_contacts(name)``. A 404 comes after both.
+3. Data: the visit has the ``ledger``, which is asked through a function of ``segue/ledger/`` that
+   counts, filters and pages in SQL, and the definitions, its ``catalog``. Errors of ours
+   (``SegueError``) need no handling: they become a page.
 4. A template, ``templates/<page>.html``, extends ``base.html``; return
-   ``page(request, "<page>.html", …)`` (``pages.py``), which escapes everything. Filters:
+   ``visit.page("<page>.html", …)``, which escapes everything. Filters:
    ``|time`` for instants, ``|number``, ``|state`` for outcomes. There is no inline script and no
    inline style: the Content-Security-Policy refuses both. Behaviour stands in
    ``static/segue.js``, looks in ``static/segue.css``; links are made with ``url("route_name", …)``.

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import HTMLResponse
 
 from segue.ledger import Event, SpanKind
 from segue.segments.kinds import ChangeKind, RemovalReason
-from segue.web.access import ContactsWorkflow, Person, Viewer
-from segue.web.connections import Definitions, OpenLedger
+from segue.web.access import ContactsWorkflow, Person
 from segue.web.deliveries import rendered
-from segue.web.pages import link, page
 from segue.web.reasons import in_words
+from segue.web.visits import ThisVisit
 
 AT_ONCE = 25  # events on one page
 _SIMILAR = 20  # ids that are offered where there is no such contact
@@ -62,40 +61,38 @@ class Moment:
 
 @router.get("/contact", name="contact")
 def contact(
-    request: Request,
-    viewer: Viewer,
-    ledger: OpenLedger,
-    catalog: Definitions,
+    visit: ThisVisit,
     contact_id: Annotated[str, Query(alias="id", max_length=250)] = "",
     number: Annotated[int, Query(alias="page", ge=1, le=_DEEPEST)] = 1,
 ) -> HTMLResponse:
     """Find a contact by its id, and show what happened to it in workflows of the viewer."""
-    names = {*catalog.names("workflows"), *ledger.workflow_names()}
-    workflows = _visible(viewer, names)
-    total = ledger.count_events(contact_id, workflows) if contact_id else 0
+    names = {*visit.catalog.names("workflows"), *visit.ledger.workflow_names()}
+    workflows = _visible(visit.viewer, names)
+    total = visit.ledger.count_events(contact_id, workflows) if contact_id else 0
     offset = (number - 1) * AT_ONCE
     events = (
-        ledger.events(contact_id, workflows, limit=AT_ONCE, offset=offset) if contact_id else []
+        visit.ledger.events(contact_id, workflows, limit=AT_ONCE, offset=offset)
+        if contact_id
+        else []
     )
     theirs = dict.fromkeys(event.workflow for event in events)
     similar = (
-        ledger.contacts_beginning(contact_id.strip(), workflows, _SIMILAR)
+        visit.ledger.contacts_beginning(contact_id.strip(), workflows, _SIMILAR)
         if contact_id.strip() and not total
         else []
     )
 
     def address(**parameters: int) -> str:
-        return link(request, "contact", id=contact_id, **parameters)
+        return visit.link("contact", id=contact_id, **parameters)
 
-    return page(
-        request,
+    return visit.page(
         "contact.html",
         id=contact_id,
         moments=moments(events),
         similar=similar,
         in_words=in_words,
-        acts_on=next((name for name in theirs if viewer.may_edit(name)), None),
-        suppressed=bool(contact_id) and ledger.is_suppressed(contact_id),
+        acts_on=next((name for name in theirs if visit.viewer.may_edit(name)), None),
+        suppressed=bool(contact_id) and visit.ledger.is_suppressed(contact_id),
         hidden=len(names - workflows),
         stopped=None,
         total=total,
@@ -107,22 +104,19 @@ def contact(
 
 @router.get("/contact/message", name="contact_message")
 def contact_message(
-    request: Request,
     workflow: ContactsWorkflow,
     key: Annotated[str, Query(max_length=64)],
-    ledger: OpenLedger,
-    catalog: Definitions,
+    visit: ThisVisit,
 ) -> HTMLResponse:
     """Return the message of one delivery, for a page to put in its place."""
-    row = ledger.find_delivery(key)
+    row = visit.ledger.find_delivery(key)
     if row is None or row["workflow"] != workflow:
         raise HTTPException(404, f"{workflow} has no delivery with the key {key}.")
-    return page(
-        request,
+    return visit.page(
         "contact_message.html",
         workflow=workflow,
         item=row,
-        message=rendered(row, ledger, catalog),
+        message=rendered(row, visit.ledger, visit.catalog),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from airflow.models.dag import DagModel
 from airflow.models.dagrun import DagRun
@@ -12,6 +13,7 @@ from airflow.models.hitl import HITLDetail
 from airflow.models.taskinstance import TaskInstance
 from airflow.utils.session import create_session
 from sqlalchemy import func, select
+from sqlalchemy.orm import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,39 +49,9 @@ def dag_facts(dag_ids: Collection[str]) -> dict[str, DagFacts]:
     """Return the facts of each of these DAGs, with one query per kind of fact."""
     ids = sorted(dag_ids)
     with create_session() as session:
-        dags = {
-            row.dag_id: row
-            for row in session.execute(
-                select(
-                    DagModel.dag_id,
-                    DagModel.is_paused,
-                    DagModel.is_stale,
-                    DagModel.next_dagrun_create_after,
-                ).where(DagModel.dag_id.in_(ids))
-            )
-        }
-        newest = select(func.max(DagRun.id)).where(DagRun.dag_id.in_(ids)).group_by(DagRun.dag_id)
-        columns = (DagRun.dag_id, DagRun.run_id, DagRun.state, DagRun.start_date)
-        last = {
-            row.dag_id: LastRun(row.run_id, str(row.state), row.start_date)
-            for row in session.execute(select(*columns).where(DagRun.id.in_(newest)))
-        }
-        questions: dict[str, list[Question]] = {}
-        open_questions = (
-            select(
-                TaskInstance.dag_id,
-                TaskInstance.run_id,
-                TaskInstance.task_id,
-                HITLDetail.subject,
-                HITLDetail.created_at,
-            )
-            .join(TaskInstance, TaskInstance.id == HITLDetail.ti_id)
-            .where(TaskInstance.dag_id.in_(ids), HITLDetail.responded_at.is_(None))
-            .where(TaskInstance.state.not_in(("success", "failed", "skipped")))
-            .order_by(HITLDetail.created_at)
-        )
-        for dag_id, run_id, task_id, subject, since in session.execute(open_questions):
-            questions.setdefault(dag_id, []).append(Question(run_id, task_id, subject, since))
+        dags = _dags(session, ids)
+        last = _last_runs(session, ids)
+        questions = _open_questions(session, ids)
     return {
         name: DagFacts(
             paused=dags[name].is_paused if name in dags and not dags[name].is_stale else None,
@@ -89,3 +61,43 @@ def dag_facts(dag_ids: Collection[str]) -> dict[str, DagFacts]:
         )
         for name in ids
     }
+
+
+def _dags(session: Session, ids: Sequence[str]) -> dict[str, Any]:
+    """Return the rows of DAGs that Airflow knows, by id."""
+    query = select(
+        DagModel.dag_id,
+        DagModel.is_paused,
+        DagModel.is_stale,
+        DagModel.next_dagrun_create_after,
+    )
+    rows = session.execute(query.where(DagModel.dag_id.in_(ids)))
+    return {row.dag_id: row for row in rows}
+
+
+def _last_runs(session: Session, ids: Sequence[str]) -> dict[str, LastRun]:
+    newest = select(func.max(DagRun.id)).where(DagRun.dag_id.in_(ids)).group_by(DagRun.dag_id)
+    columns = (DagRun.dag_id, DagRun.run_id, DagRun.state, DagRun.start_date)
+    rows = session.execute(select(*columns).where(DagRun.id.in_(newest)))
+    return {row.dag_id: LastRun(row.run_id, str(row.state), row.start_date) for row in rows}
+
+
+def _open_questions(session: Session, ids: Sequence[str]) -> dict[str, list[Question]]:
+    """Return the questions that nobody has answered, the oldest first, by DAG."""
+    query = (
+        select(
+            TaskInstance.dag_id,
+            TaskInstance.run_id,
+            TaskInstance.task_id,
+            HITLDetail.subject,
+            HITLDetail.created_at,
+        )
+        .join(TaskInstance, TaskInstance.id == HITLDetail.ti_id)
+        .where(TaskInstance.dag_id.in_(ids), HITLDetail.responded_at.is_(None))
+        .where(TaskInstance.state.not_in(("success", "failed", "skipped")))
+        .order_by(HITLDetail.created_at)
+    )
+    questions: dict[str, list[Question]] = {}
+    for dag_id, run_id, task_id, subject, since in session.execute(query):
+        questions.setdefault(dag_id, []).append(Question(run_id, task_id, subject, since))
+    return questions

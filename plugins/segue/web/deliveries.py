@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import HTMLResponse
 
 from segue.ledger import Filter, Ledger
 from segue.ledger.schema import State
 from segue.preview.sent_message import RenderedMessage, message_of
-from segue.web.access import ReadableWorkflow, Viewer, require_contacts
-from segue.web.connections import Definitions, OpenLedger
-from segue.web.pages import link, page
+from segue.web.access import ReadableWorkflow, require_contacts
 from segue.web.runs import STATES, Chosen
+from segue.web.visits import ThisVisit
 from segue.web.workflows import require_known
+from segue.workflows.catalog import Catalog
 
 AT_ONCE = 50
 router = APIRouter(include_in_schema=False)
@@ -24,36 +24,31 @@ router = APIRouter(include_in_schema=False)
 
 @router.get("/deliveries", name="deliveries")
 def deliveries(
-    request: Request,
     workflow: ReadableWorkflow,
     chosen: Chosen,
-    viewer: Viewer,
-    ledger: OpenLedger,
-    catalog: Definitions,
+    visit: ThisVisit,
     before: Annotated[str, Query(max_length=120)] = "",
 ) -> HTMLResponse:
     """List the deliveries of a workflow in one state, the last moved first."""
-    require_known(workflow, ledger, catalog)
+    require_known(workflow, visit.ledger, visit.catalog)
     state = chosen.state or str(State.FAILED)
     criteria = Filter(chosen.contact, chosen.change, chosen.action, state, chosen.error)
-    newest = ledger.newest_deliveries(
+    newest = visit.ledger.newest_deliveries(
         workflow, criteria, limit=AT_ONCE + 1, before=parse_cursor(before)
     )
     more = len(newest) > AT_ONCE
     rows = newest[:AT_ONCE]
-    return page(
-        request,
+    return visit.page(
         "deliveries.html",
         workflow=workflow,
         rows=rows,
         chosen=criteria,
         states=STATES,
-        actions=ledger.actions_of(workflow),
-        may_edit=viewer.may_edit(workflow),
-        stopped=ledger.stopped(workflow),
+        actions=visit.ledger.actions_of(workflow),
+        may_edit=visit.viewer.may_edit(workflow),
+        stopped=visit.ledger.stopped(workflow),
         first=not before,
-        older=link(
-            request,
+        older=visit.link(
             "deliveries",
             workflow=workflow,
             state=state,
@@ -69,28 +64,24 @@ def deliveries(
 
 @router.get("/delivery", name="delivery")
 def delivery(
-    request: Request,
     workflow: ReadableWorkflow,
     key: Annotated[str, Query(max_length=64)],
-    viewer: Viewer,
-    ledger: OpenLedger,
-    catalog: Definitions,
+    visit: ThisVisit,
 ) -> HTMLResponse:
     """Show one delivery: its course, its run, and its message to whoever may see it."""
-    row = ledger.find_delivery(key)
+    row = visit.ledger.find_delivery(key)
     if row is None or row["workflow"] != workflow:
         raise HTTPException(404, f"{workflow} has no delivery with the key {key}.")
-    sees = viewer.may_see_contacts(workflow)
-    return page(
-        request,
+    sees = visit.viewer.may_see_contacts(workflow)
+    return visit.page(
         "delivery.html",
         workflow=workflow,
         item=row,
-        message=rendered(row, ledger, catalog) if sees else None,
+        message=rendered(row, visit.ledger, visit.catalog) if sees else None,
         sees=sees,
-        may_edit=viewer.may_edit(workflow),
-        stopped=ledger.stopped(workflow),
-        suppressed=ledger.is_suppressed(row["contact_id"]),
+        may_edit=visit.viewer.may_edit(workflow),
+        stopped=visit.ledger.stopped(workflow),
+        suppressed=visit.ledger.is_suppressed(row["contact_id"]),
     )
 
 
@@ -98,16 +89,14 @@ def delivery(
 def message_html(
     workflow: ReadableWorkflow,
     key: Annotated[str, Query(max_length=64)],
-    viewer: Viewer,
-    ledger: OpenLedger,
-    catalog: Definitions,
+    visit: ThisVisit,
 ) -> HTMLResponse:
     """Return the HTML part of a message, for a frame that may run, load and reach nothing."""
-    require_contacts(workflow, viewer)
-    row = ledger.find_delivery(key)
+    require_contacts(workflow, visit.viewer)
+    row = visit.ledger.find_delivery(key)
     if row is None or row["workflow"] != workflow:
         raise HTTPException(404, f"{workflow} has no delivery with the key {key}.")
-    message = rendered(row, ledger, catalog).message or {}
+    message = rendered(row, visit.ledger, visit.catalog).message or {}
     return framed(message.get("html"))
 
 
@@ -122,7 +111,7 @@ def framed(html: Any) -> HTMLResponse:
     return HTMLResponse(html, headers={"Content-Security-Policy": policy})
 
 
-def rendered(found: Mapping[str, Any], ledger: Ledger, catalog: Definitions) -> RenderedMessage:
+def rendered(found: Mapping[str, Any], ledger: Ledger, catalog: Catalog) -> RenderedMessage:
     """Return the message of a delivery, rendered again."""
 
     def resolve(written: Mapping[str, Any] | None) -> Any:

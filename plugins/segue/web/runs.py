@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Query, Request
+from fastapi import APIRouter, Depends, HTTPException, Query
 from fastapi.responses import HTMLResponse, StreamingResponse
 
 from segue.errors import DataError
@@ -15,11 +15,11 @@ from segue.ledger.schema import State
 from segue.operators.environment import task_settings
 from segue.runs.areas import RunArea
 from segue.segments.kinds import ChangeKind
-from segue.web.access import ReadableWorkflow, Viewer
-from segue.web.connections import Definitions, OpenLedger
+from segue.web.access import ReadableWorkflow
 from segue.web.csv_export import csv_response
-from segue.web.pages import link, page
+from segue.web.visits import ThisVisit, Visit
 from segue.web.workflows import require_known
+from segue.workflows.catalog import Catalog
 
 AT_ONCE = 50  # contacts on one page
 _DEEPEST = 20_000  # the last page that is offered: further down, a filter finds more
@@ -52,33 +52,29 @@ Chosen = Annotated[Filter, Depends(_filter)]
 
 @router.get("/run", name="run")
 def run(
-    request: Request,
     workflow: ReadableWorkflow,
     run: RunId,
     chosen: Chosen,
-    viewer: Viewer,
-    ledger: OpenLedger,
-    catalog: Definitions,
+    visit: ThisVisit,
     number: Annotated[int, Query(alias="page", ge=1, le=_DEEPEST)] = 1,
     descending: bool = False,
 ) -> HTMLResponse:
     """Show a run's contacts: a page of them, narrowed down and sorted by the database."""
-    require_known(workflow, ledger, catalog)
-    record, spans = _recorded(ledger, workflow, run)
+    require_known(workflow, visit.ledger, visit.catalog)
+    record, spans = _recorded(visit.ledger, workflow, run)
     ids = [span.id for span in spans]
-    tally = ledger.outcomes_of_spans(ids)
-    total = ledger.count_rows(ids, chosen)
-    rows = ledger.change_rows(
+    tally = visit.ledger.outcomes_of_spans(ids)
+    total = visit.ledger.count_rows(ids, chosen)
+    rows = visit.ledger.change_rows(
         ids, chosen, limit=AT_ONCE, offset=(number - 1) * AT_ONCE, descending=descending
     )
 
     def address(**changed: Any) -> str:
         query = {"descending": descending, **_query(chosen), **changed}
-        tab = request.query_params.get("tab")
-        return link(request, "run", workflow=workflow, run=run, tab=tab, **query)
+        tab = visit.request.query_params.get("tab")
+        return visit.link("run", workflow=workflow, run=run, tab=tab, **query)
 
-    return page(
-        request,
+    return visit.page(
         "run.html",
         workflow=workflow,
         run_id=run,
@@ -95,8 +91,8 @@ def run(
         total=total,
         descending=descending,
         address=address,
-        may_edit=viewer.may_edit(workflow),
-        export=link(request, "run_csv", workflow=workflow, run=run, **_query(chosen)),
+        may_edit=visit.viewer.may_edit(workflow),
+        export=visit.link("run_csv", workflow=workflow, run=run, **_query(chosen)),
     )
 
 
@@ -105,61 +101,49 @@ def run_csv(
     workflow: ReadableWorkflow,
     run: RunId,
     chosen: Chosen,
-    ledger: OpenLedger,
-    catalog: Definitions,
+    visit: ThisVisit,
 ) -> StreamingResponse:
     """Return all of a run's deliveries that a filter leaves, one per line."""
-    require_known(workflow, ledger, catalog)
-    _, spans = _recorded(ledger, workflow, run)
-    rows = ledger.all_change_rows([span.id for span in spans], chosen)
+    require_known(workflow, visit.ledger, visit.catalog)
+    _, spans = _recorded(visit.ledger, workflow, run)
+    rows = visit.ledger.all_change_rows([span.id for span in spans], chosen)
     return csv_response(f"{workflow} {run}", _EXPORTED, _lines(rows, chosen))
 
 
 @router.get("/task", name="task")
 def task(
-    request: Request,
     workflow: ReadableWorkflow,
     task: Annotated[str, Query(max_length=250)],
     chosen: Chosen,
-    viewer: Viewer,
-    ledger: OpenLedger,
-    catalog: Definitions,
+    visit: ThisVisit,
     run: RunId = "",
     branch: Annotated[str, Query(max_length=12)] = "-1",
     number: Annotated[int, Query(alias="page", ge=1, le=_DEEPEST)] = 1,
 ) -> HTMLResponse:
     """Show the deliveries of one task: of its branch in a run, or the newest of all runs."""
-    require_known(workflow, ledger, catalog)
+    require_known(workflow, visit.ledger, visit.catalog)
     action = task.rsplit(".", 1)[-1]
-    is_action = action in _actions(workflow, ledger, catalog)
     common: dict[str, Any] = {
         "workflow": workflow,
         "run_id": run,
         "task": task,
         "action": action,
-        "known": is_action,
+        "known": action in _actions(workflow, visit.ledger, visit.catalog),
     }
     if not run:
-        chosen = replace(
-            chosen, action=action, state=chosen.state or _worth_a_look(ledger, workflow)
-        )
-        newest = ledger.newest_deliveries(workflow, chosen, limit=AT_ONCE) if is_action else []
-        return page(
-            request, "task.html", rows=newest, chosen=chosen, states=STATES, gone=None, **common
-        )
-    _, spans = _recorded(ledger, workflow, run)
+        return _newest_of_a_task(visit, chosen, common)
+    _, spans = _recorded(visit.ledger, workflow, run)
     contacts, problem = _branch(workflow, run, branch)
     criteria = replace(chosen, contacts=contacts)
     ids = [span.id for span in spans]
-    total = ledger.count_rows(ids, criteria)
-    rows = ledger.change_rows(ids, criteria, limit=AT_ONCE, offset=(number - 1) * AT_ONCE)
+    total = visit.ledger.count_rows(ids, criteria)
+    rows = visit.ledger.change_rows(ids, criteria, limit=AT_ONCE, offset=(number - 1) * AT_ONCE)
 
     def address(**changed: Any) -> str:
-        query = {**request.query_params, **changed}
-        return link(request, "task", **query)
+        query = {**visit.request.query_params, **changed}
+        return visit.link("task", **query)
 
-    return page(
-        request,
+    return visit.page(
         "branch.html",
         rows=rows,
         number=number,
@@ -167,9 +151,20 @@ def task(
         total=total,
         address=address,
         gone=problem,
-        may_edit=viewer.may_edit(workflow),
+        may_edit=visit.viewer.may_edit(workflow),
         **common,
     )
+
+
+def _newest_of_a_task(visit: Visit, chosen: Filter, common: Mapping[str, Any]) -> HTMLResponse:
+    """Show the newest deliveries of a task's action, in whatever run."""
+    workflow, action = common["workflow"], common["action"]
+    state = chosen.state or _worth_a_look(visit.ledger, workflow)
+    chosen = replace(chosen, action=action, state=state)
+    newest = (
+        visit.ledger.newest_deliveries(workflow, chosen, limit=AT_ONCE) if common["known"] else []
+    )
+    return visit.page("task.html", rows=newest, chosen=chosen, states=STATES, gone=None, **common)
 
 
 def _recorded(
@@ -194,7 +189,7 @@ def _branch(workflow: str, run: str, branch: str) -> tuple[list[str] | None, str
         )
 
 
-def _actions(workflow: str, ledger: Ledger, catalog: Definitions) -> list[str]:
+def _actions(workflow: str, ledger: Ledger, catalog: Catalog) -> list[str]:
     if workflow in catalog.names("workflows"):
         return [action.id for action in catalog.workflow(workflow).actions]
     return ledger.actions_of(workflow)

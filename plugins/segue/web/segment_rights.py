@@ -12,9 +12,7 @@ from dataclasses import dataclass, field
 from fastapi import HTTPException
 
 from segue.errors import DefinitionError
-from segue.ledger import Ledger
-from segue.web.access import Person
-from segue.workflows.catalog import Catalog
+from segue.web.visits import Visit
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +28,15 @@ class Uses:
         return self.on_it | self.through_others
 
 
-def uses(ledger: Ledger, catalog: Catalog) -> dict[str, Uses]:
+def uses(visit: Visit) -> dict[str, Uses]:
     """Return every segment that is defined or recorded, and the workflows that use it."""
-    by_segment = {name: Uses() for name in catalog.names("segments")}
-    for segment, workflow in ledger.recorded_segments():
+    by_segment = {name: Uses() for name in visit.catalog.names("segments")}
+    for segment, workflow in visit.ledger.recorded_segments():
         by_segment.setdefault(segment, Uses()).on_it.add(workflow)
-    for workflow in catalog.names("workflows"):
+    for workflow in visit.catalog.names("workflows"):
         try:
-            segment = catalog.workflow(workflow).segment
-            references = catalog.segment(segment).refers_to
+            segment = visit.catalog.workflow(workflow).segment
+            references = visit.catalog.segment(segment).refers_to
         except DefinitionError:
             continue  # the workflow's own page says what is wrong with it
         by_segment[segment].on_it.add(workflow)
@@ -47,11 +45,11 @@ def uses(ledger: Ledger, catalog: Catalog) -> dict[str, Uses]:
     return by_segment
 
 
-def readable_segments(viewer: Person, ledger: Ledger, catalog: Catalog) -> dict[str, list[str]]:
+def readable_segments(visit: Visit) -> dict[str, list[str]]:
     """Return the segments that a person may see, with the workflows on each that may be read."""
-    by_segment = uses(ledger, catalog)
-    everything = _everything(by_segment, ledger, catalog)
-    workflows = viewer.readable(everything)
+    by_segment = uses(visit)
+    everything = _everything(by_segment, visit)
+    workflows = visit.viewer.readable(everything)
     return {
         name: sorted(use.on_it & workflows)
         for name, use in sorted(by_segment.items())
@@ -59,14 +57,14 @@ def readable_segments(viewer: Person, ledger: Ledger, catalog: Catalog) -> dict[
     }
 
 
-def require_segment(name: str, viewer: Person, ledger: Ledger, catalog: Catalog) -> list[str]:
+def require_segment(name: str, visit: Visit) -> list[str]:
     """Return the workflows on a segment that may be read; a 403 where none of its users may be.
 
     A segment that does not exist is a 404 only to who may read all of Segue's workflows.
     """
-    by_segment = uses(ledger, catalog)
-    everything = _everything(by_segment, ledger, catalog)
-    workflows = viewer.readable(everything)
+    by_segment = uses(visit)
+    everything = _everything(by_segment, visit)
+    workflows = visit.viewer.readable(everything)
     use = by_segment.get(name, Uses())
     if not (use.all & workflows if use.all else workflows == everything):
         raise HTTPException(403, f"You may read no workflow that uses the segment {name}.")
@@ -75,16 +73,16 @@ def require_segment(name: str, viewer: Person, ledger: Ledger, catalog: Catalog)
     return sorted(use.on_it & workflows)
 
 
-def sees_contacts(name: str, viewer: Person, ledger: Ledger, catalog: Catalog) -> bool:
+def sees_contacts(name: str, visit: Visit) -> bool:
     """Tell whether a person may see who is in a segment."""
-    by_segment = uses(ledger, catalog)
+    by_segment = uses(visit)
     users = by_segment[name].all
     if users:
-        return bool(viewer.seeing_contacts(users))
-    everything = _everything(by_segment, ledger, catalog)
-    return bool(everything) and viewer.seeing_contacts(everything) == everything
+        return bool(visit.viewer.seeing_contacts(users))
+    everything = _everything(by_segment, visit)
+    return bool(everything) and visit.viewer.seeing_contacts(everything) == everything
 
 
-def _everything(found: Mapping[str, Uses], ledger: Ledger, catalog: Catalog) -> set[str]:
-    users = {name for use in found.values() for name in use.all}
-    return users | set(catalog.names("workflows")) | ledger.workflow_names()
+def _everything(by_segment: Mapping[str, Uses], visit: Visit) -> set[str]:
+    users = {name for use in by_segment.values() for name in use.all}
+    return users | set(visit.catalog.names("workflows")) | visit.ledger.workflow_names()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import HTMLResponse
 
 from segue.directory.definition import DirectoryDefinition
@@ -18,16 +18,14 @@ from segue.directory.snapshots import Snapshot, usable_snapshots
 from segue.directory.tables import SnapshotTables
 from segue.documents import Document, validate
 from segue.errors import DataError, DefinitionError
-from segue.ledger import Ledger, Size, Version
+from segue.ledger import Size, Version
 from segue.segments.definition import SegmentDefinition
 from segue.segments.fitness import require_answers
 from segue.segments.outline import outline
-from segue.segments.verdict import contact_verdict
-from segue.web.access import Viewer
-from segue.web.connections import Definitions, OpenLedger
-from segue.web.pages import link, page
+from segue.segments.verdict import Verdict, contact_verdict
 from segue.web.segment_charts import Course, age, course, is_late
 from segue.web.segment_rights import readable_segments, require_segment, sees_contacts
+from segue.web.visits import ThisVisit, Visit
 from segue.workflows.catalog import Catalog
 
 DAYS = 30
@@ -65,25 +63,21 @@ class Edit:
 
 @router.get("/segments", name="segments")
 def segments(
-    request: Request,
-    viewer: Viewer,
-    ledger: OpenLedger,
-    catalog: Definitions,
+    visit: ThisVisit,
     search: Annotated[str, Query(max_length=64)] = "",
     number: Annotated[int, Query(alias="page", ge=1, le=100_000)] = 1,
 ) -> HTMLResponse:
     """List the segments of the workflows that the viewer may read."""
-    readable = readable_segments(viewer, ledger, catalog)
+    readable = readable_segments(visit)
     names = [name for name in readable if search.strip().lower() in name]
     on_page = {name: readable[name] for name in names[(number - 1) * AT_ONCE : number * AT_ONCE]}
 
     def address(**parameters: int) -> str:
-        return link(request, "segments", search=search, **parameters)
+        return visit.link("segments", search=search, **parameters)
 
-    return page(
-        request,
+    return visit.page(
         "segments.html",
-        listed=_shown(on_page, ledger, catalog, DAYS),
+        listed=_shown(on_page, visit, DAYS),
         search=search,
         any=bool(readable),
         total=len(names),
@@ -96,114 +90,113 @@ def segments(
 
 @router.get("/segment", name="segment")
 def segment(
-    request: Request,
     name: Name,
-    viewer: Viewer,
-    ledger: OpenLedger,
-    catalog: Definitions,
+    visit: ThisVisit,
     days: Annotated[int, Query(ge=1, le=max(PERIODS))] = DAYS,
 ) -> HTMLResponse:
     """Show one segment: its course, its definition now and before, its directory."""
-    workflows = require_segment(name, viewer, ledger, catalog)
-    (item,) = _shown({name: workflows}, ledger, catalog, days)
+    workflows = require_segment(name, visit)
+    (item,) = _shown({name: workflows}, visit, days)
     since = datetime.now(UTC) - timedelta(days=HISTORY)
-    directory, snapshots, trouble = _snapshots(item.definition, ledger, catalog)
+    directory, snapshots, trouble = _snapshots(item.definition, visit)
     complete = [found for found in snapshots if found.complete]
-    return page(
-        request,
+    return visit.page(
         "segment.html",
         item=item,
         days=days,
         periods=PERIODS,
         outline=outline(item.definition) if item.definition else None,
-        written=_written(name, catalog),
-        edits=_edits(ledger.versions_since(name, workflows, since)),
+        written=_written(name, visit.catalog),
+        edits=_edits(visit.ledger.versions_since(name, workflows, since)),
         history=HISTORY,
         directory=directory,
         snapshots=complete[-_OFFERED:],
         unfinished=[found for found in snapshots if not found.complete][-3:],
         trouble=trouble,
         ago=age(complete[-1].as_of, datetime.now(UTC)) if complete else "",
-        sees=sees_contacts(name, viewer, ledger, catalog),
+        sees=sees_contacts(name, visit),
     )
 
 
 @router.get("/segment/explain", name="explain")
 def explain(
-    request: Request,
     name: Name,
-    viewer: Viewer,
-    ledger: OpenLedger,
-    catalog: Definitions,
+    visit: ThisVisit,
     contact: Annotated[str, Query(min_length=1, max_length=250)],
     at: Annotated[str, Query(max_length=40)] = "",
     earlier: Annotated[str, Query(alias="from", max_length=40)] = "",
 ) -> HTMLResponse:
     """Show why a contact is in a segment or not, at one snapshot or at two."""
-    require_segment(name, viewer, ledger, catalog)
-    if not sees_contacts(name, viewer, ledger, catalog):
+    require_segment(name, visit)
+    if not sees_contacts(name, visit):
         raise HTTPException(
             403, f"Seeing contacts of {name} needs the right to edit the DAG of a workflow on it."
         )
-    definition = catalog.segment(name)
-    if any(each.python for each in (definition, *definition.refers_to)):
-        raise DataError(
-            f"{name} is decided by a Python function, which no page runs: it may look at every "
-            f"contact. On the command line: segue explain {name} CONTACT --at KEY"
-        )
-    directory, snapshots, trouble = _snapshots(definition, ledger, catalog)
+    definition = visit.catalog.segment(name)
+    _require_no_python(definition)
+    directory, snapshots, trouble = _snapshots(definition, visit)
     if directory is None or trouble:
         raise DataError(trouble or f"the directory {definition.directory} is not defined")
-    complete = [found for found in snapshots if found.complete]
+    complete = [each for each in snapshots if each.complete]
     sides = [_at(directory, complete, key) for key in ([earlier, at] if earlier else [at])]
-    tables = [SnapshotTables(directory, each) for each in sides]
-    for each in tables:
-        require_answers(definition, each)
-    verdicts = [contact_verdict(definition, each, contact) for each in tables]
-    return page(
-        request,
+    return visit.page(
         "explain.html",
         segment=name,
         contact=contact,
         asked=at,
-        verdicts=verdicts,
+        verdicts=_verdicts(definition, directory, sides, contact),
         chosen=sides,
         snapshots=complete[-_OFFERED:],
     )
 
 
-def _shown(
-    listed: Mapping[str, Sequence[str]], ledger: Ledger, catalog: Catalog, days: int
-) -> list[Shown]:
+def _require_no_python(definition: SegmentDefinition) -> None:
+    if any(each.python for each in (definition, *definition.refers_to)):
+        name = definition.segment
+        raise DataError(
+            f"{name} is decided by a Python function, which no page runs: it may look at every "
+            f"contact. On the command line: segue explain {name} CONTACT --at KEY"
+        )
+
+
+def _verdicts(
+    definition: SegmentDefinition,
+    directory: DirectoryDefinition,
+    snapshots: Sequence[Snapshot],
+    contact: str,
+) -> list[Verdict]:
+    """Return what a segment says of a contact, at each of the snapshots."""
+    tables = [SnapshotTables(directory, each) for each in snapshots]
+    for each in tables:
+        require_answers(definition, each)
+    return [contact_verdict(definition, each, contact) for each in tables]
+
+
+def _shown(listed: Mapping[str, Sequence[str]], visit: Visit, days: int) -> list[Shown]:
+    """Return segments with the workflows on each, in their order."""
     now = datetime.now(UTC)
     since = now - timedelta(days=days + 1)
     workflows = {name for each in listed.values() for name in each}
-    sizes = ledger.sizes_since(listed, workflows, since)
-    crossings = ledger.crossings_since(listed, workflows, since)
-    result = []
-    for name, on_it in listed.items():
-        definition, problem = _definition(name, catalog)
+    sizes = visit.ledger.sizes_since(listed, workflows, since)
+    crossings = visit.ledger.crossings_since(listed, workflows, since)
+
+    def one(name: str, on_it: Sequence[str]) -> Shown:
+        definition, problem = _definition(name, visit.catalog)
         mine = [size for size in sizes if size.segment == name]
-        newest = mine[-1] if mine else ledger.newest_size(name, on_it)
-        result.append(
-            Shown(
-                name=name,
-                definition=definition,
-                problem=problem,
-                workflows=on_it,
-                newest=newest,
-                late=newest is not None and is_late(mine, newest, now),
-                age=age(newest.as_of, now) if newest else "",
-                course=course(
-                    mine,
-                    (item for item in crossings if item.segment == name),
-                    now,
-                    days,
-                    _zone(definition, catalog),
-                ),
-            )
+        newest = mine[-1] if mine else visit.ledger.newest_size(name, on_it)
+        own = (item for item in crossings if item.segment == name)
+        return Shown(
+            name=name,
+            definition=definition,
+            problem=problem,
+            workflows=on_it,
+            newest=newest,
+            late=newest is not None and is_late(mine, newest, now),
+            age=age(newest.as_of, now) if newest else "",
+            course=course(mine, own, now, days, _zone(definition, visit.catalog)),
         )
-    return result
+
+    return [one(name, on_it) for name, on_it in listed.items()]
 
 
 def _definition(name: str, catalog: Catalog) -> tuple[SegmentDefinition | None, str | None]:
@@ -232,16 +225,16 @@ def _written(name: str, catalog: Catalog) -> str | None:
 
 
 def _snapshots(
-    definition: SegmentDefinition | None, ledger: Ledger, catalog: Catalog
+    definition: SegmentDefinition | None, visit: Visit
 ) -> tuple[DirectoryDefinition | None, Sequence[Snapshot], str | None]:
     """Return (directory, its snapshots that runs may use, why they cannot be listed)."""
     if definition is None:
         return None, (), None
     try:
-        directory = catalog.directory(definition.directory)
+        directory = visit.catalog.directory(definition.directory)
     except DefinitionError as error:
         return None, (), str(error)
-    bad = ledger.quarantined(directory.directory)
+    bad = visit.ledger.quarantined(directory.directory)
     try:
         return directory, usable_snapshots(directory, bad, now=datetime.now(UTC)), None
     except DataError as error:

@@ -13,12 +13,12 @@ from segue.errors import DefinitionError
 from segue.ledger import Ledger
 from segue.ledger.people.stops import Stop
 from segue.ledger.schema import State
-from segue.web.access import ContactsWorkflow, Person, ReadableWorkflow, Viewer
+from segue.web.access import ContactsWorkflow, Person, ReadableWorkflow
 from segue.web.charts import Bar, Days, bars, by_day
-from segue.web.connections import Definitions, OpenLedger
 from segue.web.dags import DagFacts, dag_facts
-from segue.web.pages import link, page
+from segue.web.pages import link
 from segue.web.planning import MOST, make_plan, next_pair
+from segue.web.visits import ThisVisit
 from segue.workflows.catalog import Catalog
 
 DAYS = 30
@@ -66,27 +66,23 @@ def start(request: Request) -> RedirectResponse:
 
 @router.get("/workflows", name="workflows")
 def workflows(
-    request: Request,
-    viewer: Viewer,
-    ledger: OpenLedger,
-    catalog: Definitions,
+    visit: ThisVisit,
     search: Annotated[str, Query(max_length=250)] = "",
     number: Annotated[int, Query(alias="page", ge=1, le=100_000)] = 1,
 ) -> HTMLResponse:
     """List the workflows that the viewer may read."""
-    names = readable_names(viewer, ledger, catalog)
+    names = readable_names(visit.viewer, visit.ledger, visit.catalog)
     matches = [name for name in names if search.strip().lower() in name.lower()]
     on_page = matches[(number - 1) * AT_ONCE : number * AT_ONCE]
 
     def address(**parameters: int) -> str:
-        return link(request, "workflows", search=search, **parameters)
+        return visit.link("workflows", search=search, **parameters)
 
-    return page(
-        request,
+    return visit.page(
         "workflows.html",
         address=address,
-        listed=_listed(on_page, ledger, catalog),
-        everything=next((stop for stop in ledger.stops() if stop.workflow is None), None),
+        listed=_listed(on_page, visit.ledger, visit.catalog),
+        everything=next((stop for stop in visit.ledger.stops() if stop.workflow is None), None),
         search=search,
         total=len(matches),
         any=bool(names),
@@ -98,39 +94,33 @@ def workflows(
 
 @router.get("/workflow", name="workflow")
 def workflow(
-    request: Request,
     name: ReadableWorkflow,
-    viewer: Viewer,
-    ledger: OpenLedger,
-    catalog: Definitions,
+    visit: ThisVisit,
 ) -> HTMLResponse:
     """Show one workflow: what it does, how it went, what waits for somebody."""
-    require_known(name, ledger, catalog)
-    (item,) = _listed([name], ledger, catalog)
-    return page(
-        request,
+    require_known(name, visit.ledger, visit.catalog)
+    (item,) = _listed([name], visit.ledger, visit.catalog)
+    return visit.page(
         "workflow.html",
         item=item,
         days=DAYS,
-        stopped=ledger.stopped(name),
-        defined=None if item.problem else catalog.workflow(name),
-        runs=ledger.recent_runs(name, RUNS),
-        may_edit=viewer.may_edit(name),
-        sees=viewer.may_see_contacts(name),
+        stopped=visit.ledger.stopped(name),
+        defined=None if item.problem else visit.catalog.workflow(name),
+        runs=visit.ledger.recent_runs(name, RUNS),
+        may_edit=visit.viewer.may_edit(name),
+        sees=visit.viewer.may_see_contacts(name),
     )
 
 
 @router.get("/plan", name="plan")
-def plan(
-    request: Request, name: ContactsWorkflow, ledger: OpenLedger, catalog: Definitions
-) -> HTMLResponse:
+def plan(name: ContactsWorkflow, visit: ThisVisit) -> HTMLResponse:
     """Show what the next run would do, with the first messages as they would read."""
-    require_known(name, ledger, catalog)
-    resolved = catalog.resolve(name)
-    pair = next_pair(resolved, ledger, datetime.now(UTC))
-    bad = ledger.quarantined(resolved.directory.directory)
+    require_known(name, visit.ledger, visit.catalog)
+    resolved = visit.catalog.resolve(name)
+    pair = next_pair(resolved, visit.ledger, datetime.now(UTC))
+    bad = visit.ledger.quarantined(resolved.directory.directory)
     preview = make_plan(name, pair, sorted(bad)) if pair is not None else None
-    answer = page(request, "plan.html", workflow=name, pair=pair, plan=preview, most=MOST)
+    answer = visit.page("plan.html", workflow=name, pair=pair, plan=preview, most=MOST)
     answer.headers["Content-Security-Policy"] = _PREVIEW_POLICY
     return answer
 

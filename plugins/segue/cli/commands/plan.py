@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -86,7 +86,8 @@ def plan(
             note(_without_change(resolved.directory, [begin, end], contact))
     _PRINTERS[output](preview.without_repeats())
     note_live(resolved)
-    _note_summary(preview)
+    for line in _summary(preview):
+        note(line)
 
 
 def _without_change(
@@ -180,29 +181,34 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def _note_summary(plan: Plan) -> None:
+def _summary(plan: Plan) -> Iterator[str]:
+    """Yield what is to be said beside a plan."""
     if plan.baseline is not None:
-        note(f"{plan.current} is a baseline ({plan.baseline}): a run records it and sends nothing")
+        yield f"{plan.current} is a baseline ({plan.baseline}): a run records it and sends nothing"
         return
-    note(
+    yield (
         f"{plan.segment}, {plan.previous} to {plan.current}: {plan.previous_size:,} to "
         f"{plan.current_size:,} members; changes for {plan.workflow}: {len(plan.changes):,}"
     )
-    digests = {
-        action.action for change in plan.changes for action in change.actions if action.digest_of
-    }
-    for action, counts in plan.outcomes().items():
-        parts = ", ".join(f"{n:,} {name}" for name, n in sorted(counts.items()))
-        note(f"  {action}: {parts}{', in one message' if action in digests else ''}")
+    yield from _counts(plan)
     for remark in plan.left_out:
-        note(f"  {remark}")
+        yield f"  {remark}"
     if plan.beyond_guard:
-        note(f"the guard would ask before it releases this: {'; '.join(plan.beyond_guard)}")
+        yield f"the guard would ask before it releases this: {'; '.join(plan.beyond_guard)}"
     if plan.suppressed is not None:
-        note(
+        yield (
             f"a run today would send nothing of this: policies.{plan.suppressed} suppresses it, "
             'unless it is triggered with {"deliver": true}'
         )
+
+
+def _counts(plan: Plan) -> Iterator[str]:
+    """Yield the number of each outcome, a line per action."""
+    actions = (action for change in plan.changes for action in change.actions)
+    digests = {action.action for action in actions if action.digest_of}
+    for action, counts in plan.outcomes().items():
+        parts = ", ".join(f"{n:,} {name}" for name, n in sorted(counts.items()))
+        yield f"  {action}: {parts}{', in one message' if action in digests else ''}"
 
 
 _PRINTERS = {Format.TABLE: _print_blocks, Format.CSV: _print_csv, Format.JSON: _print_json}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from segue.cli.output import Format, count, note, print_listing, working
 if TYPE_CHECKING:
     from segue.cli.workspace import Workspace
     from segue.directory.definition import DirectoryDefinition
+    from segue.directory.snapshot_check import TableReport
     from segue.directory.tables import SnapshotTables
     from segue.ledger import RecordedSpan
     from segue.segments.definition import SegmentDefinition
@@ -48,35 +50,40 @@ def snapshots(
     if check is not None:
         _check(workspace, definition, check, output)
         return
-    from segue.directory.snapshot_check import clashing_files
-    from segue.directory.snapshots import (
-        describe_twins,
-        describe_unkeyed,
-        list_snapshots,
-        listed_files,
-        unkeyed_folders,
-    )
+    _list(workspace, definition, output)
+
+
+def _list(workspace: Workspace, directory: DirectoryDefinition, output: Format) -> None:
+    from segue.directory.snapshots import list_snapshots, listed_files
     from segue.directory.tables import SnapshotTables
 
-    with working(f"Listing {directory}"):
-        reasons = workspace.quarantined(definition)
-        all_snapshots = list_snapshots(definition, now=workspace.now)
+    with working(f"Listing {directory.directory}"):
+        reasons = workspace.quarantined(directory)
+        all_snapshots = list_snapshots(directory, now=workspace.now)
         tables = [
-            SnapshotTables(definition, item, files=listed_files(item)) for item in all_snapshots
+            SnapshotTables(directory, item, files=listed_files(item)) for item in all_snapshots
         ]
         rows = [[*_row(each), reasons.get(each.snapshot.key)] for each in tables]
-        clashes = [text for each in tables for text in clashing_files(each)]
-        left_out = describe_unkeyed(unkeyed_folders(definition))
+        remarks = _on_all(directory, tables)
     if not rows:
-        note(f"directory {directory} has no snapshot yet")
-    for text in (*clashes, *([] if left_out is None else [left_out])):
-        note(text)
-    for text in describe_twins(all_snapshots):
+        note(f"directory {directory.directory} has no snapshot yet")
+    for text in remarks:
         note(text)
     if output is Format.TABLE:
         print_listing(_IN_A_TABLE, map(_table_row, rows), output)
     else:
         print_listing(_COLUMNS, rows, output)
+
+
+def _on_all(directory: DirectoryDefinition, tables: Sequence[SnapshotTables]) -> list[str]:
+    """Return remarks on a directory's snapshots: files that clash, folders left out, twins."""
+    from segue.directory.snapshot_check import clashing_files
+    from segue.directory.snapshots import describe_twins, describe_unkeyed, unkeyed_folders
+
+    clashes = [text for each in tables for text in clashing_files(each)]
+    left_out = describe_unkeyed(unkeyed_folders(directory))
+    twins = describe_twins([each.snapshot for each in tables])
+    return [*clashes, *([] if left_out is None else [left_out]), *twins]
 
 
 _Key = Annotated[str, typer.Argument(metavar="KEY", help="Key of the snapshot.")]
@@ -158,51 +165,87 @@ def _table_row(row: list[Any]) -> list[Any]:
     return [key, as_of, complete or f"no: {why}", tables]
 
 
+@dataclass(frozen=True)
+class _Examination:
+    """What is known of a snapshot's data; problems are (table, words)."""
+
+    unsound: Sequence[tuple[str, str]]  # where there are any, nothing else was looked at
+    further: Sequence[tuple[str, str]]
+    facts: Sequence[TableReport]
+    remarks: Sequence[Unreadable | WordsForNothing | Strangers]
+
+    @property
+    def problems(self) -> list[tuple[str, str]]:
+        """Everything that is wrong."""
+        return [*self.unsound, *self.further]
+
+    def rows(self) -> Iterator[list[Any]]:
+        """Yield problems, facts and remarks under the columns of a check."""
+        for table, text in self.problems:
+            yield [table, None, None, None, text, None]
+        for fact in self.facts:
+            without_date = fact.without_date + _unread_dates(fact.table, self.remarks)
+            yield [fact.table, fact.rows, fact.unknown_contacts, without_date, None, None]
+        for each in self.remarks:
+            yield [each.table, None, None, None, None, str(each)]
+
+
 def _check(workspace: Workspace, directory: DirectoryDefinition, key: str, output: Format) -> None:
     from segue.directory.opt_outs import count_opt_outs
-    from segue.directory.snapshot_check import check_snapshot, table_reports
     from segue.directory.snapshots import describe_twins, list_snapshots
     from segue.directory.tables import SnapshotTables
-    from segue.segments.strangers import find_strangers
 
     tables = SnapshotTables(directory, workspace.snapshot(directory, key))
     with working(f"Checking {key}"):
-        report = check_snapshot(tables)
-        problems = [(each.table, each.message) for each in report]
-        facts = [] if problems else table_reports(tables)
-        unreadable = [] if problems else _remarks(workspace, tables)
-        strangers = [] if problems else find_strangers(tables)
-        further = [] if problems else _undated(unreadable)
-        further += [(each.table, each.problem) for each in strangers if each.problem]
-        loss = workspace.lost_opt_outs(tables)
-        further += [] if loss is None else [("contacts", loss)]
-        further += [] if report else _lacking(workspace, tables)
-    remarks: list[Unreadable | WordsForNothing | Strangers] = [
-        *(each for each in strangers if not each.problem),
-        *unreadable,
-    ]
-    problems += further
-    rows: list[list[Any]] = [[table, *[None] * 3, text, None] for table, text in problems]
-    for fact in facts:
-        without_date = fact.without_date + _unread_dates(fact.table, remarks)
-        rows.append([fact.table, fact.rows, fact.unknown_contacts, without_date, None, None])
-    rows += [[each.table, *[None] * 4, str(each)] for each in remarks]
-    if output is not Format.TABLE:
-        print_listing(_CHECK_COLUMNS, rows, output)
-    elif report:
-        print(*(text for _, text in problems), sep="\n")
-    else:
-        print_listing(_CHECK_COLUMNS[:4], [row[:4] for row in rows if row[1] is not None], output)
-        for text in (*(text for _, text in further), *remarks):
-            print(text)
-    if problems:
-        note(f"{count(len(problems), 'problem')} found in {key}")
+        examination = _examined(workspace, tables)
+    _print_examination(examination, output)
+    if examination.problems:
+        note(f"{count(len(examination.problems), 'problem')} found in {key}")
         raise typer.Exit(_UNSOUND)
     note(str(count_opt_outs(tables)))
     every = list_snapshots(directory, now=workspace.now)
     for text in describe_twins(item for item in every if item.as_of == tables.snapshot.as_of):
         note(text)
-    note(f"{key} is sound" + (f"; {count(len(remarks), 'remark')}" if remarks else ""))
+    remarks = len(examination.remarks)
+    note(f"{key} is sound" + (f"; {count(remarks, 'remark')}" if remarks else ""))
+
+
+def _examined(workspace: Workspace, tables: SnapshotTables) -> _Examination:
+    """Read a snapshot whole, once its tables are what they must be."""
+    from segue.directory.snapshot_check import check_snapshot, table_reports
+    from segue.segments.strangers import find_strangers
+
+    unsound = [(each.table, each.message) for each in check_snapshot(tables)]
+    if unsound:
+        return _Examination(unsound, _lost_opt_outs(workspace, tables), (), ())
+    facts = table_reports(tables)
+    unreadable = _remarks(workspace, tables)
+    strangers = find_strangers(tables)
+    further = [
+        *_undated(unreadable),
+        *((each.table, each.problem) for each in strangers if each.problem),
+        *_lost_opt_outs(workspace, tables),
+        *_lacking(workspace, tables),
+    ]
+    remarks = [*(each for each in strangers if not each.problem), *unreadable]
+    return _Examination((), further, facts, remarks)
+
+
+def _lost_opt_outs(workspace: Workspace, tables: SnapshotTables) -> list[tuple[str, str]]:
+    loss = workspace.lost_opt_outs(tables)
+    return [] if loss is None else [("contacts", loss)]
+
+
+def _print_examination(examination: _Examination, output: Format) -> None:
+    rows = list(examination.rows())
+    if output is not Format.TABLE:
+        print_listing(_CHECK_COLUMNS, rows, output)
+    elif examination.unsound:
+        print(*(text for _, text in examination.problems), sep="\n")
+    else:
+        print_listing(_CHECK_COLUMNS[:4], [row[:4] for row in rows if row[1] is not None], output)
+        for text in (*(text for _, text in examination.further), *examination.remarks):
+            print(text)
 
 
 def _unread_dates(table: str, remarks: Sequence[object]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import typer
@@ -24,17 +24,55 @@ Loaded = TypeVar("Loaded")
 _INVALID = 2
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Checked:
-    """The columns that fields are checked against, and where they come from."""
+    """What the directories are found to be, one after the other."""
 
-    columns: Mapping[str, Columns]  # by directory
-    newest: Mapping[str, Newest]  # by directory; what its newest snapshot holds
-    sources: Sequence[str]
-    unchecked: Sequence[str]  # why the fields of a directory are not checked
-    problems: Sequence[Problem]  # of the newest snapshots: what is not read there
-    silent: Sequence[str]  # directories in which nothing says who opted out
-    unreadable: Sequence[str]  # what values of the newest snapshots conditions cannot read
+    # what fields are checked against, and what the newest snapshots hold, by directory
+    columns: dict[str, Columns] = field(default_factory=dict)
+    newest: dict[str, Newest] = field(default_factory=dict)
+    sources: list[str] = field(default_factory=list)  # where the columns come from
+    unchecked: list[str] = field(default_factory=list)  # why a directory's fields are not checked
+    problems: list[Problem] = field(default_factory=list)  # of the newest snapshots
+    silent: list[str] = field(default_factory=list)  # directories that say of nobody who opted out
+    unreadable: list[str] = field(default_factory=list)  # what conditions cannot read
+
+    def add(self, workspace: Workspace, directory: DirectoryDefinition) -> None:
+        """Look at a directory's definition and at its newest snapshot."""
+        from segue.errors import DataError
+
+        name = directory.directory
+        if directory.fields:
+            self._take(name, _declared(directory), "its fields")
+        try:
+            tables = _newest(workspace, directory)
+        except DataError as error:
+            if _is_mistake(workspace, directory, error):
+                self.problems += _placed(workspace, name, "snapshots", [str(error)])
+            elif not directory.fields:
+                self.unchecked.append(str(error))
+            return
+        try:
+            self.newest[name] = _held(tables)
+            if not directory.fields:
+                self._take(name, _columns_of(tables), tables.snapshot.key)
+        except DataError as error:  # the definition and the snapshot do not go together
+            self.problems += _placed(workspace, name, "columns", [str(error)])
+            return
+        self._examine(workspace, tables)
+
+    def _take(self, name: str, columns: Columns, source: str) -> None:
+        self.columns[name] = columns
+        self.sources.append(f"{name} ({source})")
+
+    def _examine(self, workspace: Workspace, tables: SnapshotTables) -> None:
+        from segue.directory.opt_outs import opt_sources
+
+        problems, remarks = _examined(workspace, tables)
+        self.problems += problems
+        self.unreadable += remarks
+        if tables.directory.consent != "none" and not opt_sources(tables):
+            self.silent.append(tables.directory.directory)
 
 
 def validate(home: Home = None, output: OutputFormat = Format.TABLE) -> None:
@@ -48,63 +86,29 @@ def validate(home: Home = None, output: OutputFormat = Format.TABLE) -> None:
 
     workspace = Workspace.open(home)
     with working("Checking"):
-        columns_check = _known_columns(workspace)
-        definition_problems = find_problems(
-            workspace.catalog, columns_check.columns, columns_check.newest
-        )
-        problems = in_order([*definition_problems, *columns_check.problems])
-        remarks = find_remarks(workspace.catalog, columns_check.newest)
-    for reason in columns_check.unchecked:
+        checked = _checked(workspace)
+        definition_problems = find_problems(workspace.catalog, checked.columns, checked.newest)
+        problems = in_order([*definition_problems, *checked.problems])
+        remarks = find_remarks(workspace.catalog, checked.newest)
+    for reason in checked.unchecked:
         note(f"fields are not checked: {reason}")
-    for name in columns_check.silent:
+    for name in checked.silent:
         note(f"directory {name}: {NOTHING_SAYS}")
-    for message in (*columns_check.unreadable, *map(_line, remarks)):
+    for message in (*checked.unreadable, *map(_line, remarks)):
         note(plain(message))
     _print_problems(problems, output)
     if problems:
         raise typer.Exit(_INVALID)
-    _print_summary(workspace, columns_check, output)
+    _print_summary(workspace, checked, output)
 
 
-def _known_columns(workspace: Workspace) -> _Checked:
-    from segue.directory.opt_outs import opt_sources
-    from segue.errors import DataError, DefinitionError
-
-    columns: dict[str, Columns] = {}
-    newest: dict[str, Newest] = {}
-    sources, reasons, silent = [], [], []
-    problems: list[Problem] = []
-    unreadable: list[str] = []
-    for name in workspace.catalog.names("directories"):
-        try:
-            directory = workspace.catalog.directory(name)
-        except DefinitionError:
-            continue  # among the catalog's problems
-        if directory.fields:
-            columns[name] = _declared(directory)
-            sources.append(f"{name} (its fields)")
-        try:
-            tables = _newest(workspace, directory)
-        except DataError as error:
-            if _is_mistake(workspace, directory, error):
-                problems += _placed(workspace, name, "snapshots", [str(error)])
-            elif not directory.fields:
-                reasons.append(str(error))
-            continue
-        try:
-            newest[name] = _held(tables)
-            if not directory.fields:
-                columns[name] = _columns_of(tables)
-                sources.append(f"{name} ({tables.snapshot.key})")
-        except DataError as error:  # the definition and the snapshot do not go together
-            problems += _placed(workspace, tables.directory.directory, "columns", [str(error)])
-            continue
-        wrong, remarks = _examined(workspace, tables)
-        problems += wrong
-        unreadable += remarks
-        if directory.consent != "none" and not opt_sources(tables):
-            silent.append(name)
-    return _Checked(columns, newest, sources, reasons, problems, silent, unreadable)
+def _checked(workspace: Workspace) -> _Checked:
+    """Look at every directory whose definition is sound; the catalog has the problems of others."""
+    catalog = workspace.catalog
+    checked = _Checked()
+    for _, directory in _sound(catalog.names("directories"), catalog.directory):
+        checked.add(workspace, directory)
+    return checked
 
 
 def _newest(workspace: Workspace, directory: DirectoryDefinition) -> SnapshotTables:
@@ -162,7 +166,6 @@ def _examined(workspace: Workspace, tables: SnapshotTables) -> tuple[list[Proble
     from segue.directory.snapshot_check import lacking_columns
     from segue.errors import DataError
     from segue.segments.fitness import require_sound_ids
-    from segue.segments.strangers import find_strangers
 
     name = tables.directory.directory
     problems = _placed(workspace, name, "columns", map(str, lacking_columns(tables)))
@@ -173,18 +176,27 @@ def _examined(workspace: Workspace, tables: SnapshotTables) -> tuple[list[Proble
     problems += _placed(workspace, name, "snapshots", [] if loss is None else [loss])
     try:
         require_sound_ids(tables)
-        strangers = find_strangers(tables)
-        values = _unreadable(workspace, tables)
+        further, remarks = _of_values(workspace, tables)
     except DataError as error:
         news = {str(error)} - {problem.message for problem in problems}
         return [*problems, *_placed(workspace, name, "snapshots", news)], []
+    return [*problems, *further], remarks
+
+
+def _of_values(workspace: Workspace, tables: SnapshotTables) -> tuple[list[Problem], list[str]]:
+    """Return what is wrong with the values that a snapshot holds, and remarks on them."""
+    from segue.segments.strangers import find_strangers
+
+    name = tables.directory.directory
+    where = f"directory {name}, snapshot {tables.snapshot.key}"
+    strangers = find_strangers(tables)
+    values = _unreadable(workspace, tables)
+    wrong = [f"{where}, {each.problem}" for each in strangers if each.problem]
     useless = [message for message, is_useless in values if is_useless]
     remarks = [message for message, is_useless in values if not is_useless]
-    where = f"directory {name}, snapshot {tables.snapshot.key}"
-    wrong = [f"{where}, {each.problem}" for each in strangers if each.problem]
     remarks += [f"{where}, {each}" for each in strangers if not each.problem]
-    problems += _placed(workspace, name, "snapshots", wrong)
-    return [*problems, *_placed(workspace, name, "columns", useless)], remarks
+    placed = _placed(workspace, name, "snapshots", wrong)
+    return [*placed, *_placed(workspace, name, "columns", useless)], remarks
 
 
 def _unreadable(workspace: Workspace, tables: SnapshotTables) -> list[tuple[str, bool]]:
