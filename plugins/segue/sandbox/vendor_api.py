@@ -14,13 +14,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partialmethod
+from typing import Any
 
 from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from segue.sandbox.faults import Fault, FaultKind
-from segue.sandbox.store import Store
+from segue.sandbox.store import Message, Store, Transaction
 from segue.sandbox.wire import ReceivedRequest
 
 
@@ -28,9 +29,15 @@ from segue.sandbox.wire import ReceivedRequest
 class Call(ReceivedRequest):
     """A request to a look-alike, and what it works on."""
 
+    service: str
     store: Store
+    transaction: Transaction  # all that the call does is one, and nothing where it is refused
     base_url: str  # of the look-alike, without a slash at its end
     path_values: Mapping[str, str]  # by the name that the route has for them
+
+    def receive(self, kind: str, **parts: Any) -> Message:
+        """Record one effect of the call; the parts are those of ``Transaction.receive``."""
+        return self.transaction.receive(self.service, kind, raw=self.raw(), **parts)
 
 
 class Refused(Exception):
@@ -103,12 +110,30 @@ class VendorApi:
 
     def _endpoint(self, store: Store, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
         async def serve(request: Request) -> Response:
-            call = await _read(request, store)
-            if not self._is_authentic(call):
-                raise Refused(self._unauthorized())
-            return answer(call)
+            body = (await request.body()).decode("utf-8", "replace")
+            with store.transaction() as transaction:
+                call = self._call(request, body, store, transaction)
+                if not self._is_authentic(call):
+                    raise Refused(self._unauthorized())
+                return answer(call)
 
         return serve
+
+    def _call(self, request: Request, body: str, store: Store, transaction: Transaction) -> Call:
+        query = f"?{request.url.query}" if request.url.query else ""
+        mount = request.url.replace(path=request.scope["root_path"], query="")
+        return Call(
+            method=request.method,
+            path=request.url.path + query,
+            headers=dict(request.headers),
+            query=dict(request.query_params),
+            body=body,
+            service=self.service,
+            store=store,
+            transaction=transaction,
+            base_url=str(mount).rstrip("/"),
+            path_values=request.path_params,
+        )
 
     async def _unknown(self, request: Request, error: Exception) -> Response:
         status = getattr(error, "status_code", 404)
@@ -118,19 +143,3 @@ class VendorApi:
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refused)
     return error.answer
-
-
-async def _read(request: Request, store: Store) -> Call:
-    """Read a request to its end."""
-    query = f"?{request.url.query}" if request.url.query else ""
-    mount = request.url.replace(path=request.scope["root_path"], query="")
-    return Call(
-        method=request.method,
-        path=request.url.path + query,
-        headers=dict(request.headers),
-        query=dict(request.query_params),
-        body=(await request.body()).decode("utf-8", "replace"),
-        store=store,
-        base_url=str(mount).rstrip("/"),
-        path_values=request.path_params,
-    )

@@ -208,9 +208,9 @@ def _fields_in(request: ReceivedRequest) -> Document:
     return document
 
 
-def _find(transaction: Transaction, call: Call) -> Document:
+def _find(call: Call) -> Document:
     """Return the ticket that a path names."""
-    record = transaction.get(TICKETS, call.path_values["ticket"])
+    record = call.transaction.get(TICKETS, call.path_values["ticket"])
     if record is None:
         raise Refused(Response(status_code=404))
     return record
@@ -222,15 +222,14 @@ def _find(transaction: Transaction, call: Call) -> Document:
 @api.post(_TICKETS)
 def _create(call: Call) -> Response:
     fields = _fields_in(call)
-    with call.store.transaction() as transaction:
-        problems = _creation_problems(transaction, fields)
-        if problems:
-            _refuse(problems)
-        requester = _requester(transaction, fields)
-        number = transaction.next_id(TICKETS)
-        ticket = _ticket(number, fields, requester, call.store.clock())
-        transaction.put(TICKETS, str(number), ticket)
-        _receive(transaction, "ticket", ticket, fields, call)
+    problems = _creation_problems(call.transaction, fields)
+    if problems:
+        _refuse(problems)
+    requester = _requester(call.transaction, fields)
+    number = call.transaction.next_id(TICKETS)
+    ticket = _ticket(number, fields, requester, call.store.clock())
+    call.transaction.put(TICKETS, str(number), ticket)
+    _receive(call, "ticket", ticket, fields)
     location = f"{call.base_url}{_TICKETS}/{number}"
     return json_answer(ticket, 201, {"Location": location})
 
@@ -271,26 +270,24 @@ def _ticket(number: int, given: Document, requester: Document, now: datetime) ->
 
 @api.get(_TICKETS + "/{ticket}")
 def _show(call: Call) -> Response:
-    with call.store.transaction() as transaction:
-        return json_answer(_find(transaction, call))
+    return json_answer(_find(call))
 
 
 @api.put(_TICKETS + "/{ticket}")
 def _update(call: Call) -> Response:
     fields = _fields_in(call)
-    with call.store.transaction() as transaction:
-        old = _find(transaction, call)
-        problems = _field_problems(fields)
-        if problems:
-            _refuse(problems)
-        changes = {name: value for name, value in fields.items() if name in old}
-        if "custom_fields" in changes:
-            changes["custom_fields"] = {**old["custom_fields"], **fields["custom_fields"]}
-        if "description" in changes:
-            changes["description_text"] = _plain_text(fields["description"])
-        new = {**old, **changes, "updated_at": iso_seconds(call.store.clock())}
-        transaction.put(TICKETS, str(new["id"]), new)
-        _receive(transaction, "ticket_update", new, fields, call)
+    old = _find(call)
+    problems = _field_problems(fields)
+    if problems:
+        _refuse(problems)
+    changes = {name: value for name, value in fields.items() if name in old}
+    if "custom_fields" in changes:
+        changes["custom_fields"] = {**old["custom_fields"], **fields["custom_fields"]}
+    if "description" in changes:
+        changes["description_text"] = _plain_text(fields["description"])
+    new = {**old, **changes, "updated_at": iso_seconds(call.store.clock())}
+    call.transaction.put(TICKETS, str(new["id"]), new)
+    _receive(call, "ticket_update", new, fields)
     return json_answer(new)
 
 
@@ -325,10 +322,9 @@ def _page(
 @api.delete(_TICKETS + "/{ticket}")
 def _delete(call: Call) -> Response:
     """Put a ticket into the trash, where it stays for 30 days."""
-    with call.store.transaction() as transaction:
-        old = _find(transaction, call)
-        new = {**old, "deleted": True, "updated_at": iso_seconds(call.store.clock())}
-        transaction.put(TICKETS, str(old["id"]), new)
+    old = _find(call)
+    new = {**old, "deleted": True, "updated_at": iso_seconds(call.store.clock())}
+    call.transaction.put(TICKETS, str(old["id"]), new)
     return Response(status_code=204)
 
 
@@ -353,38 +349,36 @@ def _reply(call: Call) -> Response:
 def _converse(call: Call, kind: str, allowed: Mapping[str, tuple[type, str]]) -> Response:
     """Add a note or a reply to a ticket; a note is private unless it says otherwise."""
     fields = _fields_in(call)
-    with call.store.transaction() as transaction:
-        record = _find(transaction, call)
-        problems = _conversation_problems(fields, allowed)
-        if problems:
-            _refuse(problems)
-        now = iso_seconds(call.store.clock())
-        entry = {
-            "body": fields["body"],
-            "body_text": _plain_text(fields["body"]),
-            "id": transaction.next_id(CONVERSATIONS),
-            "incoming": fields.get("incoming", False),
-            "private": fields.get("private", kind == "note"),
-            "user_id": fields.get("user_id") or AGENT_ID,
-            "support_email": None,
-            "source": 2 if kind == "note" else 0,
-            "ticket_id": record["id"],
-            "created_at": now,
-            "updated_at": now,
-            "attachments": [],
-        }
-        entries = [*_conversations_of(transaction, record), entry]
-        transaction.put(CONVERSATIONS, str(record["id"]), {"entries": entries})
-        _receive(transaction, kind, record, {"description": fields["body"]}, call)
+    record = _find(call)
+    problems = _conversation_problems(fields, allowed)
+    if problems:
+        _refuse(problems)
+    now = iso_seconds(call.store.clock())
+    entry = {
+        "body": fields["body"],
+        "body_text": _plain_text(fields["body"]),
+        "id": call.transaction.next_id(CONVERSATIONS),
+        "incoming": fields.get("incoming", False),
+        "private": fields.get("private", kind == "note"),
+        "user_id": fields.get("user_id") or AGENT_ID,
+        "support_email": None,
+        "source": 2 if kind == "note" else 0,
+        "ticket_id": record["id"],
+        "created_at": now,
+        "updated_at": now,
+        "attachments": [],
+    }
+    entries = [*_conversations_of(call.transaction, record), entry]
+    call.transaction.put(CONVERSATIONS, str(record["id"]), {"entries": entries})
+    _receive(call, kind, record, {"description": fields["body"]})
     return json_answer(entry, 201)
 
 
 @api.get(_TICKETS + "/{ticket}/conversations")
 def _conversations(call: Call) -> Response:
     place = _place(call)
-    with call.store.transaction() as transaction:
-        ticket = _find(transaction, call)
-        entries = _conversations_of(transaction, ticket)
+    ticket = _find(call)
+    entries = _conversations_of(call.transaction, ticket)
     return _page(call, f"{_TICKETS}/{ticket['id']}/conversations", entries, place)
 
 
@@ -497,25 +491,17 @@ def _contact_key(field: str, value: object) -> str:
     return f"{field}:{value}".lower() if field == "email" else f"{field}:{value}"
 
 
-def _receive(
-    transaction: Transaction,
-    kind: str,
-    ticket: Document,
-    given: Document,
-    request: ReceivedRequest,
-) -> None:
-    requester = transaction.get(CONTACTS, f"requester_id:{ticket['requester_id']}") or {}
+def _receive(call: Call, kind: str, ticket: Document, given: Document) -> None:
+    requester = call.transaction.get(CONTACTS, f"requester_id:{ticket['requester_id']}") or {}
     names = (requester.get(name) for name in ("email", "phone", "unique_external_id", "name"))
     description = given.get("description") or ""
-    transaction.receive(
-        SERVICE,
+    call.receive(
         kind,
         to=str(next((name for name in names if name), AGENT_EMAIL)),
         subject=ticket["subject"],
         text=_plain_text(description),
         html=description,
         fields={"ticket": ticket, "requester": requester},
-        raw=request.raw(),
     )
 
 

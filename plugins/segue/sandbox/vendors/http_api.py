@@ -27,7 +27,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from segue.sandbox.store import Document, Transaction, iso
+from segue.sandbox.store import Document, iso
 from segue.sandbox.vendor_api import Call, Refused, VendorApi
 from segue.sandbox.wire import (
     ReceivedRequest,
@@ -90,21 +90,20 @@ def _take(call: Call, path: str) -> Response:
     """Do what a request asks for; a POST once per idempotency key."""
     fields = _fields_of(call)
     key = call.headers.get("idempotency-key") if call.method == "POST" else None
-    with call.store.transaction() as transaction:
-        earlier = _earlier_answer(transaction, call, key)
-        if earlier is not None:
-            return json_answer(earlier, 201, {"Idempotent-Replayed": "true"})
-        answer = _effect(transaction, call, path, fields)
-        if key is not None:
-            at = iso(call.store.clock())
-            record = {"at": at, "request": _fingerprint(call), "answer": answer}
-            transaction.put(KEYS, key, record)
+    earlier = _earlier_answer(call, key)
+    if earlier is not None:
+        return json_answer(earlier, 201, {"Idempotent-Replayed": "true"})
+    answer = _effect(call, path, fields)
+    if key is not None:
+        at = iso(call.store.clock())
+        record = {"at": at, "request": _fingerprint(call), "answer": answer}
+        call.transaction.put(KEYS, key, record)
     return json_answer(answer, 201 if call.method == "POST" else 200)
 
 
-def _effect(transaction: Transaction, call: Call, path: str, fields: Document) -> Document:
+def _effect(call: Call, path: str, fields: Document) -> Document:
     key = call.headers.get("idempotency-key")
-    number = transaction.next_id(THINGS)
+    number = call.transaction.next_id(THINGS)
     thing = {
         "id": number,
         "status": VERBS[call.method],
@@ -113,14 +112,12 @@ def _effect(transaction: Transaction, call: Call, path: str, fields: Document) -
         "fields": {**fields, "idempotency_key": key},
     }
     if call.method == "POST":
-        transaction.put(THINGS, str(number), thing)
-    transaction.receive(
-        SERVICE,
+        call.transaction.put(THINGS, str(number), thing)
+    call.receive(
         "request",
         to=f"{call.method} /{path}",
         text=call.body,
         fields={"id": number, "fields": fields, "idempotency_key": key, "query": call.query},
-        raw=call.raw(),
     )
     return _shown(thing)
 
@@ -142,13 +139,13 @@ def _fields_of(request: ReceivedRequest) -> dict[str, Any]:
     return {}
 
 
-def _earlier_answer(transaction: Transaction, call: Call, key: str | None) -> Document | None:
+def _earlier_answer(call: Call, key: str | None) -> Document | None:
     """Return the answer that was given under a key, if that is not too long ago."""
     if key is None:
         return None
     if len(key) > KEY_LENGTH:
         raise Refused(_error(400, "idempotency_key_too_long"))
-    record = transaction.get(KEYS, key)
+    record = call.transaction.get(KEYS, key)
     now = call.store.clock()
     if record is None or now - datetime.fromisoformat(record["at"]) > KEY_LIFETIME:
         return None

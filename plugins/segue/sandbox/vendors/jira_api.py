@@ -105,26 +105,23 @@ def _create(call: Call) -> Response:
         raise Refused(_error(400, **problems))
     if not all(isinstance(item, dict) and {"key", "value"} <= item.keys() for item in properties):
         raise Refused(_error(400, "Invalid issue properties"))
-    with call.store.transaction() as transaction:
-        number = transaction.next_id(ISSUES)
-        project = fields["project"]["key"]
-        issue = {
-            "id": str(10_000 + number),
-            "key": f"{project}-{_next_in(transaction, project)}",
-            "created": iso(call.store.clock()),
-            "fields": fields,
-            "properties": {item["key"]: item["value"] for item in properties},
-        }
-        transaction.put(ISSUES, issue["id"], issue)
-        transaction.receive(
-            SERVICE,
-            "issue",
-            to=project,
-            subject=fields["summary"],
-            text=_text_of(fields.get("description")),
-            fields={"issue": issue},
-            raw=call.raw(),
-        )
+    number = call.transaction.next_id(ISSUES)
+    project = fields["project"]["key"]
+    issue = {
+        "id": str(10_000 + number),
+        "key": f"{project}-{_next_in(call.transaction, project)}",
+        "created": iso(call.store.clock()),
+        "fields": fields,
+        "properties": {item["key"]: item["value"] for item in properties},
+    }
+    call.transaction.put(ISSUES, issue["id"], issue)
+    call.receive(
+        "issue",
+        to=project,
+        subject=fields["summary"],
+        text=_text_of(fields.get("description")),
+        fields={"issue": issue},
+    )
     url = f"{call.base_url}/rest/api/3/issue/{issue['id']}"
     return json_answer({"id": issue["id"], "key": issue["key"], "self": url}, 201)
 

@@ -222,9 +222,8 @@ def _create_contact(call: Call) -> Response:
     _require_directory(call.path_values["directory"])
     fields = _fields_in(call)
     now = _milliseconds(call.store)
-    with call.store.transaction() as transaction:
-        contact = f"CID_{transaction.next_id(CONTACTS):015}"
-        transaction.put(CONTACTS, contact, _changed(_new_contact(contact, now), fields, now))
+    contact = f"CID_{call.transaction.next_id(CONTACTS):015}"
+    call.transaction.put(CONTACTS, contact, _changed(_new_contact(contact, now), fields, now))
     return _ok({"id": contact})
 
 
@@ -242,42 +241,36 @@ def _list_contacts(call: Call) -> Response:
 
 @api.get(_CONTACTS + "/{contact}")
 def _show_contact(call: Call) -> Response:
-    with call.store.transaction() as transaction:
-        return _ok(_contact(transaction, **call.path_values))
+    return _ok(_contact(call.transaction, **call.path_values))
 
 
 @api.put(_CONTACTS + "/{contact}")
 def _update_contact(call: Call) -> Response:
     """Change what is given, and leave the rest alone."""
     contact = call.path_values["contact"]
-    with call.store.transaction() as transaction:
-        old = _contact(transaction, **call.path_values)
-        fields = _fields_in(call)
-        new = _changed(old, fields, _milliseconds(call.store))
-        transaction.put(CONTACTS, contact, new)
-        transaction.receive(
-            SERVICE,
-            "contact_update",
-            to=contact,
-            subject="Contact updated",
-            fields={"contact": new, "update": fields},
-            raw=call.raw(),
-        )
+    old = _contact(call.transaction, **call.path_values)
+    fields = _fields_in(call)
+    new = _changed(old, fields, _milliseconds(call.store))
+    call.transaction.put(CONTACTS, contact, new)
+    call.receive(
+        "contact_update",
+        to=contact,
+        subject="Contact updated",
+        fields={"contact": new, "update": fields},
+    )
     return _ok()
 
 
 @api.delete(_CONTACTS + "/{contact}")
 def _delete_contact(call: Call) -> Response:
-    with call.store.transaction() as transaction:
-        record = _contact(transaction, **call.path_values)
-        transaction.put(CONTACTS, call.path_values["contact"], {**record, "deleted": True})
+    record = _contact(call.transaction, **call.path_values)
+    call.transaction.put(CONTACTS, call.path_values["contact"], {**record, "deleted": True})
     return _ok()
 
 
 @api.get(_CONTACTS + "/{contact}/transactions")
 def _list_transactions(call: Call) -> Response:
-    with call.store.transaction() as transaction:
-        _contact(transaction, **call.path_values)
+    _contact(call.transaction, **call.path_values)
     contact = call.path_values["contact"]
     theirs = [one for one in call.store.values(TRANSACTIONS) if one["contactId"] == contact]
     return _listed(call, theirs)
@@ -367,29 +360,26 @@ def _create_transactions(call: Call) -> Response:
     numbers: Document = {}
     failures: Document = {}
     directory = call.path_values["directory"]
-    with call.store.transaction() as transaction:
-        for name, fields_of_one in _body(call).items():
-            _require(isinstance(fields_of_one, dict), "transaction")
-            _require_match(WALL_CLOCK, fields_of_one, "transactionDate")
-            _require(_is_embedded_data(fields_of_one.get("data", {})), "data")
-            contact = str(fields_of_one.get("contactId"))
-            try:
-                _member(transaction, directory, fields_of_one.get("mailingListId"), contact)
-            except Refused:
-                failures[name] = {"errorCode": "CONTACT_NOT_FOUND"}
-                continue
-            number = _number(transaction, "CTR")
-            record = {**fields_of_one, "transactionId": number}
-            transaction.put(TRANSACTIONS, number, record)
-            numbers[name] = {"id": number}
-            transaction.receive(
-                SERVICE,
-                "transaction",
-                to=contact,
-                subject="Transaction",
-                fields={"transaction": record},
-                raw=call.raw(),
-            )
+    for name, fields_of_one in _body(call).items():
+        _require(isinstance(fields_of_one, dict), "transaction")
+        _require_match(WALL_CLOCK, fields_of_one, "transactionDate")
+        _require(_is_embedded_data(fields_of_one.get("data", {})), "data")
+        contact = str(fields_of_one.get("contactId"))
+        try:
+            _member(call.transaction, directory, fields_of_one.get("mailingListId"), contact)
+        except Refused:
+            failures[name] = {"errorCode": "CONTACT_NOT_FOUND"}
+            continue
+        number = _number(call.transaction, "CTR")
+        record = {**fields_of_one, "transactionId": number}
+        call.transaction.put(TRANSACTIONS, number, record)
+        numbers[name] = {"id": number}
+        call.receive(
+            "transaction",
+            to=contact,
+            subject="Transaction",
+            fields={"transaction": record},
+        )
     return _ok({"createdTransactions": numbers, "unprocessedTransactions": failures})
 
 
@@ -406,16 +396,15 @@ def _member(
 @api.post(f"{_DIRECTORY}/transactionbatches")
 def _create_batch(call: Call) -> Response:
     document = _body(call)
-    with call.store.transaction() as transaction:
-        _require(call.path_values["directory"] == DIRECTORY, "directoryId")
-        _require_match(INSTANT, document, "creationDate")
-        ids = document.get("transactionIds")
-        _require(isinstance(ids, list), "transactionIds")
-        _require(
-            all(transaction.get(TRANSACTIONS, str(one)) for one in ids or []), "transactionIds"
-        )
-        number = _number(transaction, "BT")
-        transaction.put(BATCHES, number, {"batchId": number, "transactionIds": ids})
+    _require(call.path_values["directory"] == DIRECTORY, "directoryId")
+    _require_match(INSTANT, document, "creationDate")
+    ids = document.get("transactionIds")
+    _require(isinstance(ids, list), "transactionIds")
+    _require(
+        all(call.transaction.get(TRANSACTIONS, str(one)) for one in ids or []), "transactionIds"
+    )
+    number = _number(call.transaction, "BT")
+    call.transaction.put(BATCHES, number, {"batchId": number, "transactionIds": ids})
     return _ok({"id": number})
 
 
@@ -427,35 +416,32 @@ def _create_distribution(call: Call) -> Response:
     document = _body(call)
     if "action" in document:
         return _generate_links(call, document)
-    with call.store.transaction() as transaction:
-        contact = _recipient(transaction, document)
-        header, link = _object(document, "header"), _object(document, "surveyLink")
-        _require(header.get("subject"), "subject")
-        _require_match(EMAIL, header, "fromEmail", "replyToEmail")
-        _require_survey(link.get("surveyId"))
-        _require(link.get("type") in LINK_TYPES, "type")
-        _require_match(INSTANT, link, "expirationDate")
-        _require_match(INSTANT, document, "sendDate")
-        _require(_is_message(document.get("message")), "message")
-        data = document.get("embeddedData", {})
-        _require(_is_embedded_data(data, MOST_DATA), "embeddedData")
-        distribution = _new(call, transaction, "Invite", link["surveyId"], link) | {
-            "sendDate": document["sendDate"],
-            "headers": header,
-            "recipients": _recipients(document["recipients"]),
-            "message": _kept(document["message"]),
-            "embeddedData": data,
-        }
-        transaction.put(DISTRIBUTIONS, distribution["id"], distribution)
-        transaction.receive(
-            SERVICE,
-            "survey_invitation",
-            to=contact["email"] or "",
-            subject=header["subject"],
-            html=document["message"].get("messageText") or "",
-            fields={"distribution": distribution, "contact": contact},
-            raw=call.raw(),
-        )
+    contact = _recipient(call.transaction, document)
+    header, link = _object(document, "header"), _object(document, "surveyLink")
+    _require(header.get("subject"), "subject")
+    _require_match(EMAIL, header, "fromEmail", "replyToEmail")
+    _require_survey(link.get("surveyId"))
+    _require(link.get("type") in LINK_TYPES, "type")
+    _require_match(INSTANT, link, "expirationDate")
+    _require_match(INSTANT, document, "sendDate")
+    _require(_is_message(document.get("message")), "message")
+    data = document.get("embeddedData", {})
+    _require(_is_embedded_data(data, MOST_DATA), "embeddedData")
+    distribution = _new(call, "Invite", link["surveyId"], link) | {
+        "sendDate": document["sendDate"],
+        "headers": header,
+        "recipients": _recipients(document["recipients"]),
+        "message": _kept(document["message"]),
+        "embeddedData": data,
+    }
+    call.transaction.put(DISTRIBUTIONS, distribution["id"], distribution)
+    call.receive(
+        "survey_invitation",
+        to=contact["email"] or "",
+        subject=header["subject"],
+        html=document["message"].get("messageText") or "",
+        fields={"distribution": distribution, "contact": contact},
+    )
     return _ok({"id": distribution["id"]})
 
 
@@ -496,12 +482,12 @@ def _kept(message: Document) -> Document:
     }
 
 
-def _new(call: Call, transaction: Transaction, kind: str, survey: str, link: Document) -> Document:
+def _new(call: Call, kind: str, survey: str, link: Document) -> Document:
     """Return a distribution that is not addressed yet."""
     now = iso_seconds(call.store.clock())
     dates = {"surveyId": survey, "expirationDate": link["expirationDate"]}
     return {
-        "id": _number(transaction, "EMD"),
+        "id": _number(call.transaction, "EMD"),
         "parentDistributionId": None,
         "ownerId": USER_ID,
         "organizationId": "sandbox",
@@ -537,16 +523,15 @@ def _generate_links(call: Call, given: Document) -> Response:
     _require(given.get("mailingListId") == MAILING_LIST, "mailingListId")
     _require_survey(given.get("surveyId"))
     _require(given["surveyId"] != "SV_closed", "survey")
-    with call.store.transaction() as transaction:
-        batch = transaction.get(BATCHES, str(given.get("transactionBatchId")))
-        _require(field == "mailingListId" or batch, "transactionBatchId")
-        distribution = _new(call, transaction, "GeneratedInvite", given["surveyId"], given)
-        distribution["recipients"] = _recipients({"mailingListId": given["mailingListId"]})
-        distribution["links"] = [
-            _link(transaction, number, given, call.base_url)
-            for number in (batch or {"transactionIds": []})["transactionIds"]
-        ]
-        transaction.put(DISTRIBUTIONS, distribution["id"], distribution)
+    batch = call.transaction.get(BATCHES, str(given.get("transactionBatchId")))
+    _require(field == "mailingListId" or batch, "transactionBatchId")
+    distribution = _new(call, "GeneratedInvite", given["surveyId"], given)
+    distribution["recipients"] = _recipients({"mailingListId": given["mailingListId"]})
+    distribution["links"] = [
+        _link(call.transaction, number, given, call.base_url)
+        for number in (batch or {"transactionIds": []})["transactionIds"]
+    ]
+    call.transaction.put(DISTRIBUTIONS, distribution["id"], distribution)
     return _ok({"id": distribution["id"]})
 
 
@@ -579,8 +564,7 @@ def _survey_in(call: Call) -> str:
 
 def _distribution(call: Call) -> Document:
     """Return the distribution that a path names."""
-    with call.store.transaction() as transaction:
-        record = transaction.get(DISTRIBUTIONS, call.path_values["distribution"])
+    record = call.transaction.get(DISTRIBUTIONS, call.path_values["distribution"])
     if record is None:
         raise _refuse(404, "DISTRIBUTION_NOT_FOUND", "There is no such distribution")
     return record
@@ -612,41 +596,36 @@ def _list_distributions(call: Call) -> Response:
 @api.post(_DISTRIBUTIONS + "/sms")
 def _create_sms(call: Call) -> Response:
     document = _body(call)
-    with call.store.transaction() as transaction:
-        contact = _recipient(transaction, document)
-        _require_survey(document.get("surveyId"))
-        _require(document.get("method") in SMS_METHODS, "method")
-        _require(isinstance(document.get("name"), str) and document["name"], "name")
-        _require_match(INSTANT, document, "sendDate")
-        _require(_is_message(document.get("message")), "message")
-        distribution = {
-            "id": _number(transaction, "SMSD"),
-            "ownerId": USER_ID,
-            "organizationId": "sandbox",
-            "requestStatus": "Scheduled",
-            "requestType": document["method"],
-            "surveyId": document["surveyId"],
-            "name": document["name"],
-            "sendDate": document["sendDate"],
-            "recipients": _recipients(document["recipients"])
-            | dict.fromkeys(("transactionId", "transactionBatchId")),
-            "message": {
-                **dict.fromkeys(("libraryId", "messageId", "messageText")),
-                **document["message"],
-            },
-            "stats": dict.fromkeys(
-                ("sent", "failed", "started", "finished", "credits", "segments"), 0
-            ),
-        }
-        transaction.put(SMS, distribution["id"], distribution)
-        transaction.receive(
-            SERVICE,
-            "survey_text",
-            to=contact["phone"] or "",
-            text=document["message"].get("messageText") or "",
-            fields={"distribution": distribution, "contact": contact},
-            raw=call.raw(),
-        )
+    contact = _recipient(call.transaction, document)
+    _require_survey(document.get("surveyId"))
+    _require(document.get("method") in SMS_METHODS, "method")
+    _require(isinstance(document.get("name"), str) and document["name"], "name")
+    _require_match(INSTANT, document, "sendDate")
+    _require(_is_message(document.get("message")), "message")
+    distribution = {
+        "id": _number(call.transaction, "SMSD"),
+        "ownerId": USER_ID,
+        "organizationId": "sandbox",
+        "requestStatus": "Scheduled",
+        "requestType": document["method"],
+        "surveyId": document["surveyId"],
+        "name": document["name"],
+        "sendDate": document["sendDate"],
+        "recipients": _recipients(document["recipients"])
+        | dict.fromkeys(("transactionId", "transactionBatchId")),
+        "message": {
+            **dict.fromkeys(("libraryId", "messageId", "messageText")),
+            **document["message"],
+        },
+        "stats": dict.fromkeys(("sent", "failed", "started", "finished", "credits", "segments"), 0),
+    }
+    call.transaction.put(SMS, distribution["id"], distribution)
+    call.receive(
+        "survey_text",
+        to=contact["phone"] or "",
+        text=document["message"].get("messageText") or "",
+        fields={"distribution": distribution, "contact": contact},
+    )
     return _ok(distribution)
 
 
@@ -679,29 +658,26 @@ def _trigger(call: Call) -> Response:
     document = _body(call)
     _require(document.get("name"), "name")
     data = document.get("data") or {}
-    with call.store.transaction() as transaction:
-        number = transaction.next_id(TICKETS)
-        ticket = {
-            "key": f"T-{number}",
-            "name": document["name"],
-            "ownerId": document.get("owner"),
-            "ticketTeamId": document.get("team"),
-            "priority": document.get("priority"),
-            "status": document.get("status") or "Open",
-            "comment": document.get("comment"),
-            "createdAt": iso_seconds(call.store.clock()),
-            "data": {**data, "segue_delivery": document.get("segue_delivery")},
-        }
-        transaction.put(TICKETS, ticket["key"], ticket)
-        transaction.receive(
-            SERVICE,
-            "ticket",
-            to=str(ticket["ownerId"] or ticket["ticketTeamId"] or ""),
-            subject=str(ticket["name"]),
-            text=str(ticket["comment"] or ""),
-            fields={"ticket": ticket},
-            raw=call.raw(),
-        )
+    number = call.transaction.next_id(TICKETS)
+    ticket = {
+        "key": f"T-{number}",
+        "name": document["name"],
+        "ownerId": document.get("owner"),
+        "ticketTeamId": document.get("team"),
+        "priority": document.get("priority"),
+        "status": document.get("status") or "Open",
+        "comment": document.get("comment"),
+        "createdAt": iso_seconds(call.store.clock()),
+        "data": {**data, "segue_delivery": document.get("segue_delivery")},
+    }
+    call.transaction.put(TICKETS, ticket["key"], ticket)
+    call.receive(
+        "ticket",
+        to=str(ticket["ownerId"] or ticket["ticketTeamId"] or ""),
+        subject=str(ticket["name"]),
+        text=str(ticket["comment"] or ""),
+        fields={"ticket": ticket},
+    )
     return _ok()
 
 

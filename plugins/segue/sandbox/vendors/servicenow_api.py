@@ -105,28 +105,25 @@ def _create(call: Call) -> Response:
     if fields.get("short_description", "").startswith("refuse-"):
         detail = f"Operation against file '{table}' was aborted by Business Rule 'Sandbox'"
         raise Refused(_error(403, "Operation Failed", detail))
-    with call.store.transaction() as transaction:
-        number = transaction.next_id(f"{RECORDS}.{table}")
-        sys_id = hashlib.md5(f"{table}/{number}".encode(), usedforsecurity=False).hexdigest()
-        record: Document = {
-            **dict.fromkeys(sorted(names), ""),
-            **fields,
-            "sys_id": sys_id,
-            "sys_class_name": table,
-            "sys_created_on": iso(call.store.clock()),
-        }
-        if prefix:
-            record["number"] = f"{prefix}{number:07}"
-        transaction.put(RECORDS, sys_id, record)
-        transaction.receive(
-            SERVICE,
-            "record",
-            to=table,
-            subject=record["short_description"],
-            text=record["description"],
-            fields={"record": record},
-            raw=call.raw(),
-        )
+    number = call.transaction.next_id(f"{RECORDS}.{table}")
+    sys_id = hashlib.md5(f"{table}/{number}".encode(), usedforsecurity=False).hexdigest()
+    record: Document = {
+        **dict.fromkeys(sorted(names), ""),
+        **fields,
+        "sys_id": sys_id,
+        "sys_class_name": table,
+        "sys_created_on": iso(call.store.clock()),
+    }
+    if prefix:
+        record["number"] = f"{prefix}{number:07}"
+    call.transaction.put(RECORDS, sys_id, record)
+    call.receive(
+        "record",
+        to=table,
+        subject=record["short_description"],
+        text=record["description"],
+        fields={"record": record},
+    )
     location = f"{call.base_url}/api/now/table/{table}/{sys_id}"
     return json_answer({"result": record}, 201, {"Location": location})
 

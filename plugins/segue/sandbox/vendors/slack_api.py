@@ -238,19 +238,16 @@ def _auth_test(call: Call, arguments: Arguments) -> Document:
 def _post_message(call: Call, arguments: Arguments) -> Document:
     conversation = _conversation_to_post_to(call.store, _required(arguments, "channel"))
     content = _content(arguments)
-    with call.store.transaction() as transaction:
-        ts = _next_ts(transaction, call.store.clock().timestamp())
-        fields = {"channel": conversation.id, "channel_name": conversation.name, "ts": ts}
-        optional = ("thread_ts", "reply_broadcast", "username")
-        extra = {name: arguments[name] for name in optional if arguments.get(name)}
-        transaction.receive(
-            SERVICE,
-            "message",
-            to=conversation.name,
-            text=_plain_text(content),
-            fields={**fields, **content, **extra},
-            raw=call.raw(),
-        )
+    ts = _next_ts(call.transaction, call.store.clock().timestamp())
+    fields = {"channel": conversation.id, "channel_name": conversation.name, "ts": ts}
+    optional = ("thread_ts", "reply_broadcast", "username")
+    extra = {name: arguments[name] for name in optional if arguments.get(name)}
+    call.receive(
+        "message",
+        to=conversation.name,
+        text=_plain_text(content),
+        fields={**fields, **content, **extra},
+    )
     return {"channel": conversation.id, "ts": ts, "message": _shown({**content, "ts": ts})}
 
 
@@ -275,9 +272,8 @@ def _conversations_open(call: Call, arguments: Arguments) -> Document:
     else:
         conversation = _conversation_with(str(arguments.get("users") or ""))
     is_open = conversation in _conversations(call.store)
-    with call.store.transaction() as transaction:
-        record = {"id": conversation.id, "name": conversation.name}
-        transaction.put("slack.opened", conversation.id, record)
+    record = {"id": conversation.id, "name": conversation.name}
+    call.transaction.put("slack.opened", conversation.id, record)
     if not _is_true(arguments.get("return_im")):
         return {"channel": {"id": conversation.id}}
     return {
@@ -633,14 +629,11 @@ def _payload(request: ReceivedRequest) -> Arguments:
 def _receive_webhook(call: Call, content: Document) -> Message:
     """Keep a webhook's message; a webhook is bound to one channel when it is made."""
     name = CHANNELS[0]
-    with call.store.transaction() as transaction:
-        ts = _next_ts(transaction, call.store.clock().timestamp())
-        fields = {"channel": channel_id(name), "channel_name": f"#{name}", "ts": ts}
-        return transaction.receive(
-            SERVICE,
-            "webhook_message",
-            to=f"#{name}",
-            text=_plain_text(content),
-            fields={**fields, **content},
-            raw=call.raw(),
-        )
+    ts = _next_ts(call.transaction, call.store.clock().timestamp())
+    fields = {"channel": channel_id(name), "channel_name": f"#{name}", "ts": ts}
+    return call.receive(
+        "webhook_message",
+        to=f"#{name}",
+        text=_plain_text(content),
+        fields={**fields, **content},
+    )

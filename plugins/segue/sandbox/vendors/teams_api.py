@@ -24,11 +24,12 @@ from typing import Any
 
 from starlette.responses import Response
 
-from segue.sandbox.store import Document, Transaction
+from segue.sandbox.store import Document
 from segue.sandbox.vendor_api import Call, Refused, VendorApi
-from segue.sandbox.wire import ReceivedRequest, json_answer, json_object
+from segue.sandbox.wire import json_answer, json_object
 
 SERVICE = "teams"
+CHANNEL = "Teams channel"  # as people name the place where cards go
 WORKFLOW = "5e90e5e90e5e90e5e90e5e90e5e90e00"
 SIGNATURE = "sandbox-signature"
 TRIGGER = f"/workflows/{WORKFLOW}/triggers/manual/paths/invoke"
@@ -81,14 +82,15 @@ def _run(call: Call) -> Response:
     if size > LARGEST_REQUEST:
         return _error(413, "RequestEntityTooLarge")
     failure = next(_failures(document, size), None)
-    with call.store.transaction() as transaction:
-        run = f"0858{transaction.next_id('teams.runs'):028d}CU00"
-        if failure:
-            _receive(transaction, "failed_run", {"run": run, "why": failure}, failure, call)
-        else:
-            for attachment in document["attachments"]:
-                fields = {"run": run, "card": attachment["content"]}
-                _receive(transaction, "card", fields, _text_of(attachment["content"]), call)
+    run = f"0858{call.transaction.next_id('teams.runs'):028d}CU00"
+    if failure:
+        fields = {"run": run, "why": failure}
+        call.receive("failed_run", to=CHANNEL, text=failure, fields=fields)
+    else:
+        for attachment in document["attachments"]:
+            card = attachment["content"]
+            fields = {"run": run, "card": card}
+            call.receive("card", to=CHANNEL, text=_text_of(card), fields=fields)
     return Response(status_code=202, headers={"x-ms-workflow-run-id": run})
 
 
@@ -114,14 +116,6 @@ def _card_failures(attachment: Any) -> Iterator[str]:
         yield "Property 'version' must be a string"
     elif any(not isinstance(one, dict) or "type" not in one for one in card.get("body", [])):
         yield "An element of the body has no type"
-
-
-def _receive(
-    transaction: Transaction, kind: str, fields: Document, text: str, request: ReceivedRequest
-) -> None:
-    transaction.receive(
-        SERVICE, kind, to="Teams channel", text=text, fields=fields, raw=request.raw()
-    )
 
 
 def _text_of(card: object) -> str:

@@ -135,31 +135,28 @@ def _create(call: Call) -> Response:
     form = call.form() if call.content_type == "application/x-www-form-urlencoded" else {}
     number, sender, service, body = _checked(form)
     tags = _tags(form.get("Tags"))
-    with call.store.transaction() as transaction:
-        sid = f"SM{transaction.next_id(MESSAGES):032x}"
-        is_queued = sender.startswith("Queue")
-        now = call.store.clock()
-        message = {
-            "sid": sid,
-            "to": number,
-            "from": sender or None,
-            "messaging_service_sid": service or None,
-            "body": body,
-            "tags": tags,
-            "status": "accepted" if service else "queued",
-            "num_segments": "0" if service else str(_segments(body)),
-            "created": now.isoformat(),
-            "sent": None if is_queued else now.isoformat(),
-        }
-        transaction.put(MESSAGES, sid, message)
-        transaction.receive(
-            SERVICE,
-            "text",
-            to=number,
-            text=body,
-            fields={"sid": sid, "from": sender or service, "tags": tags},
-            raw=call.raw(),
-        )
+    sid = f"SM{call.transaction.next_id(MESSAGES):032x}"
+    is_queued = sender.startswith("Queue")
+    now = call.store.clock()
+    message = {
+        "sid": sid,
+        "to": number,
+        "from": sender or None,
+        "messaging_service_sid": service or None,
+        "body": body,
+        "tags": tags,
+        "status": "accepted" if service else "queued",
+        "num_segments": "0" if service else str(_segments(body)),
+        "created": now.isoformat(),
+        "sent": None if is_queued else now.isoformat(),
+    }
+    call.transaction.put(MESSAGES, sid, message)
+    call.receive(
+        "text",
+        to=number,
+        text=body,
+        fields={"sid": sid, "from": sender or service, "tags": tags},
+    )
     return json_answer(_shown({**message, "sent": None}), 201)
 
 
@@ -253,8 +250,7 @@ def _list(call: Call) -> Response:
 
 @api.get(f"{_MESSAGES}/{{sid}}.json")
 def _show(call: Call) -> Response:
-    with call.store.transaction() as transaction:
-        message = transaction.get(MESSAGES, call.path_values["sid"])
+    message = call.transaction.get(MESSAGES, call.path_values["sid"])
     return json_answer(_shown(message)) if message else api.not_found
 
 

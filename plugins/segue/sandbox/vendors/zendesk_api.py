@@ -146,7 +146,7 @@ def _ticket_in(request: ReceivedRequest) -> Document:
     return ticket
 
 
-def _find(transaction: Transaction, call: Call) -> Document:
+def _find(call: Call) -> Document:
     """Return the ticket that a path names."""
     number = call.path_values["ticket"].removesuffix(".json")
     if not number.isdecimal():
@@ -154,7 +154,7 @@ def _find(transaction: Transaction, call: Call) -> Document:
             "You passed an invalid value for the id attribute. "
             "Invalid parameter: id must be an integer"
         )
-    record = transaction.get(TICKETS, number)
+    record = call.transaction.get(TICKETS, number)
     if record is None or record["status"] == "deleted":
         raise Refused(_error(404, "RecordNotFound", "Not found"))
     return record
@@ -167,15 +167,14 @@ def _find(transaction: Transaction, call: Call) -> Document:
 def _create(call: Call) -> Response:
     """Create a ticket once per idempotency key."""
     key = call.headers.get("idempotency-key")
-    with call.store.transaction() as transaction:
-        if key is None:
-            return _created(_new_ticket(transaction, call))
-        earlier = _earlier_answer(transaction, call, key)
-        if earlier is not None:
-            return _created(earlier, lookup="hit")
-        answer = _new_ticket(transaction, call)
-        record = {"at": call.store.clock().timestamp(), "request": _fingerprint(call)}
-        transaction.put(KEYS, key, {**record, "answer": answer})
+    if key is None:
+        return _created(_new_ticket(call))
+    earlier = _earlier_answer(call, key)
+    if earlier is not None:
+        return _created(earlier, lookup="hit")
+    answer = _new_ticket(call)
+    record = {"at": call.store.clock().timestamp(), "request": _fingerprint(call)}
+    call.transaction.put(KEYS, key, {**record, "answer": answer})
     return _created(answer, lookup="miss")
 
 
@@ -186,12 +185,12 @@ def _created(answer: Document, *, lookup: str | None = None) -> Response:
     return json_answer(answer, 201, headers)
 
 
-def _earlier_answer(transaction: Transaction, call: Call, key: str) -> Document | None:
+def _earlier_answer(call: Call, key: str) -> Document | None:
     """Return the answer that was given under a key, if it was given in the key's life-time."""
     if len(key) > KEY_LENGTH:
         text = f"Idempotency key is longer than {KEY_LENGTH} characters"
         raise Refused(_error(400, "IdempotentRequestError", text))
-    record = transaction.get(KEYS, key)
+    record = call.transaction.get(KEYS, key)
     now = call.store.clock().timestamp()
     if record is None or now - record["at"] > KEY_LIFETIME.total_seconds():
         return None
@@ -215,11 +214,11 @@ _AS_WRITTEN = (
 _LISTS = ("collaborator_ids", "custom_fields", "tags")
 
 
-def _new_ticket(transaction: Transaction, call: Call) -> Document:
+def _new_ticket(call: Call) -> Document:
     fields = _ticket_in(call)
-    _refuse_if_any(_problems(transaction, fields, creating=True))
-    requester = _requester(transaction, fields, call)
-    number, now = transaction.next_id(TICKETS), iso_seconds(call.store.clock())
+    _refuse_if_any(_problems(call.transaction, fields, creating=True))
+    requester = _requester(fields, call)
+    number, now = call.transaction.next_id(TICKETS), iso_seconds(call.store.clock())
     body = _comment_text(fields)
     subject = fields.get("subject") or body.partition("\n")[0][:150]
     ticket = {
@@ -244,17 +243,17 @@ def _new_ticket(transaction: Transaction, call: Call) -> Document:
         "satisfaction_rating": None,
         "allow_channelback": False,
     }
-    transaction.put(TICKETS, str(number), ticket)
-    _receive(transaction, "ticket", ticket, requester, fields, call)
-    return {"ticket": ticket, "audit": _audit(transaction, ticket, fields, creating=True)}
+    call.transaction.put(TICKETS, str(number), ticket)
+    _receive(call, "ticket", ticket, requester, fields)
+    return {"ticket": ticket, "audit": _audit(call.transaction, ticket, fields, creating=True)}
 
 
-def _requester(transaction: Transaction, given: Document, call: Call) -> Document:
+def _requester(given: Document, call: Call) -> Document:
     """Return who asks: a known user, a new one, or the agent whose credentials were used."""
     requester = given.get("requester")
     if isinstance(requester, dict):
-        return _user(transaction, requester)
-    user = _user_with_id(transaction, given.get("requester_id"))
+        return _user(call.transaction, requester)
+    user = _user_with_id(call.transaction, given.get("requester_id"))
     return user or _agent(call)
 
 
@@ -303,29 +302,27 @@ def _agent(call: Call) -> Document:
 
 @api.put(_TICKET)
 def _update(call: Call) -> Response:
-    with call.store.transaction() as transaction:
-        old = _find(transaction, call)
-        fields = _ticket_in(call)
-        problems = _problems(transaction, fields, creating=False)
-        if old["status"] == "closed":
-            problems = {"status": [_problem("Status: closed prevents ticket update")]}
-        _refuse_if_any(problems)
-        if "safe_update" in fields and fields.get("updated_stamp") != old["updated_at"]:
-            raise Refused(_error(409, "UpdateConflict", _OUTDATED))
-        changes = {name: fields[name] for name in CHANGEABLE if name in fields}
-        new = {**old, **changes, "updated_at": iso_seconds(call.store.clock())}
-        transaction.put(TICKETS, str(new["id"]), new)
-        requester = _user_with_id(transaction, new["requester_id"]) or {"email": EMAIL_ADDRESS}
-        _receive(transaction, "ticket_update", new, requester, fields, call)
-        audit = _audit(transaction, new, fields, creating=False)
+    old = _find(call)
+    fields = _ticket_in(call)
+    problems = _problems(call.transaction, fields, creating=False)
+    if old["status"] == "closed":
+        problems = {"status": [_problem("Status: closed prevents ticket update")]}
+    _refuse_if_any(problems)
+    if "safe_update" in fields and fields.get("updated_stamp") != old["updated_at"]:
+        raise Refused(_error(409, "UpdateConflict", _OUTDATED))
+    changes = {name: fields[name] for name in CHANGEABLE if name in fields}
+    new = {**old, **changes, "updated_at": iso_seconds(call.store.clock())}
+    call.transaction.put(TICKETS, str(new["id"]), new)
+    requester = _user_with_id(call.transaction, new["requester_id"]) or {"email": EMAIL_ADDRESS}
+    _receive(call, "ticket_update", new, requester, fields)
+    audit = _audit(call.transaction, new, fields, creating=False)
     return json_answer({"ticket": new, "audit": audit})
 
 
 @api.delete(_TICKET)
 def _delete(call: Call) -> Response:
-    with call.store.transaction() as transaction:
-        record = _find(transaction, call)
-        transaction.put(TICKETS, str(record["id"]), {**record, "status": "deleted"})
+    record = _find(call)
+    call.transaction.put(TICKETS, str(record["id"]), {**record, "status": "deleted"})
     return Response(status_code=204)
 
 
@@ -371,8 +368,7 @@ def _show_many(call: Call) -> Response:
 
 @api.get(_TICKET)
 def _show(call: Call) -> Response:
-    with call.store.transaction() as transaction:
-        return json_answer({"ticket": _find(transaction, call)})
+    return json_answer({"ticket": _find(call)})
 
 
 @api.get(_TICKET + "/{what}")
@@ -381,9 +377,8 @@ def _history(call: Call) -> Response:
     what = call.path_values["what"].removesuffix(".json")
     if what not in ("audits", "comments"):
         raise Refused(api.not_found)
-    with call.store.transaction() as transaction:
-        record = _find(transaction, call)
-        audits = (transaction.get(AUDITS, str(record["id"])) or {"audits": []})["audits"]
+    record = _find(call)
+    audits = (call.transaction.get(AUDITS, str(record["id"])) or {"audits": []})["audits"]
     items = audits if what == "audits" else [one for audit in audits for one in _comments(audit)]
     begin = _positive(call.query.get("page[after]"), 0)
     end = begin + min(_positive(call.query.get("page[size]"), PAGE_SIZE), PAGE_SIZE)
@@ -408,17 +403,9 @@ def _positive(text: str | None, default: int) -> int:
     return int(text) if text and text.isdecimal() and int(text) > 0 else default
 
 
-def _receive(
-    transaction: Transaction,
-    kind: str,
-    ticket: Document,
-    requester: Document,
-    given: Document,
-    request: ReceivedRequest,
-) -> None:
+def _receive(call: Call, kind: str, ticket: Document, requester: Document, given: Document) -> None:
     comment = given.get("comment") or {}
-    transaction.receive(
-        SERVICE,
+    call.receive(
         kind,
         to=requester.get("email") or EMAIL_ADDRESS,
         subject=ticket["subject"],
@@ -428,9 +415,8 @@ def _receive(
             "ticket": ticket,
             "requester": requester,
             "comment": comment,
-            "idempotency_key": request.headers.get("idempotency-key"),
+            "idempotency_key": call.headers.get("idempotency-key"),
         },
-        raw=request.raw(),
     )
 
 
