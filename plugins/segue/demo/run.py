@@ -121,6 +121,15 @@ def _airflow(
     )
 
 
+_LOGINS = {  # of the sandbox's vendors
+    "zendesk": {"login": "agent@example.com/token", "password": "sandbox"},
+    "freshdesk": {"login": "sandbox", "password": "X"},
+    "jira": {"login": "agent@example.com", "password": "sandbox"},
+    "servicenow": {"login": "segue.integration", "password": "sandbox"},
+    "qualtrics": {"password": "sandbox"},
+}
+
+
 def connections(sandbox: Sandbox) -> dict[str, str]:
     """Return Airflow's connections to a sandbox, as environment variables."""
     parts: dict[str, dict[str, Any]] = {
@@ -129,34 +138,9 @@ def connections(sandbox: Sandbox) -> dict[str, str]:
             "password": "xoxb-sandbox",
             "extra": {"base_url": f"{sandbox.url}/slack/api/"},
         },
-        "zendesk": {
-            "conn_type": "http",
-            "host": f"{sandbox.url}/zendesk",
-            "login": "agent@example.com/token",
-            "password": "sandbox",
-        },
-        "freshdesk": {
-            "conn_type": "http",
-            "host": f"{sandbox.url}/freshdesk",
-            "login": "sandbox",
-            "password": "X",
-        },
-        "jira": {
-            "conn_type": "http",
-            "host": f"{sandbox.url}/jira",
-            "login": "agent@example.com",
-            "password": "sandbox",
-        },
-        "servicenow": {
-            "conn_type": "http",
-            "host": f"{sandbox.url}/servicenow",
-            "login": "segue.integration",
-            "password": "sandbox",
-        },
-        "qualtrics": {
-            "conn_type": "http",
-            "host": f"{sandbox.url}/qualtrics",
-            "password": "sandbox",
+        **{
+            name: {"conn_type": "http", "host": f"{sandbox.url}/{name}", **login}
+            for name, login in _LOGINS.items()
         },
         "smtp": {
             "conn_type": "smtp",

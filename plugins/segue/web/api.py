@@ -26,7 +26,7 @@ from segue.web.actions import visible_requests
 from segue.web.charts import by_day
 from segue.web.connections import Definitions, OpenLedger
 from segue.web.dags import dag_facts
-from segue.web.deliveries import cursor, parse_cursor
+from segue.web.deliveries import cursor, delivery_of, parse_cursor
 from segue.web.runs import Chosen
 from segue.web.workflows import readable_names, require_known
 
@@ -286,10 +286,7 @@ def deliveries(
 @router.get("/workflows/{workflow}/deliveries/{key}", name="api_delivery")
 def delivery(name: KnownWorkflow, key: Key, ledger: OpenLedger) -> DeliveryAnswer:
     """Return one delivery."""
-    row = ledger.find_delivery(key)
-    if row is None or row["workflow"] != name:
-        raise HTTPException(404, f"{name} has no delivery with the key {key}.")
-    return DeliveryAnswer(**row)
+    return DeliveryAnswer(**delivery_of(name, key, ledger))
 
 
 @router.get("/requests", name="api_requests")

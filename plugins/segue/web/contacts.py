@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse
 from segue.ledger import Event, SpanKind
 from segue.segments.kinds import ChangeKind, RemovalReason
 from segue.web.access import ContactsWorkflow, Person
-from segue.web.deliveries import rendered
+from segue.web.deliveries import delivery_of, rendered
 from segue.web.reasons import in_words
 from segue.web.visits import ThisVisit
 
@@ -109,9 +109,7 @@ def contact_message(
     visit: ThisVisit,
 ) -> HTMLResponse:
     """Return the message of one delivery, for a page to put in its place."""
-    row = visit.ledger.find_delivery(key)
-    if row is None or row["workflow"] != workflow:
-        raise HTTPException(404, f"{workflow} has no delivery with the key {key}.")
+    row = delivery_of(workflow, key, visit.ledger)
     return visit.page(
         "contact_message.html",
         workflow=workflow,

@@ -69,9 +69,7 @@ def delivery(
     visit: ThisVisit,
 ) -> HTMLResponse:
     """Show one delivery: its course, its run, and its message to whoever may see it."""
-    row = visit.ledger.find_delivery(key)
-    if row is None or row["workflow"] != workflow:
-        raise HTTPException(404, f"{workflow} has no delivery with the key {key}.")
+    row = delivery_of(workflow, key, visit.ledger)
     sees = visit.viewer.may_see_contacts(workflow)
     return visit.page(
         "delivery.html",
@@ -93,11 +91,17 @@ def message_html(
 ) -> HTMLResponse:
     """Return the HTML part of a message, for a frame that may run, load and reach nothing."""
     require_contacts(workflow, visit.viewer)
-    row = visit.ledger.find_delivery(key)
-    if row is None or row["workflow"] != workflow:
-        raise HTTPException(404, f"{workflow} has no delivery with the key {key}.")
+    row = delivery_of(workflow, key, visit.ledger)
     message = rendered(row, visit.ledger, visit.catalog).message or {}
     return framed(message.get("html"))
+
+
+def delivery_of(workflow: str, key: str, ledger: Ledger) -> dict[str, Any]:
+    """Return a delivery of the workflow; a 404 where it has none with the key."""
+    row = ledger.find_delivery(key)
+    if row is None or row["workflow"] != workflow:
+        raise HTTPException(404, f"{workflow} has no delivery with the key {key}.")
+    return row
 
 
 def framed(html: Any) -> HTMLResponse:
