@@ -94,7 +94,7 @@ def call_within(call: Callable[..., Any], name: str, value: Any, arguments: Sequ
     """Make a call that a template asks for; raise TooMuch before or after one that costs it."""
     _step()
     _require_modest(name, value, arguments)
-    return _measured(call())
+    return _require_short_value(call())
 
 
 def bounded_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -127,7 +127,7 @@ def binary(operator: str, left: Any, right: Any, apply: Callable[[Any, Any], Any
     if operator == "%" and isinstance(left, str):
         arguments = right if isinstance(right, tuple) else (right,)
         _require_modest("format", left, arguments)
-    return _measured(apply(left, right))
+    return _require_short_value(apply(left, right))
 
 
 @pass_context
@@ -138,16 +138,16 @@ def rounds(_context: Any, items: Any) -> Any:
     if isinstance(items, Sized):
         _step(len(items))
         return items
-    return _counted(items)
+    return _count_items(items)
 
 
 @pass_context
 def made(_context: Any, value: Any) -> Any:
     """Return a text that was joined of others; raise TooMuch where it is too long."""
-    return _measured(value)
+    return _require_short_value(value)
 
 
-def _counted(items: Iterable[Any]) -> Iterator[Any]:
+def _count_items(items: Iterable[Any]) -> Iterator[Any]:
     for item in items:
         _step()
         yield item
@@ -157,12 +157,12 @@ def _of_length(items: Any) -> Any:
     """Return a list of texts; raise TooMuch as soon as they are too long together."""
     if isinstance(items, Undefined) or not isinstance(items, Iterable):
         return items
-    measured, length = [], 0
+    texts, length = [], 0
     for item in items:
         length += len(item) if isinstance(item, str) else 1
         _require_short(length)
-        measured.append(item)
-    return measured
+        texts.append(item)
+    return texts
 
 
 def _through(name: str, node: Any) -> Any:
@@ -190,7 +190,7 @@ def _step(count: int = 1) -> None:
         budget.step(count)
 
 
-def _measured(value: Any) -> Any:
+def _require_short_value(value: Any) -> Any:
     if isinstance(value, str | list | tuple):
         _require_short(len(value))
     return value
@@ -214,10 +214,10 @@ def _require_modest_format(text: str, arguments: Sequence[Any], greatest: int) -
         raise TooMuch(f"it makes a text longer than {LONGEST:,} characters")
     if _COMPUTED_WIDTH.search(text):
         _require_short(greatest)
-    _require_short(len(text) + _inserted(text, arguments))
+    _require_short(len(text) + _inserted_length(text, arguments))
 
 
-def _inserted(text: str, arguments: Sequence[Any]) -> int:
+def _inserted_length(text: str, arguments: Sequence[Any]) -> int:
     """Return how many characters of its arguments a format prints, at most."""
     lists = [list(each.values()) if isinstance(each, dict) else [each] for each in arguments]
     lengths = [_length(each) for each in itertools.chain.from_iterable(lists)]

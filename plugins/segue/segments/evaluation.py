@@ -144,7 +144,7 @@ class Evaluator:
     def compare(self, column: Column, comparison: Comparison) -> Mask:
         """Judge every operator of a leaf for the rows of a column."""
         view = column.ignoring_case() if comparison.ignore_case else column
-        return view.judged(
+        return view.verdicts(
             lambda values: _all(
                 find_operator(test.operator).holds(values, test.operand, self._moment)
                 for test in comparison.tests
@@ -179,9 +179,9 @@ class Evaluator:
         return find_aggregate(leaf.aggregate).of(rows, leaf.field or "")
 
     def _rows(self, leaf: TransactionsLeaf) -> Rows:
-        counted = self.looks_at(leaf)
+        mask = self.looks_at(leaf)
         column, zone = self._transactions.column, self._population.zone
-        return group_rows(column, self._transaction_ids, counted, self._contact_ids, zone)
+        return group_rows(column, self._transaction_ids, mask, self._contact_ids, zone)
 
     def looks_at(self, leaf: TransactionsLeaf, *, all_in_time: bool = False) -> Mask:
         """Return which transactions ``leaf`` looks at, whosever they are.

@@ -298,7 +298,7 @@ def _of_column(piece: TableSlice, use: Use, values: ArrowColumn) -> Unreadable:
     values = plain(values)
     column = column_of(values, _UTC)
     no_text = not_utf8(values)
-    wrong = ~column.missing if kind in _OPAQUE else column.judged(_JUDGES[use.reading]) | no_text
+    wrong = ~column.missing if kind in _OPAQUE else column.verdicts(_JUDGES[use.reading]) | no_text
     some: ArrowArray = pa.array(np.flatnonzero(wrong)[:_EXAMPLES])
     return Unreadable(
         use,

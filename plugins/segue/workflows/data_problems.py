@@ -110,10 +110,10 @@ def data_problems(condition: Condition, data: DirectoryData) -> Iterator[tuple[L
             yield location, message
 
 
-def _hidden_fields(condition: Condition, hidden: Collection[str]) -> Iterator[tuple[Location, str]]:
+def _hidden_fields(condition: Condition, names: Collection[str]) -> Iterator[tuple[Location, str]]:
     """Yield fields that conditions would read as another thing than messages do."""
     for leaf in leaves(condition):
-        if isinstance(leaf, FieldLeaf) and leaf.field in hidden:
+        if isinstance(leaf, FieldLeaf) and leaf.field in names:
             yield (*leaf.location, "field"), describe_hidden(leaf.field)
 
 

@@ -179,10 +179,10 @@ def _notice_problems(document: Document) -> Iterator[Problem]:
 def _template_field_problems(
     parts: _Parts, channels: Mapping[str, Channel], document: Document, data: DirectoryData
 ) -> Iterator[Problem]:
-    fields, hidden = data.fields, data.hidden
+    fields, hidden_names = data.fields, data.hidden
     for place, names in _references(parts, channels, "contact"):
         of_digest = _DIGEST_FIELDS if parts.actions[int(place[1])].digest else ()
-        for name in sorted(names & {*hidden, *set(of_digest).intersection(fields)}):
+        for name in sorted(names & {*hidden_names, *set(of_digest).intersection(fields)}):
             yield document.problem(place, describe_hidden(name))
         choices = sorted({*fields, *of_digest})
         for name in sorted(names - set(choices)):

@@ -15,8 +15,10 @@ from upath import UPath
 from segue.directory.definition import DirectoryDefinition
 from segue.directory.snapshots import find_snapshot
 from segue.directory.tables import SnapshotTables
+from segue.errors import DataError
 
 KEY = "2026-11-22"
+WHERE = f"directory customers, snapshot {KEY}"
 LATER = datetime.now(UTC) + timedelta(hours=1)  # when every file of the tests has settled
 
 
@@ -67,3 +69,22 @@ def folder(request, tmp_path):
     root = UPath(f"memory://{uuid.uuid4().hex}/snapshots")
     yield SnapshotFolder(root)
     root.fs.rm(root.parent.path, recursive=True) if root.parent.exists() else None
+
+
+def ids(frame):
+    return frame["contact_id"].tolist()
+
+
+def fails(call, *parts):
+    """Return the message of the DataError that ``call`` raises; it must contain ``parts``."""
+    with pytest.raises(DataError) as error:
+        call()
+    message = str(error.value)
+    for part in (WHERE, *parts):
+        assert part in message
+    return message
+
+
+def contacts_of(folder, content, suffix="csv", **keys):
+    folder.write(f"{KEY}/contacts.{suffix}", content)
+    return folder.tables(**keys)

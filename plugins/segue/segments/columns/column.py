@@ -105,7 +105,7 @@ class Column(ABC):
     def value(self, row: int) -> Any:
         """Return one value for people to read: None, text, a number, a boolean or a time."""
 
-    def judged(self, holds: Callable[[Column], Mask]) -> Mask:
+    def verdicts(self, holds: Callable[[Column], Mask]) -> Mask:
         """Return what ``holds`` says of each row: it must judge each value by itself alone."""
         return holds(self)
 
@@ -146,10 +146,10 @@ class Column(ABC):
 
     def ignoring_case(self) -> Column:
         """Return the same column with its text compared without regard to case."""
-        return self._lowered
+        return self._in_lower_case
 
     @cached_property
-    def _lowered(self) -> Column:
+    def _in_lower_case(self) -> Column:
         texts = self.texts.ignoring_case()
         column = copy.copy(self)
         column.__dict__["texts"] = texts
@@ -208,8 +208,8 @@ class EncodedColumn(Column):
         super().__init__(len(codes), values.zone)
         self._codes, self._values, self._decode = codes, values, decode
 
-    def judged(self, holds: Callable[[Column], Mask]) -> Mask:
-        verdicts: Mask = self._values.judged(holds)[self._codes]
+    def verdicts(self, holds: Callable[[Column], Mask]) -> Mask:
+        verdicts: Mask = self._values.verdicts(holds)[self._codes]
         return verdicts
 
     def find_missing(self) -> Mask:

@@ -68,14 +68,14 @@ def _to_arrow(values: pd.Series[Any] | ArrowArray | ArrowColumn) -> ArrowColumn 
         return None
 
 
-def _from_dictionary(encoded: ArrowColumn, zone: ZoneInfo, name: str) -> Column:
-    one: Any = encoded.unify_dictionaries().combine_chunks()
+def _from_dictionary(dictionary_column: ArrowColumn, zone: ZoneInfo, name: str) -> Column:
+    one: Any = dictionary_column.unify_dictionaries().combine_chunks()
     values = one.dictionary
     codes = pc.fill_null(one.indices.cast(pa.int64()), len(values)).to_numpy()
     return EncodedColumn(
         codes,
         column_of(pa.chunked_array([values, pa.nulls(1, values.type)]), zone, name),
-        lambda: column_of(encoded.cast(values.type), zone, name),
+        lambda: column_of(dictionary_column.cast(values.type), zone, name),
     )
 
 

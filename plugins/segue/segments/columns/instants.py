@@ -32,9 +32,9 @@ class Instants(Ordered[datetime]):
     def at_most(self, operand: datetime) -> Mask:
         return self.seconds.at_most(_seconds(operand))
 
-    def rows(self, chosen: Mask) -> Instants:
+    def rows(self, mask: Mask) -> Instants:
         """Return the chosen rows."""
-        return Instants(self.seconds.rows(chosen))
+        return Instants(self.seconds.rows(mask))
 
     def latest(self, groups: Groups, size: int) -> Instants:
         """Return the last instant of each of ``size`` groups; missing where there is none."""

@@ -73,7 +73,7 @@ class Numbers(Ordered[int | float]):
     """Numbers, which can also be added up and shown."""
 
     @abstractmethod
-    def rows(self, chosen: Mask) -> Numbers:
+    def rows(self, mask: Mask) -> Numbers:
         """Return the chosen rows."""
 
     @abstractmethod
@@ -128,8 +128,8 @@ class ScaledIntegers(Numbers):
         equal: Mask = np.isin(self.units, np.array(sorted(whole), self.units.dtype))
         return self.present & equal
 
-    def rows(self, chosen: Mask) -> ScaledIntegers:
-        return ScaledIntegers(self.units[chosen], self.present[chosen], self.scale)
+    def rows(self, mask: Mask) -> ScaledIntegers:
+        return ScaledIntegers(self.units[mask], self.present[mask], self.scale)
 
     def sums(self, groups: Groups, size: int) -> Numbers:
         units, groups = self.units[self.present], groups[self.present]
@@ -221,8 +221,8 @@ class Doubles(Numbers):
         exact = [n for n in map(_nearest_double, operands) if n in operands]
         return np.isin(self.values, np.array(exact, dtype=np.float64))
 
-    def rows(self, chosen: Mask) -> Doubles:
-        return Doubles(self.values[chosen])
+    def rows(self, mask: Mask) -> Doubles:
+        return Doubles(self.values[mask])
 
     def sums(self, groups: Groups, size: int) -> Doubles:
         present = self.present
@@ -275,8 +275,8 @@ class ExactNumbers(Numbers):
     def at_most(self, operand: int | float) -> Mask:
         return self._compare(operand, lambda value, other: value <= other)
 
-    def rows(self, chosen: Mask) -> ExactNumbers:
-        return ExactNumbers([self.values[int(row)] for row in np.flatnonzero(chosen)])
+    def rows(self, mask: Mask) -> ExactNumbers:
+        return ExactNumbers([self.values[int(row)] for row in np.flatnonzero(mask)])
 
     def sums(self, groups: Groups, size: int) -> ExactNumbers:
         return ExactNumbers([_exact_sum(values) for values in self._by_group(groups, size)])

@@ -226,8 +226,8 @@ def shape(data: object) -> str:
     return repr(data)
 
 
-def _mismatch(allowed: str, data: object, hint: str = "") -> ValueError:
-    return ValueError(f"expected {allowed}, found {shape(data)}{hint}")
+def _mismatch(expectation: str, data: object, hint: str = "") -> ValueError:
+    return ValueError(f"expected {expectation}, found {shape(data)}{hint}")
 
 
 def _finite(number: int | float) -> int | float:

@@ -41,7 +41,7 @@ def sorted_changes(
     # Not a pool per generator: one that is left half-way would be ended by the garbage collector,
     # at any moment, and wait there for its thread.
     with ThreadPoolExecutor(2) as pool:
-        old, now = (_read_ahead(_ascending(side), pool) for side in (previous, current))
+        old, now = (_read_ahead(_require_ascending(side), pool) for side in (previous, current))
         ranges = _ranges(old, now)
         parts = [_range_changes(some, others, compare_plainly) for some, others in ranges]
     return pa.concat_tables([CHANGES.empty_table(), *parts])
@@ -56,7 +56,7 @@ def _range_changes(
     skip = _shared_bytes(previous, current)
     sides = previous.column(0), current.column(0)
     old, now = (leading_keys(ids, skip) for ids in sides)
-    ties = np.union1d(_repeated(old), _repeated(now))
+    ties = np.union1d(_repeated_ids(old), _repeated_ids(now))
     if not len(ties):
         return _changes(previous, current, old, now)
     plain = np.isin(old, ties), np.isin(now, ties)
@@ -107,7 +107,7 @@ def _of_kind(ids: ArrowColumn, rows: Any, kind: ChangeKind) -> pa.Table:
     return pa.table(columns, schema=CHANGES)
 
 
-def _repeated(keys: Keys) -> Keys:
+def _repeated_ids(keys: Keys) -> Keys:
     """Return the keys that several ids of one side have."""
     return keys[~starts_of_runs(keys)]
 
@@ -133,7 +133,7 @@ def _ranges(
         yield no_rows, piece
 
 
-def _ascending(side: Iterator[pa.Table]) -> Iterator[pa.Table]:
+def _require_ascending(side: Iterator[pa.Table]) -> Iterator[pa.Table]:
     """Pass on the pieces that have rows; raise NotSortedError unless all ids ascend."""
     last = None
     for piece in side:

@@ -370,7 +370,7 @@ def test_text_that_is_not_utf8_is_missing_to_every_operator(operator, ignore_cas
         tried += 1
         both = (each.ignoring_case() if ignore_case else each for each in (stored, missing))
         holds = partial(registered.holds, operand=operand, moment=moment)
-        found, expected = (each.judged(holds) for each in both)
+        found, expected = (each.verdicts(holds) for each in both)
         if operator in ("is_empty", "is_set"):
             empty = [text == b"" for text in STORED.to_pylist()]
             assert found.tolist() == [each is (operator == "is_empty") for each in empty]
