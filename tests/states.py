@@ -6,7 +6,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from segue.ledger.schema import State
+from segue.ledger.states import State
 
 PAGE = Path(__file__).parents[1] / "docs" / "design.md"
 ALL_BUT = "all but "

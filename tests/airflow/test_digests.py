@@ -53,7 +53,9 @@ def test_the_team_is_told_once_per_run_and_each_contact_is_recorded(world: World
     outcomes = world.outcomes("digests")
     assert outcomes["digest3", "tell"] == "failed(text: missing field: contact.last_name)"
     assert outcomes["digest3", "list"] == "skipped(after: tell failed)"
-    rows = world.ledger.list_deliveries(workflow="digests", action="tell", outcome="delivered")
+    rows = world.ledger.queries.list_deliveries(
+        workflow="digests", action="tell", outcome="delivered"
+    )
     assert {row["contact_id"] for row in rows} == {"digest0", "digest2"}
     assert len({row["message_key"] for row in rows}) == 1
 

@@ -50,7 +50,7 @@ def test_beyond_a_limit_the_guard_asks_and_an_approval_releases(world: World):
     world.answer(name, run_id, "Approve")
     assert finished(world, name, run_id) == "success"
     assert world.received(f"{name}0") == world.received(f"{name}1") == ONCE
-    decision = world.ledger.find_run(name, run_id).decision
+    decision = world.ledger.runs.find_run(name, run_id).decision
     assert (decision.word, bool(decision.by)) == ("approved", True)
     assert f"decision: approved by {decision.by}" in world.airflow.task_log(name, run_id, "report")
 
@@ -80,7 +80,7 @@ def test_without_an_answer_by_the_deadline_the_run_fails_and_nothing_is_sent(wor
     assert finished(world, name, run_id) == "failed"
     assert action_states(world, name, run_id)["guard"] == {"failed"}
     assert set(world.outcomes(name).values()) == {"suppressed(rejected)"}
-    assert world.ledger.find_run(name, run_id).decision.word == "timed_out"
+    assert world.ledger.runs.find_run(name, run_id).decision.word == "timed_out"
     assert world.received(name) == Counter()
     wait_until(lambda: f"{name} failed" in world.told())  # by the DAG processor, in its own time
 
@@ -92,7 +92,7 @@ def test_an_approval_that_also_quarantines_decides_nothing(world: World):
     world.answer(name, run_id, "Approve", quarantine=True)
     assert finished(world, name, run_id) == "failed"
     assert set(world.outcomes(name).values()) == {"planned"}
-    assert world.ledger.quarantined(name) == {}
+    assert world.ledger.people.quarantined(name) == {}
 
 
 def test_half_a_snapshot_waits_and_once_quarantined_the_next_day_is_normal(world: World):
@@ -110,7 +110,7 @@ def test_half_a_snapshot_waits_and_once_quarantined_the_next_day_is_normal(world
     assert world.days(name, 4, 4) == {run_of_day(4): "success"}
     assert world.received("half") == Counter({"zendesk": 1, "slack": 1})
     assert world.received("half03") == ONCE
-    [span] = world.ledger.all_spans(name)
+    [span] = world.ledger.runs.all_spans(name)
     assert (span.stretch.previous.key, span.stretch.current.key) == ("2026-11-01", "2026-11-03")
     report = world.airflow.task_log(name, bad, "report")
     assert "2026-11-01 → 2026-11-02: withdrawn (snapshot 2026-11-02 is quarantined)" in report

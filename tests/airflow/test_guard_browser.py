@@ -81,4 +81,4 @@ def test_a_person_rejects_and_quarantines_in_the_browser(world: World, page, tmp
     page.get_by_role("button", name="Reject", exact=True).first.click()
     assert finished(world, name, run_id) == "success"
     assert world.received(name) == Counter()
-    assert set(world.ledger.quarantined(name)) == {"2026-11-02"}
+    assert set(world.ledger.people.quarantined(name)) == {"2026-11-02"}

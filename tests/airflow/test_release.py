@@ -34,10 +34,10 @@ def segue(world: World, *arguments: str) -> str:
 
 def waited_for(world: World, *arguments: str) -> tuple[int, str, str]:
     """Run a command that waits for segue_release, which comes by; return code, stdout, stderr."""
-    before = len(world.ledger.list_requests())
+    before = len(world.ledger.people.list_requests())
     running = begun(world, *arguments)
     deadline = time.monotonic() + 240
-    while len(world.ledger.list_requests()) == before:
+    while len(world.ledger.people.list_requests()) == before:
         assert running.poll() is None, running.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.2)
@@ -137,7 +137,7 @@ def test_a_tester_gets_the_contacts_message_and_the_contact_none(world, action, 
     else:
         assert message.text == "[test] tried1 added"
     assert world.received("tried1@people.example.com").total() == 0
-    assert world.ledger.list_deliveries(workflow="tried_out") == []
+    assert world.ledger.queries.list_deliveries(workflow="tried_out") == []
     assert "Firstname-tried1" not in out + world.everything_airflow_stores() + world.logs()
 
 
@@ -157,4 +157,4 @@ def test_who_waits_in_vain_is_told_that_segue_release_is_paused(world: World):
     assert (running.returncode, out) == (2, "")
     assert "was not carried out within 1s: the DAG segue_release is paused; run: " in err
     release(world)
-    assert world.ledger.open_trials() == []
+    assert world.ledger.people.open_trials() == []

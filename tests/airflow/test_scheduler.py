@@ -75,7 +75,7 @@ def test_nothing_is_sent_twice_however_a_day_is_done_again(world: World):
     by_hand, state = world.pair("once", "2026-11-01", "2026-11-02", expected=2)
     assert state == "success"
     assert world.airflow.task_states("once", by_hand)["detect_changes", -1] == "skipped"
-    covered = world.ledger.find_run("once", by_hand)
+    covered = world.ledger.runs.find_run("once", by_hand)
     assert (covered.outcome, run_id in covered.reason) == ("covered", True)
     states = world.days("once", 3, 5)
     assert states == dict.fromkeys(map(run_of_day, (3, 4, 5)), "success")
@@ -94,7 +94,7 @@ def test_a_day_that_arrives_late_is_bridged_and_nothing_is_lost_or_doubled(world
     }
     definitions.late_day(world, 3)
     assert world.again("late_day", run_of_day(4)) == "success"
-    assert world.ledger.find_run("late_day", run_of_day(4)).outcome == "covered"
+    assert world.ledger.runs.find_run("late_day", run_of_day(4)).outcome == "covered"
     for number in (2, 3, 4):
         assert world.received(f"late{number}") == Counter({"slack": 1})
 

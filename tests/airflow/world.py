@@ -184,7 +184,7 @@ class World:
             (row["contact_id"], row["action"]): f"{row['outcome']}({row['reason']})".replace(
                 "()", ""
             )
-            for row in self.ledger.list_deliveries(workflow=dag_id)
+            for row in self.ledger.queries.list_deliveries(workflow=dag_id)
         }
 
     def everything_airflow_stores(self) -> str:

@@ -30,8 +30,9 @@ from sqlalchemy import create_engine, text
 from segue.channels.tickets.zendesk_ticket import ZendeskTicket
 from segue.delivery.candidates import Candidate, Terms, judge
 from segue.delivery.door import Door
-from segue.ledger import DetectedSpan, Ledger, Run
+from segue.ledger import Ledger
 from segue.ledger.engine import open_engine, upgrade
+from segue.ledger.facts import DetectedSpan, Run
 from segue.ledger.stretches import Point, Stretch
 from tests.benchmarks.report import facts
 
@@ -130,10 +131,10 @@ def candidates(ledger: Ledger, count: int) -> list[Candidate]:
         uuid.uuid4().hex * 2,
         '{"directory": {"directory": "people"}, "segment": {"segment": "vip"}}',
     )
-    ledger.record_spans(run, [span], ["ticket"], definition, NOW, recorded_only=False)
-    recorded = ledger.find_run("bench", "run")
+    ledger.runs.record_spans(run, [span], ["ticket"], definition, NOW, recorded_only=False)
+    recorded = ledger.runs.find_run("bench", "run")
     assert recorded is not None
-    ledger.release([item.id for item in ledger.spans_of(recorded)], NOW)
+    ledger.runs.release([item.id for item in ledger.runs.spans_of(recorded)], NOW)
     return [
         Candidate(
             key=ledger.key("bench", "ticket", contact, "added", STRETCH.current.key),

@@ -19,8 +19,9 @@ from typing import Any
 from rich.progress import Progress
 from sqlalchemy import Table, select
 
-from segue.ledger import DetectedSpan, Ledger, Run, SpanKind, StartRules
+from segue.ledger import Ledger
 from segue.ledger.engine import open_engine, upgrade
+from segue.ledger.facts import DetectedSpan, Run, SpanKind, StartRules
 from segue.ledger.schema import changes, definitions, deliveries, runs, spans
 from tests.benchmarks.delivery import NOW, STRETCH, postgresql_ledger
 from tests.benchmarks.report import facts
@@ -73,18 +74,22 @@ def row(name: str, size: int) -> str:
     with LEDGERS[name]() as ledger, LEDGERS[name]() as other:
         recorded = seconds(lambda: record(ledger, people))
         bare = copied(ledger, other)
-        (span,) = ledger.spans_of(found) if (found := ledger.find_run("bench", "run")) else ()
-        released = seconds(lambda: ledger.release([span.id], NOW))
+        (span,) = (
+            ledger.runs.spans_of(found) if (found := ledger.runs.find_run("bench", "run")) else ()
+        )
+        released = seconds(lambda: ledger.runs.release([span.id], NOW))
         keys = [
             ledger.key("bench", "mail", contact, "added", STRETCH.current.key)
             for contact in people[:SLICE]
         ]
         lease = {"owner": "bench", "now": NOW, "lease_until": NOW + timedelta(hours=1)}
-        claimed = seconds(lambda: ledger.claim(keys, **lease))
+        claimed = seconds(lambda: ledger.deliveries.claim(keys, **lease))
         rules = StartRules("recording", "contact", cap=(1, timedelta(days=1)))
         capped = seconds(
             lambda: [
-                ledger.advance([], {key: {} for key in keys[at : at + 4]}, rules=rules, **lease)
+                ledger.deliveries.advance(
+                    [], {key: {} for key in keys[at : at + 4]}, rules=rules, **lease
+                )
                 for at in range(0, 4 * ROUNDS, 4)
             ]
         )
@@ -96,7 +101,7 @@ def record(ledger: Ledger, people: list[str]) -> None:
     found = [(contact, "added", "") for contact in people]
     span = DetectedSpan(SpanKind.CHANGES, "", STRETCH, "a", "b", 0, len(people), found)
     run = Run("bench", "run")
-    ledger.record_spans(run, [span], ACTIONS, DEFINITION, NOW, recorded_only=False)
+    ledger.runs.record_spans(run, [span], ACTIONS, DEFINITION, NOW, recorded_only=False)
 
 
 def copied(ledger: Ledger, other: Ledger) -> float:

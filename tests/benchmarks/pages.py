@@ -29,7 +29,8 @@ import yaml
 from sqlalchemy import Connection, Engine, create_engine, event, select, text
 
 from segue.ledger.engine import open_engine, upgrade
-from segue.ledger.schema import State, changes, definitions, deliveries, requests, runs, spans
+from segue.ledger.schema import changes, definitions, deliveries, requests, runs, spans
+from segue.ledger.states import State
 from tests.benchmarks.report import facts
 
 HERE = Path(__file__).parent

@@ -187,7 +187,7 @@ class Stage:
                 person = people.contact(case.channel, kind, case.contacts.get(kind, {}))
                 who = person["contact_id"]
                 key = self.ledger.key(case.channel, action, who, "added", CURRENT)
-                row = self.ledger.find_delivery(key)
+                row = self.ledger.queries.find_delivery(key)
                 assert row is not None, (action, kind)
                 messages = tuple(by_mark.get(case.mark_of(key, who), ()))
                 sent = Sent(person, key, self.sandbox.url)

@@ -39,17 +39,9 @@ from segue.errors import (
     SettingsError,
     TransientFailure,
 )
-from segue.ledger import (
-    Decision,
-    Ledger,
-    RecordedRun,
-    RecordedSpan,
-    RequestKind,
-    Run,
-    Selection,
-    Settlement,
-    Wishes,
-)
+from segue.ledger import Ledger
+from segue.ledger.facts import Decision, RecordedRun, RecordedSpan, Run, Wishes
+from segue.ledger.people.release_requests import RequestKind, Selection, Settlement
 from segue.runs.areas import RunArea
 from segue.runs.branches import BranchRef, cut
 from segue.runs.detection import detect
@@ -62,6 +54,7 @@ from segue.testing import AskableChannel, Outbox, RecordingChannel
 from segue.upkeep.forgetting import forget
 from segue.workflows.definition import WorkflowDefinition
 from segue.workflows.resolved import ResolvedWorkflow
+from tests.unit.builders import stores_of
 
 CONTACTS = "abcdef"
 FIRST_DAY = date(2026, 11, 1)
@@ -176,7 +169,11 @@ MOODS = ["accept", *ANSWERS, *ANSWERS_AFTER]
 class MortalLedger(Ledger):
     """The ledger as one worker sees it: once the worker died, it does nothing more."""
 
-    mood: Mood
+    def __init__(self, mood: Mood, *values: Any, **options: Any) -> None:
+        super().__init__(*values, **options)
+        self.mood = mood
+        for store in stores_of(self):
+            store._write, store._read = self._write, self._read
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
@@ -438,7 +435,7 @@ class World:
             yield "a person rejected it, or quarantined its snapshot"
         if it.contact in self.forgotten:
             yield "the contact was forgotten"
-        if self.ledger.stopped(NAME):
+        if self.ledger.people.stopped(NAME):
             yield "the workflow is stopped"
         share = self._share
         if share is not None and held_out(it.contact, share):
@@ -504,7 +501,7 @@ class World:
         if not self.resends:
             return identities
         reached = ("sending", "delivered", "uncertain")
-        rows = self.ledger.list_deliveries()
+        rows = self.ledger.queries.list_deliveries()
         return identities & {_identity(row) for row in rows if row["outcome"] in reached}
 
     def _near(self, once: str, one: Identity, other: Identity) -> bool:
@@ -541,7 +538,7 @@ class World:
                 span.stretch.current.key,
                 span.run_id,
             )
-            for span in self.ledger.all_spans(NAME)
+            for span in self.ledger.runs.all_spans(NAME)
             if span.kind == "changes"
         ]
 
@@ -646,12 +643,12 @@ class World:
     def release(self, mood: Mood) -> None:
         """One run of segue_release, which tells of what goes wrong in it."""
         work = []
-        before = {row["key"]: row for row in self.ledger.list_deliveries()}
+        before = {row["key"]: row for row in self.ledger.queries.list_deliveries()}
         with self._worker(mood) as ledger:
-            for request in ledger.open_requests():
-                ledger.carry_out(request, self.now)
-            ledger.free_expired(self.now)
-            work = ledger.actions_with_work(self.now)
+            for request in ledger.people.open_requests():
+                ledger.people.carry_out(request, self.now)
+            ledger.deliveries.free_expired(self.now)
+            work = ledger.deliveries.actions_with_work(self.now)
         for _, action in work:
             mood.dead = False
             if action not in self.actions:
@@ -672,7 +669,7 @@ class World:
     def _hear(self, before: Mapping[str, Mapping[str, Any]]) -> None:
         """Note what went wrong since ``before`` and that nobody would be told of."""
         wrong: Counter[tuple[str, str]] = Counter()
-        for key, row in ((row["key"], row) for row in self.ledger.list_deliveries()):
+        for key, row in ((row["key"], row) for row in self.ledger.queries.list_deliveries()):
             outcome = "expired" if row["reason"] == "expired" else row["outcome"]
             is_sent_again = outcome == "uncertain" and row["held_until"] is not None
             then = before.get(key, {})
@@ -680,17 +677,17 @@ class World:
                 same = (then.get("outcome"), then.get("reason")) == (row["outcome"], row["reason"])
                 wrong[row["action"], outcome] += not same
         for action in ACTIONS:
-            untold = self.ledger.untold(NAME, action)
+            untold = self.ledger.deliveries.untold(NAME, action)
             for late in untold.outcomes:
                 wrong[action, late.outcome] -= late.count
-            self.ledger.mark_told(untold)
+            self.ledger.deliveries.mark_told(untold)
         self.violations += [f"nobody is told of {each}" for each in sorted(+wrong)]
 
     def release_without_definitions(self) -> None:
         """One run of segue_release while SEGUE_HOME is missing, or half copied."""
         with self._worker(Mood()) as ledger:
-            ledger.free_expired(self.now)
-            for name, action in ledger.actions_with_work(self.now):
+            ledger.deliveries.free_expired(self.now)
+            for name, action in ledger.deliveries.actions_with_work(self.now):
                 await_definition(name, action, ledger, self.now)
 
     def drop(self) -> None:
@@ -698,19 +695,21 @@ class World:
         self._request(RequestKind.DROP, Selection(workflow=NAME))
 
     def _request(self, kind: RequestKind, meant: Selection, *how: Settlement) -> None:
-        number = self.ledger.file_request(kind, meant, "ann", self.now, *how)
-        [filed] = [each for each in self.ledger.open_requests() if each.id == number]
-        self.ledger.carry_out(filed, self.now)
+        number = self.ledger.people.file_request(kind, meant, "ann", self.now, *how)
+        [filed] = [each for each in self.ledger.people.open_requests() if each.id == number]
+        self.ledger.people.carry_out(filed, self.now)
 
     def settle(self) -> None:
         """A person finds out what became of each uncertain delivery, and says so."""
-        for row in self.ledger.list_deliveries(outcome="uncertain"):
+        for row in self.ledger.queries.list_deliveries(outcome="uncertain"):
             arrived = any(arrival.identity == _identity(row) for arrival in self.arrivals)
             settlement = Settlement.DELIVERED if arrived else Settlement.NOT_DELIVERED
             self._request(RequestKind.SETTLE, Selection(keys=(row["key"],)), settlement)
 
     def request_retry(self) -> None:
-        self.ledger.file_request(RequestKind.RETRY, Selection(workflow=NAME), "ann", self.now)
+        self.ledger.people.file_request(
+            RequestKind.RETRY, Selection(workflow=NAME), "ann", self.now
+        )
 
     # What people decide about contacts and snapshots
 
@@ -718,7 +717,7 @@ class World:
         """Nothing of the spans that touch the snapshot is to begin any more."""
         key = key_of(day)
         touched = {span.ends_with for span in self._covered() if day in span.days}
-        self.ledger.quarantine("people", key, reason="", by="ann", now=self.now)
+        self.ledger.people.quarantine("people", key, reason="", by="ann", now=self.now)
         self._note_quarantine(day, touched)
 
     def _note_quarantine(self, day: int, touched: set[str]) -> None:
@@ -726,22 +725,22 @@ class World:
         self.was_quarantined = True
         self.rejected |= {
             _identity(row)
-            for row in self.ledger.list_deliveries()
+            for row in self.ledger.queries.list_deliveries()
             if row["snapshot"] in (touched if row["change"] != ENROLLED else {key_of(day)})
             and row["outcome"] != "delivered"
             and row["reason"] != "no_longer_a_change"
         }
 
     def end_quarantine(self, day: int) -> None:
-        self.ledger.end_quarantine("people", key_of(day))
+        self.ledger.people.end_quarantine("people", key_of(day))
         self.quarantines.discard(day)
 
     def suppress(self, contact: str) -> None:
-        self.ledger.suppress([contact], "ann", "", self.now)
+        self.ledger.people.suppress([contact], "ann", "", self.now)
         self.suppressed.add(contact)
 
     def unsuppress(self, contact: str) -> None:
-        self.ledger.unsuppress([contact])
+        self.ledger.people.unsuppress([contact])
         self.suppressed.discard(contact)
 
     def forget(self, contact: str) -> None:
@@ -752,20 +751,22 @@ class World:
 
     def meddle_from_another_namespace(self, day: int) -> None:
         """People of another namespace in the same ledger do what they like: nothing of ours."""
-        before = self.ledger.list_deliveries()
+        before = self.ledger.queries.list_deliveries()
         other = Ledger(self.engine, f"{self.namespace} too", SECRET, is_new=True)
-        other.quarantine("people", key_of(day), reason="", by="eve", now=self.now)
-        other.suppress(CONTACTS, "eve", "", self.now)
-        other.stop(NAME, "eve", "", self.now)
+        other.people.quarantine("people", key_of(day), reason="", by="eve", now=self.now)
+        other.people.suppress(CONTACTS, "eve", "", self.now)
+        other.people.stop(NAME, "eve", "", self.now)
         for kind in (RequestKind.RETRY, RequestKind.DROP):
-            other.file_request(kind, Selection(workflow=NAME), "eve", self.now)
-        for request in other.open_requests():
-            other.carry_out(request, self.now)
-        other.free_expired(self.now)
+            other.people.file_request(kind, Selection(workflow=NAME), "eve", self.now)
+        for request in other.people.open_requests():
+            other.people.carry_out(request, self.now)
+        other.deliveries.free_expired(self.now)
         with suppress(SegueError):
             run = Run(NAME, "from another namespace")
             detect(self.workflow, run, Wishes(), ledger=other, store=self.store, now=self.now)
-        if self.ledger.list_deliveries() != before or other.actions_with_work(self.now):
+        if self.ledger.queries.list_deliveries() != before or other.deliveries.actions_with_work(
+            self.now
+        ):
             self.violations.append("another namespace changed something, or has work to do")
 
     def refuses_a_changed_namespace(self) -> None:
@@ -781,8 +782,8 @@ class World:
     @contextmanager
     def _worker(self, mood: Mood) -> Iterator[Ledger]:
         """The process of a task: what Segue raises fails it, and death ends it."""
-        ledger = MortalLedger(self.engine, self.namespace, SECRET, is_new=True)
-        ledger.mood = self.mood = mood
+        self.mood = mood
+        ledger = MortalLedger(mood, self.engine, self.namespace, SECRET, is_new=True)
         self.resends |= self.policies.get("on_uncertain") == "resend"
         with suppress(SegueError, Died):
             yield ledger
@@ -802,23 +803,23 @@ class World:
         changes = [
             change
             for span in found.spans
-            for change in changes_of_span(span.stretch, ledger.changes_to_handle(span.id))
+            for change in changes_of_span(span.stretch, ledger.queries.changes_to_handle(span.id))
         ]
         area = RunArea.of_run(str(self.folder / "state"), self.namespace, NAME, dag_run.run.run_id)
         area.write_audience(resolved.audience)
         dag_run.refs = area.write_slices(cut(changes, resolved.definition.branches))
 
     def _guard(self, dag_run: DagRun, ledger: Ledger) -> None:
-        recorded = ledger.find_run(NAME, dag_run.run.run_id)
+        recorded = ledger.runs.find_run(NAME, dag_run.run.run_id)
         judge_policies(self.workflow, recorded, dag_run.wishes, ledger, self.now)
         spans = live_spans(recorded, ledger)
         ids = [span.id for span in spans]
         if question(self.workflow, recorded, ledger) is None:
-            ledger.release(ids, self.now, self.workflow.action_ids)
+            ledger.runs.release(ids, self.now, self.workflow.action_ids)
         elif self.answer == "approve":
             waiting = self._of_spans(spans)
             yes = Decision("approved", "ann", self.now)
-            ledger.approve(recorded, ids, yes, self.workflow.action_ids)
+            ledger.runs.approve(recorded, ids, yes, self.workflow.action_ids)
             self.approved |= {it for it, row in waiting.items() if row["reason"] == "rejected"}
             self.rejected -= set(waiting)
             self.enrolled |= {
@@ -838,18 +839,18 @@ class World:
         ids, no = [span.id for span in spans], Decision("rejected", "ann", self.now)
         planned = {it for it, row in self._of_spans(spans).items() if row["outcome"] == "planned"}
         if self.answer == "reject":
-            ledger.reject(recorded, ids, no)
+            ledger.runs.reject(recorded, ids, no)
         else:
             day = day_of(spans[-1].stretch.current.key)
             touched = {span.ends_with for span in self._covered() if day in span.days}
-            ledger.reject_snapshot(recorded, ids, no, directory="people", key=key_of(day))
+            ledger.runs.reject_snapshot(recorded, ids, no, directory="people", key=key_of(day))
             self._note_quarantine(day, touched)
         self.rejected |= planned
 
     def _of_spans(self, spans: Sequence[RecordedSpan]) -> dict[Identity, Mapping[str, Any]]:
         """Return what is recorded for the changes of some spans."""
         ends = {(span.kind == "enrolment", span.stretch.current.key) for span in spans}
-        rows = self.ledger.list_deliveries()
+        rows = self.ledger.queries.list_deliveries()
         return {
             _identity(row): row
             for row in rows
@@ -884,7 +885,7 @@ class World:
 
         ``troubles`` are the first days' moods.
         """
-        self.ledger.go(NAME)
+        self.ledger.people.go(NAME)
         for day in list(self.incomplete):
             self.complete(day)
         for dag_run in list(self.runs.values()):
@@ -909,7 +910,7 @@ class World:
             run = Run(NAME, f"scheduled {end}", (end - timedelta(days=1), end))
             if run.run_id not in self.runs:
                 self.start(run, Wishes(), Mood())
-        spans = [span.stretch for span in self.ledger.all_spans(NAME)]
+        spans = [span.stretch for span in self.ledger.runs.all_spans(NAME)]
         resolved = self.workflow
         snapshots = list_snapshots(resolved.directory, now=self.now)
         for gap in gaps(resolved, spans, snapshots, self.now):
@@ -936,7 +937,7 @@ class World:
 
     def overlapping(self) -> list[str]:
         """Return the pairs of recorded spans that have time in common."""
-        spans = [s.stretch for s in self.ledger.all_spans(NAME) if not s.stretch.is_empty]
+        spans = [s.stretch for s in self.ledger.runs.all_spans(NAME) if not s.stretch.is_empty]
         ordered = sorted(spans, key=lambda stretch: stretch.previous.as_of)
         return [
             f"{one} {other}"
@@ -948,7 +949,7 @@ class World:
         """Return the days between the first snapshot and the last that no span covers."""
         covered = {
             day
-            for span in self.ledger.all_spans(NAME)
+            for span in self.ledger.runs.all_spans(NAME)
             for day in range(
                 day_at(span.stretch.previous.as_of) + 1, day_of(span.stretch.current.key) + 1
             )
@@ -959,12 +960,14 @@ class World:
     def unfinished(self) -> list[str]:
         """Return the deliveries that nothing takes up any more and that have no outcome."""
         final = ("delivered", "failed", "uncertain", "skipped", "suppressed")
-        rows = [row for row in self.ledger.list_deliveries() if row["action"] in self.actions]
+        rows = [
+            row for row in self.ledger.queries.list_deliveries() if row["action"] in self.actions
+        ]
         return [f"{_identity(r)} {r['outcome']}" for r in rows if r["outcome"] not in final]
 
     def lost(self) -> list[str]:
         """Return the true changes of covered time that were neither delivered nor, rightly, not."""
-        rows = {_identity(row): row for row in self.ledger.list_deliveries()}
+        rows = {_identity(row): row for row in self.ledger.queries.list_deliveries()}
         problems = []
         for it, details, covered in self._expected():
             row = rows.get(it)
@@ -1056,7 +1059,7 @@ class World:
         )
 
     def _has(self, change: str, contact: str) -> bool:
-        rows = self.ledger.list_deliveries(contact_id=contact)
+        rows = self.ledger.queries.list_deliveries(contact_id=contact)
         return any(row["change"] == change for row in rows)
 
     def unaccounted(self) -> list[str]:
@@ -1064,7 +1067,7 @@ class World:
         return [each for run in self.runs.values() for each in self._problems_of(run)]
 
     def _problems_of(self, dag_run: DagRun) -> Sequence[str]:
-        recorded = self.ledger.find_run(NAME, dag_run.run.run_id)
+        recorded = self.ledger.runs.find_run(NAME, dag_run.run.run_id)
         if recorded is None:
             return ()
         return report_run(self.workflow, recorded, self.ledger).problems

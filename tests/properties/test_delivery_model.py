@@ -31,9 +31,11 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import event, select
 
-from segue.ledger import Ledger, Run, Wishes
+from segue.ledger import Ledger
 from segue.ledger.engine import open_engine, upgrade
-from segue.ledger.schema import State, deliveries
+from segue.ledger.facts import Run, Wishes
+from segue.ledger.schema import deliveries
+from segue.ledger.states import State
 from tests.properties.delivery_world import (
     ACTIONS,
     CONTACTS,
@@ -282,9 +284,9 @@ class Sequences(RuleBasedStateMachine):
     @rule(stop=st.booleans())
     def a_person_stops_the_workflow_or_lets_it_go(self, stop):
         if stop:
-            self.world.ledger.stop(NAME, "ann", "", self.world.now)
+            self.world.ledger.people.stop(NAME, "ann", "", self.world.now)
         else:
-            self.world.ledger.go(NAME)
+            self.world.ledger.people.go(NAME)
 
     @rule(name=st.sampled_from(sorted(policies)), data=st.data())
     def a_policy_is_edited(self, name, data):
@@ -351,7 +353,7 @@ class Sequences(RuleBasedStateMachine):
         day = data.draw(st.sampled_from(sorted(self.world.snapshots)), label="day")
         self.world.meddle_from_another_namespace(day)
 
-    @precondition(lambda self: self.world.ledger.all_spans(NAME))
+    @precondition(lambda self: self.world.ledger.runs.all_spans(NAME))
     @rule()
     def the_namespace_is_changed_by_mistake(self):
         self.world.refuses_a_changed_namespace()
@@ -452,7 +454,7 @@ class Quarantined(World):
             with self.ledger._write() as connection:  # nothing begins while it is looked at
                 self.under_way = frozenset(connection.execute(sending).scalars())
                 self.before = len(self.arrivals)
-                self.ledger._quarantine(connection, quarantine)
+                self.ledger.people._quarantine(connection, quarantine)
         super()._before(key, message)
 
 

@@ -17,8 +17,9 @@ import pytest
 from segue.clock import Clock
 from segue.delivery.steps import deliver_action
 from segue.errors import TransientFailure
-from segue.ledger import Ledger, Run, Wishes
+from segue.ledger import Ledger
 from segue.ledger.engine import open_engine
+from segue.ledger.facts import Run, Wishes
 from segue.testing import Outbox, RecordingChannel
 from tests.properties.delivery_world import (
     CONTACTS,

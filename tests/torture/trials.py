@@ -23,7 +23,8 @@ from sqlalchemy import select
 
 from segue.ledger import Ledger
 from segue.ledger.engine import open_engine, upgrade
-from segue.ledger.schema import State, deliveries
+from segue.ledger.schema import deliveries
+from segue.ledger.states import State
 from tests.torture.deadly import DeadlySandbox
 from tests.torture.vendors import Vendor
 from tests.torture.worker import ACTION, LEFT_TO_RETRY, SNAPSHOT, WORKFLOW
@@ -185,7 +186,7 @@ class Trial:
             detected(stretch(21, 22), added(*self.contacts)),
             actions=(ACTION,),
         )
-        self._ledger.release(ids, NOW)
+        self._ledger.runs.release(ids, NOW)
 
     def delivery_keys(self) -> list[str]:
         """Return the keys of all deliveries, in the contacts' order."""

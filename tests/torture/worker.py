@@ -23,8 +23,8 @@ from segue.contracts.channel import BUILT_IN, channel_class
 from segue.delivery.candidates import Candidate, Terms
 from segue.delivery.door import Door
 from segue.errors import LedgerError
-from segue.ledger import Ledger
-from segue.ledger.schema import State
+from segue.ledger import Deliveries, Ledger
+from segue.ledger.states import State
 
 BEFORE_CLAIM = "before the claim"
 AFTER_CLAIM = "after the claim"
@@ -51,8 +51,8 @@ class Fate:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-class MortalLedger(Ledger):
-    """The ledger of a worker that may die at the borders of its transactions."""
+class MortalDeliveries(Deliveries):
+    """The deliveries of a worker that may die at the borders of its transactions."""
 
     fate: Fate
 
@@ -129,8 +129,11 @@ def _live(job: dict[str, Any], say: Any) -> NoReturn:
 
 def _work(job: dict[str, Any], say: Any) -> int:
     """Take each slice through the door, as one mapped task after another would."""
-    ledger = MortalLedger.open(job["ledger"], job["namespace"])
-    ledger.fate = Fate(job["step"], job["nth"])
+    ledger = Ledger.open(job["ledger"], job["namespace"])
+    fate = Fate(job["step"], job["nth"])
+    mortal = MortalDeliveries(ledger.engine, ledger.namespace)
+    mortal.fate = fate
+    ledger.deliveries = mortal
     channel = channel_class(job["channel"]).model_validate(job["fields"])
     is_complete = True
     say(claims=True)
@@ -143,7 +146,7 @@ def _work(job: dict[str, Any], say: Any) -> int:
             clock=Clock(sleep=lambda seconds: time.sleep(min(seconds, LONGEST_NAP))),
         )
         result = door.deliver([_candidate(ledger, contact_id) for contact_id in contacts])
-        ledger.fate.comes(TASK_END)
+        fate.comes(TASK_END)
         is_complete = is_complete and result.is_complete
         left = {str(state): count for state, count in result.standing.items()}
         say(slice=number, done=result.is_complete, connection=result.connection, standing=left)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from segue.ledger import DetectedSpan, Ledger, Run, SpanKind
-from segue.ledger.schema import State, deliveries
+from segue.ledger import Ledger
+from segue.ledger.facts import DetectedSpan, Run, SpanKind
+from segue.ledger.schema import deliveries
+from segue.ledger.states import State
 from segue.ledger.stretches import Point, Stretch
 
 BEGUN = datetime.now(UTC)  # of all tests: midnight may come in the middle of one
@@ -45,12 +47,12 @@ def record(
     run = Run(workflow, run_id)
     spans = [span(back, *contacts)]
     now = datetime.now(UTC)
-    ledger.record_spans(run, spans, actions, definition, now, recorded_only=False)
+    ledger.runs.record_spans(run, spans, actions, definition, now, recorded_only=False)
 
 
 def settle(ledger: Ledger, contact: str, state: State, **values) -> str:
     """Put the deliveries of a contact into a state; returns the key of the last."""
-    found = ledger.list_deliveries(contact_id=contact)
+    found = ledger.queries.list_deliveries(contact_id=contact)
     for row in found:
         with ledger.engine.begin() as connection:
             connection.execute(

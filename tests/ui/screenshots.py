@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from segue.ledger import Selection
+from segue.ledger.people.release_requests import Selection
 from segue.upkeep import interventions as asking
 from tests.ui.browsing import browser, frame_of, inner_of, log_in
 from tests.ui.showroom import RENEWALS, ROOT, release, showroom
@@ -36,9 +36,9 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.output.mkdir(parents=True, exist_ok=True)
     with _home(arguments.home) as home, showroom(home, DAYS) as world, browser() as chromium:
-        if world.ledger.list_deliveries(workflow=RENEWALS, outcome="sending"):
+        if world.ledger.queries.list_deliveries(workflow=RENEWALS, outcome="sending"):
             release(world)  # finds out that nobody can tell
-        if not world.ledger.list_requests():
+        if not world.ledger.people.list_requests():
             now = datetime.now(UTC)
             asking.retry(world.ledger, Selection(RENEWALS, action="mail"), "anna", now)
         for theme in THEMES:
@@ -53,9 +53,11 @@ def main() -> None:
 def _pages(world: Any) -> Iterator[tuple[str, int, str]]:
     """Yield (name, height in pixels, address) of each picture."""
     ledger = world.ledger
-    (renewal, *_) = ledger.recent_runs(RENEWALS, 1)
-    (risky, *_) = ledger.list_deliveries(workflow="escalate_at_risk", outcome="delivered")
-    (*_, welcomed) = ledger.list_deliveries(workflow="welcome_high_value", outcome="delivered")
+    (renewal, *_) = ledger.queries.recent_runs(RENEWALS, 1)
+    (risky, *_) = ledger.queries.list_deliveries(workflow="escalate_at_risk", outcome="delivered")
+    (*_, welcomed) = ledger.queries.list_deliveries(
+        workflow="welcome_high_value", outcome="delivered"
+    )
     nav = "segue/{}"
     yield "workflows", 720, nav.format("workflows")
     yield "workflow", 1150, nav.format("workflow?workflow=escalate_at_risk")

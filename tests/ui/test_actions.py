@@ -7,7 +7,7 @@ import re
 import pytest
 
 from segue.ledger import Ledger
-from segue.ledger.schema import State
+from segue.ledger.states import State
 from tests.ui.filled import record, settle
 
 FORMS = {
@@ -39,7 +39,7 @@ def press(client, name: str, **values):
 
 
 def key_of(ledger: Ledger, contact: str) -> str:
-    (row,) = ledger.list_deliveries(contact_id=contact)
+    (row,) = ledger.queries.list_deliveries(contact_id=contact)
     return row["key"]
 
 
@@ -48,10 +48,10 @@ def test_a_failed_delivery_is_retried_on_request(client, filled):
     answer = press(client("una"), "retry", key=key_of(filled, "bob"))
     assert answer.status_code == 303
     assert answer.headers["location"] == "/segue/requests"
-    (request,) = filled.open_requests()
+    (request,) = filled.people.open_requests()
     assert (request.kind, request.requested_by) == ("retry", "una")
     assert request.selection.keys == [key_of(filled, "bob")]
-    (row,) = filled.list_deliveries(contact_id="bob")
+    (row,) = filled.queries.list_deliveries(contact_id="bob")
     assert row["outcome"] == State.FAILED
     listing = client("vera").get("/segue/requests").text
     assert "una" in listing
@@ -62,30 +62,31 @@ def test_a_failed_delivery_is_retried_on_request(client, filled):
 def test_an_uncertain_delivery_is_settled_on_request(client, filled, settlement):
     key = key_of(filled, "carl")
     assert press(client("una"), "settle", key=key, settlement=settlement).status_code == 303
-    (request,) = filled.open_requests()
+    (request,) = filled.people.open_requests()
     assert (request.kind, request.settlement) == ("settle", settlement)
 
 
 def test_a_workflow_is_stopped_and_let_go_at_once_and_both_are_noted(client, filled):
     una = client("una")
     assert press(una, "stop").status_code == 303
-    stop = filled.stopped("welcome")
+    stop = filled.people.stopped("welcome")
     assert (stop.stopped_by, stop.reason) == ("una", "a person says so")
     page = una.get("/segue/workflow?workflow=welcome").text
     assert "Nothing of it is sent until it may go again" in page
     assert press(una, "go").status_code == 303
-    assert filled.stopped("welcome") is None
+    assert filled.people.stopped("welcome") is None
     noted = [
-        (note.kind, note.requested_by, note.done_at is None) for note in filled.list_requests()
+        (note.kind, note.requested_by, note.done_at is None)
+        for note in filled.people.list_requests()
     ]
     assert noted == [("stop", "una", False), ("go", "una", False)]
 
 
 def test_a_contact_of_the_workflow_is_suppressed_and_it_is_noted(client, filled):
     assert press(client("una"), "suppress", reason="asked by phone").status_code == 303
-    (row,) = filled.list_suppressions()
+    (row,) = filled.people.list_suppressions()
     assert (row.contact_id, row.added_by, row.reason) == ("bob", "una", "asked by phone")
-    (note,) = filled.list_requests()
+    (note,) = filled.people.list_requests()
     assert (note.kind, note.selection.contact) == ("suppress", "bob")
     assert press(client("una"), "suppress", contact="stranger").status_code == 404
 
@@ -95,7 +96,7 @@ def test_a_viewer_has_no_buttons_and_is_refused(client, filled, name):
     foreign = token(client("una"))
     data = {"workflow": "welcome", "csrf": foreign, **FORMS[name]}
     assert client("vera").post(f"/segue/{name}", data=data).status_code == 403
-    assert filled.list_requests() == []
+    assert filled.people.list_requests() == []
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -107,15 +108,15 @@ def test_a_form_of_somebody_else_is_refused(client, filled, name, csrf):
     answer = press(client("una"), name, csrf=csrf)
     assert answer.status_code == 403
     assert "not sent by one of Segue" in answer.text
-    assert filled.list_requests() == []
-    assert filled.stopped("welcome") is None
+    assert filled.people.list_requests() == []
+    assert filled.people.stopped("welcome") is None
 
 
 @pytest.mark.parametrize("name", FORMS)
 def test_nothing_is_done_by_get(client, filled, name):
     answer = client("anna").get(f"/segue/{name}?workflow=welcome")
     assert answer.status_code in (404, 405)
-    assert filled.list_requests() == []
+    assert filled.people.list_requests() == []
 
 
 @pytest.mark.parametrize("name", FORMS)
@@ -141,7 +142,7 @@ def test_a_key_of_another_workflow_is_not_touched(client, filled, definitions):
     settle(filled, "xavier", State.FAILED)
     answer = press(client("una"), "retry", key=key_of(filled, "xavier"))
     assert answer.status_code == 409
-    assert filled.list_requests() == []
+    assert filled.people.list_requests() == []
 
 
 def test_requests_about_what_one_may_not_read_are_not_listed(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from segue.ledger import Ledger
-from segue.ledger.schema import State
+from segue.ledger.states import State
 from tests.ui.conftest import USERS
 from tests.ui.filled import record, settle
 
@@ -59,7 +59,7 @@ def test_a_run_s_contacts_and_deliveries_are_paged(client, filled):
         f"{V1}/workflows/welcome/deliveries", params={"state": "uncertain", "before": found["next"]}
     )
     assert rest.json() == {"items": [], "next": None}
-    (row,) = filled.list_deliveries(contact_id="ann")
+    (row,) = filled.queries.list_deliveries(contact_id="ann")
     one = vera.get(f"{V1}/workflows/welcome/deliveries/{row['key']}").json()
     assert one["outcome"] == "delivered"
     assert vera.get(f"{V1}/workflows/other/deliveries/{row['key']}").status_code == 404
@@ -70,10 +70,10 @@ def test_what_changes_something_takes_a_token_and_the_right(client, filled):
     path = f"{V1}/workflows/welcome/retry"
     assert client("una").post(path, json={}).status_code == 403  # a cookie alone
     assert client(None).post(path, json={}, headers=bearer("vera")).status_code == 403
-    assert filled.list_requests() == []
+    assert filled.people.list_requests() == []
     answer = client(None).post(path, json={"error": "400"}, headers=bearer("una"))
     assert answer.status_code == 202
-    (request,) = filled.open_requests()
+    (request,) = filled.people.open_requests()
     assert (request.id, request.requested_by) == (answer.json()["request"], "una")
     listed = client("vera").get(f"{V1}/requests").json()["items"]
     assert [(item["kind"], item["requested_by"]) for item in listed] == [("retry", "una")]
@@ -87,13 +87,13 @@ def test_each_wish_goes_through_the_same_door(client, filled):
     assert ask("settle", settlement="delivered").status_code == 202
     assert ask("stop", reason="why").json() == {"done": True}
     assert ask("stop").json() == {"done": False}
-    assert filled.stopped("welcome").reason == "why"
+    assert filled.people.stopped("welcome").reason == "why"
     assert ask("go").json() == {"done": True}
     assert ask("suppress", contact="bob").json() == {"done": True}
     assert ask("suppress", contact="stranger").status_code == 404
     assert ask("retry", nonsense=1).status_code == 422
     assert ask("retry", action="none").status_code == 409
-    assert [item.kind for item in filled.list_requests()] == [
+    assert [item.kind for item in filled.people.list_requests()] == [
         "settle",
         "stop",
         "stop",

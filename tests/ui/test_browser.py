@@ -34,7 +34,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     kept = os.environ.get("SEGUE_TEST_SHOWROOM")  # a folder, to use its Airflow again
     home = Path(kept) if kept else tmp_path_factory.mktemp("showroom")
     with showroom(home, DAYS, CROWD) as world:
-        if world.ledger.list_deliveries(workflow=RENEWALS, outcome="sending"):
+        if world.ledger.queries.list_deliveries(workflow=RENEWALS, outcome="sending"):
             release(world)
         yield world
 
@@ -92,16 +92,20 @@ def anna(chromium, room) -> Iterator[Visitor]:
 
 
 def run_of(room: World) -> str:
-    return room.ledger.recent_runs(RENEWALS, 1)[0].run_id
+    return room.ledger.queries.recent_runs(RENEWALS, 1)[0].run_id
 
 
 def key_of(room: World, contact: str, action: str = "mail") -> str:
-    (row,) = room.ledger.list_deliveries(workflow=RENEWALS, contact_id=contact, action=action)
+    (row,) = room.ledger.queries.list_deliveries(
+        workflow=RENEWALS, contact_id=contact, action=action
+    )
     return row["key"]
 
 
 def outcome_of(room: World, contact: str) -> str:
-    (row,) = room.ledger.list_deliveries(workflow=RENEWALS, contact_id=contact, action="mail")
+    (row,) = room.ledger.queries.list_deliveries(
+        workflow=RENEWALS, contact_id=contact, action="mail"
+    )
     return row["outcome"]
 
 
@@ -149,7 +153,9 @@ def test_segments_draw_real_charts_and_say_what_a_day_was(anna: Visitor):
 
 def test_why_a_contact_is_in_a_segment_is_a_click_away_from_its_page(anna: Visitor, room):
     """From the search for an id to the tree of conditions."""
-    (row, *_) = room.ledger.list_deliveries(workflow="escalate_at_risk", outcome="delivered")
+    (row, *_) = room.ledger.queries.list_deliveries(
+        workflow="escalate_at_risk", outcome="delivered"
+    )
     frame = anna.inside("contact")
     frame.get_by_label("Contact").fill(row["contact_id"])
     frame.get_by_role("button", name="Find").click()

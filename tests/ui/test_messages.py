@@ -9,7 +9,7 @@ import pytest
 
 from segue.delivery.candidates import message_digest
 from segue.ledger import Ledger
-from segue.ledger.schema import State
+from segue.ledger.states import State
 from segue.workflows.catalog import Catalog
 from tests.ui.filled import HOSTILE, day_key, record, settle
 
@@ -121,7 +121,7 @@ def test_the_plan_of_the_next_run_shows_messages_to_whoever_may_see_them(
     assert "Dear &lt;img src=x onerror=alert(1)&gt;" in answer.text
     assert "<img" not in answer.text
     assert client("vera").get("/segue/plan?workflow=welcome").status_code == 403
-    assert ledger.list_deliveries() == []
+    assert ledger.queries.list_deliveries() == []
 
 
 def test_a_plan_that_cannot_be_made_says_why(client, ledger, definitions, place):

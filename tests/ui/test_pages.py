@@ -12,7 +12,8 @@ from sqlalchemy import update
 
 from segue.contacts.change import Change
 from segue.ledger import Ledger
-from segue.ledger.schema import State, spans
+from segue.ledger.schema import spans
+from segue.ledger.states import State
 from segue.runs.areas import RunArea
 from tests.ui.filled import HOSTILE, day_key, record, settle
 
@@ -230,7 +231,7 @@ def test_dead_letters_are_listed_newest_first_in_pages(client, ledger, definitio
 
 def test_a_delivery_of_another_workflow_is_not_shown(client, filled, definitions):
     definitions("other")
-    (row,) = filled.list_deliveries(contact_id="ann")
+    (row,) = filled.queries.list_deliveries(contact_id="ann")
     vera = client("vera")
     assert vera.get(f"/segue/delivery?workflow=welcome&key={row['key']}").status_code == 200
     assert vera.get(f"/segue/delivery?workflow=other&key={row['key']}").status_code == 404

@@ -11,7 +11,9 @@ from html import unescape
 import pytest
 import yaml
 
-from segue.ledger import Crossings, Ledger, Run, Size
+from segue.ledger import Ledger
+from segue.ledger.facts import Run
+from segue.ledger.queries.sizes import Crossings, Size
 from segue.web.segment_charts import age, course, is_late
 from segue.workflows.catalog import Catalog
 from tests.ui.filled import HOSTILE, day_key, record, span
@@ -157,7 +159,9 @@ def test_an_edit_of_the_workflow_alone_is_no_edit_of_the_segment(client, filled,
     changed = json.loads(resolved.fingerprint[1])
     changed["workflow"]["owner"] = "somebody else"
     definition = ("f" * 64, json.dumps(changed))
-    filled.record_spans(run, [again], ["mail"], definition, datetime.now(UTC), recorded_only=False)
+    filled.runs.record_spans(
+        run, [again], ["mail"], definition, datetime.now(UTC), recorded_only=False
+    )
     assert client("vera").get(page).text.count("<strong>Edited</strong>") == before == 1
 
 

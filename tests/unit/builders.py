@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import update
 
-from segue.ledger import DetectedSpan, Finished, Ledger, Run, SpanKind, StartRules
+from segue.ledger import Deliveries, Ledger
+from segue.ledger.base import LedgerDatabase
+from segue.ledger.facts import DetectedSpan, Finished, Run, SpanKind, StartRules
 from segue.ledger.schema import deliveries
 from segue.ledger.stretches import Point, Stretch
 
@@ -59,7 +61,7 @@ def states(ledger: Ledger) -> dict[str, str]:
         f"{row['contact_id']}@{row['snapshot'][-2:]}": ":".join(
             filter(None, (row["outcome"], row["reason"]))
         )
-        for row in ledger.list_deliveries()
+        for row in ledger.queries.list_deliveries()
     }
 
 
@@ -72,9 +74,9 @@ def record(
     ledger: Ledger, run_: Run, *spans: DetectedSpan, actions: tuple[str, ...] = ("mail",)
 ) -> list[int]:
     """Record a run with these spans and return their ids."""
-    ledger.record_spans(run_, spans, actions, DEFINITION, NOW, recorded_only=False)
-    recorded = ledger.find_run(run_.workflow, run_.run_id)
-    return [span.id for span in ledger.spans_of(recorded)]
+    ledger.runs.record_spans(run_, spans, actions, DEFINITION, NOW, recorded_only=False)
+    recorded = ledger.runs.find_run(run_.workflow, run_.run_id)
+    return [span.id for span in ledger.runs.spans_of(recorded)]
 
 
 RULES = StartRules("recording", "team")
@@ -83,7 +85,25 @@ RULES = StartRules("recording", "team")
 def advance(ledger: Ledger, finished: Sequence[Finished], starting: Sequence[str], **values):
     """Write outcomes and begin calls as the door does; returns the keys of the begun."""
     traces = {key: {} for key in starting}
-    return ledger.advance(finished, traces, **{"rules": RULES, **values}).mine
+    return ledger.deliveries.advance(finished, traces, **{"rules": RULES, **values}).mine
+
+
+def with_deliveries(ledger: Ledger, kind: type[Deliveries]) -> Ledger:
+    """Return a ledger on the same database whose store of deliveries is one of the test's."""
+    other = Ledger(ledger.engine, ledger.namespace)
+    other.deliveries = kind(ledger.engine, ledger.namespace)
+    return other
+
+
+def stores_of(ledger: Ledger) -> list[LedgerDatabase]:
+    """Return the stores of a ledger."""
+    return [store for store in vars(ledger).values() if isinstance(store, LedgerDatabase)]
+
+
+def set_secret(ledger: Ledger, secret: str) -> None:
+    """Let a ledger forget contacts under a secret."""
+    for store in stores_of(ledger):
+        store.secret = secret
 
 
 def end_leases(ledger: Ledger, owner: str = "") -> None:
@@ -101,4 +121,4 @@ def end_leases(ledger: Ledger, owner: str = "") -> None:
 def planned_again(ledger: Ledger, span_id: int) -> None:
     """What a policy had suppressed of a span, as a cleared detect_changes gives it back."""
     with ledger._write() as connection:
-        ledger._judge(connection, span_id, None, NOW)
+        ledger.runs._judge(connection, span_id, None, NOW)

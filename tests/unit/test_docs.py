@@ -29,8 +29,8 @@ from segue.directory.layout import TABLES
 from segue.directory.snapshots import list_snapshots
 from segue.directory.tables import SnapshotTables
 from segue.documents import parse_document
-from segue.ledger import facts
-from segue.ledger.schema import State
+from segue.ledger.reasons import Reason
+from segue.ledger.states import State
 from segue.sample.generator import generate, keep_up
 from segue.segments.conditions.aggregates import aggregate_names
 from segue.segments.conditions.registry import find_operator, operator_names
@@ -608,9 +608,7 @@ def test_the_page_on_live_details_has_every_field(name):
     assert f"`{name}`" in rows_of("reference.md", "Workflows")["load"]
 
 
-REASONS = {
-    value for name, value in vars(facts).items() if name.isupper() and isinstance(value, str)
-}
+REASONS = set(Reason)
 
 
 def test_both_pages_list_every_state_and_reason():

@@ -79,7 +79,7 @@ class Workspace:
             if missing_file(url) is not None:
                 return {}
             with _opened(url, self.settings) as ledger:
-                return ledger.quarantined(directory.directory)
+                return ledger.people.quarantined(directory.directory)
         except (LedgerError, SettingsError) as error:
             note(f"whether snapshots are quarantined is not known: {error}")
             return {}
@@ -193,7 +193,7 @@ def writing_ledger(settings: Settings) -> Iterator[Ledger]:
 
 def require_workflow(name: str, ledger: Ledger | None) -> None:
     """Raise DefinitionError for a workflow that is neither defined nor known to the ledger."""
-    if ledger is None or name not in ledger.workflow_names():
+    if ledger is None or name not in ledger.queries.workflow_names():
         Workspace.open().catalog.location("workflows", name)
 
 

@@ -172,7 +172,9 @@ class _Caller:
             with self._lock:
                 pause = self._pause.left
             if not pause:
-                calls, pause = self._desk.ledger.reserve([self._limits], self._desk.clock.now)
+                calls, pause = self._desk.ledger.deliveries.reserve(
+                    [self._limits], self._desk.clock.now
+                )
                 may_call = calls == 1
             if pause > longest_pause(self._limits) or self._is_too_late(pause):
                 raise TransientFailure(f"the source asked for {pause:.0f} s", retry_after=pause)
@@ -190,7 +192,7 @@ class _Caller:
             self._pause.extend(seconds)
         until = self._desk.clock.now() + timedelta(seconds=seconds)
         if for_all:
-            self._desk.ledger.hold_back([limit.scope for limit in self._limits], until)
+            self._desk.ledger.deliveries.hold_back([limit.scope for limit in self._limits], until)
 
 
 # Values

@@ -21,22 +21,10 @@ from segue.contracts.channel import Audience, Channel, NoAddress
 from segue.contracts.templates import Fields
 from segue.delivery.policies import is_held_out, quiet_until
 from segue.errors import ContactFailure, TemplateAway
-from segue.ledger import (
-    HELD_QUIET_HOURS,
-    SKIPPED_AFTER,
-    SKIPPED_DELETED,
-    SKIPPED_HOLDOUT,
-    SKIPPED_IF,
-    SKIPPED_NO_ADDRESS,
-    SKIPPED_NOT_FOUND,
-    SKIPPED_OPTED_OUT,
-    SKIPPED_RECHECK,
-    SUPPRESSED_SENT,
-    DeliveryRow,
-    Finished,
-)
+from segue.ledger.facts import DeliveryRow, Finished
 from segue.ledger.keys import message_key
-from segue.ledger.schema import State
+from segue.ledger.reasons import Reason
+from segue.ledger.states import State
 from segue.segments.kinds import ChangeKind
 from segue.workflows.definition import Action, Policies
 from segue.workflows.resolved import ResolvedWorkflow
@@ -182,7 +170,7 @@ def _rendered(
     try:
         message = channel.render({**terms.variables, **variables})
     except NoAddress:
-        return State.SKIPPED, SKIPPED_NO_ADDRESS
+        return State.SKIPPED, Reason.NO_ADDRESS
     except ContactFailure as error:
         return State.FAILED, str(error)
     except TemplateAway:  # nobody's own: the pass ends, and all of it waits
@@ -204,28 +192,30 @@ def held_back(
     until = quiet_until(hours, candidate.fields or {}, terms.zone, now)
     if until is None:
         return None
-    return Finished(candidate.key, State.HELD, HELD_QUIET_HOURS, held_until=until)
+    return Finished(candidate.key, State.HELD, Reason.QUIET_HOURS, held_until=until)
 
 
 def _why_skip(channel: Channel, terms: Terms, candidate: Candidate) -> str | None:
     for action, row in candidate.before.items():
-        done = row is not None and (row.state is State.DELIVERED or row.reason == SUPPRESSED_SENT)
+        done = row is not None and (
+            row.state is State.DELIVERED or row.reason == Reason.SENT_BEFORE
+        )
         if not done:
-            return f"{SKIPPED_AFTER}: {action} {row.state if row else 'not planned'}"
+            return f"{Reason.AFTER}: {action} {row.state if row else 'not planned'}"
     if candidate.fields is None:
-        return SKIPPED_NOT_FOUND
+        return Reason.NOT_FOUND
     if not candidate.passes_if:
-        return SKIPPED_IF
+        return Reason.IF
     share = terms.policies.holdout
     if share is not None and is_held_out(terms.workflow, candidate.contact_id, share):
-        return SKIPPED_HOLDOUT
+        return Reason.HOLDOUT
     if channel.addressed_to is Audience.CONTACT:
         if candidate.opted_in is None:
-            return SKIPPED_DELETED
+            return Reason.DELETED
         if not candidate.opted_in:
-            return SKIPPED_OPTED_OUT
+            return Reason.OPTED_OUT
     if candidate.withdrawn is not None:
-        return f"{SKIPPED_RECHECK}: {candidate.withdrawn}"
+        return f"{Reason.RECHECK}: {candidate.withdrawn}"
     return None
 
 

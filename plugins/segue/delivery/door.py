@@ -49,21 +49,13 @@ from segue.errors import (
     OutcomeUnknown,
     TransientFailure,
 )
-from segue.ledger import (
-    NOT_SENT_AGAIN,
-    SENT_AGAIN,
-    SKIPPED_EXPIRED,
-    SKIPPED_NO_ADDRESS,
-    SKIPPED_OPEN_TICKET,
-    SKIPPED_OPTED_OUT,
-    SKIPPED_SUPPRESSED,
-    DeliveryRow,
-    Finished,
-    Ledger,
-    SuppressionKind,
-)
+from segue.ledger import Ledger
+from segue.ledger.deliveries.claims import NOT_SENT_AGAIN, SENT_AGAIN
+from segue.ledger.facts import DeliveryRow, Finished
 from segue.ledger.pacing import LONGEST_PAUSE, Pause, longest_pause
-from segue.ledger.schema import State
+from segue.ledger.people.suppressions import SuppressionKind
+from segue.ledger.reasons import Reason
+from segue.ledger.states import State
 
 log = logging.getLogger(__name__)
 
@@ -171,8 +163,8 @@ class Door:
                     self._again = {row.key: row for row in claimed if _is_in_doubt(row)}
                     self._work([(row, by_key[row.key]) for row in claimed], result)
                 finally:
-                    self.ledger.give_back(self.owner, self.clock())
-        standing = self.ledger.rows(by_key).values()
+                    self.ledger.deliveries.give_back(self.owner, self.clock())
+        standing = self.ledger.deliveries.rows(by_key).values()
         result.standing.update(row.state for row in standing)
         if self._resends:
             now = self.clock()
@@ -184,7 +176,7 @@ class Door:
         return self.terms.policies.on_uncertain == "resend"
 
     def _is_stopped(self, result: Pass) -> bool:
-        stop = self.ledger.stopped(self.terms.workflow)
+        stop = self.ledger.people.stopped(self.terms.workflow)
         result.stopped = str(stop) if stop else None
         return stop is not None
 
@@ -202,7 +194,7 @@ class Door:
             return []
         candidates = [one for item in waiting for one in item.candidates]
         forbidden = self._suppressed(candidates)
-        refused = [Finished(key, State.SKIPPED, SKIPPED_SUPPRESSED) for key in forbidden]
+        refused = [Finished(key, State.SKIPPED, Reason.SUPPRESSION_LIST) for key in forbidden]
         for candidate in candidates:
             held = held_back(self.channel, self.terms, candidate, now)
             if held is not None and candidate.key not in forbidden:
@@ -250,7 +242,7 @@ class Door:
     def _suppressed(self, candidates: Iterable[Candidate]) -> set[str]:
         """Return the keys of those that the suppression list forbids."""
         contacts = {candidate.key: candidate.contact_id for candidate in candidates}
-        listed = self.ledger.suppressed(list(set(contacts.values())))
+        listed = self.ledger.people.suppressed(list(set(contacts.values())))
         to_contact = self.channel.addressed_to is Audience.CONTACT
         return {
             key
@@ -274,7 +266,7 @@ class Door:
 
     def _claim(self, keys: Collection[str]) -> list[DeliveryRow]:
         """Take what may be tried now, in the order of the keys, whatever the database's is."""
-        claimed = self.ledger.claim(
+        claimed = self.ledger.deliveries.claim(
             keys,
             owner=self.owner,
             now=self.clock(),
@@ -310,9 +302,9 @@ class Door:
         allowed: list[Candidate] = []
         for row, candidate in claimed:
             if row.key in forbidden:
-                refused.append(Finished(row.key, State.SKIPPED, SKIPPED_SUPPRESSED))
+                refused.append(Finished(row.key, State.SKIPPED, Reason.SUPPRESSION_LIST))
             elif waited_too_long(row, self.terms.policies, self.terms.zone, now):
-                refused.append(Finished(row.key, State.SKIPPED, SKIPPED_EXPIRED))
+                refused.append(Finished(row.key, State.SKIPPED, Reason.EXPIRED))
             else:
                 allowed.append(candidate)
         return refused, allowed
@@ -454,7 +446,7 @@ class Door:
         if not size or calls.pause.left or not self._may_begin(calls, result):
             return []
         limits = [sender.limits(waiting[index].message) for index in range(size)]
-        granted, seconds = self.ledger.reserve(limits, self.clock)
+        granted, seconds = self.ledger.deliveries.reserve(limits, self.clock)
         every = [limit for each in limits for limit in each]
         self._wait(seconds, longest_pause(every), calls.pause, result)
         return [waiting.popleft() for _ in range(granted)]
@@ -498,7 +490,7 @@ class Door:
         if answer.retry_after:  # every task that shares the limit has to wait
             scopes = [limit.scope for limit in sender.limits(item.message)]
             until = self.clock() + timedelta(seconds=answer.retry_after)
-            self.ledger.hold_back(scopes, until)
+            self.ledger.deliveries.hold_back(scopes, until)
         self._wait(answer.retry_after or 1.0, LONGEST_PAUSE, pause, result)
 
     def _count_lost(self, answer: Answer, result: Pass) -> None:
@@ -561,7 +553,7 @@ class Door:
         traces: dict[str, dict[str, str]] = {}
         for item in starting:
             traces |= dict.fromkeys(item.keys, trace_of(self.channel, item.message))
-        started = self.ledger.advance(
+        started = self.ledger.deliveries.advance(
             finished,
             traces,
             together=starting[0].key if starting and self.terms.digest else None,
@@ -599,11 +591,11 @@ def _is_sent_once_more(row: DeliveryRow, now: datetime) -> bool:
 def _skipped(answer: DeliveryError) -> str | None:
     """Return why there was nothing to send after all, or None."""
     if isinstance(answer, NoAddress):
-        return SKIPPED_NO_ADDRESS
+        return Reason.NO_ADDRESS
     if isinstance(answer, OptedOut):
-        return SKIPPED_OPTED_OUT
+        return Reason.OPTED_OUT
     if isinstance(answer, OpenTicket):
-        return f"{SKIPPED_OPEN_TICKET}: {answer}"
+        return f"{Reason.OPEN_TICKET}: {answer}"
     return None
 
 

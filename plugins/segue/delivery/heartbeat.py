@@ -25,7 +25,7 @@ def heartbeat(ledger: Ledger, owner: str, clock: Callable[[], datetime]) -> Iter
     def beat() -> None:
         while not end.wait(_BEAT):
             try:
-                ledger.renew(owner, clock() + LEASE)
+                ledger.deliveries.renew(owner, clock() + LEASE)
             except LedgerError as error:  # the next beat tries again; the lease bears three
                 log.warning("the lease could not be renewed: %s", error)
 

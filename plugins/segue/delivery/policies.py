@@ -11,11 +11,7 @@ from zoneinfo import ZoneInfo
 
 from segue.contracts.channel import Audience, Channel
 from segue.durations import localize, zone_named
-from segue.ledger import (
-    DeliveryRow,
-    OncePerContact,
-    StartRules,
-)
+from segue.ledger.facts import DeliveryRow, OncePerContact, StartRules
 from segue.workflows.definition import Policies, QuietHours
 
 _PARTS = 1 << 64

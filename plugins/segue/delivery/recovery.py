@@ -16,8 +16,9 @@ from typing import Any
 from segue.contracts.channel import Channel, PartlyFound, Receipt, Sender
 from segue.delivery.heartbeat import LEASE
 from segue.errors import ConnectionFailure, DeliveryError, OutcomeUnknown
-from segue.ledger import DeliveryRow, Finished, Ledger, StartRules
-from segue.ledger.schema import State
+from segue.ledger import Ledger
+from segue.ledger.facts import DeliveryRow, Finished, StartRules
+from segue.ledger.states import State
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,9 @@ def earlier_ids(
     Only of what went through the same channel and connection: elsewhere an id means another thing.
     """
     ids_by_contact: dict[str, list[str]] = {}
-    for contact_id, external_id, trace in ledger.earlier_deliveries(workflow, action, contact_ids):
+    for contact_id, external_id, trace in ledger.queries.earlier_deliveries(
+        workflow, action, contact_ids
+    ):
         ids = ids_by_contact.setdefault(contact_id, [])
         here = (trace.get(_THROUGH), trace.get(_CONNECTION)) == (channel.name, channel.connection)
         if here and external_id not in ids:
@@ -65,10 +68,12 @@ def recover(
     """
     over_before = now - timedelta(seconds=channel.longest_call)
     if not channel.can_be_asked:
-        ledger.call_uncertain(keys, over_before, now, resends=resends, in_run=in_run)
+        ledger.deliveries.call_uncertain(keys, over_before, now, resends=resends, in_run=in_run)
         return None
     due = now if resends else None
-    doubtful = ledger.take_doubtful(keys, over_before, owner=owner, lease_until=now + LEASE)
+    doubtful = ledger.deliveries.take_doubtful(
+        keys, over_before, owner=owner, lease_until=now + LEASE
+    )
     trouble: ConnectionFailure | None = None
     for rows in _by_place(doubtful):
         try:
@@ -90,7 +95,7 @@ def recover(
         except DeliveryError as error:
             outcomes = [_still_in_doubt(row, error) for row in rows]
         lease_until = now + LEASE
-        ledger.advance(
+        ledger.deliveries.advance(
             outcomes,
             {},
             rules=rules,

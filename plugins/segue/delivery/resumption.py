@@ -23,14 +23,10 @@ from segue.delivery.recovery import recover
 from segue.delivery.steps import Slice, send
 from segue.directory.snapshots import Snapshot, find_snapshot
 from segue.errors import ConnectionFailure, DataError, TransientFailure
-from segue.ledger import (
-    SKIPPED_CONDITIONS,
-    SKIPPED_NOT_FOUND,
-    DueDelivery,
-    Ledger,
-    RequestKind,
-    Selection,
-)
+from segue.ledger import Ledger
+from segue.ledger.facts import DueDelivery
+from segue.ledger.people.release_requests import RequestKind, Selection
+from segue.ledger.reasons import Reason
 from segue.segments.evaluation import Population
 from segue.segments.kinds import RemovalReason
 from segue.segments.membership.changes import Memberships
@@ -86,12 +82,12 @@ def await_definition(workflow: str, action: str, ledger: Ledger, now: datetime) 
 
     A folder may be missing for a while, or half copied: what was held is sent when it is back.
     """
-    due = ledger.due(workflow, action, now, None)
+    due = ledger.deliveries.due(workflow, action, now, None)
     keys = [
         ledger.key(workflow, action, item.contact_id, item.change, item.current) for item in due
     ]
-    ledger.hold_followers(keys, now)
-    return ledger.matching(RequestKind.DROP, Selection(workflow, action))
+    ledger.deliveries.hold_followers(keys, now)
+    return ledger.people.matching(RequestKind.DROP, Selection(workflow, action))
 
 
 def forget_action(workflow: str, action: str, ledger: Ledger) -> str:
@@ -101,10 +97,10 @@ def forget_action(workflow: str, action: str, ledger: Ledger) -> str:
     """
     now = datetime.now(UTC)
     meant = Selection(workflow, action)
-    number = ledger.file_request(RequestKind.DROP, meant, "segue", now)
-    request = ledger.find_request(number)
+    number = ledger.people.file_request(RequestKind.DROP, meant, "segue", now)
+    request = ledger.people.find_request(number)
     assert request is not None
-    return ledger.carry_out(request, now)
+    return ledger.people.carry_out(request, now)
 
 
 class _Resumption:
@@ -139,7 +135,7 @@ class _Resumption:
         """Ask the channel for the calls whose outcome nobody wrote down."""
         name, channel = self.resolved.name, self.resolved.channels[self.action.id]
         rules = start_rules(channel, self._policies, self.resolved.directory.zone)
-        keys = self.ledger.in_doubt(name, self.action.id, self.began)
+        keys = self.ledger.deliveries.in_doubt(name, self.action.id, self.began)
         trouble = recover(
             self.ledger,
             channel,
@@ -152,14 +148,14 @@ class _Resumption:
         )
         if trouble is not None:
             self.found.problems.append(str(trouble))
-        self.ledger.let_rest(name, self.action.id, self.began, resends=self._resends)
+        self.ledger.deliveries.let_rest(name, self.action.id, self.began, resends=self._resends)
 
     def take_up(self, at_once: int) -> None:
         """Take all that is due through the door, each delivery once, what waits longest first."""
         most = None if self.action.digest else at_once
         seen: set[Change] = set()
         while self.found.may_go_on and self.clock.now() < self.began + _LONGEST:
-            due = self.ledger.due(self.resolved.name, self.action.id, self.began, most)
+            due = self.ledger.deliveries.due(self.resolved.name, self.action.id, self.began, most)
             fresh = [change for item in due if (change := _change(item)) not in seen]
             if not fresh:
                 return
@@ -175,14 +171,14 @@ class _Resumption:
             return changes
         keys, now = self._keys(changes), self.clock.now()
         zone = self.resolved.directory.zone
-        rows = self.ledger.rows(keys)
+        rows = self.ledger.deliveries.rows(keys)
         late = {row.key for row in rows.values() if waited_too_long(row, self._policies, zone, now)}
-        self.ledger.expire(late, now)
+        self.ledger.deliveries.expire(late, now)
         return [change for change, key in zip(changes, keys, strict=True) if key not in late]
 
     def _take_up(self, due: Sequence[Change]) -> None:
         now = self.clock.now()
-        self.ledger.hold_followers(self._keys(due), now)
+        self.ledger.deliveries.hold_followers(self._keys(due), now)
         readable: list[Slice] = []
         for key, changes in by_details(due):
             try:
@@ -231,7 +227,7 @@ class _Resumption:
 
     def _postpone(self, changes: Sequence[Change], part: str, error: DataError) -> None:
         now = self.clock.now()
-        self.ledger.postpone(self._keys(changes), f"waits: {error}", now + _LATER, now)
+        self.ledger.deliveries.postpone(self._keys(changes), f"waits: {error}", now + _LATER, now)
         self.found.problems.append(
             f"{len(changes)} deliveries of {part} wait for an hour: {error}. To give them up: "
             f"segue drop {self.resolved.name} --action {self.action.id}"
@@ -240,9 +236,9 @@ class _Resumption:
     def _passing(self, changes: Sequence[Change], details: Population) -> list[Change]:
         """Return the changes that the workflow's conditions hold for; the others are skipped."""
         passed, failed, missing = judge(self.resolved, changes, partial(_same, details))
-        for refused, reason in ((failed, SKIPPED_CONDITIONS), (missing, SKIPPED_NOT_FOUND)):
-            self.ledger.skip(self._keys(refused), reason, self.clock.now())
-            self.ledger.leave_in_doubt(self._keys(refused), reason, self.clock.now())
+        for refused, reason in ((failed, Reason.CONDITIONS), (missing, Reason.NOT_FOUND)):
+            self.ledger.deliveries.skip(self._keys(refused), reason, self.clock.now())
+            self.ledger.deliveries.leave_in_doubt(self._keys(refused), reason, self.clock.now())
         return passed
 
     def _keys(self, changes: Sequence[Change]) -> list[str]:

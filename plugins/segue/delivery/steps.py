@@ -26,8 +26,10 @@ from segue.delivery.door import Door, Pass, rest
 from segue.delivery.recovery import earlier_ids
 from segue.directory.snapshots import find_snapshot
 from segue.errors import AudienceEdited
-from segue.ledger import SKIPPED_CONDITIONS, SKIPPED_NOT_FOUND, DeliveryRow, Ledger
-from segue.ledger.schema import State
+from segue.ledger import Ledger
+from segue.ledger.facts import DeliveryRow
+from segue.ledger.reasons import Reason
+from segue.ledger.states import State
 from segue.runs.areas import RunArea
 from segue.runs.branches import BranchRef
 from segue.segments.evaluation import Population
@@ -81,10 +83,10 @@ def check_branch(
     passed, failed, missing = judge(
         resolved, changes, lambda key: area.read_details(ref.number, key)
     )
-    ledger.skip(_keys(resolved, ledger, failed), SKIPPED_CONDITIONS, now)
-    ledger.skip(_keys(resolved, ledger, missing), SKIPPED_NOT_FOUND, now)
-    ledger.unskip(_keys(resolved, ledger, passed), SKIPPED_CONDITIONS, now)
-    ledger.unskip(_keys(resolved, ledger, passed), SKIPPED_NOT_FOUND, now)
+    ledger.deliveries.skip(_keys(resolved, ledger, failed), Reason.CONDITIONS, now)
+    ledger.deliveries.skip(_keys(resolved, ledger, missing), Reason.NOT_FOUND, now)
+    ledger.deliveries.unskip(_keys(resolved, ledger, passed), Reason.CONDITIONS, now)
+    ledger.deliveries.unskip(_keys(resolved, ledger, passed), Reason.NOT_FOUND, now)
     area.write_passed(ref.number, passed)
     return len(passed), len(changes)
 
@@ -111,7 +113,9 @@ def deliver_action(
         memberships=memberships,
         clock=clock,
     )
-    return _to_the_end(deliver, owner, lambda: ledger.stopped(resolved.name) is not None, clock)
+    return _to_the_end(
+        deliver, owner, lambda: ledger.people.stopped(resolved.name) is not None, clock
+    )
 
 
 def deliver_digest(
@@ -138,7 +142,9 @@ def deliver_digest(
         memberships=memberships,
         clock=clock,
     )
-    return _to_the_end(deliver, owner, lambda: ledger.stopped(resolved.name) is not None, clock)
+    return _to_the_end(
+        deliver, owner, lambda: ledger.people.stopped(resolved.name) is not None, clock
+    )
 
 
 def _to_the_end(
@@ -195,7 +201,7 @@ def send(
     channel = resolved.channels[action.id]
     terms = Terms.of(resolved, action)
     to_contact = channel.addressed_to is Audience.CONTACT
-    quarantined = ledger.quarantined(resolved.directory.directory)
+    quarantined = ledger.people.quarantined(resolved.directory.directory)
     consent = current_consent(resolved, changes, now, quarantined) if to_contact else {}
     groups = [
         (group, each.details(key)) for each in slices for key, group in by_details(each.changes)
@@ -280,7 +286,7 @@ def _candidates(
     }
     rows: dict[str, DeliveryRow] = {}
     for keys in before.values():
-        rows |= ledger.rows(keys)
+        rows |= ledger.deliveries.rows(keys)
     own = _keys_of(resolved, ledger, action.id, changes)
     channel = resolved.channels[action.id]
     earlier: Mapping[str, Sequence[str]] = {}

@@ -247,7 +247,7 @@ def _print_days(
     console: Console, workflows: Sequence[WorkflowDefinition], days: Sequence[date]
 ) -> None:
     """Print, per day and workflow, who changed and what was delivered."""
-    rows = _ledger().list_deliveries()
+    rows = _ledger().queries.list_deliveries()
     for day in map(str, days):
         table = Table(title=day, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
         for column in ("workflow", "contact", "change", "outcome"):

@@ -10,39 +10,9 @@ from typing import ClassVar
 from zoneinfo import ZoneInfo
 
 from segue.durations import Duration
-from segue.ledger.schema import State
+from segue.ledger.states import State
 from segue.ledger.stretches import Stretch
 
-# why a delivery is skipped or suppressed; what follows a colon is for the reader
-SKIPPED_CONDITIONS = "conditions"
-SKIPPED_IF = "if"
-SKIPPED_AFTER = "after"
-SKIPPED_OPTED_OUT = "opted_out"
-SKIPPED_DELETED = "deleted"
-SKIPPED_NO_ADDRESS = "no_address"
-SKIPPED_NOT_FOUND = "contact_not_found"
-SKIPPED_SUPPRESSED = "suppression_list"
-SKIPPED_HOLDOUT = "holdout"
-SKIPPED_ONCE = "once_per_contact"
-SKIPPED_CAP = "frequency_cap"
-SKIPPED_RECHECK = "recheck"
-SKIPPED_OPEN_TICKET = "open_ticket"
-SKIPPED_EXPIRED = "expired"
-HELD_QUIET_HOURS = "quiet_hours"
-NO_LONGER_A_CHANGE = "no_longer_a_change"
-SUPPRESSED_BACKFILL = "backfill"
-SUPPRESSED_DROPPED = "dropped"
-SUPPRESSED_MAX_AGE = "max_age"
-# these stay, as a rejection does: they are no policies
-SUPPRESSED_FORGOTTEN = "forgotten"
-SUPPRESSED_PRUNED = "pruned"
-SUPPRESSED_REACHED = "reached"  # judged again by detect_changes
-SUPPRESSED_SENT = "sent_before"  # what comes after it goes on
-SUPPRESSED_IN_HAND = "in_hand"  # of another span; judged again by detect_changes
-SUPPRESSED_REJECTED = "rejected"
-FINAL_SKIPS = (NO_LONGER_A_CHANGE, SKIPPED_EXPIRED)  # that no later pass judges again
-# what is judged again when a run is cleared from detect_changes or the guard
-POLICY_REASONS = (SUPPRESSED_BACKFILL, SUPPRESSED_MAX_AGE, SUPPRESSED_DROPPED)
 NOT_HELD: Mapping[str, None] = {"held_until": None, "held_since": None}  # columns; it waits anew
 
 

@@ -7,7 +7,6 @@ through ``segue.ledger``; migrations stand in ``migrations/versions``.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -31,24 +30,6 @@ REVISION = "0007"  # the newest of migrations/versions; a test holds the two tog
 VERSION_TABLE = (
     "segue_alembic_version"  # where the revision stands; the ledger may share a database
 )
-
-
-class State(StrEnum):
-    """Where a delivery stands (the diagram is in docs/design.md)."""
-
-    PLANNED = "planned"
-    RELEASED = "released"
-    CLAIMED = "claimed"
-    SENDING = "sending"
-    DELIVERED = "delivered"
-    FAILED = "failed"
-    UNCERTAIN = "uncertain"
-    HELD = "held"
-    SKIPPED = "skipped"
-    SUPPRESSED = "suppressed"
-
-
-OPEN_STATES = frozenset({State.PLANNED, State.RELEASED, State.CLAIMED, State.SENDING})
 
 
 class UtcDateTime(TypeDecorator[datetime]):

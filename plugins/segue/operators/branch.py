@@ -195,7 +195,7 @@ class DeliverDigest(BaseOperator):
 
 def _raise_for(result: Pass) -> None:
     """Raise what the standing of the branch's deliveries asks for."""
-    from segue.ledger.schema import State
+    from segue.ledger.states import State
 
     counts = result.standing
     if not result.is_complete:

@@ -21,7 +21,8 @@ from sqlalchemy import URL
 
 from segue.documents import did_you_mean
 from segue.errors import LedgerError, SettingsError
-from segue.ledger import Ledger, Run, Wishes
+from segue.ledger import Ledger
+from segue.ledger.facts import Run, Wishes
 from segue.settings import Settings
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow.sdk.observability import stats
 
-from segue.ledger.schema import OPEN_STATES, State
+from segue.ledger.states import OPEN_STATES, State
 from segue.runs.report import RunReport
 
 _COUNTED = (State.DELIVERED, State.FAILED, State.HELD, State.UNCERTAIN)

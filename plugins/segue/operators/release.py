@@ -22,7 +22,8 @@ from segue.operators.notices import notifiers
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from segue.ledger import Ledger, Request
+    from segue.ledger import Ledger
+    from segue.ledger.people.release_requests import Request
     from segue.workflows.catalog import Catalog
     from segue.workflows.definition import Notice
     from segue.workflows.resolved import ResolvedWorkflow
@@ -41,17 +42,20 @@ class FindWork(BaseOperator):
         from segue.operators.environment import open_ledger
 
         ledger, now = open_ledger(), datetime.now(UTC)
-        for request in ledger.open_requests():
-            outcome = ledger.carry_out(request, now)
+        for request in ledger.people.open_requests():
+            outcome = ledger.people.carry_out(request, now)
             self.log.info("request %s by %s: %s", request.id, request.requested_by, outcome)
-        claims, withdrawals = ledger.free_expired(now), ledger.drop_withdrawn(now)
+        claims, withdrawals = (
+            ledger.deliveries.free_expired(now),
+            ledger.deliveries.drop_withdrawn(now),
+        )
         if claims:
             self.log.info("%s claims of workers that ended are free again", claims)
         if withdrawals:
             self.log.info("%s were held of changes that were taken back meanwhile", withdrawals)
         return [
             {"workflow": workflow, "action": action}
-            for workflow, action in ledger.actions_with_work(now)
+            for workflow, action in ledger.deliveries.actions_with_work(now)
         ]
 
 
@@ -70,10 +74,10 @@ class TryOut(BaseOperator):
         from segue.workflows.catalog import Catalog
 
         ledger, ti = open_ledger(), context["ti"]
-        for number in ledger.end_dead_tests(datetime.now(UTC)):
+        for number in ledger.people.end_dead_tests(datetime.now(UTC)):
             self.log.warning("request %s was perhaps carried out: its worker ended", number)
         problems = []
-        for request in ledger.open_trials():
+        for request in ledger.people.open_trials():
             try:
                 catalog = Catalog(task_settings().home)
                 words = _carry_out(request, catalog, ledger, f"{ti.id}/{ti.try_number}")
@@ -86,7 +90,7 @@ class TryOut(BaseOperator):
 
 def _carry_out(request: Request, catalog: Catalog, ledger: Ledger, owner: str) -> str:
     """Check connections or send a test; return what came of it, in words."""
-    from segue.ledger import RequestKind
+    from segue.ledger.people.release_requests import RequestKind
     from segue.upkeep.connection_checks import carry_out_check
     from segue.upkeep.tester_messages import send_test
 
@@ -210,7 +214,7 @@ def _audience(workflow: str, resolved: ResolvedWorkflow | None, ledger: Ledger) 
     if resolved is not None:
         definition = resolved.definition
         return _Audience(definition.notify.on_failure, definition.report.max_failed)
-    body = ledger.newest_definition(workflow)
+    body = ledger.queries.newest_definition(workflow)
     parts = json.loads(body)["workflow"] if body else {}
     notify = Notify.model_validate_json(json.dumps(parts.get("notify", {})))
     rules = ReportRules.model_validate_json(json.dumps(parts.get("report", {})))
@@ -228,10 +232,10 @@ def _tell(
 
     Where none of its notifiers could tell anybody, the next run tells it again.
     """
-    from segue.ledger.schema import State
+    from segue.ledger.states import State
 
-    untold = ledger.untold(workflow, action)
-    failures = ledger.failed_of_runs({each.run for each in untold.outcomes})
+    untold = ledger.deliveries.untold(workflow, action)
+    failures = ledger.deliveries.failed_of_runs({each.run for each in untold.outcomes})
     audience = _audience(workflow, resolved, ledger) if untold.outcomes else _Audience((), 0)
     lines = [
         f"{workflow} {action}: {each.count} {each.outcome} after the end of run {each.run_id}"
@@ -242,5 +246,5 @@ def _tell(
     for notifier in named:
         notifier({**context, "report": lines})
     if not named or any(notifier.has_told for notifier in named):
-        ledger.mark_told(untold)
+        ledger.deliveries.mark_told(untold)
     return lines

@@ -18,7 +18,8 @@ from segue.workflows.resolved import ResolvedWorkflow
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from segue.ledger import Decision, Ledger, RecordedRun
+    from segue.ledger import Ledger
+    from segue.ledger.facts import Decision, RecordedRun
     from segue.runs.areas import RunArea
     from segue.runs.guard import Question
     from segue.runs.report import RunReport
@@ -84,9 +85,9 @@ class DetectChanges(BaseOperator):
         changes = [
             change
             for span in detection.spans
-            for change in changes_of_span(span.stretch, ledger.changes_to_handle(span.id))
+            for change in changes_of_span(span.stretch, ledger.queries.changes_to_handle(span.id))
         ]
-        counts = ledger.count_changes([span.id for span in detection.spans])
+        counts = ledger.queries.count_changes([span.id for span in detection.spans])
         for span in detection.spans:
             self.log.info(
                 "%s: %s -> %s, %s -> %s members",
@@ -150,7 +151,7 @@ class Guard(ApprovalOperator):
         inquiry = question(self.workflow, run, ledger, now)
         if inquiry is None:
             ids = [span.id for span in spans]
-            number = ledger.release(ids, now, self.workflow.action_ids)
+            number = ledger.runs.release(ids, now, self.workflow.action_ids)
             self.log.info("released %s deliveries", number)
             return number
         limits = self.workflow.definition.guard
@@ -159,7 +160,7 @@ class Guard(ApprovalOperator):
         self.response_timeout = deadline - now
         self.log.info("asking a person: %s", "; ".join(inquiry.reasons))
         self._require_shown(inquiry, context)
-        ledger.begin_asking(run)
+        ledger.runs.begin_asking(run)
         return super().execute(context)
 
     def _require_shown(self, asked: Question, context: Context) -> None:
@@ -192,7 +193,7 @@ class Guard(ApprovalOperator):
     @shown_plainly
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Do what the answer says, and record it; raises AirflowFailException without one."""
-        from segue.ledger import Decision
+        from segue.ledger.facts import Decision
         from segue.operators.environment import open_ledger
 
         ledger, run, now = open_ledger(), self._recorded(context), datetime.now(UTC)
@@ -216,7 +217,7 @@ class Guard(ApprovalOperator):
         from segue.operators.environment import open_ledger, run_of
 
         run = run_of(self.workflow.name, context)
-        record = open_ledger().find_run(run.workflow, run.run_id)
+        record = open_ledger().runs.find_run(run.workflow, run.run_id)
         if record is None:
             raise AirflowFailException("detect_changes has not recorded this run")
         return record
@@ -236,33 +237,33 @@ class Guard(ApprovalOperator):
             )
         ids = [span.id for span in spans]
         actions = self.workflow.action_ids
-        about = ledger.waiting_changes(ids, actions)
+        about = ledger.queries.waiting_changes(ids, actions)
         if not about <= (area.read_question() or frozenset()):
-            counts = dict(ledger.count_waiting(ids, actions))
+            counts = dict(ledger.queries.count_waiting(ids, actions))
             raise AirflowFailException(
                 f"nothing was released: {counts or 'nothing'} would be, "
                 "and the question was about others. Clear this task to be asked again"
             )
-        number = ledger.approve(run, ids, decision, actions)
+        number = ledger.runs.approve(run, ids, decision, actions)
         self.log.info("approved by %s: released %s deliveries", decision.by, number)
 
     def _reject(self, ledger: Ledger, run: RecordedRun, decision: Decision) -> None:
         from segue.runs.guard import live_spans
 
-        number = ledger.reject(run, [span.id for span in live_spans(run, ledger)], decision)
+        number = ledger.runs.reject(run, [span.id for span in live_spans(run, ledger)], decision)
         self.log.info("%s: rejected %s deliveries", decision.word, number)
 
     def _reject_snapshot(self, ledger: Ledger, run: RecordedRun, decision: Decision) -> None:
         from segue.runs.guard import live_spans
 
-        spans = ledger.spans_of(run)
+        spans = ledger.runs.spans_of(run)
         if not spans:  # another run has taken them over meanwhile
             self._reject(ledger, run, decision)
             return
         key = spans[-1].stretch.current.key
         name = self.workflow.directory.directory
         ids = [span.id for span in live_spans(run, ledger)]
-        outcome = ledger.reject_snapshot(run, ids, decision, directory=name, key=key)
+        outcome = ledger.runs.reject_snapshot(run, ids, decision, directory=name, key=key)
         self.log.info(
             "%s: rejected %s deliveries, quarantined snapshot %s of %s",
             decision.word,
@@ -317,7 +318,7 @@ class Report(BaseOperator):
 
         tasks = self._broken_tasks(context)
         ledger, run = open_ledger(), run_of(self.workflow.name, context)
-        record = ledger.find_run(run.workflow, run.run_id)
+        record = ledger.runs.find_run(run.workflow, run.run_id)
         if record is None:
             why = ", ".join(tasks) or "detect_changes recorded nothing"
             raise AirflowFailException(f"the run did not finish: {why}")
@@ -336,7 +337,7 @@ class Report(BaseOperator):
 
     def _tell_of_held(self, report: RunReport, lines: list[str], context: Context) -> None:
         """Tell whom the workflow's ``notify.on_held`` names of deliveries that need a look."""
-        from segue.ledger.schema import State
+        from segue.ledger.states import State
 
         if report.states[State.HELD] or report.states[State.UNCERTAIN]:
             for notifier in notifiers(self.workflow.definition.notify.on_held):

@@ -22,15 +22,10 @@ from segue.contacts.recheck import current_consent
 from segue.contracts.live_source import stand_ins
 from segue.delivery import candidates
 from segue.delivery.candidates import Candidate, Terms
-from segue.ledger import (
-    SKIPPED_CONDITIONS,
-    SKIPPED_NOT_FOUND,
-    DeliveryRow,
-    DetectedSpan,
-    Wishes,
-)
+from segue.ledger.facts import DeliveryRow, DetectedSpan, Wishes
 from segue.ledger.keys import delivery_key
-from segue.ledger.schema import State
+from segue.ledger.reasons import Reason
+from segue.ledger.states import State
 from segue.ledger.stretches import Point, Stretch
 from segue.runs import detection
 from segue.runs.guard import beyond_limits
@@ -236,7 +231,7 @@ def rehearse(
     verdicts = {
         **dict.fromkeys(passes, "passed"),
         **dict.fromkeys(failures, "failed"),
-        **dict.fromkeys(missing, SKIPPED_NOT_FOUND),
+        **dict.fromkeys(missing, Reason.NOT_FOUND),
     }
     stand_ins_of_all = standing_in or {}
     fields = {
@@ -249,9 +244,9 @@ def rehearse(
     rehearsal = _Rehearsal(resolved, details, fields, consent, namespace, results or {})
     actions = rehearsal.run(passes)
     for change in failures:
-        actions[change] = rehearsal.all_skipped(change, SKIPPED_CONDITIONS)
+        actions[change] = rehearsal.all_skipped(change, Reason.CONDITIONS)
     for change in missing:
-        actions[change] = rehearsal.all_skipped(change, SKIPPED_NOT_FOUND)
+        actions[change] = rehearsal.all_skipped(change, Reason.NOT_FOUND)
     return [
         PlannedChange(
             change.contact_id,

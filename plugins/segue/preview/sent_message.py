@@ -87,7 +87,7 @@ def _versions(
     found: Mapping[str, Any], ledger: Ledger, resolve: Resolve
 ) -> Iterator[ResolvedWorkflow]:
     """Yield the workflow as its run recorded it, and as it is defined now, where it can be read."""
-    body = ledger.definition(found["definition"])
+    body = ledger.queries.definition(found["definition"])
     for data in ([json.loads(body)["workflow"]] if body else []) + [None]:
         try:
             resolved = resolve(data)
@@ -120,7 +120,7 @@ def _message(
         other: ledger.key(resolved.name, other, contact, change.change, change.snapshot)
         for other in earlier
     }
-    rows = ledger.rows(list(keys.values()))
+    rows = ledger.deliveries.rows(list(keys.values()))
     candidate = Candidate(
         key=found["key"],
         contact_id=contact,

@@ -17,7 +17,7 @@ from segue.contacts.change import Change, changes_of_span
 from segue.contacts.recheck import consent_at
 from segue.contracts.live_source import stand_ins
 from segue.errors import DataError, SnapshotMissing
-from segue.ledger import DetectedSpan
+from segue.ledger.facts import DetectedSpan
 from segue.preview.plan import PlannedChange, compare_pair, rehearse, stopped_by
 from segue.segments.membership.changes import members_table
 from segue.segments.membership.store import membership

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from segue.directory.snapshot_keys import parse_key
 from segue.durations import localize
-from segue.ledger import RecordedSpan, SpanKind
+from segue.ledger.facts import RecordedSpan, SpanKind
 from segue.ledger.stretches import Stretch
 from segue.segments.conditions.windows import windows
 from segue.workflows.resolved import ResolvedWorkflow

@@ -23,16 +23,9 @@ from segue.directory.snapshots import (
 from segue.directory.tables import SnapshotTables
 from segue.directory.unread import refuse_unread, unread_findings
 from segue.errors import DataError, SettingsError, SnapshotMissing, SnapshotRewritten
-from segue.ledger import (
-    DetectedSpan,
-    Ledger,
-    RecordedSpan,
-    Run,
-    SpanKind,
-    SpanTaken,
-    Wishes,
-)
-from segue.ledger.schema import OPEN_STATES
+from segue.ledger import Ledger
+from segue.ledger.facts import DetectedSpan, RecordedSpan, Run, SpanKind, SpanTaken, Wishes
+from segue.ledger.states import OPEN_STATES
 from segue.ledger.stretches import Point, Stretch, overlap, uncovered, usable_part
 from segue.runs.keepable import keepable
 from segue.runs.kept_spans import beside
@@ -93,7 +86,7 @@ def _refuse_changed_namespace(ledger: Ledger) -> None:
 
     Whatever the workflow: the first one that began there would let the others begin, too.
     """
-    others = [] if ledger.is_new else ledger.foreign_namespaces()
+    others = [] if ledger.is_new else ledger.runs.foreign_namespaces()
     if others:
         raise SettingsError(
             f"SEGUE_NAMESPACE is {ledger.namespace}, which this ledger does not know, and it knows "
@@ -111,9 +104,9 @@ def _detect(
     store: Memberships,
     now: datetime,
 ) -> Detection:
-    recorded = ledger.find_run(run.workflow, run.run_id)
+    recorded = ledger.runs.find_run(run.workflow, run.run_id)
     if recorded is not None:
-        spans = ledger.spans_of(recorded)
+        spans = ledger.runs.spans_of(recorded)
         live = [span for span in spans if not span.is_withdrawn]
         if live:
             return _detect_again(resolved, run, wishes, live, ledger, store, now)
@@ -130,7 +123,7 @@ def _detect_first(
     store: Memberships,
     now: datetime,
 ) -> Detection:
-    recorded = ledger.all_spans(run.workflow)
+    recorded = ledger.runs.all_spans(run.workflow)
     if any(span.run_id == run.run_id for span in recorded):
         raise SpanTaken  # a worker that was given up has recorded this very run meanwhile
     _refuse_moved_instants(resolved, recorded)
@@ -152,7 +145,7 @@ def _detect_first(
             compare(resolved, part, record_only, wishes, store=store, now=now) for part in parts
         ]
         detected = [beside(resolved, span, recorded, ledger) for span in detected]
-        taken = ledger.record_spans(
+        taken = ledger.runs.record_spans(
             run,
             [bounded(span, ledger, run.workflow) for span in detected],
             resolved.action_ids,
@@ -162,7 +155,7 @@ def _detect_first(
             take_over=asked_for,
         )
     else:
-        taken = bool(asked_for) and ledger.take_over(run, asked_for, now)
+        taken = bool(asked_for) and ledger.runs.take_over(run, asked_for, now)
     if taken:  # the ledger knows all that is the run's by now, whatever becomes of this process
         return _detect(resolved, run, wishes, ledger, store, now)
     if parts:
@@ -174,7 +167,7 @@ def _detect_first(
         *(f"{_pair(part)} is looked at by nobody: a snapshot is quarantined" for part in lost),
     ]
     reason = "; ".join(reasons)
-    ledger.record_nothing(run, "covered", reason, now)
+    ledger.runs.record_nothing(run, "covered", reason, now)
     return Detection("covered", reason, ())
 
 
@@ -192,7 +185,7 @@ def _open_parts(
 ) -> tuple[list[Stretch], list[Stretch]]:
     """Return the parts that no run has taken: as they can be compared, and those that cannot."""
     taken = [span.stretch for span in recorded]
-    bad = ledger.quarantined(resolved.directory.directory)
+    bad = ledger.people.quarantined(resolved.directory.directory)
     found = [(part, usable_part(part, taken, bad)) for part in uncovered(wanted, taken)]
     return [use for _, use in found if use], [part for part, use in found if use is None]
 
@@ -219,11 +212,11 @@ def _detect_again(
     again = []
     record_only = _records_only(resolved, run, wishes)
     mine = {span.id for span in recorded}
-    others = [span for span in ledger.all_spans(run.workflow) if span.id not in mine]
+    others = [span for span in ledger.runs.all_spans(run.workflow) if span.id not in mine]
     for span in recorded:
         if span.kind == SpanKind.ENROLMENT:
             current = find_snapshot(resolved.directory, span.stretch.current.key, now=now)
-            reached = ledger.reached_contacts(run.workflow, but_span=span.id)
+            reached = ledger.queries.reached_contacts(run.workflow, but_span=span.id)
             detected = enrolment(resolved, current, reached, store)
         else:
             detected = compare(resolved, span.stretch, record_only, wishes, store=store, now=now)
@@ -235,7 +228,7 @@ def _detect_again(
             detected = replace(detected, kind=span.kind, reason=span.reason, changes=())
         detected = beside(resolved, detected, others, ledger, span)
         again.append((span, bounded(detected, ledger, run.workflow)))
-    ledger.record_again(
+    ledger.runs.record_again(
         run, again, resolved.action_ids, resolved.fingerprint, now, recorded_only=record_only
     )
     return _recorded(ledger, run)
@@ -259,9 +252,9 @@ def _enrol(
     if current is None:
         return _without_current(resolved, run, ledger, now)
     _refuse_lost_opt_outs(resolved, current, ledger, now)
-    everybody = enrolment(resolved, current, ledger.reached_contacts(run.workflow), store)
+    everybody = enrolment(resolved, current, ledger.queries.reached_contacts(run.workflow), store)
     detected = bounded(everybody, ledger, run.workflow)
-    ledger.record_spans(
+    ledger.runs.record_spans(
         run, [detected], resolved.action_ids, resolved.fingerprint, now, recorded_only=False
     )
     return _recorded(ledger, run)
@@ -272,7 +265,7 @@ def _refuse_lost_opt_outs(
 ) -> None:
     """Raise DataError where the snapshot before says who opted out, and ``current`` does not."""
     directory = resolved.directory
-    usable = usable_snapshots(directory, ledger.quarantined(directory.directory), now=now)
+    usable = usable_snapshots(directory, ledger.people.quarantined(directory.directory), now=now)
     before = newest_complete(usable, before=current.as_of)
     if before is not None:
         refuse_lost_opt_outs(SnapshotTables(directory, before), SnapshotTables(directory, current))
@@ -465,7 +458,7 @@ def _without_current(
     resolved: ResolvedWorkflow, run: Run, ledger: Ledger, now: datetime
 ) -> Detection:
     name = resolved.directory.directory
-    quarantined = ledger.quarantined(name)
+    quarantined = ledger.people.quarantined(name)
     every = list_snapshots(resolved.directory, now=now)
     snapshots = [item for item in every if item.key not in quarantined]
     if run.interval is None:
@@ -482,13 +475,13 @@ def _without_current(
             f"the directory {name} has no complete snapshot with an as-of in "
             f"({start:%Y-%m-%dT%H:%MZ}, {end:%Y-%m-%dT%H:%MZ}]{but}"
         )
-    ledger.record_nothing(run, "skipped", reason, now)
+    ledger.runs.record_nothing(run, "skipped", reason, now)
     return Detection("skipped", reason, ())
 
 
 def _covered_by(by: Sequence[RecordedSpan], ledger: Ledger) -> str:
     runs = ", ".join(sorted({span.run_id for span in by}))
-    tally = ledger.tally([span.id for span in by])
+    tally = ledger.queries.tally([span.id for span in by])
     unfinished = sum(
         count
         for counts in tally.values()
@@ -519,9 +512,9 @@ def _refuse_moved_instants(resolved: ResolvedWorkflow, recorded: Sequence[Record
 
 
 def _recorded(ledger: Ledger, run: Run) -> Detection:
-    recorded = ledger.find_run(run.workflow, run.run_id)
+    recorded = ledger.runs.find_run(run.workflow, run.run_id)
     assert recorded is not None
-    spans = [span for span in ledger.spans_of(recorded) if not span.is_withdrawn]
+    spans = [span for span in ledger.runs.spans_of(recorded) if not span.is_withdrawn]
     return Detection("recorded", "", spans)
 
 

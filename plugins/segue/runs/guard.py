@@ -13,14 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from segue.ledger import (
-    SUPPRESSED_PRUNED,
-    Ledger,
-    RecordedRun,
-    RecordedSpan,
-    SpanKind,
-    Wishes,
-)
+from segue.ledger import Ledger
+from segue.ledger.facts import RecordedRun, RecordedSpan, SpanKind, Wishes
+from segue.ledger.reasons import Reason
 from segue.runs.suppression import is_pruned, suppressing_policy
 from segue.workflows.definition import GuardLimits
 from segue.workflows.resolved import ResolvedWorkflow
@@ -106,7 +101,7 @@ class Question:
 
 def live_spans(run: RecordedRun, ledger: Ledger) -> list[RecordedSpan]:
     """Return the spans of a run that something may be released of."""
-    return [span for span in ledger.spans_of(run) if not span.is_withdrawn]
+    return [span for span in ledger.runs.spans_of(run) if not span.is_withdrawn]
 
 
 def judge_policies(
@@ -119,16 +114,16 @@ def judge_policies(
     snapshot's age.
     """
     record_only = run.recorded_only and not wishes.deliver
-    watermark = ledger.watermark(run.workflow)
+    watermark = ledger.retention.watermark(run.workflow)
     for span in live_spans(run, ledger):
-        reason = None
+        reason: str | None = None
         if span.kind != SpanKind.ENROLMENT and is_pruned(span.stretch, watermark):
-            reason = SUPPRESSED_PRUNED
+            reason = Reason.PRUNED
         elif span.kind != SpanKind.ENROLMENT:
             reason = suppressing_policy(
                 resolved, span.stretch, wishes, now, record_only=record_only
             )
-        ledger.withhold(span.id, reason, now)
+        ledger.runs.withhold(span.id, reason, now)
 
 
 def question(
@@ -146,13 +141,15 @@ def question(
     spans = live_spans(run, ledger)
     ids = [span.id for span in spans]
     actions = resolved.action_ids
-    waiting = ledger.count_waiting(ids, actions)
+    waiting = ledger.queries.count_waiting(ids, actions)
     reasons = _reasons(resolved, spans, ids, ledger, now) if waiting else []
     if not reasons:
         return None
-    examples = {kind: ledger.waiting_contacts(ids, kind, _EXAMPLES, actions) for kind in waiting}
+    examples = {
+        kind: ledger.queries.waiting_contacts(ids, kind, _EXAMPLES, actions) for kind in waiting
+    }
     segment = resolved.segment.segment
-    about = ledger.waiting_changes(ids, actions)
+    about = ledger.queries.waiting_changes(ids, actions)
     bad = quarantined_of(resolved, spans, ledger)
     return Question(resolved.name, segment, spans, reasons, waiting, examples, about, bad)
 
@@ -161,7 +158,7 @@ def quarantined_of(
     resolved: ResolvedWorkflow, spans: Sequence[RecordedSpan], ledger: Ledger
 ) -> frozenset[str]:
     """Return the keys of the spans' snapshots that are quarantined now."""
-    bad = ledger.quarantined(resolved.directory.directory)
+    bad = ledger.people.quarantined(resolved.directory.directory)
     return frozenset(key for span in spans for key in span.stretch.keys if key in bad)
 
 
@@ -173,10 +170,13 @@ def _reasons(
     now: datetime | None,
 ) -> list[str]:
     actions = resolved.action_ids
-    planned, rejected = ledger.count_planned(ids, actions), ledger.count_rejected(ids, actions)
+    planned, rejected = (
+        ledger.queries.count_planned(ids, actions),
+        ledger.queries.count_rejected(ids, actions),
+    )
     enrolment = any(span.kind == SpanKind.ENROLMENT for span in spans)
     asked_for = "present members are enrolled because a person asked for it"
-    left_out = ledger.count_left_to_others(ids)
+    left_out = ledger.queries.count_left_to_others(ids)
     found = [
         *beyond_limits(resolved.definition.guard, planned, members_before(spans)),
         *(finding for span in spans for finding in span.findings),

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from segue.directory.checks import ALLOWED_IDS, describe_places, unfit_positions
 from segue.directory.tables import SnapshotTables
-from segue.ledger import DetectedSpan
+from segue.ledger.facts import DetectedSpan
 from segue.segments.kinds import RemovalReason
 
 Row = tuple[str, str, str]  # contact id, change, reason

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from segue.ledger import DetectedSpan, Ledger, RecordedSpan, SpanKind
+from segue.ledger import Ledger
+from segue.ledger.facts import DetectedSpan, RecordedSpan, SpanKind
 from segue.ledger.stretches import by_end, compared_over
 from segue.workflows.resolved import ResolvedWorkflow
 
@@ -29,8 +30,8 @@ def beside(
     """
     if detected.kind != SpanKind.CHANGES:
         return detected
-    sent = ledger.sent_actions(_compared_again(detected, others))
-    own = ledger.changes_of(recorded.id) if recorded and sent else frozenset()
+    sent = ledger.queries.sent_actions(_compared_again(detected, others))
+    own = ledger.queries.changes_of(recorded.id) if recorded and sent else frozenset()
     left = [
         change
         for change in detected.changes

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from segue.directory.snapshots import usable_snapshots
-from segue.ledger import Decision, Ledger, RecordedRun, RecordedSpan, SpanKind
-from segue.ledger.schema import OPEN_STATES, State
+from segue.ledger import Ledger
+from segue.ledger.facts import Decision, RecordedRun, RecordedSpan, SpanKind
+from segue.ledger.states import OPEN_STATES, State
 from segue.runs.bridges import Bridge, bridges
 from segue.runs.gaps import LEFT_OVER, Gap, gaps
 from segue.workflows.resolved import ResolvedWorkflow
@@ -65,12 +66,12 @@ class RunReport:
 
 def report_run(resolved: ResolvedWorkflow, run: RecordedRun, ledger: Ledger) -> RunReport:
     """Reconcile a run: changes detected = sum over states, per action."""
-    spans = ledger.spans_of(run)
+    spans = ledger.runs.spans_of(run)
     ids = [span.id for span in spans]
-    changes = ledger.count_changes(ids)
-    actions = ledger.tally(ids)
-    withdrawn, digests = ledger.tally_withdrawn(ids), ledger.count_digests(ids)
-    totals = ledger.expected_deliveries(ids)
+    changes = ledger.queries.count_changes(ids)
+    actions = ledger.queries.tally(ids)
+    withdrawn, digests = ledger.queries.tally_withdrawn(ids), ledger.queries.count_digests(ids)
+    totals = ledger.queries.expected_deliveries(ids)
     problems = [
         *(remark for span in spans for remark in span.left_out),
         *_problems(resolved, totals, actions, withdrawn),
@@ -84,7 +85,7 @@ def lost_gaps(resolved: ResolvedWorkflow, ledger: Ledger, now: datetime) -> list
 
     What comes after it is still to be covered, by runs that catch up or by the next one.
     """
-    spans = [span.stretch for span in ledger.all_spans(resolved.name)]
+    spans = [span.stretch for span in ledger.runs.all_spans(resolved.name)]
     if not spans:
         return []
     limit = max(spans, key=lambda stretch: stretch.current).previous.as_of
@@ -94,16 +95,16 @@ def lost_gaps(resolved: ResolvedWorkflow, ledger: Ledger, now: datetime) -> list
 
 def all_gaps(resolved: ResolvedWorkflow, ledger: Ledger | None, now: datetime) -> list[Gap]:
     """Return the gaps of the workflow in order of time; without a ledger nothing is covered."""
-    bad = ledger.quarantined(resolved.directory.directory) if ledger else {}
+    bad = ledger.people.quarantined(resolved.directory.directory) if ledger else {}
     snapshots = usable_snapshots(resolved.directory, bad, now=now)
-    spans = [span.stretch for span in ledger.all_spans(resolved.name)] if ledger else []
-    watermark = ledger.watermark(resolved.name) if ledger else None
+    spans = [span.stretch for span in ledger.runs.all_spans(resolved.name)] if ledger else []
+    watermark = ledger.retention.watermark(resolved.name) if ledger else None
     return gaps(resolved, spans, snapshots, now, bad, watermark)
 
 
 def all_bridges(resolved: ResolvedWorkflow, ledger: Ledger | None) -> list[Bridge]:
     """Return the recorded spans of the workflow over runs without a snapshot, in order of time."""
-    return bridges(resolved, ledger.all_spans(resolved.name)) if ledger else []
+    return bridges(resolved, ledger.runs.all_spans(resolved.name)) if ledger else []
 
 
 def gap_lines(workflow: str, lost: Sequence[Gap]) -> list[str]:

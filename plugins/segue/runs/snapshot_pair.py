@@ -13,7 +13,8 @@ from segue.directory.snapshots import (
     usable_snapshots,
 )
 from segue.errors import SettingsError, SnapshotMissing
-from segue.ledger import Ledger, RecordedSpan, Run, Wishes
+from segue.ledger import Ledger
+from segue.ledger.facts import RecordedSpan, Run, Wishes
 from segue.workflows.resolved import ResolvedWorkflow
 
 
@@ -25,10 +26,10 @@ def waiting_for(
     A run waits for a current snapshot, and for a newer one of its interval that is being written.
     Raises SettingsError where no time helps: a parameter is no key, or names a quarantined one.
     """
-    if ledger.find_run(run.workflow, run.run_id) is not None:
+    if ledger.runs.find_run(run.workflow, run.run_id) is not None:
         return None
     name = resolved.directory.directory
-    snapshots = usable_snapshots(resolved.directory, ledger.quarantined(name), now=now)
+    snapshots = usable_snapshots(resolved.directory, ledger.people.quarantined(name), now=now)
     try:
         _, current = _chosen(snapshots, resolved, run, wishes, ledger, now)
     except SnapshotMissing as error:
@@ -61,7 +62,7 @@ def snapshots_for(
 
     A quarantined snapshot is neither.
     """
-    quarantined = ledger.quarantined(resolved.directory.directory)
+    quarantined = ledger.people.quarantined(resolved.directory.directory)
     snapshots = usable_snapshots(resolved.directory, quarantined, now=now)
     return _chosen(snapshots, resolved, run, wishes, ledger, now)
 
@@ -77,7 +78,7 @@ def _chosen(
     """Choose from those that are listed already: on object storage each listing is a request."""
     if wishes.current is not None:
         directory = resolved.directory
-        quarantined = ledger.quarantined(directory.directory)
+        quarantined = ledger.people.quarantined(directory.directory)
         current = find_usable(directory, wishes.current, quarantined, now=now)
         if wishes.previous is None:
             return newest_complete(snapshots, before=current.as_of), current
@@ -91,7 +92,7 @@ def _chosen(
         raise SettingsError("the parameter previous needs the parameter current beside it")
     if run.interval is not None:
         return choose_span(snapshots, *run.interval)
-    return _since_last_span(snapshots, ledger.all_spans(run.workflow))
+    return _since_last_span(snapshots, ledger.runs.all_spans(run.workflow))
 
 
 def _since_last_span(

@@ -6,14 +6,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from segue.errors import LedgerError
-from segue.ledger import (
-    SUPPRESSED_BACKFILL,
-    SUPPRESSED_MAX_AGE,
-    SUPPRESSED_PRUNED,
-    DetectedSpan,
-    Ledger,
-    Wishes,
-)
+from segue.ledger import Ledger
+from segue.ledger.facts import DetectedSpan, Wishes
+from segue.ledger.reasons import Reason
 from segue.ledger.stretches import Stretch
 from segue.segments.kinds import ChangeKind
 from segue.workflows.resolved import ResolvedWorkflow
@@ -32,12 +27,12 @@ def suppressing_policy(
     A person who asks for delivery in a run's parameters has decided about its age, too.
     """
     if record_only:
-        return SUPPRESSED_BACKFILL
+        return Reason.BACKFILL
     max_age = resolved.definition.policies.max_age
     if max_age is None or wishes.deliver:
         return None
     oldest = max_age.before(now, resolved.directory.zone)
-    return SUPPRESSED_MAX_AGE if part.current.as_of < oldest else None
+    return Reason.MAX_AGE if part.current.as_of < oldest else None
 
 
 def bounded(detected: DetectedSpan, ledger: Ledger, workflow: str) -> DetectedSpan:
@@ -47,7 +42,7 @@ def bounded(detected: DetectedSpan, ledger: Ledger, workflow: str) -> DetectedSp
     sent: all of it is ``suppressed(pruned)``, whatever a person asks of the run. Raises LedgerError
     for an enrolment in a workflow that has a watermark: it would write to old members again.
     """
-    watermark = ledger.watermark(workflow)
+    watermark = ledger.retention.watermark(workflow)
     if watermark is not None and any(
         change == ChangeKind.ENROLLED for _, change, _ in detected.changes
     ):
@@ -56,7 +51,7 @@ def bounded(detected: DetectedSpan, ledger: Ledger, workflow: str) -> DetectedSp
             "which members it has written to. Enrol them in a workflow of another name"
         )
     if is_pruned(detected.stretch, watermark):
-        return replace(detected, suppressed=SUPPRESSED_PRUNED)
+        return replace(detected, suppressed=Reason.PRUNED)
     return detected
 
 

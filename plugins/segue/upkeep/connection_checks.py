@@ -17,7 +17,8 @@ from itertools import groupby
 from segue.contracts.channel import Channel, Finding, Tried
 from segue.contracts.live_source import LiveSource
 from segue.errors import DefinitionError, SegueError
-from segue.ledger import Ledger, Request
+from segue.ledger import Ledger
+from segue.ledger.people.release_requests import Request
 from segue.workflows.resolved import ResolvedWorkflow
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,9 @@ def carry_out_check(
     words = ", ".join(f"{counts[one]} {one}" for one in Tried if counts[one]) or "no connection"
     result = Tried.FAILED if counts[Tried.FAILED] else Tried.OK
     rows = [asdict(each) for each in checks]
-    ledger.finish_trial(request.id, result, words, datetime.now(UTC), owner=owner, found=rows)
+    ledger.people.finish_trial(
+        request.id, result, words, datetime.now(UTC), owner=owner, found=rows
+    )
     return words
 
 

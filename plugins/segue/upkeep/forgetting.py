@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from segue.directory.whole_files import remove_unfinished
-from segue.ledger import ErasedRows, Ledger, Selection
+from segue.ledger import Ledger
+from segue.ledger.people.release_requests import Selection
+from segue.ledger.retention.forgetting import ErasedRows
 from segue.runs.areas import forget_in_areas
 
 
@@ -27,10 +29,10 @@ def forget(ledger: Ledger, state: str, contact_id: str, by: str, now: datetime) 
     """
     from segue.segments.membership.store import MembershipStore
 
-    rows = ledger.forget(contact_id, by, now)
+    rows = ledger.retention.forget(contact_id, by, now)
     remove_unfinished(state, now)
     areas = forget_in_areas(state, ledger.namespace, contact_id)
     erasure = Erased(rows, areas, MembershipStore(state).forget(contact_id))
     outcome = "a contact is forgotten"  # which one, nobody is to know
-    ledger.note("forget", Selection(), by, now, reason="", outcome=outcome)
+    ledger.people.note("forget", Selection(), by, now, reason="", outcome=outcome)
     return erasure

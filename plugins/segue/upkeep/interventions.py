@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from segue.errors import SettingsError
-from segue.ledger import Ledger, Quarantined, RequestKind, Selection, Settlement, Stop
-from segue.ledger.schema import State
+from segue.ledger import Ledger
+from segue.ledger.facts import Quarantined
+from segue.ledger.people.release_requests import RequestKind, Selection, Settlement
+from segue.ledger.people.stops import Stop
+from segue.ledger.states import State
 
 
 def count_meant(ledger: Ledger, selection: Selection, settlement: Settlement | None = None) -> int:
@@ -29,7 +32,7 @@ def count_meant(ledger: Ledger, selection: Selection, settlement: Settlement | N
 def retry(ledger: Ledger, selection: Selection, by: str, now: datetime) -> int:
     """Ask that failed deliveries be sent again; returns the request's number."""
     count_meant(ledger, selection)
-    return ledger.file_request(RequestKind.RETRY, selection, by, now)
+    return ledger.people.file_request(RequestKind.RETRY, selection, by, now)
 
 
 def settle(
@@ -37,7 +40,7 @@ def settle(
 ) -> int:
     """Say what became of uncertain deliveries; returns the request's number."""
     count_meant(ledger, selection, settlement)
-    return ledger.file_request(RequestKind.SETTLE, selection, by, now, settlement)
+    return ledger.people.file_request(RequestKind.SETTLE, selection, by, now, settlement)
 
 
 def count_held(ledger: Ledger, selection: Selection) -> int:
@@ -48,23 +51,23 @@ def count_held(ledger: Ledger, selection: Selection) -> int:
 def drop(ledger: Ledger, selection: Selection, by: str, now: datetime) -> int:
     """Ask that what is held be given up; returns the request's number."""
     count_held(ledger, selection)
-    return ledger.file_request(RequestKind.DROP, selection, by, now)
+    return ledger.people.file_request(RequestKind.DROP, selection, by, now)
 
 
 def stop(ledger: Ledger, workflow: str | None, by: str, reason: str, now: datetime) -> Stop:
     """Stop a workflow, or all (None), at once."""
-    order = ledger.stop(workflow, by, reason, now)
-    ledger.note("stop", Selection(workflow), by, now, reason=reason, outcome=str(order))
+    order = ledger.people.stop(workflow, by, reason, now)
+    ledger.people.note("stop", Selection(workflow), by, now, reason=reason, outcome=str(order))
     return order
 
 
 def go(ledger: Ledger, workflow: str | None, by: str, now: datetime) -> bool:
     """Lift a stop; returns whether there was one."""
-    was_stopped = ledger.go(workflow)
+    was_stopped = ledger.people.go(workflow)
     if was_stopped:
         name = "everything" if workflow is None else workflow
         outcome = f"{name} may go"
-        ledger.note("go", Selection(workflow), by, now, reason="", outcome=outcome)
+        ledger.people.note("go", Selection(workflow), by, now, reason="", outcome=outcome)
     return was_stopped
 
 
@@ -81,22 +84,22 @@ def suppress(
     One contact is named in the note, with the ``workflow`` that it was seen in; of many, each has
     its own row of the suppression list.
     """
-    count = ledger.suppress(contacts, by, reason, now)
+    count = ledger.people.suppress(contacts, by, reason, now)
     if count:
         one = contacts[0] if len(set(contacts)) == 1 else None
         outcome = f"{count} put on the suppression list"
         about = Selection(workflow, contact=one)
-        ledger.note("suppress", about, by, now, reason=reason, outcome=outcome)
+        ledger.people.note("suppress", about, by, now, reason=reason, outcome=outcome)
     return count
 
 
 def allow(ledger: Ledger, contacts: Sequence[str], by: str, now: datetime) -> int:
     """Take contacts off the suppression list; returns how many were on it."""
-    count = ledger.unsuppress(contacts)
+    count = ledger.people.unsuppress(contacts)
     if count:
         about = Selection(contact=contacts[0]) if len(set(contacts)) == 1 else Selection()
         outcome = f"{count} taken off the suppression list"
-        ledger.note("allow", about, by, now, reason="", outcome=outcome)
+        ledger.people.note("allow", about, by, now, reason="", outcome=outcome)
     return count
 
 
@@ -104,26 +107,26 @@ def quarantine(
     ledger: Ledger, directory: str, key: str, by: str, reason: str, now: datetime
 ) -> Quarantined:
     """Let no run use a snapshot; returns what became of the spans at it."""
-    effect = ledger.quarantine(directory, key, reason=reason, by=by, now=now)
+    effect = ledger.people.quarantine(directory, key, reason=reason, by=by, now=now)
     outcome = f"{key} of {directory} is quarantined, {effect.rejected} not sent"
-    ledger.note("quarantine", Selection(), by, now, reason=reason, outcome=outcome)
+    ledger.people.note("quarantine", Selection(), by, now, reason=reason, outcome=outcome)
     return effect
 
 
 def release(ledger: Ledger, directory: str, key: str, by: str, now: datetime) -> bool:
     """Let runs use a snapshot again; returns whether it was quarantined."""
-    was_quarantined = ledger.end_quarantine(directory, key)
+    was_quarantined = ledger.people.end_quarantine(directory, key)
     if was_quarantined:
         outcome = f"{key} of {directory} may be used again"
-        ledger.note("release", Selection(), by, now, reason="", outcome=outcome)
+        ledger.people.note("release", Selection(), by, now, reason="", outcome=outcome)
     return was_quarantined
 
 
 def _count(ledger: Ledger, kind: RequestKind, selection: Selection, state: str) -> int:
-    number = ledger.matching(kind, selection)
+    number = ledger.people.matching(kind, selection)
     if number:
         return number
-    open_ones = ledger.meant_already(kind, selection)
+    open_ones = ledger.people.meant_already(kind, selection)
     if open_ones:
         those = ", ".join(f"request {each}" for each in open_ones)
         raise SettingsError(
@@ -135,7 +138,7 @@ def _count(ledger: Ledger, kind: RequestKind, selection: Selection, state: str) 
 
 def _require_uncertain(ledger: Ledger, keys: Sequence[str]) -> None:
     """Raise SettingsError that names each key which is no uncertain delivery's."""
-    rows = ledger.rows(keys)
+    rows = ledger.deliveries.rows(keys)
     wrong = [
         f"{key}: {f'it is {rows[key].state}' if key in rows else 'there is no such delivery'}"
         for key in keys

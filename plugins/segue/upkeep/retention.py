@@ -30,8 +30,8 @@ def keep_house(
     """
     counts: dict[str, int] = {}
     if retention is not None:
-        counts |= asdict(ledger.prune(retention.before(now, _UTC)))
-    open_runs = ledger.needed_runs(run_areas.before(now, _UTC))
+        counts |= asdict(ledger.retention.prune(retention.before(now, _UTC)))
+    open_runs = ledger.retention.needed_runs(run_areas.before(now, _UTC))
     counts["run_areas"] = remove_areas(state, ledger.namespace, open_runs)
     counts["unfinished_files"] = remove_unfinished(state, now)
     return counts

@@ -38,10 +38,13 @@ from segue.errors import (
     SnapshotMissing,
     TransientFailure,
 )
-from segue.ledger import DeliveryRow, Ledger, Request, TrialResult, Wanted
+from segue.ledger import Ledger
+from segue.ledger.facts import DeliveryRow
 from segue.ledger.keys import trial_key
 from segue.ledger.pacing import LONGEST_PAUSE
-from segue.ledger.schema import State
+from segue.ledger.people.release_requests import Request
+from segue.ledger.people.tester_requests import TrialResult, Wanted
+from segue.ledger.states import State
 from segue.preview.plan import SEND, placeholders, rehearse
 from segue.segments.evaluation import Population
 from segue.segments.kinds import ChangeKind, RemovalReason
@@ -82,7 +85,7 @@ def send_test(
     except SegueError as error:
         trial = Trial(TrialResult.NOT_SENT, f"not sent: {error}")
     if trial is not None:
-        ledger.finish_trial(request.id, trial.result, trial.words, clock.now(), owner=owner)
+        ledger.people.finish_trial(request.id, trial.result, trial.words, clock.now(), owner=owner)
     return trial
 
 
@@ -122,10 +125,10 @@ def require_address(channel: Channel, to: str) -> str:
 
 def require_listed_nowhere(ledger: Ledger, wanted: Wanted) -> None:
     """Raise SettingsError where the workflow is stopped, or the contact must not be used."""
-    stop = ledger.stopped(wanted.workflow)
+    stop = ledger.people.stopped(wanted.workflow)
     if stop is not None:
         raise SettingsError(f"nothing of this workflow is sent until segue go: {stop}")
-    kind = ledger.suppressed([wanted.contact]).get(wanted.contact)
+    kind = ledger.people.suppressed([wanted.contact]).get(wanted.contact)
     if kind is not None:
         raise SettingsError(f"the contact is {kind}: nothing is made of its details")
 
@@ -168,13 +171,13 @@ def _send_once(
     """
     is_called = False
     try:
-        if not ledger.begin_test(number, owner, over_by):
+        if not ledger.people.begin_test(number, owner, over_by):
             return None
         is_called = True
         return send_once(sender, message)
     except BaseException:
         if not is_called:
-            ledger.give_back_test(number, owner)
+            ledger.people.give_back_test(number, owner)
         raise
 
 
@@ -216,7 +219,7 @@ def _snapshot(
     if key is not None:
         return find_snapshot(resolved.directory, key, now=now)
     name = resolved.directory.directory
-    usable = usable_snapshots(resolved.directory, ledger.quarantined(name), now=now)
+    usable = usable_snapshots(resolved.directory, ledger.people.quarantined(name), now=now)
     newest = newest_complete(usable)
     if newest is None:
         raise SnapshotMissing(f"directory {name} has no complete snapshot")
@@ -314,7 +317,7 @@ def _refuse_own_address(channel: Channel, fields: Mapping[str, Any], tester: str
 def _wait_for_leave(ledger: Ledger, limits: Any, clock: Clock) -> None:
     """Wait until the limits that all tasks share allow a call; raise TransientFailure if long."""
     while True:
-        may_call, pause = ledger.reserve([limits], clock.now)
+        may_call, pause = ledger.deliveries.reserve([limits], clock.now)
         if may_call:
             return
         if pause > LONGEST_PAUSE:

@@ -14,7 +14,8 @@ from fastapi import APIRouter, Form, HTTPException, Query
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from segue.errors import SettingsError
-from segue.ledger import Ledger, Request, Selection, Settlement
+from segue.ledger import Ledger
+from segue.ledger.people.release_requests import Request, Selection, Settlement
 from segue.upkeep import interventions as asking
 from segue.web.access import Person, require_edit
 from segue.web.forms import SafeForm
@@ -97,7 +98,7 @@ def suppress(
 ) -> RedirectResponse:
     """Never write to a contact again, in any workflow; one of a workflow that one may edit."""
     _may_act(workflow, visit)
-    if not visit.ledger.knows_contact(workflow, contact):
+    if not visit.ledger.queries.knows_contact(workflow, contact):
         raise HTTPException(404, f"{workflow} has no delivery to the contact {contact}.")
     asking.suppress(visit.ledger, [contact], visit.viewer.name, reason, _now(), workflow)
     return _back(visit, "requests")
@@ -106,7 +107,7 @@ def suppress(
 @router.get("/requests", name="requests")
 def requests(visit: ThisVisit, before: Annotated[int | None, Query(ge=1)] = None) -> HTMLResponse:
     """List what people asked for and did, the newest first, of workflows that may be read."""
-    newest = visit.ledger.newest_requests(AT_ONCE + 1, before)
+    newest = visit.ledger.people.newest_requests(AT_ONCE + 1, before)
     rows = newest[:AT_ONCE]
     return visit.page(
         "requests.html",
@@ -119,7 +120,7 @@ def requests(visit: ThisVisit, before: Annotated[int | None, Query(ge=1)] = None
 def visible_requests(rows: Sequence[Request], viewer: Person, ledger: Ledger) -> list[Request]:
     """Return those about workflows that may be read; about none: to who may read all of them."""
     mentions = {row.selection.workflow for row in rows if row.selection.workflow is not None}
-    names = ledger.workflow_names() | mentions
+    names = ledger.queries.workflow_names() | mentions
     readable: set[str | None] = {*viewer.readable(names)}
     if readable == names:
         readable.add(None)

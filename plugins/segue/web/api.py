@@ -16,9 +16,11 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel, ConfigDict, Field
 
 from segue.errors import SettingsError
-from segue.ledger import ChangeRow, Ledger, Selection, Settlement
-from segue.ledger import Request as Asked
-from segue.ledger.schema import State
+from segue.ledger import Ledger
+from segue.ledger.people.release_requests import Request as Asked
+from segue.ledger.people.release_requests import Selection, Settlement
+from segue.ledger.queries.pages import ChangeRow
+from segue.ledger.states import State
 from segue.segments.kinds import ChangeKind
 from segue.upkeep import interventions as asking
 from segue.web.access import Person, ReadableWorkflow, Viewer, require_edit
@@ -243,7 +245,7 @@ def runs(
     before: datetime | None = None,
 ) -> RunsAnswer:
     """List the runs of a workflow that recorded something."""
-    rows = ledger.recent_runs(name, limit, before)
+    rows = ledger.queries.recent_runs(name, limit, before)
     items = [RunAnswer.model_validate(row) for row in rows]
     return RunsAnswer(items=items, next=rows[-1].recorded_at if len(rows) == limit else None)
 
@@ -258,12 +260,12 @@ def changes(
     offset: Offset = 0,
 ) -> ChangesAnswer:
     """List the contacts of a run: what changed, and what became of each action."""
-    record = ledger.find_run(name, run)
+    record = ledger.runs.find_run(name, run)
     if record is None:
         raise HTTPException(404, f"The run {run} of {name} has recorded nothing.")
-    ids = [span.id for span in ledger.spans_of(record)]
-    rows = ledger.change_rows(ids, chosen, limit=limit, offset=offset)
-    total = ledger.count_rows(ids, chosen)
+    ids = [span.id for span in ledger.runs.spans_of(record)]
+    rows = ledger.queries.change_rows(ids, chosen, limit=limit, offset=offset)
+    total = ledger.queries.count_rows(ids, chosen)
     return ChangesAnswer(items=[_change(row) for row in rows], total_entries=total)
 
 
@@ -278,7 +280,9 @@ def deliveries(
 ) -> DeliveriesAnswer:
     """List the deliveries of a workflow in one state, the last moved first."""
     criteria = replace(chosen, state=str(state))
-    rows = ledger.newest_deliveries(name, criteria, limit=limit, before=parse_cursor(before))
+    rows = ledger.queries.newest_deliveries(
+        name, criteria, limit=limit, before=parse_cursor(before)
+    )
     items = [DeliveryAnswer(**row) for row in rows]
     return DeliveriesAnswer(items=items, next=cursor(rows[-1]) if len(rows) == limit else None)
 
@@ -297,7 +301,7 @@ def requests(
     before: Annotated[int | None, Query(ge=1)] = None,
 ) -> RequestsAnswer:
     """List what people asked for and did, of workflows that the caller may read."""
-    rows = ledger.newest_requests(limit, before)
+    rows = ledger.people.newest_requests(limit, before)
     items = [_request(row) for row in visible_requests(rows, viewer, ledger)]
     return RequestsAnswer(items=items, next=rows[-1].id if len(rows) == limit else None)
 
@@ -342,7 +346,7 @@ def settle(
 @router.post("/workflows/{workflow}/stop", name="api_stop")
 def stop(name: KnownWorkflow, wish: StopWish, person: Acting, ledger: OpenLedger) -> DoneAnswer:
     """Stop a workflow at once."""
-    was_stopped = any(stop.workflow == name for stop in ledger.stops())
+    was_stopped = any(stop.workflow == name for stop in ledger.people.stops())
     asking.stop(ledger, name, person.name, wish.reason, _now())
     return DoneAnswer(done=not was_stopped)
 
@@ -358,7 +362,7 @@ def suppress(
     name: KnownWorkflow, wish: SuppressWish, person: Acting, ledger: OpenLedger
 ) -> DoneAnswer:
     """Never write to a contact of the workflow again, in any workflow."""
-    if not ledger.knows_contact(name, wish.contact):
+    if not ledger.queries.knows_contact(name, wish.contact):
         raise HTTPException(404, f"{name} has no delivery to the contact {wish.contact}.")
     new = asking.suppress(ledger, [wish.contact], person.name, wish.reason, _now(), name)
     return DoneAnswer(done=bool(new))
@@ -385,9 +389,9 @@ def description(request: Request) -> dict[str, Any]:
 
 def _described(names: list[str], ledger: Ledger) -> list[WorkflowAnswer]:
     now = datetime.now(UTC)
-    outcomes = ledger.outcomes_since(names, now - timedelta(days=31))
-    ends, facts = ledger.open_ends(names), dag_facts(names)
-    stops = {stop.workflow for stop in ledger.stops()}
+    outcomes = ledger.queries.outcomes_since(names, now - timedelta(days=31))
+    ends, facts = ledger.queries.open_ends(names), dag_facts(names)
+    stops = {stop.workflow for stop in ledger.people.stops()}
     answers = []
     for name in names:
         dag, end = facts[name], ends[name]

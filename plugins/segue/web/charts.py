@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 
-from segue.ledger import Outcomes
-from segue.ledger.schema import OPEN_STATES
+from segue.ledger.queries.totals import Outcomes
+from segue.ledger.states import OPEN_STATES
 
 # from the bottom of a bar to its top; what is under way is one of them
 SERIES = ("delivered", "under_way", "held", "skipped", "suppressed", "uncertain", "failed")

@@ -10,11 +10,12 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import HTMLResponse
 
-from segue.ledger import Event, SpanKind
+from segue.ledger.facts import SpanKind
+from segue.ledger.queries.history import Event
+from segue.ledger.reasons import in_words
 from segue.segments.kinds import ChangeKind, RemovalReason
 from segue.web.access import ContactsWorkflow, Person
 from segue.web.deliveries import delivery_of, rendered
-from segue.web.reasons import in_words
 from segue.web.visits import ThisVisit
 
 AT_ONCE = 25  # events on one page
@@ -66,18 +67,18 @@ def contact(
     number: Annotated[int, Query(alias="page", ge=1, le=_DEEPEST)] = 1,
 ) -> HTMLResponse:
     """Find a contact by its id, and show what happened to it in workflows of the viewer."""
-    names = {*visit.catalog.names("workflows"), *visit.ledger.workflow_names()}
+    names = {*visit.catalog.names("workflows"), *visit.ledger.queries.workflow_names()}
     workflows = _visible(visit.viewer, names)
-    total = visit.ledger.count_events(contact_id, workflows) if contact_id else 0
+    total = visit.ledger.queries.count_events(contact_id, workflows) if contact_id else 0
     offset = (number - 1) * AT_ONCE
     events = (
-        visit.ledger.events(contact_id, workflows, limit=AT_ONCE, offset=offset)
+        visit.ledger.queries.events(contact_id, workflows, limit=AT_ONCE, offset=offset)
         if contact_id
         else []
     )
     theirs = dict.fromkeys(event.workflow for event in events)
     similar = (
-        visit.ledger.contacts_beginning(contact_id.strip(), workflows, _SIMILAR)
+        visit.ledger.queries.contacts_beginning(contact_id.strip(), workflows, _SIMILAR)
         if contact_id.strip() and not total
         else []
     )
@@ -92,7 +93,7 @@ def contact(
         similar=similar,
         in_words=in_words,
         acts_on=next((name for name in theirs if visit.viewer.may_edit(name)), None),
-        suppressed=bool(contact_id) and visit.ledger.is_suppressed(contact_id),
+        suppressed=bool(contact_id) and visit.ledger.people.is_suppressed(contact_id),
         hidden=len(names - workflows),
         stopped=None,
         total=total,

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import HTMLResponse
 
-from segue.ledger import Filter, Ledger
-from segue.ledger.schema import State
+from segue.ledger import Ledger
+from segue.ledger.queries.pages import Filter
+from segue.ledger.states import State
 from segue.preview.sent_message import RenderedMessage, message_of
 from segue.web.access import ReadableWorkflow, require_contacts
 from segue.web.runs import STATES, Chosen
@@ -33,7 +34,7 @@ def deliveries(
     require_known(workflow, visit.ledger, visit.catalog)
     state = chosen.state or str(State.FAILED)
     criteria = Filter(chosen.contact, chosen.change, chosen.action, state, chosen.error)
-    newest = visit.ledger.newest_deliveries(
+    newest = visit.ledger.queries.newest_deliveries(
         workflow, criteria, limit=AT_ONCE + 1, before=parse_cursor(before)
     )
     more = len(newest) > AT_ONCE
@@ -44,9 +45,9 @@ def deliveries(
         rows=rows,
         chosen=criteria,
         states=STATES,
-        actions=visit.ledger.actions_of(workflow),
+        actions=visit.ledger.queries.actions_of(workflow),
         may_edit=visit.viewer.may_edit(workflow),
-        stopped=visit.ledger.stopped(workflow),
+        stopped=visit.ledger.people.stopped(workflow),
         first=not before,
         older=visit.link(
             "deliveries",
@@ -78,8 +79,8 @@ def delivery(
         message=rendered(row, visit.ledger, visit.catalog) if sees else None,
         sees=sees,
         may_edit=visit.viewer.may_edit(workflow),
-        stopped=visit.ledger.stopped(workflow),
-        suppressed=visit.ledger.is_suppressed(row["contact_id"]),
+        stopped=visit.ledger.people.stopped(workflow),
+        suppressed=visit.ledger.people.is_suppressed(row["contact_id"]),
     )
 
 
@@ -98,7 +99,7 @@ def message_html(
 
 def delivery_of(workflow: str, key: str, ledger: Ledger) -> dict[str, Any]:
     """Return a delivery of the workflow; a 404 where it has none with the key."""
-    row = ledger.find_delivery(key)
+    row = ledger.queries.find_delivery(key)
     if row is None or row["workflow"] != workflow:
         raise HTTPException(404, f"{workflow} has no delivery with the key {key}.")
     return row

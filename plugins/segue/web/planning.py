@@ -19,7 +19,8 @@ from typing import Any
 
 from segue.directory.snapshots import Snapshot, usable_snapshots
 from segue.errors import SegueError
-from segue.ledger import Ledger, Run, Wishes
+from segue.ledger import Ledger
+from segue.ledger.facts import Run, Wishes
 from segue.operators.environment import task_settings
 from segue.runs.snapshot_pair import snapshots_for
 from segue.workflows.resolved import ResolvedWorkflow
@@ -104,5 +105,5 @@ def _own_path() -> list[str]:
 
 
 def _complete(resolved: ResolvedWorkflow, ledger: Ledger, now: datetime) -> list[Snapshot]:
-    bad = ledger.quarantined(resolved.directory.directory)
+    bad = ledger.people.quarantined(resolved.directory.directory)
     return [item for item in usable_snapshots(resolved.directory, bad, now=now) if item.complete]

@@ -10,8 +10,10 @@ from fastapi import APIRouter, Depends, HTTPException, Query
 from fastapi.responses import HTMLResponse, StreamingResponse
 
 from segue.errors import DataError
-from segue.ledger import ChangeRow, Filter, Ledger, RecordedRun, RecordedSpan
-from segue.ledger.schema import State
+from segue.ledger import Ledger
+from segue.ledger.facts import RecordedRun, RecordedSpan
+from segue.ledger.queries.pages import ChangeRow, Filter
+from segue.ledger.states import State
 from segue.operators.environment import task_settings
 from segue.runs.areas import RunArea
 from segue.segments.kinds import ChangeKind
@@ -63,9 +65,9 @@ def run(
     require_known(workflow, visit.ledger, visit.catalog)
     record, spans = _recorded(visit.ledger, workflow, run)
     ids = [span.id for span in spans]
-    tally = visit.ledger.outcomes_of_spans(ids)
-    total = visit.ledger.count_rows(ids, chosen)
-    rows = visit.ledger.change_rows(
+    tally = visit.ledger.queries.outcomes_of_spans(ids)
+    total = visit.ledger.queries.count_rows(ids, chosen)
+    rows = visit.ledger.queries.change_rows(
         ids, chosen, limit=AT_ONCE, offset=(number - 1) * AT_ONCE, descending=descending
     )
 
@@ -106,7 +108,7 @@ def run_csv(
     """Return all of a run's deliveries that a filter leaves, one per line."""
     require_known(workflow, visit.ledger, visit.catalog)
     _, spans = _recorded(visit.ledger, workflow, run)
-    rows = visit.ledger.all_change_rows([span.id for span in spans], chosen)
+    rows = visit.ledger.queries.all_change_rows([span.id for span in spans], chosen)
     return csv_response(f"{workflow} {run}", _EXPORTED, _lines(rows, chosen))
 
 
@@ -136,8 +138,10 @@ def task(
     contacts, problem = _branch(workflow, run, branch)
     criteria = replace(chosen, contacts=contacts)
     ids = [span.id for span in spans]
-    total = visit.ledger.count_rows(ids, criteria)
-    rows = visit.ledger.change_rows(ids, criteria, limit=AT_ONCE, offset=(number - 1) * AT_ONCE)
+    total = visit.ledger.queries.count_rows(ids, criteria)
+    rows = visit.ledger.queries.change_rows(
+        ids, criteria, limit=AT_ONCE, offset=(number - 1) * AT_ONCE
+    )
 
     def address(**changed: Any) -> str:
         query = {**visit.request.query_params, **changed}
@@ -162,7 +166,9 @@ def _newest_of_a_task(visit: Visit, chosen: Filter, common: Mapping[str, Any]) -
     state = chosen.state or _worth_a_look(visit.ledger, workflow)
     chosen = replace(chosen, action=action, state=state)
     newest = (
-        visit.ledger.newest_deliveries(workflow, chosen, limit=AT_ONCE) if common["known"] else []
+        visit.ledger.queries.newest_deliveries(workflow, chosen, limit=AT_ONCE)
+        if common["known"]
+        else []
     )
     return visit.page("task.html", rows=newest, chosen=chosen, states=STATES, gone=None, **common)
 
@@ -170,8 +176,8 @@ def _newest_of_a_task(visit: Visit, chosen: Filter, common: Mapping[str, Any]) -
 def _recorded(
     ledger: Ledger, workflow: str, run_id: str
 ) -> tuple[RecordedRun | None, Sequence[RecordedSpan]]:
-    record = ledger.find_run(workflow, run_id)
-    return record, ledger.spans_of(record) if record else ()
+    record = ledger.runs.find_run(workflow, run_id)
+    return record, ledger.runs.spans_of(record) if record else ()
 
 
 def _branch(workflow: str, run: str, branch: str) -> tuple[list[str] | None, str | None]:
@@ -192,12 +198,12 @@ def _branch(workflow: str, run: str, branch: str) -> tuple[list[str] | None, str
 def _actions(workflow: str, ledger: Ledger, catalog: Catalog) -> list[str]:
     if workflow in catalog.names("workflows"):
         return [action.id for action in catalog.workflow(workflow).actions]
-    return ledger.actions_of(workflow)
+    return ledger.queries.actions_of(workflow)
 
 
 def _worth_a_look(ledger: Ledger, workflow: str) -> str:
     """Return the state that a list of an action begins with: what waits for a person first."""
-    ends = ledger.open_ends([workflow])[workflow]
+    ends = ledger.queries.open_ends([workflow])[workflow]
     states = (State.FAILED, State.UNCERTAIN, State.HELD)
     return next((str(state) for state in states if ends[state]), str(State.DELIVERED))
 

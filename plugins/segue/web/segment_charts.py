@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from itertools import pairwise
 
-from segue.ledger import Crossings, Size
+from segue.ledger.queries.sizes import Crossings, Size
 from segue.segments.kinds import ChangeKind
 
 

@@ -31,7 +31,7 @@ class Uses:
 def uses(visit: Visit) -> dict[str, Uses]:
     """Return every segment that is defined or recorded, and the workflows that use it."""
     by_segment = {name: Uses() for name in visit.catalog.names("segments")}
-    for segment, workflow in visit.ledger.recorded_segments():
+    for segment, workflow in visit.ledger.queries.recorded_segments():
         by_segment.setdefault(segment, Uses()).on_it.add(workflow)
     for workflow in visit.catalog.names("workflows"):
         try:
@@ -85,4 +85,4 @@ def sees_contacts(name: str, visit: Visit) -> bool:
 
 def _everything(by_segment: Mapping[str, Uses], visit: Visit) -> set[str]:
     users = {name for use in by_segment.values() for name in use.all}
-    return users | set(visit.catalog.names("workflows")) | visit.ledger.workflow_names()
+    return users | set(visit.catalog.names("workflows")) | visit.ledger.queries.workflow_names()

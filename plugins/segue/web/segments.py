@@ -18,7 +18,7 @@ from segue.directory.snapshots import Snapshot, usable_snapshots
 from segue.directory.tables import SnapshotTables
 from segue.documents import Document, validate
 from segue.errors import DataError, DefinitionError
-from segue.ledger import Size, Version
+from segue.ledger.queries.sizes import Size, Version
 from segue.segments.definition import SegmentDefinition
 from segue.segments.fitness import require_answers
 from segue.segments.outline import outline
@@ -107,7 +107,7 @@ def segment(
         periods=PERIODS,
         outline=outline(item.definition) if item.definition else None,
         written=_written(name, visit.catalog),
-        edits=_edits(visit.ledger.versions_since(name, workflows, since)),
+        edits=_edits(visit.ledger.queries.versions_since(name, workflows, since)),
         history=HISTORY,
         directory=directory,
         snapshots=complete[-_OFFERED:],
@@ -177,13 +177,13 @@ def _shown(listed: Mapping[str, Sequence[str]], visit: Visit, days: int) -> list
     now = datetime.now(UTC)
     since = now - timedelta(days=days + 1)
     workflows = {name for each in listed.values() for name in each}
-    sizes = visit.ledger.sizes_since(listed, workflows, since)
-    crossings = visit.ledger.crossings_since(listed, workflows, since)
+    sizes = visit.ledger.queries.sizes_since(listed, workflows, since)
+    crossings = visit.ledger.queries.crossings_since(listed, workflows, since)
 
     def one(name: str, on_it: Sequence[str]) -> Shown:
         definition, problem = _definition(name, visit.catalog)
         mine = [size for size in sizes if size.segment == name]
-        newest = mine[-1] if mine else visit.ledger.newest_size(name, on_it)
+        newest = mine[-1] if mine else visit.ledger.queries.newest_size(name, on_it)
         own = (item for item in crossings if item.segment == name)
         return Shown(
             name=name,
@@ -234,7 +234,7 @@ def _snapshots(
         directory = visit.catalog.directory(definition.directory)
     except DefinitionError as error:
         return None, (), str(error)
-    bad = visit.ledger.quarantined(directory.directory)
+    bad = visit.ledger.people.quarantined(directory.directory)
     try:
         return directory, usable_snapshots(directory, bad, now=datetime.now(UTC)), None
     except DataError as error:

@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from segue.errors import DefinitionError
 from segue.ledger import Ledger
 from segue.ledger.people.stops import Stop
-from segue.ledger.schema import State
+from segue.ledger.states import State
 from segue.web.access import ContactsWorkflow, Person, ReadableWorkflow
 from segue.web.charts import Bar, Days, bars, by_day
 from segue.web.dags import DagFacts, dag_facts
@@ -82,7 +82,9 @@ def workflows(
         "workflows.html",
         address=address,
         listed=_listed(on_page, visit.ledger, visit.catalog),
-        everything=next((stop for stop in visit.ledger.stops() if stop.workflow is None), None),
+        everything=next(
+            (stop for stop in visit.ledger.people.stops() if stop.workflow is None), None
+        ),
         search=search,
         total=len(matches),
         any=bool(names),
@@ -104,9 +106,9 @@ def workflow(
         "workflow.html",
         item=item,
         days=DAYS,
-        stopped=visit.ledger.stopped(name),
+        stopped=visit.ledger.people.stopped(name),
         defined=None if item.problem else visit.catalog.workflow(name),
-        runs=visit.ledger.recent_runs(name, RUNS),
+        runs=visit.ledger.queries.recent_runs(name, RUNS),
         may_edit=visit.viewer.may_edit(name),
         sees=visit.viewer.may_see_contacts(name),
     )
@@ -118,7 +120,7 @@ def plan(name: ContactsWorkflow, visit: ThisVisit) -> HTMLResponse:
     require_known(name, visit.ledger, visit.catalog)
     resolved = visit.catalog.resolve(name)
     pair = next_pair(resolved, visit.ledger, datetime.now(UTC))
-    bad = visit.ledger.quarantined(resolved.directory.directory)
+    bad = visit.ledger.people.quarantined(resolved.directory.directory)
     preview = make_plan(name, pair, sorted(bad)) if pair is not None else None
     answer = visit.page("plan.html", workflow=name, pair=pair, plan=preview, most=MOST)
     answer.headers["Content-Security-Policy"] = _PREVIEW_POLICY
@@ -127,7 +129,7 @@ def plan(name: ContactsWorkflow, visit: ThisVisit) -> HTMLResponse:
 
 def require_known(name: str, ledger: Ledger, catalog: Catalog) -> None:
     """Raise a 404 for what is no workflow, neither by definition nor in the ledger."""
-    if name not in catalog.names("workflows") and name not in ledger.workflow_names():
+    if name not in catalog.names("workflows") and name not in ledger.queries.workflow_names():
         raise HTTPException(
             404, f"{name} is no workflow of Segue: it is not defined, and no run of it is recorded."
         )
@@ -135,14 +137,14 @@ def require_known(name: str, ledger: Ledger, catalog: Catalog) -> None:
 
 def readable_names(viewer: Person, ledger: Ledger, catalog: Catalog) -> list[str]:
     """Return the workflows that are defined, or were, and that the viewer may read; sorted."""
-    return sorted(viewer.readable({*catalog.names("workflows"), *ledger.workflow_names()}))
+    return sorted(viewer.readable({*catalog.names("workflows"), *ledger.queries.workflow_names()}))
 
 
 def _listed(names: list[str], ledger: Ledger, catalog: Catalog) -> list[Listed]:
     now = datetime.now(UTC)
-    outcomes = ledger.outcomes_since(names, now - timedelta(days=DAYS + 1))
-    ends = ledger.open_ends(names)
-    stops = {stop.workflow: stop for stop in ledger.stops()}
+    outcomes = ledger.queries.outcomes_since(names, now - timedelta(days=DAYS + 1))
+    ends = ledger.queries.open_ends(names)
+    stops = {stop.workflow: stop for stop in ledger.people.stops()}
     facts = dag_facts(names)
     result = []
     for name in names:

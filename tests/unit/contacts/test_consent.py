@@ -14,7 +14,7 @@ import pytest
 from segue.contacts.change import Change
 from segue.contacts.recheck import current_consent, recheck
 from segue.errors import DataError
-from segue.ledger import Run, Wishes
+from segue.ledger.facts import Run, Wishes
 from segue.runs.detection import detect
 from segue.segments.membership.store import MembershipStore
 from tests.unit.runs.test_detection import NOW, Place
@@ -296,7 +296,7 @@ def test_the_first_snapshot_with_opt_states_is_a_baseline_of_them(shop):
     rows = [{"contact_id": contact, "tier": "silver"} for contact in "abc"]
     shop.write(8, "contacts", rows)
     shop.may_write_to_b()
-    [span] = shop.ledger.all_spans("greet")
+    [span] = shop.ledger.runs.all_spans("greet")
     assert str(span.kind) == "baseline"
     assert span.reason == "new column: 2026-11-08 lacks contacts.unsubscribed"
 
@@ -326,7 +326,7 @@ def test_a_snapshot_that_was_not_understood_is_no_previous_one(shop):
     shop.subscriptions(scope="directory", opted_in="no")
     shop.write(8, "subscriptions", [{"contact_id": "b", "scope": "ALL", "opted_in": "no"}])
     shop.may_write_to_b()
-    [span] = shop.ledger.all_spans("greet")
+    [span] = shop.ledger.runs.all_spans("greet")
     assert str(span.kind) == "baseline"
     assert span.reason == "2026-11-08 has opt states, or tables, that are not read"
 

@@ -38,10 +38,10 @@ class Sending(Place):
 
     def prepared(self) -> BranchRef:
         [span] = self.day(9).spans
-        self.ledger.release([span.id], self.now)
+        self.ledger.runs.release([span.id], self.now)
         area = RunArea(str(self.folder / "area"))
         area.write_audience(self.workflow.audience)
-        changes = changes_of_span(span.stretch, self.ledger.changes_to_handle(span.id))
+        changes = changes_of_span(span.stretch, self.ledger.queries.changes_to_handle(span.id))
         [ref] = area.write_slices([changes])
         load_branch(self.workflow, ref, Desk(self.ledger, Clock(lambda: self.now)))
         check_branch(self.workflow, ref, self.ledger, self.now)
@@ -60,7 +60,7 @@ def sending(tmp_path) -> Sending:
 
 
 def quarantine(place: Place, key: str) -> None:
-    place.ledger.quarantine("people", key, reason="", by="ann", now=place.now)
+    place.ledger.people.quarantine("people", key, reason="", by="ann", now=place.now)
 
 
 def only_a(place: Place, day: int) -> None:
@@ -128,10 +128,10 @@ def test_who_opts_out_while_a_slow_rate_is_waited_for_is_not_written_to(slow):
 def test_a_slow_rate_is_waited_for_to_the_end_unless_the_workflow_is_stopped(slow):
     sending, ref = slow
     begin = sending.now
-    stop = Waiting(sending, lambda: sending.ledger.stop("greet", "ann", "", sending.now))
+    stop = Waiting(sending, lambda: sending.ledger.people.stop("greet", "ann", "", sending.now))
     assert sorted(sending.deliver(ref, stop).values())[1:] == ["added@08 released()"] * 2
     assert sending.result.stopped is not None
-    sending.ledger.go("greet")
+    sending.ledger.people.go("greet")
     assert set(sending.deliver(ref, Waiting(sending, lambda: None)).values()) == {
         "added@08 delivered()"
     }

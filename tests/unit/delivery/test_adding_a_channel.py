@@ -107,7 +107,7 @@ def test_the_door_sends_it_once(ledger, pager, sandbox, fault):  # noqa: F811
     assert alerts(sandbox) == [
         {"summary": "a is at risk", "severity": "critical", "external_id": one.key}
     ]
-    assert set(ledger.rows([one.key])[one.key].results) == {"id", "url"}
+    assert set(ledger.deliveries.rows([one.key])[one.key].results) == {"id", "url"}
 
 
 def test_its_errors_are_those_the_page_names(pager, set_connection):  # noqa: F811

@@ -28,17 +28,19 @@ from segue.errors import (
     TemplateAway,
     TransientFailure,
 )
-from segue.ledger import DeliveryRow, Ledger, Run, StartRules
-from segue.ledger.schema import State, deliveries
+from segue.ledger import Deliveries, Ledger
+from segue.ledger.facts import DeliveryRow, Run, StartRules
+from segue.ledger.schema import deliveries
+from segue.ledger.states import State
 from segue.testing import AskableChannel, RecordingChannel, RecordingSender
 from segue.workflows.definition import Policies
-from tests.unit.builders import NOW, added, detected, record, run, stretch
+from tests.unit.builders import NOW, added, detected, record, run, stretch, with_deliveries
 
 
 def released(ledger: Ledger, *contact_ids: str) -> list[Candidate]:
     """Candidates whose deliveries the guard has released."""
     ids = record(ledger, run(), detected(stretch(21, 22), added(*contact_ids)))
-    ledger.release(ids, NOW)
+    ledger.runs.release(ids, NOW)
     return [candidate(ledger, contact_id) for contact_id in contact_ids]
 
 
@@ -93,7 +95,7 @@ def door(
 
 
 def outcome(ledger: Ledger, contact_id: str) -> str:
-    [row] = ledger.list_deliveries(contact_id=contact_id)
+    [row] = ledger.queries.list_deliveries(contact_id=contact_id)
     return ":".join(filter(None, (row["outcome"], row["reason"])))
 
 
@@ -101,7 +103,7 @@ def outcomes(ledger: Ledger) -> dict[str, str]:
     """The outcome of each delivery by its snapshot."""
     return {
         row["snapshot"]: ":".join(filter(None, (row["outcome"], row["reason"])))
-        for row in ledger.list_deliveries()
+        for row in ledger.queries.list_deliveries()
     }
 
 
@@ -203,7 +205,7 @@ def test_a_broken_connection_stops_the_slice_and_leaves_it_released(ledger):
         100,
         0,
     )
-    attempts = [row["attempts"] for row in ledger.list_deliveries()]
+    attempts = [row["attempts"] for row in ledger.queries.list_deliveries()]
     assert sum(attempts) == RecordingChannel.concurrency
 
 
@@ -293,7 +295,7 @@ def test_a_delivery_in_another_workers_hands_is_waited_for(ledger):
     """The pass is not complete while another worker holds the claim."""
     candidates = released(ledger, "a")
     lease = NOW + timedelta(minutes=2)
-    ledger.claim([candidates[0].key], owner="other", now=NOW, lease_until=lease)
+    ledger.deliveries.claim([candidates[0].key], owner="other", now=NOW, lease_until=lease)
     result = door(ledger, channel()).deliver(candidates)
     assert (result.elsewhere, result.is_complete) == (1, False)
 
@@ -308,10 +310,12 @@ def askable() -> AskableChannel:
 def die_in_the_call(ledger: Ledger, candidates: list[Candidate], through: RecordingChannel):
     """Leave what a worker leaves that is killed while its calls are under way."""
     keys = [item.key for item in candidates]
-    ledger.claim(keys, owner="dead", now=NOW, lease_until=NOW + LEASE)
+    ledger.deliveries.claim(keys, owner="dead", now=NOW, lease_until=NOW + LEASE)
     traces = {key: trace_of(through, {"text": ""}) for key in keys}
     rules = StartRules(through.name, "team")
-    ledger.advance([], traces, rules=rules, owner="dead", now=NOW, lease_until=NOW + LEASE)
+    ledger.deliveries.advance(
+        [], traces, rules=rules, owner="dead", now=NOW, lease_until=NOW + LEASE
+    )
 
 
 def later_door(ledger: Ledger, through: RecordingChannel, **policies) -> Door:
@@ -419,7 +423,7 @@ def test_a_worker_that_was_frozen_before_its_call_does_not_make_it_any_more(ledg
     """It wakes up when it was thought to be dead, and another worker has delivered."""
     candidates, through = released(ledger, "a"), askable()
 
-    class Freezing(Ledger):
+    class Freezing(Deliveries):
         def advance(self, finished, starting, **values):
             started = super().advance(finished, starting, **values)
             if starting:
@@ -427,7 +431,7 @@ def test_a_worker_that_was_frozen_before_its_call_does_not_make_it_any_more(ledg
                 assert later_door(ledger, through).deliver(candidates).is_complete
             return started
 
-    frozen = door(Freezing(ledger.engine, ledger.namespace), through)
+    frozen = door(with_deliveries(ledger, Freezing), through)
     assert frozen.deliver(candidates).standing == {State.DELIVERED: 1}
     assert through.outbox.keys == [candidates[0].key]
 
@@ -473,7 +477,7 @@ def test_on_uncertain_resend_sends_once_more_and_no_more(ledger):
     through = channel().answering(failing_for("a", OutcomeUnknown("lost")))
     for number in range(4):
         door(ledger, through, owner=str(number), on_uncertain="resend").deliver(candidates)
-    [row] = ledger.list_deliveries(contact_id="a")
+    [row] = ledger.queries.list_deliveries(contact_id="a")
     assert (row["outcome"], row["attempts"]) == ("uncertain", 2)
 
 
@@ -504,11 +508,11 @@ def test_a_lost_answer_that_is_not_found_at_once_waits_for_the_longest_call(ledg
 
 def test_a_stopped_workflow_sends_nothing_until_it_may_go_on(ledger):
     candidates, through = released(ledger, "a"), channel()
-    ledger.stop("welcome", "ann", "wrong text", NOW)
+    ledger.people.stop("welcome", "ann", "wrong text", NOW)
     result = door(ledger, through).deliver(candidates)
     assert "was stopped by ann" in result.stopped
     assert not result.is_complete
-    ledger.go("welcome")
+    ledger.people.go("welcome")
     assert door(ledger, through).deliver(candidates).is_complete
     assert through.outbox.keys == [candidates[0].key]
 
@@ -521,7 +525,7 @@ def test_a_running_slice_obeys_a_stop_between_two_rounds(ledger):
     def stop_at_the_tenth(key, message):
         made.clock.now += timedelta(seconds=1)
         if len(through.outbox.received) == 9:
-            ledger.stop(None, "ann", "", NOW)
+            ledger.people.stop(None, "ann", "", NOW)
 
     through.answering(stop_at_the_tenth)
     assert made.deliver(candidates).stopped
@@ -544,8 +548,8 @@ def test_calls_under_a_limit_are_spaced(ledger):
 def test_a_limit_is_shared_with_other_tasks(ledger):
     """Another task has just made the call that this half of a minute allows."""
     limit = Limit("vendor_default", 2, 60)
-    ledger.hold_back([limit.scope], NOW)
-    assert ledger.reserve([[limit]], NOW) == (1, 0)
+    ledger.deliveries.hold_back([limit.scope], NOW)
+    assert ledger.deliveries.reserve([[limit]], NOW) == (1, 0)
     candidates = released(ledger, "a")
     made = door(ledger, channel("Hello").limited(limit))
     assert made.deliver(candidates).is_complete
@@ -566,7 +570,7 @@ def test_once_per_contact_skips_another_change_within_the_time(ledger):
     """Added on the 22nd, and again on the 29th: within 30 days one message, of any day's run."""
     week = released(ledger, "a")
     ids = record(ledger, run("run-2"), detected(stretch(28, 29), added("a")))
-    ledger.release(ids, NOW)
+    ledger.runs.release(ids, NOW)
     again = candidate(
         ledger,
         "a",
@@ -593,7 +597,7 @@ def test_of_two_runs_that_race_one_reaches_the_contact(ledger):
         detected(stretch(21, 22), added(*people(40))),
         detected(stretch(22, 23), added(*people(40))),
     )
-    ledger.release(ids, NOW)
+    ledger.runs.release(ids, NOW)
     slices = [
         [
             candidate(
@@ -623,12 +627,12 @@ def test_the_frequency_cap_counts_what_other_workflows_sent(ledger):
     cap = {"frequency_cap": {"recording": "2 per week"}}
     for number, name in enumerate(("one", "two", "three")):
         ids = record(ledger, Run(name, "run"), detected(stretch(21, 22), added("a")))
-        ledger.release(ids, NOW)
+        ledger.runs.release(ids, NOW)
         key = ledger.key(name, "mail", "a", "added", "2026-11-22")
         to_team = channel() if number == 0 else through
         door(ledger, to_team, owner=name, **cap).deliver([candidate(ledger, "a", key=key)])
     ids = record(ledger, Run("four", "run"), detected(stretch(21, 22), added("a")))
-    ledger.release(ids, NOW)
+    ledger.runs.release(ids, NOW)
     last = candidate(ledger, "a", key=ledger.key("four", "mail", "a", "added", "2026-11-22"))
     door(ledger, through, owner="four", **cap).deliver([last])
     assert len(through.outbox.keys) == 2
@@ -684,14 +688,18 @@ def test_a_change_that_does_not_stand_any_more_is_skipped(ledger):
 def test_the_heartbeat_never_waits_for_rows_that_its_own_pass_has_locked(ledger):
     """On PostgreSQL the two would lock each other out: here the pass holds a row's lock."""
     candidates = released(ledger, "a", "b")
-    ledger.claim([c.key for c in candidates], owner="me", now=NOW, lease_until=NOW + LEASE)
+    ledger.deliveries.claim(
+        [c.key for c in candidates], owner="me", now=NOW, lease_until=NOW + LEASE
+    )
     if ledger.engine.dialect.name == "sqlite":
-        ledger.renew("me", NOW + 2 * LEASE)  # one writer at a time: there is nothing to skip
+        ledger.deliveries.renew(
+            "me", NOW + 2 * LEASE
+        )  # one writer at a time: there is nothing to skip
         return
     with ledger.engine.begin() as connection:
         locked = select(deliveries).where(deliveries.c.key == candidates[0].key)
         connection.execute(locked.with_for_update())
-        ledger.renew("me", NOW + 2 * LEASE)
+        ledger.deliveries.renew("me", NOW + 2 * LEASE)
     leases = "SELECT count(*) FROM deliveries WHERE lease_until > '2026-11-23 06:01:30'"
     with ledger.engine.connect() as connection:
         assert connection.exec_driver_sql(leases).scalar() == 1
@@ -702,7 +710,7 @@ def test_answers_survive_a_ledger_that_fails_for_a_moment(ledger):
     candidates = released(ledger, *people(20))
     through = channel()
 
-    class Failing(Ledger):
+    class Failing(Deliveries):
         calls = 0
 
         def advance(self, finished, starting, **values):
@@ -711,12 +719,12 @@ def test_answers_survive_a_ledger_that_fails_for_a_moment(ledger):
                 raise LedgerError("the database is restarting")
             return super().advance(finished, starting, **values)
 
-    failing = Failing(ledger.engine, ledger.namespace)
+    failing = with_deliveries(ledger, Failing)
     with pytest.raises(LedgerError):
         door(failing, through).deliver(candidates)
     sent = len(through.outbox.keys)
     assert 0 < sent < 20
-    states = Counter(row["outcome"] for row in ledger.list_deliveries())
+    states = Counter(row["outcome"] for row in ledger.queries.list_deliveries())
     assert states == {"delivered": sent, "released": 20 - sent}
     door(ledger, through).deliver(candidates)
     assert sorted(through.outbox.keys) == sorted(c.key for c in candidates)
@@ -729,7 +737,7 @@ def test_quiet_hours_that_begin_during_a_pass_hold_the_rest(ledger):
     hours = {"quiet_hours": {"from": "06:10", "to": "08:00"}}
     door(ledger, through, **hours).deliver(candidates)
     assert len(through.outbox.keys) == 10
-    states = Counter(row["outcome"] for row in ledger.list_deliveries())
+    states = Counter(row["outcome"] for row in ledger.queries.list_deliveries())
     assert states == {"delivered": 10, "held": 20}
 
 
@@ -746,7 +754,7 @@ def test_a_contact_suppressed_during_a_pass_is_not_written_to_any_more(ledger):
     through = channel(to_contact=True).limited(Limit("vendor_default", 1, 60))
 
     def suppress_the_last(key, message):
-        ledger.suppress([people(10)[-1]], "ann", "asked on the phone", NOW)
+        ledger.people.suppress([people(10)[-1]], "ann", "asked on the phone", NOW)
 
     through.answering(suppress_the_last)
     door(ledger, through).deliver(candidates)
@@ -777,7 +785,7 @@ def test_a_held_message_that_meets_a_transient_failure_stays_due(ledger):
     made.clock.now += timedelta(hours=3)
     made.deliver(candidates)
     assert outcome(ledger, "a").startswith("held")
-    assert ledger.actions_with_work(made.clock.now) == [("welcome", "mail")]
+    assert ledger.deliveries.actions_with_work(made.clock.now) == [("welcome", "mail")]
 
 
 def test_a_worker_that_dies_with_a_held_message_leaves_it_due(ledger):
@@ -785,8 +793,8 @@ def test_a_worker_that_dies_with_a_held_message_leaves_it_due(ledger):
     hours = {"quiet_hours": {"from": "21:00", "to": "08:00"}}
     door(ledger, channel(to_contact=True), **hours).deliver(candidates)
     later = NOW + timedelta(hours=3)
-    ledger.claim([candidates[0].key], owner="dead", now=later, lease_until=later)
-    assert ledger.free_expired(later + timedelta(minutes=2)) == 1
+    ledger.deliveries.claim([candidates[0].key], owner="dead", now=later, lease_until=later)
+    assert ledger.deliveries.free_expired(later + timedelta(minutes=2)) == 1
     assert outcome(ledger, "a") == "held"
 
 
@@ -819,8 +827,8 @@ def test_a_pass_with_something_to_resend_is_not_complete(ledger):
 def test_a_scope_of_any_length_is_a_scope(ledger):
     """A Slack channel's name comes from a contact's field."""
     limits = [[Limit("x" * 400, 1, 60)], [Limit("x" * 400, 1, 60)]]
-    assert ledger.reserve(limits, NOW) == (1, 60.0)
-    assert ledger.reserve([[Limit("x" * 401, 1, 60)]], NOW) == (1, 0.0)
+    assert ledger.deliveries.reserve(limits, NOW) == (1, 60.0)
+    assert ledger.deliveries.reserve([[Limit("x" * 401, 1, 60)]], NOW) == (1, 0.0)
 
 
 HOURS = {"quiet_hours": {"from": "21:00", "to": "08:00", "expires": "24h"}}  # NOW is 06:00
@@ -847,7 +855,7 @@ def test_what_was_held_stays_held_when_the_vendor_is_down_as_it_falls_due(ledger
     through.answering(failing_for("a", TransientFailure("503"), times=3))
     by_release(ledger, through, 3, **HOURS).deliver(candidates)
     assert outcome(ledger, "a") == "held:503"
-    assert ledger.actions_with_work(NOW + timedelta(hours=4)) == [("welcome", "mail")]
+    assert ledger.deliveries.actions_with_work(NOW + timedelta(hours=4)) == [("welcome", "mail")]
     by_release(ledger, through, 4, **HOURS).deliver(candidates)
     assert outcome(ledger, "a") == "delivered"
 
@@ -856,8 +864,8 @@ def test_what_was_held_stays_held_when_the_worker_dies_before_the_call(ledger):
     through = channel(to_contact=True)
     [candidate_] = held_for_the_night(ledger, through)
     due = NOW + timedelta(hours=3)
-    ledger.claim([candidate_.key], owner="dead", now=due, lease_until=due + LEASE)
-    ledger.free_expired(due + 2 * LEASE)
+    ledger.deliveries.claim([candidate_.key], owner="dead", now=due, lease_until=due + LEASE)
+    ledger.deliveries.free_expired(due + 2 * LEASE)
     assert outcome(ledger, "a") == "held"
 
 
@@ -869,7 +877,7 @@ def test_a_message_that_the_vendor_did_not_have_is_due_until_it_is_sent(ledger):
     through.answering(failing_for("a", TransientFailure("503")))
     by_release(ledger, through, 1).deliver(candidates)
     assert outcome(ledger, "a") == "held:503"
-    assert ledger.actions_with_work(NOW + timedelta(hours=2)) == [("welcome", "mail")]
+    assert ledger.deliveries.actions_with_work(NOW + timedelta(hours=2)) == [("welcome", "mail")]
 
 
 def test_what_expired_in_quiet_hours_is_not_sent_by_a_later_retry_either(ledger):
@@ -937,7 +945,7 @@ def test_what_is_in_doubt_and_must_not_be_sent_again_stays_in_doubt(ledger, reas
     rules = {"on_uncertain": "resend"}
     door(ledger, through, clear=0 if in_run else None, **rules).deliver(candidates)
     if reason == "suppression_list":
-        ledger.suppress(["a"], "ann", "said no", NOW)
+        ledger.people.suppress(["a"], "ann", "said no", NOW)
     [refused] = [candidate(ledger, "a", **FORBIDS[reason])]
     through.losing(lambda key, message: None)
     for number in range(3):
@@ -946,7 +954,7 @@ def test_what_is_in_doubt_and_must_not_be_sent_again_stays_in_doubt(ledger, reas
     assert outcome(ledger, "a").startswith(f"uncertain:not sent again: {reason.split(':')[0]}")
     assert (len(through.outbox.keys), result.is_complete) == (1, True)
     told = [] if in_run else ["uncertain"]
-    assert [late.outcome for late in ledger.untold("welcome", "mail").outcomes] == told
+    assert [late.outcome for late in ledger.deliveries.untold("welcome", "mail").outcomes] == told
 
 
 def raise_lost():
@@ -976,7 +984,7 @@ def test_nothing_is_left_to_resend_once_its_snapshot_is_quarantined(ledger):
     candidates = released(ledger, "a")
     through = channel().answering(failing_for("a", OutcomeUnknown("lost")))
     door(ledger, through, on_uncertain="resend").deliver(candidates)
-    ledger.quarantine("people", "2026-11-22", reason="wrong", by="ann", now=NOW)
+    ledger.people.quarantine("people", "2026-11-22", reason="wrong", by="ann", now=NOW)
     result = door(ledger, through, owner="2", on_uncertain="resend").deliver(candidates)
     assert (result.to_resend, result.is_complete) == (0, True)
 
@@ -1038,7 +1046,7 @@ def test_what_a_message_lacks_is_asked_for_before_its_call_begins(ledger):
     assert len(through.outbox.keys) == len(set(through.outbox.keys)) == 8
     assert set(states) == {"claimed"}
     assert {message["address"][-1] for _, message in through.outbox.received} == set("abcdefgh")
-    rows = ledger.rows(through.outbox.keys).values()
+    rows = ledger.deliveries.rows(through.outbox.keys).values()
     assert {row.trace["address"] for row in rows} == {f"address of {name}" for name in "abcdefgh"}
 
 
@@ -1083,7 +1091,7 @@ def test_an_answered_question_is_no_outcome_when_the_ledger_fails_meanwhile(ledg
     """The mark of one call fails while another message is still being completed."""
     candidates = released(ledger, "a", "b")
 
-    class Failing(Ledger):
+    class Failing(Deliveries):
         def advance(self, finished, starting, **values):
             if starting:
                 raise LedgerError("the database is restarting")
@@ -1091,7 +1099,7 @@ def test_an_answered_question_is_no_outcome_when_the_ledger_fails_meanwhile(ledg
 
     through = unaddressed(lambda text: time.sleep(0.3 if text == "Hello b" else 0))
     with pytest.raises(LedgerError):
-        door(Failing(ledger.engine, ledger.namespace), through).deliver(candidates)
+        door(with_deliveries(ledger, Failing), through).deliver(candidates)
     assert all(outcome(ledger, name).startswith("released") for name in "ab")
     door(ledger, through).deliver(candidates)
     assert len(through.outbox.keys) == 2

@@ -22,12 +22,14 @@ from segue.errors import (
     OutcomeUnknown,
     TransientFailure,
 )
-from segue.ledger import DeliveryRow, Ledger, StartRules
+from segue.ledger import Deliveries, Ledger
+from segue.ledger.facts import DeliveryRow, StartRules
 from segue.ledger.keys import message_key
-from segue.ledger.schema import State, deliveries
+from segue.ledger.schema import deliveries
+from segue.ledger.states import State
 from segue.testing import AskableChannel, RecordingChannel
 from segue.workflows.definition import Policies
-from tests.unit.builders import NOW, added, detected, record, run, stretch
+from tests.unit.builders import NOW, added, detected, record, run, stretch, with_deliveries
 from tests.unit.delivery.test_door import Clock, candidate, outcome, people, released
 
 NAMES = "{% for contact in digest.contacts %}{{ contact.contact_id }} {% endfor %}"
@@ -73,9 +75,9 @@ def answers(*given: Exception | None):
 
 def begin(ledger: Ledger, keys: list[str], owner: str, through: RecordingChannel) -> None:
     """Leave what a worker leaves that is killed while its digest is under way."""
-    ledger.claim(keys, owner=owner, now=NOW, lease_until=NOW + LEASE)
+    ledger.deliveries.claim(keys, owner=owner, now=NOW, lease_until=NOW + LEASE)
     traces = dict.fromkeys(keys, trace_of(through, {"text": ""}))
-    ledger.advance(
+    ledger.deliveries.advance(
         [],
         traces,
         together=message_key(keys),
@@ -101,7 +103,7 @@ def test_one_message_goes_out_and_each_contacts_delivery_is_recorded(ledger):
     keys = [item.key for item in candidates]
     assert through.outbox.keys == [message_key(keys)] == [message_key(reversed(keys))]
     assert texts(through) == ["a b c 3 https://run"]
-    rows = ledger.list_deliveries()
+    rows = ledger.queries.list_deliveries()
     assert {row["message_key"] for row in rows} == {message_key(keys)}
     assert {(row["url"], row["attempts"]) for row in rows} == {("https://example.com/1", 1)}
     assert len({row["digest"] for row in rows}) == 1
@@ -112,7 +114,7 @@ def test_one_message_goes_out_and_each_contacts_delivery_is_recorded(ledger):
 def test_the_template_sees_changes_and_how_many_there_are_of_each(ledger):
     changes = [("a", "added", ""), ("b", "removed", ""), ("c", "removed", "")]
     ids = record(ledger, run(), detected(stretch(21, 22), changes))
-    ledger.release(ids, NOW)
+    ledger.runs.release(ids, NOW)
     through = channel(
         "{% for contact in digest.contacts %}{{ contact.contact_id }} {{ contact.change }}, "
         "{% endfor %}{{ digest.counts.removed }} removed, {{ digest.counts.opted_in }} opted in, "
@@ -135,7 +137,7 @@ def test_who_must_not_be_in_it_is_judged_alone(ledger):
     """An action before that failed, an ``if``, a missing field, the suppression list, planned."""
     released(ledger, "a", "b", "c", "d", "e")
     record(ledger, run("other"), detected(stretch(22, 23), added("f")))
-    ledger.suppress(["e"], "", "ann", NOW)
+    ledger.people.suppress(["e"], "", "ann", NOW)
     failed = DeliveryRow("k", "ticket", "a", "added", 1, State.FAILED, "", {})
     done = DeliveryRow("k", "ticket", "a", "added", 1, State.DELIVERED, "", {"url": "https://t"})
     through = channel(
@@ -168,7 +170,7 @@ def test_a_forgotten_contact_is_not_in_it(ledger):
     ledger = Ledger(ledger.engine, ledger.namespace, "a long secret text")
     candidates = released(ledger, "a", "b")
     forgetful = Ledger(ledger.engine, ledger.namespace, "a long secret text")
-    forgetful._suppress_for_good("a", "ann", NOW)
+    forgetful.retention._suppress_for_good("a", "ann", NOW)
     through = channel()
     door(ledger, through).deliver(candidates)
     assert texts(through) == ["b"]
@@ -204,7 +206,7 @@ def test_what_lasts_leaves_all_of_it_released_for_another_digest(ledger):
     result = door(ledger, through).deliver(candidates)
     assert (result.standing, result.is_complete) == ({State.RELEASED: 2}, False)
     ids = record(ledger, run("late"), detected(stretch(22, 23), added("c")))
-    ledger.release(ids, NOW)
+    ledger.runs.release(ids, NOW)
     late = candidate(ledger, "c", key=ledger.key("welcome", "mail", "c", "added", "2026-11-23"))
     door(ledger, through, "next").deliver([*candidates, late])
     assert texts(through) == ["a b c"]
@@ -251,7 +253,7 @@ def test_a_digest_in_doubt_is_looked_for_and_never_sent_twice(ledger, arrived):
     assert not made.deliver(candidates[:2]).is_complete  # the call may be on its way still
     assert later(door(ledger, through, "heir")).deliver(candidates).is_complete
     assert texts(through) == (["a b", "c"] if arrived else ["a b c"])
-    assert {row["outcome"] for row in ledger.list_deliveries()} == {"delivered"}
+    assert {row["outcome"] for row in ledger.queries.list_deliveries()} == {"delivered"}
 
 
 def test_a_digest_in_doubt_that_two_workers_ask_about_is_settled_alike(ledger):
@@ -294,12 +296,12 @@ def test_a_further_call_in_vain_leaves_in_doubt_the_digest_that_may_be_out(ledge
     through = channel().losing(answers(OutcomeUnknown("reset")))
     door(ledger, through, on_uncertain="resend").deliver(candidates)
     keys = [item.key for item in candidates]
-    before = ledger.rows(keys)
+    before = ledger.deliveries.rows(keys)
     further = channel().answering(answers(*[answer] * 9))
     again = door(ledger, further, "two", on_uncertain="resend")
     again.clock.now += timedelta(minutes=5)
     again.deliver(candidates[:1])
-    row = ledger.rows(keys)[keys[0]]
+    row = ledger.deliveries.rows(keys)[keys[0]]
     assert further.outbox.received == []
     assert (row.state, row.message_key) == (State.UNCERTAIN, message_key(keys))
     assert (row.trace, row.called_at) == (before[row.key].trace, before[row.key].called_at)
@@ -321,7 +323,7 @@ def test_an_answer_that_comes_late_is_the_truth_about_all_of_it(ledger):
 def test_a_worker_frozen_before_its_call_does_not_make_it(ledger):
     candidates, through = released(ledger, "a", "b"), askable()
 
-    class Freezing(Ledger):
+    class Freezing(Deliveries):
         def advance(self, finished, starting, **values):
             started = super().advance(finished, starting, **values)
             if starting:
@@ -329,7 +331,7 @@ def test_a_worker_frozen_before_its_call_does_not_make_it(ledger):
                 assert later(door(ledger, through, "heir")).deliver(candidates).is_complete
             return started
 
-    frozen = door(Freezing(ledger.engine, ledger.namespace), through)
+    frozen = door(with_deliveries(ledger, Freezing), through)
     assert frozen.deliver(candidates).standing == {State.DELIVERED: 2}
     assert texts(through) == ["a b"]
 
@@ -355,7 +357,7 @@ def test_an_action_that_was_a_digest_is_asked_for_as_one(ledger):
 def taking_one_away(ledger: Ledger, key: str) -> Ledger:
     """A ledger in which another worker takes a delivery in the moment before the digest begins."""
 
-    class Robbed(Ledger):
+    class Robbed(Deliveries):
         robbed = False
 
         def advance(self, finished, starting, **values):
@@ -367,7 +369,7 @@ def taking_one_away(ledger: Ledger, key: str) -> Ledger:
                     connection.execute(mine.values(owner="robber", lease_until=lease))
             return super().advance(finished, starting, **values)
 
-    return Robbed(ledger.engine, ledger.namespace)
+    return with_deliveries(ledger, Robbed)
 
 
 def test_who_was_taken_away_meanwhile_is_not_in_it(ledger):
@@ -377,7 +379,7 @@ def test_who_was_taken_away_meanwhile_is_not_in_it(ledger):
     assert texts(through) == ["a c"]
     assert result.elsewhere == 1
     assert through.outbox.keys == [message_key([candidates[0].key, candidates[2].key])]
-    attempts = {row["contact_id"]: row["attempts"] for row in ledger.list_deliveries()}
+    attempts = {row["contact_id"]: row["attempts"] for row in ledger.queries.list_deliveries()}
     assert attempts == {"a": 1, "b": 0, "c": 1}
 
 
@@ -391,18 +393,18 @@ def test_a_ledger_that_fails_at_the_mark_has_marked_nobody(ledger):
     """A database that goes away in the middle: the transaction is one."""
     candidates, through = released(ledger, *people(30)), channel()
 
-    class Failing(Ledger):
+    class Failing(Deliveries):
         def advance(self, finished, starting, **values):
             if starting:
                 raise LedgerError("gone")
             return super().advance(finished, starting, **values)
 
-    made = door(Failing(ledger.engine, ledger.namespace), through)
+    made = door(with_deliveries(ledger, Failing), through)
     made.sleep = lambda seconds: None
     with pytest.raises(LedgerError):
         made.deliver(candidates)
     assert texts(through) == []
-    assert {row["outcome"] for row in ledger.list_deliveries()} == {"released"}
+    assert {row["outcome"] for row in ledger.queries.list_deliveries()} == {"released"}
 
 
 def test_once_per_contact_holds_within_a_digest_and_between_two(ledger):
@@ -413,7 +415,7 @@ def test_once_per_contact_holds_within_a_digest_and_between_two(ledger):
         detected(stretch(21, 22), added("a", "b")),
         detected(stretch(22, 23), added("a", "c")),
     )
-    ledger.release(ids, NOW)
+    ledger.runs.release(ids, NOW)
     items = [
         candidate(
             ledger,
@@ -430,7 +432,7 @@ def test_once_per_contact_holds_within_a_digest_and_between_two(ledger):
     assert texts(through) == ["a b c"]
     told = Counter(
         f"{row['contact_id']} {row['outcome']} {row['reason']}".strip()
-        for row in ledger.list_deliveries()
+        for row in ledger.queries.list_deliveries()
     )
     assert told == {
         "a delivered": 1,
@@ -476,7 +478,7 @@ def test_forgetting_a_contact_leaves_no_trace_of_whose_digest_it_was_in(ledger):
     ledger = Ledger(ledger.engine, ledger.namespace, "a long secret text")
     candidates = released(ledger, "a", "b")
     door(ledger, channel()).deliver(candidates)
-    ledger.forget("a", "ann", NOW)
-    keys = {row["contact_id"]: row["message_key"] for row in ledger.list_deliveries()}
+    ledger.retention.forget("a", "ann", NOW)
+    keys = {row["contact_id"]: row["message_key"] for row in ledger.queries.list_deliveries()}
     assert keys.pop("b") == message_key(item.key for item in candidates)
     assert list(keys.values()) == [None]

@@ -42,7 +42,7 @@ def use_server(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Callable[[i
 def released(ledger: Ledger, **emails: str) -> list[Candidate]:
     """Candidates with these addresses, whose deliveries the guard has released."""
     ids = record(ledger, run(), detected(stretch(21, 22), added(*emails)))
-    ledger.release(ids, NOW)
+    ledger.runs.release(ids, NOW)
     return [
         Candidate(
             key=ledger.key("welcome", "mail", contact_id, "added", "2026-11-22"),
@@ -86,7 +86,7 @@ def deliver(ledger: Ledger, candidates: list[Candidate], clear: int = 0, **field
 def outcomes(ledger: Ledger) -> dict[str, str]:
     return {
         row["contact_id"]: ":".join(filter(None, (row["outcome"], row["reason"])))
-        for row in ledger.list_deliveries()
+        for row in ledger.queries.list_deliveries()
     }
 
 

@@ -16,8 +16,10 @@ from segue.clock import Clock as DoorClock
 from segue.delivery.candidates import Terms
 from segue.delivery.door import Door
 from segue.errors import LedgerError, TransientFailure
-from segue.ledger import Ledger
-from segue.ledger.schema import State, deliveries
+from segue.ledger import Deliveries
+from segue.ledger.schema import deliveries
+from segue.ledger.states import State
+from tests.unit.builders import with_deliveries
 from tests.unit.delivery.test_door import (
     Clock,
     channel,
@@ -31,7 +33,7 @@ from tests.unit.delivery.test_door import (
 TOLD_TO_END = "the task ended before the call; nothing was sent"
 
 
-class AfterTheMarks(Ledger):
+class AfterTheMarks(Deliveries):
     """A ledger after whose first commit of marks the pass is ended."""
 
     ends: BaseException = SystemExit("SIGTERM")
@@ -53,8 +55,8 @@ class AfterTheMarks(Ledger):
 def test_what_was_marked_and_not_called_is_not_in_doubt(ledger, ends, spared):
     """The commit is through, and the calls have not begun: they are as they were."""
     candidates = released(ledger, *people(20))
-    ending = AfterTheMarks(ledger.engine, ledger.namespace)
-    ending.ends, ending.spared = ends, spared
+    ending = with_deliveries(ledger, AfterTheMarks)
+    ending.deliveries.ends, ending.deliveries.spared = ends, spared
     through = channel()
     with pytest.raises(type(ends)):
         door(ending, through).deliver(candidates)
@@ -75,7 +77,7 @@ def test_a_message_in_doubt_that_was_not_called_again_stays_as_it_was(ledger):
     with ledger.engine.begin() as connection:
         connection.execute(update(deliveries).values(**doubtful))
     through = channel()
-    ending = door(AfterTheMarks(ledger.engine, ledger.namespace), through, on_uncertain="resend")
+    ending = door(with_deliveries(ledger, AfterTheMarks), through, on_uncertain="resend")
     with pytest.raises(SystemExit):
         ending.deliver(candidates)
     assert outcome(ledger, "a") == "uncertain:the worker ended during the call"

@@ -12,7 +12,7 @@ from segue.delivery.candidates import Terms
 from segue.delivery.door import Door, Pass
 from segue.delivery.heartbeat import LEASE
 from segue.ledger import Ledger
-from segue.ledger.schema import State
+from segue.ledger.states import State
 from segue.sandbox.server import Sandbox
 from segue.workflows.definition import Policies
 from tests.unit.channels.conftest import (  # noqa: F401 - fixtures
@@ -66,7 +66,7 @@ def deliver(
 
 def row(ledger: Ledger):
     [candidate_] = [candidate(ledger, "a")]
-    return ledger.rows([candidate_.key])[candidate_.key]
+    return ledger.deliveries.rows([candidate_.key])[candidate_.key]
 
 
 def bodies(sandbox: Sandbox) -> list[str]:  # noqa: F811 - a fixture's name

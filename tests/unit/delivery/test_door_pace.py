@@ -13,10 +13,11 @@ from segue.contracts.channel import Limit
 from segue.delivery.candidates import Terms
 from segue.delivery.door import Door
 from segue.errors import LedgerError, OutcomeUnknown, TransientFailure
-from segue.ledger import Ledger
-from segue.ledger.schema import State, rates
+from segue.ledger import Deliveries
+from segue.ledger.schema import rates
+from segue.ledger.states import State
 from segue.testing import AskableChannel, RecordingChannel
-from tests.unit.builders import NOW
+from tests.unit.builders import NOW, with_deliveries
 from tests.unit.delivery.test_door import (
     Clock,
     channel,
@@ -52,8 +53,8 @@ def test_a_slow_rate_does_not_hide_that_the_vendor_asks_for_a_longer_pause(ledge
 def test_a_host_whose_clock_was_ahead_keeps_nobody_waiting(ledger, ahead):
     """It noted its next call's time in the future; by spacing that is never that far away."""
     limits = [[Limit("shared", 60, 60)]]
-    assert ledger.reserve(limits, NOW + ahead) == (1, 0.0)
-    assert ledger.reserve(limits, NOW) == (0, 1.0)  # and not five hours
+    assert ledger.deliveries.reserve(limits, NOW + ahead) == (1, 0.0)
+    assert ledger.deliveries.reserve(limits, NOW) == (0, 1.0)  # and not five hours
     candidates = released(ledger, *people(3))
     made = door(ledger, channel().limited(Limit("shared", 60, 60)))
     assert made.deliver(candidates).standing == {State.DELIVERED: 3}
@@ -62,7 +63,7 @@ def test_a_host_whose_clock_was_ahead_keeps_nobody_waiting(ledger, ahead):
 def test_the_time_is_that_of_the_reservation_and_not_of_the_wait_for_it(ledger):
     """Who waits meanwhile for the lock would else undo what others reserve, call by call."""
     limits = [[Limit("shared", 60, 60)]]
-    ledger.reserve(limits, NOW)
+    ledger.deliveries.reserve(limits, NOW)
     seen = []
 
     def clock():
@@ -70,7 +71,7 @@ def test_the_time_is_that_of_the_reservation_and_not_of_the_wait_for_it(ledger):
         return NOW + timedelta(seconds=1)
 
     assert not is_locked(ledger)
-    assert ledger.reserve(limits, clock) == (1, 0.0)
+    assert ledger.deliveries.reserve(limits, clock) == (1, 0.0)
     assert seen == [True]
 
 
@@ -85,7 +86,7 @@ def test_the_door_reads_its_clock_while_it_reserves(ledger):
     made = Door(
         ledger, through, Terms("welcome"), owner="me", clear_number=0, clock=DoorClock(clock)
     )
-    ledger.reserve([[Limit("shared", 60, 60)]], NOW - timedelta(minutes=1))
+    ledger.deliveries.reserve([[Limit("shared", 60, 60)]], NOW - timedelta(minutes=1))
     assert made.deliver(candidates).standing == {State.DELIVERED: 1}
     assert any(seen)
 
@@ -134,13 +135,13 @@ def test_answers_that_were_heard_are_written_whatever_ends_the_pass(ledger, ends
     """Four answers at once, one of them 429: what goes wrong then loses none of the others."""
     candidates = released(ledger, *people(4))
 
-    class Ending(Ledger):
+    class Ending(Deliveries):
         def hold_back(self, scopes, until):
             raise ends
 
     error = TransientFailure("429", retry_after=7)
     through = channel().limited(Limit("x", 1000, 1)).answering(failing_for("c000", error))
-    made = door(Ending(ledger.engine, ledger.namespace), through)
+    made = door(with_deliveries(ledger, Ending), through)
     with pytest.raises(type(ends)):
         made.deliver(candidates)
     received = {message["text"] for _, message in through.outbox.received}

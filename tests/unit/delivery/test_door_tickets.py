@@ -19,7 +19,7 @@ from segue.delivery.heartbeat import LEASE
 from segue.delivery.steps import Slice, send
 from segue.directory.snapshots import find_snapshot
 from segue.ledger import Ledger
-from segue.ledger.schema import State
+from segue.ledger.states import State
 from segue.segments.evaluation import Population
 from segue.workflows.catalog import Catalog
 from segue.workflows.resolved import ResolvedWorkflow
@@ -126,18 +126,18 @@ class Home:
     def day(self, day: int, owner: str = "", after: timedelta = timedelta(0)) -> str:
         """Record, release and send the day's change; return what became of it."""
         key = self.ledger.key("welcome", "mail", "a", "added", f"2026-11-{day}")
-        if not self.ledger.rows([key]):
+        if not self.ledger.deliveries.rows([key]):
             ids = record(
                 self.ledger, run(f"run-{day}"), detected(stretch(day - 1, day), added("a"))
             )
-            self.ledger.release(ids, NOW)
+            self.ledger.runs.release(ids, NOW)
         action = self.resolved.definition.action("mail")
         change = Change("a", "added", "", f"2026-11-{day}", "2026-11-20")
         clock = _Clock(after)
         name = owner or f"task-{day}"
         slices = [Slice([change], self.details)]
         send(self.resolved, action, slices, self.ledger, owner=name, clock=clock)
-        found = self.ledger.find_delivery(key)
+        found = self.ledger.queries.find_delivery(key)
         assert found is not None
         words = (found["outcome"], found["reason"], found["external_id"])
         return ":".join(word for word in words if word)

@@ -28,7 +28,8 @@ from segue.directory.python_values import python_values
 from segue.directory.snapshots import find_snapshot
 from segue.directory.tables import SnapshotTables
 from segue.errors import ContactFailure, DataError
-from segue.ledger import Ledger, Run, Wishes
+from segue.ledger import Ledger
+from segue.ledger.facts import Run, Wishes
 from segue.preview.plan import plan
 from segue.runs.areas import RunArea
 from segue.runs.branches import cut
@@ -186,16 +187,16 @@ def deliveries(resolved: ResolvedWorkflow, root: Path) -> list[dict[str, str]]:
     store = MembershipStore(str(root / "state"))
     once = Run("welcome", "run-1")
     [span] = detect(resolved, once, wishes, ledger=ledger, store=store, now=NOW).spans
-    ledger.release([span.id], NOW)
+    ledger.runs.release([span.id], NOW)
     area = RunArea(str(root / "area"))
     area.write_audience(resolved.audience)
-    changes = changes_of_span(span.stretch, ledger.changes_to_handle(span.id))
+    changes = changes_of_span(span.stretch, ledger.queries.changes_to_handle(span.id))
     [ref] = area.write_slices(cut(changes, Branches(max=1)))
     load_branch(resolved, ref, Desk(ledger, Clock(lambda: NOW)))
     check_branch(resolved, ref, ledger, NOW)
     action = resolved.definition.action("mail")
     deliver_action(resolved, action, ref, ledger, owner="me", clear_number=0)
-    rows = ledger.list_deliveries()
+    rows = ledger.queries.list_deliveries()
     ledger.engine.dispose()
     return rows
 

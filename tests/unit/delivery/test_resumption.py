@@ -15,8 +15,11 @@ from segue.contacts.live_look_up import Desk
 from segue.delivery.resumption import forget_action, resume
 from segue.delivery.steps import check_branch, deliver_action, load_branch
 from segue.errors import ContactFailure, OutcomeUnknown, TransientFailure
-from segue.ledger import Finished, Ledger, RequestKind, Run, Selection, Wishes
-from segue.ledger.schema import State, changes, deliveries
+from segue.ledger import Ledger
+from segue.ledger.facts import Finished, Run, Wishes
+from segue.ledger.people.release_requests import RequestKind, Selection
+from segue.ledger.schema import changes, deliveries
+from segue.ledger.states import State
 from segue.runs.areas import RunArea
 from segue.runs.branches import BranchRef, cut
 from segue.runs.detection import detect
@@ -82,10 +85,10 @@ class World:
         run = Run("welcome", "run-1")
         found = detect(self.resolved, run, wishes, ledger=self.ledger, store=store, now=NOW)
         (span,) = found.spans
-        self.ledger.release([span.id], NOW)
+        self.ledger.runs.release([span.id], NOW)
         area = RunArea(str(self.root / "area"))
         area.write_audience(self.resolved.audience)
-        changes = changes_of_span(span.stretch, self.ledger.changes_to_handle(span.id))
+        changes = changes_of_span(span.stretch, self.ledger.queries.changes_to_handle(span.id))
         (ref,) = area.write_slices(cut(changes, Branches(max=1)))
         ref = BranchRef(ref.number, ref.label, str(self.root / "area"))
         load_branch(self.resolved, ref, Desk(self.ledger, Clock(lambda: NOW)))
@@ -100,7 +103,7 @@ class World:
     def outcomes(self) -> dict[str, str]:
         return {
             row["contact_id"]: f"{row['outcome']}:{row['reason']}".rstrip(":")
-            for row in self.ledger.list_deliveries()
+            for row in self.ledger.queries.list_deliveries()
         }
 
     @property
@@ -129,9 +132,9 @@ def test_what_was_held_is_sent_when_it_is_due_with_the_details_of_its_day(tmp_pa
     world = World(tmp_path, ledger, far_quiet(), to_contact=True)
     world.run()
     assert set(world.outcomes.values()) == {"held:quiet_hours", "skipped:deleted"}
-    assert ledger.actions_with_work(datetime.now(UTC)) == []
+    assert ledger.deliveries.actions_with_work(datetime.now(UTC)) == []
     make_due(ledger)
-    assert ledger.actions_with_work(datetime.now(UTC)) == [("welcome", "mail")]
+    assert ledger.deliveries.actions_with_work(datetime.now(UTC)) == [("welcome", "mail")]
     policies = {"quiet_hours": None}  # the hour has passed
     ended = world.resolved.definition.model_copy(
         update={"policies": world.resolved.definition.policies.model_copy(update=policies)}
@@ -139,7 +142,7 @@ def test_what_was_held_is_sent_when_it_is_due_with_the_details_of_its_day(tmp_pa
     world.resolved = dataclasses.replace(world.resolved, definition=ended)
     world.resume()
     assert world.received == ["a 1", "b 2"]
-    assert ledger.actions_with_work(datetime.now(UTC)) == []
+    assert ledger.deliveries.actions_with_work(datetime.now(UTC)) == []
 
 
 def test_a_retry_that_was_asked_for_sends_what_failed_and_nothing_else(tmp_path, ledger):
@@ -155,9 +158,9 @@ def test_a_retry_that_was_asked_for_sends_what_failed_and_nothing_else(tmp_path,
     world.mail.answering(lambda key, message: None)
     world.resume()
     assert world.received == ["b 2", "d 4"]
-    ledger.file_request(RequestKind.RETRY, Selection(workflow="welcome"), "ann@host", NOW)
-    for request in ledger.open_requests():
-        ledger.carry_out(request, datetime.now(UTC))
+    ledger.people.file_request(RequestKind.RETRY, Selection(workflow="welcome"), "ann@host", NOW)
+    for request in ledger.people.open_requests():
+        ledger.people.carry_out(request, datetime.now(UTC))
     world.resume()
     world.resume()
     assert world.received == ["a 1", "b 2", "d 4"]
@@ -207,12 +210,12 @@ def test_a_call_in_doubt_is_settled_without_its_run(tmp_path, ledger):
     world = World(tmp_path, ledger)
     world.mail.answering(refuse)
     world.run()
-    key = next(row["key"] for row in ledger.list_deliveries(contact_id="a"))
+    key = next(row["key"] for row in ledger.queries.list_deliveries(contact_id="a"))
     long_ago = datetime.now(UTC) - timedelta(hours=1)
     mine = {"owner": "dead", "now": long_ago, "lease_until": long_ago}
-    ledger.claim([key], clear_number=1, **mine)
+    ledger.deliveries.claim([key], clear_number=1, **mine)
     advance(ledger, [], [key], **mine)
-    assert ledger.actions_with_work(datetime.now(UTC)) == [("welcome", "mail")]
+    assert ledger.deliveries.actions_with_work(datetime.now(UTC)) == [("welcome", "mail")]
     world.resume()
     assert world.outcomes["a"] == "uncertain:the worker ended during the call"
 
@@ -252,9 +255,9 @@ def refuse(key, message):
 
 def retry(ledger: Ledger) -> None:
     """Ask for a retry of all that failed, and carry it out."""
-    ledger.file_request(RequestKind.RETRY, Selection(workflow="welcome"), "ann@host", NOW)
-    for request in ledger.open_requests():
-        ledger.carry_out(request, datetime.now(UTC))
+    ledger.people.file_request(RequestKind.RETRY, Selection(workflow="welcome"), "ann@host", NOW)
+    for request in ledger.people.open_requests():
+        ledger.people.carry_out(request, datetime.now(UTC))
 
 
 def test_an_action_after_a_held_one_is_taken_up_once_that_is_delivered(tmp_path, ledger):
@@ -275,16 +278,16 @@ def test_an_action_after_a_held_one_is_taken_up_once_that_is_delivered(tmp_path,
     ref = BranchRef(0, "", str(area.root))
     action = found.definition.action("note")
     deliver_action(world.resolved, action, ref, ledger, owner="task", clear_number=0)
-    reasons = {row["reason"] for row in ledger.list_deliveries() if row["action"] == "note"}
+    reasons = {row["reason"] for row in ledger.queries.list_deliveries() if row["action"] == "note"}
     assert reasons == {"after: mail failed"}
     world.mail.answering(lambda key, message: None)
     retry(ledger)
-    assert ledger.actions_with_work(datetime.now(UTC)) == [("welcome", "mail")]
+    assert ledger.deliveries.actions_with_work(datetime.now(UTC)) == [("welcome", "mail")]
     world.resume()
-    assert ledger.actions_with_work(datetime.now(UTC)) == [("welcome", "note")]
+    assert ledger.deliveries.actions_with_work(datetime.now(UTC)) == [("welcome", "note")]
     resume(world.resolved, "note", ledger, owner="release")
     assert len(note.outbox.keys) == 3
-    assert ledger.actions_with_work(datetime.now(UTC)) == []
+    assert ledger.deliveries.actions_with_work(datetime.now(UTC)) == []
 
 
 def test_a_retry_that_fails_again_does_not_make_airflows_own_retry_send_it(tmp_path, ledger):
@@ -292,15 +295,15 @@ def test_a_retry_that_fails_again_does_not_make_airflows_own_retry_send_it(tmp_p
     world = World(tmp_path, ledger)
     world.mail.answering(refuse)
     world.run()
-    key = next(row["key"] for row in ledger.list_deliveries(contact_id="a"))
+    key = next(row["key"] for row in ledger.queries.list_deliveries(contact_id="a"))
     mine = {"owner": "task", "now": NOW, "lease_until": NOW}
-    ledger.claim([key], clear_number=2, **mine)
+    ledger.deliveries.claim([key], clear_number=2, **mine)
     advance(ledger, [Finished(key, State.FAILED, "refused")], [], clear_number=2, **mine)
     retry(ledger)
     world.resume()
     assert world.outcomes["a"] == "failed:refused"
-    assert ledger.claim([key], clear_number=2, **mine) == []
-    assert len(ledger.claim([key], clear_number=3, **mine)) == 1
+    assert ledger.deliveries.claim([key], clear_number=2, **mine) == []
+    assert len(ledger.deliveries.claim([key], clear_number=3, **mine)) == 1
 
 
 def test_what_cannot_be_read_waits_an_hour_and_does_not_stand_in_the_way(tmp_path, ledger):
@@ -311,8 +314,10 @@ def test_what_cannot_be_read_waits_an_hour_and_does_not_stand_in_the_way(tmp_pat
     (tmp_path / "include" / "snapshots" / "2026-11-22" / "_SUCCESS").unlink()
     world.mail.answering(lambda key, message: None)
     world.resume()
-    assert ledger.actions_with_work(datetime.now(UTC)) == []
-    assert ledger.actions_with_work(datetime.now(UTC) + timedelta(hours=2)) == [("welcome", "mail")]
+    assert ledger.deliveries.actions_with_work(datetime.now(UTC)) == []
+    assert ledger.deliveries.actions_with_work(datetime.now(UTC) + timedelta(hours=2)) == [
+        ("welcome", "mail")
+    ]
     assert world.outcomes["a"].startswith("held:waits: ")
 
 
@@ -323,7 +328,7 @@ def test_what_is_left_of_an_action_that_was_removed_is_dropped(tmp_path, ledger)
     retry(ledger)
     assert forget_action("welcome", "mail", ledger) == "3 dropped"
     assert set(world.outcomes.values()) == {"suppressed:dropped"}
-    assert ledger.actions_with_work(datetime.now(UTC)) == []
+    assert ledger.deliveries.actions_with_work(datetime.now(UTC)) == []
 
 
 def test_what_was_held_too_long_expires_although_nothing_of_it_can_be_read(tmp_path, ledger):
@@ -339,10 +344,10 @@ def test_what_was_held_too_long_expires_although_nothing_of_it_can_be_read(tmp_p
         (tmp_path / "include" / "snapshots" / key / "_SUCCESS").unlink()
     assert world.resume().problems == []
     assert world.outcomes["a"] == world.outcomes["b"] == "skipped:expired"
-    assert [(each.outcome, each.count) for each in ledger.untold("welcome", "mail").outcomes] == [
-        ("expired", 2)
-    ]
-    assert ledger.prune(datetime.now(UTC)).spans == 1
+    assert [
+        (each.outcome, each.count) for each in ledger.deliveries.untold("welcome", "mail").outcomes
+    ] == [("expired", 2)]
+    assert ledger.retention.prune(datetime.now(UTC)).spans == 1
 
 
 @pytest.mark.parametrize(("policy", "received"), [("resend", 2), ("hold", 1)])
@@ -354,14 +359,16 @@ def test_what_becomes_uncertain_after_its_run_is_sent_once_more_where_it_says_re
     world.mail.answering(refuse)
     world.run()
     world.mail.answering(lambda key, message: None).losing(lose)
-    ledger.file_request(RequestKind.RETRY, Selection(contact="a"), "ann@host", NOW)
-    for request in ledger.open_requests():
-        ledger.carry_out(request, datetime.now(UTC))
+    ledger.people.file_request(RequestKind.RETRY, Selection(contact="a"), "ann@host", NOW)
+    for request in ledger.people.open_requests():
+        ledger.people.carry_out(request, datetime.now(UTC))
     for _ in range(4):
         world.resume()
     assert world.received == ["a 1"] * received
     assert world.outcomes["a"].startswith("uncertain")
-    assert [each.outcome for each in ledger.untold("welcome", "mail").outcomes] == ["uncertain"]
+    assert [each.outcome for each in ledger.deliveries.untold("welcome", "mail").outcomes] == [
+        "uncertain"
+    ]
 
 
 def test_a_policy_that_says_hold_by_now_sends_nothing_once_more(tmp_path, ledger):
@@ -374,9 +381,11 @@ def test_a_policy_that_says_hold_by_now_sends_nothing_once_more(tmp_path, ledger
     world.resolved = dataclasses.replace(world.resolved, definition=edited)
     world.resume()
     assert len(world.received) == sent
-    assert ledger.actions_with_work(datetime.now(UTC)) == [("welcome", "mail")]  # to be told
-    ledger.mark_told(ledger.untold("welcome", "mail"))
-    assert ledger.actions_with_work(datetime.now(UTC)) == []
+    assert ledger.deliveries.actions_with_work(datetime.now(UTC)) == [
+        ("welcome", "mail")
+    ]  # to be told
+    ledger.deliveries.mark_told(ledger.deliveries.untold("welcome", "mail"))
+    assert ledger.deliveries.actions_with_work(datetime.now(UTC)) == []
 
 
 @pytest.mark.parametrize("why", ["conditions", "no change any more"])
@@ -386,7 +395,7 @@ def test_what_is_to_be_sent_once_more_and_may_not_is_left_to_a_person(tmp_path, 
     world.mail.losing(lose)
     world.run()
     sent = len(world.received)
-    ledger.mark_told(ledger.untold("welcome", "mail"))
+    ledger.deliveries.mark_told(ledger.deliveries.untold("welcome", "mail"))
     if why == "conditions":
         path = tmp_path / "include" / "workflows" / "welcome.yaml"
         path.write_text(path.read_text().replace("is_set: true", 'equals: "9"'))
@@ -398,9 +407,11 @@ def test_what_is_to_be_sent_once_more_and_may_not_is_left_to_a_person(tmp_path, 
     world.resume()
     assert len(world.received) == sent
     assert {text.split(":")[0] for text in world.outcomes.values()} == {"uncertain"}
-    assert [late.outcome for late in ledger.untold("welcome", "mail").outcomes] == ["uncertain"]
-    ledger.mark_told(ledger.untold("welcome", "mail"))
-    assert ledger.actions_with_work(datetime.now(UTC)) == []
+    assert [late.outcome for late in ledger.deliveries.untold("welcome", "mail").outcomes] == [
+        "uncertain"
+    ]
+    ledger.deliveries.mark_told(ledger.deliveries.untold("welcome", "mail"))
+    assert ledger.deliveries.actions_with_work(datetime.now(UTC)) == []
 
 
 def lose(key, message):
@@ -451,7 +462,9 @@ def test_a_follower_that_meets_a_transient_failure_stays_due(tmp_path, ledger):
         first = {**row, "key": "f" * 64, "action": "first", "state": State.DELIVERED}
         connection.execute(deliveries.insert().values(first))
     world.resume()
-    states = {item["outcome"] for item in ledger.list_deliveries(contact_id=row["contact_id"])}
+    states = {
+        item["outcome"] for item in ledger.queries.list_deliveries(contact_id=row["contact_id"])
+    }
     assert states == {"delivered", "held"}
     world.mail.answering(lambda key, message: None)
     world.resume()

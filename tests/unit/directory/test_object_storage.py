@@ -22,7 +22,8 @@ import yaml
 from typer.testing import CliRunner
 
 from segue.cli.main import app
-from segue.ledger import Ledger, Run, Wishes
+from segue.ledger import Ledger
+from segue.ledger.facts import Run, Wishes
 from segue.runs.detection import detect
 from segue.runs.snapshot_pair import waiting_for
 from segue.segments.membership.store import MembershipStore
@@ -166,7 +167,7 @@ def test_a_run_asks_for_what_it_compares_alone(requests, workflow, ledger):
         lambda: detect(workflow, run, Wishes(), ledger=ledger, store=store, now=NOW)
     )
     assert found.outcome == "recorded"
-    assert {row["contact_id"] for row in ledger.list_deliveries()} == {
+    assert {row["contact_id"] for row in ledger.queries.list_deliveries()} == {
         f"c{number}" for number in range(PARTS // 2, PARTS)
     }
     assert requests.days == {"2026-11-21", "2026-11-22"}

@@ -21,8 +21,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import URL, inspect, text
 
 from segue.errors import LedgerError
-from segue.ledger import Ledger, SpanTaken
+from segue.ledger import Ledger
 from segue.ledger.engine import open_engine, require_current_schema, shown, upgrade
+from segue.ledger.facts import SpanTaken
 from segue.ledger.schema import REVISION, VERSION_TABLE, metadata
 from tests.unit.builders import added, detected, record, run, stretch
 
@@ -54,7 +55,7 @@ def test_upgrading_twice_changes_nothing(ledger):
 def test_sqlite_upgrades_itself(tmp_path):
     """The default ledger needs no set-up."""
     ledger = Ledger.open(f"sqlite:///{tmp_path}/new/segue.db", "default")
-    assert ledger.list_deliveries() == []
+    assert ledger.queries.list_deliveries() == []
 
 
 @pytest.mark.postgres
@@ -191,7 +192,7 @@ def test_no_statement_is_prepared_in_one_session(ledger):
     if ledger.engine.dialect.name == "sqlite":
         return
     for _ in range(8):
-        assert ledger.list_requests() == []
+        assert ledger.people.list_requests() == []
     with ledger._read() as connection:
         assert connection.scalar(text("SELECT count(*) FROM pg_prepared_statements")) == 0
 

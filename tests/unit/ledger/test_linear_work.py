@@ -14,15 +14,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import URL, text, update
 
-from segue.ledger import (
-    Decision,
-    DetectedSpan,
-    Filter,
-    Ledger,
-    Run,
-    SpanKind,
-    StartRules,
-)
+from segue.ledger import Ledger
+from segue.ledger.facts import Decision, DetectedSpan, Run, SpanKind, StartRules
+from segue.ledger.queries.pages import Filter
 from segue.ledger.schema import deliveries
 from segue.ledger.stretches import Point, Stretch
 from tests.unit.builders import (
@@ -92,7 +86,7 @@ def _keep_statistics(ledger: Ledger, *, old: bool) -> None:
     few = [(f"old{number:02}", "added", "") for number in range(60)]
     earlier = Run("another", "earlier")
     spans = [detected(stretch(1, 2), few)]
-    ledger.record_spans(earlier, spans, ACTIONS, DEFINITION, NOW, recorded_only=False)
+    ledger.runs.record_spans(earlier, spans, ACTIONS, DEFINITION, NOW, recorded_only=False)
     with ledger.engine.begin() as connection:
         connection.execute(update(deliveries).values(state="delivered", called_at=NOW))
         connection.execute(text("ANALYZE"))
@@ -114,14 +108,14 @@ def _life(ledger: Ledger, size: int) -> Iterator[tuple[str, Callable[[], object]
     enrolment = DetectedSpan(SpanKind.ENROLMENT, "", here, None, "after", None, 11, members)
 
     def record(name: str, span: DetectedSpan) -> None:
-        ledger.record_spans(run(name), [span], ACTIONS, DEFINITION, NOW, recorded_only=False)
+        ledger.runs.record_spans(run(name), [span], ACTIONS, DEFINITION, NOW, recorded_only=False)
 
     def again(name: str, span: DetectedSpan) -> None:
-        pairs = [(ledger.spans_of(ledger.find_run("welcome", name))[0], span)]
-        ledger.record_again(run(name), pairs, ACTIONS, DEFINITION, NOW)
+        pairs = [(ledger.runs.spans_of(ledger.runs.find_run("welcome", name))[0], span)]
+        ledger.runs.record_again(run(name), pairs, ACTIONS, DEFINITION, NOW)
 
     def ids(name: str) -> list[int]:
-        return [span.id for span in ledger.spans_of(ledger.find_run("welcome", name))]
+        return [span.id for span in ledger.runs.spans_of(ledger.runs.find_run("welcome", name))]
 
     def decision(word: str) -> Decision:
         return Decision(word, "ann", NOW)
@@ -134,61 +128,67 @@ def _life(ledger: Ledger, size: int) -> Iterator[tuple[str, Callable[[], object]
     def advance(rules: StartRules) -> None:
         for key in keys["mail"]:
             lease = {"owner": "o", "now": NOW, "lease_until": LATER}
-            ledger.advance([], {key: {}}, rules=rules, **lease)
+            ledger.deliveries.advance([], {key: {}}, rules=rules, **lease)
 
     yield "record_spans", lambda: record("r", whole)
     (span,) = ids("r")
-    asked = ledger.find_run("welcome", "r")
+    asked = ledger.runs.find_run("welcome", "r")
     cap = StartRules("recording", "contact", cap=(9, timedelta(days=1)))
     page = {"limit": 50, "offset": size // 2}
-    yield "withhold", lambda: ledger.withhold(span, "max_age", NOW)
+    yield "withhold", lambda: ledger.runs.withhold(span, "max_age", NOW)
     yield "planned again", lambda: planned_again(ledger, span)
-    yield "count_planned", lambda: ledger.count_planned([span])
-    yield "waiting_changes", lambda: ledger.waiting_changes([span])
-    yield "waiting_contacts", lambda: ledger.waiting_contacts([span], "added", size)
-    yield "changes_to_handle, planned", lambda: ledger.changes_to_handle(span)
-    yield "reject", lambda: ledger.reject(asked, [span], decision("rejected"))
-    yield "changes_to_handle, rejected", lambda: ledger.changes_to_handle(span)
-    yield "approve", lambda: ledger.approve(asked, [span], decision("approved"))
-    yield "changes_to_handle, released", lambda: ledger.changes_to_handle(span)
-    yield "rows", lambda: ledger.rows(keys["mail"])
-    yield "skip", lambda: ledger.skip(keys["mail"], "conditions", NOW)
-    yield "tally", lambda: ledger.tally([span])
-    yield "unskip", lambda: ledger.unskip(keys["mail"], "conditions", NOW)
-    yield "claim", lambda: ledger.claim(keys["mail"], owner="o", now=NOW, lease_until=LATER)
-    yield "renew", lambda: ledger.renew("o", LATER)
+    yield "count_planned", lambda: ledger.queries.count_planned([span])
+    yield "waiting_changes", lambda: ledger.queries.waiting_changes([span])
+    yield "waiting_contacts", lambda: ledger.queries.waiting_contacts([span], "added", size)
+    yield "changes_to_handle, planned", lambda: ledger.queries.changes_to_handle(span)
+    yield "reject", lambda: ledger.runs.reject(asked, [span], decision("rejected"))
+    yield "changes_to_handle, rejected", lambda: ledger.queries.changes_to_handle(span)
+    yield "approve", lambda: ledger.runs.approve(asked, [span], decision("approved"))
+    yield "changes_to_handle, released", lambda: ledger.queries.changes_to_handle(span)
+    yield "rows", lambda: ledger.deliveries.rows(keys["mail"])
+    yield "skip", lambda: ledger.deliveries.skip(keys["mail"], "conditions", NOW)
+    yield "tally", lambda: ledger.queries.tally([span])
+    yield "unskip", lambda: ledger.deliveries.unskip(keys["mail"], "conditions", NOW)
+    yield (
+        "claim",
+        lambda: ledger.deliveries.claim(keys["mail"], owner="o", now=NOW, lease_until=LATER),
+    )
+    yield "renew", lambda: ledger.deliveries.renew("o", LATER)
     yield "advance under a cap", lambda: advance(cap)
     move("mail", state="delivered")
     yield "suppress_reached of an enrolment", lambda: record("everybody", enrolment)
-    yield "release an enrolment", lambda: ledger.release(ids("everybody"), NOW)
+    yield "release an enrolment", lambda: ledger.runs.release(ids("everybody"), NOW)
     move("ticket", "added", state="failed", reason="422")
     move("ticket", "enrolled", state="planned", reason="")
-    yield "release an enrolment of whom failed", lambda: ledger.release(ids("everybody"), NOW)
-    yield "reached_contacts", lambda: ledger.reached_contacts("welcome")
+    yield "release an enrolment of whom failed", lambda: ledger.runs.release(ids("everybody"), NOW)
+    yield "reached_contacts", lambda: ledger.queries.reached_contacts("welcome")
     yield "record_again, the same", lambda: again("r", whole)
     yield "record_again, half of it", lambda: again("r", half)
     yield "record_again, whole again", lambda: again("r", whole)
     move("ticket", state="skipped", reason="after: mail failed")
     move("mail", state="delivered")
-    yield "actions_with_work", lambda: ledger.actions_with_work(NOW)
-    yield "due", lambda: ledger.due("welcome", "ticket", NOW, None)
-    yield "hold_followers", lambda: ledger.hold_followers(keys["ticket"], NOW)
-    yield "postpone", lambda: ledger.postpone(keys["ticket"], "quiet_hours", NOW, NOW)
-    yield "drop_withdrawn", lambda: ledger.drop_withdrawn(NOW)
-    yield "sent_actions", lambda: ledger.sent_actions([span])
+    yield "actions_with_work", lambda: ledger.deliveries.actions_with_work(NOW)
+    yield "due", lambda: ledger.deliveries.due("welcome", "ticket", NOW, None)
+    yield "hold_followers", lambda: ledger.deliveries.hold_followers(keys["ticket"], NOW)
+    yield "postpone", lambda: ledger.deliveries.postpone(keys["ticket"], "quiet_hours", NOW, NOW)
+    yield "drop_withdrawn", lambda: ledger.deliveries.drop_withdrawn(NOW)
+    yield "sent_actions", lambda: ledger.queries.sent_actions([span])
     yield "record_spans over a kept one", lambda: record("over", over)
-    yield "count_left_to_others", lambda: ledger.count_left_to_others(ids("over"))
-    yield "count_rows", lambda: ledger.count_rows([span], Filter())
-    yield "change_rows", lambda: ledger.change_rows([span], Filter(), **page)
-    yield "take_over", lambda: ledger.take_over(run("other"), ledger.spans_of(asked), NOW)
-    yield "needed_runs", lambda: ledger.needed_runs(LATER)
+    yield "count_left_to_others", lambda: ledger.queries.count_left_to_others(ids("over"))
+    yield "count_rows", lambda: ledger.queries.count_rows([span], Filter())
+    yield "change_rows", lambda: ledger.queries.change_rows([span], Filter(), **page)
+    yield "take_over", lambda: ledger.runs.take_over(run("other"), ledger.runs.spans_of(asked), NOW)
+    yield "needed_runs", lambda: ledger.retention.needed_runs(LATER)
     record("news", detected(stretch(23, 24), added(*people)))
     move("ticket", "enrolled", state="failed", reason="422")
-    yield "release additions of whom was enrolled", lambda: ledger.release(ids("news"), NOW)
-    yield "quarantine", lambda: ledger.quarantine("people", "2026-11-22", reason="", by="", now=NOW)
+    yield "release additions of whom was enrolled", lambda: ledger.runs.release(ids("news"), NOW)
+    yield (
+        "quarantine",
+        lambda: ledger.people.quarantine("people", "2026-11-22", reason="", by="", now=NOW),
+    )
     move("mail", state="delivered", reason="")
     move("ticket", state="delivered", reason="")
-    yield "prune", lambda: ledger.prune(NOW + timedelta(days=30))
+    yield "prune", lambda: ledger.retention.prune(NOW + timedelta(days=30))
 
 
 def _work(ledger: Ledger, step: Callable[[], object]) -> int:

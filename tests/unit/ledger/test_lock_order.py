@@ -15,8 +15,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text, update
 
-from segue.ledger import Decision, Finished, Ledger, RequestKind, Selection, Settlement
-from segue.ledger.schema import State, deliveries
+from segue.ledger import Ledger
+from segue.ledger.facts import Decision, Finished
+from segue.ledger.people.release_requests import RequestKind, Selection, Settlement
+from segue.ledger.schema import deliveries
+from segue.ledger.states import State
 from tests.unit.builders import (
     DEFINITION,
     NOW,
@@ -40,20 +43,20 @@ Act = Callable[[Ledger, Sequence[str], int], object]
 
 def again(ledger: Ledger, span: int, contacts: Sequence[str], suppressed: str | None) -> None:
     """Clear the run from detect_changes."""
-    [recorded] = ledger.spans_of(ledger.find_run("welcome", "run-1"))
+    [recorded] = ledger.runs.spans_of(ledger.runs.find_run("welcome", "run-1"))
     here = detected(stretch(21, 22), added(*contacts), suppressed)
-    ledger.record_again(run(), [(recorded, here)], ("mail",), DEFINITION, NOW)
+    ledger.runs.record_again(run(), [(recorded, here)], ("mail",), DEFINITION, NOW)
 
 
 def requested(kind: RequestKind, settlement: Settlement | None = None) -> Act:
     """Carry out what a person asks about all deliveries."""
 
     def act(ledger: Ledger, _keys: Sequence[str], _span: int) -> None:
-        [request] = ledger.open_requests()
-        ledger.carry_out(request, NOW)
+        [request] = ledger.people.open_requests()
+        ledger.people.carry_out(request, NOW)
 
     def prepare(ledger: Ledger) -> None:
-        ledger.file_request(kind, Selection("welcome"), "ann", NOW, settlement)
+        ledger.people.file_request(kind, Selection("welcome"), "ann", NOW, settlement)
 
     act.prepare = prepare
     return act
@@ -71,15 +74,21 @@ OURS = {"owner": "me", "now": NOW, "lease_until": NOW}
 ACTS: Mapping[str, tuple[Mapping[str, Any], Act]] = {
     "quarantine": (
         CLAIMED,
-        lambda ledger, *_: ledger.quarantine("people", "2026-11-22", reason="", by="ann", now=NOW),
+        lambda ledger, *_: ledger.people.quarantine(
+            "people", "2026-11-22", reason="", by="ann", now=NOW
+        ),
     ),
     "reject": (
         {"state": State.PLANNED},
-        lambda ledger, _, span: ledger.reject(ledger.find_run("welcome", "run-1"), [span], YES),
+        lambda ledger, _, span: ledger.runs.reject(
+            ledger.runs.find_run("welcome", "run-1"), [span], YES
+        ),
     ),
     "approve": (
         {**SENDING, "barred": 1},
-        lambda ledger, _, span: ledger.approve(ledger.find_run("welcome", "run-1"), [span], YES),
+        lambda ledger, _, span: ledger.runs.approve(
+            ledger.runs.find_run("welcome", "run-1"), [span], YES
+        ),
     ),
     "a cleared run that has fewer changes": (
         FAILED,
@@ -89,51 +98,66 @@ ACTS: Mapping[str, tuple[Mapping[str, Any], Act]] = {
         CLAIMED,
         lambda ledger, _, span: again(ledger, span, CONTACTS, "max_age"),
     ),
-    "withhold": (HELD, lambda ledger, _, span: ledger.withhold(span, "max_age", NOW)),
+    "withhold": (HELD, lambda ledger, _, span: ledger.runs.withhold(span, "max_age", NOW)),
     "finish": (
         SENDING,
-        lambda ledger, keys, _: ledger.advance(
+        lambda ledger, keys, _: ledger.deliveries.advance(
             [Finished(key, State.DELIVERED) for key in keys], {}, rules=RULES, **OURS
         ),
     ),
     "begin": (
         CLAIMED,
-        lambda ledger, keys, _: ledger.advance([], {key: {} for key in keys}, rules=RULES, **OURS),
+        lambda ledger, keys, _: ledger.deliveries.advance(
+            [], {key: {} for key in keys}, rules=RULES, **OURS
+        ),
     ),
-    "claim": (HELD, lambda ledger, keys, _: ledger.claim(keys, clear_number=2, **OURS)),
-    "renew": (CLAIMED, lambda ledger, *_: ledger.renew("me", LATER)),
-    "give_back": (CLAIMED, lambda ledger, *_: ledger.give_back("me", NOW)),
-    "skip": (FAILED, lambda ledger, keys, _: ledger.skip(keys, "conditions", NOW)),
+    "claim": (HELD, lambda ledger, keys, _: ledger.deliveries.claim(keys, clear_number=2, **OURS)),
+    "renew": (CLAIMED, lambda ledger, *_: ledger.deliveries.renew("me", LATER)),
+    "give_back": (CLAIMED, lambda ledger, *_: ledger.deliveries.give_back("me", NOW)),
+    "skip": (FAILED, lambda ledger, keys, _: ledger.deliveries.skip(keys, "conditions", NOW)),
     "unskip": (
         {"state": State.SKIPPED, "reason": "conditions"},
-        lambda ledger, keys, _: ledger.unskip(keys, "conditions", NOW),
+        lambda ledger, keys, _: ledger.deliveries.unskip(keys, "conditions", NOW),
     ),
-    "free_expired": (CLAIMED, lambda ledger, *_: ledger.free_expired(LATER)),
-    "call_uncertain": (SENDING, lambda ledger, keys, _: ledger.call_uncertain(keys, LATER, NOW)),
+    "free_expired": (CLAIMED, lambda ledger, *_: ledger.deliveries.free_expired(LATER)),
+    "call_uncertain": (
+        SENDING,
+        lambda ledger, keys, _: ledger.deliveries.call_uncertain(keys, LATER, NOW),
+    ),
     "take_doubtful": (
         SENDING,
-        lambda ledger, keys, _: ledger.take_doubtful(keys, LATER, owner="you", lease_until=LATER),
+        lambda ledger, keys, _: ledger.deliveries.take_doubtful(
+            keys, LATER, owner="you", lease_until=LATER
+        ),
     ),
-    "expire": (HELD, lambda ledger, keys, _: ledger.expire(keys, NOW)),
-    "let_rest": (DUE, lambda ledger, *_: ledger.let_rest(*WELCOME, NOW, resends=False)),
-    "leave_in_doubt": (DUE, lambda ledger, keys, _: ledger.leave_in_doubt(keys, "stop", NOW)),
+    "expire": (HELD, lambda ledger, keys, _: ledger.deliveries.expire(keys, NOW)),
+    "let_rest": (DUE, lambda ledger, *_: ledger.deliveries.let_rest(*WELCOME, NOW, resends=False)),
+    "leave_in_doubt": (
+        DUE,
+        lambda ledger, keys, _: ledger.deliveries.leave_in_doubt(keys, "stop", NOW),
+    ),
     "mark_told": (
         {**FAILED, "untold": 1},
-        lambda ledger, *_: ledger.mark_told(ledger.untold(*WELCOME)),
+        lambda ledger, *_: ledger.deliveries.mark_told(ledger.deliveries.untold(*WELCOME)),
     ),
-    "postpone": (HELD, lambda ledger, keys, _: ledger.postpone(keys, "away", LATER, NOW)),
+    "postpone": (
+        HELD,
+        lambda ledger, keys, _: ledger.deliveries.postpone(keys, "away", LATER, NOW),
+    ),
     "hold_followers": (
         {"state": State.SKIPPED, "reason": "after: other failed"},
-        lambda ledger, keys, _: ledger.hold_followers(keys, NOW),
+        lambda ledger, keys, _: ledger.deliveries.hold_followers(keys, NOW),
     ),
     "file a request": (
         FAILED,
-        lambda ledger, *_: ledger.file_request(RequestKind.RETRY, Selection("welcome"), "ann", NOW),
+        lambda ledger, *_: ledger.people.file_request(
+            RequestKind.RETRY, Selection("welcome"), "ann", NOW
+        ),
     ),
     "retry": (FAILED, requested(RequestKind.RETRY)),
     "settle": (DUE, requested(RequestKind.SETTLE, Settlement.DELIVERED)),
     "drop": (HELD, requested(RequestKind.DROP)),
-    "prune": (DELIVERED, lambda ledger, *_: ledger.prune(NOW + timedelta(days=30))),
+    "prune": (DELIVERED, lambda ledger, *_: ledger.retention.prune(NOW + timedelta(days=30))),
 }
 
 
@@ -141,7 +165,7 @@ def test_whatever_changes_deliveries_locks_them_in_the_order_of_their_keys(ledge
     """While another has the first of them, none of the others is locked."""
     _skip_on_sqlite(ledger)
     [span] = record(ledger, run(), detected(stretch(21, 22), added(*CONTACTS)))
-    keys = [row["key"] for row in ledger.list_deliveries()]
+    keys = [row["key"] for row in ledger.queries.list_deliveries()]
     assert keys[0] != min(keys)  # the order in which they were written is another
     locked = {}
     for name, (stand, act) in ACTS.items():
@@ -158,7 +182,7 @@ def test_a_cleared_run_locks_what_is_in_different_states_in_one_order(ledger, su
     """Some is under way, some waits, some has failed: each step of a cleared run changes others."""
     _skip_on_sqlite(ledger)
     [span] = record(ledger, run(), detected(stretch(21, 22), added(*CONTACTS)))
-    keys = sorted(row["key"] for row in ledger.list_deliveries())
+    keys = sorted(row["key"] for row in ledger.queries.list_deliveries())
     stands = ({**SENDING, "barred": 4}, CLAIMED, {**FAILED, "failed_at_clear": 9}, DUE)
     for shift in range(len(stands)):
         put(ledger, {})
@@ -172,12 +196,12 @@ def test_a_cleared_run_locks_what_is_in_different_states_in_one_order(ledger, su
 def test_additions_of_several_spans_lock_an_enrolments_deliveries_in_one_order(ledger):
     """One release is about all spans of a run."""
     _skip_on_sqlite(ledger)
-    ledger.release(record(ledger, run("enrol"), enrolled(20, *CONTACTS)), NOW)
-    by_key = {row["key"]: row["contact_id"] for row in ledger.list_deliveries()}
+    ledger.runs.release(record(ledger, run("enrol"), enrolled(20, *CONTACTS)), NOW)
+    by_key = {row["key"]: row["contact_id"] for row in ledger.queries.list_deliveries()}
     first, *others = (by_key[key] for key in sorted(by_key))
     daily = [detected(stretch(21, 22), added(*others)), detected(stretch(22, 23), added(first))]
     ids = record(ledger, run("daily"), *daily)
-    assert not others_locked(ledger, list(by_key), lambda: ledger.release(ids, NOW), by_key)
+    assert not others_locked(ledger, list(by_key), lambda: ledger.runs.release(ids, NOW), by_key)
 
 
 def _skip_on_sqlite(ledger: Ledger) -> None:

@@ -17,9 +17,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import URL
 
-from segue.ledger import Finished, Ledger
+from segue.ledger import Ledger
 from segue.ledger.engine import open_engine, upgrade
-from segue.ledger.schema import REVISION, State
+from segue.ledger.facts import Finished
+from segue.ledger.schema import REVISION
+from segue.ledger.states import State
 from tests.unit.builders import NOW, added, advance, detected, record, run, states, stretch
 
 pytestmark = pytest.mark.postgres
@@ -81,7 +83,7 @@ def test_workers_that_share_sessions_lose_nothing_and_send_nothing_twice(ledger,
     address = pooler.render_as_string(hide_password=False)
     people = [f"w{worker}-{number:02}" for worker in range(WORKERS) for number in range(CONTACTS)]
     ids = record(ledger, run(), detected(stretch(21, 22), added(*people)))
-    ledger.release(ids, NOW)
+    ledger.runs.release(ids, NOW)
 
     def work(worker: int) -> int:
         own = Ledger(open_engine(address), "test")
@@ -90,7 +92,7 @@ def test_workers_that_share_sessions_lose_nothing_and_send_nothing_twice(ledger,
         lease = {"owner": f"{worker}", "now": NOW, "lease_until": NOW + timedelta(minutes=1)}
         begun = 0
         for key in keys:
-            own.claim([key], **lease)
+            own.deliveries.claim([key], **lease)
             begun += len(advance(own, [], [key], **lease))
             advance(own, [Finished(key, State.DELIVERED)], [], **lease)
         own.engine.dispose()

@@ -19,7 +19,8 @@ from segue.contacts.live_look_up import Desk, PartlyLookedUp, look_up
 from segue.contracts.channel import Limit
 from segue.contracts.live_source import LiveReader, LiveSource
 from segue.errors import TransientFailure
-from segue.ledger.schema import State, deliveries
+from segue.ledger.schema import deliveries
+from segue.ledger.states import State
 from tests.unit.live.clock import NOW, Wrist
 from tests.unit.live.world import World
 

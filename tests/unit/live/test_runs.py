@@ -10,7 +10,7 @@ import pytest
 from segue.contacts.live_look_up import Desk
 from segue.directory.snapshots import find_snapshot
 from segue.errors import ConnectionFailure, ContactFailure, DataError, TransientFailure
-from segue.ledger import Wanted
+from segue.ledger.people.tester_requests import Wanted
 from segue.preview.plan import plan
 from segue.sandbox.vendors import qualtrics_api
 from segue.upkeep.connection_checks import check_connections
@@ -161,7 +161,7 @@ def test_a_rate_limit_is_waited_out_by_all(tmp_path, ledger, sandbox):
     assert world.sleeps == [7.0]
     other = Desk(ledger, world.clock)
     with world.resolved.live.connect() as reader:
-        assert other.ledger.reserve([reader.limits()], NOW)[0] == 0
+        assert other.ledger.deliveries.reserve([reader.limits()], NOW)[0] == 0
 
 
 @pytest.mark.parametrize(

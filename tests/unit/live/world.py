@@ -15,8 +15,10 @@ from segue.contacts.change import changes_of_span
 from segue.contacts.live_look_up import Desk
 from segue.delivery.resumption import Resumed, resume
 from segue.delivery.steps import check_branch, deliver_action, load_branch
-from segue.ledger import Ledger, Run, Wishes
-from segue.ledger.schema import State, deliveries
+from segue.ledger import Ledger
+from segue.ledger.facts import Run, Wishes
+from segue.ledger.schema import deliveries
+from segue.ledger.states import State
 from segue.runs.areas import RunArea
 from segue.runs.branches import cut
 from segue.runs.detection import detect
@@ -102,9 +104,9 @@ class World:
         run = Run("welcome", "run-1")
         found = detect(self.resolved, run, wishes, ledger=self.ledger, store=store, now=NOW)
         (span,) = found.spans
-        self.ledger.release([span.id], NOW)
+        self.ledger.runs.release([span.id], NOW)
         self.area.write_audience(self.resolved.audience)
-        changes = changes_of_span(span.stretch, self.ledger.changes_to_handle(span.id))
+        changes = changes_of_span(span.stretch, self.ledger.queries.changes_to_handle(span.id))
         [self.ref] = self.area.write_slices(cut(changes, Branches(max=1)))
 
     def load(self, clear_number: int = 0) -> int:
@@ -145,7 +147,7 @@ class World:
     def outcomes(self) -> dict[str, str]:
         return {
             row["contact_id"]: f"{row['outcome']}:{row['reason']}".rstrip(":")
-            for row in self.ledger.list_deliveries()
+            for row in self.ledger.queries.list_deliveries()
         }
 
     @property

@@ -41,7 +41,7 @@ def test_one_host_may_keep_both_in_files(monkeypatch, tmp_path):
     """LocalExecutor: the default settings work without any set-up."""
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "LocalExecutor")
     monkeypatch.setenv("SEGUE_LEDGER", f"sqlite:///{tmp_path}/segue.db")
-    assert environment.open_ledger().list_deliveries() == []
+    assert environment.open_ledger().queries.list_deliveries() == []
 
 
 def test_an_airflow_connection_can_hold_the_ledgers_address(monkeypatch):

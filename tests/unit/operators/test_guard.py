@@ -13,6 +13,7 @@ from sqlalchemy import update
 from segue.ledger.schema import deliveries
 from segue.operators import Guard
 from segue.upkeep.forgetting import forget
+from tests.unit.builders import set_secret
 from tests.unit.runs.test_detection import Place
 
 ANN = {"id": "1", "name": "ann"}
@@ -58,12 +59,12 @@ class Task:
 
     @property
     def outcomes(self) -> set[str]:
-        rows = self.place.ledger.list_deliveries()
+        rows = self.place.ledger.queries.list_deliveries()
         return {f"{row['outcome']} {row['reason']}".strip() for row in rows}
 
     @property
     def decision(self):
-        return self.place.ledger.find_run("greet", "day-10").decision
+        return self.place.ledger.runs.find_run("greet", "day-10").decision
 
 
 @pytest.fixture
@@ -111,7 +112,7 @@ def test_a_rejection_can_quarantine_the_snapshot(task):
     task.ask()
     task.answer("Reject", quarantine=True)
     assert task.outcomes == {"suppressed rejected"}
-    assert task.place.ledger.quarantined("people") == {"2026-11-09": "rejected in greet"}
+    assert task.place.ledger.people.quarantined("people") == {"2026-11-09": "rejected in greet"}
     assert task.place.spans() == []
 
 
@@ -146,7 +147,9 @@ def test_an_approval_of_what_was_quarantined_meanwhile_releases_nothing(task):
     sent = update(deliveries).where(deliveries.c.contact_id == "c")
     with task.place.ledger.engine.begin() as connection:
         connection.execute(sent.values(state="delivered", attempts=1))
-    task.place.ledger.quarantine("people", "2026-11-09", reason="", by="bob", now=task.place.now)
+    task.place.ledger.people.quarantine(
+        "people", "2026-11-09", reason="", by="bob", now=task.place.now
+    )
     with pytest.raises(AirflowFailException, match="2026-11-09 was quarantined after the question"):
         task.answer("Approve")
     assert task.outcomes == {"delivered", "suppressed rejected"}
@@ -166,7 +169,7 @@ def test_an_approval_of_something_else_releases_nothing(task):
 
 def test_who_is_forgotten_while_the_guard_waits_stands_in_nobodys_way(task):
     """The answer is to a question about more people than are left; asked again, it still is."""
-    task.place.ledger.secret = "a long secret text"
+    set_secret(task.place.ledger, "a long secret text")
     state = str(task.place.folder / "state")
     task.ask()
     forget(task.place.ledger, state, "a", "ann", task.place.now)

@@ -14,9 +14,12 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from sqlalchemy import update
 
-from segue.ledger import Ledger, RequestKind, Run, Selection, Settlement, Wishes
+from segue.ledger import Ledger
 from segue.ledger.engine import open_engine, upgrade
-from segue.ledger.schema import State, deliveries
+from segue.ledger.facts import Run, Wishes
+from segue.ledger.people.release_requests import RequestKind, Selection, Settlement
+from segue.ledger.schema import deliveries
+from segue.ledger.states import State
 from segue.operators import FindWork, Resume
 from segue.segments.membership.store import MembershipStore
 from tests.unit.builders import planned_again
@@ -80,7 +83,7 @@ class Release:
         wishes = Wishes(previous="2026-11-21", current="2026-11-22", deliver=True)
         run = Run("welcome", "run-1")
         found = detect(resolved, run, wishes, ledger=self.ledger, store=store, now=now)
-        self.ledger.release([span.id for span in found.spans], now)
+        self.ledger.runs.release([span.id for span in found.spans], now)
         self.let_hold(since=now)
 
     def let_hold(self, since: datetime) -> None:
@@ -104,7 +107,7 @@ class Release:
 
     @property
     def outcomes(self) -> set[str]:
-        rows = self.ledger.list_deliveries()
+        rows = self.ledger.queries.list_deliveries()
         return {f"{row['outcome']}:{row['reason']}".rstrip(":") for row in rows}
 
     @property
@@ -249,12 +252,12 @@ def test_an_action_that_was_removed_for_good_is_dropped_and_may_come_back(tmp_pa
     path.rename(tmp_path / "kept")
     assert "segue drop welcome --action mail" in release.run()[0]
     meant = Selection("welcome", "mail")
-    number = release.ledger.file_request(RequestKind.DROP, meant, ANN, datetime.now(UTC))
+    number = release.ledger.people.file_request(RequestKind.DROP, meant, ANN, datetime.now(UTC))
     assert release.run() == []
-    assert release.ledger.find_request(number).outcome == "1 dropped"
+    assert release.ledger.people.find_request(number).outcome == "1 dropped"
     assert release.outcomes == {"suppressed:dropped"}
     (tmp_path / "kept").rename(path)
-    [span] = release.ledger.all_spans("welcome")
+    [span] = release.ledger.runs.all_spans("welcome")
     planned_again(release.ledger, span.id)
     assert release.outcomes == {"planned"}
 
@@ -293,16 +296,16 @@ def test_what_is_left_of_a_removed_action_can_be_ended(tmp_path, served, asked, 
     now, meant = datetime.now(UTC), Selection("welcome", "mail")
     if asked.startswith("settle"):
         how = Settlement.NOT_DELIVERED if asked.endswith("drop") else Settlement.DELIVERED
-        release.ledger.file_request(RequestKind.SETTLE, meant, ANN, now, how)
+        release.ledger.people.file_request(RequestKind.SETTLE, meant, ANN, now, how)
     if asked.startswith("retry"):
-        release.ledger.file_request(RequestKind.RETRY, meant, ANN, now)
+        release.ledger.people.file_request(RequestKind.RETRY, meant, ANN, now)
     if asked.endswith(", and drop"):
         assert "is not defined" in release.run()[0]
     if asked.endswith("drop"):
-        release.ledger.file_request(RequestKind.DROP, meant, ANN, now)
+        release.ledger.people.file_request(RequestKind.DROP, meant, ANN, now)
     assert release.run() == []
     assert release.outcomes == {LEFT[asked][state]}
-    assert release.ledger.actions_with_work(datetime.now(UTC)) == []
+    assert release.ledger.deliveries.actions_with_work(datetime.now(UTC)) == []
 
 
 def test_nothing_of_a_paused_workflow_is_sent(tmp_path, served):

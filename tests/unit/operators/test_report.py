@@ -9,7 +9,8 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.observability import stats
 from airflow.sdk.observability.metrics.stats_utils import get_stats_factory
 
-from segue.ledger.schema import State, deliveries
+from segue.ledger.schema import deliveries
+from segue.ledger.states import State
 from segue.operators import Report
 from tests.unit.runs.test_detection import Place
 
@@ -118,11 +119,11 @@ def test_a_run_that_did_not_finish_is_accounted_for_and_fails(place):
 
 def test_the_report_names_odd_snapshots_and_who_decided(place):
     """In its lines, which are its XCom."""
-    from segue.ledger import Decision
+    from segue.ledger.facts import Decision
 
-    place.ledger.reject(
-        place.ledger.find_run("greet", "day-10"),
-        [span.id for span in place.ledger.all_spans("greet")],
+    place.ledger.runs.reject(
+        place.ledger.runs.find_run("greet", "day-10"),
+        [span.id for span in place.ledger.runs.all_spans("greet")],
         Decision("rejected", "ann", place.now),
     )
     lines = report(place)

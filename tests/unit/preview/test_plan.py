@@ -16,7 +16,8 @@ from segue.contracts.templates import Kind, Template
 from segue.delivery.steps import check_branch, deliver_action, load_branch
 from segue.directory.snapshots import find_snapshot
 from segue.errors import DataError
-from segue.ledger import Ledger, Run, Wishes
+from segue.ledger import Ledger
+from segue.ledger.facts import Run, Wishes
 from segue.preview.plan import plan
 from segue.runs.areas import RunArea
 from segue.runs.branches import BranchRef, cut
@@ -100,17 +101,17 @@ def run(resolved: ResolvedWorkflow, tmp_path: Path) -> dict[tuple[str, str], tup
     wishes = Wishes(previous="2026-11-21", current="2026-11-22")
     one = Run("welcome", "run-1")
     spans = detect(resolved, one, wishes, ledger=ledger, store=store, now=NOW).spans
-    ledger.release([span.id for span in spans], NOW)
+    ledger.runs.release([span.id for span in spans], NOW)
     changes = [
         change
         for span in spans
-        for change in changes_of_span(span.stretch, ledger.changes_to_handle(span.id))
+        for change in changes_of_span(span.stretch, ledger.queries.changes_to_handle(span.id))
     ]
     area = RunArea(str(tmp_path / "area"))
     area.write_audience(resolved.audience)
     [ref] = area.write_slices(cut(changes, Branches(max=1)))
     deliver_all(resolved, ref, ledger)
-    rows = ledger.list_deliveries()
+    rows = ledger.queries.list_deliveries()
     ledger.engine.dispose()
     return {(row["contact_id"], row["action"]): (row["outcome"], row["reason"]) for row in rows}
 

@@ -9,7 +9,7 @@ import pytest
 
 from segue.directory.definition import DirectoryDefinition
 from segue.directory.snapshot_keys import parse_key
-from segue.ledger import SpanKind
+from segue.ledger.facts import SpanKind
 from segue.ledger.stretches import Point, Stretch
 from segue.runs.bridges import bridges
 from segue.segments.definition import SegmentDefinition

@@ -24,9 +24,12 @@ from segue.errors import (
     SnapshotMissing,
     SnapshotRewritten,
 )
-from segue.ledger import SUPPRESSED_SENT, Decision, Finished, Ledger, Run, Wishes
+from segue.ledger import Ledger
 from segue.ledger.engine import open_engine, upgrade
-from segue.ledger.schema import State, deliveries
+from segue.ledger.facts import Decision, Finished, Run, Wishes
+from segue.ledger.reasons import Reason
+from segue.ledger.schema import deliveries
+from segue.ledger.states import State
 from segue.live.sql_details import SqlDetails
 from segue.preview.plan import Uncached, compare_pair
 from segue.runs.detection import Detection, detect
@@ -108,7 +111,7 @@ class Place:
     def planned(self) -> dict[str, str]:
         """``change@snapshot`` by contact; ``outcome(reason)`` added where it is not planned."""
         found = {}
-        for row in self.ledger.list_deliveries():
+        for row in self.ledger.queries.list_deliveries():
             text = f"{row['change']}@{row['snapshot'][-2:]}"
             if row["outcome"] != "planned":
                 text += f" {row['outcome']}({row['reason']})"
@@ -118,7 +121,7 @@ class Place:
     def spans(self) -> list[str]:
         return [
             f"{span.kind} {span.stretch.previous.key[-2:]}-{span.stretch.current.key[-2:]}"
-            for span in self.ledger.all_spans("greet")
+            for span in self.ledger.runs.all_spans("greet")
         ]
 
 
@@ -283,8 +286,8 @@ def test_a_backfill_over_a_scheduled_run_sends_nothing_that_was_not_sent(place):
         "c": "added@09 sending()",
         "d": "added@09 suppressed(backfill)",
     }
-    assert place.ledger.changes_to_handle(span.id) == []
-    run = place.ledger.find_run("greet", "day-10")
+    assert place.ledger.queries.changes_to_handle(span.id) == []
+    run = place.ledger.runs.find_run("greet", "day-10")
     judge_policies(place.workflow, run, Wishes(), place.ledger, place.now)
     assert question(place.workflow, run, place.ledger) is None
     place.day(10, is_backfill=True, wishes=Wishes(accept_rewritten=True, deliver=True))
@@ -293,18 +296,18 @@ def test_a_backfill_over_a_scheduled_run_sends_nothing_that_was_not_sent(place):
         "c": "added@09 sending()",
         "d": "added@09",
     }
-    assert [row[0] for row in place.ledger.changes_to_handle(span.id)] == ["a", "c", "d"]
+    assert [row[0] for row in place.ledger.queries.changes_to_handle(span.id)] == ["a", "c", "d"]
 
 
 def test_a_rejection_is_not_asked_about_in_a_backfill_that_only_records(place):
     """The same day again, by a backfill: a person asks for delivery before anybody approves."""
     place.day(10)
-    run = place.ledger.find_run("greet", "day-10")
-    ids = [span.id for span in place.ledger.spans_of(run)]
-    place.ledger.reject(run, ids, Decision("rejected", "ann", place.now))
+    run = place.ledger.runs.find_run("greet", "day-10")
+    ids = [span.id for span in place.ledger.runs.spans_of(run)]
+    place.ledger.runs.reject(run, ids, Decision("rejected", "ann", place.now))
     for wishes, asks in ((Wishes(), False), (Wishes(deliver=True), True)):
         place.day(10, is_backfill=True, wishes=wishes)
-        run = place.ledger.find_run("greet", "day-10")
+        run = place.ledger.runs.find_run("greet", "day-10")
         assert bool(question(place.workflow, run, place.ledger)) == asks
 
 
@@ -313,37 +316,37 @@ def test_a_guard_that_is_cleared_gives_nothing_back_that_no_branch_would_send(pl
     place.now += timedelta(days=3)
     [span] = place.day(10).spans
     place.more = {"policies": {"max_age": "30d"}}
-    run = place.ledger.find_run("greet", "day-10")
+    run = place.ledger.runs.find_run("greet", "day-10")
     judge_policies(place.workflow, run, Wishes(), place.ledger, place.now)
-    assert place.ledger.release([span.id], place.now) == 0
+    assert place.ledger.runs.release([span.id], place.now) == 0
     place.day(10)
     judge_policies(place.workflow, run, Wishes(), place.ledger, place.now)
-    assert place.ledger.release([span.id], place.now) == 2
+    assert place.ledger.runs.release([span.id], place.now) == 2
 
 
 def test_a_worker_that_was_given_up_and_the_next_try_record_one_run(place):
     """It commits between the two looks of the retry: the run is recorded, not covered by itself."""
-    find_run = place.ledger.find_run
+    find_run = place.ledger.runs.find_run
 
     def meanwhile(workflow, run_id):
         found = find_run(workflow, run_id)
-        place.ledger.find_run = find_run
+        place.ledger.runs.find_run = find_run
         place.day(10)
         return found
 
-    place.ledger.find_run = meanwhile
+    place.ledger.runs.find_run = meanwhile
     found = place.day(10)
     assert (found.outcome, place.spans()) == ("recorded", ["changes 08-09"])
-    assert place.ledger.find_run("greet", "day-10").outcome == "recorded"
+    assert place.ledger.runs.find_run("greet", "day-10").outcome == "recorded"
 
 
 def test_a_run_that_holds_spans_is_recorded_whatever_was_written_of_it_later(place):
     """A slow worker says "covered" after another try recorded the run: clearing it goes on."""
     place.day(10)
     run = Run("greet", "day-10", _interval(10))
-    place.ledger.record_nothing(run, "covered", "by day-10", place.now)
+    place.ledger.runs.record_nothing(run, "covered", "by day-10", place.now)
     assert place.day(10).outcome == "recorded"
-    recorded = place.ledger.find_run("greet", "day-10")
+    recorded = place.ledger.runs.find_run("greet", "day-10")
     assert (recorded.outcome, recorded.reason) == ("recorded", "")
 
 
@@ -359,9 +362,9 @@ def test_changes_older_than_max_age_are_suppressed_unless_a_person_asks(place):
 def test_the_question_about_what_was_rejected_says_that_it_is_too_old_by_now(place):
     """An approval lifts ``max_age``, so whoever is asked must know of it."""
     place.day(10)
-    run = place.ledger.find_run("greet", "day-10")
-    ids = [span.id for span in place.ledger.spans_of(run)]
-    place.ledger.reject(run, ids, Decision("rejected", "ann", place.now))
+    run = place.ledger.runs.find_run("greet", "day-10")
+    ids = [span.id for span in place.ledger.runs.spans_of(run)]
+    place.ledger.runs.reject(run, ids, Decision("rejected", "ann", place.now))
     for days, told in ((0, False), (17, True)):
         place.now += timedelta(days=days)
         place.day(10)
@@ -369,13 +372,13 @@ def test_the_question_about_what_was_rejected_says_that_it_is_too_old_by_now(pla
         asked = question(place.workflow, run, place.ledger, place.now)
         reason = "snapshot 2026-11-09 is older than policies.max_age, 2d"
         assert (reason in asked.reasons) == told
-    assert place.ledger.approve(run, ids, Decision("approved", "ann", place.now)) == 2
+    assert place.ledger.runs.approve(run, ids, Decision("approved", "ann", place.now)) == 2
 
 
 def test_what_has_expired_is_final_for_a_run_that_is_too_old_too(place):
     """Suppressed, it would be planned again once a person asks for delivery."""
     [span] = place.day(10).spans
-    place.ledger.release([span.id], place.now)
+    place.ledger.runs.release([span.id], place.now)
     late = update(deliveries).where(deliveries.c.contact_id == "a")
     with place.ledger.engine.begin() as connection:
         connection.execute(late.values(state=State.SKIPPED, reason="expired"))
@@ -388,14 +391,14 @@ def test_what_has_expired_is_final_for_a_run_that_is_too_old_too(place):
 def test_what_failed_in_a_run_that_was_made_anew_in_airflow_is_tried_when_it_is_cleared(place):
     """The clear numbers of a run begin at 0 again where it was deleted."""
     [span] = place.day(10).spans
-    place.ledger.release([span.id], place.now)
-    keys = [row["key"] for row in place.ledger.list_deliveries()]
+    place.ledger.runs.release([span.id], place.now)
+    keys = [row["key"] for row in place.ledger.queries.list_deliveries()]
     mine = {"owner": "me", "now": place.now, "lease_until": place.now + timedelta(minutes=5)}
 
     def tried(clear_number: int) -> int:
         place.day(10, clear_number=clear_number)
         how = {**mine, "clear_number": clear_number}
-        taken = [row.key for row in place.ledger.claim(keys, **how)]
+        taken = [row.key for row in place.ledger.deliveries.claim(keys, **how)]
         advance(place.ledger, [], taken, **how)
         refused = [Finished(one, State.FAILED, "550") for one in taken]
         advance(place.ledger, refused, [], **how)
@@ -440,7 +443,7 @@ def test_a_person_can_deliver_what_an_earlier_run_only_recorded(place):
     assert place.planned()["c"] == "added@09 suppressed(max_age)"
     found = place.run("second", wishes=Wishes(**pair, deliver=True))
     assert (found.outcome, place.planned()["c"]) == ("recorded", "added@09")
-    assert [span.run_id for span in place.ledger.all_spans("greet")] == ["second"]
+    assert [span.run_id for span in place.ledger.runs.all_spans("greet")] == ["second"]
 
 
 def test_a_person_can_deliver_a_stretch_of_which_only_part_was_recorded(place):
@@ -449,7 +452,7 @@ def test_a_person_can_deliver_a_stretch_of_which_only_part_was_recorded(place):
     pair = {"previous": "2026-11-07", "current": "2026-11-09"}
     place.run("by-hand", wishes=Wishes(**pair, deliver=True))
     assert place.planned() == {"a": "removed@09", "b": "added@08", "c": "added@09"}
-    assert {span.run_id for span in place.ledger.all_spans("greet")} == {"by-hand"}
+    assert {span.run_id for span in place.ledger.runs.all_spans("greet")} == {"by-hand"}
 
 
 @pytest.mark.parametrize("dies_before", range(4))
@@ -458,7 +461,7 @@ def test_a_delivery_of_a_stretch_that_dies_half_way_is_whole_when_it_is_tried_ag
 ):
     """Between any two of its transactions; the 8th was only recorded, the 9th not at all."""
     place.day(9, is_backfill=True)
-    write, left = place.ledger._write, [dies_before]
+    write, left = place.ledger.runs._write, [dies_before]
 
     def mortal():
         left[0] -= 1
@@ -467,10 +470,10 @@ def test_a_delivery_of_a_stretch_that_dies_half_way_is_whole_when_it_is_tried_ag
         return write()
 
     wishes = Wishes(previous="2026-11-07", current="2026-11-09", deliver=True)
-    place.ledger._write = mortal
+    place.ledger.runs._write = mortal
     with suppress(LedgerError):
         place.run("by-hand", wishes=wishes)
-    place.ledger._write = write
+    place.ledger.runs._write = write
     place.run("by-hand", wishes=wishes)
     assert place.planned() == {"a": "removed@09", "b": "added@08", "c": "added@09"}
 
@@ -612,7 +615,7 @@ def test_a_parameter_that_no_time_can_cure_is_refused_before_any_waiting(place):
 
 
 def quarantine(place: Place, key: str) -> None:
-    place.ledger.quarantine("people", key, reason="half", by="ann", now=place.now)
+    place.ledger.people.quarantine("people", key, reason="half", by="ann", now=place.now)
 
 
 def test_the_day_after_a_quarantined_snapshot_compares_with_the_one_before(place):
@@ -630,13 +633,13 @@ def test_the_day_after_a_quarantined_snapshot_compares_with_the_one_before(place
 
 def test_a_snapshot_that_is_quarantined_during_detection_is_compared_with_by_no_run(place):
     """The 8th, as the run of the 10th is about to record: it chooses the 7th instead."""
-    record_spans = place.ledger.record_spans
+    record_spans = place.ledger.runs.record_spans
 
     def meanwhile(*arguments, **named):
         quarantine(place, "2026-11-08")
         record_spans(*arguments, **named)
 
-    place.ledger.record_spans = meanwhile
+    place.ledger.runs.record_spans = meanwhile
     place.day(10)
     assert place.spans() == ["changes 07-09"]
 
@@ -665,7 +668,7 @@ def test_a_released_quarantine_lets_the_cleared_run_record_its_span_anew(place):
     """With the mended files, under the same keys; what was rejected waits for an answer."""
     place.day(10)
     quarantine(place, "2026-11-09")
-    place.ledger.end_quarantine("people", "2026-11-09")
+    place.ledger.people.end_quarantine("people", "2026-11-09")
     place.snapshot(9, "b", "d")
     found = place.day(10)
     assert [span.kind for span in found.spans] == ["changes"]
@@ -691,11 +694,11 @@ def lines(place: Place) -> list[str]:
 
 def begin_sending(place: Place, name: str, contact_id: str, change: str, day: int) -> None:
     """Release a run and begin one of its calls: its span is kept whatever is quarantined."""
-    run = place.ledger.find_run("greet", name)
-    place.ledger.release([span.id for span in place.ledger.spans_of(run)], place.now)
+    run = place.ledger.runs.find_run("greet", name)
+    place.ledger.runs.release([span.id for span in place.ledger.runs.spans_of(run)], place.now)
     key = place.ledger.key("greet", "mail", contact_id, change, f"2026-11-{day:02}")
     lease = {"owner": "me", "now": place.now, "lease_until": place.now + timedelta(minutes=1)}
-    place.ledger.claim([key], **lease)
+    place.ledger.deliveries.claim([key], **lease)
     assert advance(place.ledger, [], [key], **lease) == {key}
 
 
@@ -878,7 +881,7 @@ def test_an_enrolment_plans_every_present_member_once(place):
     found = place.run("first", wishes=ENROL)
     assert [span.kind for span in found.spans] == ["enrolment"]
     assert place.planned() == {"b": "enrolled@09", "c": "enrolled@09"}
-    place.ledger.release([found.spans[0].id], place.now)
+    place.ledger.runs.release([found.spans[0].id], place.now)
     place.snapshot(10, "b", "c", "d")
     place.run("second", wishes=ENROL)
     assert place.planned() == {
@@ -900,7 +903,7 @@ def test_an_enrolment_covers_no_time_and_a_daily_run_goes_on_as_before(place):
 def test_an_enrolment_leaves_out_those_whose_added_went_out(place):
     """c was released by the daily run; its removal would not matter."""
     [span] = place.day(10).spans
-    place.ledger.release([span.id], place.now)
+    place.ledger.runs.release([span.id], place.now)
     place.run("enrol", wishes=ENROL)
     assert place.planned()["c"] == "added@09 released()"
     assert place.planned()["b"] == "enrolled@09"
@@ -909,11 +912,11 @@ def test_an_enrolment_leaves_out_those_whose_added_went_out(place):
 def test_a_cleared_enrolment_is_the_same_enrolment(place):
     """At its own snapshot, whatever is newer; what was released stays."""
     [span] = place.run("enrol", wishes=ENROL).spans
-    place.ledger.release([span.id], place.now)
+    place.ledger.runs.release([span.id], place.now)
     place.snapshot(10, "d")
     place.run("enrol", wishes=ENROL)
     assert place.planned() == {"b": "enrolled@09 released()", "c": "enrolled@09 released()"}
-    assert len(place.ledger.spans_of(place.ledger.find_run("greet", "enrol"))) == 1
+    assert len(place.ledger.runs.spans_of(place.ledger.runs.find_run("greet", "enrol"))) == 1
 
 
 def test_an_enrolment_can_name_its_snapshot_and_is_for_runs_by_hand(place):
@@ -927,9 +930,9 @@ def test_an_enrolment_can_name_its_snapshot_and_is_for_runs_by_hand(place):
 
 
 def approve(place: Place, name: str) -> None:
-    run = place.ledger.find_run("greet", name)
-    ids = [span.id for span in place.ledger.spans_of(run)]
-    place.ledger.approve(run, ids, Decision("approved", "ann", place.now))
+    run = place.ledger.runs.find_run("greet", name)
+    ids = [span.id for span in place.ledger.runs.spans_of(run)]
+    place.ledger.runs.approve(run, ids, Decision("approved", "ann", place.now))
 
 
 def test_a_daily_run_after_an_enrolment_at_its_snapshot_does_not_act_again(place):
@@ -1024,7 +1027,7 @@ def test_a_day_after_one_that_could_not_be_read_is_not_compared_with_it(place, f
         place.day(10)
     for day in range(first_bad, 9):
         key = f"2026-11-{day:02}"
-        place.ledger.quarantine("people", key, reason="unread", by="ann", now=place.now)
+        place.ledger.people.quarantine("people", key, reason="unread", by="ann", now=place.now)
     [span] = place.day(10).spans
     assert span.kind == ("changes" if first_bad == 8 else "baseline")
     assert span.stretch.previous.key == ("2026-11-07" if first_bad == 8 else "2026-11-09")
@@ -1103,9 +1106,9 @@ def test_a_workflow_that_is_promoted_to_another_namespace_of_the_ledger_begins_t
     """That namespace knows workflows: its variable is what it always was."""
     place.day(9)
     prod = Ledger(place.ledger.engine, "prod")
-    assert prod.foreign_namespaces() == ["test"]
+    assert prod.runs.foreign_namespaces() == ["test"]
     record(prod, Run("elsewhere", "run-1"), detected(stretch(8, 9)))
-    assert prod.foreign_namespaces() == []
+    assert prod.runs.foreign_namespaces() == []
     place.ledger = prod
     assert place.day(9).outcome == "recorded"
 
@@ -1154,11 +1157,11 @@ def test_what_a_kept_span_left_undone_of_a_contact_is_done_by_the_next(place):
     quarantine(place, "2026-11-08")
     for _ in range(2):
         place.day(10)
-        rows = place.ledger.list_deliveries(contact_id="b", snapshot="2026-11-09")
+        rows = place.ledger.queries.list_deliveries(contact_id="b", snapshot="2026-11-09")
         found = {row["action"]: (row["outcome"], row["reason"]) for row in rows}
-        assert found == {"mail": ("suppressed", SUPPRESSED_SENT), "post": ("planned", "")}
+        assert found == {"mail": ("suppressed", Reason.SENT_BEFORE), "post": ("planned", "")}
     key = place.ledger.key("greet", "mail", "b", "added", "2026-11-09")
-    assert place.ledger.rows([key])[key].results == {"id": "7"}
+    assert place.ledger.deliveries.rows([key])[key].results == {"id": "7"}
 
 
 def test_what_another_run_had_in_hand_and_has_sent_stays_a_change_of_both(place):
@@ -1178,7 +1181,7 @@ def test_what_another_run_had_in_hand_and_has_sent_stays_a_change_of_both(place)
         place.day(10)
         sent = waiting["b"].replace("sending", "delivered").replace("in_hand", "sent_before")
         assert place.planned() == {**waiting, "b": sent}
-        assert place.ledger.count_changes([span.id]) == {"added": 2}
+        assert place.ledger.queries.count_changes([span.id]) == {"added": 2}
 
 
 def test_a_kept_run_that_is_done_again_leaves_out_what_the_later_one_has_sent(place):
@@ -1191,17 +1194,17 @@ def test_a_kept_run_that_is_done_again_leaves_out_what_the_later_one_has_sent(pl
     place.day(10)
     send(place, "day-10", "c", "added", 9)
     place.snapshot(8, "a", "b", "c", "d")
-    place.ledger.end_quarantine("people", "2026-11-08")
+    place.ledger.people.end_quarantine("people", "2026-11-08")
     place.day(9, wishes=Wishes(accept_rewritten=True, deliver=True))
     assert place.planned() == {
         "b": "added@08 delivered()",
         "c": "added@08 suppressed(sent_before) added@09 delivered()",
         "d": "added@08",
     }
-    run = place.ledger.find_run("greet", "day-9")
+    run = place.ledger.runs.find_run("greet", "day-9")
     judge_policies(place.workflow, run, Wishes(deliver=True), place.ledger, place.now)
     no = Decision("rejected", "ann", place.now)
-    place.ledger.reject(run, [span.id for span in place.ledger.spans_of(run)], no)
+    place.ledger.runs.reject(run, [span.id for span in place.ledger.runs.spans_of(run)], no)
     asked = question(place.workflow, run, place.ledger)
     assert asked.waiting == {"added": 1}
     assert asked.reasons[-1] == "left out: 1 deliveries that another run has sent, or has in hand"
@@ -1230,7 +1233,7 @@ def test_a_run_whose_span_was_taken_over_names_the_run_that_has_it_and_may_take_
     place.run("by-hand", wishes=Wishes("2026-11-08", "2026-11-09", deliver=True))
     again = place.day(10)
     assert (again.outcome, "covered by by-hand" in again.reason) == ("covered", True)
-    place.ledger.quarantine("people", "2026-11-09", reason="", by="ann", now=place.now)
-    place.ledger.end_quarantine("people", "2026-11-09")
+    place.ledger.people.quarantine("people", "2026-11-09", reason="", by="ann", now=place.now)
+    place.ledger.people.end_quarantine("people", "2026-11-09")
     assert place.day(10).outcome == "recorded"
     assert place.spans() == ["changes 08-09"]

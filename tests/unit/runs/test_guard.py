@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from segue.ledger import Decision, Ledger
+from segue.ledger import Ledger
+from segue.ledger.facts import Decision
 from segue.runs.guard import Question, beyond_limits, members_before, question
 from segue.workflows.definition import GuardLimits
 from tests.unit.builders import (
@@ -55,8 +56,8 @@ def test_limits_hold_for_each_kind_of_change(ledger):
     """Three added of ten members, one removed; with two actions each contact counts once."""
     changes = [*added("a", "b", "c"), ("d", "removed", "deleted")]
     ids = record(ledger, run(), detected(stretch(21, 22), sorted(changes)), actions=("x", "y"))
-    planned = ledger.count_planned(ids)
-    before = members_before(ledger.all_spans("welcome"))
+    planned = ledger.queries.count_planned(ids)
+    before = members_before(ledger.runs.all_spans("welcome"))
     assert (planned, before) == (Counter(added=3, removed=1), 10)
     limits = GuardLimits(at_most=2, share="25%", floor=0)
     assert beyond_limits(limits, planned, before) == [
@@ -73,7 +74,7 @@ def asked(ledger: Ledger, name: str = "run-1", **limits) -> Question | None:
         directory=SimpleNamespace(directory="people"),
         definition=SimpleNamespace(guard=GuardLimits(**limits)),
     )
-    return question(workflow, ledger.find_run("welcome", name), ledger)
+    return question(workflow, ledger.runs.find_run("welcome", name), ledger)
 
 
 def test_within_the_limits_nothing_is_asked(ledger):
@@ -106,7 +107,7 @@ def test_the_question_holds_counts_limits_and_ten_ids(ledger):
 def test_what_was_rejected_is_asked_about_again_whatever_the_limits(ledger):
     """With what is planned beside it; approving releases both."""
     ids = record(ledger, run(), detected(stretch(21, 22), added("a", "b")))
-    ledger.reject(ledger.find_run("welcome", "run-1"), ids, NO)
+    ledger.runs.reject(ledger.runs.find_run("welcome", "run-1"), ids, NO)
     found = asked(ledger)
     assert (found.waiting, found.reasons) == (
         {"added": 2},
@@ -126,14 +127,14 @@ def test_an_enrolment_is_always_asked_about(ledger):
 def test_a_snapshot_that_was_quarantined_meanwhile_is_asked_about(ledger):
     """Whichever end of a span that stays, as b was written to: a cleared run found a as well."""
     [number] = record(ledger, run(), detected(stretch(21, 22), added("b")))
-    ledger.release([number], NOW)
+    ledger.runs.release([number], NOW)
     key, lease = ledger.key("welcome", "mail", "b", "added", "2026-11-22"), NOW + timedelta(hours=1)
-    ledger.claim([key], owner="me", now=NOW, lease_until=lease)
+    ledger.deliveries.claim([key], owner="me", now=NOW, lease_until=lease)
     advance(ledger, [], [key], owner="me", now=NOW, lease_until=lease)
     for end in ("2026-11-21", "2026-11-22"):
-        ledger.quarantine("people", end, reason="", by="ann", now=NOW)
-        again = [(ledger.all_spans("welcome")[0], detected(stretch(21, 22), added("a", "b")))]
-        ledger.record_again(run(), again, ("mail",), DEFINITION, NOW)
+        ledger.people.quarantine("people", end, reason="", by="ann", now=NOW)
+        again = [(ledger.runs.all_spans("welcome")[0], detected(stretch(21, 22), added("a", "b")))]
+        ledger.runs.record_again(run(), again, ("mail",), DEFINITION, NOW)
         assert f"snapshot {end} is quarantined" in asked(ledger).reasons
 
 
@@ -151,6 +152,6 @@ def test_half_a_snapshot_is_asked_about_on_the_day_or_the_day_after(
         Path(str(contacts).format(day)).write_text("contact_id,tier\n" + rows)
     for day in (8, 9):
         place.day(day + 1)
-        found = place.ledger.find_run("greet", f"day-{day + 1}")
+        found = place.ledger.runs.find_run("greet", f"day-{day + 1}")
         reasons = question(place.workflow, found, place.ledger)
         assert (reasons is not None) == (day == asks_on)

@@ -10,7 +10,8 @@ import pytest
 
 from segue.directory.definition import DirectoryDefinition
 from segue.directory.snapshots import find_snapshot
-from segue.ledger import Ledger, Run, Wishes
+from segue.ledger import Ledger
+from segue.ledger.facts import Run, Wishes
 from segue.preview.plan import plan
 from segue.runs.detection import detect
 from segue.runs.guard import question
@@ -83,10 +84,10 @@ def lines(resolved: ResolvedWorkflow, ledger: Ledger, folder: Path, name: str, *
         planned = [
             (contact, change)
             for span in found.spans
-            for contact, change, _ in ledger.changes_to_handle(span.id)
+            for contact, change, _ in ledger.queries.changes_to_handle(span.id)
         ]
         assert all(span.findings == [] for span in found.spans)
-    report = report_run(resolved, ledger.find_run("greet", name), ledger)
+    report = report_run(resolved, ledger.runs.find_run("greet", name), ledger)
     lost = [problem for problem in report.problems if problem.startswith("left out")]
     assert not any(unfit in line for unfit in UNFIT for line in report.lines())
     return [sorted(planned), *lost]
@@ -99,7 +100,7 @@ def test_everybody_else_is_acted_on_and_the_report_fails(resolved, ledger, tmp_p
         [("a", "removed"), ("b", "added"), ("c", "added")],
         f"left out: 4 changes {CANNOT}; contacts of 2026-11-08: row 2{ALLOWED}",
     ]
-    assert question(resolved, ledger.find_run("greet", "r1"), ledger) is None
+    assert question(resolved, ledger.runs.find_run("greet", "r1"), ledger) is None
 
 
 def test_an_enrolment_leaves_them_out_too(resolved, ledger, tmp_path):

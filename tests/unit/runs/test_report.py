@@ -10,9 +10,11 @@ from types import SimpleNamespace
 import pytest
 
 from segue.directory.definition import DirectoryDefinition
-from segue.ledger import Finished, Ledger, SpanKind
+from segue.ledger import Ledger
+from segue.ledger.facts import Finished, SpanKind
 from segue.ledger.keys import message_key
-from segue.ledger.schema import State, deliveries
+from segue.ledger.schema import deliveries
+from segue.ledger.states import State
 from segue.runs.report import RunReport, report_run
 from segue.segments.definition import SegmentDefinition
 from segue.workflows.definition import ReportRules
@@ -35,21 +37,21 @@ def reported(ledger: Ledger, max_failed: int = 0, actions=("mail",)) -> RunRepor
         action_ids=list(actions),
         definition=SimpleNamespace(report=ReportRules(max_failed=max_failed), schedule=None),
     )
-    return report_run(workflow, ledger.find_run("welcome", "run-1"), ledger)
+    return report_run(workflow, ledger.runs.find_run("welcome", "run-1"), ledger)
 
 
 def finish(ledger: Ledger, **outcomes: Finished) -> None:
     """Give contacts' deliveries an outcome: contact=State or (State, reason)."""
     for contact_id, (state, reason) in outcomes.items():
         key = ledger.key("welcome", "mail", contact_id, "added", "2026-11-22")
-        ledger.claim([key], owner="me", now=NOW, lease_until=LEASE)
+        ledger.deliveries.claim([key], owner="me", now=NOW, lease_until=LEASE)
         advance(ledger, [Finished(key, state, reason)], [], owner="me", now=NOW, lease_until=LEASE)
 
 
 @pytest.fixture
 def three(ledger):
     """A run of three added contacts, released."""
-    ledger.release(record(ledger, run(), detected(stretch(21, 22), added("a", "b", "c"))), NOW)
+    ledger.runs.release(record(ledger, run(), detected(stretch(21, 22), added("a", "b", "c"))), NOW)
     return ledger
 
 
@@ -79,7 +81,7 @@ def test_a_run_over_a_missing_snapshot_says_what_it_cannot_see(ledger):
         directory=DirectoryDefinition(directory="customers", snapshots="/nowhere"),
         definition=SimpleNamespace(report=ReportRules(), schedule="0 6 * * *"),
     )
-    lines = report_run(workflow, ledger.find_run("welcome", "run-1"), ledger).lines()
+    lines = report_run(workflow, ledger.runs.find_run("welcome", "run-1"), ledger).lines()
     assert (
         "- 2026-11-21 → 2026-11-23 bridges the snapshot 2026-11-22, which was missing: who was in "
         "the segment only in between is not seen; shorter than that: anniversary_in_next: 1d"
@@ -113,8 +115,8 @@ def test_a_span_that_turned_into_a_baseline_is_one_and_what_was_withdrawn_is_cou
     again = replace(
         detected(stretch(21, 22)), kind=SpanKind.BASELINE, reason="new column: 2026-11-21 lacks vip"
     )
-    [span] = three.all_spans("welcome")
-    three.record_again(run(), [(span, again)], ("mail",), DEFINITION, NOW)
+    [span] = three.runs.all_spans("welcome")
+    three.runs.record_again(run(), [(span, again)], ("mail",), DEFINITION, NOW)
     assert reported(three).lines() == [
         "Run run-1: recorded",
         "2026-11-22: baseline (new column: 2026-11-21 lacks vip), 11 members",
@@ -135,7 +137,7 @@ def test_a_digest_is_reported_contact_by_contact_with_the_number_of_its_messages
     keys = [three.key("welcome", "mail", one, "added", "2026-11-22") for one in "abc"]
     when = {"owner": "me", "now": NOW, "lease_until": LEASE}
     for together in (keys[:2], keys[2:]):
-        three.claim(together, **when)
+        three.deliveries.claim(together, **when)
         advance(three, [], together, together=message_key(together), **when)
         advance(three, [Finished(key, State.DELIVERED) for key in together], [], **when)
     assert reported(three).problems == []
@@ -173,22 +175,22 @@ def test_what_became_of_an_action_that_is_not_defined_any_more_is_told(three, st
 def test_a_cleared_run_goes_on_without_an_action_that_was_removed(three):
     """What it had not sent is skipped; defined again, it is planned again."""
     finish(three, a=(State.DELIVERED, ""))
-    [span] = three.all_spans("welcome")
+    [span] = three.runs.all_spans("welcome")
     again = [(span, detected(stretch(21, 22), added("a", "b", "c")))]
-    three.record_again(run(), again, ("post",), DEFINITION, NOW)
+    three.runs.record_again(run(), again, ("post",), DEFINITION, NOW)
     report = reported(three, actions=("post",))
     assert report.actions["mail"] == {("delivered", ""): 1, ("skipped", "no_longer_a_change"): 2}
     assert report.actions["post"] == {("planned", ""): 3}
-    three.record_again(run(), again, ("mail", "post"), DEFINITION, NOW)
+    three.runs.record_again(run(), again, ("mail", "post"), DEFINITION, NOW)
     assert reported(three).actions["mail"] == {("delivered", ""): 1, ("planned", ""): 2}
 
 
 def test_what_is_uncertain_of_a_change_that_is_none_any_more_is_told(three):
     """All deliveries of the run are counted: those of its changes, and the withdrawn."""
     finish(three, a=(State.UNCERTAIN, "reset"), b=(State.DELIVERED, ""))
-    [span] = three.all_spans("welcome")
+    [span] = three.runs.all_spans("welcome")
     again = detected(stretch(21, 22), added("b"))
-    three.record_again(run(), [(span, again)], ("mail",), DEFINITION, NOW)
+    three.runs.record_again(run(), [(span, again)], ("mail",), DEFINITION, NOW)
     report = reported(three)
     assert "1 deliveries are uncertain: nobody can tell" in report.problems
     assert "withdrawn: 2 deliveries of changes that are none any more (1 uncertain)" in (

@@ -119,18 +119,18 @@ def test_what_goes_wrong_with_one_hides_no_other(workflow, caplog):
     ],
 )
 def test_what_was_found_is_kept_with_the_request(workflow, ledger, names, result, words):
-    number = ledger.file_check([], "ann", datetime.now(UTC))
-    [request] = ledger.open_trials()
+    number = ledger.people.file_check([], "ann", datetime.now(UTC))
+    [request] = ledger.people.open_trials()
     resolved = workflow(*map(line, names))
     said = carry_out_check(request, ["welcome"], lambda name: resolved, ledger, owner="w")
-    done = ledger.find_request(number)
+    done = ledger.people.find_request(number)
     assert (said, done.outcome, done.result) == (words, words, result)
     assert [row["connection"] for row in done.found] == names
 
 
 def test_a_definition_that_is_wrong_is_found_too(workflow, ledger):
-    number = ledger.file_check([], "ann", datetime.now(UTC))
-    [request] = ledger.open_trials()
+    number = ledger.people.file_check([], "ann", datetime.now(UTC))
+    [request] = ledger.people.open_trials()
 
     def resolve(name):
         if name == "wrong":
@@ -138,7 +138,7 @@ def test_a_definition_that_is_wrong_is_found_too(workflow, ledger):
         return workflow(line("fine"))
 
     carry_out_check(request, ["wrong", "right"], resolve, ledger, owner="w")
-    first, second = ledger.find_request(number).found
+    first, second = ledger.people.find_request(number).found
     assert (first["result"], first["used_by"]) == ("failed", ["wrong"])
     assert first["detail"].endswith("see segue validate: the key 'start' is missing")
     assert second["result"] == "ok"

@@ -14,8 +14,11 @@ from sqlalchemy import select
 
 from segue.contacts.change import Change
 from segue.errors import LedgerError, SettingsError
-from segue.ledger import Finished, Ledger, RequestKind, Run, Selection, Settlement
-from segue.ledger.schema import State, metadata
+from segue.ledger import Ledger
+from segue.ledger.facts import Finished, Run
+from segue.ledger.people.release_requests import RequestKind, Selection, Settlement
+from segue.ledger.schema import metadata
+from segue.ledger.states import State
 from segue.runs.areas import RunArea, forget_in_areas, remove_areas
 from segue.segments.membership.store import MembershipStore
 from segue.segments.population import Population
@@ -29,6 +32,7 @@ from tests.unit.builders import (
     enrolled,
     record,
     run,
+    set_secret,
     stretch,
 )
 
@@ -39,14 +43,14 @@ WHO = "CID_who"
 @pytest.fixture
 def keyed(ledger) -> Ledger:
     """Each of WHO's deliveries stands elsewhere; somebody else got the same."""
-    ledger.secret = "a long secret text"
+    set_secret(ledger, "a long secret text")
     actions = ("mail", "ticket", "alert", "survey")
     ids = record(ledger, run(), detected(stretch(21, 22), added(WHO, "other")), actions=actions)
-    ledger.release(ids, NOW)
+    ledger.runs.release(ids, NOW)
     keys = [key(ledger, action) for action in actions]
     sent = keys[:3]
     mine = {"owner": "me", "now": NOW, "lease_until": LATER}
-    ledger.claim(sent, **mine)
+    ledger.deliveries.claim(sent, **mine)
     advance(ledger, [], sent, **mine)
     vendor = {"external_id": WHO, "url": f"https://x/{WHO}", "results": {"id": WHO}}
     outcomes = [
@@ -74,23 +78,23 @@ def everything(ledger: Ledger) -> str:
 
 def test_nothing_in_the_database_names_the_contact_any_more(keyed):
     """Neither its id nor a key that could be tried out."""
-    keyed.file_request(RequestKind.RETRY, Selection("w", contact=WHO, error=WHO), "ann", NOW)
+    keyed.people.file_request(RequestKind.RETRY, Selection("w", contact=WHO, error=WHO), "ann", NOW)
     uncertain = Selection(keys=[key(keyed, "alert")])
-    keyed.file_request(RequestKind.SETTLE, uncertain, "ann", NOW, Settlement.DELIVERED)
-    keyed.suppress([WHO], "ann", f"{WHO} asked", NOW)
+    keyed.people.file_request(RequestKind.SETTLE, uncertain, "ann", NOW, Settlement.DELIVERED)
+    keyed.people.suppress([WHO], "ann", f"{WHO} asked", NOW)
     keys = [key(keyed, action) for action in ("mail", "ticket", "alert", "survey")]
     assert all(text in everything(keyed) for text in (WHO, *keys))
-    found = keyed.forget(WHO, "ann", LATER)
+    found = keyed.retention.forget(WHO, "ann", LATER)
     assert (found.deliveries, found.changes, found.requests) == (4, 1, 2)
     left = everything(keyed)
     assert [text for text in (WHO, *keys, "d" * 64) if text in left] == []
 
 
 def test_counts_close_and_what_was_delivered_stays_so(keyed):
-    ids = [span.id for span in keyed.all_spans("welcome")]
-    keyed.forget(WHO, "ann", LATER)
-    assert keyed.count_changes(ids).total() == 2
-    tally = keyed.tally(ids)
+    ids = [span.id for span in keyed.runs.all_spans("welcome")]
+    keyed.retention.forget(WHO, "ann", LATER)
+    assert keyed.queries.count_changes(ids).total() == 2
+    tally = keyed.queries.tally(ids)
     assert {action: counts.total() for action, counts in tally.items()} == dict.fromkeys(
         ("mail", "ticket", "alert", "survey"), 2
     )
@@ -100,109 +104,111 @@ def test_counts_close_and_what_was_delivered_stays_so(keyed):
 
 
 def test_a_pseudonym_is_one_contact_in_all_rows(keyed):
-    keyed.forget(WHO, "ann", LATER)
-    ids = {row["contact_id"] for row in keyed.list_deliveries()} - {"other"}
+    keyed.retention.forget(WHO, "ann", LATER)
+    ids = {row["contact_id"] for row in keyed.queries.list_deliveries()} - {"other"}
     [pseudonym] = ids
     assert pseudonym.startswith("forgotten:")
 
 
 def test_no_request_and_no_policy_brings_a_forgotten_delivery_back(keyed):
     """Neither a retry, nor a settlement, nor a cleared run."""
-    [span] = keyed.all_spans("welcome")
-    keyed.file_request(RequestKind.RETRY, Selection("welcome"), "ann", NOW)
+    [span] = keyed.runs.all_spans("welcome")
+    keyed.people.file_request(RequestKind.RETRY, Selection("welcome"), "ann", NOW)
     settle = Selection("welcome")
-    keyed.file_request(RequestKind.SETTLE, settle, "ann", NOW, Settlement.NOT_DELIVERED)
-    keyed.forget(WHO, "ann", LATER)
-    for request in keyed.open_requests():
-        assert keyed.carry_out(request, LATER).startswith("0 ")
+    keyed.people.file_request(RequestKind.SETTLE, settle, "ann", NOW, Settlement.NOT_DELIVERED)
+    keyed.retention.forget(WHO, "ann", LATER)
+    for request in keyed.people.open_requests():
+        assert keyed.people.carry_out(request, LATER).startswith("0 ")
     for policy in ("max_age", None):
         again = detected(span.stretch, [], policy)
         run_again = Run("welcome", span.run_id)
-        keyed.record_again(run_again, [(span, again)], ("mail",), DEFINITION, NOW)
-    states = {row["outcome"] for row in keyed.list_deliveries() if row["contact_id"] != "other"}
+        keyed.runs.record_again(run_again, [(span, again)], ("mail",), DEFINITION, NOW)
+    states = {
+        row["outcome"] for row in keyed.queries.list_deliveries() if row["contact_id"] != "other"
+    }
     assert states == {"delivered", "suppressed"}
 
 
 def test_without_a_secret_nobody_is_forgotten(keyed):
     plain = Ledger(keyed.engine, "test")
     with pytest.raises(SettingsError, match="set SEGUE_SECRET to a long random text"):
-        plain.forget(WHO, "ann", LATER)
+        plain.retention.forget(WHO, "ann", LATER)
     assert WHO in everything(keyed)
-    assert plain.suppressed([WHO]) == {}
+    assert plain.people.suppressed([WHO]) == {}
 
 
 def test_another_secret_forgets_nobody(keyed):
-    keyed.forget("somebody", "ann", NOW)
+    keyed.retention.forget("somebody", "ann", NOW)
     other = Ledger(keyed.engine, "test", "other")
     with pytest.raises(SettingsError, match="SEGUE_SECRET is another than it was"):
-        other.forget(WHO, "ann", LATER)
-    assert keyed.suppressed([WHO]) == {}
+        other.retention.forget(WHO, "ann", LATER)
+    assert keyed.people.suppressed([WHO]) == {}
 
 
 @pytest.mark.parametrize("sending", [True, False])
 def test_a_delivery_under_way_puts_erasing_off_but_stops_what_follows(keyed, sending):
     """Claimed or sending: suppressed from now on; the command is run again."""
     mine = {"owner": "me", "now": NOW, "lease_until": LATER}
-    keyed.claim([key(keyed, "survey")], **mine)
+    keyed.deliveries.claim([key(keyed, "survey")], **mine)
     if sending:
         advance(keyed, [], [key(keyed, "survey")], **mine)
     with pytest.raises(LedgerError, match="run the command again"):
-        keyed.forget(WHO, "ann", NOW)
-    assert keyed.suppressed([WHO]) == {WHO: "forgotten"}
+        keyed.retention.forget(WHO, "ann", NOW)
+    assert keyed.people.suppressed([WHO]) == {WHO: "forgotten"}
     assert WHO in everything(keyed)
     advance(keyed, [Finished(key(keyed, "survey"), State.FAILED, "no")], [], **mine)
-    keyed.forget(WHO, "ann", NOW)
+    keyed.retention.forget(WHO, "ann", NOW)
     assert WHO not in everything(keyed)
 
 
 def test_a_claim_that_ran_out_is_not_under_way(keyed):
-    keyed.claim([key(keyed, "survey")], owner="dead", now=NOW, lease_until=NOW)
-    keyed.forget(WHO, "ann", LATER)
+    keyed.deliveries.claim([key(keyed, "survey")], owner="dead", now=NOW, lease_until=NOW)
+    keyed.retention.forget(WHO, "ann", LATER)
     assert WHO not in everything(keyed)
 
 
 def test_a_call_in_doubt_puts_erasing_off_for_an_hour_at_most(keyed):
     """Its vendor may not answer for days, or its action be gone from the workflow."""
     mine = {"owner": "dead", "now": NOW, "lease_until": NOW}
-    keyed.claim([key(keyed, "survey")], **mine)
+    keyed.deliveries.claim([key(keyed, "survey")], **mine)
     advance(keyed, [], [key(keyed, "survey")], **mine)
     with pytest.raises(LedgerError, match="under way"):
-        keyed.forget(WHO, "ann", NOW + timedelta(hours=1))
-    keyed.forget(WHO, "ann", NOW + timedelta(hours=1, seconds=1))
+        keyed.retention.forget(WHO, "ann", NOW + timedelta(hours=1))
+    keyed.retention.forget(WHO, "ann", NOW + timedelta(hours=1, seconds=1))
     assert WHO not in everything(keyed)
 
 
 def test_a_contact_that_the_ledger_does_not_know_is_suppressed_all_the_same(keyed):
-    found = keyed.forget("nobody", "ann", NOW)
+    found = keyed.retention.forget("nobody", "ann", NOW)
     assert (found.deliveries, found.changes, found.requests) == (0, 0, 0)
-    assert keyed.suppressed(["nobody"]) == {"nobody": "forgotten"}
+    assert keyed.people.suppressed(["nobody"]) == {"nobody": "forgotten"}
 
 
 def test_who_was_forgotten_is_not_recorded_again(keyed):
     """Neither in a new run nor in one that is cleared, nor as a current member."""
-    keyed.forget(WHO, "ann", NOW)
-    [span] = keyed.all_spans("welcome")
+    keyed.retention.forget(WHO, "ann", NOW)
+    [span] = keyed.runs.all_spans("welcome")
     again = detected(stretch(21, 22), added(WHO, "other"))
-    keyed.record_again(run(), [(span, again)], ["mail"], DEFINITION, NOW)
+    keyed.runs.record_again(run(), [(span, again)], ["mail"], DEFINITION, NOW)
     record(keyed, run("run-2"), detected(stretch(22, 23), added(WHO, "third")))
     record(keyed, run("run-3"), enrolled(23, WHO, "third"))
     assert WHO not in everything(keyed)
-    snapshots = {row["snapshot"] for row in keyed.list_deliveries(contact_id="third")}
+    snapshots = {row["snapshot"] for row in keyed.queries.list_deliveries(contact_id="third")}
     assert snapshots == {"2026-11-23"}
 
 
 @pytest.mark.parametrize("moment", ["_insert_changes", "_insert_deliveries", "_judge"])
 def test_who_is_forgotten_while_a_run_is_recorded_is_erased_from_it(keyed, monkeypatch, moment):
     """At whatever step of it: the one waits for the other."""
-    step = getattr(keyed, moment)
+    step = getattr(keyed.runs, moment)
     begun = []
 
     def meanwhile(*arguments):
-        begun.append(pool.submit(keyed.forget, WHO, "ann", LATER))
+        begun.append(pool.submit(keyed.retention.forget, WHO, "ann", LATER))
         wait(begun, timeout=0.5)
         return step(*arguments)
 
-    monkeypatch.setattr(keyed, moment, meanwhile)
+    monkeypatch.setattr(keyed.runs, moment, meanwhile)
     with ThreadPoolExecutor(1) as pool:
         record(keyed, run("run-2"), detected(stretch(22, 23), added(WHO, "third")))
         begun[0].result()
@@ -211,24 +217,24 @@ def test_who_is_forgotten_while_a_run_is_recorded_is_erased_from_it(keyed, monke
 
 def test_forgetting_again_erases_what_was_recorded_in_between(keyed, monkeypatch):
     """As releases before this one did. The first rows are kept: what was delivered is."""
-    monkeypatch.setattr(keyed, "_without_forgotten", lambda _, span: span)
-    keyed.forget(WHO, "ann", NOW)
-    [span] = keyed.all_spans("welcome")
+    monkeypatch.setattr(keyed.runs, "_without_forgotten", lambda _, span: span)
+    keyed.retention.forget(WHO, "ann", NOW)
+    [span] = keyed.runs.all_spans("welcome")
     again = detected(stretch(21, 22), added(WHO, "other"))
     actions = ["mail", "ticket", "alert", "survey"]
-    keyed.record_again(run(), [(span, again)], actions, DEFINITION, NOW)
+    keyed.runs.record_again(run(), [(span, again)], actions, DEFINITION, NOW)
     assert WHO in everything(keyed)
-    keyed.forget(WHO, "ann", LATER)
+    keyed.retention.forget(WHO, "ann", LATER)
     assert WHO not in everything(keyed)
-    outcomes = [row["outcome"] for row in keyed.list_deliveries(action="mail")]
+    outcomes = [row["outcome"] for row in keyed.queries.list_deliveries(action="mail")]
     assert sorted(outcomes) == ["delivered", "released"]
 
 
 def test_another_namespace_keeps_what_it_has(keyed):
     staging = Ledger(keyed.engine, "staging")
     record(staging, run(), detected(stretch(21, 22), added(WHO)))
-    keyed.forget(WHO, "ann", LATER)
-    assert [row["contact_id"] for row in staging.list_deliveries()] == [WHO]
+    keyed.retention.forget(WHO, "ann", LATER)
+    assert [row["contact_id"] for row in staging.queries.list_deliveries()] == [WHO]
 
 
 # ---- files ------------------------------------------------------------------------------------
@@ -351,7 +357,7 @@ def test_without_any_state_there_is_nothing_to_erase(tmp_path):
 
 
 def test_a_request_of_others_stays_as_it_is(keyed):
-    keyed.file_request(RequestKind.RETRY, Selection("welcome", contact="other"), "ann", NOW)
-    keyed.forget(WHO, "ann", LATER)
-    [request] = keyed.open_requests()
+    keyed.people.file_request(RequestKind.RETRY, Selection("welcome", contact="other"), "ann", NOW)
+    keyed.retention.forget(WHO, "ann", LATER)
+    [request] = keyed.people.open_requests()
     assert request.selection.contact == "other"

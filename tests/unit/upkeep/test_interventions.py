@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from segue.errors import SettingsError
-from segue.ledger import Ledger, RequestKind, Selection, Settlement
-from segue.ledger.schema import State, deliveries
+from segue.ledger import Ledger
+from segue.ledger.people.release_requests import RequestKind, Selection, Settlement
+from segue.ledger.schema import deliveries
+from segue.ledger.states import State
 from segue.upkeep import interventions as asking
 from tests.unit.builders import NOW, added, detected, record, run, stretch
 
@@ -22,16 +24,16 @@ def filled(ledger: Ledger) -> Ledger:
 
 
 def key_of(ledger: Ledger, contact: str) -> str:
-    (row,) = ledger.list_deliveries(contact_id=contact)
+    (row,) = ledger.queries.list_deliveries(contact_id=contact)
     return row["key"]
 
 
 def test_a_retry_that_concerns_nothing_is_not_filed(filled: Ledger):
     with pytest.raises(SettingsError, match="there is no failed delivery of workflow other"):
         asking.retry(filled, Selection("other"), "ann@host", NOW)
-    assert filled.list_requests() == []
+    assert filled.people.list_requests() == []
     number = asking.retry(filled, Selection("welcome"), "ann@host", NOW)
-    assert [request.id for request in filled.open_requests()] == [number]
+    assert [request.id for request in filled.people.open_requests()] == [number]
 
 
 def test_only_uncertain_deliveries_are_settled(filled: Ledger):
@@ -40,7 +42,7 @@ def test_only_uncertain_deliveries_are_settled(filled: Ledger):
         asking.settle(filled, wrong, Settlement.DELIVERED, "ann@host", NOW)
     right = Selection("welcome", keys=(key_of(filled, "bob"),))
     asking.settle(filled, right, Settlement.DELIVERED, "ann@host", NOW)
-    (request,) = filled.open_requests()
+    (request,) = filled.people.open_requests()
     assert request.settlement == "delivered"
 
 
@@ -53,12 +55,14 @@ def test_of_two_people_who_contradict_each_other_the_first_is_heard(filled: Ledg
     for meant in (mine, Selection("welcome")):
         with pytest.raises(SettingsError, match=f"meant by request {number} already"):
             asking.settle(filled, meant, second, "bob@host", NOW)
-    late = filled.file_request(RequestKind.SETTLE, mine, "bob@host", NOW, second)  # at that moment
-    outcomes = [filled.carry_out(each, NOW) for each in filled.open_requests()]
+    late = filled.people.file_request(
+        RequestKind.SETTLE, mine, "bob@host", NOW, second
+    )  # at that moment
+    outcomes = [filled.people.carry_out(each, NOW) for each in filled.people.open_requests()]
     assert [outcome.split()[0] for outcome in outcomes] == ["1", "0"]
-    assert filled.find_request(late).outcome.startswith("0 ")
+    assert filled.people.find_request(late).outcome.startswith("0 ")
     state = State.DELIVERED if first is Settlement.DELIVERED else State.HELD
-    assert filled.rows(mine.keys)[mine.keys[0]].state is state
+    assert filled.deliveries.rows(mine.keys)[mine.keys[0]].state is state
 
 
 def test_a_wider_request_means_what_no_other_means(filled: Ledger):
@@ -69,7 +73,7 @@ def test_a_wider_request_means_what_no_other_means(filled: Ledger):
     asking.drop(filled, one, "ann@host", NOW)
     assert asking.count_held(filled, Selection("welcome")) == 1
     asking.drop(filled, Selection("welcome"), "bob@host", NOW)
-    outcomes = [filled.carry_out(each, NOW) for each in filled.open_requests()]
+    outcomes = [filled.people.carry_out(each, NOW) for each in filled.people.open_requests()]
     assert outcomes == ["1 dropped", "1 dropped"]
 
 
@@ -81,7 +85,7 @@ def test_what_is_done_at_once_is_noted_and_never_carried_out_again(filled: Ledge
     assert asking.suppress(filled, ["ann"], "ann", "asked", NOW, "welcome") == 0
     assert asking.allow(filled, ["ann"], "bob", NOW) == 1
     assert asking.suppress(filled, ["x", "y"], "ann", "", NOW) == 2
-    noted = [(item.kind, item.requested_by, item.outcome) for item in filled.list_requests()]
+    noted = [(item.kind, item.requested_by, item.outcome) for item in filled.people.list_requests()]
     assert noted == [
         ("stop", "ann", "welcome was stopped by ann at 2026-11-23 06:00 UTC: why"),
         ("go", "bob", "welcome may go"),
@@ -89,15 +93,15 @@ def test_what_is_done_at_once_is_noted_and_never_carried_out_again(filled: Ledge
         ("allow", "bob", "1 taken off the suppression list"),
         ("suppress", "ann", "2 put on the suppression list"),
     ]
-    assert filled.open_requests() == []
-    assert [item.id for item in filled.newest_requests(2, before=3)] == [2, 1]
+    assert filled.people.open_requests() == []
+    assert [item.id for item in filled.people.newest_requests(2, before=3)] == [2, 1]
 
 
 def test_a_forgotten_contact_is_in_no_note(filled: Ledger):
     """Neither its id nor what somebody typed about it."""
     ledger = Ledger(filled.engine, filled.namespace, secret="a long secret text")
     asking.suppress(ledger, ["ann"], "bob", "ann shouted at us", NOW, "welcome")
-    ledger.forget("ann", "bob", NOW)
-    (note,) = ledger.list_requests()
+    ledger.retention.forget("ann", "bob", NOW)
+    (note,) = ledger.people.list_requests()
     assert note.selection.contact != "ann"
     assert "shouted" not in repr(note)

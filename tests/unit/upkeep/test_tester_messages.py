@@ -19,7 +19,8 @@ from segue.errors import (
     SettingsError,
     TransientFailure,
 )
-from segue.ledger import Ledger, Wanted
+from segue.ledger import Ledger
+from segue.ledger.people.tester_requests import Wanted
 from segue.testing import RecordingChannel
 from segue.upkeep.tester_messages import find_action, require_address, require_kind, send_test
 from segue.workflows.catalog import Catalog
@@ -88,14 +89,16 @@ class World:
     def ask(self, contact: str = "a", to: str = "me@example.com", **more) -> int:
         wanted = {"workflow": "welcome", "action": "mail", "change": "added", **more}
         when = wanted.pop("when", datetime.now(UTC))
-        return self.ledger.file_test(Wanted(contact=contact, to=to, **wanted), "ann@host", when)
+        return self.ledger.people.file_test(
+            Wanted(contact=contact, to=to, **wanted), "ann@host", when
+        )
 
     def carry_out(self, owner: str = "w1", **values) -> None:
-        for request in self.ledger.open_trials():
+        for request in self.ledger.people.open_trials():
             send_test(request, self.resolve, self.ledger, owner=owner, **values)
 
     def outcome(self, number: int) -> tuple[str, str]:
-        found = self.ledger.find_request(number)
+        found = self.ledger.people.find_request(number)
         return found.result, found.outcome
 
     @property
@@ -138,8 +141,8 @@ def test_the_message_is_made_of_the_contacts_details_and_reaches_the_tester(worl
 
 def test_it_is_no_delivery(world):
     sent(world)
-    assert world.ledger.list_deliveries() == []
-    assert not world.ledger.workflow_names()
+    assert world.ledger.queries.list_deliveries() == []
+    assert not world.ledger.queries.workflow_names()
 
 
 def test_every_test_has_a_key_of_its_own(world):
@@ -180,7 +183,7 @@ def test_another_snapshot_and_another_change(world):
 
 def test_a_quarantined_snapshot_is_not_the_newest(world):
     now = datetime.now(UTC)
-    world.ledger.quarantine("customers", "2026-11-22", reason="", by="ann", now=now)
+    world.ledger.people.quarantine("customers", "2026-11-22", reason="", by="ann", now=now)
     sent(world)
     assert world.received[0][1]["text"].startswith("old@example.com")
 
@@ -218,13 +221,13 @@ def test_a_definition_that_is_wrong_is_an_outcome(world):
     def resolve(name):
         raise DefinitionError([])
 
-    [request] = world.ledger.open_trials()
+    [request] = world.ledger.people.open_trials()
     send_test(request, resolve, world.ledger, owner="w1")
     assert world.outcome(number)[0] == "not_sent"
 
 
 def test_a_suppressed_contact_is_refused(world):
-    world.ledger.suppress(["a"], "ann", "asked", datetime.now(UTC))
+    world.ledger.people.suppress(["a"], "ann", "asked", datetime.now(UTC))
     assert sent(world) == (
         "not_sent",
         "not sent: the contact is suppressed: nothing is made of its details",
@@ -235,7 +238,7 @@ def test_a_suppressed_contact_is_refused(world):
 def test_a_forgotten_contact_is_refused(world):
     number = world.ask()
     ledger = Ledger(world.ledger.engine, "test", "a long secret text")
-    ledger.forget("a", "ann", datetime.now(UTC))
+    ledger.retention.forget("a", "ann", datetime.now(UTC))
     world.ledger = ledger
     world.carry_out()
     assert world.outcome(number)[0] == "not_sent"
@@ -245,7 +248,7 @@ def test_a_forgotten_contact_is_refused(world):
 
 @pytest.mark.parametrize("workflow", ["welcome", None])
 def test_a_stop_binds(world, workflow):
-    world.ledger.stop(workflow, "ann", "wrong text", datetime.now(UTC))
+    world.ledger.people.stop(workflow, "ann", "wrong text", datetime.now(UTC))
     result, words = sent(world)
     assert result == "not_sent"
     assert "nothing of this workflow is sent until segue go" in words
@@ -254,12 +257,12 @@ def test_a_stop_binds(world, workflow):
 
 def test_a_stop_during_the_wait_for_a_limit_binds(world):
     world.mail.limited(Limit("s", 1, 30.0))
-    world.ledger.reserve([[Limit("s", 1, 30.0)]], datetime.now(UTC))
+    world.ledger.deliveries.reserve([[Limit("s", 1, 30.0)]], datetime.now(UTC))
     slept = []
 
     def sleep(seconds):
         slept.append(seconds)
-        world.ledger.stop("welcome", "ann", "", datetime.now(UTC))
+        world.ledger.people.stop("welcome", "ann", "", datetime.now(UTC))
 
     number = world.ask()
     world.carry_out(
@@ -306,7 +309,7 @@ SURELY_OVER = timedelta(minutes=10)
 def after_a_crash(world: World, number: int) -> tuple[str, str]:
     """Let the next two runs of segue_release come by, the second when the call is surely over."""
     world.carry_out("w2")
-    world.ledger.end_dead_tests(datetime.now(UTC) + SURELY_OVER)
+    world.ledger.people.end_dead_tests(datetime.now(UTC) + SURELY_OVER)
     world.carry_out("w3")
     return world.outcome(number)
 
@@ -314,18 +317,19 @@ def after_a_crash(world: World, number: int) -> tuple[str, str]:
 @pytest.mark.parametrize(
     ("method", "received", "result"),
     [
-        ("suppressed", 1, "sent"),  # before anything: the next run does it
-        ("reserve", 1, "sent"),
-        ("begin_test", 1, "sent"),
-        ("finish_trial", 1, "uncertain"),  # the vendor has it, and nobody wrote that down
+        ("people.suppressed", 1, "sent"),  # before anything: the next run does it
+        ("deliveries.reserve", 1, "sent"),
+        ("people.begin_test", 1, "sent"),
+        ("people.finish_trial", 1, "uncertain"),  # the vendor has it, and nobody wrote that down
     ],
 )
 def test_a_worker_that_ends_at_any_step_sends_at_most_once(
     world, monkeypatch, method, received, result
 ):
     number = world.ask()
+    store, name = method.split(".")
     with monkeypatch.context() as patched, pytest.raises(Crash):
-        patched.setattr(world.ledger, method, crash)
+        patched.setattr(getattr(world.ledger, store), name, crash)
         world.carry_out()
     assert after_a_crash(world, number)[0] == result
     assert len(world.received) == received
@@ -334,14 +338,14 @@ def test_a_worker_that_ends_at_any_step_sends_at_most_once(
 def test_a_task_that_is_told_to_end_before_the_call_lets_the_next_one_send(world, monkeypatch):
     """It has taken the test and not begun its call: nothing was sent, and nothing is in doubt."""
     number = world.ask()
-    begin = world.ledger.begin_test
+    begin = world.ledger.people.begin_test
 
     def end(*values: object) -> None:
         begin(*values)
         raise SystemExit("the task was told to end")
 
     with monkeypatch.context() as patched, pytest.raises(SystemExit):
-        patched.setattr(world.ledger, "begin_test", end)
+        patched.setattr(world.ledger.people, "begin_test", end)
         world.carry_out()
     world.carry_out("w2")
     assert world.outcome(number)[0] == "sent"
@@ -370,7 +374,7 @@ def test_a_ledger_that_fails_after_the_call_does_not_send_again(world, monkeypat
         raise LedgerError("gone")
 
     with monkeypatch.context() as patched, pytest.raises(LedgerError):
-        patched.setattr(world.ledger, "finish_trial", fail)
+        patched.setattr(world.ledger.people, "finish_trial", fail)
         world.carry_out()
     assert after_a_crash(world, number)[0] == "uncertain"
     assert len(world.received) == 1
@@ -405,7 +409,7 @@ def test_what_the_vendor_answers_is_the_outcome_and_final(world, error, result, 
 
 def test_of_two_workers_with_the_same_request_one_sends(world):
     number = world.ask()
-    [request] = world.ledger.open_trials()
+    [request] = world.ledger.people.open_trials()
     first = send_test(request, world.resolve, world.ledger, owner="w1")
     second = send_test(request, world.resolve, world.ledger, owner="w2")
     assert (first.result, second) == ("sent", None)

@@ -21,7 +21,7 @@ def forget(
 
     settings = Settings.from_environment()
     with writing_ledger(settings) as ledger:
-        number = len(ledger.list_deliveries(contact_id=contact))
+        number = len(ledger.queries.list_deliveries(contact_id=contact))
         note(f"{count(number, 'delivery', 'deliveries')} of this contact in the ledger")
         confirm("Erase the contact? This cannot be undone.", yes=yes)
         with working("Erasing"):

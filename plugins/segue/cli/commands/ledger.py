@@ -141,9 +141,11 @@ def delivery(
     from segue.settings import Settings
 
     with reading_ledger(Settings.from_environment()) as ledger:
-        row = None if ledger is None else ledger.find_delivery(key)
+        row = None if ledger is None else ledger.queries.find_delivery(key)
         is_message_key = (
-            ledger is not None and row is None and ledger.list_deliveries(message=key, limit=1)
+            ledger is not None
+            and row is None
+            and ledger.queries.list_deliveries(message=key, limit=1)
         )
     if is_message_key:
         raise SettingsError(
@@ -209,7 +211,7 @@ def upgrade() -> None:
 def _require_outcome(outcome: str | None) -> None:
     from segue.documents import did_you_mean
     from segue.errors import SettingsError
-    from segue.ledger.schema import State
+    from segue.ledger.states import State
 
     names = [str(state) for state in State]
     if outcome is not None and outcome not in names:
@@ -241,7 +243,7 @@ def _list(ledger: Ledger, wanted: dict[str, Any]) -> list[dict[str, Any]]:
     """Return what is wanted; raise for a workflow that does not exist: a mistyped name."""
     from segue.cli.workspace import require_workflow
 
-    listing = ledger.list_deliveries(**wanted)
+    listing = ledger.queries.list_deliveries(**wanted)
     if not listing and wanted["workflow"] is not None:
         require_workflow(wanted["workflow"], ledger)
     return listing

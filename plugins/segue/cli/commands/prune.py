@@ -39,7 +39,11 @@ def prune(
     with writing_ledger(Settings.from_environment()) as ledger, working("Pruning"):
         if workflow is not None:
             require_workflow(workflow, ledger)
-        amounts = ledger.would_prune(cut, workflow) if dry_run else ledger.prune(cut, workflow)
+        amounts = (
+            ledger.retention.would_prune(cut, workflow)
+            if dry_run
+            else ledger.retention.prune(cut, workflow)
+        )
     print("would be deleted" if dry_run else "deleted", f"(before {cut:%Y-%m-%d %H:%M} UTC):")
     for field in fields(amounts):
         if field.name != "kept_spans":

@@ -10,7 +10,8 @@ from segue.cli.arguments import OutputFormat, Yes
 from segue.cli.output import Format, confirm, count, note, plain, print_listing
 
 if TYPE_CHECKING:
-    from segue.ledger import Ledger, Request, Selection, Settlement
+    from segue.ledger import Ledger
+    from segue.ledger.people.release_requests import Request, Selection, Settlement
 
 _COLUMNS = (
     *("id", "kind", "settlement", "workflow", "action", "contact", "error", "keys"),
@@ -41,14 +42,14 @@ def retry(
 ) -> None:
     """Ask that failed deliveries be sent again; segue_release does it within five minutes."""
     from segue.cli.workspace import require_workflow, writing_ledger
-    from segue.ledger import Selection
+    from segue.ledger.people.release_requests import Selection
     from segue.settings import Settings
 
     selection = Selection(workflow, action, contact, error, tuple(key or ()))
     with writing_ledger(Settings.from_environment()) as ledger:
         require_workflow(workflow, ledger)
         _file(ledger, selection, None, yes=yes)
-        stop = ledger.stopped(workflow)
+        stop = ledger.people.stopped(workflow)
     if stop is not None:
         note(f"it waits until segue go: {plain(str(stop))}")
 
@@ -72,7 +73,7 @@ def settle(
     """Say what became of uncertain deliveries; segue_release records it within five minutes."""
     from segue.cli.workspace import require_workflow, writing_ledger
     from segue.errors import SettingsError
-    from segue.ledger import Selection, Settlement
+    from segue.ledger.people.release_requests import Selection, Settlement
     from segue.settings import Settings
 
     if delivered == not_delivered:
@@ -103,7 +104,7 @@ def drop(
 ) -> None:
     """Give up what is held; clearing its runs from detect_changes takes that back."""
     from segue.cli.workspace import person, require_workflow, this_second, writing_ledger
-    from segue.ledger import Selection
+    from segue.ledger.people.release_requests import Selection
     from segue.settings import Settings
     from segue.upkeep import interventions as asking
 
@@ -123,7 +124,7 @@ def requests(output: OutputFormat = Format.TABLE) -> None:
     from segue.settings import Settings
 
     with reading_ledger(Settings.from_environment()) as ledger:
-        listing = [] if ledger is None else ledger.list_requests()
+        listing = [] if ledger is None else ledger.people.list_requests()
     if output is Format.TABLE:
         print_listing(_IN_A_TABLE, map(_table_row, listing), output)
     else:

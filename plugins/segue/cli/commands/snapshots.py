@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from segue.directory.definition import DirectoryDefinition
     from segue.directory.snapshot_check import TableReport
     from segue.directory.tables import SnapshotTables
-    from segue.ledger import RecordedSpan
+    from segue.ledger.facts import RecordedSpan
     from segue.segments.definition import SegmentDefinition
     from segue.segments.strangers import Strangers
     from segue.segments.unreadable import Unreadable, Use, WordsForNothing
@@ -139,7 +139,7 @@ def release(key: _Key, directory: _Directory, home: Home = None) -> None:
     canonical = reading[0] if reading else key
     with writing_ledger(workspace.settings) as ledger:
         if not asking.release(ledger, directory, canonical, person(), this_second()):
-            keys = ", ".join(sorted(ledger.quarantined(directory))) or "none"
+            keys = ", ".join(sorted(ledger.people.quarantined(directory))) or "none"
             raise SettingsError(f"{key} of {directory} is not quarantined; quarantined: {keys}")
     print(f"{canonical} of {directory} may be used again")
     note("clear the runs that were withdrawn, from wait_for_snapshot, to do them anew")

@@ -60,7 +60,7 @@ def go(workflow: OneWorkflow = None, everything: All = False) -> None:
     with writing_ledger(Settings.from_environment()) as ledger:
         _require_one(workflow, everything, ledger)
         was_stopped = asking.go(ledger, workflow, person(), this_second())
-        remaining_stops = ledger.stops()
+        remaining_stops = ledger.people.stops()
     name = "everything" if workflow is None else workflow
     print(f"{name} may go" if was_stopped else f"{name} was not stopped")
     for other in remaining_stops:
@@ -80,7 +80,7 @@ def _require_one(workflow: str | None, everything: bool, ledger: Ledger) -> None
 
 
 def _print_stops(ledger: Ledger | None, output: Format) -> None:
-    stops = [] if ledger is None else ledger.stops()
+    stops = [] if ledger is None else ledger.people.stops()
     rows = ([stop.workflow or "*", stop.stopped_at, stop.stopped_by, stop.reason] for stop in stops)
     print_listing(_COLUMNS, rows, output)
     note(count(len(stops), "stop"))

@@ -115,7 +115,7 @@ def _print_list(settings: Settings, output: Format) -> None:
     from segue.cli.workspace import reading_ledger
 
     with reading_ledger(settings) as ledger:
-        entries = [] if ledger is None else ledger.list_suppressions()
+        entries = [] if ledger is None else ledger.people.list_suppressions()
     rows = (
         [item.contact_id, item.kind, item.added_at, item.added_by, item.reason] for item in entries
     )

@@ -17,7 +17,9 @@ from segue.cli.output import Format, count, note, plain, print_listing, working
 if TYPE_CHECKING:
     from segue.cli.workspace import Workspace
     from segue.durations import Duration
-    from segue.ledger import Ledger, Request, Wanted
+    from segue.ledger import Ledger
+    from segue.ledger.people.release_requests import Request
+    from segue.ledger.people.tester_requests import Wanted
     from segue.workflows.resolved import ResolvedWorkflow
 
 RELEASE = "segue_release"
@@ -58,7 +60,7 @@ def check_connections(
     for name in workflows or []:
         workspace.catalog.location("workflows", name)
     with writing_ledger(workspace.settings) as ledger:
-        number = ledger.file_check(workflows or [], person(), this_second())
+        number = ledger.people.file_check(workflows or [], person(), this_second())
         request = None if no_wait else _wait(ledger, number, longest)
     if request is None:
         _print_filed(number, output)
@@ -126,7 +128,7 @@ def send_test(
     wish = _wanted(workspace, resolved, action, contact, to, change, snapshot)
     with writing_ledger(workspace.settings) as ledger:
         _rehearse(resolved, wish, ledger)
-        number = ledger.file_test(wish, person(), this_second())
+        number = ledger.people.file_test(wish, person(), this_second())
         request = None if no_wait else _wait(ledger, number, longest)
     if request is None:
         _print_filed(number, output)
@@ -160,7 +162,7 @@ def _wanted(
 ) -> Wanted:
     """Return what is to be sent; raise SettingsError for what the definitions do not allow."""
     from segue.directory.snapshots import find_snapshot
-    from segue.ledger import Wanted
+    from segue.ledger.people.tester_requests import Wanted
     from segue.upkeep.tester_messages import find_action, require_address, require_kind
 
     target = find_action(resolved, action)
@@ -208,7 +210,7 @@ def _wait(ledger: Ledger, number: int, longest: Duration) -> Request:
     note(_filed(number))
     with working("Waiting for segue_release"):
         while True:
-            request = ledger.find_request(number)
+            request = ledger.people.find_request(number)
             if request is not None and request.done_at is not None:
                 return request
             seconds = until - time.monotonic()

@@ -34,20 +34,11 @@ from segue.ledger.base import (
     lock_deliveries,
     unindexed,
 )
-from segue.ledger.facts import (
-    FINAL_SKIPS,
-    HELD_QUIET_HOURS,
-    NOT_HELD,
-    SKIPPED_CAP,
-    SKIPPED_EXPIRED,
-    SKIPPED_ONCE,
-    DeliveryRow,
-    Finished,
-    Started,
-    StartRules,
-)
+from segue.ledger.facts import NOT_HELD, DeliveryRow, Finished, Started, StartRules
+from segue.ledger.reasons import FINAL_SKIPS, Reason
 from segue.ledger.runs.reached import reason_of_barred
-from segue.ledger.schema import State, UtcDateTime, deliveries
+from segue.ledger.schema import UtcDateTime, deliveries
+from segue.ledger.states import State
 
 SENT_AGAIN = "sent again"  # begins what is said of a call that was made once more, in doubt
 NOT_SENT_AGAIN = "not sent again"  # and of one that stays in doubt, because something forbids that
@@ -56,7 +47,7 @@ _STAYS_BARRED = (State.SENDING, State.DELIVERED, State.UNCERTAIN)  # what may ha
 _LOCKS = 256  # of a transaction at most
 
 
-class Sending(LedgerDatabase):
+class Claims(LedgerDatabase):
     """The states of deliveries."""
 
     def claim(
@@ -288,7 +279,7 @@ def _once(rules: StartRules, row: Row[Any], rivals: list[Row[Any]]) -> tuple[str
         if (other.workflow, other.action) == (row.workflow, row.action)
         and once.forbids(other.event_at, row.event_at)
     ]
-    return _against(SKIPPED_ONCE, near, 1)
+    return _against(Reason.ONCE_PER_CONTACT, near, 1)
 
 
 def _cap(rules: StartRules, rivals: list[Row[Any]], now: datetime) -> tuple[str, bool] | None:
@@ -304,7 +295,7 @@ def _cap(rules: StartRules, rivals: list[Row[Any]], now: datetime) -> tuple[str,
             and other.called_at > now - within
         )
     ]
-    return _against(SKIPPED_CAP, recent, at_most)
+    return _against(Reason.FREQUENCY_CAP, recent, at_most)
 
 
 def _against(reason: str, rivals: list[Row[Any]], enough: int) -> tuple[str, bool] | None:
@@ -487,7 +478,7 @@ def _values(
         "new_lease": lease_until if in_ones_hands else None,
         "still_open": int(item.state in (*_IN_ONES_HANDS, State.RELEASED, State.HELD)),
         "new_held_until": item.held_until,
-        "new_held_since": now if item.reason == HELD_QUIET_HOURS else None,
+        "new_held_since": now if item.reason == Reason.QUIET_HOURS else None,
         "new_external_id": item.external_id,
         "new_url": item.url,
         "new_results": json.dumps(dict(item.results or {})) if delivered else None,
@@ -508,7 +499,7 @@ def _is_to_be_told(item: Finished) -> bool:
     """True for what a run's report would have told of; here there is no run any more."""
     if item.state is State.UNCERTAIN:
         return not _is_sent_once_more(item)
-    return item.state is State.FAILED or item.reason == SKIPPED_EXPIRED
+    return item.state is State.FAILED or item.reason == Reason.EXPIRED
 
 
 def _is_sent_once_more(item: Finished) -> bool:

@@ -20,7 +20,7 @@ _LONGEST_SCOPE = 200  # characters; a longer one is known by its digest
 Limits = Sequence["Limit"]
 
 
-class Limiting(LedgerDatabase):
+class Rates(LedgerDatabase):
     """The next free moment of each scope; calls are spaced evenly, without bursts."""
 
     def reserve(

@@ -22,20 +22,13 @@ from segue.ledger.deliveries.claims import (
     delivery_row,
     free_again,
 )
-from segue.ledger.facts import (
-    NO_LONGER_A_CHANGE,
-    NOT_HELD,
-    SKIPPED_AFTER,
-    SKIPPED_EXPIRED,
-    DeliveryRow,
-    DueDelivery,
-    LateOutcome,
-    Untold,
-)
-from segue.ledger.schema import State, changes, deliveries, runs, spans
+from segue.ledger.facts import NOT_HELD, DeliveryRow, DueDelivery, LateOutcome, Untold
+from segue.ledger.reasons import Reason
+from segue.ledger.schema import changes, deliveries, runs, spans
+from segue.ledger.states import State
 
 
-class Recovering(LedgerDatabase):
+class Recovery(LedgerDatabase):
     """Deliveries whose lease ran out."""
 
     def free_expired(self, now: datetime) -> int:
@@ -125,7 +118,7 @@ class Recovering(LedgerDatabase):
         """Skip what was held for too long, for good; returns how many. It is to be told."""
         values = {
             "state": State.SKIPPED,
-            "reason": SKIPPED_EXPIRED,
+            "reason": Reason.EXPIRED,
             **NOT_HELD,
             "untold": 1,
             "updated_at": now,
@@ -172,7 +165,7 @@ class Recovering(LedgerDatabase):
     def untold(self, workflow: str, action: str) -> Untold:
         """Return what went wrong of an action outside of its runs and nobody was told of yet."""
         wrong = case(
-            (deliveries.c.reason == SKIPPED_EXPIRED, SKIPPED_EXPIRED),
+            (deliveries.c.reason == Reason.EXPIRED, Reason.EXPIRED),
             (deliveries.c.state.in_((State.FAILED, State.UNCERTAIN)), deliveries.c.state),
             else_=None,
         )
@@ -227,7 +220,7 @@ class Recovering(LedgerDatabase):
             deliveries.c.state == State.HELD,
             ~exists().where(_its_change()),
         )
-        values = {"state": State.SKIPPED, "reason": NO_LONGER_A_CHANGE, "updated_at": now}
+        values = {"state": State.SKIPPED, "reason": Reason.NO_LONGER_A_CHANGE, "updated_at": now}
         with self._write() as connection:
             return change_deliveries(connection, withdrawn, {**values, **NOT_HELD})
 
@@ -248,7 +241,7 @@ class Recovering(LedgerDatabase):
             skipped = (
                 deliveries.c.key.in_(batch),
                 STATE == State.SKIPPED,
-                deliveries.c.reason.like(f"{SKIPPED_AFTER}: %"),
+                deliveries.c.reason.like(f"{Reason.AFTER}: %"),
             )
             values = {"state": State.HELD, "held_until": now, "updated_at": now}
             with self._write() as connection:
@@ -301,7 +294,7 @@ def _to_take_up(now: datetime) -> ColumnElement[bool]:
         deliveries.c.state.in_((State.HELD, State.UNCERTAIN)), deliveries.c.held_until <= now
     )
     before = deliveries.alias("before")
-    reason = literal(f"{SKIPPED_AFTER}: ") + before.c.action + " "
+    reason = literal(f"{Reason.AFTER}: ") + before.c.action + " "
     waited_for = exists().where(
         before.c.contact_id == deliveries.c.contact_id,
         unindexed(before.c.span) == deliveries.c.span,
@@ -312,7 +305,7 @@ def _to_take_up(now: datetime) -> ColumnElement[bool]:
     )
     skipped = and_(
         deliveries.c.state == State.SKIPPED,
-        deliveries.c.reason.like(f"{SKIPPED_AFTER}: %"),
+        deliveries.c.reason.like(f"{Reason.AFTER}: %"),
         waited_for,
     )
     return or_(held, skipped)

@@ -17,7 +17,7 @@ from segue.ledger.people.release_requests import Request, Selection, read_reques
 from segue.ledger.schema import requests
 
 
-class Noting(LedgerDatabase):
+class Notes(LedgerDatabase):
     """What was asked and done, by whom."""
 
     def newest_requests(self, limit: int, before: int | None = None) -> list[Request]:

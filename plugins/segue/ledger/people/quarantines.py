@@ -13,15 +13,8 @@ from typing import Any
 from sqlalchemy import Connection, and_, case, delete, or_, select, update
 
 from segue.ledger.base import LedgerDatabase, change_deliveries
-from segue.ledger.facts import (
-    FINAL_SKIPS,
-    NO_LONGER_A_CHANGE,
-    NOT_HELD,
-    SUPPRESSED_REJECTED,
-    Quarantined,
-    RecordedSpan,
-    SpanKind,
-)
+from segue.ledger.facts import NOT_HELD, Quarantined, RecordedSpan, SpanKind
+from segue.ledger.reasons import FINAL_SKIPS, Reason
 from segue.ledger.runs.overlaps import in_another_ones_hands
 from segue.ledger.runs.reached import (
     BARRED_BY_ADDITION,
@@ -30,7 +23,8 @@ from segue.ledger.runs.reached import (
     reject_if_judged_again,
 )
 from segue.ledger.runs.recording import directory_of, recorded_span, spans_query
-from segue.ledger.schema import State, definitions, deliveries, quarantines, spans
+from segue.ledger.schema import definitions, deliveries, quarantines, spans
+from segue.ledger.states import State
 
 _UNSENT = (
     State.PLANNED,
@@ -47,29 +41,8 @@ _BAR = case(
 _REACHED = (State.SENDING, State.DELIVERED, State.UNCERTAIN)
 
 
-class Quarantining(LedgerDatabase):
-    """The quarantined snapshots of a namespace."""
-
-    def quarantined(self, directory: str) -> dict[str, str]:
-        """Return the quarantined snapshots of a directory: their keys, and why."""
-        query = select(quarantines.c.key, quarantines.c.reason).where(
-            quarantines.c.namespace == self.namespace, quarantines.c.directory == directory
-        )
-        with self._read() as connection:
-            return {row.key: row.reason for row in connection.execute(query)}
-
-    def quarantine(
-        self, directory: str, key: str, *, reason: str, by: str, now: datetime
-    ) -> Quarantined:
-        """Let no run use a snapshot from now on; reject what was not sent of its changes.
-
-        Spans that begin or end there are withdrawn where nothing of them was tried. Safe to
-        repeat.
-        """
-        fixed = {"namespace": self.namespace, "directory": directory, "key": key}
-        values = {**fixed, "reason": reason, "added_by": by, "added_at": now}
-        with self._write() as connection:
-            return self._quarantine(connection, values)
+class QuarantineRows(LedgerDatabase):
+    """What a quarantine does to recorded spans, within a transaction."""
 
     def _quarantine(self, connection: Connection, values: Mapping[str, Any]) -> Quarantined:
         directory, key, now = values["directory"], values["key"], values["added_at"]
@@ -86,16 +59,6 @@ class Quarantining(LedgerDatabase):
         self._withdraw_spans(connection, [span.id for span in withdrawn], key)
         kept = [span for span in found if span.id in tried]
         return Quarantined(withdrawn, kept, rejected)
-
-    def end_quarantine(self, directory: str, key: str) -> bool:
-        """Let runs use a snapshot again; False where it was not quarantined."""
-        query = delete(quarantines).where(
-            quarantines.c.namespace == self.namespace,
-            quarantines.c.directory == directory,
-            quarantines.c.key == key,
-        )
-        with self._write() as connection:
-            return bool(connection.execute(query).rowcount)
 
     def _touching(self, connection: Connection, directory: str, key: str) -> list[RecordedSpan]:
         """Return the directory's spans that begin or end at a snapshot."""
@@ -136,7 +99,7 @@ class Quarantining(LedgerDatabase):
             )
             .values(
                 state=State.SUPPRESSED,
-                reason=SUPPRESSED_REJECTED,
+                reason=Reason.REJECTED,
                 owner=None,
                 lease_until=None,
                 **NOT_HELD,
@@ -153,7 +116,7 @@ class Quarantining(LedgerDatabase):
             deliveries.c.span.in_(span_ids),
             or_(
                 deliveries.c.state.in_(_REACHED),
-                and_(deliveries.c.attempts > 0, deliveries.c.reason != NO_LONGER_A_CHANGE),
+                and_(deliveries.c.attempts > 0, deliveries.c.reason != Reason.NO_LONGER_A_CHANGE),
             ),
         )
         return set(connection.execute(query.distinct()).scalars())
@@ -161,3 +124,38 @@ class Quarantining(LedgerDatabase):
     def _withdraw_spans(self, connection: Connection, span_ids: Sequence[int], key: str) -> None:
         values = {"kind": SpanKind.WITHDRAWN, "reason": f"snapshot {key} is quarantined"}
         connection.execute(update(spans).where(spans.c.id.in_(span_ids)).values(values))
+
+
+class Quarantines(QuarantineRows):
+    """The quarantined snapshots of a namespace."""
+
+    def quarantined(self, directory: str) -> dict[str, str]:
+        """Return the quarantined snapshots of a directory: their keys, and why."""
+        query = select(quarantines.c.key, quarantines.c.reason).where(
+            quarantines.c.namespace == self.namespace, quarantines.c.directory == directory
+        )
+        with self._read() as connection:
+            return {row.key: row.reason for row in connection.execute(query)}
+
+    def quarantine(
+        self, directory: str, key: str, *, reason: str, by: str, now: datetime
+    ) -> Quarantined:
+        """Let no run use a snapshot from now on; reject what was not sent of its changes.
+
+        Spans that begin or end there are withdrawn where nothing of them was tried. Safe to
+        repeat.
+        """
+        fixed = {"namespace": self.namespace, "directory": directory, "key": key}
+        values = {**fixed, "reason": reason, "added_by": by, "added_at": now}
+        with self._write() as connection:
+            return self._quarantine(connection, values)
+
+    def end_quarantine(self, directory: str, key: str) -> bool:
+        """Let runs use a snapshot again; False where it was not quarantined."""
+        query = delete(quarantines).where(
+            quarantines.c.namespace == self.namespace,
+            quarantines.c.directory == directory,
+            quarantines.c.key == key,
+        )
+        with self._write() as connection:
+            return bool(connection.execute(query).rowcount)

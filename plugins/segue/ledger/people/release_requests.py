@@ -22,9 +22,11 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, 
 
 from segue.errors import LedgerError
 from segue.ledger.base import LedgerDatabase, change_deliveries, lock_deliveries
-from segue.ledger.facts import NOT_HELD, SUPPRESSED_DROPPED
+from segue.ledger.facts import NOT_HELD
+from segue.ledger.reasons import Reason
 from segue.ledger.runs.reached import reason_of_barred
-from segue.ledger.schema import State, deliveries, requests
+from segue.ledger.schema import deliveries, requests
+from segue.ledger.states import State
 
 
 class RequestKind(StrEnum):
@@ -97,7 +99,7 @@ class Request:
     found: Sequence[Mapping[str, Any]] = ()
 
 
-class Requesting(LedgerDatabase):
+class ReleaseRequests(LedgerDatabase):
     """Requests: filed by people, carried out by segue_release."""
 
     def matching(self, kind: RequestKind, selection: Selection) -> int:
@@ -242,7 +244,7 @@ class Requesting(LedgerDatabase):
 
     def _drop(self, connection: Connection, meant: Any, common: Mapping[str, Any]) -> str:
         held, doubtful = (deliveries.c.state == each for each in (State.HELD, State.SENDING))
-        dropped = {"state": State.SUPPRESSED, "reason": SUPPRESSED_DROPPED, **NOT_HELD}
+        dropped = {"state": State.SUPPRESSED, "reason": Reason.DROPPED, **NOT_HELD}
         count = connection.execute(meant.where(held).values(**dropped, **common)).rowcount
         unknown = {"state": State.UNCERTAIN, "reason": "nobody was asked: it was dropped"}
         left = connection.execute(meant.where(doubtful).values(**unknown, **common)).rowcount

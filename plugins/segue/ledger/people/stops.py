@@ -30,7 +30,7 @@ class Stop:
         return f"{what} was stopped by {self.stopped_by} at {when}{because}"
 
 
-class Stopping(LedgerDatabase):
+class Stops(LedgerDatabase):
     """Stops of one workflow, or of all."""
 
     def stop(self, workflow: str | None, by: str, reason: str, now: datetime) -> Stop:

@@ -43,70 +43,8 @@ class Suppression:
     added_at: datetime
 
 
-class Suppressing(LedgerDatabase):
-    """The suppression list."""
-
-    def suppress(self, contact_ids: Iterable[str], by: str, reason: str, now: datetime) -> int:
-        """Put contacts on the list; returns how many are new on it.
-
-        Who was forgotten stays so, and the id is not recorded. Raises SettingsError where that
-        cannot be told (see ``suppressed``).
-        """
-        count = 0
-        for batch in batched(sorted(set(contact_ids))):
-            common = {"reason": reason, "added_by": by, "added_at": now}
-            with self._write() as connection:
-                forgotten_ids = self._forgotten(connection, batch)
-                rows = [
-                    {"digest": self._open_digest(contact), "contact_id": contact, **common}
-                    for contact in batch
-                    if contact not in forgotten_ids
-                ]
-                count += self._add(connection, rows)
-        return count
-
-    def unsuppress(self, contact_ids: Iterable[str]) -> int:
-        """Take contacts off the list; returns how many were on it. Forgotten ones stay."""
-        count = 0
-        for batch in batched(sorted(set(contact_ids))):
-            digests = [self._open_digest(contact) for contact in batch]
-            query = delete(suppressions).where(self._row_in(digests))
-            with self._write() as connection:
-                count += connection.execute(query).rowcount
-        return count
-
-    def suppressed(self, contact_ids: Iterable[str]) -> dict[str, SuppressionKind]:
-        """Return those of these contacts who are on the list, and as what.
-
-        Raises SettingsError where contacts were forgotten and SEGUE_SECRET is missing or another:
-        they would not be recognised any more.
-        """
-        kinds: dict[str, SuppressionKind] = {}
-        for batch in batched(sorted(set(contact_ids))):
-            by_digest = {self._open_digest(contact): contact for contact in batch}
-            query = select(suppressions.c.digest).where(self._row_in(by_digest))
-            with self._read() as connection:
-                for digest in connection.execute(query).scalars():
-                    kinds[by_digest[digest]] = SuppressionKind.SUPPRESSED
-                for contact in self._forgotten(connection, batch):
-                    kinds[contact] = SuppressionKind.FORGOTTEN
-        return kinds
-
-    def is_suppressed(self, contact_id: str) -> bool:
-        """Tell whether a contact is on the list by name; nobody is asked for SEGUE_SECRET."""
-        query = select(suppressions.c.digest).where(self._row_in([self._open_digest(contact_id)]))
-        with self._read() as connection:
-            return connection.execute(query).first() is not None
-
-    def list_suppressions(self) -> list[Suppression]:
-        """Return the list, the oldest row first."""
-        query = (
-            select(suppressions)
-            .where(suppressions.c.namespace == self.namespace, suppressions.c.digest != _CHECK)
-            .order_by(suppressions.c.added_at, suppressions.c.contact_id, suppressions.c.digest)
-        )
-        with self._read() as connection:
-            return [_suppression(row) for row in connection.execute(query)]
+class SuppressionRows(LedgerDatabase):
+    """The list as other parts of the ledger look at it, within a transaction of theirs."""
 
     def _forgotten(self, connection: Connection, contact_ids: Iterable[str]) -> set[str]:
         secret = self._secret_in_use(connection)
@@ -179,6 +117,72 @@ class Suppressing(LedgerDatabase):
         return (suppressions.c.namespace == self.namespace) & suppressions.c.digest.in_(
             list(digests)
         )
+
+
+class Suppressions(SuppressionRows):
+    """The suppression list."""
+
+    def suppress(self, contact_ids: Iterable[str], by: str, reason: str, now: datetime) -> int:
+        """Put contacts on the list; returns how many are new on it.
+
+        Who was forgotten stays so, and the id is not recorded. Raises SettingsError where that
+        cannot be told (see ``suppressed``).
+        """
+        count = 0
+        for batch in batched(sorted(set(contact_ids))):
+            common = {"reason": reason, "added_by": by, "added_at": now}
+            with self._write() as connection:
+                forgotten_ids = self._forgotten(connection, batch)
+                rows = [
+                    {"digest": self._open_digest(contact), "contact_id": contact, **common}
+                    for contact in batch
+                    if contact not in forgotten_ids
+                ]
+                count += self._add(connection, rows)
+        return count
+
+    def unsuppress(self, contact_ids: Iterable[str]) -> int:
+        """Take contacts off the list; returns how many were on it. Forgotten ones stay."""
+        count = 0
+        for batch in batched(sorted(set(contact_ids))):
+            digests = [self._open_digest(contact) for contact in batch]
+            query = delete(suppressions).where(self._row_in(digests))
+            with self._write() as connection:
+                count += connection.execute(query).rowcount
+        return count
+
+    def suppressed(self, contact_ids: Iterable[str]) -> dict[str, SuppressionKind]:
+        """Return those of these contacts who are on the list, and as what.
+
+        Raises SettingsError where contacts were forgotten and SEGUE_SECRET is missing or another:
+        they would not be recognised any more.
+        """
+        kinds: dict[str, SuppressionKind] = {}
+        for batch in batched(sorted(set(contact_ids))):
+            by_digest = {self._open_digest(contact): contact for contact in batch}
+            query = select(suppressions.c.digest).where(self._row_in(by_digest))
+            with self._read() as connection:
+                for digest in connection.execute(query).scalars():
+                    kinds[by_digest[digest]] = SuppressionKind.SUPPRESSED
+                for contact in self._forgotten(connection, batch):
+                    kinds[contact] = SuppressionKind.FORGOTTEN
+        return kinds
+
+    def is_suppressed(self, contact_id: str) -> bool:
+        """Tell whether a contact is on the list by name; nobody is asked for SEGUE_SECRET."""
+        query = select(suppressions.c.digest).where(self._row_in([self._open_digest(contact_id)]))
+        with self._read() as connection:
+            return connection.execute(query).first() is not None
+
+    def list_suppressions(self) -> list[Suppression]:
+        """Return the list, the oldest row first."""
+        query = (
+            select(suppressions)
+            .where(suppressions.c.namespace == self.namespace, suppressions.c.digest != _CHECK)
+            .order_by(suppressions.c.added_at, suppressions.c.contact_id, suppressions.c.digest)
+        )
+        with self._read() as connection:
+            return [_suppression(row) for row in connection.execute(query)]
 
 
 def _suppression(row: Row[Any]) -> Suppression:

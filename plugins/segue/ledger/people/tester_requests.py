@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from segue.ledger.people.release_requests import Request, Requesting, RequestKind, Selection
+from segue.ledger.people.release_requests import ReleaseRequests, Request, RequestKind, Selection
 from segue.ledger.schema import requests
 
 
@@ -39,7 +39,7 @@ class Wanted:
     snapshot: str | None = None
 
 
-class Trying(Requesting):
+class TesterRequests(ReleaseRequests):
     """Requests to check connections and to send tests."""
 
     def file_check(self, workflows: Sequence[str], by: str, now: datetime) -> int:

@@ -37,7 +37,7 @@ class Event:
     deliveries: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
 
 
-class Tracing(LedgerDatabase):
+class History(LedgerDatabase):
     """What the ledger knows of one contact."""
 
     def count_events(self, contact_id: str, workflows: Collection[str]) -> int:

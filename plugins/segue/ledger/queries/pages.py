@@ -12,9 +12,10 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_
 
 from segue.errors import LedgerError
 from segue.ledger.base import BATCH, LedgerDatabase
-from segue.ledger.facts import SKIPPED_CONDITIONS, SKIPPED_NOT_FOUND
 from segue.ledger.queries.runs import LISTED
-from segue.ledger.schema import State, changes, deliveries, runs, spans
+from segue.ledger.reasons import Reason
+from segue.ledger.schema import changes, deliveries, runs, spans
+from segue.ledger.states import State
 
 _LAST = chr(0x10FFFF)  # no contact id has a later character
 _JUDGED_BEFORE = frozenset({State.PLANNED, State.RELEASED, State.SUPPRESSED})  # or not at all
@@ -56,9 +57,9 @@ class ChangeRow:
     def verdict(self) -> str:
         """What came of the conditions, as far as the ledger tells, in words."""
         reasons = {item["reason"] for item in self.deliveries if item["outcome"] == State.SKIPPED}
-        if SKIPPED_CONDITIONS in reasons:
+        if Reason.CONDITIONS in reasons:
             return "do not hold"
-        if SKIPPED_NOT_FOUND in reasons:
+        if Reason.NOT_FOUND in reasons:
             return "contact not found"
         if all(item["outcome"] in _JUDGED_BEFORE for item in self.deliveries):
             return "not judged"
@@ -79,7 +80,7 @@ class RunRow:
     current: str | None
 
 
-class Listing(LedgerDatabase):
+class Pages(LedgerDatabase):
     """Pages of runs, of a run's contacts, and of deliveries."""
 
     def recent_runs(

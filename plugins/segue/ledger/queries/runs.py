@@ -11,14 +11,15 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, distinct, exists, func, not_, or_, select
 
 from segue.ledger.base import STATE, LedgerDatabase, batched, unindexed
-from segue.ledger.facts import SUPPRESSED_IN_HAND, SUPPRESSED_SENT
+from segue.ledger.reasons import Reason
 from segue.ledger.runs.reached import GONE_OUT, rejected, waiting
 from segue.ledger.runs.recording import never_released
-from segue.ledger.schema import State, changes, definitions, deliveries, runs, spans
+from segue.ledger.schema import changes, definitions, deliveries, runs, spans
+from segue.ledger.states import State
 from segue.segments.kinds import ChangeKind
 
 
-class Reading(LedgerDatabase):
+class RunQueries(LedgerDatabase):
     """Counts and listings."""
 
     def workflow_names(self) -> set[str]:
@@ -236,7 +237,7 @@ class Reading(LedgerDatabase):
 
     def count_left_to_others(self, span_ids: Collection[int]) -> int:
         """Return how many deliveries of the spans another one has sent, or has in its hands."""
-        reasons = (SUPPRESSED_SENT, SUPPRESSED_IN_HAND)
+        reasons = (Reason.SENT_BEFORE, Reason.IN_HAND)
         query = select(func.count()).where(
             deliveries.c.span.in_(span_ids),
             deliveries.c.state == State.SUPPRESSED,

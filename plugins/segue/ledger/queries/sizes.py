@@ -52,7 +52,7 @@ class Version:
     body: str
 
 
-class Sizing(LedgerDatabase):
+class Sizes(LedgerDatabase):
     """Sizes, changes and definitions of segments over time."""
 
     def sizes_since(

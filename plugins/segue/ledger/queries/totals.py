@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import String, func, literal, select, true, union_all
 
 from segue.ledger.base import LedgerDatabase
-from segue.ledger.schema import State, UtcDateTime, deliveries
+from segue.ledger.schema import UtcDateTime, deliveries
+from segue.ledger.states import State
 
 OPEN_ENDS = (State.FAILED, State.UNCERTAIN, State.HELD, State.PLANNED)  # what may wait for somebody
 
@@ -26,7 +27,7 @@ class Outcomes:
     count: int
 
 
-class Looking(LedgerDatabase):
+class Totals(LedgerDatabase):
     """What the pages ask."""
 
     def outcomes_since(self, workflows: Collection[str], since: datetime) -> Sequence[Outcomes]:

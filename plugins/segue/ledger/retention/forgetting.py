@@ -17,10 +17,12 @@ from sqlalchemy import Connection, Row, delete, select, update
 
 from segue.errors import LedgerError
 from segue.ledger.base import lock_deliveries
-from segue.ledger.facts import NOT_HELD, SUPPRESSED_FORGOTTEN
+from segue.ledger.facts import NOT_HELD
 from segue.ledger.keys import keyed_digest
-from segue.ledger.people.suppressions import Suppressing
-from segue.ledger.schema import State, changes, deliveries, requests, spans, suppressions
+from segue.ledger.people.suppressions import SuppressionRows
+from segue.ledger.reasons import Reason
+from segue.ledger.schema import changes, deliveries, requests, spans, suppressions
+from segue.ledger.states import State
 
 PSEUDONYM = "forgotten:"  # and the first half of the digest
 # a call whose lease ran out that long ago is over, and what became of it nobody may be able to ask
@@ -36,7 +38,7 @@ class ErasedRows:
     requests: int
 
 
-class Forgetting(Suppressing):
+class Forgetting(SuppressionRows):
     """Erasing contacts."""
 
     def forget(self, contact_id: str, by: str, now: datetime) -> ErasedRows:
@@ -156,7 +158,7 @@ def _erase_deliveries(
     for row in rows:
         delivered = row.state == State.DELIVERED
         state = State.DELIVERED if delivered else State.SUPPRESSED
-        reason = "" if delivered else SUPPRESSED_FORGOTTEN
+        reason = "" if delivered else Reason.FORGOTTEN
         mine, new_key = table.key == row.key, new_keys[row.key]
         if connection.execute(select(table.key).where(table.key == new_key)).first():
             # recorded again after the contact was forgotten: the first row is the true one

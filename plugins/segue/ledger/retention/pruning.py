@@ -13,18 +13,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or_, select
 
 from segue.ledger.base import LedgerDatabase, lock_deliveries
-from segue.ledger.facts import COVERING_KINDS, SUPPRESSED_IN_HAND
-from segue.ledger.schema import (
-    OPEN_STATES,
-    State,
-    changes,
-    definitions,
-    deliveries,
-    requests,
-    runs,
-    spans,
-    workflows,
-)
+from segue.ledger.facts import COVERING_KINDS
+from segue.ledger.reasons import Reason
+from segue.ledger.schema import changes, definitions, deliveries, requests, runs, spans, workflows
+from segue.ledger.states import OPEN_STATES, State
 from segue.segments.kinds import ChangeKind
 
 UNFINISHED = frozenset({*OPEN_STATES, State.HELD, State.UNCERTAIN})
@@ -259,7 +251,7 @@ def _has_to_stay(span_id: Any) -> Any:
             deliveries.c.state.in_(UNFINISHED),
             and_(
                 deliveries.c.state == State.SUPPRESSED,
-                deliveries.c.reason == SUPPRESSED_IN_HAND,
+                deliveries.c.reason == Reason.IN_HAND,
             ),
             deliveries.c.change == ChangeKind.ENROLLED,
         ),

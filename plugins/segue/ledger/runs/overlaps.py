@@ -14,26 +14,22 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select, update
 
 from segue.ledger.base import unindexed
-from segue.ledger.facts import (
-    COVERING_KINDS,
-    NO_LONGER_A_CHANGE,
-    SUPPRESSED_IN_HAND,
-    SUPPRESSED_REJECTED,
-    SUPPRESSED_SENT,
-)
+from segue.ledger.facts import COVERING_KINDS
+from segue.ledger.reasons import Reason
 from segue.ledger.runs.reached import (
     REJECTED_BEFORE,
     reached,
     rejected,
     rejected_before,
 )
-from segue.ledger.schema import State, deliveries, spans
+from segue.ledger.schema import deliveries, spans
+from segue.ledger.states import State
 from segue.ledger.stretches import Point, Stretch, by_end, compared_over
 
 
 def in_another_ones_hands() -> ColumnElement[bool]:
     """Deliveries whose action another span has in hand for the same change."""
-    return and_(deliveries.c.state == State.SUPPRESSED, deliveries.c.reason == SUPPRESSED_IN_HAND)
+    return and_(deliveries.c.state == State.SUPPRESSED, deliveries.c.reason == Reason.IN_HAND)
 
 
 def left_to_another() -> ColumnElement[bool]:
@@ -57,7 +53,7 @@ def leave_to_others(connection: Connection, span_ids: Collection[int], now: date
         sent = unindexed(theirs.c.state) == State.DELIVERED
         in_hand = and_(
             unindexed(theirs.c.state).not_in((State.PLANNED, State.SUPPRESSED)),
-            theirs.c.reason != NO_LONGER_A_CHANGE,
+            theirs.c.reason != Reason.NO_LONGER_A_CHANGE,
         )
         results = (
             select(func.coalesce(theirs.c.results, "{}"))
@@ -70,13 +66,13 @@ def leave_to_others(connection: Connection, span_ids: Collection[int], now: date
         left = {"state": State.SUPPRESSED, "updated_at": now}
         connection.execute(
             mine.where(exists().where(*same, sent)).values(
-                **left, reason=SUPPRESSED_SENT, results=results, barred=None
+                **left, reason=Reason.SENT_BEFORE, results=results, barred=None
             )
         )
         connection.execute(
             mine.where(exists().where(*same, in_hand)).values(
                 **left,
-                reason=SUPPRESSED_IN_HAND,
+                reason=Reason.IN_HAND,
                 barred=rejected_before(),
             )
         )
@@ -90,7 +86,7 @@ def take_back(connection: Connection, span_id: int, now: datetime) -> None:
         .where(deliveries.c.span == span_id, left_to_another())
         .values(
             state=case((was_rejected, State.SUPPRESSED), else_=State.PLANNED),
-            reason=case((was_rejected, SUPPRESSED_REJECTED), else_=""),
+            reason=case((was_rejected, Reason.REJECTED), else_=""),
             barred=None,
             updated_at=now,
         )

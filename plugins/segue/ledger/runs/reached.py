@@ -30,18 +30,10 @@ from sqlalchemy import (
 )
 
 from segue.ledger.base import STATE, batched, change_deliveries, unindexed
-from segue.ledger.facts import (
-    FINAL_SKIPS,
-    NO_LONGER_A_CHANGE,
-    NOT_HELD,
-    SUPPRESSED_BACKFILL,
-    SUPPRESSED_MAX_AGE,
-    SUPPRESSED_PRUNED,
-    SUPPRESSED_REACHED,
-    SUPPRESSED_REJECTED,
-    SpanKind,
-)
-from segue.ledger.schema import State, changes, deliveries, spans
+from segue.ledger.facts import NOT_HELD, SpanKind
+from segue.ledger.reasons import FINAL_SKIPS, Reason
+from segue.ledger.schema import changes, deliveries, spans
+from segue.ledger.states import State
 from segue.segments.kinds import ChangeKind
 
 GONE_OUT = (
@@ -57,12 +49,12 @@ GONE_OUT = (
 REJECTED_BEFORE = 1  # in ``barred``, of what is left to another span
 BARRED_BY_QUARANTINE, BARRED_BY_ADDITION = 1, 2  # in ``barred``, of what is under way or in doubt
 BARRED_BY_POLICY: Mapping[str, int] = {  # likewise; those of POLICY_REASONS may be lifted again
-    SUPPRESSED_BACKFILL: 3,
-    SUPPRESSED_MAX_AGE: 4,
-    SUPPRESSED_PRUNED: 5,
+    Reason.BACKFILL: 3,
+    Reason.MAX_AGE: 4,
+    Reason.PRUNED: 5,
 }
 _WHY_BARRED = {
-    BARRED_BY_ADDITION: SUPPRESSED_REACHED,
+    BARRED_BY_ADDITION: Reason.REACHED,
     **{number: reason for reason, number in BARRED_BY_POLICY.items()},
 }
 _UNDER_WAY = (State.SENDING, State.UNCERTAIN)
@@ -72,12 +64,12 @@ _UNSENT = (State.RELEASED, State.CLAIMED, State.HELD, *_COMES_BACK)
 
 def rejected() -> ColumnElement[bool]:
     """Deliveries that a person, or the deadline, rejected."""
-    return and_(deliveries.c.state == State.SUPPRESSED, deliveries.c.reason == SUPPRESSED_REJECTED)
+    return and_(deliveries.c.state == State.SUPPRESSED, deliveries.c.reason == Reason.REJECTED)
 
 
 def reached() -> ColumnElement[bool]:
     """Deliveries that are left out because the workflow has reached the contact as a member."""
-    return and_(deliveries.c.state == State.SUPPRESSED, deliveries.c.reason == SUPPRESSED_REACHED)
+    return and_(deliveries.c.state == State.SUPPRESSED, deliveries.c.reason == Reason.REACHED)
 
 
 def reject_if_judged_again(connection: Connection, span_ids: Collection[int]) -> None:
@@ -123,7 +115,7 @@ def end_overtaken(
         suppress_reached(connection, [enrolment.id], now)
         members = select(deliveries.c.contact_id).where(deliveries.c.span == enrolment.id, which)
         for batch in batched(connection.execute(members.distinct()).scalars().all()):
-            ended = {"state": State.SUPPRESSED, "reason": SUPPRESSED_REACHED, "updated_at": now}
+            ended = {"state": State.SUPPRESSED, "reason": Reason.REACHED, "updated_at": now}
             change_deliveries(connection, _added_before(enrolment, batch), ended)
 
 
@@ -146,7 +138,7 @@ def _added_before(enrolment: Row[Any], contact_ids: Sequence[str]) -> Sequence[C
         unindexed(deliveries.c.span).in_(before),
         unindexed(deliveries.c.change) == ChangeKind.ADDED,
         STATE.in_(_COMES_BACK),
-        deliveries.c.reason != NO_LONGER_A_CHANGE,
+        deliveries.c.reason != Reason.NO_LONGER_A_CHANGE,
     )
 
 
@@ -183,7 +175,7 @@ def end_enrolled(connection: Connection, span_ids: Collection[int], now: datetim
     open_ones = (*overtaken, deliveries.c.state.in_((*_UNSENT, *_UNDER_WAY)))
     change_deliveries(connection, open_ones, {"barred": BARRED_BY_ADDITION})  # locks them all
     leave_claims_in_doubt(connection, overtaken, now)
-    ending = {"state": State.SUPPRESSED, "reason": SUPPRESSED_REACHED, "updated_at": now}
+    ending = {"state": State.SUPPRESSED, "reason": Reason.REACHED, "updated_at": now}
     let_go = {"owner": None, "lease_until": None, "barred": None, "untold": None, **NOT_HELD}
     unsent = update(deliveries).where(*overtaken, deliveries.c.state.in_(_UNSENT))
     connection.execute(unsent.values(**ending, **let_go))
@@ -204,7 +196,7 @@ def leave_claims_in_doubt(
 
 def reason_of_barred() -> ColumnElement[str]:
     """Why a call that was barred while it was under way, and came to nothing, is left out."""
-    return case(_WHY_BARRED, value=deliveries.c.barred, else_=SUPPRESSED_REJECTED)
+    return case(_WHY_BARRED, value=deliveries.c.barred, else_=Reason.REJECTED)
 
 
 def suppress_reached(connection: Connection, span_ids: Collection[int], now: datetime) -> None:
@@ -231,7 +223,7 @@ def suppress_reached(connection: Connection, span_ids: Collection[int], now: dat
             .where(deliveries.c.span == span.id, unreleased, _reached(span))
             .values(
                 state=State.SUPPRESSED,
-                reason=SUPPRESSED_REACHED,
+                reason=Reason.REACHED,
                 barred=rejected_before(),
                 updated_at=now,
             )
@@ -264,7 +256,7 @@ def _reached(span: Any) -> ColumnElement[bool]:
         deliveries.c.change == ChangeKind.ADDED,
         other.c.change == ChangeKind.ENROLLED,
         other.c.state.not_in((State.PLANNED, State.SUPPRESSED)),
-        other.c.reason != NO_LONGER_A_CHANGE,
+        other.c.reason != Reason.NO_LONGER_A_CHANGE,
         other.c.event_at >= span.compared_with,
     )
     was_added = and_(

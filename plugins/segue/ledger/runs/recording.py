@@ -20,11 +20,7 @@ from segue.ledger.base import (
 from segue.ledger.deliveries.claims import NOT_SENT_AGAIN
 from segue.ledger.facts import (
     COVERING_KINDS,
-    FINAL_SKIPS,
-    NO_LONGER_A_CHANGE,
     NOT_HELD,
-    POLICY_REASONS,
-    SUPPRESSED_PRUNED,
     Decision,
     DetectedSpan,
     RecordedRun,
@@ -33,7 +29,8 @@ from segue.ledger.facts import (
     SpanKind,
     SpanTaken,
 )
-from segue.ledger.people.suppressions import Suppressing
+from segue.ledger.people.suppressions import SuppressionRows
+from segue.ledger.reasons import FINAL_SKIPS, POLICY_REASONS, Reason
 from segue.ledger.runs.overlaps import leave_to_others, take_back
 from segue.ledger.runs.reached import (
     BARRED_BY_POLICY,
@@ -42,7 +39,6 @@ from segue.ledger.runs.reached import (
     suppress_reached,
 )
 from segue.ledger.schema import (
-    State,
     changes,
     definitions,
     deliveries,
@@ -51,10 +47,11 @@ from segue.ledger.schema import (
     spans,
     workflows,
 )
+from segue.ledger.states import State
 from segue.ledger.stretches import Point, Stretch, overlap
 
 
-class Recording(Suppressing):
+class Recording(SuppressionRows):
     """Runs and spans."""
 
     def find_run(self, workflow: str, run_id: str) -> RecordedRun | None:
@@ -455,9 +452,13 @@ class Recording(Suppressing):
         for batch in batched(sorted(in_doubt)):
             leave_claims_in_doubt(connection, [deliveries.c.key.in_(batch)], now)
         gone = [row.key for row in leavers if row.key not in in_doubt]
-        back = [row.key for row in rows if row.reason == NO_LONGER_A_CHANGE and row.key in produced]
+        back = [
+            row.key
+            for row in rows
+            if row.reason == Reason.NO_LONGER_A_CHANGE and row.key in produced
+        ]
         for keys, state, reason in (
-            (gone, State.SKIPPED, NO_LONGER_A_CHANGE),
+            (gone, State.SKIPPED, Reason.NO_LONGER_A_CHANGE),
             (back, State.PLANNED, ""),
         ):
             for batch in batched(keys):
@@ -504,7 +505,7 @@ class Recording(Suppressing):
         That is not called again; should it turn out to have come to nothing, it is suppressed.
         """
         which = and_(_unsent(), deliveries.c.reason.not_in(FINAL_SKIPS))
-        if reason == SUPPRESSED_PRUNED:  # no answer may release what the ledger has forgotten
+        if reason == Reason.PRUNED:  # no answer may release what the ledger has forgotten
             which = or_(which, rejected())
         in_doubt = and_(
             deliveries.c.state.in_((State.SENDING, State.UNCERTAIN)),
@@ -570,7 +571,7 @@ def never_released() -> ColumnElement[bool]:
         STATE.in_((State.PLANNED, State.SUPPRESSED)),
         and_(
             STATE == State.SKIPPED,
-            deliveries.c.reason == NO_LONGER_A_CHANGE,
+            deliveries.c.reason == Reason.NO_LONGER_A_CHANGE,
             deliveries.c.attempts == 0,
         ),
     )

@@ -13,15 +13,9 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, or_, select, update
 
 from segue.ledger.base import change_deliveries
-from segue.ledger.facts import (
-    NO_LONGER_A_CHANGE,
-    SUPPRESSED_REJECTED,
-    Decision,
-    Quarantined,
-    RecordedRun,
-    SpanKind,
-)
-from segue.ledger.people.quarantines import Quarantining
+from segue.ledger.facts import Decision, Quarantined, RecordedRun, SpanKind
+from segue.ledger.people.quarantines import QuarantineRows
+from segue.ledger.reasons import Reason
 from segue.ledger.runs.overlaps import (
     in_another_ones_hands,
     leave_to_others,
@@ -35,10 +29,11 @@ from segue.ledger.runs.reached import (
     suppress_reached,
     waiting,
 )
-from segue.ledger.schema import State, deliveries, runs, spans
+from segue.ledger.schema import deliveries, runs, spans
+from segue.ledger.states import State
 
 
-class Deciding(Quarantining):
+class Releases(QuarantineRows):
     """Releases and rejections of whole spans."""
 
     def release(
@@ -117,7 +112,7 @@ class Deciding(Quarantining):
         self._write_decision(connection, run, decision)
         reject_if_judged_again(connection, span_ids)
         waits = deliveries.c.span.in_(span_ids), or_(_PLANNED, in_another_ones_hands())
-        values = {"state": State.SUPPRESSED, "reason": SUPPRESSED_REJECTED, "barred": None}
+        values = {"state": State.SUPPRESSED, "reason": Reason.REJECTED, "barred": None}
         return change_deliveries(connection, waits, {**values, "updated_at": decision.at})
 
     def _release(
@@ -172,5 +167,5 @@ def _leave_out_removed(
     Defined again, it is planned again once the run is cleared from detect_changes.
     """
     removed = deliveries.c.span.in_(span_ids), _PLANNED, deliveries.c.action.not_in(actions)
-    values = {"state": State.SKIPPED, "reason": NO_LONGER_A_CHANGE, "updated_at": now}
+    values = {"state": State.SKIPPED, "reason": Reason.NO_LONGER_A_CHANGE, "updated_at": now}
     connection.execute(update(deliveries).where(*removed).values(values))

@@ -34,7 +34,7 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 def released(ledger: Ledger, **emails: str) -> list[Candidate]:
     """Contacts with these addresses, whose messages the guard has released."""
     ids = record(ledger, run(), detected(stretch(21, 22), added(*emails)))
-    ledger.release(ids, NOW)
+    ledger.runs.release(ids, NOW)
     return [
         Candidate(
             key=ledger.key("welcome", "mail", contact, "added", "2026-11-22"),
@@ -61,7 +61,7 @@ def deliver(
 def outcomes(ledger: Ledger) -> dict[str, str]:
     return {
         row["contact_id"]: ":".join(filter(None, (row["outcome"], row["reason"])))
-        for row in ledger.list_deliveries()
+        for row in ledger.queries.list_deliveries()
     }
 
 
@@ -88,7 +88,7 @@ def test_people_are_found_and_written_to_and_their_addresses_are_kept_nowhere(
     candidates = released(ledger, a="ana@example.com", b="missing-bo@example.com")
     deliver(ledger, to_contact(), candidates)
     assert outcomes(ledger) == {"a": "delivered", "b": "skipped:no_address"}
-    row = ledger.rows([candidates[0].key])[candidates[0].key]
+    row = ledger.deliveries.rows([candidates[0].key])[candidates[0].key]
     assert row.trace["user"] == user_id("ana@example.com")
     assert texts(sandbox) == ["a"]
     kept = b"".join(path.read_bytes() for path in tmp_path.iterdir())

@@ -8,9 +8,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from segue.ledger import DetectedSpan, Finished, Ledger, Run, StartRules
+from segue.ledger import Ledger
+from segue.ledger.facts import DetectedSpan, Finished, Run, StartRules
 from segue.ledger.keys import message_key
-from segue.ledger.schema import State
+from segue.ledger.states import State
 from segue.ledger.stretches import Point, Stretch
 from tests.unit.builders import DEFINITION, advance
 from tests.unit.cli.conftest import WORKFLOW
@@ -39,12 +40,12 @@ def ledger(home):
         "0" * 64,
         '{"directory": {"directory": "customers"}, "segment": {"segment": "vip"}}',
     )
-    ledger.record_spans(run, [span], ["mail"], definition, NOW, recorded_only=False)
-    spans = ledger.spans_of(ledger.find_run("welcome", "run-1"))
-    ledger.release([span.id for span in spans], NOW)
+    ledger.runs.record_spans(run, [span], ["mail"], definition, NOW, recorded_only=False)
+    spans = ledger.runs.spans_of(ledger.runs.find_run("welcome", "run-1"))
+    ledger.runs.release([span.id for span in spans], NOW)
     key = ledger.key("welcome", "mail", "c2", "added", "2026-11-22")
     held = {"owner": "me", "now": NOW, "lease_until": NOW}
-    ledger.claim([key], **held)
+    ledger.deliveries.claim([key], **held)
     advance(ledger, [], [key], **held)
     sent = Finished(key, State.DELIVERED, external_id="<1@example.com>", results={})
     advance(ledger, [sent], [], **held)
@@ -216,7 +217,7 @@ def test_a_span_over_a_missing_snapshot_is_named(segue, home):
         '{"directory": {"directory": "customers"}, "segment": {"segment": "gold"}}',
     )
     run = Run("welcome", "run-1")
-    ledger.record_spans(run, [span], [], definition, NOW, recorded_only=False)
+    ledger.runs.record_spans(run, [span], [], definition, NOW, recorded_only=False)
     answer = segue("gaps", "--format", "csv")
     assert (answer.code, len(answer.lines)) == (0, 1)
     assert "no gap" in answer.err
@@ -253,10 +254,10 @@ def test_a_gap_that_nothing_fills_says_so_and_has_no_command(segue, home):
     home.define("workflows", "welcome", WORKFLOW.replace("2026-11-21", "2026-11-20"))
     home.snapshot("2026-11-20", "c1,Ann,,+1,silver,us,no\n")
     ledger = Ledger.open(f"sqlite:///{home.root / 'segue.db'}", "test")
-    ledger.quarantine("customers", "2026-11-21", reason="", by="ann", now=NOW)
+    ledger.people.quarantine("customers", "2026-11-21", reason="", by="ann", now=NOW)
     span = DetectedSpan("changes", "", Stretch(point(21), point(22)), "a", "b", 3, 7, [])
     definition = DEFINITION  # recorded before anybody thought of a quarantine
-    ledger.record_spans(
+    ledger.runs.record_spans(
         Run("welcome", "run-1"), [span], ["mail"], definition, NOW, recorded_only=False
     )
     ledger.engine.dispose()
@@ -284,12 +285,12 @@ def test_upgrading_a_database_of_another_kind_is_an_error(segue, monkeypatch):
 
 def test_whom_a_digest_was_about_is_listed_by_its_key(segue, ledger):
     """The key is what the vendor has: in Slack's metadata, or a mail's Message-ID."""
-    keys = [row["key"] for row in ledger.list_deliveries(contact_id="c3")]
+    keys = [row["key"] for row in ledger.queries.list_deliveries(contact_id="c3")]
     digest, later = message_key(keys), NOW + timedelta(hours=1)
     how = {"owner": "me", "now": later, "lease_until": later}
-    ledger.claim(keys, **how)
+    ledger.deliveries.claim(keys, **how)
     rules = StartRules("recording", "team")
-    ledger.advance([], {key: {} for key in keys}, together=digest, rules=rules, **how)
+    ledger.deliveries.advance([], {key: {} for key in keys}, together=digest, rules=rules, **how)
     found = json.loads(segue("deliveries", "--message", digest, "--format", "json").out)
     assert [row["contact_id"] for row in found] == ["c3"]
     answer = segue("delivery", digest)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from segue.ledger.schema import State, deliveries
+from segue.ledger.schema import deliveries
+from segue.ledger.states import State
 from tests.unit.cli.commands.test_ledger import ledger
 
 __all__ = ["ledger"]
@@ -34,14 +35,14 @@ def test_a_dry_run_deletes_nothing(segue, finished):
     answer = segue("prune", "--older-than", "1s", "--dry-run")
     assert answer.lines[0].startswith("would be deleted (before ")
     assert printed(answer.lines)["deliveries"] == "2"
-    assert len(finished.list_deliveries()) == 2
+    assert len(finished.queries.list_deliveries()) == 2
 
 
 def test_what_is_unfinished_stays_and_is_mentioned(segue, ledger):
     answer = segue("prune", "--older-than", "1s")
     assert printed(answer.lines)["spans"] == "0"
     assert answer.err.startswith("left as they are: 1 old span with something open")
-    assert len(ledger.list_deliveries()) == 2
+    assert len(ledger.queries.list_deliveries()) == 2
 
 
 def test_pruned_days_are_no_gaps(segue, finished):
@@ -63,4 +64,4 @@ def test_what_cannot_be_understood_deletes_nothing(segue, finished, arguments, m
     answer = segue("prune", *arguments)
     assert answer.code == 2
     assert message in answer.err
-    assert len(finished.list_deliveries()) == 2
+    assert len(finished.queries.list_deliveries()) == 2

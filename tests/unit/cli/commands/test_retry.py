@@ -9,8 +9,9 @@ from io import StringIO
 
 import pytest
 
-from segue.ledger import DetectedSpan, Finished, Ledger, Run
-from segue.ledger.schema import State
+from segue.ledger import Ledger
+from segue.ledger.facts import DetectedSpan, Finished, Run
+from segue.ledger.states import State
 from tests.unit.builders import advance
 from tests.unit.cli.commands.test_ledger import NOW, Stretch, point
 
@@ -26,12 +27,12 @@ def ledger(home):
         "0" * 64,
         '{"directory": {"directory": "customers"}, "segment": {"segment": "vip"}}',
     )
-    ledger.record_spans(run, [span], ["mail"], definition, NOW, recorded_only=False)
-    spans = ledger.spans_of(ledger.find_run("welcome", "run-1"))
-    ledger.release([span.id for span in spans], NOW)
+    ledger.runs.record_spans(run, [span], ["mail"], definition, NOW, recorded_only=False)
+    spans = ledger.runs.spans_of(ledger.runs.find_run("welcome", "run-1"))
+    ledger.runs.release([span.id for span in spans], NOW)
     keys = [key(ledger, "c2"), key(ledger, "c3")]
     mine = {"owner": "me", "now": NOW, "lease_until": NOW}
-    ledger.claim(keys, **mine)
+    ledger.deliveries.claim(keys, **mine)
     advance(ledger, [], keys, **mine)
     failed = Finished(keys[0], State.FAILED, "550 no such user")
     advance(ledger, [failed, Finished(keys[1], State.UNCERTAIN, "lost")], [], **mine)
@@ -52,7 +53,7 @@ def test_a_retry_is_filed_and_sends_nothing(segue, ledger):
     assert answer.code == 0
     assert answer.out == ("request 1 is filed; segue_release carries it out within five minutes\n")
     assert answer.err == "1 failed delivery of workflow welcome, error NO SUCH\n"
-    assert [row["outcome"] for row in ledger.list_deliveries()] == ["failed", "uncertain"]
+    assert [row["outcome"] for row in ledger.queries.list_deliveries()] == ["failed", "uncertain"]
     [request] = requests(segue)
     assert (request["kind"], request["workflow"], request["error"]) == (
         *("retry", "welcome", "NO SUCH"),
@@ -62,7 +63,7 @@ def test_a_retry_is_filed_and_sends_nothing(segue, ledger):
 
 def test_what_became_of_a_request_is_listed(segue, ledger):
     segue("retry", "welcome", "--yes")
-    ledger.carry_out(ledger.open_requests()[0], datetime.now(UTC))
+    ledger.people.carry_out(ledger.people.open_requests()[0], datetime.now(UTC))
     segue("settle", key(ledger, "c3"), "--delivered", "--yes")
     answer = segue("requests")
     assert "1 to be sent again" in answer.lines[2]
@@ -146,9 +147,11 @@ def test_what_is_held_is_given_up_and_nothing_else(segue, ledger):
     assert answer.code == 2
     assert "there is no held delivery of workflow welcome; nothing was requested" in answer.err
     segue("retry", "welcome", "--yes")
-    ledger.carry_out(ledger.open_requests()[0], datetime.now(UTC))
+    ledger.people.carry_out(ledger.people.open_requests()[0], datetime.now(UTC))
     answer = segue("drop", "welcome", "--action", "mail", "--yes")
     assert answer.err == "1 held delivery of workflow welcome, action mail\n"
-    assert ledger.carry_out(ledger.open_requests()[0], datetime.now(UTC)) == "1 dropped"
-    outcomes = {(row["outcome"], row["reason"]) for row in ledger.list_deliveries()}
+    assert (
+        ledger.people.carry_out(ledger.people.open_requests()[0], datetime.now(UTC)) == "1 dropped"
+    )
+    outcomes = {(row["outcome"], row["reason"]) for row in ledger.queries.list_deliveries()}
     assert outcomes == {("suppressed", "dropped"), ("uncertain", "lost")}

@@ -97,7 +97,7 @@ def recorded(home) -> Ledger:
         '{"directory": {"directory": "customers"}, "segment": {"segment": "vip"}}',
     )
     span = detected(stretch(21, 22), added("c2"))
-    ledger.record_spans(run(), [span], ["mail"], definition, NOW, recorded_only=False)
+    ledger.runs.record_spans(run(), [span], ["mail"], definition, NOW, recorded_only=False)
     yield ledger
     ledger.engine.dispose()
 
@@ -110,7 +110,7 @@ def test_a_quarantined_snapshot_is_used_nowhere_and_its_span_is_withdrawn(segue,
         "withdrawn: welcome 2026-11-21 → 2026-11-22 (run run-1)",
     ]
     assert answer.err == "1 delivery not sent, and rejected\n"
-    assert recorded.all_spans("welcome") == []
+    assert recorded.runs.all_spans("welcome") == []
     assert "quarantined: half of it is missing" in segue("snapshots", "customers").lines[3]
     found = json.loads(segue("snapshots", "list", "customers", "--format", "json").out)
     assert [row["quarantined"] for row in found] == [None, "half of it is missing"]
@@ -133,7 +133,7 @@ def test_a_quarantine_ends_by_command(segue, recorded):
     assert segue("snapshots", "release", *SECOND).lines == [
         "2026-11-22 of customers may be used again"
     ]
-    assert recorded.quarantined("customers") == {}
+    assert recorded.people.quarantined("customers") == {}
     answer = segue("snapshots", "release", *SECOND)
     assert (answer.code, "is not quarantined; quarantined: none" in answer.err) == (2, True)
 
@@ -144,11 +144,11 @@ def test_a_snapshot_that_is_deleted_or_being_written_anew_can_be_quarantined(seg
     answer = segue("snapshots", "quarantine", *SECOND)
     assert (answer.code, len(answer.lines)) == (0, 2)
     assert "snapshot 2026-11-22 is not complete: no marker file" in answer.err
-    assert recorded.all_spans("welcome") == []
+    assert recorded.runs.all_spans("welcome") == []
     answer = segue("snapshots", "quarantine", "2026-11-29", "--directory", "customers")
     assert answer.code == 0
     assert "has no snapshot 2026-11-29; the nearest: " in answer.err
-    assert set(recorded.quarantined("customers")) == {"2026-11-22", "2026-11-29"}
+    assert set(recorded.people.quarantined("customers")) == {"2026-11-22", "2026-11-29"}
 
 
 def test_where_snapshots_are_away_a_quarantine_says_what_it_did_all_the_same(segue, recorded, home):

@@ -49,10 +49,10 @@ def release(ledger, monkeypatch):
 
     def carry_out(result: str, outcome: str, found=()) -> None:
         def run() -> None:
-            while not (filed := ledger.open_trials()):
+            while not (filed := ledger.people.open_trials()):
                 time.sleep(0.02)
             now = datetime.now(UTC)
-            ledger.finish_trial(filed[0].id, result, outcome, now, owner="w", found=found)
+            ledger.people.finish_trial(filed[0].id, result, outcome, now, owner="w", found=found)
 
         threads.append(threading.Thread(target=run, daemon=True))
         threads[-1].start()
@@ -63,7 +63,7 @@ def release(ledger, monkeypatch):
 
 
 def filed(ledger: Ledger) -> list:
-    return ledger.list_requests()
+    return ledger.people.list_requests()
 
 
 def test_what_was_found_is_a_line_per_connection(segue, ledger, release):
@@ -115,7 +115,7 @@ def test_who_does_not_wait_is_told_the_number(segue, ledger):
 
 def test_a_request_under_way_is_listed_as_such(segue, ledger):
     segue("send-test", "welcome", *TO, "--action", "mail", "--no-wait")
-    ledger.begin_test(1, "w", datetime.now(UTC))
+    ledger.people.begin_test(1, "w", datetime.now(UTC))
     assert segue("requests").lines[2].endswith("under way")
     answer = segue("send-test", "welcome", *TO, "--action", "mail", "--timeout", "0s")
     assert answer.code == 2
@@ -136,7 +136,7 @@ def test_who_waits_in_vain_is_told_why(segue, ledger, monkeypatch, paused, words
     assert (answer.code, answer.out) == (2, "")
     assert words in answer.err
     assert "The request stays" in answer.err
-    assert len(ledger.open_trials()) == 1
+    assert len(ledger.people.open_trials()) == 1
 
 
 def test_a_test_that_was_sent_says_so(segue, ledger, release):

@@ -7,16 +7,12 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import select, update
 
-from segue.ledger import (
-    HELD_QUIET_HOURS,
-    Decision,
-    Finished,
-    Ledger,
-    RequestKind,
-    Selection,
-    Settlement,
-)
-from segue.ledger.schema import State, deliveries
+from segue.ledger import Ledger
+from segue.ledger.facts import Decision, Finished
+from segue.ledger.people.release_requests import RequestKind, Selection, Settlement
+from segue.ledger.reasons import Reason
+from segue.ledger.schema import deliveries
+from segue.ledger.states import State
 from tests.unit.builders import (
     DEFINITION,
     NOW,
@@ -41,10 +37,10 @@ def key(ledger: Ledger, contact: str = "a", action: str = "mail") -> str:
 def begun(ledger: Ledger, owner: str = "me", **record_values) -> list[int]:
     """Record, release and begin the call to a; b was delivered, so that the span is kept."""
     ids = record(ledger, run(), detected(stretch(21, 22), added("a", "b")), **record_values)
-    ledger.release(ids, NOW)
+    ledger.runs.release(ids, NOW)
     keys = [key(ledger), key(ledger, "b")]
     mine = {"owner": owner, "now": NOW, "lease_until": NOW + timedelta(minutes=1)}
-    ledger.claim(keys, **mine)
+    ledger.deliveries.claim(keys, **mine)
     advance(ledger, [], keys, **mine)
     advance(ledger, [Finished(keys[1], State.DELIVERED)], [], **mine)
     return ids
@@ -56,33 +52,33 @@ def finish(ledger: Ledger, state: State, reason: str = "", owner: str = "me", **
 
 
 def quarantine(ledger: Ledger) -> None:
-    ledger.quarantine("people", "2026-11-22", reason="wrong", by="ann", now=NOW)
+    ledger.people.quarantine("people", "2026-11-22", reason="wrong", by="ann", now=NOW)
 
 
 def claim(ledger: Ledger, now: datetime = LATER) -> list[str]:
     """Claim as the most eager pass would: cleared often, and resending."""
     lease = now + timedelta(minutes=1)
     how = {"clear_number": 9, "resend_uncertain": True}
-    rows = ledger.claim([key(ledger)], owner="heir", now=now, lease_until=lease, **how)
+    rows = ledger.deliveries.claim([key(ledger)], owner="heir", now=now, lease_until=lease, **how)
     return [row.key for row in rows]
 
 
 def recovered(ledger: Ledger) -> None:
     lease = LATER + timedelta(minutes=1)
-    ledger.take_doubtful([key(ledger)], LATER, owner="heir", lease_until=lease)
+    ledger.deliveries.take_doubtful([key(ledger)], LATER, owner="heir", lease_until=lease)
     back = Finished(key(ledger), State.HELD, "the vendor has not got it", held_until=LATER)
-    ledger.advance([back], {}, rules=RULES, owner="heir", now=LATER, lease_until=lease)
+    ledger.deliveries.advance([back], {}, rules=RULES, owner="heir", now=LATER, lease_until=lease)
 
 
 ENDS = {
     "busy": lambda ledger: finish(ledger, State.CLAIMED, "503"),
     "given back": lambda ledger: finish(ledger, State.RELEASED),
-    "held": lambda ledger: finish(ledger, State.HELD, HELD_QUIET_HOURS, held_until=NOW),
+    "held": lambda ledger: finish(ledger, State.HELD, Reason.QUIET_HOURS, held_until=NOW),
     "refused": lambda ledger: finish(ledger, State.FAILED, "422"),
     "uncertain": lambda ledger: finish(ledger, State.UNCERTAIN, "lost"),
     "to be resent": lambda ledger: finish(ledger, State.UNCERTAIN, "lost", held_until=NOW),
     "skipped": lambda ledger: finish(ledger, State.SKIPPED, "opted_out"),
-    "dead, cannot be asked": lambda ledger: ledger.call_uncertain(
+    "dead, cannot be asked": lambda ledger: ledger.deliveries.call_uncertain(
         [key(ledger)], LATER, LATER, resends=True
     ),
     "dead, the vendor has not got it": recovered,
@@ -92,15 +88,15 @@ ENDS = {
 def settled_as_not_delivered(ledger: Ledger) -> None:
     meant = Selection(keys=(key(ledger),))
     settle, no = RequestKind.SETTLE, Settlement.NOT_DELIVERED
-    request = ledger.find_request(ledger.file_request(settle, meant, ANN, NOW, no))
-    ledger.carry_out(request, LATER)
+    request = ledger.people.find_request(ledger.people.file_request(settle, meant, ANN, NOW, no))
+    ledger.people.carry_out(request, LATER)
 
 
 def retried(ledger: Ledger) -> None:
-    request = ledger.find_request(
-        ledger.file_request(RequestKind.RETRY, Selection("welcome"), ANN, NOW)
+    request = ledger.people.find_request(
+        ledger.people.file_request(RequestKind.RETRY, Selection("welcome"), ANN, NOW)
     )
-    ledger.carry_out(request, LATER)
+    ledger.people.carry_out(request, LATER)
 
 
 @pytest.mark.parametrize("end", ENDS)
@@ -120,7 +116,9 @@ def test_after_a_quarantine_no_call_begins_again_however_it_ended(ledger, end, q
     settled_as_not_delivered(ledger)
     assert claim(ledger) == []
     assert states(ledger) == {"a@22": "suppressed:rejected", "b@22": "delivered"}
-    ledger.approve(ledger.find_run("welcome", "run-1"), [span], Decision("approved", "ann", LATER))
+    ledger.runs.approve(
+        ledger.runs.find_run("welcome", "run-1"), [span], Decision("approved", "ann", LATER)
+    )
     assert claim(ledger) == [key(ledger)]
 
 
@@ -163,22 +161,24 @@ def test_what_goes_wrong_outside_of_a_run_is_to_be_told_until_it_was(
     done = Finished(key(ledger), finished.state, finished.reason, held_until=finished.held_until)
     how = {"now": NOW, "lease_until": LATER, "clear_number": 0 if in_run else None}
     advance(ledger, [done], [], owner="me", **how)
-    found = [(each.outcome, each.count) for each in ledger.untold("welcome", "mail").outcomes]
+    found = [
+        (each.outcome, each.count) for each in ledger.deliveries.untold("welcome", "mail").outcomes
+    ]
     assert found == ([] if in_run else told)
     if found:
-        assert ("welcome", "mail") in ledger.actions_with_work(NOW)
-    ledger.mark_told(ledger.untold("welcome", "mail"))
-    assert ledger.untold("welcome", "mail").seen == {}
+        assert ("welcome", "mail") in ledger.deliveries.actions_with_work(NOW)
+    ledger.deliveries.mark_told(ledger.deliveries.untold("welcome", "mail"))
+    assert ledger.deliveries.untold("welcome", "mail").seen == {}
 
 
 def judged(ledger: Ledger, span: int, suppressed: str | None, how: str) -> None:
     """The run is cleared, from detect_changes or from the guard, when a policy says so."""
     if how == "withhold":
-        ledger.withhold(span, suppressed, NOW)
+        ledger.runs.withhold(span, suppressed, NOW)
         return
-    [recorded] = ledger.spans_of(ledger.find_run("welcome", "run-1"))
+    [recorded] = ledger.runs.spans_of(ledger.runs.find_run("welcome", "run-1"))
     again = detected(stretch(21, 22), added("a", "b"), suppressed)
-    ledger.record_again(run(), [(recorded, again)], ["mail"], DEFINITION, NOW)
+    ledger.runs.record_again(run(), [(recorded, again)], ["mail"], DEFINITION, NOW)
 
 
 @pytest.mark.parametrize("how", ["record_again", "withhold"])
@@ -192,10 +192,12 @@ def test_what_is_in_doubt_is_not_sent_once_more_when_a_policy_forbids_it(ledger,
     expected = f"uncertain:not sent again: {policy}" if due else "uncertain:lost"
     assert states(ledger)["a@22"] == expected
     mine = {"now": LATER, "lease_until": LATER, "resend_uncertain": True}
-    assert ledger.due("welcome", "mail", LATER, None) == []
-    assert ledger.claim([key(ledger)], owner="you", **mine) == []
+    assert ledger.deliveries.due("welcome", "mail", LATER, None) == []
+    assert ledger.deliveries.claim([key(ledger)], owner="you", **mine) == []
     judged(ledger, span, None, "record_again")
-    assert [row.key for row in ledger.claim([key(ledger)], owner="you", **mine)] == [key(ledger)]
+    assert [row.key for row in ledger.deliveries.claim([key(ledger)], owner="you", **mine)] == [
+        key(ledger)
+    ]
 
 
 @pytest.mark.parametrize("policy", ["max_age", "backfill", "pruned"])
@@ -210,9 +212,9 @@ def test_a_call_that_a_policy_overtook_is_not_made_again(ledger, policy, outcome
 
 
 def no_change_any_more(ledger: Ledger) -> None:
-    [recorded] = ledger.spans_of(ledger.find_run("welcome", "run-1"))
+    [recorded] = ledger.runs.spans_of(ledger.runs.find_run("welcome", "run-1"))
     without = detected(stretch(21, 22), added("b"))
-    ledger.record_again(run(), [(recorded, without)], ["mail"], DEFINITION, NOW)
+    ledger.runs.record_again(run(), [(recorded, without)], ["mail"], DEFINITION, NOW)
 
 
 FORBIDDEN = {
@@ -234,7 +236,7 @@ def test_what_waits_to_be_sent_once_more_stays_in_doubt_when_that_is_forbidden(l
     assert states(ledger)["a@22"].startswith("uncertain:")
     heirs = {"owner": "heir", "now": LATER, "lease_until": LATER}
     assert advance(ledger, [], [key(ledger)], **heirs) == frozenset()
-    assert ledger.give_back("heir", LATER) == 0
+    assert ledger.deliveries.give_back("heir", LATER) == 0
     if why != "no longer a change":  # no pass has it as a candidate
         assert claim(ledger, LATER + timedelta(days=1)) == []
 
@@ -253,7 +255,7 @@ def test_a_second_call_in_vain_leaves_the_first_in_doubt(ledger, why, in_run):
     busy = [Finished(key(ledger), State.CLAIMED, "sent again: 429")]
     assert not advance(ledger, busy, [key(ledger)], **heirs, clear_number=0 if in_run else None)
     assert states(ledger)["a@22"] == f"uncertain:not sent again: {why}"
-    untold = ledger.untold("welcome", "mail").outcomes
+    untold = ledger.deliveries.untold("welcome", "mail").outcomes
     assert [each.outcome for each in untold] == ([] if in_run else ["uncertain"])
     assert claim(ledger, LATER + timedelta(days=1)) == []
 
@@ -263,7 +265,7 @@ def test_a_message_in_doubt_says_why_however_many_workers_had_it(ledger):
     finish(ledger, State.UNCERTAIN, "lost", held_until=NOW)
     assert claim(ledger) == [key(ledger)]
     assert claim(ledger, LATER + timedelta(days=1)) == [key(ledger)]  # the first of them died
-    ledger.give_back("heir", LATER)
+    ledger.deliveries.give_back("heir", LATER)
     assert states(ledger)["a@22"] == "uncertain:lost"
 
 
@@ -271,14 +273,16 @@ def test_a_message_in_doubt_says_why_however_many_workers_had_it(ledger):
 def test_a_dead_workers_call_that_a_policy_overtook_is_left_to_a_person(ledger, resends):
     [span] = begun(ledger)
     judged(ledger, span, "backfill", "record_again")
-    ledger.call_uncertain([key(ledger)], LATER, LATER, resends=resends, in_run=False)
+    ledger.deliveries.call_uncertain([key(ledger)], LATER, LATER, resends=resends, in_run=False)
     assert states(ledger)["a@22"] == "uncertain:the worker ended during the call"
-    assert ledger.due("welcome", "mail", LATER, None) == []
-    assert [each.outcome for each in ledger.untold("welcome", "mail").outcomes] == ["uncertain"]
+    assert ledger.deliveries.due("welcome", "mail", LATER, None) == []
+    assert [each.outcome for each in ledger.deliveries.untold("welcome", "mail").outcomes] == [
+        "uncertain"
+    ]
     meant = Selection("welcome")
-    ledger.file_request(RequestKind.SETTLE, meant, ANN, LATER, Settlement.NOT_DELIVERED)
-    [request] = ledger.open_requests()
-    assert ledger.carry_out(request, LATER).startswith("0 to be sent again, 1 not: ")
+    ledger.people.file_request(RequestKind.SETTLE, meant, ANN, LATER, Settlement.NOT_DELIVERED)
+    [request] = ledger.people.open_requests()
+    assert ledger.people.carry_out(request, LATER).startswith("0 to be sent again, 1 not: ")
     assert states(ledger)["a@22"] == "suppressed:backfill"
     judged(ledger, span, None, "record_again")
     assert states(ledger)["a@22"] == "planned"
@@ -296,7 +300,7 @@ def test_a_quarantine_is_no_policy_that_is_lifted(ledger):
 def test_what_comes_while_people_are_told_is_told_the_next_time(ledger):
     """Another delivery that fails meanwhile, and the same one that failed once more."""
     ids = record(ledger, run(), detected(stretch(21, 22), added("a", "b", "c")))
-    ledger.release(ids, NOW)
+    ledger.runs.release(ids, NOW)
 
     def fail(contact: str, at: datetime) -> None:
         again = deliveries.c.contact_id == contact
@@ -306,55 +310,59 @@ def test_what_comes_while_people_are_told_is_told_the_next_time(ledger):
 
     fail("a", NOW)
     fail("b", NOW)
-    told = ledger.untold("welcome", "mail")
+    told = ledger.deliveries.untold("welcome", "mail")
     fail("b", NOW + timedelta(microseconds=1))
     fail("c", NOW)
-    ledger.mark_told(told)
-    assert sum(each.count for each in ledger.untold("welcome", "mail").outcomes) == 2
+    ledger.deliveries.mark_told(told)
+    assert sum(each.count for each in ledger.deliveries.untold("welcome", "mail").outcomes) == 2
 
 
 def test_a_call_of_a_dead_worker_that_nobody_can_ask_for_is_told_outside_of_a_run(ledger):
     begun(ledger)
-    ledger.call_uncertain([key(ledger)], LATER, LATER, in_run=False)
-    assert [each.outcome for each in ledger.untold("welcome", "mail").outcomes] == ["uncertain"]
+    ledger.deliveries.call_uncertain([key(ledger)], LATER, LATER, in_run=False)
+    assert [each.outcome for each in ledger.deliveries.untold("welcome", "mail").outcomes] == [
+        "uncertain"
+    ]
 
 
 def test_a_failure_after_the_run_waits_for_a_person_to_clear_it_after_that(ledger):
     """The run was cleared twice before: Airflow's own retry of that must not try it again."""
     begun(ledger)
-    finish(ledger, State.HELD, HELD_QUIET_HOURS, held_until=LATER + timedelta(days=1))
+    finish(ledger, State.HELD, Reason.QUIET_HOURS, held_until=LATER + timedelta(days=1))
     mine = {"owner": "task", "now": LATER, "lease_until": LATER + timedelta(minutes=1)}
-    assert ledger.claim([key(ledger)], clear_number=2, **mine) == []  # it is not due yet
+    assert ledger.deliveries.claim([key(ledger)], clear_number=2, **mine) == []  # it is not due yet
     late = {**mine, "now": LATER + timedelta(days=2)}
-    ledger.claim([key(ledger)], clear_number=None, **late)
+    ledger.deliveries.claim([key(ledger)], clear_number=None, **late)
     done = Finished(key(ledger), State.FAILED, "550")
     advance(ledger, [done], [], clear_number=None, **late)
-    assert ledger.claim([key(ledger)], clear_number=2, **late) == []
-    assert len(ledger.claim([key(ledger)], clear_number=3, **late)) == 1
+    assert ledger.deliveries.claim([key(ledger)], clear_number=2, **late) == []
+    assert len(ledger.deliveries.claim([key(ledger)], clear_number=3, **late)) == 1
 
 
 # Holds
 
 ENDS_A_HOLD = {
-    "skipped": lambda ledger, ids: ledger.skip([key(ledger)], "conditions", LATER),
-    "a policy": lambda ledger, ids: ledger.withhold(ids[0], "max_age", LATER),
+    "skipped": lambda ledger, ids: ledger.deliveries.skip([key(ledger)], "conditions", LATER),
+    "a policy": lambda ledger, ids: ledger.runs.withhold(ids[0], "max_age", LATER),
     "quarantine": lambda ledger, ids: quarantine(ledger),
-    "expired": lambda ledger, ids: ledger.expire([key(ledger)], LATER),
+    "expired": lambda ledger, ids: ledger.deliveries.expire([key(ledger)], LATER),
     "dropped": lambda ledger, ids: dropped(ledger, Selection("welcome")),
     "delivered": lambda ledger, ids: (claim(ledger), finish(ledger, State.DELIVERED, owner="heir")),
 }
 
 
 def dropped(ledger: Ledger, meant: Selection) -> str:
-    request = ledger.find_request(ledger.file_request(RequestKind.DROP, meant, ANN, LATER))
-    return ledger.carry_out(request, LATER)
+    request = ledger.people.find_request(
+        ledger.people.file_request(RequestKind.DROP, meant, ANN, LATER)
+    )
+    return ledger.people.carry_out(request, LATER)
 
 
 @pytest.mark.parametrize("end", ENDS_A_HOLD)
 def test_whatever_ends_a_hold_ends_how_long_it_was_held(ledger, end):
     """A later hold expires by its own time, not by that of the first one."""
     ids = begun(ledger)
-    finish(ledger, State.HELD, HELD_QUIET_HOURS, held_until=NOW)
+    finish(ledger, State.HELD, Reason.QUIET_HOURS, held_until=NOW)
     ENDS_A_HOLD[end](ledger, ids)
     with ledger.engine.connect() as connection:
         columns = deliveries.c.state, deliveries.c.held_until, deliveries.c.held_since
@@ -366,7 +374,9 @@ def test_whatever_ends_a_hold_ends_how_long_it_was_held(ledger, end):
 def test_dropping_ends_what_is_held_and_what_is_long_in_doubt_and_nothing_else(ledger):
     """A call that may be under way is nobody's to drop."""
     begun(ledger)
-    assert ledger.matching(RequestKind.DROP, Selection("welcome")) == 1  # by the clock of now
+    assert (
+        ledger.people.matching(RequestKind.DROP, Selection("welcome")) == 1
+    )  # by the clock of now
     assert dropped(ledger, Selection("welcome")) == "0 dropped, 1 calls in doubt are uncertain"
     assert states(ledger)["a@22"].startswith("uncertain:nobody was asked")
 
@@ -377,19 +387,21 @@ def test_dropping_ends_what_is_held_and_what_is_long_in_doubt_and_nothing_else(l
 def test_a_request_means_what_was_there_when_it_was_filed(ledger):
     """What fails afterwards was not seen by whoever asked; what changed since is left alone."""
     ids = record(ledger, run(), detected(stretch(21, 22), added(*"abc")))
-    ledger.release(ids, NOW)
+    ledger.runs.release(ids, NOW)
     keys = [key(ledger, contact) for contact in "abc"]
     mine = {"owner": "me", "now": NOW, "lease_until": LATER}
-    ledger.claim(keys, **mine)
+    ledger.deliveries.claim(keys, **mine)
     advance(ledger, [], keys, **mine)
     failed = [Finished(each, State.FAILED, "422") for each in keys[:2]]
     advance(ledger, failed, [], **mine)
-    number = ledger.file_request(RequestKind.RETRY, Selection("welcome"), ANN, NOW)
+    number = ledger.people.file_request(RequestKind.RETRY, Selection("welcome"), ANN, NOW)
     advance(ledger, [Finished(keys[2], State.FAILED, "422")], [], **mine)
     with ledger.engine.begin() as connection:
         gone = update(deliveries).where(deliveries.c.key == keys[1])
         connection.execute(gone.values(state=State.SKIPPED, reason="conditions"))
-    assert ledger.carry_out(ledger.find_request(number), LATER) == "1 to be sent again"
+    assert (
+        ledger.people.carry_out(ledger.people.find_request(number), LATER) == "1 to be sent again"
+    )
     assert states(ledger) == {
         "a@22": f"held:retry requested by {ANN}",
         "b@22": "skipped:conditions",
@@ -407,7 +419,7 @@ def test_what_follows_one_action_does_not_follow_another_of_nearly_its_name(
     """Names are compared exactly: an underscore stands for itself."""
     actions = (delivered, failed, "follower")
     ids = record(ledger, run(), detected(stretch(21, 22), added("a")), actions=actions)
-    ledger.release(ids, NOW)
+    ledger.runs.release(ids, NOW)
     with ledger.engine.begin() as connection:
         for action, values in {
             delivered: {"state": State.DELIVERED},
@@ -416,8 +428,8 @@ def test_what_follows_one_action_does_not_follow_another_of_nearly_its_name(
         }.items():
             its = update(deliveries).where(deliveries.c.action == action)
             connection.execute(its.values(values))
-    assert ledger.actions_with_work(LATER) == []
+    assert ledger.deliveries.actions_with_work(LATER) == []
     with ledger.engine.begin() as connection:
         its = update(deliveries).where(deliveries.c.action == failed)
         connection.execute(its.values(state=State.DELIVERED))
-    assert ledger.actions_with_work(LATER) == [("welcome", "follower")]
+    assert ledger.deliveries.actions_with_work(LATER) == [("welcome", "follower")]

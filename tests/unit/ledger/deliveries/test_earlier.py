@@ -6,8 +6,9 @@ import pytest
 
 from segue.contracts.channel import OpenTicket
 from segue.delivery.recovery import earlier_ids, trace_of
-from segue.ledger import Finished, Ledger
-from segue.ledger.schema import State
+from segue.ledger import Ledger
+from segue.ledger.facts import Finished
+from segue.ledger.states import State
 from segue.testing import RecordingChannel
 from tests.unit.builders import NOW, RULES, added, detected, record, run, stretch
 from tests.unit.delivery.test_door import channel, door, failing_for, outcome, released
@@ -29,13 +30,15 @@ def deliver(
     """Give a contact one delivery for the snapshot of a day."""
     span = detected(stretch(day - 1, day), added(contact_id))
     ids = record(ledger, run(f"run-{day}"), span, actions=(action,))
-    ledger.release(ids, NOW)
+    ledger.runs.release(ids, NOW)
     key = ledger.key("welcome", action, contact_id, "added", f"2026-11-{day}")
     at = NOW.replace(day=day)
     when = {"owner": "me", "now": at, "lease_until": at}
-    ledger.claim([key], **when)
-    ledger.advance([], {key: trace_of(through, {})}, rules=RULES, **when)
-    ledger.advance([Finished(key, state, external_id=external_id)], {}, rules=RULES, **when)
+    ledger.deliveries.claim([key], **when)
+    ledger.deliveries.advance([], {key: trace_of(through, {})}, rules=RULES, **when)
+    ledger.deliveries.advance(
+        [Finished(key, state, external_id=external_id)], {}, rules=RULES, **when
+    )
 
 
 def earlier(ledger: Ledger, *contact_ids: str) -> dict[str, list[str]]:

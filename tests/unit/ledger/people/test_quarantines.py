@@ -8,17 +8,12 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
-from segue.ledger import (
-    SUPPRESSED_PRUNED,
-    Decision,
-    Finished,
-    Ledger,
-    Quarantined,
-    RequestKind,
-    Selection,
-    SpanTaken,
-)
-from segue.ledger.schema import State, deliveries
+from segue.ledger import Ledger
+from segue.ledger.facts import Decision, Finished, Quarantined, SpanTaken
+from segue.ledger.people.release_requests import RequestKind, Selection
+from segue.ledger.reasons import Reason
+from segue.ledger.schema import deliveries
+from segue.ledger.states import State
 from tests.unit.builders import (
     DEFINITION,
     NOW,
@@ -38,12 +33,12 @@ YES = Decision("approved", "bob", NOW)
 
 def quarantine(ledger: Ledger, day: int = 22, directory: str = "people") -> Quarantined:
     key = f"2026-11-{day:02}"
-    return ledger.quarantine(directory, key, reason="half is missing", by="ann", now=NOW)
+    return ledger.people.quarantine(directory, key, reason="half is missing", by="ann", now=NOW)
 
 
 def deliver(ledger: Ledger, contact_id: str, day: int) -> None:
     key = ledger.key("welcome", "mail", contact_id, "added", f"2026-11-{day:02}")
-    ledger.claim([key], owner="me", now=NOW, lease_until=LEASE)
+    ledger.deliveries.claim([key], owner="me", now=NOW, lease_until=LEASE)
     done = Finished(key, State.DELIVERED)
     advance(ledger, [done], [], owner="me", now=NOW, lease_until=LEASE)
 
@@ -51,11 +46,11 @@ def deliver(ledger: Ledger, contact_id: str, day: int) -> None:
 def test_a_quarantine_is_known_with_its_reason_until_it_ends(ledger):
     """Of this directory alone; ended once."""
     quarantine(ledger)
-    assert ledger.quarantined("people") == {"2026-11-22": "half is missing"}
-    assert ledger.quarantined("others") == {}
-    assert ledger.end_quarantine("people", "2026-11-22")
-    assert not ledger.end_quarantine("people", "2026-11-22")
-    assert ledger.quarantined("people") == {}
+    assert ledger.people.quarantined("people") == {"2026-11-22": "half is missing"}
+    assert ledger.people.quarantined("others") == {}
+    assert ledger.people.end_quarantine("people", "2026-11-22")
+    assert not ledger.people.end_quarantine("people", "2026-11-22")
+    assert ledger.people.quarantined("people") == {}
 
 
 def test_a_span_of_which_nothing_was_sent_is_withdrawn_and_its_time_free(ledger):
@@ -64,40 +59,42 @@ def test_a_span_of_which_nothing_was_sent_is_withdrawn_and_its_time_free(ledger)
     done = quarantine(ledger)
     assert [span.id for span in done.withdrawn] == [number]
     assert (done.kept, done.rejected) == ([], 2)
-    assert ledger.all_spans("welcome") == []
+    assert ledger.runs.all_spans("welcome") == []
     assert set(states(ledger).values()) == {"suppressed:rejected"}
-    assert ledger.release([number], NOW) == 0
-    assert ledger.approve(ledger.find_run("welcome", "run-1"), [number], YES) == 0
+    assert ledger.runs.release([number], NOW) == 0
+    assert ledger.runs.approve(ledger.runs.find_run("welcome", "run-1"), [number], YES) == 0
     record(ledger, run("run-2"), detected(stretch(21, 23), added("c")))
-    assert [span.stretch for span in ledger.all_spans("welcome")] == [stretch(21, 23)]
+    assert [span.stretch for span in ledger.runs.all_spans("welcome")] == [stretch(21, 23)]
 
 
 def test_what_was_released_and_not_sent_is_taken_back(ledger):
     """Released or skipped at the door: a cleared task must not send it."""
     [number] = record(ledger, run(), detected(stretch(21, 22), added("a", "b")))
-    ledger.release([number], NOW)
+    ledger.runs.release([number], NOW)
     key = ledger.key("welcome", "mail", "a", "added", "2026-11-22")
-    ledger.skip([key], "opted_out", NOW)
+    ledger.deliveries.skip([key], "opted_out", NOW)
     assert [span.id for span in quarantine(ledger).withdrawn] == [number]
-    assert ledger.claim([key], owner="me", now=NOW, lease_until=LEASE, clear_number=9) == []
+    assert (
+        ledger.deliveries.claim([key], owner="me", now=NOW, lease_until=LEASE, clear_number=9) == []
+    )
 
 
 def test_a_span_of_which_something_was_sent_stays_and_the_rest_is_rejected(ledger):
     """The message is out: nobody gets it again, and nobody else gets it."""
     [number] = record(ledger, run(), detected(stretch(21, 22), added("a", "b")))
-    ledger.release([number], NOW)
+    ledger.runs.release([number], NOW)
     deliver(ledger, "a", 22)
     done = quarantine(ledger)
     assert ([span.id for span in done.kept], done.withdrawn, done.rejected) == ([number], [], 1)
     assert states(ledger) == {"a@22": "delivered", "b@22": "suppressed:rejected"}
-    assert [span.id for span in ledger.all_spans("welcome")] == [number]
+    assert [span.id for span in ledger.runs.all_spans("welcome")] == [number]
 
 
 def claimed(ledger: Ledger, *contact_ids: str) -> list[str]:
     """The 22nd, released and claimed by ``me``; returns the keys."""
-    ledger.release(record(ledger, run(), detected(stretch(21, 22), added(*contact_ids))), NOW)
+    ledger.runs.release(record(ledger, run(), detected(stretch(21, 22), added(*contact_ids))), NOW)
     keys = [ledger.key("welcome", "mail", c, "added", "2026-11-22") for c in contact_ids]
-    ledger.claim(keys, owner="me", now=NOW, lease_until=LEASE)
+    ledger.deliveries.claim(keys, owner="me", now=NOW, lease_until=LEASE)
     return keys
 
 
@@ -108,8 +105,8 @@ def test_a_worker_that_has_claimed_deliveries_begins_none_after_a_quarantine(led
     assert (len(done.withdrawn), done.rejected) == (1, 2)
     late = [Finished(keys[0], State.RELEASED), Finished(keys[1], State.CLAIMED)]
     assert advance(ledger, late, keys, owner="me", now=NOW, lease_until=LEASE) == frozenset()
-    assert ledger.give_back("me", NOW) == 0
-    assert ledger.free_expired(LEASE + timedelta(days=1)) == 0
+    assert ledger.deliveries.give_back("me", NOW) == 0
+    assert ledger.deliveries.free_expired(LEASE + timedelta(days=1)) == 0
     assert set(states(ledger).values()) == {"suppressed:rejected"}
 
 
@@ -120,8 +117,10 @@ def test_what_failed_before_any_call_is_rejected_and_its_span_withdrawn(ledger):
     advance(ledger, [failed], [], owner="me", now=NOW, lease_until=LEASE)
     done = quarantine(ledger)
     assert (len(done.withdrawn), done.kept, done.rejected) == (1, [], 1)
-    assert ledger.claim([key], owner="me", now=NOW, lease_until=LEASE, clear_number=9) == []
-    assert ledger.matching(RequestKind.RETRY, Selection("welcome")) == 0
+    assert (
+        ledger.deliveries.claim([key], owner="me", now=NOW, lease_until=LEASE, clear_number=9) == []
+    )
+    assert ledger.people.matching(RequestKind.RETRY, Selection("welcome")) == 0
 
 
 def test_what_a_vendor_refused_is_rejected_and_its_span_stays(ledger):
@@ -141,7 +140,7 @@ def test_a_span_that_begins_at_the_snapshot_is_withdrawn_too(ledger):
     record(ledger, run("run-2"), detected(stretch(22, 23), added("b")))
     record(ledger, run("run-3"), detected(stretch(23, 24), added("c")))
     assert len(quarantine(ledger).withdrawn) == 2
-    assert [span.stretch for span in ledger.all_spans("welcome")] == [stretch(23, 24)]
+    assert [span.stretch for span in ledger.runs.all_spans("welcome")] == [stretch(23, 24)]
 
 
 def test_spans_of_another_directory_are_left_alone(ledger):
@@ -163,8 +162,8 @@ def test_once_it_may_be_used_again_the_same_pair_is_recorded_anew_and_both_sums_
     """A delivery's key is unique: it moves to the new span, still rejected."""
     [old] = record(ledger, run(), detected(stretch(21, 22), added("a", "b")))
     quarantine(ledger)
-    ledger.end_quarantine("people", "2026-11-22")
-    ledger.record_spans(
+    ledger.people.end_quarantine("people", "2026-11-22")
+    ledger.runs.record_spans(
         run(),
         [detected(stretch(21, 22), added("a", "c"))],
         ("mail",),
@@ -172,28 +171,28 @@ def test_once_it_may_be_used_again_the_same_pair_is_recorded_anew_and_both_sums_
         NOW,
         recorded_only=False,
     )
-    [new] = [span.id for span in ledger.all_spans("welcome")]
+    [new] = [span.id for span in ledger.runs.all_spans("welcome")]
     assert states(ledger) == {
         "a@22": "suppressed:rejected",
         "b@22": "suppressed:rejected",
         "c@22": "planned",
     }
     for span_id, count in ((old, 1), (new, 2)):
-        assert ledger.count_changes([span_id]).total() == count
-        assert ledger.tally([span_id])["mail"].total() == count
-    assert ledger.count_waiting([new]) == {"added": 2}
+        assert ledger.queries.count_changes([span_id]).total() == count
+        assert ledger.queries.tally([span_id])["mail"].total() == count
+    assert ledger.queries.count_waiting([new]) == {"added": 2}
 
 
 def test_recorded_anew_what_lies_before_the_watermark_moves_and_stays_suppressed(ledger):
     """Else the new span's change would have no delivery."""
-    span = detected(stretch(21, 22), added("a"), SUPPRESSED_PRUNED)
+    span = detected(stretch(21, 22), added("a"), Reason.PRUNED)
     record(ledger, run(), span)
     quarantine(ledger)
-    ledger.end_quarantine("people", "2026-11-22")
+    ledger.people.end_quarantine("people", "2026-11-22")
     old, new = record(ledger, run(), span)
-    assert ledger.tally([old]) == {}
-    assert ledger.tally([new]) == {"mail": {("suppressed", "pruned"): 1}}
-    assert ledger.count_changes([old]).total() == 0
+    assert ledger.queries.tally([old]) == {}
+    assert ledger.queries.tally([new]) == {"mail": {("suppressed", "pruned"): 1}}
+    assert ledger.queries.count_changes([old]).total() == 0
 
 
 @pytest.mark.parametrize("pair", [(21, 22), (22, 23)])
@@ -204,18 +203,18 @@ def test_a_span_whose_snapshot_was_quarantined_while_it_was_detected_is_not_reco
     for span in (detected(stretch(*pair), added("a")), enrolled(22, "a")):
         with pytest.raises(SpanTaken):
             record(ledger, run(), span)
-    assert ledger.find_run("welcome", "run-1") is None
+    assert ledger.runs.find_run("welcome", "run-1") is None
 
 
 def test_a_span_that_was_withdrawn_while_it_was_detected_again_stays_withdrawn(ledger):
     """A cleared run must not bring it back."""
     record(ledger, run(), detected(stretch(21, 22), added("a")))
-    [span] = ledger.all_spans("welcome")
+    [span] = ledger.runs.all_spans("welcome")
     quarantine(ledger)
     again = [(span, detected(stretch(21, 22), added("a", "b")))]
     with pytest.raises(SpanTaken):
-        ledger.record_again(run(), again, ("mail",), DEFINITION, NOW)
-    assert ledger.all_spans("welcome") == []
+        ledger.runs.record_again(run(), again, ("mail",), DEFINITION, NOW)
+    assert ledger.runs.all_spans("welcome") == []
     assert states(ledger) == {"a@22": "suppressed:rejected"}
 
 
@@ -226,7 +225,7 @@ def test_a_recording_and_a_quarantine_at_once_never_leave_a_span(ledger, attempt
     with ThreadPoolExecutor(2) as pool:
         pool.submit(record, ledger, run(), *spans)
         pool.submit(quarantine, ledger).result()
-    assert ledger.all_spans("welcome") == []
+    assert ledger.runs.all_spans("welcome") == []
 
 
 @pytest.mark.parametrize("attempt", range(5))
@@ -234,7 +233,7 @@ def test_a_release_and_a_quarantine_at_once_never_leave_something_released(ledge
     """Whichever comes first: of a withdrawn span nothing can be sent."""
     numbers = record(ledger, run(), detected(stretch(21, 22), added(*"abcdefgh")))
     with ThreadPoolExecutor(2) as pool:
-        pool.submit(ledger.release, numbers, NOW)
+        pool.submit(ledger.runs.release, numbers, NOW)
         done = pool.submit(quarantine, ledger).result()
     assert len(done.withdrawn) == 1
     assert set(states(ledger).values()) == {"suppressed:rejected"}
@@ -243,9 +242,9 @@ def test_a_release_and_a_quarantine_at_once_never_leave_something_released(ledge
 def test_what_has_expired_is_not_rejected_and_so_never_asked_about_again(ledger):
     """It is final, whatever becomes of its snapshot."""
     number = record(ledger, run(), detected(stretch(21, 22), added("a", "b")))
-    ledger.release(number, NOW)
+    ledger.runs.release(number, NOW)
     late = update(deliveries).where(deliveries.c.contact_id == "a")
     with ledger.engine.begin() as connection:
         connection.execute(late.values(state=State.SKIPPED, reason="expired"))
-    ledger.quarantine("people", "2026-11-22", reason="", by="ann", now=NOW)
+    ledger.people.quarantine("people", "2026-11-22", reason="", by="ann", now=NOW)
     assert states(ledger) == {"a@22": "skipped:expired", "b@22": "suppressed:rejected"}

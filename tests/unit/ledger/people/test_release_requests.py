@@ -8,14 +8,10 @@ from datetime import timedelta
 import pytest
 
 from segue.errors import LedgerError
-from segue.ledger import (
-    Finished,
-    Ledger,
-    RequestKind,
-    Selection,
-    Settlement,
-)
-from segue.ledger.schema import State
+from segue.ledger import Ledger
+from segue.ledger.facts import Finished
+from segue.ledger.people.release_requests import RequestKind, Selection, Settlement
+from segue.ledger.states import State
 from tests.unit.builders import NOW, added, advance, detected, record, run, stretch
 
 LATER = NOW + timedelta(minutes=5)
@@ -30,10 +26,10 @@ def key(ledger: Ledger, contact_id: str, action: str = "mail") -> str:
 def ended(ledger):
     """a was delivered; b failed for its address and c for the connection; d is uncertain."""
     ids = record(ledger, run(), detected(stretch(21, 22), added(*"abcd")), actions=("mail",))
-    ledger.release(ids, NOW)
+    ledger.runs.release(ids, NOW)
     keys = [key(ledger, contact) for contact in "abcd"]
     mine = {"owner": "me", "now": NOW, "lease_until": LATER}
-    ledger.claim(keys, **mine)
+    ledger.deliveries.claim(keys, **mine)
     advance(ledger, [], keys, **mine)
     outcomes = [
         Finished(keys[0], State.DELIVERED),
@@ -46,13 +42,16 @@ def ended(ledger):
 
 
 def carry_out(ledger: Ledger, kind, selection, settlement=None) -> str:
-    ledger.file_request(kind, selection, "ann@host", NOW, settlement)
-    [request] = ledger.open_requests()
-    return ledger.carry_out(request, LATER)
+    ledger.people.file_request(kind, selection, "ann@host", NOW, settlement)
+    [request] = ledger.people.open_requests()
+    return ledger.people.carry_out(request, LATER)
 
 
 def rows(ledger: Ledger) -> dict[str, tuple[str, str]]:
-    return {row["contact_id"]: (row["outcome"], row["reason"]) for row in ledger.list_deliveries()}
+    return {
+        row["contact_id"]: (row["outcome"], row["reason"])
+        for row in ledger.queries.list_deliveries()
+    }
 
 
 def test_a_retry_makes_what_failed_due_and_nothing_else(ended):
@@ -60,7 +59,7 @@ def test_a_retry_makes_what_failed_due_and_nothing_else(ended):
     found = rows(ended)
     assert found["b"] == found["c"] == ("held", "retry requested by ann@host")
     assert (found["a"][0], found["d"][0]) == ("delivered", "uncertain")
-    held = [row["held_until"] for row in ended.list_deliveries(outcome="held")]
+    held = [row["held_until"] for row in ended.queries.list_deliveries(outcome="held")]
     assert held == [LATER, LATER]
 
 
@@ -78,7 +77,7 @@ def test_a_retry_makes_what_failed_due_and_nothing_else(ended):
 )
 def test_a_selection_means_what_all_of_its_parts_hold_for(ended, selection, contacts):
     """Text is contained as it stands, whatever its case: no wildcards."""
-    assert ended.matching(RETRY, selection) == len(contacts)
+    assert ended.people.matching(RETRY, selection) == len(contacts)
     carry_out(ended, RETRY, selection)
     held = {contact for contact, (state, _) in rows(ended).items() if state == "held"}
     assert held == set(contacts)
@@ -95,7 +94,7 @@ def test_an_uncertain_delivery_is_settled_as_delivered(ended):
     outcome = carry_out(ended, SETTLE, selection, Settlement.DELIVERED)
     assert outcome == "1 settled as delivered"
     assert rows(ended)["d"] == ("delivered", "settled by ann@host")
-    [settled] = ended.list_deliveries(contact_id="d")
+    [settled] = ended.queries.list_deliveries(contact_id="d")
     assert settled["delivered_at"] is not None
 
 
@@ -110,9 +109,9 @@ def test_an_uncertain_delivery_that_did_not_arrive_is_due_again(ended):
 def digests(ledger):
     """Two digests are uncertain, one about a, b and c, the other about d and e."""
     ids = record(ledger, run(), detected(stretch(21, 22), added(*"abcde")), actions=("mail",))
-    ledger.release(ids, NOW)
+    ledger.runs.release(ids, NOW)
     mine = {"owner": "me", "now": NOW, "lease_until": LATER}
-    ledger.claim([key(ledger, contact) for contact in "abcde"], **mine)
+    ledger.deliveries.claim([key(ledger, contact) for contact in "abcde"], **mine)
     for contacts in ("abc", "de"):
         keys = [key(ledger, contact) for contact in contacts]
         advance(ledger, [], keys, **mine, together=contacts)
@@ -133,11 +132,11 @@ def digests(ledger):
 def test_a_digest_in_doubt_is_settled_for_all_contacts_in_it(digests, selection, settlement):
     """It was one message; whoever settles the rest otherwise comes too late."""
     chosen = selection(digests)
-    assert digests.matching(SETTLE, chosen) == 3
-    digests.file_request(SETTLE, chosen, "ann", NOW, settlement)
-    assert digests.matching(SETTLE, Selection("welcome")) == 2
-    [request] = digests.open_requests()
-    assert digests.carry_out(request, LATER).startswith("3 ")
+    assert digests.people.matching(SETTLE, chosen) == 3
+    digests.people.file_request(SETTLE, chosen, "ann", NOW, settlement)
+    assert digests.people.matching(SETTLE, Selection("welcome")) == 2
+    [request] = digests.people.open_requests()
+    assert digests.people.carry_out(request, LATER).startswith("3 ")
     state = "delivered" if settlement is Settlement.DELIVERED else "held"
     outcomes = {contact: outcome for contact, (outcome, _) in rows(digests).items()}
     assert outcomes == {**dict.fromkeys("abc", state), **dict.fromkeys("de", "uncertain")}
@@ -145,20 +144,20 @@ def test_a_digest_in_doubt_is_settled_for_all_contacts_in_it(digests, selection,
 
 def test_a_request_is_carried_out_once(ended):
     """What failed after it is another request's."""
-    ended.file_request(RETRY, Selection("welcome", contact="b"), "ann", NOW)
-    [request] = ended.open_requests()
+    ended.people.file_request(RETRY, Selection("welcome", contact="b"), "ann", NOW)
+    [request] = ended.people.open_requests()
     with ThreadPoolExecutor(4) as pool:
-        outcomes = set(pool.map(lambda _: ended.carry_out(request, LATER), range(4)))
+        outcomes = set(pool.map(lambda _: ended.people.carry_out(request, LATER), range(4)))
     assert outcomes == {"1 to be sent again"}
-    assert ended.open_requests() == []
-    [done] = ended.list_requests()
+    assert ended.people.open_requests() == []
+    [done] = ended.people.list_requests()
     assert (done.done_at, done.outcome) == (LATER, "1 to be sent again")
 
 
 def test_a_request_is_kept_as_it_was_filed(ledger):
     selection = Selection("welcome", "mail", "é", "x", ("k1", "k2"))
-    number = ledger.file_request(SETTLE, selection, "ann", NOW, Settlement.DELIVERED)
-    [request] = ledger.open_requests()
+    number = ledger.people.file_request(SETTLE, selection, "ann", NOW, Settlement.DELIVERED)
+    [request] = ledger.people.open_requests()
     assert (request.id, request.kind, request.settlement) == (number, "settle", "delivered")
     assert (request.requested_by, request.requested_at) == ("ann", NOW)
     assert request.selection == Selection("welcome", "mail", "é", "x", ["k1", "k2"])
@@ -166,9 +165,9 @@ def test_a_request_is_kept_as_it_was_filed(ledger):
 
 def test_requests_are_of_one_namespace(ended):
     staging = Ledger(ended.engine, "staging")
-    assert staging.matching(RETRY, Selection("welcome")) == 0
-    staging.file_request(RETRY, Selection("welcome"), "ann", NOW)
-    assert ended.open_requests() == []
+    assert staging.people.matching(RETRY, Selection("welcome")) == 0
+    staging.people.file_request(RETRY, Selection("welcome"), "ann", NOW)
+    assert ended.people.open_requests() == []
 
 
 @pytest.mark.parametrize(
@@ -181,5 +180,5 @@ def test_requests_are_of_one_namespace(ended):
 )
 def test_a_request_that_says_nothing_or_too_much_is_refused(ledger, kind, selection, settlement):
     with pytest.raises(LedgerError):
-        ledger.file_request(kind, selection, "ann", NOW, settlement)
-    assert ledger.list_requests() == []
+        ledger.people.file_request(kind, selection, "ann", NOW, settlement)
+    assert ledger.people.list_requests() == []

@@ -11,15 +11,12 @@ from sqlalchemy import func, select, update
 
 from segue.durations import Duration
 from segue.errors import LedgerError
-from segue.ledger import (
-    SUPPRESSED_PRUNED,
-    Decision,
-    Ledger,
-    RequestKind,
-    Run,
-    Selection,
-)
-from segue.ledger.schema import State, definitions, deliveries, metadata, runs, spans
+from segue.ledger import Ledger
+from segue.ledger.facts import Decision, Run
+from segue.ledger.people.release_requests import RequestKind, Selection
+from segue.ledger.reasons import Reason
+from segue.ledger.schema import definitions, deliveries, metadata, runs, spans
+from segue.ledger.states import State
 from segue.ledger.stretches import Point, Stretch
 from segue.runs.areas import RunArea
 from segue.runs.suppression import bounded
@@ -32,6 +29,7 @@ from tests.unit.builders import (
     point,
     record,
     run,
+    set_secret,
     stretch,
 )
 from tests.unit.runs.test_detection import Place, Wishes, place
@@ -70,11 +68,11 @@ def counts(ledger: Ledger) -> dict[str, int]:
 
 
 def snapshots_left(ledger: Ledger) -> list[str]:
-    return sorted({row["snapshot"] for row in ledger.list_deliveries()})
+    return sorted({row["snapshot"] for row in ledger.queries.list_deliveries()})
 
 
 def test_spans_that_end_before_the_cut_go_with_all_that_hangs_on_them(filled):
-    found = filled.prune(CUT)
+    found = filled.retention.prune(CUT)
     assert (found.spans, found.changes, found.deliveries, found.runs) == (2, 4, 4, 2)
     assert (found.kept_spans, found.definitions) == (0, 0)
     left = counts(filled)
@@ -83,12 +81,12 @@ def test_spans_that_end_before_the_cut_go_with_all_that_hangs_on_them(filled):
 
 
 def test_the_watermark_is_the_end_of_what_was_deleted(filled):
-    assert filled.watermark("welcome") is None
-    filled.prune(CUT)
-    assert filled.watermark("welcome") == point(21).as_of
-    filled.prune(point(1).as_of)
-    assert filled.watermark("welcome") == point(21).as_of
-    assert filled.watermark("other") is None
+    assert filled.retention.watermark("welcome") is None
+    filled.retention.prune(CUT)
+    assert filled.retention.watermark("welcome") == point(21).as_of
+    filled.retention.prune(point(1).as_of)
+    assert filled.retention.watermark("welcome") == point(21).as_of
+    assert filled.retention.watermark("other") is None
 
 
 @pytest.mark.parametrize(
@@ -96,22 +94,22 @@ def test_the_watermark_is_the_end_of_what_was_deleted(filled):
 )
 def test_a_span_with_anything_unfinished_stays_whole(filled, state):
     finish(filled, State(state), days=[21])
-    found = filled.prune(CUT)
+    found = filled.retention.prune(CUT)
     assert (found.spans, found.kept_spans) == (1, 1)
     assert snapshots_left(filled) == ["2026-11-21", "2026-11-22"]
-    assert filled.find_run("welcome", "day-20") is not None
+    assert filled.runs.find_run("welcome", "day-20") is not None
 
 
 @pytest.mark.parametrize("state", ["failed", "skipped", "suppressed"])
 def test_what_is_settled_in_any_way_goes(filled, state):
     finish(filled, State(state))
-    assert filled.prune(CUT).spans == 2
+    assert filled.retention.prune(CUT).spans == 2
 
 
 def test_an_enrolment_is_never_pruned(filled):
     """Its key has no snapshot: once per contact and action, for ever."""
     finish(filled, State.DELIVERED, days=[20], change="enrolled")
-    found = filled.prune(CUT)
+    found = filled.retention.prune(CUT)
     assert (found.spans, found.kept_spans) == (1, 1)
     assert snapshots_left(filled) == ["2026-11-20", "2026-11-22"]
 
@@ -123,86 +121,89 @@ def test_a_kept_span_goes_after_the_one_that_is_compared_over_it(ledger):
     over = Stretch(Point(point(20).as_of, point(19).key), point(22))
     record(ledger, run("later"), detected(over, added("b")))
     finish(ledger, State.DELIVERED, days=range(1, 30))
-    planned = ledger.would_prune(CUT)
+    planned = ledger.retention.would_prune(CUT)
     assert (planned.spans, planned.kept_spans) == (1, 1)
-    assert ledger.prune(CUT).spans == 1
+    assert ledger.retention.prune(CUT).spans == 1
     assert snapshots_left(ledger) == ["2026-11-20", "2026-11-22"]
-    assert ledger.watermark("welcome") == point(19).as_of
+    assert ledger.retention.watermark("welcome") == point(19).as_of
     end = point(23).as_of
-    assert [ledger.prune(end).spans for _ in range(3)] == [1, 1, 0]
-    assert ledger.watermark("welcome") == point(22).as_of
+    assert [ledger.retention.prune(end).spans for _ in range(3)] == [1, 1, 0]
+    assert ledger.retention.watermark("welcome") == point(22).as_of
 
 
 def test_a_span_that_waits_for_what_another_one_has_in_hand_stays(filled):
     finish(filled, State.SUPPRESSED, days=[20], reason="in_hand")
-    assert (filled.prune(CUT).spans, snapshots_left(filled)) == (1, ["2026-11-20", "2026-11-22"])
+    assert (filled.retention.prune(CUT).spans, snapshots_left(filled)) == (
+        1,
+        ["2026-11-20", "2026-11-22"],
+    )
 
 
 def test_no_answer_releases_what_lies_before_the_watermark(ledger):
     """It was rejected; another span, which is pruned by now, may have sent the same."""
     span = record(ledger, run(), detected(stretch(21, 22), added("a")))
-    asked = ledger.find_run("welcome", "run-1")
-    ledger.reject(asked, span, Decision("rejected", "ann", NOW))
-    ledger.withhold(span[0], SUPPRESSED_PRUNED, NOW)
-    assert ledger.count_waiting(span) == {}
-    assert ledger.approve(asked, span, Decision("approved", "ann", NOW)) == 0
-    assert [row["reason"] for row in ledger.list_deliveries()] == ["pruned"]
+    asked = ledger.runs.find_run("welcome", "run-1")
+    ledger.runs.reject(asked, span, Decision("rejected", "ann", NOW))
+    ledger.runs.withhold(span[0], Reason.PRUNED, NOW)
+    assert ledger.queries.count_waiting(span) == {}
+    assert ledger.runs.approve(asked, span, Decision("approved", "ann", NOW)) == 0
+    assert [row["reason"] for row in ledger.queries.list_deliveries()] == ["pruned"]
 
 
 def test_only_the_named_workflow_is_pruned(filled):
     other = Run("other", "day-19")
-    filled.record_spans(
+    filled.runs.record_spans(
         other, [detected(stretch(19, 20))], ["mail"], DEFINITION, NOW, recorded_only=False
     )
-    assert filled.prune(CUT, "other").spans == 1
+    assert filled.retention.prune(CUT, "other").spans == 1
     assert snapshots_left(filled) == ["2026-11-20", "2026-11-21", "2026-11-22"]
-    assert filled.watermark("welcome") is None
+    assert filled.retention.watermark("welcome") is None
 
 
 def test_another_namespace_keeps_its_own(filled):
-    assert Ledger(filled.engine, "staging").prune(CUT).spans == 0
+    assert Ledger(filled.engine, "staging").retention.prune(CUT).spans == 0
     assert len(snapshots_left(filled)) == 3
 
 
 def test_a_dry_run_says_what_would_go_and_deletes_nothing(filled):
-    filled.file_request(RequestKind.RETRY, Selection("welcome"), "ann", NOW)
-    filled.carry_out(filled.open_requests()[0], point(1).as_of)
+    filled.people.file_request(RequestKind.RETRY, Selection("welcome"), "ann", NOW)
+    filled.people.carry_out(filled.people.open_requests()[0], point(1).as_of)
     before = counts(filled)
-    expected = filled.would_prune(CUT)
+    expected = filled.retention.would_prune(CUT)
     assert counts(filled) == before
-    assert filled.watermark("welcome") is None
-    assert filled.prune(CUT) == expected
+    assert filled.retention.watermark("welcome") is None
+    assert filled.retention.prune(CUT) == expected
     assert expected.requests == 1
 
 
 def test_definitions_that_nothing_ran_under_any_more_go(filled):
-    found = filled.prune(point(29).as_of)
+    found = filled.retention.prune(point(29).as_of)
     assert (found.spans, found.definitions) == (3, 1)
     assert counts(filled)["definitions"] == 0
 
 
 def test_old_runs_that_took_nothing_go_and_new_ones_stay(filled):
     interval = (point(17).as_of, point(18).as_of)
-    filled.record_nothing(run("old", interval=interval), "skipped", "", NOW)
-    filled.record_nothing(run("new"), "covered", "", NOW)
-    filled.prune(CUT)
-    assert filled.find_run("welcome", "old") is None
-    assert filled.find_run("welcome", "new") is not None
+    filled.runs.record_nothing(run("old", interval=interval), "skipped", "", NOW)
+    filled.runs.record_nothing(run("new"), "covered", "", NOW)
+    filled.retention.prune(CUT)
+    assert filled.runs.find_run("welcome", "old") is None
+    assert filled.runs.find_run("welcome", "new") is not None
 
 
 def test_done_requests_go_and_open_ones_stay(filled):
     for _ in range(2):
-        filled.file_request(RequestKind.RETRY, Selection("welcome"), "ann", point(1).as_of)
-    filled.carry_out(filled.open_requests()[0], point(1).as_of)
-    assert filled.prune(CUT).requests == 1
-    assert [request.done_at for request in filled.list_requests()] == [None]
+        filled.people.file_request(RequestKind.RETRY, Selection("welcome"), "ann", point(1).as_of)
+    filled.people.carry_out(filled.people.open_requests()[0], point(1).as_of)
+    assert filled.retention.prune(CUT).requests == 1
+    assert [request.done_at for request in filled.people.list_requests()] == [None]
 
 
 def test_a_span_that_came_back_to_life_in_the_meantime_stays(filled, monkeypatch):
     """A retry reaches it between the listing and the deletion."""
-    old, _ = filled._old_spans(CUT, None)
+    old, _ = filled.retention._old_spans(CUT, None)
     finish(filled, State.HELD, days=[20])
-    assert filled._prune_span(old[0]) is None
+    assert filled.retention._prune_span(old[0]) is None
     assert snapshots_left(filled)[0] == "2026-11-20"
 
 
@@ -211,11 +212,11 @@ def test_pruning_and_recording_at_once_get_in_each_others_way_in_nothing(filled)
 
     def work(number: int) -> None:
         if number % 2:
-            filled.prune(point(30).as_of)
+            filled.retention.prune(point(30).as_of)
         else:
             day = 22 + number // 2
             record(filled, run(f"day-{day}"), detected(stretch(day, day + 1), added("a", "b")))
-            filled.take_over(run(f"again-{day}"), filled.all_spans("welcome"), NOW)
+            filled.runs.take_over(run(f"again-{day}"), filled.runs.all_spans("welcome"), NOW)
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(14)))
@@ -234,7 +235,7 @@ def pruned(place) -> Place:
         place.day(day)
     with place.ledger.engine.begin() as connection:
         connection.execute(update(deliveries).values(state=State.DELIVERED))
-    found = place.ledger.prune(datetime(2026, 11, 10, 1, tzinfo=UTC))
+    found = place.ledger.retention.prune(datetime(2026, 11, 10, 1, tzinfo=UTC))
     assert found.spans == 3
     return place
 
@@ -245,11 +246,11 @@ def test_a_backfill_with_deliver_over_pruned_days_sends_nothing(pruned):
         wishes = Wishes(deliver=True)
         found = pruned.day(day, name=f"backfill-{day}", is_backfill=True, wishes=wishes)
         for span in found.spans:
-            pruned.ledger.withhold(span.id, None, pruned.now)
-            assert pruned.ledger.release([span.id], pruned.now) == 0
+            pruned.ledger.runs.withhold(span.id, None, pruned.now)
+            assert pruned.ledger.runs.release([span.id], pruned.now) == 0
     outcomes = {
         (row["snapshot"], row["outcome"], row["reason"])
-        for row in pruned.ledger.list_deliveries()
+        for row in pruned.ledger.queries.list_deliveries()
         if row["snapshot"] < "2026-11-10"
     }
     assert outcomes == {
@@ -261,28 +262,28 @@ def test_a_backfill_with_deliver_over_pruned_days_sends_nothing(pruned):
 def test_clearing_such_a_run_sends_nothing_either(pruned):
     pruned.day(10, name="again")
     pruned.day(10, name="again", wishes=Wishes(deliver=True, accept_rewritten=True))
-    assert {row["outcome"] for row in pruned.ledger.list_deliveries(snapshot="2026-11-09")} == {
-        "suppressed"
-    }
+    assert {
+        row["outcome"] for row in pruned.ledger.queries.list_deliveries(snapshot="2026-11-09")
+    } == {"suppressed"}
 
 
 def test_a_pair_that_reaches_back_over_pruned_days_sends_nothing(pruned):
     """Its changes may have been sent under the keys of the days in between."""
-    pruned.ledger.prune(datetime(2026, 11, 30, tzinfo=UTC))
+    pruned.ledger.retention.prune(datetime(2026, 11, 30, tzinfo=UTC))
     pruned.snapshot(11, "d", "e")
     pruned.now += timedelta(days=3)
     found = pruned.run("by-hand", wishes=Wishes("2026-11-08", "2026-11-11", deliver=True))
     assert found.outcome == "recorded"
-    assert {row["reason"] for row in pruned.ledger.list_deliveries()} == {"pruned"}
+    assert {row["reason"] for row in pruned.ledger.queries.list_deliveries()} == {"pruned"}
 
 
 def test_days_after_the_watermark_are_acted_on(pruned):
     pruned.snapshot(11, "c", "d", "e")
     pruned.now += timedelta(days=2)
     pruned.day(12)
-    assert [row["outcome"] for row in pruned.ledger.list_deliveries(snapshot="2026-11-11")] == [
-        "planned"
-    ]
+    assert [
+        row["outcome"] for row in pruned.ledger.queries.list_deliveries(snapshot="2026-11-11")
+    ] == ["planned"]
 
 
 def test_nobody_is_enrolled_in_a_workflow_that_does_not_remember_whom_it_reached(pruned):
@@ -295,17 +296,17 @@ def test_nobody_is_enrolled_in_a_workflow_that_does_not_remember_whom_it_reached
 
 def test_who_was_forgotten_is_not_recorded_again(place):
     """Detected anew, or when a run is cleared: the ledger never names the contact."""
-    place.ledger.secret = "a long secret text"
+    set_secret(place.ledger, "a long secret text")
     place.day(9)
-    place.ledger.forget("b", "ann", place.now)
+    place.ledger.retention.forget("b", "ann", place.now)
     place.day(9)
     place.day(10)
-    place.ledger.forget("c", "ann", place.now)
+    place.ledger.retention.forget("c", "ann", place.now)
     place.day(10)
-    named = {row["contact_id"] for row in place.ledger.list_deliveries()}
+    named = {row["contact_id"] for row in place.ledger.queries.list_deliveries()}
     assert {name for name in named if not name.startswith("forgotten:")} == {"a"}
-    ids = [span.id for span in place.ledger.all_spans("greet")]
-    assert place.ledger.count_changes(ids) == place.ledger.count_changes(ids[-1:])
+    ids = [span.id for span in place.ledger.runs.all_spans("greet")]
+    assert place.ledger.queries.count_changes(ids) == place.ledger.queries.count_changes(ids[-1:])
 
 
 # ---- on a schedule ----------------------------------------------------------------------------
@@ -346,9 +347,9 @@ def test_the_area_of_an_old_run_that_was_cleared_stays(filled, tmp_path):
     """Its deliveries are all rejected, and the guard asks about them again."""
     with filled.engine.begin() as connection:
         connection.execute(update(runs).values(recorded_at=NOW - timedelta(days=31)))
-    [span] = filled.spans_of(filled.find_run("welcome", "day-20"))
+    [span] = filled.runs.spans_of(filled.runs.find_run("welcome", "day-20"))
     again = detected(stretch(20, 21), added("a", "b"))
-    filled.record_again(run("day-20"), [(span, again)], ("mail",), DEFINITION, NOW)
+    filled.runs.record_again(run("day-20"), [(span, again)], ("mail",), DEFINITION, NOW)
     areas = {name: area(tmp_path, name) for name in ("day-19", "day-20")}
     assert keep(filled, tmp_path)["run_areas"] == 1
     assert areas["day-20"].root.exists()
@@ -359,7 +360,7 @@ def test_a_state_folder_that_is_not_there_yet_is_no_error(filled, tmp_path):
 
 
 def test_pruning_leaves_no_row_without_its_parent(filled):
-    filled.prune(CUT)
+    filled.retention.prune(CUT)
     with filled.engine.connect() as connection:
         ids = set(connection.execute(select(spans.c.run)).scalars())
         assert ids == set(connection.execute(select(runs.c.id)).scalars())

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 import pytest
 from sqlalchemy import event, update
 
-from segue.ledger import Decision, DetectedSpan, Ledger
-from segue.ledger.schema import State, deliveries
+from segue.ledger import Ledger
+from segue.ledger.facts import Decision, DetectedSpan
+from segue.ledger.schema import deliveries
+from segue.ledger.states import State
 from segue.ledger.stretches import Point, Stretch, by_end, compared_over
 from tests.unit.builders import (
     DEFINITION,
@@ -57,8 +59,8 @@ def put(ledger: Ledger, day: int, state: State, reason: str, contacts: Sequence[
 
 def again(ledger: Ledger, name: str, span: DetectedSpan) -> None:
     """A run that is cleared from detect_changes."""
-    [recorded] = ledger.spans_of(ledger.find_run("welcome", name))
-    ledger.record_again(run(name), [(recorded, span)], ("mail",), DEFINITION, NOW)
+    [recorded] = ledger.runs.spans_of(ledger.runs.find_run("welcome", name))
+    ledger.runs.record_again(run(name), [(recorded, span)], ("mail",), DEFINITION, NOW)
 
 
 def test_all_states_are_in_the_table():
@@ -75,7 +77,7 @@ def test_what_another_span_has_sent_or_has_in_hand_is_left_out(ledger, earlier):
         [ids[day]] = record(ledger, run(each), one)
     theirs, mine = (22, 23) if earlier else (23, 22)
     name, span = ("l", spans[1]) if earlier else ("k", spans[0])
-    recorded, at = ledger.find_run("welcome", name), f"a@{mine}"
+    recorded, at = ledger.runs.find_run("welcome", name), f"a@{mine}"
     for (state, reason), left_out in LEFT_OUT.items():
         case = f"{state}({reason})"
         for before in ((State.PLANNED, ""), (State.SUPPRESSED, "rejected")):
@@ -85,13 +87,13 @@ def test_what_another_span_has_sent_or_has_in_hand_is_left_out(ledger, earlier):
             again(ledger, name, span)
             assert (case, states(ledger)[at]) == (case, left_out or as_before)
             put(ledger, mine, *before)
-            ledger.withhold(ids[mine], None, NOW)
+            ledger.runs.withhold(ids[mine], None, NOW)
             assert (case, states(ledger)[at]) == (case, left_out or as_before)
             put(ledger, mine, *before)
-            ledger.approve(recorded, [ids[mine]], YES)
+            ledger.runs.approve(recorded, [ids[mine]], YES)
             assert (case, states(ledger)[at]) == (case, left_out or "released")
         put(ledger, mine, State.PLANNED, "")
-        ledger.release([ids[mine]], NOW)
+        ledger.runs.release([ids[mine]], NOW)
         assert (case, states(ledger)[at]) == (case, left_out or "released")
 
 
@@ -107,7 +109,7 @@ def test_what_was_in_doubt_is_judged_again_once_its_outcome_is_known(ledger):
     found = states(ledger)
     assert (found["a@23"], found["b@23"]) == ("planned", "suppressed:sent_before")
     key = ledger.key("welcome", "mail", "b", "added", point(23).key)
-    assert ledger.rows([key])[key].results == {"id": "7"}
+    assert ledger.deliveries.rows([key])[key].results == {"id": "7"}
 
 
 def test_a_rejection_outlives_the_time_in_another_ones_hands(ledger):
@@ -116,13 +118,13 @@ def test_a_rejection_outlives_the_time_in_another_ones_hands(ledger):
     record(ledger, run("l"), detected(LATER, added("a")))
     put(ledger, 22, State.SUPPRESSED, "rejected")
     put(ledger, 23, State.SENDING, "")
-    ledger.withhold(kept, None, NOW)
-    assert ledger.count_waiting([kept]) == {}
+    ledger.runs.withhold(kept, None, NOW)
+    assert ledger.queries.count_waiting([kept]) == {}
     put(ledger, 23, State.SUPPRESSED, "rejected")
     again(ledger, "k", detected(KEPT, added("a")))
     assert states(ledger)["a@22"] == "suppressed:rejected"
     put(ledger, 22, State.SUPPRESSED, "in_hand")
-    ledger.reject(ledger.find_run("welcome", "k"), [kept], NO)
+    ledger.runs.reject(ledger.runs.find_run("welcome", "k"), [kept], NO)
     assert states(ledger)["a@22"] == "suppressed:rejected"
 
 
@@ -133,7 +135,7 @@ def test_of_two_spans_that_are_released_at_once_one_acts(ledger):
         for name, span in (("k", KEPT), ("l", LATER))
         for number in record(ledger, run(name), detected(span, added("a")))
     ]
-    assert ledger.release(both, NOW) == 1
+    assert ledger.runs.release(both, NOW) == 1
     assert states(ledger) == {"a@22": "released", "a@23": "suppressed:in_hand"}
 
 
@@ -145,7 +147,7 @@ def test_another_action_another_change_and_the_next_day_are_news(ledger):
     record(ledger, run("l"), detected(LATER, added("a") + removed), actions=("mail", "post"))
     found = {
         (row["action"], row["change"]): row["reason"]
-        for row in ledger.list_deliveries(snapshot=point(23).key)
+        for row in ledger.queries.list_deliveries(snapshot=point(23).key)
     }
     assert found == {
         ("mail", "added"): "sent_before",
@@ -175,7 +177,7 @@ def test_many_contacts_take_as_many_statements_as_one(ledger):
         record(ledger, mine[1], detected(LATER, added(*contacts)))
         event.remove(ledger.engine, "before_cursor_execute", count)
         counts.append(len(statements))
-        rows = ledger.list_deliveries(workflow=workflow, snapshot=point(23).key)
+        rows = ledger.queries.list_deliveries(workflow=workflow, snapshot=point(23).key)
         assert {row["reason"] for row in rows} == {"sent_before"}
     assert counts[0] == counts[1]
 
@@ -202,10 +204,10 @@ def test_whom_an_enrolment_reached_is_seen_over_any_number_of_kept_spans(ledger,
     """A span reaches back to the snapshot that it is compared with, wherever its time begins."""
     for number in range(kept):
         record(ledger, run(f"kept-{number}"), detected(over(number, since=21)))
-    ledger.release(record(ledger, run("enrol"), enrolled(enrolled_on, "a")), NOW)
+    ledger.runs.release(record(ledger, run("enrol"), enrolled(enrolled_on, "a")), NOW)
     daily = record(ledger, run("daily"), detected(over(kept, since=21), added("a")))
     assert states(ledger)[f"a@{22 + kept}"] == "suppressed:reached"
-    assert ledger.release(daily, NOW) == 0
+    assert ledger.runs.release(daily, NOW) == 0
 
 
 @pytest.mark.parametrize("kept", [1, 3])
@@ -221,7 +223,7 @@ def test_an_enrolment_ends_what_was_added_over_any_number_of_kept_spans(ledger, 
     ]
     record(ledger, run("daily"), detected(over(kept, since=21), added("a", "news")))
     put(ledger, 22 + kept, before, "because", ["a", "news"])
-    ledger.release(enrolments, NOW)
+    ledger.runs.release(enrolments, NOW)
     outcomes = states(ledger)
     assert outcomes[f"a@{22 + kept}"] == "suppressed:reached"
     assert outcomes[f"news@{22 + kept}"] == f"{before}:because"  # removed and added again since
