@@ -118,11 +118,11 @@ def _answer_all(server: socket.socket, answer: bytes | Scripted, reads: bool) ->
         except OSError:  # the test is over
             return
         with closing(connection), suppress(OSError):
-            request = _read_request(connection) if reads else ""
+            request = read_request(connection) if reads else ""
             connection.sendall(answer if isinstance(answer, bytes) else answer(request))
 
 
-def _read_request(connection: socket.socket) -> str:
+def read_request(connection: socket.socket) -> str:
     """Read a request to its end, so that hanging up is not a reset."""
     received = b""
     while b"\r\n\r\n" not in received:

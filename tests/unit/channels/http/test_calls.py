@@ -99,7 +99,12 @@ def test_without_a_look_up_a_server_that_stumbles_has_sent_nothing(set_connectio
             deliver(HttpRequest.model_validate({**request, "look_up": look_up}))
 
 
-@pytest.mark.parametrize("body", ["", "<html>ana@example.com", '{"tickets": [{"id": 7, "ext'])
+DEEP = "[" * 100_000  # deeper than Python's parser goes
+
+
+@pytest.mark.parametrize(
+    "body", ["", "<html>ana@example.com", '{"tickets": [{"id": 7, "ext', DEEP], ids=len
+)
 def test_a_look_up_that_is_not_answered_in_json_is_transient(set_connection, body: str):
     with (
         vendor(http("200 OK", body)) as url,
@@ -111,7 +116,11 @@ def test_a_look_up_that_is_not_answered_in_json_is_transient(set_connection, bod
 
 @pytest.mark.parametrize(
     "body",
-    ["", "<html>", "[]", "null", "{}", '{"ticket": null}', '{"ticket": {"id": "ana@example.com"}}'],
+    [
+        *("", "<html>", "[]", "null", "{}", '{"ticket": null}'),
+        *('{"ticket": {"id": "ana@example.com"}}', DEEP),
+    ],
+    ids=len,
 )
 def test_a_success_without_a_ticket_is_unknown(set_connection, body: str):
     with (

@@ -20,7 +20,7 @@ from segue.channels.http import calls as http_calls
 from segue.channels.http.calls import LARGEST_DOCUMENT
 from segue.channels.http.request import HttpRequest
 from segue.errors import ConnectionFailure, OutcomeUnknown, TransientFailure
-from tests.unit.channels.support import closed_port, deliver, http, vendor
+from tests.unit.channels.support import closed_port, deliver, http, read_request, vendor
 
 VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 OK = http("200 OK", '{"id": "n-1"}')
@@ -69,7 +69,7 @@ def over_tls(certificate: Path, serve: Serve, *, asks_for_one: bool = False) -> 
 
 
 def answer(connection: socket.socket) -> None:
-    connection.recv(65536)
+    read_request(connection)
     connection.sendall(OK)
 
 

@@ -547,3 +547,12 @@ def test_whom_it_is_for_is_said_once(fields: dict[str, str], key: str, said: str
     [(at_key, text)] = problems.problems
     assert at_key == (key,)
     assert said in text
+
+
+@pytest.mark.parametrize("status", ["500 Internal Server Error", "502 Bad Gateway"])
+def test_a_pause_that_is_asked_for_is_kept_when_an_address_is_looked_up(set_connection, status):
+    with vendor(http(status, "", {"Retry-After": "12"})) as url:
+        channel = SlackMessage.model_validate({"email": "ana@example.com", "text": "a"})
+        with pytest.raises(TransientFailure, match=status[:3]) as raised:
+            deliver(at(set_connection, f"{url}/", channel))
+    assert raised.value.retry_after == 12
