@@ -80,9 +80,9 @@ class Numbers(Ordered[int | float]):
     def sums(self, groups: Groups, size: int) -> Numbers:
         """Return the sum of each of ``size`` groups; missing values add nothing."""
 
-    @abstractmethod
     def means(self, groups: Groups, size: int) -> Doubles:
         """Return the mean of each group, rounded to a double; missing where a group has none."""
+        return _means(self.sums(groups, size), _counts(self.present, groups, size))
 
     @abstractmethod
     def least(self, groups: Groups, size: int) -> Numbers:
@@ -163,9 +163,6 @@ class ScaledIntegers(Numbers):
         units = int(self.units[row])
         return units if self.scale == 0 else Decimal(units).scaleb(-self.scale, _ARITHMETIC)
 
-    def means(self, groups: Groups, size: int) -> Doubles:
-        return _means(self.sums(groups, size), _counts(self.present, groups, size))
-
     def least(self, groups: Groups, size: int) -> ScaledIntegers:
         return self._extreme(np.minimum, np.iinfo(self.units.dtype).max, groups, size)
 
@@ -228,9 +225,6 @@ class Doubles(Numbers):
         present = self.present
         return Doubles(group_sums(self.values[present], groups[present], size))
 
-    def means(self, groups: Groups, size: int) -> Doubles:
-        return _means(self.sums(groups, size), _counts(self.present, groups, size))
-
     def least(self, groups: Groups, size: int) -> Doubles:
         return self._extreme(np.fmin, groups, size)
 
@@ -280,9 +274,6 @@ class ExactNumbers(Numbers):
 
     def sums(self, groups: Groups, size: int) -> ExactNumbers:
         return ExactNumbers([_exact_sum(values) for values in self._by_group(groups, size)])
-
-    def means(self, groups: Groups, size: int) -> Doubles:
-        return _means(self.sums(groups, size), _counts(self.present, groups, size))
 
     def least(self, groups: Groups, size: int) -> ExactNumbers:
         return ExactNumbers([min(v, default=None) for v in self._by_group(groups, size)])

@@ -7,7 +7,7 @@ contacts are judged, a slice at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -20,17 +20,14 @@ from segue.directory.parallel import in_parallel
 from segue.directory.plain_columns import TEXT, ArrowColumn, pc, plain
 from segue.directory.snapshots import Snapshot
 from segue.directory.stored_table import TableSlice
-from segue.directory.tables import SnapshotTables
+from segue.directory.tables import SnapshotTables, as_frame
 from segue.segments.columns.id_keys import IdSet, Keys, KeySet, all_differ, id_keys
 from segue.segments.columns.ordered import Mask
 from segue.segments.conditions import (
-    AllOf,
-    AnyOf,
     Condition,
     FieldLeaf,
     Moment,
     Needs,
-    Not,
     SampleLeaf,
     TransactionsLeaf,
     aggregates,
@@ -104,7 +101,7 @@ def sliced_members(
         rows = piece.read([ID, *sorted(needs.contacts)])
         ids: ArrowColumn = rows.column(ID)
         keys = id_keys(ids)
-        population = replace(base, contacts=_frame(rows))
+        population = replace(base, contacts=as_frame(rows))
         masks = {leaf: verdicts.of(ids, keys) for leaf, verdicts in verdicts_of_leaves.items()}
         holds = Evaluator(population, masks).holds(match)
         states = opt_states(population, segment.segment, opted_out.holds(ids, keys))
@@ -152,16 +149,9 @@ def is_judged_row_by_row(condition: Condition) -> bool:
     return is_ours and all(type(each).__module__ in _OUR_JUDGES for each in judges)
 
 
-def transaction_leaves(condition: Condition) -> Iterator[TransactionsLeaf]:
-    """Yield the conditions on transactions, as they stand in the tree."""
-    match condition:
-        case AllOf() | AnyOf():
-            for part in condition.parts:
-                yield from transaction_leaves(part)
-        case Not():
-            yield from transaction_leaves(condition.part)
-        case TransactionsLeaf():
-            yield condition
+def transaction_leaves(condition: Condition) -> list[TransactionsLeaf]:
+    """Return the conditions on transactions, as they stand in the tree."""
+    return [leaf for leaf in leaves(condition) if isinstance(leaf, TransactionsLeaf)]
 
 
 def _keep_their_types(tables: SnapshotTables, needs: Needs) -> bool:
@@ -186,7 +176,7 @@ def _population(
 
 
 def _decide_all(
-    conditions: Iterator[TransactionsLeaf], tables: SnapshotTables, base: Population
+    conditions: Sequence[TransactionsLeaf], tables: SnapshotTables, base: Population
 ) -> dict[int, Verdicts]:
     leaves_by_id = {id(leaf): _Leaf(leaf, base) for leaf in conditions}
     if not leaves_by_id:
@@ -235,7 +225,7 @@ class _Leaf:
         some = [rows for rows in rows_of_pieces if rows is not None]
         rows = pa.concat_tables(some, promote_options="permissive") if some else self._no_rows()
         rows = rows.combine_chunks()  # ids are taken from anywhere
-        evaluator = Evaluator(replace(self.base, transactions=_frame(rows)))
+        evaluator = Evaluator(replace(self.base, transactions=as_frame(rows)))
         return evaluator.judge_groups(self.condition, rows.column(ID))
 
     def _no_rows(self) -> pa.Table:
@@ -258,7 +248,7 @@ def _counted_rows(
     if not columns_of_leaves:
         return [None] * len(leaves_of_rows)
     rows = piece.read(sorted(frozenset().union(*columns_of_leaves)) or [ID])
-    evaluator = Evaluator(replace(base, transactions=_frame(rows)))
+    evaluator = Evaluator(replace(base, transactions=as_frame(rows)))
 
     def keep(leaf: _Leaf, dates: bool | None) -> pa.Table | None:
         mask = evaluator.looks_at(leaf.condition, all_in_time=dates is True)
@@ -293,7 +283,3 @@ def _instant(value: Any) -> datetime | None:
     if isinstance(value, datetime):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value
     return datetime.combine(value, time.min, UTC) if isinstance(value, date) else None
-
-
-def _frame(rows: pa.Table) -> pd.DataFrame:
-    return rows.to_pandas(types_mapper=pd.ArrowDtype, ignore_metadata=True)
