@@ -11,8 +11,10 @@ A look-alike is one ``VendorApi`` and functions that answer calls::
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import partialmethod
 from typing import Any
 
@@ -21,8 +23,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from segue.sandbox.faults import Fault, FaultKind
-from segue.sandbox.store import Message, Store, Transaction
+from segue.sandbox.store import Document, Message, Store, Transaction, iso
 from segue.sandbox.wire import ReceivedRequest
+
+KEY_LENGTH = 255  # characters of an Idempotency-Key
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,35 @@ class Refused(Exception):
     def __init__(self, answer: Response) -> None:
         super().__init__(f"refused with {answer.status_code}")
         self.answer = answer
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKeys:
+    """The answers to requests with an Idempotency-Key, each given again while its key lives."""
+
+    collection: str
+    lifetime: timedelta
+    too_long: Response  # to a key of more than KEY_LENGTH characters
+    differs: Response  # to another request under the same key
+
+    def answer(self, call: Call, same: str, make: Callable[[], Document]) -> tuple[Document, bool]:
+        """Return the answer to a call, and whether it is that to an earlier one.
+
+        ``same`` is what two requests have in common that are the same.
+        """
+        key, now = call.headers["idempotency-key"], call.store.clock()
+        if len(key) > KEY_LENGTH:
+            raise Refused(self.too_long)
+        digest = hashlib.sha256(same.encode("utf-8", "surrogatepass")).hexdigest()
+        record = call.transaction.get(self.collection, key)
+        if record and now - datetime.fromisoformat(record["at"]) <= self.lifetime:
+            if record["request"] != digest:
+                raise Refused(self.differs)
+            return record["answer"], True
+        answer = make()
+        document = {"at": iso(now), "request": digest, "answer": answer}
+        call.transaction.put(self.collection, key, document)
+        return answer, False
 
 
 Answer = Callable[[Call], Response]

@@ -21,14 +21,13 @@ at once: they are served one after the other.
 
 from __future__ import annotations
 
-import hashlib
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from starlette.responses import Response
 
-from segue.sandbox.store import Document, iso
-from segue.sandbox.vendor_api import Call, Refused, VendorApi
+from segue.sandbox.store import Document
+from segue.sandbox.vendor_api import Call, IdempotencyKeys, Refused, VendorApi
 from segue.sandbox.wire import (
     ReceivedRequest,
     basic_credentials,
@@ -40,11 +39,9 @@ from segue.sandbox.wire import (
 SERVICE = "http"
 TOKEN = "sandbox"
 
-KEY_LIFETIME = timedelta(hours=24)
-KEY_LENGTH = 255
 VERBS = {"POST": "created", "PUT": "updated", "PATCH": "updated", "DELETE": "deleted"}
 
-THINGS, KEYS = "http.things", "http.idempotency_keys"
+THINGS = "http.things"
 
 
 def _error(status: int, code: str, headers: dict[str, str] | None = None) -> Response:
@@ -64,6 +61,14 @@ api = VendorApi(
     limited=lambda headers: _error(429, "rate_limited", headers),
     unauthorized=lambda: _error(401, "unauthorized"),
     unwell=lambda: _error(503, "unavailable"),
+)
+
+
+_KEYS = IdempotencyKeys(
+    "http.idempotency_keys",
+    timedelta(hours=24),
+    too_long=_error(400, "idempotency_key_too_long"),
+    differs=json_answer({"error": {"type": "idempotency_error"}}, 400),
 )
 
 
@@ -89,16 +94,11 @@ def _list(call: Call, path: str) -> Response:
 def _take(call: Call, path: str) -> Response:
     """Do what a request asks for; a POST once per idempotency key."""
     fields = _fields_of(call)
-    key = call.headers.get("idempotency-key") if call.method == "POST" else None
-    earlier = _earlier_answer(call, key)
-    if earlier is not None:
-        return json_answer(earlier, 201, {"Idempotent-Replayed": "true"})
-    answer = _effect(call, path, fields)
-    if key is not None:
-        at = iso(call.store.clock())
-        record = {"at": at, "request": _fingerprint(call), "answer": answer}
-        call.transaction.put(KEYS, key, record)
-    return json_answer(answer, 201 if call.method == "POST" else 200)
+    if call.method != "POST" or "idempotency-key" not in call.headers:
+        return json_answer(_effect(call, path, fields), 201 if call.method == "POST" else 200)
+    same = f"{call.method} {call.path}\n{call.body}"
+    answer, is_repeat = _KEYS.answer(call, same, lambda: _effect(call, path, fields))
+    return json_answer(answer, 201, {"Idempotent-Replayed": "true"} if is_repeat else None)
 
 
 def _effect(call: Call, path: str, fields: Document) -> Document:
@@ -137,25 +137,3 @@ def _fields_of(request: ReceivedRequest) -> dict[str, Any]:
     if request.content_type == "application/x-www-form-urlencoded":
         return dict(request.form())
     return {}
-
-
-def _earlier_answer(call: Call, key: str | None) -> Document | None:
-    """Return the answer that was given under a key, if that is not too long ago."""
-    if key is None:
-        return None
-    if len(key) > KEY_LENGTH:
-        raise Refused(_error(400, "idempotency_key_too_long"))
-    record = call.transaction.get(KEYS, key)
-    now = call.store.clock()
-    if record is None or now - datetime.fromisoformat(record["at"]) > KEY_LIFETIME:
-        return None
-    if record["request"] != _fingerprint(call):
-        raise Refused(json_answer({"error": {"type": "idempotency_error"}}, 400))
-    answer: Document = record["answer"]
-    return answer
-
-
-def _fingerprint(request: ReceivedRequest) -> str:
-    """Return what makes two requests the same: method, path with query, and body."""
-    same = f"{request.method} {request.path}\n{request.body}"
-    return hashlib.sha256(same.encode("utf-8", "surrogatepass")).hexdigest()

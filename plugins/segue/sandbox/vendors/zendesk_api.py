@@ -29,7 +29,6 @@ validation errors are close to Zendesk's, their structure is the same.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -39,7 +38,7 @@ from typing import Any, NoReturn
 from starlette.responses import Response
 
 from segue.sandbox.store import Document, Store, Transaction, iso_seconds
-from segue.sandbox.vendor_api import Call, Refused, VendorApi
+from segue.sandbox.vendor_api import KEY_LENGTH, Call, IdempotencyKeys, Refused, VendorApi
 from segue.sandbox.wire import (
     EMAIL,
     ReceivedRequest,
@@ -54,8 +53,6 @@ EMAIL_ADDRESS = "agent@example.com"  # basic authentication: EMAIL_ADDRESS/token
 API_TOKEN = "sandbox"
 OAUTH_TOKEN = "sandbox"  # bearer authentication
 
-KEY_LIFETIME = timedelta(hours=2)
-KEY_LENGTH = 255
 _CHOICES = {
     "priority": ("urgent", "high", "normal", "low"),
     "status": ("new", "open", "pending", "hold", "solved", "closed"),
@@ -85,7 +82,7 @@ PAGE_SIZE = 100
 METADATA_SIZE = 1024  # bytes of JSON
 MOST_SHOWN = 100  # tickets, of show_many
 
-TICKETS, USERS, KEYS = "zendesk.tickets", "zendesk.users", "zendesk.idempotency_keys"
+TICKETS, USERS = "zendesk.tickets", "zendesk.users"
 AUDITS = "zendesk.audits_of_tickets"  # by the ticket's number, a document with all of them
 AGENT_ID = 1
 
@@ -128,6 +125,20 @@ api = VendorApi(
     unauthorized=_unauthorized,
     unwell=lambda: _error(503, "ServiceUnavailable", "Service temporarily unavailable"),
 )
+_KEYS = IdempotencyKeys(
+    "zendesk.idempotency_keys",
+    timedelta(hours=2),
+    too_long=_error(
+        400,
+        "IdempotentRequestError",
+        f"Idempotency key is longer than {KEY_LENGTH} characters",
+    ),
+    differs=_error(
+        400,
+        "IdempotentRequestError",
+        "Request parameters don't match the given idempotency key",
+    ),
+)
 _TICKETS, _TICKET = "/api/v2/tickets", "/api/v2/tickets/{ticket}"  # ``.json`` may be left out
 
 
@@ -166,16 +177,11 @@ def _find(call: Call) -> Document:
 @api.post(_TICKETS, _TICKETS + ".json")
 def _create(call: Call) -> Response:
     """Create a ticket once per idempotency key."""
-    key = call.headers.get("idempotency-key")
-    if key is None:
+    if "idempotency-key" not in call.headers:
         return _created(_new_ticket(call))
-    earlier = _earlier_answer(call, key)
-    if earlier is not None:
-        return _created(earlier, lookup="hit")
-    answer = _new_ticket(call)
-    record = {"at": call.store.clock().timestamp(), "request": _fingerprint(call)}
-    call.transaction.put(KEYS, key, {**record, "answer": answer})
-    return _created(answer, lookup="miss")
+    parameters = json.dumps(json_object(call.body), sort_keys=True)  # in any order and spacing
+    answer, is_repeat = _KEYS.answer(call, parameters, lambda: _new_ticket(call))
+    return _created(answer, lookup="hit" if is_repeat else "miss")
 
 
 def _created(answer: Document, *, lookup: str | None = None) -> Response:
@@ -183,28 +189,6 @@ def _created(answer: Document, *, lookup: str | None = None) -> Response:
     if lookup:
         headers["x-idempotency-lookup"] = lookup
     return json_answer(answer, 201, headers)
-
-
-def _earlier_answer(call: Call, key: str) -> Document | None:
-    """Return the answer that was given under a key, if it was given in the key's life-time."""
-    if len(key) > KEY_LENGTH:
-        text = f"Idempotency key is longer than {KEY_LENGTH} characters"
-        raise Refused(_error(400, "IdempotentRequestError", text))
-    record = call.transaction.get(KEYS, key)
-    now = call.store.clock().timestamp()
-    if record is None or now - record["at"] > KEY_LIFETIME.total_seconds():
-        return None
-    if record["request"] != _fingerprint(call):
-        text = "Request parameters don't match the given idempotency key"
-        raise Refused(_error(400, "IdempotentRequestError", text))
-    answer: Document = record["answer"]
-    return answer
-
-
-def _fingerprint(request: ReceivedRequest) -> str:
-    """Return what makes two requests the same: the parameters, not their order or spacing."""
-    parameters = json.dumps(json_object(request.body), sort_keys=True)
-    return hashlib.sha256(parameters.encode()).hexdigest()
 
 
 _AS_WRITTEN = (
