@@ -54,6 +54,7 @@ from segue.testing import AskableChannel, Outbox, RecordingChannel
 from segue.upkeep.forgetting import forget
 from segue.workflows.definition import WorkflowDefinition
 from segue.workflows.resolved import ResolvedWorkflow
+from tests.states import refuse_other_steps
 from tests.unit.builders import stores_of
 
 CONTACTS = "abcdef"
@@ -238,6 +239,7 @@ class World:
         self.folder, self.engine, self.namespace = folder, engine, namespace
         self.slices, self.askable = slices, askable
         self.ledger = Ledger(engine, namespace, SECRET, is_new=True)
+        refuse_other_steps(engine)
         self.store = MembershipStore(str(folder / "state"))
         self.now = as_of(0) + timedelta(hours=7)
         self.policies: dict[str, Any] = {"max_age": "100d"}

@@ -147,7 +147,8 @@ def _judge(
 ) -> Prepared | Finished:
     reason = _why_skip(channel, terms, candidate)
     if reason is not None:
-        return Finished(candidate.key, State.SKIPPED, reason)
+        waits_for = _waits_for(candidate)
+        return Finished(candidate.key, State.SKIPPED, reason, waits_for=waits_for)
     if candidate.problem is not None:
         return Finished(candidate.key, State.FAILED, candidate.problem)
     made = _rendered(channel, terms, [candidate])
@@ -195,13 +196,19 @@ def held_back(
     return Finished(candidate.key, State.HELD, Reason.QUIET_HOURS, held_until=until)
 
 
-def _why_skip(channel: Channel, terms: Terms, candidate: Candidate) -> str | None:
+def _waits_for(candidate: Candidate) -> str | None:
+    """Return the first action before this one that is not delivered, or None."""
     for action, row in candidate.before.items():
-        done = row is not None and (
-            row.state is State.DELIVERED or row.reason == Reason.SENT_BEFORE
-        )
-        if not done:
-            return f"{Reason.AFTER}: {action} {row.state if row else 'not planned'}"
+        if row is None or (row.state is not State.DELIVERED and row.reason != Reason.SENT_BEFORE):
+            return action
+    return None
+
+
+def _why_skip(channel: Channel, terms: Terms, candidate: Candidate) -> str | None:
+    waits_for = _waits_for(candidate)
+    if waits_for is not None:
+        row = candidate.before[waits_for]
+        return f"{Reason.AFTER}: {waits_for} {row.state if row else 'not planned'}"
     if candidate.fields is None:
         return Reason.NOT_FOUND
     if not candidate.passes_if:

@@ -29,6 +29,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from segue.ledger.engine import open_engine, reachable, require_current_schema
 from segue.ledger.keys import delivery_key
 from segue.ledger.schema import deliveries, workflows
+from segue.ledger.states import Step
 
 BATCH = 2000  # rows of one statement
 T = TypeVar("T")
@@ -188,6 +189,26 @@ def change_deliveries(
     """Change the deliveries that all of ``which`` holds for; returns how many. Locks them first."""
     lock_deliveries(connection, *which)
     return connection.execute(update(deliveries).where(*which).values(values)).rowcount
+
+
+def move_deliveries(
+    connection: Connection,
+    step: Step,
+    which: Sequence[ColumnElement[bool]],
+    values: Mapping[str, Any],
+    *,
+    lock: bool = True,
+) -> int:
+    """Let the deliveries that all of ``which`` holds for take a step; returns how many did.
+
+    Those that stand in none of the step's origins stay as they are. ``lock`` locks them first, in
+    order; without it they are locked already, or nobody else has them.
+    """
+    which = (*which, STATE.in_(step.origins))
+    if lock:
+        lock_deliveries(connection, *which)
+    moved = {"state": step.to, "waits_for": None, **values}
+    return connection.execute(update(deliveries).where(*which).values(moved)).rowcount
 
 
 def unindexed(column: ColumnElement[T]) -> ColumnElement[T]:

@@ -14,12 +14,11 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from segue.errors import LedgerError
-from segue.ledger.schema import REVISION, VERSION_TABLE, deliveries
+from segue.ledger.schema import REVISION, VERSION_TABLE
 
 # SQLite has one writer at a time, and a run of a million changes is one transaction
 _SECONDS_FOR_A_LOCK = 300
 _CACHE_IN_KIB = 65536  # with SQLite's own 2 MB, every insert of a large run reads an index's page
-_EARLIER_VERSION_TABLE = "alembic_version"  # up to revision 0006; Airflow's database has one, too
 
 
 def open_engine(url: str) -> Engine:
@@ -68,9 +67,6 @@ def upgrade(engine: Engine) -> str:
         if engine.dialect.name == "postgresql":  # one migration at a time
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(5347375545)")
         _refuse_newer(_revision(connection))
-        if _version_table(connection) == _EARLIER_VERSION_TABLE:
-            rename = f"ALTER TABLE {_EARLIER_VERSION_TABLE} RENAME TO {VERSION_TABLE}"
-            connection.exec_driver_sql(rename)
         config.attributes["connection"] = connection
         command.upgrade(config, REVISION)
         return REVISION
@@ -101,26 +97,11 @@ def _refuse_newer(found: str | None) -> None:
 
 
 def _revision(connection: Connection) -> str | None:
-    table = _version_table(connection)
-    return None if table is None else _version_in(connection, table)
-
-
-def _version_table(connection: Connection) -> str | None:
-    """Return the table that holds the ledger's revision; None where there is no ledger yet.
-
-    In a database that is shared, ``alembic_version`` is another program's: ours held four digits.
-    """
-    tables = set(inspect(connection).get_table_names())
-    if VERSION_TABLE in tables:
-        return VERSION_TABLE
-    if not tables.issuperset({_EARLIER_VERSION_TABLE, deliveries.name}):
+    """Return the ledger's revision; None where there is no ledger yet."""
+    if not inspect(connection).has_table(VERSION_TABLE):
         return None
-    version = _version_in(connection, _EARLIER_VERSION_TABLE) or ""
-    return _EARLIER_VERSION_TABLE if re.fullmatch(r"\d{4}", version) else None
-
-
-def _version_in(connection: Connection, table: str) -> str | None:
-    return connection.execute(select(column("version_num")).select_from(sql_table(table))).scalar()
+    table = sql_table(VERSION_TABLE)
+    return connection.execute(select(column("version_num")).select_from(table)).scalar()
 
 
 def _sqlite(url: str, database: str | None) -> Engine:

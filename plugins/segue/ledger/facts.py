@@ -14,6 +14,12 @@ from segue.ledger.states import State
 from segue.ledger.stretches import Stretch
 
 NOT_HELD: Mapping[str, None] = {"held_until": None, "held_since": None}  # columns; it waits anew
+IN_NOBODYS_HANDS: Mapping[str, None] = {
+    "owner": None,
+    "lease_until": None,
+    "untold": None,
+    **NOT_HELD,
+}
 
 
 class SpanKind(StrEnum):
@@ -221,7 +227,7 @@ class Untold:
 class Finished:
     """The outcome of one delivery, to be written.
 
-    ``RELEASED`` gives it back, ``CLAIMED`` keeps it for another try, and ``SENDING`` says that the
+    ``CLAIMED`` keeps it for another try, and ``SENDING`` says that the
     answer was lost and the channel is to be asked once the call is surely over. ``held_until`` is
     when segue_release takes it up, of an ``UNCERTAIN`` one to send it once more. ``earlier`` is the
     delivery as it stood before a further call that was in vain: its call in doubt is the last one.
@@ -236,6 +242,7 @@ class Finished:
     digest: str | None = None
     held_until: datetime | None = None
     earlier: DeliveryRow | None = None
+    waits_for: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0007"  # the newest of migrations/versions; a test holds the two together
+REVISION = "0001"  # the newest of migrations/versions; a test holds the two together
 VERSION_TABLE = (
     "segue_alembic_version"  # where the revision stands; the ledger may share a database
 )
@@ -167,6 +167,7 @@ deliveries = Table(
     Column("trace", Text),  # JSON object: where a message of the last call can be looked for
     Column("barred", Integer),  # during the call; in vain: 1 rejected, 2 reached, 3-5 policies
     Column("untold", Integer),  # 1: went wrong outside of its run, and nobody was told yet
+    Column("waits_for", String(64)),  # of what is skipped(after): the action it waits for
     Column("request", Serial),  # the request, not yet carried out, that means this delivery
     Column("planned_at", UtcDateTime, nullable=False),
     Column("called_at", UtcDateTime),  # when the last call began

@@ -456,7 +456,7 @@ def test_a_follower_that_meets_a_transient_failure_stays_due(tmp_path, ledger):
     world.mail.answering(unavailable)
     world.run()
     with ledger.engine.begin() as connection:
-        followed = {"state": State.SKIPPED, "reason": "after: first held"}
+        followed = {"state": State.SKIPPED, "waits_for": "first"}
         connection.execute(update(deliveries).values(followed))
         row = connection.execute(select(deliveries).limit(1)).mappings().one()
         first = {**row, "key": "f" * 64, "action": "first", "state": State.DELIVERED}

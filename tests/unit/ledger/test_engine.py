@@ -25,7 +25,8 @@ from segue.ledger import Ledger
 from segue.ledger.engine import open_engine, require_current_schema, shown, upgrade
 from segue.ledger.facts import SpanTaken
 from segue.ledger.schema import REVISION, VERSION_TABLE, metadata
-from tests.unit.builders import added, detected, record, run, stretch
+from segue.ledger.states import State
+from tests.unit.builders import NOW, added, detected, record, run, stretch
 
 
 @pytest.fixture
@@ -86,9 +87,8 @@ def test_a_newer_schema_is_not_upgraded_either(ledger):
         upgrade(ledger.engine)
 
 
-@pytest.mark.parametrize("revision", ["0001", "0003", "0006"])
-def test_an_earlier_ledger_is_upgraded_with_its_rows(ledger, revision):
-    """Its revision stood in a table of Alembic's usual name, which another program may need."""
+def migrate(ledger: Ledger, revision: str) -> None:
+    """Empty the database, and bring it to a revision."""
     metadata.drop_all(ledger.engine)
     with ledger.engine.begin() as connection:
         connection.execute(text(f"DROP TABLE {VERSION_TABLE}"))
@@ -96,16 +96,51 @@ def test_an_earlier_ledger_is_upgraded_with_its_rows(ledger, revision):
         config.set_main_option("script_location", "plugins/segue/ledger/migrations")
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
-        connection.execute(text(f"ALTER TABLE {VERSION_TABLE} RENAME TO alembic_version"))
-        connection.execute(text("INSERT INTO workflows (namespace, workflow) VALUES ('n', 'w')"))
-    if ledger.engine.dialect.name == "postgresql" or revision == REVISION:
-        assert upgrade(ledger.engine) == REVISION
-    else:
-        require_current_schema(ledger.engine)  # a task's own start does it
+
+
+# what a ledger of revision 0001 holds after one run; later revisions upgrade it
+ROWS_OF_0001 = """
+INSERT INTO definitions VALUES ('h', 'welcome', '{}', '2026-11-22 06:00:00');
+INSERT INTO workflows (namespace, workflow) VALUES ('test', 'welcome');
+INSERT INTO runs (id, namespace, workflow, run_id, outcome, reason, recorded_only, recorded_at)
+VALUES (1, 'test', 'welcome', 'run-1', 'recorded', '', 0, '2026-11-22 06:00:00');
+INSERT INTO spans (id, run, namespace, workflow, segment, kind, reason, previous_key, current_key,
+previous_as_of, current_as_of, previous_fingerprint, current_fingerprint, previous_size,
+current_size, definition, recorded_at)
+VALUES (1, 1, 'test', 'welcome', 'vip', 'changes', '', '2026-11-21', '2026-11-22',
+'2026-11-21 00:00:00', '2026-11-22 00:00:00', 'a', 'b', 1, 3, 'h', '2026-11-22 06:00:00');
+INSERT INTO changes VALUES (1, 'ann', 'added', ''), (1, 'bob', 'added', '');
+INSERT INTO deliveries (key, namespace, workflow, action, contact_id, change, snapshot, span,
+channel, event_at, state, reason, external_id, results, attempts, waits_for, planned_at,
+called_at, delivered_at, updated_at)
+VALUES ('k1', 'test', 'welcome', 'mail', 'ann', 'added', '2026-11-22', 1, 'email',
+'2026-11-22 00:00:00', 'delivered', '', 'T-1', '{"id": "T-1"}', 1, NULL, '2026-11-22 06:00:00',
+'2026-11-22 06:01:00', '2026-11-22 06:01:01', '2026-11-22 06:01:01'),
+('k2', 'test', 'welcome', 'call', 'bob', 'added', '2026-11-22', 1, '',
+'2026-11-22 00:00:00', 'skipped', 'after: mail failed', NULL, NULL, 0, 'mail',
+'2026-11-22 06:00:00', NULL, NULL, '2026-11-22 06:01:02');
+"""
+
+
+def test_a_ledger_of_the_first_schema_is_upgraded_with_its_deliveries(ledger):
+    """From here on every migration has to bring these rows along."""
+    migrate(ledger, "0001")
+    with ledger.engine.begin() as connection:
+        for statement in filter(str.strip, ROWS_OF_0001.split(";")):
+            connection.exec_driver_sql(statement)
+    assert upgrade(ledger.engine) == REVISION
+    require_current_schema(ledger.engine)
     with ledger.engine.connect() as connection:
-        assert connection.scalar(text("SELECT workflow FROM workflows")) == "w"
-        assert not inspect(connection).has_table("alembic_version")
         assert _differences(connection) == []
+    rows = ledger.deliveries.rows(["k1", "k2"])
+    assert (rows["k1"].state, rows["k1"].results) == (State.DELIVERED, {"id": "T-1"})
+    assert (rows["k2"].state, rows["k2"].reason) == (State.SKIPPED, "after: mail failed")
+    [span] = ledger.runs.all_spans("welcome")
+    assert span.stretch.keys == ("2026-11-21", "2026-11-22")
+    deliver_before = text("UPDATE deliveries SET contact_id = 'bob' WHERE key = 'k1'")
+    with ledger.engine.begin() as connection:
+        connection.execute(deliver_before)
+    assert ledger.deliveries.actions_with_work(NOW) == [("welcome", "call")]
 
 
 def test_another_programs_revision_is_left_alone(ledger):

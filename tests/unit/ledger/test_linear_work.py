@@ -165,7 +165,7 @@ def _life(ledger: Ledger, size: int) -> Iterator[tuple[str, Callable[[], object]
     yield "record_again, the same", lambda: again("r", whole)
     yield "record_again, half of it", lambda: again("r", half)
     yield "record_again, whole again", lambda: again("r", whole)
-    move("ticket", state="skipped", reason="after: mail failed")
+    move("ticket", state="skipped", reason="after: mail failed", waits_for="mail")
     move("mail", state="delivered")
     yield "actions_with_work", lambda: ledger.deliveries.actions_with_work(NOW)
     yield "due", lambda: ledger.deliveries.due("welcome", "ticket", NOW, None)

@@ -145,7 +145,7 @@ ACTS: Mapping[str, tuple[Mapping[str, Any], Act]] = {
         lambda ledger, keys, _: ledger.deliveries.postpone(keys, "away", LATER, NOW),
     ),
     "hold_followers": (
-        {"state": State.SKIPPED, "reason": "after: other failed"},
+        {"state": State.SKIPPED, "waits_for": "other"},
         lambda ledger, keys, _: ledger.deliveries.hold_followers(keys, NOW),
     ),
     "file a request": (

@@ -32,18 +32,17 @@ from segue.ledger.base import (
     batched,
     change_deliveries,
     lock_deliveries,
+    move_deliveries,
     unindexed,
 )
 from segue.ledger.facts import NOT_HELD, DeliveryRow, Finished, Started, StartRules
 from segue.ledger.reasons import FINAL_SKIPS, Reason
 from segue.ledger.runs.reached import reason_of_barred
 from segue.ledger.schema import UtcDateTime, deliveries
-from segue.ledger.states import State
+from segue.ledger.states import IN_ONES_HANDS, MAY_HAVE_ARRIVED, State, Step
 
 SENT_AGAIN = "sent again"  # begins what is said of a call that was made once more, in doubt
 NOT_SENT_AGAIN = "not sent again"  # and of one that stays in doubt, because something forbids that
-_IN_ONES_HANDS = (State.CLAIMED, State.SENDING)
-_STAYS_BARRED = (State.SENDING, State.DELIVERED, State.UNCERTAIN)  # what may have had its effect
 _LOCKS = 256  # of a transaction at most
 
 
@@ -71,7 +70,6 @@ class Claims(LedgerDatabase):
         in_doubt = STATE == State.UNCERTAIN
         left_in_doubt = and_(STATE == State.CLAIMED, deliveries.c.resent == 1)  # by a dead worker
         values = {
-            "state": State.CLAIMED,
             "reason": case((or_(in_doubt, left_in_doubt), deliveries.c.reason), else_=""),
             "resent": case(
                 (in_doubt, 1), (STATE == State.FAILED, 0), else_=deliveries.c.resent
@@ -92,9 +90,8 @@ class Claims(LedgerDatabase):
                 )
                 rows = [delivery_row(row) for row in connection.execute(query)]
                 taken = [row.key for row in rows]
-                connection.execute(
-                    update(deliveries).where(deliveries.c.key.in_(taken)).values(values)
-                )
+                mine = deliveries.c.key.in_(taken)
+                move_deliveries(connection, Step.CLAIM, [mine], values, lock=False)
             claimed += rows
         return claimed
 
@@ -138,10 +135,10 @@ class Claims(LedgerDatabase):
                     .where(
                         deliveries.c.key.in_(keys),
                         deliveries.c.owner == owner,
-                        STATE == State.CLAIMED,
+                        STATE.in_(Step.BEGIN.origins),
                     )
                     .values(
-                        state=State.SENDING,
+                        state=Step.BEGIN.to,
                         attempts=deliveries.c.attempts + 1,
                         channel=rules.channel,
                         addressed_to=rules.addressed_to,
@@ -158,7 +155,7 @@ class Claims(LedgerDatabase):
 
     def renew(self, owner: str, lease_until: datetime) -> None:
         """Extend the lease of all that ``owner`` has in its hands."""
-        held = deliveries.c.owner == owner, deliveries.c.state.in_(_IN_ONES_HANDS)
+        held = deliveries.c.owner == owner, deliveries.c.state.in_(IN_ONES_HANDS)
         # what the pass itself has locked gets its lease there; waiting for it could be a deadlock
         free = select(deliveries.c.key).where(*held).with_for_update(skip_locked=True)
         query = update(deliveries).where(deliveries.c.key.in_(free)).values(lease_until=lease_until)
@@ -167,39 +164,31 @@ class Claims(LedgerDatabase):
 
     def give_back(self, owner: str, now: datetime) -> int:
         """Return all that ``owner`` has claimed and not begun to where it was taken from."""
-        claimed = deliveries.c.owner == owner, deliveries.c.state == State.CLAIMED
+        mine = deliveries.c.owner == owner, deliveries.c.state.in_(Step.GIVE_BACK.origins)
         with self._write() as connection:
-            return change_deliveries(connection, claimed, free_again(now))
+            return change_deliveries(connection, mine, free_again(now))
 
     def skip(self, keys: Iterable[str], reason: str, now: datetime) -> int:
         """Record ``skipped(reason)`` for deliveries that were released, or held, and not sent.
 
         What failed is among them: conditions are judged again only where a person cleared it.
         """
-        values = {"state": State.SKIPPED, "reason": reason, **NOT_HELD, "updated_at": now}
+        values = {"reason": reason, **NOT_HELD, "updated_at": now}
         total = 0
         for batch in batched(keys):
-            unsent = (
-                deliveries.c.key.in_(batch),
-                STATE.in_((State.RELEASED, State.SKIPPED, State.HELD, State.FAILED)),
-                deliveries.c.reason.not_in(FINAL_SKIPS),
-            )
+            unsent = deliveries.c.key.in_(batch), deliveries.c.reason.not_in(FINAL_SKIPS)
             with self._write() as connection:
-                total += change_deliveries(connection, unsent, values)
+                total += move_deliveries(connection, Step.SKIP_UNMET, unsent, values)
         return total
 
     def unskip(self, keys: Iterable[str], reason: str, now: datetime) -> int:
         """Return deliveries that were skipped for ``reason``, and pass now, to ``released``."""
         total = 0
         for batch in batched(keys):
-            skipped = (
-                deliveries.c.key.in_(batch),
-                STATE == State.SKIPPED,
-                deliveries.c.reason == reason,
-            )
-            values = {"state": State.RELEASED, "reason": "", "updated_at": now}
+            skipped = deliveries.c.key.in_(batch), deliveries.c.reason == reason
+            values = {"reason": "", "updated_at": now}
             with self._write() as connection:
-                total += change_deliveries(connection, skipped, values)
+                total += move_deliveries(connection, Step.RELEASE_MET, skipped, values)
         return total
 
     def rows(self, keys: Iterable[str]) -> dict[str, DeliveryRow]:
@@ -261,7 +250,7 @@ class Claims(LedgerDatabase):
             query = select(deliveries).where(
                 deliveries.c.contact_id.in_(batch),
                 unindexed(deliveries.c.namespace) == self.namespace,
-                STATE.in_((State.SENDING, State.DELIVERED, State.UNCERTAIN)),
+                STATE.in_(MAY_HAVE_ARRIVED),
             )
             for row in connection.execute(query):
                 found.setdefault(row.contact_id, []).append(row)
@@ -337,7 +326,11 @@ def free_again(now: datetime) -> dict[str, Any]:
     """
     was_held, in_doubt = deliveries.c.held_until.is_not(None), deliveries.c.resent == 1
     return {
-        "state": case((in_doubt, State.UNCERTAIN), (was_held, State.HELD), else_=State.RELEASED),
+        "state": case(
+            (in_doubt, Step.DOUBT_AGAIN.to),
+            (was_held, Step.HOLD_AGAIN.to),
+            else_=Step.GIVE_BACK.to,
+        ),
         "resent": 0,
         "held_until": case((was_held, now), else_=None),
         "owner": None,
@@ -391,12 +384,12 @@ _OUTCOME = (
         deliveries.c.key == bindparam("of_key"),
         deliveries.c.owner == bindparam("of_owner"),
         # an answer that comes after recovery called the delivery uncertain is still the truth
-        or_(*(STATE == state for state in (*_IN_ONES_HANDS, State.UNCERTAIN))),  # noqa: SIM300
+        or_(*(STATE == state for state in Step.DOUBT.origins)),  # noqa: SIM300
     )
     .values(
         state=case(
-            (_BARRED_NOW, State.SUPPRESSED),
-            (_DOUBT_STAYS, State.UNCERTAIN),
+            (_BARRED_NOW, Step.BAR.to),
+            (_DOUBT_STAYS, Step.DOUBT.to),
             else_=bindparam("new_state", type_=String()),
         ),
         reason=case(
@@ -405,6 +398,7 @@ _OUTCOME = (
             else_=bindparam("new_reason", type_=String()),
         ),
         barred=case((_BARRED_NOW, None), else_=deliveries.c.barred),
+        waits_for=case((_ENDED_NOW, None), else_=bindparam("new_waits_for", type_=String())),
         owner=case(
             (or_(bindparam("let_go") == 1, _ENDED_NOW), None),
             else_=deliveries.c.owner,
@@ -465,18 +459,19 @@ def _values(
     item: Finished, owner: str, now: datetime, lease_until: datetime, clear_number: int | None
 ) -> dict[str, Any]:
     delivered = item.state is State.DELIVERED
-    in_ones_hands = item.state in _IN_ONES_HANDS
+    in_ones_hands = item.state in IN_ONES_HANDS
     return {
         "of_key": item.key,
         "of_owner": owner,
         "new_state": item.state,
         "new_reason": item.reason,
-        "stays_barred": int(item.state in _STAYS_BARRED),
+        "new_waits_for": item.waits_for,
+        "stays_barred": int(item.state in MAY_HAVE_ARRIVED),
         "is_claimed": int(item.state is State.CLAIMED),
         "untold_in_doubt": 1 if clear_number is None else None,
-        "let_go": int(item.state in (State.RELEASED, State.HELD)),
+        "let_go": int(item.state is State.HELD),
         "new_lease": lease_until if in_ones_hands else None,
-        "still_open": int(item.state in (*_IN_ONES_HANDS, State.RELEASED, State.HELD)),
+        "still_open": int(item.state in (*IN_ONES_HANDS, State.HELD)),
         "new_held_until": item.held_until,
         "new_held_since": now if item.reason == Reason.QUIET_HOURS else None,
         "new_external_id": item.external_id,

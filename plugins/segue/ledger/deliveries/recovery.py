@@ -14,6 +14,7 @@ from segue.ledger.base import (
     batched,
     change_deliveries,
     lock_deliveries,
+    move_deliveries,
     unindexed,
 )
 from segue.ledger.deliveries.claims import (
@@ -25,7 +26,7 @@ from segue.ledger.deliveries.claims import (
 from segue.ledger.facts import NOT_HELD, DeliveryRow, DueDelivery, LateOutcome, Untold
 from segue.ledger.reasons import Reason
 from segue.ledger.schema import changes, deliveries, runs, spans
-from segue.ledger.states import State
+from segue.ledger.states import State, Step
 
 
 class Recovery(LedgerDatabase):
@@ -35,7 +36,7 @@ class Recovery(LedgerDatabase):
         """Return claims under a lease that ran out to where they came from; returns how many."""
         expired = (
             deliveries.c.namespace == self.namespace,
-            deliveries.c.state == State.CLAIMED,
+            deliveries.c.state.in_(Step.GIVE_BACK.origins),
             deliveries.c.lease_until < now,
         )
         with self._write() as connection:
@@ -59,7 +60,6 @@ class Recovery(LedgerDatabase):
         why = "the worker ended during the call"
         again = and_(literal(resends), deliveries.c.resent == 0, deliveries.c.barred.is_(None))
         values = {
-            "state": State.UNCERTAIN,
             "reason": case((deliveries.c.resent == 1, f"{SENT_AGAIN}: {why}"), else_=why),
             "lease_until": None,  # the owner stays: its late answer is still welcome
             "held_until": case((again, now), else_=None),
@@ -71,7 +71,7 @@ class Recovery(LedgerDatabase):
         for batch in batched(sorted(keys)):
             doubtful = deliveries.c.key.in_(batch), _in_doubt(ended)
             with self._write() as connection:
-                total += change_deliveries(connection, doubtful, values)
+                total += move_deliveries(connection, Step.CALL_UNCERTAIN, doubtful, values)
         return total
 
     def take_doubtful(
@@ -116,18 +116,12 @@ class Recovery(LedgerDatabase):
 
     def expire(self, keys: Iterable[str], now: datetime) -> int:
         """Skip what was held for too long, for good; returns how many. It is to be told."""
-        values = {
-            "state": State.SKIPPED,
-            "reason": Reason.EXPIRED,
-            **NOT_HELD,
-            "untold": 1,
-            "updated_at": now,
-        }
+        values = {"reason": Reason.EXPIRED, **NOT_HELD, "untold": 1, "updated_at": now}
         total = 0
         for batch in batched(sorted(keys)):
-            held = deliveries.c.key.in_(batch), deliveries.c.state == State.HELD
+            mine = [deliveries.c.key.in_(batch)]
             with self._write() as connection:
-                total += change_deliveries(connection, held, values)
+                total += move_deliveries(connection, Step.EXPIRE, mine, values)
         return total
 
     def let_rest(self, workflow: str, action: str, now: datetime, *, resends: bool) -> None:
@@ -220,9 +214,9 @@ class Recovery(LedgerDatabase):
             deliveries.c.state == State.HELD,
             ~exists().where(_its_change()),
         )
-        values = {"state": State.SKIPPED, "reason": Reason.NO_LONGER_A_CHANGE, "updated_at": now}
+        values = {"reason": Reason.NO_LONGER_A_CHANGE, "updated_at": now, **NOT_HELD}
         with self._write() as connection:
-            return change_deliveries(connection, withdrawn, {**values, **NOT_HELD})
+            return move_deliveries(connection, Step.DROP_WITHDRAWN, withdrawn, values)
 
     def postpone(self, keys: Iterable[str], reason: str, until: datetime, now: datetime) -> None:
         """Let what is held wait on: it cannot be read now."""
@@ -238,14 +232,10 @@ class Recovery(LedgerDatabase):
         Then a pass that does not finish it, or dies, leaves it due; as ``released`` it were lost.
         """
         for batch in batched(sorted(keys)):
-            skipped = (
-                deliveries.c.key.in_(batch),
-                STATE == State.SKIPPED,
-                deliveries.c.reason.like(f"{Reason.AFTER}: %"),
-            )
-            values = {"state": State.HELD, "held_until": now, "updated_at": now}
+            followers = deliveries.c.key.in_(batch), deliveries.c.waits_for.is_not(None)
+            values = {"held_until": now, "updated_at": now}
             with self._write() as connection:
-                change_deliveries(connection, skipped, values)
+                move_deliveries(connection, Step.HOLD_FOLLOWER, followers, values)
 
     def due(
         self, workflow: str, action: str, now: datetime, limit: int | None
@@ -294,19 +284,15 @@ def _to_take_up(now: datetime) -> ColumnElement[bool]:
         deliveries.c.state.in_((State.HELD, State.UNCERTAIN)), deliveries.c.held_until <= now
     )
     before = deliveries.alias("before")
-    reason = literal(f"{Reason.AFTER}: ") + before.c.action + " "
     waited_for = exists().where(
         before.c.contact_id == deliveries.c.contact_id,
         unindexed(before.c.span) == deliveries.c.span,
         before.c.change == deliveries.c.change,
         unindexed(before.c.state) == State.DELIVERED,
-        # not LIKE: an underscore, which names of actions have, is a wildcard there
-        func.substr(deliveries.c.reason, 1, func.length(reason)) == reason,
+        before.c.action == deliveries.c.waits_for,
     )
     skipped = and_(
-        deliveries.c.state == State.SKIPPED,
-        deliveries.c.reason.like(f"{Reason.AFTER}: %"),
-        waited_for,
+        deliveries.c.state == State.SKIPPED, deliveries.c.waits_for.is_not(None), waited_for
     )
     return or_(held, skipped)
 

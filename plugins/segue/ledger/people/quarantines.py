@@ -12,8 +12,8 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, case, delete, or_, select, update
 
-from segue.ledger.base import LedgerDatabase, change_deliveries
-from segue.ledger.facts import NOT_HELD, Quarantined, RecordedSpan, SpanKind
+from segue.ledger.base import LedgerDatabase, change_deliveries, move_deliveries
+from segue.ledger.facts import IN_NOBODYS_HANDS, Quarantined, RecordedSpan, SpanKind
 from segue.ledger.reasons import FINAL_SKIPS, Reason
 from segue.ledger.runs.overlaps import in_another_ones_hands
 from segue.ledger.runs.reached import (
@@ -24,21 +24,12 @@ from segue.ledger.runs.reached import (
 )
 from segue.ledger.runs.recording import directory_of, recorded_span, spans_query
 from segue.ledger.schema import definitions, deliveries, quarantines, spans
-from segue.ledger.states import State
+from segue.ledger.states import MAY_HAVE_ARRIVED, UNDER_WAY, UNSENT, Step
 
-_UNSENT = (
-    State.PLANNED,
-    State.RELEASED,
-    State.CLAIMED,  # its worker finds out when it wants to begin the call
-    State.HELD,
-    State.SKIPPED,
-    State.FAILED,  # a cleared task or `segue retry` would send it
-)
 # an approval lifts the bar of a quarantine, and not that of an addition, which went out instead
 _BAR = case(
     (deliveries.c.barred == BARRED_BY_ADDITION, BARRED_BY_ADDITION), else_=BARRED_BY_QUARANTINE
 )
-_REACHED = (State.SENDING, State.DELIVERED, State.UNCERTAIN)
 
 
 class QuarantineRows(LedgerDatabase):
@@ -86,36 +77,21 @@ class QuarantineRows(LedgerDatabase):
         """
         reject_if_judged_again(connection, span_ids)
         theirs = deliveries.c.span.in_(span_ids)
-        open_ones = deliveries.c.state.in_((*_UNSENT, State.SENDING, State.UNCERTAIN))
+        open_ones = deliveries.c.state.in_((*UNSENT, *UNDER_WAY))
         a_change = deliveries.c.reason.not_in(FINAL_SKIPS)
         change_deliveries(connection, (theirs, open_ones, a_change), {"barred": _BAR})
         leave_claims_in_doubt(connection, (theirs, a_change), now)
-        query = (
-            update(deliveries)
-            .where(
-                theirs,
-                or_(deliveries.c.state.in_(_UNSENT), in_another_ones_hands()),
-                a_change,
-            )
-            .values(
-                state=State.SUPPRESSED,
-                reason=Reason.REJECTED,
-                owner=None,
-                lease_until=None,
-                **NOT_HELD,
-                barred=None,
-                untold=None,
-                updated_at=now,
-            )
-        )
-        return connection.execute(query).rowcount
+        unsent = or_(deliveries.c.state.in_(UNSENT), in_another_ones_hands())
+        values = {"reason": Reason.REJECTED, "barred": None, "updated_at": now}
+        values |= IN_NOBODYS_HANDS
+        return move_deliveries(connection, Step.END, (theirs, unsent, a_change), values, lock=False)
 
     def _tried(self, connection: Connection, span_ids: Sequence[int]) -> set[int]:
         """Return the spans of which a call was begun, be it in vain."""
         query = select(deliveries.c.span).where(
             deliveries.c.span.in_(span_ids),
             or_(
-                deliveries.c.state.in_(_REACHED),
+                deliveries.c.state.in_(MAY_HAVE_ARRIVED),
                 and_(deliveries.c.attempts > 0, deliveries.c.reason != Reason.NO_LONGER_A_CHANGE),
             ),
         )

@@ -21,12 +21,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, true, update
 
 from segue.errors import LedgerError
-from segue.ledger.base import LedgerDatabase, change_deliveries, lock_deliveries
+from segue.ledger.base import LedgerDatabase, change_deliveries, lock_deliveries, move_deliveries
 from segue.ledger.facts import NOT_HELD
 from segue.ledger.reasons import Reason
 from segue.ledger.runs.reached import reason_of_barred
 from segue.ledger.schema import deliveries, requests
-from segue.ledger.states import State
+from segue.ledger.states import State, Step
 
 
 class RequestKind(StrEnum):
@@ -206,35 +206,31 @@ class ReleaseRequests(LedgerDatabase):
 
     def _carry_out(self, connection: Connection, request: Request, now: datetime) -> str:
         kind = RequestKind(request.kind)
-        meant = update(deliveries).where(
-            deliveries.c.request == request.id, self._is_as_it_was(request, now)
-        )
+        meant = deliveries.c.request == request.id, self._is_as_it_was(request, now)
         common = {"owner": None, "lease_until": None, "untold": None, "updated_at": now}
         if request.settlement == Settlement.DELIVERED:
             settled = {
-                "state": State.DELIVERED,
                 "reason": f"settled by {request.requested_by}",
                 "delivered_at": func.coalesce(deliveries.c.called_at, now),
                 **NOT_HELD,
             }
-            count = connection.execute(meant.values(**settled, **common)).rowcount
+            values = {**settled, **common}
+            count = move_deliveries(connection, Step.SETTLE_DELIVERED, meant, values, lock=False)
             return f"{count} settled as delivered"
         if kind is RequestKind.DROP:
             return self._drop(connection, meant, common)
         asked = "retry requested" if kind is RequestKind.RETRY else "settled as not delivered"
         barred = deliveries.c.barred.is_not(None)
-        refused = {"state": State.SUPPRESSED, "reason": reason_of_barred(), "barred": None}
-        lost = connection.execute(
-            meant.where(barred).values(**refused, **NOT_HELD, **common)
-        ).rowcount
+        refused = {"reason": reason_of_barred(), "barred": None, **NOT_HELD, **common}
+        lost = move_deliveries(connection, Step.REFUSE_AGAIN, (*meant, barred), refused, lock=False)
         due = {
-            "state": State.HELD,
             "reason": f"{asked} by {request.requested_by}",
             "held_until": now,
             "held_since": None,  # it waits anew
             "resent": 0,  # a person has taken the doubt upon himself
+            **common,
         }
-        count = connection.execute(meant.values(**due, **common)).rowcount
+        count = move_deliveries(connection, Step.SEND_AGAIN, meant, due, lock=False)
         barred_by = (
             "their snapshot is quarantined, the contact was added since, or a policy of their run "
             "keeps them back"
@@ -242,13 +238,17 @@ class ReleaseRequests(LedgerDatabase):
         refusals = f", {lost} not: {barred_by}" if lost else ""
         return f"{count} to be sent again{refusals}"
 
-    def _drop(self, connection: Connection, meant: Any, common: Mapping[str, Any]) -> str:
-        held, doubtful = (deliveries.c.state == each for each in (State.HELD, State.SENDING))
-        dropped = {"state": State.SUPPRESSED, "reason": Reason.DROPPED, **NOT_HELD}
-        count = connection.execute(meant.where(held).values(**dropped, **common)).rowcount
-        unknown = {"state": State.UNCERTAIN, "reason": "nobody was asked: it was dropped"}
-        left = connection.execute(meant.where(doubtful).values(**unknown, **common)).rowcount
-        again = meant.where(deliveries.c.state == State.UNCERTAIN)
+    def _drop(
+        self,
+        connection: Connection,
+        meant: Sequence[ColumnElement[bool]],
+        common: Mapping[str, Any],
+    ) -> str:
+        dropped = {"reason": Reason.DROPPED, **NOT_HELD, **common}
+        count = move_deliveries(connection, Step.DROP, meant, dropped, lock=False)
+        unknown = {"reason": "nobody was asked: it was dropped", **common}
+        left = move_deliveries(connection, Step.DROP_UNASKED, meant, unknown, lock=False)
+        again = update(deliveries).where(*meant, deliveries.c.state == State.UNCERTAIN)
         left += connection.execute(again.values(**NOT_HELD, **common)).rowcount
         in_doubt = f", {left} calls in doubt are uncertain" if left else ""
         return f"{count} dropped{in_doubt}"

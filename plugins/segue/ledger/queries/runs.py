@@ -12,10 +12,10 @@ from sqlalchemy import ColumnElement, and_, distinct, exists, func, not_, or_, s
 
 from segue.ledger.base import STATE, LedgerDatabase, batched, unindexed
 from segue.ledger.reasons import Reason
-from segue.ledger.runs.reached import GONE_OUT, rejected, waiting
+from segue.ledger.runs.reached import rejected, waiting
 from segue.ledger.runs.recording import never_released
 from segue.ledger.schema import changes, definitions, deliveries, runs, spans
-from segue.ledger.states import State
+from segue.ledger.states import ACTED_ON, State
 from segue.segments.kinds import ChangeKind
 
 
@@ -185,7 +185,7 @@ class RunQueries(LedgerDatabase):
         ``enrolled`` when it was ever released. ``but_span`` is an enrolment that is detected
         again: its own do not count.
         """
-        states = (*GONE_OUT, State.PLANNED)
+        states = (*ACTED_ON, State.PLANNED)
         by_added = and_(deliveries.c.change == ChangeKind.ADDED, deliveries.c.state.in_(states))
         by_enrolled = and_(deliveries.c.change == ChangeKind.ENROLLED, not_(never_released()))
         query = select(deliveries.c.contact_id).where(

@@ -16,13 +16,13 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, select, update
 
 from segue.errors import LedgerError
-from segue.ledger.base import lock_deliveries
+from segue.ledger.base import lock_deliveries, move_deliveries
 from segue.ledger.facts import NOT_HELD
 from segue.ledger.keys import keyed_digest
 from segue.ledger.people.suppressions import SuppressionRows
 from segue.ledger.reasons import Reason
 from segue.ledger.schema import changes, deliveries, requests, spans, suppressions
-from segue.ledger.states import State
+from segue.ledger.states import State, Step
 
 PSEUDONYM = "forgotten:"  # and the first half of the digest
 # a call whose lease ran out that long ago is over, and what became of it nobody may be able to ask
@@ -156,13 +156,13 @@ def _erase_deliveries(
         "updated_at": now,
     }
     for row in rows:
-        delivered = row.state == State.DELIVERED
-        state = State.DELIVERED if delivered else State.SUPPRESSED
-        reason = "" if delivered else Reason.FORGOTTEN
         mine, new_key = table.key == row.key, new_keys[row.key]
         if connection.execute(select(table.key).where(table.key == new_key)).first():
             # recorded again after the contact was forgotten: the first row is the true one
             connection.execute(delete(deliveries).where(mine))
             continue
-        values = {**erased, "key": new_key, "state": state, "reason": reason}
-        connection.execute(update(deliveries).where(mine).values(values))
+        connection.execute(update(deliveries).where(mine).values(erased))
+        forgotten = {"reason": Reason.FORGOTTEN}
+        if not move_deliveries(connection, Step.FORGET, [mine], forgotten, lock=False):
+            connection.execute(update(deliveries).where(mine).values(reason=""))
+        connection.execute(update(deliveries).where(mine).values(key=new_key))

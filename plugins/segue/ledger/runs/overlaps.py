@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, exists, func, or_, select, update
 
-from segue.ledger.base import unindexed
+from segue.ledger.base import move_deliveries, unindexed
 from segue.ledger.facts import COVERING_KINDS
 from segue.ledger.reasons import Reason
 from segue.ledger.runs.reached import (
@@ -23,7 +23,7 @@ from segue.ledger.runs.reached import (
     rejected_before,
 )
 from segue.ledger.schema import deliveries, spans
-from segue.ledger.states import State
+from segue.ledger.states import NOT_RELEASED, State, Step
 from segue.ledger.stretches import Point, Stretch, by_end, compared_over
 
 
@@ -52,7 +52,7 @@ def leave_to_others(connection: Connection, span_ids: Collection[int], now: date
         )
         sent = unindexed(theirs.c.state) == State.DELIVERED
         in_hand = and_(
-            unindexed(theirs.c.state).not_in((State.PLANNED, State.SUPPRESSED)),
+            unindexed(theirs.c.state).not_in(NOT_RELEASED),
             theirs.c.reason != Reason.NO_LONGER_A_CHANGE,
         )
         results = (
@@ -62,20 +62,14 @@ def leave_to_others(connection: Connection, span_ids: Collection[int], now: date
             .scalar_subquery()
         )
         waiting = or_(deliveries.c.state == State.PLANNED, rejected())
-        mine = update(deliveries).where(deliveries.c.span == span_id, waiting)
-        left = {"state": State.SUPPRESSED, "updated_at": now}
-        connection.execute(
-            mine.where(exists().where(*same, sent)).values(
-                **left, reason=Reason.SENT_BEFORE, results=results, barred=None
-            )
-        )
-        connection.execute(
-            mine.where(exists().where(*same, in_hand)).values(
-                **left,
-                reason=Reason.IN_HAND,
-                barred=rejected_before(),
-            )
-        )
+        mine = deliveries.c.span == span_id, waiting
+        for theirs_are, why in (
+            (sent, {"reason": Reason.SENT_BEFORE, "results": results, "barred": None}),
+            (in_hand, {"reason": Reason.IN_HAND, "barred": rejected_before()}),
+        ):
+            left = *mine, exists().where(*same, theirs_are)
+            values = {**why, "updated_at": now}
+            move_deliveries(connection, Step.LEAVE_OUT, left, values, lock=False)
 
 
 def take_back(connection: Connection, span_id: int, now: datetime) -> None:
@@ -85,7 +79,7 @@ def take_back(connection: Connection, span_id: int, now: datetime) -> None:
         update(deliveries)
         .where(deliveries.c.span == span_id, left_to_another())
         .values(
-            state=case((was_rejected, State.SUPPRESSED), else_=State.PLANNED),
+            state=case((was_rejected, Step.REJECT.to), else_=Step.PLAN_AGAIN.to),
             reason=case((was_rejected, Reason.REJECTED), else_=""),
             barred=None,
             updated_at=now,

@@ -29,22 +29,20 @@ from sqlalchemy import (
     update,
 )
 
-from segue.ledger.base import STATE, batched, change_deliveries, unindexed
-from segue.ledger.facts import NOT_HELD, SpanKind
+from segue.ledger.base import STATE, batched, change_deliveries, move_deliveries, unindexed
+from segue.ledger.facts import IN_NOBODYS_HANDS, SpanKind
 from segue.ledger.reasons import FINAL_SKIPS, Reason
 from segue.ledger.schema import changes, deliveries, spans
-from segue.ledger.states import State
-from segue.segments.kinds import ChangeKind
-
-GONE_OUT = (
-    State.DELIVERED,
-    State.UNCERTAIN,
-    State.SENDING,
-    State.CLAIMED,
-    State.RELEASED,
-    State.HELD,
+from segue.ledger.states import (
+    ACTED_ON,
+    COMES_BACK,
+    NOT_RELEASED,
+    RELEASED_UNSENT,
+    UNDER_WAY,
+    State,
+    Step,
 )
-
+from segue.segments.kinds import ChangeKind
 
 REJECTED_BEFORE = 1  # in ``barred``, of what is left to another span
 BARRED_BY_QUARANTINE, BARRED_BY_ADDITION = 1, 2  # in ``barred``, of what is under way or in doubt
@@ -57,9 +55,6 @@ _WHY_BARRED = {
     BARRED_BY_ADDITION: Reason.REACHED,
     **{number: reason for reason, number in BARRED_BY_POLICY.items()},
 }
-_UNDER_WAY = (State.SENDING, State.UNCERTAIN)
-_COMES_BACK = (State.FAILED, State.SKIPPED)  # where a run is cleared or a retry asked for
-_UNSENT = (State.RELEASED, State.CLAIMED, State.HELD, *_COMES_BACK)
 
 
 def rejected() -> ColumnElement[bool]:
@@ -115,8 +110,8 @@ def end_overtaken(
         suppress_reached(connection, [enrolment.id], now)
         members = select(deliveries.c.contact_id).where(deliveries.c.span == enrolment.id, which)
         for batch in batched(connection.execute(members.distinct()).scalars().all()):
-            ended = {"state": State.SUPPRESSED, "reason": Reason.REACHED, "updated_at": now}
-            change_deliveries(connection, _added_before(enrolment, batch), ended)
+            ended = {"reason": Reason.REACHED, "updated_at": now}
+            move_deliveries(connection, Step.END, _added_before(enrolment, batch), ended)
 
 
 def _added_before(enrolment: Row[Any], contact_ids: Sequence[str]) -> Sequence[ColumnElement[bool]]:
@@ -137,7 +132,7 @@ def _added_before(enrolment: Row[Any], contact_ids: Sequence[str]) -> Sequence[C
         deliveries.c.contact_id.in_(contact_ids),
         unindexed(deliveries.c.span).in_(before),
         unindexed(deliveries.c.change) == ChangeKind.ADDED,
-        STATE.in_(_COMES_BACK),
+        STATE.in_(COMES_BACK),
         deliveries.c.reason != Reason.NO_LONGER_A_CHANGE,
     )
 
@@ -172,13 +167,12 @@ def end_enrolled(connection: Connection, span_ids: Collection[int], now: datetim
             unindexed(additions.c.state) == State.RELEASED,
         ),
     )
-    open_ones = (*overtaken, deliveries.c.state.in_((*_UNSENT, *_UNDER_WAY)))
+    open_ones = (*overtaken, deliveries.c.state.in_((*RELEASED_UNSENT, *UNDER_WAY)))
     change_deliveries(connection, open_ones, {"barred": BARRED_BY_ADDITION})  # locks them all
     leave_claims_in_doubt(connection, overtaken, now)
-    ending = {"state": State.SUPPRESSED, "reason": Reason.REACHED, "updated_at": now}
-    let_go = {"owner": None, "lease_until": None, "barred": None, "untold": None, **NOT_HELD}
-    unsent = update(deliveries).where(*overtaken, deliveries.c.state.in_(_UNSENT))
-    connection.execute(unsent.values(**ending, **let_go))
+    unsent = *overtaken, deliveries.c.state.in_(RELEASED_UNSENT)
+    values = {"reason": Reason.REACHED, "barred": None, "updated_at": now, **IN_NOBODYS_HANDS}
+    move_deliveries(connection, Step.END, unsent, values, lock=False)
 
 
 def leave_claims_in_doubt(
@@ -188,10 +182,9 @@ def leave_claims_in_doubt(
 
     It comes before what is claimed is suppressed or skipped, and after it was locked.
     """
-    once_more = deliveries.c.state == State.CLAIMED, deliveries.c.resent == 1
-    as_before = {"state": State.UNCERTAIN, "resent": 0, "owner": None, "lease_until": None}
-    query = update(deliveries).where(*which, *once_more)
-    connection.execute(query.values(**as_before, updated_at=now))
+    once_more = *which, deliveries.c.state == State.CLAIMED, deliveries.c.resent == 1
+    as_before = {"resent": 0, "owner": None, "lease_until": None, "updated_at": now}
+    move_deliveries(connection, Step.DOUBT_AGAIN, once_more, as_before, lock=False)
 
 
 def reason_of_barred() -> ColumnElement[str]:
@@ -218,16 +211,9 @@ def suppress_reached(connection: Connection, span_ids: Collection[int], now: dat
     )
     for span in connection.execute(query).all():
         unreleased = or_(deliveries.c.state == State.PLANNED, rejected())
-        connection.execute(
-            update(deliveries)
-            .where(deliveries.c.span == span.id, unreleased, _reached(span))
-            .values(
-                state=State.SUPPRESSED,
-                reason=Reason.REACHED,
-                barred=rejected_before(),
-                updated_at=now,
-            )
-        )
+        which = deliveries.c.span == span.id, unreleased, _reached(span)
+        values = {"reason": Reason.REACHED, "barred": rejected_before(), "updated_at": now}
+        move_deliveries(connection, Step.LEAVE_OUT, which, values, lock=False)
 
 
 def _compared_with() -> ColumnElement[datetime]:
@@ -255,14 +241,14 @@ def _reached(span: Any) -> ColumnElement[bool]:
     was_enrolled = and_(
         deliveries.c.change == ChangeKind.ADDED,
         other.c.change == ChangeKind.ENROLLED,
-        other.c.state.not_in((State.PLANNED, State.SUPPRESSED)),
+        other.c.state.not_in(NOT_RELEASED),
         other.c.reason != Reason.NO_LONGER_A_CHANGE,
         other.c.event_at >= span.compared_with,
     )
     was_added = and_(
         deliveries.c.change == ChangeKind.ENROLLED,
         other.c.change == ChangeKind.ADDED,
-        unindexed(other.c.state).in_(GONE_OUT),
+        unindexed(other.c.state).in_(ACTED_ON),
     )
     return exists().where(
         other.c.contact_id == deliveries.c.contact_id,

@@ -15,11 +15,13 @@ from segue.ledger.base import (
     batched,
     change_deliveries,
     lock_deliveries,
+    move_deliveries,
     unindexed,
 )
 from segue.ledger.deliveries.claims import NOT_SENT_AGAIN
 from segue.ledger.facts import (
     COVERING_KINDS,
+    IN_NOBODYS_HANDS,
     NOT_HELD,
     Decision,
     DetectedSpan,
@@ -47,7 +49,7 @@ from segue.ledger.schema import (
     spans,
     workflows,
 )
-from segue.ledger.states import State
+from segue.ledger.states import NOT_RELEASED, UNDER_WAY, UNSENT, State, Step
 from segue.ledger.stretches import Point, Stretch, overlap
 
 
@@ -360,7 +362,7 @@ class Recording(SuppressionRows):
             "snapshot": span.stretch.current.key,
             "span": span_id,
             "event_at": span.stretch.current.as_of,
-            "state": State.SUPPRESSED if span.suppressed else State.PLANNED,
+            "state": (Step.RECORD_SUPPRESSED if span.suppressed else Step.RECORD).to,
             "reason": span.suppressed or "",
             "planned_at": now,
             "updated_at": now,
@@ -407,8 +409,8 @@ class Recording(SuppressionRows):
             keys = [row.key for row in moved]
             mine = update(deliveries).where(deliveries.c.key.in_(keys))
             connection.execute(mine.values(values))
-            again = mine.where(STATE == State.SKIPPED)
-            connection.execute(again.values(state=State.PLANNED, reason=""))
+            again = deliveries.c.key.in_(keys), STATE == State.SKIPPED
+            move_deliveries(connection, Step.PLAN_AGAIN, again, {"reason": ""}, lock=False)
             _delete_changes(connection, {(row.span, *by_key[row.key]) for row in moved})
 
     def _loose_spans(self, workflow: str, but: int) -> Any:
@@ -457,16 +459,13 @@ class Recording(SuppressionRows):
             for row in rows
             if row.reason == Reason.NO_LONGER_A_CHANGE and row.key in produced
         ]
-        for keys, state, reason in (
-            (gone, State.SKIPPED, Reason.NO_LONGER_A_CHANGE),
-            (back, State.PLANNED, ""),
+        for keys, step, reason in (
+            (gone, Step.WITHDRAW, Reason.NO_LONGER_A_CHANGE),
+            (back, Step.PLAN_AGAIN, ""),
         ):
+            values = {"reason": reason, "updated_at": now, **IN_NOBODYS_HANDS}
             for batch in batched(keys):
-                values = {"state": state, "reason": reason, "updated_at": now}
-                values |= _IN_NOBODYS_HANDS
-                connection.execute(
-                    update(deliveries).where(deliveries.c.key.in_(batch)).values(values)
-                )
+                move_deliveries(connection, step, [deliveries.c.key.in_(batch)], values, lock=False)
 
     def _delete_changes(self, connection: Connection, span_id: int, span: DetectedSpan) -> None:
         produced = {(contact_id, change) for contact_id, change, _ in span.changes}
@@ -495,8 +494,8 @@ class Recording(SuppressionRows):
         )
         bars = [number for reason, number in BARRED_BY_POLICY.items() if reason in POLICY_REASONS]
         is_barred = deliveries.c.barred.in_(bars)
-        values = {"state": State.PLANNED, "reason": "", "updated_at": now}
-        connection.execute(update(deliveries).where(mine, *by_policy).values(values))
+        values = {"reason": "", "updated_at": now}
+        move_deliveries(connection, Step.PLAN_AGAIN, (mine, *by_policy), values, lock=False)
         connection.execute(update(deliveries).where(mine, is_barred).values(barred=None))
 
     def _suppress(self, connection: Connection, span_id: int, reason: str, now: datetime) -> None:
@@ -508,7 +507,7 @@ class Recording(SuppressionRows):
         if reason == Reason.PRUNED:  # no answer may release what the ledger has forgotten
             which = or_(which, rejected())
         in_doubt = and_(
-            deliveries.c.state.in_((State.SENDING, State.UNCERTAIN)),
+            deliveries.c.state.in_(UNDER_WAY),
             or_(
                 deliveries.c.barred.is_(None),
                 deliveries.c.barred.in_(list(BARRED_BY_POLICY.values())),
@@ -521,13 +520,8 @@ class Recording(SuppressionRows):
         due = deliveries.c.state == State.UNCERTAIN, deliveries.c.held_until.is_not(None)
         doubt = {"reason": f"{NOT_SENT_AGAIN}: {reason}", **NOT_HELD, "updated_at": now}
         connection.execute(update(deliveries).where(mine, *due).values(doubt))
-        values = {"state": State.SUPPRESSED, "reason": reason, "updated_at": now}
-        connection.execute(
-            update(deliveries).where(mine, which).values({**values, **_IN_NOBODYS_HANDS})
-        )
-
-
-_IN_NOBODYS_HANDS = {"owner": None, "lease_until": None, **NOT_HELD, "untold": None}
+        values = {"reason": reason, "updated_at": now, **IN_NOBODYS_HANDS}
+        move_deliveries(connection, Step.END, (mine, which), values, lock=False)
 
 
 def _lock_open(connection: Connection, span_id: int) -> None:
@@ -544,16 +538,8 @@ def _unsent() -> ColumnElement[bool]:
     What a worker has claimed is among it: the worker finds out when it wants to begin the call,
     and where it is dead nothing would come of the claim but a delivery that no branch sends.
     """
-    states = (
-        State.PLANNED,
-        State.RELEASED,
-        State.CLAIMED,
-        State.HELD,
-        State.SKIPPED,
-        State.FAILED,
-    )
     return or_(
-        deliveries.c.state.in_(states),
+        deliveries.c.state.in_(UNSENT),
         and_(
             deliveries.c.state == State.SUPPRESSED,
             deliveries.c.reason.in_(POLICY_REASONS),
@@ -568,7 +554,7 @@ def never_released() -> ColumnElement[bool]:
     such, whatever became of it earlier: it stands in nobody's way.
     """
     return or_(
-        STATE.in_((State.PLANNED, State.SUPPRESSED)),
+        STATE.in_(NOT_RELEASED),
         and_(
             STATE == State.SKIPPED,
             deliveries.c.reason == Reason.NO_LONGER_A_CHANGE,

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, or_, select, update
 
-from segue.ledger.base import change_deliveries
+from segue.ledger.base import change_deliveries, move_deliveries
 from segue.ledger.facts import Decision, Quarantined, RecordedRun, SpanKind
 from segue.ledger.people.quarantines import QuarantineRows
 from segue.ledger.reasons import Reason
@@ -30,7 +30,7 @@ from segue.ledger.runs.reached import (
     waiting,
 )
 from segue.ledger.schema import deliveries, runs, spans
-from segue.ledger.states import State
+from segue.ledger.states import State, Step
 
 
 class Releases(QuarantineRows):
@@ -112,8 +112,8 @@ class Releases(QuarantineRows):
         self._write_decision(connection, run, decision)
         reject_if_judged_again(connection, span_ids)
         waits = deliveries.c.span.in_(span_ids), or_(_PLANNED, in_another_ones_hands())
-        values = {"state": State.SUPPRESSED, "reason": Reason.REJECTED, "barred": None}
-        return change_deliveries(connection, waits, {**values, "updated_at": decision.at})
+        values = {"reason": Reason.REJECTED, "barred": None, "updated_at": decision.at}
+        return move_deliveries(connection, Step.REJECT, waits, values)
 
     def _release(
         self,
@@ -136,12 +136,9 @@ class Releases(QuarantineRows):
         released = 0
         for span_id in live_ids:  # one after the other: two of them may hold the same change
             leave_to_others(connection, [span_id], now)
-            query = (
-                update(deliveries)
-                .where(deliveries.c.span == span_id, which)
-                .values(state=State.RELEASED, reason="", updated_at=now)
-            )
-            released += connection.execute(query).rowcount
+            these = deliveries.c.span == span_id, which
+            values = {"reason": "", "updated_at": now}
+            released += move_deliveries(connection, Step.RELEASE, these, values, lock=False)
         end_enrolled(connection, live_ids, now)
         return released
 
@@ -167,5 +164,5 @@ def _leave_out_removed(
     Defined again, it is planned again once the run is cleared from detect_changes.
     """
     removed = deliveries.c.span.in_(span_ids), _PLANNED, deliveries.c.action.not_in(actions)
-    values = {"state": State.SKIPPED, "reason": Reason.NO_LONGER_A_CHANGE, "updated_at": now}
-    connection.execute(update(deliveries).where(*removed).values(values))
+    values = {"reason": Reason.NO_LONGER_A_CHANGE, "updated_at": now}
+    move_deliveries(connection, Step.WITHDRAW, removed, values, lock=False)

@@ -424,7 +424,7 @@ def test_what_follows_one_action_does_not_follow_another_of_nearly_its_name(
         for action, values in {
             delivered: {"state": State.DELIVERED},
             failed: {"state": State.FAILED},
-            "follower": {"state": State.SKIPPED, "reason": f"after: {failed} failed"},
+            "follower": {"state": State.SKIPPED, "waits_for": failed},
         }.items():
             its = update(deliveries).where(deliveries.c.action == action)
             connection.execute(its.values(values))

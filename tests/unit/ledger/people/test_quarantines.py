@@ -103,7 +103,7 @@ def test_a_worker_that_has_claimed_deliveries_begins_none_after_a_quarantine(led
     keys = claimed(ledger, "a", "b")
     done = quarantine(ledger)
     assert (len(done.withdrawn), done.rejected) == (1, 2)
-    late = [Finished(keys[0], State.RELEASED), Finished(keys[1], State.CLAIMED)]
+    late = [Finished(keys[0], State.HELD), Finished(keys[1], State.CLAIMED)]
     assert advance(ledger, late, keys, owner="me", now=NOW, lease_until=LEASE) == frozenset()
     assert ledger.deliveries.give_back("me", NOW) == 0
     assert ledger.deliveries.free_expired(LEASE + timedelta(days=1)) == 0

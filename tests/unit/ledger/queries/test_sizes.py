@@ -6,9 +6,6 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import create_engine, text
 
 from segue.ledger import Ledger
 from segue.ledger.facts import Run
@@ -155,38 +152,3 @@ def test_contacts_are_offered_by_how_their_ids_begin(filled: Ledger):
     assert filled.queries.contacts_beginning("an", ["welcome"], 10) == ["ann"]
     assert filled.queries.contacts_beginning("An", every, 10) == []
     assert filled.queries.contacts_beginning("%", every, 10) == []
-
-
-# ---- the migration -----------------------------------------------------------------------------
-
-
-def test_spans_of_before_learn_their_segment_from_their_definition(tmp_path):
-    engine = create_engine(f"sqlite:///{tmp_path / 'segue.db'}")
-    config = Config()
-    config.set_main_option("script_location", "plugins/segue/ledger/migrations")
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0005")
-        connection.execute(
-            text("INSERT INTO definitions VALUES (:hash, 'welcome', :body, '2026-11-01')"),
-            {"hash": DEFINITION[0], "body": DEFINITION[1]},
-        )
-        connection.execute(
-            text(
-                "INSERT INTO runs (id, namespace, workflow, run_id, outcome, reason,"
-                " recorded_only, recorded_at) VALUES (1, 'test', 'welcome', 'r', 'recorded', '',"
-                " 0, '2026-11-01')"
-            )
-        )
-        connection.execute(
-            text(
-                "INSERT INTO spans (id, run, namespace, workflow, kind, reason, current_key,"
-                " previous_as_of, current_as_of, current_fingerprint, current_size, definition,"
-                " recorded_at) VALUES (1, 1, 'test', 'welcome', 'changes', '', '2026-11-22',"
-                " '2026-11-21', '2026-11-22', 'f', 3, :hash, '2026-11-01')"
-            ),
-            {"hash": DEFINITION[0]},
-        )
-        command.upgrade(config, "0006")
-        assert connection.execute(text("SELECT segment FROM spans")).scalar() == "vip"
-    engine.dispose()

@@ -416,7 +416,7 @@ def test_a_rejection_and_its_quarantine_happen_both_or_not_at_all(two, monkeypat
 
     question = recorded(two), ids(two), NO
     with monkeypatch.context() as broken, pytest.raises(Died):
-        broken.setattr(two, "_write_decision", die)
+        broken.setattr(two.runs, "_write_decision", die)
         two.runs.reject_snapshot(*question, **SNAPSHOT)
     assert two.people.quarantined("people") == {}
     assert states(two) == {"a@22": "planned", "b@22": "planned"}
