@@ -7,6 +7,7 @@
     │   ├── SnapshotMissing
     │   ├── SnapshotRewritten
     │   └── AudienceEdited   clear the run from detect_changes
+    ├── RunHalted            look at the run: no retry of its task helps
     ├── LedgerError          fix or migrate the ledger's database
     └── DeliveryError        one delivery, or a whole connection, did not work
         ├── ContactFailure   permanent, of this contact: record it, go on with the next
@@ -73,6 +74,10 @@ class SnapshotRewritten(DataError):
 
 class AudienceEdited(DataError):
     """The definitions that decide who is acted on changed after a run recorded its changes."""
+
+
+class RunHalted(SegueError):
+    """A run does not go on by itself: a person has to do what the message says."""
 
 
 class LedgerError(SegueError):

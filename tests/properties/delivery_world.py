@@ -44,9 +44,10 @@ from segue.ledger.facts import Decision, RecordedRun, RecordedSpan, Run, Wishes
 from segue.ledger.people.release_requests import RequestKind, Selection, Settlement
 from segue.runs.areas import RunArea
 from segue.runs.branches import BranchRef, cut
+from segue.runs.context import RunContext
 from segue.runs.detection import detect
 from segue.runs.gaps import gaps
-from segue.runs.guard import judge_policies, live_spans, question
+from segue.runs.guard import judge_policies, question
 from segue.runs.report import report_run
 from segue.segments.definition import SegmentDefinition
 from segue.segments.membership.store import MembershipStore
@@ -765,7 +766,7 @@ class World:
         other.deliveries.free_expired(self.now)
         with suppress(SegueError):
             run = Run(NAME, "from another namespace")
-            detect(self.workflow, run, Wishes(), ledger=other, store=self.store, now=self.now)
+            detect(RunContext(self.workflow, run, other, self.now), self.store)
         if self.ledger.queries.list_deliveries() != before or other.deliveries.actions_with_work(
             self.now
         ):
@@ -776,7 +777,7 @@ class World:
         other = Ledger(self.engine, f"{self.namespace} changed")
         run = Run(NAME, "changed")
         try:
-            detect(self.workflow, run, Wishes(), ledger=other, store=self.store, now=self.now)
+            detect(RunContext(self.workflow, run, other, self.now), self.store)
         except SettingsError:
             return
         self.violations.append("a changed namespace began anew")
@@ -797,7 +798,7 @@ class World:
     def _detect(self, dag_run: DagRun, ledger: Ledger) -> None:
         resolved = self.workflow
         found = detect(
-            resolved, dag_run.run, dag_run.wishes, ledger=ledger, store=self.store, now=self.now
+            RunContext(resolved, dag_run.run, ledger, self.now, dag_run.wishes), self.store
         )
         self.only_records[dag_run.run.run_id] = (
             dag_run.run.is_backfill and self.policies.get("backfill", "record") == "record"
@@ -812,11 +813,12 @@ class World:
         dag_run.refs = area.write_slices(cut(changes, resolved.definition.branches))
 
     def _guard(self, dag_run: DagRun, ledger: Ledger) -> None:
-        recorded = ledger.runs.find_run(NAME, dag_run.run.run_id)
-        judge_policies(self.workflow, recorded, dag_run.wishes, ledger, self.now)
-        spans = live_spans(recorded, ledger)
+        context = RunContext(self.workflow, dag_run.run, ledger, self.now, dag_run.wishes)
+        recorded = context.record()
+        judge_policies(context, recorded)
+        spans = context.live_spans(recorded)
         ids = [span.id for span in spans]
-        if question(self.workflow, recorded, ledger) is None:
+        if question(context, recorded) is None:
             ledger.runs.release(ids, self.now, self.workflow.action_ids)
         elif self.answer == "approve":
             waiting = self._of_spans(spans)

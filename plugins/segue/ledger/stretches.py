@@ -38,6 +38,16 @@ class Stretch:
         """The keys of the two snapshots."""
         return self.previous.key, self.current.key
 
+    def contains(self, other: Stretch) -> bool:
+        """Tell whether all the time of another stretch lies within this one."""
+        return (
+            self.previous.as_of <= other.previous.as_of
+            and other.current.as_of <= self.current.as_of
+        )
+
+    def __str__(self) -> str:
+        return f"{self.previous.key} → {self.current.key}"
+
 
 def overlap(one: Stretch, other: Stretch) -> bool:
     """Tell whether two stretches share some time."""

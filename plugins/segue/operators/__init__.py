@@ -1,4 +1,4 @@
-"""Airflow operators: the public building blocks of a Segue DAG, each a call into the core."""
+"""Airflow operators: the building blocks of a Segue DAG, each one call into the core."""
 
 from __future__ import annotations
 

@@ -23,12 +23,15 @@ from segue.documents import did_you_mean
 from segue.errors import LedgerError, SettingsError
 from segue.ledger import Ledger
 from segue.ledger.facts import Run, Wishes
+from segue.runs.context import NO_WISHES, RunContext
 from segue.settings import Settings
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection, Context
 
+    from segue.runs.areas import RunArea
     from segue.segments.membership.store import MembershipStore
+    from segue.workflows.resolved import ResolvedWorkflow
 
 _OF_FIELDS = frozenset({"host", "port", "user", "password", "dbname"})  # not an extra's
 _LARGEST_SKEW = timedelta(seconds=30)  # half a lease: nobody takes over what is under way
@@ -144,6 +147,22 @@ def run_of(workflow: str, context: Context) -> Run:
         is_backfill=dag_run.run_type == "backfill",
         clear_number=dag_run.clear_number or 0,
     )
+
+
+def run_context(
+    workflow: ResolvedWorkflow, context: Context, wishes: Wishes = NO_WISHES
+) -> RunContext:
+    """Return what a task decides with: its run, this process's ledger, the time."""
+    run = run_of(workflow.name, context)
+    return RunContext(workflow, run, open_ledger(), datetime.now(UTC), wishes)
+
+
+def run_area(run: RunContext) -> RunArea:
+    """Return where the files of a run are."""
+    from segue.runs.areas import RunArea  # brings pandas
+
+    settings = task_settings()
+    return RunArea.of_run(settings.state, settings.namespace, run.run.workflow, run.run.run_id)
 
 
 def wishes_of(context: Context) -> Wishes:

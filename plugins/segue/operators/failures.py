@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from segue.errors import (
     AudienceEdited,
     DefinitionError,
+    RunHalted,
     SegueError,
     SettingsError,
     SnapshotRewritten,
@@ -19,7 +20,7 @@ from segue.errors import (
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # what no retry can cure: a person has to change something first
-_FINAL = (AudienceEdited, DefinitionError, SettingsError, SnapshotRewritten)
+_FINAL = (AudienceEdited, DefinitionError, RunHalted, SettingsError, SnapshotRewritten)
 
 
 def shown_plainly(execute: Function) -> Function:

@@ -22,13 +22,14 @@ from segue.contacts.recheck import current_consent
 from segue.contracts.live_source import stand_ins
 from segue.delivery import candidates
 from segue.delivery.candidates import Candidate, Terms
-from segue.ledger.facts import DeliveryRow, DetectedSpan, Wishes
+from segue.ledger.facts import DeliveryRow, DetectedSpan, SpanKind
 from segue.ledger.keys import delivery_key
 from segue.ledger.reasons import Reason
 from segue.ledger.states import State
-from segue.ledger.stretches import Point, Stretch
-from segue.runs import detection
+from segue.runs.comparison import compare
 from segue.runs.guard import beyond_limits
+from segue.runs.snapshot_pair import stretch_between
+from segue.runs.suppression import suppressing_policy
 from segue.segments.conditions import Condition
 from segue.segments.membership.store import membership, membership_pieces
 from segue.workflows.definition import Action, prerequisites
@@ -195,10 +196,10 @@ def compare_pair(
     now: datetime,
 ) -> DetectedSpan:
     """Return the changes between two snapshots as detection finds them; raise DataError."""
-    end = Point(current.as_of, current.key)
-    begin = Point(previous.as_of, previous.key) if previous else end
-    stretch = Stretch(begin, end)
-    return detection.compare(resolved, stretch, False, Wishes(), store=store, now=now)
+    part = stretch_between(previous, current)
+    span = compare(resolved, part, store=store, now=now)
+    policy = suppressing_policy(resolved, part, now)
+    return replace(span, suppressed=policy) if span.kind == SpanKind.CHANGES else span
 
 
 def rehearse(

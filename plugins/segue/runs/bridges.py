@@ -43,18 +43,20 @@ class Bridge:
         if self.by_run:
             noun += " of the run of" if one else " of the runs of"
         short = f"; shorter than that: {' and '.join(self.windows)}" if self.windows else ""
-        ends = f"{self.stretch.previous.key} → {self.stretch.current.key}"
         return (
-            f"{ends} bridges the {noun} {shown}{more}, which {verb} missing: who was in the "
-            f"segment only in between is not seen{short}"
+            f"{self.stretch} bridges the {noun} {shown}{more}, which {verb} missing: who was in "
+            f"the segment only in between is not seen{short}"
         )
 
 
 def bridges(resolved: ResolvedWorkflow, spans: Iterable[RecordedSpan]) -> list[Bridge]:
     """Return those of a workflow's recorded spans that are bridges, in order of time."""
     stretches = sorted(span.stretch for span in spans if span.kind == SpanKind.CHANGES)
-    found = (_bridge(resolved, stretch) for stretch in stretches)
-    return [bridge for bridge in found if bridge is not None]
+    return [
+        bridge
+        for bridge in (_bridge(resolved, stretch) for stretch in stretches)
+        if bridge is not None
+    ]
 
 
 def _bridge(resolved: ResolvedWorkflow, stretch: Stretch) -> Bridge | None:
@@ -86,17 +88,17 @@ def _missing(
     """
     first, *others = ticks[1:-1]
     start, end = (_wall(point.as_of, zone) for point in (stretch.previous, stretch.current))
-    # a snapshot that is a little late is still that run's
-    late = min(after - before for before, after in pairwise(ticks)) / 2
+    steps = [after - before for before, after in pairwise(ticks)]
+    late = min(steps) / 2  # a snapshot that is a little late is still that run's
     absent = [tick for tick in others if end - (start + (tick - first)) > late]
     since = start - _wall(compared, zone)
-    keys = {
-        tick: _key(stretch.previous.key, compared, since + tick - first, zone) for tick in absent
-    }
-    absent = [tick for tick in absent if keys[tick] not in stretch.keys]
-    if len({after - before for before, after in pairwise(ticks[:-1])}) == 1:
-        return list(dict.fromkeys(keys[tick] for tick in absent)), False
-    return [f"{tick:%Y-%m-%d %H:%M}" for tick in absent], True
+    pairs = [
+        (tick, _key(stretch.previous.key, compared, since + tick - first, zone)) for tick in absent
+    ]
+    pairs = [(tick, key) for tick, key in pairs if key not in stretch.keys]
+    if len(set(steps[:-1])) == 1:
+        return list(dict.fromkeys(key for _, key in pairs)), False
+    return [f"{tick:%Y-%m-%d %H:%M}" for tick, _ in pairs], True
 
 
 def _ticks(resolved: ResolvedWorkflow, stretch: Stretch) -> list[datetime]:

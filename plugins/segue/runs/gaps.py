@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from segue.directory.snapshots import Snapshot
-from segue.ledger.stretches import Point, Stretch, uncovered_steps, usable_part
+from segue.ledger.stretches import Stretch, uncovered_steps, usable_part
+from segue.runs.snapshot_pair import point_of
 from segue.workflows.resolved import ResolvedWorkflow
 from segue.workflows.schedule import next_tick
 
@@ -58,12 +59,12 @@ def gaps(
     """
     watched = _watched(resolved, [snapshot for snapshot in snapshots if snapshot.complete])
     covered = sorted(recorded)
-    found = []
-    for part in uncovered_steps([_point(snapshot) for snapshot in watched], covered):
+    holes = []
+    for part in uncovered_steps([point_of(snapshot) for snapshot in watched], covered):
         usable = usable_part(part, covered, quarantined)
         due, too_old = _due(resolved, part, now), _is_too_old(resolved, part, now)
-        found.append(Gap(resolved.name, usable or part, due, too_old, usable is not None))
-    return [gap for gap in found if watermark is None or gap.stretch.previous.as_of >= watermark]
+        holes.append(Gap(resolved.name, usable or part, due, too_old, usable is not None))
+    return [gap for gap in holes if watermark is None or gap.stretch.previous.as_of >= watermark]
 
 
 def _watched(resolved: ResolvedWorkflow, complete: Sequence[Snapshot]) -> list[Snapshot]:
@@ -94,7 +95,3 @@ def _is_too_old(resolved: ResolvedWorkflow, part: Stretch, now: datetime) -> boo
     max_age = resolved.definition.policies.max_age
     oldest = None if max_age is None else max_age.before(now, resolved.directory.zone)
     return oldest is not None and part.current.as_of < oldest
-
-
-def _point(snapshot: Snapshot) -> Point:
-    return Point(snapshot.as_of, snapshot.key)

@@ -13,14 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from segue.ledger import Ledger
-from segue.ledger.facts import RecordedRun, RecordedSpan, SpanKind, Wishes
+from segue.ledger.facts import RecordedRun, RecordedSpan, SpanKind
 from segue.ledger.reasons import Reason
+from segue.runs.context import RunContext
 from segue.runs.suppression import is_pruned, suppressing_policy
 from segue.workflows.definition import GuardLimits
-from segue.workflows.resolved import ResolvedWorkflow
 
 _EXAMPLES = 10  # contact ids of each kind of change that a person is shown
+_ENROLMENT = "present members are enrolled because a person asked for it"
 _ODD = re.compile(r"[^\w.:@+=/ -]")  # what could break out of a cell
 
 _CHOICES = (
@@ -55,7 +55,7 @@ class Question:
             f"| {kind} | {count} | {_ids(self.examples[kind], count)} |"
             for kind, count in sorted(self.waiting.items())
         ]
-        seen = "who they are" if self._is_enrolment else "every message"
+        whom = "who they are" if self._is_enrolment else "every message"
         lines = [
             *(f"Snapshots {_pair(span)}" for span in self.spans),
             "",
@@ -66,7 +66,7 @@ class Question:
             "|---|---|---|",
             *rows,
             "",
-            f"See {seen} first: `{self._command}`",
+            f"See {whom} first: `{self._command}`",
             "",
             _CHOICES,
             "",
@@ -99,107 +99,94 @@ class Question:
         )
 
 
-def live_spans(run: RecordedRun, ledger: Ledger) -> list[RecordedSpan]:
-    """Return the spans of a run that something may be released of."""
-    return [span for span in ledger.runs.spans_of(run) if not span.is_withdrawn]
-
-
-def judge_policies(
-    resolved: ResolvedWorkflow, run: RecordedRun, wishes: Wishes, ledger: Ledger, now: datetime
-) -> None:
+def judge_policies(context: RunContext, record: RecordedRun) -> None:
     """Let the policies judge a run's spans again: the guard may run long after detection.
 
     It only withholds: what detect_changes found suppressed has no branch that could send it, and
     is given back by detect_changes alone. An enrolment is a person's decision of now, whatever its
     snapshot's age.
     """
-    record_only = run.recorded_only and not wishes.deliver
-    watermark = ledger.retention.watermark(run.workflow)
-    for span in live_spans(run, ledger):
-        reason: str | None = None
-        if span.kind != SpanKind.ENROLMENT and is_pruned(span.stretch, watermark):
-            reason = Reason.PRUNED
-        elif span.kind != SpanKind.ENROLMENT:
-            reason = suppressing_policy(
-                resolved, span.stretch, wishes, now, record_only=record_only
-            )
-        ledger.runs.withhold(span.id, reason, now)
+    for span in context.live_spans(record):
+        reason = None if span.kind == SpanKind.ENROLMENT else _policy(context, record, span)
+        context.ledger.runs.withhold(span.id, reason, context.now)
 
 
-def question(
-    resolved: ResolvedWorkflow, run: RecordedRun, ledger: Ledger, now: datetime | None = None
-) -> Question | None:
+def _policy(context: RunContext, record: RecordedRun, span: RecordedSpan) -> str | None:
+    if is_pruned(span.stretch, context.ledger.retention.watermark(record.workflow)):
+        return Reason.PRUNED
+    return suppressing_policy(
+        context.resolved,
+        span.stretch,
+        context.now,
+        context.wishes,
+        record_only=record.recorded_only and not context.wishes.deliver,
+    )
+
+
+def question(context: RunContext, record: RecordedRun) -> Question | None:
     """Return what to ask a person before the run's deliveries are released; None: nothing.
 
     Where nothing is planned there is nothing to ask, however odd the snapshot. What was rejected
     before waits for another answer, with whatever else is planned by now; not in a run that only
-    records, which nothing may be released of. Where it is older than ``max_age`` allows ``now``,
-    the question says so, and an approval lifts that.
+    records, which nothing may be released of. Where it is older than ``max_age`` allows, the
+    question says so, and an approval lifts that.
     """
-    if run.recorded_only:
+    if record.recorded_only:
         return None
-    spans = live_spans(run, ledger)
+    resolved, queries = context.resolved, context.ledger.queries
+    spans, actions = context.live_spans(record), resolved.action_ids
     ids = [span.id for span in spans]
-    actions = resolved.action_ids
-    waiting = ledger.queries.count_waiting(ids, actions)
-    reasons = _reasons(resolved, spans, ids, ledger, now) if waiting else []
+    counts = queries.count_waiting(ids, actions)
+    reasons = _reasons(context, spans) if counts else []
     if not reasons:
         return None
-    examples = {
-        kind: ledger.queries.waiting_contacts(ids, kind, _EXAMPLES, actions) for kind in waiting
-    }
-    segment = resolved.segment.segment
-    about = ledger.queries.waiting_changes(ids, actions)
-    bad = quarantined_of(resolved, spans, ledger)
-    return Question(resolved.name, segment, spans, reasons, waiting, examples, about, bad)
-
-
-def quarantined_of(
-    resolved: ResolvedWorkflow, spans: Sequence[RecordedSpan], ledger: Ledger
-) -> frozenset[str]:
-    """Return the keys of the spans' snapshots that are quarantined now."""
-    bad = ledger.people.quarantined(resolved.directory.directory)
-    return frozenset(key for span in spans for key in span.stretch.keys if key in bad)
-
-
-def _reasons(
-    resolved: ResolvedWorkflow,
-    spans: Sequence[RecordedSpan],
-    ids: Sequence[int],
-    ledger: Ledger,
-    now: datetime | None,
-) -> list[str]:
-    actions = resolved.action_ids
-    planned, rejected = (
-        ledger.queries.count_planned(ids, actions),
-        ledger.queries.count_rejected(ids, actions),
+    return Question(
+        workflow=resolved.name,
+        segment=resolved.segment.segment,
+        spans=spans,
+        reasons=reasons,
+        waiting=counts,
+        examples={kind: queries.waiting_contacts(ids, kind, _EXAMPLES, actions) for kind in counts},
+        about=queries.waiting_changes(ids, actions),
+        quarantined=quarantined_of(context, spans),
     )
-    enrolment = any(span.kind == SpanKind.ENROLMENT for span in spans)
-    asked_for = "present members are enrolled because a person asked for it"
-    left_out = ledger.queries.count_left_to_others(ids)
-    found = [
-        *beyond_limits(resolved.definition.guard, planned, members_before(spans)),
-        *(finding for span in spans for finding in span.findings),
-        *([asked_for] if enrolment else []),
+
+
+def quarantined_of(context: RunContext, spans: Sequence[RecordedSpan]) -> frozenset[str]:
+    """Return the keys of the spans' snapshots that are quarantined now."""
+    return frozenset(key for span in spans for key in span.stretch.keys) & {*context.quarantined()}
+
+
+def _reasons(context: RunContext, spans: Sequence[RecordedSpan]) -> list[str]:
+    queries, actions = context.ledger.queries, context.resolved.action_ids
+    ids = [span.id for span in spans]
+    counts, rejected = queries.count_planned(ids, actions), queries.count_rejected(ids, actions)
+    reasons = [
+        *beyond_limits(context.resolved.definition.guard, counts, members_before(spans)),
+        *_findings(spans),
         *(f"{count} contacts {kind} were rejected before" for kind, count in rejected.items()),
-        *(_too_old(resolved, spans, now) if rejected and now else ()),
-        *(
-            f"snapshot {key} is quarantined"
-            for key in sorted(quarantined_of(resolved, spans, ledger))
-        ),
+        *(_too_old(context, spans) if rejected else ()),
+        *(f"snapshot {key} is quarantined" for key in sorted(quarantined_of(context, spans))),
     ]
-    others = f"left out: {left_out} deliveries that another run has sent, or has in hand"
-    return [*found, others] if found and left_out else found
+    left_out = queries.count_left_to_others(ids)
+    if reasons and left_out:
+        others = f"left out: {left_out} deliveries that another run has sent, or has in hand"
+        reasons.append(others)
+    return reasons
 
 
-def _too_old(
-    resolved: ResolvedWorkflow, spans: Sequence[RecordedSpan], now: datetime
-) -> Iterator[str]:
+def _findings(spans: Sequence[RecordedSpan]) -> list[str]:
+    findings = [finding for span in spans for finding in span.findings]
+    is_enrolment = any(span.kind == SpanKind.ENROLMENT for span in spans)
+    return [*findings, _ENROLMENT] if is_enrolment else findings
+
+
+def _too_old(context: RunContext, spans: Sequence[RecordedSpan]) -> Iterator[str]:
     """Yield a line for each span that ``max_age`` would keep back where nobody is asked."""
     for span in spans:
-        policy = suppressing_policy(resolved, span.stretch, Wishes(), now, record_only=False)
+        policy = suppressing_policy(context.resolved, span.stretch, context.now)
         if span.kind != SpanKind.ENROLMENT and policy is not None:
-            limit = resolved.definition.policies.max_age
+            limit = context.resolved.definition.policies.max_age
             yield f"snapshot {span.stretch.current.key} is older than policies.max_age, {limit}"
 
 
@@ -209,17 +196,17 @@ def beyond_limits(limits: GuardLimits, planned: Mapping[str, int], before: int |
     ``planned`` counts contacts per kind of change, and limits hold for each kind; ``share`` is of
     ``before``, how many members there were before the run's spans, and counts above ``floor``.
     """
-    found = []
+    lines = []
     for kind, count in sorted(planned.items()):
         if limits.at_most is not None and count > limits.at_most:
-            found.append(f"{count} contacts {kind}, guard.at_most is {limits.at_most}")
+            lines.append(f"{count} contacts {kind}, guard.at_most is {limits.at_most}")
         if limits.share is None or before is None or count <= limits.floor:
             continue
         if count > limits.share * before:
-            found.append(
+            lines.append(
                 f"{count} of {before} contacts {kind}, guard.share is {limits.share * 100:g}%"
             )
-    return found
+    return lines
 
 
 def members_before(spans: Sequence[RecordedSpan]) -> int | None:
@@ -231,10 +218,7 @@ def _pair(span: RecordedSpan) -> str:
     stretch = span.stretch
     if stretch.is_empty:
         return f"{stretch.current.key}: {span.current_size} members"
-    return (
-        f"{stretch.previous.key} → {stretch.current.key}: "
-        f"{span.previous_size} → {span.current_size} members"
-    )
+    return f"{stretch}: {span.previous_size} → {span.current_size} members"
 
 
 def _ids(examples: Sequence[str], count: int) -> str:

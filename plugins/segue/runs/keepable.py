@@ -16,7 +16,7 @@ from segue.segments.kinds import RemovalReason
 Row = tuple[str, str, str]  # contact id, change, reason
 
 
-def keepable(
+def keepable_changes(
     changes: Sequence[Row], current: SnapshotTables, previous: SnapshotTables | None = None
 ) -> tuple[list[Row], list[str]]:
     """Return the changes that a ledger can keep, and in words what becomes of the others."""
@@ -25,14 +25,20 @@ def keepable(
         return list(changes), []
     left_out = [changes[position] for position in sorted(unfit)]
     rest = [change for position, change in enumerate(changes) if position not in unfit]
-    deleted_ids = [contact for contact, _, reason in left_out if reason == RemovalReason.DELETED]
-    present = [contact for contact, _, reason in left_out if reason != RemovalReason.DELETED]
-    places = [_places(current, present), _places(previous, deleted_ids)]
-    many = f"{len(left_out)} change{'' if len(left_out) == 1 else 's'}"
-    where = (
-        f"of contacts whose id cannot be kept ({'; '.join(filter(None, places))}); {ALLOWED_IDS}"
+    return rest, [_left_out_line(left_out, current, previous)]
+
+
+def _left_out_line(
+    rows: Sequence[Row], current: SnapshotTables, previous: SnapshotTables | None
+) -> str:
+    deleted_ids = [contact for contact, _, reason in rows if reason == RemovalReason.DELETED]
+    present = [contact for contact, _, reason in rows if reason != RemovalReason.DELETED]
+    places = "; ".join(filter(None, (_places(current, present), _places(previous, deleted_ids))))
+    many = f"{len(rows)} change{'' if len(rows) == 1 else 's'}"
+    return (
+        f"{DetectedSpan.LEFT_OUT}{many} of contacts whose id cannot be kept ({places}); "
+        f"{ALLOWED_IDS}"
     )
-    return rest, [f"{DetectedSpan.LEFT_OUT}{many} {where}"]
 
 
 def _places(tables: SnapshotTables | None, ids: Sequence[str]) -> str:

@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from segue.ledger import Ledger
 from segue.ledger.facts import DetectedSpan, RecordedSpan, SpanKind
 from segue.ledger.stretches import by_end, compared_over
-from segue.workflows.resolved import ResolvedWorkflow
+from segue.runs.context import RunContext
 
 
-def beside(
-    resolved: ResolvedWorkflow,
+def unsent_part(
+    context: RunContext,
     detected: DetectedSpan,
     others: Sequence[RecordedSpan],
-    ledger: Ledger,
     recorded: RecordedSpan | None = None,
 ) -> DetectedSpan:
     """Return a span without what kept spans have sent, and with a finding for rewritten files.
@@ -30,16 +28,17 @@ def beside(
     """
     if detected.kind != SpanKind.CHANGES:
         return detected
-    sent = ledger.queries.sent_actions(_compared_again(detected, others))
-    own = ledger.queries.changes_of(recorded.id) if recorded and sent else frozenset()
-    left = [
+    queries = context.ledger.queries
+    sent_actions = queries.sent_actions(_compared_again(detected, others))
+    own = queries.changes_of(recorded.id) if recorded and sent_actions else frozenset()
+    changes = [
         change
         for change in detected.changes
         if change[:2] in own
-        or any((*change[:2], action) not in sent for action in resolved.action_ids)
+        or any((*change[:2], action) not in sent_actions for action in context.resolved.action_ids)
     ]
     reasons = [detected.reason, *_rewritten(detected, others)]
-    return replace(detected, reason="\n".join(filter(None, reasons)), changes=left)
+    return replace(detected, reason="\n".join(filter(None, reasons)), changes=changes)
 
 
 def _compared_again(detected: DetectedSpan, others: Sequence[RecordedSpan]) -> list[int]:

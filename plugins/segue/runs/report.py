@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from segue.directory.snapshots import usable_snapshots
+from segue.errors import RunHalted
 from segue.ledger import Ledger
 from segue.ledger.facts import Decision, RecordedRun, RecordedSpan, SpanKind
 from segue.ledger.states import OPEN_STATES, State
 from segue.runs.bridges import Bridge, bridges
+from segue.runs.context import RunContext
 from segue.runs.gaps import LEFT_OVER, Gap, gaps
 from segue.workflows.resolved import ResolvedWorkflow
 
 _SHOWN_GAPS = 5
+Outcome = tuple[str, str]  # (state, reason)
 _NOT_SENT = frozenset({State.SKIPPED, State.SUPPRESSED})
 
 
@@ -26,7 +29,7 @@ class RunReport:
     run: RecordedRun
     spans: Sequence[RecordedSpan]
     changes: Counter[str]
-    actions: Mapping[str, Counter[tuple[str, str]]]
+    actions: Mapping[str, Counter[Outcome]]
     withdrawn: Counter[str]  # states of deliveries of changes that are none any more
     problems: Sequence[str]
     digests: Mapping[str, int] = field(default_factory=dict)  # messages, per action that is one
@@ -35,49 +38,94 @@ class RunReport:
     @property
     def states(self) -> Counter[str]:
         """How many deliveries stand in each state, over all actions."""
-        totals: Counter[str] = Counter()
-        for counts in self.actions.values():
-            for (state, _), count in counts.items():
-                totals[state] += count
-        return totals
+        return _by_state(self.actions.values())
+
+    @property
+    def needs_a_look(self) -> bool:
+        """True where something is held or uncertain: whom ``notify.on_held`` names is told."""
+        return bool(self.states[State.HELD] or self.states[State.UNCERTAIN])
 
     def lines(self) -> list[str]:
         """Return the report as lines of Markdown; numbers and reasons only, no contact text."""
-        text_lines = [f"Run {self.run.run_id}: {self.run.outcome}"]
-        if self.run.reason:
-            text_lines.append(self.run.reason)
-        for span in self.spans:
-            text_lines += [_span_line(span), *(f"- odd: {finding}" for finding in span.findings)]
-        text_lines += [f"- {bridge}" for bridge in self.bridges]
-        if self.run.decision:
-            text_lines.append(_decision_line(self.run.decision))
-        if self.changes:
-            text_lines.append("changes: " + _counts(self.changes))
-        for action, counts in self.actions.items():
-            by_outcome = Counter({_outcome(*key): count for key, count in counts.items()})
-            number = self.digests.get(action, 0)
-            in_messages = f", in {number} message{'' if number == 1 else 's'}" if number else ""
-            text_lines.append(f"- {action}: {_counts(by_outcome)}{in_messages}")
-        if self.withdrawn:
-            text_lines.append(_withdrawn_line(self.withdrawn))
-        text_lines += [f"PROBLEM: {problem}" for problem in self.problems]
-        return text_lines
+        run = self.run
+        return [
+            f"Run {run.run_id}: {run.outcome}",
+            *([run.reason] if run.reason else ()),
+            *(line for span in self.spans for line in _span_lines(span)),
+            *(f"- {bridge}" for bridge in self.bridges),
+            *([_decision_line(run.decision)] if run.decision else ()),
+            *([f"changes: {_counts(self.changes)}"] if self.changes else ()),
+            *(self._action_line(action) for action in self.actions),
+            *([_withdrawn_line(self.withdrawn)] if self.withdrawn else ()),
+            *(f"PROBLEM: {problem}" for problem in self.problems),
+        ]
+
+    def _action_line(self, action: str) -> str:
+        by_outcome: Counter[str] = Counter()
+        for (state, reason), count in self.actions[action].items():
+            by_outcome[_outcome(state, reason)] += count
+        number = self.digests.get(action, 0)
+        in_messages = f", in {number} message{'' if number == 1 else 's'}" if number else ""
+        return f"- {action}: {_counts(by_outcome)}{in_messages}"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A run's report at its end, with what was never looked at and what did not finish."""
+
+    report: RunReport
+    gaps: Sequence[Gap]
+    broken_tasks: Sequence[str]
+
+    @property
+    def lines(self) -> list[str]:
+        """The report's lines and those of the gaps."""
+        return [*self.report.lines(), *gap_lines(self.report.run.workflow, self.gaps)]
+
+    @property
+    def problems(self) -> list[str]:
+        """What fails the run, in words."""
+        unfinished = [_unfinished(self.broken_tasks)] if self.broken_tasks else []
+        return [*unfinished, *self.report.problems]
+
+
+def account_for(context: RunContext, broken_tasks: Sequence[str]) -> Account:
+    """Account for a run whose other tasks have ended; ``broken_tasks`` did not succeed.
+
+    Raises RunHalted where the run is not recorded.
+    """
+    record = context.find_record()
+    if record is None:
+        raise RunHalted(_unfinished(broken_tasks or ["detect_changes recorded nothing"]))
+    report = report_run(context.resolved, record, context.ledger)
+    gaps = lost_gaps(context.resolved, context.ledger, context.now)
+    return Account(report, gaps, broken_tasks)
+
+
+def _unfinished(tasks: Sequence[str]) -> str:
+    return f"the run did not finish: {', '.join(tasks)}"
 
 
 def report_run(resolved: ResolvedWorkflow, run: RecordedRun, ledger: Ledger) -> RunReport:
     """Reconcile a run: changes detected = sum over states, per action."""
     spans = ledger.runs.spans_of(run)
     ids = [span.id for span in spans]
-    changes = ledger.queries.count_changes(ids)
-    actions = ledger.queries.tally(ids)
-    withdrawn, digests = ledger.queries.tally_withdrawn(ids), ledger.queries.count_digests(ids)
+    actions, withdrawn = ledger.queries.tally(ids), ledger.queries.tally_withdrawn(ids)
     totals = ledger.queries.expected_deliveries(ids)
-    problems = [
-        *(remark for span in spans for remark in span.left_out),
-        *_problems(resolved, totals, actions, withdrawn),
-    ]
-    bridges_of_run = bridges(resolved, spans)
-    return RunReport(run, spans, changes, actions, withdrawn, problems, digests, bridges_of_run)
+    return RunReport(
+        run=run,
+        spans=spans,
+        changes=ledger.queries.count_changes(ids),
+        actions=actions,
+        withdrawn=withdrawn,
+        problems=[
+            *(remark for span in spans for remark in span.left_out),
+            *_unaccounted(totals, actions),
+            *_problems(resolved, actions, withdrawn),
+        ],
+        digests=ledger.queries.count_digests(ids),
+        bridges=bridges(resolved, spans),
+    )
 
 
 def lost_gaps(resolved: ResolvedWorkflow, ledger: Ledger, now: datetime) -> list[Gap]:
@@ -117,52 +165,62 @@ def gap_lines(workflow: str, lost: Sequence[Gap]) -> list[str]:
 
 def _gap_line(gap: Gap) -> str:
     remedy = f"fill it with: {gap.command}" if gap.fillable else f"nobody looks at it: {LEFT_OVER}"
-    return f"GAP: {gap.stretch.previous.key} → {gap.stretch.current.key}; {remedy}"
+    return f"GAP: {gap.stretch}; {remedy}"
+
+
+def _unaccounted(
+    expected: Mapping[str, int], actions: Mapping[str, Counter[Outcome]]
+) -> Iterator[str]:
+    for action, count in expected.items():
+        total = actions.get(action, Counter()).total()
+        if total != count:
+            yield f"{action}: {count} changes were detected, {total} are accounted for"
 
 
 def _problems(
     resolved: ResolvedWorkflow,
-    expected: Mapping[str, int],
-    actions: Mapping[str, Counter[tuple[str, str]]],
+    actions: Mapping[str, Counter[Outcome]],
     withdrawn: Mapping[str, int],
-) -> list[str]:
-    """Return what fails a run; actions that are not defined any more count like the others."""
-    problems = []
-    for action, count in expected.items():
-        total = actions.get(action, Counter()).total()
-        if total != count:
-            problems.append(f"{action}: {count} changes were detected, {total} are accounted for")
-    states: Counter[str] = Counter(withdrawn)
-    open_count = 0
-    for action, counts in actions.items():
-        mine: Counter[str] = Counter()
-        for (state, _), count in counts.items():
-            mine[state] += count
-        states += mine
-        still_open = sum(mine[state] for state in OPEN_STATES)
-        if action in resolved.action_ids:
-            open_count += still_open
-        elif still_open:
-            problems.append(
-                f"{still_open} deliveries of {action} were not sent, and it is not defined any "
+) -> Iterator[str]:
+    """Yield what fails a run; actions that are not defined any more count like the others."""
+    open_counts = {action: _open_count(counts) for action, counts in actions.items()}
+    for action, count in open_counts.items():
+        if count and action not in resolved.action_ids:
+            yield (
+                f"{count} deliveries of {action} were not sent, and it is not defined any "
                 "more; clear the run from detect_changes to go on without it"
             )
-    if open_count:
-        problems.append(
-            f"{open_count} deliveries were not tried to the end; clear the failed tasks"
-        )
+    open_total = sum(open_counts.get(action, 0) for action in resolved.action_ids)
+    if open_total:
+        yield f"{open_total} deliveries were not tried to the end; clear the failed tasks"
+    states = _by_state(actions.values()) + Counter(withdrawn)
     if states[State.UNCERTAIN]:
-        problems.append(f"{states[State.UNCERTAIN]} deliveries are uncertain: nobody can tell")
+        yield f"{states[State.UNCERTAIN]} deliveries are uncertain: nobody can tell"
     limit = resolved.definition.report.max_failed
     if states[State.FAILED] > limit:
-        problems.append(f"{states[State.FAILED]} deliveries failed; report.max_failed is {limit}")
-    return problems
+        yield f"{states[State.FAILED]} deliveries failed; report.max_failed is {limit}"
+
+
+def _by_state(tallies: Iterable[Counter[Outcome]]) -> Counter[str]:
+    totals: Counter[str] = Counter()
+    for counts in tallies:
+        for (state, _), count in counts.items():
+            totals[state] += count
+    return totals
+
+
+def _open_count(counts: Counter[Outcome]) -> int:
+    return sum(count for (state, _), count in counts.items() if state in OPEN_STATES)
 
 
 def _withdrawn_line(withdrawn: Counter[str]) -> str:
     line = f"withdrawn: {withdrawn.total()} deliveries of changes that are none any more"
     counts = {state: count for state, count in withdrawn.items() if state not in _NOT_SENT}
     return f"{line} ({_counts(counts)})" if counts else line
+
+
+def _span_lines(span: RecordedSpan) -> list[str]:
+    return [_span_line(span), *(f"- odd: {finding}" for finding in span.findings)]
 
 
 def _span_line(span: RecordedSpan) -> str:
@@ -173,10 +231,7 @@ def _span_line(span: RecordedSpan) -> str:
     if span.is_withdrawn:
         ends = dict.fromkeys((span.stretch.previous.key, span.stretch.current.key))
         return f"{' → '.join(ends)}: withdrawn ({span.reason})"
-    return (
-        f"{span.stretch.previous.key} → {span.stretch.current.key}: "
-        f"{span.previous_size} → {span.current_size} members"
-    )
+    return f"{span.stretch}: {span.previous_size} → {span.current_size} members"
 
 
 def _decision_line(decision: Decision) -> str:

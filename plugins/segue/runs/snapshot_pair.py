@@ -2,97 +2,118 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 
-from segue.directory.snapshots import (
-    Snapshot,
-    choose_span,
-    find_usable,
-    newest_complete,
-    usable_snapshots,
-)
-from segue.errors import SettingsError, SnapshotMissing
-from segue.ledger import Ledger
-from segue.ledger.facts import RecordedSpan, Run, Wishes
-from segue.workflows.resolved import ResolvedWorkflow
+from segue.directory.snapshots import Snapshot, choose_span, find_usable, newest_complete
+from segue.errors import RunHalted, SettingsError, SnapshotMissing
+from segue.ledger.facts import RecordedSpan
+from segue.ledger.stretches import Point, Stretch
+from segue.runs.context import RunContext
+
+log = logging.getLogger(__name__)
 
 
-def waiting_for(
-    resolved: ResolvedWorkflow, run: Run, wishes: Wishes, ledger: Ledger, now: datetime
-) -> str | None:
+def waiting_for(context: RunContext) -> str | None:
     """Return what a run has to wait for, in words, or None when it can go on.
 
     A run waits for a current snapshot, and for a newer one of its interval that is being written.
     Raises SettingsError where no time helps: a parameter is no key, or names a quarantined one.
     """
-    if ledger.runs.find_run(run.workflow, run.run_id) is not None:
+    if context.find_record() is not None:
         return None
-    name = resolved.directory.directory
-    snapshots = usable_snapshots(resolved.directory, ledger.people.quarantined(name), now=now)
+    name, snapshots = context.directory.directory, context.usable_snapshots()
     try:
-        _, current = _chosen(snapshots, resolved, run, wishes, ledger, now)
+        _, current = _pair_among(snapshots, context)
     except SnapshotMissing as error:
         return str(error)
-    if run.interval is None or wishes.current is not None:
+    if context.run.interval is None or context.wishes.current is not None:
         return None if current else f"the directory {name} has no complete snapshot"
-    start, end = run.interval
+    return _lacking(name, snapshots, context.run.interval)
+
+
+def _lacking(
+    directory: str, snapshots: Sequence[Snapshot], interval: tuple[datetime, datetime]
+) -> str | None:
+    """Return, in words, what an interval lacks; nothing where it ends before the first snapshot."""
+    start, end = interval
     if snapshots and end < snapshots[0].as_of:
         return None
     inside = [item for item in snapshots if start < item.as_of <= end]
-    if inside and not inside[-1].complete:
-        return f"snapshot {inside[-1].key} of {name} is not complete: {inside[-1].why_incomplete}"
-    return None if inside else f"the directory {name} has no snapshot of the run's interval yet"
+    if not inside:
+        return f"the directory {directory} has no snapshot of the run's interval yet"
+    newest = inside[-1]
+    if newest.complete:
+        return None
+    return f"snapshot {newest.key} of {directory} is not complete: {newest.why_incomplete}"
 
 
-def has_current(
-    resolved: ResolvedWorkflow, run: Run, wishes: Wishes, ledger: Ledger, now: datetime
-) -> bool:
+def has_current(context: RunContext) -> bool:
     """Tell whether a run has a complete current snapshot, be there a newer one or not."""
     try:
-        return snapshots_for(resolved, run, wishes, ledger, now)[1] is not None
+        return snapshots_for(context)[1] is not None
     except SnapshotMissing:
         return False
 
 
-def snapshots_for(
-    resolved: ResolvedWorkflow, run: Run, wishes: Wishes, ledger: Ledger, now: datetime
-) -> tuple[Snapshot | None, Snapshot | None]:
+def can_go_on(context: RunContext, begin: datetime) -> bool:
+    """Tell whether a run has nothing to wait for any more; its patience counts from ``begin``.
+
+    After its deadline it goes on with what there is, or records that there is nothing; with
+    ``missing_snapshot: fail`` RunHalted is raised instead.
+    """
+    reason = waiting_for(context)
+    if reason is None:
+        return True
+    policies = context.resolved.definition.policies
+    deadline = policies.wait_timeout.after(begin, context.directory.zone)
+    if context.now < deadline:
+        log.info("%s; waiting until %s", reason, f"{deadline:%Y-%m-%d %H:%M} UTC")
+        return False
+    if has_current(context):
+        log.warning("%s; going on with the last complete one", reason)
+    elif policies.missing_snapshot == "fail":
+        raise RunHalted(f"{reason}, and the deadline {deadline} has passed")
+    return True
+
+
+def snapshots_for(context: RunContext) -> tuple[Snapshot | None, Snapshot | None]:
     """Return the (previous, current) snapshots that a run is to compare; None is missing.
 
     A quarantined snapshot is neither.
     """
-    quarantined = ledger.people.quarantined(resolved.directory.directory)
-    snapshots = usable_snapshots(resolved.directory, quarantined, now=now)
-    return _chosen(snapshots, resolved, run, wishes, ledger, now)
+    return _pair_among(context.usable_snapshots(), context)
 
 
-def _chosen(
-    snapshots: Sequence[Snapshot],
-    resolved: ResolvedWorkflow,
-    run: Run,
-    wishes: Wishes,
-    ledger: Ledger,
-    now: datetime,
+def _pair_among(
+    snapshots: Sequence[Snapshot], context: RunContext
 ) -> tuple[Snapshot | None, Snapshot | None]:
     """Choose from those that are listed already: on object storage each listing is a request."""
+    wishes = context.wishes
     if wishes.current is not None:
-        directory = resolved.directory
-        quarantined = ledger.people.quarantined(directory.directory)
-        current = find_usable(directory, wishes.current, quarantined, now=now)
-        if wishes.previous is None:
-            return newest_complete(snapshots, before=current.as_of), current
-        previous = find_usable(directory, wishes.previous, quarantined, now=now)
-        if previous.as_of >= current.as_of:
-            raise SettingsError(
-                f"the parameter previous ({previous.key}) must be before current ({current.key})"
-            )
-        return previous, current
+        return _named_pair(snapshots, context, wishes.current)
     if wishes.previous is not None:
         raise SettingsError("the parameter previous needs the parameter current beside it")
-    if run.interval is not None:
-        return choose_span(snapshots, *run.interval)
-    return _since_last_span(snapshots, ledger.runs.all_spans(run.workflow))
+    if context.run.interval is not None:
+        return choose_span(snapshots, *context.run.interval)
+    return _since_last_span(snapshots, context.ledger.runs.all_spans(context.run.workflow))
+
+
+def _named_pair(
+    snapshots: Sequence[Snapshot], context: RunContext, current_key: str
+) -> tuple[Snapshot | None, Snapshot]:
+    """Return the snapshots that the run's parameters name; the one before where they name one."""
+    directory, quarantined = context.directory, context.quarantined()
+    current = find_usable(directory, current_key, quarantined, now=context.now)
+    if context.wishes.previous is None:
+        return newest_complete(snapshots, before=current.as_of), current
+    previous = find_usable(directory, context.wishes.previous, quarantined, now=context.now)
+    if previous.as_of >= current.as_of:
+        raise SettingsError(
+            f"the parameter previous ({previous.key}) must be before current ({current.key})"
+        )
+    return previous, current
 
 
 def _since_last_span(
@@ -106,3 +127,14 @@ def _since_last_span(
         return newest_complete(snapshots, before=current.as_of), current
     end = max(span.stretch.current for span in recorded)
     return newest_complete([item for item in snapshots if item.as_of <= end.as_of]), current
+
+
+def stretch_between(previous: Snapshot | None, current: Snapshot) -> Stretch:
+    """Return the time from one snapshot to the next; without a previous one it is empty."""
+    end = point_of(current)
+    return Stretch(point_of(previous) if previous else end, end)
+
+
+def point_of(snapshot: Snapshot) -> Point:
+    """Return where a snapshot stands in time."""
+    return Point(snapshot.as_of, snapshot.key)

@@ -10,6 +10,7 @@ from segue.ledger import Ledger
 from segue.ledger.facts import DetectedSpan, Wishes
 from segue.ledger.reasons import Reason
 from segue.ledger.stretches import Stretch
+from segue.runs.context import NO_WISHES
 from segue.segments.kinds import ChangeKind
 from segue.workflows.resolved import ResolvedWorkflow
 
@@ -17,10 +18,10 @@ from segue.workflows.resolved import ResolvedWorkflow
 def suppressing_policy(
     resolved: ResolvedWorkflow,
     part: Stretch,
-    wishes: Wishes,
     now: datetime,
+    wishes: Wishes = NO_WISHES,
     *,
-    record_only: bool,
+    record_only: bool = False,
 ) -> str | None:
     """Return the policy that keeps a span's deliveries from being released, or None.
 
@@ -35,7 +36,7 @@ def suppressing_policy(
     return Reason.MAX_AGE if part.current.as_of < oldest else None
 
 
-def bounded(detected: DetectedSpan, ledger: Ledger, workflow: str) -> DetectedSpan:
+def within_retention(detected: DetectedSpan, ledger: Ledger, workflow: str) -> DetectedSpan:
     """Return what may be recorded of a span: nothing that would be sent twice.
 
     Where part of it lies before the workflow's watermark, the ledger may have forgotten what was

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator
-from airflow.sdk.exceptions import AirflowFailException
 
 from segue.operators.failures import shown_plainly
 from segue.workflows.resolved import ResolvedWorkflow
@@ -36,23 +35,9 @@ class WaitForSnapshot(BaseSensorOperator):
     @shown_plainly
     def poke(self, context: Context) -> bool:
         """Return True when there is nothing to wait for any more."""
-        from segue.operators.environment import open_ledger, run_of, wishes_of
-        from segue.runs.snapshot_pair import has_current, waiting_for
+        from segue.operators.environment import run_context, wishes_of
+        from segue.runs.snapshot_pair import can_go_on
 
-        run, now = run_of(self.workflow.name, context), datetime.now(UTC)
-        wishes, ledger = wishes_of(context), open_ledger()
-        reason = waiting_for(self.workflow, run, wishes, ledger, now)
-        if reason is None:
-            return True
-        policies = self.workflow.definition.policies
-        begin = run.interval[1] if run.interval else context["dag_run"].run_after
-        deadline = policies.wait_timeout.after(begin, self.workflow.directory.zone)
-        if now < deadline:
-            self.log.info("%s; waiting until %s", reason, f"{deadline:%Y-%m-%d %H:%M} UTC")
-            return False
-        if has_current(self.workflow, run, wishes, ledger, now):
-            self.log.warning("%s; going on with the last complete one", reason)
-            return True
-        if policies.missing_snapshot == "fail":
-            raise AirflowFailException(f"{reason}, and the deadline {deadline} has passed")
-        return True
+        run = run_context(self.workflow, context, wishes_of(context))
+        interval = run.run.interval
+        return can_go_on(run, interval[1] if interval else context["dag_run"].run_after)

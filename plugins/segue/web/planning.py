@@ -20,8 +20,9 @@ from typing import Any
 from segue.directory.snapshots import Snapshot, usable_snapshots
 from segue.errors import SegueError
 from segue.ledger import Ledger
-from segue.ledger.facts import Run, Wishes
+from segue.ledger.facts import Run
 from segue.operators.environment import task_settings
+from segue.runs.context import RunContext
 from segue.runs.snapshot_pair import snapshots_for
 from segue.workflows.resolved import ResolvedWorkflow
 
@@ -49,8 +50,8 @@ def next_pair(resolved: ResolvedWorkflow, ledger: Ledger, now: datetime) -> Next
 
     While nothing is new, it is the last pair once more.
     """
-    run = Run(resolved.name, "preview")
-    previous, current = snapshots_for(resolved, run, Wishes(), ledger, now)
+    run = RunContext(resolved, Run(resolved.name, "preview"), ledger, now)
+    previous, current = snapshots_for(run)
     if current is None:
         return None
     if previous is None or previous.as_of < current.as_of:

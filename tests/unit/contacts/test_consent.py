@@ -15,6 +15,7 @@ from segue.contacts.change import Change
 from segue.contacts.recheck import current_consent, recheck
 from segue.errors import DataError
 from segue.ledger.facts import Run, Wishes
+from segue.runs.context import RunContext
 from segue.runs.detection import detect
 from segue.segments.membership.store import MembershipStore
 from tests.unit.runs.test_detection import NOW, Place
@@ -60,7 +61,7 @@ class Shop(Place):
         pair = {"previous": "2026-11-08", "current": "2026-11-09"}
         wishes = Wishes(**pair, accept_rewritten=True)
         store = MembershipStore(str(self.folder / "state"))
-        detect(workflow, Run("greet", "r"), wishes, ledger=self.ledger, store=store, now=NOW)
+        detect(RunContext(workflow, Run("greet", "r"), self.ledger, NOW, wishes), store)
         change = Change("b", "added", "", "2026-11-09", None)
         return current_consent(workflow, [change], NOW)["b"]
 
@@ -177,7 +178,7 @@ class Exports(Shop):
 
     def detect(self, run: str, wishes: Wishes) -> None:
         store = MembershipStore(str(self.folder / "state"))
-        detect(self.workflow, Run("greet", run), wishes, ledger=self.ledger, store=store, now=NOW)
+        detect(RunContext(self.workflow, Run("greet", run), self.ledger, NOW, wishes), store)
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ from segue.ledger.facts import Run, Wishes
 from segue.preview.plan import plan
 from segue.runs.areas import RunArea
 from segue.runs.branches import cut
+from segue.runs.context import RunContext
 from segue.runs.detection import detect
 from segue.segments.conditions import parse_condition, registry
 from segue.segments.conditions.operands import Text
@@ -186,7 +187,7 @@ def deliveries(resolved: ResolvedWorkflow, root: Path) -> list[dict[str, str]]:
     wishes = Wishes(previous="2026-11-21", current="2026-11-22", deliver=True)
     store = MembershipStore(str(root / "state"))
     once = Run("welcome", "run-1")
-    [span] = detect(resolved, once, wishes, ledger=ledger, store=store, now=NOW).spans
+    [span] = detect(RunContext(resolved, once, ledger, NOW, wishes), store).spans
     ledger.runs.release([span.id], NOW)
     area = RunArea(str(root / "area"))
     area.write_audience(resolved.audience)

@@ -22,6 +22,7 @@ from segue.ledger.schema import changes, deliveries
 from segue.ledger.states import State
 from segue.runs.areas import RunArea
 from segue.runs.branches import BranchRef, cut
+from segue.runs.context import RunContext
 from segue.runs.detection import detect
 from segue.segments.membership.store import MembershipStore
 from segue.testing import AskableChannel, RecordingChannel
@@ -83,7 +84,7 @@ class World:
         store = MembershipStore(str(self.root / "state"))
         wishes = Wishes(previous="2026-11-21", current="2026-11-22", deliver=True)
         run = Run("welcome", "run-1")
-        found = detect(self.resolved, run, wishes, ledger=self.ledger, store=store, now=NOW)
+        found = detect(RunContext(self.resolved, run, self.ledger, NOW, wishes), store)
         (span,) = found.spans
         self.ledger.runs.release([span.id], NOW)
         area = RunArea(str(self.root / "area"))

@@ -23,7 +23,8 @@ from typer.testing import CliRunner
 
 from segue.cli.main import app
 from segue.ledger import Ledger
-from segue.ledger.facts import Run, Wishes
+from segue.ledger.facts import Run
+from segue.runs.context import RunContext
 from segue.runs.detection import detect
 from segue.runs.snapshot_pair import waiting_for
 from segue.segments.membership.store import MembershipStore
@@ -153,7 +154,7 @@ def workflow(home) -> ResolvedWorkflow:
 def test_a_sensors_poke_costs_three_listings(requests, workflow, ledger):
     """The root, and the two folders of the run's span."""
     run = Run("greet", "day", interval=INTERVAL)
-    reason, cost = requests.of(lambda: waiting_for(workflow, run, Wishes(), ledger, NOW))
+    reason, cost = requests.of(lambda: waiting_for(RunContext(workflow, run, ledger, NOW)))
     assert reason is None
     assert cost == {"list": 3}
     assert requests.days == {"2026-11-21", "2026-11-22"}
@@ -163,9 +164,7 @@ def test_a_run_asks_for_what_it_compares_alone(requests, workflow, ledger):
     """A few listings, and each file a few times: its footer, its ids, and what is judged."""
     run = Run("greet", "day", interval=INTERVAL)
     store = MembershipStore("s3://state/segue")
-    found, cost = requests.of(
-        lambda: detect(workflow, run, Wishes(), ledger=ledger, store=store, now=NOW)
-    )
+    found, cost = requests.of(lambda: detect(RunContext(workflow, run, ledger, NOW), store))
     assert found.outcome == "recorded"
     assert {row["contact_id"] for row in ledger.queries.list_deliveries()} == {
         f"c{number}" for number in range(PARTS // 2, PARTS)

@@ -74,6 +74,7 @@ class Release:
         self._hold()
 
     def _hold(self) -> None:
+        from segue.runs.context import RunContext
         from segue.runs.detection import detect
         from segue.workflows.catalog import Catalog
 
@@ -82,7 +83,7 @@ class Release:
         store = MembershipStore(str(self.root / "state"))
         wishes = Wishes(previous="2026-11-21", current="2026-11-22", deliver=True)
         run = Run("welcome", "run-1")
-        found = detect(resolved, run, wishes, ledger=self.ledger, store=store, now=now)
+        found = detect(RunContext(resolved, run, self.ledger, now, wishes), store)
         self.ledger.runs.release([span.id for span in found.spans], now)
         self.let_hold(since=now)
 

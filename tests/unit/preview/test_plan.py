@@ -21,6 +21,7 @@ from segue.ledger.facts import Run, Wishes
 from segue.preview.plan import plan
 from segue.runs.areas import RunArea
 from segue.runs.branches import BranchRef, cut
+from segue.runs.context import RunContext
 from segue.runs.detection import detect
 from segue.segments.membership.store import MembershipStore
 from segue.testing import RecordingChannel
@@ -100,7 +101,7 @@ def run(resolved: ResolvedWorkflow, tmp_path: Path) -> dict[tuple[str, str], tup
     store = MembershipStore(str(tmp_path / "state"))
     wishes = Wishes(previous="2026-11-21", current="2026-11-22")
     one = Run("welcome", "run-1")
-    spans = detect(resolved, one, wishes, ledger=ledger, store=store, now=NOW).spans
+    spans = detect(RunContext(resolved, one, ledger, NOW, wishes), store).spans
     ledger.runs.release([span.id for span in spans], NOW)
     changes = [
         change

@@ -26,12 +26,13 @@ from segue.errors import (
 )
 from segue.ledger import Ledger
 from segue.ledger.engine import open_engine, upgrade
-from segue.ledger.facts import Decision, Finished, Run, Wishes
+from segue.ledger.facts import Decision, Finished, RecordedRun, Run, Wishes
 from segue.ledger.reasons import Reason
 from segue.ledger.schema import deliveries
 from segue.ledger.states import State
 from segue.live.sql_details import SqlDetails
 from segue.preview.plan import Uncached, compare_pair
+from segue.runs.context import RunContext
 from segue.runs.detection import Detection, detect
 from segue.runs.guard import judge_policies, question
 from segue.runs.report import gap_lines, lost_gaps
@@ -102,7 +103,12 @@ class Place:
     def run(self, name: str, interval=None, wishes: Wishes = NO_WISHES, **values) -> Detection:
         run = Run("greet", name, interval=interval, **values)
         store = MembershipStore(str(self.folder / "state"))
-        return detect(self.workflow, run, wishes, ledger=self.ledger, store=store, now=self.now)
+        return detect(RunContext(self.workflow, run, self.ledger, self.now, wishes), store)
+
+    def guarded(self, name: str, wishes: Wishes = NO_WISHES) -> tuple[RunContext, RecordedRun]:
+        """A recorded run as its guard sees it."""
+        context = RunContext(self.workflow, Run("greet", name), self.ledger, self.now, wishes)
+        return context, context.record()
 
     def day(self, day: int, *, name: str | None = None, **values) -> Detection:
         """The run of 06:00 on ``day``: it looks at the snapshot of the day before."""
@@ -288,8 +294,8 @@ def test_a_backfill_over_a_scheduled_run_sends_nothing_that_was_not_sent(place):
     }
     assert place.ledger.queries.changes_to_handle(span.id) == []
     run = place.ledger.runs.find_run("greet", "day-10")
-    judge_policies(place.workflow, run, Wishes(), place.ledger, place.now)
-    assert question(place.workflow, run, place.ledger) is None
+    judge_policies(*place.guarded(run.run_id))
+    assert question(*place.guarded(run.run_id)) is None
     place.day(10, is_backfill=True, wishes=Wishes(accept_rewritten=True, deliver=True))
     assert place.planned() == {
         "a": "removed@09",
@@ -308,7 +314,7 @@ def test_a_rejection_is_not_asked_about_in_a_backfill_that_only_records(place):
     for wishes, asks in ((Wishes(), False), (Wishes(deliver=True), True)):
         place.day(10, is_backfill=True, wishes=wishes)
         run = place.ledger.runs.find_run("greet", "day-10")
-        assert bool(question(place.workflow, run, place.ledger)) == asks
+        assert bool(question(*place.guarded(run.run_id))) == asks
 
 
 def test_a_guard_that_is_cleared_gives_nothing_back_that_no_branch_would_send(place):
@@ -317,10 +323,10 @@ def test_a_guard_that_is_cleared_gives_nothing_back_that_no_branch_would_send(pl
     [span] = place.day(10).spans
     place.more = {"policies": {"max_age": "30d"}}
     run = place.ledger.runs.find_run("greet", "day-10")
-    judge_policies(place.workflow, run, Wishes(), place.ledger, place.now)
+    judge_policies(*place.guarded(run.run_id))
     assert place.ledger.runs.release([span.id], place.now) == 0
     place.day(10)
-    judge_policies(place.workflow, run, Wishes(), place.ledger, place.now)
+    judge_policies(*place.guarded(run.run_id))
     assert place.ledger.runs.release([span.id], place.now) == 2
 
 
@@ -368,8 +374,8 @@ def test_the_question_about_what_was_rejected_says_that_it_is_too_old_by_now(pla
     for days, told in ((0, False), (17, True)):
         place.now += timedelta(days=days)
         place.day(10)
-        judge_policies(place.workflow, run, Wishes(), place.ledger, place.now)
-        asked = question(place.workflow, run, place.ledger, place.now)
+        judge_policies(*place.guarded(run.run_id))
+        asked = question(*place.guarded(run.run_id))
         reason = "snapshot 2026-11-09 is older than policies.max_age, 2d"
         assert (reason in asked.reasons) == told
     assert place.ledger.runs.approve(run, ids, Decision("approved", "ann", place.now)) == 2
@@ -567,7 +573,7 @@ def test_a_pair_named_by_hand_does_not_wait_for_todays_snapshot(place):
     """Triggered in the UI, where Airflow infers an interval."""
     pair = Wishes(previous="2026-11-08", current="2026-11-09")
     run = Run("greet", "by-hand", interval=_interval(11))
-    assert waiting_for(place.workflow, run, pair, place.ledger, place.now) is None
+    assert waiting_for(RunContext(place.workflow, run, place.ledger, place.now, pair)) is None
 
 
 def test_an_unfinished_newer_snapshot_is_waited_for_and_then_done_without(place):
@@ -575,8 +581,8 @@ def test_an_unfinished_newer_snapshot_is_waited_for_and_then_done_without(place)
     interval = (_interval(9)[0], _interval(10)[1])
     (place.folder / "snapshots/2026-11-09/_SUCCESS").unlink()
     run = Run("greet", "wide", interval=interval)
-    assert "not complete" in waiting_for(place.workflow, run, Wishes(), place.ledger, place.now)
-    assert has_current(place.workflow, run, Wishes(), place.ledger, place.now)
+    assert "not complete" in waiting_for(RunContext(place.workflow, run, place.ledger, place.now))
+    assert has_current(RunContext(place.workflow, run, place.ledger, place.now))
     place.run("wide", interval)
     assert place.spans() == ["changes 07-08"]
 
@@ -586,7 +592,7 @@ def test_a_run_waits_for_its_snapshot_and_for_one_that_is_being_written(place):
 
     def reason(day: int) -> str | None:
         run = Run("greet", f"day-{day}", interval=_interval(day))
-        return waiting_for(place.workflow, run, Wishes(), place.ledger, place.now)
+        return waiting_for(RunContext(place.workflow, run, place.ledger, place.now))
 
     assert reason(10) is None
     assert reason(3) is None  # before the first: nothing to wait for
@@ -600,7 +606,9 @@ def test_a_parameter_that_no_time_can_cure_is_refused_before_any_waiting(place):
 
     def reason(previous: str | None, current: str) -> str | None:
         wishes = Wishes(previous=previous, current=current)
-        return waiting_for(place.workflow, Run("greet", "hand"), wishes, place.ledger, place.now)
+        return waiting_for(
+            RunContext(place.workflow, Run("greet", "hand"), place.ledger, place.now, wishes)
+        )
 
     quarantine(place, "2026-11-08")
     for previous, current in (("08.11.2026", "2026-11-09"), (None, "09.11.2026")):
@@ -660,7 +668,7 @@ def test_a_run_whose_only_snapshot_is_quarantined_has_none(place):
         place.day(10)
     run = Run("greet", "new", interval=_interval(10))
     assert "no snapshot of the run's interval" in waiting_for(
-        place.workflow, run, Wishes(), place.ledger, place.now
+        RunContext(place.workflow, run, place.ledger, place.now)
     )
 
 
@@ -1202,10 +1210,10 @@ def test_a_kept_run_that_is_done_again_leaves_out_what_the_later_one_has_sent(pl
         "d": "added@08",
     }
     run = place.ledger.runs.find_run("greet", "day-9")
-    judge_policies(place.workflow, run, Wishes(deliver=True), place.ledger, place.now)
+    judge_policies(*place.guarded(run.run_id, Wishes(deliver=True)))
     no = Decision("rejected", "ann", place.now)
     place.ledger.runs.reject(run, [span.id for span in place.ledger.runs.spans_of(run)], no)
-    asked = question(place.workflow, run, place.ledger)
+    asked = question(*place.guarded(run.run_id))
     assert asked.waiting == {"added": 1}
     assert asked.reasons[-1] == "left out: 1 deliveries that another run has sent, or has in hand"
 

@@ -10,9 +10,10 @@ from types import SimpleNamespace
 import pytest
 
 from segue.ledger import Ledger
-from segue.ledger.facts import Decision
+from segue.ledger.facts import Decision, Run
+from segue.runs.context import RunContext
 from segue.runs.guard import Question, beyond_limits, members_before, question
-from segue.workflows.definition import GuardLimits
+from segue.workflows.definition import GuardLimits, Policies
 from tests.unit.builders import (
     DEFINITION,
     NOW,
@@ -72,9 +73,10 @@ def asked(ledger: Ledger, name: str = "run-1", **limits) -> Question | None:
         action_ids=["mail"],
         segment=SimpleNamespace(segment="gold"),
         directory=SimpleNamespace(directory="people"),
-        definition=SimpleNamespace(guard=GuardLimits(**limits)),
+        definition=SimpleNamespace(guard=GuardLimits(**limits), policies=Policies(max_age=None)),
     )
-    return question(workflow, ledger.runs.find_run("welcome", name), ledger)
+    context = RunContext(workflow, Run("welcome", name), ledger, NOW)
+    return question(context, context.record())
 
 
 def test_within_the_limits_nothing_is_asked(ledger):
@@ -152,6 +154,5 @@ def test_half_a_snapshot_is_asked_about_on_the_day_or_the_day_after(
         Path(str(contacts).format(day)).write_text("contact_id,tier\n" + rows)
     for day in (8, 9):
         place.day(day + 1)
-        found = place.ledger.runs.find_run("greet", f"day-{day + 1}")
-        reasons = question(place.workflow, found, place.ledger)
-        assert (reasons is not None) == (day == asks_on)
+        asks = question(*place.guarded(f"day-{day + 1}"))
+        assert (asks is not None) == (day == asks_on)

@@ -13,6 +13,7 @@ from segue.directory.snapshots import find_snapshot
 from segue.ledger import Ledger
 from segue.ledger.facts import Run, Wishes
 from segue.preview.plan import plan
+from segue.runs.context import RunContext
 from segue.runs.detection import detect
 from segue.runs.guard import question
 from segue.runs.report import report_run
@@ -80,7 +81,7 @@ def lines(resolved: ResolvedWorkflow, ledger: Ledger, folder: Path, name: str, *
     """What is planned, and what the run's report says of the others, twice the same."""
     run, store = Run("greet", name), MembershipStore(str(folder / "state"))
     for _ in range(2):
-        found = detect(resolved, run, Wishes(**wishes), ledger=ledger, store=store, now=NOW)
+        found = detect(RunContext(resolved, run, ledger, NOW, Wishes(**wishes)), store)
         planned = [
             (contact, change)
             for span in found.spans
@@ -100,7 +101,8 @@ def test_everybody_else_is_acted_on_and_the_report_fails(resolved, ledger, tmp_p
         [("a", "removed"), ("b", "added"), ("c", "added")],
         f"left out: 4 changes {CANNOT}; contacts of 2026-11-08: row 2{ALLOWED}",
     ]
-    assert question(resolved, ledger.runs.find_run("greet", "r1"), ledger) is None
+    context = RunContext(resolved, Run("greet", "r1"), ledger, NOW)
+    assert question(context, context.record()) is None
 
 
 def test_an_enrolment_leaves_them_out_too(resolved, ledger, tmp_path):

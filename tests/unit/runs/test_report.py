@@ -69,6 +69,12 @@ def test_a_run_whose_deliveries_all_ended_well_has_no_problem(three):
     ]
 
 
+def test_skips_for_one_reason_are_one_number_whatever_their_details(three):
+    """The text after the colon differs from contact to contact."""
+    finish(three, **{who: (State.SKIPPED, f"if: {who} is not gold") for who in "abc"})
+    assert reported(three).lines()[-1] == "- mail: 3 skipped(if)"
+
+
 def test_a_run_over_a_missing_snapshot_says_what_it_cannot_see(ledger):
     record(ledger, run(), detected(stretch(21, 23), added("a")))
     segment = SegmentDefinition(

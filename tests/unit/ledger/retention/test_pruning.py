@@ -19,7 +19,7 @@ from segue.ledger.schema import definitions, deliveries, metadata, runs, spans
 from segue.ledger.states import State
 from segue.ledger.stretches import Point, Stretch
 from segue.runs.areas import RunArea
-from segue.runs.suppression import bounded
+from segue.runs.suppression import within_retention
 from segue.upkeep.retention import keep_house
 from tests.unit.builders import (
     DEFINITION,
@@ -290,8 +290,8 @@ def test_nobody_is_enrolled_in_a_workflow_that_does_not_remember_whom_it_reached
     """Members who were added, and written to, before retention would be written to again."""
     span = detected(stretch(22, 22), [("a", "enrolled", "")])
     with pytest.raises(LedgerError, match="nobody knows which members it has written to"):
-        bounded(span, pruned.ledger, "greet")
-    assert bounded(span, pruned.ledger, "other").changes == [("a", "enrolled", "")]
+        within_retention(span, pruned.ledger, "greet")
+    assert within_retention(span, pruned.ledger, "other").changes == [("a", "enrolled", "")]
 
 
 def test_who_was_forgotten_is_not_recorded_again(place):
