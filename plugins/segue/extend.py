@@ -37,15 +37,9 @@ from segue.errors import (
     SettingsError,
     TransientFailure,
 )
-from segue.segments.conditions import (
-    Aggregate,
-    Moment,
-    Operator,
-    operands,
-    register,
-    register_aggregate,
-)
-from segue.segments.conditions.registry import Reading
+from segue.segments.conditions import operands
+from segue.segments.conditions.aggregates import Aggregate, register_aggregate
+from segue.segments.conditions.registry import Moment, Operator, Reading, register
 
 __all__ = [
     "Aggregate",

@@ -23,11 +23,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segue.durations import localize, parse_duration
-from segue.segments.conditions import parse_condition
 from segue.segments.conditions.aggregates import aggregate_names
+from segue.segments.conditions.parsing import parse_condition
 from segue.segments.conditions.registry import Reading, find_operator, operator_names
-from segue.segments.evaluation import Population, evaluate
+from segue.segments.evaluation import evaluate
 from segue.segments.membership.changes import membership_changes
+from segue.segments.population import Population
 
 ZONES = [ZoneInfo("UTC"), ZoneInfo("Europe/London"), ZoneInfo("America/St_Johns")]
 AS_OF = datetime(2026, 11, 23, tzinfo=UTC)

@@ -22,7 +22,8 @@ from pydantic import BaseModel
 from segue.cli.main import app
 from segue.contracts.channel import BUILT_IN, channel_class, channel_names
 from segue.contracts.live_source import source_class, source_names
-from segue.contracts.templates import VARIABLES, Kind
+from segue.contracts.printing import Kind
+from segue.contracts.templates import VARIABLES
 from segue.dag_builder import RUN_PARAMS
 from segue.directory.definition import Consent, DirectoryDefinition
 from segue.directory.layout import TABLES

@@ -8,9 +8,9 @@ import pytest
 
 from segue.documents import ProblemsFound
 from segue.hints import did_you_mean, probably_meant
-from segue.segments.conditions import parse_condition
 from segue.segments.conditions.aggregates import aggregate_names
 from segue.segments.conditions.nodes import MailingListLeaf
+from segue.segments.conditions.parsing import parse_condition
 from segue.segments.conditions.registry import operator_names
 from segue.segments.kinds import ChangeKind
 from segue.workflows.definition import WorkflowDefinition

@@ -18,7 +18,7 @@ from segue.contracts.live_source import source_class, source_names
 from segue.directory.definition import DirectoryDefinition
 from segue.documents import Definition, Items, Name
 from segue.durations import Duration
-from segue.segments.conditions import WorkflowConditionField
+from segue.segments.conditions.schema import WorkflowConditionField
 from segue.segments.definition import SegmentDefinition
 from segue.workflows.definition import LOADS, WorkflowDefinition
 

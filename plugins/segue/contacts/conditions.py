@@ -11,8 +11,9 @@ from typing import TypeAlias
 from segue.contacts.change import Change
 from segue.contacts.overlay import problems_of
 from segue.errors import SegueError
-from segue.segments.conditions import Condition
-from segue.segments.evaluation import Population, evaluate
+from segue.segments.conditions.nodes import Condition
+from segue.segments.evaluation import evaluate
+from segue.segments.population import Population
 from segue.workflows.resolved import ResolvedWorkflow
 
 log = logging.getLogger(__name__)

@@ -16,12 +16,12 @@ from segue.directory.definition import DirectoryDefinition
 from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables
 from segue.segments.columns.arrow import values_of
-from segue.segments.conditions import Needs, needed_columns
+from segue.segments.conditions.inspection import Needs, needed_columns
+from segue.segments.consent import opt_states
 from segue.segments.definition import SegmentDefinition
-from segue.segments.evaluation import Population
 from segue.segments.loading import with_segments
 from segue.segments.membership.changes import Memberships
-from segue.segments.membership.store import opt_states
+from segue.segments.population import Population
 from segue.segments.unreadable import Reading, Use, condition_uses, uses_of
 from segue.workflows.definition import WorkflowDefinition
 

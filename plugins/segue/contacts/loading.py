@@ -13,9 +13,9 @@ from segue.contracts.live_source import Answer
 from segue.contracts.templates import union
 from segue.directory.snapshots import Snapshot
 from segue.errors import TransientFailure
-from segue.segments.evaluation import Population
 from segue.segments.kinds import RemovalReason
 from segue.segments.membership.changes import Memberships
+from segue.segments.population import Population
 from segue.workflows.resolved import ResolvedWorkflow
 
 

@@ -19,7 +19,7 @@ from segue.directory.definition import UNSUBSCRIBED
 from segue.errors import ContactFailure
 from segue.segments.columns.arrow import array_of, values_of
 from segue.segments.columns.column_source import column_of
-from segue.segments.evaluation import Population
+from segue.segments.population import Population
 
 PROBLEM = "look_up"  # begins the reason of what failed because its details were refused
 

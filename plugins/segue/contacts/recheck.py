@@ -21,12 +21,11 @@ from segue.directory.snapshots import Snapshot, newest_complete, usable_snapshot
 from segue.directory.tables import SnapshotTables
 from segue.directory.unread import refuse_unread
 from segue.errors import DataError, SegueError, SnapshotMissing
-from segue.segments.consent import refuse_lost_opt_outs
+from segue.segments.consent import opt_states, refuse_lost_opt_outs
 from segue.segments.fitness import require_answers, require_sound
 from segue.segments.kinds import ChangeKind, RemovalReason
 from segue.segments.loading import judge, load_opt_states, load_population
 from segue.segments.membership.changes import Memberships
-from segue.segments.membership.store import opt_states
 from segue.segments.strangers import refuse_strangers
 from segue.workflows.resolved import ResolvedWorkflow
 

@@ -246,22 +246,3 @@ def _require_short(length: int) -> None:
 def _require_few_bits(bits: int) -> None:
     if bits > _MOST_BITS:
         raise TooMuch("it makes a number of too many digits")
-
-
-__all__ = [
-    "LONGEST",
-    "MADE",
-    "MOST_STEPS",
-    "ROUNDS",
-    "TooMuch",
-    "binary",
-    "bounded",
-    "bounded_filter",
-    "call_within",
-    "count_printed",
-    "joinable",
-    "joined",
-    "made",
-    "rounds",
-    "with_bounds",
-]

@@ -37,7 +37,7 @@ from segue.contracts.template_names import (
     keeps_contacts,
     names_in,
 )
-from segue.contracts.template_values import Fields, MissingField
+from segue.contracts.template_values import MissingField
 from segue.documents import did_you_mean
 from segue.errors import ContactFailure, TemplateAway
 
@@ -306,20 +306,3 @@ def _trees(template: Template) -> Iterator[tuple[str | None, nodes.Template]]:
 
 def _is_one_line(text: str) -> bool:
     return not any(ord(char) < 32 or char in "\x7f\x85\u2028\u2029" for char in text)
-
-
-__all__ = [
-    "VARIABLES",
-    "CardText",
-    "Fields",
-    "Html",
-    "Kind",
-    "Line",
-    "Mrkdwn",
-    "Template",
-    "Text",
-    "Url",
-    "UrlPath",
-    "render",
-    "union",
-]

@@ -171,18 +171,3 @@ def _as_value(node: Any) -> Any:
 
 def _through(name: str, node: Any) -> Any:
     return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
-
-
-__all__ = [
-    "RESPELLING",
-    "VALUE",
-    "WORD",
-    "FieldText",
-    "default",
-    "is_false",
-    "is_true",
-    "of_word",
-    "value_of",
-    "with_truth",
-    "word_of",
-]

@@ -18,7 +18,7 @@ from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 from segue.contracts.channel import Audience, Channel, NoAddress
-from segue.contracts.templates import Fields
+from segue.contracts.template_values import Fields
 from segue.delivery.policies import is_held_out, quiet_until
 from segue.errors import ContactFailure, TemplateAway
 from segue.ledger.facts import DeliveryRow, Finished

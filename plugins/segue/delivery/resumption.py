@@ -27,9 +27,9 @@ from segue.ledger import Ledger
 from segue.ledger.facts import DueDelivery
 from segue.ledger.people.release_requests import RequestKind, Selection
 from segue.ledger.reasons import Reason
-from segue.segments.evaluation import Population
 from segue.segments.kinds import RemovalReason
 from segue.segments.membership.changes import Memberships
+from segue.segments.population import Population
 from segue.workflows.definition import Policies
 from segue.workflows.resolved import ResolvedWorkflow
 

@@ -32,8 +32,8 @@ from segue.ledger.reasons import Reason
 from segue.ledger.states import State
 from segue.runs.areas import RunArea
 from segue.runs.branches import BranchRef
-from segue.segments.evaluation import Population
 from segue.segments.membership.changes import Memberships
+from segue.segments.population import Population
 from segue.workflows.definition import Action, prerequisites
 from segue.workflows.resolved import ResolvedWorkflow
 

@@ -22,7 +22,8 @@ from segue.channels.http.fields import RequestPath, Scalar, path_problem, text_o
 from segue.channels.rates import UNLIMITED, limits_of
 from segue.contracts.channel import Limit
 from segue.contracts.live_source import FOUND_BY, NOT_OURS, Answer, LiveReader, LiveSource
-from segue.contracts.templates import Fields, Template, render
+from segue.contracts.template_values import Fields
+from segue.contracts.templates import Template, render
 from segue.documents import Location, Name, ProblemsFound
 from segue.errors import ContactFailure, OutcomeUnknown
 

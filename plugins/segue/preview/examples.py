@@ -26,8 +26,9 @@ from segue.documents import Location, format_location
 from segue.errors import DataError
 from segue.preview.plan import PlannedAction, rehearse
 from segue.segments.columns.arrow import array_of
-from segue.segments.conditions import Condition, Needs, named_segments
 from segue.segments.conditions.fit import Kinds, misfits
+from segue.segments.conditions.inspection import Needs, named_segments
+from segue.segments.conditions.nodes import Condition
 from segue.segments.consent import opt_states
 from segue.segments.definition import SegmentDefinition
 from segue.segments.examples import Example, SegmentExample

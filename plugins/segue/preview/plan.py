@@ -30,7 +30,7 @@ from segue.runs.comparison import compare
 from segue.runs.guard import beyond_limits
 from segue.runs.snapshot_pair import stretch_between
 from segue.runs.suppression import suppressing_policy
-from segue.segments.conditions import Condition
+from segue.segments.conditions.nodes import Condition
 from segue.segments.membership.store import membership, membership_pieces
 from segue.workflows.definition import Action, prerequisites
 from segue.workflows.resolved import ResolvedWorkflow

@@ -21,7 +21,7 @@ from segue.contacts.change import Change
 from segue.directory.whole_files import whole_file
 from segue.errors import DataError
 from segue.runs.branches import BranchRef, label
-from segue.segments.evaluation import Population
+from segue.segments.population import Population
 
 _FRAMES = ("contacts", "transactions", "mailing_lists", "subscriptions", "segments", "looked_up")
 

@@ -22,13 +22,8 @@ from segue.runs.sanity import odd_about
 from segue.runs.snapshot_pair import stretch_between
 from segue.segments.consent import new_opt_states, refuse_lost_opt_outs
 from segue.segments.fitness import require_answers, require_comparable, require_sound, tables_read
-from segue.segments.membership.changes import (
-    ChangeKind,
-    ChangeSet,
-    Memberships,
-    enrolments,
-    segment_changes,
-)
+from segue.segments.kinds import ChangeKind
+from segue.segments.membership.changes import ChangeSet, Memberships, enrolments, segment_changes
 from segue.segments.membership.store import describe_missing, missing_for
 from segue.segments.unreadable import Unreadable
 from segue.workflows.resolved import ResolvedWorkflow

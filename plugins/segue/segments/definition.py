@@ -18,9 +18,9 @@ from pydantic import (
 
 from segue.directory.definition import reversal_problem
 from segue.documents import Definition, Items, Name, ProblemsFound
-from segue.segments.conditions import ConditionField, Needs, needed_columns, to_data
-from segue.segments.conditions.inspection import operator_versions
+from segue.segments.conditions.inspection import Needs, needed_columns, operator_versions, to_data
 from segue.segments.conditions.nodes import DIRECTORY, THIS_SEGMENT
+from segue.segments.conditions.schema import ConditionField
 from segue.segments.examples import SegmentExample
 from segue.segments.python_function import PythonFunction
 

@@ -20,7 +20,10 @@ from segue.segments.columns.column import Column
 from segue.segments.columns.column_source import column_of
 from segue.segments.columns.id_keys import IdSet, group_ids
 from segue.segments.columns.ordered import Mask
-from segue.segments.conditions import (
+from segue.segments.conditions.aggregates import find_aggregate
+from segue.segments.conditions.nodes import (
+    DIRECTORY,
+    THIS_SEGMENT,
     AllOf,
     AnyOf,
     ChangeLeaf,
@@ -28,22 +31,18 @@ from segue.segments.conditions import (
     Condition,
     FieldLeaf,
     MailingListLeaf,
-    Moment,
     Not,
     SampleLeaf,
     SegmentLeaf,
+    StateLeaf,
     SubscriptionLeaf,
     TransactionsLeaf,
 )
-from segue.segments.conditions.aggregates import find_aggregate
-from segue.segments.conditions.nodes import DIRECTORY, THIS_SEGMENT, StateLeaf
-from segue.segments.conditions.registry import find_operator
+from segue.segments.conditions.registry import Moment, find_operator
 from segue.segments.consent import list_states, opt_states
 from segue.segments.population import Population
 from segue.segments.sampling import is_drawn
 from segue.segments.transactions import Rows, Verdicts, group_rows, ids_of, visible_rows
-
-__all__ = ["Evaluator", "Population", "evaluate"]
 
 Decided = Mapping[int, Mask]  # by id(): leaves that compare equal may differ, as 1 and true
 ValueLeaf = FieldLeaf | TransactionsLeaf | ChangeLeaf

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from segue.segments.conditions import (
+from segue.segments.conditions.inspection import comparison_data
+from segue.segments.conditions.nodes import (
     AllOf,
     AnyOf,
     ChangeLeaf,
@@ -20,14 +21,14 @@ from segue.segments.conditions import (
     Not,
     SampleLeaf,
     SegmentLeaf,
+    StateLeaf,
     SubscriptionLeaf,
     TransactionsLeaf,
 )
-from segue.segments.conditions.inspection import comparison_data
-from segue.segments.conditions.nodes import StateLeaf
 from segue.segments.definition import SegmentDefinition
-from segue.segments.evaluation import Evaluator, Population
+from segue.segments.evaluation import Evaluator
 from segue.segments.loading import judge
+from segue.segments.population import Population
 from segue.segments.sampling import DRAWS, draw
 
 Segments = Mapping[str, SegmentDefinition]

@@ -19,9 +19,9 @@ from segue.documents import Location, format_location
 from segue.errors import DataError
 from segue.segments.columns.column_source import column_of
 from segue.segments.columns.id_keys import Keys, all_differ, id_keys
-from segue.segments.conditions import Condition
 from segue.segments.conditions.fit import Kinds, misfits
 from segue.segments.conditions.inspection import needed_columns
+from segue.segments.conditions.nodes import Condition
 from segue.segments.definition import SegmentDefinition
 from segue.segments.strangers import refuse_strangers
 from segue.segments.unreadable import (

@@ -16,7 +16,7 @@ from segue.directory.plain_columns import ArrowColumn, pc
 from segue.directory.tables import SnapshotTables
 from segue.segments.columns.ordered import Mask
 from segue.segments.columns.readings import mask_of
-from segue.segments.conditions import Needs
+from segue.segments.conditions.inspection import Needs
 from segue.segments.consent import segment_scope
 from segue.segments.definition import SegmentDefinition
 from segue.segments.evaluation import evaluate

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from segue.segments.conditions import AllOf, AnyOf, Condition, Not
+from segue.segments.conditions.nodes import AllOf, AnyOf, Condition, Not
 from segue.segments.definition import SegmentDefinition
 from segue.segments.explanation import condition_text
 

@@ -14,7 +14,7 @@ from segue.directory.definition import UNSUBSCRIBED, DirectoryDefinition
 from segue.directory.tables import SnapshotTables
 from segue.directory.unread import refuse_unread, subscriptions_in_force
 from segue.segments.columns.ordered import Mask
-from segue.segments.conditions import Needs
+from segue.segments.conditions.inspection import Needs
 from segue.segments.kinds import ChangeKind
 
 

@@ -32,9 +32,8 @@ from segue.segments.columns.column import Column, Texts
 from segue.segments.columns.column_source import column_of
 from segue.segments.columns.ordered import Mask
 from segue.segments.columns.readings import not_utf8
-from segue.segments.conditions import Condition, FieldLeaf, TransactionsLeaf
 from segue.segments.conditions.inspection import leaves
-from segue.segments.conditions.nodes import Test
+from segue.segments.conditions.nodes import Condition, FieldLeaf, Test, TransactionsLeaf
 from segue.segments.conditions.operands import Day, Instant, Number, NumberRange, Span
 from segue.segments.conditions.registry import find_operator
 from segue.segments.definition import SegmentDefinition

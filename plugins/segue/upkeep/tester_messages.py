@@ -46,8 +46,8 @@ from segue.ledger.people.release_requests import Request
 from segue.ledger.people.tester_requests import TrialResult, Wanted
 from segue.ledger.states import State
 from segue.preview.plan import SEND, placeholders, rehearse
-from segue.segments.evaluation import Population
 from segue.segments.kinds import ChangeKind, RemovalReason
+from segue.segments.population import Population
 from segue.workflows.definition import Action, prerequisites
 from segue.workflows.resolved import ResolvedWorkflow
 

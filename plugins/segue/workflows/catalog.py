@@ -30,7 +30,8 @@ from segue.documents import (
     validate,
 )
 from segue.errors import DefinitionError, Problem
-from segue.segments.conditions import Condition, named_segments
+from segue.segments.conditions.inspection import named_segments
+from segue.segments.conditions.nodes import Condition
 from segue.segments.definition import SegmentDefinition
 from segue.workflows.definition import Action, LiveLoad, WorkflowDefinition
 from segue.workflows.digests import digest_problems

@@ -10,11 +10,10 @@ from segue.directory.definition import DirectoryDefinition
 from segue.documents import Document, Location
 from segue.errors import Problem
 from segue.hints import probably_meant
-from segue.segments.conditions import Condition, MailingListLeaf, unknown_fields
 from segue.segments.conditions.contradictions import contradictions
 from segue.segments.conditions.fit import Kinds, misfits
-from segue.segments.conditions.inspection import leaves
-from segue.segments.conditions.nodes import FieldLeaf
+from segue.segments.conditions.inspection import leaves, unknown_fields
+from segue.segments.conditions.nodes import Condition, FieldLeaf, MailingListLeaf
 from segue.segments.examples import unknown_names
 
 Columns = Mapping[str, Collection[str]]  # table: standard column names

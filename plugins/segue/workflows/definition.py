@@ -24,13 +24,9 @@ from pydantic import (
 from segue.directory.definition import zone_name
 from segue.documents import Definition, Items, Location, Name, ProblemsFound, did_you_mean
 from segue.durations import Duration, DurationField, localize, parse_duration
-from segue.segments.conditions import (
-    Condition,
-    SegmentLeaf,
-    SubscriptionLeaf,
-    WorkflowConditionField,
-)
 from segue.segments.conditions.inspection import leaves
+from segue.segments.conditions.nodes import Condition, SegmentLeaf, SubscriptionLeaf
+from segue.segments.conditions.schema import WorkflowConditionField
 from segue.workflows.examples import WorkflowExample, example_problems
 
 WrittenKind = Literal["added", "removed", "opted_in", "opted_out"]

@@ -12,7 +12,8 @@ from segue.contracts.channel import Channel
 from segue.contracts.live_source import LiveSource
 from segue.documents import Document, Location, ProblemsFound, did_you_mean
 from segue.errors import DefinitionError, Problem
-from segue.segments.conditions import Condition, parse_workflow_condition
+from segue.segments.conditions.nodes import Condition
+from segue.segments.conditions.parsing import parse_workflow_condition
 from segue.workflows.catalog import Catalog
 from segue.workflows.data_problems import (
     ONLY_IDS,

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from segue.contracts.channel import Channel, Receipt
-from segue.contracts.templates import Fields
+from segue.contracts.template_values import Fields
 from segue.sandbox.server import Sandbox
 from segue.sandbox.store import Message
 

@@ -17,7 +17,8 @@ from segue.contacts.change import Change
 from segue.contacts.live_look_up import Desk
 from segue.contacts.loading import details_of, fields_read
 from segue.contracts.channel import BUILT_IN, channel_class
-from segue.contracts.templates import Kind, Template
+from segue.contracts.printing import Kind
+from segue.contracts.templates import Template
 from segue.delivery.steps import _passed, load_branch
 from segue.directory.parquet_parts import ParquetSlice
 from segue.directory.snapshots import find_snapshot

@@ -18,11 +18,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from segue.contracts.printing import Kind
+from segue.contracts.template_values import Fields
 from segue.contracts.templates import (
     CardText,
-    Fields,
     Html,
-    Kind,
     Line,
     Mrkdwn,
     Template,

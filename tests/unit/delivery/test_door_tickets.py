@@ -20,7 +20,7 @@ from segue.delivery.steps import Slice, send
 from segue.directory.snapshots import find_snapshot
 from segue.ledger import Ledger
 from segue.ledger.states import State
-from segue.segments.evaluation import Population
+from segue.segments.population import Population
 from segue.workflows.catalog import Catalog
 from segue.workflows.resolved import ResolvedWorkflow
 from tests.unit.builders import NOW, added, detected, record, run, stretch

@@ -22,7 +22,9 @@ from segue.contacts.conditions import holds
 from segue.contacts.fields import contact_fields, load_details
 from segue.contacts.live_look_up import Desk
 from segue.contacts.recheck import recheck
-from segue.contracts.templates import Fields, Kind, Template, render
+from segue.contracts.printing import Kind
+from segue.contracts.template_values import Fields
+from segue.contracts.templates import Template, render
 from segue.delivery.steps import check_branch, deliver_action, load_branch
 from segue.directory.python_values import python_values
 from segue.directory.snapshots import find_snapshot
@@ -35,12 +37,14 @@ from segue.runs.areas import RunArea
 from segue.runs.branches import cut
 from segue.runs.context import RunContext
 from segue.runs.detection import detect
-from segue.segments.conditions import parse_condition, registry
+from segue.segments.conditions import registry
 from segue.segments.conditions.operands import Text
+from segue.segments.conditions.parsing import parse_condition
 from segue.segments.conditions.registry import Operator, register
 from segue.segments.definition import SegmentDefinition
-from segue.segments.evaluation import Population, evaluate
+from segue.segments.evaluation import evaluate
 from segue.segments.membership.store import MembershipStore
+from segue.segments.population import Population
 from segue.segments.verdict import contact_verdict
 from segue.testing import RecordingChannel
 from segue.workflows.catalog import Catalog

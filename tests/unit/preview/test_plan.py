@@ -12,7 +12,8 @@ import pytest
 from segue.clock import Clock
 from segue.contacts.change import changes_of_span
 from segue.contacts.live_look_up import Desk
-from segue.contracts.templates import Kind, Template
+from segue.contracts.printing import Kind
+from segue.contracts.templates import Template
 from segue.delivery.steps import check_branch, deliver_action, load_branch
 from segue.directory.snapshots import find_snapshot
 from segue.errors import DataError

@@ -13,7 +13,7 @@ from upath import UPath
 from segue.contacts.change import Change
 from segue.directory.whole_files import whole_file
 from segue.runs.areas import RunArea
-from segue.segments.evaluation import Population
+from segue.segments.population import Population
 
 LONGEST = 250  # characters of task_instance.rendered_map_index in Airflow's database
 

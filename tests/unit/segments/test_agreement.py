@@ -13,7 +13,8 @@ from segue.directory.definition import DirectoryDefinition
 from segue.directory.snapshots import list_snapshots
 from segue.directory.tables import SnapshotTables
 from segue.sample.generator import generate
-from segue.segments.conditions import Needs, parse_condition
+from segue.segments.conditions.inspection import Needs
+from segue.segments.conditions.parsing import parse_condition
 from segue.segments.definition import SegmentDefinition
 from segue.segments.evaluation import evaluate
 from segue.segments.loading import with_segments

@@ -17,7 +17,7 @@ from segue.ledger import Ledger
 from segue.preview.plan import plan
 from segue.runs.areas import RunArea
 from segue.runs.branches import BranchRef
-from segue.segments.conditions import parse_condition
+from segue.segments.conditions.parsing import parse_condition
 from segue.segments.definition import SegmentDefinition
 from segue.segments.evaluation import evaluate
 from segue.segments.loading import load_population

@@ -13,20 +13,17 @@ from pydantic import ValidationError
 from segue.documents import ProblemsFound, parse_document, validate
 from segue.errors import DefinitionError
 from segue.segments.columns.instant_spellings import parse_instant
-from segue.segments.conditions import (
-    AllOf,
-    Not,
-    Operator,
+from segue.segments.conditions import registry
+from segue.segments.conditions.inspection import (
     needed_columns,
-    parse_condition,
-    parse_workflow_condition,
-    register,
-    registry,
+    operator_versions,
     to_data,
     unknown_fields,
 )
-from segue.segments.conditions.inspection import operator_versions
+from segue.segments.conditions.nodes import AllOf, Not
 from segue.segments.conditions.operands import Number
+from segue.segments.conditions.parsing import parse_condition, parse_workflow_condition
+from segue.segments.conditions.registry import Operator, register
 from segue.segments.definition import SegmentDefinition
 
 CALLS = {

@@ -10,9 +10,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from segue.segments.conditions import parse_condition
 from segue.segments.conditions.contradictions import contradictions
-from segue.segments.evaluation import Population, evaluate
+from segue.segments.conditions.parsing import parse_condition
+from segue.segments.evaluation import evaluate
+from segue.segments.population import Population
 
 AS_OF = datetime(2026, 11, 23, tzinfo=UTC)
 NUMBERS = [{name: n} for name in ("at_least", "greater_than", "at_most", "less_than", "equals")

@@ -11,9 +11,10 @@ import pyarrow as pa
 import pytest
 
 from segue.errors import DataError
-from segue.segments.conditions import parse_condition, parse_workflow_condition
-from segue.segments.evaluation import Population, evaluate
+from segue.segments.conditions.parsing import parse_condition, parse_workflow_condition
+from segue.segments.evaluation import evaluate
 from segue.segments.explanation import explain
+from segue.segments.population import Population
 
 LONDON = ZoneInfo("Europe/London")
 AS_OF = datetime(2026, 11, 23, tzinfo=UTC)

@@ -14,12 +14,13 @@ import pytest
 from segue.directory.column_kinds import ColumnKind
 from segue.documents import ProblemsFound
 from segue.errors import DataError
-from segue.segments.conditions import parse_condition
 from segue.segments.conditions.aggregates import aggregate_names, find_aggregate
 from segue.segments.conditions.fit import misfits
+from segue.segments.conditions.parsing import parse_condition
 from segue.segments.conditions.registry import Reading, find_operator, operator_names
-from segue.segments.evaluation import Population, evaluate
+from segue.segments.evaluation import evaluate
 from segue.segments.fitness import require_fit
+from segue.segments.population import Population
 from tests.unit.segments.home import Home
 
 ZONE = ZoneInfo("Europe/London")

@@ -19,9 +19,10 @@ from segue.directory.tables import SnapshotTables
 from segue.errors import DataError
 from segue.segments.columns.column_source import column_of
 from segue.segments.columns.instant_spellings import read_instant
-from segue.segments.conditions import parse_condition
-from segue.segments.evaluation import Population, evaluate
+from segue.segments.conditions.parsing import parse_condition
+from segue.segments.evaluation import evaluate
 from segue.segments.fitness import mailing_list_names
+from segue.segments.population import Population
 from segue.segments.unreadable import (
     Reading,
     Use,

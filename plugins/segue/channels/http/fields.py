@@ -14,7 +14,8 @@ from urllib.parse import unquote
 from pydantic import AfterValidator, PlainValidator, ValidationInfo, WithJsonSchema
 
 from segue.channels.addressing import is_template
-from segue.contracts.templates import Kind, Line, Template, UrlPath, read_template
+from segue.contracts.printing import Kind
+from segue.contracts.templates import Line, Template, UrlPath, read_template
 from segue.documents import Location, ProblemsFound
 from segue.errors import ContactFailure
 

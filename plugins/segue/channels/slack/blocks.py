@@ -28,7 +28,8 @@ from urllib.parse import urlsplit
 from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
 
 from segue.channels.addressing import TeamChannel, is_template
-from segue.contracts.templates import Kind, Mrkdwn, Template, read_template
+from segue.contracts.printing import Kind
+from segue.contracts.templates import Mrkdwn, Template, read_template
 from segue.documents import Location, ProblemsFound, did_you_mean, format_location
 from segue.errors import ContactFailure
 

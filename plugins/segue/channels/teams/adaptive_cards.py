@@ -17,7 +17,8 @@ from typing import Annotated, Any
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
 
 from segue.channels.http.fields import read_json
-from segue.contracts.templates import Kind, Line, Template, read_template
+from segue.contracts.printing import Kind
+from segue.contracts.templates import Line, Template, read_template
 from segue.documents import Definition, Location, ProblemsFound
 from segue.errors import ContactFailure
 

@@ -12,7 +12,8 @@ from typing import Annotated, Any
 
 from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
 
-from segue.contracts.templates import Kind, Text, read_template
+from segue.contracts.printing import Kind
+from segue.contracts.templates import Text, read_template
 from segue.documents import Definition, Location, ProblemsFound
 from segue.errors import ContactFailure
 

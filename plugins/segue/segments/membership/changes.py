@@ -33,15 +33,6 @@ from segue.segments.membership.sorted_changes import (
 )
 from segue.segments.transactions import ids_of
 
-__all__ = [
-    "ChangeKind",
-    "ChangeSet",
-    "RemovalReason",
-    "enrolments",
-    "membership_changes",
-    "segment_changes",
-]
-
 _FEW = 1_000_000  # former members who are looked for among the contacts as these are judged
 
 

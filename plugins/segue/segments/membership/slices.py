@@ -23,19 +23,17 @@ from segue.directory.stored_table import TableSlice
 from segue.directory.tables import SnapshotTables, as_frame
 from segue.segments.columns.id_keys import IdSet, Keys, KeySet, all_differ, id_keys
 from segue.segments.columns.ordered import Mask
-from segue.segments.conditions import (
-    Condition,
-    FieldLeaf,
-    Moment,
-    Needs,
-    SampleLeaf,
-    TransactionsLeaf,
-    aggregates,
-    needed_columns,
-    operators,
-)
+from segue.segments.conditions import aggregates, operators
 from segue.segments.conditions.aggregates import find_aggregate
-from segue.segments.conditions.inspection import leaves, operators_of, where_columns
+from segue.segments.conditions.inspection import (
+    Needs,
+    leaves,
+    needed_columns,
+    operators_of,
+    where_columns,
+)
+from segue.segments.conditions.nodes import Condition, FieldLeaf, SampleLeaf, TransactionsLeaf
+from segue.segments.conditions.registry import Moment
 from segue.segments.consent import opt_outs, opt_states
 from segue.segments.definition import SegmentDefinition
 from segue.segments.evaluation import Evaluator

@@ -33,17 +33,6 @@ from segue.segments.membership.slices import Leavers, sliced_members
 from segue.segments.outside import outside_missing, outside_version
 from segue.segments.transactions import ids_of
 
-__all__ = [
-    "ENGINE_VERSION",
-    "MembershipStore",
-    "membership",
-    "membership_key",
-    "membership_pieces",
-    "missing_for",
-    "opt_states",
-    "plain_members",
-]
-
 ENGINE_VERSION = 3  # raise it when the same definition may give another answer than before
 _SCHEMA = pa.schema([("contact_id", TEXT), ("opted_in", pa.bool_())])
 _KEY = b"segue.key"

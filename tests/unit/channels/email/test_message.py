@@ -20,7 +20,7 @@ from segue.channels.email.mailboxes import Mailbox, read_mailbox
 from segue.channels.email.message import EmailMessage
 from segue.channels.email.outbox import Outbox
 from segue.contracts.channel import Audience, NoAddress
-from segue.contracts.templates import Fields
+from segue.contracts.template_values import Fields
 from segue.documents import ProblemsFound, parse_document
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 from segue.sandbox.server import Sandbox

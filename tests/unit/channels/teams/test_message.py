@@ -17,7 +17,8 @@ from pydantic import ValidationError
 
 from segue.channels.teams.message import LARGEST_MESSAGE, TeamsMessage
 from segue.contracts.channel import Limit, Receipt
-from segue.contracts.templates import Kind, Template, render
+from segue.contracts.printing import Kind
+from segue.contracts.templates import Template, render
 from segue.errors import ConnectionFailure, ContactFailure
 from segue.sandbox.server import Sandbox
 from segue.sandbox.store import Message

@@ -17,17 +17,12 @@ from segue.directory.definition import DirectoryDefinition
 from segue.directory.snapshots import find_snapshot
 from segue.directory.tables import SnapshotTables
 from segue.errors import DataError
+from segue.segments.consent import opt_states
 from segue.segments.definition import SegmentDefinition
 from segue.segments.loading import load_opt_states
 from segue.segments.membership import store as module
 from segue.segments.membership.changes import segment_changes
-from segue.segments.membership.store import (
-    MembershipStore,
-    membership,
-    membership_key,
-    missing_for,
-    opt_states,
-)
+from segue.segments.membership.store import MembershipStore, membership, membership_key, missing_for
 
 LATER = datetime.now(UTC) + timedelta(days=1)
 GOLD = {"field": "tier", "equals": "gold"}
