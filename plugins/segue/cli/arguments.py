@@ -45,13 +45,13 @@ class ListByDefault(Group):
         return super().parse_args(ctx, args)
 
 
+Workflow = Annotated[str, typer.Argument(metavar="WORKFLOW", help="Name of the workflow.")]
 Home = Annotated[
     Path | None,
     typer.Option(
         "--home",
         metavar="DIR",
         help="Folder with directories/, segments/, workflows/; SEGUE_HOME by default.",
-        show_default=False,
     ),
 ]
 OutputFormat = Annotated[
@@ -60,10 +60,7 @@ OutputFormat = Annotated[
 At = Annotated[
     str | None,
     typer.Option(
-        "--at",
-        metavar="KEY",
-        help="Key of the snapshot; the newest complete one by default.",
-        show_default=False,
+        "--at", metavar="KEY", help="Key of the snapshot; the newest complete one by default."
     ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask: for scripts.")]

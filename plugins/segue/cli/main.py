@@ -72,13 +72,7 @@ def _add(
 
 
 _add(app, validate, "segue validate --home include", _DEFINITIONS)
-_add(
-    app,
-    run_examples,
-    "segue test at_risk escalate_at_risk",
-    _DEFINITIONS,
-    name="test",
-)
+_add(app, run_examples, "segue test at_risk escalate_at_risk", _DEFINITIONS, name="test")
 _add(app, schema, "segue schema --folder .schemas", _DEFINITIONS)
 _add(snapshots, list_snapshots, "segue snapshots customers", name="list")
 _add(
@@ -86,20 +80,11 @@ _add(
     quarantine,
     "segue snapshots quarantine 2026-11-22 --directory customers --reason 'half is missing'",
 )
-_add(
-    snapshots,
-    release,
-    "segue snapshots release 2026-11-22 --directory customers",
-)
+_add(snapshots, release, "segue snapshots release 2026-11-22 --directory customers")
 app.add_typer(snapshots, name="snapshots", rich_help_panel=_DATA)
 _add(app, members, "segue members at_risk --at 2026-11-22 --format csv", _DATA)
 _add(app, changes, "segue changes at_risk --from 2026-11-21 --to 2026-11-22", _DATA)
-_add(
-    app,
-    explain,
-    "segue explain at_risk CID_0042 --from 2026-11-21 --at 2026-11-22",
-    _DATA,
-)
+_add(app, explain, "segue explain at_risk CID_0042 --from 2026-11-21 --at 2026-11-22", _DATA)
 _add(app, plan, "segue plan escalate_at_risk --at 2026-11-22", _WORKFLOWS)
 _add(
     app,
@@ -107,12 +92,7 @@ _add(
     "segue simulate escalate_at_risk --from 2026-11-01 --plot changes.svg",
     _WORKFLOWS,
 )
-_add(
-    app,
-    deliveries,
-    "segue deliveries --workflow escalate_at_risk --outcome failed",
-    _WORKFLOWS,
-)
+_add(app, deliveries, "segue deliveries --workflow escalate_at_risk --outcome failed", _WORKFLOWS)
 _add(app, delivery, "segue delivery 8d0c… --format json", _WORKFLOWS)
 _add(app, gaps, "segue gaps escalate_at_risk", _WORKFLOWS)
 _add(app, retry, "segue retry escalate_at_risk --error invalid_auth", _HAND)
@@ -135,12 +115,7 @@ _add(
 )
 _add(app, stop, "segue stop escalate_at_risk --reason 'wrong text'", _HAND)
 _add(app, go, "segue go escalate_at_risk", _HAND)
-_add(
-    app,
-    suppress,
-    "segue suppress CID_0042 --reason 'asked on the phone'",
-    _HAND,
-)
+_add(app, suppress, "segue suppress CID_0042 --reason 'asked on the phone'", _HAND)
 _add(app, forget, "segue forget CID_0042", _HAND)
 _add(app, prune, "segue prune --older-than 400d --dry-run", _HAND)
 _add(app, sandbox, "segue sandbox --folder /tmp/inbox", _SETUP)

@@ -152,13 +152,14 @@ class Workspace:
 
 
 @contextmanager
-def reading_ledger(settings: Settings) -> Iterator[Ledger | None]:
-    """Open the ledger; None, said on stderr, where its SQLite file does not exist yet.
+def reading_ledger(settings: Settings | None = None) -> Iterator[Ledger | None]:
+    """Open the ledger, the environment's by default; None, said on stderr, where there is no file.
 
     Raises LedgerError for whatever goes wrong with the database meanwhile.
     """
     from segue.ledger.engine import missing_file
 
+    settings = settings or Settings.from_environment()
     url = ledger_url(settings)
     missing = missing_file(url)
     if missing is not None:
@@ -173,13 +174,14 @@ def reading_ledger(settings: Settings) -> Iterator[Ledger | None]:
 
 
 @contextmanager
-def writing_ledger(settings: Settings) -> Iterator[Ledger]:
-    """Open the ledger; raise LedgerError where its SQLite file does not exist yet.
+def writing_ledger(settings: Settings | None = None) -> Iterator[Ledger]:
+    """Open the ledger, the environment's by default; raise LedgerError where there is no file yet.
 
     A new file beside the one that runs use would take a person's word and have no effect.
     """
     from segue.ledger.engine import missing_file
 
+    settings = settings or Settings.from_environment()
     url = ledger_url(settings)
     missing = missing_file(url)
     if missing is not None:

@@ -30,7 +30,6 @@ Earlier = Annotated[
         "--from",
         metavar="KEY",
         help="Key of an earlier snapshot: also show what was seen and decided there.",
-        show_default=False,
     ),
 ]
 

@@ -19,6 +19,7 @@ from segue.cli.output import (
     shown,
     working,
 )
+from segue.errors import SettingsError
 
 if TYPE_CHECKING:
     from segue.cli.workspace import Workspace
@@ -43,24 +44,17 @@ _BROKEN = 2
 
 def deliveries(
     workflow: Annotated[
-        str | None,
-        typer.Option(
-            "--workflow", metavar="WORKFLOW", help="Those of one workflow.", show_default=False
-        ),
+        str | None, typer.Option("--workflow", metavar="WORKFLOW", help="Those of one workflow.")
     ] = None,
     action: Annotated[
-        str | None,
-        typer.Option("--action", metavar="ACTION", help="Those of one action.", show_default=False),
+        str | None, typer.Option("--action", metavar="ACTION", help="Those of one action.")
     ] = None,
     contact: Annotated[
-        str | None,
-        typer.Option("--contact", metavar="ID", help="Those of one contact.", show_default=False),
+        str | None, typer.Option("--contact", metavar="ID", help="Those of one contact.")
     ] = None,
     snapshot: Annotated[
         str | None,
-        typer.Option(
-            "--snapshot", metavar="KEY", help="Those of one snapshot's changes.", show_default=False
-        ),
+        typer.Option("--snapshot", metavar="KEY", help="Those of one snapshot's changes."),
     ] = None,
     outcome: Annotated[
         str | None,
@@ -68,45 +62,29 @@ def deliveries(
             "--outcome",
             metavar="OUTCOME",
             help="Those of one outcome: delivered, failed, skipped, suppressed, uncertain, …",
-            show_default=False,
         ),
     ] = None,
     message: Annotated[
         str | None,
-        typer.Option(
-            "--message",
-            metavar="KEY",
-            help="Those that went out with one digest.",
-            show_default=False,
-        ),
+        typer.Option("--message", metavar="KEY", help="Those that went out with one digest."),
     ] = None,
     error: Annotated[
         str | None,
-        typer.Option(
-            "--error",
-            metavar="TEXT",
-            help="Those whose reason contains this text.",
-            show_default=False,
-        ),
+        typer.Option("--error", metavar="TEXT", help="Those whose reason contains this text."),
     ] = None,
     since: Annotated[
         str | None,
         typer.Option(
-            "--since",
-            metavar="WHEN",
-            help="Those that moved since then: 7d, or 2026-11-22 (UTC).",
-            show_default=False,
+            "--since", metavar="WHEN", help="Those that moved since then: 7d, or 2026-11-22 (UTC)."
         ),
     ] = None,
     limit: Annotated[
-        int | None,
-        typer.Option("--limit", metavar="N", min=1, help="At most so many.", show_default=False),
+        int | None, typer.Option("--limit", metavar="N", min=1, help="At most so many.")
     ] = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
     """List deliveries and what became of them, from the ledger."""
     from segue.cli.workspace import reading_ledger
-    from segue.settings import Settings
 
     _require_outcome(outcome)
     criteria = {
@@ -120,7 +98,7 @@ def deliveries(
         "since": None if since is None else _instant(since),
         "limit": limit,
     }
-    with reading_ledger(Settings.from_environment()) as ledger:
+    with reading_ledger() as ledger:
         listing = [] if ledger is None else _list(ledger, criteria)
     if output is Format.TABLE:
         print_listing(_IN_A_TABLE, map(_table_row, listing), output)
@@ -137,10 +115,8 @@ def delivery(
 ) -> None:
     """Show all that the ledger holds of one delivery: its times, its run, what the vendor said."""
     from segue.cli.workspace import reading_ledger
-    from segue.errors import SettingsError
-    from segue.settings import Settings
 
-    with reading_ledger(Settings.from_environment()) as ledger:
+    with reading_ledger() as ledger:
         row = None if ledger is None else ledger.queries.find_delivery(key)
         is_message_key = (
             ledger is not None
@@ -165,8 +141,7 @@ def delivery(
 
 def gaps(
     workflow: Annotated[
-        str | None,
-        typer.Argument(metavar="WORKFLOW", help="One workflow; all by default."),
+        str | None, typer.Argument(metavar="WORKFLOW", help="One workflow; all by default.")
     ] = None,
     home: Home = None,
     output: OutputFormat = Format.TABLE,
@@ -210,7 +185,6 @@ def upgrade() -> None:
 
 def _require_outcome(outcome: str | None) -> None:
     from segue.documents import did_you_mean
-    from segue.errors import SettingsError
     from segue.ledger.states import State
 
     names = [str(state) for state in State]
@@ -223,7 +197,6 @@ def _require_outcome(outcome: str | None) -> None:
 def _instant(text: str) -> datetime:
     """Read ``7d`` (before now) or an ISO date or time (UTC where it names no zone)."""
     from segue.cli.workspace import ago
-    from segue.errors import SettingsError
 
     try:
         return ago(text)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from segue.cli.arguments import At, Home, OutputFormat
+from segue.cli.arguments import At, Home, OutputFormat, Workflow
 from segue.cli.output import (
     Format,
     console,
@@ -39,22 +39,19 @@ _COLORS = {"send": "green", "skipped": "yellow", "failed": "red"}
 
 
 def plan(
-    workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="Name of the workflow.")],
+    workflow: Workflow,
     previous: Annotated[
         str | None,
         typer.Option(
             "--from",
             metavar="KEY",
             help="Key of the snapshot to compare from; the one before --at by default.",
-            show_default=False,
         ),
     ] = None,
     at: At = None,
     contact: Annotated[
         str | None,
-        typer.Option(
-            "--contact", metavar="ID", help="Show the changes of this contact.", show_default=False
-        ),
+        typer.Option("--contact", metavar="ID", help="Show the changes of this contact."),
     ] = None,
     home: Home = None,
     output: OutputFormat = Format.TABLE,

@@ -20,8 +20,7 @@ def prune(
         ),
     ],
     workflow: Annotated[
-        str | None,
-        typer.Option("--workflow", metavar="WORKFLOW", help="Of one workflow.", show_default=False),
+        str | None, typer.Option("--workflow", metavar="WORKFLOW", help="Of one workflow.")
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only say what would be deleted.")
@@ -30,13 +29,12 @@ def prune(
     """Delete old runs and deliveries; what they covered is never sent again."""
     from segue.cli.workspace import ago, require_workflow, writing_ledger
     from segue.errors import SettingsError
-    from segue.settings import Settings
 
     try:
         cut = ago(older_than)
     except ValueError as error:
         raise SettingsError(f"--older-than: {error}") from None
-    with writing_ledger(Settings.from_environment()) as ledger, working("Pruning"):
+    with writing_ledger() as ledger, working("Pruning"):
         if workflow is not None:
             require_workflow(workflow, ledger)
         amounts = (

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from segue.cli.arguments import OutputFormat, Yes
+from segue.cli.arguments import OutputFormat, Workflow, Yes
 from segue.cli.output import Format, confirm, count, note, plain, print_listing
 
 if TYPE_CHECKING:
@@ -23,30 +23,31 @@ _IN_A_TABLE = ("id", "requested_at", "request", "outcome")
 ActionOption = Annotated[
     str | None, typer.Option("--action", metavar="ACTION", help="Of one action.")
 ]
+ContactOption = Annotated[
+    str | None, typer.Option("--contact", metavar="ID", help="Of one contact.")
+]
+KeyOption = Annotated[
+    list[str] | None,
+    typer.Option("--key", metavar="KEY", help="This delivery; may be repeated."),
+]
 
 
 def retry(
-    workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="Name of the workflow.")],
+    workflow: Workflow,
     action: ActionOption = None,
-    contact: Annotated[
-        str | None, typer.Option("--contact", metavar="ID", help="Of one contact.")
-    ] = None,
+    contact: ContactOption = None,
     error: Annotated[
         str | None, typer.Option("--error", metavar="TEXT", help="Whose reason contains this text.")
     ] = None,
-    key: Annotated[
-        list[str] | None,
-        typer.Option("--key", metavar="KEY", help="This delivery; may be repeated."),
-    ] = None,
+    key: KeyOption = None,
     yes: Yes = False,
 ) -> None:
     """Ask that failed deliveries be sent again; segue_release does it within five minutes."""
     from segue.cli.workspace import require_workflow, writing_ledger
     from segue.ledger.people.release_requests import Selection
-    from segue.settings import Settings
 
     selection = Selection(workflow, action, contact, error, tuple(key or ()))
-    with writing_ledger(Settings.from_environment()) as ledger:
+    with writing_ledger() as ledger:
         require_workflow(workflow, ledger)
         _file(ledger, selection, None, yes=yes)
         stop = ledger.people.stopped(workflow)
@@ -56,8 +57,7 @@ def retry(
 
 def settle(
     keys: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="KEY", help="Keys of uncertain deliveries.", show_default=False),
+        list[str] | None, typer.Argument(metavar="KEY", help="Keys of uncertain deliveries.")
     ] = None,
     delivered: Annotated[bool, typer.Option("--delivered", help="They have arrived.")] = False,
     not_delivered: Annotated[
@@ -74,7 +74,6 @@ def settle(
     from segue.cli.workspace import require_workflow, writing_ledger
     from segue.errors import SettingsError
     from segue.ledger.people.release_requests import Selection, Settlement
-    from segue.settings import Settings
 
     if delivered == not_delivered:
         raise SettingsError("expected one of: --delivered, --not-delivered")
@@ -83,7 +82,7 @@ def settle(
     if keys and action is not None:
         raise SettingsError("--action goes with --workflow; a key names one delivery")
     settlement = Settlement.DELIVERED if delivered else Settlement.NOT_DELIVERED
-    with writing_ledger(Settings.from_environment()) as ledger:
+    with writing_ledger() as ledger:
         if workflow is not None:
             require_workflow(workflow, ledger)
         selection = Selection(workflow, action, keys=tuple(keys or ()))
@@ -91,25 +90,19 @@ def settle(
 
 
 def drop(
-    workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="Name of the workflow.")],
+    workflow: Workflow,
     action: ActionOption = None,
-    contact: Annotated[
-        str | None, typer.Option("--contact", metavar="ID", help="Of one contact.")
-    ] = None,
-    key: Annotated[
-        list[str] | None,
-        typer.Option("--key", metavar="KEY", help="This delivery; may be repeated."),
-    ] = None,
+    contact: ContactOption = None,
+    key: KeyOption = None,
     yes: Yes = False,
 ) -> None:
     """Give up what is held; clearing its runs from detect_changes takes that back."""
     from segue.cli.workspace import person, require_workflow, this_second, writing_ledger
     from segue.ledger.people.release_requests import Selection
-    from segue.settings import Settings
     from segue.upkeep import interventions as asking
 
     selection = Selection(workflow, action, contact, None, tuple(key or ()))
-    with writing_ledger(Settings.from_environment()) as ledger:
+    with writing_ledger() as ledger:
         require_workflow(workflow, ledger)
         number = asking.count_held(ledger, selection)
         note(f"{count(number, 'held delivery', 'held deliveries')} of {plain(str(selection))}")
@@ -121,9 +114,8 @@ def drop(
 def requests(output: OutputFormat = Format.TABLE) -> None:
     """List what people asked for or did, by whom, and what came of it."""
     from segue.cli.workspace import reading_ledger
-    from segue.settings import Settings
 
-    with reading_ledger(Settings.from_environment()) as ledger:
+    with reading_ledger() as ledger:
         listing = [] if ledger is None else ledger.people.list_requests()
     if output is Format.TABLE:
         print_listing(_IN_A_TABLE, map(_table_row, listing), output)

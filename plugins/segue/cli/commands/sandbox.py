@@ -25,10 +25,7 @@ def sandbox(
         ),
     ] = 1025,
     folder: Annotated[
-        Path | None,
-        typer.Option(
-            "--folder", metavar="DIR", help="Keep what is received here.", show_default=False
-        ),
+        Path | None, typer.Option("--folder", metavar="DIR", help="Keep what is received here.")
     ] = None,
 ) -> None:
     """Serve look-alikes of Slack, Zendesk, Freshdesk, Twilio, Teams and any HTTP API, and mail.

@@ -20,18 +20,10 @@ class Kind(StrEnum):
 
 
 def schema(
-    kind: Annotated[
-        Kind | None,
-        typer.Argument(help="One kind; all, by name, by default.", show_default=False),
-    ] = None,
+    kind: Annotated[Kind | None, typer.Argument(help="One kind; all, by name, by default.")] = None,
     folder: Annotated[
         Path | None,
-        typer.Option(
-            "--folder",
-            metavar="DIR",
-            help="Write KIND.schema.json files there.",
-            show_default=False,
-        ),
+        typer.Option("--folder", metavar="DIR", help="Write KIND.schema.json files there."),
     ] = None,
 ) -> None:
     """Print the JSON Schemas of directories, segments and workflows, channels included.

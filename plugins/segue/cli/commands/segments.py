@@ -46,7 +46,6 @@ def changes(
             "--from",
             metavar="KEY",
             help="Key of the earlier snapshot; the one before the later by default.",
-            show_default=False,
         ),
     ] = None,
     current: Annotated[
@@ -55,7 +54,6 @@ def changes(
             "--to",
             metavar="KEY",
             help="Key of the later snapshot; the newest complete one by default.",
-            show_default=False,
         ),
     ] = None,
     home: Home = None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from segue.cli.arguments import Home, OutputFormat
+from segue.cli.arguments import Home, OutputFormat, Workflow
 from segue.cli.output import (
     Format,
     console,
@@ -34,14 +34,13 @@ _OUTCOMES = ("send", "skipped", "failed")
 
 
 def simulate(
-    workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="Name of the workflow.")],
+    workflow: Workflow,
     first: Annotated[
         str | None,
         typer.Option(
             "--from",
             metavar="KEY",
             help="Key of the first snapshot, which is only compared from; the oldest by default.",
-            show_default=False,
         ),
     ] = None,
     last: Annotated[
@@ -50,7 +49,6 @@ def simulate(
             "--to",
             metavar="KEY",
             help="Key of the last snapshot; the newest complete one by default.",
-            show_default=False,
         ),
     ] = None,
     messages: Annotated[
@@ -66,7 +64,6 @@ def simulate(
             "--plot",
             metavar="FILE",
             help="Draw the changes per day: .svg, or .png, which needs matplotlib.",
-            show_default=False,
         ),
     ] = None,
     draft: Annotated[
@@ -75,7 +72,6 @@ def simulate(
             "--draft",
             metavar="FILE",
             help="A definition to use instead of, or beside, those of the folder; repeatable.",
-            show_default=False,
         ),
     ] = None,
     home: Home = None,

@@ -36,7 +36,6 @@ def snapshots(
             "--check",
             metavar="KEY",
             help="Read this snapshot whole and check its data; exit code 2 if it is not sound.",
-            show_default=False,
         ),
     ] = None,
     home: Home = None,

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("workflow", "stopped_at", "stopped_by", "reason")
 
-OneWorkflow = Annotated[
-    str | None, typer.Argument(metavar="WORKFLOW", help="One workflow.", show_default=False)
-]
+OneWorkflow = Annotated[str | None, typer.Argument(metavar="WORKFLOW", help="One workflow.")]
 All = Annotated[bool, typer.Option("--all", help="All workflows of the namespace.")]
 
 
@@ -24,10 +22,7 @@ def stop(
     workflow: OneWorkflow = None,
     everything: All = False,
     reason: Annotated[
-        str,
-        typer.Option(
-            "--reason", metavar="TEXT", help="Why; shown to whoever asks.", show_default=False
-        ),
+        str, typer.Option("--reason", metavar="TEXT", help="Why; shown to whoever asks.")
     ] = "",
     listing: Annotated[
         bool, typer.Option("--list", help="List what is stopped, and stop nothing.")
@@ -36,15 +31,13 @@ def stop(
 ) -> None:
     """Stop sending, in tasks that are running too; what is stopped waits until `segue go`."""
     from segue.cli.workspace import person, reading_ledger, this_second, writing_ledger
-    from segue.settings import Settings
     from segue.upkeep import interventions as asking
 
-    settings = Settings.from_environment()
     if listing:
-        with reading_ledger(settings) as ledger:
+        with reading_ledger() as ledger:
             _print_stops(ledger, output)
         return
-    with writing_ledger(settings) as ledger:
+    with writing_ledger() as ledger:
         _require_one(workflow, everything, ledger)
         order = asking.stop(ledger, workflow, person(), reason, this_second())
     print(plain(str(order)))
@@ -54,10 +47,9 @@ def stop(
 def go(workflow: OneWorkflow = None, everything: All = False) -> None:
     """Lift a stop: what waited is sent by the tasks' retries, or when they are cleared."""
     from segue.cli.workspace import person, this_second, writing_ledger
-    from segue.settings import Settings
     from segue.upkeep import interventions as asking
 
-    with writing_ledger(Settings.from_environment()) as ledger:
+    with writing_ledger() as ledger:
         _require_one(workflow, everything, ledger)
         was_stopped = asking.go(ledger, workflow, person(), this_second())
         remaining_stops = ledger.people.stops()

@@ -15,7 +15,6 @@ from segue.errors import SettingsError
 
 if TYPE_CHECKING:
     from segue.cli.workspace import Workspace
-    from segue.settings import Settings
 
 _COLUMNS = ("contact_id", "kind", "added_at", "added_by", "reason")
 _SHOWN = 10  # ids that a remark lists
@@ -23,23 +22,14 @@ _SHOWN = 10  # ids that a remark lists
 
 def suppress(
     contacts: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="ID", help="Ids of contacts.", show_default=False),
+        list[str] | None, typer.Argument(metavar="ID", help="Ids of contacts.")
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option(
-            "--file",
-            metavar="FILE",
-            help="A CSV file with the column contact_id.",
-            show_default=False,
-        ),
+        typer.Option("--file", metavar="FILE", help="A CSV file with the column contact_id."),
     ] = None,
     reason: Annotated[
-        str,
-        typer.Option(
-            "--reason", metavar="TEXT", help="Why; shown in the list.", show_default=False
-        ),
+        str, typer.Option("--reason", metavar="TEXT", help="Why; shown in the list.")
     ] = "",
     remove: Annotated[bool, typer.Option("--remove", help="Take them off the list.")] = False,
     listing: Annotated[bool, typer.Option("--list", help="Print the list.")] = False,
@@ -48,17 +38,15 @@ def suppress(
 ) -> None:
     """Never write to these contacts, whatever their opt state; forget erases them as well."""
     from segue.cli.workspace import person, this_second, writing_ledger
-    from segue.settings import Settings
     from segue.upkeep import interventions as asking
 
-    settings = Settings.from_environment()
     if listing:
-        _print_list(settings, output)
+        _print_list(output)
         return
     ids = [*(contacts or []), *(_ids_in(file) if file is not None else [])]
     if not ids:
         raise SettingsError("expected one of: ids of contacts, --file, --list")
-    with writing_ledger(settings) as ledger:
+    with writing_ledger() as ledger:
         if remove:
             number = asking.allow(ledger, ids, person(), this_second())
             print(f"{count(number, 'contact')} taken off the list")
@@ -111,10 +99,10 @@ def _contacts_among(workspace: Workspace, name: str, ids: list[str]) -> tuple[st
     return complete[-1].key, set(tables.contacts((), only=ids)["contact_id"])
 
 
-def _print_list(settings: Settings, output: Format) -> None:
+def _print_list(output: Format) -> None:
     from segue.cli.workspace import reading_ledger
 
-    with reading_ledger(settings) as ledger:
+    with reading_ledger() as ledger:
         entries = [] if ledger is None else ledger.people.list_suppressions()
     rows = (
         [item.contact_id, item.kind, item.added_at, item.added_by, item.reason] for item in entries

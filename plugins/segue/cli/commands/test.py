@@ -81,11 +81,7 @@ class _Outcome:
 def run_examples(
     names: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[NAME]...",
-            help="Segments and workflows; all by default.",
-            show_default=False,
-        ),
+        typer.Argument(metavar="[NAME]...", help="Segments and workflows; all by default."),
     ] = None,
     home: Home = None,
     output: OutputFormat = Format.TABLE,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from segue.cli.airflow_here import is_paused
-from segue.cli.arguments import Home, OutputFormat
+from segue.cli.arguments import Home, OutputFormat, Workflow
 from segue.cli.output import Format, count, note, plain, print_listing, working
 
 if TYPE_CHECKING:
@@ -40,10 +40,7 @@ Timeout = Annotated[
 
 def check_connections(
     workflows: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[WORKFLOW]...", help="Workflows; all by default.", show_default=False
-        ),
+        list[str] | None, typer.Argument(metavar="[WORKFLOW]...", help="Workflows; all by default.")
     ] = None,
     no_wait: NoWait = False,
     timeout: Timeout = "10m",
@@ -73,7 +70,7 @@ def check_connections(
 
 
 def send_test(
-    workflow: Annotated[str, typer.Argument(metavar="WORKFLOW", help="Name of the workflow.")],
+    workflow: Workflow,
     contact: Annotated[
         str, typer.Option("--contact", metavar="ID", help="Whose details the message is made of.")
     ],
@@ -87,12 +84,7 @@ def send_test(
     ],
     action: Annotated[
         str | None,
-        typer.Option(
-            "--action",
-            metavar="ID",
-            help="The action, where there are several.",
-            show_default=False,
-        ),
+        typer.Option("--action", metavar="ID", help="The action, where there are several."),
     ] = None,
     snapshot: Annotated[
         str | None,
@@ -100,16 +92,12 @@ def send_test(
             "--snapshot",
             metavar="KEY",
             help="Whose details these are; the newest complete one by default.",
-            show_default=False,
         ),
     ] = None,
     change: Annotated[
         str | None,
         typer.Option(
-            "--change",
-            metavar="KIND",
-            help="Kind of change; the workflow's first by default.",
-            show_default=False,
+            "--change", metavar="KIND", help="Kind of change; the workflow's first by default."
         ),
     ] = None,
     no_wait: NoWait = False,
