@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from segue.demo.local_airflow import LocalAirflow
 from segue.demo.run import connections
 from segue.sandbox.server import Sandbox
 from tests.airflow import definitions
+from tests.airflow.driven import DrivenAirflow
 from tests.airflow.world import World
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 HERE = Path(__file__).parent
-_running: list[LocalAirflow] = []
+_running: list[DrivenAirflow] = []
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
@@ -41,7 +41,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     shutil.copy(ROOT / "tests/airflow/told.py", modules)
     ledger = f"sqlite:///{home / 'segue.db'}"
     with Sandbox() as sandbox:
-        airflow = LocalAirflow(
+        airflow = DrivenAirflow(
             home / "airflow",
             dags=dags,
             plugins=ROOT / "plugins",

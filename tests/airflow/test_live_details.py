@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from segue.demo.local_airflow import LocalAirflow
 from segue.demo.run import connections
 from segue.sandbox.server import Sandbox
+from tests.airflow.driven import DrivenAirflow
 from tests.airflow.world import EMAIL, World, contact, everything_stored
 from tests.channels.run import CURRENT, PREVIOUS
 from tests.unit.live.world import QUALTRICS, at_qualtrics
@@ -42,7 +42,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     shutil.copy(ROOT / "dags/segue_workflows.py", home / "dags")
     ledger = f"sqlite:///{home / 'segue.db'}"
     with Sandbox() as sandbox:
-        airflow = LocalAirflow(
+        airflow = DrivenAirflow(
             home / "airflow",
             dags=home / "dags",
             plugins=ROOT / "plugins",

@@ -15,9 +15,9 @@ from typing import Any
 
 import yaml
 
-from segue.demo.local_airflow import LocalAirflow
 from segue.ledger import Ledger
 from segue.sandbox.server import Sandbox
+from tests.airflow.driven import DrivenAirflow
 
 SLACK = {
     "id": "alert",
@@ -57,7 +57,7 @@ def contact(contact_id: str, **fields: Any) -> dict[str, Any]:
 class World:
     """Definitions and snapshots below ``home``, an Airflow that runs them, and the sandbox."""
 
-    def __init__(self, home: Path, airflow: LocalAirflow, sandbox: Sandbox, ledger: str) -> None:
+    def __init__(self, home: Path, airflow: DrivenAirflow, sandbox: Sandbox, ledger: str) -> None:
         self.home, self.airflow, self.sandbox = home, airflow, sandbox
         self._ledger = ledger
 

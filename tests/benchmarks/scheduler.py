@@ -11,9 +11,9 @@ import tempfile
 from datetime import datetime
 from pathlib import Path
 
-from segue.demo.local_airflow import LocalAirflow
 from segue.demo.run import connections
 from segue.sandbox.server import Sandbox
+from tests.airflow.driven import DrivenAirflow
 from tests.airflow.world import TICKET, World, contact
 from tests.benchmarks.report import facts
 
@@ -71,7 +71,7 @@ def measure(home: Path, count: int) -> tuple[float, float]:
         environment = connections(sandbox)
         name = "AIRFLOW_CONN_ZENDESK_DEFAULT"
         environment[name] = environment[name][:-1] + ', "extra": {"segue_rate": "none"}}'
-        airflow = LocalAirflow(
+        airflow = DrivenAirflow(
             home / "airflow",
             dags=ROOT / "dags",
             plugins=ROOT / "plugins",

@@ -15,11 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from segue.demo.local_airflow import LocalAirflow
 from segue.ledger import Ledger
 from segue.sandbox.faults import Fault, Faults
 from segue.sandbox.server import Sandbox
 from segue.sandbox.store import Message
+from tests.airflow.driven import DrivenAirflow
 from tests.airflow.world import World, everything_stored
 from tests.channels import people
 from tests.channels.case import ChannelCase, Sent, Servers
@@ -198,7 +198,7 @@ class Stage:
     def _ledger_url(self) -> str:
         return f"sqlite:///{self._home / 'segue.db'}"
 
-    def _airflow(self) -> LocalAirflow:
+    def _airflow(self) -> DrivenAirflow:
         dags = self._home / "dags"
         dags.mkdir()
         shutil.copy(ROOT / "dags/segue_workflows.py", dags)
@@ -207,7 +207,7 @@ class Stage:
             case.connection_variable: case.connection_json(servers, segue_rate=RATE)
             for case in self._cases.values()
         }
-        return LocalAirflow(
+        return DrivenAirflow(
             self._home / "airflow",
             dags=dags,
             plugins=ROOT / "plugins",

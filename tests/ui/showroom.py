@@ -16,10 +16,10 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from segue.demo.local_airflow import LocalAirflow
 from segue.demo.run import connections
 from segue.sample.generator import generate
 from segue.sandbox.server import Sandbox
+from tests.airflow.driven import DrivenAirflow
 from tests.airflow.world import World, contact
 from tests.ui.filled import HOSTILE
 
@@ -79,7 +79,7 @@ def showroom(home: Path, days: int, crowd: Sequence[Person] = ()) -> Iterator[Wo
     passwords.write_text(json.dumps({name: password for name, (_, password) in USERS.items()}))
     ledger = f"sqlite:///{home / 'segue.db'}"
     with Sandbox(folder=home / "sandbox") as sandbox:
-        airflow = LocalAirflow(
+        airflow = DrivenAirflow(
             home / "airflow",
             dags=home / "dags",
             plugins=ROOT / "plugins",

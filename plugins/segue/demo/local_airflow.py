@@ -7,7 +7,6 @@ settings are the ones under which Airflow 3.3 on SQLite survives hundreds of sho
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import signal
@@ -57,7 +56,6 @@ class LocalAirflow:
         port: int = 0,
         with_triggerer: bool = False,
         scheduled: bool = False,
-        login: Mapping[str, str] | None = None,
     ) -> None:
         self.home = home
         self.port = port or _free_port()
@@ -78,7 +76,6 @@ class LocalAirflow:
             self._components["triggerer"] = ("triggerer",)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._restarts: Counter[str] = Counter()
-        self._login = login  # username and password, where not everybody is an administrator
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy has no business on loopback
 
@@ -231,11 +228,6 @@ class LocalAirflow:
         for number in self._active_backfills(dag_id):
             self.call("PUT", f"backfills/{number}/cancel")
 
-    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, **fields: Any) -> str:
-        """Trigger a manual run and return its run id."""
-        body = {"conf": dict(conf or {}), "logical_date": None, **fields}
-        return str(self.call("POST", f"dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
-
     def runs(self, dag_id: str = "~") -> list[dict[str, Any]]:
         """Return the runs of a DAG, or of all, by run id."""
         dag_runs = self.call("GET", f"dags/{dag_id}/dagRuns?limit=1000")["dag_runs"]
@@ -265,41 +257,16 @@ class LocalAirflow:
             self.alive()
             time.sleep(1)
 
-    def finish(self, dag_id: str, expected: int = 1, seconds: float = 600) -> dict[str, str]:
-        """Wait for the runs of a DAG to end; return their states by run id."""
-        for runs in self.wait_for_runs(dag_id, expected=expected, seconds=seconds):
-            last = runs
-        return {run["dag_run_id"]: run["state"] for run in last}
-
-    def task_states(self, dag_id: str, run_id: str) -> dict[tuple[str, int], str]:
-        """Return the state of each task instance of a run by (task id, map index)."""
-        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances?limit=1000"
-        instances = self.call("GET", path)["task_instances"]
-        return {(item["task_id"], item["map_index"]): item["state"] for item in instances}
-
-    def clear(self, dag_id: str, run_id: str, *task_ids: str) -> None:
-        """Clear tasks of a run (all where none is named), as the button in the UI does."""
-        body: dict[str, Any] = {"dry_run": False, "only_failed": False, "dag_run_id": run_id}
-        if task_ids:
-            body |= {"task_ids": list(task_ids), "include_downstream": True}
-        self.call("POST", f"dags/{dag_id}/clearTaskInstances", json=body)
-
-    def task_log(self, dag_id: str, run_id: str, task_id: str, map_index: int = -1) -> str:
-        """Return the log of a task instance's first try as text."""
-        path = f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/1"
-        log = self.call("GET", f"{path}?map_index={map_index}&full_content=true")
-        return json.dumps(log, ensure_ascii=False)
-
     # ---- inside ------------------------------------------------------------------------------
 
     def _request(self, method: str, url: str, **arguments: Any) -> requests.Response:
         if "Authorization" not in self._session.headers:
-            verb = "GET" if self._login is None else "POST"
-            body = None if self._login is None else dict(self._login)
-            place = f"{self.url}/auth/token"
-            token = self._session.request(verb, place, json=body, timeout=30).json()
-            self._session.headers["Authorization"] = f"Bearer {token['access_token']}"
+            self._session.headers["Authorization"] = f"Bearer {self._token()}"
         return self._session.request(method, url, timeout=60, **arguments)
+
+    def _token(self) -> str:
+        answer = self._session.get(f"{self.url}/auth/token", timeout=30)
+        return str(answer.json()["access_token"])
 
     def _spawn(self, name: str, arguments: tuple[str, ...]) -> None:
         with (self.home / "logs" / f"{name}.log").open("ab") as log:
