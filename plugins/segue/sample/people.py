@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from segue.sample.names import CULTURES, HOSTILE, WEIGHTS, Culture
+from segue.sample.names import CULTURES, HOSTILE, Culture
 
 ALPHABET = np.array(list(string.digits + string.ascii_letters))
 DOMAINS = ("example.com", "example.org", "example.net")  # RFC 2606
@@ -37,7 +37,8 @@ def new_contacts(rng: np.random.Generator, size: int, first_number: int) -> pd.D
 
     Numbers run on from `first_number`; they keep addresses and references unique.
     """
-    cultures = rng.choice(len(CULTURES), size, p=np.array(WEIGHTS) / sum(WEIGHTS))
+    weights = np.array([culture.weight for culture in CULTURES])
+    cultures = rng.choice(len(CULTURES), size, p=weights / weights.sum())
     people = [_person(rng, CULTURES[c], first_number + n) for n, c in enumerate(cultures)]
     frame = pd.DataFrame(people, index=pd.Index(_contact_ids(rng, size), name="contact_id"))
     return frame.assign(
