@@ -57,18 +57,17 @@ def gaps(
     at all. What lies before the ``watermark`` of its retention is no gap: nobody knows any more
     what was covered.
     """
-    complete = [snapshot for snapshot in snapshots if snapshot.complete]
-    points = [point_of(snapshot) for snapshot in _compared_snapshots(resolved, complete)]
-    stretches = sorted(recorded)
+    watched = _watched(resolved, [snapshot for snapshot in snapshots if snapshot.complete])
+    covered = sorted(recorded)
     holes = []
-    for part in uncovered_steps(points, stretches):
-        usable = usable_part(part, stretches, quarantined)
+    for part in uncovered_steps([point_of(snapshot) for snapshot in watched], covered):
+        usable = usable_part(part, covered, quarantined)
         due, too_old = _due(resolved, part, now), _is_too_old(resolved, part, now)
         holes.append(Gap(resolved.name, usable or part, due, too_old, usable is not None))
     return [gap for gap in holes if watermark is None or gap.stretch.previous.as_of >= watermark]
 
 
-def _compared_snapshots(resolved: ResolvedWorkflow, complete: Sequence[Snapshot]) -> list[Snapshot]:
+def _watched(resolved: ResolvedWorkflow, complete: Sequence[Snapshot]) -> list[Snapshot]:
     """Return the snapshots that runs since ``start`` compare.
 
     The first is the last that the first run's interval begins with: what its run calls previous.
@@ -78,8 +77,8 @@ def _compared_snapshots(resolved: ResolvedWorkflow, complete: Sequence[Snapshot]
     cron = resolved.definition.schedule
     if cron is not None:
         first = next_tick(cron, first - _JUST, zone)
-    earlier = sorted(snapshot for snapshot in complete if snapshot.as_of <= first)
-    return earlier[-1:] + sorted(snapshot for snapshot in complete if snapshot.as_of > first)
+    before = sorted(snapshot for snapshot in complete if snapshot.as_of <= first)
+    return before[-1:] + sorted(snapshot for snapshot in complete if snapshot.as_of > first)
 
 
 def _due(resolved: ResolvedWorkflow, part: Stretch, now: datetime) -> datetime | None:

@@ -113,9 +113,7 @@ class Sizes(LedgerDatabase):
         Each is a definition of a workflow as a whole: what changed need not be the segment.
         """
         order = (spans.c.current_as_of, spans.c.id)
-        predecessor = func.lag(spans.c.definition).over(
-            partition_by=spans.c.workflow, order_by=order
-        )
+        before = func.lag(spans.c.definition).over(partition_by=spans.c.workflow, order_by=order)
         uses = (
             select(
                 spans.c.workflow,
@@ -123,7 +121,7 @@ class Sizes(LedgerDatabase):
                 spans.c.current_as_of,
                 spans.c.recorded_at,
                 spans.c.definition,
-                predecessor.label("before"),
+                before.label("before"),
             )
             .where(*self._of_segments([segment], workflows), spans.c.current_as_of >= since)
             .subquery()

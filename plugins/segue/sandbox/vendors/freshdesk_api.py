@@ -1,20 +1,20 @@
 """A look-alike of the ticket part of Freshdesk's API v2.
 
 Follows these sections of https://developers.freshdesk.com/api/:
-    #authentication (basic: API key and any password), #ratelimit (X-RateLimit-*, Retry-After),
+    #authentication (basic: API key and any password), #ratelimit (429, Retry-After),
     #error (400 "Validation failed", errors[] of field, message and code; 401 invalid_credentials),
     #pagination (page, per_page up to 100, Link), #ticket_attributes, #create_ticket,
     #view_a_ticket, #list_all_tickets (updated_since, email, filter, order_by, order_type,
     include=description; 300 pages at most), #update_ticket, #delete_a_ticket (into the trash),
-    #add_note_to_a_ticket, #reply_ticket, #list_all_ticket_notes (conversations, oldest first),
+    #add_note_to_a_ticket, #list_all_ticket_notes (conversations, oldest first),
     #me (the agent whose key it is)
 
 Creating has no idempotency: the same request twice makes two tickets. Without ``updated_since`` a
 list holds the tickets created in the past 30 days, and without ``filter`` neither spam nor what
 was deleted. Only a subject that begins with ``spam-`` is spam.
 
-Left out: limits that bite (ask for a fault; the X-RateLimit headers count, and that is all),
-attachments (multipart bodies get 415), the filters of an agent's own tickets, search, restoring.
+Left out: limits that bite (ask for a fault), replies, attachments (multipart bodies get 415), the
+filters of an agent's own tickets, search, restoring.
 The account has the custom fields of ``CUSTOM_FIELDS``; any other is ``invalid_field``. Subject and
 description are required, which is how a new account is set up. Agents, groups, products and
 companies are taken as they are numbered.
@@ -28,11 +28,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
-from fastapi import FastAPI, Request
-from starlette.middleware.base import RequestResponseEndpoint
 from starlette.responses import Response
 
-from segue.sandbox.store import Clock, Document, Store, Transaction, iso_seconds
+from segue.sandbox.store import Document, Store, Transaction, iso_seconds
 from segue.sandbox.vendor_api import Call, Refused, VendorApi
 from segue.sandbox.wire import EMAIL, ReceivedRequest, basic_credentials, json_answer, json_object
 
@@ -57,7 +55,10 @@ ORDERS = ("created_at", "due_by", "updated_at", "status")
 FILTERS = ("spam", "deleted")
 LIST_WINDOW = timedelta(days=30)
 
-CUSTOM_FIELDS: dict[str, tuple[type | tuple[type, ...], str]] = {
+Problem = dict[str, str]
+Types = Mapping[str, tuple[type | tuple[type, ...], str]]  # by name, with the type's own name
+
+CUSTOM_FIELDS: Types = {
     "cf_segue_key": (str, "String"),
     "cf_tier": (str, "String"),
     "cf_calls": (int, "Integer"),
@@ -68,8 +69,6 @@ CUSTOM_FIELDS: dict[str, tuple[type | tuple[type, ...], str]] = {
 TICKETS, CONTACTS = "freshdesk.tickets", "freshdesk.contacts"
 CONVERSATIONS = "freshdesk.conversations"  # by the ticket's number, a document with all of them
 AGENT_ID = 1
-
-Problem = dict[str, str]
 
 _INTEGERS = (
     "requester_id",
@@ -96,68 +95,25 @@ _TEXTS = (
     "due_by",
     "fr_due_by",
 )
-_TYPES: dict[str, tuple[type, str]] = {
+_TYPES: Types = {
     **dict.fromkeys(_INTEGERS, (int, "Integer")),
     **dict.fromkeys(_TEXTS, (str, "String")),
     "tags": (list, "Array"),
     "cc_emails": (list, "Array"),
     "custom_fields": (dict, "key/value pair"),
 }
-_NOTE: dict[str, tuple[type, str]] = {
+_NOTE: Types = {
     "body": (str, "String"),
     "incoming": (bool, "Boolean"),
     "private": (bool, "Boolean"),
     "notify_emails": (list, "Array"),
     "user_id": (int, "Integer"),
 }
-_REPLY: dict[str, tuple[type, str]] = {
-    "body": (str, "String"),
-    "from_email": (str, "String"),
-    "user_id": (int, "Integer"),
-    "cc_emails": (list, "Array"),
-    "bcc_emails": (list, "Array"),
-}
 _KEPT_IN_LINKS = ("updated_since", "email", "filter", "order_by", "order_type", "include")
 _CHOICES = {"priority": PRIORITIES, "status": STATUSES, "source": SOURCES}
 
 
 # Requests
-
-
-class _FreshdeskApi(VendorApi):
-    """An API that counts calls per minute, for the headers that tell what is left."""
-
-    def app(self, store: Store) -> FastAPI:
-        """Make the application."""
-        app = super().app(store)
-        meter = _Meter(store.clock)
-
-        @app.middleware("http")
-        async def count(request: Request, call_next: RequestResponseEndpoint) -> Response:
-            answer = await call_next(request)
-            answer.headers.update(meter.headers())
-            return answer
-
-        return app
-
-
-class _Meter:
-    """Counts calls per minute."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._minute = 0
-        self._calls = 0
-
-    def headers(self) -> dict[str, str]:
-        minute = int(self._clock().timestamp() // 60)
-        self._calls = self._calls + 1 if minute == self._minute else 1
-        self._minute = minute
-        return {
-            "X-RateLimit-Total": str(CALLS_PER_MINUTE),
-            "X-RateLimit-Remaining": str(max(0, CALLS_PER_MINUTE - self._calls)),
-            "X-RateLimit-Used-CurrentRequest": "1",
-        }
 
 
 def _is_authentic(call: Call) -> bool:
@@ -176,7 +132,7 @@ def _limited(headers: dict[str, str]) -> Response:
     return json_answer({"message": text}, 429, headers)
 
 
-api = _FreshdeskApi(
+api = VendorApi(
     SERVICE,
     is_authentic=_is_authentic,
     not_found=Response(status_code=404),
@@ -338,40 +294,33 @@ def _me(call: Call) -> Response:
 
 @api.post(_TICKETS + "/{ticket}/notes")
 def _note(call: Call) -> Response:
-    return _converse(call, "note", _NOTE)
-
-
-@api.post(_TICKETS + "/{ticket}/reply")
-def _reply(call: Call) -> Response:
-    return _converse(call, "reply", _REPLY)
-
-
-def _converse(call: Call, kind: str, allowed: Mapping[str, tuple[type, str]]) -> Response:
-    """Add a note or a reply to a ticket; a note is private unless it says otherwise."""
+    """Add a note to a ticket; it is private unless it says otherwise."""
     fields = _fields_in(call)
     record = _find(call)
-    problems = _conversation_problems(fields, allowed)
+    problems = _type_problems(fields, _NOTE)
+    if not fields.get("body"):
+        problems.insert(0, _problem("body", "It should be a/an String", "missing_field"))
     if problems:
         _refuse(problems)
     now = iso_seconds(call.store.clock())
-    entry = {
+    note = {
         "body": fields["body"],
         "body_text": _plain_text(fields["body"]),
         "id": call.transaction.next_id(CONVERSATIONS),
         "incoming": fields.get("incoming", False),
-        "private": fields.get("private", kind == "note"),
+        "private": fields.get("private", True),
         "user_id": fields.get("user_id") or AGENT_ID,
         "support_email": None,
-        "source": 2 if kind == "note" else 0,
+        "source": 2,
         "ticket_id": record["id"],
         "created_at": now,
         "updated_at": now,
         "attachments": [],
     }
-    entries = [*_conversations_of(call.transaction, record), entry]
+    entries = [*_conversations_of(call.transaction, record), note]
     call.transaction.put(CONVERSATIONS, str(record["id"]), {"entries": entries})
-    _receive(call, kind, record, {"description": fields["body"]})
-    return json_answer(entry, 201)
+    _receive(call, "note", record, {"description": fields["body"]})
+    return json_answer(note, 201)
 
 
 @api.get(_TICKETS + "/{ticket}/conversations")
@@ -386,21 +335,6 @@ def _conversations_of(transaction: Transaction, ticket: Document) -> list[Docume
     record = transaction.get(CONVERSATIONS, str(ticket["id"])) or {"entries": []}
     entries: list[Document] = record["entries"]
     return entries
-
-
-def _conversation_problems(
-    given: Document, allowed: Mapping[str, tuple[type, str]]
-) -> list[Problem]:
-    problems = []
-    if not given.get("body"):
-        problems.append(_problem("body", "It should be a/an String", "missing_field"))
-    for name, value in given.items():
-        if name not in allowed:
-            text = "Unexpected/invalid field in request"
-            problems.append(_problem(name, text, "invalid_field"))
-        elif value is not None and not isinstance(value, allowed[name][0]):
-            problems.append(_wrong_type(name, value, allowed[name][1]))
-    return problems
 
 
 def _ordered(tickets: list[Document], query: Mapping[str, str]) -> list[Document]:
@@ -558,20 +492,27 @@ def _requester_problems(transaction: Transaction, given: Document) -> list[Probl
 
 def _field_problems(given: Document) -> list[Problem]:
     """Return what is wrong with the fields that are there."""
+    return [
+        problem
+        for name, value in given.items()
+        for problem in _type_problems({name: value}, _TYPES) or _value_problems(name, value)
+    ]
+
+
+def _type_problems(given: Document, types: Types, place: str = "") -> list[Problem]:
+    """Return which fields are not known, and which have a value of another type."""
     problems = []
     for name, value in given.items():
-        if name not in _TYPES:
+        if name not in types:
             text = "Unexpected/invalid field in request"
-            problems.append(_problem(name, text, "invalid_field"))
-        elif value is not None and not _is_a(value, _TYPES[name][0]):
-            problems.append(_wrong_type(name, value, _TYPES[name][1]))
-        elif value is not None:
-            problems += _value_problems(name, value)
+            problems.append(_problem(place + name, text, "invalid_field"))
+        elif value is not None and not _is_a(value, types[name][0]):
+            problems.append(_wrong_type(place + name, value, types[name][1]))
     return problems
 
 
-def _is_a(value: object, expected: type) -> bool:
-    return isinstance(value, expected) and not isinstance(value, bool)
+def _is_a(value: object, expected: type | tuple[type, ...]) -> bool:
+    return isinstance(value, expected) and isinstance(value, bool) == (expected is bool)
 
 
 def _wrong_type(name: str, value: object, expected: str) -> Problem:
@@ -582,6 +523,8 @@ def _wrong_type(name: str, value: object, expected: str) -> Problem:
 
 
 def _value_problems(name: str, value: Any) -> list[Problem]:
+    if value is None:
+        return []
     if name in _CHOICES and value not in _CHOICES[name]:
         choices = ",".join(str(choice) for choice in _CHOICES[name])
         text = f"It should be one of these values: '{choices}'"
@@ -595,22 +538,8 @@ def _value_problems(name: str, value: Any) -> list[Problem]:
     if name in ("tags", "cc_emails"):
         return _list_problems(name, value)
     if name == "custom_fields":
-        return _custom_field_problems(value)
+        return _type_problems(value, CUSTOM_FIELDS, "custom_fields.")
     return []
-
-
-def _custom_field_problems(fields: Document) -> list[Problem]:
-    problems = []
-    for name, value in fields.items():
-        if name not in CUSTOM_FIELDS:
-            text = "Unexpected/invalid field in request"
-            problems.append(_problem(f"custom_fields.{name}", text, "invalid_field"))
-            continue
-        kind, title = CUSTOM_FIELDS[name]
-        is_boolean = isinstance(value, bool)
-        if value is not None and (is_boolean != (kind is bool) or not isinstance(value, kind)):
-            problems.append(_wrong_type(f"custom_fields.{name}", value, title))
-    return problems
 
 
 def _list_problems(name: str, values: list[Any]) -> list[Problem]:

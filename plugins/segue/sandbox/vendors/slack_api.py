@@ -66,6 +66,7 @@ FAILING_WEBHOOKS = {  # by the part between the team and the token: status and e
 
 TEAM_ID, BOT_ID, BOT_USER_ID = "T00000000", "B00000000", "U00000000"
 MAX_TEXT, MAX_ATTACHMENTS, MAX_PEOPLE = 40_000, 100, 8
+PAGE_SIZE = 100  # of a list, where nobody gives a limit
 CREATED = 1_700_000_000  # when everything here was made, in seconds since 1970
 
 TYPES = ("public_channel", "private_channel", "mpim", "im")
@@ -256,7 +257,7 @@ def _conversations_list(call: Call, arguments: Arguments) -> Document:
     if not types <= set(TYPES):
         raise SlackError("invalid_types")
     conversations = [one for one in _conversations(call.store) if one.kind in types]
-    page, cursor = _page(conversations, arguments, default=100)
+    page, cursor = _page(conversations, arguments)
     return {
         "channels": [_conversation_object(conversation) for conversation in page],
         "response_metadata": {"next_cursor": cursor},
@@ -297,7 +298,7 @@ def _conversations_history(call: Call, arguments: Arguments) -> Document:
         and _in_history(message.fields)
         and _in_timeline(message.fields["ts"], arguments)
     ]
-    page, cursor = _page(messages, arguments, default=100)
+    page, cursor = _page(messages, arguments)
     with_metadata = _is_true(arguments.get("include_all_metadata"))
     return {
         "messages": [_shown(fields, with_metadata=with_metadata) for fields in page],
@@ -454,10 +455,10 @@ def _conversation_object(conversation: Conversation) -> Document:
     }
 
 
-def _page(items: list[Any], arguments: Arguments, *, default: int) -> tuple[list[Any], str]:
+def _page(items: list[Any], arguments: Arguments) -> tuple[list[Any], str]:
     """Return one page and the cursor of the next; the cursor is empty on the last page."""
     try:
-        limit = min(int(arguments.get("limit") or default), 999)
+        limit = min(int(arguments.get("limit") or PAGE_SIZE), 999)
         start = int(base64.b64decode(str(arguments.get("cursor") or "")) or 0)
     except ValueError:
         raise SlackError("invalid_cursor" if arguments.get("cursor") else "invalid_limit") from None
