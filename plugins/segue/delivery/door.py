@@ -50,7 +50,7 @@ from segue.errors import (
     TransientFailure,
 )
 from segue.ledger import Ledger
-from segue.ledger.deliveries.claims import NOT_SENT_AGAIN, SENT_AGAIN
+from segue.ledger.deliveries.outcomes import NOT_SENT_AGAIN, SENT_AGAIN
 from segue.ledger.facts import DeliveryRow, Finished
 from segue.ledger.pacing import LONGEST_PAUSE, Pause, longest_pause
 from segue.ledger.people.suppressions import SuppressionKind

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
+    and_,
     bindparam,
     func,
     literal,
@@ -28,7 +29,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from segue.ledger.engine import open_engine, reachable, require_current_schema
 from segue.ledger.keys import delivery_key
-from segue.ledger.schema import deliveries, workflows
+from segue.ledger.schema import changes, deliveries, workflows
 from segue.ledger.states import Step
 
 BATCH = 2000  # rows of one statement
@@ -76,11 +77,11 @@ class LedgerDatabase:
         """
         if self.engine.dialect.name != "postgresql":
             return timedelta()  # a file on the same host
-        asked = now()
+        question_at = now()
         with self._read() as connection:
             theirs: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
-        heard = now()
-        return max(asked - theirs, timedelta()) or min(heard - theirs, timedelta())
+        answer_at = now()
+        return max(question_at - theirs, timedelta()) or min(answer_at - theirs, timedelta())
 
     @contextmanager
     def _read(self) -> Iterator[Connection]:
@@ -144,12 +145,14 @@ class LedgerDatabase:
         ``unless`` says what becomes of rows that are there already. A run has millions of rows, so
         what is the same in all of them is handed to the database once per statement.
         """
-        texts, packed = self._texts_of_a_batch(columns)
-        fixed = {name: literal(value, table.c[name].type) for name, value in same.items()}
-        chosen = select(*texts, *fixed.values()).where(true())  # SQLite's grammar wants a condition
-        query = unless(self._insert(table).from_select([*columns, *fixed], chosen))
+        texts, pack = self._texts_of_a_batch(columns)
+        literals = {name: literal(value, table.c[name].type) for name, value in same.items()}
+        source = select(*texts, *literals.values()).where(
+            true()
+        )  # SQLite's grammar wants a condition
+        query = unless(self._insert(table).from_select([*columns, *literals], source))
         for batch in batched(rows):
-            connection.execute(query, packed(batch))
+            connection.execute(query, pack(batch))
 
     def _texts_of_a_batch(
         self, columns: Sequence[str]
@@ -179,8 +182,8 @@ def lock_deliveries(connection: Connection, *which: ColumnElement[bool]) -> None
     """
     if connection.dialect.name == "postgresql":
         mine = select(deliveries.c.key).where(*which).order_by(deliveries.c.key)
-        locked = mine.with_for_update().subquery()
-        connection.execute(select(func.count()).select_from(locked))
+        lock = mine.with_for_update().subquery()
+        connection.execute(select(func.count()).select_from(lock))
 
 
 def change_deliveries(
@@ -207,8 +210,22 @@ def move_deliveries(
     which = (*which, STATE.in_(step.origins))
     if lock:
         lock_deliveries(connection, *which)
-    moved = {"state": step.to, "waits_for": None, **values}
-    return connection.execute(update(deliveries).where(*which).values(moved)).rowcount
+    columns = {"state": step.to, "waits_for": None, **values}
+    return connection.execute(update(deliveries).where(*which).values(columns)).rowcount
+
+
+def same_change(*, by_contact: bool = False) -> ColumnElement[bool]:
+    """Join ``changes`` and ``deliveries``: the delivery is of this change.
+
+    ``by_contact`` lets no other index than that of contacts be chosen (see ``unindexed``), for
+    deliveries that are looked up row by row.
+    """
+    span, change = changes.c.span, changes.c.change
+    return and_(
+        changes.c.contact_id == deliveries.c.contact_id,
+        (unindexed(span) if by_contact else span) == deliveries.c.span,
+        (unindexed(change) if by_contact else change) == deliveries.c.change,
+    )
 
 
 def unindexed(column: ColumnElement[T]) -> ColumnElement[T]:

@@ -104,12 +104,12 @@ def usable_part(
     begins = {
         stretch.current.key: stretch.previous.key for stretch in recorded if not stretch.is_empty
     }
-    compared = part.previous.key
-    while compared in quarantined and compared in begins:
-        compared = begins[compared]
-    if compared in quarantined:
+    pairs = part.previous.key
+    while pairs in quarantined and pairs in begins:
+        pairs = begins[pairs]
+    if pairs in quarantined:
         return None
-    return Stretch(Point(part.previous.as_of, compared), part.current)
+    return Stretch(Point(part.previous.as_of, pairs), part.current)
 
 
 def by_end(recorded: Iterable[Stretch]) -> dict[datetime, Stretch]:

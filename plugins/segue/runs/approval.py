@@ -31,8 +31,8 @@ def release_or_ask(context: RunContext, area: RunArea, *, is_first_try: bool) ->
     record = context.record()
     judge_policies(context, record)
     spans = context.live_spans(record)
-    for finding in (finding for span in spans for finding in span.findings):
-        log.warning("%s", finding)
+    for remark in (remark for span in spans for remark in span.findings):
+        log.warning("%s", remark)
     inquiry = question(context, record)
     if inquiry is None:
         ids, actions = [span.id for span in spans], context.resolved.action_ids
@@ -47,20 +47,20 @@ def release_or_ask(context: RunContext, area: RunArea, *, is_first_try: bool) ->
     return inquiry
 
 
-def _require_shown(asked: Question, area: RunArea) -> None:
+def _require_shown(inquiry: Question, area: RunArea) -> None:
     """Write down what is shown; raise RunHalted where it is an earlier question about others.
 
     Fewer than are shown may be asked about: who was forgotten meanwhile stands in nobody's way.
     """
     contacts = area.read_question()
     if contacts is None:
-        area.write_question(asked.about, asked.quarantined)
-    elif not (asked.about <= contacts and asked.quarantined <= area.quarantines_shown()):
+        area.write_question(inquiry.about, inquiry.quarantined)
+    elif not (inquiry.about <= contacts and inquiry.quarantined <= area.quarantines_shown()):
         raise RunHalted(
-            f"nothing was released: {asked.subject} {'; '.join(asked.reasons)}. Airflow would "
+            f"nothing was released: {inquiry.subject} {'; '.join(inquiry.reasons)}. Airflow would "
             "show the question of the first time, which was about others. To be asked, run "
-            f"{asked.command_to_ask}; to go on without a question, change guard in "
-            f"{asked.workflow}.yaml and clear this task"
+            f"{inquiry.command_to_ask}; to go on without a question, change guard in "
+            f"{inquiry.workflow}.yaml and clear this task"
         )
 
 

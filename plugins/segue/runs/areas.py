@@ -47,14 +47,14 @@ class RunArea:
         return self._text("audience")
 
     def write_question(
-        self, about: Collection[tuple[str, str]], quarantined: Collection[str] = ()
+        self, about: Collection[tuple[str, str]], quarantined_keys: Collection[str] = ()
     ) -> None:
         """Remember whom a person is shown a question about, and which bad snapshots it names.
 
         See ``read_question`` and ``quarantines_shown``.
         """
         rows = [{"contact_id": contact, "change": change} for contact, change in sorted(about)]
-        _write_text(self.root / "shown.json", json.dumps({"quarantined": sorted(quarantined)}))
+        _write_text(self.root / "shown.json", json.dumps({"quarantined": sorted(quarantined_keys)}))
         _write_text(self._question, json.dumps(rows, ensure_ascii=False))
 
     def quarantines_shown(self) -> frozenset[str]:
@@ -113,8 +113,8 @@ class RunArea:
         ``fields`` are those of contacts' own that were asked for, None for all.
         """
         folder = self._details(number, key)
-        known = {name: getattr(population, name) for name in _FRAMES}
-        frames = {name: frame for name, frame in known.items() if frame is not None}
+        tables = {name: getattr(population, name) for name in _FRAMES}
+        frames = {name: frame for name, frame in tables.items() if frame is not None}
         for name, frame in frames.items():
             path = folder / f"{name}.parquet"
             with whole_file(path.fs, path.path) as file:
@@ -141,8 +141,8 @@ class RunArea:
 
     def found_details(self, number: int, key: str) -> list[Population]:
         """Return the same where it was written, else nothing."""
-        written = (self._details(number, key) / "moment.json").exists()
-        return [self.read_details(number, key)] if written else []
+        is_there = (self._details(number, key) / "moment.json").exists()
+        return [self.read_details(number, key)] if is_there else []
 
     def remove_details(self, number: int, key: str) -> None:
         """Remove what ``write_details`` wrote, if it did."""
@@ -194,10 +194,10 @@ def forget_in_areas(state: str, namespace: str, contact_id: str) -> int:
     return sum(_forget(area, contact_id) for area in _areas(state, namespace))
 
 
-def remove_areas(state: str, namespace: str, kept: Collection[tuple[str, str]]) -> int:
-    """Delete the run areas of all runs but ``kept``, (workflow, run id); returns how many."""
+def remove_areas(state: str, namespace: str, runs: Collection[tuple[str, str]]) -> int:
+    """Delete the run areas of all but these ``runs``, (workflow, run id); returns how many."""
     paths = {
-        RunArea.of_run(state, namespace, workflow, run_id).root.path for workflow, run_id in kept
+        RunArea.of_run(state, namespace, workflow, run_id).root.path for workflow, run_id in runs
     }
     count = 0
     for area in _areas(state, namespace):

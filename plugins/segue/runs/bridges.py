@@ -36,7 +36,7 @@ class Bridge:
     by_run: bool = False  # ``missing`` are times: after a pause the keys cannot be told
 
     def __str__(self) -> str:
-        shown = ", ".join(self.missing[:_SHOWN])
+        names = ", ".join(self.missing[:_SHOWN])
         more = f" and {len(self.missing) - _SHOWN} more" if len(self.missing) > _SHOWN else ""
         one = len(self.missing) == 1
         verb, noun = ("was", "snapshot") if one else ("were", "snapshots")
@@ -44,7 +44,7 @@ class Bridge:
             noun += " of the run of" if one else " of the runs of"
         short = f"; shorter than that: {' and '.join(self.windows)}" if self.windows else ""
         return (
-            f"{self.stretch} bridges the {noun} {shown}{more}, which {verb} missing: who was in "
+            f"{self.stretch} bridges the {noun} {names}{more}, which {verb} missing: who was in "
             f"the segment only in between is not seen{short}"
         )
 
@@ -64,41 +64,46 @@ def _bridge(resolved: ResolvedWorkflow, stretch: Stretch) -> Bridge | None:
     if len(ticks) < 4:  # one before, one behind, and that of the run which had the earlier snapshot
         return None
     zone = resolved.directory.zone
-    parsed = parse_key(resolved.directory, stretch.previous.key)
+    key_parts = parse_key(resolved.directory, stretch.previous.key)
     # after a kept span of a quarantined snapshot, that is one before the time that is taken
-    compared = parsed[1] if parsed else stretch.previous.as_of
-    missing, by_run = _missing(stretch, ticks, compared, zone)
+    compared_from = key_parts[1] if key_parts else stretch.previous.as_of
+    missing, by_run = _missing(stretch, ticks, compared_from, zone)
     if not missing:
         return None
-    length = _wall(stretch.current.as_of, zone) - _wall(compared, zone)
-    judged = [resolved.segment, *resolved.segment.refers_to]
-    every = (window for each in judged if each.match for window in windows(each.match))
+    length = _wall(stretch.current.as_of, zone) - _wall(compared_from, zone)
+    segments = [resolved.segment, *resolved.segment.refers_to]
+    every = (window for each in segments if each.match for window in windows(each.match))
     short = dict.fromkeys(window.written for window in every if window.length < length)
     return Bridge(resolved.name, stretch, missing, list(short), by_run)
 
 
 def _missing(
-    stretch: Stretch, ticks: Sequence[datetime], compared: datetime, zone: ZoneInfo
+    stretch: Stretch, ticks: Sequence[datetime], compared_from: datetime, zone: ZoneInfo
 ) -> tuple[Sequence[str], bool]:
     """Return what names the snapshots of the runs inside ``stretch``, and whether it is the runs.
 
-    ``ticks`` are as ``_ticks`` returns them, ``compared`` is the as-of of the earlier key. Where
-    ticks are not evenly spaced, nobody can say which keys the snapshots of a workflow that pauses
-    at weekends would have.
+    ``ticks`` are as ``_ticks`` returns them, ``compared_from`` is the as-of of the earlier key.
+    Where ticks are not evenly spaced, nobody can say which keys the snapshots of a workflow that
+    pauses at weekends would have.
     """
     first, *others = ticks[1:-1]
     start, end = (_wall(point.as_of, zone) for point in (stretch.previous, stretch.current))
     steps = [after - before for before, after in pairwise(ticks)]
     late = min(steps) / 2  # a snapshot that is a little late is still that run's
     absent = [tick for tick in others if end - (start + (tick - first)) > late]
-    since = start - _wall(compared, zone)
+    since = start - _wall(compared_from, zone)
     pairs = [
-        (tick, _key(stretch.previous.key, compared, since + tick - first, zone)) for tick in absent
+        (tick, _key(stretch.previous.key, compared_from, since + tick - first, zone))
+        for tick in absent
     ]
     pairs = [(tick, key) for tick, key in pairs if key not in stretch.keys]
-    if len(set(steps[:-1])) == 1:
-        return list(dict.fromkeys(key for _, key in pairs)), False
-    return [f"{tick:%Y-%m-%d %H:%M}" for tick, _ in pairs], True
+    return _names(pairs, by_run=len(set(steps[:-1])) > 1)
+
+
+def _names(pairs: Sequence[tuple[datetime, str]], *, by_run: bool) -> tuple[Sequence[str], bool]:
+    if by_run:
+        return [f"{tick:%Y-%m-%d %H:%M}" for tick, _ in pairs], True
+    return list(dict.fromkeys(key for _, key in pairs)), False
 
 
 def _ticks(resolved: ResolvedWorkflow, stretch: Stretch) -> list[datetime]:
@@ -122,8 +127,8 @@ def _key(key: str, as_of: datetime, step: timedelta, zone: ZoneInfo) -> str:
     try:
         return (date.fromisoformat(key) + step).isoformat()
     except ValueError:  # keys that are times
-        at = localize(_wall(as_of, zone) + step, zone)
-        return at.isoformat().replace("+00:00", "Z")
+        instant = localize(_wall(as_of, zone) + step, zone)
+        return instant.isoformat().replace("+00:00", "Z")
 
 
 def _wall(instant: datetime, zone: ZoneInfo) -> datetime:

@@ -60,16 +60,16 @@ def compare(
 
 
 def enrolment(
-    resolved: ResolvedWorkflow, current: Snapshot, reached: Collection[str], store: Memberships
+    resolved: ResolvedWorkflow, current: Snapshot, reached_ids: Collection[str], store: Memberships
 ) -> DetectedSpan:
-    """Return the present members but those ``reached`` as ``enrolled``; it takes no time."""
+    """Return the present members but those of ``reached_ids`` as ``enrolled``; it takes no time."""
     tables = SnapshotTables(resolved.directory, current)
     _require_answers(resolved, tables)
     members = store.membership(resolved.segment, resolved.directory, current)
-    rows = enrolments(members)
-    ids = [contact_id for contact_id in rows["contact_id"] if contact_id not in reached]
-    enrolled = [(contact_id, str(ChangeKind.ENROLLED), "") for contact_id in ids]
-    changes, left_out = keepable_changes(enrolled, tables)
+    frame = enrolments(members)
+    ids = [contact_id for contact_id in frame["contact_id"] if contact_id not in reached_ids]
+    rows = [(contact_id, str(ChangeKind.ENROLLED), "") for contact_id in ids]
+    changes, left_out = keepable_changes(rows, tables)
     return DetectedSpan(
         kind=SpanKind.ENROLMENT,
         reason="\n".join(left_out),
@@ -89,9 +89,9 @@ def _require_answers(resolved: ResolvedWorkflow, tables: SnapshotTables) -> list
     """
     segment = resolved.segment
     refuse_unread(tables)
-    lacking = describe_missing(segment, tables)
-    if lacking is not None:
-        raise DataError(lacking)
+    complaint = describe_missing(segment, tables)
+    if complaint is not None:
+        raise DataError(complaint)
     require_sound(tables, ["mailing_lists"])  # the membership reads the others whole
     live = () if resolved.live is None else resolved.live.provides
     uses = uses_of_workflow(resolved.definition, segment, live)
@@ -118,9 +118,9 @@ def _why_incomparable(
 ) -> str | None:
     """Say why nothing between two snapshots is news, in words; None where they can be compared."""
     key = previous.snapshot.key
-    lacking = missing_for(resolved.segment, previous)
-    if lacking:
-        return f"new column: {key} lacks {', '.join(lacking)}"
+    columns = missing_for(resolved.segment, previous)
+    if columns:
+        return f"new column: {key} lacks {', '.join(columns)}"
     if unread_findings(previous):  # it was corrected since
         return f"{key} has opt states, or tables, that are not read"
     kinds = set(resolved.definition.changes) & {ChangeKind.OPTED_IN, ChangeKind.OPTED_OUT}
@@ -162,9 +162,9 @@ def _changes(
     """``unreadable`` is what of the current snapshot the workflow cannot read."""
     segment, ends = resolved.segment, (previous.snapshot, current.snapshot)
     both_unreadable = require_comparable(segment, previous, unreadable), unreadable
-    before, after = map(fingerprint, ends)
+    print_before, print_after = map(fingerprint, ends)
     difference = segment_changes(segment, resolved.directory, *ends, store)
-    if (before, after) != tuple(map(fingerprint, ends)):
+    if (print_before, print_after) != tuple(map(fingerprint, ends)):
         keys = f"{ends[0].key} or {ends[1].key}"
         raise DataError(f"a snapshot ({keys}) changed while it was read")
     changes, left_out = keepable_changes(_wanted_rows(resolved, difference), current, previous)
@@ -175,8 +175,8 @@ def _changes(
         kind=SpanKind.CHANGES,
         reason="\n".join([*odd, *left_out]),
         stretch=part,
-        previous_fingerprint=before,
-        current_fingerprint=after,
+        previous_fingerprint=print_before,
+        current_fingerprint=print_after,
         previous_size=difference.previous_size,
         current_size=difference.current_size,
         changes=changes,

@@ -34,16 +34,16 @@ class RunContext:
     @property
     def records_only(self) -> bool:
         """True where nothing of the run is sent: a backfill that nobody wants delivered."""
-        recorded = self.resolved.definition.policies.backfill == "record"
-        return self.run.is_backfill and recorded and not self.wishes.deliver
+        policy = self.resolved.definition.policies.backfill
+        return self.run.is_backfill and policy == "record" and not self.wishes.deliver
 
-    def quarantined(self) -> Mapping[str, str]:
+    def quarantine_reasons(self) -> Mapping[str, str]:
         """Return the directory's quarantined snapshots, by key, and why."""
         return self.ledger.people.quarantined(self.directory.directory)
 
     def usable_snapshots(self) -> list[Snapshot]:
         """List the directory's snapshots that a run may use: on object storage, a request."""
-        return usable_snapshots(self.directory, self.quarantined(), now=self.now)
+        return usable_snapshots(self.directory, self.quarantine_reasons(), now=self.now)
 
     def find_record(self) -> RecordedRun | None:
         """Return what the ledger holds of the run, or None."""

@@ -6,8 +6,9 @@ the clock is a parameter.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from segue.directory.snapshots import Snapshot, find_snapshot, list_snapshots
 from segue.errors import DataError, SettingsError, SnapshotMissing
@@ -43,7 +44,7 @@ class Detection:
 
 
 @dataclass(frozen=True, slots=True)
-class _Claim:
+class _Demand:
     """The time that a run would cover, and what others have recorded of it."""
 
     wanted: Stretch
@@ -92,58 +93,62 @@ def _detect(context: RunContext, store: Memberships) -> Detection:
 
 def _detect_first(context: RunContext, store: Memberships) -> Detection:
     ledger, run = context.ledger, context.run
-    recorded = ledger.runs.all_spans(run.workflow)
-    if any(span.run_id == run.run_id for span in recorded):
+    recorded_spans = ledger.runs.all_spans(run.workflow)
+    if any(span.run_id == run.run_id for span in recorded_spans):
         raise SpanTaken  # a worker that was given up has recorded this very run meanwhile
-    refuse_moved_instants(context.resolved, recorded)
+    refuse_moved_instants(context.resolved, recorded_spans)
     previous, current = snapshots_for(context)
     if current is None:
         return _without_current(context)
-    claim = _claim(context, previous, current, recorded)
-    overtaken = claim.inner if context.wishes.deliver else []
-    if claim.parts:
-        _refuse_lost_since(context, previous, current, recorded)
-        spans = [_compared(context, part, recorded, store) for part in claim.parts]
+    demand = _demand(context, previous, current, recorded_spans)
+    overtaken = demand.inner if context.wishes.deliver else []
+    if demand.parts:
+        _refuse_lost_since(context, previous, current, recorded_spans)
+        spans = [_compare_part(context, part, recorded_spans, store) for part in demand.parts]
         recorded_only = context.records_only
         is_larger = _record(context, spans, recorded_only=recorded_only, take_over=overtaken)
     else:
         is_larger = bool(overtaken) and ledger.runs.take_over(run, overtaken, context.now)
     if is_larger:  # the ledger knows all that is the run's by now, whatever becomes of this process
         return _detect(context, store)
-    return _recorded(context) if claim.parts else _covered(context, claim, current)
+    if demand.parts:
+        return _detection_on_record(context)
+    return _record_covered(context, demand, current)
 
 
-def _claim(
+def _demand(
     context: RunContext,
     previous: Snapshot | None,
     current: Snapshot,
-    recorded: Sequence[RecordedSpan],
-) -> _Claim:
-    start = point_of(previous) if previous else _last_end_before(current, recorded)
-    wanted = Stretch(start, point_of(current))
-    others = [span for span in recorded if overlap(span.stretch, wanted)]
-    if previous is None and wanted.is_empty:
-        return _Claim(wanted, [wanted], [], others)  # the baseline of a workflow's first run
-    covered = [span.stretch for span in recorded]
-    parts, lost = _open_parts(wanted, covered, context.quarantined())
-    return _Claim(wanted, parts, lost, others)
+    recorded_spans: Sequence[RecordedSpan],
+) -> _Demand:
+    start = point_of(previous) if previous else _last_end_before(current, recorded_spans)
+    stretch = Stretch(start, point_of(current))
+    others = [span for span in recorded_spans if overlap(span.stretch, stretch)]
+    if previous is None and stretch.is_empty:
+        return _Demand(stretch, [stretch], [], others)  # the baseline of a workflow's first run
+    stretches = [span.stretch for span in recorded_spans]
+    parts, blind_parts = _open_parts(stretch, stretches, context.quarantine_reasons())
+    return _Demand(stretch, parts, blind_parts, others)
 
 
 def _open_parts(
-    wanted: Stretch, covered: Sequence[Stretch], quarantined: Collection[str]
+    stretch: Stretch, stretches: Sequence[Stretch], bad_keys: Collection[str]
 ) -> tuple[list[Stretch], list[Stretch]]:
     """Return the parts that no run has taken: as they can be compared, and those that cannot."""
-    parts = [(part, usable_part(part, covered, quarantined)) for part in uncovered(wanted, covered)]
-    lost = [part for part, usable in parts if usable is None]
-    return [usable for _, usable in parts if usable], lost
+    parts = [
+        (part, usable_part(part, stretches, bad_keys)) for part in uncovered(stretch, stretches)
+    ]
+    blind_parts = [part for part, usable in parts if usable is None]
+    return [usable for _, usable in parts if usable], blind_parts
 
 
-def _last_end_before(current: Snapshot, recorded: Sequence[RecordedSpan]) -> Point:
+def _last_end_before(current: Snapshot, recorded_spans: Sequence[RecordedSpan]) -> Point:
     """Return where the last span before ``current`` ends; ``current`` itself where there is none.
 
     Without an earlier snapshot it is a baseline only in a workflow that has covered nothing yet.
     """
-    ends = [span.stretch.current for span in recorded]
+    ends = [span.stretch.current for span in recorded_spans]
     return max((end for end in ends if end.as_of < current.as_of), default=point_of(current))
 
 
@@ -151,50 +156,43 @@ def _refuse_lost_since(
     context: RunContext,
     previous: Snapshot | None,
     current: Snapshot,
-    recorded: Sequence[RecordedSpan],
+    recorded_spans: Sequence[RecordedSpan],
 ) -> None:
-    last = _last_end_before(current, recorded)
+    last = _last_end_before(current, recorded_spans)
     is_compared = last.key in (current.key, previous and previous.key)
     if not (is_compared or context.wishes.accept_rewritten):
         refuse_lost_since(context, last.key, current)
 
 
-def _compared(
+def _compare_part(
     context: RunContext,
     part: Stretch,
     others: Sequence[RecordedSpan],
     store: Memberships,
-    recorded: RecordedSpan | None = None,
+    record: RecordedSpan | None = None,
 ) -> DetectedSpan:
     """Return the changes of a part of time as they may be recorded beside other spans.
 
-    ``recorded``: the span that is compared again. What was a baseline then stays one: nobody is
+    ``record``: the span that is compared again. What was a baseline then stays one: nobody is
     messaged in retrospect.
     """
-    wishes = context.wishes
-    detected = compare(
-        context.resolved,
-        part,
-        store=store,
-        now=context.now,
-        begin_anew=wishes.accept_rewritten,
-    )
-    if detected.kind == SpanKind.CHANGES:
-        policy = suppressing_policy(
-            context.resolved, part, context.now, wishes, record_only=context.records_only
-        )
-        detected = replace(detected, suppressed=policy)
-    if recorded is not None:
-        _refuse_another(context, recorded, detected)
-    if recorded is not None and recorded.kind == SpanKind.BASELINE:
-        detected = replace(detected, kind=recorded.kind, reason=recorded.reason, changes=())
-    return unsent_part(context, detected, others, recorded)
+    resolved, now, wishes = context.resolved, context.now, context.wishes
+    span = compare(resolved, part, store=store, now=now, begin_anew=wishes.accept_rewritten)
+    if span.kind == SpanKind.CHANGES:
+        record_only = context.records_only
+        policy = suppressing_policy(resolved, part, now, wishes, record_only=record_only)
+        span = replace(span, suppressed=policy)
+    if record is not None:
+        _refuse_another(context, record, span)
+    if record is not None and record.kind == SpanKind.BASELINE:
+        span = replace(span, kind=record.kind, reason=record.reason, changes=())
+    return unsent_part(context, span, others, record)
 
 
-def _refuse_another(context: RunContext, span: RecordedSpan, detected: DetectedSpan) -> None:
+def _refuse_another(context: RunContext, span: RecordedSpan, comparison: DetectedSpan) -> None:
     if not context.wishes.accept_rewritten:
-        refuse_rewritten(span, detected)
-    refuse_baseline(span, detected)
+        refuse_rewritten(span, comparison)
+    refuse_baseline(span, comparison)
 
 
 def _record(
@@ -218,39 +216,39 @@ def _record(
 
 
 def _detect_again(
-    context: RunContext, recorded: Sequence[RecordedSpan], store: Memberships
+    context: RunContext, spans: Sequence[RecordedSpan], store: Memberships
 ) -> Detection:
     """Compare a recorded run's snapshots again; whether it may send is asked of it as it is now.
 
     A backfill over a scheduled run is a backfill, whatever it was when it was first recorded.
     """
     ledger, run, resolved = context.ledger, context.run, context.resolved
-    mine = {span.id for span in recorded}
+    mine = {span.id for span in spans}
     others = [span for span in ledger.runs.all_spans(run.workflow) if span.id not in mine]
-    again = []
-    for span in recorded:
+    pairs = []
+    for span in spans:
         if span.kind == SpanKind.ENROLMENT:
-            detected = _enrolled_again(context, span, store)
+            comparison = _enrolled_again(context, span, store)
         else:
-            detected = _compared(context, span.stretch, others, store, span)
-        again.append((span, within_retention(detected, ledger, run.workflow)))
+            comparison = _compare_part(context, span.stretch, others, store, span)
+        pairs.append((span, within_retention(comparison, ledger, run.workflow)))
     ledger.runs.record_again(
         run,
-        again,
+        pairs,
         resolved.action_ids,
         resolved.fingerprint,
         context.now,
         recorded_only=context.records_only,
     )
-    return _recorded(context)
+    return _detection_on_record(context)
 
 
 def _enrolled_again(context: RunContext, span: RecordedSpan, store: Memberships) -> DetectedSpan:
     current = find_snapshot(context.directory, span.stretch.current.key, now=context.now)
-    reached = context.ledger.queries.reached_contacts(context.run.workflow, but_span=span.id)
-    detected = enrolment(context.resolved, current, reached, store)
-    _refuse_another(context, span, detected)
-    return detected
+    reached_ids = context.ledger.queries.reached_contacts(context.run.workflow, but_span=span.id)
+    comparison = enrolment(context.resolved, current, reached_ids, store)
+    _refuse_another(context, span, comparison)
+    return comparison
 
 
 def _enrol(context: RunContext, store: Memberships) -> Detection:
@@ -264,40 +262,40 @@ def _enrol(context: RunContext, store: Memberships) -> Detection:
     if current is None:
         return _without_current(context)
     refuse_lost_before(context, current)
-    reached = context.ledger.queries.reached_contacts(context.run.workflow)
-    everybody = enrolment(context.resolved, current, reached, store)
+    reached_ids = context.ledger.queries.reached_contacts(context.run.workflow)
+    everybody = enrolment(context.resolved, current, reached_ids, store)
     _record(context, [everybody], recorded_only=False)
-    return _recorded(context)
+    return _detection_on_record(context)
 
 
-def _recorded(context: RunContext) -> Detection:
+def _detection_on_record(context: RunContext) -> Detection:
     return Detection("recorded", "", context.live_spans(context.record()))
 
 
-def _covered(context: RunContext, claim: _Claim, current: Snapshot) -> Detection:
+def _record_covered(context: RunContext, demand: _Demand, current: Snapshot) -> Detection:
     """Record that there is nothing left to take; a person who wants it delivered is told why."""
-    covering = f"there is no snapshot after {current.key}"
-    if claim.others:
-        covering = _covered_by(claim.others, context.ledger)
-    wider = claim.wider if context.wishes.deliver else []
+    why = f"there is no snapshot after {current.key}"
+    if demand.others:
+        why = _covered_by(demand.others, context.ledger)
+    wider = demand.wider if context.wishes.deliver else []
     reasons = [
-        covering,
+        why,
         *(f"{span.stretch} reaches beyond that and is not taken over" for span in wider),
-        *(f"{part} is looked at by nobody: a snapshot is quarantined" for part in claim.lost),
+        *(f"{part} is looked at by nobody: a snapshot is quarantined" for part in demand.lost),
     ]
-    return _nothing(context, "covered", "; ".join(reasons))
+    return _record_nothing(context, "covered", "; ".join(reasons))
 
 
 def _covered_by(spans: Sequence[RecordedSpan], ledger: Ledger) -> str:
     runs = ", ".join(sorted({span.run_id for span in spans}))
     tally = ledger.queries.tally([span.id for span in spans])
-    unfinished = sum(
+    open_count = sum(
         count
         for counts in tally.values()
         for (state, _), count in counts.items()
         if state in OPEN_STATES
     )
-    note = f", where {unfinished} deliveries are not finished" if unfinished else ""
+    note = f", where {open_count} deliveries are not finished" if open_count else ""
     return f"the span up to {spans[-1].stretch.current.key} is covered by {runs}{note}"
 
 
@@ -307,28 +305,28 @@ def _without_current(context: RunContext) -> Detection:
     if context.run.interval is None:
         raise SnapshotMissing(f"the directory {name} has no complete snapshot")
     start, end = context.run.interval
-    quarantined = context.quarantined()
+    bad_keys = context.quarantine_reasons()
     snapshots = list_snapshots(context.directory, now=context.now)
-    first = next((item for item in snapshots if item.key not in quarantined), None)
+    first = next((item for item in snapshots if item.key not in bad_keys), None)
     if first is not None and end < first.as_of:
         reason = f"the interval ends before the first snapshot ({first.key})"
-        return _nothing(context, "skipped", reason)
-    inside = [item.key for item in snapshots if start < item.as_of <= end]
-    but = _but_quarantined(key for key in inside if key in quarantined)
+        return _record_nothing(context, "skipped", reason)
+    bad = [item for item in snapshots if item.key in bad_keys]
+    but = _but_quarantined(bad, start, end)
     if context.resolved.definition.policies.missing_snapshot == "skip":
         reason = f"no complete snapshot in ({start:%Y-%m-%d %H:%M}, {end:%Y-%m-%d %H:%M}] UTC{but}"
-        return _nothing(context, "skipped", reason)
+        return _record_nothing(context, "skipped", reason)
     raise SnapshotMissing(
         f"the directory {name} has no complete snapshot with an as-of in "
         f"({start:%Y-%m-%dT%H:%MZ}, {end:%Y-%m-%dT%H:%MZ}]{but}"
     )
 
 
-def _but_quarantined(keys: Iterable[str]) -> str:
-    names = ", ".join(keys)
-    return f" but {names}, which is quarantined" if names else ""
+def _but_quarantined(snapshots: Sequence[Snapshot], start: datetime, end: datetime) -> str:
+    keys = ", ".join(item.key for item in snapshots if start < item.as_of <= end)
+    return f" but {keys}, which is quarantined" if keys else ""
 
 
-def _nothing(context: RunContext, outcome: str, reason: str) -> Detection:
+def _record_nothing(context: RunContext, outcome: str, reason: str) -> Detection:
     context.ledger.runs.record_nothing(context.run, outcome, reason, context.now)
     return Detection(outcome, reason, ())

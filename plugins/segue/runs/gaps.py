@@ -57,17 +57,18 @@ def gaps(
     at all. What lies before the ``watermark`` of its retention is no gap: nobody knows any more
     what was covered.
     """
-    watched = _watched(resolved, [snapshot for snapshot in snapshots if snapshot.complete])
-    covered = sorted(recorded)
+    complete = [snapshot for snapshot in snapshots if snapshot.complete]
+    points = [point_of(snapshot) for snapshot in _compared_snapshots(resolved, complete)]
+    stretches = sorted(recorded)
     holes = []
-    for part in uncovered_steps([point_of(snapshot) for snapshot in watched], covered):
-        usable = usable_part(part, covered, quarantined)
+    for part in uncovered_steps(points, stretches):
+        usable = usable_part(part, stretches, quarantined)
         due, too_old = _due(resolved, part, now), _is_too_old(resolved, part, now)
         holes.append(Gap(resolved.name, usable or part, due, too_old, usable is not None))
     return [gap for gap in holes if watermark is None or gap.stretch.previous.as_of >= watermark]
 
 
-def _watched(resolved: ResolvedWorkflow, complete: Sequence[Snapshot]) -> list[Snapshot]:
+def _compared_snapshots(resolved: ResolvedWorkflow, complete: Sequence[Snapshot]) -> list[Snapshot]:
     """Return the snapshots that runs since ``start`` compare.
 
     The first is the last that the first run's interval begins with: what its run calls previous.
@@ -77,8 +78,8 @@ def _watched(resolved: ResolvedWorkflow, complete: Sequence[Snapshot]) -> list[S
     cron = resolved.definition.schedule
     if cron is not None:
         first = next_tick(cron, first - _JUST, zone)
-    before = sorted(snapshot for snapshot in complete if snapshot.as_of <= first)
-    return before[-1:] + sorted(snapshot for snapshot in complete if snapshot.as_of > first)
+    earlier = sorted(snapshot for snapshot in complete if snapshot.as_of <= first)
+    return earlier[-1:] + sorted(snapshot for snapshot in complete if snapshot.as_of > first)
 
 
 def _due(resolved: ResolvedWorkflow, part: Stretch, now: datetime) -> datetime | None:

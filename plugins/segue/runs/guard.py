@@ -154,18 +154,20 @@ def question(context: RunContext, record: RecordedRun) -> Question | None:
 
 def quarantined_of(context: RunContext, spans: Sequence[RecordedSpan]) -> frozenset[str]:
     """Return the keys of the spans' snapshots that are quarantined now."""
-    return frozenset(key for span in spans for key in span.stretch.keys) & {*context.quarantined()}
+    return frozenset(key for span in spans for key in span.stretch.keys) & {
+        *context.quarantine_reasons()
+    }
 
 
 def _reasons(context: RunContext, spans: Sequence[RecordedSpan]) -> list[str]:
     queries, actions = context.ledger.queries, context.resolved.action_ids
     ids = [span.id for span in spans]
-    counts, rejected = queries.count_planned(ids, actions), queries.count_rejected(ids, actions)
+    counts, rejections = queries.count_planned(ids, actions), queries.count_rejected(ids, actions)
     reasons = [
         *beyond_limits(context.resolved.definition.guard, counts, members_before(spans)),
         *_findings(spans),
-        *(f"{count} contacts {kind} were rejected before" for kind, count in rejected.items()),
-        *(_too_old(context, spans) if rejected else ()),
+        *(f"{count} contacts {kind} were rejected before" for kind, count in rejections.items()),
+        *(_too_old(context, spans) if rejections else ()),
         *(f"snapshot {key} is quarantined" for key in sorted(quarantined_of(context, spans))),
     ]
     left_out = queries.count_left_to_others(ids)
@@ -190,21 +192,21 @@ def _too_old(context: RunContext, spans: Sequence[RecordedSpan]) -> Iterator[str
             yield f"snapshot {span.stretch.current.key} is older than policies.max_age, {limit}"
 
 
-def beyond_limits(limits: GuardLimits, planned: Mapping[str, int], before: int | None) -> list[str]:
+def beyond_limits(limits: GuardLimits, counts: Mapping[str, int], members: int | None) -> list[str]:
     """Return, in words, each limit that the planned changes of a run go beyond.
 
-    ``planned`` counts contacts per kind of change, and limits hold for each kind; ``share`` is of
-    ``before``, how many members there were before the run's spans, and counts above ``floor``.
+    ``counts`` has contacts per kind of change, and limits hold for each kind; ``share`` is of
+    ``members``, how many there were before the run's spans, and counts above ``floor``.
     """
     lines = []
-    for kind, count in sorted(planned.items()):
+    for kind, count in sorted(counts.items()):
         if limits.at_most is not None and count > limits.at_most:
             lines.append(f"{count} contacts {kind}, guard.at_most is {limits.at_most}")
-        if limits.share is None or before is None or count <= limits.floor:
+        if limits.share is None or members is None or count <= limits.floor:
             continue
-        if count > limits.share * before:
+        if count > limits.share * members:
             lines.append(
-                f"{count} of {before} contacts {kind}, guard.share is {limits.share * 100:g}%"
+                f"{count} of {members} contacts {kind}, guard.share is {limits.share * 100:g}%"
             )
     return lines
 

@@ -30,20 +30,22 @@ def refuse_changed_namespace(ledger: Ledger) -> None:
         )
 
 
-def refuse_moved_instants(resolved: ResolvedWorkflow, recorded: Sequence[RecordedSpan]) -> None:
+def refuse_moved_instants(
+    resolved: ResolvedWorkflow, recorded_spans: Sequence[RecordedSpan]
+) -> None:
     """Raise DataError where the directory now gives a recorded key another as-of.
 
     Under an edited time zone or ``date_keys`` spans would overlap, or leave a day out, unseen.
     """
-    if not recorded:
+    if not recorded_spans:
         return
-    newest = max(recorded, key=lambda span: span.stretch.current)
+    newest = max(recorded_spans, key=lambda span: span.stretch.current)
     point = newest.stretch.current
-    parsed = parse_key(resolved.directory, point.key)
-    if parsed is not None and parsed[1] != point.as_of:
+    key_parts = parse_key(resolved.directory, point.key)
+    if key_parts is not None and key_parts[1] != point.as_of:
         raise DataError(
             f"the snapshot {point.key} was recorded with the as-of {point.as_of:%Y-%m-%dT%H:%MZ} "
-            f"and has {parsed[1]:%Y-%m-%dT%H:%MZ} now: timezone or date_keys of the directory "
+            f"and has {key_parts[1]:%Y-%m-%dT%H:%MZ} now: timezone or date_keys of the directory "
             f"{resolved.directory.directory} was edited. Put it back, or give the workflow a new "
             "name to begin anew"
         )
@@ -52,9 +54,9 @@ def refuse_moved_instants(resolved: ResolvedWorkflow, recorded: Sequence[Recorde
 def refuse_lost_before(context: RunContext, current: Snapshot) -> None:
     """Raise DataError where the snapshot before says who opted out, and ``current`` does not."""
     directory = context.directory
-    before = newest_complete(context.usable_snapshots(), before=current.as_of)
-    if before is not None:
-        refuse_lost_opt_outs(SnapshotTables(directory, before), SnapshotTables(directory, current))
+    earlier = newest_complete(context.usable_snapshots(), before=current.as_of)
+    if earlier is not None:
+        refuse_lost_opt_outs(SnapshotTables(directory, earlier), SnapshotTables(directory, current))
 
 
 def refuse_lost_since(context: RunContext, used_key: str, current: Snapshot) -> None:
@@ -65,10 +67,10 @@ def refuse_lost_since(context: RunContext, used_key: str, current: Snapshot) -> 
     """
     directory = context.directory
     try:
-        used = find_snapshot(directory, used_key, now=context.now)
+        last = find_snapshot(directory, used_key, now=context.now)
     except SnapshotMissing:
         return  # deleted since: nobody knows any more what it had
-    loss = lost_opt_outs(SnapshotTables(directory, used), SnapshotTables(directory, current))
+    loss = lost_opt_outs(SnapshotTables(directory, last), SnapshotTables(directory, current))
     if loss is not None:
         raise DataError(
             f"{loss}. Where that is meant, let a person run over this snapshot once with "
@@ -76,11 +78,11 @@ def refuse_lost_since(context: RunContext, used_key: str, current: Snapshot) -> 
         )
 
 
-def refuse_rewritten(span: RecordedSpan, detected: DetectedSpan) -> None:
+def refuse_rewritten(span: RecordedSpan, comparison: DetectedSpan) -> None:
     """Raise SnapshotRewritten where a recorded span is compared again with other files."""
     ends = (
-        (span.stretch.previous.key, span.previous_fingerprint, detected.previous_fingerprint),
-        (span.stretch.current.key, span.current_fingerprint, detected.current_fingerprint),
+        (span.stretch.previous.key, span.previous_fingerprint, comparison.previous_fingerprint),
+        (span.stretch.current.key, span.current_fingerprint, comparison.current_fingerprint),
     )
     keys = [key for key, before, after in ends if before is not None and before != after]
     if keys:
@@ -92,11 +94,11 @@ def refuse_rewritten(span: RecordedSpan, detected: DetectedSpan) -> None:
         )
 
 
-def refuse_baseline(span: RecordedSpan, detected: DetectedSpan) -> None:
+def refuse_baseline(span: RecordedSpan, comparison: DetectedSpan) -> None:
     """Raise DataError where what was compared cannot be any more: all of it would be withdrawn."""
-    if span.kind == SpanKind.CHANGES and detected.kind == SpanKind.BASELINE:
+    if span.kind == SpanKind.CHANGES and comparison.kind == SpanKind.BASELINE:
         raise DataError(
             f"this run has recorded the changes of {span.stretch}, which cannot be compared "
-            f"now: {detected.reason}. What it recorded stays as it is; clear it again once the "
+            f"now: {comparison.reason}. What it recorded stays as it is; clear it again once the "
             "definition, or the snapshot, is as it was"
         )

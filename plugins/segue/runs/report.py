@@ -85,8 +85,8 @@ class Account:
     @property
     def problems(self) -> list[str]:
         """What fails the run, in words."""
-        unfinished = [_unfinished(self.broken_tasks)] if self.broken_tasks else []
-        return [*unfinished, *self.report.problems]
+        ending = [_unfinished_line(self.broken_tasks)] if self.broken_tasks else []
+        return [*ending, *self.report.problems]
 
 
 def account_for(context: RunContext, broken_tasks: Sequence[str]) -> Account:
@@ -96,13 +96,13 @@ def account_for(context: RunContext, broken_tasks: Sequence[str]) -> Account:
     """
     record = context.find_record()
     if record is None:
-        raise RunHalted(_unfinished(broken_tasks or ["detect_changes recorded nothing"]))
+        raise RunHalted(_unfinished_line(broken_tasks or ["detect_changes recorded nothing"]))
     report = report_run(context.resolved, record, context.ledger)
     gaps = lost_gaps(context.resolved, context.ledger, context.now)
     return Account(report, gaps, broken_tasks)
 
 
-def _unfinished(tasks: Sequence[str]) -> str:
+def _unfinished_line(tasks: Sequence[str]) -> str:
     return f"the run did not finish: {', '.join(tasks)}"
 
 
@@ -120,7 +120,7 @@ def report_run(resolved: ResolvedWorkflow, run: RecordedRun, ledger: Ledger) -> 
         withdrawn=withdrawn,
         problems=[
             *(remark for span in spans for remark in span.left_out),
-            *_unaccounted(totals, actions),
+            *_accounting_problems(totals, actions),
             *_problems(resolved, actions, withdrawn),
         ],
         digests=ledger.queries.count_digests(ids),
@@ -155,11 +155,11 @@ def all_bridges(resolved: ResolvedWorkflow, ledger: Ledger | None) -> list[Bridg
     return bridges(resolved, ledger.runs.all_spans(resolved.name)) if ledger else []
 
 
-def gap_lines(workflow: str, lost: Sequence[Gap]) -> list[str]:
+def gap_lines(workflow: str, gaps: Sequence[Gap]) -> list[str]:
     """Return a line for each of the newest of a workflow's lost gaps."""
-    lines = [_gap_line(gap) for gap in lost[-_SHOWN_GAPS:]]
-    if len(lost) > _SHOWN_GAPS:
-        lines.append(f"GAP: and {len(lost) - _SHOWN_GAPS} earlier; see segue gaps {workflow}")
+    lines = [_gap_line(gap) for gap in gaps[-_SHOWN_GAPS:]]
+    if len(gaps) > _SHOWN_GAPS:
+        lines.append(f"GAP: and {len(gaps) - _SHOWN_GAPS} earlier; see segue gaps {workflow}")
     return lines
 
 
@@ -168,10 +168,10 @@ def _gap_line(gap: Gap) -> str:
     return f"GAP: {gap.stretch}; {remedy}"
 
 
-def _unaccounted(
-    expected: Mapping[str, int], actions: Mapping[str, Counter[Outcome]]
+def _accounting_problems(
+    totals: Mapping[str, int], actions: Mapping[str, Counter[Outcome]]
 ) -> Iterator[str]:
-    for action, count in expected.items():
+    for action, count in totals.items():
         total = actions.get(action, Counter()).total()
         if total != count:
             yield f"{action}: {count} changes were detected, {total} are accounted for"

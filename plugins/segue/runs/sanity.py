@@ -49,7 +49,7 @@ def odd_about(
         *_returned_contacts(limits, previous, current),
         *_other_ids(limits, previous, current, sample),
         *new_strangers(previous, current, tables_read),
-        *(_unchanged(previous, current) if limits.stale else ()),
+        *(_stale_files(previous, current) if limits.stale else ()),
         *(line for table in _TABLES for line in _drift(table, previous, current)),
     ]
 
@@ -59,13 +59,13 @@ def _lost_rows(
 ) -> Iterator[str]:
     """Without their opt-outs people get what they said no to: these count like a table's rows."""
     key, earlier = current.snapshot.key, previous.snapshot.key
-    for what, before, now in _counts(previous, current):
-        if before and now == 0:
-            yield f"snapshot {key} has no {what}; {earlier} had {before}"
-        elif _is_shrunken(limits, before, now):
+    for what, old_count, new_count in _counts(previous, current):
+        if old_count and new_count == 0:
+            yield f"snapshot {key} has no {what}; {earlier} had {old_count}"
+        elif _is_shrunken(limits, old_count, new_count):
             yield (
-                f"snapshot {key} has {now} {what}, {now / before:.0%} of the {before} of "
-                f"{earlier}; guard.shrunk_to is {(limits.shrunk_to or 0) * 100:g}%"
+                f"snapshot {key} has {new_count} {what}, {new_count / old_count:.0%} of the "
+                f"{old_count} of {earlier}; guard.shrunk_to is {(limits.shrunk_to or 0) * 100:g}%"
             )
 
 
@@ -73,12 +73,13 @@ def _returned_contacts(
     limits: GuardLimits, previous: SnapshotTables, current: SnapshotTables
 ) -> Iterator[str]:
     """A day whose contacts are missing makes two odd days: they come back on the next."""
-    before, now = previous.count("contacts"), current.count("contacts")
+    old_count, new_count = previous.count("contacts"), current.count("contacts")
     key, earlier = current.snapshot.key, previous.snapshot.key
-    if now and (before == 0 or _is_shrunken(limits, now, before)):
+    if new_count and (old_count == 0 or _is_shrunken(limits, new_count, old_count)):
         yield (
-            f"snapshot {key} has {now} contacts, and {earlier} had {before or 'none'}: whoever was "
-            f"missing there counts as new. If it was incomplete, quarantine {earlier}, not {key}"
+            f"snapshot {key} has {new_count} contacts, and {earlier} had {old_count or 'none'}: "
+            f"whoever was missing there counts as new. If it was incomplete, quarantine {earlier}, "
+            f"not {key}"
         )
 
 
@@ -115,19 +116,23 @@ def _opt_outs(tables: SnapshotTables) -> int:
     if UNSUBSCRIBED not in tables.columns("contacts"):
         return count_reached(tables)
 
-    def unsubscribed(piece: TableSlice) -> int:
+    def count_unsubscribed(piece: TableSlice) -> int:
         return pc.sum(piece.read([UNSUBSCRIBED]).column(UNSUBSCRIBED)).as_py() or 0
 
-    return sum(in_parallel(unsubscribed, tables.slices("contacts"))) + count_reached(tables)
+    return sum(in_parallel(count_unsubscribed, tables.slices("contacts"))) + count_reached(tables)
 
 
-def _is_shrunken(limits: GuardLimits, before: int, now: int) -> bool:
+def _is_shrunken(limits: GuardLimits, old_count: int, new_count: int) -> bool:
     """Small numbers come and go: up to ``floor`` rows make no difference."""
     limit = limits.shrunk_to
-    return limit is not None and now <= limit * before and before - now > limits.floor
+    return (
+        limit is not None
+        and new_count <= limit * old_count
+        and old_count - new_count > limits.floor
+    )
 
 
-def _unchanged(previous: SnapshotTables, current: SnapshotTables) -> Iterator[str]:
+def _stale_files(previous: SnapshotTables, current: SnapshotTables) -> Iterator[str]:
     """Files that are those of the day before say nothing new: only the clock made the changes."""
     if same_content(previous.snapshot, current.snapshot):
         yield (

@@ -30,10 +30,10 @@ def waiting_for(context: RunContext) -> str | None:
         return str(error)
     if context.run.interval is None or context.wishes.current is not None:
         return None if current else f"the directory {name} has no complete snapshot"
-    return _lacking(name, snapshots, context.run.interval)
+    return _lack_of(name, snapshots, context.run.interval)
 
 
-def _lacking(
+def _lack_of(
     directory: str, snapshots: Sequence[Snapshot], interval: tuple[datetime, datetime]
 ) -> str | None:
     """Return, in words, what an interval lacks; nothing where it ends before the first snapshot."""
@@ -104,11 +104,11 @@ def _named_pair(
     snapshots: Sequence[Snapshot], context: RunContext, current_key: str
 ) -> tuple[Snapshot | None, Snapshot]:
     """Return the snapshots that the run's parameters name; the one before where they name one."""
-    directory, quarantined = context.directory, context.quarantined()
-    current = find_usable(directory, current_key, quarantined, now=context.now)
+    directory, reasons = context.directory, context.quarantine_reasons()
+    current = find_usable(directory, current_key, reasons, now=context.now)
     if context.wishes.previous is None:
         return newest_complete(snapshots, before=current.as_of), current
-    previous = find_usable(directory, context.wishes.previous, quarantined, now=context.now)
+    previous = find_usable(directory, context.wishes.previous, reasons, now=context.now)
     if previous.as_of >= current.as_of:
         raise SettingsError(
             f"the parameter previous ({previous.key}) must be before current ({current.key})"
@@ -117,15 +117,15 @@ def _named_pair(
 
 
 def _since_last_span(
-    snapshots: Sequence[Snapshot], recorded: Sequence[RecordedSpan]
+    snapshots: Sequence[Snapshot], spans: Sequence[RecordedSpan]
 ) -> tuple[Snapshot | None, Snapshot | None]:
     """A manual run without parameters: from the last recorded span to the newest snapshot."""
     current = newest_complete(snapshots)
     if current is None:
         return None, None
-    if not recorded:
+    if not spans:
         return newest_complete(snapshots, before=current.as_of), current
-    end = max(span.stretch.current for span in recorded)
+    end = max(span.stretch.current for span in spans)
     return newest_complete([item for item in snapshots if item.as_of <= end.as_of]), current
 
 

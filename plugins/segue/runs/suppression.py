@@ -36,7 +36,7 @@ def suppressing_policy(
     return Reason.MAX_AGE if part.current.as_of < oldest else None
 
 
-def within_retention(detected: DetectedSpan, ledger: Ledger, workflow: str) -> DetectedSpan:
+def within_retention(span: DetectedSpan, ledger: Ledger, workflow: str) -> DetectedSpan:
     """Return what may be recorded of a span: nothing that would be sent twice.
 
     Where part of it lies before the workflow's watermark, the ledger may have forgotten what was
@@ -45,15 +45,15 @@ def within_retention(detected: DetectedSpan, ledger: Ledger, workflow: str) -> D
     """
     watermark = ledger.retention.watermark(workflow)
     if watermark is not None and any(
-        change == ChangeKind.ENROLLED for _, change, _ in detected.changes
+        change == ChangeKind.ENROLLED for _, change, _ in span.changes
     ):
         raise LedgerError(
             f"deliveries of {workflow} up to {watermark:%Y-%m-%d} were pruned, so nobody knows "
             "which members it has written to. Enrol them in a workflow of another name"
         )
-    if is_pruned(detected.stretch, watermark):
-        return replace(detected, suppressed=Reason.PRUNED)
-    return detected
+    if is_pruned(span.stretch, watermark):
+        return replace(span, suppressed=Reason.PRUNED)
+    return span
 
 
 def is_pruned(stretch: Stretch, watermark: datetime | None) -> bool:

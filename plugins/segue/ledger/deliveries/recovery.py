@@ -15,14 +15,11 @@ from segue.ledger.base import (
     change_deliveries,
     lock_deliveries,
     move_deliveries,
+    same_change,
     unindexed,
 )
-from segue.ledger.deliveries.claims import (
-    NOT_SENT_AGAIN,
-    SENT_AGAIN,
-    delivery_row,
-    free_again,
-)
+from segue.ledger.deliveries.claims import delivery_row, free_again
+from segue.ledger.deliveries.outcomes import NOT_SENT_AGAIN, SENT_AGAIN
 from segue.ledger.facts import NOT_HELD, DeliveryRow, DueDelivery, LateOutcome, Untold
 from segue.ledger.reasons import Reason
 from segue.ledger.schema import changes, deliveries, runs, spans
@@ -34,13 +31,13 @@ class Recovery(LedgerDatabase):
 
     def free_expired(self, now: datetime) -> int:
         """Return claims under a lease that ran out to where they came from; returns how many."""
-        expired = (
+        dead_claims = (
             deliveries.c.namespace == self.namespace,
             deliveries.c.state.in_(Step.GIVE_BACK.origins),
             deliveries.c.lease_until < now,
         )
         with self._write() as connection:
-            return change_deliveries(connection, expired, free_again(now))
+            return change_deliveries(connection, dead_claims, free_again(now))
 
     def call_uncertain(
         self,
@@ -58,13 +55,15 @@ class Recovery(LedgerDatabase):
         no run does (``in_run``).
         """
         why = "the worker ended during the call"
-        again = and_(literal(resends), deliveries.c.resent == 0, deliveries.c.barred.is_(None))
+        is_sent_again = and_(
+            literal(resends), deliveries.c.resent == 0, deliveries.c.barred.is_(None)
+        )
         values = {
             "reason": case((deliveries.c.resent == 1, f"{SENT_AGAIN}: {why}"), else_=why),
             "lease_until": None,  # the owner stays: its late answer is still welcome
-            "held_until": case((again, now), else_=None),
+            "held_until": case((is_sent_again, now), else_=None),
             "held_since": None,
-            "untold": None if in_run else case((again, None), else_=1),
+            "untold": None if in_run else case((is_sent_again, None), else_=1),
             "updated_at": now,
         }
         total = 0
@@ -81,7 +80,7 @@ class Recovery(LedgerDatabase):
 
         In doubt is what stands in ``sending`` under a lease that ran out before ``ended``.
         """
-        taken: list[DeliveryRow] = []
+        claims: list[DeliveryRow] = []
         for batch in batched(sorted(keys)):
             with self._write() as connection:
                 query = select(deliveries).where(deliveries.c.key.in_(batch), _in_doubt(ended))
@@ -90,8 +89,8 @@ class Recovery(LedgerDatabase):
                 mine = deliveries.c.key.in_([row.key for row in rows])
                 values = {"owner": owner, "lease_until": lease_until}
                 connection.execute(update(deliveries).where(mine).values(values))
-            taken += rows
-        return taken
+            claims += rows
+        return claims
 
     def actions_with_work(self, now: datetime) -> list[tuple[str, str]]:
         """Return (workflow, action) of all deliveries that are due, in doubt, or to be told of."""
@@ -134,7 +133,7 @@ class Recovery(LedgerDatabase):
             literal(not resends),
             deliveries.c.resent == 1,
             deliveries.c.barred.is_not(None),
-            ~exists().where(_its_change()),
+            ~exists().where(same_change(by_contact=True)),
         )
         due = (
             deliveries.c.namespace == self.namespace,
@@ -212,7 +211,7 @@ class Recovery(LedgerDatabase):
         withdrawn = (
             deliveries.c.namespace == self.namespace,
             deliveries.c.state == State.HELD,
-            ~exists().where(_its_change()),
+            ~exists().where(same_change(by_contact=True)),
         )
         values = {"reason": Reason.NO_LONGER_A_CHANGE, "updated_at": now, **NOT_HELD}
         with self._write() as connection:
@@ -221,10 +220,10 @@ class Recovery(LedgerDatabase):
     def postpone(self, keys: Iterable[str], reason: str, until: datetime, now: datetime) -> None:
         """Let what is held wait on: it cannot be read now."""
         for batch in batched(sorted(keys)):
-            held = deliveries.c.key.in_(batch), STATE == State.HELD
+            these = deliveries.c.key.in_(batch), STATE == State.HELD
             values = {"held_until": until, "reason": reason, "updated_at": now}
             with self._write() as connection:
-                change_deliveries(connection, held, values)
+                change_deliveries(connection, these, values)
 
     def hold_followers(self, keys: Iterable[str], now: datetime) -> None:
         """Let what was skipped because of an action before it be held, and due.
@@ -254,7 +253,7 @@ class Recovery(LedgerDatabase):
                 spans.c.current_key,
             )
             .join(spans, spans.c.id == deliveries.c.span)
-            .join(changes, _its_change())
+            .join(changes, same_change(by_contact=True))
             .where(
                 deliveries.c.namespace == self.namespace,
                 deliveries.c.workflow == workflow,
@@ -271,30 +270,22 @@ class Recovery(LedgerDatabase):
             return [DueDelivery(*row) for row in connection.execute(query)]
 
 
-def _its_change() -> ColumnElement[bool]:
-    return and_(
-        changes.c.contact_id == deliveries.c.contact_id,
-        unindexed(changes.c.span) == deliveries.c.span,
-        unindexed(changes.c.change) == deliveries.c.change,
-    )
-
-
 def _to_take_up(now: datetime) -> ColumnElement[bool]:
-    held = and_(
+    is_due = and_(
         deliveries.c.state.in_((State.HELD, State.UNCERTAIN)), deliveries.c.held_until <= now
     )
-    before = deliveries.alias("before")
+    predecessor = deliveries.alias("before")
     waited_for = exists().where(
-        before.c.contact_id == deliveries.c.contact_id,
-        unindexed(before.c.span) == deliveries.c.span,
-        before.c.change == deliveries.c.change,
-        unindexed(before.c.state) == State.DELIVERED,
-        before.c.action == deliveries.c.waits_for,
+        predecessor.c.contact_id == deliveries.c.contact_id,
+        unindexed(predecessor.c.span) == deliveries.c.span,
+        predecessor.c.change == deliveries.c.change,
+        unindexed(predecessor.c.state) == State.DELIVERED,
+        predecessor.c.action == deliveries.c.waits_for,
     )
-    skipped = and_(
+    may_follow = and_(
         deliveries.c.state == State.SKIPPED, deliveries.c.waits_for.is_not(None), waited_for
     )
-    return or_(held, skipped)
+    return or_(is_due, may_follow)
 
 
 def _in_doubt(ended: datetime) -> ColumnElement[bool]:

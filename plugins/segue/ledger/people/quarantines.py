@@ -40,16 +40,16 @@ class QuarantineRows(LedgerDatabase):
         self._lock_directory(connection, directory, alone=True)
         insert = self._insert(quarantines).values(values).on_conflict_do_nothing()
         connection.execute(insert)
-        touching = self._touching(connection, directory, key)
-        for workflow in sorted({span.workflow for span in touching}):
+        candidates = self._touching(connection, directory, key)
+        for workflow in sorted({span.workflow for span in candidates}):
             self._lock_workflow(connection, workflow)
-        found = self._touching(connection, directory, key)
-        rejected = self._reject_unsent(connection, [span.id for span in found], now)
-        tried = self._tried(connection, [span.id for span in found])
-        withdrawn = [span for span in found if span.id not in tried]
+        neighbours = self._touching(connection, directory, key)
+        rejections = self._reject_unsent(connection, [span.id for span in neighbours], now)
+        tried_ids = self._tried(connection, [span.id for span in neighbours])
+        withdrawn = [span for span in neighbours if span.id not in tried_ids]
         self._withdraw_spans(connection, [span.id for span in withdrawn], key)
-        kept = [span for span in found if span.id in tried]
-        return Quarantined(withdrawn, kept, rejected)
+        kept_spans = [span for span in neighbours if span.id in tried_ids]
+        return Quarantined(withdrawn, kept_spans, rejections)
 
     def _touching(self, connection: Connection, directory: str, key: str) -> list[RecordedSpan]:
         """Return the directory's spans that begin or end at a snapshot."""
@@ -121,8 +121,8 @@ class Quarantines(QuarantineRows):
         Spans that begin or end there are withdrawn where nothing of them was tried. Safe to
         repeat.
         """
-        fixed = {"namespace": self.namespace, "directory": directory, "key": key}
-        values = {**fixed, "reason": reason, "added_by": by, "added_at": now}
+        identity = {"namespace": self.namespace, "directory": directory, "key": key}
+        values = {**identity, "reason": reason, "added_by": by, "added_at": now}
         with self._write() as connection:
             return self._quarantine(connection, values)
 

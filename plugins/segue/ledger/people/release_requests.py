@@ -69,12 +69,12 @@ class Selection:
     keys: Sequence[str] = ()
 
     def __str__(self) -> str:
-        given = [
+        fields = [
             f"{name} {value}"
             for name in ("workflow", "action", "contact", "error")
             if (value := getattr(self, name)) is not None
         ]
-        return ", ".join([*given, *(f"key {key}" for key in self.keys)])
+        return ", ".join([*fields, *(f"key {key}" for key in self.keys)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +110,8 @@ class ReleaseRequests(LedgerDatabase):
 
     def meant_already(self, kind: RequestKind, selection: Selection) -> list[int]:
         """Return the open requests, by number, that mean deliveries this one would concern too."""
-        meant = self._meant(kind, selection, datetime.now(UTC))
-        query = select(deliveries.c.request).where(meant, ~_FREE).distinct()
+        which = self._meant(kind, selection, datetime.now(UTC))
+        query = select(deliveries.c.request).where(which, ~_FREE).distinct()
         with self._read() as connection:
             return sorted(connection.execute(query).scalars())
 
@@ -160,15 +160,15 @@ class ReleaseRequests(LedgerDatabase):
         """
         with self._write() as connection:
             query = select(requests).where(requests.c.id == request.id).with_for_update()
-            stored = read_request(connection.execute(query).one())
-            if stored.done_at is not None:
-                return stored.outcome
+            row = read_request(connection.execute(query).one())
+            if row.done_at is not None:
+                return row.outcome
             lock_deliveries(connection, deliveries.c.request == request.id)
-            outcome = self._carry_out(connection, stored, now)
-            done = update(requests).where(requests.c.id == request.id)
-            connection.execute(done.values(done_at=now, outcome=outcome))
-            left = update(deliveries).where(deliveries.c.request == request.id)
-            connection.execute(left.values(request=None))  # not as they were: not meant any more
+            outcome = self._carry_out(connection, row, now)
+            its_row = update(requests).where(requests.c.id == request.id)
+            connection.execute(its_row.values(done_at=now, outcome=outcome))
+            rest = update(deliveries).where(deliveries.c.request == request.id)
+            connection.execute(rest.values(request=None))  # not as they were: not meant any more
             return outcome
 
     def _file(
@@ -186,8 +186,8 @@ class ReleaseRequests(LedgerDatabase):
         with self._write() as connection:
             number = int(connection.execute(query).scalar_one())
             if kind in _CONCERNS:
-                meant = self._meant(kind, selection, now), _FREE
-                change_deliveries(connection, meant, {"request": number})
+                which = self._meant(kind, selection, now), _FREE
+                change_deliveries(connection, which, {"request": number})
             return number
 
     def _undone(self, *kinds: RequestKind) -> list[Request]:
@@ -206,36 +206,38 @@ class ReleaseRequests(LedgerDatabase):
 
     def _carry_out(self, connection: Connection, request: Request, now: datetime) -> str:
         kind = RequestKind(request.kind)
-        meant = deliveries.c.request == request.id, self._is_as_it_was(request, now)
+        which = deliveries.c.request == request.id, self._is_as_it_was(request, now)
         common = {"owner": None, "lease_until": None, "untold": None, "updated_at": now}
         if request.settlement == Settlement.DELIVERED:
-            settled = {
+            settlement = {
                 "reason": f"settled by {request.requested_by}",
                 "delivered_at": func.coalesce(deliveries.c.called_at, now),
                 **NOT_HELD,
             }
-            values = {**settled, **common}
-            count = move_deliveries(connection, Step.SETTLE_DELIVERED, meant, values, lock=False)
+            values = {**settlement, **common}
+            count = move_deliveries(connection, Step.SETTLE_DELIVERED, which, values, lock=False)
             return f"{count} settled as delivered"
         if kind is RequestKind.DROP:
-            return self._drop(connection, meant, common)
-        asked = "retry requested" if kind is RequestKind.RETRY else "settled as not delivered"
-        barred = deliveries.c.barred.is_not(None)
-        refused = {"reason": reason_of_barred(), "barred": None, **NOT_HELD, **common}
-        lost = move_deliveries(connection, Step.REFUSE_AGAIN, (*meant, barred), refused, lock=False)
+            return self._drop(connection, which, common)
+        wish = "retry requested" if kind is RequestKind.RETRY else "settled as not delivered"
+        is_barred = deliveries.c.barred.is_not(None)
+        refusal = {"reason": reason_of_barred(), "barred": None, **NOT_HELD, **common}
+        refusal_count = move_deliveries(
+            connection, Step.REFUSE_AGAIN, (*which, is_barred), refusal, lock=False
+        )
         due = {
-            "reason": f"{asked} by {request.requested_by}",
+            "reason": f"{wish} by {request.requested_by}",
             "held_until": now,
             "held_since": None,  # it waits anew
             "resent": 0,  # a person has taken the doubt upon himself
             **common,
         }
-        count = move_deliveries(connection, Step.SEND_AGAIN, meant, due, lock=False)
+        count = move_deliveries(connection, Step.SEND_AGAIN, which, due, lock=False)
         barred_by = (
             "their snapshot is quarantined, the contact was added since, or a policy of their run "
             "keeps them back"
         )
-        refusals = f", {lost} not: {barred_by}" if lost else ""
+        refusals = f", {refusal_count} not: {barred_by}" if refusal_count else ""
         return f"{count} to be sent again{refusals}"
 
     def _drop(
@@ -244,13 +246,13 @@ class ReleaseRequests(LedgerDatabase):
         meant: Sequence[ColumnElement[bool]],
         common: Mapping[str, Any],
     ) -> str:
-        dropped = {"reason": Reason.DROPPED, **NOT_HELD, **common}
-        count = move_deliveries(connection, Step.DROP, meant, dropped, lock=False)
+        drop = {"reason": Reason.DROPPED, **NOT_HELD, **common}
+        count = move_deliveries(connection, Step.DROP, meant, drop, lock=False)
         unknown = {"reason": "nobody was asked: it was dropped", **common}
-        left = move_deliveries(connection, Step.DROP_UNASKED, meant, unknown, lock=False)
-        again = update(deliveries).where(*meant, deliveries.c.state == State.UNCERTAIN)
-        left += connection.execute(again.values(**NOT_HELD, **common)).rowcount
-        in_doubt = f", {left} calls in doubt are uncertain" if left else ""
+        doubts = move_deliveries(connection, Step.DROP_UNASKED, meant, unknown, lock=False)
+        doubtful = update(deliveries).where(*meant, deliveries.c.state == State.UNCERTAIN)
+        doubts += connection.execute(doubtful.values(**NOT_HELD, **common)).rowcount
+        in_doubt = f", {doubts} calls in doubt are uncertain" if doubts else ""
         return f"{count} dropped{in_doubt}"
 
     def _meant(self, kind: RequestKind, selection: Selection, now: datetime) -> ColumnElement[bool]:
@@ -259,13 +261,15 @@ class ReleaseRequests(LedgerDatabase):
         It was one message, which arrived or did not.
         """
         stands = self._stands(kind, now)
-        chosen = self._chosen(selection)
+        selection_part = self._chosen(selection)
         if kind is not RequestKind.SETTLE:
-            return and_(stands, chosen)
+            return and_(stands, selection_part)
         in_digests = select(deliveries.c.message_key).where(
-            stands, chosen, deliveries.c.message_key.is_not(None)
+            stands, selection_part, deliveries.c.message_key.is_not(None)
         )
-        return and_(stands, or_(chosen, deliveries.c.message_key.in_(in_digests.correlate(None))))
+        return and_(
+            stands, or_(selection_part, deliveries.c.message_key.in_(in_digests.correlate(None)))
+        )
 
     def _is_as_it_was(self, request: Request, now: datetime) -> ColumnElement[bool]:
         """Return what of a request's deliveries it still concerns: no failure of after it."""

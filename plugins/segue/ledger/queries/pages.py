@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_
 
 from segue.errors import LedgerError
-from segue.ledger.base import BATCH, LedgerDatabase
+from segue.ledger.base import BATCH, LedgerDatabase, same_change
 from segue.ledger.queries.runs import LISTED
 from segue.ledger.reasons import Reason
 from segue.ledger.schema import changes, deliveries, runs, spans
@@ -257,14 +257,7 @@ class Pages(LedgerDatabase):
                 changes.c.change,
                 *(c for c in LISTED if c.name not in ("contact_id", "change")),
             )
-            .outerjoin(
-                deliveries,
-                and_(
-                    deliveries.c.span == changes.c.span,
-                    deliveries.c.contact_id == changes.c.contact_id,
-                    deliveries.c.change == changes.c.change,
-                ),
-            )
+            .outerjoin(deliveries, same_change())
             .where(changes.c.span.in_(span_ids), changes.c.contact_id.in_(set(contact_ids)))
             .order_by(deliveries.c.action)
         )

@@ -10,10 +10,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, distinct, exists, func, not_, or_, select
 
-from segue.ledger.base import STATE, LedgerDatabase, batched, unindexed
+from segue.ledger.base import STATE, LedgerDatabase, batched, same_change, unindexed
 from segue.ledger.reasons import Reason
+from segue.ledger.runs.planned_rows import never_released
 from segue.ledger.runs.reached import rejected, waiting
-from segue.ledger.runs.recording import never_released
 from segue.ledger.schema import changes, definitions, deliveries, runs, spans
 from segue.ledger.states import ACTED_ON, State
 from segue.segments.kinds import ChangeKind
@@ -52,14 +52,7 @@ class RunQueries(LedgerDatabase):
         """
         query = (
             select(deliveries.c.action, deliveries.c.state, deliveries.c.reason, func.count())
-            .join(
-                changes,
-                and_(
-                    changes.c.span == deliveries.c.span,
-                    changes.c.contact_id == deliveries.c.contact_id,
-                    changes.c.change == deliveries.c.change,
-                ),
-            )
+            .join(changes, same_change())
             .where(deliveries.c.span.in_(span_ids))
             .group_by(deliveries.c.action, deliveries.c.state, deliveries.c.reason)
         )
@@ -85,14 +78,9 @@ class RunQueries(LedgerDatabase):
 
         Together with ``tally`` they are all deliveries of the spans.
         """
-        is_change = exists().where(
-            changes.c.span == deliveries.c.span,
-            changes.c.contact_id == deliveries.c.contact_id,
-            changes.c.change == deliveries.c.change,
-        )
         query = (
             select(deliveries.c.state, func.count())
-            .where(deliveries.c.span.in_(span_ids), ~is_change)
+            .where(deliveries.c.span.in_(span_ids), ~exists().where(same_change()))
             .group_by(deliveries.c.state)
         )
         with self._read() as connection:
@@ -269,8 +257,7 @@ class RunQueries(LedgerDatabase):
         )
         is_handled = exists().where(
             deliveries.c.span == span_id,
-            deliveries.c.contact_id == changes.c.contact_id,
-            deliveries.c.change == changes.c.change,
+            same_change(),
             or_(deliveries.c.state != State.SUPPRESSED, rejected()),
         )
         query = (

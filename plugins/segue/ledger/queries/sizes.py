@@ -113,7 +113,9 @@ class Sizes(LedgerDatabase):
         Each is a definition of a workflow as a whole: what changed need not be the segment.
         """
         order = (spans.c.current_as_of, spans.c.id)
-        before = func.lag(spans.c.definition).over(partition_by=spans.c.workflow, order_by=order)
+        predecessor = func.lag(spans.c.definition).over(
+            partition_by=spans.c.workflow, order_by=order
+        )
         uses = (
             select(
                 spans.c.workflow,
@@ -121,7 +123,7 @@ class Sizes(LedgerDatabase):
                 spans.c.current_as_of,
                 spans.c.recorded_at,
                 spans.c.definition,
-                before.label("before"),
+                predecessor.label("before"),
             )
             .where(*self._of_segments([segment], workflows), spans.c.current_as_of >= since)
             .subquery()

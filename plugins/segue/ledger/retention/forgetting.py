@@ -58,9 +58,9 @@ class Forgetting(SuppressionRows):
             _refuse_under_way(rows, now)
             new_keys = {row.key: keyed_digest(secret, row.key) for row in rows}
             _erase_deliveries(connection, rows, new_keys, pseudonym, now)
-            changed = self._erase_changes(connection, contact_id, pseudonym)
-            asked = self._erase_requests(connection, contact_id, pseudonym, new_keys)
-            return ErasedRows(len(rows), changed, asked)
+            change_count = self._erase_changes(connection, contact_id, pseudonym)
+            request_count = self._erase_requests(connection, contact_id, pseudonym, new_keys)
+            return ErasedRows(len(rows), change_count, request_count)
 
     def _suppress_for_good(self, contact_id: str, by: str, now: datetime) -> str:
         """Put the contact's digest on the list, in place of its id, and return the secret."""
@@ -86,8 +86,8 @@ class Forgetting(SuppressionRows):
             mine = (changes.c.span == row.span) & (changes.c.change == row.change)
             connection.execute(delete(changes).where(mine, changes.c.contact_id == contact_id))
             values = {"span": row.span, "contact_id": pseudonym, "change": row.change}
-            again = self._insert(changes).values(**values, reason=row.reason)
-            connection.execute(again.on_conflict_do_nothing())
+            copy = self._insert(changes).values(**values, reason=row.reason)
+            connection.execute(copy.on_conflict_do_nothing())
         return len(rows)
 
     def _erase_requests(
@@ -98,24 +98,24 @@ class Forgetting(SuppressionRows):
         new_keys: Mapping[str, str],
     ) -> int:
         """Take the contact out of requests; what a person typed about it goes as well."""
-        erased = 0
+        count = 0
         query = select(requests).where(requests.c.namespace == self.namespace)
         for row in connection.execute(query).all():
             body = json.loads(row.body)
-            meant = body["selection"]
-            keys = [new_keys.get(key, key) for key in meant["keys"]]
-            if meant["contact"] != contact_id and keys == list(meant["keys"]):
+            selection = body["selection"]
+            keys = [new_keys.get(key, key) for key in selection["keys"]]
+            if selection["contact"] != contact_id and keys == list(selection["keys"]):
                 continue
-            meant["keys"] = keys
-            if meant["contact"] == contact_id:
-                meant |= {"contact": pseudonym, "error": None}
+            selection["keys"] = keys
+            if selection["contact"] == contact_id:
+                selection |= {"contact": pseudonym, "error": None}
                 body.get("asked", {}).pop("reason", None)
             body_text = json.dumps(body, ensure_ascii=False)
             connection.execute(
                 update(requests).where(requests.c.id == row.id).values(body=body_text)
             )
-            erased += 1
-        return erased
+            count += 1
+        return count
 
 
 def _refuse_under_way(rows: Sequence[Row[Any]], now: datetime) -> None:
@@ -141,7 +141,7 @@ def _erase_deliveries(
     now: datetime,
 ) -> None:
     table = deliveries.c
-    erased = {
+    blanks = {
         "contact_id": pseudonym,
         "external_id": None,
         "url": None,
@@ -161,8 +161,8 @@ def _erase_deliveries(
             # recorded again after the contact was forgotten: the first row is the true one
             connection.execute(delete(deliveries).where(mine))
             continue
-        connection.execute(update(deliveries).where(mine).values(erased))
-        forgotten = {"reason": Reason.FORGOTTEN}
-        if not move_deliveries(connection, Step.FORGET, [mine], forgotten, lock=False):
+        connection.execute(update(deliveries).where(mine).values(blanks))
+        values = {"reason": Reason.FORGOTTEN}
+        if not move_deliveries(connection, Step.FORGET, [mine], values, lock=False):
             connection.execute(update(deliveries).where(mine).values(reason=""))
         connection.execute(update(deliveries).where(mine).values(key=new_key))

@@ -50,26 +50,26 @@ def leave_to_others(connection: Connection, span_ids: Collection[int], now: date
             unindexed(theirs.c.action) == deliveries.c.action,
             unindexed(theirs.c.span).in_(others),
         )
-        sent = unindexed(theirs.c.state) == State.DELIVERED
+        is_sent = unindexed(theirs.c.state) == State.DELIVERED
         in_hand = and_(
             unindexed(theirs.c.state).not_in(NOT_RELEASED),
             theirs.c.reason != Reason.NO_LONGER_A_CHANGE,
         )
         results = (
             select(func.coalesce(theirs.c.results, "{}"))
-            .where(*same, sent)
+            .where(*same, is_sent)
             .limit(1)
             .scalar_subquery()
         )
-        waiting = or_(deliveries.c.state == State.PLANNED, rejected())
-        mine = deliveries.c.span == span_id, waiting
+        is_waiting = or_(deliveries.c.state == State.PLANNED, rejected())
+        mine = deliveries.c.span == span_id, is_waiting
         for theirs_are, why in (
-            (sent, {"reason": Reason.SENT_BEFORE, "results": results, "barred": None}),
+            (is_sent, {"reason": Reason.SENT_BEFORE, "results": results, "barred": None}),
             (in_hand, {"reason": Reason.IN_HAND, "barred": rejected_before()}),
         ):
-            left = *mine, exists().where(*same, theirs_are)
+            which = *mine, exists().where(*same, theirs_are)
             values = {**why, "updated_at": now}
-            move_deliveries(connection, Step.LEAVE_OUT, left, values, lock=False)
+            move_deliveries(connection, Step.LEAVE_OUT, which, values, lock=False)
 
 
 def take_back(connection: Connection, span_id: int, now: datetime) -> None:
@@ -93,16 +93,16 @@ def _with_the_same_changes(
     """Return those of the spans that share changes with others, and the ids of these."""
     columns = (spans.c.id, spans.c.namespace, spans.c.workflow)
     mine = connection.execute(select(*columns).where(spans.c.id.in_(span_ids))).all()
-    found: dict[int, list[int]] = {row.id: [] for row in mine}
+    rivals: dict[int, list[int]] = {row.id: [] for row in mine}
     for namespace, workflow in {(row.namespace, row.workflow) for row in mine}:
         ids = _stretches(connection, namespace, workflow)
         ends = by_end(ids)
         for stretch, number in ids.items():
             for earlier in compared_over(stretch, ends):
                 for one, other in ((number, ids[earlier]), (ids[earlier], number)):
-                    if one in found:
-                        found[one].append(other)
-    return [(span_id, others) for span_id, others in found.items() if others]
+                    if one in rivals:
+                        rivals[one].append(other)
+    return [(span_id, others) for span_id, others in rivals.items() if others]
 
 
 def _stretches(connection: Connection, namespace: str, workflow: str) -> dict[Stretch, int]:

@@ -29,10 +29,17 @@ from sqlalchemy import (
     update,
 )
 
-from segue.ledger.base import STATE, batched, change_deliveries, move_deliveries, unindexed
+from segue.ledger.base import (
+    STATE,
+    batched,
+    change_deliveries,
+    move_deliveries,
+    same_change,
+    unindexed,
+)
 from segue.ledger.facts import IN_NOBODYS_HANDS, SpanKind
 from segue.ledger.reasons import FINAL_SKIPS, Reason
-from segue.ledger.schema import changes, deliveries, spans
+from segue.ledger.schema import deliveries, spans
 from segue.ledger.states import (
     ACTED_ON,
     COMES_BACK,
@@ -87,12 +94,9 @@ def waiting(actions: Collection[str] | None = None) -> ColumnElement[bool]:
     What was rejected waits as long as its change is one: a mended snapshot may have none of it.
     ``actions`` are those that are defined, None for all: nothing sends any other.
     """
-    is_change = exists().where(
-        changes.c.span == deliveries.c.span,
-        changes.c.contact_id == deliveries.c.contact_id,
-        changes.c.change == deliveries.c.change,
+    waits = or_(
+        deliveries.c.state == State.PLANNED, and_(rejected(), exists().where(same_change()))
     )
-    waits = or_(deliveries.c.state == State.PLANNED, and_(rejected(), is_change))
     return waits if actions is None else and_(waits, deliveries.c.action.in_(actions))
 
 
@@ -110,27 +114,27 @@ def end_overtaken(
         suppress_reached(connection, [enrolment.id], now)
         members = select(deliveries.c.contact_id).where(deliveries.c.span == enrolment.id, which)
         for batch in batched(connection.execute(members.distinct()).scalars().all()):
-            ended = {"reason": Reason.REACHED, "updated_at": now}
-            move_deliveries(connection, Step.END, _added_before(enrolment, batch), ended)
+            values = {"reason": Reason.REACHED, "updated_at": now}
+            move_deliveries(connection, Step.END, _added_before(enrolment, batch), values)
 
 
 def _added_before(enrolment: Row[Any], contact_ids: Sequence[str]) -> Sequence[ColumnElement[bool]]:
     """``added`` that failed or were skipped, of spans compared with no snapshot after it."""
     earlier = spans.alias("earlier")
-    compared = select(earlier.c.previous_key).where(
+    previous_keys = select(earlier.c.previous_key).where(
         earlier.c.namespace == enrolment.namespace,
         earlier.c.workflow == enrolment.workflow,
         earlier.c.previous_as_of <= enrolment.current_as_of,
         earlier.c.previous_key.is_not(None),
     )
-    before = select(spans.c.id).where(
+    span_ids = select(spans.c.id).where(
         spans.c.namespace == enrolment.namespace,
         spans.c.workflow == enrolment.workflow,
-        spans.c.previous_key.in_(compared),
+        spans.c.previous_key.in_(previous_keys),
     )
     return (
         deliveries.c.contact_id.in_(contact_ids),
-        unindexed(deliveries.c.span).in_(before),
+        unindexed(deliveries.c.span).in_(span_ids),
         unindexed(deliveries.c.change) == ChangeKind.ADDED,
         STATE.in_(COMES_BACK),
         deliveries.c.reason != Reason.NO_LONGER_A_CHANGE,
@@ -210,8 +214,8 @@ def suppress_reached(connection: Connection, span_ids: Collection[int], now: dat
         spans.c.id.in_(span_ids), has_enrolled
     )
     for span in connection.execute(query).all():
-        unreleased = or_(deliveries.c.state == State.PLANNED, rejected())
-        which = deliveries.c.span == span.id, unreleased, _reached(span)
+        is_unreleased = or_(deliveries.c.state == State.PLANNED, rejected())
+        which = deliveries.c.span == span.id, is_unreleased, _reached(span)
         values = {"reason": Reason.REACHED, "barred": rejected_before(), "updated_at": now}
         move_deliveries(connection, Step.LEAVE_OUT, which, values, lock=False)
 

@@ -97,9 +97,11 @@ class Releases(QuarantineRows):
             "added_at": decision.at,
         }
         with self._write() as connection:
-            done = self._quarantine(connection, values)  # first: the directory's lock is the outer
+            result = self._quarantine(
+                connection, values
+            )  # first: the directory's lock is the outer
             others = self._reject(connection, run, span_ids, decision)
-            return replace(done, rejected=done.rejected + others)
+            return replace(result, rejected=result.rejected + others)
 
     def _reject(
         self,
@@ -123,24 +125,26 @@ class Releases(QuarantineRows):
         actions: Collection[str] | None,
         now: datetime,
     ) -> int:
-        chosen = spans.c.id.in_(span_ids)
-        for workflow in connection.execute(select(spans.c.workflow).where(chosen).distinct()).all():
+        these_spans = spans.c.id.in_(span_ids)
+        for workflow in connection.execute(
+            select(spans.c.workflow).where(these_spans).distinct()
+        ).all():
             self._lock_workflow(connection, workflow[0])
         if actions is not None:
             _leave_out_removed(connection, span_ids, actions, now)
         end_overtaken(connection, span_ids, which, now)
         suppress_reached(connection, span_ids, now)
-        live = select(spans.c.id).where(chosen, spans.c.kind != SpanKind.WITHDRAWN)
+        live = select(spans.c.id).where(these_spans, spans.c.kind != SpanKind.WITHDRAWN)
         in_order = live.order_by(spans.c.current_as_of, spans.c.id)
         live_ids = connection.execute(in_order).scalars().all()
-        released = 0
+        count = 0
         for span_id in live_ids:  # one after the other: two of them may hold the same change
             leave_to_others(connection, [span_id], now)
             these = deliveries.c.span == span_id, which
             values = {"reason": "", "updated_at": now}
-            released += move_deliveries(connection, Step.RELEASE, these, values, lock=False)
+            count += move_deliveries(connection, Step.RELEASE, these, values, lock=False)
         end_enrolled(connection, live_ids, now)
-        return released
+        return count
 
     def _write_decision(
         self, connection: Connection, run: RecordedRun, decision: Decision | None
@@ -163,6 +167,6 @@ def _leave_out_removed(
 
     Defined again, it is planned again once the run is cleared from detect_changes.
     """
-    removed = deliveries.c.span.in_(span_ids), _PLANNED, deliveries.c.action.not_in(actions)
+    of_removed = deliveries.c.span.in_(span_ids), _PLANNED, deliveries.c.action.not_in(actions)
     values = {"reason": Reason.NO_LONGER_A_CHANGE, "updated_at": now}
-    move_deliveries(connection, Step.WITHDRAW, removed, values, lock=False)
+    move_deliveries(connection, Step.WITHDRAW, of_removed, values, lock=False)
