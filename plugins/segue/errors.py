@@ -21,8 +21,10 @@ contact ids, because task logs keep them.
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from logging import Logger
 
 
 class SegueError(Exception):
@@ -106,3 +108,13 @@ class ConnectionFailure(DeliveryError):
 
 class OutcomeUnknown(DeliveryError):
     """The request was on its way when the answer was lost; it may have had its effect."""
+
+
+def log_defect(log: Logger, error: Exception, where: str) -> str:
+    """Log where an error that nobody raised on purpose came from, and return its kind.
+
+    Never its text: that may be a contact's, or a secret.
+    """
+    kind = type(error).__name__
+    log.error("%s %s at\n%s", kind, where, "".join(traceback.format_tb(error.__traceback__)))
+    return kind

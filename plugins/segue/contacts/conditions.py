@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from typing import TypeAlias
 
 from segue.contacts.change import Change
 from segue.contacts.overlay import problems_of
-from segue.errors import SegueError
+from segue.errors import SegueError, log_defect
 from segue.segments.conditions.nodes import Condition
 from segue.segments.evaluation import evaluate
 from segue.segments.population import Population
@@ -86,9 +85,7 @@ def _one_by_one(condition: Condition, population: Population) -> list[bool | str
                 for half in halves
                 for verdict in _one_by_one(condition, population.only(*half))
             ]
-        place = "".join(traceback.format_tb(error.__traceback__))  # its text may be a contact's
-        kind = type(error).__name__
-        log.error("%s in a condition, of contact %s, at\n%s", kind, *ids, place)  # noqa: TRY400
+        kind = log_defect(log, error, f"in a condition, of contact {ids[0]},")
         return [f"conditions: they cannot be judged of this contact ({kind})"]
 
 

@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import logging
 import math
-import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
-from threading import Lock
 from typing import Any
 from uuid import UUID
 
@@ -32,13 +30,13 @@ from segue.errors import (
     DeliveryError,
     TemplateAway,
     TransientFailure,
+    log_defect,
 )
 from segue.ledger import Ledger
-from segue.ledger.pacing import Pause, longest_pause
+from segue.ledger.pacing import TRIES, Pacer
 
 log = logging.getLogger(__name__)
 
-_TRIES = 3  # of one call within one task
 _LARGEST = 100_000  # characters of one value
 
 Part = Mapping[str, Mapping[str, Any]]  # contacts of one call, with their fields in the snapshot
@@ -137,18 +135,17 @@ class _Caller:
     def __init__(self, reader: LiveReader, desk: Desk) -> None:
         self._reader = reader
         self._limits = reader.limits()
-        self._desk = desk
-        self._lock = Lock()
-        self._pause = Pause(desk.clock.now)
+        rates, words = desk.ledger.deliveries, "the source asked for {:.0f} s"
+        self._pacer = Pacer(rates, desk.clock, desk.until, words)
 
     def look_up(self, contacts: Part) -> Mapping[str, Answer]:
-        for attempt in range(1, _TRIES + 1):
-            self._wait_for_its_turn()
+        for attempt in range(1, TRIES + 1):
+            self._pacer.take_turn(self._limits)
             try:
                 return self._call(contacts)
             except TransientFailure as error:
-                self._hold_back(error.retry_after or 2.0**attempt, for_all=bool(error.retry_after))
-                if attempt == _TRIES:
+                self._pacer.heed(error, self._limits, attempt)
+                if attempt == TRIES:
                     raise
         raise AssertionError
 
@@ -160,39 +157,8 @@ class _Caller:
         except TemplateAway as error:
             raise ConnectionFailure(str(error)) from None
         except Exception as error:  # noqa: BLE001 - of any kind, and its text stays here
-            place = "".join(traceback.format_tb(error.__traceback__))  # its text may be a contact's
-            name = type(error).__name__
-            log.error("%s in the look-up at\n%s", name, place)  # noqa: TRY400
-            raise ConnectionFailure(f"a defect in the look-up: {name}") from None
-
-    def _wait_for_its_turn(self) -> None:
-        """Sleep until a call may begin; raise TransientFailure where that is too far away."""
-        may_call = False
-        while not may_call:
-            with self._lock:
-                pause = self._pause.left
-            if not pause:
-                calls, pause = self._desk.ledger.deliveries.reserve(
-                    [self._limits], self._desk.clock.now
-                )
-                may_call = calls == 1
-            if pause > longest_pause(self._limits) or self._is_too_late(pause):
-                raise TransientFailure(f"the source asked for {pause:.0f} s", retry_after=pause)
-            if not may_call:
-                self._desk.clock.sleep(pause)
-
-    def _is_too_late(self, pause: float) -> bool:
-        """Tell whether the turn that is ``pause`` seconds away comes after the desk has closed."""
-        until = self._desk.until
-        return until is not None and self._desk.clock.now() + timedelta(seconds=pause) > until
-
-    def _hold_back(self, seconds: float, *, for_all: bool) -> None:
-        """Let no call of this task begin for a while, and of no other where the source asked."""
-        with self._lock:
-            self._pause.extend(seconds)
-        until = self._desk.clock.now() + timedelta(seconds=seconds)
-        if for_all:
-            self._desk.ledger.deliveries.hold_back([limit.scope for limit in self._limits], until)
+            kind = log_defect(log, error, "in the look-up")
+            raise ConnectionFailure(f"a defect in the look-up: {kind}") from None
 
 
 # Values

@@ -6,7 +6,6 @@ Both are judged on the newest complete snapshot, whatever the run's own are.
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import TypeAlias
@@ -20,7 +19,7 @@ from segue.directory.snapshot_keys import parse_key
 from segue.directory.snapshots import Snapshot, newest_complete, usable_snapshots
 from segue.directory.tables import SnapshotTables
 from segue.directory.unread import refuse_unread
-from segue.errors import DataError, SegueError, SnapshotMissing
+from segue.errors import DataError, SegueError, SnapshotMissing, log_defect
 from segue.segments.consent import opt_states, refuse_lost_opt_outs
 from segue.segments.fitness import require_answers, require_sound
 from segue.segments.kinds import ChangeKind, RemovalReason
@@ -128,9 +127,7 @@ def _by_halves(judged: Judge, changes: Sequence[Change]) -> dict[Change, str | N
         if len(changes) > 1:
             middle = len(changes) // 2
             return _by_halves(judged, changes[:middle]) | _by_halves(judged, changes[middle:])
-        place = "".join(traceback.format_tb(error.__traceback__))  # its text may be a contact's
-        kind = type(error).__name__
-        log.error("%s at the recheck of %s at\n%s", kind, changes[0].contact_id, place)  # noqa: TRY400
+        kind = log_defect(log, error, f"at the recheck of {changes[0].contact_id}")
         return {changes[0]: f"it cannot be judged of this contact ({kind})"}
 
 

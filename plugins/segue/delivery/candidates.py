@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import traceback
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from zoneinfo import ZoneInfo
 from segue.contracts.channel import Audience, Channel, NoAddress
 from segue.contracts.template_values import Fields
 from segue.delivery.policies import is_held_out, quiet_until
-from segue.errors import ContactFailure, TemplateAway
+from segue.errors import ContactFailure, TemplateAway, log_defect
 from segue.ledger.facts import DeliveryRow, Finished
 from segue.ledger.keys import message_key
 from segue.ledger.reasons import Reason
@@ -177,9 +176,8 @@ def _rendered(
     except TemplateAway:  # nobody's own: the pass ends, and all of it waits
         raise
     except Exception as error:  # noqa: BLE001 - of any kind: the others' messages go out
-        place = "".join(traceback.format_tb(error.__traceback__))  # its text may be a contact's
-        log.error("%s in %s at\n%s", type(error).__name__, channel.name, place)  # noqa: TRY400
-        return State.FAILED, f"a defect in the channel {channel.name}: {type(error).__name__}"
+        kind = log_defect(log, error, f"in {channel.name}")
+        return State.FAILED, f"a defect in the channel {channel.name}: {kind}"
     return Prepared(candidates, message, key)
 
 

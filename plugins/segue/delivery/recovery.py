@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
@@ -48,65 +49,81 @@ def earlier_ids(
     return ids_by_contact
 
 
-def recover(
-    ledger: Ledger,
-    channel: Channel,
-    rules: StartRules,
-    keys: Iterable[str],
-    *,
-    owner: str,
-    now: datetime,
-    resends: bool = False,
-    in_run: bool = True,
-) -> ConnectionFailure | None:
-    """Settle those of the deliveries whose call is in doubt and surely over.
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """Settles calls that are in doubt and surely over.
 
-    Returns why the channel's own connection does not work, where it does not; those deliveries
-    stay in doubt, as do those that could not be asked for at this moment. Where the workflow
-    ``resends``, what nobody can tell of is due to be sent once more. Of the rest its run tells;
-    outside of it (``in_run``) it is marked to be told.
+    Where the workflow ``resends``, what nobody can tell of is due to be sent once more. Of the
+    rest its run tells; outside of it (``in_run``) it is marked to be told.
     """
-    over_before = now - timedelta(seconds=channel.longest_call)
-    if not channel.can_be_asked:
-        ledger.deliveries.call_uncertain(keys, over_before, now, resends=resends, in_run=in_run)
-        return None
-    due = now if resends else None
-    doubtful = ledger.deliveries.take_doubtful(
-        keys, over_before, owner=owner, lease_until=now + LEASE
-    )
-    trouble: ConnectionFailure | None = None
-    for rows in _by_place(doubtful):
-        try:
-            outcomes = _ask(_as_it_was(channel, rows[0].trace), rows, now)
-        except OutcomeUnknown as error:
-            receipts = error.found if isinstance(error, PartlyFound) else {}
-            outcomes = [
-                delivered(row.key, receipts[row.key])
-                if row.key in receipts
-                else _nobody_can_tell(row, str(error), due)
-                for row in rows
-            ]
-        except ConnectionFailure as error:
-            if rows[0].trace.get(_CONNECTION) == channel.connection:
-                trouble = error
-                outcomes = [_still_in_doubt(row, error) for row in rows]
-            else:  # the action uses another connection now, and nobody may mend this one
-                outcomes = [_nobody_can_tell(row, str(error), due) for row in rows]
-        except DeliveryError as error:
-            outcomes = [_still_in_doubt(row, error) for row in rows]
-        lease_until = now + LEASE
-        ledger.deliveries.advance(
+
+    ledger: Ledger
+    channel: Channel
+    rules: StartRules
+    owner: str
+    now: datetime
+    resends: bool = False
+    in_run: bool = True
+
+    def settle(self, keys: Iterable[str]) -> ConnectionFailure | None:
+        """Settle those of the deliveries whose call is in doubt and surely over.
+
+        Returns why the channel's own connection does not work, where it does not; those deliveries
+        stay in doubt, as do those that could not be asked for at this moment.
+        """
+        over_before = self.now - timedelta(seconds=self.channel.longest_call)
+        claims, options = self.ledger.deliveries, {"resends": self.resends, "in_run": self.in_run}
+        if not self.channel.can_be_asked:
+            claims.call_uncertain(keys, over_before, self.now, **options)
+            return None
+        rows = claims.take_doubtful(
+            keys, over_before, owner=self.owner, lease_until=self.now + LEASE
+        )
+        troubles = [self._settle(group) for group in _by_place(rows)]
+        if rows:
+            log.info("%s calls were in doubt; the channel was asked for them", len(rows))
+        return next((trouble for trouble in troubles if trouble is not None), None)
+
+    def _settle(self, rows: Sequence[DeliveryRow]) -> ConnectionFailure | None:
+        """Ask for calls of one place and write what came of it; returns as ``settle`` does."""
+        outcomes, trouble = self._outcomes(rows)
+        self.ledger.deliveries.advance(
             outcomes,
             {},
-            rules=rules,
-            owner=owner,
-            now=now,
-            lease_until=lease_until,
-            clear_number=0 if in_run else None,
+            rules=self.rules,
+            owner=self.owner,
+            now=self.now,
+            lease_until=self.now + LEASE,
+            clear_number=0 if self.in_run else None,
         )
-    if doubtful:
-        log.info("%s calls were in doubt; the channel was asked for them", len(doubtful))
-    return trouble
+        return trouble
+
+    def _outcomes(
+        self, rows: Sequence[DeliveryRow]
+    ) -> tuple[list[Finished], ConnectionFailure | None]:
+        try:
+            return _ask(_as_it_was(self.channel, rows[0].trace), rows, self.now), None
+        except OutcomeUnknown as error:
+            receipts = error.found if isinstance(error, PartlyFound) else {}
+            return [
+                delivered(row.key, receipts[row.key])
+                if row.key in receipts
+                else self._nobody_can_tell(row, error)
+                for row in rows
+            ], None
+        except ConnectionFailure as error:
+            if rows[0].trace.get(_CONNECTION) == self.channel.connection:
+                return [_still_in_doubt(row, error) for row in rows], error
+            # the action uses another connection now, and nobody may mend this one
+            return [self._nobody_can_tell(row, error) for row in rows], None
+        except DeliveryError as error:
+            return [_still_in_doubt(row, error) for row in rows], None
+
+    def _nobody_can_tell(self, row: DeliveryRow, why: DeliveryError) -> Finished:
+        """Return ``uncertain``; where the workflow resends, due once more unless it was before."""
+        due = self.now if self.resends and not row.resent else None
+        reason = f"the vendor cannot tell: {why}"
+        return Finished(row.key, State.UNCERTAIN, reason, held_until=due)
 
 
 def delivered(key: str, receipt: Receipt, digest: str | None = None) -> Finished:
@@ -149,14 +166,6 @@ def _ask(channel: Channel, rows: Sequence[DeliveryRow], now: datetime) -> list[F
         else Finished(row.key, State.HELD, "the vendor has not got it", held_until=now)
         for row in rows
     ]
-
-
-def _nobody_can_tell(row: DeliveryRow, why: str, due: datetime | None) -> Finished:
-    """Return ``uncertain``; ``due`` is when it is sent once more, unless it was before."""
-    once_more = None if row.resent else due
-    return Finished(
-        row.key, State.UNCERTAIN, f"the vendor cannot tell: {why}", held_until=once_more
-    )
 
 
 def _still_in_doubt(row: DeliveryRow, error: DeliveryError) -> Finished:

@@ -17,9 +17,9 @@ from segue.contacts.change import Change
 from segue.contacts.conditions import by_details, judge
 from segue.contacts.live_look_up import Desk, PartlyLookedUp
 from segue.contacts.loading import live_details_of
-from segue.delivery.door import Pass
+from segue.delivery.calls import Pass
 from segue.delivery.policies import start_rules, waited_too_long
-from segue.delivery.recovery import recover
+from segue.delivery.recovery import Recovery
 from segue.delivery.steps import Slice, send
 from segue.directory.snapshots import Snapshot, find_snapshot
 from segue.errors import ConnectionFailure, DataError, TransientFailure
@@ -136,19 +136,14 @@ class _Resumption:
         name, channel = self.resolved.name, self.resolved.channels[self.action.id]
         rules = start_rules(channel, self._policies, self.resolved.directory.zone)
         keys = self.ledger.deliveries.in_doubt(name, self.action.id, self.began)
-        trouble = recover(
-            self.ledger,
-            channel,
-            rules,
-            keys,
-            owner=f"{self.owner}/doubts",
-            now=self.began,
-            resends=self._resends,
-            in_run=False,
+        owner, resends = f"{self.owner}/doubts", self._resends
+        recovery = Recovery(
+            self.ledger, channel, rules, owner, self.began, resends=resends, in_run=False
         )
+        trouble = recovery.settle(keys)
         if trouble is not None:
             self.found.problems.append(str(trouble))
-        self.ledger.deliveries.let_rest(name, self.action.id, self.began, resends=self._resends)
+        self.ledger.deliveries.let_rest(name, self.action.id, self.began, resends=resends)
 
     def take_up(self, at_once: int) -> None:
         """Take all that is due through the door, each delivery once, what waits longest first."""

@@ -21,13 +21,15 @@ from segue.contacts.loading import fields_read, live_details_of, with_fields_rea
 from segue.contacts.overlay import opted_out_live, problems_of, recalled
 from segue.contacts.recheck import current_consent, recheck
 from segue.contracts.channel import Audience
+from segue.delivery.calls import Pass
 from segue.delivery.candidates import Candidate, Terms
-from segue.delivery.door import Door, Pass, rest
+from segue.delivery.door import Door
 from segue.delivery.recovery import earlier_ids
 from segue.directory.snapshots import find_snapshot
 from segue.errors import AudienceEdited
 from segue.ledger import Ledger
 from segue.ledger.facts import DeliveryRow
+from segue.ledger.pacing import rest
 from segue.ledger.reasons import Reason
 from segue.ledger.states import State
 from segue.runs.areas import RunArea

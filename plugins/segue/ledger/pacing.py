@@ -1,13 +1,94 @@
-"""How long a caller waits for its turn: as a rate asks, and as a vendor asks up to a minute."""
+"""One rule for whoever calls a vendor: its turn, its pauses, and how often it tries.
+
+A call waits for its turn as the limits that all tasks share have it, and as a vendor asks, up to a
+minute; after a failure that time may cure it is tried again, three times in all.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
+from threading import Lock
 
+from segue.clock import Clock
 from segue.contracts.channel import Limit
+from segue.errors import TransientFailure
+from segue.ledger.deliveries.rates import Limits, Rates
 
+TRIES = 3  # of one call within one task
 LONGEST_PAUSE = 60.0  # seconds; a vendor that asks for more is left to the next try
+_NAP = 2.0  # seconds; a pause is slept in naps, so that `segue stop` is obeyed meanwhile
+
+
+class Pacer:
+    """Says when calls may begin. Several threads may share it.
+
+    After ``until`` no further call begins. ``too_far`` says, with the seconds, that the next turn
+    is too far away.
+    """
+
+    def __init__(
+        self,
+        rates: Rates,
+        clock: Clock,
+        until: datetime | None = None,
+        too_far: str = "the next call may begin in {:.0f} s",
+    ) -> None:
+        self._rates, self._clock, self._until, self._too_far = rates, clock, until, too_far
+        self._pause = Pause(clock.now)
+        self._lock = Lock()
+        self.too_long: float | None = None  # seconds of a pause that nobody here waits for
+
+    @property
+    def left(self) -> float:
+        """The seconds until the next call may begin."""
+        with self._lock:
+            return self._pause.left
+
+    @property
+    def is_in_time(self) -> bool:
+        """Whether the next call may begin before it is too late for any."""
+        begins = self._clock.now() + timedelta(seconds=self.left)
+        return self._until is None or begins <= self._until
+
+    def reserve(self, calls: Sequence[Limits]) -> int:
+        """Let the first of these calls begin now, as many as their limits allow.
+
+        ``calls`` holds the limits that each call counts under. However slow the rate, the next
+        one's turn is waited for; only a vendor's own longer pause is ``too_long``.
+        """
+        if self.left:
+            return 0
+        count, seconds = self._rates.reserve(calls, self._clock.now)
+        self._put_off(seconds, longest_pause([limit for limits in calls for limit in limits]))
+        return count
+
+    def take_turn(self, limits: Limits) -> None:
+        """Sleep until a call may begin; raise TransientFailure where that is too far away."""
+        while True:
+            seconds = self.left
+            if self.too_long is not None or not self.is_in_time:
+                raise TransientFailure(self._too_far.format(seconds), retry_after=seconds)
+            if seconds:
+                self._clock.sleep(seconds)
+            elif self.reserve([limits]):
+                return
+
+    def heed(self, failure: TransientFailure, limits: Limits, tries: int) -> None:
+        """Let no call begin for as long as a vendor asked, or as so many ``tries`` suggest.
+
+        What a vendor asks holds for all tasks that share the limits.
+        """
+        if failure.retry_after:
+            until = self._clock.now() + timedelta(seconds=failure.retry_after)
+            self._rates.hold_back([limit.scope for limit in limits], until)
+        self._put_off(failure.retry_after or 2.0**tries, LONGEST_PAUSE)
+
+    def _put_off(self, seconds: float, longest: float) -> None:
+        with self._lock:
+            if seconds > longest:
+                self.too_long = max(seconds, self.too_long or 0.0)
+            self._pause.extend(seconds)
 
 
 def longest_pause(limits: Sequence[Limit]) -> float:
@@ -16,6 +97,13 @@ def longest_pause(limits: Sequence[Limit]) -> float:
     The turn of a slow rate is waited for however far away: no retry would come earlier.
     """
     return max([LONGEST_PAUSE, *(limit.spacing.total_seconds() for limit in limits)])
+
+
+def rest(seconds: float, sleep: Callable[[float], None], is_stopped: Callable[[], bool]) -> None:
+    """Sleep, unless the workflow is stopped meanwhile."""
+    while seconds > 0 and not is_stopped():
+        sleep(min(_NAP, seconds))
+        seconds -= _NAP
 
 
 class Pause:

@@ -24,7 +24,7 @@ from segue.workflows.resolved import ResolvedWorkflow
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from segue.delivery.door import Pass
+    from segue.delivery.calls import Pass
 
 # 1, 2, 4 … 32 minutes, then every hour: the 28 retries of a workflow's default span 24 hours
 BACKOFF: dict[str, Any] = {

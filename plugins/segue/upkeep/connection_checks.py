@@ -7,7 +7,6 @@ Airflow's tasks see connections.
 from __future__ import annotations
 
 import logging
-import traceback
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ from itertools import groupby
 
 from segue.contracts.channel import Channel, Finding, Tried
 from segue.contracts.live_source import LiveSource
-from segue.errors import DefinitionError, SegueError
+from segue.errors import DefinitionError, SegueError, log_defect
 from segue.ledger import Ledger
 from segue.ledger.people.release_requests import Request
 from segue.workflows.resolved import ResolvedWorkflow
@@ -109,6 +108,5 @@ def _try(channel: Channel | LiveSource, needs: frozenset[str]) -> Finding:
     except SegueError as error:
         return Finding(Tried.FAILED, str(error))
     except Exception as error:  # noqa: BLE001 - a channel's defect must not hide the other findings
-        place = "".join(traceback.format_tb(error.__traceback__))  # its text may be a secret
-        log.error("%s in the channel at\n%s", type(error).__name__, place)  # noqa: TRY400
-        return Finding(Tried.FAILED, f"a defect in the channel: {type(error).__name__}")
+        kind = log_defect(log, error, "in the channel")
+        return Finding(Tried.FAILED, f"a defect in the channel: {kind}")

@@ -22,8 +22,8 @@ from segue.contacts.loading import live_details_of
 from segue.contacts.overlay import problems_of
 from segue.contracts.channel import Channel, Receipt, Sender
 from segue.delivery import candidates
+from segue.delivery.answers import Answer, send_once
 from segue.delivery.candidates import Candidate, Prepared, Terms
-from segue.delivery.door import Answer, send_once
 from segue.delivery.heartbeat import LEASE
 from segue.directory.snapshots import Snapshot, find_snapshot, newest_complete, usable_snapshots
 from segue.documents import did_you_mean
@@ -36,12 +36,11 @@ from segue.errors import (
     SegueError,
     SettingsError,
     SnapshotMissing,
-    TransientFailure,
 )
 from segue.ledger import Ledger
 from segue.ledger.facts import DeliveryRow
 from segue.ledger.keys import trial_key
-from segue.ledger.pacing import LONGEST_PAUSE
+from segue.ledger.pacing import Pacer
 from segue.ledger.people.release_requests import Request
 from segue.ledger.people.tester_requests import TrialResult, Wanted
 from segue.ledger.states import State
@@ -53,6 +52,8 @@ from segue.workflows.resolved import ResolvedWorkflow
 
 STALE = timedelta(hours=1)  # nobody waits for a test any more that was asked for so long ago
 _LONGEST_ADDRESS = 320  # characters, of a mail address
+_PATIENCE = timedelta(minutes=2)  # with limits that all tasks share: others wait for their tests
+_TOO_FAR = "the connection's limit allows no call for {:.0f} seconds; ask again then"
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,12 +145,13 @@ def _send(
     message_for_test, remark = prepare(resolved, wish, ledger, key, clock)
     channel = resolved.channels[wish.action]
     with channel.connect() as sender:
-        _wait_for_leave(ledger, sender.limits(message_for_test.message), clock)
+        pacer = Pacer(ledger.deliveries, clock, clock.now() + _PATIENCE, _TOO_FAR)
+        pacer.take_turn(sender.limits(message_for_test.message))
         if sender.lacks(message_for_test.message):
             message_for_test = replace(
                 message_for_test, message=sender.complete(message_for_test.message)
             )
-            _wait_for_leave(ledger, sender.limits(message_for_test.message), clock)
+            pacer.take_turn(sender.limits(message_for_test.message))
         require_listed_nowhere(ledger, wish)  # the last moment for a stop
         over_by = clock.now() + timedelta(seconds=channel.longest_call) + LEASE
         answer = _send_once(request.id, message_for_test, sender, ledger, owner, over_by)
@@ -312,16 +314,3 @@ def _refuse_own_address(channel: Channel, fields: Mapping[str, Any], tester: str
     else:
         return
     raise SettingsError("the address is the contact's own, and a test never goes to the contact")
-
-
-def _wait_for_leave(ledger: Ledger, limits: Any, clock: Clock) -> None:
-    """Wait until the limits that all tasks share allow a call; raise TransientFailure if long."""
-    while True:
-        may_call, pause = ledger.deliveries.reserve([limits], clock.now)
-        if may_call:
-            return
-        if pause > LONGEST_PAUSE:
-            raise TransientFailure(
-                f"the connection's limit allows no call for {pause:.0f} seconds; ask again then"
-            )
-        clock.sleep(pause)

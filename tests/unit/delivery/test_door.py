@@ -168,7 +168,7 @@ def test_a_transient_failure_is_tried_again_after_what_the_vendor_asked(ledger):
     through = channel().answering(failing_for("a", error, times=1))
     made = door(ledger, through)
     assert made.deliver(candidates).is_complete
-    assert sum(made.sleep.__self__.naps) == 7
+    assert sum(made.clock.naps) == 7
     assert outcome(ledger, "a") == "delivered"
 
 

@@ -196,7 +196,7 @@ def test_a_transient_failure_is_tried_again_with_the_same_contacts(ledger):
     through = channel().answering(answers(TransientFailure("429", retry_after=7)))
     made = door(ledger, through)
     assert made.deliver(candidates).is_complete
-    assert (texts(through), sum(made.sleep.__self__.naps)) == (["a b"], 7)
+    assert (texts(through), sum(made.clock.naps)) == (["a b"], 7)
 
 
 def test_what_lasts_leaves_all_of_it_released_for_another_digest(ledger):
@@ -400,7 +400,6 @@ def test_a_ledger_that_fails_at_the_mark_has_marked_nobody(ledger):
             return super().advance(finished, starting, **values)
 
     made = door(with_deliveries(ledger, Failing), through)
-    made.sleep = lambda seconds: None
     with pytest.raises(LedgerError):
         made.deliver(candidates)
     assert texts(through) == []

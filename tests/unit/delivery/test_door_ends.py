@@ -13,7 +13,9 @@ import pytest
 from sqlalchemy import update
 
 from segue.clock import Clock as DoorClock
+from segue.delivery.calls import Calls
 from segue.delivery.candidates import Terms
+from segue.delivery.claim import Claim
 from segue.delivery.door import Door
 from segue.errors import LedgerError, TransientFailure
 from segue.ledger import Deliveries
@@ -111,7 +113,11 @@ def test_a_thread_that_cannot_be_started_leaves_no_call_in_doubt(ledger, monkeyp
 
 STEPS = {  # of functions without a `with`, which Python itself may leave half done
     function.__code__
-    for function in (Door._begin_calls, Door._advance, Door._hear, Door._next_calls, Door._left_of)
+    for function in (
+        *(Calls.begin, Calls.collect, Calls.take_next, Calls.look_around, Calls.heed, Calls.retry),
+        *(Calls.write_down, Calls._left_of, Calls._without, Calls._answered, Claim.begin),
+        *(Claim.refuse, Claim.uncalled, Claim.outcomes_of),
+    )
 }
 
 

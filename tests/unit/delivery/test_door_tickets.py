@@ -13,8 +13,9 @@ from segue.channels.tickets.freshdesk_ticket import FreshdeskTicket
 from segue.channels.tickets.zendesk_ticket import ZendeskTicket
 from segue.contacts.change import Change
 from segue.contacts.fields import load_details
+from segue.delivery.calls import Pass
 from segue.delivery.candidates import Terms
-from segue.delivery.door import Door, Pass
+from segue.delivery.door import Door
 from segue.delivery.heartbeat import LEASE
 from segue.delivery.steps import Slice, send
 from segue.directory.snapshots import find_snapshot

@@ -13,7 +13,7 @@ from airflow.sdk.exceptions import (
     AirflowSkipException,
 )
 
-from segue.delivery.door import Pass
+from segue.delivery.calls import Pass
 from segue.operators.branch import BACKOFF, LoadContactDetails, _raise_for
 from segue.runs.areas import RunArea
 from segue.workflows.definition import WorkflowDefinition
