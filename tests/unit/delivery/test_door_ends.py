@@ -152,7 +152,7 @@ def ended_at(number: int) -> Iterator[Step]:
 @pytest.mark.parametrize("digest", [False, True])
 def test_at_whatever_step_a_pass_is_ended_nothing_is_in_doubt(ledger, digest):
     """A signal comes between any two steps: who got the message is delivered, others are free."""
-    everybody = iter(released(ledger, *people(900)))
+    everybody = iter(released(ledger, *people(2400)))
     number, step = 0, None
     while step is None or step.has_ended:
         number += 1
