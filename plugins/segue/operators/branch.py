@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import BaseOperator, TriggerRule
+from airflow.sdk import TriggerRule
 from airflow.sdk.exceptions import (
     AirflowException,
     AirflowFailException,
     AirflowSkipException,
 )
 
-from segue.operators.failures import shown_plainly
+from segue.operators.failures import EndsInOrder, shown_plainly
 from segue.workflows.resolved import ResolvedWorkflow
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ BACKOFF: dict[str, Any] = {
 _LABEL = "{{ task.branch['label'] if task.branch else '' }}"
 
 
-class _BranchOperator(BaseOperator):
+class _BranchOperator(EndsInOrder):
     """A task of one branch; ``branch`` is a reference to its slice."""
 
     template_fields: Sequence[str] = ("branch",)
@@ -44,10 +44,6 @@ class _BranchOperator(BaseOperator):
         super().__init__(**{"map_index_template": _LABEL, **kwargs})
         self.workflow = workflow
         self.branch = branch
-
-    def on_kill(self) -> None:
-        """Let a task that is told to end write down what it has heard; it is retried."""
-        raise SystemExit("the task was told to end")
 
 
 class LoadContactDetails(_BranchOperator):
@@ -144,7 +140,7 @@ class Deliver(_BranchOperator):
         _raise_for(result)
 
 
-class DeliverDigest(BaseOperator):
+class DeliverDigest(EndsInOrder):
     """Deliver one message about the contacts of all branches that passed the conditions.
 
     ``branches`` are the references that ``conditions`` handed on.
@@ -162,10 +158,6 @@ class DeliverDigest(BaseOperator):
         self.workflow = workflow
         self.action = action
         self.branches = branches
-
-    def on_kill(self) -> None:
-        """Let a task that is told to end write down what it has heard; it is retried."""
-        raise SystemExit("the task was told to end")
 
     @shown_plainly
     def execute(self, context: Context) -> None:

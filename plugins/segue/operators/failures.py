@@ -1,4 +1,4 @@
-"""How Segue's errors look in a task's log: one line that says what to do, not a traceback."""
+"""How a task ends: its errors are one line that says what to do; told to end, it does in order."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
+from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from segue.errors import (
@@ -36,3 +37,11 @@ def shown_plainly(execute: Function) -> Function:
             raise AirflowException(str(error)) from None
 
     return wrapper  # type: ignore[return-value]
+
+
+class EndsInOrder(BaseOperator):
+    """An operator that, told to end, lets its pass write down what it has heard; it is retried."""
+
+    def on_kill(self) -> None:
+        """End the process as a signal would, with everything that is to be done before."""
+        raise SystemExit("the task was told to end")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException
 
-from segue.operators.failures import shown_plainly
+from segue.operators.failures import EndsInOrder, shown_plainly
 from segue.operators.notices import notifiers
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class KeepHouse(BaseOperator):
         )
 
 
-class Resume(BaseOperator):
+class Resume(EndsInOrder):
     """Take up what is due of one action of one workflow."""
 
     template_fields: Sequence[str] = ("work",)
@@ -120,10 +120,6 @@ class Resume(BaseOperator):
         problems += news.lines
         if problems:
             raise AirflowException("; ".join(problems))
-
-    def on_kill(self) -> None:
-        """Let a task that is told to end write down what it has heard; it is retried."""
-        raise SystemExit("the task was told to end")
 
 
 def _owner(context: Context) -> str:

@@ -20,12 +20,11 @@ from segue.runs.comparison import compare, enrolment
 from segue.runs.context import RunContext
 from segue.runs.kept_spans import unsent_part
 from segue.runs.refusals import (
-    refuse_baseline,
+    refuse_another_answer,
     refuse_changed_namespace,
     refuse_lost_before,
     refuse_lost_since,
     refuse_moved_instants,
-    refuse_rewritten,
 )
 from segue.runs.snapshot_pair import point_of, snapshots_for
 from segue.runs.suppression import suppressing_policy, within_retention
@@ -103,7 +102,8 @@ def _detect_first(context: RunContext, store: Memberships) -> Detection:
     demand = _demand(context, previous, current, recorded_spans)
     overtaken = demand.inner if context.wishes.deliver else []
     if demand.parts:
-        _refuse_lost_since(context, previous, current, recorded_spans)
+        last = _last_end_before(current, recorded_spans)
+        refuse_lost_since(context, last, previous, current)
         spans = [_compare_part(context, part, recorded_spans, store) for part in demand.parts]
         recorded_only = context.records_only
         is_larger = _record(context, spans, recorded_only=recorded_only, take_over=overtaken)
@@ -152,18 +152,6 @@ def _last_end_before(current: Snapshot, recorded_spans: Sequence[RecordedSpan]) 
     return max((end for end in ends if end.as_of < current.as_of), default=point_of(current))
 
 
-def _refuse_lost_since(
-    context: RunContext,
-    previous: Snapshot | None,
-    current: Snapshot,
-    recorded_spans: Sequence[RecordedSpan],
-) -> None:
-    last = _last_end_before(current, recorded_spans)
-    is_compared = last.key in (current.key, previous and previous.key)
-    if not (is_compared or context.wishes.accept_rewritten):
-        refuse_lost_since(context, last.key, current)
-
-
 def _compare_part(
     context: RunContext,
     part: Stretch,
@@ -183,16 +171,10 @@ def _compare_part(
         policy = suppressing_policy(resolved, part, now, wishes, record_only=record_only)
         span = replace(span, suppressed=policy)
     if record is not None:
-        _refuse_another(context, record, span)
+        refuse_another_answer(context, record, span)
     if record is not None and record.kind == SpanKind.BASELINE:
         span = replace(span, kind=record.kind, reason=record.reason, changes=())
     return unsent_part(context, span, others, record)
-
-
-def _refuse_another(context: RunContext, span: RecordedSpan, comparison: DetectedSpan) -> None:
-    if not context.wishes.accept_rewritten:
-        refuse_rewritten(span, comparison)
-    refuse_baseline(span, comparison)
 
 
 def _record(
@@ -247,7 +229,7 @@ def _enrolled_again(context: RunContext, span: RecordedSpan, store: Memberships)
     current = find_snapshot(context.directory, span.stretch.current.key, now=context.now)
     reached_ids = context.ledger.queries.reached_contacts(context.run.workflow, but_span=span.id)
     comparison = enrolment(context.resolved, current, reached_ids, store)
-    _refuse_another(context, span, comparison)
+    refuse_another_answer(context, span, comparison)
     return comparison
 
 

@@ -44,25 +44,25 @@ class Gap:
 
 def gaps(
     resolved: ResolvedWorkflow,
-    recorded: Iterable[Stretch],
+    recorded_stretches: Iterable[Stretch],
     snapshots: Iterable[Snapshot],
     now: datetime,
-    quarantined: Collection[str] = (),
+    bad_keys: Collection[str] = (),
     watermark: datetime | None = None,
 ) -> list[Gap]:
     """Return the gaps of a workflow up to the newest complete snapshot, in order of time.
 
-    ``recorded`` are the workflow's recorded spans, ``snapshots`` those of its directory that runs
-    may use. What a kept span of a ``quarantined`` one leaves over is filled as runs fill it, or not
-    at all. What lies before the ``watermark`` of its retention is no gap: nobody knows any more
-    what was covered.
+    ``recorded_stretches`` are those of the workflow, ``snapshots`` those of its directory that runs
+    may use, ``bad_keys`` those that are quarantined: what a kept span of one leaves over is filled
+    as runs fill it, or not at all. What lies before the ``watermark`` of its retention is no gap:
+    nobody knows any more what was covered.
     """
     complete = [snapshot for snapshot in snapshots if snapshot.complete]
     points = [point_of(snapshot) for snapshot in _compared_snapshots(resolved, complete)]
-    stretches = sorted(recorded)
+    stretches = sorted(recorded_stretches)
     holes = []
     for part in uncovered_steps(points, stretches):
-        usable = usable_part(part, stretches, quarantined)
+        usable = usable_part(part, stretches, bad_keys)
         due, too_old = _due(resolved, part, now), _is_too_old(resolved, part, now)
         holes.append(Gap(resolved.name, usable or part, due, too_old, usable is not None))
     return [gap for gap in holes if watermark is None or gap.stretch.previous.as_of >= watermark]

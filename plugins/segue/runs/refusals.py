@@ -10,6 +10,7 @@ from segue.directory.tables import SnapshotTables
 from segue.errors import DataError, SettingsError, SnapshotMissing, SnapshotRewritten
 from segue.ledger import Ledger
 from segue.ledger.facts import DetectedSpan, RecordedSpan, SpanKind
+from segue.ledger.stretches import Point
 from segue.runs.context import RunContext
 from segue.segments.consent import lost_opt_outs, refuse_lost_opt_outs
 from segue.workflows.resolved import ResolvedWorkflow
@@ -59,18 +60,23 @@ def refuse_lost_before(context: RunContext, current: Snapshot) -> None:
         refuse_lost_opt_outs(SnapshotTables(directory, earlier), SnapshotTables(directory, current))
 
 
-def refuse_lost_since(context: RunContext, used_key: str, current: Snapshot) -> None:
-    """Raise DataError where the snapshot that a run last used says who opted out, unlike this one.
+def refuse_lost_since(
+    context: RunContext, last: Point, previous: Snapshot | None, current: Snapshot
+) -> None:
+    """Raise DataError where the snapshot that a run ended with says who opted out, unlike this one.
 
-    The run after it was refused, and its snapshot lacks the opt states as well: against that one
-    alone, nothing would be missing.
+    The run after it was refused, and its snapshot, ``previous``, lacks the opt states as well:
+    against that one alone, nothing would be missing.
     """
+    is_compared = last.key in (current.key, previous and previous.key)
+    if is_compared or context.wishes.accept_rewritten:
+        return
     directory = context.directory
     try:
-        last = find_snapshot(directory, used_key, now=context.now)
+        used = find_snapshot(directory, last.key, now=context.now)
     except SnapshotMissing:
         return  # deleted since: nobody knows any more what it had
-    loss = lost_opt_outs(SnapshotTables(directory, last), SnapshotTables(directory, current))
+    loss = lost_opt_outs(SnapshotTables(directory, used), SnapshotTables(directory, current))
     if loss is not None:
         raise DataError(
             f"{loss}. Where that is meant, let a person run over this snapshot once with "
@@ -78,8 +84,19 @@ def refuse_lost_since(context: RunContext, used_key: str, current: Snapshot) -> 
         )
 
 
-def refuse_rewritten(span: RecordedSpan, comparison: DetectedSpan) -> None:
-    """Raise SnapshotRewritten where a recorded span is compared again with other files."""
+def refuse_another_answer(
+    context: RunContext, span: RecordedSpan, comparison: DetectedSpan
+) -> None:
+    """Raise DataError where a recorded span is compared again and must not change.
+
+    SnapshotRewritten, one of them, where its files are others and the run does not accept that.
+    """
+    if not context.wishes.accept_rewritten:
+        _refuse_rewritten(span, comparison)
+    _refuse_baseline(span, comparison)
+
+
+def _refuse_rewritten(span: RecordedSpan, comparison: DetectedSpan) -> None:
     ends = (
         (span.stretch.previous.key, span.previous_fingerprint, comparison.previous_fingerprint),
         (span.stretch.current.key, span.current_fingerprint, comparison.current_fingerprint),
@@ -94,8 +111,8 @@ def refuse_rewritten(span: RecordedSpan, comparison: DetectedSpan) -> None:
         )
 
 
-def refuse_baseline(span: RecordedSpan, comparison: DetectedSpan) -> None:
-    """Raise DataError where what was compared cannot be any more: all of it would be withdrawn."""
+def _refuse_baseline(span: RecordedSpan, comparison: DetectedSpan) -> None:
+    """What was compared cannot be any more: all of it would be withdrawn."""
     if span.kind == SpanKind.CHANGES and comparison.kind == SpanKind.BASELINE:
         raise DataError(
             f"this run has recorded the changes of {span.stretch}, which cannot be compared "

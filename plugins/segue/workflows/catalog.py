@@ -220,7 +220,7 @@ class Catalog:
         """Return why there is no segment of that name, or none of this directory."""
         if name not in self._files["segments"]:
             return self.unknown("segments", name)
-        other = self._known(name)
+        other = self._find_segment(name)
         if other is None or other.directory == directory:
             return None
         return (
@@ -245,7 +245,7 @@ class Catalog:
         return None
 
     def _mentions(self, name: str) -> list[str]:
-        definition = self._known(name)
+        definition = self._find_segment(name)
         if definition is None or definition.match is None:
             return []
         return [mention.name for mention in named_segments(definition.match) if mention.evaluated]
@@ -254,10 +254,10 @@ class Catalog:
         """Tell whether a directory has this segment; one that is wrong may be any directory's."""
         if name not in self._files["segments"]:
             return False
-        definition = self._known(name)
+        definition = self._find_segment(name)
         return definition is None or definition.directory == directory
 
-    def _known(self, name: str) -> SegmentDefinition | None:
+    def _find_segment(self, name: str) -> SegmentDefinition | None:
         """Return a segment by itself; None if it is missing or wrong, which others report."""
         try:
             return self._get("segments", SegmentDefinition, name)

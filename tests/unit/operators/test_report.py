@@ -115,17 +115,3 @@ def test_a_run_that_did_not_finish_is_accounted_for_and_fails(place):
     stand(place, a=State.SUPPRESSED, c=State.SUPPRESSED)
     with pytest.raises(AirflowFailException, match=r"^the run did not finish: guard failed$"):
         report(place, guard="failed")
-
-
-def test_the_report_names_odd_snapshots_and_who_decided(place):
-    """In its lines, which are its XCom."""
-    from segue.ledger.facts import Decision
-
-    place.ledger.runs.reject(
-        place.ledger.runs.find_run("greet", "day-10"),
-        [span.id for span in place.ledger.runs.all_spans("greet")],
-        Decision("rejected", "ann", place.now),
-    )
-    lines = report(place)
-    assert "decision: rejected by ann at 2026-11-10 07:00 UTC" in lines
-    assert "- mail: 2 suppressed(rejected)" in lines

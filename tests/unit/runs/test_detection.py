@@ -36,7 +36,7 @@ from segue.runs.context import RunContext
 from segue.runs.detection import Detection, detect
 from segue.runs.guard import judge_policies, question
 from segue.runs.report import gap_lines, lost_gaps
-from segue.runs.snapshot_pair import has_current, waiting_for
+from segue.runs.snapshot_pair import waiting_for
 from segue.segments.definition import SegmentDefinition
 from segue.segments.membership.store import MembershipStore
 from segue.testing import RecordingChannel
@@ -567,59 +567,6 @@ def test_without_any_earlier_snapshot_a_workflow_that_has_run_needs_a_persons_wo
         place.day(10)
     [span] = place.day(10, wishes=Wishes(accept_rewritten=True)).spans
     assert (span.kind, span.reason) == ("baseline", "2026-11-08 is gone")
-
-
-def test_a_pair_named_by_hand_does_not_wait_for_todays_snapshot(place):
-    """Triggered in the UI, where Airflow infers an interval."""
-    pair = Wishes(previous="2026-11-08", current="2026-11-09")
-    run = Run("greet", "by-hand", interval=_interval(11))
-    assert waiting_for(RunContext(place.workflow, run, place.ledger, place.now, pair)) is None
-
-
-def test_an_unfinished_newer_snapshot_is_waited_for_and_then_done_without(place):
-    """Two snapshots in the interval, the later one without its marker."""
-    interval = (_interval(9)[0], _interval(10)[1])
-    (place.folder / "snapshots/2026-11-09/_SUCCESS").unlink()
-    run = Run("greet", "wide", interval=interval)
-    assert "not complete" in waiting_for(RunContext(place.workflow, run, place.ledger, place.now))
-    assert has_current(RunContext(place.workflow, run, place.ledger, place.now))
-    place.run("wide", interval)
-    assert place.spans() == ["changes 07-08"]
-
-
-def test_a_run_waits_for_its_snapshot_and_for_one_that_is_being_written(place):
-    """Nothing to wait for; no snapshot yet; a newer one without its marker."""
-
-    def reason(day: int) -> str | None:
-        run = Run("greet", f"day-{day}", interval=_interval(day))
-        return waiting_for(RunContext(place.workflow, run, place.ledger, place.now))
-
-    assert reason(10) is None
-    assert reason(3) is None  # before the first: nothing to wait for
-    assert "no snapshot of the run's interval" in reason(11)
-    (place.folder / "snapshots/2026-11-09/_SUCCESS").unlink()
-    assert "2026-11-09 of people is not complete" in reason(10)
-
-
-def test_a_parameter_that_no_time_can_cure_is_refused_before_any_waiting(place):
-    """No key, or a quarantined one, at either end; one that is not there yet is waited for."""
-
-    def reason(previous: str | None, current: str) -> str | None:
-        wishes = Wishes(previous=previous, current=current)
-        return waiting_for(
-            RunContext(place.workflow, Run("greet", "hand"), place.ledger, place.now, wishes)
-        )
-
-    quarantine(place, "2026-11-08")
-    for previous, current in (("08.11.2026", "2026-11-09"), (None, "09.11.2026")):
-        with pytest.raises(SettingsError, match="is not a snapshot key"):
-            reason(previous, current)
-    for previous, current in (("2026-11-08", "2026-11-09"), ("2026-11-07", "2026-11-08")):
-        with pytest.raises(SettingsError, match="is quarantined"):
-            reason(previous, current)
-    assert "has no snapshot 2026-11-19" in reason("2026-11-07", "2026-11-19")
-    (place.folder / "snapshots/2026-11-09/_SUCCESS").unlink()
-    assert "2026-11-09 is not complete" in reason("2026-11-07", "2026-11-09")
 
 
 def quarantine(place: Place, key: str) -> None:

@@ -10,12 +10,14 @@ from types import SimpleNamespace
 import pytest
 
 from segue.directory.definition import DirectoryDefinition
+from segue.errors import RunHalted
 from segue.ledger import Ledger
-from segue.ledger.facts import Finished, SpanKind
+from segue.ledger.facts import Decision, Finished, SpanKind
 from segue.ledger.keys import message_key
 from segue.ledger.schema import deliveries
 from segue.ledger.states import State
-from segue.runs.report import RunReport, report_run
+from segue.runs.context import RunContext
+from segue.runs.report import RunReport, account_for, report_run
 from segue.segments.definition import SegmentDefinition
 from segue.workflows.definition import ReportRules
 from tests.unit.builders import (
@@ -28,6 +30,7 @@ from tests.unit.builders import (
     run,
     stretch,
 )
+from tests.unit.runs.test_detection import Place
 
 LEASE = NOW + timedelta(minutes=2)
 
@@ -203,3 +206,26 @@ def test_what_is_uncertain_of_a_change_that_is_none_any_more_is_told(three):
         report.lines()
     )
     assert report.withdrawn.total() + report.states.total() == 3
+
+
+def test_the_account_names_who_decided_and_what_did_not_finish(tmp_path):
+    """A task that failed is no line of the report, which has said why; it fails the run."""
+    place = Place(tmp_path)
+    place.snapshot(8, "a")
+    place.snapshot(9, "b")
+    place.day(10)
+    context, record = place.guarded("day-10")
+    ids = [span.id for span in context.live_spans(record)]
+    place.ledger.runs.reject(record, ids, Decision("rejected", "ann", place.now))
+    account = account_for(context, ["guard failed"])
+    assert "decision: rejected by ann at 2026-11-10 07:00 UTC" in account.lines
+    assert "- mail: 2 suppressed(rejected)" in account.lines
+    assert account.problems == ["the run did not finish: guard failed"]
+
+
+def test_a_run_that_is_not_recorded_has_no_report(tmp_path):
+    context = RunContext(Place(tmp_path).workflow, run(), Place(tmp_path).ledger, NOW)
+    with pytest.raises(RunHalted, match="detect_changes recorded nothing"):
+        account_for(context, [])
+    with pytest.raises(RunHalted, match="did not finish: detect_changes failed"):
+        account_for(context, ["detect_changes failed"])
