@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
@@ -19,7 +20,7 @@ from segue.operators.notices import notifiers
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from segue.upkeep.due_work import News
+    from segue.workflows.definition import Notice
 
 _LABEL = "{{ task.work['workflow'] }} {{ task.work['action'] }}"
 
@@ -102,11 +103,11 @@ class Resume(EndsInOrder):
             task_settings,
             workflow_link,
         )
-        from segue.upkeep.due_work import due_work, late_news, take_up
+        from segue.upkeep.due_work import due_work, take_up, tell_late_news
         from segue.workflows.catalog import Catalog
 
-        name, ledger = self.work["workflow"], open_ledger()
-        work = due_work(Catalog(task_settings().home), name, self.work["action"], ledger)
+        name, catalog = self.work["workflow"], Catalog(task_settings().home)
+        work = due_work(catalog, name, self.work["action"], open_ledger())
         problems = take_up(
             work,
             owner=_owner(context),
@@ -114,10 +115,7 @@ class Resume(EndsInOrder):
             link=workflow_link(name),
             is_paused=lambda: is_paused(name, context),
         )
-        news = late_news(work)
-        if _has_told(news, context):
-            ledger.deliveries.mark_told(news.untold)
-        problems += news.lines
+        problems += tell_late_news(work, partial(_tell, context))
         if problems:
             raise AirflowException("; ".join(problems))
 
@@ -128,9 +126,9 @@ def _owner(context: Context) -> str:
     return f"{ti.id}/{ti.try_number}"
 
 
-def _has_told(news: News, context: Context) -> bool:
-    """Tell whoever is to be told; False where no notifier could tell anybody: told again later."""
-    named_notifiers = notifiers(news.notices)
+def _tell(context: Context, notices: Sequence[Notice], lines: Sequence[str]) -> bool:
+    """Tell whom the notices name; False where no notifier could tell anybody."""
+    named_notifiers = notifiers(notices)
     for notifier in named_notifiers:
-        notifier({**context, "report": list(news.lines)})
+        notifier({**context, "report": lines})
     return not named_notifiers or any(notifier.has_told for notifier in named_notifiers)

@@ -106,21 +106,17 @@ def judge_policies(context: RunContext, record: RecordedRun) -> None:
     is given back by detect_changes alone. An enrolment is a person's decision of now, whatever its
     snapshot's age.
     """
+    resolved, wishes, now = context.resolved, context.wishes, context.now
+    record_only = record.recorded_only and not wishes.deliver
+    watermark = context.ledger.retention.watermark(record.workflow)
     for span in context.live_spans(record):
-        reason = None if span.kind == SpanKind.ENROLMENT else _policy(context, record, span)
-        context.ledger.runs.withhold(span.id, reason, context.now)
-
-
-def _policy(context: RunContext, record: RecordedRun, span: RecordedSpan) -> str | None:
-    if is_pruned(span.stretch, context.ledger.retention.watermark(record.workflow)):
-        return Reason.PRUNED
-    return suppressing_policy(
-        context.resolved,
-        span.stretch,
-        context.now,
-        context.wishes,
-        record_only=record.recorded_only and not context.wishes.deliver,
-    )
+        reason: str | None = None
+        if span.kind != SpanKind.ENROLMENT and is_pruned(span.stretch, watermark):
+            reason = Reason.PRUNED
+        elif span.kind != SpanKind.ENROLMENT:
+            part = span.stretch
+            reason = suppressing_policy(resolved, part, now, wishes, record_only=record_only)
+        context.ledger.runs.withhold(span.id, reason, now)
 
 
 def question(context: RunContext, record: RecordedRun) -> Question | None:

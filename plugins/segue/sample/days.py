@@ -137,9 +137,11 @@ def arrivals(state: State, day: Day, rng: np.random.Generator) -> State:
 def conversions(state: State, day: Day, rng: np.random.Generator) -> State:
     """Turn a few leads into customers, and a customer into a former one."""
     lifecycle, free = state.contacts["lifecycle"], _undisturbed(state)
-    won = _some(rng, state.contacts.index[(lifecycle == "lead") & free], rng.integers(1, 4))
+    new_customers = _some(
+        rng, state.contacts.index[(lifecycle == "lead") & free], rng.integers(1, 4)
+    )
     leavers = _some(rng, state.contacts.index[(lifecycle == "customer") & free], rng.integers(0, 2))
-    state = _edited(state, day, rng, won, lifecycle="customer")
+    state = _edited(state, day, rng, new_customers, lifecycle="customer")
     return _edited(state, day, rng, leavers, lifecycle="former")
 
 

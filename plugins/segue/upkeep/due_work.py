@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from segue.delivery.resumption import await_definition, resume
 from segue.errors import SegueError
 from segue.ledger import Ledger
-from segue.ledger.facts import Untold
+from segue.ledger.facts import LateOutcome
 from segue.ledger.states import State
 from segue.segments.membership.changes import Memberships
 from segue.workflows.catalog import Catalog
@@ -105,32 +105,34 @@ def take_up(
     return [*resumption.problems, *filter(None, connections)]
 
 
-@dataclass(frozen=True, slots=True)
-class News:
-    """What went wrong of an action after its runs had ended, and who is to be told of it."""
+def tell_late_news(
+    work: DueWork, tell: Callable[[Sequence[Notice], Sequence[str]], bool]
+) -> list[str]:
+    """Tell, once, what went wrong of an action after its runs had ended; return it, in words.
 
-    lines: Sequence[str]
-    notices: Sequence[Notice]  # none where there is nothing to tell
-    untold: Untold
-
-
-def late_news(work: DueWork) -> News:
-    """Return what nobody was told of yet; ``mark_told`` of the ledger ends that.
-
-    As the run's report would have told it: failures that the workflow allows are no news.
+    As the run's report would have told it: failures that the workflow allows are no news. ``tell``
+    returns False where a notice names somebody and nobody could be told: the next run tells it.
     """
     untold = work.ledger.deliveries.untold(work.workflow, work.action)
-    if not untold.outcomes:
-        return News((), (), untold)
-    notify, rules = _audience(work)
-    failures = work.ledger.deliveries.failed_of_runs({each.run for each in untold.outcomes})
-    lines = [
-        f"{work.workflow} {work.action}: {each.count} {each.outcome} after the end of run "
-        f"{each.run_id}"
-        for each in untold.outcomes
-        if each.outcome != State.FAILED or failures.get(each.run, 0) > rules.max_failed
+    lines: list[str] = []
+    notices: Sequence[Notice] = ()
+    if untold.outcomes:
+        notify, rules = _audience(work)
+        lines = _late_lines(work, untold.outcomes, rules.max_failed)
+        notices = notify.on_failure if lines else ()
+    if tell(notices, lines):
+        work.ledger.deliveries.mark_told(untold)
+    return lines
+
+
+def _late_lines(work: DueWork, outcomes: Sequence[LateOutcome], max_failed: int) -> list[str]:
+    failures = work.ledger.deliveries.failed_of_runs({each.run for each in outcomes})
+    name = f"{work.workflow} {work.action}"
+    return [
+        f"{name}: {each.count} {each.outcome} after the end of run {each.run_id}"
+        for each in outcomes
+        if each.outcome != State.FAILED or failures.get(each.run, 0) > max_failed
     ]
-    return News(lines, notify.on_failure if lines else (), untold)
 
 
 def _audience(work: DueWork) -> tuple[Notify, ReportRules]:
