@@ -28,8 +28,9 @@ from rich.progress import Progress
 from sqlalchemy import create_engine, text
 
 from segue.channels.tickets.zendesk_ticket import ZendeskTicket
-from segue.delivery.candidates import Candidate, Terms, judge
+from segue.delivery.candidates import Candidate
 from segue.delivery.door import Door
+from segue.delivery.judgement import Terms, judge
 from segue.ledger import Ledger
 from segue.ledger.engine import open_engine, upgrade
 from segue.ledger.facts import DetectedSpan, Run

@@ -20,8 +20,9 @@ from typing import Any, NoReturn
 
 from segue.clock import Clock
 from segue.contracts.channel import BUILT_IN, channel_class
-from segue.delivery.candidates import Candidate, Terms
+from segue.delivery.candidates import Candidate
 from segue.delivery.door import Door
+from segue.delivery.judgement import Terms
 from segue.errors import LedgerError
 from segue.ledger import Deliveries, Ledger
 from segue.ledger.states import State

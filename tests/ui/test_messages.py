@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from segue.delivery.candidates import message_digest
+from segue.delivery.judgement import message_digest
 from segue.ledger import Ledger
 from segue.ledger.states import State
 from segue.workflows.catalog import Catalog

@@ -180,23 +180,30 @@ def _checked(answer: Answer, source: LiveSource) -> Answer:
 
 def _plain(name: str, value: Any) -> Any:
     """Return a value as conditions and templates take it; None where it is missing."""
-    if isinstance(value, str):
-        if len(value) > _LARGEST:
-            raise ContactFailure(f"{name} is longer than {_LARGEST:,} characters")
-        return value.encode(errors="replace").decode() or None  # half a surrogate pair is no text
-    if isinstance(value, UUID):
-        return str(value)
-    if isinstance(value, Decimal):
-        return value if value.is_finite() else None
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        return _in_utc(value)
-    if value is None or isinstance(value, bool | int | float | Decimal | date):
-        return value
-    raise ContactFailure(
-        f"{name} is a {type(value).__name__}; allowed: a text, number, boolean, date or time"
-    )
+    match value:
+        case str():
+            return _text(name, value)
+        case UUID():
+            return str(value)
+        case Decimal():
+            return value if value.is_finite() else None
+        case float():
+            return value if math.isfinite(value) else None
+        case datetime() if value.tzinfo is not None:
+            return _in_utc(value)
+        case None | int() | date():
+            return value
+        case _:
+            kind = type(value).__name__
+            raise ContactFailure(
+                f"{name} is a {kind}; allowed: a text, number, boolean, date or time"
+            )
+
+
+def _text(name: str, value: str) -> str | None:
+    if len(value) > _LARGEST:
+        raise ContactFailure(f"{name} is longer than {_LARGEST:,} characters")
+    return value.encode(errors="replace").decode() or None  # half a surrogate pair is no text
 
 
 def _in_utc(value: datetime) -> datetime | None:

@@ -103,11 +103,8 @@ def live_details_of(
     }
     fields_by_contact = contact_fields(resolved.definition, population)
     answers = dict(answered or {})
-    to_ask = {
-        c: fields
-        for c, fields in fields_by_contact.items()
-        if c not in deleted_ids and c not in answers
-    }
+    nobody = deleted_ids | answers.keys()
+    to_ask = {contact: own for contact, own in fields_by_contact.items() if contact not in nobody}
     try:
         answers |= look_up(resolved.live, to_ask, desk)
     except PartlyLookedUp as error:

@@ -8,7 +8,7 @@ snapshot has not; one that could not be looked up is kept with the reason, and f
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -38,31 +38,37 @@ def lay_over(
     ids = contacts["contact_id"]
     mask = ids.isin({*answers, *unasked}).to_numpy(dtype=bool)
     contacts = contacts[mask].reset_index(drop=True)
-    contact_ids = [contact for contact in contacts["contact_id"] if contact in answers]
-    problems = {c: str(a) for c in contact_ids if isinstance(a := answers[c], ContactFailure)}
-    opted_out = {
-        c for c in contact_ids if c not in problems and _fields(answers[c]).get(UNSUBSCRIBED)
-    }
+    looked_up = _verdicts(
+        [contact for contact in contacts["contact_id"] if contact in answers], answers
+    )
     columns = {
         name: _live_column(contacts, name, answers)
         for name in source.provides
         if name != UNSUBSCRIBED
     }
     if UNSUBSCRIBED in source.provides:
+        opted_out = looked_up["contact_id"][looked_up["opted_out"]]
         columns[UNSUBSCRIBED] = _opt_outs(contacts, opted_out, population)
-    looked_up = pd.DataFrame(
-        {
-            "contact_id": pd.Series(contact_ids, dtype="str"),
-            "problem": pd.Series([problems.get(contact) for contact in contact_ids], dtype="str"),
-            "opted_out": pd.Series([contact in opted_out for contact in contact_ids], dtype=bool),
-        }
-    )
     segments = population.segments
     return replace(
         population,
         contacts=contacts.assign(**columns),
         segments=None if segments is None else segments[mask].reset_index(drop=True),
         looked_up=looked_up,
+    )
+
+
+def _verdicts(contact_ids: Sequence[str], answers: Mapping[str, Answer]) -> pd.DataFrame:
+    """Return, a row each, whose details were refused and why, and who wants no messages."""
+    answers_in_order = [answers[contact] for contact in contact_ids]
+    problems = [str(one) if isinstance(one, ContactFailure) else None for one in answers_in_order]
+    opted_out = [bool(_fields(one).get(UNSUBSCRIBED)) for one in answers_in_order]
+    return pd.DataFrame(
+        {
+            "contact_id": pd.Series(contact_ids, dtype="str"),
+            "problem": pd.Series(problems, dtype="str"),
+            "opted_out": pd.Series(opted_out, dtype=bool),
+        }
     )
 
 

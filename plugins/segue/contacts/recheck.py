@@ -6,7 +6,7 @@ Both are judged on the newest complete snapshot, whatever the run's own are.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeAlias
 
@@ -15,6 +15,7 @@ from segue.contacts.conditions import Verdict, holds, not_judged
 from segue.contacts.loading import details_of
 from segue.contacts.overlay import lay_over
 from segue.contracts.live_source import Answer
+from segue.directory.definition import DirectoryDefinition
 from segue.directory.snapshot_keys import parse_key
 from segue.directory.snapshots import Snapshot, newest_complete, usable_snapshots
 from segue.directory.tables import SnapshotTables
@@ -50,8 +51,7 @@ def current_consent(
     usable = usable_snapshots(directory, quarantined, now=now)
     newest = newest_complete(usable)
     keys = sorted({change.snapshot for change in changes})
-    instants = [parsed[1] for key in keys if (parsed := parse_key(directory, key))]
-    if newest is None or newest.as_of < max(instants):
+    if newest is None or newest.as_of < _latest(directory, keys):
         why = "quarantined" if keys[-1] in quarantined else "not complete any more"
         raise SnapshotMissing(
             f"consent cannot be judged: snapshot {keys[-1]} of {directory.directory} is {why}, "
@@ -64,6 +64,12 @@ def current_consent(
     if newest.key not in keys:  # else the run that detected the changes has looked
         _refuse_unsound(tables)
     return consent_at(resolved, changes, newest)
+
+
+def _latest(directory: DirectoryDefinition, keys: Iterable[str]) -> datetime:
+    """Return the latest as-of of snapshots with these keys."""
+    parts = (parse_key(directory, key) for key in keys)
+    return max(as_of for _, as_of in filter(None, parts))
 
 
 def _refuse_unsound(tables: SnapshotTables) -> None:
@@ -108,13 +114,13 @@ def recheck(
     """
     usable = usable_snapshots(resolved.directory, quarantined, now=now)
     newest = newest_complete(usable)
-    asked = [change for change in changes if newest and change.snapshot != newest.key]
-    if newest is None or not asked:
+    older = [change for change in changes if newest and change.snapshot != newest.key]
+    if newest is None or not older:
         return {}
-    judged = _by_halves(
-        lambda some: _withdrawn(resolved, some, newest, memberships, answers or {}), asked
+    reasons = _by_halves(
+        lambda some: _withdrawn(resolved, some, newest, memberships, answers or {}), older
     )
-    return {change: reason for change, reason in judged.items() if reason is not None}
+    return {change: reason for change, reason in reasons.items() if reason is not None}
 
 
 def _by_halves(judged: Judge, changes: Sequence[Change]) -> dict[Change, str | None]:
@@ -140,16 +146,16 @@ def _withdrawn(
 ) -> dict[Change, str | None]:
     """Return why each change does not stand any more; None where it does."""
     states = _states(resolved, asked, newest)
-    found = {change: _why_not(change, states.get(change.contact_id)) for change in asked}
-    judged = [
+    reasons = {change: _why_not(change, states.get(change.contact_id)) for change in asked}
+    to_judge = [
         change
         for change in asked
-        if found[change] is None and change.reason != RemovalReason.DELETED
+        if reasons[change] is None and change.reason != RemovalReason.DELETED
     ]
-    verdicts = _conditions(resolved, judged, newest, memberships, answers)
-    return found | {
+    verdicts = _conditions(resolved, to_judge, newest, memberships, answers)
+    return reasons | {
         change: not_judged(verdict) or (None if verdict else "the conditions do not hold any more")
-        for change, verdict in zip(judged, verdicts, strict=True)
+        for change, verdict in zip(to_judge, verdicts, strict=True)
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from segue.contracts.channel import NoAddress, OpenTicket, OptedOut, Receipt, Sender
-from segue.delivery.candidates import Prepared
+from segue.delivery.judgement import Prepared
 from segue.errors import (
     ConnectionFailure,
     DeliveryError,

@@ -15,8 +15,8 @@ from functools import partial
 
 from segue.contracts.channel import Receipt, Sender
 from segue.delivery.answers import Answer, Defect, complete, send_once
-from segue.delivery.candidates import Prepared, as_digest
 from segue.delivery.claim import Claim
+from segue.delivery.judgement import Prepared, as_digest
 from segue.delivery.recovery import ask_at_once, delivered, trace_of
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 from segue.ledger.facts import Finished
@@ -95,18 +95,18 @@ class Calls:
     def begin(self) -> bool:
         """Begin what may begin now; returns whether there is anything left to do."""
         self.finished += self.look_around()
-        lacking, whole = self.take_next()
+        incomplete, whole = self.take_next()
         in_time = self.claim.lease()  # no later than the one that the marks are written with
-        starting = {Future[Answer](): item for item in whole}
-        self.under_way |= starting  # before the marks: what ends the pass must find them here
+        calls = {Future[Answer](): item for item in whole}
+        self.under_way |= calls  # before the marks: what ends the pass must find them here
         mine = self.claim.begin(self.finished, whole)
         self.finished.clear()
-        for call, item in starting.items():
+        for call, item in calls.items():
             if mine.issuperset(item.keys):
                 self.pool.submit(_make, call, partial(self._send_in_time, item, in_time))
             else:
                 del self.under_way[call]
-        for item in lacking:
+        for item in incomplete:
             call = Future[Answer]()
             self.under_way[call] = item
             self.pool.submit(_make, call, partial(complete, self.sender, item))
@@ -118,10 +118,10 @@ class Calls:
         if not self.under_way:
             rest(self.pacer.left, self.claim.clock.sleep, self.is_stopped)
             return
-        done = self._answered()
-        answers = [(self.under_way[call], call.result()) for call in done]
+        calls = self._answered()
+        answers = [(self.under_way[call], call.result()) for call in calls]
         self.write_down(answers)  # all of them, before anything can go wrong
-        for call in done:
+        for call in calls:
             del self.under_way[call]
         for item, answer in answers:
             self.heed(item, answer)
@@ -192,8 +192,8 @@ class Calls:
             return []
         candidates = [one for item in self.waiting for one in item.candidates]
         refusals = list(self.claim.no_more_allowed(candidates))
-        left, failures = self._without({item.key for item in refusals}, self.waiting)
-        self.waiting = deque(left)
+        rest_of_them, failures = self._without({item.key for item in refusals}, self.waiting)
+        self.waiting = deque(rest_of_them)
         return self.claim.uncalled([*refusals, *failures])
 
     def take_next(self) -> tuple[list[Prepared], list[Prepared]]:
@@ -207,9 +207,9 @@ class Calls:
         limits = [self.sender.limits(self.waiting[index].message) for index in range(size)]
         batch = [self.waiting.popleft() for _ in range(self.pacer.reserve(limits))]
         self.result.retry_after = self.pacer.too_long
-        lacking = [item for item in batch if self.sender.lacks(item.message)]
-        keys = {item.key for item in lacking}
-        return lacking, [item for item in batch if item.key not in keys]
+        incomplete = [item for item in batch if self.sender.lacks(item.message)]
+        keys = {item.key for item in incomplete}
+        return incomplete, [item for item in batch if item.key not in keys]
 
     def may_begin(self) -> bool:
         """Tell whether a further call is to begin, now or after the pause."""
@@ -225,10 +225,10 @@ class Calls:
         """Wait for an answer, or for the end of a pause; return the calls that have one."""
         is_free = len(self.under_way) < self.claim.channel.concurrency
         seconds = self.pacer.left if is_free and self.may_begin() else None
-        done, _ = wait(self.under_way, timeout=seconds, return_when=FIRST_COMPLETED)
-        if done:  # one transaction for several answers, where they come at nearly the same time
-            done, _ = wait(self.under_way, timeout=_GATHER)
-        return [call for call in self.under_way if call in done]
+        calls_done, _ = wait(self.under_way, timeout=seconds, return_when=FIRST_COMPLETED)
+        if calls_done:  # one transaction for several answers that come at nearly the same time
+            calls_done, _ = wait(self.under_way, timeout=_GATHER)
+        return [call for call in self.under_way if call in calls_done]
 
     def _send_in_time(self, item: Prepared, in_time: datetime) -> Answer:
         """Send one message, unless another worker may have taken the call over.
@@ -242,9 +242,10 @@ class Calls:
     def _left_of(self, batch: Iterable[Prepared], mine: frozenset[str]) -> list[Prepared]:
         """Return what is left of the messages that may not begin as they are."""
         partly = [item for item in batch if not mine.issuperset(item.keys)]
-        left, failures = self._without({key for item in partly for key in item.keys} - mine, partly)
+        gone_keys = {key for item in partly for key in item.keys} - mine
+        remainder, failures = self._without(gone_keys, partly)
         self.claim.refuse(failures)
-        return left
+        return remainder
 
     def _without(
         self, gone: Collection[str], items: Iterable[Prepared]
@@ -253,17 +254,17 @@ class Calls:
 
         Where that cannot be made, its outcomes are the second.
         """
-        left: list[Prepared] = []
+        remainder: list[Prepared] = []
         failures: list[Finished] = []
         for item in items:
             members = [one for one in item.candidates if one.key not in gone]
             if len(members) == len(item.candidates):
-                left.append(item)
+                remainder.append(item)
             elif members:
                 digest, outcomes = as_digest(self.claim.channel, self.claim.terms, members)
-                left += digest
+                remainder += digest
                 failures += outcomes
-        return left, failures
+        return remainder, failures
 
     def _count_lost(self, answer: OutcomeUnknown) -> None:
         """End the pass when one answer after the other is lost: each leaves a message in doubt."""

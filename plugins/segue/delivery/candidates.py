@@ -1,34 +1,26 @@
-"""Candidates: what one action may send now, each judged and rendered before any call.
+"""Candidates: what one action may send now, as the door judges it.
 
-A judgement needs no connection and no ledger, so that previews come to the same answer as the
-door (``segue.delivery.door``).
+All are built here: those of a run, of a plan, of a message shown again, and of one to a tester.
+What a preview supposes instead of reading it is in its ``Circumstances`` alone.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Self
-from zoneinfo import ZoneInfo
 
-from segue.contracts.channel import Audience, Channel, NoAddress
-from segue.contracts.template_values import Fields
-from segue.delivery.policies import is_held_out, quiet_until
-from segue.errors import ContactFailure, TemplateAway, log_defect
-from segue.ledger.facts import DeliveryRow, Finished
-from segue.ledger.keys import message_key
-from segue.ledger.reasons import Reason
-from segue.ledger.states import State
-from segue.segments.kinds import ChangeKind
-from segue.workflows.definition import Action, Policies
+from segue.contacts.change import Change
+from segue.contacts.conditions import holds, not_judged
+from segue.contacts.fields import contact_fields
+from segue.contacts.overlay import opted_out_live, problems_of
+from segue.ledger import Ledger
+from segue.ledger.facts import DeliveryRow
+from segue.segments.population import Population
+from segue.workflows.definition import Action
 from segue.workflows.resolved import ResolvedWorkflow
 
-log = logging.getLogger(__name__)
+RowBefore = Callable[[Change, str], DeliveryRow | None]  # of the action with this id
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,207 +49,98 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What a workflow asks of all messages of an action. ``zone`` is its directory's.
+class Group:
+    """Changes whose contacts' details are of one snapshot.
 
-    With ``digest`` they are one message; ``link`` is what its template sees as ``digest.link``.
+    ``fields`` are, by contact, what templates see as ``contact``.
     """
 
-    workflow: str
-    policies: Policies = field(default_factory=Policies)
-    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
-    variables: Mapping[str, Any] = field(default_factory=dict)  # the same for every contact
-    digest: bool = False
-    link: str = "‹digest.link›"  # a placeholder, as previews show it
+    changes: Sequence[Change]
+    details: Population
+    fields: Mapping[str, Mapping[str, Any]]
 
     @classmethod
-    def of(cls, resolved: ResolvedWorkflow, action: Action) -> Self:
-        """Return the terms of one action of a workflow."""
-        policies, zone = resolved.definition.policies, resolved.directory.zone
-        return cls(resolved.name, policies, zone, resolved.variables, action.digest)
+    def of(
+        cls,
+        resolved: ResolvedWorkflow,
+        changes: Sequence[Change],
+        details: Population,
+        stand_ins: Mapping[str, str] | None = None,
+    ) -> Self:
+        """Return a group; ``stand_ins`` are what a preview shows of fields that are missing."""
+        fields = contact_fields(resolved.definition, details)
+        if stand_ins:
+            fields = {contact: {**stand_ins, **own} for contact, own in fields.items()}
+        return cls(changes, details, fields)
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A message ready to be sent: that of one delivery, or a digest of all its candidates'.
+class Circumstances:
+    """What decides about candidates beside their details: a run reads it, a preview supposes it.
 
-    ``key`` is what the vendor is to know it by: the delivery's key, or that of the digest, which
-    says whose digest it is.
+    ``consent`` is the opt state by contact on the newest snapshot, without those that are gone.
+    ``before`` returns the delivery of another action for the same change. ``withdrawn`` says why
+    changes do not stand any more, ``earlier`` what the action delivered to a contact before. Not
+    ``conditional``: the message as it is, whether or not conditions hold.
     """
 
-    candidates: Sequence[Candidate]
-    message: Mapping[str, Any]
-    key: str
-
-    @property
-    def keys(self) -> list[str]:
-        """The keys of its deliveries."""
-        return [candidate.key for candidate in self.candidates]
+    namespace: str
+    consent: Mapping[str, bool]
+    before: RowBefore
+    withdrawn: Mapping[Change, str] = field(default_factory=dict)
+    earlier: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    conditional: bool = True
 
 
-def judge(
-    channel: Channel, terms: Terms, candidates: Iterable[Candidate], now: datetime | None = None
-) -> tuple[list[Prepared], list[Finished]]:
-    """Split candidates into messages ready to be sent and outcomes that need no call.
-
-    Without ``now`` the time of day holds nothing back. A digest is rendered for each contact alone
-    first, so that one who lacks a field is missing from it and fails alone.
-    """
-    ready: list[Prepared] = []
-    judged: list[Finished] = []
-    for candidate in candidates:
-        answer = _judge(channel, terms, candidate, now)
-        if isinstance(answer, Prepared):
-            ready.append(answer)
-        else:
-            judged.append(answer)
-    if terms.digest and ready:
-        members = [candidate for item in ready for candidate in item.candidates]
-        ready, failed = as_digest(channel, terms, members)
-        judged += failed
-    return ready, judged
-
-
-def as_digest(
-    channel: Channel, terms: Terms, members: Iterable[Candidate]
-) -> tuple[list[Prepared], list[Finished]]:
-    """Return the one message about all members; where it cannot be made, each one's outcome."""
-    ordered = sorted(members, key=lambda one: (one.contact_id, one.snapshot, one.change))
-    made = _rendered(channel, terms, ordered)
-    if isinstance(made, Prepared):
-        return [made], []
-    state, reason = made
-    return [], [Finished(one.key, state, reason) for one in ordered]
-
-
-def message_digest(message: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a rendered message, which the ledger keeps instead of its text."""
-    text = json.dumps(message, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def rendered(channel: Channel, terms: Terms, candidate: Candidate) -> Mapping[str, Any]:
-    """Return the message to one contact; raise ContactFailure, NoAddress among them."""
-    return channel.render({**terms.variables, **_variables(candidate)})
-
-
-def _judge(
-    channel: Channel, terms: Terms, candidate: Candidate, now: datetime | None
-) -> Prepared | Finished:
-    reason = _why_skip(channel, terms, candidate)
-    if reason is not None:
-        waits_for = _waits_for(candidate)
-        return Finished(candidate.key, State.SKIPPED, reason, waits_for=waits_for)
-    if candidate.problem is not None:
-        return Finished(candidate.key, State.FAILED, candidate.problem)
-    made = _rendered(channel, terms, [candidate])
-    if not isinstance(made, Prepared):
-        return Finished(candidate.key, *made)
-    held = None if now is None else held_back(channel, terms, candidate, now)
-    return held or made
-
-
-def _rendered(
-    channel: Channel, terms: Terms, candidates: Sequence[Candidate]
-) -> Prepared | tuple[State, str]:
-    """Return the message, or the outcome of all candidates and its reason."""
-    if terms.digest:
-        key = message_key(one.key for one in candidates)
-        variables = _digest_variables(candidates, terms.link, key)
-    else:
-        [candidate] = candidates
-        key, variables = candidate.key, _variables(candidate)
-    try:
-        message = channel.render({**terms.variables, **variables})
-    except NoAddress:
-        return State.SKIPPED, Reason.NO_ADDRESS
-    except ContactFailure as error:
-        return State.FAILED, str(error)
-    except TemplateAway:  # nobody's own: the pass ends, and all of it waits
-        raise
-    except Exception as error:  # noqa: BLE001 - of any kind: the others' messages go out
-        kind = log_defect(log, error, f"in {channel.name}")
-        return State.FAILED, f"a defect in the channel {channel.name}: {kind}"
-    return Prepared(candidates, message, key)
-
-
-def held_back(
-    channel: Channel, terms: Terms, candidate: Candidate, now: datetime
-) -> Finished | None:
-    """Return the outcome of a message to a contact whose quiet hours it is, else None."""
-    hours = terms.policies.quiet_hours
-    if hours is None or channel.addressed_to is not Audience.CONTACT:
-        return None
-    until = quiet_until(hours, candidate.fields or {}, terms.zone, now)
-    if until is None:
-        return None
-    return Finished(candidate.key, State.HELD, Reason.QUIET_HOURS, held_until=until)
-
-
-def _waits_for(candidate: Candidate) -> str | None:
-    """Return the first action before this one that is not delivered, or None."""
-    for action, row in candidate.before.items():
-        if row is None or (row.state is not State.DELIVERED and row.reason != Reason.SENT_BEFORE):
-            return action
-    return None
-
-
-def _why_skip(channel: Channel, terms: Terms, candidate: Candidate) -> str | None:
-    waits_for = _waits_for(candidate)
-    if waits_for is not None:
-        row = candidate.before[waits_for]
-        return f"{Reason.AFTER}: {waits_for} {row.state if row else 'not planned'}"
-    if candidate.fields is None:
-        return Reason.NOT_FOUND
-    if not candidate.passes_if:
-        return Reason.IF
-    share = terms.policies.holdout
-    if share is not None and is_held_out(terms.workflow, candidate.contact_id, share):
-        return Reason.HOLDOUT
-    if channel.addressed_to is Audience.CONTACT:
-        if candidate.opted_in is None:
-            return Reason.DELETED
-        if not candidate.opted_in:
-            return Reason.OPTED_OUT
-    if candidate.withdrawn is not None:
-        return f"{Reason.RECHECK}: {candidate.withdrawn}"
-    return None
-
-
-def _variables(candidate: Candidate) -> dict[str, Any]:
-    return {
-        "contact": Fields("contact", candidate.fields or {}),
-        "change": candidate.change,
-        "snapshot": candidate.snapshot,
-        "key": candidate.key,
-        "results": _results(candidate),
-        "earlier": tuple(candidate.earlier),
-    }
-
-
-def _digest_variables(members: Sequence[Candidate], link: str, key: str) -> dict[str, Any]:
-    contacts = [
-        Fields(
-            "contact",
-            {
-                **(one.fields or {}),
-                "change": one.change,
-                "snapshot": one.snapshot,
-                "results": _results(one),
-            },
-        )
-        for one in members
+def candidates_of(
+    resolved: ResolvedWorkflow,
+    action: Action,
+    groups: Iterable[Group],
+    circumstances: Circumstances,
+) -> list[Candidate]:
+    """Return the candidates of an action, one for each change, in the order of the groups."""
+    return [
+        candidate
+        for group in groups
+        for candidate in _of_group(resolved, action, group, circumstances)
     ]
-    found = Counter(one.change for one in members)
-    counts = {str(kind): found[kind] for kind in ChangeKind}
-    facts = {"contacts": contacts, "count": len(contacts), "counts": counts, "link": link}
-    return {
-        "digest": Fields("digest", facts),
-        "snapshot": max(one.snapshot for one in members),
-        "key": key,
+
+
+def rows_before(
+    ledger: Ledger, resolved: ResolvedWorkflow, action: Action, changes: Iterable[Change]
+) -> RowBefore:
+    """Read the deliveries of the actions that come before one, for the same changes."""
+    keys = {
+        (change, other): change.key(ledger.namespace, resolved.name, other)
+        for other in resolved.before(action)
+        for change in changes
     }
+    rows = ledger.deliveries.rows(keys.values())
+    return lambda change, other: rows.get(keys[change, other])
 
 
-def _results(candidate: Candidate) -> Fields:
-    results = {action: row.results for action, row in candidate.before.items() if row}
-    return Fields("results", results)
+def _of_group(
+    resolved: ResolvedWorkflow, action: Action, group: Group, circumstances: Circumstances
+) -> Iterable[Candidate]:
+    problems, opted_out = problems_of(group.details), opted_out_live(group.details)
+    conditions = (resolved.definition.conditions, action.condition)
+    verdicts = [
+        holds(condition if circumstances.conditional else None, group.details, group.changes)
+        for condition in conditions
+    ]
+    order = resolved.before(action)
+    for change, of_workflow, of_action in zip(group.changes, *verdicts, strict=True):
+        contact = change.contact_id
+        yield Candidate(
+            key=change.key(circumstances.namespace, resolved.name, action.id),
+            contact_id=contact,
+            change=change.change,
+            snapshot=change.snapshot,
+            fields=group.fields.get(contact),
+            opted_in=circumstances.consent.get(contact) and contact not in opted_out,
+            passes_if=bool(of_action),
+            before={other: circumstances.before(change, other) for other in order},
+            withdrawn=circumstances.withdrawn.get(change),
+            earlier=circumstances.earlier.get(contact, ()),
+            problem=problems.get(contact) or not_judged(of_workflow, of_action),
+        )

@@ -11,8 +11,9 @@ from datetime import datetime
 from segue.clock import Clock
 from segue.contracts.channel import Audience, Channel, Receipt
 from segue.delivery.answers import why_nothing_to_send
-from segue.delivery.candidates import Candidate, Prepared, Terms, held_back, message_digest
+from segue.delivery.candidates import Candidate
 from segue.delivery.heartbeat import LEASE
+from segue.delivery.judgement import Prepared, Terms, held_back, message_digest
 from segue.delivery.policies import start_rules
 from segue.delivery.recovery import Recovery, delivered, trace_of
 from segue.errors import (
@@ -84,7 +85,7 @@ class Claim:
 
     def take(self, keys: Collection[str]) -> list[DeliveryRow]:
         """Take what may be tried now, in the order of the keys, whatever the database's is."""
-        claimed = self.ledger.deliveries.claim(
+        taken_rows = self.ledger.deliveries.claim(
             keys,
             owner=self.owner,
             now=self.clock.now(),
@@ -92,8 +93,8 @@ class Claim:
             clear_number=self.clear_number,
             resend_uncertain=self.resends,
         )
-        rows = {row.key: row for row in claimed}
-        self._once_more = {row.key: row for row in claimed if _is_in_doubt(row)}
+        rows = {row.key: row for row in taken_rows}
+        self._once_more = {row.key: row for row in taken_rows if _is_in_doubt(row)}
         return [rows[key] for key in keys if key in rows]
 
     def give_back(self) -> None:
@@ -110,7 +111,7 @@ class Claim:
         traces: dict[str, dict[str, str]] = {}
         for item in starting:
             traces |= dict.fromkeys(item.keys, trace_of(self.channel, item.message))
-        started = self.ledger.deliveries.advance(
+        start = self.ledger.deliveries.advance(
             finished,
             traces,
             together=starting[0].key if starting and self.terms.digest else None,
@@ -121,8 +122,8 @@ class Claim:
             clear_number=self.clear_number,
         )
         self.outcomes.update(item.state for item in finished if item.state is not State.CLAIMED)
-        self.refuse(Finished(key, State.SKIPPED, reason) for key, reason in started.refused.items())
-        return started.mine
+        self.refuse(Finished(key, State.SKIPPED, reason) for key, reason in start.refused.items())
+        return start.mine
 
     def write(self, finished: Sequence[Finished]) -> None:
         """Write outcomes."""
@@ -172,23 +173,23 @@ class Claim:
     def suppressed(self, candidates: Iterable[Candidate]) -> set[str]:
         """Return the keys of those that the suppression list forbids."""
         contacts = {candidate.key: candidate.contact_id for candidate in candidates}
-        listed = self.ledger.people.suppressed(list(set(contacts.values())))
+        kinds = self.ledger.people.suppressed(list(set(contacts.values())))
         to_contact = self.channel.addressed_to is Audience.CONTACT
         return {
             key
             for key, contact in contacts.items()
-            if (kind := listed.get(contact)) is not None
+            if (kind := kinds.get(contact)) is not None
             and (to_contact or kind is SuppressionKind.FORGOTTEN)
         }
 
     def no_more_allowed(self, candidates: Sequence[Candidate]) -> Iterator[Finished]:
         """Yield the outcomes of what may not be sent any more since it was judged."""
-        suppressed, now = self.suppressed(candidates), self.clock.now()
+        suppressed_keys, now = self.suppressed(candidates), self.clock.now()
         for candidate in candidates:
-            if candidate.key in suppressed:
+            if candidate.key in suppressed_keys:
                 yield Finished(candidate.key, State.SKIPPED, Reason.SUPPRESSION_LIST)
-            elif held := held_back(self.channel, self.terms, candidate, now):
-                yield held
+            elif hold := held_back(self.channel, self.terms, candidate, now):
+                yield hold
 
     def outcomes_of(self, item: Prepared, answer: Receipt | DeliveryError) -> list[Finished]:
         """Return what an answer means for each delivery of a message."""
@@ -217,5 +218,5 @@ class Claim:
 
 def _is_in_doubt(row: DeliveryRow) -> bool:
     """True where a call in doubt is made once more; the row is as it was before the claim."""
-    settled = row.state in (State.FAILED, State.SKIPPED)
-    return row.state is State.UNCERTAIN or (row.resent and not settled)
+    is_settled = row.state in (State.FAILED, State.SKIPPED)
+    return row.state is State.UNCERTAIN or (row.resent and not is_settled)

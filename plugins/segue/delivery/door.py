@@ -16,9 +16,10 @@ from datetime import datetime
 from segue.clock import REAL_CLOCK, Clock
 from segue.contracts.channel import Channel
 from segue.delivery.calls import Calls, Pass
-from segue.delivery.candidates import Candidate, Prepared, Terms, judge
+from segue.delivery.candidates import Candidate
 from segue.delivery.claim import Claim
 from segue.delivery.heartbeat import heartbeat
+from segue.delivery.judgement import Prepared, Terms, judge
 from segue.delivery.policies import waited_too_long
 from segue.errors import ConnectionFailure
 from segue.ledger import Ledger
@@ -75,11 +76,11 @@ class Door:
     def _judged(self, claimed: Sequence[tuple[DeliveryRow, Candidate]]) -> list[Prepared]:
         """Return the messages that may be sent; the outcomes of all others are written."""
         now, policies, zone = self.clock(), self.terms.policies, self.terms.zone
-        suppressed = self._claim.suppressed(candidate for _, candidate in claimed)
+        suppressed_keys = self._claim.suppressed(candidate for _, candidate in claimed)
         refusals: list[Finished] = []
         candidates: list[Candidate] = []
         for row, candidate in claimed:
-            if row.key in suppressed:
+            if row.key in suppressed_keys:
                 refusals.append(Finished(row.key, State.SKIPPED, Reason.SUPPRESSION_LIST))
             elif waited_too_long(row, policies, zone, now):
                 refusals.append(Finished(row.key, State.SKIPPED, Reason.EXPIRED))

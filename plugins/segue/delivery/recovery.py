@@ -105,25 +105,30 @@ class Recovery:
             return _ask(_as_it_was(self.channel, rows[0].trace), rows, self.now), None
         except OutcomeUnknown as error:
             receipts = error.found if isinstance(error, PartlyFound) else {}
-            return [
-                delivered(row.key, receipts[row.key])
-                if row.key in receipts
-                else self._nobody_can_tell(row, error)
-                for row in rows
-            ], None
+            return self._as_nobody_can_tell(rows, error, receipts), None
         except ConnectionFailure as error:
             if rows[0].trace.get(_CONNECTION) == self.channel.connection:
                 return [_still_in_doubt(row, error) for row in rows], error
             # the action uses another connection now, and nobody may mend this one
-            return [self._nobody_can_tell(row, error) for row in rows], None
+            return self._as_nobody_can_tell(rows, error, {}), None
         except DeliveryError as error:
             return [_still_in_doubt(row, error) for row in rows], None
 
-    def _nobody_can_tell(self, row: DeliveryRow, why: DeliveryError) -> Finished:
-        """Return ``uncertain``; where the workflow resends, due once more unless it was before."""
-        due = self.now if self.resends and not row.resent else None
+    def _as_nobody_can_tell(
+        self, rows: Iterable[DeliveryRow], why: DeliveryError, receipts: Mapping[str, Receipt]
+    ) -> list[Finished]:
+        """Return ``uncertain`` for all without a receipt.
+
+        Where the workflow resends they are due once more, unless they were before.
+        """
         reason = f"the vendor cannot tell: {why}"
-        return Finished(row.key, State.UNCERTAIN, reason, held_until=due)
+        due = self.now if self.resends else None
+        return [
+            delivered(row.key, receipts[row.key])
+            if row.key in receipts
+            else Finished(row.key, State.UNCERTAIN, reason, held_until=None if row.resent else due)
+            for row in rows
+        ]
 
 
 def delivered(key: str, receipt: Receipt, digest: str | None = None) -> Finished:

@@ -27,7 +27,6 @@ from segue.ledger import Ledger
 from segue.ledger.facts import DueDelivery
 from segue.ledger.people.release_requests import RequestKind, Selection
 from segue.ledger.reasons import Reason
-from segue.segments.kinds import RemovalReason
 from segue.segments.membership.changes import Memberships
 from segue.segments.population import Population
 from segue.workflows.definition import Policies
@@ -83,9 +82,7 @@ def await_definition(workflow: str, action: str, ledger: Ledger, now: datetime) 
     A folder may be missing for a while, or half copied: what was held is sent when it is back.
     """
     due = ledger.deliveries.due(workflow, action, now, None)
-    keys = [
-        ledger.key(workflow, action, item.contact_id, item.change, item.current) for item in due
-    ]
+    keys = [_change(item).key(ledger.namespace, workflow, action) for item in due]
     ledger.deliveries.hold_followers(keys, now)
     return ledger.people.matching(RequestKind.DROP, Selection(workflow, action))
 
@@ -96,8 +93,8 @@ def forget_action(workflow: str, action: str, ledger: Ledger) -> str:
     It is what ``segue drop`` asks for: reversible, by clearing the runs once it is back.
     """
     now = datetime.now(UTC)
-    meant = Selection(workflow, action)
-    number = ledger.people.file_request(RequestKind.DROP, meant, "segue", now)
+    selection = Selection(workflow, action)
+    number = ledger.people.file_request(RequestKind.DROP, selection, "segue", now)
     request = ledger.people.find_request(number)
     assert request is not None
     return ledger.people.carry_out(request, now)
@@ -148,13 +145,13 @@ class _Resumption:
     def take_up(self, at_once: int) -> None:
         """Take all that is due through the door, each delivery once, what waits longest first."""
         most = None if self.action.digest else at_once
-        seen: set[Change] = set()
+        changes_so_far: set[Change] = set()
         while self.found.may_go_on and self.clock.now() < self.began + _LONGEST:
             due = self.ledger.deliveries.due(self.resolved.name, self.action.id, self.began, most)
-            fresh = [change for item in due if (change := _change(item)) not in seen]
+            fresh = [change for item in due if (change := _change(item)) not in changes_so_far]
             if not fresh:
                 return
-            seen.update(fresh)
+            changes_so_far.update(fresh)
             self._portions += 1
             self._take_up(self._without_expired(fresh))
             if most is None:
@@ -178,8 +175,9 @@ class _Resumption:
         for key, changes in by_details(due):
             try:
                 snapshot = find_snapshot(self.resolved.directory, key, now=now)
-                known, details = self._details(snapshot, changes)
-                readable.append(Slice(self._passing(known, details), partial(_same, details)))
+                some, details = self._details(snapshot, changes)
+                passes = self._passing(some, details)
+                readable.append(Slice(passes, partial(_same, details)))
                 if not self.action.digest:
                     self._deliver(readable[-1:], key)
             except DataError as error:
@@ -202,9 +200,8 @@ class _Resumption:
         try:
             return changes, load(changes, memberships=self.memberships)
         except PartlyLookedUp as error:
-            known = [change for change in changes if change.contact_id in error.found]
-            answered = error.found
-            return known, load(known, memberships=self.memberships, answered=answered)
+            part = [change for change in changes if change.contact_id in error.found]
+            return part, load(part, memberships=self.memberships, answered=error.found)
 
     def _deliver(self, slices: Sequence[Slice], part: str) -> None:
         each = send(
@@ -230,18 +227,15 @@ class _Resumption:
 
     def _passing(self, changes: Sequence[Change], details: Population) -> list[Change]:
         """Return the changes that the workflow's conditions hold for; the others are skipped."""
-        passed, failed, missing = judge(self.resolved, changes, partial(_same, details))
-        for refused, reason in ((failed, Reason.CONDITIONS), (missing, Reason.NOT_FOUND)):
-            self.ledger.deliveries.skip(self._keys(refused), reason, self.clock.now())
-            self.ledger.deliveries.leave_in_doubt(self._keys(refused), reason, self.clock.now())
-        return passed
+        passes, failures, missing = judge(self.resolved, changes, partial(_same, details))
+        for those, reason in ((failures, Reason.CONDITIONS), (missing, Reason.NOT_FOUND)):
+            self.ledger.deliveries.skip(self._keys(those), reason, self.clock.now())
+            self.ledger.deliveries.leave_in_doubt(self._keys(those), reason, self.clock.now())
+        return passes
 
     def _keys(self, changes: Sequence[Change]) -> list[str]:
-        name, action = self.resolved.name, self.action.id
-        return [
-            self.ledger.key(name, action, item.contact_id, item.change, item.snapshot)
-            for item in changes
-        ]
+        namespace, name = self.ledger.namespace, self.resolved.name
+        return [change.key(namespace, name, self.action.id) for change in changes]
 
 
 def _same(details: Population, _: str) -> Population:
@@ -249,5 +243,4 @@ def _same(details: Population, _: str) -> Population:
 
 
 def _change(item: DueDelivery) -> Change:
-    at = item.previous if item.reason == RemovalReason.DELETED else item.current
-    return Change(item.contact_id, item.change, item.reason, item.current, at or item.current)
+    return Change.between(item.previous, item.current, item.contact_id, item.change, item.reason)

@@ -14,21 +14,20 @@ from itertools import count
 
 from segue.clock import REAL_CLOCK, Clock
 from segue.contacts.change import Change
-from segue.contacts.conditions import by_details, holds, judge, not_judged
-from segue.contacts.fields import contact_fields
+from segue.contacts.conditions import by_details, judge
 from segue.contacts.live_look_up import Desk, PartlyLookedUp
 from segue.contacts.loading import fields_read, live_details_of, with_fields_read_now
-from segue.contacts.overlay import opted_out_live, problems_of, recalled
+from segue.contacts.overlay import recalled
 from segue.contacts.recheck import current_consent, recheck
 from segue.contracts.channel import Audience
 from segue.delivery.calls import Pass
-from segue.delivery.candidates import Candidate, Terms
+from segue.delivery.candidates import Circumstances, Group, candidates_of, rows_before
 from segue.delivery.door import Door
+from segue.delivery.judgement import Terms
 from segue.delivery.recovery import earlier_ids
 from segue.directory.snapshots import find_snapshot
 from segue.errors import AudienceEdited
 from segue.ledger import Ledger
-from segue.ledger.facts import DeliveryRow
 from segue.ledger.pacing import rest
 from segue.ledger.reasons import Reason
 from segue.ledger.states import State
@@ -36,7 +35,7 @@ from segue.runs.areas import RunArea
 from segue.runs.branches import BranchRef
 from segue.segments.membership.changes import Memberships
 from segue.segments.population import Population
-from segue.workflows.definition import Action, prerequisites
+from segue.workflows.definition import Action
 from segue.workflows.resolved import ResolvedWorkflow
 
 _LONGEST_PASS = timedelta(minutes=10)  # after which who may be written to is judged anew
@@ -55,22 +54,22 @@ def load_branch(
     that it gave before are kept for the next try, but not for the person who clears the run.
     """
     area = _area(resolved, ref)
-    found = 0
+    total = 0
     for key, changes in by_details(area.read_slice(ref.number)):
         snapshot = find_snapshot(resolved.directory, key, now=desk.clock.now())
         load = partial(live_details_of, resolved, snapshot, desk=desk, memberships=memberships)
         so_far = f"{key} so far {clear_number}"
-        answered = recalled(resolved.live, area.found_details(ref.number, so_far))
+        answers = recalled(resolved.live, area.found_details(ref.number, so_far))
         try:
-            population = load(changes, answered=answered)
+            population = load(changes, answered=answers)
         except PartlyLookedUp as error:
-            partly = [change for change in changes if change.contact_id in error.found]
-            area.write_details(ref.number, so_far, load(partly, answered=error.found))
+            part = [change for change in changes if change.contact_id in error.found]
+            area.write_details(ref.number, so_far, load(part, answered=error.found))
             raise
         area.write_details(ref.number, key, population, fields_read(resolved))
         area.remove_details(ref.number, so_far)
-        found += len(population.contacts)
-    return found
+        total += len(population.contacts)
+    return total
 
 
 def check_branch(
@@ -82,15 +81,15 @@ def check_branch(
     """
     area = _area(resolved, ref)
     changes = area.read_slice(ref.number)
-    passed, failed, missing = judge(
+    passes, failures, missing = judge(
         resolved, changes, lambda key: area.read_details(ref.number, key)
     )
-    ledger.deliveries.skip(_keys(resolved, ledger, failed), Reason.CONDITIONS, now)
+    ledger.deliveries.skip(_keys(resolved, ledger, failures), Reason.CONDITIONS, now)
     ledger.deliveries.skip(_keys(resolved, ledger, missing), Reason.NOT_FOUND, now)
-    ledger.deliveries.unskip(_keys(resolved, ledger, passed), Reason.CONDITIONS, now)
-    ledger.deliveries.unskip(_keys(resolved, ledger, passed), Reason.NOT_FOUND, now)
-    area.write_passed(ref.number, passed)
-    return len(passed), len(changes)
+    ledger.deliveries.unskip(_keys(resolved, ledger, passes), Reason.CONDITIONS, now)
+    ledger.deliveries.unskip(_keys(resolved, ledger, passes), Reason.NOT_FOUND, now)
+    area.write_passed(ref.number, passes)
+    return len(passes), len(changes)
 
 
 def deliver_action(
@@ -198,53 +197,66 @@ def send(
     Without a ``clear_number``, as outside of a run, nothing that failed is tried again. ``link`` is
     what a digest shows. After ``until`` no further call begins.
     """
-    now = clock.now()
-    changes = [change for each in slices for change in each.changes]
-    channel = resolved.channels[action.id]
-    terms = Terms.of(resolved, action)
-    to_contact = channel.addressed_to is Audience.CONTACT
-    quarantined = ledger.people.quarantined(resolved.directory.directory)
-    consent = current_consent(resolved, changes, now, quarantined) if to_contact else {}
     groups = [
-        (group, each.details(key)) for each in slices for key, group in by_details(each.changes)
+        Group.of(resolved, group, each.details(key))
+        for each in slices
+        for key, group in by_details(each.changes)
     ]
-    withdrawn: Mapping[Change, str] = {}
-    if resolved.definition.policies.recheck:
-        answers = recalled(resolved.live, [population for _, population in groups])
-        withdrawn = recheck(resolved, changes, now, quarantined, memberships, answers)
-    candidates = [
-        candidate
-        for group, population in groups
-        for candidate in _candidates(
-            resolved, action, group, population, consent, withdrawn, ledger
-        )
-    ]
+    circumstances = _circumstances(resolved, action, groups, ledger, memberships, clock.now())
+    terms = Terms.of(resolved, action)
     door = Door(
         ledger,
-        channel,
+        resolved.channels[action.id],
         terms if link is None else replace(terms, link=link),
         owner=owner,
         clear_number=clear_number,
         clock=clock,
         until=until,
     )
-    return door.deliver(candidates)
+    return door.deliver(candidates_of(resolved, action, groups, circumstances))
+
+
+def _circumstances(
+    resolved: ResolvedWorkflow,
+    action: Action,
+    groups: Sequence[Group],
+    ledger: Ledger,
+    memberships: Memberships | None,
+    now: datetime,
+) -> Circumstances:
+    """Read what decides about changes beside their details, as it stands now."""
+    changes = [change for group in groups for change in group.changes]
+    channel = resolved.channels[action.id]
+    quarantined_keys = ledger.people.quarantined(resolved.directory.directory)
+    consent: Mapping[str, bool] = {}
+    withdrawn: Mapping[Change, str] = {}
+    earlier: Mapping[str, Sequence[str]] = {}
+    if channel.addressed_to is Audience.CONTACT:
+        consent = current_consent(resolved, changes, now, quarantined_keys)
+    if resolved.definition.policies.recheck:
+        answers = recalled(resolved.live, [group.details for group in groups])
+        withdrawn = recheck(resolved, changes, now, quarantined_keys, memberships, answers)
+    if channel.looks_back:
+        ids = [change.contact_id for change in changes]
+        earlier = earlier_ids(ledger, resolved.name, action.id, channel, ids)
+    row_before = rows_before(ledger, resolved, action, changes)
+    return Circumstances(ledger.namespace, consent, row_before, withdrawn, earlier)
 
 
 def _passed(resolved: ResolvedWorkflow, action: Action, ref: BranchRef, clock: Clock) -> Slice:
     area = _area(resolved, ref, action.id)
-    passed = area.read_passed(ref.number)
+    passes = area.read_passed(ref.number)
 
     def details(key: str) -> Population:
         return with_fields_read_now(
             area.read_details(ref.number, key),
             resolved,
             lambda: find_snapshot(resolved.directory, key, now=clock.now()),
-            [change for change in passed if change.details_at == key],
+            [change for change in passes if change.details_at == key],
             area.read_fields(ref.number, key),
         )
 
-    return Slice(passed, details)
+    return Slice(passes, details)
 
 
 def _area(resolved: ResolvedWorkflow, ref: BranchRef, action: str | None = None) -> RunArea:
@@ -256,73 +268,21 @@ def _area(resolved: ResolvedWorkflow, ref: BranchRef, action: str | None = None)
     area = RunArea(ref.area)
     audience = area.read_audience()
     if not resolved.acts_on_the_same(audience):
-        edited = "the segment, the conditions or the directory were edited"
+        edit = "the segment, the conditions or the directory were edited"
     elif not resolved.acts_on_the_same(audience, action):
-        edited = f"the if of {action} was edited"
+        edit = f"the if of {action} was edited"
     else:
         return area
     raise AudienceEdited(
-        f"{edited} after this run detected its changes; clear the run from detect_changes to go on "
+        f"{edit} after this run detected its changes; clear the run from detect_changes to go on "
         "with the new definition"
     )
-
-
-def _candidates(
-    resolved: ResolvedWorkflow,
-    action: Action,
-    changes: Sequence[Change],
-    population: Population,
-    consent: Mapping[str, bool],
-    withdrawn: Mapping[Change, str],
-    ledger: Ledger,
-) -> Iterable[Candidate]:
-    fields = contact_fields(resolved.definition, population)
-    problems, opted_out = problems_of(population), opted_out_live(population)
-    verdicts = holds(action.condition, population, changes)
-    of_workflow = holds(resolved.definition.conditions, population, changes)
-    before = {
-        other: _keys_of(resolved, ledger, other, changes)
-        for other in sorted(
-            prerequisites(resolved.definition, action), key=resolved.action_ids.index
-        )
-    }
-    rows: dict[str, DeliveryRow] = {}
-    for keys in before.values():
-        rows |= ledger.deliveries.rows(keys)
-    own = _keys_of(resolved, ledger, action.id, changes)
-    channel = resolved.channels[action.id]
-    earlier: Mapping[str, Sequence[str]] = {}
-    if channel.looks_back:
-        ids = [change.contact_id for change in changes]
-        earlier = earlier_ids(ledger, resolved.name, action.id, channel, ids)
-    for index, change in enumerate(changes):
-        yield Candidate(
-            key=own[index],
-            contact_id=change.contact_id,
-            change=change.change,
-            snapshot=change.snapshot,
-            fields=fields.get(change.contact_id),
-            opted_in=consent.get(change.contact_id) and change.contact_id not in opted_out,
-            passes_if=bool(verdicts[index]),
-            before={other: rows.get(keys[index]) for other, keys in before.items()},
-            withdrawn=withdrawn.get(change),
-            earlier=earlier.get(change.contact_id, ()),
-            problem=problems.get(change.contact_id)
-            or not_judged(of_workflow[index], verdicts[index]),
-        )
-
-
-def _keys_of(
-    resolved: ResolvedWorkflow, ledger: Ledger, action: str, changes: Sequence[Change]
-) -> list[str]:
-    return [
-        ledger.key(resolved.name, action, change.contact_id, change.change, change.snapshot)
-        for change in changes
-    ]
 
 
 def _keys(resolved: ResolvedWorkflow, ledger: Ledger, changes: Sequence[Change]) -> list[str]:
     """Return the keys of all actions for these changes."""
     return [
-        key for action in resolved.action_ids for key in _keys_of(resolved, ledger, action, changes)
+        change.key(ledger.namespace, resolved.name, action)
+        for action in resolved.action_ids
+        for change in changes
     ]

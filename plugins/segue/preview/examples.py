@@ -34,7 +34,6 @@ from segue.segments.definition import SegmentDefinition
 from segue.segments.examples import Example, SegmentExample
 from segue.segments.explanation import Explanation, explain_segment
 from segue.segments.fitness import segment_misfits
-from segue.segments.kinds import ChangeKind, RemovalReason
 from segue.segments.loading import judge, load_population
 from segue.workflows.examples import Expectation, WorkflowExample
 from segue.workflows.resolved import ResolvedWorkflow
@@ -206,31 +205,39 @@ def _known_segments(
 
     Raises DataError for an imported one whose answer is not stated.
     """
-    by_name = {segment.segment: segment for segment in segments}
-    todo = [name for condition in conditions for name in _names_in(condition)]
+    referrals = {
+        segment.segment: [] if segment.segment in stated else _referrals(segment)
+        for segment in segments
+    }
     names: set[str] = set()
+    todo = [name for condition in conditions for name in _names_in(condition)]
     while todo:
         name = todo.pop()
-        if name in names or name not in by_name:
-            continue
-        names.add(name)
-        match = by_name[name].match
-        if match is not None and name not in stated:
-            todo += _names_in(match)
-        if by_name[name].imported is not None and name not in stated:
-            raise DataError(
-                f"the segment {name!r} is imported; say whether the contact is in it: "
-                f"segments: {{{name}: true}}"
-            )
-    return tuple(
-        _stand_in(segment, stated[segment.segment]) if segment.segment in stated else segment
-        for segment in segments
-        if segment.segment in names
-    )
+        if name not in names:
+            names.add(name)
+            todo += referrals.get(name, [])
+    return tuple(_as_stated(segment, stated) for segment in segments if segment.segment in names)
 
 
 def _names_in(condition: Condition) -> list[str]:
     return [mention.name for mention in named_segments(condition)]
+
+
+def _referrals(segment: SegmentDefinition) -> list[str]:
+    return [] if segment.match is None else _names_in(segment.match)
+
+
+def _as_stated(segment: SegmentDefinition, stated: Mapping[str, bool]) -> SegmentDefinition:
+    """Return a segment that answers as the example says, where it does."""
+    name = segment.segment
+    if name in stated:
+        return _stand_in(segment, stated[name])
+    if segment.imported is None:
+        return segment
+    raise DataError(
+        f"the segment {name!r} is imported; say whether the contact is in it: "
+        f"segments: {{{name}: true}}"
+    )
 
 
 def _stand_in(segment: SegmentDefinition, member: bool) -> SegmentDefinition:
@@ -282,9 +289,7 @@ def _planned(
 
 def _change(resolved: ResolvedWorkflow, example: WorkflowExample, key: str) -> Change:
     kind = example.change or resolved.definition.changes[0]
-    why_removed = RemovalReason.DELETED if example.deleted else RemovalReason.NO_LONGER_MATCHES
-    reason = why_removed.value if kind == ChangeKind.REMOVED else ""
-    return Change(example.contact_id, kind, reason, key, key)
+    return Change.supposed(example.contact_id, kind, key, deleted=example.deleted)
 
 
 def _differences(

@@ -8,31 +8,29 @@ the link of a ticket, stands in later messages as a placeholder: ``‹results.ti
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from segue.contacts.change import Change, changes_of_span
-from segue.contacts.conditions import Verdict, holds, judge, not_judged
-from segue.contacts.fields import contact_fields
+from segue.contacts.conditions import by_details, judge
 from segue.contacts.loading import details_of
 from segue.contacts.recheck import current_consent
 from segue.contracts.live_source import stand_ins
-from segue.delivery import candidates
-from segue.delivery.candidates import Candidate, Terms
+from segue.delivery import judgement
+from segue.delivery.candidates import Circumstances, Group, candidates_of
+from segue.delivery.judgement import Terms
 from segue.ledger.facts import DeliveryRow, DetectedSpan, SpanKind
-from segue.ledger.keys import delivery_key
 from segue.ledger.reasons import Reason
 from segue.ledger.states import State
 from segue.runs.comparison import compare
 from segue.runs.guard import beyond_limits
 from segue.runs.snapshot_pair import stretch_between
 from segue.runs.suppression import suppressing_policy
-from segue.segments.conditions.nodes import Condition
 from segue.segments.membership.store import membership, membership_pieces
-from segue.workflows.definition import Action, prerequisites
+from segue.workflows.definition import Action
 from segue.workflows.resolved import ResolvedWorkflow
 
 if TYPE_CHECKING:
@@ -229,36 +227,11 @@ def rehearse(
         return details_of(resolved, snapshots[key], own)
 
     passes, failures, missing = judge(resolved, changes, details)
-    verdicts = {
-        **dict.fromkeys(passes, "passed"),
-        **dict.fromkeys(failures, "failed"),
-        **dict.fromkeys(missing, Reason.NOT_FOUND),
-    }
-    stand_ins_of_all = standing_in or {}
-    fields = {
-        key: {
-            contact: {**stand_ins_of_all, **known}
-            for contact, known in contact_fields(resolved.definition, details(key)).items()
-        }
-        for key in {change.details_at for change in changes}
-    }
-    rehearsal = _Rehearsal(resolved, details, fields, consent, namespace, results or {})
-    actions = rehearsal.run(passes)
-    for change in failures:
-        actions[change] = rehearsal.all_skipped(change, Reason.CONDITIONS)
-    for change in missing:
-        actions[change] = rehearsal.all_skipped(change, Reason.NOT_FOUND)
-    return [
-        PlannedChange(
-            change.contact_id,
-            change.change,
-            change.reason,
-            verdicts[change],
-            consent.get(change.contact_id),
-            [actions[change][action] for action in resolved.action_ids],
-        )
-        for change in sorted(changes)
+    groups = [
+        Group.of(resolved, group, details(key), standing_in) for key, group in by_details(passes)
     ]
+    rehearsal = _Rehearsal(resolved, groups, consent, namespace, results or {})
+    return rehearsal.plans(failures, missing)
 
 
 Actions = dict[str, PlannedAction]  # by action id
@@ -270,30 +243,55 @@ class _Rehearsal:
     def __init__(
         self,
         resolved: ResolvedWorkflow,
-        details: Any,
-        fields: Mapping[str, Mapping[str, Mapping[str, Any]]],
+        groups: Sequence[Group],
         consent: Mapping[str, bool],
         namespace: str,
         results: Results,
     ) -> None:
         self._resolved = resolved
-        self._details = details
-        self._fields = fields
+        self._groups = groups
         self._consent = consent
         self._namespace = namespace
         self._results = results
         self._placeholders = placeholders(resolved)
 
-    def run(self, changes: Sequence[Change]) -> dict[Change, Actions]:
+    def plans(self, failures: Iterable[Change], missing: Iterable[Change]) -> list[PlannedChange]:
+        """Return the plan of every change, sorted; of these two kinds every action is skipped."""
+        skips = {
+            **dict.fromkeys(failures, ("failed", Reason.CONDITIONS)),
+            **dict.fromkeys(missing, (Reason.NOT_FOUND, Reason.NOT_FOUND)),
+        }
+        plans: dict[Change, tuple[str, Actions]] = {
+            **{change: ("passed", actions) for change, actions in self.run().items()},
+            **{
+                change: (verdict, self._all_skipped(change, reason))
+                for change, (verdict, reason) in skips.items()
+            },
+        }
+        return [
+            PlannedChange(
+                change.contact_id,
+                change.change,
+                change.reason,
+                verdict,
+                self._consent.get(change.contact_id),
+                [actions[action] for action in self._resolved.action_ids],
+            )
+            for change, (verdict, actions) in sorted(plans.items())
+        ]
+
+    def run(self) -> dict[Change, Actions]:
         """Return what every action would do for changes that passed the conditions."""
-        plans: dict[Change, Actions] = {change: {} for change in changes}
+        plans: dict[Change, Actions] = {
+            change: {} for group in self._groups for change in group.changes
+        }
         for action in _in_order(self._resolved):
             outcomes = self._judge(action, plans)
             for change, outcome in outcomes.items():
                 plans[change][action.id] = outcome
         return plans
 
-    def all_skipped(self, change: Change, reason: str) -> Actions:
+    def _all_skipped(self, change: Change, reason: str) -> Actions:
         """Return every action as skipped for one reason."""
         return {
             action.id: self._outcome(action, change, State.SKIPPED, reason)
@@ -304,10 +302,14 @@ class _Rehearsal:
         self, action: Action, planned: Mapping[Change, Actions]
     ) -> dict[Change, PlannedAction]:
         by_key = {self._key(action, change): change for change in planned}
-        ready, refusals = candidates.judge(
-            self._resolved.channels[action.id],
-            Terms.of(self._resolved, action),
-            self._candidates(action, planned),
+        circumstances = Circumstances(
+            self._namespace,
+            self._consent,
+            lambda change, other: self._row(change, planned[change][other]),
+        )
+        candidates = candidates_of(self._resolved, action, self._groups, circumstances)
+        ready, refusals = judgement.judge(
+            self._resolved.channels[action.id], Terms.of(self._resolved, action), candidates
         )
         outcomes = {
             by_key[key]: replace(
@@ -321,36 +323,6 @@ class _Rehearsal:
             change = by_key[item.key]
             outcomes[change] = self._outcome(action, change, item.state, item.reason)
         return outcomes
-
-    def _candidates(self, action: Action, planned: Mapping[Change, Actions]) -> list[Candidate]:
-        earlier = prerequisites(self._resolved.definition, action)
-        earlier_ids = sorted(earlier, key=self._resolved.action_ids.index)  # as the steps have it
-        passes_if = self._holds(action.condition, list(planned))
-        of_workflow = self._holds(self._resolved.definition.conditions, list(planned))
-        return [
-            Candidate(
-                key=self._key(action, change),
-                contact_id=change.contact_id,
-                change=change.change,
-                snapshot=change.snapshot,
-                fields=self._fields[change.details_at].get(change.contact_id),
-                opted_in=self._consent.get(change.contact_id),
-                passes_if=bool(passes_if[change]),
-                problem=not_judged(of_workflow[change], passes_if[change]),
-                before={other: self._row(change, actions[other]) for other in earlier_ids},
-            )
-            for change, actions in planned.items()
-        ]
-
-    def _holds(
-        self, condition: Condition | None, changes: Sequence[Change]
-    ) -> dict[Change, Verdict]:
-        verdicts: dict[Change, Verdict] = {}
-        for key in {change.details_at for change in changes}:
-            group = [change for change in changes if change.details_at == key]
-            answers = holds(condition, self._details(key), group)
-            verdicts |= dict(zip(group, answers, strict=True))
-        return verdicts
 
     def _row(self, change: Change, earlier: PlannedAction) -> DeliveryRow:
         """Return the delivery as it would stand in the ledger once it was sent."""
@@ -382,16 +354,12 @@ class _Rehearsal:
         return PlannedAction(action.id, action.channel, key, str(outcome), reason, message)
 
     def _key(self, action: Action, change: Change) -> str:
-        contact, kind, snapshot = change.contact_id, change.change, change.snapshot
-        return delivery_key(
-            self._namespace, self._resolved.name, action.id, contact, kind, snapshot
-        )
+        return change.key(self._namespace, self._resolved.name, action.id)
 
 
 def _in_order(resolved: ResolvedWorkflow) -> list[Action]:
     """Return the actions so that each comes after those it is ``after``."""
-    definition = resolved.definition
-    return sorted(definition.actions, key=lambda action: len(prerequisites(definition, action)))
+    return sorted(resolved.definition.actions, key=lambda action: len(resolved.before(action)))
 
 
 def placeholders(resolved: ResolvedWorkflow) -> dict[str, dict[str, str]]:

@@ -14,16 +14,14 @@ from datetime import datetime
 from typing import Any
 
 from segue.contacts.change import Change
-from segue.contacts.fields import contact_fields
 from segue.contacts.loading import details_of
 from segue.contracts.live_source import stand_ins
-from segue.delivery.candidates import Candidate, Terms, message_digest, rendered
+from segue.delivery.candidates import Circumstances, Group, candidates_of, rows_before
+from segue.delivery.judgement import Terms, message_digest, rendered
 from segue.directory.snapshots import find_snapshot
 from segue.errors import ContactFailure, DataError, DefinitionError, TemplateAway
 from segue.ledger import Ledger
-from segue.segments.kinds import RemovalReason
 from segue.segments.membership.changes import Memberships
-from segue.workflows.definition import prerequisites
 from segue.workflows.resolved import ResolvedWorkflow
 
 Resolve = Callable[[Mapping[str, Any] | None], ResolvedWorkflow]  # None: as it is defined now
@@ -105,29 +103,16 @@ def _message(
     memberships: Memberships | None,
 ) -> Mapping[str, Any]:
     """Render once more; raise DataError where the snapshot is gone, or ContactFailure."""
-    is_deleted = found["change_reason"] == RemovalReason.DELETED
-    key = found["previous_key"] if is_deleted and found["previous_key"] else found["snapshot"]
+    previous, reason = found["previous_key"], found["change_reason"] or ""
     contact = found["contact_id"]
-    change = Change(contact, found["change"], found["change_reason"] or "", found["snapshot"], key)
-    snapshot = find_snapshot(resolved.directory, key, now=now)
-    population = details_of(resolved, snapshot, [change], memberships)
-    fields = contact_fields(resolved.definition, population).get(contact)
-    if fields is None:
-        raise DataError(f"the contact is not in snapshot {key}")
+    change = Change.between(previous, found["snapshot"], contact, found["change"], reason)
+    snapshot = find_snapshot(resolved.directory, change.details_at, now=now)
+    details = details_of(resolved, snapshot, [change], memberships)
+    group = Group.of(resolved, [change], details, stand_ins(resolved.live))
+    if contact not in group.fields:
+        raise DataError(f"the contact is not in snapshot {change.details_at}")
     action = resolved.definition.action(found["action"])
-    earlier = sorted(prerequisites(resolved.definition, action), key=resolved.action_ids.index)
-    keys = {
-        other: ledger.key(resolved.name, other, contact, change.change, change.snapshot)
-        for other in earlier
-    }
-    rows = ledger.deliveries.rows(list(keys.values()))
-    candidate = Candidate(
-        key=found["key"],
-        contact_id=contact,
-        change=change.change,
-        snapshot=change.snapshot,
-        fields={**stand_ins(resolved.live), **fields},
-        opted_in=None,
-        before={other: rows.get(key) for other, key in keys.items()},
-    )
+    row_before = rows_before(ledger, resolved, action, [change])
+    circumstances = Circumstances(ledger.namespace, {}, row_before, conditional=False)
+    [candidate] = candidates_of(resolved, action, [group], circumstances)
     return rendered(resolved.channels[action.id], Terms.of(resolved, action), candidate)

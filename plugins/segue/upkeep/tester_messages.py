@@ -12,19 +12,20 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from segue.clock import REAL_CLOCK, Clock
 from segue.contacts.change import Change
-from segue.contacts.fields import contact_fields
 from segue.contacts.live_look_up import Desk
 from segue.contacts.loading import live_details_of
 from segue.contacts.overlay import problems_of
 from segue.contracts.channel import Channel, Receipt, Sender
-from segue.delivery import candidates
+from segue.delivery import judgement
 from segue.delivery.answers import Answer, send_once
-from segue.delivery.candidates import Candidate, Prepared, Terms
+from segue.delivery.candidates import Circumstances, Group, candidates_of
 from segue.delivery.heartbeat import LEASE
+from segue.delivery.judgement import Prepared, Terms
 from segue.directory.snapshots import Snapshot, find_snapshot, newest_complete, usable_snapshots
 from segue.documents import did_you_mean
 from segue.errors import (
@@ -45,9 +46,9 @@ from segue.ledger.people.release_requests import Request
 from segue.ledger.people.tester_requests import TrialResult, Wanted
 from segue.ledger.states import State
 from segue.preview.plan import SEND, placeholders, rehearse
-from segue.segments.kinds import ChangeKind, RemovalReason
+from segue.segments.kinds import ChangeKind
 from segue.segments.population import Population
-from segue.workflows.definition import Action, prerequisites
+from segue.workflows.definition import Action
 from segue.workflows.resolved import ResolvedWorkflow
 
 STALE = timedelta(hours=1)  # nobody waits for a test any more that was asked for so long ago
@@ -206,11 +207,11 @@ def prepare(
     channel = resolved.channels[action.id]
     tester = require_address(channel, wanted.to)
     snapshot = _snapshot(resolved, wanted.snapshot, ledger, clock.now())
-    change = _change(wanted.contact, wanted.change, snapshot.key)
+    change = Change.supposed(wanted.contact, wanted.change, snapshot.key)
     details = live_details_of(resolved, snapshot, [change], Desk(ledger, clock))
-    fields = _fields(resolved, change, details)
-    _refuse_own_address(channel, fields, tester)
-    message = _render(resolved, action, change, fields, key)
+    group = _group(resolved, change, details)
+    _refuse_own_address(channel, group.fields[change.contact_id], tester)
+    message = _render(resolved, action, group, key)
     copy_for_tester = replace(message, message=channel.readdressed(message.message, tester))
     return copy_for_tester, _remark(resolved, action, change, details, ledger.namespace)
 
@@ -228,48 +229,29 @@ def _snapshot(
     return newest
 
 
-def _change(contact: str, kind: str, key: str) -> Change:
-    reason = RemovalReason.NO_LONGER_MATCHES.value if kind == ChangeKind.REMOVED else ""
-    return Change(contact, kind, reason, key, key)
-
-
-def _fields(resolved: ResolvedWorkflow, change: Change, details: Population) -> Mapping[str, Any]:
+def _group(resolved: ResolvedWorkflow, change: Change, details: Population) -> Group:
+    """Return the contact's details; raise ContactFailure or DataError where there are none."""
     for problem in problems_of(details).values():
         raise ContactFailure(problem)
-    fields = contact_fields(resolved.definition, details).get(change.contact_id)
-    if fields is None:
+    group = Group.of(resolved, [change], details)
+    if change.contact_id not in group.fields:
         source = f", or the source {resolved.live.name} has none" if resolved.live else ""
         raise DataError(
             f"there is no contact {change.contact_id!r} in snapshot {change.details_at} of "
             f"{resolved.directory.directory}{source}; ids are compared exactly"
         )
-    return fields
+    return group
 
 
-def _render(
-    resolved: ResolvedWorkflow,
-    action: Action,
-    change: Change,
-    fields: Mapping[str, Any],
-    key: str,
-) -> Prepared:
+def _render(resolved: ResolvedWorkflow, action: Action, group: Group, key: str) -> Prepared:
     """Return the message as the contact would get it, whatever would keep it from being sent."""
-    earlier_rows = {
-        other: _delivered(resolved, change, other)
-        for other in prerequisites(resolved.definition, action)
-    }
-    candidate = Candidate(
-        key,
-        change.contact_id,
-        change.change,
-        change.snapshot,
-        fields,
-        opted_in=True,
-        before=earlier_rows,
-    )
+    circumstances = Circumstances("", {}, partial(_delivered, resolved), conditional=False)
+    [candidate] = candidates_of(resolved, action, [group], circumstances)
     everybody = resolved.definition.policies.model_copy(update={"holdout": None})
     terms = replace(Terms.of(resolved, action), policies=everybody)
-    ready, refusals = candidates.judge(resolved.channels[action.id], terms, [candidate])
+    ready, refusals = judgement.judge(
+        resolved.channels[action.id], terms, [replace(candidate, key=key, opted_in=True)]
+    )
     if refusals:
         raise SettingsError(f"the message cannot be made: {refusals[0].reason}")
     return ready[0]

@@ -13,7 +13,7 @@ from segue.contracts.channel import Channel
 from segue.contracts.live_source import LiveSource
 from segue.directory.definition import DirectoryDefinition
 from segue.segments.definition import SegmentDefinition
-from segue.workflows.definition import WorkflowDefinition
+from segue.workflows.definition import Action, WorkflowDefinition, prerequisites
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,11 @@ class ResolvedWorkflow:
     def action_ids(self) -> list[str]:
         """The ids of the actions in the order they are written."""
         return [action.id for action in self.definition.actions]
+
+    def before(self, action: Action) -> list[str]:
+        """Return the ids of all actions that come before one, as written."""
+        ids = prerequisites(self.definition, action)
+        return [other for other in self.action_ids if other in ids]
 
     @property
     def variables(self) -> dict[str, str]:

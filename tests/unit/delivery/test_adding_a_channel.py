@@ -13,8 +13,8 @@ import pytest
 
 from segue.contracts import channel as channels
 from segue.contracts.channel import Channel, channel_class, channel_names
-from segue.delivery.candidates import Terms
 from segue.delivery.door import Door
+from segue.delivery.judgement import Terms
 from segue.documents import parse_document
 from segue.errors import ContactFailure, OutcomeUnknown
 from segue.sandbox.server import Sandbox

@@ -15,9 +15,10 @@ from sqlalchemy import select
 
 from segue.clock import Clock as DoorClock
 from segue.contracts.channel import Limit, NoAddress, OptedOut, PartlyFound, Receipt
-from segue.delivery.candidates import Candidate, Terms
+from segue.delivery.candidates import Candidate
 from segue.delivery.door import Door
 from segue.delivery.heartbeat import LEASE
+from segue.delivery.judgement import Terms
 from segue.delivery.policies import is_held_out
 from segue.delivery.recovery import trace_of
 from segue.errors import (

@@ -11,9 +11,9 @@ from sqlalchemy import select
 from segue.channels.slack.message import SlackMessage
 from segue.clock import Clock as DoorClock
 from segue.contracts.channel import NoAddress
-from segue.delivery.candidates import Terms, judge
 from segue.delivery.door import Door
 from segue.delivery.heartbeat import LEASE
+from segue.delivery.judgement import Terms, judge
 from segue.delivery.recovery import trace_of
 from segue.errors import (
     ConnectionFailure,

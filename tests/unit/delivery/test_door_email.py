@@ -11,8 +11,9 @@ import pytest
 from segue.channels.email.message import EmailMessage
 from segue.clock import Clock as DoorClock
 from segue.delivery.calls import Pass
-from segue.delivery.candidates import Candidate, Terms
+from segue.delivery.candidates import Candidate
 from segue.delivery.door import Door
+from segue.delivery.judgement import Terms
 from segue.ledger import Ledger
 from segue.sandbox.server import Sandbox
 from segue.workflows.definition import Policies

@@ -14,9 +14,9 @@ from sqlalchemy import update
 
 from segue.clock import Clock as DoorClock
 from segue.delivery.calls import Calls
-from segue.delivery.candidates import Terms
 from segue.delivery.claim import Claim
 from segue.delivery.door import Door
+from segue.delivery.judgement import Terms
 from segue.errors import LedgerError, TransientFailure
 from segue.ledger import Deliveries
 from segue.ledger.schema import deliveries

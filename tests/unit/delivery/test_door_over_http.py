@@ -9,9 +9,9 @@ import pytest
 from segue.channels.http.request import HttpRequest
 from segue.clock import Clock
 from segue.delivery.calls import Pass
-from segue.delivery.candidates import Terms
 from segue.delivery.door import Door
 from segue.delivery.heartbeat import LEASE
+from segue.delivery.judgement import Terms
 from segue.ledger import Ledger
 from segue.ledger.states import State
 from segue.sandbox.server import Sandbox

@@ -10,8 +10,8 @@ from sqlalchemy import select
 
 from segue.clock import Clock as DoorClock
 from segue.contracts.channel import Limit
-from segue.delivery.candidates import Terms
 from segue.delivery.door import Door
+from segue.delivery.judgement import Terms
 from segue.errors import LedgerError, OutcomeUnknown, TransientFailure
 from segue.ledger import Deliveries
 from segue.ledger.schema import rates

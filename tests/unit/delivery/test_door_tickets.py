@@ -14,9 +14,9 @@ from segue.channels.tickets.zendesk_ticket import ZendeskTicket
 from segue.contacts.change import Change
 from segue.contacts.fields import load_details
 from segue.delivery.calls import Pass
-from segue.delivery.candidates import Terms
 from segue.delivery.door import Door
 from segue.delivery.heartbeat import LEASE
+from segue.delivery.judgement import Terms
 from segue.delivery.steps import Slice, send
 from segue.directory.snapshots import find_snapshot
 from segue.ledger import Ledger

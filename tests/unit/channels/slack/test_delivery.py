@@ -12,9 +12,10 @@ from segue.channels.slack.message import SlackMessage
 from segue.channels.slack.webhook import SlackWebhook
 from segue.clock import Clock
 from segue.contracts.channel import Channel
-from segue.delivery.candidates import Candidate, Terms
+from segue.delivery.candidates import Candidate
 from segue.delivery.door import Door
 from segue.delivery.heartbeat import LEASE
+from segue.delivery.judgement import Terms
 from segue.ledger import Ledger
 from segue.ledger.engine import open_engine, upgrade
 from segue.sandbox.server import Sandbox
