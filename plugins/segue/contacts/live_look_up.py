@@ -144,7 +144,7 @@ class _Caller:
             try:
                 return self._call(contacts)
             except TransientFailure as error:
-                self._pacer.heed(error, self._limits, attempt)
+                self._pacer.heed(error, self._limits, backoff=2.0**attempt)
                 if attempt == TRIES:
                     raise
         raise AssertionError

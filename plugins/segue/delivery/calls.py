@@ -152,7 +152,7 @@ class Calls:
         self.tries[item.key] += 1
         if self.tries[item.key] < TRIES:
             self.waiting.append(item)
-        self.pacer.heed(failure, self.sender.limits(item.message), self.tries[item.key])
+        self.pacer.heed(failure, self.sender.limits(item.message))
         self.result.retry_after = self.pacer.too_long
 
     def end(self) -> None:

@@ -1,4 +1,4 @@
-"""Candidates and changes are put together in one place each, so that no preview drifts from a run."""
+"""Candidates and changes are built in one place each, so that no preview drifts from a run."""
 
 from __future__ import annotations
 
