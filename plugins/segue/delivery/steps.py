@@ -104,18 +104,16 @@ def deliver_action(
     clock: Clock = REAL_CLOCK,
 ) -> Pass:
     """Deliver one action to the contacts of a branch that passed the conditions."""
-    deliver = partial(
-        send,
+    return deliver_digest(
         resolved,
         action,
-        [_passed(resolved, action, ref, clock)],
+        [ref],
         ledger,
+        owner=owner,
         clear_number=clear_number,
+        link=None,
         memberships=memberships,
         clock=clock,
-    )
-    return _to_the_end(
-        deliver, owner, lambda: ledger.people.stopped(resolved.name) is not None, clock
     )
 
 
@@ -127,7 +125,7 @@ def deliver_digest(
     *,
     owner: str,
     clear_number: int,
-    link: str,
+    link: str | None,
     memberships: Memberships | None = None,
     clock: Clock = REAL_CLOCK,
 ) -> Pass:
