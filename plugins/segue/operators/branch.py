@@ -1,8 +1,8 @@
 """The operators of a branch: load contacts' details, check conditions, deliver an action.
 
 They run inside the mapped ``contact`` task group, one instance per contact or slice; a digest runs
-once, behind all of them. No task
-state is a permission to send: what a delivery may do is decided by the ledger.
+once, behind all of them. No task state is a permission to send: what a delivery may do is decided
+by the ledger.
 """
 
 from __future__ import annotations
@@ -120,18 +120,18 @@ class Deliver(_BranchOperator):
     def execute(self, context: Context) -> None:
         """Go through the door once."""
         from segue.delivery.steps import deliver_action
-        from segue.operators.environment import open_ledger, open_memberships, run_of
+        from segue.operators.environment import open_ledger, open_memberships, owner_of, run_of
         from segue.runs.branches import BranchRef
 
         if self.branch is None:
             raise AirflowSkipException("no contact of this branch passed the conditions")
-        ref, ti = BranchRef.from_xcom(self.branch), context["ti"]
+        ref = BranchRef.from_xcom(self.branch)
         result = deliver_action(
             self.workflow,
             self.workflow.definition.action(self.action),
             ref,
             open_ledger(),
-            owner=f"{ti.id}/{ti.try_number}",
+            owner=owner_of(context),
             clear_number=run_of(self.workflow.name, context).clear_number,
             memberships=open_memberships(),
         )
@@ -163,7 +163,13 @@ class DeliverDigest(EndsInOrder):
     def execute(self, context: Context) -> None:
         """Go through the door once."""
         from segue.delivery.steps import deliver_digest
-        from segue.operators.environment import open_ledger, open_memberships, run_link, run_of
+        from segue.operators.environment import (
+            open_ledger,
+            open_memberships,
+            owner_of,
+            run_link,
+            run_of,
+        )
         from segue.runs.branches import BranchRef
 
         refs = [BranchRef.from_xcom(each) for each in self.branches or () if each]
@@ -175,7 +181,7 @@ class DeliverDigest(EndsInOrder):
             self.workflow.definition.action(self.action),
             refs,
             open_ledger(),
-            owner=f"{ti.id}/{ti.try_number}",
+            owner=owner_of(context),
             clear_number=run_of(self.workflow.name, context).clear_number,
             link=run_link(ti.dag_id, ti.run_id),
             memberships=open_memberships(),

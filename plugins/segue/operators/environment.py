@@ -165,6 +165,12 @@ def run_area(run: RunContext) -> RunArea:
     return RunArea.of_run(settings.state, settings.namespace, run.run.workflow, run.run.run_id)
 
 
+def owner_of(context: Context) -> str:
+    """Return who claims deliveries: this try of this task."""
+    ti = context["ti"]
+    return f"{ti.id}/{ti.try_number}"
+
+
 def wishes_of(context: Context) -> Wishes:
     """Return what a person asked of the run, from its parameters.
 

@@ -53,11 +53,11 @@ class TryOut(BaseOperator):
     @shown_plainly
     def execute(self, context: Context) -> None:
         """Write down what came of each; one that goes wrong does not hold up the others."""
-        from segue.operators.environment import open_ledger, task_settings
+        from segue.operators.environment import open_ledger, owner_of, task_settings
         from segue.upkeep.trials import carry_out_trials
 
         home, now = task_settings().home, datetime.now(UTC)
-        problems = carry_out_trials(home, open_ledger(), now, owner=_owner(context))
+        problems = carry_out_trials(home, open_ledger(), now, owner=owner_of(context))
         if problems:
             raise AirflowException("; ".join(problems))
 
@@ -100,6 +100,7 @@ class Resume(EndsInOrder):
             is_paused,
             open_ledger,
             open_memberships,
+            owner_of,
             task_settings,
             workflow_link,
         )
@@ -110,7 +111,7 @@ class Resume(EndsInOrder):
         work = due_work(catalog, name, self.work["action"], open_ledger())
         problems = take_up(
             work,
-            owner=_owner(context),
+            owner=owner_of(context),
             memberships=open_memberships(),
             link=workflow_link(name),
             is_paused=lambda: is_paused(name, context),
@@ -118,12 +119,6 @@ class Resume(EndsInOrder):
         problems += tell_late_news(work, partial(_tell, context))
         if problems:
             raise AirflowException("; ".join(problems))
-
-
-def _owner(context: Context) -> str:
-    """Return who claims deliveries: this try of this task."""
-    ti = context["ti"]
-    return f"{ti.id}/{ti.try_number}"
 
 
 def _tell(context: Context, notices: Sequence[Notice], lines: Sequence[str]) -> bool:
