@@ -7,6 +7,7 @@ Reading takes a login of any kind that Airflow knows; what changes something tak
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -324,10 +325,7 @@ Acting = Annotated[Person, Depends(_acting)]
 def retry(name: KnownWorkflow, wish: RetryWish, person: Acting, ledger: OpenLedger) -> FiledAnswer:
     """Ask that failed deliveries be sent again."""
     selection = Selection(name, wish.action, wish.contact, wish.error, tuple(wish.keys))
-    try:
-        return FiledAnswer(request=asking.retry(ledger, selection, person.name, _now()))
-    except SettingsError as error:
-        raise HTTPException(409, str(error)) from None
+    return _filed(lambda: asking.retry(ledger, selection, person.name, _now()))
 
 
 @router.post("/workflows/{workflow}/settle", status_code=202, name="api_settle")
@@ -336,11 +334,7 @@ def settle(
 ) -> FiledAnswer:
     """Say what became of uncertain deliveries."""
     selection = Selection(name, wish.action, keys=tuple(wish.keys))
-    try:
-        number = asking.settle(ledger, selection, wish.settlement, person.name, _now())
-    except SettingsError as error:
-        raise HTTPException(409, str(error)) from None
-    return FiledAnswer(request=number)
+    return _filed(lambda: asking.settle(ledger, selection, wish.settlement, person.name, _now()))
 
 
 @router.post("/workflows/{workflow}/stop", name="api_stop")
@@ -412,6 +406,13 @@ def _described(names: list[str], ledger: Ledger) -> list[WorkflowAnswer]:
             )
         )
     return answers
+
+
+def _filed(file: Callable[[], int]) -> FiledAnswer:
+    try:
+        return FiledAnswer(request=file())
+    except SettingsError as error:  # nothing is like that
+        raise HTTPException(409, str(error)) from None
 
 
 def _change(row: ChangeRow) -> ChangeAnswer:

@@ -82,12 +82,9 @@ def contact(
         if contact_id.strip() and not total
         else []
     )
-
-    def address(**parameters: int) -> str:
-        return visit.link("contact", id=contact_id, **parameters)
-
     return visit.page(
         "contact.html",
+        **visit.paging(number, total, AT_ONCE, "contact", id=contact_id),
         id=contact_id,
         moments=moments(events),
         similar=similar,
@@ -96,10 +93,6 @@ def contact(
         suppressed=bool(contact_id) and visit.ledger.people.is_suppressed(contact_id),
         hidden=len(names - workflows),
         stopped=None,
-        total=total,
-        number=number,
-        pages=max(1, -(-total // AT_ONCE)),
-        address=address,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -98,10 +98,6 @@ def _time(value: datetime | None, missing: str = "—") -> Markup:
     )
 
 
-def _number(value: int | None) -> str:
-    return "—" if value is None else f"{value:,}"
-
-
 def _state(value: str) -> Markup:
     return Markup('<span class="state state-{}">{}</span>').format(value, value)
 
@@ -113,14 +109,11 @@ def _web_link(value: str | None) -> str | None:
     return value
 
 
-def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _pretty(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2, default=str)
-
-
 _templates.filters.update(
-    pretty=_pretty, time=_time, number=_number, state=_state, web_link=_web_link, to_json=_json
+    number=lambda value: "—" if value is None else f"{value:,}",
+    pretty=partial(json.dumps, ensure_ascii=False, indent=2, default=str),
+    state=_state,
+    time=_time,
+    to_json=partial(json.dumps, ensure_ascii=False),
+    web_link=_web_link,
 )

@@ -72,13 +72,14 @@ def make_plan(name: str, pair: NextPair, quarantined: Sequence[str]) -> Mapping[
         "namespace": settings.namespace,
         "most": MOST,
     }
+    path = [str(_PACKAGES), os.environ.get("PYTHONPATH")]
     if not _one_at_a_time.acquire(blocking=False):
         raise PlanUnavailable("another preview is being made at this moment; try again in a minute")
     try:
         process = subprocess.run(
             [sys.executable, "-m", "segue.web.planner"],
             input=json.dumps(wish),
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(_PACKAGES), *_own_path()])},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))},
             capture_output=True,
             text=True,
             timeout=_SECONDS,
@@ -99,10 +100,6 @@ def make_plan(name: str, pair: NextPair, quarantined: Sequence[str]) -> Mapping[
     if "problem" in plan:
         raise PlanUnavailable(plan["problem"])
     return plan
-
-
-def _own_path() -> list[str]:
-    return [path for path in [os.environ.get("PYTHONPATH", "")] if path]
 
 
 def _complete(resolved: ResolvedWorkflow, ledger: Ledger, now: datetime) -> list[Snapshot]:

@@ -70,14 +70,12 @@ def run(
     rows = visit.ledger.queries.change_rows(
         ids, chosen, limit=AT_ONCE, offset=(number - 1) * AT_ONCE, descending=descending
     )
-
-    def address(**changed: Any) -> str:
-        query = {"descending": descending, **_query(chosen), **changed}
-        tab = visit.request.query_params.get("tab")
-        return visit.link("run", workflow=workflow, run=run, tab=tab, **query)
-
+    own, query = {"workflow": workflow, "run": run}, _query(chosen)
+    order = {"tab": visit.request.query_params.get("tab"), "descending": descending}
+    view = visit.paging(number, total, AT_ONCE, "run", **own, **order, **query)
     return visit.page(
         "run.html",
+        **{**view, "pages": min(_DEEPEST, view["pages"])},
         workflow=workflow,
         run_id=run,
         recorded=record,
@@ -88,13 +86,9 @@ def run(
         chosen=chosen,
         states=STATES,
         kinds=KINDS,
-        number=number,
-        pages=min(_DEEPEST, max(1, -(-total // AT_ONCE))),
-        total=total,
         descending=descending,
-        address=address,
         may_edit=visit.viewer.may_edit(workflow),
-        export=visit.link("run_csv", workflow=workflow, run=run, **_query(chosen)),
+        export=visit.link("run_csv", **own, **query),
     )
 
 
@@ -142,18 +136,10 @@ def task(
     rows = visit.ledger.queries.change_rows(
         ids, criteria, limit=AT_ONCE, offset=(number - 1) * AT_ONCE
     )
-
-    def address(**changed: Any) -> str:
-        query = {**visit.request.query_params, **changed}
-        return visit.link("task", **query)
-
     return visit.page(
         "branch.html",
         rows=rows,
-        number=number,
-        pages=max(1, -(-total // AT_ONCE)),
-        total=total,
-        address=address,
+        **visit.paging(number, total, AT_ONCE, "task", **visit.request.query_params),
         gone=problem,
         may_edit=visit.viewer.may_edit(workflow),
         **common,

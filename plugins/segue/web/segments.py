@@ -71,19 +71,12 @@ def segments(
     readable = readable_segments(visit)
     names = [name for name in readable if search.strip().lower() in name]
     on_page = {name: readable[name] for name in names[(number - 1) * AT_ONCE : number * AT_ONCE]}
-
-    def address(**parameters: int) -> str:
-        return visit.link("segments", search=search, **parameters)
-
     return visit.page(
         "segments.html",
+        **visit.paging(number, len(names), AT_ONCE, "segments", search=search),
         listed=_shown(on_page, visit, DAYS),
         search=search,
         any=bool(readable),
-        total=len(names),
-        number=number,
-        pages=max(1, -(-len(names) // AT_ONCE)),
-        address=address,
         days=DAYS,
     )
 

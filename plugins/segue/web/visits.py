@@ -32,6 +32,20 @@ class Visit:
         """Return the path of a route; parameters that are no part of it become the query."""
         return link(self.request, name, **parameters)
 
+    def paging(
+        self, number: int, total: int, at_once: int, name: str, /, **parameters: Any
+    ) -> dict[str, Any]:
+        """Return what a list shows of itself: its page, how many there are, and their addresses.
+
+        ``name`` and ``parameters`` are those of the route; an ``address`` may change some of them.
+        """
+        return {
+            "number": number,
+            "total": total,
+            "pages": max(1, -(-total // at_once)),
+            "address": lambda **changes: self.link(name, **{**parameters, **changes}),
+        }
+
 
 def _visit(request: Request, viewer: Viewer, ledger: OpenLedger, catalog: Definitions) -> Visit:
     return Visit(request, viewer, ledger, catalog)

@@ -74,22 +74,15 @@ def workflows(
     names = readable_names(visit.viewer, visit.ledger, visit.catalog)
     matches = [name for name in names if search.strip().lower() in name.lower()]
     on_page = matches[(number - 1) * AT_ONCE : number * AT_ONCE]
-
-    def address(**parameters: int) -> str:
-        return visit.link("workflows", search=search, **parameters)
-
     return visit.page(
         "workflows.html",
-        address=address,
+        **visit.paging(number, len(matches), AT_ONCE, "workflows", search=search),
         listed=_listed(on_page, visit.ledger, visit.catalog),
         everything=next(
             (stop for stop in visit.ledger.people.stops() if stop.workflow is None), None
         ),
         search=search,
-        total=len(matches),
         any=bool(names),
-        number=number,
-        pages=max(1, -(-len(matches) // AT_ONCE)),
         days=DAYS,
     )
 
