@@ -24,9 +24,9 @@ class Culture:
 
 
 def _culture(text: str) -> Culture:
-    head, given, family, cities = text.strip().split("\n")
+    head, first_names, last_names, cities = text.strip().split("\n")
     weight, language, country = head.split()
-    names = _names(given), _names(family)
+    names = _names(first_names), _names(last_names)
     return Culture(int(weight), language, country, *names, tuple(cities.split(", ")))
 
 

@@ -123,7 +123,8 @@ class Sandbox:
     @property
     def url(self) -> str:
         """The address of the inbox; vendors are below it."""
-        return f"http://{_bracketed(self.host)}:{self.http_port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.http_port}"
 
     @property
     def running(self) -> bool:
@@ -286,7 +287,3 @@ def _listen(host: str, port: int, what: str) -> socket.socket:
             "stop what listens there or choose another port"
         ) from error
     return listener
-
-
-def _bracketed(host: str) -> str:
-    return f"[{host}]" if ":" in host else host

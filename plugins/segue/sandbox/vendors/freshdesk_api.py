@@ -410,7 +410,8 @@ def _without_description(ticket: Document) -> Document:
 def _requester(transaction: Transaction, given: Document) -> Document:
     """Return the contact who asks, made on the way where there is none."""
     field = next(name for name in REQUESTER_FIELDS if given.get(name) is not None)
-    key = _contact_key(field, given[field])
+    key = f"{field}:{given[field]}"
+    key = key.lower() if field == "email" else key
     record = transaction.get(CONTACTS, key)
     if record:
         return record
@@ -419,10 +420,6 @@ def _requester(transaction: Transaction, given: Document) -> Document:
     transaction.put(CONTACTS, key, contact)
     transaction.put(CONTACTS, f"requester_id:{number}", contact)
     return contact
-
-
-def _contact_key(field: str, value: object) -> str:
-    return f"{field}:{value}".lower() if field == "email" else f"{field}:{value}"
 
 
 def _receive(call: Call, kind: str, ticket: Document, given: Document) -> None:

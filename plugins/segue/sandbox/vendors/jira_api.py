@@ -29,7 +29,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from segue.sandbox.store import Document, Transaction, iso
+from segue.sandbox.store import Document, iso
 from segue.sandbox.vendor_api import Call, Refused, VendorApi
 from segue.sandbox.wire import basic_credentials, json_answer, json_object
 
@@ -109,7 +109,7 @@ def _create(call: Call) -> Response:
     project = fields["project"]["key"]
     issue = {
         "id": str(10_000 + number),
-        "key": f"{project}-{_next_in(call.transaction, project)}",
+        "key": f"{project}-{call.transaction.next_id(f'{ISSUES}.{project}')}",
         "created": iso(call.store.clock()),
         "fields": fields,
         "properties": {item["key"]: item["value"] for item in properties},
@@ -124,10 +124,6 @@ def _create(call: Call) -> Response:
     )
     url = f"{call.base_url}/rest/api/3/issue/{issue['id']}"
     return json_answer({"id": issue["id"], "key": issue["key"], "self": url}, 201)
-
-
-def _next_in(transaction: Transaction, project: str) -> int:
-    return transaction.next_id(f"{ISSUES}.{project}")
 
 
 def _problems(fields: Document) -> dict[str, str]:

@@ -21,7 +21,8 @@ survey exists but ``SV_missing``; links of ``SV_closed`` are refused, as of one 
 The event's workflow is the one that Segue's page on channels describes: its Tickets task makes a
 ticket at once and keeps ``segue_delivery``, and all of ``data``, as ticket data.
 
-Left out: limits that bite (ask for a fault), search, libraries, the delay of a workflow.
+Left out: limits that bite (ask for a fault), search, libraries, links for a whole mailing list, the
+delay of a workflow.
 """
 
 from __future__ import annotations
@@ -56,10 +57,7 @@ LARGEST_EVENT = 100_000  # bytes
 LONGEST_NAME, LONGEST_VALUE, MOST_DATA = 200, 1024, 10
 LINK_TYPES = ("Individual", "Multiple", "Anonymous")
 SMS_METHODS = ("Invite", "Interactive", "Reminder", "ThankYou")
-GENERATE = {
-    "createdistribution": "mailingListId",
-    "createtransactionbatchdistribution": "transactionBatchId",
-}
+GENERATE = "createtransactionbatchdistribution"  # the action, in any case
 INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z")
 WALL_CLOCK = re.compile(r"\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}")
 MADE_UP = re.compile(r"(?!missing-)[a-z][a-z0-9_.-]{0,99}")  # ids of contacts nobody created
@@ -513,9 +511,8 @@ _STATS = (
 
 
 def _generate_links(call: Call, given: Document) -> Response:
-    """Make links without sending them: for a mailing list, or for a batch of transactions."""
-    field = GENERATE.get(str(given["action"]).lower())
-    _require(field, "action")
+    """Make links without sending them, for a batch of transactions."""
+    _require(str(given["action"]).lower() == GENERATE, "action")
     _require(given.get("linkType") in LINK_TYPES, "linkType")
     _require(isinstance(given.get("description"), str), "description")
     expires = str(given.get("expirationDate"))
@@ -524,12 +521,12 @@ def _generate_links(call: Call, given: Document) -> Response:
     _require_survey(given.get("surveyId"))
     _require(given["surveyId"] != "SV_closed", "survey")
     batch = call.transaction.get(BATCHES, str(given.get("transactionBatchId")))
-    _require(field == "mailingListId" or batch, "transactionBatchId")
+    if batch is None:
+        raise _refuse(400, "INVALID_transactionBatchId", "There is no such batch")
     distribution = _new(call, "GeneratedInvite", given["surveyId"], given)
     distribution["recipients"] = _recipients({"mailingListId": given["mailingListId"]})
     distribution["links"] = [
-        _link(call.transaction, number, given, call.base_url)
-        for number in (batch or {"transactionIds": []})["transactionIds"]
+        _link(call.transaction, number, given, call.base_url) for number in batch["transactionIds"]
     ]
     call.transaction.put(DISTRIBUTIONS, distribution["id"], distribution)
     return _ok({"id": distribution["id"]})

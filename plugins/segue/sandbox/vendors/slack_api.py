@@ -515,12 +515,17 @@ def _parsed(value: object, error: str) -> object:
         raise SlackError(error) from None
 
 
-def _attachments(value: object) -> list[Document]:
-    attachments = _parsed(value, "invalid_attachments")
-    if attachments is None:
+def _parsed_list(value: object, error: str) -> list[Document]:
+    items = _parsed(value, error)
+    if items is None:
         return []
-    if not isinstance(attachments, list):
-        raise SlackError("invalid_attachments")
+    if not isinstance(items, list):
+        raise SlackError(error)
+    return items
+
+
+def _attachments(value: object) -> list[Document]:
+    attachments = _parsed_list(value, "invalid_attachments")
     if len(attachments) > MAX_ATTACHMENTS:
         raise SlackError("too_many_attachments")
     return attachments
@@ -541,11 +546,7 @@ def _metadata(value: object) -> Document | None:
 
 
 def _blocks(value: object) -> list[Document]:
-    blocks = _parsed(value, "invalid_blocks_format")
-    if blocks is None:
-        return []
-    if not isinstance(blocks, list):
-        raise SlackError("invalid_blocks_format")
+    blocks = _parsed_list(value, "invalid_blocks_format")
     problems = [f"{what} [json-pointer:{where}]" for where, what in block_problems(blocks)]
     if problems:
         messages = [f"[ERROR] {problem}" for problem in problems]

@@ -90,7 +90,7 @@ def _run(call: Call) -> Response:
         for attachment in document["attachments"]:
             card = attachment["content"]
             fields = {"run": run, "card": card}
-            call.receive("card", to=CHANNEL, text=_text_of(card), fields=fields)
+            call.receive("card", to=CHANNEL, text="\n".join(_texts(card)), fields=fields)
     return Response(status_code=202, headers={"x-ms-workflow-run-id": run})
 
 
@@ -118,12 +118,8 @@ def _card_failures(attachment: Any) -> Iterator[str]:
         yield "An element of the body has no type"
 
 
-def _text_of(card: object) -> str:
-    """Return the texts of a card in their order, one to a line."""
-    return "\n".join(_texts(card))
-
-
 def _texts(part: object) -> Iterator[str]:
+    """Yield the texts of a card in their order."""
     if isinstance(part, dict):
         for name, value in part.items():
             if name in ("text", "title", "value") and isinstance(value, str):
