@@ -243,7 +243,8 @@ class _Reader:
         self._refuse_too_much(node)
         self.positions.setdefault(location, _position(node))
         if self._is_tagged(node):
-            message = f"tags such as {_shown_tag(node)} are not read; text is written in quotes"
+            tag = str(node.tag).replace("tag:yaml.org,2002:", "!!")
+            message = f"tags such as {tag} are not read; text is written in quotes"
             self._complain(node, location, message)
         self._open.append(node)
         content = self._read(node, location)
@@ -319,10 +320,6 @@ def _position(node: Node) -> tuple[int, int]:
     return node.start_mark.line + 1, node.start_mark.column + 1
 
 
-def _shown_tag(node: Node) -> str:
-    return str(node.tag).replace("tag:yaml.org,2002:", "!!")
-
-
 def _scalar(node: ScalarNode) -> Any:
     text = str(node.value)
     if node.style is not None:  # quoted or a block: text
@@ -395,12 +392,9 @@ def _describe(details: dict[str, Any], model: type[BaseModel]) -> str:
     message = re.sub(r" or instance of \w+", "", message)
     message = message.replace("input should be a valid dictionary", "expected a mapping")
     message = message.replace("input should be", "expected").removesuffix(".")
-    value_text = repr(value) if not isinstance(value, dict | list) else f"a {_shape(value)}"
-    return f"{message}, found {value_text}"
-
-
-def _shape(value: Any) -> str:
-    return "mapping" if isinstance(value, dict) else "list"
+    if isinstance(value, dict | list):
+        return f"{message}, found a {'mapping' if isinstance(value, dict) else 'list'}"
+    return f"{message}, found {value!r}"
 
 
 def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:

@@ -310,6 +310,3 @@ def _where_things_are(airflow: LocalAirflow, sandbox: Sandbox, first: date, newe
         "For an earlier day, trigger it with current: DAY, deliver: true, or create a backfill.\n"
         "Ctrl-C stops everything."
     )
-
-
-__all__ = ["connections", "demo", "up"]

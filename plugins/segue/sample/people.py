@@ -40,7 +40,8 @@ def new_contacts(rng: np.random.Generator, size: int, first_number: int) -> pd.D
     weights = np.array([culture.weight for culture in CULTURES])
     cultures = rng.choice(len(CULTURES), size, p=weights / weights.sum())
     people = [_person(rng, CULTURES[c], first_number + n) for n, c in enumerate(cultures)]
-    frame = pd.DataFrame(people, index=pd.Index(_contact_ids(rng, size), name="contact_id"))
+    ids = ["CID_" + "".join(letters) for letters in rng.choice(ALPHABET, (size, 15))]
+    frame = pd.DataFrame(people, index=pd.Index(ids, name="contact_id"))
     return frame.assign(
         email=frame["email"].mask(rng.random(size) < WITHOUT_EMAIL),
         phone=frame["phone"].mask(rng.random(size) < WITHOUT_PHONE),
@@ -76,10 +77,6 @@ def list_memberships(rng: np.random.Generator, contact_ids: pd.Index[str]) -> pd
             "opted_in": rng.random(len(who)) < 0.9,
         }
     )
-
-
-def _contact_ids(rng: np.random.Generator, size: int) -> list[str]:
-    return ["CID_" + "".join(letters) for letters in rng.choice(ALPHABET, (size, 15))]
 
 
 def _person(rng: np.random.Generator, culture: Culture, number: int) -> dict[str, Any]:

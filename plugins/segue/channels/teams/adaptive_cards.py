@@ -77,14 +77,10 @@ def _is_plain(holder: Mapping[str, Any]) -> bool:
     return isinstance(kind, str) and (kind == "TextRun" or kind.startswith("Action."))
 
 
-def _as_written(template: Template) -> object:
-    return {"file": template.file} if template.file else template.source
-
-
 Link = Annotated[
     Template,
     PlainValidator(read_link),
-    PlainSerializer(_as_written),
+    PlainSerializer(lambda text: {"file": text.file} if text.file else text.source),
     WithJsonSchema({"description": "a Jinja template (url)", "type": "string"}),
 ]
 FullCard = Annotated[

@@ -254,12 +254,13 @@ def ticket_of(message: Mapping[str, Any], key: str) -> dict[str, Any]:
         *("subject", "priority", "type", "status", "tags", "requester"),
         *("group_id", "assignee_id", "ticket_form_id"),
     )
-    fields = message["custom_fields"]
+    values = message["custom_fields"]
+    fields = [{"id": int(number), "value": value} for number, value in values.items()]
     return {
         "external_id": key,
         "comment": comment_of(message),
         **{name: message[name] for name in same if name in message},
-        **({"custom_fields": _custom_fields(fields)} if fields else {}),
+        **({"custom_fields": fields} if fields else {}),
     }
 
 
@@ -268,10 +269,6 @@ def comment_of(message: Mapping[str, Any]) -> dict[str, Any]:
     if "comment_html" in message:
         return {"html_body": message["comment_html"], "public": message["public"]}
     return {"body": message["comment"], "public": message["public"]}
-
-
-def _custom_fields(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{"id": int(number), "value": value} for number, value in fields.items()]
 
 
 def _marks_on_page(answer: Any, _: bool) -> tuple[list[str], str | None]:

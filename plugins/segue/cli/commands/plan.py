@@ -169,13 +169,10 @@ def _fields(message: Mapping[str, Any]) -> Any:
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in message.items():
-        text = ", ".join(map(text_of, value)) if _is_list(value) else text_of(value)
+        is_list = isinstance(value, Sequence) and not isinstance(value, str)
+        text = ", ".join(map(text_of, value)) if is_list else text_of(value)
         grid.add_row(Text(name, "dim"), Text(plain(text.rstrip("\n"), keep="\n\t")))
     return grid
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)
 
 
 def _summary(plan: Plan) -> Iterator[str]:
