@@ -1,12 +1,13 @@
 """What can be made of a contact's transactions: one value per contact, compared like a field.
 
-Adding one is a class here and, if none fits, a method of ``Rows`` (segments/transactions.py).
+Adding one is a row here and, if none fits, a method of ``Rows`` (segments/transactions.py).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, TypeAlias, TypeVar
 
 from segue.directory.column_kinds import ColumnKind
 from segue.segments.conditions.registry import Reading
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
 class Aggregate(ABC):
     """One aggregate over the matching transactions of each contact."""
 
-    name: ClassVar[str]
+    name: str
     needs_field: ClassVar[bool] = True
-    reads: ClassVar[Reading | None] = None  # what it takes its field for; None: it is not checked
-    kind: ClassVar[ColumnKind | None] = None  # what its value is, always; None: it is not checked
+    reads: Reading | None = None  # what it takes its field for; None: it is not checked
+    kind: ColumnKind | None = None  # what its value is, always; None: it is not checked
 
     @abstractmethod
     def of(self, rows: Rows, field: str) -> Column:
@@ -30,15 +31,20 @@ class Aggregate(ABC):
 
 
 _AGGREGATES: dict[str, Aggregate] = {}
+_Value: TypeAlias = "Callable[[Rows, str], Column]"
 AnyAggregate = TypeVar("AnyAggregate", bound=type[Aggregate])
 
 
 def register_aggregate(aggregate: AnyAggregate) -> AnyAggregate:
     """Add an aggregate class; a name that is taken is an error."""
+    _add(aggregate())
+    return aggregate
+
+
+def _add(aggregate: Aggregate) -> None:
     if aggregate.name in _AGGREGATES:
         raise ValueError(f"the aggregate {aggregate.name!r} exists already")
-    _AGGREGATES[aggregate.name] = aggregate()
-    return aggregate
+    _AGGREGATES[aggregate.name] = aggregate
 
 
 def find_aggregate(name: str) -> Aggregate:
@@ -51,6 +57,16 @@ def aggregate_names() -> tuple[str, ...]:
     return tuple(_AGGREGATES)
 
 
+class _OfField(Aggregate):
+    """An aggregate of one field, as ``Rows`` has it."""
+
+    def __init__(self, name: str, reads: Reading, kind: ColumnKind, value: _Value) -> None:
+        self.name, self.reads, self.kind, self._value = name, reads, kind, value
+
+    def of(self, rows: Rows, field: str) -> Column:
+        return self._value(rows, field)
+
+
 @register_aggregate
 class Count(Aggregate):
     """The number of matching rows; 0 without any."""
@@ -61,67 +77,15 @@ class Count(Aggregate):
         return rows.count()
 
 
-@register_aggregate
-class Sum(Aggregate):
-    """The sum of a number field; 0 without rows, missing amounts left out."""
-
-    name = "sum"
-    reads, kind = Reading.NUMBER, ColumnKind.NUMBER
-
-    def of(self, rows: Rows, field: str) -> Column:
-        return rows.sum(field)
-
-
-@register_aggregate
-class Mean(Aggregate):
-    """The mean of a number field, the nearest double to it; missing without numbers."""
-
-    name = "mean"
-    reads, kind = Reading.NUMBER, ColumnKind.NUMBER
-
-    def of(self, rows: Rows, field: str) -> Column:
-        return rows.mean(field)
-
-
-@register_aggregate
-class Min(Aggregate):
-    """The least value of a number field; missing without numbers."""
-
-    name = "min"
-    reads, kind = Reading.NUMBER, ColumnKind.NUMBER
-
-    def of(self, rows: Rows, field: str) -> Column:
-        return rows.least(field)
-
-
-@register_aggregate
-class Max(Aggregate):
-    """The greatest value of a number field; missing without numbers."""
-
-    name = "max"
-    reads, kind = Reading.NUMBER, ColumnKind.NUMBER
-
-    def of(self, rows: Rows, field: str) -> Column:
-        return rows.greatest(field)
-
-
-@register_aggregate
-class Earliest(Aggregate):
-    """The least value of a date field; missing without dates."""
-
-    name = "earliest"
-    reads, kind = Reading.INSTANT, ColumnKind.INSTANT
-
-    def of(self, rows: Rows, field: str) -> Column:
-        return rows.earliest(field)
-
-
-@register_aggregate
-class Latest(Aggregate):
-    """The greatest value of a date field; missing without dates."""
-
-    name = "latest"
-    reads, kind = Reading.INSTANT, ColumnKind.INSTANT
-
-    def of(self, rows: Rows, field: str) -> Column:
-        return rows.latest(field)
+for _name, _value in (
+    ("sum", lambda rows, field: rows.sum(field)),
+    ("mean", lambda rows, field: rows.mean(field)),
+    ("min", lambda rows, field: rows.least(field)),
+    ("max", lambda rows, field: rows.greatest(field)),
+):
+    _add(_OfField(_name, Reading.NUMBER, ColumnKind.NUMBER, _value))
+for _name, _value in (
+    ("earliest", lambda rows, field: rows.earliest(field)),
+    ("latest", lambda rows, field: rows.latest(field)),
+):
+    _add(_OfField(_name, Reading.INSTANT, ColumnKind.INSTANT, _value))

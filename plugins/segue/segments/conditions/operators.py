@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from calendar import isleap
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from segue.durations import Duration
 from segue.segments.conditions.operands import (
@@ -14,6 +15,7 @@ from segue.segments.conditions.operands import (
     Instant,
     Number,
     NumberRange,
+    Operand,
     Pattern,
     Scalar,
     ScalarList,
@@ -21,21 +23,40 @@ from segue.segments.conditions.operands import (
     Text,
     compared_as,
 )
-from segue.segments.conditions.registry import Moment, Operator, Reading, register
+from segue.segments.conditions.registry import (
+    Moment,
+    Operator,
+    Reading,
+    add_operator,
+    register,
+)
 
 if TYPE_CHECKING:
     from segue.segments.columns.column import Column
     from segue.segments.columns.ordered import Mask
 
+_Ask: TypeAlias = "Callable[[Column, Any], Mask]"
 _ALL_ANNIVERSARIES = 1500  # days after which each has come round, 29 February in its own year
+
+
+class BuiltIn(Operator[Any]):
+    """An operator that is one question to a column, asked with the operand as it stands."""
+
+    def __init__(
+        self, name: str, complement: str | None, takes: Operand, reads: Reading, ask: _Ask
+    ) -> None:
+        self.name, self.complement, self.takes, self.reads = name, complement, takes, reads
+        self._ask = ask
+
+    def holds(self, column: Column, operand: Any, moment: Moment) -> Mask:
+        return self._ask(column, operand)
 
 
 @register
 class Equals(Operator[Scalar]):
     """The value is the operand, read as the operand's type."""
 
-    name, complement, takes = "equals", "not_equals", AnyScalar()
-    reads = Reading.OPERAND
+    name, complement, takes, reads = "equals", "not_equals", AnyScalar(), Reading.OPERAND
 
     def holds(self, column: Column, operand: Scalar, moment: Moment) -> Mask:
         if isinstance(operand, bool):
@@ -49,8 +70,7 @@ class Equals(Operator[Scalar]):
 class OneOf(Operator[tuple[Scalar, ...]]):
     """The value is one of the elements, each judged by its own type."""
 
-    name, complement, takes = "one_of", "none_of", ScalarList()
-    reads = Reading.OPERAND
+    name, complement, takes, reads = "one_of", "none_of", ScalarList(), Reading.OPERAND
 
     def holds(self, column: Column, operand: tuple[Scalar, ...], moment: Moment) -> Mask:
         elements: dict[type, list[Any]] = {str: [], float: [], bool: []}
@@ -76,100 +96,27 @@ class IsEmpty(Operator[bool]):
         return column.missing
 
 
-@register
-class Contains(Operator[str]):
-    """The text has the operand somewhere in it."""
-
-    name, complement, takes = "contains", "not_contains", Text()
-    reads = Reading.TEXT
-
-    def holds(self, column: Column, operand: str, moment: Moment) -> Mask:
-        return column.texts.contains(operand)
-
-
-@register
-class StartsWith(Operator[str]):
-    """The text begins with the operand."""
-
-    name, complement, takes = "starts_with", "not_starts_with", Text()
-    reads = Reading.TEXT
-
-    def holds(self, column: Column, operand: str, moment: Moment) -> Mask:
-        return column.texts.starts_with(operand)
-
-
-@register
-class EndsWith(Operator[str]):
-    """The text ends with the operand."""
-
-    name, complement, takes = "ends_with", "not_ends_with", Text()
-    reads = Reading.TEXT
-
-    def holds(self, column: Column, operand: str, moment: Moment) -> Mask:
-        return column.texts.ends_with(operand)
-
-
-@register
-class Matches(Operator[str]):
-    """A regular expression is found somewhere in the text."""
-
-    name, complement, takes = "matches", "not_matches", Pattern()
-    reads = Reading.TEXT
-
-    def holds(self, column: Column, operand: str, moment: Moment) -> Mask:
-        return column.texts.matches(operand)
-
-
-@register
-class GreaterThan(Operator[float]):
-    """The number is above the operand."""
-
-    name, takes = "greater_than", Number()
-    reads = Reading.NUMBER
-
-    def holds(self, column: Column, operand: float, moment: Moment) -> Mask:
-        return column.numbers.above(operand)
-
-
-@register
-class AtLeast(Operator[float]):
-    """The number is the operand or above it."""
-
-    name, takes = "at_least", Number()
-    reads = Reading.NUMBER
-
-    def holds(self, column: Column, operand: float, moment: Moment) -> Mask:
-        return column.numbers.at_least(operand)
-
-
-@register
-class LessThan(Operator[float]):
-    """The number is below the operand."""
-
-    name, takes = "less_than", Number()
-    reads = Reading.NUMBER
-
-    def holds(self, column: Column, operand: float, moment: Moment) -> Mask:
-        return column.numbers.below(operand)
-
-
-@register
-class AtMost(Operator[float]):
-    """The number is the operand or below it."""
-
-    name, takes = "at_most", Number()
-    reads = Reading.NUMBER
-
-    def holds(self, column: Column, operand: float, moment: Moment) -> Mask:
-        return column.numbers.at_most(operand)
+for _name, _takes, _ask in (
+    ("contains", Text(), lambda column, part: column.texts.contains(part)),
+    ("starts_with", Text(), lambda column, part: column.texts.starts_with(part)),
+    ("ends_with", Text(), lambda column, part: column.texts.ends_with(part)),
+    ("matches", Pattern(), lambda column, pattern: column.texts.matches(pattern)),
+):
+    add_operator(BuiltIn(_name, f"not_{_name}", _takes, Reading.TEXT, _ask))
+for _name, _ask in (
+    ("greater_than", lambda column, bound: column.numbers.above(bound)),
+    ("at_least", lambda column, bound: column.numbers.at_least(bound)),
+    ("less_than", lambda column, bound: column.numbers.below(bound)),
+    ("at_most", lambda column, bound: column.numbers.at_most(bound)),
+):
+    add_operator(BuiltIn(_name, None, Number(), Reading.NUMBER, _ask))
 
 
 @register
 class Between(Operator[tuple[float, float]]):
     """The number is one of the two operands or between them."""
 
-    name, complement, takes = "between", "not_between", NumberRange()
-    reads = Reading.NUMBER
+    name, complement, takes, reads = "between", "not_between", NumberRange(), Reading.NUMBER
 
     def holds(self, column: Column, operand: tuple[float, float], moment: Moment) -> Mask:
         least, greatest = operand
@@ -180,8 +127,7 @@ class Between(Operator[tuple[float, float]]):
 class Before(Operator[datetime]):
     """The instant is strictly before the operand."""
 
-    name, takes = "before", Instant()
-    reads = Reading.INSTANT
+    name, takes, reads = "before", Instant(), Reading.INSTANT
 
     def holds(self, column: Column, operand: datetime, moment: Moment) -> Mask:
         return column.instants.below(moment.instant(operand))
@@ -191,8 +137,7 @@ class Before(Operator[datetime]):
 class After(Operator[datetime]):
     """The instant is strictly after the operand."""
 
-    name, takes = "after", Instant()
-    reads = Reading.INSTANT
+    name, takes, reads = "after", Instant(), Reading.INSTANT
 
     def holds(self, column: Column, operand: datetime, moment: Moment) -> Mask:
         return column.instants.above(moment.instant(operand))
@@ -202,8 +147,7 @@ class After(Operator[datetime]):
 class OnDay(Operator[date]):
     """The instant is on that calendar day in the directory's zone."""
 
-    name, complement, takes = "on_day", "not_on_day", Day()
-    reads = Reading.INSTANT
+    name, complement, takes, reads = "on_day", "not_on_day", Day(), Reading.INSTANT
 
     def holds(self, column: Column, operand: date, moment: Moment) -> Mask:
         since = column.instants.at_least(moment.midnight(operand))
@@ -214,8 +158,7 @@ class OnDay(Operator[date]):
 class InPast(Operator[Duration]):
     """The instant is in [as-of - duration, as-of)."""
 
-    name, complement, takes = "in_past", "not_in_past", Span()
-    reads = Reading.INSTANT
+    name, complement, takes, reads = "in_past", "not_in_past", Span(), Reading.INSTANT
 
     def holds(self, column: Column, operand: Duration, moment: Moment) -> Mask:
         since = column.instants.at_least(moment.before(operand))
@@ -226,8 +169,7 @@ class InPast(Operator[Duration]):
 class InNext(Operator[Duration]):
     """The instant is in [as-of, as-of + duration)."""
 
-    name, complement, takes = "in_next", "not_in_next", Span()
-    reads = Reading.INSTANT
+    name, complement, takes, reads = "in_next", "not_in_next", Span(), Reading.INSTANT
 
     def holds(self, column: Column, operand: Duration, moment: Moment) -> Mask:
         until = column.instants.below(moment.after(operand))
@@ -241,8 +183,7 @@ class AnniversaryInNext(Operator[Duration]):
     29 February counts as 28 in years that do not have it.
     """
 
-    name, takes = "anniversary_in_next", Span()
-    reads = Reading.INSTANT
+    name, takes, reads = "anniversary_in_next", Span(), Reading.INSTANT
 
     def holds(self, column: Column, operand: Duration, moment: Moment) -> Mask:
         return column.instants.on_anniversary(anniversaries(operand, moment), moment.zone)
@@ -252,8 +193,7 @@ class AnniversaryInNext(Operator[Duration]):
 class IsTrue(Operator[bool]):
     """The value is true; missing counts as false."""
 
-    name, complement, takes = "is_true", "is_false", Flag()
-    reads = Reading.BOOLEAN
+    name, complement, takes, reads = "is_true", "is_false", Flag(), Reading.BOOLEAN
 
     def holds(self, column: Column, operand: bool, moment: Moment) -> Mask:
         return column.booleans.equal(True)

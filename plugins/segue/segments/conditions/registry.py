@@ -90,10 +90,10 @@ class Operator(ABC, Generic[T]):
     is generated as exactly the negation, and so is true there.
     """
 
-    name: ClassVar[str]
-    complement: ClassVar[str | None] = None
-    takes: ClassVar[Operand]
-    reads: ClassVar[Reading | None] = None  # what it takes a column for; None: it is not checked
+    name: str
+    complement: str | None = None
+    takes: Operand
+    reads: Reading | None = None  # what it takes a column for; None: it is not checked
     version: ClassVar[int] = 1  # raised when the same operand may give another answer than before
 
     @abstractmethod
@@ -124,16 +124,20 @@ _OPERATORS: dict[str, Registered] = {}
 
 def register(operator: AnyOperator) -> AnyOperator:
     """Add an operator class, and its complement; a name that is taken is an error."""
-    instance = operator()
-    entries = {instance.name: Registered(instance, negated=False)}
-    if instance.complement is not None:
-        entries[instance.complement] = Registered(instance, negated=True)
+    add_operator(operator())
+    return operator
+
+
+def add_operator(operator: Operator[Any]) -> None:
+    """Add what ``register`` adds of a class."""
+    entries = {operator.name: Registered(operator, negated=False)}
+    if operator.complement is not None:
+        entries[operator.complement] = Registered(operator, negated=True)
     for name in entries:
         if name in _OPERATORS:
             owner = type(_OPERATORS[name].operator).__name__
             raise ValueError(f"the operator {name!r} exists already, as {owner}")
     _OPERATORS.update(entries)
-    return operator
 
 
 def find_operator(name: str) -> Registered:
