@@ -67,12 +67,7 @@ def bounded() -> Iterator[None]:
 
 def joined(pieces: Iterable[str]) -> str:
     """Return the pieces of a rendering as one text; raise TooMuch where it would be too long."""
-    pieces_so_far, length = [], 0
-    for piece in pieces:
-        length += len(piece)
-        _require_short(length)
-        pieces_so_far.append(piece)
-    return "".join(pieces_so_far)
+    return "".join(_of_length(pieces))
 
 
 def count_printed(value: Any) -> Any:
@@ -85,8 +80,8 @@ def count_printed(value: Any) -> Any:
 def with_bounds(tree: nodes.Template) -> nodes.Template:
     """Return a template whose loops are counted, and whose joined texts are measured."""
     for loop in list(tree.find_all(nodes.For)):
-        loop.iter = _through(ROUNDS, loop.iter)
-    _wrap_joined(tree)
+        loop.iter = through(ROUNDS, loop.iter)
+    rewrite_fields(tree, _measure_joined)
     return tree
 
 
@@ -165,23 +160,23 @@ def _of_length(items: Any) -> Any:
     return texts
 
 
-def _through(name: str, node: Any) -> Any:
+def through(name: str, node: Any) -> Any:
+    """Return an expression put through a filter."""
     return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
 
 
-def _wrap_joined(node: nodes.Node) -> None:
+def rewrite_fields(node: nodes.Node, rewrite: Callable[[str, Any], Any]) -> None:
+    """Put ``rewrite(name, value)`` into each field of a node, or for each item of its list."""
+    for name, value in list(node.iter_fields()):
+        is_list = isinstance(value, list)
+        setattr(node, name, [rewrite(name, x) for x in value] if is_list else rewrite(name, value))
+
+
+def _measure_joined(_field: str, value: Any) -> Any:
     """Put ``a ~ b`` through the filter that measures it, wherever it stands."""
-    for field, value in node.iter_fields():
-        if isinstance(value, list):
-            setattr(node, field, [_wrapped(item) for item in value])
-        else:
-            setattr(node, field, _wrapped(value))
-
-
-def _wrapped(value: Any) -> Any:
     if isinstance(value, nodes.Node):
-        _wrap_joined(value)
-    return _through(MADE, value) if isinstance(value, nodes.Concat) else value
+        rewrite_fields(value, _measure_joined)
+    return through(MADE, value) if isinstance(value, nodes.Concat) else value
 
 
 def _step(count: int = 1) -> None:

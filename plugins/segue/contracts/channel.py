@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import lru_cache
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Self
 
@@ -285,19 +285,25 @@ class Channel(Definition):
 
 def channel_names() -> list[str]:
     """Return the names of all channels that are installed, sorted."""
-    return sorted({*BUILT_IN, *_installed()})
+    return sorted({*BUILT_IN, *installed("segue.channels")})
 
 
 def channel_class(name: str) -> type[Channel]:
     """Return the class of the channel ``name``; KeyError when there is none."""
-    module, _, attribute = {**BUILT_IN, **_installed()}[name].partition(":")
-    channel: type[Channel] = getattr(importlib.import_module(module), attribute)
+    channel: type[Channel] = class_at({**BUILT_IN, **installed("segue.channels")}[name])
     return channel
 
 
-@lru_cache(maxsize=1)
-def _installed() -> dict[str, str]:
-    return {entry.name: entry.value for entry in entry_points(group="segue.channels")}
+def class_at(place: str) -> Any:
+    """Return the class at ``module:Class``, imported now."""
+    module, _, attribute = place.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+@cache
+def installed(group: str) -> dict[str, str]:
+    """Return what other packages offer under a group of entry points: ``module:Class`` by name."""
+    return {entry.name: entry.value for entry in entry_points(group=group)}
 
 
 def _rendered(value: Any, variables: Mapping[str, Any], path: str) -> Any:

@@ -17,16 +17,13 @@ the snapshot's details by ``segue.contacts.live_look_up``.
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
-from functools import lru_cache
-from importlib.metadata import entry_points
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BeforeValidator
 
-from segue.contracts.channel import Finding, Limit, Tried, templates_in
+from segue.contracts.channel import Finding, Limit, Tried, class_at, installed, templates_in
 from segue.contracts.templates import Template, union
 from segue.documents import Definition, Items, Location, Name, ProblemsFound
 from segue.errors import ContactFailure
@@ -146,16 +143,10 @@ def stand_ins(source: LiveSource | None) -> dict[str, str]:
 
 def source_names() -> list[str]:
     """Return the names of all live sources that are installed, sorted."""
-    return sorted({*BUILT_IN, *_installed()})
+    return sorted({*BUILT_IN, *installed("segue.live_sources")})
 
 
 def source_class(name: str) -> type[LiveSource]:
     """Return the class of the source ``name``; KeyError when there is none."""
-    module, _, attribute = {**BUILT_IN, **_installed()}[name].partition(":")
-    source: type[LiveSource] = getattr(importlib.import_module(module), attribute)
+    source: type[LiveSource] = class_at({**BUILT_IN, **installed("segue.live_sources")}[name])
     return source
-
-
-@lru_cache(maxsize=1)
-def _installed() -> dict[str, str]:
-    return {entry.name: entry.value for entry in entry_points(group="segue.live_sources")}

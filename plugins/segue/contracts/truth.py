@@ -15,6 +15,8 @@ from typing import Any, Self
 
 from jinja2 import Undefined, nodes
 
+from segue.contracts.bounds import rewrite_fields, through
+
 VALUE, WORD = "_value", "_word"  # filters that no template can name
 RESPELLING = ("capitalize", "lower", "string", "trim", "upper")  # Jinja's, that leave its truth
 
@@ -134,12 +136,9 @@ def with_truth(tree: nodes.Template) -> nodes.Template:
 
 def _rewrite(node: Any, *, asked: bool = False) -> None:
     """Rewrite what is below a node; ``asked``: only whether the node itself is true matters."""
-    for name, value in list(node.iter_fields()):
-        is_asked = _is_asked(node, name, asked=asked)
-        if isinstance(value, list):
-            setattr(node, name, [_rewritten(item, asked=is_asked) for item in value])
-        else:
-            setattr(node, name, _rewritten(value, asked=is_asked))
+    rewrite_fields(
+        node, lambda name, value: _rewritten(value, asked=_is_asked(node, name, asked=asked))
+    )
 
 
 def _is_asked(node: nodes.Node, name: str, *, asked: bool) -> bool:
@@ -158,16 +157,12 @@ def _rewritten(node: Any, *, asked: bool) -> Any:
     if not isinstance(node, nodes.Or) or asked:
         return node
     node.left = _as_value(node.left)
-    return _through(WORD, node)
+    return through(WORD, node)
 
 
 def _as_value(node: Any) -> Any:
     """Return the left side of an ``or``, by its value; of ``a and b`` that is ``b``."""
     if not isinstance(node, nodes.And):
-        return _through(VALUE, node)
+        return through(VALUE, node)
     node.right = _as_value(node.right)
     return node
-
-
-def _through(name: str, node: Any) -> Any:
-    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from segue.directory.tables import SnapshotTables
 from segue.segments.conditions.inspection import comparison_data
 from segue.segments.conditions.nodes import (
     AllOf,
@@ -25,9 +26,10 @@ from segue.segments.conditions.nodes import (
     SubscriptionLeaf,
     TransactionsLeaf,
 )
+from segue.segments.consent import opt_states
 from segue.segments.definition import SegmentDefinition
 from segue.segments.evaluation import Evaluator
-from segue.segments.loading import judge
+from segue.segments.loading import judge, load_population
 from segue.segments.population import Population
 from segue.segments.sampling import DRAWS, draw
 
@@ -79,6 +81,33 @@ def explain_segment(
     return _Explainer(alone, segments).explain_segment(segment)
 
 
+@dataclass(frozen=True)
+class Verdict:
+    """One contact at one snapshot; without a tree the contact was not there."""
+
+    snapshot: str
+    tree: Explanation | None
+    opted_in: bool | None
+
+    @property
+    def member(self) -> bool:
+        """True where the contact is in the segment."""
+        return self.tree is not None and self.tree.holds
+
+
+def contact_verdict(segment: SegmentDefinition, tables: SnapshotTables, contact: str) -> Verdict:
+    """Return whether a contact is in a segment and why.
+
+    Raises DataError where the snapshot lacks something that the segment needs.
+    """
+    population = load_population(segment, tables, only=[contact])
+    if population.contacts.empty:
+        return Verdict(tables.snapshot.key, None, None)
+    tree = explain_segment(segment, population, contact)
+    opted_in = bool(opt_states(population, segment.segment)[0])
+    return Verdict(tables.snapshot.key, tree, opted_in)
+
+
 def _alone(population: Population, contact_id: str) -> Population:
     alone = population.only(contact_id)
     if alone.contacts.empty:
@@ -116,7 +145,7 @@ class _Explainer:
         holds = bool(judge(segment, self._population)[0])
         source = segment.imported.path if segment.imported else segment.python
         text = f"{'imported' if segment.imported else 'python'}: {source}"
-        return Explanation(text, holds, _membership(holds), is_leaf=True)
+        return Explanation(text, holds, "member" if holds else "not_member", is_leaf=True)
 
     def explain(self, condition: Condition) -> Explanation:
         holds = bool(self._evaluator.holds(condition)[0])
@@ -182,10 +211,6 @@ def condition_text(condition: Condition) -> str:
             return f"sample: {condition.share} with salt {condition.salt}"
         case ChangeLeaf():
             return f"change: {_comparison_text(condition.comparison)}"
-
-
-def _membership(is_member: bool) -> str:
-    return "member" if is_member else "not_member"
 
 
 def _aggregate_text(leaf: TransactionsLeaf) -> str:

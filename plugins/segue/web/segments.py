@@ -20,9 +20,9 @@ from segue.documents import Document, validate
 from segue.errors import DataError, DefinitionError
 from segue.ledger.queries.sizes import Size, Version
 from segue.segments.definition import SegmentDefinition
+from segue.segments.explanation import Verdict, contact_verdict
 from segue.segments.fitness import require_answers
 from segue.segments.outline import outline
-from segue.segments.verdict import Verdict, contact_verdict
 from segue.web.segment_charts import Course, age, course, is_late
 from segue.web.segment_rights import readable_segments, require_segment, sees_contacts
 from segue.web.visits import ThisVisit, Visit

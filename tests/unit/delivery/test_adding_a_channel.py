@@ -50,9 +50,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     (information / "entry_points.txt").write_text("\n".join(lines))
     (information.parent / "pager_alert.py").write_text(block("python"))
     monkeypatch.syspath_prepend(information.parent)
-    channels._installed.cache_clear()
+    channels.installed.cache_clear()
     yield
-    channels._installed.cache_clear()
+    channels.installed.cache_clear()
     sys.modules.pop("pager_alert", None)
 
 

@@ -43,9 +43,9 @@ from segue.segments.conditions.parsing import parse_condition
 from segue.segments.conditions.registry import Operator, register
 from segue.segments.definition import SegmentDefinition
 from segue.segments.evaluation import evaluate
+from segue.segments.explanation import contact_verdict
 from segue.segments.membership.store import MembershipStore
 from segue.segments.population import Population
-from segue.segments.verdict import contact_verdict
 from segue.testing import RecordingChannel
 from segue.workflows.catalog import Catalog
 from segue.workflows.definition import Branches

@@ -39,9 +39,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     (information / "entry_points.txt").write_text("\n".join(lines))
     (information.parent / "shop_details.py").write_text(block("python"))
     monkeypatch.syspath_prepend(information.parent)
-    live._installed.cache_clear()
+    live.installed.cache_clear()
     yield
-    live._installed.cache_clear()
+    live.installed.cache_clear()
     sys.modules.pop("shop_details", None)
 
 

@@ -9,9 +9,9 @@ from segue.contacts.change import Change
 from segue.delivery.steps import current_consent
 from segue.errors import DataError, DefinitionError
 from segue.segments.definition import SegmentDefinition
+from segue.segments.explanation import contact_verdict
 from segue.segments.membership.changes import segment_changes
 from segue.segments.membership.store import MembershipStore, membership_key, missing_for
-from segue.segments.verdict import contact_verdict
 from tests.unit.segments.home import LATER, Home
 
 WORKFLOW = """

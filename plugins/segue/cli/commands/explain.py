@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
     from segue.directory.tables import SnapshotTables
-    from segue.segments.explanation import Explanation
-    from segue.segments.verdict import Verdict
+    from segue.segments.explanation import Explanation, Verdict
 
 Earlier = Annotated[
     str | None,
@@ -66,8 +65,8 @@ def explain(
     """Show why a contact is in a segment or not: every condition, its value and its verdict."""
     from segue.cli.workspace import Workspace
     from segue.directory.tables import SnapshotTables
+    from segue.segments.explanation import contact_verdict
     from segue.segments.fitness import require_answers
-    from segue.segments.verdict import contact_verdict
 
     workspace = Workspace.open(home)
     definition, directory = load(workspace, segment)

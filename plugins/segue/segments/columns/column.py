@@ -105,6 +105,9 @@ class Column(ABC):
     def value(self, row: int) -> Any:
         """Return one value for people to read: None, text, a number, a boolean or a time."""
 
+    def require_readable(self) -> None:  # noqa: B027 - most can be read
+        """Raise DataError where a condition can ask of the values only whether they are there."""
+
     def verdicts(self, holds: Callable[[Column], Mask]) -> Mask:
         """Return what ``holds`` says of each row: it must judge each value by itself alone."""
         return holds(self)
@@ -127,21 +130,25 @@ class Column(ABC):
     @cached_property
     def numbers(self) -> Numbers:
         """The values as numbers."""
+        self.require_readable()
         return no_numbers(self.size)
 
     @cached_property
     def texts(self) -> Texts:
         """The values as text."""
+        self.require_readable()
         return Texts(pa.chunked_array([pa.nulls(self.size, TEXT)]))
 
     @cached_property
     def booleans(self) -> Booleans:
         """The values as booleans."""
+        self.require_readable()
         return Booleans(~self.everywhere, ~self.everywhere)
 
     @cached_property
     def instants(self) -> Instants:
         """The values as points in time."""
+        self.require_readable()
         return Instants(no_numbers(self.size))
 
     def ignoring_case(self) -> Column:

@@ -6,8 +6,7 @@ never hold, and its complement always, for people whom it was meant to leave out
 
 from __future__ import annotations
 
-from functools import cached_property
-from typing import Any, NoReturn
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
@@ -16,9 +15,8 @@ from segue.directory.column_kinds import ColumnKind
 from segue.directory.plain_columns import ArrowColumn, kind_of, pc
 from segue.directory.python_values import python_value
 from segue.errors import DataError
-from segue.segments.columns.column import Booleans, Column, Texts
-from segue.segments.columns.instants import Instants
-from segue.segments.columns.ordered import Mask, Numbers
+from segue.segments.columns.column import Column
+from segue.segments.columns.ordered import Mask
 from segue.segments.columns.readings import mask_of
 
 _HOLDS = {
@@ -48,26 +46,7 @@ class OpaqueColumn(Column):
     def value(self, row: int) -> Any:
         return python_value(self._values[row])
 
-    @cached_property
-    def numbers(self) -> Numbers:
-        self._refuse()
-
-    @cached_property
-    def texts(self) -> Texts:
-        self._refuse()
-
-    @cached_property
-    def booleans(self) -> Booleans:
-        self._refuse()
-
-    @cached_property
-    def instants(self) -> Instants:
-        self._refuse()
-
-    def ignoring_case(self) -> Column:
-        self._refuse()
-
-    def _refuse(self) -> NoReturn:
+    def require_readable(self) -> None:
         holds = _HOLDS.get(kind_of(self._values.type), str(self._values.type))
         raise DataError(
             f"{self._name} holds {holds}, which a condition reads; allowed operators: is_empty, "

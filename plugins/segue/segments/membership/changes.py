@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any, Protocol
 
@@ -26,9 +27,9 @@ from segue.segments.definition import SegmentDefinition
 from segue.segments.kinds import ChangeKind, RemovalReason
 from segue.segments.membership.slices import Leavers
 from segue.segments.membership.sorted_changes import (
-    CHANGES,
     MEMBERS,
     NotSortedError,
+    changes_of_kinds,
     sorted_changes,
 )
 from segue.segments.transactions import ids_of
@@ -90,8 +91,14 @@ def segment_changes(
     store: Memberships,
 ) -> ChangeSet:
     """Return the changes of ``segment`` from one snapshot to another, under its definition."""
-    find = _plain_segment_changes if segment.asks_outside else _sorted_segment_changes
-    rows, sizes, leavers = find(segment, directory, previous, current, store)
+    if segment.asks_outside:
+        # Each membership is asked for once, on this thread: a team's function may decide it.
+        frames = (store.membership(segment, directory, each) for each in (previous, current))
+        old, now = map(members_table, frames)
+        rows, sizes, leavers = plain_changes(old, now), (len(old), len(now)), None
+    else:
+        pieces = partial(store.pieces, segment, directory)
+        rows, sizes, leavers = _sorted_segment_changes(pieces, previous, current)
     there = None if leavers is None else leavers.ids
     if there is None:
         ids: Any = _removed_ids(rows).to_pylist()
@@ -101,27 +108,8 @@ def segment_changes(
     return ChangeSet(_with_reasons(rows, there), *sizes, sample)
 
 
-def _plain_segment_changes(
-    segment: SegmentDefinition,
-    directory: DirectoryDefinition,
-    previous: Snapshot,
-    current: Snapshot,
-    store: Memberships,
-) -> tuple[pa.Table, tuple[int, int], None]:
-    """Ask for each membership once, on this thread: a team's function may decide it."""
-    old, now = (
-        members_table(store.membership(segment, directory, snapshot))
-        for snapshot in (previous, current)
-    )
-    return plain_changes(old, now), (len(old), len(now)), None
-
-
 def _sorted_segment_changes(
-    segment: SegmentDefinition,
-    directory: DirectoryDefinition,
-    previous: Snapshot,
-    current: Snapshot,
-    store: Memberships,
+    pieces: Callable[..., Iterator[pa.Table]], previous: Snapshot, current: Snapshot
 ) -> tuple[pa.Table, tuple[int, int], Leavers | None]:
     """Compare the memberships piece by piece; few former members are looked for on the way.
 
@@ -131,7 +119,7 @@ def _sorted_segment_changes(
 
     def members(side: int, leavers: Leavers | None = None) -> Iterator[pa.Table]:
         sizes[side] = 0
-        for piece in store.pieces(segment, directory, (previous, current)[side], leavers):
+        for piece in pieces((previous, current)[side], leavers):
             sizes[side] += piece.num_rows
             yield piece
 
@@ -184,19 +172,20 @@ def plain_changes(previous: pa.Table, current: pa.Table) -> pa.Table:
         opted_in[is_in_both] != mask_of(previous.column("opted_in"))[place.drop_null().to_numpy()]
     )
     is_gone = ~mask_of(pc.is_in(old, value_set=now))
-    parts = [
-        _changes(old.filter(pa.array(is_gone)), ChangeKind.REMOVED),
-        _changes(now.filter(pa.array(~is_in_both)), ChangeKind.ADDED),
-        _changes(now.filter(pa.array(is_flipped & opted_in)), ChangeKind.OPTED_IN),
-        _changes(now.filter(pa.array(is_flipped & ~opted_in)), ChangeKind.OPTED_OUT),
-    ]
-    return pa.concat_tables(parts).sort_by("contact_id")
+    return changes_of_kinds(
+        {
+            ChangeKind.REMOVED: old.filter(pa.array(is_gone)),
+            ChangeKind.ADDED: now.filter(pa.array(~is_in_both)),
+            ChangeKind.OPTED_IN: now.filter(pa.array(is_flipped & opted_in)),
+            ChangeKind.OPTED_OUT: now.filter(pa.array(is_flipped & ~opted_in)),
+        }
+    )
 
 
 def enrolments(current: pd.DataFrame) -> pd.DataFrame:
     """Return every member as ``enrolled``, in the form of ``membership_changes``."""
-    everybody = _changes(ids_of(current), ChangeKind.ENROLLED).sort_by("contact_id")
-    return _with_reasons(everybody, _as_ids(()))
+    everybody = {ChangeKind.ENROLLED: ids_of(current)}
+    return _with_reasons(changes_of_kinds(everybody), _as_ids(()))
 
 
 def _with_reasons(changes: pa.Table, still_there: ArrowColumn) -> pd.DataFrame:
@@ -214,11 +203,6 @@ def _with_reasons(changes: pa.Table, still_there: ArrowColumn) -> pd.DataFrame:
 def _removed_ids(changes: pa.Table) -> ArrowColumn:
     is_removed = pc.equal(changes.column("change"), pa.scalar(ChangeKind.REMOVED, TEXT))
     return changes.filter(is_removed).column("contact_id")
-
-
-def _changes(ids: ArrowColumn, kind: ChangeKind) -> pa.Table:
-    columns: list[Any] = [ids, pa.repeat(pa.scalar(kind, TEXT), len(ids))]
-    return pa.table(columns, schema=CHANGES)
 
 
 def members_table(frame: pd.DataFrame) -> pa.Table:

@@ -8,7 +8,7 @@ ids that share the eight bytes with another of their own side need the plain way
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -73,20 +73,19 @@ def _range_changes(
 def _changes(previous: pa.Table, current: pa.Table, former_keys: Keys, keys: Keys) -> pa.Table:
     """Compare members whose keys are strictly ascending on each side."""
     there, here = _same_contacts(previous.column(0), current.column(0), former_keys, keys)
-    is_gone, is_new = (
-        np.ones(len(former_keys), dtype=bool),
-        np.ones(len(keys), dtype=bool),
-    )
+    is_gone, is_new = np.ones(len(former_keys), dtype=bool), np.ones(len(keys), dtype=bool)
     is_gone[there], is_new[here] = False, False
     opted_in = mask_of(current.column(1))[here]
     is_flipped = opted_in != mask_of(previous.column(1))[there]
-    parts = [
-        _of_kind(previous.column(0), np.flatnonzero(is_gone), ChangeKind.REMOVED),
-        _of_kind(current.column(0), np.flatnonzero(is_new), ChangeKind.ADDED),
-        _of_kind(current.column(0), here[is_flipped & opted_in], ChangeKind.OPTED_IN),
-        _of_kind(current.column(0), here[is_flipped & ~opted_in], ChangeKind.OPTED_OUT),
-    ]
-    return pa.concat_tables(parts).sort_by("contact_id")
+    ids = current.column(0)
+    return changes_of_kinds(
+        {
+            ChangeKind.REMOVED: previous.column(0).filter(pa.array(is_gone)),
+            ChangeKind.ADDED: ids.filter(pa.array(is_new)),
+            ChangeKind.OPTED_IN: pc.take(ids, pa.array(here[is_flipped & opted_in])),
+            ChangeKind.OPTED_OUT: pc.take(ids, pa.array(here[is_flipped & ~opted_in])),
+        }
+    )
 
 
 def _same_contacts(
@@ -102,9 +101,13 @@ def _same_contacts(
     return there[same], here[same]
 
 
-def _of_kind(ids: ArrowColumn, rows: Any, kind: ChangeKind) -> pa.Table:
-    columns: list[Any] = [pc.take(ids, pa.array(rows)), pa.repeat(pa.scalar(kind, TEXT), len(rows))]
-    return pa.table(columns, schema=CHANGES)
+def changes_of_kinds(ids_by_kind: Mapping[ChangeKind, Any]) -> pa.Table:
+    """Return contact_id and change, sorted by id, of the contacts that make each kind."""
+    columns = [
+        [ids, pa.repeat(pa.scalar(kind, TEXT), len(ids))] for kind, ids in ids_by_kind.items()
+    ]
+    tables = [pa.table(pair, schema=CHANGES) for pair in columns]
+    return pa.concat_tables(tables).sort_by("contact_id")
 
 
 def _repeated_ids(keys: Keys) -> Keys:
