@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from segue.directory.definition import UNSUBSCRIBED, DirectoryDefinition
-from segue.directory.plain_columns import TEXT, ArrowColumn, is_text, pc, plain
+from segue.directory.plain_columns import TEXT, ArrowColumn, is_number, is_text, pc, plain
 from segue.directory.python_values import python_value, python_values
 
 Item = TypeVar("Item")
@@ -112,7 +112,7 @@ def opt_states(column: ArrowColumn) -> tuple[ArrowColumn, ArrowColumn]:
         missing = missing_ids(column)
         true = pc.is_in(text, value_set=pa.array(TRUE_WORDS, TEXT))
         false = pc.is_in(text, value_set=pa.array(FALSE_WORDS, TEXT))
-    elif pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+    elif is_number(kind):
         number = column.cast(pa.float64(), safe=False)
         missing = pc.is_null(column)
         true, false = pc.equal(number, 1.0), pc.equal(number, 0.0)
@@ -206,14 +206,10 @@ def unknown_scopes(rows: pa.Table, directory: DirectoryDefinition) -> ArrowColum
     ``opted_in`` may be as the files have it.
     """
     scopes = plain(rows.column("scope"))
-    scopes_of_ours = [
-        scope for scope in python_values(pc.unique(scopes)) if is_scope(scope, directory)
-    ]
-    unknown = pc.invert(pc.is_in(scopes, value_set=pa.array(scopes_of_ours, scopes.type)))
-    is_out: ArrowColumn = pc.fill_null(
-        pc.invert(opt_states(plain(rows.column("opted_in")))[0]), False
-    )
-    marks: ArrowColumn = pc.and_(unknown, is_out)
+    ours = [scope for scope in python_values(pc.unique(scopes)) if is_scope(scope, directory)]
+    unknown = pc.invert(pc.is_in(scopes, value_set=pa.array(ours, scopes.type)))
+    states, _ = opt_states(plain(rows.column("opted_in")))
+    marks: ArrowColumn = pc.and_(unknown, pc.fill_null(pc.invert(states), False))
     return marks
 
 

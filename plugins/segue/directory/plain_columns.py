@@ -81,30 +81,20 @@ _WIDENED = {pa.float16(): _from_halves, pa.float32(): _from_floats}
 
 def is_text(kind: pa.DataType) -> bool:
     """Tell whether a type holds text."""
-    return any(
-        test(kind)
-        for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
-    )
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(test(kind) for test in tests)
 
 
 def is_bytes(kind: pa.DataType) -> bool:
     """Tell whether a type holds bytes."""
-    return any(
-        test(kind)
-        for test in (
-            pa.types.is_binary,
-            pa.types.is_large_binary,
-            pa.types.is_binary_view,
-            pa.types.is_fixed_size_binary,
-        )
-    )
+    tests = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+    return any(test(kind) for test in (*tests, pa.types.is_fixed_size_binary))
 
 
 def is_number(kind: pa.DataType) -> bool:
     """Tell whether a type holds numbers."""
-    return any(
-        test(kind) for test in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
-    )
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
+    return any(test(kind) for test in tests)
 
 
 _KINDS: tuple[tuple[Callable[[pa.DataType], bool], ColumnKind], ...] = (
@@ -145,9 +135,9 @@ def id_text(column: ArrowColumn) -> ArrowColumn:
                 f"contact ids are {own_kind} with bytes that are not UTF-8; allowed: text, or "
                 "whole numbers of an integer type"
             ) from None
-    if is_text(kind) or pa.types.is_null(kind):  # null: a table without rows, or ids without values
-        return column.cast(TEXT)
-    if pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0):
+    is_whole = pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0)
+    # null: a table without rows, or ids without values
+    if is_text(kind) or pa.types.is_null(kind) or is_whole:
         return column.cast(TEXT)
     raise DataError(f"contact ids are {kind}; allowed: text, or whole numbers of an integer type")
 

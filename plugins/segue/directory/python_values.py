@@ -66,10 +66,6 @@ def _duration(scalar: Any) -> timedelta | None:
     return value.to_pytimedelta() if isinstance(value, pd.Timedelta) else value
 
 
-def _list(scalar: Any) -> list[Any]:
-    return python_values(scalar.values)
-
-
 def _struct(scalar: Any) -> dict[str, Any]:
     fields = (scalar.type.field(index) for index in range(scalar.type.num_fields))
     return {field.name: python_value(scalar[index]) for index, field in enumerate(fields)}
@@ -81,20 +77,12 @@ def _map(scalar: Any) -> list[tuple[Any, Any]]:
     return list(zip(keys, items, strict=True))
 
 
-def _dictionary_value(scalar: Any) -> Any:
-    return python_value(scalar.value)
-
-
-def _is_list(kind: pa.DataType) -> bool:
-    tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    return any(test(kind) for test in tests)
-
-
+_LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 _READERS: tuple[tuple[Callable[[Any], bool], Callable[[Any], Any]], ...] = (
     (pa.types.is_timestamp, _time),
     (pa.types.is_duration, _duration),
     (pa.types.is_map, _map),
-    (_is_list, _list),
+    *((test, lambda scalar: python_values(scalar.values)) for test in _LISTS),
     (pa.types.is_struct, _struct),
-    (pa.types.is_dictionary, _dictionary_value),
+    (pa.types.is_dictionary, lambda scalar: python_value(scalar.value)),
 )

@@ -44,7 +44,13 @@ class TableSlice:
 
         Text of which there are few different values may be a dictionary.
         """
-        return self.table.read_slice(self.part, columns)
+        table, part = self.table, self.part
+        sources = table.sources_of(columns)
+        own = list(dict.fromkeys(sources[name] for name in columns))
+        with table.located_errors():
+            rows = in_types(part.read(own, sources[ID]), table.types, part.name, table.parts)
+        own_columns = rows.select([sources[name] for name in columns])
+        return table.sound_rows(own_columns.rename_columns(list(columns)))
 
     def bounds(self, column: str) -> tuple[Any, Any] | None:
         """Return the least and the greatest value of a column, where the file notes them."""
@@ -179,7 +185,7 @@ class StoredTable:
         """
         sources = self.sources_of(self.sources if columns is None else columns)
         ids = None if only is None else pa.array(list(dict.fromkeys(only)), TEXT)
-        return self._sound_rows(_concat(self._read_parts(sources, ids)))
+        return self.sound_rows(_concat(self._read_parts(sources, ids)))
 
     def slices(self) -> list[TableSlice]:
         """Return the pieces that it can be read in, in the order of its rows."""
@@ -187,15 +193,6 @@ class StoredTable:
         with self.located_errors():
             pieces = [piece for part in parts for piece in part.slices()]
         return [TableSlice(self, piece) for piece in pieces]
-
-    def read_slice(self, piece: Slice, columns: Sequence[str]) -> pa.Table:
-        """Read a slice; for ``TableSlice.read``."""
-        sources = self.sources_of(columns)
-        own = list(dict.fromkeys(sources[name] for name in columns))
-        with self.located_errors():
-            rows = in_types(piece.read(own, sources[ID]), self.types, piece.name, self.parts)
-        own_columns = rows.select([sources[name] for name in columns])
-        return self._sound_rows(own_columns.rename_columns(list(columns)))
 
     def locate(self, *columns: str) -> LocatedRows:
         """Return all rows' ids and ``columns``, unchecked, and the place of each row."""
@@ -219,7 +216,7 @@ class StoredTable:
             for rows in rows_of_parts
         ]
 
-    def _sound_rows(self, rows: pa.Table) -> pa.Table:
+    def sound_rows(self, rows: pa.Table) -> pa.Table:
         """Return rows whose ids are all there, with opt states as booleans; or raise DataError.
 
         Ids that no ledger can keep are ids: who acts on a contact leaves those out.

@@ -68,24 +68,17 @@ def broken_opt_states(
 
     Of the tables ``names`` the column of opt states is read, and nothing else.
     """
-    with_states = [tables.table(name) for name in names if _opt_state_of(tables, name) is not None]
+    there = [tables.table(name) for name in names if tables.has(name)]
+    with_states = [table for table in there if OPT_STATES[table.name][0] in table.sources]
     problems = [(table.name, _why_unsound(table)) for table in with_states]
     return [CheckFinding(name, message) for name, message in problems if message is not None]
 
 
-def _opt_state_of(tables: SnapshotTables, name: str) -> str | None:
-    """Return what the files of a table call its opt state; None where they have none."""
-    return tables.table(name).sources.get(OPT_STATES[name][0]) if tables.has(name) else None
-
-
 def _why_unsound(table: StoredTable) -> str | None:
     """Return why the opt states of a table cannot be read."""
-
-    def read(piece: TableSlice) -> None:
-        piece.read([OPT_STATES[table.name][0]])
-
+    column = OPT_STATES[table.name][0]
     try:
-        in_parallel(read, table.slices())
+        in_parallel(lambda piece: piece.read([column]).num_rows, table.slices())
     except DataError as error:
         return str(error)
     return None

@@ -42,7 +42,7 @@ from segue.segments.conditions.registry import Moment, find_operator
 from segue.segments.consent import list_states, opt_states
 from segue.segments.population import Population
 from segue.segments.sampling import is_drawn
-from segue.segments.transactions import Rows, Verdicts, group_rows, ids_of, visible_rows
+from segue.segments.transactions import Rows, Verdicts, group_rows, ids_of
 
 Decided = Mapping[int, Mask]  # by id(): leaves that compare equal may differ, as 1 and true
 ValueLeaf = FieldLeaf | TransactionsLeaf | ChangeLeaf
@@ -197,7 +197,7 @@ class Evaluator:
 
     def _in_time(self, leaf: TransactionsLeaf) -> Mask:
         dates = self._transactions.column("date").instants
-        visible = visible_rows(dates, self._moment)
+        visible = dates.below(self._moment.as_of)  # whatever is dated later does not exist
         if leaf.in_past is None:
             return visible
         return visible & dates.at_least(self._moment.before(leaf.in_past))

@@ -17,10 +17,8 @@ import pyarrow as pa
 from segue.directory.plain_columns import TEXT, ArrowColumn, pc
 from segue.segments.columns.column import Column, InstantColumn, NumberColumn
 from segue.segments.columns.id_keys import IdSet, Keys
-from segue.segments.columns.instants import Instants
 from segue.segments.columns.ordered import Groups, Mask, ScaledIntegers
 from segue.segments.columns.readings import mask_of
-from segue.segments.conditions.registry import Moment
 
 
 class Rows:
@@ -114,11 +112,6 @@ def group_rows(
     rows = np.zeros(len(visible), dtype=bool)
     rows[row_numbers[has_contact]] = True
     return Rows(column, rows, groups, len(contacts), zone)
-
-
-def visible_rows(dates: Instants, moment: Moment) -> Mask:
-    """Return which rows exist: dated, and before as-of."""
-    return dates.below(moment.as_of)
 
 
 def ids_of(frame: pd.DataFrame) -> ArrowColumn:

@@ -9,6 +9,7 @@ Messages show contact ids and the shapes of values (``99/99/9999``), never the v
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -131,8 +132,9 @@ def condition_uses(condition: Condition, table: str = "contacts") -> Iterator[Us
 
 
 def _readings_of(leaf: FieldLeaf) -> set[Reading]:
-    tests = [test for test in leaf.comparison.tests if not _asks_whether_set(test)]
-    readings = {_reading_of(test) or Reading.TEXT for test in tests}
+    tests = leaf.comparison.tests
+    readers = [test for test in tests if find_operator(test.operator).operator.name != "is_empty"]
+    readings = {_reading_of(test) or Reading.TEXT for test in readers}
     # what can be read as a date or number is text
     return readings - {Reading.TEXT} if len(readings) > 1 else readings
 
@@ -160,10 +162,6 @@ def text_uses(tables: SnapshotTables, besides: Collection[tuple[str, str]] = ())
 _AGGREGATED = dict.fromkeys(("sum", "mean", "min", "max"), Reading.NUMBER) | dict.fromkeys(
     ("earliest", "latest"), Reading.DATE
 )
-
-
-def _asks_whether_set(test: Test) -> bool:
-    return find_operator(test.operator).operator.name == "is_empty"
 
 
 def _reading_of(test: Test) -> Reading | None:
@@ -339,10 +337,6 @@ def _is_utf8(values: ArrowColumn) -> bool:
     )
 
 
-def _no_boolean(values: Column) -> Mask:
-    return ~(values.missing | values.booleans.true | values.booleans.false)
-
-
 def _no_zone(values: Column) -> Mask:
     texts = Texts(pc.utf8_trim_whitespace(values.texts.arrow)).ignoring_case()
     return ~(values.missing | texts.one_of(list(zone_spellings())))
@@ -351,19 +345,18 @@ def _no_zone(values: Column) -> Mask:
 _JUDGES: dict[Reading, Callable[[Column], Mask]] = {
     Reading.DATE: lambda values: ~(values.missing | values.instants.present),
     Reading.NUMBER: lambda values: ~(values.missing | values.numbers.present),
-    Reading.BOOLEAN: _no_boolean,
+    Reading.BOOLEAN: lambda column: (
+        ~(column.missing | column.booleans.true | column.booleans.false)
+    ),
     Reading.ZONE: _no_zone,
     Reading.TEXT: lambda values: ~values.everywhere,  # beside what is no text
 }
 
 
-_BYTES = "bytes that are not UTF-8"
-
-
 def _shape(value: object) -> str:
     """Return what a value looks like without what it says: ``99.99.9999``, ``£9,999.99``."""
     if value is None:
-        return _BYTES
+        return "bytes that are not UTF-8"
     text = str(value)
     shape = re.sub(r"[^\W\d_]", lambda letter: "A" if letter[0].isupper() else "a", text)
     shape = re.sub(r"\d", "9", shape)
@@ -411,10 +404,9 @@ def find_words_for_nothing(tables: SnapshotTables, table: str) -> list[WordsForN
     pieces = in_parallel(lambda piece: _nothings(piece, names), tables.slices(table))
     findings = []
     for place, name in enumerate(names):
-        counts: dict[str, int] = {}
+        counts: Counter[str] = Counter()
         for piece in pieces:
-            for word, count in piece[place].items():
-                counts[word] = counts.get(word, 0) + count
+            counts.update(piece[place])
         if counts:
             words = sorted(counts, key=lambda word: (-counts[word], word))[:_EXAMPLES]
             findings.append(WordsForNothing(table, name, sum(counts.values()), tuple(words)))

@@ -14,7 +14,7 @@ from upath import UPath
 
 from segue.directory.definition import DirectoryDefinition
 from segue.directory.snapshots import Snapshot
-from segue.directory.stored_table import StoredTable
+from segue.directory.stored_table import TableSlice
 from segue.directory.tables import SnapshotTables
 from segue.errors import DataError
 from segue.segments.columns.column_source import column_of
@@ -206,9 +206,9 @@ def test_text_that_is_not_utf8_is_counted_whatever_it_is_used_for(folder, column
 def test_text_of_typed_files_is_proven_without_reading_whose_it_is(folder, monkeypatch):
     """The ids are the most of a table; they are read where there is somebody to name."""
     asked = []
-    read = StoredTable.read_slice
+    read = TableSlice.read
     monkeypatch.setattr(
-        StoredTable, "read_slice", lambda self, *a: (asked.append(a[1]), read(self, *a))[1]
+        TableSlice, "read", lambda self, columns: (asked.append(columns), read(self, columns))[1]
     )
     sound, bad = (pa.array([first, b"y", None]).view(pa.string()) for first in (b"x", b"\xff"))
     for values, ids in ((sound, False), (sound.dictionary_encode(), False), (bad, True)):

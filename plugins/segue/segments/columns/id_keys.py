@@ -117,8 +117,8 @@ def _group_part(ids: ArrowColumn, keys: Keys, rows: Rows) -> tuple[Rows, Groups]
     groups[order] = np.cumsum(first) - 1
     firsts, repeats = rows.take(order[first]), order[~first]
     originals = firsts.take(groups.take(repeats))
-    same = _equal(_take(ids, rows.take(repeats)), _take(ids, originals))
-    return (firsts, groups) if same else None
+    same = pc.all(pc.equal(_take(ids, rows.take(repeats)), _take(ids, originals)))
+    return None if same.as_py() is False else (firsts, groups)
 
 
 def all_differ(parts: Sequence[Keys]) -> bool:
@@ -199,10 +199,6 @@ def _group_plainly(ids: ArrowColumn) -> tuple[Rows, Groups]:
 def _take(ids: ArrowColumn, rows: npt.NDArray[Any]) -> ArrowColumn:
     selection: ArrowColumn = pc.take(ids, pa.array(rows))
     return selection
-
-
-def _equal(some: ArrowColumn, others: ArrowColumn) -> bool:
-    return bool(pc.all(pc.equal(some, others)).as_py() is not False)
 
 
 def _by_length(ids: ArrowColumn, keys_of: Callable[[Bytes], Keys]) -> Keys:

@@ -82,7 +82,8 @@ class Numbers(Ordered[int | float]):
 
     def means(self, groups: Groups, size: int) -> Doubles:
         """Return the mean of each group, rounded to a double; missing where a group has none."""
-        return _means(self.sums(groups, size), _counts(self.present, groups, size))
+        counts = np.bincount(groups[self.present], minlength=size).astype(np.int64)
+        return _means(self.sums(groups, size), counts)
 
     @abstractmethod
     def least(self, groups: Groups, size: int) -> Numbers:
@@ -337,11 +338,6 @@ def _nearest_double(operand: int | float) -> float:
         return float(operand)
     except OverflowError:
         return math.inf if operand > 0 else -math.inf
-
-
-def _counts(present: Mask, groups: Groups, size: int) -> npt.NDArray[np.int64]:
-    """Return how many present values each group has."""
-    return np.bincount(groups[present], minlength=size).astype(np.int64)
 
 
 def _means(sums: Numbers, counts: npt.NDArray[np.int64]) -> Doubles:

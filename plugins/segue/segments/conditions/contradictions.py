@@ -123,14 +123,12 @@ def _are_opposite(one: Test, other: Test) -> bool:
     if first.operator is second.operator and first.negated is not second.negated:
         inner, outer = (other, one) if first.negated else (one, other)
         return inner.data == outer.data or (
-            inner.operator == "between" and _is_around(outer.operand, inner.operand)
+            inner.operator == "between"
+            and outer.operand[0] <= inner.operand[0]
+            and inner.operand[1] <= outer.operand[1]
         )
     is_about_missing = "is_empty" in (one.operator, other.operator)
     return is_about_missing and not (first.negated or second.negated)
-
-
-def _is_around(outer: tuple[float, float], inner: tuple[float, float]) -> bool:
-    return outer[0] <= inner[0] and inner[1] <= outer[1]
 
 
 def _have_no_time(one: Test, other: Test) -> bool:

@@ -112,7 +112,7 @@ def sliced_members(
 
     judgements = in_parallel(judge, tables.slices("contacts"))
     keys = [each.keys for each in judgements]
-    if not _are_unique(keys):
+    if not any(map(len, keys)) or not all_differ(keys):
         return None
     if leavers is not None:
         leavers.note((each.former_members for each in judgements), sample_of(keys))
@@ -126,11 +126,6 @@ class _Judgement:
     members: pa.Table
     former_members: ArrowColumn  # ids of others whose keys are those of former members
     keys: Keys  # of all, ascending
-
-
-def _are_unique(keys: Sequence[Keys]) -> bool:
-    """Tell whether there are keys, and each is another one."""
-    return any(map(len, keys)) and all_differ(keys)
 
 
 def is_judged_row_by_row(condition: Condition) -> bool:
@@ -200,7 +195,7 @@ class _Leaf:
     def columns(self) -> list[str]:
         """The columns that count once rows are chosen."""
         field = self.condition.field
-        return list(dict.fromkeys([ID, *([] if field is None else [field])]))
+        return list(dict.fromkeys([ID, field or ID]))
 
     def in_time(self, piece: TableSlice) -> bool | None:
         """Tell by the dates that a file notes whether all rows of a slice count, or none can.
@@ -221,13 +216,11 @@ class _Leaf:
     def verdicts(self, rows_of_pieces: Sequence[pa.Table | None]) -> Verdicts:
         """Judge every contact by its counted rows."""
         some = [rows for rows in rows_of_pieces if rows is not None]
-        rows = pa.concat_tables(some, promote_options="permissive") if some else self._no_rows()
+        none = pa.table({name: pa.nulls(0, TEXT) for name in self.columns})
+        rows = pa.concat_tables(some, promote_options="permissive") if some else none
         rows = rows.combine_chunks()  # ids are taken from anywhere
         evaluator = Evaluator(replace(self.base, transactions=as_frame(rows)))
         return evaluator.judge_groups(self.condition, rows.column(ID))
-
-    def _no_rows(self) -> pa.Table:
-        return pa.table({name: pa.nulls(0, TEXT) for name in self.columns})
 
 
 def _counted_rows(
