@@ -27,8 +27,8 @@ from segue.segments.conditions.aggregates import aggregate_names
 from segue.segments.conditions.parsing import parse_condition
 from segue.segments.conditions.registry import Reading, find_operator, operator_names
 from segue.segments.evaluation import evaluate
-from segue.segments.membership.changes import membership_changes
 from segue.segments.population import Population
+from tests.unit.segments.home import membership_changes
 
 ZONES = [ZoneInfo("UTC"), ZoneInfo("Europe/London"), ZoneInfo("America/St_Johns")]
 AS_OF = datetime(2026, 11, 23, tzinfo=UTC)

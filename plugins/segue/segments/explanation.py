@@ -63,12 +63,6 @@ class Explanation:
     tests: Sequence[TestVerdict] = ()  # of a leaf that compares a value, sorted by operator
 
 
-def explain(condition: Condition, population: Population, contact_id: str) -> Explanation:
-    """Return the verdict of every node for one contact; raise KeyError if it is not there."""
-    alone = _alone(population, contact_id)
-    return _Explainer(alone, {}).explain(condition)
-
-
 def explain_segment(
     segment: SegmentDefinition, population: Population, contact_id: str
 ) -> Explanation:
@@ -76,7 +70,9 @@ def explain_segment(
 
     ``population`` is as ``load_population`` returns it. Raises KeyError for an unknown contact.
     """
-    alone = _alone(population, contact_id)
+    alone = population.only(contact_id)
+    if alone.contacts.empty:
+        raise KeyError(contact_id)
     segments = {other.segment: other for other in (*segment.refers_to, segment)}
     return _Explainer(alone, segments).explain_segment(segment)
 
@@ -106,13 +102,6 @@ def contact_verdict(segment: SegmentDefinition, tables: SnapshotTables, contact:
     tree = explain_segment(segment, population, contact)
     opted_in = bool(opt_states(population, segment.segment)[0])
     return Verdict(tables.snapshot.key, tree, opted_in)
-
-
-def _alone(population: Population, contact_id: str) -> Population:
-    alone = population.only(contact_id)
-    if alone.contacts.empty:
-        raise KeyError(contact_id)
-    return alone
 
 
 class _Explainer:

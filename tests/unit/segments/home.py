@@ -5,8 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+
+from segue.directory.plain_columns import TEXT
 from segue.directory.snapshots import find_snapshot
 from segue.directory.tables import SnapshotTables
+from segue.segments.membership.changes import members_table, plain_changes, with_reasons
 from segue.segments.membership.store import membership
 from segue.workflows.catalog import Catalog
 
@@ -56,3 +60,10 @@ class Home:
 
     def ids(self, name: str, key: str = "2026-11-22") -> list[str]:
         return [contact for contact, _ in self.members(name, key)]
+
+
+def membership_changes(previous, current, *, current_contact_ids):
+    """Return the changes between two frames of members, compared plainly, with their reasons."""
+    plain = plain_changes(members_table(previous), members_table(current))
+    ids = pa.chunked_array([pa.array(list(current_contact_ids), TEXT)])
+    return with_reasons(plain, ids)

@@ -12,8 +12,9 @@ import pytest
 
 from segue.errors import DataError
 from segue.segments.conditions.parsing import parse_condition, parse_workflow_condition
+from segue.segments.definition import SegmentDefinition
 from segue.segments.evaluation import evaluate
-from segue.segments.explanation import explain
+from segue.segments.explanation import explain_segment
 from segue.segments.population import Population
 
 LONDON = ZoneInfo("Europe/London")
@@ -246,15 +247,14 @@ def test_an_explanation_shows_value_and_verdict_at_each_node():
     people = population(
         {"contact_id": ["a", "b", "c"], "tier": ["gold", "silver", None]}, transactions=SALES
     )
-    condition = parse_condition(
-        {
-            "all": [
-                {"field": "tier", "equals": "gold"},
-                {"not": {"transactions": {"in_past": "30d"}, "count": {"at_least": 5}}},
-            ]
-        }
-    )
-    tree = explain(condition, people, "a")
+    match = {
+        "all": [
+            {"field": "tier", "equals": "gold"},
+            {"not": {"transactions": {"in_past": "30d"}, "count": {"at_least": 5}}},
+        ]
+    }
+    segment = SegmentDefinition(segment="few", directory="customers", match=match)
+    tree = explain_segment(segment, people, "a")
     assert (tree.text, tree.holds, tree.value) == ("all of", True, None)
     tier, negation = tree.children
     assert (tier.text, tier.value, tier.holds) == ("tier: equals gold", "gold", True)
@@ -262,9 +262,11 @@ def test_an_explanation_shows_value_and_verdict_at_each_node():
     (count,) = negation.children
     assert count.text == "count of transactions (in_past 30d): at_least 5"
     assert (count.value, count.holds) == (2, False)
-    assert explain(condition, people, "c").children[0].value is None
+    assert explain_segment(segment, people, "c").children[0].value is None
 
 
 def test_explaining_somebody_unknown_is_a_key_error():
+    match = {"field": "contact_id", "is_set": True}
+    segment = SegmentDefinition(segment="all_of_them", directory="customers", match=match)
     with pytest.raises(KeyError):
-        explain(parse_condition({"field": "contact_id", "is_set": True}), population(), "x")
+        explain_segment(segment, population(), "x")

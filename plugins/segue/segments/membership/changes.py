@@ -1,13 +1,13 @@
 """Who crossed the line of a segment between two snapshots (docs/design.md, "Changes").
 
-``membership_changes`` is the plain path: ids are compared as they are, through one hash table of
+``plain_changes`` is the plain path: ids are compared as they are, through one hash table of
 the previous members, in any order. ``segment_changes`` takes memberships as they are stored, in
 the order of ids, and compares them in one pass (sorted_changes.py), which gives the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -34,6 +34,7 @@ from segue.segments.membership.sorted_changes import (
 )
 from segue.segments.transactions import ids_of
 
+NOBODY: ArrowColumn = pa.chunked_array([], TEXT)
 _FEW = 1_000_000  # former members who are looked for among the contacts as these are judged
 
 
@@ -41,7 +42,7 @@ _FEW = 1_000_000  # former members who are looked for among the contacts as thes
 class ChangeSet:
     """The changes of a segment between two snapshots, and how many members each side has.
 
-    ``changes`` is as ``membership_changes`` returns it. ``sample`` is of the current contacts' ids
+    ``changes`` is as ``with_reasons`` returns it. ``sample`` is of the current contacts' ids
     (turnover.py), where they were all read.
     """
 
@@ -69,20 +70,6 @@ class Memberships(Protocol):
         """Yield the same, in consecutive Arrow tables; ``leavers`` may be found on the way."""
 
 
-def membership_changes(
-    previous: pd.DataFrame, current: pd.DataFrame, *, current_contact_ids: Collection[str]
-) -> pd.DataFrame:
-    """Return one row per change: contact_id, change, reason; sorted by contact_id (byte order).
-
-    ``previous`` and ``current`` have unique contact_id and opted_in, in any order.
-    ``current_contact_ids`` decides why somebody was removed: not among them is ``deleted``. It
-    needs to hold only those of the removed that still exist. ``reason`` is empty for other kinds;
-    one contact makes at most one change.
-    """
-    plain = plain_changes(members_table(previous), members_table(current))
-    return _with_reasons(plain, _as_ids(current_contact_ids))
-
-
 def segment_changes(
     segment: SegmentDefinition,
     directory: DirectoryDefinition,
@@ -103,9 +90,9 @@ def segment_changes(
     if there is None:
         ids: Any = _removed_ids(rows).to_pylist()
         contacts = SnapshotTables(directory, current).contacts((), only=ids) if ids else None
-        there = _as_ids(()) if contacts is None else ids_of(contacts)
+        there = NOBODY if contacts is None else ids_of(contacts)
     sample = None if leavers is None else leavers.sample
-    return ChangeSet(_with_reasons(rows, there), *sizes, sample)
+    return ChangeSet(with_reasons(rows, there), *sizes, sample)
 
 
 def _sorted_segment_changes(
@@ -183,13 +170,17 @@ def plain_changes(previous: pa.Table, current: pa.Table) -> pa.Table:
 
 
 def enrolments(current: pd.DataFrame) -> pd.DataFrame:
-    """Return every member as ``enrolled``, in the form of ``membership_changes``."""
+    """Return every member as ``enrolled``, in the form of ``with_reasons``."""
     everybody = {ChangeKind.ENROLLED: ids_of(current)}
-    return _with_reasons(changes_of_kinds(everybody), _as_ids(()))
+    return with_reasons(changes_of_kinds(everybody), NOBODY)
 
 
-def _with_reasons(changes: pa.Table, still_there: ArrowColumn) -> pd.DataFrame:
-    """Add why a contact was removed: ``deleted`` unless it is among those still there."""
+def with_reasons(changes: pa.Table, still_there: ArrowColumn) -> pd.DataFrame:
+    """Return one row per change: contact_id, change, reason; sorted by contact_id (byte order).
+
+    ``reason`` says why a contact was removed: ``deleted`` unless it is among those still there, of
+    whom only the removed matter. It is empty for other kinds; one contact makes at most one change.
+    """
     ids = changes.column("contact_id")
     # The few that changed are looked up by a table of themselves: still_there may be everybody.
     there = still_there.filter(pc.is_in(still_there, value_set=ids))
@@ -209,9 +200,3 @@ def members_table(frame: pd.DataFrame) -> pa.Table:
     """Return a membership as an Arrow table."""
     states = pa.array(frame["opted_in"].to_numpy(dtype=bool))
     return pa.table([ids_of(frame), pa.chunked_array([states])], schema=MEMBERS)
-
-
-def _as_ids(ids: Collection[str]) -> ArrowColumn:
-    if isinstance(ids, pd.Series):
-        return ids_of(ids.to_frame("contact_id"))
-    return pa.chunked_array([pa.array(list(ids), TEXT)])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from segue.segments.membership.changes import enrolments, membership_changes
+from segue.segments.membership.changes import enrolments
+from tests.unit.segments.home import membership_changes
 
 
 def members(**states):
