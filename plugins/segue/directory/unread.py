@@ -48,14 +48,15 @@ def refuse_unread(tables: SnapshotTables, *, rows: bool = True) -> None:
 
 
 def subscriptions_in_force(
-    tables: SnapshotTables, *, only: Collection[str] | None = None
-) -> pd.DataFrame:
-    """Return the rows of subscriptions, as ``SnapshotTables.rows`` does.
+    tables: SnapshotTables, only: Collection[str] | None
+) -> pd.DataFrame | None:
+    """Return the rows of subscriptions, as ``SnapshotTables.rows`` does; None without the table.
 
     Raises DataError where one opts out of what nobody knows, too: it would have no effect.
     """
-    columns = ["scope", "opted_in"]
-    rows = tables.table("subscriptions").read(columns, only)
+    if not tables.has("subscriptions"):
+        return None
+    rows = tables.table("subscriptions").read(["scope", "opted_in"], only)
     if pc.any(checks.unknown_scopes(rows, tables.directory)).as_py():
         refuse_unread(tables)
     return as_frame(rows)

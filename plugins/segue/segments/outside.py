@@ -96,21 +96,19 @@ def opted_out_by_import(segment: SegmentDefinition, tables: SnapshotTables) -> A
 
 def outside_version(segment: SegmentDefinition, snapshot: Snapshot) -> list[Any]:
     """Return what changes when the imported tables do that ``segment`` follows from."""
-    places = [
-        UPath(part.import_location(snapshot.key))
-        for part in (segment, *segment.refers_to)
-        if part.imported is not None
-    ]
-    return [[place.name, *_version(place)] for place in places]
+    places = _imports(segment, snapshot)
+    return [[UPath(place).name, *_version(UPath(place))] for place in places]
 
 
 def outside_missing(segment: SegmentDefinition, snapshot: Snapshot) -> list[str]:
     """Return the imported tables that ``segment`` needs and that are not there."""
-    return [
-        f"the imported membership {without_password(part.import_location(snapshot.key))}"
-        for part in (segment, *segment.refers_to)
-        if part.imported is not None and not _version(UPath(part.import_location(snapshot.key)))
-    ]
+    missing = (each for each in _imports(segment, snapshot) if not _version(UPath(each)))
+    return [f"the imported membership {without_password(place)}" for place in missing]
+
+
+def _imports(segment: SegmentDefinition, snapshot: Snapshot) -> list[str]:
+    parts = [part for part in (segment, *segment.refers_to) if part.imported is not None]
+    return [part.import_location(snapshot.key) for part in parts]
 
 
 # Python

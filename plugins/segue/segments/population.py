@@ -68,7 +68,7 @@ class Population:
             directory.zone,
             transactions,
             _mailing_lists(tables, only) if needs.mailing_lists else None,
-            _subscriptions(tables, only) if needs.subscriptions else None,
+            subscriptions_in_force(tables, only) if needs.subscriptions else None,
         )
 
     def with_change(self, kind: ChangeKind | str) -> Population:
@@ -104,13 +104,6 @@ def opt_state_needs(tables: SnapshotTables) -> Needs:
     refuse_unread(tables, rows=False)
     names = {UNSUBSCRIBED} & set(tables.columns("contacts"))
     return Needs(contacts=frozenset(names), subscriptions=True)
-
-
-def _subscriptions(tables: SnapshotTables, only: Collection[str] | None) -> pd.DataFrame | None:
-    """Return the rows of subscriptions; raise DataError where one opts out of an unknown scope."""
-    if not tables.has("subscriptions"):
-        return None
-    return subscriptions_in_force(tables, only=only)
 
 
 def _mailing_lists(tables: SnapshotTables, only: Collection[str] | None) -> pd.DataFrame:

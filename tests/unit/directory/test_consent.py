@@ -331,8 +331,8 @@ class TestScopes:
         told = repr(scope) if scope else "no scope"
         assert f"opt out of an unknown scope: row 1, contact 'a': {told}; allowed" in found
         with pytest.raises(DataError, match="unknown scope"):
-            subscriptions_in_force(made(False), only=["a"])
-        assert subscriptions_in_force(made(False), only=["b"]).empty
+            subscriptions_in_force(made(False), ["a"])
+        assert subscriptions_in_force(made(False), ["b"]).empty
         assert problems(made(True)) == ""
 
     @pytest.mark.parametrize("scope", ["directory", "segment:gold", "segment:gone"])

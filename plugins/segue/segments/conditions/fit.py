@@ -175,11 +175,7 @@ def _can_equal(element: Scalar, kind: ColumnKind) -> bool:
 
 
 def _same(test: Test, word: str) -> str:
-    return (
-        f"{test.operator}: [{word}]"
-        if isinstance(test.operand, tuple)
-        else (f"{test.operator}: {word}")
-    )
+    return f"{test.operator}: {f'[{word}]' if isinstance(test.operand, tuple) else word}"
 
 
 def _is_number(element: Scalar) -> bool:
