@@ -14,20 +14,11 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from jinja2 import (
-    TemplateNotFound,
-    TemplateSyntaxError,
-    meta,
-    nodes,
-)
+from jinja2 import TemplateNotFound, TemplateSyntaxError, meta, nodes
 from jinja2.exceptions import SecurityError, UndefinedError
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
 
-from segue.contracts.bounds import (
-    TooMuch,
-    bounded,
-    joined,
-)
+from segue.contracts.bounds import TooMuch, bounded, joined
 from segue.contracts.jinja_sandbox import environment_of
 from segue.contracts.printing import PRINTED_EMPTY, Kind, unescape_quotes
 from segue.contracts.template_names import (

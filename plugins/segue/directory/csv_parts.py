@@ -151,11 +151,7 @@ class CsvPart:
         return False
 
     def _read_only(
-        self,
-        stream: IO[bytes],
-        id_column: str,
-        only: ArrowArray,
-        options: dict[str, Any],
+        self, stream: IO[bytes], id_column: str, only: ArrowArray, options: dict[str, Any]
     ) -> pa.Table:
         with pacsv.open_csv(stream, **options) as reader:
             tables = [reader.schema.empty_table()]

@@ -29,12 +29,7 @@ class Rows:
     """
 
     def __init__(
-        self,
-        column: Callable[[str], Column],
-        mask: Mask,
-        groups: Groups,
-        size: int,
-        zone: ZoneInfo,
+        self, column: Callable[[str], Column], mask: Mask, groups: Groups, size: int, zone: ZoneInfo
     ) -> None:
         self._column = column
         self._chosen = mask

@@ -126,10 +126,6 @@ def _plain_decimal(value: Decimal) -> Exact | None:
 def _as_number(value: Any) -> Exact | None:
     if isinstance(value, str):
         return read_number(value)
-    return _number_or_none(value)
-
-
-def _number_or_none(value: Any) -> Exact | None:
     is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
     return value if is_number else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -10,6 +11,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
+_Offset = Callable[[ZoneInfo, int], int]
 _DAY = 86_400
 _FIRST_DAY = (date.min - date(1970, 1, 1)).days
 _LAST_DAY = (date.max - date(1970, 1, 1)).days
@@ -20,22 +22,10 @@ def to_utc(wall: npt.NDArray[np.int64], scale: int, zone: ZoneInfo) -> npt.NDArr
 
     As ``segue.durations.localize``: the first of two, and forward out of a gap.
     """
-    if str(zone) == "UTC" or not len(wall):
+    if str(zone) == "UTC":
         return wall
     second = 10**scale
-    days = np.clip(wall // (_DAY * second), _FIRST_DAY, _LAST_DAY)
-    first = int(days.min())
-    present = np.zeros(int(days.max()) - first + 1, dtype=bool)
-    present[days - first] = True
-    offsets = np.zeros(len(present), dtype=np.int64)
-    has_change = np.zeros(len(present), dtype=bool)
-    for index in np.flatnonzero(present):
-        offsets[index], has_change[index] = _offset_of_day(zone, first + int(index))
-    shift = offsets[days - first]
-    rows = np.flatnonzero(has_change[days - first])
-    times, which = np.unique(wall[rows] // second, return_inverse=True)
-    shift[rows] = np.array([_offset(zone, int(time)) for time in times], dtype=np.int64)[which]
-    utc: npt.NDArray[np.int64] = wall - shift * second
+    utc: npt.NDArray[np.int64] = wall - _offsets(wall, second, zone, _offset) * second
     return utc
 
 
@@ -43,25 +33,32 @@ def local_days(instants: npt.NDArray[Any], scale: int, zone: ZoneInfo) -> npt.ND
     """Return the calendar day in ``zone``, counted from 1970, of times in 1/10**scale seconds."""
     seconds = np.clip(instants // 10**scale, _FIRST_DAY * _DAY, _LAST_DAY * _DAY + _DAY - 1)
     seconds = seconds.astype(np.int64, copy=False)
-    days: npt.NDArray[np.int64] = (seconds + _offsets_at(seconds, zone)) // _DAY
+    days: npt.NDArray[np.int64] = (seconds + _offsets(seconds, 1, zone, _offset_at)) // _DAY
     return np.clip(days, _FIRST_DAY, _LAST_DAY)
 
 
-def _offsets_at(seconds: npt.NDArray[np.int64], zone: ZoneInfo) -> npt.NDArray[np.int64]:
-    """Return how many seconds ``zone`` is ahead of UTC at each instant."""
-    days, which = np.unique(seconds // _DAY, return_inverse=True)
-    ends = [
-        (_offset_at(zone, day * _DAY), _offset_at(zone, day * _DAY + _DAY - 1))
-        for day in days.tolist()
-    ]
-    offsets = np.array([start for start, _ in ends], dtype=np.int64)[which]
-    has_change = np.array([start != end for start, end in ends], dtype=bool)[which]
-    for row in np.flatnonzero(has_change):
-        offsets[row] = _offset_at(zone, int(seconds[row]))
-    return offsets
+def _offsets(times: npt.NDArray[np.int64], second: int, zone: ZoneInfo, offset: _Offset) -> Any:
+    """Return how many seconds ``zone`` is ahead of UTC at each time, as ``offset`` says of one.
+
+    It is asked once a day, and for each time of the days on which it changes.
+    """
+    if not len(times):
+        return times
+    days = np.clip(times // (_DAY * second), _FIRST_DAY, _LAST_DAY)
+    first = int(days.min())
+    present = np.zeros(int(days.max()) - first + 1, dtype=bool)
+    present[days - first] = True
+    offsets = np.zeros(len(present), dtype=np.int64)
+    has_change = np.zeros(len(present), dtype=bool)
+    for index in np.flatnonzero(present):
+        offsets[index], has_change[index] = _offset_of_day(offset, zone, first + int(index))
+    shift = offsets[days - first]
+    rows = np.flatnonzero(has_change[days - first])
+    some, which = np.unique(times[rows] // second, return_inverse=True)
+    shift[rows] = np.array([offset(zone, int(time)) for time in some], dtype=np.int64)[which]
+    return shift
 
 
-@cache
 def _offset_at(zone: ZoneInfo, second: int) -> int:
     """Return how many seconds ``zone`` is ahead of UTC at an instant."""
     instant = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=second)
@@ -73,9 +70,9 @@ def _offset_at(zone: ZoneInfo, second: int) -> int:
 
 
 @cache
-def _offset_of_day(zone: ZoneInfo, day: int) -> tuple[int, bool]:
+def _offset_of_day(offset: _Offset, zone: ZoneInfo, day: int) -> tuple[int, bool]:
     """Return the offset in seconds at the start of a day, and whether it changes on that day."""
-    start, end = _offset(zone, day * _DAY), _offset(zone, day * _DAY + _DAY - 1)
+    start, end = offset(zone, day * _DAY), offset(zone, day * _DAY + _DAY - 1)
     return start, start != end
 
 

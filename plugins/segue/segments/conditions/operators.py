@@ -23,13 +23,7 @@ from segue.segments.conditions.operands import (
     Text,
     compared_as,
 )
-from segue.segments.conditions.registry import (
-    Moment,
-    Operator,
-    Reading,
-    add_operator,
-    register,
-)
+from segue.segments.conditions.registry import Moment, Operator, Reading, add_operator, register
 
 if TYPE_CHECKING:
     from segue.segments.columns.column import Column

@@ -48,9 +48,7 @@ def sorted_changes(
 
 
 def _range_changes(
-    previous: pa.Table,
-    current: pa.Table,
-    compare_plainly: Callable[[pa.Table, pa.Table], pa.Table],
+    previous: pa.Table, current: pa.Table, compare_plainly: Callable[[pa.Table, pa.Table], pa.Table]
 ) -> pa.Table:
     """Return the changes between the members that each side has in one range of ids."""
     skip = _shared_bytes(previous, current)
