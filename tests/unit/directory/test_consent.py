@@ -351,7 +351,7 @@ class TestScopes:
         made = tables(files={"subscriptions.csv": ",".join(kept) + "\na,no\n"})
         assert f"there is no column '{missing}'" in problems(made)
         with pytest.raises(DataError, match="there is no column"):
-            subscriptions_in_force(made)
+            subscriptions_in_force(made, None)
 
 
 class TestTables:

@@ -112,7 +112,7 @@ def sliced_members(
 
     judgements = in_parallel(judge, tables.slices("contacts"))
     keys = [each.keys for each in judgements]
-    if not any(map(len, keys)) or not all_differ(keys):
+    if not _are_unique(keys):
         return None
     if leavers is not None:
         leavers.note((each.former_members for each in judgements), sample_of(keys))
@@ -126,6 +126,11 @@ class _Judgement:
     members: pa.Table
     former_members: ArrowColumn  # ids of others whose keys are those of former members
     keys: Keys  # of all, ascending
+
+
+def _are_unique(keys: Sequence[Keys]) -> bool:
+    """Tell whether there are keys, and each is another one."""
+    return any(map(len, keys)) and all_differ(keys)
 
 
 def is_judged_row_by_row(condition: Condition) -> bool:
