@@ -9,20 +9,19 @@ from typing import Any
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import FileResponse, JSONResponse, Response
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException as AnyHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from segue.errors import SegueError
-from segue.web import actions, api, contacts, deliveries, files, runs, segments, workflows
+from segue.web import actions, api, contacts, deliveries, runs, segments, workflows
 from segue.web.connections import NothingRecorded
-from segue.web.pages import page
+from segue.web.pages import STATIC, page
 
 log = logging.getLogger(__name__)
 
 ROUTERS = (
-    files.router,
     workflows.router,
     runs.router,
     deliveries.router,
@@ -42,6 +41,7 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_FOR_A_DAY = {"Cache-Control": "private, max-age=86400"}  # a new version has a new address
 _TITLES = {
     401: "You are not signed in",
     403: "You may not see this",
@@ -67,6 +67,7 @@ def create_app() -> FastAPI:
         openapi_url=None,
         dependencies=[Depends(_signed_in)],
     )
+    app.add_api_route("/static/{path:path}", _static, name="static", include_in_schema=False)
     for router in ROUTERS:
         app.include_router(router)
     app.add_api_route("/{path:path}", _nothing, methods=["GET", "POST"], include_in_schema=False)
@@ -80,6 +81,14 @@ def create_app() -> FastAPI:
 
 def _signed_in(request: Request, user: GetUserDep) -> None:
     request.state.segue_user = user.get_id()
+
+
+def _static(path: str) -> FileResponse:
+    """Return one file of the folder ``static``."""
+    file = (STATIC / path).resolve()
+    if not file.is_relative_to(STATIC) or not file.is_file():
+        raise HTTPException(404, "There is no such file.")
+    return FileResponse(file, headers=_FOR_A_DAY)
 
 
 def _nothing(path: str) -> None:
