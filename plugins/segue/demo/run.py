@@ -249,7 +249,7 @@ def _print_days(
     """Print, per day and workflow, who changed and what was delivered."""
     rows = _ledger().queries.list_deliveries()
     for day in map(str, days):
-        table = Table(title=day, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+        table = _table(day)
         for column in ("workflow", "contact", "change", "outcome"):
             table.add_column(column, overflow="fold")
         for workflow in workflows:
@@ -277,13 +277,12 @@ def _outcome(row: dict[str, Any]) -> str:
     return f"{row['action']} {row['outcome']}" + (f"({row['reason']})" if row["reason"] else "")
 
 
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+
+
 def _print_received(console: Console, received: Counter[str], before: Counter[str]) -> None:
-    table = Table(
-        title="What the servers received",
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-    )
+    table = _table("What the servers received")
     for column in ("server", "in this demo", "in all"):
         table.add_column(column, justify="left" if column == "server" else "right")
     for service in ("zendesk", "slack", "freshdesk", "smtp"):

@@ -38,17 +38,9 @@ def calls(
     rng: np.random.Generator, contact_ids: pd.Index[str], moments: pd.DatetimeIndex
 ) -> pd.DataFrame:
     """Return one support call for each id and moment."""
-    size = len(contact_ids)
-    return pd.DataFrame(
-        {
-            "contact_id": contact_ids,
-            "date": moments,
-            "type": "support_call",
-            "detail": rng.choice(TOPICS, size),
-            "cents": np.full(size, np.nan),
-            "minutes": rng.integers(1, 40, size).astype("float64"),
-        }
-    )
+    topics = rng.choice(TOPICS, len(contact_ids))
+    minutes = rng.integers(1, 40, len(contact_ids)).astype("float64")
+    return _interactions("support_call", contact_ids, moments, topics, minutes=minutes)
 
 
 def purchases(
@@ -58,17 +50,21 @@ def purchases(
     cents: np.ndarray,
 ) -> pd.DataFrame:
     """Return one purchase for each id, moment and amount."""
-    size = len(contact_ids)
-    return pd.DataFrame(
-        {
-            "contact_id": contact_ids,
-            "date": moments,
-            "type": "purchase",
-            "detail": rng.choice(PRODUCTS, size),
-            "cents": cents.astype("float64"),
-            "minutes": np.full(size, np.nan),
-        }
-    )
+    products = rng.choice(PRODUCTS, len(contact_ids))
+    return _interactions("purchase", contact_ids, moments, products, cents=cents.astype("float64"))
+
+
+def _interactions(
+    kind: str,
+    contact_ids: pd.Index[str],
+    moments: pd.DatetimeIndex,
+    detail: np.ndarray,
+    *,
+    cents: np.ndarray | float = np.nan,
+    minutes: np.ndarray | float = np.nan,
+) -> pd.DataFrame:
+    columns = {"contact_id": contact_ids, "date": moments, "type": kind, "detail": detail}
+    return pd.DataFrame({**columns, "cents": cents, "minutes": minutes})
 
 
 def _older_calls(

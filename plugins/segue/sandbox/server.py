@@ -14,7 +14,7 @@ import signal
 import socket
 import threading
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, Self
 
 import uvicorn
@@ -108,12 +108,7 @@ class Sandbox:
         self._start(http_socket, smtp_socket)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         """Stop answering, break what is still connected and close the store."""
         self.faults.closed.set()
         self._server.should_exit = True
@@ -131,15 +126,9 @@ class Sandbox:
         """Tell whether the sandbox still answers."""
         return self._thread.is_alive()
 
-    def messages(
-        self,
-        *,
-        service: str | None = None,
-        kind: str | None = None,
-        contains: str | None = None,
-    ) -> list[Message]:
-        """Return what was received, oldest first."""
-        return self.store.messages(service=service, kind=kind, contains=contains)
+    def messages(self, **criteria: str | None) -> list[Message]:
+        """Return what was received, oldest first; the criteria are those of ``Store.messages``."""
+        return self.store.messages(**criteria)
 
     def fault(self, service: str, fault: FaultKind | str, **options: Any) -> None:
         """Let the next requests to a service go wrong; the options are Fault's fields."""

@@ -37,7 +37,6 @@ def _expression(expression: str) -> str:
 
 @lru_cache(maxsize=256)
 def _compile(expression: str) -> Any:
-    """Return a JMESPath expression ready for use."""
     import jmespath
 
     return jmespath.compile(expression)

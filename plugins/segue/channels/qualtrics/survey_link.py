@@ -140,7 +140,6 @@ class SurveyLinks(SurveySender):
         return transaction_id
 
     def _link(self, transaction: str, message: Mapping[str, Any]) -> Receipt:
-        """Have a link made for a transaction, and return it."""
         now = datetime.now(UTC)
         batch = self._make(
             f"/directories/{message['directory']}/transactionbatches",

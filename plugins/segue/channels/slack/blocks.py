@@ -220,7 +220,6 @@ def _missing(part: Mapping[str, Any], inner: str) -> Iterator[tuple[str, ...]]:
 
 
 def _text_problem(part: Any, owner: str, key: str) -> str | None:
-    """Return what is wrong with one value."""
     if (owner, key) in TEXT_PLACES:
         return "allowed: a text object, such as {type: plain_text, text: Hello}"
     if key == "text" and owner in TEXT_OBJECTS | PLAIN_TEXTS | {"markdown"}:

@@ -148,5 +148,4 @@ def body_of(message: Mapping[str, Any], key: str) -> bytes:
 
 
 def _codes(answer: Any) -> Iterator[object]:
-    """Yield the error's code."""
     yield answer["error"]["code"]

@@ -176,7 +176,6 @@ def _fields(message: Mapping[str, Any]) -> Any:
 
 
 def _summary(plan: Plan) -> Iterator[str]:
-    """Yield what is to be said beside a plan."""
     if plan.baseline is not None:
         yield f"{plan.current} is a baseline ({plan.baseline}): a run records it and sends nothing"
         return

@@ -172,7 +172,6 @@ def _table_row(request: Request) -> list[Any]:
 
 
 def _words(request: Request) -> str:
-    """Return what was asked for, in one line."""
     if request.kind == "check":
         return f"check connections: {', '.join(request.asked['workflows']) or 'all workflows'}"
     if request.kind == "test":

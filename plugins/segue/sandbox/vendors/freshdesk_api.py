@@ -42,12 +42,7 @@ PRIORITIES = {1: "Low", 2: "Medium", 3: "High", 4: "Urgent"}
 STATUSES = {2: "Open", 3: "Pending", 4: "Resolved", 5: "Closed"}
 SOURCES = {1: "Email", 2: "Portal", 3: "Phone", 7: "Chat", 9: "Feedback", 10: "Outbound email"}
 REQUESTER_FIELDS = (
-    "requester_id",
-    "phone",
-    "email",
-    "twitter_id",
-    "facebook_id",
-    "unique_external_id",
+    *("requester_id", "phone", "email", "twitter_id", "facebook_id", "unique_external_id"),
 )
 CALLS_PER_MINUTE = 400
 SUBJECT_LENGTH, TAG_LENGTH, PAGE_SIZE, LAST_PAGE = 255, 32, 100, 300
@@ -71,29 +66,12 @@ CONVERSATIONS = "freshdesk.conversations"  # by the ticket's number, a document 
 AGENT_ID = 1
 
 _INTEGERS = (
-    "requester_id",
-    "responder_id",
-    "group_id",
-    "product_id",
-    "company_id",
-    "email_config_id",
-    "parent_id",
-    "priority",
-    "status",
-    "source",
+    *("requester_id", "responder_id", "group_id", "product_id", "company_id"),
+    *("email_config_id", "parent_id", "priority", "status", "source"),
 )
 _TEXTS = (
-    "name",
-    "phone",
-    "email",
-    "twitter_id",
-    "facebook_id",
-    "unique_external_id",
-    "subject",
-    "description",
-    "type",
-    "due_by",
-    "fr_due_by",
+    *("name", *REQUESTER_FIELDS[1:]),
+    *("subject", "description", "type", "due_by", "fr_due_by"),
 )
 _TYPES: Types = {
     **dict.fromkeys(_INTEGERS, (int, "Integer")),
@@ -165,7 +143,6 @@ def _fields_in(request: ReceivedRequest) -> Document:
 
 
 def _find(call: Call) -> Document:
-    """Return the ticket that a path names."""
     record = call.transaction.get(TICKETS, call.path_values["ticket"])
     if record is None:
         raise Refused(Response(status_code=404))
@@ -354,7 +331,6 @@ def _choice(
 
 
 def _listed(store: Store, query: Mapping[str, str]) -> list[Document]:
-    """Return the tickets that a query asks for."""
     folder = _choice(query, "filter", FILTERS)
     tickets = [one for one in store.values(TICKETS) if _folder_of(one) == folder]
     if "updated_since" in query:

@@ -127,7 +127,6 @@ def _create(call: Call) -> Response:
 
 
 def _problems(fields: Document) -> dict[str, str]:
-    """Return what is wrong, by field."""
     unknown = "Field '{}' cannot be set. It is not on the appropriate screen, or unknown."
     problems = {name: unknown.format(name) for name in sorted(fields.keys() - _CHECKS.keys())}
     for name, (is_valid, text) in _CHECKS.items():

@@ -560,7 +560,6 @@ def _survey_in(call: Call) -> str:
 
 
 def _distribution(call: Call) -> Document:
-    """Return the distribution that a path names."""
     record = call.transaction.get(DISTRIBUTIONS, call.path_values["distribution"])
     if record is None:
         raise _refuse(404, "DISTRIBUTION_NOT_FOUND", "There is no such distribution")

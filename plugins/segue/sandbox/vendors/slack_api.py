@@ -353,16 +353,9 @@ SCOPES = {
 # what each token may do
 SCOPES_OF = {
     TOKEN: (
-        "chat:write",
-        "chat:write.public",
-        "channels:history",
-        "channels:read",
-        "groups:history",
-        "groups:read",
-        "im:history",
-        "im:write",
-        "users:read",
-        "users:read.email",
+        *("chat:write", "chat:write.public", "channels:history", "channels:read"),
+        *("groups:history", "groups:read", "im:history", "im:write"),
+        *("users:read", "users:read.email"),
     ),
     TOKEN_TO_POST: ("chat:write",),
 }
@@ -490,7 +483,6 @@ def _in_timeline(ts: str, arguments: Arguments) -> bool:
 
 
 def _content(arguments: Arguments) -> Document:
-    """Return what a message says, checked."""
     text = arguments.get("text") or arguments.get("markdown_text") or ""
     content: Document = {
         "text": text if isinstance(text, str) else json.dumps(text),
@@ -568,7 +560,6 @@ def _has_text(block: Document) -> bool:
 
 
 def _shown(fields: Document, *, with_metadata: bool = True) -> Document:
-    """Return a message as the API shows it."""
     names = ["text", "blocks", "attachments", "ts", "thread_ts", "username"]
     names += ["metadata"] if with_metadata else []
     return {

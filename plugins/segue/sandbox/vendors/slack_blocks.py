@@ -19,26 +19,9 @@ MAX_BUTTON, MAX_BUTTON_VALUE = 75, 2_000
 
 _TYPES = frozenset(
     {
-        "actions",
-        "alert",
-        "auth_provider",
-        "card",
-        "carousel",
-        "container",
-        "context",
-        "context_actions",
-        "divider",
-        "file",
-        "header",
-        "image",
-        "input",
-        "markdown",
-        "plan",
-        "rich_text",
-        "section",
-        "table",
-        "task_card",
-        "video",
+        *("actions", "alert", "auth_provider", "card", "carousel", "container", "context"),
+        *("context_actions", "divider", "file", "header", "image", "input", "markdown", "plan"),
+        *("rich_text", "section", "table", "task_card", "video"),
     }
 )
 _TEXT_KEYS = {
@@ -129,7 +112,6 @@ def _element(where: str, element: Any) -> Iterator[Problem]:
 
 
 def _text(where: str, text: Any, limit: int, *, plain: bool = False) -> Iterator[Problem]:
-    """Look at a text object."""
     if not isinstance(text, dict):
         yield where, "missing required field: text"
         return

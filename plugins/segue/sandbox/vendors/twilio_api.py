@@ -307,7 +307,6 @@ def _number(query: Mapping[str, str], name: str, usual: int, *, smallest: int) -
 
 
 def _shown(message: Document) -> Document:
-    """Return a message as the API shows it."""
     creation, dispatch = message["created"], message["sent"]
     uri = f"/2010-04-01/Accounts/{ACCOUNT_SID}/Messages/{message['sid']}"
     same = ("sid", "to", "from", "messaging_service_sid", "body", "num_segments", "tags")

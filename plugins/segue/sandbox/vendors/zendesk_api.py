@@ -59,17 +59,8 @@ _CHOICES = {
     "type": ("problem", "incident", "question", "task"),
 }
 CHANGEABLE = (
-    "assignee_id",
-    "custom_fields",
-    "due_at",
-    "external_id",
-    "group_id",
-    "priority",
-    "problem_id",
-    "status",
-    "subject",
-    "tags",
-    "type",
+    *("assignee_id", "custom_fields", "due_at", "external_id", "group_id", "priority"),
+    *("problem_id", "status", "subject", "tags", "type"),
 )
 CUSTOM_FIELDS = {  # by id, with the type
     360001: "text",
@@ -158,7 +149,6 @@ def _ticket_in(request: ReceivedRequest) -> Document:
 
 
 def _find(call: Call) -> Document:
-    """Return the ticket that a path names."""
     number = call.path_values["ticket"].removesuffix(".json")
     if not number.isdecimal():
         _refuse_attribute(
