@@ -26,7 +26,7 @@ from segue.clock import Clock
 from segue.contacts.change import changes_of_span
 from segue.contacts.live_look_up import Desk
 from segue.delivery.resumption import await_definition, resume
-from segue.delivery.steps import check_branch, deliver_action, deliver_digest, load_branch
+from segue.delivery.steps import check_branch, deliver, load_branch
 from segue.directory.definition import DirectoryDefinition
 from segue.directory.snapshots import list_snapshots
 from segue.errors import (
@@ -640,8 +640,8 @@ class World:
             "clock": self.clock,
         }
         if action == "sum":
-            return deliver_digest(*work, refs, ledger, link="", **how).is_complete
-        return deliver_action(*work, refs[0], ledger, **how).is_complete
+            return deliver(*work, refs, ledger, link="", **how).is_complete
+        return deliver(*work, refs[:1], ledger, **how).is_complete
 
     def release(self, mood: Mood) -> None:
         """One run of segue_release, which tells of what goes wrong in it."""

@@ -15,7 +15,7 @@ from typing import ClassVar
 import pytest
 
 from segue.clock import Clock
-from segue.delivery.steps import deliver_action
+from segue.delivery.steps import deliver
 from segue.errors import TransientFailure
 from segue.ledger import Ledger
 from segue.ledger.engine import open_engine
@@ -107,9 +107,7 @@ def test_two_workers_with_the_same_slice_deliver_each_contact_once(ledger, tmp_p
         start.wait()
         for attempt in range(2000):
             owner = f"worker {number}, attempt {attempt}"
-            result = deliver_action(
-                resolved, action, ref, own, owner=owner, clear_number=0, clock=clock
-            )
+            result = deliver(resolved, action, [ref], own, owner=owner, clear_number=0, clock=clock)
             delivered += result.outcomes["delivered"]
             if result.is_complete:
                 break

@@ -92,32 +92,7 @@ def check_branch(
     return len(passes), len(changes)
 
 
-def deliver_action(
-    resolved: ResolvedWorkflow,
-    action: Action,
-    ref: BranchRef,
-    ledger: Ledger,
-    *,
-    owner: str,
-    clear_number: int,
-    memberships: Memberships | None = None,
-    clock: Clock = REAL_CLOCK,
-) -> Pass:
-    """Deliver one action to the contacts of a branch that passed the conditions."""
-    return deliver_digest(
-        resolved,
-        action,
-        [ref],
-        ledger,
-        owner=owner,
-        clear_number=clear_number,
-        link=None,
-        memberships=memberships,
-        clock=clock,
-    )
-
-
-def deliver_digest(
+def deliver(
     resolved: ResolvedWorkflow,
     action: Action,
     refs: Iterable[BranchRef],
@@ -125,12 +100,15 @@ def deliver_digest(
     *,
     owner: str,
     clear_number: int,
-    link: str | None,
+    link: str | None = None,
     memberships: Memberships | None = None,
     clock: Clock = REAL_CLOCK,
 ) -> Pass:
-    """Deliver a digest to the contacts of all branches that passed the conditions."""
-    deliver = partial(
+    """Deliver one action to the contacts of these branches that passed the conditions.
+
+    A digest is about all of them, and shows ``link``.
+    """
+    one_pass = partial(
         send,
         resolved,
         action,
@@ -142,12 +120,12 @@ def deliver_digest(
         clock=clock,
     )
     return _to_the_end(
-        deliver, owner, lambda: ledger.people.stopped(resolved.name) is not None, clock
+        one_pass, owner, lambda: ledger.people.stopped(resolved.name) is not None, clock
     )
 
 
 def _to_the_end(
-    deliver: Callable[..., Pass], owner: str, is_stopped: Callable[[], bool], clock: Clock
+    one_pass: Callable[..., Pass], owner: str, is_stopped: Callable[[], bool], clock: Clock
 ) -> Pass:
     """Pass through the door, pass after pass, as long as only the rate is what keeps the rest.
 
@@ -157,7 +135,7 @@ def _to_the_end(
     outcomes: Counter[State] = Counter()
     for number in count():
         part = f"{owner}/{number}" if number else owner
-        result = deliver(owner=part, until=clock.now() + _LONGEST_PASS)
+        result = one_pass(owner=part, until=clock.now() + _LONGEST_PASS)
         outcomes += result.outcomes
         result.outcomes = outcomes
         if result.resumes_in is None:

@@ -119,17 +119,17 @@ class Deliver(_BranchOperator):
     @shown_plainly
     def execute(self, context: Context) -> None:
         """Go through the door once."""
-        from segue.delivery.steps import deliver_action
+        from segue.delivery.steps import deliver
         from segue.operators.environment import open_ledger, open_memberships, owner_of, run_of
         from segue.runs.branches import BranchRef
 
         if self.branch is None:
             raise AirflowSkipException("no contact of this branch passed the conditions")
         ref = BranchRef.from_xcom(self.branch)
-        result = deliver_action(
+        result = deliver(
             self.workflow,
             self.workflow.definition.action(self.action),
-            ref,
+            [ref],
             open_ledger(),
             owner=owner_of(context),
             clear_number=run_of(self.workflow.name, context).clear_number,
@@ -162,7 +162,7 @@ class DeliverDigest(EndsInOrder):
     @shown_plainly
     def execute(self, context: Context) -> None:
         """Go through the door once."""
-        from segue.delivery.steps import deliver_digest
+        from segue.delivery.steps import deliver
         from segue.operators.environment import (
             open_ledger,
             open_memberships,
@@ -176,7 +176,7 @@ class DeliverDigest(EndsInOrder):
         if not refs:
             raise AirflowSkipException("no contact of this run passed the conditions")
         ti = context["ti"]
-        result = deliver_digest(
+        result = deliver(
             self.workflow,
             self.workflow.definition.action(self.action),
             refs,

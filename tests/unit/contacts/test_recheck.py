@@ -10,7 +10,7 @@ from segue.clock import REAL_CLOCK, Clock
 from segue.contacts.change import changes_of_span
 from segue.contacts.live_look_up import Desk
 from segue.contracts.channel import Limit
-from segue.delivery.steps import check_branch, deliver_action, load_branch
+from segue.delivery.steps import check_branch, deliver, load_branch
 from segue.errors import SnapshotMissing
 from segue.runs.areas import RunArea
 from segue.runs.branches import BranchRef
@@ -50,7 +50,7 @@ class Sending(Place):
     def deliver(self, ref: BranchRef, clock: Clock = REAL_CLOCK) -> dict[str, str]:
         action = self.workflow.definition.action("mail")
         how = {"owner": "me", "clear_number": 0, "clock": clock}
-        self.result = deliver_action(self.workflow, action, ref, self.ledger, **how)
+        self.result = deliver(self.workflow, action, [ref], self.ledger, **how)
         return self.planned()
 
 

@@ -25,7 +25,7 @@ from segue.contacts.recheck import recheck
 from segue.contracts.printing import Kind
 from segue.contracts.template_values import Fields
 from segue.contracts.templates import Template, render
-from segue.delivery.steps import check_branch, deliver_action, load_branch
+from segue.delivery.steps import check_branch, deliver, load_branch
 from segue.directory.python_values import python_values
 from segue.directory.snapshots import find_snapshot
 from segue.directory.tables import SnapshotTables
@@ -200,7 +200,7 @@ def deliveries(resolved: ResolvedWorkflow, root: Path) -> list[dict[str, str]]:
     load_branch(resolved, ref, Desk(ledger, Clock(lambda: NOW)))
     check_branch(resolved, ref, ledger, NOW)
     action = resolved.definition.action("mail")
-    deliver_action(resolved, action, ref, ledger, owner="me", clear_number=0)
+    deliver(resolved, action, [ref], ledger, owner="me", clear_number=0)
     rows = ledger.queries.list_deliveries()
     ledger.engine.dispose()
     return rows

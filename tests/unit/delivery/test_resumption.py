@@ -13,7 +13,7 @@ from segue.clock import Clock
 from segue.contacts.change import changes_of_span
 from segue.contacts.live_look_up import Desk
 from segue.delivery.resumption import forget_action, resume
-from segue.delivery.steps import check_branch, deliver_action, load_branch
+from segue.delivery.steps import check_branch, deliver, load_branch
 from segue.errors import ContactFailure, OutcomeUnknown, TransientFailure
 from segue.ledger import Ledger
 from segue.ledger.facts import Finished, Run, Wishes
@@ -95,7 +95,7 @@ class World:
         load_branch(self.resolved, ref, Desk(self.ledger, Clock(lambda: NOW)))
         check_branch(self.resolved, ref, self.ledger, NOW)
         action = self.resolved.definition.action("mail")
-        deliver_action(self.resolved, action, ref, self.ledger, owner="task", clear_number=0)
+        deliver(self.resolved, action, [ref], self.ledger, owner="task", clear_number=0)
 
     def resume(self):
         return resume(self.resolved, "mail", self.ledger, owner="release")
@@ -278,7 +278,7 @@ def test_an_action_after_a_held_one_is_taken_up_once_that_is_delivered(tmp_path,
     area = RunArea(str(tmp_path / "area"))
     ref = BranchRef(0, "", str(area.root))
     action = found.definition.action("note")
-    deliver_action(world.resolved, action, ref, ledger, owner="task", clear_number=0)
+    deliver(world.resolved, action, [ref], ledger, owner="task", clear_number=0)
     reasons = {row["reason"] for row in ledger.queries.list_deliveries() if row["action"] == "note"}
     assert reasons == {"after: mail failed"}
     world.mail.answering(lambda key, message: None)

@@ -14,7 +14,7 @@ from sqlalchemy import update
 from segue.contacts.change import changes_of_span
 from segue.contacts.live_look_up import Desk
 from segue.delivery.resumption import Resumed, resume
-from segue.delivery.steps import check_branch, deliver_action, load_branch
+from segue.delivery.steps import check_branch, deliver, load_branch
 from segue.ledger import Ledger
 from segue.ledger.facts import Run, Wishes
 from segue.ledger.schema import deliveries
@@ -118,10 +118,10 @@ class World:
         """Check the conditions and deliver, as the tasks behind the details do."""
         check_branch(self.resolved, self.ref, self.ledger, self.now)
         action = self.resolved.definition.action("mail")
-        deliver_action(
+        deliver(
             self.resolved,
             action,
-            self.ref,
+            [self.ref],
             self.ledger,
             owner="task",
             clear_number=clear_number,

@@ -14,7 +14,7 @@ from segue.contacts.change import changes_of_span
 from segue.contacts.live_look_up import Desk
 from segue.contracts.printing import Kind
 from segue.contracts.templates import Template
-from segue.delivery.steps import check_branch, deliver_action, load_branch
+from segue.delivery.steps import check_branch, deliver, load_branch
 from segue.directory.snapshots import find_snapshot
 from segue.errors import DataError
 from segue.ledger import Ledger
@@ -124,7 +124,7 @@ def deliver_all(resolved: ResolvedWorkflow, ref: BranchRef, ledger: Ledger) -> N
     check_branch(resolved, ref, ledger, NOW)
     for name in ("first", "second", "third", "personal"):
         action = resolved.definition.action(name)
-        deliver_action(resolved, action, ref, ledger, owner=name, clear_number=0)
+        deliver(resolved, action, [ref], ledger, owner=name, clear_number=0)
 
 
 def test_a_run_does_what_the_plan_says(resolved, tmp_path):
