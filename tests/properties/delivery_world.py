@@ -45,10 +45,10 @@ from segue.ledger.people.release_requests import RequestKind, Selection, Settlem
 from segue.runs.areas import RunArea
 from segue.runs.branches import BranchRef, cut
 from segue.runs.context import RunContext
-from segue.runs.detection import detect
 from segue.runs.gaps import gaps
-from segue.runs.guard import judge_policies, question
+from segue.runs.guard_question import judge_policies, question
 from segue.runs.report import report_run
+from segue.runs.span_detection import detect
 from segue.segments.definition import SegmentDefinition
 from segue.segments.membership.store import MembershipStore
 from segue.testing import AskableChannel, Outbox, RecordingChannel

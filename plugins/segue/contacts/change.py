@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
-from segue.ledger.keys import delivery_key
+from segue.ledger.delivery_keys import delivery_key
 from segue.ledger.stretches import Stretch
 from segue.segments.kinds import ChangeKind, RemovalReason
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from segue.contracts.channel import Receipt, Sender
-from segue.delivery.answers import Answer, Defect, complete, send_once
+from segue.delivery.call_results import Answer, Defect, complete, send_once
 from segue.delivery.claim import Claim
 from segue.delivery.judgement import Prepared, as_digest
 from segue.delivery.recovery import ask_at_once, delivered, trace_of

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from segue.clock import Clock
 from segue.contracts.channel import Audience, Channel, Receipt
-from segue.delivery.answers import why_nothing_to_send
+from segue.delivery.call_results import why_nothing_to_send
 from segue.delivery.candidates import Candidate
 from segue.delivery.heartbeat import LEASE
 from segue.delivery.judgement import Prepared, Terms, held_back, message_digest

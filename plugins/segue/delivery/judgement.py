@@ -21,9 +21,9 @@ from segue.contracts.template_values import Fields
 from segue.delivery.candidates import Candidate
 from segue.delivery.policies import is_held_out, quiet_until
 from segue.errors import ContactFailure, TemplateAway, log_defect
+from segue.ledger.delivery_keys import message_key
 from segue.ledger.facts import Finished
-from segue.ledger.keys import message_key
-from segue.ledger.reasons import Reason
+from segue.ledger.reasons import Reason, after
 from segue.ledger.states import State
 from segue.segments.kinds import ChangeKind
 from segue.workflows.definition import Action, Policies
@@ -173,7 +173,7 @@ def _why_skip(channel: Channel, terms: Terms, candidate: Candidate) -> str | Non
     waits_for = _waits_for(candidate)
     if waits_for is not None:
         row = candidate.before[waits_for]
-        return f"{Reason.AFTER}: {waits_for} {row.state if row else 'not planned'}"
+        return after(waits_for, row.state if row else None)
     reason = _not_meant(terms, candidate)
     if reason is None and channel.addressed_to is Audience.CONTACT:
         reason = _no_consent(candidate)

@@ -11,8 +11,8 @@ from sqlalchemy import Engine
 
 from segue.ledger.base import LedgerDatabase
 from segue.ledger.deliveries.claims import Claims
-from segue.ledger.deliveries.rates import Rates
 from segue.ledger.deliveries.recovery import Recovery
+from segue.ledger.deliveries.turns import Rates
 from segue.ledger.people.notes import Notes
 from segue.ledger.people.quarantines import Quarantines
 from segue.ledger.people.stops import Stops

@@ -27,8 +27,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
+from segue.ledger.delivery_keys import delivery_key
 from segue.ledger.engine import open_engine, reachable, require_current_schema
-from segue.ledger.keys import delivery_key
 from segue.ledger.schema import changes, deliveries, workflows
 from segue.ledger.states import Step
 

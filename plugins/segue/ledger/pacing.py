@@ -13,7 +13,7 @@ from threading import Lock
 from segue.clock import Clock
 from segue.contracts.channel import Limit
 from segue.errors import TransientFailure
-from segue.ledger.deliveries.rates import Limits, Rates
+from segue.ledger.deliveries.turns import Limits, Rates
 
 TRIES = 3  # of one call within one task
 LONGEST_PAUSE = 60.0  # seconds; a vendor that asks for more is left to the next try

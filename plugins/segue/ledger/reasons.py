@@ -75,6 +75,11 @@ _BY_STATE = {
 }
 
 
+def after(action: str, state: State | None) -> str:
+    """Return why a delivery waits: an action before it is not delivered, or not planned."""
+    return f"{Reason.AFTER}: {action} {state or 'not planned'}"
+
+
 def in_words(outcome: str, reason: str) -> str:
     """Return what a delivery's state and reason mean; what is no reason of ours stays as it is."""
     name, _, detail = reason.partition(":")

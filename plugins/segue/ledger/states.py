@@ -1,7 +1,7 @@
 """The states of a delivery, every way from one to another and who takes it, and named groups.
 
-The diagram and the table for readers are in docs/design.md; a test holds them to ``Step``. Every
-write of a state names its step, and changes only what stands in one of the step's origins.
+The diagram and the table for readers are in docs/design.md; a test holds their ways to ``Step``.
+Every write of a state names its steps, and changes only what stands in an origin of them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Details from any HTTP API: one GET per contact, and where its fields are in the answer.
 
 Where the request goes and with which credentials is the Airflow connection's affair, as for the
-channel ``http_request``. What an answer means is in ``segue.channels.outcomes``; but 404 and 410
+channel ``http_request``. What an answer means is in
+``segue.channels.answer_meanings``; but 404 and 410
 where the path has an expression, and 200 with no ``result``, say that there is no such contact, and
 200 with another shape is a failure of this contact.
 """

@@ -88,7 +88,7 @@ class Guard(ApprovalOperator):
     def execute(self, context: Context) -> Any:
         """Return how many deliveries were released, or wait for a person's answer."""
         from segue.operators.environment import run_area, run_context, wishes_of
-        from segue.runs.approval import release_or_ask
+        from segue.runs.guard import release_or_ask
 
         run = run_context(self.workflow, context, wishes_of(context))
         is_first_try = context["ti"].try_number <= 1
@@ -104,7 +104,7 @@ class Guard(ApprovalOperator):
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Do what the answer says; raises AirflowFailException without one."""
         from segue.operators.environment import run_area, run_context
-        from segue.runs.approval import obey, time_out
+        from segue.runs.guard import obey, time_out
 
         run = run_context(self.workflow, context)
         if event.get("error_type") == "timeout":

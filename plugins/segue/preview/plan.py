@@ -26,7 +26,7 @@ from segue.ledger.facts import DeliveryRow, DetectedSpan, SpanKind
 from segue.ledger.reasons import Reason
 from segue.ledger.states import State
 from segue.runs.comparison import compare
-from segue.runs.guard import beyond_limits
+from segue.runs.guard_question import beyond_limits
 from segue.runs.snapshot_pair import stretch_between
 from segue.runs.suppression import suppressing_policy
 from segue.segments.membership.store import membership, membership_pieces

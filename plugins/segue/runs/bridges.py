@@ -16,7 +16,7 @@ from segue.directory.snapshot_keys import parse_key
 from segue.durations import localize
 from segue.ledger.facts import RecordedSpan, SpanKind
 from segue.ledger.stretches import Stretch
-from segue.segments.conditions.windows import windows
+from segue.segments.conditions.window_lengths import windows
 from segue.workflows.resolved import ResolvedWorkflow
 from segue.workflows.schedule import longest_step, ticks_after
 

@@ -1,225 +1,146 @@
-"""The guard: the only thing that turns ``planned`` deliveries into ``released``.
+"""What the guard does: it releases a run's deliveries, or asks a person and obeys the answer.
 
-Within the workflow's limits it does so at once; beyond them, and for whatever looks odd, it asks
-a person. What is asked holds counts, limits and contact ids, and nothing else about a contact.
+Whoever answers must have been shown what is answered: the run area remembers whom a question was
+about, because Airflow goes on to show the first text of a task that is cleared and asks again.
 """
 
 from __future__ import annotations
 
-import json
-import re
-import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+import logging
+from collections.abc import Collection, Mapping
+from typing import Any
 
-from segue.ledger.facts import RecordedRun, RecordedSpan, SpanKind
-from segue.ledger.reasons import Reason
+from segue.errors import RunHalted
+from segue.ledger.facts import Decision, RecordedRun
+from segue.runs.areas import RunArea
 from segue.runs.context import RunContext
-from segue.runs.suppression import is_pruned, suppressing_policy
-from segue.workflows.definition import GuardLimits
+from segue.runs.guard_question import Question, judge_policies, quarantined_of, question
 
-_EXAMPLES = 10  # contact ids of each kind of change that a person is shown
-_ENROLMENT = "present members are enrolled because a person asked for it"
-_ODD = re.compile(r"[^\w.:@+=/ -]")  # what could break out of a cell
+log = logging.getLogger(__name__)
 
-_CHOICES = (
-    "**Approve** releases all of it. **Reject** sends nothing of it, now or later; where the "
-    "snapshot itself is wrong, switch *quarantine* on first: no workflow of the directory uses it "
-    "then, and the next run compares with the one before."
-)
+APPROVE, REJECT = "Approve", "Reject"  # the choices, as Airflow's approvals call them
+QUARANTINE = "quarantine"  # the switch beside them, as the guard's operator names it
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What a person is asked before a run releases anything; ``waiting`` counts contacts."""
+def release_or_ask(context: RunContext, area: RunArea, *, is_first_try: bool) -> int | Question:
+    """Release a run's planned deliveries, or return what a person is to be asked before.
 
-    workflow: str
-    segment: str
-    spans: Sequence[RecordedSpan]
-    reasons: Sequence[str]
-    waiting: Mapping[str, int]  # by kind of change
-    examples: Mapping[str, Sequence[str]]  # contact ids by kind of change
-    about: frozenset[tuple[str, str]]  # (contact id, change) of everybody it is about
-    quarantined: frozenset[str] = frozenset()  # snapshots of the spans
+    Returns how many were released. ``is_first_try``: Airflow shows no earlier question. Raises
+    RunHalted where it would show one that was about others, or the run is not recorded.
+    """
+    record = context.record()
+    judge_policies(context, record)
+    spans = context.live_spans(record)
+    for remark in (remark for span in spans for remark in span.findings):
+        log.warning("%s", remark)
+    inquiry = question(context, record)
+    if inquiry is None:
+        ids, actions = [span.id for span in spans], context.resolved.action_ids
+        number = context.ledger.runs.release(ids, context.now, actions)
+        log.info("released %s deliveries", number)
+        return number
+    log.info("asking a person: %s", "; ".join(inquiry.reasons))
+    if is_first_try:
+        area.forget_question()
+    _require_shown(inquiry, area)
+    context.ledger.runs.begin_asking(record)
+    return inquiry
 
-    @property
-    def subject(self) -> str:
-        """The headline: how many, of what."""
-        counts = ", ".join(f"{count} {kind}" for kind, count in sorted(self.waiting.items()))
-        return f"{self.workflow}: act on {counts}?"
 
-    def body(self, deadline: datetime) -> str:
-        """Return what there is to know before an answer, as Markdown."""
-        rows = [
-            f"| {kind} | {count} | {_ids(self.examples[kind], count)} |"
-            for kind, count in sorted(self.waiting.items())
-        ]
-        whom = "who they are" if self._is_enrolment else "every message"
-        lines = [
-            *(f"Snapshots {_pair(span)}" for span in self.spans),
-            "",
-            "Asked because:",
-            *(f"- {reason}" for reason in self.reasons),
-            "",
-            "| change | contacts | ids |",
-            "|---|---|---|",
-            *rows,
-            "",
-            f"See {whom} first: `{self._command}`",
-            "",
-            _CHOICES,
-            "",
-            f"Without an answer by {deadline:%Y-%m-%d %H:%M} UTC it is rejected and the run fails.",
-        ]
-        return "\n".join(lines)
+def _require_shown(inquiry: Question, area: RunArea) -> None:
+    """Write down what is shown; raise RunHalted where it is an earlier question about others.
 
-    @property
-    def command_to_ask(self) -> str:
-        """The shell command whose run takes the spans over and asks about them."""
-        stretches = [span.stretch for span in self.spans]
-        current = stretches[-1].current.key
-        if self._is_enrolment:
-            conf: dict[str, object] = {"enroll_current_members": True, "current": current}
-        else:
-            conf = {"previous": stretches[0].previous.key, "current": current, "deliver": True}
-        return f"airflow dags trigger {self.workflow} --conf {shlex.quote(json.dumps(conf))}"
-
-    @property
-    def _is_enrolment(self) -> bool:
-        return self.spans[0].stretch.is_empty
-
-    @property
-    def _command(self) -> str:
-        stretch = self.spans[-1].stretch
-        if self._is_enrolment:
-            return f"segue members {self.segment} --at {stretch.current.key}"
-        return (
-            f"segue plan {self.workflow} --from {stretch.previous.key} --at {stretch.current.key}"
+    Fewer than are shown may be asked about: who was forgotten meanwhile stands in nobody's way.
+    """
+    contacts = area.read_question()
+    if contacts is None:
+        area.write_question(inquiry.about, inquiry.quarantined)
+    elif not (inquiry.about <= contacts and inquiry.quarantined <= area.quarantines_shown()):
+        raise RunHalted(
+            f"nothing was released: {inquiry.subject} {'; '.join(inquiry.reasons)}. Airflow would "
+            "show the question of the first time, which was about others. To be asked, run "
+            f"{inquiry.command_to_ask}; to go on without a question, change guard in "
+            f"{inquiry.workflow}.yaml and clear this task"
         )
 
 
-def judge_policies(context: RunContext, record: RecordedRun) -> None:
-    """Let the policies judge a run's spans again: the guard may run long after detection.
+def obey(
+    context: RunContext,
+    area: RunArea,
+    choices: Collection[str],
+    parameters: Mapping[str, Any],
+    person: str,
+) -> None:
+    """Do what a person's answer says, and record it.
 
-    It only withholds: what detect_changes found suppressed has no branch that could send it, and
-    is given back by detect_changes alone. An enrolment is a person's decision of now, whatever its
-    snapshot's age.
+    ``choices`` holds APPROVE or REJECT, ``parameters`` what came with it: nobody has checked it.
+    Raises RunHalted for an answer that makes no sense, or to what was not asked.
     """
-    resolved, wishes, now = context.resolved, context.wishes, context.now
-    record_only = record.recorded_only and not wishes.deliver
-    watermark = context.ledger.retention.watermark(record.workflow)
-    for span in context.live_spans(record):
-        reason: str | None = None
-        if span.kind != SpanKind.ENROLMENT and is_pruned(span.stretch, watermark):
-            reason = Reason.PRUNED
-        elif span.kind != SpanKind.ENROLMENT:
-            part = span.stretch
-            reason = suppressing_policy(resolved, part, now, wishes, record_only=record_only)
-        context.ledger.runs.withhold(span.id, reason, now)
+    record = context.record()
+    quarantine = _wants_quarantine(choices, parameters)
+    if APPROVE in choices:
+        _approve(context, area, record, Decision("approved", person, context.now))
+    elif REJECT in choices:
+        reject = _reject_snapshot if quarantine else _reject
+        reject(context, record, Decision("rejected", person, context.now))
 
 
-def question(context: RunContext, record: RecordedRun) -> Question | None:
-    """Return what to ask a person before the run's deliveries are released; None: nothing.
-
-    Where nothing is planned there is nothing to ask, however odd the snapshot. What was rejected
-    before waits for another answer, with whatever else is planned by now; not in a run that only
-    records, which nothing may be released of. Where it is older than ``max_age`` allows, the
-    question says so, and an approval lifts that.
-    """
-    if record.recorded_only:
-        return None
-    resolved, queries = context.resolved, context.ledger.queries
-    spans, actions = context.live_spans(record), resolved.action_ids
-    ids = [span.id for span in spans]
-    counts = queries.count_waiting(ids, actions)
-    reasons = _reasons(context, spans) if counts else []
-    if not reasons:
-        return None
-    return Question(
-        workflow=resolved.name,
-        segment=resolved.segment.segment,
-        spans=spans,
-        reasons=reasons,
-        waiting=counts,
-        examples={kind: queries.waiting_contacts(ids, kind, _EXAMPLES, actions) for kind in counts},
-        about=queries.waiting_changes(ids, actions),
-        quarantined=quarantined_of(context, spans),
-    )
+def time_out(context: RunContext) -> None:
+    """Reject what nobody has answered about, and record that."""
+    _reject(context, context.record(), Decision("timed_out", "", context.now))
 
 
-def quarantined_of(context: RunContext, spans: Sequence[RecordedSpan]) -> frozenset[str]:
-    """Return the keys of the spans' snapshots that are quarantined now."""
-    return frozenset(key for span in spans for key in span.stretch.keys) & {
-        *context.quarantine_reasons()
-    }
+def _wants_quarantine(choices: Collection[str], parameters: Mapping[str, Any]) -> bool:
+    others = dict(parameters)
+    quarantine = others.pop(QUARANTINE, False)
+    if others or not isinstance(quarantine, bool):
+        raise RunHalted(
+            f"the answer's params_input may hold {QUARANTINE}: true or false, found "
+            f"{parameters}. Nothing was decided; clear this task to be asked again"
+        )
+    if quarantine and REJECT not in choices:
+        raise RunHalted(
+            "to approve changes and to quarantine their snapshot contradict each other. Nothing "
+            "was decided; clear this task to be asked again"
+        )
+    return quarantine
 
 
-def _reasons(context: RunContext, spans: Sequence[RecordedSpan]) -> list[str]:
-    queries, actions = context.ledger.queries, context.resolved.action_ids
-    ids = [span.id for span in spans]
-    counts, rejections = queries.count_planned(ids, actions), queries.count_rejected(ids, actions)
-    reasons = [
-        *beyond_limits(context.resolved.definition.guard, counts, members_before(spans)),
-        *_findings(spans),
-        *(f"{count} contacts {kind} were rejected before" for kind, count in rejections.items()),
-        *(_too_old(context, spans) if rejections else ()),
-        *(f"snapshot {key} is quarantined" for key in sorted(quarantined_of(context, spans))),
-    ]
-    left_out = queries.count_left_to_others(ids)
-    if reasons and left_out:
-        others = f"left out: {left_out} deliveries that another run has sent, or has in hand"
-        reasons.append(others)
-    return reasons
+def _approve(context: RunContext, area: RunArea, record: RecordedRun, decision: Decision) -> None:
+    """Release what was asked about; raise RunHalted where it is something else by now."""
+    spans, queries = context.live_spans(record), context.ledger.queries
+    bad = quarantined_of(context, spans) - area.quarantines_shown()
+    if bad:
+        raise RunHalted(
+            f"nothing was released: snapshot {', '.join(sorted(bad))} was quarantined after "
+            "the question was put. Clear this task to be told what to run to be asked again"
+        )
+    ids, actions = [span.id for span in spans], context.resolved.action_ids
+    if not queries.waiting_changes(ids, actions) <= (area.read_question() or frozenset()):
+        counts = dict(queries.count_waiting(ids, actions))
+        raise RunHalted(
+            f"nothing was released: {counts or 'nothing'} would be, "
+            "and the question was about others. Clear this task to be asked again"
+        )
+    number = context.ledger.runs.approve(record, ids, decision, actions)
+    log.info("approved by %s: released %s deliveries", decision.by, number)
 
 
-def _findings(spans: Sequence[RecordedSpan]) -> list[str]:
-    findings = [finding for span in spans for finding in span.findings]
-    is_enrolment = any(span.kind == SpanKind.ENROLMENT for span in spans)
-    return [*findings, _ENROLMENT] if is_enrolment else findings
+def _reject(context: RunContext, record: RecordedRun, decision: Decision) -> None:
+    ids = [span.id for span in context.live_spans(record)]
+    number = context.ledger.runs.reject(record, ids, decision)
+    log.info("%s: rejected %s deliveries", decision.word, number)
 
 
-def _too_old(context: RunContext, spans: Sequence[RecordedSpan]) -> Iterator[str]:
-    """Yield a line for each span that ``max_age`` would keep back where nobody is asked."""
-    for span in spans:
-        policy = suppressing_policy(context.resolved, span.stretch, context.now)
-        if span.kind != SpanKind.ENROLMENT and policy is not None:
-            limit = context.resolved.definition.policies.max_age
-            yield f"snapshot {span.stretch.current.key} is older than policies.max_age, {limit}"
-
-
-def beyond_limits(limits: GuardLimits, counts: Mapping[str, int], members: int | None) -> list[str]:
-    """Return, in words, each limit that the planned changes of a run go beyond.
-
-    ``counts`` has contacts per kind of change, and limits hold for each kind; ``share`` is of
-    ``members``, how many there were before the run's spans, and counts above ``floor``.
-    """
-    lines = []
-    for kind, count in sorted(counts.items()):
-        if limits.at_most is not None and count > limits.at_most:
-            lines.append(f"{count} contacts {kind}, guard.at_most is {limits.at_most}")
-        if limits.share is None or members is None or count <= limits.floor:
-            continue
-        if count > limits.share * members:
-            lines.append(
-                f"{count} of {members} contacts {kind}, guard.share is {limits.share * 100:g}%"
-            )
-    return lines
-
-
-def members_before(spans: Sequence[RecordedSpan]) -> int | None:
-    """Return how many members the segment had before the first of the spans, where known."""
-    return next((span.previous_size for span in spans if span.previous_size is not None), None)
-
-
-def _pair(span: RecordedSpan) -> str:
-    stretch = span.stretch
-    if stretch.is_empty:
-        return f"{stretch.current.key}: {span.current_size} members"
-    return f"{stretch}: {span.previous_size} → {span.current_size} members"
-
-
-def _ids(examples: Sequence[str], count: int) -> str:
-    """Return ids for a cell of a Markdown table; an id may hold any character."""
-    more = f" and {count - len(examples)} more" if count > len(examples) else ""
-    return ", ".join(f"`{_ODD.sub('?', contact_id)}`" for contact_id in examples) + more
+def _reject_snapshot(context: RunContext, record: RecordedRun, decision: Decision) -> None:
+    spans = context.ledger.runs.spans_of(record)
+    if not spans:  # another run has taken them over meanwhile
+        _reject(context, record, decision)
+        return
+    key, name = spans[-1].stretch.current.key, context.directory.directory
+    ids = [span.id for span in spans if not span.is_withdrawn]
+    outcome = context.ledger.runs.reject_snapshot(record, ids, decision, directory=name, key=key)
+    rejection = f"{decision.word}: rejected {outcome.rejected} deliveries"
+    log.info("%s, quarantined snapshot %s of %s", rejection, key, name)
+    for span in outcome.kept:
+        log.warning("%s of %s stays recorded: something of it was sent", span.stretch, span.run_id)

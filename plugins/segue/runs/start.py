@@ -12,7 +12,7 @@ from segue.ledger.facts import RecordedSpan
 from segue.runs.areas import RunArea
 from segue.runs.branches import BranchRef, cut
 from segue.runs.context import RunContext
-from segue.runs.detection import detect
+from segue.runs.span_detection import detect
 from segue.segments.membership.changes import Memberships
 
 log = logging.getLogger(__name__)

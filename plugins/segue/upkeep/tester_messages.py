@@ -22,7 +22,7 @@ from segue.contacts.loading import live_details_of
 from segue.contacts.overlay import problems_of
 from segue.contracts.channel import Channel, Receipt, Sender
 from segue.delivery import judgement
-from segue.delivery.answers import Answer, send_once
+from segue.delivery.call_results import Answer, send_once
 from segue.delivery.candidates import Circumstances, Group, candidates_of
 from segue.delivery.heartbeat import LEASE
 from segue.delivery.judgement import Prepared, Terms
@@ -39,8 +39,8 @@ from segue.errors import (
     SnapshotMissing,
 )
 from segue.ledger import Ledger
+from segue.ledger.delivery_keys import trial_key
 from segue.ledger.facts import DeliveryRow
-from segue.ledger.keys import trial_key
 from segue.ledger.pacing import Pacer
 from segue.ledger.people.release_requests import Request
 from segue.ledger.people.tester_requests import TrialResult, Wanted

@@ -1,4 +1,4 @@
-"""Pages: templates that escape everything, and the headers that go with them."""
+"""Pages: templates that escape everything."""
 
 from __future__ import annotations
 

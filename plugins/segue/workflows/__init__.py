@@ -1,1 +1,1 @@
-"""Workflows: their definitions, their message templates and the policies over a run's changes."""
+"""Workflows: their definitions, how they are found by name, checked and resolved."""

@@ -14,7 +14,7 @@ from segue.directory.look_alikes import opt_state_columns
 from segue.documents import Document, Location, ProblemsFound, did_you_mean
 from segue.errors import DefinitionError, Problem
 from segue.segments.conditions.parsing import parse_condition
-from segue.segments.conditions.windows import windows
+from segue.segments.conditions.window_lengths import windows
 from segue.workflows.catalog import (
     FOLDERS,
     Catalog,

@@ -16,9 +16,9 @@ from segue.contacts.recheck import current_consent, recheck
 from segue.errors import DataError
 from segue.ledger.facts import Run, Wishes
 from segue.runs.context import RunContext
-from segue.runs.detection import detect
+from segue.runs.span_detection import detect
 from segue.segments.membership.store import MembershipStore
-from tests.unit.runs.test_detection import NOW, Place
+from tests.unit.runs.test_span_detection import NOW, Place
 
 WORDS = {True: ("yes", "TRUE", "1", True), False: ("no", "False", "0", False)}
 

@@ -16,7 +16,7 @@ from segue.runs.areas import RunArea
 from segue.runs.branches import BranchRef
 from segue.testing import RecordingChannel
 from segue.workflows.resolved import ResolvedWorkflow
-from tests.unit.runs.test_detection import Place
+from tests.unit.runs.test_span_detection import Place
 
 
 class Sending(Place):

@@ -23,8 +23,8 @@ from segue.errors import (
     TransientFailure,
 )
 from segue.ledger import Deliveries, Ledger
+from segue.ledger.delivery_keys import message_key
 from segue.ledger.facts import DeliveryRow, StartRules
-from segue.ledger.keys import message_key
 from segue.ledger.schema import deliveries
 from segue.ledger.states import State
 from segue.testing import AskableChannel, RecordingChannel

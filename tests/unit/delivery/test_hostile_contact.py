@@ -36,7 +36,7 @@ from segue.preview.plan import plan
 from segue.runs.areas import RunArea
 from segue.runs.branches import cut
 from segue.runs.context import RunContext
-from segue.runs.detection import detect
+from segue.runs.span_detection import detect
 from segue.segments.conditions import registry
 from segue.segments.conditions.operands import Text
 from segue.segments.conditions.parsing import parse_condition

@@ -25,8 +25,8 @@ from segue.cli.main import app
 from segue.ledger import Ledger
 from segue.ledger.facts import Run
 from segue.runs.context import RunContext
-from segue.runs.detection import detect
 from segue.runs.snapshot_pair import waiting_for
+from segue.runs.span_detection import detect
 from segue.segments.membership.store import MembershipStore
 from segue.workflows.catalog import Catalog
 from segue.workflows.resolved import ResolvedWorkflow

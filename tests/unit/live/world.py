@@ -22,7 +22,7 @@ from segue.ledger.states import State
 from segue.runs.areas import RunArea
 from segue.runs.branches import cut
 from segue.runs.context import RunContext
-from segue.runs.detection import detect
+from segue.runs.span_detection import detect
 from segue.sandbox.server import Sandbox
 from segue.sandbox.vendors import qualtrics_api
 from segue.segments.membership.store import MembershipStore

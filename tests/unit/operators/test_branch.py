@@ -17,7 +17,7 @@ from segue.delivery.calls import Pass
 from segue.operators.branch import BACKOFF, LoadContactDetails, _raise_for
 from segue.runs.areas import RunArea
 from segue.workflows.definition import WorkflowDefinition
-from tests.unit.runs.test_detection import Place
+from tests.unit.runs.test_span_detection import Place
 
 
 def ending(connection: str | None = None, **standing: int) -> str:

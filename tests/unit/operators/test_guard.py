@@ -9,7 +9,7 @@ from airflow.providers.standard.operators import hitl
 from airflow.sdk.exceptions import AirflowFailException, TaskAwaitingInput
 
 from segue.operators import Guard
-from tests.unit.runs.test_detection import Place
+from tests.unit.runs.test_span_detection import Place
 
 ANN = {"id": "1", "name": "ann"}
 

@@ -75,7 +75,7 @@ class Release:
 
     def _hold(self) -> None:
         from segue.runs.context import RunContext
-        from segue.runs.detection import detect
+        from segue.runs.span_detection import detect
         from segue.workflows.catalog import Catalog
 
         now = datetime.now(UTC)

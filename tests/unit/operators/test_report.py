@@ -12,7 +12,7 @@ from airflow.sdk.observability.metrics.stats_utils import get_stats_factory
 from segue.ledger.schema import deliveries
 from segue.ledger.states import State
 from segue.operators import Report
-from tests.unit.runs.test_detection import Place
+from tests.unit.runs.test_span_detection import Place
 
 
 class Gauges:

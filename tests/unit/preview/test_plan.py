@@ -23,7 +23,7 @@ from segue.preview.plan import plan
 from segue.runs.areas import RunArea
 from segue.runs.branches import BranchRef, cut
 from segue.runs.context import RunContext
-from segue.runs.detection import detect
+from segue.runs.span_detection import detect
 from segue.segments.membership.store import MembershipStore
 from segue.testing import RecordingChannel
 from segue.workflows.catalog import Catalog

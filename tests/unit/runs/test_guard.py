@@ -1,158 +1,193 @@
-"""What the guard asks about: limits, odd snapshots, enrolments, what was rejected before."""
+"""What the guard does: it releases, or asks; and what an answer may be taken for."""
 
 from __future__ import annotations
 
-from collections import Counter
-from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import update
 
-from segue.ledger import Ledger
-from segue.ledger.facts import Decision, Run
+from segue.errors import RunHalted
+from segue.ledger.facts import Run
+from segue.ledger.schema import deliveries
+from segue.runs.areas import RunArea
 from segue.runs.context import RunContext
-from segue.runs.guard import Question, beyond_limits, members_before, question
-from segue.workflows.definition import GuardLimits, Policies
-from tests.unit.builders import (
-    DEFINITION,
-    NOW,
-    added,
-    advance,
-    detected,
-    enrolled,
-    record,
-    run,
-    stretch,
+from segue.runs.guard import obey, release_or_ask, time_out
+from segue.runs.guard_question import Question
+from segue.upkeep.forgetting import forget
+from tests.unit.builders import set_secret
+from tests.unit.runs.test_span_detection import Place
+
+
+class Guarded:
+    """The run of the 10th, of which any change is beyond the limits: c added, a removed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.state = str(folder / "state")
+        self.place = Place(folder)
+        self.place.more = {"guard": {"at_most": 0}, "policies": {"max_age": None}}
+        self.place.snapshot(8, "a", "b")
+        self.place.snapshot(9, "b", "c")
+        self.place.day(10)
+        self.area = RunArea.of_run(self.state, "test", "greet", "day-10")
+
+    @property
+    def context(self) -> RunContext:
+        place = self.place
+        return RunContext(place.workflow, Run("greet", "day-10"), place.ledger, place.now)
+
+    def ask(self, *, again: bool = False) -> Question:
+        inquiry = release_or_ask(self.context, self.area, is_first_try=not again)
+        assert isinstance(inquiry, Question)
+        return inquiry
+
+    def answer(self, choice: str, **parameters: object) -> None:
+        obey(self.context, self.area, [choice], parameters, "ann")
+
+    def detect_others(self) -> None:
+        """The changes are detected anew: of those who are silver."""
+        self.place.match = {"field": "tier", "equals": "silver"}
+        self.place.day(10)
+
+    @property
+    def outcomes(self) -> set[str]:
+        rows = self.place.ledger.queries.list_deliveries()
+        return {f"{row['outcome']} {row['reason']}".strip() for row in rows}
+
+    @property
+    def decision(self):
+        return self.context.record().decision
+
+
+@pytest.fixture
+def guarded(tmp_path) -> Guarded:
+    return Guarded(tmp_path)
+
+
+def test_within_the_limits_all_is_released_without_a_question(guarded):
+    """Two changes, one action."""
+    guarded.place.more["guard"] = {"at_most": 1}
+    assert release_or_ask(guarded.context, guarded.area, is_first_try=True) == 2
+    assert (guarded.outcomes, guarded.decision) == ({"released"}, None)
+
+
+def test_beyond_them_nothing_is_released_before_an_answer(guarded):
+    assert guarded.ask().subject == "greet: act on 1 added, 1 removed?"
+    assert guarded.outcomes == {"planned"}
+
+
+def test_a_run_that_is_not_recorded_is_not_guarded(guarded):
+    """detect_changes failed, and somebody marked it as a success."""
+    context = RunContext(
+        guarded.place.workflow, Run("greet", "other"), guarded.place.ledger, guarded.place.now
+    )
+    with pytest.raises(RunHalted, match="has not recorded this run"):
+        release_or_ask(context, guarded.area, is_first_try=True)
+
+
+def test_an_approval_releases_and_names_who_gave_it(guarded):
+    guarded.ask()
+    guarded.answer("Approve")
+    assert guarded.outcomes == {"released"}
+    assert (guarded.decision.word, guarded.decision.by) == ("approved", "ann")
+
+
+def test_a_rejection_sends_nothing_and_quarantines_nothing(guarded):
+    guarded.ask()
+    guarded.answer("Reject")
+    assert guarded.outcomes == {"suppressed rejected"}
+    assert guarded.place.ledger.people.quarantined("people") == {}
+
+
+def test_a_rejection_can_quarantine_the_snapshot(guarded):
+    guarded.ask()
+    guarded.answer("Reject", quarantine=True)
+    assert guarded.outcomes == {"suppressed rejected"}
+    assert guarded.place.ledger.people.quarantined("people") == {"2026-11-09": "rejected in greet"}
+    assert guarded.place.spans() == []
+
+
+def test_no_answer_rejects(guarded):
+    guarded.ask()
+    time_out(guarded.context)
+    assert guarded.outcomes == {"suppressed rejected"}
+    assert (guarded.decision.word, guarded.decision.by) == ("timed_out", "")
+
+
+@pytest.mark.parametrize(
+    ("choice", "parameters", "message"),
+    [
+        ("Approve", {"quarantine": True}, "contradict"),
+        ("Reject", {"quarantine": "yes"}, "quarantine: true or false"),
+        ("Reject", {"quarantin": True}, "quarantine: true or false"),
+    ],
 )
-from tests.unit.runs.test_detection import Place, place  # noqa: F401 - a fixture
-
-NO = Decision("rejected", "ann", NOW)
-
-
-def beyond(limits: GuardLimits, count: int, before: int | None = 1000) -> list[str]:
-    return beyond_limits(limits, Counter(added=count), before)
-
-
-def test_by_default_a_thousand_contacts_or_a_fifth_of_the_members_pass():
-    """One more of either is asked about."""
-    assert beyond(GuardLimits(), 200) == beyond(GuardLimits(), 1000, 100_000) == []
-    assert beyond(GuardLimits(), 201) == ["201 of 1000 contacts added, guard.share is 20%"]
-    assert beyond(GuardLimits(), 1001, 100_000) == ["1001 contacts added, guard.at_most is 1000"]
+def test_an_answer_that_makes_no_sense_decides_nothing(guarded, choice, parameters, message):
+    """The API lets anything through."""
+    guarded.ask()
+    with pytest.raises(RunHalted, match=message):
+        guarded.answer(choice, **parameters)
+    assert (guarded.outcomes, guarded.decision) == ({"planned"}, None)
 
 
-def test_up_to_the_floor_a_share_does_not_count():
-    """A segment of 12 members to which 5 are added asks nobody."""
-    assert beyond(GuardLimits(), 5, 12) == beyond(GuardLimits(), 25, 0) == []
-    assert beyond(GuardLimits(), 26, 12) == ["26 of 12 contacts added, guard.share is 20%"]
-    assert beyond(GuardLimits(floor=4), 5, 12) == ["5 of 12 contacts added, guard.share is 20%"]
-
-
-def test_null_switches_a_limit_off():
-    """In so many words."""
-    assert beyond(GuardLimits(at_most=None, share=None), 10**6, 1) == []
-
-
-def test_limits_hold_for_each_kind_of_change(ledger):
-    """Three added of ten members, one removed; with two actions each contact counts once."""
-    changes = [*added("a", "b", "c"), ("d", "removed", "deleted")]
-    ids = record(ledger, run(), detected(stretch(21, 22), sorted(changes)), actions=("x", "y"))
-    planned = ledger.queries.count_planned(ids)
-    before = members_before(ledger.runs.all_spans("welcome"))
-    assert (planned, before) == (Counter(added=3, removed=1), 10)
-    limits = GuardLimits(at_most=2, share="25%", floor=0)
-    assert beyond_limits(limits, planned, before) == [
-        "3 contacts added, guard.at_most is 2",
-        "3 of 10 contacts added, guard.share is 25%",
-    ]
-
-
-def asked(ledger: Ledger, name: str = "run-1", **limits) -> Question | None:
-    workflow = SimpleNamespace(
-        name="welcome",
-        action_ids=["mail"],
-        segment=SimpleNamespace(segment="gold"),
-        directory=SimpleNamespace(directory="people"),
-        definition=SimpleNamespace(guard=GuardLimits(**limits), policies=Policies(max_age=None)),
+def test_an_approval_of_what_was_quarantined_meanwhile_releases_nothing(guarded):
+    """Whoever answers was not told; the span is kept, because something of it was sent."""
+    guarded.ask()
+    one = update(deliveries).where(deliveries.c.contact_id == "c")
+    with guarded.place.ledger.engine.begin() as connection:
+        connection.execute(one.values(state="delivered", attempts=1))
+    guarded.place.ledger.people.quarantine(
+        "people", "2026-11-09", reason="", by="bob", now=guarded.place.now
     )
-    context = RunContext(workflow, Run("welcome", name), ledger, NOW)
-    return question(context, context.record())
+    with pytest.raises(RunHalted, match="2026-11-09 was quarantined after the question"):
+        guarded.answer("Approve")
+    assert guarded.outcomes == {"delivered", "suppressed rejected"}
+    with pytest.raises(RunHalted, match="snapshot 2026-11-09 is quarantined"):
+        guarded.ask(again=True)  # Airflow would show the old text
 
 
-def test_within_the_limits_nothing_is_asked(ledger):
-    """And nothing where nothing is planned."""
-    record(ledger, run(), detected(stretch(21, 22), added("a")))
-    assert asked(ledger) is None
-    assert asked(ledger, at_most=0) is not None
-    record(ledger, run("empty"), detected(stretch(22, 23)))
-    assert asked(ledger, "empty", at_most=0) is None
+def test_an_approval_of_something_else_releases_nothing(guarded):
+    """The changes were detected anew between the question and the answer."""
+    guarded.ask()
+    guarded.detect_others()
+    with pytest.raises(RunHalted, match="the question was about others"):
+        guarded.answer("Approve")
+    assert "released" not in guarded.outcomes
 
 
-def test_the_question_holds_counts_limits_and_ten_ids(ledger):
-    """What a person needs, and what it can do without breaking the table."""
-    contacts = [f"c{n:02}" for n in range(11)] + ["a|b`c\nd"]
-    record(ledger, run(), detected(stretch(21, 22), added(*contacts)))
-    found = asked(ledger, at_most=5)
-    assert found.subject == "welcome: act on 12 added?"
-    lines = found.body(NOW + timedelta(hours=24)).splitlines()
-    assert "Snapshots 2026-11-21 → 2026-11-22: 10 → 11 members" in lines
-    assert "- 12 contacts added, guard.at_most is 5" in lines
-    [row] = [line for line in lines if line.startswith("| added")]
-    assert row.startswith("| added | 12 | `a?b?c?d`, `c00`, ")
-    assert row.endswith("`c08` and 2 more |")
-    assert lines[-1] == (
-        "Without an answer by 2026-11-24 06:00 UTC it is rejected and the run fails."
-    )
-    assert "segue plan welcome --from 2026-11-21 --at 2026-11-22" in "".join(lines)
+def test_who_is_forgotten_while_the_guard_waits_stands_in_nobodys_way(guarded):
+    """The answer is to a question about more people than are left; asked again, it still is."""
+    set_secret(guarded.place.ledger, "a long secret text")
+    guarded.ask()
+    forget(guarded.place.ledger, guarded.state, "a", "ann", guarded.place.now)
+    guarded.answer("Reject")
+    guarded.ask(again=True)
+    guarded.answer("Approve")
+    assert guarded.outcomes == {"released", "suppressed forgotten"}
+    files = Path(guarded.state).rglob("question*")
+    assert b'"a"' not in b"".join(path.read_bytes() for path in files)
 
 
-def test_what_was_rejected_is_asked_about_again_whatever_the_limits(ledger):
-    """With what is planned beside it; approving releases both."""
-    ids = record(ledger, run(), detected(stretch(21, 22), added("a", "b")))
-    ledger.runs.reject(ledger.runs.find_run("welcome", "run-1"), ids, NO)
-    found = asked(ledger)
-    assert (found.waiting, found.reasons) == (
-        {"added": 2},
-        ["2 contacts added were rejected before"],
-    )
+def test_a_cleared_guard_asks_again_about_the_same(guarded):
+    """A rejection is asked about once more, and may be approved."""
+    guarded.ask()
+    guarded.answer("Reject")
+    guarded.ask(again=True)
+    assert guarded.decision is None
+    guarded.answer("Approve")
+    assert guarded.outcomes == {"released"}
 
 
-def test_an_enrolment_is_always_asked_about(ledger):
-    """One contact is enough."""
-    record(ledger, run(), enrolled(22, "a"))
-    found = asked(ledger, at_most=None, share=None)
-    assert found.reasons == ["present members are enrolled because a person asked for it"]
-    assert "See who they are first: `segue members gold --at 2026-11-22`" in found.body(NOW)
-    assert '"enroll_current_members": true' in found.command_to_ask
+def test_a_cleared_guard_fails_where_airflow_would_show_an_old_question(guarded):
+    """It keeps the text of the first one: whoever approves would not know of what."""
+    guarded.ask()
+    guarded.detect_others()
+    with pytest.raises(RunHalted, match=r'trigger greet --conf .*"deliver": true'):
+        guarded.ask(again=True)
 
 
-def test_a_snapshot_that_was_quarantined_meanwhile_is_asked_about(ledger):
-    """Whichever end of a span that stays, as b was written to: a cleared run found a as well."""
-    [number] = record(ledger, run(), detected(stretch(21, 22), added("b")))
-    ledger.runs.release([number], NOW)
-    key, lease = ledger.key("welcome", "mail", "b", "added", "2026-11-22"), NOW + timedelta(hours=1)
-    ledger.deliveries.claim([key], owner="me", now=NOW, lease_until=lease)
-    advance(ledger, [], [key], owner="me", now=NOW, lease_until=lease)
-    for end in ("2026-11-21", "2026-11-22"):
-        ledger.people.quarantine("people", end, reason="", by="ann", now=NOW)
-        again = [(ledger.runs.all_spans("welcome")[0], detected(stretch(21, 22), added("a", "b")))]
-        ledger.runs.record_again(run(), again, ("mail",), DEFINITION, NOW)
-        assert f"snapshot {end} is quarantined" in asked(ledger).reasons
-
-
-@pytest.mark.parametrize(("kinds", "asks_on"), [(["removed"], 8), (["added"], 9)])
-def test_half_a_snapshot_is_asked_about_on_the_day_or_the_day_after(
-    place: Place,  # noqa: F811
-    kinds,
-    asks_on,
-):
-    """d, e and f are missing on the 8th: nobody is told they left, or that they came."""
-    place.more = {"changes": kinds, "guard": {"floor": 0}}
-    contacts = place.folder / "snapshots/2026-11-{:02}/contacts.csv"
-    for day, there in ((7, "abcdef"), (8, "abc"), (9, "abcdef")):
-        rows = "".join(f"{contact},gold\n" for contact in there)
-        Path(str(contacts).format(day)).write_text("contact_id,tier\n" + rows)
-    for day in (8, 9):
-        place.day(day + 1)
-        asks = question(*place.guarded(f"day-{day + 1}"))
-        assert (asks is not None) == (day == asks_on)
+def test_the_question_of_a_deleted_run_does_not_count(guarded):
+    """The run was deleted in Airflow and created again: its first try shows a new question."""
+    guarded.ask()
+    guarded.detect_others()
+    assert guarded.ask().subject == "greet: act on 1 added, 1 removed?"

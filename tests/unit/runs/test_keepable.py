@@ -14,9 +14,9 @@ from segue.ledger import Ledger
 from segue.ledger.facts import Run, Wishes
 from segue.preview.plan import plan
 from segue.runs.context import RunContext
-from segue.runs.detection import detect
-from segue.runs.guard import question
+from segue.runs.guard_question import question
 from segue.runs.report import report_run
+from segue.runs.span_detection import detect
 from segue.segments.definition import SegmentDefinition
 from segue.segments.membership.store import MembershipStore
 from segue.testing import RecordingChannel

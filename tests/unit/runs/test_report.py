@@ -12,8 +12,8 @@ import pytest
 from segue.directory.definition import DirectoryDefinition
 from segue.errors import RunHalted
 from segue.ledger import Ledger
+from segue.ledger.delivery_keys import message_key
 from segue.ledger.facts import Decision, Finished, SpanKind
-from segue.ledger.keys import message_key
 from segue.ledger.schema import deliveries
 from segue.ledger.states import State
 from segue.runs.context import RunContext
@@ -30,7 +30,7 @@ from tests.unit.builders import (
     run,
     stretch,
 )
-from tests.unit.runs.test_detection import Place
+from tests.unit.runs.test_span_detection import Place
 
 LEASE = NOW + timedelta(minutes=2)
 

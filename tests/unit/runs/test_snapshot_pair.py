@@ -10,7 +10,7 @@ from segue.errors import RunHalted, SettingsError
 from segue.ledger.facts import Run, Wishes
 from segue.runs.context import RunContext
 from segue.runs.snapshot_pair import can_go_on, has_current, waiting_for
-from tests.unit.runs.test_detection import Place, _interval, quarantine
+from tests.unit.runs.test_span_detection import Place, _interval, quarantine
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ The session comes from the HTTP provider's hook, so credentials, headers, proxie
 are those of the Airflow connection (``timeout`` in its extra, in seconds, is honoured). Nothing is
 retried here, and no redirect is followed: a POST that is repeated behind our back is a message
 sent twice, and one that is redirected becomes a GET. What an answer, or none, means is in
-``segue.channels.outcomes``.
+``segue.channels.answer_meanings``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from segue.channels.airflow_connections import find_connection, use_connection
+from segue.channels.answer_meanings import HTTP, REFUSED, Call, Silence
 from segue.channels.http.answers import (
     ANOTHER_SHAPE,
     CallRefused,
@@ -27,7 +28,6 @@ from segue.channels.http.answers import (
     retry_after,
     usual_codes,
 )
-from segue.channels.outcomes import HTTP, REFUSED, Call, Silence
 from segue.channels.rates import SEGUE_RATE
 from segue.errors import ConnectionFailure, ContactFailure, DeliveryError
 

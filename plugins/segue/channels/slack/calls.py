@@ -6,7 +6,8 @@ Followed:
 
 The SDK retries nothing here and logs nothing: it would post again after a lost answer, and its
 debug lines hold whole messages and the secret URLs of webhooks. None of its exceptions' texts is
-passed on, for the same reason. What an answer, or none, means is in ``segue.channels.outcomes``.
+passed on, for the same reason. What an answer, or none, means is in
+``segue.channels.answer_meanings``.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from segue.channels.answer_meanings import SLACK, Call, Silence, Table
 from segue.channels.http.answers import is_code, retry_after
-from segue.channels.outcomes import SLACK, Call, Silence, Table
 from segue.errors import ConnectionFailure, DeliveryError, OutcomeUnknown
 
 if TYPE_CHECKING:

@@ -36,8 +36,8 @@ from pydantic import model_validator
 
 from segue.channels.addressing import is_template
 from segue.channels.airflow_connections import use_connection
+from segue.channels.answer_meanings import Call
 from segue.channels.look_ups import look_from
-from segue.channels.outcomes import Call
 from segue.channels.rates import limits_of
 from segue.channels.slack.blocks import MOST_BLOCKS, SlackText, content_of
 from segue.channels.slack.calls import SlackApi, silent

@@ -17,8 +17,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from segue.channels.airflow_connections import use_connection
+from segue.channels.answer_meanings import SLACK_WEBHOOK, Call
 from segue.channels.http.answers import is_code
-from segue.channels.outcomes import SLACK_WEBHOOK, Call
 from segue.channels.rates import limits_of
 from segue.channels.slack.blocks import SlackText, content_of
 from segue.channels.slack.calls import call_sdk, pause_in, silent

@@ -1,4 +1,4 @@
-"""What may be sent, who sends it, and what came of it: each delivery's way through its states."""
+"""What may be sent, and who sends it: claims under a lease, and the marks before calls."""
 
 from __future__ import annotations
 

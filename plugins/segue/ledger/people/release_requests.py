@@ -6,7 +6,7 @@ of two people who contradict each other, the first is heard.
 
 The command line and the UI only file a request; an Airflow task carries it out, and what is to be
 sent becomes ``held`` and due, so that it goes through the one door like everything else. What
-moves no delivery, such as trying connections, is in ``trying``.
+moves no delivery, such as trying connections, is in ``tester_requests``.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Row, delete, select
 
 from segue.errors import SettingsError
 from segue.ledger.base import LedgerDatabase, batched
-from segue.ledger.keys import keyed_digest
+from segue.ledger.delivery_keys import keyed_digest
 from segue.ledger.schema import suppressions
 
 _NO_KEY = ""

@@ -17,8 +17,8 @@ from sqlalchemy import Connection, Row, delete, select, update
 
 from segue.errors import LedgerError
 from segue.ledger.base import lock_deliveries, move_deliveries
+from segue.ledger.delivery_keys import keyed_digest
 from segue.ledger.facts import NOT_HELD
-from segue.ledger.keys import keyed_digest
 from segue.ledger.people.suppressions import SuppressionRows
 from segue.ledger.reasons import Reason
 from segue.ledger.schema import changes, deliveries, requests, spans, suppressions

@@ -1,4 +1,4 @@
-"""What the guard decides: the only way from ``planned`` to ``released``, or to ``rejected``.
+"""What the guard decides: the only way from ``planned`` to ``released``.
 
 Each decision holds the workflow's lock, so that it cannot cross with a quarantine: nothing of a
 span that was withdrawn is ever released.

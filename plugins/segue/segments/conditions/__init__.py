@@ -7,3 +7,4 @@ a DAG file can parse conditions cheaply.
 from __future__ import annotations
 
 from segue.segments.conditions import operators as _builtin  # noqa: F401 - registers them
+from segue.segments.conditions import time_operators as _of_time  # noqa: F401 - likewise

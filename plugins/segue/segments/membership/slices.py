@@ -23,7 +23,7 @@ from segue.directory.stored_table import TableSlice
 from segue.directory.tables import SnapshotTables, as_frame
 from segue.segments.columns.id_keys import IdSet, Keys, KeySet, all_differ, id_keys
 from segue.segments.columns.ordered import Mask
-from segue.segments.conditions import aggregates, operators
+from segue.segments.conditions import aggregates, operators, time_operators
 from segue.segments.conditions.aggregates import find_aggregate
 from segue.segments.conditions.inspection import (
     Needs,
@@ -43,7 +43,7 @@ from segue.segments.turnover import sample_of
 
 ID = "contact_id"
 _ANY_ZONE = timedelta(days=1)  # no wall clock is further from UTC
-_OUR_JUDGES = frozenset({aggregates.__name__, operators.__name__})
+_OUR_JUDGES = frozenset(module.__name__ for module in (aggregates, operators, time_operators))
 _NO_IDS: ArrowColumn = pa.chunked_array([], TEXT)
 _NOBODY = pd.DataFrame({ID: pd.Series([], dtype="str")})
 

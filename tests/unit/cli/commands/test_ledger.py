@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from segue.ledger import Ledger
+from segue.ledger.delivery_keys import message_key
 from segue.ledger.facts import DetectedSpan, Finished, Run, StartRules
-from segue.ledger.keys import message_key
 from segue.ledger.states import State
 from segue.ledger.stretches import Point, Stretch
 from tests.unit.builders import DEFINITION, advance

@@ -32,7 +32,7 @@ from tests.unit.builders import (
     set_secret,
     stretch,
 )
-from tests.unit.runs.test_detection import Place, Wishes, place
+from tests.unit.runs.test_span_detection import Place, Wishes, place
 
 __all__ = ["place"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from segue.channels.outcomes import HTTP, SLACK, SLACK_WEBHOOK, Call, Row, Silence, Table
+from segue.channels.answer_meanings import HTTP, SLACK, SLACK_WEBHOOK, Call, Row, Silence, Table
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 
 PAGE = Path(__file__).parents[3] / "docs" / "channels.md"

@@ -33,10 +33,10 @@ from segue.ledger.states import State
 from segue.live.sql_details import SqlDetails
 from segue.preview.plan import Uncached, compare_pair
 from segue.runs.context import RunContext
-from segue.runs.detection import Detection, detect
-from segue.runs.guard import judge_policies, question
+from segue.runs.guard_question import judge_policies, question
 from segue.runs.report import gap_lines, lost_gaps
 from segue.runs.snapshot_pair import waiting_for
+from segue.runs.span_detection import Detection, detect
 from segue.segments.definition import SegmentDefinition
 from segue.segments.membership.store import MembershipStore
 from segue.testing import RecordingChannel
