@@ -56,7 +56,7 @@ def is_delivered_once(case: ChannelCase, delivery: Delivery) -> bool:
     """True where the server has it once, and the ledger knows it under the server's id."""
     assert delivery.outcome == "delivered"
     [message] = delivery.messages
-    known = {name: delivery.row[name] for name in ("external_id", "url", "results")}
+    known = {name: getattr(delivery.row, name) for name in ("external_id", "url", "results")}
     assert known == case.receipt(message, delivery.sent.url)
     return True
 
@@ -125,7 +125,7 @@ def test_an_error_that_outlasts_a_pass_is_tried_again_by_the_next(played, name):
         played.first.of(people.PERSISTENT),
         played.again.of(people.PERSISTENT),
     )
-    assert (first.row["outcome"], first.messages) == ("released", ())
+    assert (first.row.outcome, first.messages) == ("released", ())
     assert played.first.tasks["main"] == "failed"
     assert is_delivered_once(played.case, again)
 
@@ -143,14 +143,14 @@ def test_after_a_lost_answer_the_server_is_asked_at_once(stage, played, name):
 def test_a_server_that_could_not_be_asked_at_once_is_asked_later(played, name):
     """Until then nobody knows; then it has the message, and nothing is sent again."""
     lost = played.first.of(people.LOST)
-    assert (lost.row["outcome"], len(lost.messages)) == ("sending", 1)
+    assert (lost.row.outcome, len(lost.messages)) == ("sending", 1)
     assert is_delivered_once(played.case, played.again.of(people.LOST))
 
 
 @pytest.mark.parametrize("name", DENYING)
 def test_what_the_server_has_not_got_is_sent_once_the_call_is_surely_over(played, name):
     first, again = played.first.of(people.UNSENT), played.again.of(people.UNSENT)
-    assert (first.row["outcome"], first.messages) == ("sending", ())
+    assert (first.row.outcome, first.messages) == ("sending", ())
     assert is_delivered_once(played.case, again)
 
 
@@ -158,9 +158,9 @@ def test_what_the_server_has_not_got_is_sent_once_the_call_is_surely_over(played
 def test_what_the_server_does_not_show_is_left_to_a_person(played, name):
     """It may be there all the same, so that it is not sent again."""
     first, again = played.first.of(people.UNSENT), played.again.of(people.UNSENT)
-    assert (first.row["outcome"], first.messages) == ("sending", ())
-    assert (again.row["outcome"], again.messages) == ("uncertain", ())
-    assert again.row["reason"].startswith("the vendor cannot tell: ")
+    assert (first.row.outcome, first.messages) == ("sending", ())
+    assert (again.row.outcome, again.messages) == ("uncertain", ())
+    assert again.row.reason.startswith("the vendor cannot tell: ")
 
 
 @pytest.mark.parametrize("name", NOT_ASKED)
@@ -168,7 +168,7 @@ def test_a_server_that_cannot_be_asked_leaves_it_to_a_person(played, name):
     """Whether the message went out or not, it is uncertain and not sent again."""
     for run in (played.first, played.again):
         lost, unsent = run.of(people.LOST), run.of(people.UNSENT)
-        assert {lost.row["outcome"], unsent.row["outcome"]} == {"uncertain"}
+        assert {lost.row.outcome, unsent.row.outcome} == {"uncertain"}
         assert (len(lost.messages), len(unsent.messages)) == (1, 0)
 
 

@@ -56,8 +56,8 @@ def test_the_team_is_told_once_per_run_and_each_contact_is_recorded(world: World
     rows = world.ledger.queries.list_deliveries(
         workflow="digests", action="tell", outcome="delivered"
     )
-    assert {row["contact_id"] for row in rows} == {"digest0", "digest2"}
-    assert len({row["message_key"] for row in rows}) == 1
+    assert {row.contact_id for row in rows} == {"digest0", "digest2"}
+    assert len({row.message_key for row in rows}) == 1
 
     definitions.digests(world, "{{ contact.last_name | default('?') }}")
     assert world.again("digests", run_id, "tell") == "success"

@@ -181,9 +181,7 @@ class World:
     def outcomes(self, dag_id: str) -> dict[tuple[str, str], str]:
         """Return outcome(reason) of each delivery by (contact, action)."""
         return {
-            (row["contact_id"], row["action"]): f"{row['outcome']}({row['reason']})".replace(
-                "()", ""
-            )
+            (row.contact_id, row.action): f"{row.outcome}({row.reason})".replace("()", "")
             for row in self.ledger.queries.list_deliveries(workflow=dag_id)
         }
 

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from segue.ledger import Ledger
+from segue.ledger.facts import DeliveryInFull
 from segue.sandbox.faults import Fault, Faults
 from segue.sandbox.server import Sandbox
 from segue.sandbox.store import Message
@@ -62,14 +63,14 @@ class WatchedFaults(Faults):
 class Delivery:
     """One delivery after a run: what the ledger says of it, and what the server received."""
 
-    row: Mapping[str, Any]
+    row: DeliveryInFull
     messages: tuple[Message, ...]
     sent: Sent
 
     @property
     def outcome(self) -> str:
         """``delivered``, or ``failed(why)``."""
-        return f"{self.row['outcome']}({self.row['reason']})".replace("()", "")
+        return f"{self.row.outcome}({self.row.reason})".replace("()", "")
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ from segue.errors import (
     TransientFailure,
 )
 from segue.ledger import Ledger
-from segue.ledger.facts import Decision, RecordedRun, RecordedSpan, Run, Wishes
+from segue.ledger.facts import Decision, ListedDelivery, RecordedRun, RecordedSpan, Run, Wishes
 from segue.ledger.people.release_requests import RequestKind, Selection, Settlement
 from segue.runs.areas import RunArea
 from segue.runs.branches import BranchRef, cut
@@ -505,7 +505,7 @@ class World:
             return identities
         reached = ("sending", "delivered", "uncertain")
         rows = self.ledger.queries.list_deliveries()
-        return identities & {_identity(row) for row in rows if row["outcome"] in reached}
+        return identities & {_identity(row) for row in rows if row.outcome in reached}
 
     def _near(self, once: str, one: Identity, other: Identity) -> bool:
         apart = abs(self._day(one) - self._day(other))
@@ -646,7 +646,7 @@ class World:
     def release(self, mood: Mood) -> None:
         """One run of segue_release, which tells of what goes wrong in it."""
         work = []
-        before = {row["key"]: row for row in self.ledger.queries.list_deliveries()}
+        before = {row.key: row for row in self.ledger.queries.list_deliveries()}
         with self._worker(mood) as ledger:
             for request in ledger.people.open_requests():
                 ledger.people.carry_out(request, self.now)
@@ -669,16 +669,16 @@ class World:
 
         self._hear(before)
 
-    def _hear(self, before: Mapping[str, Mapping[str, Any]]) -> None:
+    def _hear(self, before: Mapping[str, ListedDelivery]) -> None:
         """Note what went wrong since ``before`` and that nobody would be told of."""
         wrong: Counter[tuple[str, str]] = Counter()
-        for key, row in ((row["key"], row) for row in self.ledger.queries.list_deliveries()):
-            outcome = "expired" if row["reason"] == "expired" else row["outcome"]
-            is_sent_again = outcome == "uncertain" and row["held_until"] is not None
-            then = before.get(key, {})
+        for key, row in ((row.key, row) for row in self.ledger.queries.list_deliveries()):
+            outcome = "expired" if row.reason == "expired" else row.outcome
+            is_sent_again = outcome == "uncertain" and row.held_until is not None
+            then = before.get(key)
             if outcome in ("failed", "uncertain", "expired") and not is_sent_again:
-                same = (then.get("outcome"), then.get("reason")) == (row["outcome"], row["reason"])
-                wrong[row["action"], outcome] += not same
+                same = then is not None and (then.outcome, then.reason) == (row.outcome, row.reason)
+                wrong[row.action, outcome] += not same
         for action in ACTIONS:
             untold = self.ledger.deliveries.untold(NAME, action)
             for late in untold.outcomes:
@@ -707,7 +707,7 @@ class World:
         for row in self.ledger.queries.list_deliveries(outcome="uncertain"):
             arrived = any(arrival.identity == _identity(row) for arrival in self.arrivals)
             settlement = Settlement.DELIVERED if arrived else Settlement.NOT_DELIVERED
-            self._request(RequestKind.SETTLE, Selection(keys=(row["key"],)), settlement)
+            self._request(RequestKind.SETTLE, Selection(keys=(row.key,)), settlement)
 
     def request_retry(self) -> None:
         self.ledger.people.file_request(
@@ -729,9 +729,9 @@ class World:
         self.rejected |= {
             _identity(row)
             for row in self.ledger.queries.list_deliveries()
-            if row["snapshot"] in (touched if row["change"] != ENROLLED else {key_of(day)})
-            and row["outcome"] != "delivered"
-            and row["reason"] != "no_longer_a_change"
+            if row.snapshot in (touched if row.change != ENROLLED else {key_of(day)})
+            and row.outcome != "delivered"
+            and row.reason != "no_longer_a_change"
         }
 
     def end_quarantine(self, day: int) -> None:
@@ -824,14 +824,14 @@ class World:
             waiting = self._of_spans(spans)
             yes = Decision("approved", "ann", self.now)
             ledger.runs.approve(recorded, ids, yes, self.workflow.action_ids)
-            self.approved |= {it for it, row in waiting.items() if row["reason"] == "rejected"}
+            self.approved |= {it for it, row in waiting.items() if row.reason == "rejected"}
             self.rejected -= set(waiting)
             self.enrolled |= {
-                it.contact: day_of(row["snapshot"])
+                it.contact: day_of(row.snapshot)
                 for it, row in waiting.items()
                 if it.change == ENROLLED
-                and row["outcome"] in ("planned", "suppressed")
-                and row["reason"] != "forgotten"
+                and row.outcome in ("planned", "suppressed")
+                and row.reason != "forgotten"
             }
         else:
             self._reject(recorded, spans, ledger)
@@ -841,7 +841,7 @@ class World:
 
     def _reject(self, recorded: RecordedRun, spans: Sequence[RecordedSpan], ledger: Ledger) -> None:
         ids, no = [span.id for span in spans], Decision("rejected", "ann", self.now)
-        planned = {it for it, row in self._of_spans(spans).items() if row["outcome"] == "planned"}
+        planned = {it for it, row in self._of_spans(spans).items() if row.outcome == "planned"}
         if self.answer == "reject":
             ledger.runs.reject(recorded, ids, no)
         else:
@@ -856,9 +856,7 @@ class World:
         ends = {(span.kind == "enrolment", span.stretch.current.key) for span in spans}
         rows = self.ledger.queries.list_deliveries()
         return {
-            _identity(row): row
-            for row in rows
-            if (row["change"] == ENROLLED, row["snapshot"]) in ends
+            _identity(row): row for row in rows if (row.change == ENROLLED, row.snapshot) in ends
         }
 
     def _may_be_released(self, dag_run: DagRun, snapshot: str) -> bool:
@@ -964,10 +962,8 @@ class World:
     def unfinished(self) -> list[str]:
         """Return the deliveries that nothing takes up any more and that have no outcome."""
         final = ("delivered", "failed", "uncertain", "skipped", "suppressed")
-        rows = [
-            row for row in self.ledger.queries.list_deliveries() if row["action"] in self.actions
-        ]
-        return [f"{_identity(r)} {r['outcome']}" for r in rows if r["outcome"] not in final]
+        rows = [row for row in self.ledger.queries.list_deliveries() if row.action in self.actions]
+        return [f"{_identity(r)} {r.outcome}" for r in rows if r.outcome not in final]
 
     def lost(self) -> list[str]:
         """Return the true changes of covered time that were neither delivered nor, rightly, not."""
@@ -980,7 +976,7 @@ class World:
             else:
                 right = self._accounted_for(it, row, details, covered)
             if not right:
-                problems.append(f"{it} {row and (row['outcome'], row['reason'])}")
+                problems.append(f"{it} {row and (row.outcome, row.reason)}")
         return problems
 
     def _expected(self) -> Iterator[tuple[Identity, Person, Covered | None]]:
@@ -1019,14 +1015,14 @@ class World:
         self, it: Identity, row: Mapping[str, Any], details: Person, covered: Covered | None
     ) -> bool:
         arrived = bool(self.received(**vars(it)))
-        if row["outcome"] == "delivered":
+        if row.outcome == "delivered":
             return arrived
-        if row["outcome"] == "suppressed":
+        if row.outcome == "suppressed":
             # what was in doubt and is to be sent again may have arrived, and nobody knows it
             return (self.resends or not arrived) and self._rightly_suppressed(it, row, covered)
-        if row["outcome"] != "skipped":
+        if row.outcome != "skipped":
             return False
-        reason, _, _ = row["reason"].partition(":")
+        reason, _, _ = row.reason.partition(":")
         person, policies = self.newest.get(it.contact), self.policies
         once = policies.get("once_per_contact")
         others = self.received(action=it.action, contact=it.contact)
@@ -1052,11 +1048,11 @@ class World:
     def _rightly_suppressed(
         self, it: Identity, row: Mapping[str, Any], covered: Covered | None
     ) -> bool:
-        if row["reason"] == "rejected":
+        if row.reason == "rejected":
             return it in self.rejected
-        if row["reason"] in ("in_hand", "sent_before") and self.was_quarantined:
+        if row.reason in ("in_hand", "sent_before") and self.was_quarantined:
             return True
-        if row["reason"] == "reached":
+        if row.reason == "reached":
             return self._has("added" if it.change == ENROLLED else ENROLLED, it.contact)
         return covered is not None and not self._may_be_released(
             self.runs[covered.run_id], it.snapshot
@@ -1064,7 +1060,7 @@ class World:
 
     def _has(self, change: str, contact: str) -> bool:
         rows = self.ledger.queries.list_deliveries(contact_id=contact)
-        return any(row["change"] == change for row in rows)
+        return any(row.change == change for row in rows)
 
     def unaccounted(self) -> list[str]:
         """Return the problems that the report of a run shows."""
@@ -1096,8 +1092,8 @@ def day_at(instant: datetime) -> int:
     return (instant.date() - FIRST_DAY).days - 1
 
 
-def _identity(row: Mapping[str, Any]) -> Identity:
-    return _delivery(row["action"], row["contact_id"], row["change"], row["snapshot"])
+def _identity(row: ListedDelivery) -> Identity:
+    return _delivery(row.action, row.contact_id, row.change, row.snapshot)
 
 
 def _delivery(action: str, contact: str, change: str, snapshot: str) -> Identity:

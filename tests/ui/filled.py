@@ -57,7 +57,7 @@ def settle(ledger: Ledger, contact: str, state: State, **values) -> str:
         with ledger.engine.begin() as connection:
             connection.execute(
                 deliveries.update()
-                .where(deliveries.c.key == row["key"])
+                .where(deliveries.c.key == row.key)
                 .values(state=state, updated_at=datetime.now(UTC), **values)
             )
-    return found[-1]["key"]
+    return found[-1].key

@@ -67,10 +67,10 @@ def _pages(world: Any) -> Iterator[tuple[str, int, str]]:
         "explain",
         620,
         nav.format(
-            f"segment/explain?segment=at_risk&contact={risky['contact_id']}&at={risky['snapshot']}"
+            f"segment/explain?segment=at_risk&contact={risky.contact_id}&at={risky.snapshot}"
         ),
     )
-    yield "contact", 900, nav.format(f"contact?id={welcomed['contact_id']}")
+    yield "contact", 900, nav.format(f"contact?id={welcomed.contact_id}")
     yield "deliveries", 720, nav.format(f"deliveries?workflow={RENEWALS}&state=failed")
     yield "requests", 620, nav.format("requests")
     yield "run", 900, f"tab:dags/{RENEWALS}/runs/{renewal.run_id}/plugin/segue-run"

@@ -40,7 +40,7 @@ def press(client, name: str, **values):
 
 def key_of(ledger: Ledger, contact: str) -> str:
     (row,) = ledger.queries.list_deliveries(contact_id=contact)
-    return row["key"]
+    return row.key
 
 
 def test_a_failed_delivery_is_retried_on_request(client, filled):
@@ -52,7 +52,7 @@ def test_a_failed_delivery_is_retried_on_request(client, filled):
     assert (request.kind, request.requested_by) == ("retry", "una")
     assert request.selection.keys == [key_of(filled, "bob")]
     (row,) = filled.queries.list_deliveries(contact_id="bob")
-    assert row["outcome"] == State.FAILED
+    assert row.outcome == State.FAILED
     listing = client("vera").get("/segue/requests").text
     assert "una" in listing
     assert "open" in listing

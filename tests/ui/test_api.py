@@ -60,9 +60,9 @@ def test_a_run_s_contacts_and_deliveries_are_paged(client, filled):
     )
     assert rest.json() == {"items": [], "next": None}
     (row,) = filled.queries.list_deliveries(contact_id="ann")
-    one = vera.get(f"{V1}/workflows/welcome/deliveries/{row['key']}").json()
+    one = vera.get(f"{V1}/workflows/welcome/deliveries/{row.key}").json()
     assert one["outcome"] == "delivered"
-    assert vera.get(f"{V1}/workflows/other/deliveries/{row['key']}").status_code == 404
+    assert vera.get(f"{V1}/workflows/other/deliveries/{row.key}").status_code == 404
     assert vera.get(f"{V1}/workflows/welcome/runs").json()["items"][0]["run_id"] == "run"
 
 

@@ -99,14 +99,14 @@ def key_of(room: World, contact: str, action: str = "mail") -> str:
     (row,) = room.ledger.queries.list_deliveries(
         workflow=RENEWALS, contact_id=contact, action=action
     )
-    return row["key"]
+    return row.key
 
 
 def outcome_of(room: World, contact: str) -> str:
     (row,) = room.ledger.queries.list_deliveries(
         workflow=RENEWALS, contact_id=contact, action="mail"
     )
-    return row["outcome"]
+    return row.outcome
 
 
 # ---- looking -----------------------------------------------------------------------------------
@@ -157,7 +157,7 @@ def test_why_a_contact_is_in_a_segment_is_a_click_away_from_its_page(anna: Visit
         workflow="escalate_at_risk", outcome="delivered"
     )
     frame = anna.inside("contact")
-    frame.get_by_label("Contact").fill(row["contact_id"])
+    frame.get_by_label("Contact").fill(row.contact_id)
     frame.get_by_role("button", name="Find").click()
     frame.get_by_role("heading", name="entered at_risk").first.wait_for()
     frame.locator("details[data-loads] summary").first.click()

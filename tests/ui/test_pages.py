@@ -233,5 +233,5 @@ def test_a_delivery_of_another_workflow_is_not_shown(client, filled, definitions
     definitions("other")
     (row,) = filled.queries.list_deliveries(contact_id="ann")
     vera = client("vera")
-    assert vera.get(f"/segue/delivery?workflow=welcome&key={row['key']}").status_code == 200
-    assert vera.get(f"/segue/delivery?workflow=other&key={row['key']}").status_code == 404
+    assert vera.get(f"/segue/delivery?workflow=welcome&key={row.key}").status_code == 200
+    assert vera.get(f"/segue/delivery?workflow=other&key={row.key}").status_code == 404

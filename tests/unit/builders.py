@@ -58,9 +58,7 @@ def enrolled(day: int, *contact_ids: str) -> DetectedSpan:
 def states(ledger: Ledger) -> dict[str, str]:
     """``delivered`` or ``suppressed:rejected`` by contact and snapshot's day: ``a@22``."""
     return {
-        f"{row['contact_id']}@{row['snapshot'][-2:]}": ":".join(
-            filter(None, (row["outcome"], row["reason"]))
-        )
+        f"{row.contact_id}@{row.snapshot[-2:]}": ":".join(filter(None, (row.outcome, row.reason)))
         for row in ledger.queries.list_deliveries()
     }
 

@@ -21,6 +21,7 @@ from rich.table import Table
 from segue.demo.local_airflow import LocalAirflow
 from segue.durations import localize
 from segue.ledger import Ledger
+from segue.ledger.facts import ListedDelivery
 from segue.sample.days import ZONE
 from segue.sample.generator import keep_up, newest_day
 from segue.sandbox.server import HTTP_PORT, SMTP_PORT, Sandbox
@@ -255,26 +256,26 @@ def _print_days(
         for workflow in workflows:
             here = (day, workflow.workflow)
             for line in _changes_of(
-                workflow, [row for row in rows if (row["snapshot"], row["workflow"]) == here]
+                workflow, [row for row in rows if (row.snapshot, row.workflow) == here]
             ):
                 table.add_row(workflow.workflow, *line)
         console.print(table)
 
 
 def _changes_of(
-    workflow: WorkflowDefinition, deliveries: Sequence[dict[str, Any]]
+    workflow: WorkflowDefinition, deliveries: Sequence[ListedDelivery]
 ) -> Iterator[tuple[str, str, str]]:
     """Yield (contact, change, what became of each action) of a workflow's day."""
-    for contact, change in sorted({(row["contact_id"], row["change"]) for row in deliveries}):
-        theirs = [row for row in deliveries if row["contact_id"] == contact]
-        outcomes = {row["action"]: _outcome(row) for row in theirs}
+    for contact, change in sorted({(row.contact_id, row.change) for row in deliveries}):
+        theirs = [row for row in deliveries if row.contact_id == contact]
+        outcomes = {row.action: _outcome(row) for row in theirs}
         yield contact, change, ", ".join(outcomes[action.id] for action in workflow.actions)
 
 
-def _outcome(row: dict[str, Any]) -> str:
-    if row["outcome"] == "delivered":
-        return f"[green]{row['action']} delivered[/]"
-    return f"{row['action']} {row['outcome']}" + (f"({row['reason']})" if row["reason"] else "")
+def _outcome(row: ListedDelivery) -> str:
+    if row.outcome == "delivered":
+        return f"[green]{row.action} delivered[/]"
+    return f"{row.action} {row.outcome}" + (f"({row.reason})" if row.reason else "")
 
 
 def _table(title: str) -> Table:

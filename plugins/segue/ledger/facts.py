@@ -191,6 +191,58 @@ class DeliveryRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedDelivery:
+    """A delivery as lists have it. The first twelve fields are the command line's columns."""
+
+    workflow: str
+    action: str
+    contact_id: str
+    change: str
+    snapshot: str
+    outcome: str  # a State
+    reason: str
+    external_id: str | None
+    url: str | None
+    attempts: int
+    updated_at: datetime
+    key: str
+    channel: str
+    event_at: datetime | None
+    planned_at: datetime
+    called_at: datetime | None
+    delivered_at: datetime | None
+    held_until: datetime | None
+    digest: str | None
+    message_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryOfRun(ListedDelivery):
+    """A delivery as lists have it, with its run."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryInFull(ListedDelivery):
+    """All that is known of one delivery, its run and its span included.
+
+    ``definition`` is the hash of the workflow's; ``change_reason`` None where the change is none
+    any more.
+    """
+
+    results: Mapping[str, str]
+    definition: str
+    run_id: str
+    span_kind: str
+    previous_key: str | None
+    previous_as_of: datetime
+    current_key: str
+    current_as_of: datetime
+    change_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class DueDelivery:
     """A delivery to take up again; ``previous`` and ``current`` are its span's snapshot keys."""
 

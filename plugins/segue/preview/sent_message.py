@@ -21,6 +21,7 @@ from segue.delivery.judgement import Terms, message_digest, rendered
 from segue.directory.snapshots import find_snapshot
 from segue.errors import ContactFailure, DataError, DefinitionError, TemplateAway
 from segue.ledger import Ledger
+from segue.ledger.facts import DeliveryInFull
 from segue.segments.membership.changes import Memberships
 from segue.workflows.resolved import ResolvedWorkflow
 
@@ -40,30 +41,30 @@ class RenderedMessage:
 
 
 def message_of(
-    found: Mapping[str, Any],
+    delivery: DeliveryInFull,
     ledger: Ledger,
     resolve: Resolve,
     now: datetime,
     memberships: Memberships | None = None,
 ) -> RenderedMessage:
-    """Return the message of a delivery as ``Ledger.find_delivery`` found it.
+    """Return the message of a delivery.
 
     ``resolve`` returns the workflow written as the mapping says, or as it is defined now.
     """
-    if found["message_key"]:
-        return RenderedMessage(None, None, _OF_A_DIGEST.format(found["message_key"]))
+    if delivery.message_key:
+        return RenderedMessage(None, None, _OF_A_DIGEST.format(delivery.message_key))
     message, why = None, ""
-    for resolved in _versions(found, ledger, resolve):
+    for resolved in _versions(delivery, ledger, resolve):
         try:
-            message = _message(found, ledger, resolved, now, memberships)
+            message = _message(delivery, ledger, resolved, now, memberships)
         except (DataError, ContactFailure, TemplateAway) as error:
             why = str(error)
             continue
-        if found["digest"] == message_digest(message):
+        if delivery.digest == message_digest(message):
             return RenderedMessage(message, True, "Exactly what was sent.")
     if message is None:
         return RenderedMessage(None, None, f"The text cannot be rendered again: {why or _NO_WAY}.")
-    if found["digest"] is None:
+    if delivery.digest is None:
         return RenderedMessage(message, None, "Nothing was sent; this is how it would read.")
     return RenderedMessage(message, False, _DIFFERS)
 
@@ -82,36 +83,36 @@ _DIFFERS = (
 
 
 def _versions(
-    found: Mapping[str, Any], ledger: Ledger, resolve: Resolve
+    delivery: DeliveryInFull, ledger: Ledger, resolve: Resolve
 ) -> Iterator[ResolvedWorkflow]:
     """Yield the workflow as its run recorded it, and as it is defined now, where it can be read."""
-    body = ledger.queries.definition(found["definition"])
+    body = ledger.queries.definition(delivery.definition)
     for data in ([json.loads(body)["workflow"]] if body else []) + [None]:
         try:
             resolved = resolve(data)
         except (DefinitionError, KeyError):
             continue  # a version of Segue before this one wrote it, or what it refers to is gone
-        if found["action"] in resolved.action_ids:
+        if delivery.action in resolved.action_ids:
             yield resolved
 
 
 def _message(
-    found: Mapping[str, Any],
+    delivery: DeliveryInFull,
     ledger: Ledger,
     resolved: ResolvedWorkflow,
     now: datetime,
     memberships: Memberships | None,
 ) -> Mapping[str, Any]:
     """Render once more; raise DataError where the snapshot is gone, or ContactFailure."""
-    previous, reason = found["previous_key"], found["change_reason"] or ""
-    contact = found["contact_id"]
-    change = Change.between(previous, found["snapshot"], contact, found["change"], reason)
+    previous, reason = delivery.previous_key, delivery.change_reason or ""
+    contact = delivery.contact_id
+    change = Change.between(previous, delivery.snapshot, contact, delivery.change, reason)
     snapshot = find_snapshot(resolved.directory, change.details_at, now=now)
     details = details_of(resolved, snapshot, [change], memberships)
     group = Group.of(resolved, [change], details, stand_ins(resolved.live))
     if contact not in group.fields:
         raise DataError(f"the contact is not in snapshot {change.details_at}")
-    action = resolved.definition.action(found["action"])
+    action = resolved.definition.action(delivery.action)
     row_before = rows_before(ledger, resolved, action, [change])
     circumstances = Circumstances(ledger.namespace, {}, row_before, conditional=False)
     [candidate] = candidates_of(resolved, action, [group], circumstances)

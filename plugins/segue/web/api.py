@@ -8,7 +8,7 @@ Reading takes a login of any kind that Airflow knows; what changes something tak
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -284,14 +284,14 @@ def deliveries(
     rows = ledger.queries.newest_deliveries(
         name, criteria, limit=limit, before=parse_cursor(before)
     )
-    items = [DeliveryAnswer(**row) for row in rows]
+    items = [DeliveryAnswer(**asdict(row)) for row in rows]
     return DeliveriesAnswer(items=items, next=cursor(rows[-1]) if len(rows) == limit else None)
 
 
 @router.get("/workflows/{workflow}/deliveries/{key}", name="api_delivery")
 def delivery(name: KnownWorkflow, key: Key, ledger: OpenLedger) -> DeliveryAnswer:
     """Return one delivery."""
-    return DeliveryAnswer(**delivery_of(name, key, ledger))
+    return DeliveryAnswer(**asdict(delivery_of(name, key, ledger)))
 
 
 @router.get("/requests", name="api_requests")
@@ -421,7 +421,7 @@ def _change(row: ChangeRow) -> ChangeAnswer:
         change=ChangeKind(row.change),
         reason=row.reason,
         conditions=row.verdict,
-        deliveries=[DeliveryAnswer(**item) for item in row.deliveries],
+        deliveries=[DeliveryAnswer(**asdict(item)) for item in row.deliveries],
     )
 
 

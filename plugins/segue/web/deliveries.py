@@ -10,6 +10,7 @@ from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import HTMLResponse
 
 from segue.ledger import Ledger
+from segue.ledger.facts import DeliveryInFull, ListedDelivery
 from segue.ledger.queries.pages import Filter
 from segue.ledger.states import State
 from segue.preview.sent_message import RenderedMessage, message_of
@@ -80,7 +81,7 @@ def delivery(
         sees=sees,
         may_edit=visit.viewer.may_edit(workflow),
         stopped=visit.ledger.people.stopped(workflow),
-        suppressed=visit.ledger.people.is_suppressed(row["contact_id"]),
+        suppressed=visit.ledger.people.is_suppressed(row.contact_id),
     )
 
 
@@ -97,10 +98,10 @@ def message_html(
     return framed(message.get("html"))
 
 
-def delivery_of(workflow: str, key: str, ledger: Ledger) -> dict[str, Any]:
+def delivery_of(workflow: str, key: str, ledger: Ledger) -> DeliveryInFull:
     """Return a delivery of the workflow; a 404 where it has none with the key."""
     row = ledger.queries.find_delivery(key)
-    if row is None or row["workflow"] != workflow:
+    if row is None or row.workflow != workflow:
         raise HTTPException(404, f"{workflow} has no delivery with the key {key}.")
     return row
 
@@ -116,18 +117,18 @@ def framed(html: Any) -> HTMLResponse:
     return HTMLResponse(html, headers={"Content-Security-Policy": policy})
 
 
-def rendered(found: Mapping[str, Any], ledger: Ledger, catalog: Catalog) -> RenderedMessage:
+def rendered(row: DeliveryInFull, ledger: Ledger, catalog: Catalog) -> RenderedMessage:
     """Return the message of a delivery, rendered again."""
 
     def resolve(written: Mapping[str, Any] | None) -> Any:
-        return catalog.resolve(found["workflow"]) if written is None else catalog.build(written)
+        return catalog.resolve(row.workflow) if written is None else catalog.build(written)
 
-    return message_of(found, ledger, resolve, datetime.now(UTC))
+    return message_of(row, ledger, resolve, datetime.now(UTC))
 
 
-def cursor(row: Mapping[str, Any]) -> str:
+def cursor(row: ListedDelivery) -> str:
     """Return where a list goes on after a row."""
-    return f"{row['updated_at'].isoformat()}|{row['key']}"
+    return f"{row.updated_at.isoformat()}|{row.key}"
 
 
 def parse_cursor(text: str) -> tuple[datetime, str] | None:

@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, StreamingResponse
 
 from segue.errors import DataError
 from segue.ledger import Ledger
-from segue.ledger.facts import RecordedRun, RecordedSpan
+from segue.ledger.facts import ListedDelivery, RecordedRun, RecordedSpan
 from segue.ledger.queries.pages import ChangeRow, Filter
 from segue.ledger.states import State
 from segue.operators.environment import task_settings
@@ -204,13 +204,13 @@ def _lines(rows: Iterator[ChangeRow], chosen: Filter) -> Iterator[Sequence[Any]]
         for item in row.deliveries:
             if _is_chosen(item, chosen):
                 own = (row.contact_id, row.change, row.reason, row.verdict)
-                yield (*own, *(item[name] for name in _EXPORTED[len(own) :]))
+                yield (*own, *(getattr(item, name) for name in _EXPORTED[len(own) :]))
 
 
-def _is_chosen(sent: Mapping[str, Any], chosen: Filter) -> bool:
+def _is_chosen(sent: ListedDelivery, chosen: Filter) -> bool:
     """Tell whether a delivery itself is what a filter asks for, not only its contact."""
     return (
-        chosen.action in ("", sent["action"])
-        and chosen.state in ("", sent["outcome"])
-        and chosen.error.lower() in sent["reason"].lower()
+        chosen.action in ("", sent.action)
+        and chosen.state in ("", sent.outcome)
+        and chosen.error.lower() in sent.reason.lower()
     )

@@ -97,13 +97,13 @@ def door(
 
 def outcome(ledger: Ledger, contact_id: str) -> str:
     [row] = ledger.queries.list_deliveries(contact_id=contact_id)
-    return ":".join(filter(None, (row["outcome"], row["reason"])))
+    return ":".join(filter(None, (row.outcome, row.reason)))
 
 
 def outcomes(ledger: Ledger) -> dict[str, str]:
     """The outcome of each delivery by its snapshot."""
     return {
-        row["snapshot"]: ":".join(filter(None, (row["outcome"], row["reason"])))
+        row.snapshot: ":".join(filter(None, (row.outcome, row.reason)))
         for row in ledger.queries.list_deliveries()
     }
 
@@ -206,7 +206,7 @@ def test_a_broken_connection_stops_the_slice_and_leaves_it_released(ledger):
         100,
         0,
     )
-    attempts = [row["attempts"] for row in ledger.queries.list_deliveries()]
+    attempts = [row.attempts for row in ledger.queries.list_deliveries()]
     assert sum(attempts) == RecordingChannel.concurrency
 
 
@@ -479,7 +479,7 @@ def test_on_uncertain_resend_sends_once_more_and_no_more(ledger):
     for number in range(4):
         door(ledger, through, owner=str(number), on_uncertain="resend").deliver(candidates)
     [row] = ledger.queries.list_deliveries(contact_id="a")
-    assert (row["outcome"], row["attempts"]) == ("uncertain", 2)
+    assert (row.outcome, row.attempts) == ("uncertain", 2)
 
 
 def test_a_lost_answer_is_asked_for_at_once(ledger):
@@ -725,7 +725,7 @@ def test_answers_survive_a_ledger_that_fails_for_a_moment(ledger):
         door(failing, through).deliver(candidates)
     sent = len(through.outbox.keys)
     assert 0 < sent < 20
-    states = Counter(row["outcome"] for row in ledger.queries.list_deliveries())
+    states = Counter(row.outcome for row in ledger.queries.list_deliveries())
     assert states == {"delivered": sent, "released": 20 - sent}
     door(ledger, through).deliver(candidates)
     assert sorted(through.outbox.keys) == sorted(c.key for c in candidates)
@@ -738,7 +738,7 @@ def test_quiet_hours_that_begin_during_a_pass_hold_the_rest(ledger):
     hours = {"quiet_hours": {"from": "06:10", "to": "08:00"}}
     door(ledger, through, **hours).deliver(candidates)
     assert len(through.outbox.keys) == 10
-    states = Counter(row["outcome"] for row in ledger.queries.list_deliveries())
+    states = Counter(row.outcome for row in ledger.queries.list_deliveries())
     assert states == {"delivered": 10, "held": 20}
 
 

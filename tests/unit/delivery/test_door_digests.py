@@ -104,9 +104,9 @@ def test_one_message_goes_out_and_each_contacts_delivery_is_recorded(ledger):
     assert through.outbox.keys == [message_key(keys)] == [message_key(reversed(keys))]
     assert texts(through) == ["a b c 3 https://run"]
     rows = ledger.queries.list_deliveries()
-    assert {row["message_key"] for row in rows} == {message_key(keys)}
-    assert {(row["url"], row["attempts"]) for row in rows} == {("https://example.com/1", 1)}
-    assert len({row["digest"] for row in rows}) == 1
+    assert {row.message_key for row in rows} == {message_key(keys)}
+    assert {(row.url, row.attempts) for row in rows} == {("https://example.com/1", 1)}
+    assert len({row.digest for row in rows}) == 1
     assert door(ledger, through, "again").deliver(candidates).is_complete
     assert len(texts(through)) == 1
 
@@ -253,7 +253,7 @@ def test_a_digest_in_doubt_is_looked_for_and_never_sent_twice(ledger, arrived):
     assert not made.deliver(candidates[:2]).is_complete  # the call may be on its way still
     assert later(door(ledger, through, "heir")).deliver(candidates).is_complete
     assert texts(through) == (["a b", "c"] if arrived else ["a b c"])
-    assert {row["outcome"] for row in ledger.queries.list_deliveries()} == {"delivered"}
+    assert {row.outcome for row in ledger.queries.list_deliveries()} == {"delivered"}
 
 
 def test_a_digest_in_doubt_that_two_workers_ask_about_is_settled_alike(ledger):
@@ -379,7 +379,7 @@ def test_who_was_taken_away_meanwhile_is_not_in_it(ledger):
     assert texts(through) == ["a c"]
     assert result.elsewhere == 1
     assert through.outbox.keys == [message_key([candidates[0].key, candidates[2].key])]
-    attempts = {row["contact_id"]: row["attempts"] for row in ledger.queries.list_deliveries()}
+    attempts = {row.contact_id: row.attempts for row in ledger.queries.list_deliveries()}
     assert attempts == {"a": 1, "b": 0, "c": 1}
 
 
@@ -403,7 +403,7 @@ def test_a_ledger_that_fails_at_the_mark_has_marked_nobody(ledger):
     with pytest.raises(LedgerError):
         made.deliver(candidates)
     assert texts(through) == []
-    assert {row["outcome"] for row in ledger.queries.list_deliveries()} == {"released"}
+    assert {row.outcome for row in ledger.queries.list_deliveries()} == {"released"}
 
 
 def test_once_per_contact_holds_within_a_digest_and_between_two(ledger):
@@ -430,7 +430,7 @@ def test_once_per_contact_holds_within_a_digest_and_between_two(ledger):
     assert result.is_complete
     assert texts(through) == ["a b c"]
     told = Counter(
-        f"{row['contact_id']} {row['outcome']} {row['reason']}".strip()
+        f"{row.contact_id} {row.outcome} {row.reason}".strip()
         for row in ledger.queries.list_deliveries()
     )
     assert told == {
@@ -478,6 +478,6 @@ def test_forgetting_a_contact_leaves_no_trace_of_whose_digest_it_was_in(ledger):
     candidates = released(ledger, "a", "b")
     door(ledger, channel()).deliver(candidates)
     ledger.retention.forget("a", "ann", NOW)
-    keys = {row["contact_id"]: row["message_key"] for row in ledger.queries.list_deliveries()}
+    keys = {row.contact_id: row.message_key for row in ledger.queries.list_deliveries()}
     assert keys.pop("b") == message_key(item.key for item in candidates)
     assert list(keys.values()) == [None]

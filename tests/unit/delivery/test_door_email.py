@@ -87,7 +87,7 @@ def deliver(ledger: Ledger, candidates: list[Candidate], clear: int = 0, **field
 
 def outcomes(ledger: Ledger) -> dict[str, str]:
     return {
-        row["contact_id"]: ":".join(filter(None, (row["outcome"], row["reason"])))
+        row.contact_id: ":".join(filter(None, (row.outcome, row.reason)))
         for row in ledger.queries.list_deliveries()
     }
 

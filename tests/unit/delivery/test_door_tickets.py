@@ -140,7 +140,7 @@ class Home:
         send(self.resolved, action, slices, self.ledger, owner=name, clock=clock)
         found = self.ledger.queries.find_delivery(key)
         assert found is not None
-        words = (found["outcome"], found["reason"], found["external_id"])
+        words = (found.outcome, found.reason, found.external_id)
         return ":".join(word for word in words if word)
 
 

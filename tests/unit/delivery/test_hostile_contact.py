@@ -182,7 +182,7 @@ def tables_of(home: Path) -> SnapshotTables:
 
 def run(resolved: ResolvedWorkflow, root: Path) -> dict[str, str]:
     """Run the workflow as one slice; returns each contact's outcome."""
-    return {row["contact_id"]: row["outcome"] for row in deliveries(resolved, root)}
+    return {row.contact_id: row.outcome for row in deliveries(resolved, root)}
 
 
 def deliveries(resolved: ResolvedWorkflow, root: Path) -> list[dict[str, str]]:
@@ -241,11 +241,11 @@ PLACES = {
 def test_who_cannot_be_judged_fails_alone(place, hostile_home, tmp_path, caplog):
     """A condition that raises for one contact's value is judged for the others."""
     resolved = resolve(hostile_home(*PLACES[place]), "Hello")
-    rows = {row["contact_id"]: row for row in deliveries(resolved, tmp_path)}
-    outcomes = {who: row["outcome"] for who, row in rows.items()}
+    rows = {row.contact_id: row for row in deliveries(resolved, tmp_path)}
+    outcomes = {who: row.outcome for who, row in rows.items()}
     assert outcomes == {who: "failed" if who == "c5" else "delivered" for who in PEOPLE}
     reason = "conditions: they cannot be judged of this contact (OverflowError)"
-    assert rows["c5"]["reason"] == reason
+    assert rows["c5"].reason == reason
     sent = {"send": "delivered"}
     assert {who: sent.get(what, what) for who, what in planned(resolved).items()} == outcomes
     assert "OverflowError in a condition, of contact c5" in caplog.text

@@ -103,7 +103,7 @@ class World:
     @property
     def outcomes(self) -> dict[str, str]:
         return {
-            row["contact_id"]: f"{row['outcome']}:{row['reason']}".rstrip(":")
+            row.contact_id: f"{row.outcome}:{row.reason}".rstrip(":")
             for row in self.ledger.queries.list_deliveries()
         }
 
@@ -211,7 +211,7 @@ def test_a_call_in_doubt_is_settled_without_its_run(tmp_path, ledger):
     world = World(tmp_path, ledger)
     world.mail.answering(refuse)
     world.run()
-    key = next(row["key"] for row in ledger.queries.list_deliveries(contact_id="a"))
+    key = next(row.key for row in ledger.queries.list_deliveries(contact_id="a"))
     long_ago = datetime.now(UTC) - timedelta(hours=1)
     mine = {"owner": "dead", "now": long_ago, "lease_until": long_ago}
     ledger.deliveries.claim([key], clear_number=1, **mine)
@@ -279,7 +279,7 @@ def test_an_action_after_a_held_one_is_taken_up_once_that_is_delivered(tmp_path,
     ref = BranchRef(0, "", str(area.root))
     action = found.definition.action("note")
     deliver(world.resolved, action, [ref], ledger, owner="task", clear_number=0)
-    reasons = {row["reason"] for row in ledger.queries.list_deliveries() if row["action"] == "note"}
+    reasons = {row.reason for row in ledger.queries.list_deliveries() if row.action == "note"}
     assert reasons == {"after: mail failed"}
     world.mail.answering(lambda key, message: None)
     retry(ledger)
@@ -296,7 +296,7 @@ def test_a_retry_that_fails_again_does_not_make_airflows_own_retry_send_it(tmp_p
     world = World(tmp_path, ledger)
     world.mail.answering(refuse)
     world.run()
-    key = next(row["key"] for row in ledger.queries.list_deliveries(contact_id="a"))
+    key = next(row.key for row in ledger.queries.list_deliveries(contact_id="a"))
     mine = {"owner": "task", "now": NOW, "lease_until": NOW}
     ledger.deliveries.claim([key], clear_number=2, **mine)
     advance(ledger, [Finished(key, State.FAILED, "refused")], [], clear_number=2, **mine)
@@ -463,9 +463,7 @@ def test_a_follower_that_meets_a_transient_failure_stays_due(tmp_path, ledger):
         first = {**row, "key": "f" * 64, "action": "first", "state": State.DELIVERED}
         connection.execute(deliveries.insert().values(first))
     world.resume()
-    states = {
-        item["outcome"] for item in ledger.queries.list_deliveries(contact_id=row["contact_id"])
-    }
+    states = {item.outcome for item in ledger.queries.list_deliveries(contact_id=row["contact_id"])}
     assert states == {"delivered", "held"}
     world.mail.answering(lambda key, message: None)
     world.resume()

@@ -166,7 +166,7 @@ def test_a_run_asks_for_what_it_compares_alone(requests, workflow, ledger):
     store = MembershipStore("s3://state/segue")
     found, cost = requests.of(lambda: detect(RunContext(workflow, run, ledger, NOW), store))
     assert found.outcome == "recorded"
-    assert {row["contact_id"] for row in ledger.queries.list_deliveries()} == {
+    assert {row.contact_id for row in ledger.queries.list_deliveries()} == {
         f"c{number}" for number in range(PARTS // 2, PARTS)
     }
     assert requests.days == {"2026-11-21", "2026-11-22"}

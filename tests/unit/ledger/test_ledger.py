@@ -22,7 +22,7 @@ LATER = NOW + timedelta(minutes=3)
 
 def states(ledger: Ledger) -> dict[tuple[str, str], str]:
     return {
-        (row["contact_id"], row["action"]): ":".join(filter(None, (row["outcome"], row["reason"])))
+        (row.contact_id, row.action): ":".join(filter(None, (row.outcome, row.reason)))
         for row in ledger.queries.list_deliveries()
     }
 
@@ -308,7 +308,7 @@ def test_namespaces_do_not_share_deliveries(ledger):
 def test_contact_ids_are_sorted_byte_by_byte(ledger):
     """Upper case before lower case, whatever the database's collation."""
     record(ledger, run(), detected(stretch(21, 22), added("b", "B", "é", "a", "_")))
-    found = [row["contact_id"] for row in ledger.queries.list_deliveries()]
+    found = [row.contact_id for row in ledger.queries.list_deliveries()]
     assert found == ["B", "_", "a", "b", "é"]
     [span] = ledger.runs.all_spans("welcome")
     assert [row[0] for row in ledger.queries.changes_to_handle(span.id)] == found
@@ -326,4 +326,4 @@ def test_a_held_delivery_is_withdrawn_with_its_change(ledger):
     again = [(recorded, detected(stretch(21, 22)))]
     ledger.runs.record_again(run(), again, ("mail",), DEFINITION, NOW)
     assert ledger.deliveries.actions_with_work(LATER) == []
-    assert ledger.queries.list_deliveries()[0]["reason"] == "no_longer_a_change"
+    assert ledger.queries.list_deliveries()[0].reason == "no_longer_a_change"

@@ -165,7 +165,7 @@ def test_whatever_changes_deliveries_locks_them_in_the_order_of_their_keys(ledge
     """While another has the first of them, none of the others is locked."""
     _skip_on_sqlite(ledger)
     [span] = record(ledger, run(), detected(stretch(21, 22), added(*CONTACTS)))
-    keys = [row["key"] for row in ledger.queries.list_deliveries()]
+    keys = [row.key for row in ledger.queries.list_deliveries()]
     assert keys[0] != min(keys)  # the order in which they were written is another
     locked = {}
     for name, (stand, act) in ACTS.items():
@@ -182,7 +182,7 @@ def test_a_cleared_run_locks_what_is_in_different_states_in_one_order(ledger, su
     """Some is under way, some waits, some has failed: each step of a cleared run changes others."""
     _skip_on_sqlite(ledger)
     [span] = record(ledger, run(), detected(stretch(21, 22), added(*CONTACTS)))
-    keys = sorted(row["key"] for row in ledger.queries.list_deliveries())
+    keys = sorted(row.key for row in ledger.queries.list_deliveries())
     stands = ({**SENDING, "barred": 4}, CLAIMED, {**FAILED, "failed_at_clear": 9}, DUE)
     for shift in range(len(stands)):
         put(ledger, {})
@@ -197,7 +197,7 @@ def test_additions_of_several_spans_lock_an_enrolments_deliveries_in_one_order(l
     """One release is about all spans of a run."""
     _skip_on_sqlite(ledger)
     ledger.runs.release(record(ledger, run("enrol"), enrolled(20, *CONTACTS)), NOW)
-    by_key = {row["key"]: row["contact_id"] for row in ledger.queries.list_deliveries()}
+    by_key = {row.key: row.contact_id for row in ledger.queries.list_deliveries()}
     first, *others = (by_key[key] for key in sorted(by_key))
     daily = [detected(stretch(21, 22), added(*others)), detected(stretch(22, 23), added(first))]
     ids = record(ledger, run("daily"), *daily)

@@ -147,7 +147,7 @@ class World:
     @property
     def outcomes(self) -> dict[str, str]:
         return {
-            row["contact_id"]: f"{row['outcome']}:{row['reason']}".rstrip(":")
+            row.contact_id: f"{row.outcome}:{row.reason}".rstrip(":")
             for row in self.ledger.queries.list_deliveries()
         }
 

@@ -55,7 +55,7 @@ class Task:
     @property
     def outcomes(self) -> set[str]:
         rows = self.place.ledger.queries.list_deliveries()
-        return {f"{row['outcome']} {row['reason']}".strip() for row in rows}
+        return {f"{row.outcome} {row.reason}".strip() for row in rows}
 
     @property
     def decision(self):

@@ -109,7 +109,7 @@ class Release:
     @property
     def outcomes(self) -> set[str]:
         rows = self.ledger.queries.list_deliveries()
-        return {f"{row['outcome']}:{row['reason']}".rstrip(":") for row in rows}
+        return {f"{row.outcome}:{row.reason}".rstrip(":") for row in rows}
 
     @property
     def told(self) -> list[str]:

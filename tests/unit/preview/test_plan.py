@@ -115,7 +115,7 @@ def run(resolved: ResolvedWorkflow, tmp_path: Path) -> dict[tuple[str, str], tup
     deliver_all(resolved, ref, ledger)
     rows = ledger.queries.list_deliveries()
     ledger.engine.dispose()
-    return {(row["contact_id"], row["action"]): (row["outcome"], row["reason"]) for row in rows}
+    return {(row.contact_id, row.action): (row.outcome, row.reason) for row in rows}
 
 
 def deliver_all(resolved: ResolvedWorkflow, ref: BranchRef, ledger: Ledger) -> None:

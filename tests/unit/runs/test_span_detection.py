@@ -118,10 +118,10 @@ class Place:
         """``change@snapshot`` by contact; ``outcome(reason)`` added where it is not planned."""
         found = {}
         for row in self.ledger.queries.list_deliveries():
-            text = f"{row['change']}@{row['snapshot'][-2:]}"
-            if row["outcome"] != "planned":
-                text += f" {row['outcome']}({row['reason']})"
-            found[row["contact_id"]] = f"{found.get(row['contact_id'], '')} {text}".strip()
+            text = f"{row.change}@{row.snapshot[-2:]}"
+            if row.outcome != "planned":
+                text += f" {row.outcome}({row.reason})"
+            found[row.contact_id] = f"{found.get(row.contact_id, '')} {text}".strip()
         return found
 
     def spans(self) -> list[str]:
@@ -398,7 +398,7 @@ def test_what_failed_in_a_run_that_was_made_anew_in_airflow_is_tried_when_it_is_
     """The clear numbers of a run begin at 0 again where it was deleted."""
     [span] = place.day(10).spans
     place.ledger.runs.release([span.id], place.now)
-    keys = [row["key"] for row in place.ledger.queries.list_deliveries()]
+    keys = [row.key for row in place.ledger.queries.list_deliveries()]
     mine = {"owner": "me", "now": place.now, "lease_until": place.now + timedelta(minutes=5)}
 
     def tried(clear_number: int) -> int:
@@ -1113,7 +1113,7 @@ def test_what_a_kept_span_left_undone_of_a_contact_is_done_by_the_next(place):
     for _ in range(2):
         place.day(10)
         rows = place.ledger.queries.list_deliveries(contact_id="b", snapshot="2026-11-09")
-        found = {row["action"]: (row["outcome"], row["reason"]) for row in rows}
+        found = {row.action: (row.outcome, row.reason) for row in rows}
         assert found == {"mail": ("suppressed", Reason.SENT_BEFORE), "post": ("planned", "")}
     key = place.ledger.key("greet", "mail", "b", "added", "2026-11-09")
     assert place.ledger.deliveries.rows([key])[key].results == {"id": "7"}

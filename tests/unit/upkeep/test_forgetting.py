@@ -105,7 +105,7 @@ def test_counts_close_and_what_was_delivered_stays_so(keyed):
 
 def test_a_pseudonym_is_one_contact_in_all_rows(keyed):
     keyed.retention.forget(WHO, "ann", LATER)
-    ids = {row["contact_id"] for row in keyed.queries.list_deliveries()} - {"other"}
+    ids = {row.contact_id for row in keyed.queries.list_deliveries()} - {"other"}
     [pseudonym] = ids
     assert pseudonym.startswith("forgotten:")
 
@@ -123,9 +123,7 @@ def test_no_request_and_no_policy_brings_a_forgotten_delivery_back(keyed):
         again = detected(span.stretch, [], policy)
         run_again = Run("welcome", span.run_id)
         keyed.runs.record_again(run_again, [(span, again)], ("mail",), DEFINITION, NOW)
-    states = {
-        row["outcome"] for row in keyed.queries.list_deliveries() if row["contact_id"] != "other"
-    }
+    states = {row.outcome for row in keyed.queries.list_deliveries() if row.contact_id != "other"}
     assert states == {"delivered", "suppressed"}
 
 
@@ -193,7 +191,7 @@ def test_who_was_forgotten_is_not_recorded_again(keyed):
     record(keyed, run("run-2"), detected(stretch(22, 23), added(WHO, "third")))
     record(keyed, run("run-3"), enrolled(23, WHO, "third"))
     assert WHO not in everything(keyed)
-    snapshots = {row["snapshot"] for row in keyed.queries.list_deliveries(contact_id="third")}
+    snapshots = {row.snapshot for row in keyed.queries.list_deliveries(contact_id="third")}
     assert snapshots == {"2026-11-23"}
 
 
@@ -226,7 +224,7 @@ def test_forgetting_again_erases_what_was_recorded_in_between(keyed, monkeypatch
     assert WHO in everything(keyed)
     keyed.retention.forget(WHO, "ann", LATER)
     assert WHO not in everything(keyed)
-    outcomes = [row["outcome"] for row in keyed.queries.list_deliveries(action="mail")]
+    outcomes = [row.outcome for row in keyed.queries.list_deliveries(action="mail")]
     assert sorted(outcomes) == ["delivered", "released"]
 
 
@@ -234,7 +232,7 @@ def test_another_namespace_keeps_what_it_has(keyed):
     staging = Ledger(keyed.engine, "staging")
     record(staging, run(), detected(stretch(21, 22), added(WHO)))
     keyed.retention.forget(WHO, "ann", LATER)
-    assert [row["contact_id"] for row in staging.queries.list_deliveries()] == [WHO]
+    assert [row.contact_id for row in staging.queries.list_deliveries()] == [WHO]
 
 
 # ---- files ------------------------------------------------------------------------------------

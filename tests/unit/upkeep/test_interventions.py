@@ -25,7 +25,7 @@ def filled(ledger: Ledger) -> Ledger:
 
 def key_of(ledger: Ledger, contact: str) -> str:
     (row,) = ledger.queries.list_deliveries(contact_id=contact)
-    return row["key"]
+    return row.key
 
 
 def test_a_retry_that_concerns_nothing_is_not_filed(filled: Ledger):

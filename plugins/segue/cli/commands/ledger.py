@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,7 @@ from segue.errors import SettingsError
 if TYPE_CHECKING:
     from segue.cli.workspace import Workspace
     from segue.ledger import Ledger
+    from segue.ledger.facts import ListedDelivery
     from segue.runs.bridges import Bridge
     from segue.runs.gaps import Gap
 
@@ -103,7 +105,7 @@ def deliveries(
     if output is Format.TABLE:
         print_listing(_IN_A_TABLE, map(_table_row, listing), output)
     else:
-        rows = ([row[column] for column in _COLUMNS] for row in listing)
+        rows = ([getattr(row, column) for column in _COLUMNS] for row in listing)
         print_listing(_COLUMNS, rows, output)
     more = " (as many as --limit allows)" if limit is not None and len(listing) == limit else ""
     note(f"{count(len(listing), 'delivery', 'deliveries')}{more}")
@@ -133,10 +135,10 @@ def delivery(
             f"there is no delivery with the key {key!r}; segue deliveries --format json lists keys"
         )
     if output is Format.TABLE:
-        for name, value in row.items():
+        for name, value in asdict(row).items():
             print(f"{name:<15} {shown(value)}".rstrip())
     else:
-        print_listing(tuple(row), [list(row.values())], output)
+        print_listing(tuple(asdict(row)), [list(asdict(row).values())], output)
 
 
 def gaps(
@@ -212,7 +214,7 @@ def _instant(text: str) -> datetime:
         ) from None
 
 
-def _list(ledger: Ledger, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+def _list(ledger: Ledger, wanted: dict[str, Any]) -> list[ListedDelivery]:
     """Return what is wanted; raise for a workflow that does not exist: a mistyped name."""
     from segue.cli.workspace import require_workflow
 
@@ -222,9 +224,9 @@ def _list(ledger: Ledger, wanted: dict[str, Any]) -> list[dict[str, Any]]:
     return listing
 
 
-def _table_row(row: dict[str, Any]) -> list[Any]:
-    detail = row["reason"] or Reference(row["external_id"] or "")
-    return [*(row[column] for column in _IN_A_TABLE[:-1]), detail]
+def _table_row(row: ListedDelivery) -> list[Any]:
+    detail = row.reason or Reference(row.external_id or "")
+    return [*(getattr(row, column) for column in _IN_A_TABLE[:-1]), detail]
 
 
 def _find_gaps(

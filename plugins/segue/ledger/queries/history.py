@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Select, and_, exists, func, select, union
 
 from segue.ledger.base import LedgerDatabase
+from segue.ledger.facts import ListedDelivery
 from segue.ledger.queries.runs import LISTED
 from segue.ledger.schema import changes, deliveries, runs, spans
 
@@ -20,8 +21,8 @@ _LAST = chr(0x10FFFF)  # no contact id has a later character
 class Event:
     """One change of a contact that one workflow recorded, with its deliveries.
 
-    ``deliveries`` are as ``list_deliveries`` returns them. ``reason`` is the change's; None where
-    the change is none any more and only its deliveries are left.
+    ``reason`` is the change's; None where the change is none any more and only its deliveries are
+    left.
     """
 
     span: int
@@ -34,7 +35,7 @@ class Event:
     previous: str | None  # keys of the two snapshots
     current: str
     as_of: datetime  # of the current one
-    deliveries: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    deliveries: Sequence[ListedDelivery] = field(default_factory=tuple)
 
 
 class History(LedgerDatabase):
@@ -61,9 +62,10 @@ class History(LedgerDatabase):
             delivery_rows = connection.execute(
                 _deliveries_of(contact_id, [row.span for row in event_rows])
             )
-            by_event: dict[tuple[int, str], list[Mapping[str, Any]]] = {}
-            for row in delivery_rows:
-                by_event.setdefault((row.span, row.change), []).append(dict(row._mapping))
+            by_event: dict[tuple[int, str], list[ListedDelivery]] = {}
+            for span, *columns in delivery_rows:
+                item = ListedDelivery(*columns)
+                by_event.setdefault((span, item.change), []).append(item)
         return [
             Event(**row._mapping, deliveries=by_event.get((row.span, row.change), ()))
             for row in event_rows

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select, tuple_
 
 from segue.errors import LedgerError
 from segue.ledger.base import BATCH, LedgerDatabase, same_change
+from segue.ledger.facts import DeliveryOfRun, ListedDelivery
 from segue.ledger.queries.runs import LISTED
 from segue.ledger.reasons import Reason
 from segue.ledger.schema import changes, deliveries, runs, spans
@@ -19,6 +20,9 @@ from segue.ledger.states import State
 
 _LAST = chr(0x10FFFF)  # no contact id has a later character
 _JUDGED_BEFORE = frozenset({State.PLANNED, State.RELEASED, State.SUPPRESSED})  # or not at all
+
+
+_Change = tuple[str, str, int]  # contact id, change, span
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,23 +49,23 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class ChangeRow:
-    """One contact of a run: what changed, and each of its deliveries as ``list_deliveries`` has."""
+    """One contact of a run: what changed, and each of its deliveries."""
 
     contact_id: str
     change: str
     reason: str  # of the change
     span: int
-    deliveries: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
+    deliveries: Sequence[ListedDelivery] = field(default_factory=tuple)
 
     @property
     def verdict(self) -> str:
         """What came of the conditions, as far as the ledger tells, in words."""
-        reasons = {item["reason"] for item in self.deliveries if item["outcome"] == State.SKIPPED}
+        reasons = {item.reason for item in self.deliveries if item.outcome == State.SKIPPED}
         if Reason.CONDITIONS in reasons:
             return "do not hold"
         if Reason.NOT_FOUND in reasons:
             return "contact not found"
-        if all(item["outcome"] in _JUDGED_BEFORE for item in self.deliveries):
+        if all(item.outcome in _JUDGED_BEFORE for item in self.deliveries):
             return "not judged"
         return "hold"
 
@@ -157,16 +161,16 @@ class Pages(LedgerDatabase):
             rows = list(
                 connection.execute(self._of_page(span_ids, [row.contact_id for row in page]))
             )
-        reasons = {(row.span, row.contact_id, row.change): row.change_reason for row in rows}
-        by_change: dict[tuple[int, str, str], list[Mapping[str, Any]]] = {}
-        for row in rows:
-            if row.key is not None:
-                by_change.setdefault((row.span, row.contact_id, row.change), []).append(
-                    dict(row._mapping)
-                )
-        keys = [(row.span, row.contact_id, row.change) for row in page]
+        reasons: dict[_Change, str] = {}
+        by_change: dict[_Change, list[ListedDelivery]] = {}
+        for contact_id, change, span, reason, *columns in rows:
+            reasons[contact_id, change, span] = reason
+            item = ListedDelivery(*columns)
+            if item.key is not None:  # of an outer join
+                by_change.setdefault((contact_id, change, span), []).append(item)
+        keys: list[_Change] = [(row.contact_id, row.change, row.span) for row in page]
         return [
-            ChangeRow(key[1], key[2], reasons.get(key, ""), key[0], by_change.get(key, ()))
+            ChangeRow(*key[:2], reasons.get(key, ""), key[2], by_change.get(key, ()))
             for key in keys
         ]
 
@@ -184,10 +188,10 @@ class Pages(LedgerDatabase):
         *,
         limit: int,
         before: tuple[datetime, str] | None = None,
-    ) -> list[dict[str, Any]]:
+    ) -> list[DeliveryOfRun]:
         """Return deliveries of a workflow in one state, the last moved first.
 
-        Each as ``list_deliveries`` has it, with its run. ``before`` is (updated_at, key) of the
+        ``before`` is (updated_at, key) of the
         last one of the page before. Raises LedgerError where no state is chosen: an index leads to
         the newest of one state.
         """
@@ -208,7 +212,7 @@ class Pages(LedgerDatabase):
                 or_(table.updated_at < instant, and_(table.updated_at == instant, table.key < key))
             )
         with self._read() as connection:
-            return [dict(row._mapping) for row in connection.execute(query.limit(limit))]
+            return [DeliveryOfRun(**row._mapping) for row in connection.execute(query.limit(limit))]
 
     def actions_of(self, workflow: str) -> list[str]:
         """Return the actions that the workflow's newest span has deliveries of, sorted."""
@@ -251,11 +255,8 @@ class Pages(LedgerDatabase):
     def _of_page(self, span_ids: Sequence[int], contact_ids: Sequence[str]) -> Select[Any]:
         return (
             select(
-                changes.c.reason.label("change_reason"),
-                changes.c.span,
-                changes.c.contact_id,
-                changes.c.change,
-                *(c for c in LISTED if c.name not in ("contact_id", "change")),
+                *(changes.c.contact_id, changes.c.change, changes.c.span, changes.c.reason),
+                *LISTED,
             )
             .outerjoin(deliveries, same_change())
             .where(changes.c.span.in_(span_ids), changes.c.contact_id.in_(set(contact_ids)))

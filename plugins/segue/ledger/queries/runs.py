@@ -6,11 +6,11 @@ import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import ColumnElement, and_, distinct, exists, func, not_, or_, select
 
 from segue.ledger.base import STATE, LedgerDatabase, batched, same_change, unindexed
+from segue.ledger.facts import DeliveryInFull, ListedDelivery
 from segue.ledger.reasons import Reason
 from segue.ledger.runs.planned_rows import never_released
 from segue.ledger.runs.reached import rejected, waiting
@@ -281,8 +281,8 @@ class RunQueries(LedgerDatabase):
         error: str | None = None,
         since: datetime | None = None,
         limit: int | None = None,
-    ) -> list[dict[str, Any]]:
-        """Return deliveries as plain mappings, ordered by workflow, snapshot, contact, action.
+    ) -> list[ListedDelivery]:
+        """Return deliveries, ordered by workflow, snapshot, contact, action.
 
         ``message`` is the key of the digest they went out with; ``error`` is contained in the
         reason, whatever its case; ``since`` is the earliest last change of a row.
@@ -307,7 +307,9 @@ class RunQueries(LedgerDatabase):
             table.workflow, table.snapshot, table.contact_id, table.change, table.action
         )
         with self._read() as connection:
-            return [dict(row._mapping) for row in connection.execute(query.limit(limit))]
+            return [
+                ListedDelivery(**row._mapping) for row in connection.execute(query.limit(limit))
+            ]
 
     def definition(self, digest: str) -> str | None:
         """Return the canonical JSON of a workflow as it was when a span was recorded, or None."""
@@ -328,7 +330,7 @@ class RunQueries(LedgerDatabase):
         with self._read() as connection:
             return connection.execute(query).scalar_one_or_none()
 
-    def find_delivery(self, key: str) -> dict[str, Any] | None:
+    def find_delivery(self, key: str) -> DeliveryInFull | None:
         """Return all that is known of one delivery, its run and its span included, or None."""
         table = deliveries.c
         query = (
@@ -346,25 +348,18 @@ class RunQueries(LedgerDatabase):
             )
             .join(spans, spans.c.id == table.span)
             .join(runs, runs.c.id == spans.c.run)
-            .outerjoin(
-                changes,
-                and_(
-                    changes.c.span == table.span,
-                    changes.c.contact_id == table.contact_id,
-                    changes.c.change == table.change,
-                ),
-            )
+            .outerjoin(changes, same_change())
             .where(table.namespace == self.namespace, table.key == key)
         )
         with self._read() as connection:
             row = connection.execute(query).one_or_none()
         if row is None:
             return None
-        facts = dict(row._mapping)
-        return {**facts, "results": json.loads(facts["results"] or "{}")}
+        results = json.loads(row.results or "{}")
+        return DeliveryInFull(**{**row._mapping, "results": results})
 
 
-LISTED = (  # the first twelve, in this order, are a contract of the command line
+LISTED = (  # the columns of ListedDelivery
     deliveries.c.workflow,
     deliveries.c.action,
     deliveries.c.contact_id,

@@ -61,7 +61,7 @@ def deliver(
 
 def outcomes(ledger: Ledger) -> dict[str, str]:
     return {
-        row["contact_id"]: ":".join(filter(None, (row["outcome"], row["reason"])))
+        row.contact_id: ":".join(filter(None, (row.outcome, row.reason)))
         for row in ledger.queries.list_deliveries()
     }
 

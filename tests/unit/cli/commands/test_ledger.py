@@ -285,7 +285,7 @@ def test_upgrading_a_database_of_another_kind_is_an_error(segue, monkeypatch):
 
 def test_whom_a_digest_was_about_is_listed_by_its_key(segue, ledger):
     """The key is what the vendor has: in Slack's metadata, or a mail's Message-ID."""
-    keys = [row["key"] for row in ledger.queries.list_deliveries(contact_id="c3")]
+    keys = [row.key for row in ledger.queries.list_deliveries(contact_id="c3")]
     digest, later = message_key(keys), NOW + timedelta(hours=1)
     how = {"owner": "me", "now": later, "lease_until": later}
     ledger.deliveries.claim(keys, **how)

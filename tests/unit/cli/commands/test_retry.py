@@ -53,7 +53,7 @@ def test_a_retry_is_filed_and_sends_nothing(segue, ledger):
     assert answer.code == 0
     assert answer.out == ("request 1 is filed; segue_release carries it out within five minutes\n")
     assert answer.err == "1 failed delivery of workflow welcome, error NO SUCH\n"
-    assert [row["outcome"] for row in ledger.queries.list_deliveries()] == ["failed", "uncertain"]
+    assert [row.outcome for row in ledger.queries.list_deliveries()] == ["failed", "uncertain"]
     [request] = requests(segue)
     assert (request["kind"], request["workflow"], request["error"]) == (
         *("retry", "welcome", "NO SUCH"),
@@ -153,5 +153,5 @@ def test_what_is_held_is_given_up_and_nothing_else(segue, ledger):
     assert (
         ledger.people.carry_out(ledger.people.open_requests()[0], datetime.now(UTC)) == "1 dropped"
     )
-    outcomes = {(row["outcome"], row["reason"]) for row in ledger.queries.list_deliveries()}
+    outcomes = {(row.outcome, row.reason) for row in ledger.queries.list_deliveries()}
     assert outcomes == {("suppressed", "dropped"), ("uncertain", "lost")}

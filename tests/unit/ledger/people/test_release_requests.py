@@ -48,10 +48,7 @@ def carry_out(ledger: Ledger, kind, selection, settlement=None) -> str:
 
 
 def rows(ledger: Ledger) -> dict[str, tuple[str, str]]:
-    return {
-        row["contact_id"]: (row["outcome"], row["reason"])
-        for row in ledger.queries.list_deliveries()
-    }
+    return {row.contact_id: (row.outcome, row.reason) for row in ledger.queries.list_deliveries()}
 
 
 def test_a_retry_makes_what_failed_due_and_nothing_else(ended):
@@ -59,7 +56,7 @@ def test_a_retry_makes_what_failed_due_and_nothing_else(ended):
     found = rows(ended)
     assert found["b"] == found["c"] == ("held", "retry requested by ann@host")
     assert (found["a"][0], found["d"][0]) == ("delivered", "uncertain")
-    held = [row["held_until"] for row in ended.queries.list_deliveries(outcome="held")]
+    held = [row.held_until for row in ended.queries.list_deliveries(outcome="held")]
     assert held == [LATER, LATER]
 
 
@@ -95,7 +92,7 @@ def test_an_uncertain_delivery_is_settled_as_delivered(ended):
     assert outcome == "1 settled as delivered"
     assert rows(ended)["d"] == ("delivered", "settled by ann@host")
     [settled] = ended.queries.list_deliveries(contact_id="d")
-    assert settled["delivered_at"] is not None
+    assert settled.delivered_at is not None
 
 
 def test_an_uncertain_delivery_that_did_not_arrive_is_due_again(ended):

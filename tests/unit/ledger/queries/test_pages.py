@@ -27,7 +27,7 @@ def filled(ledger: Ledger) -> Ledger:
     record(ledger, run("late"), detected(stretch(21, 22), added(*PEOPLE)), actions=actions)
     rows = ledger.queries.list_deliveries(snapshot="2026-11-22")
     for number, row in enumerate(rows):
-        put(ledger, row["key"], STATES[number % 5], NOW + timedelta(seconds=number))
+        put(ledger, row.key, STATES[number % 5], NOW + timedelta(seconds=number))
     return ledger
 
 
@@ -44,8 +44,7 @@ def spans_of(ledger: Ledger, name: str) -> list[int]:
 def test_outcomes_are_counted_by_the_instant_of_the_change(filled: Ledger):
     found = filled.queries.outcomes_since(["welcome", "nothing"], point(21).as_of)
     expected = Counter(
-        (row["workflow"], row["event_at"], row["outcome"])
-        for row in filled.queries.list_deliveries()
+        (row.workflow, row.event_at, row.outcome) for row in filled.queries.list_deliveries()
     )
     assert {(item.workflow, item.event_at, item.state): item.count for item in found} == expected
     assert found == sorted(found, key=lambda item: (item.workflow, item.event_at, item.state))
@@ -57,7 +56,7 @@ def test_outcomes_are_counted_by_the_instant_of_the_change(filled: Ledger):
 
 def test_open_ends_are_what_may_wait_for_somebody(filled: Ledger):
     found = filled.queries.open_ends(["welcome", "nothing"])
-    every = Counter(row["outcome"] for row in filled.queries.list_deliveries())
+    every = Counter(row.outcome for row in filled.queries.list_deliveries())
     worrying = (State.FAILED, State.UNCERTAIN, State.HELD, State.PLANNED)
     assert found == {"welcome": {state: every[state] for state in worrying}, "nothing": {}}
 
@@ -66,7 +65,7 @@ def test_outcomes_of_a_run_are_counted_per_action(filled: Ledger):
     found = filled.queries.outcomes_of_spans(spans_of(filled, "late"))
     rows = filled.queries.list_deliveries(snapshot="2026-11-22")
     for action in ("mail", "note"):
-        assert found[action] == Counter(row["outcome"] for row in rows if row["action"] == action)
+        assert found[action] == Counter(row.outcome for row in rows if row.action == action)
 
 
 def test_another_namespace_is_not_counted(filled: Ledger):
@@ -99,7 +98,7 @@ def test_another_namespace_is_not_counted(filled: Ledger):
 def test_pages_of_a_run_hold_what_the_filter_says_in_order(filled: Ledger, chosen, descending):
     """All pages one after the other are the list; each row has all of its deliveries."""
     rows = filled.queries.list_deliveries(snapshot="2026-11-22")
-    expected = sorted({row["contact_id"] for row in rows if is_meant(row, chosen)})
+    expected = sorted({row.contact_id for row in rows if is_meant(row, chosen)})
     if descending:
         expected.reverse()
     ids = spans_of(filled, "late")
@@ -111,7 +110,7 @@ def test_pages_of_a_run_hold_what_the_filter_says_in_order(filled: Ledger, chose
         found += page
     assert [row.contact_id for row in found] == expected
     assert filled.queries.count_rows(ids, chosen) == len(expected)
-    assert all([d["action"] for d in row.deliveries] == ["mail", "note"] for row in found)
+    assert all([d.action for d in row.deliveries] == ["mail", "note"] for row in found)
     if not descending:
         assert [row.contact_id for row in filled.queries.all_change_rows(ids, chosen)] == expected
 
@@ -119,13 +118,13 @@ def test_pages_of_a_run_hold_what_the_filter_says_in_order(filled: Ledger, chose
 def is_meant(row, chosen: Filter) -> bool:
     concerned = chosen.state or chosen.error
     return (
-        row["contact_id"].startswith(chosen.contact)
-        and (chosen.contacts is None or row["contact_id"] in chosen.contacts)
-        and chosen.change in ("", row["change"])
-        and (not concerned or chosen.action in ("", row["action"]))
-        and chosen.state in ("", row["outcome"])
-        and chosen.error.lower() in row["reason"].lower()
-        and not (chosen.error and not chosen.state and row["outcome"] == State.DELIVERED)
+        row.contact_id.startswith(chosen.contact)
+        and (chosen.contacts is None or row.contact_id in chosen.contacts)
+        and chosen.change in ("", row.change)
+        and (not concerned or chosen.action in ("", row.action))
+        and chosen.state in ("", row.outcome)
+        and chosen.error.lower() in row.reason.lower()
+        and not (chosen.error and not chosen.state and row.outcome == State.DELIVERED)
     )
 
 
@@ -150,39 +149,39 @@ def test_the_verdict_is_what_the_ledger_tells_of_the_conditions(
     filled: Ledger, mail, note, verdict
 ):
     for row in filled.queries.list_deliveries(contact_id="c00"):
-        state, reason = mail if row["action"] == "mail" else note
+        state, reason = mail if row.action == "mail" else note
         with filled.engine.begin() as connection:
-            query = update(deliveries).where(deliveries.c.key == row["key"])
+            query = update(deliveries).where(deliveries.c.key == row.key)
             connection.execute(query.values(state=state, reason=reason))
     (row,) = filled.queries.change_rows(spans_of(filled, "late"), Filter(contact="c00"), limit=1)
     assert row.verdict == verdict
 
 
 def test_the_newest_deliveries_of_a_state_come_in_pages(filled: Ledger):
-    rows = [row for row in filled.queries.list_deliveries() if row["outcome"] == "failed"]
-    expected = sorted(rows, key=lambda row: (row["updated_at"], row["key"]), reverse=True)
+    rows = [row for row in filled.queries.list_deliveries() if row.outcome == "failed"]
+    expected = sorted(rows, key=lambda row: (row.updated_at, row.key), reverse=True)
     found: list = []
     before = None
     while page := filled.queries.newest_deliveries(
         "welcome", Filter(state="failed"), limit=5, before=before
     ):
         found += page
-        before = (page[-1]["updated_at"], page[-1]["key"])
-    assert [row["key"] for row in found] == [row["key"] for row in expected]
-    assert {row["run_id"] for row in found} == {"late"}
+        before = (page[-1].updated_at, page[-1].key)
+    assert [row.key for row in found] == [row.key for row in expected]
+    assert {row.run_id for row in found} == {"late"}
     with pytest.raises(LedgerError, match="of one state"):
         filled.queries.newest_deliveries("welcome", Filter(), limit=5)
 
 
 def test_deliveries_that_moved_at_the_same_instant_are_on_one_page_or_the_other(filled: Ledger):
     for row in filled.queries.list_deliveries(snapshot="2026-11-22"):
-        put(filled, row["key"], State.FAILED, NOW)
+        put(filled, row.key, State.FAILED, NOW)
     first = filled.queries.newest_deliveries("welcome", Filter(state="failed"), limit=31)
-    last = (first[-1]["updated_at"], first[-1]["key"])
+    last = (first[-1].updated_at, first[-1].key)
     rest = filled.queries.newest_deliveries(
         "welcome", Filter(state="failed"), limit=31, before=last
     )
-    assert len({row["key"] for row in (*first, *rest)}) == 60
+    assert len({row.key for row in (*first, *rest)}) == 60
 
 
 def test_an_export_goes_on_after_the_row_where_a_page_ended(filled: Ledger, monkeypatch):

@@ -119,8 +119,8 @@ def test_events_of_a_contact_come_newest_first_and_those_of_one_change_together(
         ("21", "vip", "welcome"),
     ]
     assert found[1].reason == "deleted"
-    assert [row["action"] for row in found[1].deliveries] == ["mail"]
-    assert all(row["contact_id"] == "ann" for event in found for row in event.deliveries)
+    assert [row.action for row in found[1].deliveries] == ["mail"]
+    assert all(row.contact_id == "ann" for event in found for row in event.deliveries)
 
 
 def test_events_come_in_pages_and_are_counted(filled: Ledger):

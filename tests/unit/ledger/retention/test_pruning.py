@@ -68,7 +68,7 @@ def counts(ledger: Ledger) -> dict[str, int]:
 
 
 def snapshots_left(ledger: Ledger) -> list[str]:
-    return sorted({row["snapshot"] for row in ledger.queries.list_deliveries()})
+    return sorted({row.snapshot for row in ledger.queries.list_deliveries()})
 
 
 def test_spans_that_end_before_the_cut_go_with_all_that_hangs_on_them(filled):
@@ -147,7 +147,7 @@ def test_no_answer_releases_what_lies_before_the_watermark(ledger):
     ledger.runs.withhold(span[0], Reason.PRUNED, NOW)
     assert ledger.queries.count_waiting(span) == {}
     assert ledger.runs.approve(asked, span, Decision("approved", "ann", NOW)) == 0
-    assert [row["reason"] for row in ledger.queries.list_deliveries()] == ["pruned"]
+    assert [row.reason for row in ledger.queries.list_deliveries()] == ["pruned"]
 
 
 def test_only_the_named_workflow_is_pruned(filled):
@@ -249,9 +249,9 @@ def test_a_backfill_with_deliver_over_pruned_days_sends_nothing(pruned):
             pruned.ledger.runs.withhold(span.id, None, pruned.now)
             assert pruned.ledger.runs.release([span.id], pruned.now) == 0
     outcomes = {
-        (row["snapshot"], row["outcome"], row["reason"])
+        (row.snapshot, row.outcome, row.reason)
         for row in pruned.ledger.queries.list_deliveries()
-        if row["snapshot"] < "2026-11-10"
+        if row.snapshot < "2026-11-10"
     }
     assert outcomes == {
         ("2026-11-08", "suppressed", "pruned"),
@@ -263,7 +263,7 @@ def test_clearing_such_a_run_sends_nothing_either(pruned):
     pruned.day(10, name="again")
     pruned.day(10, name="again", wishes=Wishes(deliver=True, accept_rewritten=True))
     assert {
-        row["outcome"] for row in pruned.ledger.queries.list_deliveries(snapshot="2026-11-09")
+        row.outcome for row in pruned.ledger.queries.list_deliveries(snapshot="2026-11-09")
     } == {"suppressed"}
 
 
@@ -274,7 +274,7 @@ def test_a_pair_that_reaches_back_over_pruned_days_sends_nothing(pruned):
     pruned.now += timedelta(days=3)
     found = pruned.run("by-hand", wishes=Wishes("2026-11-08", "2026-11-11", deliver=True))
     assert found.outcome == "recorded"
-    assert {row["reason"] for row in pruned.ledger.queries.list_deliveries()} == {"pruned"}
+    assert {row.reason for row in pruned.ledger.queries.list_deliveries()} == {"pruned"}
 
 
 def test_days_after_the_watermark_are_acted_on(pruned):
@@ -282,7 +282,7 @@ def test_days_after_the_watermark_are_acted_on(pruned):
     pruned.now += timedelta(days=2)
     pruned.day(12)
     assert [
-        row["outcome"] for row in pruned.ledger.queries.list_deliveries(snapshot="2026-11-11")
+        row.outcome for row in pruned.ledger.queries.list_deliveries(snapshot="2026-11-11")
     ] == ["planned"]
 
 
@@ -303,7 +303,7 @@ def test_who_was_forgotten_is_not_recorded_again(place):
     place.day(10)
     place.ledger.retention.forget("c", "ann", place.now)
     place.day(10)
-    named = {row["contact_id"] for row in place.ledger.queries.list_deliveries()}
+    named = {row.contact_id for row in place.ledger.queries.list_deliveries()}
     assert {name for name in named if not name.startswith("forgotten:")} == {"a"}
     ids = [span.id for span in place.ledger.runs.all_spans("greet")]
     assert place.ledger.queries.count_changes(ids) == place.ledger.queries.count_changes(ids[-1:])

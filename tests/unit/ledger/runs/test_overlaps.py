@@ -146,7 +146,7 @@ def test_another_action_another_change_and_the_next_day_are_news(ledger):
     removed = [("a", "removed", "")]
     record(ledger, run("l"), detected(LATER, added("a") + removed), actions=("mail", "post"))
     found = {
-        (row["action"], row["change"]): row["reason"]
+        (row.action, row.change): row.reason
         for row in ledger.queries.list_deliveries(snapshot=point(23).key)
     }
     assert found == {
@@ -178,7 +178,7 @@ def test_many_contacts_take_as_many_statements_as_one(ledger):
         event.remove(ledger.engine, "before_cursor_execute", count)
         counts.append(len(statements))
         rows = ledger.queries.list_deliveries(workflow=workflow, snapshot=point(23).key)
-        assert {row["reason"] for row in rows} == {"sent_before"}
+        assert {row.reason for row in rows} == {"sent_before"}
     assert counts[0] == counts[1]
 
 

@@ -220,15 +220,15 @@ def test_of_added_and_enrolled_one_at_most_can_still_be_claimed(ledger, before, 
     outcome = Finished(added_key, before, "because", held_until=NOW)
     advance(ledger, [outcome], [], owner="me", now=NOW, lease_until=LEASE)
     ledger.runs.approve(ledger.runs.find_run("welcome", "enrol"), enrol, YES)
-    found = {row["change"]: row for row in ledger.queries.list_deliveries()}
+    found = {row.change: row for row in ledger.queries.list_deliveries()}
     outcomes = {
-        change: f"{row['outcome']}:{row['reason']}" if row["outcome"] == "suppressed" else None
+        change: f"{row.outcome}:{row.reason}" if row.outcome == "suppressed" else None
         for change, row in found.items()
     }
     expected = {"added": after, "enrolled": enrolment}
     for change, text in expected.items():
         assert outcomes[change] == (text if ":" in text else None), (change, found[change])
-    keys = [row["key"] for row in found.values()]
+    keys = [row.key for row in found.values()]
     later = {"now": LEASE + timedelta(days=1), "lease_until": LEASE + timedelta(days=2)}
     claimed = ledger.deliveries.claim(
         keys, owner="you", clear_number=9, resend_uncertain=True, **later
@@ -380,7 +380,7 @@ def test_a_rejected_enrolment_that_is_asked_for_again_happens_when_it_is_asked_f
     ledger.runs.approve(recorded(ledger, "second"), second, YES)
     daily = record(ledger, run("daily"), detected(stretch(22, 23), added("a")))
     assert ledger.runs.release(daily, NOW) == 0
-    found = {row["change"]: row["outcome"] for row in ledger.queries.list_deliveries()}
+    found = {row.change: row.outcome for row in ledger.queries.list_deliveries()}
     assert found == {"enrolled": "released", "added": "suppressed"}
 
 
@@ -390,9 +390,9 @@ def test_what_an_enrolment_reached_in_the_meantime_is_not_released(ledger):
     daily = record(ledger, run("daily"), detected(stretch(21, 22), added("a", "b")))
     assert ledger.runs.release(enrolment, NOW) == 1
     assert ledger.runs.release(daily, NOW) == 1
-    found = {(row["contact_id"], row["change"]): row for row in ledger.queries.list_deliveries()}
-    assert found["a", "added"]["reason"] == "reached"
-    assert found["b", "added"]["outcome"] == "released"
+    found = {(row.contact_id, row.change): row for row in ledger.queries.list_deliveries()}
+    assert found["a", "added"].reason == "reached"
+    assert found["b", "added"].outcome == "released"
 
 
 def test_what_a_daily_run_reached_in_the_meantime_is_not_released_by_an_enrolment(ledger):
@@ -401,8 +401,8 @@ def test_what_a_daily_run_reached_in_the_meantime_is_not_released_by_an_enrolmen
     daily = record(ledger, run("daily"), detected(stretch(21, 22), added("a")))
     assert ledger.runs.release(daily, NOW) == 1
     assert ledger.runs.approve(ledger.runs.find_run("welcome", "enrol"), enrolment, YES) == 1
-    found = {(row["contact_id"], row["change"]): row for row in ledger.queries.list_deliveries()}
-    assert found["a", "enrolled"]["reason"] == "reached"
+    found = {(row.contact_id, row.change): row for row in ledger.queries.list_deliveries()}
+    assert found["a", "enrolled"].reason == "reached"
 
 
 def test_a_rejection_and_its_quarantine_happen_both_or_not_at_all(two, monkeypatch):
@@ -441,9 +441,7 @@ def test_what_is_planned_of_a_removed_action_is_never_released(ledger, before, d
         "approve": lambda: ledger.runs.approve(recorded(ledger), span, YES, defined),
         "reject": lambda: ledger.runs.reject(recorded(ledger), span, NO) * 0,
     }[decide]()
-    found = {
-        row["action"]: (row["outcome"], row["reason"]) for row in ledger.queries.list_deliveries()
-    }
+    found = {row.action: (row.outcome, row.reason) for row in ledger.queries.list_deliveries()}
     stays_rejected = decide == "reject" or before == "rejected"
     rejected, removed = ("suppressed", "rejected"), ("skipped", "no_longer_a_change")
     assert found["mail"] == (rejected if stays_rejected else removed)
@@ -463,5 +461,5 @@ def test_a_removed_action_that_is_defined_again_is_asked_about_again(ledger):
     [span] = ledger.runs.spans_of(recorded(ledger))
     again = detected(stretch(21, 22), added("a"))
     ledger.runs.record_again(run(), [(span, again)], ("mail", "chat"), DEFINITION, NOW)
-    found = {row["action"]: row["outcome"] for row in ledger.queries.list_deliveries()}
+    found = {row.action: row.outcome for row in ledger.queries.list_deliveries()}
     assert found == {"mail": "planned", "chat": "released"}
