@@ -33,7 +33,7 @@ from segue.errors import (
     log_defect,
 )
 from segue.ledger import Ledger
-from segue.ledger.pacing import TRIES, Pacer
+from segue.ledger.pacing import TRIES, Pacer, longest_pause
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +144,8 @@ class _Caller:
             try:
                 return self._call(contacts)
             except TransientFailure as error:
-                self._pacer.heed(error, self._limits, backoff=2.0**attempt)
+                longest = longest_pause(self._limits)
+                self._pacer.heed(error, self._limits, backoff=2.0**attempt, longest=longest)
                 if attempt == TRIES:
                     raise
         raise AssertionError

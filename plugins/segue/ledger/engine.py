@@ -92,7 +92,8 @@ def _refuse_newer(found: str | None) -> None:
     if found is not None and found > REVISION:
         raise LedgerError(
             f"the ledger's schema is at revision {found}, this version needs {REVISION}; "
-            "install the newer version of Segue"
+            "install the newer version of Segue (or begin a new ledger, if a version before the "
+            "first one made this)"
         )
 
 

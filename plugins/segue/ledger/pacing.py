@@ -74,15 +74,22 @@ class Pacer:
             elif self.reserve([limits]):
                 return
 
-    def heed(self, failure: TransientFailure, limits: Limits, backoff: float = 1.0) -> None:
+    def heed(
+        self,
+        failure: TransientFailure,
+        limits: Limits,
+        backoff: float = 1.0,
+        longest: float = LONGEST_PAUSE,
+    ) -> None:
         """Let no call begin for as long as a vendor asked, else for ``backoff`` seconds.
 
-        What a vendor asks holds for all tasks that share the limits.
+        What a vendor asks holds for all tasks that share the limits; beyond ``longest`` seconds
+        nobody here waits for it.
         """
         if failure.retry_after:
             until = self._clock.now() + timedelta(seconds=failure.retry_after)
             self._rates.hold_back([limit.scope for limit in limits], until)
-        self._put_off(failure.retry_after or backoff, LONGEST_PAUSE)
+        self._put_off(failure.retry_after or backoff, longest)
 
     def _put_off(self, seconds: float, longest: float) -> None:
         with self._lock:

@@ -53,7 +53,7 @@ from segue.workflows.resolved import ResolvedWorkflow
 
 STALE = timedelta(hours=1)  # nobody waits for a test any more that was asked for so long ago
 _LONGEST_ADDRESS = 320  # characters, of a mail address
-_PATIENCE = timedelta(minutes=2)  # with limits that all tasks share: others wait for their tests
+_PATIENCE = timedelta(minutes=1)  # with limits that all tasks share: others wait for their tests
 _TOO_FAR = "the connection's limit allows no call for {:.0f} seconds; ask again then"
 
 
@@ -270,7 +270,10 @@ def _delivered(resolved: ResolvedWorkflow, change: Change, action: str) -> Deliv
 def _remark(
     resolved: ResolvedWorkflow, action: Action, change: Change, details: Population, namespace: str
 ) -> str:
-    """Return, for the outcome, why a run would not have sent it; consent is left aside."""
+    """Return, for the outcome, why a run would not have sent it.
+
+    Consent is left aside, but for an opt-out that the live source has.
+    """
     (change_plan,) = rehearse(
         resolved,
         [change],
