@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from segue.contracts.channel import channel_class
 from tests.torture.databases import Cluster
 from tests.torture.experiments import (
     DIGEST_RACE,
@@ -47,7 +46,7 @@ def plan(*, full: bool) -> list[Experiment]:
         for vendor in BY_NAME
         for database in ("sqlite", "postgresql")
         if name != RESTARTS or database == "postgresql"
-        if name not in (DIGESTS, DIGEST_RACE) or not channel_class(vendor).about_one
+        if name not in (DIGESTS, DIGEST_RACE) or BY_NAME[vendor].takes_digests
     ]
 
 

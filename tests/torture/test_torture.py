@@ -104,7 +104,7 @@ def test_workers_killed_at_digests_tell_of_each_contact_once(bench: Bench):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("vendor", BY_NAME)
+@pytest.mark.parametrize("vendor", [name for name in NAMES if BY_NAME[name].takes_digests])
 @pytest.mark.parametrize("name", [DIGESTS, DIGEST_RACE])
 def test_digests_are_told_once_whatever_happens(bench: Bench, vendor: str, name: str):
     assert problems(bench, name, vendor, "sqlite", 120, 4) == []

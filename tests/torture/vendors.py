@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from segue.contracts.channel import channel_class
 from segue.sandbox.server import Sandbox
 from tests.channels.case import ChannelCase, Servers, text_of
 from tests.channels.cases import CASES
@@ -30,6 +31,11 @@ class Vendor:
     def can_tell(self) -> bool:
         """Whether the server says yes or no to every question."""
         return self.case.can_be_asked and self.case.can_deny
+
+    @property
+    def takes_digests(self) -> bool:
+        """Whether a message of the channel may be about many contacts."""
+        return not channel_class(self.case.channel).about_one
 
     @property
     def look_up(self) -> dict[str, Any]:
