@@ -52,7 +52,7 @@ class Guarded:
     @property
     def outcomes(self) -> set[str]:
         rows = self.place.ledger.queries.list_deliveries()
-        return {f"{row['outcome']} {row['reason']}".strip() for row in rows}
+        return {f"{row.outcome} {row.reason}".strip() for row in rows}
 
     @property
     def decision(self):
