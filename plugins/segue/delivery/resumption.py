@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from segue.clock import REAL_CLOCK, Clock
@@ -85,19 +85,6 @@ def await_definition(workflow: str, action: str, ledger: Ledger, now: datetime) 
     keys = [_change(item).key(ledger.namespace, workflow, action) for item in due]
     ledger.deliveries.hold_followers(keys, now)
     return ledger.people.matching(RequestKind.DROP, Selection(workflow, action))
-
-
-def forget_action(workflow: str, action: str, ledger: Ledger) -> str:
-    """Drop what is held of an action that is gone for good; returns what was done.
-
-    It is what ``segue drop`` asks for: reversible, by clearing the runs once it is back.
-    """
-    now = datetime.now(UTC)
-    selection = Selection(workflow, action)
-    number = ledger.people.file_request(RequestKind.DROP, selection, "segue", now)
-    request = ledger.people.find_request(number)
-    assert request is not None
-    return ledger.people.carry_out(request, now)
 
 
 class _Resumption:

@@ -42,16 +42,6 @@ NOT_ASKED = [name for name in CASES if name not in ASKED]
 NEVER_ASKED_OVER_HTTP = [name for name in NOT_ASKED if CASES[name].service != "smtp"]
 TO_THE_CONTACT = {"email", "survey_invitation"}  # where the action does not say whom it is for
 AUDIENCES = [name for name in CASES if "audience" in CASES[name].action.fields]
-# a 500 or 502 of what cannot be asked is tried again
-DOUBT = [
-    pytest.param(
-        name,
-        marks=pytest.mark.xfail(strict=True, reason="tried again, though it could be asked"),
-    )
-    if name == "qualtrics_ticket"
-    else name
-    for name in ASKED
-]
 LOST_IN_THE_ANSWER = ("reset_mid_answer", "malformed_answer")
 UNREAD = {  # nothing in these answers matters
     *(("teams_message", fault) for fault in LOST_IN_THE_ANSWER),
@@ -229,7 +219,7 @@ def test_a_server_that_is_unwell_is_transient(sandbox: Sandbox, name: str):
     assert sandbox.messages() == []
 
 
-@pytest.mark.parametrize("name", DOUBT)
+@pytest.mark.parametrize("name", ASKED)
 def test_a_stumble_after_the_effect_is_unknown_where_it_can_be_asked(sandbox: Sandbox, name: str):
     sandbox.fault(CASES[name].service, "bad_gateway_after_effect", match=mark(name))
     with pytest.raises(OutcomeUnknown, match="502"):

@@ -12,7 +12,7 @@ from sqlalchemy import delete, select, update
 from segue.clock import Clock
 from segue.contacts.change import changes_of_span
 from segue.contacts.live_look_up import Desk
-from segue.delivery.resumption import forget_action, resume
+from segue.delivery.resumption import resume
 from segue.delivery.steps import check_branch, deliver, load_branch
 from segue.errors import ContactFailure, OutcomeUnknown, TransientFailure
 from segue.ledger import Ledger
@@ -327,7 +327,11 @@ def test_what_is_left_of_an_action_that_was_removed_is_dropped(tmp_path, ledger)
     world.mail.answering(refuse)
     world.run()
     retry(ledger)
-    assert forget_action("welcome", "mail", ledger) == "3 dropped"
+    number = ledger.people.file_request(
+        RequestKind.DROP, Selection("welcome", "mail"), "ann@host", NOW
+    )
+    request = ledger.people.find_request(number)
+    assert ledger.people.carry_out(request, datetime.now(UTC)) == "3 dropped"
     assert set(world.outcomes.values()) == {"suppressed:dropped"}
     assert ledger.deliveries.actions_with_work(datetime.now(UTC)) == []
 

@@ -65,8 +65,8 @@ class QualtricsTicket(TeamChannel):
     results for later actions. What the workflow did is in its run history.
     Qualtrics allows 3,000 calls a minute for a brand.
 
-    A delivery is doubtful when the answer was lost. The ticket is then searched by its data. A
-    workflow runs some time after its event, so what is not found is *uncertain*.
+    A delivery is doubtful when the answer was lost, or was 500 or 502. The ticket is then searched
+    by its data. A workflow runs some time after its event, so what is not found is *uncertain*.
     """
 
     name: ClassVar[str] = "qualtrics_ticket"
@@ -85,9 +85,10 @@ class QualtricsTicket(TeamChannel):
 
     def connect(self) -> QualtricsTickets:
         """Open the sessions; nothing is sent yet."""
-        limits = qualtrics_limits(self.connection)
         return QualtricsTickets(
-            open_qualtrics(self.connection, ""), open_qualtrics(self.connection, API), limits
+            open_qualtrics(self.connection, "", can_be_asked=self.can_be_asked),
+            open_qualtrics(self.connection, API),
+            qualtrics_limits(self.connection),
         )
 
 
