@@ -1,9 +1,10 @@
 """What a vendor's answer means for a delivery, or that there is none: the tables as data.
 
 Which error a failed call raises is looked up here, and nowhere else: ``HTTP`` for all channels and
-live sources over HTTP, ``SLACK`` for the Web API, ``SLACK_WEBHOOK`` for incoming webhooks. The
-first row that has an answer counts, so that ``5xx`` stands for those that no row above it has. A
-row has an outcome for each kind of call, or one for all of them.
+live sources over HTTP, ``TOKENS`` for the endpoints of their access tokens, ``SLACK`` for the Web
+API, ``SLACK_WEBHOOK`` for incoming webhooks. The first row that has an answer counts, so that
+``5xx`` stands for those that no row above it has. A row has an outcome for each kind of call, or
+one for all of them.
 
 What lies behind the rows:
 
@@ -15,10 +16,12 @@ What lies behind the rows:
   question (and a few minutes, where the answer is no). Where it cannot, it would cost a person's
   time for each hiccup of the vendor, so there they are taken for "nothing was sent", as 503 is
   everywhere.
+- Who asks for an access token has sent nothing to anybody yet, so there is no doubt: an endpoint
+  that stumbles is asked again later, and one that refuses refuses everybody.
 - A question changes nothing, so it may be repeated, and must never say "not there" by mistake. Its
   403, and Slack's ``missing_scope``, leave the connection whole: the user may create, but not list.
 
-Followed: RFC 9110, section 15 (status codes);
+Followed: RFC 9110, section 15 (status codes); RFC 6749, section 5.2 (codes of a token endpoint);
 https://requests.readthedocs.io/en/latest/api/#exceptions,
 https://urllib3.readthedocs.io/en/stable/reference/urllib3.exceptions.html;
 https://docs.slack.dev/reference/methods/chat.postMessage, users.lookupByEmail and auth.test
@@ -50,6 +53,7 @@ class Call(StrEnum):
     DETAILS = "a contact's details"
     ADDRESS = "whose an address is"
     CHECK = "whether the connection works"
+    ACCESS = "an access token"
 
 
 class Silence(StrEnum):
@@ -249,5 +253,30 @@ SLACK_WEBHOOK = Table(
         Row("4xx", REFUSED),
         Row(Silence.LOST, _unknown()),
         *_SILENT,
+    ),
+)
+
+# The answer of a token endpoint other than a token. ``temporarily_unavailable`` and the like are no
+# codes of RFC 6749 there, and are sent with a 400 all the same.
+_NO_TOKEN = _connection("{vendor} answered {detail} without a token; check `endpoint`")
+_ENDPOINT = _connection("{answer}; check `endpoint`, and the client's id and secret")
+_GRANT = _connection(
+    "{answer}: the refresh token, or the assertion, is not valid (any more); a refresh token that "
+    "rotates is valid once, and Segue cannot write its successor into the connection"
+)
+_NO_ENDPOINT = _connection("{vendor} cannot be asked: {detail}; check `endpoint`")
+_TOKEN_LATER = _later("{vendor} did not answer; nothing was sent")
+TOKENS = Table(
+    (Call.ACCESS,),
+    (
+        Row("408, 425, 429, 5xx, server_error, slow_down, temporarily_unavailable", LATER),
+        Row("invalid_grant", _GRANT),
+        Row("2xx, 3xx, 4xx", _ENDPOINT),
+        Row(f"{Silence.NOT_JSON}, {Silence.OTHER_JSON}, {Silence.TOO_LARGE}", _NO_TOKEN),
+        Row(
+            f"{Silence.UNKNOWN_HOST}, {Silence.CERTIFICATE}, {Silence.ADDRESS}, {Silence.PROXY}",
+            _NO_ENDPOINT,
+        ),
+        Row(f"{Silence.HANDSHAKE}, {Silence.UNREACHABLE}, {Silence.LOST}", _TOKEN_LATER),
     ),
 )

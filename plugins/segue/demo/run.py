@@ -123,7 +123,6 @@ def _airflow(
 
 
 _LOGINS = {  # of the sandbox's vendors
-    "zendesk": {"login": "agent@example.com/token", "password": "sandbox"},
     "freshdesk": {"login": "sandbox", "password": "X"},
     "jira": {"login": "agent@example.com", "password": "sandbox"},
     "servicenow": {"login": "segue.integration", "password": "sandbox"},
@@ -142,6 +141,15 @@ def connections(sandbox: Sandbox) -> dict[str, str]:
         **{
             name: {"conn_type": "http", "host": f"{sandbox.url}/{name}", **login}
             for name, login in _LOGINS.items()
+        },
+        "zendesk": {
+            "conn_type": "http",
+            "host": f"{sandbox.url}/zendesk",
+            "login": "segue",
+            "password": "sandbox-secret",
+            "extra": {
+                "oauth2": {"endpoint": f"{sandbox.url}/zendesk/oauth/tokens", "scope": "read write"}
+            },
         },
         "smtp": {
             "conn_type": "smtp",

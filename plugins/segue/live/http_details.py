@@ -9,7 +9,7 @@ where the path has an expression, and 200 with no ``result``, say that there is 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from urllib.parse import urlencode
 
@@ -21,7 +21,7 @@ from segue.channels.http.calls import HttpCalls, open_api
 from segue.channels.http.expressions import Expression, search
 from segue.channels.http.fields import RequestPath, Scalar, path_problem, text_of
 from segue.channels.rates import UNLIMITED, limits_of
-from segue.contracts.channel import Limit
+from segue.contracts.channel import Finding, Limit, Tried
 from segue.contracts.live_source import FOUND_BY, NOT_OURS, Answer, LiveReader, LiveSource
 from segue.contracts.template_values import Fields
 from segue.contracts.templates import Template, render
@@ -96,6 +96,11 @@ class HttpReader(LiveReader):
     def limits(self) -> Sequence[Limit]:
         """Return the connection's limit."""
         return self._limits
+
+    def check(self, needs: Set[str]) -> Finding:
+        """Ask for an access token where one is needed, and for no contact."""
+        state = "an access token was given" if self._calls.authorize() else "it opens"
+        return Finding(Tried.UNTRIED, f"{state}, and no contact is asked for without a look-up")
 
     def _details(self, fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
         source, vendor = self._source, self._calls.vendor

@@ -22,6 +22,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from segue.sandbox.wire import TOKENS_PATH
+
 TRANSPORT = "segue.transport"  # where LoopbackProtocol leaves the connection, in the ASGI scope
 
 
@@ -79,7 +81,10 @@ class Fault(BaseModel):
     retry_after: int = Field(default=1, ge=0, description="seconds, for rate_limited")
     delay: float = Field(default=30, ge=0, description="seconds, for time_out_after_effect")
     match: str | None = Field(default=None, description="text that must be in the body")
-    path: str | None = Field(default=None, description="text that must be in the path")
+    path: str | None = Field(
+        default=None,
+        description="text that must be in the path; without one, access tokens are given",
+    )
     method: str | None = Field(default=None, description="of HTTP, in capitals")
 
     @model_validator(mode="after")
@@ -94,7 +99,7 @@ class Fault(BaseModel):
         return (
             service == self.service
             and (self.fault not in AFTER_EFFECT or method in WITH_EFFECT)
-            and (self.path is None or self.path in path)
+            and (self.path in path if self.path else not path.endswith(TOKENS_PATH))
             and (self.method is None or self.method == method)
             and (self.match is None or self.match in body or self.match in unquote_plus(body))
         )

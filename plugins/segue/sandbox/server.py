@@ -21,7 +21,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from segue.errors import SegueError, SettingsError
-from segue.sandbox import inbox, smtp_server
+from segue.sandbox import access_tokens, inbox, smtp_server
 from segue.sandbox.faults import Fault, FaultInjector, FaultKind, Faults, LoopbackProtocol
 from segue.sandbox.store import Clock, Message, Store, utc_now
 from segue.sandbox.vendors import (
@@ -224,7 +224,7 @@ def describe(sandbox: Sandbox, folder: Path | str | None) -> str:
         (
             "Zendesk",
             f"{sandbox.url}/zendesk",
-            f"{zendesk_api.EMAIL_ADDRESS}/token : {zendesk_api.API_TOKEN}",
+            f"OAuth client {access_tokens.CLIENT_ID} : {access_tokens.CLIENT_SECRET}",
         ),
         ("Freshdesk", f"{sandbox.url}/freshdesk", f"API key {freshdesk_api.API_KEY}"),
         ("Jira", f"{sandbox.url}/jira", f"{jira_api.EMAIL_ADDRESS} : {jira_api.API_TOKEN}"),

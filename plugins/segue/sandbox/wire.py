@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 from starlette.responses import Response
 
 REMOVED = "(removed)"
+TOKENS_PATH = "/oauth/tokens"  # where a look-alike gives access tokens
 EMAIL = re.compile(r"[^@\s<>\"]+@[^@\s<>\"]+\.[^@\s<>\".]+")
 
 _SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-token"})

@@ -8,11 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from segue.channels.answer_meanings import HTTP, SLACK, SLACK_WEBHOOK, Call, Row, Silence, Table
+from segue.channels.answer_meanings import (
+    HTTP,
+    SLACK,
+    SLACK_WEBHOOK,
+    TOKENS,
+    Call,
+    Row,
+    Silence,
+    Table,
+)
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 
 PAGE = Path(__file__).parents[3] / "docs" / "channels.md"
-TABLES = {"http": HTTP, "slack": SLACK, "slack webhook": SLACK_WEBHOOK}
+TABLES = {"http": HTTP, "tokens": TOKENS, "slack": SLACK, "slack webhook": SLACK_WEBHOOK}
 EFFECTS = {Call.EFFECT, Call.ASKABLE}
 WORDS = {
     ContactFailure: "refused",

@@ -1,12 +1,15 @@
 """The conversation with a mail server, command by command.
 
 A delivery must know whether the server had been given the message when a connection broke. So
-the SMTP provider's hook opens the connection (host, TLS, login or OAuth), and the rest is held
-here. Its own ``send_email_smtp`` is not used: it sends up to six times after any error, which is
-how people get a mail six times, and it has no text part.
+the SMTP provider's hook opens the connection (host, TLS, login or access token), and the rest is
+held here. Its own ``send_email_smtp`` is not used: it sends up to six times after any error, which
+is how people get a mail six times, and it has no text part.
 
 Followed:
     https://airflow.apache.org/docs/apache-airflow-providers-smtp/stable/connections/smtp.html
+    https://developers.google.com/workspace/gmail/imap/xoauth2-protocol and
+    https://learn.microsoft.com/exchange/client-developer/legacy-protocols/ ("Authenticate an IMAP,
+    POP or SMTP connection using OAuth": AUTH XOAUTH2)
     https://www.rfc-editor.org/rfc/rfc5321 (4.1.1.4 and 4.1.4 what an unfinished mail is, 4.2
     replies, 4.5.2 transparency, 6.1 who is responsible), rfc1870 (SIZE), rfc6531 (SMTPUTF8)
 """
@@ -17,11 +20,13 @@ import re
 import smtplib
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from socket import gaierror
 from typing import TYPE_CHECKING, cast
 
+from segue.channels.oauth2 import tokens_of
 from segue.errors import (
     ConnectionFailure,
     ContactFailure,
@@ -140,17 +145,36 @@ def _transparent(content: bytes) -> bytes:
 
 
 def open_connection(connection: str) -> SmtpHook:
-    """Open a connection and log in."""
+    """Open a connection and log in; where an access token is refused, once more with another."""
+    tokens = tokens_of(connection)
+    if tokens is None:
+        return _open(connection)
+    began, token = time.monotonic(), tokens.current()
+    try:
+        return _open(connection, token)
+    except ConnectionFailure as failure:
+        is_login = isinstance(failure.__context__, smtplib.SMTPAuthenticationError)
+        if not is_login or not tokens.renew(token, since=began):
+            raise
+    return _open(connection, tokens.current())
+
+
+def _open(connection: str, token: str | None = None) -> SmtpHook:
+    """Open a connection and log in: with an access token (XOAUTH2), or as its extra says."""
     from airflow.providers.common.compat.sdk import AirflowException
     from airflow.providers.smtp.hooks.smtp import SmtpHook
 
-    hook = SmtpHook(smtp_conn_id=connection)
+    hook = SmtpHook(smtp_conn_id=connection, auth_type="oauth2" if token else "basic")
+    if token:
+        hook._access_token = token  # which it would ask of Microsoft alone
+        # AUTH follows EHLO, which the hook says after STARTTLS alone
+        hook._build_client = partial(_greeted, hook._build_client)  # type: ignore[method-assign]
     try:
         hook.get_conn()
     except (smtplib.SMTPException, OSError) as error:
         close(hook)
         raise failed_opening(error) from None
-    except (AirflowException, RuntimeError, ValueError) as error:
+    except (AirflowException, ImportError, RuntimeError, ValueError) as error:
         close(hook)
         if isinstance(error.__context__, smtplib.SMTPServerDisconnected):
             raise TransientFailure("the mail server hangs up at once") from None
@@ -165,6 +189,12 @@ def open_connection(connection: str) -> SmtpHook:
             f"allowed: up to {LONGEST_TIMEOUT} seconds"
         )
     return hook
+
+
+def _greeted(build: Callable[[], smtplib.SMTP]) -> smtplib.SMTP:
+    client = build()
+    client.ehlo_or_helo_if_needed()
+    return client
 
 
 def failed_opening(error: smtplib.SMTPException | OSError) -> DeliveryError:

@@ -10,9 +10,7 @@ sent twice, and one that is redirected becomes a GET. What an answer, or none, m
 from __future__ import annotations
 
 import time
-import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Collection, Mapping
 from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
@@ -28,12 +26,15 @@ from segue.channels.http.answers import (
     retry_after,
     usual_codes,
 )
+from segue.channels.http.credentials import SECRETS, Credentials, credentials_of
+from segue.channels.http.transport import TooLarge, read_within, silence_of
+from segue.channels.oauth2 import OAUTH2
 from segue.channels.rates import SEGUE_RATE
 from segue.errors import ConnectionFailure, ContactFailure, DeliveryError
 
 if TYPE_CHECKING:
     from airflow.providers.http.hooks.http import HttpHook
-    from requests import PreparedRequest, RequestException, Response, Session
+    from requests import Response, Session
 
 CONNECT_TIMEOUT = 10.0  # seconds
 READ_TIMEOUT = 30.0  # seconds without a byte, where the connection's extra gives no `timeout`
@@ -41,8 +42,6 @@ LONGEST_READ = 45.0  # seconds; below every channel's `longest_call`
 LONGEST_ANSWER = 60.0  # seconds from the call's beginning, after which its body is not read on
 LARGEST_ANSWER = 16_000_000  # bytes; a page of a hundred tickets is far below
 LARGEST_DOCUMENT = 1_000_000  # bytes
-
-_CHUNK = 65_536  # bytes
 
 Answer = TypeVar("Answer")
 
@@ -60,10 +59,13 @@ class HttpCalls:
         *,
         codes: Codes = usual_codes,
         can_be_asked: bool = False,
+        credentials: Credentials | None = None,
     ) -> None:
         self.vendor = vendor  # as people call it, for messages
         self.base_url = base_url  # without a slash at its end
         self._session = session
+        self._credentials = credentials or Credentials()
+        session.auth = self._credentials  # or requests would look for a ~/.netrc
         self._timeout = (CONNECT_TIMEOUT, read_timeout)
         self._largest_answer = largest_answer  # bytes
         self._codes = codes
@@ -160,19 +162,37 @@ class HttpCalls:
             raise self._failure(Call.DETAILS, response, codes)
         return self._read(Call.DETAILS, response, lambda answer: answer)
 
+    def authorize(self) -> bool:
+        """Ask for an access token where calls carry one, and tell whether they do."""
+        self._credentials.authorize(time.monotonic())
+        return self._credentials.has_tokens
+
     def close(self) -> None:
         """Close what is open."""
         self._session.close()
 
     def _request(self, call: Call, method: str, path: str, **arguments: Any) -> Response:
-        """Return an answer, whatever it is, whose body has been read within this class's bounds."""
+        """Return an answer, whatever it is; who was answered 401 has done nothing, and tries again.
+
+        That is so where an access token may have come to its end since it was given.
+        """
+        began = time.monotonic()
+        response = self._exchange(call, began, method, path, **arguments)
+        if response.status_code == 401 and self._credentials.renew(response.request, began):
+            response = self._exchange(call, began, method, path, **arguments)
+        return response
+
+    def _exchange(
+        self, call: Call, began: float, method: str, path: str, **arguments: Any
+    ) -> Response:
+        """Return an answer whose body has been read within this class's bounds."""
         from requests import RequestException
 
-        ends = time.monotonic() + LONGEST_ANSWER
+        self._credentials.authorize(began)
         try:
             with self._session.request(
                 method,
-                f"{self.base_url}{path}",
+                f"{self.base_url}{self._credentials.path(path)}",
                 timeout=self._timeout,
                 verify=self._session.verify,  # or the environment would go before the connection
                 proxies=dict(self._session.proxies),  # likewise
@@ -180,11 +200,10 @@ class HttpCalls:
                 stream=True,  # read below, whatever the connection's extra says
                 **arguments,
             ) as response:
-                raw = response.raw
-                raw.stream = partial(_bounded_body, raw, self._largest_answer, ends)
-                response.content  # noqa: B018 - reads it
+                read_within(response, self._largest_answer, began + LONGEST_ANSWER)
+                self._credentials.cross_out(response)
                 return response
-        except _TooLarge:
+        except TooLarge:
             raise self._silence(call, Silence.TOO_LARGE, self._largest_answer) from None
         except RequestException as error:
             raise self._silence(call, silence_of(error), type(error).__name__) from None
@@ -244,7 +263,7 @@ def open_calls(
             f"the Airflow connection {connection!r} needs a host that begins with https://"
         )
     hook, session, timeout = _open(connection, own, headers)
-    session.auth = session.auth or _same_request  # or requests would look for a ~/.netrc
+    _require_no_login_in(connection, hook.base_url)
     return HttpCalls(
         vendor,
         session,
@@ -253,6 +272,7 @@ def open_calls(
         largest_answer,
         codes=codes,
         can_be_asked=can_be_asked,
+        credentials=credentials_of(connection, session),
     )
 
 
@@ -298,9 +318,18 @@ def open_webhook(
     for signature in parse_qs(url.query).get("sig", []):
         mask_secret(signature)
     _, session, timeout = _open(connection, ())
-    session.auth = _same_request  # the password is no password
+    # without credentials: the password is no password
     calls = HttpCalls(vendor, session, f"{url.scheme}://{url.netloc}", timeout, codes=codes)
     return calls, secret
+
+
+def _require_no_login_in(connection: str, base_url: str) -> None:
+    """Raise ConnectionFailure where a host has a user in it: it would stand in links to tickets."""
+    if "@" in urlsplit(base_url).netloc:
+        raise ConnectionFailure(
+            f"the Airflow connection {connection!r}: its host has a user or a password in it; "
+            "write them into login and password"
+        )
 
 
 def _open(
@@ -315,69 +344,10 @@ def _open(
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # calls share nothing
     if not isinstance(session.proxies, Mapping):  # a text, which requests takes for none
         session.proxies = {}
-    for name in (SEGUE_RATE, *own):  # the hook takes what it does not know for a header
+    # the hook takes what it does not know for a header
+    for name in (SEGUE_RATE, OAUTH2, SECRETS, *own):
         session.headers.pop(name, None)
     timeout = use_connection(
         connection, lambda: float(hook.merged_extra.get("timeout") or READ_TIMEOUT)
     )
     return hook, session, min(timeout, LONGEST_READ)
-
-
-def silence_of(error: RequestException) -> Silence:
-    """Return what an exception of requests says of an answer that is not there."""
-    from requests import exceptions as failures
-    from urllib3.exceptions import NameResolutionError, NewConnectionError
-
-    reason = getattr(error.args[0], "reason", None) if error.args else None
-    if isinstance(reason, NameResolutionError):
-        return Silence.UNKNOWN_HOST
-    if isinstance(reason, NewConnectionError) or isinstance(error, failures.ConnectTimeout):
-        return Silence.UNREACHABLE
-    if _in_handshake(error):
-        is_of_tls = isinstance(error, failures.SSLError)
-        return Silence.CERTIFICATE if is_of_tls else Silence.HANDSHAKE
-    if isinstance(error, failures.ProxyError):
-        return Silence.PROXY
-    # a URL or header that cannot be is a ValueError; from anything else on the request had gone out
-    return Silence.ADDRESS if isinstance(error, ValueError) else Silence.LOST
-
-
-def _in_handshake(error: BaseException | None) -> bool:
-    """Tell whether TLS was still being agreed on, when nothing has been sent.
-
-    The exceptions do not tell: a timeout or a connection that ends looks the same before and after
-    the request. The place where they were raised does. Behind a DeliveryError is an earlier call's.
-    """
-    while error is not None and not isinstance(error, DeliveryError):
-        for frame, _ in traceback.walk_tb(error.__traceback__):
-            if frame.f_code.co_name == "do_handshake":
-                return True
-        error = error.__context__
-    return False
-
-
-class _TooLarge(Exception):
-    """A body is larger than is read."""
-
-
-def _bounded_body(
-    raw: Any, largest: int, ends: float, _: int | None, *, decode_content: bool
-) -> Iterator[bytes]:
-    """Yield what has arrived of a body, up to a size (bytes, unpacked) and an instant.
-
-    It stands in for urllib3's ``stream``, which waits until a chunk is full and knows neither.
-    """
-    from requests.exceptions import ReadTimeout
-
-    size = 0
-    while chunk := raw.read1(_CHUNK, decode_content=decode_content):
-        size += len(chunk)
-        if size > largest:
-            raise _TooLarge
-        if time.monotonic() > ends:
-            raise ReadTimeout("the answer's body takes too long")
-        yield chunk
-
-
-def _same_request(request: PreparedRequest) -> PreparedRequest:
-    return request

@@ -225,7 +225,8 @@ class HttpRequests(HttpSender):
             self._calls.call("GET", path)
         if needs:
             return Finding(Tried.OK, f"answers GET {', '.join(sorted(needs))}")
-        return Finding(Tried.UNTRIED, "it is defined; give a path in `check` to try it")
+        state = "an access token was given" if self._calls.authorize() else "it is defined"
+        return Finding(Tried.UNTRIED, f"{state}; give a path in `check` to try it")
 
     def _call(self, request: _Request) -> Any:
         """Return the answer's JSON, or None where nobody reads it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Self
 
 from segue.channels.http.answers import Codes
@@ -19,14 +19,18 @@ class HttpSender(Sender):
         self._limits = limits
 
     @classmethod
-    def open(cls, channel: Channel, vendor: str, rate: str, codes: Codes) -> Self:
+    def open(
+        cls, channel: Channel, vendor: str, rate: str, codes: Codes, own: Collection[str] = ()
+    ) -> Self:
         """Open a session over a channel's connection; ``rate`` is the vendor's, published limit.
 
-        ``codes`` as in ``open_calls``.
+        ``codes`` and ``own`` as in ``open_calls``.
         """
         limits = limits_of(channel.connection, default=rate)
         can_be_asked = channel.can_be_asked
-        calls = open_calls(vendor, channel.connection, codes=codes, can_be_asked=can_be_asked)
+        calls = open_calls(
+            vendor, channel.connection, codes=codes, can_be_asked=can_be_asked, own=own
+        )
         return cls(calls, limits)
 
     def __exit__(self, *exc: object) -> None:

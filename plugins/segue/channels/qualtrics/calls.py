@@ -11,8 +11,8 @@ Followed:
     have fewer; 429 beyond)
 
 The connection is of type HTTP: host ``https://DATACENTER.qualtrics.com``, password an API token; or
-an extra ``{"Authorization": "Bearer …"}`` for OAuth. Its extra may give ``segue_rate``, which then
-takes the place of every limit.
+``oauth2`` in its extra, with the client's id and secret as login and password. Its extra may give
+``segue_rate``, which then takes the place of every limit.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from segue.channels.airflow_connections import find_connection
 from segue.channels.http.calls import HttpCalls, open_calls
 from segue.channels.http.fields import text_of
 from segue.channels.http.sender import HttpSender
+from segue.channels.oauth2 import OAUTH2
 from segue.channels.rates import SEGUE_RATE, limits_of
 from segue.contracts.channel import Channel, Finding, Limit, Tried
 from segue.contracts.templates import Line, Template
@@ -43,7 +44,7 @@ PAGE_SIZE, MOST_PAGES = 100, 100  # of a look-up
 LONGEST_NAME, LONGEST_VALUE = 200, 1024  # characters of embedded data
 
 _VENDOR = "Qualtrics"
-_TOKENS = ("X-API-TOKEN", "Authorization")  # headers that an extra may give instead
+_TOKENS = ("X-API-TOKEN", "Authorization", OAUTH2)  # what an extra may give instead
 
 DirectoryId = Annotated[str, Field(pattern=r"^POOL_[A-Za-z0-9]+$")]
 MailingListId = Annotated[str, Field(pattern=r"^CG_[A-Za-z0-9]+$")]
@@ -108,11 +109,11 @@ class SurveySender(QualtricsSender):
 def open_qualtrics(connection: str, root: str = API, *, can_be_asked: bool = False) -> HttpCalls:
     """Open a session with what is below ``root``, over an Airflow connection of type HTTP."""
     settings = find_connection(connection)
-    token = settings.password
+    token = "" if OAUTH2 in settings.extra_dejson else settings.password  # or a client's secret
     if not token and not any(name in settings.extra_dejson for name in _TOKENS):
         raise ConnectionFailure(
             f"the Airflow connection {connection!r} needs an API token of Qualtrics for its "
-            "password, or an Authorization in its extra"
+            f"password, or {OAUTH2!r} in its extra"
         )
     headers = {"X-API-TOKEN": token} if token else {}
     calls = open_calls(

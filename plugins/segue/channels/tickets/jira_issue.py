@@ -13,17 +13,25 @@ Followed:
     (mypermissions)
     https://developer.atlassian.com/cloud/jira/platform/rate-limiting/ (429, Retry-After,
     RateLimit-Reason; API tokens count under unpublished burst limits)
+    https://developer.atlassian.com/cloud/jira/platform/rest/v3/api-group-server-info/ (baseUrl)
+    https://support.atlassian.com/user-management/docs/manage-api-tokens-for-service-accounts/
+    (scopes, a year at most; api.atlassian.com/ex/jira/{cloudId}) and
+    create-oauth-2-0-credential-for-service-accounts/ beside it (client credentials; an hour), both
+    read in November 2026
 
 An entity property can be searched by JQL only where an app has declared it, so the issues of the
 project that were created since are listed with their property, which needs no app.
 
 The connection is of type HTTP: host ``https://SITE.atlassian.net``, login the user's address,
-password an API token. Its user must be able to browse the project, and to see issues of every
-security level in it. Its extra may give ``segue_rate``.
+password an API token. A token with scopes, which is all that a service account has, works under
+``https://api.atlassian.com/ex/jira/CLOUD_ID``; ``oauth2`` in the extra does there, too. The user
+must be able to browse the project, and to see issues of every security level in it. The extra may
+give ``segue_rate``, and ``site``, for links to issues.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Set
 from datetime import UTC, datetime
 from math import ceil
@@ -31,6 +39,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
 
+from segue.channels.airflow_connections import find_connection
 from segue.channels.http.fields import Json, none_of
 from segue.channels.http.sender import HttpSender
 from segue.channels.look_ups import look_from
@@ -41,11 +50,15 @@ from segue.documents import Items
 from segue.errors import ConnectionFailure, OutcomeUnknown
 
 RATE = "5/second"  # Atlassian publishes none for API tokens; its own 429 says when it is too much
+SITE = "site"  # the key in a connection's extra
 PROPERTY = "segue.delivery"  # the entity property that carries the key
 PAGE_SIZE, LAST_PAGE = 100, 100  # of a look-up
 OWN_FIELDS = frozenset(
     {"project", "issuetype", "summary", "description", "priority", "labels", "assignee", "duedate"}
 )
+
+_GATEWAY = re.compile(r"/ex/jira/[^/]+$")  # its URLs are for programs alone
+_ADDRESS = re.compile(r"https?://[^\s/@?#]+(/[^\s@?#]*)?")
 
 ProjectKey = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]*$")]
 
@@ -86,14 +99,19 @@ class JiraIssue(PlacedTicket):
 
     def connect(self) -> JiraIssues:
         """Open a session; nothing is sent yet."""
-        return JiraIssues.open(self, "Jira", RATE, _codes)
+        sender = JiraIssues.open(self, "Jira", RATE, _codes, own=(SITE,))
+        sender.site = site_of(self.connection)
+        return sender
 
 
 class JiraIssues(HttpSender):
-    """An open connection to Jira."""
+    """An open connection to Jira; ``site`` is where people see its issues, once that is known."""
+
+    site: str | None = None
 
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
-        """Create one issue."""
+        """Create one issue, once it is known where it will be seen."""
+        self._site_address()
         number, issue_key = self._calls.create(
             "/rest/api/3/issue",
             issue_of(message, key),
@@ -117,7 +135,8 @@ class JiraIssues(HttpSender):
         return receipts
 
     def check(self, needs: Set[str]) -> Finding:
-        """Ask who the connection's user is, and what it may do in each project."""
+        """Ask who the connection's user is, what it may do in each project, and for the site."""
+        self._site_address()
         who = self._calls.ask("/rest/api/3/myself", read=lambda answer, _: str(answer["accountId"]))
         unseen_projects = []
         for project in sorted(needs):
@@ -170,8 +189,46 @@ class JiraIssues(HttpSender):
         )
         return has_it is True
 
+    def _site_address(self) -> str:
+        """Return the address of the site; behind Atlassian's gateway it is asked for, once."""
+        if self.site is None:
+            base_url = self._calls.base_url
+            self.site = self._ask_for_site() if _GATEWAY.search(base_url) else base_url
+        return self.site
+
+    def _ask_for_site(self) -> str:
+        def read(answer: Any, _: bool) -> str:
+            return _address(answer["baseUrl"])
+
+        try:
+            return self._calls.ask("/rest/api/3/serverInfo", read=read)
+        except OutcomeUnknown as error:
+            raise ConnectionFailure(
+                f"{error}; links to issues need the site: give {SITE!r}, such as "
+                "https://SITE.atlassian.net, in the connection's extra"
+            ) from None
+
     def _receipt(self, number: str, issue_key: str) -> Receipt:
-        return receipt_of(number, f"{self._calls.base_url}/browse/{issue_key}", key=issue_key)
+        return receipt_of(number, f"{self._site_address()}/browse/{issue_key}", key=issue_key)
+
+
+def site_of(connection: str) -> str | None:
+    """Return the site that a connection's extra gives; None where it gives none."""
+    site = find_connection(connection).extra_dejson.get(SITE)
+    try:
+        return None if site is None else _address(site)
+    except ValueError:
+        raise ConnectionFailure(
+            f"the Airflow connection {connection!r}: {SITE} in its extra is no address such as "
+            "https://SITE.atlassian.net"
+        ) from None
+
+
+def _address(url: object) -> str:
+    """Return an address without a slash at its end; raise ValueError where it is none."""
+    if not isinstance(url, str) or not _ADDRESS.fullmatch(url):
+        raise ValueError("no address")
+    return url.rstrip("/")
 
 
 def _read_page(answer: Any, _: bool) -> tuple[list[tuple[str, str, str]], str | None]:

@@ -14,8 +14,9 @@ An unknown field in a query is ignored by default, and then everything is found;
 is compared again here.
 
 The connection is of type HTTP: host ``https://INSTANCE.service-now.com``, login and password of a
-user; or an extra ``{"Authorization": "Bearer …"}`` for OAuth. Its user must be able to create and
-to read every record of the table. Its extra may give ``segue_rate``, the limit of the instance.
+user; or ``oauth2`` in its extra, for a client with an application user. The user must be able to
+create and to read every record of the table. The extra may give ``segue_rate``, the limit of the
+instance.
 """
 
 from __future__ import annotations

@@ -18,10 +18,14 @@ Followed:
     https://developer.zendesk.com/api-reference/introduction/rate-limits/ (by plan;
     200 calls a minute on Team, the lowest; 429, Retry-After)
     https://developer.zendesk.com/api-reference/introduction/security-and-auth/
+    https://developer.zendesk.com/documentation/api-basics/authentication/oauth-migration/ (the end
+    of API tokens; client credentials) and https://support.zendesk.com/hc/en-us/articles/9182123625370
+    (access tokens of 30 minutes), both read in November 2026
 
-The connection is of type HTTP: host ``https://SUBDOMAIN.zendesk.com``, login ``EMAIL/token``,
-password an API token; or an extra ``{"Authorization": "Bearer …"}`` for OAuth. Its agent must be
-one who sees every ticket. Its extra may give ``segue_rate``, for an account of a larger plan.
+The connection is of type HTTP: host ``https://SUBDOMAIN.zendesk.com``, with ``oauth2`` in its
+extra; or login ``EMAIL/token`` and password an API token, where there is one: nobody can create one
+since 2026-10-27, and all end on 2027-04-30. Its agent, who made the OAuth client, must be one who
+sees every ticket. Its extra may give ``segue_rate``, for an account of a larger plan.
 """
 
 from __future__ import annotations
@@ -207,7 +211,7 @@ class ZendeskTickets(HelpDesk):
         if role not in ("agent", "admin"):
             raise ConnectionFailure(
                 "Zendesk takes the connection's user for an end user; check its login and "
-                "password: EMAIL/token and an API token of an agent's"
+                "password: the OAuth client of an agent, or EMAIL/token and an API token"
             )
         return self.finding_on_sight(f"the {role} {number}", restriction is None)
 

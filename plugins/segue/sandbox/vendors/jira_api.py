@@ -6,7 +6,7 @@ Follows these pages of https://developer.atlassian.com/cloud/jira/platform/:
     rest/v3/api-group-issue-search/ (GET search/jql: jql, fields, properties, maxResults,
     nextPageToken; only bounded queries; isLast)
     rest/v3/api-group-permissions/ (mypermissions: 400 for a key that is none),
-    rest/v3/api-group-myself/
+    rest/v3/api-group-myself/, rest/v3/api-group-server-info/
     apis/document/structure/ (what a document must have)
     basic-auth-for-rest-apis/ (address and API token; a wrong one is answered as anonymous: 401)
     rate-limiting/ (429, Retry-After, RateLimit-Reason)
@@ -85,7 +85,18 @@ api = VendorApi(
 )
 
 
-@api.get("/rest/api/3/myself")
+def _paths(resource: str) -> tuple[str, str]:
+    """Return where a resource is: at the site, and behind the gateway for tokens with scopes."""
+    path = f"/rest/api/3/{resource}"
+    return path, f"/ex/jira/{{cloud_id}}{path}"
+
+
+@api.get(*_paths("serverInfo"))
+def _server_info(call: Call) -> Response:
+    return json_answer({"baseUrl": call.base_url, "deploymentType": "Cloud"})
+
+
+@api.get(*_paths("myself"))
 def _myself(call: Call) -> Response:
     return json_answer({"accountId": ACCOUNT_ID, "emailAddress": EMAIL_ADDRESS, "active": True})
 
@@ -93,7 +104,7 @@ def _myself(call: Call) -> Response:
 # Creating
 
 
-@api.post("/rest/api/3/issue")
+@api.post(*_paths("issue"))
 def _create(call: Call) -> Response:
     document = json_object(call.body)
     if document is None or not isinstance(document.get("fields"), dict):
@@ -226,7 +237,7 @@ _CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
 # Reading
 
 
-@api.get("/rest/api/3/issue/{issue}/properties/{name}")
+@api.get(*_paths("issue/{issue}/properties/{name}"))
 def _property(call: Call) -> Response:
     issue, name = call.path_values["issue"], call.path_values["name"]
     for record in call.store.values(ISSUES):
@@ -235,7 +246,7 @@ def _property(call: Call) -> Response:
     return _error(404, "The property was not found.")
 
 
-@api.get("/rest/api/3/search/jql")
+@api.get(*_paths("search/jql"))
 def _search(call: Call) -> Response:
     matches = _matches(call)
     begin = int(call.query.get("nextPageToken", "0"))
@@ -284,7 +295,7 @@ def _properties(issue: Document, names: list[str]) -> Document:
     return {"properties": properties} if names else {}
 
 
-@api.get("/rest/api/3/mypermissions")
+@api.get(*_paths("mypermissions"))
 def _permissions(call: Call) -> Response:
     project = call.query.get("projectKey")
     if project not in PROJECTS:

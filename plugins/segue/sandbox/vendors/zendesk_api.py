@@ -12,7 +12,8 @@ Follows these public pages:
     https://developer.zendesk.com/api-reference/introduction/pagination/ (by cursor: page[size],
     page[after], meta.has_more)
     https://developer.zendesk.com/api-reference/ticketing/users/users/ (show self)
-    https://developer.zendesk.com/api-reference/introduction/security-and-auth/
+    https://developer.zendesk.com/api-reference/introduction/security-and-auth/ (API tokens, until
+    April 2027; access tokens: access_tokens.py)
     https://developer.zendesk.com/api-reference/introduction/requests/ (JSON, errors, 422 details)
     https://developer.zendesk.com/api-reference/introduction/rate-limits/ (429, Retry-After)
 
@@ -37,10 +38,12 @@ from typing import Any, NoReturn
 
 from starlette.responses import Response
 
+from segue.sandbox import access_tokens
 from segue.sandbox.store import Document, Store, Transaction, iso_seconds
 from segue.sandbox.vendor_api import KEY_LENGTH, Call, IdempotencyKeys, Refused, VendorApi
 from segue.sandbox.wire import (
     EMAIL,
+    TOKENS_PATH,
     ReceivedRequest,
     basic_credentials,
     bearer_token,
@@ -49,9 +52,10 @@ from segue.sandbox.wire import (
 )
 
 SERVICE = "zendesk"
-EMAIL_ADDRESS = "agent@example.com"  # basic authentication: EMAIL_ADDRESS/token and API_TOKEN
+EMAIL_ADDRESS = (
+    "agent@example.com"  # basic: EMAIL_ADDRESS/token and API_TOKEN; bearer: access_tokens.py
+)
 API_TOKEN = "sandbox"
-OAUTH_TOKEN = "sandbox"  # bearer authentication
 
 _CHOICES = {
     "priority": ("urgent", "high", "normal", "low"),
@@ -88,12 +92,19 @@ def _error(status: int, error: str, description: str) -> Response:
 
 
 def _is_authentic(call: Call) -> bool:
+    if call.path.partition("?")[0].endswith(TOKENS_PATH):  # where a client says who it is
+        return True
     token = bearer_token(call.headers)
-    if token is not None and token != OAUTH_TOKEN:
+    if token is None:
+        return basic_credentials(call.headers) == (f"{EMAIL_ADDRESS}/token", API_TOKEN)
+    scopes = access_tokens.scopes_of(call, token)
+    if scopes is None:
         text = "The access token provided is expired, revoked, malformed or invalid."
         raise Refused(json_answer({"error": "invalid_token", "error_description": text}, 401))
-    agent = (f"{EMAIL_ADDRESS}/token", API_TOKEN)
-    return token is not None or basic_credentials(call.headers) == agent
+    needed = "read" if call.method == "GET" else "write"
+    if not any(scope.rpartition(":")[2] == needed for scope in scopes):
+        raise Refused(_error(403, "Forbidden", f"You are missing the required scope {needed}"))
+    return True
 
 
 def _unauthorized() -> Response:
@@ -160,6 +171,8 @@ def _find(call: Call) -> Document:
         raise Refused(_error(404, "RecordNotFound", "Not found"))
     return record
 
+
+api.post(TOKENS_PATH)(access_tokens.give_token)
 
 # Creating
 

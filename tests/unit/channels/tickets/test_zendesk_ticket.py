@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
+import requests
 from pydantic import ValidationError
 
 from segue.channels.tickets.zendesk_ticket import ZendeskTicket
 from segue.contracts.channel import Audience
 from segue.errors import ContactFailure, OutcomeUnknown
+from segue.sandbox.access_tokens import CLIENT_ID, CLIENT_SECRET
 from segue.sandbox.server import Sandbox
 from tests.unit.channels.support import (
     KEY,
@@ -59,8 +61,11 @@ def test_a_missing_field_names_its_place(sandbox: Sandbox):
 
 
 def test_a_bearer_token_in_the_extra_works(sandbox: Sandbox, set_connection):
-    extra = {"Authorization": "Bearer sandbox"}
     host = f"{sandbox.url}/zendesk"
+    client = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
+    request = {"grant_type": "client_credentials", **client}
+    token = requests.post(f"{host}/oauth/tokens", json=request, timeout=10).json()["access_token"]
+    extra = {"Authorization": f"Bearer {token}"}
     set_connection("zendesk_default", conn_type="http", host=host, extra=extra)
     assert deliver(ticket()).external_id
 

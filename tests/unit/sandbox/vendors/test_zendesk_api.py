@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from segue.sandbox import access_tokens
 from segue.sandbox.server import Sandbox
 from segue.sandbox.vendors import zendesk_api
 
@@ -51,7 +52,10 @@ def test_a_ticket_is_created_shown_and_kept(web: httpx.Client, sandbox: Sandbox)
 
 def test_the_suffix_json_and_bearer_tokens_are_optional(web: httpx.Client) -> None:
     """Both forms of the address and both ways to authenticate work."""
-    headers = {"Authorization": f"Bearer {zendesk_api.OAUTH_TOKEN}"}
+    client = {"client_id": access_tokens.CLIENT_ID, "client_secret": access_tokens.CLIENT_SECRET}
+    request = {"grant_type": "client_credentials", **client}
+    token = web.post("/zendesk/oauth/tokens", json=request).json()["access_token"]
+    headers = {"Authorization": f"Bearer {token}"}
     answer = web.post("/zendesk/api/v2/tickets", json={"ticket": TICKET}, headers=headers)
 
     assert answer.status_code == 201

@@ -1,0 +1,83 @@
+"""What is below HTTP: reading a body within bounds, and what an exception of requests says."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from segue.channels.answer_meanings import Silence
+from segue.errors import DeliveryError
+
+if TYPE_CHECKING:
+    from requests import RequestException, Response
+
+_CHUNK = 65_536  # bytes
+
+
+class TooLarge(Exception):
+    """A body is larger than is read."""
+
+
+def read_within(response: Response, largest: int, ends: float) -> None:
+    """Read a body that was not read yet, up to a size (bytes, unpacked) and an instant.
+
+    Raises TooLarge, and what requests raises; ``ends`` is by ``time.monotonic``.
+    """
+    raw = response.raw
+    raw.stream = partial(_bounded_body, raw, largest, ends)
+    response.content  # noqa: B018 - reads it
+
+
+def silence_of(error: RequestException) -> Silence:
+    """Return what an exception of requests says of an answer that is not there."""
+    from requests import exceptions as failures
+    from urllib3.exceptions import NameResolutionError, NewConnectionError
+
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(reason, NameResolutionError):
+        return Silence.UNKNOWN_HOST
+    if isinstance(reason, NewConnectionError) or isinstance(error, failures.ConnectTimeout):
+        return Silence.UNREACHABLE
+    if _in_handshake(error):
+        is_of_tls = isinstance(error, failures.SSLError)
+        return Silence.CERTIFICATE if is_of_tls else Silence.HANDSHAKE
+    if isinstance(error, failures.ProxyError):
+        return Silence.PROXY
+    # a URL or header that cannot be is a ValueError; from anything else on the request had gone out
+    return Silence.ADDRESS if isinstance(error, ValueError) else Silence.LOST
+
+
+def _in_handshake(error: BaseException | None) -> bool:
+    """Tell whether TLS was still being agreed on, when nothing has been sent.
+
+    The exceptions do not tell: a timeout or a connection that ends looks the same before and after
+    the request. The place where they were raised does. Behind a DeliveryError is an earlier call's.
+    """
+    while error is not None and not isinstance(error, DeliveryError):
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if frame.f_code.co_name == "do_handshake":
+                return True
+        error = error.__context__
+    return False
+
+
+def _bounded_body(
+    raw: Any, largest: int, ends: float, _: int | None, *, decode_content: bool
+) -> Iterator[bytes]:
+    """Yield what has arrived of a body, up to a size (bytes, unpacked) and an instant.
+
+    It stands in for urllib3's ``stream``, which waits until a chunk is full and knows neither.
+    """
+    from requests.exceptions import ReadTimeout
+
+    size = 0
+    while chunk := raw.read1(_CHUNK, decode_content=decode_content):
+        size += len(chunk)
+        if size > largest:
+            raise TooLarge
+        if time.monotonic() > ends:
+            raise ReadTimeout("the answer's body takes too long")
+        yield chunk
