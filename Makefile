@@ -13,6 +13,8 @@ FIND_PYTHON := for candidate in $(PYTHONS); do "$$candidate" -c 'import sys; ass
 # A worker per core. A file's tests share one; the slowest folders come first by their names.
 PARALLEL := --numprocesses logical --maxprocesses 8 --no-loadscope-reorder
 WITH_UV := command -v uv >/dev/null
+COMPILE := uv pip compile pyproject.toml --quiet --extra postgres --universal --python-version 3.11 \
+  --generate-hashes --no-emit-index-url --no-annotate
 
 # What `make coverage` measures: all tests, or `make coverage TESTS=tests/unit/segments`.
 TESTS := tests
@@ -73,11 +75,11 @@ screenshots: $(READY)  ## Take the pictures in docs/images of a real Airflow (ne
 sandbox: $(READY)  ## Serve look-alikes of the vendors and an SMTP server on this machine
 	@$(BIN)/segue sandbox --folder .airflow/sandbox
 
-lock:  ## Compile requirements.lock again from pyproject.toml (needs uv)
+# The image has no tests or linters: a lock of its own, of the same versions.
+lock:  ## Compile requirements.lock and docker/requirements.lock from pyproject.toml (needs uv)
 	@$(WITH_UV) || { echo "make lock needs uv: https://docs.astral.sh/uv/" >&2; exit 1; }
-	uv pip compile pyproject.toml --quiet --extra postgres --group dev --universal \
-	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate \
-	  -o requirements.lock
+	$(COMPILE) --group dev -o requirements.lock
+	$(COMPILE) --group build --constraints requirements.lock -o docker/requirements.lock
 
 clean:  ## Remove the environment, the demo's Airflow, the sample and every cache
 	rm -rf $(VENV) .airflow include/sample build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov

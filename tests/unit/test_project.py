@@ -19,6 +19,7 @@ from segue.documents import parse_document
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCK = (ROOT / "requirements.lock").read_text()
+IMAGE_LOCK = (ROOT / "docker/requirements.lock").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = [
     *("help", "install", "demo", "up", "test", "test-full", "torture", "coverage", "check"),
@@ -74,8 +75,28 @@ def test_every_locked_package_has_an_exact_version_and_a_hash():
     assert len(lock_entries()) > 100
 
 
+def test_the_lock_of_the_image_has_what_runs_need_and_nothing_else():
+    """The same versions, with their hashes; no test, linter or benchmark."""
+    image, everything = entries(IMAGE_LOCK), entries(LOCK)
+    assert image.items() <= everything.items(), "run `make lock`"
+    project = PROJECT["project"]
+    texts = [*project["dependencies"], *project["optional-dependencies"]["postgres"]]
+    needed = [*map(Requirement, texts), *group("build")]
+    assert {canonicalize_name(item.name) for item in needed} <= image.keys(), "run `make lock`"
+    assert not image.keys() & {"duckdb", "hypothesis", "matplotlib", "mypy", "polars", "pytest"}
+
+
+def entries(lock: str) -> dict[str, str]:
+    """Return the entry of each package of a lock by its name."""
+    lines = "\n".join(line for line in lock.splitlines() if not line.lstrip().startswith("#"))
+    each = re.split(r"\n(?=\S)", lines.strip())
+    return {canonicalize_name(re.split(r"[\[=]", entry)[0]): entry for entry in each}
+
+
 def test_the_lock_names_no_host():
-    assert re.findall(r"\w+://\S+|--(?:extra-)?index-url|--find-links|^-f\b", LOCK) == []
+    assert (
+        re.findall(r"\w+://\S+|--(?:extra-)?index-url|--find-links|^-f\b", LOCK + IMAGE_LOCK) == []
+    )
 
 
 @pytest.mark.parametrize("requirement", required(), ids=str)
