@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from airflow.sdk._shared.observability.metrics.statsd_logger import SafeStatsdLogger
 from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.observability import stats
 from airflow.sdk.observability.metrics.stats_utils import get_stats_factory
@@ -115,3 +116,46 @@ def test_a_run_that_did_not_finish_is_accounted_for_and_fails(place):
     stand(place, a=State.SUPPRESSED, c=State.SUPPRESSED)
     with pytest.raises(AirflowFailException, match=r"^the run did not finish: guard failed$"):
         report(place, guard="failed")
+
+
+class PlainClient:
+    """What a StatsD client is asked to send: a name and a number, with no place for tags."""
+
+    def __init__(self) -> None:
+        self.sent: dict[str, float] = {}
+
+    def gauge(self, name, value, rate, delta) -> None:
+        self.sent[name] = value
+
+
+@pytest.fixture
+def statsd(monkeypatch) -> PlainClient:
+    """Airflow's own logger for StatsD, as it is set up where ``statsd_on`` is all that is said."""
+    client = PlainClient()
+    monkeypatch.setenv("AIRFLOW__METRICS__STATSD_ON", "True")
+    stats.initialize(factory=lambda: SafeStatsdLogger(client), export_legacy_names=True)
+    yield client
+    stats.initialize(factory=get_stats_factory(), export_legacy_names=True)
+
+
+def test_plain_statsd_tells_workflows_apart_by_the_gauges_name(place, statsd):
+    """It drops tags: else the workflows would overwrite each other's gauges."""
+    stand(place, a=State.DELIVERED, c=State.HELD)
+    report(place)
+    assert statsd.sent == {
+        "segue.delivered.greet": 1,
+        "segue.failed.greet": 0,
+        "segue.held.greet": 1,
+        "segue.uncertain.greet": 0,
+        "segue.waiting.greet": 0,
+        "segue.gaps.greet": 1,
+    }
+
+
+@pytest.mark.parametrize("form", ["INFLUXDB", "DATADOG"])
+def test_statsd_with_tags_has_the_workflow_for_one(place, gauges, monkeypatch, form):
+    monkeypatch.setenv("AIRFLOW__METRICS__STATSD_ON", "True")
+    monkeypatch.setenv(f"AIRFLOW__METRICS__STATSD_{form}_ENABLED", "True")
+    stand(place, a=State.DELIVERED, c=State.DELIVERED)
+    report(place)
+    assert gauges.values["segue.delivered", "greet"] == 2
