@@ -2,4 +2,4 @@
 
 from segue.dag_builder import check_definitions
 
-check_definitions()
+check_definitions(__file__)

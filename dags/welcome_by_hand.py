@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 
 from airflow.sdk import DAG, task
 
-from segue.dag_builder import RUN_PARAMS, contact_group
+from segue.dag_builder import RUN_PARAMS, contact_group, task_defaults
 from segue.operators import DetectChanges, Guard, Report
 from segue.settings import Settings
 from segue.workflows.catalog import Catalog
 
-workflow = Catalog(Settings.from_environment().home).build(
+settings = Settings.from_environment(dag_file=__file__)
+workflow = Catalog(settings.home).build(
     {
         "workflow": "welcome_by_hand",
         "segment": "high_value",
@@ -38,6 +39,7 @@ with DAG(
     description="The operators of Segue in a DAG written by hand",
     schedule=None,
     start_date=datetime(2026, 11, 1, tzinfo=UTC),
+    default_args=task_defaults(workflow, settings),
     params=RUN_PARAMS,
     tags={"segue", "example"},
 ) as dag:

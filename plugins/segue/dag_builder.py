@@ -6,7 +6,8 @@ or the ledger, and a task process builds only the DAG it was started for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ from segue.operators import (
 )
 from segue.operators.notices import notifiers
 from segue.sensors import WaitForSnapshot
-from segue.settings import Settings
+from segue.settings import Settings, is_untouched
 from segue.workflows.catalog import Catalog
 from segue.workflows.resolved import ResolvedWorkflow
 from segue.workflows.validation import find_problems
@@ -66,14 +67,23 @@ RUN_PARAMS = {
         description="Act on the segment's present members, after approval, instead of changes",
     ),
 }
+HOUSEKEEPING_PARAMS = {
+    "upgrade_ledger": Param(
+        False,
+        type="boolean",
+        description="Make the ledger's tables, or bring them to this version's: segue db upgrade",
+    ),
+}
+_WEIGHT_OF_RELEASE = 10  # what is due goes before the tasks of workflows, which weigh 1
 
 
-def workflow_dags() -> Iterator[DAG]:
+def workflow_dags(dag_file: str | None = None) -> Iterator[DAG]:
     """Yield the DAG of every healthy workflow, or only the one this process was started for.
 
-    A definition that is wrong yields no DAG here; ``check_definitions`` shows what is wrong.
+    ``dag_file`` is the caller's, beside which definitions may stand (``Settings``). A definition
+    that is wrong yields no DAG here; ``check_definitions`` shows what is wrong.
     """
-    settings = Settings.from_environment()
+    settings = Settings.from_environment(dag_file=dag_file)
     catalog = Catalog(settings.home)
     only = get_parsing_context().dag_id
     for name in catalog.names("workflows"):
@@ -82,28 +92,35 @@ def workflow_dags() -> Iterator[DAG]:
                 resolved = catalog.resolve(name)
             except DefinitionError:
                 continue
-            yield workflow_dag(resolved, catch_up=settings.catch_up)
+            yield workflow_dag(resolved, settings)
 
 
-def check_definitions() -> None:
-    """Raise DefinitionError with every problem of every definition: an import error in the UI."""
-    problems = find_problems(Catalog(Settings.from_environment().home))
+def check_definitions(dag_file: str | None = None) -> None:
+    """Raise DefinitionError with every problem of every definition: an import error in the UI.
+
+    Where nobody has set anything up yet, nothing is wrong.
+    """
+    settings = Settings.from_environment(dag_file=dag_file)
+    if is_untouched(settings, os.environ):
+        return
+    problems = find_problems(Catalog(settings.home))
     if problems:
         raise DefinitionError(problems)
 
 
-def workflow_dag(resolved: ResolvedWorkflow, *, catch_up: bool = True) -> DAG:
-    """Return the DAG of one workflow; ``catch_up``: it runs what it missed while it was off."""
+def workflow_dag(resolved: ResolvedWorkflow, settings: Settings | None = None) -> DAG:
+    """Return the DAG of one workflow, by the environment's settings where none are given."""
+    settings = settings or Settings.from_environment()
     definition = resolved.definition
     with DAG(
         dag_id=resolved.name,
         description=definition.description or resolved.segment.description,
         schedule=_timetable(resolved),
         start_date=definition.start_instant(resolved.directory.zone),
-        catchup=catch_up,
+        catchup=settings.catch_up,
         is_paused_upon_creation=True,
         max_active_runs=4,
-        default_args={"owner": definition.owner, "retries": 3, "retry_delay": timedelta(minutes=1)},
+        default_args=task_defaults(resolved, settings),
         tags={"segue", resolved.segment.segment, *definition.tags},
         params=RUN_PARAMS,
         doc_md=_documentation(resolved),
@@ -118,6 +135,32 @@ def workflow_dag(resolved: ResolvedWorkflow, *, catch_up: bool = True) -> DAG:
         wait >> detect >> guard >> contacts >> report
         add_digests(dag, resolved, report)
     return dag
+
+
+def task_defaults(resolved: ResolvedWorkflow, settings: Settings) -> dict[str, Any]:
+    """Return what each task of a workflow's DAG has unless it says otherwise: ``default_args``."""
+    definition = resolved.definition
+    return {
+        "owner": definition.owner,
+        "retries": 3,
+        "retry_delay": timedelta(minutes=1),
+        **_place(definition.pool or settings.pool, definition.queue or settings.queue),
+        **_weight(definition.priority_weight),
+    }
+
+
+def _place(pool: str | None, queue: str | None) -> dict[str, str]:
+    """Return where tasks run, as far as anybody says; Airflow's defaults otherwise."""
+    return {key: name for key, name in (("pool", pool), ("queue", queue)) if name}
+
+
+def _weight(priority: int) -> dict[str, Any]:
+    """Return a weight that the tasks behind a task add nothing to.
+
+    By Airflow's own rule the first task of a long DAG goes before all others: each weighs as many
+    as come after it, so that a workflow that catches up would hold up everybody's short DAGs.
+    """
+    return {"priority_weight": priority, "weight_rule": "absolute"}
 
 
 def contact_group(resolved: ResolvedWorkflow, detect: BaseOperator) -> DAGNode:
@@ -172,7 +215,7 @@ def preparing_tasks() -> tuple[str, ...]:
 def release_dag() -> DAG:
     """Return ``segue_release``: what no run does by itself, every five minutes."""
     about = "Sends what was held or asked for, settles calls in doubt, tries connections"
-    with _own_dag("segue_release", about, "*/5 * * * *") as dag:
+    with _own_dag("segue_release", about, "*/5 * * * *", weight=_WEIGHT_OF_RELEASE) as dag:
         find = FindWork(task_id="find_work")
         Resume.partial(task_id="resume").expand(work=find.output)
         TryOut(task_id="try_out")
@@ -181,13 +224,22 @@ def release_dag() -> DAG:
 
 def housekeeping_dag() -> DAG:
     """Return ``segue_housekeeping``: what is older than the settings say goes, every night."""
-    about = "Applies SEGUE_RETENTION and SEGUE_RUN_AREAS"
-    with _own_dag("segue_housekeeping", about, "0 2 * * *") as dag:
+    about = "Applies SEGUE_RETENTION and SEGUE_RUN_AREAS; upgrades the ledger when asked to"
+    with _own_dag("segue_housekeeping", about, "0 2 * * *", params=HOUSEKEEPING_PARAMS) as dag:
         KeepHouse(task_id="keep_house")
     return dag
 
 
-def _own_dag(dag_id: str, description: str, schedule: str) -> DAG:
+def _own_dag(
+    dag_id: str,
+    description: str,
+    schedule: str,
+    *,
+    weight: int = 1,
+    params: Mapping[str, Param] | None = None,
+) -> DAG:
+    settings = Settings.from_environment()
+    own = {**_place(settings.pool, settings.queue), **_weight(weight)}
     return DAG(
         dag_id=dag_id,
         description=description,
@@ -196,8 +248,9 @@ def _own_dag(dag_id: str, description: str, schedule: str) -> DAG:
         catchup=False,
         max_active_runs=1,
         is_paused_upon_creation=False,
-        default_args={"owner": "segue"},
+        default_args={"owner": "segue", **own},
         tags={"segue"},
+        params=dict(params or {}),
     )
 
 

@@ -9,6 +9,7 @@
     │   └── AudienceEdited   clear the run from detect_changes
     ├── RunHalted            look at the run: no retry of its task helps
     ├── LedgerError          fix or migrate the ledger's database
+    │   └── NotSetUp         Segue was only just installed: set what is missing
     └── DeliveryError        one delivery, or a whole connection, did not work
         ├── ContactFailure   permanent, of this contact: record it, go on with the next
         ├── TransientFailure try again later, after ``retry_after`` seconds where it is known
@@ -84,6 +85,10 @@ class RunHalted(SegueError):
 
 class LedgerError(SegueError):
     """The ledger cannot be used: unreachable, or of another schema than this version's."""
+
+
+class NotSetUp(LedgerError):
+    """There is no ledger yet, as before the first setting was made: nothing can be due."""
 
 
 class DeliveryError(SegueError):

@@ -1,7 +1,7 @@
 """Settings from the environment; the names are a contract (docs/design.md, "What stays").
 
 SEGUE_HOME       definitions: the folder with directories/, segments/, workflows/, templates/
-SEGUE_LEDGER     SQLAlchemy URL of the ledger, or ``airflow://conn_id`` inside Airflow
+SEGUE_LEDGER     SQLAlchemy URL of the ledger, or ``airflow://conn_id``
 SEGUE_STATE      root of memberships and run areas: a folder or any fsspec URL
 SEGUE_NAMESPACE  prod, staging, …: part of every delivery's key
 SEGUE_NEW_NAMESPACE  a namespace that may begin in a ledger where workflows ran under another one
@@ -9,6 +9,8 @@ SEGUE_SECRET     key of the digests that stand for forgotten contacts
 SEGUE_RETENTION  how long the ledger keeps runs, such as 400d; for ever by default
 SEGUE_RUN_AREAS  how long run areas are kept
 SEGUE_CATCH_UP   whether a DAG that was off runs the intervals it missed: true or false
+SEGUE_POOL       Airflow's pool of the tasks of workflows that name none, and of Segue's own DAGs
+SEGUE_QUEUE      the executor's queue of the same tasks
 SEGUE_UI_CONTACTS  who sees contacts and messages in Airflow's UI: read, edit (the DAG) or nobody
 """
 
@@ -45,10 +47,18 @@ class Settings:
     catch_up: bool = True  # run what was missed while a DAG was off, from its start on
     ui_contacts: str = UI_CONTACTS[0]  # the right to a DAG that seeing its contacts needs
     new_namespace: str | None = None  # may begin beside others in one ledger
+    pool: str | None = None  # of tasks whose workflow names none; None: Airflow's default
+    queue: str | None = None
 
     @classmethod
-    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
-        """Read the settings; raise SettingsError for a value that cannot be used."""
+    def from_environment(
+        cls, environ: Mapping[str, str] | None = None, *, dag_file: str | None = None
+    ) -> Settings:
+        """Read the settings; raise SettingsError for a value that cannot be used.
+
+        Without SEGUE_HOME, the definitions are those beside ``dag_file``, where there are any: of
+        a DAG bundle that is the bundle's own version, whatever else is on the machine.
+        """
         env = os.environ if environ is None else environ
         airflow_home = find_airflow_home(env)
         namespace = env.get("SEGUE_NAMESPACE") or "default"
@@ -57,8 +67,9 @@ class Settings:
                 f"SEGUE_NAMESPACE is {namespace!r}; allowed: up to 63 lower-case letters, digits, "
                 "'-' and '_'"
             )
+        home = env.get("SEGUE_HOME") or _default_home(airflow_home, dag_file)
         return cls(
-            home=Path(env.get("SEGUE_HOME") or _default_home(airflow_home)).expanduser().resolve(),
+            home=Path(home).expanduser().resolve(),
             ledger=env.get("SEGUE_LEDGER") or f"sqlite:///{airflow_home / 'segue.db'}",
             state=env.get("SEGUE_STATE") or str(airflow_home / "segue"),
             namespace=namespace,
@@ -68,7 +79,17 @@ class Settings:
             catch_up=_choice(env, "SEGUE_CATCH_UP", CATCH_UP) == "true",
             ui_contacts=_choice(env, "SEGUE_UI_CONTACTS", UI_CONTACTS),
             new_namespace=env.get("SEGUE_NEW_NAMESPACE") or None,
+            pool=env.get("SEGUE_POOL") or None,
+            queue=env.get("SEGUE_QUEUE") or None,
         )
+
+
+def is_untouched(settings: Settings, environ: Mapping[str, str]) -> bool:
+    """Tell whether nobody has set anything up: no variable, no definitions, no ledger's file."""
+    if any(value for name, value in environ.items() if name.startswith("SEGUE_")):
+        return False
+    ledger = Path(settings.ledger.removeprefix("sqlite:///"))
+    return not settings.home.is_dir() and not ledger.exists()
 
 
 def find_airflow_home(environ: Mapping[str, str]) -> Path:
@@ -83,9 +104,11 @@ def find_airflow_home(environ: Mapping[str, str]) -> Path:
     return in_project if in_project.is_dir() else Path("~/airflow").expanduser()
 
 
-def _default_home(airflow_home: Path) -> Path:
-    in_bundle = BUNDLE_ROOT / "include"
-    return in_bundle if in_bundle.is_dir() else airflow_home / "include"
+def _default_home(airflow_home: Path, dag_file: str | None) -> Path:
+    """Return ``include``: in a DAG file's folder or beside it, beside plugins/, else Airflow's."""
+    folders = list(Path(dag_file).absolute().parents[:2]) if dag_file else []
+    homes = [folder / "include" for folder in (*folders, BUNDLE_ROOT)]
+    return next((home for home in homes if home.is_dir()), airflow_home / "include")
 
 
 def _choice(env: Mapping[str, str], name: str, allowed: Sequence[str]) -> str:

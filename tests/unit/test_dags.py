@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from airflow.models.serialized_dag import SerializedDagModel
+from airflow.sdk import DAG
+from airflow.serialization.serialized_objects import DagSerialization
 
-from segue.dag_builder import workflow_dag
+from segue.dag_builder import housekeeping_dag, release_dag, workflow_dag
+from segue.errors import DefinitionError
 from segue.workflows.catalog import Catalog
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -212,3 +218,155 @@ def test_a_digest_stands_behind_all_branches_and_before_the_report(tmp_path):
     assert {"tell", "sum", "contact.alert"} <= before["report"]
     assert dag.get_task("tell").trigger_rule == "all_done"
     assert dag.get_task("tell").retries == 28
+
+
+# ---- tasks among those of others ------------------------------------------------------------
+
+
+def rewrite(folder: Path, **keys) -> Path:
+    """Change keys of the first workflow's definition."""
+    path = folder / "workflows/flow_000.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **keys}))
+    return folder
+
+
+def built(folder: Path, monkeypatch, **settings: str) -> DAG:
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    return workflow_dag(Catalog(folder).resolve("flow_000"))
+
+
+def weights(dag: DAG) -> dict[str, int]:
+    """Return what the scheduler orders tasks by, as it computes it of the stored DAG."""
+    stored = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
+    return {task.task_id: task.weight_rule.get_weight(instance(task)) for task in stored.tasks}
+
+
+def instance(task) -> SimpleNamespace:
+    return SimpleNamespace(task=task, priority_weight=task.priority_weight)
+
+
+def test_a_task_weighs_as_one_whatever_comes_after_it(tmp_path, monkeypatch):
+    """A digest and actions in a row as well: by Airflow's own rule the first would weigh 9."""
+    slack = {"channel": "#a", "text": "{{ digest.count }}"}
+    chain = [
+        {"id": f"step_{number}", "slack_message": {"channel": "#a", "text": "hi"}}
+        | ({"after": f"step_{number - 1}"} if number else {})
+        for number in range(3)
+    ]
+    actions = [*chain, {"id": "sum", "digest": True, "slack_message": slack}]
+    dag = built(rewrite(home(tmp_path), actions=actions), monkeypatch)
+    assert set(weights(dag).values()) == {1}
+    assert len(weights(dag)) == 10
+
+
+def test_what_is_due_goes_before_workflows_and_housekeeping_does_not():
+    assert set(weights(release_dag()).values()) == {10}
+    assert set(weights(housekeeping_dag()).values()) == {1}
+
+
+def test_a_workflow_says_where_its_tasks_run_and_what_they_weigh(tmp_path, monkeypatch):
+    """All of its tasks, the mapped ones as well."""
+    folder = rewrite(home(tmp_path), pool="mails", queue="slow", priority_weight=3)
+    dag = built(folder, monkeypatch, SEGUE_POOL="segue", SEGUE_QUEUE="any")
+    assert {(task.pool, task.queue) for task in dag.tasks} == {("mails", "slow")}
+    assert set(weights(dag).values()) == {3}
+
+
+def test_the_settings_count_where_a_workflow_says_nothing(tmp_path, monkeypatch):
+    """And for Segue's own DAGs; without them, Airflow's defaults do."""
+    dag = built(home(tmp_path), monkeypatch)
+    assert {(task.pool, task.queue) for task in dag.tasks} == {("default_pool", "default")}
+    dag = built(home(tmp_path), monkeypatch, SEGUE_POOL="segue", SEGUE_QUEUE="any")
+    dags = [dag, release_dag(), housekeeping_dag()]
+    places = {(task.pool, task.queue) for each in dags for task in each.tasks}
+    assert places == {("segue", "any")}
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"pool": ""}, "pool"),
+        ({"queue": 7}, "queue"),
+        ({"priority_weight": 0}, "priority_weight"),
+        ({"priority_weight": "high"}, "priority_weight"),
+        ({"priority_weight": 1001}, "priority_weight"),
+    ],
+)
+def test_a_place_or_a_weight_that_cannot_be_is_an_error_at_its_key(tmp_path, keys, message):
+    folder = rewrite(home(tmp_path), **keys)
+    with pytest.raises(DefinitionError, match=rf"flow_000\.yaml:\d+:\d+: {message}: "):
+        Catalog(folder).resolve("flow_000")
+
+
+def test_a_dag_that_is_parsed_again_is_no_new_version(tmp_path, monkeypatch):
+    """Airflow keeps a version per difference: where the definitions lie is none."""
+    shutil.copytree(home(tmp_path / "a"), tmp_path / "b")
+    first, again, moved = (
+        built(tmp_path / name, monkeypatch, SEGUE_POOL="segue") for name in ("a", "a", "b")
+    )
+    hashes = {
+        SerializedDagModel.hash(DagSerialization.to_dict(dag)) for dag in (first, again, moved)
+    }
+    assert len(hashes) == 1
+
+
+# ---- before anything is set up, and definitions beside the DAG file --------------------------
+
+
+def own_files(folder: Path) -> list[Path]:
+    """Copy the four files into a DAGs folder, as a team does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return [Path(shutil.copy(path, folder)) for path in sorted((ROOT / "dags").glob("segue_*.py"))]
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch) -> Path:
+    """A package without definitions beside it, and an Airflow of somebody's: its home."""
+    packages = tmp_path / "site-packages"
+    skip = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "plugins/segue", packages / "segue", ignore=skip)
+    monkeypatch.setenv("PYTHONPATH", str(packages))
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "airflow"))
+    return tmp_path / "airflow"
+
+
+def test_files_that_are_copied_before_anything_is_set_are_no_error(installed):
+    found = parse(*own_files(installed / "dags"))
+    assert found["errors"] == {}
+    assert set(found["dags"]) == {"segue_housekeeping", "segue_release"}
+
+
+@pytest.mark.parametrize("setting", ["SEGUE_LEDGER", "SEGUE_HOME", "SEGUE_NAMESPACE"])
+def test_once_something_is_set_missing_definitions_are_one(installed, setting):
+    """Nobody would notice a folder that went away."""
+    value = {"SEGUE_NAMESPACE": "prod"}.get(setting, f"sqlite:///{installed}/x.db")
+    [error] = parse(*own_files(installed / "dags"), **{setting: value})["errors"].values()
+    assert "is not a folder; SEGUE_HOME names the folder" in error
+
+
+def test_a_ledger_that_is_there_is_something_set_up(installed):
+    installed.mkdir()
+    (installed / "segue.db").touch()
+    [error] = parse(*own_files(installed / "dags"))["errors"].values()
+    assert "is not a folder" in error
+
+
+@pytest.mark.parametrize("beside", ["dags/include", "include"])
+def test_definitions_beside_the_dag_file_are_its_own(installed, beside):
+    """Of a DAG bundle, its own version of them, whatever Airflow's home has."""
+    home(installed / "include", workflows=3)
+    bundle = installed / "bundles/team/versions/0a1b"
+    home(bundle / beside, workflows=1)
+    assert set(parse(*own_files(bundle / "dags"))["dags"]) == {
+        "flow_000",
+        "segue_housekeeping",
+        "segue_release",
+    }
+
+
+def test_segue_home_goes_before_what_is_beside_the_dag_file(installed, tmp_path):
+    home(installed / "bundle/include", workflows=1)
+    other = home(tmp_path / "other", workflows=2)
+    dags = set(parse(*own_files(installed / "bundle/dags"), home=other)["dags"])
+    assert {"flow_000", "flow_001"} <= dags

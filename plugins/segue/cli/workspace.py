@@ -233,12 +233,19 @@ def _opened(url: str, settings: Settings) -> Iterator[Ledger]:
 
 
 def ledger_url(settings: Settings) -> str:
-    """Return the ledger's URL; raise SettingsError for one that only Airflow can resolve."""
+    """Return the ledger's URL; that of ``airflow://conn_id`` is looked up as far as one can here.
+
+    Raises SettingsError for a connection that only Airflow's own processes know.
+    """
     scheme, _, connection = settings.ledger.partition("://")
-    if scheme == "airflow":
-        raise SettingsError(
-            f"SEGUE_LEDGER is {settings.ledger}, and only Airflow's tasks can look the connection "
-            f"{connection!r} up; for the command line, set SEGUE_LEDGER to the database's own "
-            "URL, such as postgresql://user:password@host/database"
-        )
-    return settings.ledger
+    if scheme != "airflow":
+        return settings.ledger
+    from segue.operators.environment import ledger_url as url_of_connection  # brings Airflow
+
+    unknown = (
+        f"only Airflow's tasks can look the connection {connection!r} up: the command line sees "
+        "those of environment variables and of a secrets backend, and none that is stored in "
+        f"Airflow's database. Define AIRFLOW_CONN_{connection.upper()} here, too, or set "
+        "SEGUE_LEDGER to the database's own URL, such as postgresql://user:password@host/database"
+    )
+    return url_of_connection(settings.ledger, unknown)

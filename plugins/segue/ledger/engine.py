@@ -13,7 +13,7 @@ from sqlalchemy import table as sql_table
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from segue.errors import LedgerError
+from segue.errors import LedgerError, NotSetUp
 from segue.ledger.schema import REVISION, VERSION_TABLE
 
 # SQLite has one writer at a time, and a run of a million changes is one transaction
@@ -73,7 +73,10 @@ def upgrade(engine: Engine) -> str:
 
 
 def require_current_schema(engine: Engine, *, may_upgrade: bool = True) -> None:
-    """Raise LedgerError unless the schema is this version's; SQLite upgrades itself if it may."""
+    """Raise LedgerError unless the schema is this version's; SQLite upgrades itself if it may.
+
+    NotSetUp is raised where there are no tables yet.
+    """
     with reachable(engine), engine.connect() as connection:
         revision = _revision(connection)
     if revision == REVISION:
@@ -83,8 +86,10 @@ def require_current_schema(engine: Engine, *, may_upgrade: bool = True) -> None:
         upgrade(engine)
         return
     state = "has no tables yet" if revision is None else f"is at revision {revision}"
-    raise LedgerError(
-        f"the ledger's schema {state}, this version needs {REVISION}; run: segue db upgrade"
+    kind = NotSetUp if revision is None else LedgerError
+    raise kind(
+        f"the ledger's schema {state}, this version needs {REVISION}; run: segue db upgrade "
+        "(without a shell: trigger the DAG segue_housekeeping with upgrade_ledger)"
     )
 
 

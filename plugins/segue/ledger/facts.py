@@ -67,6 +67,7 @@ class Run:
     interval: tuple[datetime, datetime] | None = None
     is_backfill: bool = False
     clear_number: int = 0
+    until: datetime | None = None  # snapshots after it are none of the run's
 
 
 @dataclass(frozen=True, slots=True)

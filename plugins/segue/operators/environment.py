@@ -20,8 +20,9 @@ from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError
 from sqlalchemy import URL
 
 from segue.documents import did_you_mean
-from segue.errors import LedgerError, SettingsError
+from segue.errors import LedgerError, NotSetUp, SegueError, SettingsError
 from segue.ledger import Ledger
+from segue.ledger.engine import missing_file, open_engine, upgrade
 from segue.ledger.facts import Run, Wishes
 from segue.runs.context import NO_WISHES, RunContext
 from segue.settings import Settings
@@ -38,19 +39,48 @@ _LARGEST_SKEW = timedelta(seconds=30)  # half a lease: nobody takes over what is
 _ONE_HOST = frozenset({"LocalExecutor", "SequentialExecutor"})
 # the run types that a schedule gives an interval; for all others Airflow infers the last whole one
 _OF_A_SCHEDULE = frozenset({"scheduled", "backfill"})
+_DAGS_TEST = "dag_test"  # who triggers a run of `airflow dags test`, as Airflow has it
 
 
-def task_settings() -> Settings:
+def task_settings(dag_file: str | None = None) -> Settings:
     """Return the settings of a task: Airflow's own home decides where the defaults are."""
     home = os.environ.get("AIRFLOW_HOME") or str(Path("~/airflow").expanduser())
-    return Settings.from_environment({**os.environ, "AIRFLOW_HOME": home})
+    return Settings.from_environment({**os.environ, "AIRFLOW_HOME": home}, dag_file=dag_file)
+
+
+def home_of(context: Context) -> Path:
+    """Return where the definitions of a task's own DAG file are."""
+    return task_settings(getattr(context["dag"], "fileloc", None)).home
+
+
+def present_ledger() -> Ledger:
+    """Open this process's ledger; NotSetUp where there is none yet: no file is made for it."""
+    url = _usable_url(task_settings())
+    path = missing_file(url)
+    if path is not None:
+        raise NotSetUp(f"there is no ledger at {path}; the first run of a workflow makes it")
+    return open_ledger()
+
+
+def upgrade_ledger() -> str:
+    """Bring the ledger's tables to this version's; return their revision."""
+    engine = open_engine(_usable_url(task_settings()))
+    try:
+        return upgrade(engine)
+    finally:
+        engine.dispose()
+
+
+def _usable_url(settings: Settings) -> str:
+    url = ledger_url(settings.ledger)
+    refuse_local_files_on_many_hosts(url, settings.state)
+    return url
 
 
 def open_ledger() -> Ledger:
     """Open this process's ledger; raise LedgerError or SettingsError."""
     settings = task_settings()
-    url = ledger_url(settings.ledger)
-    refuse_local_files_on_many_hosts(url, settings.state)
+    url = _usable_url(settings)
     is_new = settings.new_namespace == settings.namespace
     ledger = _ledger(url, settings.namespace, settings.secret, is_new)
     refuse_another_time(ledger.clock_ahead(lambda: datetime.now(UTC)))
@@ -64,8 +94,11 @@ def open_memberships() -> MembershipStore:
     return MembershipStore(task_settings().state)
 
 
-def ledger_url(setting: str) -> str:
-    """Return a database URL; ``airflow://conn_id`` is looked up among Airflow's connections."""
+def ledger_url(setting: str, unknown: str | None = None) -> str:
+    """Return a database URL; ``airflow://conn_id`` is looked up among Airflow's connections.
+
+    ``unknown`` says what is the matter where it is not found.
+    """
     scheme, _, conn_id = setting.partition("://")
     if scheme != "airflow":
         return setting
@@ -73,7 +106,8 @@ def ledger_url(setting: str) -> str:
         connection = BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
         raise SettingsError(
-            f"SEGUE_LEDGER is {setting}, and Airflow has no connection {conn_id!r}"
+            f"SEGUE_LEDGER is {setting}, and "
+            + (unknown or f"Airflow has no connection {conn_id!r}")
         ) from None
     if connection.conn_type not in ("postgres", "postgresql"):
         raise SettingsError(
@@ -133,12 +167,13 @@ def _option(setting: str, key: str, value: object) -> str:
 def run_of(workflow: str, context: Context) -> Run:
     """Return the DAG run of a task as the ledger knows it.
 
-    Only the schedule's own runs have an interval. What is triggered, by a person, by another DAG or
-    by an asset, covers from the last recorded span to the newest snapshot.
+    Only the schedule's own runs have an interval, and those of `airflow dags test`, which are given
+    a date. What is triggered, by a person, by another DAG or by an asset, covers from the last
+    recorded span to the newest snapshot.
     """
     dag_run = context["dag_run"]
     start, end = dag_run.data_interval_start, dag_run.data_interval_end
-    if dag_run.run_type not in _OF_A_SCHEDULE:
+    if dag_run.run_type not in _OF_A_SCHEDULE and not is_dags_test(context):
         start = end = None
     return Run(
         workflow=workflow,
@@ -146,7 +181,13 @@ def run_of(workflow: str, context: Context) -> Run:
         interval=(start, end) if start and end and start < end else None,
         is_backfill=dag_run.run_type == "backfill",
         clear_number=dag_run.clear_number or 0,
+        until=dag_run.logical_date if is_dags_test(context) else None,
     )
+
+
+def is_dags_test(context: Context) -> bool:
+    """Tell whether `airflow dags test` made the run: of a date, with or without a scheduler."""
+    return getattr(context["dag_run"], "triggering_user_name", None) == _DAGS_TEST
 
 
 def run_context(
@@ -248,16 +289,25 @@ def refuse_local_files_on_many_hosts(ledger: str, state: str) -> None:
     if not elsewhere:
         return
     if ledger.startswith("sqlite"):
-        raise SettingsError(
+        raise _unshared(
+            "SEGUE_LEDGER",
             f"SEGUE_LEDGER is a SQLite file, and {', '.join(elsewhere)} runs tasks on several "
-            "hosts: each would have a ledger of its own and send everything again. Use PostgreSQL"
+            "hosts: each would have a ledger of its own and send everything again. Use PostgreSQL",
         )
     if "://" not in state:
-        raise SettingsError(
+        raise _unshared(
+            "SEGUE_STATE",
             f"SEGUE_STATE is the local folder {state}, and {', '.join(elsewhere)} runs tasks on "
             "several hosts. Use a URL such as s3://bucket/segue, or file:///mnt/segue for a "
-            "folder that all hosts share"
+            "folder that all hosts share",
         )
+
+
+def _unshared(setting: str, message: str) -> SegueError:
+    """Return what is wrong with a setting; where nobody made it, Segue is not set up yet."""
+    if os.environ.get(setting):
+        return SettingsError(message)
+    return NotSetUp(f"{setting} is not set; by default {message}")
 
 
 @lru_cache(maxsize=4)

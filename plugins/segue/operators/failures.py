@@ -7,11 +7,16 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+)
 
 from segue.errors import (
     AudienceEdited,
     DefinitionError,
+    NotSetUp,
     RunHalted,
     SegueError,
     SettingsError,
@@ -21,7 +26,14 @@ from segue.errors import (
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # what no retry can cure: a person has to change something first
-_FINAL = (AudienceEdited, DefinitionError, RunHalted, SettingsError, SnapshotRewritten)
+_FINAL = (
+    AudienceEdited,
+    DefinitionError,
+    NotSetUp,
+    RunHalted,
+    SettingsError,
+    SnapshotRewritten,
+)
 
 
 def shown_plainly(execute: Function) -> Function:
@@ -35,6 +47,23 @@ def shown_plainly(execute: Function) -> Function:
             raise AirflowFailException(str(error)) from None
         except SegueError as error:
             raise AirflowException(str(error)) from None
+
+    return wrapper  # type: ignore[return-value]
+
+
+def waits_for_set_up(execute: Function) -> Function:
+    """Let a task of Segue's own DAGs skip itself, saying why, where there is no ledger yet.
+
+    They are on from the moment their files are copied, and a workflow's run fails for the same
+    reason: nothing is passed over in silence.
+    """
+
+    @wraps(execute)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return execute(*args, **kwargs)
+        except NotSetUp as error:
+            raise AirflowSkipException(f"nothing can be due yet: {error}") from None
 
     return wrapper  # type: ignore[return-value]
 

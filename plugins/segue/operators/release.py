@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException
 
-from segue.operators.failures import EndsInOrder, shown_plainly
+from segue.documents import did_you_mean
+from segue.errors import SettingsError
+from segue.operators.failures import EndsInOrder, shown_plainly, waits_for_set_up
 from segue.operators.notices import notifiers
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from segue.workflows.definition import Notice
 
+_UPGRADE = "upgrade_ledger"  # a parameter of segue_housekeeping
 _LABEL = "{{ task.work['workflow'] }} {{ task.work['action'] }}"
 
 
@@ -31,14 +34,15 @@ class FindWork(BaseOperator):
     ui_color = "#fde8c8"
 
     @shown_plainly
+    @waits_for_set_up
     def execute(self, context: Context) -> list[dict[str, str]]:
         """Return a workflow and an action for each task that is to come."""
-        from segue.operators.environment import open_ledger
+        from segue.operators.environment import present_ledger
         from segue.upkeep.due_work import find_work
 
         return [
             {"workflow": workflow, "action": action}
-            for workflow, action in find_work(open_ledger(), datetime.now(UTC))
+            for workflow, action in find_work(present_ledger(), datetime.now(UTC))
         ]
 
 
@@ -51,36 +55,54 @@ class TryOut(BaseOperator):
         super().__init__(**{"retries": 0, **kwargs})
 
     @shown_plainly
+    @waits_for_set_up
     def execute(self, context: Context) -> None:
         """Write down what came of each; one that goes wrong does not hold up the others."""
-        from segue.operators.environment import open_ledger, owner_of, task_settings
+        from segue.operators.environment import home_of, owner_of, present_ledger
         from segue.upkeep.trials import carry_out_trials
 
-        home, now = task_settings().home, datetime.now(UTC)
-        problems = carry_out_trials(home, open_ledger(), now, owner=owner_of(context))
+        home, now = home_of(context), datetime.now(UTC)
+        problems = carry_out_trials(home, present_ledger(), now, owner=owner_of(context))
         if problems:
             raise AirflowException("; ".join(problems))
 
 
 class KeepHouse(BaseOperator):
-    """Delete what is older than the settings say."""
+    """Delete what is older than the settings say; bring the ledger up to date where asked to."""
 
     ui_color = "#e2f0d9"
 
     @shown_plainly
     def execute(self, context: Context) -> dict[str, int]:
         """Return how many of each were deleted."""
-        from segue.operators.environment import open_ledger, task_settings
+        from segue.operators.environment import upgrade_ledger
+
+        if _is_upgrade(context):
+            self.log.info("the ledger is at revision %s", upgrade_ledger())
+        return self._keep_house()
+
+    @waits_for_set_up
+    def _keep_house(self) -> dict[str, int]:
+        from segue.operators.environment import present_ledger, task_settings
         from segue.upkeep.retention import keep_house
 
         settings = task_settings()
         return keep_house(
-            open_ledger(),
+            present_ledger(),
             settings.state,
             datetime.now(UTC),
             retention=settings.retention,
             run_areas=settings.run_areas,
         )
+
+
+def _is_upgrade(context: Context) -> bool:
+    """Tell whether a person asked for the upgrade; a slip of the pen is not taken for no wish."""
+    for key in context["dag_run"].conf or {}:
+        if key != _UPGRADE:
+            hint = did_you_mean(key, [_UPGRADE])
+            raise SettingsError(f"the run's conf has the key {key!r}; allowed: {_UPGRADE}{hint}")
+    return bool(context["params"].get(_UPGRADE))
 
 
 class Resume(EndsInOrder):
@@ -97,17 +119,17 @@ class Resume(EndsInOrder):
     def execute(self, context: Context) -> None:
         """Go through the door, and tell what went wrong; the next run is the retry."""
         from segue.operators.environment import (
+            home_of,
             is_paused,
             open_ledger,
             open_memberships,
             owner_of,
-            task_settings,
             workflow_link,
         )
         from segue.upkeep.due_work import due_work, take_up, tell_late_news
         from segue.workflows.catalog import Catalog
 
-        name, catalog = self.work["workflow"], Catalog(task_settings().home)
+        name, catalog = self.work["workflow"], Catalog(home_of(context))
         work = due_work(catalog, name, self.work["action"], open_ledger())
         problems = take_up(
             work,

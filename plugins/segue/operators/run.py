@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 _MAP_INDEX = re.compile(r"_[0-9]+$")  # Airflow names a mapped instance task_3
 _BROKEN = ("failed", "upstream_failed")
+_REAL_RUN = (
+    "airflow dags test is a real run: it records in the ledger that SEGUE_LEDGER names here, and "
+    "sends. A scheduler on the same database of Airflow gives some of its tasks to its own workers"
+)
 _QUARANTINE_SHOWN = {
     "title": "Quarantine the snapshot",
     "description": (
@@ -51,9 +55,17 @@ class DetectChanges(BaseOperator):
     @shown_plainly
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return references to the branches, for the fan-out to map over."""
-        from segue.operators.environment import open_memberships, run_area, run_context, wishes_of
+        from segue.operators.environment import (
+            is_dags_test,
+            open_memberships,
+            run_area,
+            run_context,
+            wishes_of,
+        )
         from segue.runs.start import start_run
 
+        if is_dags_test(context):
+            self.log.warning(_REAL_RUN)
         run = run_context(self.workflow, context, wishes_of(context))
         start = start_run(run, open_memberships(), run_area(run))
         if start.reason:

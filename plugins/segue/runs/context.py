@@ -43,7 +43,9 @@ class RunContext:
 
     def usable_snapshots(self) -> list[Snapshot]:
         """List the directory's snapshots that a run may use: on object storage, a request."""
-        return usable_snapshots(self.directory, self.quarantine_reasons(), now=self.now)
+        usable = usable_snapshots(self.directory, self.quarantine_reasons(), now=self.now)
+        until = self.run.until
+        return [item for item in usable if until is None or item.as_of <= until]
 
     def find_record(self) -> RecordedRun | None:
         """Return what the ledger holds of the run, or None."""

@@ -313,6 +313,9 @@ class ReportRules(Definition):
     max_failed: Annotated[int, Field(ge=0)] = 0
 
 
+AirflowsName = Annotated[str, Field(min_length=1, max_length=256)]  # of a pool, of a queue
+
+
 class WorkflowDefinition(Definition):
     """A segment, kinds of change, conditions, actions, policies and a schedule: one DAG."""
 
@@ -332,6 +335,11 @@ class WorkflowDefinition(Definition):
     notify: Notify = Notify()
     branches: Branches = Branches()
     retries: Annotated[int, Field(ge=0, le=1000)] = 28  # of an action's task: they span 24 hours
+    pool: AirflowsName | None = Field(None, description="Airflow's pool, else SEGUE_POOL")
+    queue: AirflowsName | None = Field(None, description="The executor's queue, else SEGUE_QUEUE")
+    priority_weight: Annotated[int, Field(ge=1, le=1000)] = Field(
+        1, description="What each task weighs where tasks wait for a slot"
+    )
     report: ReportRules = ReportRules()
     # Left out of every dump: examples decide nothing, so they change no digest.
     tests: Annotated[Items[WorkflowExample], Field(exclude=True)] = ()

@@ -12,7 +12,7 @@ from airflow.sdk.execution_time.comms import ErrorResponse
 from airflow.utils.types import DagRunType
 from sqlalchemy import make_url
 
-from segue.errors import LedgerError, SettingsError
+from segue.errors import LedgerError, NotSetUp, SettingsError
 from segue.ledger.engine import open_engine
 from segue.operators import environment
 
@@ -155,3 +155,29 @@ def test_only_the_schedules_own_runs_have_an_interval(kind, given):
     own = kind in ("scheduled", "backfill") and given == _SCHEDULE
     assert run.interval == (_SCHEDULE if own else None)
     assert (run.is_backfill, run.clear_number) == (kind == "backfill", 2)
+
+
+@pytest.mark.parametrize("given", [_SCHEDULE, (_SCHEDULE[1], _SCHEDULE[1])])
+def test_a_dags_test_is_of_the_date_that_it_is_given(given):
+    """Its type is that of a run which a person triggers; a workflow may have no schedule."""
+    dag_run = SimpleNamespace(
+        run_id="r",
+        run_type=DagRunType.MANUAL,
+        triggering_user_name="dag_test",
+        logical_date=_SCHEDULE[1],
+        data_interval_start=given[0],
+        data_interval_end=given[1],
+        clear_number=0,
+    )
+    run = environment.run_of("greet", {"dag_run": dag_run})
+    assert run.interval == (_SCHEDULE if given == _SCHEDULE else None)
+    assert run.until == _SCHEDULE[1]
+
+
+@pytest.mark.parametrize("missing", ["SEGUE_LEDGER", "SEGUE_STATE"])
+def test_what_several_hosts_need_and_nobody_set_is_not_set_up(celery, monkeypatch, missing):
+    """A run of a workflow fails for it; Segue's own DAGs wait."""
+    if missing == "SEGUE_STATE":
+        monkeypatch.setenv("SEGUE_LEDGER", "postgresql://127.0.0.1:1/none")
+    with pytest.raises(NotSetUp, match=f"^{missing} is not set; by default"):
+        environment.open_ledger()

@@ -11,16 +11,20 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
-from sqlalchemy import update
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+)
+from sqlalchemy import URL, text, update
 
 from segue.ledger import Ledger
 from segue.ledger.engine import open_engine, upgrade
 from segue.ledger.facts import Run, Wishes
 from segue.ledger.people.release_requests import RequestKind, Selection, Settlement
-from segue.ledger.schema import deliveries
+from segue.ledger.schema import VERSION_TABLE, deliveries, metadata
 from segue.ledger.states import State
-from segue.operators import FindWork, Resume
+from segue.operators import FindWork, KeepHouse, Resume, TryOut
 from segue.segments.membership.store import MembershipStore
 from tests.unit.builders import planned_again
 from tests.unit.channels.support import mail_server
@@ -319,3 +323,120 @@ def test_nothing_of_a_paused_workflow_is_sent(tmp_path, served):
         release.paused = False
         assert release.run() == []
     assert release.outcomes == {"delivered"}
+
+
+# ---- before Segue is set up, and the ledger's upgrade without a shell -------------------------
+
+
+@pytest.fixture
+def bare(monkeypatch, tmp_path) -> Path:
+    """An Airflow in which nobody has set anything: its home."""
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "airflow"))
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "LocalExecutor")
+    return tmp_path / "airflow"
+
+
+def own_task(kind: type, conf: dict | None = None):
+    """Execute a task of Segue's own DAGs; ``conf`` is what a person triggered it with."""
+    task = kind(task_id=kind.__name__.lower())
+    run = SimpleNamespace(conf=conf, run_id="r", run_type="manual")
+    ti = SimpleNamespace(id="x", try_number=1)
+    return task.execute({"ti": ti, "dag": None, "dag_run": run, "params": conf or {}})
+
+
+OWN = [FindWork, TryOut, KeepHouse]
+UNSET = {
+    "one host": ({}, "there is no ledger at .*; the first run of a workflow makes it"),
+    "several hosts": (
+        {"AIRFLOW__CORE__EXECUTOR": "CeleryExecutor"},
+        "SEGUE_LEDGER is not set; by default SEGUE_LEDGER is a SQLite file, and CeleryExecutor",
+    ),
+    "no place for states": (
+        {
+            "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
+            "SEGUE_LEDGER": "postgresql://127.0.0.1:1/none",
+        },
+        "SEGUE_STATE is not set; by default SEGUE_STATE is the local folder",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OWN)
+@pytest.mark.parametrize("state", UNSET)
+def test_before_anything_is_set_up_nothing_fails_and_the_reason_is_told(
+    bare, monkeypatch, kind, state
+):
+    """The DAGs are on from the moment their files are copied."""
+    settings, message = UNSET[state]
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(AirflowSkipException, match=f"nothing can be due yet: {message}"):
+        own_task(kind)
+    assert not bare.exists()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("kind", OWN)
+def test_a_database_without_tables_is_one_that_is_not_set_up(bare, monkeypatch, tables, kind):
+    """And the message says what makes them, with a shell and without."""
+    monkeypatch.setenv("SEGUE_LEDGER", tables)
+    with pytest.raises(AirflowSkipException, match=r"no tables yet.*segue db upgrade.*upgrade_led"):
+        own_task(kind)
+
+
+@pytest.mark.parametrize("kind", OWN)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"SEGUE_LEDGER": "sqlite:////tmp/x.db", "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor"},
+        {"SEGUE_LEDGER": "postgresql://127.0.0.1:1/none"},
+        {"SEGUE_LEDGER": "mysql://127.0.0.1/x"},
+        {"SEGUE_LEDGER": "airflow://nobody_has_it"},
+    ],
+)
+def test_what_is_set_and_wrong_fails(bare, monkeypatch, kind, settings):
+    """Somebody wants it to work, and nothing of it would be sent."""
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(AirflowException) as caught:
+        own_task(kind)
+    assert not isinstance(caught.value, AirflowSkipException)
+
+
+@pytest.fixture
+def tables(new_database: URL) -> str:
+    """A database on PostgreSQL in which nobody has made the tables."""
+    url = new_database.render_as_string(hide_password=False)
+    engine = open_engine(url)
+    metadata.drop_all(engine)
+    with engine.begin() as connection:
+        connection.execute(text(f"DROP TABLE {VERSION_TABLE}"))
+    engine.dispose()
+    return url
+
+
+@pytest.mark.postgres
+def test_the_ledger_is_upgraded_without_a_shell_by_who_asks(bare, monkeypatch, tables):
+    """The nightly run does not: an upgrade is a person's word."""
+    monkeypatch.setenv("SEGUE_LEDGER", tables)
+    with pytest.raises(AirflowSkipException):
+        own_task(KeepHouse, {"upgrade_ledger": False})
+    assert own_task(KeepHouse, {"upgrade_ledger": True}) == {"run_areas": 0, "unfinished_files": 0}
+    assert own_task(FindWork) == []
+    engine = open_engine(tables)
+    with engine.begin() as connection:
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
+    engine.dispose()
+    with pytest.raises(AirflowException, match=r"at revision 9999.*install the newer version"):
+        own_task(KeepHouse, {"upgrade_ledger": True})
+
+
+def test_an_upgrade_that_is_asked_for_and_cannot_be_is_not_passed_over(bare, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
+    with pytest.raises(AirflowFailException, match="SEGUE_LEDGER is not set"):
+        own_task(KeepHouse, {"upgrade_ledger": True})
+
+
+def test_a_misspelt_wish_for_an_upgrade_is_told(bare):
+    with pytest.raises(AirflowFailException, match=r"'upgrade'; allowed: upgrade_ledger"):
+        own_task(KeepHouse, {"upgrade": True})

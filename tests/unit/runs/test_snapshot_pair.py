@@ -112,3 +112,9 @@ def test_after_its_deadline_a_run_goes_on_with_the_last_complete_snapshot(place,
 
 def test_with_its_snapshot_there_a_run_waits_for_nothing(place):
     assert can_go_on(day_of(place, 10), _interval(10)[1])
+
+
+def test_a_run_without_a_schedule_that_is_given_a_date_looks_at_nothing_after_it(place):
+    """At the morning of the 9th, the snapshot of the 8th is the newest."""
+    place.run("by-date", until=_interval(9)[1])
+    assert place.spans() == ["changes 07-08"]

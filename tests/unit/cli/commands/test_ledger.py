@@ -161,7 +161,19 @@ def test_a_ledger_that_only_airflow_can_find_is_explained(segue, monkeypatch, co
     answer = segue(*command)
     assert answer.code == 2
     assert "only Airflow's tasks can look the connection 'segue_db' up" in answer.err
-    assert "set SEGUE_LEDGER to the database's own URL" in answer.err
+    assert "Define AIRFLOW_CONN_SEGUE_DB here, too, or set SEGUE_LEDGER to the" in answer.err
+
+
+@pytest.mark.postgres
+def test_a_connection_in_the_environment_leads_the_command_line_to_the_ledger(
+    segue, monkeypatch, new_database
+):
+    """As it leads tasks there."""
+    url = new_database.render_as_string(hide_password=False).replace("+psycopg", "")
+    monkeypatch.setenv("AIRFLOW_CONN_SEGUE_DB", url)
+    monkeypatch.setenv("SEGUE_LEDGER", "airflow://segue_db")
+    assert segue("db", "upgrade").out.rstrip().endswith("is at revision 0001")
+    assert segue("deliveries", "--format", "json").out == "[]\n"
 
 
 def test_a_ledger_that_cannot_be_reached_is_one_message_without_its_password(segue, monkeypatch):
