@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -29,7 +30,15 @@ from tests.unit.channels.authorization_server import (
     AuthorizationServer,
     authorization_server,
 )
-from tests.unit.channels.support import closed_port, deliver, http, variables, vendor
+from tests.unit.channels.http.test_transport import over_tls, server
+from tests.unit.channels.support import (
+    closed_port,
+    deliver,
+    http,
+    read_request,
+    variables,
+    vendor,
+)
 
 SECRETS = (CLIENT_SECRET, REFRESH_TOKEN)
 LOGIN = {"login": CLIENT_ID, "password": CLIENT_SECRET}
@@ -314,6 +323,44 @@ def test_threads_that_wait_for_a_token_share_its_refusal(site, connect):
     assert len(site.token_requests) == 1
 
 
+def test_the_endpoint_is_asked_through_the_proxy_of_the_connection(site, set_connection):
+    lines: list[str] = []
+
+    def proxy(request: str) -> bytes:
+        lines.append(request.partition("\r\n")[0])
+        return http("200 OK", '{"access_token": "abc123", "token_type": "Bearer"}')
+
+    with vendor(proxy) as url:
+        endpoint = "http://login.example.com/token"
+        extra = {"oauth2": {"endpoint": endpoint}, "proxies": {"http": url}}
+        set_connection("crm", conn_type="http", host="http://api.example.com", extra=extra, **LOGIN)
+        deliver(NOTE)
+    assert lines == [
+        f"POST {endpoint} HTTP/1.1",
+        "POST http://api.example.com/notes HTTP/1.1",
+    ]
+
+
+@pytest.mark.parametrize("trusts", [True, False])
+def test_the_endpoint_must_have_a_certificate_that_the_connection_trusts(
+    site, set_connection, certificate: Path, trusts: bool
+):
+    answer = http("200 OK", '{"access_token": "abc123", "token_type": "Bearer"}')
+
+    def serve(connection: socket.socket) -> None:
+        read_request(connection)
+        connection.sendall(answer)
+
+    with server(over_tls(certificate, serve)) as port:
+        endpoint = f"https://localhost:{port}/token"
+        extra = {"oauth2": {"endpoint": endpoint}, "verify": str(certificate) if trusts else True}
+        set_connection("crm", conn_type="http", host=site.url, extra=extra, **LOGIN)
+        with pytest.raises(ConnectionFailure) as raised:  # the site knows no such token
+            deliver(NOTE)
+    assert site.refusals == (1 if trusts else 0)
+    assert trusts or "cannot be asked" in str(raised.value)
+
+
 # refresh tokens
 
 
@@ -509,6 +556,23 @@ def test_what_an_answer_repeats_of_a_token_is_crossed_out(set_connection):
         with pytest.raises(SegueError) as raised:
             deliver(NOTE)
     assert "abc123def" not in str(raised.value)
+
+
+def test_airflow_masks_what_is_secret_in_an_extra_and_a_token(site, connect):
+    from airflow.sdk.log import redact
+
+    connect(site)
+    deliver(NOTE)
+    token = oauth2.tokens_of("crm").held()
+    assert token
+    assert token not in str(redact(f"the header was Bearer {token}"))
+    extra = {
+        "oauth2": {"endpoint": "https://a.example.com", "refresh_token": "hunter22"},
+        "placed_secrets": {"query": {"key": "hunter33"}, "sign": {"key": "hunter44"}},
+    }
+    shown = str(redact(extra))
+    assert "https://a.example.com" in shown
+    assert "hunter" not in shown
 
 
 def test_no_token_is_written_to_a_file(site, connect, tmp_path: Path, monkeypatch):
