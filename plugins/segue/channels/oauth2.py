@@ -59,6 +59,11 @@ ASSERTION_LIFE = 180  # seconds; Salesforce takes no longer one
 
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
 _PEM = re.compile(r"-----BEGIN ([A-Z ]+)-----(.+?)-----END \1-----", re.DOTALL)
+_ROTATES = (
+    "its refresh token rotates, and Segue cannot write the new one into the connection: where the "
+    "old one is not valid any more, the next task is refused (invalid_grant). Use "
+    "client_credentials or jwt_bearer, or have refresh tokens that do not rotate"
+)
 _OF_THE_SESSION = ("verify", "proxies", "cert", "trust_env")
 
 
@@ -124,6 +129,7 @@ class AccessTokens:
         self._token: Token | None = None
         self._failure: DeliveryError | None = None
         self._failed_at = -math.inf
+        self.caveat: str | None = None  # what is wrong although tokens are given
 
     def current(self) -> str:
         """Return a token that is valid for a while; raise what comes of an endpoint that refuses.
@@ -287,12 +293,8 @@ class AccessTokens:
 
         mask_secret(successor)
         self._refresh_token = SecretStr(successor)
-        log.warning(
-            "%s gave a new refresh token, which Segue cannot write into the connection; if the "
-            "old one is not valid any more, the next task is refused with invalid_grant. Use "
-            "client_credentials, or have refresh tokens that do not rotate",
-            self._vendor,
-        )
+        self.caveat = _ROTATES
+        log.warning("%s gave a new refresh token: %s", self._vendor, _ROTATES)
 
 
 _ALL: dict[str, AccessTokens] = {}  # of this process, by a digest of all that they depend on
@@ -349,7 +351,7 @@ def read_settings(connection: str, key: str, kind: type[Settings], content: Any)
         return kind.model_validate(content)
     except ValidationError as error:
         problems = [
-            f"{'.'.join([key, *map(str, problem['loc'])])}: {problem['msg']}"
+            f"{'.'.join([key, *map(str, problem['loc'])])}: {_words(problem)}"
             for problem in error.errors(include_input=False, include_url=False)
         ]
         text = "; ".join(problems).replace("Value error, ", "")
@@ -360,6 +362,11 @@ def _key_of(pem: str, algorithm: str) -> RSAKey | ECKey:
     from joserfc.jwk import import_key
 
     return import_key(pem, "EC") if algorithm.startswith("ES") else import_key(pem, "RSA")
+
+
+def _words(problem: Mapping[str, Any]) -> str:
+    is_object = problem["type"] in ("model_type", "dict_type")
+    return "must be an object with keys and values" if is_object else problem["msg"]
 
 
 def private_key(text: str) -> str:

@@ -178,6 +178,11 @@ class Sender(ABC):
         """
         return Finding(Tried.UNTRIED, "it opens, and cannot be tried without sending")
 
+    @property
+    def caveat(self) -> str | None:
+        """What is wrong with a connection although it works, once ``check`` has tried it."""
+        return None
+
 
 class Channel(Definition):
     """The base of every channel: its fields as written in YAML, templates and all."""

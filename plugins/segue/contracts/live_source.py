@@ -68,6 +68,11 @@ class LiveReader(ABC):
         """
         return Finding(Tried.UNTRIED, "it is defined, and cannot be tried without a contact")
 
+    @property
+    def caveat(self) -> str | None:
+        """What is wrong with a connection although it works, once ``check`` has tried it."""
+        return None
+
 
 class LiveSource(Definition):
     """The base of every source: its fields as written in YAML."""

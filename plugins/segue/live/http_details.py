@@ -97,6 +97,11 @@ class HttpReader(LiveReader):
         """Return the connection's limit."""
         return self._limits
 
+    @property
+    def caveat(self) -> str | None:
+        """That of the access tokens, if there are any."""
+        return self._calls.caveat
+
     def check(self, needs: Set[str]) -> Finding:
         """Ask for an access token where one is needed, and for no contact."""
         state = "an access token was given" if self._calls.authorize() else "it opens"

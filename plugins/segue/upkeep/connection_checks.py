@@ -104,7 +104,8 @@ def _try(channel: Channel | LiveSource, needs: frozenset[str]) -> Finding:
     """Return what was found; what goes wrong is a finding, so that the others are tried, too."""
     try:
         with channel.connect() as sender:
-            return sender.check(needs)
+            finding, caveat = sender.check(needs), sender.caveat
+            return Finding(Tried.LIMITED, f"{finding.detail}; {caveat}") if caveat else finding
     except SegueError as error:
         return Finding(Tried.FAILED, str(error))
     except Exception as error:  # noqa: BLE001 - a channel's defect must not hide the other findings

@@ -385,7 +385,7 @@ def test_a_refresh_token_that_rotates_is_told_and_lasts_as_long_as_its_process(
     warnings = [record.getMessage() for record in caplog.records if record.name == oauth2.__name__]
     assert warnings
     assert "cannot write" in warnings[0]
-    assert not site.refresh_tokens & set(caplog.text.split())
+    assert not any(token in caplog.text for token in site.refresh_tokens)
 
     monkeypatch.setattr(oauth2, "_ALL", {})  # the next task: a process of its own
     with pytest.raises(ConnectionFailure, match=r"invalid_grant: .* rotates is valid once"):
@@ -451,7 +451,8 @@ def test_a_key_of_another_kind_is_of_the_connection(site, connect):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ("a text", "oauth2: "),
+        ("a text", "oauth2: must be an object"),
+        ('{"endpoint": "https://a.example.com/"}', "oauth2: must be an object"),
         ({}, "oauth2.endpoint: Field required"),
         ({"endpoint": "acme.example.com/token"}, "oauth2.endpoint: must be a URL"),
         ({"endpoint": "https://u:hunter2@a.example.com/"}, "without a user in it"),
@@ -542,6 +543,18 @@ def test_trying_a_connection_asks_for_a_token(site, connect):
     connect(site, login={"login": CLIENT_ID, "password": "another secret"})
     with NOTE.connect() as sender, pytest.raises(ConnectionFailure, match="invalid_client"):
         sender.check(frozenset())
+
+
+def test_trying_a_connection_tells_of_a_refresh_token_that_rotates(site, connect):
+    from segue.upkeep.connection_checks import _try
+
+    connect(site, grant="refresh_token", refresh_token=REFRESH_TOKEN)
+    assert _try(NOTE, frozenset()).tried is Tried.UNTRIED
+    site.rotates = True
+    oauth2._ALL.clear()
+    finding = _try(NOTE, frozenset())
+    assert finding.tried is Tried.LIMITED
+    assert "its refresh token rotates" in finding.detail
 
 
 def test_what_an_answer_repeats_of_a_token_is_crossed_out(set_connection):

@@ -167,6 +167,11 @@ class HttpCalls:
         self._credentials.authorize(time.monotonic())
         return self._credentials.has_tokens
 
+    @property
+    def caveat(self) -> str | None:
+        """What is wrong with the access tokens, although there are some."""
+        return self._credentials.caveat
+
     def close(self) -> None:
         """Close what is open."""
         self._session.close()
@@ -312,6 +317,12 @@ def open_webhook(
         raise ConnectionFailure(
             f"the Airflow connection {connection!r} needs the webhook's whole URL, as {vendor} "
             "shows it, for its password"
+        )
+    extra = find_connection(connection).extra_dejson
+    for key in sorted({OAUTH2, SECRETS} & extra.keys()):
+        raise ConnectionFailure(
+            f"the Airflow connection {connection!r} has {key!r} in its extra, which is not for a "
+            "webhook: its URL is all that it needs"
         )
     secret = f"{url.path}?{url.query}" if url.query else url.path
     mask_secret(secret)

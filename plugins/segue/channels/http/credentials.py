@@ -153,6 +153,11 @@ class Credentials:
         """Whether the calls carry access tokens that have to be asked for."""
         return self._tokens is not None
 
+    @property
+    def caveat(self) -> str | None:
+        """What is wrong with the access tokens, although there are some."""
+        return self._tokens.caveat if self._tokens else None
+
     def path(self, path: str) -> str:
         """Return the path that a call goes to, below the host's."""
         secret = self._secrets.path

@@ -36,6 +36,11 @@ class HttpSender(Sender):
     def __exit__(self, *exc: object) -> None:
         self._calls.close()
 
+    @property
+    def caveat(self) -> str | None:
+        """That of the access tokens, if there are any."""
+        return self._calls.caveat
+
     def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
         """Return the connection's limits; they are the same for every call."""
         return self._limits

@@ -419,3 +419,13 @@ def test_a_webhook_has_a_limit(
     point_at(set_connection, webhook(sandbox), **extra)
     with card().connect() as sender:
         assert list(sender.limits(card().render(variables()))) == expected
+
+
+@pytest.mark.parametrize("key", ["oauth2", "placed_secrets"])
+def test_what_a_webhook_has_no_use_for_is_refused(set_connection, key: str):
+    extra = {key: {"endpoint": "https://hunter2.example.com"}}
+    password = "https://teams.example.com/workflows/1?sig=hunter2"
+    set_connection("teams_default", conn_type="http", password=password, extra=extra)
+    with pytest.raises(ConnectionFailure, match=f"has '{key}' in its extra") as raised:
+        card(text="hello").connect()
+    assert "hunter2" not in str(raised.value)
