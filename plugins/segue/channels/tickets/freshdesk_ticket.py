@@ -9,8 +9,10 @@ Followed, all sections of https://developers.freshdesk.com/api/:
     #list_all_ticket_notes (the conversations of a ticket, by page), #pagination (per_page up to
     100, Link), #me (ticket_scope)
 and https://support.freshdesk.com/support/solutions/articles/225440 (status codes),
-https://support.freshdesk.com/support/solutions/articles/225439 (calls a minute, by plan: on
-Growth, the lowest that is paid, 80 created tickets and 20 lists).
+https://support.freshdesk.com/support/solutions/articles/225439 (calls a minute, by plan, of
+2024-03-14: Growth 200, of which 80 created tickets and 20 lists; Pro 400, 160 and 100; Enterprise
+700, 280 and 200; 50 during a trial). In the reference itself, as others read it on 2026-09-20,
+Growth has 100 calls; so an account of that plan may need a lower ``segue_rate``.
 A tag of more than 32 characters is refused with ``invalid_value``.
 
 Searching by tag would be one call, but what was just created takes minutes to be found by it;
@@ -24,7 +26,7 @@ account of a larger plan.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -34,7 +36,7 @@ from segue.channels.http.answers import CallRefused, CannotTell
 from segue.channels.look_ups import look_from
 from segue.channels.tickets.base import ExistingTicket, HelpDesk, HelpDeskTicket, earlier_of
 from segue.channels.tickets.custom_fields import FieldValue
-from segue.contracts.channel import Finding, Receipt
+from segue.contracts.channel import Finding, Limit, Receipt
 from segue.contracts.templates import Html, Line
 from segue.documents import Items, ProblemsFound
 from segue.errors import OutcomeUnknown, TransientFailure
@@ -118,6 +120,11 @@ class FreshdeskTickets(HelpDesk):
 
     ticket_page = "/a/tickets/"
     far_sight = "with global access"
+
+    def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
+        """Return the account's limit; each look at an earlier ticket is a call as well."""
+        calls = 1 + len(message.get("earlier", ()))
+        return [replace(limit, seconds=limit.seconds * calls) for limit in self._limits]
 
     def create(self, message: Mapping[str, Any], key: str) -> str:
         """Create a ticket."""

@@ -9,9 +9,17 @@ Followed:
     ends after five minutes; answers may leave out rows)
     https://www.servicenow.com/docs/r/integrate-applications/web-services/ (correlation_id and
     correlation_display of a task: the identity of a record in another system)
+    https://support.servicenow.com/kb?id=kb_article_view&sysparm_article=KB3047115 (ACLs take rows
+    out of an answer after the query; read in November 2026)
+    https://www.servicenow.com/community/developer-blog/query-business-rules-a-definitive-guide/ba-p/2276867
+    (a business rule before the query adds conditions to it: such rows are not shown nor counted)
 
 An unknown field in a query is ignored by default, and then everything is found; so what is found
 is compared again here.
+
+A record that is not found is absent only where it would have been shown. X-Total-Count counts what
+ACLs hide, and not what a business rule before the query or a domain hides. So the table must also
+show some record that was made here: where such rules hide what this user makes, it shows none.
 
 The connection is of type HTTP: host ``https://INSTANCE.service-now.com``, login and password of a
 user; or ``oauth2`` in its extra, for a client with an application user. The user must be able to
@@ -32,7 +40,7 @@ from segue.channels.http.fields import Scalar, none_of
 from segue.channels.http.sender import HttpSender
 from segue.channels.look_ups import look_from
 from segue.channels.tickets.base import PlacedTicket, receipt_of
-from segue.contracts.channel import Finding, Receipt, Tried
+from segue.contracts.channel import Finding, PartlyFound, Receipt, Tried
 from segue.contracts.templates import Line, Text
 from segue.errors import (
     ConnectionFailure,
@@ -72,8 +80,8 @@ class ServiceNowRecord(PlacedTicket):
 
     A delivery is doubtful when the answer was lost; a transaction may go on for five minutes after
     that. The record is then looked up by its ``correlation_id``. *Uncertain* is what is left: the
-    table has no such field, or its list shows less than it counts, because the user may not read
-    every record. A record that somebody has deleted is created again.
+    table has no such field, or its list shows less than it counts, or nothing that was made here,
+    because the user may not read every record. A record that somebody has deleted is created again.
     """
 
     name: ClassVar[str] = "servicenow_record"
@@ -122,12 +130,20 @@ class ServiceNowRecords(HttpSender):
         """Look each record up by its correlation_id, in one call each."""
         look_from(since)
         receipts: dict[str, Receipt] = {}
+        not_shown: list[tuple[str, str]] = []
         for key, trace in traces.items():
             record = self._record_of(trace["table"], key)
             if record is None:
-                self._require_none_hidden(trace["table"], key)
+                not_shown.append((trace["table"], key))
             else:
                 receipts[key] = self._receipt(trace["table"], *record)
+        try:
+            for table, key in not_shown:
+                self._require_none_hidden(table, key)
+            for table in sorted({table for table, _ in not_shown}):
+                self._require_sight_of_ours(table)
+        except OutcomeUnknown as error:
+            raise PartlyFound(str(error), receipts) from None
         return receipts
 
     def check(self, needs: Set[str]) -> Finding:
@@ -163,6 +179,26 @@ class ServiceNowRecords(HttpSender):
             raise OutcomeUnknown(
                 f"ServiceNow shows no such record of {table}, and does not say that there is none; "
                 "the connection's user must be able to read every record"
+            )
+
+    def _require_sight_of_ours(self, table: str) -> None:
+        """Raise OutcomeUnknown where a table shows no record at all that was made here."""
+
+        def read(answer: Any, _: bool) -> bool:
+            origins = [record["correlation_display"] for record in answer["result"]]
+            if any(origin != ORIGIN for origin in origins):
+                raise ValueError("it has not filtered")
+            return bool(origins)
+
+        query = {
+            "sysparm_query": f"correlation_display={ORIGIN}^ORDERBYDESCsys_created_on",
+            "sysparm_fields": "correlation_display",
+            "sysparm_limit": "1",
+        }
+        if not self._calls.ask(_path(table), query, read=read):
+            raise OutcomeUnknown(
+                f"ServiceNow shows no record of {table} that was made here, so a rule may hide "
+                "what the connection's user makes; it must be able to read every record"
             )
 
     def _receipt(self, table: str, sys_id: str, number: str) -> Receipt:

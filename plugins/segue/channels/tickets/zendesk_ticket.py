@@ -14,7 +14,8 @@ Followed:
     https://developer.zendesk.com/documentation/ticketing/managing-tickets/creating-and-updating-tickets/
     (custom fields, metadata, safe_update: 409 UpdateConflict)
     https://developer.zendesk.com/api-reference/ticketing/introduction/#idempotency (of creations)
-    https://developer.zendesk.com/api-reference/introduction/requests/ (status codes, 422 details)
+    https://developer.zendesk.com/api-reference/introduction/requests/ (status codes, 422 details;
+    409 is a conflict with what others do at the same time, and may be tried again)
     https://developer.zendesk.com/api-reference/introduction/rate-limits/ (by plan;
     200 calls a minute on Team, the lowest; 429, Retry-After)
     https://developer.zendesk.com/api-reference/introduction/security-and-auth/
@@ -47,8 +48,9 @@ from segue.documents import Definition, Items, ProblemsFound
 from segue.errors import ConnectionFailure, OutcomeUnknown, TransientFailure
 
 KEY_REUSED = "IdempotentRequestError"
+COLLISION = "DatabaseConflict"  # of status 409
 # the ticket was changed between the look and the comment, or deleted; nothing was written
-CHANGED_MEANWHILE = frozenset({"UpdateConflict", "DatabaseConflict", "RecordNotFound"})
+CHANGED_MEANWHILE = frozenset({"UpdateConflict", COLLISION, "RecordNotFound"})
 OPEN = frozenset({"new", "open", "pending", "hold"})
 MARK = "segue_delivery"  # the name under which a comment's audit carries the key
 RATE = "200/minute"  # of the account, on the lowest plan
@@ -143,6 +145,8 @@ class ZendeskTickets(HelpDesk):
                     "Zendesk has had this delivery's key with other text, perhaps a ticket: "
                     f"look for the external_id {key}"
                 ) from None
+            if COLLISION in error.codes:  # its key keeps it from being made twice
+                raise TransientFailure(f"{error}; nothing was created") from None
             raise
 
     def comment(self, ticket: ExistingTicket, message: Mapping[str, Any], key: str) -> None:

@@ -11,7 +11,9 @@ There are the tables ``incident`` and ``sn_customerservice_case``, with the fiel
 ``u_survey``, which has no correlation_id. As in ServiceNow, fields that a table has not got are
 ignored, every value is a text, and an unknown field in a query is ignored too, so that everything
 is found. A business rule of the sandbox refuses a short_description that begins with ``refuse-``,
-as one of an instance would, and its user may not create cases: both 403.
+as one of an instance would, and its user may not create cases: both 403. A rule before each query
+hides a record whose short_description begins with ``hidden-``: it is neither shown nor counted. An
+incident that Segue made some time ago is always there, as in an instance that is in use.
 
 Left out: display values, references to other tables (any sys_id is taken), choices, and limits
 that bite (ask for a fault).
@@ -46,6 +48,17 @@ TABLES = {
 }
 READ_ONLY = ("sn_customerservice_case",)  # to the sandbox's user
 LIMIT = 10_000
+HIDDEN = "hidden-"
+EARLIER: Document = {
+    **dict.fromkeys(sorted(_TASK), ""),
+    "short_description": "An earlier incident",
+    "correlation_id": "0" * 64,
+    "correlation_display": "segue",
+    "sys_id": "0" * 32,
+    "sys_class_name": "incident",
+    "sys_created_on": "2026-01-01T00:00:00Z",
+    "number": "INC0000000",
+}
 
 RECORDS = "servicenow.records"
 
@@ -149,7 +162,11 @@ def _matches(call: Call) -> list[Document]:
     """Return the records of a table that fit the query's conditions."""
     table = call.path_values["table"]
     _, names = _fields_of(table)
-    records = [one for one in call.store.values(RECORDS) if one["sys_class_name"] == table]
+    records = [
+        one
+        for one in (EARLIER, *call.store.values(RECORDS))
+        if one["sys_class_name"] == table and not one["short_description"].startswith(HIDDEN)
+    ]
     for condition in call.query.get("sysparm_query", "").split("^"):
         name, is_condition, value = condition.partition("=")
         if is_condition and name in names:

@@ -317,6 +317,15 @@ def test_a_look_counts_under_zendesks_limit(sandbox: Sandbox):
     assert after.count / after.seconds == 100 / 60
 
 
+@pytest.mark.parametrize("earlier", [(), ("7",), tuple("0123456789")])
+def test_each_look_counts_under_freshdesks_limit(sandbox: Sandbox, earlier):
+    """It asks for one ticket after the other."""
+    made = channel("freshdesk")
+    with made.connect() as sender:
+        [limit] = sender.limits(made.render({**variables(), "earlier": earlier}))
+    assert limit.count / limit.seconds == pytest.approx(80 / 60 / (1 + len(earlier)))
+
+
 def test_a_look_that_takes_long_is_too_old_to_act_on(sandbox: Sandbox, monkeypatch):
     """Otherwise a call could end later than the door may assume."""
     monkeypatch.setattr("segue.channels.tickets.base.LONGEST_LOOK", -1.0)

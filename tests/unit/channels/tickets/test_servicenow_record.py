@@ -8,10 +8,12 @@ import pytest
 from pydantic import ValidationError
 
 from segue.channels.tickets.servicenow_record import ServiceNowRecord
+from segue.contracts.channel import PartlyFound
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 from segue.sandbox.server import Sandbox
 from tests.unit.channels.support import (
     KEY,
+    OTHER_KEY,
     deliver,
     find,
     http,
@@ -114,6 +116,46 @@ def test_a_refusal_to_count_is_unknown(set_connection):
 def test_a_list_that_does_not_tell_is_unknown(set_connection, body):
     with vendor(http("200 OK", json.dumps(body))) as url, pytest.raises(OutcomeUnknown):
         find(at(set_connection, url), sent())
+
+
+SHOWN = {"result": [{"correlation_display": "segue"}]}
+
+
+@pytest.mark.parametrize(
+    ("ours", "expected"),
+    [
+        (SHOWN, None),
+        ({"result": []}, "shows no record of incident that was made here"),
+        ({"result": [{"correlation_display": "monitoring"}]}, "does not tell"),
+        ({"result": [{}]}, "does not tell"),
+    ],
+)
+def test_a_table_that_shows_nothing_of_ours_cannot_deny(set_connection, ours, expected):
+    """A business rule before the query, or a domain, hides records and does not count them."""
+
+    def answer(request: str) -> bytes:
+        is_of_ours = "correlation_display%3Dsegue" in request
+        body = ours if is_of_ours else {"result": []}
+        return http("200 OK", json.dumps(body), {"X-Total-Count": "0"})
+
+    with vendor(answer) as url:
+        if expected is None:
+            assert find(at(set_connection, url), sent()) == {}
+            return
+        with pytest.raises(OutcomeUnknown, match=expected):
+            find(at(set_connection, url), sent())
+
+
+def test_what_is_found_is_not_lost_over_what_is_not(set_connection):
+    record = {"sys_id": "1", "number": "INC1", "correlation_id": KEY}
+
+    def answer(request: str) -> bytes:
+        body = {"result": [record] if KEY in request else []}
+        return http("200 OK", json.dumps(body), {"X-Total-Count": str(len(body["result"]))})
+
+    with vendor(answer) as url, pytest.raises(PartlyFound) as raised:
+        find(at(set_connection, url), sent(OTHER_KEY), sent())
+    assert raised.value.found.keys() == {KEY}
 
 
 def test_nobody_asks_while_a_transaction_may_still_go_on():

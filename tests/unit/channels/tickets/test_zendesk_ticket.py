@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from segue.channels.tickets.zendesk_ticket import ZendeskTicket
 from segue.contracts.channel import Audience
-from segue.errors import ContactFailure, OutcomeUnknown
+from segue.errors import ContactFailure, OutcomeUnknown, TransientFailure
 from segue.sandbox.access_tokens import CLIENT_ID, CLIENT_SECRET
 from segue.sandbox.server import Sandbox
 from tests.unit.channels.support import (
@@ -51,6 +51,15 @@ def test_the_same_key_with_other_text_is_unknown(sandbox: Sandbox):
     deliver(ticket())
     with pytest.raises(OutcomeUnknown, match=KEY):
         deliver(ticket(comment="another text"))
+
+
+def test_a_collision_at_zendesk_is_tried_again(set_connection):
+    """409: somebody else wrote at the same moment. Under its key it makes no second ticket."""
+    body = json.dumps({"error": "DatabaseConflict", "description": "Database collision"})
+    with vendor(http("409 Conflict", body)) as url:
+        set_connection("zendesk_default", conn_type="http", host=url, login="x", password="X")
+        with pytest.raises(TransientFailure, match="409: DatabaseConflict; nothing was created"):
+            deliver(ticket())
 
 
 def test_a_missing_field_names_its_place(sandbox: Sandbox):

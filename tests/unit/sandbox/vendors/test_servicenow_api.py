@@ -74,7 +74,16 @@ def test_an_unknown_field_in_a_query_is_ignored(web: httpx.Client) -> None:
     """As by default in ServiceNow: everything is found."""
     create(web)
     create(web)
-    assert len(query(web, sysparm_query="no_such_field=abc").json()["result"]) == 2
+    assert len(query(web, sysparm_query="no_such_field=abc").json()["result"]) == 2 + 1
+
+
+def test_a_rule_before_the_query_hides_and_does_not_count(web: httpx.Client) -> None:
+    """What is there always is shown; unlike an ACL, the rule leaves no trace in the count."""
+    create(web, short_description="hidden-from-you", correlation_id="abc")
+    answer = query(web, sysparm_query="correlation_id=abc")
+    assert (answer.json()["result"], answer.headers["X-Total-Count"]) == ([], "0")
+    [record] = query(web, sysparm_query="correlation_display=segue").json()["result"]
+    assert record["sys_id"] == servicenow_api.EARLIER["sys_id"]
 
 
 def test_a_table_without_correlation_id_keeps_none(web: httpx.Client) -> None:
