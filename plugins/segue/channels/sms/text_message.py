@@ -2,7 +2,7 @@
 
 Followed:
     https://www.twilio.com/docs/messaging/api/message-resource (create: To, From or
-    MessagingServiceSid, Body of up to 1,600 characters; list: From, DateSent, PageSize up to 1,000,
+    MessagingServiceSid, Body of up to 1,600 characters; list: From, PageSize up to 1,000,
     next_page_uri, newest first)
     https://github.com/twilio/twilio-oai, spec/json/twilio_api_v2010.json (the same as OpenAPI; its
     examples have ``Tags`` in a request and ``tags`` in each message, its schemas do not)
@@ -24,11 +24,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any, ClassVar, Literal, Self
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode
 
 from pydantic import Field, model_validator
 
@@ -39,6 +37,16 @@ from segue.channels.http.calls import HttpCalls, open_calls
 from segue.channels.http.sender import HttpSender
 from segue.channels.look_ups import look_from
 from segue.channels.rates import limits_of
+from segue.channels.sms.listed_messages import (
+    DIGEST,
+    TAG,
+    Listed,
+    digest_of,
+    ends_before,
+    read_page,
+    receipt_of,
+    receipts_of,
+)
 from segue.channels.sms.phone_numbers import ALLOWED_SENDERS, read_number, read_sender
 from segue.contracts.channel import (
     Audience,
@@ -65,7 +73,6 @@ LONGEST_TEXT = 1_600  # characters, of which an emoji is two: SMS counts UTF-16
 RATE = "1/second"  # of a long code in the US, the slowest sender
 PAGE_SIZE, MOST_PAGES = 1_000, 30  # of a list; what is beyond is not looked at
 ACCOUNT_SID = "account_sid"  # the key in a connection's extra
-TAG = "segue_delivery"
 
 _SID = re.compile(r"AC[0-9a-fA-F]{32}")
 _SERVICE = re.compile(r"MG[0-9a-fA-F]{32}")
@@ -94,9 +101,9 @@ class TextMessage(Channel):
     connection's ``segue_rate`` is of each sender.
 
     A delivery is doubtful when the answer was lost. Creating is not idempotent: the message carries
-    the delivery's key as a tag, and is looked for in the list of messages sent since then. Twilio
-    lists no messages that it still queues, and no tags in some accounts, so what is not found is
-    *uncertain*.
+    the delivery's key as a tag, and is looked for in the list of messages made since then. Where an
+    account shows no tags, a message to the contact is known by its number and text. What is not
+    found is *uncertain*: nothing says how soon a message is listed.
     """
 
     name: ClassVar[str] = "text_message"
@@ -144,8 +151,11 @@ class TextMessage(Channel):
         return message
 
     def trace(self, message: Mapping[str, Any]) -> dict[str, str]:
-        """Return the sender, by which Twilio's list is narrowed."""
-        return {"from": message["from"]} if "from" in message else {}
+        """Return the sender, which narrows Twilio's list, and what the message is known by."""
+        sender = {"from": message["from"]} if "from" in message else {}
+        if self.addressed_to is not Audience.CONTACT:
+            return sender
+        return {**sender, DIGEST: digest_of(message["to"], message["text"])}
 
     def connect(self) -> TextMessages:
         """Open a session; nothing is sent yet."""
@@ -245,24 +255,23 @@ class TextMessages(HttpSender):
     def find(
         self, traces: Mapping[str, Mapping[str, str]], since: datetime
     ) -> Mapping[str, Receipt]:
-        """Look for the tags in the messages sent since; raise PartlyFound if one is missing."""
+        """Look for the messages among those made since; raise PartlyFound if one is missing."""
         begin = look_from(since)
         receipts: dict[str, Receipt] = {}
         for sender in sorted({trace.get("from", "") for trace in traces.values()}):
-            for message in self._sent_since(begin, sender):
-                if message.key in traces:
-                    receipts[message.key] = message.receipt
-                if len(receipts) == len(traces):
-                    return receipts
-        raise PartlyFound(
-            "Twilio lists no message with the delivery's key as its tag; it may be queued, or the "
-            "account may not keep tags",
-            receipts,
-        )
+            own = {key: trace for key, trace in traces.items() if trace.get("from", "") == sender}
+            receipts |= receipts_of(list(self._made_since(begin, sender)), own, begin)
+        if receipts.keys() < traces.keys():
+            raise PartlyFound(
+                "Twilio lists no message with the delivery's key as its tag, nor with its number "
+                "and text; it may not be listed yet",
+                receipts,
+            )
+        return receipts
 
     def check(self, needs: Set[str]) -> Finding:
         """Ask for one message: an API key may do that, and not ask about the account."""
-        self._calls.ask(self._path, {"PageSize": "1"}, read=_read_page)
+        self._calls.ask(self._path, {"PageSize": "1"}, read=read_page)
         return Finding(Tried.OK, "its messages can be listed")
 
     def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
@@ -284,17 +293,13 @@ class TextMessages(HttpSender):
             return ConnectionFailure(f"{error}; check the action's sender in Twilio's console")
         return error
 
-    def _sent_since(self, begin: datetime, sender: str) -> Iterator[Listed]:
-        """Yield the messages of the API since ``begin``, newest first, as far as they are shown.
-
-        Twilio filters by days (GMT), and by when a message left its queue.
-        """
-        query = {"DateSent>": f"{begin.astimezone(UTC):%Y-%m-%d}", "PageSize": str(PAGE_SIZE)}
-        query |= {"From": sender} if sender else {}
+    def _made_since(self, begin: datetime, sender: str) -> Iterator[Listed]:
+        """Yield the messages since ``begin``, newest first, as far as they are shown."""
+        query = {"PageSize": str(PAGE_SIZE)} | ({"From": sender} if sender else {})
         for _ in range(MOST_PAGES):
-            messages, next_page = self._calls.ask(self._path, query, read=_read_page)
+            messages, next_page = self._calls.ask(self._path, query, read=read_page)
             yield from messages
-            if next_page is None or _is_before(messages, begin):
+            if next_page is None or ends_before(messages, begin):
                 return
             query = next_page
 
@@ -324,49 +329,6 @@ def account_of(connection: str) -> str:
             f"as {ACCOUNT_SID!r} in its extra where the login is an API key's"
         )
     return str(account)
-
-
-def receipt_of(message: Mapping[str, Any]) -> Receipt:
-    """Return the receipt of a message as Twilio shows it."""
-    sid = message["sid"]
-    if not isinstance(sid, str) or not sid:
-        raise ValueError("a message without a SID")
-    return Receipt(external_id=sid, results={"id": sid})
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """What is of interest in a listed message."""
-
-    key: str  # of a delivery; empty where the message has no tag of ours
-    receipt: Receipt
-    sent_at: datetime | None  # None while it is queued
-
-
-def _read_page(answer: Any, _: bool) -> tuple[list[Listed], dict[str, str] | None]:
-    """Return the messages of one page, and the query of the next where there is one."""
-    messages = [
-        Listed(
-            key=str((message.get("tags") or {}).get(TAG) or ""),
-            receipt=receipt_of(message),
-            sent_at=_moment(message["date_sent"]),
-        )
-        for message in answer["messages"]
-    ]
-    next_page = answer["next_page_uri"]
-    query = dict(parse_qsl(urlsplit(next_page).query)) if next_page else None
-    return messages, query
-
-
-def _moment(text: str | None) -> datetime | None:
-    """Read ``Fri, 24 May 2019 17:18:27 +0000``."""
-    return None if text is None else parsedate_to_datetime(text).replace(tzinfo=UTC)
-
-
-def _is_before(messages: Sequence[Listed], begin: datetime) -> bool:
-    """Tell whether a page ends with what was sent before ``begin``."""
-    last = messages[-1].sent_at if messages else None
-    return last is not None and last < begin
 
 
 def _codes(answer: Any) -> Iterator[object]:

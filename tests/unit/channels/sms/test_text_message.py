@@ -11,7 +11,8 @@ import jsonschema
 import pytest
 from pydantic import ValidationError
 
-from segue.channels.sms.text_message import MOST_PAGES, TAG, TextMessage
+from segue.channels.sms.listed_messages import DIGEST, TAG, digest_of
+from segue.channels.sms.text_message import MOST_PAGES, TextMessage
 from segue.contracts.channel import Audience, Limit, NoAddress, OptedOut, PartlyFound, Receipt
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 from segue.sandbox.server import Sandbox
@@ -289,22 +290,28 @@ def point_at(set_connection, url: str, **extra: object) -> None:
 
 
 def sent(key: str = KEY) -> tuple[str, dict[str, str]]:
-    return key, {"from": SENDER}
+    return key, {"from": SENDER, "to": PHONE, "text": "Hello Ana"}
 
 
 def test_it_can_be_asked_and_its_trace_says_nothing_of_the_contact():
     channel = text(to="{{ contact.mobile }}", audience="contact")
     assert channel.can_be_asked
     message = channel.render(variables(mobile=PHONE))
-    assert channel.trace(message) == {"from": SENDER}
+    trace = channel.trace(message)
+    assert trace == {"from": SENDER, DIGEST: digest_of(PHONE, "Hello Ana")}
+    assert PHONE not in str(trace)
+    assert "Ana" not in str(trace)
     service = text(**{"from": None}, messaging_service=twilio_api.MESSAGING_SERVICE)
-    assert service.trace(service.render(variables(phone=PHONE))) == {}
+    assert set(service.trace(service.render(variables(phone=PHONE)))) == {DIGEST}
+    to_the_team = text(to=PHONE)
+    assert to_the_team.trace(to_the_team.render(variables())) == {"from": SENDER}
 
 
 def test_a_message_of_a_service_is_found_whoever_sent_it(sandbox: Sandbox):
     channel = text(**{"from": None}, messaging_service=twilio_api.MESSAGING_SERVICE)
     receipt = send(channel)
-    assert find(channel, (KEY, {"messaging_service": "x"})) == {KEY: receipt}
+    message = {"messaging_service": "x", "to": PHONE, "text": "Hello Ana"}
+    assert find(channel, (KEY, message)) == {KEY: receipt}
 
 
 def test_what_is_not_listed_may_be_there_all_the_same(sandbox: Sandbox):
@@ -315,11 +322,12 @@ def test_what_is_not_listed_may_be_there_all_the_same(sandbox: Sandbox):
     assert raised.value.found == {KEY: receipt}
 
 
-def test_a_message_in_the_queue_is_not_listed_and_never_called_absent(sandbox: Sandbox):
+def test_a_message_in_the_queue_is_found(sandbox: Sandbox):
+    """It has no date of sending, and is listed by no question that has one."""
     channel = text(**{"from": "Queue"})
-    send(channel)
-    with pytest.raises(OutcomeUnknown, match="it may be queued"):
-        find(channel, (KEY, {"from": "Queue"}))
+    receipt = send(channel)
+    message = {"from": "Queue", "to": PHONE, "text": "Hello Ana"}
+    assert find(channel, (KEY, message)) == {KEY: receipt}
 
 
 def account(*pages: list[dict[str, object]], next_page: str | None = None):
@@ -340,9 +348,12 @@ def account(*pages: list[dict[str, object]], next_page: str | None = None):
     return answer, requests
 
 
-def listed(number: int, tags: object = None, at: str | None = None) -> dict[str, object]:
+def listed(
+    number: int, tags: object = None, at: str | None = None, **others: object
+) -> dict[str, object]:
     moment = at or "Fri, 01 Jan 2100 00:00:00 +0000"
-    return {"sid": f"SM{number}", "tags": tags, "date_sent": moment}
+    usual = {"to": PHONE, "body": "Another text", "date_created": moment, "date_sent": None}
+    return {"sid": f"SM{number}", "tags": tags, **usual, **others}
 
 
 def test_pages_are_followed_at_the_connections_own_host(set_connection):
@@ -355,8 +366,7 @@ def test_pages_are_followed_at_the_connections_own_host(set_connection):
         since = since if now - since < timedelta(days=70) else now - timedelta(days=1)
         found = find(text(), sent(), since=since)
     assert found[KEY].external_id == "SM2"
-    day = (since - timedelta(minutes=5)).strftime("%Y-%m-%d")
-    assert requests[0] == {"DateSent>": [day], "PageSize": ["1000"], "From": [SENDER]}
+    assert requests[0] == {"PageSize": ["1000"], "From": [SENDER]}
     assert requests[1]["PageToken"] == ["PA0"]
 
 
@@ -390,20 +400,65 @@ def test_a_list_without_an_end_is_given_up(set_connection):
 
 
 @pytest.mark.parametrize("tags", [None, {}, {"other": KEY}, {TAG: OTHER_KEY}])
-def test_an_account_that_keeps_no_tags_cannot_tell(set_connection, tags: object):
+def test_what_has_neither_the_tag_nor_the_text_is_not_it(set_connection, tags: object):
     answer, _ = account([listed(1, tags)])
     with vendor(answer) as url:
         point_at(set_connection, url)
-        with pytest.raises(OutcomeUnknown, match="the account may not keep tags"):
+        with pytest.raises(OutcomeUnknown, match="nor with its number and text"):
             find(text(), sent())
+
+
+@pytest.mark.parametrize("tags", [None, {}])
+def test_where_no_tags_are_shown_number_and_text_tell(set_connection, tags: object):
+    ours = listed(2, tags, body="Hello Ana")
+    others = [listed(1, tags), listed(3, tags, body="Hello Ana", to="+447700900999")]
+    answer, _ = account([*others, ours])
+    with vendor(answer) as url:
+        point_at(set_connection, url)
+        assert find(text(), sent())[KEY].external_id == "SM2"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        listed(1, {TAG: OTHER_KEY}, body="Hello Ana"),
+        listed(1, None, at="Thu, 01 Jan 2026 00:00:00 +0000", body="Hello Ana"),
+        listed(1, None, body="Hello Ana", date_created=None),
+    ],
+)
+def test_the_same_text_of_another_delivery_is_not_it(set_connection, message):
+    """It has another tag, or was made before the call."""
+    answer, _ = account([message])
+    with vendor(answer) as url:
+        point_at(set_connection, url)
+        with pytest.raises(OutcomeUnknown):
+            find(text(), sent())
+
+
+def test_one_message_is_of_one_delivery_alone(set_connection):
+    answer, _ = account([listed(1, None, body="Hello Ana")])
+    with vendor(answer) as url:
+        point_at(set_connection, url)
+        with pytest.raises(PartlyFound) as raised:
+            find(text(), sent(), sent(OTHER_KEY))
+    assert len(raised.value.found) == 1
+
+
+def test_texts_to_a_number_of_the_teams_are_known_by_their_tags_alone(set_connection):
+    """Many of one text may go there."""
+    answer, _ = account([listed(1, None, body="Hello Ana")])
+    with vendor(answer) as url:
+        point_at(set_connection, url)
+        with pytest.raises(OutcomeUnknown):
+            find(text(to=PHONE), sent())
 
 
 @pytest.mark.parametrize(
     "body",
     [
         '{"messages": [{}], "next_page_uri": null}',
-        '{"messages": [{"sid": "SM1", "tags": [1], "date_sent": null}], "next_page_uri": null}',
-        '{"messages": [{"sid": "SM1", "tags": {}, "date_sent": "x"}], "next_page_uri": null}',
+        '{"messages": [{"sid": "SM1", "tags": [1], "date_created": null}], "next_page_uri": null}',
+        '{"messages": [{"sid": "SM1", "tags": {}, "date_created": "x"}], "next_page_uri": null}',
         '{"messages": []}',
     ],
 )
