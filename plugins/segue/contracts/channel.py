@@ -28,8 +28,12 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Self
 
+from pydantic import model_validator
+
+from segue.contracts.stray_templates import stray_templates
 from segue.contracts.templates import Template, render, union
-from segue.documents import Definition, Location
+from segue.contracts.typed_values import LEFT_OUT, TypedValue
+from segue.documents import Definition, Location, ProblemsFound
 from segue.errors import ContactFailure, OutcomeUnknown, SettingsError
 
 BUILT_IN = {
@@ -196,6 +200,13 @@ class Channel(Definition):
 
     connection: str  # the id of an Airflow connection; credentials come from nowhere else
 
+    @model_validator(mode="after")
+    def _refuse_stray_templates(self) -> Self:
+        problems = list(stray_templates(self))
+        if problems:
+            raise ProblemsFound(problems)
+        return self
+
     @property
     def addressed_to(self) -> Audience:
         """Who reads it; the team unless a channel says otherwise."""
@@ -314,13 +325,17 @@ def installed(group: str) -> dict[str, str]:
 def _rendered(value: Any, variables: Mapping[str, Any], path: str) -> Any:
     if isinstance(value, Template):
         return _rendered_text(value, variables, path)
+    if isinstance(value, TypedValue):
+        return value.rendered(_rendered, variables, path)
     if isinstance(value, Definition):
         inner = {name: getattr(value, name) for name in type(value).model_fields}
         return _rendered({k: v for k, v in inner.items() if v is not None}, variables, path)
     if isinstance(value, Mapping):
-        return {key: _rendered(item, variables, f"{path}.{key}") for key, item in value.items()}
+        items = {key: _rendered(item, variables, f"{path}.{key}") for key, item in value.items()}
+        return {key: item for key, item in items.items() if item is not LEFT_OUT}
     if isinstance(value, tuple | list):
-        return [_rendered(item, variables, f"{path}[{i}]") for i, item in enumerate(value)]
+        parts = [_rendered(item, variables, f"{path}[{i}]") for i, item in enumerate(value)]
+        return [part for part in parts if part is not LEFT_OUT]
     return value
 
 

@@ -21,9 +21,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from segue.contracts.channel import Finding, Limit, Tried, class_at, installed, templates_in
+from segue.contracts.stray_templates import stray_templates
 from segue.contracts.templates import Template, union
 from segue.documents import Definition, Items, Location, Name, ProblemsFound
 from segue.errors import ContactFailure
@@ -84,6 +85,13 @@ class LiveSource(Definition):
 
     connection: str  # the id of an Airflow connection; credentials come from nowhere else
 
+    @model_validator(mode="after")
+    def _refuse_stray_templates(self) -> Self:
+        problems = list(stray_templates(self))
+        if problems:
+            raise ProblemsFound(problems)
+        return self
+
     @property
     def fields_read(self) -> frozenset[str] | None:
         """Which of the snapshot's fields a look-up may read; None where it may be any."""
@@ -110,6 +118,10 @@ class LiveSource(Definition):
 
         Raises ConnectionFailure where the connection is missing or cannot be used.
         """
+
+    def remarks(self) -> Iterator[tuple[Location, str]]:
+        """Yield what it may say and probably does not mean, with its location."""
+        yield from ()
 
     def templates(self) -> Iterator[tuple[Location, Template]]:
         """Yield every template of this source with its location; they see ``contact`` alone."""

@@ -8,11 +8,11 @@ a field holds: where a template computes a name, the error leaves it out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from jinja2 import TemplateNotFound, TemplateSyntaxError, meta, nodes
 from jinja2.exceptions import SecurityError, UndefinedError
@@ -36,14 +36,21 @@ OF_ONE_CONTACT = ("contact", "change", "results")  # in a digest there is ``dige
 VARIABLES = (*OF_ONE_CONTACT, "workflow", "segment", "snapshot", "key", "digest")
 
 
+Result = TypeVar("Result")
+
+
 @dataclass(frozen=True, slots=True)
 class Template:
-    """One template: its source, its kind, and the folder of those it extends or includes."""
+    """One template: its source, its kind, and the folder of those it extends or includes.
+
+    It may stand for one round of ``loops``, as ``contact in digest.contacts``, the outermost first.
+    """
 
     source: str
     kind: Kind
     folder: str | None = None
     file: str | None = None
+    loops: tuple[str, ...] = ()
 
     def references(self) -> Iterator[tuple[str, ...]]:
         """Yield the dotted names that the template reads, such as ``("contact", "email")``.
@@ -126,7 +133,7 @@ def render(template: Template, variables: Mapping[str, Any]) -> str:
 
     ``variables`` maps VARIABLES to text or ``Fields``.
     """
-    text = _generate(template, variables)
+    text = _guarded(template, lambda: joined(_compile(template).generate(variables)))
     if template.kind is Kind.MRKDWN:
         text = unescape_quotes(text)
     if template.kind in (Kind.LINE, Kind.PATH, Kind.URL) and not _is_one_line(text):
@@ -134,10 +141,27 @@ def render(template: Template, variables: Mapping[str, Any]) -> str:
     return text
 
 
-def _generate(template: Template, variables: Mapping[str, Any]) -> str:
+def parts_of(template: Template, variables: Mapping[str, Any]) -> tuple[str, list[Any]]:
+    """Return what the innermost loop of a template calls its parts, and the parts.
+
+    Raises as ``render`` does.
+    """
+    name, _, expression = template.loops[-1].partition(" in ")
+
+    def go_through() -> list[Any]:
+        parts = _compile_expression(expression)(variables)
+        if isinstance(parts, str | Mapping):
+            raise ContactFailure("goes through a text or a record, and not through a list")
+        return list(parts)
+
+    return name, _guarded(template, go_through)
+
+
+def _guarded(template: Template, make: Callable[[], Result]) -> Result:
+    """Return what is made within bounds; every mishap is a ContactFailure, without contact text."""
     try:
         with bounded():
-            return joined(_compile(template).generate(variables))
+            return make()
     except ContactFailure:
         raise
     except TooMuch as error:
@@ -172,13 +196,15 @@ def _safe_message(error: UndefinedError, template: Template) -> str:
     return "one whose name the template computes, or an item that is not there"
 
 
-def read_template(kind: Kind, value: object, info: ValidationInfo) -> Template:
+def read_template(
+    kind: Kind, value: object, info: ValidationInfo, loops: tuple[str, ...] = ()
+) -> Template:
     """Read a template from YAML: text, or ``{file: NAME}`` in the definitions' templates folder."""
     if isinstance(value, Template):
         return value
     folder = (info.context or {}).get("templates")
     if isinstance(value, str):
-        template = Template(value, kind, str(folder) if folder else None)
+        template = Template(value, kind, str(folder) if folder else None, loops=loops)
     elif isinstance(value, dict) and list(value) == ["file"] and isinstance(value["file"], str):
         template = Template(_read(folder, value["file"]), kind, str(folder), value["file"])
     elif isinstance(value, int | float) and not isinstance(value, bool):
@@ -187,6 +213,31 @@ def read_template(kind: Kind, value: object, info: ValidationInfo) -> Template:
         raise ValueError(f"found {value!r}; allowed: text, or {{file: NAME}} in templates/")
     _check(template)
     return template
+
+
+def read_loop(expression: str, info: ValidationInfo, loops: tuple[str, ...]) -> Template:
+    """Read an expression of Jinja that gives a list: an empty template, a round of it in ``loops``.
+
+    A part of ``digest.contacts`` is called ``contact``, any other ``item``.
+    """
+    folder = (info.context or {}).get("templates")
+    try:
+        body = environment_of(Kind.TEXT, None).parse(_in_loops("", (f"item in {expression}",))).body
+    except TemplateSyntaxError as error:
+        raise ValueError(f"{expression!r} is not an expression: {error.message}") from None
+    if len(body) != 1 or not isinstance(body[0], nodes.For) or body[0].body or body[0].test:
+        raise ValueError(f"found {expression!r}; allowed: an expression such as digest.contacts")
+    name = "contact" if are_contacts(body[0].iter) else "item"
+    loops = (*loops, f"{name} in {expression}")
+    template = Template("", Kind.TEXT, str(folder) if folder else None, loops=loops)
+    _check(template)
+    return template
+
+
+def _in_loops(source: str, loops: Iterable[str]) -> str:
+    for loop in reversed(tuple(loops)):
+        source = f"{{% for {loop} %}}{source}{{% endfor %}}"
+    return source
 
 
 def _to_data(template: Template) -> object:
@@ -275,8 +326,15 @@ def _compile(template: Template) -> Any:
 
 
 @lru_cache(maxsize=512)
+def _compile_expression(expression: str) -> Any:
+    environment = environment_of(Kind.TEXT, None)
+    return environment.compile_expression(expression, undefined_to_none=False)
+
+
+@lru_cache(maxsize=512)
 def _parse(template: Template) -> nodes.Template:
-    return environment_of(template.kind, template.folder).parse(template.source)
+    source = _in_loops(template.source, template.loops)
+    return environment_of(template.kind, template.folder).parse(source)
 
 
 def _trees(template: Template) -> Iterator[tuple[str | None, nodes.Template]]:

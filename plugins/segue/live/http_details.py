@@ -9,7 +9,7 @@ where the path has an expression, and 200 with no ``result``, say that there is 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from urllib.parse import urlencode
 
@@ -18,7 +18,12 @@ from pydantic import Field, model_validator
 from segue.channels.addressing import is_template
 from segue.channels.http.answers import unless_sent, usual_codes
 from segue.channels.http.calls import HttpCalls, open_api
-from segue.channels.http.expressions import Expression, search
+from segue.channels.http.expressions import (
+    ContactExpression,
+    Expression,
+    compares_with,
+    search,
+)
 from segue.channels.http.fields import RequestPath, Scalar, path_problem, text_of
 from segue.channels.rates import UNLIMITED, limits_of
 from segue.contracts.channel import Finding, Limit, Tried
@@ -38,7 +43,8 @@ class HttpDetails(LiveSource):
     """Ask any HTTP API for a contact's details.
 
     ``path`` and ``query`` are templates that see the snapshot's fields as ``contact``. ``result``
-    finds the contact in the answer, and ``fields`` its fields below that.
+    finds the contact in the answer, where ``contact_id()`` is its id, and ``fields`` its fields
+    below that.
     """
 
     name: ClassVar[str] = "http"
@@ -46,7 +52,7 @@ class HttpDetails(LiveSource):
 
     path: RequestPath
     query: dict[str, Scalar] = Field(default_factory=dict)
-    result: Expression = "@"
+    result: ContactExpression = "@"
     fields: Annotated[dict[Name, Expression], FOUND_BY, NOT_OURS]
 
     @model_validator(mode="after")
@@ -61,6 +67,15 @@ class HttpDetails(LiveSource):
         if problems:
             raise ProblemsFound(problems)
         return self
+
+    def remarks(self) -> Iterator[tuple[Location, str]]:
+        """Yield that a query is trusted: an API may ignore a parameter, and show somebody else."""
+        if not is_template(self.path) and not compares_with(self.result, "contact_id"):
+            message = (
+                "an API that ignores a parameter shows somebody else's details; compare them, as "
+                'in result: "items[?id == contact_id()] | [0]"'
+            )
+            yield ("query",), message
 
     @property
     def provides(self) -> Collection[str]:
@@ -88,7 +103,7 @@ class HttpReader(LiveReader):
         """Ask for one contact."""
         [(contact, fields)] = contacts.items()
         try:
-            details = self._details(fields)
+            details = self._details(contact, fields)
         except ContactFailure as failure:
             return {contact: failure}
         return {} if details is None else {contact: details}
@@ -107,14 +122,16 @@ class HttpReader(LiveReader):
         state = "an access token was given" if self._calls.authorize() else "it opens"
         return Finding(Tried.UNTRIED, f"{state}, and no contact is asked for without a look-up")
 
-    def _details(self, fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def _details(self, contact_id: str, fields: Mapping[str, Any]) -> Mapping[str, Any] | None:
         source, vendor = self._source, self._calls.vendor
         path, query = _request(source, fields)
         request_text = " ".join([path, *query.values()])
         codes = unless_sent(usual_codes, request_text)
         answer = self._calls.fetch(path, query, codes=codes, is_absent=self._is_absent)
         try:
-            contact = None if answer is None else search(vendor, source.result, answer)
+            if answer is None:
+                return None
+            contact = search(vendor, source.result, answer, contact_id=contact_id)
             if contact is None:
                 return None
             return {name: search(vendor, where, contact) for name, where in source.fields.items()}

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 
 from segue.contracts.channel import Channel, channel_class, channel_names
 from segue.contracts.live_source import LiveSource, source_class, source_names
+from segue.contracts.stray_templates import stray_templates
 from segue.directory.definition import DirectoryDefinition
 from segue.documents import (
     Document,
@@ -33,7 +34,7 @@ from segue.errors import DefinitionError, Problem
 from segue.segments.conditions.inspection import named_segments
 from segue.segments.conditions.nodes import Condition
 from segue.segments.definition import SegmentDefinition
-from segue.workflows.definition import Action, LiveLoad, WorkflowDefinition
+from segue.workflows.definition import ACTION_KEYS, Action, LiveLoad, WorkflowDefinition
 from segue.workflows.digests import digest_problems
 from segue.workflows.resolved import ResolvedWorkflow
 
@@ -107,9 +108,7 @@ class Catalog:
     def build(self, data: Mapping[str, Any]) -> ResolvedWorkflow:
         """Return a workflow written in Python, with the keys of a workflow's YAML."""
         document = Document("workflow in Python", dict(data), {})
-        return self._resolve(
-            validate(WorkflowDefinition, document, templates=self.home / "templates"), document
-        )
+        return self._resolve(self._validated(WorkflowDefinition, document), document)
 
     def _resolve(self, workflow: WorkflowDefinition, document: Document) -> ResolvedWorkflow:
         if workflow.segment not in self._files["segments"]:
@@ -165,8 +164,7 @@ class Catalog:
         if kind not in (None, folder):
             message = f"is not of this kind; what it defines stands in {kind}/"
             raise DefinitionError([document.problem((), message)])
-        templates = self.home / "templates"
-        definition = validate(FOLDERS[folder], document, templates=templates)
+        definition = self._validated(FOLDERS[folder], document)
         key = _NAME_KEY[folder]
         if getattr(definition, key) != name:
             message = (
@@ -174,6 +172,21 @@ class Catalog:
                 f"stands in a file of its name: {getattr(definition, key)}.yaml"
             )
             raise DefinitionError([document.problem((key,), message)])
+        return definition
+
+    def _validated(self, model: type[Model], document: Document) -> Model:
+        """Return a document as a model; raise DefinitionError with every problem of it."""
+        strays = [
+            document.problem(location, message)
+            for location, message in stray_templates(document.data)
+            if not _may_be_a_template(location)
+        ]
+        try:
+            definition = validate(model, document, templates=self.home / "templates")
+        except DefinitionError as error:
+            raise DefinitionError([*error.problems, *strays]) from None
+        if strays:
+            raise DefinitionError(strays)
         return definition
 
     def _unknown(self, folder: str, name: str) -> Problem:
@@ -348,6 +361,19 @@ def _cap_problems(document: Document) -> Iterator[Problem]:
 def _unknown_channel(name: str) -> str:
     names = channel_names()
     return f"unknown channel {name!r}; allowed: {', '.join(names)}{did_you_mean(name, names)}"
+
+
+def _may_be_a_template(location: Location) -> bool:
+    """Tell whether what stands here in a definition may be a template, or any text.
+
+    Channels and live sources judge what is theirs; notifiers are Airflow's, and examples are data.
+    """
+    match location:
+        case ("notify" | "tests", *_) | ("load", _, *_):
+            return True
+        case ("actions", _, key, *_):
+            return key not in ACTION_KEYS
+    return False
 
 
 def folder_of_kind(document: Document) -> str | None:

@@ -120,7 +120,7 @@ Share = Annotated[
 ]
 
 
-_ACTION_KEYS = {"id", "after", "if", "digest"}  # beside the channel
+ACTION_KEYS = {"id", "after", "if", "digest"}  # beside the channel
 
 
 class Action(Definition):
@@ -142,7 +142,7 @@ class Action(Definition):
     def _name_the_channel(cls, data: Any) -> Any:
         if not isinstance(data, dict) or "channel" in data:
             return data
-        own = {key: data[key] for key in _ACTION_KEYS & data.keys()}
+        own = {key: data[key] for key in ACTION_KEYS & data.keys()}
         others = [key for key in data if key not in own]
         if len(others) != 1:
             message = (

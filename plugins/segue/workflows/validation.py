@@ -91,6 +91,7 @@ def _remarks(
             resolved = catalog.resolve(name)
             segment, conditions = resolved.segment, resolved.definition.all_conditions()
             yield from _short_windows(resolved, document)
+            yield from _remarks_on_look_up(resolved, document)
     except DefinitionError:
         return  # among the problems
     data = newest.get(segment.directory)
@@ -118,6 +119,12 @@ def _short_windows(resolved: ResolvedWorkflow, document: Document) -> Iterator[P
                 "shorter: it can hold in between, unseen"
             )
             yield document.problem(("schedule",), message)
+
+
+def _remarks_on_look_up(resolved: ResolvedWorkflow, document: Document) -> Iterator[Problem]:
+    if resolved.live is not None:
+        for location, message in resolved.live.remarks():
+            yield document.problem(("load", resolved.live.name, *location), message)
 
 
 def _in_words(step: timedelta) -> str:

@@ -14,8 +14,8 @@ from tests.channels.people import KINDS
 LOOK_UP = {
     "path": "/notes",
     "query": {"external_id": "{{ key }}"},
-    "found": "length(items) > `0`",
-    "results": {"id": "items[0].id", "url": "items[0].links.self"},
+    "found": "items[?external_id == key()]",
+    "results": {"id": "id", "url": "links.self"},
 }
 RESULTS = {"id": "id", "url": "links.self"}
 
@@ -107,6 +107,8 @@ CASE = ChannelCase(
             "headers": {"X-Team": "{{ contact.place }}"},
             "idempotency_header": "Idempotency-Key",
             "success": "status == 'created'",
+            "delivered_on": [409],
+            "of_the_contact": [403],
             "results": RESULTS,
             "look_up": LOOK_UP,
             "check": "/notes",

@@ -46,6 +46,11 @@ LARGEST_DOCUMENT = 1_000_000  # bytes
 Answer = TypeVar("Answer")
 
 
+def is_2xx(response: Response) -> bool:
+    """Tell whether a status is one of success."""
+    return 200 <= response.status_code < 300
+
+
 class HttpCalls:
     """Calls of one vendor over one connection; safe to use from several threads."""
 
@@ -101,8 +106,9 @@ class HttpCalls:
         body: bytes | None = None,
         codes: Codes | None = None,
         of_the_contact: Collection[int] = (),
+        is_success: Callable[[Response], bool] = is_2xx,
     ) -> Response:
-        """Make one call that may change something, and return an answer of success (any 2xx).
+        """Make one call that may change something, and return an answer of success.
 
         ``codes`` take the place of the connection's for this call. ``of_the_contact`` are statuses
         that refuse this call alone, where they would otherwise mean that the connection is wrong.
@@ -110,7 +116,7 @@ class HttpCalls:
         response = self._request(
             self._effect, method, path, params=query, headers=headers, data=body
         )
-        if not 200 <= response.status_code < 300:
+        if not is_success(response):
             raise self._failure(self._effect, response, codes, of_the_contact)
         return response
 

@@ -1,38 +1,66 @@
 """JMESPath: what a definition says about the JSON of an answer.
 
-Followed: https://jmespath.org/specification.html. An expression that is wrong is found when the
-definition is read; the library is imported then, not when a channel is named.
+An expression that is wrong is found when the definition is read; the library is imported then, not
+when a channel is named. JMESPath has no variables, so what an answer is compared with is a function
+without arguments, as ``key()`` in ``items[?external_id == key()]``: its value is never part of an
+expression's text.
+
+Followed:
+    https://jmespath.org/specification.html
+    https://github.com/jmespath/jmespath.py#custom-functions
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, WithJsonSchema
 
+from segue.contracts.stray_templates import stray_template
 from segue.documents import did_you_mean
 from segue.errors import OutcomeUnknown
 
+_LISTS = frozenset({"map", "not_null", "reverse", "sort", "sort_by", "to_array", "values"})
+_TRUE = {"type": "literal", "value": True, "children": []}
 
-def _expression(expression: str) -> str:
-    """Return a JMESPath expression; raise ValueError that says where it is wrong."""
+Node = Mapping[str, Any]  # of a parsed expression: its type, value and children
+
+
+def _expression(expression: str, values: tuple[str, ...] = ()) -> str:
+    """Return a JMESPath expression; raise ValueError that says where it is wrong.
+
+    ``values`` are the functions without arguments that it may call beside those of JMESPath.
+    """
+    stray = stray_template(expression)
+    if stray is not None:
+        hint = "".join(f"; here it is {value}()" for value in values)
+        raise ValueError(f"{stray}{hint}")
+    functions = [*_functions(), *values]
+    for node in _nodes(_parsed(expression)):
+        if node["type"] != "function_expression":
+            continue
+        name = node["value"]
+        if name not in functions:
+            raise ValueError(f"JMESPath has no function {name!r}{did_you_mean(name, functions)}")
+        if name in values and node["children"]:
+            raise ValueError(f"{name}() takes no arguments")
+    return expression
+
+
+def _parsed(expression: str) -> Node:
     from jmespath.exceptions import JMESPathError
 
     try:
-        tree = _compile(expression).parsed
+        tree: Node = _compile(expression).parsed
     except JMESPathError as error:
         column = getattr(error, "lex_position", 0) + 1
         raise ValueError(
             f"{expression!r} is not a JMESPath expression, at its character {column}; texts stand "
             "in 'quotes', numbers in `backticks` (https://jmespath.org)"
         ) from None
-    functions = _functions()
-    for name in _function_names(tree):
-        if name not in functions:
-            raise ValueError(f"JMESPath has no function {name!r}{did_you_mean(name, functions)}")
-    return expression
+    return tree
 
 
 @lru_cache(maxsize=256)
@@ -48,30 +76,126 @@ def _functions() -> list[str]:
     return sorted(Functions.FUNCTION_TABLE)
 
 
-def _function_names(node: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the names of the functions in a parsed expression."""
-    if node["type"] == "function_expression":
-        yield node["value"]
+def _nodes(node: Node) -> Iterator[Node]:
+    """Yield a node and all below it."""
+    yield node
     for child in node["children"]:
         if isinstance(child, Mapping):
-            yield from _function_names(child)
+            yield from _nodes(child)
 
 
-Expression = Annotated[
-    str, AfterValidator(_expression), WithJsonSchema({"type": "string", "description": "JMESPath"})
-]
+def _of_json(*values: str) -> Any:
+    return Annotated[
+        str,
+        AfterValidator(partial(_expression, values=values)),
+        WithJsonSchema({"type": "string", "description": "JMESPath"}),
+    ]
 
 
-def search(vendor: str, expression: str, answer: Any) -> Any:
-    """Return what an expression finds in an answer; raise OutcomeUnknown where it cannot look."""
+Expression = _of_json()
+KeyExpression = _of_json("key")  # the delivery's
+ContactExpression = _of_json("contact_id")
+
+
+def search(vendor: str, expression: str, answer: Any, **values: str) -> Any:
+    """Return what an expression finds in an answer; raise OutcomeUnknown where it cannot look.
+
+    ``values`` are what functions without arguments give, by their names.
+    """
+    return _search(vendor, expression, _compile(expression), answer, values)
+
+
+def search_unfiltered(vendor: str, expression: str, answer: Any) -> Any:
+    """Return what an expression would find were each condition of its filters true."""
+    from jmespath.parser import ParsedResult
+
+    everything = ParsedResult(expression, _without_conditions(_compile(expression).parsed))
+    return _search(vendor, expression, everything, answer, {})
+
+
+def _search(
+    vendor: str, expression: str, parsed: Any, answer: Any, values: Mapping[str, str]
+) -> Any:
     from jmespath.exceptions import JMESPathError
 
     try:
-        return _compile(expression).search(answer)
+        return parsed.search(answer, options=_options(values))
     except JMESPathError as error:  # its text quotes the answer
         raise OutcomeUnknown(
             f"the answer of {vendor} is not what {expression!r} expects ({type(error).__name__})"
         ) from None
+
+
+def _options(values: Mapping[str, str]) -> Any:
+    import jmespath
+    from jmespath.functions import Functions, signature
+
+    def giving(value: str) -> Any:
+        return signature()(lambda _: value)
+
+    methods = {f"_func_{name}": giving(value) for name, value in values.items()}
+    return jmespath.Options(custom_functions=type("_WithValues", (Functions,), methods)())
+
+
+def _without_conditions(node: Any) -> Any:
+    """Return a parsed expression whose filters let everything through."""
+    if not isinstance(node, Mapping):
+        return node
+    children = [_without_conditions(child) for child in node["children"]]
+    if node["type"] == "filter_projection":
+        children[2] = _TRUE
+    return {**node, "children": children}
+
+
+def why_no_selection(expression: str, value: str) -> str | None:
+    """Return why an expression gives no list, or compares with ``value`` outside of filters."""
+    tree = _parsed(expression)
+    last = _last(tree)
+    is_function = last["type"] == "function_expression"
+    if last["type"] in ("comparator", "not_expression", "index") or (
+        is_function and last["value"] not in _LISTS
+    ):
+        return "gives no list of things"
+    if any(_filters_each_again(node) for node in _nodes(tree)):
+        return "filters each thing of a list again; join conditions with &&, or write | [? … ]"
+    calls = sum(_is_call(node, value) for node in _nodes(tree))
+    in_filters = sum(_is_call(node, value) for node in _nodes_of_conditions(tree))
+    return f"calls {value}() outside of the condition of a filter" if calls > in_filters else None
+
+
+def _filters_each_again(node: Node) -> bool:
+    """Tell whether a filter stands behind a list that is gone through already: x[?a][?b], x[][?a].
+
+    It would look for a list in each thing, and find nothing, whatever is there.
+    """
+    if node["type"] not in ("projection", "filter_projection", "value_projection"):
+        return False
+    behind = node["children"][1]
+    is_filter: bool = behind["type"] == "filter_projection"
+    return is_filter and behind["children"][0]["type"] == "identity"
+
+
+def _last(node: Node) -> Node:
+    """Return the part of an expression that gives its result."""
+    while node["type"] in ("pipe", "subexpression", "index_expression"):
+        node = node["children"][-1]
+    return node
+
+
+def compares_with(expression: str, value: str) -> bool:
+    """Tell whether an expression calls ``value()``."""
+    return any(_is_call(node, value) for node in _nodes(_parsed(expression)))
+
+
+def _is_call(node: Node, name: str) -> bool:
+    return (node["type"], node.get("value")) == ("function_expression", name)
+
+
+def _nodes_of_conditions(tree: Node) -> list[Node]:
+    """Return the nodes within the conditions of filters; those of a filter in a filter once."""
+    filters = [node for node in _nodes(tree) if node["type"] == "filter_projection"]
+    conditions = [node["children"][2] for node in filters]
+    return list({id(node): node for each in conditions for node in _nodes(each)}.values())
 
 
 def is_true(value: Any) -> bool:

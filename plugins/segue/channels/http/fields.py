@@ -16,6 +16,7 @@ from pydantic import AfterValidator, PlainValidator, ValidationInfo, WithJsonSch
 from segue.channels.addressing import is_template
 from segue.contracts.printing import Kind
 from segue.contracts.templates import Line, Template, UrlPath, read_template
+from segue.contracts.typed_values import read_typed_body, read_typed_value
 from segue.documents import Location, ProblemsFound
 from segue.errors import ContactFailure
 
@@ -108,10 +109,6 @@ def none_of(own: Set[str]) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return check
 
 
-def _read_json(value: object, info: ValidationInfo) -> Any:
-    return read_json(value, lambda text, *_: read_template(Kind.TEXT, text, info))
-
-
 def _read_scalar(value: object, info: ValidationInfo) -> Template | int | float | bool:
     if isinstance(value, bool | int | float):
         return value
@@ -153,11 +150,19 @@ def _media_type(text: str) -> str:
     return text
 
 
-Json = Annotated[
-    Any,
-    PlainValidator(_read_json),
-    WithJsonSchema({"description": "any JSON; its texts are Jinja templates (text)"}),
-]
+_ANY_JSON = WithJsonSchema(
+    {
+        "description": "any JSON; its texts are Jinja templates (text), and {number: TEXT}, "
+        "{boolean: TEXT}, {optional: TEXT} and {each: EXPRESSION, give: VALUE} are what they "
+        "become",
+        "examples": [
+            {"amount": {"number": "{{ contact.amount }}"}},
+            {"rows": {"each": "digest.contacts", "give": {"id": "{{ contact.contact_id }}"}}},
+        ],
+    }
+)
+Json = Annotated[Any, PlainValidator(read_typed_value), _ANY_JSON]
+Body = Annotated[Any, PlainValidator(read_typed_body), _ANY_JSON]
 Scalar = Annotated[
     Any,
     PlainValidator(_read_scalar),

@@ -14,27 +14,23 @@ Followed:
 from __future__ import annotations
 
 import json
-import logging
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal, Self
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from urllib.parse import urlencode
 
-from pydantic import (
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Field, model_validator
 
 from segue.channels.addressing import TeamChannel, is_template
-from segue.channels.http.answers import CallRefused, unless_sent, usual_codes
-from segue.channels.http.calls import HttpCalls, open_api
-from segue.channels.http.expressions import Expression, is_true, search
+from segue.channels.http.answers import CallRefused, codes_in, unless_sent, usual_codes
+from segue.channels.http.calls import HttpCalls, is_2xx, open_api
+from segue.channels.http.expressions import KeyExpression, is_true, search
 from segue.channels.http.fields import (
+    Body,
     Headers,
-    Json,
     KeyHeader,
     MediaType,
     RequestPath,
@@ -43,70 +39,32 @@ from segue.channels.http.fields import (
     path_problem,
     text_of,
 )
+from segue.channels.http.look_up import (
+    NAMED_BY_THE_PATH,
+    LookUp,
+    ask,
+    look_up_of,
+    mention_key,
+    trace_of,
+)
+from segue.channels.http.results import Result, receipt_of
 from segue.channels.http.sender import HttpSender
+from segue.channels.http.statuses import DeliveredOn, Refusals
 from segue.channels.look_ups import look_from
 from segue.channels.rates import UNLIMITED, limits_of
-from segue.contracts.channel import Finding, Limit, Receipt, Tried
-from segue.contracts.templates import Template, Text, render
-from segue.documents import Definition, Location, Name, ProblemsFound, format_location
+from segue.contracts.channel import Finding, Limit, PartlyFound, Receipt, Tried
+from segue.contracts.templates import Template, Text
+from segue.documents import Location, Name, ProblemsFound, format_location
 from segue.errors import ContactFailure, OutcomeUnknown, TransientFailure
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from requests import Response
 
-LONGEST_RESULT = 1_000  # characters; the ledger keeps results
-
-_NAMED_BY_THE_PATH = frozenset({404, 410})
-_TRACE = "look_up"
 # what a field's name holds, anywhere or as a word of its own, that reaches a person
 _ADDRESS_PARTS = ("email", "phone", "mobile", "whatsapp", "msisdn", "address", "telegram")
 _ADDRESS_WORDS = frozenset(
     {"mail", "tel", "cell", "sms", "fax", "device", "push", "token", "chat", "handle"}
 )
-
-
-class LookUp(Definition):
-    """How to ask the API whether it has a delivery; only ``key`` is known in its templates."""
-
-    path: RequestPath
-    query: dict[str, Scalar] = Field(default_factory=dict)
-    found: Expression
-    results: dict[Name, Expression] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _ask_for_the_key(self) -> Self:
-        templates: dict[Location, Template] = {("path",): self.path} | {
-            ("query", name): item for name, item in self.query.items() if isinstance(item, Template)
-        }
-        references = {
-            location: {ref[0] for ref in item.references()} for location, item in templates.items()
-        }
-        problems: list[tuple[Location, str]] = [
-            (
-                location,
-                f"found {', '.join(sorted(names - {'key'}))}; allowed: key, all that is kept",
-            )
-            for location, names in references.items()
-            if names - {"key"}
-        ]
-        if not _mention_key(templates.values()):
-            problems.append(((), "asks for no delivery: say {{ key }} in its path or query"))
-        if problems:
-            raise ProblemsFound(problems)
-        return self
-
-    def source_text(self) -> str:
-        """Return it as JSON, for the ledger."""
-        return json.dumps(
-            {
-                "path": self.path.source,
-                "query": {
-                    name: item.source if isinstance(item, Template) else item
-                    for name, item in self.query.items()
-                },
-                "found": self.found,
-                "results": self.results,
-            }
-        )
 
 
 class HttpRequest(TeamChannel):
@@ -131,14 +89,18 @@ class HttpRequest(TeamChannel):
     method: Literal["POST", "GET", "PUT", "PATCH", "DELETE"] = "POST"
     path: RequestPath
     query: dict[str, Scalar] = Field(default_factory=dict)
-    json_body: Annotated[Json, Field(alias="json")] = None
+    json_body: Annotated[Body, Field(alias="json")] = None
     form: dict[str, Scalar] | None = None
     text: Text | None = None
     content_type: MediaType | None = None
     headers: Headers = Field(default_factory=dict)
     idempotency_header: KeyHeader | None = "Idempotency-Key"
-    success: Expression | None = None
-    results: dict[Name, Expression] = Field(default_factory=dict)
+    success: KeyExpression | None = None
+    delivered_on: DeliveredOn = Field(
+        default_factory=dict, description="Refusals that say that it is there already"
+    )
+    of_the_contact: Refusals = Field((), description="Refusals that are of this contact alone")
+    results: dict[Name, Result] = Field(default_factory=dict)
     look_up: LookUp | None = None
     check: RequestPath | None = None
 
@@ -148,6 +110,7 @@ class HttpRequest(TeamChannel):
             *_audience_problems(self),
             *_body_problems(self),
             *_header_problems(self),
+            *_status_problems(self),
             *_look_up_problems(self),
         ]
         if self.check is not None and is_template(self.check):
@@ -185,7 +148,7 @@ class HttpRequest(TeamChannel):
 
     def trace(self, message: Mapping[str, Any]) -> dict[str, str]:
         """Return the look-up as it is written now; there is no contact text in it."""
-        return {_TRACE: self.look_up.source_text()} if self.look_up else {}
+        return trace_of(self.look_up)
 
 
 class HttpRequests(HttpSender):
@@ -199,13 +162,13 @@ class HttpRequests(HttpSender):
         """Make one call."""
         request = _request_of(self._channel, message, key)
         try:
-            return self._receipt(self._call(request))
+            return self._receipt(self._call(request, key), key)
         except OutcomeUnknown as error:
             if self._channel.method == "GET":  # it changes nothing, so it may be repeated
                 raise TransientFailure(str(error)) from None
             raise
         except CallRefused as error:
-            if any("idempoten" in code.lower() for code in error.codes):
+            if _is_of_the_key(error.codes):
                 raise OutcomeUnknown(
                     f"{error}: it has had this delivery's key in another request: look for {key}"
                 ) from None
@@ -216,8 +179,18 @@ class HttpRequests(HttpSender):
     ) -> Mapping[str, Receipt]:
         """Look each delivery up as its action said when it was sent, in one call each."""
         look_from(since)
-        receipts = {key: self._look_up(_look_up_of(trace), key) for key, trace in traces.items()}
-        return {key: receipt for key, receipt in receipts.items() if receipt}
+        receipts: dict[str, Receipt] = {}
+        doubt: OutcomeUnknown | None = None
+        for key, trace in traces.items():
+            try:
+                receipt = ask(self._calls, look_up_of(trace), key)
+            except OutcomeUnknown as error:
+                doubt = error
+            else:
+                receipts |= {key: receipt} if receipt else {}
+        if doubt is not None:
+            raise PartlyFound(str(doubt), receipts) from None
+        return receipts
 
     def check(self, needs: Set[str]) -> Finding:
         """GET each path that an action gives for it; any answer of success will do."""
@@ -228,51 +201,60 @@ class HttpRequests(HttpSender):
         state = "an access token was given" if self._calls.authorize() else "it is defined"
         return Finding(Tried.UNTRIED, f"{state}; give a path in `check` to try it")
 
-    def _call(self, request: _Request) -> Any:
-        """Return the answer's JSON, or None where nobody reads it."""
+    def _call(self, request: _Request, key: str) -> Response:
+        """Return an answer that is a success; raise what any other stands for."""
         channel = self._channel
-        response = self._calls.call(
+        named = NAMED_BY_THE_PATH if is_template(channel.path) else ()
+        return self._calls.call(
             channel.method,
             request.path,
             query=request.query,
             headers=request.headers,
             body=request.body,
             codes=request.codes_of,
-            of_the_contact=_NAMED_BY_THE_PATH if is_template(channel.path) else (),
+            of_the_contact={*channel.of_the_contact, *named},
+            is_success=partial(self._is_success, request, key),
         )
-        if not (channel.success or channel.results):
-            return None
+
+    def _is_success(self, request: _Request, key: str, response: Response) -> bool:
+        """Tell whether an answer is a 2xx, or a refusal that says that it is there already."""
+        status, conditions = response.status_code, self._channel.delivered_on
+        if is_2xx(response):
+            return True
+        if status not in conditions or _is_of_the_key(codes_in(response, request.codes_of)):
+            return False
+        condition = conditions[status]
+        if condition is None:
+            return True
         try:
-            return response.json()
-        except (ValueError, RecursionError):
-            raise OutcomeUnknown(
-                f"{self._calls.vendor} answered {response.status_code} with what is not JSON"
-            ) from None
+            return is_true(search(self._calls.vendor, condition, response.json(), key=key))
+        except (ValueError, RecursionError, OutcomeUnknown):  # it is another refusal, then
+            return False
 
-    def _receipt(self, answer: Any) -> Receipt:
+    def _receipt(self, response: Response, key: str) -> Receipt:
         channel, vendor = self._channel, self._calls.vendor
-        if channel.success and not is_true(search(vendor, channel.success, answer)):
+        answer = self._answer(response)
+        condition = channel.success if is_2xx(response) else None
+        if condition and not is_true(search(vendor, condition, answer, key=key)):
             raise ContactFailure(f"{vendor} accepted the call, but its answer is no `success`")
-        return _receipt_of(vendor, channel.results, answer)
+        return receipt_of(vendor, channel.results, answer, response.headers)
 
-    def _look_up(self, look_up: LookUp, key: str) -> Receipt | None:
-        """Return the receipt of a delivery that the API has; None where it surely has not."""
-        vendor = self._calls.vendor
+    def _answer(self, response: Response) -> Any:
+        """Return the answer's JSON; None where it has none, and nothing depends on that.
 
-        def read(answer: Any, has_next_page: bool) -> Receipt | None:
-            match = search(vendor, look_up.found, answer)
-            if match is True:
-                return _receipt_of(vendor, look_up.results, answer)
-            if match is not False:
-                raise ValueError("neither yes nor no")
-            if has_next_page:
-                raise ValueError("it may be on another page")
+        An API that takes what it is sent may say nothing more: 202 with no body is an acceptance.
+        """
+        channel = self._channel
+        is_judged = channel.success and is_2xx(response)
+        is_asked = channel.method == "GET" and response.content
+        try:
+            return response.json() if channel.success or channel.results else None
+        except (ValueError, RecursionError):
+            if is_judged or is_asked:
+                raise OutcomeUnknown(
+                    f"{self._calls.vendor} answered {response.status_code} with what is not JSON"
+                ) from None
             return None
-
-        path = render(look_up.path, {"key": key})
-        query = _texts({name: _value_for(item, key) for name, item in look_up.query.items()})
-        cannot_tell = _NAMED_BY_THE_PATH if is_template(look_up.path) else ()
-        return self._calls.ask(path, query, read=read, cannot_tell=cannot_tell)
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +271,11 @@ class _Request:
         request_text = " ".join([self.path, *self.query.values(), *map(str, self.headers.values())])
         request_text += (self.body or b"").decode("utf-8", "replace")
         return unless_sent(usual_codes, request_text)(answer)
+
+
+def _is_of_the_key(codes: Sequence[str]) -> bool:
+    """Tell whether a refusal is about a key that the API has had in another request."""
+    return any("idempoten" in code.lower() for code in codes)
 
 
 def _request_of(channel: HttpRequest, message: Mapping[str, Any], key: str) -> _Request:
@@ -323,35 +310,6 @@ def _body_of(channel: HttpRequest, message: Mapping[str, Any]) -> tuple[bytes | 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:
     return {name: text_of(value) for name, value in values.items()}
-
-
-def _value_for(value: Any, key: str) -> Any:
-    return render(value, {"key": key}) if isinstance(value, Template) else value
-
-
-def _receipt_of(vendor: str, expressions: Mapping[str, str], answer: Any) -> Receipt:
-    values = {name: search(vendor, expression, answer) for name, expression in expressions.items()}
-    results = {name: text for name, value in values.items() if (text := _result(name, value))}
-    return Receipt(results.get("id"), results.get("url"), results)
-
-
-def _result(name: str, value: Any) -> str | None:
-    """Return a result as text; None where it is not one that the ledger can keep."""
-    text = value if isinstance(value, str) else json.dumps(value)
-    if isinstance(value, str | int | float) and len(text) <= LONGEST_RESULT:
-        return text
-    log.warning("the result %r is not a short text or a number in the answer; left out", name)
-    return None
-
-
-def _look_up_of(trace: Mapping[str, str]) -> LookUp:
-    """Return the look-up that was written when a call was made."""
-    if _TRACE not in trace:
-        raise OutcomeUnknown("the action had no `look_up` when the call was made")
-    try:
-        return LookUp.model_validate(json.loads(trace[_TRACE]))
-    except (ValidationError, ValueError):
-        raise OutcomeUnknown("the `look_up` recorded with the call cannot be read") from None
 
 
 def _audience_problems(channel: HttpRequest) -> Iterator[tuple[Location, str]]:
@@ -414,11 +372,13 @@ def _look_up_problems(channel: HttpRequest) -> Iterator[tuple[Location, str]]:
     if channel.method == "GET":
         yield ("look_up",), "a GET changes nothing, and is repeated where its answer was lost"
     request = [template for location, template in channel.templates() if location[0] != "look_up"]
-    if channel.idempotency_header is None and not _mention_key(request):
+    if channel.idempotency_header is None and not mention_key(request):
         yield ("look_up",), "finds nothing: no part of the request carries {{ key }}"
     for name in sorted(set(channel.results) - set(look_up.results)):
         yield ("look_up", "results"), f"lacks {name!r}, which `results` has"
 
 
-def _mention_key(templates: Iterable[Template]) -> bool:
-    return any(("key",) in set(template.references()) for template in templates)
+def _status_problems(channel: HttpRequest) -> Iterator[tuple[Location, str]]:
+    for index, status in enumerate(channel.of_the_contact):
+        if status in channel.delivered_on:
+            yield ("of_the_contact", index), f"{status} stands in delivered_on, too"

@@ -1,8 +1,8 @@
 """An API of nobody in particular: it takes any request, keeps it, and can be asked for it.
 
 Every path is a collection: ``POST /contacts/c-1/notes`` creates a thing in it, ``GET`` lists its
-things. A query filters by what the body gave at its top level, or by ``idempotency_key``. PUT,
-PATCH and DELETE are taken at any path.
+things, each with what its body gave at its top level. A query filters by that, or by
+``idempotency_key``. PUT, PATCH and DELETE are taken at any path.
 
 Authentication is ``Authorization: Bearer`` or basic, with the same secret. A body that says it is
 JSON must be JSON. By convention there is nothing at a path with a segment that begins with
@@ -88,7 +88,7 @@ def _list(call: Call, path: str) -> Response:
         if thing["collection"] == path
         and all(thing["fields"].get(name) == value for name, value in call.query.items())
     ]
-    return json_answer({"items": [_shown(thing) for thing in things]})
+    return json_answer({"items": [{**thing["fields"], **_shown(thing)} for thing in things]})
 
 
 def _take(call: Call, path: str) -> Response:
