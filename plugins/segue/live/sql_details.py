@@ -3,12 +3,18 @@
 Any connection does whose hook is a ``DbApiHook`` (PostgreSQL, MySQL, Snowflake, BigQuery …). The
 contacts' ids are bound parameters, never part of the query's text. Which error means what is
 PEP 249's (https://peps.python.org/pep-0249/#exceptions): DataError is of a value, hence of a
-contact; OperationalError and InterfaceError may pass; all others are of the query.
+contact; OperationalError and InterfaceError may pass; all others are of the query. BigQuery's are
+of google.api_core instead (https://googleapis.dev/python/google-api-core/latest/exceptions.html),
+and have an HTTP status for a code.
+
+Ids are compared exactly, as Segue does everywhere. Many a database does not, by default MySQL and
+SQL Server: to them ``CID_abc`` and ``CID_ABC`` are the same. So a row is of the contact whose id it
+has in the column ``contact_id``; a query without that column is tried with other capitals, once.
 """
 
 from __future__ import annotations
 
-import re
+import logging
 from collections.abc import Collection, Mapping, Sequence, Set
 from contextlib import suppress
 from typing import Annotated, Any, ClassVar
@@ -20,14 +26,13 @@ from segue.contracts.channel import Finding, Tried
 from segue.contracts.live_source import Answer, FoundByName, LiveReader, LiveSource
 from segue.documents import did_you_mean
 from segue.errors import ConnectionFailure, ContactFailure, TransientFailure
+from segue.live.placeholders import MANY, PARAMETER, bound, style_of
+
+log = logging.getLogger(__name__)
 
 AT_ONCE = 500  # contacts of one query with :contact_ids
 
-_ONE, _MANY = "contact_id", "contact_ids"
-# texts, quoted names and comments are left alone; a cast such as ::date is no parameter
-_PARAMETER = re.compile(
-    r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/|(?<![:\w]):(contact_ids?)\b", re.DOTALL
-)
+_ONE = "contact_id"
 _PEP_249 = (
     *("DataError", "OperationalError", "InterfaceError", "IntegrityError", "InternalError"),
     *("ProgrammingError", "NotSupportedError", "DatabaseError", "Error"),
@@ -49,7 +54,7 @@ def _query(query: str) -> str:
 
 
 def _parameters(query: str) -> set[str]:
-    return {match[1] for match in _PARAMETER.finditer(query) if match[1]}
+    return {match[1] for match in PARAMETER.finditer(query) if match[1]}
 
 
 Query = Annotated[str, AfterValidator(_query)]
@@ -73,7 +78,7 @@ class SqlDetails(LiveSource):
     @property
     def at_once(self) -> int:
         """Many where the query takes many."""
-        return AT_ONCE if _MANY in _parameters(self.query) else 1
+        return AT_ONCE if MANY in _parameters(self.query) else 1
 
     @property
     def provides(self) -> Collection[str]:
@@ -100,8 +105,9 @@ class SqlReader(LiveReader):
     def __init__(self, source: SqlDetails, hook: Any) -> None:
         self._source = source
         self._many = source.at_once > 1
-        self._placeholder = str(hook.placeholder)
         self._connection = use_connection(source.connection, lambda: self._connect(hook))
+        self._style = style_of(hook, self._connection)
+        self._is_exact = False  # once the database is seen to tell capitals apart
 
     def __exit__(self, *exc: object) -> None:
         self._connection.close()
@@ -117,6 +123,8 @@ class SqlReader(LiveReader):
             half = len(ids) // 2
             parts = [{key: contacts[key] for key in part} for part in (ids[:half], ids[half:])]
             return {key: answer for part in parts for key, answer in self.look_up(part).items()}
+        if not self._many and _ONE not in names:
+            self._require_exact_comparison(ids[0], rows)
         return self._answers(ids, names, rows)
 
     def check(self, needs: Set[str]) -> Finding:
@@ -142,7 +150,7 @@ class SqlReader(LiveReader):
 
     def _rows(self, ids: Sequence[str]) -> tuple[list[str], list[Sequence[Any]]]:
         """Return the names of the columns and the rows; raise ContactFailure for a bad value."""
-        query, parameters = bound(self._source.query, ids, self._placeholder)
+        query, parameters = bound(self._source.query, ids, self._style)
         cursor = self._connection.cursor()
         try:
             cursor.execute(query, parameters)
@@ -153,12 +161,30 @@ class SqlReader(LiveReader):
         finally:
             cursor.close()
 
+    def _require_exact_comparison(self, contact: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Raise ConnectionFailure where ids that differ in capitals are the same to the database.
+
+        It is, where the same row comes for the id of a contact and for that in other capitals.
+        """
+        other = contact.swapcase()
+        if self._is_exact or not rows or other == contact:
+            return
+        rows_of_other: Sequence[Sequence[Any]] = ()
+        with suppress(ContactFailure):  # it can be no id
+            _, rows_of_other = self._rows([other])
+        if [tuple(row) for row in rows] == [tuple(row) for row in rows_of_other]:
+            raise ConnectionFailure(
+                f"the database of {self._source.connection!r} takes ids for the same that differ "
+                f"in capitals; let the query give a column {_ONE}, which is compared exactly"
+            )
+        self._is_exact = True
+
     def _failure(self, error: Exception) -> Exception:
         """Return what a driver's error stands for; its text may quote what is in the tables."""
         kind, words = _kind(error), _class_and_code(error)
         where = f"the database of {self._source.connection!r}"
         if kind is None:
-            return error
+            return _failure_by_status(error, where)
         if kind == "DataError":
             return ContactFailure(f"{where} cannot take a value: {words}")
         if kind in _MAY_PASS and getattr(error, "sqlite_errorname", "") != "SQLITE_ERROR":
@@ -168,7 +194,7 @@ class SqlReader(LiveReader):
     def _answers(
         self, ids: Sequence[str], names: Sequence[str], rows: Sequence[Sequence[Any]]
     ) -> dict[str, Answer]:
-        own = None if not self._many else self._column(_ONE, names)
+        own = self._column(_ONE, names) if self._many or _ONE in names else None
         columns = {
             name: self._column(column, names) for name, column in self._source.fields.items()
         }
@@ -179,6 +205,8 @@ class SqlReader(LiveReader):
                 answers[contact] = ContactFailure("the query gives more than one row")
             else:
                 answers[contact] = {name: row[index] for name, index in columns.items()}
+        if not answers.keys() <= set(ids):
+            log.warning("%s gives rows of ids that were not asked for", self._source.connection)
         return {contact: answers[contact] for contact in ids if contact in answers}
 
     def _column(self, name: str, names: Sequence[str]) -> int:
@@ -192,28 +220,15 @@ class SqlReader(LiveReader):
         return names.index(name.lower())
 
 
-def bound(query: str, ids: Sequence[str], placeholder: str) -> tuple[str, tuple[str, ...]]:
-    """Return the query as a driver takes it, and its parameters in order."""
-    parameters: list[str] = []
-
-    def placeholders(match: re.Match[str]) -> str:
-        if not match[1]:
-            return _escape(match[0], placeholder)
-        values = ids if match[1] == _MANY else ids[:1]
-        parameters.extend(values)
-        return ", ".join([placeholder] * len(values))
-
-    parts, end = [], 0
-    for match in _PARAMETER.finditer(query):
-        parts += [_escape(query[end : match.start()], placeholder), placeholders(match)]
-        end = match.end()
-    parts.append(_escape(query[end:], placeholder))
-    return "".join(parts), tuple(parameters)
-
-
-def _escape(text: str, placeholder: str) -> str:
-    """Double the per cent signs where the driver's placeholder begins with one."""
-    return text.replace("%", "%%") if placeholder.startswith("%") else text
+def _failure_by_status(error: Exception, where: str) -> Exception:
+    """Return what an error with an HTTP status stands for; any other as it is."""
+    statuses = (getattr(error, name, None) for name in ("code", "status_code"))
+    status = next((int(each) for each in statuses if isinstance(each, int)), 0)
+    if status < 400:
+        return error
+    if status >= 500 or status in (408, 429):
+        return TransientFailure(f"{where} did not answer: {status}")
+    return ConnectionFailure(f"{where} refuses the query of the look-up: {status}")
 
 
 def _kind(error: Exception) -> str | None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 import uuid
 from contextlib import closing
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from http import HTTPStatus
+from types import ModuleType
 from typing import Any, ClassVar
 
 import pytest
@@ -19,8 +22,9 @@ from segue.contacts.live_look_up import Desk, look_up
 from segue.contracts.live_source import BUILT_IN, LiveReader, LiveSource, source_class
 from segue.errors import ConnectionFailure, ContactFailure, TransientFailure
 from segue.live.http_details import HttpDetails
+from segue.live.placeholders import bound, style_of
 from segue.live.qualtrics_details import standard_details
-from segue.live.sql_details import SqlDetails, SqlReader, bound
+from segue.live.sql_details import SqlDetails, SqlReader
 from segue.sandbox.vendors import qualtrics_api
 from tests.unit.conftest import POSTGRESQL, _postgresql
 from tests.unit.live.world import at_qualtrics
@@ -83,6 +87,37 @@ def test_who_is_not_in_the_answer_is_not_there(api, ledger):
     answers = asked(source, {ada: {"row": 0}, "b": {"row": 9}}, ledger)
 
     assert list(answers) == [ada]
+
+
+def test_anothers_details_are_not_taken_for_a_contacts(api, ledger):
+    """An API that ignores a parameter lists everybody."""
+    ada, bob = at_qualtrics(api, firstName="Ada"), at_qualtrics(api, firstName="Bob")
+    source = http(
+        path=CONTACTS,
+        query={"ignored": "{{ contact.contact_id }}"},
+        result="result.elements[?contactId == contact_id()] | [0]",
+    )
+    contacts = {each: {"contact_id": each} for each in (ada, bob, "CID_0' || `true`")}
+    answers = asked(source, contacts, ledger)
+
+    assert {each: answer["first_name"] for each, answer in answers.items()} == {
+        ada: "Ada",
+        bob: "Bob",
+    }
+
+
+@pytest.mark.parametrize(
+    ("fields", "count"),
+    [
+        ({}, 0),
+        (BY_ROW, 1),
+        ({**BY_ROW, "result": "result.elements[?contactId == contact_id()]"}, 0),
+    ],
+)
+def test_a_query_that_is_trusted_is_remarked_on(fields, count):
+    remarks = list(http(**fields).remarks())
+    assert len(remarks) == count
+    assert all(place == ("query",) and "contact_id()" in words for place, words in remarks)
 
 
 def test_one_refused_contact_is_its_own_failure(api, ledger):
@@ -292,21 +327,26 @@ def test_a_database_that_is_not_there_is_named(ledger, set_connection, no_pause)
 
 
 @pytest.fixture
-def sqlite_hook(tmp_path):
-    """A hook over SQLite, whose driver names parameters otherwise; its provider is not here."""
-    from airflow.providers.common.sql.hooks.sql import DbApiHook
-
+def crm(tmp_path):
+    """The rows in a file of SQLite."""
     path = tmp_path / "crm.db"
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("CREATE TABLE crm (id, name, orders, since, opted_out)")
         connection.executemany("INSERT INTO crm VALUES (?, ?, ?, ?, ?)", ROWS)
+    return path
+
+
+@pytest.fixture
+def sqlite_hook(crm):
+    """A hook over SQLite, whose driver names parameters otherwise; its provider is not here."""
+    from airflow.providers.common.sql.hooks.sql import DbApiHook
 
     class SqliteHook(DbApiHook):
         conn_name_attr = "sqlite_conn_id"
         placeholder = "?"
 
         def get_conn(self):
-            return sqlite3.connect(path)
+            return sqlite3.connect(crm)
 
     return SqliteHook()
 
@@ -359,7 +399,205 @@ def test_another_drivers_placeholders(sqlite_hook, query):
     ],
 )
 def test_ids_are_bound(query, written, parameters):
-    assert bound(query, ["a", "b"], "%s") == (written, parameters)
+    assert bound(query, ["a", "b"], "format") == (written, parameters)
+
+
+@pytest.mark.parametrize(
+    ("style", "written", "parameters"),
+    [
+        ("qmark", "x LIKE '5%' AND id IN (?, ?)", ("a", "b")),
+        ("numeric", "x LIKE '5%' AND id IN (:1, :2)", ("a", "b")),
+        (
+            "named",
+            "x LIKE '5%' AND id IN (:segue_1, :segue_2)",
+            {"segue_1": "a", "segue_2": "b"},
+        ),
+        ("format", "x LIKE '5%%' AND id IN (%s, %s)", ("a", "b")),
+        (
+            "pyformat",
+            "x LIKE '5%%' AND id IN (%(segue_1)s, %(segue_2)s)",
+            {"segue_1": "a", "segue_2": "b"},
+        ),
+    ],
+)
+def test_every_style_of_parameters_is_written(style, written, parameters):
+    """Of PEP 249: Oracle and Databricks take names, ODBC question marks, BigQuery a mapping."""
+    assert bound("x LIKE '5%' AND id IN (:contact_ids)", ["a", "b"], style) == (written, parameters)
+
+
+class Hook:
+    """A hook as far as it says how its driver takes parameters."""
+
+    def __init__(self, placeholder: str = "%s") -> None:
+        self.placeholder = placeholder
+
+
+def connection_of(module: str) -> object:
+    """Return a connection as a driver's module would have it."""
+    return type("Connection", (), {"__module__": module})()
+
+
+@pytest.mark.parametrize(
+    ("module", "paramstyle"),
+    [
+        ("oracledb.connection", "named"),
+        ("pyodbc", "qmark"),
+        ("databricks.sql.client", "named"),
+        ("MySQLdb.connections", "format"),
+        ("snowflake.connector.connection", "pyformat"),
+    ],
+)
+def test_the_driver_says_how_it_takes_parameters(monkeypatch, module: str, paramstyle: str):
+    """Airflow's hooks say ``%s`` of all of these."""
+    package = module.rpartition(".")[0] or module
+    driver = ModuleType(package)
+    driver.paramstyle = paramstyle
+    monkeypatch.setitem(sys.modules, package, driver)
+    assert style_of(Hook(), connection_of(module)) == paramstyle
+
+
+def test_where_no_driver_says_so_the_hook_does():
+    """BigQuery's connection is Airflow's own; it takes a mapping, as pyformat has it."""
+    assert style_of(Hook(), connection_of("airflow.nowhere")) == "pyformat"
+    assert style_of(Hook("?"), connection_of("airflow.nowhere")) == "qmark"
+
+
+def test_what_the_driver_says_goes_before_the_hook():
+    with closing(sqlite3.connect(":memory:")) as connection:
+        assert style_of(Hook("%s"), connection) == "qmark"
+
+
+class Warehouse:
+    """A connection as BigQuery's: parameters are a mapping, errors have a status."""
+
+    def __init__(self, path, error: Exception | None = None) -> None:
+        self._inner, self._error = sqlite3.connect(path), error
+
+    def cursor(self):
+        return self
+
+    def close(self) -> None:
+        pass
+
+    def execute(self, query: str, parameters: dict[str, str]) -> None:
+        if self._error is not None:
+            raise self._error
+        quoted = {name: "'" + value.replace("'", "''") + "'" for name, value in parameters.items()}
+        self._rows = self._inner.execute(query % quoted)
+
+    @property
+    def description(self):
+        return self._rows.description
+
+    def fetchall(self):
+        return self._rows.fetchall()
+
+
+class WarehouseHook(Hook):
+    supports_autocommit = False
+
+    def __init__(self, *connection) -> None:
+        super().__init__()
+        self._connection = connection
+
+    def get_conn(self):
+        return Warehouse(*self._connection)
+
+
+@pytest.mark.parametrize("query", [ONE, MANY])
+def test_a_warehouse_that_wants_a_mapping_is_given_one(crm, query):
+    reader = SqlReader(sql(query + " AND name NOT LIKE '%z'"), WarehouseHook(crm))
+    answers: dict[str, Any] = {}
+    for contacts in [["a", "o'b"]] if query is MANY else [["a"], ["o'b"]]:
+        answers |= reader.look_up({key: {} for key in contacts})
+    assert {key: answer["first_name"] for key, answer in answers.items()} == {
+        "a": "Ann",
+        "o'b": "O'B",
+    }
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "words"),
+    [
+        (HTTPStatus.BAD_REQUEST, ConnectionFailure, "refuses the query of the look-up: 400"),
+        (HTTPStatus.FORBIDDEN, ConnectionFailure, "refuses"),
+        (HTTPStatus.TOO_MANY_REQUESTS, TransientFailure, "did not answer: 429"),
+        (HTTPStatus.SERVICE_UNAVAILABLE, TransientFailure, "did not answer: 503"),
+    ],
+)
+def test_an_error_with_a_status_is_told_by_it(crm, code, error, words):
+    """Its text may quote what is in the tables."""
+    trouble = type("GoogleAPICallError", (Exception,), {"code": code})("secret of a contact")
+    with pytest.raises(error, match=words) as raised:
+        SqlReader(sql(), WarehouseHook(crm, trouble)).look_up({"a": {}})
+    assert "secret" not in str(raised.value)
+
+
+# Capitals
+
+WITH_ID = ONE.replace("SELECT", "SELECT id AS contact_id,")
+
+
+def crm_of(tmp_path, collation: str, *ids: str):
+    """Return a hook over ids that are compared by a collation."""
+    path = tmp_path / f"{collation}.db"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            f"CREATE TABLE crm (id TEXT COLLATE {collation}, name, orders, since, opted_out)"
+        )
+        rows = [(each, f"the name of {each}", 1, None, False) for each in ids]
+        connection.executemany("INSERT INTO crm VALUES (?, ?, ?, ?, ?)", rows)
+
+    class PathHook(Hook):
+        supports_autocommit = False
+
+        def get_conn(self):
+            return sqlite3.connect(path)
+
+    return PathHook()
+
+
+def names_of(query: str, hook, *contacts: str) -> dict[str, str]:
+    reader = SqlReader(sql(query), hook)
+    parts = [contacts] if query is MANY else [[contact] for contact in contacts]
+    answers: dict[str, Any] = {}
+    for part in parts:
+        answers |= reader.look_up({key: {} for key in part})
+    return {contact: answer["first_name"] for contact, answer in answers.items()}
+
+
+@pytest.mark.parametrize("query", [WITH_ID, MANY])
+def test_anothers_row_is_not_given_to_a_contact_whose_id_differs_in_capitals(
+    tmp_path, query, caplog
+):
+    """To the database they are the same, by default at MySQL and SQL Server."""
+    hook = crm_of(tmp_path, "NOCASE", "CID_ABC", "CID_xyz")
+    assert names_of(query, hook, "CID_abc", "CID_xyz") == {"CID_xyz": "the name of CID_xyz"}
+    assert "gives rows of ids that were not asked for" in caplog.text
+    assert "CID_ABC" not in caplog.text
+
+
+@pytest.mark.parametrize("query", [WITH_ID, MANY])
+def test_of_two_that_differ_in_capitals_each_has_its_own_row(tmp_path, query):
+    hook = crm_of(tmp_path, "NOCASE", "CID_ABC", "CID_abc")
+    expected = {each: f"the name of {each}" for each in ("CID_ABC", "CID_abc")}
+    assert names_of(query, hook, "CID_abc", "CID_ABC") == expected
+
+
+@pytest.mark.parametrize("contact", ["CID_abc", "CID_ABC"])
+def test_a_query_that_gives_no_id_must_be_of_a_database_that_tells_capitals_apart(
+    tmp_path, contact
+):
+    hook = crm_of(tmp_path, "NOCASE", "CID_ABC")
+    with pytest.raises(ConnectionFailure, match="let the query give a column contact_id") as raised:
+        names_of(ONE, hook, contact)
+    assert "CID" not in str(raised.value)
+
+
+def test_such_a_database_is_asked_twice_for_the_first_contact_alone(tmp_path):
+    hook = crm_of(tmp_path, "BINARY", "a", "A", "7", "b")
+    expected = {each: f"the name of {each}" for each in ("7", "a", "A", "b")}
+    assert names_of(ONE, hook, "7", "nobody", "a", "A", "b") == expected
 
 
 @pytest.mark.parametrize(
