@@ -119,7 +119,7 @@ def test_a_look_up_and_a_live_source_have_them_too(connect):
     secrets = {"query": {"key": SECRET}, "path": "/secret-path", "body": {"k": "secret-body"}}
     askable = action(
         json={"id": "{{ key }}"},
-        look_up={"path": "/notes/{{ key }}", "found": f"items[0].id == '{KEY}'"},
+        look_up={"path": "/notes/{{ key }}", "found": "items[?id == key()]"},
     )
     source = HttpDetails.model_validate(
         {"connection": "pager", "path": "/c/{{ contact.contact_id }}", "fields": {"id": "id"}}
@@ -207,7 +207,7 @@ def test_no_secret_is_in_a_message_a_trace_a_result_or_an_error(connect, caplog)
         results={"id": "echo", "url": "url", "other": "id"},
         look_up={
             "path": "/n/{{ key }}",
-            "found": f"key == '{KEY}'",
+            "found": "[@][?key == key()]",
             "results": {"id": "echo", "url": "url", "other": "id"},
         },
     )
