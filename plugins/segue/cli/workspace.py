@@ -25,7 +25,7 @@ from segue.directory.snapshots import (
     usable_snapshots,
 )
 from segue.durations import EARLIEST, parse_duration
-from segue.errors import DataError, LedgerError, SettingsError, SnapshotMissing
+from segue.errors import DataError, LedgerError, NotSetUp, SettingsError, SnapshotMissing
 from segue.settings import Settings
 from segue.workflows.catalog import Catalog
 
@@ -80,6 +80,8 @@ class Workspace:
                 return {}
             with _opened(url, self.settings) as ledger:
                 return ledger.people.quarantined(directory.directory)
+        except NotSetUp:
+            return {}
         except (LedgerError, SettingsError) as error:
             note(f"whether snapshots are quarantined is not known: {error}")
             return {}

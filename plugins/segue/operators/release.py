@@ -7,7 +7,7 @@ door, one task per workflow and action.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from segue.workflows.definition import Notice
 
+# of what may be done again: an API server that is not up yet is nobody's alarm
+_RETRIED: dict[str, Any] = {"retries": 2, "retry_delay": timedelta(minutes=1)}
 _UPGRADE = "upgrade_ledger"  # a parameter of segue_housekeeping
 _LABEL = "{{ task.work['workflow'] }} {{ task.work['action'] }}"
 
@@ -32,6 +34,9 @@ class FindWork(BaseOperator):
     """Carry out what people requested and free expired claims; return what is to be resumed."""
 
     ui_color = "#fde8c8"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{**_RETRIED, **kwargs})
 
     @shown_plainly
     @waits_for_set_up
@@ -71,6 +76,9 @@ class KeepHouse(BaseOperator):
     """Delete what is older than the settings say; bring the ledger up to date where asked to."""
 
     ui_color = "#e2f0d9"
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{**_RETRIED, **kwargs})
 
     @shown_plainly
     def execute(self, context: Context) -> dict[str, int]:

@@ -18,6 +18,7 @@ from airflow.sdk.exceptions import (
 )
 from sqlalchemy import URL, text, update
 
+from segue.dag_builder import housekeeping_dag, release_dag
 from segue.ledger import Ledger
 from segue.ledger.engine import open_engine, upgrade
 from segue.ledger.facts import Run, Wishes
@@ -440,3 +441,10 @@ def test_an_upgrade_that_is_asked_for_and_cannot_be_is_not_passed_over(bare, mon
 def test_a_misspelt_wish_for_an_upgrade_is_told(bare):
     with pytest.raises(AirflowFailException, match=r"'upgrade'; allowed: upgrade_ledger"):
         own_task(KeepHouse, {"upgrade": True})
+
+
+def test_a_task_that_airflow_could_not_start_is_tried_again_before_it_is_an_alarm():
+    """What may be done again; what is due is tried by the next run, a test message never twice."""
+    tasks = {**housekeeping_dag().task_dict, **release_dag().task_dict}
+    retries = {name: task.retries for name, task in tasks.items()}
+    assert retries == {"keep_house": 2, "find_work": 2, "resume": 0, "try_out": 0}

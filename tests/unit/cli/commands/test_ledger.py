@@ -7,6 +7,7 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from segue.ledger import Ledger
 from segue.ledger.delivery_keys import message_key
@@ -146,6 +147,22 @@ def test_an_unknown_workflow_is_an_error_with_the_nearest(segue, ledger):
     answer = segue("deliveries", "--workflow", "welcom")
     assert answer.code == 2
     assert "there is no workflow 'welcom'; allowed: welcome; did you mean" in answer.err
+
+
+@pytest.mark.postgres
+def test_a_database_without_tables_has_nothing_quarantined_and_needs_no_word(
+    segue, home, monkeypatch, new_database
+):
+    """Definitions and data are looked at before the ledger is made."""
+    url = new_database.render_as_string(hide_password=False)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE; CREATE SCHEMA public"))
+    engine.dispose()
+    monkeypatch.setenv("SEGUE_LEDGER", url)
+    answer = segue("snapshots", "customers")
+    assert "quarantined is not known" not in answer.err
+    assert answer.code == 0
 
 
 def test_without_a_ledger_nothing_is_listed_and_none_is_made(segue, home):
