@@ -65,7 +65,11 @@ def test_it_is_a_source_like_the_others(installed, tmp_path):
 
 @pytest.mark.parametrize(
     ("items", "plans"),
-    [('[{"subscription": "gold"}]', {"c1": "gold"}), ("[]", {})],
+    [
+        ('[{"external_id": "c1", "subscription": "gold"}]', {"c1": "gold"}),
+        ('[{"external_id": "c2", "subscription": "gold"}]', {}),
+        ("[]", {}),
+    ],
 )
 def test_contacts_are_looked_up_in_it(installed, ledger, set_connection, items, plans):
     source = source_class("shop").model_validate(LOAD["shop"])

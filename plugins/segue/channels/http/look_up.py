@@ -48,12 +48,12 @@ class LookUp(Definition):
 
     path: RequestPath
     query: dict[str, Scalar] = Field(default_factory=dict)
-    found: KeyExpression = Field(description="The list of the things that carry the key")
+    found: KeyExpression = Field(description="JMESPath: the list of the things that carry the key")
     complete: Expression | None = Field(
-        None, description="Whether an answer that does not list the delivery shows everything"
+        None, description="JMESPath: whether an answer without the delivery shows everything"
     )
     results: dict[Name, Expression] = Field(
-        default_factory=dict, description="As in the action, in the first thing that is `found`"
+        default_factory=dict, description="JMESPath, in the first of the things that were found"
     )
 
     @model_validator(mode="after")
