@@ -12,7 +12,9 @@
     │   └── NotSetUp         Segue was only just installed: set what is missing
     └── DeliveryError        one delivery, or a whole connection, did not work
         ├── ContactFailure   permanent, of this contact: record it, go on with the next
+        ├── UnprovenRefusal  refused, the contact or the connection: what the others meet tells
         ├── TransientFailure try again later, after ``retry_after`` seconds where it is known
+        │   └── Deferral     of this message alone: no other waits for it
         ├── ConnectionFailure  credentials or host: stop the slice, its rows stay released
         └── OutcomeUnknown   the call may have had its effect: nobody can tell from here
 
@@ -105,6 +107,26 @@ class TransientFailure(DeliveryError):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         self.retry_after = retry_after  # seconds, as the vendor asked
         super().__init__(message)
+
+
+class Deferral(TransientFailure):
+    """A transient failure of one message, as greylisting is: others need not wait.
+
+    It is left to the next pass, because seconds do not cure it.
+    """
+
+
+class UnprovenRefusal(DeliveryError):
+    """A refusal of which nobody can tell whose it is: this contact's, or the connection's.
+
+    Surely nothing was sent. The pass tells by what the others meet (docs/design.md). ``answer`` is
+    what was said, all that matters where it is the contact's; ``advice`` is what to look at where
+    it is the connection's. The text is both.
+    """
+
+    def __init__(self, answer: str, *, advice: str) -> None:
+        self.answer, self.advice = answer, advice
+        super().__init__(f"{answer}; {advice}")
 
 
 class ConnectionFailure(DeliveryError):

@@ -32,10 +32,12 @@ from segue.documents import Definition
 from segue.errors import (
     ConnectionFailure,
     ContactFailure,
+    Deferral,
     DeliveryError,
     OutcomeUnknown,
     SettingsError,
     TransientFailure,
+    UnprovenRefusal,
 )
 from segue.segments.conditions import operands
 from segue.segments.conditions.aggregates import Aggregate, register_aggregate
@@ -48,6 +50,7 @@ __all__ = [
     "Channel",
     "ConnectionFailure",
     "ContactFailure",
+    "Deferral",
     "Definition",
     "DeliveryError",
     "Finding",
@@ -74,6 +77,7 @@ __all__ = [
     "Text",
     "TransientFailure",
     "Tried",
+    "UnprovenRefusal",
     "Url",
     "UrlPath",
     "find_connection",

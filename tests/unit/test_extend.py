@@ -23,6 +23,7 @@ def test_the_promised_names_are_these():
     assert extend.__all__ == [
         *("Aggregate", "Audience", "CardText", "Channel", "ConnectionFailure", "ContactFailure"),
         *(
+            "Deferral",
             "Definition",
             "DeliveryError",
             "Finding",
@@ -34,7 +35,8 @@ def test_the_promised_names_are_these():
         ),
         *("Line", "LiveReader", "LiveSource", "Moment", "Mrkdwn", "NoAddress", "OpenTicket"),
         *("Operator", "OptedOut", "OutcomeUnknown", "PartlyFound", "Reading", "Receipt"),
-        *("Sender", "SettingsError", "Text", "TransientFailure", "Tried", "Url", "UrlPath"),
+        *("Sender", "SettingsError", "Text", "TransientFailure", "Tried", "UnprovenRefusal"),
+        *("Url", "UrlPath"),
         *("find_connection", "limits_of", "look_from", "open_calls", "open_webhook"),
         *("operands", "register", "register_aggregate"),
     ]

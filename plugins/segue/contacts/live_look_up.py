@@ -6,6 +6,10 @@ unsubscribed where either says so. A contact that the source has not is left out
 snapshot has not; one that could not be looked up is kept with the reason, and fails at the door.
 
 A deleted contact is not looked up: its details are the last that a snapshot has.
+
+A refusal that may be anybody's (``UnprovenRefusal``) is asked for once more behind the others; then
+whoever was answered is asked for again, which changes nothing. Where that is a success the refusals
+are the contacts'; where it is none, or nobody was answered, they are the connection's.
 """
 
 from __future__ import annotations
@@ -14,9 +18,11 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from threading import Lock
 from typing import Any
 from uuid import UUID
 
@@ -30,10 +36,11 @@ from segue.errors import (
     DeliveryError,
     TemplateAway,
     TransientFailure,
+    UnprovenRefusal,
     log_defect,
 )
 from segue.ledger import Ledger
-from segue.ledger.pacing import TRIES, Pacer, longest_pause
+from segue.ledger.pacing import REFUSALS, TRIES, Pacer, longest_pause
 
 log = logging.getLogger(__name__)
 
@@ -62,18 +69,22 @@ class PartlyLookedUp(TransientFailure):
         super().__init__(str(error), retry_after=error.retry_after)
 
 
-def look_up(source: LiveSource, contacts: Part, desk: Desk) -> dict[str, Answer]:
+def look_up(
+    source: LiveSource, contacts: Part, desk: Desk, witness: Part | None = None
+) -> dict[str, Answer]:
     """Return what a source has of these contacts, by id; those left out it has not.
 
-    ``contacts`` maps ids to the fields that the snapshot has. Raises ConnectionFailure, and then
-    nothing is known of anybody, or TransientFailure: PartlyLookedUp where something was found.
+    ``contacts`` maps ids to the fields that the snapshot has; ``witness`` is somebody whom the
+    source answered before. Raises ConnectionFailure, and then nothing is known of anybody, or
+    TransientFailure: PartlyLookedUp where something was found.
     """
     if not contacts:
         return {}
     pairs, size = list(contacts.items()), source.at_once
     parts = [dict(pairs[start : start + size]) for start in range(0, len(pairs), size)]
     with source.connect() as reader:
-        parts_answered, trouble = _ask_all(_Caller(reader, desk), parts, source.concurrency)
+        caller = _Caller(reader, desk, parts, witness)
+        parts_answered, trouble = _ask_everybody(caller, parts, source.concurrency)
     answers = {
         contact: _checked(answer, source)
         for part in parts_answered
@@ -83,6 +94,23 @@ def look_up(source: LiveSource, contacts: Part, desk: Desk) -> dict[str, Answer]
         raise PartlyLookedUp(trouble, answers) if answers else trouble
     _tell(source, len(contacts), answers)
     return answers
+
+
+def _ask_everybody(
+    caller: _Caller, parts: Sequence[Part], at_once: int
+) -> tuple[list[Mapping[str, Answer]], TransientFailure | None]:
+    """Make a call for each part, and another for those that are refused; returns as below."""
+    answers, trouble = _ask_all(caller, parts, at_once)
+    refused_parts = caller.refused_parts()
+    if trouble is None and refused_parts:
+        further, trouble = _ask_all(caller, refused_parts, at_once)
+        answers += further
+    if trouble is None:
+        try:
+            answers += caller.judged_refusals()
+        except TransientFailure as error:
+            trouble = error
+    return answers, trouble
 
 
 def _ask_all(
@@ -132,13 +160,76 @@ def _tell(source: LiveSource, asked: int, answers: Mapping[str, Answer]) -> None
 class _Caller:
     """Calls a source from several threads, within its limits and as often as it takes."""
 
-    def __init__(self, reader: LiveReader, desk: Desk) -> None:
+    def __init__(
+        self, reader: LiveReader, desk: Desk, parts: Sequence[Part], witness: Part | None
+    ) -> None:
         self._reader = reader
+        self._parts = parts
+        self._witness = witness  # whom the source has answered
+        self._refusals: list[tuple[Part, UnprovenRefusal]] = []
+        self._in_a_row = 0
+        self._end: DeliveryError | None = None
+        self._lock = Lock()
         self._limits = reader.limits()
         rates, words = desk.ledger.deliveries, "the source asked for {:.0f} s"
         self._pacer = Pacer(rates, desk.clock, desk.until, words)
 
     def look_up(self, contacts: Part) -> Mapping[str, Answer]:
+        """Ask for a part; what is refused is noted, and answered by nothing."""
+        if self._end is not None:
+            raise self._end
+        try:
+            answers = self._ask(contacts)
+        except UnprovenRefusal as failure:
+            self._note(contacts, failure)
+            return {}
+        if _is_success(answers):
+            with self._lock:
+                self._in_a_row, self._witness = 0, contacts
+        return answers
+
+    def refused_parts(self) -> list[Part]:
+        """Return the parts that were refused, to be asked for anew."""
+        refusals, self._refusals = self._refusals, []
+        return [part for part, _ in refusals]
+
+    def judged_refusals(self) -> list[Mapping[str, Answer]]:
+        """Return what the refusals are to their contacts; raise where they are the connection's."""
+        if self._refusals and not self._works():
+            raise self._broken()
+        return [
+            dict.fromkeys(part, ContactFailure(failure.answer)) for part, failure in self._refusals
+        ]
+
+    def _note(self, part: Part, failure: UnprovenRefusal) -> None:
+        """Keep a refusal; raise where so many in a row turn out to be the connection's."""
+        with self._lock:
+            self._refusals.append((part, failure))
+            self._in_a_row += 1
+            are_many = self._in_a_row >= REFUSALS
+            self._in_a_row = 0 if are_many else self._in_a_row
+        if are_many and not self._works():
+            self._end = self._broken()
+            raise self._end
+
+    def _works(self) -> bool:
+        """Ask again for whom the source has answered; where that is nobody, for some others."""
+        step = max(1, len(self._parts) // REFUSALS)
+        some = self._parts[step // 2 :: step][:REFUSALS]
+        for part in some if self._witness is None else [self._witness]:
+            with suppress(UnprovenRefusal):
+                if _is_success(self._ask(part)):
+                    self._witness = part
+                    return True
+        return False
+
+    def _broken(self) -> DeliveryError:
+        """Return that the refusals are the connection's; what was answered before is kept."""
+        words = f"{len(self._refusals)} contacts were refused, the last one: "
+        text = f"{words if len(self._refusals) > 1 else ''}{self._refusals[-1][1]}"
+        return ConnectionFailure(text) if self._witness is None else TransientFailure(text)
+
+    def _ask(self, contacts: Part) -> Mapping[str, Answer]:
         for attempt in range(1, TRIES + 1):
             self._pacer.take_turn(self._limits)
             try:
@@ -160,6 +251,11 @@ class _Caller:
         except Exception as error:  # noqa: BLE001 - of any kind, and its text stays here
             kind = log_defect(log, error, "in the look-up")
             raise ConnectionFailure(f"a defect in the look-up: {kind}") from None
+
+
+def _is_success(answers: Mapping[str, Answer]) -> bool:
+    """Tell whether the source answered, if only that it has nobody of them."""
+    return not any(isinstance(answer, ContactFailure) for answer in answers.values())
 
 
 # Values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 from segue.contacts.change import Change
 from segue.contacts.fields import contact_fields, load_details
@@ -106,9 +107,19 @@ def live_details_of(
     nobody = deleted_ids | answers.keys()
     to_ask = {contact: own for contact, own in fields_by_contact.items() if contact not in nobody}
     try:
-        answers |= look_up(resolved.live, to_ask, desk)
+        answers |= look_up(resolved.live, to_ask, desk, _witness(answers, fields_by_contact))
     except PartlyLookedUp as error:
         raise PartlyLookedUp(error, {**answers, **error.found}) from None
     except TransientFailure as error:
         raise PartlyLookedUp(error, answers) if answers else error from None
     return lay_over(population, resolved.live, answers, deleted_ids)
+
+
+def _witness(
+    answers: Mapping[str, Answer], fields: Mapping[str, Mapping[str, Any]]
+) -> Mapping[str, Mapping[str, Any]] | None:
+    """Return somebody whom the source has answered, as it is asked."""
+    for contact, answer in answers.items():
+        if contact in fields and isinstance(answer, Mapping):
+            return {contact: fields[contact]}
+    return None

@@ -17,8 +17,16 @@ from segue.contracts.channel import Receipt, Sender
 from segue.delivery.call_results import Answer, Defect, complete, send_once
 from segue.delivery.claim import Claim
 from segue.delivery.judgement import Prepared, as_digest
+from segue.delivery.proof import Refusal, Refusals
 from segue.delivery.recovery import ask_at_once, delivered, trace_of
-from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
+from segue.errors import (
+    ConnectionFailure,
+    ContactFailure,
+    Deferral,
+    OutcomeUnknown,
+    TransientFailure,
+    UnprovenRefusal,
+)
 from segue.ledger.facts import Finished
 from segue.ledger.pacing import TRIES, Pacer, rest
 from segue.ledger.states import State
@@ -78,17 +86,24 @@ class Calls:
     tries: Counter[str] = field(default_factory=Counter)
     lost_in_a_row: int = 0
     looked_at: datetime = _NEVER
+    refusals: Refusals = field(init=False)  # whose they are is not proven yet
+
+    def __post_init__(self) -> None:
+        self.refusals = Refusals(self.claim.clock.now)
+        for item in self.waiting:
+            self.refusals.recall(item, self.claim.refused_since(item))
 
     def run(self) -> None:
         """Keep calls under way until nothing waits, or the pass has to end."""
         since = self.claim.clock.now()
         try:
-            while self.begin():
+            while self.begin() or self.go_on():
                 self.collect()
+            self.judge_refusals()
         except BaseException:  # a task may be ended at any moment, and the ledger have a bad minute
             self.end()
             raise
-        if self.waiting and not self.result.is_over and self.result.stopped is None:
+        if self.waiting and not self._has_ended:
             self.result.resumes_in = self.pacer.left
         self.ask(since)
 
@@ -101,6 +116,7 @@ class Calls:
         self.under_way |= calls  # before the marks: what ends the pass must find them here
         mine = self.claim.begin(self.finished, whole)
         self.finished.clear()
+        self.refusals.begin([*whole, *incomplete])
         for call, item in calls.items():
             if mine.issuperset(item.keys):
                 self.pool.submit(_make, call, partial(self._send_in_time, item, in_time))
@@ -144,11 +160,51 @@ class Calls:
         elif isinstance(answer, OutcomeUnknown):
             self.doubts.append(item)
             self._count_lost(answer)
-        elif isinstance(answer, Receipt | ContactFailure):
+        elif isinstance(answer, UnprovenRefusal):
+            self._fail(self.refusals.refuse(item, answer))
+        if isinstance(answer, Receipt):
+            self._fail(self.refusals.succeed(item))
+        if isinstance(answer, Receipt | ContactFailure | UnprovenRefusal):
             self.lost_in_a_row = 0
 
+    def go_on(self) -> bool:
+        """Tell, once nothing is left to begin, whether there is after all, because of refusals.
+
+        Another task may prove by now whose they are; and those tried once have another turn.
+        """
+        if not self.refusals or self._has_ended:
+            return False
+        self._fail(self.refusals.learn(self.claim.latest_success(self.refusals.since)))
+        if not self.waiting and not self.refusals.are_too_many:
+            self.waiting.extend(self.refusals.try_again())
+        return self.may_begin()
+
+    def judge_refusals(self) -> None:
+        """Say, at the end of a pass that was not broken off, whose the open refusals are."""
+        if not self._has_ended and not (self.waiting and not self.refusals.are_too_many):
+            self._fail(self.refusals.judge(self.claim.worked_before))
+            if self.refusals:
+                self.result.connection = self.refusals.words
+        self.claim.write(self.finished)
+        self.finished.clear()
+
+    @property
+    def _has_ended(self) -> bool:
+        return self.result.is_over or self.result.stopped is not None
+
+    def _fail(self, refusals: Iterable[Refusal]) -> None:
+        """Take down that refusals are the contacts'."""
+        for each in refusals:
+            failure = ContactFailure(each.failure.answer)
+            self.finished += self.claim.outcomes_of(each.item, failure)
+
     def retry(self, item: Prepared, failure: TransientFailure) -> None:
-        """Let a message wait for another try, and all of them as long as the vendor asks."""
+        """Let a message wait for another try, and all of them as long as the vendor asks.
+
+        What is put off alone waits for the next pass.
+        """
+        if isinstance(failure, Deferral):
+            return
         self.tries[item.key] += 1
         if self.tries[item.key] < TRIES:
             self.waiting.append(item)
@@ -213,7 +269,7 @@ class Calls:
 
     def may_begin(self) -> bool:
         """Tell whether a further call is to begin, now or after the pause."""
-        may_go_on = not self.result.is_over and self.result.stopped is None
+        may_go_on = not self._has_ended and not self.refusals.are_too_many
         return bool(self.waiting) and may_go_on and self.pacer.is_in_time
 
     def is_stopped(self) -> bool:

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from segue.clock import Clock
 from segue.contracts.channel import Audience, Channel, Receipt
@@ -22,10 +22,12 @@ from segue.errors import (
     LedgerError,
     OutcomeUnknown,
     TransientFailure,
+    UnprovenRefusal,
 )
 from segue.ledger import Ledger
-from segue.ledger.deliveries.outcomes import NOT_SENT_AGAIN, SENT_AGAIN
+from segue.ledger.deliveries.outcomes import NOT_SENT_AGAIN, REFUSED, SENT_AGAIN
 from segue.ledger.facts import DeliveryRow, Finished, StartRules
+from segue.ledger.pacing import REFUSALS
 from segue.ledger.people.suppressions import SuppressionKind
 from segue.ledger.reasons import Reason
 from segue.ledger.states import State
@@ -33,6 +35,7 @@ from segue.ledger.states import State
 log = logging.getLogger(__name__)
 
 _PATIENCE = (0.0, 1.0, 2.0, 4.0, 8.0, 15.0, 15.0)  # seconds before each try to write answers down
+_SHORTLY = timedelta(minutes=10)
 _ENDED_BEFORE = "the task ended before the call; nothing was sent"
 
 
@@ -51,6 +54,9 @@ class Claim:
     clock: Clock
     outcomes: Counter[State] = field(default_factory=Counter)  # written, but for further tries
     _once_more: dict[str, DeliveryRow] = field(default_factory=dict)  # sent again, in doubt, by key
+    _refused_since: dict[str, datetime] = field(default_factory=dict)  # in earlier passes, by key
+    _action: str = ""  # of all that is taken
+    _spans: frozenset[int] = frozenset()  # likewise
     _rules: StartRules = field(init=False)
 
     def __post_init__(self) -> None:
@@ -95,7 +101,39 @@ class Claim:
         )
         rows = {row.key: row for row in taken_rows}
         self._once_more = {row.key: row for row in taken_rows if _is_in_doubt(row)}
+        self._action = taken_rows[0].action if taken_rows else ""
+        self._spans = frozenset(row.span for row in taken_rows)
+        self._refused_since = {
+            row.key: row.updated_at
+            for row in taken_rows
+            if row.updated_at and row.reason.startswith(f"{REFUSED}: ")
+        }
         return [rows[key] for key in keys if key in rows]
+
+    def refused_since(self, item: Prepared) -> datetime | None:
+        """Return by when a message was refused in an earlier pass, and by whose fault was open.
+
+        None where it was not: a digest was, where all of its deliveries were.
+        """
+        if not self._refused_since.keys() >= set(item.keys):
+            return None
+        return max(self._refused_since[key] for key in item.keys)
+
+    def latest_success(self, since: datetime | None) -> datetime | None:
+        """Return when a call of this action began that was a success, if one was since then."""
+        if since is None:
+            return None
+        return self.ledger.deliveries.latest_success(self.terms.workflow, self._action, since)
+
+    def worked_before(self, since: datetime) -> bool:
+        """Tell whether the action delivered shortly before, and nearly all of the run is settled.
+
+        So it is where each contact has a branch of its own, and nobody's turn came after.
+        """
+        if self.latest_success(since - _SHORTLY) is None:
+            return False
+        few = self.ledger.deliveries.unsettled(self._spans, self._action, REFUSALS)
+        return len(few) < REFUSALS
 
     def give_back(self) -> None:
         """Let go of what was taken and not begun."""
@@ -205,8 +243,9 @@ class Claim:
             [outcome] = self.uncalled([Finished(key, State.SKIPPED, reason)])
             return outcome
         earlier = self._once_more.get(key)
-        words = f"{SENT_AGAIN}: {answer}" if earlier else str(answer)
-        if isinstance(answer, TransientFailure | ConnectionFailure):
+        words = f"{REFUSED}: {answer}" if isinstance(answer, UnprovenRefusal) else str(answer)
+        words = f"{SENT_AGAIN}: {words}" if earlier else words
+        if isinstance(answer, TransientFailure | ConnectionFailure | UnprovenRefusal):
             return Finished(key, State.CLAIMED, words, earlier=earlier)
         state = State.FAILED
         if isinstance(answer, OutcomeUnknown):

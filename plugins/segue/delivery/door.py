@@ -94,12 +94,14 @@ class Door:
         if not ready:
             return
         pacer = Pacer(self.ledger.deliveries, self._claim.clock, self.until)
+        # behind the others, who may prove whose fault it was
+        in_order = sorted(ready, key=lambda item: self._claim.refused_since(item) is not None)
         try:
             with (
                 self.channel.connect() as sender,
                 ThreadPoolExecutor(self.channel.concurrency) as pool,
             ):
-                Calls(self._claim, sender, pool, pacer, deque(ready), result).run()
+                Calls(self._claim, sender, pool, pacer, deque(in_order), result).run()
         except ConnectionFailure as error:
             result.connection = str(error)
 

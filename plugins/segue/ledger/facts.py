@@ -184,6 +184,7 @@ class DeliveryRow:
     message_key: str | None = None
     held_until: datetime | None = None
     barred: bool = False
+    updated_at: datetime | None = None
 
     @property
     def called_as(self) -> str:

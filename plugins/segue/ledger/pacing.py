@@ -16,6 +16,9 @@ from segue.errors import TransientFailure
 from segue.ledger.deliveries.turns import Limits, Rates
 
 TRIES = 3  # of one call within one task
+# so many refusals in a row that may be anybody's count as the connection's: where one contact in
+# ten is refused, five in a row are so by chance once in a hundred thousand times
+REFUSALS = 5
 LONGEST_PAUSE = 60.0  # seconds; a vendor that asks for more is left to the next try
 _NAP = 2.0  # seconds; a pause is slept in naps, so that `segue stop` is obeyed meanwhile
 

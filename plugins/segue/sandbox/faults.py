@@ -33,6 +33,7 @@ class FaultKind(StrEnum):
     RATE_LIMITED = "rate_limited"  # refused, with Retry-After
     SERVER_ERROR = "server_error"  # refused, the vendor is unwell
     UNAUTHORIZED = "unauthorized"  # refused, as if the credentials were wrong
+    FORBIDDEN = "forbidden"  # refused, as by a firewall: of this request, or of all
     RESET = "reset"  # the connection breaks before anything happened
     TIME_OUT_AFTER_EFFECT = "time_out_after_effect"  # done, but the answer comes late
     RESET_AFTER_EFFECT = "reset_after_effect"  # done, and the connection breaks
@@ -51,6 +52,7 @@ AFTER_EFFECT = frozenset(
 )
 IN_THE_ANSWER = frozenset({FaultKind.RESET_MID_ANSWER, FaultKind.MALFORMED_ANSWER})
 WITH_EFFECT = frozenset({"POST", "PUT", "PATCH", "DELETE", "DATA"})
+FORBIDDEN = "<html><head><title>403 Forbidden</title></head></html>"
 BAD_GATEWAY = "<html><head><title>502 Bad Gateway</title></head></html>"
 HALF_AN_ANSWER = 0.05  # seconds for the first half to arrive before the connection breaks
 
@@ -177,6 +179,8 @@ class FaultInjector:
             await self.app(scope, receive, _spoiled(send, scope, fault, self.faults.closed))
         elif fault.fault in IN_THE_ANSWER:
             await self.app(scope, receive, _Halved(send, scope[TRANSPORT], fault.fault))
+        elif fault.fault is FaultKind.FORBIDDEN:
+            await Response(FORBIDDEN, 403, media_type="text/html")(scope, receive, send)
         elif fault.fault is FaultKind.RESET:
             await _reset(scope, receive)
         else:

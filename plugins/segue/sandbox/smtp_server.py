@@ -34,6 +34,7 @@ _FAULT_REPLIES = {
     FaultKind.RATE_LIMITED: "451 4.7.1 Too many messages, try again later",
     FaultKind.SERVER_ERROR: "451 4.3.0 Local error in processing",
     FaultKind.UNAUTHORIZED: "530 5.7.0 Authentication required",
+    FaultKind.FORBIDDEN: "554 5.7.1 Message rejected",
 }
 _AT_THE_DOOR = frozenset({FaultKind.UNAUTHORIZED})
 

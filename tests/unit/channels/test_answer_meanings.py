@@ -12,22 +12,34 @@ from segue.channels.answer_meanings import (
     HTTP,
     SLACK,
     SLACK_WEBHOOK,
+    SMTP,
     TOKENS,
     Call,
     Row,
     Silence,
     Table,
 )
-from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
+from segue.errors import (
+    ConnectionFailure,
+    ContactFailure,
+    Deferral,
+    OutcomeUnknown,
+    TransientFailure,
+    UnprovenRefusal,
+)
 
 PAGE = Path(__file__).parents[3] / "docs" / "channels.md"
-TABLES = {"http": HTTP, "tokens": TOKENS, "slack": SLACK, "slack webhook": SLACK_WEBHOOK}
-EFFECTS = {Call.EFFECT, Call.ASKABLE}
+VENDORS = {"http": HTTP, "slack": SLACK, "slack webhook": SLACK_WEBHOOK}
+OVER_HTTP = {**VENDORS, "tokens": TOKENS}
+TABLES = {**OVER_HTTP, "smtp": SMTP}
+EFFECTS = {Call.EFFECT, Call.ASKABLE, Call.FIXED_PLACE}
 WORDS = {
     ContactFailure: "refused",
     TransientFailure: "again later",
     ConnectionFailure: "the slice stops",
     OutcomeUnknown: "doubtful",
+    UnprovenRefusal: "by proof",
+    Deferral: "the next pass",
 }
 
 
@@ -35,7 +47,8 @@ def label(row: Row) -> str:
     """Return a row's answers as the page has them: statuses plain, codes as code."""
     plain = re.compile(r"[1-9](\d\d|xx)|" + "|".join(map(re.escape, Silence)))
     answers = [a if plain.fullmatch(a) else f"`{a}`" for a in row.answers.split(", ")]
-    return ", ".join(answers) + (" without a code" if row.without_code else "")
+    condition = " without a code" if row.without_code else ""
+    return ", ".join(answers) + (" with Retry-After" if row.with_pause else condition)
 
 
 def rows_of(table: Table) -> Iterator[str]:
@@ -67,14 +80,14 @@ def test_every_status_means_something_for_each_kind_of_call(name: str, code: str
             assert table.outcome(call, status, code).error in WORDS
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", OVER_HTTP)
 def test_a_429_comes_again_whatever_was_called(name: str):
-    table = TABLES[name]
+    table = OVER_HTTP[name]
     assert {table.outcome(call, 429).error for call in table.calls} == {TransientFailure}
 
 
 @pytest.mark.parametrize("answer", [Silence.LOST, 504])
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", OVER_HTTP)
 def test_an_answer_that_was_lost_leaves_an_effect_in_doubt_and_no_question(name: str, answer):
     table = TABLES[name]
     for call in table.calls:
@@ -101,3 +114,33 @@ def test_a_pause_is_told_where_it_comes_again():
     failure = HTTP.outcome(Call.EFFECT, 503).failure(answer="it answered 503", pause=12.0)
     assert isinstance(failure, TransientFailure)
     assert (str(failure), failure.retry_after) == ("it answered 503", 12.0)
+
+
+@pytest.mark.parametrize("status", [403, 404, 405, 410])
+@pytest.mark.parametrize("name", VENDORS)
+def test_what_may_be_anybodys_is_left_to_proof_whatever_may_have_an_effect(name: str, status: int):
+    """A proxy's answer, and a vendor's own without a code that says more."""
+    table = VENDORS[name]
+    calls = [call for call in table.calls if call in {*EFFECTS, Call.DETAILS, Call.ADDRESS}]
+    assert {table.outcome(call, status).error for call in calls} == {UnprovenRefusal}
+
+
+def test_a_403_that_says_when_to_come_back_is_a_limit():
+    for call in HTTP.calls:
+        assert HTTP.outcome(call, 403, pauses=True).error is TransientFailure
+        assert HTTP.outcome(call, 404, pauses=True).error is not TransientFailure
+
+
+@pytest.mark.parametrize("code", ["5.7.1", "5.1.0", "5.1.8", "5.4.5", "5.7.60", "5.2.252", None])
+@pytest.mark.parametrize("call", SMTP.calls)
+def test_what_servers_say_of_a_sender_or_a_login_is_no_recipients(call: Call, code: str | None):
+    for status in (550, 553, 554):
+        assert SMTP.outcome(call, status, code).error is UnprovenRefusal
+
+
+def test_a_reply_for_the_time_being_holds_up_others_where_it_is_the_systems():
+    replies = {"4.2.0": Deferral, "4.7.1": Deferral, None: Deferral, "4.3.2": TransientFailure}
+    for code, error in replies.items():
+        assert SMTP.outcome(Call.RCPT, 450, code).error is error
+        assert SMTP.outcome(Call.DATA, 450, code).error is TransientFailure
+    assert SMTP.outcome(Call.RCPT, 421, "4.7.0").error is TransientFailure

@@ -6,7 +6,7 @@ What a single vendor does in its own way is in the tests of its channel.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,12 +16,26 @@ from typing import Any
 
 import pytest
 
+from segue.clock import Clock as DoorClock
 from segue.contracts.channel import Audience, Channel, PartlyFound, Receipt, Sender, channel_class
-from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
+from segue.delivery.calls import Pass
+from segue.delivery.candidates import Candidate
+from segue.delivery.door import Door
+from segue.delivery.judgement import Terms
+from segue.errors import (
+    ConnectionFailure,
+    ContactFailure,
+    OutcomeUnknown,
+    TransientFailure,
+    UnprovenRefusal,
+)
+from segue.ledger import Ledger
+from segue.ledger.states import State
 from segue.sandbox.server import Sandbox
 from tests.channels import people
 from tests.channels.case import ChannelCase, Sent, Servers
 from tests.channels.cases import CASES
+from tests.unit.builders import NOW, added, detected, record, run, stretch
 from tests.unit.channels.support import (
     KEY,
     OTHER_KEY,
@@ -33,6 +47,7 @@ from tests.unit.channels.support import (
     variables,
     vendor,
 )
+from tests.unit.delivery.test_door import Clock
 
 Question = Callable[..., Mapping[str, Receipt]]
 
@@ -149,9 +164,10 @@ def test_an_action_arrives_field_by_field(sandbox: Sandbox, name: str, action: s
 def test_what_the_server_refuses_is_of_the_contact(sandbox: Sandbox, name: str):
     case = CASES[name]
     contact = people.contact(name, people.REFUSED, case.contacts[people.REFUSED])
-    with pytest.raises(ContactFailure) as raised:
+    with pytest.raises((ContactFailure, UnprovenRefusal)) as raised:
         deliver(channel(name, case.action.fields), **contact)
-    assert case.refused == f"failed({raised.value})"
+    answer = getattr(raised.value, "answer", raised.value)
+    assert case.refused == f"failed({answer})"
     assert sandbox.messages() == []
 
 
@@ -395,3 +411,95 @@ def test_what_cannot_be_asked_leaves_nothing_to_look_for(sandbox: Sandbox, name:
     assert trace(channel(name), KEY) == {}
     with channel(name).connect() as sender, pytest.raises(OutcomeUnknown, match="no way to ask"):
         sender.find({KEY: {}}, datetime.now(UTC))
+
+
+# ---- refusals of which nobody can tell whose they are -----------------------------------------
+
+MANY = 12  # contacts
+
+
+def refused_like(name: str) -> str:
+    """Return how the ledger says of one contact what the sandbox refuses with ``forbidden``."""
+    return "554 5.7.1" if CASES[name].service == "smtp" else "answered 403"
+
+
+@pytest.mark.parametrize("ledger", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("name", CASES)
+def test_one_refusal_among_others_is_the_contacts(sandbox: Sandbox, ledger: Ledger, name: str):
+    """A firewall that dislikes a name, a person whom the API may not write to."""
+    candidates = released(ledger, name, MANY)
+    refused = candidates[MANY // 2]
+    sandbox.fault(
+        CASES[name].service,
+        "forbidden",
+        match=CASES[name].mark_of(refused.key, refused.contact_id),
+        times=1_000,
+    )
+    result = pass_through(ledger, name, candidates)
+    outcomes = outcomes_by_contact(ledger)
+    outcome, _, reason = outcomes.pop(refused.contact_id).partition(":")
+    assert outcome == "failed"
+    assert refused_like(name) in reason
+    assert set(outcomes.values()) == {"delivered:"}
+    assert result.connection is None
+    assert len(messages_of(sandbox, CASES[name].service, MANY - 1)) == MANY - 1
+
+
+@pytest.mark.parametrize("ledger", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("name", CASES)
+def test_a_refusal_of_everybody_is_the_connections_until_it_is_mended(
+    sandbox: Sandbox, ledger: Ledger, name: str
+):
+    """Nobody fails for good, the server is not asked for all of them, and each is sent once."""
+    candidates = released(ledger, name, MANY)
+    sandbox.fault(CASES[name].service, "forbidden", times=1_000)
+    result = pass_through(ledger, name, candidates)
+    assert result.standing == {State.RELEASED: MANY}
+    assert result.connection is not None
+    assert refused_like(name) in result.connection
+    assert "check" in result.connection
+    assert 1_000 - sandbox.faults.pending()[0].times < MANY
+    assert sandbox.messages() == []
+
+    sandbox.faults.clear()
+    result = pass_through(ledger, name, candidates, "next")
+    assert result.standing == {State.DELIVERED: MANY}
+    assert len(messages_of(sandbox, CASES[name].service, MANY)) == MANY
+
+
+def released(ledger: Ledger, name: str, count: int) -> list[Candidate]:
+    """Return candidates whose deliveries the guard has released."""
+    ids = [f"c-{number:04}" for number in range(count)]
+    spans = record(ledger, run(), detected(stretch(21, 22), added(*ids)))
+    ledger.runs.release(spans, NOW)
+    return [
+        Candidate(
+            key=ledger.key("welcome", "mail", contact_id, "added", "2026-11-22"),
+            contact_id=contact_id,
+            change="added",
+            snapshot="2026-11-22",
+            fields=dict(variables(contact_id=contact_id)["contact"]),
+            opted_in=True,
+        )
+        for contact_id in ids
+    ]
+
+
+def pass_through(
+    ledger: Ledger, name: str, candidates: Sequence[Candidate], owner: str = "me"
+) -> Pass:
+    """Take candidates through the door, with a clock that only moves while the door sleeps."""
+    clock = Clock()
+    door = Door(
+        ledger,
+        channel(name),
+        Terms("welcome"),
+        owner=owner,
+        clock=DoorClock(clock, clock.sleep),
+    )
+    return door.deliver(candidates)
+
+
+def outcomes_by_contact(ledger: Ledger) -> dict[str, str]:
+    rows = ledger.queries.list_deliveries()
+    return {row.contact_id: f"{row.outcome}:{row.reason}" for row in rows}

@@ -113,12 +113,14 @@ def test_a_copy_that_is_refused_for_now_sends_nobody_anything_twice(
 
 
 @pytest.mark.usefixtures("use_server")
-def test_a_copy_that_is_refused_for_good_fails_until_it_is_mended(ledger: Ledger, sandbox: Sandbox):
+def test_a_copy_that_the_workflow_fixes_and_the_server_refuses_fails_nobody(
+    ledger: Ledger, sandbox: Sandbox
+):
     candidates = released(ledger, a="a@example.com")
-    deliver(ledger, candidates, bcc="reject-550@example.com")
-    assert outcomes(ledger) == {
-        "a": "failed:the mail server refuses the recipient in bcc: 550 5.1.1"
-    }
+    result = deliver(ledger, candidates, bcc="reject-550@example.com")
+    words = "the mail server refuses the recipient in bcc: 550 5.1.1; check the address"
+    assert words in str(result.connection)
+    assert outcomes(ledger)["a"].startswith("released:")
     deliver(ledger, candidates, clear=1)  # a person took the copy out, and cleared the task
     assert outcomes(ledger) == {"a": "delivered"}
     assert len(sandbox.messages()) == 1

@@ -17,7 +17,8 @@ from segue.delivery.calls import Calls
 from segue.delivery.claim import Claim
 from segue.delivery.door import Door
 from segue.delivery.judgement import Terms
-from segue.errors import LedgerError, TransientFailure
+from segue.delivery.proof import Refusals
+from segue.errors import LedgerError, TransientFailure, UnprovenRefusal
 from segue.ledger import Deliveries
 from segue.ledger.schema import deliveries
 from segue.ledger.states import State
@@ -116,6 +117,7 @@ STEPS = {  # of functions without a `with`, which Python itself may leave half d
     for function in (
         *(Calls.begin, Calls.collect, Calls.take_next, Calls.look_around, Calls.heed, Calls.retry),
         *(Calls.write_down, Calls._left_of, Calls._without, Calls._answered, Claim.begin),
+        *(Calls.go_on, Calls.judge_refusals, Calls._fail, Refusals.refuse, Refusals.succeed),
         *(Claim.refuse, Claim.uncalled, Claim.outcomes_of),
     )
 }
@@ -150,7 +152,10 @@ def ended_at(number: int) -> Iterator[Step]:
 
 @pytest.mark.parametrize("ledger", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("digest", [False, True])
-def test_at_whatever_step_a_pass_is_ended_nothing_is_in_doubt(ledger, digest):
+@pytest.mark.parametrize(
+    "failure", [TransientFailure("429"), UnprovenRefusal("403", advice="check it")]
+)
+def test_at_whatever_step_a_pass_is_ended_nothing_is_in_doubt(ledger, digest, failure):
     """A signal comes between any two steps: who got the message is delivered, others are free."""
     everybody = iter(released(ledger, *people(2400)))
     number, step = 0, None
@@ -159,7 +164,7 @@ def test_at_whatever_step_a_pass_is_ended_nothing_is_in_doubt(ledger, digest):
         three = [next(everybody) for _ in range(3)]
         names = [each.contact_id for each in three]
         text = "{{ digest.count }}" if digest else "Hello {{ contact.contact_id }}"
-        through = channel(text).answering(failing_for(names[1], TransientFailure("429"), times=1))
+        through = channel(text).answering(failing_for(names[1], failure, times=1))
         clock = Clock()
         made = Door(
             ledger,

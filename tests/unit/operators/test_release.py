@@ -144,7 +144,7 @@ def served(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("replies", "held_for", "outcome", "told"),
     [
-        ({"rcpt": b"550 no such user"}, 0, "failed", "1 failed"),
+        ({"rcpt": b"550 5.1.1 no such user"}, 0, "failed", "1 failed"),
         ({"content": None}, 0, "uncertain", "1 uncertain"),
         ({}, 49, "skipped:expired", "1 expired"),
     ],
@@ -170,7 +170,7 @@ def test_what_goes_wrong_after_its_run_is_told_once(
 
 def test_failures_that_the_runs_report_allows_are_not_told(tmp_path, served):
     release = Release(tmp_path, max_failed=1)
-    with mail_server(rcpt=b"550 no such user") as port:
+    with mail_server(rcpt=b"550 5.1.1 no such user") as port:
         served(port)
         assert release.run() == []
     assert release.told == []

@@ -140,6 +140,17 @@ def test_a_refusal_on_purpose_keeps_nothing(sandbox: Sandbox) -> None:
     assert len(sandbox.messages()) == 1
 
 
+def test_forbidden_on_purpose_refuses_the_message(sandbox: Sandbox) -> None:
+    """As a filter does once it has read it; the next mail is accepted."""
+    sandbox.fault("smtp", "forbidden", match="dislikes")
+    with connect(sandbox) as smtp:
+        with pytest.raises(smtplib.SMTPDataError) as refused:
+            smtp.send_message(mail(subject="What it dislikes"))
+        assert (refused.value.smtp_code, refused.value.smtp_error[:5]) == (554, b"5.7.1")
+        smtp.send_message(mail())
+    assert len(sandbox.messages()) == 1
+
+
 def test_unauthorized_on_purpose_refuses_the_right_login(sandbox: Sandbox) -> None:
     """The fault answers AUTH with 535, and MAIL with 530 where nobody logs in."""
     sandbox.fault("smtp", "unauthorized", times=2)

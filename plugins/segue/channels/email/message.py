@@ -49,8 +49,8 @@ class EmailMessage(Channel):
 
     A contact without a usable address is skipped. The mail's Message-ID is made of the delivery's
     key, so that it can be found in a mailbox or a server's log. Limits are the server's: its
-    4xx replies are tried again, 5xx to a recipient or a message are final; ``segue_rate`` in the
-    connection's extra keeps below them.
+    4xx replies are tried again, a 5xx about a mailbox is final, and of any other the others tell
+    whose it is; ``segue_rate`` in the connection's extra keeps below them.
 
     *Uncertain* means that the connection broke after the server had been given the message.
     SMTP has no way to ask: such a delivery is settled by the workflow's policy or by a person.
@@ -141,12 +141,20 @@ class EmailMessage(Channel):
     def connect(self) -> Outbox:
         """Look the connection up and read the files; it is opened with the first mail."""
         limits = limits_of(self.connection, default=UNLIMITED)
-        return Outbox(self.connection, limits, self.addressed_to, read_all(self.attachments))
+        files = read_all(self.attachments)
+        return Outbox(self.connection, limits, self.addressed_to, files, self._fixed_addresses())
 
     def _lines(self, field: str) -> Sequence[Template]:
         """Return the addresses of ``to``, ``cc`` or ``bcc`` as they are written."""
         lines: Sequence[Template] = getattr(self, field) or ()
         return lines
+
+    def _fixed_addresses(self) -> frozenset[str]:
+        """Return the recipients who are the same in every mail, because no template names them."""
+        lines = [line for field in RECIPIENTS for line in self._lines(field)]
+        return frozenset(
+            read_mailbox(line.source).address for line in lines if not is_template(line)
+        )
 
     def _recipients(self, variables: Mapping[str, Any]) -> dict[str, str | list[str]]:
         """Return the addresses of each field: text where it is one, else a list."""

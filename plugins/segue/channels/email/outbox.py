@@ -6,6 +6,7 @@ import contextlib
 import smtplib
 import time
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 from queue import Empty, LifoQueue
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,27 @@ if TYPE_CHECKING:
     from airflow.providers.smtp.hooks.smtp import SmtpHook
 
 RECIPIENTS = ("to", "cc", "bcc")
+# refusals without a mail in between, after which a connection is given up: after ten errors Postfix
+# answers late (smtpd_soft_error_limit), after twenty it hangs up
+MOST_REFUSALS = 8
 FROM_EMAIL = "from_email"  # the key in a connection's extra
+
+
+@dataclass(slots=True)
+class _Line:
+    """An open connection; ``refusals`` are those since the server took a mail."""
+
+    hook: SmtpHook
+    refusals: int = 0
+
+    @property
+    def client(self) -> smtplib.SMTP:
+        return client_of(self.hook)
+
+    def hang_up(self) -> None:
+        with contextlib.suppress(smtplib.SMTPException, OSError):
+            self.client.quit()
+        close(self.hook)
 
 
 class Outbox(Sender):
@@ -39,36 +60,33 @@ class Outbox(Sender):
         limits: Sequence[Limit],
         audience: Audience,
         files: Sequence[Content],
+        fixed: Set[str],
     ) -> None:
         self._connection = connection
         self._limits = limits
         self._audience = audience
         self._attached = files
-        self._idle: LifoQueue[SmtpHook] = LifoQueue()
+        self._fixed = fixed  # addresses that are the same in every mail
+        self._idle: LifoQueue[_Line] = LifoQueue()
 
     def __exit__(self, *exc: object) -> None:
         while not self._idle.empty():
-            hook = self._idle.get_nowait()
-            with contextlib.suppress(smtplib.SMTPException, OSError):
-                client_of(hook).quit()
-            close(hook)
+            self._idle.get_nowait().hang_up()
 
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
         """Send one mail."""
         began = time.monotonic()
-        hook = self._take()
-        has_answers = False  # whether the server has answered all it was asked
+        line = self._take()
         try:
-            message_id = self._send(hook, message, key, began)
-            has_answers = True
-        except ContactFailure:
-            has_answers = True
+            message_id = self._send(line.hook, message, key, began)
+        except DeliveryError:
+            self._keep_after_refusal(line)
             raise
-        finally:
-            if has_answers:
-                self._idle.put(hook)
-            else:
-                close(hook)
+        except BaseException:  # in the middle of something
+            close(line.hook)
+            raise
+        line.refusals = 0
+        self._idle.put(line)
         return Receipt(external_id=message_id, results={"message_id": message_id})
 
     def limits(self, message: Mapping[str, Any]) -> Sequence[Limit]:
@@ -77,16 +95,16 @@ class Outbox(Sender):
 
     def check(self, needs: Set[str]) -> Finding:
         """Connect, agree on TLS and log in as for a mail, and say nothing."""
-        hook = self._take()
+        line = self._take()
         try:
-            how = say_nothing(client_of(hook))
+            how = say_nothing(line.client)
             if FROM_EMAIL in needs:
-                _sender(hook, {})
+                _sender(line.hook, {})
         except DeliveryError:
-            close(hook)
+            close(line.hook)
             raise
-        self._idle.put(hook)
-        user = "logged in" if hook.smtp_user else "without a login"
+        self._idle.put(line)
+        user = "logged in" if line.hook.smtp_user else "without a login"
         return Finding(Tried.OK, f"{how}, {user}")
 
     def _send(self, hook: SmtpHook, message: Mapping[str, Any], key: str, began: float) -> str:
@@ -95,7 +113,12 @@ class Outbox(Sender):
         message_id = f"<{key}@segue.{sender.domain}>"
         mailboxes = {field: _mailboxes_in(message, field) for field in RECIPIENTS}
         recipients = [
-            _recipient(field, mailbox, self._audience)
+            Recipient(
+                mailbox.address,
+                "the recipient" if field == "to" else f"the recipient in {field}",
+                unusable_address(field, self._audience),
+                mailbox.address in self._fixed,
+            )
             for field, theirs in mailboxes.items()
             for mailbox in theirs
         ]
@@ -106,17 +129,28 @@ class Outbox(Sender):
         transmit(client_of(hook), sender.address, recipients, content, began=began)
         return message_id
 
-    def _take(self) -> SmtpHook:
+    def _keep_after_refusal(self, line: _Line) -> None:
+        """Keep a connection for the next mail: a refusal is no reason to log in anew.
+
+        One that broke is closed, which ``_take`` sees.
+        """
+        line.refusals += 1
+        if line.refusals < MOST_REFUSALS:
+            self._idle.put(line)
+        else:
+            line.hang_up()
+
+    def _take(self) -> _Line:
         """Return a connection that works: an idle one, reset, or a new one."""
         while True:
             try:
-                hook = self._idle.get_nowait()
+                line = self._idle.get_nowait()
             except Empty:
-                return open_connection(self._connection)
+                return _Line(open_connection(self._connection))
             with contextlib.suppress(smtplib.SMTPException, OSError):
-                if client_of(hook).rset()[0] == 250:
-                    return hook
-            close(hook)
+                if line.client.rset()[0] == 250:
+                    return line
+            close(line.hook)
 
 
 def unusable_address(field: str, audience: Audience) -> type[ContactFailure]:
@@ -143,8 +177,3 @@ def _mailboxes_in(message: Mapping[str, Any], field: str) -> list[Mailbox]:
     """Read what ``EmailMessage.render`` wrote."""
     texts = message.get(field, [])
     return [read_mailbox(text) for text in ([texts] if isinstance(texts, str) else texts)]
-
-
-def _recipient(field: str, mailbox: Mailbox, audience: Audience) -> Recipient:
-    what = "the recipient" if field == "to" else f"the recipient in {field}"
-    return Recipient(mailbox.address, what, unusable_address(field, audience))

@@ -12,6 +12,9 @@ Followed:
     POP or SMTP connection using OAuth": AUTH XOAUTH2)
     https://www.rfc-editor.org/rfc/rfc5321 (4.1.1.4 and 4.1.4 what an unfinished mail is, 4.2
     replies, 4.5.2 transparency, 6.1 who is responsible), rfc1870 (SIZE), rfc6531 (SMTPUTF8)
+    https://www.rfc-editor.org/rfc/rfc3463 and rfc2034 (enhanced status codes)
+
+What a reply means is in ``segue.channels.answer_meanings``.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from functools import partial
 from socket import gaierror
 from typing import TYPE_CHECKING, cast
 
+from segue.channels.answer_meanings import SMTP, Call
 from segue.channels.oauth2 import tokens_of
 from segue.errors import (
     ConnectionFailure,
@@ -38,8 +42,6 @@ from segue.errors import (
 if TYPE_CHECKING:
     from airflow.providers.smtp.hooks.smtp import SmtpHook
 
-NEEDS_LOGIN = frozenset({530, 534, 535, 538})
-TOO_BIG = 552
 LONGEST_CALL = 300.0  # seconds; a call that might last longer gives up before it sends anything
 LONGEST_TIMEOUT = 60  # seconds
 
@@ -51,6 +53,7 @@ class Recipient:
     address: str
     what: str  # for messages, which never name people
     unusable: type[ContactFailure]  # what it means that it cannot be written to
+    is_fixed: bool  # the same in every mail
 
 
 def transmit(
@@ -64,29 +67,34 @@ def transmit(
     """Give a mail to all of its recipients, or to none.
 
     A recipient that is refused ends the conversation before the content, so that whoever is
-    tried again was sent nothing. ``began`` is when the call did, by ``time.monotonic``.
+    tried again was sent nothing; the connection is fit for the next mail then. One that broke is
+    closed. ``began`` is when the call did, by ``time.monotonic``.
     """
     try:
         client.ehlo_or_helo_if_needed()
         options = _mail_options(client, recipients, content)
-        _expect(client.mail(sender, options), "the sender", codes=(250,))
+        _expect(client.mail(sender, options), Call.MAIL, "the sender", codes=(250,))
         for recipient in recipients:
             _check_time(client, began)
-            _expect(client.rcpt(recipient.address), recipient.what, codes=(250, 251))
+            call = Call.FIXED_RCPT if recipient.is_fixed else Call.RCPT
+            _expect(client.rcpt(recipient.address), call, recipient.what, codes=(250, 251))
         _check_time(client, began)
-        _expect(client.docmd("DATA"), "the message", codes=(354,))
+        _expect(client.docmd("DATA"), Call.DATA, "the message", codes=(354,))
         client.send(_transparent(content))  # without its end a server delivers none of it
     except (smtplib.SMTPException, OSError) as error:
+        client.close()
         raise failed_opening(error) from None
     try:
         client.send(b".\r\n")
         reply = client.getreply()
     except (smtplib.SMTPException, OSError) as error:
+        client.close()
         name = type(error).__name__
         raise OutcomeUnknown(f"the mail server's answer to the message was lost: {name}") from None
     if reply[0] != 250 and not 400 <= reply[0] < 600:
+        client.close()
         raise OutcomeUnknown(f"the mail server's answer to the message makes no sense: {reply[0]}")
-    _expect(reply, "the message", codes=(250,))
+    _expect(reply, Call.DATA, "the message", codes=(250,))
 
 
 def say_nothing(client: smtplib.SMTP) -> str:
@@ -95,7 +103,7 @@ def say_nothing(client: smtplib.SMTP) -> str:
         reply = client.noop()
     except (smtplib.SMTPException, OSError) as error:
         raise failed_opening(error) from None
-    _expect(reply, "a command that does nothing", codes=(250,))
+    _expect(reply, Call.MAIL, "a command that does nothing", codes=(250,))
     sock = client.sock
     return f"over {sock.version()}" if isinstance(sock, ssl.SSLSocket) else "without TLS"
 
@@ -109,20 +117,16 @@ def _check_time(client: smtplib.SMTP, began: float) -> None:
         raise TransientFailure("the mail server is too slow; nothing was sent")
 
 
-def _expect(reply: tuple[int, bytes], what: str, *, codes: tuple[int, ...]) -> None:
+def _expect(reply: tuple[int, bytes], call: Call, what: str, *, codes: tuple[int, ...]) -> None:
     """Raise the failure that a reply stands for; its text is left out, as it may name people."""
     code, text = reply
     if code in codes:
         return
-    subcode = re.match(rb"[245]\.\d{1,3}\.\d{1,3}(?!\S)", text)  # RFC 2034
-    words = f"the mail server refuses {what}: {code}" + (
-        f" {subcode[0].decode()}" if subcode else ""
-    )
-    if not 500 <= code < 600:
-        raise TransientFailure(words)
-    if code in NEEDS_LOGIN or (what == "the sender" and code != TOO_BIG):
-        raise ConnectionFailure(f"{words}; check the connection's login, and `from`")
-    raise ContactFailure(words)
+    match = re.match(rb"[45]\.\d{1,3}\.\d{1,3}(?!\S)", text)  # RFC 2034
+    subcode = match[0].decode() if match else ""
+    words = f"the mail server refuses {what}: {code} {subcode}".rstrip()
+    is_of_the_reply = subcode[:1] == str(code)[:1]
+    raise SMTP.outcome(call, code, subcode if is_of_the_reply else None).failure(answer=words)
 
 
 def _mail_options(

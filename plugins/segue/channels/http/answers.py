@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-from segue.errors import ContactFailure, OutcomeUnknown
+from segue.errors import ContactFailure, OutcomeUnknown, UnprovenRefusal
 
 if TYPE_CHECKING:
     from requests import Response
@@ -31,7 +31,17 @@ class CallRefused(ContactFailure):
     def __init__(self, message: str, codes: tuple[str, ...], status: int) -> None:
         self.codes = codes
         self.status = status
+        self.answer = message
         super().__init__(message)
+
+
+class CallUnproven(UnprovenRefusal):
+    """The vendor refuses, and its status leaves open whether this call alone; with the same."""
+
+    def __init__(self, failure: UnprovenRefusal, codes: tuple[str, ...], status: int) -> None:
+        self.codes = codes
+        self.status = status
+        super().__init__(failure.answer, advice=failure.advice)
 
 
 class CannotTell(OutcomeUnknown):

@@ -20,6 +20,7 @@ from segue.channels.answer_meanings import HTTP, REFUSED, Call, Silence
 from segue.channels.http.answers import (
     ANOTHER_SHAPE,
     CallRefused,
+    CallUnproven,
     CannotTell,
     Codes,
     codes_in,
@@ -30,7 +31,13 @@ from segue.channels.http.credentials import SECRETS, Credentials, credentials_of
 from segue.channels.http.transport import TooLarge, read_within, silence_of
 from segue.channels.oauth2 import OAUTH2
 from segue.channels.rates import SEGUE_RATE
-from segue.errors import ConnectionFailure, ContactFailure, DeliveryError
+from segue.errors import (
+    ConnectionFailure,
+    ContactFailure,
+    DeliveryError,
+    TransientFailure,
+    UnprovenRefusal,
+)
 
 if TYPE_CHECKING:
     from airflow.providers.http.hooks.http import HttpHook
@@ -89,7 +96,7 @@ class HttpCalls:
         """Send ``body`` as JSON once, and return what ``read`` finds in the answer's JSON.
 
         ``read`` may raise what comes of an unexpected shape. ``of_the_contact`` are statuses that
-        refuse this call alone, where they would otherwise mean that the connection is wrong.
+        surely refuse this call alone, where others would have to prove it.
         """
         response = self._request(self._effect, method, path, json=body, headers=headers)
         if response.status_code not in (200, 201):
@@ -111,7 +118,7 @@ class HttpCalls:
         """Make one call that may change something, and return an answer of success.
 
         ``codes`` take the place of the connection's for this call. ``of_the_contact`` are statuses
-        that refuse this call alone, where they would otherwise mean that the connection is wrong.
+        that surely refuse this call alone, where others would have to prove it.
         """
         response = self._request(
             self._effect, method, path, params=query, headers=headers, data=body
@@ -133,7 +140,7 @@ class HttpCalls:
 
         ``read`` is given the JSON, and whether a Link header leads to a further page; it may raise
         what comes of an unexpected shape. ``cannot_tell`` are statuses that say nothing, where
-        they would otherwise mean that the connection is wrong; they raise CannotTell.
+        they would otherwise leave it open whose the answer is; they raise CannotTell.
         """
         method = "GET" if body is None else "POST"
         response = self._request(Call.QUESTION, method, path, params=query, json=body)
@@ -158,8 +165,8 @@ class HttpCalls:
         """GET once what is there, and return its JSON; None where the answer says that it is not.
 
         ``codes`` take the place of the connection's for this call. Raises CallRefused, or another
-        ContactFailure, for an answer that no repetition betters, TransientFailure and
-        ConnectionFailure.
+        ContactFailure, for an answer that no repetition betters, UnprovenRefusal where it may be
+        anybody's, TransientFailure and ConnectionFailure.
         """
         response = self._request(Call.DETAILS, "GET", path, params=query)
         if is_absent(response):
@@ -243,10 +250,13 @@ class HttpCalls:
         """Return the error that an answer other than success stands for."""
         status, words = response.status_code, codes_in(response, codes or self._codes)
         answer = f"{self.vendor} answered {status}" + (f": {', '.join(words)}" if words else "")
-        outcome = REFUSED if status in of_the_contact else HTTP.outcome(call, status)
-        failure = outcome.failure(
-            answer=answer, pause=retry_after(response.headers.get("Retry-After"))
-        )
+        pause = retry_after(response.headers.get("Retry-After"))
+        outcome = HTTP.outcome(call, status, pauses=pause is not None)
+        if status in of_the_contact and outcome.error is not TransientFailure:
+            outcome = REFUSED
+        failure = outcome.failure(answer=answer, pause=pause)
+        if isinstance(failure, UnprovenRefusal):
+            return CallUnproven(failure, words, status)
         is_refusal = isinstance(failure, ContactFailure)
         return CallRefused(str(failure), words, status) if is_refusal else failure
 

@@ -31,7 +31,7 @@ from segue.contracts.templates import Template, render
 from segue.documents import Definition, Location, Name, ProblemsFound
 from segue.errors import OutcomeUnknown
 
-NAMED_BY_THE_PATH = frozenset({404, 410})
+_NAMED_BY_THE_PATH = frozenset({404, 410})
 KEY = "key"
 
 _TRACE = "look_up"
@@ -131,7 +131,7 @@ def ask(calls: HttpCalls, look_up: LookUp, key: str) -> Receipt | None:
 
     path = render(look_up.path, {KEY: key})
     query = {name: text_of(_value_for(item, key)) for name, item in look_up.query.items()}
-    cannot_tell = NAMED_BY_THE_PATH if mention_key([look_up.path]) else ()
+    cannot_tell = _NAMED_BY_THE_PATH if mention_key([look_up.path]) else ()
     return calls.ask(path, query, read=read, cannot_tell=cannot_tell)
 
 

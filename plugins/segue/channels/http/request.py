@@ -25,7 +25,13 @@ from urllib.parse import urlencode
 from pydantic import Field, model_validator
 
 from segue.channels.addressing import TeamChannel, is_template
-from segue.channels.http.answers import CallRefused, codes_in, unless_sent, usual_codes
+from segue.channels.http.answers import (
+    CallRefused,
+    CallUnproven,
+    codes_in,
+    unless_sent,
+    usual_codes,
+)
 from segue.channels.http.calls import HttpCalls, is_2xx, open_api
 from segue.channels.http.expressions import KeyExpression, is_true, search
 from segue.channels.http.fields import (
@@ -40,7 +46,6 @@ from segue.channels.http.fields import (
     text_of,
 )
 from segue.channels.http.look_up import (
-    NAMED_BY_THE_PATH,
     LookUp,
     ask,
     look_up_of,
@@ -167,10 +172,11 @@ class HttpRequests(HttpSender):
             if self._channel.method == "GET":  # it changes nothing, so it may be repeated
                 raise TransientFailure(str(error)) from None
             raise
-        except CallRefused as error:
+        except (CallRefused, CallUnproven) as error:
             if _is_of_the_key(error.codes):
                 raise OutcomeUnknown(
-                    f"{error}: it has had this delivery's key in another request: look for {key}"
+                    f"{error.answer}: it has had this delivery's key in another request: "
+                    f"look for {key}"
                 ) from None
             raise
 
@@ -204,7 +210,6 @@ class HttpRequests(HttpSender):
     def _call(self, request: _Request, key: str) -> Response:
         """Return an answer that is a success; raise what any other stands for."""
         channel = self._channel
-        named = NAMED_BY_THE_PATH if is_template(channel.path) else ()
         return self._calls.call(
             channel.method,
             request.path,
@@ -212,7 +217,7 @@ class HttpRequests(HttpSender):
             headers=request.headers,
             body=request.body,
             codes=request.codes_of,
-            of_the_contact={*channel.of_the_contact, *named},
+            of_the_contact=channel.of_the_contact,
             is_success=partial(self._is_success, request, key),
         )
 

@@ -163,13 +163,13 @@ def find_member(calls: HttpCalls, directory: str, mailing_list: str, contact: st
 
 
 def fetch_contact(calls: HttpCalls, directory: str, contact: str) -> Mapping[str, Any]:
-    """Return a contact as XM Directory shows it; raise ContactFailure where there is none.
+    """Return a contact as XM Directory shows it; raise UnprovenRefusal where there is none.
 
     Asking changes nothing, so that an answer which is lost is a TransientFailure.
     """
     path = contact_path(directory, contact)
     try:
-        response = calls.call("GET", path, of_the_contact={404})
+        response = calls.call("GET", path)
         record: Mapping[str, Any] = response.json()["result"]
     except OutcomeUnknown as error:
         raise TransientFailure(f"{error}; nothing was changed by asking") from None

@@ -38,7 +38,7 @@ from segue.channels.qualtrics.calls import (
 )
 from segue.contracts.channel import Receipt
 from segue.contracts.templates import Line
-from segue.errors import ContactFailure, OutcomeUnknown
+from segue.errors import ContactFailure, OutcomeUnknown, UnprovenRefusal
 
 UPDATES = 500  # calls a minute
 FIELDS = {  # ours, and Qualtrics' in a request
@@ -117,7 +117,6 @@ class QualtricsContacts(QualtricsSender):
             contact_path(message["directory"], message["contact"]),
             headers={"Content-Type": "application/json"},
             body=json.dumps(update_of(message)).encode(),
-            of_the_contact={404},
         )
         return _receipt(message["contact"])
 
@@ -131,7 +130,7 @@ class QualtricsContacts(QualtricsSender):
             try:
                 record = fetch_contact(self._calls, trace["directory"], trace["contact"])
                 values = _values_of(record, json.loads(trace["names"]))
-            except (ContactFailure, TypeError, AttributeError):
+            except (ContactFailure, UnprovenRefusal, TypeError, AttributeError):
                 raise OutcomeUnknown("Qualtrics does not show the contact") from None
             if digest_of(values) == trace["digest"]:
                 receipts[key] = _receipt(trace["contact"])

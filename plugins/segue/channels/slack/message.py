@@ -162,7 +162,9 @@ class SlackMessage(SlackText):
         hook = SlackHook(slack_conn_id=self.connection, retry_handlers=[], logger=silent())
         use_connection(self.connection, lambda: hook.client)
         limits = limits_of(self.connection, default=RATE)
-        return SlackMessages(SlackApi(hook), self.connection, limits, self.addressed_to)
+        place = self.channel or self.user or self.email
+        call = Call.ASKABLE if place and is_template(place) else Call.FIXED_PLACE
+        return SlackMessages(SlackApi(hook), self.connection, limits, self.addressed_to, call)
 
     def render(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the message for one contact; raise NoAddress where they cannot be reached."""
@@ -184,12 +186,18 @@ class SlackMessages(Sender):
     """A client of one workspace."""
 
     def __init__(
-        self, api: SlackApi, connection: str, limits: Sequence[Limit], audience: Audience
+        self,
+        api: SlackApi,
+        connection: str,
+        limits: Sequence[Limit],
+        audience: Audience,
+        call: Call,
     ) -> None:
         self._api = api
         self._connection = connection
         self._limits = limits  # of the workspace
         self._audience = audience
+        self._call = call  # what posting is: whether the place is the same for everybody
         self._people: dict[str, str] = {}  # ids, by the addresses that were looked up
 
     def lacks(self, message: Mapping[str, Any]) -> bool:
@@ -214,7 +222,7 @@ class SlackMessages(Sender):
             "link_names": False,
             "metadata": {"event_type": EVENT_TYPE, "event_payload": {"delivery": key}},
         }
-        answer = self._api.respond(Call.ASKABLE, "chat.postMessage", json=arguments).data
+        answer = self._api.respond(self._call, "chat.postMessage", json=arguments).data
         try:
             return _receipt(str(answer["ts"]), str(answer["channel"]))
         except (KeyError, TypeError):
@@ -279,6 +287,8 @@ class SlackMessages(Sender):
         answer = self._api.respond(
             Call.ADDRESS, "users.lookupByEmail", absent=UNKNOWN_ADDRESS, data={"email": email}
         )
+        if answer is None and self._call is Call.FIXED_PLACE:
+            raise ConnectionFailure("Slack knows nobody with the address in `email`; mend it")
         if answer is None:
             raise nobody(self._audience)
         try:

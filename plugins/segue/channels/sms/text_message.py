@@ -32,7 +32,7 @@ from pydantic import Field, model_validator
 
 from segue.channels.addressing import audience_is_missing, is_template
 from segue.channels.airflow_connections import find_connection
-from segue.channels.http.answers import ANOTHER_SHAPE, CallRefused
+from segue.channels.http.answers import ANOTHER_SHAPE, CallRefused, CallUnproven
 from segue.channels.http.calls import HttpCalls, open_calls
 from segue.channels.http.sender import HttpSender
 from segue.channels.look_ups import look_from
@@ -67,6 +67,7 @@ from segue.errors import (
     DeliveryError,
     OutcomeUnknown,
     TransientFailure,
+    UnprovenRefusal,
 )
 
 LONGEST_TEXT = 1_600  # characters, of which an emoji is two: SMS counts UTF-16
@@ -83,6 +84,9 @@ OPTED_OUT = frozenset({21610})  # they answered STOP
 OF_THE_NUMBER = frozenset({21211, 21214, 21217, 21614})  # no such number, or not a mobile one
 OF_THE_SENDER = frozenset({21212, 21603, 21606, 21659, 21660, 21701, 21703, 21704, 21705})
 QUEUE_IS_FULL = frozenset({21611})
+# a region that the account may not write to; a number that a trial account has not verified: of one
+# contact, or of all of them
+OF_THE_ACCOUNT = frozenset({21408, 21608})
 
 
 class TextMessage(Channel):
@@ -243,7 +247,7 @@ class TextMessages(HttpSender):
                 headers={"Content-Type": _FORM},
                 body=body,
             )
-        except CallRefused as error:
+        except (CallRefused, CallUnproven) as error:
             raise self._failure_of(error) from None
         try:
             return receipt_of(response.json())
@@ -279,19 +283,29 @@ class TextMessages(HttpSender):
         sender = message.get("from") or message["messaging_service"]
         return [Limit(f"{one.scope} {sender}", one.count, one.seconds) for one in self._limits]
 
-    def _failure_of(self, error: CallRefused) -> DeliveryError:
+    def _failure_of(self, error: CallRefused | CallUnproven) -> DeliveryError:
         """Return what a refusal means, by Twilio's code."""
         codes = {int(code.removeprefix(_CODE)) for code in error.codes}
         if codes & OPTED_OUT:
-            return OptedOut(str(error))
+            return OptedOut(error.answer)
         if codes & OF_THE_NUMBER:
-            return self._channel.unusable_number(str(error))
+            return self._channel.unusable_number(error.answer)
         if codes & QUEUE_IS_FULL:
-            return TransientFailure(str(error))
-        sender = self._channel.sender
-        if codes & OF_THE_SENDER and not (sender and is_template(sender)):
-            return ConnectionFailure(f"{error}; check the action's sender in Twilio's console")
+            return TransientFailure(error.answer)
+        if codes & OF_THE_ACCOUNT:
+            advice = "check the account's geographic permissions, and whether it is a trial account"
+            return UnprovenRefusal(error.answer, advice=advice)
+        if codes & OF_THE_SENDER:
+            return self._refused_sender(error.answer)
         return error
+
+    def _refused_sender(self, answer: str) -> DeliveryError:
+        """Return what it means that a sender is refused: one from a template may be a contact's."""
+        advice = "check the action's sender in Twilio's console"
+        sender = self._channel.sender
+        if sender and is_template(sender):
+            return UnprovenRefusal(answer, advice=advice)
+        return ConnectionFailure(f"{answer}; {advice}")
 
     def _made_since(self, begin: datetime, sender: str) -> Iterator[Listed]:
         """Yield the messages since ``begin``, newest first, as far as they are shown."""

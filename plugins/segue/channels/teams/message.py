@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from segue.channels.addressing import TeamChannel
-from segue.channels.http.answers import CallRefused
+from segue.channels.http.answers import CallRefused, CallUnproven
 from segue.channels.http.calls import HttpCalls, open_webhook
 from segue.channels.http.sender import HttpSender
 from segue.channels.rates import limits_of
@@ -32,9 +32,10 @@ from segue.channels.teams.adaptive_cards import CardLink, FullCard, card_of, req
 from segue.contracts.channel import Limit, Receipt
 from segue.contracts.templates import CardText
 from segue.documents import Location, ProblemsFound
-from segue.errors import ConnectionFailure, ContactFailure
+from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown
 
 RATE = "4/second"  # of the webhook
+ACCEPTED = 202  # what a workflow says that runs afterwards; one that answers names its run
 LARGEST_MESSAGE = 28_000  # bytes; Teams says 28 KB
 CONTENT_TYPE = "application/vnd.microsoft.card.adaptive"
 OF_THE_WORKFLOW = frozenset({"WorkflowTriggerIsNotEnabled", "WorkflowDisabled"})
@@ -56,8 +57,8 @@ class TeamsMessage(TeamChannel):
     Teams takes four requests a second, and answers 429 beyond.
 
     Delivered means that the workflow took the card; what it made of it is in its run history.
-    *Uncertain* means that the answer was lost. A workflow cannot be asked: such a delivery is
-    settled by the workflow's policy or by a person.
+    *Uncertain* means that the answer was lost, or was no workflow's. A workflow cannot be asked:
+    such a delivery is settled by the workflow's policy or by a person.
     """
 
     name: ClassVar[str] = "teams_message"
@@ -124,12 +125,17 @@ class TeamsMessages(HttpSender):
                 headers={"Content-Type": "application/json"},
                 body=body_of(message, key),
             )
-        except CallRefused as error:
+        except (CallRefused, CallUnproven) as error:
             if OF_THE_WORKFLOW & set(error.codes):
-                raise ConnectionFailure(f"{error}; turn the workflow on in Teams") from None
+                raise ConnectionFailure(f"{error.answer}; turn the workflow on in Teams") from None
             raise
         run = answer.headers.get("x-ms-workflow-run-id", "")
         if not _RUN.fullmatch(run):
+            if answer.status_code != ACCEPTED and answer.content:
+                raise OutcomeUnknown(
+                    f"Teams answered {answer.status_code}, which is not the answer of a workflow; "
+                    "check the webhook's URL"
+                )
             return Receipt()
         return Receipt(external_id=run, results={"run": run})
 

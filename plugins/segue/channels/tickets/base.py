@@ -20,7 +20,7 @@ from segue.channels.addressing import TeamChannel
 from segue.channels.http.sender import HttpSender
 from segue.channels.tickets.custom_fields import field_values
 from segue.contracts.channel import Finding, OpenTicket, Receipt, Tried
-from segue.errors import ContactFailure, OutcomeUnknown, TransientFailure
+from segue.errors import OutcomeUnknown, TransientFailure, UnprovenRefusal
 
 MOST_EARLIER = 10  # tickets of a contact that are asked for, the newest ones
 LONGEST_LOOK = 30.0  # seconds after which what was seen is too old to act on
@@ -149,8 +149,9 @@ class HelpDesk(HttpSender):
         try:
             ticket = self.first_open(numbers)
         except OutcomeUnknown as error:  # of a question: nothing has been sent
-            raise ContactFailure(
-                f"whether the contact has an open ticket cannot be told: {error}"
+            raise UnprovenRefusal(
+                f"whether the contact has an open ticket cannot be told: {error}",
+                advice="check what the connection's user may see",
             ) from None
         if time.monotonic() > ends:
             raise TransientFailure("the look at the contact's tickets took too long")

@@ -35,7 +35,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field
 
-from segue.channels.http.answers import CallRefused
+from segue.channels.http.answers import CallRefused, CallUnproven
 from segue.channels.http.fields import Scalar, none_of
 from segue.channels.http.sender import HttpSender
 from segue.channels.look_ups import look_from
@@ -43,20 +43,20 @@ from segue.channels.tickets.base import PlacedTicket, receipt_of
 from segue.contracts.channel import Finding, PartlyFound, Receipt, Tried
 from segue.contracts.templates import Line, Text
 from segue.errors import (
-    ConnectionFailure,
     ContactFailure,
     OutcomeUnknown,
     TransientFailure,
+    UnprovenRefusal,
 )
 
 RATE = "5/second"  # an instance has rules of its own, and none of them is published
-NO_RIGHT = "acl"
 REFUSALS = {  # phrases in the detail of a 403
-    "ACL Exception": NO_RIGHT,
-    "User Not Authorized": NO_RIGHT,
+    "ACL Exception": "acl",
+    "User Not Authorized": "acl",
     "Business Rule": "business_rule",
     "Data Policy": "data_policy",
 }
+OF_THE_RECORD = frozenset({"business_rule", "data_policy"})  # they refuse this record alone
 ORIGIN = "segue"  # the correlation_display of what was made here
 OWN_FIELDS = frozenset(
     {"short_description", "description", "correlation_id", "correlation_display"}
@@ -75,8 +75,8 @@ class ServiceNowRecord(PlacedTicket):
 
     The table must have ``correlation_id``, as ``task`` and all that extend it do: it carries the
     delivery's key. Creating is not idempotent. A record that a business rule or a data policy
-    refuses is of the contact; where the user may not create any, the slice stops. Limits are rules
-    of the instance, which answers 429 with Retry-After beyond.
+    refuses is of the contact; where the user lacks a right, it may be for this one or for all.
+    Limits are rules of the instance, which answers 429 with Retry-After beyond.
 
     A delivery is doubtful when the answer was lost; a transaction may go on for five minutes after
     that. The record is then looked up by its ``correlation_id``. *Uncertain* is what is left: the
@@ -110,13 +110,13 @@ class ServiceNowRecords(HttpSender):
                 _path(table),
                 record_of(message, key),
                 read=lambda answer: _identity(answer["result"]),
-                of_the_contact={403},  # a business rule or data policy refuses this record alone
             )
-        except CallRefused as error:
-            if NO_RIGHT in error.codes:
-                raise ConnectionFailure(
-                    f"{error}; the connection's user may not create records of {table}"
-                ) from None
+        except CallUnproven as error:
+            if not OF_THE_RECORD.isdisjoint(error.codes):
+                raise CallRefused(error.answer, error.codes, error.status) from None
+            if error.status == 403:
+                advice = f"check whether the connection's user may create records of {table}"
+                raise UnprovenRefusal(error.answer, advice=advice) from None
             raise
         if note != key:
             raise OutcomeUnknown(

@@ -29,7 +29,7 @@ from segue.ledger.base import (
     move_deliveries,
     unindexed,
 )
-from segue.ledger.deliveries.outcomes import write_outcomes
+from segue.ledger.deliveries.outcomes import REFUSED, write_outcomes
 from segue.ledger.facts import NOT_HELD, DeliveryRow, Finished, Started, StartRules
 from segue.ledger.reasons import FINAL_SKIPS, Reason
 from segue.ledger.schema import deliveries
@@ -156,6 +156,38 @@ class Claims(LedgerDatabase):
                 total += move_deliveries(connection, Step.RELEASE_MET, to_release, values)
         return total
 
+    def latest_success(self, workflow: str, action: str, since: datetime) -> datetime | None:
+        """Return when the call began that was the last to deliver, if one was since then.
+
+        Of a workflow that delivered a lot meanwhile the newest row is the first of the index.
+        """
+        newest = (
+            select(deliveries.c.called_at)
+            .where(
+                deliveries.c.namespace == self.namespace,
+                deliveries.c.workflow == workflow,
+                deliveries.c.state == State.DELIVERED,
+                deliveries.c.updated_at > since,
+                deliveries.c.action == action,
+                deliveries.c.called_at > since,
+            )
+            .order_by(deliveries.c.updated_at.desc())
+            .limit(1)
+        )
+        with self._read() as connection:
+            return connection.execute(newest).scalar()
+
+    def unsettled(self, spans: Iterable[int], action: str, most: int) -> list[str]:
+        """Return the keys of an action's deliveries of these spans that wait, up to so many."""
+        waits = (State.RELEASED, State.HELD, *IN_ONES_HANDS)
+        query = select(deliveries.c.key).where(
+            deliveries.c.span.in_(sorted(spans)),
+            deliveries.c.action == action,
+            deliveries.c.state.in_(waits),
+        )
+        with self._read() as connection:
+            return list(connection.execute(query.limit(most)).scalars())
+
     def rows(self, keys: Iterable[str]) -> dict[str, DeliveryRow]:
         """Return the deliveries with these keys, by key."""
         by_key: dict[str, DeliveryRow] = {}
@@ -262,8 +294,11 @@ def _against(reason: str, rivals: list[Row[Any]], enough: int) -> tuple[str, boo
 
 _IN_DOUBT = STATE == State.UNCERTAIN
 _LEFT_IN_DOUBT = and_(STATE == State.CLAIMED, deliveries.c.resent == 1)  # by a dead worker
+_REFUSED_BEFORE = deliveries.c.reason.startswith(f"{REFUSED}: ", autoescape=True)
 _CLAIMED = {
-    "reason": case((or_(_IN_DOUBT, _LEFT_IN_DOUBT), deliveries.c.reason), else_=""),
+    "reason": case(
+        (or_(_IN_DOUBT, _LEFT_IN_DOUBT, _REFUSED_BEFORE), deliveries.c.reason), else_=""
+    ),
     # whoever cleared what failed has taken the doubt upon himself
     "resent": case((_IN_DOUBT, 1), (STATE == State.FAILED, 0), else_=deliveries.c.resent),
 }
@@ -385,4 +420,5 @@ def delivery_row(row: Row[Any]) -> DeliveryRow:
         row.message_key,
         row.held_until,
         bool(row.barred),
+        row.updated_at,
     )

@@ -36,6 +36,7 @@ from segue.ledger.states import IN_ONES_HANDS, MAY_HAVE_ARRIVED, State, Step
 SENT_AGAIN = "sent again"  # begins what is said of a call that was made once more, in doubt
 # and of one that stays in doubt, because something forbids that
 NOT_SENT_AGAIN = "not sent again"
+REFUSED = "refused (whose fault is open)"  # and of a refusal, until others have proven whose
 _IS_BARRED = deliveries.c.barred.is_not(None)
 # a second call that had no effect leaves the first as it was: in doubt
 _DOUBT_STAYS = and_(_IS_BARRED, bindparam("is_claimed") == 1, deliveries.c.resent == 1)

@@ -22,7 +22,14 @@ from segue.channels.email.outbox import Outbox
 from segue.contracts.channel import Audience, NoAddress
 from segue.contracts.template_values import Fields
 from segue.documents import ProblemsFound, parse_document
-from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
+from segue.errors import (
+    ConnectionFailure,
+    ContactFailure,
+    Deferral,
+    OutcomeUnknown,
+    TransientFailure,
+    UnprovenRefusal,
+)
 from segue.sandbox.server import Sandbox
 from segue.sandbox.store import Message
 from tests.unit.channels.support import (
@@ -411,7 +418,7 @@ def test_a_long_name_of_a_contact_does_not_forge_the_sender(sandbox: Sandbox):
 
 @pytest.mark.parametrize(
     ("refused", "expected"),
-    [("reject-550@example.com", ContactFailure), ("reject-450@example.com", TransientFailure)],
+    [("reject-550@example.com", UnprovenRefusal), ("reject-450@example.com", Deferral)],
 )
 @pytest.mark.parametrize("field", ["to", "cc", "bcc"])
 def test_where_one_recipient_is_refused_nobody_is_sent_anything(
@@ -609,16 +616,26 @@ def at(set_connection, port: int, **extra: object) -> EmailMessage:
     ("replies", "expected"),
     [
         ({"rcpt": b"550 5.1.1 <ana@example.com> is unknown"}, ContactFailure),
-        ({"rcpt": b"450 4.2.1 <ana@example.com> try later"}, TransientFailure),
+        ({"rcpt": b"550 no such user, or no relay"}, UnprovenRefusal),
+        ({"rcpt": b"554 5.7.1 Relay access denied"}, UnprovenRefusal),
+        ({"rcpt": b"550 5.1.0 <shop@example.com>: Sender address rejected"}, UnprovenRefusal),
+        ({"rcpt": b"550 5.4.5 Daily sending quota exceeded"}, UnprovenRefusal),
+        ({"rcpt": b"552 5.2.2 mailbox full"}, ContactFailure),
+        ({"rcpt": b"554 4.7.1 codes that disagree"}, UnprovenRefusal),
+        ({"rcpt": b"450 4.2.1 <ana@example.com> try later"}, Deferral),
+        ({"rcpt": b"451 4.3.0 lookup failure"}, TransientFailure),
         ({"rcpt": b"421 bye"}, TransientFailure),
         ({"rcpt": b"530 5.7.0 log in"}, ConnectionFailure),
-        ({"mail": b"552 5.3.4 too big"}, ContactFailure),
-        ({"mail": b"553 5.7.1 not your sender"}, ConnectionFailure),
+        ({"mail": b"552 5.3.4 too big"}, UnprovenRefusal),
+        ({"mail": b"553 5.7.1 not your sender"}, UnprovenRefusal),
         ({"mail": b"451 4.3.0 later"}, TransientFailure),
-        ({"data": b"554 no"}, ContactFailure),
+        ({"data": b"554 no"}, UnprovenRefusal),
         ({"data": b"451 later"}, TransientFailure),
-        ({"content": b"552 too big"}, ContactFailure),
-        ({"content": b"554 5.6.0 ana@example.com: spam"}, ContactFailure),
+        ({"content": b"552 too big"}, UnprovenRefusal),
+        ({"content": b"554 5.6.0 ana@example.com: spam"}, UnprovenRefusal),
+        ({"content": b"554 Message rejected: address not verified"}, UnprovenRefusal),
+        ({"content": b"550 5.7.60 may not send as this sender"}, UnprovenRefusal),
+        ({"content": b"554 5.2.2 mailbox full"}, ContactFailure),
         ({"content": b"451 4.3.0 later"}, TransientFailure),
         ({"content": b"199 what"}, OutcomeUnknown),
         ({"content": b"nonsense"}, OutcomeUnknown),
@@ -659,8 +676,9 @@ def test_a_refusal_leaves_the_connection_usable(sandbox: Sandbox, monkeypatch):
     monkeypatch.setattr(outbox, "open_connection", lambda name: opened.append(1) or connect(name))
     channel = mail()
     with channel.connect() as sender:
-        with pytest.raises(ContactFailure):
-            sender.send(channel.render(variables(email="reject-550@example.com")), key=KEY)
+        for refused in ("reject-550@example.com", "reject-450@example.com"):
+            with pytest.raises((ContactFailure, Deferral)):
+                sender.send(channel.render(variables(email=refused)), key=KEY)
         for _ in range(3):
             sender.send(channel.render(variables()), key=KEY)
     assert len(sandbox.messages()) == 3
@@ -676,7 +694,7 @@ def test_a_connection_that_broke_is_opened_anew(sandbox: Sandbox):
             sender.send(message, key=KEY)
         sender.send(message, key=KEY)
         assert isinstance(sender, Outbox)
-        idle = sender._idle.queue[0]._smtp_client
+        idle = sender._idle.queue[-1].client
         assert isinstance(idle, smtplib.SMTP)
         idle.sock.shutdown(2)  # as a server does to those who idle
         sender.send(message, key=KEY)

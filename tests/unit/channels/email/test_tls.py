@@ -13,7 +13,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
 from segue.channels.email.message import EmailMessage
-from segue.errors import ConnectionFailure, ContactFailure
+from segue.errors import ConnectionFailure, UnprovenRefusal
 from tests.unit.channels.support import closed_port, deliver
 
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH", "ignore:.*get_event_loop")
@@ -116,7 +116,7 @@ def _has_all_but_size(client: smtplib.SMTP, name: str) -> bool:
 
 
 @pytest.mark.parametrize("announced", [True, False])
-def test_a_mail_that_is_too_large_fails_the_contact(
+def test_a_mail_that_is_too_large_is_refused_by_itself_or_as_all_of_them(
     certificate, set_connection, monkeypatch, announced: bool
 ):
     """Refused by its announced size, or once the server has read too much of it."""
@@ -126,7 +126,7 @@ def test_a_mail_that_is_too_large_fails_the_contact(
     with server(certificate, "tls", data_size_limit=2000) as (kept, port):
         channel = mail(set_connection, port, "tls")
         large = EmailMessage.model_validate({"subject": "Hello", "text": "word " * 1000})
-        with pytest.raises(ContactFailure, match=r"refuses (the sender|the message): 552"):
+        with pytest.raises(UnprovenRefusal, match=r"refuses (the sender|the message): 552"):
             deliver(large)
         deliver(channel)
     assert len(kept.mails) == 1

@@ -26,6 +26,7 @@ from segue.errors import (
     OutcomeUnknown,
     SegueError,
     TransientFailure,
+    UnprovenRefusal,
 )
 from segue.sandbox.server import Sandbox
 from tests.unit.channels.support import (
@@ -393,9 +394,9 @@ def test_every_2xx_is_a_success_where_nothing_is_read(set_connection, status: st
         ("307 Temporary Redirect", ConnectionFailure),
         ("400 Bad Request", ContactFailure),
         ("401 Unauthorized", ConnectionFailure),
-        ("403 Forbidden", ConnectionFailure),
-        ("404 Not Found", ConnectionFailure),
-        ("405 Method Not Allowed", ConnectionFailure),
+        ("403 Forbidden", TransientFailure),  # it says when to come back
+        ("404 Not Found", UnprovenRefusal),
+        ("405 Method Not Allowed", UnprovenRefusal),
         ("408 Request Timeout", TransientFailure),
         ("409 Conflict", ContactFailure),
         ("413 Content Too Large", ContactFailure),
@@ -416,10 +417,15 @@ def test_what_a_status_means(set_connection, status: str, expected: type[SegueEr
         assert raised.value.retry_after == 7
 
 
-@pytest.mark.parametrize("status", ["404 Not Found", "410 Gone"])
-def test_a_path_that_names_a_contact_may_be_refused_for_it_alone(set_connection, status: str):
-    with vendor(http(status)) as url, pytest.raises(ContactFailure):
-        deliver(at(set_connection, url, path="/contacts/{{ contact.contact_id }}"))
+@pytest.mark.parametrize(
+    "status", ["403 Forbidden", "404 Not Found", "405 Method Not Allowed", "410 Gone"]
+)
+@pytest.mark.parametrize("path", ["/notes", "/contacts/{{ contact.contact_id }}"])
+def test_whose_a_refusal_is_is_left_open(set_connection, status: str, path: str):
+    """A path may name nobody, and a host may be wrong: the others tell."""
+    with vendor(http(status)) as url, pytest.raises(UnprovenRefusal, match="; check ") as raised:
+        deliver(at(set_connection, url, path=path))
+    assert raised.value.answer == f"elsewhere answered {status[:3]}"
 
 
 @pytest.mark.parametrize(
@@ -585,7 +591,7 @@ def test_a_trace_is_the_definition_and_nothing_of_the_contact():
         (http("400 Bad Request"), OutcomeUnknown),
         (http("401 Unauthorized"), ConnectionFailure),
         (http("403 Forbidden"), OutcomeUnknown),
-        (http("404 Not Found"), ConnectionFailure),
+        (http("404 Not Found"), UnprovenRefusal),
         (http("429 Slow"), TransientFailure),
         (http("500 Broken"), TransientFailure),
         (http("200 OK", '"' + "x" * LARGEST_DOCUMENT + '"'), OutcomeUnknown),

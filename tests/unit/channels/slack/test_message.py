@@ -14,7 +14,13 @@ from pydantic import ValidationError
 from segue.channels.slack.blocks import LONGEST_TEXT
 from segue.channels.slack.message import SlackMessage
 from segue.contracts.channel import Limit, NoAddress, Receipt
-from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
+from segue.errors import (
+    ConnectionFailure,
+    ContactFailure,
+    OutcomeUnknown,
+    TransientFailure,
+    UnprovenRefusal,
+)
 from segue.sandbox.server import Sandbox
 from segue.sandbox.vendors.slack_api import TOKEN_TO_POST, user_id
 from tests.unit.channels.support import (
@@ -71,9 +77,31 @@ def test_markup_of_the_template_itself_is_kept(sandbox: Sandbox):
         ("#private-one", "not_in_channel"),
     ],
 )
-def test_an_error_about_the_message_is_of_the_contact(sandbox: Sandbox, channel: str, code: str):
-    with pytest.raises(ContactFailure, match=code):
+def test_a_wrong_place_is_the_definitions_unless_a_template_names_it(
+    sandbox: Sandbox, channel: str, code: str
+):
+    with pytest.raises(ConnectionFailure, match=f"{code}; check the channel, and invite the app"):
         deliver(message(channel=channel))
+    with pytest.raises(UnprovenRefusal, match=f"{code}; check the channel, and invite the app"):
+        deliver(message(channel="{{ contact.place }}"), place=channel)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("msg_too_long", ContactFailure),
+        ("invalid_blocks", ContactFailure),
+        ("message_limit_exceeded", TransientFailure),
+        ("something_new", UnprovenRefusal),
+    ],
+)
+@pytest.mark.parametrize("place", ["#alerts", "{{ contact.contact_id }}"])
+def test_what_a_code_means_wherever_it_goes(set_connection, code: str, expected, place: str):
+    with vendor(http("200 OK", json.dumps({"ok": False, "error": code}))) as url:
+        channel = at(set_connection, f"{url}/", message(channel=place))
+        with pytest.raises(expected, match=code) as raised:
+            deliver(channel)
+    assert type(raised.value) is expected
 
 
 def test_a_text_that_slack_would_cut_off_fails_before_it_is_sent(sandbox: Sandbox):
@@ -105,8 +133,8 @@ def test_an_error_that_may_come_after_the_message_is_unknown(set_connection, cod
         (http("200 OK", "[1]"), OutcomeUnknown),
         (http("200 OK", '{"ok": false, "error": "Ana, ana@example.com"}'), OutcomeUnknown),
         (b"", OutcomeUnknown),
-        (http("403 Forbidden", "<html>ana@example.com</html>"), ConnectionFailure),
-        (http("404 Not Found", "not_found"), ConnectionFailure),
+        (http("403 Forbidden", "<html>ana@example.com</html>"), UnprovenRefusal),
+        (http("404 Not Found", "not_found"), UnprovenRefusal),
         (http("502 Bad Gateway", "<html>ana@example.com</html>"), OutcomeUnknown),
         (http("503 Unavailable", "<html>ana@example.com</html>"), TransientFailure),
         (http("504 Gateway Timeout", ""), OutcomeUnknown),
@@ -302,8 +330,8 @@ def test_what_an_answer_to_a_question_means(set_connection, answer: str, expecte
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        ("403 Forbidden", ConnectionFailure),
-        ("404 Not Found", ConnectionFailure),
+        ("403 Forbidden", TransientFailure),
+        ("404 Not Found", TransientFailure),
         ("502 Bad Gateway", TransientFailure),
         ("504 Gateway Timeout", TransientFailure),
     ],
@@ -414,9 +442,15 @@ def test_a_person_who_has_left_is_nobody(set_connection):
         completed(at(set_connection, f"{url}/", to_person(**CONTACT)))
 
 
-def test_an_id_that_slack_does_not_know_fails(sandbox: Sandbox):
-    with pytest.raises(ContactFailure, match="channel_not_found"):
+def test_a_person_who_is_not_there_is_the_definitions_unless_a_template_names_them(
+    sandbox: Sandbox,
+):
+    with pytest.raises(ConnectionFailure, match="channel_not_found"):
         deliver(to_person(user="UMISSING01"))
+    with pytest.raises(UnprovenRefusal, match="channel_not_found"):
+        deliver(to_person(user="{{ contact.agent }}", audience="team"), agent="UMISSING01")
+    with pytest.raises(ConnectionFailure, match="nobody with the address in `email`"):
+        completed(to_person(email="missing-boss@example.com"))
 
 
 @pytest.mark.parametrize("written", ["ana@example.com", "<!channel>", "#general", "u012", ""])
@@ -442,7 +476,7 @@ def test_a_person_is_no_channel_without_saying_who_it_is(sandbox: Sandbox):
         (http("200 OK", '{"ok": false, "error": "invalid_auth"}'), ConnectionFailure),
         (http("200 OK", '{"ok": false, "error": "internal_error"}'), TransientFailure),
         (http("200 OK", '{"ok": false, "error": "ratelimited"}'), TransientFailure),
-        (http("200 OK", '{"ok": false, "error": "something_new"}'), ContactFailure),
+        (http("200 OK", '{"ok": false, "error": "something_new"}'), UnprovenRefusal),
         (http("200 OK", '{"ok": false, "error": "Ana, ana@example.com"}'), TransientFailure),
         (http("200 OK", '{"ok": true, "user": "ana@example.com"}'), TransientFailure),
         (http("200 OK", "<html>ana@example.com</html>"), TransientFailure),

@@ -12,7 +12,13 @@ from pydantic import ValidationError
 from segue.channels.slack.blocks import LONGEST_TEXT
 from segue.channels.slack.webhook import SlackWebhook
 from segue.contracts.channel import Limit, Receipt
-from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
+from segue.errors import (
+    ConnectionFailure,
+    ContactFailure,
+    OutcomeUnknown,
+    TransientFailure,
+    UnprovenRefusal,
+)
 from segue.sandbox.server import Sandbox
 from tests.unit.channels.support import (
     closed_port,
@@ -117,8 +123,8 @@ def test_what_slack_says_of_the_message_is_of_the_contact(sandbox: Sandbox):
         (http("400 Bad Request", "invalid_payload"), ContactFailure),
         (http("400 Bad Request", "no_text"), ContactFailure),
         (http("400 Bad Request", "no_active_hooks"), ConnectionFailure),
-        (http("403 Forbidden", "<html>ana@example.com</html>"), ConnectionFailure),
-        (http("404 Not Found", ""), ConnectionFailure),
+        (http("403 Forbidden", "<html>ana@example.com</html>"), UnprovenRefusal),
+        (http("404 Not Found", ""), UnprovenRefusal),
         (http("413 Payload Too Large", ""), ContactFailure),
     ],
 )

@@ -19,7 +19,7 @@ from segue.channels.teams.message import LARGEST_MESSAGE, TeamsMessage
 from segue.contracts.channel import Limit, Receipt
 from segue.contracts.printing import Kind
 from segue.contracts.templates import Template, render
-from segue.errors import ConnectionFailure, ContactFailure
+from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, UnprovenRefusal
 from segue.sandbox.server import Sandbox
 from segue.sandbox.store import Message
 from segue.sandbox.vendors import teams_api
@@ -320,14 +320,14 @@ def webhook(sandbox: Sandbox) -> str:
     ("found", "replaced", "said"),
     [
         (teams_api.SIGNATURE, "wrong-signature", "401: AuthorizationFailed"),
-        (teams_api.WORKFLOW, "0" * 32, "404: WorkflowNotFound"),
+        (teams_api.WORKFLOW, "0" * 32, "404: WorkflowNotFound; check "),
     ],
 )
-def test_a_webhook_that_is_gone_is_of_the_connection(
+def test_a_webhook_that_is_gone_fails_no_contact(
     sandbox: Sandbox, set_connection, found: str, replaced: str, said: str
 ):
     point_at(set_connection, webhook(sandbox).replace(found, replaced))
-    with pytest.raises(ConnectionFailure, match=said) as raised:
+    with pytest.raises((ConnectionFailure, UnprovenRefusal), match=said) as raised:
         deliver(card())
     assert replaced not in str(raised.value)
 
@@ -337,6 +337,21 @@ def test_a_workflow_that_was_turned_off_stops_the_slice(set_connection):
     with vendor(http("400 Bad Request", answer)) as url:
         point_at(set_connection, f"{url}/workflows/x?sig=secret-signature")
         with pytest.raises(ConnectionFailure, match="turn the workflow on"):
+            deliver(card())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        http("200 OK", "<html>Sign in</html>", {"Content-Type": "text/html"}),
+        http("200 OK", "Webhook message delivery failed with error: Microsoft Teams … 429"),
+    ],
+)
+def test_a_success_that_is_not_a_workflows_is_unknown(set_connection, answer: bytes):
+    """A proxy's page, or what an Office connector says of a failure; a workflow says 202."""
+    with vendor(answer) as url:
+        point_at(set_connection, f"{url}/workflows/x?sig=secret-signature")
+        with pytest.raises(OutcomeUnknown, match="not the answer of a workflow"):
             deliver(card())
 
 

@@ -13,7 +13,13 @@ from segue.channels.tickets.base import MOST_EARLIER, HelpDeskTicket
 from segue.channels.tickets.freshdesk_ticket import FreshdeskTicket, delivery_tag
 from segue.channels.tickets.zendesk_ticket import MARK, ZendeskTicket
 from segue.contracts.channel import OpenTicket, Receipt
-from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
+from segue.errors import (
+    ConnectionFailure,
+    ContactFailure,
+    OutcomeUnknown,
+    TransientFailure,
+    UnprovenRefusal,
+)
 from segue.sandbox.server import Sandbox
 from tests.unit.channels.support import (
     HOSTILE,
@@ -251,11 +257,11 @@ def test_a_look_that_fails_sends_nothing(sandbox: Sandbox, name: str, fault: str
 
 
 @pytest.mark.parametrize("name", VENDORS)
-def test_where_nobody_can_tell_the_contact_fails(set_connection, name: str):
+def test_where_nobody_can_tell_nothing_is_sent(set_connection, name: str):
     """A ticket that the agent may not see could be open; a second one would be the worse."""
     with vendor(http("403 Forbidden")) as url:
         set_connection(f"{name}_default", conn_type="http", host=url)
-        with pytest.raises(ContactFailure, match="cannot be told"):
+        with pytest.raises(UnprovenRefusal, match="cannot be told"):
             deliver_after(channel(name), "7")
 
 
@@ -267,7 +273,7 @@ def test_an_agent_who_does_not_see_every_ticket_cannot_say_that_none_is_open(set
 
     with vendor(answer) as url:
         set_connection("zendesk_default", conn_type="http", host=url)
-        with pytest.raises(ContactFailure, match="does not see every ticket"):
+        with pytest.raises(UnprovenRefusal, match="does not see every ticket"):
             deliver_after(channel("zendesk"), "7")
 
 

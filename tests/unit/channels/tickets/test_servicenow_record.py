@@ -9,7 +9,12 @@ from pydantic import ValidationError
 
 from segue.channels.tickets.servicenow_record import ServiceNowRecord
 from segue.contracts.channel import PartlyFound
-from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
+from segue.errors import (
+    ContactFailure,
+    OutcomeUnknown,
+    TransientFailure,
+    UnprovenRefusal,
+)
 from segue.sandbox.server import Sandbox
 from tests.unit.channels.support import (
     KEY,
@@ -31,8 +36,8 @@ def sent(key: str = KEY, **fields: object):
     return key, record(**fields).render(variables())
 
 
-def test_a_user_without_the_right_to_create_is_of_the_connection(sandbox: Sandbox):
-    with pytest.raises(ConnectionFailure, match="may not create records of sn_customerservice"):
+def test_a_user_without_a_right_may_lack_it_for_one_record_or_for_all(sandbox: Sandbox):
+    with pytest.raises(UnprovenRefusal, match="may create records of sn_customerservice"):
         deliver(record(table="sn_customerservice_case"))
 
 
