@@ -13,45 +13,65 @@ from datetime import datetime
 from segue.errors import SettingsError
 from segue.ledger import Ledger
 from segue.ledger.facts import Quarantined
-from segue.ledger.people.release_requests import RequestKind, Selection, Settlement
+from segue.ledger.people.release_requests import RequestKind, Seen, Selection, Settlement
 from segue.ledger.people.stops import Stop
 from segue.ledger.states import State
 
+_STATES = {RequestKind.RETRY: "failed", RequestKind.SETTLE: "uncertain", RequestKind.DROP: "held"}
 
-def count_meant(ledger: Ledger, selection: Selection, settlement: Settlement | None = None) -> int:
-    """Return how many deliveries a retry, or a settlement, would concern; SettingsError for none.
 
+def look(ledger: Ledger, kind: RequestKind, selection: Selection, seen: Seen | None = None) -> Seen:
+    """Return what a request would concern, of what was ``seen``; SettingsError for nothing.
+
+    It is shown to whoever asks, and comes back with the request: nothing else is meant by it.
     Keys to be settled are each those of an uncertain delivery, or the error names the others.
     """
-    if settlement is not None:
-        _require_uncertain(ledger, selection.keys)
-    kind = RequestKind.RETRY if settlement is None else RequestKind.SETTLE
-    return _count(ledger, kind, selection, "failed" if settlement is None else "uncertain")
+    if kind is RequestKind.SETTLE:
+        _require_uncertain(ledger, selection)
+    sight = ledger.people.look(kind, selection, seen)
+    if sight.count:
+        return sight
+    state = _STATES[kind]
+    open_ones = ledger.people.meant_already(kind, selection)
+    if open_ones:
+        those = ", ".join(f"request {each}" for each in open_ones)
+        raise SettingsError(
+            f"every {state} delivery of {selection} is meant by {those} already, which "
+            "segue_release has not carried out yet (see segue requests); nothing was requested"
+        )
+    since = "" if seen is None else " that you saw"
+    raise SettingsError(
+        f"there is no {state} delivery of {selection}{since}; nothing was requested"
+    )
 
 
-def retry(ledger: Ledger, selection: Selection, by: str, now: datetime) -> int:
+def retry(
+    ledger: Ledger, selection: Selection, by: str, now: datetime, seen: Seen | None = None
+) -> int:
     """Ask that failed deliveries be sent again; returns the request's number."""
-    count_meant(ledger, selection)
-    return ledger.people.file_request(RequestKind.RETRY, selection, by, now)
+    look(ledger, RequestKind.RETRY, selection, seen)
+    return ledger.people.file_request(RequestKind.RETRY, selection, by, now, seen=seen)
 
 
 def settle(
-    ledger: Ledger, selection: Selection, settlement: Settlement, by: str, now: datetime
+    ledger: Ledger,
+    selection: Selection,
+    settlement: Settlement,
+    by: str,
+    now: datetime,
+    seen: Seen | None = None,
 ) -> int:
     """Say what became of uncertain deliveries; returns the request's number."""
-    count_meant(ledger, selection, settlement)
-    return ledger.people.file_request(RequestKind.SETTLE, selection, by, now, settlement)
+    look(ledger, RequestKind.SETTLE, selection, seen)
+    return ledger.people.file_request(RequestKind.SETTLE, selection, by, now, settlement, seen)
 
 
-def count_held(ledger: Ledger, selection: Selection) -> int:
-    """Return how many held deliveries would be dropped; SettingsError for none."""
-    return _count(ledger, RequestKind.DROP, selection, "held")
-
-
-def drop(ledger: Ledger, selection: Selection, by: str, now: datetime) -> int:
+def drop(
+    ledger: Ledger, selection: Selection, by: str, now: datetime, seen: Seen | None = None
+) -> int:
     """Ask that what is held be given up; returns the request's number."""
-    count_held(ledger, selection)
-    return ledger.people.file_request(RequestKind.DROP, selection, by, now)
+    look(ledger, RequestKind.DROP, selection, seen)
+    return ledger.people.file_request(RequestKind.DROP, selection, by, now, seen=seen)
 
 
 def stop(ledger: Ledger, workflow: str | None, by: str, reason: str, now: datetime) -> Stop:
@@ -122,27 +142,16 @@ def release(ledger: Ledger, directory: str, key: str, by: str, now: datetime) ->
     return was_quarantined
 
 
-def _count(ledger: Ledger, kind: RequestKind, selection: Selection, state: str) -> int:
-    number = ledger.people.matching(kind, selection)
-    if number:
-        return number
-    open_ones = ledger.people.meant_already(kind, selection)
-    if open_ones:
-        those = ", ".join(f"request {each}" for each in open_ones)
-        raise SettingsError(
-            f"every {state} delivery of {selection} is meant by {those} already, which "
-            "segue_release has not carried out yet (see segue requests); nothing was requested"
-        )
-    raise SettingsError(f"there is no {state} delivery of {selection}; nothing was requested")
+def _require_uncertain(ledger: Ledger, selection: Selection) -> None:
+    """Raise SettingsError that names each key which is no uncertain delivery's.
 
-
-def _require_uncertain(ledger: Ledger, keys: Sequence[str]) -> None:
-    """Raise SettingsError that names each key which is no uncertain delivery's."""
-    rows = ledger.deliveries.rows(keys)
+    Of another workflow than the selection's nothing is told: who asks may not read that one.
+    """
+    states = ledger.people.states_of(selection.keys, selection.workflow)
     wrong = [
-        f"{key}: {f'it is {rows[key].state}' if key in rows else 'there is no such delivery'}"
-        for key in keys
-        if key not in rows or rows[key].state is not State.UNCERTAIN
+        f"{key}: {f'it is {states[key]}' if key in states else 'there is no such delivery'}"
+        for key in selection.keys
+        if states.get(key) is not State.UNCERTAIN
     ]
     if wrong:
         raise SettingsError("only uncertain deliveries can be settled\n" + "\n".join(wrong))

@@ -98,16 +98,16 @@ def drop(
 ) -> None:
     """Give up what is held; clearing its runs from detect_changes takes that back."""
     from segue.cli.workspace import person, require_workflow, this_second, writing_ledger
-    from segue.ledger.people.release_requests import Selection
+    from segue.ledger.people.release_requests import RequestKind, Selection
     from segue.upkeep import interventions as asking
 
     selection = Selection(workflow, action, contact, None, tuple(key or ()))
     with writing_ledger() as ledger:
         require_workflow(workflow, ledger)
-        number = asking.count_held(ledger, selection)
-        note(f"{count(number, 'held delivery', 'held deliveries')} of {plain(str(selection))}")
+        sight = asking.look(ledger, RequestKind.DROP, selection)
+        note(f"{count(sight.count, 'held delivery', 'held deliveries')} of {plain(str(selection))}")
         confirm("Give up?", yes=yes)
-        request = asking.drop(ledger, selection, person(), this_second())
+        request = asking.drop(ledger, selection, person(), this_second(), sight)
     print(f"request {request} is filed; segue_release carries it out within five minutes")
 
 
@@ -135,18 +135,20 @@ def _file(
 ) -> None:
     """Show how many deliveries are meant, ask, and file; raise SettingsError for none."""
     from segue.cli.workspace import person, this_second
+    from segue.ledger.people.release_requests import RequestKind
     from segue.upkeep import interventions as asking
 
     state = "failed" if settlement is None else "uncertain"
-    number = asking.count_meant(ledger, selection, settlement)
-    amount = count(number, f"{state} delivery", f"{state} deliveries")
+    kind = RequestKind.RETRY if settlement is None else RequestKind.SETTLE
+    sight = asking.look(ledger, kind, selection)
+    amount = count(sight.count, f"{state} delivery", f"{state} deliveries")
     note(f"{amount} of {plain(str(selection))}")
     questions = {"delivered": "Settle as delivered?", "not_delivered": "Send again?"}
     confirm("Send again?" if settlement is None else questions[settlement], yes=yes)
     if settlement is None:
-        request = asking.retry(ledger, selection, person(), this_second())
+        request = asking.retry(ledger, selection, person(), this_second(), sight)
     else:
-        request = asking.settle(ledger, selection, settlement, person(), this_second())
+        request = asking.settle(ledger, selection, settlement, person(), this_second(), sight)
     print(f"request {request} is filed; segue_release carries it out within five minutes")
 
 

@@ -20,12 +20,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, or_, select, true, update
 
-from segue.errors import LedgerError
+from segue.errors import LedgerError, SettingsError
 from segue.ledger.base import LedgerDatabase, change_deliveries, lock_deliveries, move_deliveries
 from segue.ledger.facts import NOT_HELD
 from segue.ledger.reasons import Reason
 from segue.ledger.runs.reached import reason_of_barred
-from segue.ledger.schema import deliveries, requests
+from segue.ledger.schema import UtcDateTime, deliveries, requests
 from segue.ledger.states import State, Step
 
 
@@ -99,14 +99,42 @@ class Request:
     found: Sequence[Mapping[str, Any]] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a person was shown: how many deliveries, of which the last moved at ``until``.
+
+    What moves afterwards was not seen, and is not meant.
+    """
+
+    count: int
+    until: datetime | None  # None where there are none
+
+
 class ReleaseRequests(LedgerDatabase):
     """Requests: filed by people, carried out by segue_release."""
 
     def matching(self, kind: RequestKind, selection: Selection) -> int:
         """Return how many deliveries a request would concern now."""
-        query = select(func.count()).where(self._meant(kind, selection, datetime.now(UTC)), _FREE)
+        return self.look(kind, selection).count
+
+    def look(self, kind: RequestKind, selection: Selection, seen: Seen | None = None) -> Seen:
+        """Return what a request would concern now; of what was ``seen`` before, what is left."""
+        which = self._meant(kind, selection, datetime.now(UTC)), _FREE, *_of_seen(seen)
+        last = func.max(deliveries.c.updated_at, type_=UtcDateTime)
         with self._read() as connection:
-            return int(connection.execute(query).scalar_one())
+            count, until = connection.execute(select(func.count(), last).where(*which)).one()
+        return Seen(int(count), until)
+
+    def states_of(self, keys: Sequence[str], workflow: str | None) -> dict[str, State]:
+        """Return the state of each of these deliveries, by key; of one workflow, or of any."""
+        table = deliveries.c
+        query = select(table.key, table.state).where(
+            table.namespace == self.namespace, table.key.in_(keys)
+        )
+        if workflow is not None:
+            query = query.where(table.workflow == workflow)
+        with self._read() as connection:
+            return {key: State(state) for key, state in connection.execute(query)}
 
     def meant_already(self, kind: RequestKind, selection: Selection) -> list[int]:
         """Return the open requests, by number, that mean deliveries this one would concern too."""
@@ -122,16 +150,18 @@ class ReleaseRequests(LedgerDatabase):
         by: str,
         now: datetime,
         settlement: Settlement | None = None,
+        seen: Seen | None = None,
     ) -> int:
         """Record what a person asks for and return the request's number.
 
-        It means what no open request means already.
+        It means what no open request means already, and of that what the person has ``seen``.
+        Raises SettingsError, and records nothing, where more is meant than was seen.
         """
         if not any(asdict(selection).values()):
             raise LedgerError("a request must say which deliveries it means")
         if kind not in _CONCERNS or (kind is RequestKind.SETTLE) != (settlement is not None):
             raise LedgerError(f"a request to {kind} with the settlement {settlement}")
-        return self._file(kind, selection, by, now, settlement=settlement)
+        return self._file(kind, selection, by, now, seen, settlement=settlement)
 
     def open_requests(self) -> list[Request]:
         """Return the requests about deliveries that are not done, oldest first."""
@@ -172,7 +202,13 @@ class ReleaseRequests(LedgerDatabase):
             return outcome
 
     def _file(
-        self, kind: RequestKind, selection: Selection, by: str, now: datetime, **more: Any
+        self,
+        kind: RequestKind,
+        selection: Selection,
+        by: str,
+        now: datetime,
+        seen: Seen | None = None,
+        **more: Any,
     ) -> int:
         body = {"selection": asdict(selection), "settlement": None, **more}
         values = {
@@ -186,8 +222,13 @@ class ReleaseRequests(LedgerDatabase):
         with self._write() as connection:
             number = int(connection.execute(query).scalar_one())
             if kind in _CONCERNS:
-                which = self._meant(kind, selection, now), _FREE
-                change_deliveries(connection, which, {"request": number})
+                which = self._meant(kind, selection, now), _FREE, *_of_seen(seen)
+                count = change_deliveries(connection, which, {"request": number})
+                if seen is not None and count > seen.count:  # committed late, with an earlier time
+                    raise SettingsError(
+                        f"{count} deliveries are meant by now, and you saw {seen.count}; look "
+                        "again. Nothing was requested"
+                    )
             return number
 
     def _undone(self, *kinds: RequestKind) -> list[Request]:
@@ -262,7 +303,8 @@ class ReleaseRequests(LedgerDatabase):
         """
         stands = self._stands(kind, now)
         selection_part = self._chosen(selection)
-        if kind is not RequestKind.SETTLE:
+        is_part_of_digests = selection.keys or selection.contact or selection.error
+        if kind is not RequestKind.SETTLE or not is_part_of_digests:  # a digest is of one action
             return and_(stands, selection_part)
         in_digests = select(deliveries.c.message_key).where(
             stands, selection_part, deliveries.c.message_key.is_not(None)
@@ -304,6 +346,13 @@ class ReleaseRequests(LedgerDatabase):
         if selection.keys:
             parts.append(table.key.in_(selection.keys))
         return and_(*parts)
+
+
+def _of_seen(seen: Seen | None) -> list[ColumnElement[bool]]:
+    """Return the condition that a delivery has not moved since it was seen."""
+    if seen is None or seen.until is None:
+        return []
+    return [deliveries.c.updated_at <= seen.until]
 
 
 def read_request(row: Row[Any]) -> Request:

@@ -7,10 +7,11 @@ from datetime import timedelta
 
 import pytest
 
-from segue.errors import LedgerError
+from segue.errors import LedgerError, SettingsError
 from segue.ledger import Ledger
 from segue.ledger.facts import Finished
-from segue.ledger.people.release_requests import RequestKind, Selection, Settlement
+from segue.ledger.people.release_requests import RequestKind, Seen, Selection, Settlement
+from segue.ledger.schema import deliveries
 from segue.ledger.states import State
 from tests.unit.builders import NOW, added, advance, detected, record, run, stretch
 
@@ -179,3 +180,56 @@ def test_a_request_that_says_nothing_or_too_much_is_refused(ledger, kind, select
     with pytest.raises(LedgerError):
         ledger.people.file_request(kind, selection, "ann", NOW, settlement)
     assert ledger.people.list_requests() == []
+
+
+# ---- what a person saw -------------------------------------------------------------------------
+
+
+def test_a_request_means_what_was_seen_and_had_not_moved_since(ended):
+    """Not what failed between the look and the request, be it one second."""
+    seen = ended.people.look(RETRY, Selection("welcome", contact="b"))
+    assert (seen.count, seen.until) == (1, NOW)
+    with ended.engine.begin() as connection:
+        late = deliveries.update().where(deliveries.c.contact_id == "c")
+        connection.execute(late.values(updated_at=NOW + timedelta(microseconds=1)))
+    assert ended.people.look(RETRY, Selection("welcome"), seen).count == 1
+    ended.people.file_request(RETRY, Selection("welcome"), "ann", NOW, seen=seen)
+    [request] = ended.people.open_requests()
+    assert ended.people.carry_out(request, LATER) == "1 to be sent again"
+    assert rows(ended)["c"][0] == "failed"
+
+
+def test_more_than_was_seen_is_not_filed(ended):
+    """Committed late with an earlier time, so that its time does not give it away."""
+    seen = Seen(1, NOW)
+    with pytest.raises(SettingsError, match="2 deliveries are meant by now, and you saw 1"):
+        ended.people.file_request(RETRY, Selection("welcome"), "ann", NOW, seen=seen)
+    assert ended.people.list_requests() == []
+    assert ended.people.matching(RETRY, Selection("welcome")) == 2
+
+
+def test_states_are_told_of_the_workflow_that_is_asked_about(ended):
+    keys = [key(ended, "a"), key(ended, "d"), "0" * 64]
+    states = {key(ended, "a"): State.DELIVERED, key(ended, "d"): State.UNCERTAIN}
+    assert ended.people.states_of(keys, "welcome") == states
+    assert ended.people.states_of(keys, None) == states
+    assert ended.people.states_of(keys, "other") == {}
+
+
+def test_requests_are_listed_by_workflow_in_full_pages(ended):
+    for number in range(5):
+        ended.people.note(
+            "stop", Selection("other"), "ann", NOW, reason=f'é \\ " {number}', outcome=""
+        )
+        ended.people.note("stop", Selection("welcome"), "ann", NOW, reason="", outcome="")
+    ended.people.note("suppress", Selection(contact="a"), "ann", NOW, reason="", outcome="")
+    mine = ended.people.newest_requests(3, workflows=["welcome", "nothing"])
+    assert [(item.selection.workflow, item.id) for item in mine] == [
+        ("welcome", 10),
+        ("welcome", 8),
+        ("welcome", 6),
+    ]
+    rest = ended.people.newest_requests(9, mine[-1].id, ["welcome"])
+    assert [item.id for item in rest] == [4, 2]
+    assert ended.people.newest_requests(9, workflows=[]) == []
+    assert len(ended.people.newest_requests(99)) == 11
