@@ -9,7 +9,8 @@
     │   └── AudienceEdited   clear the run from detect_changes
     ├── RunHalted            look at the run: no retry of its task helps
     ├── LedgerError          fix or migrate the ledger's database
-    │   └── NotSetUp         Segue was only just installed: set what is missing
+    │   ├── NotSetUp         Segue was only just installed: set what is missing
+    │   └── SchemaDiffers
     └── DeliveryError        one delivery, or a whole connection, did not work
         ├── ContactFailure   permanent, of this contact: record it, go on with the next
         ├── UnprovenRefusal  refused, the contact or the connection: what the others meet tells
@@ -91,6 +92,10 @@ class LedgerError(SegueError):
 
 class NotSetUp(LedgerError):
     """There is no ledger yet, as before the first setting was made: nothing can be due."""
+
+
+class SchemaDiffers(LedgerError):
+    """The ledger is there, in the schema of another version."""
 
 
 class DeliveryError(SegueError):

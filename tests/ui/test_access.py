@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from fastapi.dependencies.utils import get_flat_dependant
 from fastapi.routing import APIRoute
+
+ROOT = Path(__file__).parents[2]
 
 
 def routes() -> list[tuple[str, str]]:
@@ -59,6 +68,78 @@ def test_every_route_of_a_workflow_refuses_whoever_may_not_read_it(
     }
     assert len(answers) > 10
     assert set(answers.values()) == {403}, answers
+
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_no_method_is_answered_without_a_login(client, ledger, method):
+    """Be it one that the address is for or not."""
+    anybody = client(None)
+    for _, path in routes():
+        assert anybody.request(method, f"/segue{path}").status_code == 401, path
+
+
+def test_a_method_that_an_address_is_not_for_is_a_405_that_says_which_is(client, ledger):
+    anna = client("anna")
+    for method, path, allowed in (
+        ("DELETE", "workflows", "GET"),
+        ("PUT", "static/segue.css", "GET"),
+        ("GET", "stop", "POST"),
+        ("PATCH", "api/v1/workflows/welcome/stop", "POST"),
+    ):
+        answer = anna.request(method, f"/segue/{path}")
+        assert (answer.status_code, answer.headers["allow"]) == (405, allowed)
+    assert anna.request("DELETE", "/segue/nothing").status_code == 404
+
+
+def test_head_is_get_without_the_body(client, ledger, definitions):
+    """``curl -I`` and checkers of links ask so."""
+    definitions("welcome")
+    for path in ("workflows", "workflow?workflow=welcome", "static/segue.css", "api/v1/workflows"):
+        answer = client("vera").head(f"/segue/{path}")
+        full = client("vera").get(f"/segue/{path}")
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert answer.headers["content-type"] == full.headers["content-type"]
+    assert client("vera").head("/segue/workflow?workflow=nothing").status_code == 404
+    assert client("vera").head("/segue/stop").status_code == 405
+
+
+def test_the_page_that_asks_for_a_login_needs_no_file_that_needs_one(client, ledger):
+    """Its style and its script are in it, and allowed by their own digests alone."""
+    answer = client(None).get("/segue/workflows")
+    assert answer.status_code == 401
+    assert not re.search(r'(src|href)="[^"]*static', answer.text)
+    policy = answer.headers["content-security-policy"]
+    for kind, tag in (("style", "style"), ("script", "script")):
+        text = re.search(rf"<{tag}>(.*?)</{tag}>", answer.text, re.DOTALL)[1]
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assert f"{kind}-src 'sha256-{digest}'" in policy
+    assert "unsafe-inline" not in policy
+    assert "Sign in to Airflow" in answer.text
+
+
+def test_behind_a_link_static_files_are_there(tmp_path):
+    """As git-sync, releases behind ``current``, and macOS' /tmp have it."""
+    link = tmp_path / "current"
+    link.symlink_to(ROOT / "plugins")
+    code = (
+        "from segue.web import app, pages; from pathlib import Path; "
+        "assert 'current' in app.__file__; "
+        "print(app._static('segue.css').path, len(pages.static_files()))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(link)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    path, number = done.stdout.split()[-2:]
+    assert path.endswith("static/segue.css")
+    assert int(number) >= 9
 
 
 @pytest.mark.parametrize("path", ["docs", "redoc", "openapi.json", "docs/oauth2-redirect"])

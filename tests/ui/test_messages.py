@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import csv
+import re
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -122,6 +126,93 @@ def test_the_plan_of_the_next_run_shows_messages_to_whoever_may_see_them(
     assert "<img" not in answer.text
     assert client("vera").get("/segue/plan?workflow=welcome").status_code == 403
     assert ledger.queries.list_deliveries() == []
+
+
+def previewed(client, definitions, place):
+    """Define, snapshot and preview a workflow that ann and bob have entered."""
+    definitions("welcome", actions=[{"id": "mail", "email": MAIL}], policies={"max_age": None})
+    old = {"contact_id": "old", "first_name": "Old"}
+    names = [{"contact_id": name, "first_name": name.title()} for name in ("ann", "bob")]
+    for back, rows in ((2, []), (1, names)):
+        snapshot(place, back, [old, *rows])
+    return lambda: client("una").get("/segue/plan?workflow=welcome")
+
+
+def part_of(text: str, contact: str) -> str:
+    """What a preview says of one contact."""
+    return next(part for part in text.split("<section>") if f">{contact}<" in part)
+
+
+def test_a_preview_says_what_is_on_record_already(client, ledger, definitions, place):
+    """Who asks whom a message will reach tomorrow reads no “send” of what was sent."""
+    look = previewed(client, definitions, place)
+    assert "badge-good" in part_of(look().text, "ann")
+    record(ledger, "welcome", "run", 1, "ann")
+    key = settle(ledger, "ann", State.DELIVERED)
+    text = look().text
+    ann, bob = part_of(text, "ann"), part_of(text, "bob")
+    assert "state-delivered" in ann
+    assert "it is not sent again" in ann
+    assert f"key={key}" in ann
+    assert "badge-good" not in ann
+    assert "badge-good" in bob
+    settle(ledger, "ann", State.SKIPPED, reason="opted_out")
+    assert "already on record; the contact had opted out" in part_of(look().text, "ann")
+
+
+def test_a_preview_knows_the_suppression_list_and_stops(client, ledger, definitions, place):
+    look = previewed(client, definitions, place)
+    now = datetime.now(UTC)
+    ledger.people.suppress(["ann"], "una", "", now)
+    ledger.people.stop("welcome", "una", "not now", now)
+    text = look().text
+    assert "on the suppression list" in part_of(text, "ann")
+    assert "badge-good" not in part_of(text, "ann")
+    assert "badge-good" in part_of(text, "bob")
+    assert "welcome was stopped by una" in text
+    assert "not now" in text
+
+
+def test_a_second_preview_waits_for_its_turn(client, ledger, definitions, place):
+    """Not refused because somebody else looks at the same moment."""
+    look = previewed(client, definitions, place)
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda _: look(), range(2)))
+    assert [answer.status_code for answer in answers] == [200, 200]
+
+
+def test_too_many_previews_are_refused_and_take_no_thread(client, ledger, definitions, place):
+    from segue.web import planning
+
+    look = previewed(client, definitions, place)
+    turns = 1 + planning._WAITING
+    for _ in range(turns):
+        planning._in_line.acquire()
+    answer = look()
+    for _ in range(turns):
+        planning._in_line.release()
+    assert answer.status_code == 503
+    assert "try again in a minute" in answer.text
+    assert look().status_code == 200
+
+
+def test_a_preview_s_frame_loads_nothing_of_its_own_accord(client, ledger, definitions, place):
+    """It has the policy of the page around it, and its own, which lets it load nothing."""
+    html = "<!DOCTYPE html>\n<link rel=stylesheet href=/api/v2/version><img src=/api/v2/version>"
+    definitions(
+        "welcome",
+        actions=[{"id": "mail", "email": {**MAIL, "html": html}}],
+        policies={"max_age": None},
+    )
+    for back, names in ((2, ["old"]), (1, ["old", "ann"])):
+        snapshot(place, back, [{"contact_id": name, "first_name": "N"} for name in names])
+    answer = client("una").get("/segue/plan?workflow=welcome")
+    source = unescape(re.search(r'srcdoc="([^"]*)"', answer.text)[1])
+    assert source.startswith('<!DOCTYPE html><meta http-equiv="Content-Security-Policy"')
+    meta = re.search(r'content="([^"]*)"', source)[1]
+    assert meta.startswith("default-src 'none'; style-src 'unsafe-inline'; img-src data:;")
+    policy = answer.headers["content-security-policy"]
+    assert "img-src data:" in policy
 
 
 def test_a_plan_that_cannot_be_made_says_why(client, ledger, definitions, place):

@@ -91,7 +91,7 @@ def test_only_the_tab_leaves_out_the_navigation(client, filled):
 
 
 def test_a_run_shows_every_contact_with_verdict_outcome_reason_and_link(client, filled):
-    text = client("vera").get(run_page()).text
+    text = client("una").get(run_page()).text
     assert contacts_in(text)[1:] == ["ann", "bob", "carl", "dora", "eve"]
     assert 'href="https://vendor.example/1"' in text
     assert "do not hold" in text
@@ -109,7 +109,7 @@ def test_a_run_says_whom_it_left_out(client, filled):
 
 
 def test_an_address_that_a_browser_would_run_is_no_link(client, filled):
-    text = client("vera").get(run_page()).text
+    text = client("una").get(run_page()).text
     assert "javascript:" not in text
     assert "T-2" in text
 

@@ -7,13 +7,17 @@ import json
 import re
 from datetime import UTC, datetime, timedelta
 from html import unescape
+from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
+from sqlalchemy import select
 
 from segue.ledger import Ledger
-from segue.ledger.facts import Run
+from segue.ledger.facts import DetectedSpan, Run, SpanKind
 from segue.ledger.queries.sizes import Crossings, Size
+from segue.ledger.schema import spans
+from segue.ledger.stretches import Point, Stretch
 from segue.web.segment_charts import age, course, is_late
 from segue.workflows.catalog import Catalog
 from tests.ui.filled import HOSTILE, day_key, record, span
@@ -99,6 +103,54 @@ def test_what_two_workflows_recorded_of_one_change_counts_once():
         Crossings("vip", "other", at[1], "removed", 1),
     ]
     assert course([], seen, NOW, 5).total == {"added": 7, "removed": 1}
+
+
+def sizes_of(*rows: tuple[int, int | None, int]) -> list[Size]:
+    """Sizes of ``w`` on ``vip``: (day of November, members before, members)."""
+    return [
+        Size("vip", "w", "", datetime(2026, 11, day + 1, tzinfo=UTC), members, before)
+        for day, before, members in rows
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "recorded", "told"),
+    [
+        (["added"], ("added", 2), {"added": 2, "removed": 8}),
+        (["added", "opted_out"], ("added", 2), {"added": 2, "removed": 8}),
+        (["added"], ("opted_out", 5), {"opted_out": 5, "removed": 6}),
+        (["removed"], ("removed", 9), {"removed": 9, "added": 3}),
+        (["added", "removed"], ("removed", 6), {"removed": 6}),  # both are on record
+        (["opted_out"], ("opted_out", 5), {"opted_out": 5}),  # nobody knows who came and left
+        ([], ("added", 2), {"added": 2}),
+    ],
+)
+def test_who_left_is_told_by_the_sizes_where_no_workflow_acts_on_it(kinds, recorded, told):
+    """30 members, 2 added, 24 members: 8 have left."""
+    at = datetime(2026, 11, 23, tzinfo=UTC)
+    seen = [Crossings("vip", "w", at, *recorded)]
+    found = course(sizes_of((22, 30, 24)), seen, NOW, 5, kinds={"w": kinds})
+    assert found.total == told
+    assert found.told_by_sizes == set(told) - {recorded[0]}
+
+
+def test_a_baseline_tells_of_nobody_and_growth_of_no_one_who_left():
+    kinds = {"w": ["added"]}
+    at = datetime(2026, 11, 23, tzinfo=UTC)
+    seen = [Crossings("vip", "w", at, "added", 4)]
+    assert course(sizes_of((22, None, 24)), seen, NOW, 5, kinds=kinds).total == {"added": 4}
+    assert course(sizes_of((22, 20, 24)), seen, NOW, 5, kinds=kinds).total == {"added": 4}
+    assert course(sizes_of((22, 20, 23)), [], NOW, 5, kinds=kinds).total == {}
+
+
+def test_two_workflows_that_tell_of_the_same_leavers_count_once():
+    at = datetime(2026, 11, 23, tzinfo=UTC)
+    sizes = [*sizes_of((22, 30, 24)), Size("vip", "other", "", at, 24, 30)]
+    seen = [Crossings("vip", "w", at, "added", 2), Crossings("vip", "other", at, "removed", 8)]
+    kinds = {"w": ["added"], "other": ["removed"]}
+    found = course(sizes, seen, NOW, 5, kinds=kinds)
+    assert found.total == {"added": 2, "removed": 8}
+    assert found.told_by_sizes == set()
 
 
 def test_a_directory_is_late_after_twice_its_usual_time():
@@ -224,6 +276,136 @@ def test_a_python_segment_is_not_run_in_the_api_server(client, filled, place):
     answer = explained(client, "una", "ann")
     assert answer.status_code == 503
     assert "segue explain welcome CONTACT" in answer.text
+
+
+def by_the_run(client, **query: str):
+    return explained(client, "una", "ann", at=day_key(1), workflow="welcome", **query)
+
+
+def test_why_is_answered_by_the_definition_of_the_run(client, filled, place):
+    """Edited since, it would deny what happened; it is said, and today's is a click away."""
+    before = {"from": day_key(2)}
+    same = plain(by_the_run(client, **before).text)
+    assert "the definition that the run used, which is the same now" in same
+    assert "edited since" not in same
+    write(place, "welcome", match={"field": "tier", "equals": "platinum"})
+    answer = by_the_run(client, **before)
+    text = plain(answer.text)
+    assert f"in welcome at {day_key(1)}" in text
+    assert "✓ holds: tier: equals gold it is gold" in text
+    assert "platinum" not in text
+    assert "The definition was edited since" in text
+    by_now = unescape(re.search(r'href="([^"]+)">By the definition as it is now', answer.text)[1])
+    text = plain(client("una").get(by_now).text)
+    assert f"not in welcome at {day_key(1)}" in text
+    assert "tier: equals platinum" in text
+    assert f"not in welcome at {day_key(1)}" in plain(explained(client, "una", "ann").text)
+
+
+def test_what_a_segment_referred_to_is_judged_as_it_was_then(client, filled, place):
+    write(place, "big", match={"field": "tier", "equals": "gold"})
+    text = plain(by_the_run(client).text)
+    assert "✗ does not hold: tier: equals huge it is gold" in text
+    assert "edited since" in text
+
+
+@pytest.mark.parametrize("now", ["gone", "broken", "python"])
+def test_a_definition_that_is_no_more_still_explains_its_run(client, filled, place, now):
+    file = place / "include/segments/welcome.yaml"
+    if now == "gone":
+        file.unlink()
+    elif now == "broken":
+        file.write_text("segment: [\n")
+    else:
+        (place / "include/segments/rule.py").write_text("def members(tables):\n    exit()\n")
+        write(place, "welcome", python="rule.py:members")
+    text = plain(by_the_run(client).text)
+    assert f"in welcome at {day_key(1)}" in text
+    assert "edited since" in text
+
+
+def test_a_recorded_definition_that_cannot_be_read_is_said(client, filled, monkeypatch):
+    from segue.ledger.schema import definitions
+
+    with filled.engine.begin() as connection:
+        for digest, body in connection.execute(
+            select(definitions.c.hash, definitions.c.body)
+        ).all():
+            changed = body.replace('"equals":"gold"', '"equals_of_old":"gold"')
+            row = definitions.update().where(definitions.c.hash == digest)
+            connection.execute(row.values(body=changed))
+    text = plain(by_the_run(client).text)
+    assert "cannot be read any more" in text
+    assert "by the definition as it is now" in text
+
+
+def test_the_run_s_definition_is_for_who_may_read_its_workflow(client, filled, only_reads):
+    definition = explained(client, "una", "ann", workflow="nothing")
+    assert definition.status_code == 200  # it judged nothing: today's definition
+    only_reads("welcome")
+    assert explained(client, "una", "ann", workflow="nothing").status_code == 403
+
+
+def test_a_contact_s_page_leads_to_the_run_s_definition_and_says_what_is_not_on_record(
+    client, filled
+):
+    text = client("una").get("/segue/contact?id=bob").text
+    assert f"at={day_key(1)}&amp;from={day_key(2)}&amp;workflow=welcome" in text
+    assert "leaving it is not on record" in text
+    assert 'href="/segue/segment/explain?segment=welcome&amp;contact=bob">Is it in it now?' in text
+
+
+def test_leaving_is_on_record_where_a_workflow_acts_on_it(client, filled, definitions):
+    definitions("welcome", changes=["added", "removed"])
+    assert "not on record" not in client("una").get("/segue/contact?id=bob").text
+
+
+def test_the_chart_says_what_is_told_by_the_sizes(client, filled, place):
+    """bob and carl came, and the segment did not grow: two have left."""
+    with filled.engine.begin() as connection:
+        connection.execute(spans.update().values(current_size=10))
+    text = client("vera").get("/segue/segment?segment=welcome").text
+    _, crossings = charts(text)
+    assert [item["name"] for item in crossings["series"]] == ["added", "removed"]
+    assert crossings["series"][1]["values"][-3:] == [1, 2, 0]
+    assert "no workflow acts on who was removed: told by the sizes" in text
+
+
+# ---- days --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("zone", ["America/Los_Angeles", "Pacific/Kiritimati", "UTC"])
+def test_a_workflow_and_its_segment_have_the_days_of_the_directory(
+    client, ledger, definitions, place, zone
+):
+    """A snapshot of the 22nd in Los Angeles ends at 08:00 of the 23rd in Greenwich."""
+    definitions("welcome")
+    directory = {"directory": "welcome", "snapshots": str(place / "x"), "timezone": zone}
+    (place / "include/directories/welcome.yaml").write_text(yaml.safe_dump(directory))
+    day = datetime.now(ZoneInfo(zone)).date() - timedelta(days=3)
+    ends = [
+        datetime.combine(day + timedelta(days=more), datetime.min.time(), ZoneInfo(zone))
+        for more in (0, 1)
+    ]
+    points = [Point(at.astimezone(UTC), (at - timedelta(days=1)).date().isoformat()) for at in ends]
+    change = DetectedSpan(
+        SpanKind.CHANGES, "", Stretch(*points), "p", "c", 10, 11, [("ann", "added", "")]
+    )
+    fingerprint = Catalog(place / "include").resolve("welcome").fingerprint
+    ledger.runs.record_spans(
+        Run("welcome", "one"), [change], ["mail"], fingerprint, NOW, recorded_only=False
+    )
+    vera = client("vera")
+    (outcomes,) = charts(vera.get("/segue/workflow?workflow=welcome").text)
+    sizes, crossings = charts(vera.get("/segue/segment?segment=welcome").text)
+    for chart in (outcomes, crossings):
+        values = dict(zip(chart["labels"], chart["series"][0]["values"], strict=True))
+        assert [label for label, value in values.items() if value] == [day.isoformat()]
+    assert sizes["labels"] == crossings["labels"] == outcomes["labels"]
+    for path in ("workflow?workflow=welcome", "segment?segment=welcome"):
+        assert f"({zone})" in vera.get(f"/segue/{path}").text
+    (item,) = vera.get("/segue/api/v1/workflows").json()["items"]
+    assert sum(item["outcomes"].values()) == 1
 
 
 # ---- rights ------------------------------------------------------------------------------------

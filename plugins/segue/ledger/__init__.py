@@ -7,12 +7,15 @@ any prefix of them is a valid state.
 
 from __future__ import annotations
 
+from typing import Self
+
 from sqlalchemy import Engine
 
 from segue.ledger.base import LedgerDatabase
 from segue.ledger.deliveries.claims import Claims
 from segue.ledger.deliveries.recovery import Recovery
 from segue.ledger.deliveries.turns import Rates
+from segue.ledger.engine import empty_engine
 from segue.ledger.people.notes import Notes
 from segue.ledger.people.quarantines import Quarantines
 from segue.ledger.people.stops import Stops
@@ -61,3 +64,8 @@ class Ledger(LedgerDatabase):
         self.people = People(engine, namespace, secret, is_new=is_new)
         self.retention = Retention(engine, namespace, secret, is_new=is_new)
         self.queries = Queries(engine, namespace, secret, is_new=is_new)
+
+    @classmethod
+    def empty(cls, namespace: str) -> Self:
+        """Return a ledger with nothing in it, to look at where there is none yet."""
+        return cls(empty_engine(), namespace)

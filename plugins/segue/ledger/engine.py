@@ -12,9 +12,11 @@ from sqlalchemy import Connection, Engine, column, create_engine, event, inspect
 from sqlalchemy import table as sql_table
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.pool import QueuePool
+from sqlalchemy.schema import CreateTable
 
-from segue.errors import LedgerError, NotSetUp
-from segue.ledger.schema import REVISION, VERSION_TABLE
+from segue.errors import LedgerError, NotSetUp, SchemaDiffers
+from segue.ledger.schema import REVISION, VERSION_TABLE, metadata
 
 # SQLite has one writer at a time, and a run of a million changes is one transaction
 _SECONDS_FOR_A_LOCK = 300
@@ -38,6 +40,24 @@ def open_engine(url: str) -> Engine:
     if backend in ("postgresql", "postgres"):
         return _postgresql(address.set(drivername="postgresql+psycopg"))
     raise LedgerError(f"the ledger cannot be kept in {backend}; allowed: sqlite, postgresql")
+
+
+def empty_engine() -> Engine:
+    """Return an engine whose every connection sees the tables, empty, and cannot write to them."""
+    engine = create_engine(
+        "sqlite://",
+        poolclass=QueuePool,
+        connect_args={"check_same_thread": False},
+        hide_parameters=True,
+    )
+    statements = [str(CreateTable(table).compile(engine)) for table in metadata.sorted_tables]
+
+    @event.listens_for(engine, "connect")
+    def _set_up(connection: Any, _record: object) -> None:
+        for statement in (*statements, "PRAGMA query_only=ON"):
+            connection.execute(statement)
+
+    return engine
 
 
 def missing_file(url: str) -> str | None:
@@ -86,7 +106,7 @@ def require_current_schema(engine: Engine, *, may_upgrade: bool = True) -> None:
         upgrade(engine)
         return
     state = "has no tables yet" if revision is None else f"is at revision {revision}"
-    kind = NotSetUp if revision is None else LedgerError
+    kind = NotSetUp if revision is None else SchemaDiffers
     raise kind(
         f"the ledger's schema {state}, this version needs {REVISION}; run: segue db upgrade "
         "(without a shell: trigger the DAG segue_housekeeping with upgrade_ledger)"
@@ -95,7 +115,7 @@ def require_current_schema(engine: Engine, *, may_upgrade: bool = True) -> None:
 
 def _refuse_newer(found: str | None) -> None:
     if found is not None and found > REVISION:
-        raise LedgerError(
+        raise SchemaDiffers(
             f"the ledger's schema is at revision {found}, this version needs {REVISION}; "
             "install the newer version of Segue (or begin a new ledger, if a version before the "
             "first one made this)"

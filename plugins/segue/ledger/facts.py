@@ -216,6 +216,7 @@ class ListedDelivery:
     held_until: datetime | None
     digest: str | None
     message_key: str | None
+    request: int | None  # the request, not carried out yet, that means it
 
 
 @dataclass(frozen=True, slots=True)

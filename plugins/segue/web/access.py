@@ -110,5 +110,10 @@ def require_edit(workflow: str, viewer: Person) -> None:
         raise HTTPException(403, f"This needs the right to edit the DAG {workflow}.")
 
 
+def _readable_if_any(viewer: Viewer, workflow: str = "") -> str:
+    return _readable(workflow, viewer) if workflow else ""
+
+
 ReadableWorkflow = Annotated[str, Depends(_readable)]
+ReadableIfAny = Annotated[str, Depends(_readable_if_any)]  # empty where no workflow is named
 ContactsWorkflow = Annotated[str, Depends(_contacts)]

@@ -1,7 +1,8 @@
 """What people do from the pages: always confirmed, always a POST, always with their name.
 
 They go through ``segue.upkeep.interventions``, as the command line does. What is to be sent is
-filed as a request; ``segue_release`` carries it out within five minutes.
+filed as a request; ``segue_release`` carries it out within five minutes. A form brings back what
+its page showed (``count`` and ``until``): nothing that moved since is meant by it.
 """
 
 from __future__ import annotations
@@ -10,30 +11,45 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Form, HTTPException, Query
+from fastapi import APIRouter, Depends, Form, HTTPException
 from fastapi.responses import HTMLResponse, RedirectResponse
+from pydantic import StringConstraints
 
 from segue.errors import SettingsError
 from segue.ledger import Ledger
-from segue.ledger.people.release_requests import Request, Selection, Settlement
+from segue.ledger.people.release_requests import Request, Seen, Selection, Settlement
 from segue.upkeep import interventions as asking
 from segue.web.access import Person, require_edit
 from segue.web.forms import SafeForm
+from segue.web.parameters import LARGEST, Instant, RequestNumber
 from segue.web.visits import ThisVisit, Visit
-from segue.web.workflows import require_known
+from segue.web.workflows import readable_names, require_known, workflow_names
+from segue.workflows.catalog import Catalog
 
 AT_ONCE = 50
 router = APIRouter(include_in_schema=False)
 
 Text = Annotated[str, Form(max_length=500)]
 Name = Annotated[str, Form(max_length=250)]
-Keys = Annotated[list[str], Form(max_length=500)]
+Keys = Annotated[list[Annotated[str, StringConstraints(max_length=64)]], Form(max_length=500)]
+
+
+def _seen(
+    count: Annotated[int | None, Form(ge=0, le=LARGEST)] = None,
+    until: Annotated[Instant | None, Form()] = None,
+) -> Seen | None:
+    """Return what the page showed; nothing where a program asks for what there is now."""
+    return None if count is None or until is None else Seen(count, until)
+
+
+AsSeen = Annotated[Seen | None, Depends(_seen)]
 
 
 @router.post("/retry", name="retry")
 def retry(
     _: SafeForm,
     visit: ThisVisit,
+    seen: AsSeen,
     workflow: Name,
     action: Name = "",
     contact: Name = "",
@@ -43,13 +59,15 @@ def retry(
     """Ask that failed deliveries of a workflow be sent again."""
     _may_act(workflow, visit)
     selection = Selection(workflow, action or None, contact or None, error or None, tuple(key))
-    return _filed(visit, lambda: asking.retry(visit.ledger, selection, visit.viewer.name, _now()))
+    person, now = visit.viewer.name, _now()
+    return _filed(visit, lambda: asking.retry(visit.ledger, selection, person, now, seen))
 
 
 @router.post("/settle", name="settle")
 def settle(
     _: SafeForm,
     visit: ThisVisit,
+    seen: AsSeen,
     workflow: Name,
     settlement: Annotated[Settlement, Form()],
     action: Name = "",
@@ -58,8 +76,9 @@ def settle(
     """Say what became of uncertain deliveries of a workflow."""
     _may_act(workflow, visit)
     selection = Selection(workflow, action or None, keys=tuple(key))
+    person, now = visit.viewer.name, _now()
     return _filed(
-        visit, lambda: asking.settle(visit.ledger, selection, settlement, visit.viewer.name, _now())
+        visit, lambda: asking.settle(visit.ledger, selection, settlement, person, now, seen)
     )
 
 
@@ -105,26 +124,29 @@ def suppress(
 
 
 @router.get("/requests", name="requests")
-def requests(visit: ThisVisit, before: Annotated[int | None, Query(ge=1)] = None) -> HTMLResponse:
+def requests(visit: ThisVisit, before: RequestNumber = None) -> HTMLResponse:
     """List what people asked for and did, the newest first, of workflows that may be read."""
-    newest = visit.ledger.people.newest_requests(AT_ONCE + 1, before)
+    newest = visible_requests(AT_ONCE + 1, before, visit.viewer, visit.ledger, visit.catalog)
     rows = newest[:AT_ONCE]
     return visit.page(
         "requests.html",
-        rows=visible_requests(rows, visit.viewer, visit.ledger),
-        first=before is None,
+        rows=rows,
+        newest=None if before is None else visit.link("requests"),
         older=visit.link("requests", before=rows[-1].id) if len(newest) > AT_ONCE else None,
     )
 
 
-def visible_requests(rows: Sequence[Request], viewer: Person, ledger: Ledger) -> list[Request]:
-    """Return those about workflows that may be read; about none: to who may read all of them."""
-    mentions = {row.selection.workflow for row in rows if row.selection.workflow is not None}
-    names = ledger.queries.workflow_names() | mentions
-    readable: set[str | None] = {*viewer.readable(names)}
-    if readable == names:
-        readable.add(None)
-    return [row for row in rows if row.selection.workflow in readable]
+def visible_requests(
+    limit: int, before: int | None, viewer: Person, ledger: Ledger, catalog: Catalog
+) -> Sequence[Request]:
+    """Return requests about workflows that may be read; about none: to who may read all of them.
+
+    The ledger leaves the others out, so that a page is full as long as there are more, and its end
+    says nothing about how many of others' there are.
+    """
+    readable = readable_names(viewer, ledger, catalog)
+    is_all = set(readable) == workflow_names(ledger, catalog)
+    return ledger.people.newest_requests(limit, before, None if is_all else readable)
 
 
 def _may_act(workflow: str, visit: Visit) -> None:

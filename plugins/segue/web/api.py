@@ -12,199 +12,54 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request
+from fastapi import APIRouter, Depends, HTTPException, Query, Request
 from fastapi.openapi.utils import get_openapi
-from pydantic import BaseModel, ConfigDict, Field
 
 from segue.errors import SettingsError
 from segue.ledger import Ledger
 from segue.ledger.people.release_requests import Request as Asked
-from segue.ledger.people.release_requests import Selection, Settlement
+from segue.ledger.people.release_requests import Selection
 from segue.ledger.queries.pages import ChangeRow
 from segue.ledger.states import State
 from segue.segments.kinds import ChangeKind
 from segue.upkeep import interventions as asking
 from segue.web.access import Person, ReadableWorkflow, Viewer, require_edit
 from segue.web.actions import visible_requests
+from segue.web.answers import order_of, shown, shown_change
+from segue.web.api_models import (
+    MOST,
+    ChangeAnswer,
+    ChangesAnswer,
+    DeliveriesAnswer,
+    DeliveryAnswer,
+    DoneAnswer,
+    FiledAnswer,
+    RequestAnswer,
+    RequestsAnswer,
+    RetryWish,
+    RunAnswer,
+    RunsAnswer,
+    SettleWish,
+    StopWish,
+    SuppressWish,
+    WorkflowAnswer,
+    WorkflowsAnswer,
+)
 from segue.web.charts import by_day
 from segue.web.connections import Definitions, OpenLedger
 from segue.web.dags import dag_facts
 from segue.web.deliveries import cursor, delivery_of, parse_cursor
+from segue.web.forms import carries_token
+from segue.web.parameters import Instant, KeyInPath, RequestNumber
 from segue.web.runs import Chosen
-from segue.web.workflows import readable_names, require_known
+from segue.web.workflows import readable_names, require_known, segment_of
+from segue.web.zones import zone_of_segment
+from segue.workflows.catalog import Catalog
 
-MOST = 500  # items of one answer
 router = APIRouter(prefix="/api/v1", tags=["v1"])
 
 Limit = Annotated[int, Query(ge=1, le=MOST)]
 Offset = Annotated[int, Query(ge=0, le=1_000_000)]
-Key = Annotated[str, Path(pattern="^[0-9a-f]{64}$")]
-
-
-class Answer(BaseModel):
-    """The base of every answer."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-
-class WorkflowAnswer(Answer):
-    """One workflow; ``paused`` is null where Airflow does not know its DAG."""
-
-    workflow: str
-    paused: bool | None
-    stopped: bool
-    last_run: str | None
-    last_run_state: str | None
-    next_run: datetime | None
-    waiting_approvals: int
-    failed: int
-    uncertain: int
-    held: int
-    outcomes: dict[str, int] = Field(description="Of the changes of the past 30 days, by state")
-
-
-class WorkflowsAnswer(Answer):
-    """A page of workflows, by name."""
-
-    items: list[WorkflowAnswer]
-    total_entries: int
-
-
-class RunAnswer(Answer):
-    """One run; ``previous`` and ``current`` are the snapshots that it compared last."""
-
-    run_id: str
-    outcome: str
-    reason: str
-    recorded_at: datetime
-    decision: str | None
-    decided_by: str | None
-    previous: str | None
-    current: str | None
-
-
-class RunsAnswer(Answer):
-    """A page of runs, the newest first; ``next`` is the ``before`` of the next page."""
-
-    items: list[RunAnswer]
-    next: datetime | None
-
-
-class DeliveryAnswer(Answer):
-    """One delivery as the ledger has it."""
-
-    key: str
-    workflow: str
-    action: str
-    contact_id: str
-    change: str
-    snapshot: str
-    outcome: State
-    reason: str
-    external_id: str | None
-    url: str | None
-    attempts: int
-    channel: str
-    planned_at: datetime | None
-    called_at: datetime | None
-    delivered_at: datetime | None
-    held_until: datetime | None
-    updated_at: datetime
-    digest: str | None = Field(description="SHA-256 of the rendered message")
-
-
-class DeliveriesAnswer(Answer):
-    """A page of deliveries, the last moved first; ``next`` is the ``before`` of the next page."""
-
-    items: list[DeliveryAnswer]
-    next: str | None
-
-
-class ChangeAnswer(Answer):
-    """One contact of a run, with what became of each action."""
-
-    contact_id: str
-    change: ChangeKind
-    reason: str
-    conditions: str
-    deliveries: list[DeliveryAnswer]
-
-
-class ChangesAnswer(Answer):
-    """A page of a run's contacts, by contact id."""
-
-    items: list[ChangeAnswer]
-    total_entries: int
-
-
-class RequestAnswer(Answer):
-    """What somebody asked for, or did."""
-
-    id: int
-    kind: str
-    workflow: str | None
-    action: str | None
-    contact: str | None
-    settlement: str | None
-    requested_by: str
-    requested_at: datetime
-    done_at: datetime | None
-    outcome: str
-
-
-class RequestsAnswer(Answer):
-    """A page of requests, the newest first; ``next`` is the ``before`` of the next page."""
-
-    items: list[RequestAnswer]
-    next: int | None
-
-
-class FiledAnswer(Answer):
-    """A request that segue_release carries out within five minutes."""
-
-    request: int
-
-
-class DoneAnswer(Answer):
-    """What was done at once; false where it was so already."""
-
-    done: bool
-
-
-class Wish(BaseModel):
-    """The base of what is asked for."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class RetryWish(Wish):
-    """Failed deliveries of the workflow that all given parts hold for."""
-
-    action: str | None = None
-    contact: str | None = None
-    error: str | None = Field(None, description="Contained in the reason, whatever its case")
-    keys: list[str] = Field(default_factory=list, max_length=MOST)
-
-
-class SettleWish(Wish):
-    """What became of uncertain deliveries of the workflow: of these keys, or of an action."""
-
-    settlement: Settlement
-    action: str | None = None
-    keys: list[str] = Field(default_factory=list, max_length=MOST)
-
-
-class StopWish(Wish):
-    """Why a workflow is stopped."""
-
-    reason: str = Field("", max_length=500)
-
-
-class SuppressWish(Wish):
-    """A contact of the workflow who is never to be written to again, and why."""
-
-    contact: str = Field(min_length=1, max_length=250)
-    reason: str = Field("", max_length=500)
 
 
 # ---- reading ----------------------------------------------------------------------------------
@@ -228,14 +83,14 @@ def workflows(
 ) -> WorkflowsAnswer:
     """List the workflows whose DAG the caller may read."""
     names = readable_names(viewer, ledger, catalog)
-    items = _described(names[offset : offset + limit], ledger)
+    items = _described(names[offset : offset + limit], ledger, catalog)
     return WorkflowsAnswer(items=items, total_entries=len(names))
 
 
 @router.get("/workflows/{workflow}", name="api_workflow")
-def workflow(name: KnownWorkflow, ledger: OpenLedger) -> WorkflowAnswer:
+def workflow(name: KnownWorkflow, ledger: OpenLedger, catalog: Definitions) -> WorkflowAnswer:
     """Return one workflow."""
-    return _described([name], ledger)[0]
+    return _described([name], ledger, catalog)[0]
 
 
 @router.get("/workflows/{workflow}/runs", name="api_runs")
@@ -243,7 +98,7 @@ def runs(
     name: KnownWorkflow,
     ledger: OpenLedger,
     limit: Limit = 100,
-    before: datetime | None = None,
+    before: Instant | None = None,
 ) -> RunsAnswer:
     """List the runs of a workflow that recorded something."""
     rows = ledger.queries.recent_runs(name, limit, before)
@@ -255,6 +110,8 @@ def runs(
 def changes(
     name: KnownWorkflow,
     ledger: OpenLedger,
+    catalog: Definitions,
+    viewer: Viewer,
     chosen: Chosen,
     run: Annotated[str, Query(max_length=250, description="A run id")],
     limit: Limit = 100,
@@ -267,13 +124,16 @@ def changes(
     ids = [span.id for span in ledger.runs.spans_of(record)]
     rows = ledger.queries.change_rows(ids, chosen, limit=limit, offset=offset)
     total = ledger.queries.count_rows(ids, chosen)
-    return ChangesAnswer(items=[_change(row) for row in rows], total_entries=total)
+    order, sees = order_of(name, catalog), viewer.may_see_contacts(name)
+    items = [_change(shown_change(row, order, sees=sees)) for row in rows]
+    return ChangesAnswer(items=items, total_entries=total)
 
 
 @router.get("/workflows/{workflow}/deliveries", name="api_deliveries")
 def deliveries(
     name: KnownWorkflow,
     ledger: OpenLedger,
+    viewer: Viewer,
     chosen: Chosen,
     state: Annotated[State, Query(description="The outcome")] = State.FAILED,
     limit: Limit = 100,
@@ -284,26 +144,31 @@ def deliveries(
     rows = ledger.queries.newest_deliveries(
         name, criteria, limit=limit, before=parse_cursor(before)
     )
-    items = [DeliveryAnswer(**asdict(row)) for row in rows]
+    sees = viewer.may_see_contacts(name)
+    items = [DeliveryAnswer(**asdict(shown(row, sees=sees))) for row in rows]
     return DeliveriesAnswer(items=items, next=cursor(rows[-1]) if len(rows) == limit else None)
 
 
 @router.get("/workflows/{workflow}/deliveries/{key}", name="api_delivery")
-def delivery(name: KnownWorkflow, key: Key, ledger: OpenLedger) -> DeliveryAnswer:
+def delivery(
+    name: KnownWorkflow, key: KeyInPath, ledger: OpenLedger, viewer: Viewer
+) -> DeliveryAnswer:
     """Return one delivery."""
-    return DeliveryAnswer(**asdict(delivery_of(name, key, ledger)))
+    sees = viewer.may_see_contacts(name)
+    return DeliveryAnswer(**asdict(shown(delivery_of(name, key, ledger), sees=sees)))
 
 
 @router.get("/requests", name="api_requests")
 def requests(
     viewer: Viewer,
     ledger: OpenLedger,
+    catalog: Definitions,
     limit: Limit = 100,
-    before: Annotated[int | None, Query(ge=1)] = None,
+    before: RequestNumber = None,
 ) -> RequestsAnswer:
     """List what people asked for and did, of workflows that the caller may read."""
-    rows = ledger.people.newest_requests(limit, before)
-    items = [_request(row) for row in visible_requests(rows, viewer, ledger)]
+    rows = visible_requests(limit, before, viewer, ledger, catalog)
+    items = [_request(row) for row in rows]
     return RequestsAnswer(items=items, next=rows[-1].id if len(rows) == limit else None)
 
 
@@ -312,7 +177,7 @@ def requests(
 
 def _acting(request: Request, name: KnownWorkflow, viewer: Viewer) -> Person:
     """Return who asks; a 403 for a cookie alone, and for whoever may not edit the DAG."""
-    if not request.headers.get("authorization", "").lower().startswith("bearer "):
+    if not carries_token(request):
         raise HTTPException(403, "This takes a token in the header Authorization: Bearer …")
     require_edit(name, viewer)
     return viewer
@@ -381,7 +246,7 @@ def description(request: Request) -> dict[str, Any]:
 # ---- inside -----------------------------------------------------------------------------------
 
 
-def _described(names: list[str], ledger: Ledger) -> list[WorkflowAnswer]:
+def _described(names: list[str], ledger: Ledger, catalog: Catalog) -> list[WorkflowAnswer]:
     now = datetime.now(UTC)
     outcomes = ledger.queries.outcomes_since(names, now - timedelta(days=31))
     ends, facts = ledger.queries.open_ends(names), dag_facts(names)
@@ -389,7 +254,8 @@ def _described(names: list[str], ledger: Ledger) -> list[WorkflowAnswer]:
     answers = []
     for name in names:
         dag, end = facts[name], ends[name]
-        days = by_day((item for item in outcomes if item.workflow == name), now, 30)
+        zone = zone_of_segment(segment_of(name, catalog), catalog)
+        days = by_day((item for item in outcomes if item.workflow == name), now, 30, zone)
         answers.append(
             WorkflowAnswer(
                 workflow=name,
@@ -433,6 +299,7 @@ def _request(row: Asked) -> RequestAnswer:
         action=row.selection.action,
         contact=row.selection.contact,
         settlement=row.settlement,
+        reason=row.asked.get("reason", ""),
         requested_by=row.requested_by,
         requested_at=row.requested_at,
         done_at=row.done_at,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from segue.ledger.queries.totals import Outcomes
 from segue.ledger.states import OPEN_STATES
@@ -54,16 +54,16 @@ class Bar:
     height: float
 
 
-def by_day(found: Iterable[Outcomes], now: datetime, number: int) -> Days:
-    """Return outcomes by the day (UTC) of the change, for the last ``number`` days.
+def by_day(found: Iterable[Outcomes], now: datetime, number: int, zone: tzinfo = UTC) -> Days:
+    """Return outcomes by the day of the change in a zone, for the last ``number`` days.
 
     A snapshot's as-of is the first instant that it does not know, so its day is the one before.
     """
-    today = now.astimezone(UTC).date()
+    today = now.astimezone(zone).date()
     days = [today - timedelta(days=back) for back in reversed(range(number))]
     counts: dict[date, Counter[str]] = {day: Counter() for day in days}
     for item in found:
-        day = (item.event_at - timedelta(microseconds=1)).astimezone(UTC).date()
+        day = (item.event_at - timedelta(microseconds=1)).astimezone(zone).date()
         name = "under_way" if item.state in OPEN_STATES else str(item.state)
         if day in counts:
             counts[day][name] += item.count

@@ -6,9 +6,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Request
 
-from segue.errors import LedgerError
+from segue.errors import NotSetUp, SettingsError
 from segue.ledger import Ledger
 from segue.ledger.engine import missing_file
 from segue.operators.environment import ledger_url, refuse_local_files_on_many_hosts, task_settings
@@ -17,27 +17,43 @@ from segue.workflows.catalog import FOLDERS, Catalog
 _READ = (*FOLDERS, "templates")  # what definitions are made of
 
 
-class NothingRecorded(LedgerError):
-    """There is no ledger yet: no run has made it."""
-
-
 def _open_ledger() -> Ledger:
     """Return this process's ledger; looking at it neither makes nor migrates it.
 
-    Raises NothingRecorded, LedgerError or SettingsError.
+    Raises NotSetUp where there is none yet, LedgerError or SettingsError.
     """
     settings = task_settings()
     url = ledger_url(settings.ledger)
     refuse_local_files_on_many_hosts(url, settings.state)
     missing = missing_file(url)
     if missing is not None:
-        raise NothingRecorded(f"there is no ledger at {missing} yet")
+        raise NotSetUp(f"there is no ledger at {missing} yet")
     return _ledger(url, settings.namespace, settings.secret)
+
+
+def _ledger_of(request: Request) -> Ledger:
+    """Return the ledger; to who only looks an empty one, where there is none yet."""
+    try:
+        return _open_ledger()
+    except NotSetUp:
+        if request.method != "GET":
+            raise
+        return _nothing(task_settings().namespace)
+
+
+def is_nothing(ledger: Ledger) -> bool:
+    """Tell whether a ledger stands for one that is not there yet."""
+    return ledger is _nothing(ledger.namespace)
 
 
 @lru_cache(maxsize=4)
 def _ledger(url: str, namespace: str, secret: str | None) -> Ledger:
     return Ledger.open(url, namespace, secret, may_upgrade=False)
+
+
+@lru_cache(maxsize=4)
+def _nothing(namespace: str) -> Ledger:
+    return Ledger.empty(namespace)
 
 
 def _open_catalog() -> Catalog:
@@ -58,5 +74,13 @@ def _catalog(home: Path, _: tuple[tuple[str, int, int], ...]) -> Catalog:
     return Catalog(home)
 
 
-OpenLedger = Annotated[Ledger, Depends(_open_ledger)]
+def without_home(error: Exception) -> str:
+    """Return an error's message with files as they are named below SEGUE_HOME."""
+    try:
+        return str(error).replace(f"{task_settings().home}/", "")
+    except SettingsError:
+        return str(error)
+
+
+OpenLedger = Annotated[Ledger, Depends(_ledger_of)]
 Definitions = Annotated[Catalog, Depends(_open_catalog)]

@@ -12,11 +12,14 @@ from fastapi.responses import HTMLResponse
 
 from segue.ledger.facts import SpanKind
 from segue.ledger.queries.history import Event
-from segue.ledger.reasons import in_words
 from segue.segments.kinds import ChangeKind, RemovalReason
 from segue.web.access import ContactsWorkflow, Person
+from segue.web.answers import actions_of, changes_of
 from segue.web.deliveries import delivery_of, rendered
+from segue.web.parameters import KeyInQuery
 from segue.web.visits import ThisVisit
+from segue.web.workflows import workflow_names
+from segue.workflows.catalog import Catalog
 
 AT_ONCE = 25  # events on one page
 _SIMILAR = 20  # ids that are offered where there is no such contact
@@ -67,13 +70,13 @@ def contact(
     number: Annotated[int, Query(alias="page", ge=1, le=_DEEPEST)] = 1,
 ) -> HTMLResponse:
     """Find a contact by its id, and show what happened to it in workflows of the viewer."""
-    names = {*visit.catalog.names("workflows"), *visit.ledger.queries.workflow_names()}
+    names = workflow_names(visit.ledger, visit.catalog)
     workflows = _visible(visit.viewer, names)
     total = visit.ledger.queries.count_events(contact_id, workflows) if contact_id else 0
-    offset = (number - 1) * AT_ONCE
+    part = visit.part(number, total, AT_ONCE, "contact", id=contact_id)
     events = (
-        visit.ledger.queries.events(contact_id, workflows, limit=AT_ONCE, offset=offset)
-        if contact_id
+        visit.ledger.queries.events(contact_id, workflows, limit=AT_ONCE, offset=part.offset)
+        if total
         else []
     )
     theirs = dict.fromkeys(event.workflow for event in events)
@@ -84,22 +87,43 @@ def contact(
     )
     return visit.page(
         "contact.html",
-        **visit.paging(number, total, AT_ONCE, "contact", id=contact_id),
+        **part.values,
         id=contact_id,
         moments=moments(events),
+        unwatched=_unwatched(events, visit.catalog),
+        channels=_channels(theirs, visit.catalog),
         similar=similar,
-        in_words=in_words,
         acts_on=next((name for name in theirs if visit.viewer.may_edit(name)), None),
-        suppressed=bool(contact_id) and visit.ledger.people.is_suppressed(contact_id),
+        suppressed=visit.ledger.people.find_suppression(contact_id) if contact_id else None,
         hidden=len(names - workflows),
-        stopped=None,
     )
+
+
+def _unwatched(events: Iterable[Event], catalog: Catalog) -> set[str]:
+    """Return the segments of which no workflow here would have recorded that somebody left."""
+    actors: dict[str, set[str]] = {}
+    for event in events:
+        actors.setdefault(event.segment, set()).add(event.workflow)
+    return {
+        segment
+        for segment, workflows in actors.items()
+        if all(ChangeKind.REMOVED not in changes_of(name, catalog) for name in workflows)
+    }
+
+
+def _channels(workflows: Iterable[str], catalog: Catalog) -> dict[tuple[str, str], str]:
+    """Return the channel of each action, by (workflow, action), as they are defined now."""
+    return {
+        (name, action.id): action.channel
+        for name in workflows
+        for action in actions_of(name, catalog).values()
+    }
 
 
 @router.get("/contact/message", name="contact_message")
 def contact_message(
     workflow: ContactsWorkflow,
-    key: Annotated[str, Query(max_length=64)],
+    key: KeyInQuery,
     visit: ThisVisit,
 ) -> HTMLResponse:
     """Return the message of one delivery, for a page to put in its place."""

@@ -11,16 +11,23 @@ from fastapi.responses import HTMLResponse
 
 from segue.ledger import Ledger
 from segue.ledger.facts import DeliveryInFull, ListedDelivery
+from segue.ledger.people.release_requests import RequestKind, Seen, Selection
 from segue.ledger.queries.pages import Filter
 from segue.ledger.states import State
 from segue.preview.sent_message import RenderedMessage, message_of
 from segue.web.access import ReadableWorkflow, require_contacts
+from segue.web.answers import actions_of, in_order, order_of, shown
+from segue.web.parameters import KeyInQuery
 from segue.web.runs import STATES, Chosen
-from segue.web.visits import ThisVisit
+from segue.web.visits import ThisVisit, Visit
 from segue.web.workflows import require_known
 from segue.workflows.catalog import Catalog
 
 AT_ONCE = 50
+_KINDS: Mapping[str, RequestKind] = {  # what a person may ask for, by outcome
+    State.FAILED: RequestKind.RETRY,
+    State.UNCERTAIN: RequestKind.SETTLE,
+}
 router = APIRouter(include_in_schema=False)
 
 
@@ -38,57 +45,85 @@ def deliveries(
     newest = visit.ledger.queries.newest_deliveries(
         workflow, criteria, limit=AT_ONCE + 1, before=parse_cursor(before)
     )
-    more = len(newest) > AT_ONCE
-    rows = newest[:AT_ONCE]
+    rows, sees = newest[:AT_ONCE], visit.viewer.may_see_contacts(workflow)
+    names = visit.ledger.queries.actions_of(workflow)
+    own = {
+        "workflow": workflow,
+        "state": state,
+        "action": chosen.action,
+        "contact": chosen.contact,
+        "change": chosen.change,
+        "error": chosen.error,
+    }
+    is_last = len(newest) <= AT_ONCE
     return visit.page(
         "deliveries.html",
         workflow=workflow,
-        rows=rows,
+        rows=[shown(row, sees=sees) for row in rows],
         chosen=criteria,
         states=STATES,
-        actions=visit.ledger.queries.actions_of(workflow),
-        may_edit=visit.viewer.may_edit(workflow),
+        actions=in_order(names, order_of(workflow, visit.catalog)),
+        sees=sees,
+        seen=_what_all_means(criteria, workflow, visit) if rows else None,
         stopped=visit.ledger.people.stopped(workflow),
-        first=not before,
-        older=visit.link(
-            "deliveries",
-            workflow=workflow,
-            state=state,
-            action=chosen.action,
-            contact=chosen.contact,
-            error=chosen.error,
-            before=cursor(rows[-1]),
-        )
-        if more
-        else None,
+        newest=visit.link("deliveries", **own) if before else None,
+        older=None if is_last else visit.link("deliveries", **own, before=cursor(rows[-1])),
     )
+
+
+def _what_all_means(chosen: Filter, workflow: str, visit: Visit) -> Seen | None:
+    """Return what a button for all of a list would mean; None where there is no such button.
+
+    A request means contacts by their whole id and changes of every kind: such lists have none.
+    """
+    kind = _KINDS.get(chosen.state)
+    if kind is None or chosen.contact or chosen.change or not visit.viewer.may_edit(workflow):
+        return None
+    if kind is RequestKind.SETTLE and chosen.error:
+        return None  # whatever its reason, one finds out about each
+    selection = Selection(workflow, chosen.action or None, error=chosen.error or None)
+    return visit.ledger.people.look(kind, selection)
 
 
 @router.get("/delivery", name="delivery")
 def delivery(
     workflow: ReadableWorkflow,
-    key: Annotated[str, Query(max_length=64)],
+    key: KeyInQuery,
     visit: ThisVisit,
 ) -> HTMLResponse:
     """Show one delivery: its course, its run, and its message to whoever may see it."""
     row = delivery_of(workflow, key, visit.ledger)
-    sees = visit.viewer.may_see_contacts(workflow)
+    sees, may_edit = visit.viewer.may_see_contacts(workflow), visit.viewer.may_edit(workflow)
+    action = actions_of(workflow, visit.catalog).get(row.action)
     return visit.page(
         "delivery.html",
         workflow=workflow,
-        item=row,
+        item=shown(row, sees=sees),
+        channel=row.channel or (action.channel if action else None),
         message=rendered(row, visit.ledger, visit.catalog) if sees else None,
         sees=sees,
-        may_edit=visit.viewer.may_edit(workflow),
+        may_edit=may_edit,
+        seen=_what_it_means(row, visit) if may_edit else None,
+        asked=None if row.request is None else visit.ledger.people.find_request(row.request),
         stopped=visit.ledger.people.stopped(workflow),
-        suppressed=visit.ledger.people.is_suppressed(row.contact_id),
+        suppressed=visit.ledger.people.find_suppression(row.contact_id),
     )
+
+
+def _what_it_means(row: DeliveryInFull, visit: Visit) -> Seen | None:
+    """Return what a button for one delivery would mean; None where there is no such button."""
+    kind = _KINDS.get(row.outcome)
+    if kind is None or row.request is not None:
+        return None
+    if kind is RequestKind.SETTLE and row.message_key:  # of a digest, whoever is in it
+        return visit.ledger.people.look(kind, Selection(row.workflow, keys=[row.key]))
+    return Seen(1, row.updated_at)
 
 
 @router.get("/message", name="message_html")
 def message_html(
     workflow: ReadableWorkflow,
-    key: Annotated[str, Query(max_length=64)],
+    key: KeyInQuery,
     visit: ThisVisit,
 ) -> HTMLResponse:
     """Return the HTML part of a message, for a frame that may run, load and reach nothing."""

@@ -12,11 +12,22 @@ from typing import Annotated
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.configuration import conf
 from fastapi import Depends, Form, HTTPException, Request
+from fastapi.security.utils import get_authorization_scheme_param
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from markupsafe import Markup
 
 _LIFETIME = 12 * 3600  # seconds
 _STALE = "This form is too old, or was not sent by one of Segue's pages. Load the page again."
+
+
+def carries_token(request: Request) -> bool:
+    """Tell whether a request is somebody's by a token in its header, not by the cookie.
+
+    As FastAPI's HTTPBearer reads it, which Airflow asks: a scheme without a token is none, and the
+    cookie counts.
+    """
+    scheme, token = get_authorization_scheme_param(request.headers.get("authorization"))
+    return scheme.lower() == "bearer" and bool(token.strip())
 
 
 def csrf_field(request: Request) -> Markup:
@@ -26,7 +37,7 @@ def csrf_field(request: Request) -> Markup:
 
 
 def _safe(request: Request, user: GetUserDep, csrf: Annotated[str, Form()] = "") -> None:
-    if request.headers.get("authorization", "").lower().startswith("bearer "):
+    if carries_token(request):
         return
     try:
         owner = _serializer().loads(csrf, max_age=_LIFETIME)

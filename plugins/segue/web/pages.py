@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
@@ -15,9 +17,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from starlette.datastructures import URL
 
+from segue.ledger.reasons import in_words
 from segue.web.forms import csrf_field
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).resolve().parent  # the plugins' folder may stand behind a link
 STATIC = FOLDER / "static"
 
 NAVIGATION = (  # routes' names, what is shown, and how the paths of the pages below begin
@@ -48,7 +51,7 @@ def page(request: Request, template: str, *, status: int = 200, **values: Any) -
         airflow=lambda path: f"{_root(request, of_airflow=True)}/{path}",
         here=str(request.scope.get("path", "")).removeprefix(_root(request)),
         navigation=NAVIGATION,
-        in_tab=request.query_params.get("tab") == "1",
+        in_tab=_in_tab(request),
         csrf_field=lambda: csrf_field(request),
         version=static_version(),
         **values,
@@ -60,9 +63,12 @@ def link(request: Request, name: str, **parameters: Any) -> str:
     """Return the path of a route, below the address that Airflow is served at.
 
     Parameters that are no part of the path become the query; those that are None are left out.
+    What is looked at in a tab of Airflow's leads to pages in that tab: without our navigation.
     """
     route = next(route for route in request.app.routes if getattr(route, "name", None) == name)
     in_path = {key: parameters.pop(key) for key in route.param_convertors}
+    if not in_path and _in_tab(request):
+        parameters["tab"] = "1"
     path = str(request.app.url_path_for(name, **in_path))
     query = {
         key: "true" if value is True else str(value)
@@ -70,6 +76,11 @@ def link(request: Request, name: str, **parameters: Any) -> str:
         if value is not None and value is not False and value != ""
     }
     return str(URL(_root(request) + path).include_query_params(**query))
+
+
+def _in_tab(request: Request) -> bool:
+    """Tell whether a page is shown in a tab of a DAG, a run or a task."""
+    return request.query_params.get("tab") == "1"
 
 
 def _root(request: Request, *, of_airflow: bool = False) -> str:
@@ -82,14 +93,20 @@ def _root(request: Request, *, of_airflow: bool = False) -> str:
 def static_version() -> str:
     """Return a digest of all static files: a new version is a new address for the browser."""
     digest = hashlib.sha256()
-    for path in sorted(STATIC.rglob("*")):
-        if path.is_file():
-            digest.update(path.read_bytes())
+    for path in static_files().values():
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:12]
 
 
+@lru_cache(maxsize=1)
+def static_files() -> Mapping[str, Path]:
+    """Return the files that browsers may ask for, by their paths below ``static/``, sorted."""
+    files = sorted(path for path in STATIC.rglob("*") if path.is_file())
+    return {path.relative_to(STATIC).as_posix(): path for path in files}
+
+
 def _time(value: datetime | None, missing: str = "—") -> Markup:
-    """Return an instant in UTC; segue.js shows it in the viewer's zone and UTC on hover."""
+    """Return an instant in UTC; segue.js shows it in the zone chosen in Airflow, UTC on hover."""
     if value is None:
         return Markup('<span class="none">{}</span>').format(missing)
     utc = value.astimezone(UTC)
@@ -109,7 +126,28 @@ def _web_link(value: str | None) -> str | None:
     return value
 
 
+_FRAME_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; "
+    "base-uri 'none'"
+)
+_DOCTYPE = re.compile(r"\s*<!doctype[^>]*>", re.IGNORECASE)
+
+
+def _framed(html: str) -> str:
+    """Return a message's HTML for a frame of a preview, which has no address of its own.
+
+    Such a frame has the policy of the page around it, which lets that page load its own style and
+    scripts: the message's own policy comes on top, and lets it load nothing.
+    """
+    start = _DOCTYPE.match(html)
+    end = start.end() if start else 0
+    meta = f'<meta http-equiv="Content-Security-Policy" content="{_FRAME_POLICY}">'
+    return html[:end] + meta + html[end:]
+
+
 _templates.filters.update(
+    framed=_framed,
+    in_words=lambda reason, outcome: in_words(outcome, reason),
     number=lambda value: "—" if value is None else f"{value:,}",
     pretty=partial(json.dumps, ensure_ascii=False, indent=2, default=str),
     state=_state,

@@ -1,17 +1,20 @@
 """The plan of a workflow's next run, made in a process of its own.
 
 A directory may hold millions of contacts. The API server, which every task needs, lends neither its
-memory nor its time for a preview: one at a time, for a minute at the most.
+memory nor its time for a preview: one at a time, for a minute at the most. A few more wait for
+their turn; each holds one of the server's forty threads, so they are few.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -29,7 +32,10 @@ from segue.workflows.resolved import ResolvedWorkflow
 MOST = 50  # changes whose messages are rendered
 _SECONDS = 60
 _PACKAGES = Path(__file__).parents[2]  # Airflow puts the plugins' folder on the path by itself
+_WAITING = 3  # people whose preview waits for that of another
 _one_at_a_time = threading.BoundedSemaphore(1)
+_in_line = threading.BoundedSemaphore(1 + _WAITING)
+log = logging.getLogger(__name__)
 
 
 class PlanUnavailable(SegueError):
@@ -72,11 +78,21 @@ def make_plan(name: str, pair: NextPair, quarantined: Sequence[str]) -> Mapping[
         "namespace": settings.namespace,
         "most": MOST,
     }
+    with _a_turn():
+        process = _run_planner(wish)
+    if process.returncode:
+        log.error("the preview of %s: %s", name, _where(process.stderr))
+        raise PlanUnavailable("the preview came to no end; the API server's log says why")
+    plan: Mapping[str, Any] = json.loads(process.stdout.splitlines()[-1])
+    if "problem" in plan:
+        raise PlanUnavailable(plan["problem"])
+    return plan
+
+
+def _run_planner(wish: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
     path = [str(_PACKAGES), os.environ.get("PYTHONPATH")]
-    if not _one_at_a_time.acquire(blocking=False):
-        raise PlanUnavailable("another preview is being made at this moment; try again in a minute")
     try:
-        process = subprocess.run(
+        return subprocess.run(
             [sys.executable, "-m", "segue.web.planner"],
             input=json.dumps(wish),
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, path))},
@@ -88,18 +104,31 @@ def make_plan(name: str, pair: NextPair, quarantined: Sequence[str]) -> Mapping[
     except subprocess.TimeoutExpired:
         raise PlanUnavailable(
             f"the preview takes longer than {_SECONDS} seconds for this directory; on the command "
-            f"line it may take its time: segue plan {name}"
+            f"line it may take its time: segue plan {wish['workflow']}"
         ) from None
+
+
+def _where(stderr: str) -> str:
+    """Return where a process ended and the kind of its error: its text may be a contact's."""
+    lines = stderr.strip().splitlines() or ["it said nothing"]
+    places = [line.strip() for line in lines if line.startswith("  File ")]
+    return "\n".join([lines[-1].split(":")[0], *places])
+
+
+@contextmanager
+def _a_turn() -> Iterator[None]:
+    """Wait until nobody else's preview is made; raise PlanUnavailable where too many wait."""
+    if not _in_line.acquire(blocking=False):
+        raise PlanUnavailable(f"{_WAITING} previews wait already; try again in a minute")
+    try:
+        if not _one_at_a_time.acquire(timeout=_SECONDS):
+            raise PlanUnavailable("other people's previews take long; try again in a minute")
+        try:
+            yield
+        finally:
+            _one_at_a_time.release()
     finally:
-        _one_at_a_time.release()
-    if process.returncode:
-        raise PlanUnavailable(
-            process.stderr.strip().splitlines()[-1] if process.stderr else "no answer"
-        )
-    plan: Mapping[str, Any] = json.loads(process.stdout.splitlines()[-1])
-    if "problem" in plan:
-        raise PlanUnavailable(plan["problem"])
-    return plan
+        _in_line.release()
 
 
 def _complete(resolved: ResolvedWorkflow, ledger: Ledger, now: datetime) -> list[Snapshot]:

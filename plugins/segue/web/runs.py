@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any
@@ -18,8 +19,10 @@ from segue.operators.environment import task_settings
 from segue.runs.areas import RunArea
 from segue.segments.kinds import ChangeKind
 from segue.web.access import ReadableWorkflow
+from segue.web.answers import actions_of, in_order, order_of, shown, shown_change
 from segue.web.csv_export import csv_response
-from segue.web.visits import ThisVisit, Visit
+from segue.web.dags import Question, dag_facts
+from segue.web.visits import Part, ThisVisit, Visit
 from segue.web.workflows import require_known
 from segue.workflows.catalog import Catalog
 
@@ -65,29 +68,28 @@ def run(
     require_known(workflow, visit.ledger, visit.catalog)
     record, spans = _recorded(visit.ledger, workflow, run)
     ids = [span.id for span in spans]
-    tally = visit.ledger.queries.outcomes_of_spans(ids)
-    total = visit.ledger.queries.count_rows(ids, chosen)
-    rows = visit.ledger.queries.change_rows(
-        ids, chosen, limit=AT_ONCE, offset=(number - 1) * AT_ONCE, descending=descending
-    )
     own, query = {"workflow": workflow, "run": run}, _query(chosen)
-    order = {"tab": visit.request.query_params.get("tab"), "descending": descending}
-    view = visit.paging(number, total, AT_ONCE, "run", **own, **order, **query)
+    total = visit.ledger.queries.count_rows(ids, chosen)
+    more = {**own, "descending": descending, **query}
+    part = visit.part(number, total, AT_ONCE, "run", deepest=_DEEPEST, **more)
+    tally = visit.ledger.queries.outcomes_of_spans(ids)
+    actions = in_order(tally, order_of(workflow, visit.catalog))
     return visit.page(
         "run.html",
-        **{**view, "pages": min(_DEEPEST, view["pages"])},
+        **part.values,
         workflow=workflow,
         run_id=run,
         recorded=record,
         spans=spans,
-        tally=tally,
-        actions=list(tally),
-        rows=rows,
+        tally={action: tally[action] for action in actions},
+        actions=actions,
+        rows=_rows(visit, workflow, ids, chosen, part, descending=descending),
+        questions=_questions(workflow, run, tally),
         chosen=chosen,
         states=STATES,
         kinds=KINDS,
         descending=descending,
-        may_edit=visit.viewer.may_edit(workflow),
+        sees=visit.viewer.may_see_contacts(workflow),
         export=visit.link("run_csv", **own, **query),
     )
 
@@ -103,7 +105,9 @@ def run_csv(
     require_known(workflow, visit.ledger, visit.catalog)
     _, spans = _recorded(visit.ledger, workflow, run)
     rows = visit.ledger.queries.all_change_rows([span.id for span in spans], chosen)
-    return csv_response(f"{workflow} {run}", _EXPORTED, _lines(rows, chosen))
+    order, sees = order_of(workflow, visit.catalog), visit.viewer.may_see_contacts(workflow)
+    visible = (shown_change(row, order, sees=sees) for row in rows)
+    return csv_response(f"{workflow} {run}", _EXPORTED, _lines(visible, chosen))
 
 
 @router.get("/task", name="task")
@@ -125,6 +129,7 @@ def task(
         "task": task,
         "action": action,
         "known": action in _actions(workflow, visit.ledger, visit.catalog),
+        "sees": visit.viewer.may_see_contacts(workflow),
     }
     if not run:
         return _newest_of_a_task(visit, chosen, common)
@@ -133,15 +138,13 @@ def task(
     criteria = replace(chosen, contacts=contacts)
     ids = [span.id for span in spans]
     total = visit.ledger.queries.count_rows(ids, criteria)
-    rows = visit.ledger.queries.change_rows(
-        ids, criteria, limit=AT_ONCE, offset=(number - 1) * AT_ONCE
-    )
+    own: dict[str, Any] = {"workflow": workflow, "task": task, "run": run, "branch": branch}
+    part = visit.part(number, total, AT_ONCE, "task", **{**own, **_query(chosen)})
     return visit.page(
         "branch.html",
-        rows=rows,
-        **visit.paging(number, total, AT_ONCE, "task", **visit.request.query_params),
+        rows=_rows(visit, workflow, ids, criteria, part),
+        **part.values,
         gone=problem,
-        may_edit=visit.viewer.may_edit(workflow),
         **common,
     )
 
@@ -156,7 +159,33 @@ def _newest_of_a_task(visit: Visit, chosen: Filter, common: Mapping[str, Any]) -
         if common["known"]
         else []
     )
-    return visit.page("task.html", rows=newest, chosen=chosen, states=STATES, gone=None, **common)
+    rows = [shown(row, sees=common["sees"]) for row in newest]
+    return visit.page("task.html", rows=rows, chosen=chosen, states=STATES, gone=None, **common)
+
+
+def _rows(
+    visit: Visit,
+    workflow: str,
+    span_ids: Sequence[int],
+    chosen: Filter,
+    part: Part,
+    *,
+    descending: bool = False,
+) -> list[ChangeRow]:
+    """Return the contacts of one page, with what this person may see of each."""
+    rows = visit.ledger.queries.change_rows(
+        span_ids, chosen, limit=AT_ONCE, offset=part.offset, descending=descending
+    )
+    order, sees = order_of(workflow, visit.catalog), visit.viewer.may_see_contacts(workflow)
+    return [shown_change(row, order, sees=sees) for row in rows]
+
+
+def _questions(workflow: str, run: str, tally: Mapping[str, Counter[State]]) -> list[Question]:
+    """Return what the run's guard asks a person; nothing where nothing waits for it."""
+    if not any(counts[State.PLANNED] for counts in tally.values()):
+        return []
+    questions = dag_facts([workflow])[workflow].questions
+    return [question for question in questions if question.run_id == run]
 
 
 def _recorded(
@@ -182,9 +211,7 @@ def _branch(workflow: str, run: str, branch: str) -> tuple[list[str] | None, str
 
 
 def _actions(workflow: str, ledger: Ledger, catalog: Catalog) -> list[str]:
-    if workflow in catalog.names("workflows"):
-        return [action.id for action in catalog.workflow(workflow).actions]
-    return ledger.queries.actions_of(workflow)
+    return list(actions_of(workflow, catalog)) or ledger.queries.actions_of(workflow)
 
 
 def _worth_a_look(ledger: Ledger, workflow: str) -> str:

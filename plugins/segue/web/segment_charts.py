@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from itertools import pairwise
@@ -19,6 +19,7 @@ class Course:
     days: Sequence[date]
     members: Mapping[date, int]  # at the end of a day; only of days that a run looked at
     changes: Mapping[date, Counter[str]]  # by kind
+    told_by_sizes: frozenset[str] = frozenset()  # kinds that no workflow here acts on
 
     @property
     def sizes(self) -> dict[str, object]:
@@ -76,24 +77,55 @@ def course(
     now: datetime,
     number: int,
     zone: tzinfo = UTC,
+    kinds: Mapping[str, Collection[str]] | None = None,
 ) -> Course:
     """Return the last ``number`` days of one segment.
 
     A snapshot's as-of is the first instant that it does not know, so its day is the one before.
-    Workflows on one segment see the same changes, each of the kinds that it acts on: of what
-    several recorded the largest number counts, and nothing is counted twice.
+    Workflows on one segment see the same changes, each of the ``kinds`` that it acts on: of what
+    several recorded the largest number counts, and nothing is counted twice. Who came or left
+    without a workflow that acts on it is told by the sizes.
     """
+    sizes, crossings = list(sizes), list(crossings)
     today = now.astimezone(zone).date()
     days = [today - timedelta(days=back) for back in reversed(range(number))]
     members = {_day(size.as_of, zone): size.members for size in sizes}
     totals: dict[tuple[date, str], Counter[str]] = defaultdict(Counter)
-    for item in crossings:
+    rest = _told_by_sizes(sizes, crossings, kinds or {})
+    for item in (*crossings, *rest):
         totals[_day(item.as_of, zone), item.change][item.workflow] += item.count
     changes: dict[date, Counter[str]] = {day: Counter() for day in days}
     for (day, kind), by_workflow in totals.items():
         if day in changes:
             changes[day][kind] = max(by_workflow.values())
-    return Course(days, members, changes)
+    silent = {item.change for item in rest} - {item.change for item in crossings}
+    return Course(days, members, changes, frozenset(silent))
+
+
+def _told_by_sizes(
+    sizes: Iterable[Size], crossings: Iterable[Crossings], kinds: Mapping[str, Collection[str]]
+) -> list[Crossings]:
+    """Return the changes that follow from a snapshot's size, the one before, and what is recorded.
+
+    Members now are those before, with who was added and without who was removed. So of a workflow
+    that acts on one of the two, the other is known; of one that acts on neither, nothing is.
+    """
+    counts: Counter[tuple[str, datetime, str]] = Counter()
+    for item in crossings:
+        counts[item.workflow, item.as_of, item.change] += item.count
+    rest = []
+    for size in sizes:
+        acts_on = {ChangeKind.ADDED, ChangeKind.REMOVED} & set(kinds.get(size.workflow, ()))
+        if size.previous is None or len(acts_on) != 1:
+            continue
+        (own,) = acts_on
+        growth = size.members - size.previous
+        number = counts[size.workflow, size.as_of, own]
+        count = number - growth if own == ChangeKind.ADDED else number + growth
+        other = ChangeKind.REMOVED if own == ChangeKind.ADDED else ChangeKind.ADDED
+        if count > 0:
+            rest.append(Crossings(size.segment, size.workflow, size.as_of, str(other), count))
+    return rest
 
 
 def is_late(sizes: Sequence[Size], newest: Size, now: datetime) -> bool:

@@ -6,7 +6,7 @@ import difflib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query
@@ -17,15 +17,20 @@ from segue.directory.snapshot_keys import require_key
 from segue.directory.snapshots import Snapshot, usable_snapshots
 from segue.directory.tables import SnapshotTables
 from segue.documents import Document, validate
-from segue.errors import DataError, DefinitionError
+from segue.errors import DataError, DefinitionError, SettingsError
 from segue.ledger.queries.sizes import Size, Version
 from segue.segments.definition import SegmentDefinition
 from segue.segments.explanation import Verdict, contact_verdict
 from segue.segments.fitness import require_answers
 from segue.segments.outline import outline
+from segue.web.access import ReadableIfAny
+from segue.web.answers import changes_of
+from segue.web.bases import basis_of
+from segue.web.connections import without_home
 from segue.web.segment_charts import Course, age, course, is_late
 from segue.web.segment_rights import readable_segments, require_segment, sees_contacts
 from segue.web.visits import ThisVisit, Visit
+from segue.web.zones import zone_of_segment
 from segue.workflows.catalog import Catalog
 
 DAYS = 30
@@ -50,6 +55,7 @@ class Shown:
     late: bool
     age: str
     course: Course
+    zone: str  # whose days the course has
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +76,11 @@ def segments(
     """List the segments of the workflows that the viewer may read."""
     readable = readable_segments(visit)
     names = [name for name in readable if search.strip().lower() in name]
-    on_page = {name: readable[name] for name in names[(number - 1) * AT_ONCE : number * AT_ONCE]}
+    part = visit.part(number, len(names), AT_ONCE, "segments", search=search)
+    on_page = {name: readable[name] for name in names[part.offset : part.offset + AT_ONCE]}
     return visit.page(
         "segments.html",
-        **visit.paging(number, len(names), AT_ONCE, "segments", search=search),
+        **part.values,
         listed=_shown(on_page, visit, DAYS),
         search=search,
         any=bool(readable),
@@ -115,29 +122,36 @@ def segment(
 def explain(
     name: Name,
     visit: ThisVisit,
+    workflow: ReadableIfAny,
     contact: Annotated[str, Query(min_length=1, max_length=250)],
     at: Annotated[str, Query(max_length=40)] = "",
     earlier: Annotated[str, Query(alias="from", max_length=40)] = "",
 ) -> HTMLResponse:
-    """Show why a contact is in a segment or not, at one snapshot or at two."""
+    """Show why a contact is in a segment or not, at one snapshot or at two.
+
+    With a ``workflow``, by the definition that its run judged the snapshot ``at`` by.
+    """
     require_segment(name, visit)
     if not sees_contacts(name, visit):
         raise HTTPException(
             403, f"Seeing contacts of {name} needs the right to edit the DAG of a workflow on it."
         )
-    definition = visit.catalog.segment(name)
-    _require_no_python(definition)
-    directory, snapshots, trouble = _snapshots(definition, visit)
+    basis = basis_of(name, workflow, at, visit)
+    _require_no_python(basis.definition)
+    directory, snapshots, trouble = _snapshots(basis.definition, visit)
     if directory is None or trouble:
-        raise DataError(trouble or f"the directory {definition.directory} is not defined")
+        raise DataError(trouble or f"the directory {basis.definition.directory} is not defined")
     complete = [each for each in snapshots if each.complete]
     sides = [_at(directory, complete, key) for key in ([earlier, at] if earlier else [at])]
+    own = {"segment": name, "contact": contact, "at": at, "from": earlier}
     return visit.page(
         "explain.html",
         segment=name,
         contact=contact,
         asked=at,
-        verdicts=_verdicts(definition, directory, sides, contact),
+        basis=basis,
+        by_now=visit.link("explain", **own),
+        verdicts=_verdicts(basis.definition, directory, sides, contact),
         chosen=sides,
         snapshots=complete[-_OFFERED:],
     )
@@ -170,6 +184,7 @@ def _shown(listed: Mapping[str, Sequence[str]], visit: Visit, days: int) -> list
     now = datetime.now(UTC)
     since = now - timedelta(days=days + 1)
     workflows = {name for each in listed.values() for name in each}
+    kinds = {name: changes_of(name, visit.catalog) for name in workflows}
     sizes = visit.ledger.queries.sizes_since(listed, workflows, since)
     crossings = visit.ledger.queries.crossings_since(listed, workflows, since)
 
@@ -178,6 +193,7 @@ def _shown(listed: Mapping[str, Sequence[str]], visit: Visit, days: int) -> list
         mine = [size for size in sizes if size.segment == name]
         newest = mine[-1] if mine else visit.ledger.queries.newest_size(name, on_it)
         own = (item for item in crossings if item.segment == name)
+        zone = zone_of_segment(name, visit.catalog)
         return Shown(
             name=name,
             definition=definition,
@@ -186,7 +202,8 @@ def _shown(listed: Mapping[str, Sequence[str]], visit: Visit, days: int) -> list
             newest=newest,
             late=newest is not None and is_late(mine, newest, now),
             age=age(newest.as_of, now) if newest else "",
-            course=course(mine, own, now, days, _zone(definition, visit.catalog)),
+            course=course(mine, own, now, days, zone, kinds),
+            zone=str(zone),
         )
 
     return [one(name, on_it) for name, on_it in listed.items()]
@@ -199,15 +216,7 @@ def _definition(name: str, catalog: Catalog) -> tuple[SegmentDefinition | None, 
     try:
         return catalog.segment(name), None
     except DefinitionError as error:
-        return None, str(error)
-
-
-def _zone(definition: SegmentDefinition | None, catalog: Catalog) -> tzinfo:
-    """Return the zone whose days a chart has: the directory's, or UTC where it is not known."""
-    try:
-        return catalog.directory(definition.directory).zone if definition else UTC
-    except DefinitionError:
-        return UTC
+        return None, without_home(error)
 
 
 def _written(name: str, catalog: Catalog) -> str | None:
@@ -226,7 +235,7 @@ def _snapshots(
     try:
         directory = visit.catalog.directory(definition.directory)
     except DefinitionError as error:
-        return None, (), str(error)
+        return None, (), without_home(error)
     bad = visit.ledger.people.quarantined(directory.directory)
     try:
         return directory, usable_snapshots(directory, bad, now=datetime.now(UTC)), None
@@ -237,11 +246,14 @@ def _snapshots(
 def _at(directory: DirectoryDefinition, complete: Sequence[Snapshot], text: str) -> Snapshot:
     """Return the complete snapshot that a key names, or the last one that a date's end knows.
 
-    Without a text it is the newest. Raises a 404 that names what there is.
+    Without a text it is the newest. Raises a 404 that names what there is, a 422 for no key.
     """
     matches: Sequence[Snapshot] = complete
     if text:
-        key, as_of = require_key(directory, text)
+        try:
+            key, as_of = require_key(directory, text)
+        except SettingsError as error:
+            raise HTTPException(422, str(error)) from None
         same = [snapshot for snapshot in complete if snapshot.key == key]
         day = [each for each in complete if each.as_of <= as_of and each.key.startswith(key)]
         matches = same or day

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -10,9 +11,34 @@ from fastapi.responses import HTMLResponse
 
 from segue.ledger import Ledger
 from segue.web.access import Person, Viewer
-from segue.web.connections import Definitions, OpenLedger
+from segue.web.connections import Definitions, OpenLedger, is_nothing
 from segue.web.pages import link, page
 from segue.workflows.catalog import Catalog
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One page of a list: which one, of how many items, and the addresses of the others.
+
+    ``address`` returns that of the same list with some of its parameters changed.
+    """
+
+    number: int
+    total: int
+    pages: int
+    at_once: int
+    address: Callable[..., str]
+
+    @property
+    def offset(self) -> int:
+        """How many items come before."""
+        return (self.number - 1) * self.at_once
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What a template shows of it."""
+        names = ("number", "total", "pages", "address")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,25 +52,34 @@ class Visit:
 
     def page(self, template: str, **values: Any) -> HTMLResponse:
         """Return a rendered page."""
-        return page(self.request, template, **values)
+        return page(self.request, template, nothing_recorded=is_nothing(self.ledger), **values)
 
     def link(self, name: str, **parameters: Any) -> str:
         """Return the path of a route; parameters that are no part of it become the query."""
         return link(self.request, name, **parameters)
 
-    def paging(
-        self, number: int, total: int, at_once: int, name: str, /, **parameters: Any
-    ) -> dict[str, Any]:
-        """Return what a list shows of itself: its page, how many there are, and their addresses.
+    def part(
+        self,
+        number: int,
+        total: int,
+        at_once: int,
+        name: str,
+        /,
+        *,
+        deepest: int | None = None,
+        **parameters: Any,
+    ) -> Part:
+        """Return a page of a list; beyond the last one it is the last, or ``deepest``.
 
-        ``name`` and ``parameters`` are those of the route; an ``address`` may change some of them.
+        ``name`` and ``parameters`` are those of the route.
         """
-        return {
-            "number": number,
-            "total": total,
-            "pages": max(1, -(-total // at_once)),
-            "address": lambda **changes: self.link(name, **{**parameters, **changes}),
-        }
+        pages = max(1, -(-total // at_once))
+        pages = pages if deepest is None else min(deepest, pages)
+
+        def address(**changes: Any) -> str:
+            return self.link(name, **{**parameters, **changes})
+
+        return Part(min(number, pages), total, pages, at_once, address)
 
 
 def _visit(request: Request, viewer: Viewer, ledger: OpenLedger, catalog: Definitions) -> Visit:

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from segue.errors import DefinitionError
 from segue.ledger import Ledger
+from segue.ledger.facts import DeliveryRow
 from segue.ledger.people.stops import Stop
 from segue.ledger.states import State
 from segue.web.access import ContactsWorkflow, Person, ReadableWorkflow
 from segue.web.charts import Bar, Days, bars, by_day
+from segue.web.connections import without_home
 from segue.web.dags import DagFacts, dag_facts
 from segue.web.pages import link
 from segue.web.planning import MOST, make_plan, next_pair
 from segue.web.visits import ThisVisit
+from segue.web.zones import zone_of_segment
 from segue.workflows.catalog import Catalog
 
+_PATIENCE = timedelta(minutes=15)  # of the scheduler, before a run counts as overdue
 DAYS = 30
 AT_ONCE = 50  # workflows on one page
 RUNS = 10  # on a workflow's page
 # a frame without an address of its own has its page's policy, and a mail's HTML styles itself
 _PREVIEW_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; connect-src 'self'; frame-src 'self'; form-action 'self'; "
+    "img-src data:; connect-src 'self'; frame-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'self'"
 )
 router = APIRouter(include_in_schema=False)
@@ -40,9 +45,11 @@ class Listed:
     name: str
     segment: str | None  # None where it is not defined any more, or wrongly
     problem: str | None
+    errors: str | None  # of its definition, or of what it refers to: a line for each
     dag: DagFacts
     stop: Stop | None
     days: Days
+    zone: str  # whose days they are
     failed: int
     uncertain: int
     held: int
@@ -56,6 +63,12 @@ class Listed:
     def summary(self) -> str:
         """The drawing in words."""
         return self.days.words()
+
+    @property
+    def is_overdue(self) -> bool:
+        """True where Airflow should have begun the next run a while ago."""
+        due = self.dag.next_run
+        return self.dag.paused is False and due is not None and due < datetime.now(UTC) - _PATIENCE
 
 
 @router.get("/", name="start")
@@ -73,10 +86,11 @@ def workflows(
     """List the workflows that the viewer may read."""
     names = readable_names(visit.viewer, visit.ledger, visit.catalog)
     matches = [name for name in names if search.strip().lower() in name.lower()]
-    on_page = matches[(number - 1) * AT_ONCE : number * AT_ONCE]
+    part = visit.part(number, len(matches), AT_ONCE, "workflows", search=search)
+    on_page = matches[part.offset : part.offset + AT_ONCE]
     return visit.page(
         "workflows.html",
-        **visit.paging(number, len(matches), AT_ONCE, "workflows", search=search),
+        **part.values,
         listed=_listed(on_page, visit.ledger, visit.catalog),
         everything=next(
             (stop for stop in visit.ledger.people.stops() if stop.workflow is None), None
@@ -100,7 +114,8 @@ def workflow(
         item=item,
         days=DAYS,
         stopped=visit.ledger.people.stopped(name),
-        defined=None if item.problem else visit.catalog.workflow(name),
+        errors=_all_errors(item, visit.catalog),
+        defined=visit.catalog.workflow(name) if item.segment else None,
         runs=visit.ledger.queries.recent_runs(name, RUNS),
         may_edit=visit.viewer.may_edit(name),
         sees=visit.viewer.may_see_contacts(name),
@@ -115,9 +130,29 @@ def plan(name: ContactsWorkflow, visit: ThisVisit) -> HTMLResponse:
     pair = next_pair(resolved, visit.ledger, datetime.now(UTC))
     bad = visit.ledger.people.quarantined(resolved.directory.directory)
     preview = make_plan(name, pair, sorted(bad)) if pair is not None else None
-    answer = visit.page("plan.html", workflow=name, pair=pair, plan=preview, most=MOST)
+    answer = visit.page(
+        "plan.html",
+        workflow=name,
+        pair=pair,
+        plan=preview,
+        past=_past(preview, visit.ledger) if preview else {},
+        barred=_barred(preview, visit.ledger) if preview else set(),
+        stopped=visit.ledger.people.stopped(name),
+        most=MOST,
+    )
     answer.headers["Content-Security-Policy"] = _PREVIEW_POLICY
     return answer
+
+
+def _past(preview: Mapping[str, Any], ledger: Ledger) -> Mapping[str, DeliveryRow]:
+    """Return what the ledger has of a preview's deliveries, by key: a run sends none of it anew."""
+    actions = [action for change in preview["changes"] for action in change["actions"]]
+    return ledger.deliveries.rows(action["key"] for action in actions)
+
+
+def _barred(preview: Mapping[str, Any], ledger: Ledger) -> set[str]:
+    """Return those of a preview's contacts who are on the suppression list."""
+    return ledger.people.listed({change["contact_id"] for change in preview["changes"]})
 
 
 def require_known(name: str, ledger: Ledger, catalog: Catalog) -> None:
@@ -128,9 +163,14 @@ def require_known(name: str, ledger: Ledger, catalog: Catalog) -> None:
         )
 
 
+def workflow_names(ledger: Ledger, catalog: Catalog) -> set[str]:
+    """Return the workflows that are defined, or were when a run recorded something."""
+    return {*catalog.names("workflows"), *ledger.queries.workflow_names()}
+
+
 def readable_names(viewer: Person, ledger: Ledger, catalog: Catalog) -> list[str]:
-    """Return the workflows that are defined, or were, and that the viewer may read; sorted."""
-    return sorted(viewer.readable({*catalog.names("workflows"), *ledger.queries.workflow_names()}))
+    """Return those that the viewer may read, sorted."""
+    return sorted(viewer.readable(workflow_names(ledger, catalog)))
 
 
 def _listed(names: list[str], ledger: Ledger, catalog: Catalog) -> list[Listed]:
@@ -141,15 +181,20 @@ def _listed(names: list[str], ledger: Ledger, catalog: Catalog) -> list[Listed]:
     facts = dag_facts(names)
     result = []
     for name in names:
-        segment, problem = _segment_of(name, catalog)
+        segment = segment_of(name, catalog)
+        problem, errors = _problem_of(name, catalog)
+        zone = zone_of_segment(segment, catalog)
+        own = (item for item in outcomes if item.workflow == name)
         result.append(
             Listed(
                 name=name,
                 segment=segment,
                 problem=problem,
+                errors=errors,
                 dag=facts[name],
                 stop=stops.get(name),
-                days=by_day((item for item in outcomes if item.workflow == name), now, DAYS),
+                days=by_day(own, now, DAYS, zone),
+                zone=str(zone),
                 failed=ends[name][State.FAILED],
                 uncertain=ends[name][State.UNCERTAIN],
                 held=ends[name][State.HELD],
@@ -158,11 +203,31 @@ def _listed(names: list[str], ledger: Ledger, catalog: Catalog) -> list[Listed]:
     return result
 
 
-def _segment_of(name: str, catalog: Catalog) -> tuple[str | None, str | None]:
-    """Return (segment, what is wrong with the definition); one of the two is None."""
-    if name not in catalog.names("workflows"):
-        return None, "not defined any more"
+def segment_of(name: str, catalog: Catalog) -> str | None:
+    """Return the segment of a workflow; None where it is not defined any more, or wrongly."""
     try:
-        return catalog.workflow(name).segment, None
+        return catalog.workflow(name).segment
     except DefinitionError:
-        return None, "its definition has errors"
+        return None
+
+
+def _problem_of(name: str, catalog: Catalog) -> tuple[str | None, str | None]:
+    """Return what is wrong with a workflow, in short, and each of its errors on a line."""
+    if name not in catalog.names("workflows"):
+        return "not defined any more", None
+    try:
+        catalog.directory(catalog.segment(catalog.workflow(name).segment).directory)
+    except DefinitionError as error:
+        return "its definition has errors", without_home(error)
+    return None, None
+
+
+def _all_errors(item: Listed, catalog: Catalog) -> str | None:
+    """Return what a workflow's page shows of its errors: its channels are looked at, too."""
+    if item.problem:
+        return item.errors
+    try:
+        catalog.resolve(item.name)
+    except DefinitionError as error:
+        return without_home(error)
+    return None

@@ -168,11 +168,19 @@ class Suppressions(SuppressionRows):
                     kinds[contact] = SuppressionKind.FORGOTTEN
         return kinds
 
-    def is_suppressed(self, contact_id: str) -> bool:
-        """Tell whether a contact is on the list by name; nobody is asked for SEGUE_SECRET."""
-        query = select(suppressions.c.digest).where(self._row_in([self._open_digest(contact_id)]))
+    def listed(self, contact_ids: Iterable[str]) -> set[str]:
+        """Return those of these contacts who are on the list by name, as ``find_suppression``."""
+        by_digest = {self._open_digest(contact): contact for contact in contact_ids}
+        query = select(suppressions.c.digest).where(self._row_in(by_digest))
         with self._read() as connection:
-            return connection.execute(query).first() is not None
+            return {by_digest[digest] for digest in connection.execute(query).scalars()}
+
+    def find_suppression(self, contact_id: str) -> Suppression | None:
+        """Return a contact's row of the list, by name; nobody is asked for SEGUE_SECRET."""
+        query = select(suppressions).where(self._row_in([self._open_digest(contact_id)]))
+        with self._read() as connection:
+            row = connection.execute(query).first()
+            return None if row is None else _suppression(row)
 
     def list_suppressions(self) -> list[Suppression]:
         """Return the list, the oldest row first."""

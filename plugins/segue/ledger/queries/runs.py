@@ -380,4 +380,5 @@ LISTED = (  # the columns of ListedDelivery
     deliveries.c.held_until,
     deliveries.c.digest,
     deliveries.c.message_key,
+    deliveries.c.request,
 )

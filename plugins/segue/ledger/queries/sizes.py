@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, case, func, or_, select
 
 from segue.ledger.base import LedgerDatabase
 from segue.ledger.facts import SpanKind
@@ -17,13 +17,18 @@ VERSIONS = 50  # of a definition that a history goes back
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How many members a segment had in one snapshot, as a run of one workflow counted them."""
+    """How many members a segment had in one snapshot, as a run of one workflow counted them.
+
+    ``previous`` is how many there were in the snapshot before, by the same definition; None where
+    the run compared nothing.
+    """
 
     segment: str
     workflow: str
     key: str
     as_of: datetime
     members: int
+    previous: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,25 @@ class Sizes(LedgerDatabase):
         with self._read() as connection:
             row = connection.execute(query.limit(1)).first()
         return None if row is None else Size(*row)
+
+    def judged_by(self, segment: str, workflow: str, key: str) -> Version | None:
+        """Return the definition that a workflow's run judged a snapshot by, the last that did."""
+        query = (
+            select(
+                spans.c.workflow,
+                spans.c.current_key,
+                spans.c.current_as_of,
+                spans.c.recorded_at,
+                spans.c.definition,
+                definitions.c.body,
+            )
+            .join(definitions, definitions.c.hash == spans.c.definition)
+            .where(*self._of_segments([segment], [workflow]), spans.c.current_key == key)
+            .order_by(spans.c.id.desc())
+        )
+        with self._read() as connection:
+            row = connection.execute(query.limit(1)).first()
+        return None if row is None else Version(*row)
 
     def crossings_since(
         self, segments: Collection[str], workflows: Collection[str], since: datetime
@@ -170,4 +194,5 @@ _SIZE = (
     spans.c.current_key,
     spans.c.current_as_of,
     spans.c.current_size,
+    case((spans.c.kind == SpanKind.CHANGES, spans.c.previous_size)).label("previous"),
 )

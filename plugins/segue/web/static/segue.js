@@ -1,16 +1,46 @@
 "use strict";
 
-// ---- times: in the viewer's zone, UTC on hover -------------------------------------------------
+// ---- times: in the zone that was chosen in Airflow, written as Airflow does, UTC on hover --------
 
-const parts = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit" };
-const thisYear = new Intl.DateTimeFormat(undefined, parts);
-const anyYear = new Intl.DateTimeFormat(undefined, { year: "numeric", ...parts });
-for (const element of document.querySelectorAll("time[datetime]")) {
-  element.title = element.textContent;
-  const instant = new Date(element.dateTime);
-  const near = instant.getFullYear() === new Date().getFullYear();
-  element.textContent = (near ? thisYear : anyYear).format(instant);
+// Airflow keeps the choice in localStorage under "timezone", as JSON; without one it takes the
+// browser's zone (useLocalStorage(TIMEZONE_KEY, Intl…timeZone) in its TimezoneProvider, 3.3).
+function chosenZone() {
+  try {
+    const zone = JSON.parse(localStorage.getItem("timezone"));
+    if (typeof zone === "string") return new Intl.DateTimeFormat("en", { timeZone: zone }).resolvedOptions().timeZone;
+  } catch (refused) {
+    // storage is switched off, or holds no zone
+  }
+  return Intl.DateTimeFormat().resolvedOptions().timeZone;
 }
+
+function showTimes() {
+  const zone = chosenZone();
+  const digits = { year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit" };
+  const format = new Intl.DateTimeFormat("en", { ...digits, timeZone: zone, hourCycle: "h23", calendar: "gregory", numberingSystem: "latn" });
+  for (const element of document.querySelectorAll("time[datetime]")) {
+    element.dataset.utc ??= element.textContent;
+    const part = Object.fromEntries(format.formatToParts(new Date(element.dateTime)).map(({ type, value }) => [type, value]));
+    element.textContent = `${part.year}-${part.month}-${part.day} ${part.hour}:${part.minute}`;
+    element.title = zone === "UTC" ? element.dataset.utc : `${element.textContent} ${zone}, ${element.dataset.utc}`;
+  }
+  for (const element of document.querySelectorAll("[data-zone]")) {
+    element.textContent = zone;
+    element.parentElement.hidden = !document.querySelector("time[datetime]");
+  }
+}
+
+showTimes();
+addEventListener("storage", (event) => event.key === "timezone" && showTimes());
+
+// ---- what takes long says that it is under way ---------------------------------------------------
+
+document.addEventListener("click", (event) => {
+  const anchor = event.target.closest("a[data-waits]");
+  if (!anchor || event.ctrlKey || event.metaKey) return;
+  anchor.setAttribute("aria-busy", "true");
+  if (anchor.dataset.waits) anchor.textContent = anchor.dataset.waits;
+});
 
 // ---- links out of the frame --------------------------------------------------------------------
 
