@@ -119,7 +119,7 @@ def _search(
     from jmespath.exceptions import JMESPathError
 
     try:
-        return parsed.search(answer, options=_options(values))
+        return parsed.search(answer, options=_options(values) if values else None)
     except JMESPathError as error:  # its text quotes the answer
         raise OutcomeUnknown(
             f"the answer of {vendor} is not what {expression!r} expects ({type(error).__name__})"

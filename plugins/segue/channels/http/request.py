@@ -251,9 +251,10 @@ class HttpRequests(HttpSender):
         """
         channel = self._channel
         is_judged = channel.success and is_2xx(response)
-        is_asked = channel.method == "GET" and response.content
+        is_read = any(isinstance(result, str) for result in channel.results.values())
+        is_asked = is_read and channel.method == "GET" and response.content
         try:
-            return response.json() if channel.success or channel.results else None
+            return response.json() if is_judged or is_read else None
         except (ValueError, RecursionError):
             if is_judged or is_asked:
                 raise OutcomeUnknown(

@@ -62,6 +62,12 @@ def test_results_are_found_in_headers(set_connection):
     assert receipt.url == "/notes/7"
 
 
+def test_a_get_that_reads_headers_alone_needs_no_json(set_connection):
+    results = {"id": {"header": "ETag"}}
+    with vendor(http("200 OK", "<html>", {"ETag": "7"})) as url:
+        assert deliver(at(set_connection, url, method="GET", results=results)).external_id == "7"
+
+
 @pytest.mark.parametrize("sent", [{}, {"X-Message-Id": "x" * (LONGEST_RESULT + 1)}])
 def test_a_header_that_is_not_there_or_too_long_is_left_out(set_connection, sent):
     with vendor(http("202 Accepted", "", sent)) as url:
