@@ -8,7 +8,7 @@ Reading takes a login of any kind that Airflow knows; what changes something tak
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
@@ -145,7 +145,7 @@ def deliveries(
         name, criteria, limit=limit, before=parse_cursor(before)
     )
     sees = viewer.may_see_contacts(name)
-    items = [DeliveryAnswer(**asdict(shown(row, sees=sees))) for row in rows]
+    items = [DeliveryAnswer.model_validate(shown(row, sees=sees)) for row in rows]
     return DeliveriesAnswer(items=items, next=cursor(rows[-1]) if len(rows) == limit else None)
 
 
@@ -155,7 +155,7 @@ def delivery(
 ) -> DeliveryAnswer:
     """Return one delivery."""
     sees = viewer.may_see_contacts(name)
-    return DeliveryAnswer(**asdict(shown(delivery_of(name, key, ledger), sees=sees)))
+    return DeliveryAnswer.model_validate(shown(delivery_of(name, key, ledger), sees=sees))
 
 
 @router.get("/requests", name="api_requests")
@@ -287,7 +287,7 @@ def _change(row: ChangeRow) -> ChangeAnswer:
         change=ChangeKind(row.change),
         reason=row.reason,
         conditions=row.verdict,
-        deliveries=[DeliveryAnswer(**asdict(item)) for item in row.deliveries],
+        deliveries=[DeliveryAnswer.model_validate(item) for item in row.deliveries],
     )
 
 
