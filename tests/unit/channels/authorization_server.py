@@ -99,6 +99,7 @@ class AuthorizationServer:
     assertions: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, Any]] = field(default_factory=list)  # of assertions
     effects: list[str] = field(default_factory=list)  # bodies that the API has acted on
+    calls: list[str] = field(default_factory=list)  # what the API was sent: heads and bodies
     refusals: int = 0  # calls that the API answered with 401
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -143,6 +144,7 @@ class AuthorizationServer:
         return 200, {}, json.dumps({"access_token": token, "token_type": "Bearer"})
 
     def call(self, method: str, path: str, body: str, headers: dict[str, str]):
+        self.calls.append(f"{method} {path} {headers} {body}")
         is_valid, _ = self.server.verify_request(_HTTPS, method, body, headers, SCOPES)
         if self.api_refuses or not is_valid:
             self.refusals += 1
@@ -173,7 +175,7 @@ def authorization_server(**options: Any) -> Iterator[AuthorizationServer]:
             self.end_headers()
             self.wfile.write(text.encode())
 
-        do_GET = do_POST = answer  # noqa: N815 - http.server's names
+        do_GET = do_POST = do_PUT = answer  # noqa: N815 - http.server's names
 
         def log_message(self, *args: object) -> None:
             """Say nothing."""

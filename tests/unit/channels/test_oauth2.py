@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,12 @@ from segue.channels import oauth2
 from segue.channels.http import calls as http_calls
 from segue.channels.http import credentials
 from segue.channels.http.request import HttpRequest
-from segue.contracts.channel import Tried
+from segue.contracts.channel import Tried, channel_class
 from segue.errors import ConnectionFailure, SegueError, TransientFailure
 from segue.live.http_details import HttpDetails
+from segue.sandbox.vendors.twilio_api import ACCOUNT_SID
+from tests.channels.case import Servers
+from tests.channels.cases import CASES
 from tests.unit.channels.authorization_server import (
     CLIENT_ID,
     CLIENT_SECRET,
@@ -40,6 +44,12 @@ from tests.unit.channels.support import (
     vendor,
 )
 
+OVER_HTTP = [
+    name
+    for name, case in CASES.items()
+    if "host" in (fields := case.connection(Servers("http://127.0.0.1", "", 0)))
+    and fields["conn_type"] == "http"
+]
 SECRETS = (CLIENT_SECRET, REFRESH_TOKEN)
 LOGIN = {"login": CLIENT_ID, "password": CLIENT_SECRET}
 NOTE = HttpRequest.model_validate(
@@ -519,6 +529,25 @@ def test_nothing_of_it_is_a_header_of_a_call(set_connection):
 
 
 # elsewhere
+
+
+@pytest.mark.parametrize("name", OVER_HTTP)
+def test_every_channel_over_http_has_tokens_and_sends_no_secret(site, set_connection, name: str):
+    case = CASES[name]
+    extra = case.connection(Servers(site.url, "", 0)).get("extra", {})
+    others = {key: value for key, value in extra.items() if key != "Authorization"}
+    oauth = {"oauth2": {"endpoint": site.endpoint}}
+    if name == "text_message":
+        others["account_sid"] = ACCOUNT_SID
+    set_connection(
+        case.connection_id, conn_type="http", host=site.url, extra={**others, **oauth}, **LOGIN
+    )
+    channel = channel_class(name).model_validate({"connection": case.connection_id, **case.short})
+    with suppress(SegueError):  # the API is nobody's
+        deliver(channel)
+    assert site.calls
+    assert (len(site.token_requests), site.refusals) == (1, 0)
+    assert not any(CLIENT_SECRET in call for call in site.calls)
 
 
 def test_a_live_source_has_tokens_too(site, connect):

@@ -29,8 +29,9 @@ from functools import partial
 from socket import gaierror
 from typing import TYPE_CHECKING, cast
 
+from segue.channels.airflow_connections import find_connection
 from segue.channels.answer_meanings import SMTP, Call
-from segue.channels.oauth2 import tokens_of
+from segue.channels.oauth2 import OAUTH2, tokens_of
 from segue.errors import (
     ConnectionFailure,
     ContactFailure,
@@ -153,6 +154,11 @@ def open_connection(connection: str) -> SmtpHook:
     tokens = tokens_of(connection)
     if tokens is None:
         return _open(connection)
+    if find_connection(connection).extra_dejson.get("auth_type", "oauth2") != "oauth2":
+        raise ConnectionFailure(
+            f"the Airflow connection {connection!r} has both {OAUTH2!r} and another auth_type in "
+            "its extra; one of them is needed"
+        )
     began, token = time.monotonic(), tokens.current()
     try:
         return _open(connection, token)

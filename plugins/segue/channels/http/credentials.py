@@ -214,8 +214,8 @@ class Credentials:
 
     def _forms(self) -> set[bytes]:
         """Return the secrets as they may be written: plain, in a URL, in JSON."""
-        token = self._tokens.held() if self._tokens else None
-        texts = [*self._secrets.texts(), *([token] if token else [])]
+        token = (self._tokens.held() if self._tokens else None) or ""
+        texts = [text for text in (*self._secrets.texts(), token) if len(text) >= SHORTEST_SECRET]
         ways = (str, quote_plus, lambda text: quote(text, safe=""), lambda t: json.dumps(t)[1:-1])
         return {way(text).encode() for text in texts for way in ways}
 

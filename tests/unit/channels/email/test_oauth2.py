@@ -146,6 +146,14 @@ def test_a_wrong_secret_reaches_no_mail_server(site, set_connection):
     assert CLIENT_SECRET not in str(raised.value)
 
 
+def test_a_password_is_not_sent_beside_a_token(site, set_connection):
+    with mail_server(site) as mailbox:
+        connect(set_connection, site, mailbox.port, auth_type="basic")
+        with pytest.raises(ConnectionFailure, match="both 'oauth2' and another auth_type"):
+            deliver(MAIL)
+    assert (mailbox.mails, site.token_requests) == ([], [])
+
+
 def test_microsofts_own_way_without_its_package_says_so(set_connection):
     extra = {"auth_type": "oauth2", "client_id": "a", "client_secret": "hunter2", "tenant_id": "b"}
     with mail_server(AuthorizationServer()) as mailbox:
