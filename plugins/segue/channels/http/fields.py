@@ -7,7 +7,8 @@ contact's values make of them is checked again when they are rendered.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Set
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Annotated, Any
 from urllib.parse import unquote
 
@@ -20,6 +21,10 @@ from segue.contracts.typed_values import read_typed_body, read_typed_value
 from segue.documents import Location, ProblemsFound
 from segue.errors import ContactFailure
 
+_MOST_DECODINGS = 6
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_LONG_FORMS = re.compile(r"%u([0-9a-f]{4})|%(c0%ae|e0%80%ae)|%(?:c0%af|e0%80%af)", re.IGNORECASE)
+_SLASHES = str.maketrans("\u2215\u2044\u29f8\u2216\u29f5", "///\\\\")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a header's name
 _FIELD_VALUE = re.compile(r"[\x20-\x7e]*")
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+(\s*;[\x20-\x7e]*)?", re.ASCII)
@@ -38,11 +43,39 @@ def path_problem(path: str) -> str | None:
         return "must begin with /; the host is the connection's"
     if "//" in path:
         return "has an empty segment (//)"
-    if any(unquote(segment) in (".", "..") for segment in path.split("/")):
+    if leads_elsewhere(path):
         return "has a segment . or .., which would lead elsewhere"
-    if re.search(r"[ ?#\\]", path) or re.search(r"[\x00-\x1f\x7f]", unquote(path)):
+    if re.search(r"[ ?#\\]", path) or any(map(_CONTROL.search, _decodings(path))):
         return "has a space, a control character, or one of ? # \\; a query stands in `query`"
     return None
+
+
+def leads_elsewhere(path: str) -> bool:
+    """Tell whether a path has a segment . or .. in it, however often a proxy decodes it.
+
+    A proxy may decode ``%2F``, take a backslash or a wide slash for one, or leave out what follows
+    a semicolon, before the path is split (RFC 3986, sections 3.3 and 6.2.2).
+    """
+    for text in _decodings(path):
+        for segment in re.split(r"[/\\]", unicodedata.normalize("NFKC", text).translate(_SLASHES)):
+            if segment.partition(";")[0].strip() in (".", ".."):
+                return True
+    return text != unquote(text)  # still encoded: nobody writes that without a purpose
+
+
+def _decodings(path: str) -> Iterator[str]:
+    """Yield a path, and what it is each time that its percents are decoded once more."""
+    for _ in range(_MOST_DECODINGS):
+        yield path
+        plain = _LONG_FORMS.sub(_short_form, path)
+        if unquote(plain) == path:
+            return
+        path = unquote(plain)
+
+
+def _short_form(match: re.Match[str]) -> str:
+    """Return the character of ``%u002e``, or of a . or / in more bytes of UTF-8 than it needs."""
+    return chr(int(match[1], 16)) if match[1] else "." if match[2] else "/"
 
 
 def header_value(name: str, value: str) -> str:
