@@ -23,6 +23,8 @@ from segue.errors import ContactFailure
 
 WITHOUT_SURPRISES = SMTP.clone(cte_type="7bit")  # every server can carry it
 LONGEST_URL = 900  # characters; a header's line holds no more than 998
+# NUL is in no mail, other control characters in none that is made today (RFC 5322, 3.5, 4.1)
+_NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _URL = re.compile(
     r"https?://[A-Za-z0-9.-]+(:[0-9]+)?([/?#][^\x00-\x20\x7f-\U0010ffff<>\"\\^`{|}]*)?"
 )
@@ -75,9 +77,10 @@ def own_mailbox(name: str, text: str) -> Mailbox:
 def _fill(mail: Mail, text: str | None, html: str | None) -> None:
     if not f"{text or ''}{html or ''}".strip():
         raise ContactFailure("text, html: the message is empty")
-    mail.set_content(plain_text(html or "") if text is None else text)
+    text = plain_text(html or "") if text is None else text
+    mail.set_content(_NO_TEXT.sub("", text))
     if html is not None:
-        mail.add_alternative(html, subtype="html")
+        mail.add_alternative(_NO_TEXT.sub("", html), subtype="html")
 
 
 def _unsubscribe_headers(message: Mapping[str, Any]) -> dict[str, str]:

@@ -5,7 +5,8 @@ more than a line unquoted, so that a comma in it begins another address, and kno
 outside of ASCII.
 
 Followed:
-    https://www.rfc-editor.org/rfc/rfc5322 (3.4 addresses), rfc2047 (5 encoded words in a name)
+    https://www.rfc-editor.org/rfc/rfc5322 (3.4 addresses, 3.2.4 quoted strings), rfc2047 (5
+    encoded words in a name)
     https://www.rfc-editor.org/rfc/rfc6531 (addresses in UTF-8), rfc5891 (domains in ASCII)
 """
 
@@ -16,7 +17,13 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+LONGEST_TEXT = 1_000  # characters of a name and an address, of which that has 254 at most
 LONGEST_NAME = 255  # characters; a header's line holds no more than 998
+# a local part whose dots are no dot-atom's: at an end, or two in a row; it may be in its quotes
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]"
+_DOTTED = re.compile(rf"\"?((?=\.|.*\.(?:\.|\"?\Z))(?:{_ATOM}|\.)+)\"?")
+_PRIVATE = re.compile(r"(?<=[^.])\.(?:local|test)\Z", re.IGNORECASE)
+_PUBLIC = ".example"  # what such a domain is judged as: as special, and taken
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9]+(?: [A-Za-z0-9]+)*")
 _WORD = 45  # bytes in one encoded word, which may have 75 characters with all around it
 
@@ -46,8 +53,14 @@ def read_mailbox(text: str) -> Mailbox:
 
     Never more than one: a contact's comma must not begin another recipient.
     """
-    match = re.fullmatch(r"\s*([^<>]*?)\s*<([^<>]*)>\s*", text)
-    name, address = match.groups() if match else ("", text)
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(f"it has more than {LONGEST_TEXT} characters")
+    name, bracket, address = text.strip().partition("<")
+    if not bracket:
+        name, address = "", text
+    elif not address.endswith(">") or ">" in name:
+        raise ValueError("a name is followed by one address in < and >")
+    name, address = name.strip(), address.removesuffix(">")
     if len(name) > LONGEST_NAME:
         raise ValueError(f"the name before it has more than {LONGEST_NAME} characters")
     return Mailbox(re.sub(r'^"(.*)"$', r"\1", name), read_address(address))
@@ -56,12 +69,25 @@ def read_mailbox(text: str) -> Mailbox:
 def read_address(text: str) -> str:
     """Read ``a@example.com``; raise ValueError for anything else.
 
-    Only the spelling is judged: whether there is such a mailbox, the server knows.
+    Only the spelling is judged: whether there is such a mailbox, the server knows. Dots that RFC
+    5322 has no place for, as in ``a..b@docomo.ne.jp``, stand in quotes, as it allows; domains of
+    private networks are as good as any.
     """
     from email_validator import validate_email  # its EmailNotValidError is a ValueError
 
-    address = validate_email(text.strip(), check_deliverability=False)
-    return f"{address.ascii_local_part or address.local_part}@{address.ascii_domain}"
+    if len(text) > LONGEST_TEXT:
+        raise ValueError(f"it has more than {LONGEST_TEXT} characters")
+    local, _, domain = text.strip().rpartition("@")
+    dotted = _DOTTED.fullmatch(local)
+    local = f'"{dotted[1]}"' if dotted else local
+    private = _PRIVATE.search(domain)
+    shown = f"{domain[: private.start()]}{_PUBLIC}" if private else domain
+    address = validate_email(
+        f"{local}@{shown}", check_deliverability=False, allow_quoted_local=dotted is not None
+    )
+    domain = str(address.ascii_domain)
+    domain = f"{domain.removesuffix(_PUBLIC)}{private[0].lower()}" if private else domain
+    return f"{address.ascii_local_part or address.local_part}@{domain}"
 
 
 def header_of(mailboxes: Iterable[Mailbox]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from email import message_from_bytes, policy
 from email.header import decode_header, make_header
 from email.utils import getaddresses
@@ -71,3 +72,56 @@ def test_a_line_is_never_more_than_one_address():
         read_mailbox("ana@example.com, bob@example.com")
     with pytest.raises(ValueError, match=r"."):
         read_mailbox("Ana <ana@example.com>, Bob <bob@example.com>")
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("a..b@docomo.ne.jp", '"a..b"@docomo.ne.jp'),
+        ("a.@docomo.ne.jp", '"a."@docomo.ne.jp'),
+        (".a@docomo.ne.jp", '".a"@docomo.ne.jp'),
+        ('"a..b"@docomo.ne.jp', '"a..b"@docomo.ne.jp'),
+        ("Ana <a..b@docomo.ne.jp>", '"a..b"@docomo.ne.jp'),
+        ("x@corp.local", "x@corp.local"),
+        ("x@mail.corp.LOCAL", "x@mail.corp.local"),
+        ("x@y.test", "x@y.test"),
+        ("x@y.internal", "x@y.internal"),
+        ("ana.b@example.com", "ana.b@example.com"),
+    ],
+)
+def test_real_addresses_are_taken_and_one_recipient_each(text: str, address: str):
+    mailbox = read_mailbox(text)
+    assert mailbox.address == address
+    assert read_mailbox(str(mailbox)) == mailbox
+    [(_, read)] = addresses(mailbox)
+    assert read.replace('"', "") == address.replace('"', "")  # its own spelling of the same
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "u@mail",
+            "u@sub_domain.example.com",
+            "x@y.invalid",
+            "x@localhost",
+            "x@y.onion",
+            "@a.local",
+        ),
+        *("x@.local", "x@local", '"a b"@example.com', '"a..b,c"@example.com', "a..b@c@example.com"),
+        *('"a..b"@x.example, c@d.example', "<a@b.example>>", "a <b> <c@d.example>", "x" * 2_000),
+    ],
+)
+def test_other_spellings_are_not(text: str):
+    with pytest.raises(ValueError, match=r"."):
+        read_mailbox(text)
+
+
+@pytest.mark.parametrize(
+    "text", [" " * 100_000 + "x", "<" * 100_000, "a" * 100_000 + "@b", "." * 100_000]
+)
+def test_a_long_text_is_refused_at_once(text: str):
+    began = time.process_time()
+    with pytest.raises(ValueError, match=r"."):
+        read_mailbox(text)
+    assert time.process_time() - began < 1
