@@ -1,10 +1,19 @@
-"""CSV, written while it is read from the database."""
+"""CSV for spreadsheets, written while it is read from the database.
+
+A cell that a spreadsheet would calculate, or would change on the way in, begins with a quote, and
+so does one that begins with a quote: whoever joins the file with others takes one quote away, where
+there is one, and has the value. Followed (2026-11):
+    https://owasp.org/www-community/attacks/CSV_Injection (``=``, ``+``, ``-``, ``@``, tab, line
+    breaks, and their full-width forms)
+    https://support.microsoft.com/office/import-or-export-text-txt-or-csv-files (UTF-8, by its mark)
+"""
 
 from __future__ import annotations
 
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
@@ -12,7 +21,15 @@ from typing import Any
 from fastapi.responses import StreamingResponse
 
 _LINES = 500  # sent at once
-_FORMULA = re.compile(r"[=+\-@\t\r]")  # how a cell begins that a spreadsheet would calculate
+_LONGEST_NUMBER = 300  # digits; what is longer stays text
+_MARK = "\ufeff"  # by which Excel knows UTF-8
+_CALCULATED = re.compile(r"[=+\-@'\t\r\n\v\f]")  # how a cell begins that is no plain text
+_INVISIBLE = re.compile(r"[\s\u00ad\u200b-\u200f\u2060\ufeff\x00-\x1f]+")
+# a text that Excel takes for a number, or for a day, and shows as another text: 007, 1E5, 3-4
+_CHANGED = re.compile(
+    r"0[0-9]+|[0-9]{12,}|[0-9]+(?:\.[0-9]+)?[eE][+-]?[0-9]+|[0-9]+\.(?:[0-9]*0)?|\.[0-9]+"
+    r"|[0-9]{1,2}[-/][0-9]{1,4}(?:[-/][0-9]{2,4})?"
+)
 
 
 def csv_response(
@@ -27,6 +44,7 @@ def csv_response(
 
 def _text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str]:
     buffer = io.StringIO()
+    buffer.write(_MARK)
     writer = csv.writer(buffer)
     writer.writerow(columns)
     for number, row in enumerate(rows, start=1):
@@ -39,8 +57,16 @@ def _text(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[str
 
 
 def _cell(value: Any) -> str:
-    """Return a value as text; before what a spreadsheet would calculate stands a quote."""
-    if value is None:
-        return ""
-    text = value.isoformat() if isinstance(value, datetime) else str(value)
-    return f"'{text}" if isinstance(value, str) and _FORMULA.match(text) else text
+    """Return a value as text, behind a quote where a spreadsheet would not leave it alone."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if not isinstance(value, str):
+        return "" if value is None else str(value)
+    return f"'{value}" if _is_changed(value) else value
+
+
+def _is_changed(text: str) -> bool:
+    """Tell whether a spreadsheet would not show a text as it is."""
+    begin = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text[:100])[:1])
+    is_calculated = bool(_CALCULATED.match(text) or _CALCULATED.match(begin))
+    return is_calculated or (len(text) < _LONGEST_NUMBER and bool(_CHANGED.fullmatch(text)))
