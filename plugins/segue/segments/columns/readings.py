@@ -27,7 +27,7 @@ from segue.segments.columns.ordered import (
 from segue.segments.columns.wall_clock import to_utc
 
 _BLANKS = " \t\n\v\f\r"
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _FEW = 64  # texts that are looked at one by one
 _DIGITS = 18  # decimal digits that always fit 64 bits
 
