@@ -12,6 +12,7 @@ from typing import Literal
 from segue.contracts.channel import Audience, Channel
 from segue.contracts.templates import Template
 from segue.documents import Location, ProblemsFound
+from segue.errors import ContactFailure
 
 
 class TeamChannel(Channel):
@@ -39,3 +40,9 @@ def audience_is_missing(field: str) -> tuple[Location, str]:
     """Return the problem of a field with a template and no ``audience`` beside it."""
     text = f"is missing: {field!r} is a template; say 'audience: contact' or 'audience: team'"
     return ("audience",), text
+
+
+def require_one_address(field: str, text: str) -> None:
+    """Raise ContactFailure for several addresses where a vendor may read each of them."""
+    if text.count("@") > 1:
+        raise ContactFailure(f"{field}: it is more than one email address")

@@ -19,13 +19,21 @@ from jinja2 import Undefined, nodes, pass_context
 
 MOST_STEPS = 2_000_000  # rounds of all loops, and calls of filters, macros and methods
 LONGEST = 10_000_000  # characters of what is rendered, and of every text on the way there
+MOST_MADE = 5 * LONGEST  # characters of all texts on the way together; an item of a list is eight
+_ITEM = 8
 _MOST_BITS = 100_000  # of a whole number
+_STEP = 200  # characters that a call may go through as one step
+_LONGEST_RULE = 200  # hyphens in a row, which textwrap looks at again for each of them
 
 # what makes a text as long as a number says, and what makes each of its parts longer
 _PADDING = frozenset({"batch", "center", "ljust", "rjust", "slice", "tojson", "truncate", "zfill"})
 _MULTIPLYING = frozenset({"expandtabs", "indent", "join", "replace", "wordwrap"})
+_SPLITTING = frozenset({"list", "pprint", "rsplit", "sort", "split", "splitlines", "unique"})
 _FORMATS = frozenset({"format", "format_map"})
-_WIDTH = re.compile(r"\d{7}")
+_SPEC = re.compile(
+    r"%(?:\([^)]*\))?[^a-zA-Z%]*|\{[^{}]*"
+)  # a place in a format, as far as its width
+_WIDTH = re.compile(r"\d+")
 _BY_NAME = re.compile(r"%\(|\{[^}]")
 _COMPUTED_WIDTH = re.compile(r"\{[^{}]*\{|\*")
 
@@ -40,7 +48,7 @@ class _Budget:
     """What is left to one rendering."""
 
     def __init__(self) -> None:
-        self.steps, self.printed = 0, 0
+        self.steps, self.printed, self.made = 0, 0, 0
 
     def step(self, count: int = 1) -> None:
         self.steps += count
@@ -49,7 +57,12 @@ class _Budget:
 
     def count_printed(self, text: str) -> None:
         self.printed += len(text)
-        _require_short(self.printed)
+        require_short(self.printed)
+
+    def count_made(self, size: int) -> None:
+        self.made += size
+        if self.made > MOST_MADE:
+            raise TooMuch(f"it makes texts of more than {MOST_MADE:,} characters together")
 
 
 _budget: ContextVar[_Budget] = ContextVar("budget")
@@ -65,16 +78,10 @@ def bounded() -> Iterator[None]:
         _budget.reset(token)
 
 
-def joined(pieces: Iterable[str]) -> str:
-    """Return the pieces of a rendering as one text; raise TooMuch where it would be too long."""
-    return "".join(_of_length(pieces))
-
-
-def count_printed(value: Any) -> Any:
-    """Return what an expression prints; raise TooMuch where all of it is too much."""
-    if isinstance(value, str) and (budget := _budget.get(None)) is not None:
-        budget.count_printed(value)
-    return value
+def count_printed(text: str) -> None:
+    """Count what an expression prints; raise TooMuch where all of it is too much."""
+    if (budget := _budget.get(None)) is not None:
+        budget.count_printed(text)
 
 
 def with_bounds(tree: nodes.Template) -> nodes.Template:
@@ -87,20 +94,22 @@ def with_bounds(tree: nodes.Template) -> nodes.Template:
 
 def call_within(call: Callable[..., Any], name: str, value: Any, arguments: Sequence[Any]) -> Any:
     """Make a call that a template asks for; raise TooMuch before or after one that costs it."""
-    _step()
+    _step(1 + (len(value) // _STEP if isinstance(value, str) else 0))
     _require_modest(name, value, arguments)
-    return _require_short_value(call())
+    return counted(call())
 
 
-def bounded_filter(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a filter of Jinja's that stays within bounds."""
+def bounded_filter(
+    name: str, function: Callable[..., Any], finish: Callable[[Any], Any]
+) -> Callable[..., Any]:
+    """Return a filter of Jinja's that stays within bounds, and whose result is ``finish``ed."""
     first = 1 if getattr(function, "jinja_pass_arg", None) else 0
 
     @wraps(function)
     def within(*args: Any, **named: Any) -> Any:
         value, *others = joinable(name, args[first:])
         call = lambda: function(*args[:first], value, *others, **named)  # noqa: E731 - called once
-        return call_within(call, name, value, [*others, *named.values()])
+        return finish(call_within(call, name, value, [*others, *named.values()]))
 
     return within
 
@@ -122,7 +131,7 @@ def binary(operator: str, left: Any, right: Any, apply: Callable[[Any, Any], Any
     if operator == "%" and isinstance(left, str):
         arguments = right if isinstance(right, tuple) else (right,)
         _require_modest("format", left, arguments)
-    return _require_short_value(apply(left, right))
+    return counted(apply(left, right))
 
 
 @pass_context
@@ -134,12 +143,6 @@ def rounds(_context: Any, items: Any) -> Any:
         _step(len(items))
         return items
     return _count_items(items)
-
-
-@pass_context
-def made(_context: Any, value: Any) -> Any:
-    """Return a text that was joined of others; raise TooMuch where it is too long."""
-    return _require_short_value(value)
 
 
 def _count_items(items: Iterable[Any]) -> Iterator[Any]:
@@ -155,7 +158,7 @@ def _of_length(items: Any) -> Any:
     texts, length = [], 0
     for item in items:
         length += len(item) if isinstance(item, str) else 1
-        _require_short(length)
+        require_short(length)
         texts.append(item)
     return texts
 
@@ -173,10 +176,12 @@ def rewrite_fields(node: nodes.Node, rewrite: Callable[[str, Any], Any]) -> None
 
 
 def _measure_joined(_field: str, value: Any) -> Any:
-    """Put ``a ~ b`` through the filter that measures it, wherever it stands."""
+    """Have ``a ~ b`` joined by the filter that measures it, wherever it stands."""
     if isinstance(value, nodes.Node):
         rewrite_fields(value, _measure_joined)
-    return through(MADE, value) if isinstance(value, nodes.Concat) else value
+    if not isinstance(value, nodes.Concat):
+        return value
+    return through(MADE, nodes.List(value.nodes, lineno=value.lineno))
 
 
 def _step(count: int = 1) -> None:
@@ -185,31 +190,43 @@ def _step(count: int = 1) -> None:
         budget.step(count)
 
 
-def _require_short_value(value: Any) -> Any:
+def counted(value: Any) -> Any:
+    """Return what was made on the way; raise TooMuch where it is too long, or all of it is."""
     if isinstance(value, str | list | tuple):
-        _require_short(len(value))
+        require_short(len(value))
+        if (budget := _budget.get(None)) is not None:
+            budget.count_made(len(value) * (1 if isinstance(value, str) else _ITEM))
     return value
 
 
 def _require_modest(name: str, value: Any, arguments: Sequence[Any]) -> None:
     numbers = [abs(each) for each in arguments if isinstance(each, int)]
     if name in _PADDING:
-        _require_short(max(numbers, default=0))
+        require_short(max(numbers, default=0))
     elif name == "round":
         _require_few_bits(max(numbers, default=0))
+    elif name in _SPLITTING:
+        require_short(_length(value) * _ITEM)
     elif name in _MULTIPLYING:
         lengths = (len(each) for each in arguments if isinstance(each, Sized))
-        _require_short((_length(value) + 1) * (sum(numbers) + sum(lengths) + 1))
+        require_short((_length(value) + 1) * (sum(numbers) + sum(lengths) + 1))
     elif name in _FORMATS and isinstance(value, str):
         _require_modest_format(value, arguments, max(numbers, default=0))
+    if name == "wordwrap" and isinstance(value, str):
+        _require_modest_wrap(value)
+
+
+def _require_modest_wrap(text: str) -> None:
+    if "-" * _LONGEST_RULE in text or len(text) > LONGEST // 50:
+        raise TooMuch("it wraps a text that is too long, or a rule of hyphens")
 
 
 def _require_modest_format(text: str, arguments: Sequence[Any], greatest: int) -> None:
-    if _WIDTH.search(text):
-        raise TooMuch(f"it makes a text longer than {LONGEST:,} characters")
+    widths = (width for spec in _SPEC.findall(text) for width in _WIDTH.findall(spec))
+    require_short(sum(int(width[:9]) for width in widths))
     if _COMPUTED_WIDTH.search(text):
-        _require_short(greatest)
-    _require_short(len(text) + _inserted_length(text, arguments))
+        require_short(greatest * (text.count("*") + text.count("{")))
+    require_short(len(text) + _inserted_length(text, arguments))
 
 
 def _inserted_length(text: str, arguments: Sequence[Any]) -> int:
@@ -224,7 +241,7 @@ def _inserted_length(text: str, arguments: Sequence[Any]) -> int:
 def _require_modest_product(left: Any, right: Any) -> None:
     for value, times in ((left, right), (right, left)):
         if isinstance(value, str | bytes | list | tuple) and isinstance(times, int):
-            _require_short(len(value) * max(times, 0))
+            require_short(len(value) * max(times, 0))
     if isinstance(left, int) and isinstance(right, int):
         _require_few_bits(left.bit_length() + right.bit_length())
 
@@ -233,7 +250,8 @@ def _length(value: Any) -> int:
     return len(value) if isinstance(value, Sized) and not isinstance(value, Undefined) else 0
 
 
-def _require_short(length: int) -> None:
+def require_short(length: int) -> None:
+    """Raise TooMuch where a text has, or would have, more characters than a message may."""
     if length > LONGEST:
         raise TooMuch(f"it makes a text longer than {LONGEST:,} characters")
 

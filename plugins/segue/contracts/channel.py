@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Self
 
@@ -33,6 +33,7 @@ from pydantic import model_validator
 from segue.contracts.stray_templates import stray_templates
 from segue.contracts.templates import Template, render, union
 from segue.contracts.typed_values import LEFT_OUT, TypedValue
+from segue.contracts.writing import VendorMarkup
 from segue.documents import Definition, Location, ProblemsFound
 from segue.errors import ContactFailure, OutcomeUnknown, SettingsError
 
@@ -195,6 +196,8 @@ class Channel(Definition):
     concurrency: ClassVar[int] = 4  # calls at once within one task
     longest_call: ClassVar[float] = 60.0  # seconds after which a call has surely ended
     about_one: ClassVar[bool] = False  # it does something to one contact: never a digest
+    # what the vendor itself replaces in texts; no contact's value may be a part of it
+    replaced: ClassVar[VendorMarkup | None] = None
     # the contact's fields that ``render`` reads by itself, beside what templates read
     reads: ClassVar[frozenset[str]] = frozenset()
 
@@ -273,7 +276,7 @@ class Channel(Definition):
         the field's name.
         """
         return {
-            key: _rendered(value, variables, key)
+            key: _rendered(value, variables, key, self.replaced)
             for key, value in self._written()
             if key != "connection" and value is not None
         }
@@ -322,26 +325,33 @@ def installed(group: str) -> dict[str, str]:
     return {entry.name: entry.value for entry in entry_points(group=group)}
 
 
-def _rendered(value: Any, variables: Mapping[str, Any], path: str) -> Any:
+def _rendered(
+    value: Any, variables: Mapping[str, Any], path: str, replaced: VendorMarkup | None
+) -> Any:
+    def inner(part: Any, name: str) -> Any:
+        return _rendered(part, variables, f"{path}{name}", replaced)
+
     if isinstance(value, Template):
-        return _rendered_text(value, variables, path)
+        return _rendered_text(value, variables, path, replaced)
     if isinstance(value, TypedValue):
-        return value.rendered(_rendered, variables, path)
+        return value.rendered(partial(_rendered, replaced=replaced), variables, path)
     if isinstance(value, Definition):
-        inner = {name: getattr(value, name) for name in type(value).model_fields}
-        return _rendered({k: v for k, v in inner.items() if v is not None}, variables, path)
+        fields = {name: getattr(value, name) for name in type(value).model_fields}
+        return inner({k: v for k, v in fields.items() if v is not None}, "")
     if isinstance(value, Mapping):
-        items = {key: _rendered(item, variables, f"{path}.{key}") for key, item in value.items()}
+        items = {key: inner(item, f".{key}") for key, item in value.items()}
         return {key: item for key, item in items.items() if item is not LEFT_OUT}
     if isinstance(value, tuple | list):
-        parts = [_rendered(item, variables, f"{path}[{i}]") for i, item in enumerate(value)]
+        parts = [inner(item, f"[{index}]") for index, item in enumerate(value)]
         return [part for part in parts if part is not LEFT_OUT]
     return value
 
 
-def _rendered_text(template: Template, variables: Mapping[str, Any], path: str) -> str:
+def _rendered_text(
+    template: Template, variables: Mapping[str, Any], path: str, replaced: VendorMarkup | None
+) -> str:
     try:
-        return render(template, variables)
+        return render(template, variables, replaced=replaced)
     except ContactFailure as error:
         raise ContactFailure(f"{path}: {error}") from None
 

@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import DictLoader, FileSystemLoader, StrictUndefined, TemplateNotFound
+from jinja2 import DictLoader, FileSystemLoader, StrictUndefined, TemplateNotFound, pass_context
 from jinja2.exceptions import UndefinedError
 from jinja2.filters import do_float, do_int
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -18,12 +18,13 @@ from segue.contracts.bounds import (
     binary,
     bounded_filter,
     call_within,
+    counted,
     joinable,
-    made,
     rounds,
     with_bounds,
 )
-from segue.contracts.printing import PRINTERS, Kind, counted_printer, print_plain
+from segue.contracts.printing import Kind, printed
+from segue.contracts.rendered import as_data, concat, joined
 from segue.contracts.template_values import Fields, MissingField
 from segue.contracts.truth import (
     RESPELLING,
@@ -54,6 +55,7 @@ class _Environment(ImmutableSandboxedEnvironment):
     """
 
     intercepted_binops = frozenset({"*", "**", "%", "+"})
+    concat = staticmethod(concat)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """Return ``obj.attribute``; the name stands in the template."""
@@ -76,12 +78,13 @@ class _Environment(ImmutableSandboxedEnvironment):
         method = getattr(__obj, "__wrapped__", __obj)  # Jinja's own around str.format
         name = getattr(method, "__name__", "")
         arguments = joinable(name, args)
-        return call_within(
+        result = call_within(
             lambda: super(_Environment, __self).call(__context, __obj, *arguments, **named),
             name,
             getattr(method, "__self__", None),
             [*arguments, *named.values()],
         )
+        return as_data(result)
 
     def _generate(self, source: Any, *args: Any, **named: Any) -> str:
         return super()._generate(with_truth(with_bounds(source)), *args, **named)
@@ -138,13 +141,23 @@ def _read_or_fail(name: str, number: Any) -> Any:
     return number
 
 
+@pass_context
+def _joined(_context: object, parts: list[Any]) -> str:
+    return str(counted(joined(parts)))
+
+
+def _unescaped(value: Any) -> str:
+    """Return text for what escapes it elsewhere, as here every value is escaped where it stands."""
+    return str(value)
+
+
 @lru_cache(maxsize=64)
 def environment_of(kind: Kind, folder: str | None) -> ImmutableSandboxedEnvironment:
     """Return Jinja for templates of a kind, which may include those of a folder."""
     environment = _Environment(
         undefined=_Missing,
-        autoescape=kind in (Kind.HTML, Kind.MRKDWN),
-        finalize=counted_printer(PRINTERS.get(kind, print_plain)),
+        autoescape=False,  # what is printed is escaped once all is there: segue.contracts.writing
+        finalize=printed,
         loader=_Folder(folder) if folder else DictLoader({}),
         keep_trailing_newline=False,
     )
@@ -154,8 +167,12 @@ def environment_of(kind: Kind, folder: str | None) -> ImmutableSandboxedEnvironm
     environment.filters |= {"int": _whole_number, "float": _float}
     environment.filters |= {name: of_word(environment.filters[name]) for name in RESPELLING}
     environment.tests |= {"true": is_true, "false": is_false}
-    filters = environment.filters.items()
-    environment.filters = {name: bounded_filter(name, function) for name, function in filters}
-    environment.filters |= {ROUNDS: rounds, MADE: made, VALUE: value_of, WORD: word_of}
+    if kind in (Kind.HTML, Kind.MRKDWN):  # where every value is escaped
+        environment.filters |= dict.fromkeys(("e", "escape", "forceescape"), _unescaped)
+    environment.filters = {
+        name: bounded_filter(name, function, as_data)
+        for name, function in environment.filters.items()
+    }
+    environment.filters |= {ROUNDS: rounds, MADE: _joined, VALUE: value_of, WORD: word_of}
     environment.globals.clear()
     return environment

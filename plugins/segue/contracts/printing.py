@@ -1,18 +1,17 @@
-"""How a template prints values: as a reader expects them, and as data where it has markup."""
+"""How a template prints values: as a reader expects them."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
-from urllib.parse import quote
 
+from jinja2 import pass_context
 from jinja2.exceptions import UndefinedError
 
 from segue.contracts.bounds import count_printed
+from segue.contracts.rendered import Rendered, data
 from segue.contracts.template_values import MissingField, NoItems, is_missing
 from segue.errors import ContactFailure
 
@@ -27,9 +26,18 @@ class Kind(StrEnum):
     PATH = "path"  # the path of a URL: what an expression prints is within one segment
     URL = "url"  # one line, whose expressions are parts of a path or a query
     CARD = "card"  # the Markdown of an Adaptive Card
+    MARKDOWN = "markdown"  # all of Markdown, as help desks read it
 
 
 PRINTED_EMPTY = "an empty value is printed"
+
+
+@pass_context  # constants are data as well, so none of them is printed before there is a context
+def printed(_context: object, value: Any) -> Rendered:
+    """Return what an expression prints: data, but for what is a rendering itself."""
+    text = value if isinstance(value, Rendered) else str(print_plain(value))
+    count_printed(text)
+    return text if isinstance(text, Rendered) else data(text)
 
 
 def print_plain(value: Any) -> Any:
@@ -78,50 +86,3 @@ def _text_of_bytes(value: bytes) -> str:
         return value.decode()
     except UnicodeDecodeError:
         raise ContactFailure("the template prints bytes that are no text") from None
-
-
-def _print_in_url(value: Any) -> str:
-    """Turn a value into part of a URL: what a contact wrote begins no parameter and no path.
-
-    It stays within one segment of a path (RFC 3986, section 3.3).
-    """
-    return quote(str(print_plain(value)), safe="")
-
-
-_CARD_MARKS = re.compile(r"[\\`*_{}\[\]()<>~]|&(?=#?\w+;)")
-
-
-_CARD_LISTS = re.compile(r"^([ \t]*)(?:([-+#=])(?=[\s#=-]|$)|([0-9]+)(\.)(?=\s|$))", re.MULTILINE)
-
-
-def _print_in_card(value: Any) -> str:
-    """Turn a value into text of a card's Markdown: nobody can link, mention or format.
-
-    Cards understand a part of CommonMark, where a backslash makes any mark a character
-    (https://learn.microsoft.com/adaptive-cards/authoring-cards/text-features,
-    https://spec.commonmark.org/0.31.2/#backslash-escapes). Brackets, parentheses and braces are
-    each escaped, so that no link, ``<at>`` or ``{{DATE(…)}}`` is left for a client that does not
-    know about backslashes; some on phones show them.
-    """
-    text = _CARD_MARKS.sub(r"\\\g<0>", str(print_plain(value)))
-    return _CARD_LISTS.sub(
-        lambda found: "".join([found[1], found[3] or "", "\\", found[2] or found[4]]), text
-    )
-
-
-def unescape_quotes(text: str) -> str:
-    """Give back the quotes that HTML escapes and Slack does not know how to read.
-
-    Slack's markup is escaped as HTML is (``&``, ``<``, ``>``), so a contact cannot mention or link
-    (https://docs.slack.dev/messaging/formatting-message-text). An entity in a contact's own text
-    has its ``&`` escaped, so it stays what it was.
-    """
-    return text.replace("&#34;", '"').replace("&#39;", "'")
-
-
-PRINTERS = {Kind.PATH: _print_in_url, Kind.URL: _print_in_url, Kind.CARD: _print_in_card}
-
-
-def counted_printer(print_: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Return a printer whose texts count towards the longest that a template may make."""
-    return lambda value: count_printed(print_(value))

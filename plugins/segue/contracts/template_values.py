@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -36,6 +37,23 @@ class Fields(Mapping[str, Any]):
 
     def __str__(self) -> str:
         raise ContactFailure(f"the template prints {self._name} as a whole; name one of its fields")
+
+
+_LINE_BREAKS = re.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")
+
+
+def in_one_line(value: Any) -> Any:
+    """Return a value whose texts have blanks for line breaks, those in lists and mappings too.
+
+    In a list of contacts a line break would forge an entry, of a contact who is not there.
+    """
+    if isinstance(value, str):
+        return _LINE_BREAKS.sub(" ", value)
+    if isinstance(value, Mapping):
+        return {name: in_one_line(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [in_one_line(item) for item in value]
+    return value
 
 
 class NoItems(list[Any]):

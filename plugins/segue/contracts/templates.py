@@ -8,7 +8,7 @@ a field holds: where a template computes a name, the error leaves it out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -18,9 +18,10 @@ from jinja2 import TemplateNotFound, TemplateSyntaxError, meta, nodes
 from jinja2.exceptions import SecurityError, UndefinedError
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
 
-from segue.contracts.bounds import TooMuch, bounded, joined
+from segue.contracts.bounds import TooMuch, bounded
 from segue.contracts.jinja_sandbox import environment_of
-from segue.contracts.printing import PRINTED_EMPTY, Kind, unescape_quotes
+from segue.contracts.printing import PRINTED_EMPTY, Kind
+from segue.contracts.rendered import Piece, concat
 from segue.contracts.template_names import (
     are_contacts,
     dotted_name,
@@ -28,7 +29,9 @@ from segue.contracts.template_names import (
     keeps_contacts,
     names_in,
 )
+from segue.contracts.template_places import place_problems
 from segue.contracts.template_values import MissingField
+from segue.contracts.writing import VendorMarkup, require_own, written
 from segue.documents import did_you_mean
 from segue.errors import ContactFailure, TemplateAway
 
@@ -126,19 +129,28 @@ def union(read: Iterable[frozenset[str] | None]) -> frozenset[str] | None:
     return names
 
 
-def render(template: Template, variables: Mapping[str, Any]) -> str:
+def render(
+    template: Template, variables: Mapping[str, Any], *, replaced: VendorMarkup | None = None
+) -> str:
     """Render ``template``; raise ContactFailure for a missing field or a value that cannot be.
 
     Raises TemplateAway where a template that it includes is not there, which is nobody's failure.
 
-    ``variables`` maps VARIABLES to text or ``Fields``.
+    ``variables`` maps VARIABLES to text or ``Fields``. ``replaced`` is what a vendor replaces in
+    texts, of which no value may be a part.
     """
-    text = _guarded(template, lambda: joined(_compile(template).generate(variables)))
-    if template.kind is Kind.MRKDWN:
-        text = unescape_quotes(text)
+    pieces = _guarded(template, lambda: _pieces(template, variables))
+    if replaced is not None:
+        require_own(replaced, pieces)
+    text = "".join(piece.text for piece in pieces)
     if template.kind in (Kind.LINE, Kind.PATH, Kind.URL) and not _is_one_line(text):
         raise ContactFailure("a line break or control character in a field that is one line")
     return text
+
+
+def _pieces(template: Template, variables: Mapping[str, Any]) -> Sequence[Piece]:
+    text = concat(_compile(template).generate(variables))
+    return written(template.kind, text.pieces)
 
 
 def parts_of(template: Template, variables: Mapping[str, Any]) -> tuple[str, list[Any]]:
@@ -274,6 +286,7 @@ Mrkdwn = _field(Kind.MRKDWN)
 UrlPath = _field(Kind.PATH)
 Url = _field(Kind.URL)
 CardText = _field(Kind.CARD)
+Markdown = _field(Kind.MARKDOWN)
 
 
 def _read(folder: object, name: str) -> str:
@@ -294,6 +307,7 @@ def _check(template: Template) -> None:
     try:
         for name, tree in _trees(template):
             _check_tree(tree, f" in {name}" if name else "")
+            _check_places(template.kind, tree, name)
         _compile(template)
     except TemplateSyntaxError as error:
         line = f"{error.name or template.file or 'template'} line {error.lineno}"
@@ -318,6 +332,13 @@ def _check_tree(tree: nodes.Template, where: str) -> None:
     for name in sorted(meta.find_undeclared_variables(tree) - set(VARIABLES)):
         hint = did_you_mean(name, VARIABLES) or f"; did you mean contact.{name}?"
         raise ValueError(f"unknown name {name!r}{where}; allowed: {', '.join(VARIABLES)}{hint}")
+
+
+def _check_places(kind: Kind, tree: nodes.Template, name: str | None) -> None:
+    """Raise ValueError for expressions where nothing that they print could stand."""
+    problems = [f"line {line}: {problem}" for line, problem in place_problems(kind, tree)]
+    if problems:
+        raise ValueError(f"{name or 'template'} {'; '.join(problems)}")
 
 
 @lru_cache(maxsize=512)

@@ -17,7 +17,7 @@ from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 from segue.contracts.channel import Audience, Channel, NoAddress
-from segue.contracts.template_values import Fields
+from segue.contracts.template_values import Fields, in_one_line
 from segue.delivery.candidates import Candidate
 from segue.delivery.policies import is_held_out, quiet_until
 from segue.errors import ContactFailure, TemplateAway, log_defect
@@ -223,7 +223,7 @@ def _digest_variables(members: Sequence[Candidate], link: str, key: str) -> dict
         Fields(
             "contact",
             {
-                **(one.fields or {}),
+                **in_one_line(one.fields or {}),
                 "change": one.change,
                 "snapshot": one.snapshot,
                 "results": _results(one),

@@ -20,7 +20,7 @@ def received(message: Message) -> dict[str, Any]:
     return {
         "kind": message.kind,
         **{name: value for name, value in message.fields.items() if name != "ts"},
-        **{name: asked[name] for name in ("unfurl_links", "unfurl_media", "link_names")},
+        **{name: asked[name] for name in ("parse", "unfurl_links", "unfurl_media", "link_names")},
     }
 
 
@@ -42,6 +42,7 @@ def expected(sent: Sent) -> dict[str, Any]:
         "channel_name": f"#{sent.place}",
         "text": f"<!here> *{name}* ({sent.contact_id}): {note}",
         "metadata": {"event_type": "segue_delivery", "event_payload": {"delivery": sent.key}},
+        "parse": "none",
         "unfurl_links": False,
         "unfurl_media": False,
         "link_names": False,

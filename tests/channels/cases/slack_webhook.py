@@ -33,7 +33,7 @@ def expected(sent: Sent) -> dict[str, Any]:
         "channel_name": "#general",
         "text": f"{sent.contact_id}: *{escaped(sent.first_name)}* {escaped(sent.note)}",
         "blocks": [image],
-        "body": ["blocks", "text", "unfurl_links", "unfurl_media"],
+        "body": ["blocks", "parse", "text", "unfurl_links", "unfurl_media"],
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from segue.sandbox.store import Message
@@ -45,12 +46,17 @@ def receipt(message: Message, url: str) -> dict[str, Any]:
     return {"external_id": number, "url": link, "results": {"id": number, "url": link}}
 
 
+def escaped(text: str) -> str:
+    """Escape what is a mark in CommonMark, or an address to GitHub's Markdown."""
+    return re.sub(r"[\\`*_{}\[\]()<>~|]|:(?=//)|@(?=\w+\.)", r"\\\g<0>", text)
+
+
 def expected(sent: Sent) -> dict[str, Any]:
     return {
         "kind": "ticket",
         "external_id": sent.key,
         "subject": f"Call {sent.first_name} ({sent.contact_id})",
-        "description": f"They said: {sent.note}",
+        "description": f"They said: {escaped(sent.note)}",
         "is_public": False,
         "priority": "high",
         "type": "task",

@@ -481,3 +481,14 @@ def test_forgetting_a_contact_leaves_no_trace_of_whose_digest_it_was_in(ledger):
     keys = {row.contact_id: row.message_key for row in ledger.queries.list_deliveries()}
     assert keys.pop("b") == message_key(item.key for item in candidates)
     assert list(keys.values()) == [None]
+
+
+def test_no_name_forges_an_entry_of_the_list(ledger):
+    released(ledger, "a", "b")
+    through = channel(
+        "{% for contact in digest.contacts %}\n* {{ contact.first_name }}{% endfor %}"
+    )
+    fields = {"contact_id": "a", "first_name": "Ann\r\n* Mallory\u2028* Eve"}
+    items = [candidate(ledger, "a", fields=fields), candidate(ledger, "b")]
+    door(ledger, through).deliver(items)
+    assert texts(through) == ["* Ann * Mallory * Eve\n* name of b"]

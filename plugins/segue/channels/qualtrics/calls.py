@@ -17,6 +17,7 @@ The connection is of type HTTP: host ``https://DATACENTER.qualtrics.com``, passw
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -28,12 +29,13 @@ from pydantic import Field
 
 from segue.channels.airflow_connections import find_connection
 from segue.channels.http.calls import HttpCalls, open_calls
-from segue.channels.http.fields import text_of
+from segue.channels.http.fields import leads_elsewhere, text_of
 from segue.channels.http.sender import HttpSender
 from segue.channels.oauth2 import OAUTH2
 from segue.channels.rates import SEGUE_RATE, limits_of
 from segue.contracts.channel import Channel, Finding, Limit, Tried
-from segue.contracts.templates import Line, Template
+from segue.contracts.templates import Line
+from segue.contracts.writing import VendorMarkup
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 
 CONNECTION = "qualtrics_default"
@@ -51,10 +53,17 @@ MailingListId = Annotated[str, Field(pattern=r"^CG_[A-Za-z0-9]+$")]
 SurveyId = Annotated[str, Field(pattern=r"^SV_[A-Za-z0-9]+$")]
 
 
+# piped text, which Qualtrics replaces in what it sends: nobody but the team may write one
+PIPED_TEXT = VendorMarkup(
+    re.compile(r"\$\{[^}]*"), "${ in it, which Qualtrics replaces, or a part of it"
+)
+
+
 class AboutContact(Channel):
     """A channel about one contact of XM Directory: the contact itself, or one a template names."""
 
     about_one: ClassVar[bool] = True
+    replaced: ClassVar[VendorMarkup | None] = PIPED_TEXT
     reads: ClassVar[frozenset[str]] = frozenset({"contact_id"})
 
     connection: str = CONNECTION
@@ -67,7 +76,7 @@ class AboutContact(Channel):
         contact = str(message.get("contact", variables["contact"]["contact_id"])).strip()
         if not contact:
             raise ContactFailure("contact: an id is needed")
-        if contact in (".", "..") or "/" in contact:  # which would be another path
+        if "/" in contact or leads_elsewhere(contact):
             raise ContactFailure("contact: an id of XM Directory has no . or /")
         return {**message, "contact": contact}
 
@@ -229,12 +238,3 @@ def named_data(data: dict[str, Any]) -> dict[str, Any]:
 def instant(moment: datetime) -> str:
     """Write an instant as Qualtrics does."""
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def refuse_piped_text(template: Template | None, text: str, field: str) -> None:
-    """Raise ContactFailure where a contact's value would be read as Qualtrics' piped text.
-
-    Qualtrics replaces ``${…}`` in what it sends, so that nobody but the team may write one.
-    """
-    if template is not None and text.count("${") > template.source.count("${"):
-        raise ContactFailure(f"{field}: a contact's value has ${{ in it, which Qualtrics replaces")

@@ -23,6 +23,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from segue.channels.addressing import require_one_address
 from segue.channels.http.fields import Scalar
 from segue.channels.look_ups import look_from
 from segue.channels.qualtrics.calls import (
@@ -38,7 +39,6 @@ from segue.channels.qualtrics.calls import (
     instant,
     named_data,
     pages,
-    refuse_piped_text,
 )
 from segue.contracts.channel import (
     Audience,
@@ -82,9 +82,9 @@ class SurveyInvitation(AboutContact):
     directory or the list.
 
     The ``message`` is one of a library, or written here: ``html`` of a mail, ``text`` of an SMS,
-    with ``${l://SurveyURL}`` where the link goes. What a contact wrote may have no ``${`` in it:
-    Qualtrics would replace it. A mail needs ``from`` and ``subject``, which may be a library's
-    ``MS_…``. The link is valid for ``expires``, 60 days where it is left out.
+    with ``${l://SurveyURL}`` where the link goes. What a contact wrote may be no part of a
+    ``${…}``, in any field: Qualtrics would replace it. A mail needs ``from`` and ``subject``, which
+    may be a library's ``MS_…``. The link is valid for ``expires``, 60 days where it is left out.
 
     Qualtrics allows 3,000 calls a minute for a brand, 1,000 of them about SMS. Delivered means that
     it took the distribution: what became of the message is in the survey's distributions.
@@ -128,12 +128,8 @@ class SurveyInvitation(AboutContact):
     def render(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Return the invitation for one contact."""
         message = super().render(variables)
-        for field, template in (
-            ("html", self.html),
-            ("text", self.text),
-            ("subject", self.subject),
-        ):
-            refuse_piped_text(template, message.get(field, ""), field)
+        for field in ("from", "reply_to"):
+            require_one_address(field, message.get(field, ""))
         data = data_of(message["embedded_data"])
         return {**message, "embedded_data": data, "expires": str(self.expires)}
 

@@ -33,12 +33,14 @@ from segue.channels.qualtrics.calls import (
     API,
     CONNECTION,
     DELIVERY,
+    PIPED_TEXT,
     QualtricsSender,
     open_qualtrics,
     qualtrics_limits,
 )
 from segue.contracts.channel import Limit, PartlyFound, Receipt
 from segue.contracts.templates import Line, Text
+from segue.contracts.writing import VendorMarkup
 from segue.errors import ContactFailure
 
 EVENTS = "/inbound-event/v1/events/json/triggers"
@@ -72,6 +74,7 @@ class QualtricsTicket(TeamChannel):
     name: ClassVar[str] = "qualtrics_ticket"
     longest_call: ClassVar[float] = 120.0
     can_be_asked: ClassVar[bool] = True  # a ticket carries the key in its data
+    replaced: ClassVar[VendorMarkup | None] = PIPED_TEXT
 
     connection: str = CONNECTION
     event: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")]

@@ -16,6 +16,8 @@ Followed, for places and limits:
     https://docs.slack.dev/reference/block-kit/block-elements/button-element (75; URL 3000)
     https://docs.slack.dev/reference/block-kit/composition-objects (text, confirm, option)
     https://docs.slack.dev/messaging/formatting-message-text (``verbatim``)
+    https://docs.slack.dev/reference/methods/chat.postMessage (2026-11: "Set parse to none to remove
+    the hyperlinks"; Slack's markup works all the same)
 """
 
 from __future__ import annotations
@@ -316,6 +318,36 @@ def content_of(message: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "text": message["text"],
         **blocks,
+        "parse": "none",  # no address becomes a link, unless it stands in <…>
         "unfurl_links": False,
         "unfurl_media": False,
     }
+
+
+def sections(text: str) -> list[dict[str, Any]]:
+    """Return Slack's markup as blocks in which nothing becomes a link by itself.
+
+    A section takes 3,000 characters. What is longer is cut at a line break or a blank, where there
+    is one, and never within ``<…>`` or ``&…;``.
+    """
+    blocks = []
+    while text.strip():
+        end = len(text) if len(text) <= LONGEST_MARKUP else _end_of_section(text[:LONGEST_MARKUP])
+        section, text = text[:end], text[end:].removeprefix("\n")
+        if section.strip():
+            markup = {"type": "mrkdwn", "text": section, "verbatim": True}
+            blocks.append({"type": "section", "text": markup})
+    return blocks
+
+
+def _end_of_section(text: str) -> int:
+    """Return where a text of full length may end."""
+    for mark in ("\n", " "):
+        end = text.rfind(mark)
+        while end > 0:
+            if text.count("<", 0, end) == text.count(">", 0, end):
+                return end
+            end = text.rfind(mark, 0, end)
+    open_link = text.rfind("<") if text.rfind("<") > text.rfind(">") else 0
+    open_entity = text.find("&", len(text) - len("&amp"))
+    return open_link if open_link > 0 else open_entity if open_entity > 0 else len(text)

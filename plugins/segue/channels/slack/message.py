@@ -88,8 +88,8 @@ class SlackMessage(SlackText):
     that Slack does not know skips the contact whose it is (``no_address``), and fails the message
     to anybody else.
 
-    What expressions print in ``text`` and ``blocks`` is escaped, so no contact can mention or
-    format a link; links are not unfurled.
+    What expressions print in ``text`` and ``blocks`` is escaped, so no contact can mention or link:
+    an address is a link only where the author puts it in ``<…>``. Links are not unfurled.
 
     Slack allows about one message a second and channel and several hundred a minute and workspace,
     and answers 429 with Retry-After beyond; 50 addresses a minute.

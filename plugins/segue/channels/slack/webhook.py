@@ -20,7 +20,7 @@ from segue.channels.airflow_connections import use_connection
 from segue.channels.answer_meanings import SLACK_WEBHOOK, Call
 from segue.channels.http.answers import is_code
 from segue.channels.rates import limits_of
-from segue.channels.slack.blocks import SlackText, content_of
+from segue.channels.slack.blocks import SlackText, content_of, sections
 from segue.channels.slack.calls import call_sdk, pause_in, silent
 from segue.contracts.channel import Limit, Receipt, Sender
 from segue.errors import DeliveryError
@@ -36,8 +36,10 @@ class SlackWebhook(SlackText):
     """Post a message through an incoming webhook, into the channel that it was made for.
 
     The team reads it, unless ``audience: contact`` says that the channel is shared with the
-    contact. Slack takes one message a second of a webhook. A webhook answers with no id and can be
-    asked nothing: when its answer is lost, the delivery is *uncertain*, as it is with a mail.
+    contact. A text without ``blocks`` is sent as sections, in which no address becomes a link: not
+    every webhook heeds ``parse``. Slack takes one message a second of a webhook. A webhook answers
+    with no id and can be asked nothing: when its answer is lost, the delivery is *uncertain*, as it
+    is with a mail.
     """
 
     name: ClassVar[str] = "slack_webhook"
@@ -66,6 +68,7 @@ class Webhook(Sender):
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
         """Post one message; a webhook has no place for the key."""
         body = content_of(message)
+        body.setdefault("blocks", sections(message["text"]))
         answer = call_sdk(SLACK_WEBHOOK, Call.EFFECT, lambda: self._client.send_dict(body))
         if answer.status_code == 200 and answer.body.strip() == POSTED:
             return Receipt()

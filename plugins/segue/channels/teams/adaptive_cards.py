@@ -1,11 +1,11 @@
 """Adaptive Cards: made of a few fields, or written in full with templates for texts.
 
 Followed:
-    https://adaptivecards.io/explorer/ (TextBlock, FactSet, TextRun, Action.OpenUrl; which texts are
-    Markdown)
+    https://adaptivecards.io/explorer/ (TextBlock, FactSet, TextRun, Action.OpenUrl; fallbackText
+    "may contain markdown", speak "may be SSML")
     https://learn.microsoft.com/microsoftteams/platform/task-modules-and-cards/cards/cards-format
-    (Markdown in TextBlock.text, Fact.title and Fact.value; a mention is ``<at>…</at>`` and an
-    entity of the same text beside the card's body)
+    (2026-11: Markdown in TextBlock.text, Fact.title and Fact.value alone; a mention is
+    ``<at>…</at>`` and an entity of the same text beside the card's body)
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ SCHEMA = "http://adaptivecards.io/schemas/adaptive-card.json"
 VERSION = "1.2"  # what the fields need; phones know it
 
 URLS = frozenset({"url", "iconUrl", "backgroundImage", "poster"})
-PLAIN = frozenset({"id", "inlines", "elementId", "targetElements"})
 _START = re.compile(r"https?://[^{}/?#\s]+([/?#]|$)", re.IGNORECASE)
 _WHOLE = re.compile(r"\{\{\s*results\.\w+\.\w+\s*\}\}", re.ASCII)
 _URL = re.compile(r"(https?://[^\s<>\"\\^`{|}\x00-\x1f\x7f]+|data:image/[\w.+-]+;base64,[\w+/=]+)")
@@ -49,7 +48,7 @@ def read_link(value: object, info: ValidationInfo) -> Template:
 
 
 def _read_card(value: object, info: ValidationInfo) -> Any:
-    """Read a card; its texts are Markdown, but for links and what is plain text in a card."""
+    """Read a card; its texts are plain, but for links and what is Markdown in a card."""
     if not isinstance(value, Mapping):
         message = f"found {value!r}; allowed: an Adaptive Card, with type and version"
         raise ValueError(message)  # noqa: TRY004 - what pydantic understands
@@ -65,16 +64,25 @@ def _read_card(value: object, info: ValidationInfo) -> Any:
         name = next(str(part) for part in reversed(location) if isinstance(part, str))
         if name in URLS:
             return read_link(text, info)
-        is_plain = name in PLAIN or "mentioned" in location or _is_plain(holder)
-        return read_template(Kind.TEXT if is_plain else Kind.CARD, text, info)
+        return read_template(_kind_of(name, location, holder), text, info)
 
     return read_json(value, read_text)
 
 
-def _is_plain(holder: Mapping[str, Any]) -> bool:
-    """Tell whether texts of an element are no Markdown: a button's, or a run's of rich text."""
-    kind = holder.get("type")
-    return isinstance(kind, str) and (kind == "TextRun" or kind.startswith("Action."))
+def _kind_of(name: str, location: Location, holder: Mapping[str, Any]) -> Kind:
+    """Return what a text of a card is: plain but for the few places that are Markdown.
+
+    So an id in ``data``, ``value`` or ``altText`` arrives as it is. The text of a mention has to be
+    that of the text block which it stands in.
+    """
+    if name == "speak":
+        return Kind.HTML  # SSML, an XML
+    is_markdown = (
+        name == "fallbackText"
+        or (name == "text" and holder.get("type") in ("TextBlock", "mention"))
+        or (name in ("title", "value") and location[-3:-2] == ("facts",))
+    )
+    return Kind.CARD if is_markdown and "data" not in location else Kind.TEXT
 
 
 Link = Annotated[
@@ -88,7 +96,7 @@ FullCard = Annotated[
     PlainValidator(_read_card),
     WithJsonSchema(
         {
-            "description": "an Adaptive Card; its texts are Jinja templates (card)",
+            "description": "an Adaptive Card; its texts are Jinja templates (card, text)",
             "type": "object",
         }
     ),

@@ -32,6 +32,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from segue.channels.addressing import require_one_address
 from segue.channels.http.answers import CallRefused, CannotTell
 from segue.channels.look_ups import look_from
 from segue.channels.tickets.base import ExistingTicket, HelpDesk, HelpDeskTicket, earlier_of
@@ -81,6 +82,7 @@ class FreshdeskTicket(HelpDeskTicket):
     """
 
     name: ClassVar[str] = "freshdesk_ticket"
+    reads: ClassVar[frozenset[str]] = frozenset()
 
     connection: str = "freshdesk_default"
     email: Line
@@ -109,6 +111,14 @@ class FreshdeskTicket(HelpDeskTicket):
             text = "is of the note that `on_existing: comment` adds; a ticket is always public"
             raise ProblemsFound([(("public",), text)])
         return self
+
+    def render(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the ticket of one contact; raise ContactFailure where an address is several."""
+        message = super().render(variables)
+        require_one_address("email", message["email"])
+        for index, address in enumerate(message["cc_emails"]):
+            require_one_address(f"cc_emails[{index}]", address)
+        return message
 
     def connect(self) -> FreshdeskTickets:
         """Open a session; nothing is sent yet."""

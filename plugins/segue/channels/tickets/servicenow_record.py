@@ -29,6 +29,7 @@ instance.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Set
 from datetime import datetime
 from typing import Annotated, Any, ClassVar
@@ -42,6 +43,7 @@ from segue.channels.look_ups import look_from
 from segue.channels.tickets.base import PlacedTicket, receipt_of
 from segue.contracts.channel import Finding, PartlyFound, Receipt, Tried
 from segue.contracts.templates import Line, Text
+from segue.contracts.writing import VendorMarkup
 from segue.errors import (
     ContactFailure,
     OutcomeUnknown,
@@ -57,6 +59,11 @@ REFUSALS = {  # phrases in the detail of a 403
     "Data Policy": "data_policy",
 }
 OF_THE_RECORD = frozenset({"business_rule", "data_policy"})  # they refuse this record alone
+# a journal field, such as `comments`, shows what is between [code] and [/code] as HTML
+HTML_OF_A_JOURNAL = VendorMarkup(
+    re.compile(r"\[\s*/?\s*code\s*\]", re.IGNORECASE),
+    "[code] in it, behind which ServiceNow shows HTML, or a part of it",
+)
 ORIGIN = "segue"  # the correlation_display of what was made here
 OWN_FIELDS = frozenset(
     {"short_description", "description", "correlation_id", "correlation_display"}
@@ -87,6 +94,7 @@ class ServiceNowRecord(PlacedTicket):
     name: ClassVar[str] = "servicenow_record"
     place: ClassVar[str] = "table"
     longest_call: ClassVar[float] = 360.0  # a transaction ends after five minutes
+    replaced: ClassVar[VendorMarkup | None] = HTML_OF_A_JOURNAL
 
     connection: str = "servicenow_default"
     table: TableName = "incident"

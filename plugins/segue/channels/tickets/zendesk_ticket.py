@@ -10,6 +10,8 @@ Followed:
     https://developer.zendesk.com/api-reference/ticketing/tickets/ticket_audits/ (for OAuth, the
     scope ``read``)
     https://developer.zendesk.com/api-reference/introduction/pagination/ (by cursor)
+    https://developer.zendesk.com/api-reference/ticketing/tickets/ticket_comments/ (2026-11:
+    Markdown in ``body``, not in ``html_body``)
     https://developer.zendesk.com/api-reference/ticketing/users/users/ (self, ticket_restriction)
     https://developer.zendesk.com/documentation/ticketing/managing-tickets/creating-and-updating-tickets/
     (custom fields, metadata, safe_update: 409 UpdateConflict)
@@ -31,6 +33,7 @@ sees every ticket. Its extra may give ``segue_rate``, for an account of a larger
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import datetime
@@ -38,14 +41,15 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from segue.channels.addressing import require_one_address
 from segue.channels.http.answers import CallRefused
 from segue.channels.look_ups import look_from
 from segue.channels.tickets.base import ExistingTicket, HelpDesk, HelpDeskTicket, earlier_of
 from segue.channels.tickets.custom_fields import FieldValue
 from segue.contracts.channel import Finding, Limit, Receipt
-from segue.contracts.templates import Html, Line, Text
+from segue.contracts.templates import Html, Line, Markdown
 from segue.documents import Definition, Items, ProblemsFound
-from segue.errors import ConnectionFailure, OutcomeUnknown, TransientFailure
+from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 
 KEY_REUSED = "IdempotentRequestError"
 COLLISION = "DatabaseConflict"  # of status 409
@@ -72,7 +76,8 @@ class ZendeskTicket(HelpDeskTicket):
     ``requester`` is the connection's agent where it is left out. If it is the contact, Zendesk's
     own triggers may write to them: say ``audience: contact``, so that nobody who opted out is
     written to, or make the comment private (``public: false``) and say ``audience: team``. A
-    template in ``requester.email`` must say which.
+    template in ``requester.email`` must say which. ``comment`` is Markdown, in which what
+    expressions print is escaped.
 
     Zendesk allows 200 calls a minute for an account of the lowest plan, 2,500 of the highest, and
     answers 429 with Retry-After beyond. The delivery's key is both the Idempotency-Key, under which
@@ -87,10 +92,11 @@ class ZendeskTicket(HelpDeskTicket):
     """
 
     name: ClassVar[str] = "zendesk_ticket"
+    reads: ClassVar[frozenset[str]] = frozenset()
 
     connection: str = "zendesk_default"
     subject: Line
-    comment: Text | None = None
+    comment: Markdown | None = None
     comment_html: Html | None = None
     public: bool = True  # whether the requester may see the comment
     priority: Literal["low", "normal", "high", "urgent"] | None = None
@@ -112,6 +118,15 @@ class ZendeskTicket(HelpDeskTicket):
             text = f"found {which} of comment and comment_html; allowed: one of them"
             raise ProblemsFound([(("comment",), text)])
         return self
+
+    def render(self, variables: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the ticket of one contact; raise ContactFailure where a value would be several."""
+        message = super().render(variables)
+        require_one_address("requester.email", message.get("requester", {}).get("email", ""))
+        for index, tag in enumerate(message["tags"]):
+            if re.search(r"[\s,]", tag):  # Zendesk would make two of it
+                raise ContactFailure(f"tags[{index}]: a tag has no blank and no comma")
+        return message
 
     def connect(self) -> ZendeskTickets:
         """Open a session; nothing is sent yet."""

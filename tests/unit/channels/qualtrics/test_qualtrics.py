@@ -576,3 +576,23 @@ def test_a_brand_without_tickets_cannot_tell(set_connection):
 def test_a_ticket_that_cannot_be_is_refused(fields, said):
     with pytest.raises(ValidationError, match=said):
         ticket(**fields)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"html": "You owe ${{ contact.first_name }} " + LINK},
+        {"html": "{% if contact.vip is defined %}${l://X}{% endif %}{{ contact.last_name }}"},
+        {"from_name": "{{ contact.last_name }}"},
+        {"reply_to": "{{ contact.last_name }}"},
+        {"from": "{{ contact.last_name }}"},
+        {"html": "${e://Field/{{ contact.email }}}"},
+        {"subject": "{{ contact.phone }}{{ contact.first_name }}"},
+        {"embedded_data": {"a": "{{ contact.last_name }}"}},
+    ],
+)
+def test_no_piped_text_is_formed_of_parts(field):
+    values = {"first_name": "{e://Field/ssn}", "last_name": "${e://Field/ssn}", "phone": "$"}
+    with pytest.raises(ContactFailure, match=r"has \$\{ in it, which Qualtrics replaces"):
+        mail(**field).render(variables(**values, email="ssn"))
+    mail(html="You owe ${{ contact.x }}, {x} " + LINK).render(variables(x="5.00"))

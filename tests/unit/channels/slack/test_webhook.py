@@ -9,7 +9,7 @@ import re
 import pytest
 from pydantic import ValidationError
 
-from segue.channels.slack.blocks import LONGEST_TEXT
+from segue.channels.slack.blocks import LONGEST_TEXT, sections
 from segue.channels.slack.webhook import SlackWebhook
 from segue.contracts.channel import Limit, Receipt
 from segue.errors import (
@@ -50,7 +50,14 @@ def test_a_message_is_posted_with_nothing_unfurled(sandbox: Sandbox):
     [received] = sandbox.messages(service="slack", kind="webhook_message")
     assert (received.to, received.text) == ("#general", "Ana is here")
     body = json.loads(received.raw["body"])
-    assert body == {"text": "Ana is here", "unfurl_links": False, "unfurl_media": False}
+    section = {"type": "mrkdwn", "text": "Ana is here", "verbatim": True}
+    assert body == {
+        "text": "Ana is here",
+        "blocks": [{"type": "section", "text": section}],
+        "parse": "none",
+        "unfurl_links": False,
+        "unfurl_media": False,
+    }
 
 
 def test_it_may_have_blocks(sandbox: Sandbox):
@@ -163,3 +170,25 @@ def test_a_webhook_has_its_channel_in_slack(key: str):
     with pytest.raises(ValidationError) as raised:
         message(**{key: "#general"})
     assert [error["type"] for error in raised.value.errors()] == ["extra_forbidden"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" * 10_000,
+        "word " * 2_500,
+        "a line\n" * 2_000,
+        "&amp;" * 2_000,
+        "<https://example.com/|two words> " * 300,
+        "x" * 2_990 + "<https://example.com/|two words>",
+        "x" * 2_998 + "&amp; y",
+        "a\n" + "x" * 3_000,
+    ],
+)
+def test_a_long_text_is_cut_into_sections_and_nothing_of_it_is_lost(text: str):
+    blocks = sections(text)
+    parts = [block["text"]["text"] for block in blocks]
+    assert all(0 < len(part) <= 3_000 for part in parts)
+    assert all(part.count("<") == part.count(">") for part in parts)
+    assert all(re.fullmatch(r"(?:[^&]|&amp;)*", part) for part in parts)
+    assert "".join("".join(parts).split()) == "".join(text.split())

@@ -444,3 +444,49 @@ def test_what_a_webhook_has_no_use_for_is_refused(set_connection, key: str):
     with pytest.raises(ConnectionFailure, match=f"has '{key}' in its extra") as raised:
         card(text="hello").connect()
     assert "hunter2" not in str(raised.value)
+
+
+def test_what_is_no_markdown_in_a_card_arrives_as_it_is():
+    value = "CID_6F (*)"
+    texts = {
+        "body": [
+            {"type": "TextBlock", "text": "{{ contact.x }}"},
+            {
+                "type": "FactSet",
+                "facts": [{"title": "{{ contact.x }}", "value": "{{ contact.x }}"}],
+            },
+            {"type": "Image", "url": "https://a.example/b", "altText": "{{ contact.x }}"},
+            {"type": "Input.Text", "id": "{{ contact.x }}", "placeholder": "{{ contact.x }}"},
+            {
+                "type": "Input.Text",
+                "id": "b",
+                "value": "{{ contact.x }}",
+                "label": "{{ contact.x }}",
+            },
+        ],
+        "actions": [
+            {
+                "type": "Action.Submit",
+                "title": "{{ contact.x }}",
+                "data": {"text": "{{ contact.x }}"},
+            },
+            {"type": "Action.Execute", "verb": "{{ contact.x }}", "data": "{{ contact.x }}"},
+        ],
+        "fallbackText": "{{ contact.x }}",
+    }
+    written = own({"type": "AdaptiveCard", "version": "1.4", **texts}).render(variables(x=value))
+    shown_texts = {str(path): text for path, text in texts_of(written["card"])}
+    escaped = "CID\\_6F \\(\\*\\)"
+    markdown = [path for path, text in shown_texts.items() if text == escaped]
+    assert len(markdown) == 4
+    assert all(place in "".join(markdown) for place in ("text", "facts", "fallbackText"))
+    plain = [text for text in shown_texts.values() if text == value]
+    assert len(plain) == 9
+
+
+def texts_of(value: Any, path: tuple[object, ...] = ()) -> list[tuple[tuple[object, ...], str]]:
+    if isinstance(value, dict):
+        return [each for key, item in value.items() for each in texts_of(item, (*path, key))]
+    if isinstance(value, list):
+        return [each for key, item in enumerate(value) for each in texts_of(item, (*path, key))]
+    return [(path, value)] if isinstance(value, str) else []

@@ -20,6 +20,7 @@ from tests.unit.channels.support import (
     find,
     http,
     messages_of,
+    variables,
     vendor,
 )
 
@@ -176,3 +177,21 @@ def test_a_requester_that_a_template_finds_needs_an_audience(email: str):
 
 def test_a_requester_who_is_always_the_same_needs_none():
     assert ticket(requester={"email": "team@example.com"}).addressed_to is Audience.TEAM
+
+
+@pytest.mark.parametrize("tag", ["gold vip_bypass", "a,b", "a\u00a0b"])
+def test_a_tag_is_never_two(tag: str):
+    channel = ZendeskTicket.model_validate(
+        {"subject": "a", "comment": "b", "tags": ["segue", "{{ contact.tier }}"]}
+    )
+    with pytest.raises(ContactFailure, match=r"tags\[1\]: a tag has no blank"):
+        channel.render(variables(tier=tag))
+
+
+def test_a_requester_is_never_two():
+    fields = {"subject": "a", "comment": "b", "audience": "contact"}
+    channel = ZendeskTicket.model_validate(
+        {**fields, "requester": {"email": "{{ contact.email }}"}}
+    )
+    with pytest.raises(ContactFailure, match=r"requester\.email: it is more than one"):
+        channel.render(variables(email="a@example.com,b@example.com"))
