@@ -76,6 +76,7 @@ class Release:
             (folder / "contacts.csv").write_text("contact_id,email,tier\n" + row)
             (folder / "_SUCCESS").touch()
         self.paused = False
+        self.dag_file: str | None = None
         self._hold()
 
     def _hold(self) -> None:
@@ -102,7 +103,8 @@ class Release:
 
     def run(self) -> list[str]:
         """One run of segue_release; returns how its tasks of actions failed."""
-        context = {"ti": SimpleNamespace(id="x", try_number=1, get_dag=self.dag), "dag": None}
+        dag = SimpleNamespace(fileloc=self.dag_file) if self.dag_file else None
+        context = {"ti": SimpleNamespace(id="x", try_number=1, get_dag=self.dag), "dag": dag}
         problems = []
         for work in FindWork(task_id="find_work").execute(context):
             try:
@@ -166,6 +168,21 @@ def test_what_goes_wrong_after_its_run_is_told_once(
         assert release.told == [line]
         assert release.run() == []
     assert len(release.told) == 1
+
+
+def test_what_is_due_is_sent_by_the_definitions_beside_the_dag_file(tmp_path, served, monkeypatch):
+    """Of a DAG bundle, the newest; the task's Airflow knows no others."""
+    release = Release(tmp_path)
+    with mail_server() as port:
+        served(port)
+        monkeypatch.delenv("SEGUE_HOME")
+        [problem] = release.run()
+        assert "welcome mail is not defined" in problem
+        assert release.outcomes == {"held:quiet_hours"}
+        release.dag_file = str(tmp_path / "dags/segue_release.py")
+        release.let_hold(since=datetime.now(UTC) - timedelta(minutes=1))
+        assert release.run() == []
+    assert release.outcomes == {"delivered"}
 
 
 def test_failures_that_the_runs_report_allows_are_not_told(tmp_path, served):
