@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -21,6 +22,7 @@ from tests.unit.channels.conftest import (  # noqa: F401 - fixtures
     sandbox,
     set_connection,
 )
+from tests.unit.channels.support import http, vendor
 from tests.unit.delivery.test_door import candidate, outcome, released
 
 # An hour beyond what a lease and the longest call take.
@@ -148,3 +150,27 @@ def test_a_look_up_taken_out_leaves_calls_in_doubt_uncertain(ledger, sandbox):  
     deliver(ledger, note(), "two", LATER)
     assert outcome(ledger, "a").startswith("uncertain")
     assert bodies(sandbox) == []
+
+
+@pytest.mark.parametrize("ledger", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("status", [403, 404, 405])
+def test_a_look_up_that_is_refused_stops_nobody_else(ledger, status):
+    """An API may say 404 of a key that it does not know, and of a path that is wrong."""
+
+    def answer(request: str) -> bytes:
+        if request.startswith("GET"):
+            return http(f"{status} Refused")
+        return http("200 OK", "{}") if "name of b" in request else b""
+
+    ids = {each.contact_id: each for each in released(ledger, "a", "b")}
+    terms = Terms("welcome")
+    with vendor(answer) as url, pytest.MonkeyPatch.context() as patch:
+        connection = json.dumps({"conn_type": "http", "host": url})
+        patch.setenv("AIRFLOW_CONN_CRM", connection)
+        for owner, after in (("one", timedelta(0)), ("two", LATER)):
+            clock = Clock(now=lambda after=after: datetime.now(UTC) + after, sleep=lambda _: None)
+            who = [ids["a"]] if owner == "one" else list(ids.values())
+            result = Door(ledger, askable(), terms, owner=owner, clock=clock).deliver(who)
+    assert outcome(ledger, "b") == "delivered"
+    assert outcome(ledger, "a").startswith("uncertain" if status == 403 else "sending")
+    assert result.connection is None

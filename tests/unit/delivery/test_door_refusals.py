@@ -91,8 +91,12 @@ def states(ledger: Ledger, contacts: Collection[str]) -> dict[str, str]:
 
 
 # ---- one pass ---------------------------------------------------------------------------------
+# what a ledger makes of several passes is tried on both databases, below
+
+ON_SQLITE = pytest.mark.parametrize("ledger", ["sqlite"], indirect=True)
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("position", [0, 1, 20, 38, 39])
 @pytest.mark.parametrize("make", [channel, one_by_one])
 def test_one_refused_contact_fails_and_all_others_are_delivered(ledger, position, make):
@@ -105,6 +109,7 @@ def test_one_refused_contact_fails_and_all_others_are_delivered(ledger, position
     assert result.is_complete
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("make", [channel, one_by_one])
 @pytest.mark.parametrize("every", [2, 3, 10])
 def test_however_many_are_refused_among_others_they_fail_alone(ledger, make, every):
@@ -118,6 +123,7 @@ def test_however_many_are_refused_among_others_they_fail_alone(ledger, make, eve
     assert result.standing[State.FAILED] > len(refused) - REFUSALS
 
 
+@ON_SQLITE
 def test_a_round_of_many_calls_at_once_is_not_stopped_by_some_of_them(ledger):
     """All 250 begin before the first answer is there."""
     refused = people(250)[::50]
@@ -127,6 +133,7 @@ def test_a_round_of_many_calls_at_once_is_not_stopped_by_some_of_them(ledger):
     assert result.standing == {State.DELIVERED: 246, State.FAILED: 4}
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("make", [channel, one_by_one])
 @pytest.mark.parametrize("count", [1, 2, REFUSALS - 1, REFUSALS, 100])
 def test_where_everybody_is_refused_nobody_fails(ledger, make, count):
@@ -145,6 +152,7 @@ def test_where_everybody_is_refused_nobody_fails(ledger, make, count):
     assert len(set(through.outbox.keys)) == len(through.outbox.keys) == count
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("make", [channel, one_by_one])
 @pytest.mark.parametrize("lasts", [1, 30, 90])
 def test_a_token_that_is_revoked_on_the_way_fails_nobody(ledger, make, lasts):
