@@ -63,6 +63,8 @@ def test_actions_are_in_the_order_of_the_workflow(client, ledger, definitions):
     assert re.findall(r"<option >(ticket|alert|gone)</option>", contacts) == order
     listing = vera.get("/segue/deliveries?workflow=welcome&state=planned").text
     assert re.findall(r"<option >(ticket|alert|gone)</option>", listing) == order
+    contact = client("una").get("/segue/contact?id=ann").text
+    assert re.findall(r'<span class="action">(\w+)</span>', contact) == order
     lines = vera.get(RUN.replace("/run?", "/run.csv?")).text.splitlines()[1:]
     assert [line.split(",")[4] for line in lines] == order * 2
     (first, _) = vera.get("/segue/api/v1/workflows/welcome/changes?run=run").json()["items"]

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import HTMLResponse
 
-from segue.ledger.facts import SpanKind
+from segue.ledger.facts import ListedDelivery, SpanKind
 from segue.ledger.queries.history import Event
 from segue.segments.kinds import ChangeKind, RemovalReason
 from segue.web.access import ContactsWorkflow, Person
-from segue.web.answers import actions_of, changes_of
+from segue.web.answers import actions_of, changes_of, order_of, place_of
 from segue.web.deliveries import delivery_of, rendered
 from segue.web.parameters import KeyInQuery
 from segue.web.visits import ThisVisit
@@ -89,7 +89,7 @@ def contact(
         "contact.html",
         **part.values,
         id=contact_id,
-        moments=moments(events),
+        moments=moments(_in_order(events, visit.catalog)),
         unwatched=_unwatched(events, visit.catalog),
         channels=_channels(theirs, visit.catalog),
         similar=similar,
@@ -97,6 +97,16 @@ def contact(
         suppressed=visit.ledger.people.find_suppression(contact_id) if contact_id else None,
         hidden=len(names - workflows),
     )
+
+
+def _in_order(events: Iterable[Event], catalog: Catalog) -> Iterator[Event]:
+    """Yield events with their deliveries in the order of the workflow's actions."""
+    for event in events:
+        yield replace(event, deliveries=_sorted(event, order_of(event.workflow, catalog)))
+
+
+def _sorted(event: Event, order: Mapping[str, int]) -> list[ListedDelivery]:
+    return sorted(event.deliveries, key=lambda item: place_of(item.action, order))
 
 
 def _unwatched(events: Iterable[Event], catalog: Catalog) -> set[str]:

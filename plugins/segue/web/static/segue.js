@@ -7,7 +7,7 @@
 function chosenZone() {
   try {
     const zone = JSON.parse(localStorage.getItem("timezone"));
-    if (typeof zone === "string") return new Intl.DateTimeFormat("en", { timeZone: zone }).resolvedOptions().timeZone;
+    if (typeof zone === "string" && new Intl.DateTimeFormat("en", { timeZone: zone })) return zone;
   } catch (refused) {
     // storage is switched off, or holds no zone
   }
