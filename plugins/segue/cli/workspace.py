@@ -172,6 +172,7 @@ def reading_ledger(settings: Settings | None = None) -> Iterator[Ledger | None]:
         yield None
         return
     with _opened(url, settings) as ledger:
+        _tell_of_other_namespaces(ledger, settings)
         yield ledger
 
 
@@ -192,7 +193,18 @@ def writing_ledger(settings: Settings | None = None) -> Iterator[Ledger]:
             "is segue.db in AIRFLOW_HOME. Before the first run, segue db upgrade makes it"
         )
     with _opened(url, settings) as ledger:
+        _tell_of_other_namespaces(ledger, settings)
         yield ledger
+
+
+def _tell_of_other_namespaces(ledger: Ledger, settings: Settings) -> None:
+    """Remark on a namespace of which the ledger has nothing: a stop in it would stop nobody."""
+    others = ledger.runs.foreign_namespaces()
+    if others and settings.new_namespace != settings.namespace:
+        note(
+            f"SEGUE_NAMESPACE is {settings.namespace}, under which this ledger has no run; it has "
+            f"some under {', '.join(others)}"
+        )
 
 
 def require_workflow(name: str, ledger: Ledger | None) -> None:

@@ -76,7 +76,7 @@ def missing_file(url: str) -> str | None:
 def upgrade(engine: Engine) -> str:
     """Bring the schema to this version's and return its revision.
 
-    Raises LedgerError where it is a newer version's.
+    Raises LedgerError where it is a newer version's, or where its tables' names are taken.
     """
     from alembic import command  # only a migration needs it; every task opens the ledger
     from alembic.config import Config
@@ -86,7 +86,10 @@ def upgrade(engine: Engine) -> str:
     with reachable(engine), engine.begin() as connection:
         if engine.dialect.name == "postgresql":  # one migration at a time
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(5347375545)")
-        _refuse_newer(_revision(connection))
+        revision = _revision(connection)
+        _refuse_newer(revision)
+        if revision is None:
+            _refuse_tables_of_others(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, REVISION)
         return REVISION
@@ -119,6 +122,17 @@ def _refuse_newer(found: str | None) -> None:
             f"the ledger's schema is at revision {found}, this version needs {REVISION}; "
             "install the newer version of Segue (or begin a new ledger, if a version before the "
             "first one made this)"
+        )
+
+
+def _refuse_tables_of_others(connection: Connection) -> None:
+    """Raise LedgerError where a name of ours is taken, by another program or by half a ledger."""
+    taken = sorted(metadata.tables.keys() & set(inspect(connection).get_table_names()))
+    if taken:
+        raise LedgerError(
+            f"the ledger's database has the tables {', '.join(taken)} already, and no "
+            f"{VERSION_TABLE} that says they are a ledger's: give the ledger a database or a "
+            "schema of its own, such as by ?options=-csearch_path%3Dsegue in its URL"
         )
 
 

@@ -156,6 +156,35 @@ def test_another_programs_revision_is_left_alone(ledger):
         assert connection.scalar(text("SELECT * FROM alembic_version")) == "29ce7909c52b"
 
 
+def test_tables_of_another_program_are_told_and_left_alone(ledger):
+    """Names such as ``workflows`` and ``requests`` are anybody's; a schema of its own helps."""
+    metadata.drop_all(ledger.engine)
+    with ledger.engine.begin() as connection:
+        connection.execute(text(f"DROP TABLE {VERSION_TABLE}"))
+        connection.execute(text("CREATE TABLE requests (path VARCHAR(32))"))
+        connection.execute(text("CREATE TABLE workflows (name VARCHAR(32))"))
+    message = r"the tables requests, workflows already.*a schema of its own"
+    with pytest.raises(LedgerError, match=message):
+        upgrade(ledger.engine)
+    with ledger.engine.connect() as connection:
+        assert set(inspect(connection).get_table_names()) == {"requests", "workflows"}
+
+
+@pytest.mark.postgres
+def test_a_schema_of_its_own_holds_the_ledger_beside_other_tables(database):
+    """By the URL's options, as the message says."""
+    engine = open_engine(database.render_as_string(hide_password=False))
+    with engine.begin() as connection:
+        connection.execute(text("CREATE SCHEMA segue"))
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
+    engine.dispose()
+    own = database.update_query_dict({"options": "-csearch_path=segue"})
+    engine = open_engine(own.render_as_string(hide_password=False))
+    assert upgrade(engine) == REVISION
+    require_current_schema(engine)
+    engine.dispose()
+
+
 @pytest.mark.slow
 def test_the_ledger_shares_airflows_database(ledger, tmp_path):
     """Both migrate into one database: on SQLite the ledger first, on PostgreSQL Airflow."""

@@ -149,6 +149,18 @@ def test_an_unknown_workflow_is_an_error_with_the_nearest(segue, ledger):
     assert "there is no workflow 'welcom'; allowed: welcome; did you mean" in answer.err
 
 
+@pytest.mark.parametrize("command", [["deliveries"], ["stop", "welcome"]])
+def test_a_namespace_of_which_the_ledger_has_nothing_is_told(segue, ledger, monkeypatch, command):
+    """A stop there would stop nobody; where it is meant to begin, nothing is said."""
+    told = "SEGUE_NAMESPACE is prdo, under which this ledger has no run; it has some under test"
+    monkeypatch.setenv("SEGUE_NAMESPACE", "prdo")
+    assert told in " ".join(segue(*command).err.split())
+    monkeypatch.setenv("SEGUE_NEW_NAMESPACE", "prdo")
+    assert "no run" not in segue(*command).err
+    monkeypatch.setenv("SEGUE_NAMESPACE", "test")
+    assert "no run" not in segue(*command).err
+
+
 @pytest.mark.postgres
 def test_a_database_without_tables_has_nothing_quarantined_and_needs_no_word(
     segue, home, monkeypatch, new_database
