@@ -23,7 +23,7 @@ from segue.web.access import Person, require_edit
 from segue.web.forms import SafeForm
 from segue.web.parameters import LARGEST, Instant, RequestNumber
 from segue.web.visits import ThisVisit, Visit
-from segue.web.workflows import readable_names, require_known, workflow_names
+from segue.web.workflows import require_known, workflow_names
 from segue.workflows.catalog import Catalog
 
 AT_ONCE = 50
@@ -144,9 +144,9 @@ def visible_requests(
     The ledger leaves the others out, so that a page is full as long as there are more, and its end
     says nothing about how many of others' there are.
     """
-    readable = readable_names(viewer, ledger, catalog)
-    is_all = set(readable) == workflow_names(ledger, catalog)
-    return ledger.people.newest_requests(limit, before, None if is_all else readable)
+    names = workflow_names(ledger, catalog)
+    readable = viewer.readable(names)
+    return ledger.people.newest_requests(limit, before, None if readable == names else readable)
 
 
 def _may_act(workflow: str, visit: Visit) -> None:
