@@ -121,9 +121,17 @@ def _written(state: State, text: str) -> str:
     in_style = (state.place, state.tag) == (Place.RAW, "style") or state.attribute == "style"
     if in_style and not _STYLE_WORD.fullmatch(text):
         raise ContactFailure("a value in a style is more than words and numbers")
-    if state.place is Place.VALUE and state.address is not None:
-        _require_address(state.address, text)
+    if state.place is Place.VALUE and state.attribute in URL_ATTRIBUTES:
+        _require_part(state.address, text)
     return str(escape(text))
+
+
+def _require_part(address: str | None, text: str) -> None:
+    """Raise ContactFailure where data leads a URL elsewhere than the author wrote."""
+    if address is not None:
+        _require_address(address, text)
+    if address != "" and {".", ".."} & set(re.split(r"[/\\]", text)):
+        raise ContactFailure("a value in a URL has a segment . or .., which would lead elsewhere")
 
 
 def _require_address(address: str, text: str) -> None:

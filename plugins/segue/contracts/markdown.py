@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import quote
 
-from segue.contracts.rendered import Piece, is_placeholder
+from segue.contracts.rendered import Piece, is_placeholder, url_part
 from segue.errors import ContactFailure
 
 _MARKS = re.compile(r"[\\`*_{}\[\]()<>~]|&(?=#?\w+;)")
@@ -64,7 +64,7 @@ def _escaped(text: str) -> str:
 def _within(address: str, text: str) -> str:
     """Return data as part of an address; raise ContactFailure for a whole one of another kind."""
     if address:
-        return quote(text, safe="")
+        return url_part(address, text)
     if is_placeholder(text):
         return text
     if not _URL.match(text):

@@ -12,10 +12,12 @@ import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from markupsafe import Markup
 
 from segue.contracts.bounds import require_short
+from segue.errors import ContactFailure
 
 _PLACEHOLDER = re.compile(r"‹[\w.]+›")
 
@@ -83,6 +85,16 @@ def _pieces_of(part: str, *, is_data: bool) -> Sequence[Piece]:
     if isinstance(part, Rendered):
         return part.pieces
     return (Piece(str.__str__(part), is_data),)
+
+
+def url_part(before: str, text: str, safe: str = "") -> str:
+    """Return data as one part of a URL, behind what is there of it (RFC 3986, section 3.3).
+
+    Raises ContactFailure where it would be a segment that leads to another path.
+    """
+    if text in (".", "..") and not {"?", "#"} & set(before):
+        raise ContactFailure("a value in a URL is a segment . or .., which would lead elsewhere")
+    return quote(text, safe=safe)
 
 
 def is_placeholder(text: str) -> bool:

@@ -16,7 +16,7 @@ import re
 from collections.abc import Iterator, Sequence
 from urllib.parse import quote
 
-from segue.contracts.rendered import Piece, is_placeholder
+from segue.contracts.rendered import Piece, is_placeholder, url_part
 from segue.errors import ContactFailure
 
 _PLAIN = re.compile(r"[^<>\n]*")
@@ -72,7 +72,7 @@ def _within(before: str, text: str) -> str:
         if not (_WORD if before[0] == "!" else _ID).fullmatch(text) or before == "!":
             raise ContactFailure(f"a value is no id, and stands in <{before[0]}…>, a mention")
         return text
-    return quote(text, safe="@" if before.startswith("mailto:") else "")
+    return url_part(before, text, safe="@" if before.startswith("mailto:") else "")
 
 
 def _url(text: str) -> str:

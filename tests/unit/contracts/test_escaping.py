@@ -185,6 +185,21 @@ def test_what_is_no_address_is_no_link_in_slack(value: str):
     assert failed == "a value is no http or https URL, and stands in <…>, a link"
 
 
+@pytest.mark.parametrize("value", [".", ".."])
+@pytest.mark.parametrize(
+    ("kind", "source"),
+    [
+        (Kind.MRKDWN, "<https://a.example/{{ contact.a }}|x>"),
+        (Kind.CARD, "[x](https://a.example/{{ contact.a }})"),
+        (Kind.URL, "https://a.example/{{ contact.a }}/b"),
+        (Kind.HTML, "<a href='https://a.example/{{ contact.a }}'>"),
+    ],
+)
+def test_no_value_leads_a_url_to_another_path(kind: Kind, source: str, value: str):
+    assert "a segment . or .., which would lead elsewhere" in refusal(source, kind, a=value)
+    assert shown(source.replace("/{{", "?a={{"), kind, a="..." if kind is Kind.HTML else value)
+
+
 @pytest.mark.parametrize(
     "source", ["<@{{ contact.a }}>", "<!{{ contact.a }}>", "<!subteam^{{ contact.a }}>"]
 )
@@ -275,6 +290,8 @@ def test_everywhere_else_no_text_is_more_than_text(source: str):
         ("<a href='https://shop.example{{ contact.a }}'>", ".evil.example"),
         ("<a href='https://shop.example{{ contact.a }}'>", "@evil.example"),
         ("<a href='/{{ contact.a }}'>", "/evil.example"),
+        ("<a href='https://a.example/b/{{ contact.a }}'>", "../admin"),
+        ("<a href='https://a.example/b/{{ contact.a }}/c'>", "x\\..\\.."),
         ("<p style='{{ contact.a }}'>", "background:url(//x)"),
         ("<p style='width:{{ contact.a }}'>", "1;x:y"),
         ("<style>{{ contact.a }}</style>", "</style><b>"),
