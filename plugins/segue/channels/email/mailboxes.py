@@ -77,6 +77,8 @@ def read_address(text: str) -> str:
 
     if len(text) > LONGEST_TEXT:
         raise ValueError(f"it has more than {LONGEST_TEXT} characters")
+    if "=?" in text:  # mail clients decode it wherever it stands, line breaks included
+        raise ValueError("it has an encoded word in it")
     local, _, domain = text.strip().rpartition("@")
     dotted = _DOTTED.fullmatch(local)
     local = f'"{dotted[1]}"' if dotted else local

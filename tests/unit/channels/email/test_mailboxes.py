@@ -109,6 +109,7 @@ def test_real_addresses_are_taken_and_one_recipient_each(text: str, address: str
             "@a.local",
         ),
         *("x@.local", "x@local", '"a b"@example.com', '"a..b,c"@example.com', "a..b@c@example.com"),
+        *("=?utf-8?q?=0D=0ABcc:x?=@example.com", "=?utf-8?q?=0D=0ABc@example.com"),
         *('"a..b"@x.example, c@d.example', "<a@b.example>>", "a <b> <c@d.example>", "x" * 2_000),
     ],
 )
