@@ -126,3 +126,22 @@ def test_an_error_is_json(client, filled):
     assert answer.status_code == 404
     assert answer.json()["detail"].startswith("nothing is no workflow of Segue")
     assert client(None).get(f"{V1}/workflows").json()["title"] == "You are not signed in"
+
+
+@pytest.mark.parametrize(
+    ("path", "wish"),
+    [
+        ("settle", {"settlement": "delivered", "keys": []}),
+        ("settle", {"settlement": "not_delivered", "action": ""}),
+        ("retry", {"keys": []}),
+        ("retry", {"error": ""}),
+        ("retry", {"error": "  "}),
+        ("retry", {"action": ""}),
+        ("retry", {"contact": ""}),
+    ],
+)
+def test_a_part_of_a_request_that_is_empty_does_not_mean_everything(client, filled, path, wish):
+    """As a program sends it whose own list of keys came out empty."""
+    answer = client(None).post(f"{V1}/workflows/welcome/{path}", json=wish, headers=bearer("una"))
+    assert answer.status_code == 422, answer.text
+    assert filled.people.list_requests() == []

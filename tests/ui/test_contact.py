@@ -177,3 +177,17 @@ def test_words_keep_the_detail_and_leave_errors_alone():
     )
     assert in_words("failed", "400: conditions") == "400: conditions"
     assert in_words("planned", "") == "waits for the guard"
+
+
+def test_who_is_suppressed_in_others_workflows_alone_is_not_told(client, filled, only_reads):
+    """Nor why: what was written beside it was written about somebody else's workflow."""
+    record(filled, "secret", "s2", 3, "zoe", definition=definition("hidden"))
+    filled.people.suppress(["ann", "zoe"], "boss", "a complaint about secret", NOW)
+    assert "boss put it there" in page(client, "una", "zoe").text
+    only_reads("welcome", "thanks")
+    zoe, ann = page(client, "una", "zoe").text, page(client, "una", "ann").text
+    assert "suppress" not in zoe.replace("segue suppress", "")
+    assert "This contact is on the suppression list" in ann
+    for text in (zoe, ann):
+        assert "boss" not in text
+        assert "a complaint" not in text

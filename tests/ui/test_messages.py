@@ -13,9 +13,12 @@ import pytest
 
 from segue.delivery.judgement import message_digest
 from segue.ledger import Ledger
+from segue.ledger.facts import DetectedSpan, Run, SpanKind
 from segue.ledger.states import State
+from segue.ledger.stretches import Point, Stretch
 from segue.workflows.catalog import Catalog
-from tests.ui.filled import HOSTILE, day_key, record, settle
+from tests.ui.filled import BEGUN, HOSTILE, day_key, record, settle
+from tests.unit.builders import set_secret
 
 MAIL = {
     "from": "shop@example.com",
@@ -171,6 +174,57 @@ def test_a_preview_knows_the_suppression_list_and_stops(client, ledger, definiti
     assert "badge-good" in part_of(text, "bob")
     assert "welcome was stopped by una" in text
     assert "not now" in text
+
+
+def test_a_preview_leaves_out_who_was_forgotten(client, ledger, definitions, place, monkeypatch):
+    """No run looks at them: neither their names nor their messages are shown."""
+    look, secret = previewed(client, definitions, place), "a long random text " * 3
+    set_secret(ledger, secret)
+    ledger.retention.forget("ann", "una", datetime.now(UTC))
+    assert look().status_code == 503  # as nobody could tell who was forgotten, no run would send
+    monkeypatch.setenv("SEGUE_SECRET", secret)
+    text = look().text
+    assert "1 contact was forgotten, and left out" in text
+    assert "Dear Ann" not in text
+    assert "badge-good" in part_of(text, "bob")
+
+
+def test_a_preview_knows_what_another_run_did_of_the_same_change(
+    client, ledger, definitions, place
+):
+    """A span that was kept in quarantine: the next run compares over it, and finds ann again."""
+    definitions("welcome", actions=[{"id": "mail", "email": MAIL}], policies={"max_age": None})
+    for back, names in ((4, ["old"]), (3, ["old", "ann"]), (2, ["old", "ann", "bob"])):
+        snapshot(place, back, [{"contact_id": name, "first_name": name} for name in names])
+    record(ledger, "welcome", "run", 3, "ann")
+    key = settle(ledger, "ann", State.DELIVERED)
+    now = datetime.now(UTC)
+    ledger.people.quarantine("welcome", day_key(3), reason="half of it", by="una", now=now)
+    text = client("una").get("/segue/plan?workflow=welcome").text
+    assert f"{day_key(4)} → {day_key(2)}" in text
+    assert "another run that holds the same change has sent it" in part_of(text, "ann")
+    assert f"key={key}" in part_of(text, "ann")
+    assert "badge-good" not in part_of(text, "ann")
+    assert "badge-good" in part_of(text, "bob")
+
+
+def test_a_preview_knows_whom_an_enrolment_reached(client, ledger, definitions, place):
+    look, run = previewed(client, definitions, place), Run("welcome", "enrol")
+    midnight = datetime.combine(BEGUN.date(), datetime.min.time(), UTC)
+    end = Point(midnight, day_key(1))
+    members = [("ann", "enrolled", "")]
+    span = DetectedSpan(
+        SpanKind.ENROLMENT, "", Stretch(end, end), None, "now", None, 3, members, None
+    )
+    body = ("0" * 64, '{"directory": {"directory": "welcome"}, "segment": {"segment": "welcome"}}')
+    now = datetime.now(UTC)
+    ledger.runs.record_spans(run, [span], ("mail",), body, now, recorded_only=False)
+    assert "badge-good" in part_of(look().text, "ann")  # it waits for its approval
+    settle(ledger, "ann", State.DELIVERED)
+    text = look().text
+    assert "the workflow had acted on the contact as a member before" in part_of(text, "ann")
+    assert "badge-good" not in part_of(text, "ann")
+    assert "badge-good" in part_of(text, "bob")
 
 
 def test_a_second_preview_waits_for_its_turn(client, ledger, definitions, place):

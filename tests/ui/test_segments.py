@@ -438,3 +438,20 @@ def test_a_segment_is_seen_by_who_may_read_a_workflow_on_it(
 
 def test_a_segment_that_does_not_exist_is_a_404_to_who_may_read_everything(client, filled):
     assert client("vera").get("/segue/segment?segment=nothing").status_code == 404
+
+
+@pytest.mark.parametrize("what", ["link", "folder"])
+def test_a_definition_that_is_no_file_breaks_no_page_and_is_gone_with_it(
+    client, ledger, definitions, place, what
+):
+    """As a checkout leaves it half way, or a link of a release that was deleted."""
+    definitions("welcome")
+    path = place / "include" / "segments" / "odd.yaml"
+    path.mkdir() if what == "folder" else path.symlink_to(place / "nothing.yaml")
+    una = client("una")
+    answer = una.get("/segue/segment?segment=odd")
+    assert answer.status_code == 200
+    assert "segments/odd.yaml" in answer.text
+    path.rmdir() if what == "folder" else path.unlink()
+    assert una.get("/segue/segment?segment=odd").status_code == 404
+    assert "odd" not in una.get("/segue/segments").text

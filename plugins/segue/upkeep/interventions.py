@@ -26,6 +26,11 @@ def look(ledger: Ledger, kind: RequestKind, selection: Selection, seen: Seen | N
     It is shown to whoever asks, and comes back with the request: nothing else is meant by it.
     Keys to be settled are each those of an uncertain delivery, or the error names the others.
     """
+    if selection.error is not None and not selection.error.strip():
+        raise SettingsError(  # every reason contains it: a script whose variable was not set
+            "the text that the reason is to contain is empty; give some of it, or leave it out to "
+            "mean every reason; nothing was requested"
+        )
     if kind is RequestKind.SETTLE:
         _require_uncertain(ledger, selection)
     sight = ledger.people.look(kind, selection, seen)

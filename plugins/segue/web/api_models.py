@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
@@ -158,23 +158,31 @@ class Wish(BaseModel):
     _texts = field_validator("*")(require_text)
 
 
-class RetryWish(Wish):
-    """Failed deliveries of the workflow that all given parts hold for."""
+def _keys() -> Any:
+    """Keys of deliveries, if any are named: an empty list is a program's slip, and not all."""
+    return Field(default_factory=list, min_length=1, max_length=MOST)
 
-    action: str | None = Field(None, max_length=64)
-    contact: str | None = Field(None, max_length=250)
+
+class RetryWish(Wish):
+    """Failed deliveries of the workflow that all given parts hold for; with none, all of them."""
+
+    action: str | None = Field(None, min_length=1, max_length=64)
+    contact: str | None = Field(None, min_length=1, max_length=250)
     error: str | None = Field(
-        None, max_length=200, description="Contained in the reason, whatever its case"
+        None,
+        pattern=r"\S",
+        max_length=200,
+        description="Contained in the reason, whatever its case",
     )
-    keys: list[Key] = Field(default_factory=list, max_length=MOST)
+    keys: list[Key] = _keys()
 
 
 class SettleWish(Wish):
-    """What became of uncertain deliveries of the workflow: of these keys, or of an action."""
+    """What became of uncertain deliveries of the workflow: of these keys, of an action, or all."""
 
     settlement: Settlement
-    action: str | None = Field(None, max_length=64)
-    keys: list[Key] = Field(default_factory=list, max_length=MOST)
+    action: str | None = Field(None, min_length=1, max_length=64)
+    keys: list[Key] = _keys()
 
 
 class StopWish(Wish):

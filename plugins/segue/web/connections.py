@@ -63,9 +63,16 @@ def _open_catalog() -> Catalog:
 
 def _stamp(home: Path) -> tuple[tuple[str, int, int], ...]:
     """Return what changes when a file of the definitions does."""
-    files = [path for folder in _READ for path in (home / folder).rglob("*") if path.is_file()]
-    status = [(path, path.stat()) for path in sorted(files)]
-    return tuple((str(path), stat.st_mtime_ns, stat.st_size) for path, stat in status)
+    paths = sorted(path for folder in _READ for path in (home / folder).rglob("*"))
+    return tuple((str(path), *_status(path)) for path in paths)
+
+
+def _status(path: Path) -> tuple[int, int]:
+    try:
+        status = path.stat()
+    except OSError:  # a link to nowhere, or a file that a checkout takes away at this moment
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
 
 
 @lru_cache(maxsize=2)

@@ -72,6 +72,7 @@ def contact(
     """Find a contact by its id, and show what happened to it in workflows of the viewer."""
     names = workflow_names(visit.ledger, visit.catalog)
     workflows = _visible(visit.viewer, names)
+    rest = len(names - workflows)
     total = visit.ledger.queries.count_events(contact_id, workflows) if contact_id else 0
     part = visit.part(number, total, AT_ONCE, "contact", id=contact_id)
     events = (
@@ -94,8 +95,12 @@ def contact(
         channels=_channels(theirs, visit.catalog),
         similar=similar,
         acts_on=next((name for name in theirs if visit.viewer.may_edit(name)), None),
-        suppressed=visit.ledger.people.find_suppression(contact_id) if contact_id else None,
-        hidden=len(names - workflows),
+        suppressed=(
+            visit.ledger.people.find_suppression(contact_id)
+            if contact_id and (total or not rest)  # nothing of who is in others' workflows alone
+            else None
+        ),
+        hidden=rest,
     )
 
 

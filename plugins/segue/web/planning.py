@@ -44,11 +44,15 @@ class PlanUnavailable(SegueError):
 
 @dataclass(frozen=True, slots=True)
 class NextPair:
-    """The snapshots that the next run compares; ``seen`` where a run has compared them already."""
+    """The snapshots that the next run compares; ``seen`` where a run has compared them already.
+
+    ``since`` is the as-of of the previous one.
+    """
 
     previous: str | None
     current: str
     seen: bool
+    since: datetime | None = None
 
 
 def next_pair(resolved: ResolvedWorkflow, ledger: Ledger, now: datetime) -> NextPair | None:
@@ -61,9 +65,15 @@ def next_pair(resolved: ResolvedWorkflow, ledger: Ledger, now: datetime) -> Next
     if current is None:
         return None
     if previous is None or previous.as_of < current.as_of:
-        return NextPair(previous.key if previous else None, current.key, seen=False)
+        return _pair(previous, current, seen=False)
     earlier = [item for item in _complete(resolved, ledger, now) if item.as_of < current.as_of]
-    return NextPair(earlier[-1].key if earlier else None, current.key, seen=True)
+    return _pair(earlier[-1] if earlier else None, current, seen=True)
+
+
+def _pair(previous: Snapshot | None, current: Snapshot, *, seen: bool) -> NextPair:
+    if previous is None:
+        return NextPair(None, current.key, seen)
+    return NextPair(previous.key, current.key, seen, previous.as_of)
 
 
 def make_plan(name: str, pair: NextPair, quarantined: Sequence[str]) -> Mapping[str, Any]:

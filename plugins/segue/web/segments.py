@@ -223,7 +223,10 @@ def _written(name: str, catalog: Catalog) -> str | None:
     """Return the definition's file as its team wrote it."""
     if name not in catalog.names("segments"):
         return None
-    return catalog.location("segments", name).read_text(encoding="utf-8", errors="replace")
+    try:
+        return catalog.location("segments", name).read_text(encoding="utf-8", errors="replace")
+    except OSError:  # the definition's error says so
+        return None
 
 
 def _snapshots(

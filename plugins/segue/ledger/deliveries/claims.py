@@ -55,7 +55,8 @@ class Claims(LedgerDatabase):
 
         These are: released; held until now; claimed under a lease that ran out; skipped at the
         door before (the reason is judged again); failed before a person cleared the task
-        (``clear_number``); with ``resend_uncertain``, uncertain and not sent again before. What is
+        (``clear_number``); with ``resend_uncertain``, uncertain and not sent again before. What a
+        person's open request means is left to it, where it is held or uncertain. What is
         held under this clear number and fails later waits for a person to clear it once more.
         """
         free = _free(now, clear_number, resend_uncertain=resend_uncertain)
@@ -294,6 +295,8 @@ def _against(reason: str, rivals: list[Row[Any]], enough: int) -> tuple[str, boo
 
 _IN_DOUBT = STATE == State.UNCERTAIN
 _LEFT_IN_DOUBT = and_(STATE == State.CLAIMED, deliveries.c.resent == 1)  # by a dead worker
+# what a person has given up, or settled, is not called before segue_release has come to it
+_UNASKED = deliveries.c.request.is_(None)
 _REFUSED_BEFORE = deliveries.c.reason.startswith(f"{REFUSED}: ", autoescape=True)
 _CLAIMED = {
     "reason": case(
@@ -309,7 +312,7 @@ def _free(
 ) -> ColumnElement[bool]:
     ways = [
         STATE == State.RELEASED,
-        and_(STATE == State.HELD, deliveries.c.held_until <= now),
+        and_(STATE == State.HELD, deliveries.c.held_until <= now, _UNASKED),
         and_(STATE == State.CLAIMED, deliveries.c.lease_until < now),
         and_(STATE == State.SKIPPED, deliveries.c.reason.not_in(FINAL_SKIPS)),
     ]
@@ -317,7 +320,7 @@ def _free(
         failed_before = deliveries.c.failed_at_clear < clear_number
         ways.append(and_(STATE == State.FAILED, failed_before))
     if resend_uncertain:
-        doubtful = STATE == State.UNCERTAIN, deliveries.c.resent == 0
+        doubtful = STATE == State.UNCERTAIN, deliveries.c.resent == 0, _UNASKED
         ways.append(and_(*doubtful, deliveries.c.barred.is_(None)))
     return or_(*ways)
 
@@ -381,6 +384,7 @@ def _mark(
             addressed_to=rules.addressed_to,
             called_at=now,
             updated_at=now,
+            request=None,  # who asked has not seen what comes of this call
             **call,
         )
         .returning(deliveries.c.key)

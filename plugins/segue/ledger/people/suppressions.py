@@ -168,13 +168,6 @@ class Suppressions(SuppressionRows):
                     kinds[contact] = SuppressionKind.FORGOTTEN
         return kinds
 
-    def listed(self, contact_ids: Iterable[str]) -> set[str]:
-        """Return those of these contacts who are on the list by name, as ``find_suppression``."""
-        by_digest = {self._open_digest(contact): contact for contact in contact_ids}
-        query = select(suppressions.c.digest).where(self._row_in(by_digest))
-        with self._read() as connection:
-            return {by_digest[digest] for digest in connection.execute(query).scalars()}
-
     def find_suppression(self, contact_id: str) -> Suppression | None:
         """Return a contact's row of the list, by name; nobody is asked for SEGUE_SECRET."""
         query = select(suppressions).where(self._row_in([self._open_digest(contact_id)]))

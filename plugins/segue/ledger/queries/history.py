@@ -9,10 +9,13 @@ from typing import Any
 
 from sqlalchemy import Select, and_, exists, func, select, union
 
-from segue.ledger.base import LedgerDatabase
+from segue.ledger.base import STATE, LedgerDatabase, unindexed
 from segue.ledger.facts import ListedDelivery
 from segue.ledger.queries.runs import LISTED
+from segue.ledger.reasons import Reason
 from segue.ledger.schema import changes, deliveries, runs, spans
+from segue.ledger.states import NOT_RELEASED
+from segue.segments.kinds import ChangeKind
 
 _LAST = chr(0x10FFFF)  # no contact id has a later character
 
@@ -92,6 +95,28 @@ class History(LedgerDatabase):
         )
         with self._read() as connection:
             return list(connection.execute(query.limit(limit)).scalars())
+
+    def acted_on(
+        self, workflow: str, contact_ids: Collection[str], since: datetime
+    ) -> Sequence[ListedDelivery]:
+        """Return what a workflow has released of changes to snapshots since then, by contact.
+
+        ``since`` is the as-of of the snapshot that a run compares with. A run leaves out what is
+        here of another span (``leave_to_others``, ``suppress_reached``): of the same change, or an
+        enrolment. That at ``since`` itself counts for enrolments alone.
+        """
+        table = deliveries.c
+        query = select(*LISTED).where(
+            table.contact_id.in_(sorted(contact_ids)),
+            unindexed(table.namespace) == self.namespace,
+            unindexed(table.workflow) == workflow,
+            table.event_at >= since,
+            STATE.not_in(NOT_RELEASED),
+            table.reason != Reason.NO_LONGER_A_CHANGE,
+        )
+        with self._read() as connection:
+            rows = [ListedDelivery(*row) for row in connection.execute(query)]
+        return [row for row in rows if row.change == ChangeKind.ENROLLED or row.event_at != since]
 
     def _events_of(self, contact_id: str, workflows: Collection[str]) -> Select[Any]:
         of_changes = select(changes.c.span, changes.c.change).where(

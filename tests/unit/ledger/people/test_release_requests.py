@@ -13,6 +13,7 @@ from segue.ledger.facts import Finished
 from segue.ledger.people.release_requests import RequestKind, Seen, Selection, Settlement
 from segue.ledger.schema import deliveries
 from segue.ledger.states import State
+from segue.upkeep import interventions as asking
 from tests.unit.builders import NOW, added, advance, detected, record, run, stretch
 
 LATER = NOW + timedelta(minutes=5)
@@ -233,3 +234,47 @@ def test_requests_are_listed_by_workflow_in_full_pages(ended):
     assert [item.id for item in rest] == [4, 2]
     assert ended.people.newest_requests(9, workflows=[]) == []
     assert len(ended.people.newest_requests(99)) == 11
+
+
+@pytest.mark.parametrize(
+    ("settlement", "state"), [("delivered", "delivered"), ("not_delivered", "held")]
+)
+def test_what_a_person_settles_is_not_sent_by_a_run_before_it_is_carried_out(
+    ended, settlement, state
+):
+    """With ``on_uncertain: resend`` the person's word about one call would count for another."""
+    ended.people.file_request(SETTLE, Selection("welcome"), "ann", NOW, Settlement(settlement))
+    claim = {"owner": "run", "now": NOW, "lease_until": LATER, "resend_uncertain": True}
+    assert ended.deliveries.claim([key(ended, "d")], **claim) == []
+    [request] = ended.people.open_requests()
+    ended.people.carry_out(request, LATER)
+    assert rows(ended)["d"][0] == state
+
+
+@pytest.mark.parametrize("error", ["", " "])
+def test_an_empty_part_of_a_reason_does_not_mean_every_reason(ended, error):
+    """As a script sends it whose variable was not set."""
+    with pytest.raises(SettingsError, match="is empty"):
+        asking.retry(ended, Selection("welcome", error=error), "ann", NOW)
+    assert ended.people.list_requests() == []
+
+
+def test_what_a_person_gave_up_is_not_sent_before_it_is_carried_out(ended):
+    carry_out(ended, RETRY, Selection("welcome", contact="b"))
+    ended.people.file_request(RequestKind.DROP, Selection("welcome"), "ann", LATER)
+    claim = {"owner": "run", "now": LATER, "lease_until": LATER + timedelta(minutes=5)}
+    assert ended.deliveries.claim([key(ended, "b")], **claim) == []
+    [request] = ended.people.open_requests()
+    assert ended.people.carry_out(request, LATER) == "1 dropped"
+
+
+def test_a_retry_does_not_mean_the_failure_of_a_call_that_began_after_it(ended):
+    """Its run was cleared in between: the vendor refused it once more, and nobody has seen that."""
+    ended.people.file_request(RETRY, Selection("welcome", contact="b"), "ann", NOW)
+    mine = {"owner": "run", "now": LATER, "lease_until": LATER + timedelta(minutes=5)}
+    ended.deliveries.claim([key(ended, "b")], **mine, clear_number=1)
+    advance(ended, [], [key(ended, "b")], **mine)
+    advance(ended, [Finished(key(ended, "b"), State.FAILED, "550 closed")], [], **mine)
+    [request] = ended.people.open_requests()
+    assert ended.people.carry_out(request, LATER) == "0 to be sent again"
+    assert rows(ended)["b"] == ("failed", "550 closed")
