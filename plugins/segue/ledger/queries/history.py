@@ -115,7 +115,7 @@ class History(LedgerDatabase):
             table.reason != Reason.NO_LONGER_A_CHANGE,
         )
         with self._read() as connection:
-            rows = [ListedDelivery(*row) for row in connection.execute(query)]
+            rows = [ListedDelivery(**row._mapping) for row in connection.execute(query)]
         return [row for row in rows if row.change == ChangeKind.ENROLLED or row.event_at != since]
 
     def _events_of(self, contact_id: str, workflows: Collection[str]) -> Select[Any]:
