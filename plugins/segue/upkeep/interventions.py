@@ -71,11 +71,6 @@ def settle(
     return ledger.people.file_request(RequestKind.SETTLE, selection, by, now, settlement, seen)
 
 
-def count_held(ledger: Ledger, selection: Selection) -> int:
-    """Return how many held deliveries would be dropped; SettingsError for none."""
-    return look(ledger, RequestKind.DROP, selection).count
-
-
 def drop(
     ledger: Ledger, selection: Selection, by: str, now: datetime, seen: Seen | None = None
 ) -> int:

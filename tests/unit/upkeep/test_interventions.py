@@ -71,7 +71,7 @@ def test_a_wider_request_means_what_no_other_means(filled: Ledger):
     with filled.engine.begin() as connection:
         connection.execute(deliveries.update().values(state=State.HELD, held_until=NOW))
     asking.drop(filled, one, "ann@host", NOW)
-    assert asking.count_held(filled, Selection("welcome")) == 1
+    assert asking.look(filled, RequestKind.DROP, Selection("welcome")).count == 1
     asking.drop(filled, Selection("welcome"), "bob@host", NOW)
     outcomes = [filled.people.carry_out(each, NOW) for each in filled.people.open_requests()]
     assert outcomes == ["1 dropped", "1 dropped"]
