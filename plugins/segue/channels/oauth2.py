@@ -40,7 +40,12 @@ from pydantic import (
 from segue.channels.airflow_connections import find_connection, use_connection
 from segue.channels.answer_meanings import TOKENS, Call, Silence
 from segue.channels.http.answers import codes_in, is_code, retry_after, usual_codes
-from segue.channels.http.transport import TooLarge, read_within, silence_of
+from segue.channels.http.transport import (
+    TooLarge,
+    follow_no_redirects,
+    read_within,
+    silence_of,
+)
 from segue.errors import ConnectionFailure, DeliveryError
 
 if TYPE_CHECKING:
@@ -64,6 +69,8 @@ _ROTATES = (
     "old one is not valid any more, the next task is refused (invalid_grant). Use "
     "client_credentials or jwt_bearer, or have refresh tokens that do not rotate"
 )
+# what Authlib, or Python, makes of JSON that is no token: a life that is no number, or without end
+_ODD_JSON = (ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
 _OF_THE_SESSION = ("verify", "proxies", "cert", "trust_env")
 
 
@@ -186,6 +193,7 @@ class AccessTokens:
                     stream=True,  # read in _readable
                     **self._request(),
                 )
+            token = self._token_of(answer, given_at)
         except TooLarge:
             raise self._silence(Silence.TOO_LARGE, LARGEST_ANSWER) from None
         except AuthlibBaseError as error:  # a refusal in an answer of success
@@ -194,10 +202,10 @@ class AccessTokens:
             if error.response is not None:
                 raise self._silence(Silence.NOT_JSON, error.response.status_code) from None
             raise self._silence(silence_of(error), type(error).__name__) from None
-        except (ValueError, TypeError, AttributeError):
+        except _ODD_JSON:
             raise self._silence(Silence.OTHER_JSON, 200) from None
         self._heed_rotation(answer)
-        return self._token_of(answer, given_at)
+        return token
 
     def _session(self) -> OAuth2Session:
         from authlib.integrations.requests_client import OAuth2Session
@@ -209,6 +217,7 @@ class AccessTokens:
             scope=self._settings.scope,
             token_endpoint_auth_method=way if self._secret else "none",
         )
+        follow_no_redirects(session)
         session.trust_env = self._transport.get("trust_env", True)
         session.register_compliance_hook("access_token_response", self._readable)
         return session
@@ -280,7 +289,7 @@ class AccessTokens:
         if not isinstance(text, str) or not _HEADER_VALUE.fullmatch(text):
             raise self._silence(Silence.OTHER_JSON, 200)
         mask_secret(text)
-        life = float(answer.get("expires_in") or math.inf)  # Authlib has read it as a number
+        life = float(answer.get("expires_in") or math.inf)  # a number, or what _ODD_JSON is about
         return Token(text, given_at, given_at + life - min(LEEWAY, life / 4))
 
     def _heed_rotation(self, answer: Any) -> None:

@@ -21,7 +21,7 @@ from segue.channels.http.calls import HttpCalls, open_api
 from segue.channels.http.expressions import (
     ContactExpression,
     Expression,
-    compares_with,
+    calls,
     search,
 )
 from segue.channels.http.fields import RequestPath, Scalar, path_problem, text_of
@@ -70,7 +70,7 @@ class HttpDetails(LiveSource):
 
     def remarks(self) -> Iterator[tuple[Location, str]]:
         """Yield that a query is trusted: an API may ignore a parameter, and show somebody else."""
-        if not is_template(self.path) and not compares_with(self.result, "contact_id"):
+        if not is_template(self.path) and not calls(self.result, "contact_id"):
             message = (
                 "an API that ignores a parameter shows somebody else's details; compare them, as "
                 'in result: "items[?id == contact_id()] | [0]"'

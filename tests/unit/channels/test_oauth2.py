@@ -260,6 +260,11 @@ def test_a_call_with_all_of_its_tokens_ends_within_the_longest_call():
             ConnectionFailure,
             "without a token",
         ),
+        *(
+            ((200, f'{{"access_token": "a", {life}}}'), ConnectionFailure, "without a token")
+            for life in ('"expires_in": 1e400', '"expires_at": 1767225600, "expires_in": "1h"')
+        ),
+        ((200, "[" * 90_000), ConnectionFailure, "without a token"),
         ((200, " " * 200_000), ConnectionFailure, "without a token"),
         ((429, ""), TransientFailure, "answered 429"),
         ((500, ""), TransientFailure, "answered 500"),

@@ -79,7 +79,7 @@ def codes_in(response: Response, codes: Codes) -> tuple[str, ...]:
     """Return the codes of a refusal, each once; nothing where it has another shape."""
     try:
         return tuple(dict.fromkeys(filter(is_code, codes(response.json()))))
-    except ANOTHER_SHAPE:
+    except (*ANOTHER_SHAPE, RecursionError):
         return ()
 
 

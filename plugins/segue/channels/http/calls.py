@@ -28,7 +28,12 @@ from segue.channels.http.answers import (
     usual_codes,
 )
 from segue.channels.http.credentials import SECRETS, Credentials, credentials_of
-from segue.channels.http.transport import TooLarge, read_within, silence_of
+from segue.channels.http.transport import (
+    TooLarge,
+    follow_no_redirects,
+    read_within,
+    silence_of,
+)
 from segue.channels.oauth2 import OAUTH2
 from segue.channels.rates import SEGUE_RATE
 from segue.errors import (
@@ -77,6 +82,7 @@ class HttpCalls:
         self.base_url = base_url  # without a slash at its end
         self._session = session
         self._credentials = credentials or Credentials()
+        follow_no_redirects(session)
         session.auth = self._credentials  # or requests would look for a ~/.netrc
         self._timeout = (CONNECT_TIMEOUT, read_timeout)
         self._largest_answer = largest_answer  # bytes

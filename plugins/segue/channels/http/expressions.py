@@ -22,6 +22,7 @@ from segue.contracts.stray_templates import stray_template
 from segue.documents import did_you_mean
 from segue.errors import OutcomeUnknown
 
+_LOOKING = frozenset({"contains", "starts_with", "ends_with"})  # in the first, for the second
 _LISTS = frozenset({"map", "not_null", "reverse", "sort", "sort_by", "to_array", "values"})
 _TRUE = {"type": "literal", "value": True, "children": []}
 
@@ -183,8 +184,52 @@ def _last(node: Node) -> Node:
 
 
 def compares_with(expression: str, value: str) -> bool:
-    """Tell whether an expression calls ``value()``."""
-    return any(_is_call(node, value) for node in _nodes(_parsed(expression)))
+    """Tell whether an expression has a filter that lets through what holds ``value()`` alone."""
+    filters = [node for node in _nodes(_parsed(expression)) if node["type"] == "filter_projection"]
+    return any(_requires(node["children"][2], value) for node in filters)
+
+
+def calls(expression: str, value: str) -> bool:
+    """Tell whether an expression calls ``value()`` anywhere."""
+    return _has_call(_parsed(expression), value)
+
+
+def _requires(condition: Node, value: str) -> bool:
+    """Tell whether a condition is only true of a thing in which ``value()`` is looked for."""
+    parts = condition["children"]
+    match condition["type"]:
+        case "and_expression":
+            return any(_requires(part, value) for part in parts)
+        case "or_expression":
+            return all(_requires(part, value) for part in parts)
+        case "comparator" if condition["value"] == "eq":
+            return _looks_for(value, *parts) or _looks_for(value, *reversed(parts))
+        case "comparator" if condition["value"] != "ne":  # of how many are listed below it
+            return any(_holds_filter(part, value) for part in parts)
+        case "function_expression" if condition["value"] in _LOOKING:
+            return _looks_for(value, parts[1], parts[0])
+        case _:
+            return _holds_filter(condition, value)
+
+
+def _looks_for(value: str, wanted: Node, thing: Node) -> bool:
+    """Tell whether ``value()`` is wanted, and looked for in what is not fixed by the expression."""
+    is_fixed = _has_call(thing, value) or not _reads(thing)
+    return _has_call(wanted, value) and not is_fixed
+
+
+def _holds_filter(condition: Node, value: str) -> bool:
+    filters = [node for node in _nodes(condition) if node["type"] == "filter_projection"]
+    return any(_requires(node["children"][2], value) for node in filters)
+
+
+def _has_call(node: Node, value: str) -> bool:
+    return any(_is_call(each, value) for each in _nodes(node))
+
+
+def _reads(node: Node) -> bool:
+    """Tell whether a part of an expression depends on the answer."""
+    return any(each["type"] in ("field", "current") for each in _nodes(node))
 
 
 def _is_call(node: Node, name: str) -> bool:

@@ -35,11 +35,16 @@ _NAMED_BY_THE_PATH = frozenset({404, 410})
 KEY = "key"
 
 _TRACE = "look_up"
-# of what leads to a further page: nextPageToken, next_cursor, has_more, hasNextPage
+# names, as letters alone: nextPageToken, next_cursor, has_more, hasNextPage, LastEvaluatedKey
 _MORE = re.compile(
-    r"(@odata\.)?(has_?)?(next|more)(_?(page|link|url|uri|href|cursor|token|results?|items?))*",
-    re.IGNORECASE,
+    r"(odata)?(has)?(next|more)(page|link|url|uri|href|cursor|token|key|offset|records?|results?|items?)*"
+    r"|(page|end|after)?(cursor|marker|bookmark|continuation)(token|id|key)?"
+    r"|(scroll|page|resume)(token|id)|lastevaluatedkey"
 )
+# and those of an answer that is not all that was asked for: GitHub's incomplete_results
+_PARTIAL = re.compile(r"(is)?(truncated|incomplete|partial)(results?)?|timedout|errors?|warnings?")
+_WHOLE = re.compile(r"(is)?(last|done|complete|finished|ok|success)(page)?")
+_COUNT = re.compile(r"total(count|size|items?|results?|records?|hits|elements)?|count|numfound")
 _NOTHING: tuple[object, ...] = (None, False, "", 0, [], {})
 
 
@@ -148,10 +153,18 @@ def _is_whole(vendor: str, look_up: LookUp, answer: Any) -> bool:
 
 
 def _shows_more(answer: Any) -> bool:
-    """Tell whether anything is listed in an answer, or it has the address of a further page."""
+    """Tell whether anything is listed in an answer, or it says that there is more than it shows."""
     if not isinstance(answer, Mapping):
         return isinstance(answer, list) and bool(answer)
-    return any(
-        (_MORE.fullmatch(name) and value not in _NOTHING) or _shows_more(value)
-        for name, value in answer.items()
-    )
+    return any(_says_more(name, value) or _shows_more(value) for name, value in answer.items())
+
+
+def _says_more(name: str, value: Any) -> bool:
+    """Tell whether a member of an answer that lists nothing says that it is not all there is."""
+    letters = re.sub(r"[^a-z]", "", name.lower())
+    if _WHOLE.fullmatch(letters):
+        return value is False
+    if _COUNT.fullmatch(letters):
+        return isinstance(value, int) and value > 0
+    is_mark = _MORE.fullmatch(letters) or _PARTIAL.fullmatch(letters)
+    return bool(is_mark) and value not in _NOTHING

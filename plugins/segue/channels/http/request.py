@@ -65,6 +65,7 @@ from segue.errors import ContactFailure, OutcomeUnknown, TransientFailure
 if TYPE_CHECKING:
     from requests import Response
 
+_IDEMPOTENCY = "idempoten"  # in codes and texts: idempotency_key_in_use, Idempotent request …
 # what a field's name holds, anywhere or as a word of its own, that reaches a person
 _ADDRESS_PARTS = ("email", "phone", "mobile", "whatsapp", "msisdn", "address", "telegram")
 _ADDRESS_WORDS = frozenset(
@@ -276,12 +277,29 @@ class _Request:
         """Return the codes of a refusal that do not repeat what was sent."""
         request_text = " ".join([self.path, *self.query.values(), *map(str, self.headers.values())])
         request_text += (self.body or b"").decode("utf-8", "replace")
-        return unless_sent(usual_codes, request_text)(answer)
+        yield from unless_sent(usual_codes, request_text)(answer)
+        if _IDEMPOTENCY not in request_text.casefold() and _tells_of_a_key(answer):
+            yield "idempotency"
 
 
 def _is_of_the_key(codes: Sequence[str]) -> bool:
     """Tell whether a refusal is about a key that the API has had in another request."""
-    return any("idempoten" in code.lower() for code in codes)
+    return any(_IDEMPOTENCY in code.lower() for code in codes)
+
+
+def _tells_of_a_key(answer: Any) -> bool:
+    """Tell whether any text of a refusal is about idempotency, wherever it stands.
+
+    The draft's own example has it in a title and in the address of a page.
+    """
+    parts = [answer]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, str) and _IDEMPOTENCY in part.casefold():
+            return True
+        if isinstance(part, Mapping | list):
+            parts += part.values() if isinstance(part, Mapping) else part
+    return False
 
 
 def _request_of(channel: HttpRequest, message: Mapping[str, Any], key: str) -> _Request:

@@ -12,13 +12,21 @@ from segue.channels.answer_meanings import Silence
 from segue.errors import DeliveryError
 
 if TYPE_CHECKING:
-    from requests import RequestException, Response
+    from requests import RequestException, Response, Session
 
 _CHUNK = 65_536  # bytes
 
 
 class TooLarge(Exception):
     """A body is larger than is read."""
+
+
+def follow_no_redirects(session: Session) -> None:
+    """See to it that a session only reports redirects.
+
+    Told not to follow one, requests still reads its body for the next request, without any bound.
+    """
+    session.get_redirect_target = lambda _: None  # type: ignore[method-assign]
 
 
 def read_within(response: Response, largest: int, ends: float) -> None:

@@ -98,6 +98,11 @@ def test_an_empty_list_is_the_whole_of_it(ask):
         {"items": [], "paging": {"next": {"after": "NTI1"}}},
         {"items": [], "@odata.nextLink": "https://api.example.com/?$skip=30"},
         {"items": [], "response_metadata": {"next_cursor": "dGVhbQ"}},
+        {"items": [], "next-page": "2"},
+        {"items": [], "LastEvaluatedKey": {"id": "x"}},
+        {"items": [], "continuationToken": "abc"},
+        {"items": [], "done": False, "nextRecordsUrl": "/services/data/query/01g-2000"},
+        {"items": [], "isLast": False},
     ],
 )
 def test_an_empty_page_that_leads_on_is_not_the_whole_of_it(ask, body):
@@ -106,7 +111,30 @@ def test_an_empty_page_that_leads_on_is_not_the_whole_of_it(ask, body):
 
 
 @pytest.mark.parametrize(
-    "body", [{"items": [], "next": None, "has_more": False, "meta": {"next": ""}}]
+    "body",
+    [
+        {"total_count": 3, "incomplete_results": True, "items": []},  # GitHub, out of time
+        {"total_count": 0, "incomplete_results": True, "items": []},
+        {"items": [], "timed_out": True},
+        {"items": [], "total": 5},
+        {"items": [], "truncated": True},
+        {"items": [], "ok": False},
+        {"items": [], "error": "the backend timed out"},
+        {"items": [], "meta": {"errors": {"shard": 3}}},
+    ],
+)
+def test_an_empty_answer_that_is_not_all_is_not_the_whole_of_it(ask, body):
+    with pytest.raises(OutcomeUnknown):
+        ask(NOTES, body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"items": [], "next": None, "has_more": False, "meta": {"next": ""}},
+        {"items": [], "total": 0, "page": 1, "per_page": 30, "incomplete_results": False},
+        {"items": [], "done": True, "totalSize": 0, "ok": True, "errors": [], "error": None},
+    ],
 )
 def test_a_last_page_that_says_so_is(ask, body):
     assert ask(NOTES, body) == {}
@@ -200,6 +228,15 @@ def test_one_in_doubt_takes_nothing_from_those_that_are_found(set_connection):
     [
         ("items", "compares nothing with the delivery's key"),
         ("items[?external_id == 'x']", "compares nothing with the delivery's key"),
+        ("items[?key()]", "compares nothing with the delivery's key"),
+        ("items[?key() == key()]", "compares nothing with the delivery's key"),
+        ("items[?key() != 'x']", "compares nothing with the delivery's key"),
+        ("items[?external_id != key()]", "compares nothing with the delivery's key"),
+        ("items[?!(external_id == key())]", "compares nothing with the delivery's key"),
+        ("items[?contains(key(), external_id)]", "compares nothing with the delivery's key"),
+        ("items[?contains('x', key())]", "compares nothing with the delivery's key"),
+        ("items[?length(key()) > `3`]", "compares nothing with the delivery's key"),
+        ("items[?external_id == key() || late]", "compares nothing with the delivery's key"),
         ("length(items) > `0`", "gives no list of things"),
         ("length(items[?external_id == key()])", "gives no list of things"),
         ("items[?external_id == key()] | [0]", "gives no list of things"),
@@ -215,6 +252,22 @@ def test_one_in_doubt_takes_nothing_from_those_that_are_found(set_connection):
 )
 def test_a_look_up_that_compares_nothing_is_refused(found: str, words: str):
     assert words in problem_of({**NOTES, "found": found})
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        "items[?key() == external_id]",
+        "items[?external_id == join('-', ['segue', key()])]",
+        "items[?type == 'note' && (external_id == key() || starts_with(body, key()))]",
+        "items[?contains(tags[].name, key())]",
+        "items[?tags[?@ == key()]]",
+        "items[?length(tags[?name == key()]) > `0`]",
+        "items[?type == 'note'] | [?external_id == key()]",
+    ],
+)
+def test_a_look_up_may_compare_in_many_ways(found: str):
+    assert request({**NOTES, "found": found}).look_up.found == found
 
 
 def test_a_template_in_an_expression_says_what_is_there_instead():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -84,6 +85,33 @@ def test_a_key_in_another_request_is_doubt_all_the_same(send):
     body = '{"error": {"type": "idempotency_error"}}'
     with pytest.raises(OutcomeUnknown, match=KEY):
         send(http(CONFLICT, body), delivered_on=[409])
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {  # the example of draft-ietf-httpapi-idempotency-key-header
+            "type": "https://developer.example.com/idempotency",
+            "title": "A request is outstanding for this Idempotency-Key",
+        },
+        {"errors": [{"code": "idempotency_conflict", "message": "in progress"}]},
+    ],
+)
+@pytest.mark.parametrize("fields", [{"delivered_on": [409]}, {}])
+def test_wherever_a_refusal_tells_of_the_key(send, body, fields):
+    with pytest.raises(OutcomeUnknown, match=KEY):
+        send(http(CONFLICT, json.dumps(body)), **fields)
+
+
+def test_the_name_of_a_field_that_repeats_the_key_tells_nothing(send):
+    body = json.dumps({"code": "invalid_email", "idempotency_key": KEY})
+    with pytest.raises(ContactFailure, match="invalid_email"):
+        send(http(CONFLICT, body))
+
+
+def test_a_refusal_nested_without_end_is_one(send):
+    with pytest.raises(ContactFailure, match="409"):
+        send(http(CONFLICT, "[" * 100_000))
 
 
 @pytest.mark.parametrize("status", ["403 Forbidden", "404 Not Found", "405 Method Not Allowed"])

@@ -205,6 +205,23 @@ def test_an_answer_that_trickles_in_is_given_up(set_connection, monkeypatch):
     assert time.monotonic() - began < 30
 
 
+def trickle_on_the_way(connection: socket.socket) -> None:
+    connection.recv(65536)
+    connection.sendall(b"HTTP/1.1 302 X\r\nLocation: /y\r\nContent-Length: 1000000\r\n\r\n")
+    for _ in range(600):
+        connection.sendall(b"x")
+        time.sleep(0.1)
+
+
+def test_the_body_of_a_redirect_has_the_same_bounds(set_connection, monkeypatch):
+    """It is read for the next request, which is never made."""
+    monkeypatch.setattr(http_calls, "LONGEST_ANSWER", 0.5)
+    began = time.monotonic()
+    with server(trickle_on_the_way) as port, pytest.raises(OutcomeUnknown, match="lost"):
+        deliver(note(set_connection, f"http://127.0.0.1:{port}"))
+    assert time.monotonic() - began < 30
+
+
 def test_a_connection_that_ends_in_the_handshake_has_sent_nothing(set_connection):
     with server(reset) as port, pytest.raises(TransientFailure, match="nothing was sent"):
         deliver(note(set_connection, f"https://127.0.0.1:{port}"))
