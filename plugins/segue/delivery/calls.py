@@ -28,7 +28,7 @@ from segue.errors import (
     UnprovenRefusal,
 )
 from segue.ledger.facts import Finished
-from segue.ledger.pacing import TRIES, Pacer, rest
+from segue.ledger.pacing import REFUSALS, TRIES, Pacer, rest
 from segue.ledger.states import State
 
 _GATHER = 0.005  # seconds; a vendor's answer takes many times as long
@@ -185,8 +185,17 @@ class Calls:
             self._fail(self.refusals.judge(self.claim.worked_before))
             if self.refusals:
                 self.result.connection = self.refusals.words
+        elif not self._has_ended and self._were_refused_pass_after_pass():
+            self.result.connection = self.refusals.words
         self.claim.write(self.finished)
         self.finished.clear()
+
+    def _were_refused_pass_after_pass(self) -> bool:
+        """Tell whether a rate so slow that a pass has few calls hides how many were refused."""
+        if not self.refusals or self.refusals.has_success:
+            return False
+        success = self.claim.latest_success(self.refusals.first)
+        return self.refusals.standing(success) >= REFUSALS
 
     @property
     def _has_ended(self) -> bool:

@@ -55,6 +55,7 @@ class Claim:
     outcomes: Counter[State] = field(default_factory=Counter)  # written, but for further tries
     _once_more: dict[str, DeliveryRow] = field(default_factory=dict)  # sent again, in doubt, by key
     _refused_since: dict[str, datetime] = field(default_factory=dict)  # in earlier passes, by key
+    _put_off: frozenset[str] = frozenset()  # keys of what an earlier pass called in vain
     _action: str = ""  # of all that is taken
     _spans: frozenset[int] = frozenset()  # likewise
     _rules: StartRules = field(init=False)
@@ -108,6 +109,7 @@ class Claim:
             for row in taken_rows
             if row.updated_at and row.reason.startswith(f"{REFUSED}: ")
         }
+        self._put_off = frozenset(row.key for row in taken_rows if row.reason)
         return [rows[key] for key in keys if key in rows]
 
     def refused_since(self, item: Prepared) -> datetime | None:
@@ -118,6 +120,15 @@ class Claim:
         if not self._refused_since.keys() >= set(item.keys):
             return None
         return max(self._refused_since[key] for key in item.keys)
+
+    def turn(self, item: Prepared) -> int:
+        """Return a message's turn: first what was never tried, then what was put off, then refused.
+
+        So nobody whom the vendor puts off each time, with a pause for all, keeps others waiting.
+        """
+        if self.refused_since(item) is not None:
+            return 2
+        return 0 if self._put_off.isdisjoint(item.keys) else 1
 
     def latest_success(self, since: datetime | None) -> datetime | None:
         """Return when a call of this action began that was a success, if one was since then."""

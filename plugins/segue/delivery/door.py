@@ -94,8 +94,7 @@ class Door:
         if not ready:
             return
         pacer = Pacer(self.ledger.deliveries, self._claim.clock, self.until)
-        # behind the others, who may prove whose fault it was
-        in_order = sorted(ready, key=lambda item: self._claim.refused_since(item) is not None)
+        in_order = sorted(ready, key=self._claim.turn)
         try:
             with (
                 self.channel.connect() as sender,

@@ -63,12 +63,21 @@ class Refusals:
         return min((each.since for each in self._open.values()), default=None)
 
     @property
+    def first(self) -> datetime | None:
+        """When a message was refused at first that was not delivered before this pass."""
+        return min((since for _, since in self._first.values()), default=None)
+
+    @property
     def words(self) -> str:
         """What to say of the connection when nothing proves that it works."""
         *others, last = self._open.values()
         if not others:
             return str(last.failure)
         return f"{len(others) + 1} messages were refused, the last one: {last.failure}"
+
+    def standing(self, success: datetime | None) -> int:
+        """Return how many were refused since a success, of this pass and of those before it."""
+        return sum(success is None or since >= success for _, since in self._first.values())
 
     def recall(self, item: Prepared, since: datetime | None) -> None:
         """Take down that a message was refused in an earlier pass, if it was."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from segue.clock import Clock as DoorClock
+from segue.contracts.channel import Limit
 from segue.delivery.calls import Pass
 from segue.delivery.candidates import Candidate
 from segue.delivery.door import Door
@@ -64,6 +65,13 @@ class Wristwatch(Clock):
     def __call__(self):
         self.now += timedelta(seconds=1)
         return self.now
+
+
+class LateRiser(Clock):
+    """A clock that sleeps a little longer than it was told, as all do."""
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(seconds + 0.001)
 
 
 def deliver(
@@ -358,6 +366,41 @@ def test_a_pass_that_runs_out_of_time_leaves_it_open(ledger):
         State.DELIVERED: 3,
         State.FAILED: 1,
     }
+
+
+@pytest.mark.parametrize("hourly", [8, 20])
+@pytest.mark.parametrize("lasts", [0, 2])
+def test_a_rate_that_leaves_a_pass_few_calls_hides_no_broken_connection(ledger, hourly, lasts):
+    """Pass after pass of ten minutes, as a task makes them until nobody waits for a turn."""
+    candidates, clock, vendor = released(ledger, *people(12)), LateRiser(), Vendor(lasts=lasts)
+    through = one_by_one().answering(vendor).limited(Limit("shared", hourly, 3600))
+    for number in range(40):
+        until = clock.now + timedelta(minutes=10)
+        result = deliver(ledger, through, candidates, f"pass {number}", clock, until=until)
+        if result.resumes_in is None:
+            break
+        clock.sleep(result.resumes_in)
+    assert f"{ANSWER}; {ADVICE}" in str(result.connection)
+    assert len(vendor.calls) <= lasts + 2 * REFUSALS
+    assert result.standing[State.FAILED] == 0
+    vendor.lasts = None
+    mended = one_by_one().answering(vendor)
+    assert deliver(ledger, mended, candidates, "mended", clock).standing == {State.DELIVERED: 12}
+
+
+@pytest.mark.parametrize("make", [channel, one_by_one])
+def test_who_is_put_off_with_a_pause_for_all_keeps_nobody_waiting(ledger, make):
+    """Who has had too many messages, say: the vendor wants an hour, each time."""
+
+    def answer(key: str, message: Mapping[str, Any]) -> None:
+        if message["text"] == "Hello c005":
+            raise TransientFailure("crm answered 429", retry_after=3600)
+
+    candidates, clock = released(ledger, *people(40)), Clock()
+    for number in range(2):
+        result = deliver(ledger, make().answering(answer), candidates, f"pass {number}", clock)
+        clock.now += timedelta(hours=2)
+    assert result.standing == {State.DELIVERED: 39, State.RELEASED: 1}
 
 
 def test_a_workflow_that_is_stopped_leaves_it_open(ledger):
