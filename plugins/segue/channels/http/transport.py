@@ -26,7 +26,7 @@ def follow_no_redirects(session: Session) -> None:
 
     Told not to follow one, requests still reads its body for the next request, without any bound.
     """
-    session.get_redirect_target = lambda _: None  # type: ignore[method-assign]
+    session.get_redirect_target = lambda _: None  # type: ignore[assignment,method-assign]
 
 
 def read_within(response: Response, largest: int, ends: float) -> None:
