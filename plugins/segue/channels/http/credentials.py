@@ -16,6 +16,7 @@ Followed:
 from __future__ import annotations
 
 import hmac
+import html
 import json
 import re
 import time
@@ -40,6 +41,7 @@ LATEST_START = 15.0  # seconds after which a call that waits for a token is not 
 
 _FORM, _JSON = "application/x-www-form-urlencoded", "application/json"
 _CROSSED_OUT = b"***"
+_LONG_SEGMENT = 20  # characters; a shorter one of a path may be a word
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]+")
 
@@ -198,12 +200,10 @@ class Credentials:
 
     def cross_out(self, response: Response) -> None:
         """Cross out what an answer that was read repeats of the secrets."""
-        for form in self._forms():
-            if form in response.content:
-                response._content = response.content.replace(form, _CROSSED_OUT)
+        for pattern in map(_however_written, self._texts()):
+            response._content = re.sub(pattern.encode(), _CROSSED_OUT, response.content)
             for name, value in response.headers.items():
-                if form.decode() in value:
-                    response.headers[name] = value.replace(form.decode(), _CROSSED_OUT.decode())
+                response.headers[name] = re.sub(pattern, _CROSSED_OUT.decode(), value)
 
     def mask(self) -> None:
         """Have Airflow mask the secrets in logs, as they are and as they stand in URLs."""
@@ -212,10 +212,17 @@ class Credentials:
         for form in self._forms():
             mask_secret(form.decode())
 
+    def _texts(self) -> list[str]:
+        """Return the secrets, the long segments of a path among them; the longest first."""
+        token = (self._tokens.held() if self._tokens else None) or ""
+        path = self._secrets.path.get_secret_value() if self._secrets.path else ""
+        segments = [part for part in path.split("/") if len(part) >= _LONG_SEGMENT]
+        texts = {text for text in (*self._secrets.texts(), token) if len(text) >= SHORTEST_SECRET}
+        return sorted(texts.union(segments), key=len, reverse=True)
+
     def _forms(self) -> set[bytes]:
         """Return the secrets as they may be written: plain, in a URL, in JSON."""
-        token = (self._tokens.held() if self._tokens else None) or ""
-        texts = [text for text in (*self._secrets.texts(), token) if len(text) >= SHORTEST_SECRET]
+        texts = self._texts()
         ways = (str, quote_plus, lambda text: quote(text, safe=""), lambda t: json.dumps(t)[1:-1])
         return {way(text).encode() for text in texts for way in ways}
 
@@ -238,6 +245,27 @@ def credentials_of(connection: str, session: Session) -> Credentials:
     credentials = Credentials(login, tokens, secrets)
     credentials.mask()
     return credentials
+
+
+def _however_written(text: str) -> str:
+    r"""Return a pattern of a text as URLs, JSON and HTML write it: ``\/``, ``\u002B``, ``%2f``."""
+
+    def ways(character: str) -> str:
+        if character.isalnum() and character.isascii():
+            return character
+        url, in_json = quote(character, safe=""), json.dumps(character)[1:-1]
+        code = "".join(f"\\u{unit:04x}" for unit in _utf16(character))
+        forms = {character, f"\\{character}", url, in_json, code, html.escape(character)}
+        forms |= {"+"} if character == " " else set()
+        in_order = sorted(forms, key=len, reverse=True)
+        return f"(?i:{'|'.join(map(re.escape, in_order))})"
+
+    return "".join(map(ways, text))
+
+
+def _utf16(character: str) -> tuple[int, ...]:
+    units = character.encode("utf-16-be")
+    return tuple(int.from_bytes(units[at : at + 2]) for at in range(0, len(units), 2))
 
 
 def _revealed(values: Mapping[str, SecretStr]) -> dict[str, str]:

@@ -305,3 +305,29 @@ def test_channels_of_vendors_have_them_too(set_connection):
         receipt = deliver(ZendeskTicket.model_validate({"subject": "a", "comment": "b"}))
     assert parse_qs(urlsplit(target(received[0])).query) == {"gateway": [SECRET]}
     assert receipt.url == f"{url}/agent/tickets/7"
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        json.dumps(SECRET),
+        json.dumps(SECRET).replace("/", "\\/"),  # as PHP writes it
+        json.dumps(SECRET).replace("+", "\\u002B").replace("&", "\\u0026"),  # as .NET does
+        json.dumps(quote(SECRET, safe="").lower()),
+        json.dumps(SECRET.replace("&", "&amp;").replace('"', "&quot;")),
+    ],
+)
+def test_a_secret_is_crossed_out_however_an_answer_writes_it(connect, written: str):
+    with vendor(http("200 OK", f'{{"id": {written}}}')) as url:
+        connect(url, {"query": {"key": SECRET}})
+        assert deliver(action(results={"id": "id"})).external_id == "***"
+
+
+def test_a_token_that_is_a_segment_of_the_path_is_crossed_out_alone(connect):
+    """As Discord shows it, beside the webhook's id; a short segment may be a word."""
+    token = "aWebhookToken_of-68-characters"
+    answer = json.dumps({"id": "7", "messages": f"with {token}"})
+    with vendor(http("200 OK", answer)) as url:
+        connect(url, {"path": f"/messages/{token}"})
+        receipt = deliver(action(results={"id": "id", "text": "messages"}))
+    assert receipt.results == {"id": "7", "text": "with ***"}
