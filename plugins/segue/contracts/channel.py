@@ -30,6 +30,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
 
+from segue.contracts.connection_ids import connection_problems
 from segue.contracts.stray_templates import stray_templates
 from segue.contracts.templates import Template, render, union
 from segue.contracts.typed_values import LEFT_OUT, TypedValue
@@ -204,8 +205,8 @@ class Channel(Definition):
     connection: str  # the id of an Airflow connection; credentials come from nowhere else
 
     @model_validator(mode="after")
-    def _refuse_stray_templates(self) -> Self:
-        problems = list(stray_templates(self))
+    def _refuse_what_no_field_may_hold(self) -> Self:
+        problems = [*stray_templates(self), *connection_problems(self.connection)]
         if problems:
             raise ProblemsFound(problems)
         return self

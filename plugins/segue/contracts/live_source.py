@@ -24,6 +24,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from segue.contracts.channel import Finding, Limit, Tried, class_at, installed, templates_in
+from segue.contracts.connection_ids import connection_problems
 from segue.contracts.stray_templates import stray_templates
 from segue.contracts.templates import Template, union
 from segue.documents import Definition, Items, Location, Name, ProblemsFound
@@ -86,8 +87,8 @@ class LiveSource(Definition):
     connection: str  # the id of an Airflow connection; credentials come from nowhere else
 
     @model_validator(mode="after")
-    def _refuse_stray_templates(self) -> Self:
-        problems = list(stray_templates(self))
+    def _refuse_what_no_field_may_hold(self) -> Self:
+        problems = [*stray_templates(self), *connection_problems(self.connection)]
         if problems:
             raise ProblemsFound(problems)
         return self
