@@ -28,9 +28,10 @@ def sandbox(
         Path | None, typer.Option("--folder", metavar="DIR", help="Keep what is received here.")
     ] = None,
 ) -> None:
-    """Serve look-alikes of Slack, Zendesk, Freshdesk, Twilio, Teams and any HTTP API, and mail.
+    """Serve look-alikes of the vendors, of any HTTP API and of a mail server, for trying out.
 
-    Runs until Ctrl-C. Without --folder everything received is forgotten at the end.
+    It prints where each is and the login that it takes, and runs until Ctrl-C. Without --folder
+    everything received is forgotten at the end.
     """
     from segue.sandbox.server import run
 
