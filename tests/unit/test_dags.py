@@ -326,6 +326,8 @@ def installed(tmp_path, monkeypatch) -> Path:
     packages = tmp_path / "site-packages"
     skip = shutil.ignore_patterns("__pycache__")
     shutil.copytree(ROOT / "plugins/segue", packages / "segue", ignore=skip)
+    for name in [name for name in os.environ if name.startswith("SEGUE_")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("PYTHONPATH", str(packages))
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "airflow"))
     return tmp_path / "airflow"

@@ -68,7 +68,7 @@ def world(airflow: DrivenAirflow, sandbox: Sandbox) -> World:
     return made
 
 
-@pytest.mark.parametrize("name", ["by_clock", "by_hand"])
+@pytest.mark.parametrize("name", [pytest.param("by_clock", marks=pytest.mark.slow), "by_hand"])
 def test_dags_test_acts_on_the_date_that_it_is_given(world, name):
     """And not on the newest snapshot, be there a schedule or none; the same date is done once."""
     for _ in range(2 if name == "by_clock" else 1):
@@ -159,6 +159,7 @@ def test_the_dag_in_the_docs_photographs_the_present(airflow, warehouse, tmp_pat
     assert tables.rows("transactions")["amount"].tolist() == ["12.50"]
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 def test_with_history_a_day_is_written_as_it_was(airflow, warehouse, tmp_path):
     """Before and after the change of the 20th at noon."""
