@@ -18,6 +18,7 @@ from typing import Any
 from jinja2 import Undefined, nodes, pass_context
 
 MOST_STEPS = 2_000_000  # rounds of all loops, and calls of filters, macros and methods
+_CALL = 5  # steps: a call takes so many times as long as a round
 LONGEST = 10_000_000  # characters of what is rendered, and of every text on the way there
 MOST_MADE = 5 * LONGEST  # characters of all texts on the way together; an item of a list is eight
 _ITEM = 8
@@ -94,7 +95,7 @@ def with_bounds(tree: nodes.Template) -> nodes.Template:
 
 def call_within(call: Callable[..., Any], name: str, value: Any, arguments: Sequence[Any]) -> Any:
     """Make a call that a template asks for; raise TooMuch before or after one that costs it."""
-    _step(1 + (len(value) // _STEP if isinstance(value, str) else 0))
+    _step(_CALL + (len(value) // _STEP if isinstance(value, str) else 0))
     _require_modest(name, value, arguments)
     return counted(call())
 
