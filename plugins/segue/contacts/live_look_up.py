@@ -10,15 +10,17 @@ A deleted contact is not looked up: its details are the last that a snapshot has
 A refusal that may be anybody's (``UnprovenRefusal``) is asked for once more behind the others; then
 whoever was answered is asked for again, which changes nothing. Where that is a success the refusals
 are the contacts'; where it is none, or nobody was answered, they are the connection's.
+
+So it is with a contact of whom the source says nothing in three tries (500, a long pause), but that
+time may cure it: only where a task has been tried before is it the contact's.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -40,7 +42,7 @@ from segue.errors import (
     log_defect,
 )
 from segue.ledger import Ledger
-from segue.ledger.pacing import REFUSALS, TRIES, Pacer, longest_pause
+from segue.ledger.pacing import REFUSALS, TRIES, NoTurn, Pacer, longest_pause
 
 log = logging.getLogger(__name__)
 
@@ -70,12 +72,18 @@ class PartlyLookedUp(TransientFailure):
 
 
 def look_up(
-    source: LiveSource, contacts: Part, desk: Desk, witness: Part | None = None
+    source: LiveSource,
+    contacts: Part,
+    desk: Desk,
+    find_witness: Callable[[], Part | None] = lambda: None,
+    *,
+    tried_before: bool = False,
 ) -> dict[str, Answer]:
     """Return what a source has of these contacts, by id; those left out it has not.
 
-    ``contacts`` maps ids to the fields that the snapshot has; ``witness`` is somebody whom the
-    source answered before. Raises ConnectionFailure, and then nothing is known of anybody, or
+    ``contacts`` maps ids to the fields that the snapshot has; ``find_witness`` returns somebody
+    whom the source answered before. Who is not answered while others are is refused where it was
+    ``tried_before``. Raises ConnectionFailure, and then nothing is known of anybody, or
     TransientFailure: PartlyLookedUp where something was found.
     """
     if not contacts:
@@ -83,8 +91,10 @@ def look_up(
     pairs, size = list(contacts.items()), source.at_once
     parts = [dict(pairs[start : start + size]) for start in range(0, len(pairs), size)]
     with source.connect() as reader:
-        caller = _Caller(reader, desk, parts, witness)
-        parts_answered, trouble = _ask_everybody(caller, parts, source.concurrency)
+        caller = _Caller(reader, desk, parts, find_witness)
+        parts_answered, trouble = _ask_everybody(
+            caller, parts, source.concurrency, tried_before=tried_before
+        )
     answers = {
         contact: _checked(answer, source)
         for part in parts_answered
@@ -97,17 +107,18 @@ def look_up(
 
 
 def _ask_everybody(
-    caller: _Caller, parts: Sequence[Part], at_once: int
+    caller: _Caller, parts: Sequence[Part], at_once: int, *, tried_before: bool
 ) -> tuple[list[Mapping[str, Answer]], TransientFailure | None]:
     """Make a call for each part, and another for those that are refused; returns as below."""
     answers, trouble = _ask_all(caller, parts, at_once)
-    refused_parts = caller.refused_parts()
-    if trouble is None and refused_parts:
-        further, trouble = _ask_all(caller, refused_parts, at_once)
+    parts_noted = caller.noted_parts()
+    if trouble is None and parts_noted:
+        further, trouble = _ask_all(caller, parts_noted, at_once)
         answers += further
     if trouble is None:
         try:
             answers += caller.judged_refusals()
+            answers += caller.judged_silence(tried_before=tried_before)
         except TransientFailure as error:
             trouble = error
     return answers, trouble
@@ -161,21 +172,28 @@ class _Caller:
     """Calls a source from several threads, within its limits and as often as it takes."""
 
     def __init__(
-        self, reader: LiveReader, desk: Desk, parts: Sequence[Part], witness: Part | None
+        self,
+        reader: LiveReader,
+        desk: Desk,
+        parts: Sequence[Part],
+        find_witness: Callable[[], Part | None],
     ) -> None:
         self._reader = reader
         self._parts = parts
-        self._witness = witness  # whom the source has answered
+        self._witness: Part | None = None  # whom the source has answered
+        self._find_witness = find_witness
         self._refusals: list[tuple[Part, UnprovenRefusal]] = []
+        self._silence: list[tuple[Part, TransientFailure]] = []  # of one contact each
         self._in_a_row = 0
         self._end: DeliveryError | None = None
-        self._lock = Lock()
+        self._lock, self._proof = Lock(), Lock()
         self._limits = reader.limits()
+        self._longest = longest_pause(self._limits)
         rates, words = desk.ledger.deliveries, "the source asked for {:.0f} s"
         self._pacer = Pacer(rates, desk.clock, desk.until, words)
 
     def look_up(self, contacts: Part) -> Mapping[str, Answer]:
-        """Ask for a part; what is refused is noted, and answered by nothing."""
+        """Ask for a part; what is refused, or not answered, is noted, and answered by nothing."""
         if self._end is not None:
             raise self._end
         try:
@@ -183,15 +201,26 @@ class _Caller:
         except UnprovenRefusal as failure:
             self._note(contacts, failure)
             return {}
+        except NoTurn:
+            raise
+        except TransientFailure as failure:
+            self._pass_over(contacts, failure)
+            return {}
         if _is_success(answers):
             with self._lock:
                 self._in_a_row, self._witness = 0, contacts
         return answers
 
-    def refused_parts(self) -> list[Part]:
-        """Return the parts that were refused, to be asked for anew."""
-        refusals, self._refusals = self._refusals, []
-        return [part for part, _ in refusals]
+    def noted_parts(self) -> list[Part]:
+        """Return the parts that were refused or not answered, to be asked for anew.
+
+        For whom the source wants a long pause nobody asks again in this try.
+        """
+        brief = [each for each in self._silence if not self._is_long(each[1])]
+        parts = [part for part, _ in (*self._refusals, *brief)]
+        self._refusals = []
+        self._silence = [each for each in self._silence if self._is_long(each[1])]
+        return parts
 
     def judged_refusals(self) -> list[Mapping[str, Answer]]:
         """Return what the refusals are to their contacts; raise where they are the connection's."""
@@ -199,6 +228,22 @@ class _Caller:
             raise self._broken()
         return [
             dict.fromkeys(part, ContactFailure(failure.answer)) for part, failure in self._refusals
+        ]
+
+    def judged_silence(self, *, tried_before: bool) -> list[Mapping[str, Answer]]:
+        """Return that who was never answered is refused; raise where time may cure it."""
+        if not self._silence:
+            return []
+        last = self._silence[-1][1]
+        if not self._works():
+            raise _away(last)
+        if not tried_before:
+            text = f"{len(self._silence)} contacts are asked for again, others were answered: "
+            raise TransientFailure(f"{text}{last}", retry_after=last.retry_after)
+        words = "each time it was asked for; others were answered"
+        return [
+            dict.fromkeys(part, ContactFailure(f"{failure}, {words}"))
+            for part, failure in self._silence
         ]
 
     def _note(self, part: Part, failure: UnprovenRefusal) -> None:
@@ -212,16 +257,39 @@ class _Caller:
             self._end = self._broken()
             raise self._end
 
+    def _pass_over(self, part: Part, failure: TransientFailure) -> None:
+        """Keep that a contact was not answered; raise where nobody is.
+
+        A long pause is nobody else's where somebody is answered in spite of it.
+        """
+        if not self._is_long(failure):
+            self._heed(failure)
+        with self._proof:  # several threads need one proof
+            if self._end is not None:
+                raise self._end
+            if len(part) > 1 or not self._works():
+                self._heed(failure)
+                self._end = failure if len(part) > 1 else _away(failure)
+                raise self._end
+            self._silence.append((part, failure))
+
     def _works(self) -> bool:
         """Ask again for whom the source has answered; where that is nobody, for some others."""
-        step = max(1, len(self._parts) // REFUSALS)
-        some = self._parts[step // 2 :: step][:REFUSALS]
-        for part in some if self._witness is None else [self._witness]:
-            with suppress(UnprovenRefusal):
-                if _is_success(self._ask(part)):
-                    self._witness = part
-                    return True
-        return False
+        self._witness = self._witness or self._find_witness()
+        if self._witness is not None:
+            return self._is_answered(self._witness, TRIES)
+        count = len(self._parts)
+        some = {(2 * number + 1) * count // (2 * REFUSALS) for number in range(REFUSALS)}
+        return any(self._is_answered(self._parts[index], 1) for index in sorted(some))
+
+    def _is_answered(self, part: Part, tries: int) -> bool:
+        try:
+            is_answered = _is_success(self._ask(part, tries))
+        except (UnprovenRefusal, TransientFailure):
+            return False
+        if is_answered:
+            self._witness = part
+        return is_answered
 
     def _broken(self) -> DeliveryError:
         """Return that the refusals are the connection's; what was answered before is kept."""
@@ -229,17 +297,22 @@ class _Caller:
         text = f"{words if len(self._refusals) > 1 else ''}{self._refusals[-1][1]}"
         return ConnectionFailure(text) if self._witness is None else TransientFailure(text)
 
-    def _ask(self, contacts: Part) -> Mapping[str, Answer]:
-        for attempt in range(1, TRIES + 1):
+    def _ask(self, contacts: Part, tries: int = TRIES) -> Mapping[str, Answer]:
+        for attempt in range(1, tries + 1):
             self._pacer.take_turn(self._limits)
             try:
                 return self._call(contacts)
             except TransientFailure as error:
-                longest = longest_pause(self._limits)
-                self._pacer.heed(error, self._limits, backoff=2.0**attempt, longest=longest)
-                if attempt == TRIES:
+                if attempt == tries or self._is_long(error):
                     raise
+                self._heed(error, backoff=2.0**attempt)
         raise AssertionError
+
+    def _is_long(self, failure: TransientFailure) -> bool:
+        return (failure.retry_after or 0.0) > self._longest
+
+    def _heed(self, failure: TransientFailure, backoff: float = 0.0) -> None:
+        self._pacer.heed(failure, self._limits, backoff=backoff, longest=self._longest)
 
     def _call(self, contacts: Part) -> Mapping[str, Answer]:
         try:
@@ -251,6 +324,12 @@ class _Caller:
         except Exception as error:  # noqa: BLE001 - of any kind, and its text stays here
             kind = log_defect(log, error, "in the look-up")
             raise ConnectionFailure(f"a defect in the look-up: {kind}") from None
+
+
+def _away(failure: TransientFailure) -> TransientFailure:
+    """Return that nobody is answered any more."""
+    text = f"{failure}; no other contact was answered either, and all wait for the next try"
+    return TransientFailure(text, retry_after=failure.retry_after)
 
 
 def _is_success(answers: Mapping[str, Answer]) -> bool:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from segue.contacts.change import Change
 from segue.contacts.fields import contact_fields, load_details
-from segue.contacts.live_look_up import Desk, PartlyLookedUp, look_up
+from segue.contacts.live_look_up import Desk, Part, PartlyLookedUp, look_up
 from segue.contacts.overlay import lay_over
 from segue.contracts.live_source import Answer
 from segue.contracts.templates import union
@@ -18,6 +17,18 @@ from segue.segments.kinds import RemovalReason
 from segue.segments.membership.changes import Memberships
 from segue.segments.population import Population
 from segue.workflows.resolved import ResolvedWorkflow
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierTries:
+    """What the earlier tries of a look-up came to: ``answers`` by contact.
+
+    ``find_witness`` returns the change of somebody whom the source has answered elsewhere.
+    """
+
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    tried_before: bool = False
+    find_witness: Callable[[], Change | None] = lambda: None
 
 
 def details_of(
@@ -88,26 +99,38 @@ def live_details_of(
     changes: Sequence[Change],
     desk: Desk,
     memberships: Memberships | None = None,
-    answered: Mapping[str, Answer] | None = None,
+    earlier: EarlierTries | None = None,
 ) -> Population:
     """Load the same, with what the workflow's live source has of the contacts now laid over it.
 
     Without a live source they are the snapshot's. Only a task can do this: it calls an Airflow
-    connection. Who is among the ``answered`` is not asked for again. Raises ConnectionFailure, or
-    TransientFailure; PartlyLookedUp has all answers so far.
+    connection. Who was answered in ``earlier`` tries is not asked for again. Raises
+    ConnectionFailure, or TransientFailure; PartlyLookedUp has all answers so far.
     """
     population = details_of(resolved, snapshot, changes, memberships)
     if resolved.live is None:
         return population
+    earlier = earlier or EarlierTries()
     deleted_ids = {
         change.contact_id for change in changes if change.reason == RemovalReason.DELETED
     }
     fields_by_contact = contact_fields(resolved.definition, population)
-    answers = dict(answered or {})
+    answers = dict(earlier.answers)
     nobody = deleted_ids | answers.keys()
     to_ask = {contact: own for contact, own in fields_by_contact.items() if contact not in nobody}
+
+    def find_witness() -> Part | None:
+        mine = _answered_one(answers, fields_by_contact)
+        other = None if mine else earlier.find_witness()
+        if other is None:
+            return mine
+        theirs = details_of(resolved, snapshot, [other], memberships)
+        return contact_fields(resolved.definition, theirs) or None
+
     try:
-        answers |= look_up(resolved.live, to_ask, desk, _witness(answers, fields_by_contact))
+        answers |= look_up(
+            resolved.live, to_ask, desk, find_witness, tried_before=earlier.tried_before
+        )
     except PartlyLookedUp as error:
         raise PartlyLookedUp(error, {**answers, **error.found}) from None
     except TransientFailure as error:
@@ -115,9 +138,7 @@ def live_details_of(
     return lay_over(population, resolved.live, answers, deleted_ids)
 
 
-def _witness(
-    answers: Mapping[str, Answer], fields: Mapping[str, Mapping[str, Any]]
-) -> Mapping[str, Mapping[str, Any]] | None:
+def _answered_one(answers: Mapping[str, Answer], fields: Part) -> Part | None:
     """Return somebody whom the source has answered, as it is asked."""
     for contact, answer in answers.items():
         if contact in fields and isinstance(answer, Mapping):

@@ -16,7 +16,7 @@ from segue.clock import REAL_CLOCK, Clock
 from segue.contacts.change import Change
 from segue.contacts.conditions import by_details, judge
 from segue.contacts.live_look_up import Desk, PartlyLookedUp
-from segue.contacts.loading import live_details_of
+from segue.contacts.loading import EarlierTries, live_details_of
 from segue.delivery.calls import Pass
 from segue.delivery.policies import start_rules, waited_too_long
 from segue.delivery.recovery import Recovery
@@ -188,7 +188,8 @@ class _Resumption:
             return changes, load(changes, memberships=self.memberships)
         except PartlyLookedUp as error:
             part = [change for change in changes if change.contact_id in error.found]
-            return part, load(part, memberships=self.memberships, answered=error.found)
+            so_far = EarlierTries(error.found)
+            return part, load(part, memberships=self.memberships, earlier=so_far)
 
     def _deliver(self, slices: Sequence[Slice], part: str) -> None:
         each = send(

@@ -16,7 +16,7 @@ from segue.clock import REAL_CLOCK, Clock
 from segue.contacts.change import Change
 from segue.contacts.conditions import by_details, judge
 from segue.contacts.live_look_up import Desk, PartlyLookedUp
-from segue.contacts.loading import fields_read, live_details_of, with_fields_read_now
+from segue.contacts.loading import EarlierTries, fields_read, live_details_of, with_fields_read_now
 from segue.contacts.overlay import recalled
 from segue.contacts.recheck import current_consent, recheck
 from segue.contracts.channel import Audience
@@ -26,7 +26,7 @@ from segue.delivery.door import Door
 from segue.delivery.judgement import Terms
 from segue.delivery.recovery import earlier_ids
 from segue.directory.snapshots import find_snapshot
-from segue.errors import AudienceEdited
+from segue.errors import AudienceEdited, TransientFailure
 from segue.ledger import Ledger
 from segue.ledger.pacing import rest
 from segue.ledger.reasons import Reason
@@ -51,7 +51,8 @@ def load_branch(
     """Write the details of a branch's contacts to the run area; returns how many were found.
 
     Raises TransientFailure or ConnectionFailure where a live source cannot be asked; the answers
-    that it gave before are kept for the next try, but not for the person who clears the run.
+    that it gave before are kept for the next try, but not for the person who clears the run. Whom
+    alone it does not answer is refused in the next try, or at once where there is none.
     """
     area = _area(resolved, ref)
     total = 0
@@ -59,17 +60,34 @@ def load_branch(
         snapshot = find_snapshot(resolved.directory, key, now=desk.clock.now())
         load = partial(live_details_of, resolved, snapshot, desk=desk, memberships=memberships)
         so_far = f"{key} so far {clear_number}"
-        answers = recalled(resolved.live, area.found_details(ref.number, so_far))
+        details_so_far = area.found_details(ref.number, so_far)
+        earlier = EarlierTries(
+            recalled(resolved.live, details_so_far),
+            tried_before=bool(details_so_far) or not resolved.definition.retries,
+            find_witness=partial(_answered_elsewhere, resolved, area, key),
+        )
         try:
-            population = load(changes, answered=answers)
-        except PartlyLookedUp as error:
-            part = [change for change in changes if change.contact_id in error.found]
-            area.write_details(ref.number, so_far, load(part, answered=error.found))
+            population = load(changes, earlier=earlier)
+        except TransientFailure as error:
+            answers = error.found if isinstance(error, PartlyLookedUp) else {}
+            part = [change for change in changes if change.contact_id in answers]
+            details = load(part, earlier=EarlierTries(answers))
+            area.write_details(ref.number, so_far, details)
             raise
         area.write_details(ref.number, key, population, fields_read(resolved))
         area.remove_details(ref.number, so_far)
         total += len(population.contacts)
     return total
+
+
+def _answered_elsewhere(resolved: ResolvedWorkflow, area: RunArea, key: str) -> Change | None:
+    """Return a change of somebody whom the live source has answered in any branch of a run."""
+    for number in area.branches_with_details(key):
+        answers = recalled(resolved.live, area.found_details(number, key))
+        for change in area.read_slice(number):
+            if isinstance(answers.get(change.contact_id), Mapping):
+                return change
+    return None
 
 
 def check_branch(

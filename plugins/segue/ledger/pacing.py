@@ -23,6 +23,10 @@ LONGEST_PAUSE = 60.0  # seconds; a vendor that asks for more is left to the next
 _NAP = 2.0  # seconds; a pause is slept in naps, so that `segue stop` is obeyed meanwhile
 
 
+class NoTurn(TransientFailure):
+    """The next turn is too far away: nobody was asked."""
+
+
 class Pacer:
     """Says when calls may begin. Several threads may share it.
 
@@ -67,11 +71,11 @@ class Pacer:
         return count
 
     def take_turn(self, limits: Limits) -> None:
-        """Sleep until a call may begin; raise TransientFailure where that is too far away."""
+        """Sleep until a call may begin; raise NoTurn where that is too far away."""
         while True:
             seconds = self.left
             if self.too_long is not None or not self.is_in_time:
-                raise TransientFailure(self._too_far.format(seconds), retry_after=seconds)
+                raise NoTurn(self._too_far.format(seconds), retry_after=seconds)
             if seconds:
                 self._clock.sleep(seconds)
             elif self.reserve([limits]):

@@ -144,6 +144,11 @@ class RunArea:
         is_there = (self._details(number, key) / "moment.json").exists()
         return [self.read_details(number, key)] if is_there else []
 
+    def branches_with_details(self, key: str) -> list[int]:
+        """Return the numbers of the slices whose details as of snapshot ``key`` are written."""
+        paths = (self.root / "details").glob(f"*/{_file_name(key)}/moment.json")
+        return sorted(int(path.parent.parent.name) for path in paths)
+
     def remove_details(self, number: int, key: str) -> None:
         """Remove what ``write_details`` wrote, if it did."""
         folder = self._details(number, key)
@@ -175,7 +180,11 @@ class RunArea:
             ) from None
 
     def _details(self, number: int, key: str) -> UPath:
-        return self.root / "details" / f"{number:05}" / key.replace(":", "")
+        return self.root / "details" / f"{number:05}" / _file_name(key)
+
+
+def _file_name(key: str) -> str:
+    return key.replace(":", "")
 
 
 def _write_text(path: UPath, text: str) -> None:

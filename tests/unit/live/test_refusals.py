@@ -116,7 +116,9 @@ def test_a_connection_that_breaks_on_the_way_fails_nobody_and_forgets_nothing(le
 
 def test_those_left_of_an_earlier_try_are_judged_by_whom_it_answered(ledger):
     """Their own try has nobody else."""
-    answers = asked(source(Restricted, ["c000"]), ["c000"], ledger, witness={"c001": {}})
+    answers = asked(
+        source(Restricted, ["c000"]), ["c000"], ledger, find_witness=lambda: {"c001": {}}
+    )
     assert isinstance(answers["c000"], ContactFailure)
     with pytest.raises(ConnectionFailure):
         asked(source(Restricted, ["c000"]), ["c000"], ledger)

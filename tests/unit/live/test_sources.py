@@ -147,8 +147,8 @@ def test_an_answer_of_another_shape_is_the_contacts_failure(api, ledger):
     ("fault", "times", "error"),
     [
         ("unauthorized", 1, ConnectionFailure),
-        ("server_error", 3, TransientFailure),
-        ("malformed_answer", 3, TransientFailure),
+        ("server_error", 100, TransientFailure),
+        ("malformed_answer", 100, TransientFailure),
     ],
 )
 def test_what_is_not_of_the_contact_ends_the_look_up(api, ledger, fault, times, error, no_pause):

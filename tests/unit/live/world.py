@@ -45,6 +45,7 @@ start: 2026-11-01
 load: LOAD
 policies: POLICIES
 CONDITIONS
+MORE
 actions:
   - {id: mail, slack_message: {channel: c, text: x}}
 """,
@@ -67,6 +68,7 @@ class World:
         *,
         policies: str = "{}",
         conditions: str = "",
+        more: str = "",
         text: str = TEXT,
         to_contact: bool = False,
     ) -> None:
@@ -76,7 +78,7 @@ class World:
             path = root / "include" / f"{name}.yaml"
             path.parent.mkdir(parents=True, exist_ok=True)
             filled = body.replace("LOAD", written).replace("POLICIES", policies)
-            path.write_text(filled.replace("CONDITIONS", conditions))
+            path.write_text(filled.replace("CONDITIONS", conditions).replace("MORE", more))
         self.wrist = Wrist()
         self.clock = self.wrist.clock
         channel = {"text": text, "to_contact": to_contact}
@@ -98,8 +100,8 @@ class World:
         self.snapshot("2026-11-21", first + (f"{gone},Old,gold,no\n" if gone else ""))
         self.snapshot("2026-11-22", first.replace("silver", "gold"))
 
-    def detect(self) -> None:
-        """Find the changes, release them, and cut them into one slice."""
+    def detect(self, branches: int = 1) -> None:
+        """Find the changes, release them, and cut them into so many branches at most."""
         store = MembershipStore(str(self.root / "state"))
         wishes = Wishes(previous="2026-11-21", current="2026-11-22", deliver=True)
         run = Run("welcome", "run-1")
@@ -108,7 +110,8 @@ class World:
         self.ledger.runs.release([span.id], NOW)
         self.area.write_audience(self.resolved.audience)
         changes = changes_of_span(span.stretch, self.ledger.queries.changes_to_handle(span.id))
-        [self.ref] = self.area.write_slices(cut(changes, Branches(max=1)))
+        self.refs = self.area.write_slices(cut(changes, Branches(max=branches)))
+        self.ref = self.refs[0]
 
     def load(self, clear_number: int = 0) -> int:
         desk = Desk(self.ledger, self.clock)
