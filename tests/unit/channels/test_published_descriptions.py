@@ -1,0 +1,223 @@
+"""Prism stands between the channels and the sandbox, with what vendors publish of their APIs.
+
+It refuses a request, and an answer, that the description does not allow, and says why
+(https://github.com/stoplightio/prism). Neither is ours, so a mistake that a channel shares with its
+look-alike is seen. ``published.py`` says what is judged.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pytest
+from starlette.responses import Response
+
+from segue.contracts.channel import Channel, PartlyFound, channel_class
+from segue.errors import DeliveryError
+from segue.sandbox import wire
+from segue.sandbox.server import Sandbox
+from segue.sandbox.vendors import jira_api, qualtrics_api, slack_api, twilio_api
+from tests.channels import people
+from tests.channels.case import Servers
+from tests.channels.cases import CASES
+from tests.unit.channels import published
+from tests.unit.channels.support import KEY, OTHER_KEY, deliver, http, variables, vendor
+from tests.unit.channels.test_examples import examples
+
+PATIENCE = 60  # seconds for Prism to listen
+PRISM = published.FOLDER / "node_modules/.bin/prism"
+KINDS = (people.PLAIN, people.REFUSED, "html", "emoji", "json")
+CHANNELS = {  # that call a vendor
+    "twilio": ["text_message"],
+    "jira": ["jira_issue"],
+    "slack": ["slack_message"],
+    "qualtrics": ["survey_invitation", "survey_link"],
+}
+TAKEN = ("host", "content-length", "connection", "accept-encoding")  # headers of one connection
+
+
+class Judge:
+    """Hands requests to Prism, and notes what it says of them and of their answers."""
+
+    url = ""  # where it listens
+
+    def __init__(self, prism: str) -> None:
+        self._client = httpx.Client(base_url=prism, timeout=PATIENCE)
+        self.faults: list[str] = []
+        self.calls: set[str] = set()
+
+    def forward(self, request: str) -> bytes:
+        head, _, body = request.partition("\r\n\r\n")
+        first, *lines = head.split("\r\n")
+        method, path, _ = first.split(" ")
+        headers = dict(line.split(": ", 1) for line in lines)
+        kept = {name: text for name, text in headers.items() if name.lower() not in TAKEN}
+        answer = self._client.request(method, path, content=body.encode(), headers=kept)
+        self.calls.add(f"{method} {path.partition('?')[0]}")
+        if answer.headers.get("content-type", "").startswith("application/problem+json"):
+            self.faults.append(f"{first}\n{body}\n{answer.text}")
+        return http(f"{answer.status_code} {answer.reason_phrase}", answer.text)
+
+
+@pytest.fixture(scope="module")
+def prism(running_sandbox: Sandbox, tmp_path_factory) -> Iterator[str]:
+    """The address of a Prism in front of the sandbox."""
+    if not PRISM.exists():
+        why = f"{PRISM} is missing; .ci/judges installs it"
+        if os.environ.get("SEGUE_TEST_REQUIRE_SERVICES"):
+            raise FileNotFoundError(why)
+        pytest.skip(why)
+    file = tmp_path_factory.mktemp("prism") / "openapi.json"
+    file.write_text(json.dumps(published.document()))
+    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        port = probe.getsockname()[1]
+    address = ["--host", "127.0.0.1", "--port", str(port)]
+    command = [PRISM, "proxy", file, running_sandbox.url, "--errors", *address]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        _wait_for(port, process)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + PATIENCE
+    while process.poll() is None and time.monotonic() < until:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise TimeoutError("Prism does not listen")
+
+
+@pytest.fixture
+def judge(prism: str) -> Iterator[Judge]:
+    judge = Judge(prism)
+    with vendor(judge.forward) as judge.url:
+        yield judge
+
+
+def described(name: str) -> set[str]:
+    """Return the calls of a vendor that are judged, as regular expressions."""
+    [one] = [one for one in published.DESCRIPTIONS if one.vendor == name]
+    return {
+        f"{method.upper()} /{name}{one.base}" + re.sub(r"{\w+}", "[^/]+", path)
+        for path, methods in one.operations.items()
+        for method in methods.split()
+    }
+
+
+def try_everything(channel: Channel, contacts: Mapping[str, Mapping[str, Any]]) -> None:
+    """Send to each of the contacts, look one up, and one that is not there, and check."""
+    for contact in contacts.values():
+        with suppress(DeliveryError):
+            deliver(channel, **contact)
+    plain = channel.render({**variables(**contacts[people.PLAIN]), "key": KEY})
+    with channel.connect() as sender:
+        plain = sender.complete(plain) if sender.lacks(plain) else plain
+        with suppress(PartlyFound, DeliveryError):
+            sender.find({key: channel.trace(plain) for key in (KEY, OTHER_KEY)}, datetime.now(UTC))
+        with suppress(DeliveryError):
+            sender.check(channel.needs)
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_what_is_sent_and_answered_is_as_the_vendor_describes_it(
+    name: str, judge: Judge, sandbox: Sandbox, set_connection
+):
+    """By every action of a channel's case, to plain, refused and hostile contacts."""
+    for case in map(CASES.__getitem__, CHANNELS[name]):
+        connection = json.loads(case.connection_json(Servers(judge.url, "", 0)))
+        set_connection(case.connection_id, **connection)
+        contacts = {
+            kind: people.contact(case.channel, kind, case.contacts.get(kind, {})) for kind in KINDS
+        }
+        for action in case.actions.values():
+            fields = dict(action.fields)
+            try_everything(channel_class(case.channel).model_validate(fields), contacts)
+    assert not judge.faults, "\n\n".join(judge.faults)
+    assert sandbox.messages(service=name)
+    calls = " ".join(judge.calls) + " "
+    assert [one for one in described(name) if not re.search(f"{one} ", calls)] == []
+
+
+@pytest.mark.parametrize("name", ["sendgrid", "github", "google_chat"])
+def test_an_example_in_the_docs_calls_an_api_as_it_is_described(
+    name: str, judge: Judge, sandbox: Sandbox, set_connection
+):
+    """The sandbox has no look-alike of these: what it answers is not judged."""
+    [fields] = [one for one in examples("http_request") if one["connection"] == name]
+    bases = {
+        "sendgrid": "/sendgrid",
+        "github": "/github",
+        "google_chat": "/google_chat/v1/spaces%2FA",
+    }
+    set_connection(name, conn_type="http", host=f"{judge.url}{bases[name]}")
+    channel = channel_class("http_request").model_validate(dict(fields))
+    try_everything(channel, {people.PLAIN: {}})
+    assert not judge.faults, "\n\n".join(judge.faults)
+    assert {call.partition(" ")[0] for call in judge.calls} == {
+        one.partition(" ")[0] for one in described(name)
+    }
+
+
+ACCOUNT = "/twilio/2010-04-01/Accounts/AC" + "0" * 32
+WRONG = {  # bodies that no vendor takes, by the path
+    f"{ACCOUNT}/Messages.json": {"To": "+447700900123", "ValidityPeriod": "soon"},
+    "/jira/rest/api/3/issue": {"fields": [], "properties": []},
+    "/slack/api/chat.postMessage": {"channel": "#a", "unfurl_links": "no"},
+    "/qualtrics/API/v3/distributions": {"surveyId": 7},
+    "/sendgrid/v3/mail/send": {"subject": "Hello"},
+    "/github/repos/acme/crm/issues": {"body": "a title is required"},
+    "/google_chat/v1/spaces%2FA/messages": {"text": "Hello", "card": {}},
+}
+
+
+@pytest.mark.parametrize("path", WRONG)
+def test_the_judge_refuses_what_is_not_described(path: str, judge: Judge):
+    how = "data" if path.startswith("/twilio") else "json"
+    httpx.post(f"{judge.url}{path}", **{how: WRONG[path]})
+    [fault] = judge.faults
+    assert "UNPROCESSABLE_ENTITY" in fault
+
+
+ANSWERS = {  # what a look-alike may not answer, by the channel that hears it
+    "text_message": (twilio_api, {"num_segments": 7}),
+    "jira_issue": (jira_api, {"id": 10001}),
+    "slack_message": (slack_api, {"ts": 1503435956.000247}),
+    "survey_link": (qualtrics_api, {"result": {"elements": 7}}),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_the_judge_refuses_an_answer_that_is_not_described(
+    name: str, judge: Judge, sandbox: Sandbox, set_connection, monkeypatch
+):
+    vendor_api, wrong = ANSWERS[name]
+
+    def answer(content: dict[str, Any], *rest: Any) -> Response:
+        is_judged = name != "survey_link" or "elements" in content.get("result", {})
+        return wire.json_answer({**content, **wrong} if is_judged else content, *rest)
+
+    monkeypatch.setattr(vendor_api, "json_answer", answer)
+    case = CASES[name]
+    set_connection(
+        case.connection_id, **json.loads(case.connection_json(Servers(judge.url, "", 0)))
+    )
+    contact = people.contact(name, people.PLAIN, case.contacts.get(people.PLAIN, {}))
+    channel = channel_class(name).model_validate(dict(case.action.fields))
+    try_everything(channel, {people.PLAIN: contact})
+    assert any("response" in fault and "VIOLATIONS" in fault for fault in judge.faults)
