@@ -104,16 +104,12 @@ class Claim:
         self._once_more = {row.key: row for row in taken_rows if _is_in_doubt(row)}
         self._action = taken_rows[0].action if taken_rows else ""
         self._spans = frozenset(row.span for row in taken_rows)
-        self._refused_since = {
-            row.key: row.updated_at
-            for row in taken_rows
-            if row.updated_at and row.reason.startswith(f"{REFUSED}: ")
-        }
+        self._refused_since = {row.key: row.refused_at for row in taken_rows if row.refused_at}
         self._put_off = frozenset(row.key for row in taken_rows if row.reason)
         return [rows[key] for key in keys if key in rows]
 
     def refused_since(self, item: Prepared) -> datetime | None:
-        """Return by when a message was refused in an earlier pass, and by whose fault was open.
+        """Return when a message was refused in an earlier pass, where whose fault is open.
 
         None where it was not: a digest was, where all of its deliveries were.
         """
@@ -254,10 +250,11 @@ class Claim:
             [outcome] = self.uncalled([Finished(key, State.SKIPPED, reason)])
             return outcome
         earlier = self._once_more.get(key)
-        words = f"{REFUSED}: {answer}" if isinstance(answer, UnprovenRefusal) else str(answer)
+        refused = isinstance(answer, UnprovenRefusal)
+        words = f"{REFUSED}: {answer}" if refused else str(answer)
         words = f"{SENT_AGAIN}: {words}" if earlier else words
         if isinstance(answer, TransientFailure | ConnectionFailure | UnprovenRefusal):
-            return Finished(key, State.CLAIMED, words, earlier=earlier)
+            return Finished(key, State.CLAIMED, words, earlier=earlier, refused=refused)
         state = State.FAILED
         if isinstance(answer, OutcomeUnknown):
             state = State.SENDING if self.channel.can_be_asked else State.UNCERTAIN

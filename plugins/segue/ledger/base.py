@@ -210,7 +210,7 @@ def move_deliveries(
     which = (*which, STATE.in_(step.origins))
     if lock:
         lock_deliveries(connection, *which)
-    columns = {"state": step.to, "waits_for": None, **values}
+    columns = {"state": step.to, "waits_for": None, "refused_at": None, **values}
     return connection.execute(update(deliveries).where(*which).values(columns)).rowcount
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.pool import QueuePool
 from sqlalchemy.schema import CreateTable
 
 from segue.errors import LedgerError, NotSetUp, SchemaDiffers
-from segue.ledger.schema import REVISION, VERSION_TABLE, metadata
+from segue.ledger.schema import REVISION, REVISIONS, VERSION_TABLE, metadata
 
 # SQLite has one writer at a time, and a run of a million changes is one transaction
 _SECONDS_FOR_A_LOCK = 300
@@ -87,7 +87,7 @@ def upgrade(engine: Engine) -> str:
         if engine.dialect.name == "postgresql":  # one migration at a time
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(5347375545)")
         revision = _revision(connection)
-        _refuse_newer(revision)
+        _refuse_unknown(revision)
         if revision is None:
             _refuse_tables_of_others(connection)
         config.attributes["connection"] = connection
@@ -104,7 +104,7 @@ def require_current_schema(engine: Engine, *, may_upgrade: bool = True) -> None:
         revision = _revision(connection)
     if revision == REVISION:
         return
-    _refuse_newer(revision)
+    _refuse_unknown(revision)
     if may_upgrade and engine.dialect.name == "sqlite":
         upgrade(engine)
         return
@@ -116,13 +116,19 @@ def require_current_schema(engine: Engine, *, may_upgrade: bool = True) -> None:
     )
 
 
-def _refuse_newer(found: str | None) -> None:
-    if found is not None and found > REVISION:
+def _refuse_unknown(revision: str | None) -> None:
+    """Raise SchemaDiffers for a revision that no migration of this version leads from."""
+    if revision is None or revision in REVISIONS:
+        return
+    state = f"the ledger's schema is at revision {revision}"
+    if revision > REVISION:
         raise SchemaDiffers(
-            f"the ledger's schema is at revision {found}, this version needs {REVISION}; "
-            "install the newer version of Segue (or begin a new ledger, if a version before the "
-            "first one made this)"
+            f"{state}, this version needs {REVISION}; install the newer version of Segue"
         )
+    raise SchemaDiffers(
+        f"{state}, which no release of Segue has made; allowed: {', '.join(REVISIONS)}. Restore a "
+        "backup of the ledger, or begin a new one, which remembers nothing that was sent"
+    )
 
 
 def _refuse_tables_of_others(connection: Connection) -> None:

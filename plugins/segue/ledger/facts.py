@@ -164,7 +164,8 @@ class DeliveryRow:
     call began, ``trace`` where its message can be looked for; ``resent`` says that it was called
     once more in doubt. ``message_key`` is that of the digest that the last call sent, if any.
     ``barred``: it is not called again, because its snapshot was quarantined, or its contact was
-    added after the enrolment.
+    added after the enrolment. ``refused_at`` is when it was refused last, while whose fault that
+    was is open.
     """
 
     key: str
@@ -184,7 +185,7 @@ class DeliveryRow:
     message_key: str | None = None
     held_until: datetime | None = None
     barred: bool = False
-    updated_at: datetime | None = None
+    refused_at: datetime | None = None
 
     @property
     def called_as(self) -> str:
@@ -286,6 +287,7 @@ class Finished:
     answer was lost and the channel is to be asked once the call is surely over. ``held_until`` is
     when segue_release takes it up, of an ``UNCERTAIN`` one to send it once more. ``earlier`` is the
     delivery as it stood before a further call that was in vain: its call in doubt is the last one.
+    ``refused``: whose fault that was is open.
     """
 
     key: str
@@ -298,6 +300,7 @@ class Finished:
     held_until: datetime | None = None
     earlier: DeliveryRow | None = None
     waits_for: str | None = None
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,8 @@ from sqlalchemy import (
     text,
 )
 
-REVISION = "0001"  # the newest of migrations/versions; a test holds the two together
+REVISIONS = ("0001", "0008")  # of migrations/versions, in order; a test holds the two together
+REVISION = REVISIONS[-1]
 VERSION_TABLE = (
     "segue_alembic_version"  # where the revision stands; the ledger may share a database
 )
@@ -157,6 +158,7 @@ deliveries = Table(
     Column("results", Text),  # JSON object: what templates see as results.<action>
     Column("digest", String(64)),  # SHA-256 of the rendered message
     Column("attempts", Integer, nullable=False, default=0),
+    Column("refused_at", UtcDateTime),  # by whose fault is open, and not tried since; else NULL
     Column("resent", Integer, nullable=False, server_default="0"),  # 1: called again in doubt
     Column("message_key", String(64)),  # of the digest that the last call sent; else NULL
     Column("owner", String(250)),

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
+from sqlalchemy import update
 
 from segue.clock import Clock as DoorClock
 from segue.contracts.channel import Limit
@@ -17,6 +18,7 @@ from segue.delivery.judgement import Terms
 from segue.errors import ContactFailure, Deferral, OutcomeUnknown, TransientFailure, UnprovenRefusal
 from segue.ledger import Ledger
 from segue.ledger.pacing import REFUSALS
+from segue.ledger.schema import deliveries
 from segue.ledger.states import State
 from segue.testing import RecordingChannel
 from segue.workflows.definition import Policies
@@ -203,6 +205,22 @@ def test_what_is_refused_once_is_tried_again_behind_the_others(ledger):
     result = deliver(ledger, one_by_one().answering(relents), candidates)
     assert result.standing == {State.DELIVERED: 10}
     assert vendor.calls.count("c009") == 2
+
+
+@ON_SQLITE
+def test_who_was_refused_before_comes_last_whatever_the_reason_says(ledger):
+    """That is a text for people: no code reads it. Who was not refused since has no such time."""
+    candidates, clock = released(ledger, *people(3)), Clock()
+    deliver(ledger, one_by_one().answering(Vendor(["c000"])), candidates[:1], clock=clock)
+    [row] = ledger.deliveries.rows([candidates[0].key]).values()
+    assert row.refused_at is not None
+    with ledger.engine.begin() as connection:
+        connection.execute(update(deliveries).values(reason="in other words"))
+    vendor = Vendor()
+    deliver(ledger, one_by_one().answering(vendor), candidates, "next", clock=clock)
+    assert vendor.calls == ["c001", "c002", "c000"]
+    rows = ledger.deliveries.rows([each.key for each in candidates]).values()
+    assert [row.refused_at for row in rows] == [None] * 3
 
 
 def test_refusals_that_surely_are_the_contacts_are_no_row(ledger):

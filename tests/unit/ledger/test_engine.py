@@ -24,7 +24,7 @@ from segue.errors import LedgerError
 from segue.ledger import Ledger
 from segue.ledger.engine import open_engine, require_current_schema, shown, upgrade
 from segue.ledger.facts import SpanTaken
-from segue.ledger.schema import REVISION, VERSION_TABLE, metadata
+from segue.ledger.schema import REVISION, REVISIONS, VERSION_TABLE, metadata
 from segue.ledger.states import State
 from tests.unit.builders import NOW, added, detected, record, run, stretch
 
@@ -39,7 +39,9 @@ def test_the_revision_in_the_code_is_the_newest_migration():
     """Otherwise every task would call the schema outdated."""
     config = Config()
     config.set_main_option("script_location", "plugins/segue/ledger/migrations")
-    assert ScriptDirectory.from_config(config).get_current_head() == REVISION
+    scripts = ScriptDirectory.from_config(config)
+    assert scripts.get_current_head() == REVISION
+    assert tuple(each.revision for each in scripts.walk_revisions())[::-1] == REVISIONS
 
 
 def test_the_migrations_make_the_tables_that_the_code_uses(ledger):
@@ -87,6 +89,16 @@ def test_a_newer_schema_is_not_upgraded_either(ledger):
         upgrade(ledger.engine)
 
 
+@pytest.mark.parametrize("revision", ["0000", "0002", "0007", ""])
+@pytest.mark.parametrize("use", [require_current_schema, upgrade])
+def test_a_revision_that_no_release_has_made_is_a_sentence(ledger, revision, use):
+    """As of a ledger from before the first release, or of a row that somebody mended by hand."""
+    with ledger.engine.begin() as connection:
+        connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = '{revision}'"))
+    with pytest.raises(LedgerError, match=f"at revision {revision}, which no release of Segue"):
+        use(ledger.engine)
+
+
 def migrate(ledger: Ledger, revision: str) -> None:
     """Empty the database, and bring it to a revision."""
     metadata.drop_all(ledger.engine)
@@ -118,7 +130,10 @@ VALUES ('k1', 'test', 'welcome', 'mail', 'ann', 'added', '2026-11-22', 1, 'email
 '2026-11-22 06:01:00', '2026-11-22 06:01:01', '2026-11-22 06:01:01'),
 ('k2', 'test', 'welcome', 'call', 'bob', 'added', '2026-11-22', 1, '',
 '2026-11-22 00:00:00', 'skipped', 'after: mail failed', NULL, NULL, 0, 'mail',
-'2026-11-22 06:00:00', NULL, NULL, '2026-11-22 06:01:02');
+'2026-11-22 06:00:00', NULL, NULL, '2026-11-22 06:01:02'),
+('k3', 'test', 'welcome', 'mail', 'bob', 'added', '2026-11-22', 1, 'email',
+'2026-11-22 00:00:00', 'released', 'refused (whose fault is open): crm answered 403',
+NULL, NULL, 1, NULL, '2026-11-22 06:00:00', '2026-11-22 06:01:00', NULL, '2026-11-22 06:01:03');
 """
 
 
@@ -132,9 +147,11 @@ def test_a_ledger_of_the_first_schema_is_upgraded_with_its_deliveries(ledger):
     require_current_schema(ledger.engine)
     with ledger.engine.connect() as connection:
         assert _differences(connection) == []
-    rows = ledger.deliveries.rows(["k1", "k2"])
+    rows = ledger.deliveries.rows(["k1", "k2", "k3"])
     assert (rows["k1"].state, rows["k1"].results) == (State.DELIVERED, {"id": "T-1"})
     assert (rows["k2"].state, rows["k2"].reason) == (State.SKIPPED, "after: mail failed")
+    refused_at = datetime(2026, 11, 22, 6, 1, 3, tzinfo=UTC)
+    assert [row.refused_at for row in rows.values()] == [None, None, refused_at]
     [span] = ledger.runs.all_spans("welcome")
     assert span.stretch.keys == ("2026-11-21", "2026-11-22")
     deliver_before = text("UPDATE deliveries SET contact_id = 'bob' WHERE key = 'k1'")

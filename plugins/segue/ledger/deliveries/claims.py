@@ -29,7 +29,7 @@ from segue.ledger.base import (
     move_deliveries,
     unindexed,
 )
-from segue.ledger.deliveries.outcomes import REFUSED, write_outcomes
+from segue.ledger.deliveries.outcomes import write_outcomes
 from segue.ledger.facts import NOT_HELD, DeliveryRow, Finished, Started, StartRules
 from segue.ledger.reasons import FINAL_SKIPS, Reason
 from segue.ledger.schema import deliveries
@@ -297,11 +297,12 @@ _IN_DOUBT = STATE == State.UNCERTAIN
 _LEFT_IN_DOUBT = and_(STATE == State.CLAIMED, deliveries.c.resent == 1)  # by a dead worker
 # what a person has given up, or settled, is not called before segue_release has come to it
 _UNASKED = deliveries.c.request.is_(None)
-_REFUSED_BEFORE = deliveries.c.reason.startswith(f"{REFUSED}: ", autoescape=True)
+_REFUSED_BEFORE = deliveries.c.refused_at.is_not(None)
 _CLAIMED = {
     "reason": case(
         (or_(_IN_DOUBT, _LEFT_IN_DOUBT, _REFUSED_BEFORE), deliveries.c.reason), else_=""
     ),
+    "refused_at": deliveries.c.refused_at,
     # whoever cleared what failed has taken the doubt upon himself
     "resent": case((_IN_DOUBT, 1), (STATE == State.FAILED, 0), else_=deliveries.c.resent),
 }
@@ -424,5 +425,5 @@ def delivery_row(row: Row[Any]) -> DeliveryRow:
         row.message_key,
         row.held_until,
         bool(row.barred),
-        row.updated_at,
+        row.refused_at,
     )

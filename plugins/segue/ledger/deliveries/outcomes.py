@@ -71,6 +71,7 @@ _OUTCOME = (
             else_=bindparam("new_reason", type_=String()),
         ),
         barred=case((_BARRED_NOW, None), else_=deliveries.c.barred),
+        refused_at=case((_ENDED_NOW, None), else_=bindparam("new_refused_at", type_=UtcDateTime())),
         waits_for=case((_ENDED_NOW, None), else_=bindparam("new_waits_for", type_=String())),
         owner=case(
             (or_(bindparam("let_go") == 1, _ENDED_NOW), None),
@@ -139,6 +140,7 @@ def _values(
         "of_owner": owner,
         "new_state": item.state,
         "new_reason": item.reason,
+        "new_refused_at": now if item.refused else None,
         "new_waits_for": item.waits_for,
         "stays_barred": int(item.state in MAY_HAVE_ARRIVED),
         "is_claimed": int(item.state is State.CLAIMED),
