@@ -46,6 +46,7 @@ REQUESTER_FIELDS = (
 )
 CALLS_PER_MINUTE = 400
 SUBJECT_LENGTH, TAG_LENGTH, PAGE_SIZE, LAST_PAGE = 255, 32, 100, 300
+SINCE = dict.fromkeys(("created_at", "updated_at"), "2026-01-01T00:00:00Z")  # the agent's
 ORDERS = ("created_at", "due_by", "updated_at", "status")
 FILTERS = ("spam", "deleted")
 LIST_WINDOW = timedelta(days=30)
@@ -422,10 +423,12 @@ def _agent() -> Document:
         "name": "Sandbox agent",
         "phone": None,
         "time_zone": "UTC",
+        **SINCE,
     }
     return {
         "id": AGENT_ID,
         "available": True,
+        **SINCE,
         "occasional": False,
         "ticket_scope": 1,
         "type": "support_agent",

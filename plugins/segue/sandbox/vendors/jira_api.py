@@ -1,7 +1,8 @@
 """A look-alike of the issue part of Jira Cloud's REST API v3.
 
 Follows these pages of https://developer.atlassian.com/cloud/jira/platform/:
-    rest/v3/api-group-issues/ (create issue: 201 with id, key and self; 400 with an ErrorCollection)
+    rest/v3/api-group-issues/ (create issue: 201 with id, key and self; 400 with an ErrorCollection;
+    get issue), rest/v3/api-group-issue-fields/
     rest/v3/api-group-issue-properties/ (get issue property)
     rest/v3/api-group-issue-search/ (GET search/jql: jql, fields, properties, maxResults,
     nextPageToken; only bounded queries; isLast)
@@ -16,8 +17,8 @@ below, and two fields of their own: customfield_10010 is a text, customfield_100
 label has no space, a summary 255 characters. Creating has no idempotency.
 
 Left out: limits that bite (ask for a fault), the delay with which a new issue is found, JQL beyond
-``project = "KEY"`` and ``created >= "-Nm"``, fields of a found issue other than ``created``,
-permissions other than those below, updating, screens and security levels.
+``project = "KEY"`` and ``created >= "-Nm"``, what a found issue shows of a field beside what was
+written, permissions other than those below, updating, screens and security levels.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ EMAIL_ADDRESS = "agent@example.com"
 API_TOKEN = "sandbox"
 ACCOUNT_ID = "5b10ac8d82e05b22cc7d4ef5"
 
+VERSION = (1001, 0, 0)  # Jira Cloud's, always
 PROJECTS = ("OPS", "SEG")
 ISSUE_TYPES = ("Bug", "Story", "Task")
 PRIORITIES = ("Highest", "High", "Medium", "Low", "Lowest")
@@ -93,7 +95,16 @@ def _paths(resource: str) -> tuple[str, str]:
 
 @api.get(*_paths("serverInfo"))
 def _server_info(call: Call) -> Response:
-    return json_answer({"baseUrl": call.base_url, "deploymentType": "Cloud"})
+    return json_answer(
+        {
+            "baseUrl": call.base_url,
+            "version": ".".join(map(str, VERSION)) + "-SNAPSHOT",
+            "versionNumbers": VERSION,
+            "deploymentType": "Cloud",
+            "buildNumber": 100_000,
+            "serverTitle": "Sandbox",
+        }
+    )
 
 
 @api.get(*_paths("myself"))
@@ -246,6 +257,23 @@ def _property(call: Call) -> Response:
     return _error(404, "The property was not found.")
 
 
+@api.get(*_paths("issue/{issue}"))
+def _show(call: Call) -> Response:
+    for record in call.store.values(ISSUES):
+        if call.path_values["issue"] in (record["id"], record["key"]):
+            return json_answer(_shown(record, call.base_url))
+    return _error(404, "Issue does not exist or you do not have permission to see it.")
+
+
+@api.get(*_paths("field"))
+def _fields(call: Call) -> Response:
+    fields = [
+        {"id": name, "key": name, "name": name, "custom": name.startswith("customfield_")}
+        for name in sorted(_CHECKS)
+    ]
+    return json_answer(fields)
+
+
 @api.get(*_paths("search/jql"))
 def _search(call: Call) -> Response:
     matches = _matches(call)
@@ -285,7 +313,7 @@ def _shown(issue: Document, base_url: str) -> Document:
         "id": issue["id"],
         "key": issue["key"],
         "self": f"{base_url}/rest/api/3/issue/{issue['id']}",
-        "fields": {"created": issue["created"]},
+        "fields": {**issue["fields"], "created": issue["created"].replace("Z", "+0000")},
     }
 
 

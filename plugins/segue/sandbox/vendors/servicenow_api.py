@@ -2,8 +2,8 @@
 
 Follows:
     https://www.servicenow.com/docs/r/api-reference/rest-apis/c_TableAPI.html (POST and GET of
-    /api/now/table/{tableName}: result, sysparm_query, sysparm_fields, sysparm_limit,
-    sysparm_offset, X-Total-Count; 201 with Location)
+    /api/now/table/{tableName}, GET of /{sys_id} below it: result, sysparm_query, sysparm_fields,
+    sysparm_limit, sysparm_offset, sysparm_display_value, X-Total-Count; 201 with Location)
     https://www.servicenow.com/docs/r/api-reference/rest-api-explorer/inbound-REST-API-rate-limiting.html
     (429, Retry-After, X-RateLimit-Limit, X-RateLimit-Reset, X-RateLimit-Rule)
 
@@ -15,18 +15,21 @@ as one of an instance would, and its user may not create cases: both 403. A rule
 hides a record whose short_description begins with ``hidden-``: it is neither shown nor counted. An
 incident that Segue made some time ago is always there, as in an instance that is in use.
 
-Left out: display values, references to other tables (any sys_id is taken), choices, and limits
-that bite (ask for a fault).
+Times are ``2026-11-30 18:38:22`` in UTC. A display value is the value itself. Left out: references
+to other tables (any sys_id is taken, and shown as one), choices, and limits that bite (ask for a
+fault).
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
+from datetime import UTC
 from typing import Any
 
 from starlette.responses import Response
 
-from segue.sandbox.store import Document, iso
+from segue.sandbox.store import Document
 from segue.sandbox.vendor_api import Call, Refused, VendorApi
 from segue.sandbox.wire import basic_credentials, bearer_token, json_answer, json_object
 
@@ -48,6 +51,7 @@ TABLES = {
 }
 READ_ONLY = ("sn_customerservice_case",)  # to the sandbox's user
 LIMIT = 10_000
+ORDER = re.compile("ORDERBY(?P<descending>DESC)?(?P<field>.+)")
 HIDDEN = "hidden-"
 EARLIER: Document = {
     **dict.fromkeys(sorted(_TASK), ""),
@@ -56,7 +60,7 @@ EARLIER: Document = {
     "correlation_display": "segue",
     "sys_id": "0" * 32,
     "sys_class_name": "incident",
-    "sys_created_on": "2026-01-01T00:00:00Z",
+    "sys_created_on": "2026-01-01 00:00:00",
     "number": "INC0000000",
 }
 
@@ -125,7 +129,7 @@ def _create(call: Call) -> Response:
         **fields,
         "sys_id": sys_id,
         "sys_class_name": table,
-        "sys_created_on": iso(call.store.clock()),
+        "sys_created_on": f"{call.store.clock().astimezone(UTC):%Y-%m-%d %H:%M:%S}",
     }
     if prefix:
         record["number"] = f"{prefix}{number:07}"
@@ -138,7 +142,7 @@ def _create(call: Call) -> Response:
         fields={"record": record},
     )
     location = f"{call.base_url}/api/now/table/{table}/{sys_id}"
-    return json_answer({"result": record}, 201, {"Location": location})
+    return json_answer({"result": _shown(record, call)}, 201, {"Location": location})
 
 
 def _text(value: Any) -> str:
@@ -153,9 +157,17 @@ def _list(call: Call) -> Response:
     records = _matches(call)
     begin = _number(call.query.get("sysparm_offset"), 0)
     limit = min(_number(call.query.get("sysparm_limit"), LIMIT), LIMIT)
-    names = call.names("sysparm_fields")
-    result = [_shown(one, names) for one in records[begin : begin + limit]]
+    result = [_shown(one, call) for one in records[begin : begin + limit]]
     return json_answer({"result": result}, headers={"X-Total-Count": str(len(records))})
+
+
+@api.get("/api/now/table/{table}/{sys_id}")
+def _show(call: Call) -> Response:
+    records = [one for one in _matches(call) if one["sys_id"] == call.path_values["sys_id"]]
+    if not records:
+        detail = "Record doesn't exist or ACL restricts the record retrieval"
+        raise Refused(_error(404, "No Record found", detail))
+    return json_answer({"result": _shown(records[0], call)})
 
 
 def _matches(call: Call) -> list[Document]:
@@ -171,12 +183,22 @@ def _matches(call: Call) -> list[Document]:
         name, is_condition, value = condition.partition("=")
         if is_condition and name in names:
             records = [one for one in records if one[name] == value]
+        elif order := ORDER.fullmatch(condition):
+            _sort(records, order["field"], reverse=bool(order["descending"]))
     return records
 
 
-def _shown(record: Document, names: list[str]) -> Document:
+def _sort(records: list[Document], field: str, *, reverse: bool) -> None:
+    records.sort(key=lambda one: str(one.get(field, "")), reverse=reverse)
+
+
+def _shown(record: Document, call: Call) -> Document:
     """Return a record with the fields that are asked for, or with all of them."""
-    return {name: record[name] for name in names if name in record} if names else record
+    names = call.names("sysparm_fields") or list(record)
+    shown = {name: record[name] for name in names if name in record}
+    if call.query.get("sysparm_display_value") != "all":
+        return shown
+    return {name: {"display_value": value, "value": value} for name, value in shown.items()}
 
 
 def _number(text: str | None, default: int) -> int:

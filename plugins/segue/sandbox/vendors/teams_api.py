@@ -6,6 +6,8 @@ Follows these public pages:
     where the workflow has no response action)
     https://learn.microsoft.com/azure/logic-apps/logic-apps-http-endpoint (sp, sv and sig in the
     URL; errors as ``{"error": {"code", "message"}}``)
+    https://github.com/caronc/apprise/issues/1405 (paths since 2025, as people show them: below
+    ``environment.api.powerplatform.com``; those of ``logic.azure.com`` stopped)
     https://learn.microsoft.com/microsoftteams/platform/task-modules-and-cards/cards/cards-format
 
 The one workflow behind it posts every card that it is given. It answers before it has looked at
@@ -32,8 +34,9 @@ SERVICE = "teams"
 CHANNEL = "Teams channel"  # as people name the place where cards go
 WORKFLOW = "5e90e5e90e5e90e5e90e5e90e5e90e00"
 SIGNATURE = "sandbox-signature"
-TRIGGER = f"/workflows/{WORKFLOW}/triggers/manual/paths/invoke"
-WEBHOOK = f"{TRIGGER}?api-version=2016-06-01&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig={SIGNATURE}"
+PATH = "/powerautomate/automations/direct/workflows/{workflow}/triggers/manual/paths/invoke"
+QUERY = f"api-version=1&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig={SIGNATURE}"
+WEBHOOK = f"{PATH.format(workflow=WORKFLOW)}?{QUERY}"
 
 CONTENT_TYPE = "application/vnd.microsoft.card.adaptive"
 LARGEST = 28 * 1024  # bytes of a message
@@ -72,7 +75,7 @@ api = VendorApi(
 )
 
 
-@api.post("/workflows/{workflow}/triggers/manual/paths/invoke")
+@api.post(PATH)
 def _run(call: Call) -> Response:
     document = json_object(call.body)
     if call.content_type != "application/json" or document is None:

@@ -55,6 +55,13 @@ MOST_TAGS, LONGEST_TAG_NAME, LONGEST_TAG = 10, 128, 256
 DATE_FILTERS = ("DateSent", "DateSent<", "DateSent>")
 MESSAGES = "twilio.messages"
 
+# https://www.twilio.com/docs/glossary/what-is-gsm-7-character-encoding
+GSM_7 = frozenset(
+    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
+    "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
+)
+GSM_7_TWICE = frozenset("\f^{}\\[~]|€")  # characters that take two septets
+
 _NUMBER = re.compile(r"\+[1-9][0-9]{6,14}")
 _SHORT_CODE = re.compile(r"[0-9]{3,8}")
 _NAME = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9 &_+-]{1,11}")
@@ -207,9 +214,11 @@ def _is_tag(text: object, most: int) -> bool:
 
 
 def _segments(body: str) -> int:
-    """Return how many parts a body is sent in; what is not ASCII is taken for outside of GSM-7."""
-    size = len(body) if body.isascii() else len(body.encode("utf-16-le", "surrogatepass")) // 2
-    alone, in_parts = (160, 153) if body.isascii() else (70, 67)
+    """Return how many parts a body is sent in: by septets of GSM-7, or by halves of UTF-16."""
+    if set(body) <= GSM_7 | GSM_7_TWICE:
+        size, alone, in_parts = sum(1 + (one in GSM_7_TWICE) for one in body), 160, 153
+    else:
+        size, alone, in_parts = len(body.encode("utf-16-le", "surrogatepass")) // 2, 70, 67
     return 1 if size <= alone else ceil(size / in_parts)
 
 

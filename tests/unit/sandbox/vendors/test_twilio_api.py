@@ -140,10 +140,18 @@ def test_a_messaging_service_chooses_the_sender(web: httpx.Client) -> None:
 
 @pytest.mark.parametrize(
     ("body", "segments"),
-    [("x" * 160, "1"), ("x" * 161, "2"), ("é" * 70, "1"), ("é" * 71, "2"), ("👍" * 36, "2")],
+    [
+        *((one * 160, "1") for one in "xé"),
+        *((one * 161, "2") for one in "xé"),
+        *((one * 80, "1") for one in "€{"),
+        *((one * 81, "2") for one in "€{"),
+        *((one * 70, "1") for one in "ç`"),
+        *((one * 71, "2") for one in "ç`"),
+        ("👍" * 36, "2"),
+    ],
 )
 def test_long_bodies_have_segments(web: httpx.Client, body: str, segments: str) -> None:
-    """Fewer characters fit as soon as one is outside of the usual alphabet."""
+    """Fewer characters fit as soon as one is outside of GSM-7; some in it count for two."""
     assert create(web, Body=body).json()["num_segments"] == segments
 
 
