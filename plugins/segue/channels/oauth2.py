@@ -22,7 +22,8 @@ import logging
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
@@ -62,6 +63,7 @@ LARGEST_ANSWER = 100_000  # bytes
 LEEWAY = 60.0  # seconds before its end at which a token is not used any more
 ASSERTION_LIFE = 180  # seconds; Salesforce takes no longer one
 
+_REMEMBERED = 16  # tokens; one lives for minutes at least, and a process for hours
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]+")
 _PEM = re.compile(r"-----BEGIN ([A-Z ]+)-----(.+?)-----END \1-----", re.DOTALL)
 _ROTATES = (
@@ -134,6 +136,7 @@ class AccessTokens:
         self._refresh_token = settings.refresh_token
         self._lock = Lock()
         self._token: Token | None = None
+        self._given: deque[str] = deque(maxlen=_REMEMBERED)
         self._failure: DeliveryError | None = None
         self._failed_at = -math.inf
         self.caveat: str | None = None  # what is wrong although tokens are given
@@ -163,10 +166,9 @@ class AccessTokens:
             self._token = self._fetch(began)
             return True
 
-    def held(self) -> str | None:
-        """Return the token that is kept, whatever its age."""
-        token = self._token
-        return token.text if token else None
+    def given(self) -> Collection[str]:
+        """Return the tokens that were given last, this one and those before: some are valid yet."""
+        return tuple(self._given)
 
     def _fetch(self, began: float) -> Token:
         """Ask for a token, unless another thread was refused while this one waited for it."""
@@ -289,6 +291,7 @@ class AccessTokens:
         if not isinstance(text, str) or not _HEADER_VALUE.fullmatch(text):
             raise self._silence(Silence.OTHER_JSON, 200)
         mask_secret(text)
+        self._given.append(text)
         life = float(answer.get("expires_in") or math.inf)  # a number, or what _ODD_JSON is about
         return Token(text, given_at, given_at + life - min(LEEWAY, life / 4))
 

@@ -605,12 +605,31 @@ def test_what_an_answer_repeats_of_a_token_is_crossed_out(set_connection):
     assert "abc123def" not in str(raised.value)
 
 
+def test_what_an_answer_repeats_of_an_earlier_token_is_crossed_out_as_well(set_connection):
+    """After a 401 there is another; the one before may be valid yet, elsewhere."""
+    tokens = iter(["first-token-1", "second-token-2"])
+
+    def answer(request: str) -> bytes:
+        if "/token" in request.partition("\r\n")[0]:
+            return http("200 OK", json.dumps({"access_token": next(tokens), "token_type": "x"}))
+        return http("401 Unauthorized", '{"code": "first-token-1"}')
+
+    with vendor(answer) as url:
+        extra = {"oauth2": {"endpoint": f"{url}/token"}}
+        set_connection("crm", conn_type="http", host=url, extra=extra, **LOGIN)
+        with NOTE.connect() as sender, pytest.raises(SegueError, match="401") as raised:
+            sender._calls._credentials.authorize(time.monotonic())
+            sender.send(_message(1), key="1" * 64)
+    assert next(tokens, None) is None
+    assert "first-token-1" not in str(raised.value)
+
+
 def test_airflow_masks_what_is_secret_in_an_extra_and_a_token(site, connect):
     from airflow.sdk.log import redact
 
     connect(site)
     deliver(NOTE)
-    token = oauth2.tokens_of("crm").held()
+    [token] = oauth2.tokens_of("crm").given()
     assert token
     assert token not in str(redact(f"the header was Bearer {token}"))
     extra = {

@@ -28,6 +28,7 @@ from segue.channels.http.answers import (
     usual_codes,
 )
 from segue.channels.http.credentials import SECRETS, Credentials, credentials_of
+from segue.channels.http.pages import leads_on
 from segue.channels.http.transport import (
     TooLarge,
     follow_no_redirects,
@@ -144,8 +145,8 @@ class HttpCalls:
     ) -> Answer:
         """GET once, or POST a question that is a ``body``, and return what ``read`` finds.
 
-        ``read`` is given the JSON, and whether a Link header leads to a further page; it may raise
-        what comes of an unexpected shape. ``cannot_tell`` are statuses that say nothing, where
+        ``read`` is given the JSON, and whether headers say of more than it lists; it may raise what
+        comes of an unexpected shape. ``cannot_tell`` are statuses that say nothing, where
         they would otherwise leave it open whose the answer is; they raise CannotTell.
         """
         method = "GET" if body is None else "POST"
@@ -157,8 +158,9 @@ class HttpCalls:
             )
         if response.status_code != 200:
             raise self._failure(Call.QUESTION, response)
-        has_next_page = "next" in response.links
-        return self._read(Call.QUESTION, response, lambda answer: read(answer, has_next_page))
+        return self._read(
+            Call.QUESTION, response, lambda answer: read(answer, leads_on(response, answer))
+        )
 
     def fetch(
         self,

@@ -214,10 +214,10 @@ class Credentials:
 
     def _texts(self) -> list[str]:
         """Return the secrets, the long segments of a path among them; the longest first."""
-        token = (self._tokens.held() if self._tokens else None) or ""
+        tokens = self._tokens.given() if self._tokens else ()
         path = self._secrets.path.get_secret_value() if self._secrets.path else ""
         segments = [part for part in path.split("/") if len(part) >= _LONG_SEGMENT]
-        texts = {text for text in (*self._secrets.texts(), token) if len(text) >= SHORTEST_SECRET}
+        texts = {text for text in (*self._secrets.texts(), *tokens) if len(text) >= SHORTEST_SECRET}
         return sorted(texts.union(segments), key=len, reverse=True)
 
     def _forms(self) -> set[bytes]:

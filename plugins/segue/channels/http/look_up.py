@@ -45,6 +45,9 @@ _MORE = re.compile(
 _PARTIAL = re.compile(r"(is)?(truncated|incomplete|partial)(results?)?|timedout|errors?|warnings?")
 _WHOLE = re.compile(r"(is)?(last|done|complete|finished|ok|success)(page)?")
 _COUNT = re.compile(r"total(count|size|items?|results?|records?|hits|elements)?|count|numfound")
+# where a list begins, or how many pages it has: nothing is left out at 0 and 1
+_PLACE = re.compile(r"(total|current|last)?pages?(number|count|num|no|total)?|start(at|index|from)")
+_LEFT_OUT = re.compile(r"offset|skip(ped)?")  # of the things before a page
 _NOTHING: tuple[object, ...] = (None, False, "", 0, [], {})
 
 
@@ -164,7 +167,15 @@ def _says_more(name: str, value: Any) -> bool:
     letters = re.sub(r"[^a-z]", "", name.lower())
     if _WHOLE.fullmatch(letters):
         return value is False
-    if _COUNT.fullmatch(letters):
-        return isinstance(value, int) and value > 0
+    if _COUNT.fullmatch(letters) or _LEFT_OUT.fullmatch(letters):
+        return _number(value) > 0
+    if _PLACE.fullmatch(letters):
+        return _number(value) > 1
     is_mark = _MORE.fullmatch(letters) or _PARTIAL.fullmatch(letters)
     return bool(is_mark) and value not in _NOTHING
+
+
+def _number(value: Any) -> int:
+    """Return a number, also where it is written as a text; 0 of anything else."""
+    is_number = isinstance(value, int) or (isinstance(value, str) and value.isdecimal())
+    return int(value) if is_number else 0

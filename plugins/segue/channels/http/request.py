@@ -26,8 +26,6 @@ from pydantic import Field, model_validator
 
 from segue.channels.addressing import TeamChannel, is_template
 from segue.channels.http.answers import (
-    CallRefused,
-    CallUnproven,
     codes_in,
     unless_sent,
     usual_codes,
@@ -66,6 +64,7 @@ if TYPE_CHECKING:
     from requests import Response
 
 _IDEMPOTENCY = "idempoten"  # in codes and texts: idempotency_key_in_use, Idempotent request …
+_NOT_OF_A_REQUEST = frozenset({401, 402, 407, 408, 425, 429})  # but of the connection, or the time
 # what a field's name holds, anywhere or as a word of its own, that reaches a person
 _ADDRESS_PARTS = ("email", "phone", "mobile", "whatsapp", "msisdn", "address", "telegram")
 _ADDRESS_WORDS = frozenset(
@@ -173,13 +172,6 @@ class HttpRequests(HttpSender):
             if self._channel.method == "GET":  # it changes nothing, so it may be repeated
                 raise TransientFailure(str(error)) from None
             raise
-        except (CallRefused, CallUnproven) as error:
-            if _is_of_the_key(error.codes):
-                raise OutcomeUnknown(
-                    f"{error.answer}: it has had this delivery's key in another request: "
-                    f"look for {key}"
-                ) from None
-            raise
 
     def find(
         self, traces: Mapping[str, Mapping[str, str]], since: datetime
@@ -227,7 +219,13 @@ class HttpRequests(HttpSender):
         status, conditions = response.status_code, self._channel.delivered_on
         if is_2xx(response):
             return True
-        if status not in conditions or _is_of_the_key(codes_in(response, request.codes_of)):
+        if self._channel.method != "GET" and _is_of_the_key(request, response):
+            words = ", ".join([str(status), *codes_in(response, request.codes_of)])
+            raise OutcomeUnknown(
+                f"{self._calls.vendor} answered {words}: it has had this delivery's key in another "
+                f"request: look for {key}"
+            )
+        if status not in conditions:
             return False
         condition = conditions[status]
         if condition is None:
@@ -273,33 +271,43 @@ class _Request:
     headers: Mapping[str, str | bytes]
     body: bytes | None
 
+    @property
+    def text(self) -> str:
+        """All of it, to compare with what an answer repeats."""
+        body = (self.body or b"").decode("utf-8", "replace")
+        return " ".join([self.path, *self.query.values(), *map(str, self.headers.values()), body])
+
     def codes_of(self, answer: Any) -> Iterator[object]:
         """Return the codes of a refusal that do not repeat what was sent."""
-        request_text = " ".join([self.path, *self.query.values(), *map(str, self.headers.values())])
-        request_text += (self.body or b"").decode("utf-8", "replace")
-        yield from unless_sent(usual_codes, request_text)(answer)
-        if _IDEMPOTENCY not in request_text.casefold() and _tells_of_a_key(answer):
-            yield "idempotency"
+        return unless_sent(usual_codes, self.text)(answer)
 
 
-def _is_of_the_key(codes: Sequence[str]) -> bool:
-    """Tell whether a refusal is about a key that the API has had in another request."""
-    return any(_IDEMPOTENCY in code.lower() for code in codes)
+def _is_of_the_key(request: _Request, response: Response) -> bool:
+    """Tell whether a refusal is about a key that the API has had in another request.
 
-
-def _tells_of_a_key(answer: Any) -> bool:
-    """Tell whether any text of a refusal is about idempotency, wherever it stands.
-
-    The draft's own example has it in a title and in the address of a page.
+    Any of its texts may say so, wherever it stands in JSON, and so may one that is no JSON. The
+    draft's own example has it in a title and in the address of a page.
     """
+    if response.status_code // 100 != 4 or response.status_code in _NOT_OF_A_REQUEST:
+        return False
+    if _IDEMPOTENCY in request.text.casefold():  # it may be repeated
+        return any(_IDEMPOTENCY in code.lower() for code in codes_in(response, request.codes_of))
+    try:
+        answer = response.json()
+    except (ValueError, RecursionError):
+        answer = response.content.decode("utf-8", "replace")
+    return any(_IDEMPOTENCY in text.casefold() for text in _texts_in(answer))
+
+
+def _texts_in(answer: Any) -> Iterator[str]:
+    """Yield the texts of an answer, without the names of its fields."""
     parts = [answer]
     while parts:
         part = parts.pop()
-        if isinstance(part, str) and _IDEMPOTENCY in part.casefold():
-            return True
+        if isinstance(part, str):
+            yield part
         if isinstance(part, Mapping | list):
             parts += part.values() if isinstance(part, Mapping) else part
-    return False
 
 
 def _request_of(channel: HttpRequest, message: Mapping[str, Any], key: str) -> _Request:

@@ -121,6 +121,11 @@ def test_an_empty_page_that_leads_on_is_not_the_whole_of_it(ask, body):
         {"items": [], "ok": False},
         {"items": [], "error": "the backend timed out"},
         {"items": [], "meta": {"errors": {"shard": 3}}},
+        {"items": [], "total": "5"},
+        {"items": [], "offset": 30},
+        {"items": [], "page": 2},
+        {"items": [], "startAt": 50},
+        {"items": [], "meta": {"current_page": 1, "total_pages": 4}},
     ],
 )
 def test_an_empty_answer_that_is_not_all_is_not_the_whole_of_it(ask, body):
@@ -134,6 +139,7 @@ def test_an_empty_answer_that_is_not_all_is_not_the_whole_of_it(ask, body):
         {"items": [], "next": None, "has_more": False, "meta": {"next": ""}},
         {"items": [], "total": 0, "page": 1, "per_page": 30, "incomplete_results": False},
         {"items": [], "done": True, "totalSize": 0, "ok": True, "errors": [], "error": None},
+        {"items": [], "startIndex": 1, "total": "0", "offset": 0, "page": 1, "total_pages": 1},
     ],
 )
 def test_a_last_page_that_says_so_is(ask, body):
@@ -203,6 +209,42 @@ def test_a_further_page_goes_before_what_the_definition_calls_complete(ask):
     link = {"Link": '<http://a/2>; rel="next"'}
     with pytest.raises(OutcomeUnknown):
         ask({**ISSUES, "complete": "length(@) < `100`"}, [issue(1)], **link)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Link": '<http://a/2>; rel="next last"'},
+        {"Link": '<http://a/1>; rel="first prev", <http://a/2>; rel="last next"'},
+        {"link": "<http://a/2>; REL=Next"},
+        {"X-Total-Count": "2"},
+        {"X-Total": "57"},
+        {"X-WP-Total": "2"},
+        {"X-Pagination-Total-Count": "2"},
+        {"X-Next-Page": "2"},
+        {"Content-Range": "items 0-0/2"},
+        {"Content-Range": "30-30/31"},
+        {"Content-Range": "*/2"},
+    ],
+)
+def test_headers_that_say_of_more_than_is_listed(ask, headers):
+    with pytest.raises(OutcomeUnknown):
+        ask({**ISSUES, "complete": "length(@) < `100`"}, [issue(1)], **headers)
+    with pytest.raises(OutcomeUnknown):
+        ask(NOTES, {"items": []}, **headers)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Link": '<http://a/1>; rel="first last", <http://a/next>; rel="prev"; title="next"'},
+        {"X-Total-Count": "1", "X-Total-Pages": "1", "X-Next-Page": "", "X-Page": "1"},
+        {"Content-Range": "0-0/1", "X-RateLimit-Total": "5000", "Content-Length-Total": "many"},
+        {"Content-Range": "0-0/*"},
+    ],
+)
+def test_headers_that_say_that_it_is_all(ask, headers):
+    assert ask({**ISSUES, "complete": "length(@) < `100`"}, [issue(1)], **headers) == {}
 
 
 def test_one_in_doubt_takes_nothing_from_those_that_are_found(set_connection):

@@ -103,6 +103,28 @@ def test_wherever_a_refusal_tells_of_the_key(send, body, fields):
         send(http(CONFLICT, json.dumps(body)), **fields)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        "Request with this Idempotency-Key is still being processed",
+        "<html><body><h1>Idempotent request in progress</h1></body></html>",
+        '[{"title": "The idempotency key was used with other parameters"}]',
+        '"idempotency_key_in_use"',
+    ],
+)
+@pytest.mark.parametrize("status", [CONFLICT, "400 Bad Request", "422 Unprocessable Content"])
+@pytest.mark.parametrize("fields", [{"delivered_on": [400, 409, 422]}, {}])
+def test_a_refusal_may_tell_of_the_key_in_plain_words(send, body, status, fields):
+    with pytest.raises(OutcomeUnknown, match=f"{status[:3]}: it has had .* look for {KEY}"):
+        send(http(status, body), **fields)
+
+
+@pytest.mark.parametrize("fields", [{"headers": {"X-Way": "idempotent"}}, {"method": "GET"}])
+def test_what_repeats_what_was_sent_tells_nothing_of_the_key_nor_does_a_question(send, fields):
+    with pytest.raises(ContactFailure):
+        send(http(CONFLICT, "X-Way: idempotent is not allowed here"), **fields)
+
+
 def test_the_name_of_a_field_that_repeats_the_key_tells_nothing(send):
     body = json.dumps({"code": "invalid_email", "idempotency_key": KEY})
     with pytest.raises(ContactFailure, match="invalid_email"):
