@@ -571,6 +571,24 @@ def test_the_channels_page_has_every_field(name):
         assert all(f"`{choice}`" in kind for choice in allowed(info.annotation)), key
 
 
+FOLLOWED = [("channels.md", name) for name in BUILT_IN]
+FOLLOWED += [("live-details.md", name) for name in source_names()]
+
+
+@pytest.mark.parametrize(("name", "heading"), FOLLOWED)
+def test_a_section_begins_with_what_it_follows_and_when_that_was_looked_at(name, heading):
+    """Pages of vendors change: a date says how far they can be trusted."""
+    begin = re.search(rf"(?m)^## {heading}\n\n((?:.+\n)+)", page(name).read_text())
+    assert begin is not None
+    said = re.fullmatch(
+        r"Follows (.+?); last looked at on (\d{4}-\d\d-\d\d)\..*",
+        begin[1].replace("\n", " ").strip(),
+    )
+    assert said is not None, begin[1]
+    assert re.search(r"\]\(https://[^)]+\)", said[1])
+    assert date(2026, 11, 1) <= date.fromisoformat(said[2]) <= datetime.now(UTC).date()
+
+
 def test_the_reference_lists_every_operator_once_beside_its_complement():
     section = page("reference.md").read_text().split("### Operators")[1].split("\n- ")[0]
     rows = [line.split("|")[2:4] for line in section.splitlines() if line.startswith("| ")][1:]

@@ -1,10 +1,11 @@
 """Messages as Twilio lists them, and which of them is a delivery's.
 
 A message carries the delivery's key in its ``tags``. They are in Twilio's examples and in no schema
-of its OpenAPI description (github.com/twilio/twilio-oai, twilio_api_v2010.json of 2026-04-14), so
-an account may show none. Then a message that was made since the call began and has the same
-number and the same text is taken for it, where it went to the contact; each for one delivery alone.
-A number that many messages of one text go to, as a team's does, would tell nothing.
+of its OpenAPI description (github.com/twilio/twilio-oai, twilio_api_v2010.json of 2026-04-14), nor
+in its client for Python (9.13, of November 2026), so an account may show none. Then a message that
+was made since the call began and has the same number and the same text is taken for it, where it
+went to the contact; each for one delivery alone. A number that many messages of one text go to, as
+a team's does, would tell nothing.
 
 The list is asked for without DateSent, which would leave out what is still queued. Nothing says how
 soon a message is listed, so that one is not there is never a proof that it was not sent.

@@ -6,13 +6,15 @@ Followed:
     next_page_uri, newest first)
     https://github.com/twilio/twilio-oai, spec/json/twilio_api_v2010.json (the same as OpenAPI; its
     examples have ``Tags`` in a request and ``tags`` in each message, its schemas do not)
-    https://www.twilio.com/docs/bulk-messaging/tags (keys of up to 128 characters, values of 256)
+    https://www.twilio.com/docs/bulk-messaging/tags (keys of up to 128 characters, values of 256;
+    the page is of another API, and the only one on tags)
     https://www.twilio.com/docs/usage/requests-to-twilio (basic authentication: account SID and auth
     token, or an API key's SID and secret)
     https://www.twilio.com/docs/usage/twilios-response (errors: code, message, more_info, status)
     https://www.twilio.com/docs/api/errors (20003, 20429, 21211, 21606, 21610, 21611, 21614 …)
     https://www.twilio.com/docs/messaging/guides/understanding-twilio-rate-limits-message-queues
-    (one message a second for a long code in the US; Twilio queues what is beyond)
+    and https://www.twilio.com/docs/api/errors/21611 (one segment a second for a long code in the
+    US; Twilio queues what is beyond for ten hours)
 
 The connection is of type HTTP: host ``https://api.twilio.com``, login the account's SID, password
 its auth token; or login and password of an API key, and ``account_sid`` in the extra. Its extra may
@@ -101,8 +103,8 @@ class TextMessage(Channel):
     A contact who answered STOP to the sender is skipped (``opted_out``). Delivered means that
     Twilio took the message: what a network makes of it afterwards is in Twilio's logs.
 
-    Twilio sends one message a second from a long code in the US, and queues what is beyond; the
-    connection's ``segue_rate`` is of each sender.
+    Twilio sends one segment a second from a long code in the US, and queues what is beyond; the
+    connection's ``segue_rate`` is of messages, and of each sender.
 
     A delivery is doubtful when the answer was lost. Creating is not idempotent: the message carries
     the delivery's key as a tag, and is looked for in the list of messages made since then. Where an

@@ -5,13 +5,17 @@ Followed:
     request is received": type, attachments, contentType, content; 28 KB for a message)
     https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/connectors-using
     (workflows take Adaptive Cards; four requests a second, 429 beyond)
+    https://learn.microsoft.com/microsoftteams/platform/webhooks-and-connectors/how-to/add-incoming-webhook
+    (of 2025-10-01: the template "Send webhook alerts to a channel")
+    https://learn.microsoft.com/power-automate/oauth-authentication (who may trigger a workflow)
     https://learn.microsoft.com/azure/connectors/connectors-native-reqres (a workflow without a
     response action answers 202 at once, and runs afterwards)
     https://learn.microsoft.com/azure/logic-apps/logic-apps-http-endpoint (the URL's signature)
 
 The connection is of type HTTP, and its password is the webhook's whole URL: whoever has it can
-post. Its extra may give ``timeout`` and ``segue_rate``. The older webhooks of Office 365 connectors
-are not for this channel; Microsoft retires them.
+post. Its extra may give ``timeout`` and ``segue_rate``. The webhooks of Office 365 connectors are
+refused: Microsoft retired them, and people report that they take what nobody sees
+(https://github.com/opsless/ms-teams-github-actions/pull/123, of June 2026).
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
@@ -41,6 +46,9 @@ CONTENT_TYPE = "application/vnd.microsoft.card.adaptive"
 OF_THE_WORKFLOW = frozenset({"WorkflowTriggerIsNotEnabled", "WorkflowDisabled"})
 
 _KEY_LENGTH = 64
+_RETIRED = re.compile(
+    r"(.+\.)?webhook\.office\.com|outlook\.office(365)?\.com"
+)  # hosts of connectors
 _RUN = re.compile(r"[A-Za-z0-9]{1,100}")
 
 
@@ -93,6 +101,13 @@ class TeamsMessage(TeamChannel):
         """Open a session; nothing is sent yet."""
         limits = limits_of(self.connection, default=RATE)
         calls, path = open_webhook("Teams", self.connection, codes=_codes)
+        if _RETIRED.fullmatch(urlsplit(calls.base_url).hostname or ""):
+            calls.close()
+            raise ConnectionFailure(
+                f"the Airflow connection {self.connection!r} has the URL of an Office 365 "
+                "connector, which Microsoft has retired; give it that of a workflow, which Teams "
+                'makes from the template "Send webhook alerts to a channel"'
+            )
         return TeamsMessages(calls, path, limits)
 
     def _content_problems(self) -> Iterator[tuple[Location, str]]:

@@ -3,7 +3,7 @@
 Follows these public pages:
     https://www.twilio.com/docs/messaging/api/message-resource (create, fetch, list)
     https://github.com/twilio/twilio-oai, spec/json/twilio_api_v2010.json (shapes; ``Tags``)
-    https://www.twilio.com/docs/bulk-messaging/tags (limits of tags)
+    https://www.twilio.com/docs/bulk-messaging/tags (limits of tags, in another API of Twilio's)
     https://www.twilio.com/docs/usage/requests-to-twilio (basic: account SID and auth token, or an
     API key's SID and secret)
     https://www.twilio.com/docs/usage/twilios-response (errors, paging by next_page_uri)

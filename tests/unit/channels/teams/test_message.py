@@ -332,6 +332,17 @@ def test_a_webhook_that_is_gone_fails_no_contact(
     assert replaced not in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    "host", ["shop.webhook.office.com", "outlook.office.com", "outlook.office365.com"]
+)
+def test_the_url_of_a_retired_connector_is_refused_before_any_call(set_connection, host: str):
+    """It may answer 200 to what nobody will see."""
+    point_at(set_connection, f"https://{host}/webhookb2/secret-group/IncomingWebhook/secret-hook")
+    with pytest.raises(ConnectionFailure, match="Microsoft has retired; give it") as raised:
+        card().connect()
+    assert "secret" not in str(raised.value)
+
+
 def test_a_workflow_that_was_turned_off_stops_the_slice(set_connection):
     answer = '{"error": {"code": "WorkflowTriggerIsNotEnabled", "message": "…"}}'
     with vendor(http("400 Bad Request", answer)) as url:
