@@ -31,10 +31,11 @@ _STOP_SECONDS = 10
 _TRIES = 8  # of one call, two minutes in all
 _SECONDS_FOR_A_LOCK = 30  # of its SQLite file; Python's own 5 are not enough for Airflow's parts
 _MOST_RESTARTS = 3  # of one component
+_AIRFLOW = str(Path(sys.executable).parent / "airflow")
 _COMPONENTS = {
-    "api-server": ("api-server", "--workers", "1"),
-    "scheduler": ("scheduler",),
-    "dag-processor": ("dag-processor",),
+    "api-server": (_AIRFLOW, "api-server", "--workers", "1"),
+    "scheduler": (sys.executable, "-m", "segue.demo.scheduler"),
+    "dag-processor": (_AIRFLOW, "dag-processor"),
 }
 _FINAL_STATES = frozenset({"success", "failed"})
 
@@ -72,7 +73,7 @@ class LocalAirflow:
         self.environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self._components = dict(_COMPONENTS)
         if with_triggerer:
-            self._components["triggerer"] = ("triggerer",)
+            self._components["triggerer"] = (_AIRFLOW, "triggerer")
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._restarts: Counter[str] = Counter()
         self._session = requests.Session()
@@ -94,8 +95,8 @@ class LocalAirflow:
         self.home.mkdir(parents=True, exist_ok=True)
         (self.home / "logs").mkdir(exist_ok=True)
         self.run("db", "migrate")
-        for name, arguments in self._components.items():
-            self._spawn(name, arguments)
+        for name, command in self._components.items():
+            self._spawn(name, command)
         self._wait_until_up()
 
     def stop(self) -> None:
@@ -114,7 +115,7 @@ class LocalAirflow:
 
     def run(self, *arguments: str) -> str:
         """Run an ``airflow`` command to its end and return what it printed."""
-        command = [_airflow(), *arguments]
+        command = [_AIRFLOW, *arguments]
         process = subprocess.run(  # noqa: S603 - our own command line
             command, env=self.environment, capture_output=True, text=True, check=False
         )
@@ -240,7 +241,7 @@ class LocalAirflow:
         """
         deadline = time.monotonic() + seconds
         while True:
-            runs = [run for run in self.runs() if run["dag_id"] in dag_ids]
+            runs = [run for dag_id in dag_ids for run in self.runs(dag_id)]
             finals = [run for run in runs if _has_ended(run, after)]
             yield finals
             states = {run["dag_run_id"]: run["state"] for run in runs}
@@ -262,10 +263,10 @@ class LocalAirflow:
         answer = self._session.get(f"{self.url}/auth/token", timeout=30)
         return str(answer.json()["access_token"])
 
-    def _spawn(self, name: str, arguments: tuple[str, ...]) -> None:
+    def _spawn(self, name: str, command: tuple[str, ...]) -> None:
         with (self.home / "logs" / f"{name}.log").open("ab") as log:
             self._processes[name] = subprocess.Popen(  # noqa: S603 - our own command line
-                [_airflow(), *arguments],
+                command,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -340,10 +341,6 @@ def _kept_secret(home: Path) -> str:
         path.touch(mode=0o600)
         path.write_text(secrets.token_urlsafe(32))
     return path.read_text()
-
-
-def _airflow() -> str:
-    return str(Path(sys.executable).parent / "airflow")
 
 
 def _free_port() -> int:
