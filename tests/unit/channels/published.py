@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ OF_QUALTRICS = (  # of a mail, and of links for transactions; the description is
     *("embeddedData", "header", "message", "recipients", "sendDate", "surveyLink"),
     "transactionBatchId",
 )
+FORM = "application/x-www-form-urlencoded"
 ANY_ANSWER: Node = {"200": {"description": "any"}}
 FOLDER = Path(os.environ.get("SEGUE_TEST_JUDGES", "~/.cache/segue-judges")).expanduser()
 
@@ -49,23 +51,34 @@ def _uris_of_twilio(paths: Node, schemas: Node) -> None:
         page[name].pop("format", None)
 
 
-def _json_for_slack(paths: Node, schemas: Node) -> None:
-    """Only forms are described, with a token in a header of its own and structures as texts.
+def _as_slack_is_called(paths: Node, schemas: Node) -> None:
+    """Structures stand in JSON as they are, and what is read is posted as a form.
 
-    https://docs.slack.dev/apis/web-api/: JSON is taken as well, with a bearer token, and a refusal
-    is a 200 as well. https://docs.slack.dev/messaging/message-metadata is newer.
+    https://docs.slack.dev/apis/web-api/: a method takes GET and POST, a query, a form and JSON, and
+    a bearer token; a refusal is a 200, too. https://docs.slack.dev/messaging/message-metadata is
+    newer. Slack's own examples have empty histories, and cursors in them.
     """
-    [path] = paths.values()
-    path["post"]["parameters"] = []
-    content = path["post"]["requestBody"]["content"]
-    schema = content.pop("application/x-www-form-urlencoded")["schema"]
-    schema["properties"] |= {"blocks": {"type": "array"}, "attachments": {"type": "array"}}
-    content["application/json"] = {"schema": schema}
-    answers = path["post"]["responses"]
-    done, refused = (
-        answers[status]["content"]["application/json"] for status in ("200", "default")
-    )
-    done["schema"] = {"oneOf": [done["schema"], refused["schema"]]}
+    for path, item in paths.items():
+        operation = item.pop("get", None) or item.pop("post")
+        item["post"] = operation
+        content = operation.pop("requestBody", {"content": {FORM: {"schema": {}}}})["content"]
+        schema = content[FORM]["schema"]
+        named = {one["name"]: one["schema"] for one in operation["parameters"]}
+        named.pop("token", None)
+        schema["properties"] = schema.get("properties", {}) | named
+        if path == "/chat.postMessage":
+            schema["properties"] |= {"blocks": {"type": "array"}, "attachments": {"type": "array"}}
+            content["application/json"] = content.pop(FORM)
+        operation |= {"parameters": [], "requestBody": {"content": content}}
+        answers = operation["responses"]
+        done, refused = (
+            answers[status]["content"]["application/json"] for status in ("200", "default")
+        )
+        done["schema"] = {"oneOf": [done["schema"], refused["schema"]]}
+    history = paths["/conversations.history"]["post"]["responses"]["200"]
+    shown = history["content"]["application/json"]["schema"]["oneOf"][0]["properties"]
+    del shown["messages"]["minItems"]
+    shown["response_metadata"] = {"type": "object"}
     schemas["slack.objs_message"]["properties"]["metadata"] = {"type": "object"}
 
 
@@ -96,17 +109,17 @@ DESCRIPTIONS = (
     Description(
         "slack",
         "slack.com.json",
-        {"/chat.postMessage": "post"},
-        base="/api",
-        newer={"metadata": {"type": "object"}},
-        mend=_json_for_slack,
-        undescribed={
-            "/auth.test": "post",
-            "/conversations.history": "post",
-            "/conversations.list": "post",
+        {
+            "/auth.test": "get",
+            "/chat.postMessage": "post",
+            "/conversations.history": "get",
+            "/conversations.list": "get",
             "/conversations.open": "post",
-            "/users.lookupByEmail": "post",
+            "/users.lookupByEmail": "get",
         },
+        base="/api",
+        newer={"metadata": {"type": "object"}, "include_all_metadata": {"type": "boolean"}},
+        mend=_as_slack_is_called,
     ),
     Description(
         "qualtrics",
@@ -143,6 +156,17 @@ DESCRIPTIONS = (
 )
 
 
+def judged(vendor: str) -> list[tuple[str, str]]:
+    """Return the calls of a vendor that are judged: method, and path as a regular expression."""
+    return [
+        (method.upper(), re.sub(r"{\w+}", "[^/]+", path))
+        for path, item in document()["paths"].items()
+        for method in item.keys() & {"get", "post"}
+        if path.startswith(f"/{vendor}/") and item[method].get("x-judged", True)
+    ]
+
+
+@cache
 def document() -> Node:
     """Return one OpenAPI document of all descriptions."""
     paths: Node = {}
@@ -203,7 +227,7 @@ def _be_strict(operation: Node, description: Description, own: Node) -> None:
         schema = content["schema"]
         if "$ref" in schema:
             schema = own["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-        schema["properties"] |= description.newer
+        schema["properties"] = schema.get("properties", {}) | description.newer
         schema["additionalProperties"] = False
 
 
@@ -213,7 +237,7 @@ def _unjudged(path: str, methods: str) -> Node:
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in names
     ]
-    operation: Node = {"parameters": parameters, "responses": ANY_ANSWER}
+    operation: Node = {"x-judged": False, "parameters": parameters, "responses": ANY_ANSWER}
     body = {"requestBody": {"content": {"*/*": {}}}}
     return {name: operation | (body if name == "post" else {}) for name in methods.split()}
 
