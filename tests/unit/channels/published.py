@@ -28,7 +28,7 @@ FOLDER = Path(os.environ.get("SEGUE_TEST_JUDGES", "~/.cache/segue-judges")).expa
 
 @dataclass(frozen=True)
 class Description:
-    """What is taken of one description.
+    """What of a description is judged.
 
     Names of a body that are not described are refused, but for the ``newer`` ones.
     """
@@ -39,7 +39,7 @@ class Description:
     base: str = ""  # between the vendor and the path
     newer: Mapping[str, Node] = field(default_factory=dict)  # schemas, by name in a posted body
     mend: Callable[[Node, Node], None] | None = None  # where the vendor's own pages contradict it
-    undescribed: Mapping[str, str] = field(default_factory=dict)  # calls that go through unjudged
+    other_calls: Mapping[str, str] = field(default_factory=dict)  # calls that go through unjudged
     has_look_alike: bool = True  # else what is answered is not judged
 
 
@@ -104,7 +104,7 @@ DESCRIPTIONS = (
             "/rest/api/3/myself": "get",
             "/rest/api/3/mypermissions": "get",
         },
-        undescribed={"/rest/api/3/search/jql": "get"},
+        other_calls={"/rest/api/3/search/jql": "get"},
     ),
     Description(
         "slack",
@@ -128,7 +128,7 @@ DESCRIPTIONS = (
         base="/API/v3",
         newer={name: {} for name in OF_QUALTRICS},
         mend=_mails_of_qualtrics,
-        undescribed={
+        other_calls={
             "/whoami": "get",
             "/directories/{directory}/contacts/{contact}": "get",
             "/directories/{directory}/contacts/{contact}/transactions": "get",
@@ -156,7 +156,7 @@ DESCRIPTIONS = (
 )
 
 
-def judged(vendor: str) -> list[tuple[str, str]]:
+def judged_calls(vendor: str) -> list[tuple[str, str]]:
     """Return the calls of a vendor that are judged: method, and path as a regular expression."""
     return [
         (method.upper(), re.sub(r"{\w+}", "[^/]+", path))
@@ -173,13 +173,13 @@ def document() -> Node:
     components: Node = {}
     for description in DESCRIPTIONS:
         own = _read(description)
-        taken = _taken(description, own)
-        for kind, name in sorted(_named_in(taken, own)):
+        own_paths = _own_paths(description, own)
+        for kind, name in sorted(_named_in(own_paths, own)):
             components.setdefault(kind, {})[name] = own["components"][kind][name]
         root = f"/{description.vendor}{description.base}"
-        paths |= {f"{root}{path}": item for path, item in taken.items()}
+        paths |= {f"{root}{path}": item for path, item in own_paths.items()}
         paths |= {
-            f"{root}{path}": _unjudged(path, how) for path, how in description.undescribed.items()
+            f"{root}{path}": _any_call(path, how) for path, how in description.other_calls.items()
         }
     info = {"title": "What vendors publish", "version": "1"}
     return {"openapi": "3.0.3", "info": info, "paths": paths, "components": components}
@@ -204,7 +204,7 @@ def _typed(node: Node) -> Node:
     return node
 
 
-def _taken(description: Description, own: Node) -> Node:
+def _own_paths(description: Description, own: Node) -> Node:
     """Return the paths that are used, mended; the sandbox judges who may call."""
     paths: Node = {}
     for path, methods in description.operations.items():
@@ -231,7 +231,7 @@ def _be_strict(operation: Node, description: Description, own: Node) -> None:
         schema["additionalProperties"] = False
 
 
-def _unjudged(path: str, methods: str) -> Node:
+def _any_call(path: str, methods: str) -> Node:
     names = re.findall(r"{(\w+)}", path)
     parameters = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}

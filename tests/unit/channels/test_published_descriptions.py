@@ -110,11 +110,11 @@ def judge(prism: str) -> Iterator[Judge]:
         yield judge
 
 
-def unjudged(name: str, judge: Judge) -> list[tuple[str, str]]:
+def calls_nobody_made(name: str, judge: Judge) -> list[tuple[str, str]]:
     """Return the calls that a vendor describes and nobody made."""
     return [
         (method, path)
-        for method, path in published.judged(name)
+        for method, path in published.judged_calls(name)
         if not any(re.fullmatch(f"{method} {path}", call) for call in judge.calls)
     ]
 
@@ -149,7 +149,7 @@ def test_what_is_sent_and_answered_is_as_the_vendor_describes_it(
             try_everything(channel_class(case.channel).model_validate(fields), contacts)
     assert not judge.faults, "\n\n".join(judge.faults)
     assert sandbox.messages(service=name)
-    assert unjudged(name, judge) == []
+    assert calls_nobody_made(name, judge) == []
 
 
 @pytest.mark.parametrize("name", ["sendgrid", "github", "google_chat"])
@@ -167,7 +167,7 @@ def test_an_example_in_the_docs_calls_an_api_as_it_is_described(
     channel = channel_class("http_request").model_validate(dict(fields))
     try_everything(channel, {people.PLAIN: {}})
     assert not judge.faults, "\n\n".join(judge.faults)
-    assert unjudged(name, judge) == []
+    assert calls_nobody_made(name, judge) == []
 
 
 ACCOUNT = "/twilio/2010-04-01/Accounts/AC" + "0" * 32
@@ -209,14 +209,16 @@ ANSWERS = [  # by the channel that hears it: the look-alike, and what it may not
 def test_the_judge_refuses_an_answer_that_is_not_described(
     name: str, vendor_api, wrong, judge: Judge, sandbox: Sandbox, set_connection, monkeypatch
 ):
-    def spoilt(content: Any) -> Any:
+    def with_wrong(content: Any) -> Any:
         if not isinstance(content, dict):
             return content
-        inner = {key: spoilt(value) if key == "result" else value for key, value in content.items()}
+        inner = {
+            key: with_wrong(value) if key == "result" else value for key, value in content.items()
+        }
         return inner | wrong if wrong.keys() <= inner.keys() else inner
 
     def answer(content: Any, *rest: Any, **more: Any) -> Response:
-        return wire.json_answer(spoilt(content), *rest, **more)
+        return wire.json_answer(with_wrong(content), *rest, **more)
 
     monkeypatch.setattr(vendor_api, "json_answer", answer)
     case = CASES[name]
