@@ -15,6 +15,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from segue.documents import parse_document
+from tests.unit.channels.published import DESCRIPTIONS
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -165,6 +166,15 @@ def test_ci_runs_what_a_developer_runs():
     assert "make check" in text
     assert "make test" in text
     assert "SEGUE_TEST_REQUIRE_SERVICES=1" in text
+
+
+def test_ci_has_prism_and_every_description_that_it_judges_by():
+    assert ".ci/judges" in (ROOT / ".ci" / "run").read_text()
+    script = ROOT / ".ci" / "judges"
+    assert script.stat().st_mode & 0o111
+    files = re.search(r"package/api/{(.+)}\.json", script.read_text())
+    assert files is not None
+    assert {f"{name}.json" for name in files[1].split(",")} == {one.file for one in DESCRIPTIONS}
 
 
 def test_the_ci_service_runs_the_script_with_the_services_that_it_requires():
