@@ -292,7 +292,8 @@ class AccessTokens:
             raise self._silence(Silence.OTHER_JSON, 200)
         mask_secret(text)
         self._given.append(text)
-        life = float(answer.get("expires_in") or math.inf)  # a number, or what _ODD_JSON is about
+        life = float(answer.get("expires_in") or 0)  # a number, or what _ODD_JSON is about
+        life = life if life > 0 else math.inf  # it is valid, and for how long is not said
         return Token(text, given_at, given_at + life - min(LEEWAY, life / 4))
 
     def _heed_rotation(self, answer: Any) -> None:

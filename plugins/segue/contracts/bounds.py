@@ -27,9 +27,16 @@ _STEP = 200  # characters that a call may go through as one step
 _LONGEST_RULE = 200  # hyphens in a row, which textwrap looks at again for each of them
 
 # what makes a text as long as a number says, and what makes each of its parts longer
-_PADDING = frozenset({"batch", "center", "ljust", "rjust", "slice", "tojson", "truncate", "zfill"})
+_PADDING = frozenset(
+    {"batch", "center", "ljust", "rjust", "slice", "to_bytes", "tojson", "truncate", "zfill"}
+)
 _MULTIPLYING = frozenset({"expandtabs", "indent", "join", "replace", "wordwrap"})
-_SPLITTING = frozenset({"list", "pprint", "rsplit", "sort", "split", "splitlines", "unique"})
+_SPLITTING = frozenset(
+    {
+        *("list", "pprint", "rsplit", "sort", "split", "splitlines", "striptags", "title"),
+        "unique",
+    }
+)
 _FORMATS = frozenset({"format", "format_map"})
 _SPEC = re.compile(
     r"%(?:\([^)]*\))?[^a-zA-Z%]*|\{[^{}]*"

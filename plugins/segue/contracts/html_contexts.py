@@ -18,16 +18,17 @@ from typing import NamedTuple
 
 from markupsafe import escape
 
-from segue.contracts.rendered import Piece, is_placeholder
+from segue.contracts.rendered import NO_TEXT, Piece, is_placeholder
 from segue.errors import ContactFailure
 
 URL_ATTRIBUTES = frozenset(
     {
         *("action", "archive", "background", "cite", "classid", "codebase", "data", "dynsrc"),
         *("formaction", "href", "icon", "longdesc", "lowsrc", "manifest", "ping", "poster"),
-        *("profile", "src", "srcset", "usemap", "xlink:href"),
+        *("imagesrcset", "profile", "src", "srcset", "usemap", "xlink:href"),
     }
 )
+_LISTS = frozenset({"archive", "imagesrcset", "ping", "profile", "srcset"})  # of several URLs
 _CODE = frozenset({"javascript", "vbscript", "livescript", "data"})  # schemes that run or are pages
 _SCHEMES = frozenset({"http", "https", "mailto", "tel"})
 _TEXT_ONLY = frozenset({"title", "textarea"})  # whose content knows entities, and no tags
@@ -75,12 +76,19 @@ class State(NamedTuple):
 
 
 def escaped_html(pieces: Sequence[Piece]) -> Iterator[Piece]:
-    """Yield the pieces with data escaped for its place; raise ContactFailure where it cannot be."""
+    """Yield the pieces with data escaped for its place; raise ContactFailure where it cannot be.
+
+    It is judged without control characters, too: whoever leaves them out later, as mail does, would
+    make ``javascript:`` of what had one in it.
+    """
     state = State()
     for text, is_data in pieces:
         if is_data:
-            yield Piece(_written(state, text), True)
-            state = _behind_data(state, text)
+            plain = NO_TEXT.sub("", text)
+            for version in {text, plain}:
+                _require_fit(state, version)
+            yield Piece(str(escape(text)), True)
+            state = _behind_data(state, plain)
         else:
             yield Piece(text, False)
             state = behind(state, text)
@@ -114,7 +122,8 @@ def _problem_in_attribute(state: State) -> str | None:
     return None
 
 
-def _written(state: State, text: str) -> str:
+def _require_fit(state: State, text: str) -> None:
+    """Raise ContactFailure where data cannot stand at a place."""
     problem = problem_at(state)
     if problem and not (state.place is Place.ATTRIBUTES and is_bare_name(text)):
         raise ContactFailure(f"a value stands {problem}")
@@ -122,8 +131,11 @@ def _written(state: State, text: str) -> str:
     if in_style and not _STYLE_WORD.fullmatch(text):
         raise ContactFailure("a value in a style is more than words and numbers")
     if state.place is Place.VALUE and state.attribute in URL_ATTRIBUTES:
+        if state.attribute in _LISTS and re.search(r"[\s,]", text):
+            raise ContactFailure(
+                f"a value in {state.attribute}= has a blank or a comma, behind which is another URL"
+            )
         _require_part(state.address, text)
-    return str(escape(text))
 
 
 def _require_part(address: str | None, text: str) -> None:
@@ -214,7 +226,9 @@ def _in_attributes(state: State, text: str, position: int) -> Step:
         return State(Place.RAW, state.tag) if is_raw else State(), position + 1
     if char == "=" and name:
         return state._replace(place=Place.EQUALS, attribute=name.strip()), position + 1
-    if char.isspace() or char == "/":
+    if char == "/":  # behind it a = begins a name, and no value
+        return state._replace(attribute=""), position + 1
+    if char.isspace():
         return state._replace(attribute=f"{name.strip()} " if name else ""), position + 1
     end = _end_of(_ATTRIBUTE_NAME, text, position)
     part = text[position:end].lower()

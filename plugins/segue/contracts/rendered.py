@@ -19,6 +19,8 @@ from markupsafe import Markup
 from segue.contracts.bounds import require_short
 from segue.errors import ContactFailure
 
+# NUL is in no mail, other control characters in none that is made today (RFC 5322, 3.5, 4.1)
+NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _PLACEHOLDER = re.compile(r"‹[\w.]+›")
 
 
@@ -85,6 +87,15 @@ def _pieces_of(part: str, *, is_data: bool) -> Sequence[Piece]:
     if isinstance(part, Rendered):
         return part.pieces
     return (Piece(str.__str__(part), is_data),)
+
+
+def is_unicode(text: str) -> bool:
+    """Tell whether UTF-8 can carry a text: JSON brings halves of surrogate pairs, too."""
+    try:
+        str.encode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def url_part(before: str, text: str, safe: str = "") -> str:

@@ -21,7 +21,7 @@ from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSc
 from segue.contracts.bounds import TooMuch, bounded
 from segue.contracts.jinja_sandbox import environment_of
 from segue.contracts.printing import PRINTED_EMPTY, Kind
-from segue.contracts.rendered import Piece, concat
+from segue.contracts.rendered import Piece, concat, is_unicode
 from segue.contracts.template_names import (
     are_contacts,
     dotted_name,
@@ -150,6 +150,8 @@ def render(
 
 def _pieces(template: Template, variables: Mapping[str, Any]) -> Sequence[Piece]:
     text = concat(_compile(template).generate(variables))
+    if not is_unicode(text):
+        raise ContactFailure("a character that UTF-8 cannot carry (half of a surrogate pair)")
     return written(template.kind, text.pieces)
 
 

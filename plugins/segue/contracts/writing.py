@@ -10,7 +10,7 @@ from urllib.parse import quote
 from segue.contracts.html_contexts import escaped_html
 from segue.contracts.markdown import card_markdown, full_markdown
 from segue.contracts.printing import Kind
-from segue.contracts.rendered import Piece
+from segue.contracts.rendered import NO_TEXT, Piece
 from segue.contracts.slack_markup import slack_markup
 from segue.errors import ContactFailure
 
@@ -34,8 +34,10 @@ class VendorMarkup:
 def require_own(markup: VendorMarkup, pieces: Sequence[Piece]) -> None:
     """Raise ContactFailure where data is part of what only the author may write.
 
-    It is the text as a whole that counts, so that parts of several values are found as well.
+    It is the text as a whole that counts, so that parts of several values are found as well, and
+    without control characters, which the vendor may leave out.
     """
+    pieces = [Piece(NO_TEXT.sub("", text), is_data) for text, is_data in pieces]
     text = "".join(piece.text for piece in pieces)
     spans = [match.span() for match in markup.pattern.finditer(text)]
     position = 0

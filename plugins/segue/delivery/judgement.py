@@ -108,7 +108,7 @@ def as_digest(
 def message_digest(message: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a rendered message, which the ledger keeps instead of its text."""
     text = json.dumps(message, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors="backslashreplace")).hexdigest()
 
 
 def rendered(channel: Channel, terms: Terms, candidate: Candidate) -> Mapping[str, Any]:
@@ -213,7 +213,7 @@ def _variables(candidate: Candidate) -> dict[str, Any]:
         "change": candidate.change,
         "snapshot": candidate.snapshot,
         "key": candidate.key,
-        "results": _results(candidate),
+        "results": Fields("results", _results(candidate)),
         "earlier": tuple(candidate.earlier),
     }
 
@@ -226,7 +226,7 @@ def _digest_variables(members: Sequence[Candidate], link: str, key: str) -> dict
                 **in_one_line(one.fields or {}),
                 "change": one.change,
                 "snapshot": one.snapshot,
-                "results": _results(one),
+                "results": in_one_line(_results(one)),
             },
         )
         for one in members
@@ -241,6 +241,5 @@ def _digest_variables(members: Sequence[Candidate], link: str, key: str) -> dict
     }
 
 
-def _results(candidate: Candidate) -> Fields:
-    results = {action: row.results for action, row in candidate.before.items() if row}
-    return Fields("results", results)
+def _results(candidate: Candidate) -> Mapping[str, Mapping[str, str]]:
+    return {action: row.results for action, row in candidate.before.items() if row}

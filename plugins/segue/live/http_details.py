@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
-from urllib.parse import urlencode
 
 from pydantic import Field, model_validator
 
@@ -153,8 +152,4 @@ def _request(source: HttpDetails, fields: Mapping[str, Any]) -> tuple[str, dict[
         name: render(value, variables) if isinstance(value, Template) else text_of(value)
         for name, value in source.query.items()
     }
-    try:
-        urlencode(query)
-    except UnicodeEncodeError:
-        raise ContactFailure("the query has a character that UTF-8 cannot carry") from None
     return path, query

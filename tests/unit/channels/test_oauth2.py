@@ -153,6 +153,17 @@ def test_a_token_is_not_used_in_the_last_minute_or_quarter_of_its_life(site, con
     assert token.ends_at - token.given_at == pytest.approx(int(life) - leeway)
 
 
+@pytest.mark.parametrize("life", [0, -100, "-1"])
+def test_a_token_whose_life_is_none_is_used_until_it_is_refused(site, connect, life):
+    answer = {"access_token": "t", "token_type": "Bearer", "expires_in": life}
+    site.endpoint_answers = (200, {}, json.dumps(answer))
+    connect(site)
+    tokens = oauth2.tokens_of("crm")
+    for _ in range(3):
+        tokens.current()
+    assert len(site.token_requests) == 1
+
+
 # 401
 
 

@@ -232,6 +232,7 @@ REFUSED = [
     ("<p data-{{ contact.a }}='x'>", "between the attributes"),
     ("<script>var x = '{{ contact.a }}'</script>", "in <script>"),
     ("<SCRIPT type='x'>{{ contact.a }}</SCRIPT>", "in <script>"),
+    ("<a title/='{{ contact.a }}'>", "between the attributes"),
     ("<!-- {{ contact.a }} -->", "in a comment"),
     ("<!doctype {{ contact.a }}>", "in a declaration"),
     ("<a onclick=\"f('{{ contact.a }}')\">", "in onclick=, which is code"),
@@ -280,6 +281,13 @@ def test_everywhere_else_no_text_is_more_than_text(source: str):
     [
         ("<a href='{{ contact.a }}'>", "javascript:alert(1)"),
         ("<a href='{{ contact.a }}'>", " \x01JaVa\nScript:alert(1)"),
+        ("<a href='{{ contact.a }}'>", "java\x01script:alert(1)"),
+        ("<a href='{{ contact.a }}{{ contact.b }}'>", "\x7fjava\x00script:"),
+        ("<a href='/{{ contact.a }}'>", "\x01/evil.example"),
+        ("<a href='https://a.example/b/{{ contact.a }}'>", ".\x1f./admin"),
+        ("<img srcset='https://a.example/{{ contact.a }}'>", "a 1x, https://evil.example/b"),
+        ("<img srcset='{{ contact.a }} 2x'>", "https://a.example/a,https://evil.example/b"),
+        ("<a ping='https://a.example/{{ contact.a }}'>", "a\thttps://evil.example/b"),
         ("<a href='{{ contact.a }}'>", "data:text/html,x"),
         ("<a href='{{ contact.a }}'>", "ftp://a.example"),
         ("<img src='{{ contact.a }}'>", "vbscript:x"),
@@ -314,6 +322,7 @@ def test_a_value_that_is_more_than_its_place_allows_fails(source: str, value: st
         ("<a href='https://shop.example{{ contact.a }}'>", "/a:b?c"),
         ("<a href='https://shop.example/{{ contact.a }}'>", "javascript:x"),
         ("<a href='https://shop.example/?a={{ contact.a }}'>", "\"'<>"),
+        ("<img srcset='{{ contact.a }} 2x'>", "https://a.example/a"),
         ("<p style='color: {{ contact.a }}'>", "#fff0a0"),
         ("<p title='{{ contact.a }}'>", "javascript:x"),
     ],
@@ -398,6 +407,24 @@ def test_no_text_of_a_contact_takes_long(source: str):
     with suppress(ContactFailure):
         shown(source, Kind.TEXT, **values)
     assert time.process_time() - began < 10
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ ('a ' * 2000000) | title | length }}",
+        "{{ ('<>' * 2000000) | striptags | length }}",
+        "{{ (1).to_bytes(99999999) | length }}",
+    ],
+)
+def test_what_costs_much_more_than_its_length_is_refused_before(source: str):
+    assert "does too much" in refusal(source, Kind.TEXT)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_half_a_surrogate_pair_is_of_the_contact(kind: Kind):
+    """JSON brings such, and no vendor's database, nor a ledger's, keeps it."""
+    assert "UTF-8 cannot carry" in refusal("{{ contact.a }}", kind, a="x\ud83d")
 
 
 @pytest.mark.parametrize("kind", Kind)

@@ -492,3 +492,15 @@ def test_no_name_forges_an_entry_of_the_list(ledger):
     items = [candidate(ledger, "a", fields=fields), candidate(ledger, "b")]
     door(ledger, through).deliver(items)
     assert texts(through) == ["* Ann * Mallory * Eve\n* name of b"]
+
+
+def test_nothing_that_a_vendor_answered_forges_one_either(ledger):
+    released(ledger, "a", "b")
+    through = channel(
+        "{% for contact in digest.contacts %}\n* {{ contact.results.crm.name }}{% endfor %}"
+    )
+    found = {"name": "Ann\n* Mallory"}
+    before = {"crm": DeliveryRow("k", "crm", "a", "added", 1, State.DELIVERED, "", found)}
+    items = [candidate(ledger, each, before=before) for each in ("a", "b")]
+    door(ledger, through).deliver(items)
+    assert texts(through) == ["* Ann * Mallory\n* Ann * Mallory"]

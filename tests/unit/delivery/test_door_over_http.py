@@ -174,3 +174,26 @@ def test_a_look_up_that_is_refused_stops_nobody_else(ledger, status):
     assert outcome(ledger, "b") == "delivered"
     assert outcome(ledger, "a").startswith("uncertain" if status == 403 else "sending")
     assert result.connection is None
+
+
+@pytest.mark.parametrize("id", ["a\\u0000b", "a\\ud83db"])
+def test_what_no_database_keeps_of_an_answer_stops_nobody(ledger, id):
+    """NUL and half of a surrogate pair, which JSON brings, in what is written down of it."""
+    candidates = released(ledger, "a", "b")
+    answer = http("200 OK", f'{{"id": "{id}", "links": {{"self": "{id}"}}}}')
+    with vendor(answer) as url, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW_CONN_CRM", json.dumps({"conn_type": "http", "host": url}))
+        Door(ledger, note(), Terms("welcome"), owner="one").deliver(candidates)
+    assert [outcome(ledger, each) for each in ("a", "b")] == ["delivered"] * 2
+    assert row(ledger).results == {"id": "a?b", "url": "a?b"}
+
+
+@pytest.mark.parametrize("ledger", ["sqlite"], indirect=True)
+def test_an_answer_with_two_lengths_was_an_answer(ledger):
+    """A header of the answer that cannot be does not mean that nothing was sent."""
+    released(ledger, "a")
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 5\r\n\r\n{}"
+    with vendor(answer) as url, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AIRFLOW_CONN_CRM", json.dumps({"conn_type": "http", "host": url}))
+        assert deliver(ledger, note()).outcomes == {State.UNCERTAIN: 1}
+    assert outcome(ledger, "a") == "uncertain:the answer of crm was lost: InvalidHeader"

@@ -19,12 +19,11 @@ from urllib.parse import quote
 from segue.channels.email.attachments import Content
 from segue.channels.email.html_text import plain_text
 from segue.channels.email.mailboxes import Mailbox, as_it_stands, header_of, read_mailbox
+from segue.contracts.rendered import NO_TEXT
 from segue.errors import ContactFailure
 
 WITHOUT_SURPRISES = SMTP.clone(cte_type="7bit")  # every server can carry it
 LONGEST_URL = 900  # characters; a header's line holds no more than 998
-# NUL is in no mail, other control characters in none that is made today (RFC 5322, 3.5, 4.1)
-_NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _URL = re.compile(
     r"https?://[A-Za-z0-9.-]+(:[0-9]+)?([/?#][^\x00-\x20\x7f-\U0010ffff<>\"\\^`{|}]*)?"
 )
@@ -78,9 +77,9 @@ def _fill(mail: Mail, text: str | None, html: str | None) -> None:
     if not f"{text or ''}{html or ''}".strip():
         raise ContactFailure("text, html: the message is empty")
     text = plain_text(html or "") if text is None else text
-    mail.set_content(_NO_TEXT.sub("", text))
+    mail.set_content(NO_TEXT.sub("", text))
     if html is not None:
-        mail.add_alternative(_NO_TEXT.sub("", html), subtype="html")
+        mail.add_alternative(NO_TEXT.sub("", html), subtype="html")
 
 
 def _unsubscribe_headers(message: Mapping[str, Any]) -> dict[str, str]:

@@ -91,7 +91,7 @@ def retry_after(value: str | None, now: datetime | None = None) -> float | None:
         return min(float(value), LONGEST_PAUSE)
     try:
         moment = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):  # the latter of a zone that is none
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

@@ -311,22 +311,14 @@ def _texts_in(answer: Any) -> Iterator[str]:
 
 
 def _request_of(channel: HttpRequest, message: Mapping[str, Any], key: str) -> _Request:
-    """Return the request of a rendered message; raise ContactFailure where UTF-8 cannot carry it.
-
-    Only half of a surrogate pair cannot be carried.
-    """
+    """Return the request of a rendered message."""
     headers: dict[str, str | bytes] = dict(message["headers"])
     if channel.idempotency_header and channel.method != "GET":
         headers[channel.idempotency_header] = key
-    try:
-        body, content_type = _body_of(channel, message)
-        query = _texts(message["query"])
-        urlencode(query)
-    except UnicodeEncodeError:
-        raise ContactFailure("the request has a character that UTF-8 cannot carry") from None
+    body, content_type = _body_of(channel, message)
     if content_type:
         headers["Content-Type"] = content_type
-    return _Request(message["path"], query, headers, body)
+    return _Request(message["path"], _texts(message["query"]), headers, body)
 
 
 def _body_of(channel: HttpRequest, message: Mapping[str, Any]) -> tuple[bytes | None, str | None]:

@@ -42,9 +42,10 @@ def read_within(response: Response, largest: int, ends: float) -> None:
 def silence_of(error: RequestException) -> Silence:
     """Return what an exception of requests says of an answer that is not there."""
     from requests import exceptions as failures
-    from urllib3.exceptions import NameResolutionError, NewConnectionError
+    from urllib3.exceptions import InvalidHeader, NameResolutionError, NewConnectionError
 
-    reason = getattr(error.args[0], "reason", None) if error.args else None
+    cause = error.args[0] if error.args else None
+    reason = getattr(cause, "reason", None)
     if isinstance(reason, NameResolutionError):
         return Silence.UNKNOWN_HOST
     if isinstance(reason, NewConnectionError) or isinstance(error, failures.ConnectTimeout):
@@ -54,8 +55,10 @@ def silence_of(error: RequestException) -> Silence:
         return Silence.CERTIFICATE if is_of_tls else Silence.HANDSHAKE
     if isinstance(error, failures.ProxyError):
         return Silence.PROXY
-    # a URL or header that cannot be is a ValueError; from anything else on the request had gone out
-    return Silence.ADDRESS if isinstance(error, ValueError) else Silence.LOST
+    # a URL or header that cannot be is a ValueError, unless the header is the answer's; from
+    # anything else on the request had gone out
+    is_ours = isinstance(error, ValueError) and not isinstance(cause, InvalidHeader)
+    return Silence.ADDRESS if is_ours else Silence.LOST
 
 
 def _in_handshake(error: BaseException | None) -> bool:

@@ -152,7 +152,7 @@ class TextMessage(Channel):
                 raise ContactFailure(f"from: {error}") from None
         if not message["text"].strip():
             raise ContactFailure("text: the message is empty")
-        if len(message["text"].encode("utf-16-le", "surrogatepass")) // 2 > LONGEST_TEXT:
+        if len(message["text"].encode("utf-16-le")) // 2 > LONGEST_TEXT:
             raise ContactFailure(f"text: more than {LONGEST_TEXT} characters")
         return message
 
@@ -239,15 +239,11 @@ class TextMessages(HttpSender):
     def send(self, message: Mapping[str, Any], *, key: str) -> Receipt:
         """Send one text message."""
         try:
-            body = urlencode(form_of(message, key)).encode()
-        except UnicodeEncodeError:
-            raise ContactFailure("text: a character that UTF-8 cannot carry") from None
-        try:
             response = self._calls.call(
                 "POST",
                 self._path,
                 headers={"Content-Type": _FORM},
-                body=body,
+                body=urlencode(form_of(message, key)).encode(),
             )
         except (CallRefused, CallUnproven) as error:
             raise self._failure_of(error) from None

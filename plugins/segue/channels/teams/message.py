@@ -156,16 +156,10 @@ class TeamsMessages(HttpSender):
 
 
 def body_of(message: Mapping[str, Any], key: str) -> bytes:
-    """Return a rendered message as the body of a request.
-
-    Raises ContactFailure where UTF-8 cannot carry it: only half of a surrogate pair.
-    """
+    """Return a rendered message as the body of a request."""
     attachment = {"contentType": CONTENT_TYPE, "contentUrl": None, "content": card_of(message, key)}
     body = {"type": "message", "attachments": [attachment]}
-    try:
-        return json.dumps(body, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise ContactFailure("the message has a character that UTF-8 cannot carry") from None
+    return json.dumps(body, ensure_ascii=False).encode()
 
 
 def _codes(answer: Any) -> Iterator[object]:

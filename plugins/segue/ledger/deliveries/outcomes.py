@@ -135,11 +135,12 @@ def _values(
 ) -> dict[str, Any]:
     is_delivered = item.state is State.DELIVERED
     in_ones_hands = item.state in IN_ONES_HANDS
+    results = {name: _stored(text) for name, text in (item.results or {}).items()}
     return {
         "of_key": item.key,
         "of_owner": owner,
         "new_state": item.state,
-        "new_reason": item.reason,
+        "new_reason": _stored(item.reason),
         "new_refused_at": now if item.refused else None,
         "new_waits_for": item.waits_for,
         "stays_barred": int(item.state in MAY_HAVE_ARRIVED),
@@ -150,9 +151,9 @@ def _values(
         "still_open": int(item.state in (*IN_ONES_HANDS, State.HELD)),
         "new_held_until": item.held_until,
         "new_held_since": now if item.reason == Reason.QUIET_HOURS else None,
-        "new_external_id": item.external_id,
-        "new_url": item.url,
-        "new_results": json.dumps(dict(item.results or {})) if is_delivered else None,
+        "new_external_id": _stored(item.external_id),
+        "new_url": _stored(item.url),
+        "new_results": json.dumps(results) if is_delivered else None,
         "new_digest": item.digest,
         "was_in_vain": int(item.earlier is not None),
         "earlier_message_key": item.earlier and item.earlier.message_key,
@@ -164,6 +165,11 @@ def _values(
         "new_untold": 1 if clear_number is None and _is_to_be_told(item) else None,
         "new_updated_at": now,
     }
+
+
+def _stored(text: str | None) -> str | None:
+    """Return a text as every database keeps it: vendors answer with NUL and halves of pairs."""
+    return text and text.encode(errors="replace").decode().replace("\0", "?")
 
 
 def _is_to_be_told(item: Finished) -> bool:

@@ -179,6 +179,7 @@ def test_retry_after_is_handed_on(set_connection):
         ("Mon, 23 Nov 2026 05:00:00 GMT", 0.0),
         ("soon", None),
         ("-3", None),
+        ("Mon, 23 Nov 2026 05:00:00 +9999999999999999", None),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None):
