@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
 
@@ -174,6 +174,53 @@ def test_a_preview_knows_the_suppression_list_and_stops(client, ledger, definiti
     assert "badge-good" in part_of(text, "bob")
     assert "welcome was stopped by una" in text
     assert "not now" in text
+
+
+def test_a_preview_shows_a_digest_once_and_what_a_run_leaves_out(
+    client, ledger, definitions, place
+):
+    """It is one message about all of them, the first 50 of whom are shown."""
+    text = "{{ digest.count }}: {% for one in digest.contacts %}{{ one.first_name }} {% endfor %}"
+    slack = {"channel": "#sales", "text": text}
+    definitions(
+        "welcome",
+        actions=[{"id": "tell", "digest": True, "slack_message": slack}],
+        policies={"max_age": None},
+        guard={"share": None},
+    )
+    names = [*(f"n{number:02}" for number in range(60)), "L" * 2001]
+    for back, ids in ((2, ["old"]), (1, ["old", *names])):
+        snapshot(place, back, [{"contact_id": name, "first_name": name} for name in ids])
+    page = client("una").get("/segue/plan?workflow=welcome").text
+    assert page.count("60: n00 n01") == 1
+    assert "n59" in page
+    assert "one message about 60 changes" in page
+    assert "The first 50 of 60 changes" in page
+    assert "1 change of contacts whose id cannot be kept" in page
+
+
+def test_a_preview_of_what_was_compared_already_compares_the_same(
+    client, ledger, definitions, place
+):
+    """Of a weekly workflow the week, not the last day; and what the guard waits with is judged."""
+    definitions("welcome", actions=[{"id": "mail", "email": MAIL}], policies={"max_age": None})
+    for back in (8, 2, 1):
+        ids = ["old", *(["ann", "bob"] if back < 8 else [])]
+        rows = [{"contact_id": name, "first_name": "N", "email": ""} for name in ids]
+        snapshot(place, back, rows)
+    now, run = datetime.now(UTC), Run("welcome", "weekly")
+    midnight = datetime.combine(BEGUN.date(), datetime.min.time(), UTC)
+    ends = [midnight - timedelta(days=7), midnight]
+    stretch = Stretch(Point(ends[0], day_key(8)), Point(ends[1], day_key(1)))
+    changes = [(name, "added", "") for name in ("ann", "bob")]
+    span = DetectedSpan(SpanKind.CHANGES, "", stretch, "p", "c", 1, 3, changes)
+    body = ("0" * 64, '{"directory": {"directory": "welcome"}, "segment": {"segment": "welcome"}}')
+    ledger.runs.record_spans(run, [span], ("mail",), body, now, recorded_only=False)
+    text = client("una").get("/segue/plan?workflow=welcome").text
+    assert f"{day_key(8)} → {day_key(1)}" in text
+    ann = " ".join(part_of(text, "ann").split())
+    assert "already on record; waits for the guard; then" in ann
+    assert "the contact has no address that this channel can use" in ann
 
 
 def test_a_preview_leaves_out_who_was_forgotten(client, ledger, definitions, place, monkeypatch):

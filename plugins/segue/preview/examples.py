@@ -24,7 +24,7 @@ from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables
 from segue.documents import Location, format_location
 from segue.errors import DataError
-from segue.preview.plan import PlannedAction, rehearse
+from segue.preview.rehearsal import PlannedAction, rehearse
 from segue.segments.columns.arrow import array_of
 from segue.segments.conditions.fit import Kinds, misfits
 from segue.segments.conditions.inspection import Needs, named_segments

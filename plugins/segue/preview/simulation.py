@@ -18,7 +18,8 @@ from segue.contacts.recheck import consent_at
 from segue.contracts.live_source import stand_ins
 from segue.errors import DataError, SnapshotMissing
 from segue.ledger.facts import DetectedSpan
-from segue.preview.plan import PlannedChange, compare_pair, rehearse, stopped_by
+from segue.preview.plan import compare_pair, stopped_by
+from segue.preview.rehearsal import PlannedChange, rehearse
 from segue.segments.membership.changes import members_table
 from segue.segments.membership.store import membership
 from segue.workflows.resolved import ResolvedWorkflow

@@ -45,7 +45,7 @@ from segue.ledger.pacing import Pacer
 from segue.ledger.people.release_requests import Request
 from segue.ledger.people.tester_requests import TrialResult, Wanted
 from segue.ledger.states import State
-from segue.preview.plan import SEND, placeholders, rehearse
+from segue.preview.rehearsal import SEND, placeholders, rehearse
 from segue.segments.kinds import ChangeKind
 from segue.segments.population import Population
 from segue.workflows.definition import Action

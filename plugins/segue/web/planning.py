@@ -20,13 +20,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from segue.directory.snapshots import Snapshot, usable_snapshots
+from segue.directory.snapshots import Snapshot
 from segue.errors import SegueError
 from segue.ledger import Ledger
 from segue.ledger.facts import Run
-from segue.operators.environment import task_settings
+from segue.operators.environment import ledger_url, task_settings
 from segue.runs.context import RunContext
 from segue.runs.snapshot_pair import snapshots_for
+from segue.web.connections import is_nothing
 from segue.workflows.resolved import ResolvedWorkflow
 
 MOST = 50  # changes whose messages are rendered
@@ -44,39 +45,44 @@ class PlanUnavailable(SegueError):
 
 @dataclass(frozen=True, slots=True)
 class NextPair:
-    """The snapshots that the next run compares; ``seen`` where a run has compared them already.
-
-    ``since`` is the as-of of the previous one.
-    """
+    """The snapshots that a run would compare; ``seen`` where a run has reached the current one."""
 
     previous: str | None
     current: str
     seen: bool
-    since: datetime | None = None
 
 
 def next_pair(resolved: ResolvedWorkflow, ledger: Ledger, now: datetime) -> NextPair | None:
     """Return what a run started now would compare; None without a complete snapshot.
 
-    While nothing is new, it is the last pair once more.
+    While nothing is new, it is what the last run compared once more.
     """
     run = RunContext(resolved, Run(resolved.name, "preview"), ledger, now)
     previous, current = snapshots_for(run)
     if current is None:
         return None
     if previous is None or previous.as_of < current.as_of:
-        return _pair(previous, current, seen=False)
-    earlier = [item for item in _complete(resolved, ledger, now) if item.as_of < current.as_of]
-    return _pair(earlier[-1] if earlier else None, current, seen=True)
+        return NextPair(previous.key if previous else None, current.key, seen=False)
+    return NextPair(_compared_last(run, current), current.key, seen=True)
 
 
-def _pair(previous: Snapshot | None, current: Snapshot, *, seen: bool) -> NextPair:
-    if previous is None:
-        return NextPair(None, current.key, seen)
-    return NextPair(previous.key, current.key, seen, previous.as_of)
+def _compared_last(run: RunContext, current: Snapshot) -> str | None:
+    """Return what the newest span compared with: not the day before, where a week is compared.
+
+    Where that is gone, or nothing was compared, it is the complete snapshot before.
+    """
+    snapshots = run.usable_snapshots()
+    earlier = [item.key for item in snapshots if item.complete and item.as_of < current.as_of]
+    spans = run.ledger.runs.all_spans(run.resolved.name)
+    ends = [span.stretch for span in spans if span.stretch.current.key == current.key]
+    if ends and ends[-1].previous.key in earlier:
+        return ends[-1].previous.key
+    return earlier[-1] if earlier else None
 
 
-def make_plan(name: str, pair: NextPair, quarantined: Sequence[str]) -> Mapping[str, Any]:
+def make_plan(
+    name: str, pair: NextPair, quarantined: Sequence[str], ledger: Ledger
+) -> Mapping[str, Any]:
     """Return the plan as plain data; raise PlanUnavailable."""
     settings = task_settings()
     wish = {
@@ -86,6 +92,8 @@ def make_plan(name: str, pair: NextPair, quarantined: Sequence[str]) -> Mapping[
         "quarantined": list(quarantined),
         "home": str(settings.home),
         "namespace": settings.namespace,
+        "ledger": None if is_nothing(ledger) else ledger_url(settings.ledger),
+        "secret": settings.secret,
         "most": MOST,
     }
     with _a_turn():
@@ -139,8 +147,3 @@ def _a_turn() -> Iterator[None]:
             _one_at_a_time.release()
     finally:
         _in_line.release()
-
-
-def _complete(resolved: ResolvedWorkflow, ledger: Ledger, now: datetime) -> list[Snapshot]:
-    bad = ledger.people.quarantined(resolved.directory.directory)
-    return [item for item in usable_snapshots(resolved.directory, bad, now=now) if item.complete]

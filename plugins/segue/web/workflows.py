@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from segue.errors import DefinitionError
 from segue.ledger import Ledger
-from segue.ledger.facts import DeliveryRow, ListedDelivery
 from segue.ledger.people.stops import Stop
-from segue.ledger.people.suppressions import SuppressionKind
-from segue.ledger.reasons import Reason
 from segue.ledger.states import State
-from segue.segments.kinds import ChangeKind
 from segue.web.access import ContactsWorkflow, Person, ReadableWorkflow
 from segue.web.charts import Bar, Days, bars, by_day
 from segue.web.connections import without_home
 from segue.web.dags import DagFacts, dag_facts
 from segue.web.pages import link
-from segue.web.planning import MOST, NextPair, make_plan, next_pair
+from segue.web.planning import make_plan, next_pair
 from segue.web.visits import ThisVisit
 from segue.web.zones import zone_of_segment
 from segue.workflows.catalog import Catalog
@@ -132,62 +127,16 @@ def plan(name: ContactsWorkflow, visit: ThisVisit) -> HTMLResponse:
     resolved = visit.catalog.resolve(name)
     pair = next_pair(resolved, visit.ledger, datetime.now(UTC))
     bad = visit.ledger.people.quarantined(resolved.directory.directory)
-    preview = make_plan(name, pair, sorted(bad)) if pair is not None else None
-    kinds = _suppressed(preview, visit.ledger) if preview else {}
-    erased_ids = [contact for contact, kind in kinds.items() if kind is SuppressionKind.FORGOTTEN]
+    preview = make_plan(name, pair, sorted(bad), visit.ledger) if pair is not None else None
     answer = visit.page(
         "plan.html",
         workflow=name,
         pair=pair,
         plan=preview,
-        past=_past(preview, visit.ledger) if preview else {},
-        elsewhere=_elsewhere(preview, pair, visit.ledger) if preview and pair else {},
-        barred=kinds,
-        forgotten=erased_ids,
         stopped=visit.ledger.people.stopped(name),
-        most=MOST,
     )
     answer.headers["Content-Security-Policy"] = _PREVIEW_POLICY
     return answer
-
-
-def _past(preview: Mapping[str, Any], ledger: Ledger) -> Mapping[str, DeliveryRow]:
-    """Return what the ledger has of a preview's deliveries, by key: a run sends none of it anew."""
-    actions = [action for change in preview["changes"] for action in change["actions"]]
-    return ledger.deliveries.rows(action["key"] for action in actions)
-
-
-def _elsewhere(
-    preview: Mapping[str, Any], pair: NextPair, ledger: Ledger
-) -> Mapping[tuple[str, str, str], tuple[Reason, ListedDelivery]]:
-    """Return what another run has done of the same change, and why this one leaves it out.
-
-    By (contact, change, action). Whom an enrolment reached, no ``added`` of it reaches again.
-    """
-    if pair.since is None:
-        return {}
-    contacts = {change["contact_id"] for change in preview["changes"]}
-    marks = {}
-    rows = ledger.queries.acted_on(preview["workflow"], contacts, pair.since)
-    for row in sorted(rows, key=lambda row: row.change == ChangeKind.ENROLLED):
-        reason = Reason.SENT_BEFORE if row.outcome == State.DELIVERED else Reason.IN_HAND
-        if row.change != ChangeKind.ENROLLED:
-            marks[row.contact_id, row.change, row.action] = (reason, row)
-            continue
-        for change in preview["changes"]:
-            if (change["contact_id"], change["change"]) == (row.contact_id, ChangeKind.ADDED):
-                for action in change["actions"]:
-                    at = (row.contact_id, change["change"], action["action"])
-                    marks[at] = (Reason.REACHED, row)
-    return marks
-
-
-def _suppressed(preview: Mapping[str, Any], ledger: Ledger) -> Mapping[str, SuppressionKind]:
-    """Return those of a preview's contacts who are on the suppression list, or were forgotten.
-
-    Raises SettingsError where nobody can tell who was forgotten: no run would send anything.
-    """
-    return ledger.people.suppressed(change["contact_id"] for change in preview["changes"])
 
 
 def require_known(name: str, ledger: Ledger, catalog: Catalog) -> None:

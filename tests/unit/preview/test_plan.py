@@ -19,6 +19,7 @@ from segue.directory.snapshots import find_snapshot
 from segue.errors import DataError
 from segue.ledger import Ledger
 from segue.ledger.facts import Run, Wishes
+from segue.ledger.schema import deliveries
 from segue.preview.plan import plan
 from segue.runs.areas import RunArea
 from segue.runs.branches import BranchRef, cut
@@ -87,18 +88,50 @@ def write_snapshot(tmp_path: Path, key: str, text: str) -> None:
     (folder / "_SUCCESS").touch()
 
 
-def planned(resolved: ResolvedWorkflow, previous: str | None, current: str):
+def planned(
+    resolved: ResolvedWorkflow, previous: str | None, current: str, ledger: Ledger | None = None
+):
     """Return the plan between two snapshots."""
     ends = [
         find_snapshot(resolved.directory, key, now=NOW) if key else None
         for key in (previous, current)
     ]
-    return plan(resolved, *ends, namespace="test", now=NOW)
+    return plan(resolved, *ends, namespace="test", now=NOW, ledger=ledger)
+
+
+def outcomes_of(found) -> dict[tuple[str, str], tuple[str, str]]:
+    """Return (outcome, reason) of a plan by contact and action, as the ledger has them later."""
+    return {
+        (change.contact_id, action.action): (
+            "delivered" if action.outcome == "send" else action.outcome,
+            action.reason,
+        )
+        for change in found.changes
+        for action in change.actions
+    }
 
 
 def run(resolved: ResolvedWorkflow, tmp_path: Path) -> dict[tuple[str, str], tuple[str, str]]:
     """Run the workflow for real; return (outcome, reason) by contact and action."""
-    ledger = Ledger.open(f"sqlite:///{tmp_path / 'segue.db'}", "test")
+    ledger = open_ledger(tmp_path)
+    ref = begin(resolved, tmp_path, ledger)
+    deliver_all(resolved, ref, ledger)
+    return as_recorded(ledger)
+
+
+def open_ledger(tmp_path: Path) -> Ledger:
+    return Ledger.open(f"sqlite:///{tmp_path / 'segue.db'}", "test", "a long random text")
+
+
+def as_recorded(ledger: Ledger) -> dict[tuple[str, str], tuple[str, str]]:
+    """Return (outcome, reason) by contact and action, and close the ledger."""
+    rows = ledger.queries.list_deliveries()
+    ledger.engine.dispose()
+    return {(row.contact_id, row.action): (row.outcome, row.reason) for row in rows}
+
+
+def begin(resolved: ResolvedWorkflow, tmp_path: Path, ledger: Ledger) -> BranchRef:
+    """Record and release the changes; return the branch that handles them."""
     store = MembershipStore(str(tmp_path / "state"))
     wishes = Wishes(previous="2026-11-21", current="2026-11-22")
     one = Run("welcome", "run-1")
@@ -112,10 +145,7 @@ def run(resolved: ResolvedWorkflow, tmp_path: Path) -> dict[tuple[str, str], tup
     area = RunArea(str(tmp_path / "area"))
     area.write_audience(resolved.audience)
     [ref] = area.write_slices(cut(changes, Branches(max=1)))
-    deliver_all(resolved, ref, ledger)
-    rows = ledger.queries.list_deliveries()
-    ledger.engine.dispose()
-    return {(row.contact_id, row.action): (row.outcome, row.reason) for row in rows}
+    return ref
 
 
 def deliver_all(resolved: ResolvedWorkflow, ref: BranchRef, ledger: Ledger) -> None:
@@ -129,19 +159,80 @@ def deliver_all(resolved: ResolvedWorkflow, ref: BranchRef, ledger: Ledger) -> N
 
 def test_a_run_does_what_the_plan_says(resolved, tmp_path):
     found = planned(resolved, "2026-11-21", "2026-11-22")
-    expected = {
-        (change.contact_id, action.action): (
-            "delivered" if action.outcome == "send" else action.outcome,
-            action.reason,
-        )
-        for change in found.changes
-        for action in change.actions
-    }
+    expected = outcomes_of(found)
     assert run(resolved, tmp_path) == expected
     outcomes = {outcome for outcome, _ in expected.values()}
     reasons = {reason for _, reason in expected.values()}
     assert outcomes == {"delivered", "skipped", "failed"}
     assert {"conditions", "if", "opted_out", "deleted", "after: first failed"} <= reasons
+
+
+@pytest.fixture
+def chained(resolved: ResolvedWorkflow) -> ResolvedWorkflow:
+    """The same workflow, whose second action waits for the message to the contact."""
+    actions = [
+        action.model_copy(update={"after": ("personal",)}) if action.id == "second" else action
+        for action in resolved.definition.actions
+    ]
+    text = Template("second of {{ workflow }}", Kind.TEXT)
+    return dataclasses.replace(
+        resolved,
+        definition=resolved.definition.model_copy(update={"actions": tuple(actions)}),
+        channels={**resolved.channels, "second": RecordingChannel(text=text)},
+    )
+
+
+def test_of_who_is_suppressed_the_team_is_told_and_what_comes_after_is_skipped(chained, tmp_path):
+    """The plan asks whom a message is to, and takes the skip on to the actions after it."""
+    ledger = open_ledger(tmp_path)
+    ledger.people.suppress(["a"], "una", "", NOW)
+    found = planned(chained, "2026-11-21", "2026-11-22", ledger)
+    expected = outcomes_of(found)
+    assert expected["a", "personal"] == ("skipped", "suppression_list")
+    assert expected["a", "first"] == ("delivered", "")
+    assert expected["a", "second"] == ("skipped", "after: personal skipped")
+    assert found.changes[0].suppressed
+    ref = begin(chained, tmp_path, ledger)
+    load_branch(chained, ref, Desk(ledger, Clock(lambda: NOW)))
+    check_branch(chained, ref, ledger, NOW)
+    for name in ("first", "personal", "second", "third"):
+        action = chained.definition.action(name)
+        deliver(chained, action, [ref], ledger, owner=name, clear_number=0)
+    assert as_recorded(ledger) == expected
+
+
+def test_what_is_on_record_is_decided_and_what_comes_after_it_follows(resolved, tmp_path):
+    """A run that goes on sends no failed one again, and none that waits for it."""
+    ledger = open_ledger(tmp_path)
+    ref = begin(resolved, tmp_path, ledger)
+    key = next(
+        row.key for row in ledger.queries.list_deliveries(contact_id="a") if row.action == "first"
+    )
+    with ledger.engine.begin() as connection:
+        row = deliveries.update().where(deliveries.c.key == key)
+        connection.execute(row.values(state="failed", reason="refused"))
+    found = planned(resolved, "2026-11-21", "2026-11-22", ledger)
+    third, second, first, personal = found.changes[0].actions
+    assert (first.recorded, first.outcome, first.reason) == ("failed", "failed", "refused")
+    assert first.message  # what it would say by today's definition
+    assert (second.recorded, second.outcome) == ("released", "skipped")
+    assert (second.reason, third.reason) == ("after: first failed", "after: second skipped")
+    assert (personal.recorded, personal.outcome) == ("released", "send")
+    deliver_all(resolved, ref, ledger)
+    assert as_recorded(ledger) == outcomes_of(found)
+
+
+def test_who_was_forgotten_is_neither_counted_nor_shown(resolved, tmp_path):
+    ledger = open_ledger(tmp_path)
+    before = planned(resolved, "2026-11-21", "2026-11-22", ledger)
+    ledger.retention.forget("a", "una", NOW)
+    found = planned(resolved, "2026-11-21", "2026-11-22", ledger)
+    assert (before.forgotten, found.forgotten) == (0, 1)
+    assert found.counts["added"] == before.counts["added"] - 1
+    assert [one.contact_id for one in found.changes] == [
+        one.contact_id for one in before.changes if one.contact_id != "a"
+    ]
+    assert as_recorded(ledger) == {}
 
 
 def test_what_is_sent_has_the_key_and_the_text_of_the_plan(resolved, tmp_path):
@@ -256,6 +347,10 @@ def test_a_digest_is_planned_as_it_is_sent(resolved, tmp_path):
     ]
     assert [contact for contact, _ in about] == ["a", "z"]
     assert {action.digest_of for _, action in about} == {2}
+    ends = [find_snapshot(resolved.directory, key, now=NOW) for key in ("2026-11-21", "2026-11-22")]
+    short = plan(resolved, *ends, namespace="test", now=NOW, most=1)
+    assert [len(each.changes) for each in (short, found)] == [1, len(found.changes)]
+    assert short.digests == found.digests == [about[0][1]]  # about all, however few are shown
     (message,) = {action.message["text"] for _, action in about}
     assert message == "Ann added ‹results.first.id›, Zoe added ‹results.first.id›, 2"
     run(resolved, tmp_path)

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
     from segue.directory.definition import DirectoryDefinition
     from segue.directory.snapshots import Snapshot
-    from segue.preview.plan import Plan, PlannedAction, PlannedChange
+    from segue.preview.plan import Plan
+    from segue.preview.rehearsal import PlannedAction, PlannedChange
 
 _CSV = (
     *("contact_id", "change", "reason", "conditions", "opted_in"),

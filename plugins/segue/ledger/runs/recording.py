@@ -68,6 +68,11 @@ class Recording(PlannedRows, SuppressionRows):
         with self._read() as connection:
             return sorted(connection.execute(query).scalars())
 
+    def without_forgotten(self, span: DetectedSpan) -> DetectedSpan:
+        """Return a span as it would be recorded: without contacts who were forgotten."""
+        with self._read() as connection:
+            return self._without_forgotten(connection, span)
+
     def record_nothing(self, run: Run, outcome: str, reason: str, now: datetime) -> None:
         """Record that a run took no span: ``covered`` or ``skipped``, and why."""
         with self._write() as connection:
