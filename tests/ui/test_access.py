@@ -81,6 +81,26 @@ def test_no_method_is_answered_without_a_login(client, ledger, method):
         assert anybody.request(method, f"/segue{path}").status_code == 401, path
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "kind"),
+    [
+        ("POST", "stop", b"no boundary", "multipart/form-data"),
+        ("POST", "stop", b"f=x&" * 1_100, "application/x-www-form-urlencoded"),
+        ("POST", "api/v1/workflows/welcome/stop", b"{no json", "application/json"),
+        ("PROPFIND", "workflows", b"", "text/xml"),
+    ],
+)
+def test_the_login_comes_before_what_was_sent(client, ledger, method, path, body, kind):
+    """Nobody's body is read; of somebody who is signed in it is what is wrong."""
+    answers = [
+        client(name).request(method, f"/segue/{path}", content=body, headers={"content-type": kind})
+        for name in (None, "anna")
+    ]
+    assert answers[0].status_code == 401
+    assert answers[1].status_code in (400, 405, 422)
+    assert "Sign in to Airflow" not in answers[1].text
+
+
 def test_a_method_that_an_address_is_not_for_is_a_405_that_says_which_is(client, ledger):
     anna = client("anna")
     for method, path, allowed in (

@@ -43,6 +43,13 @@ def key_of(ledger: Ledger, contact: str) -> str:
     return row.key
 
 
+@pytest.mark.parametrize("half", [{"count": 1}, {"until": "2026-11-30T00:00:00Z"}])
+def test_half_of_what_a_page_showed_does_not_mean_everything(client, filled, half):
+    answer = press(client("una"), "retry", **half)
+    assert answer.status_code == 422
+    assert filled.people.list_requests() == []
+
+
 def test_a_failed_delivery_is_retried_on_request(client, filled):
     """Filed for segue_release, which carries it out: the pages send nothing themselves."""
     answer = press(client("una"), "retry", key=key_of(filled, "bob"))

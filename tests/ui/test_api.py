@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from segue.ledger import Ledger
+from segue.ledger.schema import runs
 from segue.ledger.states import State
 from tests.ui.conftest import USERS
 from tests.ui.filled import record, settle
@@ -64,6 +67,26 @@ def test_a_run_s_contacts_and_deliveries_are_paged(client, filled):
     assert one["outcome"] == "delivered"
     assert vera.get(f"{V1}/workflows/other/deliveries/{row.key}").status_code == 404
     assert vera.get(f"{V1}/workflows/welcome/runs").json()["items"][0]["run_id"] == "run"
+
+
+def test_runs_of_one_instant_are_all_on_some_page(client, ledger, definitions):
+    """A backfill records several at a time."""
+    definitions("welcome")
+    for number in range(5):
+        record(ledger, "welcome", f"run{number}", number + 1, f"c{number}")
+    with ledger.engine.begin() as connection:
+        connection.execute(runs.update().values(recorded_at=datetime(2026, 11, 30, tzinfo=UTC)))
+    names, before = [], ""
+    while before is not None:
+        page = client("vera").get(
+            f"{V1}/workflows/welcome/runs", params={"limit": 2, "before": before}
+        )
+        names += [item["run_id"] for item in page.json()["items"]]
+        before = page.json()["next"]
+    assert names == ["run4", "run3", "run2", "run1", "run0"]
+    for wrong in ("2026", "-1", "2026-11-30T00:00:00Z", "2026-11-30T00:00:00|run"):
+        path = f"{V1}/workflows/welcome/runs"
+        assert client("vera").get(path, params={"before": wrong}).status_code == 422, wrong
 
 
 def test_what_changes_something_takes_a_token_and_the_right(client, filled):

@@ -7,7 +7,10 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import delete, insert
 
+from segue.ledger.people.release_requests import RequestKind, Selection
+from segue.ledger.states import State
 from segue.web.dags import dag_facts
+from tests.ui.filled import record, settle
 
 NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
 
@@ -97,6 +100,26 @@ def airflow_rows(airflow_app):
         session.execute(delete(DagRun))
         session.execute(delete(DagModel).where(DagModel.bundle_name == "ui-tests"))
         session.execute(delete(DagBundleModel).where(DagBundleModel.name == "ui-tests"))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [("on", ""), ("off", "is paused"), ("unknown", "knows no DAG")]
+)
+def test_pages_say_whether_requests_are_carried_out(
+    airflow_rows, client, ledger, definitions, monkeypatch, name, words
+):
+    """Five minutes are promised only where something keeps them."""
+    monkeypatch.setattr("segue.web.dags._RELEASE", name)
+    definitions("welcome")
+    record(ledger, "welcome", "run", 1, "ann", "bob")
+    keys = [settle(ledger, contact, State.FAILED, reason="no") for contact in ("ann", "bob")]
+    now = datetime.now(UTC)
+    ledger.people.file_request(RequestKind.RETRY, Selection("welcome", contact="ann"), "una", now)
+    own = "workflow=welcome"
+    for path in ("requests", f"deliveries?{own}", *(f"delivery?{own}&key={key}" for key in keys)):
+        text = client("una").get(f"/segue/{path}").text
+        assert ("no request is carried out" in text) == bool(words), path
+        assert words in text, path
 
 
 def test_facts_of_dags_are_read_with_the_newest_run_and_open_questions(airflow_rows):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from sqlalchemy import text
 
@@ -34,6 +36,17 @@ def test_without_a_ledger_what_is_defined_is_shown_and_none_is_made(
     assert "welcome" in client("una").get("/segue/workflows").text
     assert "data-confirms" not in client("una").get("/segue/workflow?workflow=welcome").text
     assert (place / "segue.db").exists() == (state == "an empty file")
+
+
+def test_the_first_page_of_a_process_waits_for_nobody_who_writes(client, ledger, definitions):
+    """A run of many changes is recorded in one transaction, for minutes; a page only reads."""
+    from segue.web import connections
+
+    definitions("welcome")
+    connections._ledger.cache_clear()
+    with ledger.engine.begin(), ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(client("una").get, "/segue/workflow?workflow=welcome")
+        assert answer.result(timeout=20).status_code == 200
 
 
 def test_the_preview_is_made_without_a_ledger(client, place, definitions):
@@ -76,15 +89,21 @@ def test_with_nothing_defined_the_page_says_how_to_begin(client, ledger):
     assert "No workflows yet" in answer.text
 
 
-@pytest.mark.parametrize("found", ["0000", "9999"])
-def test_another_schema_is_named_and_not_touched(client, ledger, found):
+@pytest.mark.parametrize(
+    ("found", "remedy"),
+    [
+        ("0000", "Restore a backup of the ledger"),
+        ("0001", "run: segue db upgrade"),
+        ("9999", "install the newer version of Segue"),
+    ],
+)
+def test_another_schema_is_named_and_not_touched(client, ledger, found, remedy):
     """Looking does not migrate, not even SQLite: a task does, or ``segue db upgrade``."""
     with ledger.engine.begin() as connection:
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = :it"), {"it": found})
     answer = client("vera").get("/segue/workflows")
     assert answer.status_code == 503
     assert f"is at revision {found}" in answer.text
-    remedy = "run: segue db upgrade" if found == "0000" else "install the newer version of Segue"
     assert remedy in answer.text
     with ledger.engine.connect() as connection:
         assert connection.scalar(text(f"SELECT version_num FROM {VERSION_TABLE}")) == found

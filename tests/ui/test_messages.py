@@ -16,6 +16,8 @@ from segue.ledger import Ledger
 from segue.ledger.facts import DetectedSpan, Run, SpanKind
 from segue.ledger.states import State
 from segue.ledger.stretches import Point, Stretch
+from segue.web.deliveries import framed
+from segue.web.pages import _framed
 from segue.workflows.catalog import Catalog
 from tests.ui.filled import BEGUN, HOSTILE, day_key, record, settle
 from tests.unit.builders import set_secret
@@ -112,6 +114,15 @@ def test_html_is_served_under_a_policy_that_lets_it_do_nothing(client, sent):
     assert "default-src 'none'" in policy
     assert "script-src" not in policy
     assert answer.text == "<p>Dear &lt;img src=x onerror=alert(1)&gt;&#34;&#39;{{ 7*7 }}</p>"
+    assert answer.headers["x-dns-prefetch-control"] == "off"
+
+
+@pytest.mark.parametrize("link", ["<link rel=preconnect href=//x>", "<LINK\n>", "</p><Link/>"])
+def test_html_has_no_link_that_connects_before_anything_is_loaded(link):
+    """No policy of a page covers ``rel="preconnect"``."""
+    for html in (framed(link).body.decode(), _framed(link)):
+        assert "<link" not in html.lower()
+        assert "<no-" in html
 
 
 def test_the_plan_of_the_next_run_shows_messages_to_whoever_may_see_them(

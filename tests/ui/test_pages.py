@@ -200,8 +200,30 @@ def test_a_task_of_a_run_shows_its_branch(client, filled, place):
     assert contacts_in(vera.get(f"{path}&branch=1").text) == ["bob"]
     assert len(contacts_in(vera.get(f"{path}&branch=-1").text)) == 6
     gone = vera.get(f"{path}&branch=7").text
-    assert "is not known any more" in gone
+    assert "no such branch, or its files were deleted" in gone
     assert len(contacts_in(gone)) == 6
+
+
+@pytest.mark.parametrize("state", ["nonsense://x", "s3://bucket/x", "{place}/segue.db"])
+def test_a_state_that_cannot_be_read_is_no_defect_of_a_page(
+    client, filled, place, monkeypatch, state
+):
+    """An API server may lack the package, the rights, the mount: the run is shown all the same."""
+    monkeypatch.setenv("SEGUE_STATE", state.format(place=place))
+    path = f"/segue/task?workflow=welcome&task=contact.mail&run={quote(RUN)}&branch=1"
+    answer = client("vera").get(path)
+    assert answer.status_code == 200
+    assert "SEGUE_STATE cannot be read here" in answer.text
+    assert str(place) not in answer.text
+    assert len(contacts_in(answer.text)) == 6
+
+
+def test_a_run_that_recorded_nothing_has_no_branches_and_no_file(client, filled):
+    """A name that somebody mistyped is no empty export."""
+    own = "workflow=welcome&run=nothing"
+    vera = client("vera")
+    assert "is not known" not in vera.get(f"/segue/task?{own}&task=contact.mail&branch=1").text
+    assert vera.get(f"/segue/run.csv?{own}").status_code == 404
 
 
 def test_a_task_without_a_run_shows_what_needs_a_look(client, filled):

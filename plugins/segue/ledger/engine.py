@@ -100,7 +100,8 @@ def require_current_schema(engine: Engine, *, may_upgrade: bool = True) -> None:
 
     NotSetUp is raised where there are no tables yet.
     """
-    with reachable(engine), engine.connect() as connection:
+    looking = engine.execution_options(segue_read_only=True)  # waits for nobody who writes
+    with reachable(engine), looking.connect() as connection:
         revision = _revision(connection)
     if revision == REVISION:
         return

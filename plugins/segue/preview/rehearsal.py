@@ -269,7 +269,7 @@ class _Rehearsal:
         return change.key(self._namespace, self._resolved.name, action.id)
 
 
-def _rest(candidates: Sequence[Candidate], keys: Collection[str]) -> Sequence[Candidate]:
+def _rest(candidates: list[Candidate], keys: Collection[str]) -> list[Candidate]:
     """Return those that are not of these keys; all of them where none is left to be told of."""
     rest = [candidate for candidate in candidates if candidate.key not in keys]
     return rest or candidates

@@ -15,6 +15,7 @@ from fastapi import APIRouter, Depends, Form, HTTPException
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import StringConstraints
 
+from segue.directory.checks import LONGEST_ID
 from segue.errors import SettingsError
 from segue.ledger import Ledger
 from segue.ledger.people.release_requests import Request, Seen, Selection, Settlement
@@ -31,6 +32,7 @@ router = APIRouter(include_in_schema=False)
 
 Text = Annotated[str, Form(max_length=500)]
 Name = Annotated[str, Form(max_length=250)]
+Contact = Annotated[str, Form(max_length=LONGEST_ID)]
 Keys = Annotated[list[Annotated[str, StringConstraints(max_length=64)]], Form(max_length=500)]
 
 
@@ -39,7 +41,11 @@ def _seen(
     until: Annotated[Instant | None, Form()] = None,
 ) -> Seen | None:
     """Return what the page showed; nothing where a program asks for what there is now."""
-    return None if count is None or until is None else Seen(count, until)
+    if count is None and until is None:
+        return None
+    if count is None or until is None:
+        raise HTTPException(422, "count and until go together: what was seen, and until when")
+    return Seen(count, until)
 
 
 AsSeen = Annotated[Seen | None, Depends(_seen)]
@@ -52,7 +58,7 @@ def retry(
     seen: AsSeen,
     workflow: Name,
     action: Name = "",
-    contact: Name = "",
+    contact: Contact = "",
     error: Text = "",
     key: Keys = [],  # noqa: B006 - FastAPI copies it
 ) -> RedirectResponse:
@@ -112,7 +118,7 @@ def suppress(
     _: SafeForm,
     visit: ThisVisit,
     workflow: Name,
-    contact: Annotated[str, Form(min_length=1, max_length=250)],
+    contact: Annotated[str, Form(min_length=1, max_length=LONGEST_ID)],
     reason: Text = "",
 ) -> RedirectResponse:
     """Never write to a contact again, in any workflow; one of a workflow that one may edit."""

@@ -19,7 +19,7 @@ from segue.errors import SettingsError
 from segue.ledger import Ledger
 from segue.ledger.people.release_requests import Request as Asked
 from segue.ledger.people.release_requests import Selection
-from segue.ledger.queries.pages import ChangeRow
+from segue.ledger.queries.pages import ChangeRow, RunRow
 from segue.ledger.states import State
 from segue.segments.kinds import ChangeKind
 from segue.upkeep import interventions as asking
@@ -48,9 +48,9 @@ from segue.web.api_models import (
 from segue.web.charts import by_day
 from segue.web.connections import Definitions, OpenLedger
 from segue.web.dags import dag_facts
-from segue.web.deliveries import cursor, delivery_of, parse_cursor
+from segue.web.deliveries import cursor, cursor_at, delivery_of, parse_cursor
 from segue.web.forms import carries_token
-from segue.web.parameters import Instant, KeyInPath, RequestNumber
+from segue.web.parameters import KeyInPath, RequestNumber
 from segue.web.runs import Chosen
 from segue.web.workflows import readable_names, require_known, segment_of
 from segue.web.zones import zone_of_segment
@@ -98,12 +98,12 @@ def runs(
     name: KnownWorkflow,
     ledger: OpenLedger,
     limit: Limit = 100,
-    before: Instant | None = None,
+    before: Annotated[str, Query(max_length=300)] = "",
 ) -> RunsAnswer:
     """List the runs of a workflow that recorded something."""
-    rows = ledger.queries.recent_runs(name, limit, before)
+    rows = ledger.queries.recent_runs(name, limit, parse_cursor(before))
     items = [RunAnswer.model_validate(row) for row in rows]
-    return RunsAnswer(items=items, next=rows[-1].recorded_at if len(rows) == limit else None)
+    return RunsAnswer(items=items, next=_end(rows[-1]) if len(rows) == limit else None)
 
 
 @router.get("/workflows/{workflow}/changes", name="api_changes")
@@ -272,6 +272,10 @@ def _described(names: list[str], ledger: Ledger, catalog: Catalog) -> list[Workf
             )
         )
     return answers
+
+
+def _end(row: RunRow) -> str:
+    return cursor_at(row.recorded_at, row.run_id)
 
 
 def _filed(file: Callable[[], int]) -> FiledAnswer:

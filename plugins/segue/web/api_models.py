@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
+from segue.directory.checks import LONGEST_ID
 from segue.ledger.people.release_requests import Settlement
 from segue.ledger.states import State
 from segue.segments.kinds import ChangeKind
@@ -64,7 +65,7 @@ class RunsAnswer(Answer):
     """A page of runs, the newest first; ``next`` is the ``before`` of the next page."""
 
     items: list[RunAnswer]
-    next: datetime | None
+    next: str | None
 
 
 class DeliveryAnswer(Answer):
@@ -167,7 +168,7 @@ class RetryWish(Wish):
     """Failed deliveries of the workflow that all given parts hold for; with none, all of them."""
 
     action: str | None = Field(None, min_length=1, max_length=64)
-    contact: str | None = Field(None, min_length=1, max_length=250)
+    contact: str | None = Field(None, min_length=1, max_length=LONGEST_ID)
     error: str | None = Field(
         None,
         pattern=r"\S",
@@ -194,5 +195,5 @@ class StopWish(Wish):
 class SuppressWish(Wish):
     """A contact of the workflow who is never to be written to again, and why."""
 
-    contact: str = Field(min_length=1, max_length=250)
+    contact: str = Field(min_length=1, max_length=LONGEST_ID)
     reason: str = Field("", max_length=500)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute
@@ -12,7 +11,8 @@ from starlette.routing import Match
 
 from segue.web import actions, api, contacts, deliveries, runs, segments, workflows
 from segue.web.errors import add_error_answers
-from segue.web.headers import Headers
+from segue.web.headers import METHODS, Headers
+from segue.web.login import behind_login, signed_in
 from segue.web.pages import static_files
 from segue.web.parameters import require_texts
 
@@ -26,13 +26,12 @@ ROUTERS = (
     api.router,
 )
 _FOR_A_DAY = {"Cache-Control": "private, max-age=86400"}  # a new version has a new address
-_METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 
 
 @lru_cache(maxsize=1)
 def the_app() -> FastAPI:
-    """Return this process's application."""
-    return create_app()
+    """Return this process's application: its pages, behind the login."""
+    return behind_login(create_app())
 
 
 def create_app() -> FastAPI:
@@ -42,19 +41,15 @@ def create_app() -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        dependencies=[Depends(_signed_in), Depends(require_texts)],
+        dependencies=[Depends(signed_in), Depends(require_texts)],
     )
     app.add_api_route("/static/{path:path}", _static, name="static", include_in_schema=False)
     for router in ROUTERS:
         app.include_router(router)
-    app.add_api_route("/{path:path}", _nothing, methods=_METHODS, include_in_schema=False)
+    app.add_api_route("/{path:path}", _nothing, methods=[*METHODS], include_in_schema=False)
     app.add_middleware(Headers)
     add_error_answers(app)
     return app
-
-
-def _signed_in(request: Request, user: GetUserDep) -> None:
-    request.state.segue_user = user.get_id()
 
 
 def _static(path: str) -> FileResponse:

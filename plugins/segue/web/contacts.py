@@ -10,6 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import HTMLResponse
 
+from segue.directory.checks import LONGEST_ID
 from segue.ledger.facts import ListedDelivery, SpanKind
 from segue.ledger.queries.history import Event
 from segue.segments.kinds import ChangeKind, RemovalReason
@@ -66,7 +67,7 @@ class Moment:
 @router.get("/contact", name="contact")
 def contact(
     visit: ThisVisit,
-    contact_id: Annotated[str, Query(alias="id", max_length=250)] = "",
+    contact_id: Annotated[str, Query(alias="id", max_length=LONGEST_ID)] = "",
     number: Annotated[int, Query(alias="page", ge=1, le=_DEEPEST)] = 1,
 ) -> HTMLResponse:
     """Find a contact by its id, and show what happened to it in workflows of the viewer."""

@@ -21,15 +21,21 @@ from typing import Any
 from fastapi.responses import StreamingResponse
 
 _LINES = 500  # sent at once
-_LONGEST_NUMBER = 300  # digits; what is longer stays text
+_LONGEST_NUMBER = 300  # characters of a number or a day; what is longer stays text
 _MARK = "\ufeff"  # by which Excel knows UTF-8
 _CALCULATED = re.compile(r"[=+\-@'\t\r\n\v\f]")  # how a cell begins that is no plain text
 _INVISIBLE = re.compile(r"[\s\u00ad\u200b-\u200f\u2060\ufeff\x00-\x1f]+")
-# a text that Excel takes for a number, or for a day, and shows as another text: 007, 1E5, 3-4
-_CHANGED = re.compile(
-    r"0[0-9]+|[0-9]{12,}|[0-9]+(?:\.[0-9]+)?[eE][+-]?[0-9]+|[0-9]+\.(?:[0-9]*0)?|\.[0-9]+"
-    r"|[0-9]{1,2}[-/][0-9]{1,4}(?:[-/][0-9]{2,4})?"
+# words that stand beside digits in a day, a time or a number: what is left of one without them is
+# digits and signs, in whatever order a country writes them
+_WORDS = re.compile(
+    r"(?<![a-z])(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
+    r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)(?![a-z])"
+    r"|(?<=[0-9 ])[ap]m(?![a-z])|(?<= )[ap](?![a-z])|(?<=[0-9.])e(?=[0-9+-])",
+    re.IGNORECASE,
 )
+_SIGNS = re.compile(r"[0-9 .,:/()%$€£¥+\-\u00a0]*[0-9][0-9 .,:/()%$€£¥+\-\u00a0]*")
+_PLAIN = re.compile(r"0|[1-9][0-9]{0,10}")  # a number that every spreadsheet shows as it is written
+_TRUTHS = ("true", "false")
 
 
 def csv_response(
@@ -69,4 +75,11 @@ def _is_changed(text: str) -> bool:
     """Tell whether a spreadsheet would not show a text as it is."""
     begin = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text[:100])[:1])
     is_calculated = bool(_CALCULATED.match(text) or _CALCULATED.match(begin))
-    return is_calculated or (len(text) < _LONGEST_NUMBER and bool(_CHANGED.fullmatch(text)))
+    return is_calculated or (len(text) < _LONGEST_NUMBER and _is_another(text))
+
+
+def _is_another(text: str) -> bool:
+    """Tell whether Excel takes a text for a number, a day or a truth: 3-4, MAR1."""
+    if text.lower() in _TRUTHS:
+        return True
+    return not _PLAIN.fullmatch(text) and bool(_SIGNS.fullmatch(_WORDS.sub("", text)))

@@ -15,6 +15,8 @@ from airflow.utils.session import create_session
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+_RELEASE = "segue_release"
+
 
 @dataclass(frozen=True, slots=True)
 class LastRun:
@@ -43,6 +45,16 @@ class DagFacts:
     next_run: datetime | None = None
     last_run: LastRun | None = None
     questions: Sequence[Question] = ()
+
+
+def release_trouble() -> str:
+    """Return why requests are not carried out at present, in words; nothing where they are."""
+    paused = dag_facts([_RELEASE])[_RELEASE].paused
+    if paused is None:
+        return f"Airflow knows no DAG {_RELEASE}: until there is one, no request is carried out."
+    if paused:
+        return f"The DAG {_RELEASE} is paused: until it is on again, no request is carried out."
+    return ""
 
 
 def dag_facts(dag_ids: Collection[str]) -> dict[str, DagFacts]:

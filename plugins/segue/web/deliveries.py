@@ -17,6 +17,7 @@ from segue.ledger.states import State
 from segue.preview.sent_message import RenderedMessage, message_of
 from segue.web.access import ReadableWorkflow, require_contacts
 from segue.web.answers import actions_of, in_order, order_of, shown
+from segue.web.pages import without_links
 from segue.web.parameters import KeyInQuery
 from segue.web.runs import STATES, Chosen
 from segue.web.visits import ThisVisit, Visit
@@ -149,7 +150,7 @@ def framed(html: Any) -> HTMLResponse:
         "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
         "form-action 'none'; base-uri 'none'; frame-ancestors 'self'"
     )
-    return HTMLResponse(html, headers={"Content-Security-Policy": policy})
+    return HTMLResponse(without_links(html), headers={"Content-Security-Policy": policy})
 
 
 def rendered(row: DeliveryInFull, ledger: Ledger, catalog: Catalog) -> RenderedMessage:
@@ -163,11 +164,16 @@ def rendered(row: DeliveryInFull, ledger: Ledger, catalog: Catalog) -> RenderedM
 
 def cursor(row: ListedDelivery) -> str:
     """Return where a list goes on after a row."""
-    return f"{row.updated_at.isoformat()}|{row.key}"
+    return cursor_at(row.updated_at, row.key)
+
+
+def cursor_at(instant: datetime, name: str) -> str:
+    """Return where a list goes on after a row with this instant and name."""
+    return f"{instant.isoformat()}|{name}"
 
 
 def parse_cursor(text: str) -> tuple[datetime, str] | None:
-    """Return (updated_at, key) of a cursor; a 422 says that it is none."""
+    """Return (instant, name) of a cursor; a 422 says that it is none."""
     if not text:
         return None
     time, _, key = text.partition("|")

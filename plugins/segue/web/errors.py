@@ -21,6 +21,7 @@ from starlette.exceptions import HTTPException
 from segue.errors import DefinitionError, LedgerError, NotSetUp, SchemaDiffers, SegueError
 from segue.web.connections import without_home
 from segue.web.headers import HEADERS
+from segue.web.legible import legible
 from segue.web.pages import STATIC, page
 
 log = logging.getLogger(__name__)
@@ -92,7 +93,8 @@ def _answer(
     headers = {**HEADERS, **(more or {})}  # a defect's answer does not pass the middleware
     if _wants_json(request):
         return JSONResponse({"title": title, "detail": detail}, status, headers)
-    values: dict[str, Any] = {"title": title, "detail": detail, "code": status}
+    shown = legible(detail, blanks=False, keep="\n\t")
+    values: dict[str, Any] = {"title": title, "detail": shown, "code": status}
     if getattr(request.state, "segue_user", None) is None:
         return _signed_out(request, values, headers)
     response = page(request, "error.html", status=status, **values)

@@ -1,9 +1,12 @@
-"""What every answer tells a browser, and HEAD: as GET, without the body."""
+"""What every answer tells a browser, and HEAD: as GET, without the body; no method is unknown."""
 
 from __future__ import annotations
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
+_OTHER = "TRACE"  # how a method that HTTP's own do not name is looked for: no page is for it
 
 HEADERS = {
     "Content-Security-Policy": (
@@ -14,6 +17,7 @@ HEADERS = {
     "X-Frame-Options": "SAMEORIGIN",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
+    "X-DNS-Prefetch-Control": "off",
     "Cache-Control": "no-store",
 }
 
@@ -26,7 +30,8 @@ class Headers:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        is_head = scope.get("method") == "HEAD"
+        method = scope.get("method")
+        is_head = method == "HEAD"
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -37,4 +42,6 @@ class Headers:
                 message = {**message, "body": b""}
             await send(message)
 
-        await self.app({**scope, "method": "GET"} if is_head else scope, receive, send_with_headers)
+        if method is not None and method not in METHODS:
+            scope = {**scope, "method": "GET" if is_head else _OTHER}
+        await self.app(scope, receive, send_with_headers)

@@ -19,6 +19,7 @@ from starlette.datastructures import URL
 
 from segue.ledger.reasons import in_words
 from segue.web.forms import csrf_field
+from segue.web.legible import legible
 
 FOLDER = Path(__file__).resolve().parent  # the plugins' folder may stand behind a link
 STATIC = FOLDER / "static"
@@ -130,6 +131,7 @@ _FRAME_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; "
     "base-uri 'none'"
 )
+_LINK = re.compile(r"<(?=link\b)", re.IGNORECASE)
 _DOCTYPE = re.compile(r"\s*<!doctype[^>]*>", re.IGNORECASE)
 
 
@@ -139,14 +141,24 @@ def _framed(html: str) -> str:
     Such a frame has the policy of the page around it, which lets that page load its own style and
     scripts: the message's own policy comes on top, and lets it load nothing.
     """
+    html = without_links(html)
     start = _DOCTYPE.match(html)
     end = start.end() if start else 0
     meta = f'<meta http-equiv="Content-Security-Policy" content="{_FRAME_POLICY}">'
     return html[:end] + meta + html[end:]
 
 
+def without_links(html: str) -> str:
+    """Return HTML in which no ``<link>`` is one: no policy keeps it from opening a connection.
+
+    ``rel="preconnect"`` tells its host that somebody looks at the message.
+    """
+    return _LINK.sub("<no-", html)
+
+
 _templates.filters.update(
     framed=_framed,
+    legible=legible,
     in_words=lambda reason, outcome: in_words(outcome, reason),
     number=lambda value: "—" if value is None else f"{value:,}",
     pretty=partial(json.dumps, ensure_ascii=False, indent=2, default=str),

@@ -14,6 +14,8 @@ from typing import Annotated, Any
 from fastapi import HTTPException, Path, Query, Request
 from pydantic import AfterValidator
 
+from segue.directory.checks import LONGEST_ID
+
 LARGEST = 2**63 - 1
 KEY = "^[0-9a-f]{64}$"
 _NUL = "a text has a NUL character, which nothing in the ledger has"
@@ -54,5 +56,6 @@ def _instant(value: datetime) -> datetime:
 
 Instant = Annotated[datetime, AfterValidator(_instant)]
 RequestNumber = Annotated[int | None, Query(ge=1, le=LARGEST)]
+ContactId = Annotated[str, Query(max_length=LONGEST_ID)]  # as long as the ledger keeps them
 KeyInPath = Annotated[str, Path(pattern=KEY)]
 KeyInQuery = Annotated[str, Query(max_length=64)]

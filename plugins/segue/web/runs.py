@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +23,7 @@ from segue.web.access import ReadableWorkflow
 from segue.web.answers import actions_of, in_order, order_of, shown, shown_change
 from segue.web.csv_export import csv_response
 from segue.web.dags import Question, dag_facts
+from segue.web.parameters import ContactId
 from segue.web.visits import Part, ThisVisit, Visit
 from segue.web.workflows import require_known
 from segue.workflows.catalog import Catalog
@@ -29,6 +31,7 @@ from segue.workflows.catalog import Catalog
 AT_ONCE = 50  # contacts on one page
 _DEEPEST = 20_000  # the last page that is offered: further down, a filter finds more
 router = APIRouter(include_in_schema=False)
+log = logging.getLogger(__name__)
 
 STATES = [str(state) for state in State]
 KINDS = [str(kind) for kind in ChangeKind]
@@ -40,7 +43,7 @@ _EXPORTED = (
 
 
 def _filter(
-    contact: Annotated[str, Query(max_length=250)] = "",
+    contact: ContactId = "",
     change: Annotated[str, Query(max_length=16)] = "",
     action: Annotated[str, Query(max_length=64)] = "",
     state: Annotated[str, Query(max_length=16)] = "",
@@ -103,7 +106,9 @@ def run_csv(
 ) -> StreamingResponse:
     """Return all of a run's deliveries that a filter leaves, one per line."""
     require_known(workflow, visit.ledger, visit.catalog)
-    _, spans = _recorded(visit.ledger, workflow, run)
+    record, spans = _recorded(visit.ledger, workflow, run)
+    if record is None:
+        raise HTTPException(404, f"The run {run} of {workflow} has recorded nothing.")
     rows = visit.ledger.queries.all_change_rows([span.id for span in spans], chosen)
     order, sees = order_of(workflow, visit.catalog), visit.viewer.may_see_contacts(workflow)
     visible = (shown_change(row, order, sees=sees) for row in rows)
@@ -133,8 +138,8 @@ def task(
     }
     if not run:
         return _newest_of_a_task(visit, chosen, common)
-    _, spans = _recorded(visit.ledger, workflow, run)
-    contacts, problem = _branch(workflow, run, branch)
+    record, spans = _recorded(visit.ledger, workflow, run)
+    contacts, problem = _branch(workflow, run, branch) if record else (None, None)
     criteria = replace(chosen, contacts=contacts)
     ids = [span.id for span in spans]
     total = visit.ledger.queries.count_rows(ids, criteria)
@@ -200,14 +205,18 @@ def _branch(workflow: str, run: str, branch: str) -> tuple[list[str] | None, str
     if not branch.isdecimal():
         return None, None  # no mapped task, or all of its branches
     settings = task_settings()
-    area = RunArea.of_run(settings.state, settings.namespace, workflow, run)
     try:
+        area = RunArea.of_run(settings.state, settings.namespace, workflow, run)
         return sorted({change.contact_id for change in area.read_slice(int(branch))}), None
     except DataError:
-        return None, (
-            f"Which contacts branch {branch} handled is not known any more: the run's files were "
-            "deleted after SEGUE_RUN_AREAS. These are all of the run."
-        )
+        why = "it has no such branch, or its files were deleted after SEGUE_RUN_AREAS"
+    except (OSError, ImportError, ValueError) as error:  # as fsspec says that it cannot
+        log.warning("SEGUE_STATE cannot be read: %s: %s", type(error).__name__, error)
+        why = "SEGUE_STATE cannot be read here, and the API server's log says why"
+    return None, (
+        f"Which contacts branch {branch} of the run handled is not known: {why}. "
+        "These are all of the run."
+    )
 
 
 def _actions(workflow: str, ledger: Ledger, catalog: Catalog) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import HTMLResponse
 
+from segue.directory.checks import LONGEST_ID
 from segue.directory.definition import DirectoryDefinition
 from segue.directory.snapshot_keys import require_key
 from segue.directory.snapshots import Snapshot, usable_snapshots
@@ -123,7 +124,7 @@ def explain(
     name: Name,
     visit: ThisVisit,
     workflow: ReadableIfAny,
-    contact: Annotated[str, Query(min_length=1, max_length=250)],
+    contact: Annotated[str, Query(min_length=1, max_length=LONGEST_ID)],
     at: Annotated[str, Query(max_length=40)] = "",
     earlier: Annotated[str, Query(alias="from", max_length=40)] = "",
 ) -> HTMLResponse:

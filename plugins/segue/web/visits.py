@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse
 from segue.ledger import Ledger
 from segue.web.access import Person, Viewer
 from segue.web.connections import Definitions, OpenLedger, is_nothing
+from segue.web.dags import release_trouble
 from segue.web.pages import link, page
 from segue.workflows.catalog import Catalog
 
@@ -52,7 +53,13 @@ class Visit:
 
     def page(self, template: str, **values: Any) -> HTMLResponse:
         """Return a rendered page."""
-        return page(self.request, template, nothing_recorded=is_nothing(self.ledger), **values)
+        return page(
+            self.request,
+            template,
+            nothing_recorded=is_nothing(self.ledger),
+            release_trouble=release_trouble,
+            **values,
+        )
 
     def link(self, name: str, **parameters: Any) -> str:
         """Return the path of a route; parameters that are no part of it become the query."""

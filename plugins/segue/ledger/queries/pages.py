@@ -88,9 +88,12 @@ class Pages(LedgerDatabase):
     """Pages of runs, of a run's contacts, and of deliveries."""
 
     def recent_runs(
-        self, workflow: str, limit: int, before: datetime | None = None
+        self, workflow: str, limit: int, before: tuple[datetime, str] | None = None
     ) -> Sequence[RunRow]:
-        """Return the runs of a workflow, the newest first; ``before`` is where a page ends."""
+        """Return the runs of a workflow, the newest first.
+
+        ``before`` is (recorded_at, run_id) of the last one of the page before.
+        """
         last = (
             select(spans.c.run, func.max(spans.c.id).label("span")).group_by(spans.c.run).subquery()
         )
@@ -108,10 +111,10 @@ class Pages(LedgerDatabase):
             .outerjoin(last, last.c.run == runs.c.id)
             .outerjoin(spans, spans.c.id == last.c.span)
             .where(runs.c.namespace == self.namespace, runs.c.workflow == workflow)
-            .order_by(runs.c.recorded_at.desc(), runs.c.id.desc())
+            .order_by(runs.c.recorded_at.desc(), runs.c.run_id.desc())
         )
         if before is not None:
-            query = query.where(runs.c.recorded_at < before)
+            query = query.where(_comes_after(before, runs.c.recorded_at, runs.c.run_id))
         with self._read() as connection:
             return [RunRow(*row) for row in connection.execute(query.limit(limit))]
 
@@ -207,10 +210,7 @@ class Pages(LedgerDatabase):
             .order_by(table.updated_at.desc(), table.key.desc())
         )
         if before is not None:
-            instant, key = before
-            query = query.where(
-                or_(table.updated_at < instant, and_(table.updated_at == instant, table.key < key))
-            )
+            query = query.where(_comes_after(before, table.updated_at, table.key))
         with self._read() as connection:
             return [DeliveryOfRun(**row._mapping) for row in connection.execute(query.limit(limit))]
 
@@ -262,6 +262,13 @@ class Pages(LedgerDatabase):
             .where(changes.c.span.in_(span_ids), changes.c.contact_id.in_(set(contact_ids)))
             .order_by(deliveries.c.action)
         )
+
+
+def _comes_after(
+    last: tuple[datetime, str], instant: ColumnElement[datetime], name: ColumnElement[str]
+) -> ColumnElement[bool]:
+    """Return what of a list, the newest first, comes after the last row of the page before."""
+    return or_(instant < last[0], and_(instant == last[0], name < last[1]))
 
 
 def _of_contact(table: Any, chosen: Filter) -> list[ColumnElement[bool]]:
