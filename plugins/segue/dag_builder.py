@@ -77,6 +77,19 @@ HOUSEKEEPING_PARAMS = {
 _WEIGHT_OF_RELEASE = 10  # what is due goes before the tasks of workflows, which weigh 1
 
 
+def all_dags(dag_file: str) -> dict[str, DAG]:
+    """Return every DAG of Segue by its id: what one DAG file needs, ``globals().update(…)``.
+
+    ``dag_file`` is the caller's own ``__file__``, beside which definitions may stand. The process
+    of a task builds the one DAG that it was started for.
+    """
+    own = {"segue_release": release_dag, "segue_housekeeping": housekeeping_dag}
+    only = get_parsing_context().dag_id
+    dags = {dag.dag_id: dag for dag in workflow_dags(dag_file)}
+    dags |= {name: build() for name, build in own.items() if only is None or only == name}
+    return dags
+
+
 def workflow_dags(dag_file: str | None = None) -> Iterator[DAG]:
     """Yield the DAG of every healthy workflow, or only the one this process was started for.
 

@@ -1,17 +1,8 @@
-"""Settings from the environment; the names are a contract (docs/design.md, "What stays").
+"""Settings from the environment, else from the section ``[segue]`` of Airflow's configuration.
 
-SEGUE_HOME       definitions: the folder with directories/, segments/, workflows/, templates/
-SEGUE_LEDGER     SQLAlchemy URL of the ledger, or ``airflow://conn_id``
-SEGUE_STATE      root of memberships and run areas: a folder or any fsspec URL
-SEGUE_NAMESPACE  prod, staging, …: part of every delivery's key
-SEGUE_NEW_NAMESPACE  a namespace that may begin in a ledger where workflows ran under another one
-SEGUE_SECRET     key of the digests that stand for forgotten contacts
-SEGUE_RETENTION  how long the ledger keeps runs, such as 400d; for ever by default
-SEGUE_RUN_AREAS  how long run areas are kept
-SEGUE_CATCH_UP   whether a DAG that was off runs the intervals it missed: true or false
-SEGUE_POOL       Airflow's pool of the tasks of workflows that name none, and of Segue's own DAGs
-SEGUE_QUEUE      the executor's queue of the same tasks
-SEGUE_UI_CONTACTS  who sees contacts and messages in Airflow's UI: read, edit (the DAG) or nobody
+The names are a contract (docs/design.md, "What stays"): the option ``ledger`` is the variable
+SEGUE_LEDGER, or whatever Airflow reads it from: ``AIRFLOW__SEGUE__LEDGER``, ``…__LEDGER_CMD``,
+``…__LEDGER_SECRET`` (a secrets backend) or ``[segue] ledger`` in airflow.cfg.
 """
 
 from __future__ import annotations
@@ -19,12 +10,64 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence
+from configparser import Error as ConfigParserError
+from configparser import RawConfigParser
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
 from segue.durations import Duration, parse_duration
 from segue.errors import SettingsError
+
+SECTION = "segue"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One setting, as ``airflow config list`` and the docs describe it."""
+
+    meaning: str
+    example: str
+    is_secret: bool = False  # may come from a command or from a secrets backend
+
+
+OPTIONS: Mapping[str, Option] = {
+    "home": Option(
+        "Definitions: the folder with directories/, segments/, workflows/ and templates/",
+        "/opt/airflow/include",
+    ),
+    "ledger": Option(
+        "The ledger's database: a SQLite or PostgreSQL URL, or airflow://conn_id",
+        "postgresql+psycopg://segue@host/segue",
+        is_secret=True,
+    ),
+    "state": Option(
+        "Root of memberships and run areas: a folder, or any URL that fsspec opens",
+        "s3://bucket/segue",
+    ),
+    "namespace": Option("prod, staging, …: part of every delivery's key", "prod"),
+    "new_namespace": Option(
+        "A namespace that may begin in a ledger where workflows ran under another one", "staging"
+    ),
+    "secret": Option(
+        "Key of the digests that stand for forgotten contacts; it can never change",
+        "at least 16 characters of nothing in particular",
+        is_secret=True,
+    ),
+    "retention": Option("How long the ledger keeps runs; for ever by default", "400d"),
+    "run_areas": Option("How long run areas are kept", "30d"),
+    "catch_up": Option(
+        "Whether a DAG that was off runs the intervals it missed: true or false", "true"
+    ),
+    "pool": Option(
+        "Airflow's pool of tasks whose workflow names none, and of Segue's own DAGs", "segue"
+    ),
+    "queue": Option("The executor's queue of the same tasks", "segue"),
+    "ui_contacts": Option(
+        "Who sees contacts and messages in Airflow's UI: read, edit (the DAG) or nobody", "edit"
+    ),
+}
 
 Default = TypeVar("Default")
 RUN_AREAS = Duration(30, "d")
@@ -60,33 +103,44 @@ class Settings:
         a DAG bundle that is the bundle's own version, whatever else is on the machine.
         """
         env = os.environ if environ is None else environ
+        values = _Values(env)
         airflow_home = find_airflow_home(env)
-        namespace = env.get("SEGUE_NAMESPACE") or "default"
+        namespace = values.get("namespace") or "default"
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", namespace):
             raise SettingsError(
-                f"SEGUE_NAMESPACE is {namespace!r}; allowed: up to 63 lower-case letters, digits, "
-                "'-' and '_'"
+                f"{values.name('namespace')} is {namespace!r}; allowed: up to 63 lower-case "
+                "letters, digits, '-' and '_'"
             )
-        home = env.get("SEGUE_HOME") or _default_home(airflow_home, dag_file)
+        home = values.get("home") or _default_home(airflow_home, dag_file)
         return cls(
             home=Path(home).expanduser().resolve(),
-            ledger=env.get("SEGUE_LEDGER") or f"sqlite:///{airflow_home / 'segue.db'}",
-            state=env.get("SEGUE_STATE") or str(airflow_home / "segue"),
+            ledger=values.get("ledger") or f"sqlite:///{airflow_home / 'segue.db'}",
+            state=values.get("state") or str(airflow_home / "segue"),
             namespace=namespace,
-            secret=env.get("SEGUE_SECRET") or None,
-            retention=_duration(env, "SEGUE_RETENTION", None),
-            run_areas=_duration(env, "SEGUE_RUN_AREAS", RUN_AREAS),
-            catch_up=_choice(env, "SEGUE_CATCH_UP", CATCH_UP) == "true",
-            ui_contacts=_choice(env, "SEGUE_UI_CONTACTS", UI_CONTACTS),
-            new_namespace=env.get("SEGUE_NEW_NAMESPACE") or None,
-            pool=env.get("SEGUE_POOL") or None,
-            queue=env.get("SEGUE_QUEUE") or None,
+            secret=values.get("secret"),
+            retention=_duration(values, "retention", None),
+            run_areas=_duration(values, "run_areas", RUN_AREAS),
+            catch_up=_choice(values, "catch_up", CATCH_UP) == "true",
+            ui_contacts=_choice(values, "ui_contacts", UI_CONTACTS),
+            new_namespace=values.get("new_namespace"),
+            pool=values.get("pool"),
+            queue=values.get("queue"),
         )
 
 
+def variable(option: str) -> str:
+    """Return the environment variable of an option: ``SEGUE_LEDGER`` of ``ledger``."""
+    return f"{SECTION}_{option}".upper()
+
+
+def is_set(option: str, environ: Mapping[str, str]) -> bool:
+    """Tell whether somebody has set an option, wherever."""
+    return _Values(environ).get(option) is not None
+
+
 def is_untouched(settings: Settings, environ: Mapping[str, str]) -> bool:
-    """Tell whether nobody has set anything up: no variable, no definitions, no ledger's file."""
-    if any(value for name, value in environ.items() if name.startswith("SEGUE_")):
+    """Tell whether nobody has set anything up: no option, no definitions, no ledger's file."""
+    if any(is_set(option, environ) for option in OPTIONS):
         return False
     ledger = Path(settings.ledger.removeprefix("sqlite:///"))
     return not settings.home.is_dir() and not ledger.exists()
@@ -111,19 +165,73 @@ def _default_home(airflow_home: Path, dag_file: str | None) -> Path:
     return next((home for home in homes if home.is_dir()), airflow_home / "include")
 
 
-def _choice(env: Mapping[str, str], name: str, allowed: Sequence[str]) -> str:
+class _Values:
+    """The options' values: of the environment, else of Airflow; what is empty is not set."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._in_airflow = _in_airflow(environ)
+
+    def get(self, option: str) -> str | None:
+        return self._environ.get(variable(option)) or self._of_airflow(option)
+
+    def name(self, option: str) -> str:
+        """Return what a message calls the option: by where its value is from."""
+        own = variable(option)
+        return own if self._environ.get(own) or not self._in_airflow else f"[{SECTION}] {option}"
+
+    def _of_airflow(self, option: str) -> str | None:
+        return _airflow_option(option, self._in_airflow) if self._in_airflow else None
+
+
+def _in_airflow(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what Airflow's configuration says of Segue; it is imported only if there is any."""
+    prefix = f"AIRFLOW__{SECTION}__".upper()
+    items = sorted(item for item in environ.items() if item[0].startswith(prefix) and item[1])
+    file = environ.get("AIRFLOW_CONFIG") or find_airflow_home(environ) / "airflow.cfg"
+    path = Path(file).expanduser()
+    changed = path.stat().st_mtime_ns if path.is_file() else 0
+    in_file = [f"{path} of {changed}"] if changed and _has_section(path, changed) else []
+    return (*(f"{name}={value}" for name, value in items), *in_file)
+
+
+@lru_cache(maxsize=128)
+def _airflow_option(option: str, configuration: tuple[str, ...]) -> str | None:
+    """Return an option as Airflow has it; once per configuration: a command is run for it."""
+    from airflow.configuration import conf
+    from airflow.exceptions import AirflowConfigException
+
+    try:
+        return (conf.get(SECTION, option, fallback=None) or "").strip() or None
+    except AirflowConfigException as error:
+        raise SettingsError(f"Airflow's option [{SECTION}] {option}: {error}") from None
+
+
+@lru_cache(maxsize=4)
+def _has_section(path: Path, changed: int) -> bool:
+    """Tell whether an airflow.cfg has options of ours; one that nobody can read has none."""
+    parser = RawConfigParser(strict=False)
+    try:
+        parser.read(path, encoding="utf-8")
+    except (ConfigParserError, OSError, UnicodeDecodeError):
+        return False
+    return parser.has_section(SECTION) and any(value for _, value in parser.items(SECTION))
+
+
+def _choice(values: _Values, option: str, allowed: Sequence[str]) -> str:
     """Return a setting's word, by default the first; raise SettingsError for any other."""
-    word = env.get(name) or allowed[0]
+    word = values.get(option) or allowed[0]
     if word not in allowed:
-        raise SettingsError(f"{name} is {word!r}; allowed: {', '.join(allowed)}")
+        raise SettingsError(f"{values.name(option)} is {word!r}; allowed: {', '.join(allowed)}")
     return word
 
 
-def _duration(env: Mapping[str, str], name: str, default: Default) -> Duration | Default:
+def _duration(values: _Values, option: str, default: Default) -> Duration | Default:
     """Return a setting's duration; raise SettingsError that says what is allowed."""
-    if not env.get(name):
+    text = values.get(option)
+    if text is None:
         return default
     try:
-        return parse_duration(env[name])
+        return parse_duration(text)
     except ValueError as error:
-        raise SettingsError(f"{name}: {error}") from None
+        raise SettingsError(f"{values.name(option)}: {error}") from None

@@ -44,7 +44,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         airflow = DrivenAirflow(
             home / "airflow",
             dags=dags,
-            plugins=ROOT / "plugins",
             environment={
                 **connections(sandbox),
                 "PYTHONPATH": os.pathsep.join([str(modules), os.environ.get("PYTHONPATH", "")]),

@@ -39,13 +39,12 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
     """One run for a contact of each kind; the source is unwell at the first call."""
     home = tmp_path_factory.mktemp("live")
     (home / "dags").mkdir()
-    shutil.copy(ROOT / "dags/segue_workflows.py", home / "dags")
+    shutil.copy(ROOT / "dags/segue_dags.py", home / "dags")
     ledger = f"sqlite:///{home / 'segue.db'}"
     with Sandbox() as sandbox:
         airflow = DrivenAirflow(
             home / "airflow",
             dags=home / "dags",
-            plugins=ROOT / "plugins",
             environment={
                 **connections(sandbox),
                 "PYTHONPATH": os.pathsep.join([str(ROOT / "plugins"), str(ROOT)]),

@@ -74,7 +74,6 @@ def measure(home: Path, count: int) -> tuple[float, float]:
         airflow = DrivenAirflow(
             home / "airflow",
             dags=ROOT / "dags",
-            plugins=ROOT / "plugins",
             environment={
                 **environment,
                 "SEGUE_HOME": str(home / "include"),

@@ -202,7 +202,7 @@ class Stage:
     def _airflow(self) -> DrivenAirflow:
         dags = self._home / "dags"
         dags.mkdir()
-        shutil.copy(ROOT / "dags/segue_workflows.py", dags)
+        shutil.copy(ROOT / "dags/segue_dags.py", dags)
         servers = Servers(self.sandbox.url, self.sandbox.host, self.sandbox.smtp_port)
         connections = {
             case.connection_variable: case.connection_json(servers, segue_rate=RATE)
@@ -211,7 +211,6 @@ class Stage:
         return DrivenAirflow(
             self._home / "airflow",
             dags=dags,
-            plugins=ROOT / "plugins",
             environment={
                 **connections,
                 "PYTHONPATH": os.pathsep.join([str(ROOT / "plugins"), str(ROOT)]),

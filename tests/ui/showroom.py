@@ -82,7 +82,6 @@ def showroom(home: Path, days: int, crowd: Sequence[Person] = ()) -> Iterator[Wo
         airflow = DrivenAirflow(
             home / "airflow",
             dags=home / "dags",
-            plugins=ROOT / "plugins",
             environment={
                 **connections(sandbox),
                 "SEGUE_HOME": str(home / "include"),

@@ -80,7 +80,6 @@ def server(tmp_path_factory) -> Iterator[Server]:
     airflow = LocalAirflow(
         home,
         dags=home / "dags",
-        plugins=ROOT / "plugins",
         environment={
             "AIRFLOW__CORE__AUTH_MANAGER": FAB,
             "SEGUE_HOME": str(home / "include"),

@@ -31,11 +31,10 @@ def airflow(tmp_path_factory: pytest.TempPathFactory, sandbox: Sandbox) -> Drive
     """An Airflow of which nothing runs but what a command runs."""
     home = tmp_path_factory.mktemp("alone")
     (home / "dags").mkdir()
-    shutil.copy(ROOT / "dags/segue_workflows.py", home / "dags")
+    shutil.copy(ROOT / "dags/segue_dags.py", home / "dags")
     made = DrivenAirflow(
         home / "airflow",
         dags=home / "dags",
-        plugins=ROOT / "plugins",
         environment={
             **connections(sandbox),
             "PYTHONPATH": str(ROOT / "plugins"),

@@ -14,6 +14,7 @@ import typer
 from segue.cli.arguments import Command, Group, ListByDefault
 from segue.cli.commands.explain import explain
 from segue.cli.commands.forget import forget
+from segue.cli.commands.init import init
 from segue.cli.commands.ledger import deliveries, delivery, gaps, upgrade
 from segue.cli.commands.plan import plan
 from segue.cli.commands.prune import prune
@@ -118,6 +119,7 @@ _add(app, go, "segue go escalate_at_risk", _HAND)
 _add(app, suppress, "segue suppress CID_0042 --reason 'asked on the phone'", _HAND)
 _add(app, forget, "segue forget CID_0042", _HAND)
 _add(app, prune, "segue prune --older-than 400d --dry-run", _HAND)
+_add(app, init, "segue init my-project", _SETUP)
 _add(app, sandbox, "segue sandbox --folder /tmp/inbox", _SETUP)
 _add(db, upgrade, "SEGUE_LEDGER=postgresql://… segue db upgrade")
 app.add_typer(db, name="db", rich_help_panel=_SETUP)

@@ -51,7 +51,6 @@ class LocalAirflow:
         home: Path,
         *,
         dags: Path,
-        plugins: Path,
         environment: Mapping[str, str] | None = None,
         port: int = 0,
         with_triggerer: bool = False,
@@ -62,7 +61,7 @@ class LocalAirflow:
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {
             **_without_airflow(os.environ),
-            **_settings(home, dags, plugins, self.port),
+            **_settings(home, dags, self.port),
             "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE": str(scheduled),
             # how often an unchanged DAG file is parsed again, a second's work each time: in a demo
             # or a test nobody adds a workflow, and tasks read the definitions themselves
@@ -304,12 +303,11 @@ def _has_ended(run: Mapping[str, Any], after: datetime | None) -> bool:
     return after is None or datetime.fromisoformat(run["end_date"]) > after
 
 
-def _settings(home: Path, dags: Path, plugins: Path, port: int) -> dict[str, str]:
+def _settings(home: Path, dags: Path, port: int) -> dict[str, str]:
     secret = _kept_secret(home)
     return {
         "AIRFLOW_HOME": str(home),
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(plugins),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
         "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
         "AIRFLOW__CORE__PARALLELISM": str(PARALLELISM),

@@ -114,7 +114,6 @@ def _airflow(
     return LocalAirflow(
         HOME,
         dags=BUNDLE_ROOT / "dags",
-        plugins=BUNDLE_ROOT / "plugins",
         environment={**_no_own_settings(), **ours},
         port=port,
         with_triggerer=with_triggerer,

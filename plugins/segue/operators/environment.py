@@ -25,7 +25,7 @@ from segue.ledger import Ledger
 from segue.ledger.engine import missing_file, open_engine, upgrade
 from segue.ledger.facts import Run, Wishes
 from segue.runs.context import NO_WISHES, RunContext
-from segue.settings import Settings
+from segue.settings import Settings, is_set, variable
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection, Context
@@ -290,24 +290,24 @@ def refuse_local_files_on_many_hosts(ledger: str, state: str) -> None:
         return
     if ledger.startswith("sqlite"):
         raise _unshared(
-            "SEGUE_LEDGER",
+            "ledger",
             f"SEGUE_LEDGER is a SQLite file, and {', '.join(elsewhere)} runs tasks on several "
             "hosts: each would have a ledger of its own and send everything again. Use PostgreSQL",
         )
     if "://" not in state:
         raise _unshared(
-            "SEGUE_STATE",
+            "state",
             f"SEGUE_STATE is the local folder {state}, and {', '.join(elsewhere)} runs tasks on "
             "several hosts. Use a URL such as s3://bucket/segue, or file:///mnt/segue for a "
             "folder that all hosts share",
         )
 
 
-def _unshared(setting: str, message: str) -> SegueError:
+def _unshared(option: str, message: str) -> SegueError:
     """Return what is wrong with a setting; where nobody made it, Segue is not set up yet."""
-    if os.environ.get(setting):
+    if is_set(option, os.environ):
         return SettingsError(message)
-    return NotSetUp(f"{setting} is not set; by default {message}")
+    return NotSetUp(f"{variable(option)} is not set; by default {message}")
 
 
 @lru_cache(maxsize=4)
