@@ -27,9 +27,8 @@ COPY plugins ./plugins
 COPY dags ./dags
 COPY include ./include
 COPY docker/init.sh ./docker/init.sh
-# Editable, so that Airflow's plugins folder and the import path are the same files.
-RUN pip install --no-cache-dir --no-build-isolation --no-deps --editable . \
-    && python -m compileall -q plugins dags
+RUN pip install --no-cache-dir --no-build-isolation --no-deps . \
+    && python -m compileall -q dags
 
 USER segue
 CMD ["segue", "--help"]

@@ -1,4 +1,4 @@
-"""What ``segue_plugin.py`` in a plugins folder imports: no plugin any more, but what to do about it."""
+"""What a ``segue_plugin.py`` in a plugins folder imports: it says that there is to be none."""
 
 from __future__ import annotations
 

@@ -196,7 +196,7 @@ def _in_airflow(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=128)
-def _airflow_option(option: str, configuration: tuple[str, ...]) -> str | None:
+def _airflow_option(option: str, configuration: tuple[str, ...]) -> str | None:  # noqa: ARG001
     """Return an option as Airflow has it; once per configuration: a command is run for it."""
     from airflow.configuration import conf
     from airflow.exceptions import AirflowConfigException
@@ -208,7 +208,7 @@ def _airflow_option(option: str, configuration: tuple[str, ...]) -> str | None:
 
 
 @lru_cache(maxsize=4)
-def _has_section(path: Path, changed: int) -> bool:
+def _has_section(path: Path, changed: int) -> bool:  # noqa: ARG001 - part of the cache's key
     """Tell whether an airflow.cfg has options of ours; one that nobody can read has none."""
     parser = RawConfigParser(strict=False)
     try:

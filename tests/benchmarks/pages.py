@@ -323,7 +323,6 @@ def world(folder: Path) -> Callable[[str], Any]:
     os.environ.update(
         {
             "AIRFLOW_HOME": str(folder / "airflow"),
-            "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
             "AIRFLOW__CORE__DAGS_FOLDER": str(folder / "dags"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "anna:admin",

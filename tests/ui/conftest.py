@@ -23,7 +23,6 @@ def airflow_app(tmp_path_factory):
     home = Path(os.environ["AIRFLOW_HOME"])
     os.environ.update(
         {
-            "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
             "AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path_factory.mktemp("dags")),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(
                 f"{name}:{role}" for name, role in USERS.items()

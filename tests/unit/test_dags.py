@@ -103,7 +103,7 @@ def test_the_projects_dag_files_parse_without_heavy_imports():
 
 def test_a_workflow_becomes_one_dag_with_a_task_per_step_and_action(tmp_path):
     """Created paused, catching up, with its owner and tags, on a timetable with data intervals."""
-    [dag] = parse(ROOT / "dags/segue_workflows.py", home=home(tmp_path))["dags"].values()
+    dag = parse(ROOT / "dags/segue_dags.py", home=home(tmp_path))["dags"]["flow_000"]
     assert dag == {
         "tasks": [
             "wait_for_snapshot",
@@ -124,19 +124,20 @@ def test_a_workflow_becomes_one_dag_with_a_task_per_step_and_action(tmp_path):
 
 def test_where_nothing_is_caught_up_a_dag_begins_with_its_newest_interval(tmp_path):
     """SEGUE_CATCH_UP, for trying out: a start of years ago is not years of runs."""
-    file = ROOT / "dags/segue_workflows.py"
-    [dag] = parse(file, home=home(tmp_path), SEGUE_CATCH_UP="false")["dags"].values()
-    assert dag["catchup"] is False
+    file = ROOT / "dags/segue_dags.py"
+    dags = parse(file, home=home(tmp_path), SEGUE_CATCH_UP="false")["dags"]
+    assert dags["flow_000"]["catchup"] is False
 
 
-def test_a_task_process_builds_only_its_own_dag(tmp_path):
-    """Of a hundred workflows, the one that Airflow's parsing context names."""
+@pytest.mark.parametrize("name", ["flow_042", "segue_release"])
+def test_a_task_process_builds_only_its_own_dag(tmp_path, name):
+    """Of a hundred workflows and Segue's own, the one that Airflow's parsing context names."""
     found = parse(
-        ROOT / "dags/segue_workflows.py",
+        ROOT / "dags/segue_dags.py",
         home=home(tmp_path, workflows=100),
-        _AIRFLOW_PARSING_CONTEXT_DAG_ID="flow_042",
+        _AIRFLOW_PARSING_CONTEXT_DAG_ID=name,
     )
-    assert set(found["dags"]) == {"flow_042"}
+    assert set(found["dags"]) == {name}
 
 
 def test_a_broken_definition_is_an_import_error_and_healthy_workflows_stay(tmp_path):
@@ -155,7 +156,6 @@ def airflow(*arguments: str, folder: Path) -> str:
     env = {
         **os.environ,
         "AIRFLOW_HOME": str(folder),
-        "AIRFLOW__CORE__PLUGINS_FOLDER": str(ROOT / "plugins"),
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
     }
     command = [str(Path(sys.executable).parent / "airflow"), *arguments]
@@ -164,15 +164,15 @@ def airflow(*arguments: str, folder: Path) -> str:
 
 @pytest.mark.airflow
 def test_airflow_lists_the_plugin_once(tmp_path):
-    """``airflow plugins``: Segue from the plugins folder, and no import error."""
-    found = json.loads(airflow("plugins", "--output", "json", folder=tmp_path))
-    sources = [row["source"] for row in found if row["name"] == "segue"]
-    assert sources == ["$PLUGINS_FOLDER/segue_plugin.py"]
+    """``airflow plugins``: Segue from its entry point."""
+    listing = json.loads(airflow("plugins", "--output", "json", folder=tmp_path))
+    [source] = [row["source"] for row in listing if row["name"] == "segue"]
+    assert "value='segue.plugin:SeguePlugin'" in source
 
 
 @pytest.mark.airflow
 def test_the_plugin_shadows_no_standard_module():
-    """After Airflow has scanned the plugins folder, the standard library is where it was."""
+    """Where it is pointed at the sources, ``.airflowignore`` keeps Airflow from scanning them."""
     code = """
 import sys, sysconfig
 from airflow import plugins_manager
@@ -184,7 +184,7 @@ shadowed = [
     if "plugins/segue" in (getattr(sys.modules.get(name), "__file__", "") or "")
 ]
 assert not shadowed, shadowed
-assert "segue_plugin" in {m.rpartition(".")[2] for m in sys.modules}
+assert [each.name for each in plugins].count("segue") == 1
 heavy = [name for name in ("pandas", "pyarrow", "slack_sdk") if name in sys.modules]
 assert not heavy, heavy
 print("fine")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -26,16 +25,6 @@ TARGETS = [
     *("help", "install", "demo", "up", "test", "test-full", "torture", "coverage", "check"),
     *("fix", "bench", "screenshots", "sandbox", "lock", "clean"),
 ]
-
-# Names that a file of ours would take from a package which something here imports.
-KNOWN_PACKAGES = {
-    *("airflow", "aiosmtpd", "alembic", "attrs", "click", "duckdb", "fastapi", "freshdesk"),
-    *("fsspec", "httpx", "hypothesis", "jinja2", "jsonschema", "jwt", "numpy", "packaging"),
-    *("pandas", "pendulum", "playwright", "polars", "psycopg", "pyarrow", "pydantic", "pytest"),
-    *("qualtrics", "redis", "requests", "rich", "slack", "slack_sdk", "sqlalchemy", "starlette"),
-    *("stamina", "structlog", "tenacity", "twilio", "typer", "upath", "uvicorn", "yaml"),
-    *("zendesk", "zenpy"),
-}
 
 
 def locked() -> dict[str, Version]:
@@ -145,18 +134,6 @@ def test_make_install_says_which_python_it_needs(tmp_path):
     assert run.returncode != 0
     assert "Segue needs Python 3.11 or newer" in run.stderr
     assert not (tmp_path / ".venv").exists()
-
-
-def package_modules() -> list[str]:
-    modules = (ROOT / "plugins" / "segue").rglob("*.py")
-    return sorted({path.stem for path in modules} - {"__init__", "__main__"})
-
-
-@pytest.mark.parametrize("module", package_modules())
-def test_no_module_takes_a_known_name(module):
-    """Airflow imports files under the plugins folder by their stem; ours must shadow nothing."""
-    assert module not in sys.stdlib_module_names
-    assert module not in KNOWN_PACKAGES
 
 
 def test_ci_runs_what_a_developer_runs():

@@ -15,7 +15,12 @@ _SECONDS = 60
 
 
 def is_paused(dag_id: str) -> bool | None:
-    """Return whether a DAG is paused; None where no Airflow is set up here, or it has no such DAG.
+    """Return whether a DAG is paused; None where Airflow cannot be asked, or has no such DAG."""
+    return (paused_dags() or {}).get(dag_id)
+
+
+def paused_dags() -> dict[str, bool] | None:
+    """Return whether each of Airflow's DAGs is paused, by its id; None where it cannot be asked.
 
     An Airflow that is not set up is not asked: its command line would set one up.
     """
@@ -38,7 +43,6 @@ def is_paused(dag_id: str) -> bool | None:
             check=True,
         )
         rows = json.loads(next(line for line in process.stdout.splitlines() if line[:2] == "[{"))
-        states = {row["dag_id"]: str(row["is_paused"]) for row in rows}
+        return {row["dag_id"]: str(row["is_paused"]) == "True" for row in rows}
     except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError, StopIteration):
         return None
-    return states[dag_id] == "True" if dag_id in states else None

@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from segue.cli.arguments import Command, Group, ListByDefault
+from segue.cli.commands.doctor import doctor
 from segue.cli.commands.explain import explain
 from segue.cli.commands.forget import forget
 from segue.cli.commands.init import init
@@ -120,6 +121,7 @@ _add(app, suppress, "segue suppress CID_0042 --reason 'asked on the phone'", _HA
 _add(app, forget, "segue forget CID_0042", _HAND)
 _add(app, prune, "segue prune --older-than 400d --dry-run", _HAND)
 _add(app, init, "segue init my-project", _SETUP)
+_add(app, doctor, "segue doctor", _SETUP)
 _add(app, sandbox, "segue sandbox --folder /tmp/inbox", _SETUP)
 _add(db, upgrade, "SEGUE_LEDGER=postgresql://… segue db upgrade")
 app.add_typer(db, name="db", rich_help_panel=_SETUP)

@@ -1,6 +1,6 @@
 """The pages in Airflow's UI, and the JSON API beside them.
 
-``app.py`` builds the FastAPI application, once, in the API server (``segue.airflow_plugin``).
+``app.py`` builds the FastAPI application, once, in the API server (``segue.plugin``).
 How a page is added:
 
 1. A router in a module of its own, ``segue/web/<page>.py``, with ``router = APIRouter()``; add it

@@ -14,7 +14,6 @@ import typer
 
 from segue.cli.output import console, json_of, note
 from segue.errors import SettingsError
-from segue.settings import Settings, find_airflow_home
 
 _DAYS = (2, 1)  # of the snapshots, before today
 _CONTACTS = {  # as they are in the first snapshot and in the second
@@ -45,6 +44,8 @@ def init(
     What is there already is kept as it is. Without FOLDER everything is where Airflow and Segue
     look by themselves; elsewhere, it says what to set.
     """
+    from segue.settings import find_airflow_home
+
     airflow_home = find_airflow_home(os.environ)
     root = (folder or airflow_home).expanduser().resolve()
     if root.exists() and not root.is_dir():
@@ -96,6 +97,8 @@ def _contacts(number: int) -> str:
 
 def _say_what_next(root: Path) -> None:
     """Print what to set, where that is needed, and the next three commands."""
+    from segue.settings import Settings
+
     lines = []
     include = root / "include"
     if Settings.from_environment().home != include:

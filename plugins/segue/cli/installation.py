@@ -1,0 +1,233 @@
+"""What ``segue doctor`` looks at: each look yields a line, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from segue.cli.airflow_here import paused_dags
+from segue.cli.output import count
+from segue.errors import DefinitionError, SegueError
+from segue.settings import OPTIONS, Settings, is_set, variable
+from segue.workflows.catalog import Catalog
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+PACKAGE = "airflow-segue"
+
+
+class Verdict(StrEnum):
+    """What a check came to."""
+
+    OK = "ok"
+    REMARK = "remark"  # it works, and somebody should know
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of the doctor's: what was looked at, what is the matter, what to do about it."""
+
+    check: str
+    result: Verdict
+    detail: str
+    remedy: str = ""
+
+
+def examine(settings: Settings) -> list[Check]:
+    """Return what every look came to, in a fixed order."""
+    return [check for look in _LOOKS for check in _looked(look, settings)]
+
+
+def _looked(look: Callable[[Settings], Iterator[Check]], settings: Settings) -> list[Check]:
+    """Return a look's checks; an error that Segue foresees is one, so that the others go on."""
+    subject = look.__name__.strip("_").replace("_", " ")
+    try:
+        return list(look(settings))
+    except SegueError as error:
+        return [Check(subject, Verdict.FAILED, str(error))]
+
+
+def _versions(settings: Settings) -> Iterator[Check]:  # noqa: ARG001 - as all looks
+    from packaging.requirements import Requirement
+
+    try:
+        requirements = [Requirement(text) for text in metadata.requires(PACKAGE) or ()]
+    except metadata.PackageNotFoundError:
+        detail = f"the package {PACKAGE} is not installed; its files are in {_package_folder()}"
+        yield Check("versions", Verdict.FAILED, detail, f"pip install {PACKAGE}")
+        return
+    named = {each.name: each for each in requirements if not each.marker or each.marker.evaluate()}
+    unmet = [text for each in named.values() if (text := _unmet(each))]
+    airflow = metadata.version("apache-airflow-core")
+    present = f"Segue {metadata.version(PACKAGE)}, Airflow {airflow}, {_python()}"
+    if unmet:
+        yield Check("versions", Verdict.FAILED, f"{present}; {'; '.join(unmet)}", "pip check")
+    else:
+        yield Check("versions", Verdict.OK, present)
+
+
+def _unmet(requirement: Requirement) -> str:
+    """Say what is missing of a requirement; nothing where it is met."""
+    try:
+        version = metadata.version(requirement.name)
+    except metadata.PackageNotFoundError:
+        return f"{requirement} is not installed"
+    if requirement.specifier.contains(version, prereleases=True):
+        return ""
+    return f"{requirement} is needed, {version} is installed"
+
+
+def _python() -> str:
+    return f"Python {platform.python_version()}"
+
+
+def _package_folder() -> Path:
+    return Path(__file__).resolve().parents[1]
+
+
+def _plugin(settings: Settings) -> Iterator[Check]:  # noqa: ARG001 - as all looks
+    """The entry point, and no copy in the plugins folder beside it."""
+    from airflow.configuration import conf
+
+    folder = Path(conf.get("core", "plugins_folder"))
+    copies = [folder / name for name in ("segue", "segue_plugin.py") if (folder / name).exists()]
+    points = metadata.entry_points(group="airflow.plugins", name="segue")
+    if copies and _package_folder() not in copies:
+        detail = f"also in the plugins folder: {', '.join(map(str, copies))}"
+        remedy = "delete them: Airflow finds the installed package without, and twice drops others"
+        yield Check("plugin", Verdict.FAILED, detail, remedy)
+    elif not points:
+        detail = "no entry point airflow.plugins: Airflow has no pages of Segue's"
+        yield Check("plugin", Verdict.FAILED, detail, f"pip install --force-reinstall {PACKAGE}")
+    else:
+        yield Check("plugin", Verdict.OK, f"found by its entry point, in {_package_folder()}")
+
+
+def _settings(settings: Settings) -> Iterator[Check]:  # noqa: ARG001 - as all looks
+    names = [variable(name) for name in OPTIONS if is_set(name, os.environ)]
+    detail = f"set: {', '.join(names)}" if names else "none is set: all defaults"
+    remedy = "the same in each of Airflow's processes and here" if names else ""
+    yield Check("settings", Verdict.OK, detail, remedy)
+
+
+def _definitions(settings: Settings) -> Iterator[Check]:
+    from segue.workflows.validation import find_problems
+
+    if not settings.home.is_dir():
+        detail = f"{settings.home} is not a folder"
+        yield Check("definitions", Verdict.FAILED, detail, "segue init, or set SEGUE_HOME")
+        return
+    catalog = Catalog(settings.home)
+    problems = find_problems(catalog)
+    names = catalog.names("workflows")
+    if problems:
+        detail = f"{count(len(problems), 'problem')} in {settings.home}"
+        yield Check("definitions", Verdict.FAILED, detail, "segue validate")
+    elif not names:
+        detail = f"no workflow in {settings.home}"
+        yield Check("definitions", Verdict.REMARK, detail, "segue init, or write one")
+    else:
+        yield Check(
+            "definitions", Verdict.OK, f"{count(len(names), 'workflow')} in {settings.home}"
+        )
+
+
+def _airflow_dags(settings: Settings) -> Iterator[Check]:
+    """Airflow has the DAGs, and ``segue_release`` is on."""
+    paused = paused_dags()
+    if paused is None:
+        detail = "Airflow's own database cannot be asked from here"
+        yield Check("DAGs", Verdict.REMARK, detail, "look with: airflow dags list")
+        return
+    missing = sorted({"segue_release", *_workflow_names(settings)} - paused.keys())
+    if missing:
+        detail = f"Airflow does not know: {', '.join(missing)}"
+        remedy = (
+            "segue init writes the DAG files; airflow dags list-import-errors; a new file is "
+            "seen within five minutes"
+        )
+        yield Check("DAGs", Verdict.FAILED, detail, remedy)
+    else:
+        yield Check("DAGs", Verdict.OK, "Airflow has segue_release and every workflow")
+    if paused.get("segue_release"):
+        detail = "paused: what is held, or was asked for, waits"
+        yield Check("segue_release", Verdict.FAILED, detail, "airflow dags unpause segue_release")
+
+
+def _workflow_names(settings: Settings) -> list[str]:
+    return Catalog(settings.home).names("workflows") if settings.home.is_dir() else []
+
+
+def _ledger(settings: Settings) -> Iterator[Check]:
+    """It is there, of this version, with this host's time."""
+    from segue.cli.workspace import ledger_url
+    from segue.ledger import Ledger
+    from segue.ledger.engine import missing_file, shown
+    from segue.operators.environment import refuse_another_time, refuse_local_files_on_many_hosts
+
+    url = ledger_url(settings)
+    refuse_local_files_on_many_hosts(url, settings.state)
+    missing = missing_file(url)
+    if missing is not None:
+        detail = f"there is none at {missing} yet"
+        yield Check("ledger", Verdict.REMARK, detail, "the first run makes it; or segue db upgrade")
+        return
+    ledger = Ledger.open(url, settings.namespace, settings.secret)
+    try:
+        refuse_another_time(ledger.clock_ahead(lambda: datetime.now(UTC)))
+        others = ledger.runs.foreign_namespaces()
+        where = f"{shown(ledger.engine)}, namespace {settings.namespace}"
+    finally:
+        ledger.engine.dispose()
+    if others and settings.new_namespace != settings.namespace:
+        detail = f"{where} has no run in it; others have: {', '.join(others)}"
+        yield Check("ledger", Verdict.FAILED, detail, "set SEGUE_NAMESPACE, or SEGUE_NEW_NAMESPACE")
+    else:
+        yield Check("ledger", Verdict.OK, where)
+        yield Check("clock", Verdict.OK, "this host's is the database's")
+
+
+def _state(settings: Settings) -> Iterator[Check]:
+    """A file can be written below SEGUE_STATE, and deleted."""
+    from upath import UPath
+
+    probe = UPath(settings.state) / f".doctor-{uuid.uuid4().hex}"
+    try:
+        probe.parent.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"")
+        probe.unlink()
+    except Exception as error:  # noqa: BLE001 - each kind of storage has errors of its own
+        detail = f"{settings.state} cannot be written: {type(error).__name__}: {error}"
+        yield Check("state", Verdict.FAILED, detail, "set SEGUE_STATE")
+    else:
+        yield Check("state", Verdict.OK, settings.state)
+
+
+def _connections(settings: Settings) -> Iterator[Check]:
+    names: set[str] = set()
+    for workflow in _workflow_names(settings):
+        try:
+            resolved = Catalog(settings.home).resolve(workflow)
+        except DefinitionError:
+            continue  # told among the definitions
+        names |= {channel.connection for channel in resolved.channels.values()}
+        names |= {resolved.live.connection} if resolved.live else set()
+    if names:
+        detail = f"used: {', '.join(sorted(names))}; only Airflow's tasks can try them"
+        yield Check("connections", Verdict.REMARK, detail, "segue check-connections")
+
+
+_LOOKS = (
+    *(_versions, _plugin, _settings, _definitions, _airflow_dags),
+    *(_ledger, _state, _connections),
+)

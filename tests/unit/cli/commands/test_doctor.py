@@ -1,0 +1,101 @@
+"""``segue doctor``: each thing that is wrong is one line, with what to do about it."""
+
+from __future__ import annotations
+
+import json
+from importlib import metadata
+from typing import Any
+
+import pytest
+
+from segue.cli import installation
+from segue.ledger.engine import open_engine, upgrade
+
+
+@pytest.fixture
+def examined(segue, tmp_path, monkeypatch):
+    """The doctor's lines by their check, and its exit code, with an Airflow home of one's own."""
+    monkeypatch.setenv("AIRFLOW__CORE__PLUGINS_FOLDER", str(tmp_path / "plugins"))
+    monkeypatch.setattr(
+        installation, "paused_dags", lambda: {"segue_release": False, "welcome": True}
+    )  # asked by Airflow's own command line, which takes seconds: test_trials.py
+
+    def run() -> tuple[int, dict[str, dict[str, Any]]]:
+        answer = segue("doctor", "--format", "json")
+        return answer.code, {row["check"]: row for row in json.loads(answer.out)}
+
+    return run
+
+
+@pytest.fixture
+def ledger(home, tmp_path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'segue.db'}")
+    upgrade(engine)
+    engine.dispose()
+
+
+def test_a_sound_installation_has_no_remedy_but_to_try_connections(examined, ledger):
+    code, checks = examined()
+    assert code == 0
+    assert [name for name, row in checks.items() if row["result"] != "ok"] == ["connections"]
+    assert list(checks) == [
+        *("versions", "plugin", "settings", "definitions", "DAGs"),
+        *("ledger", "clock", "state", "connections"),
+    ]
+    assert "smtp_default" in checks["connections"]["detail"]
+
+
+def test_a_ledger_that_is_not_there_yet_is_a_remark(examined):
+    code, checks = examined()
+    assert (code, checks["ledger"]["result"]) == (0, "remark")
+
+
+def test_a_copy_in_the_plugins_folder_is_to_be_deleted(examined, tmp_path):
+    (tmp_path / "plugins").mkdir()
+    (tmp_path / "plugins/segue_plugin.py").touch()
+    code, checks = examined()
+    assert (code, checks["plugin"]["result"]) == (2, "failed")
+    assert str(tmp_path / "plugins/segue_plugin.py") in checks["plugin"]["detail"]
+    assert "delete" in checks["plugin"]["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("dags", "check", "remedy"),
+    [
+        ({"segue_release": True, "welcome": True}, "segue_release", "airflow dags unpause"),
+        ({"welcome": False}, "DAGs", "segue init"),
+        (None, "DAGs", "airflow dags list"),
+    ],
+)
+def test_dags_that_are_missing_or_off_are_told(examined, monkeypatch, dags, check, remedy):
+    monkeypatch.setattr(installation, "paused_dags", lambda: dags)
+    _, checks = examined()
+    assert remedy in checks[check]["remedy"]
+
+
+def test_a_broken_definition_leads_to_validate(examined, home):
+    home.define("segments", "gold", "segment: gold\n")
+    code, checks = examined()
+    assert (code, checks["definitions"]["remedy"]) == (2, "segue validate")
+
+
+def test_a_state_that_cannot_be_written_is_told(examined, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("SEGUE_STATE", str(tmp_path / "file" / "state"))
+    code, checks = examined()
+    assert (code, checks["state"]["result"]) == (2, "failed")
+
+
+def test_a_ledger_out_of_reach_is_one_line_and_the_others_are_still_there(examined, monkeypatch):
+    monkeypatch.setenv("SEGUE_LEDGER", "postgresql://nobody@127.0.0.1:9/none")
+    code, checks = examined()
+    assert (code, checks["ledger"]["result"]) == (2, "failed")
+    assert checks["state"]["result"] == "ok"
+
+
+def test_a_requirement_that_is_not_met_is_named(examined, monkeypatch):
+    monkeypatch.setattr(metadata, "requires", lambda name: ["pandas<1", "no-such-package>=2"])
+    code, checks = examined()
+    assert code == 2
+    assert "pandas<1 is needed" in checks["versions"]["detail"]
+    assert "no-such-package>=2 is not installed" in checks["versions"]["detail"]
