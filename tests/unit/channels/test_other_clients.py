@@ -1,5 +1,5 @@
 """Clients of the vendors that are not ours, at the sandbox: Twilio's and ServiceNow's own, Slack's
-for webhooks, and those that most people use for Jira and Freshdesk.
+for webhooks, and such as people use for Zendesk, Jira and Freshdesk.
 
 The sandbox must understand what they send, and they what it answers. What a channel sends is what
 they send, but for the delivery's key.
@@ -7,9 +7,10 @@ they send, but for the delivery's key.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from types import ModuleType
@@ -24,6 +25,7 @@ from segue.channels.sms.text_message import TextMessage
 from segue.channels.tickets.freshdesk_ticket import FreshdeskTicket
 from segue.channels.tickets.jira_issue import JiraIssue, document_of
 from segue.channels.tickets.servicenow_record import ServiceNowRecord
+from segue.channels.tickets.zendesk_ticket import ZendeskTicket
 from segue.contracts.channel import Channel
 from segue.sandbox.server import Sandbox
 from segue.sandbox.vendors import (
@@ -32,8 +34,11 @@ from segue.sandbox.vendors import (
     servicenow_api,
     slack_api,
     twilio_api,
+    zendesk_api,
 )
 from tests.unit.channels.support import KEY, deliver
+
+pytestmark = pytest.mark.timeout(60)  # a client may ask for pages without end
 
 PHONE, SENDER, SERVICE = "+447700900123", "+15005550006", twilio_api.MESSAGING_SERVICE
 
@@ -270,6 +275,66 @@ def test_freshdesks_client_understands_a_refusal(freshdesk: Any):
     errors = library("freshdesk.v2.errors")
     with pytest.raises(errors.FreshdeskBadRequest, match="email"):
         freshdesk.tickets.create_ticket("Call", email="nobody", description="x")
+
+
+# ---- Zendesk ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def zendesk(sandbox: Sandbox) -> Callable[..., Any]:
+    """Return a function that gives what an operation of a client returns."""
+    library("zendesk_sdk")
+    from zendesk_sdk import ZendeskClient
+    from zendesk_sdk.config import ZendeskConfig
+
+    class Config(ZendeskConfig):
+        @property
+        def endpoint(self) -> str:
+            return f"{sandbox.url}/zendesk/api/v2"
+
+    async def operate(operation: Callable[[Any], Awaitable[Any]]) -> Any:
+        login = {"email": zendesk_api.EMAIL_ADDRESS, "token": zendesk_api.API_TOKEN}
+        async with ZendeskClient(Config(subdomain="sandbox", max_retries=0, **login)) as client:
+            return await operation(client)
+
+    return lambda operation: asyncio.run(operate(operation))
+
+
+def test_a_client_of_zendesk_and_ours_send_the_same_ticket(zendesk: Any, sandbox: Sandbox):
+    fields = {"subject": "Call Zoë", "priority": "high", "tags": ["segue"]}
+    channel = ZendeskTicket.model_validate({**fields, "comment": "Hello <b>Zoë</b>"})
+    more = {**fields, "external_id": KEY}
+
+    def send() -> None:
+        zendesk(lambda client: client.tickets.create("Hello <b>Zoë</b>", **more))
+
+    theirs, ours = map(json.loads, bodies(sandbox, "zendesk", send, channel))
+    assert theirs == ours
+
+
+def test_a_client_of_zendesk_reads_tickets_and_who_it_is(zendesk: Any, sandbox: Sandbox):
+    receipt = deliver(ZendeskTicket.model_validate({"subject": "Call Zoë", "comment": "Hello"}))
+    number = int(receipt.external_id)
+    ticket = zendesk(lambda client: client.tickets.get(number))
+    assert (ticket.external_id, ticket.subject, ticket.status) == (KEY, "Call Zoë", "new")
+    zendesk(lambda client: client.tickets.comments.add(number, "A note", public=False))
+
+    async def comments(client: Any) -> list[tuple[str, bool]]:
+        return [(one.body, one.public) async for one in client.tickets.comments.list(number)]
+
+    async def tickets(client: Any) -> list[int]:
+        return [one.id async for one in client.tickets.list(per_page=1)]
+
+    assert zendesk(comments) == [("Hello", True), ("A note", False)]
+    made = zendesk(lambda client: client.tickets.create("Another"))
+    assert zendesk(tickets) == [number, made.id]
+    assert zendesk(lambda client: client.users.me()).email == zendesk_api.EMAIL_ADDRESS
+
+
+def test_a_client_of_zendesk_understands_a_refusal(zendesk: Any):
+    refused = library("zendesk_sdk.exceptions").ZendeskHTTPException
+    with pytest.raises(refused, match="422"):
+        zendesk(lambda client: client.tickets.create(""))
 
 
 # ---- Slack's webhooks; its client for the Web API is the channel's own ------------------------

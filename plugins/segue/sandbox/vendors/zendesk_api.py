@@ -35,6 +35,7 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, NoReturn
+from urllib.parse import urlencode
 
 from starlette.responses import Response
 
@@ -321,21 +322,7 @@ def _list(call: Call) -> Response:
         for ticket in _tickets(call.store)
         if external_id is None or ticket["external_id"] == external_id
     ]
-    page = _positive(call.query.get("page"), 1)
-    size = min(_positive(call.query.get("per_page"), PAGE_SIZE), PAGE_SIZE)
-    condition = f"&external_id={external_id}" if external_id is not None else ""
-
-    def url(number: int) -> str:
-        return f"{call.base_url}{_TICKETS}.json?page={number}&per_page={size}{condition}"
-
-    return json_answer(
-        {
-            "tickets": tickets[(page - 1) * size : page * size],
-            "next_page": url(page + 1) if page * size < len(tickets) else None,
-            "previous_page": url(page - 1) if page > 1 else None,
-            "count": len(tickets),
-        }
-    )
+    return _page(call, "tickets", tickets)
 
 
 def _tickets(store: Store) -> list[Document]:
@@ -367,15 +354,31 @@ def _history(call: Call) -> Response:
     record = _find(call)
     audits = (call.transaction.get(AUDITS, str(record["id"])) or {"audits": []})["audits"]
     items = audits if what == "audits" else [one for audit in audits for one in _comments(audit)]
-    begin = _positive(call.query.get("page[after]"), 0)
-    end = begin + min(_positive(call.query.get("page[size]"), PAGE_SIZE), PAGE_SIZE)
-    has_more = end < len(items)
-    meta = {
-        "has_more": has_more,
-        "after_cursor": str(end) if has_more else None,
-        "before_cursor": None,
+    return _page(call, what, items)
+
+
+def _page(call: Call, what: str, items: list[Document]) -> Response:
+    """Answer a page of a list: by cursor where its size is asked for so, else by number."""
+    path = call.path.partition("?")[0].removeprefix(f"/{SERVICE}")
+
+    def url(name: str, value: int) -> str:
+        return f"{call.base_url}{path}?{urlencode({**call.query, name: value})}"
+
+    if "page[size]" in call.query:
+        begin = _positive(call.query.get("page[after]"), 0)
+        end = begin + min(_positive(call.query["page[size]"], PAGE_SIZE), PAGE_SIZE)
+        has_more = end < len(items)
+        cursors = {"after_cursor": str(end) if has_more else None, "before_cursor": None}
+        links = {"prev": None, "next": url("page[after]", end) if has_more else None}
+        meta = {"has_more": has_more, **cursors}
+        return json_answer({what: items[begin:end], "meta": meta, "links": links})
+    page = _positive(call.query.get("page"), 1)
+    size = min(_positive(call.query.get("per_page"), PAGE_SIZE), PAGE_SIZE)
+    links = {
+        "next_page": url("page", page + 1) if page * size < len(items) else None,
+        "previous_page": url("page", page - 1) if page > 1 else None,
     }
-    return json_answer({what: items[begin:end], "meta": meta})
+    return json_answer({what: items[(page - 1) * size : page * size], **links, "count": len(items)})
 
 
 def _comments(audit: Document) -> list[Document]:
