@@ -12,7 +12,7 @@ from tests.ui.filled import record, settle
 from tests.ui.test_hostile_addresses import address, routes
 
 LINK = "https://survey.example.com/personal?token=SECRET"
-ANSWER = {"url": LINK, "results": json.dumps({"note": "R-SECRET"})}
+ANSWER = {"url": LINK, "results": json.dumps({"note": "R-SECRET"}), "digest": "D-SECRET"}
 STATES = (State.DELIVERED, State.FAILED, State.UNCERTAIN, State.HELD)
 
 
@@ -62,6 +62,7 @@ def test_readers_see_no_answer_of_a_vendor(client, key, monkeypatch):
         ("contact?id=ann", LINK),
         ("api/v1/workflows/welcome/deliveries?state=failed", LINK),
         ("api/v1/workflows/welcome/deliveries/{key}", LINK),
+        ("api/v1/workflows/welcome/deliveries/{key}", "D-SECRET"),
         ("api/v1/workflows/welcome/changes?run=run", LINK),
     ],
 )

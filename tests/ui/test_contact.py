@@ -122,7 +122,10 @@ def test_contacts_need_the_stronger_right(client, filled, monkeypatch):
     monkeypatch.setenv("SEGUE_UI_CONTACTS", "read")
     assert page(client, "vera", "ann").status_code == 200
     monkeypatch.setenv("SEGUE_UI_CONTACTS", "nobody")
-    assert page(client, "anna", "ann").status_code == 403
+    refused = page(client, "anna", "ann")
+    assert refused.status_code == 403
+    assert "Seeing contacts is nobody&#39;s here" in refused.text
+    assert "the right to" not in refused.text  # which she has
 
 
 def test_what_other_teams_do_is_left_out(client, filled, only_reads):

@@ -96,12 +96,15 @@ def _contacts(workflow: str, viewer: Viewer) -> str:
 def require_contacts(workflow: str, viewer: Person) -> None:
     """Raise a 403 that says which right is missing, for contacts' fields and messages."""
     if not viewer.may_see_contacts(workflow):
-        rights = {
-            "nobody": "SEGUE_UI_CONTACTS is nobody: contacts are not shown here at all.",
-            "read": f"Seeing contacts of {workflow} needs the right to read its DAG.",
-            "edit": f"Seeing contacts of {workflow} needs the right to edit its DAG.",
-        }
-        raise HTTPException(403, rights[task_settings().ui_contacts])
+        raise HTTPException(403, contacts_need(f"Seeing contacts of {workflow}", "its DAG"))
+
+
+def contacts_need(what: str, dag: str) -> str:
+    """Return which right to a ``dag`` that takes, as a sentence; it is a setting's to say."""
+    right = task_settings().ui_contacts
+    if right == "nobody":
+        return f"{what} is nobody's here: SEGUE_UI_CONTACTS is nobody."
+    return f"{what} needs the right to {right} {dag} (SEGUE_UI_CONTACTS)."
 
 
 def require_edit(workflow: str, viewer: Person) -> None:

@@ -2,7 +2,8 @@
 
 An answer may be the contact's alone: whoever opens the link to somebody's survey answers as that
 person, and an ``http_request`` keeps up to a thousand characters of whatever came back. So the link
-and the results need the right to contacts, as messages do; a ticket's number does not.
+and the results need the right to contacts, as messages do; a ticket's number does not. Nor is a
+message's digest for readers: it holds an address or a name that can be tried until it fits.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def shown(row: Row, *, sees: bool) -> Row:
         return row
     if isinstance(row, DeliveryInFull):
         row = replace(row, results={})
-    return replace(row, url=None)
+    return replace(row, url=None, digest=None)
 
 
 def shown_change(row: ChangeRow, order: Mapping[str, int], *, sees: bool) -> ChangeRow:

@@ -88,7 +88,7 @@ class DeliveryAnswer(Answer):
     delivered_at: datetime | None
     held_until: datetime | None
     updated_at: datetime
-    digest: str | None = Field(description="SHA-256 of the rendered message")
+    digest: str | None = Field(description="SHA-256 of the rendered message; null as url is")
     request: int | None = Field(description="The open request that means it")
 
 

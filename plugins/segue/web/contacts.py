@@ -14,7 +14,7 @@ from segue.directory.checks import LONGEST_ID
 from segue.ledger.facts import ListedDelivery, SpanKind
 from segue.ledger.queries.history import Event
 from segue.segments.kinds import ChangeKind, RemovalReason
-from segue.web.access import ContactsWorkflow, Person
+from segue.web.access import ContactsWorkflow, Person, contacts_need
 from segue.web.answers import actions_of, changes_of, order_of, place_of
 from segue.web.deliveries import delivery_of, rendered
 from segue.web.parameters import KeyInQuery
@@ -165,9 +165,6 @@ def _visible(viewer: Person, known: set[str]) -> set[str]:
     """Return the workflows whose contacts the person may see; a 403 where there are none."""
     workflows = viewer.seeing_contacts(known)
     if known and not workflows:
-        raise HTTPException(
-            403,
-            "Contacts are shown to whoever may edit the DAG of a workflow (SEGUE_UI_CONTACTS). "
-            "You may edit none of Segue's.",
-        )
+        needs = contacts_need("Seeing contacts", "the DAG of a workflow")
+        raise HTTPException(403, f"{needs} You may see those of none.")
     return workflows

@@ -15,7 +15,7 @@ from segue.ledger.people.release_requests import RequestKind, Seen, Selection
 from segue.ledger.queries.pages import Filter
 from segue.ledger.states import State
 from segue.preview.sent_message import RenderedMessage, message_of
-from segue.web.access import ReadableWorkflow, require_contacts
+from segue.web.access import ReadableWorkflow, contacts_need, require_contacts
 from segue.web.answers import actions_of, in_order, order_of, shown
 from segue.web.pages import without_links
 from segue.web.parameters import KeyInQuery
@@ -108,6 +108,7 @@ def delivery(
         asked=None if row.request is None else visit.ledger.people.find_request(row.request),
         stopped=visit.ledger.people.stopped(workflow),
         suppressed=visit.ledger.people.find_suppression(row.contact_id),
+        needs=contacts_need("Seeing contacts' messages", "this DAG"),
     )
 
 

@@ -24,7 +24,7 @@ from segue.segments.definition import SegmentDefinition
 from segue.segments.explanation import Verdict, contact_verdict
 from segue.segments.fitness import require_answers
 from segue.segments.outline import outline
-from segue.web.access import ReadableIfAny
+from segue.web.access import ReadableIfAny, contacts_need
 from segue.web.answers import changes_of
 from segue.web.bases import basis_of
 from segue.web.connections import without_home
@@ -116,6 +116,7 @@ def segment(
         trouble=trouble,
         ago=age(complete[-1].as_of, datetime.now(UTC)) if complete else "",
         sees=sees_contacts(name, visit),
+        needs=contacts_need("Asking about a contact", "the DAG of a workflow on it"),
     )
 
 
@@ -135,7 +136,7 @@ def explain(
     require_segment(name, visit)
     if not sees_contacts(name, visit):
         raise HTTPException(
-            403, f"Seeing contacts of {name} needs the right to edit the DAG of a workflow on it."
+            403, contacts_need(f"Seeing contacts of {name}", "the DAG of a workflow on it")
         )
     basis = basis_of(name, workflow, at, visit)
     _require_no_python(basis.definition)
