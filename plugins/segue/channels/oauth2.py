@@ -43,6 +43,7 @@ from segue.channels.answer_meanings import TOKENS, Call, Silence
 from segue.channels.http.answers import codes_in, is_code, retry_after, usual_codes
 from segue.channels.http.transport import (
     TooLarge,
+    end_answers,
     follow_no_redirects,
     read_within,
     silence_of,
@@ -60,6 +61,7 @@ OAUTH2 = "oauth2"  # the key in a connection's extra
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 TIMEOUT = (5.0, 10.0)  # seconds to connect, and without a byte
 LARGEST_ANSWER = 100_000  # bytes
+LONGEST_ANSWER = sum(TIMEOUT)  # seconds
 LEEWAY = 60.0  # seconds before its end at which a token is not used any more
 ASSERTION_LIFE = 180  # seconds; Salesforce takes no longer one
 
@@ -220,6 +222,7 @@ class AccessTokens:
             token_endpoint_auth_method=way if self._secret else "none",
         )
         follow_no_redirects(session)
+        end_answers(session, LONGEST_ANSWER)
         session.trust_env = self._transport.get("trust_env", True)
         session.register_compliance_hook("access_token_response", self._readable)
         return session
@@ -261,7 +264,7 @@ class AccessTokens:
 
     def _readable(self, response: Response) -> Response:
         """Return an answer of success, read; raise what another one means."""
-        read_within(response, LARGEST_ANSWER, time.monotonic() + sum(TIMEOUT))
+        read_within(response, LARGEST_ANSWER, time.monotonic() + LONGEST_ANSWER)
         if not 200 <= response.status_code < 300:
             code = next(iter(codes_in(response, usual_codes)), None)
             pause = retry_after(response.headers.get("Retry-After"))

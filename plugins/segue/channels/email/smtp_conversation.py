@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, cast
 
 from segue.channels.airflow_connections import find_connection
 from segue.channels.answer_meanings import SMTP, Call
+from segue.channels.answers_in_time import read_in_time
 from segue.channels.oauth2 import OAUTH2, tokens_of
 from segue.errors import (
     ConnectionFailure,
@@ -175,10 +176,13 @@ def _open(connection: str, token: str | None = None) -> SmtpHook:
     from airflow.providers.smtp.hooks.smtp import SmtpHook
 
     hook = SmtpHook(smtp_conn_id=connection, auth_type="oauth2" if token else "basic")
+    build = partial(_client_in_time, hook)
     if token:
         hook._access_token = token  # which it would ask of Microsoft alone
-        # AUTH follows EHLO, which the hook says after STARTTLS alone
-        hook._build_client = partial(_greeted, hook._build_client)  # type: ignore[method-assign]
+        build = partial(
+            _greeted, build
+        )  # AUTH follows EHLO, which the hook says after STARTTLS alone
+    hook._build_client = build  # type: ignore[method-assign]
     try:
         hook.get_conn()
     except (smtplib.SMTPException, OSError) as error:
@@ -199,6 +203,26 @@ def _open(connection: str, token: str | None = None) -> SmtpHook:
             f"allowed: up to {LONGEST_TIMEOUT} seconds"
         )
     return hook
+
+
+class _RepliesInTime(smtplib.SMTP):
+    """A client whose time-out bounds a whole reply, and not the wait for its next byte."""
+
+    def getreply(self) -> tuple[int, bytes]:
+        if self.file is not None:
+            self.file.close()
+        self.file = read_in_time(self.sock, self.timeout) if self.sock else None
+        return super().getreply()
+
+
+class _RepliesInTimeOverTls(_RepliesInTime, smtplib.SMTP_SSL):
+    pass
+
+
+def _client_in_time(hook: SmtpHook) -> smtplib.SMTP:
+    """Connect as the hook does."""
+    client = _RepliesInTimeOverTls if hook.use_ssl else _RepliesInTime
+    return client(**hook._build_client_kwargs(is_async=False))
 
 
 def _greeted(build: Callable[[], smtplib.SMTP]) -> smtplib.SMTP:

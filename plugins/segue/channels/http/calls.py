@@ -31,6 +31,7 @@ from segue.channels.http.credentials import SECRETS, Credentials, credentials_of
 from segue.channels.http.pages import leads_on
 from segue.channels.http.transport import (
     TooLarge,
+    end_answers,
     follow_no_redirects,
     read_within,
     silence_of,
@@ -52,7 +53,7 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 10.0  # seconds
 READ_TIMEOUT = 30.0  # seconds without a byte, where the connection's extra gives no `timeout`
 LONGEST_READ = 45.0  # seconds; below every channel's `longest_call`
-LONGEST_ANSWER = 60.0  # seconds from the call's beginning, after which its body is not read on
+LONGEST_ANSWER = 60.0  # seconds, after which an answer is not read on
 LARGEST_ANSWER = 16_000_000  # bytes; a page of a hundred tickets is far below
 LARGEST_DOCUMENT = 1_000_000  # bytes
 
@@ -84,6 +85,7 @@ class HttpCalls:
         self._session = session
         self._credentials = credentials or Credentials()
         follow_no_redirects(session)
+        end_answers(session, LONGEST_ANSWER)
         session.auth = self._credentials  # or requests would look for a ~/.netrc
         self._timeout = (CONNECT_TIMEOUT, read_timeout)
         self._largest_answer = largest_answer  # bytes

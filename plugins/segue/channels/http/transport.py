@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from segue.channels.answer_meanings import Silence
+from segue.channels.answers_in_time import AnswerInTime
 from segue.errors import DeliveryError
 
 if TYPE_CHECKING:
@@ -27,6 +28,34 @@ def follow_no_redirects(session: Session) -> None:
     Told not to follow one, requests still reads its body for the next request, without any bound.
     """
     session.get_redirect_target = lambda _: None  # type: ignore[assignment,method-assign]
+
+
+def end_answers(session: Session, seconds: float) -> None:
+    """Give every answer that a session waits for an end, its head included.
+
+    Of a session's adapters the pools of connections are told, those behind a proxy as well.
+    """
+    adapters: Any = set(session.adapters.values())
+    for adapter in adapters:
+        _end_answers_of(adapter.poolmanager, seconds)
+        adapter.proxy_manager_for = partial(_with_an_end, adapter.proxy_manager_for, seconds)
+
+
+def _with_an_end(make: Callable[..., Any], seconds: float, *args: Any, **named: Any) -> Any:
+    manager = make(*args, **named)
+    _end_answers_of(manager, seconds)
+    return manager
+
+
+def _end_answers_of(manager: Any, seconds: float) -> None:
+    answer = staticmethod(partial(AnswerInTime, seconds=seconds))
+
+    def bounded(pool: Any) -> Any:
+        connection = type("Connection", (pool.ConnectionCls,), {"response_class": answer})
+        return type("Pool", (pool,), {"ConnectionCls": connection})
+
+    pools = manager.pool_classes_by_scheme
+    manager.pool_classes_by_scheme = {scheme: bounded(pool) for scheme, pool in pools.items()}
 
 
 def read_within(response: Response, largest: int, ends: float) -> None:

@@ -88,7 +88,7 @@ def call_sdk(table: Table, call: Call, work: Callable[[], Any]) -> Any:
         raise ConnectionFailure("the connection's address is not one of HTTP") from None
     except URLError as error:  # the request did not get out whole: Slack cannot have acted on it
         raise table.outcome(call, _silence_of(error)).failure(vendor="Slack") from None
-    except (OSError, HTTPException, ValueError, AttributeError) as error:
+    except (OSError, HTTPException, ValueError, LookupError, AttributeError) as error:
         # from here on urllib was waiting for the answer, or the SDK was reading it
         answer = f"Slack's answer was lost: {type(error).__name__}"
         raise table.outcome(call, Silence.LOST).failure(answer=answer) from None

@@ -41,6 +41,7 @@ from segue.channels.look_ups import look_from
 from segue.channels.rates import limits_of
 from segue.channels.slack.blocks import MOST_BLOCKS, SlackText, content_of
 from segue.channels.slack.calls import SlackApi, silent
+from segue.channels.slack.transport import hold_to_slack
 from segue.contracts.channel import (
     Audience,
     Finding,
@@ -160,7 +161,7 @@ class SlackMessage(SlackText):
         from airflow.providers.slack.hooks.slack import SlackHook
 
         hook = SlackHook(slack_conn_id=self.connection, retry_handlers=[], logger=silent())
-        use_connection(self.connection, lambda: hook.client)
+        hold_to_slack(use_connection(self.connection, lambda: hook.client))
         limits = limits_of(self.connection, default=RATE)
         place = self.channel or self.user or self.email
         call = Call.ASKABLE if place and is_template(place) else Call.FIXED_PLACE

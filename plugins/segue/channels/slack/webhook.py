@@ -22,6 +22,7 @@ from segue.channels.http.answers import is_code
 from segue.channels.rates import limits_of
 from segue.channels.slack.blocks import SlackText, content_of, sections
 from segue.channels.slack.calls import call_sdk, pause_in, silent
+from segue.channels.slack.transport import hold_webhook_to_slack
 from segue.contracts.channel import Limit, Receipt, Sender
 from segue.errors import DeliveryError
 
@@ -55,6 +56,7 @@ class SlackWebhook(SlackText):
             slack_webhook_conn_id=self.connection, retry_handlers=[], logger=silent()
         )
         client = use_connection(self.connection, lambda: hook.client)
+        hold_webhook_to_slack(client)
         return Webhook(client, limits_of(self.connection, default=RATE))
 
 
