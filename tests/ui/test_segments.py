@@ -21,6 +21,7 @@ from segue.ledger.stretches import Point, Stretch
 from segue.web.segment_charts import age, course, is_late
 from segue.workflows.catalog import Catalog
 from tests.ui.filled import HOSTILE, day_key, record, span
+from tests.unit.builders import set_secret
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 
@@ -300,6 +301,38 @@ def test_why_is_answered_by_the_definition_of_the_run(client, filled, place):
     assert f"not in welcome at {day_key(1)}" in text
     assert "tier: equals platinum" in text
     assert f"not in welcome at {day_key(1)}" in plain(explained(client, "una", "ann").text)
+
+
+def test_why_of_a_change_is_not_answered_by_a_later_enrolments_definition(client, filled, place):
+    """An enrolment at the same snapshot compares nothing, and may judge by an edited segment."""
+    write(place, "welcome", match={"field": "tier", "equals": "platinum"})
+    definition = Catalog(place / "include").resolve("welcome").fingerprint
+    end = span(1).stretch.current
+    enrolment = DetectedSpan(
+        SpanKind.ENROLMENT, "", Stretch(end, end), None, "x", None, 1, [("ann", "enrolled", "")]
+    )
+    run, now = Run("welcome", "enrol"), datetime.now(UTC)
+    filled.runs.record_spans(run, [enrolment], ("mail",), definition, now, recorded_only=False)
+    text = plain(by_the_run(client, **{"from": day_key(2)}).text)
+    assert "✓ holds: tier: equals gold it is gold" in text
+    assert "platinum" not in text
+    assert "equals platinum" in plain(by_the_run(client).text)
+
+
+def test_nothing_of_who_was_forgotten_is_explained(client, filled, monkeypatch):
+    """Nor of anybody, where nobody can tell who was."""
+    secret = "a long random text " * 3
+    set_secret(filled, secret)
+    filled.retention.forget("ann", "una", datetime.now(UTC))
+    answer = explained(client, "una", "ann", at=day_key(1))
+    assert answer.status_code == 503
+    assert "gold" not in answer.text
+    monkeypatch.setenv("SEGUE_SECRET", secret)
+    answer = explained(client, "una", "ann", at=day_key(1))
+    assert answer.status_code == 404
+    assert "was forgotten" in answer.text
+    assert "gold" not in answer.text
+    assert explained(client, "una", HOSTILE, at=day_key(1)).status_code == 200
 
 
 def test_what_a_segment_referred_to_is_judged_as_it_was_then(client, filled, place):

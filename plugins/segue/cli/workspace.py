@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from segue.directory.definition import DirectoryDefinition
     from segue.directory.tables import SnapshotTables
     from segue.ledger import Ledger
+    from segue.ledger.facts import DetectedSpan
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,41 @@ class Workspace:
         except (LedgerError, SettingsError) as error:
             note(f"whether snapshots are quarantined is not known: {error}")
             return {}
+
+    def forgotten(self, contact_id: str) -> bool:
+        """Tell whether a contact was forgotten; raises SettingsError where nobody can tell.
+
+        So it is where the ledger can be asked, and SEGUE_SECRET does not recognise them.
+        """
+        from segue.ledger.people.suppressions import SuppressionKind
+
+        with self._ledger_if_any("whether the contact was forgotten") as ledger:
+            kinds = ledger.people.suppressed([contact_id]) if ledger else {}
+        return kinds.get(contact_id) is SuppressionKind.FORGOTTEN
+
+    def without_forgotten(self, span: DetectedSpan) -> DetectedSpan:
+        """Return changes without those of who was forgotten; raises as ``forgotten``."""
+        with self._ledger_if_any("whether somebody was forgotten") as ledger:
+            return ledger.runs.without_forgotten(span) if ledger else span
+
+    @contextmanager
+    def _ledger_if_any(self, question: str) -> Iterator[Ledger | None]:
+        """Open the ledger; None where there is none, and with a remark where it cannot be asked."""
+        from segue.ledger.engine import missing_file
+
+        try:
+            url = ledger_url(self.settings)
+            ledger = None if missing_file(url) is not None else _open(url, self.settings)
+        except NotSetUp:
+            ledger = None
+        except LedgerError as error:
+            note(f"{question} is not known: {error}")
+            ledger = None
+        try:
+            yield ledger
+        finally:
+            if ledger is not None:
+                ledger.engine.dispose()
 
     def lost_opt_outs(self, tables: SnapshotTables) -> str | None:
         """Say where the complete snapshot before says who opted out and this one does not.
@@ -235,11 +271,15 @@ def person() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-@contextmanager
-def _opened(url: str, settings: Settings) -> Iterator[Ledger]:
+def _open(url: str, settings: Settings) -> Ledger:
     from segue.ledger import Ledger
 
-    ledger = Ledger.open(url, settings.namespace, settings.secret)
+    return Ledger.open(url, settings.namespace, settings.secret)
+
+
+@contextmanager
+def _opened(url: str, settings: Settings) -> Iterator[Ledger]:
+    ledger = _open(url, settings)
     try:
         yield ledger
     finally:

@@ -70,7 +70,9 @@ def missing_file(url: str) -> str | None:
         None,
         ":memory:",
     )
-    return address.database if in_a_file and not Path(str(address.database)).exists() else None
+    if not in_a_file or not Path(str(address.database)).is_absolute():
+        return None  # opening it refuses a path that is another one in every folder
+    return None if Path(str(address.database)).exists() else address.database
 
 
 def upgrade(engine: Engine) -> str:

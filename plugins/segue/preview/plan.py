@@ -7,7 +7,7 @@ run would write or send.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -91,16 +91,18 @@ def plan(
     quarantined: Collection[str] = (),
     most: int | None = None,
     ledger: Ledger | None = None,
+    without_forgotten: Callable[[DetectedSpan], DetectedSpan] = lambda span: span,
 ) -> Plan:
     """Return what a run that compares ``previous`` with ``current`` would do; writes nothing.
 
     Consent is judged, as when sending, on the newest complete snapshot that is not among the
     ``quarantined``. Of more changes than ``most``, the first by contact id are shown; a digest is
-    about all. With a ``ledger``, what it has of the changes counts. Raises DataError where a
-    snapshot cannot be used, SettingsError where nobody can tell who was forgotten.
+    about all. With a ``ledger``, what it has of the changes counts, and who was forgotten is left
+    out; without one, ``without_forgotten`` does that alone. Raises DataError where a snapshot
+    cannot be used, SettingsError where nobody can tell who was forgotten.
     """
     whole = compare_pair(resolved, previous, current, store=Uncached(), now=now)
-    span = whole if ledger is None else ledger.runs.without_forgotten(whole)
+    span = without_forgotten(whole) if ledger is None else ledger.runs.without_forgotten(whole)
     has_digests = any(action.digest for action in resolved.definition.actions)
     changes = sorted(changes_of_span(span.stretch, span.changes))[: None if has_digests else most]
     since = previous.as_of if previous else None

@@ -33,12 +33,15 @@ class Basis:
     recorded_at: datetime | None = None
 
 
-def basis_of(name: str, workflow: str, key: str, visit: Visit) -> Basis:
+def basis_of(name: str, workflow: str, key: str, previous: str | None, visit: Visit) -> Basis:
     """Return what a workflow's run judged a snapshot by; today's where no run is asked about.
+
+    ``previous`` is the snapshot that the run compared it with, None for an enrolment.
 
     Raises DefinitionError where it is today's, and that has errors.
     """
-    version = visit.ledger.queries.judged_by(name, workflow, key) if workflow else None
+    queries = visit.ledger.queries
+    version = queries.judged_by(name, workflow, key, previous) if workflow else None
     if version is None:
         return Basis(visit.catalog.segment(name), Age.NOW)
     common = (workflow, version.recorded_at)

@@ -19,6 +19,7 @@ from segue.directory.snapshots import Snapshot, usable_snapshots
 from segue.directory.tables import SnapshotTables
 from segue.documents import Document, validate
 from segue.errors import DataError, DefinitionError, SettingsError
+from segue.ledger.people.suppressions import SuppressionKind
 from segue.ledger.queries.sizes import Size, Version
 from segue.segments.definition import SegmentDefinition
 from segue.segments.explanation import Verdict, contact_verdict
@@ -138,7 +139,9 @@ def explain(
         raise HTTPException(
             403, contacts_need(f"Seeing contacts of {name}", "the DAG of a workflow on it")
         )
-    basis = basis_of(name, workflow, at, visit)
+    if visit.ledger.people.suppressed([contact]).get(contact) is SuppressionKind.FORGOTTEN:
+        raise HTTPException(404, "This contact was forgotten, and nothing of it is shown.")
+    basis = basis_of(name, workflow, at, earlier or None, visit)
     _require_no_python(basis.definition)
     directory, snapshots, trouble = _snapshots(basis.definition, visit)
     if directory is None or trouble:

@@ -70,6 +70,8 @@ def explain(
 
     workspace = Workspace.open(home)
     definition, directory = load(workspace, segment)
+    if workspace.forgotten(contact):
+        raise SettingsError(f"the contact {contact!r} was forgotten, and nothing of it is shown")
     if earlier is None:
         tables = [SnapshotTables(directory, workspace.snapshot(directory, at))]
     else:

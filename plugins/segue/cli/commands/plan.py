@@ -76,12 +76,15 @@ def plan(
             namespace=namespace,
             now=workspace.now,
             quarantined=workspace.quarantined(resolved.directory),
+            without_forgotten=workspace.without_forgotten,
         )
     if contact is not None:
         own = [change for change in preview.changes if change.contact_id == contact]
         preview = replace(preview, changes=own)
         if not own:
-            note(_without_change(resolved.directory, [begin, end], contact))
+            is_gone = workspace.forgotten(contact)
+            words = f"the contact {contact!r} was forgotten, and nothing of it is shown"
+            note(words if is_gone else _without_change(resolved.directory, [begin, end], contact))
     _PRINTERS[output](preview.without_repeats())
     note_live(resolved)
     for line in _summary(preview):
@@ -187,6 +190,8 @@ def _summary(plan: Plan) -> Iterator[str]:
     yield from _counts(plan)
     for remark in plan.left_out:
         yield f"  {remark}"
+    if plan.forgotten:
+        yield f"  {count(plan.forgotten, 'forgotten contact')} left out, as a run leaves them out"
     if plan.beyond_guard:
         yield f"the guard would ask before it releases this: {'; '.join(plan.beyond_guard)}"
     if plan.suppressed is not None:

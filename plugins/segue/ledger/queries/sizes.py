@@ -83,8 +83,15 @@ class Sizes(LedgerDatabase):
             row = connection.execute(query.limit(1)).first()
         return None if row is None else Size(*row)
 
-    def judged_by(self, segment: str, workflow: str, key: str) -> Version | None:
-        """Return the definition that a workflow's run judged a snapshot by, the last that did."""
+    def judged_by(
+        self, segment: str, workflow: str, key: str, previous: str | None
+    ) -> Version | None:
+        """Return the definition that a workflow's run judged a snapshot by, the last that did.
+
+        Of those that compared it with ``previous``, where there are such; enrolments, which compare
+        nothing, have None, and may have been made under a later definition.
+        """
+        of_the_pair = spans.c.previous_key.is_not_distinct_from(previous)
         query = (
             select(
                 spans.c.workflow,
@@ -96,7 +103,7 @@ class Sizes(LedgerDatabase):
             )
             .join(definitions, definitions.c.hash == spans.c.definition)
             .where(*self._of_segments([segment], [workflow]), spans.c.current_key == key)
-            .order_by(spans.c.id.desc())
+            .order_by(case((of_the_pair, 0), else_=1), spans.c.id.desc())
         )
         with self._read() as connection:
             row = connection.execute(query.limit(1)).first()

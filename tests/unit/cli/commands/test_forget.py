@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -78,3 +79,32 @@ def test_who_forgot_somebody_is_noted_and_not_whom(segue, ledger):
     (note,) = json.loads(segue("requests", "--format", "json").out)
     assert (note["kind"], note["outcome"]) == ("forget", "a contact is forgotten")
     assert "c2" not in str(note)
+
+
+@pytest.mark.parametrize("output", ["table", "json", "csv"])
+def test_a_plan_leaves_out_who_was_forgotten_and_no_verdict_is_explained(segue, ledger, output):
+    """Snapshots still have them, and no run looks at them."""
+    options = ("--at", "2026-11-22", "--format", output)
+    assert "Bob" in segue("plan", "welcome", *options).out
+    segue("forget", "c2", "--yes")
+    answer = segue("plan", "welcome", *options)
+    assert answer.code == 0
+    assert not re.search(r"\bc2\b|Bob", answer.out)
+    assert "c3" in answer.out
+    assert "1 forgotten contact left out, as a run leaves them out" in answer.err
+    answer = segue("plan", "welcome", *options, "--contact", "c2")
+    assert "the contact 'c2' was forgotten, and nothing of it is shown" in answer.err
+    answer = segue("explain", "gold", "c2", "--at", "2026-11-22", "--format", output)
+    assert (answer.code, answer.out) == (2, "")
+    assert "the contact 'c2' was forgotten, and nothing of it is shown" in answer.err
+
+
+@pytest.mark.parametrize("command", [("plan", "welcome"), ("explain", "gold", "c2")])
+def test_where_nobody_can_tell_who_was_forgotten_nobody_is_shown(
+    segue, ledger, monkeypatch, command
+):
+    segue("forget", "c2", "--yes")
+    monkeypatch.delenv("SEGUE_SECRET")
+    answer = segue(*command, "--at", "2026-11-22")
+    assert (answer.code, answer.out) == (2, "")
+    assert "SEGUE_SECRET" in answer.err

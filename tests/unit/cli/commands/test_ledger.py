@@ -336,3 +336,32 @@ def test_whom_a_digest_was_about_is_listed_by_its_key(segue, ledger):
     assert [row["contact_id"] for row in found] == ["c3"]
     answer = segue("delivery", digest)
     assert (answer.code, f"--message {digest}" in answer.err) == (2, True)
+
+
+@pytest.mark.parametrize("url", ["sqlite:///segue.db", "sqlite:///./data/segue.db", "sqlite://"])
+@pytest.mark.parametrize(
+    "command", [("deliveries",), ("gaps",), ("stop", "welcome"), ("db", "upgrade")]
+)
+def test_a_ledger_that_would_be_another_one_in_every_folder_is_refused(
+    segue, home, monkeypatch, url, command
+):
+    """Whether there is such a file in this one or not."""
+    monkeypatch.setenv("SEGUE_LEDGER", url)
+    monkeypatch.chdir(home.root)
+    answer = segue(*command)
+    assert (answer.code, answer.out) == (2, "")
+    assert f"cannot be kept in {url}" in answer.err
+    assert "allowed: an absolute path such as sqlite:////var/lib" in answer.err
+    assert not (home.root / "segue.db").exists()
+
+
+@pytest.mark.parametrize("revision", ["0000", "9999"])
+@pytest.mark.parametrize("command", [("deliveries",), ("db", "upgrade")])
+def test_a_ledger_of_another_version_is_told_in_a_sentence(segue, ledger, home, revision, command):
+    engine = create_engine(f"sqlite:///{home.root / 'segue.db'}")
+    with engine.begin() as connection:
+        connection.execute(text(f"UPDATE segue_alembic_version SET version_num = '{revision}'"))
+    answer = segue(*command)
+    assert answer.code == 2
+    assert f"the ledger's schema is at revision {revision}" in answer.err
+    assert "Traceback" not in answer.err
