@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -42,6 +42,16 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+
 Item = TypeVar("Item")
 _BARE_TEMPLATE = re.compile(r"(^|[:\-,\[])\s+\{\{")  # where YAML sees a mapping begin
 _QUOTE_IT = "; a text that begins with {{ is written in quotes"
+_OF_CONNECTIONS = frozenset({"oauth2", "placed_secrets", "segue_rate"})
+
+
+def _unpadded(text: str) -> str:
+    if text != text.strip():
+        raise ValueError(f"found {text!r}; allowed: a name without blanks around it")
+    return text
+
+
+Unpadded = Annotated[str, AfterValidator(_unpadded)]
 Items = Annotated[tuple[Item, ...], Field(strict=False)]  # a YAML list, kept as a tuple
 Name = Annotated[
     str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", description="lower-case letters, digits, _")
@@ -371,6 +381,8 @@ def _describe(details: dict[str, Any], model: type[BaseModel]) -> str:
     kind, location, value = details["type"], details["loc"], details.get("input")
     if kind == "extra_forbidden":
         name = str(location[-1])
+        if name in _OF_CONNECTIONS:
+            return f"unknown key {name!r}; it belongs into the extra of the Airflow connection"
         choices = _keys_at(model, location[:-1])
         return f"unknown key {name!r}; allowed: {', '.join(choices)}" + did_you_mean(name, choices)
     if kind == "missing":

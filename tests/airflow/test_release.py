@@ -103,7 +103,7 @@ def test_connections_are_tried_and_nothing_is_sent(world: World):
     assert {place: row["result"] for place, row in found.items()} == {
         ("absent", "slack_message"): "failed",
         ("slack_default", "slack_message"): "ok",
-        ("smtp_default", "email"): "ok",
+        ("smtp_default", "email"): "untried",
         ("zendesk_default", "http_request"): "ok",
         ("zendesk_default", "zendesk_ticket"): "ok",
     }

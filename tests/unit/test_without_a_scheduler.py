@@ -15,6 +15,7 @@ from segue.demo.run import connections
 from segue.directory.definition import DirectoryDefinition
 from segue.directory.snapshots import list_snapshots
 from segue.directory.tables import SnapshotTables
+from segue.errors import SegueError
 from segue.sandbox.server import Sandbox
 from tests.airflow.driven import DrivenAirflow
 from tests.airflow.world import SLACK, World, contact
@@ -74,6 +75,24 @@ def test_dags_test_acts_on_the_date_that_it_is_given(world, name):
         world.airflow.run("dags", "test", name, "2026-11-04T06:00:00+00:00")
     assert world.outcomes(name) == {(f"{name}-c", "alert"): "delivered"}
     assert world.received(name) == {"slack": 1}
+
+
+@pytest.mark.slow
+def test_dags_test_ends_where_a_connection_does_not_work_and_goes_on_when_it_is_mended(world):
+    """Its retries would take a day, in the foreground."""
+    world.workflow("broken", [SLACK], guard={"share": None}, policies={"max_age": None})
+    for key in ("2026-11-03", "2026-11-04"):
+        rows = [contact(f"broken-{x}", tier="gold" if key[-1] == "4" else "-") for x in "ab"]
+        world.snapshot("broken", key, rows)
+    world.sandbox.fault("slack", "unauthorized", times=100)
+    command = ("dags", "test", "broken", "2026-11-05T06:00:00+00:00")
+    with pytest.raises(SegueError, match="2 deliveries were not tried to the end"):
+        world.airflow.run(*command)
+    outcomes = world.outcomes("broken").values()
+    assert [each.startswith("released(Slack answered") for each in outcomes] == [True, True]
+    world.sandbox.clear()
+    world.airflow.run(*command)
+    assert set(world.outcomes("broken").values()) == {"delivered"}
 
 
 # ---- the DAG that photographs a database --------------------------------------------------------

@@ -31,6 +31,7 @@ from typing import Any, ClassVar, Self
 from pydantic import model_validator
 
 from segue.contracts.connection_ids import connection_problems
+from segue.contracts.literal_secrets import literal_secrets
 from segue.contracts.stray_templates import stray_templates
 from segue.contracts.templates import Template, render, union
 from segue.contracts.typed_values import LEFT_OUT, TypedValue
@@ -291,6 +292,10 @@ class Channel(Definition):
         own = self.reads if "reads" in vars(says) else None
         of_templates = (template.fields_read(digest=digest) for _, template in self.templates())
         return union([own, *of_templates])
+
+    def remarks(self) -> Iterator[tuple[Location, str]]:
+        """Yield what the action may say and probably does not mean, with its location."""
+        yield from literal_secrets(self.templates())
 
     def templates(self) -> Iterator[tuple[Location, Template]]:
         """Yield every template of this action with its location below the channel's key."""

@@ -25,6 +25,7 @@ from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from segue.contracts.channel import Finding, Limit, Tried, class_at, installed, templates_in
 from segue.contracts.connection_ids import connection_problems
+from segue.contracts.literal_secrets import literal_secrets
 from segue.contracts.stray_templates import stray_templates
 from segue.contracts.templates import Template, union
 from segue.documents import Definition, Items, Location, Name, ProblemsFound
@@ -122,7 +123,7 @@ class LiveSource(Definition):
 
     def remarks(self) -> Iterator[tuple[Location, str]]:
         """Yield what it may say and probably does not mean, with its location."""
-        yield from ()
+        yield from literal_secrets(self.templates())
 
     def templates(self) -> Iterator[tuple[Location, Template]]:
         """Yield every template of this source with its location; they see ``contact`` alone."""

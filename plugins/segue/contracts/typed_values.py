@@ -9,9 +9,11 @@ the keys of one of these for its own.
 
 from __future__ import annotations
 
+import json
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from difflib import get_close_matches
 from typing import Any, Final
 
 from pydantic import ValidationInfo
@@ -24,6 +26,8 @@ from segue.errors import ContactFailure
 LEFT_OUT: Final = object()  # what becomes of a key whose text is empty
 MOST_PARTS = 10_000  # of a list, for one message
 
+_LOOP = ("each", "give")
+_WORDS = frozenset({"numbers", "options", "option", "live"})  # near ours, and of their own
 _NUMBER = re.compile(r"[+-]?[0-9]{1,15}(\.[0-9]{1,15})?")
 _BOOLEANS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
@@ -135,6 +139,30 @@ def _unless_problems(content: Any, reader: _Reader) -> Any:
     return content
 
 
+def _slip(part: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with an object that was probably to be a typed value; None of others."""
+    names = list(part)
+    escape = f"an object that has the key is {{object: {{{names[0]}: …}}}}" if names else ""
+    if len(names) == 1 and names[0] in OF_TEXT and not isinstance(part[names[0]], Mapping | list):
+        found = json.dumps(part[names[0]])
+        return f"found {found}; allowed: a text. Write {found} without {names[0]}, and {escape}"
+    if len(names) == 1 and isinstance(part[names[0]], str):
+        meant = _meant(names[0], OF_TEXT)
+        return f"did you mean {meant}? {escape}" if meant else None
+    if len(names) == 2 and not {"each", "give"} <= part.keys():
+        meant_ones = {name if name in _LOOP else _meant(name, _LOOP) for name in names}
+        if meant_ones == set(_LOOP):
+            return f"found {' and '.join(names)}; allowed: each and give; {escape}"
+    return None
+
+
+def _meant(name: str, allowed: Collection[str]) -> str | None:
+    """Return which of these names another one is but for a slip of the pen, or of letters."""
+    if name.lower() in _WORDS:
+        return None
+    return next(iter(get_close_matches(name.lower(), allowed, 1, cutoff=0.75)), None)
+
+
 class _Reader:
     """Reads a value of a definition; ``loops`` are those around a part, the outermost first."""
 
@@ -161,6 +189,10 @@ class _Reader:
         if len(names) == 1 and names[0] in OF_TEXT and isinstance(part[names[0]], str):
             template = self._template(part[names[0]], (*location, names[0]), loops)
             return OF_TEXT[names[0]].model_construct(**{names[0]: template})
+        problem = _slip(part)
+        if problem:
+            self.problems.append(((*location, names[0]), problem))
+            return None
         return self.object(part, location, loops)
 
     def object(self, part: Mapping[str, Any], location: Location, loops: tuple[str, ...]) -> Any:

@@ -69,6 +69,7 @@ class HttpDetails(LiveSource):
 
     def remarks(self) -> Iterator[tuple[Location, str]]:
         """Yield that a query is trusted: an API may ignore a parameter, and show somebody else."""
+        yield from super().remarks()
         if not is_template(self.path) and not calls(self.result, "contact_id"):
             message = (
                 "an API that ignores a parameter shows somebody else's details; compare them, as "

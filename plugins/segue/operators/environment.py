@@ -24,6 +24,7 @@ from segue.errors import LedgerError, NotSetUp, SegueError, SettingsError
 from segue.ledger import Ledger
 from segue.ledger.engine import missing_file, open_engine, upgrade
 from segue.ledger.facts import Run, Wishes
+from segue.operators.failures import is_dags_test
 from segue.runs.context import NO_WISHES, RunContext
 from segue.settings import Settings, is_set, variable
 
@@ -37,9 +38,10 @@ if TYPE_CHECKING:
 _OF_FIELDS = frozenset({"host", "port", "user", "password", "dbname"})  # not an extra's
 _LARGEST_SKEW = timedelta(seconds=30)  # half a lease: nobody takes over what is under way
 _ONE_HOST = frozenset({"LocalExecutor", "SequentialExecutor"})
+# of a run's conf, what makes its changes others
+_OF_OTHER_CHANGES = ("previous", "current", "enroll_current_members")
 # the run types that a schedule gives an interval; for all others Airflow infers the last whole one
 _OF_A_SCHEDULE = frozenset({"scheduled", "backfill"})
-_DAGS_TEST = "dag_test"  # who triggers a run of `airflow dags test`, as Airflow has it
 
 
 def task_settings(dag_file: str | None = None) -> Settings:
@@ -177,7 +179,7 @@ def run_of(workflow: str, context: Context) -> Run:
         start = end = None
     return Run(
         workflow=workflow,
-        run_id=dag_run.run_id,
+        run_id=_id_of_dags_test(dag_run) if is_dags_test(context) else dag_run.run_id,
         interval=(start, end) if start and end and start < end else None,
         is_backfill=dag_run.run_type == "backfill",
         clear_number=dag_run.clear_number or 0,
@@ -185,9 +187,14 @@ def run_of(workflow: str, context: Context) -> Run:
     )
 
 
-def is_dags_test(context: Context) -> bool:
-    """Tell whether `airflow dags test` made the run: of a date, with or without a scheduler."""
-    return getattr(context["dag_run"], "triggering_user_name", None) == _DAGS_TEST
+def _id_of_dags_test(dag_run: Any) -> str:
+    """Return what the ledger calls such a run: one that is started again goes on with what it has.
+
+    To Airflow it is another run, which takes the place of the first.
+    """
+    conf = getattr(dag_run, "conf", None) or {}
+    asked = [f"{name}={conf[name]}" for name in _OF_OTHER_CHANGES if conf.get(name)]
+    return " ".join(["dags test", dag_run.logical_date.isoformat(), *asked])
 
 
 def run_context(

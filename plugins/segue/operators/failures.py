@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import (
@@ -23,6 +23,14 @@ from segue.errors import (
     SnapshotRewritten,
 )
 
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+_DAGS_TEST = "dag_test"  # who triggers a run of `airflow dags test`, as Airflow has it
+_NO_RETRY = (
+    "airflow dags test waits for no retry: once that is mended, start it again with the same date, "
+    "which sends what is left"
+)
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # what no retry can cure: a person has to change something first
@@ -37,18 +45,35 @@ _FINAL = (
 
 
 def shown_plainly(execute: Function) -> Function:
-    """Turn Segue's errors into Airflow's: final ones fail at once, others may be retried."""
+    """Turn Segue's errors into Airflow's: final ones fail at once, others may be retried.
+
+    But `airflow dags test` waits for retries in the foreground, for a day: there all are final.
+    """
 
     @wraps(execute)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
+    def wrapper(self: Any, context: Context, *args: Any, **kwargs: Any) -> Any:
         try:
-            return execute(*args, **kwargs)
-        except _FINAL as error:
-            raise AirflowFailException(str(error)) from None
-        except SegueError as error:
-            raise AirflowException(str(error)) from None
+            return _with_airflows_errors(execute, self, context, *args, **kwargs)
+        except AirflowException as error:
+            if type(error) is AirflowException and is_dags_test(context):
+                raise AirflowFailException(f"{error}; {_NO_RETRY}") from None
+            raise
 
     return wrapper  # type: ignore[return-value]
+
+
+def _with_airflows_errors(execute: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    try:
+        return execute(*args, **kwargs)
+    except _FINAL as error:
+        raise AirflowFailException(str(error)) from None
+    except SegueError as error:
+        raise AirflowException(str(error)) from None
+
+
+def is_dags_test(context: Context) -> bool:
+    """Tell whether `airflow dags test` made the run: of a date, with or without a scheduler."""
+    return getattr(context.get("dag_run"), "triggering_user_name", None) == _DAGS_TEST
 
 
 def waits_for_set_up(execute: Function) -> Function:

@@ -10,7 +10,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Asset, BaseOperator, Param, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from segue.operators.failures import shown_plainly
+from segue.operators.failures import is_dags_test, shown_plainly
 from segue.operators.notices import notifiers
 from segue.workflows.resolved import ResolvedWorkflow
 
@@ -56,7 +56,6 @@ class DetectChanges(BaseOperator):
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return references to the branches, for the fan-out to map over."""
         from segue.operators.environment import (
-            is_dags_test,
             open_memberships,
             run_area,
             run_context,

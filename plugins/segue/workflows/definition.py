@@ -22,8 +22,9 @@ from pydantic import (
 )
 
 from segue.directory.definition import zone_name
-from segue.documents import Definition, Items, Location, Name, ProblemsFound, did_you_mean
+from segue.documents import Definition, Items, Location, Name, ProblemsFound, Unpadded
 from segue.durations import Duration, DurationField, localize, parse_duration
+from segue.hints import did_you_mean
 from segue.segments.conditions.inspection import leaves
 from segue.segments.conditions.nodes import Condition, SegmentLeaf, SubscriptionLeaf
 from segue.segments.conditions.schema import WorkflowConditionField
@@ -313,7 +314,7 @@ class ReportRules(Definition):
     max_failed: Annotated[int, Field(ge=0)] = 0
 
 
-AirflowsName = Annotated[str, Field(min_length=1, max_length=256)]  # of a pool, of a queue
+AirflowsName = Annotated[Unpadded, Field(min_length=1, max_length=256)]  # of a pool, of a queue
 
 
 class WorkflowDefinition(Definition):

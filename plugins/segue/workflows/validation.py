@@ -91,7 +91,7 @@ def _remarks(
             resolved = catalog.resolve(name)
             segment, conditions = resolved.segment, resolved.definition.all_conditions()
             yield from _short_windows(resolved, document)
-            yield from _remarks_on_look_up(resolved, document)
+            yield from _remarks_of_its_own(resolved, document)
     except DefinitionError:
         return  # among the problems
     data = newest.get(segment.directory)
@@ -121,7 +121,11 @@ def _short_windows(resolved: ResolvedWorkflow, document: Document) -> Iterator[P
             yield document.problem(("schedule",), message)
 
 
-def _remarks_on_look_up(resolved: ResolvedWorkflow, document: Document) -> Iterator[Problem]:
+def _remarks_of_its_own(resolved: ResolvedWorkflow, document: Document) -> Iterator[Problem]:
+    """Yield what its live source and its channels remark on."""
+    for index, action in enumerate(resolved.definition.actions):
+        for location, message in resolved.channels[action.id].remarks():
+            yield document.problem(("actions", index, action.channel, *location), message)
     if resolved.live is not None:
         for location, message in resolved.live.remarks():
             yield document.problem(("load", resolved.live.name, *location), message)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
+from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import (
     AirflowException,
     AirflowFailException,
@@ -14,7 +15,9 @@ from airflow.sdk.exceptions import (
 )
 
 from segue.delivery.calls import Pass
+from segue.errors import TransientFailure
 from segue.operators.branch import BACKOFF, LoadContactDetails, _raise_for
+from segue.operators.failures import shown_plainly
 from segue.runs.areas import RunArea
 from segue.workflows.definition import WorkflowDefinition
 from tests.unit.runs.test_span_detection import Place
@@ -79,3 +82,26 @@ def test_an_edited_segment_ends_the_task_for_good(tmp_path, monkeypatch):
     dag_run = SimpleNamespace(run_id="run", run_type="manual", clear_number=0, **interval)
     with pytest.raises(AirflowFailException, match="clear the run from detect_changes"):
         task.execute({"dag_run": dag_run})
+
+
+class Retried(BaseOperator):
+    """A task that meets what may pass."""
+
+    @shown_plainly
+    def execute(self, context):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error", [TransientFailure("crm answered 503"), AirflowException("3 deliveries are left")]
+)
+@pytest.mark.parametrize("by", ["dag_test", "ann", None])
+def test_airflow_dags_test_waits_for_no_retry_and_says_why(error, by):
+    """It would do so in the foreground, for a day; a scheduler's run is retried."""
+    task = Retried(task_id="retried")
+    task.error = error
+    with pytest.raises(AirflowException, match=str(error)) as raised:
+        task.execute({"dag_run": SimpleNamespace(triggering_user_name=by)})
+    is_final = isinstance(raised.value, AirflowFailException)
+    assert is_final == (by == "dag_test")
+    assert ("once that is mended, start it again" in str(raised.value)) == is_final

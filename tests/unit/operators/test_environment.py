@@ -170,6 +170,11 @@ def test_a_dags_test_is_of_the_date_that_it_is_given(given):
         clear_number=0,
     )
     run = environment.run_of("greet", {"dag_run": dag_run})
+    dag_run.run_id = "of the next start"
+    assert environment.run_of("greet", {"dag_run": dag_run}) == run
+    dag_run.conf = {"previous": "2026-11-01", "current": "2026-11-02", "deliver": True}
+    other = environment.run_of("greet", {"dag_run": dag_run})
+    assert other.run_id == f"{run.run_id} previous=2026-11-01 current=2026-11-02"
     assert run.interval == (_SCHEDULE if given == _SCHEDULE else None)
     assert run.until == _SCHEDULE[1]
 

@@ -94,7 +94,10 @@ class Outbox(Sender):
         return self._limits
 
     def check(self, needs: Set[str]) -> Finding:
-        """Connect, agree on TLS and log in as for a mail, and say nothing."""
+        """Connect, agree on TLS and log in as for a mail, and say nothing.
+
+        Whether the server takes the sender it says when it has a recipient, or all of a mail.
+        """
         line = self._take()
         try:
             how = say_nothing(line.client)
@@ -105,7 +108,8 @@ class Outbox(Sender):
             raise
         self._idle.put(line)
         user = "logged in" if line.hook.smtp_user else "without a login"
-        return Finding(Tried.OK, f"{how}, {user}")
+        untried = "whether it takes the sender shows with the first mail"
+        return Finding(Tried.UNTRIED, f"{how}, {user}; {untried}")
 
     def _send(self, hook: SmtpHook, message: Mapping[str, Any], key: str, began: float) -> str:
         """Send one mail over an open connection and return its Message-ID."""

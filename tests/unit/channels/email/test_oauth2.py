@@ -114,7 +114,7 @@ def test_a_token_is_the_login(site, set_connection, monkeypatch, certificate: Pa
             finding = sender.check(frozenset())
     assert mailbox.mails == [MAILBOX, MAILBOX]
     assert len(site.token_requests) == 1
-    assert finding.detail.endswith("logged in")
+    assert ", logged in; " in finding.detail
 
 
 def test_a_token_that_was_revoked_is_asked_for_anew_once(site, set_connection):

@@ -129,13 +129,13 @@ def test_what_cannot_become_one_is_of_the_contact(written, value, words):
         {"number": "{{ contact.first_name }}"},  # a body is never one number
         {"phone": {"object": {"number": "{{ contact.first_name }}"}}},
         {
-            "a": {"number": 5},
+            "a": {"number": [5]},
             "b": {"number": "5", "kind": "x"},
             "c": {"each": "x"},
             "d": {"give": 1},
         },
         {"a": {"object": {"object": {"x": "y"}}}},
-        {"text": "{{ contact.first_name }}", "a": {"text": "hello"}, "b": {"optional": None}},
+        {"text": "{{ contact.first_name }}", "a": {"text": "hello"}},
     ],
 )
 def test_an_object_may_have_any_keys(body):
@@ -331,3 +331,50 @@ def test_a_mail_through_sendgrid_is_as_it_describes_one(send_at: str):
     jsonschema.validate(sent, MAIL_SEND)
     assert ("send_at" in sent["personalizations"][0]) == bool(send_at)
     assert "name" not in sent["personalizations"][0]["to"][0]
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ({"nubmer": "{{ contact.x }}"}, "did you mean number?"),
+        ({"numer": "5"}, "did you mean number?"),
+        ({"Number": "{{ contact.x }}"}, "did you mean number?"),
+        ({"boolaen": "{{ contact.x }}"}, "did you mean boolean?"),
+        ({"optinal": "{{ contact.x }}"}, "did you mean optional?"),
+        ({"number": 5}, "found 5; allowed: a text. Write 5 without number"),
+        ({"boolean": True}, "found true; allowed: a text. Write true without boolean"),
+        ({"optional": None}, "found null; allowed: a text"),
+        (
+            {"each": "contact.x", "giev": "{{ item }}"},
+            "found each and giev; allowed: each and give",
+        ),
+        (
+            {"eahc": "contact.x", "give": "{{ item }}"},
+            "found eahc and give; allowed: each and give",
+        ),
+    ],
+)
+def test_a_slip_in_what_a_text_is_to_become_is_told_with_the_way_around_it(written, words):
+    """The object that it would be otherwise is written with ``object``."""
+    for body, place in (({"a": written}, "a"), ([written], "0")):
+        [(where, text)] = problems(body).items()
+        assert where == f"{place}.{next(iter(written))}"
+        assert words in text
+    assert "{object: {" in text
+    assert body_of({"a": {"object": {"nubmer": "5"}}}) == {"a": {"nubmer": "5"}}
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {"numbers": "5"},
+        {"options": "x"},
+        {"live": True, "each": "x"},
+        {"number": {"value": 5}},
+        {"number": 5, "text": "x"},
+        {"value": "x"},
+        {},
+    ],
+)
+def test_an_object_of_other_words_stays_one(written):
+    assert body_of({"a": written}) == {"a": written}
