@@ -123,8 +123,8 @@ class Settings:
             catch_up=_choice(values, "catch_up", CATCH_UP) == "true",
             ui_contacts=_choice(values, "ui_contacts", UI_CONTACTS),
             new_namespace=values.get("new_namespace"),
-            pool=values.get("pool"),
-            queue=values.get("queue"),
+            pool=(values.get("pool") or "").strip() or None,
+            queue=(values.get("queue") or "").strip() or None,
         )
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import create_engine, text
 from segue.ledger import Ledger
 from segue.ledger.delivery_keys import message_key
 from segue.ledger.facts import DetectedSpan, Finished, Run, StartRules
+from segue.ledger.schema import REVISION
 from segue.ledger.states import State
 from segue.ledger.stretches import Point, Stretch
 from tests.unit.builders import DEFINITION, advance
@@ -201,7 +202,7 @@ def test_a_connection_in_the_environment_leads_the_command_line_to_the_ledger(
     url = new_database.render_as_string(hide_password=False).replace("+psycopg", "")
     monkeypatch.setenv("AIRFLOW_CONN_SEGUE_DB", url)
     monkeypatch.setenv("SEGUE_LEDGER", "airflow://segue_db")
-    assert segue("db", "upgrade").out.rstrip().endswith("is at revision 0001")
+    assert segue("db", "upgrade").out.rstrip().endswith(f"is at revision {REVISION}")
     assert segue("deliveries", "--format", "json").out == "[]\n"
 
 
