@@ -7,8 +7,10 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
@@ -23,40 +25,71 @@ from segue.workflows.catalog import Catalog
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"pandas", "pyarrow", "fastapi", "slack_sdk"}
 
-PARSE = """
-import json, runpy, sys
+PARSER = """
+import json, os, runpy, sys
 import airflow.sdk
+
 before = set(sys.modules)
-built, errors = {}, {}
-for path in sys.argv[1:]:
-    try:
-        found = runpy.run_path(path)
-    except Exception as error:
-        errors[path.rsplit("/", 1)[-1]] = f"{type(error).__name__}: {error}"
-        continue
-    for value in found.values():
-        if isinstance(value, airflow.sdk.DAG):
-            built[value.dag_id] = {
-                "tasks": value.task_ids,
-                "paused": value.is_paused_upon_creation,
-                "catchup": value.catchup,
-                "owner": value.owner,
-                "tags": sorted(value.tags),
-                "schedule": type(value.timetable).__name__,
-            }
-new = sorted({name.partition(".")[0] for name in set(sys.modules) - before})
-print(json.dumps({"dags": built, "errors": errors, "imported": new}))
+
+
+def parse(files):
+    built, errors = {}, {}
+    for path in files:
+        try:
+            found = runpy.run_path(path)
+        except Exception as error:
+            errors[path.rsplit("/", 1)[-1]] = f"{type(error).__name__}: {error}"
+            continue
+        for value in found.values():
+            if isinstance(value, airflow.sdk.DAG):
+                built[value.dag_id] = {
+                    "tasks": value.task_ids,
+                    "paused": value.is_paused_upon_creation,
+                    "catchup": value.catchup,
+                    "owner": value.owner,
+                    "tags": sorted(value.tags),
+                    "schedule": type(value.timetable).__name__,
+                }
+    new = sorted({name.partition(".")[0] for name in set(sys.modules) - before})
+    return {"dags": built, "errors": errors, "imported": new}
+
+
+for line in sys.stdin:
+    files, environment, answer = json.loads(line)
+    if not (child := os.fork()):
+        os.environ.clear()
+        os.environ.update(environment)
+        sys.path[:0] = [folder for folder in os.environ.get("PYTHONPATH", "").split(":") if folder]
+        with open(answer, "w") as file:
+            json.dump(parse(files), file)
+        os._exit(0)
+    print(os.waitpid(child, 0)[1], file=sys.__stdout__, flush=True)
 """
+Parse = Callable[..., dict[str, Any]]
 
 
-def parse(*files: Path, home: Path | None = None, **environment: str) -> dict:
-    """Parse DAG files in a new process, as Airflow does."""
-    env = {**os.environ, **environment}
-    if home is not None:
-        env["SEGUE_HOME"] = str(home)
-    command = [sys.executable, "-W", "ignore", "-c", PARSE, *map(str, files)]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
-    return json.loads(done.stdout.splitlines()[-1])
+@pytest.fixture(scope="module")
+def parser() -> Iterator[subprocess.Popen[str]]:
+    """A process that has imported Airflow's SDK, and forks for whoever wants files parsed."""
+    command = [sys.executable, "-W", "ignore", "-c", PARSER]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        yield process
+
+
+@pytest.fixture
+def parse(parser: subprocess.Popen[str], tmp_path: Path) -> Parse:
+    """Parses DAG files in a process of their own, which is a fork, as it is in Airflow."""
+
+    def parsed(*files: Path, home: Path | None = None, **environment: str) -> dict[str, Any]:
+        place = {} if home is None else {"SEGUE_HOME": str(home)}
+        answer = tmp_path / "parsed.json"
+        env = {**os.environ, **environment, **place}
+        print(json.dumps([[*map(str, files)], env, str(answer)]), file=parser.stdin, flush=True)
+        assert parser.stdout.readline() == "0\n"
+        return json.loads(answer.read_text())
+
+    return parsed
 
 
 def home(folder: Path, workflows: int = 1) -> Path:
@@ -87,7 +120,7 @@ def home(folder: Path, workflows: int = 1) -> Path:
     return folder
 
 
-def test_the_projects_dag_files_parse_without_heavy_imports():
+def test_the_projects_dag_files_parse_without_heavy_imports(parse):
     """All of dags/: no error, and none of pandas, pyarrow, FastAPI and slack_sdk is imported."""
     found = parse(*sorted((ROOT / "dags").glob("*.py")))
     assert (found["errors"], HEAVY & set(found["imported"])) == ({}, set())
@@ -101,7 +134,7 @@ def test_the_projects_dag_files_parse_without_heavy_imports():
     }
 
 
-def test_a_workflow_becomes_one_dag_with_a_task_per_step_and_action(tmp_path):
+def test_a_workflow_becomes_one_dag_with_a_task_per_step_and_action(parse, tmp_path):
     """Created paused, catching up, with its owner and tags, on a timetable with data intervals."""
     dag = parse(ROOT / "dags/segue_dags.py", home=home(tmp_path))["dags"]["flow_000"]
     assert dag == {
@@ -122,7 +155,7 @@ def test_a_workflow_becomes_one_dag_with_a_task_per_step_and_action(tmp_path):
     }
 
 
-def test_where_nothing_is_caught_up_a_dag_begins_with_its_newest_interval(tmp_path):
+def test_where_nothing_is_caught_up_a_dag_begins_with_its_newest_interval(parse, tmp_path):
     """SEGUE_CATCH_UP, for trying out: a start of years ago is not years of runs."""
     file = ROOT / "dags/segue_dags.py"
     dags = parse(file, home=home(tmp_path), SEGUE_CATCH_UP="false")["dags"]
@@ -130,7 +163,7 @@ def test_where_nothing_is_caught_up_a_dag_begins_with_its_newest_interval(tmp_pa
 
 
 @pytest.mark.parametrize("name", ["flow_042", "segue_release"])
-def test_a_task_process_builds_only_its_own_dag(tmp_path, name):
+def test_a_task_process_builds_only_its_own_dag(parse, tmp_path, name):
     """Of a hundred workflows and Segue's own, the one that Airflow's parsing context names."""
     found = parse(
         ROOT / "dags/segue_dags.py",
@@ -140,7 +173,7 @@ def test_a_task_process_builds_only_its_own_dag(tmp_path, name):
     assert set(found["dags"]) == {name}
 
 
-def test_a_broken_definition_is_an_import_error_and_healthy_workflows_stay(tmp_path):
+def test_a_broken_definition_is_an_import_error_and_healthy_workflows_stay(parse, tmp_path):
     """The check's DAG file fails with file and line; the other file still has its DAGs."""
     broken = home(tmp_path, workflows=2) / "workflows/flow_001.yaml"
     broken.write_text(broken.read_text().replace("changes:", "chnages:"))
@@ -333,21 +366,21 @@ def installed(tmp_path, monkeypatch) -> Path:
     return tmp_path / "airflow"
 
 
-def test_files_that_are_copied_before_anything_is_set_are_no_error(installed):
+def test_files_that_are_copied_before_anything_is_set_are_no_error(parse, installed):
     found = parse(*own_files(installed / "dags"))
     assert found["errors"] == {}
     assert set(found["dags"]) == {"segue_housekeeping", "segue_release"}
 
 
 @pytest.mark.parametrize("setting", ["SEGUE_LEDGER", "SEGUE_HOME", "SEGUE_NAMESPACE"])
-def test_once_something_is_set_missing_definitions_are_one(installed, setting):
+def test_once_something_is_set_missing_definitions_are_one(parse, installed, setting):
     """Nobody would notice a folder that went away."""
     value = {"SEGUE_NAMESPACE": "prod"}.get(setting, f"sqlite:///{installed}/x.db")
     [error] = parse(*own_files(installed / "dags"), **{setting: value})["errors"].values()
     assert "is not a folder; SEGUE_HOME names the folder" in error
 
 
-def test_a_ledger_that_is_there_is_something_set_up(installed):
+def test_a_ledger_that_is_there_is_something_set_up(parse, installed):
     installed.mkdir()
     (installed / "segue.db").touch()
     [error] = parse(*own_files(installed / "dags"))["errors"].values()
@@ -355,7 +388,7 @@ def test_a_ledger_that_is_there_is_something_set_up(installed):
 
 
 @pytest.mark.parametrize("beside", ["dags/include", "include"])
-def test_definitions_beside_the_dag_file_are_its_own(installed, beside):
+def test_definitions_beside_the_dag_file_are_its_own(parse, installed, beside):
     """Of a DAG bundle, its own version of them, whatever Airflow's home has."""
     home(installed / "include", workflows=3)
     bundle = installed / "bundles/team/versions/0a1b"
@@ -367,7 +400,7 @@ def test_definitions_beside_the_dag_file_are_its_own(installed, beside):
     }
 
 
-def test_segue_home_goes_before_what_is_beside_the_dag_file(installed, tmp_path):
+def test_segue_home_goes_before_what_is_beside_the_dag_file(parse, installed, tmp_path):
     home(installed / "bundle/include", workflows=1)
     other = home(tmp_path / "other", workflows=2)
     dags = set(parse(*own_files(installed / "bundle/dags"), home=other)["dags"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping, Set
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,16 +14,23 @@ from segue.contacts.change import Change
 PACKAGE = Path(__file__).parents[3] / "plugins" / "segue"
 
 
-def makers(name: str) -> set[str]:
+@cache
+def calls() -> Mapping[str, Set[str]]:
+    """The modules that call something with arguments of its own, by its name."""
+    modules: dict[str, set[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            name = getattr(node.func, "id", None) or getattr(node.func, "attr", None)
+            if name and (node.args or any(keyword.arg for keyword in node.keywords)):
+                modules.setdefault(name, set()).add(str(path.relative_to(PACKAGE)))
+    return modules
+
+
+def makers(name: str) -> Set[str]:
     """The modules that call a class by its fields; what is read back from JSON is put together."""
-    return {
-        str(path.relative_to(PACKAGE))
-        for path in PACKAGE.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call)
-        and (getattr(node.func, "id", None) or getattr(node.func, "attr", None)) == name
-        and (node.args or any(keyword.arg for keyword in node.keywords))
-    }
+    return calls().get(name, set())
 
 
 @pytest.mark.parametrize(

@@ -151,12 +151,20 @@ def ended_at(number: int) -> Iterator[Step]:
 
 
 @pytest.mark.parametrize("ledger", ["sqlite"], indirect=True)
-@pytest.mark.parametrize("digest", [False, True])
 @pytest.mark.parametrize(
-    "failure", [TransientFailure("429"), UnprovenRefusal("403", advice="check it")]
+    ("digest", "failure"),
+    [
+        (False, TransientFailure("429")),
+        (True, UnprovenRefusal("403", advice="check it")),
+        pytest.param(True, TransientFailure("429"), marks=pytest.mark.slow),
+        pytest.param(False, UnprovenRefusal("403", advice="check it"), marks=pytest.mark.slow),
+    ],
 )
 def test_at_whatever_step_a_pass_is_ended_nothing_is_in_doubt(ledger, digest, failure):
-    """A signal comes between any two steps: who got the message is delivered, others are free."""
+    """A signal comes between any two steps: who got the message is delivered, others are free.
+
+    Each failure, and messages as well as digests, are in one of the two quick cases.
+    """
     everybody = iter(released(ledger, *people(2400)))
     number, step = 0, None
     while step is None or step.has_ended:
