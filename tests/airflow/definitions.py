@@ -66,10 +66,10 @@ def _guarded(world: World) -> None:
 
 def _once(world: World) -> None:
     """Every day two more contacts turn gold: once1 and once2 on the 2nd, and so on."""
-    for day in range(1, 5):
+    for day in range(1, 4):
         golden = 2 * (day - 1)
         contacts = [
-            contact(f"once{n}", tier="gold" if n <= golden else "silver") for n in range(1, 9)
+            contact(f"once{n}", tier="gold" if n <= golden else "silver") for n in range(1, 6)
         ]
         world.snapshot("once", f"2026-11-{day:02}", contacts)
     world.workflow("once", [TICKET, {**SLACK, "after": ["ticket"]}])

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.airflow.test_guard import ONCE, PAIR, finished
+from tests.airflow.test_guard import ONCE
 from tests.airflow.world import World
 
 CHROMIUM = os.environ.get("SEGUE_TEST_CHROMIUM") or shutil.which("chromium")
@@ -44,7 +44,7 @@ def page(world: World) -> Iterator:
 
 def open_question(world: World, page, dag_id: str) -> str:
     """Trigger a run, wait for its question, open its page and return the run id."""
-    run_id = world.airflow.trigger(dag_id, PAIR)
+    run_id = world.begin(dag_id)[dag_id]
     world.asked(dag_id, run_id)
     page.goto(
         f"{world.airflow.url}/dags/{dag_id}/runs/{run_id}/tasks/guard/required_actions",
@@ -67,7 +67,7 @@ def test_a_person_approves_in_the_browser(world: World, page, tmp_path):
     for text in ("2 contacts added, guard.at_most is 1", f"{name}0", "Quarantine the snapshot"):
         assert page.get_by_text(text).first.is_visible(), text
     page.get_by_role("button", name="Approve", exact=True).first.click()
-    assert finished(world, name, run_id) == "success"
+    assert world.end(name, run_id) == "success"
     assert world.received(f"{name}0") == world.received(f"{name}1") == ONCE
 
 
@@ -79,6 +79,6 @@ def test_a_person_rejects_and_quarantines_in_the_browser(world: World, page, tmp
     page.wait_for_timeout(500)  # the switch moves
     shoot(page, "quarantined", tmp_path)
     page.get_by_role("button", name="Reject", exact=True).first.click()
-    assert finished(world, name, run_id) == "success"
+    assert world.end(name, run_id) == "success"
     assert world.received(name) == Counter()
     assert set(world.ledger.people.quarantined(name)) == {"2026-11-02"}

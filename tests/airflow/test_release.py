@@ -60,7 +60,7 @@ def test_what_failed_is_mended_asked_for_again_and_sent_once(world: World):
 
     Not while the workflow's DAG is paused.
     """
-    run_id, state = world.pair("asked_again", "2026-11-01", "2026-11-02", expected=1)
+    run_id, state = world.pair("asked_again")
     assert state == "failed"
     outcomes = world.outcomes("asked_again")
     assert outcomes["again2", "alert"].startswith("failed(text: missing field")

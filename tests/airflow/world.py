@@ -40,6 +40,9 @@ TICKET = {
 }
 
 
+PAIR = {"previous": "2026-11-01", "current": "2026-11-02"}
+
+
 def contact(contact_id: str, **fields: Any) -> dict[str, Any]:
     """A contact whose every text names it, so that leaks can be found."""
     return {
@@ -138,11 +141,21 @@ class World:
             pass
         return {run["dag_run_id"]: run["state"] for run in ended}
 
-    def pair(self, dag_id: str, previous: str, current: str, *, expected: int) -> tuple[str, str]:
-        """Run a pair of snapshots by hand; return (run id, state)."""
-        conf = {"previous": previous, "current": current}
-        run_id = self.airflow.trigger(dag_id, conf)
-        return run_id, self.airflow.finish(dag_id, expected=expected, seconds=480)[run_id]
+    def begin(self, *dag_ids: str, **conf: Any) -> dict[str, str]:
+        """Trigger a run of each, of the first two snapshots or ``conf``; return the ids by DAG.
+
+        They run side by side, which takes little longer than one of them.
+        """
+        return {dag_id: self.airflow.trigger(dag_id, conf or PAIR) for dag_id in dag_ids}
+
+    def end(self, dag_id: str, run_id: str, *, expected: int = 1) -> str:
+        """Wait until a run, and so many of its DAG, have ended; return its state."""
+        return self.airflow.finish(dag_id, expected=expected, seconds=480)[run_id]
+
+    def pair(self, dag_id: str, *, expected: int = 1) -> tuple[str, str]:
+        """Run the first two snapshots by hand; return (run id, state)."""
+        run_id = self.begin(dag_id)[dag_id]
+        return run_id, self.end(dag_id, run_id, expected=expected)
 
     def asked(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """Wait until the run's guard asks a person; return the question."""
@@ -172,7 +185,7 @@ class World:
     def again(self, dag_id: str, run_id: str, *task_ids: str) -> str:
         """Clear tasks of a run, wait for it to end, and return its state."""
         self.airflow.clear(dag_id, run_id, *task_ids)
-        return self.airflow.finish(dag_id, seconds=480)[run_id]
+        return self.end(dag_id, run_id)
 
     def received(self, contains: str) -> Counter[str]:
         """Count, per service, what the servers received that contains a text."""
