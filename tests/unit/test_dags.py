@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -59,7 +60,6 @@ for line in sys.stdin:
     if not (child := os.fork()):
         os.environ.clear()
         os.environ.update(environment)
-        sys.path[:0] = [folder for folder in os.environ.get("PYTHONPATH", "").split(":") if folder]
         with open(answer, "w") as file:
             json.dump(parse(files), file)
         os._exit(0)
@@ -68,28 +68,43 @@ for line in sys.stdin:
 Parse = Callable[..., dict[str, Any]]
 
 
-@pytest.fixture(scope="module")
-def parser() -> Iterator[subprocess.Popen[str]]:
-    """A process that has imported Airflow's SDK, and forks for whoever wants files parsed."""
-    command = [sys.executable, "-W", "ignore", "-c", PARSER]
+@contextmanager
+def parsing(answer: Path, **environment: str) -> Iterator[Parse]:
+    """A process that has imported Airflow's SDK, and parses in forks of it, as Airflow does."""
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
-        yield process
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", PARSER],
+        env={**os.environ, **environment},
+        stdin=pipe,
+        stdout=pipe,
+        text=True,
+    ) as process:
+
+        def parse(*files: Path, home: Path | None = None, **environment: str) -> dict[str, Any]:
+            place = {} if home is None else {"SEGUE_HOME": str(home)}
+            question = [[*map(str, files)], {**os.environ, **environment, **place}, str(answer)]
+            print(json.dumps(question), file=process.stdin, flush=True)
+            assert process.stdout.readline() == "0\n"
+            return json.loads(answer.read_text())
+
+        yield parse
 
 
-@pytest.fixture
-def parse(parser: subprocess.Popen[str], tmp_path: Path) -> Parse:
-    """Parses DAG files in a process of their own, which is a fork, as it is in Airflow."""
+@pytest.fixture(scope="module")
+def parse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parse]:
+    """Parses DAG files with the package that is tried here."""
+    with parsing(tmp_path_factory.mktemp("parsed") / "answer.json") as parse:
+        yield parse
 
-    def parsed(*files: Path, home: Path | None = None, **environment: str) -> dict[str, Any]:
-        place = {} if home is None else {"SEGUE_HOME": str(home)}
-        answer = tmp_path / "parsed.json"
-        env = {**os.environ, **environment, **place}
-        print(json.dumps([[*map(str, files)], env, str(answer)]), file=parser.stdin, flush=True)
-        assert parser.stdout.readline() == "0\n"
-        return json.loads(answer.read_text())
 
-    return parsed
+@pytest.fixture(scope="module")
+def parse_installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parse]:
+    """Parses them with a package that has no definitions beside it."""
+    packages = tmp_path_factory.mktemp("site-packages")
+    skip = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "plugins/segue", packages / "segue", ignore=skip)
+    with parsing(packages / "answer.json", PYTHONPATH=str(packages)) as parse:
+        yield parse
 
 
 def home(folder: Path, workflows: int = 1) -> Path:
@@ -355,53 +370,49 @@ def own_files(folder: Path) -> list[Path]:
 
 @pytest.fixture
 def installed(tmp_path, monkeypatch) -> Path:
-    """A package without definitions beside it, and an Airflow of somebody's: its home."""
-    packages = tmp_path / "site-packages"
-    skip = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "plugins/segue", packages / "segue", ignore=skip)
+    """An Airflow of somebody's, of which nothing is set: its home."""
     for name in [name for name in os.environ if name.startswith("SEGUE_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("PYTHONPATH", str(packages))
     monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path / "airflow"))
     return tmp_path / "airflow"
 
 
-def test_files_that_are_copied_before_anything_is_set_are_no_error(parse, installed):
-    found = parse(*own_files(installed / "dags"))
+def test_files_that_are_copied_before_anything_is_set_are_no_error(parse_installed, installed):
+    found = parse_installed(*own_files(installed / "dags"))
     assert found["errors"] == {}
     assert set(found["dags"]) == {"segue_housekeeping", "segue_release"}
 
 
 @pytest.mark.parametrize("setting", ["SEGUE_LEDGER", "SEGUE_HOME", "SEGUE_NAMESPACE"])
-def test_once_something_is_set_missing_definitions_are_one(parse, installed, setting):
+def test_once_something_is_set_missing_definitions_are_one(parse_installed, installed, setting):
     """Nobody would notice a folder that went away."""
     value = {"SEGUE_NAMESPACE": "prod"}.get(setting, f"sqlite:///{installed}/x.db")
-    [error] = parse(*own_files(installed / "dags"), **{setting: value})["errors"].values()
+    [error] = parse_installed(*own_files(installed / "dags"), **{setting: value})["errors"].values()
     assert "is not a folder; SEGUE_HOME names the folder" in error
 
 
-def test_a_ledger_that_is_there_is_something_set_up(parse, installed):
+def test_a_ledger_that_is_there_is_something_set_up(parse_installed, installed):
     installed.mkdir()
     (installed / "segue.db").touch()
-    [error] = parse(*own_files(installed / "dags"))["errors"].values()
+    [error] = parse_installed(*own_files(installed / "dags"))["errors"].values()
     assert "is not a folder" in error
 
 
 @pytest.mark.parametrize("beside", ["dags/include", "include"])
-def test_definitions_beside_the_dag_file_are_its_own(parse, installed, beside):
+def test_definitions_beside_the_dag_file_are_its_own(parse_installed, installed, beside):
     """Of a DAG bundle, its own version of them, whatever Airflow's home has."""
     home(installed / "include", workflows=3)
     bundle = installed / "bundles/team/versions/0a1b"
     home(bundle / beside, workflows=1)
-    assert set(parse(*own_files(bundle / "dags"))["dags"]) == {
+    assert set(parse_installed(*own_files(bundle / "dags"))["dags"]) == {
         "flow_000",
         "segue_housekeeping",
         "segue_release",
     }
 
 
-def test_segue_home_goes_before_what_is_beside_the_dag_file(parse, installed, tmp_path):
+def test_segue_home_goes_before_what_is_beside_the_dag_file(parse_installed, installed, tmp_path):
     home(installed / "bundle/include", workflows=1)
     other = home(tmp_path / "other", workflows=2)
-    dags = set(parse(*own_files(installed / "bundle/dags"), home=other)["dags"])
+    dags = set(parse_installed(*own_files(installed / "bundle/dags"), home=other)["dags"])
     assert {"flow_000", "flow_001"} <= dags
