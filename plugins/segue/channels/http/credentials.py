@@ -42,6 +42,7 @@ LATEST_START = 15.0  # seconds after which a call that waits for a token is not 
 _FORM, _JSON = "application/x-www-form-urlencoded", "application/json"
 _CROSSED_OUT = b"***"
 _LONG_SEGMENT = 20  # characters; a shorter one of a path may be a word
+_SECRET_HEADER = re.compile(r"authorization|cookie|token|secret|password|key", re.IGNORECASE)
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}")
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]+")
 
@@ -145,8 +146,10 @@ class Credentials:
         login: Callable[[PreparedRequest], PreparedRequest] | None = None,
         tokens: AccessTokens | None = None,
         secrets: Secrets | None = None,
+        others: Iterable[str] = (),  # which the session puts into requests
     ) -> None:
         self._login = login
+        self._others = tuple(others)
         self._tokens = tokens
         self._secrets = secrets or Secrets()
 
@@ -218,7 +221,7 @@ class Credentials:
         path = self._secrets.path.get_secret_value() if self._secrets.path else ""
         segments = [part for part in path.split("/") if len(part) >= _LONG_SEGMENT]
         texts = {text for text in (*self._secrets.texts(), *tokens) if len(text) >= SHORTEST_SECRET}
-        return sorted(texts.union(segments), key=len, reverse=True)
+        return sorted(texts.union(segments, self._others), key=len, reverse=True)
 
     def _forms(self) -> set[bytes]:
         """Return the secrets as they may be written: plain, in a URL, in JSON."""
@@ -242,9 +245,22 @@ def credentials_of(connection: str, session: Session) -> Credentials:
     content = use_connection(connection, lambda: fields.extra_dejson.get(SECRETS))
     secrets = None if content is None else read_settings(connection, SECRETS, Secrets, content)
     login = session.auth if tokens is None and callable(session.auth) else None
-    credentials = Credentials(login, tokens, secrets)
+    others = _long_secrets(fields, session) if tokens is None else ()
+    credentials = Credentials(login, tokens, secrets, others)
     credentials.mask()
     return credentials
+
+
+def _long_secrets(fields: Any, session: Session) -> Iterator[str]:
+    """Yield what the login and the headers of a connection authorise with, where it is no word."""
+    headers = session.headers.items()
+    values = [str(value) for name, value in headers if _SECRET_HEADER.search(name)]
+    if fields.password:
+        login = f"{fields.login or ''}:{fields.password}".encode()
+        values += [fields.password, b64encode(login).decode()]
+    for part in (part for value in values for part in value.split()):
+        if len(part) >= _LONG_SEGMENT:
+            yield part
 
 
 def _however_written(text: str) -> str:

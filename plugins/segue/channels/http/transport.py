@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -16,6 +17,22 @@ if TYPE_CHECKING:
     from requests import RequestException, Response, Session
 
 _CHUNK = 65_536  # bytes
+
+
+class _NoAddress(logging.Filter):
+    """Keeps addresses out of what urllib3 says of headers that it cannot read.
+
+    They hold contacts' text, and secrets.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Leave the record without what it is about."""
+        if str(record.msg).startswith("Failed to parse headers"):
+            record.args, record.exc_info = ("not shown", "HeaderParsingError"), None
+        return True
+
+
+_NO_ADDRESS = _NoAddress()
 
 
 class TooLarge(Exception):
@@ -33,8 +50,10 @@ def follow_no_redirects(session: Session) -> None:
 def end_answers(session: Session, seconds: float) -> None:
     """Give every answer that a session waits for an end, its head included.
 
-    Of a session's adapters the pools of connections are told, those behind a proxy as well.
+    Of a session's adapters the pools of connections are told, those behind a proxy as well. What
+    they log names no address from now on.
     """
+    logging.getLogger("urllib3.connection").addFilter(_NO_ADDRESS)  # once, however often
     adapters: Any = set(session.adapters.values())
     for adapter in adapters:
         _end_answers_of(adapter.poolmanager, seconds)

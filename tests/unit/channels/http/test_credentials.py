@@ -331,3 +331,38 @@ def test_a_token_that_is_a_segment_of_the_path_is_crossed_out_alone(connect):
         connect(url, {"path": f"/messages/{token}"})
         receipt = deliver(action(results={"id": "id", "text": "messages"}))
     assert receipt.results == {"id": "7", "text": "with ***"}
+
+
+LONG = "a-long/secret+of=more.than20"
+
+
+@pytest.mark.parametrize(
+    ("fields", "secret"),
+    [
+        ({"login": "ann", "password": LONG}, LONG),
+        ({"login": "ann", "password": LONG}, base64.b64encode(f"ann:{LONG}".encode()).decode()),
+        ({"extra": {"Authorization": f"Bearer {LONG}"}}, LONG),
+        ({"extra": {"X-Api-Key": LONG}}, LONG),
+    ],
+)
+def test_a_long_secret_of_the_connection_is_crossed_out_of_answers_as_well(
+    set_connection, fields, secret
+):
+    answer = {"id": f"for {secret}", "name": "ann is a team of more than twenty"}
+    with recorder(http("200 OK", json.dumps(answer))) as (url, received):
+        set_connection("pager", conn_type="http", host=url, **fields)
+        results = deliver(action(json={}, results={"id": "id", "name": "name"})).results
+    assert results == {"id": "for ***", "name": answer["name"]}
+    assert (
+        secret in received[0] or base64.b64encode(f"ann:{secret}".encode()).decode() in received[0]
+    )
+
+
+def test_headers_that_cannot_be_read_put_no_address_into_the_log(connect, caplog):
+    """urllib3 logs the whole address: a contact's text, and secrets."""
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nno header\r\n\r\n{}"
+    with recorder(answer) as (url, _), caplog.at_level(logging.DEBUG, "urllib3.connection"):
+        connect(url, {"query": {"key": SECRET}})
+        deliver(action(query={"name": "{{ contact.first_name }}"}, json={}))
+    assert "Failed to parse headers (url=not shown)" in caplog.text
+    assert not any(text in caplog.text for text in ("Ana", "signs", url))
