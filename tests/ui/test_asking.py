@@ -99,13 +99,29 @@ def test_more_than_was_shown_is_refused_whatever_its_time(client, filled):
     assert filled.people.list_requests() == []
 
 
+def test_a_key_held_down_opens_a_dialog_and_confirms_nothing(client, filled):
+    """What has the focus in it is a field to write in, or the button that closes it."""
+    key = filled.queries.list_deliveries(contact_id="carl")[0].key
+    pages = [LIST.format("failed"), LIST.format("uncertain"), "workflow?workflow=welcome"]
+    pages = [*pages, f"delivery?workflow=welcome&key={key}"]
+    una, dialogs = client("una"), []
+    for path in pages:
+        address = path if path.startswith("/") else f"/segue/{path}"
+        dialogs += re.findall(r"<dialog.*?</dialog>", una.get(address).text, re.DOTALL)
+    assert len(dialogs) > 4
+    for dialog in dialogs:
+        assert ("<label>" in dialog) != ("data-closes autofocus" in dialog), dialog
+        assert dialog.count("autofocus") <= 1
+
+
 def test_dialogs_and_buttons_say_how_many(client, filled):
     settle(filled, "bob", State.FAILED)
     text = plain(client("una").get(LIST.format("failed")).text)
     assert "Retry all 2" in text
     assert "2 failed deliveries of welcome are sent again" in text
     text = plain(client("una").get(LIST.format("uncertain")).text)
-    assert "All 1 arrived" in text
+    assert "All 1 arrived" not in text
+    assert "It arrived" in text
     assert "that 1 uncertain delivery of welcome arrived" in text
     narrow = plain(client("una").get(LIST.format("failed") + "&error=400").text)
     assert "1 failed delivery of welcome whose reason contains “400” is sent again" in narrow

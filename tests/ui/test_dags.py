@@ -111,12 +111,14 @@ def test_pages_say_whether_requests_are_carried_out(
     """Five minutes are promised only where something keeps them."""
     monkeypatch.setattr("segue.web.dags._RELEASE", name)
     definitions("welcome")
-    record(ledger, "welcome", "run", 1, "ann", "bob")
-    keys = [settle(ledger, contact, State.FAILED, reason="no") for contact in ("ann", "bob")]
+    record(ledger, "welcome", "run", 1, "ann", "bob", "carl")
+    states = {"ann": State.FAILED, "bob": State.FAILED, "carl": State.HELD}
+    keys = [settle(ledger, contact, state, reason="no") for contact, state in states.items()]
     now = datetime.now(UTC)
     ledger.people.file_request(RequestKind.RETRY, Selection("welcome", contact="ann"), "una", now)
     own = "workflow=welcome"
-    for path in ("requests", f"deliveries?{own}", *(f"delivery?{own}&key={key}" for key in keys)):
+    lists = ("requests", f"deliveries?{own}", f"deliveries?{own}&state=held")
+    for path in (*lists, *(f"delivery?{own}&key={key}" for key in keys)):
         text = client("una").get(f"/segue/{path}").text
         assert ("no request is carried out" in text) == bool(words), path
         assert words in text, path

@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 _RELEASE = "segue_release"
+_WAITING = "no request is carried out, and nothing that is held is sent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,12 @@ class DagFacts:
 
 
 def release_trouble() -> str:
-    """Return why requests are not carried out at present, in words; nothing where they are."""
+    """Return why requests, and what is held, wait at present; nothing where they do not."""
     paused = dag_facts([_RELEASE])[_RELEASE].paused
     if paused is None:
-        return f"Airflow knows no DAG {_RELEASE}: until there is one, no request is carried out."
+        return f"Airflow knows no DAG {_RELEASE}: until there is one, {_WAITING}."
     if paused:
-        return f"The DAG {_RELEASE} is paused: until it is on again, no request is carried out."
+        return f"The DAG {_RELEASE} is paused: until it is on again, {_WAITING}."
     return ""
 
 
