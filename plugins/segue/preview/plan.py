@@ -109,7 +109,7 @@ def plan(
     standing = Standing() if ledger is None else Standing.of(ledger, resolved, changes, since)
     snapshots = {item.key: item for item in (previous, current) if item is not None}
     consent = current_consent(resolved, changes, now, quarantined)
-    rehearsed = rehearse(
+    plans = rehearse(
         resolved,
         changes,
         snapshots,
@@ -128,10 +128,10 @@ def plan(
         previous_size=span.previous_size,
         current_size=span.current_size,
         beyond_guard=stopped_by(resolved, span),
-        changes=rehearsed[:most],
+        changes=plans[:most],
         counts=Counter(kind for _, kind, _ in span.changes),
         left_out=span.left_out,
-        digests=_digests(rehearsed),
+        digests=_digests(plans),
         forgotten=len({contact for contact, _, _ in {*whole.changes} - {*span.changes}}),
     )
 

@@ -93,8 +93,8 @@ def _answer(
     headers = {**HEADERS, **(more or {})}  # a defect's answer does not pass the middleware
     if _wants_json(request):
         return JSONResponse({"title": title, "detail": detail}, status, headers)
-    shown = legible(detail, blanks=False, keep="\n\t")
-    values: dict[str, Any] = {"title": title, "detail": shown, "code": status}
+    words = legible(detail, blanks=False, keep="\n\t")
+    values: dict[str, Any] = {"title": title, "detail": words, "code": status}
     if getattr(request.state, "segue_user", None) is None:
         return _signed_out(request, values, headers)
     response = page(request, "error.html", status=status, **values)
