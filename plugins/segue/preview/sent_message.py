@@ -87,8 +87,8 @@ def _versions(
 ) -> Iterator[ResolvedWorkflow]:
     """Yield the workflow as its run recorded it, and as it is defined now, where it can be read."""
     body = ledger.queries.definition(delivery.definition)
-    recorded = json.loads(body).get("workflow") if body else None
-    for data in (recorded, None) if recorded else (None,):
+    definition = json.loads(body).get("workflow") if body else None
+    for data in (definition, None) if definition else (None,):
         try:
             resolved = resolve(data)
         except (DefinitionError, KeyError):
