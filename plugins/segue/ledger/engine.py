@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, column, create_engine, event, inspect, select
+from sqlalchemy import Connection, Engine, String, column, create_engine, event, inspect, select
 from sqlalchemy import table as sql_table
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
@@ -146,11 +146,13 @@ def _refuse_tables_of_others(connection: Connection) -> None:
 
 
 def _revision(connection: Connection) -> str | None:
-    """Return the ledger's revision; None where there is no ledger yet."""
+    """Return the ledger's revision, or all that are noted; None where there is no ledger yet."""
     if not inspect(connection).has_table(VERSION_TABLE):
         return None
     table = sql_table(VERSION_TABLE)
-    return connection.execute(select(column("version_num")).select_from(table)).scalar()
+    query = select(column("version_num", String())).select_from(table)
+    revisions = connection.execute(query).scalars().all()
+    return " and ".join(sorted(revisions)) if revisions else None
 
 
 def _sqlite(url: str, database: str | None) -> Engine:

@@ -99,6 +99,15 @@ def test_a_revision_that_no_release_has_made_is_a_sentence(ledger, revision, use
         use(ledger.engine)
 
 
+def test_two_revisions_at_once_are_a_sentence_too(ledger):
+    """As of a backup that was read into a ledger, and not into an empty database."""
+    with ledger.engine.begin() as connection:
+        connection.execute(text(f"INSERT INTO {VERSION_TABLE} VALUES ('0001')"))
+    for use in (require_current_schema, upgrade):
+        with pytest.raises(LedgerError, match="at revision 0001 and 0008, which no release"):
+            use(ledger.engine)
+
+
 def migrate(ledger: Ledger, revision: str) -> None:
     """Empty the database, and bring it to a revision."""
     metadata.drop_all(ledger.engine)
