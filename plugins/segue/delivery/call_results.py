@@ -29,7 +29,10 @@ Answer = Receipt | DeliveryError | Prepared  # prepared: a message that is compl
 
 def send_once(sender: Sender, item: Prepared) -> Answer:
     """Send one message."""
-    return _answer(lambda: sender.send(item.message, key=item.key))
+    answer = _answer(lambda: sender.send(item.message, key=item.key))
+    if not isinstance(answer, Receipt | DeliveryError):  # it may have sent it all the same
+        return Defect("a defect in the channel: it returns no Receipt")
+    return answer
 
 
 def complete(sender: Sender, item: Prepared) -> Answer:

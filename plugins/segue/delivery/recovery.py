@@ -16,7 +16,7 @@ from typing import Any
 
 from segue.contracts.channel import Channel, PartlyFound, Receipt, Sender
 from segue.delivery.heartbeat import LEASE
-from segue.errors import ConnectionFailure, DeliveryError, OutcomeUnknown
+from segue.errors import ConnectionFailure, DeliveryError, OutcomeUnknown, log_defect
 from segue.ledger import Ledger
 from segue.ledger.facts import DeliveryRow, Finished, StartRules
 from segue.ledger.states import State
@@ -143,6 +143,25 @@ def delivered(key: str, receipt: Receipt, digest: str | None = None) -> Finished
     )
 
 
+def look_for(
+    sender: Sender, traces: Mapping[str, Mapping[str, str]], since: datetime
+) -> dict[str, Receipt]:
+    """Return the receipts of what a sender finds; raise a DeliveryError, whatever goes wrong.
+
+    A defect in a look-up leaves its own deliveries in doubt, and stops no others.
+    """
+    try:
+        receipts = dict(sender.find(traces, since))
+    except DeliveryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - of any kind
+        kind = log_defect(log, error, "in the channel's look-up")
+        raise OutcomeUnknown(f"a defect in the channel's look-up: {kind}") from None
+    if not all(isinstance(receipt, Receipt) for receipt in receipts.values()):
+        raise OutcomeUnknown("a defect in the channel's look-up: what it finds is no Receipt")
+    return receipts
+
+
 def ask_at_once(
     sender: Sender, traces: Mapping[str, Mapping[str, str]], since: datetime
 ) -> dict[str, Receipt]:
@@ -151,7 +170,7 @@ def ask_at_once(
     What it has not may still be under way, so nothing follows from that, nor from a failure.
     """
     try:
-        return dict(sender.find(traces, since))
+        return look_for(sender, traces, since)
     except PartlyFound as error:
         return dict(error.found)
     except DeliveryError as error:
@@ -163,7 +182,7 @@ def _ask(channel: Channel, rows: Sequence[DeliveryRow], now: datetime) -> list[F
     """Raise OutcomeUnknown where the vendor cannot tell, another DeliveryError where not now."""
     starts = [row.called_at for row in rows if row.called_at is not None]
     with channel.connect() as sender:
-        receipts = sender.find({row.called_as: row.trace for row in rows}, min(starts))
+        receipts = look_for(sender, {row.called_as: row.trace for row in rows}, min(starts))
     return [
         delivered(row.key, receipts[row.called_as])
         if row.called_as in receipts

@@ -404,6 +404,66 @@ def test_a_vendor_that_cannot_be_asked_now_is_asked_again_later(ledger):
     assert through.outbox.keys == [candidates[0].key]
 
 
+@pytest.mark.parametrize("error", [RuntimeError("contact text"), OverflowError("of a number")])
+def test_a_defect_in_a_look_up_leaves_its_call_in_doubt_and_stops_nobody(ledger, caplog, error):
+    """A team's own ``find``, with a mistake; what it raises may quote a contact."""
+
+    def fail(question):
+        raise error
+
+    candidates, through = released(ledger, "a", "b"), askable()
+    die_in_the_call(ledger, candidates[:1], through)
+    through.asked(fail)
+    later_door(ledger, through).deliver(candidates)
+    reason = f"the vendor cannot tell: a defect in the channel's look-up: {type(error).__name__}"
+    assert outcome(ledger, "a") == f"uncertain:{reason}"
+    assert outcome(ledger, "b") == "delivered"
+    assert str(error) not in caplog.text
+
+
+def test_a_call_that_is_asked_for_at_once_with_a_defect_stays_in_doubt(ledger):
+    def fail(question):
+        raise RuntimeError("a mistake")
+
+    through = askable().losing(failing_for("a", OutcomeUnknown("lost"))).asked(fail)
+    door(ledger, through).deliver(released(ledger, "a", "b"))
+    assert [outcome(ledger, name) for name in "ab"] == ["sending:lost", "delivered"]
+
+
+class Forgetful(RecordingChannel):
+    """A team's own channel that sends, and returns nothing."""
+
+    def connect(self) -> RecordingSender:
+        sender = super().connect()
+        send = sender.send
+
+        def send_and_forget(message, *, key):
+            send(message, key=key)
+
+        sender.send = send_and_forget
+        return sender
+
+
+def test_a_message_of_which_a_channel_says_nothing_is_in_doubt(ledger):
+    """It may have been sent, so that it is not failed, and nobody's to send again."""
+    through = Forgetful.model_validate({"text": "Hello"})
+    door(ledger, through).deliver(released(ledger, "a"))
+    assert outcome(ledger, "a") == "uncertain:a defect in the channel: it returns no Receipt"
+    assert len(through.outbox.keys) == 1
+
+
+def test_what_a_channel_of_ones_own_gives_for_an_id_is_written_down_as_text(ledger):
+    class Numbered(RecordingChannel):
+        def connect(self) -> RecordingSender:
+            sender = super().connect()
+            sender.send = lambda message, *, key: Receipt(7, None, {"id": 7})
+            return sender
+
+    door(ledger, Numbered.model_validate({"text": "Hello"})).deliver(released(ledger, "a"))
+    [row] = ledger.queries.list_deliveries()
+    assert (row.outcome, row.external_id) == ("delivered", "7")
+
+
 def test_a_call_is_looked_for_where_it_was_made_even_after_an_edit(ledger):
     """The action uses another connection now; its call of yesterday went to the old one."""
     candidates, through = released(ledger, "a"), askable()

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from requests import Response
 
 LONGEST_PAUSE = 86_400.0  # seconds; no vendor means more
-ANOTHER_SHAPE = (ValueError, TypeError, LookupError, AttributeError)  # of JSON that is not as known
+# of JSON that is not as known; the last of a number that is infinite
+ANOTHER_SHAPE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
 

@@ -168,8 +168,13 @@ def _values(
 
 
 def _stored(text: str | None) -> str | None:
-    """Return a text as every database keeps it: vendors answer with NUL and halves of pairs."""
-    return text and text.encode(errors="replace").decode().replace("\0", "?")
+    """Return a text as every database keeps it: vendors answer with NUL and halves of pairs.
+
+    What a team's own channel gives for one is made one.
+    """
+    if text is None:
+        return None
+    return str(text).encode(errors="replace").decode().replace("\0", "?")
 
 
 def _is_to_be_told(item: Finished) -> bool:

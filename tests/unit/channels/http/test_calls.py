@@ -119,7 +119,7 @@ def test_a_look_up_that_is_not_answered_in_json_is_transient(set_connection, bod
     "body",
     [
         *("", "<html>", "[]", "null", "{}", '{"ticket": null}'),
-        *('{"ticket": {"id": "ana@example.com"}}', DEEP),
+        *('{"ticket": {"id": "ana@example.com"}}', '{"ticket": {"id": 1e999}}', DEEP),
     ],
     ids=len,
 )
