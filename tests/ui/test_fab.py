@@ -90,7 +90,7 @@ def server(tmp_path_factory) -> Iterator[Server]:
     )
     airflow.run("db", "migrate")
     (home / "logs").mkdir(exist_ok=True)
-    airflow._spawn("api-server", ("api-server", "--workers", "1"))
+    airflow._spawn("api-server", airflow._components["api-server"])
     server = Server(airflow)
     try:
         deadline = time.monotonic() + 240
