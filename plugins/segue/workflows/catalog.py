@@ -9,7 +9,7 @@ everything wrong.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -36,10 +36,10 @@ from segue.segments.conditions.nodes import Condition
 from segue.segments.definition import SegmentDefinition
 from segue.workflows.definition import ACTION_KEYS, Action, LiveLoad, WorkflowDefinition
 from segue.workflows.digests import digest_problems
+from segue.workflows.remembered import remembered
 from segue.workflows.resolved import ResolvedWorkflow
 
 Model = TypeVar("Model", bound=BaseModel)
-Result = TypeVar("Result")
 Conditions = Sequence[tuple[Location, Condition]]  # and where each stands in its document
 
 FOLDERS: dict[str, type[BaseModel]] = {
@@ -55,24 +55,6 @@ _MARKS = {"workflows": {"workflow", "actions"}, "directories": {"directory", "sn
 _MARKS["segments"] = {"segment", "directory", "match"}
 
 
-def _remembered(read: Callable[..., Result]) -> Callable[..., Result]:
-    """Return a function that reads once: what comes of it, or the problems that it ends with."""
-    outcomes: dict[tuple[Any, ...], Result | DefinitionError] = {}
-
-    def call(*args: Any) -> Result:
-        if args not in outcomes:
-            try:
-                outcomes[args] = read(*args)
-            except DefinitionError as error:
-                outcomes[args] = error
-        outcome = outcomes[args]
-        if isinstance(outcome, DefinitionError):
-            raise DefinitionError(outcome.problems)
-        return outcome
-
-    return call
-
-
 class Catalog:
     """The definitions of one home folder.
 
@@ -82,8 +64,8 @@ class Catalog:
     def __init__(self, home: Path, drafts: Sequence[Path] = ()) -> None:
         self.home = home
         self._drafts = drafts
-        self._document = _remembered(read_document)
-        self.load = _remembered(self._load_once)
+        self._document = remembered(read_document)
+        self.load = remembered(self._load_once)
         self._segments: dict[str, SegmentDefinition] = {}  # those that know what they refer to
 
     def names(self, folder: str) -> list[str]:

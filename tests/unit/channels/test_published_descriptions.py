@@ -10,11 +10,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import socket
-import subprocess
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,10 +28,10 @@ from tests.channels import people
 from tests.channels.case import Servers
 from tests.channels.cases import CASES
 from tests.unit.channels import published
-from tests.unit.channels.support import KEY, OTHER_KEY, deliver, http, variables, vendor
+from tests.unit.channels.servers import free_port, listening
+from tests.unit.channels.support import KEY, OTHER_KEY, PATIENCE, deliver, http, variables, vendor
 from tests.unit.channels.test_examples import examples
 
-PATIENCE = 60  # seconds for Prism to listen
 PRISM = published.FOLDER / "node_modules/.bin/prism"
 KINDS = (people.PLAIN, people.REFUSED, "html", "emoji", "json")
 CHANNELS = {  # that call a vendor
@@ -79,28 +76,11 @@ def prism(running_sandbox: Sandbox, tmp_path_factory) -> Iterator[str]:
         pytest.skip(why)
     file = tmp_path_factory.mktemp("prism") / "openapi.json"
     file.write_text(json.dumps(published.document()))
-    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     address = ["--host", "127.0.0.1", "--port", str(port)]
     command = [PRISM, "proxy", file, running_sandbox.url, "--errors", *address]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    try:
-        _wait_for(port, process)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + PATIENCE
-    while process.poll() is None and time.monotonic() < until:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise TimeoutError("Prism does not listen")
+    with listening(command, port) as url:
+        yield url
 
 
 @pytest.fixture

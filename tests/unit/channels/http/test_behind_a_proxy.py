@@ -9,12 +9,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
-import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -24,9 +20,9 @@ from segue.channels.http.request import HttpRequest
 from segue.errors import ContactFailure
 from segue.live.http_details import HttpDetails
 from tests.unit.channels.hostile import PATHS, TEXTS
+from tests.unit.channels.servers import free_port, listening
 from tests.unit.channels.support import deliver, http, vendor
 
-PATIENCE = 30  # seconds for nginx to listen
 CONFIGURATION = """
 daemon off;
 worker_processes 1;
@@ -70,29 +66,12 @@ def nginx(received: list[str]) -> Iterator[str]:
         return http("200 OK", '{"tier": "gold"}')
 
     with vendor(answer) as backend, tempfile.TemporaryDirectory() as folder:
-        with closing(socket.create_server(("127.0.0.1", 0))) as probe:
-            port = probe.getsockname()[1]
+        port = free_port()
         user = "user root;" if os.geteuid() == 0 else ""
         file = Path(folder) / "nginx.conf"
         file.write_text(CONFIGURATION.format(user=user, folder=folder, port=port, backend=backend))
-        process = subprocess.Popen([program, "-p", folder, "-c", file, "-e", "stderr"])
-        try:
-            _wait_for(port, process)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            process.terminate()
-            process.wait()
-
-
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + PATIENCE
-    while process.poll() is None and time.monotonic() < until:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise TimeoutError("nginx does not listen")
+        with listening([program, "-p", folder, "-c", file, "-e", "stderr"], port) as url:
+            yield url
 
 
 @pytest.fixture
