@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING
 
 from segue.cli.airflow_here import paused_dags
 from segue.cli.output import count
-from segue.errors import DefinitionError, SegueError
+from segue.errors import DataError, DefinitionError, SegueError
 from segue.settings import OPTIONS, Settings, is_set, variable
 from segue.workflows.catalog import Catalog
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
+
+    from segue.cli.workspace import Workspace
+    from segue.directory.definition import DirectoryDefinition
 
 PACKAGE = "airflow-segue"
 
@@ -118,6 +121,15 @@ def _settings(settings: Settings) -> Iterator[Check]:  # noqa: ARG001 - as all l
     detail = f"set: {', '.join(names)}" if names else "none is set: all defaults"
     remedy = "the same in each of Airflow's processes and here" if names else ""
     yield Check("settings", Verdict.OK, detail, remedy)
+    unread = sorted(set(filter(_seems_a_setting, os.environ)).difference(map(variable, OPTIONS)))
+    if unread:
+        detail = f"nothing reads {', '.join(unread)}"
+        remedy = f"allowed: {', '.join(map(variable, OPTIONS))}"
+        yield Check("settings", Verdict.REMARK, detail, remedy)
+
+
+def _seems_a_setting(name: str) -> bool:
+    return name.startswith("SEGUE_") and not name.startswith("SEGUE_TEST_")
 
 
 def _definitions(settings: Settings) -> Iterator[Check]:
@@ -142,12 +154,41 @@ def _definitions(settings: Settings) -> Iterator[Check]:
         )
 
 
+def _snapshots(settings: Settings) -> Iterator[Check]:
+    """Each directory whose definition is sound has a complete snapshot."""
+    from segue.cli.workspace import Workspace
+
+    if not settings.home.is_dir():
+        return
+    workspace = Workspace(settings, datetime.now(UTC))
+    for name in workspace.catalog.names("directories"):
+        try:
+            directory = workspace.catalog.directory(name)
+            yield _newest_snapshot(workspace, directory)
+        except DefinitionError:
+            continue  # told among the definitions
+        except DataError as error:
+            yield Check("snapshots", Verdict.FAILED, str(error), f"segue snapshots {name}")
+
+
+def _newest_snapshot(workspace: Workspace, directory: DirectoryDefinition) -> Check:
+    from segue.directory.snapshots import list_snapshots
+
+    name = directory.directory
+    complete = [each for each in list_snapshots(directory, now=workspace.now) if each.complete]
+    if complete:
+        return Check("snapshots", Verdict.OK, f"the newest of {name} is {complete[-1].key}")
+    lack = workspace.why_none(directory)
+    return Check("snapshots", Verdict.REMARK, lack, f"segue snapshots {name}")
+
+
 def _airflow_dags(settings: Settings) -> Iterator[Check]:
     """Airflow has the DAGs, and ``segue_release`` is on."""
     paused = paused_dags()
     if paused is None:
         detail = "Airflow's own database cannot be asked from here"
-        yield Check("DAGs", Verdict.REMARK, detail, "look with: airflow dags list")
+        remedy = "airflow db migrate where it is new; else look with: airflow dags list"
+        yield Check("DAGs", Verdict.REMARK, detail, remedy)
         return
     missing = sorted({"segue_release", *_workflow_names(settings)} - paused.keys())
     if missing:
@@ -158,7 +199,14 @@ def _airflow_dags(settings: Settings) -> Iterator[Check]:
         )
         yield Check("DAGs", Verdict.FAILED, detail, remedy)
     else:
-        yield Check("DAGs", Verdict.OK, "Airflow has segue_release and every workflow")
+        off = [name for name in _workflow_names(settings) if paused[name]]
+        detail = "Airflow has segue_release and every workflow"
+        if off:
+            detail += f"; paused: {', '.join(off)}"
+            remedy = f"airflow dags unpause {off[0]}"
+            yield Check("DAGs", Verdict.REMARK, detail, remedy)
+        else:
+            yield Check("DAGs", Verdict.OK, detail)
     if paused.get("segue_release"):
         detail = "paused: what is held, or was asked for, waits"
         yield Check("segue_release", Verdict.FAILED, detail, "airflow dags unpause segue_release")
@@ -228,6 +276,6 @@ def _connections(settings: Settings) -> Iterator[Check]:
 
 
 _LOOKS = (
-    *(_versions, _plugin, _settings, _definitions, _airflow_dags),
+    *(_versions, _plugin, _settings, _definitions, _snapshots, _airflow_dags),
     *(_ledger, _state, _connections),
 )

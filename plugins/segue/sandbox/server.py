@@ -273,6 +273,6 @@ def _listen(host: str, port: int, what: str) -> socket.socket:
         listener.close()
         raise SettingsError(
             f"the sandbox cannot have {what} port {port} on {host}: {error.strerror}; "
-            "stop what listens there or choose another port"
+            "stop what listens there, or choose others with --http-port and --smtp-port"
         ) from error
     return listener

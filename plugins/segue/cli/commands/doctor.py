@@ -11,7 +11,7 @@ _BROKEN = 2
 
 
 def doctor(home: Home = None, output: OutputFormat = Format.TABLE) -> None:
-    """Look the installation over: plugin, versions, definitions, DAGs, ledger, state, clocks.
+    """Look the installation over: plugin, versions, definitions, snapshots, DAGs, ledger, state.
 
     It changes nothing but a file in SEGUE_STATE, which it deletes. Ends with 2 where something
     has to be mended. Connections are tried by `segue check-connections`.

@@ -17,7 +17,7 @@ def examined(segue, tmp_path, monkeypatch):
     """The doctor's lines by their check, and its exit code, with an Airflow home of one's own."""
     monkeypatch.setenv("AIRFLOW__CORE__PLUGINS_FOLDER", str(tmp_path / "plugins"))
     monkeypatch.setattr(
-        installation, "paused_dags", lambda: {"segue_release": False, "welcome": True}
+        installation, "paused_dags", lambda: {"segue_release": False, "welcome": False}
     )  # asked by Airflow's own command line, which takes seconds: test_trials.py
 
     def run() -> tuple[int, dict[str, dict[str, Any]]]:
@@ -39,7 +39,7 @@ def test_a_sound_installation_has_no_remedy_but_to_try_connections(examined, led
     assert code == 0
     assert [name for name, row in checks.items() if row["result"] != "ok"] == ["connections"]
     assert list(checks) == [
-        *("versions", "plugin", "settings", "definitions", "DAGs"),
+        *("versions", "plugin", "settings", "definitions", "snapshots", "DAGs"),
         *("ledger", "clock", "state", "connections"),
     ]
     assert "smtp_default" in checks["connections"]["detail"]
@@ -64,7 +64,8 @@ def test_a_copy_in_the_plugins_folder_is_to_be_deleted(examined, tmp_path):
     [
         ({"segue_release": True, "welcome": True}, "segue_release", "airflow dags unpause"),
         ({"welcome": False}, "DAGs", "segue init"),
-        (None, "DAGs", "airflow dags list"),
+        ({"segue_release": False, "welcome": True}, "DAGs", "airflow dags unpause welcome"),
+        (None, "DAGs", "airflow db migrate"),
     ],
 )
 def test_dags_that_are_missing_or_off_are_told(examined, monkeypatch, dags, check, remedy):
@@ -77,6 +78,29 @@ def test_a_broken_definition_leads_to_validate(examined, home):
     home.define("segments", "gold", "segment: gold\n")
     code, checks = examined()
     assert (code, checks["definitions"]["remedy"]) == (2, "segue validate")
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "result", "detail"),
+    [
+        ("snapshots: ../elsewhere", "failed", "elsewhere does not exist"),
+        ("snapshots: ../empty", "remark", "has no complete snapshot yet"),
+    ],
+)
+def test_a_directory_without_a_snapshot_is_told(examined, home, snapshots, result, detail):
+    (home.include / "empty").mkdir()
+    home.define("directories", "customers", f"directory: customers\n{snapshots}\n")
+    _, checks = examined()
+    assert checks["snapshots"]["result"] == result
+    assert detail in checks["snapshots"]["detail"]
+    assert checks["snapshots"]["remedy"] == "segue snapshots customers"
+
+
+def test_a_misspelt_setting_is_told(examined, monkeypatch):
+    monkeypatch.setenv("SEGUE_LEGDER", "postgresql://segue@db/segue")
+    _, checks = examined()
+    assert checks["settings"]["detail"] == "nothing reads SEGUE_LEGDER"
+    assert "SEGUE_LEDGER" in checks["settings"]["remedy"]
 
 
 def test_a_state_that_cannot_be_written_is_told(examined, tmp_path, monkeypatch):

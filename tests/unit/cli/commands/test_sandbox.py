@@ -35,3 +35,4 @@ def test_a_port_that_is_taken_is_one_message():
     assert found.returncode == 2
     assert found.stderr.startswith("Error: ")
     assert "Traceback" not in found.stderr
+    assert "--http-port" in found.stderr
