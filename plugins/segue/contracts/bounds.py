@@ -218,6 +218,9 @@ def _require_modest(name: str, value: Any, arguments: Sequence[Any]) -> None:
     elif name in _MULTIPLYING:
         lengths = (len(each) for each in arguments if isinstance(each, Sized))
         require_short((_length(value) + 1) * (sum(numbers) + sum(lengths) + 1))
+    elif name == "translate":
+        others = (text for each in arguments if isinstance(each, dict) for text in each.values())
+        require_short(_length(value) * max(map(_length, others), default=1))
     elif name in _FORMATS and isinstance(value, str):
         _require_modest_format(value, arguments, max(numbers, default=0))
     if name == "wordwrap" and isinstance(value, str):
