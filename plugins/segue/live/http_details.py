@@ -134,9 +134,13 @@ class HttpReader(LiveReader):
             contact = search(vendor, source.result, answer, contact_id=contact_id)
             if contact is None:
                 return None
-            return {name: search(vendor, where, contact) for name, where in source.fields.items()}
+            found = {name: search(vendor, where, contact) for name, where in source.fields.items()}
         except OutcomeUnknown as error:  # it expects another shape
             raise ContactFailure(str(error)) from None
+        if not isinstance(contact, Mapping) and set(found.values()) == {None}:
+            # such as {"customer": "not now"}, which opts nobody in
+            raise ContactFailure(f"{vendor} answered with what is no object, and has no field")
+        return found
 
     def _is_absent(self, response: Response) -> bool:
         return is_template(self._source.path) and response.status_code in _NAMED_BY_THE_PATH

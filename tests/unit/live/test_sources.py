@@ -143,6 +143,15 @@ def test_an_answer_of_another_shape_is_the_contacts_failure(api, ledger):
     assert "New" not in str(answers[ada])
 
 
+@pytest.mark.parametrize("result", ["result.firstName", "[result.firstName]", "`true`"])
+def test_what_is_no_object_and_has_no_field_says_nothing_of_a_contact(api, ledger, result):
+    """Such as ``{"result": "not now"}``: nobody is opted in by it."""
+    ada = at_qualtrics(api)
+    source = http(result=result, fields={"level": "level", "unsubscribed": "unsubscribed"})
+    answers = asked(source, {ada: {"contact_id": ada}}, ledger)
+    assert "no object" in str(answers[ada])
+
+
 @pytest.mark.parametrize(
     ("fault", "times", "error"),
     [
