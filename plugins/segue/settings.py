@@ -198,12 +198,14 @@ def _in_airflow(environ: Mapping[str, str]) -> tuple[str, ...]:
 @lru_cache(maxsize=128)
 def _airflow_option(option: str, configuration: tuple[str, ...]) -> str | None:  # noqa: ARG001
     """Return an option as Airflow has it; once per configuration: a command is run for it."""
-    from airflow.configuration import conf
-    from airflow.exceptions import AirflowConfigException
-
+    try:
+        from airflow.configuration import conf
+        from airflow.exceptions import AirflowConfigException
+    except ConfigParserError as error:
+        raise SettingsError(f"Airflow's configuration cannot be read: {error}") from None
     try:
         return (conf.get(SECTION, option, fallback=None) or "").strip() or None
-    except AirflowConfigException as error:
+    except (AirflowConfigException, OSError, ValueError) as error:  # a command's are any of these
         raise SettingsError(f"Airflow's option [{SECTION}] {option}: {error}") from None
 
 

@@ -114,8 +114,9 @@ def test_a_secret_may_come_from_a_secrets_backend(airflow_home):
     assert done.stdout.splitlines()[-1] == "sqlite:////kept/segue.db"
 
 
-def test_a_command_that_fails_is_an_error_that_names_the_option(airflow_home, monkeypatch):
-    monkeypatch.setenv("AIRFLOW__SEGUE__SECRET_CMD", "false")
+@pytest.mark.parametrize("command", ["false", "no-such-program", "echo 'half"])
+def test_a_command_that_fails_is_an_error_that_names_the_option(airflow_home, monkeypatch, command):
+    monkeypatch.setenv("AIRFLOW__SEGUE__SECRET_CMD", command)
     with pytest.raises(SettingsError, match=r"\[segue\] secret"):
         Settings.from_environment()
 
@@ -134,6 +135,16 @@ def test_airflow_s_file_is_read_and_its_comments_are_no_options(airflow_home):
         [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.splitlines()[-1] == "filed"
+
+
+def test_a_section_that_stands_twice_in_airflow_s_file_is_one_message(airflow_home):
+    """Airflow writes the section, all comments, into the file that it makes."""
+    (airflow_home / "airflow.cfg").write_text("[segue]\n# home =\n[segue]\nnamespace = prod\n")
+    command = [sys.executable, "-m", "segue.cli.main", "deliveries"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "section 'segue' already exists" in done.stderr
 
 
 def test_airflow_is_not_imported_where_its_configuration_says_nothing_of_segue(airflow_home):
