@@ -13,7 +13,7 @@ FIND_PYTHON := for candidate in $(PYTHONS); do "$$candidate" -c 'import sys; ass
 # A worker per core. A file's tests share one; the slowest folders come first by their names.
 PARALLEL := --numprocesses logical --maxprocesses 8 --no-loadscope-reorder
 WITH_UV := command -v uv >/dev/null
-COMPILE := uv pip compile pyproject.toml --quiet --extra postgres --universal --python-version 3.11 \
+COMPILE := uv pip compile pyproject.toml --quiet --extra postgres --extra sandbox --universal --python-version 3.11 \
   --generate-hashes --no-emit-index-url --no-annotate
 
 # What `make coverage` measures: all tests, or `make coverage TESTS=tests/unit/segments`.
@@ -79,7 +79,7 @@ sandbox: $(READY)  ## Serve look-alikes of the vendors and an SMTP server on thi
 lock:  ## Compile requirements.lock and docker/requirements.lock from pyproject.toml (needs uv)
 	@$(WITH_UV) || { echo "make lock needs uv: https://docs.astral.sh/uv/" >&2; exit 1; }
 	$(COMPILE) --group dev -o requirements.lock
-	$(COMPILE) --group build --constraints requirements.lock -o docker/requirements.lock
+	$(COMPILE) --group image --constraints requirements.lock -o docker/requirements.lock
 
 clean:  ## Remove the environment, the demo's Airflow, the sample and every cache
 	rm -rf $(VENV) .airflow include/sample build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov

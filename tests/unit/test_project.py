@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCK = (ROOT / "requirements.lock").read_text()
 IMAGE_LOCK = (ROOT / "docker/requirements.lock").read_text()
+LOCKED_EXTRAS = ("postgres", "sandbox")
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = [
     *("help", "install", "demo", "up", "test", "test-full", "torture", "coverage", "check"),
@@ -43,10 +44,15 @@ def group(name: str) -> list[Requirement]:
     return found
 
 
-def required() -> list[Requirement]:
+def needed_by_runs() -> list[Requirement]:
+    """Return what is required with the extras that are locked; each storage has its own client."""
     project = PROJECT["project"]
-    everything = [*project["dependencies"], *project["optional-dependencies"]["postgres"]]
-    return [Requirement(text) for text in everything] + group("dev")
+    extras = [text for name in LOCKED_EXTRAS for text in project["optional-dependencies"][name]]
+    return [Requirement(text) for text in (*project["dependencies"], *extras)]
+
+
+def required() -> list[Requirement]:
+    return needed_by_runs() + group("dev")
 
 
 def lock_entries() -> list[str]:
@@ -69,9 +75,7 @@ def test_the_lock_of_the_image_has_what_runs_need_and_nothing_else():
     """The same versions, with their hashes; no test, linter or benchmark."""
     image, everything = entries(IMAGE_LOCK), entries(LOCK)
     assert image.items() <= everything.items(), "run `make lock`"
-    project = PROJECT["project"]
-    texts = [*project["dependencies"], *project["optional-dependencies"]["postgres"]]
-    needed = [*map(Requirement, texts), *group("build")]
+    needed = [*needed_by_runs(), *group("image")]
     assert {canonicalize_name(item.name) for item in needed} <= image.keys(), "run `make lock`"
     assert not image.keys() & {"duckdb", "hypothesis", "matplotlib", "mypy", "polars", "pytest"}
 

@@ -22,6 +22,7 @@ import logging
 import math
 import re
 import time
+import uuid
 from collections import deque
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -241,26 +242,28 @@ class AccessTokens:
 
     def _assertion(self) -> str:
         """Return a signed JWT that stands for the client; raise where the password signs none."""
-        from authlib.oauth2.rfc7523 import JWTBearerGrant
+        from joserfc import jwt
         from joserfc.errors import JoseError
 
-        settings = self._settings
+        settings, now = self._settings, int(time.time())
         header = {"alg": settings.algorithm} | ({"kid": settings.key_id} if settings.key_id else {})
+        claims = {
+            "iss": self._client_id,
+            "aud": settings.endpoint,
+            "iat": now,
+            "exp": now + ASSERTION_LIFE,
+            "jti": uuid.uuid4().hex,  # nobody who has seen it can use it again
+            **settings.claims,
+        }
         try:
-            assertion = JWTBearerGrant.sign(
-                _key_of(private_key(self._secret), settings.algorithm),
-                issuer=self._client_id,
-                audience=settings.endpoint,
-                claims=dict(settings.claims),
-                header=header,
-                expires_in=ASSERTION_LIFE,
-            )
+            key = _key_of(private_key(self._secret), settings.algorithm)
+            assertion = jwt.encode(header, claims, key, algorithms=[settings.algorithm])
         except (ValueError, TypeError, JoseError):
             raise ConnectionFailure(
                 f"the Airflow connection {self._connection!r}: its password is no private key in "
                 f"PEM that signs {settings.algorithm}"
             ) from None
-        return str(assertion)
+        return assertion
 
     def _readable(self, response: Response) -> Response:
         """Return an answer of success, read; raise what another one means."""
@@ -375,9 +378,9 @@ def read_settings(connection: str, key: str, kind: type[Settings], content: Any)
 
 
 def _key_of(pem: str, algorithm: str) -> RSAKey | ECKey:
-    from joserfc.jwk import import_key
+    from joserfc.jwk import ECKey, RSAKey
 
-    return import_key(pem, "EC") if algorithm.startswith("ES") else import_key(pem, "RSA")
+    return (ECKey if algorithm.startswith("ES") else RSAKey).import_key(pem)
 
 
 def _words(problem: Mapping[str, Any]) -> str:

@@ -24,6 +24,27 @@ def paused_dags() -> dict[str, bool] | None:
 
     An Airflow that is not set up is not asked: its command line would set one up.
     """
+    try:
+        answer = _asked("dags", "list", "--columns", "dag_id,is_paused", "--output", "json")
+        rows = json.loads(next(line for line in answer.splitlines() if line[:2] == "[{"))
+        return {row["dag_id"]: str(row["is_paused"]) == "True" for row in rows}
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError, StopIteration):
+        return None
+
+
+def has_triggerer() -> bool | None:
+    """Return whether a triggerer runs anywhere; None where Airflow cannot be asked."""
+    try:
+        _asked("jobs", "check", "--job-type", "TriggererJob", "--allow-multiple", "--limit", "0")
+    except subprocess.CalledProcessError:
+        return False
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return True
+
+
+def _asked(*arguments: str) -> str:
+    """Return what Airflow's command line prints; OSError where it is not there or not set up."""
     home = find_airflow_home(os.environ)
     is_set_up = (home / "airflow.cfg").exists() or "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" in (
         os.environ
@@ -31,18 +52,12 @@ def paused_dags() -> dict[str, bool] | None:
     program = Path(sys.executable).with_name("airflow")
     executable = str(program) if program.exists() else shutil.which("airflow")
     if not is_set_up or executable is None:
-        return None
-    command = [executable, "dags", "list", "--columns", "dag_id,is_paused", "--output", "json"]
-    try:
-        process = subprocess.run(  # noqa: S603 - Airflow's own command line
-            command,
-            env={**os.environ, "AIRFLOW_HOME": str(home)},
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            check=True,
-        )
-        rows = json.loads(next(line for line in process.stdout.splitlines() if line[:2] == "[{"))
-        return {row["dag_id"]: str(row["is_paused"]) == "True" for row in rows}
-    except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError, StopIteration):
-        return None
+        raise FileNotFoundError("no airflow that is set up")
+    return subprocess.run(  # noqa: S603 - Airflow's own command line
+        [executable, *arguments],
+        env={**os.environ, "AIRFLOW_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=True,
+    ).stdout

@@ -13,9 +13,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segue.cli.airflow_here import paused_dags
+from segue.airflow_compat import question_needs_triggerer
+from segue.cli.airflow_here import has_triggerer, paused_dags
 from segue.cli.output import count
 from segue.errors import DataError, DefinitionError, SegueError
+from segue.extras import storage_path
 from segue.settings import OPTIONS, Settings, is_set, variable
 from segue.workflows.catalog import Catalog
 
@@ -212,6 +214,14 @@ def _airflow_dags(settings: Settings) -> Iterator[Check]:
         yield Check("segue_release", Verdict.FAILED, detail, "airflow dags unpause segue_release")
 
 
+def _triggerer(settings: Settings) -> Iterator[Check]:  # noqa: ARG001 - as all looks
+    """Somebody hears the answer to a guard's question, where that is a triggerer's."""
+    if question_needs_triggerer() and has_triggerer() is False:
+        detail = "none runs: with this Airflow it alone hears the answer to a guard's question"
+        remedy = "airflow triggerer; or Airflow 3.3 and apache-airflow-providers-standard 1.16"
+        yield Check("triggerer", Verdict.FAILED, detail, remedy)
+
+
 def _workflow_names(settings: Settings) -> list[str]:
     return Catalog(settings.home).names("workflows") if settings.home.is_dir() else []
 
@@ -247,9 +257,7 @@ def _ledger(settings: Settings) -> Iterator[Check]:
 
 def _state(settings: Settings) -> Iterator[Check]:
     """A file can be written below SEGUE_STATE, and deleted."""
-    from upath import UPath
-
-    probe = UPath(settings.state) / f".doctor-{uuid.uuid4().hex}"
+    probe = storage_path(settings.state) / f".doctor-{uuid.uuid4().hex}"
     try:
         probe.parent.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"")
@@ -277,5 +285,5 @@ def _connections(settings: Settings) -> Iterator[Check]:
 
 _LOOKS = (
     *(_versions, _plugin, _settings, _definitions, _snapshots, _airflow_dags),
-    *(_ledger, _state, _connections),
+    *(_triggerer, _ledger, _state, _connections),
 )

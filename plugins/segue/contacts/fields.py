@@ -134,5 +134,7 @@ def _mailing_lists(population: Population) -> dict[str, list[str]]:
     if "opted_in" in frame.columns:
         frame = frame[frame["opted_in"].to_numpy(dtype=bool)]
     names = frame.sort_values(["contact_id", "mailing_list"])
-    by_contact = names.groupby("contact_id")["mailing_list"].agg(list)
-    return {str(contact_id): lists for contact_id, lists in by_contact.items()}
+    by_contact: dict[str, list[str]] = {}
+    for contact_id, name in zip(names["contact_id"], names["mailing_list"], strict=True):
+        by_contact.setdefault(str(contact_id), []).append(name)
+    return by_contact

@@ -5,21 +5,21 @@ from __future__ import annotations
 import signal
 import sys
 
-from segue.demo.run import demo, up
 from segue.errors import SegueError
+from segue.extras import extra
 
 
 def main(arguments: list[str]) -> int:
     """Run the demo or start the UI; returns the process's exit code."""
-    commands = {(): demo, ("up",): up}
-    command = commands.get(tuple(arguments))
-    if command is None:
+    if arguments not in ([], ["up"]):
         print("usage: python -m segue.demo [up]", file=sys.stderr)
         return 2
     for number in (signal.SIGTERM, signal.SIGINT):  # Airflow is stopped then, too; a shell's
         signal.signal(number, signal.default_int_handler)  # background job would ignore the latter
     try:
-        return command()
+        with extra("sandbox", "the demo"):
+            from segue.demo.run import demo, up
+        return up() if arguments else demo()
     except SegueError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 2

@@ -247,6 +247,8 @@ def list_names(names: Sequence[str]) -> str:
 
 
 def _positions(marks: ArrowColumn) -> list[int]:
+    if not len(marks):  # pyarrow before 26 dies of a chunked array without chunks
+        return []
     return [int(position) for position in pc.indices_nonzero(marks).to_pylist()]
 
 

@@ -25,6 +25,7 @@ from segue.directory.layout import (
 )
 from segue.directory.snapshot_keys import ALLOWED_KEYS, key_of_folder, require_key
 from segue.errors import DataError, SettingsError, SnapshotMissing
+from segue.extras import storage_path
 
 _LISTED_ALONE = 8  # folders; more are listed with all others, 1,000 files a request
 
@@ -255,7 +256,7 @@ def _list_root(directory: DirectoryDefinition) -> tuple[str, UPath, Sequence[str
     place = without_password(directory.snapshots)
     where = f"directory {directory.directory}: the folder of snapshots {place}"
     with storage_errors(where):
-        root = UPath(directory.snapshots)
+        root = storage_path(directory.snapshots)
         folders = folders_in(root, where)
         if not folders and not root.exists():
             raise DataError(f"{where} does not exist")

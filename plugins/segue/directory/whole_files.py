@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from typing import IO, Any
 
 from fsspec import AbstractFileSystem
-from upath import UPath
 
 from segue.directory.layout import list_folder
+from segue.extras import storage_path
 
 _UNFINISHED = re.compile(r"\.[0-9a-f]{32}\.tmp$")
 _LONGEST = timedelta(hours=1)  # that writing one file takes
@@ -39,7 +39,7 @@ def whole_file(fs: AbstractFileSystem, path: str) -> Iterator[IO[Any]]:
 
 def remove_unfinished(root: str, now: datetime) -> int:
     """Delete what writers that were killed left below a folder, an hour later; returns how many."""
-    folder = UPath(root)
+    folder = storage_path(root)
     count = 0
     for file in list_folder(folder, f"the folder {root}").files:
         is_old = file.modified is not None and file.modified < now - _LONGEST

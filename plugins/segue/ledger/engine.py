@@ -16,6 +16,7 @@ from sqlalchemy.pool import QueuePool
 from sqlalchemy.schema import CreateTable
 
 from segue.errors import LedgerError, NotSetUp, SchemaDiffers
+from segue.extras import missing_extra
 from segue.ledger.schema import REVISION, REVISIONS, VERSION_TABLE, metadata
 
 # SQLite has one writer at a time, and a run of a million changes is one transaction
@@ -194,13 +195,16 @@ def _postgresql(url: URL) -> Engine:
     ours: dict[str, Any] = {"prepare_threshold": None, "client_encoding": "utf8"}
     if "connect_timeout" not in url.query:
         ours["connect_timeout"] = 10
-    return create_engine(
-        url,
-        isolation_level="READ COMMITTED",
-        pool_pre_ping=True,
-        connect_args=ours,
-        hide_parameters=True,
-    )
+    try:
+        return create_engine(
+            url,
+            isolation_level="READ COMMITTED",
+            pool_pre_ping=True,
+            connect_args=ours,
+            hide_parameters=True,
+        )
+    except ImportError as error:
+        raise LedgerError(missing_extra("postgres", "a ledger in PostgreSQL", error)) from None
 
 
 @contextmanager

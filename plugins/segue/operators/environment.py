@@ -21,6 +21,7 @@ from sqlalchemy import URL
 
 from segue.documents import did_you_mean
 from segue.errors import LedgerError, NotSetUp, SegueError, SettingsError
+from segue.extras import extra
 from segue.ledger import Ledger
 from segue.ledger.engine import missing_file, open_engine, upgrade
 from segue.ledger.facts import Run, Wishes
@@ -137,7 +138,8 @@ def _libpq_options(setting: str, connection: Connection) -> dict[str, str]:
     Extras that other programs read, such as ``cursor``, are left out. One that looks like a slip
     of the pen is an error: without ``sslmode`` a connection may be made that nobody wanted.
     """
-    from psycopg.pq import Conninfo
+    with extra("postgres", "a ledger in PostgreSQL"):
+        from psycopg.pq import Conninfo
 
     extras = connection.extra_dejson
     if extras.get("iam") in (True, "true"):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Asset, BaseOperator, Param, TriggerRule
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
+from segue.airflow_compat import question_needs_triggerer, wait_at_most
 from segue.operators.failures import is_dags_test, shown_plainly
 from segue.operators.notices import notifiers
 from segue.workflows.resolved import ResolvedWorkflow
@@ -23,6 +25,12 @@ _REAL_RUN = (
     "airflow dags test is a real run: it records in the ledger that SEGUE_LEDGER names here, and "
     "sends. A scheduler on the same database of Airflow gives some of its tasks to its own workers"
 )
+_TRIGGERER = (
+    "with this Airflow, or this version of apache-airflow-providers-standard, a triggerer hears "
+    "the answer: where none runs (airflow triggerer), it is not acted on, and this task fails "
+    "after the deadline"
+)
+_AFTER_THE_DEADLINE = timedelta(minutes=5)  # the triggerer's own clock goes first
 _QUARANTINE_SHOWN = {
     "title": "Quarantine the snapshot",
     "description": (
@@ -94,6 +102,7 @@ class Guard(ApprovalOperator):
         # the DAG's own parameters, which Airflow adds to kwargs, are not the question's
         super().__init__(**{**defaults, **kwargs, "params": {"quarantine": switch}})
         self.workflow = workflow
+        self.wait = timedelta()
 
     @shown_plainly
     def execute(self, context: Context) -> Any:
@@ -108,8 +117,18 @@ class Guard(ApprovalOperator):
             return result
         deadline = self.workflow.definition.guard.deadline.after(run.now, run.directory.zone)
         self.subject, self.body = result.subject, result.body(deadline)
-        self.response_timeout = deadline - run.now
+        self.wait = deadline - run.now
+        wait_at_most(self, self.wait)
+        if question_needs_triggerer():
+            self.log.warning(_TRIGGERER)
         return super().execute(context)
+
+    def defer(self, **kwargs: Any) -> NoReturn:
+        """Wait in a trigger, as Airflow before 3.3 does; no longer than until after the deadline.
+
+        Without a triggerer nobody hears of the deadline: then the scheduler fails the task.
+        """
+        super().defer(**{**kwargs, "timeout": self.wait + _AFTER_THE_DEADLINE})
 
     @shown_plainly
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
@@ -124,9 +143,10 @@ class Guard(ApprovalOperator):
                 f"nobody answered within {self.workflow.definition.guard.deadline}: nothing was "
                 "sent. Clear this task to be asked again"
             )
+        event = {**event, "params_input": {**self.params, **(event["params_input"] or {})}}
         user = event["responded_by_user"] or {}
         person = str(user.get("name") or user.get("id") or "")
-        obey(run, run_area(run), event["chosen_options"], event["params_input"] or {}, person)
+        obey(run, run_area(run), event["chosen_options"], event["params_input"], person)
         return super().execute_complete(context, event)
 
 

@@ -20,6 +20,7 @@ from upath import UPath
 from segue.contacts.change import Change
 from segue.directory.whole_files import whole_file
 from segue.errors import DataError
+from segue.extras import storage_path
 from segue.runs.branches import BranchRef, label
 from segue.segments.population import Population
 
@@ -30,13 +31,13 @@ class RunArea:
     """The files of one run."""
 
     def __init__(self, root: str) -> None:
-        self.root = UPath(root)
+        self.root = storage_path(root)
 
     @classmethod
     def of_run(cls, state: str, namespace: str, workflow: str, run_id: str) -> RunArea:
         """Return the area of a run below the state root."""
         digest = hashlib.sha256(run_id.encode()).hexdigest()[:16]
-        return cls(str(UPath(state) / "runs" / namespace / workflow / digest))
+        return cls(str(storage_path(state) / "runs" / namespace / workflow / digest))
 
     def write_audience(self, audience: str) -> None:
         """Write the digest of what decides who is acted on."""
@@ -217,7 +218,7 @@ def remove_areas(state: str, namespace: str, runs: Collection[tuple[str, str]]) 
 
 
 def _areas(state: str, namespace: str) -> Iterator[UPath]:
-    for workflow in _folders(UPath(state) / "runs" / namespace):
+    for workflow in _folders(storage_path(state) / "runs" / namespace):
         yield from _folders(workflow)
 
 

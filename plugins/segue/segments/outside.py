@@ -23,6 +23,7 @@ from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables
 from segue.documents import did_you_mean
 from segue.errors import DataError
+from segue.extras import storage_path
 from segue.segments.columns.column_source import column_of
 from segue.segments.columns.readings import mask_of
 from segue.segments.definition import SegmentDefinition
@@ -97,12 +98,12 @@ def opted_out_by_import(segment: SegmentDefinition, tables: SnapshotTables) -> A
 def outside_version(segment: SegmentDefinition, snapshot: Snapshot) -> list[Any]:
     """Return what changes when the imported tables do that ``segment`` follows from."""
     places = _imports(segment, snapshot)
-    return [[UPath(place).name, *_version(UPath(place))] for place in places]
+    return [[place.name, *_version(place)] for place in map(storage_path, places)]
 
 
 def outside_missing(segment: SegmentDefinition, snapshot: Snapshot) -> list[str]:
     """Return the imported tables that ``segment`` needs and that are not there."""
-    missing = (each for each in _imports(segment, snapshot) if not _version(UPath(each)))
+    missing = (each for each in _imports(segment, snapshot) if not _version(storage_path(each)))
     return [f"the imported membership {without_password(place)}" for place in missing]
 
 
@@ -184,7 +185,7 @@ def _imported_members(segment: SegmentDefinition, tables: SnapshotTables) -> Mem
     location = segment.import_location(tables.snapshot.key)
     where = f"the imported membership of {segment.segment}, {without_password(location)},"
     assert segment.imported is not None
-    rows = _read_import(segment, UPath(location), where)
+    rows = _read_import(segment, storage_path(location), where)
     ids = rows.column("contact_id")
     if ids.null_count or pc.any(pc.equal(ids, "")).as_py():
         raise DataError(f"{where} has rows without a contact id")

@@ -8,7 +8,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from segue.directory.checks import describe_places
+from segue.directory.checks import _positions, describe_places
 from segue.directory.snapshot_check import check_snapshot
 from segue.errors import DataError
 
@@ -42,6 +42,10 @@ class TestIds:
         folder.write(f"{KEY}/transactions.csv", "contact_id,date\n,2026-01-01\n")
         tables = contacts_of(folder, "contact_id\na\n")
         fails(lambda: tables.rows("transactions"), "transactions.csv: 1 row without", "row 1;")
+
+    def test_no_chunks(self):
+        """A column of no rows may have no chunks, of which pyarrow before 26 dies."""
+        assert _positions(pa.chunked_array([], pa.bool_())) == []
 
     def test_at_most_ten_rows(self, folder):
         """A message lists ten rows and counts the rest."""

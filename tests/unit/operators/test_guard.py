@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
 from airflow.providers.standard.operators import hitl
-from airflow.sdk.exceptions import AirflowFailException, TaskAwaitingInput
+from airflow.sdk.exceptions import AirflowFailException, TaskAwaitingInput, TaskDeferred
 
+from segue.airflow_compat import wait_at_most
 from segue.operators import Guard
 from tests.unit.runs.test_span_detection import Place
 
@@ -94,6 +96,27 @@ def test_beyond_them_it_asks_and_waits_as_long_as_the_deadline_says(task):
     assert task.asked[0]["params"]["quarantine"]["value"] is False
     assert task.outcomes == {"planned"}
     assert (task.guard.retries, tuple(task.guard.template_fields)) == (0, ())
+
+
+def test_where_a_triggerer_hears_the_answer_it_says_so_and_waits_not_for_ever(
+    task, monkeypatch, capsys
+):
+    """So it is before Airflow 3.3; without a triggerer the scheduler fails the task."""
+    monkeypatch.setattr(hitl, "AIRFLOW_V_3_3_PLUS", False)
+    monkeypatch.delattr(hitl, "TaskAwaitingInput")
+    task.place.more["guard"] = {"at_most": 0, "deadline": "90m"}
+    with pytest.raises(TaskDeferred) as waiting:
+        task.guard.execute(task.context())
+    assert waiting.value.timeout == timedelta(minutes=95)
+    assert "where none runs (airflow triggerer), it is not acted on" in capsys.readouterr().out
+    task.answer("Approve")
+    assert task.outcomes == {"released"}
+
+
+def test_an_older_operator_has_another_name_for_how_long_it_waits():
+    question = SimpleNamespace(execution_timeout=None)
+    wait_at_most(question, timedelta(hours=1))
+    assert question.execution_timeout == timedelta(hours=1)
 
 
 def test_an_approval_releases_and_names_who_gave_it(task):

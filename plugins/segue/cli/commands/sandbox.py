@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from segue.extras import extra
+
 
 def sandbox(
     host: Annotated[
@@ -33,6 +35,7 @@ def sandbox(
     It prints where each is and the login that it takes, and runs until Ctrl-C. Without --folder
     everything received is forgotten at the end.
     """
-    from segue.sandbox.server import run
+    with extra("sandbox", "segue sandbox"):
+        from segue.sandbox.server import run
 
     run(host, http_port, smtp_port, folder)

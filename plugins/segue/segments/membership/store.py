@@ -25,6 +25,7 @@ from segue.directory.snapshot_content import storage_state
 from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables
 from segue.directory.whole_files import whole_file
+from segue.extras import require_storage
 from segue.segments.columns.id_keys import order_of_ids
 from segue.segments.consent import opt_states
 from segue.segments.definition import SegmentDefinition
@@ -112,6 +113,7 @@ class MembershipStore:
     """Memberships as Parquet files under ``root``, a folder or any fsspec URL."""
 
     def __init__(self, root: str) -> None:
+        require_storage(root)
         self._fs, path = fsspec.core.url_to_fs(root)
         self._folder = posixpath.join(str(path), "memberships")
 

@@ -74,6 +74,15 @@ def test_dags_that_are_missing_or_off_are_told(examined, monkeypatch, dags, chec
     assert remedy in checks[check]["remedy"]
 
 
+@pytest.mark.parametrize(("runs", "result"), [(True, None), (None, None), (False, "failed")])
+def test_where_questions_need_a_triggerer_its_absence_is_told(examined, monkeypatch, runs, result):
+    """So it is before Airflow 3.3; nobody else is bothered with it."""
+    monkeypatch.setattr(installation, "question_needs_triggerer", lambda: True)
+    monkeypatch.setattr(installation, "has_triggerer", lambda: runs)
+    _, checks = examined()
+    assert checks.get("triggerer", {}).get("result") == result
+
+
 def test_a_broken_definition_leads_to_validate(examined, home):
     home.define("segments", "gold", "segment: gold\n")
     code, checks = examined()

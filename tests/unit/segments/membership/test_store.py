@@ -64,7 +64,7 @@ def test_a_membership_has_the_members_sorted_with_their_opt_state(folder):
     found = membership(segment(), folder.directory, snapshot)
     assert rows(found) == [("007", True), ("9", True), ("a", True)]
     assert found["opted_in"].dtype == bool
-    assert str(found["contact_id"].dtype) == "str"
+    assert pd.api.types.is_string_dtype(found["contact_id"])
 
 
 def test_a_contact_is_opted_out_by_the_directory_or_by_this_segment(folder):
