@@ -84,7 +84,11 @@ def test_runs_of_one_instant_are_all_on_some_page(client, ledger, definitions):
         names += [item["run_id"] for item in page.json()["items"]]
         before = page.json()["next"]
     assert names == ["run4", "run3", "run2", "run1", "run0"]
-    for wrong in ("2026", "-1", "2026-11-30T00:00:00Z", "2026-11-30T00:00:00|run"):
+    for before, number in (("2026-11-30T00:00:00Z", 0), ("2026-11-30T02:00:01+02:00", 5)):
+        path = f"{V1}/workflows/welcome/runs"
+        page = client("vera").get(path, params={"before": before}).json()
+        assert len(page["items"]) == number
+    for wrong in ("2026", "-1", "2026-11-30T00:00:00", "2026-11-30T00:00:00Z|"):
         path = f"{V1}/workflows/welcome/runs"
         assert client("vera").get(path, params={"before": wrong}).status_code == 422, wrong
 

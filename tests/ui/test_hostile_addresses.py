@@ -242,7 +242,7 @@ def test_a_time_without_a_zone_is_refused_and_not_taken_for_the_servers(client, 
     path = "/segue/api/v1/workflows/welcome/runs"
     vera = client("vera")
     assert vera.get(path, params={"before": "2026-01-01T00:00:00"}).status_code == 422
-    assert "no zone" in vera.get(path, params={"before": "2026-01-01T00:00:00"}).text
+    assert "a time with a zone" in vera.get(path, params={"before": "2026-01-01T00:00:00"}).text
     assert vera.get(path, params={"before": "2036-01-01T00:00:00+02:00"}).json()["items"]
 
 

@@ -25,6 +25,10 @@ from segue.web.workflows import require_known
 from segue.workflows.catalog import Catalog
 
 AT_ONCE = 50
+_NO_CURSOR = (
+    "before is neither where a page of this list ended, nor a time with a zone, such as "
+    "2026-11-22T06:00:00Z"
+)
 _KINDS: Mapping[str, RequestKind] = {  # what a person may ask for, by outcome
     State.FAILED: RequestKind.RETRY,
     State.UNCERTAIN: RequestKind.SETTLE,
@@ -174,15 +178,15 @@ def cursor_at(instant: datetime, name: str) -> str:
 
 
 def parse_cursor(text: str) -> tuple[datetime, str] | None:
-    """Return (instant, name) of a cursor; a 422 says that it is none."""
+    """Return (instant, name) of a cursor, or of a time alone; a 422 says that it is neither."""
     if not text:
         return None
-    time, _, key = text.partition("|")
+    time, mark, name = text.partition("|")
     try:
         instant = datetime.fromisoformat(time)
         instant.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise HTTPException(422, "before is not where a page of this list ended") from None
-    if instant.tzinfo is None or not key:
-        raise HTTPException(422, "before is not where a page of this list ended")
-    return instant, key
+        raise HTTPException(422, _NO_CURSOR) from None
+    if instant.tzinfo is None or (mark and not name):
+        raise HTTPException(422, _NO_CURSOR)
+    return instant, name
