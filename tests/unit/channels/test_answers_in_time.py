@@ -78,7 +78,7 @@ def test_an_api(part: str, set_connection, monkeypatch):
             deliver(action)
 
 
-@pytest.mark.parametrize("part", SLOW)
+@pytest.mark.parametrize("part", ["leave to go on"])
 def test_an_api_behind_a_proxy(part: str, set_connection, monkeypatch):
     monkeypatch.setattr(http_calls, "LONGEST_ANSWER", 0.3)
     action = HttpRequest.model_validate({"connection": "crm", "path": "/notes", "json": {}})
@@ -89,7 +89,7 @@ def test_an_api_behind_a_proxy(part: str, set_connection, monkeypatch):
             deliver(action)
 
 
-@pytest.mark.parametrize("part", SLOW)
+@pytest.mark.parametrize("part", ["headers", "a body"])
 def test_a_token_endpoint(part: str, set_connection, monkeypatch):
     """Nothing has been sent to the API."""
     monkeypatch.setattr(oauth2, "TIMEOUT", (5.0, 0.3))
@@ -117,7 +117,7 @@ def test_slack(part: str, set_connection, monkeypatch):
 
 def mail_server_at(port: int) -> dict[str, Any]:
     extra = {"disable_ssl": True, "disable_tls": True, "from_email": "s@example.com"}
-    extra |= {"timeout": 1, "retry_limit": 1}
+    extra |= {"timeout": 1, "retry_limit": 0}
     return {"conn_type": "smtp", "host": "127.0.0.1", "port": port, "extra": extra}
 
 
