@@ -1,16 +1,25 @@
 """For every test: no setting of the developer's own, an Airflow home that is thrown away, no haste.
 
+Files are kept in memory where there is room: a ledger waits for the disk at each commit.
+
 With several workers (``make test``) each has its own, and a file's tests go to one of them.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
+
+MEMORY = Path("/dev/shm")
+ROOM = 4 * 2**30  # bytes, several times what all tests together leave
+if "TMPDIR" not in os.environ and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
+    os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)  # of the processes that tests start, too
 
 _home = tempfile.TemporaryDirectory(prefix="segue-tests-")
 for _name in [name for name in os.environ if name.startswith("SEGUE_")]:
