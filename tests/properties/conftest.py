@@ -6,8 +6,18 @@ from tests.unit.conftest import (
     database,
     empty_database,
     empty_file,
+    engine_of_database,
+    engine_of_file,
     ledger,
     shared_database,
 )
 
-__all__ = ["database", "empty_database", "empty_file", "ledger", "shared_database"]
+__all__ = [
+    "database",
+    "empty_database",
+    "empty_file",
+    "engine_of_database",
+    "engine_of_file",
+    "ledger",
+    "shared_database",
+]

@@ -29,7 +29,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import event, select
+from sqlalchemy import select
 
 from segue.ledger import Ledger
 from segue.ledger.engine import open_engine, upgrade
@@ -395,8 +395,6 @@ def check(ledger: Ledger, *, examples: int, steps: int, the_same: bool = False) 
         pass
 
     OnThisDatabase.ledger = ledger
-    if ledger.engine.dialect.name == "sqlite":
-        _do_not_wait_for_the_disk(ledger)
     profile = settings(
         max_examples=examples,
         stateful_step_count=steps,
@@ -405,14 +403,6 @@ def check(ledger: Ledger, *, examples: int, steps: int, the_same: bool = False) 
         suppress_health_check=[HealthCheck.too_slow],
     )
     run_state_machine_as_test(OnThisDatabase, settings=profile)
-
-
-def _do_not_wait_for_the_disk(ledger: Ledger) -> None:
-    @event.listens_for(ledger.engine, "connect")
-    def _hurry(connection, _record):
-        connection.execute("PRAGMA synchronous=OFF")  # no power cut is played here
-
-    ledger.engine.dispose()  # what is open already was set up without it
 
 
 def test_every_change_is_delivered_once_or_accounted_for(ledger):

@@ -8,9 +8,10 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import URL, Connection, Engine, create_engine, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 
 from segue.ledger import Ledger
 from segue.ledger.engine import open_engine, upgrade
@@ -45,17 +46,41 @@ def empty_database() -> Iterator[URL]:
     admin.dispose()
 
 
+@pytest.fixture(scope="session")
+def engine_of_file(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """One engine for the files of all tests: what it has compiled once, it need not again.
+
+    Its path is a link, which leads to the file of the present test.
+    """
+    engine = open_engine(f"sqlite:///{tmp_path_factory.mktemp('present') / 'segue.db'}")
+
+    @event.listens_for(engine, "connect")
+    def _hurry(connection: Any, _record: object) -> None:
+        connection.execute("PRAGMA synchronous=OFF")  # no power cut is played here
+
+    return engine
+
+
+@pytest.fixture(scope="session")
+def engine_of_database(shared_database: Connection) -> Engine:
+    """The same for the database of all tests on PostgreSQL."""
+    return open_engine(shared_database.engine.url.render_as_string(hide_password=False))
+
+
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
 def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
     """A new, empty ledger."""
     if request.param == "sqlite":
+        engine = request.getfixturevalue("engine_of_file")
         file = shutil.copy(request.getfixturevalue("empty_file"), tmp_path / "segue.db")
-        engine = open_engine(f"sqlite:///{file}")
-        yield Ledger(engine, "test")
-        engine.dispose()
-        return
-    url = request.getfixturevalue("database")
-    engine = open_engine(url.render_as_string(hide_password=False))
+        link = Path(engine.url.database)
+        link.unlink(missing_ok=True)
+        link.symlink_to(file)
+    else:
+        url = request.getfixturevalue("database")
+        engine = request.getfixturevalue("engine_of_database")
+        if url != engine.url:  # a module's own
+            engine = open_engine(url.render_as_string(hide_password=False))
     yield Ledger(engine, "test")
     engine.dispose()
 
