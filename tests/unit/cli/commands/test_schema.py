@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,14 @@ FOLDERS = {"directories": "directory", "segments": "segment", "workflows": "work
 SAMPLES = [path for folder in FOLDERS for path in sorted((INCLUDE / folder).glob("*.yaml"))]
 
 
+@cache
+def validator(kind: str) -> Draft202012Validator:
+    return Draft202012Validator(definition_schema(kind))
+
+
 def complaints(kind: str, data: object) -> list[str]:
     """Return what a validator says about a definition."""
-    validator = Draft202012Validator(definition_schema(kind))
-    return [error.message for error in validator.iter_errors(data)]
+    return [error.message for error in validator(kind).iter_errors(data)]
 
 
 @pytest.mark.parametrize("kind", FOLDERS.values())
