@@ -136,7 +136,7 @@ class Deliver(_BranchOperator):
             memberships=open_memberships(),
         )
         outcomes = {str(state): count for state, count in sorted(result.outcomes.items())}
-        self.log.info("%s: %s", ref.label, outcomes or "nothing left to send")
+        self.log.info("%s: %s", ref.label, outcomes or "nothing was sent")
         _raise_for(result)
 
 
@@ -187,7 +187,7 @@ class DeliverDigest(EndsInOrder):
             memberships=open_memberships(),
         )
         outcomes = {str(state): count for state, count in sorted(result.outcomes.items())}
-        self.log.info("%s", outcomes or "nothing left to send")
+        self.log.info("%s", outcomes or "nothing was sent")
         _raise_for(result)
 
 

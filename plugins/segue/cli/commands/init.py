@@ -104,7 +104,8 @@ def _say_what_next(root: Path) -> None:
     if Settings.from_environment().home != include:
         lines += [
             f"export SEGUE_HOME={include}",
-            f"(and {root / 'dags'} is to be Airflow's DAGs folder, or a bundle's)",
+            "(here and in the API server: DAG files find include/ beside them by themselves;",
+            f" {root / 'dags'} is to be Airflow's DAGs folder, or a bundle's)",
             "",
         ]
     lines += [

@@ -70,6 +70,7 @@ def test_without_a_folder_it_is_airflow_s_home_where_nothing_has_to_be_set(
 def test_elsewhere_it_says_what_to_set(segue, tmp_path):
     answer = segue("init", str(tmp_path / "mine"))
     assert f"export SEGUE_HOME={tmp_path / 'mine/include'}" in answer.out
+    assert "in the API server" in answer.out
 
 
 def test_a_file_in_the_folder_s_place_is_an_error(segue, tmp_path):
