@@ -18,7 +18,7 @@ from segue.cli.airflow_here import has_triggerer, paused_dags
 from segue.cli.output import count
 from segue.errors import DataError, DefinitionError, SegueError
 from segue.extras import storage_path
-from segue.settings import OPTIONS, Settings, is_set, variable
+from segue.settings import OPTIONS, SECTION, Settings, is_set, variable
 from segue.workflows.catalog import Catalog
 
 if TYPE_CHECKING:
@@ -123,15 +123,41 @@ def _settings(settings: Settings) -> Iterator[Check]:  # noqa: ARG001 - as all l
     detail = f"set: {', '.join(names)}" if names else "none is set: all defaults"
     remedy = "the same in each of Airflow's processes and here" if names else ""
     yield Check("settings", Verdict.OK, detail, remedy)
-    unread = sorted(set(filter(_seems_a_setting, os.environ)).difference(map(variable, OPTIONS)))
+    unread = sorted({*_unread_variables(), *_unread_options()})
     if unread:
         detail = f"nothing reads {', '.join(unread)}"
         remedy = f"allowed: {', '.join(map(variable, OPTIONS))}"
         yield Check("settings", Verdict.REMARK, detail, remedy)
 
 
-def _seems_a_setting(name: str) -> bool:
-    return name.startswith("SEGUE_") and not name.startswith("SEGUE_TEST_")
+def _unread_variables() -> set[str]:
+    """Return the environment's variables that look like settings and are none."""
+    prefixes = ("SEGUE_", f"AIRFLOW__{SECTION}__".upper())
+    ours = {name for name in os.environ if name.startswith(prefixes)}
+    options = {f"{prefixes[1]}{name}".upper() for name in _option_names()}
+    return {
+        name
+        for name in ours.difference(map(variable, OPTIONS), options)
+        if not name.startswith("SEGUE_TEST_")
+    }
+
+
+def _unread_options() -> set[str]:
+    """Return the keys of airflow.cfg's section that are no options."""
+    from airflow.configuration import conf
+
+    section = conf.getsection(SECTION) or {}
+    variables = _unread_variables()  # Airflow counts those of the environment among them
+    return {
+        f"[{SECTION}] {name}"
+        for name in section.keys() - _option_names()
+        if f"AIRFLOW__{SECTION}__{name}".upper() not in variables
+    }
+
+
+def _option_names() -> set[str]:
+    """Return the options, and where their values may come from: ``ledger_cmd`` and the like."""
+    return {f"{name}{source}" for name in OPTIONS for source in ("", "_cmd", "_secret")}
 
 
 def _definitions(settings: Settings) -> Iterator[Check]:

@@ -105,10 +105,12 @@ def test_a_directory_without_a_snapshot_is_told(examined, home, snapshots, resul
     assert checks["snapshots"]["remedy"] == "segue snapshots customers"
 
 
-def test_a_misspelt_setting_is_told(examined, monkeypatch):
-    monkeypatch.setenv("SEGUE_LEGDER", "postgresql://segue@db/segue")
+@pytest.mark.parametrize("name", ["SEGUE_LEGDER", "AIRFLOW__SEGUE__LEGDER"])
+def test_a_misspelt_setting_is_told(examined, monkeypatch, name):
+    monkeypatch.setenv(name, "postgresql://segue@db/segue")
+    monkeypatch.setenv("AIRFLOW__SEGUE__SECRET_CMD", "echo of-its-right-name")
     _, checks = examined()
-    assert checks["settings"]["detail"] == "nothing reads SEGUE_LEGDER"
+    assert checks["settings"]["detail"] == f"nothing reads {name}"
     assert "SEGUE_LEDGER" in checks["settings"]["remedy"]
 
 
