@@ -5,11 +5,56 @@ What a release keeps in another place is imported from here. Nothing of Segue is
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+try:
+    from airflow.sdk import CronDataIntervalTimetable
+    from airflow.sdk.configuration import conf
+    from airflow.sdk.exceptions import (
+        AirflowException,
+        AirflowFailException,
+        AirflowNotFoundException,
+        AirflowSkipException,
+    )
+except ImportError:  # 3.1
+    from airflow.configuration import conf
+    from airflow.exceptions import (  # type: ignore[attr-defined, no-redef]
+        AirflowException,
+        AirflowFailException,
+        AirflowNotFoundException,
+        AirflowSkipException,
+    )
+    from airflow.timetables.interval import (  # type: ignore[assignment]
+        CronDataIntervalTimetable,
+    )
+
 if TYPE_CHECKING:
     from airflow.providers.standard.operators.hitl import HITLOperator
+
+__all__ = [
+    "AirflowException",
+    "AirflowFailException",
+    "AirflowNotFoundException",
+    "AirflowSkipException",
+    "CronDataIntervalTimetable",
+    "conf",
+    "question_needs_triggerer",
+    "set_gauge",
+    "wait_at_most",
+]
+
+
+def set_gauge(name: str, value: int, tags: Mapping[str, str]) -> None:
+    """Set a gauge among Airflow's metrics."""
+    try:
+        from airflow.sdk.observability.stats import gauge
+    except ImportError:  # 3.1 and 3.2
+        from airflow.stats import Stats
+
+        gauge = Stats.gauge
+    gauge(name, value, tags=dict(tags))
 
 
 def question_needs_triggerer() -> bool:

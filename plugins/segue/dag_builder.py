@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import (
     DAG,
     BaseOperator,
-    CronDataIntervalTimetable,
     Param,
     get_parsing_context,
     task_group,
 )
 
+from segue.airflow_compat import CronDataIntervalTimetable
 from segue.errors import DefinitionError
 from segue.operators import (
     CheckConditions,

@@ -291,7 +291,7 @@ class AccessTokens:
         return f"the token endpoint of the Airflow connection {self._connection!r}"
 
     def _token_of(self, answer: Any, given_at: float) -> Token:
-        from airflow.providers.common.compat.sdk import mask_secret
+        from airflow.sdk.log import mask_secret
 
         text = answer.get("access_token") if isinstance(answer, Mapping) else None
         if not isinstance(text, str) or not _HEADER_VALUE.fullmatch(text):
@@ -308,7 +308,7 @@ class AccessTokens:
         own = self._refresh_token
         if own is None or not isinstance(successor, str) or successor == own.get_secret_value():
             return
-        from airflow.providers.common.compat.sdk import mask_secret
+        from airflow.sdk.log import mask_secret
 
         mask_secret(successor)
         self._refresh_token = SecretStr(successor)

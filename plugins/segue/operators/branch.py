@@ -12,12 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import TriggerRule
-from airflow.sdk.exceptions import (
-    AirflowException,
-    AirflowFailException,
-    AirflowSkipException,
-)
 
+from segue.airflow_compat import AirflowException, AirflowFailException, AirflowSkipException
 from segue.operators.failures import EndsInOrder, shown_plainly
 from segue.workflows.resolved import ResolvedWorkflow
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from airflow.sdk import BaseHook
-from airflow.sdk.configuration import conf
-from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError
+from airflow.sdk.exceptions import AirflowRuntimeError
 from sqlalchemy import URL
 
+from segue.airflow_compat import AirflowNotFoundException, conf
 from segue.documents import did_you_mean
 from segue.errors import LedgerError, NotSetUp, SegueError, SettingsError
 from segue.extras import extra

@@ -7,12 +7,8 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import (
-    AirflowException,
-    AirflowFailException,
-    AirflowSkipException,
-)
 
+from segue.airflow_compat import AirflowException, AirflowFailException, AirflowSkipException
 from segue.errors import (
     AudienceEdited,
     DefinitionError,

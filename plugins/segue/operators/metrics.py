@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from airflow.sdk.configuration import conf
-from airflow.sdk.observability import stats
-
+from segue.airflow_compat import conf, set_gauge
 from segue.ledger.states import OPEN_STATES, State
 from segue.runs.report import RunReport
 
@@ -25,7 +23,7 @@ def emit(report: RunReport, gaps: int) -> None:
     workflow = report.run.workflow
     end = f".{workflow}" if _drops_tags() else ""
     for name, value in values.items():
-        stats.gauge(f"segue.{name}{end}", value, tags={"workflow": workflow})
+        set_gauge(f"segue.{name}{end}", value, {"workflow": workflow})
 
 
 def _drops_tags() -> bool:

@@ -12,8 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import AirflowException
 
+from segue.airflow_compat import AirflowException
 from segue.documents import did_you_mean
 from segue.errors import SettingsError
 from segue.operators.failures import EndsInOrder, shown_plainly, waits_for_set_up

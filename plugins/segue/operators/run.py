@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Asset, BaseOperator, Param, TriggerRule
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from segue.airflow_compat import question_needs_triggerer, wait_at_most
+from segue.airflow_compat import (
+    AirflowFailException,
+    AirflowSkipException,
+    question_needs_triggerer,
+    wait_at_most,
+)
 from segue.operators.failures import is_dags_test, shown_plainly
 from segue.operators.notices import notifiers
 from segue.workflows.resolved import ResolvedWorkflow

@@ -331,7 +331,7 @@ def open_webhook(
     Returns it with the URL's path and query, which are as secret as a password: Airflow is told to
     mask them in logs, and no error shows them. ``codes`` as in ``open_calls``.
     """
-    from airflow.providers.common.compat.sdk import mask_secret
+    from airflow.sdk.log import mask_secret
 
     address = find_connection(connection).password or ""
     try:

@@ -210,7 +210,7 @@ class Credentials:
 
     def mask(self) -> None:
         """Have Airflow mask the secrets in logs, as they are and as they stand in URLs."""
-        from airflow.providers.common.compat.sdk import mask_secret
+        from airflow.sdk.log import mask_secret
 
         for form in self._forms():
             mask_secret(form.decode())
