@@ -71,8 +71,8 @@ def _versions(settings: Settings) -> Iterator[Check]:  # noqa: ARG001 - as all l
         detail = f"the package {PACKAGE} is not installed; its files are in {_package_folder()}"
         yield Check("versions", Verdict.FAILED, detail, f"pip install {PACKAGE}")
         return
-    named = {each.name: each for each in requirements if not each.marker or each.marker.evaluate()}
-    unmet = [text for each in named.values() if (text := _unmet(each))]
+    here = {each.name: each for each in requirements if not each.marker or each.marker.evaluate()}
+    unmet = [text for each in here.values() if (text := _unmet(each))]
     airflow = metadata.version("apache-airflow-core")
     present = f"Segue {metadata.version(PACKAGE)}, Airflow {airflow}, {_python()}"
     if unmet:
@@ -212,13 +212,13 @@ def _newest_snapshot(workspace: Workspace, directory: DirectoryDefinition) -> Ch
 
 def _airflow_dags(settings: Settings) -> Iterator[Check]:
     """Airflow has the DAGs, and ``segue_release`` is on."""
-    paused = paused_dags()
-    if paused is None:
+    dags = paused_dags()
+    if dags is None:
         detail = "Airflow's own database cannot be asked from here"
         remedy = "airflow db migrate where it is new; else look with: airflow dags list"
         yield Check("DAGs", Verdict.REMARK, detail, remedy)
         return
-    missing = sorted({"segue_release", *_workflow_names(settings)} - paused.keys())
+    missing = sorted({"segue_release", *_workflow_names(settings)} - dags.keys())
     if missing:
         detail = f"Airflow does not know: {', '.join(missing)}"
         remedy = (
@@ -227,7 +227,7 @@ def _airflow_dags(settings: Settings) -> Iterator[Check]:
         )
         yield Check("DAGs", Verdict.FAILED, detail, remedy)
     else:
-        off = [name for name in _workflow_names(settings) if paused[name]]
+        off = [name for name in _workflow_names(settings) if dags[name]]
         detail = "Airflow has segue_release and every workflow"
         if off:
             detail += f"; paused: {', '.join(off)}"
@@ -235,7 +235,7 @@ def _airflow_dags(settings: Settings) -> Iterator[Check]:
             yield Check("DAGs", Verdict.REMARK, detail, remedy)
         else:
             yield Check("DAGs", Verdict.OK, detail)
-    if paused.get("segue_release"):
+    if dags.get("segue_release"):
         detail = "paused: what is held, or was asked for, waits"
         yield Check("segue_release", Verdict.FAILED, detail, "airflow dags unpause segue_release")
 
