@@ -117,7 +117,7 @@ def test_without_a_login_there_is_a_401_and_a_way_to_sign_in(chromium, room):
     answer = page.goto(f"{room.airflow.url}/segue/segments")
     assert answer.status == 401
     assert page.get_by_text("You are not signed in").is_visible()
-    page.get_by_text("Sign in to Airflow").click()
+    page.get_by_role("link", name="Sign in to Airflow").click()
     page.locator("input[name=username]").wait_for()
     page.context.close()
 
