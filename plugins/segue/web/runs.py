@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Query
 from fastapi.responses import HTMLResponse, StreamingResponse
 
-from segue.errors import DataError
+from segue.errors import DataError, SettingsError
 from segue.ledger import Ledger
 from segue.ledger.facts import ListedDelivery, RecordedRun, RecordedSpan
 from segue.ledger.queries.pages import ChangeRow, Filter
@@ -210,7 +210,7 @@ def _branch(workflow: str, run: str, branch: str) -> tuple[list[str] | None, str
         return sorted({change.contact_id for change in area.read_slice(int(branch))}), None
     except DataError:
         why = "it has no such branch, or its files were deleted after SEGUE_RUN_AREAS"
-    except (OSError, ImportError, ValueError) as error:  # as fsspec says that it cannot
+    except (SettingsError, OSError, ImportError, ValueError) as error:  # as storage says no
         log.warning("SEGUE_STATE cannot be read: %s: %s", type(error).__name__, error)
         why = "SEGUE_STATE cannot be read here, and the API server's log says why"
     return None, (
