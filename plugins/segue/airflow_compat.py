@@ -5,9 +5,9 @@ What a release keeps in another place is imported from here. Nothing of Segue is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 try:
     from airflow.sdk import CronDataIntervalTimetable
@@ -40,8 +40,10 @@ __all__ = [
     "AirflowSkipException",
     "CronDataIntervalTimetable",
     "conf",
+    "of_team",
     "question_needs_triggerer",
     "set_gauge",
+    "teams_of",
     "wait_at_most",
 ]
 
@@ -55,6 +57,22 @@ def set_gauge(name: str, value: int, tags: Mapping[str, str]) -> None:
 
         gauge = Stats.gauge
     gauge(name, value, tags=dict(tags))
+
+
+def teams_of(dag_ids: Collection[str]) -> Mapping[str, str | None]:
+    """Return the team of each DAG that has one; Airflow 3.1 knows none."""
+    from airflow.models.dag import DagModel
+
+    look_up = getattr(DagModel, "get_dag_id_to_team_name_mapping", None)
+    return look_up(sorted(dag_ids)) if look_up else {}
+
+
+def of_team(team: str | None) -> dict[str, Any]:
+    """Return what a question to the auth manager says of a team: nothing in Airflow 3.1."""
+    from airflow.models.dag import DagModel
+
+    has_teams = hasattr(DagModel, "get_dag_id_to_team_name_mapping")
+    return {"team_name": team} if has_teams else {}
 
 
 def question_needs_triggerer() -> bool:

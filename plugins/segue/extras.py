@@ -44,7 +44,7 @@ def missing_extra(name: str, purpose: str, error: ImportError) -> str:
 
 
 def require_storage(place: str) -> None:
-    """Raise SettingsError unless what the URL of a storage needs is installed; a folder is well."""
+    """Raise SettingsError unless what the URL of a storage needs is installed."""
     kind = place.partition("://")[0]
     if kind in _STORAGE:
         name, package = _STORAGE[kind]

@@ -20,7 +20,7 @@ from upath import UPath
 
 from segue.directory.definition import STANDARD_COLUMNS
 from segue.directory.look_alikes import looks_like_table
-from segue.errors import DataError, SegueError
+from segue.errors import DataError
 
 TABLES = tuple(STANDARD_COLUMNS)
 FORMATS: dict[str, Literal["parquet", "csv"]] = {
@@ -180,7 +180,7 @@ def storage_errors(where: str) -> Iterator[None]:
     """Turn whatever a file system raises into a DataError that begins with ``where``."""
     try:
         yield
-    except SegueError:
+    except DataError:
         raise
     except ImportError as error:
         raise DataError(f"{where} needs a package to be read: {error}") from None

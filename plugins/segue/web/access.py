@@ -14,9 +14,9 @@ from typing import Annotated, Literal
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.core_api.security import GetUserDep
-from airflow.models.dag import DagModel
 from fastapi import Depends, HTTPException
 
+from segue.airflow_compat import of_team, teams_of
 from segue.operators.environment import task_settings
 
 Method = Literal["GET", "PUT"]
@@ -59,8 +59,8 @@ class Person:
         return self._allowed(workflows, _READ if right == "read" else _EDIT)
 
     def _allowed(self, workflows: Collection[str], method: Method) -> set[str]:
-        teams = DagModel.get_dag_id_to_team_name_mapping(sorted(workflows))
         by_team: dict[str | None, set[str]] = {}
+        teams = teams_of(workflows)
         for name in workflows:
             by_team.setdefault(teams.get(name), set()).add(name)
         manager = get_auth_manager()
@@ -68,7 +68,7 @@ class Person:
             name
             for team, names in by_team.items()
             for name in manager.filter_authorized_dag_ids(
-                dag_ids=names, user=self.user, method=method, team_name=team
+                dag_ids=names, user=self.user, method=method, **of_team(team)
             )
         }
 

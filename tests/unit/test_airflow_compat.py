@@ -1,0 +1,28 @@
+"""What releases of Airflow before the locked one lack; `make matrix` tries them themselves."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+from airflow.models.dag import DagModel
+from airflow.sdk.observability import stats
+
+from segue import airflow_compat
+
+
+def test_airflow_3_1_knows_no_teams(monkeypatch):
+    assert airflow_compat.of_team("blue") == {"team_name": "blue"}
+    monkeypatch.delattr(DagModel, "get_dag_id_to_team_name_mapping")
+    assert airflow_compat.teams_of(["welcome"]) == {}
+    assert airflow_compat.of_team(None) == {}
+
+
+def test_before_3_3_gauges_have_another_place(monkeypatch):
+    """The same call, in a class."""
+    told = []
+    old = SimpleNamespace(gauge=lambda name, value, tags: told.append((name, value, tags)))
+    monkeypatch.delattr(stats, "gauge")
+    monkeypatch.setitem(sys.modules, "airflow.stats", SimpleNamespace(Stats=old))
+    airflow_compat.set_gauge("segue.gaps", 3, {"workflow": "welcome"})
+    assert told == [("segue.gaps", 3, {"workflow": "welcome"})]
