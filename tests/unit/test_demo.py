@@ -101,9 +101,9 @@ def test_it_stops_airflow_when_it_is_told_to_even_in_the_background(number):
     """A shell starts a background job with SIGINT ignored."""
     code = (
         "import signal, time; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
-        "from segue.demo import __main__ as entry\n"
+        "from segue.demo import __main__ as entry, run\n"
         "def wait():\n    print('up', flush=True); time.sleep(600)\n"
-        "entry.demo = wait\nraise SystemExit(entry.main([]))"
+        "run.demo = wait\nraise SystemExit(entry.main([]))"
     )
     command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
