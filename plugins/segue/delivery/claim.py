@@ -208,11 +208,11 @@ class Claim:
             for item in refusals
         ]
 
-    def unbegun(self, items: Iterable[Prepared]) -> Iterator[Finished]:
-        """Yield that these are what they were before they were marked."""
+    def unbegun(self, items: Iterable[Prepared], why: str = _ENDED_BEFORE) -> Iterator[Finished]:
+        """Yield that these are what they were before they were marked; ``why`` nothing was sent."""
         for key in (key for item in items for key in item.keys):
             earlier = self._once_more.get(key)
-            reason = earlier.reason if earlier else _ENDED_BEFORE
+            reason = earlier.reason if earlier else why
             yield Finished(key, State.CLAIMED, reason, earlier=earlier)
 
     def suppressed(self, candidates: Iterable[Candidate]) -> set[str]:

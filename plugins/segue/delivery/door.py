@@ -103,6 +103,7 @@ class Door:
                 Calls(self._claim, sender, pool, pacer, deque(in_order), result).run()
         except ConnectionFailure as error:
             result.connection = str(error)
+            self._claim.write([*self._claim.unbegun(ready, str(error))])
 
 
 def _is_sent_once_more(row: DeliveryRow, now: datetime) -> bool:

@@ -210,6 +210,37 @@ def test_a_broken_connection_stops_the_slice_and_leaves_it_released(ledger):
     assert sum(attempts) == RecordingChannel.concurrency
 
 
+class NoConnection(RecordingChannel):
+    """Its connection is not there."""
+
+    def connect(self) -> RecordingSender:
+        raise ConnectionFailure("there is no connection 'recording_default'")
+
+
+def test_a_connection_that_cannot_be_opened_is_told_of_each_delivery_that_waits_for_it(ledger):
+    candidates = released(ledger, "a", "b")
+    nowhere = NoConnection.model_validate({"text": "Hello"})
+    result = door(ledger, nowhere).deliver(candidates)
+    why = "there is no connection 'recording_default'"
+    assert (result.connection, result.outcomes.total()) == (why, 0)
+    rows = ledger.queries.list_deliveries()
+    assert {(row.outcome, row.reason, row.attempts) for row in rows} == {("released", why, 0)}
+    assert door(ledger, channel(), owner="2").deliver(candidates).is_complete
+    assert {outcome(ledger, "a"), outcome(ledger, "b")} == {"delivered"}
+
+
+def test_what_is_in_doubt_keeps_its_reason_where_the_connection_cannot_be_opened(ledger):
+    """It was to be sent once more: no call was made, and the first may have arrived."""
+    candidates = released(ledger, "a")
+    lost = channel().answering(failing_for("a", OutcomeUnknown("lost"), times=1))
+    door(ledger, lost, on_uncertain="resend").deliver(candidates)
+    before = outcome(ledger, "a")
+    nowhere = NoConnection.model_validate({"text": "Hello"})
+    door(ledger, nowhere, owner="2", on_uncertain="resend").deliver(candidates)
+    assert outcome(ledger, "a") == before
+    assert before.startswith("uncertain:")
+
+
 def test_a_failure_of_an_earlier_pass_still_counts(ledger):
     """Airflow retries for the transient one; the permanent one is not forgotten meanwhile."""
     candidates = released(ledger, "a", "b")
