@@ -118,6 +118,18 @@ def plan(
         standing_in=stand_ins(resolved.live),
         standing=standing,
     )
+    sizes = _whole_run(resolved, previous, current, whole, span)
+    return replace(sizes, changes=plans[:most], digests=_digests(plans))
+
+
+def _whole_run(
+    resolved: ResolvedWorkflow,
+    previous: Snapshot | None,
+    current: Snapshot,
+    whole: DetectedSpan,
+    span: DetectedSpan,
+) -> Plan:
+    """Return what a plan says of the run as a whole; ``whole`` has who was forgotten, too."""
     return Plan(
         workflow=resolved.name,
         segment=resolved.segment.segment,
@@ -128,10 +140,10 @@ def plan(
         previous_size=span.previous_size,
         current_size=span.current_size,
         beyond_guard=stopped_by(resolved, span),
-        changes=plans[:most],
+        changes=[],
         counts=Counter(kind for _, kind, _ in span.changes),
         left_out=span.left_out,
-        digests=_digests(plans),
+        digests=[],
         forgotten=len({contact for contact, _, _ in {*whole.changes} - {*span.changes}}),
     )
 
