@@ -140,7 +140,8 @@ def is_set(option: str, environ: Mapping[str, str]) -> bool:
 
 def is_untouched(settings: Settings, environ: Mapping[str, str]) -> bool:
     """Tell whether nobody has set anything up: no option, no definitions, no ledger's file."""
-    if any(is_set(option, environ) for option in OPTIONS):
+    values = _Values(environ)
+    if any(values.get(option) for option in OPTIONS):
         return False
     ledger = Path(settings.ledger.removeprefix("sqlite:///"))
     return not settings.home.is_dir() and not ledger.exists()
