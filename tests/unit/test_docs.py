@@ -24,6 +24,7 @@ from segue.contracts.channel import BUILT_IN, channel_class, channel_names
 from segue.contracts.live_source import source_class, source_names
 from segue.contracts.printing import Kind
 from segue.contracts.templates import VARIABLES
+from segue.cron import PRESETS
 from segue.dag_builder import RUN_PARAMS
 from segue.directory.definition import Consent, DirectoryDefinition
 from segue.directory.layout import TABLES
@@ -40,7 +41,6 @@ from segue.segments.examples import SegmentExample
 from segue.settings import OPTIONS, variable
 from segue.workflows.catalog import Catalog
 from segue.workflows.definition import (
-    PRESETS,
     RESERVED_ACTIONS,
     Action,
     Branches,

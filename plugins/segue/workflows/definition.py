@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from croniter import CroniterError, croniter
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -21,9 +20,10 @@ from pydantic import (
     model_validator,
 )
 
+from segue.cron import Cron, Start, start_instant
 from segue.directory.definition import zone_name
 from segue.documents import Definition, Items, Location, Name, ProblemsFound, Unpadded
-from segue.durations import Duration, DurationField, localize, parse_duration
+from segue.durations import Duration, DurationField, parse_duration
 from segue.hints import did_you_mean
 from segue.segments.conditions.inspection import leaves
 from segue.segments.conditions.nodes import Condition, SegmentLeaf, SubscriptionLeaf
@@ -32,14 +32,6 @@ from segue.workflows.examples import WorkflowExample, example_problems
 
 WrittenKind = Literal["added", "removed", "opted_in", "opted_out"]
 
-PRESETS = {
-    "@hourly": "0 * * * *",
-    "@daily": "0 0 * * *",
-    "@weekly": "0 0 * * 0",
-    "@monthly": "0 0 1 * *",
-    "@quarterly": "0 0 1 */3 *",
-    "@yearly": "0 0 1 1 *",
-}
 LOADS = ("snapshot", "none")
 RESERVED_ACTIONS = frozenset({"load_contact_details", "conditions"})
 # a digest's task stands beside these, and not in the group ``contact``
@@ -54,38 +46,6 @@ def _not_reserved(name: str) -> str:
     if name.startswith("segue_"):
         raise ValueError(f"{name!r}: names that begin with segue_ are kept for Segue's own DAGs")
     return name
-
-
-def _cron(value: str) -> str:
-    """Return a cron expression of five fields; ``"@daily"`` and friends become one."""
-    expression = PRESETS.get(value, value)
-    if value.startswith("@") and value not in PRESETS:
-        raise ValueError(f"found {value!r}; allowed: a cron expression or {', '.join(PRESETS)}")
-    random = re.search(r"(^|[ ,])[RH]([ ,(/]|$)", expression)  # other times whenever it is asked
-    if random or len(expression.split()) != 5 or not _ever_fires(expression):
-        raise ValueError(
-            f"{value!r} is not a cron expression; allowed: five fields (minute hour day month "
-            f'weekday) such as "0 6 * * *", or {", ".join(PRESETS)}'
-        )
-    return expression
-
-
-def _ever_fires(expression: str) -> bool:
-    try:
-        croniter(expression, datetime(2026, 1, 1, tzinfo=UTC)).get_next(datetime)
-    except CroniterError:
-        return False
-    return True
-
-
-def _start(value: str) -> str:
-    try:
-        year = datetime.fromisoformat(value).year
-    except ValueError:
-        year = 0
-    if not 1970 <= year <= 2200:
-        raise ValueError(f"{value!r} is not a date; allowed: 2026-11-01 or 2026-11-01T06:00")
-    return value
 
 
 def _share(value: object) -> float:
@@ -324,8 +284,8 @@ class WorkflowDefinition(Definition):
     segment: Name
     description: str | None = None
     changes: Annotated[Items[WrittenKind], Field(min_length=1)]
-    schedule: Annotated[str, AfterValidator(_cron)] | None = None
-    start: Annotated[str, AfterValidator(_start)]
+    schedule: Cron | None = None
+    start: Start
     owner: Annotated[str, Field(min_length=1)] = "segue"
     tags: Items[str] = ()
     load: Load = "snapshot"
@@ -368,8 +328,7 @@ class WorkflowDefinition(Definition):
 
     def start_instant(self, zone: ZoneInfo) -> datetime:
         """Return ``start`` as an instant in UTC; a date is its midnight in ``zone``."""
-        start = datetime.fromisoformat(self.start)
-        return localize(start, zone) if start.tzinfo is None else start.astimezone(UTC)
+        return start_instant(self.start, zone)
 
 
 def _load_problems(
