@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 from airflow.sdk import (
     DAG,
@@ -36,8 +37,8 @@ from segue.operators import (
 )
 from segue.operators.notices import notifiers
 from segue.sensors import WaitForSnapshot
-from segue.settings import Settings, is_untouched
-from segue.workflows.catalog import Catalog
+from segue.settings import Settings, dag_id_of, is_untouched
+from segue.workflows.catalog import catalog_of
 from segue.workflows.resolved import ResolvedWorkflow
 from segue.workflows.validation import find_problems
 
@@ -77,27 +78,37 @@ HOUSEKEEPING_PARAMS = {
 _WEIGHT_OF_RELEASE = 10  # what is due goes before the tasks of workflows, which weigh 1
 
 
-def all_dags(dag_file: str) -> dict[str, DAG]:
+def all_dags(dag_file: str, *, project: str | None = None) -> dict[str, DAG]:
     """Return every DAG of Segue by its id: what one DAG file needs, ``globals().update(…)``.
 
-    ``dag_file`` is the caller's own ``__file__``, beside which definitions may stand. The process
-    of a task builds the one DAG that it was started for.
+    ``dag_file`` is the caller's own ``__file__``, beside which definitions may stand. ``project``
+    is a name for them, where one Airflow has several: then they stand there and nowhere else, and
+    have a release and a housekeeping of their own. The process of a task builds the one DAG that
+    it was started for.
     """
-    own = {"segue_release": release_dag, "segue_housekeeping": housekeeping_dag}
+    settings = Settings.from_environment(dag_file=dag_file, project=project)
+    own = {"release": release_dag, "housekeeping": housekeeping_dag}
     only = get_parsing_context().dag_id
-    dags = {dag.dag_id: dag for dag in workflow_dags(dag_file)}
-    dags |= {name: build() for name, build in own.items() if only is None or only == name}
+    dags = {dag.dag_id: dag for dag in _workflow_dags(settings)}
+    for work, build in own.items():
+        name = dag_id_of(work, settings.project)
+        if only is None or only == name:
+            dags[name] = build(settings.project)
     return dags
 
 
-def workflow_dags(dag_file: str | None = None) -> Iterator[DAG]:
+def workflow_dags(dag_file: str | None = None, *, project: str | None = None) -> Iterator[DAG]:
     """Yield the DAG of every healthy workflow, or only the one this process was started for.
 
-    ``dag_file`` is the caller's, beside which definitions may stand (``Settings``). A definition
-    that is wrong yields no DAG here; ``check_definitions`` shows what is wrong.
+    ``dag_file`` is the caller's, beside which definitions may stand (``Settings``), ``project``
+    their name as of ``all_dags``. A definition that is wrong yields no DAG here;
+    ``check_definitions`` shows what is wrong.
     """
-    settings = Settings.from_environment(dag_file=dag_file)
-    catalog = Catalog(settings.home)
+    return _workflow_dags(Settings.from_environment(dag_file=dag_file, project=project))
+
+
+def _workflow_dags(settings: Settings) -> Iterator[DAG]:
+    catalog = catalog_of(settings)
     only = get_parsing_context().dag_id
     for name in catalog.names("workflows"):
         if only is None or only == name:
@@ -108,15 +119,15 @@ def workflow_dags(dag_file: str | None = None) -> Iterator[DAG]:
             yield workflow_dag(resolved, settings)
 
 
-def check_definitions(dag_file: str | None = None) -> None:
+def check_definitions(dag_file: str | None = None, *, project: str | None = None) -> None:
     """Raise DefinitionError with every problem of every definition: an import error in the UI.
 
     Where nobody has set anything up yet, nothing is wrong.
     """
-    settings = Settings.from_environment(dag_file=dag_file)
+    settings = Settings.from_environment(dag_file=dag_file, project=project)
     if is_untouched(settings, os.environ):
         return
-    problems = find_problems(Catalog(settings.home))
+    problems = find_problems(catalog_of(settings))
     if problems:
         raise DefinitionError(problems)
 
@@ -134,7 +145,7 @@ def workflow_dag(resolved: ResolvedWorkflow, settings: Settings | None = None) -
         is_paused_upon_creation=True,
         max_active_runs=4,
         default_args=task_defaults(resolved, settings),
-        tags={"segue", resolved.segment.segment, *definition.tags},
+        tags=_tags(resolved.project, resolved.segment.segment, *definition.tags),
         params=RUN_PARAMS,
         doc_md=_documentation(resolved),
         on_failure_callback=[*notifiers(definition.notify.on_failure)] or None,
@@ -225,26 +236,32 @@ def preparing_tasks() -> tuple[str, ...]:
     return ("contact.load_contact_details", "contact.conditions")
 
 
-def release_dag() -> DAG:
-    """Return ``segue_release``: what no run does by itself, every five minutes."""
+def release_dag(project: str = "") -> DAG:
+    """Return ``segue_release``: what no run of a project does by itself, every five minutes."""
     about = "Sends what was held or asked for, settles calls in doubt, tries connections"
-    with _own_dag("segue_release", about, "*/5 * * * *", weight=_WEIGHT_OF_RELEASE) as dag:
-        find = FindWork(task_id="find_work")
-        Resume.partial(task_id="resume").expand(work=find.output)
-        TryOut(task_id="try_out")
+    weight = _WEIGHT_OF_RELEASE
+    with _own_dag("release", project, about, "*/5 * * * *", weight=weight) as dag:
+        find = FindWork(task_id="find_work", project=project)
+        Resume.partial(task_id="resume", project=project).expand(work=find.output)
+        TryOut(task_id="try_out", project=project)
     return dag
 
 
-def housekeeping_dag() -> DAG:
-    """Return ``segue_housekeeping``: what is older than the settings say goes, every night."""
+def housekeeping_dag(project: str = "") -> DAG:
+    """Return ``segue_housekeeping``: what is older than the settings say goes, every night.
+
+    Of the whole ledger, so each project's has a minute of its own.
+    """
     about = "Applies SEGUE_RETENTION and SEGUE_RUN_AREAS; upgrades the ledger when asked to"
-    with _own_dag("segue_housekeeping", about, "0 2 * * *", params=HOUSEKEEPING_PARAMS) as dag:
+    schedule = f"{crc32(project.encode()) % 60} 2 * * *"
+    with _own_dag("housekeeping", project, about, schedule, params=HOUSEKEEPING_PARAMS) as dag:
         KeepHouse(task_id="keep_house")
     return dag
 
 
 def _own_dag(
-    dag_id: str,
+    work: str,
+    project: str,
     description: str,
     schedule: str,
     *,
@@ -254,7 +271,7 @@ def _own_dag(
     settings = Settings.from_environment()
     own = {**_place(settings.pool, settings.queue), **_weight(weight)}
     return DAG(
-        dag_id=dag_id,
+        dag_id=dag_id_of(work, project),
         description=description,
         schedule=schedule,
         start_date=datetime(2026, 1, 1, tzinfo=UTC),
@@ -262,9 +279,14 @@ def _own_dag(
         max_active_runs=1,
         is_paused_upon_creation=False,
         default_args={"owner": "segue", **own},
-        tags={"segue"},
+        tags=_tags(project),
         params=dict(params or {}),
     )
+
+
+def _tags(project: str, *others: str) -> set[str]:
+    """Return the tags of a DAG: Segue's, the project's where it has a name, and others."""
+    return {"segue", project, *others} - {""}
 
 
 def _timetable(resolved: ResolvedWorkflow) -> CronDataIntervalTimetable | None:

@@ -58,6 +58,11 @@ Name = Annotated[
 ]
 
 
+def full_name(name: str, project: str) -> str:
+    """Return the name of a directory or segment among those of all projects, ``growth/gold``."""
+    return f"{project}/{name}" if project else name
+
+
 class Definition(BaseModel):
     """The base of every definition's model: frozen, and an unknown key is an error."""
 

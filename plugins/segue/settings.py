@@ -37,6 +37,9 @@ OPTIONS: Mapping[str, Option] = {
         "Definitions: the folder with directories/, segments/, workflows/ and templates/",
         "/opt/airflow/include",
     ),
+    "project": Option(
+        "The project of these definitions, where one Airflow has several; its name", "growth"
+    ),
     "ledger": Option(
         "The ledger's database: a SQLite or PostgreSQL URL, or airflow://conn_id",
         "postgresql+psycopg://segue@host/segue",
@@ -73,6 +76,7 @@ Default = TypeVar("Default")
 RUN_AREAS = Duration(30, "d")
 CATCH_UP = ("true", "false")
 UI_CONTACTS = ("edit", "read", "nobody")
+_PROJECT = re.compile(r"[a-z][a-z0-9_]{0,30}")
 BUNDLE_ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -92,15 +96,21 @@ class Settings:
     new_namespace: str | None = None  # may begin beside others in one ledger
     pool: str | None = None  # of tasks whose workflow names none; None: Airflow's default
     queue: str | None = None
+    project: str = ""  # whose definitions these are; "" where one Airflow has one
 
     @classmethod
     def from_environment(
-        cls, environ: Mapping[str, str] | None = None, *, dag_file: str | None = None
+        cls,
+        environ: Mapping[str, str] | None = None,
+        *,
+        dag_file: str | None = None,
+        project: str | None = None,
     ) -> Settings:
         """Read the settings; raise SettingsError for a value that cannot be used.
 
         Without SEGUE_HOME, the definitions are those beside ``dag_file``, where there are any: of
-        a DAG bundle that is the bundle's own version, whatever else is on the machine.
+        a DAG bundle that is the bundle's own version, whatever else is on the machine. Those of a
+        ``project`` that the DAG file names are nowhere else, whatever SEGUE_HOME says.
         """
         env = os.environ if environ is None else environ
         values = _Values(env)
@@ -111,7 +121,11 @@ class Settings:
                 f"{values.name('namespace')} is {namespace!r}; allowed: up to 63 lower-case "
                 "letters, digits, '-' and '_'"
             )
-        home = values.get("home") or _default_home(airflow_home, dag_file)
+        own_project = values.get("project") or ""
+        if project in (None, "", own_project):
+            home = values.get("home") or _default_home(airflow_home, dag_file)
+        else:
+            home = str(_home_of_project(project, dag_file))
         return cls(
             home=Path(home).expanduser().resolve(),
             ledger=values.get("ledger") or f"sqlite:///{airflow_home / 'segue.db'}",
@@ -125,6 +139,7 @@ class Settings:
             new_namespace=values.get("new_namespace"),
             pool=(values.get("pool") or "").strip() or None,
             queue=(values.get("queue") or "").strip() or None,
+            project=project_name(values.name("project"), project or own_project),
         )
 
 
@@ -159,11 +174,43 @@ def find_airflow_home(environ: Mapping[str, str]) -> Path:
     return in_project if in_project.is_dir() else Path("~/airflow").expanduser()
 
 
+def dag_id_of(work: str, project: str) -> str:
+    """Return the id of a DAG of Segue's own, ``release`` or ``housekeeping``, of a project."""
+    return f"{SECTION}_{work}" + (f"_{project}" if project else "")
+
+
+def homes_beside(dag_file: str | Path) -> list[Path]:
+    """Return where definitions may stand by a DAG file: in its own folder, or beside that."""
+    return [folder / "include" for folder in Path(dag_file).absolute().parents[:2]]
+
+
 def _default_home(airflow_home: Path, dag_file: str | None) -> Path:
     """Return ``include``: in a DAG file's folder or beside it, beside plugins/, else Airflow's."""
-    folders = list(Path(dag_file).absolute().parents[:2]) if dag_file else []
-    homes = [folder / "include" for folder in (*folders, BUNDLE_ROOT)]
+    homes = homes_beside(dag_file) if dag_file else []
+    homes.append(BUNDLE_ROOT / "include")
     return next((home for home in homes if home.is_dir()), airflow_home / "include")
+
+
+def _home_of_project(project: str, dag_file: str | None) -> Path:
+    """Return the definitions of a project by its DAG file, or where they should be."""
+    homes = homes_beside(dag_file) if dag_file else []
+    home = next((home for home in homes if home.is_dir()), None)
+    if home is None:
+        places = " or ".join(map(str, homes)) or "no DAG file"
+        raise SettingsError(
+            f"the project {project!r} has no definitions; expected the folder {places}"
+        )
+    return home
+
+
+def project_name(name: str, value: str) -> str:
+    """Return a project's name; raise SettingsError, which calls the value ``name``."""
+    if value and not _PROJECT.fullmatch(value):
+        raise SettingsError(
+            f"{name} is {value!r}; allowed: up to 31 lower-case letters, digits and '_', "
+            "the first a letter"
+        )
+    return value
 
 
 class _Values:

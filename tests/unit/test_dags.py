@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -416,3 +417,77 @@ def test_segue_home_goes_before_what_is_beside_the_dag_file(parse_installed, ins
     other = home(tmp_path / "other", workflows=2)
     dags = set(parse_installed(*own_files(installed / "bundle/dags"), home=other)["dags"])
     assert {"flow_000", "flow_001"} <= dags
+
+
+# ---- several projects in one Airflow ----------------------------------------------------------
+
+
+def project_file(folder: Path, name: str) -> Path:
+    """The DAG file of a project, in its bundle."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}_dags.py"
+    path.write_text(
+        '"""Airflow DAGs of a project."""\n'
+        "from segue.dag_builder import all_dags, check_definitions\n\n"
+        f'globals().update(all_dags(__file__, project="{name}"))\n'
+        f'check_definitions(__file__, project="{name}")\n'
+    )
+    return path
+
+
+def test_each_project_has_its_own_workflows_and_its_own_release(parse_installed, installed):
+    """Whatever SEGUE_HOME says, which is the one that has no name."""
+    unnamed = home(installed / "include", workflows=1)
+    for name in ("growth", "sales"):
+        other = home(installed / f"bundles/{name}/include", workflows=1)
+        file = other / "workflows/flow_000.yaml"
+        file.write_text(file.read_text().replace("flow_000", f"{name}_flow"))
+        file.rename(file.with_name(f"{name}_flow.yaml"))
+    growth, sales = (
+        project_file(installed / f"bundles/{name}/dags", name) for name in ("growth", "sales")
+    )
+    own = own_files(installed / "dags")
+    found = parse_installed(*own, growth, sales, home=unnamed)
+    assert found["errors"] == {}
+    assert set(found["dags"]) == {
+        *("flow_000", "segue_release", "segue_housekeeping"),
+        *("growth_flow", "segue_release_growth", "segue_housekeeping_growth"),
+        *("sales_flow", "segue_release_sales", "segue_housekeeping_sales"),
+    }
+    assert found["dags"]["growth_flow"]["tags"] == ["gold", "growth", "segue", "vip"]
+
+
+def test_a_task_process_of_a_project_builds_only_its_own_dag(parse_installed, installed):
+    home(installed / "bundles/growth/include", workflows=3)
+    file = project_file(installed / "bundles/growth/dags", "growth")
+    for name in ("flow_001", "segue_release_growth"):
+        found = parse_installed(file, _AIRFLOW_PARSING_CONTEXT_DAG_ID=name)
+        assert set(found["dags"]) == {name}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("growth", "the project 'growth' has no definitions; expected the folder .*/dags/include"),
+        ("Growth!", "is 'Growth!'; allowed: up to 31 lower-case letters"),
+    ],
+)
+def test_a_project_without_definitions_or_with_no_name_is_an_import_error(
+    parse_installed, installed, name, message
+):
+    """Never the definitions of somebody else, which would be DAGs of two files."""
+    unnamed = home(installed / "other", workflows=1)
+    if name != "growth":
+        home(installed / "bundle/include", workflows=1)
+    file = project_file(installed / "bundle/dags", name)
+    found = parse_installed(file, home=unnamed)
+    assert found["dags"] == {}
+    assert re.search(message, found["errors"][file.name])
+
+
+def test_the_setting_names_the_project_of_segue_home(parse_installed, installed):
+    """As of an Airflow that runs one project of several, on its own."""
+    own = home(installed / "own", workflows=1)
+    dags = own_files(installed / "dags")
+    names = set(parse_installed(*dags, home=own, SEGUE_PROJECT="growth")["dags"])
+    assert names == {"flow_000", "segue_release_growth", "segue_housekeeping_growth"}

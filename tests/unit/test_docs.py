@@ -648,7 +648,7 @@ def test_the_reference_lists_every_command_with_exactly_its_options():
         " ".join(filter(None, (group, name))): command
         for group, commands in (
             ("", COMMANDS.commands),
-            *((name, COMMANDS.commands[name].commands) for name in ("db", "snapshots")),
+            *((name, COMMANDS.commands[name].commands) for name in ("db", "projects", "snapshots")),
         )
         for name, command in commands.items()
         if not hasattr(command, "commands")

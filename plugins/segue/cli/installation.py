@@ -18,8 +18,8 @@ from segue.cli.airflow_here import has_triggerer, paused_dags
 from segue.cli.output import count
 from segue.errors import DataError, DefinitionError, SegueError
 from segue.extras import storage_path
-from segue.settings import OPTIONS, SECTION, Settings, is_set, variable
-from segue.workflows.catalog import Catalog
+from segue.settings import OPTIONS, SECTION, Settings, dag_id_of, is_set, variable
+from segue.workflows.catalog import catalog_of
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -167,7 +167,7 @@ def _definitions(settings: Settings) -> Iterator[Check]:
         detail = f"{settings.home} is not a folder"
         yield Check("definitions", Verdict.FAILED, detail, "segue init, or set SEGUE_HOME")
         return
-    catalog = Catalog(settings.home)
+    catalog = catalog_of(settings)
     problems = find_problems(catalog)
     names = catalog.names("workflows")
     if problems:
@@ -212,13 +212,13 @@ def _newest_snapshot(workspace: Workspace, directory: DirectoryDefinition) -> Ch
 
 def _airflow_dags(settings: Settings) -> Iterator[Check]:
     """Airflow has the DAGs, and ``segue_release`` is on."""
-    dags = paused_dags()
+    dags, release = paused_dags(), dag_id_of("release", settings.project)
     if dags is None:
         detail = "Airflow's own database cannot be asked from here"
         remedy = "airflow db migrate where it is new; else look with: airflow dags list"
         yield Check("DAGs", Verdict.REMARK, detail, remedy)
         return
-    missing = sorted({"segue_release", *_workflow_names(settings)} - dags.keys())
+    missing = sorted({release, *_workflow_names(settings)} - dags.keys())
     if missing:
         detail = f"Airflow does not know: {', '.join(missing)}"
         remedy = (
@@ -228,16 +228,16 @@ def _airflow_dags(settings: Settings) -> Iterator[Check]:
         yield Check("DAGs", Verdict.FAILED, detail, remedy)
     else:
         off = [name for name in _workflow_names(settings) if dags[name]]
-        detail = "Airflow has segue_release and every workflow"
+        detail = f"Airflow has {release} and every workflow"
         if off:
             detail += f"; paused: {', '.join(off)}"
             remedy = f"airflow dags unpause {off[0]}"
             yield Check("DAGs", Verdict.REMARK, detail, remedy)
         else:
             yield Check("DAGs", Verdict.OK, detail)
-    if dags.get("segue_release"):
+    if dags.get(release):
         detail = "paused: what is held, or was asked for, waits"
-        yield Check("segue_release", Verdict.FAILED, detail, "airflow dags unpause segue_release")
+        yield Check(release, Verdict.FAILED, detail, f"airflow dags unpause {release}")
 
 
 def _triggerer(settings: Settings) -> Iterator[Check]:  # noqa: ARG001 - as all looks
@@ -249,7 +249,7 @@ def _triggerer(settings: Settings) -> Iterator[Check]:  # noqa: ARG001 - as all 
 
 
 def _workflow_names(settings: Settings) -> list[str]:
-    return Catalog(settings.home).names("workflows") if settings.home.is_dir() else []
+    return catalog_of(settings).names("workflows") if settings.home.is_dir() else []
 
 
 def _ledger(settings: Settings) -> Iterator[Check]:
@@ -299,7 +299,7 @@ def _connections(settings: Settings) -> Iterator[Check]:
     names: set[str] = set()
     for workflow in _workflow_names(settings):
         try:
-            resolved = Catalog(settings.home).resolve(workflow)
+            resolved = catalog_of(settings).resolve(workflow)
         except DefinitionError:
             continue  # told among the definitions
         names |= {channel.connection for channel in resolved.channels.values()}

@@ -18,6 +18,8 @@ from segue.cli.commands.forget import forget
 from segue.cli.commands.init import init
 from segue.cli.commands.ledger import deliveries, delivery, gaps, upgrade
 from segue.cli.commands.plan import plan
+from segue.cli.commands.projects import move
+from segue.cli.commands.projects import projects as list_projects
 from segue.cli.commands.prune import prune
 from segue.cli.commands.retry import drop, requests, retry, settle
 from segue.cli.commands.sandbox import sandbox
@@ -58,6 +60,12 @@ snapshots = typer.Typer(
     no_args_is_help=True,
     help="List a directory's snapshots, check one, or let no run use one.",
     epilog="Example: [bold]segue snapshots customers[/bold] is short for snapshots list",
+)
+projects = typer.Typer(
+    cls=ListByDefault,
+    no_args_is_help=True,
+    help="List whose each workflow is, where one Airflow has several projects; move one.",
+    epilog="Example: [bold]segue projects list[/bold]",
 )
 db = typer.Typer(cls=Group, no_args_is_help=True, help="Look after the ledger's database.")
 
@@ -120,6 +128,9 @@ _add(app, go, "segue go escalate_at_risk", _HAND)
 _add(app, suppress, "segue suppress CID_0042 --reason 'asked on the phone'", _HAND)
 _add(app, forget, "segue forget CID_0042", _HAND)
 _add(app, prune, "segue prune --older-than 400d --dry-run", _HAND)
+_add(projects, list_projects, "segue projects list", name="list")
+_add(projects, move, "segue projects move welcome_gold --to growth")
+app.add_typer(projects, name="projects", rich_help_panel=_HAND)
 _add(app, init, "segue init my-project", _SETUP)
 _add(app, doctor, "segue doctor", _SETUP)
 _add(app, sandbox, "segue sandbox --folder /tmp/inbox", _SETUP)

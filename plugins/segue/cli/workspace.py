@@ -27,7 +27,7 @@ from segue.directory.snapshots import (
 from segue.durations import EARLIEST, parse_duration
 from segue.errors import DataError, LedgerError, NotSetUp, SettingsError, SnapshotMissing
 from segue.settings import Settings
-from segue.workflows.catalog import Catalog
+from segue.workflows.catalog import Catalog, catalog_of
 
 if TYPE_CHECKING:
     from segue.directory.definition import DirectoryDefinition
@@ -60,7 +60,7 @@ class Workspace:
     @cached_property
     def catalog(self) -> Catalog:
         """The definitions."""
-        return Catalog(self.settings.home, self.drafts)
+        return catalog_of(self.settings, self.drafts)
 
     def complete_snapshots(self, directory: DirectoryDefinition) -> list[Snapshot]:
         """Return the complete snapshots of a directory that runs may use, in order of time."""
@@ -80,7 +80,7 @@ class Workspace:
             if missing_file(url) is not None:
                 return {}
             with _opened(url, self.settings) as ledger:
-                return ledger.people.quarantined(directory.directory)
+                return ledger.people.quarantined(directory.full_name)
         except NotSetUp:
             return {}
         except (LedgerError, SettingsError) as error:

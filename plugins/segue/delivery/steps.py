@@ -221,7 +221,8 @@ def _circumstances(
     """Read what decides about changes beside their details, as it stands now."""
     changes = [change for group in groups for change in group.changes]
     channel = resolved.channels[action.id]
-    quarantined_keys = ledger.people.quarantined(resolved.directory.directory)
+    ledger.runs.require_owner(resolved.name, resolved.project)
+    quarantined_keys = ledger.people.quarantined(resolved.directory.full_name)
     consent: Mapping[str, bool] = {}
     withdrawn: Mapping[Change, str] = {}
     earlier: Mapping[str, Sequence[str]] = {}

@@ -10,7 +10,15 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
 from segue.directory.look_alikes import says_opted_in
-from segue.documents import Definition, Items, Location, Name, ProblemsFound, did_you_mean
+from segue.documents import (
+    Definition,
+    Items,
+    Location,
+    Name,
+    ProblemsFound,
+    did_you_mean,
+    full_name,
+)
 from segue.durations import Duration, DurationField
 
 TableName = Literal["contacts", "transactions", "mailing_lists", "subscriptions"]
@@ -121,6 +129,7 @@ class DirectoryDefinition(Definition):
     consent: Consent | Literal["none"] | None = None
 
     _segments: Container[str] | None = PrivateAttr(default=None)
+    _project: str = PrivateAttr(default="")
 
     @model_validator(mode="after")
     def _takes_no_for_no(self) -> Self:
@@ -179,11 +188,17 @@ class DirectoryDefinition(Definition):
         """What ``consent`` says beside ``none``."""
         return self.consent if isinstance(self.consent, Consent) else Consent()
 
-    def with_segments(self, segments: Container[str]) -> Self:
-        """Return the same directory, knowing the names of its segments."""
+    def with_segments(self, segments: Container[str], project: str = "") -> Self:
+        """Return the same directory, knowing the names of its segments, and its project."""
         copy = self.model_copy()
+        copy._project = project
         copy._segments = segments
         return copy
+
+    @property
+    def full_name(self) -> str:
+        """The name by which quarantines know it: two projects may each have one of its name."""
+        return full_name(self.directory, self._project)
 
     def knows_segment(self, name: str) -> bool:
         """Tell whether opt-outs may be about this segment: it is one, or was.

@@ -26,7 +26,7 @@ from sqlalchemy import (
     text,
 )
 
-REVISIONS = ("0001", "0008")  # of migrations/versions, in order; a test holds the two together
+REVISIONS = ("0001", "0008", "0009")  # of migrations/versions, in order
 REVISION = REVISIONS[-1]
 VERSION_TABLE = (
     "segue_alembic_version"  # where the revision stands; the ledger may share a database
@@ -80,6 +80,7 @@ workflows = Table(  # one row per workflow: what a transaction that takes spans 
     Column("namespace", String(64), primary_key=True),
     Column("workflow", String(64), primary_key=True),
     Column("watermark", UtcDateTime),  # pruned up to here: earlier changes are never sent again
+    Column("project", String(32), nullable=False, server_default=""),  # whose release takes it up
 )
 
 runs = Table(
@@ -231,7 +232,7 @@ quarantines = Table(  # snapshots that no run may use
     "quarantines",
     metadata,
     Column("namespace", String(64), primary_key=True),
-    Column("directory", String(64), primary_key=True),
+    Column("directory", String(128), primary_key=True),  # after its project, where that has a name
     Column("key", String(32), primary_key=True),
     Column("reason", Text, nullable=False, server_default=""),
     Column("added_by", String(250), nullable=False),

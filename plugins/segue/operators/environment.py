@@ -45,15 +45,16 @@ _OF_OTHER_CHANGES = ("previous", "current", "enroll_current_members")
 _OF_A_SCHEDULE = frozenset({"scheduled", "backfill"})
 
 
-def task_settings(dag_file: str | None = None) -> Settings:
+def task_settings(dag_file: str | None = None, project: str | None = None) -> Settings:
     """Return the settings of a task: Airflow's own home decides where the defaults are."""
     home = os.environ.get("AIRFLOW_HOME") or str(Path("~/airflow").expanduser())
-    return Settings.from_environment({**os.environ, "AIRFLOW_HOME": home}, dag_file=dag_file)
+    environ = {**os.environ, "AIRFLOW_HOME": home}
+    return Settings.from_environment(environ, dag_file=dag_file, project=project)
 
 
-def home_of(context: Context) -> Path:
-    """Return where the definitions of a task's own DAG file are."""
-    return task_settings(getattr(context["dag"], "fileloc", None)).home
+def settings_of(context: Context, project: str | None) -> Settings:
+    """Return the settings of a task, with the definitions of its own DAG file and project."""
+    return task_settings(getattr(context["dag"], "fileloc", None), project)
 
 
 def present_ledger() -> Ledger:

@@ -30,7 +30,15 @@ _UPGRADE = "upgrade_ledger"  # a parameter of segue_housekeeping
 _LABEL = "{{ task.work['workflow'] }} {{ task.work['action'] }}"
 
 
-class FindWork(BaseOperator):
+class _OfProject(BaseOperator):
+    """A task of Segue's own DAGs; what is another ``project``'s is none of its work."""
+
+    def __init__(self, *, project: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.project = project  # None: of the process's settings
+
+
+class FindWork(_OfProject):
     """Carry out what people requested and free expired claims; return what is to be resumed."""
 
     ui_color = "#fde8c8"
@@ -42,16 +50,17 @@ class FindWork(BaseOperator):
     @waits_for_set_up
     def execute(self, context: Context) -> list[dict[str, str]]:
         """Return a workflow and an action for each task that is to come."""
-        from segue.operators.environment import present_ledger
+        from segue.operators.environment import present_ledger, settings_of
         from segue.upkeep.due_work import find_work
 
+        project = settings_of(context, self.project).project
         return [
             {"workflow": workflow, "action": action}
-            for workflow, action in find_work(present_ledger(), datetime.now(UTC))
+            for workflow, action in find_work(present_ledger(), datetime.now(UTC), project)
         ]
 
 
-class TryOut(BaseOperator):
+class TryOut(_OfProject):
     """Carry out what people asked for that is no delivery: checks of connections, test messages."""
 
     ui_color = "#fde8c8"
@@ -63,11 +72,11 @@ class TryOut(BaseOperator):
     @waits_for_set_up
     def execute(self, context: Context) -> None:
         """Write down what came of each; one that goes wrong does not hold up the others."""
-        from segue.operators.environment import home_of, owner_of, present_ledger
+        from segue.operators.environment import owner_of, present_ledger, settings_of
         from segue.upkeep.trials import carry_out_trials
 
-        home, now = home_of(context), datetime.now(UTC)
-        problems = carry_out_trials(home, present_ledger(), now, owner=owner_of(context))
+        settings, now = settings_of(context, self.project), datetime.now(UTC)
+        problems = carry_out_trials(settings, present_ledger(), now, owner=owner_of(context))
         if problems:
             raise AirflowException("; ".join(problems))
 
@@ -119,25 +128,26 @@ class Resume(EndsInOrder):
     template_fields: Sequence[str] = ("work",)
     ui_color = "#fce4ec"
 
-    def __init__(self, *, work: Any, **kwargs: Any) -> None:
+    def __init__(self, *, work: Any, project: str | None = None, **kwargs: Any) -> None:
         super().__init__(**{"map_index_template": _LABEL, "retries": 0, **kwargs})
         self.work = work
+        self.project = project  # None: of the process's settings
 
     @shown_plainly
     def execute(self, context: Context) -> None:
         """Go through the door, and tell what went wrong; the next run is the retry."""
         from segue.operators.environment import (
-            home_of,
             is_paused,
             open_ledger,
             open_memberships,
             owner_of,
+            settings_of,
             workflow_link,
         )
         from segue.upkeep.due_work import due_work, take_up, tell_late_news
-        from segue.workflows.catalog import Catalog
+        from segue.workflows.catalog import catalog_of
 
-        name, catalog = self.work["workflow"], Catalog(home_of(context))
+        name, catalog = self.work["workflow"], catalog_of(settings_of(context, self.project))
         work = due_work(catalog, name, self.work["action"], open_ledger())
         problems = take_up(
             work,

@@ -47,9 +47,10 @@ _QUARANTINE_SHOWN = {
 def segment_asset(workflow: ResolvedWorkflow) -> Asset:
     """Return the asset that stands for a segment; detecting its changes updates it."""
     segment, directory = workflow.segment.segment, workflow.directory.directory
-    return Asset(
-        name=f"segue_segment_{segment}", uri=f"segue://directory/{directory}/segment/{segment}"
-    )
+    name, place = segment, f"directory/{directory}/segment/{segment}"
+    if workflow.project:
+        name, place = f"{workflow.project}.{name}", f"project/{workflow.project}/{place}"
+    return Asset(name=f"segue_segment_{name}", uri=f"segue://{place}")
 
 
 class DetectChanges(BaseOperator):

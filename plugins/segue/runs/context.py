@@ -39,7 +39,7 @@ class RunContext:
 
     def quarantine_reasons(self) -> Mapping[str, str]:
         """Return the directory's quarantined snapshots, by key, and why."""
-        return self.ledger.people.quarantined(self.directory.directory)
+        return self.ledger.people.quarantined(self.directory.full_name)
 
     def usable_snapshots(self) -> list[Snapshot]:
         """List the directory's snapshots that a run may use: on object storage, a request."""

@@ -137,7 +137,7 @@ def _reject_snapshot(context: RunContext, record: RecordedRun, decision: Decisio
     if not spans:  # another run has taken them over meanwhile
         _reject(context, record, decision)
         return
-    key, name = spans[-1].stretch.current.key, context.directory.directory
+    key, name = spans[-1].stretch.current.key, context.directory.full_name
     ids = [span.id for span in spans if not span.is_withdrawn]
     outcome = context.ledger.runs.reject_snapshot(record, ids, decision, directory=name, key=key)
     rejection = f"{decision.word}: rejected {outcome.rejected} deliveries"

@@ -143,7 +143,7 @@ def lost_gaps(resolved: ResolvedWorkflow, ledger: Ledger, now: datetime) -> list
 
 def all_gaps(resolved: ResolvedWorkflow, ledger: Ledger | None, now: datetime) -> list[Gap]:
     """Return the gaps of the workflow in order of time; without a ledger nothing is covered."""
-    bad = ledger.people.quarantined(resolved.directory.directory) if ledger else {}
+    bad = ledger.people.quarantined(resolved.directory.full_name) if ledger else {}
     snapshots = usable_snapshots(resolved.directory, bad, now=now)
     spans = [span.stretch for span in ledger.runs.all_spans(resolved.name)] if ledger else []
     watermark = ledger.retention.watermark(resolved.name) if ledger else None

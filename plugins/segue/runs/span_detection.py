@@ -67,9 +67,11 @@ def detect(context: RunContext, store: Memberships) -> Detection:
 
     Raises SnapshotMissing when there is nothing to compare yet, SnapshotRewritten when a recorded
     snapshot's files changed and the run does not accept that, DataError for unusable snapshots,
-    SettingsError where the ledger knows other namespaces, and this one not at all.
+    SettingsError where the ledger knows other namespaces, and this one not at all, RunHalted where
+    the workflow is another project's.
     """
     refuse_changed_namespace(context.ledger)
+    context.ledger.runs.claim(context.run.workflow, context.resolved.project)
     for _ in range(_ATTEMPTS):
         try:
             return _detect(context, store)

@@ -21,10 +21,10 @@ from segue.workflows.resolved import ResolvedWorkflow
 log = logging.getLogger(__name__)
 
 
-def find_work(ledger: Ledger, now: datetime) -> list[tuple[str, str]]:
+def find_work(ledger: Ledger, now: datetime, project: str = "") -> list[tuple[str, str]]:
     """Carry out what people requested and free expired claims.
 
-    Returns the (workflow, action) of which something is due.
+    Returns the (workflow, action) of which something is due, of a project's workflows.
     """
     for request in ledger.people.open_requests():
         outcome = ledger.people.carry_out(request, now)
@@ -35,7 +35,7 @@ def find_work(ledger: Ledger, now: datetime) -> list[tuple[str, str]]:
     withdrawals = ledger.deliveries.drop_withdrawn(now)
     if withdrawals:
         log.info("%s were held of changes that were taken back meanwhile", withdrawals)
-    return ledger.deliveries.actions_with_work(now)
+    return ledger.deliveries.actions_with_work(now, project)
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,6 +147,13 @@ def release(ledger: Ledger, directory: str, key: str, by: str, now: datetime) ->
     return was_quarantined
 
 
+def move(ledger: Ledger, workflow: str, project: str, by: str, now: datetime) -> None:
+    """Make a workflow another project's, and note it."""
+    before = ledger.runs.move(workflow, project)
+    outcome = f"moved from {before or 'no project'} to {project or 'no project'}"
+    ledger.people.note("move", Selection(workflow), by, now, reason="", outcome=outcome)
+
+
 def _require_uncertain(ledger: Ledger, selection: Selection) -> None:
     """Raise SettingsError that names each key which is no uncertain delivery's.
 

@@ -221,8 +221,9 @@ def _snapshot(
 ) -> Snapshot:
     if key is not None:
         return find_snapshot(resolved.directory, key, now=now)
-    name = resolved.directory.directory
-    usable = usable_snapshots(resolved.directory, ledger.people.quarantined(name), now=now)
+    name, directory = resolved.directory.directory, resolved.directory
+    bad = ledger.people.quarantined(directory.full_name)
+    usable = usable_snapshots(directory, bad, now=now)
     newest = newest_complete(usable)
     if newest is None:
         raise SnapshotMissing(f"directory {name} has no complete snapshot")

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime
-from pathlib import Path
 
 from segue.errors import SegueError
 from segue.ledger import Ledger
 from segue.ledger.people.release_requests import Request, RequestKind
+from segue.settings import Settings
 from segue.upkeep.connection_checks import carry_out_check
 from segue.upkeep.tester_messages import send_test
-from segue.workflows.catalog import Catalog
+from segue.workflows.catalog import Catalog, catalog_of
 
 log = logging.getLogger(__name__)
 
 
-def carry_out_trials(home: Path, ledger: Ledger, now: datetime, *, owner: str) -> list[str]:
+def carry_out_trials(settings: Settings, ledger: Ledger, now: datetime, *, owner: str) -> list[str]:
     """Write down what came of each request; one that goes wrong does not hold up the others.
 
-    ``home`` has the definitions. Returns what went wrong, in words.
+    ``settings`` say where the definitions are, and of which project. Returns what went wrong, in
+    words.
     """
     for number in ledger.people.end_dead_tests(now):
         log.warning("request %s was perhaps carried out: its worker ended", number)
     problems = []
-    for request in ledger.people.open_trials():
+    for request in ledger.people.open_trials(settings.project):
         try:
-            words = _carry_out(request, Catalog(home), ledger, owner)
+            words = _carry_out(request, catalog_of(settings), ledger, owner)
             log.info("request %s by %s: %s", request.id, request.requested_by, words)
         except SegueError as error:
             problems.append(f"request {request.id}: {error}")

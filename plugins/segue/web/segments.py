@@ -244,7 +244,7 @@ def _snapshots(
         directory = visit.catalog.directory(definition.directory)
     except DefinitionError as error:
         return None, (), without_home(error)
-    bad = visit.ledger.people.quarantined(directory.directory)
+    bad = visit.ledger.people.quarantined(directory.full_name)
     try:
         return directory, usable_snapshots(directory, bad, now=datetime.now(UTC)), None
     except DataError as error:

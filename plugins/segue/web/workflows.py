@@ -126,7 +126,7 @@ def plan(name: ContactsWorkflow, visit: ThisVisit) -> HTMLResponse:
     require_known(name, visit.ledger, visit.catalog)
     resolved = visit.catalog.resolve(name)
     pair = next_pair(resolved, visit.ledger, datetime.now(UTC))
-    bad = visit.ledger.people.quarantined(resolved.directory.directory)
+    bad = visit.ledger.people.quarantined(resolved.directory.full_name)
     preview = make_plan(name, pair, sorted(bad), visit.ledger) if pair is not None else None
     answer = visit.page(
         "plan.html",

@@ -34,6 +34,7 @@ from segue.errors import DefinitionError, Problem
 from segue.segments.conditions.inspection import named_segments
 from segue.segments.conditions.nodes import Condition
 from segue.segments.definition import SegmentDefinition
+from segue.settings import Settings
 from segue.workflows.definition import ACTION_KEYS, Action, LiveLoad, WorkflowDefinition
 from segue.workflows.digests import digest_problems
 from segue.workflows.remembered import remembered
@@ -55,14 +56,21 @@ _MARKS = {"workflows": {"workflow", "actions"}, "directories": {"directory", "sn
 _MARKS["segments"] = {"segment", "directory", "match"}
 
 
+def catalog_of(settings: Settings, drafts: Sequence[Path] = ()) -> Catalog:
+    """Return the definitions that the settings name."""
+    return Catalog(settings.home, drafts, settings.project)
+
+
 class Catalog:
     """The definitions of one home folder.
 
-    ``drafts`` are files anywhere that stand in for, or come on top of, those of the folder.
+    ``drafts`` are files anywhere that stand in for, or come on top of, those of the folder;
+    ``project`` is the name of the project that these are the definitions of.
     """
 
-    def __init__(self, home: Path, drafts: Sequence[Path] = ()) -> None:
+    def __init__(self, home: Path, drafts: Sequence[Path] = (), project: str = "") -> None:
         self.home = home
+        self.project = project
         self._drafts = drafts
         self._document = remembered(read_document)
         self.load = remembered(self._load_once)
@@ -78,7 +86,7 @@ class Catalog:
         It is raised when the directory is missing or wrong.
         """
         definition = self._get("directories", DirectoryDefinition, name)
-        return definition.with_segments(_SegmentsOf(self, name))
+        return definition.with_segments(_SegmentsOf(self, name), self.project)
 
     def segment(self, name: str) -> SegmentDefinition:
         """Return a segment that knows what it refers to; raise DefinitionError.
@@ -123,7 +131,9 @@ class Catalog:
             raise DefinitionError(problems)
         live = self.live_source(workflow.load, document)
         directory = self.directory(segment.directory)
-        return ResolvedWorkflow(workflow, segment, directory, channels, references, live)
+        return ResolvedWorkflow(
+            workflow, segment, directory, channels, references, live, self.project
+        )
 
     def location(self, folder: str, name: str) -> Path:
         """Return the file of a definition; raise DefinitionError when there is none."""

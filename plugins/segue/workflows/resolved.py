@@ -30,6 +30,7 @@ class ResolvedWorkflow:
     channels: Mapping[str, Channel]
     referred: Sequence[SegmentDefinition] = ()
     live: LiveSource | None = None
+    project: str = ""  # "" where one Airflow has one project
 
     @property
     def name(self) -> str:

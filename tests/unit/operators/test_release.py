@@ -77,6 +77,7 @@ class Release:
             (folder / "_SUCCESS").touch()
         self.paused = False
         self.dag_file: str | None = None
+        self.project: str | None = None
         self._hold()
 
     def _hold(self) -> None:
@@ -106,9 +107,9 @@ class Release:
         dag = SimpleNamespace(fileloc=self.dag_file) if self.dag_file else None
         context = {"ti": SimpleNamespace(id="x", try_number=1, get_dag=self.dag), "dag": dag}
         problems = []
-        for work in FindWork(task_id="find_work").execute(context):
+        for work in FindWork(task_id="find_work", project=self.project).execute(context):
             try:
-                Resume(task_id="resume", work=work).execute(context)
+                Resume(task_id="resume", work=work, project=self.project).execute(context)
             except (AirflowException, AirflowFailException) as error:
                 problems.append(str(error))
         return problems
@@ -465,3 +466,47 @@ def test_a_task_that_airflow_could_not_start_is_tried_again_before_it_is_an_alar
     tasks = {**housekeeping_dag().task_dict, **release_dag().task_dict}
     retries = {name: task.retries for name, task in tasks.items()}
     assert retries == {"keep_house": 2, "find_work": 2, "resume": 0, "try_out": 0}
+
+
+# ---- several projects in one ledger -----------------------------------------------------------
+
+
+def test_what_another_project_holds_is_left_alone_whatever_is_defined_here(
+    tmp_path, served, monkeypatch
+):
+    """A worker that lacks the definition ends nothing, drops nothing, and is no alarm."""
+    release = Release(tmp_path)
+    release.ledger.runs.claim("welcome", "growth")
+    home = tmp_path / "growth/include"
+    shutil.move(release.home, home)
+    release.home.mkdir()
+    assert release.run() == []
+    assert release.outcomes == {"held:quiet_hours"}
+    release.dag_file, release.project = str(tmp_path / "growth/dags/growth.py"), "growth"
+    with mail_server() as port:
+        served(port)
+        assert release.run() == []
+    assert release.outcomes == {"delivered"}
+
+
+def test_a_workflow_of_the_same_name_in_another_project_sends_nothing_of_it(tmp_path, served):
+    """Both have a file welcome.yaml: the run that began is whose it is."""
+    release = Release(tmp_path)
+    release.ledger.runs.claim("welcome", "growth")
+    with mail_server() as port:
+        served(port)
+        work = {"workflow": "welcome", "action": "mail"}
+        ti = SimpleNamespace(id="x", try_number=1, get_dag=release.dag)
+        with pytest.raises(AirflowFailException, match="is the project growth's"):
+            Resume(task_id="resume", work=work).execute({"ti": ti, "dag": None})
+    assert release.outcomes == {"held:quiet_hours"}
+
+
+def test_a_project_carries_out_the_checks_that_its_own_people_ask_for(tmp_path, served):
+    release = Release(tmp_path)
+    people, now = release.ledger.people, datetime.now(UTC)
+    mine, other = people.file_check([], ANN, now), people.file_check([], ANN, now, "growth")
+    own_task(TryOut)
+    assert people.find_request(mine).done_at is not None
+    assert people.find_request(other).done_at is None
+    assert people.open_trials("growth") == [people.find_request(other)]

@@ -113,7 +113,8 @@ def quarantine(
     definition = workspace.catalog.directory(directory)
     canonical = require_key(definition, key)[0]
     with writing_ledger(workspace.settings) as ledger:
-        outcome = asking.quarantine(ledger, directory, canonical, person(), reason, this_second())
+        name, now = definition.full_name, this_second()
+        outcome = asking.quarantine(ledger, name, canonical, person(), reason, now)
     print(f"{canonical} of {directory} is quarantined: no run uses it")
     for span in outcome.withdrawn:
         print(f"withdrawn: {_of_span(span)}")
@@ -134,11 +135,13 @@ def release(key: _Key, directory: _Directory, home: Home = None) -> None:
     from segue.upkeep import interventions as asking
 
     workspace = Workspace.open(home)
-    reading = parse_key(workspace.catalog.directory(directory), key)
+    definition = workspace.catalog.directory(directory)
+    reading = parse_key(definition, key)
     canonical = reading[0] if reading else key
     with writing_ledger(workspace.settings) as ledger:
-        if not asking.release(ledger, directory, canonical, person(), this_second()):
-            keys = ", ".join(sorted(ledger.people.quarantined(directory))) or "none"
+        name = definition.full_name
+        if not asking.release(ledger, name, canonical, person(), this_second()):
+            keys = ", ".join(sorted(ledger.people.quarantined(name))) or "none"
             raise SettingsError(f"{key} of {directory} is not quarantined; quarantined: {keys}")
     print(f"{canonical} of {directory} may be used again")
     note("clear the runs that were withdrawn, from wait_for_snapshot, to do them anew")

@@ -13,6 +13,7 @@ import typer
 from segue.cli.airflow_here import is_paused
 from segue.cli.arguments import Home, OutputFormat, Workflow
 from segue.cli.output import Format, count, note, plain, print_listing, working
+from segue.settings import dag_id_of
 
 if TYPE_CHECKING:
     from segue.cli.workspace import Workspace
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from segue.ledger.people.tester_requests import Wanted
     from segue.workflows.resolved import ResolvedWorkflow
 
-RELEASE = "segue_release"
 _LOOK_EVERY = 2.0  # seconds
 _FAILED = 1
 _CHECK_COLUMNS = ("connection", "channel", "result", "detail", "used_by")
@@ -57,7 +57,9 @@ def check_connections(
     for name in workflows or []:
         workspace.catalog.location("workflows", name)
     with writing_ledger(workspace.settings) as ledger:
-        number = ledger.people.file_check(workflows or [], person(), this_second())
+        number = ledger.people.file_check(
+            workflows or [], person(), this_second(), workspace.settings.project
+        )
         request = None if no_wait else _wait(ledger, number, longest)
     if request is None:
         _print_filed(number, output)
@@ -116,7 +118,7 @@ def send_test(
     wish = _wanted(workspace, resolved, action, contact, to, change, snapshot)
     with writing_ledger(workspace.settings) as ledger:
         _rehearse(resolved, wish, ledger)
-        number = ledger.people.file_test(wish, person(), this_second())
+        number = ledger.people.file_test(wish, person(), this_second(), workspace.settings.project)
         request = None if no_wait else _wait(ledger, number, longest)
     if request is None:
         _print_filed(number, output)
@@ -205,9 +207,11 @@ def _wait(ledger: Ledger, number: int, longest: Duration) -> Request:
             if seconds <= 0:
                 break
             time.sleep(min(_LOOK_EVERY, seconds))
+    project = request.asked.get("project", "") if request else ""
+    release = dag_id_of("release", project)
     state = "was begun and has not ended" if request and request.begun else "was not carried out"
     raise SegueError(
-        f"request {number} {state} within {longest}: {_of_release()}. The request stays: "
+        f"request {number} {state} within {longest}: {_of_release(release)}. The request stays: "
         "segue requests shows what comes of it"
     )
 
@@ -223,17 +227,17 @@ def _print_filed(number: int, output: Format) -> None:
         print_listing(("request",), [[number]], output)
 
 
-def _of_release() -> str:
+def _of_release(release: str) -> str:
     """Return what can be found out here about the DAG that has to run, and what to do."""
-    pause = is_paused(RELEASE)
+    pause = is_paused(release)
     if pause is None:
         return (
-            f"the DAG {RELEASE} has to run for it, and whether it is paused cannot be found out "
-            f"here; where Airflow runs: airflow dags unpause {RELEASE}"
+            f"the DAG {release} has to run for it, and whether it is paused cannot be found out "
+            f"here; where Airflow runs: airflow dags unpause {release}"
         )
     if pause:
-        return f"the DAG {RELEASE} is paused; run: airflow dags unpause {RELEASE}"
+        return f"the DAG {release} is paused; run: airflow dags unpause {release}"
     return (
-        f"the DAG {RELEASE} is not paused, so see whether the scheduler runs, and the log of its "
-        f"task try_out; to let it run now: airflow dags trigger {RELEASE}"
+        f"the DAG {release} is not paused, so see whether the scheduler runs, and the log of its "
+        f"task try_out; to let it run now: airflow dags trigger {release}"
     )

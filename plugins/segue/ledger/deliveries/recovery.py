@@ -22,7 +22,7 @@ from segue.ledger.deliveries.claims import delivery_row, free_again
 from segue.ledger.deliveries.outcomes import NOT_SENT_AGAIN, SENT_AGAIN
 from segue.ledger.facts import NOT_HELD, DeliveryRow, DueDelivery, LateOutcome, Untold
 from segue.ledger.reasons import Reason
-from segue.ledger.schema import changes, deliveries, runs, spans
+from segue.ledger.schema import changes, deliveries, runs, spans, workflows
 from segue.ledger.states import State, Step
 
 
@@ -92,9 +92,15 @@ class Recovery(LedgerDatabase):
             claims += rows
         return claims
 
-    def actions_with_work(self, now: datetime) -> list[tuple[str, str]]:
-        """Return (workflow, action) of all deliveries that are due, in doubt, or to be told of."""
-        mine = deliveries.c.namespace == self.namespace
+    def actions_with_work(self, now: datetime, project: str = "") -> list[tuple[str, str]]:
+        """Return (workflow, action) of all deliveries that are due, in doubt, or to be told of.
+
+        Of the workflows of one project.
+        """
+        others = select(workflows.c.workflow).where(
+            workflows.c.namespace == self.namespace, workflows.c.project != project
+        )
+        mine = and_(deliveries.c.namespace == self.namespace, deliveries.c.workflow.not_in(others))
         pair = deliveries.c.workflow, deliveries.c.action
         work = select(*pair).where(mine, or_(_to_take_up(now), _in_doubt(now)))
         untold = select(*pair).where(mine, deliveries.c.untold.is_not(None))  # by its own index

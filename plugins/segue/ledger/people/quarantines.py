@@ -12,18 +12,20 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, case, delete, or_, select, update
 
+from segue.documents import full_name
 from segue.ledger.base import LedgerDatabase, change_deliveries, move_deliveries
 from segue.ledger.facts import IN_NOBODYS_HANDS, Quarantined, RecordedSpan, SpanKind
 from segue.ledger.reasons import FINAL_SKIPS, Reason
 from segue.ledger.runs.overlaps import in_another_ones_hands
+from segue.ledger.runs.owners import directory_of
 from segue.ledger.runs.reached import (
     BARRED_BY_ADDITION,
     BARRED_BY_QUARANTINE,
     leave_claims_in_doubt,
     reject_if_judged_again,
 )
-from segue.ledger.runs.recording import directory_of, recorded_span, spans_query
-from segue.ledger.schema import definitions, deliveries, quarantines, spans
+from segue.ledger.runs.recording import recorded_span, spans_query
+from segue.ledger.schema import definitions, deliveries, quarantines, spans, workflows
 from segue.ledger.states import MAY_HAVE_ARRIVED, UNDER_WAY, UNSENT, Step
 
 # an approval lifts the bar of a quarantine, and not that of an addition, which went out instead
@@ -53,10 +55,14 @@ class QuarantineRows(LedgerDatabase):
 
     def _touching(self, connection: Connection, directory: str, key: str) -> list[RecordedSpan]:
         """Return the directory's spans that begin or end at a snapshot."""
+        of_its_workflow = and_(
+            workflows.c.namespace == spans.c.namespace, workflows.c.workflow == spans.c.workflow
+        )
         query = (
             spans_query()
-            .add_columns(definitions.c.body)
+            .add_columns(definitions.c.body, workflows.c.project)
             .join(definitions, definitions.c.hash == spans.c.definition)
+            .join(workflows, of_its_workflow)
             .where(
                 spans.c.namespace == self.namespace,
                 or_(spans.c.current_key == key, spans.c.previous_key == key),
@@ -67,7 +73,7 @@ class QuarantineRows(LedgerDatabase):
         return [
             recorded_span(row)
             for row in connection.execute(query)
-            if directory_of(row.body) == directory
+            if full_name(directory_of(row.body), row.project) == directory
         ]
 
     def _reject_unsent(self, connection: Connection, span_ids: Sequence[int], now: datetime) -> int:

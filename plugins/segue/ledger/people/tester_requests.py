@@ -42,21 +42,28 @@ class Wanted:
 class TesterRequests(ReleaseRequests):
     """Requests to check connections and to send tests."""
 
-    def file_check(self, workflows: Sequence[str], by: str, now: datetime) -> int:
-        """Ask that the connections of these workflows be tried, or of all; returns the number."""
-        wish = {"workflows": list(workflows)}
+    def file_check(
+        self, workflows: Sequence[str], by: str, now: datetime, project: str = ""
+    ) -> int:
+        """Ask that the connections of these workflows be tried, or of all; returns the number.
+
+        They are a project's, which alone can carry it out.
+        """
+        wish = {"workflows": list(workflows), **_of_project(project)}
         return self._file(RequestKind.CHECK, Selection(), by, now, asked=wish)
 
-    def file_test(self, wanted: Wanted, by: str, now: datetime) -> int:
+    def file_test(self, wanted: Wanted, by: str, now: datetime, project: str = "") -> int:
         """Ask for one message to a tester and return the request's number."""
         selection = Selection(wanted.workflow, wanted.action, wanted.contact)
         wish = {"to": wanted.to, "change": wanted.change, "snapshot": wanted.snapshot}
+        wish |= _of_project(project)
         return self._file(RequestKind.TEST, selection, by, now, asked=wish)
 
-    def open_trials(self) -> list[Request]:
-        """Return the checks and tests that nobody has begun, oldest first."""
+    def open_trials(self, project: str = "") -> list[Request]:
+        """Return the checks and tests of a project that nobody has begun, oldest first."""
         trial_requests = self._undone(RequestKind.CHECK, RequestKind.TEST)
-        return [each for each in trial_requests if not each.begun]
+        mine = (each for each in trial_requests if each.asked.get("project", "") == project)
+        return [each for each in mine if not each.begun]
 
     def begin_test(self, number: int, owner: str, over_by: datetime) -> bool:
         """Take a test, for good: the call may begin once this is committed.
@@ -132,3 +139,8 @@ class TesterRequests(ReleaseRequests):
         text = json.dumps(body, ensure_ascii=False)
         query = update(requests).where(requests.c.id == number)
         connection.execute(query.values(body=text, **values))
+
+
+def _of_project(project: str) -> dict[str, str]:
+    """Return how a request names the project, where that has a name."""
+    return {"project": project} if project else {}

@@ -25,6 +25,7 @@ from segue.ledger.facts import (
 )
 from segue.ledger.people.suppressions import SuppressionRows
 from segue.ledger.runs.overlaps import leave_to_others, take_back
+from segue.ledger.runs.owners import Owners
 from segue.ledger.runs.planned_rows import PlannedRows, count_clears_of, lock_open, never_released
 from segue.ledger.runs.reached import (
     suppress_reached,
@@ -40,7 +41,7 @@ from segue.ledger.schema import (
 from segue.ledger.stretches import Point, Stretch, overlap
 
 
-class Recording(PlannedRows, SuppressionRows):
+class Recording(Owners, PlannedRows, SuppressionRows):
     """Runs and spans."""
 
     def find_run(self, workflow: str, run_id: str) -> RecordedRun | None:
@@ -96,8 +97,8 @@ class Recording(PlannedRows, SuppressionRows):
         when another run has recorded an overlapping span since the caller looked, or a snapshot
         was quarantined, SettingsError where who was forgotten cannot be told.
         """
-        directory = directory_of(definition[1])
         with self._write() as connection:
+            directory = self._directory_of(connection, run.workflow, definition[1])
             self._lock_directory(connection, directory, alone=False)
             self._lock_workflow(connection, run.workflow)
             self._lock_forgetting(connection, alone=False)
@@ -342,11 +343,6 @@ def _share_time(one: Stretch, other: Stretch) -> bool:
 def segment_of(definition: str) -> str:
     """Return the segment's name in a recorded definition, which is canonical JSON."""
     return str(json.loads(definition)["segment"]["segment"])
-
-
-def directory_of(definition: str) -> str:
-    """Return the directory's name in a recorded definition, which is canonical JSON."""
-    return str(json.loads(definition)["directory"]["directory"])
 
 
 def spans_query() -> Any:
