@@ -17,6 +17,7 @@ try:
         AirflowFailException,
         AirflowNotFoundException,
         AirflowSkipException,
+        AirflowTaskTimeout,
     )
 except ImportError:  # 3.1
     from airflow.configuration import conf
@@ -25,6 +26,7 @@ except ImportError:  # 3.1
         AirflowFailException,
         AirflowNotFoundException,
         AirflowSkipException,
+        AirflowTaskTimeout,
     )
     from airflow.timetables.interval import (  # type: ignore[assignment]
         CronDataIntervalTimetable,
@@ -38,6 +40,7 @@ __all__ = [
     "AirflowFailException",
     "AirflowNotFoundException",
     "AirflowSkipException",
+    "AirflowTaskTimeout",
     "CronDataIntervalTimetable",
     "conf",
     "of_team",

@@ -35,10 +35,12 @@ from segue.operators import (
     Resume,
     TryOut,
 )
+from segue.operators.arguments import callbacks_of, task_arguments
 from segue.operators.notices import notifiers
 from segue.sensors import WaitForSnapshot
 from segue.settings import Settings, dag_id_of, is_untouched
 from segue.workflows.catalog import catalog_of
+from segue.workflows.definition import Action, WorkflowDefinition
 from segue.workflows.resolved import ResolvedWorkflow
 from segue.workflows.validation import find_problems
 
@@ -113,10 +115,10 @@ def _workflow_dags(settings: Settings) -> Iterator[DAG]:
     for name in catalog.names("workflows"):
         if only is None or only == name:
             try:
-                resolved = catalog.resolve(name)
+                dag = workflow_dag(catalog.resolve(name), settings)
             except DefinitionError:
                 continue
-            yield workflow_dag(resolved, settings)
+            yield dag
 
 
 def check_definitions(dag_file: str | None = None, *, project: str | None = None) -> None:
@@ -133,7 +135,10 @@ def check_definitions(dag_file: str | None = None, *, project: str | None = None
 
 
 def workflow_dag(resolved: ResolvedWorkflow, settings: Settings | None = None) -> DAG:
-    """Return the DAG of one workflow, by the environment's settings where none are given."""
+    """Return the DAG of one workflow, by the environment's settings where none are given.
+
+    Raises DefinitionError for a pod that cannot be made here.
+    """
     settings = settings or Settings.from_environment()
     definition = resolved.definition
     with DAG(
@@ -143,12 +148,12 @@ def workflow_dag(resolved: ResolvedWorkflow, settings: Settings | None = None) -
         start_date=definition.start_instant(resolved.directory.zone),
         catchup=settings.catch_up,
         is_paused_upon_creation=True,
-        max_active_runs=4,
+        max_active_runs=definition.airflow.max_active_runs,
         default_args=task_defaults(resolved, settings),
         tags=_tags(resolved.project, resolved.segment.segment, *definition.tags),
         params=RUN_PARAMS,
         doc_md=_documentation(resolved),
-        on_failure_callback=[*notifiers(definition.notify.on_failure)] or None,
+        **_run_callbacks(definition),
     ) as dag:
         wait = WaitForSnapshot(task_id="wait_for_snapshot", workflow=resolved)
         detect = DetectChanges(task_id="detect_changes", workflow=resolved)
@@ -168,9 +173,23 @@ def task_defaults(resolved: ResolvedWorkflow, settings: Settings) -> dict[str, A
         "owner": definition.owner,
         "retries": 3,
         "retry_delay": timedelta(minutes=1),
-        **_place(definition.pool or settings.pool, definition.queue or settings.queue),
-        **_weight(definition.priority_weight),
+        **_place(settings.pool, settings.queue),
+        **_weight(1),
+        **task_arguments(definition.airflow, f"the workflow {resolved.name}"),
     }
+
+
+def _run_callbacks(definition: WorkflowDefinition) -> dict[str, Any]:
+    """Return who hears of a run's end: functions, and notifiers of a failure."""
+    own = callbacks_of(definition.airflow)
+    failure = [*notifiers(definition.notify.on_failure), *own.pop("on_failure_callback", ())]
+    return {**own, "on_failure_callback": failure or None}
+
+
+def _own_arguments(resolved: ResolvedWorkflow, action: Action) -> dict[str, Any]:
+    """Return what an action says of its tasks; the workflow's counts for whatever it does not."""
+    where = f"the action {action.id} of the workflow {resolved.name}"
+    return {**task_arguments(action.airflow, where), **callbacks_of(action.airflow)}
 
 
 def _place(pool: str | None, queue: str | None) -> dict[str, str]:
@@ -201,6 +220,7 @@ def contact_group(resolved: ResolvedWorkflow, detect: BaseOperator) -> DAGNode:
                 workflow=resolved,
                 action=action.id,
                 branch=conditions.output,
+                **_own_arguments(resolved, action),
             )
             for action in each
         }
@@ -220,7 +240,11 @@ def add_digests(dag: DAG, resolved: ResolvedWorkflow, report: BaseOperator) -> N
     digests = [action for action in resolved.definition.actions if action.digest]
     tasks = {
         action.id: DeliverDigest(
-            task_id=action.id, workflow=resolved, action=action.id, branches=conditions.output
+            task_id=action.id,
+            workflow=resolved,
+            action=action.id,
+            branches=conditions.output,
+            **_own_arguments(resolved, action),
         )
         for action in digests
     }

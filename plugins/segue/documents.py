@@ -64,7 +64,10 @@ def full_name(name: str, project: str) -> str:
 
 
 class Definition(BaseModel):
-    """The base of every definition's model: frozen, and an unknown key is an error."""
+    """The base of every definition's model: frozen, and an unknown key is an error.
+
+    ``ELSEWHERE`` may say of keys that somebody may write here where they belong.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -166,7 +169,7 @@ def problems_of(
     """Translate a pydantic error about the value at ``at`` into problems with positions."""
     problems: list[Problem] = []
     all_details = error.errors()
-    inner = {details["loc"][:-1] for details in all_details}
+    inner = {each["loc"][:size] for each in all_details for size in range(len(each["loc"]))}
     for details in all_details:
         if details["type"] == "too_short" and details["loc"] in inner:
             continue  # its elements are wrong, and reported
@@ -388,7 +391,10 @@ def _describe(details: dict[str, Any], model: type[BaseModel]) -> str:
         name = str(location[-1])
         if name in _OF_CONNECTIONS:
             return f"unknown key {name!r}; it belongs into the extra of the Airflow connection"
-        choices = _keys_at(model, location[:-1])
+        inner = _model_at(model, location[:-1])
+        if name in getattr(inner, "ELSEWHERE", {}):
+            return f"the key {name!r} does not belong here: {inner.ELSEWHERE[name]}"
+        choices = [info.alias or key for key, info in inner.model_fields.items()]
         return f"unknown key {name!r}; allowed: {', '.join(choices)}" + did_you_mean(name, choices)
     if kind == "missing":
         return f"the key {str(location[-1])!r} is missing"
@@ -414,8 +420,8 @@ def _describe(details: dict[str, Any], model: type[BaseModel]) -> str:
     return f"{message}, found {value!r}"
 
 
-def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    """Return the keys that the model at ``location`` below ``model`` understands, in order."""
+def _model_at(model: type[BaseModel], location: tuple[int | str, ...]) -> Any:
+    """Return the model at ``location`` below ``model``, whose fields are the keys there."""
     for part in location:
         if not isinstance(part, str):
             continue
@@ -424,7 +430,7 @@ def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[st
                 inner = _model_in(info.annotation)
                 if inner is not None:
                     model = inner
-    return [info.alias or name for name, info in model.model_fields.items()]
+    return model
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

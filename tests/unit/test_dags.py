@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,7 +21,13 @@ from airflow.models.serialized_dag import SerializedDagModel
 from airflow.sdk import DAG
 from airflow.serialization.serialized_objects import DagSerialization
 
-from segue.dag_builder import housekeeping_dag, release_dag, workflow_dag
+from segue.dag_builder import (
+    check_definitions,
+    housekeeping_dag,
+    release_dag,
+    workflow_dag,
+    workflow_dags,
+)
 from segue.errors import DefinitionError
 from segue.workflows.catalog import Catalog
 
@@ -316,10 +323,82 @@ def test_what_is_due_goes_before_workflows_and_housekeeping_does_not():
 
 def test_a_workflow_says_where_its_tasks_run_and_what_they_weigh(tmp_path, monkeypatch):
     """All of its tasks, the mapped ones as well."""
-    folder = rewrite(home(tmp_path), pool="mails", queue="slow", priority_weight=3)
+    keys = {"pool": "mails", "queue": "slow", "priority_weight": 3, "max_active_runs": 2}
+    keys |= {"execution_timeout": "45m", "max_active_tis_per_dag": 5, "executor": "a"}
+    folder = rewrite(home(tmp_path), airflow=keys)
     dag = built(folder, monkeypatch, SEGUE_POOL="segue", SEGUE_QUEUE="any")
     assert {(task.pool, task.queue) for task in dag.tasks} == {("mails", "slow")}
     assert set(weights(dag).values()) == {3}
+    assert dag.max_active_runs == 2
+    times = {task.execution_timeout for task in dag.tasks if task.task_id != "guard"}
+    assert times == {timedelta(minutes=45)}
+    assert dag.get_task("guard").execution_timeout is None  # else the time for an answer
+    assert {task.max_active_tis_per_dag for task in dag.tasks} == {5}
+    assert {task.executor for task in dag.tasks} == {"a"}
+
+
+def with_action(folder: Path, **keys) -> Path:
+    """Say something of the first action of the first workflow."""
+    path = folder / "workflows/flow_000.yaml"
+    data = yaml.safe_load(path.read_text())
+    data["actions"][0]["airflow"] = keys
+    path.write_text(yaml.safe_dump(data))
+    return folder
+
+
+@pytest.mark.parametrize("digest", [False, True])
+def test_an_action_goes_before_its_workflow_key_by_key(tmp_path, monkeypatch, digest):
+    """Its callbacks are its task's, and those of the workflow the run's."""
+    folder = rewrite(home(tmp_path), airflow={"pool": "mails", "queue": "slow"})
+    path = folder / "workflows/flow_000.yaml"
+    data = yaml.safe_load(path.read_text())
+    data["airflow"]["on_success_callback"] = "a.of_the_run"
+    data["actions"] = data["actions"][:1]
+    data["actions"][0] |= {"id": "tell", "digest": digest}
+    path.write_text(yaml.safe_dump(data))
+    with_action(folder, queue="quick", priority_weight=9, on_retry_callback=["a.b", "c.d"])
+    dag = built(folder, monkeypatch)
+    task_id = "tell" if digest else "contact.tell"
+    task = dag.get_task(task_id)
+    assert (task.pool, task.queue, weights(dag)[task_id]) == ("mails", "quick", 9)
+    assert [callback.name for callback in task.on_retry_callback] == ["a.b", "c.d"]
+    assert not task.on_success_callback
+    assert [callback.name for callback in dag.on_success_callback] == ["a.of_the_run"]
+    assert {each.queue for each in dag.tasks if each is not task} == {"slow"}
+
+
+def test_functions_and_notifiers_hear_of_a_failed_run(tmp_path, monkeypatch):
+    notice = {"notifier": "airflow.providers.smtp.notifications.smtp.SmtpNotifier", "to": "a@b.c"}
+    keys = {"airflow": {"on_failure_callback": "a.b"}, "notify": {"on_failure": notice}}
+    dag = built(rewrite(home(tmp_path), **keys), monkeypatch)
+    assert [type(each).__name__ for each in dag.on_failure_callback] == [
+        "NamedNotifier",
+        "NamedCallback",
+    ]
+
+
+POD = {"spec": {"containers": [{"name": "base"}], "nodeSelector": {"disk": "fast"}}}
+
+
+def test_a_pod_goes_through_airflows_database_as_it_is_written(tmp_path, monkeypatch):
+    """An action's stands in the place of its workflow's."""
+    folder = rewrite(home(tmp_path), airflow={"executor_config": {"pod_override": POD, "x": "y"}})
+    data = DagSerialization.to_dict(built(folder, monkeypatch))
+    tasks = DagSerialization.from_dict(data).tasks
+    assert {task.executor_config["x"] for task in tasks} == {"y"}
+    pods = [task.executor_config["pod_override"] for task in tasks]
+    assert {pod.spec.node_selector["disk"] for pod in pods} == {"fast"}
+
+
+def test_a_pod_that_cannot_be_made_here_costs_its_own_workflow_alone(tmp_path, monkeypatch):
+    folder = rewrite(home(tmp_path), airflow={"executor_config": {"pod_override": POD}})
+    names = set(Catalog(folder).names("workflows"))
+    monkeypatch.setenv("SEGUE_HOME", str(folder))
+    assert {dag.dag_id for dag in workflow_dags()} == names
+    monkeypatch.setitem(sys.modules, "kubernetes.client", None)
+    assert {dag.dag_id for dag in workflow_dags()} == names - {"flow_000"}
+    with pytest.raises(DefinitionError, match="pip install apache-airflow-providers-cncf-kubern"):
+        check_definitions()
 
 
 def test_the_settings_count_where_a_workflow_says_nothing(tmp_path, monkeypatch):
@@ -332,25 +411,11 @@ def test_the_settings_count_where_a_workflow_says_nothing(tmp_path, monkeypatch)
     assert places == {("segue", "any")}
 
 
-@pytest.mark.parametrize(
-    ("keys", "message"),
-    [
-        ({"pool": ""}, "pool"),
-        ({"queue": 7}, "queue"),
-        ({"priority_weight": 0}, "priority_weight"),
-        ({"priority_weight": "high"}, "priority_weight"),
-        ({"priority_weight": 1001}, "priority_weight"),
-    ],
-)
-def test_a_place_or_a_weight_that_cannot_be_is_an_error_at_its_key(tmp_path, keys, message):
-    folder = rewrite(home(tmp_path), **keys)
-    with pytest.raises(DefinitionError, match=rf"flow_000\.yaml:\d+:\d+: {message}: "):
-        Catalog(folder).resolve("flow_000")
-
-
 def test_a_dag_that_is_parsed_again_is_no_new_version(tmp_path, monkeypatch):
     """Airflow keeps a version per difference: where the definitions lie is none."""
-    shutil.copytree(home(tmp_path / "a"), tmp_path / "b")
+    keys = {"executor_config": {"pod_override": POD}, "on_failure_callback": "a.b"}
+    rewrite(home(tmp_path / "a"), airflow=keys)
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
     first, again, moved = (
         built(tmp_path / name, monkeypatch, SEGUE_POOL="segue") for name in ("a", "a", "b")
     )

@@ -7,12 +7,14 @@ import os
 import re
 import shlex
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
@@ -39,6 +41,7 @@ from segue.segments.conditions.registry import find_operator, operator_names
 from segue.segments.definition import ImportedMembership, SegmentDefinition
 from segue.segments.examples import SegmentExample
 from segue.settings import OPTIONS, variable
+from segue.workflows.airflow_settings import ActionSettings, WorkflowSettings
 from segue.workflows.catalog import Catalog
 from segue.workflows.definition import (
     RESERVED_ACTIONS,
@@ -178,8 +181,11 @@ APART = ("conditions.md", "adding-a-channel.md")
     "block",
     [found for found in named("yaml", "yml") if found.values[0].page.name not in APART],
 )
-def test_every_definition_in_the_pages_is_valid(block, columns, tmp_path):
+def test_every_definition_in_the_pages_is_valid(block, columns, tmp_path, monkeypatch):
     """Together with what it refers to: other definitions of its page, else those of include/."""
+    a_teams_own = SimpleNamespace(page=print)  # my_package.alerts.page
+    monkeypatch.setitem(sys.modules, "my_package.alerts", a_teams_own)
+    monkeypatch.setitem(sys.modules, "my_package", SimpleNamespace(alerts=a_teams_own))
     home = tmp_path / "include"
     shutil.copytree(INCLUDE, home, ignore=shutil.ignore_patterns("sample"))
     for other in [found for found in BLOCKS if found.page == block.page] + [block]:
@@ -495,6 +501,11 @@ def allowed(annotation: Any) -> set[str]:
             id="segments",
         ),
         pytest.param("Workflows", workflow_keys(), id="workflows"),
+        pytest.param(
+            "Airflow's settings",
+            {**keys_of(WorkflowSettings), **keys_of(ActionSettings)},
+            id="airflow",
+        ),
         pytest.param("Quiet hours", keys_of(QuietHours), id="quiet hours"),
         pytest.param(
             "Examples", {**keys_of(SegmentExample), **keys_of(WorkflowExample)}, id="examples"

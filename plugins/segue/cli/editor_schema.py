@@ -20,6 +20,7 @@ from segue.documents import Definition, Items, Name
 from segue.durations import Duration
 from segue.segments.conditions.schema import WorkflowConditionField
 from segue.segments.definition import SegmentDefinition
+from segue.workflows.airflow_settings import ActionSettings
 from segue.workflows.definition import LOADS, WorkflowDefinition
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -79,6 +80,8 @@ def _action_model(name: str, channel: type[Channel]) -> Any:
         "id": (Name, ...),
         "after": (After, ()),
         "condition": (WorkflowConditionField | None, Field(default=None, alias="if")),
+        "digest": (bool, False),
+        "airflow": (ActionSettings, ActionSettings()),
         name: (channel, ...),
     }
     text = f"An action through the channel {name}."

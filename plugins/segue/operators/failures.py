@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk import BaseOperator
 
-from segue.airflow_compat import AirflowException, AirflowFailException, AirflowSkipException
+from segue.airflow_compat import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+)
 from segue.errors import (
     AudienceEdited,
     DefinitionError,
@@ -26,6 +32,10 @@ _DAGS_TEST = "dag_test"  # who triggers a run of `airflow dags test`, as Airflow
 _NO_RETRY = (
     "airflow dags test waits for no retry: once that is mended, start it again with the same date, "
     "which sends what is left"
+)
+_TIMED_OUT = (
+    "its execution_timeout of %s is over: no further call began, those that had begun were heard "
+    "to their end and written down, and the next try takes up what is left"
 )
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -53,6 +63,10 @@ def shown_plainly(execute: Function) -> Function:
         except AirflowException as error:
             if type(error) is AirflowException and is_dags_test(context):
                 raise AirflowFailException(f"{error}; {_NO_RETRY}") from None
+            raise
+        except AirflowTaskTimeout:
+            if is_dags_test(context):
+                raise AirflowFailException(f"its execution_timeout is over; {_NO_RETRY}") from None
             raise
 
     return wrapper  # type: ignore[return-value]
@@ -93,5 +107,11 @@ class EndsInOrder(BaseOperator):
     """An operator that, told to end, lets its pass write down what it has heard; it is retried."""
 
     def on_kill(self) -> None:
-        """End the process as a signal would, with everything that is to be done before."""
+        """End the process as a signal would, with everything that is to be done before.
+
+        Airflow calls it after a timeout, too: the pass has ended in order by then.
+        """
+        if isinstance(sys.exception(), AirflowTaskTimeout):
+            self.log.error(_TIMED_OUT, self.execution_timeout)
+            return
         raise SystemExit("the task was told to end")

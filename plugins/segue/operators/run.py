@@ -104,8 +104,10 @@ class Guard(ApprovalOperator):
             "notifiers": notifiers(workflow.definition.notify.on_approval),
         }
         switch = Param(False, type="boolean", source="task", **_QUARANTINE_SHOWN)
-        # the DAG's own parameters, which Airflow adds to kwargs, are not the question's
-        super().__init__(**{**defaults, **kwargs, "params": {"quarantine": switch}})
+        # the DAG's own parameters, which Airflow adds to kwargs, are not the question's; nor is its
+        # time for execution, which would be the one for the answer
+        own = {"params": {"quarantine": switch}, "execution_timeout": None}
+        super().__init__(**{**defaults, **kwargs, **own})
         self.workflow = workflow
         self.wait = timedelta()
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -22,12 +22,13 @@ from pydantic import (
 
 from segue.cron import Cron, Start, start_instant
 from segue.directory.definition import zone_name
-from segue.documents import Definition, Items, Location, Name, ProblemsFound, Unpadded
+from segue.documents import Definition, Items, Location, Name, ProblemsFound
 from segue.durations import Duration, DurationField, parse_duration
 from segue.hints import did_you_mean
 from segue.segments.conditions.inspection import leaves
 from segue.segments.conditions.nodes import Condition, SegmentLeaf, SubscriptionLeaf
 from segue.segments.conditions.schema import WorkflowConditionField
+from segue.workflows.airflow_settings import MOVED, ActionSettings, WorkflowSettings
 from segue.workflows.examples import WorkflowExample, example_problems
 
 WrittenKind = Literal["added", "removed", "opted_in", "opted_out"]
@@ -81,7 +82,7 @@ Share = Annotated[
 ]
 
 
-ACTION_KEYS = {"id", "after", "if", "digest"}  # beside the channel
+ACTION_KEYS = {"id", "after", "if", "digest", "airflow"}  # beside the channel
 
 
 class Action(Definition):
@@ -95,6 +96,7 @@ class Action(Definition):
     after: Annotated[Items[Name], BeforeValidator(_ids)] = ()
     condition: Annotated[WorkflowConditionField | None, Field(alias="if")] = None
     digest: bool = False  # one message per run, about all contacts
+    airflow: Annotated[ActionSettings, Field(exclude=True)] = ActionSettings()
     channel: str
     fields: dict[str, Any]
 
@@ -107,9 +109,9 @@ class Action(Definition):
         others = [key for key in data if key not in own]
         if len(others) != 1:
             message = (
-                "an action has exactly one channel beside id, after, if and digest; found "
+                "an action has exactly one channel beside id, after, if, digest and airflow; found "
                 f"{', '.join(others) or 'none'}"
-            )
+            ) + "".join(f"; {key}: {MOVED[key]}" for key in others if key in MOVED)
             raise ProblemsFound([((), message)])
         fields = data[others[0]]
         if not isinstance(fields, dict):
@@ -274,11 +276,10 @@ class ReportRules(Definition):
     max_failed: Annotated[int, Field(ge=0)] = 0
 
 
-AirflowsName = Annotated[Unpadded, Field(min_length=1, max_length=256)]  # of a pool, of a queue
-
-
 class WorkflowDefinition(Definition):
     """A segment, kinds of change, conditions, actions, policies and a schedule: one DAG."""
+
+    ELSEWHERE: ClassVar[Mapping[str, str]] = MOVED
 
     workflow: Annotated[Name, AfterValidator(_not_reserved)]
     segment: Name
@@ -296,11 +297,8 @@ class WorkflowDefinition(Definition):
     notify: Notify = Notify()
     branches: Branches = Branches()
     retries: Annotated[int, Field(ge=0, le=1000)] = 28  # of an action's task: they span 24 hours
-    pool: AirflowsName | None = Field(None, description="Airflow's pool, else SEGUE_POOL")
-    queue: AirflowsName | None = Field(None, description="The executor's queue, else SEGUE_QUEUE")
-    priority_weight: Annotated[int, Field(ge=1, le=1000)] = Field(
-        1, description="What each task weighs where tasks wait for a slot"
-    )
+    # Left out of every dump: where tasks run decides nothing of what is sent.
+    airflow: Annotated[WorkflowSettings, Field(exclude=True)] = WorkflowSettings()
     report: ReportRules = ReportRules()
     # Left out of every dump: examples decide nothing, so they change no digest.
     tests: Annotated[Items[WorkflowExample], Field(exclude=True)] = ()

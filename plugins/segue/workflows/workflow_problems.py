@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from segue.documents import Document, Location, ProblemsFound, did_you_mean
 from segue.errors import DefinitionError, Problem
 from segue.segments.conditions.nodes import Condition
 from segue.segments.conditions.parsing import parse_workflow_condition
+from segue.workflows.airflow_settings import TaskSettings, WorkflowSettings, setting_problems
 from segue.workflows.catalog import Catalog
 from segue.workflows.data_problems import (
     ONLY_IDS,
@@ -87,6 +89,7 @@ def workflow_problems(
     yield from problems
     yield from _result_problems(parts, channels, document)
     yield from _notice_problems(document)
+    yield from _airflow_problems(parts, document)
     source, source_problems = _live_source(catalog, document)
     yield from source_problems
     loads_nothing = document.data.get("load") == "none"
@@ -175,6 +178,18 @@ def _notice_problems(document: Document) -> Iterator[Problem]:
             message = notice_problem(notice)
             if message is not None:
                 yield document.problem(("notify", key, index, "notifier"), message)
+
+
+def _airflow_problems(parts: _Parts, document: Document) -> Iterator[Problem]:
+    """Find callbacks that are not there, and what a pod does not have."""
+    places: dict[Location, TaskSettings] = {
+        ("actions", index): action.airflow for index, action in parts.actions.items()
+    }
+    with suppress(ValidationError):  # reported by the workflow's own model
+        places[()] = WorkflowSettings.model_validate(document.data.get("airflow", {}))
+    for place, settings in places.items():
+        for location, message in setting_problems(settings):
+            yield document.problem((*place, "airflow", *location), message)
 
 
 def _template_field_problems(

@@ -78,14 +78,3 @@ def test_what_belongs_into_a_connections_extra_is_told_so(tmp_path: Path, key: s
     assert problem.path == f"actions[0].http_request.{key}"
     assert "belongs into the extra of the Airflow connection" in problem.message
     assert "hunter2" not in str(problem)
-
-
-@pytest.mark.parametrize("key", ["pool", "queue"])
-@pytest.mark.parametrize("name", [" ", "mail ", "\tmail"])
-def test_a_pool_that_nobody_has_is_refused(tmp_path: Path, key: str, name: str):
-    catalog = write(tmp_path, {})
-    path = tmp_path / "workflows/w.yaml"
-    path.write_text(path.read_text() + f'{key}: "{name}"\n')
-    [problem] = find_problems(Catalog(catalog.home))
-    assert (problem.path, problem.line) == (key, 10)
-    assert "allowed: a name without blanks around it" in problem.message
