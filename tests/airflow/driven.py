@@ -34,6 +34,10 @@ class DrivenAirflow(LocalAirflow):
         body = {"conf": dict(conf or {}), "logical_date": None, **fields}
         return str(self.call("POST", f"dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
 
+    def get(self, address: str, **arguments: Any) -> str:
+        """Return what a page of this Airflow holds."""
+        return self._request("GET", address, **arguments).text
+
     def finish(self, dag_id: str, expected: int = 1, seconds: float = 600) -> dict[str, str]:
         """Wait for the runs of a DAG to end; return their states by run id."""
         for runs in self.wait_for_runs(dag_id, expected=expected, seconds=seconds):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from segue.documents import full_name
 from segue.errors import DefinitionError
 from segue.ledger.queries.sizes import Version
 from segue.segments.definition import SegmentDefinition
@@ -49,18 +50,20 @@ def basis_of(name: str, workflow: str, key: str, previous: str | None, visit: Vi
         earlier = _read(name, version, visit)
     except (DefinitionError, KeyError):  # another version of Segue wrote it
         return Basis(visit.catalog.segment(name), Age.LOST, *common)
-    return Basis(earlier, Age.SAME if _is_todays(earlier, visit) else Age.EARLIER, *common)
+    return Basis(earlier, Age.SAME if _is_todays(name, earlier, visit) else Age.EARLIER, *common)
 
 
 def _read(name: str, version: Version, visit: Visit) -> SegmentDefinition:
     file = visit.catalog.home / "segments" / f"{name}.yaml"
     if name in visit.catalog.names("segments"):
         file = visit.catalog.location("segments", name)
-    return recorded_segment(json.loads(version.body)["segment"], file)
+    definition = recorded_segment(json.loads(version.body)["segment"], file)
+    directory = full_name(definition.directory, name.rpartition("/")[0])
+    return definition.model_copy(update={"directory": directory})
 
 
-def _is_todays(earlier: SegmentDefinition, visit: Visit) -> bool:
+def _is_todays(name: str, earlier: SegmentDefinition, visit: Visit) -> bool:
     try:
-        return visit.catalog.segment(earlier.segment).facts() == earlier.facts()
+        return visit.catalog.segment(name).facts() == earlier.facts()
     except DefinitionError:
         return False

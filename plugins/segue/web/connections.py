@@ -12,6 +12,7 @@ from segue.errors import NotSetUp, SettingsError
 from segue.ledger import Ledger
 from segue.ledger.engine import missing_file
 from segue.operators.environment import ledger_url, refuse_local_files_on_many_hosts, task_settings
+from segue.web.projects import AllProjects, find_projects
 from segue.workflows.catalog import FOLDERS, Catalog
 
 _READ = (*FOLDERS, "templates")  # what definitions are made of
@@ -57,8 +58,10 @@ def _nothing(namespace: str) -> Ledger:
 
 
 def _open_catalog() -> Catalog:
-    home = task_settings().home
-    return _catalog(home, _stamp(home))
+    homes = find_projects(task_settings())
+    catalogs = [_catalog(home, name, _stamp(home)) for name, home in homes.items()]
+    has_names = len(catalogs) > 1 or catalogs[0].project
+    return AllProjects(catalogs) if has_names else catalogs[0]
 
 
 def _stamp(home: Path) -> tuple[tuple[str, int, int], ...]:
@@ -75,18 +78,21 @@ def _status(path: Path) -> tuple[int, int]:
     return status.st_mtime_ns, status.st_size
 
 
-@lru_cache(maxsize=2)
-def _catalog(home: Path, _: tuple[tuple[str, int, int], ...]) -> Catalog:
+@lru_cache(maxsize=32)
+def _catalog(home: Path, project: str, _: tuple[tuple[str, int, int], ...]) -> Catalog:
     """Return definitions that are read once, until one of their files changes."""
-    return Catalog(home)
+    return Catalog(home, project=project)
 
 
 def without_home(error: Exception) -> str:
-    """Return an error's message with files as they are named below SEGUE_HOME."""
+    """Return an error's message with files as they are named below their project's folder."""
+    text = str(error)
     try:
-        return str(error).replace(f"{task_settings().home}/", "")
+        for home in find_projects(task_settings()).values():
+            text = text.replace(f"{home}/", "")
     except SettingsError:
-        return str(error)
+        pass
+    return text
 
 
 OpenLedger = Annotated[Ledger, Depends(_ledger_of)]

@@ -46,16 +46,31 @@ class DagFacts:
     next_run: datetime | None = None
     last_run: LastRun | None = None
     questions: Sequence[Question] = ()
+    bundle: str | None = None  # where it is defined, and the version that Airflow read last
+    bundle_version: str | None = None
 
 
 def release_trouble() -> str:
     """Return why requests, and what is held, wait at present; nothing where they do not."""
-    paused = dag_facts([_RELEASE])[_RELEASE].paused
-    if paused is None:
+    pauses = _release_dags()
+    if not pauses:
         return f"Airflow knows no DAG {_RELEASE}: until there is one, {_WAITING}."
-    if paused:
-        return f"The DAG {_RELEASE} is paused: until it is on again, {_WAITING}."
+    names = ", ".join(name for name, is_paused in pauses.items() if is_paused)
+    if names:
+        whose = "" if names == _RELEASE else " of its project"
+        return f"The DAG {names} is paused: until it is on again, {_WAITING}{whose}."
     return ""
+
+
+def _release_dags() -> dict[str, bool]:
+    """Return whether the release of each project is paused, by its id."""
+    query = select(DagModel.dag_id, DagModel.is_paused).where(
+        DagModel.dag_id.startswith(_RELEASE, autoescape=True), DagModel.is_stale.is_(False)
+    )
+    with create_session() as session:
+        rows = session.execute(query.order_by(DagModel.dag_id)).all()
+    mine = (row for row in rows if row.dag_id == _RELEASE or row.dag_id.startswith(f"{_RELEASE}_"))
+    return {row.dag_id: bool(row.is_paused) for row in mine}
 
 
 def dag_facts(dag_ids: Collection[str]) -> dict[str, DagFacts]:
@@ -71,9 +86,16 @@ def dag_facts(dag_ids: Collection[str]) -> dict[str, DagFacts]:
             next_run=dags[name].next_dagrun_create_after if name in dags else None,
             last_run=last.get(name),
             questions=questions.get(name, ()),
+            **_bundle(dags.get(name)),
         )
         for name in ids
     }
+
+
+def _bundle(row: Any) -> dict[str, str | None]:
+    if row is None or row.is_stale:
+        return {}
+    return {"bundle": row.bundle_name, "bundle_version": row.bundle_version}
 
 
 def _dags(session: Session, ids: Sequence[str]) -> dict[str, Any]:
@@ -83,6 +105,8 @@ def _dags(session: Session, ids: Sequence[str]) -> dict[str, Any]:
         DagModel.is_paused,
         DagModel.is_stale,
         DagModel.next_dagrun_create_after,
+        DagModel.bundle_name,
+        DagModel.bundle_version,
     )
     rows = session.execute(query.where(DagModel.dag_id.in_(ids)))
     return {row.dag_id: row for row in rows}

@@ -33,7 +33,7 @@ def main() -> None:
 
 def _planned(wish: Mapping[str, Any]) -> dict[str, Any]:
     now = datetime.now(UTC)
-    resolved = Catalog(Path(wish["home"])).resolve(wish["workflow"])
+    resolved = Catalog(Path(wish["home"]), project=wish["project"]).resolve(wish["workflow"])
     previous = wish["previous"]
     preview = plan(
         resolved,

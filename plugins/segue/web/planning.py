@@ -28,6 +28,7 @@ from segue.operators.environment import ledger_url, task_settings
 from segue.runs.context import RunContext
 from segue.runs.snapshot_pair import snapshots_for
 from segue.web.connections import is_nothing
+from segue.workflows.catalog import Catalog
 from segue.workflows.resolved import ResolvedWorkflow
 
 MOST = 50  # changes whose messages are rendered
@@ -81,7 +82,7 @@ def _compared_last(run: RunContext, current: Snapshot) -> str | None:
 
 
 def make_plan(
-    name: str, pair: NextPair, quarantined: Sequence[str], ledger: Ledger
+    catalog: Catalog, name: str, pair: NextPair, quarantined: Sequence[str], ledger: Ledger
 ) -> Mapping[str, Any]:
     """Return the plan as plain data; raise PlanUnavailable."""
     settings = task_settings()
@@ -90,7 +91,8 @@ def make_plan(
         "previous": pair.previous,
         "current": pair.current,
         "quarantined": list(quarantined),
-        "home": str(settings.home),
+        "home": str(catalog.home),
+        "project": catalog.project,
         "namespace": settings.namespace,
         "ledger": None if is_nothing(ledger) else ledger_url(settings.ledger),
         "secret": settings.secret,

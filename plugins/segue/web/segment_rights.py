@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from fastapi import HTTPException
 
+from segue.documents import full_name
 from segue.errors import DefinitionError
 from segue.web.visits import Visit
 
@@ -35,13 +36,15 @@ def uses(visit: Visit) -> dict[str, Uses]:
         by_segment.setdefault(segment, Uses()).on_it.add(workflow)
     for workflow in visit.catalog.names("workflows"):
         try:
-            segment = visit.catalog.workflow(workflow).segment
+            segment = visit.catalog.segment_of(workflow)
             references = visit.catalog.segment(segment).refers_to
         except DefinitionError:
             continue  # the workflow's own page says what is wrong with it
         by_segment[segment].on_it.add(workflow)
+        project = segment.rpartition("/")[0]
         for other in references:
-            by_segment.setdefault(other.segment, Uses()).through_others.add(workflow)
+            name = full_name(other.segment, project)
+            by_segment.setdefault(name, Uses()).through_others.add(workflow)
     return by_segment
 
 

@@ -42,7 +42,7 @@ PERIODS = (30, 90, 365)  # days that a segment's page can show
 _OFFERED = 60  # snapshots to choose from
 router = APIRouter(include_in_schema=False)
 
-Name = Annotated[str, Query(alias="segment", max_length=64)]
+Name = Annotated[str, Query(alias="segment", max_length=128)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Edit:
 @router.get("/segments", name="segments")
 def segments(
     visit: ThisVisit,
-    search: Annotated[str, Query(max_length=64)] = "",
+    search: Annotated[str, Query(max_length=128)] = "",
     number: Annotated[int, Query(alias="page", ge=1, le=100_000)] = 1,
 ) -> HTMLResponse:
     """List the segments of the workflows that the viewer may read."""

@@ -127,7 +127,8 @@ def plan(name: ContactsWorkflow, visit: ThisVisit) -> HTMLResponse:
     resolved = visit.catalog.resolve(name)
     pair = next_pair(resolved, visit.ledger, datetime.now(UTC))
     bad = visit.ledger.people.quarantined(resolved.directory.full_name)
-    preview = make_plan(name, pair, sorted(bad), visit.ledger) if pair is not None else None
+    home, keys = visit.catalog.of(name), sorted(bad)
+    preview = make_plan(home, name, pair, keys, visit.ledger) if pair is not None else None
     answer = visit.page(
         "plan.html",
         workflow=name,
@@ -166,7 +167,7 @@ def _listed(names: list[str], ledger: Ledger, catalog: Catalog) -> list[Listed]:
     result = []
     for name in names:
         segment = segment_of(name, catalog)
-        problem, errors = _problem_of(name, catalog)
+        problem, errors = _problem_of(name, catalog, facts[name])
         zone = zone_of_segment(segment, catalog)
         own = (item for item in outcomes if item.workflow == name)
         result.append(
@@ -190,20 +191,31 @@ def _listed(names: list[str], ledger: Ledger, catalog: Catalog) -> list[Listed]:
 def segment_of(name: str, catalog: Catalog) -> str | None:
     """Return the segment of a workflow; None where it is not defined any more, or wrongly."""
     try:
-        return catalog.workflow(name).segment
+        return catalog.segment_of(name)
     except DefinitionError:
         return None
 
 
-def _problem_of(name: str, catalog: Catalog) -> tuple[str | None, str | None]:
+def _problem_of(name: str, catalog: Catalog, dag: DagFacts) -> tuple[str | None, str | None]:
     """Return what is wrong with a workflow, in short, and each of its errors on a line."""
     if name not in catalog.names("workflows"):
-        return "not defined any more", None
+        return _whereabouts(dag), None
     try:
-        catalog.directory(catalog.segment(catalog.workflow(name).segment).directory)
+        catalog.directory(catalog.segment(catalog.segment_of(name)).directory)
     except DefinitionError as error:
         return "its definition has errors", without_home(error)
     return None, None
+
+
+def _whereabouts(dag: DagFacts) -> str:
+    """Say of a workflow whose definition is not among those read here where it is, if anywhere."""
+    if dag.bundle is None:
+        return "not defined any more"
+    version = f", version {dag.bundle_version[:12]}" if dag.bundle_version else ""
+    return (
+        f"its DAG is in the bundle {dag.bundle}{version}; its definition is not among those that "
+        "this server reads"
+    )
 
 
 def _all_errors(item: Listed, catalog: Catalog) -> str | None:

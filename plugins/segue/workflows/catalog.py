@@ -26,6 +26,7 @@ from segue.documents import (
     Document,
     Location,
     did_you_mean,
+    full_name,
     problems_of,
     read_document,
     validate,
@@ -108,6 +109,14 @@ class Catalog:
     def workflow(self, name: str) -> WorkflowDefinition:
         """Return a workflow; raise DefinitionError when it is missing or wrong."""
         return self._get("workflows", WorkflowDefinition, name)
+
+    def of(self, workflow: str) -> Catalog:
+        """Return the definitions among which a workflow's are: these."""
+        return self
+
+    def segment_of(self, workflow: str) -> str:
+        """Return the full name of a workflow's segment; raise DefinitionError."""
+        return full_name(self.workflow(workflow).segment, self.project)
 
     def resolve(self, name: str) -> ResolvedWorkflow:
         """Return a workflow with its segment, directory and channels; raise DefinitionError."""

@@ -13,6 +13,7 @@ from segue.ledger.base import STATE, LedgerDatabase, unindexed
 from segue.ledger.facts import ListedDelivery
 from segue.ledger.queries.runs import LISTED
 from segue.ledger.reasons import Reason
+from segue.ledger.runs.owners import full_segment
 from segue.ledger.schema import changes, deliveries, runs, spans
 from segue.ledger.states import NOT_RELEASED
 from segue.segments.kinds import ChangeKind
@@ -136,7 +137,7 @@ class History(LedgerDatabase):
                 events.c.span,
                 events.c.change,
                 changes.c.reason,
-                spans.c.segment,
+                full_segment(),
                 spans.c.workflow,
                 runs.c.run_id,
                 spans.c.kind,

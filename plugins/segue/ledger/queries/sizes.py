@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, case, func, or_, select
 
 from segue.ledger.base import LedgerDatabase
 from segue.ledger.facts import SpanKind
+from segue.ledger.runs.owners import full_segment
 from segue.ledger.schema import changes, definitions, spans
 
 VERSIONS = 50  # of a definition that a history goes back
@@ -124,7 +125,7 @@ class Sizes(LedgerDatabase):
         )
         query = (
             select(
-                spans.c.segment,
+                full_segment(),
                 spans.c.workflow,
                 spans.c.current_as_of,
                 totals.c.change,
@@ -178,7 +179,7 @@ class Sizes(LedgerDatabase):
 
     def recorded_segments(self) -> set[tuple[str, str]]:
         """Return (segment, workflow) of everything recorded, be it defined still or not."""
-        query = select(spans.c.segment, spans.c.workflow).where(
+        query = select(full_segment(), spans.c.workflow).where(
             spans.c.namespace == self.namespace, spans.c.segment != ""
         )
         with self._read() as connection:
@@ -189,14 +190,15 @@ class Sizes(LedgerDatabase):
     ) -> Sequence[ColumnElement[bool]]:
         return (
             spans.c.namespace == self.namespace,
-            spans.c.segment.in_(sorted(segments)),
+            spans.c.segment.in_({name.rpartition("/")[2] for name in segments}),  # by the index
+            full_segment().element.in_(sorted(segments)),
             spans.c.workflow.in_(sorted(workflows)),
             spans.c.kind != SpanKind.WITHDRAWN,
         )
 
 
 _SIZE = (
-    spans.c.segment,
+    full_segment(),
     spans.c.workflow,
     spans.c.current_key,
     spans.c.current_as_of,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from sqlalchemy import Connection, literal, select, update
+from sqlalchemy import ColumnElement, Connection, case, func, literal, select, update
 
 from segue.documents import full_name
 from segue.errors import RunHalted
@@ -94,6 +94,19 @@ class Owners(LedgerDatabase):
         names = ["directory", *(column.name for column in columns)]
         insert = self._insert(quarantines).from_select(names, rows)
         connection.execute(insert.on_conflict_do_nothing())
+
+
+def full_segment() -> ColumnElement[str]:
+    """Return, for a query of spans, the full name of the segment of each."""
+    project = (
+        select(workflows.c.project)
+        .where(workflows.c.namespace == spans.c.namespace, workflows.c.workflow == spans.c.workflow)
+        .correlate(spans)
+        .scalar_subquery()
+    )
+    in_full = project + "/" + spans.c.segment
+    named = func.coalesce(project, "") != ""
+    return case((named, in_full), else_=spans.c.segment).label("segment")
 
 
 def directory_of(definition: str) -> str:
