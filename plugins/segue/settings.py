@@ -251,6 +251,12 @@ def _airflow_option(option: str, configuration: tuple[str, ...]) -> str | None: 
         from airflow.exceptions import AirflowConfigException
     except ConfigParserError as error:
         raise SettingsError(f"Airflow's configuration cannot be read: {error}") from None
+    if OPTIONS[option].is_secret and (SECTION, option) not in conf.sensitive_config_values:
+        # before 3.3 it knows what providers say of their options only once it is told to look,
+        # and asks no command or secrets backend for what it does not know
+        from airflow.providers_manager import ProvidersManager
+
+        ProvidersManager().initialize_providers_configuration()  # type: ignore[no-untyped-call]
     try:
         return (conf.get(SECTION, option, fallback=None) or "").strip() or None
     except (AirflowConfigException, OSError, ValueError) as error:  # a command's are any of these

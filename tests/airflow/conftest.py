@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from segue.airflow_compat import question_needs_triggerer
 from segue.demo.run import connections
 from segue.sandbox.server import Sandbox
 from tests.airflow import definitions
@@ -51,6 +52,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 "SEGUE_LEDGER": ledger,
                 "SEGUE_STATE": str(home / "state"),
             },
+            with_triggerer=question_needs_triggerer(),
         )
         made = World(home, airflow, sandbox, ledger)
         definitions.write(made)

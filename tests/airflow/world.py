@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from segue.airflow_compat import question_needs_triggerer
 from segue.ledger import Ledger
 from segue.sandbox.server import Sandbox
 from tests.airflow.driven import DrivenAirflow
@@ -40,6 +41,7 @@ TICKET = {
 }
 
 
+WAITING = "deferred" if question_needs_triggerer() else "awaiting_input"
 PAIR = {"previous": "2026-11-01", "current": "2026-11-02"}
 
 
@@ -160,7 +162,7 @@ class World:
     def asked(self, dag_id: str, run_id: str) -> dict[str, Any]:
         """Wait until the run's guard asks a person; return the question."""
         deadline = time.monotonic() + 240
-        while self.airflow.task_states(dag_id, run_id).get(("guard", -1)) != "awaiting_input":
+        while self.airflow.task_states(dag_id, run_id).get(("guard", -1)) != WAITING:
             assert time.monotonic() < deadline, self.airflow.task_states(dag_id, run_id)
             self.airflow.alive()
             time.sleep(1)

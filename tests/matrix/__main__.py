@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.matrix.cell import CELLS, Cell, Result, build_wheel, try_cell
 
 HEAD = """\
-| Airflow | Python | packages | brought by Segue | init, doctor | a real run | unit tests |
+| Airflow | Python | packages | brought by Segue | a first run | doctor | unit tests |
 |---|---|---|---|---|---|---|"""
 
 
@@ -41,7 +41,7 @@ def main() -> int:
 
 def row(cell: Cell, result: Result) -> str:
     """Return the row of the table that the docs have."""
-    steps = (result.installed, result.set_up, result.run, result.tests)
+    steps = (result.installed, result.run, result.checked, result.tests)
     return f"| {cell.airflow} | {cell.python} | {result.packages} | {' | '.join(steps)} |"
 
 

@@ -19,7 +19,6 @@ import pytest
 import yaml
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.sdk import DAG
-from airflow.serialization.serialized_objects import DagSerialization
 
 from segue.dag_builder import (
     check_definitions,
@@ -30,6 +29,11 @@ from segue.dag_builder import (
 )
 from segue.errors import DefinitionError
 from segue.workflows.catalog import Catalog
+
+try:
+    from airflow.serialization.serialized_objects import DagSerialization
+except ImportError:  # Airflow 3.1
+    from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"pandas", "pyarrow", "fastapi", "slack_sdk"}
@@ -231,8 +235,12 @@ def test_the_plugin_shadows_no_standard_module():
     """Where it is pointed at the sources, ``.airflowignore`` keeps Airflow from scanning them."""
     code = """
 import sys, sysconfig
-from airflow import plugins_manager
-plugins, errors = plugins_manager._get_plugins()
+from airflow import plugins_manager as manager
+if hasattr(manager, "_get_plugins"):
+    plugins, errors = manager._get_plugins()
+else:  # Airflow 3.1
+    manager.ensure_plugins_loaded()
+    plugins, errors = manager.plugins, manager.import_errors
 assert not errors, errors
 stdlib = sysconfig.get_paths()["stdlib"]
 shadowed = [

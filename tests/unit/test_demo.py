@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import signal
 import subprocess
 import sys
@@ -106,7 +107,10 @@ def test_it_stops_airflow_when_it_is_told_to_even_in_the_background(number):
         "run.demo = wait\nraise SystemExit(entry.main([]))"
     )
     command = [sys.executable, "-c", code]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    calm = {**os.environ, "PYTHONWARNINGS": "ignore"}  # of requests, about what is beside it
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=calm
+    ) as process:
         assert process.stdout.readline() == b"up\n"
         process.send_signal(number)
         assert (process.wait(120), process.stderr.read()) == (130, b"stopped\n")

@@ -50,8 +50,12 @@ def test_a_shim_in_the_plugins_folder_costs_no_plugin_and_says_that_it_is_to_go(
     code = """
 import json
 from airflow import plugins_manager as core
-from airflow.sdk import plugins_manager as sdk
-both = [each._get_plugins() for each in (core, sdk)]
+if hasattr(core, "_get_plugins"):
+    from airflow.sdk import plugins_manager as sdk
+    both = [each._get_plugins() for each in (core, sdk)]
+else:  # Airflow 3.1 has one
+    core.ensure_plugins_loaded()
+    both = [(core.plugins, core.import_errors)]
 print(json.dumps([([each.name for each in plugins], errors) for plugins, errors in both]))
 """
     done = subprocess.run(

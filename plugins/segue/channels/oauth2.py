@@ -186,7 +186,7 @@ class AccessTokens:
     def _ask(self) -> Token:
         """Ask the endpoint once."""
         from authlib.common.errors import AuthlibBaseError
-        from requests import RequestException
+        from requests import JSONDecodeError, RequestException
 
         given_at = time.monotonic()
         try:
@@ -204,8 +204,9 @@ class AccessTokens:
         except AuthlibBaseError as error:  # a refusal in an answer of success
             raise self._refusal(200, str(error.error)) from None
         except RequestException as error:
-            if error.response is not None:
-                raise self._silence(Silence.NOT_JSON, error.response.status_code) from None
+            status = getattr(error.response, "status_code", None)
+            if status or isinstance(error, JSONDecodeError):  # before requests 2.33, with no answer
+                raise self._silence(Silence.NOT_JSON, status or 200) from None
             raise self._silence(silence_of(error), type(error).__name__) from None
         except _ODD_JSON:
             raise self._silence(Silence.OTHER_JSON, 200) from None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Asset, BaseOperator, Param, TriggerRule
+from airflow.sdk.definitions.param import ParamsDict
 
 from segue.airflow_compat import (
     AirflowFailException,
@@ -104,10 +105,11 @@ class Guard(ApprovalOperator):
             "notifiers": notifiers(workflow.definition.notify.on_approval),
         }
         switch = Param(False, type="boolean", source="task", **_QUARANTINE_SHOWN)
-        # the DAG's own parameters, which Airflow adds to kwargs, are not the question's; nor is its
-        # time for execution, which would be the one for the answer
+        # the time for execution, which Airflow adds to kwargs, would be the one for the answer
         own = {"params": {"quarantine": switch}, "execution_timeout": None}
         super().__init__(**{**defaults, **kwargs, **own})
+        # the DAG's own parameters, which Airflow adds and 3.1 keeps, are not the question's
+        self.params = ParamsDict({"quarantine": switch})
         self.workflow = workflow
         self.wait = timedelta()
 

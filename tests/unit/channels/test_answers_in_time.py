@@ -117,7 +117,7 @@ def test_slack(part: str, set_connection, monkeypatch):
 
 def mail_server_at(port: int) -> dict[str, Any]:
     extra = {"disable_ssl": True, "disable_tls": True, "from_email": "s@example.com"}
-    extra |= {"timeout": 1, "retry_limit": 0}
+    extra |= {"timeout": 1, "retry_limit": 1}
     return {"conn_type": "smtp", "host": "127.0.0.1", "port": port, "extra": extra}
 
 

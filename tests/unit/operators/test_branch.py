@@ -8,12 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.sdk import BaseOperator
-from airflow.sdk.exceptions import (
-    AirflowException,
-    AirflowFailException,
-    AirflowSkipException,
-)
 
+from segue.airflow_compat import AirflowException, AirflowFailException, AirflowSkipException
 from segue.delivery.calls import Pass
 from segue.errors import TransientFailure
 from segue.operators.branch import BACKOFF, LoadContactDetails, _raise_for

@@ -11,13 +11,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk.exceptions import (
-    AirflowException,
-    AirflowFailException,
-    AirflowSkipException,
-)
 from sqlalchemy import URL, text, update
 
+from segue.airflow_compat import AirflowException, AirflowFailException, AirflowSkipException
 from segue.dag_builder import housekeeping_dag, release_dag
 from segue.ledger import Ledger
 from segue.ledger.engine import open_engine, upgrade

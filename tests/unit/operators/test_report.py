@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk._shared.observability.metrics.statsd_logger import SafeStatsdLogger
-from airflow.sdk.exceptions import AirflowFailException
-from airflow.sdk.observability import stats
-from airflow.sdk.observability.metrics.stats_utils import get_stats_factory
 
+from segue.airflow_compat import AirflowFailException
 from segue.ledger.schema import deliveries
 from segue.ledger.states import State
 from segue.operators import Report
@@ -26,12 +26,27 @@ class Gauges:
         self.values[name, tags["workflow"]] = value
 
 
-@pytest.fixture
-def gauges() -> Gauges:
-    found = Gauges()
-    stats.initialize(factory=lambda: found, export_legacy_names=True)
-    yield found
+def listen(logger, monkeypatch) -> Iterator[None]:
+    """Make a logger that of Airflow's metrics for a while."""
+    try:
+        from airflow.sdk.observability import stats
+        from airflow.sdk.observability.metrics.stats_utils import get_stats_factory
+    except ImportError:  # 3.1 and 3.2
+        from airflow.stats import Stats
+
+        monkeypatch.setattr(Stats, "gauge", logger.gauge, raising=False)
+        yield
+        return
+    stats.initialize(factory=lambda: logger, export_legacy_names=True)
+    yield
     stats.initialize(factory=get_stats_factory(), export_legacy_names=True)
+
+
+@pytest.fixture
+def gauges(monkeypatch) -> Iterator[Gauges]:
+    found = Gauges()
+    for _ in listen(found, monkeypatch):
+        yield found
 
 
 @pytest.fixture
@@ -128,14 +143,22 @@ class PlainClient:
         self.sent[name] = value
 
 
+def logger_of_statsd() -> type:
+    """Return Airflow's own, which each of its minor versions has in another place."""
+    for place in ("airflow.sdk._shared", "airflow._shared"):
+        with suppress(ImportError):
+            module = import_module(f"{place}.observability.metrics.statsd_logger")
+            return module.SafeStatsdLogger
+    return import_module("airflow.metrics.statsd_logger").SafeStatsdLogger  # 3.1
+
+
 @pytest.fixture
-def statsd(monkeypatch) -> PlainClient:
+def statsd(monkeypatch) -> Iterator[PlainClient]:
     """Airflow's own logger for StatsD, as it is set up where ``statsd_on`` is all that is said."""
     client = PlainClient()
     monkeypatch.setenv("AIRFLOW__METRICS__STATSD_ON", "True")
-    stats.initialize(factory=lambda: SafeStatsdLogger(client), export_legacy_names=True)
-    yield client
-    stats.initialize(factory=get_stats_factory(), export_legacy_names=True)
+    for _ in listen(logger_of_statsd()(client), monkeypatch):
+        yield client
 
 
 def test_plain_statsd_tells_workflows_apart_by_the_gauges_name(place, statsd):

@@ -196,6 +196,12 @@ def _open(connection: str, token: str | None = None) -> SmtpHook:
         raise ConnectionFailure(
             f"the Airflow connection {connection!r} cannot be used ({name}); check its extra"
         ) from None
+    if hook._smtp_client is None:
+        raise ConnectionFailure(
+            f"the Airflow connection {connection!r}: retry_limit in its extra is "
+            f"{hook.smtp_retry_limit}, which is no try at all in this version of the provider; "
+            "allowed: 1 and more"
+        )
     if hook.timeout > LONGEST_TIMEOUT:
         close(hook)
         raise ConnectionFailure(
@@ -221,8 +227,13 @@ class _RepliesInTimeOverTls(_RepliesInTime, smtplib.SMTP_SSL):
 
 def _client_in_time(hook: SmtpHook) -> smtplib.SMTP:
     """Connect as the hook does."""
-    client = _RepliesInTimeOverTls if hook.use_ssl else _RepliesInTime
-    return client(**hook._build_client_kwargs(is_async=False))
+    kind = _RepliesInTimeOverTls if hook.use_ssl else _RepliesInTime
+    client = kind(**hook._build_client_kwargs(is_async=False))
+    if not hasattr(hook, "_build_ssl_context") and hook.ssl_context != "none":
+        # that of an older provider looks at no certificate after STARTTLS
+        trusting = partial(client.starttls, context=ssl.create_default_context())
+        client.starttls = trusting  # type: ignore[method-assign]
+    return client
 
 
 def _greeted(build: Callable[[], smtplib.SMTP]) -> smtplib.SMTP:

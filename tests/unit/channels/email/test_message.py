@@ -605,7 +605,7 @@ def at(set_connection, port: int, **extra: object) -> EmailMessage:
             "disable_tls": True,
             "timeout": 10,
             "from_email": "segue@example.com",
-            "retry_limit": 0,
+            "retry_limit": 1,
             **extra,
         },
     )

@@ -8,6 +8,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -154,6 +155,7 @@ def test_a_password_is_not_sent_beside_a_token(site, set_connection):
     assert (mailbox.mails, site.token_requests) == ([], [])
 
 
+@pytest.mark.skipif(find_spec("msal") is not None, reason="the package is there: msal")
 def test_microsofts_own_way_without_its_package_says_so(set_connection):
     extra = {"auth_type": "oauth2", "client_id": "a", "client_secret": "hunter2", "tenant_id": "b"}
     with mail_server(AuthorizationServer()) as mailbox:
