@@ -72,7 +72,7 @@ def asked(ledger: Ledger, name: str = "run-1", **limits) -> Question | None:
         name="welcome",
         action_ids=["mail"],
         segment=SimpleNamespace(segment="gold"),
-        directory=SimpleNamespace(directory="people"),
+        directory=SimpleNamespace(directory="people", full_name="people"),
         definition=SimpleNamespace(guard=GuardLimits(**limits), policies=Policies(max_age=None)),
     )
     context = RunContext(workflow, Run("welcome", name), ledger, NOW)
