@@ -12,8 +12,7 @@ import re
 import types
 import typing
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -24,8 +23,10 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from segue.errors import DefinitionError, Problem
 from segue.hints import did_you_mean as did_you_mean  # noqa: PLC0414 - most who need it read documents
+from segue.located import Document as Document  # noqa: PLC0414 - whoever reads one has it from here
+from segue.located import Location as Location  # noqa: PLC0414
+from segue.located import format_location as format_location  # noqa: PLC0414
 
-Location = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
 _DEEPEST = 200  # levels: a group of conditions is two, so that some 98 stand in each other
@@ -81,24 +82,6 @@ class ProblemsFound(ValueError):
     def __init__(self, problems: Iterable[tuple[Location, str]]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(message for _, message in self.problems))
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One YAML file: plain Python data and where each key or element stands."""
-
-    file: str
-    data: Any
-    positions: Mapping[Location, tuple[int, int]] = field(repr=False)
-    problems: tuple[Problem, ...] = ()  # of the YAML itself, such as duplicate keys
-
-    def problem(self, location: Location, message: str) -> Problem:
-        """Return a problem at ``location``, or at the nearest place around it that exists."""
-        place = location
-        while place and place not in self.positions:
-            place = place[:-1]
-        line, column = self.positions.get(place, (1, 1))
-        return Problem(self.file, line, column, format_location(location), message)
 
 
 def read_document(path: Path) -> Document:
@@ -207,17 +190,6 @@ def _is_no_word(details: Any, others: Sequence[Any]) -> bool:
         for other in others
         if not isinstance(details.get("input"), dict | list)
     )
-
-
-def format_location(location: Location) -> str:
-    """Return ``('match', 'all', 1)`` as ``match.all[1]``."""
-    text = ""
-    for part in location:
-        if isinstance(part, int):
-            text += f"[{part}]"
-        else:
-            text += f".{part}" if text else part
-    return text
 
 
 def _refuse_what_aliases_make(root: Node, file: str) -> None:

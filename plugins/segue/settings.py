@@ -50,6 +50,9 @@ OPTIONS: Mapping[str, Option] = {
         "s3://bucket/segue",
     ),
     "namespace": Option("prod, staging, …: part of every delivery's key", "prod"),
+    "profile": Option(
+        "Which profile of segue.yaml is in use: dev, staging, prod, …; none by default", "prod"
+    ),
     "new_namespace": Option(
         "A namespace that may begin in a ledger where workflows ran under another one", "staging"
     ),
@@ -77,6 +80,7 @@ RUN_AREAS = Duration(30, "d")
 CATCH_UP = ("true", "false")
 UI_CONTACTS = ("edit", "read", "nobody")
 _PROJECT = re.compile(r"[a-z][a-z0-9_]{0,30}")
+NAMESPACE = "^[a-z0-9][a-z0-9_-]{0,62}$"  # of profiles, too
 BUNDLE_ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -97,6 +101,7 @@ class Settings:
     pool: str | None = None  # of tasks whose workflow names none; None: Airflow's default
     queue: str | None = None
     project: str = ""  # whose definitions these are; "" where one Airflow has one
+    profile: str | None = None  # of segue.yaml
 
     @classmethod
     def from_environment(
@@ -116,7 +121,7 @@ class Settings:
         values = _Values(env)
         airflow_home = find_airflow_home(env)
         namespace = values.get("namespace") or "default"
-        if not re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,62}", namespace):
+        if not re.fullmatch(NAMESPACE, namespace):
             raise SettingsError(
                 f"{values.name('namespace')} is {namespace!r}; allowed: up to 63 lower-case "
                 "letters, digits, '-' and '_'"
@@ -140,6 +145,7 @@ class Settings:
             pool=(values.get("pool") or "").strip() or None,
             queue=(values.get("queue") or "").strip() or None,
             project=project_name(values.name("project"), project or own_project),
+            profile=(values.get("profile") or "").strip() or None,
         )
 
 

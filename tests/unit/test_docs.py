@@ -172,9 +172,10 @@ def columns(tmp_path_factory) -> Mapping[str, list[str]]:
     return {**own, "contacts": [*own["contacts"], "timezone"]}  # of the example of quiet hours
 
 
-# conditions.md is one directory, whose examples test_docs_conditions.py runs, and the channel of
-# adding-a-channel.md is installed by its own test.
-APART = ("conditions.md", "adding-a-channel.md")
+# conditions.md is one directory, whose examples test_docs_conditions.py runs, project-settings.md
+# is one project (test_docs_project_settings.py), and the channel of adding-a-channel.md is
+# installed by its own test.
+APART = ("conditions.md", "project-settings.md", "adding-a-channel.md")
 
 
 @pytest.mark.parametrize(

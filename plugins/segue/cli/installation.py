@@ -170,16 +170,15 @@ def _definitions(settings: Settings) -> Iterator[Check]:
     catalog = catalog_of(settings)
     problems = find_problems(catalog)
     names = catalog.names("workflows")
+    where = f"{settings.home}{f', profile {settings.profile}' if settings.profile else ''}"
     if problems:
-        detail = f"{count(len(problems), 'problem')} in {settings.home}"
+        detail = f"{count(len(problems), 'problem')} in {where}"
         yield Check("definitions", Verdict.FAILED, detail, "segue validate")
     elif not names:
-        detail = f"no workflow in {settings.home}"
+        detail = f"no workflow in {where}"
         yield Check("definitions", Verdict.REMARK, detail, "segue init, or write one")
     else:
-        yield Check(
-            "definitions", Verdict.OK, f"{count(len(names), 'workflow')} in {settings.home}"
-        )
+        yield Check("definitions", Verdict.OK, f"{count(len(names), 'workflow')} in {where}")
 
 
 def _snapshots(settings: Settings) -> Iterator[Check]:

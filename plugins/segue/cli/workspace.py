@@ -57,6 +57,15 @@ class Workspace:
             )
         return cls(settings, datetime.now(UTC), [path.resolve() for path in drafts])
 
+    def under(self, profile: str | None) -> Workspace:
+        """Return the same under another profile, in the namespace that it says."""
+        if profile == self.settings.profile:
+            return self
+        own = self.catalog.shared.settings.profiles.get(profile or "")
+        namespace = own.namespace if own and own.namespace else self.settings.namespace
+        settings = replace(self.settings, profile=profile, namespace=namespace)
+        return replace(self, settings=settings)
+
     @cached_property
     def catalog(self) -> Catalog:
         """The definitions."""

@@ -22,6 +22,8 @@ _TOKEN = re.compile(
     r"|SG\.[\w-]{8,}\.[\w-]{8,}|shp(at|ca|pa)_\w{16,}|pat-(na|eu)\d-[\w-]{16,}"
     r"|eyJ[\w-]{8,}\.eyJ[\w-]{8,}|-----BEGIN [A-Z ]*PRIVATE KEY)"
 )
+_ADDRESS = re.compile(r"\w[\w+.-]*://[^/\s@]*:[^/\s@]+@")  # with a password in it
+_KEY = re.compile(r"(?=.*[0-9])(?=.*[a-zA-Z])[a-zA-Z0-9+=]{32,}")  # one long word, as keys are
 _EXPRESSION = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _MESSAGE = (
     "looks like a credential, and whoever sees the file or a preview has it; it belongs into the "
@@ -35,10 +37,20 @@ def literal_secrets(
 ) -> Iterator[tuple[Location, str]]:
     """Yield each text that is probably a credential, with its place; it is not repeated."""
     for location, template in templates:
-        if _TOKEN.search(_EXPRESSION.sub(" ", template.source)) or (
-            _is_literal(template.source) and _names_a_secret(location)
-        ):
+        if looks_secret(location, template.source):
             yield location, _MESSAGE
+
+
+def looks_secret(location: Location, text: str) -> bool:
+    """Tell whether a text is probably a credential, by itself or by the name it stands under."""
+    if _TOKEN.search(_EXPRESSION.sub(" ", text)) is not None:
+        return True
+    return _is_literal(text) and names_a_secret(location)
+
+
+def is_a_key(text: str) -> bool:
+    """Tell whether a text is a secret whatever it is called: a password in an address, a key."""
+    return _ADDRESS.search(text) is not None or _KEY.fullmatch(text) is not None
 
 
 def _is_literal(text: str) -> bool:
@@ -46,7 +58,8 @@ def _is_literal(text: str) -> bool:
     return is_one_word and _EXPRESSION.search(text) is None
 
 
-def _names_a_secret(location: Location) -> bool:
+def names_a_secret(location: Location) -> bool:
+    """Tell whether the last name of a place is what a credential is called."""
     names = [part for part in location if isinstance(part, str) and part not in OF_TEXT]
     letters = re.sub(r"[^a-z]", "", names[-1].lower()) if names else ""
     return _NAME.fullmatch(letters) is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +13,10 @@ from segue.errors import NotSetUp, SettingsError
 from segue.ledger import Ledger
 from segue.ledger.engine import missing_file
 from segue.operators.environment import ledger_url, refuse_local_files_on_many_hosts, task_settings
+from segue.settings import Settings
 from segue.web.projects import AllProjects, find_projects
-from segue.workflows.catalog import FOLDERS, Catalog
+from segue.workflows.catalog import FOLDERS, Catalog, catalog_of
+from segue.workflows.files import PROJECT_FILE
 
 _READ = (*FOLDERS, "templates")  # what definitions are made of
 
@@ -58,15 +61,18 @@ def _nothing(namespace: str) -> Ledger:
 
 
 def _open_catalog() -> Catalog:
-    homes = find_projects(task_settings())
-    catalogs = [_catalog(home, name, _stamp(home)) for name, home in homes.items()]
+    settings = task_settings()
+    homes = find_projects(settings)
+    own = [replace(settings, home=home, project=name) for name, home in homes.items()]
+    catalogs = [_catalog(each, _stamp(each.home)) for each in own]
     has_names = len(catalogs) > 1 or catalogs[0].project
     return AllProjects(catalogs) if has_names else catalogs[0]
 
 
 def _stamp(home: Path) -> tuple[tuple[str, int, int], ...]:
     """Return what changes when a file of the definitions does."""
-    paths = sorted(path for folder in _READ for path in (home / folder).rglob("*"))
+    paths = [home / PROJECT_FILE]
+    paths += sorted(path for folder in _READ for path in (home / folder).rglob("*"))
     return tuple((str(path), *_status(path)) for path in paths)
 
 
@@ -79,9 +85,9 @@ def _status(path: Path) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=32)
-def _catalog(home: Path, project: str, _: tuple[tuple[str, int, int], ...]) -> Catalog:
+def _catalog(settings: Settings, _: tuple[tuple[str, int, int], ...]) -> Catalog:
     """Return definitions that are read once, until one of their files changes."""
-    return Catalog(home, project=project)
+    return catalog_of(settings)
 
 
 def without_home(error: Exception) -> str:

@@ -33,13 +33,16 @@ def main() -> None:
 
 def _planned(wish: Mapping[str, Any]) -> dict[str, Any]:
     now = datetime.now(UTC)
-    resolved = Catalog(Path(wish["home"]), project=wish["project"]).resolve(wish["workflow"])
+    profile, namespace = wish["profile"], wish["namespace"]
+    home, project = Path(wish["home"]), wish["project"]
+    catalog = Catalog(home, project=project, profile=profile, namespace=namespace)
+    resolved = catalog.resolve(wish["workflow"])
     previous = wish["previous"]
     preview = plan(
         resolved,
         find_snapshot(resolved.directory, previous, now=now) if previous else None,
         find_snapshot(resolved.directory, wish["current"], now=now),
-        namespace=wish["namespace"],
+        namespace=namespace,
         now=now,
         quarantined=wish["quarantined"],
         most=wish["most"],

@@ -93,6 +93,7 @@ def make_plan(
         "quarantined": list(quarantined),
         "home": str(catalog.home),
         "project": catalog.project,
+        "profile": settings.profile,
         "namespace": settings.namespace,
         "ledger": None if is_nothing(ledger) else ledger_url(settings.ledger),
         "secret": settings.secret,

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse
 
 from segue.ledger import Ledger
+from segue.operators.environment import task_settings
 from segue.web.access import Person, Viewer
 from segue.web.connections import Definitions, OpenLedger, is_nothing
 from segue.web.dags import release_trouble
@@ -58,6 +59,7 @@ class Visit:
             template,
             nothing_recorded=is_nothing(self.ledger),
             release_trouble=release_trouble,
+            profile=task_settings().profile,
             **values,
         )
 

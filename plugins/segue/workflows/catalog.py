@@ -1,17 +1,16 @@
 """The catalog: every definition below SEGUE_HOME, found by name and read on demand.
 
-A definition stands in ``directories/``, ``segments/`` or ``workflows/``, in a file named after it,
-so that one definition can be loaded without reading the others; a task process needs just one
-workflow out of hundreds. ``segue.workflows.validation`` reads all of them and finds
-everything wrong.
+A definition stands in ``directories/``, ``segments/``, ``actions/`` or ``workflows/``, in a file
+named after it, so that one definition can be loaded without reading the others; a task process
+needs just one workflow out of hundreds. ``segue.workflows.validation`` reads all of them and finds
+everything wrong. What is read is put together first: what ``${name}`` stands for, the actions that
+are used, the defaults of ``segue.yaml``.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,8 +37,12 @@ from segue.segments.definition import SegmentDefinition
 from segue.settings import Settings
 from segue.workflows.definition import ACTION_KEYS, Action, LiveLoad, WorkflowDefinition
 from segue.workflows.digests import digest_problems
+from segue.workflows.files import NAME_KEY, definition_files, folder_of_kind
+from segue.workflows.project import SharedSettings, read_project
+from segue.workflows.references import resolved
 from segue.workflows.remembered import remembered
 from segue.workflows.resolved import ResolvedWorkflow
+from segue.workflows.reusable import ReusableAction, by_itself, with_reusable_actions
 
 Model = TypeVar("Model", bound=BaseModel)
 Conditions = Sequence[tuple[Location, Condition]]  # and where each stands in its document
@@ -47,35 +50,52 @@ Conditions = Sequence[tuple[Location, Condition]]  # and where each stands in it
 FOLDERS: dict[str, type[BaseModel]] = {
     "directories": DirectoryDefinition,
     "segments": SegmentDefinition,
+    "actions": ReusableAction,
     "workflows": WorkflowDefinition,
 }
-_SUFFIXES = (".yaml", ".yml")
-_COPIES = tuple(f"{suffix}~" for suffix in _SUFFIXES)  # as editors leave them
-_NAME_KEY = {"directories": "directory", "segments": "segment", "workflows": "workflow"}
-
-_MARKS = {"workflows": {"workflow", "actions"}, "directories": {"directory", "snapshots"}}
-_MARKS["segments"] = {"segment", "directory", "match"}
 
 
 def catalog_of(settings: Settings, drafts: Sequence[Path] = ()) -> Catalog:
     """Return the definitions that the settings name."""
-    return Catalog(settings.home, drafts, settings.project)
+    return Catalog(
+        settings.home,
+        drafts,
+        settings.project,
+        profile=settings.profile,
+        namespace=settings.namespace,
+    )
 
 
 class Catalog:
-    """The definitions of one home folder.
+    """The definitions of one home folder, as a profile of ``segue.yaml`` has them.
 
     ``drafts`` are files anywhere that stand in for, or come on top of, those of the folder;
-    ``project`` is the name of the project that these are the definitions of.
+    ``project`` is the name of the project that these are the definitions of, ``namespace`` the one
+    in use, which the profile may forbid.
     """
 
-    def __init__(self, home: Path, drafts: Sequence[Path] = (), project: str = "") -> None:
+    def __init__(
+        self,
+        home: Path,
+        drafts: Sequence[Path] = (),
+        project: str = "",
+        *,
+        profile: str | None = None,
+        namespace: str | None = None,
+    ) -> None:
         self.home = home
         self.project = project
         self._drafts = drafts
-        self._document = remembered(read_document)
+        self._profile, self._namespace = profile, namespace
+        self._written = remembered(read_document)
+        self._document = remembered(self._composed)
         self.load = remembered(self._load_once)
         self._segments: dict[str, SegmentDefinition] = {}  # those that know what they refer to
+
+    @cached_property
+    def shared(self) -> SharedSettings:
+        """What all definitions share."""
+        return read_project(self.home, self._profile, self._namespace)
 
     def names(self, folder: str) -> list[str]:
         """Return the names of the definitions in ``folder``, sorted."""
@@ -121,11 +141,11 @@ class Catalog:
     def resolve(self, name: str) -> ResolvedWorkflow:
         """Return a workflow with its segment, directory and channels; raise DefinitionError."""
         workflow = self.workflow(name)
-        return self._resolve(workflow, self._document(self._files["workflows"][name]))
+        return self._resolve(workflow, self.document("workflows", name))
 
     def build(self, data: Mapping[str, Any]) -> ResolvedWorkflow:
         """Return a workflow written in Python, with the keys of a workflow's YAML."""
-        document = Document("workflow in Python", dict(data), {})
+        document = self._put_together(Document("workflow in Python", dict(data), {}))
         return self._resolve(self._validated(WorkflowDefinition, document), document)
 
     def _resolve(self, workflow: WorkflowDefinition, document: Document) -> ResolvedWorkflow:
@@ -163,12 +183,12 @@ class Catalog:
 
     def _place_of(self, draft: Path) -> tuple[str, str]:
         """Return the folder and the name of what a draft defines, as its own keys say."""
-        document = self._document(draft)
+        document = self._written(draft)
         data = document.data if isinstance(document.data, dict) else {}
-        for folder, key in reversed(_NAME_KEY.items()):  # workflows name a segment, and so on
+        for folder, key in reversed(NAME_KEY.items()):  # workflows name a segment, and so on
             if isinstance(data.get(key), str):
                 return folder, data[key]
-        message = f"is no definition; expected one of the keys {', '.join(_NAME_KEY.values())}"
+        message = f"is no definition; expected one of the keys {', '.join(NAME_KEY.values())}"
         raise DefinitionError([document.problem((), message)])
 
     def _get(self, folder: str, model: type[Model], name: str) -> Model:
@@ -179,13 +199,13 @@ class Catalog:
     def _load_once(self, folder: str, name: str) -> BaseModel:
         """Return a definition by folder and name; raise DefinitionError."""
         path = self.location(folder, name)
-        document = self._document(path)
+        document = self.document(folder, name)
         kind = folder_of_kind(document)
         if kind not in (None, folder):
             message = f"is not of this kind; what it defines stands in {kind}/"
             raise DefinitionError([document.problem((), message)])
         definition = self._validated(FOLDERS[folder], document)
-        key = _NAME_KEY[folder]
+        key = NAME_KEY[folder]
         if getattr(definition, key) != name:
             message = (
                 f"found {getattr(definition, key)!r} in a file named {path.name}; a definition "
@@ -199,20 +219,22 @@ class Catalog:
         strays = [
             document.problem(location, message)
             for location, message in stray_templates(document.data)
-            if not _may_be_a_template(location)
+            if not _may_be_a_template(location, model)
         ]
+        problems = [*self.shared.problems, *strays]
         try:
             definition = validate(model, document, templates=self.home / "templates")
         except DefinitionError as error:
-            raise DefinitionError([*error.problems, *strays]) from None
-        if strays:
-            raise DefinitionError(strays)
+            problems = document.without_consequences([*error.problems, *problems])
+            raise DefinitionError(dict.fromkeys(problems)) from None
+        if problems:
+            raise DefinitionError(problems)
         return definition
 
     def _unknown(self, folder: str, name: str) -> Problem:
         names = self.names(folder)
         choices = ", ".join(names) if names else "none is defined"
-        message = f"there is no {_NAME_KEY[folder]} {name!r}; allowed: {choices}"
+        message = f"there is no {NAME_KEY[folder]} {name!r}; allowed: {choices}"
         return Problem(str(self.home / folder), 0, 0, "", message + did_you_mean(name, names))
 
     def _referred_segments(
@@ -314,8 +336,36 @@ class Catalog:
         return channels, problems
 
     def document(self, folder: str, name: str) -> Document:
-        """Return a definition's YAML; raise DefinitionError when it is missing or no YAML."""
-        return self._document(self.location(folder, name))
+        """Return a definition's YAML, with what it inherits and refers to in place.
+
+        Raises DefinitionError when it is missing or no YAML.
+        """
+        return self._document(folder, self.location(folder, name))
+
+    def written(self, folder: str, name: str) -> Document:
+        """Return a definition's YAML as it is written; raises as ``document``."""
+        return self._written(self.location(folder, name))
+
+    def _composed(self, folder: str, path: Path) -> Document:
+        document, variables = self._written(path), self.shared.scope
+        if folder == "actions":
+            return by_itself(document, variables)
+        if folder == "workflows":
+            return self._put_together(document)
+        return resolved(document, variables)
+
+    def _put_together(self, workflow: Document) -> Document:
+        """Return a workflow's document with variables, the actions that it uses, and defaults."""
+        variables = self.shared.scope
+        workflow = with_reusable_actions(resolved(workflow, variables), variables, self._reusable)
+        return self.shared.inherited_by(workflow)
+
+    def _reusable(self, name: str) -> Document | str:
+        """Return an action as it is written, or why there is none; raise DefinitionError."""
+        if name not in self._files["actions"]:
+            return self.unknown("actions", name)
+        self.load("actions", name)
+        return self.written("actions", name)
 
     def unknown(self, folder: str, name: str) -> str:
         """Return the message for a name that is not defined in ``folder``."""
@@ -383,82 +433,16 @@ def _unknown_channel(name: str) -> str:
     return f"unknown channel {name!r}; allowed: {', '.join(names)}{did_you_mean(name, names)}"
 
 
-def _may_be_a_template(location: Location) -> bool:
+def _may_be_a_template(location: Location, model: type[BaseModel]) -> bool:
     """Tell whether what stands here in a definition may be a template, or any text.
 
     Channels and live sources judge what is theirs; notifiers are Airflow's, and examples are data.
     """
+    if model is ReusableAction:
+        return location[0] not in (*ACTION_KEYS, *ReusableAction.model_fields)
     match location:
         case ("notify" | "tests", *_) | ("load", _, *_):
             return True
         case ("actions", _, key, *_):
             return key not in ACTION_KEYS
     return False
-
-
-def folder_of_kind(document: Document) -> str | None:
-    """Return the folder of the kind that a document surely is; None where it may be any."""
-    keys = set(document.data) if isinstance(document.data, dict) else set()
-    return next((folder for folder, marks in _MARKS.items() if keys >= marks), None)
-
-
-def definition_files(folder: Path) -> list[Path]:
-    """Return the YAML files below ``folder``, sorted; names with a leading ``.`` or ``_`` rest."""
-    files = [path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES]
-    return sorted(path for path in files if not path.name.startswith((".", "_")))
-
-
-def unreadable_folders(folder: Path) -> list[Path]:
-    """Return ``folder``, or those below it, whose definitions this user cannot see."""
-    every = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
-    return [path for path in every if path.is_dir() and not os.access(path, os.R_OK | os.X_OK)]
-
-
-def misplaced_files(home: Path) -> Iterator[tuple[Path, str]]:
-    """Yield what was surely meant to be a definition and is not read, and why.
-
-    Folders and suffixes of almost the right name, and definitions beside the folders.
-    """
-    for path in sorted(home.iterdir()) if home.is_dir() else ():
-        hint = _why_misplaced(path)
-        if hint is not None:
-            yield path, f"is not read; {hint}"
-    for folder in FOLDERS:
-        for path in sorted((home / folder).rglob("*")):
-            if _is_nearly_yaml(path.suffix.lower()) and path.is_file():
-                yield path, f"is not read; allowed: a name in {' or '.join(_SUFFIXES)}"
-
-
-def _why_misplaced(path: Path) -> str | None:
-    """Say where a folder or file of the home should rather be; None where it may be there."""
-    if path.is_dir() and path.name not in FOLDERS:
-        near = get_close_matches(path.name.casefold(), FOLDERS, n=1, cutoff=0.75)
-        return f"did you mean {near[0]}/?" if near else None
-    folder = _folder_of(path) if path.suffix.lower() in _SUFFIXES else None
-    return None if folder is None else f"definitions of its kind stand in {folder}/"
-
-
-def set_aside(home: Path) -> Iterator[Path]:
-    """Yield files that are no definitions for what comes after ``.yaml``: copies, downloads."""
-    for folder in FOLDERS:
-        for path in sorted((home / folder).rglob("*")):
-            *others, last = [suffix.lower() for suffix in path.suffixes] or [""]
-            is_copy = last in _COPIES or (last not in _SUFFIXES and {*others} & {*_SUFFIXES})
-            if is_copy and path.is_file():
-                yield path
-
-
-def _is_nearly_yaml(suffix: str) -> bool:
-    if suffix in (*_SUFFIXES, *_COPIES):
-        return False
-    return bool(get_close_matches(suffix, _SUFFIXES, n=1, cutoff=0.75))
-
-
-def _folder_of(path: Path) -> str | None:
-    """Return the folder that a file's keys say it belongs to; None where it defines nothing."""
-    try:
-        data = read_document(path).data
-    except DefinitionError:
-        return None
-    keys = data if isinstance(data, dict) else {}
-    return next((folder for folder, key in reversed(_NAME_KEY.items()) if key in keys), None)

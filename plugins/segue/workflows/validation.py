@@ -9,21 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 
+from pydantic import ValidationError
+
 from segue.directory.definition import UNSUBSCRIBED
 from segue.directory.look_alikes import opt_state_columns
-from segue.documents import Document, Location, ProblemsFound, did_you_mean
+from segue.documents import Document, Location, ProblemsFound, did_you_mean, problems_of
 from segue.errors import DefinitionError, Problem
 from segue.segments.conditions.parsing import parse_condition
 from segue.segments.conditions.window_lengths import windows
-from segue.workflows.catalog import (
-    FOLDERS,
-    Catalog,
-    definition_files,
-    folder_of_kind,
-    misplaced_files,
-    set_aside,
-    unreadable_folders,
-)
+from segue.workflows.catalog import FOLDERS, Catalog
 from segue.workflows.data_problems import (
     Columns,
     DirectoryData,
@@ -32,7 +26,18 @@ from segue.workflows.data_problems import (
     example_problems,
     unknown_lists,
 )
+from segue.workflows.definition import Action
+from segue.workflows.files import (
+    definition_files,
+    folder_of_kind,
+    misplaced_files,
+    set_aside,
+    unreadable_folders,
+)
+from segue.workflows.profiles import unused
+from segue.workflows.references import REMARK
 from segue.workflows.resolved import ResolvedWorkflow
+from segue.workflows.reusable import ReusableAction
 from segue.workflows.schedule import longest_step
 from segue.workflows.workflow_problems import workflow_problems
 
@@ -59,7 +64,7 @@ def find_problems(
         own, data = (columns or {}).get(directory), (newest or {}).get(directory)
         return DirectoryData(definition, own, data)
 
-    problems = list(_folder_problems(catalog))
+    problems = [*_folder_problems(catalog), *catalog.shared.problems]
     for folder in FOLDERS:
         for name in catalog.names(folder):
             problems += _definition_problems(catalog, folder, name, data_of)
@@ -72,6 +77,7 @@ def find_remarks(catalog: Catalog, newest: Mapping[str, Newest] | None = None) -
         Problem(str(path), 0, 0, "", f"is not read, because its name ends in {path.suffix}")
         for path in set_aside(catalog.home)
     ]
+    remarks += unused(catalog)
     for folder in ("segments", "workflows"):
         for name in catalog.names(folder):
             remarks += _remarks(catalog, folder, name, newest or {})
@@ -140,8 +146,13 @@ def _in_words(step: timedelta) -> str:
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
-    """Return problems by file, line and column, each once."""
-    return sorted(set(problems), key=lambda problem: (problem.file, problem.line, problem.column))
+    """Return problems by file, line and column, each once, whatever a parameter's value is."""
+    inorder = sorted(set(problems), key=lambda each: (each.file, each.line, each.column, str(each)))
+    once: dict[tuple[str, int, int, str], Problem] = {}
+    for each in inorder:
+        words = each.message.partition(REMARK)[0]
+        once.setdefault((each.file, each.line, each.column, words), each)
+    return list(once.values())
 
 
 def _folder_problems(catalog: Catalog) -> Iterator[Problem]:
@@ -175,14 +186,37 @@ def _definition_problems(
         catalog.load(folder, name)
     except DefinitionError as error:
         yield from error.problems
+    yield from document.without_consequences(_further(catalog, folder, name, data_of))
+
+
+def _further(catalog: Catalog, folder: str, name: str, data_of: _DataOf) -> Iterator[Problem]:
+    """Yield what is wrong with a definition beside what its own model tells."""
+    document = catalog.document(folder, name)
     if isinstance(document.data, dict) and folder_of_kind(document) in (None, folder):
         if folder == "directories":
             yield from _mapping_problems(document, data_of(name).columns or {})
             yield from _declared_opt_states(document)
         if folder == "segments":
             yield from _segment_problems(catalog, document, data_of)
+        if folder == "actions":
+            yield from _action_problems(catalog, document)
         if folder == "workflows":
             yield from workflow_problems(catalog, document, data_of)
+
+
+def _action_problems(catalog: Catalog, document: Document) -> Iterator[Problem]:
+    """Find what is wrong with an action that no workflow need use."""
+    header = ReusableAction.model_fields
+    body = {key: value for key, value in document.data.items() if key not in header}
+    action = {"id": "used", **body}
+    origins: dict[Location, tuple[Document, Location]] = {("actions", 0): (document, ())}
+    workflow = Document(document.file, {"actions": [action]}, {}, origins=origins)
+    try:
+        actions = {0: Action.model_validate(action)}
+    except ValidationError as error:
+        yield from problems_of(error, Action, workflow, ("actions", 0))
+    else:
+        yield from catalog.channels(actions, workflow)[1]
 
 
 def _mapping_problems(document: Document, columns: Columns) -> Iterator[Problem]:

@@ -87,6 +87,8 @@ def plan(
             note(words if is_gone else _without_change(resolved.directory, [begin, end], contact))
     _PRINTERS[output](preview.without_repeats())
     note_live(resolved)
+    if workspace.settings.profile is not None:
+        note(f"profile {workspace.settings.profile}, namespace {namespace}")
     for line in _summary(preview):
         note(line)
 

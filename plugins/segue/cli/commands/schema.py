@@ -16,7 +16,9 @@ class Kind(StrEnum):
 
     DIRECTORY = "directory"
     SEGMENT = "segment"
+    ACTION = "action"
     WORKFLOW = "workflow"
+    PROJECT = "project"  # segue.yaml
 
 
 def schema(
@@ -26,7 +28,7 @@ def schema(
         typer.Option("--folder", metavar="DIR", help="Write KIND.schema.json files there."),
     ] = None,
 ) -> None:
-    """Print the JSON Schemas of directories, segments and workflows, channels included.
+    """Print the JSON Schemas of definitions, channels included, and of segue.yaml (project).
 
     An editor uses one with `# yaml-language-server: $schema=FILE` as a definition's first line.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -31,6 +31,7 @@ class _Checked:
     # what fields are checked against, and what the newest snapshots hold, by directory
     columns: dict[str, Columns] = field(default_factory=dict)
     newest: dict[str, Newest] = field(default_factory=dict)
+    directories: dict[str, DirectoryDefinition] = field(default_factory=dict)
     sources: list[str] = field(default_factory=list)  # where the columns come from
     unchecked: list[str] = field(default_factory=list)  # why a directory's fields are not checked
     problems: list[Problem] = field(default_factory=list)  # of the newest snapshots
@@ -42,6 +43,7 @@ class _Checked:
         from segue.errors import DataError
 
         name = directory.directory
+        self.directories[name] = _without_place(directory)
         if directory.fields:
             self._take(name, _declared(directory), "its fields")
         try:
@@ -75,19 +77,28 @@ class _Checked:
             self.silent.append(tables.directory.directory)
 
 
-def validate(home: Home = None, output: OutputFormat = Format.TABLE) -> None:
-    """Check every definition; exit code 2 when something is wrong.
+def validate(
+    home: Home = None,
+    profile: Annotated[
+        str | None,
+        typer.Option("--profile", metavar="NAME", help="One profile of segue.yaml; all otherwise."),
+    ] = None,
+    output: OutputFormat = Format.TABLE,
+) -> None:
+    """Check every definition, under each profile; exit code 2 when something is wrong.
 
     Fields are checked against the directory's `fields:`, else the newest complete snapshot.
     """
     from segue.cli.workspace import Workspace
     from segue.directory.opt_outs import NOTHING_SAYS
-    from segue.workflows.validation import find_problems, find_remarks, in_order
+    from segue.workflows.validation import find_remarks, in_order
 
-    workspace = Workspace.open(home)
+    here = Workspace.open(home)
+    profiles = _profiles(here, profile)
+    workspace = here.under(profiles[0])
     with working("Checking"):
         checked = _checked(workspace)
-        definition_problems = find_problems(workspace.catalog, checked.columns, checked.newest)
+        definition_problems = _definition_problems(here, profiles, checked)
         problems = in_order([*definition_problems, *checked.problems])
         remarks = find_remarks(workspace.catalog, checked.newest)
     for reason in checked.unchecked:
@@ -100,6 +111,46 @@ def validate(home: Home = None, output: OutputFormat = Format.TABLE) -> None:
     if problems:
         raise typer.Exit(_INVALID)
     _print_summary(workspace, checked, output)
+    if profiles != [None]:
+        note(f"profiles: {', '.join(each or 'none' for each in profiles)}")
+
+
+def _profiles(workspace: Workspace, wanted: str | None) -> list[str | None]:
+    """Return the profiles to check, None for being without one; the data is the first one's."""
+    shared, in_use = workspace.catalog.shared, workspace.settings.profile
+    if wanted is not None:
+        return [wanted]
+    others: list[str | None] = [name for name in shared.settings.profiles if name != in_use]
+    if in_use is not None:
+        return [in_use, *others]
+    bare: list[str | None] = [None] if shared.is_complete or not others else []
+    return [*bare, *others]
+
+
+def _definition_problems(
+    workspace: Workspace, profiles: Sequence[str | None], checked: _Checked
+) -> list[Problem]:
+    """Return what is wrong with definitions, each once, with the profiles that have it."""
+    from segue.workflows.profiles import told_once
+    from segue.workflows.validation import find_problems
+
+    problems: dict[str | None, list[Problem]] = {}
+    for profile in profiles:
+        catalog = workspace.under(profile).catalog
+        alike = {
+            name
+            for name, directory in _sound(catalog.names("directories"), catalog.directory)
+            if checked.directories.get(name) == _without_place(directory)
+        }
+        columns = {name: each for name, each in checked.columns.items() if name in alike}
+        newest = {name: each for name, each in checked.newest.items() if name in alike}
+        problems[profile] = find_problems(catalog, columns, newest)
+    return told_once(problems)
+
+
+def _without_place(directory: DirectoryDefinition) -> DirectoryDefinition:
+    """Return a directory wherever its snapshots are: a profile's columns are those of another."""
+    return directory.model_copy(update={"snapshots": ""})
 
 
 def _checked(workspace: Workspace) -> _Checked:
@@ -286,9 +337,11 @@ def _line(problem: Problem) -> str:
 
 def _print_summary(workspace: Workspace, checked: _Checked, output: Format) -> None:
     names = workspace.catalog.names
+    actions = len(names("actions"))
     parts = [
         count(len(names("directories")), "directory", "directories"),
         count(len(names("segments")), "segment"),
+        *([count(actions, "reusable action")] if actions else []),
         count(len(names("workflows")), "workflow"),
     ]
     text = f"{', '.join(parts)}: no problem found in {workspace.settings.home}"

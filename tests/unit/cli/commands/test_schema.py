@@ -16,6 +16,7 @@ from tests.unit.cli.conftest import WORKFLOW
 
 INCLUDE = Path(__file__).parents[4] / "include"
 FOLDERS = {"directories": "directory", "segments": "segment", "workflows": "workflow"}
+KINDS = ["directory", "segment", "action", "workflow", "project"]
 SAMPLES = [path for folder in FOLDERS for path in sorted((INCLUDE / folder).glob("*.yaml"))]
 
 
@@ -29,7 +30,7 @@ def complaints(kind: str, data: object) -> list[str]:
     return [error.message for error in validator(kind).iter_errors(data)]
 
 
-@pytest.mark.parametrize("kind", FOLDERS.values())
+@pytest.mark.parametrize("kind", KINDS)
 def test_each_schema_is_one(kind):
     Draft202012Validator.check_schema(definition_schema(kind))
 
@@ -60,7 +61,39 @@ def test_a_mistake_is_not_accepted(old, new):
 def test_every_channel_has_its_form_of_action():
     actions = definition_schema("workflow")["properties"]["actions"]["items"]["anyOf"]
     names = [action["$ref"].rpartition("/")[2] for action in actions]
-    assert names == [f"{name}_action" for name in channel_names()]
+    assert names == ["_UsedAction", *(f"{name}_action" for name in channel_names())]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "is_right"),
+    [
+        ("workflow", WORKFLOW + "guard: {at_most: '${most}'}\n", True),
+        ("workflow", WORKFLOW + "guard: {at_most: most}\n", False),
+        ("workflow", WORKFLOW + "changes: '${kinds}'\nnotify: null\n", True),
+        ("workflow", WORKFLOW + "digest: true\n", False),
+        ("workflow", WORKFLOW.replace("id: mail", "id: mail\n    digest: true"), True),
+        ("workflow", WORKFLOW.replace("start: 2026-11-21\n", ""), True),
+        ("workflow", WORKFLOW.replace("segment: gold\n", ""), False),
+        ("workflow", WORKFLOW + "  - {id: x, use: tell, with: {a: 1}, if: null}\n", True),
+        ("workflow", WORKFLOW + "  - {id: x, with: {a: 1}}\n", False),
+        ("segment", "segment: a\ndirectory: b\nmatch: {field: x, is_true: '${on}'}\n", True),
+        ("action", "action: a\nemail: {from: a@b.c, subject: s, text: t}\n", True),
+        ("action", "action: a\nid: b\nemail: {from: a@b.c, subject: s, text: t}\n", False),
+        ("action", "action: a\nparameters: {x: {type: text}}\n", False),
+        ("project", "variables: {x: {type: text}}\ndefaults: {owner: me}\n", True),
+        ("project", "variables: {x: {type: txt}}\n", False),
+        ("project", "defaults: {ownr: me}\n", False),
+        ("project", "profiles: {dev: {defaults: {guard: {share: 5%}}}}\n", True),
+        ("project", "profiles: {dev: {defaults: {guard: {shar: 5%}}}}\n", False),
+    ],
+)
+def test_what_an_editor_takes_of_a_projects_settings(kind, text, is_right):
+    own = "policies: {max_age: null}\n"
+    if kind == "workflow" and "  - {id: x" in text:
+        text = text.replace(own, "") + own
+    if "changes: '" in text:
+        text = text.replace("changes: [added, removed, opted_out]\n", "")
+    assert (complaints(kind, parse_document(text, "x.yaml").data) == []) is is_right
 
 
 def test_defaults_are_shown_as_one_writes_them():
@@ -71,14 +104,14 @@ def test_defaults_are_shown_as_one_writes_them():
 
 def test_one_kind_or_all_go_to_stdout(segue):
     assert json.loads(segue("schema", "segment").out) == definition_schema("segment")
-    assert list(json.loads(segue("schema").out)) == ["directory", "segment", "workflow"]
+    assert list(json.loads(segue("schema").out)) == KINDS
 
 
 def test_a_folder_gets_a_file_per_kind(segue, tmp_path):
     answer = segue("schema", "--folder", str(tmp_path / "schemas"))
     assert (answer.code, answer.out) == (0, "")
     written = sorted(path.name for path in (tmp_path / "schemas").iterdir())
-    assert written == [f"{kind}.schema.json" for kind in ("directory", "segment", "workflow")]
+    assert written == [f"{kind}.schema.json" for kind in sorted(KINDS)]
 
 
 def test_a_folder_that_cannot_be_written_is_one_message(segue, tmp_path):

@@ -694,3 +694,28 @@ def test_fields_that_are_no_text_are_told(segue, home):
     result = segue("validate")
     assert result.code == 2
     assert "fields.contacts[0]: expected a valid string, found a mapping" in result.out
+
+
+PROFILES = """
+variables:
+  tier: {type: text}
+profiles:
+  dev: {namespace: dev, variables: {tier: silver}}
+  prod: {namespace: prod, variables: {tier: gold}, defaults: {guard: {share: 5}}}
+"""
+
+
+def test_every_profile_is_checked_and_one_on_request(segue, home, monkeypatch):
+    (home.include / "segue.yaml").write_text(PROFILES)
+    home.define("segments", "gold", SEGMENT.replace("equals: gold", "equals: '${tier}'"))
+    result = segue("validate")
+    assert result.code == 2
+    [line] = result.out.splitlines()
+    assert line.endswith("guard.share: found 5; allowed: a share such as 5% (profile prod)")
+    dev = segue("validate", "--profile", "dev")
+    assert dev.code == 0
+    assert "profiles: dev" in dev.err
+    assert segue("validate", "--profile", "prd").code == 2
+    monkeypatch.setenv("SEGUE_PROFILE", "dev")
+    monkeypatch.setenv("SEGUE_NAMESPACE", "prod")
+    assert "the profile 'dev' is of the namespace 'dev'" in segue("validate").out
