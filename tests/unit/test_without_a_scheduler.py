@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -93,6 +95,43 @@ def test_dags_test_ends_where_a_connection_does_not_work_and_goes_on_when_it_is_
     world.sandbox.clear()
     world.airflow.run(*command)
     assert set(world.outcomes("broken").values()) == {"delivered"}
+
+
+ALERTS = """
+from pathlib import Path
+HERE = Path(__file__).parent / "alerts.txt"
+def page(context):
+    with HERE.open("a") as file:
+        print(context["dag_run"].dag_id, getattr(context.get("ti"), "task_id", "-"), file=file)
+"""
+
+
+@pytest.mark.slow
+def test_a_task_that_takes_too_long_ends_in_order_and_the_rest_is_sent_by_the_next(world):
+    """At the timeout one call is under way: it is heard to its end. A function hears of it."""
+    modules = world.home / "modules"
+    modules.mkdir()
+    (modules / "our_alerts.py").write_text(ALERTS)
+    world.airflow.environment["PYTHONPATH"] += f"{os.pathsep}{modules}"
+    names = [f"late-{number}" for number in range(8)]
+    for key in ("2026-11-03", "2026-11-04"):
+        rows = [contact(name, tier="gold" if key[-1] == "4" else "-") for name in names]
+        world.snapshot("late", key, rows)
+    own = {"execution_timeout": "4s", "on_failure_callback": "our_alerts.page"}
+    lenient = {"guard": {"share": None}, "policies": {"max_age": None}, "branches": {"max": 1}}
+    world.workflow("late", [{**SLACK, "airflow": own}], **lenient)
+    world.sandbox.fault("slack", "time_out_after_effect", match="late-2", delay=5)
+    command = ("dags", "test", "late", "2026-11-05T06:00:00+00:00")
+    with pytest.raises(SegueError, match="deliveries were not tried to the end"):
+        world.airflow.run(*command)
+    outcomes = Counter(world.outcomes("late").values())
+    assert 0 < outcomes["delivered"] < len(names)
+    assert {state.split("(")[0] for state in outcomes} == {"delivered", "released"}
+    assert (modules / "alerts.txt").read_text() == "late contact.alert\n"
+    world.workflow("late", [{**SLACK, "airflow": {"execution_timeout": "5m"}}], **lenient)
+    world.airflow.run(*command)
+    assert set(world.outcomes("late").values()) == {"delivered"}
+    assert [world.received(name)["slack"] for name in names] == [1] * len(names)
 
 
 # ---- the DAG that photographs a database --------------------------------------------------------

@@ -6,6 +6,7 @@ import os
 import platform
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -239,12 +240,30 @@ def _airflow_dags(settings: Settings) -> Iterator[Check]:
         yield Check(release, Verdict.FAILED, detail, f"airflow dags unpause {release}")
 
 
-def _triggerer(settings: Settings) -> Iterator[Check]:  # noqa: ARG001 - as all looks
-    """Somebody hears the answer to a guard's question, where that is a triggerer's."""
-    if question_needs_triggerer() and has_triggerer() is False:
+def _triggerer(settings: Settings) -> Iterator[Check]:
+    """Somebody hears a guard's answer and watches for snapshots, where that is a triggerer's."""
+    asks, names = question_needs_triggerer(), list(_deferring(settings))
+    if not (asks or names) or has_triggerer() is not False:
+        return
+    if asks:
         detail = "none runs: with this Airflow it alone hears the answer to a guard's question"
         remedy = "airflow triggerer; or Airflow 3.3 and apache-airflow-providers-standard 1.16"
         yield Check("triggerer", Verdict.FAILED, detail, remedy)
+    if names:
+        detail = f"none runs, and it watches for the snapshots of {', '.join(names)}: runs wait on"
+        remedy = "airflow triggerer; or `airflow: {deferrable: false}` in the workflow"
+        yield Check("triggerer", Verdict.REMARK, f"{detail}, up to a quarter of an hour", remedy)
+
+
+def _deferring(settings: Settings) -> Iterator[str]:
+    """Yield the workflows whose runs wait in the triggerer; what is wrong is told elsewhere."""
+    from segue.sensors.wait_for_snapshot import waits_in_triggerer
+
+    catalog = catalog_of(settings)
+    for name in _workflow_names(settings):
+        with suppress(DefinitionError):
+            if waits_in_triggerer(catalog.workflow(name)):
+                yield name
 
 
 def _workflow_names(settings: Settings) -> list[str]:

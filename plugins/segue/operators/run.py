@@ -100,7 +100,9 @@ class Guard(ApprovalOperator):
 
     def __init__(self, *, workflow: ResolvedWorkflow, **kwargs: Any) -> None:
         defaults: dict[str, Any] = {
-            "retries": 0,  # a time-out that is retried would ask again
+            # of a worker that dies; where a triggerer hears the answer, a time-out is an error of
+            # Airflow's own, and a further try would ask again
+            "retries": 0 if question_needs_triggerer() else 3,
             "subject": f"{workflow.name}: act on these changes?",
             "notifiers": notifiers(workflow.definition.notify.on_approval),
         }

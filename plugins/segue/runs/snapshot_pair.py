@@ -66,8 +66,7 @@ def can_go_on(context: RunContext, begin: datetime) -> bool:
     reason = waiting_for(context)
     if reason is None:
         return True
-    policies = context.resolved.definition.policies
-    deadline = policies.wait_timeout.after(begin, context.directory.zone)
+    policies, deadline = context.resolved.definition.policies, deadline_of(context, begin)
     if context.now < deadline:
         log.info("%s; waiting until %s", reason, f"{deadline:%Y-%m-%d %H:%M} UTC")
         return False
@@ -76,6 +75,12 @@ def can_go_on(context: RunContext, begin: datetime) -> bool:
     elif policies.missing_snapshot == "fail":
         raise RunHalted(f"{reason}, and the deadline {deadline} has passed")
     return True
+
+
+def deadline_of(context: RunContext, begin: datetime) -> datetime:
+    """Return until when a run waits for its snapshot, from ``begin`` on."""
+    timeout = context.resolved.definition.policies.wait_timeout
+    return timeout.after(begin, context.directory.zone)
 
 
 def snapshots_for(context: RunContext) -> tuple[Snapshot | None, Snapshot | None]:

@@ -101,6 +101,9 @@ class WorkflowSettings(TaskSettings):
     )
 
     max_active_runs: Number = 4
+    deferrable: bool | None = Field(
+        None, description="Whether a run waits for its snapshot in the triggerer"
+    )
     on_failure_callback: Functions = ()
     on_success_callback: Functions = ()
 
@@ -110,7 +113,8 @@ class ActionSettings(TaskSettings):
 
     ELSEWHERE: ClassVar[Mapping[str, str]] = {
         "max_active_runs": "a DAG has runs, a task has none: write it below the workflow's own "
-        "`airflow`, or bound the action's tasks by `max_active_tis_per_dag`"
+        "`airflow`, or bound the action's tasks by `max_active_tis_per_dag`",
+        "deferrable": "an action's task does not wait: write it below the workflow's own `airflow`",
     }
 
     on_execute_callback: Functions = ()

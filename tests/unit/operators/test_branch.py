@@ -9,11 +9,16 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk import BaseOperator
 
-from segue.airflow_compat import AirflowException, AirflowFailException, AirflowSkipException
+from segue.airflow_compat import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+)
 from segue.delivery.calls import Pass
 from segue.errors import TransientFailure
 from segue.operators.branch import BACKOFF, LoadContactDetails, _raise_for
-from segue.operators.failures import shown_plainly
+from segue.operators.failures import EndsInOrder, shown_plainly
 from segue.runs.areas import RunArea
 from segue.workflows.definition import WorkflowDefinition
 from tests.unit.runs.test_span_detection import Place
@@ -26,6 +31,17 @@ def ending(connection: str | None = None, **standing: int) -> str:
     except AirflowException as error:
         return f"{type(error).__name__}: {error}"
     return ""
+
+
+def test_told_to_end_it_ends_and_after_a_time_out_it_has_ended_already():
+    """Airflow calls ``on_kill`` in both cases; the reason of the second stays the time-out."""
+    task = EndsInOrder(task_id="deliver", execution_timeout=timedelta(seconds=1))
+    try:
+        raise AirflowTaskTimeout  # noqa: TRY301 - as Airflow's alarm does
+    except AirflowTaskTimeout:
+        task.on_kill()
+    with pytest.raises(SystemExit, match="told to end"):
+        task.on_kill()
 
 
 def test_delivered_and_skipped_is_success():

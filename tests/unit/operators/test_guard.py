@@ -103,7 +103,7 @@ def test_within_the_limits_all_is_released_without_a_question(task):
 
 
 def test_beyond_them_it_asks_and_waits_as_long_as_the_deadline_says(task):
-    """Nothing is released meanwhile, nothing is a template, and no retry asks twice."""
+    """Nothing is released meanwhile, and nothing is a template."""
     task.place.more["guard"] = {"at_most": 0, "deadline": "90m"}
     with pytest.raises(WAITING) as waiting:
         task.guard.execute(task.context())
@@ -112,7 +112,14 @@ def test_beyond_them_it_asks_and_waits_as_long_as_the_deadline_says(task):
     assert task.asked[0]["subject"] == "greet: act on 1 added, 1 removed?"
     assert task.asked[0]["params"]["quarantine"]["value"] is False
     assert task.outcomes == {"planned"}
-    assert (task.guard.retries, tuple(task.guard.template_fields)) == (0, ())
+    assert tuple(task.guard.template_fields) == ()
+
+
+def test_a_guard_whose_worker_died_is_tried_again_where_a_time_out_is_final(task, monkeypatch):
+    """So it is from Airflow 3.3 on; before, the time-out of a deferral would ask again."""
+    assert task.guard.retries == 3
+    monkeypatch.delattr(hitl, "TaskAwaitingInput")
+    assert task.guard.retries == 0
 
 
 def test_where_a_triggerer_hears_the_answer_it_says_so_and_waits_not_for_ever(

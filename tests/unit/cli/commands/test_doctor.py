@@ -83,6 +83,17 @@ def test_where_questions_need_a_triggerer_its_absence_is_told(examined, monkeypa
     assert checks.get("triggerer", {}).get("result") == result
 
 
+@pytest.mark.parametrize(("runs", "result"), [(True, None), (None, None), (False, "remark")])
+def test_where_runs_wait_in_a_triggerer_its_absence_is_told(examined, monkeypatch, runs, result):
+    """They wait on without one, but longer."""
+    monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", "True")
+    monkeypatch.setattr(installation, "has_triggerer", lambda: runs)
+    _, checks = examined()
+    assert checks.get("triggerer", {}).get("result") == result
+    if result:
+        assert "the snapshots of welcome: runs wait on" in checks["triggerer"]["detail"]
+
+
 def test_a_broken_definition_leads_to_validate(examined, home):
     home.define("segments", "gold", "segment: gold\n")
     code, checks = examined()

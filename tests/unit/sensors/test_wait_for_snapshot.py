@@ -1,0 +1,123 @@
+"""Waiting for a snapshot in the triggerer: over real folders, with the real trigger."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException, TaskDeferred
+from airflow.triggers.base import TriggerEvent
+
+from segue.directory.definition import DirectoryDefinition
+from segue.sensors import WaitForSnapshot
+from segue.sensors.snapshot_trigger import SnapshotTrigger
+from tests.unit.runs.test_span_detection import Place
+
+SOON = timedelta(seconds=0.3)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch) -> Place:
+    """The run of the 10th, whose snapshot, that of the 9th, is not there yet."""
+    monkeypatch.setenv("SEGUE_LEDGER", f"sqlite:///{tmp_path / 'segue.db'}")
+    monkeypatch.setenv("SEGUE_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("SEGUE_NAMESPACE", "test")
+    made = Place(tmp_path)
+    made.snapshot(8, "a", "b")
+    made.more = {
+        "policies": {"wait_timeout": "9999d", "max_age": None},
+        "airflow": {"deferrable": True},
+    }
+    return made
+
+
+def sensor(place: Place) -> WaitForSnapshot:
+    return WaitForSnapshot(task_id="wait_for_snapshot", workflow=place.workflow)
+
+
+def context() -> dict:
+    run = SimpleNamespace(
+        run_id="day-10",
+        run_type="scheduled",
+        data_interval_start=datetime(2026, 11, 9, 6, tzinfo=UTC),
+        data_interval_end=datetime(2026, 11, 10, 6, tzinfo=UTC),
+        run_after=datetime(2026, 11, 10, 6, tzinfo=UTC),
+        clear_number=0,
+        conf={},
+    )
+    ti = SimpleNamespace(id="ti", try_number=1)
+    return {"ti": ti, "dag_run": run, "params": {}, "dag": SimpleNamespace(params={})}
+
+
+def deferral(place: Place) -> TaskDeferred:
+    with pytest.raises(TaskDeferred) as waiting:
+        sensor(place).execute(context())
+    return waiting.value
+
+
+def fired(trigger: SnapshotTrigger) -> TriggerEvent:
+    """Return the event of a trigger as the triggerer makes it: of what was serialized."""
+    place, arguments = trigger.serialize()
+    assert place == "segue.sensors.snapshot_trigger.SnapshotTrigger"
+    made = SnapshotTrigger(**{**arguments, "seconds": 0.05})
+    return asyncio.run(anext(made.run()))
+
+
+def test_a_snapshot_that_is_published_ends_the_wait(place):
+    waiting = deferral(place)
+    place.snapshot(9, "b", "c")
+    assert fired(waiting.trigger).payload == {"news": True}
+    assert sensor(place).resume_execution(waiting.method_name, {"event": {}}, context()) is None
+
+
+def test_without_news_the_trigger_ends_in_time_and_the_task_looks_itself(place):
+    trigger = deferral(place).trigger
+    now = datetime.now(UTC)
+    left = datetime.fromisoformat(trigger.until) - now
+    assert timedelta(minutes=9) < left <= timedelta(minutes=10)
+    trigger.until = (now + SOON).isoformat()
+    assert fired(trigger).payload == {"news": False}
+    with pytest.raises(TaskDeferred):
+        sensor(place).resume_execution("look", {"event": {}}, context())
+
+
+def test_news_of_before_the_interval_or_of_an_incomplete_snapshot_is_none(place):
+    trigger = deferral(place).trigger
+    place.snapshot(7, "a")
+    (place.folder / "snapshots/2026-11-09").mkdir()
+    trigger.until = (datetime.now(UTC) + SOON).isoformat()
+    assert fired(trigger).payload == {"news": False}
+
+
+def test_where_no_triggerer_answers_the_task_looks_itself(place, caplog):
+    """Airflow resumes it with this word once the deferral's time is over."""
+    waiting = deferral(place)
+    assert waiting.timeout < timedelta(minutes=16)
+    with pytest.raises(TaskDeferred):
+        sensor(place).resume_execution("__fail__", {"error": "Trigger timeout"}, context())
+    place.snapshot(9, "b", "c")
+    assert sensor(place).resume_execution("__fail__", {"error": "x"}, context()) is None
+
+
+def test_after_the_deadline_it_fails_as_it_does_without_a_trigger(place):
+    place.more["policies"]["wait_timeout"] = "1h"
+    with pytest.raises(AirflowFailException, match=r"the deadline .* has passed"):
+        sensor(place).execute(context())
+
+
+def test_the_workflow_goes_before_airflows_own_default(place, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE", "True")
+    place.more["airflow"] = {}
+    assert sensor(place).deferrable
+    place.more["airflow"] = {"deferrable": False}
+    assert not sensor(place).deferrable
+    assert sensor(place).reschedule
+
+
+def test_a_directory_goes_through_airflows_database(place):
+    """Its definition is what the trigger lists by."""
+    directory = place.workflow.directory
+    again = DirectoryDefinition.model_validate(deferral(place).trigger.directory)
+    assert (again.snapshots, again.timezone) == (directory.snapshots, directory.timezone)
