@@ -27,6 +27,7 @@ from segue.operators import (
     Deliver,
     DeliverDigest,
     DetectChanges,
+    ExportLog,
     FindWork,
     Guard,
     KeepHouse,
@@ -90,6 +91,8 @@ def all_dags(dag_file: str, *, project: str | None = None) -> dict[str, DAG]:
     """
     settings = Settings.from_environment(dag_file=dag_file, project=project)
     own = {"release": release_dag, "housekeeping": housekeeping_dag}
+    if settings.export is not None:
+        own["export"] = export_dag
     only = get_parsing_context().dag_id
     dags = {dag.dag_id: dag for dag in _workflow_dags(settings)}
     for work, build in own.items():
@@ -280,6 +283,14 @@ def housekeeping_dag(project: str = "") -> DAG:
     schedule = f"{crc32(project.encode()) % 60} 2 * * *"
     with _own_dag("housekeeping", project, about, schedule, params=HOUSEKEEPING_PARAMS) as dag:
         KeepHouse(task_id="keep_house")
+    return dag
+
+
+def export_dag(project: str = "") -> DAG:
+    """Return ``segue_export``: the delivery log as tables, every hour."""
+    about = "Appends what changed in the ledger to SEGUE_EXPORT"
+    with _own_dag("export", project, about, "20 * * * *") as dag:
+        ExportLog(task_id="export")
     return dag
 
 

@@ -21,6 +21,7 @@ from segue.durations import Duration, parse_duration
 from segue.errors import SettingsError
 
 SECTION = "segue"
+AIRFLOW = "airflow://"  # begins what is the name of one of Airflow's connections
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,10 @@ OPTIONS: Mapping[str, Option] = {
     ),
     "retention": Option("How long the ledger keeps runs; for ever by default", "400d"),
     "run_areas": Option("How long run areas are kept", "30d"),
+    "export": Option(
+        "Where the DAG segue_export appends the delivery log: a folder, a URL, airflow://conn_id",
+        "s3://bucket/segue-log",
+    ),
     "catch_up": Option(
         "Whether a DAG that was off runs the intervals it missed: true or false", "true"
     ),
@@ -102,6 +107,7 @@ class Settings:
     queue: str | None = None
     project: str = ""  # whose definitions these are; "" where one Airflow has one
     profile: str | None = None  # of segue.yaml
+    export: str | None = None  # None: there is no segue_export
 
     @classmethod
     def from_environment(
@@ -146,6 +152,7 @@ class Settings:
             queue=(values.get("queue") or "").strip() or None,
             project=project_name(values.name("project"), project or own_project),
             profile=(values.get("profile") or "").strip() or None,
+            export=(values.get("export") or "").strip() or None,
         )
 
 

@@ -33,6 +33,7 @@ from segue.directory.layout import TABLES
 from segue.directory.snapshots import list_snapshots
 from segue.directory.tables import SnapshotTables
 from segue.documents import parse_document
+from segue.ledger.feed_columns import FEED
 from segue.ledger.reasons import Reason
 from segue.ledger.states import State
 from segue.sample.generator import generate, keep_up
@@ -673,3 +674,14 @@ def test_the_reference_lists_every_command_with_exactly_its_options():
 
 def test_every_setting_is_explained():
     assert set(rows_of("operations.md", "Settings")) == {variable(option) for option in OPTIONS}
+
+
+def test_the_page_on_watching_has_every_column_that_is_exported():
+    """People build on the names, the types and what a row is."""
+    for table in FEED.values():
+        rows = rows_of("watching.md", table.name)
+        assert list(rows) == ["export", *(each.name for each in table.columns)]
+        for each in table.columns:
+            assert rows[each.name] == f"| `{each.name}` | {each.type} | {each.meaning} |"
+    for name in (table.name for table in FEED.values()):
+        assert f"`segue_{name}`" in page("watching.md").read_text()

@@ -14,6 +14,7 @@ import typer
 from segue.cli.arguments import Command, Group, ListByDefault
 from segue.cli.commands.doctor import doctor
 from segue.cli.commands.explain import explain
+from segue.cli.commands.export import export
 from segue.cli.commands.forget import forget
 from segue.cli.commands.init import init
 from segue.cli.commands.ledger import deliveries, delivery, gaps, upgrade
@@ -104,6 +105,7 @@ _add(
 )
 _add(app, deliveries, "segue deliveries --workflow escalate_at_risk --outcome failed", _WORKFLOWS)
 _add(app, delivery, "segue delivery 8d0c… --format json", _WORKFLOWS)
+_add(app, export, "segue export --to /var/lib/segue-log", _WORKFLOWS)
 _add(app, gaps, "segue gaps escalate_at_risk", _WORKFLOWS)
 _add(app, retry, "segue retry escalate_at_risk --error invalid_auth", _HAND)
 _add(app, settle, "segue settle --workflow escalate_at_risk --delivered", _HAND)

@@ -16,6 +16,7 @@ from segue.ledger.deliveries.claims import Claims
 from segue.ledger.deliveries.recovery import Recovery
 from segue.ledger.deliveries.turns import Rates
 from segue.ledger.engine import empty_engine
+from segue.ledger.feed import ChangeFeed
 from segue.ledger.people.notes import Notes
 from segue.ledger.people.quarantines import Quarantines
 from segue.ledger.people.stops import Stops
@@ -64,6 +65,7 @@ class Ledger(LedgerDatabase):
         self.people = People(engine, namespace, secret, is_new=is_new)
         self.retention = Retention(engine, namespace, secret, is_new=is_new)
         self.queries = Queries(engine, namespace, secret, is_new=is_new)
+        self.feed = ChangeFeed(engine, namespace, secret, is_new=is_new)
 
     @classmethod
     def empty(cls, namespace: str) -> Self:

@@ -25,8 +25,10 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
-REVISIONS = ("0001", "0008", "0009")  # of migrations/versions, in order
+REVISIONS = ("0001", "0008", "0009", "0010")  # of migrations/versions, in order
 REVISION = REVISIONS[-1]
 VERSION_TABLE = (
     "segue_alembic_version"  # where the revision stands; the ledger may share a database
@@ -44,6 +46,40 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         return None if value is None else value.replace(tzinfo=UTC)
+
+
+class present_number(FunctionElement[int]):  # noqa: N801 - a function of SQL
+    """The number that a row is written under: what is exported next is told by it (``feed.py``).
+
+    On PostgreSQL the transaction's; on SQLite, which has one writer at a time, that of the newest
+    export.
+    """
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(present_number, "postgresql")
+def _transaction(*_: Any, **_options: Any) -> str:
+    return "txid_current()"
+
+
+@compiles(present_number, "sqlite")
+def _newest_export(*_: Any, **_options: Any) -> str:
+    return "(SELECT coalesce(max(number), 0) FROM feed_clock)"
+
+
+def _changed_in() -> Column[int]:
+    """Return the column of what is exported: the number under which a row was last written."""
+    number = present_number()
+    return Column(
+        "changed_in",
+        BigInteger,
+        nullable=False,
+        default=number,
+        onupdate=number,
+        server_default="0",
+    )
 
 
 # ids of contacts are compared and sorted byte by byte, on PostgreSQL too
@@ -99,6 +135,7 @@ runs = Table(
     Column("decision", String(16)),  # what a person, or the deadline, said to the guard's question
     Column("decided_by", String(250)),
     Column("decided_at", UtcDateTime),
+    _changed_in(),
     UniqueConstraint("namespace", "workflow", "run_id"),
 )
 
@@ -122,6 +159,7 @@ spans = Table(
     Column("current_size", BigInteger, nullable=False),
     Column("definition", String(64), ForeignKey("definitions.hash"), nullable=False),
     Column("recorded_at", UtcDateTime, nullable=False),
+    _changed_in(),
     Index(None, "namespace", "workflow", "current_as_of"),
     Index(None, "namespace", "segment", "workflow", "current_as_of"),
     Index(None, "run"),
@@ -134,6 +172,7 @@ changes = Table(
     Column("contact_id", ContactId, primary_key=True),
     Column("change", String(16), primary_key=True),
     Column("reason", String(32), nullable=False, default=""),
+    _changed_in(),
     Index(None, "contact_id"),
     Index(None, "span", "change"),
 )
@@ -176,6 +215,7 @@ deliveries = Table(
     Column("called_at", UtcDateTime),  # when the last call began
     Column("delivered_at", UtcDateTime),
     Column("updated_at", UtcDateTime, nullable=False),
+    _changed_in(),
     Index(None, "span", "action", "state"),
     Index(None, "span", "state", "contact_id", "change"),
     Index(None, "namespace", "workflow", "state", "updated_at"),
@@ -237,4 +277,22 @@ quarantines = Table(  # snapshots that no run may use
     Column("reason", Text, nullable=False, server_default=""),
     Column("added_by", String(250), nullable=False),
     Column("added_at", UtcDateTime, nullable=False),
+)
+
+feed_clock = Table(  # one row: which ledger this is, and how its changes are numbered
+    "feed_clock",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),  # 1
+    Column("ledger", String(32), nullable=False),  # a random name, the same in its backups
+    Column("era", Integer, nullable=False),  # one more where numbers began anew, on another server
+    Column("number", BigInteger, nullable=False),  # SQLite: of the newest export; else who wrote it
+)
+
+feeds = Table(  # what was exported whereto: a ledger that is put back from a backup is told by it
+    "feeds",
+    metadata,
+    Column("namespace", String(64), primary_key=True),
+    Column("destination", String(64), primary_key=True),  # SHA-256 of its address
+    Column("token", String(32), nullable=False),  # of the newest export that was begun
+    Column("previous_token", String(32)),  # of the one that was finished before it
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from segue.operators.branch import CheckConditions, Deliver, DeliverDigest, LoadContactDetails
+from segue.operators.export import ExportLog
 from segue.operators.release import FindWork, KeepHouse, Resume, TryOut
 from segue.operators.run import DetectChanges, Guard, Report
 
@@ -11,6 +12,7 @@ __all__ = [
     "Deliver",
     "DeliverDigest",
     "DetectChanges",
+    "ExportLog",
     "FindWork",
     "Guard",
     "KeepHouse",

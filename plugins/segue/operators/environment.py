@@ -27,13 +27,14 @@ from segue.ledger.engine import missing_file, open_engine, upgrade
 from segue.ledger.facts import Run, Wishes
 from segue.operators.failures import is_dags_test
 from segue.runs.context import NO_WISHES, RunContext
-from segue.settings import Settings, is_set, variable
+from segue.settings import AIRFLOW, Settings, is_set, variable
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection, Context
 
     from segue.runs.areas import RunArea
     from segue.segments.membership.store import MembershipStore
+    from segue.upkeep.exports.export import Destination
     from segue.workflows.resolved import ResolvedWorkflow
 
 _OF_FIELDS = frozenset({"host", "port", "user", "password", "dbname"})  # not an extra's
@@ -290,12 +291,59 @@ def workflow_link(dag_id: str) -> str:
     return f"{base.rstrip('/')}/dags/{quote(dag_id)}"
 
 
+def database_destination(place: str, unknown: str | None = None) -> Destination:
+    """Return the tables that ``airflow://conn_id`` means, of a schema where ``/schema`` follows.
+
+    ``unknown`` says what is the matter where Airflow's connection is not found.
+    """
+    from segue.upkeep.exports.database_tables import DatabaseTables
+
+    conn_id, _, schema = place.removeprefix(AIRFLOW).partition("/")
+    try:
+        hook = BaseHook.get_hook(conn_id)
+    except AirflowNotFoundException:
+        reason = unknown or f"Airflow has no connection {conn_id!r}"
+        raise SettingsError(f"{place} cannot be exported to: {reason}") from None
+    if not hasattr(hook, "get_sqlalchemy_engine"):
+        raise SettingsError(
+            f"{place} cannot be exported to: its type is no database's with tables (its hook has "
+            "no get_sqlalchemy_engine)"
+        )
+    return DatabaseTables(hook.get_sqlalchemy_engine(), place, schema or None)
+
+
+def task_destination() -> Destination:
+    """Return where segue_export goes; SettingsError where it is not one place for all tasks."""
+    place = task_settings().export
+    if place is None:
+        raise SettingsError("SEGUE_EXPORT is not set: there is nowhere to export to")
+    if "://" not in place and not Path(place).is_absolute():
+        raise SettingsError(f"SEGUE_EXPORT is {place}; allowed: an absolute path, or a URL")
+    elsewhere = _executors_elsewhere()
+    if elsewhere and "://" not in place:
+        raise SettingsError(
+            f"SEGUE_EXPORT is the local folder {place}, and {', '.join(elsewhere)} runs tasks on "
+            "several hosts. Use a URL such as s3://bucket/segue-log, or file:///mnt/segue-log for "
+            "a folder that all hosts share"
+        )
+    if place.startswith(AIRFLOW):
+        return database_destination(place)
+    from segue.upkeep.exports.parquet_folder import ParquetFolder  # brings Arrow
+
+    return ParquetFolder(place)
+
+
+def _executors_elsewhere() -> list[str]:
+    """Return the executors that run tasks on other hosts than this one."""
+    executors = {name.strip() for name in conf.get("core", "executor").split(",")}
+    return sorted(name for name in executors if name.split(":")[-1] not in _ONE_HOST)
+
+
 def refuse_local_files_on_many_hosts(ledger: str, state: str) -> None:
     """Raise SettingsError where workers on several hosts would each have a ledger of their own."""
     if "://" not in state and not Path(state).is_absolute():
         raise SettingsError(f"SEGUE_STATE is {state}; allowed: an absolute path, or a URL")
-    executors = {name.strip() for name in conf.get("core", "executor").split(",")}
-    elsewhere = sorted(name for name in executors if name.split(":")[-1] not in _ONE_HOST)
+    elsewhere = _executors_elsewhere()
     if not elsewhere:
         return
     if ledger.startswith("sqlite"):

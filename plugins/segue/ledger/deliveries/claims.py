@@ -124,7 +124,9 @@ class Claims(LedgerDatabase):
         in_hand = deliveries.c.owner == owner, deliveries.c.state.in_(IN_ONES_HANDS)
         # what the pass itself has locked gets its lease there; waiting for it could be a deadlock
         free = select(deliveries.c.key).where(*in_hand).with_for_update(skip_locked=True)
-        query = update(deliveries).where(deliveries.c.key.in_(free)).values(lease_until=lease_until)
+        # nothing that is exported: the row does not count as changed
+        values = {"lease_until": lease_until, "changed_in": deliveries.c.changed_in}
+        query = update(deliveries).where(deliveries.c.key.in_(free)).values(values)
         with self._write() as connection:
             connection.execute(query)
 

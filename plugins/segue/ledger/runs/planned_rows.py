@@ -30,7 +30,7 @@ from segue.ledger.runs.reached import (
     rejected,
     suppress_reached,
 )
-from segue.ledger.schema import changes, deliveries, spans
+from segue.ledger.schema import changes, deliveries, present_number, spans
 from segue.ledger.states import NOT_RELEASED, UNDER_WAY, UNSENT, State, Step
 
 
@@ -41,7 +41,8 @@ class PlannedRows(LedgerDatabase):
         def with_its_new_reason(query: Any) -> Any:
             return query.on_conflict_do_update(
                 index_elements=["span", "contact_id", "change"],
-                set_={"reason": query.excluded.reason},
+                set_={"reason": query.excluded.reason, "changed_in": present_number()},
+                where=changes.c.reason != query.excluded.reason,
             )
 
         columns = ("contact_id", "change", "reason")

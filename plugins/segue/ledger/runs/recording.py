@@ -33,6 +33,7 @@ from segue.ledger.runs.reached import (
 from segue.ledger.schema import (
     definitions,
     deliveries,
+    present_number,
     quarantines,
     runs,
     spans,
@@ -244,7 +245,9 @@ class Recording(Owners, PlannedRows, SuppressionRows):
         query = (
             self._insert(runs)
             .values(**identity, **values)
-            .on_conflict_do_update(index_elements=list(identity), set_=values)
+            .on_conflict_do_update(
+                index_elements=list(identity), set_={**values, "changed_in": present_number()}
+            )
             .returning(runs.c.id)
         )
         return int(connection.execute(query).scalar_one())
