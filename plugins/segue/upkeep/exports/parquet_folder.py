@@ -1,8 +1,8 @@
 """A folder of Parquet files, on a disk or at any URL that fsspec opens.
 
 ``NAMESPACE/TABLE/000012.parquet`` has what export 12 took of a table, and the manifest,
-``NAMESPACE/manifest.json``, names every file that counts. It is written last, and whole: files of an
-export that did not come to its end are not in it, and the next export takes them away.
+``NAMESPACE/manifest.json``, names every file that counts. It is written last, and whole: files of
+an export that did not come to its end are not in it, and the next export takes them away.
 """
 
 from __future__ import annotations
