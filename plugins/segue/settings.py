@@ -163,7 +163,12 @@ def variable(option: str) -> str:
 
 def is_set(option: str, environ: Mapping[str, str]) -> bool:
     """Tell whether somebody has set an option, wherever."""
-    return _Values(environ).get(option) is not None
+    return value_of(option, environ) is not None
+
+
+def value_of(option: str, environ: Mapping[str, str]) -> str | None:
+    """Return an option as somebody has written it, wherever; None where nobody has."""
+    return _Values(environ).get(option)
 
 
 def is_untouched(settings: Settings, environ: Mapping[str, str]) -> bool:

@@ -33,6 +33,7 @@ from segue.cli.commands.stop import go, stop
 from segue.cli.commands.suppress import suppress
 from segue.cli.commands.test import run_examples
 from segue.cli.commands.trials import check_connections, send_test
+from segue.cli.commands.try_out import try_out
 from segue.cli.commands.validate import validate
 from segue.cli.output import print_error
 from segue.errors import SegueError
@@ -103,6 +104,7 @@ _add(
     "segue simulate escalate_at_risk --from 2026-11-01 --plot changes.svg",
     _WORKFLOWS,
 )
+_add(app, try_out, "segue try escalate_at_risk --at 2026-11-22", _WORKFLOWS, name="try")
 _add(app, deliveries, "segue deliveries --workflow escalate_at_risk --outcome failed", _WORKFLOWS)
 _add(app, delivery, "segue delivery 8d0c… --format json", _WORKFLOWS)
 _add(app, export, "segue export --to /var/lib/segue-log", _WORKFLOWS)

@@ -103,17 +103,17 @@ class Workspace:
         """
         from segue.ledger.people.suppressions import SuppressionKind
 
-        with self._ledger_if_any("whether the contact was forgotten") as ledger:
+        with self.ledger_if_any("whether the contact was forgotten") as ledger:
             kinds = ledger.people.suppressed([contact_id]) if ledger else {}
         return kinds.get(contact_id) is SuppressionKind.FORGOTTEN
 
     def without_forgotten(self, span: DetectedSpan) -> DetectedSpan:
         """Return changes without those of who was forgotten; raises as ``forgotten``."""
-        with self._ledger_if_any("whether somebody was forgotten") as ledger:
+        with self.ledger_if_any("whether somebody was forgotten") as ledger:
             return ledger.runs.without_forgotten(span) if ledger else span
 
     @contextmanager
-    def _ledger_if_any(self, question: str) -> Iterator[Ledger | None]:
+    def ledger_if_any(self, question: str) -> Iterator[Ledger | None]:
         """Open the ledger; None where there is none, and with a remark where it cannot be asked."""
         from segue.ledger.engine import missing_file
 

@@ -24,6 +24,7 @@ from segue.ledger import Ledger
 from segue.ledger.facts import ListedDelivery
 from segue.sample.days import ZONE
 from segue.sample.generator import keep_up, newest_day
+from segue.sandbox.connections import connections_by_channel
 from segue.sandbox.server import HTTP_PORT, SMTP_PORT, Sandbox
 from segue.settings import BUNDLE_ROOT, Settings
 from segue.workflows.catalog import Catalog
@@ -121,48 +122,23 @@ def _airflow(
     )
 
 
-_LOGINS = {  # of the sandbox's vendors
-    "freshdesk": {"login": "sandbox", "password": "X"},
-    "jira": {"login": "agent@example.com", "password": "sandbox"},
-    "servicenow": {"login": "segue.integration", "password": "sandbox"},
-    "qualtrics": {"password": "sandbox"},
+_IDS = {  # of connections, by the channel that uses each
+    "slack": "slack_message",
+    "freshdesk": "freshdesk_ticket",
+    "jira": "jira_issue",
+    "servicenow": "servicenow_record",
+    "qualtrics": "survey_invitation",
+    "zendesk": "zendesk_ticket",
+    "smtp": "email",
 }
 
 
 def connections(sandbox: Sandbox) -> dict[str, str]:
     """Return Airflow's connections to a sandbox, as environment variables."""
-    parts: dict[str, dict[str, Any]] = {
-        "slack": {
-            "conn_type": "slack",
-            "password": "xoxb-sandbox",
-            "extra": {"base_url": f"{sandbox.url}/slack/api/"},
-        },
-        **{
-            name: {"conn_type": "http", "host": f"{sandbox.url}/{name}", **login}
-            for name, login in _LOGINS.items()
-        },
-        "zendesk": {
-            "conn_type": "http",
-            "host": f"{sandbox.url}/zendesk",
-            "login": "segue",
-            "password": "sandbox-secret",
-            "extra": {
-                "oauth2": {"endpoint": f"{sandbox.url}/zendesk/oauth/tokens", "scope": "read write"}
-            },
-        },
-        "smtp": {
-            "conn_type": "smtp",
-            "host": sandbox.host,
-            "port": sandbox.smtp_port,
-            "extra": {
-                "disable_ssl": True,
-                "disable_tls": True,
-                "from_email": "segue@example.com",
-            },
-        },
-    }
+    by_channel = connections_by_channel(sandbox)
     return {
-        f"AIRFLOW_CONN_{name.upper()}_DEFAULT": json.dumps(fields) for name, fields in parts.items()
+        f"AIRFLOW_CONN_{name.upper()}_DEFAULT": json.dumps(by_channel[channel])
+        for name, channel in _IDS.items()
     }
 
 

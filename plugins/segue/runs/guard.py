@@ -7,7 +7,7 @@ about, because Airflow goes on to show the first text of a task that is cleared 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from segue.errors import RunHalted
@@ -36,6 +36,7 @@ def release_or_ask(context: RunContext, area: RunArea, *, is_first_try: bool) ->
     inquiry = question(context, record)
     if inquiry is None:
         ids, actions = [span.id for span in spans], context.resolved.action_ids
+        _tell_what_goes_out(context, ids)
         number = context.ledger.runs.release(ids, context.now, actions)
         log.info("released %s deliveries", number)
         return number
@@ -45,6 +46,17 @@ def release_or_ask(context: RunContext, area: RunArea, *, is_first_try: bool) ->
     _require_shown(inquiry, area)
     context.ledger.runs.begin_asking(record)
     return inquiry
+
+
+def _tell_what_goes_out(context: RunContext, ids: Sequence[int]) -> None:
+    """Log, before anything is released, how many changes are acted on, how and over which way."""
+    resolved = context.resolved
+    counts = context.ledger.queries.count_waiting(ids, resolved.action_ids)
+    whom = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+    if whom:
+        channels = resolved.channels.items()
+        ways = ", ".join(f"{name} ({each.name}, {each.connection})" for name, each in channels)
+        log.info("to go out, where nothing forbids it: %s; by %s", whom, ways)
 
 
 def _require_shown(inquiry: Question, area: RunArea) -> None:

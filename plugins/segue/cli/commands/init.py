@@ -96,7 +96,7 @@ def _contacts(number: int) -> str:
 
 
 def _say_what_next(root: Path) -> None:
-    """Print what to set, where that is needed, and the next three commands."""
+    """Print what to set, where that is needed, and the next commands."""
     from segue.settings import Settings
 
     lines = []
@@ -111,6 +111,7 @@ def _say_what_next(root: Path) -> None:
     lines += [
         "Next:",
         "  segue plan welcome_gold          # who would get what, without sending",
+        "  segue try welcome_gold           # a real run that reaches nobody: what it sends",
         "  segue sandbox &                  # a mail server on this machine, inbox at :8090",
         f"  AIRFLOW_CONN_SMTP_DEFAULT='{_SMTP}' \\",
         "    airflow dags test welcome_gold  # sends it there, once",
