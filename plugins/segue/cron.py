@@ -1,9 +1,15 @@
-"""Cron expressions as definitions write them, and the instant from which a schedule counts."""
+"""Schedules: cron expressions as definitions write them, and when they come round.
+
+They go by the wall clock of a directory's zone.
+"""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from itertools import islice, pairwise, takewhile
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -12,6 +18,10 @@ from pydantic import AfterValidator
 
 from segue.durations import localize
 
+_A_FRIDAY = datetime(2027, 1, 1)  # noqa: DTZ001 - a wall clock's; the longest pauses are weekends
+_LOOKED_AT = (
+    750  # ticks: two years of a daily schedule, a weekend of one by the minute of office hours
+)
 PRESETS = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -62,3 +72,38 @@ def start_instant(start: str, zone: ZoneInfo) -> datetime:
     """Return a definition's ``start`` as an instant in UTC; a date is its midnight in ``zone``."""
     when = datetime.fromisoformat(start)
     return localize(when, zone) if when.tzinfo is None else when.astimezone(UTC)
+
+
+def ticks_after(cron: str, after: datetime, zone: ZoneInfo) -> Iterator[datetime]:
+    """Yield the times of a schedule after ``after``, in UTC."""
+    wall = after.astimezone(zone).replace(tzinfo=None)
+    for tick in _wall_ticks(cron, wall):
+        yield localize(tick, zone)
+
+
+def next_tick(cron: str, after: datetime, zone: ZoneInfo) -> datetime:
+    """Return the first time of a schedule after ``after``, in UTC."""
+    return next(ticks_after(cron, after, zone))
+
+
+def last_tick(cron: str, until: datetime, zone: ZoneInfo) -> datetime:
+    """Return the last time of a schedule that is not after ``until``, in UTC."""
+    ticks = croniter(cron, until.astimezone(zone).replace(tzinfo=None) + timedelta(seconds=1))
+    while True:  # by the wall clock an hour is there twice in autumn
+        tick = localize(ticks.get_prev(datetime), zone)
+        if tick <= until:
+            return tick
+
+
+@lru_cache(maxsize=256)
+def longest_step(cron: str) -> timedelta:
+    """Return the longest time between two ticks by the wall clock: three days for weekdays."""
+    ticks = islice(_wall_ticks(cron, _A_FRIDAY), _LOOKED_AT)
+    near = takewhile(lambda tick: tick.year < _A_FRIDAY.year + 9, ticks)  # 29 February, and no end
+    return max((after - before for before, after in pairwise(near)), default=timedelta(days=365))
+
+
+def _wall_ticks(cron: str, after: datetime) -> Iterator[datetime]:
+    ticks = croniter(cron, after)
+    while True:
+        yield ticks.get_next(datetime)

@@ -20,7 +20,7 @@ from airflow.sdk import (
     task_group,
 )
 
-from segue.airflow_compat import CronDataIntervalTimetable
+from segue.dag_parts import place, tags, timetable, weight
 from segue.errors import DefinitionError
 from segue.operators import (
     CheckConditions,
@@ -40,6 +40,7 @@ from segue.operators.arguments import callbacks_of, task_arguments
 from segue.operators.notices import notifiers
 from segue.sensors import WaitForSnapshot
 from segue.settings import Settings, dag_id_of, is_untouched
+from segue.take_dags import take_dags
 from segue.workflows.catalog import catalog_of
 from segue.workflows.definition import Action, WorkflowDefinition
 from segue.workflows.resolved import ResolvedWorkflow
@@ -94,7 +95,7 @@ def all_dags(dag_file: str, *, project: str | None = None) -> dict[str, DAG]:
     if settings.export is not None:
         own["export"] = export_dag
     only = get_parsing_context().dag_id
-    dags = {dag.dag_id: dag for dag in _workflow_dags(settings)}
+    dags = {dag.dag_id: dag for dag in (*_workflow_dags(settings), *take_dags(settings))}
     for work, build in own.items():
         name = dag_id_of(work, settings.project)
         if only is None or only == name:
@@ -147,13 +148,13 @@ def workflow_dag(resolved: ResolvedWorkflow, settings: Settings | None = None) -
     with DAG(
         dag_id=resolved.name,
         description=definition.description or resolved.segment.description,
-        schedule=_timetable(resolved),
+        schedule=timetable(definition.schedule, resolved.directory.timezone),
         start_date=definition.start_instant(resolved.directory.zone),
         catchup=settings.catch_up,
         is_paused_upon_creation=True,
         max_active_runs=definition.airflow.max_active_runs,
         default_args=task_defaults(resolved, settings),
-        tags=_tags(resolved.project, resolved.segment.segment, *definition.tags),
+        tags=tags(resolved.project, resolved.segment.segment, *definition.tags),
         params=RUN_PARAMS,
         doc_md=_documentation(resolved),
         **_run_callbacks(definition),
@@ -176,8 +177,8 @@ def task_defaults(resolved: ResolvedWorkflow, settings: Settings) -> dict[str, A
         "owner": definition.owner,
         "retries": 3,
         "retry_delay": timedelta(minutes=1),
-        **_place(settings.pool, settings.queue),
-        **_weight(1),
+        **place(settings.pool, settings.queue),
+        **weight(1),
         **task_arguments(definition.airflow, f"the workflow {resolved.name}"),
     }
 
@@ -193,20 +194,6 @@ def _own_arguments(resolved: ResolvedWorkflow, action: Action) -> dict[str, Any]
     """Return what an action says of its tasks; the workflow's counts for whatever it does not."""
     where = f"the action {action.id} of the workflow {resolved.name}"
     return {**task_arguments(action.airflow, where), **callbacks_of(action.airflow)}
-
-
-def _place(pool: str | None, queue: str | None) -> dict[str, str]:
-    """Return where tasks run, as far as anybody says; Airflow's defaults otherwise."""
-    return {key: name for key, name in (("pool", pool), ("queue", queue)) if name}
-
-
-def _weight(priority: int) -> dict[str, Any]:
-    """Return a weight that the tasks behind a task add nothing to.
-
-    By Airflow's own rule the first task of a long DAG goes before all others: each weighs as many
-    as come after it, so that a workflow that catches up would hold up everybody's short DAGs.
-    """
-    return {"priority_weight": priority, "weight_rule": "absolute"}
 
 
 def contact_group(resolved: ResolvedWorkflow, detect: BaseOperator) -> DAGNode:
@@ -266,8 +253,8 @@ def preparing_tasks() -> tuple[str, ...]:
 def release_dag(project: str = "") -> DAG:
     """Return ``segue_release``: what no run of a project does by itself, every five minutes."""
     about = "Sends what was held or asked for, settles calls in doubt, tries connections"
-    weight = _WEIGHT_OF_RELEASE
-    with _own_dag("release", project, about, "*/5 * * * *", weight=weight) as dag:
+    priority = _WEIGHT_OF_RELEASE
+    with _own_dag("release", project, about, "*/5 * * * *", priority=priority) as dag:
         find = FindWork(task_id="find_work", project=project)
         Resume.partial(task_id="resume", project=project).expand(work=find.output)
         TryOut(task_id="try_out", project=project)
@@ -300,11 +287,11 @@ def _own_dag(
     description: str,
     schedule: str,
     *,
-    weight: int = 1,
+    priority: int = 1,
     params: Mapping[str, Param] | None = None,
 ) -> DAG:
     settings = Settings.from_environment()
-    own = {**_place(settings.pool, settings.queue), **_weight(weight)}
+    own = {**place(settings.pool, settings.queue), **weight(priority)}
     return DAG(
         dag_id=dag_id_of(work, project),
         description=description,
@@ -314,20 +301,9 @@ def _own_dag(
         max_active_runs=1,
         is_paused_upon_creation=False,
         default_args={"owner": "segue", **own},
-        tags=_tags(project),
+        tags=tags(project),
         params=dict(params or {}),
     )
-
-
-def _tags(project: str, *others: str) -> set[str]:
-    """Return the tags of a DAG: Segue's, the project's where it has a name, and others."""
-    return {"segue", project, *others} - {""}
-
-
-def _timetable(resolved: ResolvedWorkflow) -> CronDataIntervalTimetable | None:
-    cron = resolved.definition.schedule
-    zone = resolved.directory.timezone
-    return CronDataIntervalTimetable(cron, timezone=zone) if cron else None
 
 
 def _documentation(resolved: ResolvedWorkflow) -> str:

@@ -189,12 +189,47 @@ def test_where_nothing_is_caught_up_a_dag_begins_with_its_newest_interval(parse,
     assert dags["flow_000"]["catchup"] is False
 
 
-@pytest.mark.parametrize("name", ["flow_042", "segue_release"])
+def take(folder: Path, **source: str) -> Path:
+    """Let the directory take its own snapshots."""
+    path = folder / "directories/people.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["take"] = {
+        "connection": "warehouse",
+        "schedule": "30 0 * * *",
+        "start": "2026-11-01",
+        "tables": {"contacts": source},
+    }
+    path.write_text(yaml.safe_dump(content))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("source", "catches_up"),
+    [
+        ({"query": "SELECT id FROM people WHERE since < :as_of"}, True),
+        ({"table": "people", "knows": "now"}, False),
+    ],
+)
+def test_a_directory_that_takes_its_snapshots_has_a_dag(parse, tmp_path, source, catches_up):
+    """What knows only the present has nothing to catch up."""
+    found = parse(ROOT / "dags/segue_dags.py", home=take(home(tmp_path), **source))
+    assert (found["errors"], HEAVY & set(found["imported"])) == ({}, set())
+    assert found["dags"]["segue_take_people"] == {
+        "tasks": ["take_snapshot"],
+        "paused": True,
+        "catchup": catches_up,
+        "owner": "segue",
+        "tags": ["people", "segue"],
+        "schedule": "CronDataIntervalTimetable",
+    }
+
+
+@pytest.mark.parametrize("name", ["flow_042", "segue_release", "segue_take_people"])
 def test_a_task_process_builds_only_its_own_dag(parse, tmp_path, name):
     """Of a hundred workflows and Segue's own, the one that Airflow's parsing context names."""
     found = parse(
         ROOT / "dags/segue_dags.py",
-        home=home(tmp_path, workflows=100),
+        home=take(home(tmp_path, workflows=100), table="people", knows="now"),
         _AIRFLOW_PARSING_CONTEXT_DAG_ID=name,
     )
     assert set(found["dags"]) == {name}

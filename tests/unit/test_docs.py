@@ -32,6 +32,7 @@ from segue.directory.definition import Consent, DirectoryDefinition
 from segue.directory.layout import TABLES
 from segue.directory.snapshots import list_snapshots
 from segue.directory.tables import SnapshotTables
+from segue.directory.take_definition import Take
 from segue.documents import parse_document
 from segue.ledger.feed_columns import FEED
 from segue.ledger.reasons import Reason
@@ -496,6 +497,7 @@ def allowed(annotation: Any) -> set[str]:
     ("heading", "keys"),
     [
         pytest.param("Directories", keys_of(DirectoryDefinition), id="directories"),
+        pytest.param("Take", keys_of(Take), id="take"),
         pytest.param("Consent", keys_of(Consent), id="consent"),
         pytest.param(
             "Segments",
@@ -528,6 +530,7 @@ def test_the_reference_lists_every_key_with_its_default(heading, keys):
         if key not in (
             "columns",
             "fields",
+            "tables",
             "imported.columns",
         ):  # by table, which the page names once
             for choice in allowed(info.annotation):

@@ -1,16 +1,16 @@
-"""Real runs by ``airflow dags test``: of a workflow, and of the snapshot DAG in the docs."""
+"""Real runs by ``airflow dags test``: of a workflow, and of a directory's takes."""
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 from sqlalchemy import URL, create_engine, text
 
 from segue.demo.run import connections
@@ -23,7 +23,6 @@ from tests.airflow.driven import DrivenAirflow
 from tests.airflow.world import SLACK, World, contact
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs/snapshots.md").read_text()
 GOLDEN = {"2026-11-01": "a", "2026-11-02": "ab", "2026-11-03": "abc", "2026-11-04": "abcd"}
 
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
@@ -134,47 +133,24 @@ def test_a_task_that_takes_too_long_ends_in_order_and_the_rest_is_sent_by_the_ne
     assert [world.received(name)["slack"] for name in names] == [1] * len(names)
 
 
-# ---- the DAG that photographs a database --------------------------------------------------------
+# ---- a directory that takes its own snapshots ---------------------------------------------------
 
 TABLES = """
 CREATE TABLE customers (
-    id text, first_name text, last_name text, email text, phone text, unsubscribed boolean,
-    tier text, created_at timestamptz, valid_from timestamptz, valid_to timestamptz
+    id text, first_name text, no_mail boolean, valid_from timestamptz, valid_to timestamptz
 );
 INSERT INTO customers VALUES
-('007', 'Ann', 'O"Neil, A.', 'ann@example.com', NULL, false, 'gold', '2026-01-01', '2026-01-01',
- '2026-11-20 12:00Z'),
-('008', 'Łukasz', NULL, '', '+44', true, 'silver', '2026-01-01', '2026-11-20 12:00Z', 'infinity'),
-('009', 'Late', NULL, NULL, NULL, NULL, 'gold', 'infinity', 'infinity', 'infinity');
-CREATE TABLE events (customer_id text, occurred_at timestamptz, type text, amount numeric);
-INSERT INTO events VALUES
-('007', now() - interval '1 day', 'purchase', 12.50), ('007', '2020-01-01', 'purchase', 1);
+('007', 'Ann', false, '2026-01-01', '2026-11-20 12:00Z'),
+('008', 'Łukasz', true, '2026-11-20 12:00Z', 'infinity');
 """
+HISTORY = (
+    "SELECT id AS contact_id, first_name, no_mail FROM customers "
+    "WHERE valid_from <= :as_of AND valid_to > :as_of"
+)
+PRESENT = {"query": "SELECT id AS contact_id, no_mail FROM customers", "knows": "now"}
 
 
-def blocks() -> tuple[str, str]:
-    """Return the page's DAG, and the task of a database that keeps history."""
-    section = PAGE.split("## A DAG that photographs a database")[1].split("\n## ")[0]
-    whole, task = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    return whole, task
-
-
-def of_history(whole: str, task: str) -> str:
-    """Change the DAG as the second block's comment says."""
-    body = re.sub(r"(?ms)^    @task.*?^    photograph\(\)$", f"{task}\n    photograph()", whole)
-    present = "created_at < %(as_of)s"
-    past = "valid_from <= %(as_of)s AND valid_to > %(as_of)s"
-    for old, new in {
-        present: past,
-        "catchup=False": "catchup=True",
-        '"30 0 * * *"': 'CronDataIntervalTimetable("0 0 * * *", timezone="Europe/London")',
-        "import DAG, BaseHook, task": "import DAG, BaseHook, CronDataIntervalTimetable, task",
-        "from pathlib import Path\n": "from pathlib import Path\nfrom zoneinfo import ZoneInfo\n",
-        '"snapshot_customers"': '"snapshot_history"',
-    }.items():
-        assert old in body, old
-        body = body.replace(old, new)
-    return body
+Define = Callable[[str, object], DirectoryDefinition]
 
 
 @pytest.fixture
@@ -189,41 +165,57 @@ def warehouse(airflow: DrivenAirflow, new_database: URL) -> URL:
     return new_database
 
 
-def tables_of(root: Path) -> list[SnapshotTables]:
-    """Return the complete snapshots of a folder, as runs read them."""
-    fields = {"directory": "customers", "snapshots": str(root), "complete_marker": "_SUCCESS"}
-    directory = DirectoryDefinition.model_validate({**fields, "timezone": "Europe/London"})
+@pytest.fixture
+def taken(
+    airflow: DrivenAirflow, world: World, tmp_path: Path
+) -> Callable[..., DirectoryDefinition]:
+    """A directory of the world whose contacts are taken by such a query."""
+
+    def define(name: str, contacts: object) -> DirectoryDefinition:
+        root = tmp_path / name
+        root.mkdir()
+        content = {
+            "directory": name,
+            "snapshots": str(root),
+            "timezone": "Europe/London",
+            "consent": {"opted_out": "no_mail"},
+            "take": {
+                "connection": "warehouse",
+                "schedule": "30 0 * * *",
+                "start": "2026-11-01",
+                "tables": {"contacts": contacts},
+            },
+        }
+        path = airflow.home.parent / "include/directories" / f"{name}.yaml"
+        path.write_text(yaml.safe_dump(content))
+        return DirectoryDefinition.model_validate(content)
+
+    return define
+
+
+def ids_by_key(directory: DirectoryDefinition) -> dict[str, list[str]]:
+    """Return the contacts of each complete snapshot."""
     snapshots = list_snapshots(directory, now=datetime.now(UTC))
-    return [SnapshotTables(directory, item) for item in snapshots if item.complete]
-
-
-def ids_of(tables: SnapshotTables) -> list[str]:
-    return tables.contacts(["unsubscribed"])["contact_id"].tolist()
+    return {
+        item.key: SnapshotTables(directory, item).contacts([])["contact_id"].tolist()
+        for item in snapshots
+        if item.complete
+    }
 
 
 @pytest.mark.postgres
-def test_the_dag_in_the_docs_photographs_the_present(airflow, warehouse, tmp_path):
-    """The snapshot is named by the instant of reading, whatever date the run is of."""
-    root = tmp_path / "customers"
-    whole = blocks()[0].replace("/mnt/segue/customers", str(root))
-    (airflow.home.parent / "dags/snapshot_customers.py").write_text(whole)
-    airflow.run("dags", "test", "snapshot_customers", "2026-11-02T00:30:00+00:00")
-    [tables] = tables_of(root)
-    age = datetime.now(UTC) - tables.snapshot.as_of
-    assert timedelta(0) <= age < timedelta(minutes=5)
-    assert ids_of(tables) == ["007", "008"]
-    assert tables.contacts(["last_name"])["last_name"].iloc[0] == 'O"Neil, A.'
-    assert tables.rows("transactions")["amount"].tolist() == ["12.50"]
-
-
-@pytest.mark.slow
-@pytest.mark.postgres
-def test_with_history_a_day_is_written_as_it_was(airflow, warehouse, tmp_path):
+@pytest.mark.parametrize("day", [20, pytest.param(21, marks=pytest.mark.slow)])
+def test_a_directory_takes_the_day_that_its_run_is_of(airflow, warehouse, taken, day):
     """Before and after the change of the 20th at noon."""
-    root = tmp_path / "customers"
-    whole = of_history(*blocks()).replace("/mnt/segue/customers", str(root))
-    (airflow.home.parent / "dags/snapshot_history.py").write_text(whole)
-    for day in (20, 21):
-        airflow.run("dags", "test", "snapshot_history", f"2026-11-{day}T00:00:00+00:00")
-    found = {tables.snapshot.key: ids_of(tables) for tables in tables_of(root)}
-    assert found == {"2026-11-19": ["007"], "2026-11-20": ["008"]}
+    directory = taken(f"history_{day}", HISTORY)
+    airflow.run("dags", "test", f"segue_take_history_{day}", f"2026-11-{day}T00:30:00+00:00")
+    ids = {20: {"2026-11-19": ["007"]}, 21: {"2026-11-20": ["008"]}}
+    assert ids_by_key(directory) == ids[day]
+
+
+@pytest.mark.postgres
+def test_what_knows_only_the_present_is_not_taken_for_the_past(airflow, warehouse, taken):
+    directory = taken("present", PRESENT)
+    output = airflow.run("dags", "test", "segue_take_present", "2026-11-02T00:30:00+00:00")
+    assert "contacts (`knows: now`) would give it the rows of the present" in output
+    assert ids_by_key(directory) == {}

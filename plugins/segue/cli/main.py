@@ -31,6 +31,7 @@ from segue.cli.commands.snapshots import quarantine, release
 from segue.cli.commands.snapshots import snapshots as list_snapshots
 from segue.cli.commands.stop import go, stop
 from segue.cli.commands.suppress import suppress
+from segue.cli.commands.take import take
 from segue.cli.commands.test import run_examples
 from segue.cli.commands.trials import check_connections, send_test
 from segue.cli.commands.try_out import try_out
@@ -94,6 +95,7 @@ _add(
 )
 _add(snapshots, release, "segue snapshots release 2026-11-22 --directory customers")
 app.add_typer(snapshots, name="snapshots", rich_help_panel=_DATA)
+_add(app, take, "segue take customers --as-of 2026-11-22 --dry-run", _DATA)
 _add(app, members, "segue members at_risk --at 2026-11-22 --format csv", _DATA)
 _add(app, changes, "segue changes at_risk --from 2026-11-21 --to 2026-11-22", _DATA)
 _add(app, explain, "segue explain at_risk CID_0042 --from 2026-11-21 --at 2026-11-22", _DATA)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from segue.directory.definition import DirectoryDefinition
 from segue.directory.layout import Listing, StoredFile, table_files, unread_tables
+from segue.directory.manifest import MANIFEST
 
 
 def why_early(directory: DirectoryDefinition, as_of: datetime, now: datetime) -> str | None:
@@ -26,14 +27,20 @@ def why_incomplete(
     directory: DirectoryDefinition, files: Sequence[StoredFile], now: datetime
 ) -> str | None:
     """Say why a snapshot of these files is not complete; None where it is."""
-    tables = table_files(files)
+    tables, names = table_files(files), {file.name for file in files}
+    if MANIFEST in names and "contacts" not in tables:
+        return f"a file that its manifest {MANIFEST} names is not there, or is another"
     if "contacts" not in tables:
         return _describe_no_contacts(directory, files)
     broken_links = [file.name for parts in tables.values() for file in parts if file.is_gone]
     if broken_links:
         return f"{min(broken_links)} is a link to a file that is not there"
+    if MANIFEST in names:
+        return None
     if directory.complete_marker is not None:
-        return _why_unmarked(directory.complete_marker, tables, {file.name for file in files})
+        return _why_unmarked(directory.complete_marker, tables, names)
+    if directory.take is not None:
+        return f"no manifest {MANIFEST}: it is being taken, or a take of it was ended"
     return _why_unsettled(directory, files, now)
 
 

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
 from segue.directory.look_alikes import says_opted_in
+from segue.directory.take_definition import TableName, Take
 from segue.documents import (
     Definition,
     Items,
@@ -20,8 +21,6 @@ from segue.documents import (
     full_name,
 )
 from segue.durations import Duration, DurationField
-
-TableName = Literal["contacts", "transactions", "mailing_lists", "subscriptions"]
 
 UNSUBSCRIBED = "unsubscribed"
 
@@ -127,9 +126,21 @@ class DirectoryDefinition(Definition):
     fields: dict[TableName, Items[str]] = Field(default_factory=dict)
     # Without it: the column `unsubscribed` of contacts, and the table subscriptions.
     consent: Consent | Literal["none"] | None = None
+    # Without it, somebody else writes the snapshots.
+    take: Take | None = None
 
     _segments: Container[str] | None = PrivateAttr(default=None)
     _project: str = PrivateAttr(default="")
+
+    @model_validator(mode="after")
+    def _names_days_as_it_takes_them(self) -> Self:
+        if self.take is not None and self.date_keys == "start_of_day":
+            message = (
+                "a day's key names the day that is over where the directory takes its own "
+                "snapshots; expected date_keys: end_of_day"
+            )
+            raise ProblemsFound([(("date_keys",), message)])
+        return self
 
     @model_validator(mode="after")
     def _takes_no_for_no(self) -> Self:

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 
 from segue.directory.layout import (
     StoredFile,
-    list_folder,
     storage_errors,
     table_files,
     without_password,
 )
+from segue.directory.manifest import snapshot_listing
 from segue.directory.snapshots import Snapshot
 
 
@@ -60,7 +60,7 @@ def _same_checksum(one: StoredFile, other: StoredFile) -> bool:
 
 def _table_files(snapshot: Snapshot) -> list[StoredFile]:
     where = f"snapshot {snapshot.key} in {without_password(snapshot.location)}"
-    tables = table_files(list_folder(snapshot.location, where).files).values()
+    tables = table_files(snapshot_listing(snapshot.location, where).files).values()
     return sorted((file for files in tables for file in files), key=lambda file: file.name)
 
 

@@ -23,6 +23,7 @@ from segue.directory.layout import (
     storage_errors,
     without_password,
 )
+from segue.directory.manifest import published, snapshot_listing
 from segue.directory.snapshot_keys import ALLOWED_KEYS, key_of_folder, require_key
 from segue.errors import DataError, SettingsError, SnapshotMissing
 from segue.extras import storage_path
@@ -81,22 +82,23 @@ class _Folders:
 
     def __init__(self, root: UPath, where: str, is_entered: Callable[[str], bool]) -> None:
         self._root, self._where, self._entered = root, where, is_entered
-        self._alone: dict[str, list[StoredFile]] = {}
+        self._alone: dict[str, Sequence[StoredFile]] = {}
         self._whole: dict[str, list[StoredFile]] | None = None
 
-    def files(self, folder: str) -> list[StoredFile]:
+    def files(self, folder: str) -> Sequence[StoredFile]:
         """Return the files of one snapshot, named from its folder on."""
         if folder in self._alone:
             return self._alone[folder]
         if self._whole is None and len(self._alone) < _LISTED_ALONE:
-            self._alone[folder] = list(list_folder(self._root / folder, self._where).files)
-            return self._alone[folder]
+            listing = snapshot_listing(self._root / folder, self._where)
+            self._alone[folder] = listing.files
+            return listing.files
         if self._whole is None:
             self._whole = {}
             for file in list_folder(self._root, self._where, self._entered).files:
                 first, _, name = file.name.partition("/")
                 self._whole.setdefault(first, []).append(replace(file, name=name))
-        return self._whole.get(folder, [])
+        return published(self._whole.get(folder, []), self._root.fs, f"{self._where}, {folder}")
 
 
 def list_snapshots(directory: DirectoryDefinition, *, now: datetime) -> list[Snapshot]:
@@ -131,7 +133,7 @@ def listed_files(snapshot: Snapshot) -> Sequence[StoredFile]:
     """
     if isinstance(snapshot, _Listed):
         return snapshot._files()
-    return list_folder(snapshot.location, f"snapshot {snapshot.key}").files
+    return snapshot_listing(snapshot.location, f"snapshot {snapshot.key}").files
 
 
 def newest_complete(

@@ -15,12 +15,13 @@ from segue.directory.checks import ID, OPT_STATES, LocatedRows
 from segue.directory.column_kinds import ColumnKind, kind_of_all
 from segue.directory.column_names import ColumnNames
 from segue.directory.column_types import common_types, in_types
-from segue.directory.definition import DirectoryDefinition, TableName
+from segue.directory.definition import DirectoryDefinition
 from segue.directory.layout import StoredFile
 from segue.directory.parallel import Lazy, in_parallel
 from segue.directory.parts import Part, Slice
 from segue.directory.plain_columns import TEXT, ArrowArray, pc, plain
 from segue.directory.readers import open_parts
+from segue.directory.take_definition import TableName
 from segue.errors import DataError
 
 _WORDS = (ColumnKind.TEXT, ColumnKind.BYTES, ColumnKind.NULL)

@@ -24,7 +24,8 @@ from segue.directory import checks
 from segue.directory.checks import ID
 from segue.directory.column_kinds import ColumnKind
 from segue.directory.definition import DirectoryDefinition
-from segue.directory.layout import Listing, StoredFile, lake_of, list_folder, table_files
+from segue.directory.layout import Listing, StoredFile, lake_of, table_files
+from segue.directory.manifest import snapshot_listing
 from segue.directory.parallel import Lazy
 from segue.directory.plain_columns import pc
 from segue.directory.snapshots import Snapshot
@@ -148,7 +149,7 @@ class SnapshotTables:
     @Lazy
     def listing(self) -> Listing:
         """Everything in the snapshot's folder."""
-        return list_folder(self.snapshot.location, self.where)
+        return snapshot_listing(self.snapshot.location, self.where)
 
     @property
     def _all_files(self) -> Sequence[StoredFile]:

@@ -16,9 +16,9 @@ from urllib.parse import quote
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowRuntimeError
-from sqlalchemy import URL
+from sqlalchemy import URL, Engine, NullPool
 
-from segue.airflow_compat import AirflowNotFoundException, conf
+from segue.airflow_compat import AirflowException, AirflowNotFoundException, conf
 from segue.documents import did_you_mean
 from segue.errors import LedgerError, NotSetUp, SegueError, SettingsError
 from segue.extras import extra
@@ -170,21 +170,29 @@ def _option(setting: str, key: str, value: object) -> str:
     )
 
 
+def interval_of(context: Context) -> tuple[datetime, datetime] | None:
+    """Return what a run's interval is, begin and end; None for what has none.
+
+    Only the schedule's own runs have an interval, and those of `airflow dags test`, which are given
+    a date. What is triggered, by a person, by another DAG or by an asset, has none.
+    """
+    dag_run = context["dag_run"]
+    if dag_run.run_type not in _OF_A_SCHEDULE and not is_dags_test(context):
+        return None
+    start, end = dag_run.data_interval_start, dag_run.data_interval_end
+    return (start, end) if start and end and start < end else None
+
+
 def run_of(workflow: str, context: Context) -> Run:
     """Return the DAG run of a task as the ledger knows it.
 
-    Only the schedule's own runs have an interval, and those of `airflow dags test`, which are given
-    a date. What is triggered, by a person, by another DAG or by an asset, covers from the last
-    recorded span to the newest snapshot.
+    One without an interval covers from the last recorded span to the newest snapshot.
     """
     dag_run = context["dag_run"]
-    start, end = dag_run.data_interval_start, dag_run.data_interval_end
-    if dag_run.run_type not in _OF_A_SCHEDULE and not is_dags_test(context):
-        start = end = None
     return Run(
         workflow=workflow,
         run_id=_id_of_dags_test(dag_run) if is_dags_test(context) else dag_run.run_id,
-        interval=(start, end) if start and end and start < end else None,
+        interval=interval_of(context),
         is_backfill=dag_run.run_type == "backfill",
         clear_number=dag_run.clear_number or 0,
         until=dag_run.logical_date if is_dags_test(context) else None,
@@ -199,6 +207,25 @@ def _id_of_dags_test(dag_run: Any) -> str:
     conf = getattr(dag_run, "conf", None) or {}
     asked = [f"{name}={conf[name]}" for name in _OF_OTHER_CHANGES if conf.get(name)]
     return " ".join(["dags test", dag_run.logical_date.isoformat(), *asked])
+
+
+def engine_of(conn_id: str) -> Engine:
+    """Return an engine for one of Airflow's connections; SettingsError where it cannot be one.
+
+    Its connections are made by the provider's own hook, with all that the connection's extra says.
+    """
+    try:
+        hook = BaseHook.get_hook(conn_id)
+    except AirflowNotFoundException:
+        raise SettingsError(f"Airflow has no connection {conn_id!r}") from None
+    except AirflowException as error:  # of a type whose provider is not installed
+        raise SettingsError(f"the connection {conn_id!r} cannot be used: {error}") from None
+    if not hasattr(hook, "get_sqlalchemy_engine"):
+        raise SettingsError(
+            f"the connection {conn_id!r} is one of {type(hook).__name__}; expected a database"
+        )
+    engine: Engine = hook.get_sqlalchemy_engine({"creator": hook.get_conn, "poolclass": NullPool})
+    return engine
 
 
 def run_context(

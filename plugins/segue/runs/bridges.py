@@ -12,13 +12,13 @@ from datetime import date, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
+from segue.cron import longest_step, ticks_after
 from segue.directory.snapshot_keys import parse_key
 from segue.durations import localize
 from segue.ledger.facts import RecordedSpan, SpanKind
 from segue.ledger.stretches import Stretch
 from segue.segments.conditions.window_lengths import windows
 from segue.workflows.resolved import ResolvedWorkflow
-from segue.workflows.schedule import longest_step, ticks_after
 
 _AN_HOUR = timedelta(hours=1)  # that clocks may have been changed by
 _MOST = 1000  # runs of the schedule that are looked at in one span

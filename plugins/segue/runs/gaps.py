@@ -12,11 +12,11 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from segue.cron import next_tick
 from segue.directory.snapshots import Snapshot
 from segue.ledger.stretches import Stretch, uncovered_steps, usable_part
 from segue.runs.snapshot_pair import point_of
 from segue.workflows.resolved import ResolvedWorkflow
-from segue.workflows.schedule import next_tick
 
 LEFT_OVER = "a snapshot at its ends is quarantined, and what was sent from that one stays"
 _JUST = timedelta(microseconds=1)

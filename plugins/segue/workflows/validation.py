@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from pydantic import ValidationError
 
+from segue.cron import longest_step
 from segue.directory.definition import UNSUBSCRIBED
 from segue.directory.look_alikes import opt_state_columns
 from segue.documents import Document, Location, ProblemsFound, did_you_mean, problems_of
@@ -38,7 +39,6 @@ from segue.workflows.profiles import unused
 from segue.workflows.references import REMARK
 from segue.workflows.resolved import ResolvedWorkflow
 from segue.workflows.reusable import ReusableAction
-from segue.workflows.schedule import longest_step
 from segue.workflows.workflow_problems import workflow_problems
 
 _UNITS = (("day", 24 * 60), ("hour", 60), ("minute", 1))  # and minutes in each

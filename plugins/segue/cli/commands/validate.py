@@ -179,7 +179,8 @@ def _is_mistake(workspace: Workspace, directory: DirectoryDefinition, error: Dat
     Another machine's storage may be out of reach here, and so may a folder whose columns are
     declared; a name that nothing reads is no snapshot to come.
     """
-    from segue.directory.layout import list_folder, unread_tables
+    from segue.directory.layout import unread_tables
+    from segue.directory.manifest import snapshot_listing
     from segue.directory.snapshots import list_snapshots, unkeyed_folders
     from segue.errors import SnapshotMissing
 
@@ -188,7 +189,7 @@ def _is_mistake(workspace: Workspace, directory: DirectoryDefinition, error: Dat
     newest = list_snapshots(directory, now=workspace.now)[-1:]
     if not newest:
         return bool(unkeyed_folders(directory))
-    listing = list_folder(newest[0].location, f"directory {directory.directory}")
+    listing = snapshot_listing(newest[0].location, f"directory {directory.directory}")
     found = unread_tables(listing, directory.complete_marker)
     return not newest[0].complete and bool(found)
 

@@ -1,0 +1,1 @@
+"""Takes: the snapshots that Segue reads from a database itself, and how they are published."""

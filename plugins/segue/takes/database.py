@@ -1,0 +1,177 @@
+"""Read tables from a database, in batches, and from one view of it where it has one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import sqlalchemy.exc
+from sqlalchemy import Connection, CursorResult, Engine, TextClause, text
+
+from segue.directory.layout import without_password
+from segue.directory.take_definition import TableSource
+from segue.errors import DataError
+from segue.takes.values import column, texts
+
+_ROWS = 20_000  # fetched at once
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_INSTANTS_OF_MYSQL = 7  # the driver's code of TIMESTAMP: an instant, told in the session's zone
+
+
+@dataclass(frozen=True, slots=True)
+class _Dialect:
+    """How one kind of database is asked for one view of all tables."""
+
+    options: Mapping[str, Any]  # of the connection
+    statements: tuple[str, ...] = ()  # before the first query
+    has_one_view: bool = True
+
+
+_OF_MYSQL = _Dialect(
+    {"isolation_level": "REPEATABLE READ"},
+    ("SET time_zone = '+00:00'", "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY"),
+)
+_DIALECTS: Mapping[str, _Dialect] = {
+    "postgresql": _Dialect(
+        {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True},
+        ("SET TIME ZONE 'UTC'",),
+    ),
+    "mysql": _OF_MYSQL,
+    "mariadb": _OF_MYSQL,
+    "sqlite": _Dialect({}, ("BEGIN",)),
+}
+_OTHERS = _Dialect({}, has_one_view=False)
+
+
+class Database:
+    """One connection to the database that a directory's contacts live in."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._dialect = connection.dialect.name
+
+    @property
+    def has_one_view(self) -> bool:
+        """Whether all tables are read as they stood at one instant."""
+        return _DIALECTS.get(self._dialect, _OTHERS).has_one_view
+
+    def batches(
+        self,
+        source: TableSource,
+        as_of: datetime,
+        previous: datetime | None,
+        as_text: Collection[str],
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a table in batches, whose types may differ; at least one, if empty.
+
+        The columns ``as_text`` are text in all. Raises DataError where the database refuses, or a
+        value cannot be kept.
+        """
+        with _database_errors():
+            statement = self._statement(source)
+            values = {"as_of": as_of, "previous": previous}
+            bound = {name: self._instant(values[name]) for name in sorted(source.parameters)}
+            result = self._connection.execute(
+                statement, bound, execution_options={"yield_per": _ROWS}
+            )
+            if not result.returns_rows:
+                raise DataError("the query returns no rows; expected a SELECT")
+            names = _column_names(result)
+            instants = self._instants(result)
+            for rows in _partitions(result):
+                columns = zip(*rows, strict=True) if rows else [()] * len(names)
+                yield _batch(names, columns, as_text, instants)
+
+    def _statement(self, source: TableSource) -> TextClause:
+        if source.sql is not None:
+            return text(source.sql)
+        assert source.table is not None
+        quote = self._connection.dialect.identifier_preparer.quote
+        table = ".".join(map(quote, source.table.split(".")))
+        return text(f"SELECT * FROM {table}")  # noqa: S608 - quoted
+
+    def _instant(self, instant: datetime | None) -> object:
+        """Return an instant as the database compares it; UTC, where it knows no zones."""
+        if instant is None or self._dialect not in ("sqlite", "mysql", "mariadb"):
+            return instant
+        plain = instant.astimezone(UTC).replace(tzinfo=None)
+        return plain.isoformat(" ") if self._dialect == "sqlite" else plain
+
+    def _instants(self, result: CursorResult[Any]) -> set[str]:
+        """Return the columns that are instants and come without a zone."""
+        if self._dialect not in ("mysql", "mariadb") or result.cursor is None:
+            return set()
+        return {each[0] for each in result.cursor.description if each[1] == _INSTANTS_OF_MYSQL}
+
+
+@contextmanager
+def opened(engine: Engine) -> Iterator[Database]:
+    """Connect, and let the database show one view of itself until the end.
+
+    Raises DataError where it cannot be reached.
+    """
+    dialect = _DIALECTS.get(engine.dialect.name, _OTHERS)
+    with (
+        _database_errors(),
+        engine.execution_options(**dialect.options).connect() as connection,
+    ):
+        for statement in dialect.statements:
+            connection.exec_driver_sql(statement)
+        yield Database(connection)
+
+
+@contextmanager
+def _database_errors() -> Iterator[None]:
+    """Tell a driver's complaint in a line; where it is about values, without these."""
+    try:
+        yield
+    except (sqlalchemy.exc.DataError, sqlalchemy.exc.IntegrityError) as error:
+        message = _QUOTED.sub("'…'", _beginning(error.orig))
+        raise DataError(f"the database says of a value: {message}") from None
+    except sqlalchemy.exc.DBAPIError as error:
+        raise DataError(f"the database says: {_beginning(error.orig)}") from None
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise DataError(f"the database cannot be asked: {_beginning(error)}") from None
+
+
+def _beginning(error: object) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return without_password(lines[0] if lines else type(error).__name__)
+
+
+def _column_names(result: CursorResult[Any]) -> list[str]:
+    names = list(result.keys())
+    twins = sorted({name for name in names if names.count(name) > 1})
+    if twins:
+        raise DataError(f"the query returns more than one column {twins[0]!r}; name them with AS")
+    return names
+
+
+def _partitions(result: CursorResult[Any]) -> Iterator[Any]:
+    """Yield lists of rows; an empty one where there are none."""
+    is_empty = True
+    for rows in result.partitions(_ROWS):
+        is_empty = False
+        yield rows
+    if is_empty:
+        yield []
+
+
+def _batch(
+    names: list[str], columns: Any, as_text: Collection[str], instants: Collection[str]
+) -> pa.RecordBatch:
+    arrays = []
+    for name, values in zip(names, columns, strict=True):
+        try:
+            array = texts(values) if name in as_text else column(values)
+        except ValueError:
+            raise DataError(f"column {name!r} has text that is not valid Unicode") from None
+        if name in instants and pa.types.is_timestamp(array.type):
+            array = array.cast(pa.timestamp("us", "UTC"))
+        arrays.append(array)
+    return pa.RecordBatch.from_arrays(arrays, names=names)

@@ -1,0 +1,158 @@
+"""Take one snapshot: read every table, check what was written, publish it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+from upath import UPath
+
+from segue.directory.definition import DirectoryDefinition
+from segue.directory.layout import list_folder
+from segue.directory.manifest import Manifest
+from segue.directory.snapshot_check import check_snapshot
+from segue.directory.snapshots import Snapshot, list_snapshots, newest_complete
+from segue.directory.tables import SnapshotTables
+from segue.errors import DataError
+from segue.extras import storage_path
+from segue.takes.database import Database
+from segue.takes.moments import Moment
+from segue.takes.publication import Publication
+from segue.takes.tables import write_table
+
+_log = logging.getLogger(__name__)
+_BETWEEN = 10  # seconds between two remarks on how far it is
+Connect = Callable[[], AbstractContextManager[Database]]
+Remark = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class TakeResult:
+    """What a take did: whether the snapshot is its own, and what it wrote."""
+
+    key: str
+    is_own: bool  # False: it was there already, or another take was first
+    is_published: bool = True
+    rows: int = 0
+    size: int = 0  # bytes
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        if not self.is_own:
+            return f"snapshot {self.key} is there already; nothing was written"
+        rate = self.rows / max(self.seconds, 0.001)
+        what = "snapshot" if self.is_published else "not published:"
+        return (
+            f"{what} {self.key}: {self.rows:,} rows, {self.size / 1e6:,.1f} MB, in "
+            f"{self.seconds:.1f} s ({rate:,.0f} rows a second)"
+        )
+
+
+def take_snapshot(
+    directory: DirectoryDefinition,
+    moment: Moment,
+    connect: Connect,
+    *,
+    replaces: bool = False,
+    publishes: bool = True,
+    remark: Remark = _log.info,
+) -> TakeResult:
+    """Read a directory's tables as of ``moment`` and publish them as its snapshot.
+
+    One that is there is left as it is, and nothing is read, unless the take ``replaces`` it. One
+    that does not ``publish`` reads and checks everything, and deletes it.
+    Raises DataError where the database or the storage fails, or the tables break a rule of
+    snapshots; then nothing is published.
+    """
+    snapshots = list_snapshots(directory, now=datetime.now(UTC))
+    present = next((item for item in snapshots if item.key == moment.key), None)
+    if present is not None and present.complete and publishes and not replaces:
+        return TakeResult(moment.key, is_own=False)
+    folder = present.location if present else storage_path(directory.snapshots) / moment.key
+    earlier = newest_complete(snapshots, before=moment.as_of)
+    publication = Publication(folder, replaces=replaces)
+    take = _Take(directory, moment, folder, publication, publishes, remark)
+    return take.carry_out(connect, earlier.as_of if earlier else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Take:
+    """One snapshot being taken."""
+
+    directory: DirectoryDefinition
+    moment: Moment
+    folder: UPath
+    publication: Publication
+    publishes: bool
+    remark: Remark
+
+    def carry_out(self, connect: Connect, previous: datetime | None) -> TakeResult:
+        begin, taken_at = time.monotonic(), datetime.now(UTC)
+        try:
+            with connect() as database:
+                is_one_view = database.has_one_view
+                rows = self._write(database, previous)
+            self._check()
+            sizes = self.publication.sizes()
+            seconds = round(time.monotonic() - begin, 3)
+            manifest = Manifest(
+                self.moment.as_of, taken_at, seconds, is_one_view, rows=rows, files=sizes
+            )
+            is_own = not self.publishes or self.publication.commit(manifest)
+        except BaseException as error:
+            self.publication.withdraw()
+            if isinstance(error, DataError) and self.publication.is_late():
+                return TakeResult(self.moment.key, is_own=False)
+            raise
+        if not self.publishes:
+            self.publication.withdraw()
+        if not is_own:
+            return TakeResult(self.moment.key, is_own=False)
+        total, size = sum(rows.values()), sum(sizes.values())
+        return TakeResult(self.moment.key, True, self.publishes, total, size, seconds)
+
+    def _write(self, database: Database, previous: datetime | None) -> dict[str, int]:
+        """Write every table; return the number of rows of each."""
+        assert self.directory.take is not None
+        rows: dict[str, int] = {}
+        for name, source in self.directory.take.tables.items():
+            batches = partial(database.batches, source, self.moment.as_of, previous)
+            progress = _Progress(self.remark)
+            try:
+                rows[name] = write_table(name, batches, self.publication, progress)
+            except DataError as error:
+                where = f"directory {self.directory.directory}, take.tables.{name}"
+                raise DataError(f"{where}: {error}") from None
+            self.remark(f"{name}: {rows[name]:,} rows")
+        return rows
+
+    def _check(self) -> None:
+        """Raise DataError where what was written is no snapshot that a run could use."""
+        listing = list_folder(self.folder, self.publication.where)
+        own = [file for file in listing.files if file.name in self.publication.names]
+        snapshot = Snapshot(self.moment.key, self.moment.as_of, self.folder, complete=True)
+        findings = check_snapshot(SnapshotTables(self.directory, snapshot, files=own))
+        if findings:
+            raise DataError(
+                "nothing is published, for a run could not use it: " + "; ".join(map(str, findings))
+            )
+
+
+class _Progress:
+    """Says how far a table is, now and then."""
+
+    def __init__(self, remark: Remark) -> None:
+        self._remark, self._begun = remark, time.monotonic()
+        self._next = self._begun + _BETWEEN
+
+    def __call__(self, table: str, rows: int) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _BETWEEN
+            rate = rows / (now - self._begun)
+            self._remark(f"{table}: {rows:,} rows so far, {rate:,.0f} a second")

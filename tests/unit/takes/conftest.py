@@ -1,0 +1,122 @@
+"""Directories that take their own snapshots, from a database of the test's own."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, NullPool, create_engine, text
+from upath import UPath
+
+from segue.directory.definition import DirectoryDefinition
+from segue.directory.snapshots import list_snapshots
+from segue.directory.tables import SnapshotTables
+from segue.takes.database import opened
+from segue.takes.moments import Moment
+from segue.takes.take import TakeResult, take_snapshot
+
+SERVER = os.environ.get("SEGUE_TEST_POSTGRESQL", "postgresql+psycopg://127.0.0.1:5432/postgres")
+MOMENT = Moment("2026-11-22", datetime(2026, 11, 23, tzinfo=UTC))
+
+
+class Shop:
+    """A directory, the database that it is taken from, and the folder that it is taken into."""
+
+    def __init__(self, root: UPath, engine: Engine) -> None:
+        self.root, self.engine = root, engine
+
+    def execute(self, *statements: str) -> None:
+        """Change the database."""
+        with self.engine.begin() as connection:
+            for statement in statements:
+                connection.execute(text(statement))
+
+    def definition(self, tables: dict[str, Any], **keys: Any) -> DirectoryDefinition:
+        """Return the directory whose tables are read so."""
+        take = {"connection": "shop", "start": "2026-11-01", "tables": tables}
+        content = {"directory": "shop", "snapshots": str(self.root), "consent": "none"}
+        return DirectoryDefinition.model_validate({**content, "take": take, **keys})
+
+    def take(self, tables: dict[str, Any], moment: Moment = MOMENT, **keys: Any) -> TakeResult:
+        """Take a snapshot."""
+        return take_snapshot(
+            self.definition(tables),
+            moment,
+            lambda: opened(self.engine),
+            remark=_say_nothing,
+            **keys,
+        )
+
+    def snapshot(self, tables: dict[str, Any], key: str = MOMENT.key) -> SnapshotTables:
+        """Return a snapshot that was published."""
+        directory = self.definition(tables)
+        [match] = [
+            item for item in list_snapshots(directory, now=datetime.now(UTC)) if item.key == key
+        ]
+        assert match.complete, match.why_incomplete
+        return SnapshotTables(directory, match)
+
+    def files(self) -> list[str]:
+        """Return the names of all files below the folder of snapshots."""
+        fs, root = self.root.fs, self.root.path.rstrip("/")
+        return sorted(name[len(root) :] for name in fs.find(self.root.path))
+
+
+def _say_nothing(_remark: str) -> None:
+    pass
+
+
+def postgresql() -> Engine:
+    """Return an engine, or skip."""
+    engine = create_engine(SERVER, poolclass=NullPool)
+    try:
+        engine.connect().close()
+    except Exception as error:
+        if os.environ.get("SEGUE_TEST_REQUIRE_SERVICES"):
+            raise
+        pytest.skip(f"PostgreSQL does not answer at {SERVER}: {type(error).__name__}")
+    return engine
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """A database with nothing in it."""
+    if request.param == "sqlite":
+        yield create_engine(f"sqlite:///{tmp_path / 'shop.db'}", poolclass=NullPool)
+        return
+    admin = postgresql().execution_options(isolation_level="AUTOCOMMIT")
+    name = f"segue_test_{uuid.uuid4().hex[:12]}"
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield create_engine(admin.url.set(database=name), poolclass=NullPool)
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> UPath:
+    """The folder of snapshots."""
+    (tmp_path / "snapshots").mkdir()
+    return UPath(tmp_path / "snapshots")
+
+
+@pytest.fixture
+def shop(root: UPath, engine: Engine) -> Shop:
+    """A shop of three customers, two of whom came later."""
+    shop = Shop(root, engine)
+    shop.execute(
+        "CREATE TABLE customers (id VARCHAR(20), name VARCHAR(20), since TIMESTAMP)",
+        "INSERT INTO customers VALUES ('007', 'Ann', '2026-11-20 00:00:00'), "
+        "('8', NULL, '2026-11-22 12:00:00'), ('9', 'Zoë', '2026-11-24 00:00:00')",
+    )
+    return shop
+
+
+CUSTOMERS: dict[str, Any] = {
+    "contacts": "SELECT id AS contact_id, name AS first_name FROM customers WHERE since < :as_of"
+}
