@@ -6,6 +6,7 @@ SHELL := bash
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DOCS := .venv-docs
 # Tried in this order; `make install PYTHON=/path/to/python` goes first.
 PYTHONS := $(PYTHON) python3.13 python3.12 python3.11 python3
 # Airflow excludes 3.15 and later.
@@ -19,7 +20,7 @@ COMPILE := uv pip compile pyproject.toml --quiet --extra postgres --extra sandbo
 # What `make coverage` measures: all tests, or `make coverage TESTS=tests/unit/segments`.
 TESTS := tests
 
-.PHONY: help install demo up test test-full torture coverage check fix matrix bench screenshots sandbox lock clean
+.PHONY: help install demo up test test-full torture coverage check fix matrix bench screenshots docs sandbox lock clean
 
 help:  ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-11s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,17 +77,23 @@ bench: $(READY)  ## Measure the daily run beside its peers, the door and the led
 screenshots: $(READY)  ## Take the pictures in docs/images of a real Airflow (needs Chromium)
 	@$(BIN)/python -m tests.ui.screenshots
 
+docs: $(DOCS)/.ready  ## Build the pages into site/; a link that leads nowhere fails
+	@$(DOCS)/bin/python docs/site.py
+	@echo "Built: site/index.html"
+
 sandbox: $(READY)  ## Serve look-alikes of the vendors and an SMTP server on this machine
 	@$(BIN)/segue sandbox --folder .airflow/sandbox
 
 # The image has no tests or linters: a lock of its own, of the same versions.
-lock:  ## Compile requirements.lock and docker/requirements.lock from pyproject.toml (needs uv)
+lock:  ## Compile requirements.lock, docker/requirements.lock and docs/requirements.lock from pyproject.toml (needs uv)
 	@$(WITH_UV) || { echo "make lock needs uv: https://docs.astral.sh/uv/" >&2; exit 1; }
 	$(COMPILE) --group dev -o requirements.lock
 	$(COMPILE) --group image --constraints requirements.lock -o docker/requirements.lock
+	uv pip compile --group docs --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	  --no-annotate -o docs/requirements.lock
 
 clean:  ## Remove the environment, the demo's Airflow, the sample and every cache
-	rm -rf $(VENV) .airflow include/sample build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
+	rm -rf $(VENV) $(DOCS) site .airflow include/sample build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -112,3 +119,17 @@ $(READY): requirements.lock pyproject.toml | $(BIN)/python
 	fi
 	@touch $@
 	@echo "Ready: $(BIN)/segue --help"
+
+# The site's generator has an environment of its own: nothing else needs it.
+$(DOCS)/.ready: docs/requirements.lock
+	@python=$$($(FIND_PYTHON)); \
+	if [ -z "$$python" ]; then echo "make docs needs Python 3.11 or newer" >&2; exit 1; fi; \
+	rm -rf $(DOCS); \
+	if $(WITH_UV); then \
+	  uv venv --quiet --python "$$python" $(DOCS) && \
+	  uv pip install --quiet --python $(DOCS)/bin/python --require-hashes -r docs/requirements.lock; \
+	else \
+	  "$$python" -m venv $(DOCS) && \
+	  $(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r docs/requirements.lock; \
+	fi
+	@touch $@

@@ -175,9 +175,10 @@ def columns(tmp_path_factory) -> Mapping[str, list[str]]:
 
 
 # conditions.md is one directory, whose examples test_docs_conditions.py runs, project-settings.md
-# is one project (test_docs_project_settings.py), and the channel of adding-a-channel.md is
+# is one project (test_docs_project_settings.py), kubernetes.md has values of a Helm chart
+# (test_docs_site.py), and the channel of adding-a-channel.md is
 # installed by its own test.
-APART = ("conditions.md", "project-settings.md", "adding-a-channel.md")
+APART = ("conditions.md", "project-settings.md", "adding-a-channel.md", "kubernetes.md")
 
 
 @pytest.mark.parametrize(
