@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic.json_schema import GenerateJsonSchema
 
 from segue.contracts.channel import Channel, channel_class, channel_names
+from segue.contracts.languages import Languages
 from segue.contracts.live_source import source_class, source_names
 from segue.directory.definition import DirectoryDefinition
 from segue.documents import Definition, Items, Name
@@ -133,6 +134,7 @@ def _action_model(name: str, channel: type[Channel], own: Mapping[str, Any]) -> 
         **own,
         "condition": (WorkflowConditionField | None, Field(default=None, alias="if")),
         "digest": (bool, False),
+        "languages": (Languages | None, None),
         "airflow": (ActionSettings, ActionSettings()),
         name: (channel, ...),
     }

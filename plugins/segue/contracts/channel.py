@@ -203,11 +203,24 @@ class Channel(Definition):
     # the contact's fields that ``render`` reads by itself, beside what templates read
     reads: ClassVar[frozenset[str]] = frozenset()
 
+    # which fields may be given by language: what somebody reads, never who or where it goes to
+    translated: ClassVar[frozenset[str]] = frozenset(
+        {
+            *("comment", "comment_html", "description", "html", "short_description", "subject"),
+            *("summary", "text", "title"),
+        }
+    )
+
     connection: str  # the id of an Airflow connection; credentials come from nowhere else
 
     @model_validator(mode="after")
     def _refuse_what_no_field_may_hold(self) -> Self:
         problems = [*stray_templates(self), *connection_problems(self.connection)]
+        problems += [
+            (location, "is the same in every language; allowed: one text")
+            for location, template in self._whole_templates()
+            if template.translations and location[0] not in self.translated
+        ]
         if problems:
             raise ProblemsFound(problems)
         return self
@@ -291,14 +304,52 @@ class Channel(Definition):
         says = next(cls for cls in type(self).__mro__ if {"reads", "render"} & vars(cls).keys())
         own = self.reads if "reads" in vars(says) else None
         of_templates = (template.fields_read(digest=digest) for _, template in self.templates())
-        return union([own, *of_templates])
+        field = None if digest else self.language_field
+        return union([own, frozenset(() if field is None else (field,)), *of_templates])
+
+    @property
+    def language_field(self) -> str | None:
+        """The contact's field that says its language, where texts are given by language."""
+        each = (template.languages for _, template in self._whole_templates())
+        return next((languages.field for languages in each if languages is not None), None)
+
+    def language_of(self, variables: Mapping[str, Any]) -> str | None:
+        """Return the language of the message to a contact; None where texts have one only."""
+        texts = [template for _, template in self._whole_templates() if template.translations]
+        if not texts or texts[0].languages is None:
+            return None
+        available = dict.fromkeys(each.language for text in texts for each in text.translations)
+        return texts[0].languages.of(variables, available)
 
     def remarks(self) -> Iterator[tuple[Location, str]]:
         """Yield what the action may say and probably does not mean, with its location."""
         yield from literal_secrets(self.templates())
+        yield from self._missing_translations()
+
+    def _missing_translations(self) -> Iterator[tuple[Location, str]]:
+        """Yield each text that lacks a language that another text of the action has."""
+        texts = {place: text for place, text in self._whole_templates() if text.translations}
+        languages = {
+            place: [x.language for x in text.translations] for place, text in texts.items()
+        }
+        every = dict.fromkeys(tag for tags in languages.values() for tag in tags)
+        for place, tags in languages.items():
+            lacking = [tag for tag in every if tag not in tags]
+            if lacking:
+                yield place, f"has no text in {', '.join(lacking)}, which other texts have"
 
     def templates(self) -> Iterator[tuple[Location, Template]]:
-        """Yield every template of this action with its location below the channel's key."""
+        """Yield every template of this action with its location below the channel's key.
+
+        Of a text by language that is each translation.
+        """
+        for place, template in self._whole_templates():
+            if template.translations:
+                yield from (((*place, each.language), each) for each in template.translations)
+            else:
+                yield place, template
+
+    def _whole_templates(self) -> Iterator[tuple[Location, Template]]:
         for key, value in self._written():
             yield from templates_in(value, (key,))
 

@@ -23,6 +23,7 @@ from segue.contracts.bounds import (
     rounds,
     with_bounds,
 )
+from segue.contracts.local_formats import FILTERS
 from segue.contracts.printing import Kind, printed
 from segue.contracts.rendered import as_data, concat, joined
 from segue.contracts.template_values import Fields, MissingField
@@ -164,6 +165,7 @@ def environment_of(kind: Kind, folder: str | None) -> ImmutableSandboxedEnvironm
     for name in ("attr", "safe", "urlize", "xmlattr"):  # each trusts text that a contact may write
         del environment.filters[name]
     environment.filters |= {"number": _number, "default": default, "d": default}
+    environment.filters |= FILTERS
     environment.filters |= {"int": _whole_number, "float": _float}
     environment.filters |= {name: of_word(environment.filters[name]) for name in RESPELLING}
     environment.tests |= {"true": is_true, "false": is_false}

@@ -89,7 +89,7 @@ def is_missing(value: Any) -> bool:
         return True
     try:
         return bool(value != value)  # true of NaN and NaT
-    except TypeError:  # pandas' NA is neither equal nor unequal to itself
+    except (TypeError, ArithmeticError):  # pandas' NA, a signalling NaN: neither equal nor unequal
         return True
     except ValueError:  # an array
         return False

@@ -9,7 +9,7 @@ a field holds: where a template computes a name, the error leaves it out.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -20,6 +20,13 @@ from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSc
 
 from segue.contracts.bounds import TooMuch, bounded
 from segue.contracts.jinja_sandbox import environment_of
+from segue.contracts.languages import (
+    LANGUAGE,
+    UNSAID,
+    Languages,
+    speaking,
+    texts_by_language,
+)
 from segue.contracts.printing import PRINTED_EMPTY, Kind
 from segue.contracts.rendered import Piece, concat, is_unicode
 from segue.contracts.template_names import (
@@ -47,6 +54,7 @@ class Template:
     """One template: its source, its kind, and the folder of those it extends or includes.
 
     It may stand for one round of ``loops``, as ``contact in digest.contacts``, the outermost first.
+    Where a text is given by language, ``translations`` are all of them, and it is the default's.
     """
 
     source: str
@@ -54,6 +62,16 @@ class Template:
     folder: str | None = None
     file: str | None = None
     loops: tuple[str, ...] = ()
+    language: str = UNSAID
+    languages: Languages | None = None  # that choose among translations
+    translations: tuple[Template, ...] = ()
+
+    def translated(self, variables: Mapping[str, Any]) -> Template:
+        """Return the translation for the contact; itself where there are none."""
+        if self.languages is None or not self.translations:
+            return self
+        by_language = {each.language: each for each in self.translations}
+        return by_language[self.languages.of(variables, by_language)]
 
     def references(self) -> Iterator[tuple[str, ...]]:
         """Yield the dotted names that the template reads, such as ``("contact", "email")``.
@@ -139,7 +157,9 @@ def render(
     ``variables`` maps VARIABLES to text or ``Fields``. ``replaced`` is what a vendor replaces in
     texts, of which no value may be a part.
     """
-    pieces = _guarded(template, lambda: _pieces(template, variables))
+    template = template.translated(variables)
+    with speaking(template.language):
+        pieces = _guarded(template, lambda: _pieces(template, variables))
     if replaced is not None:
         require_own(replaced, pieces)
     text = "".join(piece.text for piece in pieces)
@@ -216,17 +236,40 @@ def read_template(
     """Read a template from YAML: text, or ``{file: NAME}`` in the definitions' templates folder."""
     if isinstance(value, Template):
         return value
-    folder = (info.context or {}).get("templates")
+    context = info.context or {}
+    folder, languages = context.get("templates"), context.get("languages")
+    texts = texts_by_language(value, folder)
+    if texts:
+        return _in_languages(
+            {tag: read_template(kind, text, info) for tag, text in texts}, languages
+        )
+    language = languages.default if languages else UNSAID
     if isinstance(value, str):
-        template = Template(value, kind, str(folder) if folder else None, loops=loops)
+        place = str(folder) if folder else None
+        template = Template(value, kind, place, loops=loops, language=language)
     elif isinstance(value, dict) and list(value) == ["file"] and isinstance(value["file"], str):
-        template = Template(_read(folder, value["file"]), kind, str(folder), value["file"])
+        source, file = _read(folder, value["file"]), value["file"]
+        template = Template(source, kind, str(folder), file, language=language)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         raise ValueError(f"found the number {value!r}; allowed: text (put it in quotes)")
     else:
         raise ValueError(f"found {value!r}; allowed: text, or {{file: NAME}} in templates/")
     _check(template)
     return template
+
+
+def _in_languages(texts: Mapping[str, Template], languages: Languages | None) -> Template:
+    if languages is None:
+        raise ValueError(
+            "texts by language need `languages: {field: …, default: …}` beside the channel"
+        )
+    if languages.default not in texts:
+        raise ValueError(
+            f"there is no text in {languages.default}, the default; found {', '.join(texts)}"
+        )
+    each = tuple(replace(text, language=tag) for tag, text in texts.items())
+    default = next(text for text in each if text.language == languages.default)
+    return replace(default, languages=languages, translations=each)
 
 
 def read_loop(expression: str, info: ValidationInfo, loops: tuple[str, ...]) -> Template:
@@ -255,6 +298,8 @@ def _in_loops(source: str, loops: Iterable[str]) -> str:
 
 
 def _to_data(template: Template) -> object:
+    if template.translations:
+        return {each.language: _to_data(each) for each in template.translations}
     return {"file": template.file} if template.file else template.source
 
 
@@ -273,6 +318,12 @@ def _field(kind: Kind) -> Any:
                         "properties": {"file": {"type": "string"}},
                         "required": ["file"],
                         "additionalProperties": False,
+                    },
+                    {
+                        "type": "object",
+                        "description": "a text, or {file: NAME}, for each language",
+                        "propertyNames": {"pattern": LANGUAGE},
+                        "minProperties": 1,
                     },
                 ],
             }

@@ -64,6 +64,7 @@ class Prepared:
     candidates: Sequence[Candidate]
     message: Mapping[str, Any]
     key: str
+    language: str | None = None  # that of its texts, where they have several
 
     @property
     def keys(self) -> list[str]:
@@ -153,7 +154,7 @@ def _rendered(
     except Exception as error:  # noqa: BLE001 - of any kind: the others' messages go out
         kind = log_defect(log, error, f"in {channel.name}")
         return State.FAILED, f"a defect in the channel {channel.name}: {kind}"
-    return Prepared(candidates, message, key)
+    return Prepared(candidates, message, key, channel.language_of(variables))
 
 
 def held_back(

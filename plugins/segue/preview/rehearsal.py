@@ -52,6 +52,7 @@ class PlannedAction:
     recorded: str = ""
     recorded_reason: str = ""
     elsewhere: Elsewhere | None = None
+    language: str | None = None  # of the message, where its texts have several
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +218,7 @@ class _Rehearsal:
             by_key[key]: replace(
                 self._outcome(action, by_key[key], SEND, message=item.message),
                 digest_of=len(item.keys) if action.digest else None,
+                language=item.language,
             )
             for item in ready
             for key in item.keys

@@ -162,7 +162,9 @@ def rendered(row: DeliveryInFull, ledger: Ledger, catalog: Catalog) -> RenderedM
     """Return the message of a delivery, rendered again."""
 
     def resolve(written: Mapping[str, Any] | None) -> Any:
-        return catalog.resolve(row.workflow) if written is None else catalog.build(written)
+        if written is None:
+            return catalog.resolve(row.workflow)
+        return catalog.build(written, is_resolved=True)
 
     return message_of(row, ledger, resolve, datetime.now(UTC))
 

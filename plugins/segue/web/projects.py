@@ -145,9 +145,9 @@ class AllProjects(Catalog):
         """Return a workflow with all it refers to; raise DefinitionError."""
         return self.of(name).resolve(name)
 
-    def build(self, data: Mapping[str, Any]) -> ResolvedWorkflow:
+    def build(self, data: Mapping[str, Any], *, is_resolved: bool = False) -> ResolvedWorkflow:
         """Return a recorded workflow among the definitions of its project."""
-        return self.of(data["workflow"]).build(data)
+        return self.of(data["workflow"]).build(data, is_resolved=is_resolved)
 
     def segment_of(self, workflow: str) -> str:
         """Return the full name of a workflow's segment; raise DefinitionError."""

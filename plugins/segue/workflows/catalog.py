@@ -35,14 +35,19 @@ from segue.segments.conditions.inspection import named_segments
 from segue.segments.conditions.nodes import Condition
 from segue.segments.definition import SegmentDefinition
 from segue.settings import Settings
-from segue.workflows.definition import ACTION_KEYS, Action, LiveLoad, WorkflowDefinition
+from segue.workflows.definition import Action, LiveLoad, WorkflowDefinition
 from segue.workflows.digests import digest_problems
 from segue.workflows.files import NAME_KEY, definition_files, folder_of_kind
 from segue.workflows.project import SharedSettings, read_project
 from segue.workflows.references import resolved
 from segue.workflows.remembered import remembered
 from segue.workflows.resolved import ResolvedWorkflow
-from segue.workflows.reusable import ReusableAction, by_itself, with_reusable_actions
+from segue.workflows.reusable import (
+    ReusableAction,
+    by_itself,
+    may_be_a_template,
+    with_reusable_actions,
+)
 
 Model = TypeVar("Model", bound=BaseModel)
 Conditions = Sequence[tuple[Location, Condition]]  # and where each stands in its document
@@ -143,9 +148,13 @@ class Catalog:
         workflow = self.workflow(name)
         return self._resolve(workflow, self.document("workflows", name))
 
-    def build(self, data: Mapping[str, Any]) -> ResolvedWorkflow:
-        """Return a workflow written in Python, with the keys of a workflow's YAML."""
-        document = self._put_together(Document("workflow in Python", dict(data), {}))
+    def build(self, data: Mapping[str, Any], *, is_resolved: bool = False) -> ResolvedWorkflow:
+        """Return a workflow written in Python, with the keys of a workflow's YAML.
+
+        One that a run recorded ``is_resolved``: nothing in it is a variable or left to defaults.
+        """
+        document = Document("workflow in Python", dict(data), {})
+        document = document if is_resolved else self._put_together(document)
         return self._resolve(self._validated(WorkflowDefinition, document), document)
 
     def _resolve(self, workflow: WorkflowDefinition, document: Document) -> ResolvedWorkflow:
@@ -219,7 +228,7 @@ class Catalog:
         strays = [
             document.problem(location, message)
             for location, message in stray_templates(document.data)
-            if not _may_be_a_template(location, model)
+            if not may_be_a_template(location, model)
         ]
         problems = [*self.shared.problems, *strays]
         try:
@@ -395,7 +404,7 @@ class Catalog:
         except (ImportError, AttributeError) as error:
             message = f"the channel {action.channel!r} cannot be loaded: {error}"
             raise DefinitionError([document.problem(place, message)]) from None
-        context = {"templates": self.home / "templates"}
+        context = {"templates": self.home / "templates", "languages": action.languages}
         try:
             channel = model.model_validate(action.fields, context=context)
         except ValidationError as error:
@@ -431,18 +440,3 @@ def _cap_problems(document: Document) -> Iterator[Problem]:
 def _unknown_channel(name: str) -> str:
     names = channel_names()
     return f"unknown channel {name!r}; allowed: {', '.join(names)}{did_you_mean(name, names)}"
-
-
-def _may_be_a_template(location: Location, model: type[BaseModel]) -> bool:
-    """Tell whether what stands here in a definition may be a template, or any text.
-
-    Channels and live sources judge what is theirs; notifiers are Airflow's, and examples are data.
-    """
-    if model is ReusableAction:
-        return location[0] not in (*ACTION_KEYS, *ReusableAction.model_fields)
-    match location:
-        case ("notify" | "tests", *_) | ("load", _, *_):
-            return True
-        case ("actions", _, key, *_):
-            return key not in ACTION_KEYS
-    return False

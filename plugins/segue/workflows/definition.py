@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from segue.contracts.languages import Languages
 from segue.cron import Cron, Start, start_instant
 from segue.directory.definition import zone_name
 from segue.documents import Definition, Items, Location, Name, ProblemsFound
@@ -82,7 +83,7 @@ Share = Annotated[
 ]
 
 
-ACTION_KEYS = {"id", "after", "if", "digest", "airflow"}  # beside the channel
+ACTION_KEYS = {"id", "after", "if", "digest", "languages", "airflow"}  # beside the channel
 
 
 class Action(Definition):
@@ -96,6 +97,7 @@ class Action(Definition):
     after: Annotated[Items[Name], BeforeValidator(_ids)] = ()
     condition: Annotated[WorkflowConditionField | None, Field(alias="if")] = None
     digest: bool = False  # one message per run, about all contacts
+    languages: Languages | None = None  # of texts that are given by language
     airflow: Annotated[ActionSettings, Field(exclude=True)] = ActionSettings()
     channel: str
     fields: dict[str, Any]
@@ -109,8 +111,8 @@ class Action(Definition):
         others = [key for key in data if key not in own]
         if len(others) != 1:
             message = (
-                "an action has exactly one channel beside id, after, if, digest and airflow; found "
-                f"{', '.join(others) or 'none'}"
+                "an action has exactly one channel beside id, after, if, digest, languages and "
+                f"airflow; found {', '.join(others) or 'none'}"
             ) + "".join(f"; {key}: {MOVED[key]}" for key in others if key in MOVED)
             raise ProblemsFound([((), message)])
         fields = data[others[0]]

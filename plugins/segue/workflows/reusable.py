@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Self
 
-from pydantic import ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from segue.documents import Definition, Document, Location, Name, ProblemsFound, did_you_mean
 from segue.errors import DefinitionError, Problem
+from segue.workflows.definition import ACTION_KEYS
 from segue.workflows.merging import merged
 from segue.workflows.references import Scope, resolved
 from segue.workflows.variables import Variable
@@ -196,3 +197,18 @@ def _argument_problems(
         if name not in arguments and parameter.default is None:
             message = f"the action {action!r} needs a value of its parameter {name!r}"
             yield workflow.problem((*place, name), message)
+
+
+def may_be_a_template(location: Location, model: type[BaseModel]) -> bool:
+    """Tell whether what stands here in a definition may be a template, or any text.
+
+    Channels and live sources judge what is theirs; notifiers are Airflow's, and examples are data.
+    """
+    if model is ReusableAction:
+        return location[0] not in (*ACTION_KEYS, *ReusableAction.model_fields)
+    match location:
+        case ("notify" | "tests", *_) | ("load", _, *_):
+            return True
+        case ("actions", _, key, *_):
+            return key not in ACTION_KEYS
+    return False

@@ -230,6 +230,8 @@ def _address_fields(
         channel = channels.get(str(item.get("id"))) if isinstance(item, dict) else None
         if channel is not None and channel.address_field is not None:
             yield ("actions", index, channel.name), channel.address_field
+        if channel is not None and channel.language_field is not None:
+            yield ("actions", index, "languages", "field"), channel.language_field
 
 
 def _zone_field(document: Document) -> Iterator[tuple[Location, str]]:

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _CSV = (
     *("contact_id", "change", "reason", "conditions", "opted_in"),
-    *("action", "channel", "outcome", "outcome_reason", "message"),
+    *("action", "channel", "outcome", "outcome_reason", "message", "language"),
 )
 _COLORS = {"send": "green", "skipped": "yellow", "failed": "red"}
 
@@ -120,6 +120,7 @@ def _print_csv(plan: Plan) -> None:
                 *(change.conditions, change.opted_in),
                 *(action.action, action.channel, action.outcome, action.reason),
                 action.message and json_of(action.message),
+                action.language,
             ]
             for change in plan.changes
             for action in change.actions
@@ -155,6 +156,8 @@ def _print_action(out: Console, action: PlannedAction) -> None:
     from rich.text import Text
 
     outcome = f"{action.outcome}: {action.reason}" if action.reason else action.outcome
+    if action.language:
+        outcome += f", in {action.language}"
     if action.digest_of:
         outcome += f", one message about {count(action.digest_of, 'change')}"
     line = Text.assemble(
