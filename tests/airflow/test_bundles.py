@@ -26,7 +26,9 @@ pytest.importorskip(
 )
 pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.timeout(900)]
 
+ROOT = Path(__file__).resolve().parents[2]
 NAME = "welcome_growth"
+SYNCED = "welcome_synced"
 RELEASE = "segue_release_growth"
 DAG_FILE = """\
 \"\"\"Airflow DAGs of the project growth.\"\"\"
@@ -87,17 +89,32 @@ class Growth(World):
         )
 
 
+def synced_checkout(root: Path, version: str) -> Path:
+    """Write a checkout of the project without a name: its DAG files and definitions."""
+    folder = root / ".worktrees" / version
+    (folder / "dags").mkdir(parents=True)
+    for name in ("segue_dags.py", "segue_definitions_check.py"):
+        shutil.copy(ROOT / "dags" / name, folder / "dags")
+    texts = {"text": version + " {{ contact.contact_id }} of the link"}
+    action = {**SLACK, "slack_message": {**SLACK["slack_message"], **texts}}
+    world = World(folder, None, None, "")  # type: ignore[arg-type] - it only writes
+    world.workflow(SYNCED, [action], guard={"at_most": 1})
+    directory = folder / "include/directories" / f"{SYNCED}.yaml"
+    directory.write_text(
+        f"directory: {SYNCED}\nsnapshots: {root.parent / 'snapshots'}\ncomplete_marker: _SUCCESS\n"
+    )
+    return folder
+
+
 @pytest.fixture(scope="module")
 def growth(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Growth, Repository]]:
     """An Airflow with a DAGs folder of its own project, and the Git bundle ``growth``."""
     home = tmp_path_factory.mktemp("bundles")
     repository = Repository(home / "growth")
-    unnamed = home / "unnamed"
-    root = Path(__file__).resolve().parents[2]
-    for name in ("segue_dags.py", "segue_definitions_check.py"):
-        (unnamed / "dags").mkdir(parents=True, exist_ok=True)
-        shutil.copy(root / "dags" / name, unnamed / "dags")
-    (unnamed / "include/workflows").mkdir(parents=True)
+    unnamed = home / "synced/current"  # as git-sync has it: a link to a hidden checkout
+    unnamed.parent.mkdir()
+    synced_checkout(unnamed.parent, "first")
+    unnamed.symlink_to(".worktrees/first")
     for key, tier in (("2026-11-01", "silver"), ("2026-11-02", "gold")):
         folder = home / "snapshots" / key
         folder.mkdir(parents=True)
@@ -141,8 +158,9 @@ def growth(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Growth, R
         made.define("first", quiet=True)
         repository.commit()
         with airflow:
-            airflow.wait_for_dags(NAME, RELEASE, "segue_release", seconds=240)
-            for name in (NAME, RELEASE, "segue_release"):
+            names = (NAME, SYNCED, RELEASE, "segue_release")
+            airflow.wait_for_dags(*names, seconds=240)
+            for name in names:
                 airflow.unpause(name)
             yield made, repository
 
@@ -166,6 +184,10 @@ def texts(growth: Growth, service: str) -> list[str]:
     return sorted(message.text for message in growth.sandbox.messages(service=service))
 
 
+def growths_texts(growth: Growth) -> list[str]:
+    return [text for text in texts(growth, "slack") if "of the link" not in text]
+
+
 def test_a_run_ends_with_the_version_it_began_with_and_what_it_held_is_judged_by_the_present(
     growth,
 ):
@@ -177,7 +199,7 @@ def test_a_run_ends_with_the_version_it_began_with_and_what_it_held_is_judged_by
     read_by_airflow(world, repository.commit())
     world.answer(NAME, run_id, "Approve")
     assert world.end(NAME, run_id) == "success"
-    assert texts(world, "slack") == ["first ann", "first bob"]
+    assert growths_texts(world) == ["first ann", "first bob"]
     held = {state for (_, action), state in world.outcomes(NAME).items() if action == "mail"}
     assert {state.partition("(")[0] for state in held} == {"held"}
     assert texts(world, "smtp") == []
@@ -191,7 +213,7 @@ def test_a_run_ends_with_the_version_it_began_with_and_what_it_held_is_judged_by
     assert release(world, RELEASE)["resume", 0] == "success"
     subjects = sorted(mail.subject for mail in world.sandbox.messages(service="smtp"))
     assert subjects == ["second hello", "second hello"]
-    assert texts(world, "slack") == ["first ann", "first bob"]
+    assert growths_texts(world) == ["first ann", "first bob"]
 
 
 def test_pages_read_the_definitions_of_a_bundle_that_nobody_has_set(growth):
@@ -201,3 +223,19 @@ def test_pages_read_the_definitions_of_a_bundle_that_nobody_has_set(growth):
     answer = world.airflow.get(address, params={"workflow": NAME})
     assert f"segment=growth%2F{NAME}" in answer
     assert "not among those that this server reads" not in answer
+
+
+def test_a_link_that_is_swapped_in_the_middle_of_a_run_leads_its_tasks_to_the_new_checkout(growth):
+    """As git-sync swaps it; the old checkout is gone at once. Nothing fails and nothing is lost."""
+    world, _ = growth
+    run_id = world.begin(SYNCED)[SYNCED]
+    world.asked(SYNCED, run_id)
+    root = world.home.parent / "synced"
+    synced_checkout(root, "second")
+    (root / "next").symlink_to(".worktrees/second")
+    (root / "next").replace(root / "current")
+    shutil.rmtree(root / ".worktrees/first")
+    world.answer(SYNCED, run_id, "Approve")
+    assert world.end(SYNCED, run_id) == "success"
+    synced = [text for text in texts(world, "slack") if "of the link" in text]
+    assert synced == ["second ann of the link", "second bob of the link"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from sqlalchemy import delete
+from sqlalchemy import delete, insert
 
 from segue.web import projects
 from tests.ui.filled import record
@@ -140,3 +140,39 @@ def test_without_segue_home_the_definitions_are_where_airflow_found_the_release(
         session.execute(delete(DagModel).where(DagModel.dag_id == f"{RELEASE}_growth"))
     page = client("una").get("/segue/segment", params={"segment": "welcome"}).text
     assert "of growth" in page
+
+
+def test_the_history_of_a_teams_workflow_is_no_other_teams_once_its_dag_is_gone(
+    bundle, airflow_app, ledger, monkeypatch
+):
+    """Airflow knows no team of a DAG that it does not know; the ledger knows whose it was."""
+    from airflow.api_fastapi.app import get_auth_manager
+    from airflow.api_fastapi.auth.managers.simple.user import SimpleAuthManagerUser
+    from airflow.models.team import Team, dag_bundle_team_association_table
+    from airflow.utils.session import create_session
+    from fastapi.testclient import TestClient
+
+    monkeypatch.setenv("AIRFLOW__CORE__MULTI_TEAM", "True")
+    ledger.runs.claim("gone", "growth")
+    record(ledger, "gone", "run", 1, "ann")
+    table = dag_bundle_team_association_table
+    with create_session() as session:
+        session.add(Team(name="growers"))
+        session.flush()
+        session.execute(insert(table).values(dag_bundle_name="growth", team_name="growers"))
+    try:
+        codes = {}
+        for team in ("growers", "sellers"):
+            user = SimpleAuthManagerUser(username=team, role="viewer", teams=[team])
+            browser = TestClient(airflow_app, follow_redirects=False)
+            browser.cookies.set("_token", get_auth_manager().generate_jwt(user))
+            answers = [
+                browser.get("/segue/workflow", params={"workflow": name})
+                for name in ("gone", "growing")
+            ]
+            codes[team] = [answer.status_code for answer in answers]
+        assert codes == {"growers": [200, 200], "sellers": [403, 403]}
+    finally:
+        with create_session() as session:
+            session.execute(delete(table))
+            session.execute(delete(Team))

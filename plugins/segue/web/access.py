@@ -7,7 +7,7 @@ by default. An unknown workflow is a 404 only to those who could have read it.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -16,8 +16,10 @@ from airflow.api_fastapi.auth.managers.models.base_user import BaseUser
 from airflow.api_fastapi.core_api.security import GetUserDep
 from fastapi import Depends, HTTPException
 
-from segue.airflow_compat import of_team, teams_of
+from segue.airflow_compat import conf, of_team, teams_of
 from segue.operators.environment import task_settings
+from segue.settings import dag_id_of
+from segue.web.connections import workflow_owners
 
 Method = Literal["GET", "PUT"]
 _READ: Method = "GET"
@@ -60,7 +62,7 @@ class Person:
 
     def _allowed(self, workflows: Collection[str], method: Method) -> set[str]:
         by_team: dict[str | None, set[str]] = {}
-        teams = teams_of(workflows)
+        teams = _teams(workflows)
         for name in workflows:
             by_team.setdefault(teams.get(name), set()).add(name)
         manager = get_auth_manager()
@@ -71,6 +73,24 @@ class Person:
                 dag_ids=names, user=self.user, method=method, **of_team(team)
             )
         }
+
+
+def _teams(workflows: Collection[str]) -> Mapping[str, str | None]:
+    """Return the team of each workflow; of one whose DAG is gone, that of its project's release.
+
+    Where Airflow knows no team, whoever may read anything may read it: another team's history.
+    """
+    teams = dict(teams_of(workflows))
+    if len(teams) == len(workflows) or not conf.getboolean("core", "multi_team", fallback=False):
+        return teams
+    owners = workflow_owners()
+    releases = {
+        name: dag_id_of("release", owners[name])
+        for name in workflows
+        if name in owners and name not in teams
+    }
+    of_release = teams_of(releases.values())
+    return teams | {name: of_release.get(dag_id) for name, dag_id in releases.items()}
 
 
 def _person(user: GetUserDep) -> Person:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from segue.operators.environment import ledger_url, refuse_local_files_on_many_h
 from segue.settings import Settings
 from segue.web.projects import AllProjects, find_projects
 from segue.workflows.catalog import FOLDERS, Catalog, catalog_of
-from segue.workflows.files import PROJECT_FILE
+from segue.workflows.files import PROJECT_FILE, paths_below
 
 _READ = (*FOLDERS, "templates")  # what definitions are made of
 
@@ -43,6 +44,14 @@ def _ledger_of(request: Request) -> Ledger:
         if request.method != "GET":
             raise
         return _nothing(task_settings().namespace)
+
+
+def workflow_owners() -> Mapping[str, str]:
+    """Return the project of each workflow that the ledger knows; of none where there is none."""
+    try:
+        return _open_ledger().runs.owners()
+    except NotSetUp:
+        return {}
 
 
 def is_nothing(ledger: Ledger) -> bool:
@@ -72,7 +81,7 @@ def _open_catalog() -> Catalog:
 def _stamp(home: Path) -> tuple[tuple[str, int, int], ...]:
     """Return what changes when a file of the definitions does."""
     paths = [home / PROJECT_FILE]
-    paths += sorted(path for folder in _READ for path in (home / folder).rglob("*"))
+    paths += sorted(path for folder in _READ for path in paths_below(home / folder))
     return tuple((str(path), *_status(path)) for path in paths)
 
 

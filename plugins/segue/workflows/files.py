@@ -35,13 +35,29 @@ def folder_of_kind(document: Document) -> str | None:
 
 def definition_files(folder: Path) -> list[Path]:
     """Return the YAML files below ``folder``, sorted; names with a leading ``.`` or ``_`` rest."""
-    files = [path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES]
+    files = [path for path in paths_below(folder) if path.suffix.lower() in _SUFFIXES]
     return sorted(path for path in files if not path.name.startswith((".", "_")))
+
+
+def paths_below(folder: Path) -> Iterator[Path]:
+    """Yield the files and folders below one, through links; what is hidden is nobody's.
+
+    So of a mounted ConfigMap, whose files are links to those of a folder ``..data``, each is once.
+    """
+    been: set[str] = set()
+    for place, names, files in os.walk(folder, followlinks=True):
+        been.add(os.path.realpath(place))
+        names[:] = [name for name in names if _is_new(Path(place, name), been)]
+        yield from (Path(place, name) for name in (*names, *files))
+
+
+def _is_new(folder: Path, been: set[str]) -> bool:
+    return not folder.name.startswith(".") and os.path.realpath(folder) not in been
 
 
 def unreadable_folders(folder: Path) -> list[Path]:
     """Return ``folder``, or those below it, whose definitions this user cannot see."""
-    every = [folder, *(path for path in folder.rglob("*") if path.is_dir())]
+    every = [folder, *(path for path in paths_below(folder) if path.is_dir())]
     return [path for path in every if path.is_dir() and not os.access(path, os.R_OK | os.X_OK)]
 
 
@@ -55,7 +71,7 @@ def misplaced_files(home: Path) -> Iterator[tuple[Path, str]]:
         if hint is not None:
             yield path, f"is not read; {hint}"
     for folder in NAME_KEY:
-        for path in sorted((home / folder).rglob("*")):
+        for path in sorted(paths_below(home / folder)):
             if _is_nearly_yaml(path.suffix.lower()) and path.is_file():
                 yield path, f"is not read; allowed: a name in {' or '.join(_SUFFIXES)}"
 
@@ -74,7 +90,7 @@ def _why_misplaced(path: Path) -> str | None:
 def set_aside(home: Path) -> Iterator[Path]:
     """Yield files that are no definitions for what comes after ``.yaml``: copies, downloads."""
     for folder in NAME_KEY:
-        for path in sorted((home / folder).rglob("*")):
+        for path in sorted(paths_below(home / folder)):
             *others, last = [suffix.lower() for suffix in path.suffixes] or [""]
             is_copy = last in _COPIES or (last not in _SUFFIXES and {*others} & {*_SUFFIXES})
             if is_copy and path.is_file():
