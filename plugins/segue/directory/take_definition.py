@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -61,6 +62,11 @@ class TableSource(Definition):
     def sql(self) -> str | None:
         """The query; None where a table is read whole."""
         return self._sql
+
+    def sql_with(self, literals: Mapping[str, str]) -> str:
+        """Return the query with literals in the place of its parameters."""
+        text = _PARAMETER.sub(lambda match: literals[match[1]], self._sql or "")
+        return text.replace(r"\:", ":")
 
     @property
     def parameters(self) -> frozenset[str]:

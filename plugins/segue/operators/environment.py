@@ -5,7 +5,6 @@ Imported by operators when they execute, never when a DAG file is parsed.
 
 from __future__ import annotations
 
-import difflib
 import os
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
@@ -16,28 +15,26 @@ from urllib.parse import quote
 
 from airflow.sdk import BaseHook
 from airflow.sdk.exceptions import AirflowRuntimeError
-from sqlalchemy import URL, Engine, NullPool
 
-from segue.airflow_compat import AirflowException, AirflowNotFoundException, conf
+from segue.airflow_compat import AirflowNotFoundException, conf
 from segue.documents import did_you_mean
 from segue.errors import LedgerError, NotSetUp, SegueError, SettingsError
-from segue.extras import extra
 from segue.ledger import Ledger
 from segue.ledger.engine import missing_file, open_engine, upgrade
 from segue.ledger.facts import Run, Wishes
+from segue.operators.databases import postgresql_url
 from segue.operators.failures import is_dags_test
 from segue.runs.context import NO_WISHES, RunContext
 from segue.settings import AIRFLOW, Settings, is_set, variable
 
 if TYPE_CHECKING:
-    from airflow.sdk import Connection, Context
+    from airflow.sdk import Context
 
     from segue.runs.areas import RunArea
     from segue.segments.membership.store import MembershipStore
     from segue.upkeep.exports.export import Destination
     from segue.workflows.resolved import ResolvedWorkflow
 
-_OF_FIELDS = frozenset({"host", "port", "user", "password", "dbname"})  # not an extra's
 _LARGEST_SKEW = timedelta(seconds=30)  # half a lease: nobody takes over what is under way
 _ONE_HOST = frozenset({"LocalExecutor", "SequentialExecutor"})
 # of a run's conf, what makes its changes others
@@ -114,60 +111,7 @@ def ledger_url(setting: str, unknown: str | None = None) -> str:
             f"SEGUE_LEDGER is {setting}, and "
             + (unknown or f"Airflow has no connection {conn_id!r}")
         ) from None
-    if connection.conn_type not in ("postgres", "postgresql"):
-        raise SettingsError(
-            f"SEGUE_LEDGER is {setting}, a connection of type {connection.conn_type!r}; "
-            "allowed: postgres"
-        )
-    host = connection.host or ""
-    options = _libpq_options(setting, connection)
-    if host.startswith("/"):  # the folder of a socket
-        options["host"], host = host, ""
-    return URL.create(
-        "postgresql",
-        username=connection.login or None,
-        password=connection.password or None,
-        host=host or None,
-        port=connection.port,
-        database=connection.schema or None,
-        query=options,
-    ).render_as_string(hide_password=False)
-
-
-def _libpq_options(setting: str, connection: Connection) -> dict[str, str]:
-    """Return the extras that PostgreSQL's client library knows, as text.
-
-    Extras that other programs read, such as ``cursor``, are left out. One that looks like a slip
-    of the pen is an error: without ``sslmode`` a connection may be made that nobody wanted.
-    """
-    with extra("postgres", "a ledger in PostgreSQL"):
-        from psycopg.pq import Conninfo
-
-    extras = connection.extra_dejson
-    if extras.get("iam") in (True, "true"):
-        raise SettingsError(
-            f"SEGUE_LEDGER is {setting}, whose extra has iam: true; a ledger's password cannot be "
-            "fetched from AWS: give the connection a login and a password"
-        )
-    options = {option.keyword.decode() for option in Conninfo.get_defaults()} - _OF_FIELDS
-    for key in extras.keys() - options - _OF_FIELDS:
-        if difflib.get_close_matches(key.lower(), options, n=1, cutoff=0.8):
-            raise SettingsError(
-                f"SEGUE_LEDGER is {setting}, whose extra has {key!r}, which PostgreSQL does not "
-                f"know{did_you_mean(key, options)}"
-            )
-    return {key: _option(setting, key, extras[key]) for key in extras.keys() & options}
-
-
-def _option(setting: str, key: str, value: object) -> str:
-    if isinstance(value, bool):
-        return str(int(value))
-    if isinstance(value, str | int | float):
-        return str(value)
-    raise SettingsError(
-        f"SEGUE_LEDGER is {setting}, whose extra {key!r} is {type(value).__name__}; "
-        "allowed: a text, a number, true or false"
-    )
+    return postgresql_url(connection, f"SEGUE_LEDGER is {setting}, a connection")
 
 
 def interval_of(context: Context) -> tuple[datetime, datetime] | None:
@@ -207,25 +151,6 @@ def _id_of_dags_test(dag_run: Any) -> str:
     conf = getattr(dag_run, "conf", None) or {}
     asked = [f"{name}={conf[name]}" for name in _OF_OTHER_CHANGES if conf.get(name)]
     return " ".join(["dags test", dag_run.logical_date.isoformat(), *asked])
-
-
-def engine_of(conn_id: str) -> Engine:
-    """Return an engine for one of Airflow's connections; SettingsError where it cannot be one.
-
-    Its connections are made by the provider's own hook, with all that the connection's extra says.
-    """
-    try:
-        hook = BaseHook.get_hook(conn_id)
-    except AirflowNotFoundException:
-        raise SettingsError(f"Airflow has no connection {conn_id!r}") from None
-    except AirflowException as error:  # of a type whose provider is not installed
-        raise SettingsError(f"the connection {conn_id!r} cannot be used: {error}") from None
-    if not hasattr(hook, "get_sqlalchemy_engine"):
-        raise SettingsError(
-            f"the connection {conn_id!r} is one of {type(hook).__name__}; expected a database"
-        )
-    engine: Engine = hook.get_sqlalchemy_engine({"creator": hook.get_conn, "poolclass": NullPool})
-    return engine
 
 
 def run_context(

@@ -77,9 +77,7 @@ class TakeSnapshot(BaseOperator):
         return moment
 
     def _connect(self) -> Callable[[], AbstractContextManager[Database]]:
-        from segue.operators.environment import engine_of
-        from segue.takes.database import opened
+        from segue.operators.databases import opened_database
 
         assert self.directory.take is not None
-        connection = self.directory.take.connection
-        return lambda: opened(engine_of(connection))
+        return partial(opened_database, self.directory.take.connection)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -48,18 +49,15 @@ _DIALECTS: Mapping[str, _Dialect] = {
 _OTHERS = _Dialect({}, has_one_view=False)
 
 
-class Database:
+class Database(ABC):
     """One connection to the database that a directory's contacts live in."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._dialect = connection.dialect.name
-
     @property
+    @abstractmethod
     def has_one_view(self) -> bool:
         """Whether all tables are read as they stood at one instant."""
-        return _DIALECTS.get(self._dialect, _OTHERS).has_one_view
 
+    @abstractmethod
     def batches(
         self,
         source: TableSource,
@@ -72,6 +70,28 @@ class Database:
         The columns ``as_text`` are text in all. Raises DataError where the database refuses, or a
         value cannot be kept.
         """
+
+
+class AnyDatabase(Database):
+    """One that SQLAlchemy has a dialect for."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._dialect = connection.dialect.name
+
+    @property
+    def has_one_view(self) -> bool:
+        """Whether the dialect is one of which it is known how to ask for one view."""
+        return _DIALECTS.get(self._dialect, _OTHERS).has_one_view
+
+    def batches(
+        self,
+        source: TableSource,
+        as_of: datetime,
+        previous: datetime | None,
+        as_text: Collection[str],
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield the rows of a table in batches, as the base does."""
         with _database_errors():
             statement = self._statement(source)
             values = {"as_of": as_of, "previous": previous}
@@ -81,7 +101,8 @@ class Database:
             )
             if not result.returns_rows:
                 raise DataError("the query returns no rows; expected a SELECT")
-            names = _column_names(result)
+            names = list(result.keys())
+            refuse_twins(names)
             instants = self._instants(result)
             for rows in _partitions(result):
                 columns = zip(*rows, strict=True) if rows else [()] * len(names)
@@ -90,10 +111,7 @@ class Database:
     def _statement(self, source: TableSource) -> TextClause:
         if source.sql is not None:
             return text(source.sql)
-        assert source.table is not None
-        quote = self._connection.dialect.identifier_preparer.quote
-        table = ".".join(map(quote, source.table.split(".")))
-        return text(f"SELECT * FROM {table}")  # noqa: S608 - quoted
+        return text(table_query(source, self._connection.dialect.identifier_preparer.quote))
 
     def _instant(self, instant: datetime | None) -> object:
         """Return an instant as the database compares it; UTC, where it knows no zones."""
@@ -122,7 +140,7 @@ def opened(engine: Engine) -> Iterator[Database]:
     ):
         for statement in dialect.statements:
             connection.exec_driver_sql(statement)
-        yield Database(connection)
+        yield AnyDatabase(connection)
 
 
 @contextmanager
@@ -131,25 +149,37 @@ def _database_errors() -> Iterator[None]:
     try:
         yield
     except (sqlalchemy.exc.DataError, sqlalchemy.exc.IntegrityError) as error:
-        message = _QUOTED.sub("'…'", _beginning(error.orig))
+        message = without_values(beginning(error.orig))
         raise DataError(f"the database says of a value: {message}") from None
     except sqlalchemy.exc.DBAPIError as error:
-        raise DataError(f"the database says: {_beginning(error.orig)}") from None
+        raise DataError(f"the database says: {beginning(error.orig)}") from None
     except sqlalchemy.exc.SQLAlchemyError as error:
-        raise DataError(f"the database cannot be asked: {_beginning(error)}") from None
+        raise DataError(f"the database cannot be asked: {beginning(error)}") from None
 
 
-def _beginning(error: object) -> str:
+def table_query(source: TableSource, quote: Callable[[str], str]) -> str:
+    """Return the query of a table that is read whole."""
+    assert source.table is not None
+    table = ".".join(map(quote, source.table.split(".")))
+    return f"SELECT * FROM {table}"  # noqa: S608 - quoted
+
+
+def without_values(message: str) -> str:
+    """Return a database's message without what it quotes: a contact's text may be in it."""
+    return _QUOTED.sub("'…'", message)
+
+
+def beginning(error: object) -> str:
+    """Return the first line of a driver's message, without a password."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return without_password(lines[0] if lines else type(error).__name__)
 
 
-def _column_names(result: CursorResult[Any]) -> list[str]:
-    names = list(result.keys())
+def refuse_twins(names: Sequence[str]) -> None:
+    """Raise DataError where two columns have one name."""
     twins = sorted({name for name in names if names.count(name) > 1})
     if twins:
         raise DataError(f"the query returns more than one column {twins[0]!r}; name them with AS")
-    return names
 
 
 def _partitions(result: CursorResult[Any]) -> Iterator[Any]:

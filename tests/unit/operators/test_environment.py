@@ -85,7 +85,7 @@ def test_of_a_connections_extras_postgresqls_own_are_passed_on(monkeypatch, extr
         ({"ssl_mode": "require"}, "'ssl_mode', which PostgreSQL does not know; did you mean 'ssl"),
         ({"SSLMODE": "require"}, "'SSLMODE', which PostgreSQL does not know"),
         ({"sslmode": {"x": "hunter2"}}, "'sslmode' is dict; allowed: a text"),
-        ({"iam": True}, "iam: true; a ledger's password cannot be fetched"),
+        ({"iam": True}, "iam: true; a password cannot be fetched"),
     ],
 )
 def test_extras_that_would_be_lost_are_an_error(monkeypatch, extra, message):

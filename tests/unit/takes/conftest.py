@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from upath import UPath
 from segue.directory.definition import DirectoryDefinition
 from segue.directory.snapshots import list_snapshots
 from segue.directory.tables import SnapshotTables
-from segue.takes.database import opened
+from segue.takes.adbc import opened_by_adbc
+from segue.takes.database import Database, opened
 from segue.takes.moments import Moment
 from segue.takes.take import TakeResult, take_snapshot
 
@@ -27,8 +29,15 @@ MOMENT = Moment("2026-11-22", datetime(2026, 11, 23, tzinfo=UTC))
 class Shop:
     """A directory, the database that it is taken from, and the folder that it is taken into."""
 
-    def __init__(self, root: UPath, engine: Engine) -> None:
-        self.root, self.engine = root, engine
+    def __init__(self, root: UPath, engine: Engine, *, by_adbc: bool = False) -> None:
+        self.root, self.engine, self._by_adbc = root, engine, by_adbc
+
+    def connect(self) -> AbstractContextManager[Database]:
+        """Connect as a take does."""
+        if self._by_adbc:
+            url = self.engine.url.set(drivername="postgresql")
+            return opened_by_adbc(url.render_as_string(hide_password=False))
+        return opened(self.engine)
 
     def execute(self, *statements: str) -> None:
         """Change the database."""
@@ -83,7 +92,10 @@ def postgresql() -> Engine:
     return engine
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+POSTGRESQL = [pytest.param(each, marks=pytest.mark.postgres) for each in ("postgresql", "adbc")]
+
+
+@pytest.fixture(params=["sqlite", *POSTGRESQL])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """A database with nothing in it."""
     if request.param == "sqlite":
@@ -106,9 +118,9 @@ def root(tmp_path: Path) -> UPath:
 
 
 @pytest.fixture
-def shop(root: UPath, engine: Engine) -> Shop:
+def shop(request: pytest.FixtureRequest, root: UPath, engine: Engine) -> Shop:
     """A shop of three customers, two of whom came later."""
-    shop = Shop(root, engine)
+    shop = Shop(root, engine, by_adbc="adbc" in request.node.callspec.params.values())
     shop.execute(
         "CREATE TABLE customers (id VARCHAR(20), name VARCHAR(20), since TIMESTAMP)",
         "INSERT INTO customers VALUES ('007', 'Ann', '2026-11-20 00:00:00'), "

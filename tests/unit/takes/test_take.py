@@ -17,7 +17,7 @@ from segue.errors import DataError
 from segue.takes import publication
 from segue.takes.moments import Moment
 
-from .conftest import CUSTOMERS, MOMENT, Shop
+from .conftest import CUSTOMERS, MOMENT, POSTGRESQL, Shop
 
 LATER = Moment("2026-11-24", datetime(2026, 11, 25, tzinfo=UTC))
 
@@ -208,8 +208,7 @@ def test_a_column_of_several_kinds_is_text(shop):
     assert len(shop.files()) == 2
 
 
-@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
-@pytest.mark.postgres
+@pytest.mark.parametrize("engine", POSTGRESQL, indirect=True)
 def test_values_are_those_that_the_client_shows(shop):
     expressions = {
         "spent": "1.10::numeric + g / 1000.0",
@@ -254,8 +253,7 @@ def test_values_are_those_that_the_client_shows(shop):
     assert kinds["late"] == ColumnKind.NUMBER
 
 
-@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
-@pytest.mark.postgres
+@pytest.mark.parametrize("engine", POSTGRESQL, indirect=True)
 def test_all_tables_are_of_one_instant(shop):
     """What is committed while the first table is read is in neither."""
     tables = {
@@ -279,8 +277,7 @@ def test_all_tables_are_of_one_instant(shop):
     assert shop.snapshot(tables).count("contacts") == 3
 
 
-@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
-@pytest.mark.postgres
+@pytest.mark.parametrize("engine", POSTGRESQL, indirect=True)
 def test_a_value_that_the_database_refuses_is_in_no_error(shop):
     with pytest.raises(DataError) as error:
         shop.take(

@@ -81,9 +81,8 @@ def _connect(conn_id: str) -> Connect:
     """Return how to connect; Airflow, which takes a second, is imported when it is done."""
 
     def connect() -> AbstractContextManager[Database]:
-        from segue.operators.environment import engine_of
-        from segue.takes.database import opened
+        from segue.operators.databases import opened_database
 
-        return opened(engine_of(conn_id))
+        return opened_database(conn_id)
 
     return connect

@@ -1,0 +1,117 @@
+"""Databases that Airflow's connections lead to."""
+
+from __future__ import annotations
+
+import difflib
+from contextlib import AbstractContextManager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from airflow.sdk import BaseHook
+from sqlalchemy import URL, NullPool
+
+from segue.airflow_compat import AirflowException, AirflowNotFoundException
+from segue.documents import did_you_mean
+from segue.errors import SettingsError
+from segue.extras import extra
+
+if TYPE_CHECKING:
+    from airflow.sdk import Connection
+    from sqlalchemy import Engine
+
+    from segue.takes.database import Database
+
+_POSTGRESQL = ("postgres", "postgresql")
+_OF_FIELDS = frozenset({"host", "port", "user", "password", "dbname"})  # not an extra's
+
+
+def opened_database(conn_id: str) -> AbstractContextManager[Database]:
+    """Connect to the database of a connection, to take a snapshot: by ADBC where it is installed.
+
+    Raises SettingsError where there is no such connection, or it is none to a database, and
+    DataError where the database cannot be reached.
+    """
+    connection = _connection(conn_id)
+    if connection.conn_type in _POSTGRESQL and find_spec("adbc_driver_postgresql") is not None:
+        from segue.takes.adbc import opened_by_adbc
+
+        return opened_by_adbc(postgresql_url(connection, f"the connection {conn_id!r}, one"))
+    from segue.takes.database import opened
+
+    return opened(_engine(conn_id))
+
+
+def _connection(conn_id: str) -> Connection:
+    try:
+        return BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException:
+        raise SettingsError(f"Airflow has no connection {conn_id!r}") from None
+
+
+def _engine(conn_id: str) -> Engine:
+    """Return an engine whose connections are the hook's own, with all that the extra says."""
+    try:
+        hook = BaseHook.get_hook(conn_id)
+    except AirflowException as error:  # of a type whose provider is not installed
+        raise SettingsError(f"the connection {conn_id!r} cannot be used: {error}") from None
+    if not hasattr(hook, "get_sqlalchemy_engine"):
+        raise SettingsError(
+            f"the connection {conn_id!r} is one of {type(hook).__name__}; expected a database"
+        )
+    engine: Engine = hook.get_sqlalchemy_engine({"creator": hook.get_conn, "poolclass": NullPool})
+    return engine
+
+
+def postgresql_url(connection: Connection, what: str) -> str:
+    """Return a connection to PostgreSQL as a URL; SettingsError, which begins with ``what``."""
+    if connection.conn_type not in _POSTGRESQL:
+        raise SettingsError(f"{what} of type {connection.conn_type!r}; allowed: postgres")
+    host = connection.host or ""
+    options = _libpq_options(connection, what)
+    if host.startswith("/"):  # the folder of a socket
+        options["host"], host = host, ""
+    return URL.create(
+        "postgresql",
+        username=connection.login or None,
+        password=connection.password or None,
+        host=host or None,
+        port=connection.port,
+        database=connection.schema or None,
+        query=options,
+    ).render_as_string(hide_password=False)
+
+
+def _libpq_options(connection: Connection, what: str) -> dict[str, str]:
+    """Return the extras that PostgreSQL's client library knows, as text.
+
+    Extras that other programs read, such as ``cursor``, are left out. One that looks like a slip
+    of the pen is an error: without ``sslmode`` a connection may be made that nobody wanted.
+    """
+    with extra("postgres", "PostgreSQL"):
+        from psycopg.pq import Conninfo
+
+    extras = connection.extra_dejson
+    if extras.get("iam") in (True, "true"):
+        raise SettingsError(
+            f"{what} whose extra has iam: true; a password cannot be "
+            "fetched from AWS: give the connection a login and a password"
+        )
+    options = {option.keyword.decode() for option in Conninfo.get_defaults()} - _OF_FIELDS
+    for key in extras.keys() - options - _OF_FIELDS:
+        if difflib.get_close_matches(key.lower(), options, n=1, cutoff=0.8):
+            raise SettingsError(
+                f"{what} whose extra has {key!r}, which PostgreSQL does not "
+                f"know{did_you_mean(key, options)}"
+            )
+    return {key: _option(what, key, extras[key]) for key in extras.keys() & options}
+
+
+def _option(what: str, key: str, value: object) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, str | int | float):
+        return str(value)
+    raise SettingsError(
+        f"{what} whose extra {key!r} is {type(value).__name__}; "
+        "allowed: a text, a number, true or false"
+    )
