@@ -54,7 +54,8 @@ CELLS = [
     Cell(airflow, python, after)
     for airflow, after in RELEASES.items()
     for python in ("3.11", "3.12", "3.13")
-] + [Cell(LOWEST, "3.11", "")]
+]
+CELLS += [Cell(LOWEST, "3.11", ""), Cell("3.4.0b2", "3.11", "2026-11-30")]  # and what comes next
 
 
 @dataclass(slots=True)
@@ -145,10 +146,15 @@ class Bench:
         wanted.write_text("\n".join([*BESIDE, f"apache-airflow=={self.cell.airflow}"]))
         command(
             *("uv", "pip", "compile", "--quiet", wanted, "--python-version", self.cell.python),
-            *("--exclude-newer", self.cell.after, "--no-annotate", "--no-header"),
+            *("--exclude-newer", self.cell.after, "--no-annotate", "--no-header", *self._early()),
             *("--output-file", constraints),
         )
-        self.limits = ["--constraint", constraints, "--exclude-newer", self.cell.after]
+        newest = ["--exclude-newer", self.cell.after]
+        self.limits = ["--constraint", constraints, *newest, *self._early()]
+
+    def _early(self) -> list[str]:
+        is_early = not self.cell.airflow.replace(".", "").isdigit()
+        return ["--prerelease", "allow"] if is_early else []
 
     def install(self) -> str:
         """Install Airflow, then the wheel beside it as its users do; return what it brought."""

@@ -97,7 +97,8 @@ def test_the_login_comes_before_what_was_sent(client, ledger, method, path, body
         for name in (None, "anna")
     ]
     assert answers[0].status_code == 401
-    assert answers[1].status_code in (400, 405, 422)
+    # 403 is the form without its token: of older Starlettes, which count no fields
+    assert answers[1].status_code in (400, 403, 405, 422)
     assert "Sign in to Airflow" not in answers[1].text
 
 

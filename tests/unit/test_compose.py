@@ -345,5 +345,5 @@ def test_the_image_has_what_it_copies():
 def test_the_image_installs_by_hash_and_does_not_run_as_root():
     dockerfile = (ROOT / "Dockerfile").read_text()
     assert "--require-hashes" in dockerfile
-    assert re.findall(r"^USER (.*)$", dockerfile, re.MULTILINE) == ["segue"]
+    assert re.findall(r"^USER (.*)$", dockerfile, re.MULTILINE) == ["50000:0"]
     assert re.search(r"^ARG PYTHON_IMAGE=python:\d+\.\d+\.\d+-\S+$", dockerfile, re.MULTILINE)
