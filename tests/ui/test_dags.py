@@ -5,10 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import delete, insert
+from airflow.models.dagrun import DagRun
+from airflow.utils.session import create_session
+from sqlalchemy import delete, insert, update
 
 from segue.ledger.people.release_requests import RequestKind, Selection
 from segue.ledger.states import State
+from segue.operators.release_now import Start, start_release
 from segue.web.dags import dag_facts
 from tests.ui.filled import record, settle
 
@@ -109,7 +112,8 @@ def test_pages_say_whether_requests_are_carried_out(
     airflow_rows, client, ledger, definitions, monkeypatch, name, words
 ):
     """Five minutes are promised only where something keeps them."""
-    monkeypatch.setattr("segue.web.dags._RELEASE", name)
+    for module in ("operators.release_now", "web.dags"):
+        monkeypatch.setattr(f"segue.{module}.RELEASE", name)
     definitions("welcome")
     record(ledger, "welcome", "run", 1, "ann", "bob", "carl")
     states = {"ann": State.FAILED, "bob": State.FAILED, "carl": State.HELD}
@@ -144,3 +148,31 @@ def test_a_question_is_a_click_away(client, ledger, definitions, airflow_rows):
     page = vera.get("/segue/workflow?workflow=on").text
     assert 'href="/dags/on/runs/second/tasks/guard/required_actions"' in page
     assert "asked: act on 2 added?" in page
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome"), [("off", Start.PAUSED), ("none", Start.UNKNOWN), ("on", Start.UNKNOWN)]
+)
+def test_a_release_that_cannot_be_started_is_told_and_nothing_is_raised(
+    airflow_rows, monkeypatch, name, outcome
+):
+    """Of ``on`` Airflow has a row, and no DAG that it could run."""
+    monkeypatch.setattr("segue.operators.release_now.RELEASE", name)
+    assert start_release("una") is outcome
+
+
+def test_what_is_asked_for_starts_the_release_unless_one_is_about_to_begin(
+    airflow_rows, monkeypatch
+):
+    """Ten requests at once are one run, which sees all of them."""
+    started = []
+    monkeypatch.setattr("segue.operators.release_now.RELEASE", "on")
+    monkeypatch.setattr(
+        "airflow.api.common.trigger_dag.trigger_dag", lambda **values: started.append(values)
+    )
+    assert start_release("una") is Start.STARTED
+    assert [(each["dag_id"], each["triggering_user_name"]) for each in started] == [("on", "una")]
+    with create_session() as session:
+        session.execute(update(DagRun).where(DagRun.run_id == "second").values(state="queued"))
+    assert start_release("una") is Start.STARTED
+    assert len(started) == 1

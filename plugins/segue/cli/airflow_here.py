@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from segue.cli.output import note
 from segue.settings import find_airflow_home
 
 _SECONDS = 60
@@ -43,18 +44,47 @@ def has_triggerer() -> bool | None:
     return True
 
 
+def start_release(by: str) -> str:
+    """Let segue_release run now: ``started``, ``paused``; ``unknown`` where it cannot be asked."""
+    try:
+        answer = _run(sys.executable, "-m", "segue.operators.release_now", by)
+        return answer.split()[-1]
+    except (OSError, subprocess.SubprocessError, IndexError):
+        return "unknown"
+
+
+def start_release_for(request: int, by: str) -> bool:
+    """Let segue_release run now for a request, and say so; False where it is paused."""
+    start = start_release(by)
+    if start == "started":
+        note(f"segue_release is started for request {request}")
+    elif start == "paused":
+        note(
+            "segue_release is paused, and carries out nothing until it is on: "
+            "airflow dags unpause segue_release"
+        )
+    return start != "paused"
+
+
 def _asked(*arguments: str) -> str:
     """Return what Airflow's command line prints; OSError where it is not there or not set up."""
+    program = Path(sys.executable).with_name("airflow")
+    executable = str(program) if program.exists() else shutil.which("airflow")
+    if executable is None:
+        raise FileNotFoundError("no airflow")
+    return _run(executable, *arguments)
+
+
+def _run(*command: str) -> str:
+    """Return what a program prints that asks Airflow; OSError where that is not set up."""
     home = find_airflow_home(os.environ)
     is_set_up = (home / "airflow.cfg").exists() or "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN" in (
         os.environ
     )
-    program = Path(sys.executable).with_name("airflow")
-    executable = str(program) if program.exists() else shutil.which("airflow")
-    if not is_set_up or executable is None:
+    if not is_set_up:
         raise FileNotFoundError("no airflow that is set up")
-    return subprocess.run(  # noqa: S603 - Airflow's own command line
-        [executable, *arguments],
+    return subprocess.run(  # noqa: S603 - Airflow's own command line, or a module of ours
+        command,
         env={**os.environ, "AIRFLOW_HOME": str(home)},
         capture_output=True,
         text=True,

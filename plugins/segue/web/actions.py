@@ -19,6 +19,7 @@ from segue.directory.checks import LONGEST_ID
 from segue.errors import SettingsError
 from segue.ledger import Ledger
 from segue.ledger.people.release_requests import Request, Seen, Selection, Settlement
+from segue.operators.release_now import start_release
 from segue.upkeep import interventions as asking
 from segue.web.access import Person, require_edit
 from segue.web.forms import SafeForm
@@ -165,6 +166,7 @@ def _filed(visit: Visit, file: Callable[[], int]) -> RedirectResponse:
         file()
     except SettingsError as error:  # nothing is like that any more: somebody was quicker
         raise HTTPException(409, str(error)) from None
+    start_release(visit.viewer.name)
     return _back(visit, "requests")
 
 

@@ -21,6 +21,7 @@ from segue.ledger.people.release_requests import Request as Asked
 from segue.ledger.people.release_requests import Selection
 from segue.ledger.queries.pages import ChangeRow, RunRow
 from segue.ledger.states import State
+from segue.operators.release_now import start_release
 from segue.segments.kinds import ChangeKind
 from segue.upkeep import interventions as asking
 from segue.web.access import Person, ReadableWorkflow, Viewer, require_edit
@@ -190,7 +191,7 @@ Acting = Annotated[Person, Depends(_acting)]
 def retry(name: KnownWorkflow, wish: RetryWish, person: Acting, ledger: OpenLedger) -> FiledAnswer:
     """Ask that failed deliveries be sent again."""
     selection = Selection(name, wish.action, wish.contact, wish.error, tuple(wish.keys))
-    return _filed(lambda: asking.retry(ledger, selection, person.name, _now()))
+    return _filed(person, lambda: asking.retry(ledger, selection, person.name, _now()))
 
 
 @router.post("/workflows/{workflow}/settle", status_code=202, name="api_settle")
@@ -199,7 +200,9 @@ def settle(
 ) -> FiledAnswer:
     """Say what became of uncertain deliveries."""
     selection = Selection(name, wish.action, keys=tuple(wish.keys))
-    return _filed(lambda: asking.settle(ledger, selection, wish.settlement, person.name, _now()))
+    return _filed(
+        person, lambda: asking.settle(ledger, selection, wish.settlement, person.name, _now())
+    )
 
 
 @router.post("/workflows/{workflow}/stop", name="api_stop")
@@ -278,11 +281,13 @@ def _end(row: RunRow) -> str:
     return cursor_at(row.recorded_at, row.run_id)
 
 
-def _filed(file: Callable[[], int]) -> FiledAnswer:
+def _filed(person: Person, file: Callable[[], int]) -> FiledAnswer:
     try:
-        return FiledAnswer(request=file())
+        answer = FiledAnswer(request=file())
     except SettingsError as error:  # nothing is like that
         raise HTTPException(409, str(error)) from None
+    start_release(person.name)
+    return answer
 
 
 def _change(row: ChangeRow) -> ChangeAnswer:

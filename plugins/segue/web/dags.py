@@ -15,7 +15,8 @@ from airflow.utils.session import create_session
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-_RELEASE = "segue_release"
+from segue.operators.release_now import RELEASE, release_dags
+
 _WAITING = "no request is carried out, and nothing that is held is sent"
 
 
@@ -52,25 +53,14 @@ class DagFacts:
 
 def release_trouble() -> str:
     """Return why requests, and what is held, wait at present; nothing where they do not."""
-    pauses = _release_dags()
+    pauses = release_dags()
     if not pauses:
-        return f"Airflow knows no DAG {_RELEASE}: until there is one, {_WAITING}."
+        return f"Airflow knows no DAG {RELEASE}: until there is one, {_WAITING}."
     names = ", ".join(name for name, is_paused in pauses.items() if is_paused)
     if names:
-        whose = "" if names == _RELEASE else " of its project"
+        whose = "" if names == RELEASE else " of its project"
         return f"The DAG {names} is paused: until it is on again, {_WAITING}{whose}."
     return ""
-
-
-def _release_dags() -> dict[str, bool]:
-    """Return whether the release of each project is paused, by its id."""
-    query = select(DagModel.dag_id, DagModel.is_paused).where(
-        DagModel.dag_id.startswith(_RELEASE, autoescape=True), DagModel.is_stale.is_(False)
-    )
-    with create_session() as session:
-        rows = session.execute(query.order_by(DagModel.dag_id)).all()
-    mine = (row for row in rows if row.dag_id == _RELEASE or row.dag_id.startswith(f"{_RELEASE}_"))
-    return {row.dag_id: bool(row.is_paused) for row in mine}
 
 
 def dag_facts(dag_ids: Collection[str]) -> dict[str, DagFacts]:

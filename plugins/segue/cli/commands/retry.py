@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from segue.cli.airflow_here import start_release_for
 from segue.cli.arguments import OutputFormat, Workflow, Yes
 from segue.cli.output import Format, confirm, count, note, plain, print_listing
 
@@ -109,6 +110,7 @@ def drop(
         confirm("Give up?", yes=yes)
         request = asking.drop(ledger, selection, person(), this_second(), sight)
     print(f"request {request} is filed; segue_release carries it out within five minutes")
+    start_release_for(request, person())
 
 
 def requests(output: OutputFormat = Format.TABLE) -> None:
@@ -150,6 +152,7 @@ def _file(
     else:
         request = asking.settle(ledger, selection, settlement, person(), this_second(), sight)
     print(f"request {request} is filed; segue_release carries it out within five minutes")
+    start_release_for(request, person())
 
 
 def _row(request: Request) -> list[Any]:

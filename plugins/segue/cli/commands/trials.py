@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from segue.cli.airflow_here import is_paused
+from segue.cli.airflow_here import is_paused, start_release_for
 from segue.cli.arguments import Home, OutputFormat, Workflow
 from segue.cli.output import Format, count, note, plain, print_listing, working
 from segue.settings import dag_id_of
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from segue.ledger.people.tester_requests import Wanted
     from segue.workflows.resolved import ResolvedWorkflow
 
-_LOOK_EVERY = 2.0  # seconds
+_LOOK_EVERY = 0.5  # seconds
 _FAILED = 1
 _CHECK_COLUMNS = ("connection", "channel", "result", "detail", "used_by")
 _IN_A_TABLE = ("connection", "channel", "result", "used_by", "detail")
@@ -63,6 +63,7 @@ def check_connections(
         request = None if no_wait else _wait(ledger, number, longest)
     if request is None:
         _print_filed(number, output)
+        start_release_for(number, person())
         return
     columns = _IN_A_TABLE if output is Format.TABLE else _CHECK_COLUMNS
     print_listing(columns, ([row[name] for name in columns] for row in request.found), output)
@@ -122,6 +123,7 @@ def send_test(
         request = None if no_wait else _wait(ledger, number, longest)
     if request is None:
         _print_filed(number, output)
+        start_release_for(number, person())
         return
     if output is Format.TABLE:
         print(plain(request.outcome))
@@ -194,10 +196,15 @@ def _duration(text: str) -> Duration:
 
 def _wait(ledger: Ledger, number: int, longest: Duration) -> Request:
     """Return a request once it is done; raise SegueError when that takes too long."""
+    from segue.cli.workspace import person
     from segue.errors import SegueError
 
-    until = time.monotonic() + longest.approximate().total_seconds()
     note(_filed(number))
+    if not start_release_for(number, person()):
+        raise SegueError(
+            f"nobody carries request {number} out at present; it stays: segue requests"
+        )
+    until = time.monotonic() + longest.approximate().total_seconds()
     with working("Waiting for segue_release"):
         while True:
             request = ledger.people.find_request(number)

@@ -290,3 +290,15 @@ def test_an_airflow_that_is_not_set_up_is_not_asked(airflow):
     home = airflow('[{"dag_id": "segue_release", "is_paused": "True"}]')
     (home / "airflow.cfg").unlink()
     assert airflow_here.is_paused("segue_release") is None
+
+
+@pytest.mark.parametrize("command", ["check-connections", "send-test"])
+def test_a_paused_release_is_told_at_once(segue, ledger, monkeypatch, command):
+    """Nobody waits ten minutes for what cannot come."""
+    monkeypatch.setattr("segue.cli.airflow_here.start_release", lambda by: "paused")
+    arguments = ["welcome", *TO, "--action", "mail"] if command == "send-test" else []
+    answer = segue(command, *arguments)
+    assert answer.code == 2
+    assert "segue_release is paused" in answer.err
+    assert "nobody carries request 1 out at present; it stays" in answer.err
+    assert not filed(ledger)[0].done_at
