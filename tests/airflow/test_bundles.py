@@ -21,9 +21,6 @@ from segue.sandbox.server import Sandbox
 from tests.airflow.driven import DrivenAirflow
 from tests.airflow.world import EMAIL, SLACK, World, contact
 
-pytest.importorskip(
-    "airflow.providers.git", reason="needs apache-airflow-providers-git, whose bundle is tried"
-)
 pytestmark = [pytest.mark.airflow, pytest.mark.slow, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).resolve().parents[2]
