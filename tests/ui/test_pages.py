@@ -257,3 +257,29 @@ def test_a_delivery_of_another_workflow_is_not_shown(client, filled, definitions
     vera = client("vera")
     assert vera.get(f"/segue/delivery?workflow=welcome&key={row.key}").status_code == 200
     assert vera.get(f"/segue/delivery?workflow=other&key={row.key}").status_code == 404
+
+
+def test_a_page_shows_the_resolved_definition_and_the_profile(
+    client, ledger, definitions, place, monkeypatch
+):
+    """Variables and defaults in place, as the next run has them; an edit is seen at once."""
+    settings = place / "include" / "segue.yaml"
+    settings.write_text(
+        "variables: {team: {type: text, default: everybody}}\n"
+        "defaults: {owner: '${team}'}\n"
+        "profiles: {live: {namespace: test, variables: {team: care}}}\n"
+    )
+    definitions("welcome")
+    path = "/segue/workflow?workflow=welcome"
+    text = client("vera").get(path).text
+    assert "<dd>everybody</dd>" in text
+    assert "profile live" not in text
+    monkeypatch.setenv("SEGUE_PROFILE", "live")
+    text = client("vera").get(path).text
+    assert "<dd>care</dd>" in text
+    assert "profile live" in text
+    settings.write_text(settings.read_text().replace("care", "sales-team"))
+    assert "<dd>sales-team</dd>" in client("vera").get(path).text
+    monkeypatch.setenv("SEGUE_NAMESPACE", "other")
+    text = client("vera").get(path).text
+    assert "the profile &#39;live&#39; is of the namespace &#39;test&#39;" in text
