@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -287,7 +287,7 @@ def _ledger(settings: Settings) -> Iterator[Check]:
     ledger = Ledger.open(url, settings.namespace, settings.secret)
     try:
         refuse_another_time(ledger.clock_ahead(lambda: datetime.now(UTC)))
-        others = ledger.runs.foreign_namespaces()
+        others, owners = ledger.runs.foreign_namespaces(), ledger.runs.owners()
         where = f"{shown(ledger.engine)}, namespace {settings.namespace}"
     finally:
         ledger.engine.dispose()
@@ -297,6 +297,20 @@ def _ledger(settings: Settings) -> Iterator[Check]:
     else:
         yield Check("ledger", Verdict.OK, where)
         yield Check("clock", Verdict.OK, "this host's is the database's")
+    yield from _projects(settings, owners)
+
+
+def _projects(settings: Settings, owners: Mapping[str, str]) -> Iterator[Check]:
+    """No workflow that is defined here is another project's."""
+    theirs = [
+        f"{name} is the project {owners[name]}'s"
+        for name in _workflow_names(settings)
+        if owners.get(name, "") not in ("", settings.project)
+    ]
+    if theirs:
+        detail = f"defined here as well: {', '.join(theirs)}; its runs fail here"
+        remedy = "rename it here; or, if it was moved: segue projects move WORKFLOW --to PROJECT"
+        yield Check("projects", Verdict.FAILED, detail, remedy)
 
 
 def _state(settings: Settings) -> Iterator[Check]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from segue.cli import installation
+from segue.ledger import Ledger
 from segue.ledger.engine import open_engine, upgrade
 
 
@@ -48,6 +49,21 @@ def test_a_sound_installation_has_no_remedy_but_to_try_connections(examined, led
 def test_a_ledger_that_is_not_there_yet_is_a_remark(examined):
     code, checks = examined()
     assert (code, checks["ledger"]["result"]) == (0, "remark")
+
+
+def test_a_workflow_of_another_project_that_is_defined_here_as_well_is_told(
+    examined, ledger, tmp_path, monkeypatch
+):
+    """Both would be one DAG to Airflow; the project that it is has nothing to be told."""
+    opened = Ledger.open(f"sqlite:///{tmp_path / 'segue.db'}", "test")
+    opened.runs.claim("welcome", "growth")
+    opened.engine.dispose()
+    code, checks = examined()
+    assert (code, checks["projects"]["result"]) == (2, "failed")
+    assert "welcome is the project growth's" in checks["projects"]["detail"]
+    assert "segue projects move" in checks["projects"]["remedy"]
+    monkeypatch.setenv("SEGUE_PROJECT", "growth")
+    assert "projects" not in examined()[1]
 
 
 def test_a_copy_in_the_plugins_folder_is_to_be_deleted(examined, tmp_path):
