@@ -20,7 +20,7 @@ COMPILE := uv pip compile pyproject.toml --quiet --extra postgres --extra sandbo
 # What `make coverage` measures: all tests, or `make coverage TESTS=tests/unit/segments`.
 TESTS := tests
 
-.PHONY: help install demo up test test-full torture coverage check fix matrix bench screenshots docs sandbox lock clean
+.PHONY: help install demo up test test-full torture coverage check fix matrix celery bench screenshots docs sandbox lock clean
 
 help:  ## List the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-11s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,10 @@ fix: $(READY)  ## Mend what the linter can mend, and format
 matrix: $(READY)  ## Try the wheel with each Airflow and Python that it supports (needs uv; CELLS=3.1.8-3.11)
 	@$(WITH_UV) || { echo "make matrix needs uv: https://docs.astral.sh/uv/" >&2; exit 1; }
 	@$(BIN)/python -m tests.matrix $(CELLS)
+
+celery: $(READY)  ## Catch up ten days on Celery, a worker killed three times (needs uv, redis-server, PostgreSQL)
+	@$(WITH_UV) || { echo "make celery needs uv: https://docs.astral.sh/uv/" >&2; exit 1; }
+	@$(BIN)/python -m tests.celery
 
 bench: $(READY)  ## Measure the daily run beside its peers, the door and the ledger beside the bare client
 	@$(BIN)/python -m tests.benchmarks

@@ -1,7 +1,8 @@
 """Airflow's scheduler with what tasks import in memory: ``python -m segue.demo.scheduler``.
 
-Each task is a fork of the scheduler's workers. With pandas, the ledger and the rest of Segue loaded
-before they fork, a task takes a quarter of a core's second where it took a whole one.
+Each task is a fork of the scheduler's workers, or of Celery's, of which the arguments tell:
+``python -m segue.demo.scheduler celery worker``. With pandas, the ledger and the rest of Segue
+loaded before they fork, a task takes a quarter of a core's second where it took a whole one.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ _OF_TASKS = (
 
 
 def main() -> None:
-    """Import it, and be the command ``airflow scheduler``."""
+    """Import it, and be the command ``airflow scheduler``, or the one that the arguments name."""
     for name in _OF_TASKS:
         import_module(name)
-    sys.argv = ["airflow", "scheduler"]
+    sys.argv = ["airflow", *(sys.argv[1:] or ["scheduler"])]
     run_module("airflow", run_name="__main__", alter_sys=True)
 
 
