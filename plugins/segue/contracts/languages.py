@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from glob import escape
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -98,8 +99,12 @@ def texts_by_language(value: object, folder: object) -> list[tuple[str, object]]
     if list(value) != ["file"] or not isinstance(name, str) or IN_FILES not in name:
         return []
     begin, _, end = name.partition(IN_FILES)
+    if folder is None or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise ValueError(f"found {name!r}; allowed: a name in the folder of templates")
     root = Path(str(folder))
-    paths = sorted(str(path.relative_to(root)) for path in root.glob(f"{begin}*{end}"))
+    paths = sorted(
+        path.relative_to(root).as_posix() for path in root.glob(f"{escape(begin)}*{escape(end)}")
+    )
     tags = [path[len(begin) : len(path) - len(end)] for path in paths]
     files = [(tag, {"file": path}) for tag, path in zip(tags, paths, strict=True)]
     found = [(tag, file) for tag, file in files if is_language(tag) and _IN_A_NAME.fullmatch(tag)]

@@ -111,6 +111,25 @@ def test_what_is_wrong_with_languages_is_told_where_it_stands(home, old, new, pr
     assert "workflows/greet.yaml:" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "../welcome.{language}.txt",
+            "/etc/{language}",
+            "a/../../b.{language}",
+            "{language}/../x",
+        ),
+        *("welcom[e].{language}.txt", "w*.{language}.txt", "**/{language}", "{language}{language}"),
+        *("welcome.{language}.txt.{language}", "\0{language}", "é" * 300 + "{language}"),
+    ],
+)
+def test_a_name_of_files_leads_nowhere_else_and_is_no_pattern(home, name):
+    """One message, never a traceback."""
+    with pytest.raises(DefinitionError, match=r"actions\[0\].email.text: (found|there is no)"):
+        mail(home, MAIL.replace('"welcome.{language}.txt"', repr(name).replace("'", '"')))
+
+
 def test_a_language_that_a_text_lacks_is_remarked_on(home):
     remarks = dict(mail(home).remarks())
     assert remarks == {
