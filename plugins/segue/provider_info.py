@@ -1,6 +1,6 @@
 """What ``airflow providers`` and ``airflow config`` know of Segue: the ``apache_airflow_provider``.
 
-Airflow calls this in every process, so nothing is imported but the settings' own table. The
+Airflow calls this in every process, so nothing is imported but tables of texts. The
 plugin is not named here: it has an entry point of its own, and found twice it would be dropped.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from segue.connection_types import CONNECTION_TYPES, ConnectionType
 from segue.settings import OPTIONS, SECTION
 
 
@@ -20,6 +21,7 @@ def get_provider_info() -> dict[str, Any]:
         "name": "Segue",
         "description": "Turns changes in contact segments into actions, each message once.",
         "versions": [__version__],
+        "connection-types": [_connection_type(each) for each in CONNECTION_TYPES],
         "config": {
             SECTION: {
                 "description": "Segue's settings. An environment variable SEGUE_… goes before.",
@@ -38,4 +40,17 @@ def _option(name: str) -> dict[str, Any]:
         "example": option.example,
         "default": None,
         "sensitive": option.is_secret,
+    }
+
+
+def _connection_type(each: ConnectionType) -> dict[str, Any]:
+    return {
+        "connection-type": each.name,
+        "hook-class-name": f"segue.connection_hooks.{each.hook}",
+        "hook-name": each.title,
+        "ui-field-behaviour": {
+            "hidden-fields": list(each.hidden),
+            "relabeling": dict(each.labels),
+            "placeholders": dict(each.placeholders),
+        },
     }
