@@ -185,7 +185,7 @@ def _unknown_profile(
         names = list(settings.profiles)
         choices = f"allowed: {', '.join(names)}" if names else "it defines none"
         hint = did_you_mean(profile, names)
-        message = f"there is no profile {profile!r}, which is set (SEGUE_PROFILE); {choices}{hint}"
+        message = f"there is no profile {profile!r} (SEGUE_PROFILE, --profile); {choices}{hint}"
         yield Problem(file, 0, 0, "", message)
 
 

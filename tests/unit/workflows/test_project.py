@@ -254,7 +254,7 @@ def test_a_profile_that_is_not_there_is_one_error(home):
     home.write("segments/gold.yaml", SEGMENT.replace("equals: gold", "equals: '${tier}'"))
     assert home.problems("prd") == [
         (
-            "segue.yaml: there is no profile 'prd', which is set (SEGUE_PROFILE); allowed: "
+            "segue.yaml: there is no profile 'prd' (SEGUE_PROFILE, --profile); allowed: "
             "dev, prod; did you mean 'prod'?"
         )
     ]
