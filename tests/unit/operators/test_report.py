@@ -23,7 +23,7 @@ class Gauges:
         self.values: dict = {}
 
     def gauge(self, name, value, *, tags) -> None:
-        self.values[name, tags["workflow"]] = value
+        self.values[name, *tags.values()] = value
 
 
 def listen(logger, monkeypatch) -> Iterator[None]:
@@ -88,13 +88,21 @@ def test_every_run_sets_its_gauges(place, gauges):
     """Tagged with the workflow; the gap is 7 to 8."""
     stand(place, a=State.DELIVERED, c=State.HELD)
     report(place)
-    assert gauges.values == {
+    of_workflow = {key: value for key, value in gauges.values.items() if len(key) == 2}
+    assert of_workflow == {
         ("segue.delivered", "greet"): 1,
         ("segue.failed", "greet"): 0,
         ("segue.held", "greet"): 1,
         ("segue.uncertain", "greet"): 0,
         ("segue.waiting", "greet"): 0,
         ("segue.gaps", "greet"): 1,
+    }
+    assert {key: value for key, value in gauges.values.items() if key not in of_workflow} == {
+        ("segue.action.delivered", "greet", "mail"): 1,
+        ("segue.action.failed", "greet", "mail"): 0,
+        ("segue.action.held", "greet", "mail"): 1,
+        ("segue.action.uncertain", "greet", "mail"): 0,
+        ("segue.action.waiting", "greet", "mail"): 0,
     }
 
 
@@ -172,6 +180,11 @@ def test_plain_statsd_tells_workflows_apart_by_the_gauges_name(place, statsd):
         "segue.uncertain.greet": 0,
         "segue.waiting.greet": 0,
         "segue.gaps.greet": 1,
+        "segue.action.delivered.greet.mail": 1,
+        "segue.action.failed.greet.mail": 0,
+        "segue.action.held.greet.mail": 1,
+        "segue.action.uncertain.greet.mail": 0,
+        "segue.action.waiting.greet.mail": 0,
     }
 
 
