@@ -24,7 +24,7 @@ LOCKED_EXTRAS = ("postgres", "sandbox")
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = [
     *("help", "install", "demo", "up", "test", "test-full", "torture", "coverage", "check"),
-    *("fix", "matrix", "bench", "screenshots", "docs", "sandbox", "lock", "clean"),
+    *("fix", "matrix", "celery", "bench", "screenshots", "docs", "sandbox", "lock", "clean"),
 ]
 
 
