@@ -18,6 +18,7 @@ from pathlib import Path
 from tests.matrix.cell import ROOT, command
 
 EXTRAS = "celery,fab,postgres"
+BROKER = "celery[redis]<5.7"  # which has moved what Airflow's provider imports
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "segue-celery"
 
 
@@ -41,22 +42,16 @@ def _environment() -> Path:
     Of the lock's packages some are newer than FAB's provider allows, so that uv resolves anew.
     """
     airflow = f"apache-airflow[{EXTRAS}]=={version('apache-airflow')}"
-    wanted = (ROOT / "pyproject.toml").read_text() + airflow + sys.version
+    wanted = (ROOT / "pyproject.toml").read_text() + airflow + BROKER + sys.version
     folder = CACHE / hashlib.sha256(wanted.encode()).hexdigest()[:12]
     ready, python = folder / ".ready", folder / "bin/python"
     if not ready.exists():
         print(f"Making {folder}", flush=True)
         pip = ("uv", "pip", "install", "--quiet", "--compile-bytecode", "--python", python)
-        project = (
-            "--requirements",
-            ROOT / "pyproject.toml",
-            "--group",
-            ROOT / "pyproject.toml:build",
-        )
+        project = ("--requirements", ROOT / "pyproject.toml", "--extra", "postgres")
+        build = ("--group", ROOT / "pyproject.toml:build")
         command("uv", "venv", "--quiet", "--clear", "--python", sys.executable, folder)
-        command(
-            *pip, *project, "--extra", "postgres", "--extra", "sandbox", airflow, "celery[redis]"
-        )
+        command(*pip, *project, "--extra", "sandbox", *build, airflow, BROKER)
         command(*pip, "--no-build-isolation", "--no-deps", "--editable", ROOT)
         ready.touch()
     return folder
