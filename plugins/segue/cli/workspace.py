@@ -58,11 +58,19 @@ class Workspace:
         return cls(settings, datetime.now(UTC), [path.resolve() for path in drafts])
 
     def under(self, profile: str | None) -> Workspace:
-        """Return the same under another profile, in the namespace that it says."""
+        """Return the same under another profile, in the namespace that it says.
+
+        One that says none is in the one in use, or, where that is another profile's, in one of its
+        own name.
+        """
         if profile == self.settings.profile:
             return self
-        own = self.catalog.shared.settings.profiles.get(profile or "")
-        namespace = own.namespace if own and own.namespace else self.settings.namespace
+        profiles = self.catalog.shared.settings.profiles
+        of_profiles = {each.namespace for each in profiles.values()}
+        in_use = self.settings.namespace
+        unsaid = (profile or "default") if in_use in of_profiles else in_use
+        own = profiles.get(profile or "")
+        namespace = own.namespace if own and own.namespace else unsaid
         settings = replace(self.settings, profile=profile, namespace=namespace)
         return replace(self, settings=settings)
 

@@ -230,12 +230,13 @@ class Catalog:
             for location, message in stray_templates(document.data)
             if not may_be_a_template(location, model)
         ]
-        problems = [*self.shared.problems, *strays]
+        shared = self.shared.problems
         try:
             definition = validate(model, document, templates=self.home / "templates")
         except DefinitionError as error:
-            problems = document.without_consequences([*error.problems, *problems])
-            raise DefinitionError(dict.fromkeys(problems)) from None
+            own = document.without_consequences([*error.problems, *strays])
+            raise DefinitionError(dict.fromkeys([*own, *shared])) from None
+        problems = [*shared, *strays]
         if problems:
             raise DefinitionError(problems)
         return definition

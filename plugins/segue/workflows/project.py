@@ -139,12 +139,13 @@ def read_project(
 ) -> SharedSettings:
     """Return what ``segue.yaml`` says under a profile; ``namespace`` is the one in use, if any."""
     path = home / PROJECT_FILE
-    if not path.exists():
+    if not _is_there(path):
         return SharedSettings(problems=tuple(_unknown_profile(str(path), profile, None)))
     problems: list[Problem] = []
     try:
         document = read_document(path)
-        problems += [*_secrets(document), *_nested(document)]
+        _require_no_secrets(document)
+        problems += _nested(document)
         settings = validate(ProjectFile, document)
     except DefinitionError as error:
         together = tuple(dict.fromkeys([*error.problems, *problems]))
@@ -153,14 +154,8 @@ def read_project(
     own = settings.profiles.get(profile or "")
     is_known = profile is None or own is not None
     scope = _scope(settings, document, profile) if is_known else Scope(is_unknown=True)
-    if own is not None and namespace not in (None, own.namespace or namespace):
-        place = ("profiles", str(profile), "namespace")
-        message = (
-            f"the profile {profile!r} is of the namespace {own.namespace!r}, and "
-            f"SEGUE_NAMESPACE is {namespace!r}; expected the same, as what was sent is remembered "
-            "by namespace"
-        )
-        problems.append(document.problem(place, message))
+    if is_known and namespace is not None:
+        problems += _foreign_namespace(document, settings, profile, namespace)
     defaults = _defaults(document, profile if own is not None else None, scope)
     problems += [*defaults.problems, *_defaults_problems(defaults)]
     return SharedSettings(
@@ -187,6 +182,43 @@ def _unknown_profile(
         hint = did_you_mean(profile, names)
         message = f"there is no profile {profile!r} (SEGUE_PROFILE, --profile); {choices}{hint}"
         yield Problem(file, 0, 0, "", message)
+
+
+def _is_there(path: Path) -> bool:
+    """Tell whether there is such a file, or a link: one that leads nowhere is no project without.
+
+    What cannot be looked at is told by whoever reads it.
+    """
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _foreign_namespace(
+    document: Document, settings: ProjectFile, profile: str | None, namespace: str
+) -> Iterator[Problem]:
+    """Yield why the profile in use, None for none, may not run in a namespace."""
+    own = settings.profiles.get(profile or "", Profile()).namespace
+    owners = [name for name, each in settings.profiles.items() if each.namespace == namespace]
+    if own is None and owners:
+        place: Location = ("profiles", owners[0], "namespace")
+        in_use = f"the profile {profile!r} is set" if profile else "no profile is set"
+        message = (
+            f"SEGUE_NAMESPACE is {namespace!r}, which is that of the profile "
+            f"{' or '.join(map(repr, owners))}, and {in_use}; expected SEGUE_PROFILE to be that, "
+            "in each of Airflow's processes, or another namespace"
+        )
+        yield document.problem(place, message)
+    elif own not in (None, namespace):
+        message = (
+            f"the profile {profile!r} is of the namespace {own!r}, and SEGUE_NAMESPACE is "
+            f"{namespace!r}; expected the same, as what was sent is remembered by namespace"
+        )
+        yield document.problem(("profiles", str(profile), "namespace"), message)
 
 
 def _scope(settings: ProjectFile, document: Document, profile: str | None) -> Scope:
@@ -235,6 +267,13 @@ def _defaults_problems(defaults: Document) -> list[Problem]:
     return []
 
 
+def _require_no_secrets(document: Document) -> None:
+    """Raise DefinitionError for secrets, alone: a message about anything else might show one."""
+    secrets = list(_secrets(document))
+    if secrets:
+        raise DefinitionError(secrets)
+
+
 def _secrets(document: Document) -> Iterator[Problem]:
     """Yield each variable that is called like a secret, and each text that looks like one."""
     variables = document.part(("variables",)).data
@@ -250,7 +289,7 @@ def _secrets(document: Document) -> Iterator[Problem]:
 def _nested(document: Document) -> Iterator[Problem]:
     """Yield each value of a variable that refers to a variable."""
     for place, text in _texts(document.data, ()):
-        of_a_variable = place[0] == "variables" or place[2:3] == ("variables",)
+        of_a_variable = place[:1] == ("variables",) or place[2:3] == ("variables",)
         for name in names_used(text) if of_a_variable and place[-1] != "description" else ():
             yield document.problem(place, _NO_NESTING % name)
 

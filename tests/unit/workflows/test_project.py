@@ -101,6 +101,25 @@ def test_what_is_wrong_in_the_workflow_is_told_there(home):
     assert problem.startswith("workflows/greet.yaml:8:9: guard.at_most: expected a valid integer")
 
 
+def test_a_default_that_refers_to_nothing_is_told_of_each_workflow(home):
+    """What is not known of it is a consequence; why it is not known is none."""
+    home.settings("defaults: {policies: '${nope}'}\n")
+    assert "defaults.policies: there is no variable 'nope'" in home.error()
+
+
+@pytest.mark.parametrize("content", ["hello\n", "5\n", "- hello\n", "${nope}\n"])
+def test_settings_that_are_no_mapping_are_an_error(home, content):
+    home.settings(content)
+    assert home.error().startswith("segue.yaml:1:1: expected a mapping, found ")
+
+
+def test_settings_behind_a_link_that_leads_nowhere_are_an_error(home):
+    """Else the guard and the policies that every workflow inherits would be gone in silence."""
+    (home.folder / "segue.yaml").symlink_to("..data/segue.yaml")
+    assert home.error() == "segue.yaml: cannot be read: No such file or directory"
+    assert home.problems() == [home.error()]
+
+
 def test_what_one_workflow_is_cannot_be_inherited(home):
     """Every other key of a workflow can be; a new one needs no place here."""
     home.settings("defaults: {segment: gold, actions: []}\n")
@@ -276,6 +295,19 @@ def test_a_profile_runs_in_its_own_namespace_alone(home):
     )
 
 
+@pytest.mark.parametrize("profile", [None, "test"])
+def test_a_namespace_that_a_profile_names_is_nobody_elses(home, profile):
+    """A worker that lacks SEGUE_PROFILE would send prod's messages to where nobody's go."""
+    home.settings(PROFILES + "  test: {}\n")
+    assert home.catalog("prod", "prod").resolve("greet").name == "greet"
+    assert home.catalog(profile, "other").resolve("greet").name == "greet"
+    error = home.error(profile, "prod")
+    assert (
+        "profiles.prod.namespace: SEGUE_NAMESPACE is 'prod', which is that of the profile " in error
+    )
+    assert ("'test' is set" if profile else "no profile is set") in error
+
+
 def test_a_wrong_profile_is_told_with_what_was_meant(home):
     home.settings(
         TYPES + "profiles:\n  dev: {variables: {limitt: 3}}\n  prod: {variables: {limit: x}}\n"
@@ -350,6 +382,18 @@ def test_what_is_no_secret_is_not_refused(home, name, type_, value):
     written = value if type_ == "boolean" else repr(value)
     home.settings(f"variables:\n  {name}: {{type: {type_}, default: {written}}}\n")
     assert home.problems() == []
+
+
+def test_beside_a_secret_no_message_shows_a_value(home):
+    """Neither one about its type, nor one about what refers to it."""
+    home.settings(
+        "variables:\n  crm_password: {type: text, default: 12345678}\n"
+        "  crm: {type: text, default: 'https://me:hunter2@crm'}\ndefaults: {owner: 5}\n"
+    )
+    home.write("workflows/greet.yaml", WORKFLOW.replace("greet\n", "${crm}\n"))
+    found = [*home.problems(), home.error()]
+    assert not [each for each in found if "hunter2" in each or "12345678" in each]
+    assert all("looks like a secret" in each for each in found)
 
 
 # ---- what follows from a definition -----------------------------------------------------------
