@@ -176,17 +176,17 @@ def without_password(location: object) -> str:
 
 
 @contextmanager
-def storage_errors(where: str) -> Iterator[None]:
+def storage_errors(where: str, what: str = "read") -> Iterator[None]:
     """Turn whatever a file system raises into a DataError that begins with ``where``."""
     try:
         yield
     except DataError:
         raise
     except ImportError as error:
-        raise DataError(f"{where} needs a package to be read: {error}") from None
+        raise DataError(f"{where} needs a package to be {what}: {error}") from None
     except Exception as error:  # each fsspec implementation raises errors of its own
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{where} cannot be read: {without_password(reason)}") from error
+        raise DataError(f"{where} cannot be {what}: {without_password(reason)}") from error
 
 
 def _without_suffix(name: str) -> str:

@@ -19,8 +19,9 @@ TableName = Literal["contacts", "transactions", "mailing_lists", "subscriptions"
 PARAMETERS = ("as_of", "previous")
 _FOLDER = "sql"  # beside directories/: files with queries
 _WAYS = ("query", "file", "table")
-# SQLAlchemy's own rule for bound parameters: no cast, no slice, no time of day
-_PARAMETER = re.compile(r"(?<![:\w\\]):([A-Za-z_]\w*)(?!:)")
+# no cast, no slice, no time of day; a cast may follow one
+_PARAMETER = re.compile(r"(?<![:\w\\]):([A-Za-z_]\w*)(?!\w)")
+_BEFORE_A_WORD = re.compile(r"(?<![:\w\\]):(?=\w)")
 
 
 class TableSource(Definition):
@@ -62,6 +63,17 @@ class TableSource(Definition):
     def sql(self) -> str | None:
         """The query; None where a table is read whole."""
         return self._sql
+
+    @property
+    def bound_sql(self) -> str:
+        """The query as SQLAlchemy's ``text`` reads it, which has a rule of its own for colons.
+
+        It takes ``:1`` of a slice for a parameter, and ``:as_o`` of ``:as_of::date``.
+        """
+        pieces = _PARAMETER.split(self._sql or "")  # a text and a name in turn
+        texts = [_BEFORE_A_WORD.sub(r"\:", text) for text in pieces[::2]]
+        names = (f":{name} " for name in pieces[1::2])
+        return texts[0] + "".join(map("".join, zip(names, texts[1:], strict=True)))
 
     def sql_with(self, literals: Mapping[str, str]) -> str:
         """Return the query with literals in the place of its parameters."""

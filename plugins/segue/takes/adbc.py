@@ -12,7 +12,6 @@ from datetime import datetime
 from typing import Any
 
 import pyarrow as pa
-from sqlalchemy.dialects import postgresql
 
 from segue.directory.plain_columns import pc
 from segue.directory.take_definition import TableSource
@@ -22,8 +21,12 @@ from segue.takes.values import Array
 
 _BEGIN = ("SET TIME ZONE 'UTC'", "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
 _OF_VALUES = "22"  # the class of SQLSTATE: a value that does not fit
-_QUOTE = postgresql.dialect().identifier_preparer.quote_identifier  # type: ignore[no-untyped-call]
 _LONGEST = 76  # digits of a decimal
+_WRITTEN = {"money": "text", "oid": "bigint"}  # of types that the driver takes for other numbers
+# the years 1 to 9999, in days and in microseconds: what is beyond them no reader can show, and of
+# what is beyond 64 bits, as infinity is, the driver makes another time
+_DAY = 86_400_000_000
+_DAYS = (-719_162, 2_932_896)
 
 
 class AdbcPostgresql(Database):
@@ -53,6 +56,7 @@ class AdbcPostgresql(Database):
             is_empty = True
             for batch in reader:
                 is_empty = False
+                _refuse_beyond(batch)
                 yield _plain(batch)
             if is_empty:
                 yield _plain(pa.RecordBatch.from_pylist([], schema=reader.schema))
@@ -79,10 +83,15 @@ def _driver_errors() -> Iterator[None]:
     try:
         yield
     except dbapi.Error as error:
-        message = beginning(error)
         if str(error.sqlstate or "").startswith(_OF_VALUES):
-            raise DataError(f"the database says of a value: {without_values(message)}") from None
-        raise DataError(f"the database says: {message}") from None
+            raise DataError(f"the database says of a value: {_without_values(error)}") from None
+        raise DataError(f"the database says: {beginning(error)}") from None
+    except (OSError, pa.ArrowException) as error:  # between two batches; it does not say of what
+        raise DataError(f"the database says of a value: {_without_values(error)}") from None
+
+
+def _without_values(error: Exception) -> str:
+    return beginning(without_values(str(error)))
 
 
 def _query(source: TableSource, instants: Mapping[str, datetime | None]) -> str:
@@ -91,7 +100,7 @@ def _query(source: TableSource, instants: Mapping[str, datetime | None]) -> str:
     They are no text of anybody's but made here.
     """
     if source.sql is None:
-        return table_query(source, _QUOTE)
+        return table_query(source, _quoted)
     literals = {
         name: "NULL::timestamptz" if instant is None else f"TIMESTAMPTZ '{instant.isoformat()}'"
         for name, instant in instants.items()
@@ -101,13 +110,44 @@ def _query(source: TableSource, instants: Mapping[str, datetime | None]) -> str:
 
 def _expression(field: pa.Field[Any], as_text: Collection[str]) -> str:
     """Return how a column is asked for: as it is, as text, or as JSON."""
-    name = _QUOTE(field.name)
+    name = _quoted(field.name)
+    kind = (field.metadata or {}).get(b"POSTGRESQL:type", b"").decode()
     if pa.types.is_nested(field.type):
         return f"to_json({name})::text AS {name}"
+    if kind in _WRITTEN and field.name not in as_text:
+        return f"{name}::{_WRITTEN[kind]} AS {name}"
     is_opaque = isinstance(field.type, pa.OpaqueType) and field.type.type_name != "numeric"
     is_unkept = isinstance(field.type, pa.UuidType) or pa.types.is_interval(field.type)
     is_text = field.name in as_text or is_opaque or is_unkept
     return f"{name}::text AS {name}" if is_text else name
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _refuse_beyond(batch: pa.RecordBatch) -> None:
+    """Raise DataError for a day that is none of the years 1 to 9999, or an hour after the last."""
+    column: Array
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        if pa.types.is_date32(field.type):
+            first, last = _DAYS
+            numbers = column.cast(pa.int32())
+        elif pa.types.is_timestamp(field.type):
+            first, last = _DAYS[0] * _DAY, (_DAYS[1] + 1) * _DAY - 1
+            numbers = column.cast(pa.int64())
+        elif pa.types.is_time64(field.type):
+            first, last = 0, _DAY - 1
+            numbers = column.cast(pa.int64())
+        else:
+            continue
+        ends = pc.min_max(numbers).as_py()
+        if ends["min"] is not None and not first <= ends["min"] <= ends["max"] <= last:
+            raise DataError(
+                f"column {field.name!r} has a date before the year 1 or after 9999, as infinity "
+                "is, or the time 24:00, and a snapshot keeps none; let the query return NULL or "
+                f"another date, as NULLIF({field.name}, 'infinity') does"
+            )
 
 
 def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:

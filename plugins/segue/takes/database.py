@@ -20,7 +20,8 @@ from segue.errors import DataError
 from segue.takes.values import column, texts
 
 _ROWS = 20_000  # fetched at once
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+# what follows a quote may have quotes and ends of lines in it: nobody can tell where it ends
+_QUOTED = re.compile(r"(?<!\w)['\"].*", re.DOTALL)
 _INSTANTS_OF_MYSQL = 7  # the driver's code of TIMESTAMP: an instant, told in the session's zone
 
 
@@ -110,7 +111,7 @@ class AnyDatabase(Database):
 
     def _statement(self, source: TableSource) -> TextClause:
         if source.sql is not None:
-            return text(source.sql)
+            return text(source.bound_sql)
         return text(table_query(source, self._connection.dialect.identifier_preparer.quote))
 
     def _instant(self, instant: datetime | None) -> object:
@@ -149,7 +150,7 @@ def _database_errors() -> Iterator[None]:
     try:
         yield
     except (sqlalchemy.exc.DataError, sqlalchemy.exc.IntegrityError) as error:
-        message = without_values(beginning(error.orig))
+        message = beginning(without_values(str(error.orig)))
         raise DataError(f"the database says of a value: {message}") from None
     except sqlalchemy.exc.DBAPIError as error:
         raise DataError(f"the database says: {beginning(error.orig)}") from None
@@ -165,7 +166,7 @@ def table_query(source: TableSource, quote: Callable[[str], str]) -> str:
 
 
 def without_values(message: str) -> str:
-    """Return a database's message without what it quotes: a contact's text may be in it."""
+    """Return a database's message up to what it quotes: a contact's text may be in it."""
     return _QUOTED.sub("'…'", message)
 
 

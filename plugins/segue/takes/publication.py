@@ -44,11 +44,11 @@ class Publication:
         kind = "again" if self._replaces else "part"
         name = f"{table}/{kind}-{self._token}-{count:04}.parquet"
         self.names.append(name)
-        with storage_errors(self.where):
+        with storage_errors(self.where, "written"):
             while True:
                 self._fs.makedirs(f"{self._folder.path}/{table}", exist_ok=True)
                 with suppress(FileNotFoundError):  # another take withdrew, its empty folder too
-                    return PartFile(self._fs, self._path(name), schema)
+                    return PartFile(self._fs, self._path(name), schema, self.where)
 
     def sizes(self) -> dict[str, int]:
         """Return the size in bytes of each file that was written."""
@@ -58,7 +58,7 @@ class Publication:
     def commit(self, manifest: Manifest) -> bool:
         """Make the files the snapshot; False where another take has been first."""
         content = manifest.to_json().encode()
-        with storage_errors(self.where):
+        with storage_errors(self.where, "written"):
             earlier = self._manifest()
             if self._replaces:
                 self._replace(content)
@@ -142,7 +142,8 @@ class Publication:
 class PartFile:
     """One file of a table."""
 
-    def __init__(self, fs: AbstractFileSystem, path: str, schema: pa.Schema) -> None:
+    def __init__(self, fs: AbstractFileSystem, path: str, schema: pa.Schema, where: str) -> None:
+        self._where = where
         self._stream = fs.open(path, "wb")
         self._is_local = isinstance(fs, LocalFileSystem)
         self._writer = pq.ParquetWriter(self._stream, schema, compression="zstd")
@@ -150,15 +151,17 @@ class PartFile:
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Append rows of the file's schema."""
-        self._writer.write_batch(batch, row_group_size=_ROWS_OF_A_GROUP)
+        with storage_errors(self._where, "written"):
+            self._writer.write_batch(batch, row_group_size=_ROWS_OF_A_GROUP)
 
     def close(self) -> None:
         """End the file, so that it outlasts the machine's."""
-        self._writer.close()
-        if self._is_local:
-            self._stream.flush()
-            os.fsync(self._stream.fileno())
-        self._stream.close()
+        with storage_errors(self._where, "written"):
+            self._writer.close()
+            if self._is_local:
+                self._stream.flush()
+                os.fsync(self._stream.fileno())
+            self._stream.close()
 
 
 def _sync_folder(folder: Path) -> None:

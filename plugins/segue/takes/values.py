@@ -5,6 +5,7 @@
     floating point, booleans, text   the same; bytes stay bytes
     times with a zone                instants in UTC, to the microsecond
     times without one, dates, times of day, durations    the same
+    times of day with a zone         text
     all others, and columns of several kinds             text
 
 As text an array or a JSON value is JSON, a time is ISO 8601, yes and no are ``true`` and ``false``,
@@ -47,6 +48,8 @@ def texts(values: Values) -> Array:
 
 
 def _plain(values: Values) -> Array:
+    if any(isinstance(value, time) and value.tzinfo is not None for value in values):
+        raise ValueError("times of day with a zone, which Arrow has no type for")
     return pa.array(values)
 
 

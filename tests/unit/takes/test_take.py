@@ -287,6 +287,69 @@ def test_a_value_that_the_database_refuses_is_in_no_error(shop):
     assert "invalid input syntax for type integer: '…'" in str(error.value)
 
 
+@pytest.mark.parametrize("engine", POSTGRESQL, indirect=True)
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "('Ann \"sec' || 'ret\" x')::int",
+        "(E'Ann\\n' || 'secret')::int",
+        "to_date('Ann' || name, 'YYYY')",  # of which ADBC's driver tells between two batches
+        "xmlparse(document 'Ann' || name)",
+    ],
+)
+def test_nor_is_one_with_quotes_and_lines_in_it(shop, expression):
+    query = f"SELECT id AS contact_id, {expression} AS x FROM customers WHERE since < :as_of"
+    with pytest.raises(DataError, match="the database says of a value") as error:
+        shop.take({"contacts": query})
+    assert "Ann" not in str(error.value)
+    assert "secret" not in str(error.value)
+    assert shop.files() == []
+
+
+@pytest.mark.parametrize("engine", POSTGRESQL, indirect=True)
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "'infinity'::date",
+        "'-infinity'::timestamptz",
+        "'infinity'::timestamp",
+        "'0044-03-15 BC'::date",
+        "'12000-01-01'::timestamptz",
+        "time '24:00'",
+    ],
+)
+def test_a_date_that_no_reader_can_show_is_refused(shop, expression):
+    """ADBC's driver makes other times of them: of infinity one before all others."""
+    query = f"SELECT id AS contact_id, {expression} AS until FROM customers WHERE since < :as_of"
+    with pytest.raises(DataError, match=r"column 'until' has a date|the database says of a value"):
+        shop.take({"contacts": query})
+    assert shop.files() == []
+
+
+@pytest.mark.parametrize("engine", POSTGRESQL, indirect=True)
+def test_what_stands_for_something_else_than_its_number_is_not_that_number(shop):
+    columns = "12.5::money AS paid, 4294967295::oid AS big, time with time zone '12:30+02' AS open"
+    tables = {
+        "contacts": f'SELECT id AS contact_id, {columns}, 1 AS "50%" FROM customers '
+        "WHERE since < :as_of::timestamptz AND (ARRAY[1, 2])[1:2] = ARRAY[1, 2] "
+        """AND '{"a":1}'::jsonb @> '{"a":1}'::jsonb"""
+    }
+    shop.take(tables)
+    row = shop.snapshot(tables).contacts(["paid", "big", "open", "50%"]).iloc[0]
+    assert (row["paid"], row["big"], row["50%"]) == ("$12.50", 4294967295, 1)
+    assert row["open"].startswith("12:30:00+02")
+
+
+def test_a_full_disk_is_told(shop, monkeypatch):
+    def full(*_arguments, **_options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(publication.pq.ParquetWriter, "write_batch", full)
+    with pytest.raises(DataError, match=r"the folder .* cannot be written: .*No space left"):
+        shop.take(CUSTOMERS)
+    assert shop.files() == []
+
+
 def test_an_old_snapshot_keeps_its_marker(shop):
     """A folder that was written otherwise, before the directory took its own."""
     folder = shop.root / "2026-11-20"

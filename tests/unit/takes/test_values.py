@@ -39,6 +39,7 @@ LOCAL = datetime(2026, 1, 1, 12)  # noqa: DTZ001 - it has no zone
         ([date(2026, 1, 1)], pa.date32(), [date(2026, 1, 1)]),
         ([date(2026, 1, 1), LOCAL], pa.string(), ["2026-01-01", "2026-01-01T12:00:00"]),
         ([time(1, 2)], pa.time64("us"), [time(1, 2)]),
+        ([time(1, 2, tzinfo=UTC)], pa.string(), ["01:02:00+00:00"]),
         ([timedelta(days=1)], pa.duration("us"), [timedelta(days=1)]),
         ([{"a": "ü"}, [1, None]], pa.string(), ['{"a": "ü"}', "[1, null]"]),
         ([uuid.UUID(int=7)], pa.string(), ["00000000-0000-0000-0000-000000000007"]),
