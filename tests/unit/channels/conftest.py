@@ -33,7 +33,8 @@ def certificate(tmp_path_factory) -> Path:
     """A certificate for localhost that signs itself, with its key, as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    names = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
+    hosts = ("localhost", "acme.localhost.example")
+    names = [*map(x509.DNSName, hosts), x509.IPAddress(ip_address("127.0.0.1"))]
     now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder()

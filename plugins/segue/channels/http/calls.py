@@ -15,7 +15,7 @@ from http.cookiejar import DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-from segue.channels.airflow_connections import find_connection, use_connection
+from segue.channels.airflow_connections import base_url_of, find_connection, use_connection
 from segue.channels.answer_meanings import HTTP, REFUSED, Call, Silence
 from segue.channels.http.answers import (
     ANOTHER_SHAPE,
@@ -47,7 +47,6 @@ from segue.errors import (
 )
 
 if TYPE_CHECKING:
-    from airflow.providers.http.hooks.http import HttpHook
     from requests import Response, Session
 
 CONNECT_TIMEOUT = 10.0  # seconds
@@ -58,6 +57,7 @@ LARGEST_ANSWER = 16_000_000  # bytes; a page of a hundred tickets is far below
 LARGEST_DOCUMENT = 1_000_000  # bytes
 
 Answer = TypeVar("Answer")
+LogIn = Callable[[str, "Session"], None]  # of a connection's id
 
 
 def is_2xx(response: Response) -> bool:
@@ -280,25 +280,24 @@ def open_calls(
     headers: Mapping[str, str] | None = None,
     can_be_asked: bool = False,
     own: Collection[str] = (),
+    log_in: LogIn | None = None,
 ) -> HttpCalls:
-    """Open a session over an Airflow connection of type HTTP; every call carries ``headers``.
+    """Open a session over an Airflow connection; every call carries ``headers``.
 
     ``codes`` yields what may be shown of a refusal's JSON, codes and field names; it may raise what
     comes of an unexpected shape. ``can_be_asked`` is the channel's own: whether a call in doubt can
     be looked up. ``own`` are keys of its extra that are the channel's; any other is a header of
-    every call.
+    every call. ``log_in`` puts into the session what the vendor's own type of connection says
+    beyond login and password.
     """
-    host = find_connection(connection)
-    if not host.host or ("://" not in host.host and not host.schema):
-        raise ConnectionFailure(
-            f"the Airflow connection {connection!r} needs a host that begins with https://"
-        )
-    hook, session, timeout = _open(connection, own, headers)
-    _require_no_login_in(connection, hook.base_url)
+    base_url = base_url_of(connection)
+    session, timeout = _open(connection, own, headers)
+    if log_in is not None:
+        log_in(connection, session)
     return HttpCalls(
         vendor,
         session,
-        hook.base_url.rstrip("/"),
+        base_url,
         timeout,
         largest_answer,
         codes=codes,
@@ -354,25 +353,16 @@ def open_webhook(
     mask_secret(secret)
     for signature in parse_qs(url.query).get("sig", []):
         mask_secret(signature)
-    _, session, timeout = _open(connection, ())
+    session, timeout = _open(connection, ())
     # without credentials: the password is no password
     calls = HttpCalls(vendor, session, f"{url.scheme}://{url.netloc}", timeout, codes=codes)
     return calls, secret
 
 
-def _require_no_login_in(connection: str, base_url: str) -> None:
-    """Raise ConnectionFailure where a host has a user in it: it would stand in links to tickets."""
-    if "@" in urlsplit(base_url).netloc:
-        raise ConnectionFailure(
-            f"the Airflow connection {connection!r}: its host has a user or a password in it; "
-            "write them into login and password"
-        )
-
-
 def _open(
     connection: str, own: Collection[str], headers: Mapping[str, str] | None = None
-) -> tuple[HttpHook, Session, float]:
-    """Return the provider's hook, its session, and how long that waits for a byte (seconds)."""
+) -> tuple[Session, float]:
+    """Return the session of the provider's hook, and how long it waits for a byte (seconds)."""
     from airflow.providers.http.hooks.http import HttpHook
 
     hook = HttpHook(http_conn_id=connection)
@@ -381,10 +371,12 @@ def _open(
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # calls share nothing
     if not isinstance(session.proxies, Mapping):  # a text, which requests takes for none
         session.proxies = {}
+    if str(session.verify).lower() in ("true", "false"):  # a text would be a file's name
+        session.verify = str(session.verify).lower() == "true"
     # the hook takes what it does not know for a header
     for name in (SEGUE_RATE, OAUTH2, SECRETS, *own):
         session.headers.pop(name, None)
     timeout = use_connection(
         connection, lambda: float(hook.merged_extra.get("timeout") or READ_TIMEOUT)
     )
-    return hook, session, min(timeout, LONGEST_READ)
+    return session, min(timeout, LONGEST_READ)

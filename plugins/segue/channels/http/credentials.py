@@ -253,11 +253,15 @@ def credentials_of(connection: str, session: Session) -> Credentials:
 
 def _long_secrets(fields: Any, session: Session) -> Iterator[str]:
     """Yield what the login and the headers of a connection authorise with, where it is no word."""
+    from requests.auth import HTTPBasicAuth
+
     headers = session.headers.items()
     values = [str(value) for name, value in headers if _SECRET_HEADER.search(name)]
-    if fields.password:
-        login = f"{fields.login or ''}:{fields.password}".encode()
-        values += [fields.password, b64encode(login).decode()]
+    user, password = fields.login or "", fields.password
+    if isinstance(session.auth, HTTPBasicAuth):  # a channel's own way to log in, too
+        user, password = str(session.auth.username), session.auth.password
+    if password:
+        values += [password, b64encode(f"{user}:{password}".encode()).decode()]
     for part in (part for value in values for part in value.split()):
         if len(part) >= _LONG_SEGMENT:
             yield part

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Self
 
 from segue.channels.http.answers import Codes
-from segue.channels.http.calls import HttpCalls, open_calls
+from segue.channels.http.calls import HttpCalls, LogIn, open_calls
 from segue.channels.rates import limits_of
 from segue.contracts.channel import Channel, Limit, Sender
 
@@ -20,16 +20,27 @@ class HttpSender(Sender):
 
     @classmethod
     def open(
-        cls, channel: Channel, vendor: str, rate: str, codes: Codes, own: Collection[str] = ()
+        cls,
+        channel: Channel,
+        vendor: str,
+        rate: str,
+        codes: Codes,
+        own: Collection[str] = (),
+        log_in: LogIn | None = None,
     ) -> Self:
         """Open a session over a channel's connection; ``rate`` is the vendor's, published limit.
 
-        ``codes`` and ``own`` as in ``open_calls``.
+        ``codes``, ``own`` and ``log_in`` as in ``open_calls``.
         """
         limits = limits_of(channel.connection, default=rate)
         can_be_asked = channel.can_be_asked
         calls = open_calls(
-            vendor, channel.connection, codes=codes, can_be_asked=can_be_asked, own=own
+            vendor,
+            channel.connection,
+            codes=codes,
+            can_be_asked=can_be_asked,
+            own=own,
+            log_in=log_in,
         )
         return cls(calls, limits)
 

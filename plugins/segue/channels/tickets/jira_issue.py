@@ -22,11 +22,11 @@ Followed:
 An entity property can be searched by JQL only where an app has declared it, so the issues of the
 project that were created since are listed with their property, which needs no app.
 
-The connection is of type HTTP: host ``https://SITE.atlassian.net``, login the user's address,
-password an API token. A token with scopes, which is all that a service account has, works under
-``https://api.atlassian.com/ex/jira/CLOUD_ID``; ``oauth2`` in the extra does there, too. The user
-must be able to browse the project, and to see issues of every security level in it. The extra may
-give ``segue_rate``, and ``site``, for links to issues.
+The connection is of type Jira or HTTP: host ``https://SITE.atlassian.net``, login the user's
+address, password an API token. A token with scopes, which is all that a service account has, works
+under ``https://api.atlassian.com/ex/jira/CLOUD_ID``; ``oauth2`` in the extra does there, too. The
+user must be able to browse the project, and to see issues of every security level in it. The extra
+may give ``segue_rate``, and ``site``, for links to issues.
 """
 
 from __future__ import annotations

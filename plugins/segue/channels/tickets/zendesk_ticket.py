@@ -24,11 +24,13 @@ Followed:
     https://developer.zendesk.com/documentation/api-basics/authentication/oauth-migration/ (the end
     of API tokens; client credentials) and https://support.zendesk.com/hc/en-us/articles/9182123625370
     (access tokens of 30 minutes), both read in November 2026
+    apache-airflow-providers-zendesk 4.12.1 (the fields of a connection of type ``zendesk``)
 
-The connection is of type HTTP: host ``https://SUBDOMAIN.zendesk.com``, with ``oauth2`` in its
-extra; or login ``EMAIL/token`` and password an API token, where there is one: nobody can create one
-since 2026-10-27, and all end on 2027-04-30. Its agent, who made the OAuth client, must be one who
-sees every ticket. Its extra may give ``segue_rate``, for an account of a larger plan.
+The connection is of type Zendesk or HTTP: host ``https://SUBDOMAIN.zendesk.com``, with ``oauth2``
+in its extra; or with an API token, where there is one, as login ``EMAIL/token`` and password, or as
+``use_token`` or ``token`` in the extra say: nobody can create one since 2026-10-27, and all end on
+2027-04-30. Its agent, who made the OAuth client, must be one who sees every ticket. Its extra may
+give ``segue_rate``, for an account of a larger plan.
 """
 
 from __future__ import annotations
@@ -37,13 +39,15 @@ import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from segue.channels.addressing import require_one_address
+from segue.channels.airflow_connections import find_connection
 from segue.channels.http.answers import CallRefused
 from segue.channels.look_ups import look_from
+from segue.channels.oauth2 import OAUTH2
 from segue.channels.tickets.base import ExistingTicket, HelpDesk, HelpDeskTicket, earlier_of
 from segue.channels.tickets.custom_fields import FieldValue
 from segue.contracts.channel import Finding, Limit, Receipt
@@ -51,6 +55,10 @@ from segue.contracts.templates import Html, Line, Markdown
 from segue.documents import Definition, Items, ProblemsFound
 from segue.errors import ConnectionFailure, ContactFailure, OutcomeUnknown, TransientFailure
 
+if TYPE_CHECKING:
+    from requests import Session
+
+USE_TOKEN, TOKEN, OAUTH_TOKEN = OF_LOGIN = ("use_token", "token", "oauth_token")  # of an extra
 KEY_REUSED = "IdempotentRequestError"
 COLLISION = "DatabaseConflict"  # of status 409
 # the ticket was changed between the look and the comment, or deleted; nothing was written
@@ -130,7 +138,7 @@ class ZendeskTicket(HelpDeskTicket):
 
     def connect(self) -> ZendeskTickets:
         """Open a session; nothing is sent yet."""
-        return ZendeskTickets.open(self, "Zendesk", RATE, _codes)
+        return ZendeskTickets.open(self, "Zendesk", RATE, _codes, own=OF_LOGIN, log_in=log_in)
 
 
 class ZendeskTickets(HelpDesk):
@@ -309,3 +317,27 @@ def _codes(answer: Any) -> Iterator[object]:
     """Yield the error's code and the names of the fields at fault."""
     yield answer.get("error")
     yield from answer.get("details") or {}
+
+
+def log_in(connection: str, session: Session) -> None:
+    """Authorise as the extra of a connection of Airflow's type ``zendesk`` says, in its order.
+
+    ``use_token`` (the password is an API token), ``token`` (it is here), ``oauth_token``; else
+    login and password stand as they are. Raises ConnectionFailure.
+    """
+    from requests.auth import HTTPBasicAuth
+
+    fields = find_connection(connection)
+    extra = fields.extra_dejson
+    token = fields.password if extra.get(USE_TOKEN) else extra.get(TOKEN)
+    if token:
+        if OAUTH2 in extra or not fields.login:
+            raise ConnectionFailure(
+                f"the Airflow connection {connection!r} needs the agent's address as its login, "
+                f"and no {OAUTH2!r} in its extra, for an API token"
+            )
+        login = f"{fields.login.removesuffix('/token')}/token"
+        session.auth = HTTPBasicAuth(login, str(token))
+    elif extra.get(OAUTH_TOKEN):  # beside oauth2 it is refused with what reads that
+        session.headers["Authorization"] = f"Bearer {extra[OAUTH_TOKEN]}"
+        session.auth = None
