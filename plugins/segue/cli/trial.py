@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,6 +46,21 @@ class Trial:
 
     succeeded: bool
     log: Sequence[str]
+
+
+@contextmanager
+def tidied_up_when_told_to_end() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end what is done within as Ctrl-C does: in order, and nothing stays.
+
+    Contacts' data is in a trial's folder, and its Airflow would go on without its look-alikes.
+    """
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    handlers = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def connections_of(resolved: ResolvedWorkflow, sandbox: Sandbox) -> dict[str, dict[str, Any]]:

@@ -19,6 +19,7 @@ from jinja2 import Undefined, nodes, pass_context
 
 MOST_STEPS = 2_000_000  # rounds of all loops, and calls of filters, macros and methods
 _CALL = 5  # steps: a call takes so many times as long as a round
+_DEAR_CALL = 30  # of what is printed by Babel, as a language does
 LONGEST = 10_000_000  # characters of what is rendered, and of every text on the way there
 MOST_MADE = 5 * LONGEST  # characters of all texts on the way together; an item of a list is eight
 _ITEM = 8
@@ -26,6 +27,7 @@ _MOST_BITS = 100_000  # of a whole number
 _STEP = 200  # characters that a call may go through as one step
 _LONGEST_RULE = 200  # hyphens in a row, which textwrap looks at again for each of them
 
+_DEAR = frozenset({"date", "decimal", "money", "percent"})
 # what makes a text as long as a number says, and what makes each of its parts longer
 _PADDING = frozenset(
     {"batch", "center", "ljust", "rjust", "slice", "to_bytes", "tojson", "truncate", "zfill"}
@@ -102,7 +104,10 @@ def with_bounds(tree: nodes.Template) -> nodes.Template:
 
 def call_within(call: Callable[..., Any], name: str, value: Any, arguments: Sequence[Any]) -> Any:
     """Make a call that a template asks for; raise TooMuch before or after one that costs it."""
-    _step(_CALL + (len(value) // _STEP if isinstance(value, str) else 0))
+    _step(
+        (_DEAR_CALL if name in _DEAR else _CALL)
+        + (len(value) // _STEP if isinstance(value, str) else 0)
+    )
     _require_modest(name, value, arguments)
     return counted(call())
 

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import yaml
@@ -141,3 +147,35 @@ def test_who_must_not_be_written_to_is_not_written_to_in_a_trial_either(tmp_path
         "bob": SuppressionKind.FORGOTTEN,
     }
     assert own.people.quarantined("people") == {"2026-11-22": "half"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_trial_that_is_told_to_end_leaves_nothing(tmp_path, number):
+    """Contacts' data is in its folder, and its Airflow would go on without its look-alikes."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    environment = {
+        **{name: text for name, text in os.environ.items() if not name.startswith("SEGUE_")},
+        "AIRFLOW_HOME": str(tmp_path / "airflow"),
+        "SEGUE_HOME": str(tmp_path / "airflow/include"),
+        "TMPDIR": str(temporary),
+    }
+    segue = str(Path(sys.executable).parent / "segue")
+    subprocess.run([segue, "init"], env=environment, check=True, capture_output=True)
+    process = subprocess.Popen(
+        [segue, "try", "welcome_gold"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not list(temporary.glob("segue-try-*/dags/trial.py")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, words = process.communicate(timeout=60)
+    assert list(temporary.iterdir()) == []
+    assert process.returncode == 130  # as after Ctrl-C
+    assert "Traceback" not in words

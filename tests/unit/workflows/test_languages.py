@@ -102,6 +102,11 @@ def test_the_languages_field_is_loaded_and_must_be_there(home):
         ("de: Hallo", 'de: "{{ contact.nam"', "subject"),
         ("de: Hallo", 'de: "{{ nobody.x }}"', "unknown name 'nobody'"),
         ("de: Hallo", "german: Hallo", "subject: found"),
+        (
+            "de: Hallo",
+            "de: {en: Hello, de: Hallo}",
+            "subject: found texts by language within the text in de",
+        ),
     ],
 )
 def test_what_is_wrong_with_languages_is_told_where_it_stands(home, old, new, problem):

@@ -46,7 +46,7 @@ def try_out(
     """
     with extra("sandbox", "segue try"):
         from segue.sandbox.server import Sandbox
-    from segue.cli.trial import connections_of, run_trial
+    from segue.cli.trial import connections_of, run_trial, tidied_up_when_told_to_end
     from segue.cli.workspace import Workspace
     from segue.ledger import Ledger
     from segue.ledger.engine import open_engine, upgrade
@@ -56,7 +56,11 @@ def try_out(
     begin, end = workspace.pair(resolved.directory, previous, at)
     pair = {"previous": begin.key if begin else None, "current": end.key}
     settings = workspace.settings
-    with TemporaryDirectory(prefix="segue-try-") as name, Sandbox() as sandbox:
+    with (
+        tidied_up_when_told_to_end(),
+        TemporaryDirectory(prefix="segue-try-") as name,
+        Sandbox() as sandbox,
+    ):
         folder = Path(name)
         connections = connections_of(resolved, sandbox)
         engine = open_engine(f"sqlite:///{folder / 'ledger.db'}")
