@@ -26,7 +26,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, func, literal_column, select, update
+from sqlalchemy import Connection, Row, Select, Table, func, literal_column, or_, select, update
 
 from segue.errors import LedgerError, SettingsError
 from segue.ledger.base import lock_deliveries
@@ -194,11 +194,8 @@ class ChangeFeed(SuppressionRows):
 
         The number is None where it has to be read with the rows, as on PostgreSQL.
         """
-        this = feeds.c.namespace == self.namespace, feeds.c.destination == destination
         with self._write() as connection:
-            last = connection.execute(select(feeds).where(*this)).first()
-            tokens = (last.token, last.previous_token) if last else ()
-            is_known = mark is not None and mark.token in tokens
+            is_known = mark is not None and self._knows(connection, mark.token)
             values = {"token": token, "previous_token": mark.token if mark else None}
             identity = {"namespace": self.namespace, "destination": destination}
             connection.execute(
@@ -211,6 +208,12 @@ class ChangeFeed(SuppressionRows):
                 connection.execute(update(feed_clock).values(number=feed_clock.c.number + 1))
                 number = connection.execute(select(feed_clock.c.number)).scalar_one()
             return connection.execute(select(feed_clock.c.ledger)).scalar_one(), number, is_known
+
+    def _knows(self, connection: Connection, token: str) -> bool:
+        """Tell whether an export of this ledger wrote a mark, whatever its place was called."""
+        is_it = or_(feeds.c.token == token, feeds.c.previous_token == token)
+        query = select(feeds.c.token).where(feeds.c.namespace == self.namespace, is_it)
+        return connection.execute(query).first() is not None
 
     def _all_forgotten(self, connection: Connection) -> Forgotten:
         secret = self._secret_in_use(connection)

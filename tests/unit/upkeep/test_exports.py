@@ -17,14 +17,15 @@ from typing import Any
 import pyarrow.dataset as ds
 import pytest
 from sqlalchemy import create_engine, delete, select, text, update
+from sqlalchemy.dialects import mysql
 
-from segue.errors import LedgerError, SettingsError
+from segue.errors import DataError, LedgerError, SettingsError
 from segue.ledger import Ledger
 from segue.ledger.facts import Finished
 from segue.ledger.feed_columns import FEED
 from segue.ledger.schema import deliveries, feeds
 from segue.ledger.states import State
-from segue.upkeep.exports.database_tables import DatabaseTables
+from segue.upkeep.exports.database_tables import DatabaseTables, _exact
 from segue.upkeep.exports.export import Destination, Exported
 from segue.upkeep.exports.export import export as export_now
 from segue.upkeep.exports.parquet_folder import ParquetFolder
@@ -293,7 +294,61 @@ def test_another_ledgers_destination_is_refused(ledger, place, tmp_path):
         export(ledger, place.destination, NOW)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"format": 2}'])
+def test_a_folder_is_one_place_whatever_it_is_called(ledger, tmp_path, monkeypatch):
+    """And one that was moved goes on: what is there is not exported once more."""
+    released(ledger, "a", "b")
+    folder, link = tmp_path / "out", tmp_path / "link"
+    folder.mkdir()
+    link.symlink_to(folder)
+    export(ledger, ParquetFolder(str(folder)), NOW)
+    monkeypatch.chdir(tmp_path)
+    for name in ("out", str(link), f"file://{folder}", f"{folder}/../out/"):
+        assert ParquetFolder(name).address == str(folder)
+        assert export(ledger, ParquetFolder(name), NOW).number is None
+    folder.rename(tmp_path / "moved")
+    assert export(ledger, ParquetFolder(str(tmp_path / "moved")), NOW).number is None
+
+
+@pytest.mark.parametrize("place", [Folder], indirect=True)
+def test_a_storage_that_fails_is_told(ledger, place, monkeypatch):
+    """In one line, and as what a retry may cure; the next export does its work."""
+
+    def full(*_arguments, **_options):
+        raise OSError(28, "No space left on device")
+
+    released(ledger, "a", "b")
+    with monkeypatch.context() as patch:
+        patch.setattr("pyarrow.parquet.ParquetWriter.write_table", full)
+        with pytest.raises(DataError, match=r"cannot be exported to: .*No space left"):
+            export(ledger, place.destination, NOW)
+    (place.path / "file").write_text("")
+    with pytest.raises(DataError, match=r"cannot be exported to: .*Not a directory"):
+        export(ledger, ParquetFolder(str(place.path / "file")), NOW)
+    export(ledger, place.destination, NOW)
+    assert len(place.rows("deliveries")) == 2
+
+
+def test_mysql_is_asked_for_ids_that_are_the_same_byte_for_byte():
+    """Its collations take Ann for ann: neither of them may be erased for the other, or stay."""
+    column = DatabaseTables(create_engine("sqlite://"), "w").tables["changes"].c.contact_id
+    exactly, contact_id = _exact(column, "mysql")
+    assert "hex(CAST(" in str(exactly.compile(dialect=mysql.dialect()))
+    assert contact_id("416E6E20") == "Ann "
+    assert column.type.dialect_impl(mysql.dialect()).collation == "utf8mb4_bin"
+    assert _exact(column, "postgresql")[0] is column
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "[]",
+        '{"format": 2}',
+        '{"format": 1}',
+        '{"format": 1, "exports": [], "mark": {}, "files": []}',
+        '{"format": 1, "exports": [{"export": 1}], "mark": {"number": 1}, "files": []}',
+    ],
+)
 def test_a_manifest_that_is_none_is_told(ledger, tmp_path, content):
     """Nothing is written beside what nobody understands."""
     (tmp_path / "test").mkdir()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -13,6 +13,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    ColumnElement,
     Connection,
     DateTime,
     Engine,
@@ -20,13 +21,15 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    cast,
     delete,
+    func,
     insert,
     inspect,
     select,
     update,
 )
-from sqlalchemy.dialects.mysql import DATETIME, LONGTEXT
+from sqlalchemy.dialects.mysql import CHAR, DATETIME, LONGTEXT
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.types import TypeEngine
 
@@ -38,7 +41,10 @@ from segue.upkeep.exports.export import Finished
 
 PREFIX = "segue_"
 _TYPES: Mapping[ColumnType, TypeEngine[Any]] = {
-    ColumnType.TEXT: Text().with_variant(LONGTEXT(), "mysql", "mariadb"),
+    # the server's own collation may take Ann for ann
+    ColumnType.TEXT: Text().with_variant(
+        LONGTEXT(charset="utf8mb4", collation="utf8mb4_bin"), "mysql", "mariadb"
+    ),
     ColumnType.INTEGER: BigInteger(),
     ColumnType.BOOLEAN: Boolean(),
     ColumnType.TIMESTAMP: DateTime(timezone=True).with_variant(DATETIME(fsp=6), "mysql", "mariadb"),
@@ -129,10 +135,11 @@ class _Parcel:
         for name in OF_CONTACTS:
             columns = self.place.tables[name].c
             ours = columns.namespace == self.namespace
-            ids = self.connection.execute(select(columns.contact_id).where(ours).distinct())
-            names = [each for (each,) in ids if each in forgotten]
-            for batch in batched(names):
-                query = delete(self.place.tables[name]).where(ours, columns.contact_id.in_(batch))
+            exactly, contact_id = _exact(columns.contact_id, self.connection.dialect.name)
+            ids = self.connection.execute(select(exactly).where(ours).distinct())
+            values = [each for (each,) in ids if contact_id(each) in forgotten]
+            for batch in batched(values):
+                query = delete(self.place.tables[name]).where(ours, exactly.in_(batch))
                 count += self.connection.execute(query).rowcount
         return count
 
@@ -149,6 +156,18 @@ class _Parcel:
         }
         self.connection.execute(insert(table), [row])
         self.is_finished = True
+
+
+def _exact(column: Column[Any], dialect: str) -> tuple[ColumnElement[Any], Callable[[str], str]]:
+    """Return what differs wherever two texts do, and how its value is read as the text.
+
+    To MySQL and MariaDB texts are the same but for case, accents or blanks at the end, by their
+    collation.
+    """
+    if dialect not in ("mysql", "mariadb"):
+        return column, str
+    text = func.hex(cast(column, CHAR(charset="utf8mb4")))
+    return text, lambda value: bytes.fromhex(value).decode()
 
 
 def _table_of(table: FeedTable, metadata: MetaData) -> Table:

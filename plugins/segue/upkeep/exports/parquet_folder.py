@@ -14,13 +14,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
+from sqlalchemy.exc import SQLAlchemyError
+from upath import UPath
 
+from segue.directory.layout import without_password
 from segue.directory.whole_files import whole_file
-from segue.errors import SettingsError
+from segue.errors import DataError, SegueError, SettingsError
 from segue.extras import storage_path
 from segue.ledger.feed import Forgotten, Mark
 from segue.ledger.feed_columns import FEED, OF_CONTACTS, ColumnType, FeedTable
@@ -60,7 +65,7 @@ class _Parcel:
         path = f"{table.name}/{self.number:06}.parquet"
         with self._writer(path, arrow_schema(table)) as writer:
             count = _write_rows(writer, table, self.number, chain([first], batches))
-        self.files.append(self._entry(path, table.name, self.number, count))
+        self.files.append(self.entry(path, table.name, self.number, count))
         return count
 
     def erase(self, forgotten: Forgotten) -> int:
@@ -124,10 +129,10 @@ class _Parcel:
                 ids = map(str, batch.column("contact_id").to_pylist())
                 others = pa.array([each not in forgotten for each in ids])
                 writer.write_batch(batch.filter(others))
-        return self._entry(path, table.name, number, count)
+        return self.entry(path, table.name, number, count)
 
     @staticmethod
-    def _entry(path: str, table: str, number: int, rows: int) -> dict[str, Any]:
+    def entry(path: str, table: str, number: int, rows: int) -> dict[str, Any]:
         return {"path": path, "table": table, "export": number, "rows": rows}
 
 
@@ -142,7 +147,9 @@ class ParquetFolder:
                 f"{place} cannot be exported to: {error}; allowed: a folder, a URL that fsspec "
                 "opens, airflow://conn_id"
             ) from None
-        self.root = root if "://" in place else root.absolute()
+        is_local = isinstance(root.fs, LocalFileSystem)
+        # one folder has one address, by which exports to it keep apart
+        self.root = UPath(Path(root.path).resolve()) if is_local else root
         self.address = str(self.root)
         self.fs = self.root.fs
 
@@ -152,27 +159,43 @@ class ParquetFolder:
 
     def newest(self, namespace: str) -> Finished | None:
         """Return what the manifest says; None where there is none."""
-        content = self._manifest(namespace)
-        if content is None:
-            return None
-        return Finished(content["exports"][-1]["export"], Mark(**content["mark"]))
+        with self._reachable():
+            content = self._manifest(namespace)
+        return None if content is None else _finished(content)
 
     @contextmanager
     def begin(self, namespace: str, number: int) -> Iterator[_Parcel]:
         """Begin an export; files that no manifest names go."""
-        content = self._manifest(namespace) or {"files": [], "exports": []}
-        self._remove_others(namespace, {each["path"] for each in content["files"]})
-        parcel = _Parcel(self, namespace, number, content["files"], content["exports"])
-        yield parcel
+        with self._reachable():
+            content = self._manifest(namespace) or {"files": [], "exports": []}
+            self._remove_others(namespace, {each["path"] for each in content["files"]})
+            yield _Parcel(self, namespace, number, content["files"], content["exports"])
+
+    @contextmanager
+    def _reachable(self) -> Iterator[None]:
+        """Turn whatever a file system raises into an error of one line; the ledger's pass."""
+        try:
+            yield
+        except (SegueError, SQLAlchemyError):
+            raise
+        except Exception as error:  # each fsspec implementation raises errors of its own
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            where = without_password(self.address)
+            raise DataError(f"{where} cannot be exported to: {without_password(reason)}") from error
 
     def _manifest(self, namespace: str) -> dict[str, Any] | None:
         path = self.path_of(namespace, MANIFEST)
         try:
             content: dict[str, Any] = json.loads(self.fs.cat_file(path))
             is_ours = content["format"] == FORMAT
+            _finished(content)
+            content["files"] = [
+                _Parcel.entry(each["path"], each["table"], each["export"], each["rows"])
+                for each in content["files"]
+            ]
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, LookupError, TypeError):
             is_ours = False
         if not is_ours:
             raise SettingsError(f"{path} is no manifest of an export in format {FORMAT}")
@@ -185,6 +208,10 @@ class ParquetFolder:
                 for path in self.fs.ls(folder, detail=False):
                     if f"{table}/{posixpath.basename(path)}" not in paths:
                         self.fs.rm(path)
+
+
+def _finished(content: Mapping[str, Any]) -> Finished:
+    return Finished(int(content["exports"][-1]["export"]), Mark(**content["mark"]))
 
 
 def _write_rows(
