@@ -13,7 +13,7 @@ _SHORTEST = 6  # characters of a secret; shorter texts under such a name are mos
 # what a name ends with, as letters alone: api_key, X-Auth-Token, clientSecret
 _NAME = re.compile(
     r".*((api|app|access|account|auth|license|private|secret|shared|signing|subscription)key"
-    r"|token|secret|password|passwd|pwd|authorization|credentials?)"
+    r"|token|secret|password|passwd|passphrase|pwd|authorization|credentials?)"
 )
 # how well-known tokens begin, anywhere in a text
 _TOKEN = re.compile(
@@ -21,6 +21,14 @@ _TOKEN = re.compile(
     r"|gh[opsur]_\w{16,}|github_pat_\w{16,}|glpat-[\w-]{16,}|AKIA[0-9A-Z]{12,}|AIza[\w-]{20,}"
     r"|SG\.[\w-]{8,}\.[\w-]{8,}|shp(at|ca|pa)_\w{16,}|pat-(na|eu)\d-[\w-]{16,}"
     r"|eyJ[\w-]{8,}\.eyJ[\w-]{8,}|-----BEGIN [A-Z ]*PRIVATE KEY)"
+)
+# an address that is a secret by itself: whoever has it may write there, or read
+_SECRET_ADDRESS = re.compile(
+    r"hooks\.slack\.com/(services|workflows|triggers)/[\w/+-]{8,}"
+    r"|webhook\.office\.com/webhookb2/[\w@-]{8,}|discord(app)?\.com/api/webhooks/\d+/[\w-]{8,}"
+    r"|[?&](sig|(X-Amz-)?signature|(access_|auth_|api_)?token|api_?key|client_secret|password)"
+    r"=[\w%+/.~-]{8,}",
+    re.IGNORECASE,
 )
 _ADDRESS = re.compile(r"\w[\w+.-]*://[^/\s@]*:[^/\s@]+@")  # with a password in it
 _KEY = re.compile(r"(?=.*[0-9])(?=.*[a-zA-Z])[a-zA-Z0-9+=]{32,}")  # one long word, as keys are
@@ -43,7 +51,8 @@ def literal_secrets(
 
 def looks_secret(location: Location, text: str) -> bool:
     """Tell whether a text is probably a credential, by itself or by the name it stands under."""
-    if _TOKEN.search(_EXPRESSION.sub(" ", text)) is not None:
+    source = _EXPRESSION.sub(" ", text)
+    if _TOKEN.search(source) or _SECRET_ADDRESS.search(source):
         return True
     return _is_literal(text) and names_a_secret(location)
 

@@ -263,9 +263,9 @@ def _in_languages(texts: Mapping[str, Template], languages: Languages | None) ->
         raise ValueError(
             "texts by language need `languages: {field: …, default: …}` beside the channel"
         )
-    nested = next((tag for tag, text in texts.items() if text.translations), None)
-    if nested is not None:
-        raise ValueError(f"found texts by language within the text in {nested}; allowed: one text")
+    outer = next((tag for tag, text in texts.items() if text.translations), None)
+    if outer is not None:
+        raise ValueError(f"found texts by language within the text in {outer}; allowed: one text")
     if languages.default not in texts:
         raise ValueError(
             f"there is no text in {languages.default}, the default; found {', '.join(texts)}"

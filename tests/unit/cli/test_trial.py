@@ -109,6 +109,7 @@ def test_nothing_that_leads_to_somebodys_connections_is_inherited(tmp_path, monk
     assert {name for name in environment if name.startswith("AIRFLOW_CONN_")} == {
         "AIRFLOW_CONN_CRM"
     }
+    assert environment["AIRFLOW__OPENLINEAGE__DISABLED"] == "True"
     ours = {name: text for name, text in environment.items() if name.startswith("SEGUE_")}
     assert ours == {
         "SEGUE_HOME": str(tmp_path),

@@ -31,11 +31,17 @@ LITERAL = [
     {"BODY": "text: 'key=sk_live_s3cr3thunter {{ contact.contact_id }}'"},
     {"BODY": "headers: {X-Api-Key: s3cr3t-hunter}"},
     {"LOAD": "token: s3cr3t-hunter"},
+    {"BODY": "json: {to: 'https://hooks.slack.com/services/T0/B0/s3cr3t-hunter'}"},
+    {"BODY": "json: {to: 'https://x.webhook.office.com/webhookb2/s3cr3t-hunter@x/y'}"},
+    {"BODY": "json: {to: 'https://discord.com/api/webhooks/12/s3cr3t-hunter'}"},
+    {"BODY": "json: {to: 'https://x.example/invoke?api-version=1&sig=s3cr3t-hunter'}"},
+    {"BODY": "json: {to: 'https://x.example/?X-Amz-Signature=s3cr3t-hunter'}"},
 ]
 FINE = [
     {"QUERY": "page_token: '{{ contact.contact_id }}', key: urgent, sort: token"},
     {"BODY": "json: {password: none, secret: 'yes', tokens: many-of-them, api_key: 7}"},
     {"BODY": "json: {note: 'the password was changed', token: 'two words'}"},
+    {"BODY": "json: {to: 'https://x.example/leave?token={{ contact.contact_id }}&sign=leo'}"},
 ]
 
 

@@ -355,6 +355,8 @@ def test_what_nobody_uses_is_remarked_on(home):
         ("thing", "xoxb-123456789012-abcdef"),
         ("thing", "AKIA" + "ABCDEFGHIJKLMNOP"),
         ("thing", "0123456789abcdef0123456789abcdef"),
+        ("thing", "https://hooks.slack.com/services/T00000000/B00000000/abcdefgh"),
+        ("key_passphrase", "x"),
     ],
 )
 def test_secrets_are_refused_by_name_and_by_looks_and_not_repeated(home, name, value):
