@@ -35,7 +35,8 @@ def opened_database(conn_id: str) -> AbstractContextManager[Database]:
     if connection.conn_type in _POSTGRESQL and find_spec("adbc_driver_postgresql") is not None:
         from segue.takes.adbc import opened_by_adbc
 
-        return opened_by_adbc(postgresql_url(connection, f"the connection {conn_id!r}, one"))
+        url = postgresql_url(connection, f"the connection {conn_id!r}, one")
+        return opened_by_adbc(_as_libpq_reads(url))
     from segue.takes.database import opened
 
     return opened(_engine(conn_id))
@@ -79,6 +80,15 @@ def postgresql_url(connection: Connection, what: str) -> str:
         database=connection.schema or None,
         query=options,
     ).render_as_string(hide_password=False)
+
+
+def _as_libpq_reads(url: str) -> str:
+    """Return SQLAlchemy's URL for PostgreSQL's own client, which knows ``%20`` alone for a blank.
+
+    It refuses a blank in a password, and its error has the password.
+    """
+    place, mark, options = url.partition("?")
+    return place.replace(" ", "%20") + mark + options.replace("+", "%20")
 
 
 def _libpq_options(connection: Connection, what: str) -> dict[str, str]:

@@ -56,6 +56,17 @@ def test_a_wrong_secret_is_told_without_it(sandbox, set_connection, name):
     assert "check" in words or "refused" in words or "invalid" in words
 
 
+@pytest.mark.parametrize("name", ["segue_zendesk", "segue_jira", "segue_servicenow"])
+def test_a_secret_that_http_cannot_carry_is_told(sandbox, set_connection, name):
+    """And no character of it, as Python's own error has."""
+    connection = hook_of(name).default_conn_name
+    fields = json.loads(os.environ[f"AIRFLOW_CONN_{connection.upper()}"])
+    set_connection("mine", **{**fields, "conn_type": name, "password": "pass\N{GRINNING FACE}"})
+    is_usable, words = hook_of(name)("mine").test_connection()
+    assert not is_usable
+    assert "has a character that HTTP cannot carry" in words
+
+
 def test_a_connection_that_cannot_be_opened_is_told(set_connection):
     """Nothing is raised into Airflow's answer."""
     set_connection("mine", conn_type="segue_teams")

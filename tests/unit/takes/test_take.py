@@ -13,7 +13,9 @@ from upath import UPath
 from segue.directory.column_kinds import ColumnKind
 from segue.directory.manifest import MANIFEST
 from segue.directory.snapshots import list_snapshots
+from segue.directory.take_definition import TableSource
 from segue.errors import DataError
+from segue.operators.databases import opened_database
 from segue.takes import publication
 from segue.takes.moments import Moment
 
@@ -338,6 +340,26 @@ def test_what_stands_for_something_else_than_its_number_is_not_that_number(shop)
     row = shop.snapshot(tables).contacts(["paid", "big", "open", "50%"]).iloc[0]
     assert (row["paid"], row["big"], row["50%"]) == ("$12.50", 4294967295, 1)
     assert row["open"].startswith("12:30:00+02")
+
+
+@pytest.mark.parametrize("engine", POSTGRESQL, indirect=True)
+def test_blanks_in_a_connection_are_blanks(shop, monkeypatch):
+    """In a password, too, which no error is to show; libpq takes a plus sign for a plus sign."""
+    with shop.engine.connect() as connection:
+        user = connection.exec_driver_sql("SELECT current_user").scalar_one()
+    url = shop.engine.url
+    fields = {"host": url.host, "port": url.port, "schema": url.database, "login": user}
+    extra = {"application_name": "takes + more"}
+    fields |= {"conn_type": "postgres", "password": "a b+c%/@ d", "extra": extra}
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP", json.dumps(fields))
+    with opened_database("shop") as database:
+        query = {
+            "query": "SELECT current_setting('application_name') AS name",
+            "knows": "now",
+        }
+        source = TableSource.model_validate(query)
+        [batch] = database.batches(source, MOMENT.as_of, None, ())
+    assert batch.to_pylist() == [{"name": "takes + more"}]
 
 
 def test_a_full_disk_is_told(shop, monkeypatch):

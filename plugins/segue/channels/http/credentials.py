@@ -196,10 +196,20 @@ class Credentials:
         if self._tokens is not None:
             request.headers["Authorization"] = f"Bearer {self._tokens.current()}"
         elif self._login is not None:
-            self._login(request)
+            self._log_in(self._login, request)
         if self._secrets.sign is not None:
             self._secrets.sign.sign(request)
         return request
+
+    @staticmethod
+    def _log_in(login: Callable[[PreparedRequest], object], request: PreparedRequest) -> None:
+        try:
+            login(request)
+        except UnicodeEncodeError:  # whose message has a character of the password
+            raise ConnectionFailure(
+                "the login or the password of the Airflow connection has a character that HTTP "
+                "cannot carry there; allowed: those of Latin-1; nothing was sent"
+            ) from None
 
     def cross_out(self, response: Response) -> None:
         """Cross out what an answer that was read repeats of the secrets."""
