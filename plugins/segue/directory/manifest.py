@@ -7,6 +7,7 @@ in the folder was written by a take that was ended, or by one that came second.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -20,6 +21,8 @@ from segue.errors import DataError
 
 MANIFEST = "_segue.json"
 _FORMAT = 1
+# a take's own files: none is a snapshot's before a manifest names it
+OF_A_TAKE = re.compile(r"[a-z_]+/(?P<kind>part|again)-[0-9a-f]{12}-[0-9]{4}\.parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +53,14 @@ def published(
 ) -> Sequence[StoredFile]:
     """Return those of a folder's files that are its snapshot, the manifest among them.
 
-    All, where there is no manifest; none but it where one that it names is not there, or not the
-    one that was written. Raises DataError, which begins with ``where``, for one that is broken.
+    Where there is no manifest, all but what takes have left beside them; none but it where one
+    that it names is not there, or not the one that was written. Raises DataError, which begins with
+    ``where``, for one that is broken.
     """
     manifest_file = next((file for file in files if file.name == MANIFEST), None)
     if manifest_file is None:
-        return files
+        others = [file for file in files if not OF_A_TAKE.fullmatch(file.name)]
+        return others or files
     sizes = read_manifest(manifest_file, fs, where).files
     of_the_snapshot = [file for file in files if sizes.get(file.name) == file.size]
     if len(of_the_snapshot) < len(sizes):

@@ -7,7 +7,6 @@ the manifest has taken it. No lock is held, so none is left behind, and none exp
 from __future__ import annotations
 
 import os
-import re
 import secrets
 from collections.abc import Collection, Iterable
 from contextlib import suppress
@@ -20,9 +19,8 @@ from fsspec.implementations.local import LocalFileSystem
 from upath import UPath
 
 from segue.directory.layout import find_file, list_folder, storage_errors, without_password
-from segue.directory.manifest import MANIFEST, Manifest, read_manifest
+from segue.directory.manifest import MANIFEST, OF_A_TAKE, Manifest, read_manifest
 
-_FIRST = re.compile(r"[a-z_]+/part-[0-9a-f]{12}-[0-9]{4}\.parquet")
 _ROWS_OF_A_GROUP = 250_000
 
 
@@ -127,7 +125,8 @@ class Publication:
         files have other names, so that of two none deletes what the other is about to publish.
         """
         files = list_folder(self._folder, self.where).files
-        strays = {file.name for file in files if _FIRST.fullmatch(file.name)}
+        matches = (OF_A_TAKE.fullmatch(file.name) for file in files)
+        strays = {match[0] for match in matches if match and match["kind"] == "part"}
         self._delete(sorted({*earlier, *strays} - {*present}))
 
     def _delete(self, names: Iterable[str]) -> None:

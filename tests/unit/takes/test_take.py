@@ -13,11 +13,13 @@ from upath import UPath
 from segue.directory.column_kinds import ColumnKind
 from segue.directory.manifest import MANIFEST
 from segue.directory.snapshots import list_snapshots
+from segue.directory.tables import SnapshotTables
 from segue.directory.take_definition import TableSource
 from segue.errors import DataError
 from segue.operators.databases import opened_database
 from segue.takes import publication
 from segue.takes.moments import Moment
+from segue.takes.take import take_snapshot
 
 from .conftest import CUSTOMERS, MOMENT, POSTGRESQL, Shop
 
@@ -389,3 +391,29 @@ def test_an_old_snapshot_keeps_its_marker(shop):
         shop.definition(CUSTOMERS, complete_marker="_SUCCESS"), now=datetime.now(UTC)
     )
     assert item.complete
+
+
+@pytest.mark.parametrize("options", [{"publishes": False}, {"replaces": True}])
+def test_a_take_over_a_snapshot_of_other_making_adds_nothing_to_it(shop, monkeypatch, options):
+    """While it goes on, and where it was killed: a table of part files would have rows twice."""
+    marked = {"complete_marker": "_SUCCESS"}
+    shop.take(CUSTOMERS)
+    [name] = [each for each in shop.files() if "parquet" in each]
+    folder = shop.root / "2026-11-20"
+    (folder / "contacts").mkdir(parents=True)
+    (shop.root / name.lstrip("/")).rename(folder / "contacts" / "0.parquet")
+    (folder / "_SUCCESS").touch()
+
+    def killed(*_arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(publication.Publication, "sizes", killed)
+    monkeypatch.setattr(publication.Publication, "withdraw", lambda _self: None)
+    definition = shop.definition(CUSTOMERS, **marked)
+    moment = Moment("2026-11-20", datetime(2026, 11, 21, tzinfo=UTC))
+    with pytest.raises(KeyboardInterrupt):
+        take_snapshot(definition, moment, shop.connect, remark=lambda _: None, **options)
+    assert len(list((folder / "contacts").iterdir())) == 2
+    [item, _] = list_snapshots(definition, now=datetime.now(UTC))
+    assert item.complete, item.why_incomplete
+    assert ids(SnapshotTables(definition, item)) == ["007", "8"]
