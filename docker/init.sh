@@ -8,5 +8,6 @@ segue db upgrade
 python -m segue.sample "${SEGUE_HOME}/sample/customers"
 
 # Airflow's simple auth manager reads this file; without it, it would make up a password.
-python -c 'import json, os; print(json.dumps({"admin": os.environ["AIRFLOW_ADMIN_PASSWORD"]}))' \
+umask 077
+python -c 'import json, pathlib as p; print(json.dumps({"admin": p.Path("/run/secrets/airflow_admin_password").read_text().rstrip("\r\n")}))' \
   > "${AIRFLOW_HOME}/simple_auth_manager_passwords.json.generated"

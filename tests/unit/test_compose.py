@@ -7,10 +7,12 @@ reference in it is followed: services, conditions, volumes, files, variables and
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
+import runpy
+import shutil
+import stat
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from typing import Any
 
 import jsonschema
 import pytest
+from cryptography.fernet import Fernet
 from ruamel.yaml import YAML
 from sqlalchemy import make_url
 
@@ -27,6 +30,7 @@ COMPOSE: dict[str, Any] = YAML(typ="safe").load(ROOT / "docker-compose.yaml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 AIRFLOW = ("api-server", "scheduler", "dag-processor", "triggerer")
 OURS = (*AIRFLOW, "init", "sample", "sandbox")
+SECRETS: dict[str, dict[str, str]] = COMPOSE["secrets"]
 VARIABLE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}")
 WITHOUT_DEFAULT = re.compile(r"\$\{(\w+)\}")  # an empty one is one: the setting is as good as unset
 
@@ -63,11 +67,13 @@ class AirflowReads:
 
     commands: dict[str, str]  # "understood", or the parser's complaint
     connections: dict[str, str]  # the host behind each connection id
+    by_command: list[str]  # the variables for options that Airflow takes from a command
 
 
 ASK_AIRFLOW = """
 import contextlib, io, json, os, sys
 from airflow.cli.cli_parser import get_parser
+from airflow.configuration import conf
 from airflow.models.connection import Connection
 
 def verdict(command):
@@ -88,6 +94,8 @@ json.dump({
     "commands": {command: verdict(command) for command in sys.argv[1:]},
     "connections": {name.removeprefix(prefix).lower(): host(text)
                     for name, text in os.environ.items() if name.startswith(prefix)},
+    "by_command": [f"AIRFLOW__{section}__{key}_CMD".upper()
+                   for section, key in conf.sensitive_config_values],
 }, open(os.environ["ANSWER"], "w"))
 """
 
@@ -180,7 +188,7 @@ def test_mounted_files_exist(service):
 def test_named_volumes_belong_to_the_image_s_user(service):
     """A volume takes the owner of the folder it first covers: the image must have that folder."""
     dockerfile = (ROOT / "Dockerfile").read_text()
-    made = re.search(r"mkdir -p (.*) \\\n\s+&& chown -R segue (.*)\n", dockerfile)
+    made = re.search(r"mkdir -p (.*) \\\n\s+&& chown -R segue:0 (.*) \\\n", dockerfile)
     assert made is not None
     assert {target for _, target in named_volumes(service)} <= set(made[1].split())
 
@@ -197,43 +205,123 @@ def test_ports_are_published_to_this_machine_only(service):
         assert port.startswith("127.0.0.1:")
 
 
-def test_secrets_by_default_say_that_they_are_for_development():
+def test_a_secret_is_a_file_of_a_folder_that_has_no_default():
+    """Compose stops and says what to do: nothing starts with a password that is published."""
+    for name, secret in SECRETS.items():
+        assert re.fullmatch(
+            rf"\$\{{SECRETS_FOLDER:\?run docker/make-env first}}/{name}", secret["file"]
+        )
+
+
+@every_service
+def test_a_variable_holds_no_secret(service):
+    """`docker inspect` shows variables: the look-alikes' connections have the published ones."""
+    for name, value in SERVICES[service].get("environment", {}).items():
+        if re.search("PASSWORD|SECRET|KEY|SQL_ALCHEMY_CONN|LEDGER", name):
+            assert name.endswith(("_CMD", "_FILE")), name
+            assert not VARIABLE.search(value)
+
+
+@every_service
+def test_a_service_has_the_secrets_that_it_reads(service):
+    text = json.dumps([SERVICES[service].get("environment"), SERVICES[service].get("command")])
+    read = set(re.findall(r"/run/secrets/(\w+)", text))
+    read |= {"postgres_password"} if "docker/database-url" in text else set()
+    read |= {"airflow_admin_password"} if "docker/init.sh" in text else set()
+    assert read == set(SERVICES[service].get("secrets", ()))
+    assert read <= SECRETS.keys()
+
+
+def test_airflow_takes_these_options_from_a_command(airflow_reads):
+    """Of any other option it would ignore …_CMD in silence."""
     environment = SERVICES["scheduler"]["environment"]
-    key = interpolated(environment["AIRFLOW__CORE__FERNET_KEY"])
-    assert base64.urlsafe_b64decode(key).startswith(b"segue-dev-only")
-    for name in ("AIRFLOW__API__SECRET_KEY", "AIRFLOW__API_AUTH__JWT_SECRET"):
-        assert "dev-only" in interpolated(environment[name])
-    assert "dev-only" in interpolated(SERVICES["postgres"]["environment"]["POSTGRES_PASSWORD"])
+    commands = {name for name in environment if name.endswith("_CMD")}
+    assert commands >= {"AIRFLOW__CORE__FERNET_KEY_CMD", "AIRFLOW__SEGUE__SECRET_CMD"}
+    assert commands <= set(airflow_reads.by_command)
 
 
-def test_nobody_is_forgotten_with_a_secret_that_is_published():
-    """It can never be changed afterwards: without one of their own, people are told to set it."""
-    assert interpolated(SERVICES["scheduler"]["environment"]["SEGUE_SECRET"]) == ""
+def made_env(folder: Path) -> str:
+    """Run docker/make-env in a folder, and return what it says."""
+    (folder / "docker").mkdir(exist_ok=True)
+    script = shutil.copy(ROOT / "docker/make-env", folder / "docker")
+    return subprocess.run([script], check=True, capture_output=True, text=True).stdout
 
 
-@pytest.mark.parametrize("name", ["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "SEGUE_LEDGER"])
-@pytest.mark.parametrize("service", OURS)
-def test_a_database_s_password_is_in_no_url(service, name):
-    """Where `p@ss/1` would be another host: libpq takes it from the environment as it is."""
-    environment = SERVICES[service]["environment"]
-    if name in environment:  # the sandbox has none
-        assert not VARIABLE.search(environment[name])
-        assert make_url(environment[name]).password is None
-        server = SERVICES["postgres"]["environment"]["POSTGRES_PASSWORD"]
-        assert environment["PGPASSWORD"] == server
+def test_make_env_makes_every_secret_once(tmp_path):
+    assert "wrote  .secrets/segue_secret" in made_env(tmp_path)
+    folder = tmp_path / ".secrets"
+    texts = {file.name: file.read_text() for file in folder.iterdir()}
+    assert texts.keys() == SECRETS.keys()
+    assert len(set(texts.values())) == len(texts)
+    assert "kept   .secrets/segue_secret" in made_env(tmp_path)
+    assert {file.name: file.read_text() for file in folder.iterdir()} == texts
+    assert (tmp_path / ".env").read_text() == "SECRETS_FOLDER=./.secrets\n"
+    assert {".secrets/", ".env"} <= set((ROOT / ".gitignore").read_text().split())
+
+
+def test_what_make_env_makes_fits(tmp_path):
+    """A user of a container reads a file as others do, and nobody else on the host gets there."""
+    made_env(tmp_path)
+    folder = tmp_path / ".secrets"
+    Fernet((folder / "airflow_fernet_key").read_text())
+    assert len((folder / "airflow_jwt_secret").read_text()) >= 64  # as the signature's hash
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()} == {0o644}
+
+
+@pytest.mark.parametrize(
+    ("variable", "driver", "database"),
+    [
+        ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD", "postgresql+psycopg2", "airflow"),
+        ("AIRFLOW__SEGUE__LEDGER_CMD", "postgresql+psycopg", "segue"),
+    ],
+)
+def test_a_database_s_password_may_have_any_characters(
+    monkeypatch, capsys, variable, driver, database
+):
+    """Where `p@ss/1` as it is would be another host."""
+    password = "p@ss/w:rd?#%$ 'x\"ä&=+"
+    script, *arguments = SERVICES["scheduler"]["environment"][variable].split()
+    monkeypatch.setattr("sys.argv", [script, *arguments])
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: password + "\n")
+    runpy.run_path(str(ROOT / script.removeprefix("/opt/segue/")))
+    url = make_url(capsys.readouterr().out)
+    assert (url.drivername, url.host, url.database) == (driver, "postgres", database)
+    assert (url.username, url.password) == ("segue", password)
 
 
 @every_service
 def test_images_have_a_version(service):
     """A tag that moves from day to day makes two machines two programs."""
     image = SERVICES[service]["image"]
-    assert re.search(r":v?\d+\.\d+", image) or service in OURS
+    assert re.search(r":v?\d+\.\d+\S*@sha256:[0-9a-f]{64}$", image) or service in OURS
+
+
+def test_one_service_builds_the_image_of_all_of_ours():
+    assert [service for service in SERVICES if "build" in SERVICES[service]] == ["init"]
+    assert {SERVICES[service]["image"] for service in OURS} == {"segue:dev"}
+    assert {SERVICES[service]["pull_policy"] for service in OURS} == {"never"}
+
+
+@every_service
+def test_a_service_may_do_no_more_than_a_user(service):
+    assert SERVICES[service]["cap_drop"] == ["ALL"]
+    assert SERVICES[service]["security_opt"] == ["no-new-privileges:true"]
+    assert SERVICES[service]["read_only"] is True
+    assert service in OURS or re.fullmatch(r"[1-9]\d*:\d+", SERVICES[service]["user"])
+
+
+@every_service
+def test_a_service_is_bounded(service):
+    assert {"memory", "pids"} <= SERVICES[service]["deploy"]["resources"]["limits"].keys()
 
 
 @pytest.mark.parametrize("service", OURS)
-def test_our_services_may_do_no_more_than_a_user(service):
-    assert SERVICES[service]["cap_drop"] == ["ALL"]
-    assert SERVICES[service]["security_opt"] == ["no-new-privileges:true"]
+def test_what_a_service_writes_is_a_volume_or_in_memory(service):
+    writable = {target for _, target in named_volumes(service)} | set(SERVICES[service]["tmpfs"])
+    environment = SERVICES[service].get("environment", {})
+    folders = {environment.get("AIRFLOW_HOME", "/opt/airflow")} if environment else set()
+    assert folders | {"/tmp"} <= writable  # the container's own
 
 
 @every_service
@@ -271,8 +359,8 @@ def test_the_databases_are_made():
         re.findall(r"CREATE DATABASE (\w+)", (ROOT / "docker/postgres/databases.sql").read_text())
     )
     used = {
-        environment[name].rpartition("/")[2]
-        for name in ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", "SEGUE_LEDGER")
+        environment[name].split()[-1]
+        for name in ("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_CMD", "AIRFLOW__SEGUE__LEDGER_CMD")
     }
     assert used == made == {"airflow", "segue"}
 
@@ -327,14 +415,17 @@ def test_every_setting_that_the_docs_name_reaches_the_containers():
     text = (ROOT / "docs/operations.md").read_text()
     documented = set(re.findall(r"^\| `(SEGUE_\w+)`", text, re.MULTILINE))
     assert documented >= {"SEGUE_HOME", "SEGUE_NEW_NAMESPACE"}
-    assert documented <= set(SERVICES["scheduler"]["environment"])
+    by_command = {"SEGUE_LEDGER", "SEGUE_SECRET"}
+    environment = set(SERVICES["scheduler"]["environment"])
+    assert documented - by_command <= environment
+    assert {f"AIRFLOW__{name.replace('_', '__')}_CMD" for name in by_command} <= environment
 
 
 def test_the_image_has_what_it_copies():
     dockerfile = (ROOT / "Dockerfile").read_text()
     copied = [
         p
-        for line in re.findall(r"^COPY (.*)$", dockerfile, re.MULTILINE)
+        for line in re.findall(r"^COPY (?!--from=)(.*)$", dockerfile, re.MULTILINE)
         for p in line.split()[:-1]
     ]
     allowed = set(re.findall(r"^!(.*)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE))
@@ -346,4 +437,5 @@ def test_the_image_installs_by_hash_and_does_not_run_as_root():
     dockerfile = (ROOT / "Dockerfile").read_text()
     assert "--require-hashes" in dockerfile
     assert re.findall(r"^USER (.*)$", dockerfile, re.MULTILINE) == ["50000:0"]
-    assert re.search(r"^ARG PYTHON_IMAGE=python:\d+\.\d+\.\d+-\S+$", dockerfile, re.MULTILINE)
+    base = r"^ARG PYTHON_IMAGE=python:\d+\.\d+\.\d+-\w+-\w+@sha256:[0-9a-f]{64}$"
+    assert re.search(base, dockerfile, re.MULTILINE)
