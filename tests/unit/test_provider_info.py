@@ -29,6 +29,11 @@ def test_airflow_s_schema_accepts_what_the_package_says_of_itself():
     assert "plugins" not in info  # it has an entry point, and once is enough
 
 
+def test_airflow_finds_a_module_of_the_provider_s_name():
+    """Where there is none, each process that loads example DAGs logs a traceback."""
+    assert find_spec(get_provider_info()["package-name"].replace("-", "_")) is not None
+
+
 def entry_points(group: str) -> list[str]:
     distribution = metadata.distribution("airflow-segue")
     return [point.value for point in distribution.entry_points if point.group == group]

@@ -253,14 +253,15 @@ def choose_span(
 def _list_root(directory: DirectoryDefinition) -> tuple[str, UPath, Sequence[str]]:
     """Return how messages call the folder of snapshots, the folder, and the names of its folders.
 
-    Nothing below those is listed.
+    Nothing below those is listed. One that is not there yet has none where the directory takes its
+    own snapshots: the first take makes it.
     """
     place = without_password(directory.snapshots)
     where = f"directory {directory.directory}: the folder of snapshots {place}"
     with storage_errors(where):
         root = storage_path(directory.snapshots)
         folders = folders_in(root, where)
-        if not folders and not root.exists():
+        if not folders and directory.take is None and not root.exists():
             raise DataError(f"{where} does not exist")
         if not folders and root.is_file():
             raise DataError(f"{where} is a file; expected a folder")

@@ -40,6 +40,15 @@ def test_the_rows_are_those_of_the_day(shop):
     assert ids(shop.snapshot(CUSTOMERS, LATER.key)) == ["007", "8", "9"]
 
 
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_the_first_take_makes_the_folder(shop):
+    shop.root /= "not/yet"
+    directory = shop.definition(CUSTOMERS)
+    assert list_snapshots(directory, now=datetime.now(UTC)) == []
+    shop.take(CUSTOMERS)
+    assert ids(shop.snapshot(CUSTOMERS)) == ["007", "8"]
+
+
 def test_the_manifest_says_what_was_read(shop):
     shop.take(CUSTOMERS)
     manifest = json.loads((shop.root / MOMENT.key / MANIFEST).read_text())

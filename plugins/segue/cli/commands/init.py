@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -108,11 +109,14 @@ def _say_what_next(root: Path) -> None:
             f" {root / 'dags'} is to be Airflow's DAGs folder, or a bundle's)",
             "",
         ]
+    if find_spec("aiosmtpd") is None:
+        lines += ["For segue try and segue sandbox: pip install 'airflow-segue[sandbox]'", ""]
     lines += [
         "Next:",
         "  segue plan welcome_gold          # who would get what, without sending",
         "  segue try welcome_gold           # a real run that reaches nobody: what it sends",
         "  segue sandbox &                  # a mail server on this machine, inbox at :8090",
+        "  airflow db migrate               # where this Airflow has not run yet",
         f"  AIRFLOW_CONN_SMTP_DEFAULT='{_SMTP}' \\",
         "    airflow dags test welcome_gold  # sends it there, once",
     ]

@@ -78,3 +78,12 @@ def test_a_file_in_the_folder_s_place_is_an_error(segue, tmp_path):
     answer = segue("init", str(tmp_path / "mine"))
     assert (answer.code, answer.out) == (2, "")
     assert "is not a folder" in answer.err
+
+
+def test_what_is_missing_for_the_next_commands_is_said(segue, tmp_path, monkeypatch):
+    remark = "pip install 'airflow-segue[sandbox]'"
+    assert remark not in segue("init", str(tmp_path / "all")).out
+    monkeypatch.setattr("segue.cli.commands.init.find_spec", lambda _name: None)
+    answer = segue("init", str(tmp_path / "some"))
+    assert remark in answer.out
+    assert "airflow db migrate" in answer.out
