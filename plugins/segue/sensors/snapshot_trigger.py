@@ -14,6 +14,12 @@ from segue.directory.snapshots import list_snapshots
 
 _MOST = 30  # snapshots, the newest ones, that are asked whether they are complete
 _SECONDS = 60  # between two looks
+# that a directory takes its own snapshots is all that listing them asks of ``take``
+_A_TAKE: Mapping[str, Any] = {
+    "connection": "unused",
+    "start": "2000-01-01",
+    "tables": {"contacts": {"table": "unused", "knows": "now"}},
+}
 
 
 class SnapshotTrigger(BaseTrigger):
@@ -52,6 +58,12 @@ class SnapshotTrigger(BaseTrigger):
             keys = await asyncio.to_thread(complete_keys, directory, since)
             news = not set(keys) <= set(self.complete)
         yield TriggerEvent({"news": news})  # type: ignore[no-untyped-call]
+
+
+def listed_by(directory: DirectoryDefinition) -> Mapping[str, Any]:
+    """Return what lists a directory's snapshots, as JSON; its queries may be in files elsewhere."""
+    content = directory.model_dump(mode="json", by_alias=True, exclude={"take"})
+    return content if directory.take is None else {**content, "take": _A_TAKE}
 
 
 def complete_keys(directory: DirectoryDefinition, since: datetime | None) -> list[str]:

@@ -70,7 +70,7 @@ class WaitForSnapshot(BaseSensorOperator):
     def look(self, context: Context, event: object = None) -> None:
         """End where there is nothing to wait for any more; else let a trigger watch for news."""
         from segue.runs.snapshot_pair import can_go_on, deadline_of
-        from segue.sensors.snapshot_trigger import SnapshotTrigger, complete_keys
+        from segue.sensors.snapshot_trigger import SnapshotTrigger, complete_keys, listed_by
 
         run, begin = self._run(context)
         since = run.run.interval[0] if run.run.interval else None
@@ -79,7 +79,7 @@ class WaitForSnapshot(BaseSensorOperator):
             return
         until = min(deadline_of(run, begin), run.now + _LONGEST)
         trigger = SnapshotTrigger(
-            run.directory.model_dump(mode="json", by_alias=True),
+            listed_by(run.directory),
             complete=keys,
             until=until.isoformat(),
             since=since.isoformat() if since else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ from airflow.triggers.base import TriggerEvent
 
 from segue.directory.definition import DirectoryDefinition
 from segue.sensors import WaitForSnapshot
-from segue.sensors.snapshot_trigger import SnapshotTrigger
+from segue.sensors.snapshot_trigger import SnapshotTrigger, listed_by
 from tests.unit.runs.test_span_detection import Place
 
 SOON = timedelta(seconds=0.3)
@@ -121,3 +122,28 @@ def test_a_directory_goes_through_airflows_database(place):
     directory = place.workflow.directory
     again = DirectoryDefinition.model_validate(deferral(place).trigger.directory)
     assert (again.snapshots, again.timezone) == (directory.snapshots, directory.timezone)
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [{"contacts": {"file": "contacts.sql"}}, {"contacts": {"table": "people", "knows": "now"}}],
+)
+def test_a_directory_that_takes_its_own_snapshots_is_listed_as_such(tmp_path, tables):
+    """The files of its queries are not where the triggerer is; a folder without a manifest waits.
+
+    A trigger that failed would be begun anew at once, again and again.
+    """
+    (tmp_path / "sql").mkdir()
+    (tmp_path / "sql" / "contacts.sql").write_text("SELECT 1 AS contact_id WHERE :as_of > '0'")
+    (tmp_path / "snapshots" / "2026-11-20").mkdir(parents=True)
+    (tmp_path / "snapshots" / "2026-11-20" / "contacts.csv").write_text("contact_id\n1\n")
+    content = {
+        "directory": "shop",
+        "snapshots": str(tmp_path / "snapshots"),
+        "take": {"connection": "shop", "start": "2026-11-01", "tables": tables},
+    }
+    folders = {"folder": tmp_path / "directories"}
+    directory = DirectoryDefinition.model_validate(content, context=folders)
+    until = (datetime.now(UTC) + SOON).isoformat()
+    trigger = SnapshotTrigger(json.loads(json.dumps(listed_by(directory))), [], until)
+    assert fired(trigger).payload == {"news": False}
