@@ -184,7 +184,7 @@ class Report(BaseOperator):
         account = account_for(run, self._broken_tasks(context))
         for line in account.lines:
             self.log.info("%s", line)
-        emit(account.report, len(account.gaps))
+        emit(account)
         if account.report.needs_a_look:
             for notifier in notifiers(self.workflow.definition.notify.on_held):
                 notifier({**context, "report": account.lines})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from segue.directory.snapshots import usable_snapshots
 from segue.errors import RunHalted
@@ -76,6 +76,7 @@ class Account:
     report: RunReport
     gaps: Sequence[Gap]
     broken_tasks: Sequence[str]
+    latencies: Mapping[str, timedelta]  # per action, the longest
 
     @property
     def lines(self) -> list[str]:
@@ -99,7 +100,8 @@ def account_for(context: RunContext, broken_tasks: Sequence[str]) -> Account:
         raise RunHalted(_unfinished_line(broken_tasks or ["detect_changes recorded nothing"]))
     report = report_run(context.resolved, record, context.ledger)
     gaps = lost_gaps(context.resolved, context.ledger, context.now)
-    return Account(report, gaps, broken_tasks)
+    latencies = context.ledger.queries.latencies([span.id for span in report.spans])
+    return Account(report, gaps, broken_tasks, latencies)
 
 
 def _unfinished_line(tasks: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from types import SimpleNamespace
 
@@ -104,6 +105,20 @@ def test_every_run_sets_its_gauges(place, gauges):
         ("segue.action.uncertain", "greet", "mail"): 0,
         ("segue.action.waiting", "greet", "mail"): 0,
     }
+
+
+def test_the_latency_is_the_longest_from_as_of_to_delivery(place, gauges):
+    """The snapshot of the 9th knows all before the 10th; nobody's is told who got nothing."""
+    stand(place, a=State.DELIVERED, c=State.DELIVERED)
+    as_of = datetime(2026, 11, 10, tzinfo=UTC)
+    for contact_id, seconds in (("a", 90), ("c", 3600)):
+        row = deliveries.c.contact_id == contact_id
+        values = {"event_at": as_of, "delivered_at": as_of + timedelta(seconds=seconds)}
+        with place.ledger.engine.begin() as connection:
+            connection.execute(deliveries.update().where(row).values(values))
+    report(place)
+    assert gauges.values["segue.latency", "greet"] == 3600
+    assert gauges.values["segue.action.latency", "greet", "mail"] == 3600
 
 
 def test_a_run_that_fails_sets_them_too(place, gauges):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, and_, distinct, exists, func, not_, or_, select
 
@@ -14,7 +14,7 @@ from segue.ledger.facts import DeliveryInFull, ListedDelivery
 from segue.ledger.reasons import Reason
 from segue.ledger.runs.planned_rows import never_released
 from segue.ledger.runs.reached import rejected, waiting
-from segue.ledger.schema import changes, definitions, deliveries, runs, spans
+from segue.ledger.schema import UtcDateTime, changes, definitions, deliveries, runs, spans
 from segue.ledger.states import ACTED_ON, State
 from segue.segments.kinds import ChangeKind
 
@@ -61,6 +61,32 @@ class RunQueries(LedgerDatabase):
             self._join_sets(connection)
             for action, state, reason, count in connection.execute(query):
                 result.setdefault(action, Counter())[(state, reason)] += count
+        return result
+
+    def latencies(self, span_ids: Collection[int]) -> dict[str, timedelta]:
+        """Return, per action with a delivered one, the longest time from an as-of to delivery.
+
+        The as-of is that of the snapshot that shows the change. All changes of a snapshot have one.
+        """
+        table = deliveries.c
+        last = func.max(table.delivered_at, type_=UtcDateTime)
+        query = (
+            select(table.action, table.event_at, last)
+            .join(changes, same_change())
+            .where(
+                table.span.in_(span_ids),
+                table.state == State.DELIVERED,
+                table.event_at.is_not(None),
+                table.delivered_at.is_not(None),
+            )
+            .group_by(table.action, table.event_at)
+        )
+        result: dict[str, timedelta] = {}
+        with self._read() as connection:
+            self._join_sets(connection)
+            for action, event_at, delivered_at in connection.execute(query):
+                latency = delivered_at - event_at
+                result[action] = max(latency, result.get(action, latency))
         return result
 
     def count_changes(self, span_ids: Collection[int]) -> Counter[str]:
