@@ -15,6 +15,7 @@ from airflow.sdk import TriggerRule
 
 from segue.airflow_compat import AirflowException, AirflowFailException, AirflowSkipException
 from segue.operators.failures import EndsInOrder, shown_plainly
+from segue.operators.lineage import TellsLineage, is_told
 from segue.workflows.resolved import ResolvedWorkflow
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ BACKOFF: dict[str, Any] = {
     "retry_exponential_backoff": True,
     "max_retry_delay": timedelta(hours=1),
 }
-_LABEL = "{{ task.branch['label'] if task.branch else '' }}"
+_LABEL = "{{ task.label }}"
 
 
 class _BranchOperator(EndsInOrder):
@@ -40,6 +41,14 @@ class _BranchOperator(EndsInOrder):
         super().__init__(**{"map_index_template": _LABEL, **kwargs})
         self.workflow = workflow
         self.branch = branch
+
+    @property
+    def label(self) -> str:
+        """What Airflow shows instead of the map index: a contact's id, where there is one.
+
+        Airflow tells OpenLineage of it, so there is none where that would leave the house.
+        """
+        return self.branch["label"] if self.branch and not is_told() else ""
 
 
 class LoadContactDetails(_BranchOperator):
@@ -97,7 +106,7 @@ class CheckConditions(_BranchOperator):
         return ref.as_xcom()
 
 
-class Deliver(_BranchOperator):
+class Deliver(TellsLineage, _BranchOperator):
     """Deliver one action to the contacts of a branch that passed the conditions.
 
     Tries the whole slice, then raises: to be retried when something may still work, finally when
@@ -118,15 +127,18 @@ class Deliver(_BranchOperator):
         from segue.delivery.steps import deliver
         from segue.operators.environment import open_ledger, open_memberships, owner_of, run_of
         from segue.runs.branches import BranchRef
+        from segue.runs.lineage import lineage_of_delivery
 
         if self.branch is None:
             raise AirflowSkipException("no contact of this branch passed the conditions")
         ref = BranchRef.from_xcom(self.branch)
+        ledger = open_ledger()
+        self.lineage = lineage_of_delivery(ledger)
         result = deliver(
             self.workflow,
             self.workflow.definition.action(self.action),
             [ref],
-            open_ledger(),
+            ledger,
             owner=owner_of(context),
             clear_number=run_of(self.workflow.name, context).clear_number,
             memberships=open_memberships(),
@@ -136,7 +148,7 @@ class Deliver(_BranchOperator):
         _raise_for(result)
 
 
-class DeliverDigest(EndsInOrder):
+class DeliverDigest(TellsLineage, EndsInOrder):
     """Deliver one message about the contacts of all branches that passed the conditions.
 
     ``branches`` are the references that ``conditions`` handed on.
@@ -167,16 +179,18 @@ class DeliverDigest(EndsInOrder):
             run_of,
         )
         from segue.runs.branches import BranchRef
+        from segue.runs.lineage import lineage_of_delivery
 
         refs = [BranchRef.from_xcom(each) for each in self.branches or () if each]
         if not refs:
             raise AirflowSkipException("no contact of this run passed the conditions")
-        ti = context["ti"]
+        ti, ledger = context["ti"], open_ledger()
+        self.lineage = lineage_of_delivery(ledger)
         result = deliver(
             self.workflow,
             self.workflow.definition.action(self.action),
             refs,
-            open_ledger(),
+            ledger,
             owner=owner_of(context),
             clear_number=run_of(self.workflow.name, context).clear_number,
             link=run_link(ti.dag_id, ti.run_id),

@@ -18,6 +18,7 @@ from segue.airflow_compat import (
     wait_at_most,
 )
 from segue.operators.failures import is_dags_test, shown_plainly
+from segue.operators.lineage import TellsLineage
 from segue.operators.notices import notifiers
 from segue.workflows.resolved import ResolvedWorkflow
 
@@ -54,7 +55,7 @@ def segment_asset(workflow: ResolvedWorkflow) -> Asset:
     return Asset(name=f"segue_segment_{name}", uri=f"segue://{place}")
 
 
-class DetectChanges(BaseOperator):
+class DetectChanges(TellsLineage, BaseOperator):
     """Record the run's span, its changes and planned deliveries; return a slice per branch.
 
     Skips itself, saying why, when other runs cover the span or there is no snapshot to look at.
@@ -75,6 +76,7 @@ class DetectChanges(BaseOperator):
             run_context,
             wishes_of,
         )
+        from segue.runs.lineage import lineage_of_detection
         from segue.runs.start import start_run
 
         if is_dags_test(context):
@@ -83,6 +85,7 @@ class DetectChanges(BaseOperator):
         start = start_run(run, open_memberships(), run_area(run))
         if start.reason:
             raise AirflowSkipException(start.reason)
+        self.lineage = lineage_of_detection(run.directory, start.spans, run.ledger)
         context["outlet_events"][segment_asset(self.workflow)].extra = dict(start.news)
         return [branch.as_xcom() for branch in start.branches]
 

@@ -13,10 +13,12 @@ from airflow.sdk import Asset, BaseOperator
 from segue.airflow_compat import AirflowSkipException
 from segue.directory.definition import DirectoryDefinition
 from segue.operators.failures import shown_plainly
+from segue.operators.lineage import TellsLineage, tables_read
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
+    from segue.runs.lineage import Lineage
     from segue.takes.database import Database
     from segue.takes.moments import Moment
 
@@ -32,7 +34,7 @@ def snapshot_asset(directory: str) -> Asset:
     return Asset(name=f"segue_snapshots_{directory.replace('/', '.')}", uri=f"segue://{place}")
 
 
-class TakeSnapshot(BaseOperator):
+class TakeSnapshot(TellsLineage, BaseOperator):
     """Read the directory's tables as of the run's time, and publish them as a snapshot.
 
     Leaves one that is there as it is, unless the run's parameter ``replace`` says otherwise. Skips
@@ -62,7 +64,15 @@ class TakeSnapshot(BaseOperator):
             remark=partial(self.log.info, "%s"),
         )
         self.log.info("%s", result)
+        if result.is_own:
+            self.lineage = self._lineage(result.key)
         return result.key
+
+    def _lineage(self, key: str) -> Lineage:
+        from segue.runs.lineage import Lineage, snapshot
+
+        assert self.directory.take is not None
+        return Lineage(tables_read(self.directory.take), [snapshot(self.directory, key)])
 
     def _moment(self, context: Context, key: str | None, now: datetime) -> Moment:
         from segue.operators.environment import interval_of

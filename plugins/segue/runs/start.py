@@ -24,6 +24,7 @@ class Start:
 
     branches: Sequence[BranchRef]
     news: Mapping[str, Any]  # the workflow, the run, its snapshots, how many changes of each kind
+    spans: Sequence[RecordedSpan] = ()
     reason: str = ""
 
 
@@ -34,7 +35,7 @@ def start_run(context: RunContext, store: Memberships, area: RunArea) -> Start:
     """
     detection = detect(context, store)
     if detection.outcome != "recorded":
-        return Start((), {}, detection.reason)
+        return Start((), {}, reason=detection.reason)
     queries, spans = context.ledger.queries, detection.spans
     changes = [
         change
@@ -52,7 +53,7 @@ def start_run(context: RunContext, store: Memberships, area: RunArea) -> Start:
         "snapshots": [span.stretch.current.key for span in spans],
         "changes": counts,
     }
-    return Start(area.write_slices(slices), news)
+    return Start(area.write_slices(slices), news, spans)
 
 
 def _tell_of(spans: Sequence[RecordedSpan]) -> None:
