@@ -328,6 +328,16 @@ def test_a_storage_that_fails_is_told(ledger, place, monkeypatch):
     assert len(place.rows("deliveries")) == 2
 
 
+@pytest.mark.parametrize("place", [Tables], indirect=True)
+def test_a_database_that_fails_is_told(ledger, place):
+    """As what a retry of the task may cure: it may be starting again."""
+    released(ledger, "a")
+    engine = create_engine("postgresql+psycopg://who:secret@127.0.0.1:1/x")
+    with pytest.raises(DataError, match=r"warehouse cannot be exported to: .*refused") as error:
+        export(ledger, DatabaseTables(engine, "warehouse"), NOW)
+    assert "secret" not in str(error.value)
+
+
 def test_mysql_is_asked_for_ids_that_are_the_same_byte_for_byte():
     """Its collations take Ann for ann: neither of them may be erased for the other, or stay."""
     column = DatabaseTables(create_engine("sqlite://"), "w").tables["changes"].c.contact_id

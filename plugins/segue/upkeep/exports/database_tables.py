@@ -33,7 +33,7 @@ from sqlalchemy.dialects.mysql import CHAR, DATETIME, LONGTEXT
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.types import TypeEngine
 
-from segue.errors import SettingsError
+from segue.errors import DataError
 from segue.ledger.base import batched
 from segue.ledger.feed import Forgotten, Mark
 from segue.ledger.feed_columns import FEED, OF_CONTACTS, ColumnType, FeedTable
@@ -104,7 +104,7 @@ class DatabaseTables:
             yield
         except SQLAlchemyError as error:
             reason = " ".join(str(getattr(error, "orig", None) or error).split())
-            raise SettingsError(f"{self.address} cannot be exported to: {reason}") from None
+            raise DataError(f"{self.address} cannot be exported to: {reason}") from None
 
 
 class _Parcel:
