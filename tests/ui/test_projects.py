@@ -107,6 +107,23 @@ def test_who_reads_one_project_sees_no_segment_of_the_other(bundle, client, ledg
     assert answer.status_code == 403
 
 
+def test_a_workflow_is_its_own_projects_and_nobodys_namesake(bundle, client, ledger):
+    """Who may read its DAG would see contacts of another project's directory in its preview."""
+    path = bundle / "include/workflows/growing.yaml"
+    namesake = path.read_text().replace("growing", "welcome")
+    path.with_name("welcome.yaml").write_text(namesake.replace("of growth", "the namesake"))
+    page = client("una").get("/segue/workflow", params={"workflow": "welcome"}).text
+    assert "the namesake" not in page
+    ledger.runs.claim("welcome", "growth")
+    record(ledger, "welcome", "run", 1, "ann")
+    page = client("una").get("/segue/workflow", params={"workflow": "welcome"}).text
+    assert "the namesake" in page
+    ledger.runs.move("welcome", "another")
+    for visited in ("/segue/workflow", "/segue/plan"):
+        page = client("una").get(visited, params={"workflow": "welcome"}).text
+        assert "the namesake" not in page
+
+
 def test_a_workflow_that_this_server_cannot_read_is_not_called_undefined(bundle, client, ledger):
     """It says where Airflow found it; one that is nowhere is not defined any more."""
     record(ledger, "far", "run", 1, "ann")

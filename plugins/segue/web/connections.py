@@ -74,8 +74,9 @@ def _open_catalog() -> Catalog:
     homes = find_projects(settings)
     own = [replace(settings, home=home, project=name) for name, home in homes.items()]
     catalogs = [_catalog(each, _stamp(each.home)) for each in own]
-    has_names = len(catalogs) > 1 or catalogs[0].project
-    return AllProjects(catalogs) if has_names else catalogs[0]
+    owners = workflow_owners()
+    has_names = len(catalogs) > 1 or catalogs[0].project or any(owners.values())
+    return AllProjects(catalogs, owners) if has_names else catalogs[0]
 
 
 def _stamp(home: Path) -> tuple[tuple[str, int, int], ...]:

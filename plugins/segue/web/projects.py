@@ -115,35 +115,52 @@ def _home(place: Place) -> Path | None:
 
 
 class AllProjects(Catalog):
-    """The definitions of several projects as one: directories and segments by their full names."""
+    """The definitions of several projects as one: directories and segments by their full names.
 
-    def __init__(self, catalogs: Sequence[Catalog]) -> None:
+    ``owners`` says which project a workflow is of: what another one calls by its name is not it.
+    """
+
+    def __init__(self, catalogs: Sequence[Catalog], owners: Mapping[str, str]) -> None:
         super().__init__(catalogs[0].home)
         self._catalogs: Mapping[str, Catalog] = {each.project: each for each in catalogs}
+        self._owners = owners
 
     def names(self, folder: str) -> list[str]:
         """Return the names of all definitions in ``folder``, sorted."""
-        is_shared = folder != "workflows"
+        if folder == "workflows":
+            every = {name for one in self._catalogs.values() for name in one.names(folder)}
+            return sorted(name for name in every if self._defining(name) is not None)
         return sorted(
-            {
-                full_name(name, catalog.project) if is_shared else name
-                for catalog in self._catalogs.values()
-                for name in catalog.names(folder)
-            }
+            full_name(name, catalog.project)
+            for catalog in self._catalogs.values()
+            for name in catalog.names(folder)
         )
 
     def of(self, workflow: str) -> Catalog:
         """Return the definitions among which a workflow's are, the first where it is nowhere."""
-        catalogs = list(self._catalogs.values())
-        return next((one for one in catalogs if workflow in one.names("workflows")), catalogs[0])
+        owner = self._catalogs.get(self._owners.get(workflow, ""))
+        return self._defining(workflow) or owner or next(iter(self._catalogs.values()))
+
+    def _defining(self, workflow: str) -> Catalog | None:
+        """Return the definitions of a workflow's own project, of any where it is nobody's."""
+        owner = self._owners.get(workflow, "")
+        every = self._catalogs.values()
+        candidates = [one for one in every if owner in ("", one.project)]
+        return next((one for one in candidates if workflow in one.names("workflows")), None)
+
+    def _among(self, workflow: str) -> Catalog:
+        catalog = self._defining(workflow)
+        if catalog is None:
+            raise DefinitionError([self._unknown("workflows", workflow)])
+        return catalog
 
     def workflow(self, name: str) -> WorkflowDefinition:
         """Return a workflow; raise DefinitionError when it is missing or wrong."""
-        return self.of(name).workflow(name)
+        return self._among(name).workflow(name)
 
     def resolve(self, name: str) -> ResolvedWorkflow:
         """Return a workflow with all it refers to; raise DefinitionError."""
-        return self.of(name).resolve(name)
+        return self._among(name).resolve(name)
 
     def build(self, data: Mapping[str, Any], *, is_resolved: bool = False) -> ResolvedWorkflow:
         """Return a recorded workflow among the definitions of its project."""
@@ -151,7 +168,7 @@ class AllProjects(Catalog):
 
     def segment_of(self, workflow: str) -> str:
         """Return the full name of a workflow's segment; raise DefinitionError."""
-        return self.of(workflow).segment_of(workflow)
+        return self._among(workflow).segment_of(workflow)
 
     def segment(self, name: str) -> SegmentDefinition:
         """Return a segment, which names its directory in full; raise DefinitionError."""
@@ -168,7 +185,7 @@ class AllProjects(Catalog):
 
     def location(self, folder: str, name: str) -> Path:
         """Return the file of a definition; raise DefinitionError when there is none."""
-        catalog, own = (self.of(name), name) if folder == "workflows" else self._split(name)
+        catalog, own = (self._among(name), name) if folder == "workflows" else self._split(name)
         return catalog.location(folder, own)
 
     def _split(self, name: str) -> tuple[Catalog, str]:
