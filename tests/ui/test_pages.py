@@ -267,7 +267,7 @@ def test_a_page_shows_the_resolved_definition_and_the_profile(
     settings.write_text(
         "variables: {team: {type: text, default: everybody}}\n"
         "defaults: {owner: '${team}'}\n"
-        "profiles: {live: {namespace: test, variables: {team: care}}}\n"
+        "profiles: {live: {variables: {team: care}}}\n"
     )
     definitions("welcome")
     path = "/segue/workflow?workflow=welcome"
@@ -280,6 +280,7 @@ def test_a_page_shows_the_resolved_definition_and_the_profile(
     assert "profile live" in text
     settings.write_text(settings.read_text().replace("care", "sales-team"))
     assert "<dd>sales-team</dd>" in client("vera").get(path).text
+    settings.write_text(settings.read_text().replace("live: {", "live: {namespace: test, "))
     monkeypatch.setenv("SEGUE_NAMESPACE", "other")
     text = client("vera").get(path).text
     assert "the profile &#39;live&#39; is of the namespace &#39;test&#39;" in text
