@@ -25,13 +25,14 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "segue
 def main() -> None:
     """Make the environment, where it is not there yet, and go on in it."""
     parser = argparse.ArgumentParser(prog="make celery", description=__doc__)
+    parser.add_argument("--days", type=int, default=10, help="that are caught up")
     parser.add_argument("--minutes", type=float, default=8, help="of the other DAG alone, before")
     parser.add_argument("--kills", type=int, default=3, help="of the worker of Segue's queue")
     parser.add_argument("--folder", type=Path, help="where its files and logs stay")
     parser.add_argument("--environment", type=Path, help="a virtual environment that has it all")
     chosen = parser.parse_args()
     python = (chosen.environment or _environment()) / "bin/python"
-    arguments = [str(chosen.minutes), str(chosen.kills), str(chosen.folder or "")]
+    arguments = [str(chosen.days), str(chosen.minutes), str(chosen.kills), str(chosen.folder or "")]
     os.chdir(ROOT)
     os.execv(python, [str(python), "-m", "tests.celery.experiment", *arguments])
 

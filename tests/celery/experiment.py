@@ -27,7 +27,6 @@ from tests.celery.celery_airflow import CeleryAirflow, redis, running
 from tests.matrix.cell import ROOT
 from tests.torture.databases import cluster
 
-DAYS = 10
 FIRST = 15  # messages that have arrived when the worker is killed for the first time
 BETWEEN = 20  # and between two kills
 LONGEST = 45 * 60  # seconds
@@ -56,11 +55,11 @@ somebodys_own()
 """
 
 
-def main(minutes: float, kills: int, folder: str) -> int:
+def main(days: int, minutes: float, kills: int, folder: str) -> int:
     """Run the experiment; print what came of it, and return 1 where something is wrong."""
     with ExitStack() as stack:
         made = folder or stack.enter_context(tempfile.TemporaryDirectory(prefix="segue-celery-"))
-        bench = Bench(Path(made).resolve(), stack)
+        bench = Bench(Path(made).resolve(), stack, days)
         with running(bench.airflow) as airflow:
             airflow.wait_for_dags(*WORKFLOWS, "somebodys_own")
             airflow.unpause("somebodys_own")
@@ -95,6 +94,7 @@ class Bench:
 
     home: Path
     stack: ExitStack
+    days: int  # that are caught up
     began: datetime = field(default_factory=lambda: datetime.now(UTC))
     killed: list[str] = field(default_factory=list)
 
@@ -126,11 +126,11 @@ class Bench:
         )
 
     def _write_definitions(self) -> None:
-        """Copy the sample's, which begin ten days ago and act on what is that old."""
+        """Copy the sample's, which begin days ago and act on what is that old."""
         skip = shutil.ignore_patterns("sample", "__pycache__")
         shutil.copytree(ROOT / "include", self.home / "include", ignore=skip, dirs_exist_ok=True)
         keep_up(self.home / "include/sample/customers", self.newest)
-        start = self.newest - timedelta(days=DAYS - 1)
+        start = self.newest - timedelta(days=self.days - 1)
         for path in (self.home / "include/workflows").glob("*.yaml"):
             text = re.sub(r"(?m)^start: .*$", f"start: {start}T06:00", path.read_text())
             path.write_text(text + "\npolicies: {max_age: null}\n")
@@ -163,7 +163,7 @@ class Bench:
     def is_done(self) -> bool:
         """Tell whether the last of the intervals of every workflow has ended."""
         states = self._states()
-        return all(len(each) == DAYS for each in states.values()) and not any(
+        return all(len(each) == self.days for each in states.values()) and not any(
             set(each.values()) - {"success", "failed"} for each in states.values()
         )
 
@@ -194,7 +194,7 @@ class Bench:
 
     def _wanted(self) -> set[str]:
         """Return the keys of what has to be sent, as ``segue plan`` tells without any run."""
-        days = [self.newest - timedelta(days=ago) for ago in range(DAYS)]
+        days = [self.newest - timedelta(days=ago) for ago in range(self.days)]
         plans = [
             json.loads(self._segue("plan", name, "--at", str(day), "--format", "json"))
             for name in WORKFLOWS
@@ -249,4 +249,4 @@ def _instant(text: str) -> datetime:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what it started ends, too
-    sys.exit(main(float(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))
+    sys.exit(main(int(sys.argv[1]), float(sys.argv[2]), int(sys.argv[3]), sys.argv[4]))
