@@ -16,6 +16,7 @@ try:
         AirflowException,
         AirflowFailException,
         AirflowNotFoundException,
+        AirflowRescheduleException,
         AirflowSkipException,
         AirflowTaskTimeout,
     )
@@ -25,6 +26,7 @@ except ImportError:  # 3.1
         AirflowException,
         AirflowFailException,
         AirflowNotFoundException,
+        AirflowRescheduleException,
         AirflowSkipException,
         AirflowTaskTimeout,
     )
@@ -39,6 +41,7 @@ __all__ = [
     "AirflowException",
     "AirflowFailException",
     "AirflowNotFoundException",
+    "AirflowRescheduleException",
     "AirflowSkipException",
     "AirflowTaskTimeout",
     "CronDataIntervalTimetable",

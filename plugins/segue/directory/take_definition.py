@@ -21,6 +21,8 @@ _FOLDER = "sql"  # beside directories/: files with queries
 _WAYS = ("query", "file", "table")
 # no cast, no slice, no time of day; a cast may follow one
 _PARAMETER = re.compile(r"(?<![:\w\\]):([A-Za-z_]\w*)(?!\w)")
+# texts, quoted names and comments: what stands there is no parameter to a database
+_QUOTED = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|--[^\n]*|/\*.*?\*/|(\$\w*\$).*?\1", re.DOTALL)
 _BEFORE_A_WORD = re.compile(r"(?<![:\w\\]):(?=\w)")
 
 
@@ -48,6 +50,7 @@ class TableSource(Definition):
         self._sql = self.query if self.file is None else _text_of(self.file, info)
         way = next(way for way in _WAYS if getattr(self, way) is not None)
         problems = list(map(_unknown_parameter, sorted(self.parameters - {*PARAMETERS})))
+        problems += map(_quoted_parameter, _quoted_parameters(self._sql or ""))
         if not problems and self.knows == "as_of" and "as_of" not in self.parameters:
             what = "a table read whole" if self.table else "a query without :as_of"
             problem = (
@@ -99,6 +102,18 @@ def _text_of(name: str, info: ValidationInfo) -> str:
     except UnicodeDecodeError as error:
         message = f"{path} is not UTF-8 text (byte {error.start})"
     raise ProblemsFound([(("file",), message)])
+
+
+def _quoted_parameters(sql: str) -> list[str]:
+    quoted = (name for each in _QUOTED.finditer(sql) for name in _PARAMETER.findall(each[0]))
+    return sorted({*quoted} & {*PARAMETERS})
+
+
+def _quoted_parameter(name: str) -> str:
+    return (
+        f":{name} stands in quotes or in a comment, where it is no parameter; expected it outside, "
+        rf"or \:{name}"
+    )
 
 
 def _unknown_parameter(name: str) -> str:

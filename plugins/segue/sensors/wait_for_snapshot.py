@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseSensorOperator
 
-from segue.airflow_compat import conf
+from segue.airflow_compat import AirflowRescheduleException, conf
 from segue.operators.failures import shown_plainly
 from segue.workflows.definition import WorkflowDefinition
 from segue.workflows.resolved import ResolvedWorkflow
@@ -94,7 +94,10 @@ class WaitForSnapshot(BaseSensorOperator):
         if next_method == "look":
             return super().resume_execution(next_method, next_kwargs, context)
         self.log.warning(_NO_TRIGGERER, (next_kwargs or {}).get("error"), _LONGEST)
-        return self.look(context)
+        if not self.poke(context):  # a trigger may fail at once: not without a pause
+            later = datetime.now(UTC) + timedelta(seconds=POKE_SECONDS)
+            raise AirflowRescheduleException(later)  # type: ignore[no-untyped-call]
+        return None
 
     def _run(self, context: Context) -> tuple[RunContext, datetime]:
         """Return the run, and from when on it waits."""

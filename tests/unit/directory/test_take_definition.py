@@ -66,6 +66,8 @@ def test_what_answers_with_the_present_says_so(directory):
         ("{knows: now}", "take.tables.contacts: found none of them; expected one of query, file"),
         ("{table: a, query: b, knows: now}", "found query and table; expected one of"),
         ('"SELECT :asof, :as_of"', "no parameter :asof; allowed: :as_of, :previous; a colon"),
+        ("\"SELECT ':as_of', a WHERE b < :as_of\"", ":as_of stands in quotes or in a comment"),
+        ('"SELECT a /* as of :as_of */ FROM b"', ":as_of stands in quotes or in a comment"),
         ("{file: gone.sql}", "take.tables.contacts.file: "),
         ("{file: a/../../gone.sql}", "take.tables.contacts.file: found 'a/../../gone.sql'"),
         ('{table: "a; DROP TABLE b", knows: now}', "take.tables.contacts.table"),
