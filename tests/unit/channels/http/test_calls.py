@@ -190,7 +190,6 @@ def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | No
     "fields",
     [
         {},
-        {"host": "acme.zendesk.com"},  # Airflow would speak plain HTTP
         {"host": "https://acme.zendesk.com", "extra": {"timeout": "soon"}},
         {"host": "://acme"},
     ],
@@ -205,6 +204,12 @@ def test_a_connection_that_cannot_be_used_says_so(set_connection, fields):
 def test_a_schema_beside_the_host_is_enough(set_connection):
     set_connection("plain", conn_type="http", host="acme.example.com", schema="https")
     assert open_calls("Zendesk", "plain").base_url == "https://acme.example.com"
+
+
+def test_a_host_alone_is_reached_over_https(set_connection):
+    """Airflow would speak plain HTTP."""
+    set_connection("bare", conn_type="http", host="acme.zendesk.com")
+    assert open_calls("Zendesk", "bare").base_url == "https://acme.zendesk.com"
 
 
 def test_a_call_ends_before_the_longest_call(set_connection):
