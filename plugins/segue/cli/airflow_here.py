@@ -25,12 +25,14 @@ def paused_dags() -> dict[str, bool] | None:
 
     An Airflow that is not set up is not asked: its command line would set one up.
     """
-    try:
-        answer = _asked("dags", "list", "--columns", "dag_id,is_paused", "--output", "json")
-        rows = json.loads(next(line for line in answer.splitlines() if line[:2] == "[{"))
-        return {row["dag_id"]: str(row["is_paused"]) == "True" for row in rows}
-    except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError, StopIteration):
-        return None
+    rows = _listed("dags", "list", "--columns", "dag_id,is_paused")
+    return None if rows is None else {row[0]: row[1] == "True" for row in rows}
+
+
+def pool_names() -> set[str] | None:
+    """Return the names of Airflow's pools; None where it cannot be asked."""
+    rows = _listed("pools", "list")
+    return None if rows is None else {row[0] for row in rows}
 
 
 def has_triggerer() -> bool | None:
@@ -64,6 +66,16 @@ def start_release_for(request: int, by: str) -> bool:
             "airflow dags unpause segue_release"
         )
     return start != "paused"
+
+
+def _listed(*arguments: str) -> list[list[str]] | None:
+    """Return the rows of one of Airflow's listings, as texts; None where it cannot be asked."""
+    try:
+        answer = _asked(*arguments, "--output", "json")
+        rows = json.loads(next(line for line in answer.splitlines() if line[:2] == "[{"))
+        return [[str(value) for value in row.values()] for row in rows]
+    except (OSError, subprocess.SubprocessError, ValueError, AttributeError, StopIteration):
+        return None
 
 
 def _asked(*arguments: str) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segue.airflow_compat import question_needs_triggerer
-from segue.cli.airflow_here import has_triggerer, paused_dags
+from segue.cli.airflow_here import has_triggerer, paused_dags, pool_names
 from segue.cli.output import count
 from segue.errors import DataError, DefinitionError, SegueError
 from segue.extras import storage_path
@@ -266,6 +266,24 @@ def _deferring(settings: Settings) -> Iterator[str]:
                 yield name
 
 
+def _pools(settings: Settings) -> Iterator[Check]:
+    """Airflow has the pools that definitions and settings name: without one a task never begins."""
+    names = {name for name in (settings.pool, *_pools_of_workflows(settings)) if name}
+    present = pool_names() if names else None
+    for name in sorted(names - present) if present is not None else ():
+        detail = f"Airflow has no pool {name!r}: tasks that are to run in it wait for ever"
+        yield Check("pools", Verdict.FAILED, detail, f"airflow pools set {name} 4 'of Segue'")
+
+
+def _pools_of_workflows(settings: Settings) -> Iterator[str | None]:
+    catalog = catalog_of(settings)
+    for name in _workflow_names(settings):
+        with suppress(DefinitionError):
+            workflow = catalog.workflow(name)
+            yield workflow.airflow.pool
+            yield from (action.airflow.pool for action in workflow.actions)
+
+
 def _workflow_names(settings: Settings) -> list[str]:
     return catalog_of(settings).names("workflows") if settings.home.is_dir() else []
 
@@ -343,5 +361,5 @@ def _connections(settings: Settings) -> Iterator[Check]:
 
 _LOOKS = (
     *(_versions, _plugin, _settings, _definitions, _snapshots, _airflow_dags),
-    *(_triggerer, _ledger, _state, _connections),
+    *(_pools, _triggerer, _ledger, _state, _connections),
 )

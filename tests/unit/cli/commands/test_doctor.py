@@ -110,6 +110,20 @@ def test_where_runs_wait_in_a_triggerer_its_absence_is_told(examined, monkeypatc
         assert "the snapshots of welcome: runs wait on" in checks["triggerer"]["detail"]
 
 
+@pytest.mark.parametrize(
+    ("pools", "result"),
+    [({"default_pool", "crm"}, None), (None, None), ({"default_pool"}, "failed")],
+)
+def test_a_pool_that_airflow_does_not_have_is_told(examined, monkeypatch, pools, result):
+    """Its tasks would stay scheduled, and only the scheduler's log says so."""
+    monkeypatch.setenv("SEGUE_POOL", "crm")
+    monkeypatch.setattr(installation, "pool_names", lambda: pools)
+    _, checks = examined()
+    assert checks.get("pools", {}).get("result") == result
+    if result:
+        assert checks["pools"]["remedy"] == "airflow pools set crm 4 'of Segue'"
+
+
 def test_a_broken_definition_leads_to_validate(examined, home):
     home.define("segments", "gold", "segment: gold\n")
     code, checks = examined()
