@@ -20,6 +20,7 @@ from upath import UPath
 
 from segue.directory.layout import find_file, list_folder, storage_errors, without_password
 from segue.directory.manifest import MANIFEST, OF_A_TAKE, Manifest, read_manifest
+from segue.errors import DataError
 
 _ROWS_OF_A_GROUP = 250_000
 
@@ -66,13 +67,27 @@ class Publication:
         self._clear_away(() if earlier is None else earlier.files, manifest.files)
         return True
 
-    def withdraw(self, table: str | None = None) -> None:
-        """Delete what was written, of one table or of all: no manifest is to name it."""
-        names = [name for name in self.names if table in (None, name.split("/")[0])]
+    def discard(self, table: str) -> None:
+        """Delete what was written of a table, which is read once more."""
+        names = [name for name in self.names if name.split("/")[0] == table]
         self._delete(names)
         self.names = [name for name in self.names if name not in names]
-        if table is None and isinstance(self._fs, LocalFileSystem):
-            folders = {name.split("/")[0] for name in names}
+
+    def withdraw(self) -> None:
+        """Delete what was written, unless it is the snapshot by now.
+
+        Whoever is ended after the manifest was written has published. Where nobody can tell, files
+        stay that nobody reads.
+        """
+        try:
+            manifest = self._manifest()
+        except DataError:  # of a storage that is away; whoever calls has an error of its own
+            return
+        if manifest is not None and not manifest.files.keys().isdisjoint(self.names):
+            return
+        self._delete(self.names)
+        if isinstance(self._fs, LocalFileSystem):
+            folders = {name.split("/")[0] for name in self.names}
             for folder in (*(self._path(name) for name in folders), self._folder.path):
                 with suppress(OSError):  # somebody else's files are in it
                     Path(folder).rmdir()

@@ -26,7 +26,7 @@ def write_table(name: str, batches: Batches, publication: Publication, progress:
             return writer.write(batches(as_text))
         except _TypesDiffer as differ:
             as_text |= {differ.column}
-            publication.withdraw(name)
+            publication.discard(name)
 
 
 class _TypesDiffer(Exception):

@@ -106,7 +106,7 @@ class _Take:
             is_own = not self.publishes or self.publication.commit(manifest)
         except BaseException as error:
             self.publication.withdraw()
-            if isinstance(error, DataError) and self.publication.is_late():
+            if isinstance(error, DataError) and self.publishes and self.publication.is_late():
                 return TakeResult(self.moment.key, is_own=False)
             raise
         if not self.publishes:

@@ -140,6 +140,27 @@ def test_of_two_at_once_the_first_to_end_is_the_snapshot(shop):
     assert len(shop.files()) == 2
 
 
+def test_who_is_ended_after_the_manifest_has_published(shop, monkeypatch):
+    """What comes after it, tidying up, may be cut off or fail: the snapshot's files stay."""
+
+    def ended(*_):
+        raise SystemExit
+
+    monkeypatch.setattr(publication.Publication, "_clear_away", ended)
+    with pytest.raises(SystemExit):
+        shop.take(CUSTOMERS)
+    assert ids(shop.snapshot(CUSTOMERS)) == ["007", "8"]
+
+
+def test_a_trial_over_a_snapshot_that_is_there_tells_what_is_wrong(shop):
+    shop.take(CUSTOMERS)
+    with pytest.raises(DataError, match="the database says"):
+        shop.take(
+            {"contacts": "SELECT nothing FROM customers WHERE since < :as_of"}, publishes=False
+        )
+    assert ids(shop.snapshot(CUSTOMERS)) == ["007", "8"]
+
+
 def test_many_at_once_publish_one(shop):
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(lambda _: shop.take(CUSTOMERS), range(8)))
