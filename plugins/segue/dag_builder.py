@@ -41,7 +41,7 @@ from segue.operators.notices import notifiers
 from segue.sensors import WaitForSnapshot
 from segue.settings import Settings, dag_id_of, is_untouched
 from segue.take_dags import take_dags
-from segue.workflows.catalog import catalog_of
+from segue.workflows.catalog import Catalog, catalog_of
 from segue.workflows.definition import Action, WorkflowDefinition
 from segue.workflows.resolved import ResolvedWorkflow
 from segue.workflows.validation import find_problems
@@ -95,7 +95,9 @@ def all_dags(dag_file: str, *, project: str | None = None) -> dict[str, DAG]:
     if settings.export is not None:
         own["export"] = export_dag
     only = get_parsing_context().dag_id
-    dags = {dag.dag_id: dag for dag in (*_workflow_dags(settings), *take_dags(settings))}
+    catalog = catalog_of(settings)
+    of_definitions = (*_workflow_dags(catalog, settings), *take_dags(catalog, settings))
+    dags = {dag.dag_id: dag for dag in of_definitions}
     for work, build in own.items():
         name = dag_id_of(work, settings.project)
         if only is None or only == name:
@@ -110,11 +112,11 @@ def workflow_dags(dag_file: str | None = None, *, project: str | None = None) ->
     their name as of ``all_dags``. A definition that is wrong yields no DAG here;
     ``check_definitions`` shows what is wrong.
     """
-    return _workflow_dags(Settings.from_environment(dag_file=dag_file, project=project))
+    settings = Settings.from_environment(dag_file=dag_file, project=project)
+    return _workflow_dags(catalog_of(settings), settings)
 
 
-def _workflow_dags(settings: Settings) -> Iterator[DAG]:
-    catalog = catalog_of(settings)
+def _workflow_dags(catalog: Catalog, settings: Settings) -> Iterator[DAG]:
     only = get_parsing_context().dag_id
     for name in catalog.names("workflows"):
         if only is None or only == name:

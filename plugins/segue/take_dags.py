@@ -12,7 +12,7 @@ from segue.directory.definition import DirectoryDefinition
 from segue.errors import DefinitionError
 from segue.operators.take import TakeSnapshot
 from segue.settings import Settings, dag_id_of
-from segue.workflows.catalog import catalog_of
+from segue.workflows.catalog import Catalog
 
 TAKE_PARAMS = {
     "key": Param(
@@ -28,12 +28,11 @@ TAKE_PARAMS = {
 }
 
 
-def take_dags(settings: Settings) -> Iterator[DAG]:
+def take_dags(catalog: Catalog, settings: Settings) -> Iterator[DAG]:
     """Yield the DAG of every healthy directory that takes its own snapshots.
 
     Or only the one this process was started for.
     """
-    catalog = catalog_of(settings)
     only = get_parsing_context().dag_id
     for name in catalog.names("directories"):
         if only is None or only == _dag_id(name, settings.project):

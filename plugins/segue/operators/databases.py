@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 from sqlalchemy import URL, NullPool
@@ -14,12 +14,14 @@ from segue.airflow_compat import AirflowException, AirflowNotFoundException
 from segue.documents import did_you_mean
 from segue.errors import SettingsError
 from segue.extras import extra
+from segue.settings import AIRFLOW
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
     from sqlalchemy import Engine
 
     from segue.takes.database import Database
+    from segue.upkeep.exports.export import Destination
 
 _POSTGRESQL = ("postgres", "postgresql")
 _OF_FIELDS = frozenset({"host", "port", "user", "password", "dbname"})  # not an extra's
@@ -31,7 +33,7 @@ def opened_database(conn_id: str) -> AbstractContextManager[Database]:
     Raises SettingsError where there is no such connection, or it is none to a database, and
     DataError where the database cannot be reached.
     """
-    connection = _connection(conn_id)
+    connection = _connection(conn_id, None)
     if connection.conn_type in _POSTGRESQL and find_spec("adbc_driver_postgresql") is not None:
         from segue.takes.adbc import opened_by_adbc
 
@@ -39,20 +41,37 @@ def opened_database(conn_id: str) -> AbstractContextManager[Database]:
         return opened_by_adbc(_as_libpq_reads(url))
     from segue.takes.database import opened
 
-    return opened(_engine(conn_id))
+    return opened(_engine_of(connection))
 
 
-def _connection(conn_id: str) -> Connection:
+def database_destination(place: str, unknown: str | None = None) -> Destination:
+    """Return the tables that ``airflow://conn_id`` means, of a schema where ``/schema`` follows.
+
+    ``unknown`` says what is the matter where Airflow's connection is not found. Raises
+    SettingsError.
+    """
+    from segue.upkeep.exports.database_tables import DatabaseTables
+
+    conn_id, _, schema = place.removeprefix(AIRFLOW).partition("/")
+    try:
+        engine = _engine_of(_connection(conn_id, unknown))
+    except SettingsError as error:
+        raise SettingsError(f"{place} cannot be exported to: {error}") from None
+    return DatabaseTables(engine, place, schema or None)
+
+
+def _connection(conn_id: str, unknown: str | None) -> Connection:
     try:
         return BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
-        raise SettingsError(f"Airflow has no connection {conn_id!r}") from None
+        raise SettingsError(unknown or f"Airflow has no connection {conn_id!r}") from None
 
 
-def _engine(conn_id: str) -> Engine:
+def _engine_of(connection: Connection) -> Engine:
     """Return an engine whose connections are the hook's own, with all that the extra says."""
+    conn_id = connection.conn_id
     try:
-        hook = BaseHook.get_hook(conn_id)
+        hook: Any = connection.get_hook()  # type: ignore[no-untyped-call]
     except AirflowException as error:  # of a type whose provider is not installed
         raise SettingsError(f"the connection {conn_id!r} cannot be used: {error}") from None
     if not hasattr(hook, "get_sqlalchemy_engine"):

@@ -22,7 +22,7 @@ from segue.errors import LedgerError, NotSetUp, SegueError, SettingsError
 from segue.ledger import Ledger
 from segue.ledger.engine import missing_file, open_engine, upgrade
 from segue.ledger.facts import Run, Wishes
-from segue.operators.databases import postgresql_url
+from segue.operators.databases import database_destination, postgresql_url
 from segue.operators.failures import is_dags_test
 from segue.runs.context import NO_WISHES, RunContext
 from segue.settings import AIRFLOW, Settings, is_set, variable
@@ -241,27 +241,6 @@ def workflow_link(dag_id: str) -> str:
     """Return the address of a DAG in Airflow's UI."""
     base = conf.get("api", "base_url", fallback="http://localhost:8080/")
     return f"{base.rstrip('/')}/dags/{quote(dag_id)}"
-
-
-def database_destination(place: str, unknown: str | None = None) -> Destination:
-    """Return the tables that ``airflow://conn_id`` means, of a schema where ``/schema`` follows.
-
-    ``unknown`` says what is the matter where Airflow's connection is not found.
-    """
-    from segue.upkeep.exports.database_tables import DatabaseTables
-
-    conn_id, _, schema = place.removeprefix(AIRFLOW).partition("/")
-    try:
-        hook = BaseHook.get_hook(conn_id)
-    except AirflowNotFoundException:
-        reason = unknown or f"Airflow has no connection {conn_id!r}"
-        raise SettingsError(f"{place} cannot be exported to: {reason}") from None
-    if not hasattr(hook, "get_sqlalchemy_engine"):
-        raise SettingsError(
-            f"{place} cannot be exported to: its type is no database's with tables (its hook has "
-            "no get_sqlalchemy_engine)"
-        )
-    return DatabaseTables(hook.get_sqlalchemy_engine(), place, schema or None)
 
 
 def task_destination() -> Destination:

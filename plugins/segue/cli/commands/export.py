@@ -72,7 +72,7 @@ def _destination(place: str) -> Destination:
     from segue.settings import AIRFLOW
 
     if place.startswith(AIRFLOW):
-        from segue.operators.environment import database_destination  # brings Airflow
+        from segue.operators.databases import database_destination  # brings Airflow
 
         return database_destination(place, _UNKNOWN)
     from segue.upkeep.exports.parquet_folder import ParquetFolder

@@ -37,10 +37,14 @@ def test_it_says_what_it_has_appended(filled, tmp_path, capsys):
         (None, None, "give --to PLACE, or set SEGUE_EXPORT"),
         ("gopher://x", None, "gopher://x cannot be exported to: .*allowed: a folder"),
         ("airflow://nothing", None, "none that is stored in Airflow's database"),
+        ("airflow://odd", None, "airflow://odd cannot be exported to: the connection 'odd'"),
+        ("airflow://web", None, "one of HttpHook; expected a database"),
         ("/tmp/x", "soon", "--since: "),
     ],
 )
-def test_what_cannot_be_meant_is_told(filled, place, since, message):
+def test_what_cannot_be_meant_is_told(filled, monkeypatch, place, since, message):
+    monkeypatch.setenv("AIRFLOW_CONN_ODD", "of-no-provider://host")
+    monkeypatch.setenv("AIRFLOW_CONN_WEB", "http://host")
     with pytest.raises(SettingsError, match=message):
         export(to=place, since=since)
 
