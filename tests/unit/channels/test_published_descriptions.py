@@ -23,7 +23,8 @@ from segue.contracts.channel import Channel, PartlyFound, channel_class
 from segue.errors import DeliveryError
 from segue.sandbox import wire
 from segue.sandbox.server import Sandbox
-from segue.sandbox.vendors import jira_api, qualtrics_api, slack_api, twilio_api
+from segue.sandbox.vendors import jira_api, slack_api, twilio_api
+from segue.sandbox.vendors.qualtrics_api import answers as qualtrics_answers
 from tests.channels import people
 from tests.channels.case import Servers
 from tests.channels.cases import CASES
@@ -181,7 +182,7 @@ ANSWERS = [  # by the channel that hears it: the look-alike, and what it may not
     ("slack_message", slack_api, {"channels": {}}),
     ("slack_message", slack_api, {"team_id": "Sandbox"}),
     ("slack_message", slack_api, {"user": {"id": 7}}),
-    ("survey_link", qualtrics_api, {"elements": 7}),
+    ("survey_link", qualtrics_answers, {"elements": 7}),
 ]
 
 
