@@ -12,7 +12,7 @@ import re
 import types
 import typing
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -150,7 +150,14 @@ def problems_of(
     error: ValidationError, model: type[BaseModel], document: Document, at: Location = ()
 ) -> list[Problem]:
     """Translate a pydantic error about the value at ``at`` into problems with positions."""
-    problems: list[Problem] = []
+    problems = [document.problem(*each) for each in described(error, model, document.data, at)]
+    return sorted(set(problems), key=lambda problem: (problem.line, problem.column, problem.path))
+
+
+def described(
+    error: ValidationError, model: type[BaseModel], data: Any, at: Location = ()
+) -> Iterator[tuple[Location, str]]:
+    """Yield the place in ``data`` and the message of each part of a pydantic error."""
     all_details = error.errors()
     inner = {each["loc"][:size] for each in all_details for size in range(len(each["loc"]))}
     for details in all_details:
@@ -158,14 +165,12 @@ def problems_of(
             continue  # its elements are wrong, and reported
         if _is_of_another_branch(details, all_details) or _is_no_word(details, all_details):
             continue
-        location = at + _inside(_value_at(document.data, at), details["loc"])
+        location = at + _inside(_value_at(data, at), details["loc"])
         cause = details.get("ctx", {}).get("error")
         if isinstance(cause, ProblemsFound):
-            problems += [document.problem(location + path, text) for path, text in cause.problems]
+            yield from ((location + path, text) for path, text in cause.problems)
         else:
-            message = _describe(dict(details), model)
-            problems.append(document.problem(location, message))
-    return sorted(set(problems), key=lambda problem: (problem.line, problem.column, problem.path))
+            yield location, _describe(dict(details), model)
 
 
 def _is_of_another_branch(details: Any, others: Sequence[Any]) -> bool:

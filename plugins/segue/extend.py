@@ -1,9 +1,10 @@
-"""The names that a team's own channels, live sources and operators import.
+"""The names that a team's own channels, sources and operators import.
 
 They stay as they are until the next major version; whatever else is in Segue's modules may move.
-docs/adding-a-channel.md has a channel, docs/live-details.md a live source, docs/conditions.md an
-operator. Importing this module brings in neither pandas nor Airflow nor a vendor's SDK, as a DAG
-file is parsed again in every task process: import those where they are used.
+docs/adding-a-channel.md has a channel, docs/live-details.md a live source, docs/snapshots.md a
+source of snapshots, docs/conditions.md an operator. Importing this module brings in neither pandas
+nor Airflow nor a vendor's SDK, as a DAG file is parsed again in every task process: import those
+where they are used.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from segue.contracts.channel import (
 )
 from segue.contracts.live_source import FoundByName, LiveReader, LiveSource
 from segue.contracts.templates import CardText, Html, Line, Mrkdwn, Text, Url, UrlPath
+from segue.directory.take_source import SnapshotReader, SnapshotSource
 from segue.documents import Definition
 from segue.errors import (
     ConnectionFailure,
@@ -74,6 +76,8 @@ __all__ = [
     "Receipt",
     "Sender",
     "SettingsError",
+    "SnapshotReader",
+    "SnapshotSource",
     "Text",
     "TransientFailure",
     "Tried",

@@ -35,8 +35,8 @@ def test_the_promised_names_are_these():
         ),
         *("Line", "LiveReader", "LiveSource", "Moment", "Mrkdwn", "NoAddress", "OpenTicket"),
         *("Operator", "OptedOut", "OutcomeUnknown", "PartlyFound", "Reading", "Receipt"),
-        *("Sender", "SettingsError", "Text", "TransientFailure", "Tried", "UnprovenRefusal"),
-        *("Url", "UrlPath"),
+        *("Sender", "SettingsError", "SnapshotReader", "SnapshotSource", "Text"),
+        *("TransientFailure", "Tried", "UnprovenRefusal", "Url", "UrlPath"),
         *("find_connection", "limits_of", "look_from", "open_calls", "open_webhook"),
         *("operands", "register", "register_aggregate"),
     ]
@@ -52,7 +52,7 @@ def test_the_page_lists_every_promised_name():
 
 
 def test_the_examples_in_the_pages_import_nothing_else_of_segue():
-    for name in ("adding-a-channel.md", "conditions.md", "live-details.md"):
+    for name in ("adding-a-channel.md", "conditions.md", "live-details.md", "snapshots.md"):
         blocks = re.findall(r"(?ms)^```python.*?^```$", (DOCS / name).read_text())
         modules = re.findall(r"(?m)^(?:from|import) (segue[\w.]*)", "\n".join(blocks))
         assert set(modules) == {"segue.extend"}, name

@@ -26,6 +26,8 @@ from segue.contracts.channel import Channel, channel_class, channel_names
 from segue.contracts.languages import Languages
 from segue.contracts.live_source import source_class, source_names
 from segue.directory.definition import DirectoryDefinition
+from segue.directory.take_definition import Take
+from segue.directory.take_source import take_source_class, take_source_names
 from segue.documents import Definition, Items, Name
 from segue.durations import Duration
 from segue.segments.conditions.schema import WorkflowConditionField
@@ -54,7 +56,7 @@ After = Annotated[
 def definition_schema(kind: str) -> dict[str, Any]:
     """Return the schema of a kind of definition, or of ``segue.yaml`` (``project``)."""
     makers: dict[str, Callable[[], type[BaseModel]]] = {
-        "directory": lambda: DirectoryDefinition,
+        "directory": _directory_model,
         "segment": lambda: SegmentDefinition,
         "action": _reusable_model,
         "workflow": _workflow_model,
@@ -78,6 +80,18 @@ class _AsWritten(GenerateJsonSchema):
         if isinstance(dft, BaseModel):
             return dft.model_dump(mode="json", by_alias=True)
         return super().encode_default(dft)
+
+
+class _TakeOfKnownSources(Take):
+    model_config = ConfigDict(extra="forbid")
+
+
+def _directory_model() -> type[BaseModel]:
+    sources: dict[str, Any] = {
+        name: (take_source_class(name) | None, None) for name in take_source_names()
+    }
+    take: Any = create_model("Take", __base__=_TakeOfKnownSources, **sources) | None
+    return create_model("Directory", __base__=DirectoryDefinition, take=(take, None))
 
 
 def _project_model() -> type[BaseModel]:

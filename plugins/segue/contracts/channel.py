@@ -18,14 +18,12 @@ Built-in channels are listed in ``BUILT_IN``; a team's own is an entry point of 
 
 from __future__ import annotations
 
-import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import cache, partial
-from importlib.metadata import entry_points
+from functools import partial
 from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
@@ -38,6 +36,7 @@ from segue.contracts.typed_values import LEFT_OUT, TypedValue
 from segue.contracts.writing import VendorMarkup
 from segue.documents import Definition, Location, ProblemsFound
 from segue.errors import ContactFailure, OutcomeUnknown, SettingsError
+from segue.installed import class_at, installed
 
 BUILT_IN = {
     "email": "segue.channels.email.message:EmailMessage",
@@ -368,18 +367,6 @@ def channel_class(name: str) -> type[Channel]:
     """Return the class of the channel ``name``; KeyError when there is none."""
     channel: type[Channel] = class_at({**BUILT_IN, **installed("segue.channels")}[name])
     return channel
-
-
-def class_at(place: str) -> Any:
-    """Return the class at ``module:Class``, imported now."""
-    module, _, attribute = place.partition(":")
-    return getattr(importlib.import_module(module), attribute)
-
-
-@cache
-def installed(group: str) -> dict[str, str]:
-    """Return what other packages offer under a group of entry points: ``module:Class`` by name."""
-    return {entry.name: entry.value for entry in entry_points(group=group)}
 
 
 def _rendered(

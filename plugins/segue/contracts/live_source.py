@@ -23,13 +23,14 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
-from segue.contracts.channel import Finding, Limit, Tried, class_at, installed, templates_in
+from segue.contracts.channel import Finding, Limit, Tried, templates_in
 from segue.contracts.connection_ids import connection_problems
 from segue.contracts.literal_secrets import literal_secrets
 from segue.contracts.stray_templates import stray_templates
 from segue.contracts.templates import Template, union
 from segue.documents import Definition, Items, Location, Name, ProblemsFound
 from segue.errors import ContactFailure
+from segue.installed import class_at, installed
 
 BUILT_IN = {
     "http": "segue.live.http_details:HttpDetails",

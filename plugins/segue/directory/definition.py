@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
 from segue.directory.look_alikes import says_opted_in
-from segue.directory.take_definition import TableName, Take
+from segue.directory.take_definition import Take
+from segue.directory.take_source import TableName
 from segue.documents import (
     Definition,
     Items,

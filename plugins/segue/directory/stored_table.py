@@ -21,7 +21,7 @@ from segue.directory.parallel import Lazy, in_parallel
 from segue.directory.parts import Part, Slice
 from segue.directory.plain_columns import TEXT, ArrowArray, pc, plain
 from segue.directory.readers import open_parts
-from segue.directory.take_definition import TableName
+from segue.directory.take_source import TableName
 from segue.errors import DataError
 
 _WORDS = (ColumnKind.TEXT, ColumnKind.BYTES, ColumnKind.NULL)

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo
 
-from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    create_model,
+    model_validator,
+)
 
 from segue.cron import Cron, Start, start_instant
-from segue.documents import Definition, ProblemsFound, Unpadded
+from segue.directory.take_source import (
+    SnapshotSource,
+    TableName,
+    take_source_class,
+    take_source_names,
+)
+from segue.documents import Definition, Location, ProblemsFound, Unpadded, described
 from segue.hints import did_you_mean
 
-TableName = Literal["contacts", "transactions", "mailing_lists", "subscriptions"]
 PARAMETERS = ("as_of", "previous")
 _FOLDER = "sql"  # beside directories/: files with queries
 _WAYS = ("query", "file", "table")
@@ -134,31 +148,73 @@ Source = Annotated[TableSource, BeforeValidator(_as_source)]
 
 
 class Take(Definition):
-    """What the DAG ``segue_take_NAME`` reads, and when."""
+    """What the DAG ``segue_take_NAME`` reads, and when: tables of a database, or another source."""
 
-    connection: Annotated[Unpadded, Field(min_length=1)]
+    model_config = ConfigDict(extra="allow")  # the name of a source, and what stands below it
+
+    connection: Annotated[Unpadded, Field(min_length=1)] | None = None
     schedule: Cron | None = None  # None: whenever somebody triggers it
     start: Start
     # A day's last midnight names its snapshot, or the time itself.
     keys: Literal["date", "time"] = "date"
-    tables: Annotated[dict[TableName, Source], Field(min_length=1)]
+    tables: Annotated[dict[TableName, Source], Field(min_length=1)] | None = None
+
+    _source: SnapshotSource | None = PrivateAttr(default=None)
+
+    @model_validator(mode="after")
+    def _has_one_source(self, info: ValidationInfo) -> Self:
+        names = take_source_names()
+        further = self.model_extra or {}
+        problems = [_unknown_key(name, names) for name in further if name not in names]
+        sources = [name for name in further if name in names]
+        of_databases = [key for key in ("connection", "tables") if key in self.model_fields_set]
+        if not sources and not problems:
+            missing = {"connection", "tables"} - {*of_databases}
+            problems += [((key,), f"the key {key!r} is missing") for key in sorted(missing)]
+        elif len(sources) > 1 or (sources and of_databases):
+            others = " and ".join([*of_databases, *sources[1:]])
+            message = f"found {sources[0]} and {others}; expected one source"
+            problems.append(((sources[0],), message))
+        if problems:
+            raise ProblemsFound(problems)
+        if sources:
+            self._source = _source(sources[0], further[sources[0]], info)
+        return self
 
     @model_validator(mode="after")
     def _names_what_it_can_know(self) -> Self:
-        if "contacts" not in self.tables:
-            raise ProblemsFound([(("tables",), "contacts is missing: every snapshot has contacts")])
-        if self.knows_only_now and "keys" in self.model_fields_set and self.keys == "date":
-            names = ", ".join(name for name, each in self.tables.items() if each.knows == "now")
+        if "contacts" not in self.table_names:
+            place = "tables" if self._source is None else self._source.name
+            raise ProblemsFound([((place,), "contacts is missing: every snapshot has contacts")])
+        if self.only_now and "keys" in self.model_fields_set and self.keys == "date":
             message = (
-                f"{names} knows only the present, which is a time and no day; expected keys: time"
+                f"{', '.join(self.only_now)} knows only the present, which is a time and no day; "
+                "expected keys: time"
             )
             raise ProblemsFound([(("keys",), message)])
         return self
 
     @property
+    def source(self) -> SnapshotSource | None:
+        """What is read; None where it is the tables of a database."""
+        return self._source
+
+    @property
+    def table_names(self) -> Sequence[TableName]:
+        """The tables of a snapshot, in the order in which they are read."""
+        return list(self.tables or ()) if self._source is None else self._source.tables
+
+    @property
+    def only_now(self) -> Sequence[TableName]:
+        """The tables that know only the present."""
+        if self._source is not None:
+            return self._source.knows_only_now
+        return [name for name, each in (self.tables or {}).items() if each.knows == "now"]
+
+    @property
     def knows_only_now(self) -> bool:
         """Whether a table knows only the present, so that the snapshot as a whole does."""
-        return any(source.knows == "now" for source in self.tables.values())
+        return bool(self.only_now)
 
     @property
     def names_days(self) -> bool:
@@ -168,3 +224,29 @@ class Take(Definition):
     def start_instant(self, zone: ZoneInfo) -> datetime:
         """Return ``start`` as an instant in UTC; a date is its midnight in ``zone``."""
         return start_instant(self.start, zone)
+
+
+def _unknown_key(name: str, sources: Sequence[str]) -> tuple[Location, str]:
+    allowed = [*Take.model_fields, *sources]
+    message = f"unknown key {name!r}; allowed: {', '.join(allowed)}" + did_you_mean(name, allowed)
+    return (name,), message
+
+
+def _source(name: str, fields: Any, info: ValidationInfo) -> SnapshotSource:
+    """Return a source from what stands below its name.
+
+    Raises ProblemsFound where its class cannot be imported, or the fields are wrong.
+    """
+    try:
+        source = take_source_class(name)
+    except (ImportError, AttributeError) as error:
+        message = f"the source {name!r} cannot be loaded: {error}"
+        raise ProblemsFound([((name,), message)]) from None
+    field: dict[str, Any] = {name: (source, ...)}
+    model = create_model("Take", __base__=Definition, **field)
+    try:
+        instance = model.model_validate({name: fields}, context=info.context)
+    except ValidationError as error:
+        raise ProblemsFound(described(error, model, {name: fields})) from None
+    result: SnapshotSource = getattr(instance, name)
+    return result

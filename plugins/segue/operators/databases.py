@@ -20,28 +20,35 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
     from sqlalchemy import Engine
 
-    from segue.takes.database import Database
+    from segue.directory.take_definition import Take
+    from segue.takes.reader import TakeReader
     from segue.upkeep.exports.export import Destination
 
 _POSTGRESQL = ("postgres", "postgresql")
 _OF_FIELDS = frozenset({"host", "port", "user", "password", "dbname"})  # not an extra's
 
 
-def opened_database(conn_id: str) -> AbstractContextManager[Database]:
-    """Connect to the database of a connection, to take a snapshot: by ADBC where it is installed.
+def opened_for(take: Take) -> AbstractContextManager[TakeReader]:
+    """Open what a directory's snapshots are taken from; a database by ADBC where it is installed.
 
     Raises SettingsError where there is no such connection, or it is none to a database, and
-    DataError where the database cannot be reached.
+    DataError where it cannot be reached.
     """
-    connection = _connection(conn_id, None)
+    if take.source is not None:
+        from segue.takes.reader import opened_source
+
+        return opened_source(take.source)
+    assert take.connection is not None
+    assert take.tables is not None
+    connection = _connection(take.connection, None)
     if connection.conn_type in _POSTGRESQL and find_spec("adbc_driver_postgresql") is not None:
         from segue.takes.adbc import opened_by_adbc
 
-        url = postgresql_url(connection, f"the connection {conn_id!r}, one")
-        return opened_by_adbc(_as_libpq_reads(url))
+        url = postgresql_url(connection, f"the connection {take.connection!r}, one")
+        return opened_by_adbc(_as_libpq_reads(url), take.tables)
     from segue.takes.database import opened
 
-    return opened(_engine_of(connection))
+    return opened(_engine_of(connection), take.tables)
 
 
 def database_destination(place: str, unknown: str | None = None) -> Destination:

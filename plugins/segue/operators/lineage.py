@@ -68,7 +68,7 @@ def tables_read(take: Take) -> list[Dataset]:
     What goes wrong is said in the task's log, and of no consequence: the snapshot is there. Where
     OpenLineage is told nothing, nothing is asked.
     """
-    if not is_told():
+    if take.source is not None or not is_told():
         return []
     try:
         return list(dict.fromkeys(_tables_read(take)))
@@ -82,6 +82,7 @@ def _tables_read(take: Take) -> Iterator[Dataset]:
 
     from segue.runs.lineage import Dataset
 
+    assert take.connection is not None
     connection = BaseHook.get_connection(take.connection)
     hook: Any = BaseHook.get_hook(take.connection)
     info = hook.get_openlineage_database_info(connection)
@@ -101,7 +102,7 @@ def _tables_read(take: Take) -> Iterator[Dataset]:
 
 
 def _queries(take: Take) -> Iterable[str]:
-    for source in take.tables.values():
+    for source in (take.tables or {}).values():
         if source.sql is None:
             yield f"SELECT * FROM {source.table}"  # noqa: S608 - for a parser, and no database
         else:

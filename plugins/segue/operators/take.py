@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from segue.runs.lineage import Lineage
-    from segue.takes.database import Database
     from segue.takes.moments import Moment
+    from segue.takes.reader import TakeReader
 
 
 def snapshot_asset(directory: str) -> Asset:
@@ -86,8 +86,8 @@ class TakeSnapshot(TellsLineage, BaseOperator):
             raise AirflowSkipException(why_not)
         return moment
 
-    def _connect(self) -> Callable[[], AbstractContextManager[Database]]:
-        from segue.operators.databases import opened_database
+    def _connect(self) -> Callable[[], AbstractContextManager[TakeReader]]:
+        from segue.operators.databases import opened_for
 
         assert self.directory.take is not None
-        return partial(opened_database, self.directory.take.connection)
+        return partial(opened_for, self.directory.take)

@@ -15,8 +15,10 @@ import pyarrow as pa
 
 from segue.directory.plain_columns import pc
 from segue.directory.take_definition import TableSource
+from segue.directory.take_source import TableName
 from segue.errors import DataError
-from segue.takes.database import Database, beginning, refuse_twins, table_query, without_values
+from segue.takes.database import beginning, refuse_twins, table_query, without_values
+from segue.takes.reader import TakeReader
 from segue.takes.values import Array
 
 _BEGIN = ("SET TIME ZONE 'UTC'", "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -29,23 +31,23 @@ _DAY = 86_400_000_000
 _DAYS = (-719_162, 2_932_896)
 
 
-class AdbcPostgresql(Database):
+class AdbcPostgresql(TakeReader):
     """One connection, and one transaction: all tables are read as they stood at one instant."""
 
     has_one_view = True
 
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
+    def __init__(self, connection: Any, tables: Mapping[TableName, TableSource]) -> None:
+        self._connection, self._tables = connection, tables
 
     def batches(
         self,
-        source: TableSource,
+        table: TableName,
         as_of: datetime,
         previous: datetime | None,
         as_text: Collection[str],
     ) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a table in batches, as the base does."""
-        query = _query(source, {"as_of": as_of, "previous": previous})
+        query = _query(self._tables[table], {"as_of": as_of, "previous": previous})
         with _driver_errors(), closing(self._connection.cursor()) as cursor:
             cursor.execute(f"SELECT * FROM ({query}\n) AS q LIMIT 0")  # noqa: S608 - the team's own
             schema = cursor.fetch_record_batch().schema
@@ -63,7 +65,7 @@ class AdbcPostgresql(Database):
 
 
 @contextmanager
-def opened_by_adbc(uri: str) -> Iterator[Database]:
+def opened_by_adbc(uri: str, tables: Mapping[TableName, TableSource]) -> Iterator[TakeReader]:
     """Connect to PostgreSQL by libpq's URI; raise DataError where it cannot be reached."""
     from adbc_driver_postgresql import dbapi
 
@@ -73,7 +75,7 @@ def opened_by_adbc(uri: str) -> Iterator[Database]:
         with _driver_errors(), closing(connection.cursor()) as cursor:
             for statement in _BEGIN:
                 cursor.execute(statement)
-        yield AdbcPostgresql(connection)
+        yield AdbcPostgresql(connection, tables)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,9 @@ from sqlalchemy import Connection, CursorResult, Engine, TextClause, text
 
 from segue.directory.layout import without_password
 from segue.directory.take_definition import TableSource
+from segue.directory.take_source import TableName
 from segue.errors import DataError
+from segue.takes.reader import TakeReader
 from segue.takes.values import column, texts
 
 _ROWS = 20_000  # fetched at once
@@ -50,34 +51,11 @@ _DIALECTS: Mapping[str, _Dialect] = {
 _OTHERS = _Dialect({}, has_one_view=False)
 
 
-class Database(ABC):
-    """One connection to the database that a directory's contacts live in."""
-
-    @property
-    @abstractmethod
-    def has_one_view(self) -> bool:
-        """Whether all tables are read as they stood at one instant."""
-
-    @abstractmethod
-    def batches(
-        self,
-        source: TableSource,
-        as_of: datetime,
-        previous: datetime | None,
-        as_text: Collection[str],
-    ) -> Iterator[pa.RecordBatch]:
-        """Yield the rows of a table in batches, whose types may differ; at least one, if empty.
-
-        The columns ``as_text`` are text in all. Raises DataError where the database refuses, or a
-        value cannot be kept.
-        """
-
-
-class AnyDatabase(Database):
+class AnyDatabase(TakeReader):
     """One that SQLAlchemy has a dialect for."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, tables: Mapping[TableName, TableSource]) -> None:
+        self._connection, self._tables = connection, tables
         self._dialect = connection.dialect.name
 
     @property
@@ -87,12 +65,13 @@ class AnyDatabase(Database):
 
     def batches(
         self,
-        source: TableSource,
+        table: TableName,
         as_of: datetime,
         previous: datetime | None,
         as_text: Collection[str],
     ) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a table in batches, as the base does."""
+        source = self._tables[table]
         with _database_errors():
             statement = self._statement(source)
             values = {"as_of": as_of, "previous": previous}
@@ -129,7 +108,7 @@ class AnyDatabase(Database):
 
 
 @contextmanager
-def opened(engine: Engine) -> Iterator[Database]:
+def opened(engine: Engine, tables: Mapping[TableName, TableSource]) -> Iterator[TakeReader]:
     """Connect, and let the database show one view of itself until the end.
 
     Raises DataError where it cannot be reached.
@@ -141,7 +120,7 @@ def opened(engine: Engine) -> Iterator[Database]:
     ):
         for statement in dialect.statements:
             connection.exec_driver_sql(statement)
-        yield AnyDatabase(connection)
+        yield AnyDatabase(connection, tables)
 
 
 @contextmanager

@@ -79,10 +79,13 @@ def present_moment(now: datetime) -> Moment:
 def why_only_now(directory: DirectoryDefinition) -> str:
     """Say which tables know only the present."""
     assert directory.take is not None
-    tables = [name for name, source in directory.take.tables.items() if source.knows == "now"]
+    tables, source = directory.take.only_now, directory.take.source
+    how = "`knows: now`" if len(tables) == 1 else "each `knows: now`"
+    if source is not None:
+        how = f"of {source.name}, which knows only the present"
     return (
-        f"{', '.join(tables)} ({'`knows: now`' if len(tables) == 1 else 'each `knows: now`'}) "
-        "would give it the rows of the present under the name of the past"
+        f"{', '.join(tables)} ({how}) would give it the rows of the present under the name of the "
+        "past"
     )
 
 

@@ -20,14 +20,14 @@ from segue.directory.snapshots import Snapshot, list_snapshots, newest_complete
 from segue.directory.tables import SnapshotTables
 from segue.errors import DataError
 from segue.extras import storage_path
-from segue.takes.database import Database
 from segue.takes.moments import Moment
 from segue.takes.publication import Publication
+from segue.takes.reader import TakeReader
 from segue.takes.tables import write_table
 
 _log = logging.getLogger(__name__)
 _BETWEEN = 10  # seconds between two remarks on how far it is
-Connect = Callable[[], AbstractContextManager[Database]]
+Connect = Callable[[], AbstractContextManager[TakeReader]]
 Remark = Callable[[str], None]
 
 
@@ -66,7 +66,7 @@ def take_snapshot(
 
     One that is there is left as it is, and nothing is read, unless the take ``replaces`` it. One
     that does not ``publish`` reads and checks everything, and deletes it.
-    Raises DataError where the database or the storage fails, or the tables break a rule of
+    Raises DataError where the source or the storage fails, or the tables break a rule of
     snapshots; then nothing is published.
     """
     snapshots = list_snapshots(directory, now=datetime.now(UTC))
@@ -94,9 +94,9 @@ class _Take:
     def carry_out(self, connect: Connect, previous: datetime | None) -> TakeResult:
         begin, taken_at = time.monotonic(), datetime.now(UTC)
         try:
-            with connect() as database:
-                is_one_view = database.has_one_view
-                rows = self._write(database, previous)
+            with connect() as reader:
+                is_one_view = reader.has_one_view
+                rows = self._write(reader, previous)
             self._check()
             sizes = self.publication.sizes()
             seconds = round(time.monotonic() - begin, 3)
@@ -116,17 +116,18 @@ class _Take:
         total, size = sum(rows.values()), sum(sizes.values())
         return TakeResult(self.moment.key, True, self.publishes, total, size, seconds)
 
-    def _write(self, database: Database, previous: datetime | None) -> dict[str, int]:
+    def _write(self, reader: TakeReader, previous: datetime | None) -> dict[str, int]:
         """Write every table; return the number of rows of each."""
         assert self.directory.take is not None
         rows: dict[str, int] = {}
-        for name, source in self.directory.take.tables.items():
-            batches = partial(database.batches, source, self.moment.as_of, previous)
+        place = "tables" if self.directory.take.source is None else self.directory.take.source.name
+        for name in self.directory.take.table_names:
+            batches = partial(reader.batches, name, self.moment.as_of, previous)
             progress = _Progress(self.remark)
             try:
                 rows[name] = write_table(name, batches, self.publication, progress)
             except DataError as error:
-                where = f"directory {self.directory.directory}, take.tables.{name}"
+                where = f"directory {self.directory.directory}, take.{place}.{name}"
                 raise DataError(f"{where}: {error}") from None
             self.remark(f"{name}: {rows[name]:,} rows")
         return rows

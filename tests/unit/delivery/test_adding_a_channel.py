@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from segue import installed as installed_packages
 from segue.contracts import channel as channels
 from segue.contracts.channel import Channel, channel_class, channel_names
 from segue.delivery.door import Door
@@ -50,9 +51,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     (information / "entry_points.txt").write_text("\n".join(lines))
     (information.parent / "pager_alert.py").write_text(block("python"))
     monkeypatch.syspath_prepend(information.parent)
-    channels.installed.cache_clear()
+    installed_packages.installed.cache_clear()
     yield
-    channels.installed.cache_clear()
+    installed_packages.installed.cache_clear()
     sys.modules.pop("pager_alert", None)
 
 

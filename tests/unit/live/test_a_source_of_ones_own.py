@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from segue import installed as installed_packages
 from segue.contacts.live_look_up import Desk, look_up
-from segue.contracts import live_source as live
 from segue.contracts.live_source import source_class, source_names
 from segue.documents import parse_document
 from segue.workflows.catalog import Catalog
@@ -39,9 +39,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     (information / "entry_points.txt").write_text("\n".join(lines))
     (information.parent / "shop_details.py").write_text(block("python"))
     monkeypatch.syspath_prepend(information.parent)
-    live.installed.cache_clear()
+    installed_packages.installed.cache_clear()
     yield
-    live.installed.cache_clear()
+    installed_packages.installed.cache_clear()
     sys.modules.pop("shop_details", None)
 
 

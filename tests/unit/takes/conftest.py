@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ from segue.directory.definition import DirectoryDefinition
 from segue.directory.snapshots import list_snapshots
 from segue.directory.tables import SnapshotTables
 from segue.takes.adbc import opened_by_adbc
-from segue.takes.database import Database, opened
+from segue.takes.database import opened
 from segue.takes.moments import Moment
+from segue.takes.reader import TakeReader
 from segue.takes.take import TakeResult, take_snapshot
 
 SERVER = os.environ.get("SEGUE_TEST_POSTGRESQL", "postgresql+psycopg://127.0.0.1:5432/postgres")
@@ -32,12 +34,15 @@ class Shop:
     def __init__(self, root: UPath, engine: Engine, *, by_adbc: bool = False) -> None:
         self.root, self.engine, self._by_adbc = root, engine, by_adbc
 
-    def connect(self) -> AbstractContextManager[Database]:
-        """Connect as a take does."""
+    def connect(self, tables: dict[str, Any]) -> AbstractContextManager[TakeReader]:
+        """Connect as a take of these tables does."""
+        take = self.definition(tables).take
+        assert take is not None
+        assert take.tables is not None
         if self._by_adbc:
             url = self.engine.url.set(drivername="postgresql")
-            return opened_by_adbc(url.render_as_string(hide_password=False))
-        return opened(self.engine)
+            return opened_by_adbc(url.render_as_string(hide_password=False), take.tables)
+        return opened(self.engine, take.tables)
 
     def execute(self, *statements: str) -> None:
         """Change the database."""
@@ -56,7 +61,7 @@ class Shop:
         return take_snapshot(
             self.definition(tables),
             moment,
-            lambda: opened(self.engine),
+            partial(self.connect, tables),
             remark=_say_nothing,
             **keys,
         )

@@ -6,6 +6,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 
 import pytest
 from upath import UPath
@@ -14,9 +15,8 @@ from segue.directory.column_kinds import ColumnKind
 from segue.directory.manifest import MANIFEST
 from segue.directory.snapshots import list_snapshots
 from segue.directory.tables import SnapshotTables
-from segue.directory.take_definition import TableSource
 from segue.errors import DataError
-from segue.operators.databases import opened_database
+from segue.operators.databases import opened_for
 from segue.takes import publication
 from segue.takes.moments import Moment
 from segue.takes.take import take_snapshot
@@ -384,13 +384,10 @@ def test_blanks_in_a_connection_are_blanks(shop, monkeypatch):
     extra = {"application_name": "takes + more"}
     fields |= {"conn_type": "postgres", "password": "a b+c%/@ d", "extra": extra}
     monkeypatch.setenv("AIRFLOW_CONN_SHOP", json.dumps(fields))
-    with opened_database("shop") as database:
-        query = {
-            "query": "SELECT current_setting('application_name') AS name",
-            "knows": "now",
-        }
-        source = TableSource.model_validate(query)
-        [batch] = database.batches(source, MOMENT.as_of, None, ())
+    query = "SELECT current_setting('application_name') AS name"
+    take = shop.definition({"contacts": {"query": query, "knows": "now"}}).take
+    with opened_for(take) as reader:
+        [batch] = reader.batches("contacts", MOMENT.as_of, None, ())
     assert batch.to_pylist() == [{"name": "takes + more"}]
 
 
@@ -442,7 +439,9 @@ def test_a_take_over_a_snapshot_of_other_making_adds_nothing_to_it(shop, monkeyp
     definition = shop.definition(CUSTOMERS, **marked)
     moment = Moment("2026-11-20", datetime(2026, 11, 21, tzinfo=UTC))
     with pytest.raises(KeyboardInterrupt):
-        take_snapshot(definition, moment, shop.connect, remark=lambda _: None, **options)
+        take_snapshot(
+            definition, moment, partial(shop.connect, CUSTOMERS), remark=lambda _: None, **options
+        )
     assert len(list((folder / "contacts").iterdir())) == 2
     [item, _] = list_snapshots(definition, now=datetime.now(UTC))
     assert item.complete, item.why_incomplete

@@ -1,4 +1,4 @@
-"""``segue take``: read a directory's tables from their database, here, and publish a snapshot."""
+"""``segue take``: read a directory's tables from where they live, here, and publish a snapshot."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from segue.cli.output import note
 
 if TYPE_CHECKING:
     from segue.directory.definition import DirectoryDefinition
-    from segue.takes.database import Database
+    from segue.directory.take_definition import Take
     from segue.takes.moments import Moment
+    from segue.takes.reader import TakeReader
     from segue.takes.take import Connect
 
 
@@ -53,7 +54,7 @@ def take(
     result = take_snapshot(
         definition,
         moment,
-        _connect(definition.take.connection),
+        _connect(definition.take),
         replaces=replace,
         publishes=not dry_run,
         remark=note,
@@ -77,12 +78,12 @@ def _moment(directory: DirectoryDefinition, key: str | None, now: datetime) -> M
     return moment
 
 
-def _connect(conn_id: str) -> Connect:
+def _connect(source: Take) -> Connect:
     """Return how to connect; Airflow, which takes a second, is imported when it is done."""
 
-    def connect() -> AbstractContextManager[Database]:
-        from segue.operators.databases import opened_database
+    def connect() -> AbstractContextManager[TakeReader]:
+        from segue.operators.databases import opened_for
 
-        return opened_database(conn_id)
+        return opened_for(source)
 
     return connect
