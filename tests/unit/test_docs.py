@@ -29,6 +29,7 @@ from segue.contracts.templates import VARIABLES
 from segue.cron import PRESETS
 from segue.dag_builder import RUN_PARAMS
 from segue.directory.definition import Consent, DirectoryDefinition
+from segue.directory.lake_definition import Lake
 from segue.directory.layout import TABLES
 from segue.directory.snapshots import list_snapshots
 from segue.directory.tables import SnapshotTables
@@ -499,6 +500,7 @@ def allowed(annotation: Any) -> set[str]:
     [
         pytest.param("Directories", keys_of(DirectoryDefinition), id="directories"),
         pytest.param("Take", keys_of(Take), id="take"),
+        pytest.param("Lake", keys_of(Lake), id="lake"),
         pytest.param("Consent", keys_of(Consent), id="consent"),
         pytest.param(
             "Segments",

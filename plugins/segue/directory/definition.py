@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -9,6 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
+from segue.directory.lake_definition import Lake
 from segue.directory.look_alikes import says_opted_in
 from segue.directory.take_definition import Take
 from segue.directory.take_source import TableName
@@ -116,7 +118,10 @@ class DirectoryDefinition(Definition):
 
     directory: Name
     description: str | None = None
-    snapshots: Annotated[str, Field(min_length=1), AfterValidator(_resolve)]
+    # The folder of snapshots; none, and so empty, where a lake has them.
+    snapshots: Annotated[str, Field(min_length=1), AfterValidator(_resolve)] = Field(
+        default_factory=str
+    )
     timezone: Annotated[str, AfterValidator(zone_name)] = "UTC"
     date_keys: Literal["end_of_day", "start_of_day"] = "end_of_day"
     complete_marker: Annotated[str, Field(min_length=1)] | None = None
@@ -129,9 +134,27 @@ class DirectoryDefinition(Definition):
     consent: Consent | Literal["none"] | None = None
     # Without it, somebody else writes the snapshots.
     take: Take | None = None
+    # Tables that keep their own history, in the place of a folder of snapshots.
+    lake: Lake | None = None
 
     _segments: Container[str] | None = PrivateAttr(default=None)
     _project: str = PrivateAttr(default="")
+
+    @model_validator(mode="after")
+    def _has_one_place(self) -> Self:
+        if self.lake is None:
+            if "snapshots" not in self.model_fields_set:
+                message = "the key 'snapshots' is missing"
+                raise ProblemsFound([(("snapshots",), message)])
+            return self
+        problems: list[tuple[Location, str]] = [
+            ((key,), "the tables of a `lake` are its snapshots; expected one of the two")
+            for key in ("snapshots", "take", "complete_marker")
+            if key in self.model_fields_set
+        ]
+        if problems:
+            raise ProblemsFound(problems)
+        return self
 
     @model_validator(mode="after")
     def _names_days_as_it_takes_them(self) -> Self:
@@ -199,6 +222,20 @@ class DirectoryDefinition(Definition):
     def opt_state(self) -> Consent:
         """What ``consent`` says beside ``none``."""
         return self.consent if isinstance(self.consent, Consent) else Consent()
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the snapshots may be out of reach of this machine: in a storage or a catalog."""
+        if self.lake is None:
+            return "://" in self.snapshots
+        return any("://" in place for place in self.lake.tables.values())
+
+    @property
+    def place(self) -> str:
+        """Where the snapshots are, for messages and caches; without a password."""
+        if self.lake is not None:
+            return ", ".join(self.lake.tables.values())
+        return re.sub(r"//[^/@]*@", "//***@", self.snapshots)
 
     def with_segments(self, segments: Container[str], project: str = "") -> Self:
         """Return the same directory, knowing the names of its segments, and its project."""

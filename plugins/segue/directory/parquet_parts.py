@@ -151,7 +151,7 @@ class ParquetSlice:
         """
         with read_errors(self.part.name), self.part.open(piecemeal=True) as file:
             none = plain_table(file.schema_arrow.empty_table().select(columns), id_column)
-            if not _may_hold(self.bounds(id_column), only):
+            if not may_hold(self.bounds(id_column), only):
                 return none
             ids = self._read(file, [id_column])
             mask = pc.is_in(id_text(ids.column(0)), value_set=only)
@@ -211,7 +211,7 @@ class ParquetSlice:
         return None if place is None else self.part.metadata.row_group(self.index).column(place)
 
 
-def _may_hold(bounds: tuple[Any, Any] | None, only: ArrowArray) -> bool:
+def may_hold(bounds: tuple[Any, Any] | None, only: ArrowArray) -> bool:
     """Judge by the least and greatest id that a file notes for a row group of text ids."""
     if bounds is None or not all(isinstance(bound, str) for bound in bounds):
         return True

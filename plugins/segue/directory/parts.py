@@ -18,6 +18,10 @@ from segue.directory.plain_columns import ArrowArray
 from segue.errors import DataError
 
 
+class FileGone(DataError):
+    """A file is no longer where it was when its table was listed."""
+
+
 class Slice(Protocol):
     """Some rows of a file that can be read alone: a row group of Parquet, or the whole of a CSV."""
 
@@ -78,7 +82,7 @@ def read_errors(name: str) -> Iterator[None]:
     except DataError as error:
         raise error if str(error).startswith(name) else DataError(f"{name}: {error}") from None
     except FileNotFoundError:
-        raise DataError(f"{name}: the file is gone") from None
+        raise FileGone(f"{name}: the file is gone") from None
     except UnicodeDecodeError:
         raise DataError(f"{name}: cannot be read: it is not UTF-8 text") from None
     except (pa.ArrowException, OSError, EOFError, zlib.error) as error:

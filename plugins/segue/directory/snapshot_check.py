@@ -72,10 +72,12 @@ def lacking_columns(tables: SnapshotTables) -> list[CheckFinding]:
 
 def clashing_files(tables: SnapshotTables) -> list[str]:
     """Return which files do not go together as one table, by their names; none is opened."""
-    messages = []
+    messages: list[str] = []
+    if tables.snapshot.location is None:
+        return []
     for files in tables.files.values():
         try:
-            open_parts(files, tables.snapshot.location.fs)
+            open_parts(files, tables.snapshot.folder.fs)
         except DataError as error:
             messages.append(f"{tables.where}, {error}")
     return messages

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 
+from segue.directory.lakes.snapshots import LakeSnapshot
 from segue.directory.layout import (
     StoredFile,
     storage_errors,
@@ -20,8 +21,11 @@ def fingerprint(snapshot: Snapshot) -> str:
     """Return a digest that changes when any file of the snapshot's tables changes.
 
     It covers names, sizes and checksums (modification times where there is no checksum), as they
-    are now; marker files and other programs' files do not count.
+    are now; marker files and other programs' files do not count. Of a lake, it covers the tables'
+    own numbers for what they hold.
     """
+    if isinstance(snapshot, LakeSnapshot):
+        return _digest_of(snapshot.content)
     return _digest_of((file.name, file.size, file.version) for file in _table_files(snapshot))
 
 
@@ -31,6 +35,8 @@ def storage_state(snapshot: Snapshot) -> str:
     A local file that was replaced by another of its size, and given its time, is noticed; so is one
     whose rights were changed or that was copied elsewhere, of which nobody has to be told.
     """
+    if isinstance(snapshot, LakeSnapshot):
+        return _digest_of(snapshot.content)
     files = _table_files(snapshot)
     return _digest_of((file.name, file.size, file.version, file.change_time) for file in files)
 
@@ -41,6 +47,8 @@ def same_content(one: Snapshot, other: Snapshot) -> bool:
     Contents are compared only where names and sizes are the same, and no checksums tell: times of
     modification say nothing of it, since an unpacked archive gives all files the same.
     """
+    if isinstance(one, LakeSnapshot) and isinstance(other, LakeSnapshot):
+        return one.content == other.content
     files = [_table_files(one), _table_files(other)]
     if [(file.name, file.size) for file in files[0]] != [(f.name, f.size) for f in files[1]]:
         return False
@@ -59,14 +67,14 @@ def _same_checksum(one: StoredFile, other: StoredFile) -> bool:
 
 
 def _table_files(snapshot: Snapshot) -> list[StoredFile]:
-    where = f"snapshot {snapshot.key} in {without_password(snapshot.location)}"
-    tables = table_files(snapshot_listing(snapshot.location, where).files).values()
+    where = f"snapshot {snapshot.key} in {without_password(snapshot.folder)}"
+    tables = table_files(snapshot_listing(snapshot.folder, where).files).values()
     return sorted((file for files in tables for file in files), key=lambda file: file.name)
 
 
 def _digest(snapshot: Snapshot, file: StoredFile) -> bytes:
     with (
         storage_errors(f"snapshot {snapshot.key}, {file.name}"),
-        snapshot.location.fs.open(file.path, "rb") as stream,
+        snapshot.folder.fs.open(file.path, "rb") as stream,
     ):
         return hashlib.file_digest(stream, "blake2b").digest()

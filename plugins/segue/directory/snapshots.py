@@ -37,12 +37,18 @@ class Snapshot:
 
     key: str  # canonical: 2026-11-22, or 2026-11-22T06:00:00Z
     as_of: datetime  # aware, UTC: the first instant that the snapshot does not know
-    location: UPath
+    location: UPath | None  # its folder; None where a lake's tables are the snapshot
     complete: bool
     why_incomplete: str | None = None
 
     def __lt__(self, other: Snapshot) -> bool:
         return (self.as_of, self.key) < (other.as_of, other.key)
+
+    @property
+    def folder(self) -> UPath:
+        """The folder of a snapshot that is files."""
+        assert self.location is not None
+        return self.location
 
 
 class _Listed(Snapshot):
@@ -109,6 +115,10 @@ def list_snapshots(directory: DirectoryDefinition, *, now: datetime) -> list[Sna
     a snapshot's folder is when it is asked whether it is complete. Raises DataError when the root
     cannot be listed, or two folders have the same key.
     """
+    if directory.lake is not None:
+        from segue.directory.lakes.snapshots import lake_snapshots
+
+        return [*lake_snapshots(directory, now)]
     where, root, names = _list_root(directory)
     files = _Folders(root, where, lambda name: key_of_folder(directory, name) is not None)
 
@@ -133,6 +143,8 @@ def listed_files(snapshot: Snapshot) -> Sequence[StoredFile]:
     """
     if isinstance(snapshot, _Listed):
         return snapshot._files()
+    if snapshot.location is None:
+        return ()
     return snapshot_listing(snapshot.location, f"snapshot {snapshot.key}").files
 
 
@@ -152,6 +164,8 @@ def unkeyed_folders(directory: DirectoryDefinition) -> list[str]:
 
     Those that begin with ``_`` or ``.`` are other programs' own, as is ``lost+found``.
     """
+    if directory.lake is not None:
+        return []
     return [
         folder
         for folder in _list_root(directory)[2]
@@ -200,6 +214,7 @@ def find_snapshot(directory: DirectoryDefinition, key: str, *, now: datetime) ->
     if match is None:
         raise SnapshotMissing(
             f"directory {directory.directory} has no snapshot {canonical}; "
+            + _why_unknown(directory, as_of)
             + _available(snapshots, as_of)
         )
     if not match.complete:
@@ -285,6 +300,16 @@ def _folders_by_key(
             )
         by_key[key] = (folder, as_of)
     return by_key
+
+
+def _why_unknown(directory: DirectoryDefinition, as_of: datetime) -> str:
+    """Say which tables of a lake no longer know an instant, in front of what there is."""
+    if directory.lake is None:
+        return ""
+    from segue.directory.lakes.snapshots import describe_unknown
+
+    why = describe_unknown(directory, as_of)
+    return f"{why}; " if why else ""
 
 
 def _available(snapshots: Sequence[Snapshot], as_of: datetime) -> str:

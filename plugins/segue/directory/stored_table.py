@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import pyarrow as pa
-from fsspec import AbstractFileSystem
 
 from segue.directory import checks
 from segue.directory.checks import ID, OPT_STATES, LocatedRows
@@ -16,11 +15,9 @@ from segue.directory.column_kinds import ColumnKind, kind_of_all
 from segue.directory.column_names import ColumnNames
 from segue.directory.column_types import common_types, in_types
 from segue.directory.definition import DirectoryDefinition
-from segue.directory.layout import StoredFile
 from segue.directory.parallel import Lazy, in_parallel
 from segue.directory.parts import Part, Slice
 from segue.directory.plain_columns import TEXT, ArrowArray, pc, plain
-from segue.directory.readers import open_parts
 from segue.directory.take_source import TableName
 from segue.errors import DataError
 
@@ -64,15 +61,14 @@ class TableSlice:
 
 @dataclass(frozen=True, eq=False)
 class StoredTable:
-    """A table whose files were listed and are opened once, when first asked for.
+    """A table whose parts are opened once, when first asked for.
 
     Everything raises DataError where the files cannot be read or do not go together.
     """
 
     name: str
     directory: DirectoryDefinition
-    files: Sequence[StoredFile]
-    fs: AbstractFileSystem
+    open_parts: Callable[[], Sequence[Part]]
     where: str  # what messages call the snapshot
     label: str  # what messages call the table
 
@@ -99,7 +95,7 @@ class StoredTable:
     @Lazy
     def _parts_and_types(self) -> tuple[list[Part], dict[str, pa.DataType]]:
         with self.located_errors():
-            parts = open_parts(self.files, self.fs)
+            parts = list(self.open_parts())
             in_parallel(_require_commas, parts)  # each reads a file's footer or head
             return parts, common_types(parts, self.mapping.get(ID, ID))
 

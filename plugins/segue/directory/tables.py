@@ -16,6 +16,7 @@ of contacts and ``opted_in`` of mailing_lists and subscriptions, are always ``bo
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import partial
 
 import pandas as pd
 import pyarrow as pa
@@ -24,10 +25,12 @@ from segue.directory import checks
 from segue.directory.checks import ID
 from segue.directory.column_kinds import ColumnKind
 from segue.directory.definition import DirectoryDefinition
+from segue.directory.lakes.snapshots import LakeSnapshot
 from segue.directory.layout import Listing, StoredFile, lake_of, table_files
 from segue.directory.manifest import snapshot_listing
 from segue.directory.parallel import Lazy
 from segue.directory.plain_columns import pc
+from segue.directory.readers import open_parts
 from segue.directory.snapshots import Snapshot
 from segue.directory.stored_table import StoredTable, TableSlice
 from segue.errors import DataError
@@ -62,7 +65,7 @@ class SnapshotTables:
 
     def has(self, table: str) -> bool:
         """Tell whether the snapshot has this table."""
-        return table in self.files
+        return table in (self.files if self._lake is None else self._lake.tables)
 
     def columns(self, table: str) -> list[str]:
         """Return the table's columns by their standard names, in file order; [] if it is absent.
@@ -130,15 +133,28 @@ class SnapshotTables:
             kind = lake_of(name, self._all_files)
             if kind is not None:
                 raise DataError(f"{self.where}, {name}: {_LAKE.format(kind=kind)}")
-            files, fs = self.files[name], self.snapshot.location.fs
-            is_one_file = len(files) == 1 and not self._is_made_up
-            label = files[0].name if is_one_file else name
-            self._tables[name] = StoredTable(name, self.directory, files, fs, self.where, label)
+            self._tables[name] = self._of_lake(name) if self._lake else self._of_files(name)
         return self._tables[name]
+
+    def _of_lake(self, name: str) -> StoredTable:
+        assert self._lake is not None
+        return StoredTable(name, self.directory, partial(self._lake.parts, name), self.where, name)
+
+    def _of_files(self, name: str) -> StoredTable:
+        files = self.files[name]
+        is_one_file = len(files) == 1 and not self._is_made_up
+        label = files[0].name if is_one_file else name
+        parts = partial(open_parts, files, self.snapshot.folder.fs)
+        return StoredTable(name, self.directory, parts, self.where, label)
+
+    @property
+    def _lake(self) -> LakeSnapshot | None:
+        return self.snapshot if isinstance(self.snapshot, LakeSnapshot) else None
 
     def absence(self, table: str) -> DataError:
         """Return an error that says which tables there are instead of this one."""
-        names = ", ".join(self.files) or "no table"
+        there = self.files if self._lake is None else self._lake.tables
+        names = ", ".join(there) or "no table"
         return DataError(f"{self.where}, {table}: there is no such table; the snapshot has {names}")
 
     @Lazy
@@ -148,8 +164,10 @@ class SnapshotTables:
 
     @Lazy
     def listing(self) -> Listing:
-        """Everything in the snapshot's folder."""
-        return snapshot_listing(self.snapshot.location, self.where)
+        """Everything in the snapshot's folder; a lake's has none."""
+        if self._lake is not None:
+            return Listing((), ())
+        return snapshot_listing(self.snapshot.folder, self.where)
 
     @property
     def _all_files(self) -> Sequence[StoredFile]:

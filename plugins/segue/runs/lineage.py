@@ -50,7 +50,8 @@ def lineage_of_detection(
             (span.stretch.previous.key, span.previous_fingerprint),
             (span.stretch.current.key, span.current_fingerprint),
         )
-        snapshots |= {snapshot(directory, key, mark): None for key, mark in ends if mark}
+        for key, mark in ends:
+            snapshots |= dict.fromkeys(snapshots_read(directory, key, mark) if mark else ())
     return Lineage(list(snapshots), _tables(ledger.engine, _RECORDED))
 
 
@@ -59,9 +60,20 @@ def lineage_of_delivery(ledger: Ledger) -> Lineage:
     return Lineage(_tables(ledger.engine, ["changes"]), _tables(ledger.engine, ["deliveries"]))
 
 
+def snapshots_read(directory: DirectoryDefinition, key: str, version: str) -> list[Dataset]:
+    """Return a snapshot, or the tables of a lake that it is."""
+    lake = directory.lake
+    if lake is None:
+        return [snapshot(directory, key, version)]
+    return [_place(place, version) for place in lake.tables.values()]
+
+
 def snapshot(directory: DirectoryDefinition, key: str, version: str | None = None) -> Dataset:
     """Return a snapshot: ``file`` and its folder, or ``s3://bucket`` and the key in it."""
-    place = f"{directory.snapshots.rstrip('/')}/{key}"
+    return _place(f"{directory.snapshots.rstrip('/')}/{key}", version)
+
+
+def _place(place: str, version: str | None) -> Dataset:
     scheme, _, path = place.rpartition("://")
     if scheme in ("", "file", "local"):
         return _file(path, version)

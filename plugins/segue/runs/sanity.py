@@ -135,10 +135,10 @@ def _is_shrunken(limits: GuardLimits, old_count: int, new_count: int) -> bool:
 def _stale_files(previous: SnapshotTables, current: SnapshotTables) -> Iterator[str]:
     """Files that are those of the day before say nothing new: only the clock made the changes."""
     if same_content(previous.snapshot, current.snapshot):
-        yield (
-            f"snapshot {current.snapshot.key} is stale: its files are those of "
-            f"{previous.snapshot.key}, byte for byte"
-        )
+        what = "its files are those of {}, byte for byte"
+        if current.snapshot.location is None:
+            what = "its tables are those of {}: nothing was written to them since"
+        yield f"snapshot {current.snapshot.key} is stale: {what.format(previous.snapshot.key)}"
 
 
 def _drift(table: str, previous: SnapshotTables, current: SnapshotTables) -> Iterator[str]:

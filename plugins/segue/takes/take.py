@@ -73,7 +73,7 @@ def take_snapshot(
     present = next((item for item in snapshots if item.key == moment.key), None)
     if present is not None and present.complete and publishes and not replaces:
         return TakeResult(moment.key, is_own=False)
-    folder = present.location if present else storage_path(directory.snapshots) / moment.key
+    folder = present.folder if present else storage_path(directory.snapshots) / moment.key
     earlier = newest_complete(snapshots, before=moment.as_of)
     publication = Publication(folder, replaces=replaces)
     take = _Take(directory, moment, folder, publication, publishes, remark)

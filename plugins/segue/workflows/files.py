@@ -19,18 +19,19 @@ NAME_KEY = {  # folder: the key that says a definition's name
 }
 _SUFFIXES = (".yaml", ".yml")
 _COPIES = tuple(f"{suffix}~" for suffix in _SUFFIXES)  # as editors leave them
-_MARKS = {
-    "workflows": {"workflow", "actions"},
-    "directories": {"directory", "snapshots"},
-    "segments": {"segment", "directory", "match"},
-    "actions": {"action"},
-}
+_MARKS = (
+    ("workflows", {"workflow", "actions"}),
+    ("directories", {"directory", "snapshots"}),
+    ("directories", {"directory", "lake"}),
+    ("segments", {"segment", "directory", "match"}),
+    ("actions", {"action"}),
+)
 
 
 def folder_of_kind(document: Document) -> str | None:
     """Return the folder of the kind that a document surely is; None where it may be any."""
     keys = set(document.data) if isinstance(document.data, dict) else set()
-    return next((folder for folder, marks in _MARKS.items() if keys >= marks), None)
+    return next((folder for folder, marks in _MARKS if keys >= marks), None)
 
 
 def definition_files(folder: Path) -> list[Path]:

@@ -88,7 +88,7 @@ class ResolvedWorkflow:
 
     @property
     def _directory_data(self) -> Any:
-        return self.directory.model_dump(mode="json", exclude={"snapshots", "take"})
+        return self.directory.model_dump(mode="json", exclude={"snapshots", "take", "lake"})
 
     @cached_property
     def fingerprint(self) -> tuple[str, str]:

@@ -56,6 +56,16 @@ def test_a_directory_in_s3_says_which_extra(without, home, segue):
     assert "airflow-segue[s3]" in answer.err
 
 
+def test_delta_tables_need_their_library(without, home, segue):
+    without("deltalake")
+    lake = "lake: {format: delta, tables: {contacts: ../people}}"
+    home.define("directories", "people", f"directory: people\n{lake}\n")
+    answer = segue("snapshots", "people")
+    assert answer.code == 2
+    assert "a Delta table needs the package deltalake" in answer.err
+    assert "airflow-segue[delta]" in answer.err
+
+
 def test_a_ledger_in_postgresql_needs_psycopg(without):
     without("psycopg")
     with pytest.raises(LedgerError, match=r"needs the package psycopg, .*segue\[postgres\]"):

@@ -150,7 +150,7 @@ def _definition_problems(
 
 def _without_place(directory: DirectoryDefinition) -> DirectoryDefinition:
     """Return a directory wherever its snapshots are: a profile's columns are those of another."""
-    return directory.model_copy(update={"snapshots": ""})
+    return directory.model_copy(update={"snapshots": "", "lake": None})
 
 
 def _checked(workspace: Workspace) -> _Checked:
@@ -185,11 +185,13 @@ def _is_mistake(workspace: Workspace, directory: DirectoryDefinition, error: Dat
     from segue.errors import SnapshotMissing
 
     if not isinstance(error, SnapshotMissing):
-        return "://" not in directory.snapshots and not directory.fields
+        return not directory.is_elsewhere and not directory.fields
     newest = list_snapshots(directory, now=workspace.now)[-1:]
     if not newest:
         return bool(unkeyed_folders(directory))
-    listing = snapshot_listing(newest[0].location, f"directory {directory.directory}")
+    if newest[0].location is None:
+        return False
+    listing = snapshot_listing(newest[0].folder, f"directory {directory.directory}")
     found = unread_tables(listing, directory.complete_marker)
     return not newest[0].complete and bool(found)
 

@@ -102,7 +102,7 @@ def membership_key(
         "consent": directory.model_dump(mode="json", include={"consent"}),
         "timezone": directory.timezone,
         "date_keys": directory.date_keys,
-        "location": str(snapshot.location),
+        "location": str(snapshot.location or directory.place),
         "snapshot": [snapshot.key, snapshot.as_of.isoformat(), storage_state(snapshot)],
     }
     canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)

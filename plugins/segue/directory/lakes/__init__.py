@@ -1,0 +1,1 @@
+"""Tables of lakes, Delta and Iceberg, read in place: a snapshot is the tables at one instant."""
