@@ -25,7 +25,7 @@ from segue.documents import Definition
 from segue.installed import class_at, installed
 
 TableName = Literal["contacts", "transactions", "mailing_lists", "subscriptions"]
-BUILT_IN: dict[str, str] = {}
+BUILT_IN = {"qualtrics": "segue.snapshot_sources.qualtrics.source:QualtricsDirectory"}
 GROUP = "segue.snapshot_sources"
 
 

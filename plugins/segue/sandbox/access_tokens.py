@@ -22,7 +22,13 @@ from segue.sandbox.wire import basic_credentials, json_answer, json_object
 
 CLIENT_ID, CLIENT_SECRET = "segue", "sandbox-secret"
 LIFE = 60  # seconds
-SCOPES = frozenset({"read", "write", "tickets:read", "tickets:write", "users:read"})
+SCOPES = frozenset(
+    {
+        *("read", "write", "tickets:read", "tickets:write", "users:read"),
+        # of Qualtrics, whose page on OAuth 2.0 scopes lists many more
+        *("manage:all", "read:directories", "manage:directory_contacts", "read:mailing_lists"),
+    }
+)
 
 _SHORTEST, _LONGEST = 300, 172_800  # seconds that may be asked for, both excluded
 

@@ -22,7 +22,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from segue.sandbox.wire import TOKENS_PATH
+from segue.sandbox.wire import TOKENS_PATHS
 
 TRANSPORT = "segue.transport"  # where LoopbackProtocol leaves the connection, in the ASGI scope
 
@@ -101,7 +101,7 @@ class Fault(BaseModel):
         return (
             service == self.service
             and (self.fault not in AFTER_EFFECT or method in WITH_EFFECT)
-            and (self.path in path if self.path else not path.endswith(TOKENS_PATH))
+            and (self.path in path if self.path else not path.endswith(TOKENS_PATHS))
             and (self.method is None or self.method == method)
             and (self.match is None or self.match in body or self.match in unquote_plus(body))
         )

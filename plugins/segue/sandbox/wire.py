@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 from starlette.responses import Response
 
 REMOVED = "(removed)"
-TOKENS_PATH = "/oauth/tokens"  # where a look-alike gives access tokens
+TOKENS_PATHS = ("/oauth/tokens", "/oauth2/token")  # where look-alikes give access tokens
 EMAIL = re.compile(r"[^@\s<>\"]+@[^@\s<>\"]+\.[^@\s<>\".]+")
 
 _SECRET_HEADERS = frozenset({"authorization", "cookie", "proxy-authorization", "x-api-token"})

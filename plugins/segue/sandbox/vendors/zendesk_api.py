@@ -44,7 +44,7 @@ from segue.sandbox.store import Document, Store, Transaction, iso_seconds
 from segue.sandbox.vendor_api import KEY_LENGTH, Call, IdempotencyKeys, Refused, VendorApi
 from segue.sandbox.wire import (
     EMAIL,
-    TOKENS_PATH,
+    TOKENS_PATHS,
     ReceivedRequest,
     basic_credentials,
     bearer_token,
@@ -93,7 +93,7 @@ def _error(status: int, error: str, description: str) -> Response:
 
 
 def _is_authentic(call: Call) -> bool:
-    if call.path.partition("?")[0].endswith(TOKENS_PATH):  # where a client says who it is
+    if call.path.partition("?")[0].endswith(TOKENS_PATHS):  # where a client says who it is
         return True
     token = bearer_token(call.headers)
     if token is None:
@@ -173,7 +173,7 @@ def _find(call: Call) -> Document:
     return record
 
 
-api.post(TOKENS_PATH)(access_tokens.give_token)
+api.post(TOKENS_PATHS[0])(access_tokens.give_token)
 
 # Creating
 

@@ -1,0 +1,1 @@
+"""Qualtrics XM Directory as the source of a directory's snapshots."""
