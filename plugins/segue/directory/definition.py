@@ -228,13 +228,15 @@ class DirectoryDefinition(Definition):
         """Whether the snapshots may be out of reach of this machine: in a storage or a catalog."""
         if self.lake is None:
             return "://" in self.snapshots
-        return any("://" in place for place in self.lake.tables.values())
+        places = self.lake.tables.values()
+        return self.lake.catalog is not None or any("://" in place for place in places)
 
     @property
     def place(self) -> str:
         """Where the snapshots are, for messages and caches; without a password."""
         if self.lake is not None:
-            return ", ".join(self.lake.tables.values())
+            tables = ", ".join(self.lake.tables.values())
+            return f"{self.lake.catalog}: {tables}" if self.lake.catalog else tables
         return re.sub(r"//[^/@]*@", "//***@", self.snapshots)
 
     def with_segments(self, segments: Container[str], project: str = "") -> Self:

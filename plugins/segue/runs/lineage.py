@@ -65,6 +65,8 @@ def snapshots_read(directory: DirectoryDefinition, key: str, version: str) -> li
     lake = directory.lake
     if lake is None:
         return [snapshot(directory, key, version)]
+    if lake.catalog is not None:
+        return [Dataset(lake.catalog, name, version) for name in lake.tables.values()]
     return [_place(place, version) for place in lake.tables.values()]
 
 

@@ -66,6 +66,16 @@ def test_delta_tables_need_their_library(without, home, segue):
     assert "airflow-segue[delta]" in answer.err
 
 
+def test_iceberg_tables_need_their_library(without, home, segue):
+    without("pyiceberg")
+    lake = "lake: {format: iceberg, catalog: crm, tables: {contacts: crm.people}}"
+    home.define("directories", "people", f"directory: people\n{lake}\n")
+    answer = segue("snapshots", "people")
+    assert answer.code == 2
+    assert "an Iceberg table needs the package pyiceberg" in answer.err
+    assert "airflow-segue[iceberg]" in answer.err
+
+
 def test_a_ledger_in_postgresql_needs_psycopg(without):
     without("psycopg")
     with pytest.raises(LedgerError, match=r"needs the package psycopg, .*segue\[postgres\]"):

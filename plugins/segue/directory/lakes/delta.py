@@ -85,6 +85,10 @@ class DeltaLog:
                 raise DataError(f"{where}: is no Delta table that can be read: it has {why}")
             return CommitTimes(commits, self._noted_time)
 
+    @property
+    def tags(self) -> Mapping[str, Version]:
+        return {}
+
     def identity(self, version: Version) -> str:
         return _opened(self, version)[0]
 

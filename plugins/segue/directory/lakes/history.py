@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,6 +35,10 @@ class LakeTable(Protocol):
     @property
     def versions(self) -> Sequence[Version]:
         """The versions that it has kept, in the order of their time; at least one."""
+
+    @property
+    def tags(self) -> Mapping[str, Version]:
+        """The versions that have a name of their own."""
 
     def identity(self, version: Version) -> str:
         """Return what another table at the same place has not: its UUID."""

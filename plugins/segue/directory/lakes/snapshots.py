@@ -11,7 +11,7 @@ from segue.directory.definition import DirectoryDefinition
 from segue.directory.lakes.history import LakeTable, Version, describe_oldest, version_at
 from segue.directory.parallel import in_parallel
 from segue.directory.parts import Part
-from segue.directory.snapshot_keys import parse_key
+from segue.directory.snapshot_keys import key_of_folder, parse_key
 from segue.directory.snapshots import Snapshot
 from segue.directory.take_source import TableName
 from segue.errors import DataError
@@ -24,11 +24,12 @@ class LakeSnapshot(Snapshot):
     """A lake's tables at one instant; a table is asked for its version when somebody reads it."""
 
     tables: Mapping[str, LakeTable] = field(default_factory=dict, compare=False, kw_only=True)
+    tag: str | None = field(default=None, kw_only=True)
 
     def version(self, table: str) -> Version:
-        """Return a table's version: what held before as-of."""
+        """Return a table's version: that of the tag, or what held before as-of."""
         lake_table = self.tables[table]
-        version = version_at(lake_table, self.as_of)
+        version = lake_table.tags.get(self.tag) if self.tag else version_at(lake_table, self.as_of)
         if version is None:
             raise DataError(describe_oldest(lake_table))
         return version
@@ -54,7 +55,8 @@ def lake_snapshots(directory: DirectoryDefinition, now: datetime) -> list[LakeSn
     """
     tables = _tables(directory)
     assert directory.lake is not None
-    snapshots = _timed(directory, tables, now)
+    tagged = directory.lake.keys == "tags"
+    snapshots = _tagged(directory, tables, now) if tagged else _timed(directory, tables, now)
     start = directory.lake.start_instant(directory.zone)
     return sorted(each for each in snapshots if start is None or each.as_of > start)
 
@@ -72,13 +74,25 @@ def _tables(directory: DirectoryDefinition) -> Mapping[TableName, LakeTable]:
     lake, where = directory.lake, f"directory {directory.directory}"
 
     def opened(name: TableName) -> LakeTable:
-        from segue.directory.lakes.delta import DeltaLog
-
-        table = DeltaLog(lake.tables[name], name, where)
+        place = lake.tables[name]
+        table = _iceberg(lake.catalog, place, name, where) if lake.catalog else None
+        table = table or _delta(place, name, where)
         assert table.versions
         return table
 
     return dict(zip(lake.tables, in_parallel(opened, list(lake.tables)), strict=True))
+
+
+def _iceberg(catalog: str, place: str, name: str, where: str) -> LakeTable:
+    from segue.directory.lakes.iceberg import IcebergTable
+
+    return IcebergTable(catalog, place, name, where)
+
+
+def _delta(place: str, name: str, where: str) -> LakeTable:
+    from segue.directory.lakes.delta import DeltaLog
+
+    return DeltaLog(place, name, where)
 
 
 def _timed(
@@ -111,16 +125,38 @@ def _hours(_: DirectoryDefinition, since: datetime, now: datetime) -> Iterator[s
         hour += _HOUR
 
 
+def _tagged(
+    directory: DirectoryDefinition, tables: Mapping[TableName, LakeTable], now: datetime
+) -> Iterator[LakeSnapshot]:
+    """Yield what tags that all tables have name; others' are no keys, as with folders."""
+    common = set.intersection(*(set(table.tags) for table in tables.values()))
+    keys: dict[str, str] = {}
+    for tag in sorted(common):
+        reading = key_of_folder(directory, tag)
+        if reading is None:
+            continue
+        if reading[0] in keys:
+            raise DataError(
+                f"directory {directory.directory}: the tags {keys[reading[0]]!r} and {tag!r} are "
+                f"both snapshot {reading[0]}; keep one of them"
+            )
+        keys[reading[0]] = tag
+        yield _snapshot(directory, reading, tables, now, tag)
+
+
 def _snapshot(
     directory: DirectoryDefinition,
     reading: tuple[str, datetime],
     tables: Mapping[TableName, LakeTable],
     now: datetime,
+    tag: str | None = None,
 ) -> LakeSnapshot:
     key, as_of = reading
-    why = why_early(directory, as_of, now) or _why_unsettled(directory, as_of, now)
+    why = why_early(directory, as_of, now)
+    if why is None and tag is None:
+        why = _why_unsettled(directory, as_of, now)
     of_names = {str(name): table for name, table in tables.items()}
-    return LakeSnapshot(key, as_of, None, why is None, why, tables=of_names)
+    return LakeSnapshot(key, as_of, None, why is None, why, tables=of_names, tag=tag)
 
 
 def _why_unsettled(directory: DirectoryDefinition, as_of: datetime, now: datetime) -> str | None:

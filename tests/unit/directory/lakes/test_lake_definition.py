@@ -8,13 +8,12 @@ from segue.directory.definition import DirectoryDefinition
 from segue.documents import parse_document, validate
 from segue.errors import DefinitionError
 
-SOUND = """
-directory: shop
-lake:
+TABLE = """\
   format: delta
   tables:
     contacts: ../lake/customers
 """
+SOUND = f"\ndirectory: shop\nlake:\n{TABLE}"
 
 
 def read(text, tmp_path):
@@ -46,6 +45,14 @@ def test_a_url_stays(tmp_path):
         ("lake:", "complete_marker: x\nlake:", "3:complete_marker: the tables of a `lake`"),
         ("contacts:", "transactions:", "5:lake.tables: contacts is missing"),
         ("../lake/", "s3://me:secret@lake/", "6:lake.tables.contacts: has a password in it"),
+        (TABLE, TABLE.replace("delta", "iceberg").replace("../lake/", "crm."), "4:lake.format: an"),
+        ("delta\n", "iceberg\n  catalog: c\n", "7:lake.tables.contacts: found '../lake/customers'"),
+        (
+            "delta\n",
+            "delta\n  catalog: c\n",
+            "5:lake.catalog: a Delta table is found by",
+        ),
+        ("delta\n", "delta\n  keys: tags\n", "5:lake.keys: Delta has no tags"),
         ("delta", "hudi", "4:lake.format: "),
         ("delta", "delta\n  keys: weekly", "5:lake.keys: "),
         ("delta", "delta\n  start: soon", "5:lake.start: "),
