@@ -10,7 +10,8 @@ Followed:
     …/contacts/{contactId}/transactions, GET …/mailinglists/{mailingListId}
 
 The pages say nothing of the order of contacts, nor of what becomes of a list that changes while it
-is read. ``useNewPaginationScheme`` is said to be quicker.
+is read. ``useNewPaginationScheme`` is said to be quicker. POST …/export-contacts is a preview;
+of POST …/export-contact-segment-memberships (once a minute) the form of the file is not published.
 """
 
 from __future__ import annotations

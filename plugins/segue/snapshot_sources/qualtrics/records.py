@@ -25,6 +25,7 @@ from segue.snapshot_sources.qualtrics.source import (
 
 Record = Mapping[str, Any]
 Row = dict[str, Any]
+_ID = re.compile(r"[A-Za-z0-9_-]+")
 INSTANT = pa.timestamp("ms", tz="UTC")
 _TEXTS = {  # our names, and Qualtrics'
     "first_name": "firstName",
@@ -73,10 +74,10 @@ def transaction_schema(source: QualtricsDirectory) -> pa.Schema:
 
 
 def contact_id_of(record: Record) -> str:
-    """Return a contact's id; raise DataError where it has none."""
+    """Return a contact's id; raise DataError where it has none, or one that is another path."""
     contact = record.get("contactId")
-    if not isinstance(contact, str) or not contact.strip():
-        raise DataError("Qualtrics lists a contact without an id")
+    if not isinstance(contact, str) or not _ID.fullmatch(contact):
+        raise DataError("Qualtrics lists a contact without an id of letters and digits")
     return contact
 
 

@@ -184,6 +184,7 @@ def test_a_token_that_ends_meanwhile_is_renewed(root, set_connection, monkeypatc
 
 
 ODD = [
+    ('{"result": {"elements": [{"contactId": "../Ann"}], "nextPage": null}}', "without an id"),
     ('{"result": {"elements": [{"firstName": "Ann"}], "nextPage": null}}', "without an id"),
     (
         '{"result": {"elements": [{"contactId": "CID_1"}], "nextPage": null}}',
