@@ -34,8 +34,14 @@ except ImportError:  # 3.1
         CronDataIntervalTimetable,
     )
 
+try:  # tasks name the partition of their event since 3.3
+    from airflow.sdk import PartitionedAssetTimetable, PartitionedAtRuntime  # noqa: F401
+except ImportError:
+    PartitionedAssetTimetable = None  # type: ignore[assignment, misc]
+
 if TYPE_CHECKING:
     from airflow.providers.standard.operators.hitl import HITLOperator
+    from airflow.sdk import Asset
 
 __all__ = [
     "AirflowException",
@@ -46,12 +52,31 @@ __all__ = [
     "AirflowTaskTimeout",
     "CronDataIntervalTimetable",
     "conf",
+    "follow",
     "of_team",
     "question_needs_triggerer",
     "set_gauge",
+    "set_partition",
     "teams_of",
     "wait_at_most",
 ]
+
+
+def follow(asset: Asset) -> Any:
+    """Return the schedule of a DAG that runs after each event of an asset.
+
+    Since Airflow 3.3 once for each partition that events name, and for none without one; before,
+    one run may be of several events.
+    """
+    if PartitionedAssetTimetable is None:
+        return [asset]
+    return PartitionedAssetTimetable(assets=asset)
+
+
+def set_partition(event: Any, key: str) -> None:
+    """Let an outlet's event be of the partition ``key``, where Airflow knows of that (3.3)."""
+    if hasattr(event, "add_partitions"):
+        event.add_partitions(key)
 
 
 def set_gauge(name: str, value: int, tags: Mapping[str, str]) -> None:

@@ -14,14 +14,16 @@ from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from croniter import CroniterError, croniter
-from pydantic import AfterValidator
+from pydantic import AfterValidator, WithJsonSchema
 
 from segue.durations import localize
+from segue.hints import did_you_mean
 
 _A_FRIDAY = datetime(2027, 1, 1)  # noqa: DTZ001 - a wall clock's; the longest pauses are weekends
 _LOOKED_AT = (
     750  # ticks: two years of a daily schedule, a weekend of one by the minute of office hours
 )
+ON_SNAPSHOT = "on_snapshot"  # in the place of a cron expression: when a snapshot lands
 PRESETS = {
     "@hourly": "0 * * * *",
     "@daily": "0 0 * * *",
@@ -46,6 +48,17 @@ def _cron(value: str) -> str:
     return expression
 
 
+def _cron_or_snapshot(value: str) -> str:
+    """Return ``on_snapshot`` as it is, or a cron expression of five fields."""
+    if value == ON_SNAPSHOT:
+        return value
+    try:
+        return _cron(value)
+    except ValueError as error:
+        hint = did_you_mean(value, [ON_SNAPSHOT])
+        raise ValueError(f"{error}; or {ON_SNAPSHOT}, as each snapshot lands{hint}") from None
+
+
 def _ever_fires(expression: str) -> bool:
     try:
         croniter(expression, datetime(2026, 1, 1, tzinfo=UTC)).get_next(datetime)
@@ -65,6 +78,11 @@ def _start(value: str) -> str:
 
 
 Cron = Annotated[str, AfterValidator(_cron)]
+CronOrSnapshot = Annotated[
+    str,
+    AfterValidator(_cron_or_snapshot),
+    WithJsonSchema({"anyOf": [{"const": ON_SNAPSHOT}, {"type": "string"}]}),
+]
 Start = Annotated[str, AfterValidator(_start)]
 
 

@@ -20,6 +20,7 @@ from airflow.sdk import (
     task_group,
 )
 
+from segue.airflow_compat import follow
 from segue.dag_parts import place, tags, timetable, weight
 from segue.errors import DefinitionError
 from segue.operators import (
@@ -38,6 +39,7 @@ from segue.operators import (
 )
 from segue.operators.arguments import callbacks_of, task_arguments
 from segue.operators.notices import notifiers
+from segue.operators.snapshot_event import snapshot_asset
 from segue.sensors import WaitForSnapshot
 from segue.settings import Settings, dag_id_of, is_untouched
 from segue.take_dags import take_dags
@@ -150,7 +152,7 @@ def workflow_dag(resolved: ResolvedWorkflow, settings: Settings | None = None) -
     with DAG(
         dag_id=resolved.name,
         description=definition.description or resolved.segment.description,
-        schedule=timetable(definition.schedule, resolved.directory.timezone),
+        schedule=_schedule(resolved),
         start_date=definition.start_instant(resolved.directory.zone),
         catchup=settings.catch_up,
         is_paused_upon_creation=True,
@@ -170,6 +172,13 @@ def workflow_dag(resolved: ResolvedWorkflow, settings: Settings | None = None) -
         wait >> detect >> guard >> contacts >> report
         add_digests(dag, resolved, report)
     return dag
+
+
+def _schedule(resolved: ResolvedWorkflow) -> Any:
+    """Return when a workflow runs: by cron, as its directory's snapshots land, or by hand."""
+    if resolved.definition.follows_snapshots:
+        return follow(snapshot_asset(resolved.directory.full_name))
+    return timetable(resolved.definition.cron, resolved.directory.timezone)
 
 
 def task_defaults(resolved: ResolvedWorkflow, settings: Settings) -> dict[str, Any]:

@@ -122,6 +122,7 @@ _OURS: Mapping[str, str] = {
     "conditions": "condition filter filters where",
     "changes": "change trigger triggers kinds on when events",
     "schedule": "cron interval scheduleinterval every",
+    "on_snapshot": "snapshot snapshots asset dataset onasset ondata onarrival onsnapshots",
     "start": "startdate from since",
     "if": "when condition conditions",
     "actions": "action steps do then",

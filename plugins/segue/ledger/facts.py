@@ -68,6 +68,19 @@ class Run:
     is_backfill: bool = False
     clear_number: int = 0
     until: datetime | None = None  # snapshots after it are none of the run's
+    landed: tuple[str, ...] = ()  # keys of the snapshots whose landing started the run
+
+    @property
+    def what_it_needs(self) -> str:
+        """The snapshot that the run is about, in words."""
+        if self.landed:
+            return f"complete snapshot {' or '.join(self.landed)}"
+        if self.interval is None:
+            return "complete snapshot"
+        start, end = self.interval
+        return (
+            f"complete snapshot with an as-of in ({start:%Y-%m-%dT%H:%MZ}, {end:%Y-%m-%dT%H:%MZ}]"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from segue.ledger.engine import missing_file, open_engine, upgrade
 from segue.ledger.facts import Run, Wishes
 from segue.operators.databases import database_destination, postgresql_url
 from segue.operators.failures import is_dags_test
+from segue.operators.snapshot_event import as_followed
 from segue.runs.context import NO_WISHES, RunContext
 from segue.settings import AIRFLOW, Settings, is_set, variable
 
@@ -158,6 +159,8 @@ def run_context(
 ) -> RunContext:
     """Return what a task decides with: its run, this process's ledger, the time."""
     run = run_of(workflow.name, context)
+    if workflow.definition.follows_snapshots:
+        run = as_followed(run, workflow, context)
     return RunContext(workflow, run, open_ledger(), datetime.now(UTC), wishes)
 
 

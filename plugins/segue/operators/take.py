@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset, BaseOperator
+from airflow.sdk import BaseOperator
 
 from segue.airflow_compat import AirflowSkipException
 from segue.directory.definition import DirectoryDefinition
 from segue.operators.failures import shown_plainly
 from segue.operators.lineage import TellsLineage, tables_read
+from segue.operators.snapshot_event import announce, snapshot_asset
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -21,17 +22,7 @@ if TYPE_CHECKING:
     from segue.runs.lineage import Lineage
     from segue.takes.moments import Moment
     from segue.takes.reader import TakeReader
-
-
-def snapshot_asset(directory: str) -> Asset:
-    """Return the asset that stands for a directory's snapshots; publishing one updates it.
-
-    A directory of a project is named ``PROJECT/DIRECTORY``.
-    """
-    project, _, name = directory.rpartition("/")
-    place = f"directory/{name}/snapshots"
-    place = f"project/{project}/{place}" if project else place
-    return Asset(name=f"segue_snapshots_{directory.replace('/', '.')}", uri=f"segue://{place}")
+    from segue.takes.take import TakeResult
 
 
 class TakeSnapshot(TellsLineage, BaseOperator):
@@ -64,9 +55,19 @@ class TakeSnapshot(TellsLineage, BaseOperator):
             remark=partial(self.log.info, "%s"),
         )
         self.log.info("%s", result)
+        self._announce(context, result)
         if result.is_own:
             self.lineage = self._lineage(result.key)
         return result.key
+
+    def _announce(self, context: Context, result: TakeResult) -> None:
+        """Tell of a snapshot that is there, be it this take's or not.
+
+        A take that was ended between manifest and event is followed by one that finds the snapshot;
+        whoever has followed an event of it already finds its time covered.
+        """
+        own = {"rows": result.rows, "seconds": result.seconds} if result.is_own else {}
+        announce(context, self.directory.full_name, result.key, **own)
 
     def _lineage(self, key: str) -> Lineage:
         from segue.runs.lineage import Lineage, snapshot

@@ -108,7 +108,7 @@ def _names(pairs: Sequence[tuple[datetime, str]], *, by_run: bool) -> tuple[Sequ
 
 def _ticks(resolved: ResolvedWorkflow, stretch: Stretch) -> list[datetime]:
     """Return the schedule's ticks inside ``stretch``, one before and one behind, on the wall."""
-    cron = resolved.definition.schedule
+    cron = resolved.snapshot_cron
     if cron is None or stretch.is_empty:
         return []
     zone = resolved.directory.zone

@@ -75,7 +75,7 @@ def _compared_snapshots(resolved: ResolvedWorkflow, complete: Sequence[Snapshot]
     """
     zone = resolved.directory.zone
     first = resolved.definition.start_instant(zone)
-    cron = resolved.definition.schedule
+    cron = resolved.definition.cron
     if cron is not None:
         first = next_tick(cron, first - _JUST, zone)
     earlier = sorted(snapshot for snapshot in complete if snapshot.as_of <= first)
@@ -84,7 +84,7 @@ def _compared_snapshots(resolved: ResolvedWorkflow, complete: Sequence[Snapshot]
 
 def _due(resolved: ResolvedWorkflow, part: Stretch, now: datetime) -> datetime | None:
     """Return when a scheduled run will cover ``part``; None if that time has passed, or never."""
-    cron = resolved.definition.schedule
+    cron = resolved.definition.cron
     if cron is None:
         return None
     just_before = part.current.as_of - _JUST

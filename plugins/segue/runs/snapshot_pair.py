@@ -8,7 +8,7 @@ from datetime import datetime
 
 from segue.directory.snapshots import Snapshot, choose_span, find_usable, newest_complete
 from segue.errors import RunHalted, SettingsError, SnapshotMissing
-from segue.ledger.facts import RecordedSpan
+from segue.ledger.facts import RecordedSpan, Run
 from segue.ledger.stretches import Point, Stretch
 from segue.runs.context import RunContext
 
@@ -30,19 +30,19 @@ def waiting_for(context: RunContext) -> str | None:
         return str(error)
     if context.run.interval is None or context.wishes.current is not None:
         return None if current else f"the directory {name} has no complete snapshot"
-    return _lack_of(name, snapshots, context.run.interval)
+    return _lack_of(name, snapshots, context.run)
 
 
-def _lack_of(
-    directory: str, snapshots: Sequence[Snapshot], interval: tuple[datetime, datetime]
-) -> str | None:
+def _lack_of(directory: str, snapshots: Sequence[Snapshot], run: Run) -> str | None:
     """Return, in words, what an interval lacks; nothing where it ends before the first snapshot."""
-    start, end = interval
+    assert run.interval is not None
+    start, end = run.interval
     if snapshots and end < snapshots[0].as_of:
         return None
     inside = [item for item in snapshots if start < item.as_of <= end]
     if not inside:
-        return f"the directory {directory} has no snapshot of the run's interval yet"
+        what = run.what_it_needs if run.landed else "snapshot of the run's interval"
+        return f"the directory {directory} has no {what} yet"
     newest = inside[-1]
     if newest.complete:
         return None

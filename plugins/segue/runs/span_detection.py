@@ -98,6 +98,8 @@ def _detect_first(context: RunContext, store: Memberships) -> Detection:
     if any(span.run_id == run.run_id for span in recorded_spans):
         raise SpanTaken  # a worker that was given up has recorded this very run meanwhile
     refuse_moved_instants(context.resolved, recorded_spans)
+    if (early := _before_start(context)) is not None:
+        return _record_nothing(context, "skipped", early)
     previous, current = snapshots_for(context)
     if current is None:
         return _without_current(context)
@@ -116,6 +118,17 @@ def _detect_first(context: RunContext, store: Memberships) -> Detection:
     if demand.parts:
         return _detection_on_record(context)
     return _record_covered(context, demand, current)
+
+
+def _before_start(context: RunContext) -> str | None:
+    """Return why a run that follows its directory compares nothing: what landed is too early.
+
+    Airflow itself leaves out runs of a schedule that are before the start.
+    """
+    run, start = context.run, context.resolved.definition.start_instant(context.directory.zone)
+    if not run.landed or run.interval is None or run.interval[1] > start:
+        return None
+    return f"{run.landed[-1]} is not after the workflow's start, {start:%Y-%m-%dT%H:%MZ}"
 
 
 def _demand(
@@ -297,13 +310,10 @@ def _without_current(context: RunContext) -> Detection:
         return _record_nothing(context, "skipped", reason)
     bad = [item for item in snapshots if item.key in bad_keys]
     but = _but_quarantined(bad, start, end)
+    lack = f"no {context.run.what_it_needs}{but}"
     if context.resolved.definition.policies.missing_snapshot == "skip":
-        reason = f"no complete snapshot in ({start:%Y-%m-%d %H:%M}, {end:%Y-%m-%d %H:%M}] UTC{but}"
-        return _record_nothing(context, "skipped", reason)
-    raise SnapshotMissing(
-        f"the directory {name} has no complete snapshot with an as-of in "
-        f"({start:%Y-%m-%dT%H:%MZ}, {end:%Y-%m-%dT%H:%MZ}]{but}"
-    )
+        return _record_nothing(context, "skipped", lack)
+    raise SnapshotMissing(f"the directory {name} has {lack}")
 
 
 def _but_quarantined(snapshots: Sequence[Snapshot], start: datetime, end: datetime) -> str:

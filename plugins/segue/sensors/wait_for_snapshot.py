@@ -39,10 +39,11 @@ def waits_in_triggerer(workflow: WorkflowDefinition) -> bool:
 class WaitForSnapshot(BaseSensorOperator):
     """Wait until the run's current snapshot is complete, or its deadline has passed.
 
-    The deadline is the end of the run's interval plus ``policies.wait_timeout``; a run whose
-    deadline is long past does not wait at all. With ``missing_snapshot: fail`` the task fails
-    then; with ``skip`` it ends, and ``detect_changes`` records the skip. Where the workflow, or
-    else Airflow's ``[operators] default_deferrable``, says so, the triggerer watches for it.
+    The deadline is the end of the run's interval, or the time of the event that it follows, plus
+    ``policies.wait_timeout``; a run whose deadline is long past does not wait at all. With
+    ``missing_snapshot: fail`` the task fails then; with ``skip`` it ends, and ``detect_changes``
+    records the skip. Where the workflow, or else Airflow's ``[operators] default_deferrable``,
+    says so, the triggerer watches for it.
     """
 
     ui_color = "#dbe9f6"
@@ -104,4 +105,6 @@ class WaitForSnapshot(BaseSensorOperator):
         from segue.operators.environment import run_context, wishes_of
 
         run = run_context(self.workflow, context, wishes_of(context))
-        return run, run.run.interval[1] if run.run.interval else context["dag_run"].run_after
+        if run.run.interval is None or run.run.landed:
+            return run, context["dag_run"].run_after
+        return run, run.run.interval[1]

@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from segue.contracts.languages import Languages
-from segue.cron import Cron, Start, start_instant
+from segue.cron import ON_SNAPSHOT, CronOrSnapshot, Start, start_instant
 from segue.directory.definition import zone_name
 from segue.documents import Definition, Items, Location, Name, ProblemsFound
 from segue.durations import Duration, DurationField, parse_duration
@@ -287,7 +287,7 @@ class WorkflowDefinition(Definition):
     segment: Name
     description: str | None = None
     changes: Annotated[Items[WrittenKind], Field(min_length=1)]
-    schedule: Cron | None = None
+    schedule: CronOrSnapshot | None = None
     start: Start
     owner: Annotated[str, Field(min_length=1)] = "segue"
     tags: Items[str] = ()
@@ -325,6 +325,16 @@ class WorkflowDefinition(Definition):
         conditions: list[tuple[Location, Condition | None]] = [(("conditions",), self.conditions)]
         conditions += [(("actions", i, "if"), a.condition) for i, a in enumerate(self.actions)]
         return [(place, condition) for place, condition in conditions if condition is not None]
+
+    @property
+    def cron(self) -> str | None:
+        """The schedule, where it is one of times."""
+        return None if self.follows_snapshots else self.schedule
+
+    @property
+    def follows_snapshots(self) -> bool:
+        """Whether runs start when a snapshot of the directory lands."""
+        return self.schedule == ON_SNAPSHOT
 
     def start_instant(self, zone: ZoneInfo) -> datetime:
         """Return ``start`` as an instant in UTC; a date is its midnight in ``zone``."""

@@ -38,6 +38,16 @@ class ResolvedWorkflow:
         return self.definition.workflow
 
     @property
+    def snapshot_cron(self) -> str | None:
+        """By when snapshots are due: the schedule's times, or else those of the directory's take.
+
+        None where nobody can tell.
+        """
+        if not self.definition.follows_snapshots:
+            return self.definition.cron
+        return self.directory.take.schedule if self.directory.take else None
+
+    @property
     def action_ids(self) -> list[str]:
         """The ids of the actions in the order they are written."""
         return [action.id for action in self.definition.actions]

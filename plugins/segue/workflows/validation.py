@@ -12,6 +12,7 @@ from datetime import timedelta
 from pydantic import ValidationError
 
 from segue.cron import longest_step
+from segue.directory.asset import asset_name
 from segue.directory.definition import UNSUBSCRIBED
 from segue.directory.look_alikes import opt_state_columns
 from segue.documents import Document, Location, ProblemsFound, did_you_mean, problems_of
@@ -97,6 +98,7 @@ def _remarks(
             resolved = catalog.resolve(name)
             segment, conditions = resolved.segment, resolved.definition.all_conditions()
             yield from _short_windows(resolved, document)
+            yield from _no_announcer(resolved, document)
             yield from _remarks_of_its_own(resolved, document)
     except DefinitionError:
         return  # among the problems
@@ -109,7 +111,7 @@ def _remarks(
 
 def _short_windows(resolved: ResolvedWorkflow, document: Document) -> Iterator[Problem]:
     """Yield the windows of a workflow's segment that can pass between two of its runs."""
-    cron = resolved.definition.schedule
+    cron = resolved.snapshot_cron
     segments = (resolved.segment, *resolved.segment.refers_to)
     matches = [(each.segment, each.match) for each in segments if each.match is not None]
     every = [(name, window) for name, match in matches for window in windows(match)]
@@ -125,6 +127,18 @@ def _short_windows(resolved: ResolvedWorkflow, document: Document) -> Iterator[P
                 "shorter: it can hold in between, unseen"
             )
             yield document.problem(("schedule",), message)
+
+
+def _no_announcer(resolved: ResolvedWorkflow, document: Document) -> Iterator[Problem]:
+    """Say who is expected to tell of snapshots, where the directory does not take them itself."""
+    directory = resolved.directory
+    if resolved.definition.follows_snapshots and directory.take is None:
+        message = (
+            f"runs start with events of the asset {asset_name(directory.full_name)}; the "
+            f"directory {directory.directory} has no `take:`, so a DAG of yours with this outlet, "
+            "or Airflow's API, is to tell of each snapshot (docs/snapshots.md)"
+        )
+        yield document.problem(("schedule",), message)
 
 
 def _remarks_of_its_own(resolved: ResolvedWorkflow, document: Document) -> Iterator[Problem]:
