@@ -150,7 +150,7 @@ class DirectoryDefinition(Definition):
         problems: list[tuple[Location, str]] = [
             ((key,), "the tables of a `lake` are its snapshots; expected one of the two")
             for key in ("snapshots", "take", "complete_marker")
-            if key in self.model_fields_set
+            if getattr(self, key)
         ]
         if problems:
             raise ProblemsFound(problems)

@@ -15,6 +15,7 @@ from segue.airflow_compat import AirflowRescheduleException
 from segue.directory.definition import DirectoryDefinition
 from segue.sensors import WaitForSnapshot
 from segue.sensors.snapshot_trigger import SnapshotTrigger, listed_by
+from tests.unit.directory.lakes.delta_tables import DeltaFolder, people
 from tests.unit.runs.test_span_detection import Place
 
 SOON = timedelta(seconds=0.3)
@@ -149,3 +150,15 @@ def test_a_directory_that_takes_its_own_snapshots_is_listed_as_such(tmp_path, ta
     until = (datetime.now(UTC) + SOON).isoformat()
     trigger = SnapshotTrigger(json.loads(json.dumps(listed_by(directory))), [], until)
     assert fired(trigger).payload == {"news": False}
+
+
+def test_a_lake_is_listed_by_what_a_trigger_is_given(tmp_path):
+    pytest.importorskip("deltalake")
+    table = DeltaFolder(tmp_path / "lake" / "people")
+    table.write(datetime.now(UTC) - 3 * timedelta(hours=24), people("a"))
+    lake = {"format": "delta", "tables": {"contacts": "../lake/people"}}
+    content, folders = {"directory": "shop", "lake": lake}, {"folder": tmp_path / "directories"}
+    directory = DirectoryDefinition.model_validate(content, context=folders)
+    until = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
+    trigger = SnapshotTrigger(json.loads(json.dumps(listed_by(directory))), [], until, seconds=0.1)
+    assert fired(trigger).payload == {"news": True}

@@ -304,6 +304,7 @@ def _placed(
 ) -> list[Problem]:
     """Return what is wrong with a snapshot as problems at a key of its directory's definition."""
     document = workspace.catalog.document("directories", directory)
+    key = "lake" if key == "snapshots" and "lake" in document.data else key
     return [document.problem((key,), message) for message in messages]
 
 

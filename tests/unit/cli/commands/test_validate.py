@@ -719,3 +719,15 @@ def test_every_profile_is_checked_and_one_on_request(segue, home, monkeypatch):
     monkeypatch.setenv("SEGUE_PROFILE", "dev")
     monkeypatch.setenv("SEGUE_NAMESPACE", "prod")
     assert "the profile 'dev' is of the namespace 'dev'" in segue("validate").out
+
+
+def test_a_lake_that_cannot_be_read_is_told_where_it_is_named(segue, home):
+    pytest.importorskip("deltalake")
+    lake = "directory: lake\nconsent: none\nlake: {format: delta, tables: {contacts: nowhere}}\n"
+    home.define("directories", "lake", lake)
+    answer = segue("validate")
+    assert answer.code == 2
+    assert "lake.yaml:3:1: lake: directory lake, contacts (" in answer.out + answer.err
+    assert (
+        "is no Delta table that can be read: it has no folder _delta_log" in answer.out + answer.err
+    )

@@ -26,6 +26,16 @@ from tests.unit.directory.lakes.iceberg_tables import CATALOG, IcebergFolder, en
 from tests.unit.directory.lakes.test_delta import HOSTILE
 
 pytest.importorskip("pyiceberg")
+from pyiceberg.manifest import (
+    DataFile,
+    DataFileContent,
+    FileFormat,
+    ManifestContent,
+    ManifestEntry,
+    ManifestEntryStatus,
+    write_manifest,
+)
+from pyiceberg.typedef import Record
 from pyiceberg.types import LongType, StringType
 
 
@@ -173,6 +183,25 @@ class TestDeletedRows:
         assert tables.contacts(["n"], only=["0009", "0010"])["n"].tolist() == [10]
         assert len(ids_at(directory_of(contacts=contacts), "2026-11-25")) == 3000
 
+    def test_by_position_deletes_are_gone(self, contacts):
+        """Merge-on-read, as Spark and Trino write it: PyIceberg reads it, and does not write it."""
+        ids = [f"{number:04}" for number in range(3000)]
+        contacts.append(noon("2026-11-25"), people(*ids, n=list(range(3000))))
+        contacts.at(noon("2026-11-26"), lambda table: _delete_rows(table, [0, 17, 2999]))
+        directory = directory_of(contacts=contacts)
+        tables = tables_of(directory, "2026-11-26")
+        expected = [number for number in range(3000) if number not in (0, 17, 2999)]
+        assert tables.contacts()["n"].tolist() == expected
+        assert tables.count("contacts") == 2997
+        assert tables.contacts(["n"], only=["0017", "0018"])["n"].tolist() == [18]
+        assert len(ids_at(directory, "2026-11-25")) == 3000
+
+    def test_by_equality_deletes_are_refused(self, contacts):
+        contacts.append(noon("2026-11-25"), people("a", "b"))
+        contacts.at(noon("2026-11-26"), lambda table: _delete_rows(table, [0], by_value=True))
+        with pytest.raises(DataError, match=r"snapshot .* does not yet support equality deletes"):
+            tables_of(directory_of(contacts=contacts), "2026-11-26").contacts()
+
     def test_all_of_them_leave_an_empty_table(self, contacts):
         contacts.append(noon("2026-11-25"), people("a", tier=["x"]))
         contacts.at(noon("2026-11-26"), lambda table: table.delete("contact_id = 'a'"))
@@ -228,6 +257,50 @@ def test_ten_days_give_the_changes_of_ten_folders(contacts, tmp_path):
     assert len(expected) == 9
     assert all(expected)
     assert changes_of(directory_of(contacts=contacts)) == expected
+
+
+def _delete_rows(table, rows, *, by_value=False):
+    """Commit a delete file for rows of the table's one file, by PyIceberg's own parts."""
+    (task,) = table.scan().plan_files()
+    path = task.file.file_path.rsplit("/", 1)[0] + "/deletes.parquet"
+    kinds = pa.schema(
+        [
+            pa.field("file_path", pa.string(), False, {"PARQUET:field_id": "2147483546"}),
+            pa.field("pos", pa.int64(), False, {"PARQUET:field_id": "2147483545"}),
+        ]
+    )
+    places = {"file_path": [task.file.file_path] * len(rows), "pos": rows}
+    with table.io.new_output(path).create() as stream:
+        pq.write_table(pa.table(places, schema=kinds), stream)
+    content = DataFileContent.EQUALITY_DELETES if by_value else DataFileContent.POSITION_DELETES
+    file = DataFile.from_args(
+        content=content,
+        file_path=path,
+        file_format=FileFormat.PARQUET,
+        partition=Record(),
+        record_count=len(rows),
+        file_size_in_bytes=len(table.io.new_input(path)),
+        equality_ids=[1] if by_value else None,
+    )
+    file.spec_id = 0
+    with table.transaction() as transaction:
+        snapshot = transaction.update_snapshot().fast_append()
+        old = snapshot._manifests
+        with write_manifest(
+            format_version=2,
+            spec=table.spec(),
+            schema=table.schema(),
+            output_file=table.io.new_output(path.replace(".parquet", ".avro")),
+            snapshot_id=snapshot._snapshot_id,
+            avro_compression="deflate",
+        ) as writer:
+            writer.content = lambda: ManifestContent.DELETES
+            entry = ManifestEntry.from_args(
+                status=ManifestEntryStatus.ADDED, snapshot_id=snapshot._snapshot_id, data_file=file
+            )
+            writer.add_entry(entry)
+        snapshot._manifests = lambda: [writer.to_manifest_file(), *old()]
+        snapshot.commit()
 
 
 def rows_of(tiers, *, has_city=False):
