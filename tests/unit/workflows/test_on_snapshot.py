@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from segue.cli.editor_schema import definition_schema
 from segue.directory.definition import DirectoryDefinition
 from segue.directory.take_definition import Take
+from segue.workflows.catalog import Catalog
 from segue.workflows.resolved import ResolvedWorkflow
+from segue.workflows.validation import find_remarks
 from tests.unit.runs.test_bridges import found, workflow
 
 TAKE = {
@@ -58,3 +61,35 @@ def test_a_bridge_is_told_where_the_directorys_take_says_when_snapshots_are_due(
 def test_editors_are_told_of_it():
     schedule = definition_schema("workflow")["properties"]["schedule"]
     assert "on_snapshot" in str(schedule)
+
+
+def test_where_nobody_takes_snapshots_it_is_said_who_is_to_tell_of_them(tmp_path):
+    """A remark, and no problem: a DAG of a team's own may."""
+    files = {
+        "directories/people.yaml": {"directory": "people", "snapshots": "/nowhere"},
+        "segments/gold.yaml": {
+            "segment": "gold",
+            "directory": "people",
+            "match": {"field": "tier", "equals": "gold"},
+        },
+        "workflows/greet.yaml": {
+            "workflow": "greet",
+            "segment": "gold",
+            "changes": ["added"],
+            "schedule": "on_snapshot",
+            "start": "2026-11-01",
+            "actions": [{"id": "alert", "slack_message": {"channel": "#team", "text": "hello"}}],
+        },
+    }
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(yaml.safe_dump(content))
+    [remark] = [
+        each for each in find_remarks(Catalog(tmp_path)) if "segue_snapshots_people" in str(each)
+    ]
+    assert "no `take:`" in str(remark)
+    files["directories/people.yaml"]["take"] = TAKE
+    (tmp_path / "directories/people.yaml").write_text(
+        yaml.safe_dump(files["directories/people.yaml"])
+    )
+    assert "segue_snapshots_people" not in str(find_remarks(Catalog(tmp_path)))
