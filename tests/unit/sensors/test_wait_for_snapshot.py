@@ -162,3 +162,14 @@ def test_a_lake_is_listed_by_what_a_trigger_is_given(tmp_path):
     until = (datetime.now(UTC) + timedelta(minutes=1)).isoformat()
     trigger = SnapshotTrigger(json.loads(json.dumps(listed_by(directory))), [], until, seconds=0.1)
     assert fired(trigger).payload == {"news": True}
+
+
+def test_a_run_that_follows_an_event_is_patient_from_the_event_on(place):
+    """A snapshot of long ago that lands now may still be on its way."""
+    place.more = {**place.more, "schedule": "on_snapshot"}
+    landed = context()
+    landed["dag_run"].run_type = "asset_triggered"
+    landed["dag_run"].partition_key = "2026-11-09"
+    landed["dag_run"].run_after = datetime(2027, 1, 1, tzinfo=UTC)
+    run, begin = sensor(place)._run(landed)
+    assert (run.run.landed, begin) == (("2026-11-09",), landed["dag_run"].run_after)
