@@ -182,7 +182,7 @@ def test_ten_days_one_late_one_twice_one_missing(landing: World, monkeypatch, ca
     monkeypatch.setattr(sys, "argv", ["segue", "gaps", FOLLOWER])
     with pytest.raises(SystemExit):
         main()
-    assert f"bridges the snapshot {key(MISSING)}, which was missing" in capsys.readouterr().out
+    assert f"bridges the snapshot {key(MISSING)}, which was missing" in capsys.readouterr().err
 
 
 def test_a_dag_of_a_teams_own_starts_what_follows(landing: World):
