@@ -46,6 +46,11 @@ class TableSource(Definition):
     query: Annotated[str, Field(min_length=1)] | None = None
     file: Annotated[str, Field(pattern=r"^\w[\w./-]*\.sql$")] | None = None
     table: Annotated[str, Field(pattern=r"^[^\s.\"`;]+(\.[^\s.\"`;]+){0,2}$")] | None = None
+    # Of a table that keeps its own days: the column with a partition's day, or those with the
+    # times that a row is valid from and to, as of dbt's snapshots.
+    partition: Annotated[str, Field(min_length=1)] | None = None
+    valid_from: Annotated[str, Field(min_length=1)] | None = None
+    valid_to: Annotated[str, Field(min_length=1)] | None = None
     # `now`: whichever day it is asked for, it answers with the present
     knows: Literal["as_of", "now"] = "as_of"
 
@@ -60,21 +65,43 @@ class TableSource(Definition):
         return self
 
     @model_validator(mode="after")
+    def _keeps_days_in_one_way(self) -> Self:
+        if self.keeps_days and self.table is None:
+            raise ValueError("partition, valid_from and valid_to are columns of a `table`")
+        if (self.valid_from is None) != (self.valid_to is None):
+            raise ValueError("expected valid_from and valid_to together")
+        if self.partition is not None and self.valid_from is not None:
+            raise ValueError("found partition and valid_from; expected one of them")
+        if self.keeps_days and self.knows == "now":
+            raise ProblemsFound([(("knows",), "a table that keeps its own days knows them")])
+        return self
+
+    @model_validator(mode="after")
     def _asks_for_what_it_knows(self, info: ValidationInfo) -> Self:
         self._sql = self.query if self.file is None else _text_of(self.file, info)
         way = next(way for way in _WAYS if getattr(self, way) is not None)
         problems = list(map(_unknown_parameter, sorted(self.parameters - {*PARAMETERS})))
         problems += map(_quoted_parameter, _quoted_parameters(self._sql or ""))
-        if not problems and self.knows == "as_of" and "as_of" not in self.parameters:
-            what = "a table read whole" if self.table else "a query without :as_of"
+        can_tell = self.keeps_days or self.knows == "now" or "as_of" in self.parameters
+        if not problems and not can_tell:
+            what, how = "a query without :as_of", "expected a query for"
+            if self.table:
+                what = "a table read whole"
+                how = "expected the column of its days (`partition`), or those of a row's times "
+                how += "(`valid_from` and `valid_to`), a query for"
             problem = (
-                f"{what} answers with the present, whichever day is asked for; expected a query "
-                "for the rows as they stood at :as_of, or `knows: now` beside it"
+                f"{what} answers with the present, whichever day is asked for; {how} the rows as "
+                "they stood at :as_of, or `knows: now` beside it"
             )
             problems = [problem]
         if problems:
             raise ProblemsFound([((way,), problem) for problem in problems])
         return self
+
+    @property
+    def keeps_days(self) -> bool:
+        """Whether it is a table that keeps its own days."""
+        return any((self.partition, self.valid_from, self.valid_to))
 
     @property
     def sql(self) -> str | None:
@@ -100,6 +127,8 @@ class TableSource(Definition):
     @property
     def parameters(self) -> frozenset[str]:
         """The names of the parameters that the query is given."""
+        if self.valid_from is not None:
+            return frozenset({"as_of"})
         return frozenset(_PARAMETER.findall(self._sql or ""))
 
 
@@ -192,7 +221,21 @@ class Take(Definition):
                 "expected keys: time"
             )
             raise ProblemsFound([(("keys",), message)])
+        self._names_days_where_tables_have_them()
         return self
+
+    def _names_days_where_tables_have_them(self) -> None:
+        why = "keys: time" if self.keys == "time" else f"{', '.join(self.only_now)} `knows: now`"
+        problems: list[tuple[Location, str]] = [
+            (
+                ("tables", name, "partition"),
+                f"a partition is a day's, and the snapshots are named by times ({why})",
+            )
+            for name, source in (self.tables or {}).items()
+            if source.partition is not None and not self.names_days
+        ]
+        if problems:
+            raise ProblemsFound(problems)
 
     @property
     def source(self) -> SnapshotSource | None:

@@ -17,8 +17,10 @@ from segue.directory.plain_columns import pc
 from segue.directory.take_definition import TableSource
 from segue.directory.take_source import TableName
 from segue.errors import DataError
-from segue.takes.database import beginning, refuse_twins, table_query, without_values
-from segue.takes.reader import TakeReader
+from segue.takes.database import beginning, refuse_twins, without_values
+from segue.takes.moments import Moment
+from segue.takes.own_days import table_query
+from segue.takes.reader import DatabaseReader, TakeReader
 from segue.takes.values import Array
 
 _BEGIN = ("SET TIME ZONE 'UTC'", "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -31,7 +33,7 @@ _DAY = 86_400_000_000
 _DAYS = (-719_162, 2_932_896)
 
 
-class AdbcPostgresql(TakeReader):
+class AdbcPostgresql(DatabaseReader):
     """One connection, and one transaction: all tables are read as they stood at one instant."""
 
     has_one_view = True
@@ -42,12 +44,12 @@ class AdbcPostgresql(TakeReader):
     def batches(
         self,
         table: TableName,
-        as_of: datetime,
+        moment: Moment,
         previous: datetime | None,
         as_text: Collection[str],
     ) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a table in batches, as the base does."""
-        query = _query(self._tables[table], {"as_of": as_of, "previous": previous})
+        query = _query(self._tables[table], moment, previous)
         with _driver_errors(), closing(self._connection.cursor()) as cursor:
             cursor.execute(f"SELECT * FROM ({query}\n) AS q LIMIT 0")  # noqa: S608 - the team's own
             schema = cursor.fetch_record_batch().schema
@@ -62,6 +64,16 @@ class AdbcPostgresql(TakeReader):
                 yield _plain(batch)
             if is_empty:
                 yield _plain(pa.RecordBatch.from_pylist([], schema=reader.schema))
+
+    def quote(self, name: str) -> str:
+        """Return a name as it stands in a query."""
+        return _quoted(name)
+
+    def values(self, query: str) -> list[Any]:
+        """Return the first column of a query."""
+        with _driver_errors(), closing(self._connection.cursor()) as cursor:
+            cursor.execute(query)
+            return [row[0] for row in cursor.fetchall()]
 
 
 @contextmanager
@@ -96,17 +108,18 @@ def _without_values(error: Exception) -> str:
     return beginning(without_values(str(error)))
 
 
-def _query(source: TableSource, instants: Mapping[str, datetime | None]) -> str:
+def _query(source: TableSource, moment: Moment, previous: datetime | None) -> str:
     """Return the query with the instants in it: with bound parameters the driver keeps all rows.
 
     They are no text of anybody's but made here.
     """
-    if source.sql is None:
-        return table_query(source, _quoted)
+    instants = {"as_of": moment.as_of, "previous": previous}
     literals = {
         name: "NULL::timestamptz" if instant is None else f"TIMESTAMPTZ '{instant.isoformat()}'"
         for name, instant in instants.items()
     }
+    if source.sql is None:
+        return table_query(source, moment.key, literals["as_of"], _quoted)
     return source.sql_with(literals).strip().rstrip(";")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,7 +17,9 @@ from segue.directory.layout import without_password
 from segue.directory.take_definition import TableSource
 from segue.directory.take_source import TableName
 from segue.errors import DataError
-from segue.takes.reader import TakeReader
+from segue.takes.moments import Moment
+from segue.takes.own_days import table_query
+from segue.takes.reader import DatabaseReader, TakeReader
 from segue.takes.values import column, texts
 
 _ROWS = 20_000  # fetched at once
@@ -51,7 +53,7 @@ _DIALECTS: Mapping[str, _Dialect] = {
 _OTHERS = _Dialect({}, has_one_view=False)
 
 
-class AnyDatabase(TakeReader):
+class AnyDatabase(DatabaseReader):
     """One that SQLAlchemy has a dialect for."""
 
     def __init__(self, connection: Connection, tables: Mapping[TableName, TableSource]) -> None:
@@ -66,15 +68,15 @@ class AnyDatabase(TakeReader):
     def batches(
         self,
         table: TableName,
-        as_of: datetime,
+        moment: Moment,
         previous: datetime | None,
         as_text: Collection[str],
     ) -> Iterator[pa.RecordBatch]:
         """Yield the rows of a table in batches, as the base does."""
         source = self._tables[table]
         with _database_errors():
-            statement = self._statement(source)
-            values = {"as_of": as_of, "previous": previous}
+            statement = self._statement(source, moment.key)
+            values = {"as_of": moment.as_of, "previous": previous}
             bound = {name: self._instant(values[name]) for name in sorted(source.parameters)}
             result = self._connection.execute(
                 statement, bound, execution_options={"yield_per": _ROWS}
@@ -88,10 +90,22 @@ class AnyDatabase(TakeReader):
                 columns = zip(*rows, strict=True) if rows else [()] * len(names)
                 yield _batch(names, columns, as_text, instants)
 
-    def _statement(self, source: TableSource) -> TextClause:
+    def quote(self, name: str) -> str:
+        """Return a name as it stands in SQLAlchemy's ``text``, which reads colons."""
+        in_sql = str(self._connection.dialect.identifier_preparer.quote(name))
+        if "%" in name and in_sql.count("%") == 2 * name.count("%"):
+            in_sql = in_sql.replace("%%", "%")  # ``text`` doubles them, too
+        return in_sql.replace(":", r"\:")
+
+    def values(self, query: str) -> list[Any]:
+        """Return the first column of a query."""
+        with _database_errors():
+            return list(self._connection.execute(text(query)).scalars())
+
+    def _statement(self, source: TableSource, day: str) -> TextClause:
         if source.sql is not None:
             return text(source.bound_sql)
-        return text(table_query(source, self._connection.dialect.identifier_preparer.quote))
+        return text(table_query(source, day, ":as_of", self.quote))
 
     def _instant(self, instant: datetime | None) -> object:
         """Return an instant as the database compares it; UTC, where it knows no zones."""
@@ -135,13 +149,6 @@ def _database_errors() -> Iterator[None]:
         raise DataError(f"the database says: {beginning(error.orig)}") from None
     except sqlalchemy.exc.SQLAlchemyError as error:
         raise DataError(f"the database cannot be asked: {beginning(error)}") from None
-
-
-def table_query(source: TableSource, quote: Callable[[str], str]) -> str:
-    """Return the query of a table that is read whole."""
-    assert source.table is not None
-    table = ".".join(map(quote, source.table.split(".")))
-    return f"SELECT * FROM {table}"  # noqa: S608 - quoted
 
 
 def without_values(message: str) -> str:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from segue.directory.take_source import SnapshotReader, SnapshotSource, TableName
 from segue.errors import DataError, SegueError
+from segue.takes.moments import Moment
 from segue.takes.values import Array, texts
 
 
@@ -27,7 +28,7 @@ class TakeReader(ABC):
     def batches(
         self,
         table: TableName,
-        as_of: datetime,
+        moment: Moment,
         previous: datetime | None,
         as_text: Collection[str],
     ) -> Iterator[pa.RecordBatch]:
@@ -36,6 +37,18 @@ class TakeReader(ABC):
         The columns ``as_text`` are text in all. Raises DataError where the source refuses, or a
         value cannot be kept.
         """
+
+
+class DatabaseReader(TakeReader):
+    """One connection to a database, which is asked by SQL."""
+
+    @abstractmethod
+    def quote(self, name: str) -> str:
+        """Return a name as it stands in a query for ``values``."""
+
+    @abstractmethod
+    def values(self, query: str) -> list[Any]:
+        """Return the first column of a query of our own, as Python's values."""
 
 
 class _SourceReader(TakeReader):
@@ -51,14 +64,14 @@ class _SourceReader(TakeReader):
     def batches(
         self,
         table: TableName,
-        as_of: datetime,
+        moment: Moment,
         previous: datetime | None,
         as_text: Collection[str],
     ) -> Iterator[pa.RecordBatch]:
         """Yield what the source does, in plain types; DataError for what is no batch."""
         names: list[str] | None = None
         with _source_errors(self._name):
-            for item in self._reader.batches(table, as_of, previous):
+            for item in self._reader.batches(table, moment.as_of, previous):
                 for batch in _batches_of(item):
                     names = names or batch.schema.names
                     _require_columns(names, batch.schema.names)

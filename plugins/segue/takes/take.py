@@ -21,8 +21,9 @@ from segue.directory.tables import SnapshotTables
 from segue.errors import DataError
 from segue.extras import storage_path
 from segue.takes.moments import Moment
+from segue.takes.own_days import refuse_unknown_day
 from segue.takes.publication import Publication
-from segue.takes.reader import TakeReader
+from segue.takes.reader import DatabaseReader, TakeReader
 from segue.takes.tables import write_table
 
 _log = logging.getLogger(__name__)
@@ -118,14 +119,17 @@ class _Take:
 
     def _write(self, reader: TakeReader, previous: datetime | None) -> dict[str, int]:
         """Write every table; return the number of rows of each."""
-        assert self.directory.take is not None
+        take = self.directory.take
+        assert take is not None
         rows: dict[str, int] = {}
-        place = "tables" if self.directory.take.source is None else self.directory.take.source.name
-        for name in self.directory.take.table_names:
-            batches = partial(reader.batches, name, self.moment.as_of, previous)
+        place = "tables" if take.source is None else take.source.name
+        for name in take.table_names:
+            batches = partial(reader.batches, name, self.moment, previous)
             progress = _Progress(self.remark)
             try:
                 rows[name] = write_table(name, batches, self.publication, progress)
+                if rows[name] == 0 and isinstance(reader, DatabaseReader):
+                    refuse_unknown_day(reader, (take.tables or {})[name], self.moment)
             except DataError as error:
                 where = f"directory {self.directory.directory}, take.{place}.{name}"
                 raise DataError(f"{where}: {error}") from None

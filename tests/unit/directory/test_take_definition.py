@@ -49,6 +49,35 @@ def test_a_query_is_written_in_three_ways(directory, tmp_path, way):
     assert take.names_days
 
 
+def test_a_table_may_keep_its_own_days(directory):
+    for columns in ("partition: ds", "valid_from: a, valid_to: b"):
+        take = directory(f"{{table: dw.contacts, {columns}}}").take
+        assert take.names_days
+        assert take.tables["contacts"].keeps_days
+
+
+@pytest.mark.parametrize(
+    ("contacts", "message"),
+    [
+        (f'{{query: "{HISTORY}", partition: ds}}', "contacts: partition, valid_from and valid_to"),
+        ("{table: a, valid_from: b}", "contacts: expected valid_from and valid_to together"),
+        ("{table: a, partition: d, valid_from: b, valid_to: c}", "found partition and valid_from"),
+        ("{table: a, partition: d, knows: now}", "contacts.knows: a table that keeps its own days"),
+        ("{table: a}", "expected the column of its days (`partition`)"),
+    ],
+)
+def test_days_are_kept_in_one_way(directory, contacts, message):
+    assert message in problem(directory, contacts)
+
+
+def test_a_partition_is_no_time(directory):
+    message = problem(directory, "{table: a, partition: ds}", "  keys: time\n")
+    assert "take.tables.contacts.partition: a partition is a day's" in message
+    others = "    transactions: {table: b, knows: now}\n"
+    message = problem(directory, "{table: a, partition: ds}", others)
+    assert "named by times (transactions `knows: now`)" in message
+
+
 def test_what_answers_with_the_present_says_so(directory):
     assert directory("{table: crm.customers, knows: now}").take.knows_only_now
     for contacts, what in (

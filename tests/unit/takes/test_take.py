@@ -387,7 +387,7 @@ def test_blanks_in_a_connection_are_blanks(shop, monkeypatch):
     query = "SELECT current_setting('application_name') AS name"
     take = shop.definition({"contacts": {"query": query, "knows": "now"}}).take
     with opened_for(take) as reader:
-        [batch] = reader.batches("contacts", MOMENT.as_of, None, ())
+        [batch] = reader.batches("contacts", MOMENT, None, ())
     assert batch.to_pylist() == [{"name": "takes + more"}]
 
 

@@ -38,6 +38,14 @@ def snapshots(
             help="Read this snapshot whole and check its data; exit code 2 if it is not sound.",
         ),
     ] = None,
+    source: Annotated[
+        bool,
+        typer.Option(
+            "--source",
+            help="List the days that the database's own tables still know, over a connection that "
+            "AIRFLOW_CONN_… or a secrets backend holds.",
+        ),
+    ] = False,
     home: Home = None,
     output: OutputFormat = Format.TABLE,
 ) -> None:
@@ -48,6 +56,9 @@ def snapshots(
     definition = workspace.catalog.directory(directory)
     if check is not None:
         _check(workspace, definition, check, output)
+        return
+    if source:
+        _list_source(workspace, definition, output)
         return
     _list(workspace, definition, output)
 
@@ -72,6 +83,30 @@ def _list(workspace: Workspace, directory: DirectoryDefinition, output: Format) 
         print_listing(_IN_A_TABLE, map(_table_row, rows), output)
     else:
         print_listing(_COLUMNS, rows, output)
+
+
+def _list_source(workspace: Workspace, directory: DirectoryDefinition, output: Format) -> None:
+    """List the days that the source still knows, and which of them are snapshots."""
+    from segue.directory.snapshots import list_snapshots
+    from segue.errors import SettingsError
+    from segue.takes.own_days import days_at_source
+
+    if directory.take is None:
+        raise SettingsError(
+            f"directory {directory.directory} takes no snapshots: its definition has no `take`"
+        )
+    from segue.operators.databases import opened_for
+
+    with working(f"Asking the source of {directory.directory}"):
+        keys_taken = {
+            each.key for each in list_snapshots(directory, now=workspace.now) if each.complete
+        }
+        with opened_for(directory.take) as reader:
+            days = days_at_source(reader, directory, workspace.now)
+    keys = [day.isoformat() for day in days]
+    print_listing(("day", "taken"), [[key, key in keys_taken] for key in keys], output)
+    missing = sum(key not in keys_taken for key in keys)
+    note(f"{count(len(keys), 'day')} known to the source; {missing} of them not taken")
 
 
 def _on_all(directory: DirectoryDefinition, tables: Sequence[SnapshotTables]) -> list[str]:
