@@ -55,7 +55,9 @@ def test_the_examples_in_the_pages_import_nothing_else_of_segue():
     for name in ("adding-a-channel.md", "conditions.md", "live-details.md", "snapshots.md"):
         blocks = re.findall(r"(?ms)^```python.*?^```$", (DOCS / name).read_text())
         modules = re.findall(r"(?m)^(?:from|import) (segue[\w.]*)", "\n".join(blocks))
-        assert set(modules) == {"segue.extend"}, name
+        # beside it, what DAGs written by hand may import
+        others = {module for module in modules if not module.startswith("segue.operators.")}
+        assert others == {"segue.extend"}, name
 
 
 def test_it_starts_without_anything_heavy():
