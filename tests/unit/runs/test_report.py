@@ -38,7 +38,8 @@ LEASE = NOW + timedelta(minutes=2)
 def reported(ledger: Ledger, max_failed: int = 0, actions=("mail",)) -> RunReport:
     workflow = SimpleNamespace(
         action_ids=list(actions),
-        definition=SimpleNamespace(report=ReportRules(max_failed=max_failed), schedule=None),
+        definition=SimpleNamespace(report=ReportRules(max_failed=max_failed)),
+        snapshot_cron=None,
     )
     return report_run(workflow, ledger.runs.find_run("welcome", "run-1"), ledger)
 
@@ -88,7 +89,8 @@ def test_a_run_over_a_missing_snapshot_says_what_it_cannot_see(ledger):
         action_ids=["mail"],
         segment=segment,
         directory=DirectoryDefinition(directory="customers", snapshots="/nowhere"),
-        definition=SimpleNamespace(report=ReportRules(), schedule="0 6 * * *"),
+        definition=SimpleNamespace(report=ReportRules()),
+        snapshot_cron="0 6 * * *",
     )
     lines = report_run(workflow, ledger.runs.find_run("welcome", "run-1"), ledger).lines()
     assert (
