@@ -16,7 +16,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    WithJsonSchema,
+)
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -41,6 +50,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|(0|[1-9][0-9]*)(\.[0-9]*)?)([eE][-+]?[0-9]+
 
 
 Item = TypeVar("Item")
+_SHARE = re.compile(r"(100|[0-9]{1,2}(?:\.[0-9]{1,4})?)%")
 _BARE_TEMPLATE = re.compile(r"(^|[:\-,\[])\s+\{\{")  # where YAML sees a mapping begin
 _QUOTE_IT = "; a text that begins with {{ is written in quotes"
 _OF_CONNECTIONS = frozenset({"oauth2", "placed_secrets", "segue_rate"})
@@ -52,10 +62,25 @@ def _unpadded(text: str) -> str:
     return text
 
 
+def _share(value: object) -> float:
+    match = _SHARE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f"found {value!r}; allowed: a share such as 5%")
+    return float(match[1]) / 100
+
+
 Unpadded = Annotated[str, AfterValidator(_unpadded)]
 Items = Annotated[tuple[Item, ...], Field(strict=False)]  # a YAML list, kept as a tuple
 Name = Annotated[
     str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", description="lower-case letters, digits, _")
+]
+
+
+Share = Annotated[
+    float,
+    BeforeValidator(_share),
+    PlainSerializer(lambda share: f"{share * 100:g}%"),
+    WithJsonSchema({"type": "string", "pattern": f"^{_SHARE.pattern}$", "examples": ["5%"]}),
 ]
 
 

@@ -69,7 +69,7 @@ def take_dag(directory: DirectoryDefinition, settings: Settings) -> DAG:
         tags=tags(settings.project, directory.directory),
         params=TAKE_PARAMS,
     ) as dag:
-        TakeSnapshot(task_id="take_snapshot", directory=directory)
+        TakeSnapshot(task_id="take_snapshot", directory=directory, project=settings.project)
     return dag
 
 

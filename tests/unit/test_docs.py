@@ -29,6 +29,7 @@ from segue.contracts.templates import VARIABLES
 from segue.cron import PRESETS
 from segue.dag_builder import RUN_PARAMS
 from segue.directory.definition import Consent, DirectoryDefinition
+from segue.directory.expect_definition import ColumnExpectations, TableExpectations
 from segue.directory.lake_definition import Lake
 from segue.directory.layout import TABLES
 from segue.directory.snapshots import list_snapshots
@@ -501,6 +502,10 @@ def allowed(annotation: Any) -> set[str]:
         pytest.param("Directories", keys_of(DirectoryDefinition), id="directories"),
         pytest.param("Take", keys_of(Take), id="take"),
         pytest.param("Lake", keys_of(Lake), id="lake"),
+        pytest.param("Expectations", keys_of(TableExpectations), id="expectations"),
+        pytest.param(
+            "Expectations of a column", keys_of(ColumnExpectations), id="expectations of a column"
+        ),
         pytest.param("Consent", keys_of(Consent), id="consent"),
         pytest.param(
             "Segments",
@@ -534,6 +539,7 @@ def test_the_reference_lists_every_key_with_its_default(heading, keys):
             "columns",
             "fields",
             "tables",
+            "expect",
             "imported.columns",
         ):  # by table, which the page names once
             for choice in allowed(info.annotation):

@@ -27,6 +27,7 @@ from segue.cli.commands.sandbox import sandbox
 from segue.cli.commands.schema import schema
 from segue.cli.commands.segments import changes, members
 from segue.cli.commands.simulate import simulate
+from segue.cli.commands.snapshot_check import check as check_snapshot
 from segue.cli.commands.snapshots import quarantine, release
 from segue.cli.commands.snapshots import snapshots as list_snapshots
 from segue.cli.commands.stop import go, stop
@@ -88,6 +89,7 @@ _add(app, validate, "segue validate --home include", _DEFINITIONS)
 _add(app, run_examples, "segue test at_risk escalate_at_risk", _DEFINITIONS, name="test")
 _add(app, schema, "segue schema --folder .schemas", _DEFINITIONS)
 _add(snapshots, list_snapshots, "segue snapshots customers", name="list")
+_add(snapshots, check_snapshot, "segue snapshots check customers 2026-11-22", name="check")
 _add(
     snapshots,
     quarantine,

@@ -144,17 +144,25 @@ class Workspace:
 
         None where either cannot be read, too: that is told where it is read.
         """
-        from segue.directory.tables import SnapshotTables
         from segue.segments.consent import lost_opt_outs
+
+        earlier = self.before(tables)
+        try:
+            return None if earlier is None else lost_opt_outs(earlier, tables)
+        except DataError:
+            return None
+
+    def before(self, tables: SnapshotTables) -> SnapshotTables | None:
+        """Return the complete snapshot before another one, of those that runs may use.
+
+        None where its files are broken, too.
+        """
+        from segue.directory.tables import SnapshotTables, readable
 
         directory = tables.directory
         usable = usable_snapshots(directory, self.quarantined(directory), now=self.now)
         previous = newest_complete(usable, before=tables.snapshot.as_of)
-        try:
-            earlier = None if previous is None else SnapshotTables(directory, previous)
-            return None if earlier is None else lost_opt_outs(earlier, tables)
-        except DataError:
-            return None
+        return None if previous is None else readable(SnapshotTables(directory, previous))
 
     def period(
         self, directory: DirectoryDefinition, first: str | None, last: str | None

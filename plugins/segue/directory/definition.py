@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
+from segue.directory.expect_definition import TableExpectations
 from segue.directory.lake_definition import Lake
 from segue.directory.look_alikes import says_opted_in
 from segue.directory.take_definition import Take
@@ -132,6 +133,8 @@ class DirectoryDefinition(Definition):
     fields: dict[TableName, Items[str]] = Field(default_factory=dict)
     # Without it: the column `unsubscribed` of contacts, and the table subscriptions.
     consent: Consent | Literal["none"] | None = None
+    # Per table: what every snapshot has to be, before it is published and before a run uses it.
+    expect: dict[TableName, TableExpectations] = Field(default_factory=dict)
     # Without it, somebody else writes the snapshots.
     take: Take | None = None
     # Tables that keep their own history, in the place of a folder of snapshots.

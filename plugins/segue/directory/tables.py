@@ -26,7 +26,7 @@ from segue.directory.checks import ID
 from segue.directory.column_kinds import ColumnKind
 from segue.directory.definition import DirectoryDefinition
 from segue.directory.lakes.snapshots import LakeSnapshot
-from segue.directory.layout import Listing, StoredFile, lake_of, table_files
+from segue.directory.layout import TABLES, Listing, StoredFile, lake_of, table_files
 from segue.directory.manifest import snapshot_listing
 from segue.directory.parallel import Lazy
 from segue.directory.plain_columns import pc
@@ -172,6 +172,19 @@ class SnapshotTables:
     @property
     def _all_files(self) -> Sequence[StoredFile]:
         return self.listing.files if self._files_before is None else self._files_before
+
+
+def readable(tables: SnapshotTables) -> SnapshotTables | None:
+    """Return a snapshot's tables where all of them have columns; None where files are broken.
+
+    For who compares with it and can do without.
+    """
+    try:
+        for name in TABLES:
+            tables.kinds(name)
+    except DataError:
+        return None
+    return tables
 
 
 def _sorted_by_id(rows: pa.Table) -> pa.Table:

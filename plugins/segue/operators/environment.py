@@ -161,7 +161,8 @@ def run_context(
     run = run_of(workflow.name, context)
     if workflow.definition.follows_snapshots:
         run = as_followed(run, workflow, context)
-    return RunContext(workflow, run, open_ledger(), datetime.now(UTC), wishes)
+    state = task_settings().state
+    return RunContext(workflow, run, open_ledger(), datetime.now(UTC), wishes, state)
 
 
 def run_area(run: RunContext) -> RunArea:

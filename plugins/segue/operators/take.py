@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
@@ -12,6 +12,7 @@ from airflow.sdk import BaseOperator
 
 from segue.airflow_compat import AirflowSkipException
 from segue.directory.definition import DirectoryDefinition
+from segue.errors import LedgerError, NotSetUp, SettingsError
 from segue.operators.failures import shown_plainly
 from segue.operators.lineage import TellsLineage, tables_read
 from segue.operators.snapshot_event import announce, snapshot_asset
@@ -34,15 +35,20 @@ class TakeSnapshot(TellsLineage, BaseOperator):
 
     ui_color = "#d9ead3"
 
-    def __init__(self, *, directory: DirectoryDefinition, **kwargs: Any) -> None:
+    def __init__(
+        self, *, directory: DirectoryDefinition, project: str | None = None, **kwargs: Any
+    ) -> None:
         asset = snapshot_asset(directory.full_name)
         super().__init__(**{"outlets": [asset], **kwargs})
         self.directory = directory
+        self.project = project  # None: of the process's settings
 
     @shown_plainly
     def execute(self, context: Context) -> str:
         """Return the snapshot's key."""
+        from segue.operators.environment import settings_of
         from segue.takes.take import take_snapshot
+        from segue.workflows.catalog import catalog_of
 
         params = context["params"]
         now = datetime.now(UTC)
@@ -52,6 +58,8 @@ class TakeSnapshot(TellsLineage, BaseOperator):
             moment,
             self._connect(),
             replaces=bool(params.get("replace")),
+            definitions=catalog_of(settings_of(context, self.project)),
+            quarantined=self._quarantined(),
             remark=partial(self.log.info, "%s"),
         )
         self.log.info("%s", result)
@@ -59,6 +67,21 @@ class TakeSnapshot(TellsLineage, BaseOperator):
         if result.is_own:
             self.lineage = self._lineage(result.key)
         return result.key
+
+    def _quarantined(self) -> Collection[str]:
+        """Return the snapshots that it is not compared with.
+
+        None where the ledger cannot be asked: what knows only the present cannot be taken later.
+        """
+        from segue.operators.environment import present_ledger
+
+        try:
+            return present_ledger().people.quarantined(self.directory.full_name)
+        except NotSetUp:
+            return ()
+        except (LedgerError, SettingsError) as error:
+            self.log.warning("whether snapshots are quarantined is not known: %s", error)
+            return ()
 
     def _announce(self, context: Context, result: TakeResult) -> None:
         """Tell of a snapshot that is there, be it this take's or not.

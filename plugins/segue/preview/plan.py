@@ -22,6 +22,7 @@ from segue.runs.comparison import compare
 from segue.runs.guard_question import beyond_limits
 from segue.runs.snapshot_pair import stretch_between
 from segue.runs.suppression import suppressing_policy
+from segue.segments.expectations.remembered import UNREMEMBERED, Expectations
 from segue.segments.membership.store import membership, membership_pieces
 from segue.workflows.resolved import ResolvedWorkflow
 
@@ -101,7 +102,14 @@ def plan(
     out; without one, ``without_forgotten`` does that alone. Raises DataError where a snapshot
     cannot be used, SettingsError where nobody can tell who was forgotten.
     """
-    whole = compare_pair(resolved, previous, current, store=Uncached(), now=now)
+    whole = compare_pair(
+        resolved,
+        previous,
+        current,
+        store=Uncached(),
+        now=now,
+        expectations=Expectations(None, lambda: quarantined),
+    )
     span = without_forgotten(whole) if ledger is None else ledger.runs.without_forgotten(whole)
     has_digests = any(action.digest for action in resolved.definition.actions)
     changes = sorted(changes_of_span(span.stretch, span.changes))[: None if has_digests else most]
@@ -191,9 +199,10 @@ def compare_pair(
     *,
     store: Memberships,
     now: datetime,
+    expectations: Expectations = UNREMEMBERED,
 ) -> DetectedSpan:
     """Return the changes between two snapshots as detection finds them; raise DataError."""
     part = stretch_between(previous, current)
-    span = compare(resolved, part, store=store, now=now)
+    span = compare(resolved, part, store=store, now=now, expectations=expectations)
     policy = suppressing_policy(resolved, part, now)
     return replace(span, suppressed=policy) if span.kind == SpanKind.CHANGES else span

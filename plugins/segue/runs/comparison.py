@@ -21,6 +21,7 @@ from segue.runs.keepable import keepable_changes
 from segue.runs.sanity import odd_about
 from segue.runs.snapshot_pair import stretch_between
 from segue.segments.consent import new_opt_states, refuse_lost_opt_outs
+from segue.segments.expectations.remembered import UNREMEMBERED, Expectations
 from segue.segments.fitness import require_answers, require_comparable, require_sound, tables_read
 from segue.segments.kinds import ChangeKind
 from segue.segments.membership.changes import ChangeSet, Memberships, enrolments, segment_changes
@@ -36,6 +37,7 @@ def compare(
     store: Memberships,
     now: datetime,
     begin_anew: bool = False,
+    expectations: Expectations = UNREMEMBERED,
 ) -> DetectedSpan:
     """Return the changes between the two ends of ``part``, be they suppressed or not.
 
@@ -46,12 +48,14 @@ def compare(
         resolved.directory, find_snapshot(resolved.directory, part.current.key, now=now)
     )
     unreadable = _require_answers(resolved, current)
+    expectations.require_met(current, now)
     if part.is_empty:
         return _baseline(resolved, part, None, current, "no earlier snapshot", store)
     snapshot = _earlier_snapshot(resolved, part.previous.key, now, begin_anew)
     if snapshot is None:
         return _baseline(resolved, part, None, current, f"{part.previous.key} is gone", store)
     previous = SnapshotTables(resolved.directory, snapshot)
+    expectations.require_comparable(previous, now)
     refuse_lost_opt_outs(previous, current)
     incomparable = _why_incomparable(resolved, previous, current)
     if incomparable is not None:
@@ -60,11 +64,18 @@ def compare(
 
 
 def enrolment(
-    resolved: ResolvedWorkflow, current: Snapshot, reached_ids: Collection[str], store: Memberships
+    resolved: ResolvedWorkflow,
+    current: Snapshot,
+    reached_ids: Collection[str],
+    store: Memberships,
+    *,
+    now: datetime,
+    expectations: Expectations = UNREMEMBERED,
 ) -> DetectedSpan:
     """Return the present members but those of ``reached_ids`` as ``enrolled``; it takes no time."""
     tables = SnapshotTables(resolved.directory, current)
     _require_answers(resolved, tables)
+    expectations.require_met(tables, now)
     members = store.membership(resolved.segment, resolved.directory, current)
     frame = enrolments(members)
     ids = [contact_id for contact_id in frame["contact_id"] if contact_id not in reached_ids]

@@ -11,6 +11,7 @@ from segue.directory.snapshots import Snapshot, usable_snapshots
 from segue.errors import RunHalted
 from segue.ledger import Ledger
 from segue.ledger.facts import RecordedRun, RecordedSpan, Run, Wishes
+from segue.segments.expectations.remembered import Expectations
 from segue.workflows.resolved import ResolvedWorkflow
 
 NO_WISHES = Wishes()
@@ -25,6 +26,7 @@ class RunContext:
     ledger: Ledger
     now: datetime  # UTC
     wishes: Wishes = NO_WISHES
+    state: str | None = None  # the folder that remembers which snapshots are as expected
 
     @property
     def directory(self) -> DirectoryDefinition:
@@ -36,6 +38,11 @@ class RunContext:
         """True where nothing of the run is sent: a backfill that nobody wants delivered."""
         policy = self.resolved.definition.policies.backfill
         return self.run.is_backfill and policy == "record" and not self.wishes.deliver
+
+    @property
+    def expectations(self) -> Expectations:
+        """What judges whether snapshots are as their directory expects."""
+        return Expectations(self.state, self.quarantine_reasons)
 
     def quarantine_reasons(self) -> Mapping[str, str]:
         """Return the directory's quarantined snapshots, by key, and why."""

@@ -180,7 +180,14 @@ def _compare_part(
     messaged in retrospect.
     """
     resolved, now, wishes = context.resolved, context.now, context.wishes
-    span = compare(resolved, part, store=store, now=now, begin_anew=wishes.accept_rewritten)
+    span = compare(
+        resolved,
+        part,
+        store=store,
+        now=now,
+        begin_anew=wishes.accept_rewritten,
+        expectations=context.expectations,
+    )
     if span.kind == SpanKind.CHANGES:
         record_only = context.records_only
         policy = suppressing_policy(resolved, part, now, wishes, record_only=record_only)
@@ -243,9 +250,22 @@ def _detect_again(
 def _enrolled_again(context: RunContext, span: RecordedSpan, store: Memberships) -> DetectedSpan:
     current = find_snapshot(context.directory, span.stretch.current.key, now=context.now)
     reached_ids = context.ledger.queries.reached_contacts(context.run.workflow, but_span=span.id)
-    comparison = enrolment(context.resolved, current, reached_ids, store)
+    comparison = _enrolment(context, current, reached_ids, store)
     refuse_another_answer(context, span, comparison)
     return comparison
+
+
+def _enrolment(
+    context: RunContext, current: Snapshot, reached_ids: Collection[str], store: Memberships
+) -> DetectedSpan:
+    return enrolment(
+        context.resolved,
+        current,
+        reached_ids,
+        store,
+        now=context.now,
+        expectations=context.expectations,
+    )
 
 
 def _enrol(context: RunContext, store: Memberships) -> Detection:
@@ -260,7 +280,7 @@ def _enrol(context: RunContext, store: Memberships) -> Detection:
         return _without_current(context)
     refuse_lost_before(context, current)
     reached_ids = context.ledger.queries.reached_contacts(context.run.workflow)
-    everybody = enrolment(context.resolved, current, reached_ids, store)
+    everybody = _enrolment(context, current, reached_ids, store)
     _record(context, [everybody], recorded_only=False)
     return _detection_on_record(context)
 

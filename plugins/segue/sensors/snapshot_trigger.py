@@ -62,7 +62,7 @@ class SnapshotTrigger(BaseTrigger):
 
 def listed_by(directory: DirectoryDefinition) -> Mapping[str, Any]:
     """Return what lists a directory's snapshots, as JSON; its queries may be in files elsewhere."""
-    left_out = {"take"} if directory.lake is None else {"take", "snapshots"}
+    left_out = {"take", "expect"} | (set() if directory.lake is None else {"snapshots"})
     content = directory.model_dump(mode="json", by_alias=True, exclude=left_out)
     return content if directory.take is None else {**content, "take": _A_TAKE}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,19 +12,22 @@ from functools import partial
 
 from upath import UPath
 
+from segue.contacts.columns_read import find_losses
 from segue.directory.definition import DirectoryDefinition
 from segue.directory.layout import list_folder
 from segue.directory.manifest import Manifest
 from segue.directory.snapshot_check import check_snapshot
 from segue.directory.snapshots import Snapshot, list_snapshots, newest_complete
-from segue.directory.tables import SnapshotTables
+from segue.directory.tables import SnapshotTables, readable
 from segue.errors import DataError
 from segue.extras import storage_path
+from segue.segments.expectations.judging import find_unmet
 from segue.takes.moments import Moment
 from segue.takes.own_days import refuse_unknown_day
 from segue.takes.publication import Publication
 from segue.takes.reader import DatabaseReader, TakeReader
 from segue.takes.tables import write_table
+from segue.workflows.catalog import Catalog
 
 _log = logging.getLogger(__name__)
 _BETWEEN = 10  # seconds between two remarks on how far it is
@@ -61,12 +64,16 @@ def take_snapshot(
     *,
     replaces: bool = False,
     publishes: bool = True,
+    definitions: Catalog | None = None,
+    quarantined: Collection[str] = (),
     remark: Remark = _log.info,
 ) -> TakeResult:
     """Read a directory's tables as of ``moment`` and publish them as its snapshot.
 
     One that is there is left as it is, and nothing is read, unless the take ``replaces`` it. One
-    that does not ``publish`` reads and checks everything, and deletes it.
+    that does not ``publish`` reads and checks everything, and deletes it. What the segments
+    and workflows of ``definitions`` read must not get lost; it is compared with the newest complete
+    snapshot before that is not ``quarantined``, by its key.
     Raises DataError where the source or the storage fails, or the tables break a rule of
     snapshots; then nothing is published.
     """
@@ -76,8 +83,12 @@ def take_snapshot(
         return TakeResult(moment.key, is_own=False)
     folder = present.folder if present else storage_path(directory.snapshots) / moment.key
     earlier = newest_complete(snapshots, before=moment.as_of)
+    usable = [item for item in snapshots if item.key not in quarantined]
+    predecessor = newest_complete(usable, before=moment.as_of)
     publication = Publication(folder, replaces=replaces)
-    take = _Take(directory, moment, folder, publication, publishes, remark)
+    take = _Take(
+        directory, moment, folder, predecessor, definitions, publication, publishes, remark
+    )
     return take.carry_out(connect, earlier.as_of if earlier else None)
 
 
@@ -88,6 +99,8 @@ class _Take:
     directory: DirectoryDefinition
     moment: Moment
     folder: UPath
+    predecessor: Snapshot | None  # what it is compared with
+    definitions: Catalog | None
     publication: Publication
     publishes: bool
     remark: Remark
@@ -141,11 +154,30 @@ class _Take:
         listing = list_folder(self.folder, self.publication.where)
         own = [file for file in listing.files if file.name in self.publication.names]
         snapshot = Snapshot(self.moment.key, self.moment.as_of, self.folder, complete=True)
-        findings = check_snapshot(SnapshotTables(self.directory, snapshot, files=own))
-        if findings:
+        tables = SnapshotTables(self.directory, snapshot, files=own)
+        problems = [*map(str, check_snapshot(tables))]
+        try:
+            problems += self._further_problems(tables)
+        except DataError:
+            if not problems:  # else it is of what is broken, and told already
+                raise
+        if problems:
             raise DataError(
-                "nothing is published, for a run could not use it: " + "; ".join(map(str, findings))
+                "nothing is published, for a run could not use it: " + "; ".join(problems)
             )
+
+    def _further_problems(self, tables: SnapshotTables) -> list[str]:
+        """Return what the directory does not expect, and what its segments and workflows miss."""
+        earlier = None
+        if self.predecessor is not None:
+            earlier = readable(SnapshotTables(self.directory, self.predecessor))
+        problems = [*map(str, find_unmet(tables, earlier))]
+        if self.definitions is not None:
+            losses = find_losses(self.definitions, tables, earlier)
+            problems += losses.since_before
+            for each in losses.all_along:
+                self.remark(each)
+        return problems
 
 
 class _Progress:

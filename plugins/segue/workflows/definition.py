@@ -23,7 +23,7 @@ from pydantic import (
 from segue.contracts.languages import Languages
 from segue.cron import ON_SNAPSHOT, CronOrSnapshot, Start, start_instant
 from segue.directory.definition import zone_name
-from segue.documents import Definition, Items, Location, Name, ProblemsFound
+from segue.documents import Definition, Items, Location, Name, ProblemsFound, Share
 from segue.durations import Duration, DurationField, parse_duration
 from segue.hints import did_you_mean
 from segue.segments.conditions.inspection import leaves
@@ -41,20 +41,12 @@ RESERVED_DIGESTS = frozenset({"wait_for_snapshot", "detect_changes", "guard", "c
 _CAP = re.compile(r"([1-9][0-9]{0,3}) per (day|week)")
 _WALL_CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _DAY = timedelta(days=1)
-_SHARE = re.compile(r"(100|[0-9]{1,2}(?:\.[0-9]{1,4})?)%")
 
 
 def _not_reserved(name: str) -> str:
     if name.startswith("segue_"):
         raise ValueError(f"{name!r}: names that begin with segue_ are kept for Segue's own DAGs")
     return name
-
-
-def _share(value: object) -> float:
-    match = _SHARE.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError(f"found {value!r}; allowed: a share such as 5%")
-    return float(match[1]) / 100
 
 
 def _cap(value: object) -> tuple[int, timedelta]:
@@ -73,14 +65,6 @@ def _wall_clock(value: object) -> time:
 
 def _ids(value: object) -> object:
     return (value,) if isinstance(value, str) else value
-
-
-Share = Annotated[
-    float,
-    BeforeValidator(_share),
-    PlainSerializer(lambda share: f"{share * 100:g}%"),
-    WithJsonSchema({"type": "string", "pattern": f"^{_SHARE.pattern}$", "examples": ["5%"]}),
-]
 
 
 ACTION_KEYS = {"id", "after", "if", "digest", "languages", "airflow"}  # beside the channel

@@ -98,7 +98,8 @@ class ResolvedWorkflow:
 
     @property
     def _directory_data(self) -> Any:
-        return self.directory.model_dump(mode="json", exclude={"snapshots", "take", "lake"})
+        beside = {"snapshots", "take", "lake", "expect"}  # of these no membership follows
+        return self.directory.model_dump(mode="json", exclude=beside)
 
     @cached_property
     def fingerprint(self) -> tuple[str, str]:

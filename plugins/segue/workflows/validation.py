@@ -209,6 +209,7 @@ def _further(catalog: Catalog, folder: str, name: str, data_of: _DataOf) -> Iter
     if isinstance(document.data, dict) and folder_of_kind(document) in (None, folder):
         if folder == "directories":
             yield from _mapping_problems(document, data_of(name).columns or {})
+            yield from _expected_columns(document, data_of(name).columns or {})
             yield from _declared_opt_states(document)
         if folder == "segments":
             yield from _segment_problems(catalog, document, data_of)
@@ -245,6 +246,19 @@ def _mapping_problems(document: Document, columns: Columns) -> Iterator[Problem]
                     ("columns", table, standard),
                     message + did_you_mean(str(theirs), columns[table]),
                 )
+
+
+def _expected_columns(document: Document, columns: Columns) -> Iterator[Problem]:
+    """Find columns that something is expected of and the directory does not have."""
+    expectations = document.data.get("expect")
+    for table, expected in expectations.items() if isinstance(expectations, dict) else ():
+        for key in ("columns", "freshness"):
+            of_columns = expected.get(key) if isinstance(expected, dict) else None
+            for name in of_columns if isinstance(of_columns, dict) else ():
+                if table in columns and name not in columns[table]:
+                    message = f"there is no column {name!r} of {table}"
+                    hint = did_you_mean(name, columns[table])
+                    yield document.problem(("expect", table, key, name), message + hint)
 
 
 def _declared_opt_states(document: Document) -> Iterator[Problem]:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnraisableException
 COMMANDS = [
     ("validate",),
     ("test",),
-    ("snapshots", "customers", "--check", "2026-11-22"),
+    ("snapshots", "check", "customers", "2026-11-22"),
     ("plan", "welcome"),
     ("deliveries",),
     ("stop", "welcome", "--reason", "x"),
@@ -130,7 +130,7 @@ STRANGE = [
 ]
 TAKES_TEXT = [
     ("validate", "--home"),
-    ("snapshots", "customers", "--check"),
+    ("snapshots", "check", "customers"),
     ("members", "gold", "--at"),
     ("explain", "gold"),
     ("deliveries", "--since"),

@@ -1192,3 +1192,56 @@ def test_a_run_whose_span_was_taken_over_names_the_run_that_has_it_and_may_take_
     place.ledger.people.end_quarantine("people", "2026-11-09")
     assert place.day(10).outcome == "recorded"
     assert place.spans() == ["changes 08-09"]
+
+
+EXPECT = {"expect": {"contacts": {"columns": {"tier": {"allowed": ["gold", "silver"]}}}}}
+
+
+def test_a_snapshot_that_is_not_as_expected_records_nothing(place):
+    """The run fails with the list; once it is quarantined, the next compares around it."""
+    place.directory = EXPECT
+    place.day(9)
+    path = place.folder / "snapshots/2026-11-09/contacts.csv"
+    path.write_text(path.read_text().replace("gold", "goold"))
+    with pytest.raises(DataError, match=r"allowed: \[gold, silver\], found 2 of 6 values"):
+        place.day(10)
+    assert place.spans() == ["changes 07-08"]
+    place.ledger.people.quarantine("people", "2026-11-09", reason="", by="me", now=NOW)
+    place.snapshot(10, "b", "d")
+    place.now += timedelta(days=1)
+    place.day(11)
+    assert place.spans() == ["changes 07-08", "changes 08-10"]
+    assert place.planned() == {"a": "removed@10", "b": "added@08", "d": "added@10"}
+
+
+def test_nothing_is_compared_with_a_snapshot_that_is_not_as_expected(place):
+    """Whoever was misjudged there would count as changed: the workflow began after that day."""
+    place.directory = EXPECT
+    path = place.folder / "snapshots/2026-11-08/contacts.csv"
+    path.write_text(path.read_text().replace("gold", "goold"))
+    with pytest.raises(DataError, match=r"compared with the snapshot before: snapshot 2026-11-08"):
+        place.day(10)
+    assert place.spans() == []
+
+
+def test_a_looser_expectation_is_a_way_on(place):
+    place.directory = {"expect": {"contacts": {"rows": {"at_least": 7}}}}
+    with pytest.raises(DataError, match="rows at_least: 7, found 6"):
+        place.day(10)
+    place.directory = {"expect": {"contacts": {"rows": {"at_least": 6}}}}
+    assert place.day(10).outcome == "recorded"
+
+
+def test_members_are_not_enrolled_by_a_snapshot_that_is_not_as_expected(place):
+    place.directory = {"expect": {"contacts": {"rows": {"at_least": 7}}}}
+    with pytest.raises(DataError, match="rows at_least: 7"):
+        place.run("everybody", wishes=Wishes(enroll_current_members=True))
+    assert place.spans() == []
+
+
+def test_expectations_are_no_part_of_who_is_acted_on(place):
+    """A run that is open goes on where they are changed."""
+    audience = place.workflow.audience
+    fingerprint = place.workflow.fingerprint
+    place.directory = EXPECT
+    assert (place.workflow.audience, place.workflow.fingerprint) == (audience, fingerprint)

@@ -57,6 +57,8 @@ def take(
         _connect(definition.take),
         replaces=replace,
         publishes=not dry_run,
+        definitions=workspace.catalog,
+        quarantined=workspace.quarantined(definition),
         remark=note,
     )
     print(result)

@@ -11,9 +11,9 @@ import re
 from abc import ABC, abstractmethod
 from datetime import date, datetime
 from fractions import Fraction
-from functools import cache
 from typing import Any, ClassVar
 
+from segue.directory.patterns import require_pattern
 from segue.durations import Duration, parse_duration
 from segue.segments.columns.instant_spellings import parse_instant
 
@@ -86,14 +86,7 @@ class Pattern(Operand):
     schema: ClassVar = {"type": "string", "minLength": 1, "examples": ["^\\\\+44"]}
 
     def parse(self, data: object) -> str:
-        pattern = Text().parse(data)
-        reason = _why_no_pattern(pattern)
-        if reason:
-            raise ValueError(
-                f"{pattern!r} is not a regular expression of RE2, which has no backreferences and "
-                f"no look-around: {reason}"
-            )
-        return pattern
+        return require_pattern(Text().parse(data))
 
 
 class Number(Operand):
@@ -196,21 +189,6 @@ class Flag(Operand):
         if data is not True:
             raise _mismatch("true", data)
         return True
-
-
-@cache
-def _why_no_pattern(pattern: str) -> str | None:
-    """Return why RE2 refuses a pattern; None if it does not."""
-    # Only definitions with a pattern pay for the import when they are read. The engine that
-    # judges columns is asked itself: no other one accepts exactly what it does.
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    try:
-        pc.match_substring_regex(pa.array([""]), pattern)
-    except pa.ArrowInvalid as error:
-        return str(error).removeprefix("Invalid regular expression: ")
-    return None
 
 
 def shape(data: object) -> str:

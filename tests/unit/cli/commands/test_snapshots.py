@@ -47,7 +47,7 @@ def test_the_table_says_why_a_snapshot_is_not_complete(segue, home):
 
 
 def test_a_sound_snapshot_is_reported(segue):
-    answer = segue("snapshots", "customers", "--check", "2026-11-22", "--format", "csv")
+    answer = segue("snapshots", "check", "customers", "2026-11-22", "--format", "csv")
     assert answer.code == 0
     assert answer.lines == [
         "table,rows,unknown_contacts,without_date,problem,remark",
@@ -60,7 +60,7 @@ def test_a_sound_snapshot_is_reported(segue):
 def test_an_unsound_snapshot_is_exit_code_2_and_every_problem(segue, home):
     rows = "c1,Ann,,,gold,us,perhaps\nc1,Ann,,,gold,us,no\n,Bob,,,gold,us,no\n"
     home.snapshot("2026-11-23", rows)
-    answer = segue("snapshots", "customers", "--check", "2026-11-23")
+    answer = segue("snapshots", "check", "customers", "2026-11-23")
     assert answer.code == 2
     assert len(answer.lines) == 3
     assert "1 row without a contact_id: row 3" in answer.out
@@ -179,7 +179,7 @@ def test_a_quarantine_needs_a_key_and_the_ledger_of_the_runs(segue, home):
 def test_an_opt_state_that_is_not_read_is_unsound(segue, home):
     path = home.snapshots / "2026-11-22" / "contacts.csv"
     path.write_text("contact_id,Unsubscribed\nc1,yes\n")
-    answer = segue("snapshots", "customers", "--check", "2026-11-22")
+    answer = segue("snapshots", "check", "customers", "2026-11-22")
     assert answer.code == 2
     assert "'Unsubscribed' looks like an opt state and is not read" in answer.out
 
@@ -187,7 +187,7 @@ def test_an_opt_state_that_is_not_read_is_unsound(segue, home):
 def test_it_is_said_that_nothing_says_who_opted_out(segue, home):
     for day in ("2026-11-21", "2026-11-22"):
         (home.snapshots / day / "contacts.csv").write_text("contact_id,tier\nc1,gold\n")
-    answer = segue("snapshots", "customers", "--check", "2026-11-22")
+    answer = segue("snapshots", "check", "customers", "2026-11-22")
     assert answer.err.startswith("nothing says who opted out: everybody counts as opted in")
 
 
@@ -204,8 +204,8 @@ def test_snapshots_of_one_as_of_are_told_of(segue, home):
     shutil.copytree(folder, home.snapshots / "2026-11-23T00:00:00Z")
     said = "snapshots 2026-11-22, 2026-11-23T00:00:00Z have one as-of, 2026-11-23T00:00:00Z: "
     assert said in segue("snapshots", "customers").err
-    assert said in segue("snapshots", "customers", "--check", "2026-11-22").err
-    assert "one as-of" not in segue("snapshots", "customers", "--check", "2026-11-21").err
+    assert said in segue("snapshots", "check", "customers", "2026-11-22").err
+    assert "one as-of" not in segue("snapshots", "check", "customers", "2026-11-21").err
 
 
 def test_a_snapshot_of_the_future_is_not_complete(segue, home):
@@ -228,7 +228,7 @@ def test_what_cannot_be_read_is_told_by_the_check(segue, home):
     (folder / "transactions.csv").write_text(
         "contact_id,date\nc1,\n" + "c1,2026-11-20\n" * 18 + "c1,20/11/2026\n"
     )
-    answer = segue("snapshots", "customers", "--check", "2026-11-23")
+    answer = segue("snapshots", "check", "customers", "2026-11-23")
     assert answer.code == 0
     assert answer.lines[3].split() == ["transactions", "20", "0", "2"]
     assert "contacts.tier: 1 of 1 values cannot be read as a number" in answer.out
@@ -245,10 +245,11 @@ def test_text_that_is_not_utf8_is_told_by_the_check_whoever_uses_it(segue, home)
         "contact_id": ["c1", "c2"],
         "nickname": pa.Array.from_buffers(pa.string(), 2, names),
         "tier": ["gold", "gold"],
+        **{name: ["x", "x"] for name in ("name", "email", "phone", "country")},
         "unsubscribed": [False, False],
     }
     pq.write_table(pa.table(table), folder / "contacts.parquet")
-    answer = segue("snapshots", "customers", "--check", "2026-11-23")
+    answer = segue("snapshots", "check", "customers", "2026-11-23")
     assert answer.code == 0
     line = "contacts.nickname: 1 of 2 values cannot be read as a text in UTF-8"
     assert f"{line} and count as missing" in answer.out
@@ -258,7 +259,7 @@ def test_text_that_is_not_utf8_is_told_by_the_check_whoever_uses_it(segue, home)
 def test_a_table_of_which_no_date_can_be_read_is_not_sound(segue, home):
     folder = home.snapshot("2026-11-23", "c1,Ann,,,gold,us,no\n")
     (folder / "transactions.csv").write_text("contact_id,date\nc1,20/11/2026\nc1,21/11/2026\n")
-    answer = segue("snapshots", "customers", "--check", "2026-11-23")
+    answer = segue("snapshots", "check", "customers", "2026-11-23")
     assert answer.code == 2
     assert "beyond 10% no condition on transactions is judged" in answer.out
 
@@ -273,7 +274,7 @@ def test_an_opt_state_that_is_none_is_called_as_the_files_call_it(segue, home):
     home.define("directories", "customers", f"{DIRECTORY}consent: {{opted_out: HasOptedOut}}\n")
     home.snapshot("2026-11-22", "c1,Ann,gold,nein\n", "contact_id,name,tier,HasOptedOut")
     said = "1 row of 'HasOptedOut' that are no booleans"
-    assert said in segue("snapshots", "customers", "--check", "2026-11-22").out
+    assert said in segue("snapshots", "check", "customers", "2026-11-22").out
     assert said in segue("members", "gold").err
 
 
@@ -289,7 +290,7 @@ def _opt_out(home, *ids: str, table: str = "subscriptions") -> None:
 def test_opt_outs_that_find_nobody_are_told_by_check_validation_and_listing(segue, home):
     """One in another spelling is an error; one of a contact who is gone is a remark."""
     _opt_out(home, "c1", "c2", "gone")
-    check = segue("snapshots", "customers", "--check", "2026-11-22")
+    check = segue("snapshots", "check", "customers", "2026-11-22")
     told = "subscriptions: 1 of 3 rows that opt out (33.3%) have a contact id that no contact has"
     assert (check.code, told in check.out) == (0, True)
     assert check.err.endswith("2026-11-22 is sound; 1 remark\n")
@@ -297,7 +298,7 @@ def test_opt_outs_that_find_nobody_are_told_by_check_validation_and_listing(segu
     assert segue("members", "gold").code == 0
     _opt_out(home, "c1", "c2", "c3 ")
     for command in (
-        ("snapshots", "customers", "--check", "2026-11-22"),
+        ("snapshots", "check", "customers", "2026-11-22"),
         ("validate",),
         ("members", "gold"),
         ("plan", "welcome"),
@@ -316,11 +317,11 @@ def test_a_place_that_says_no_more_who_opted_out(segue, home):
         "snapshot 2026-11-22 of customers lacks contacts.unsubscribed, which 2026-11-21 has: "
         "everybody would count as opted in"
     )
-    for command in (("snapshots", "customers", "--check", "2026-11-22"), ("validate",)):
+    for command in (("snapshots", "check", "customers", "2026-11-22"), ("validate",)):
         answer = segue(*command)
         assert (answer.code, told in answer.out) == (2, True)
     assert told in segue("changes", "gold").err
-    assert segue("snapshots", "customers", "--check", "2026-11-21").code == 0
+    assert segue("snapshots", "check", "customers", "2026-11-21").code == 0
 
 
 def test_a_place_that_is_gone_is_called_as_the_files_call_it(segue, home):
@@ -332,7 +333,7 @@ def test_a_place_that_is_gone_is_called_as_the_files_call_it(segue, home):
         path.write_text(path.read_text().replace("unsubscribed", "HasOptedOut", 1))
     lines = path.read_text().splitlines()
     path.write_text("".join(line.rpartition(",")[0] + "\n" for line in lines))
-    answer = segue("snapshots", "customers", "--check", "2026-11-22")
+    answer = segue("snapshots", "check", "customers", "2026-11-22")
     assert answer.code == 2
     assert "lacks contacts.HasOptedOut, which 2026-11-21 has" in answer.out
 
@@ -342,11 +343,11 @@ def test_a_column_that_a_segment_needs_and_the_snapshot_lacks_is_unsound(segue, 
     """A run over it fails, so whoever looks before it is told."""
     path = home.snapshots / "2026-11-22" / "contacts.csv"
     path.write_text(path.read_text().replace("tier", "level", 1))
-    answer = segue("snapshots", "customers", "--check", "2026-11-22", "--format", output)
+    answer = segue("snapshots", "check", "customers", "2026-11-22", "--format", output)
     assert answer.code == 2
-    told = "snapshot 2026-11-22 of customers lacks contacts.tier, which the segment gold needs"
+    told = "contacts.tier is gone, which 2026-11-21 has; read by segment gold"
     assert told in answer.out
-    assert segue("snapshots", "customers", "--check", "2026-11-21").code == 0
+    assert segue("snapshots", "check", "customers", "2026-11-21").code == 0
 
 
 def test_a_command_says_why_there_is_no_complete_snapshot(segue, home, recorded):
@@ -371,3 +372,69 @@ def test_who_quarantined_and_released_a_snapshot_is_noted(segue, recorded):
         ("release", "2026-11-22 of customers may be used again", person()),
     ]
     assert notes[0]["asked"] == {"reason": "half"}
+
+
+EXPECT = (
+    DIRECTORY
+    + """
+expect:
+  contacts:
+    columns: {tier: {allowed: [gold, silver]}, email: {matches: "^[^@ ]+@[^@ ]+$"}}
+    rows: {change_at_most: 50%}
+"""
+)
+
+
+def test_what_the_directory_expects_is_checked(segue, home):
+    home.define("directories", "customers", EXPECT)
+    answer = segue("snapshots", "check", "customers", "2026-11-22")
+    assert answer.code == 2
+    assert (
+        "contacts.email: expected matches: '^[^@ ]+@[^@ ]+$', found 1 of 7 values that do not; "
+        "contacts 'c8'"
+    ) in answer.lines
+    assert "not an address" not in answer.out + answer.err
+    assert answer.err == "1 problem found in 2026-11-22\n"
+    found = json.loads(segue("snapshots", "check", "customers", "--format", "json").out)
+    [problem] = [row for row in found if row["problem"]]
+    assert (problem["table"], "contacts 'c8'" in problem["problem"]) == ("contacts", True)
+
+
+def test_the_newest_snapshot_is_checked_where_no_key_is_named(segue, home):
+    answer = segue("snapshots", "check", "customers")
+    assert answer.code == 0
+    assert answer.err.startswith("at 2026-11-22, the newest complete snapshot\n")
+    assert answer.err.endswith("2026-11-22 is sound\n")
+
+
+def test_what_breaks_a_rule_is_told_beside_what_is_not_expected(segue, home):
+    home.define("directories", "customers", EXPECT)
+    home.snapshot("2026-11-23", "c1,Ann,a@x,+1,tin,us,no\nc1,Ann,a@x,+1,tin,us,no\n")
+    answer = segue("snapshots", "check", "customers", "2026-11-23")
+    assert answer.code == 2
+    assert "'c1' (row 1, row 2)" in answer.out
+    assert "allowed: [gold, silver], found 2 of 2 values that are none of these" in answer.out
+    assert "rows change_at_most: 50%, found 2 after 7 (-71.4%)" in answer.out
+
+
+def test_a_plan_over_what_is_not_expected_fails_as_the_run_does(segue, home):
+    home.define("directories", "customers", EXPECT)
+    answer = segue("plan", "welcome", "--at", "2026-11-22")
+    assert answer.code == 2
+    assert "snapshot 2026-11-22 of customers is not what its directory expects" in answer.err
+
+
+def test_a_column_that_is_expected_and_not_there_is_an_error_of_validation(segue, home):
+    home.define("directories", "customers", EXPECT.replace("email:", "emial:"))
+    answer = segue("validate")
+    assert answer.code == 2
+    place = "customers.yaml:7:48: expect.contacts.columns.emial"
+    assert f"{place}: there is no column 'emial' of contacts; did you mean 'email'?" in answer.out
+
+
+def test_what_a_workflow_reads_and_the_snapshot_has_no_more_is_unsound(segue, home):
+    path = home.snapshots / "2026-11-22" / "contacts.csv"
+    path.write_text(path.read_text().replace("phone", "telephone", 1))
+    answer = segue("snapshots", "check", "customers")
+    assert answer.code == 2
+    assert "contacts.phone is gone, which 2026-11-21 has; read by workflow welcome" in answer.lines

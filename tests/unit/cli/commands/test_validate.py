@@ -649,7 +649,7 @@ def test_more_dates_of_transactions_than_a_run_stands_are_a_problem(segue, home,
     told = answer.out if code else answer.err
     assert told.count("segment gold") == 1
     assert told.count("Dates are ISO 8601") == bool(code)
-    assert segue("snapshots", "customers", "--check", "2026-11-22").code == code
+    assert segue("snapshots", "check", "customers", "2026-11-22").code == code
 
 
 def test_a_column_in_which_hardly_a_value_is_text_is_a_problem(segue, home):

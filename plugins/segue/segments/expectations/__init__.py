@@ -1,0 +1,1 @@
+"""Whether snapshots are what their directory expects; judged once, and remembered."""
