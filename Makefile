@@ -77,6 +77,7 @@ bench: $(READY)  ## Measure the daily run beside its peers, the door and the led
 	@$(BIN)/python -m tests.benchmarks.delivery
 	@$(BIN)/python -m tests.benchmarks.ledger
 	@$(BIN)/python -m tests.benchmarks.details
+	@$(BIN)/python -m tests.benchmarks.takes
 
 screenshots: $(READY)  ## Take the pictures in docs/images of a real Airflow (needs Chromium)
 	@$(BIN)/python -m tests.ui.screenshots

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 
 from segue.directory import checks
 from segue.directory.checks import ID, CheckFinding
+from segue.directory.id_hashes import Keys, all_differ, id_keys
 from segue.directory.layout import TABLES
+from segue.directory.parallel import in_parallel
+from segue.directory.parts import Slice
 from segue.directory.plain_columns import ArrowArray, is_text, pc
 from segue.directory.readers import open_parts
-from segue.directory.stored_table import StoredTable
+from segue.directory.stored_table import StoredTable, TableSlice
 from segue.directory.tables import SnapshotTables
 from segue.directory.unread import unread_findings
 from segue.errors import DataError
@@ -35,15 +39,18 @@ class TableReport:
     without_date: int  # rows of transactions whose date is missing or empty
 
 
-def check_snapshot(tables: SnapshotTables) -> list[CheckFinding]:
-    """Return everything that is wrong in the snapshot; reads every file whole."""
+def check_snapshot(tables: SnapshotTables, *, every_column: bool = True) -> list[CheckFinding]:
+    """Return everything that is wrong in the snapshot, slice by slice.
+
+    ``every_column`` is read; otherwise those alone that a rule is about.
+    """
     if not tables.has("contacts"):
         return [CheckFinding("contacts", str(tables.absence("contacts")))]
     findings = [
         CheckFinding(name, message)
         for name in TABLES
         if tables.has(name)
-        for message in _problems(tables, name)
+        for message in _problems(tables, name, every_column)
     ]
     return list(dict.fromkeys([*findings, *_unread_or_broken(tables, findings)]))
 
@@ -108,7 +115,7 @@ def _unread_or_broken(
         raise
 
 
-def _problems(tables: SnapshotTables, name: str) -> Iterator[str]:
+def _problems(tables: SnapshotTables, name: str, every_column: bool) -> Iterator[str]:
     """Yield what is wrong with a table; what later steps need ends the search."""
     try:
         table = tables.table(name)
@@ -123,24 +130,33 @@ def _problems(tables: SnapshotTables, name: str) -> Iterator[str]:
     if no_names is not None:
         yield str(table.error(no_names))
         return
-    unreadable = list(_unreadable(table))
+    unreadable = list(_unreadable(table)) if every_column else []
     yield from unreadable
     if ID in sources and not unreadable:
         yield from _broken_rules(table)
 
 
 def _unreadable(table: StoredTable) -> Iterator[str]:
+    """Yield why a file cannot be read, of each such file; no more than a slice is in memory."""
     for part in table.parts:
+        columns = part.columns
+
+        def is_read(piece: Slice, columns: Sequence[str] = columns) -> bool:
+            return piece.read(columns).num_rows >= 0
+
         try:
             with table.located_errors():
-                part.read(part.columns)
+                in_parallel(is_read, part.slices())
         except DataError as error:
             yield str(error)
 
 
 def _broken_rules(table: StoredTable) -> Iterator[str]:
+    """Yield which rules the rows break; only where there are any, all rows are held at once."""
     states = [state for state in (table.opt_state,) if state in table.sources]
     mixed = [name for name in table.sources if not table.has_one_type([name])]
+    if _keeps_rules(table, list(dict.fromkeys([ID, *states, *mixed]))):
+        return
     try:
         rows = table.locate(*states, *mixed)
     except DataError as error:
@@ -152,6 +168,26 @@ def _broken_rules(table: StoredTable) -> Iterator[str]:
     if states:
         rules += [table.describe_opt_states, table.describe_opt_states_missing]
     yield from (str(table.error(message)) for rule in rules if (message := rule(rows)))
+
+
+def _keeps_rules(table: StoredTable, columns: Sequence[str]) -> bool:
+    """Tell whether all rows are sound, slice by slice: of ids their keys are kept, of contacts."""
+    is_of_contacts = table.name == "contacts"
+
+    def keys_of_sound(piece: TableSlice) -> Keys | None:
+        ids = piece.read(columns).column(ID)
+        if pc.any(checks.unfit_ids(ids)).as_py():
+            return None
+        return np.sort(id_keys(ids)) if is_of_contacts else id_keys(ids.slice(0, 0))
+
+    try:
+        keys = in_parallel(keys_of_sound, table.slices())
+    except DataError:
+        return False
+    sound = [each for each in keys if each is not None]
+    if len(sound) < len(keys):
+        return False
+    return not is_of_contacts or (any(map(len, sound)) and all_differ(sound))
 
 
 def _describe_emptiness(rows: checks.LocatedRows) -> str | None:

@@ -12,12 +12,12 @@ from collections.abc import Collection, Iterator
 from segue.directory.checks import list_names
 from segue.directory.column_kinds import are_alike
 from segue.directory.definition import UNSUBSCRIBED
+from segue.directory.id_hashes import Keys
 from segue.directory.parallel import in_parallel
 from segue.directory.plain_columns import pc
 from segue.directory.snapshot_content import same_content
 from segue.directory.stored_table import TableSlice
 from segue.directory.tables import SnapshotTables
-from segue.segments.columns.id_keys import Keys
 from segue.segments.strangers import count_reached, new_strangers
 from segue.segments.turnover import turnover
 from segue.segments.unreadable import Unreadable, news_of

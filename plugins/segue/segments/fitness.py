@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from segue.directory.checks import ID, OPT_STATES
+from segue.directory.id_hashes import Keys, all_differ, id_keys
 from segue.directory.parallel import in_parallel
 from segue.directory.plain_columns import pc, plain
 from segue.directory.python_values import python_values
@@ -18,7 +19,6 @@ from segue.directory.unread import broken_opt_states
 from segue.documents import Location, format_location
 from segue.errors import DataError
 from segue.segments.columns.column_source import column_of
-from segue.segments.columns.id_keys import Keys, all_differ, id_keys
 from segue.segments.conditions.fit import Kinds, misfits
 from segue.segments.conditions.inspection import needed_columns
 from segue.segments.conditions.nodes import Condition

@@ -19,12 +19,13 @@ import numpy as np
 import pyarrow as pa
 
 from segue.directory.checks import ID
+from segue.directory.id_hashes import Keys, all_differ, id_keys
 from segue.directory.parallel import in_parallel
 from segue.directory.plain_columns import TEXT, ArrowColumn, pc, plain
 from segue.directory.stored_table import TableSlice
 from segue.directory.tables import SnapshotTables
 from segue.errors import DataError
-from segue.segments.columns.id_keys import IdSet, Keys, all_differ, id_keys
+from segue.segments.columns.id_keys import IdSet
 from segue.segments.columns.ordered import Mask
 
 OF_CONTACTS = ("transactions", "mailing_lists", "subscriptions")  # tables about contacts

@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from segue.directory.id_hashes import Keys
 from segue.directory.plain_columns import TEXT, ArrowColumn, pc
 from segue.segments.columns.column import Column, InstantColumn, NumberColumn
-from segue.segments.columns.id_keys import IdSet, Keys
+from segue.segments.columns.id_keys import IdSet
 from segue.segments.columns.ordered import Groups, Mask, ScaledIntegers
 from segue.segments.columns.readings import mask_of
 

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from segue.directory.checks import ID
+from segue.directory.id_hashes import Keys, id_keys
 from segue.directory.parallel import in_parallel
 from segue.directory.tables import SnapshotTables
-from segue.segments.columns.id_keys import Keys, id_keys, least_keys
+from segue.segments.columns.id_keys import least_keys
 
 _SAMPLED = 1 << 14  # ids that are compared: a share of more of them is right to one in a hundred
 

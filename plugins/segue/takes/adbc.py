@@ -21,11 +21,10 @@ from segue.takes.database import beginning, refuse_twins, without_values
 from segue.takes.moments import Moment
 from segue.takes.own_days import table_query
 from segue.takes.reader import DatabaseReader, TakeReader
-from segue.takes.values import Array
+from segue.takes.values import Array, decimals
 
 _BEGIN = ("SET TIME ZONE 'UTC'", "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
 _OF_VALUES = "22"  # the class of SQLSTATE: a value that does not fit
-_LONGEST = 76  # digits of a decimal
 _WRITTEN = {"money": "text", "oid": "bigint"}  # of types that the driver takes for other numbers
 # the years 1 to 9999, in days and in microseconds: what is beyond them no reader can show, and of
 # what is beyond 64 bits, as infinity is, the driver makes another time
@@ -171,27 +170,9 @@ def _plain(batch: pa.RecordBatch) -> pa.RecordBatch:
     column: Array
     for column in batch.columns:
         if isinstance(column.type, pa.OpaqueType):
-            columns.append(_decimals(column.storage))
+            columns.append(decimals(column.storage))
         elif isinstance(column.type, pa.BaseExtensionType):
             columns.append(column.storage)
         else:
             columns.append(column)
     return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
-
-
-def _decimals(texts: Array) -> Array:
-    """Return decimals of as many digits as they need; text where one is no number, as infinity."""
-    texts = pc.if_else(pc.equal(pc.utf8_lower(texts), "nan"), None, texts)
-    length = pc.utf8_length(pc.utf8_ltrim(texts, "-"))
-    point = pc.find_substring(texts, ".")
-    fraction = pc.if_else(pc.equal(point, -1), 0, pc.subtract(pc.utf8_length(texts), point))
-    scale = max((pc.max(fraction).as_py() or 0) - 1, 0)
-    whole = pc.max(pc.subtract(length, fraction)).as_py() or 1
-    precision = max(whole + scale, 1)
-    if precision > _LONGEST:
-        return texts
-    kind = pa.decimal128(precision, scale) if precision <= 38 else pa.decimal256(precision, scale)
-    try:
-        return texts.cast(kind)
-    except pa.ArrowInvalid:
-        return texts

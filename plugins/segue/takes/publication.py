@@ -22,7 +22,7 @@ from segue.directory.layout import find_file, list_folder, storage_errors, witho
 from segue.directory.manifest import MANIFEST, OF_A_TAKE, Manifest, read_manifest
 from segue.errors import DataError
 
-_ROWS_OF_A_GROUP = 250_000
+_ROWS_OF_A_GROUP = 100_000  # at least, but in the last: drivers give some hundred at a time
 
 
 class Publication:
@@ -161,16 +161,26 @@ class PartFile:
         self._stream = fs.open(path, "wb")
         self._is_local = isinstance(fs, LocalFileSystem)
         self._writer = pq.ParquetWriter(self._stream, schema, compression="zstd")
+        self._pending: list[pa.RecordBatch] = []
         self.schema = schema
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Append rows of the file's schema."""
-        with storage_errors(self._where, "written"):
-            self._writer.write_batch(batch, row_group_size=_ROWS_OF_A_GROUP)
+        self._pending.append(batch)
+        if sum(each.num_rows for each in self._pending) >= _ROWS_OF_A_GROUP:
+            with storage_errors(self._where, "written"):
+                self._write_group()
+
+    def _write_group(self) -> None:
+        rows = pa.Table.from_batches(self._pending, self.schema)
+        self._writer.write_table(rows, row_group_size=max(rows.num_rows, 1))
+        self._pending.clear()
 
     def close(self) -> None:
         """End the file, so that it outlasts the machine's."""
         with storage_errors(self._where, "written"):
+            if self._pending:
+                self._write_group()
             self._writer.close()
             if self._is_local:
                 self._stream.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -45,11 +46,18 @@ class _TableWriter:
         self._rows = 0
 
     def write(self, batches: Iterator[pa.RecordBatch]) -> int:
+        """Write all batches, each while the next is read; return the number of rows."""
         try:
-            for batch in batches:
-                self._append(batch)
-                self._rows += batch.num_rows
-                self._progress(self._name, self._rows)
+            with ThreadPoolExecutor(1) as thread:
+                pending: Future[None] | None = None
+                for batch in batches:
+                    if pending is not None:
+                        pending.result()
+                    pending = thread.submit(self._append, batch)
+                    self._rows += batch.num_rows
+                    self._progress(self._name, self._rows)
+            if pending is not None:
+                pending.result()
         finally:
             if self._file is not None:
                 self._file.close()
@@ -83,7 +91,7 @@ def _in_types(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
             columns.append(
                 pa.nulls(len(values), field.type)
                 if pa.types.is_null(values.type)  # there is no cast to some types
-                else values.cast(field.type)
+                else (values if values.type == field.type else values.cast(field.type))
             )
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):  # a number beyond its precision
             raise _TypesDiffer(field.name) from None

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import cProfile
+from unittest import mock
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from segue.directory.parquet_parts import ParquetPart
 from segue.directory.snapshot_check import check_snapshot, table_reports
 
 from .conftest import KEY, WHERE, contacts_of
@@ -55,6 +59,27 @@ class TestCheck:
         tables = contacts_of(folder, pa.table({"contact_id": [1.0]}), "parquet")
         (finding,) = check_snapshot(tables)
         assert "contact ids are double" in finding.message
+
+    def test_slices(self, folder):
+        """An id in two slices is told, with its rows; slices alone are in memory where none is."""
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.table({"contact_id": ["a", "b", "c", "b"]}), sink, row_group_size=2)
+        tables = contacts_of(folder, sink.getvalue().to_pybytes(), "parquet")
+        (finding,) = check_snapshot(tables)
+        assert "1 contact id more than once: 'b' (row 2, row 4)" in finding.message
+
+    def test_a_sound_table_is_never_whole_in_memory(self, folder, monkeypatch):
+        """Neither its columns nor its ids: of each contact a key is kept, as long as it is told."""
+        whole = mock.Mock(side_effect=AssertionError("read whole"))
+        monkeypatch.setattr(ParquetPart, "read", whole)
+        rows = pa.table({"contact_id": ["a", "b"], "unsubscribed": [True, None]})
+        assert check_snapshot(contacts_of(folder, rows, "parquet")) == []
+
+    def test_ids_of_one_key(self, folder, monkeypatch):
+        """Different ids that have one key are no repeats."""
+        same = lambda ids: np.zeros(len(ids), np.uint64)  # noqa: E731
+        monkeypatch.setattr("segue.directory.snapshot_check.id_keys", same)
+        assert check_snapshot(contacts_of(folder, "contact_id\na\nb\n")) == []
 
     def test_report(self, folder):
         """Transactions without a date or of unknown contacts are counted, and are no errors."""

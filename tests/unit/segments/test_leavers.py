@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from segue.directory.id_hashes import id_keys
 from segue.directory.tables import SnapshotTables
 from segue.preview.plan import Uncached
-from segue.segments.columns.id_keys import KeySet, id_keys
+from segue.segments.columns.id_keys import KeySet
 from segue.segments.membership import changes as module
 from segue.segments.membership import slices as sliced_membership
 from segue.segments.membership.changes import segment_changes

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
 
+import pyarrow.parquet as pq
 import pytest
 from upath import UPath
 
@@ -56,6 +57,20 @@ def test_the_manifest_says_what_was_read(shop):
     assert size == (shop.root / MOMENT.key / name).stat().st_size
     assert manifest["rows"] == {"contacts": 2}
     assert (manifest["as_of"], manifest["is_one_view"]) == ("2026-11-23T00:00:00+00:00", True)
+
+
+@pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
+def test_what_a_driver_gives_little_by_little_is_read_in_large_groups(shop):
+    shop.execute("CREATE TABLE many (id TEXT)")
+    shop.execute(
+        "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 230000) "
+        "INSERT INTO many SELECT 'CID_' || i FROM n"
+    )
+    shop.take({"contacts": "SELECT id AS contact_id FROM many WHERE :as_of IS NOT NULL"})
+    [name] = [name for name in shop.files() if name.endswith(".parquet")]
+    footer = pq.read_metadata(f"{shop.root.path}{name}")
+    groups = [footer.row_group(index).num_rows for index in range(footer.num_row_groups)]
+    assert groups == [100_000, 100_000, 30_000]
 
 
 def test_a_snapshot_that_is_there_is_left_as_it_is(shop):

@@ -1,37 +1,29 @@
-"""64-bit keys of contact ids: numbers are grouped and sorted many times faster than text.
-
-A key is a shortcut and never a verdict. Different ids may have the same key, and an id may have
-been made for that; whoever uses keys compares the ids themselves where keys are equal.
-"""
+"""Group, sort and look up contact ids by 64-bit keys: numbers are many times faster than text."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from segue.directory.id_hashes import (
+    Keys,
+    id_keys,
+    keys_by_length,
+    leading_bits,
+    starts_of_runs,
+    word,
+)
 from segue.directory.parallel import in_parallel
-from segue.directory.plain_columns import TEXT, ArrowArray, ArrowColumn, pc
+from segue.directory.plain_columns import ArrowColumn, pc
 from segue.segments.columns.ordered import Groups, Mask
 from segue.segments.columns.readings import mask_of
 
-Keys = npt.NDArray[np.uint64]
 Rows = npt.NDArray[np.int64]
-Bytes = npt.NDArray[np.uint8]
-_BLOCK = 8192  # ids at a time: what is in between stays in the processor's cache
-_PART = 131_072  # rows that are grouped at a time
-_WORD = 8  # bytes that are mixed in at a time
-_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2**64 / the golden ratio: odd, without a pattern
 _SPARSE = 16  # one in so many ids that are not in a set is looked at twice
-_HALF = np.uint64(32)
-
-
-def id_keys(ids: ArrowColumn) -> Keys:
-    """Return a key per id, which depends on the bytes of the id and on nothing else."""
-    return _by_length(ids, _hashes)
 
 
 def least_keys(parts: Iterable[Keys], most: int) -> Keys:
@@ -52,7 +44,7 @@ def leading_keys(ids: ArrowColumn, skip: int) -> Keys:
 
     Where those first bytes are the same everywhere, the keys are in the order of the ids.
     """
-    return _by_length(ids, lambda rows: _word(rows, skip).byteswap())
+    return keys_by_length(ids, lambda rows: word(rows, skip).byteswap())
 
 
 def shared_bytes(first: str, last: str) -> int:
@@ -81,7 +73,7 @@ def order_of_ids(ids: ArrowColumn) -> Rows:
 def group_ids(ids: ArrowColumn) -> tuple[Rows, Groups]:
     """Return one row of each different id, and for every row the number of its id among them."""
     keys = id_keys(ids)
-    parts = _rows_by_leading_bits(keys)
+    parts = _rows_byleading_bits(keys)
     groups_of_parts = in_parallel(lambda rows: _group_part(ids, keys, rows), parts)
     groups, firsts, count = np.empty(len(keys), np.int64), [np.zeros(0, np.int64)], 0
     for rows, part in zip(parts, groups_of_parts, strict=True):
@@ -93,19 +85,14 @@ def group_ids(ids: ArrowColumn) -> tuple[Rows, Groups]:
     return np.concatenate(firsts), groups
 
 
-def _rows_by_leading_bits(keys: Keys) -> list[Rows]:
+def _rows_byleading_bits(keys: Keys) -> list[Rows]:
     """Split the rows so that equal keys stay together, in parts that fit the processor's cache."""
-    bits = _leading_bits(len(keys))
+    bits = leading_bits(len(keys))
     if not bits:
         return [np.arange(len(keys))]
     prefixes = (keys >> np.uint64(64 - bits)).astype(np.uint16)
     order = np.argsort(prefixes, kind="stable")
     return np.split(order, np.cumsum(np.bincount(prefixes))[:-1])
-
-
-def _leading_bits(count: int) -> int:
-    """Return how many bits split so many keys into parts that fit the processor's cache."""
-    return min((count // _PART).bit_length(), 16)
 
 
 def _group_part(ids: ArrowColumn, keys: Keys, rows: Rows) -> tuple[Rows, Groups] | None:
@@ -119,27 +106,6 @@ def _group_part(ids: ArrowColumn, keys: Keys, rows: Rows) -> tuple[Rows, Groups]
     originals = firsts.take(groups.take(repeats))
     same = pc.all(pc.equal(_take(ids, rows.take(repeats)), _take(ids, originals)))
     return None if same.as_py() is False else (firsts, groups)
-
-
-def all_differ(parts: Sequence[Keys]) -> bool:
-    """Tell whether no key occurs twice, in one part or in several; each part is sorted."""
-    bits = _leading_bits(sum(map(len, parts)))
-    edges = np.arange(1, 1 << bits, dtype=np.uint64) << np.uint64(64 - bits)
-    ranges = zip(*(np.split(keys, np.searchsorted(keys, edges)) for keys in parts), strict=True)
-
-    def differ(some: Sequence[Keys]) -> bool:
-        keys = np.concatenate(some)
-        keys.sort()
-        return bool(starts_of_runs(keys).all())
-
-    return all(in_parallel(differ, list(ranges)))
-
-
-def starts_of_runs(keys: Keys) -> Mask:
-    """Mark the first of each run of equal keys."""
-    first = np.ones(len(keys), dtype=bool)
-    np.not_equal(keys[1:], keys[:-1], out=first[1:])
-    return first
 
 
 class KeySet:
@@ -199,59 +165,3 @@ def _group_plainly(ids: ArrowColumn) -> tuple[Rows, Groups]:
 def _take(ids: ArrowColumn, rows: npt.NDArray[Any]) -> ArrowColumn:
     selection: ArrowColumn = pc.take(ids, pa.array(rows))
     return selection
-
-
-def _by_length(ids: ArrowColumn, keys_of: Callable[[Bytes], Keys]) -> Keys:
-    """Return the keys of all ids; ``keys_of`` makes those of ids of one length, a row each."""
-    keys = [_chunk_keys(chunk.cast(TEXT), keys_of) for chunk in ids.chunks if len(chunk)]
-    return np.concatenate(keys) if keys else np.zeros(0, np.uint64)
-
-
-def _chunk_keys(ids: ArrowArray, keys_of: Callable[[Bytes], Keys]) -> Keys:
-    starts, data = _buffers(ids)
-    lengths = np.diff(starts)
-    first = int(lengths[0])
-    if (lengths == first).all():  # as ids mostly are: read them where they lie
-        rows = data[starts[0] : starts[-1]].reshape(len(ids), first)
-        blocks = [keys_of(rows[at : at + _BLOCK]) for at in range(0, len(ids), _BLOCK)]
-        return np.concatenate(blocks)
-    keys = np.empty(len(ids), np.uint64)
-    for length in np.unique(lengths):
-        some = np.flatnonzero(lengths == length)
-        keys[some] = keys_of(data[starts[some][:, None] + np.arange(length)])
-    return keys
-
-
-def _buffers(ids: ArrowArray) -> tuple[npt.NDArray[np.int64], Bytes]:
-    """Return the offsets, one more than there are ids, and the bytes of large text; no copies."""
-    _, offsets, data = ids.buffers()
-    assert offsets is not None
-    starts = np.frombuffer(memoryview(offsets), np.int64)[ids.offset : ids.offset + len(ids) + 1]
-    return starts, np.frombuffer(memoryview(data) if data is not None else b"", np.uint8)
-
-
-def _hashes(ids: Bytes) -> Keys:
-    count, length = ids.shape
-    keys = np.full(count, length, np.uint64)
-    for start in range(0, length, _WORD):
-        _mix(keys, _word(ids, start))
-    _mix(keys, np.uint64(0))
-    return keys
-
-
-def _word(ids: Bytes, start: int) -> Any:
-    """Return eight bytes of every id as a number, the first one lowest; zeros follow the last."""
-    count, length = ids.shape
-    if start >= length:
-        return np.zeros(count, np.uint64)
-    if length < _WORD:
-        return _word(np.pad(ids, ((0, 0), (0, _WORD - length))), start)
-    beyond = max(start + _WORD - length, 0)  # then read the last eight, and drop what came before
-    words: Any = np.ndarray((count,), "<u8", ids, offset=start - beyond, strides=(ids.strides[0],))
-    return words >> np.uint64(8 * beyond) if beyond else words.astype(np.uint64)
-
-
-def _mix(keys: Keys, words: Any) -> None:
-    keys ^= words
-    keys *= _MULTIPLIER
-    keys ^= keys >> _HALF

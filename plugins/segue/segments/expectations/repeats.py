@@ -11,10 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from segue.directory.checks import ID, SHOWN
+from segue.directory.id_hashes import Keys, all_differ, id_keys
 from segue.directory.parallel import in_parallel
 from segue.directory.plain_columns import TEXT, ArrowColumn, is_text, pc, plain
 from segue.directory.stored_table import StoredTable, TableSlice
-from segue.segments.columns.id_keys import Keys, all_differ, id_keys
 from segue.segments.columns.ordered import Mask
 from segue.segments.columns.readings import mask_of
 

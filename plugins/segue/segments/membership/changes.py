@@ -18,10 +18,11 @@ import pandas as pd
 import pyarrow as pa
 
 from segue.directory.definition import DirectoryDefinition
+from segue.directory.id_hashes import Keys, id_keys
 from segue.directory.plain_columns import TEXT, ArrowColumn, pc
 from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables
-from segue.segments.columns.id_keys import Keys, KeySet, id_keys
+from segue.segments.columns.id_keys import KeySet
 from segue.segments.columns.readings import mask_of
 from segue.segments.definition import SegmentDefinition
 from segue.segments.kinds import ChangeKind, RemovalReason

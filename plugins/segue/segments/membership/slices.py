@@ -16,12 +16,13 @@ import pandas as pd
 import pyarrow as pa
 
 from segue.directory.definition import DirectoryDefinition
+from segue.directory.id_hashes import Keys, all_differ, id_keys
 from segue.directory.parallel import in_parallel
 from segue.directory.plain_columns import TEXT, ArrowColumn, pc, plain
 from segue.directory.snapshots import Snapshot
 from segue.directory.stored_table import TableSlice
 from segue.directory.tables import SnapshotTables, as_frame
-from segue.segments.columns.id_keys import IdSet, Keys, KeySet, all_differ, id_keys
+from segue.segments.columns.id_keys import IdSet, KeySet
 from segue.segments.columns.ordered import Mask
 from segue.segments.conditions import aggregates, operators, time_operators
 from segue.segments.conditions.aggregates import find_aggregate

@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
+from segue.directory.id_hashes import Keys, starts_of_runs
 from segue.directory.plain_columns import TEXT, ArrowColumn, pc
-from segue.segments.columns.id_keys import Keys, leading_keys, shared_bytes, starts_of_runs
+from segue.segments.columns.id_keys import leading_keys, shared_bytes
 from segue.segments.columns.readings import mask_of
 from segue.segments.kinds import ChangeKind
 

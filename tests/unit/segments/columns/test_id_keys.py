@@ -7,15 +7,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from segue.directory import id_hashes as hashes
+from segue.directory.id_hashes import all_differ, id_keys
 from segue.segments.columns import id_keys as module
-from segue.segments.columns.id_keys import (
-    IdSet,
-    all_differ,
-    group_ids,
-    id_keys,
-    leading_keys,
-    order_of_ids,
-)
+from segue.segments.columns.id_keys import IdSet, group_ids, leading_keys, order_of_ids
 
 IDS = ["CID_1", "CID_2", "007", "7", "", "é", "😀", "x" * 8, "x" * 9, "x" * 41, "a\0", "a", "CID_1"]
 
@@ -53,8 +48,8 @@ def test_leading_keys_are_in_the_order_of_the_ids(skip):
     shared = "é234567890"
     ids = sorted(shared.encode()[:skip] + one.encode() for one in IDS)
     texts = pa.chunked_array([pa.array(ids).cast(pa.large_binary())])
-    keys = module._by_length(
-        pa.chunked_array([_as_text(texts)]), lambda rows: module._word(rows, skip).byteswap()
+    keys = hashes.keys_by_length(
+        pa.chunked_array([_as_text(texts)]), lambda rows: hashes.word(rows, skip).byteswap()
     )
     assert keys.tolist() == sorted(keys.tolist())
 
@@ -95,7 +90,7 @@ def test_rows_are_grouped_by_id():
 
 
 def test_rows_are_grouped_by_id_in_parts(monkeypatch):
-    monkeypatch.setattr(module, "_PART", 7)
+    monkeypatch.setattr(hashes, "_PART", 7)
     check_groups([f"id{number % 40}" for number in range(200)])
 
 
@@ -115,7 +110,7 @@ def test_a_set_holds_its_ids_alone_when_others_have_their_keys(few_keys, held):
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_one_key_that_is_there_twice_is_found_wherever_it_is(size, monkeypatch):
-    monkeypatch.setattr(module, "_PART", size)  # from one range of keys to very many
+    monkeypatch.setattr(hashes, "_PART", size)  # from one range of keys to very many
     random = np.random.default_rng(size)
     parts = [np.sort(random.integers(0, 2**64, 300, dtype=np.uint64)) for _ in range(3)]
     parts[0][-1], parts[2][0] = 2**64 - 1, 0
