@@ -74,6 +74,7 @@ celery: $(READY)  ## Catch up ten days on Celery, a worker killed three times (n
 
 bench: $(READY)  ## Measure the daily run beside its peers, the door and the ledger beside the bare client
 	@$(BIN)/python -m tests.benchmarks
+	@$(BIN)/python -m tests.benchmarks.together
 	@$(BIN)/python -m tests.benchmarks.delivery
 	@$(BIN)/python -m tests.benchmarks.ledger
 	@$(BIN)/python -m tests.benchmarks.details

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -20,6 +20,7 @@ from segue.airflow_compat import AirflowNotFoundException, conf
 from segue.documents import did_you_mean
 from segue.errors import LedgerError, NotSetUp, SegueError, SettingsError
 from segue.ledger import Ledger
+from segue.ledger.alone import alone
 from segue.ledger.engine import missing_file, open_engine, upgrade
 from segue.ledger.facts import Run, Wishes
 from segue.operators.databases import database_destination, postgresql_url
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from segue.runs.areas import RunArea
+    from segue.segments.definition import SegmentDefinition
+    from segue.segments.membership.shared import SharedMemberships
     from segue.segments.membership.store import MembershipStore
     from segue.upkeep.exports.export import Destination
     from segue.workflows.resolved import ResolvedWorkflow
@@ -95,6 +98,20 @@ def open_memberships() -> MembershipStore:
     from segue.segments.membership.store import MembershipStore  # brings pandas
 
     return MembershipStore(task_settings().state)
+
+
+def shared_memberships(
+    workflow: ResolvedWorkflow, ledger: Ledger, settings: Settings
+) -> SharedMemberships:
+    """Open the same cache, where one run judges the segments of all workflows of a directory."""
+    from segue.segments.membership.shared import SharedMemberships  # brings pandas
+    from segue.workflows.catalog import catalog_of
+    from segue.workflows.segments_in_use import segments_in_use
+
+    def others() -> list[SegmentDefinition]:
+        return segments_in_use(catalog_of(settings), workflow.segment.directory)
+
+    return SharedMemberships(open_memberships(), others, partial(alone, ledger.engine))
 
 
 def ledger_url(setting: str, unknown: str | None = None) -> str:

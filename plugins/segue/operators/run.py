@@ -71,9 +71,10 @@ class DetectChanges(TellsLineage, BaseOperator):
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Return references to the branches, for the fan-out to map over."""
         from segue.operators.environment import (
-            open_memberships,
             run_area,
             run_context,
+            settings_of,
+            shared_memberships,
             wishes_of,
         )
         from segue.runs.lineage import lineage_of_detection
@@ -82,7 +83,9 @@ class DetectChanges(TellsLineage, BaseOperator):
         if is_dags_test(context):
             self.log.warning(_REAL_RUN)
         run = run_context(self.workflow, context, wishes_of(context))
-        start = start_run(run, open_memberships(), run_area(run))
+        settings = settings_of(context, self.workflow.project or None)
+        store = shared_memberships(self.workflow, run.ledger, settings)
+        start = start_run(run, store, run_area(run))
         if start.reason:
             raise AirflowSkipException(start.reason)
         self.lineage = lineage_of_detection(run.directory, start.spans, run.ledger)

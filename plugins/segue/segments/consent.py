@@ -90,13 +90,23 @@ def opt_outs(population: Population, segment: str | None) -> ArrowColumn:
 
     Without a segment, of the directory as a whole.
     """
-    rows = population.subscriptions
-    if rows is None:
+    if population.subscriptions is None:
         return pa.chunked_array([], TEXT)
+    ids, rows = opted_out_rows(population, population.subscriptions)
+    there: ArrowColumn = pc.filter(ids, pa.array(in_scope(population, rows, segment)))
+    return there
+
+
+def opted_out_rows(population: Population, rows: pd.DataFrame) -> tuple[ArrowColumn, pd.DataFrame]:
+    """Return the rows of subscriptions that opt out of something, and whose they are."""
+    out = rows[column_of(rows["opted_in"], population.zone).booleans.false]
+    return ids_of(out), out
+
+
+def in_scope(population: Population, rows: pd.DataFrame, segment: str | None) -> Mask:
+    """Return which rows of subscriptions are about ``segment``; those of the directory are, too."""
     scopes = (DIRECTORY_SCOPE,) if segment is None else (DIRECTORY_SCOPE, segment_scope(segment))
-    opted_out = column_of(rows["opted_in"], population.zone).booleans.false
-    in_scope = column_of(rows["scope"], population.zone).texts.one_of(scopes)
-    return ids_of(rows[opted_out & in_scope])
+    return column_of(rows["scope"], population.zone).texts.one_of(scopes)
 
 
 def list_states(population: Population, rows: pd.DataFrame, name: str) -> tuple[Mask, Mask]:
@@ -112,3 +122,13 @@ def list_states(population: Population, rows: pd.DataFrame, name: str) -> tuple[
         return members, members & False
     is_out = on_list & column_of(rows["opted_in"], population.zone).booleans.false
     return members, mask_of(pc.is_in(ids, value_set=ids_of(rows[is_out])))
+
+
+def list_verdicts(members: Mask, opted_out: Mask) -> dict[str, Mask]:
+    """Return who is in each state of a mailing list, of what ``list_states`` returns."""
+    return {
+        "member": members,
+        "not_member": ~members,
+        "opted_in": members & ~opted_out,
+        "opted_out": opted_out,
+    }

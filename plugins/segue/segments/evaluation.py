@@ -12,14 +12,11 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
-from segue.directory.plain_columns import ArrowColumn, pc
 from segue.errors import DataError
 from segue.segments.columns.column import Column
 from segue.segments.columns.column_source import column_of
-from segue.segments.columns.id_keys import IdSet, group_ids
-from segue.segments.columns.ordered import Mask
+from segue.segments.columns.ordered import Groups, Mask
 from segue.segments.conditions.aggregates import find_aggregate
 from segue.segments.conditions.nodes import (
     DIRECTORY,
@@ -39,10 +36,10 @@ from segue.segments.conditions.nodes import (
     TransactionsLeaf,
 )
 from segue.segments.conditions.registry import Moment, find_operator
-from segue.segments.consent import list_states, opt_states
+from segue.segments.consent import list_states, list_verdicts, opt_states
 from segue.segments.population import Population
 from segue.segments.sampling import is_drawn
-from segue.segments.transactions import Rows, Verdicts, group_rows, ids_of
+from segue.segments.transactions import Rows, group_rows, ids_of
 
 Decided = Mapping[int, Mask]  # by id(): leaves that compare equal may differ, as 1 and true
 ValueLeaf = FieldLeaf | TransactionsLeaf | ChangeLeaf
@@ -75,7 +72,7 @@ class Evaluator:
     def __init__(self, population: Population, decisions: Decided | None = None) -> None:
         """``decisions``: which contacts some leaves hold for, where that is known already."""
         self._population = population
-        self._decided = decisions or {}
+        self._decided = {} if decisions is None else decisions
         self._moment = Moment(population.as_of, population.zone)
         self._contacts = _Table("contacts", population.contacts, population.zone)
 
@@ -88,7 +85,7 @@ class Evaluator:
                 return ~_all(~self.holds(part, table) for part in condition.parts)
             case Not():
                 return ~self.holds(condition.part, table)
-            case TransactionsLeaf() if id(condition) in self._decided:
+            case _ if id(condition) in self._decided:
                 return self._decided[id(condition)]
             case FieldLeaf() | TransactionsLeaf() | ChangeLeaf():
                 return self.compare(self.column(condition, table), condition.comparison)
@@ -113,14 +110,7 @@ class Evaluator:
         rows = self._population.mailing_lists
         if rows is None:
             raise DataError("there are no mailing_lists, which a condition needs")
-        members, opted_out = list_states(self._population, rows, leaf.name)
-        states = {
-            "member": members,
-            "not_member": ~members,
-            "opted_in": members & ~opted_out,
-            "opted_out": opted_out,
-        }
-        return states[leaf.state]
+        return list_verdicts(*list_states(self._population, rows, leaf.name))[leaf.state]
 
     def _scope(self, leaf: SubscriptionLeaf) -> str | None:
         """Return the segment that a subscription leaf is about; None is the directory."""
@@ -162,17 +152,14 @@ class Evaluator:
                     raise DataError("this population has no changes to judge `change` by")
                 return column_of(self._population.changes, self._population.zone)
 
-    def judge_groups(self, leaf: TransactionsLeaf, ids: ArrowColumn) -> Verdicts:
-        """Judge whoever has transactions, all of which ``leaf`` counts; ``ids`` are the rows'."""
-        first, groups = group_ids(ids)
-        all_rows = np.ones(len(ids), dtype=bool)
-        # one contact more than there are, who has no transactions, as most contacts
+    def grouped(self, leaf: TransactionsLeaf, counted: Mask, groups: Groups, size: int) -> Column:
+        """Return what ``leaf`` compares for ``size`` contacts, by the transactions ``counted``.
+
+        ``groups`` are the numbers of the contacts that all transactions are of; one that none is
+        of has no transactions.
+        """
         column, zone = self._transactions.column, self._population.zone
-        rows = Rows(column, all_rows, groups, len(first) + 1, zone)
-        verdicts = self.compare(self._aggregate(leaf, rows), leaf.comparison)
-        usual = bool(verdicts[-1])
-        others = first[verdicts[:-1] != usual]
-        return Verdicts(usual, IdSet(pc.take(ids, pa.array(others))))
+        return self._aggregate(leaf, Rows(column, counted, groups[counted], size, zone))
 
     def _aggregate(self, leaf: TransactionsLeaf, rows: Rows) -> Column:
         return find_aggregate(leaf.aggregate).of(rows, leaf.field or "")

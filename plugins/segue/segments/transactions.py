@@ -7,17 +7,14 @@ population are ignored (docs/conditions.md, "Transactions").
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from segue.directory.id_hashes import Keys
 from segue.directory.plain_columns import TEXT, ArrowColumn, pc
 from segue.segments.columns.column import Column, InstantColumn, NumberColumn
-from segue.segments.columns.id_keys import IdSet
 from segue.segments.columns.ordered import Groups, Mask, ScaledIntegers
 from segue.segments.columns.readings import mask_of
 
@@ -74,23 +71,6 @@ class Rows:
         column = self._column(field)
         latest = column.instants.rows(self._chosen).latest(self._groups, self._size)
         return InstantColumn(latest, self._zone, dates=column.dates_only)
-
-
-@dataclass(frozen=True, eq=False)
-class Verdicts:
-    """What a condition on transactions says of every contact there may be.
-
-    ``usual`` is what it says of a contact without transactions; ``others`` are those for whom it
-    says the opposite.
-    """
-
-    usual: bool
-    others: IdSet
-
-    def of(self, ids: ArrowColumn, keys: Keys) -> Mask:
-        """Return the verdict on each contact; ``keys`` are those of ``ids``."""
-        is_other = self.others.holds(ids, keys)
-        return ~is_other if self.usual else is_other
 
 
 def group_rows(

@@ -6,6 +6,7 @@ import importlib
 
 import pytest
 
+from tests.benchmarks import together
 from tests.benchmarks.engines import segue
 from tests.benchmarks.generated import write_directory
 from tests.benchmarks.job import KINDS, TODAY, Job
@@ -76,3 +77,21 @@ def test_the_report_has_a_table_and_a_plot(tmp_path):
     path = write_report(dict.fromkeys(keys, figures), 5, tmp_path)
     assert "| daily | 100 | 1.00 | 1.0 | 1.00 | 1.0 | 200 MB |" in path.read_text()
     assert (tmp_path / "cost.png").stat().st_size > 1000
+
+
+def test_segments_judged_together_are_what_every_other_way_finds(snapshots, tmp_path):
+    digests = {}
+    for way in ("twenty", "each", "polars", "duckdb"):
+        output = tmp_path / way
+        output.mkdir()
+        together.WAYS[way][1](snapshots, output)
+        digests[way] = together.answer(output)
+    assert len(digests["twenty"]) == len(together.RULES) == 20
+    assert digests == dict.fromkeys(digests, digests["twenty"])
+
+
+def test_the_report_of_many_segments_has_a_row_per_way():
+    figures = {way: {"seconds": 2.0, "megabytes": 200.0} for way in together.WAYS}
+    page = together.report({1000: figures}, 5)
+    assert "## 1,000 contacts" in page
+    assert page.count("| 2.00 | 1.00 | 200 |") == len(together.WAYS)

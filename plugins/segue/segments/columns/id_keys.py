@@ -135,8 +135,8 @@ class IdSet:
 
     def __init__(self, ids: ArrowColumn) -> None:
         keys = id_keys(ids)
-        order = np.argsort(keys)
-        keys, self._ids = keys[order], _take(ids, order)
+        self._order = np.argsort(keys)
+        keys, self._ids = keys[self._order], _take(ids, self._order)
         self._has_equal_keys = not starts_of_runs(keys).all()
         self._keys = KeySet(keys)
 
@@ -145,14 +145,24 @@ class IdSet:
 
     def holds(self, ids: ArrowColumn, keys: Keys | None = None) -> Mask:
         """Return which of ``ids`` are in the set; ``keys`` are theirs, if they are known."""
-        if self._has_equal_keys:
-            return mask_of(pc.is_in(ids, value_set=self._ids))
         mask = np.zeros(len(ids), dtype=bool)
-        if not len(self):
-            return mask
-        rows, places = self._keys.find(id_keys(ids) if keys is None else keys)
-        mask[rows] = mask_of(pc.equal(_take(ids, rows), _take(self._ids, places)))
+        mask[self.find(ids, keys)[0]] = True
         return mask
+
+    def find(self, ids: ArrowColumn, keys: Keys | None = None) -> tuple[Rows, Rows]:
+        """Return which rows of ``ids`` are in the set, and which of its ids each is.
+
+        The set's ids are counted as they were given; ``keys`` are as for ``holds``.
+        """
+        if not len(self) or not len(ids):
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        if self._has_equal_keys:
+            matches = pc.index_in(ids, value_set=self._ids)
+            rows = np.flatnonzero(mask_of(matches.is_valid()))
+            return rows, self._order[matches.drop_null().to_numpy()]
+        rows, places = self._keys.find(id_keys(ids) if keys is None else keys)
+        same = mask_of(pc.equal(_take(ids, rows), _take(self._ids, places)))
+        return rows[same], self._order[places[same]]
 
 
 def _group_plainly(ids: ArrowColumn) -> tuple[Rows, Groups]:

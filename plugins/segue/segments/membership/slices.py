@@ -1,49 +1,52 @@
 """Judge a directory slice by slice: in bounded memory, on every core, reading only what counts.
 
-The answer is that of ``plain_members`` (membership.py), which reads everything and stays the
-reference. Conditions on transactions are decided first, for whoever has any that count; then
-contacts are judged, a slice at a time.
+One pass judges any number of segments: a slice is read once, with the columns of all of them. Each
+answer is that of ``plain_members`` (store.py), which reads everything and stays the reference. What
+other tables say of contacts is decided first; then contacts are judged, a slice at a time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property, reduce
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from segue.directory.checks import ID
 from segue.directory.definition import DirectoryDefinition
 from segue.directory.id_hashes import Keys, all_differ, id_keys
 from segue.directory.parallel import in_parallel
-from segue.directory.plain_columns import TEXT, ArrowColumn, pc, plain
+from segue.directory.plain_columns import TEXT, ArrowArray, ArrowColumn, pc
 from segue.directory.snapshots import Snapshot
 from segue.directory.stored_table import TableSlice
 from segue.directory.tables import SnapshotTables, as_frame
-from segue.segments.columns.id_keys import IdSet, KeySet
+from segue.segments.columns.id_keys import KeySet, order_of_ids
 from segue.segments.columns.ordered import Mask
 from segue.segments.conditions import aggregates, operators, time_operators
 from segue.segments.conditions.aggregates import find_aggregate
-from segue.segments.conditions.inspection import (
-    Needs,
-    leaves,
-    needed_columns,
-    operators_of,
-    where_columns,
+from segue.segments.conditions.inspection import Needs, leaves, operators_of
+from segue.segments.conditions.nodes import (
+    DIRECTORY,
+    THIS_SEGMENT,
+    ChangeLeaf,
+    Condition,
+    MailingListLeaf,
+    SegmentLeaf,
+    SubscriptionLeaf,
+    TransactionsLeaf,
 )
-from segue.segments.conditions.nodes import Condition, FieldLeaf, SampleLeaf, TransactionsLeaf
-from segue.segments.conditions.registry import Moment
-from segue.segments.consent import opt_outs, opt_states
+from segue.segments.consent import list_verdicts, opt_states
 from segue.segments.definition import SegmentDefinition
 from segue.segments.evaluation import Evaluator
+from segue.segments.membership.counted import TransactionVerdicts, transaction_verdicts
+from segue.segments.membership.marks import MEMBER, OPTED_OUT, Marks, list_marks, opt_out_marks
 from segue.segments.population import Population, opt_state_needs
-from segue.segments.transactions import Verdicts
 from segue.segments.turnover import sample_of
 
-ID = "contact_id"
-_ANY_ZONE = timedelta(days=1)  # no wall clock is further from UTC
 _OUR_JUDGES = frozenset(module.__name__ for module in (aggregates, operators, time_operators))
 _NO_IDS: ArrowColumn = pa.chunked_array([], TEXT)
 _NOBODY = pd.DataFrame({ID: pd.Series([], dtype="str")})
@@ -73,58 +76,108 @@ class Leavers:
         self.ids, self.sample = pa.chunked_array(chunks, TEXT), sample
 
 
+class SlicedMembers:
+    """The members of several segments: an id is kept once, with two bits for each segment."""
+
+    def __init__(self, slices: Sequence[_Judgement]) -> None:
+        self._slices = slices
+
+    def of(self, place: int) -> pa.Table:
+        """Return contact_id and opted_in of a segment's members, sorted by id in byte order."""
+        members, states = (
+            self._sorted(each.verdicts[place][side] for each in self._slices) for side in (0, 1)
+        )
+        table = pa.table([self._ids, states], names=[ID, "opted_in"])
+        return table if pc.all(members).as_py() else table.filter(members)
+
+    def _sorted(self, bits: Iterable[ArrowArray]) -> ArrowArray:
+        return pa.chunked_array(list(bits), pa.bool_()).combine_chunks().take(self._order)
+
+    @cached_property
+    def _order(self) -> ArrowArray:
+        return pa.array(order_of_ids(self._unsorted))
+
+    @cached_property
+    def _unsorted(self) -> ArrowColumn:
+        chunks = [chunk for each in self._slices for chunk in each.ids.chunks]
+        return pa.chunked_array([pa.concat_arrays(chunks)] if chunks else [], TEXT)
+
+    @cached_property
+    def _ids(self) -> ArrowColumn:
+        ids: ArrowColumn = self._unsorted.take(self._order)
+        return ids
+
+
 def sliced_members(
-    segment: SegmentDefinition,
+    segments: Sequence[SegmentDefinition],
     directory: DirectoryDefinition,
     snapshot: Snapshot,
     leavers: Leavers | None = None,
-) -> list[pa.Table] | None:
-    """Return the members in the order of the snapshot's rows; None where the plain path must tell.
+) -> SlicedMembers | None:
+    """Return the members of all ``segments``; None where the plain path must tell.
 
-    That is where the segment does not follow from each contact's own rows alone, where files give
-    a column in several types, and where ids may not be unique: two contacts with one key are one
-    contact twice, or a coincidence. Where there is an answer, ``leavers`` get theirs.
+    That is where one of them ``can_be_sliced`` no way, and where ids may not be unique: two
+    contacts with one key are one contact twice, or a coincidence. Where there is an answer,
+    ``leavers`` get theirs, of the first segment.
     """
-    match = segment.match
-    if match is None or segment.refers_to or not is_judged_row_by_row(match):
-        return None
     tables = SnapshotTables(directory, snapshot)
-    needs = needed_columns(match) | opt_state_needs(tables)
-    if not _keep_their_types(tables, needs):
+    if not all(can_be_sliced(segment, tables) for segment in segments):
         return None
-    base = _population(directory, tables, needs, snapshot.as_of)
-    verdicts_of_leaves = _decide_all(transaction_leaves(match), tables, base)
-    opted_out = IdSet(pa.chunked_array([pc.unique(opt_outs(base, segment.segment))]))
-
-    def judge(piece: TableSlice) -> _Judgement:
-        rows = piece.read([ID, *sorted(needs.contacts)])
-        ids: ArrowColumn = rows.column(ID)
-        keys = id_keys(ids)
-        population = replace(base, contacts=as_frame(rows))
-        masks = {leaf: verdicts.of(ids, keys) for leaf, verdicts in verdicts_of_leaves.items()}
-        holds = Evaluator(population, masks).holds(match)
-        states = opt_states(population, segment.segment, opted_out.holds(ids, keys))
-        columns = [ids, pa.chunked_array([pa.array(states)])]
-        members = pa.table(columns, names=[ID, "opted_in"]).filter(pa.array(holds))
-        # not a slice of the ids, which would keep them all in memory
-        former_members = _NO_IDS if leavers is None else leavers.among(ids, keys, ~holds)
-        keys.sort()
-        return _Judgement(members, former_members, keys)
-
+    judge = _judge_of(segments, tables, leavers)
     judgements = in_parallel(judge, tables.slices("contacts"))
     keys = [each.keys for each in judgements]
     if not _are_unique(keys):
         return None
     if leavers is not None:
         leavers.note((each.former_members for each in judgements), sample_of(keys))
-    return [each.members for each in judgements]
+    return SlicedMembers(judgements)
+
+
+def can_be_sliced(segment: SegmentDefinition, tables: SnapshotTables) -> bool:
+    """Tell whether a segment follows from each contact's own rows, and columns have one type.
+
+    Raises DataError where the snapshot lacks what the segment needs.
+    """
+    matches = [each.match for each in (*segment.refers_to, segment)]
+    if any(match is None or not is_judged_row_by_row(match) for match in matches):
+        return False
+    return _keep_their_types(tables, segment.needs | opt_state_needs(tables))
+
+
+def is_judged_row_by_row(condition: Condition) -> bool:
+    """Tell whether judging slices is known to be judging the whole.
+
+    It is for operators and aggregates of our own. Others' may look at a whole column.
+    """
+    judges: list[Any] = [*operators_of(condition)]
+    judges += [find_aggregate(leaf.aggregate) for leaf in _of_kind(TransactionsLeaf, [condition])]
+    has_change = any(isinstance(leaf, ChangeLeaf) for leaf in leaves(condition))
+    return not has_change and all(type(each).__module__ in _OUR_JUDGES for each in judges)
+
+
+def _of_kind(kind: type[Any], conditions: Iterable[Condition]) -> list[Any]:
+    """Return the leaves of one kind, as they stand in the trees."""
+    return [leaf for each in conditions for leaf in leaves(each) if isinstance(leaf, kind)]
+
+
+def _keep_their_types(tables: SnapshotTables, needs: Needs) -> bool:
+    """Tell whether a slice read alone has the types that it has among the others."""
+    columns_by_table = {"transactions": needs.transactions, "contacts": needs.contacts}
+    if needs.mailing_lists:
+        columns_by_table["mailing_lists"] = frozenset({"mailing_list"})
+    return all(
+        tables.table(table).has_one_type(sorted(columns - {ID}))
+        for table, columns in columns_by_table.items()
+        if columns is not None
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Judgement:
     """What was found in one slice of the contacts."""
 
-    members: pa.Table
+    ids: ArrowColumn  # of whoever is in any segment
+    verdicts: Sequence[tuple[ArrowArray, ArrowArray]]  # per segment: who is in it, who is opted in
     former_members: ArrowColumn  # ids of others whose keys are those of former members
     keys: Keys  # of all, ascending
 
@@ -134,149 +187,123 @@ def _are_unique(keys: Sequence[Keys]) -> bool:
     return any(map(len, keys)) and all_differ(keys)
 
 
-def is_judged_row_by_row(condition: Condition) -> bool:
-    """Tell whether judging slices is known to be judging the whole.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Judge:
+    """Judges slices of contacts by conditions whose leaves on other tables are decided."""
 
-    It is for samples, values of contacts and their transactions, and for operators and aggregates
-    of our own. Others' may look at a whole column; what other leaves need is loaded by the plain
-    path.
-    """
-    ours = FieldLeaf | TransactionsLeaf | SampleLeaf
-    is_ours = all(isinstance(leaf, ours) for leaf in leaves(condition))
-    judges: list[Any] = [*operators_of(condition)]
-    judges += [find_aggregate(leaf.aggregate) for leaf in transaction_leaves(condition)]
-    return is_ours and all(type(each).__module__ in _OUR_JUDGES for each in judges)
+    segments: Sequence[SegmentDefinition]
+    columns: Sequence[str]  # of contacts, that any segment reads
+    base: Population  # all but contacts and what is decided
+    transactions: TransactionVerdicts
+    lists: Marks
+    opt_outs: Marks
+    leavers: Leavers | None
+
+    def __call__(self, piece: TableSlice) -> _Judgement:
+        rows = piece.read([ID, *self.columns])
+        ids: ArrowColumn = rows.column(ID)
+        keys = id_keys(ids)
+        population = replace(self.base, contacts=as_frame(rows))
+        opted_in = self._opt_states(population, ids, keys)
+        members = list(self._members(population, ids, keys, opted_in))
+        rows_of_members = np.flatnonzero(reduce(np.logical_or, members))
+
+        def bits(mask: Mask) -> ArrowArray:
+            return pa.array(mask.take(rows_of_members))
+
+        states = {id(mask): bits(mask) for mask in opted_in.values()}
+        verdicts = [
+            (bits(mask), states[id(opted_in[segment.segment])])
+            for segment, mask in zip(self.segments, members, strict=True)
+        ]
+        # not a slice of the ids, which would keep them all in memory
+        leavers = self.leavers
+        former = _NO_IDS if leavers is None else leavers.among(ids, keys, ~members[0])
+        keys.sort()
+        return _Judgement(pc.take(ids, pa.array(rows_of_members)), verdicts, former, keys)
+
+    def _opt_states(
+        self, population: Population, ids: ArrowColumn, keys: Keys
+    ) -> dict[str | None, Mask]:
+        """Return who is opted in to each segment; what nobody is opted out of shares one mask."""
+        everywhere = opt_states(population, None, np.zeros(len(ids), dtype=bool))
+        marks = self.opt_outs.of(ids, keys)
+        return {
+            scope: everywhere & ~mask if mask.any() else everywhere for scope, mask in marks.items()
+        }
+
+    def _members(
+        self, population: Population, ids: ArrowColumn, keys: Keys, opted_in: dict[Any, Mask]
+    ) -> Iterator[Mask]:
+        """Yield who is in each segment; one that several refer to is judged once."""
+        decisions = self.transactions.of(ids, keys)
+        lists = self.lists.of(ids, keys)
+        evaluator = Evaluator(population, decisions)
+        known: dict[int, Mask] = {}
+        for segment in self.segments:
+            names: dict[str, Mask] = {}
+            for each in (*segment.refers_to, segment):
+                match = each.match
+                assert match is not None
+                if id(match) not in known:
+                    decisions |= _decided(each, match, lists, opted_in, names)
+                    known[id(match)] = evaluator.holds(match)
+                names[each.segment] = known[id(match)]
+            yield names[segment.segment]
 
 
-def transaction_leaves(condition: Condition) -> list[TransactionsLeaf]:
-    """Return the conditions on transactions, as they stand in the tree."""
-    return [leaf for leaf in leaves(condition) if isinstance(leaf, TransactionsLeaf)]
-
-
-def _keep_their_types(tables: SnapshotTables, needs: Needs) -> bool:
-    """Tell whether a slice read alone has the types that it has among the others."""
-    columns_by_table = {"transactions": needs.transactions, "contacts": needs.contacts}
-    return all(
-        tables.table(table).has_one_type(sorted(columns - {ID}))
-        for table, columns in columns_by_table.items()
-        if columns is not None
-    )
-
-
-def _population(
-    directory: DirectoryDefinition, tables: SnapshotTables, needs: Needs, as_of: datetime
-) -> Population:
-    """Load all but contacts and transactions."""
-    rest = replace(needs, contacts=frozenset(), transactions=None)
-    return Population.load(directory, tables, rest, as_of=as_of, contacts=_NOBODY)
-
-
-# Transactions
-
-
-def _decide_all(
-    conditions: Sequence[TransactionsLeaf], tables: SnapshotTables, base: Population
-) -> dict[int, Verdicts]:
-    leaves_by_id = {id(leaf): _Leaf(leaf, base) for leaf in conditions}
-    if not leaves_by_id:
-        return {}
-    counts = in_parallel(
-        lambda piece: _counted_rows(piece, list(leaves_by_id.values()), base),
-        tables.slices("transactions"),
-    )
-    return {
-        key: leaf.verdicts([rows[number] for rows in counts])
-        for number, (key, leaf) in enumerate(leaves_by_id.items())
+def _judge_of(
+    segments: Sequence[SegmentDefinition], tables: SnapshotTables, leavers: Leavers | None
+) -> _Judge:
+    """Read what other tables than contacts say."""
+    needs = reduce(Needs.__or__, (segment.needs for segment in segments), opt_state_needs(tables))
+    rest = replace(needs, contacts=frozenset(), transactions=None, mailing_lists=False)
+    as_of = tables.snapshot.as_of
+    base = Population.load(tables.directory, tables, rest, as_of=as_of, contacts=_NOBODY)
+    everyone = [each for segment in segments for each in (*segment.refers_to, segment)]
+    matches = {id(each.match): each.match for each in everyone if each.match is not None}.values()
+    scopes: set[str | None] = {each.segment for each in segments}
+    scopes |= {
+        _scope(leaf, each)
+        for each in everyone
+        for leaf in _of_kind(SubscriptionLeaf, [each.match] if each.match else [])
     }
+    return _Judge(
+        segments,
+        sorted(needs.contacts),
+        base,
+        transaction_verdicts(_of_kind(TransactionsLeaf, matches), tables, base),
+        list_marks(_of_kind(MailingListLeaf, matches), tables),
+        opt_out_marks(base, scopes),
+        leavers,
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class _Leaf:
-    """A condition on transactions, and the population that it is judged in."""
-
-    condition: TransactionsLeaf
-    base: Population
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns that count once rows are chosen."""
-        field = self.condition.field
-        return list(dict.fromkeys([ID, field or ID]))
-
-    def in_time(self, piece: TableSlice) -> bool | None:
-        """Tell by the dates that a file notes whether all rows of a slice count, or none can.
-
-        None: the rows' own dates must tell.
-        """
-        times = _noted_times(piece)
-        if times is None:
-            return None
-        (earliest, latest), as_of = times, self.base.as_of
-        since, moment = self.condition.in_past, Moment(as_of, self.base.zone)
-        start = earliest if since is None else moment.before(since)
-        if latest < start or earliest >= as_of:
-            return False
-        is_inside = start <= earliest and latest < as_of
-        return True if is_inside and piece.is_complete("date") else None
-
-    def verdicts(self, rows_of_pieces: Sequence[pa.Table | None]) -> Verdicts:
-        """Judge every contact by its counted rows."""
-        some = [rows for rows in rows_of_pieces if rows is not None]
-        none = pa.table({name: pa.nulls(0, TEXT) for name in self.columns})
-        rows = pa.concat_tables(some, promote_options="permissive") if some else none
-        rows = rows.combine_chunks()  # ids are taken from anywhere
-        evaluator = Evaluator(replace(self.base, transactions=as_frame(rows)))
-        return evaluator.judge_groups(self.condition, rows.column(ID))
-
-
-def _counted_rows(
-    piece: TableSlice, leaves_of_rows: Sequence[_Leaf], base: Population
-) -> list[pa.Table | None]:
-    """Return for each condition the rows of a slice that it counts, None where there are none.
-
-    Columns are read when they are known to matter: first those that choose the rows.
-    """
-    in_time = [leaf.in_time(piece) for leaf in leaves_of_rows]
-    columns_of_leaves = [
-        where_columns(leaf.condition) | ({"date"} if dates is None else set())
-        for leaf, dates in zip(leaves_of_rows, in_time, strict=True)
-        if dates is not False
-    ]
-    if not columns_of_leaves:
-        return [None] * len(leaves_of_rows)
-    rows = piece.read(sorted(frozenset().union(*columns_of_leaves)) or [ID])
-    evaluator = Evaluator(replace(base, transactions=as_frame(rows)))
-
-    def keep(leaf: _Leaf, dates: bool | None) -> pa.Table | None:
-        mask = evaluator.looks_at(leaf.condition, all_in_time=dates is True)
-        if not mask.any():
-            return None
-        missing = [name for name in leaf.columns if name not in rows.column_names]
-        more = piece.read(missing)
-        values = [(more if name in missing else rows).column(name) for name in leaf.columns]
-        columns = [plain(column) for column in values]  # dictionaries differ from slice to slice
-        return pa.table(columns, names=leaf.columns).filter(pa.array(mask))
-
-    pairs = zip(leaves_of_rows, in_time, strict=True)
-    return [None if dates is False else keep(leaf, dates) for leaf, dates in pairs]
-
-
-def _noted_times(piece: TableSlice) -> tuple[datetime, datetime] | None:
-    """Return between which instants the dates of a slice are, in any zone, if its file notes it."""
-    bounds = piece.bounds("date")
-    least, greatest = (None, None) if bounds is None else map(_instant, bounds)
-    if least is None or greatest is None:
+def _scope(leaf: SubscriptionLeaf, segment: SegmentDefinition) -> str | None:
+    """Return the segment that a subscription leaf of ``segment`` is about; None: the directory."""
+    if leaf.name == DIRECTORY:
         return None
-    try:
-        return least - _ANY_ZONE, greatest + _ANY_ZONE
-    except OverflowError:
-        return None
+    return segment.segment if leaf.name == THIS_SEGMENT else leaf.name
 
 
-def _instant(value: Any) -> datetime | None:
-    """Return a date or a time as a file notes it; None for what is neither."""
-    if isinstance(value, pd.Timestamp):  # whose own arithmetic ends where nanoseconds do, in 2262
-        value = value.to_pydatetime(warn=False)
-    if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value
-    return datetime.combine(value, time.min, UTC) if isinstance(value, date) else None
+def _decided(
+    segment: SegmentDefinition,
+    match: Condition,
+    lists: dict[Any, Mask],
+    opted_in: dict[Any, Mask],
+    members: dict[str, Mask],
+) -> dict[int, Mask]:
+    """Return whom the leaves hold for that are about states of a contact, by ``id()``."""
+    decisions: dict[int, Mask] = {}
+    for leaf in leaves(match):
+        match leaf:
+            case MailingListLeaf():
+                marks = lists[leaf.name, MEMBER], lists[leaf.name, OPTED_OUT]
+                decisions[id(leaf)] = list_verdicts(*marks)[leaf.state]
+            case SubscriptionLeaf():
+                states = opted_in[_scope(leaf, segment)]
+                decisions[id(leaf)] = states if leaf.state == "opted_in" else ~states
+            case SegmentLeaf() if leaf.name in members:  # else the evaluator says what is missing
+                mask = members[leaf.name]
+                decisions[id(leaf)] = mask if leaf.state == "member" else ~mask
+    return decisions

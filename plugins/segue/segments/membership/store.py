@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -26,11 +26,11 @@ from segue.directory.snapshots import Snapshot
 from segue.directory.tables import SnapshotTables
 from segue.directory.whole_files import whole_file
 from segue.extras import require_storage
-from segue.segments.columns.id_keys import order_of_ids
 from segue.segments.consent import opt_states
 from segue.segments.definition import SegmentDefinition
+from segue.segments.fitness import kinds_of, segment_misfits
 from segue.segments.loading import judge, load_population
-from segue.segments.membership.slices import Leavers, sliced_members
+from segue.segments.membership.slices import Leavers, can_be_sliced, sliced_members
 from segue.segments.outside import outside_missing, outside_version
 from segue.segments.transactions import ids_of
 
@@ -91,9 +91,15 @@ def describe_missing(segment: SegmentDefinition, tables: SnapshotTables) -> str 
 
 
 def membership_key(
-    segment: SegmentDefinition, directory: DirectoryDefinition, snapshot: Snapshot
+    segment: SegmentDefinition,
+    directory: DirectoryDefinition,
+    snapshot: Snapshot,
+    state: str | None = None,
 ) -> str:
-    """Return a digest of everything that a membership follows from."""
+    """Return a digest of everything that a membership follows from.
+
+    ``state`` is the snapshot's ``storage_state``, where that is known.
+    """
     facts = {
         "engine": ENGINE_VERSION,
         "definition": segment.facts(),
@@ -103,7 +109,7 @@ def membership_key(
         "timezone": directory.timezone,
         "date_keys": directory.date_keys,
         "location": str(snapshot.location or directory.place),
-        "snapshot": [snapshot.key, snapshot.as_of.isoformat(), storage_state(snapshot)],
+        "snapshot": [snapshot.key, snapshot.as_of.isoformat(), state or storage_state(snapshot)],
     }
     canonical = json.dumps(facts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
@@ -135,11 +141,10 @@ class MembershipStore:
 
         ``leavers`` are looked for if it is computed.
         """
-        key = membership_key(segment, directory, snapshot)
-        path = posixpath.join(self._folder, segment.segment, f"{key}.parquet")
+        path = self.path(segment, directory, snapshot)
         rows = 0
         try:
-            kept_pieces = self._read(path, key)
+            kept_pieces = self._read(path)
             # What a function says may differ from call to call: no part of it is ever completed.
             for piece in list(kept_pieces) if segment.asks_outside else kept_pieces:
                 yield piece
@@ -150,8 +155,79 @@ class MembershipStore:
         except (OSError, pa.ArrowException) as error:
             _log.warning("the stored membership %s is computed again: %s", path, error)
         members = _compute(segment, directory, snapshot, leavers, self)
-        self._write(path, members.replace_schema_metadata({_KEY: key.encode()}))
+        self._write(path, members)
         yield members.slice(rows)  # it is the same again, so what was read of it was right
+
+    def path(
+        self,
+        segment: SegmentDefinition,
+        directory: DirectoryDefinition,
+        snapshot: Snapshot,
+        state: str | None = None,
+    ) -> str:
+        """Return where the membership is kept; ``state`` is as for ``membership_key``."""
+        key = membership_key(segment, directory, snapshot, state)
+        return posixpath.join(self._folder, segment.segment, f"{key}.parquet")
+
+    def has(self, path: str) -> bool:
+        """Tell whether something is kept there; another process may just have done so."""
+        self._fs.invalidate_cache(posixpath.dirname(path))
+        return bool(self._fs.exists(path))
+
+    def keep(
+        self,
+        segments: Sequence[SegmentDefinition],
+        directory: DirectoryDefinition,
+        snapshot: Snapshot,
+        leavers: Leavers | None = None,
+    ) -> int:
+        """Judge in one pass and keep what is not kept yet; return of how many segments.
+
+        Left out are those, but the first, whose needs the snapshot does not meet, and all that
+        nobody can judge slice by slice: whoever asks for one of them is told or given it. The
+        error of any but the first stops nobody. ``leavers`` are of the first.
+        """
+        state = storage_state(snapshot)
+        paths = {each.segment: self.path(each, directory, snapshot, state) for each in segments}
+        missing = [each for each in segments if not self.has(paths[each.segment])]
+        tables = SnapshotTables(directory, snapshot)
+        some = [each for each in missing if each is segments[0] or _is_answered(each, tables)]
+        some = [each for each in some if can_be_sliced(each, tables)]
+        if not some:
+            return 0
+        of_first = leavers if some[0] is segments[0] else None
+        try:
+            members = sliced_members(some, directory, snapshot, of_first)
+        except Exception as error:
+            if len(some) == 1:
+                raise
+            _log.warning("the segments are judged one by one, for together: %s", error)
+            return self._keep_each(some, segments[0], directory, snapshot, leavers)
+        if members is None or storage_state(snapshot) != state:
+            return 0
+        for place, segment in enumerate(some):
+            self._write(paths[segment.segment], members.of(place).cast(_SCHEMA))
+        return len(some)
+
+    def _keep_each(
+        self,
+        segments: Sequence[SegmentDefinition],
+        first: SegmentDefinition,
+        directory: DirectoryDefinition,
+        snapshot: Snapshot,
+        leavers: Leavers | None,
+    ) -> int:
+        """Judge one by one, for one of them breaks; only the error of ``first`` is raised."""
+        count = 0
+        for segment in segments:
+            try:
+                of_first = leavers if segment is first else None
+                count += self.keep([segment], directory, snapshot, of_first)
+            except Exception as error:
+                if segment is first:
+                    raise
+                _log.warning("the segment %s is left to who asks: %s", segment.segment, error)
+        return count
 
     def forget(self, contact_id: str) -> int:
         """Delete the stored memberships that have a contact, or cannot be read; returns how many.
@@ -175,13 +251,13 @@ class MembershipStore:
             return True
         return rows.num_rows > 0
 
-    def _read(self, path: str, key: str) -> Iterator[pa.Table]:
+    def _read(self, path: str) -> Iterator[pa.Table]:
         """Yield what is stored under ``path``; raise if it is not there, not whole or not ours."""
         with (
             self._fs.open(path, "rb") as stream,
             pq.ParquetFile(stream, page_checksum_verification=True) as file,
         ):
-            has_key = (file.schema_arrow.metadata or {}).get(_KEY) == key.encode()
+            has_key = (file.schema_arrow.metadata or {}).get(_KEY) == _key_of(path)
             if not has_key or not file.schema_arrow.equals(_SCHEMA):
                 raise pa.ArrowInvalid("it is not the one that belongs there")
             for group in range(file.num_row_groups):
@@ -190,7 +266,7 @@ class MembershipStore:
     def _write(self, path: str, table: pa.Table) -> None:
         with whole_file(self._fs, path) as file:
             pq.write_table(
-                table,
+                table.replace_schema_metadata({_KEY: _key_of(path)}),
                 file,
                 row_group_size=_PIECE,
                 compression="zstd",
@@ -206,12 +282,10 @@ def _compute(
     leavers: Leavers | None = None,
     store: MembershipStore | None = None,
 ) -> pa.Table:
-    members = sliced_members(segment, directory, snapshot, leavers)
+    members = sliced_members([segment], directory, snapshot, leavers)
     if members is None:
         return plain_members(segment, directory, snapshot, store)
-    table = pa.concat_tables(members).cast(_SCHEMA).combine_chunks()
-    order: Any = pa.array(order_of_ids(table.column("contact_id")))
-    return table.take(order)
+    return members.of(0).cast(_SCHEMA)
 
 
 def plain_members(
@@ -230,6 +304,16 @@ def plain_members(
     columns = [ids_of(population.contacts), states]
     table: pa.Table = pc.filter(pa.table(columns, schema=_SCHEMA), members)
     return table
+
+
+def _is_answered(segment: SegmentDefinition, tables: SnapshotTables) -> bool:
+    """Tell whether the snapshot has what a segment reads, in kinds that can answer."""
+    has_answers = not segment.asks_outside and not missing_for(segment, tables)
+    return has_answers and not any(segment_misfits(segment, kinds_of(tables)))
+
+
+def _key_of(path: str) -> bytes:
+    return posixpath.basename(path).removesuffix(".parquet").encode()
 
 
 def _to_pandas(table: pa.Table) -> pd.DataFrame:
