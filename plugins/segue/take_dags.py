@@ -10,7 +10,7 @@ from airflow.sdk import DAG, Param, get_parsing_context
 from segue.dag_parts import place, tags, timetable, weight
 from segue.directory.definition import DirectoryDefinition
 from segue.errors import DefinitionError
-from segue.operators.take import TakeSnapshot
+from segue.operators.take import KeepSnapshots, TakeSnapshot
 from segue.settings import Settings, dag_id_of
 from segue.workflows.catalog import Catalog
 
@@ -69,7 +69,11 @@ def take_dag(directory: DirectoryDefinition, settings: Settings) -> DAG:
         tags=tags(settings.project, directory.directory),
         params=TAKE_PARAMS,
     ) as dag:
-        TakeSnapshot(task_id="take_snapshot", directory=directory, project=settings.project)
+        take_one = TakeSnapshot(
+            task_id="take_snapshot", directory=directory, project=settings.project
+        )
+        if directory.keep is not None:
+            take_one >> KeepSnapshots(task_id="keep_snapshots", directory=directory)
     return dag
 
 

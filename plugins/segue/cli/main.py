@@ -34,6 +34,7 @@ from segue.cli.commands.stop import go, stop
 from segue.cli.commands.suppress import suppress
 from segue.cli.commands.take import take
 from segue.cli.commands.test import run_examples
+from segue.cli.commands.thinning import thin
 from segue.cli.commands.trials import check_connections, send_test
 from segue.cli.commands.try_out import try_out
 from segue.cli.commands.validate import validate
@@ -62,7 +63,7 @@ app = typer.Typer(
 snapshots = typer.Typer(
     cls=ListByDefault,
     no_args_is_help=True,
-    help="List a directory's snapshots, check one, or let no run use one.",
+    help="List a directory's snapshots, check one, let no run use one, or delete old ones.",
     epilog="Example: [bold]segue snapshots customers[/bold] is short for snapshots list",
 )
 projects = typer.Typer(
@@ -96,6 +97,7 @@ _add(
     "segue snapshots quarantine 2026-11-22 --directory customers --reason 'half is missing'",
 )
 _add(snapshots, release, "segue snapshots release 2026-11-22 --directory customers")
+_add(snapshots, thin, "segue snapshots prune customers --dry-run", name="prune")
 app.add_typer(snapshots, name="snapshots", rich_help_panel=_DATA)
 _add(app, take, "segue take customers --as-of 2026-11-22 --dry-run", _DATA)
 _add(app, members, "segue members at_risk --at 2026-11-22 --format csv", _DATA)

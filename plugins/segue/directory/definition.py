@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
 from segue.directory.expect_definition import TableExpectations
+from segue.directory.keep_definition import Keep
 from segue.directory.lake_definition import Lake
 from segue.directory.look_alikes import says_opted_in
 from segue.directory.take_definition import Take
@@ -137,6 +138,8 @@ class DirectoryDefinition(Definition):
     expect: dict[TableName, TableExpectations] = Field(default_factory=dict)
     # Without it, somebody else writes the snapshots.
     take: Take | None = None
+    # How long; without it, for ever.
+    keep: Keep | None = None
     # Tables that keep their own history, in the place of a folder of snapshots.
     lake: Lake | None = None
 
@@ -157,6 +160,15 @@ class DirectoryDefinition(Definition):
         ]
         if problems:
             raise ProblemsFound(problems)
+        return self
+
+    @model_validator(mode="after")
+    def _keeps_its_own(self) -> Self:
+        if self.keep is not None and self.take is None:
+            message = (
+                "snapshots that somebody else writes are not deleted; expected `take` beside it"
+            )
+            raise ProblemsFound([(("keep",), message)])
         return self
 
     @model_validator(mode="after")

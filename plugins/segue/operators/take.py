@@ -74,9 +74,10 @@ class TakeSnapshot(TellsLineage, BaseOperator):
         None where the ledger cannot be asked: what knows only the present cannot be taken later.
         """
         from segue.operators.environment import present_ledger
+        from segue.takes.take import unusable_snapshots
 
         try:
-            return present_ledger().people.quarantined(self.directory.full_name)
+            return unusable_snapshots(self.directory, present_ledger())
         except NotSetUp:
             return ()
         except (LedgerError, SettingsError) as error:
@@ -115,3 +116,34 @@ class TakeSnapshot(TellsLineage, BaseOperator):
 
         assert self.directory.take is not None
         return partial(opened_for, self.directory.take)
+
+
+class KeepSnapshots(BaseOperator):
+    """Delete the directory's snapshots that are older than its ``keep`` says, and nobody needs.
+
+    Skips itself where there is no ledger to tell what is needed.
+    """
+
+    ui_color = "#e2f0d9"
+
+    def __init__(self, *, directory: DirectoryDefinition, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.directory = directory
+
+    @shown_plainly
+    def execute(self, context: Context) -> list[str]:
+        """Return the keys of the snapshots that were deleted."""
+        from segue.operators.environment import present_ledger
+        from segue.upkeep.thinning import delete_snapshot, plan_thinning
+
+        try:
+            ledger = present_ledger()
+        except NotSetUp as error:
+            raise AirflowSkipException(f"nothing is deleted: {error}") from None
+        plan = plan_thinning(self.directory, ledger, datetime.now(UTC))
+        for key, reason in plan.exceptions.items():
+            self.log.info("snapshot %s is old and stays: %s", key, reason)
+        for snapshot in plan.removals:
+            delete_snapshot(snapshot)
+            self.log.info("snapshot %s is deleted", snapshot.key)
+        return [snapshot.key for snapshot in plan.removals]

@@ -21,6 +21,7 @@ from segue.directory.snapshots import Snapshot, list_snapshots, newest_complete
 from segue.directory.tables import SnapshotTables, readable
 from segue.errors import DataError
 from segue.extras import storage_path
+from segue.ledger import Ledger
 from segue.segments.expectations.judging import find_unmet
 from segue.takes.moments import Moment
 from segue.takes.own_days import refuse_unknown_day
@@ -90,6 +91,11 @@ def take_snapshot(
         directory, moment, folder, predecessor, definitions, publication, publishes, remark
     )
     return take.carry_out(connect, earlier.as_of if earlier else None)
+
+
+def unusable_snapshots(directory: DirectoryDefinition, ledger: Ledger) -> Collection[str]:
+    """Return the keys of the quarantined snapshots: no other is compared with one of them."""
+    return ledger.people.quarantined(directory.full_name)
 
 
 @dataclass(frozen=True, slots=True)

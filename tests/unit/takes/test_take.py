@@ -410,7 +410,7 @@ def test_a_full_disk_is_told(shop, monkeypatch):
     def full(*_arguments, **_options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(publication.pq.ParquetWriter, "write_batch", full)
+    monkeypatch.setattr(publication.pq.ParquetWriter, "write_table", full)
     with pytest.raises(DataError, match=r"the folder .* cannot be written: .*No space left"):
         shop.take(CUSTOMERS)
     assert shop.files() == []

@@ -114,6 +114,39 @@ class Pruning(LedgerDatabase):
         with self._read() as connection:
             return {(row.workflow, row.run_id) for row in connection.execute(query)}
 
+    def needed_snapshots(self) -> dict[str, str]:
+        """Return the keys of snapshots that a span still needs, and what for.
+
+        Of all namespaces, for they may have one folder: the last that each workflow has used, with
+        which its next run compares, and both of a span of which anything is open, held or
+        uncertain.
+        """
+        last = (
+            select(
+                spans.c.namespace, spans.c.workflow, func.max(spans.c.current_as_of).label("as_of")
+            )
+            .group_by(spans.c.namespace, spans.c.workflow)
+            .subquery()
+        )
+        is_last = and_(
+            spans.c.namespace == last.c.namespace,
+            spans.c.workflow == last.c.workflow,
+            spans.c.current_as_of == last.c.as_of,
+        )
+        of_the_last = select(spans.c.workflow, spans.c.current_key).join(last, is_last)
+        is_open = exists().where(
+            deliveries.c.span == spans.c.id, deliveries.c.state.in_(UNFINISHED)
+        )
+        of_open = select(spans.c.workflow, spans.c.previous_key, spans.c.current_key).where(is_open)
+        with self._read() as connection:
+            needs = {
+                key: f"the last that {workflow} has used"
+                for workflow, key in connection.execute(of_the_last)
+            }
+            for workflow, *keys in connection.execute(of_open):
+                needs |= dict.fromkeys(filter(None, keys), f"{workflow} has deliveries to make")
+        return needs
+
     def _old_spans(self, cut: datetime, workflow: str | None) -> tuple[list[_Span], int]:
         """Return the spans to delete, in order of time, and how many old ones have to stay."""
         columns = spans.c.id, spans.c.workflow, spans.c.current_as_of, spans.c.current_key

@@ -67,8 +67,8 @@ def _of_rows(
     limit = expected.change_at_most
     if limit is not None and before is not None and abs(count - before) > limit * before:
         change = f" ({(count - before) / before:+.1%})" if before else ""
-        finding = f"{count} after {before}{change}"
-        yield Unmet(table, "", f"rows change_at_most: {limit * 100:g}%", finding)
+        fact = f"{count} after {before}{change}"
+        yield Unmet(table, "", f"rows change_at_most: {limit * 100:g}%", fact)
 
 
 def _of_repeats(
@@ -87,8 +87,8 @@ def _of_repeats(
             continue
         repeats = find_repeats(tables.table(name), columns)
         if repeats.rows:
-            finding = f"{repeats.rows} rows that share their values with another"
-            yield Unmet(name, ", ".join(columns), "unique", finding, repeats.contacts)
+            fact = f"{repeats.rows} rows that share their values with another"
+            yield Unmet(name, ", ".join(columns), "unique", fact, repeats.contacts)
 
 
 def _of_freshness(tables: SnapshotTables, name: str, column: str, age: Duration) -> Iterator[Unmet]:
@@ -106,10 +106,8 @@ def _of_freshness(tables: SnapshotTables, name: str, column: str, age: Duration)
     if newest is None:
         yield Unmet(name, column, expectation, "no date before the snapshot's as-of")
     elif newest < age.before(as_of, zone):
-        finding = (
-            f"{newest:%Y-%m-%dT%H:%M:%SZ} as the newest date before {as_of:%Y-%m-%dT%H:%M:%SZ}"
-        )
-        yield Unmet(name, column, expectation, finding)
+        fact = f"{newest:%Y-%m-%dT%H:%M:%SZ} as the newest date before {as_of:%Y-%m-%dT%H:%M:%SZ}"
+        yield Unmet(name, column, expectation, fact)
 
 
 def _newest(tables: SnapshotTables, name: str, column: str, as_of: datetime) -> datetime | None:

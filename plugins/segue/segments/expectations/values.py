@@ -80,22 +80,22 @@ def _mismatch(
     table: str, column: str, expected: ColumnExpectations, kind: ColumnKind
 ) -> Unmet | None:
     """Return what the kind of a column says of all its values, or None."""
-    finding = f"values of the kind {kind}"
+    fact = f"values of the kind {kind}"
     if expected.type is not None and kind not in (*_KINDS[expected.type], *_READ_AS_TEXT):
-        return Unmet(table, column, f"type: {expected.type}", finding)
+        return Unmet(table, column, f"type: {expected.type}", fact)
     asked = [key for key in _OF_VALUES if getattr(expected, key) is not None]
-    return Unmet(table, column, asked[0], finding) if kind in OPAQUE and asked else None
+    return Unmet(table, column, asked[0], fact) if kind in OPAQUE and asked else None
 
 
 def _tests(expected: ColumnExpectations, kind: ColumnKind, moment: Moment) -> Iterator[_Test]:
     kind_of_all = expected.type
     if kind_of_all is not None and kind in _READ_AS_TEXT:
-        holds, failing = _TYPES[kind_of_all]
-        yield _Test(f"type: {kind_of_all}", holds, failing)
-    for key, failing in _FAILING.items():
+        holds, breach = _TYPES[kind_of_all]
+        yield _Test(f"type: {kind_of_all}", holds, breach)
+    for key, breach in _FAILING.items():
         operand = getattr(expected, key)
         if operand is not None:
-            yield _Test(f"{key}: {_shown(operand)}", _asked(key, operand, moment), failing)
+            yield _Test(f"{key}: {_shown(operand)}", _asked(key, operand, moment), breach)
 
 
 def _asked(key: str, operand: object, moment: Moment) -> Callable[[Column], Mask]:
@@ -181,5 +181,5 @@ def _of_column(
         yield Unmet(table, column, f"set_at_least: {least * 100:g}%", share)
     for test, (count, contacts) in zip(tests, tally.failures, strict=True):
         if count:
-            finding = f"{count} of {tally.present} values that {test.failing}"
-            yield Unmet(table, column, test.expectation, finding, contacts)
+            fact = f"{count} of {tally.present} values that {test.failing}"
+            yield Unmet(table, column, test.expectation, fact, contacts)

@@ -66,9 +66,9 @@ def transaction_verdicts(
     first, groups = group_ids(rows.column(ID))
 
     def judge(alike: Sequence[TransactionsLeaf]) -> list[tuple[int, bool, Mask]]:
-        counted = masks[_choice_of(alike[0])].to_numpy(zero_copy_only=False)
+        mask = masks[_choice_of(alike[0])].to_numpy(zero_copy_only=False)
         # one contact more than there are, who has no transactions, as most contacts
-        column = evaluator.grouped(alike[0], counted, groups, len(first) + 1)
+        column = evaluator.grouped(alike[0], mask, groups, len(first) + 1)
         verdicts = [evaluator.compare(column, leaf.comparison) for leaf in alike]
         return [
             (id(leaf), bool(verdict[-1]), verdict[:-1] != verdict[-1])
@@ -119,8 +119,8 @@ def _choices(conditions: Sequence[TransactionsLeaf], base: Population) -> dict[s
     choices: dict[str, _Choice] = {}
     for leaf in conditions:
         key, fields = _choice_of(leaf), frozenset([leaf.field] if leaf.field else [])
-        known = choices.get(key)
-        choices[key] = _Choice(leaf, fields | (known.fields if known else frozenset()), base)
+        earlier = choices.get(key)
+        choices[key] = _Choice(leaf, fields | (earlier.fields if earlier else frozenset()), base)
     return choices
 
 

@@ -239,16 +239,16 @@ class _Judge:
         decisions = self.transactions.of(ids, keys)
         lists = self.lists.of(ids, keys)
         evaluator = Evaluator(population, decisions)
-        known: dict[int, Mask] = {}
+        masks: dict[int, Mask] = {}
         for segment in self.segments:
             names: dict[str, Mask] = {}
             for each in (*segment.refers_to, segment):
                 match = each.match
                 assert match is not None
-                if id(match) not in known:
+                if id(match) not in masks:
                     decisions |= _decided(each, match, lists, opted_in, names)
-                    known[id(match)] = evaluator.holds(match)
-                names[each.segment] = known[id(match)]
+                    masks[id(match)] = evaluator.holds(match)
+                names[each.segment] = masks[id(match)]
             yield names[segment.segment]
 
 
