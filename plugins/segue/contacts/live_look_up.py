@@ -20,7 +20,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -140,13 +140,13 @@ def _ask_all(
                 return answers, error
         return answers, None
     trouble: TransientFailure | None = None
-    with ThreadPoolExecutor(at_once) as pool:
+    pool = ThreadPoolExecutor(at_once)
+    try:
         calls = [pool.submit(caller.look_up, part) for part in parts]
-        try:
-            wait(calls, return_when=FIRST_EXCEPTION)
-        finally:  # a task that is told to end makes no further call either
-            for call in calls:
-                call.cancel()
+        while _is_going_on(calls):
+            pass
+    finally:  # a task that is told to end makes no further call either
+        pool.shutdown(cancel_futures=True)
     for call in calls:
         if not call.cancelled():
             try:
@@ -154,6 +154,15 @@ def _ask_all(
             except TransientFailure as error:
                 trouble = trouble or error
     return answers, trouble
+
+
+def _is_going_on(calls: Sequence[Future[Mapping[str, Answer]]]) -> bool:
+    """Wait a second for the calls to end, or for one to go wrong.
+
+    A signal that comes just as Python begins to wait is handled when it wakes up: it does so often.
+    """
+    done, not_done = wait(calls, timeout=1, return_when=FIRST_EXCEPTION)
+    return bool(not_done) and not any(call.exception() for call in done)
 
 
 def _tell(source: LiveSource, asked: int, answers: Mapping[str, Answer]) -> None:
