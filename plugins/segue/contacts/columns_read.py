@@ -152,9 +152,9 @@ def _changed_kinds(
     readers: Collection[Reader], tables: SnapshotTables, earlier: SnapshotTables
 ) -> list[str]:
     """Return what cannot be read any more of the columns that there are."""
-    before = _by_reader((each.name, _misfits(each, earlier)) for each in readers)
+    old_misfits = _by_reader((each.name, _misfits(each, earlier)) for each in readers)
     now = _by_reader((each.name, _misfits(each, tables)) for each in readers)
-    lines = {text: names for text, names in now.items() if text not in before}
+    lines = {text: names for text, names in now.items() if text not in old_misfits}
     users = _by_reader((each.name, each.uses) for each in readers)
     suspects = {use for use in users if _may_be_unreadable(use, tables, earlier)}
     unreadable = [each for each in find_unreadable(tables, suspects) if is_too_much(each)]
@@ -172,8 +172,8 @@ def _misfits(reader: Reader, tables: SnapshotTables) -> list[str]:
 
 def _may_be_unreadable(use: Use, tables: SnapshotTables, earlier: SnapshotTables) -> bool:
     """Tell whether a column has become text, or is the dates by which windows are judged."""
-    now, before = (each.kinds(use.table).get(use.column) for each in (tables, earlier))
-    return now in _TEXT and (use == DATES[-1] or before not in (None, now))
+    kind, old_kind = (each.kinds(use.table).get(use.column) for each in (tables, earlier))
+    return kind in _TEXT and (use == DATES[-1] or old_kind not in (None, kind))
 
 
 def _sound(names: Iterable[str], load: Callable[[str], Loaded]) -> Iterator[tuple[str, Loaded]]:

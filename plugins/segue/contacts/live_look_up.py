@@ -161,8 +161,8 @@ def _is_going_on(calls: Sequence[Future[Mapping[str, Answer]]]) -> bool:
 
     A signal that comes just as Python begins to wait is handled when it wakes up: it does so often.
     """
-    ended, others = wait(calls, timeout=1, return_when=FIRST_EXCEPTION)
-    return bool(others) and not any(call.exception() for call in ended)
+    past_calls, others = wait(calls, timeout=1, return_when=FIRST_EXCEPTION)
+    return bool(others) and not any(call.exception() for call in past_calls)
 
 
 def _tell(source: LiveSource, asked: int, answers: Mapping[str, Answer]) -> None:
