@@ -7,6 +7,7 @@ client. Rows are appended, merged, updated and deleted, columns come, files are 
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import subprocess
 import sys
@@ -129,8 +130,9 @@ def shop(tmp_path_factory):
         folder = root / "days" / day
         folder.mkdir(parents=True)
         contacts, calls = shop.rows()
-        pq.write_table(contacts, folder / "contacts.parquet")
-        pq.write_table(calls, folder / "transactions.parquet")
+        for name, table in (("contacts", contacts), ("transactions", calls)):
+            pq.write_table(table, folder / f"{name}.parquet")
+            os.utime(folder / f"{name}.parquet", (noon(day).timestamp(),) * 2)
     define(root, "folders", {"snapshots": str(root / "days")})
     tables = {"contacts": str(shop.contacts.path), "transactions": str(shop.calls.path)}
     define(root, "lake", {"lake": {"format": "delta", "tables": tables}})

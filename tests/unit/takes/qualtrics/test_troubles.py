@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -75,18 +76,31 @@ def test_what_it_does_not_cure_publishes_nothing(xm, monkeypatch, fault, message
     assert xm.ids(SIZE, ALL) == everybody()
 
 
+def _time_a_take(root, set_connection, connection) -> float:
+    """Return how many seconds a take lasts that nobody disturbs, and leave nothing of it."""
+    with Sandbox() as sandbox:
+        set_connection("xm", **{**connection, "host": f"{sandbox.url}/qualtrics"})
+        begin = time.monotonic()
+        XmDirectory(root, sandbox).take(SIZE, ALL)
+    shutil.rmtree(root.path)
+    root.mkdir()
+    return time.monotonic() - begin
+
+
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("losses", [4, pytest.param(50, marks=pytest.mark.slow)])
 def test_whenever_the_server_is_lost_the_snapshot_is_whole_or_absent(
     root, set_connection, connection, monkeypatch, losses
 ):
     monkeypatch.setattr(client, "LONGEST_PATIENCE", 1)
+    duration = _time_a_take(root, set_connection, connection)
     moments, lost = random.Random(16), 0
-    for _ in range(losses):
+    for number in range(losses):
         sandbox = Sandbox().__enter__()
         set_connection("xm", **{**connection, "host": f"{sandbox.url}/qualtrics"})
         xm = XmDirectory(root, sandbox)
-        end = threading.Timer(moments.uniform(0, 3), sandbox.__exit__, (None, None, None))
+        moment = moments.uniform(0, 1.2) if number else 0.3  # the first is in the midst of it
+        end = threading.Timer(moment * duration, sandbox.__exit__, (None, None, None))
         end.start()
         try:
             xm.take(SIZE, ALL)
@@ -133,20 +147,31 @@ def test_contacts_that_come_and_go_meanwhile(xm, monkeypatch):
     assert {*xm.ids(SIZE, ALL)} == {*everybody(), f"CID_{SIZE}x{SIZE:09}"} - gone
 
 
+def _killed_after(xm, size: int, seconds: float | None = None) -> float:
+    """Take in a process that is killed after so many seconds; returns how long it lasted."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.unit.takes.qualtrics.killed", str(xm.root), str(size)],
+        stdout=subprocess.PIPE,
+    ) as process:
+        process.stdout.readline()
+        begin = time.monotonic()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(seconds)
+        process.kill()
+    return time.monotonic() - begin
+
+
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("kills", [2, pytest.param(50, marks=pytest.mark.slow)])
 def test_whenever_it_is_killed_the_snapshot_is_whole_or_absent(xm, kills):
-    """Of a directory that takes about as long as the longest wait before a kill."""
     moments, size = random.Random(16), 600
     definition, whole = xm.definition(size, ALL), []
-    for _ in range(kills):
-        with subprocess.Popen(
-            [sys.executable, "-m", "tests.unit.takes.qualtrics.killed", str(xm.root), str(size)],
-            stdout=subprocess.PIPE,
-        ) as process:
-            process.stdout.readline()
-            time.sleep(moments.uniform(0, 5))
-            process.kill()
+    duration = _killed_after(xm, size)
+    (whole_one,) = list_snapshots(definition, now=datetime.now(UTC))
+    (whole_one.folder / MANIFEST).unlink()
+    for number in range(kills):
+        moment = moments.uniform(0, 1.2) if number else 0.3  # the first is in the midst of it
+        _killed_after(xm, size, moment * duration)
         for one in list_snapshots(definition, now=datetime.now(UTC)):
             if one.complete:
                 whole.append(one.key)
