@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random
-import subprocess
-import sys
-import time
+from functools import partial
 
 import pytest
 from sqlalchemy import NullPool, create_engine
@@ -14,22 +12,22 @@ from segue.directory.snapshots import list_snapshots
 
 from .conftest import CUSTOMERS, MOMENT, Shop
 from .killed import ROWS, TABLES
+from .killing import IN_THE_MIDST, LONGEST, run_for
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.slow)])
 def test_whenever_it_is_killed_the_snapshot_is_whole_or_absent(root, tmp_path, kills):
     database = f"sqlite:///{tmp_path / 'empty.db'}"
     shop = Shop(root, create_engine(database, poolclass=NullPool))
+    take = partial(run_for, "tests.unit.takes.killed", root, database)
+    duration = take()
+    (whole_one,) = root.glob("*/_segue.json")
+    whole_one.unlink()
     moments = random.Random(15)
     ended = 0
-    for _ in range(kills):
-        with subprocess.Popen(
-            [sys.executable, "-m", "tests.unit.takes.killed", str(root), database],
-            stdout=subprocess.PIPE,
-        ) as process:
-            process.stdout.readline()
-            time.sleep(moments.uniform(0, 0.6))
-            process.kill()
+    for number in range(kills):
+        moment = moments.uniform(0, LONGEST) if number else IN_THE_MIDST
+        take(seconds=moment * duration)
         for item in list_snapshots(shop.definition(CUSTOMERS), now=MOMENT.as_of.replace(year=2027)):
             if item.complete:
                 ended += 1

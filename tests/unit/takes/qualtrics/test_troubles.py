@@ -5,12 +5,10 @@ from __future__ import annotations
 import logging
 import random
 import shutil
-import subprocess
-import sys
 import threading
 import time
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -26,6 +24,7 @@ from segue.snapshot_sources.qualtrics import client, records
 from segue.snapshot_sources.qualtrics.client import Client, Pace
 from segue.snapshot_sources.qualtrics.source import QualtricsDirectory
 from tests.unit.channels.support import http, vendor
+from tests.unit.takes.killing import IN_THE_MIDST, LONGEST, run_for
 
 from .conftest import ALL, XmDirectory
 
@@ -99,7 +98,7 @@ def test_whenever_the_server_is_lost_the_snapshot_is_whole_or_absent(
         sandbox = Sandbox().__enter__()
         set_connection("xm", **{**connection, "host": f"{sandbox.url}/qualtrics"})
         xm = XmDirectory(root, sandbox)
-        moment = moments.uniform(0, 1.2) if number else 0.3  # the first is in the midst of it
+        moment = moments.uniform(0, LONGEST) if number else IN_THE_MIDST
         end = threading.Timer(moment * duration, sandbox.__exit__, (None, None, None))
         end.start()
         try:
@@ -147,31 +146,18 @@ def test_contacts_that_come_and_go_meanwhile(xm, monkeypatch):
     assert {*xm.ids(SIZE, ALL)} == {*everybody(), f"CID_{SIZE}x{SIZE:09}"} - gone
 
 
-def _killed_after(xm, size: int, seconds: float | None = None) -> float:
-    """Take in a process that is killed after so many seconds; returns how long it lasted."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.unit.takes.qualtrics.killed", str(xm.root), str(size)],
-        stdout=subprocess.PIPE,
-    ) as process:
-        process.stdout.readline()
-        begin = time.monotonic()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(seconds)
-        process.kill()
-    return time.monotonic() - begin
-
-
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("kills", [2, pytest.param(50, marks=pytest.mark.slow)])
 def test_whenever_it_is_killed_the_snapshot_is_whole_or_absent(xm, kills):
     moments, size = random.Random(16), 600
     definition, whole = xm.definition(size, ALL), []
-    duration = _killed_after(xm, size)
+    take = partial(run_for, "tests.unit.takes.qualtrics.killed", xm.root, size)
+    duration = take()
     (whole_one,) = list_snapshots(definition, now=datetime.now(UTC))
     (whole_one.folder / MANIFEST).unlink()
     for number in range(kills):
-        moment = moments.uniform(0, 1.2) if number else 0.3  # the first is in the midst of it
-        _killed_after(xm, size, moment * duration)
+        moment = moments.uniform(0, LONGEST) if number else IN_THE_MIDST
+        take(seconds=moment * duration)
         for one in list_snapshots(definition, now=datetime.now(UTC)):
             if one.complete:
                 whole.append(one.key)
