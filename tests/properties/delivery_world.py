@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,7 @@ NAME = "greet"
 ENROLLED = "enrolled"
 SECRET = "a long random text of the model's own"
 PHONE = {"field": "phone", "is_set": True}
+SILVER = {"field": "tier", "equals": "silver"}  # who leaves, where the workflow says so
 
 
 # The model: what is true, whatever Segue does
@@ -126,6 +127,14 @@ def held_out(contact: str, share: float) -> bool:
     """The documented rule: SHA-256 of the JSON array [workflow, contact id], as a share of 2^64."""
     digest = hashlib.sha256(f'["{NAME}","{contact}"]'.encode()).digest()
     return int.from_bytes(digest[:8]) < share * 2**64
+
+
+def wait_end(wait: str, begin: datetime) -> datetime:
+    """When a wait ends: after so many hours, or at a time of day."""
+    if wait.endswith("h"):
+        return begin + timedelta(hours=int(wait.removesuffix("h")))
+    ends = datetime.combine(begin.date(), time.fromisoformat(wait), UTC)
+    return ends if ends >= begin else ends + timedelta(days=1)
 
 
 # The vendor, and workers that die
@@ -251,6 +260,9 @@ class World:
         self.first: str | None = "tell"  # the first action, by its present name
         self.if_of: str | None = None  # the action with an `if`
         self.conditions = True
+        self.waits: dict[str, str] = {}  # by action, by its present name: hours, or a time of day
+        self.leaves = False  # whether those who are silver leave
+        self.ever_left = False  # whether that was ever in force
         self.limit: int | None = None  # guard.at_most
         self.answer = "approve"  # what a person says whom the guard asks
         self.released: set[str] = set()  # snapshots of spans that the guard had a say about
@@ -352,10 +364,8 @@ class World:
             "segment": "gold",
             "changes": list(KINDS),
             "start": "2026-11-01",
-            "actions": [
-                {**action, "if": PHONE} if action["id"] == self.if_of else action
-                for action in actions
-            ],
+            "actions": [self._written(action) for action in actions],
+            **({"leave_when": SILVER} if self.leaves else {}),
             **({"conditions": PHONE} if self.conditions else {}),
             "guard": {"at_most": self.limit},
             "branches": {"max": self.slices, "slice_size": 4},
@@ -367,6 +377,16 @@ class World:
             DirectoryDefinition.model_validate(directory),
             {action: self._channel(action, texts[action]) for action in self.actions},
         )
+
+    def _written(self, action: Mapping[str, Any]) -> dict[str, Any]:
+        """Return an action with its `if` and its wait."""
+        wait = self.waits.get(action["id"])
+        is_time = wait is not None and ":" in wait
+        return {
+            **action,
+            **({"if": PHONE} if action["id"] == self.if_of else {}),
+            **({"wait": {"at": wait} if is_time else wait} if wait else {}),
+        }
 
     @property
     def actions(self) -> tuple[str, ...]:
@@ -415,6 +435,10 @@ class World:
         details = yield from self._wrong_with_change(it)
         if details is None:
             return
+        yield from self._too_early(it)
+        details = self._judged(it, details)
+        if self.leaves and not details.gold:
+            yield "the contact has left"
         if self.conditions and not details.phone:
             yield "the conditions do not hold"
         if it.action == self.if_of and not details.phone:
@@ -426,6 +450,23 @@ class World:
         yield from self._too_often(it)
         if self.policies.get("recheck") and not self._stands(it):
             yield "the change does not stand any more"
+
+    def _judged(self, it: Identity, details: Person) -> Person:
+        """Return the details by which it is judged: after a wait those of the newest snapshot."""
+        first = "mail" if it.action in ("follow", "sum") else it.action
+        if not {first, it.action} & self.waits.keys():
+            return details
+        return self.newest.get(it.contact, details)
+
+    def _too_early(self, it: Identity) -> Iterator[str]:
+        """Yield that a wait is not over, which begins with the change, or with the mail."""
+        if it.action not in self.waits:
+            return
+        begins = [as_of(self._day(it))]
+        if it.action == "follow":
+            begins = [each.at for each in self.received(**{**vars(it), "action": "mail"})]
+        if begins and self.now < wait_end(self.waits[it.action], begins[0]):
+            yield f"it waits {self.waits[it.action]}, and it is only {self.now}"
 
     def _forbidden(self, it: Identity) -> Iterator[str]:
         """Yield what forbids a message, whatever its change is."""
@@ -788,6 +829,7 @@ class World:
         self.mood = mood
         ledger = MortalLedger(mood, self.engine, self.namespace, SECRET, is_new=True)
         self.resends |= self.policies.get("on_uncertain") == "resend"
+        self.ever_left |= self.leaves
         with suppress(SegueError, Died):
             yield ledger
 
@@ -893,7 +935,8 @@ class World:
         for dag_run in list(self.runs.values()):
             if not dag_run.prepared:
                 self.start(dag_run.run, dag_run.wishes, Mood())
-        for mood in (*troubles, Mood(), Mood(), Mood()):
+        days = 7 if self.waits else 3  # of journeys that begin when all goes well again
+        for mood in (*troubles, *(Mood() for _ in range(days))):
             self.now = _noon_after(self.now)
             self.release(mood)
             for contact in sorted(self.forgotten):
@@ -930,10 +973,19 @@ class World:
         self.settle()
         for dag_run in list(self.runs.values()):
             self.retry(self.clear(dag_run, Mood()), Mood())
+        self._let_waits_end()
         # what was rejected of an action that is gone is released with the rest, and then told of
         for dag_run in list(self.runs.values()):
             if any("clear the run" in problem for problem in self._problems_of(dag_run)):
                 self.clear(dag_run, Mood())
+
+        self._let_waits_end()
+
+    def _let_waits_end(self) -> None:
+        """What waits is sent by segue_release, and what comes after it waits in its turn."""
+        for _ in range(6 if self.waits else 0):
+            self.now = _noon_after(self.now)
+            self.release(Mood())
 
     # What must hold, at any time and at the end
 
@@ -1024,11 +1076,13 @@ class World:
             return False
         reason, _, _ = row.reason.partition(":")
         person, policies = self.newest.get(it.contact), self.policies
+        judged = self._judged(it, details)
         once = policies.get("once_per_contact")
         others = self.received(action=it.action, contact=it.contact)
         return {
-            "conditions": lambda: self.conditions and not details.phone,
-            "if": lambda: it.action == self.if_of and not details.phone,
+            "conditions": lambda: self.conditions and not (details.phone and judged.phone),
+            "if": lambda: it.action == self.if_of and not judged.phone,
+            "left": lambda: self.ever_left,
             "suppression_list": lambda: it.contact in self.suppressed,
             "no_longer_a_change": lambda: it.change == ENROLLED and self._has("added", it.contact),
             "after": lambda: self.resends or not self.received(**{**vars(it), "action": "mail"}),

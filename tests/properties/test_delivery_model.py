@@ -107,6 +107,9 @@ policies = {
 }
 
 
+WAITS = [None, "5h", "30h", "09:00"]  # of actions
+journeys = st.dictionaries(st.sampled_from(["tell", "mail", "follow"]), st.sampled_from(WAITS[1:]))
+
 ANSWERS_OF_PEOPLE = ["approve", "approve", "reject", "reject and quarantine"]
 
 AFTER_A_QUARANTINE = {
@@ -130,15 +133,18 @@ class Sequences(RuleBasedStateMachine):
         slices=st.sampled_from([1, 100]),
         first=people,
         written=st.fixed_dictionaries({}, optional=policies),
+        waits=st.one_of(st.just({}), journeys),
+        leaves=st.booleans(),
         farewell=st.lists(moods, min_size=2, max_size=2),
     )
-    def begin(self, askable, slices, first, written, farewell):
+    def begin(self, askable, slices, first, written, waits, leaves, farewell):
         self.farewell = farewell
         self.folder = Path(tempfile.mkdtemp(prefix="segue-model-"))
         namespace = uuid.uuid4().hex
         self.world = World(
             self.folder, self.ledger.engine, namespace, askable=askable, slices=slices
         )
+        self.world.waits, self.world.leaves = dict(waits), leaves
         self.world.snapshot(0, first)
         for name, value in written.items():
             self._write_policy(name, value)
@@ -311,6 +317,16 @@ class Sequences(RuleBasedStateMachine):
     def an_if_is_edited(self, data):
         choices = (None, *self.world.actions)
         self.world.if_of = data.draw(st.sampled_from(choices), label="the action with an if")
+
+    @rule(action=st.sampled_from(["tell", "mail", "follow"]), wait=st.sampled_from(WAITS))
+    def a_wait_is_edited(self, action, wait):
+        self.world.waits.pop(action, None)
+        if wait is not None:
+            self.world.waits[action] = wait
+
+    @rule()
+    def leaving_is_edited(self):
+        self.world.leaves = not self.world.leaves
 
     @rule()
     def the_conditions_are_edited(self):

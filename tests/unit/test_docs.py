@@ -660,7 +660,8 @@ def test_both_pages_list_every_state_and_reason():
     """operations.md explains them, reference.md names them."""
     section = page("operations.md").read_text().split("## Outcomes and reasons")[1]
     assert set(rows_of("operations.md", "Outcomes and reasons")) == set(State)
-    explained = re.findall(r"(?m)^\| `(?:skipped|held|suppressed)` \| `([a-z_]+)` \|", section)
+    with_reasons = "skipped|held|waiting|suppressed"
+    explained = re.findall(rf"(?m)^\| `(?:{with_reasons})` \| `([a-z_]+)` \|", section)
     assert sorted(explained) == sorted(REASONS)
     listed = page("reference.md").read_text().split("## States and reasons")[1].split("##")[0]
     spans = set(re.findall(r"`([a-z_]+)`", listed))

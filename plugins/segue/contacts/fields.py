@@ -43,9 +43,7 @@ def uses_of_workflow(
     """
     conditions = [condition for _, condition in workflow.all_conditions()]
     own = {use for condition in conditions for use in condition_uses(condition)}
-    hours = workflow.policies.quiet_hours
-    if hours is not None and hours.timezone_field is not None:
-        own.add(Use("contacts", hours.timezone_field, Reading.ZONE))
+    own |= {Use("contacts", field, Reading.ZONE) for field in workflow.zone_fields()}
     looked_up = {use for use in own if use.table == "contacts" and use.column in live}
     return uses_of(segment) | (own - looked_up)
 

@@ -59,15 +59,13 @@ def fields_read(resolved: ResolvedWorkflow) -> frozenset[str] | None:
 
     None: any of them, where a template computes a field's name or hands a contact on as a whole.
     """
-    hours = resolved.definition.policies.quiet_hours
-    zone = hours.timezone_field if hours else None
     of_actions = (
         resolved.channels[action.id].fields_read(digest=action.digest)
         for action in resolved.definition.actions
         if action.id in resolved.channels
     )
     of_look_up = resolved.live.fields_read if resolved.live else frozenset[str]()
-    return union([frozenset([zone] if zone else []), of_look_up, *of_actions])
+    return union([resolved.definition.zone_fields(), of_look_up, *of_actions])
 
 
 def with_fields_read_now(

@@ -42,12 +42,26 @@ def current_consent(
 ) -> Mapping[str, bool]:
     """Return the effective opt state per contact on the newest complete, usable snapshot.
 
-    A contact that is not there any more is left out. Raises SnapshotMissing while the newest
-    complete snapshot is older than the changes: it could not know their contacts.
+    A contact that is not there any more is left out. Raises as ``newest_sound`` does.
     """
     if not changes:
         return {}
-    directory = resolved.directory
+    return consent_at(
+        resolved, changes, newest_sound(resolved.directory, changes, now, quarantined)
+    )
+
+
+def newest_sound(
+    directory: DirectoryDefinition,
+    changes: Sequence[Change],
+    now: datetime,
+    quarantined: Collection[str] = (),
+) -> Snapshot:
+    """Return the newest complete, usable snapshot, if it can say how these contacts stand.
+
+    Raises SnapshotMissing while it is older than the changes, and DataError where it cannot be
+    read, or has lost who opted out.
+    """
     usable = usable_snapshots(directory, quarantined, now=now)
     newest = newest_complete(usable)
     keys = sorted({change.snapshot for change in changes})
@@ -63,7 +77,7 @@ def current_consent(
             refuse_lost_opt_outs(SnapshotTables(directory, snapshot), tables)
     if newest.key not in keys:  # else the run that detected the changes has looked
         _refuse_unsound(tables)
-    return consent_at(resolved, changes, newest)
+    return newest
 
 
 def _latest(directory: DirectoryDefinition, keys: Iterable[str]) -> datetime:

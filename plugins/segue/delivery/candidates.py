@@ -29,6 +29,7 @@ class Candidate:
 
     ``fields`` are what templates see as ``contact``; None where the contact was not found.
     ``opted_in`` is the effective state on the newest snapshot, None where the contact is gone.
+    ``has_left`` says that the workflow's ``leave_when`` holds.
     ``before`` holds the deliveries of all actions that come before this one, by action id.
     ``withdrawn`` says why a change does not stand any more, where the workflow rechecks.
     ``earlier`` are the vendor's ids of what the action delivered to the contact, newest first,
@@ -42,6 +43,7 @@ class Candidate:
     fields: Mapping[str, Any] | None
     opted_in: bool | None
     passes_if: bool = True
+    has_left: bool = False
     before: Mapping[str, DeliveryRow | None] = field(default_factory=dict)
     withdrawn: str | None = None
     earlier: Sequence[str] = ()
@@ -123,13 +125,15 @@ def _of_group(
     resolved: ResolvedWorkflow, action: Action, group: Group, circumstances: Circumstances
 ) -> Iterable[Candidate]:
     problems, opted_out = problems_of(group.details), opted_out_live(group.details)
-    conditions = (resolved.definition.conditions, action.condition)
+    definition = resolved.definition
+    conditions = (definition.conditions, action.condition, definition.leave_when)
     verdicts = [
         holds(condition if circumstances.conditional else None, group.details, group.changes)
         for condition in conditions
     ]
+    may_leave = definition.leave_when is not None and circumstances.conditional
     order = resolved.before(action)
-    for change, of_workflow, of_action in zip(group.changes, *verdicts, strict=True):
+    for change, of_workflow, of_action, leaves in zip(group.changes, *verdicts, strict=True):
         contact = change.contact_id
         yield Candidate(
             key=change.key(circumstances.namespace, resolved.name, action.id),
@@ -139,8 +143,9 @@ def _of_group(
             fields=group.fields.get(contact),
             opted_in=circumstances.consent.get(contact) and contact not in opted_out,
             passes_if=bool(of_action),
+            has_left=may_leave and leaves is True and contact not in problems,
             before={other: circumstances.before(change, other) for other in order},
             withdrawn=circumstances.withdrawn.get(change),
             earlier=circumstances.earlier.get(contact, ()),
-            problem=problems.get(contact) or not_judged(of_workflow, of_action),
+            problem=problems.get(contact) or not_judged(of_workflow, of_action, leaves),
         )

@@ -30,7 +30,7 @@ from segue.ledger.facts import DeliveryRow, Finished, StartRules
 from segue.ledger.pacing import REFUSALS
 from segue.ledger.people.suppressions import SuppressionKind
 from segue.ledger.reasons import Reason
-from segue.ledger.states import State
+from segue.ledger.states import DUE_LATER, State
 
 log = logging.getLogger(__name__)
 
@@ -200,7 +200,7 @@ class Claim:
                 item,
                 state=State.UNCERTAIN,
                 reason=f"{NOT_SENT_AGAIN}: {item.reason}",
-                held_until=item.held_until if item.state is State.HELD else None,
+                held_until=item.held_until if item.state in DUE_LATER else None,
                 earlier=self._once_more[item.key],
             )
             if item.key in self._once_more

@@ -19,7 +19,7 @@ from segue.delivery.calls import Calls, Pass
 from segue.delivery.candidates import Candidate
 from segue.delivery.claim import Claim
 from segue.delivery.heartbeat import heartbeat
-from segue.delivery.judgement import Prepared, Terms, judge
+from segue.delivery.judgement import Prepared, Terms, judge, waits
 from segue.delivery.policies import waited_too_long
 from segue.errors import ConnectionFailure
 from segue.ledger import Ledger
@@ -50,6 +50,7 @@ class Door:
     ) -> None:
         self.ledger, self.channel, self.terms = ledger, channel, terms
         self.clock, self.until = clock.now, until
+        self._in_run = clear_number is not None
         self._claim = Claim(ledger, channel, terms, owner, clear_number, clock)
 
     def deliver(self, candidates: Sequence[Candidate]) -> Pass:
@@ -80,7 +81,10 @@ class Door:
         refusals: list[Finished] = []
         candidates: list[Candidate] = []
         for row, candidate in claimed:
-            if row.key in suppressed_keys:
+            wait = waits(self.terms, candidate, row, now, in_run=self._in_run)
+            if wait is not None:
+                refusals.append(wait)
+            elif row.key in suppressed_keys:
                 refusals.append(Finished(row.key, State.SKIPPED, Reason.SUPPRESSION_LIST))
             elif waited_too_long(row, policies, zone, now):
                 refusals.append(Finished(row.key, State.SKIPPED, Reason.EXPIRED))

@@ -19,15 +19,16 @@ from zoneinfo import ZoneInfo
 from segue.contracts.channel import Audience, Channel, NoAddress
 from segue.contracts.template_values import Fields, in_one_line
 from segue.delivery.candidates import Candidate
-from segue.delivery.policies import is_held_out, quiet_until
+from segue.delivery.policies import is_held_out, quiet_until, wait_end
 from segue.errors import ContactFailure, TemplateAway, log_defect
 from segue.ledger.delivery_keys import message_key
-from segue.ledger.facts import Finished
+from segue.ledger.facts import DeliveryRow, Finished
 from segue.ledger.reasons import Reason, after
 from segue.ledger.states import State
 from segue.segments.kinds import ChangeKind
 from segue.workflows.definition import Action, Policies
 from segue.workflows.resolved import ResolvedWorkflow
+from segue.workflows.times_of_day import Wait
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +46,22 @@ class Terms:
     variables: Mapping[str, Any] = field(default_factory=dict)  # the same for every contact
     digest: bool = False
     link: str = "‹digest.link›"  # a placeholder, as previews show it
+    wait: Wait | None = None
+    waits: bool = False  # it, or an action before it
 
     @classmethod
     def of(cls, resolved: ResolvedWorkflow, action: Action) -> Self:
         """Return the terms of one action of a workflow."""
         policies, zone = resolved.definition.policies, resolved.directory.zone
-        return cls(resolved.name, policies, zone, resolved.variables, action.digest)
+        return cls(
+            resolved.name,
+            policies,
+            zone,
+            resolved.variables,
+            digest=action.digest,
+            wait=action.wait,
+            waits=resolved.waits(action),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +181,48 @@ def held_back(
     return Finished(candidate.key, State.HELD, Reason.QUIET_HOURS, held_until=until)
 
 
+def waits(
+    terms: Terms, candidate: Candidate, row: DeliveryRow, now: datetime, *, in_run: bool
+) -> Finished | None:
+    """Return that a delivery waits, where its action, or one before it, does.
+
+    It begins to wait with the change, or when the last of the actions before it was delivered;
+    until then it waits with that one. In a run it waits whatever the time: what is sent is judged
+    when the wait is over, by segue_release alone.
+    """
+    if not terms.waits:
+        return None
+    other = _waits_for(candidate)
+    if other is not None:
+        return _waits_with(candidate, other)
+    begin = max(filter(None, map(_delivered_at, candidate.before.values())), default=row.event_at)
+    end = _wait_end(terms, candidate, begin or now)
+    if not in_run and end <= now:
+        return None
+    return Finished(candidate.key, State.WAITING, Reason.WAIT, held_until=end)
+
+
+def _waits_with(candidate: Candidate, other: str) -> Finished | None:
+    """Return that a delivery waits until the action before it is due, where that one waits."""
+    row = candidate.before[other]
+    if row is None or row.state is not State.WAITING:
+        return None
+    return Finished(
+        candidate.key, State.WAITING, after(other, row.state), held_until=row.held_until
+    )
+
+
+def _wait_end(terms: Terms, candidate: Candidate, begin: datetime) -> datetime:
+    if terms.wait is None:
+        return begin
+    return wait_end(terms.wait, begin, candidate.fields or {}, terms.zone)
+
+
+def _delivered_at(row: DeliveryRow | None) -> datetime | None:
+    """Return when an action was delivered; what another run sent counts as of its own plan."""
+    return (row.delivered_at or row.planned_at) if row else None
+
+
 def _why_skip(channel: Channel, terms: Terms, candidate: Candidate) -> str | None:
     waits_for = _waits_for(candidate)
     if waits_for is not None:
@@ -194,6 +247,8 @@ def _waits_for(candidate: Candidate) -> str | None:
 def _not_meant(terms: Terms, candidate: Candidate) -> str | None:
     if candidate.fields is None:
         return Reason.NOT_FOUND
+    if candidate.has_left:
+        return Reason.LEFT
     if not candidate.passes_if:
         return Reason.IF
     share = terms.policies.holdout

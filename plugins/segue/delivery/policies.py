@@ -5,16 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from segue.contracts.channel import Audience, Channel
 from segue.durations import localize, zone_named
 from segue.ledger.facts import DeliveryRow, OncePerContact, StartRules
-from segue.workflows.definition import Policies, QuietHours
+from segue.workflows.definition import Policies
+from segue.workflows.times_of_day import WEEKDAYS, QuietHours, Wait
 
 _PARTS = 1 << 64
+_DAYS_OF_A_WEEK = 7
 
 
 def start_rules(channel: Channel, policies: Policies, zone: ZoneInfo) -> StartRules:
@@ -70,7 +72,30 @@ def quiet_until(
     return max(ends, now.astimezone(UTC) + timedelta(seconds=1))  # the hour that clocks repeat
 
 
-def _zone_of(hours: QuietHours, fields: Mapping[str, Any], zone: ZoneInfo) -> ZoneInfo:
+def wait_end(wait: Wait, begin: datetime, fields: Mapping[str, Any], zone: ZoneInfo) -> datetime:
+    """Return when a wait is over that begins at ``begin``; it is an instant in UTC.
+
+    ``fields`` are the contact's, ``zone`` is the directory's.
+    """
+    earliest = wait.duration.after(begin, zone) if wait.duration else begin.astimezone(UTC)
+    own_zone = _zone_of(wait, fields, zone)
+    first_day = earliest.astimezone(own_zone).date()
+    days = (first_day + timedelta(days=number) for number in range(_DAYS_OF_A_WEEK + 1))
+    instants = (
+        _instant_on(day, wait, own_zone, earliest)
+        for day in days
+        if wait.on is None or WEEKDAYS[day.weekday()] in wait.on
+    )
+    return next(instant for instant in instants if instant >= earliest)
+
+
+def _instant_on(day: date, wait: Wait, zone: ZoneInfo, earliest: datetime) -> datetime:
+    """Return the instant of a day at which a wait may be over; without ``at``, the day's first."""
+    instant = localize(datetime.combine(day, wait.at or time()), zone)
+    return instant if wait.at else max(instant, earliest)
+
+
+def _zone_of(hours: QuietHours | Wait, fields: Mapping[str, Any], zone: ZoneInfo) -> ZoneInfo:
     own = fields.get(hours.timezone_field) if hours.timezone_field else None
     own_zone = zone_named(own) if isinstance(own, str) else None
     if own_zone is not None:

@@ -2,13 +2,13 @@
 
 ``segue_release`` resumes what was held and is due, and settles calls in doubt, through the same
 door as every run. What a delivery needs is read again from the snapshots that its change lies
-between, and the workflow is the one that is defined now.
+between, after a wait from the newest, and the workflow is the one that is defined now.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -17,6 +17,7 @@ from segue.contacts.change import Change
 from segue.contacts.conditions import by_details, judge
 from segue.contacts.live_look_up import Desk, PartlyLookedUp
 from segue.contacts.loading import EarlierTries, live_details_of
+from segue.contacts.recheck import consent_at, newest_sound
 from segue.delivery.calls import Pass
 from segue.delivery.policies import start_rules, waited_too_long
 from segue.delivery.recovery import Recovery
@@ -159,6 +160,11 @@ class _Resumption:
         now = self.clock.now()
         self.ledger.deliveries.hold_followers(self._keys(due), now)
         readable: list[Slice] = []
+        try:
+            due = self._as_it_stands(due, now)
+        except DataError as error:
+            self._postpone(due, "the newest snapshot", error)
+            return
         for key, changes in by_details(due):
             try:
                 snapshot = find_snapshot(self.resolved.directory, key, now=now)
@@ -177,6 +183,21 @@ class _Resumption:
             except DataError as error:
                 every = [change for each in readable for change in each.changes]
                 self._postpone(every, "the digest", error)
+
+    def _as_it_stands(self, due: Sequence[Change], now: datetime) -> Sequence[Change]:
+        """Return changes that have waited with the details of the newest complete snapshot.
+
+        Whoever is gone from it keeps the details of before. Raises DataError where it cannot tell.
+        """
+        if not self.resolved.waits(self.action) or not due:
+            return due
+        quarantined_keys = self.ledger.people.quarantined(self.resolved.directory.full_name)
+        newest = newest_sound(self.resolved.directory, due, now, quarantined_keys)
+        present = consent_at(self.resolved, due, newest)
+        return [
+            replace(change, details_at=newest.key) if change.contact_id in present else change
+            for change in due
+        ]
 
     def _details(
         self, snapshot: Snapshot, changes: Sequence[Change]

@@ -188,7 +188,8 @@ def send(
 ) -> Pass:
     """Take changes through the door, for one action; a digest is about all of them.
 
-    Without a ``clear_number``, as outside of a run, nothing that failed is tried again. ``link`` is
+    Without a ``clear_number``, as outside of a run, nothing that failed is tried again. In a run an
+    action that waits, or comes after one, sends nothing, and nothing is judged for it. ``link`` is
     what a digest shows. After ``until`` no further call begins.
     """
     groups = [
@@ -196,7 +197,10 @@ def send(
         for each in slices
         for key, group in by_details(each.changes)
     ]
-    circumstances = _circumstances(resolved, action, groups, ledger, memberships, clock.now())
+    if resolved.waits(action) and clear_number is not None:
+        circumstances = _unjudged(resolved, action, groups, ledger)
+    else:
+        circumstances = _circumstances(resolved, action, groups, ledger, memberships, clock.now())
     terms = Terms.of(resolved, action)
     door = Door(
         ledger,
@@ -236,6 +240,16 @@ def _circumstances(
         earlier = earlier_ids(ledger, resolved.name, action.id, channel, ids)
     row_before = rows_before(ledger, resolved, action, changes)
     return Circumstances(ledger.namespace, consent, row_before, withdrawn, earlier)
+
+
+def _unjudged(
+    resolved: ResolvedWorkflow, action: Action, groups: Sequence[Group], ledger: Ledger
+) -> Circumstances:
+    """Return what says from when an action waits: what decides about it is read afterwards."""
+    ledger.runs.require_owner(resolved.name, resolved.project)
+    changes = [change for group in groups for change in group.changes]
+    row_before = rows_before(ledger, resolved, action, changes)
+    return Circumstances(ledger.namespace, {}, row_before, conditional=False)
 
 
 def _passed(resolved: ResolvedWorkflow, action: Action, ref: BranchRef, clock: Clock) -> Slice:

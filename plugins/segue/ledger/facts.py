@@ -199,6 +199,7 @@ class DeliveryRow:
     held_until: datetime | None = None
     barred: bool = False
     refused_at: datetime | None = None
+    delivered_at: datetime | None = None
 
     @property
     def called_as(self) -> str:

@@ -1,4 +1,4 @@
-"""Why a delivery is skipped, held or suppressed: one closed set, each with its words for people.
+"""Why a delivery is skipped, held, waiting or suppressed: one closed set, with words for people.
 
 docs/operations.md says what to do about each. What a delivery's ``reason`` has after a colon is
 for the reader; a failed delivery's reason is the vendor's own.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Self
 
-from segue.ledger.states import State
+from segue.ledger.states import DUE_LATER, State
 
 
 class Reason(StrEnum):
@@ -43,6 +43,7 @@ class Reason(StrEnum):
     )
     RECHECK = "recheck", "just before sending, the change did not stand any more"
     OPEN_TICKET = "open_ticket", "there is an open ticket about the contact already"
+    LEFT = "left", "the workflow's leave_when held before it was sent"
     EXPIRED = "expired", "it had waited too long for the end of quiet hours"
     NO_LONGER_A_CHANGE = (
         "no_longer_a_change",
@@ -50,9 +51,11 @@ class Reason(StrEnum):
     )
     # held
     QUIET_HOURS = "quiet_hours", "it waits for the end of the contact's quiet hours"
+    # waiting
+    WAIT = "wait", "the action waits, as its workflow says"
     # suppressed
     BACKFILL = "backfill", "the run was a backfill, and nobody asked for delivery"
-    DROPPED = "dropped", "a person gave it up while it was held"
+    DROPPED = "dropped", "a person gave it up while it was held, or waited"
     MAX_AGE = "max_age", "the change was older than the workflow's max_age"
     FORGOTTEN = "forgotten", "the contact was forgotten"
     SENT_BEFORE = "sent_before", "another run that holds the same change has sent it"
@@ -62,7 +65,11 @@ class Reason(StrEnum):
     REJECTED = "rejected", "a person rejected it at the guard, or nobody answered in time"
 
 
-FINAL_SKIPS = (Reason.NO_LONGER_A_CHANGE, Reason.EXPIRED)  # that no later pass judges again
+FINAL_SKIPS = (
+    Reason.NO_LONGER_A_CHANGE,
+    Reason.EXPIRED,
+    Reason.LEFT,
+)  # that no later pass judges again
 # what is judged again when a run is cleared from detect_changes or the guard
 POLICY_REASONS = (Reason.BACKFILL, Reason.MAX_AGE, Reason.DROPPED)
 _WORDS = {reason.value: reason.words for reason in Reason}
@@ -84,6 +91,6 @@ def in_words(outcome: str, reason: str) -> str:
     """Return what a delivery's state and reason mean; what is no reason of ours stays as it is."""
     name, _, detail = reason.partition(":")
     words = _WORDS.get(name)
-    if outcome not in (State.SKIPPED, State.SUPPRESSED, State.HELD) or words is None:
+    if outcome not in (State.SKIPPED, State.SUPPRESSED, *DUE_LATER) or words is None:
         return reason or _BY_STATE.get(State(outcome), "")
     return f"{words}: {detail.strip()}" if detail else words

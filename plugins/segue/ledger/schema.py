@@ -6,6 +6,7 @@ through ``segue.ledger``; migrations stand in ``migrations/versions``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -28,7 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-REVISIONS = ("0001", "0008", "0009", "0010")  # of migrations/versions, in order
+REVISIONS = ("0001", "0008", "0009", "0010", "0011")  # of migrations/versions, in order
 REVISION = REVISIONS[-1]
 VERSION_TABLE = (
     "segue_alembic_version"  # where the revision stands; the ledger may share a database
@@ -95,10 +96,10 @@ NAMING = {
 metadata = MetaData(naming_convention=NAMING)
 
 
-def _index_of_few(column: str) -> Index:
-    """Return an index of the rows that have a value: nearly none has."""
+def _index_of_few(column: str, *others: str, after: Sequence[str] = ()) -> Index:
+    """Return an index of the rows that have a value in a column: nearly none has."""
     some = text(f"{column} IS NOT NULL")
-    return Index(None, column, sqlite_where=some, postgresql_where=some)
+    return Index(None, *after, column, *others, sqlite_where=some, postgresql_where=some)
 
 
 definitions = Table(
@@ -222,7 +223,8 @@ deliveries = Table(
     Index(None, "namespace", "workflow", "event_at", "state"),
     Index(None, "contact_id"),
     Index(None, "state", "lease_until"),
-    *(_index_of_few(name) for name in ("untold", "request")),
+    *(_index_of_few(name) for name in ("untold", "request", "held_until", "waits_for")),
+    _index_of_few("held_until", "key", after=("namespace", "workflow", "action")),
 )
 
 requests = Table(  # what people ask of segue_release: only Airflow tasks send

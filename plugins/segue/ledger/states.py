@@ -21,6 +21,7 @@ class State(StrEnum):
     FAILED = "failed"
     UNCERTAIN = "uncertain"
     HELD = "held"
+    WAITING = "waiting"
     SKIPPED = "skipped"
     SUPPRESSED = "suppressed"
 
@@ -34,11 +35,13 @@ UNDER_WAY = (State.SENDING, State.UNCERTAIN)
 MAY_HAVE_ARRIVED = (*UNDER_WAY, State.DELIVERED)
 # where a run is cleared or a retry asked for
 COMES_BACK = (State.FAILED, State.SKIPPED)
+# until a moment, when segue_release takes it up
+DUE_LATER = (State.HELD, State.WAITING)
 # a claim is among them: its worker finds out when it wants to begin the call
-RELEASED_UNSENT = (State.RELEASED, State.CLAIMED, State.HELD, *COMES_BACK)
+RELEASED_UNSENT = (State.RELEASED, State.CLAIMED, *DUE_LATER, *COMES_BACK)
 UNSENT = (State.PLANNED, *RELEASED_UNSENT)
 # sent, or about to be
-ACTED_ON = (*MAY_HAVE_ARRIVED, State.CLAIMED, State.RELEASED, State.HELD)
+ACTED_ON = (*MAY_HAVE_ARRIVED, State.CLAIMED, State.RELEASED, *DUE_LATER)
 NOT_RELEASED = (State.PLANNED, State.SUPPRESSED)
 
 
@@ -70,7 +73,7 @@ class Step(Enum):
     END = (*UNSENT, State.SUPPRESSED), State.SUPPRESSED, "a quarantine, a policy, an enrolment"
     # the door and its workers
     CLAIM = (
-        (State.RELEASED, State.HELD, State.CLAIMED, *COMES_BACK, State.UNCERTAIN),
+        (State.RELEASED, *DUE_LATER, State.CLAIMED, *COMES_BACK, State.UNCERTAIN),
         State.CLAIMED,
         "the door",
     )
@@ -83,7 +86,7 @@ class Step(Enum):
         "the same, of what was to be sent once more in doubt",
     )
     SKIP_UNMET = (
-        (State.RELEASED, State.HELD, *COMES_BACK),
+        (State.RELEASED, *DUE_LATER, *COMES_BACK),
         State.SKIPPED,
         "conditions, judged now, do not hold",
     )
@@ -93,6 +96,7 @@ class Step(Enum):
     FAIL = (State.CLAIMED, *UNDER_WAY), State.FAILED, "refused for good, or it cannot be rendered"
     SKIP = (State.CLAIMED, *UNDER_WAY), State.SKIPPED, "the door or the vendor: nothing to send"
     TRY_AGAIN = (State.CLAIMED, *UNDER_WAY), State.CLAIMED, "surely nothing was sent"
+    WAIT = (State.CLAIMED,), State.WAITING, "the action's wait is not over"
     HOLD = (State.CLAIMED, *UNDER_WAY), State.HELD, "quiet hours, or the vendor has not got it"
     DOUBT = (State.CLAIMED, *UNDER_WAY), State.UNCERTAIN, "nobody can tell whether it arrived"
     ASK_LATER = (
@@ -108,7 +112,7 @@ class Step(Enum):
         "recovery: the worker ended, and the channel cannot be asked",
     )
     EXPIRE = (State.HELD,), State.SKIPPED, "it was held for too long"
-    DROP_WITHDRAWN = (State.HELD,), State.SKIPPED, "its change was taken back meanwhile"
+    DROP_WITHDRAWN = DUE_LATER, State.SKIPPED, "its change was taken back meanwhile"
     HOLD_FOLLOWER = (State.SKIPPED,), State.HELD, "what it came after has been delivered since"
     # people
     SETTLE_DELIVERED = (State.UNCERTAIN,), State.DELIVERED, "a person: it arrived"
@@ -122,7 +126,7 @@ class Step(Enum):
         State.SUPPRESSED,
         "a person asked, and something forbids it by now",
     )
-    DROP = (State.HELD,), State.SUPPRESSED, "a person gave it up"
+    DROP = DUE_LATER, State.SUPPRESSED, "a person gave it up"
     DROP_UNASKED = (
         (State.SENDING,),
         State.UNCERTAIN,

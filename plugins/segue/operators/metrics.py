@@ -7,17 +7,17 @@ from collections.abc import Collection, Mapping
 from datetime import timedelta
 
 from segue.airflow_compat import conf, set_gauge
-from segue.ledger.states import OPEN_STATES, State
+from segue.ledger.states import DUE_LATER, OPEN_STATES, State
 from segue.runs.report import Account
 
-_COUNTED = (State.DELIVERED, State.FAILED, State.HELD, State.UNCERTAIN)
+_COUNTED = (State.DELIVERED, State.FAILED, *DUE_LATER, State.UNCERTAIN)
 _TAGGING = ("statsd_influxdb_enabled", "statsd_datadog_enabled")  # forms of StatsD that have tags
 
 
 def emit(account: Account) -> None:
     """Set the gauges ``segue.delivered`` and so on, tagged with the workflow.
 
-    They count the run's deliveries by state, as its report does; ``waiting`` those not tried to
+    They count the run's deliveries by state, as its report does; ``under_way`` those not tried to
     the end; ``gaps`` is of the whole workflow. ``segue.action.delivered`` and so on are the same of
     each action, tagged with it, too. ``latency`` is set where something was delivered. Where
     metrics have no tags, those end the name (``segue.delivered.call_back``): else the gauges of all
@@ -38,8 +38,8 @@ def emit(account: Account) -> None:
 
 
 def _by_name(states: Counter[str]) -> dict[str, int]:
-    waiting = sum(states[state] for state in OPEN_STATES)
-    return {**{str(state): states[state] for state in _COUNTED}, "waiting": waiting}
+    under_way = sum(states[state] for state in OPEN_STATES)
+    return {**{str(state): states[state] for state in _COUNTED}, "under_way": under_way}
 
 
 def _latency(latencies: Collection[timedelta]) -> dict[str, int]:

@@ -53,6 +53,7 @@ class PlannedAction:
     recorded_reason: str = ""
     elsewhere: Elsewhere | None = None
     language: str | None = None  # of the message, where its texts have several
+    wait: str = ""  # how long it waits before it is judged again and sent, as it is written
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +263,8 @@ class _Rehearsal:
     ) -> PlannedAction:
         key = self._key(action, change)
         plan = PlannedAction(action.id, action.channel, key, str(outcome), reason, message)
+        if action.wait is not None and outcome == SEND:
+            plan = replace(plan, wait=str(action.wait))
         row = self._standing.row(key)
         if row is None:
             return plan

@@ -15,11 +15,11 @@ from segue.contacts.change import Change
 from segue.ledger import Ledger
 from segue.ledger.facts import DeliveryRow, ListedDelivery
 from segue.ledger.reasons import Reason
-from segue.ledger.states import State
+from segue.ledger.states import DUE_LATER, State
 from segue.segments.kinds import ChangeKind
 from segue.workflows.resolved import ResolvedWorkflow
 
-_TO_JUDGE = (State.PLANNED, State.RELEASED, State.CLAIMED, State.HELD)  # before it is sent
+_TO_JUDGE = (State.PLANNED, State.RELEASED, State.CLAIMED, *DUE_LATER)  # before it is sent
 _Place = tuple[str, str, str]  # contact id, change, action
 
 

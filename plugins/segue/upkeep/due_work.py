@@ -68,8 +68,8 @@ def _undefined_action(catalog: Catalog, workflow: str, action: str, ledger: Ledg
     if not catalog.home.is_dir():
         where = f": there is no folder {catalog.home}"
     return (
-        f"{workflow} {action} is not defined{where}; {number} deliveries that are held or in "
-        "doubt wait until it is. If it was removed for good: "
+        f"{workflow} {action} is not defined{where}; {number} deliveries that are held, "
+        "waiting or in doubt wait until it is. If it was removed for good: "
         f"segue drop {workflow} --action {action}"
     )
 

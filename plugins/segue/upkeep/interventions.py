@@ -17,7 +17,11 @@ from segue.ledger.people.release_requests import RequestKind, Seen, Selection, S
 from segue.ledger.people.stops import Stop
 from segue.ledger.states import State
 
-_STATES = {RequestKind.RETRY: "failed", RequestKind.SETTLE: "uncertain", RequestKind.DROP: "held"}
+_STATES = {
+    RequestKind.RETRY: "failed",
+    RequestKind.SETTLE: "uncertain",
+    RequestKind.DROP: "held or waiting",
+}
 
 
 def look(ledger: Ledger, kind: RequestKind, selection: Selection, seen: Seen | None = None) -> Seen:
@@ -74,7 +78,7 @@ def settle(
 def drop(
     ledger: Ledger, selection: Selection, by: str, now: datetime, seen: Seen | None = None
 ) -> int:
-    """Ask that what is held be given up; returns the request's number."""
+    """Ask that what is held, or waits, be given up; returns the request's number."""
     look(ledger, RequestKind.DROP, selection, seen)
     return ledger.people.file_request(RequestKind.DROP, selection, by, now, seen=seen)
 

@@ -271,6 +271,7 @@ def _described(names: list[str], ledger: Ledger, catalog: Catalog) -> list[Workf
                 failed=end[State.FAILED],
                 uncertain=end[State.UNCERTAIN],
                 held=end[State.HELD],
+                waiting=end[State.WAITING],
                 outcomes=dict(days.total),
             )
         )

@@ -36,6 +36,7 @@ class WorkflowAnswer(Answer):
     failed: int
     uncertain: int
     held: int
+    waiting: int
     outcomes: dict[str, int] = Field(
         description="Of the changes of the past 30 days of the directory's zone, by state"
     )

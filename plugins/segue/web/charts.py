@@ -11,7 +11,10 @@ from segue.ledger.queries.totals import Outcomes
 from segue.ledger.states import OPEN_STATES
 
 # from the bottom of a bar to its top; what is under way is one of them
-SERIES = ("delivered", "under_way", "held", "skipped", "suppressed", "uncertain", "failed")
+SERIES = (
+    *("delivered", "under_way", "held", "waiting"),
+    *("skipped", "suppressed", "uncertain", "failed"),
+)
 _HEIGHT = 28  # of a small drawing
 
 

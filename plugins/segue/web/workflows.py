@@ -51,6 +51,7 @@ class Listed:
     failed: int
     uncertain: int
     held: int
+    waiting: int
 
     @property
     def bars(self) -> list[Bar]:
@@ -183,6 +184,7 @@ def _listed(names: list[str], ledger: Ledger, catalog: Catalog) -> list[Listed]:
                 failed=ends[name][State.FAILED],
                 uncertain=ends[name][State.UNCERTAIN],
                 held=ends[name][State.HELD],
+                waiting=ends[name][State.WAITING],
             )
         )
     return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo
 
@@ -22,7 +22,6 @@ from pydantic import (
 
 from segue.contracts.languages import Languages
 from segue.cron import ON_SNAPSHOT, CronOrSnapshot, Start, start_instant
-from segue.directory.definition import zone_name
 from segue.documents import Definition, Items, Location, Name, ProblemsFound, Share
 from segue.durations import Duration, DurationField, parse_duration
 from segue.hints import did_you_mean
@@ -31,6 +30,7 @@ from segue.segments.conditions.nodes import Condition, SegmentLeaf, Subscription
 from segue.segments.conditions.schema import WorkflowConditionField
 from segue.workflows.airflow_settings import MOVED, ActionSettings, WorkflowSettings
 from segue.workflows.examples import WorkflowExample, example_problems
+from segue.workflows.times_of_day import QuietHours, WaitField
 
 WrittenKind = Literal["added", "removed", "opted_in", "opted_out"]
 
@@ -39,7 +39,6 @@ RESERVED_ACTIONS = frozenset({"load_contact_details", "conditions"})
 # a digest's task stands beside these, and not in the group ``contact``
 RESERVED_DIGESTS = frozenset({"wait_for_snapshot", "detect_changes", "guard", "contact", "report"})
 _CAP = re.compile(r"([1-9][0-9]{0,3}) per (day|week)")
-_WALL_CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _DAY = timedelta(days=1)
 
 
@@ -56,18 +55,12 @@ def _cap(value: object) -> tuple[int, timedelta]:
     return int(match[1]), _DAY if match[2] == "day" else 7 * _DAY
 
 
-def _wall_clock(value: object) -> time:
-    match = _WALL_CLOCK.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError(f'found {value!r}; allowed: a time of day in quotes, such as "21:00"')
-    return time(int(match[1]), int(match[2]))
-
-
 def _ids(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
-ACTION_KEYS = {"id", "after", "if", "digest", "languages", "airflow"}  # beside the channel
+# beside the channel
+ACTION_KEYS = {"id", "after", "wait", "if", "digest", "languages", "airflow"}
 
 
 class Action(Definition):
@@ -79,6 +72,7 @@ class Action(Definition):
 
     id: Name
     after: Annotated[Items[Name], BeforeValidator(_ids)] = ()
+    wait: WaitField | None = None
     condition: Annotated[WorkflowConditionField | None, Field(alias="if")] = None
     digest: bool = False  # one message per run, about all contacts
     languages: Languages | None = None  # of texts that are given by language
@@ -95,8 +89,8 @@ class Action(Definition):
         others = [key for key in data if key not in own]
         if len(others) != 1:
             message = (
-                "an action has exactly one channel beside id, after, if, digest, languages and "
-                f"airflow; found {', '.join(others) or 'none'}"
+                "an action has exactly one channel beside id, after, wait, if, digest, languages "
+                f"and airflow; found {', '.join(others) or 'none'}"
             ) + "".join(f"; {key}: {MOVED[key]}" for key in others if key in MOVED)
             raise ProblemsFound([((), message)])
         fields = data[others[0]]
@@ -157,35 +151,6 @@ Cap = Annotated[
     PlainSerializer(lambda cap: f"{cap[0]} per {'day' if cap[1] == _DAY else 'week'}"),
     WithJsonSchema({"type": "string", "pattern": f"^{_CAP.pattern}$", "examples": ["2 per week"]}),
 ]
-WallClock = Annotated[
-    time,
-    BeforeValidator(_wall_clock),
-    PlainSerializer(lambda value: f"{value:%H:%M}"),
-    WithJsonSchema(
-        {"type": "string", "pattern": f"^{_WALL_CLOCK.pattern}$", "examples": ["21:00"]}
-    ),
-]
-
-
-class QuietHours(Definition):
-    """The hours in which no message to a contact goes out; it is held until they end.
-
-    They are those of ``timezone`` (the directory's where left out), or of the zone that the
-    contact's own field ``timezone_field`` names, where it names one. A message that waited longer
-    than ``expires`` since its change was found is not sent any more.
-    """
-
-    begin: Annotated[WallClock, Field(alias="from")]
-    end: Annotated[WallClock, Field(alias="to")]
-    timezone: Annotated[str, AfterValidator(zone_name)] | None = None
-    timezone_field: str | None = None
-    expires: DurationField = Duration(24, "h")
-
-    @model_validator(mode="after")
-    def _has_an_end(self) -> Self:
-        if self.begin == self.end:
-            raise ValueError(f"from and to are both {self.begin:%H:%M}; allowed: two times")
-        return self
 
 
 class Policies(Definition):
@@ -277,6 +242,7 @@ class WorkflowDefinition(Definition):
     tags: Items[str] = ()
     load: Load = "snapshot"
     conditions: WorkflowConditionField | None = None
+    leave_when: WorkflowConditionField | None = None
     actions: Annotated[Items[Action], Field(min_length=1)]
     policies: Policies = Policies()
     guard: GuardLimits = GuardLimits()
@@ -305,10 +271,14 @@ class WorkflowDefinition(Definition):
         return {action.id: action for action in self.actions}[action_id]
 
     def all_conditions(self) -> list[tuple[Location, Condition]]:
-        """Return the conditions and every action's ``if``, with their places."""
-        conditions: list[tuple[Location, Condition | None]] = [(("conditions",), self.conditions)]
-        conditions += [(("actions", i, "if"), a.condition) for i, a in enumerate(self.actions)]
-        return [(place, condition) for place, condition in conditions if condition is not None]
+        """Return the conditions, ``leave_when`` and every action's ``if``, with their places."""
+        return conditions_of(self.conditions, self.leave_when, dict(enumerate(self.actions)))
+
+    def zone_fields(self) -> frozenset[str]:
+        """Return the contacts' fields that say which time zone a contact lives in."""
+        return frozenset(
+            name for _, name in zone_fields(self.policies, dict(enumerate(self.actions)))
+        )
 
     @property
     def cron(self) -> str | None:
@@ -323,6 +293,30 @@ class WorkflowDefinition(Definition):
     def start_instant(self, zone: ZoneInfo) -> datetime:
         """Return ``start`` as an instant in UTC; a date is its midnight in ``zone``."""
         return start_instant(self.start, zone)
+
+
+def conditions_of(
+    conditions: Condition | None, leave_when: Condition | None, actions: Mapping[int, Action]
+) -> list[tuple[Location, Condition]]:
+    """Return all conditions of a workflow with their places; ``actions`` are by theirs."""
+    every: list[tuple[Location, Condition | None]] = [
+        (("conditions",), conditions),
+        (("leave_when",), leave_when),
+        *((("actions", index, "if"), action.condition) for index, action in actions.items()),
+    ]
+    return [(place, condition) for place, condition in every if condition is not None]
+
+
+def zone_fields(
+    policies: Policies, actions: Mapping[int, Action]
+) -> Iterator[tuple[Location, str]]:
+    """Yield the contacts' fields that name time zones, with the places that say so."""
+    hours = policies.quiet_hours
+    if hours is not None and hours.timezone_field is not None:
+        yield ("policies", "quiet_hours", "timezone_field"), hours.timezone_field
+    for index, action in actions.items():
+        if action.wait is not None and action.wait.timezone_field is not None:
+            yield ("actions", index, "wait", "timezone_field"), action.wait.timezone_field
 
 
 def _load_problems(
@@ -352,6 +346,8 @@ def action_problems(
         for message in _id_problems(action, earlier_ids):
             yield (*location, "id"), message
         earlier_ids.add(action.id)
+        if action.digest and action.wait is not None:
+            yield (*location, "wait"), "a digest goes out when its run is through; it cannot wait"
         for other in action.after:
             problem = _why_not_after(action, other, ids, digests)
             if problem is not None:

@@ -57,6 +57,11 @@ class ResolvedWorkflow:
         ids = prerequisites(self.definition, action)
         return [other for other in self.action_ids if other in ids]
 
+    def waits(self, action: Action) -> bool:
+        """Tell whether an action waits, or one that comes before it: segue_release sends it."""
+        chain = [action, *map(self.definition.action, self.before(action))]
+        return any(each.wait is not None for each in chain)
+
     @property
     def variables(self) -> dict[str, str]:
         """What templates see of the workflow, the same for every contact."""

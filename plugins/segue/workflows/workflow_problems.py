@@ -24,7 +24,16 @@ from segue.workflows.data_problems import (
     describe_hidden,
     example_problems,
 )
-from segue.workflows.definition import Action, Load, Notify, Policies, action_problems, reachable
+from segue.workflows.definition import (
+    Action,
+    Load,
+    Notify,
+    Policies,
+    action_problems,
+    conditions_of,
+    reachable,
+    zone_fields,
+)
 from segue.workflows.notices import notice_problem
 
 _LOAD: TypeAdapter[Any] = TypeAdapter(Load)
@@ -37,6 +46,7 @@ class _Parts:
 
     segment: str | None
     conditions: Condition | None
+    leave_when: Condition | None
     actions: Mapping[int, Action]
     action_ids: Collection[str]  # of all that were written
 
@@ -49,15 +59,14 @@ class _Parts:
         return cls(
             segment if isinstance(segment, str) else None,
             _condition(data.get("conditions")),
+            _condition(data.get("leave_when")),
             {index: action for index, item in items.items() if (action := _action(item))},
             [str(item["id"]) for item in items.values() if isinstance(item, dict) and "id" in item],
         )
 
     def all_conditions(self) -> list[tuple[Location, Condition]]:
-        """Return the conditions and every action's ``if``, with their places."""
-        conditions: list[tuple[Location, Condition | None]] = [(("conditions",), self.conditions)]
-        conditions += [(("actions", i, "if"), item.condition) for i, item in self.actions.items()]
-        return [(place, condition) for place, condition in conditions if condition is not None]
+        """Return the conditions, ``leave_when`` and every action's ``if``, with their places."""
+        return conditions_of(self.conditions, self.leave_when, self.actions)
 
     def before(self, action: Action) -> set[str]:
         """The ids of all actions that come before this one."""
@@ -134,7 +143,7 @@ def _field_problems(
             yield document.problem((*prefix, *location), message)
     if data.columns is not None:
         yield from _template_field_problems(parts, channels, document, data)
-        yield from _own_field_problems(channels, document, data.own_fields)
+        yield from _own_field_problems(parts, channels, document, data.own_fields)
 
 
 def _live_source(
@@ -207,13 +216,13 @@ def _template_field_problems(
 
 
 def _own_field_problems(
-    channels: Mapping[str, Channel], document: Document, fields: Sequence[str]
+    parts: _Parts, channels: Mapping[str, Channel], document: Document, fields: Sequence[str]
 ) -> Iterator[Problem]:
     """Find fields that no template names and that contacts do not have.
 
     Without its address nobody would get a message; without their zone, all at the hours of one.
     """
-    for place, name in (*_address_fields(channels, document), *_zone_field(document)):
+    for place, name in (*_address_fields(channels, document), *_zone_fields(parts, document)):
         if name not in fields:
             message = (
                 f"contacts have no field {name!r}; allowed: {', '.join(fields)}; where it has "
@@ -234,13 +243,11 @@ def _address_fields(
             yield ("actions", index, "languages", "field"), channel.language_field
 
 
-def _zone_field(document: Document) -> Iterator[tuple[Location, str]]:
-    try:
-        hours = Policies.model_validate(document.data.get("policies", {})).quiet_hours
-    except ValidationError:
-        return  # reported by the workflow's own model
-    if hours is not None and hours.timezone_field is not None:
-        yield ("policies", "quiet_hours", "timezone_field"), hours.timezone_field
+def _zone_fields(parts: _Parts, document: Document) -> Iterator[tuple[Location, str]]:
+    policies = Policies()
+    with suppress(ValidationError):  # reported by the workflow's own model
+        policies = Policies.model_validate(document.data.get("policies", {}))
+    yield from zone_fields(policies, parts.actions)
 
 
 def _result_problems(

@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydantic import ValidationError
 
-from segue.delivery.policies import is_held_out, quiet_until
-from segue.workflows.definition import Policies, QuietHours
+from segue.delivery.policies import is_held_out, quiet_until, wait_end
+from segue.workflows.definition import Policies
+from segue.workflows.times_of_day import QuietHours, Wait
 
 LONDON = ZoneInfo("Europe/London")
 
@@ -83,3 +84,55 @@ def test_a_policy_that_means_nothing_is_refused(key, value, allowed):
     with pytest.raises(ValidationError) as error:
         Policies.model_validate({key: value})
     assert allowed in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("wait", "begin", "end"),
+    [
+        ("3d", "2026-11-20T00:00", "2026-11-23T00:00"),
+        ("90m", "2026-11-20T00:00", "2026-11-20T01:30"),
+        # over the night in which the clocks go forward a day is 23 hours long, in London's calendar
+        ("1d", "2026-03-28T12:00", "2026-03-29T11:00"),
+        ("1mo", "2026-01-31T00:00", "2026-02-28T00:00"),
+        ({"at": "09:00"}, "2026-11-20T09:00", "2026-11-20T09:00"),
+        ({"at": "09:00"}, "2026-11-20T09:00:01", "2026-11-21T09:00"),
+        ({"for": "1d", "at": "09:00"}, "2026-11-20T10:00", "2026-11-22T09:00"),
+        # the 20th is a Friday
+        ({"on": ["mon"]}, "2026-11-20T10:00", "2026-11-23T00:00"),
+        ({"on": ["fri"]}, "2026-11-20T10:00", "2026-11-20T10:00"),
+        ({"on": ["mon", "fri"], "at": "09:00"}, "2026-11-20T10:00", "2026-11-23T09:00"),
+        ({"on": ["fri"], "at": "09:00"}, "2026-11-20T10:00", "2026-11-27T09:00"),
+        # 01:30 does not exist that night, and is there twice in the other
+        ({"at": "01:30"}, "2026-03-29T00:00", "2026-03-29T01:30"),
+        ({"at": "01:30"}, "2026-10-25T00:45", "2026-10-26T01:30"),
+        # the directory's calendar counts the days, the other zone's clock says the time
+        (
+            {"for": "1d", "at": "09:00", "timezone": "Asia/Tokyo"},
+            "2026-11-20T12:00",
+            "2026-11-22T00:00",
+        ),
+        ({"at": "09:00", "timezone_field": "tz"}, "2026-11-20T12:00", "2026-11-20T14:00"),
+    ],
+)
+def test_a_wait_ends_at_the_first_such_time(wait, begin, end):
+    """Times are UTC, the directory is London's, and the contact lives in New York."""
+    instants = [datetime.fromisoformat(text).replace(tzinfo=UTC) for text in (begin, end)]
+    fields = {"tz": "America/New_York"}
+    assert wait_end(Wait.model_validate(wait), instants[0], fields, LONDON) == instants[1]
+
+
+@pytest.mark.parametrize(
+    ("wait", "message"),
+    [
+        ({}, "none of for, at and on"),
+        ("3", "3"),
+        ({"for": "3d", "timezone": "Europe/Berlin"}, "read for `at` and `on` alone"),
+        ({"at": "9:00"}, "a time of day in quotes"),
+        ({"on": ["monday"]}, "'mon'"),
+        ({"on": []}, "at least 1"),
+        ({"at": "09:00", "timezone": "Mars/Base"}, "Mars/Base"),
+    ],
+)
+def test_a_wait_says_what_it_allows(wait, message):
+    with pytest.raises(ValidationError, match=message):
+        Wait.model_validate(wait)

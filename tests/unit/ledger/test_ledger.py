@@ -190,7 +190,7 @@ def test_a_planned_delivery_cannot_be_skipped_into_being_claimable(ledger):
 
 def test_what_a_pass_may_skip_and_what_it_may_not(ledger):
     """A failure is judged again by conditions; what is under way, or had its effect, is not."""
-    skipped = {State.RELEASED, State.HELD, State.SKIPPED, State.FAILED}
+    skipped = {State.RELEASED, State.HELD, State.WAITING, State.SKIPPED, State.FAILED}
     record(ledger, run(), detected(stretch(21, 22), added("a")))
     for state in State:
         with ledger.engine.begin() as connection:

@@ -312,7 +312,7 @@ def test_what_is_left_of_a_removed_action_can_be_ended(tmp_path, served, asked, 
     path.write_text(path.read_text().replace("id: mail", "id: other"))
     if state is not State.FAILED:  # a failure is told by its run
         [problem] = release.run()
-        assert "1 deliveries that are held or in doubt" in problem
+        assert "1 deliveries that are held, waiting or in doubt" in problem
     now, meant = datetime.now(UTC), Selection("welcome", "mail")
     if asked.startswith("settle"):
         how = Settlement.NOT_DELIVERED if asked.endswith("drop") else Settlement.DELIVERED

@@ -94,16 +94,18 @@ def test_every_run_sets_its_gauges(place, gauges):
         ("segue.delivered", "greet"): 1,
         ("segue.failed", "greet"): 0,
         ("segue.held", "greet"): 1,
-        ("segue.uncertain", "greet"): 0,
         ("segue.waiting", "greet"): 0,
+        ("segue.uncertain", "greet"): 0,
+        ("segue.under_way", "greet"): 0,
         ("segue.gaps", "greet"): 1,
     }
     assert {key: value for key, value in gauges.values.items() if key not in of_workflow} == {
         ("segue.action.delivered", "greet", "mail"): 1,
         ("segue.action.failed", "greet", "mail"): 0,
         ("segue.action.held", "greet", "mail"): 1,
-        ("segue.action.uncertain", "greet", "mail"): 0,
         ("segue.action.waiting", "greet", "mail"): 0,
+        ("segue.action.uncertain", "greet", "mail"): 0,
+        ("segue.action.under_way", "greet", "mail"): 0,
     }
 
 
@@ -125,7 +127,7 @@ def test_a_run_that_fails_sets_them_too(place, gauges):
     """Both deliveries were never released."""
     with pytest.raises(AirflowFailException, match="2 deliveries were not tried"):
         report(place)
-    assert gauges.values["segue.waiting", "greet"] == 2
+    assert gauges.values["segue.under_way", "greet"] == 2
 
 
 def test_held_deliveries_fail_no_run_and_somebody_is_told(place, tmp_path):
@@ -192,14 +194,16 @@ def test_plain_statsd_tells_workflows_apart_by_the_gauges_name(place, statsd):
         "segue.delivered.greet": 1,
         "segue.failed.greet": 0,
         "segue.held.greet": 1,
-        "segue.uncertain.greet": 0,
         "segue.waiting.greet": 0,
+        "segue.uncertain.greet": 0,
+        "segue.under_way.greet": 0,
         "segue.gaps.greet": 1,
         "segue.action.delivered.greet.mail": 1,
         "segue.action.failed.greet.mail": 0,
         "segue.action.held.greet.mail": 1,
-        "segue.action.uncertain.greet.mail": 0,
         "segue.action.waiting.greet.mail": 0,
+        "segue.action.uncertain.greet.mail": 0,
+        "segue.action.under_way.greet.mail": 0,
     }
 
 

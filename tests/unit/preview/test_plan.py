@@ -30,6 +30,7 @@ from segue.testing import RecordingChannel
 from segue.workflows.catalog import Catalog
 from segue.workflows.definition import Branches
 from segue.workflows.resolved import ResolvedWorkflow
+from segue.workflows.times_of_day import Wait
 
 NOW = datetime(2026, 11, 23, 6, tzinfo=UTC)
 DEFINITIONS = {
@@ -359,3 +360,25 @@ def test_a_digest_is_planned_as_it_is_sent(resolved, tmp_path):
         == message
     )
     assert len(channel.outbox.received) == 1
+
+
+def test_what_waits_says_how_long(resolved):
+    """It is shown as it would be sent if nothing changed until then."""
+    wait = Wait.model_validate({"for": "3d", "on": ["mon", "tue"], "at": "09:00"})
+    actions = [
+        action.model_copy(update={"wait": wait}) if action.id == "personal" else action
+        for action in resolved.definition.actions
+    ]
+    definition = resolved.definition.model_copy(update={"actions": tuple(actions)})
+    waiting = dataclasses.replace(resolved, definition=definition)
+    found = planned(waiting, "2026-11-21", "2026-11-22")
+    waits = {
+        (action.action, action.outcome, action.wait)
+        for change in found.changes
+        for action in change.actions
+        if action.outcome == "send"
+    }
+    assert waits == {
+        ("personal", "send", "3d on mon, tue at 09:00"),
+        *((each, "send", "") for each in ("first", "second", "third")),
+    }

@@ -156,6 +156,8 @@ def _print_action(out: Console, action: PlannedAction) -> None:
     from rich.text import Text
 
     outcome = f"{action.outcome}: {action.reason}" if action.reason else action.outcome
+    if action.wait:
+        outcome += f" once it has waited {action.wait}, if it is still to be sent then"
     if action.language:
         outcome += f", in {action.language}"
     if action.digest_of:

@@ -49,5 +49,5 @@ def prune(
     if amounts.kept_spans:
         note(
             f"left as they are: {count(amounts.kept_spans, 'old span')} with something open, held, "
-            "uncertain or enrolled, or that a later one is compared over"
+            "waiting, uncertain or enrolled, or that a later one is compared over"
         )

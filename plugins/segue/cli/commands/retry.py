@@ -97,7 +97,7 @@ def drop(
     key: KeyOption = None,
     yes: Yes = False,
 ) -> None:
-    """Give up what is held; clearing its runs from detect_changes takes that back."""
+    """Give up what is held, or waits; clearing its runs from detect_changes takes that back."""
     from segue.cli.workspace import person, require_workflow, this_second, writing_ledger
     from segue.ledger.people.release_requests import RequestKind, Selection
     from segue.upkeep import interventions as asking
@@ -106,7 +106,8 @@ def drop(
     with writing_ledger() as ledger:
         require_workflow(workflow, ledger)
         sight = asking.look(ledger, RequestKind.DROP, selection)
-        note(f"{count(sight.count, 'held delivery', 'held deliveries')} of {plain(str(selection))}")
+        deliveries = count(sight.count, "held or waiting delivery", "held or waiting deliveries")
+        note(f"{deliveries} of {plain(str(selection))}")
         confirm("Give up?", yes=yes)
         request = asking.drop(ledger, selection, person(), this_second(), sight)
     print(f"request {request} is filed; segue_release carries it out within five minutes")

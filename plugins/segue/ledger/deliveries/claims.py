@@ -33,7 +33,7 @@ from segue.ledger.deliveries.outcomes import write_outcomes
 from segue.ledger.facts import NOT_HELD, DeliveryRow, Finished, Started, StartRules
 from segue.ledger.reasons import FINAL_SKIPS, Reason
 from segue.ledger.schema import deliveries
-from segue.ledger.states import IN_ONES_HANDS, MAY_HAVE_ARRIVED, State, Step
+from segue.ledger.states import DUE_LATER, IN_ONES_HANDS, MAY_HAVE_ARRIVED, State, Step
 
 _LOCKS = 256  # of a transaction at most
 
@@ -53,11 +53,12 @@ class Claims(LedgerDatabase):
     ) -> list[DeliveryRow]:
         """Take the deliveries that may be tried now, for ``owner`` until ``lease_until``.
 
-        These are: released; held until now; claimed under a lease that ran out; skipped at the
-        door before (the reason is judged again); failed before a person cleared the task
-        (``clear_number``); with ``resend_uncertain``, uncertain and not sent again before. What a
-        person's open request means is left to it, where it is held or uncertain. What is
-        held under this clear number and fails later waits for a person to clear it once more.
+        These are: released; held, or waiting, until now; claimed under a lease that ran out;
+        skipped at the door before (the reason is judged again); failed before a person cleared
+        the task (``clear_number``); with ``resend_uncertain``, uncertain and not sent again before.
+        What a person's open request means is left to it, where it is held, waiting or uncertain.
+        What is held under this clear number and fails later waits for a person to clear it once
+        more.
         """
         free = _free(now, clear_number, resend_uncertain=resend_uncertain)
         values = {**_CLAIMED, "owner": owner, "lease_until": lease_until, "updated_at": now}
@@ -182,7 +183,7 @@ class Claims(LedgerDatabase):
 
     def unsettled(self, spans: Iterable[int], action: str, most: int) -> list[str]:
         """Return the keys of an action's deliveries of these spans that wait, up to so many."""
-        waits = (State.RELEASED, State.HELD, *IN_ONES_HANDS)
+        waits = (State.RELEASED, *DUE_LATER, *IN_ONES_HANDS)
         query = select(deliveries.c.key).where(
             deliveries.c.span.in_(sorted(spans)),
             deliveries.c.action == action,
@@ -315,7 +316,7 @@ def _free(
 ) -> ColumnElement[bool]:
     ways = [
         STATE == State.RELEASED,
-        and_(STATE == State.HELD, deliveries.c.held_until <= now, _UNASKED),
+        and_(STATE.in_(DUE_LATER), deliveries.c.held_until <= now, _UNASKED),
         and_(STATE == State.CLAIMED, deliveries.c.lease_until < now),
         and_(STATE == State.SKIPPED, deliveries.c.reason.not_in(FINAL_SKIPS)),
     ]
@@ -330,7 +331,7 @@ def _free(
 
 def _note_clear(connection: Connection, keys: Sequence[str], clear_number: int) -> None:
     """Note that a run's task came by what is held: only a later clearing was after that."""
-    held_ones = deliveries.c.key.in_(keys), deliveries.c.state == State.HELD
+    held_ones = deliveries.c.key.in_(keys), deliveries.c.state.in_(DUE_LATER)
     change_deliveries(connection, held_ones, {"failed_at_clear": clear_number})
 
 
@@ -428,4 +429,5 @@ def delivery_row(row: Row[Any]) -> DeliveryRow:
         row.held_until,
         bool(row.barred),
         row.refused_at,
+        row.delivered_at,
     )

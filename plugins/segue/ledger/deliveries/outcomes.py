@@ -31,7 +31,7 @@ from segue.ledger.facts import Finished
 from segue.ledger.reasons import Reason
 from segue.ledger.runs.reached import reason_of_barred
 from segue.ledger.schema import UtcDateTime, deliveries
-from segue.ledger.states import IN_ONES_HANDS, MAY_HAVE_ARRIVED, State, Step
+from segue.ledger.states import DUE_LATER, IN_ONES_HANDS, MAY_HAVE_ARRIVED, State, Step
 
 SENT_AGAIN = "sent again"  # begins what is said of a call that was made once more, in doubt
 # and of one that stays in doubt, because something forbids that
@@ -146,7 +146,7 @@ def _values(
         "stays_barred": int(item.state in MAY_HAVE_ARRIVED),
         "is_claimed": int(item.state is State.CLAIMED),
         "untold_in_doubt": 1 if clear_number is None else None,
-        "let_go": int(item.state is State.HELD),
+        "let_go": int(item.state in DUE_LATER),
         "new_lease": lease_until if in_ones_hands else None,
         "still_open": int(item.state in (*IN_ONES_HANDS, State.HELD)),
         "new_held_until": item.held_until,
@@ -159,8 +159,8 @@ def _values(
         "earlier_message_key": item.earlier and item.earlier.message_key,
         "earlier_trace": item.earlier and json.dumps(dict(item.earlier.trace), sort_keys=True),
         "earlier_called_at": item.earlier and item.earlier.called_at,
-        "waits_anew": int(item.state is State.HELD or _is_sent_once_more(item)),
-        "new_clear": clear_number if item.state in (State.FAILED, State.HELD) else None,
+        "waits_anew": int(item.state in DUE_LATER or _is_sent_once_more(item)),
+        "new_clear": clear_number if item.state in (State.FAILED, *DUE_LATER) else None,
         "new_delivered_at": now if is_delivered else None,
         "new_untold": 1 if clear_number is None and _is_to_be_told(item) else None,
         "new_updated_at": now,

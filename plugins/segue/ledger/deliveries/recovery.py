@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, case, exists, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, exists, func, literal, or_, select, union, update
 
 from segue.ledger.base import (
     STATE,
@@ -23,7 +23,7 @@ from segue.ledger.deliveries.outcomes import NOT_SENT_AGAIN, SENT_AGAIN
 from segue.ledger.facts import NOT_HELD, DeliveryRow, DueDelivery, LateOutcome, Untold
 from segue.ledger.reasons import Reason
 from segue.ledger.schema import changes, deliveries, runs, spans, workflows
-from segue.ledger.states import State, Step
+from segue.ledger.states import DUE_LATER, State, Step
 
 
 class Recovery(LedgerDatabase):
@@ -100,13 +100,18 @@ class Recovery(LedgerDatabase):
         others = select(workflows.c.workflow).where(
             workflows.c.namespace == self.namespace, workflows.c.project != project
         )
-        mine = and_(deliveries.c.namespace == self.namespace, deliveries.c.workflow.not_in(others))
+        mine = and_(self._is_own, deliveries.c.workflow.not_in(others))
         pair = deliveries.c.workflow, deliveries.c.action
-        work = select(*pair).where(mine, or_(_to_take_up(now), _in_doubt(now)))
-        untold = select(*pair).where(mine, deliveries.c.untold.is_not(None))  # by its own index
-        query = work.union(untold)
+        conditions = (_due(now), _may_follow(), _in_doubt(now), deliveries.c.untold.is_not(None))
+        query = union(*(select(*pair).where(mine, each) for each in conditions))
         with self._read() as connection:
+            self._find_few(connection)
             return sorted((row.workflow, row.action) for row in connection.execute(query))
+
+    @property
+    def _is_own(self) -> ColumnElement[bool]:
+        """The deliveries of the namespace, for conditions that have an index of their own."""
+        return unindexed(deliveries.c.namespace) == self.namespace
 
     def in_doubt(self, workflow: str, action: str, now: datetime) -> list[str]:
         """Return the keys of an action's calls whose lease ran out."""
@@ -213,20 +218,22 @@ class Recovery(LedgerDatabase):
         )
 
     def drop_withdrawn(self, now: datetime) -> int:
-        """Skip what is held of changes that were taken back meanwhile; returns how many."""
+        """Skip what is due of changes that were taken back meanwhile; returns how many."""
         withdrawn = (
-            deliveries.c.namespace == self.namespace,
-            deliveries.c.state == State.HELD,
+            self._is_own,
+            _due(now),
+            unindexed(deliveries.c.state).in_(DUE_LATER),
             ~exists().where(same_change(by_contact=True)),
         )
         values = {"reason": Reason.NO_LONGER_A_CHANGE, "updated_at": now, **NOT_HELD}
         with self._write() as connection:
+            self._find_few(connection)
             return move_deliveries(connection, Step.DROP_WITHDRAWN, withdrawn, values)
 
     def postpone(self, keys: Iterable[str], reason: str, until: datetime, now: datetime) -> None:
-        """Let what is held wait on: it cannot be read now."""
+        """Let what is due wait on: it cannot be read now."""
         for batch in batched(sorted(keys)):
-            these = deliveries.c.key.in_(batch), STATE == State.HELD
+            these = deliveries.c.key.in_(batch), STATE.in_(DUE_LATER)
             values = {"held_until": until, "reason": reason, "updated_at": now}
             with self._write() as connection:
                 change_deliveries(connection, these, values)
@@ -245,10 +252,10 @@ class Recovery(LedgerDatabase):
     def due(
         self, workflow: str, action: str, now: datetime, limit: int | None
     ) -> list[DueDelivery]:
-        """Return an action's deliveries that are due; what waits longest first.
+        """Return an action's deliveries that are due, by when they are; then what may follow.
 
-        Due is what was held until now, what is uncertain and to be sent once more, and what was
-        skipped because of an action before it that has been delivered since.
+        Due is what was held, or waited, until now, what is uncertain and to be sent once more, and
+        what was skipped because of an action before it that has been delivered since.
         """
         query = (
             select(
@@ -264,22 +271,25 @@ class Recovery(LedgerDatabase):
                 deliveries.c.namespace == self.namespace,
                 deliveries.c.workflow == workflow,
                 deliveries.c.action == action,
-                _to_take_up(now),
             )
-            .order_by(
-                func.coalesce(deliveries.c.held_until, deliveries.c.updated_at),
-                *(deliveries.c.planned_at, deliveries.c.contact_id, deliveries.c.key),
-            )
-            .limit(limit)
         )
+        followers = query.where(_may_follow()).order_by(deliveries.c.updated_at, deliveries.c.key)
+        due = query.where(_due(now)).order_by(deliveries.c.held_until, deliveries.c.key)
         with self._read() as connection:
-            return [DueDelivery(*row) for row in connection.execute(query)]
+            rows = [*connection.execute(due.limit(limit))]
+            remainder = None if limit is None else limit - len(rows)
+            rows += connection.execute(followers.limit(remainder))
+            return [DueDelivery(*row) for row in rows]
 
 
-def _to_take_up(now: datetime) -> ColumnElement[bool]:
-    is_due = and_(
-        deliveries.c.state.in_((State.HELD, State.UNCERTAIN)), deliveries.c.held_until <= now
-    )
+def _due(now: datetime) -> ColumnElement[bool]:
+    """What was held, or waited, until now, and what is to be sent once more in doubt."""
+    states = unindexed(deliveries.c.state).in_((*DUE_LATER, State.UNCERTAIN))
+    return and_(states, deliveries.c.held_until <= now)
+
+
+def _may_follow() -> ColumnElement[bool]:
+    """What was skipped because of an action before it that has been delivered since."""
     predecessor = deliveries.alias("before")
     waited_for = exists().where(
         predecessor.c.contact_id == deliveries.c.contact_id,
@@ -288,10 +298,8 @@ def _to_take_up(now: datetime) -> ColumnElement[bool]:
         unindexed(predecessor.c.state) == State.DELIVERED,
         predecessor.c.action == deliveries.c.waits_for,
     )
-    may_follow = and_(
-        deliveries.c.state == State.SKIPPED, deliveries.c.waits_for.is_not(None), waited_for
-    )
-    return or_(is_due, may_follow)
+    is_skipped = unindexed(deliveries.c.state) == State.SKIPPED
+    return and_(is_skipped, deliveries.c.waits_for.is_not(None), waited_for)
 
 
 def _in_doubt(ended: datetime) -> ColumnElement[bool]:

@@ -26,7 +26,7 @@ from segue.ledger.facts import NOT_HELD
 from segue.ledger.reasons import Reason
 from segue.ledger.runs.reached import reason_of_barred
 from segue.ledger.schema import UtcDateTime, deliveries, requests
-from segue.ledger.states import State, Step
+from segue.ledger.states import DUE_LATER, State, Step
 
 
 class RequestKind(StrEnum):
@@ -51,7 +51,7 @@ _OVER = timedelta(hours=1)  # after its lease, a call has surely ended
 _CONCERNS = {
     RequestKind.RETRY: (State.FAILED,),
     RequestKind.SETTLE: (State.UNCERTAIN,),
-    RequestKind.DROP: (State.HELD, State.SENDING, State.UNCERTAIN),
+    RequestKind.DROP: (*DUE_LATER, State.SENDING, State.UNCERTAIN),
 }
 
 
@@ -328,7 +328,7 @@ class ReleaseRequests(LedgerDatabase):
         if kind is RequestKind.DROP:  # a call that may be under way is nobody's to drop
             is_over = and_(table.state == State.SENDING, table.lease_until < now - _OVER)
             is_due = and_(table.state == State.UNCERTAIN, table.held_until.is_not(None))
-            parts.append(or_(table.state == State.HELD, is_over, is_due))
+            parts.append(or_(table.state.in_(DUE_LATER), is_over, is_due))
         return and_(*parts)
 
     def _chosen(self, selection: Selection) -> ColumnElement[bool]:

@@ -12,9 +12,10 @@ from sqlalchemy import String, func, literal, select, true, union_all
 
 from segue.ledger.base import LedgerDatabase
 from segue.ledger.schema import UtcDateTime, deliveries
-from segue.ledger.states import State
+from segue.ledger.states import DUE_LATER, State
 
-OPEN_ENDS = (State.FAILED, State.UNCERTAIN, State.HELD, State.PLANNED)  # what may wait for somebody
+# what may wait for somebody, or for its time
+OPEN_ENDS = (State.FAILED, State.UNCERTAIN, *DUE_LATER, State.PLANNED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,10 +16,10 @@ from segue.ledger.base import LedgerDatabase, lock_deliveries
 from segue.ledger.facts import COVERING_KINDS
 from segue.ledger.reasons import Reason
 from segue.ledger.schema import changes, definitions, deliveries, requests, runs, spans, workflows
-from segue.ledger.states import OPEN_STATES, State
+from segue.ledger.states import DUE_LATER, OPEN_STATES, State
 from segue.segments.kinds import ChangeKind
 
-UNFINISHED = frozenset({*OPEN_STATES, State.HELD, State.UNCERTAIN})
+UNFINISHED = frozenset({*OPEN_STATES, *DUE_LATER, State.UNCERTAIN})
 
 
 @dataclass(frozen=True, slots=True)

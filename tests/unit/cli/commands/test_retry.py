@@ -145,11 +145,14 @@ def test_a_retry_of_what_is_stopped_says_that_it_waits(segue, ledger):
 def test_what_is_held_is_given_up_and_nothing_else(segue, ledger):
     answer = segue("drop", "welcome", "--yes")
     assert answer.code == 2
-    assert "there is no held delivery of workflow welcome; nothing was requested" in answer.err
+    assert (
+        "there is no held or waiting delivery of workflow welcome; nothing was requested"
+        in answer.err
+    )
     segue("retry", "welcome", "--yes")
     ledger.people.carry_out(ledger.people.open_requests()[0], datetime.now(UTC))
     answer = segue("drop", "welcome", "--action", "mail", "--yes")
-    assert answer.err == "1 held delivery of workflow welcome, action mail\n"
+    assert answer.err == "1 held or waiting delivery of workflow welcome, action mail\n"
     assert (
         ledger.people.carry_out(ledger.people.open_requests()[0], datetime.now(UTC)) == "1 dropped"
     )

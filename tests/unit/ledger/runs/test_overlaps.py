@@ -41,6 +41,7 @@ LEFT_OUT: Mapping[tuple[State, str], str | None] = {
     (State.FAILED, "422"): "suppressed:in_hand",
     (State.UNCERTAIN, "the answer was lost"): "suppressed:in_hand",
     (State.HELD, "quiet_hours"): "suppressed:in_hand",
+    (State.WAITING, "wait"): "suppressed:in_hand",
     (State.SKIPPED, "conditions"): "suppressed:in_hand",
     (State.SKIPPED, "no_longer_a_change"): None,
     (State.SUPPRESSED, "rejected"): None,

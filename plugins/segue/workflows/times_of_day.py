@@ -1,0 +1,112 @@
+"""When actions may be taken: hours of the day, days of the week, and whose clock says so."""
+
+from __future__ import annotations
+
+import re
+from datetime import time
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
+
+from segue.directory.definition import zone_name
+from segue.documents import Definition, Items
+from segue.durations import Duration, DurationField
+
+Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)  # Monday is the first, as `date.weekday` has it
+_WALL_CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
+
+
+def _wall_clock(value: object) -> time:
+    match = _WALL_CLOCK.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f'found {value!r}; allowed: a time of day in quotes, such as "21:00"')
+    return time(int(match[1]), int(match[2]))
+
+
+WallClock = Annotated[
+    time,
+    BeforeValidator(_wall_clock),
+    PlainSerializer(lambda value: f"{value:%H:%M}"),
+    WithJsonSchema(
+        {"type": "string", "pattern": f"^{_WALL_CLOCK.pattern}$", "examples": ["21:00"]}
+    ),
+]
+ZoneName = Annotated[str, AfterValidator(zone_name)]
+
+
+class QuietHours(Definition):
+    """The hours in which no message to a contact goes out; it is held until they end.
+
+    They are those of ``timezone`` (the directory's where left out), or of the zone that the
+    contact's own field ``timezone_field`` names, where it names one. A message that waited longer
+    than ``expires`` since its change was found is not sent any more.
+    """
+
+    begin: Annotated[WallClock, Field(alias="from")]
+    end: Annotated[WallClock, Field(alias="to")]
+    timezone: ZoneName | None = None
+    timezone_field: str | None = None
+    expires: DurationField = Duration(24, "h")
+
+    @model_validator(mode="after")
+    def _has_an_end(self) -> Self:
+        if self.begin == self.end:
+            raise ValueError(f"from and to are both {self.begin:%H:%M}; allowed: two times")
+        return self
+
+
+class Wait(Definition):
+    """How long an action waits after the change, or after what it comes after was delivered.
+
+    First ``for`` passes, in steps of the directory's calendar; then comes the first of the days in
+    ``on`` (any, where left out), at the time ``at``. Of these the clock is that of ``timezone``
+    (the directory's where left out), or of the zone that the contact's own field
+    ``timezone_field`` names, where it names one.
+    """
+
+    duration: Annotated[DurationField | None, Field(alias="for")] = None
+    at: WallClock | None = None
+    on: Annotated[Items[Weekday], Field(min_length=1)] | None = None
+    timezone: ZoneName | None = None
+    timezone_field: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_duration(cls, data: Any) -> Any:
+        return {"for": data} if isinstance(data, str | Duration) else data
+
+    @model_validator(mode="after")
+    def _is_about_a_time(self) -> Self:
+        if self.duration is None and self.at is None and self.on is None:
+            raise ValueError(
+                "there is none of for, at and on; allowed: a duration such as 3d, or some of these"
+            )
+        if self.at is None and self.on is None and (self.timezone or self.timezone_field):
+            raise ValueError("a time zone is read for `at` and `on` alone, and there is neither")
+        return self
+
+    def __str__(self) -> str:
+        days = ", ".join(self.on or ())
+        parts = {"": self.duration, "on ": days, "at ": self.at and f"{self.at:%H:%M}"}
+        return " ".join(f"{word}{value}" for word, value in parts.items() if value)
+
+
+WaitField = Annotated[
+    Wait,
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "examples": ["3d"]},
+                {"type": "object"},
+            ]
+        }
+    ),
+]
